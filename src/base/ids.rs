@@ -1,0 +1,180 @@
+//! Identities: of runs, experiments, writers and packs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::limits::RUN_ID_BYTES_MAX;
+use crate::error::{Error, Result};
+
+/// The name by which a run is known for ever: 32 hex characters when made here (MLflow's form), or the caller's own.
+///
+/// A valid id matches `^[a-zA-Z0-9][A-Za-z0-9_\-]{0,255}$`, MLflow's rule restricted to ASCII.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunId(String);
+
+impl RunId {
+    /// Checks and wraps an id.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the id is empty, too long or has a character outside letters, digits, `_` and `-`.
+    pub fn new(id: impl Into<String>) -> Result<Self> {
+        let id = id.into();
+        let bytes = id.as_bytes();
+        let valid = bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+            && bytes.len() <= RUN_ID_BYTES_MAX
+            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        if valid {
+            Ok(Self(id))
+        } else {
+            Err(Error::invalid(
+                "run id",
+                format!("{id:?} must be 1 to {RUN_ID_BYTES_MAX} letters, digits, '_' or '-', the first a letter or digit"),
+            ))
+        }
+    }
+
+    /// A new random id: 32 lower-case hex characters, from the operating system's generator at each call.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(format!("{:032x}", random_u128()))
+    }
+
+    /// The id derived from a source kind and a path, for sources that have none: always the same for the same words.
+    #[must_use]
+    pub fn derived(kind: &str, path: &str) -> Self {
+        Self(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(format!("stepwell\0{kind}\0{path}").as_bytes())))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A fixed-width key: the number itself for ids of 32 lower-case hex characters, else its XXH3-128 hash.
+    #[must_use]
+    pub fn key(&self) -> RunKey {
+        let hex = self.0.len() == 32 && self.0.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        RunKey(match (hex, u128::from_str_radix(&self.0, 16)) {
+            (true, Ok(number)) => number,
+            _ => xxhash_rust::xxh3::xxh3_128(self.0.as_bytes()),
+        })
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        Self::new(s)
+    }
+}
+
+/// A run id as 16 bytes, for directories and file names (see [`RunId::key`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunKey(pub u128);
+
+impl fmt::Display for RunKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// An experiment's number. `0` is `Default`; others are random and positive, so that workspaces merge without conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ExperimentId(pub u64);
+
+impl ExperimentId {
+    /// The experiment that exists from the start.
+    pub const DEFAULT: Self = Self(0);
+
+    /// A new random id of 18 decimal digits, which JSON numbers and MLflow's clients hold exactly as text.
+    #[must_use]
+    pub fn random() -> Self {
+        const LOW: u64 = 100_000_000_000_000_000;
+        Self(LOW + (random_u128() as u64) % (9 * LOW))
+    }
+}
+
+impl fmt::Display for ExperimentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl FromStr for ExperimentId {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        s.parse().map(Self).map_err(|_| Error::invalid("experiment id", format!("{s:?} must be a decimal number")))
+    }
+}
+
+/// The identity of one log: random for each opened writer, so that two writers never share a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WriterId(pub u128);
+
+impl WriterId {
+    /// A new random id.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(random_u128())
+    }
+
+    /// The writer under which a foreign source's points are stored: the same for each import of one run.
+    #[must_use]
+    pub fn derived(run: &RunId) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_128(format!("stepwell\0import\0{run}").as_bytes()))
+    }
+}
+
+impl fmt::Display for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// 128 random bits from the operating system.
+///
+/// # Panics
+/// When the operating system has no random numbers; no identity could be unique then.
+#[must_use]
+pub fn random_u128() -> u128 {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    u128::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_id_is_checked() {
+        for good in ["a", "0123456789abcdef0123456789abcdef", "my_run-7", &"x".repeat(256)] {
+            assert_eq!(RunId::new(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "-a", "_a", "a/b", "..", "a b", "é", &"x".repeat(257)] {
+            assert!(RunId::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_hex_id_is_its_own_key() {
+        let id = RunId::new("000102030405060708090a0b0c0d0e0f").unwrap();
+        assert_eq!(id.key().to_string(), id.as_str());
+        assert_ne!(RunId::new("000102030405060708090A0B0C0D0E0F").unwrap().key(), id.key());
+    }
+
+    #[test]
+    fn derived_ids_are_pinned() {
+        assert_eq!(RunId::derived("tfevents", "a/b").as_str(), RunId::derived("tfevents", "a/b").as_str());
+        assert_ne!(RunId::derived("tfevents", "a/b"), RunId::derived("csv", "a/b"));
+    }
+}

@@ -1,0 +1,48 @@
+//! Limits of names and values, each with its unit and its source.
+
+use crate::error::{Error, Result};
+
+/// Greatest length of a metric, param or tag key, in Unicode characters (MLflow: `MAX_ENTITY_KEY_LENGTH`).
+pub const KEY_CHARS_MAX: usize = 250;
+/// Greatest length of a param's value, in Unicode characters (MLflow: `MAX_PARAM_VAL_LENGTH`).
+pub const PARAM_VALUE_CHARS_MAX: usize = 6_000;
+/// Greatest length of a run tag's value, in Unicode characters (MLflow: `MAX_TAG_VAL_LENGTH`).
+pub const TAG_VALUE_CHARS_MAX: usize = 8_000;
+/// Greatest length of an experiment tag's value, in Unicode characters.
+pub const EXPERIMENT_TAG_VALUE_CHARS_MAX: usize = 20_000;
+/// Greatest length of an experiment's name, in Unicode characters (MLflow: `MAX_EXPERIMENT_NAME_LENGTH`).
+pub const EXPERIMENT_NAME_CHARS_MAX: usize = 500;
+/// Greatest length of a run's name or user, in Unicode characters.
+pub const RUN_NAME_CHARS_MAX: usize = 8_000;
+/// Greatest length of a run id, in bytes (MLflow: `^[a-zA-Z0-9][\w\-]{0,255}$`).
+pub const RUN_ID_BYTES_MAX: usize = 256;
+/// Most series that one log can define; the two bits above mark a slot's kind.
+pub const SERIES_PER_LOG_MAX: u32 = 1 << 30;
+
+/// Refuses a key that is empty or longer than [`KEY_CHARS_MAX`]. Any other text is kept as it is: newlines,
+/// slashes and every Unicode character included, since no key ever becomes a file name.
+///
+/// # Errors
+/// [`Error::Invalid`] naming the kind of key and the limit.
+pub fn check_key(kind: &'static str, key: &str) -> Result<()> {
+    // Q: Why look at bytes first? A: a character has at least one byte, so a short key needs no counting.
+    if key.is_empty() {
+        return Err(Error::invalid(kind, "a key must not be empty"));
+    }
+    check_chars(kind, key, KEY_CHARS_MAX)
+}
+
+/// Refuses a text with more than `chars_max` Unicode characters.
+///
+/// # Errors
+/// [`Error::Invalid`] naming what it was, its length and the limit.
+pub fn check_chars(kind: &'static str, text: &str, chars_max: usize) -> Result<()> {
+    if text.len() <= chars_max {
+        return Ok(());
+    }
+    let chars = text.chars().count();
+    if chars <= chars_max {
+        return Ok(());
+    }
+    Err(Error::invalid(kind, format!("{chars} characters are more than the limit of {chars_max}")))
+}

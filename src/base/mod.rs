@@ -1,0 +1,8 @@
+//! Words and bytes that every other folder speaks: ids, points, limits, byte reading, checksums. No I/O.
+
+pub mod bytes;
+pub mod checksum;
+pub mod control;
+pub mod ids;
+pub mod limits;
+pub mod point;

@@ -1,0 +1,1 @@
+//! Columns as few bytes, bit for bit.

@@ -1,0 +1,146 @@
+//! What can go wrong, told with what, where and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every error of the store. Each says what it concerns, where, and, where there is one, the way out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused; what was acknowledged before stays.
+    #[error("{operation} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried, as a verb: `read`, `create`, `sync`.
+        operation: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// Bytes that do not verify. The rest stays readable; `stepwell verify` names all of it.
+    #[error("{path} is damaged at byte {offset}: {what}; run `stepwell verify` to see what it costs", path = path.display())]
+    Corrupt {
+        /// The damaged file.
+        path: PathBuf,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// What was expected there.
+        what: String,
+    },
+    /// The folder is no workspace.
+    #[error("{path} is no Stepwell workspace: {why}", path = path.display())]
+    NotWorkspace {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing, and how to make one.
+        why: String,
+    },
+    /// A newer Stepwell wrote this.
+    #[error("{path} has format version {found}, and this Stepwell reads up to {supported}; use a newer Stepwell", path = path.display())]
+    NewerFormat {
+        /// The file that says so.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The greatest version that this build reads.
+        supported: u32,
+    },
+    /// No such experiment, run, metric …
+    #[error("no {entity} {id:?}")]
+    NotFound {
+        /// Which kind of thing.
+        entity: &'static str,
+        /// Its id or name.
+        id: String,
+    },
+    /// The name or id is taken.
+    #[error("{entity} {id:?} exists already")]
+    AlreadyExists {
+        /// Which kind of thing.
+        entity: &'static str,
+        /// Its id or name.
+        id: String,
+    },
+    /// The thing is deleted and takes no change until it is restored.
+    #[error("{entity} {id:?} is deleted; restore it first")]
+    Deleted {
+        /// Which kind of thing.
+        entity: &'static str,
+        /// Its id or name.
+        id: String,
+    },
+    /// The caller's argument breaks a rule.
+    #[error("invalid {what}: {why}")]
+    Invalid {
+        /// Which argument.
+        what: &'static str,
+        /// The rule, and what was given.
+        why: String,
+    },
+    /// A param has another value already; params are write-once.
+    #[error("param {key:?} of run {run} is {existing:?} and cannot become {given:?}; params are write-once")]
+    ParamConflict {
+        /// The run.
+        run: String,
+        /// The param's key.
+        key: String,
+        /// The value that stands.
+        existing: String,
+        /// The value that was refused.
+        given: String,
+    },
+    /// A sync failed and the points could not be written anew, so some of what was logged may not survive power loss.
+    #[error("points {from} to {to} of this writer may not survive a power loss: {why}")]
+    DurabilityLost {
+        /// First point of the writer that is in doubt.
+        from: u64,
+        /// One past the last.
+        to: u64,
+        /// The failed step.
+        why: String,
+    },
+    /// The writer's log was deleted or replaced while it was open.
+    #[error("the log {path} was removed while it was written; open a new writer", path = path.display())]
+    LogRemoved {
+        /// The log.
+        path: PathBuf,
+    },
+    /// Files that this snapshot reads were replaced and removed after their grace period; take a new snapshot.
+    #[error("this snapshot expired: {path} is gone; take a new one", path = path.display())]
+    SnapshotExpired {
+        /// The missing file.
+        path: PathBuf,
+    },
+    /// The writer was finished.
+    #[error("this writer of run {run} is finished; open a new one")]
+    Finished {
+        /// The run.
+        run: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::Io`] of `operation` on `path`.
+    pub fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { operation, path, source }
+    }
+
+    /// An [`Error::Invalid`].
+    pub fn invalid(what: &'static str, why: impl Into<String>) -> Self {
+        Self::Invalid { what, why: why.into() }
+    }
+
+    /// An [`Error::NotFound`].
+    pub fn not_found(entity: &'static str, id: impl ToString) -> Self {
+        Self::NotFound { entity, id: id.to_string() }
+    }
+
+    /// An [`Error::Corrupt`].
+    pub fn corrupt(path: &Path, offset: u64, what: impl ToString) -> Self {
+        Self::Corrupt { path: path.to_owned(), offset, what: what.to_string() }
+    }
+}

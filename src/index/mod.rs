@@ -1,0 +1,3 @@
+//! The run index: columns over all runs, for search.
+
+pub mod summary;

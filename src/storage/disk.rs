@@ -1,0 +1,1 @@
+//! The real disk: the only module that names `std::fs` and `mmap`.

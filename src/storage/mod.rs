@@ -1,0 +1,88 @@
+//! The disk behind a trait: what the store asks of it, and nothing else.
+//!
+//! [`disk`] is the real one and alone names `std::fs` and `mmap`; [`memory`] simulates one that loses, tears and
+//! reorders what was not synced.
+
+pub mod disk;
+
+use std::io;
+use std::path::Path;
+
+/// One name in a folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// The name within its folder.
+    pub name: String,
+    /// Whether it is a folder.
+    pub is_dir: bool,
+}
+
+/// A disk. Paths are absolute or relative to the process's folder, as the caller gave them.
+///
+/// What a machine's stop leaves: of a file, what [`File::sync`] covered; of a folder, the names that
+/// [`Storage::sync_dir`] covered. All else may be there, in part, in any order, or not.
+pub trait Storage: Send + Sync + 'static {
+    /// Creates a file that must not exist, for reading and writing, mode 0600. `AlreadyExists` when it does.
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>>;
+    /// Opens an existing regular file for reading.
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>>;
+    /// Opens an existing regular file for reading and writing.
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn File>>;
+    /// Creates a folder whose parent exists, mode 0700. `AlreadyExists` when it does.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// The names in a folder, in no order; names that are not UTF-8 are left out.
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>>;
+    /// Gives the file `from` a second name `to` that must not exist (exclusive). `AlreadyExists` when it does.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives the file `from` the name `to`, replacing what had it, in one step.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file's name.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty folder.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes the folder's names survive a stop of the machine.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Whether a mapping of a file in this folder keeps the promises that a log's region needs: stores survive the
+    /// process, and a full disk cannot turn a store into SIGBUS once the file is allocated.
+    fn mapping_is_safe(&self, path: &Path) -> bool;
+    /// When the file was last changed, in milliseconds since the epoch, by the file system's clock.
+    fn modified_ms(&self, path: &Path) -> io::Result<i64>;
+}
+
+/// An open file. Offsets and lengths are in bytes.
+pub trait File: Send + Sync {
+    /// Reads up to `buf.len()` bytes at `offset`; fewer only at the end of the file.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all of `buf` at `offset`; on an error a part may have been written.
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
+    /// The file's length.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether the file has no bytes.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Shortens or lengthens (with zeros) the file.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Reserves room for `len` bytes and makes the file at least that long, so that writing them cannot fail for space.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+    /// Makes all that was written survive a stop of the machine.
+    fn sync(&self) -> io::Result<()>;
+    /// Takes the file's exclusive lock if nobody has it (also nobody in this process); it ends with the file handle.
+    fn try_lock(&self) -> io::Result<bool>;
+    /// Whether the file still has a name in some folder.
+    fn is_linked(&self) -> io::Result<bool>;
+    /// Maps the first `len` bytes, which must be allocated, for reading and writing, shared with every other reader.
+    fn map(&self, len: usize) -> io::Result<Box<dyn Region>>;
+}
+
+/// Mapped bytes of a file, at a fixed address as long as this lives.
+pub trait Region: Send {
+    /// The first byte; aligned to a page.
+    fn as_ptr(&self) -> *mut u8;
+    /// How many bytes are mapped.
+    fn len(&self) -> usize;
+    /// Whether nothing is mapped.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
