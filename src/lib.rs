@@ -6,4 +6,5 @@ pub mod codec;
 pub mod error;
 pub mod index;
 pub mod search;
+pub mod segment;
 pub mod storage;

@@ -6,3 +6,4 @@ pub mod control;
 pub mod ids;
 pub mod limits;
 pub mod point;
+pub mod stats;

@@ -1,0 +1,159 @@
+//! The numbers of the segment format that never change, and columns within footers.
+
+use crate::base::bytes::{Malformed, Reader, put_varint};
+use crate::codec::{self, CodecId, Effort, Scratch};
+
+/// Most points of one page, the unit of decoding and checksum. Pages of one series or axis are full but the last.
+pub const PAGE_POINTS: usize = 1024;
+/// Series and axes with fewer points than this share pages with others of their group.
+pub const POOLED_BELOW: usize = 96;
+/// How many buckets of one pyramid level make one of the next.
+pub const FAN_OUT: usize = 32;
+/// Most buckets in one page of a pyramid.
+pub const BUCKETS_PER_PAGE: usize = 1024;
+/// Most bytes of run records, before compression, in one page; one larger record has a page of its own.
+pub const RUN_PAGE_BYTES: usize = 64 << 10;
+/// The last bytes of a group: footer length (u32), footer CRC-32 (u32), magic (u64).
+pub const TRAILER_LEN: usize = 16;
+/// Marks the end of a group.
+pub const GROUP_MAGIC: u64 = u64::from_le_bytes(*b"SWgroup1");
+/// Most entries in any list of a footer; decoding refuses more.
+pub const ENTRIES_MAX: usize = 1 << 24;
+
+/// Statement of which points of an axis have timestamps.
+pub const TIMESTAMPS_NONE: i64 = 0;
+/// Every point has one.
+pub const TIMESTAMPS_ALL: i64 = 1;
+/// Some points have one; a validity column says which.
+pub const TIMESTAMPS_SOME: i64 = 2;
+
+/// Writes footer columns: `codec u8, length varint, bytes` each.
+#[derive(Debug)]
+pub struct ColumnWriter<'a> {
+    out: &'a mut Vec<u8>,
+    effort: Effort,
+    scratch: &'a mut Scratch,
+    column: Vec<u8>,
+}
+
+impl<'a> ColumnWriter<'a> {
+    /// Starts appending to `out`.
+    pub fn new(out: &'a mut Vec<u8>, effort: Effort, scratch: &'a mut Scratch) -> Self {
+        Self { out, effort, scratch, column: Vec::new() }
+    }
+
+    /// A plain number.
+    pub fn number(&mut self, value: u64) {
+        put_varint(self.out, value);
+    }
+
+    /// A column of integers, whose count the reader knows from elsewhere.
+    pub fn ints(&mut self, values: &[i64]) {
+        self.column.clear();
+        let codec = codec::encode_ints(values, self.effort, self.scratch, &mut self.column);
+        self.put(codec);
+    }
+
+    /// A column of floats.
+    pub fn floats(&mut self, values: &[f64]) {
+        self.column.clear();
+        let codec = codec::encode_floats(values, self.effort, self.scratch, &mut self.column);
+        self.put(codec);
+    }
+
+    /// Bytes, with their plain length first.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        put_varint(self.out, bytes.len() as u64);
+        self.column.clear();
+        let codec = codec::encode_bytes(bytes, self.effort, &mut self.column);
+        self.put(codec);
+    }
+
+    fn put(&mut self, codec: CodecId) {
+        self.out.push(codec.0);
+        put_varint(self.out, self.column.len() as u64);
+        self.out.extend_from_slice(&self.column);
+    }
+}
+
+/// Reads what [`ColumnWriter`] wrote, from bytes that may be anything.
+#[derive(Debug)]
+pub struct ColumnReader<'a>(Reader<'a>);
+
+impl<'a> ColumnReader<'a> {
+    /// Starts at the first byte.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(Reader::new(bytes))
+    }
+
+    /// A plain number.
+    pub fn number(&mut self) -> Result<u64, Malformed> {
+        self.0.varint()
+    }
+
+    /// A count of at most [`ENTRIES_MAX`].
+    pub fn count(&mut self) -> Result<usize, Malformed> {
+        self.0.count(ENTRIES_MAX)
+    }
+
+    /// A column of `count` integers.
+    pub fn ints(&mut self, count: usize) -> Result<Vec<i64>, Malformed> {
+        let (codec, bytes) = self.column()?;
+        let mut values = zeroed(count)?;
+        codec::decode_ints(codec, bytes, &mut values).map_err(|_| Malformed("a footer's integer column"))?;
+        Ok(values)
+    }
+
+    /// A column of `count` integers that are all below `limit` and not negative.
+    pub fn indexes(&mut self, count: usize, limit: usize) -> Result<Vec<u32>, Malformed> {
+        let limit = limit.min(u32::MAX as usize);
+        self.ints(count)?
+            .into_iter()
+            .map(|value| match usize::try_from(value) {
+                Ok(index) if index < limit => Ok(index as u32),
+                _ => Err(Malformed("an index out of range")),
+            })
+            .collect()
+    }
+
+    /// A column of `count` floats.
+    pub fn floats(&mut self, count: usize) -> Result<Vec<f64>, Malformed> {
+        let (codec, bytes) = self.column()?;
+        let mut values = zeroed(count)?;
+        codec::decode_floats(codec, bytes, &mut values).map_err(|_| Malformed("a footer's float column"))?;
+        Ok(values)
+    }
+
+    /// Bytes whose plain length is at most `max`.
+    pub fn bytes(&mut self, max: usize) -> Result<Vec<u8>, Malformed> {
+        let len = self.0.count(max)?;
+        let (codec, bytes) = self.column()?;
+        codec::decode_bytes(codec, bytes, len).map_err(|_| Malformed("a footer's byte column"))
+    }
+
+    /// The bytes that are left.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.0.clone().slice(self.0.remaining()).unwrap_or_default()
+    }
+
+    /// Refuses bytes that are left over.
+    pub fn end(&self) -> Result<(), Malformed> {
+        self.0.end()
+    }
+
+    fn column(&mut self) -> Result<(CodecId, &'a [u8]), Malformed> {
+        let codec = CodecId(self.0.u8()?);
+        let len = self.0.count(usize::MAX)?;
+        Ok((codec, self.0.slice(len)?))
+    }
+}
+
+/// A vector of `count` defaults, or an error where memory does not reach.
+pub fn zeroed<T: Clone + Default>(count: usize) -> Result<Vec<T>, Malformed> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(count).map_err(|_| Malformed("a count beyond memory"))?;
+    values.resize(count, T::default());
+    Ok(values)
+}

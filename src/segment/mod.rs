@@ -1,0 +1,12 @@
+//! Immutable columns: groups of series with pages, statistics and pyramids, and packs, which are files of groups.
+//!
+//! In reading order: [`layout`] holds what may never change, [`stats`] and [`pyramid`] what a footer knows of a series,
+//! [`writer`] and [`reader`] one group, [`pack`] a file of them.
+
+pub mod layout;
+pub mod stats;
+pub mod pyramid;
+pub mod footer;
+pub mod writer;
+pub mod reader;
+pub mod pack;

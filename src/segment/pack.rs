@@ -1,0 +1,272 @@
+//! Packs: files of groups that hold finished runs, with a directory that finds a run by its key.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::bytes::{Malformed, Reader};
+use crate::base::checksum::crc32;
+use crate::base::ids::RunKey;
+use crate::codec::{Effort, Scratch};
+use crate::error::{Error, Result};
+use crate::segment::layout::{ColumnReader, ColumnWriter, ENTRIES_MAX};
+use crate::segment::reader::{Group, Source};
+use crate::segment::writer::{GroupWriter, PageSink};
+use crate::storage::File;
+
+/// The first bytes of a pack: magic (u64), version (u32), pack id (u128), CRC-32 of these (u32).
+const HEADER_LEN: usize = 32;
+const PACK_MAGIC: u64 = u64::from_le_bytes(*b"SWpack\r\n");
+/// The last bytes of a pack: directory length (u32), its CRC-32 (u32), magic (u64).
+const TRAILER_LEN: usize = 16;
+const DIRECTORY_MAGIC: u64 = u64::from_le_bytes(*b"SWdirect");
+/// The version of this format that this build writes, and the greatest that it reads.
+pub const PACK_VERSION: u32 = 1;
+/// Bytes gathered before they are written.
+const BUFFER_LEN: usize = 1 << 20;
+
+/// Where in a pack a run lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunPlace {
+    /// The number of the group.
+    pub group: u32,
+    /// The number of the run within its group.
+    pub run: u32,
+}
+
+/// A file that is written from its start to its end.
+pub struct FileSink {
+    file: Arc<dyn File>,
+    path: Arc<Path>,
+    offset: u64,
+    buffer: Vec<u8>,
+}
+
+impl std::fmt::Debug for FileSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FileSink({}, {} bytes)", self.path.display(), self.position())
+    }
+}
+
+impl FileSink {
+    fn position(&self) -> u64 {
+        self.offset + self.buffer.len() as u64
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.write_at(&self.buffer, self.offset).map_err(Error::io("write", &self.path))?;
+        self.offset += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl PageSink for FileSink {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BUFFER_LEN { self.flush() } else { Ok(()) }
+    }
+}
+
+/// Writes one pack. What was written of a pack that is not finished is worth nothing: remove the file.
+#[derive(Debug)]
+pub struct PackWriter {
+    sink: Option<FileSink>,
+    groups: Vec<(u64, u64)>,
+    runs: Vec<(RunKey, RunPlace)>,
+    effort: Effort,
+}
+
+impl PackWriter {
+    /// Starts a pack in a new, empty file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn new(file: Box<dyn File>, path: &Path, id: u128, effort: Effort) -> Result<Self> {
+        let mut sink = FileSink { file: file.into(), path: path.into(), offset: 0, buffer: Vec::with_capacity(BUFFER_LEN) };
+        let mut header = Vec::with_capacity(HEADER_LEN);
+        header.extend_from_slice(&PACK_MAGIC.to_le_bytes());
+        header.extend_from_slice(&PACK_VERSION.to_le_bytes());
+        header.extend_from_slice(&id.to_le_bytes());
+        header.extend_from_slice(&crc32(0, &header).to_le_bytes());
+        sink.write(&header)?;
+        Ok(Self { sink: Some(sink), groups: Vec::new(), runs: Vec::new(), effort })
+    }
+
+    /// Writes one group by `fill`, which names the key of each run in the order in which it adds them.
+    ///
+    /// # Errors
+    /// Those of `fill` and of the file; the pack is then useless.
+    pub fn group(&mut self, fill: impl FnOnce(&mut GroupWriter<FileSink>) -> Result<Vec<RunKey>>) -> Result<()> {
+        let sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
+        let start = sink.position();
+        let mut writer = GroupWriter::new(sink, self.effort);
+        let keys = fill(&mut writer)?;
+        let group = self.groups.len() as u32;
+        self.runs.extend(keys.into_iter().zip(0..).map(|(key, run)| (key, RunPlace { group, run })));
+        let (sink, len) = writer.finish(0)?;
+        self.groups.push((start, len));
+        self.sink = Some(sink);
+        Ok(())
+    }
+
+    /// Writes the directory and syncs the file; gives its length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn finish(mut self) -> Result<u64> {
+        let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
+        self.runs.sort_unstable_by_key(|&(key, place)| (key, place.group, place.run));
+        let mut bytes = Vec::new();
+        let mut scratch = Scratch::default();
+        let mut columns = ColumnWriter::new(&mut bytes, Effort::Fast, &mut scratch);
+        columns.number(self.groups.len() as u64);
+        columns.ints(&self.groups.iter().map(|&(_, len)| len as i64).collect::<Vec<_>>());
+        columns.number(self.runs.len() as u64);
+        columns.ints(&self.runs.iter().map(|(_, place)| i64::from(place.group)).collect::<Vec<_>>());
+        columns.ints(&self.runs.iter().map(|(_, place)| i64::from(place.run)).collect::<Vec<_>>());
+        bytes.extend(self.runs.iter().flat_map(|(key, _)| key.0.to_le_bytes()));
+        let len = u32::try_from(bytes.len()).map_err(|_| Error::invalid("pack", "its directory exceeds 4 GiB"))?;
+        let crc = crc32(0, &bytes);
+        bytes.extend_from_slice(&len.to_le_bytes());
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes.extend_from_slice(&DIRECTORY_MAGIC.to_le_bytes());
+        sink.write(&bytes)?;
+        sink.flush()?;
+        sink.file.sync().map_err(Error::io("sync", &sink.path))?;
+        Ok(sink.position())
+    }
+}
+
+/// An open pack: its directory in memory, its groups' footers read when asked.
+#[derive(Debug)]
+pub struct Pack {
+    source: Source,
+    id: u128,
+    groups: Vec<(u64, u64)>,
+    keys: Vec<RunKey>,
+    places: Vec<RunPlace>,
+}
+
+impl Pack {
+    /// Reads and checks header and directory. Costs one read of 16 bytes and a few more for each run.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
+    pub fn open(source: Source) -> Result<Self> {
+        let header = source.read(0, HEADER_LEN)?;
+        let mut reader = Reader::new(&header);
+        let malformed = |Malformed(what)| source.corrupt(0, what);
+        let magic = reader.u64().map_err(malformed)?;
+        let version = reader.u32().map_err(malformed)?;
+        let id = reader.u128().map_err(malformed)?;
+        if magic != PACK_MAGIC || reader.u32().map_err(malformed)? != crc32(0, &header[..HEADER_LEN - 4]) {
+            return Err(source.corrupt(0, "a pack's header"));
+        }
+        if version > PACK_VERSION {
+            return Err(Error::NewerFormat { path: source.path.to_path_buf(), found: version, supported: PACK_VERSION });
+        }
+        let len = source.file.len().map_err(Error::io("read", &source.path))?;
+        let trailer_at = len.saturating_sub(TRAILER_LEN as u64).max(HEADER_LEN as u64);
+        let trailer = source.read(trailer_at, TRAILER_LEN)?;
+        let mut reader = Reader::new(&trailer);
+        let malformed = |Malformed(what)| source.corrupt(trailer_at, what);
+        let directory_len = u64::from(reader.u32().map_err(malformed)?);
+        let crc = reader.u32().map_err(malformed)?;
+        let directory_at = trailer_at.checked_sub(directory_len).filter(|&at| at >= HEADER_LEN as u64);
+        let (Ok(DIRECTORY_MAGIC), Some(directory_at)) = (reader.u64(), directory_at) else {
+            return Err(source.corrupt(trailer_at, "the end mark of a pack"));
+        };
+        let bytes = source.read(directory_at, directory_len as usize)?;
+        if crc32(0, &bytes) != crc {
+            return Err(source.corrupt(directory_at, "the checksum of a pack's directory"));
+        }
+        let (groups, keys, places) = decode_directory(&bytes, directory_at)
+            .map_err(|Malformed(what)| source.corrupt(directory_at, format!("in a pack's directory: {what}")))?;
+        Ok(Self { source, id, groups, keys, places })
+    }
+
+    /// The random number in its name.
+    #[must_use]
+    pub fn id(&self) -> u128 {
+        self.id
+    }
+
+    /// How many groups there are.
+    #[must_use]
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The extent of a group: first byte and length.
+    #[must_use]
+    pub fn group_extent(&self, group: usize) -> (u64, u64) {
+        self.groups[group]
+    }
+
+    /// Reads the footer of a group.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn group(&self, group: usize) -> Result<Group> {
+        let (offset, len) = self.groups[group];
+        Group::open(self.source.clone(), offset, len)
+    }
+
+    /// Keys of the runs, sorted; a run that lies in several groups stands several times.
+    #[must_use]
+    pub fn keys(&self) -> &[RunKey] {
+        &self.keys
+    }
+
+    /// Places of the runs, in the order of [`Self::keys`].
+    #[must_use]
+    pub fn places(&self) -> &[RunPlace] {
+        &self.places
+    }
+
+    /// Where a run lies, by binary search.
+    #[must_use]
+    pub fn find(&self, key: RunKey) -> &[RunPlace] {
+        let start = self.keys.partition_point(|&own| own < key);
+        let end = start + self.keys[start..].partition_point(|&own| own == key);
+        &self.places[start..end]
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+}
+
+type Directory = (Vec<(u64, u64)>, Vec<RunKey>, Vec<RunPlace>);
+
+fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<Directory, Malformed> {
+    // The keys end the directory and are not a column: numbers drawn at random do not compress.
+    let mut columns = ColumnReader::new(bytes);
+    let group_count = columns.count()?;
+    let mut at = HEADER_LEN as u64;
+    let mut groups = Vec::new();
+    for len in columns.ints(group_count)? {
+        let len = u64::try_from(len).map_err(|_| Malformed("the length of a group"))?;
+        groups.push((at, len));
+        at = at.checked_add(len).ok_or(Malformed("the length of a group"))?;
+    }
+    if at != directory_at {
+        return Err(Malformed("groups that do not fill the pack"));
+    }
+    let run_count = columns.count()?;
+    let in_group = columns.indexes(run_count, group_count)?;
+    let runs = columns.indexes(run_count, ENTRIES_MAX)?;
+    let keys = columns.rest();
+    let (keys, rest) = keys.as_chunks::<16>();
+    if keys.len() != run_count || !rest.is_empty() {
+        return Err(Malformed("the keys of runs"));
+    }
+    let keys: Vec<RunKey> = keys.iter().map(|&bytes| RunKey(u128::from_le_bytes(bytes))).collect();
+    if !keys.is_sorted() {
+        return Err(Malformed("keys of runs out of order"));
+    }
+    let places = in_group.into_iter().zip(runs).map(|(group, run)| RunPlace { group, run }).collect();
+    Ok((groups, keys, places))
+}

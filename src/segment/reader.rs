@@ -1,0 +1,310 @@
+//! Reads one group: its footer at once, its pages when asked, each verified before it is decoded.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::bytes::Malformed;
+use crate::base::checksum::crc32;
+use crate::base::point::{Columns, Timestamps, TimestampsRef};
+use crate::base::stats::SeriesStats;
+use crate::codec;
+use crate::error::{Error, Result};
+use crate::segment::footer::{Axis, Footer, Page, Pool};
+use crate::segment::layout::{
+    BUCKETS_PER_PAGE, GROUP_MAGIC, PAGE_POINTS, TIMESTAMPS_NONE, TIMESTAMPS_SOME, TRAILER_LEN,
+};
+use crate::segment::pyramid::{Bucket, decode_buckets, levels, pages};
+use crate::segment::writer::run_pages;
+use crate::storage::File;
+
+/// An open file and its name, for errors.
+#[derive(Clone)]
+pub struct Source {
+    /// The file.
+    pub file: Arc<dyn File>,
+    /// Its path.
+    pub path: Arc<Path>,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Source({})", self.path.display())
+    }
+}
+
+impl Source {
+    /// Wraps an open file.
+    #[must_use]
+    pub fn new(file: Box<dyn File>, path: PathBuf) -> Self {
+        Self { file: file.into(), path: path.into() }
+    }
+
+    /// Reads exactly `len` bytes at `offset`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Corrupt`] when the file is shorter.
+    pub fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let end = offset.checked_add(len as u64);
+        let file_len = self.file.len().map_err(Error::io("read", &self.path))?;
+        // Ask for the length before asking for memory: `len` may come from damaged bytes.
+        if end.is_none_or(|end| end > file_len) {
+            return Err(self.corrupt(offset, format!("{len} bytes expected, the file ends at {file_len}")));
+        }
+        let mut bytes = vec![0; len];
+        let got = self.file.read_at(&mut bytes, offset).map_err(Error::io("read", &self.path))?;
+        if got < len {
+            return Err(self.corrupt(offset, format!("{len} bytes expected, {got} there")));
+        }
+        Ok(bytes)
+    }
+
+    /// An [`Error::Corrupt`] in this file.
+    #[must_use]
+    pub fn corrupt(&self, offset: u64, what: impl ToString) -> Error {
+        Error::corrupt(&self.path, offset, what)
+    }
+}
+
+/// A group within a file: its footer in memory, its pages on disk.
+#[derive(Debug)]
+pub struct Group {
+    source: Source,
+    offset: u64,
+    len: u64,
+    footer: Footer,
+    pool: Pool,
+}
+
+impl Group {
+    /// Reads and checks the footer of the group that takes `len` bytes from `offset`.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with the place of what does not verify, [`Error::Io`].
+    pub fn open(source: Source, offset: u64, len: u64) -> Result<Self> {
+        let trailer_at = len.checked_sub(TRAILER_LEN as u64).ok_or_else(|| source.corrupt(offset, "a group shorter than its trailer"))?;
+        let trailer = source.read(offset + trailer_at, TRAILER_LEN)?;
+        let word = |at: usize| u32::from_le_bytes([trailer[at], trailer[at + 1], trailer[at + 2], trailer[at + 3]]);
+        let (footer_len, footer_crc) = (u64::from(word(0)), word(4));
+        let damaged = |what: &str| source.corrupt(offset + trailer_at, what);
+        if trailer[8..] != GROUP_MAGIC.to_le_bytes() {
+            return Err(damaged("the end mark of a group is missing"));
+        }
+        let pages_len = trailer_at.checked_sub(footer_len).ok_or_else(|| damaged("a footer longer than its group"))?;
+        let bytes = source.read(offset + pages_len, footer_len as usize)?;
+        if crc32(0, &bytes) != footer_crc {
+            return Err(source.corrupt(offset + pages_len, "the checksum of a group's footer"));
+        }
+        let footer = Footer::decode(&bytes, pages_len)
+            .map_err(|Malformed(what)| source.corrupt(offset + pages_len, format!("in a group's footer: {what}")))?;
+        let pool = footer.pool();
+        Ok(Self { source, offset, len, footer, pool })
+    }
+
+    /// The footer.
+    #[must_use]
+    pub fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// First byte within the file, and length.
+    #[must_use]
+    pub fn extent(&self) -> (u64, u64) {
+        (self.offset, self.len)
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The number of a key, by binary search.
+    #[must_use]
+    pub fn key(&self, key: &str) -> Option<u32> {
+        self.footer.keys.binary_search_by(|own| own.as_str().cmp(key)).ok().map(|index| index as u32)
+    }
+
+    /// The axis of a series.
+    #[must_use]
+    pub fn axis_of(&self, series: usize) -> Axis {
+        self.footer.axes[self.footer.series[series].axis as usize]
+    }
+
+    /// The statistics of a series: from the footer for a long one, from its few points for a short one.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn stats(&self, series: usize) -> Result<SeriesStats> {
+        if let Some(stats) = self.footer.series[series].stats {
+            return Ok(stats);
+        }
+        let mut columns = Columns::default();
+        self.read(series, 0..self.axis_of(series).count, &mut columns)?;
+        let mut points = columns.iter();
+        let first = points.next().ok_or_else(|| self.source.corrupt(self.offset, "a series without points"))?;
+        let mut stats = SeriesStats::of(first);
+        points.for_each(|point| stats.add(point));
+        Ok(stats)
+    }
+
+    /// Appends the points `range` of a series, counted in order of arrival, to `out`. Costs the decoding of the pages
+    /// that the range touches.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] naming the page, [`Error::Io`].
+    pub fn read(&self, series: usize, range: Range<usize>, out: &mut Columns) -> Result<()> {
+        let entry = self.footer.series[series];
+        let axis = self.axis_of(series);
+        let range = range.start.min(axis.count)..range.end.min(axis.count);
+        self.read_axis(entry.axis as usize, range.clone(), &mut out.steps, &mut out.timestamps)?;
+        let (first_page, base) = if axis.pooled() {
+            (self.footer.pool_base + self.pool.bounds()[3], entry.base)
+        } else {
+            (entry.base, 0)
+        };
+        let total = if axis.pooled() { self.pool.values } else { axis.count };
+        let range = base + range.start..base + range.end;
+        for (page, points, wanted) in pages_of(range, total) {
+            let start = out.values.len();
+            out.values.resize(start + points, 0.0);
+            let (page, bytes) = self.page(first_page + page)?;
+            codec::decode_floats(page.codec, &bytes, &mut out.values[start..])
+                .map_err(|error| self.damaged(page, error))?;
+            keep(&mut out.values, start, wanted);
+        }
+        Ok(())
+    }
+
+    /// Appends the steps and timestamps of points `range` of an axis.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] naming the page, [`Error::Io`].
+    pub fn read_axis(&self, axis: usize, range: Range<usize>, steps: &mut Vec<i64>, timestamps: &mut Timestamps) -> Result<()> {
+        let axis = self.footer.axes[axis];
+        let mut at = Vec::new();
+        let (mut ms, mut present) = (Vec::new(), Vec::new());
+        let (total, range) = if axis.pooled() {
+            let pool = self.pool;
+            let bounds = pool.bounds().map(|bound| self.footer.pool_base + bound);
+            at.push((bounds[0], 1));
+            at.push((bounds[1], 1));
+            at.push((bounds[2], 1));
+            (pool.axis_points, axis.base + range.start..axis.base + range.end)
+        } else {
+            at.extend((0..3).map(|column| (axis.base + column, axis.stride())));
+            (axis.count, range)
+        };
+        let len = range.len();
+        self.read_ints(at[0], range.clone(), total, steps)?;
+        if axis.timestamps != TIMESTAMPS_NONE {
+            self.read_ints(at[1], range.clone(), total, &mut ms)?;
+        }
+        if axis.timestamps == TIMESTAMPS_SOME {
+            self.read_ints(at[2], range, total, &mut present)?;
+        }
+        match axis.timestamps {
+            TIMESTAMPS_NONE => {
+                let absent = vec![true; len];
+                timestamps.extend(TimestampsRef { ms: &vec![0; len], absent: &absent });
+            }
+            TIMESTAMPS_SOME => {
+                ms.iter().zip(&present).for_each(|(&ms, &present)| timestamps.push((present != 0).then_some(ms)));
+            }
+            _ => timestamps.extend(TimestampsRef { ms: &ms, absent: &[] }),
+        }
+        Ok(())
+    }
+
+    /// The buckets `range` of one level of a long series' pyramid, level 0 being one bucket a page.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] naming the page, [`Error::Io`].
+    pub fn buckets(&self, series: usize, level: usize, range: Range<usize>) -> Result<Vec<Bucket>> {
+        let count = self.axis_of(series).count;
+        let levels = levels(count);
+        let below: usize = levels[..level].iter().map(|buckets| buckets.div_ceil(BUCKETS_PER_PAGE)).sum();
+        let first_page = self.footer.series[series].base + pages(count) + below;
+        let mut out = Vec::with_capacity(range.len());
+        let first = range.start / BUCKETS_PER_PAGE;
+        for index in first..range.end.min(levels[level]).div_ceil(BUCKETS_PER_PAGE) {
+            let start = index * BUCKETS_PER_PAGE;
+            let in_page = (levels[level] - start).min(BUCKETS_PER_PAGE);
+            let (page, bytes) = self.page(first_page + index)?;
+            let buckets = decode_buckets(&bytes, in_page).map_err(|Malformed(what)| self.damaged(page, what))?;
+            let wanted = range.start.saturating_sub(start)..(range.end - start).min(in_page);
+            out.extend_from_slice(&buckets[wanted]);
+        }
+        Ok(out)
+    }
+
+    /// The records of all runs of a pack's group, in order.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] naming the page, [`Error::Io`].
+    pub fn run_records(&self) -> Result<Vec<Vec<u8>>> {
+        let first_page = self.footer.pool_base + self.pool.bounds()[4];
+        let mut records = Vec::with_capacity(self.footer.run_lens.len());
+        for (index, range) in run_pages(&self.footer.run_lens).into_iter().enumerate() {
+            let lens = &self.footer.run_lens[range];
+            let total: usize = lens.iter().map(|&len| len as usize).sum();
+            if first_page + index >= self.footer.pages.len() {
+                return Err(self.source.corrupt(self.offset, "the page of a run's record is missing"));
+            }
+            let (page, bytes) = self.page(first_page + index)?;
+            let bytes = codec::decode_bytes(page.codec, &bytes, total).map_err(|error| self.damaged(page, error))?;
+            let mut at = 0;
+            for &len in lens {
+                records.push(bytes[at..at + len as usize].to_vec());
+                at += len as usize;
+            }
+        }
+        Ok(records)
+    }
+
+    /// Reads a page's bytes and verifies them.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn page(&self, index: usize) -> Result<(Page, Vec<u8>)> {
+        let page = self.footer.pages[index];
+        let bytes = self.source.read(self.offset + page.offset, page.len as usize)?;
+        if crc32(0, &bytes) != page.crc {
+            return Err(self.source.corrupt(self.offset + page.offset, format!("the checksum of page {index}")));
+        }
+        Ok((page, bytes))
+    }
+
+    fn read_ints(&self, (first, stride): (usize, usize), range: Range<usize>, total: usize, out: &mut Vec<i64>) -> Result<()> {
+        for (page, points, wanted) in pages_of(range, total) {
+            let (page, bytes) = self.page(first + page * stride)?;
+            let start = out.len();
+            out.resize(start + points, 0);
+            codec::decode_ints(page.codec, &bytes, &mut out[start..]).map_err(|error| self.damaged(page, error))?;
+            keep(out, start, wanted);
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, page: Page, what: impl ToString) -> Error {
+        self.source.corrupt(self.offset + page.offset, what.to_string())
+    }
+}
+
+/// The pages that `range` of `total` points touches: number, points in it, and which of those are wanted.
+fn pages_of(range: Range<usize>, total: usize) -> impl Iterator<Item = (usize, usize, Range<usize>)> {
+    let pages = if range.is_empty() { 0..0 } else { range.start / PAGE_POINTS..range.end.div_ceil(PAGE_POINTS) };
+    pages.map(move |page| {
+        let start = page * PAGE_POINTS;
+        let points = (total - start).min(PAGE_POINTS);
+        (page, points, range.start.saturating_sub(start)..(range.end - start).min(points))
+    })
+}
+
+/// Keeps of what follows `start` only the `wanted` range.
+fn keep<T: Copy>(values: &mut Vec<T>, start: usize, wanted: Range<usize>) {
+    values.truncate(start + wanted.end);
+    if wanted.start > 0 {
+        values.drain(start..start + wanted.start);
+    }
+}

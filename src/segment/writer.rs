@@ -1,0 +1,395 @@
+//! Writes one group: axes and series as pages, short ones pooled, then the footer.
+//!
+//! A group is, in order of its bytes: the pages of long axes and series as they come, each series followed by its
+//! pyramid; the pool of short ones; the runs' records; the footer; the trailer.
+
+use rustc_hash::FxHashMap;
+
+use crate::base::checksum::crc32;
+use crate::base::ids::WriterId;
+use crate::base::point::{Point, Timestamps, TimestampsRef};
+use crate::base::stats::SeriesStats;
+use crate::codec::{self, CodecId, Effort, Scratch};
+use crate::error::{Error, Result};
+use crate::segment::footer::{Axis, Footer, Page, Series};
+use crate::segment::layout::{
+    BUCKETS_PER_PAGE, GROUP_MAGIC, PAGE_POINTS, POOLED_BELOW, RUN_PAGE_BYTES, TIMESTAMPS_ALL, TIMESTAMPS_NONE,
+    TIMESTAMPS_SOME,
+};
+use crate::segment::pyramid::{Bucket, encode_buckets, level_above};
+use crate::segment::stats::summarise;
+
+/// Where a group's bytes go, in order.
+pub trait PageSink {
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// What the file behind it answers.
+    fn write(&mut self, bytes: &[u8]) -> Result<()>;
+}
+
+impl PageSink for Vec<u8> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// Which series: its run, key, writer and axis, as numbered by the group.
+#[derive(Clone, Copy, Debug)]
+pub struct SeriesName {
+    /// From [`GroupWriter::run`] or [`GroupWriter::named_run`].
+    pub run: u32,
+    /// From [`GroupWriter::key`].
+    pub key: u32,
+    /// From [`GroupWriter::writer`].
+    pub writer: u32,
+    /// From [`GroupWriter::axis`] or [`GroupWriter::begin_axis`].
+    pub axis: u32,
+}
+
+/// A long series being written page by page.
+#[derive(Debug)]
+struct OpenSeries {
+    name: SeriesName,
+    base: usize,
+    stats: Option<SeriesStats>,
+    buckets: Vec<Bucket>,
+}
+
+/// Writes one group into a sink.
+#[derive(Debug)]
+pub struct GroupWriter<S> {
+    sink: S,
+    effort: Effort,
+    scratch: Scratch,
+    buffer: Vec<u8>,
+    offset: u64,
+    footer: Footer,
+    keys: FxHashMap<String, u32>,
+    key_list: Vec<String>,
+    run_records: Vec<u8>,
+    open: Option<OpenSeries>,
+    short: Vec<Series>,
+    pool_steps: Vec<i64>,
+    pool_timestamps: Timestamps,
+    pool_values: Vec<f64>,
+}
+
+impl<S: PageSink> GroupWriter<S> {
+    /// Starts a group.
+    pub fn new(sink: S, effort: Effort) -> Self {
+        Self {
+            sink,
+            effort,
+            scratch: Scratch::default(),
+            buffer: Vec::new(),
+            offset: 0,
+            footer: Footer::default(),
+            keys: FxHashMap::default(),
+            key_list: Vec::new(),
+            run_records: Vec::new(),
+            open: None,
+            short: Vec::new(),
+            pool_steps: Vec::new(),
+            pool_timestamps: Timestamps::default(),
+            pool_values: Vec::new(),
+        }
+    }
+
+    /// How many bytes of pages were written, without the pools that wait for the end.
+    pub fn bytes(&self) -> u64 {
+        self.offset
+    }
+
+    /// How many points wait in the pools, and how many runs the group has: what should bound a group.
+    pub fn pooled(&self) -> (usize, usize) {
+        (self.pool_values.len(), self.footer.runs)
+    }
+
+    /// The number of a metric key in this group.
+    pub fn key(&mut self, key: &str) -> u32 {
+        if let Some(&index) = self.keys.get(key) {
+            return index;
+        }
+        let index = self.key_list.len() as u32;
+        self.key_list.push(key.to_owned());
+        self.keys.insert(key.to_owned(), index);
+        index
+    }
+
+    /// The number of a writer in this group.
+    pub fn writer(&mut self, writer: WriterId) -> u32 {
+        let known = self.footer.writers.iter().rposition(|&own| own == writer);
+        known.unwrap_or_else(|| {
+            self.footer.writers.push(writer);
+            self.footer.writers.len() - 1
+        }) as u32
+    }
+
+    /// The number of a new run with its record, for packs.
+    pub fn run(&mut self, record: &[u8]) -> u32 {
+        self.run_records.extend_from_slice(record);
+        self.footer.run_lens.push(record.len() as u32);
+        self.named_run()
+    }
+
+    /// The number of a new run that something outside the group names.
+    pub fn named_run(&mut self) -> u32 {
+        self.footer.runs += 1;
+        self.footer.runs as u32 - 1
+    }
+
+    /// Writes a whole axis; its length must be that of each of its series, and not 0.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn axis(&mut self, steps: &[i64], timestamps: TimestampsRef<'_>) -> Result<u32> {
+        let axis = self.begin_axis(steps.len(), timestamps_kind(timestamps));
+        if steps.len() < POOLED_BELOW {
+            self.pool_steps.extend_from_slice(steps);
+            self.pool_timestamps.extend(timestamps);
+            return Ok(axis);
+        }
+        for start in (0..steps.len()).step_by(PAGE_POINTS) {
+            let range = start..steps.len().min(start + PAGE_POINTS);
+            self.axis_page(axis, &steps[range.clone()], timestamps.slice(range))?;
+        }
+        Ok(axis)
+    }
+
+    /// Starts an axis of `count` points, of which those have timestamps that `kind` says; a long one's pages follow
+    /// at once, by [`Self::axis_page`].
+    pub fn begin_axis(&mut self, count: usize, kind: i64) -> u32 {
+        let base = if count < POOLED_BELOW { self.pool_steps.len() } else { self.footer.pages.len() };
+        self.footer.axes.push(Axis { count, timestamps: kind, base });
+        self.footer.axes.len() as u32 - 1
+    }
+
+    /// Writes the next page of the axis begun last: [`PAGE_POINTS`] points, or the last few.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn axis_page(&mut self, axis: u32, steps: &[i64], timestamps: TimestampsRef<'_>) -> Result<()> {
+        let kind = self.footer.axes[axis as usize].timestamps;
+        self.int_page(steps)?;
+        if kind != TIMESTAMPS_NONE {
+            self.int_page(timestamps.ms)?;
+        }
+        if kind == TIMESTAMPS_SOME {
+            self.validity_page(timestamps)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a whole series in order of arrival, on an axis written before with the same steps and timestamps.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn series(&mut self, name: SeriesName, steps: &[i64], timestamps: TimestampsRef<'_>, values: &[f64]) -> Result<()> {
+        if values.len() < POOLED_BELOW {
+            self.short_series(name, values);
+            return Ok(());
+        }
+        self.begin_series(name);
+        for start in (0..values.len()).step_by(PAGE_POINTS) {
+            let range = start..values.len().min(start + PAGE_POINTS);
+            self.series_page(&steps[range.clone()], timestamps.slice(range.clone()), &values[range])?;
+        }
+        self.end_series()
+    }
+
+    /// Puts a short series into the pool.
+    pub fn short_series(&mut self, name: SeriesName, values: &[f64]) {
+        let SeriesName { run, key, writer, axis } = name;
+        self.short.push(Series { run, key, writer, axis, base: self.pool_values.len(), stats: None });
+        self.pool_values.extend_from_slice(values);
+    }
+
+    /// Starts a long series, whose pages follow at once.
+    pub fn begin_series(&mut self, name: SeriesName) {
+        let base = self.footer.pages.len();
+        self.open = Some(OpenSeries { name, base, stats: None, buckets: Vec::new() });
+    }
+
+    /// Writes the next page of the open series: [`PAGE_POINTS`] points, or the last few.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn series_page(&mut self, steps: &[i64], timestamps: TimestampsRef<'_>, values: &[f64]) -> Result<()> {
+        let first = Point { step: steps[0], timestamp_ms: timestamps.get(0), value: values[0] };
+        let (stats, bucket) = summarise(first, steps, timestamps, values);
+        if let Some(open) = &mut self.open {
+            open.buckets.push(bucket);
+            match &mut open.stats {
+                Some(earlier) => earlier.merge(&stats),
+                None => open.stats = Some(stats),
+            }
+        }
+        self.buffer.clear();
+        let codec = codec::encode_floats(values, self.effort, &mut self.scratch, &mut self.buffer);
+        self.page(codec)
+    }
+
+    /// Ends the open series with its pyramid.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn end_series(&mut self) -> Result<()> {
+        let Some(OpenSeries { name: SeriesName { run, key, writer, axis }, base, stats, buckets }) = self.open.take() else {
+            return Ok(());
+        };
+        self.footer.series.push(Series { run, key, writer, axis, base, stats });
+        let mut level = buckets;
+        while level.len() > 1 {
+            for buckets in level.chunks(BUCKETS_PER_PAGE) {
+                self.buffer.clear();
+                encode_buckets(buckets, self.effort, &mut self.scratch, &mut self.buffer);
+                self.page(CodecId(0))?;
+            }
+            if level.len() <= crate::segment::layout::FAN_OUT {
+                break;
+            }
+            level = level_above(&level);
+        }
+        Ok(())
+    }
+
+    /// Writes pool, runs, footer and trailer; gives the sink back, and the group's length in bytes.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn finish(mut self, first_sequence: u64) -> Result<(S, u64)> {
+        self.sort_keys();
+        self.write_pool()?;
+        self.write_runs()?;
+        let footer = &mut self.footer;
+        footer.first_sequence = first_sequence;
+        footer.points = footer.series.iter().map(|series| footer.axes[series.axis as usize].count as u64).sum();
+        self.buffer.clear();
+        // Footers are many and small: the strongest codecs would cost more than the pages.
+        self.footer.encode(Effort::Fast, &mut self.scratch, &mut self.buffer);
+        let len = u32::try_from(self.buffer.len())
+            .map_err(|_| Error::invalid("group", "its footer exceeds 4 GiB; seal or compact fewer series at once"))?;
+        let crc = crc32(0, &self.buffer);
+        self.buffer.extend_from_slice(&len.to_le_bytes());
+        self.buffer.extend_from_slice(&crc.to_le_bytes());
+        self.buffer.extend_from_slice(&GROUP_MAGIC.to_le_bytes());
+        self.sink.write(&self.buffer)?;
+        let len = self.offset + self.buffer.len() as u64;
+        Ok((self.sink, len))
+    }
+
+    /// Numbers the keys in order of their bytes.
+    fn sort_keys(&mut self) {
+        let mut order: Vec<u32> = (0..self.key_list.len() as u32).collect();
+        order.sort_unstable_by(|&a, &b| self.key_list[a as usize].cmp(&self.key_list[b as usize]));
+        let mut rank = vec![0; order.len()];
+        for (index, &key) in order.iter().enumerate() {
+            rank[key as usize] = index as u32;
+        }
+        for series in self.footer.series.iter_mut().chain(&mut self.short) {
+            series.key = rank[series.key as usize];
+        }
+        self.footer.keys = order.iter().map(|&key| std::mem::take(&mut self.key_list[key as usize])).collect();
+    }
+
+    fn write_pool(&mut self) -> Result<()> {
+        self.footer.pool_base = self.footer.pages.len();
+        let short_axes = || self.footer.axes.iter().filter(|axis| axis.pooled());
+        let has_timestamps = short_axes().any(|axis| axis.timestamps != TIMESTAMPS_NONE);
+        let has_validity = short_axes().any(|axis| axis.timestamps == TIMESTAMPS_SOME);
+        let steps = std::mem::take(&mut self.pool_steps);
+        let timestamps = std::mem::take(&mut self.pool_timestamps);
+        for page in steps.chunks(PAGE_POINTS) {
+            self.int_page(page)?;
+        }
+        if has_timestamps {
+            for page in timestamps.ms.chunks(PAGE_POINTS) {
+                self.int_page(page)?;
+            }
+        }
+        if has_validity {
+            for start in (0..timestamps.len()).step_by(PAGE_POINTS) {
+                self.validity_page(timestamps.view().slice(start..timestamps.len().min(start + PAGE_POINTS)))?;
+            }
+        }
+        // Values of one key lie side by side, since they resemble each other more than those of one run do.
+        self.short.sort_by_key(|series| (series.key, series.run, series.writer));
+        let mut values = Vec::with_capacity(self.pool_values.len());
+        for series in &mut self.short {
+            let count = self.footer.axes[series.axis as usize].count;
+            let from = std::mem::replace(&mut series.base, values.len());
+            values.extend_from_slice(&self.pool_values[from..from + count]);
+        }
+        for page in values.chunks(PAGE_POINTS) {
+            self.buffer.clear();
+            let codec = codec::encode_floats(page, self.effort, &mut self.scratch, &mut self.buffer);
+            self.page(codec)?;
+        }
+        self.footer.series.append(&mut self.short);
+        Ok(())
+    }
+
+    fn write_runs(&mut self) -> Result<()> {
+        let records = std::mem::take(&mut self.run_records);
+        let mut at = 0;
+        for range in run_pages(&self.footer.run_lens) {
+            let len: usize = self.footer.run_lens[range].iter().map(|&len| len as usize).sum();
+            self.buffer.clear();
+            let codec = codec::encode_bytes(&records[at..at + len], self.effort, &mut self.buffer);
+            self.page(codec)?;
+            at += len;
+        }
+        Ok(())
+    }
+
+    fn int_page(&mut self, values: &[i64]) -> Result<()> {
+        self.buffer.clear();
+        let codec = codec::encode_ints(values, self.effort, &mut self.scratch, &mut self.buffer);
+        self.page(codec)
+    }
+
+    fn validity_page(&mut self, timestamps: TimestampsRef<'_>) -> Result<()> {
+        let present: Vec<i64> = (0..timestamps.ms.len()).map(|index| timestamps.get(index).is_some().into()).collect();
+        self.int_page(&present)
+    }
+
+    /// Writes the buffer as a page.
+    fn page(&mut self, codec: CodecId) -> Result<()> {
+        let len = u32::try_from(self.buffer.len()).map_err(|_| Error::invalid("page", "longer than 4 GiB"))?;
+        self.footer.pages.push(Page { codec, offset: self.offset, len, crc: crc32(0, &self.buffer) });
+        self.sink.write(&self.buffer)?;
+        self.offset += u64::from(len);
+        Ok(())
+    }
+}
+
+/// Which of the `TIMESTAMPS_` kinds these are.
+#[must_use]
+pub fn timestamps_kind(timestamps: TimestampsRef<'_>) -> i64 {
+    let absent = timestamps.absent.iter().filter(|&&absent| absent).count();
+    match absent {
+        0 => TIMESTAMPS_ALL,
+        all if all == timestamps.ms.len() => TIMESTAMPS_NONE,
+        _ => TIMESTAMPS_SOME,
+    }
+}
+
+/// The ranges of runs whose records share a page: as many as fit [`RUN_PAGE_BYTES`], at least one.
+#[must_use]
+pub fn run_pages(lens: &[u32]) -> Vec<std::ops::Range<usize>> {
+    let mut pages = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, &len) in lens.iter().enumerate() {
+        if index > start && bytes + len as usize > RUN_PAGE_BYTES {
+            pages.push(start..index);
+            (start, bytes) = (index, 0);
+        }
+        bytes += len as usize;
+    }
+    if start < lens.len() {
+        pages.push(start..lens.len());
+    }
+    pages
+}
