@@ -4,6 +4,7 @@
 //! reorders what was not synced.
 
 pub mod disk;
+pub mod fork;
 
 use std::io;
 use std::path::Path;
