@@ -5,6 +5,7 @@ pub mod base;
 pub mod codec;
 pub mod error;
 pub mod index;
+pub mod log;
 pub mod search;
 pub mod segment;
 pub mod storage;

@@ -1,0 +1,172 @@
+//! Bytes of a frame: what lies around each piece of a log, so that it verifies at its own place only.
+//!
+//! ```text
+//! magic u32 | kind u16 | flags u16 = 0 | payload length u32 | payload CRC u32 | sequence u64 | durable u64 | header CRC u32
+//! ```
+//!
+//! Both checksums start from a seed made of the writer and the frame's offset: bytes moved, recycled or taken from
+//! another log do not verify, nor does a frame within a user's text. The first frame of a log names the writer, so its
+//! seed is that of the writer 0.
+
+use crate::base::bytes::{Malformed, Reader};
+use crate::base::checksum::crc32;
+use crate::base::ids::WriterId;
+
+/// Length of a frame's header, in bytes.
+pub const HEADER_LEN: usize = 36;
+/// The first bytes of a frame; none of them is zero, so that no zeros look like a frame.
+pub const MAGIC: [u8; 4] = *b"SWf\x1A";
+/// Longest payload, in bytes.
+pub const PAYLOAD_MAX: usize = 1 << 30;
+
+/// What a frame's payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The log's first frame: who writes it.
+    Start,
+    /// Records and points in row form, all of them or none.
+    Records,
+    /// A sealed group of columns.
+    Group,
+    /// Nothing: the writer was finished, and its tail is empty.
+    End,
+}
+
+impl Kind {
+    /// The persisted number.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        match self {
+            Self::Start => 1,
+            Self::Records => 2,
+            Self::Group => 3,
+            Self::End => 4,
+        }
+    }
+
+    fn of(number: u16) -> Option<Self> {
+        [Self::Start, Self::Records, Self::Group, Self::End].into_iter().find(|kind| kind.number() == number)
+    }
+}
+
+/// A frame's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What follows.
+    pub kind: Kind,
+    /// Length of the payload in bytes.
+    pub len: u32,
+    /// CRC-32 of the payload, from the frame's seed.
+    pub payload_crc: u32,
+    /// How many points of this writer came before the first point of this frame.
+    pub sequence: u64,
+    /// All bytes of the log before this offset were known to survive a stop of the machine when this was written.
+    pub durable: u64,
+}
+
+/// Why bytes are no frame's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHeader {
+    /// The file ends before the header does.
+    Short,
+    /// Only zeros: the common rest of a stop of the machine.
+    Zero,
+    /// Something else.
+    Damaged,
+}
+
+/// The seed of both checksums of the frame at `offset`.
+#[must_use]
+pub fn seed(writer: WriterId, offset: u64) -> u32 {
+    let writer = if offset == 0 { 0 } else { writer.0 };
+    crc32(crc32(0, &writer.to_le_bytes()), &offset.to_le_bytes())
+}
+
+/// Appends a whole frame that will stand at `offset` of its log.
+///
+/// # Panics
+/// When the payload exceeds [`PAYLOAD_MAX`], which callers bound.
+pub fn encode(kind: Kind, writer: WriterId, offset: u64, sequence: u64, durable: u64, payload: &[u8], out: &mut Vec<u8>) {
+    assert!(payload.len() <= PAYLOAD_MAX, "a frame's payload is bounded by its callers");
+    let seed = seed(writer, offset);
+    let start = out.len();
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&kind.number().to_le_bytes());
+    out.extend_from_slice(&0_u16.to_le_bytes());
+    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    out.extend_from_slice(&crc32(seed, payload).to_le_bytes());
+    out.extend_from_slice(&sequence.to_le_bytes());
+    out.extend_from_slice(&durable.to_le_bytes());
+    let header_crc = crc32(seed, &out[start..]);
+    out.extend_from_slice(&header_crc.to_le_bytes());
+    out.extend_from_slice(payload);
+}
+
+/// Reads the header at `offset` from the bytes that start there.
+///
+/// # Errors
+/// [`NoHeader`].
+pub fn decode(bytes: &[u8], writer: WriterId, offset: u64) -> Result<Header, NoHeader> {
+    let Some(header) = bytes.get(..HEADER_LEN) else {
+        return Err(if bytes.iter().all(|&byte| byte == 0) { NoHeader::Zero } else { NoHeader::Short });
+    };
+    if header.iter().all(|&byte| byte == 0) {
+        return Err(NoHeader::Zero);
+    }
+    let mut reader = Reader::new(header);
+    parse(&mut reader, seed(writer, offset), header).map_err(|_| NoHeader::Damaged)
+}
+
+fn parse(reader: &mut Reader<'_>, seed: u32, header: &[u8]) -> Result<Header, Malformed> {
+    let magic: [u8; 4] = reader.array()?;
+    let (kind, flags) = (reader.u16()?, reader.u16()?);
+    let (len, payload_crc) = (reader.u32()?, reader.u32()?);
+    let (sequence, durable) = (reader.u64()?, reader.u64()?);
+    let header_crc = reader.u32()?;
+    if magic != MAGIC || flags != 0 || len as usize > PAYLOAD_MAX || header_crc != crc32(seed, &header[..HEADER_LEN - 4]) {
+        return Err(Malformed("a frame's header"));
+    }
+    let kind = Kind::of(kind).ok_or(Malformed("a frame's kind"))?;
+    Ok(Header { kind, len, payload_crc, sequence, durable })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame() -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(Kind::Records, WriterId(7), 100, 5, 64, b"payload", &mut out);
+        out
+    }
+
+    #[test]
+    fn bytes_are_pinned() {
+        let expected = "5357661a02000000070000005fd63ad10500000000000000400000000000000004eb71057061796c6f6164";
+        let hex: String = frame().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, expected);
+    }
+
+    #[test]
+    fn a_frame_verifies_at_its_place_only() {
+        let bytes = frame();
+        let header = decode(&bytes, WriterId(7), 100).unwrap();
+        assert_eq!((header.kind, header.len, header.sequence, header.durable), (Kind::Records, 7, 5, 64));
+        assert_eq!(header.payload_crc, crc32(seed(WriterId(7), 100), &bytes[HEADER_LEN..]));
+        assert_eq!(decode(&bytes, WriterId(7), 101), Err(NoHeader::Damaged));
+        assert_eq!(decode(&bytes, WriterId(8), 100), Err(NoHeader::Damaged));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_header_is_seen() {
+        let bytes = frame();
+        for bit in 0..HEADER_LEN * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(&bytes, WriterId(7), 100), Err(NoHeader::Damaged));
+        }
+        assert_eq!(decode(&bytes[..20], WriterId(7), 100), Err(NoHeader::Short));
+        assert_eq!(decode(&[0; 100], WriterId(7), 100), Err(NoHeader::Zero));
+        assert_eq!(decode(&[0; 10], WriterId(7), 100), Err(NoHeader::Zero));
+    }
+}

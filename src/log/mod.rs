@@ -1,0 +1,10 @@
+//! What happened, in order, in row form: one log for each writer.
+//!
+//! A log is two files. `<run>.<writer>.log` is a sequence of frames ([`frame`]), each of records ([`record`]) or of a
+//! sealed group. `<run>.<writer>.tail` is an array of fixed slots ([`slot`]) for the points that no frame has yet.
+
+pub mod frame;
+pub mod record;
+pub mod slot;
+pub mod writer;
+pub mod reader;

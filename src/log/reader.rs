@@ -1,0 +1,365 @@
+//! Reads a log and its tail as they are, whole, torn or damaged, also while they are written.
+//!
+//! The steps, in an order that lets a writer go on meanwhile:
+//!
+//! 1. The caller copies the tail's bytes, then this reads the log: whatever the copy misses because its turn had ended
+//!    is in a frame that was appended before.
+//! 2. Frames are walked one after the other. Where a header does not verify, the walk goes on at the next bytes that
+//!    look like a frame and verify at their place.
+//! 3. Bytes before the greatest durable mark were on disk once: what does not verify there is damage, it is reported,
+//!    and what follows counts. What does not verify behind that mark is a tail torn by a crash: the log ends there,
+//!    even if later bytes verify, since an acknowledged order must have no gap.
+//! 4. Slots of the tail count from where the last frame with points ends, up to the first that does not verify; a batch
+//!    whose end is missing does not count.
+
+use std::path::Path;
+
+use crate::base::bytes::Malformed;
+use crate::base::checksum::crc32;
+use crate::base::control;
+use crate::base::ids::WriterId;
+use crate::error::{Error, Result};
+use crate::log::frame::{self, HEADER_LEN, Header, Kind, MAGIC, NoHeader};
+use crate::log::record::{Batch, LOG_VERSION, Start};
+use crate::log::slot::{Check, SLOT_LEN, Slot};
+use crate::storage::File;
+
+/// How much is read at once.
+const WINDOW: usize = 64 << 10;
+
+/// A span of bytes that do not verify.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadSpan {
+    /// First byte.
+    pub offset: u64,
+    /// How many bytes.
+    pub len: u64,
+    /// What was expected there.
+    pub what: &'static str,
+}
+
+/// A sealed group within the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupPlace {
+    /// First byte of the group in the log.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub len: u64,
+    /// The writer's sequence number of its first point.
+    pub sequence: u64,
+    /// How many points it has.
+    pub points: u64,
+}
+
+/// What a log says.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// Who wrote it.
+    pub start: Start,
+    /// Frames of records, each with the sequence number of its first row, in order.
+    pub batches: Vec<(u64, Batch)>,
+    /// Sealed groups in order.
+    pub groups: Vec<GroupPlace>,
+    /// Points of the tail, the first having the sequence number `slots_from`.
+    pub slots: Vec<Slot>,
+    /// Where the slots begin.
+    pub slots_from: u64,
+    /// Whether the writer was finished: there is nothing in the tail, and nothing more will come.
+    pub ended: bool,
+    /// End of the last frame that counts.
+    pub end: u64,
+    /// Damage: spans that were whole once.
+    pub damage: Vec<BadSpan>,
+    /// What a crash left behind the end, if anything but zeros: never acknowledged as surviving it.
+    pub torn: Option<BadSpan>,
+}
+
+impl Log {
+    /// One past the sequence number of the last point.
+    #[must_use]
+    pub fn sequence_end(&self) -> u64 {
+        self.slots_from + self.slots.len() as u64
+    }
+
+    /// The sequence number from which points are not in sealed groups.
+    #[must_use]
+    pub fn sealed_through(&self) -> u64 {
+        self.groups.last().map_or(0, |group| group.sequence + group.points)
+    }
+}
+
+/// One frame of the walk.
+struct Frame {
+    offset: u64,
+    header: Header,
+    payload: Payload,
+}
+
+enum Payload {
+    Start(Start),
+    Records(Batch),
+    Group { points: u64 },
+    End,
+}
+
+/// Reads a log's file; `tail` is a copy of its tail's bytes made before, empty where there is none.
+///
+/// # Errors
+/// [`Error::Corrupt`] when the first frame does not verify, so that the writer is unknown; [`Error::NewerFormat`];
+/// [`Error::Io`].
+pub fn read_log(file: &dyn File, path: &Path, tail: &[u8]) -> Result<Log> {
+    let mut walk = Walk::new(file, path)?;
+    let (start, first_end) = walk.start()?;
+    let writer = start.writer;
+    let (mut frames, mut bad) = walk.frames(writer, first_end)?;
+    let durable = frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0);
+    walk.check_groups(writer, durable, &mut frames, &mut bad)?;
+
+    // Step 3: cut at the first bad span behind the durable mark.
+    let cut = bad.iter().filter(|span| span.offset + span.len > durable).map(|span| span.offset).min();
+    let mut torn = None;
+    if let Some(cut) = cut {
+        frames.retain(|frame| frame.offset < cut);
+        bad.retain(|span| span.offset < cut);
+        torn = Some(BadSpan { offset: cut, len: walk.len - cut, what: "a frame torn by a crash" });
+    }
+    let mut log = assemble(start, frames, first_end, tail);
+    log.damage = bad;
+    log.torn = torn;
+    Ok(log)
+}
+
+fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8]) -> Log {
+    let mut log = Log {
+        start,
+        batches: Vec::new(),
+        groups: Vec::new(),
+        slots: Vec::new(),
+        slots_from: 0,
+        ended: false,
+        end: first_end,
+        damage: Vec::new(),
+        torn: None,
+    };
+    let mut plain = Vec::new();
+    for Frame { offset, header, payload } in frames {
+        log.end = offset + (HEADER_LEN as u64) + u64::from(header.len);
+        match payload {
+            Payload::Start(_) => {}
+            Payload::Records(batch) => {
+                if batch.rows.is_empty() {
+                    plain.push((log.batches.len(), offset, header.sequence));
+                } else {
+                    log.slots_from = header.sequence + batch.rows.len() as u64;
+                }
+                log.batches.push((header.sequence, batch));
+            }
+            Payload::Group { points } => {
+                let (offset, len) = (offset + (HEADER_LEN + GROUP_PREFIX) as u64, u64::from(header.len) - GROUP_PREFIX as u64);
+                log.groups.push(GroupPlace { offset, len, sequence: header.sequence, points });
+                log.slots_from = log.slots_from.max(header.sequence + points);
+            }
+            Payload::End => log.ended = true,
+        }
+    }
+    log.slots = verified_slots(tail, log.start.writer, log.slots_from);
+    // Words that were said after points which did not survive are behind the gap, hence not part of the prefix.
+    let sequence_end = log.sequence_end();
+    if let Some(&(index, offset, _)) = plain.iter().find(|&&(_, _, sequence)| sequence > sequence_end) {
+        log.batches.truncate(index);
+        log.end = offset;
+        log.ended = false;
+    }
+    log
+}
+
+/// The tail's points from sequence number `from` on: the longest valid prefix that ends with a whole batch.
+#[must_use]
+pub fn verified_slots(tail: &[u8], writer: WriterId, from: u64) -> Vec<Slot> {
+    let check = Check::new(writer);
+    let (slots, _) = tail.as_chunks::<SLOT_LEN>();
+    let mut valid: Vec<Slot> = (from..)
+        .zip(slots)
+        .map(|(sequence, bytes)| (sequence, Slot::from_bytes(bytes)))
+        .take_while(|&(sequence, slot)| slot.verifies(check, sequence))
+        .map(|(_, slot)| slot)
+        .collect();
+    while valid.last().is_some_and(|slot| slot.continues()) {
+        valid.pop();
+    }
+    valid
+}
+
+/// Bytes before the group in a frame's payload: the number of its points.
+pub const GROUP_PREFIX: usize = 8;
+
+struct Walk<'a> {
+    file: &'a dyn File,
+    path: &'a Path,
+    len: u64,
+    window: Vec<u8>,
+    window_at: u64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(file: &'a dyn File, path: &'a Path) -> Result<Self> {
+        let len = file.len().map_err(Error::io("read", path))?;
+        Ok(Self { file, path, len, window: Vec::new(), window_at: 0 })
+    }
+
+    /// Up to `len` bytes at `offset`; fewer at the end of the file.
+    fn bytes(&mut self, offset: u64, len: usize) -> Result<&[u8]> {
+        let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let len = len.min(left);
+        let within = offset.checked_sub(self.window_at).is_some_and(|at| at + len as u64 <= self.window.len() as u64);
+        if !within {
+            self.window.resize(len.max(WINDOW.min(left)), 0);
+            let got = self.file.read_at(&mut self.window, offset).map_err(Error::io("read", self.path))?;
+            self.window.truncate(got);
+            self.window_at = offset;
+        }
+        let at = (offset - self.window_at) as usize;
+        Ok(&self.window[at..(at + len).min(self.window.len())])
+    }
+
+    fn start(&mut self) -> Result<(Start, u64)> {
+        let path = self.path;
+        let corrupt = |what: &str| Error::corrupt(path, 0, what);
+        let header = frame::decode(self.bytes(0, HEADER_LEN)?, WriterId(0), 0).map_err(|_| corrupt("a log's first frame"))?;
+        if header.kind != Kind::Start {
+            return Err(corrupt("a log's first frame has another kind"));
+        }
+        match self.payload(WriterId(0), 0, header)? {
+            Some(Payload::Start(start)) if start.version > LOG_VERSION => {
+                Err(Error::NewerFormat { path: path.to_owned(), found: start.version, supported: LOG_VERSION })
+            }
+            Some(Payload::Start(start)) => Ok((start, (HEADER_LEN as u64) + u64::from(header.len))),
+            _ => Err(corrupt("a log's first frame")),
+        }
+    }
+
+    /// All frames after the first, and the spans between them that do not verify.
+    fn frames(&mut self, writer: WriterId, from: u64) -> Result<(Vec<Frame>, Vec<BadSpan>)> {
+        let (mut frames, mut bad) = (Vec::new(), Vec::new());
+        let mut offset = from;
+        while offset < self.len {
+            let header = match frame::decode(self.bytes(offset, HEADER_LEN)?, writer, offset) {
+                Ok(header) => header,
+                Err(why) => {
+                    let next = self.resync(writer, offset + 1)?;
+                    let what = match why {
+                        NoHeader::Zero => "zeros in place of a frame",
+                        NoHeader::Short => "a frame cut short",
+                        NoHeader::Damaged => "the header of a frame",
+                    };
+                    bad.push(BadSpan { offset, len: next - offset, what });
+                    offset = next;
+                    continue;
+                }
+            };
+            let len = HEADER_LEN as u64 + u64::from(header.len);
+            match self.payload(writer, offset, header)? {
+                Some(payload) => frames.push(Frame { offset, header, payload }),
+                None => bad.push(BadSpan { offset, len: len.min(self.len - offset), what: "the contents of a frame" }),
+            }
+            offset += len;
+        }
+        Ok((frames, bad))
+    }
+
+    /// The next offset from `from` on where a frame verifies, or the end of the file.
+    fn resync(&mut self, writer: WriterId, from: u64) -> Result<u64> {
+        let mut offset = from;
+        while offset < self.len {
+            let bytes = self.bytes(offset, WINDOW)?;
+            let Some(at) = bytes.windows(MAGIC.len()).position(|window| window == MAGIC) else {
+                // Keep what may be the beginning of a mark.
+                let step = bytes.len().saturating_sub(MAGIC.len() - 1).max(1);
+                offset += step as u64;
+                continue;
+            };
+            offset += at as u64;
+            if frame::decode(self.bytes(offset, HEADER_LEN)?, writer, offset).is_ok() {
+                return Ok(offset);
+            }
+            offset += 1;
+        }
+        Ok(self.len)
+    }
+
+    /// The verified payload; of a group only what it says of its points. `None` when it does not verify.
+    fn payload(&mut self, writer: WriterId, offset: u64, header: Header) -> Result<Option<Payload>> {
+        let at = offset + HEADER_LEN as u64;
+        let len = header.len as usize;
+        if at + u64::from(header.len) > self.len {
+            return Ok(None);
+        }
+        if header.kind == Kind::Group {
+            let Some(&points) = self.bytes(at, GROUP_PREFIX)?.first_chunk::<GROUP_PREFIX>() else { return Ok(None) };
+            return Ok((len >= GROUP_PREFIX).then(|| Payload::Group { points: u64::from_le_bytes(points) }));
+        }
+        let bytes = self.bytes(at, len)?;
+        if bytes.len() < len || crc32(frame::seed(writer, offset), bytes) != header.payload_crc {
+            return Ok(None);
+        }
+        let payload = match header.kind {
+            Kind::Start => control::decode(bytes).map(Payload::Start),
+            Kind::Records => control::decode(bytes).map(Payload::Records),
+            Kind::End | Kind::Group if bytes.is_empty() => Ok(Payload::End),
+            Kind::End | Kind::Group => Err(Malformed("an end with contents")),
+        };
+        Ok(payload.ok())
+    }
+
+    /// Verifies all bytes of the groups behind the durable mark: a crash may have torn them. Those before it were on
+    /// disk once, and each of their pages is verified when it is read.
+    fn check_groups(&mut self, writer: WriterId, durable: u64, frames: &mut Vec<Frame>, bad: &mut Vec<BadSpan>) -> Result<()> {
+        let mut torn = Vec::new();
+        for frame in frames.iter().filter(|frame| frame.header.kind == Kind::Group) {
+            let start = frame.offset + HEADER_LEN as u64;
+            let end = start + u64::from(frame.header.len);
+            if end > durable && self.crc(frame::seed(writer, frame.offset), start, end)? != frame.header.payload_crc {
+                torn.push(BadSpan { offset: frame.offset, len: end - frame.offset, what: "the contents of a sealed group" });
+            }
+        }
+        frames.retain(|frame| !torn.iter().any(|span| span.offset == frame.offset));
+        bad.append(&mut torn);
+        bad.sort_by_key(|span| span.offset);
+        Ok(())
+    }
+
+    fn crc(&mut self, seed: u32, mut from: u64, end: u64) -> Result<u32> {
+        let mut crc = seed;
+        while from < end {
+            let want = usize::try_from(end - from).map_or(WINDOW, |left| left.min(WINDOW));
+            let bytes = self.bytes(from, want)?;
+            if bytes.is_empty() {
+                break;
+            }
+            crc = crc32(crc, bytes);
+            from += bytes.len() as u64;
+        }
+        Ok(crc)
+    }
+}
+
+/// Reads all of a tail's file.
+///
+/// # Errors
+/// The operating system's answer.
+pub fn read_tail(file: &dyn File) -> std::io::Result<Vec<u8>> {
+    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX).min(MAX_TAIL_LEN);
+    let mut bytes = vec![0; len];
+    let mut at = 0;
+    while at < len {
+        match file.read_at(&mut bytes[at..], at as u64)? {
+            0 => break,
+            got => at += got,
+        }
+    }
+    bytes.truncate(at);
+    Ok(bytes)
+}
+
+/// Longest tail that is read, in bytes: four times the greatest that is written.
+pub const MAX_TAIL_LEN: usize = 16 << 20;

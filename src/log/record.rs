@@ -1,0 +1,201 @@
+//! Meaning of a log's records. The order of variants and fields is the format: it is never changed, only appended to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::control;
+use crate::base::ids::{ExperimentId, RunId, WriterId};
+use crate::base::point::Point;
+use crate::base::stats::RunStatus;
+
+/// The version of the log format that this build writes, and the greatest that it reads.
+pub const LOG_VERSION: u32 = 1;
+
+/// The payload of a log's first frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// [`LOG_VERSION`] of the build that wrote it.
+    pub version: u32,
+    /// The log's writer.
+    pub writer: WriterId,
+    /// One more than the greatest order that the writer saw in the run's other logs: it sorts the writers of a run
+    /// without any clock, ties by writer.
+    pub order: u64,
+    /// When the log was created, in milliseconds since the epoch; told to people, never compared.
+    pub created_ms: i64,
+    /// The process that wrote it; told to people, never used to judge whether it lives.
+    pub process: String,
+}
+
+/// The payload of a frame of records: all of it happened, or none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    /// In order.
+    pub records: Vec<Record>,
+    /// Points, numbered from the frame's sequence on.
+    pub rows: Vec<Row>,
+}
+
+/// A point in row form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The series, by its number in this log.
+    pub series: u32,
+    /// The step.
+    pub step: i64,
+    /// Milliseconds since the epoch, if any.
+    pub timestamp_ms: Option<i64>,
+    /// The value's bits.
+    pub value_bits: u64,
+}
+
+impl Row {
+    /// The point of a series as a row.
+    #[must_use]
+    pub fn new(series: u32, point: Point) -> Self {
+        let Point { step, timestamp_ms, value } = point;
+        Self { series, step, timestamp_ms, value_bits: value.to_bits() }
+    }
+
+    /// The row's point.
+    #[must_use]
+    pub fn point(&self) -> Point {
+        Point { step: self.step, timestamp_ms: self.timestamp_ms, value: f64::from_bits(self.value_bits) }
+    }
+}
+
+/// One thing that was said about a run. `run` and `series` are numbers within the log, given by [`Record::Run`] and
+/// [`Record::Series`]; `order` decides between writers: the greatest wins, ties by writer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// Names a run and where it belongs; the first record about it in each log.
+    Run {
+        /// Its number in this log.
+        run: u32,
+        /// Its id.
+        id: RunId,
+        /// Its experiment.
+        experiment: ExperimentId,
+        /// The experiment's name when this was written, for a workspace that does not know the experiment.
+        experiment_name: String,
+    },
+    /// Names a series.
+    Series {
+        /// Its number in this log.
+        series: u32,
+        /// Its run.
+        run: u32,
+        /// Its metric's key.
+        key: String,
+    },
+    /// Sets a param, which nobody set before.
+    Param {
+        /// The run.
+        run: u32,
+        /// The param's key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// See [`Record`].
+        order: u64,
+    },
+    /// Takes back this writer's param, since another writer's value stood first.
+    ParamRetracted {
+        /// The run.
+        run: u32,
+        /// The param's key.
+        key: String,
+    },
+    /// Sets a tag, or removes it.
+    Tag {
+        /// The run.
+        run: u32,
+        /// The tag's key.
+        key: String,
+        /// Its value; `None` removes the tag.
+        value: Option<String>,
+        /// See [`Record`].
+        order: u64,
+    },
+    /// Sets one of the run's own words.
+    Attribute {
+        /// The run.
+        run: u32,
+        /// Which, and to what.
+        attribute: Attribute,
+        /// See [`Record`].
+        order: u64,
+    },
+}
+
+/// A run's own words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Attribute {
+    /// Its name.
+    Name(String),
+    /// Who ran it.
+    User(String),
+    /// Where it stands.
+    Status(RunStatus),
+    /// Milliseconds since the epoch.
+    StartTime(Option<i64>),
+    /// Milliseconds since the epoch.
+    EndTime(Option<i64>),
+    /// Whether it is marked deleted.
+    Deleted(bool),
+}
+
+impl Attribute {
+    /// How many kinds there are.
+    pub const KINDS: usize = 6;
+
+    /// The number of the kind, for tables by kind.
+    #[must_use]
+    pub fn kind(&self) -> usize {
+        match self {
+            Self::Name(_) => 0,
+            Self::User(_) => 1,
+            Self::Status(_) => 2,
+            Self::StartTime(_) => 3,
+            Self::EndTime(_) => 4,
+            Self::Deleted(_) => 5,
+        }
+    }
+}
+
+impl Batch {
+    /// Appends the batch's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        control::encode(self, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_pinned() {
+        let batch = Batch {
+            records: vec![
+                Record::Run { run: 0, id: RunId::new("r1").unwrap(), experiment: ExperimentId(0), experiment_name: "Default".into() },
+                Record::Series { series: 0, run: 0, key: "loss".into() },
+                Record::Param { run: 0, key: "lr".into(), value: "0.1".into(), order: 1 },
+                Record::ParamRetracted { run: 0, key: "lr".into() },
+                Record::Tag { run: 0, key: "a".into(), value: None, order: 2 },
+                Record::Attribute { run: 0, attribute: Attribute::Status(RunStatus::Finished), order: 3 },
+            ],
+            rows: vec![Row::new(0, Point { step: -1, timestamp_ms: Some(2), value: 1.0 })],
+        };
+        let mut bytes = Vec::new();
+        batch.encode(&mut bytes);
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "0600000272310007446566617561756c74"
+                .replace("7561756c74", "756c74")
+                + "010000046c6f7373" + "0200026c7203302e3101" + "0300026c72" + "040001610002" + "0500020203"
+                + "01" + "0001" + "0104" + "fd000000000000f03f"
+        );
+        assert_eq!(control::decode::<Batch>(&bytes).unwrap(), batch);
+    }
+}

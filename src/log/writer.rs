@@ -1,0 +1,148 @@
+//! Appends frames to a log, and keeps account of which of its bytes survive a stop of the machine.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::ids::WriterId;
+use crate::error::{Error, Result};
+use crate::log::frame::{self, Kind, PAYLOAD_MAX};
+use crate::storage::{File, Storage};
+
+/// The one writer of a log file.
+pub struct LogWriter {
+    file: Box<dyn File>,
+    path: PathBuf,
+    writer: WriterId,
+    /// End of the last whole frame.
+    offset: u64,
+    /// End of what a failed append may have left behind, at least `offset`.
+    dirty: u64,
+    durable: u64,
+    /// Why an earlier sync failed: what it should have covered can never be reported as durable.
+    lost: Option<String>,
+    buffer: Vec<u8>,
+}
+
+impl std::fmt::Debug for LogWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LogWriter({}, {} bytes, {} durable)", self.path.display(), self.offset, self.durable)
+    }
+}
+
+impl LogWriter {
+    /// Creates the log's file, which must not exist, and takes its lock.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(storage: &dyn Storage, path: &Path, writer: WriterId) -> Result<Self> {
+        let file = storage.create_new(path).map_err(Error::io("create", path))?;
+        Self::lock(&*file, path)?;
+        Ok(Self { file, path: path.to_owned(), writer, offset: 0, dirty: 0, durable: 0, lost: None, buffer: Vec::new() })
+    }
+
+    /// Where locks are unreliable the name alone, drawn at random, keeps writers apart.
+    fn lock(file: &dyn File, path: &Path) -> Result<()> {
+        match file.try_lock() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::AlreadyExists { entity: "writer of", id: path.display().to_string() }),
+            Err(error) if error.kind() == std::io::ErrorKind::Unsupported || error.raw_os_error() == Some(libc::ENOLCK) => Ok(()),
+            Err(error) => Err(Error::io("lock", path)(error)),
+        }
+    }
+
+    /// Appends one frame: whole, or, on an error, not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the frame will not appear later. [`Error::Invalid`] when the payload is too long.
+    pub fn append(&mut self, kind: Kind, sequence: u64, payload: &[u8]) -> Result<u64> {
+        if payload.len() > PAYLOAD_MAX {
+            return Err(Error::invalid("batch", format!("{} bytes exceed the limit of {PAYLOAD_MAX}", payload.len())));
+        }
+        if self.dirty > self.offset {
+            // A failed append may have left bytes that a shorter frame would not cover.
+            self.file.set_len(self.offset).map_err(Error::io("truncate", &self.path))?;
+            self.dirty = self.offset;
+        }
+        self.buffer.clear();
+        frame::encode(kind, self.writer, self.offset, sequence, self.durable, payload, &mut self.buffer);
+        let start = self.offset;
+        if let Err(error) = self.file.write_at(&self.buffer, start) {
+            self.dirty = start + self.buffer.len() as u64;
+            if self.file.set_len(start).is_ok() {
+                self.dirty = start;
+            }
+            return Err(Error::io("append to", &self.path)(error));
+        }
+        self.offset += self.buffer.len() as u64;
+        self.dirty = self.offset;
+        if self.buffer.capacity() > 1 << 20 {
+            self.buffer = Vec::new();
+        }
+        Ok(start + frame::HEADER_LEN as u64)
+    }
+
+    /// Makes all frames so far survive a stop of the machine.
+    ///
+    /// # Errors
+    /// Why it, or an earlier sync, failed. The kernel may have dropped what it could not write and will not say so
+    /// again, so no later sync can make good for it.
+    pub fn sync(&mut self) -> Result<(), String> {
+        if let Some(why) = &self.lost {
+            return Err(why.clone());
+        }
+        if self.durable == self.offset {
+            return Ok(());
+        }
+        match self.file.sync() {
+            Ok(()) => {
+                self.durable = self.offset;
+                Ok(())
+            }
+            Err(error) => {
+                let why = format!("sync of {} failed: {error}", self.path.display());
+                self.lost = Some(why.clone());
+                Err(why)
+            }
+        }
+    }
+
+    /// Whether all frames are known to survive a stop of the machine.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.durable == self.offset && self.lost.is_none()
+    }
+
+    /// End of the last frame, in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether nothing was written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.offset == 0
+    }
+
+    /// The file's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The writer's identity.
+    #[must_use]
+    pub fn writer(&self) -> WriterId {
+        self.writer
+    }
+
+    /// Refuses to go on when the file lost its name: what is written to it would vanish with the process.
+    ///
+    /// # Errors
+    /// [`Error::LogRemoved`], [`Error::Io`].
+    pub fn check_linked(&self) -> Result<()> {
+        match self.file.is_linked().map_err(Error::io("inspect", &self.path))? {
+            true => Ok(()),
+            false => Err(Error::LogRemoved { path: self.path.clone() }),
+        }
+    }
+}
