@@ -6,6 +6,7 @@ pub mod codec;
 pub mod error;
 pub mod index;
 pub mod log;
+pub mod run;
 pub mod search;
 pub mod segment;
 pub mod storage;

@@ -15,6 +15,7 @@ use crate::segment::layout::{
     BUCKETS_PER_PAGE, GROUP_MAGIC, PAGE_POINTS, TIMESTAMPS_NONE, TIMESTAMPS_SOME, TRAILER_LEN,
 };
 use crate::segment::pyramid::{Bucket, decode_buckets, levels, pages};
+use crate::segment::stats::stats_of;
 use crate::segment::writer::run_pages;
 use crate::storage::File;
 
@@ -141,11 +142,7 @@ impl Group {
         }
         let mut columns = Columns::default();
         self.read(series, 0..self.axis_of(series).count, &mut columns)?;
-        let mut points = columns.iter();
-        let first = points.next().ok_or_else(|| self.source.corrupt(self.offset, "a series without points"))?;
-        let mut stats = SeriesStats::of(first);
-        points.for_each(|point| stats.add(point));
-        Ok(stats)
+        stats_of(&columns).ok_or_else(|| self.source.corrupt(self.offset, "a series without points"))
     }
 
     /// Appends the points `range` of a series, counted in order of arrival, to `out`. Costs the decoding of the pages

@@ -1,6 +1,6 @@
 //! Statistics of series: made when points are sealed, merged when pieces of a series are read together.
 
-use crate::base::point::{Point, TimestampsRef};
+use crate::base::point::{Columns, Point, TimestampsRef};
 use crate::base::stats::{Extreme, SeriesStats, StatPoint};
 use crate::segment::pyramid::Bucket;
 
@@ -83,6 +83,15 @@ impl SeriesStats {
         let finite = self.count - self.nan_count - self.inf_count;
         (finite > 0).then(|| self.sum / finite as f64)
     }
+}
+
+/// The statistics of columns in order of arrival; `None` for no point.
+#[must_use]
+pub fn stats_of(columns: &Columns) -> Option<SeriesStats> {
+    let mut points = columns.iter();
+    let mut stats = SeriesStats::of(points.next()?);
+    points.for_each(|point| stats.add(point));
+    Some(stats)
 }
 
 /// The statistics and the pyramid's bucket of one page of points, in order of arrival.

@@ -1,0 +1,251 @@
+//! Plots: a series as a bounded number of buckets, from its pyramid, with every spike kept.
+//!
+//! 1. The range of steps is cut into buckets of equal width ("pixels").
+//! 2. A part of the series is walked from the top of its pyramid: a pyramid bucket that lies within one pixel is
+//!    merged into it whole; one that spans several is opened, down to the points of a page.
+//! 3. So at most one chain of pyramid buckets is opened for each edge between pixels, whatever the length.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use crate::base::point::{Columns, Point};
+use crate::error::Result;
+use crate::run::image::SeriesPart;
+use crate::run::snapshot::{part_len, read_part};
+use crate::segment::layout::{FAN_OUT, PAGE_POINTS};
+use crate::segment::pyramid::{Bucket, levels};
+use crate::segment::reader::Group;
+
+/// A series for a plot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Downsampled {
+    /// Buckets in order of step, none of them empty.
+    pub buckets: Vec<Bucket>,
+    /// Whether each bucket is one point, so that nothing was left out.
+    pub exact: bool,
+}
+
+impl Downsampled {
+    /// The points of all buckets in order of step: at most four for each.
+    #[must_use]
+    pub fn points(&self) -> Columns {
+        self.buckets.iter().flat_map(Bucket::points).collect()
+    }
+}
+
+/// Which pixel a step falls into.
+#[derive(Clone, Copy, Debug)]
+struct Pixels {
+    first: i64,
+    last: i64,
+    count: u64,
+}
+
+impl Pixels {
+    fn of(&self, step: i64) -> Option<u64> {
+        if step < self.first || step > self.last {
+            return None;
+        }
+        // In 128 bits, since a range of steps may be as wide as 2^64.
+        let width = self.last.abs_diff(self.first) as u128 + 1;
+        Some((u128::from(step.abs_diff(self.first)) * u128::from(self.count) / width) as u64)
+    }
+
+    fn contains_any(&self, bucket: &Bucket) -> bool {
+        bucket.first.step <= self.last && bucket.last.step >= self.first
+    }
+}
+
+/// See [`crate::run::snapshot::RunSnapshot::downsample`].
+///
+/// # Errors
+/// Those of reading the parts.
+pub fn downsample(parts: &[SeriesPart], steps: Option<RangeInclusive<i64>>, count: usize) -> Result<Downsampled> {
+    let mut tops = Vec::with_capacity(parts.len());
+    for part in parts {
+        tops.push(top(part)?);
+    }
+    let (first, last) = match steps {
+        Some(steps) => (*steps.start(), *steps.end()),
+        None => {
+            let all = tops.iter().flatten();
+            (all.clone().map(|top| top.first.step).min().unwrap_or(0), all.map(|top| top.last.step).max().unwrap_or(0))
+        }
+    };
+    let pixels = Pixels { first, last, count: count as u64 };
+    let total: usize = parts.iter().map(part_len).sum();
+    if let Some(exact) = exact(parts, &tops, pixels, total)? {
+        return Ok(exact);
+    }
+    let mut out: BTreeMap<u64, Bucket> = BTreeMap::new();
+    for (part, tops) in parts.iter().zip(&tops) {
+        if tops.iter().any(|top| pixels.contains_any(top)) {
+            add_part(part, pixels, &mut out)?;
+        }
+    }
+    let buckets: Vec<Bucket> = out.into_values().collect();
+    let exact = buckets.iter().all(|bucket| bucket.count == 1);
+    Ok(Downsampled { buckets, exact })
+}
+
+/// The points themselves, where the range has no more than there are pixels.
+fn exact(parts: &[SeriesPart], tops: &[Vec<Bucket>], pixels: Pixels, total: usize) -> Result<Option<Downsampled>> {
+    let whole = tops.iter().flatten().all(|top| top.first.step >= pixels.first && top.last.step <= pixels.last);
+    if whole && total > pixels.count as usize {
+        return Ok(None);
+    }
+    // Pages on the edges may have points outside the range, so more are read than count.
+    let limit = pixels.count as usize + 4 * PAGE_POINTS * parts.len();
+    let steps = pixels.first..=pixels.last;
+    let mut columns = Columns::default();
+    for part in parts {
+        if points_touched(part, &steps)? + columns.len() > limit {
+            return Ok(None);
+        }
+        read_range(part, &steps, &mut columns)?;
+    }
+    let mut within: Columns = columns.iter().filter(|point| steps.contains(&point.step)).collect();
+    if within.len() > pixels.count as usize {
+        return Ok(None);
+    }
+    within.sort();
+    Ok(Some(Downsampled { buckets: within.iter().map(Bucket::of).collect(), exact: true }))
+}
+
+/// The buckets on top of a part's pyramid: few, and together all its points.
+fn top(part: &SeriesPart) -> Result<Vec<Bucket>> {
+    match part {
+        SeriesPart::Sealed(group, index) => match levels(group.axis_of(*index).count).len() {
+            0 => Ok(page_bucket(part)?.into_iter().collect()),
+            level => {
+                let count = levels(group.axis_of(*index).count)[level - 1];
+                group.buckets(*index, level - 1, 0..count)
+            }
+        },
+        SeriesPart::Rows(_) => Ok(page_bucket(part)?.into_iter().collect()),
+    }
+}
+
+fn page_bucket(part: &SeriesPart) -> Result<Option<Bucket>> {
+    let mut columns = Columns::default();
+    read_part(part, 0..part_len(part), &mut columns)?;
+    let mut points = columns.iter();
+    let Some(mut bucket) = points.next().map(Bucket::of) else { return Ok(None) };
+    points.for_each(|point| bucket.add(point));
+    Ok(Some(bucket))
+}
+
+fn add_point(point: Point, pixels: Pixels, out: &mut BTreeMap<u64, Bucket>) {
+    if let Some(pixel) = pixels.of(point.step) {
+        out.entry(pixel).and_modify(|bucket| bucket.add(point)).or_insert_with(|| Bucket::of(point));
+    }
+}
+
+fn add_part(part: &SeriesPart, pixels: Pixels, out: &mut BTreeMap<u64, Bucket>) -> Result<()> {
+    match part {
+        SeriesPart::Sealed(group, index) if !levels(group.axis_of(*index).count).is_empty() => {
+            let levels = levels(group.axis_of(*index).count);
+            let level = levels.len() - 1;
+            Walk { group, index: *index, levels, pixels }.add(level, 0..usize::MAX, out)
+        }
+        _ => {
+            let mut columns = Columns::default();
+            read_part(part, 0..part_len(part), &mut columns)?;
+            columns.iter().for_each(|point| add_point(point, pixels, out));
+            Ok(())
+        }
+    }
+}
+
+struct Walk<'a> {
+    group: &'a Group,
+    index: usize,
+    levels: Vec<usize>,
+    pixels: Pixels,
+}
+
+impl Walk<'_> {
+    /// Adds buckets `range` of a level, opening those that span several pixels.
+    fn add(&self, level: usize, range: std::ops::Range<usize>, out: &mut BTreeMap<u64, Bucket>) -> Result<()> {
+        let range = range.start..range.end.min(self.levels[level]);
+        let buckets = self.group.buckets(self.index, level, range.clone())?;
+        let mut open: Option<std::ops::Range<usize>> = None;
+        for (bucket, at) in buckets.iter().zip(range) {
+            if !self.pixels.contains_any(bucket) {
+                continue;
+            }
+            match (self.pixels.of(bucket.first.step), self.pixels.of(bucket.last.step)) {
+                (Some(a), Some(b)) if a == b => {
+                    // Arrival order matters among equals, so what waits to be opened goes first.
+                    self.open(level, open.take(), out)?;
+                    out.entry(a).and_modify(|own| own.merge(bucket)).or_insert(*bucket);
+                }
+                _ => match &mut open {
+                    Some(open) if open.end == at => open.end = at + 1,
+                    _ => {
+                        self.open(level, open.take(), out)?;
+                        open = Some(at..at + 1);
+                    }
+                },
+            }
+        }
+        self.open(level, open, out)
+    }
+
+    /// Adds what lies below neighbouring buckets of a level.
+    fn open(&self, level: usize, range: Option<std::ops::Range<usize>>, out: &mut BTreeMap<u64, Bucket>) -> Result<()> {
+        let Some(range) = range else { return Ok(()) };
+        if level > 0 {
+            return self.add(level - 1, range.start * FAN_OUT..range.end * FAN_OUT, out);
+        }
+        let mut columns = Columns::default();
+        self.group.read(self.index, range.start * PAGE_POINTS..range.end * PAGE_POINTS, &mut columns)?;
+        columns.iter().for_each(|point| add_point(point, self.pixels, out));
+        Ok(())
+    }
+}
+
+/// The pages of a part that may have points within a range of steps.
+fn pages_within(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<Vec<std::ops::Range<usize>>> {
+    let len = part_len(part);
+    let SeriesPart::Sealed(group, index) = part else { return Ok(std::iter::once(0..len).collect()) };
+    let levels = levels(len);
+    if levels.is_empty() {
+        return Ok(std::iter::once(0..len).collect());
+    }
+    // From the top down, keep what may touch the range.
+    let mut candidates: Vec<std::ops::Range<usize>> = std::iter::once(0..levels[levels.len() - 1]).collect();
+    for level in (0..levels.len()).rev() {
+        let mut next: Vec<std::ops::Range<usize>> = Vec::new();
+        let factor = if level == 0 { PAGE_POINTS } else { FAN_OUT };
+        for range in candidates {
+            let range = range.start..range.end.min(levels[level]);
+            for (bucket, at) in group.buckets(*index, level, range.clone())?.iter().zip(range) {
+                if bucket.first.step > *steps.end() || bucket.last.step < *steps.start() {
+                    continue;
+                }
+                match next.last_mut() {
+                    Some(last) if last.end == at * factor => last.end = (at + 1) * factor,
+                    _ => next.push(at * factor..(at + 1) * factor),
+                }
+            }
+        }
+        candidates = next;
+    }
+    Ok(candidates.into_iter().map(|range| range.start..range.end.min(len)).collect())
+}
+
+fn points_touched(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<usize> {
+    Ok(pages_within(part, steps)?.into_iter().map(|range| range.len()).sum())
+}
+
+/// Appends the points of a part that may lie within a range of steps: whole pages, in order of arrival.
+///
+/// # Errors
+/// Those of reading the part.
+pub fn read_range(part: &SeriesPart, steps: &RangeInclusive<i64>, out: &mut Columns) -> Result<()> {
+    for range in pages_within(part, steps)? {
+        read_part(part, range, out)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! Gathers runs into a pack: all parts of each series become one, encoded with the strongest codecs.
+
+use std::hash::Hasher;
+
+use rustc_hash::{FxHashMap, FxHasher};
+
+use crate::base::control;
+use crate::base::ids::{RunKey, WriterId};
+use crate::base::point::{Columns, Timestamps};
+use crate::error::Result;
+use crate::run::image::SeriesPart;
+use crate::run::seal::{AxisTable, hash_axis, same_axis};
+use crate::run::snapshot::{RunSnapshot, part_len, read_part};
+use crate::segment::layout::{PAGE_POINTS, TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME};
+use crate::segment::pack::PackWriter;
+use crate::segment::writer::{GroupWriter, PageSink, SeriesName, timestamps_kind};
+
+/// A group takes no further run from so many bytes of pages on,
+const GROUP_BYTES: u64 = 4 << 20;
+/// or from so many pooled values on,
+const GROUP_POOLED: usize = 64 << 10;
+/// or from so many runs on.
+const GROUP_RUNS: usize = 1024;
+/// Series with more points than this are copied in pieces of as many, so that memory stays bounded.
+const POINTS_AT_ONCE: usize = 256 * PAGE_POINTS;
+
+/// What a pack came to hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gathered {
+    /// Runs.
+    pub runs: u64,
+    /// Series, by key and writer.
+    pub series: u64,
+    /// Points.
+    pub points: u64,
+}
+
+/// Writes runs into a pack, in the order given.
+///
+/// # Errors
+/// Those of reading the runs and of writing the pack; the pack is useless then.
+pub fn gather(pack: &mut PackWriter, runs: &mut dyn Iterator<Item = Result<RunSnapshot>>) -> Result<Gathered> {
+    let mut gathered = Gathered::default();
+    let mut runs = runs.peekable();
+    while runs.peek().is_some() {
+        pack.group(|group| {
+            let mut keys: Vec<RunKey> = Vec::new();
+            for run in runs.by_ref() {
+                let run = run?;
+                keys.push(run.id().key());
+                add_run(group, &run, &mut gathered)?;
+                let (pooled, count) = group.pooled();
+                if group.bytes() >= GROUP_BYTES || pooled >= GROUP_POOLED || count >= GROUP_RUNS {
+                    break;
+                }
+            }
+            Ok(keys)
+        })?;
+    }
+    Ok(gathered)
+}
+
+fn add_run<S: PageSink>(group: &mut GroupWriter<S>, run: &RunSnapshot, gathered: &mut Gathered) -> Result<()> {
+    let mut record = Vec::new();
+    control::encode(run.state(), &mut record);
+    let number = group.run(&record);
+    gathered.runs += 1;
+    let mut axes = Axes::default();
+    for (key, series) in run.series() {
+        let key = group.key(key);
+        let mut start = 0;
+        while start < series.parts.len() {
+            // Neighbouring parts of one writer become one series.
+            let of = series.writers[start];
+            let end = start + series.writers[start..].iter().take_while(|&&writer| writer == of).count();
+            let parts = &series.parts[start..end];
+            let name = |group: &mut GroupWriter<S>, axis: u32| SeriesName { run: number, key, writer: group.writer(of), axis };
+            let count: usize = parts.iter().map(part_len).sum();
+            if count <= POINTS_AT_ONCE {
+                let columns = read_parts(parts, 0..count)?;
+                let axis = axes.whole(group, &columns)?;
+                let name = name(group, axis);
+                group.series(name, &columns.steps, columns.timestamps.view(), &columns.values)?;
+            } else {
+                let axis = axes.in_pieces(group, parts, count)?;
+                let name = name(group, axis);
+                group.begin_series(name);
+                in_pieces(parts, count, |columns, range| {
+                    let timestamps = columns.timestamps.view().slice(range.clone());
+                    group.series_page(&columns.steps[range.clone()], timestamps, &columns.values[range])
+                })?;
+                group.end_series()?;
+            }
+            gathered.series += 1;
+            gathered.points += count as u64;
+            start = end;
+        }
+    }
+    Ok(())
+}
+
+/// Axes of one run that were written already.
+#[derive(Default)]
+struct Axes {
+    table: AxisTable,
+    /// Contents of the axes in `table`, by the number that it knows them by; the last one is a candidate.
+    contents: Vec<(Vec<i64>, Timestamps)>,
+    /// Axes too long to be kept, by the identity of what they were copied from.
+    by_origin: FxHashMap<u64, u32>,
+}
+
+impl Axes {
+    fn whole<S: PageSink>(&mut self, group: &mut GroupWriter<S>, columns: &Columns) -> Result<u32> {
+        let (steps, timestamps) = (&columns.steps, columns.timestamps.view());
+        let candidate = self.contents.len();
+        let axis = |index: usize| match self.contents.get(index) {
+            Some((steps, timestamps)) => (&steps[..], timestamps.view()),
+            None => (&steps[..], timestamps),
+        };
+        match self.table.find(candidate, || hash_axis(steps, timestamps), |a, b| same_axis(axis(a), axis(b))) {
+            Ok(axis) => Ok(axis),
+            Err(hash) => {
+                let axis = group.axis(steps, timestamps)?;
+                self.table.insert(hash, candidate, axis);
+                self.contents.push((columns.steps.clone(), columns.timestamps.clone()));
+                Ok(axis)
+            }
+        }
+    }
+
+    fn in_pieces<S: PageSink>(&mut self, group: &mut GroupWriter<S>, parts: &[SeriesPart], count: usize) -> Result<u32> {
+        let origin = origin(parts);
+        if let Some(&axis) = self.by_origin.get(&origin) {
+            return Ok(axis);
+        }
+        let axis = group.begin_axis(count, kind(parts));
+        in_pieces(parts, count, |columns, range| {
+            let timestamps = columns.timestamps.view().slice(range.clone());
+            group.axis_page(axis, &columns.steps[range], timestamps)
+        })?;
+        self.by_origin.insert(origin, axis);
+        Ok(axis)
+    }
+}
+
+/// The identity of the axes of parts: the same axes of the same groups, or the same rows.
+fn origin(parts: &[SeriesPart]) -> u64 {
+    let mut hasher = FxHasher::default();
+    for part in parts {
+        match part {
+            SeriesPart::Sealed(group, index) => {
+                hasher.write_u64(group.extent().0);
+                hasher.write_usize(std::ptr::from_ref(&**group).addr());
+                hasher.write_u32(group.footer().series[*index].axis);
+            }
+            SeriesPart::Rows(columns) => hasher.write_u64(hash_axis(&columns.steps, columns.timestamps.view())),
+        }
+        hasher.write_usize(part_len(part));
+    }
+    hasher.finish()
+}
+
+/// The kind of timestamps that fits all parts.
+fn kind(parts: &[SeriesPart]) -> i64 {
+    let mut kinds = parts.iter().map(|part| match part {
+        SeriesPart::Sealed(group, index) => group.axis_of(*index).timestamps,
+        SeriesPart::Rows(columns) => timestamps_kind(columns.timestamps.view()),
+    });
+    let first = kinds.next().unwrap_or(TIMESTAMPS_NONE);
+    debug_assert!(matches!(first, TIMESTAMPS_NONE | TIMESTAMPS_ALL | TIMESTAMPS_SOME));
+    if kinds.all(|kind| kind == first) { first } else { TIMESTAMPS_SOME }
+}
+
+/// Reads all points a piece at a time and hands on the ranges of its pages.
+fn in_pieces(
+    parts: &[SeriesPart],
+    count: usize,
+    mut page: impl FnMut(&Columns, std::ops::Range<usize>) -> Result<()>,
+) -> Result<()> {
+    for start in (0..count).step_by(POINTS_AT_ONCE) {
+        let columns = read_parts(parts, start..count.min(start + POINTS_AT_ONCE))?;
+        for at in (0..columns.len()).step_by(PAGE_POINTS) {
+            page(&columns, at..columns.len().min(at + PAGE_POINTS))?;
+        }
+    }
+    Ok(())
+}
+
+/// The points `range`, counted over all parts.
+fn read_parts(parts: &[SeriesPart], range: std::ops::Range<usize>) -> Result<Columns> {
+    let mut columns = Columns::default();
+    let mut start = 0;
+    for part in parts {
+        let len = part_len(part);
+        let within = range.start.saturating_sub(start).min(len)..range.end.saturating_sub(start).min(len);
+        if !within.is_empty() {
+            read_part(part, within, &mut columns)?;
+        }
+        start += len;
+    }
+    Ok(columns)
+}
+
+/// The writer under which a pack's group keeps a series.
+#[must_use]
+pub fn series_writer(group: &crate::segment::reader::Group, series: usize) -> WriterId {
+    group.footer().writers[group.footer().series[series].writer as usize]
+}

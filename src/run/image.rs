@@ -1,0 +1,182 @@
+//! What one log holds, read at one moment: for each of its runs the words, and the points as parts of series.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::ids::{ExperimentId, RunId};
+use crate::base::point::{Columns, Point};
+use crate::error::{Error, Result};
+use crate::log::reader::{BadSpan, Log, read_log, read_tail};
+use crate::log::record::Record;
+use crate::run::state::{Coverage, RunState};
+use crate::segment::reader::{Group, Source};
+use crate::storage::Storage;
+
+/// Some points of a series, all of one writer, in order of arrival.
+#[derive(Clone, Debug)]
+pub enum SeriesPart {
+    /// In a group, by the number of the series there.
+    Sealed(Arc<Group>, usize),
+    /// In memory.
+    Rows(Arc<Columns>),
+}
+
+/// A log at one moment.
+#[derive(Debug)]
+pub struct LogImage {
+    log: Log,
+    groups: Vec<Arc<Group>>,
+    runs: Vec<RunName>,
+    /// The run and key of each series.
+    series: Vec<(u32, String)>,
+    /// Points in row form, by series.
+    rows: BTreeMap<u32, Arc<Columns>>,
+    /// Groups whose footer does not verify.
+    damage: Vec<BadSpan>,
+}
+
+#[derive(Clone, Debug)]
+struct RunName {
+    id: RunId,
+    experiment: ExperimentId,
+    experiment_name: String,
+}
+
+impl LogImage {
+    /// Reads a log and its tail. Costs the reading of the log's frames, not of the columns in it.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when not even the log's beginning verifies; other damage is kept in the image.
+    /// [`Error::NewerFormat`], [`Error::Io`]; `NotFound` when compaction has taken the log away.
+    pub fn read(storage: &dyn Storage, log_path: &Path, tail_path: &Path) -> Result<Self> {
+        let tail = match storage.open_read(tail_path) {
+            Ok(tail) => read_tail(&*tail).map_err(Error::io("read", tail_path))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(Error::io("open", tail_path)(error)),
+        };
+        let file = storage.open_read(log_path).map_err(Error::io("open", log_path))?;
+        let log = read_log(&*file, log_path, &tail)?;
+        let source = Source::new(file, log_path.to_owned());
+        let mut image =
+            Self { log, groups: Vec::new(), runs: Vec::new(), series: Vec::new(), rows: BTreeMap::new(), damage: Vec::new() };
+        for place in &image.log.groups {
+            match Group::open(source.clone(), place.offset, place.len) {
+                Ok(group) => image.groups.push(Arc::new(group)),
+                Err(Error::Corrupt { offset, .. }) => {
+                    let len = place.offset + place.len - offset;
+                    image.damage.push(BadSpan { offset, len, what: "the footer of a sealed group" });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        image.name_runs_and_series();
+        image.gather_rows();
+        Ok(image)
+    }
+
+    fn name_runs_and_series(&mut self) {
+        for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
+            match record {
+                // Numbers rise one by one; after damage some may be missing, and what names them is left out.
+                Record::Run { run, id, experiment, experiment_name } if *run as usize == self.runs.len() => {
+                    let (id, experiment, experiment_name) = (id.clone(), *experiment, experiment_name.clone());
+                    self.runs.push(RunName { id, experiment, experiment_name });
+                }
+                Record::Series { series, run, key } if *series as usize == self.series.len() => {
+                    self.series.push((*run, key.clone()));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn gather_rows(&mut self) {
+        let sealed = self.log.sealed_through();
+        let mut rows: BTreeMap<u32, Columns> = BTreeMap::new();
+        let mut add = |series: u32, point: Point| rows.entry(series).or_default().push(point);
+        let mut through = sealed;
+        for (sequence, batch) in &self.log.batches {
+            for (row, at) in batch.rows.iter().zip(*sequence..) {
+                if at >= through {
+                    add(row.series, row.point());
+                }
+            }
+            through = through.max(sequence + batch.rows.len() as u64);
+        }
+        let slots = self.log.slots.iter().zip(self.log.slots_from..);
+        slots.filter(|&(_, at)| at >= through).for_each(|(slot, _)| add(slot.series(), slot.point()));
+        self.rows = rows.into_iter().map(|(series, columns)| (series, Arc::new(columns))).collect();
+    }
+
+    /// The log as it was read.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Its groups.
+    #[must_use]
+    pub fn groups(&self) -> &[Arc<Group>] {
+        &self.groups
+    }
+
+    /// All damage: the log's and that of its groups' footers.
+    pub fn damage(&self) -> impl Iterator<Item = &BadSpan> {
+        self.log.damage.iter().chain(&self.damage)
+    }
+
+    /// Which runs the log speaks of, by their number in it.
+    pub fn runs(&self) -> impl Iterator<Item = &RunId> {
+        self.runs.iter().map(|run| &run.id)
+    }
+
+    /// The number of a run in this log.
+    #[must_use]
+    pub fn run(&self, id: &RunId) -> Option<u32> {
+        self.runs.iter().position(|run| run.id == *id).map(|run| run as u32)
+    }
+
+    /// What this log says of a run.
+    #[must_use]
+    pub fn state(&self, run: u32) -> RunState {
+        let RunName { id, experiment, experiment_name } = self.runs[run as usize].clone();
+        let mut state = RunState::new(id, experiment, experiment_name);
+        let writer = self.log.start.writer;
+        for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
+            if record_run(record) == run {
+                state.apply(writer, record);
+            }
+        }
+        let through = self.log.sequence_end();
+        state.coverage.push(Coverage { order: self.log.start.order, writer, from: 0, through });
+        state
+    }
+
+    /// The parts of a run's series, in order of arrival, each with its key.
+    pub fn parts(&self, run: u32) -> impl Iterator<Item = (&str, SeriesPart)> {
+        let sealed = self.groups.iter().flat_map(move |group| {
+            let of_run = group.footer().series.iter().enumerate().filter(move |(_, series)| series.run == run);
+            of_run.map(|(index, series)| {
+                (group.footer().keys[series.key as usize].as_str(), SeriesPart::Sealed(Arc::clone(group), index))
+            })
+        });
+        let rows = self.rows.iter().filter_map(move |(&series, columns)| {
+            let (of, key) = self.series.get(series as usize)?;
+            (*of == run).then(|| (key.as_str(), SeriesPart::Rows(Arc::clone(columns))))
+        });
+        sealed.chain(rows)
+    }
+}
+
+/// The run that a record is about.
+fn record_run(record: &Record) -> u32 {
+    match record {
+        Record::Run { run, .. }
+        | Record::Series { run, .. }
+        | Record::Param { run, .. }
+        | Record::ParamRetracted { run, .. }
+        | Record::Tag { run, .. }
+        | Record::Attribute { run, .. } => *run,
+    }
+}

@@ -1,0 +1,479 @@
+//! One writer at work: its log, its tail, and the head, which is every point that no sealed group has yet.
+//!
+//! A point is in the tail's slots, or in the log as a row, or in a sealed group; `sealed <= base <= sequence` say from
+//! which number on:
+//!
+//! ```text
+//! 0 ........ sealed ........ base ........ sequence
+//!   groups         rows          slots
+//! ```
+//!
+//! *Settling* appends the slots' points to the log as rows; *sealing* appends rows' and slots' points as a group. Both
+//! restart the tail. What survives a stop of the machine is in the log; the tail never needs a sync.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::base::control;
+use crate::base::ids::{ExperimentId, RunId, WriterId};
+use crate::base::limits::SERIES_PER_LOG_MAX;
+use crate::base::point::Point;
+use crate::error::{Error, Result};
+use crate::log::frame::Kind;
+use crate::log::reader::GROUP_PREFIX;
+use crate::log::record::{Batch, LOG_VERSION, Record, Row, Start};
+use crate::log::slot::Slot;
+use crate::log::writer::LogWriter;
+use crate::run::seal::{GivenColumns, SeriesKey, seal};
+use crate::run::tail::{SLOTS_MAX, Tail};
+use crate::storage::{Storage, fork};
+
+/// From so many slots on a sync seals columns; below, it appends rows, which cost less than small pages would.
+const SEAL_AT_SYNC: usize = 16 << 10;
+/// Up to so many points of a head stay rows when the writer is finished.
+const ROWS_AT_END: usize = 64;
+/// Columns of at most so many points go through the slots.
+const COLUMNS_BY_SLOTS: usize = 512;
+/// Most points of one sealed group that takes given columns.
+const COLUMNS_AT_ONCE: usize = 4 << 20;
+
+/// Where and how a writer keeps its files.
+#[derive(Clone)]
+pub struct Place {
+    /// The disk.
+    pub storage: Arc<dyn Storage>,
+    /// The folder of the log; it exists.
+    pub dir: PathBuf,
+    /// What the names of its files start with.
+    pub stem: String,
+    /// Whether the tail may be mapped.
+    pub mapped: bool,
+    /// The writer's order (see [`Start::order`]).
+    pub order: u64,
+    /// Creation time, in milliseconds since the epoch.
+    pub created_ms: i64,
+}
+
+impl Place {
+    /// Path of a writer's log and of its tail.
+    #[must_use]
+    pub fn paths(&self, writer: WriterId) -> (PathBuf, PathBuf) {
+        let name = |end: &str| self.dir.join(format!("{}.{writer}.{end}", self.stem));
+        (name("log"), name("tail"))
+    }
+}
+
+/// A run as its log introduces it.
+#[derive(Clone, Debug)]
+struct RunEntry {
+    id: RunId,
+    experiment: ExperimentId,
+    experiment_name: String,
+}
+
+/// One writer.
+pub struct Session {
+    place: Place,
+    log: LogWriter,
+    tail: Option<Tail>,
+    /// Points in rows that no group has yet.
+    settled: Vec<Slot>,
+    sealed: u64,
+    base: u64,
+    sequence: u64,
+    durable: u64,
+    names_durable: bool,
+    runs: Vec<RunEntry>,
+    series: Vec<SeriesKey>,
+    by_key: FxHashMap<SeriesKey, u32>,
+    /// Records that must be in the log before any point is published.
+    pending: Vec<Record>,
+    ended: bool,
+    generation: u32,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { log, sealed, base, sequence, durable, .. } = self;
+        write!(f, "Session({log:?}, sealed {sealed}, rows {base}, points {sequence}, durable {durable})")
+    }
+}
+
+impl Session {
+    /// Creates a log and takes its lock.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(place: Place) -> Result<Self> {
+        let log = create_log(&place)?;
+        Ok(Self {
+            place,
+            log,
+            tail: None,
+            settled: Vec::new(),
+            sealed: 0,
+            base: 0,
+            sequence: 0,
+            durable: 0,
+            names_durable: false,
+            runs: Vec::new(),
+            series: Vec::new(),
+            by_key: FxHashMap::default(),
+            pending: Vec::new(),
+            ended: false,
+            generation: fork::generation(),
+        })
+    }
+
+    /// This writer's identity.
+    #[must_use]
+    pub fn writer(&self) -> WriterId {
+        self.log.writer()
+    }
+
+    /// The path of this writer's log.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.log.path()
+    }
+
+    /// How many points were logged.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How many of them are known to survive a stop of the machine.
+    #[must_use]
+    pub fn durable_through(&self) -> u64 {
+        self.durable
+    }
+
+    /// How many of them are in sealed groups.
+    #[must_use]
+    pub fn sealed_through(&self) -> u64 {
+        self.sealed
+    }
+
+    /// Numbers a run in this log.
+    pub fn run(&mut self, id: &RunId, experiment: ExperimentId, experiment_name: &str) -> u32 {
+        if let Some(known) = self.runs.iter().position(|run| run.id == *id) {
+            return known as u32;
+        }
+        let entry = RunEntry { id: id.clone(), experiment, experiment_name: experiment_name.to_owned() };
+        self.pending.push(run_record(self.runs.len(), &entry));
+        self.runs.push(entry);
+        self.runs.len() as u32 - 1
+    }
+
+    /// The number of a series in this log, if it has one.
+    #[must_use]
+    pub fn known_series(&self, name: &SeriesKey) -> Option<u32> {
+        self.by_key.get(name).copied()
+    }
+
+    /// Numbers a series in this log; the key was checked by the caller.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the log has 2^30 series.
+    pub fn series(&mut self, name: SeriesKey) -> Result<u32> {
+        if let Some(&known) = self.by_key.get(&name) {
+            return Ok(known);
+        }
+        let series = self.series.len() as u32;
+        if series >= SERIES_PER_LOG_MAX {
+            return Err(Error::invalid("metric", format!("one writer has at most {SERIES_PER_LOG_MAX} series")));
+        }
+        self.pending.push(series_record(self.series.len(), &name));
+        self.series.push(name.clone());
+        self.by_key.insert(name, series);
+        Ok(series)
+    }
+
+    /// How many series this log has.
+    #[must_use]
+    pub fn series_count(&self) -> u32 {
+        self.series.len() as u32
+    }
+
+    /// Logs one point. When this returned, the point survives the process.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the point is not there then and will not appear.
+    #[inline]
+    pub fn push(&mut self, series: u32, step: i64, timestamp_ms: Option<i64>, value: f64) -> Result<()> {
+        let ready = self.pending.is_empty() & (self.generation == fork::generation());
+        match &mut self.tail {
+            Some(tail) if ready && tail.free() > 0 => {
+                tail.push(Slot::new(series, step, timestamp_ms, value), self.sequence)?;
+            }
+            _ => self.push_slow(series, step, timestamp_ms, value)?,
+        }
+        self.sequence += 1;
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_slow(&mut self, series: u32, step: i64, timestamp_ms: Option<i64>, value: f64) -> Result<()> {
+        self.make_ready(1)?;
+        let sequence = self.sequence;
+        self.tail()?.push(Slot::new(series, step, timestamp_ms, value), sequence)
+    }
+
+    /// Logs points that are there together or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; none of the points is there then.
+    pub fn push_batch(&mut self, points: &[(u32, Point)]) -> Result<()> {
+        if points.is_empty() {
+            return Ok(());
+        }
+        if points.len() > SLOTS_MAX {
+            return self.commit(Vec::new(), points);
+        }
+        self.make_ready(points.len())?;
+        let sequence = self.sequence;
+        let slots = points.iter().map(|(series, point)| Slot::new(*series, point.step, point.timestamp_ms, point.value));
+        self.tail()?.push_batch(slots, sequence)?;
+        self.sequence += points.len() as u64;
+        Ok(())
+    }
+
+    /// Logs whole columns of one series: together or not at all up to 4 Mi points, in order beyond.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; of the part that failed no point is there.
+    pub fn push_columns(&mut self, given: GivenColumns<'_>) -> Result<()> {
+        let GivenColumns { series, steps, timestamps, values } = given;
+        if values.len() <= COLUMNS_BY_SLOTS {
+            let point = |index: usize| Point { step: steps[index], timestamp_ms: timestamps.get(index), value: values[index] };
+            let points: Vec<(u32, Point)> = (0..values.len()).map(|index| (series, point(index))).collect();
+            return self.push_batch(&points);
+        }
+        self.make_ready(0)?;
+        for start in (0..values.len()).step_by(COLUMNS_AT_ONCE) {
+            let range = start..values.len().min(start + COLUMNS_AT_ONCE);
+            let (steps, timestamps) = (&steps[range.clone()], timestamps.slice(range.clone()));
+            self.seal_with(Some(GivenColumns { series, steps, timestamps, values: &values[range] }))?;
+        }
+        Ok(())
+    }
+
+    /// Appends records, and points with them, as one frame: all of it is there or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; nothing of it is there then and will not appear.
+    pub fn commit(&mut self, records: Vec<Record>, points: &[(u32, Point)]) -> Result<()> {
+        self.adopt_after_fork()?;
+        let mut batch = Batch { records: std::mem::take(&mut self.pending), rows: Vec::new() };
+        let definitions = batch.records.len();
+        batch.records.extend(records);
+        let mut slots = Vec::new();
+        if !points.is_empty() {
+            // Rows go up to the newest point, so those in the slots come first.
+            slots.extend(self.tail.iter().flat_map(|tail| tail.slots()));
+            slots.extend(points.iter().map(|(series, point)| Slot::new(*series, point.step, point.timestamp_ms, point.value)));
+            batch.rows = rows(&slots);
+        }
+        let mut payload = Vec::new();
+        batch.encode(&mut payload);
+        let sequence = if points.is_empty() { self.sequence } else { self.base };
+        if let Err(error) = self.log.append(Kind::Records, sequence, &payload) {
+            batch.records.truncate(definitions);
+            self.pending = batch.records;
+            return Err(error);
+        }
+        if !points.is_empty() {
+            self.sequence += points.len() as u64;
+            self.settled.append(&mut slots);
+            self.restart_tail();
+            if self.settled.len() >= SLOTS_MAX {
+                // The points are in the log already; should sealing fail, it is tried again with the next ones.
+                let _ = self.seal_with(None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes every point so far, and the log's name, survive a stop of the machine.
+    ///
+    /// # Errors
+    /// [`Error::DurabilityLost`] when a sync failed, now or before: a failed one can never be made good for.
+    /// [`Error::LogRemoved`] when the log's file has no name any more. [`Error::Io`].
+    pub fn sync(&mut self) -> Result<()> {
+        self.make_ready(0)?;
+        self.log.check_linked()?;
+        match self.tail.as_ref().map_or(0, Tail::len) {
+            0 => {}
+            len if len < SEAL_AT_SYNC => self.settle()?,
+            _ => self.seal()?,
+        }
+        let lost = |from: u64, to: u64| move |why: String| Error::DurabilityLost { from, to, why };
+        self.log.sync().map_err(lost(self.durable, self.sequence))?;
+        if !self.names_durable {
+            let dir = &self.place.dir;
+            let synced = self.place.storage.sync_dir(dir).map_err(|error| format!("sync of {} failed: {error}", dir.display()));
+            synced.map_err(lost(self.durable, self.sequence))?;
+            self.names_durable = true;
+        }
+        self.durable = self.sequence;
+        Ok(())
+    }
+
+    /// Makes columns of all points so far.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the points stay where they were.
+    pub fn seal(&mut self) -> Result<()> {
+        self.make_ready(0)?;
+        if self.sequence == self.sealed { Ok(()) } else { self.seal_with(None) }
+    }
+
+    /// Ends the log: nothing more will come, and the tail's file goes.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the points stay where they were, readable.
+    pub fn end(&mut self) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        self.make_ready(0)?;
+        let head = self.sequence - self.sealed;
+        if head > ROWS_AT_END as u64 {
+            self.seal_with(None)?;
+        } else if self.tail.as_ref().is_some_and(|tail| !tail.is_empty()) {
+            self.settle()?;
+        }
+        self.log.append(Kind::End, self.sequence, &[])?;
+        self.ended = true;
+        if let Some(tail) = self.tail.take() {
+            // Its points are in the log; a tail that stays behind says nothing.
+            let _ = self.place.storage.remove_file(tail.path());
+        }
+        Ok(())
+    }
+
+    /// Writes what points depend on, and makes room for `count` of them.
+    fn make_ready(&mut self, count: usize) -> Result<()> {
+        self.adopt_after_fork()?;
+        if !self.pending.is_empty() {
+            self.commit(Vec::new(), &[])?;
+        }
+        let Some(tail) = &mut self.tail else { return Ok(()) };
+        if tail.free() >= count {
+            return Ok(());
+        }
+        if self.settled.len() + tail.len() + count > SLOTS_MAX || !tail.grow(count)? {
+            self.seal_with(None)?;
+        }
+        match &mut self.tail {
+            Some(tail) if tail.free() < count => tail.grow(count).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The tail with room for at least one batch; created at the first point.
+    fn tail(&mut self) -> Result<&mut Tail> {
+        if self.tail.is_none() {
+            let (_, path) = self.place.paths(self.log.writer());
+            let tail = Tail::create(&*self.place.storage, &path, self.log.writer(), self.place.mapped)?;
+            self.tail = Some(tail);
+        }
+        let Some(tail) = &mut self.tail else { unreachable!("it was created above") };
+        Ok(tail)
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        let Some(tail) = &self.tail else { return Ok(()) };
+        let batch = Batch { records: Vec::new(), rows: rows(tail.slots()) };
+        let mut payload = Vec::new();
+        batch.encode(&mut payload);
+        self.log.append(Kind::Records, self.base, &payload)?;
+        self.settled.extend_from_slice(tail.slots());
+        self.restart_tail();
+        Ok(())
+    }
+
+    fn seal_with(&mut self, extra: Option<GivenColumns<'_>>) -> Result<()> {
+        let slots = self.tail.as_ref().map_or(&[][..], Tail::slots);
+        let end = self.sequence + extra.map_or(0, |extra| extra.values.len() as u64);
+        let mut payload = Vec::with_capacity(GROUP_PREFIX);
+        payload.extend_from_slice(&(end - self.sealed).to_le_bytes());
+        let parts = [&self.settled[..], slots];
+        let payload = seal(parts, extra, &self.series, self.runs.len(), self.log.writer(), self.sealed, payload)?;
+        self.log.append(Kind::Group, self.sealed, &payload)?;
+        self.sequence = end;
+        self.sealed = end;
+        self.settled = Vec::new();
+        self.restart_tail();
+        Ok(())
+    }
+
+    fn restart_tail(&mut self) {
+        self.base = self.sequence;
+        if let Some(tail) = &mut self.tail {
+            tail.restart();
+        }
+    }
+
+    /// In a forked child the log, its lock and its tail are the parent's: go on with a log of one's own.
+    fn adopt_after_fork(&mut self) -> Result<()> {
+        if self.generation == fork::generation() {
+            return Ok(());
+        }
+        let log = create_log(&self.place)?;
+        self.log = log;
+        self.generation = fork::generation();
+        self.tail = None;
+        self.settled = Vec::new();
+        (self.sealed, self.base, self.sequence, self.durable) = (0, 0, 0, 0);
+        (self.names_durable, self.ended) = (false, false);
+        let runs = self.runs.iter().enumerate().map(|(index, run)| run_record(index, run));
+        let series = self.series.iter().enumerate().map(|(index, name)| series_record(index, name));
+        self.pending = runs.chain(series).collect();
+        Ok(())
+    }
+}
+
+/// A dropped writer leaves all that it was given; in a forked child it leaves the parent's log alone.
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.generation == fork::generation() {
+            // Whatever fails here leaves log and tail as they are: readable, and complete.
+            let _ = self.end();
+        }
+    }
+}
+
+fn create_log(place: &Place) -> Result<LogWriter> {
+    let writer = WriterId::random();
+    let (path, _) = place.paths(writer);
+    let mut log = LogWriter::create(&*place.storage, &path, writer)?;
+    let process = format!("pid {}", std::process::id());
+    let start = Start { version: LOG_VERSION, writer, order: place.order, created_ms: place.created_ms, process };
+    let mut payload = Vec::new();
+    control::encode(&start, &mut payload);
+    match log.append(Kind::Start, 0, &payload) {
+        Ok(_) => Ok(log),
+        Err(error) => {
+            let _ = place.storage.remove_file(&path);
+            Err(error)
+        }
+    }
+}
+
+fn run_record(index: usize, entry: &RunEntry) -> Record {
+    let RunEntry { id, experiment, experiment_name } = entry.clone();
+    Record::Run { run: index as u32, id, experiment, experiment_name }
+}
+
+fn series_record(index: usize, name: &SeriesKey) -> Record {
+    Record::Series { series: index as u32, run: name.run, key: name.key.clone() }
+}
+
+fn rows(slots: &[Slot]) -> Vec<Row> {
+    slots.iter().map(|slot| Row::new(slot.series(), slot.point())).collect()
+}

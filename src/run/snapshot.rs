@@ -1,0 +1,243 @@
+//! A reader's fixed view of one run: what all its logs and packs held when it was taken.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use crate::base::ids::{RunId, WriterId};
+use crate::base::point::{Columns, Point};
+use crate::base::stats::SeriesStats;
+use crate::error::{Error, Result};
+use crate::index::summary::RunSummary;
+use crate::run::downsample::{self, Downsampled};
+use crate::run::image::SeriesPart;
+use crate::run::state::{Coverage, RunState};
+use crate::segment::stats::stats_of;
+
+/// A source of a run's data: one log, or one group of a pack.
+#[derive(Clone, Debug)]
+pub struct RunPart {
+    /// What it says of the run, and which points of which writers it has.
+    pub state: RunState,
+    /// For each writer in it the parts of series, in order of arrival.
+    pub series: Vec<(Coverage, Vec<(String, SeriesPart)>)>,
+}
+
+/// One run at one moment. It holds no lock, and stays the same whatever is written meanwhile.
+#[derive(Clone, Debug)]
+pub struct RunSnapshot {
+    state: RunState,
+    series: BTreeMap<String, SeriesParts>,
+}
+
+/// The parts of one series, and who wrote each, in order of arrival.
+#[derive(Clone, Debug, Default)]
+pub struct SeriesParts {
+    /// The parts.
+    pub parts: Vec<SeriesPart>,
+    /// The writer of each part.
+    pub writers: Vec<WriterId>,
+}
+
+impl RunSnapshot {
+    /// Merges parts of one run, in any order, with copies among them. `None` when there is none.
+    ///
+    /// A writer's points count once: of copies that overlap, the longest serves.
+    #[must_use]
+    pub fn merge(parts: Vec<RunPart>) -> Option<Self> {
+        let mut parts = parts.into_iter();
+        let first = parts.next()?;
+        let mut state = first.state.clone();
+        state.coverage.clear();
+        let mut sources: Vec<(Coverage, Vec<(String, SeriesPart)>)> = Vec::new();
+        for part in std::iter::once(first).chain(parts) {
+            state.merge(&part.state);
+            sources.extend(part.series);
+        }
+        sources.sort_by_key(|(coverage, _)| (coverage.order, coverage.writer, coverage.from, std::cmp::Reverse(coverage.through)));
+        let mut series: BTreeMap<String, SeriesParts> = BTreeMap::new();
+        for (coverage, parts) in sources {
+            match state.coverage.last_mut() {
+                Some(last) if last.writer == coverage.writer => {
+                    if coverage.through <= last.through {
+                        continue;
+                    }
+                    last.through = coverage.through;
+                }
+                _ => state.coverage.push(coverage),
+            }
+            for (key, part) in parts {
+                let of_key = series.entry(key).or_default();
+                of_key.parts.push(part);
+                of_key.writers.push(coverage.writer);
+            }
+        }
+        Some(Self { state, series })
+    }
+
+    /// The run's id.
+    #[must_use]
+    pub fn id(&self) -> &RunId {
+        &self.state.id
+    }
+
+    /// Everything known of the run beside its points.
+    #[must_use]
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// The metrics' keys, in order of their bytes.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.series.keys().map(String::as_str)
+    }
+
+    /// All series by key, for those who copy them.
+    #[must_use]
+    pub fn series(&self) -> &BTreeMap<String, SeriesParts> {
+        &self.series
+    }
+
+    fn known(&self, key: &str) -> Result<&[SeriesPart]> {
+        let parts = self.series.get(key).ok_or_else(|| Error::not_found("metric", format!("{key} of run {}", self.state.id)))?;
+        Ok(&parts.parts)
+    }
+
+    /// Statistics of a series, its latest value among them. Costs one lookup for a sealed series.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`].
+    pub fn stats(&self, key: &str) -> Result<SeriesStats> {
+        let mut stats: Option<SeriesStats> = None;
+        for part in self.known(key)? {
+            let of_part = match part {
+                SeriesPart::Sealed(group, index) => group.stats(*index)?,
+                SeriesPart::Rows(columns) => match stats_of(columns) {
+                    Some(stats) => stats,
+                    None => continue,
+                },
+            };
+            match &mut stats {
+                Some(stats) => stats.merge(&of_part),
+                None => stats = Some(of_part),
+            }
+        }
+        stats.ok_or_else(|| Error::not_found("metric", key))
+    }
+
+    /// How many points a series has, over all its parts.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn count(&self, key: &str) -> Result<u64> {
+        Ok(self.known(key)?.iter().map(part_len).sum::<usize>() as u64)
+    }
+
+    /// All points of a series, by step, then timestamp (absent first), then arrival.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`].
+    pub fn history(&self, key: &str) -> Result<Columns> {
+        let mut columns = self.arrivals(key)?;
+        columns.sort();
+        Ok(columns)
+    }
+
+    /// All points of a series in order of arrival: writer after writer, each in the order in which it logged.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`].
+    pub fn arrivals(&self, key: &str) -> Result<Columns> {
+        let mut columns = Columns::default();
+        for part in self.known(key)? {
+            read_part(part, 0..part_len(part), &mut columns)?;
+        }
+        Ok(columns)
+    }
+
+    /// The points of a series within a range of steps, ordered as by [`Self::history`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`].
+    pub fn range(&self, key: &str, steps: RangeInclusive<i64>) -> Result<Columns> {
+        let mut columns = Columns::default();
+        for part in self.known(key)? {
+            downsample::read_range(part, &steps, &mut columns)?;
+        }
+        let mut within: Columns = columns.iter().filter(|point| steps.contains(&point.step)).collect();
+        within.sort();
+        Ok(within)
+    }
+
+    /// At most `buckets` buckets of equal width over a range of steps (all steps for `None`), each with its first,
+    /// last, least and greatest point, so that a plot shows every spike. Costs no more for a longer series. Where the
+    /// range has no more points than buckets, the points themselves.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`]; [`Error::Invalid`] for 0 buckets.
+    pub fn downsample(&self, key: &str, steps: Option<RangeInclusive<i64>>, buckets: usize) -> Result<Downsampled> {
+        if buckets == 0 {
+            return Err(Error::invalid("buckets", "at least 1 is needed"));
+        }
+        downsample::downsample(self.known(key)?, steps, buckets)
+    }
+
+    /// The run as lists and search see it.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn summary(&self) -> Result<RunSummary> {
+        let mut metrics = BTreeMap::new();
+        for key in self.series.keys() {
+            metrics.insert(key.clone(), self.stats(key)?);
+        }
+        Ok(summary_of(&self.state, metrics))
+    }
+
+    /// How many points all series have.
+    #[must_use]
+    pub fn points(&self) -> u64 {
+        self.series.values().flat_map(|series| &series.parts).map(part_len).sum::<usize>() as u64
+    }
+}
+
+/// A run's words with the statistics of its series.
+#[must_use]
+pub fn summary_of(state: &RunState, metrics: BTreeMap<String, SeriesStats>) -> RunSummary {
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    RunSummary {
+        run_id: state.id.clone(),
+        experiment_id: state.experiment,
+        name: state.name().to_owned(),
+        user: state.user().to_owned(),
+        status: state.status(),
+        start_time_ms: state.start_time_ms(),
+        end_time_ms: state.end_time_ms(),
+        deleted: state.deleted(),
+        params: state.params().map(owned).collect(),
+        tags: state.tags().map(owned).collect(),
+        metrics,
+    }
+}
+
+/// How many points a part has.
+#[must_use]
+pub fn part_len(part: &SeriesPart) -> usize {
+    match part {
+        SeriesPart::Sealed(group, index) => group.axis_of(*index).count,
+        SeriesPart::Rows(columns) => columns.len(),
+    }
+}
+
+/// Appends points of a part, counted in order of arrival.
+///
+/// # Errors
+/// [`Error::Corrupt`], [`Error::Io`].
+pub fn read_part(part: &SeriesPart, range: std::ops::Range<usize>, out: &mut Columns) -> Result<()> {
+    match part {
+        SeriesPart::Sealed(group, index) => group.read(*index, range, out),
+        SeriesPart::Rows(columns) => {
+            range.filter_map(|index| columns.get(index)).for_each(|point: Point| out.push(point));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! What is known of a run beside its points, merged from everything that any writer said, in any order.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::{ExperimentId, RunId, WriterId};
+use crate::base::stats::RunStatus;
+use crate::log::record::{Attribute, Record};
+
+/// Who said something, and after how much else: the greatest counts. No clock decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Stamp {
+    /// One more than the greatest order that the writer had seen in this run.
+    pub order: u64,
+    /// Decides between equal orders.
+    pub writer: WriterId,
+}
+
+/// A value and who said it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamped<T> {
+    /// Who.
+    pub stamp: Stamp,
+    /// What.
+    pub value: T,
+}
+
+/// Which points of a writer a pack has: those from `from` up to `through`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Coverage {
+    /// The writer's order: it sorts the writers of a run.
+    pub order: u64,
+    /// The writer.
+    pub writer: WriterId,
+    /// Sequence number of the first point.
+    pub from: u64,
+    /// One past the sequence number of the last.
+    pub through: u64,
+}
+
+/// A run's words. Merging is commutative, associative and idempotent, so copies of a run come to the same state
+/// whatever way they took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunState {
+    /// The run's id.
+    pub id: RunId,
+    /// Where it belongs.
+    pub experiment: ExperimentId,
+    /// The experiment's name when the run was created.
+    pub experiment_name: String,
+    /// Its own words, by [`Attribute::kind`].
+    pub attributes: [Option<Stamped<Attribute>>; Attribute::KINDS],
+    /// For each key the values that writers claimed and did not take back; the first counts.
+    pub params: BTreeMap<String, Vec<Stamped<String>>>,
+    /// Tags; `None` is a removed one, which older words must not bring back.
+    pub tags: BTreeMap<String, Stamped<Option<String>>>,
+    /// Which points are meant: in a pack those of its group, in a snapshot all.
+    pub coverage: Vec<Coverage>,
+}
+
+impl RunState {
+    /// A run of which nothing else is known.
+    #[must_use]
+    pub fn new(id: RunId, experiment: ExperimentId, experiment_name: String) -> Self {
+        Self {
+            id,
+            experiment,
+            experiment_name,
+            attributes: Default::default(),
+            params: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            coverage: Vec::new(),
+        }
+    }
+
+    /// Takes in one record of a writer about this run.
+    pub fn apply(&mut self, writer: WriterId, record: &Record) {
+        match record {
+            Record::Run { .. } | Record::Series { .. } => {}
+            Record::Param { key, value, order, .. } => {
+                let stamp = Stamp { order: *order, writer };
+                self.claim(key, Stamped { stamp, value: value.clone() });
+            }
+            Record::ParamRetracted { key, .. } => {
+                if let Some(claims) = self.params.get_mut(key) {
+                    claims.retain(|claim| claim.stamp.writer != writer);
+                    if claims.is_empty() {
+                        self.params.remove(key);
+                    }
+                }
+            }
+            Record::Tag { key, value, order, .. } => {
+                let stamp = Stamp { order: *order, writer };
+                self.tag(key, Stamped { stamp, value: value.clone() });
+            }
+            Record::Attribute { attribute, order, .. } => {
+                let stamp = Stamp { order: *order, writer };
+                self.attribute(Stamped { stamp, value: attribute.clone() });
+            }
+        }
+    }
+
+    /// Takes in all that another copy or part of the run knows, but for its coverage.
+    pub fn merge(&mut self, other: &Self) {
+        other.attributes.iter().flatten().for_each(|attribute| self.attribute(attribute.clone()));
+        for (key, claims) in &other.params {
+            claims.iter().for_each(|claim| self.claim(key, claim.clone()));
+        }
+        other.tags.iter().for_each(|(key, tag)| self.tag(key, tag.clone()));
+    }
+
+    fn claim(&mut self, key: &str, claim: Stamped<String>) {
+        let claims = self.params.entry(key.to_owned()).or_default();
+        match claims.iter_mut().find(|own| own.stamp.writer == claim.stamp.writer) {
+            Some(own) if claim.stamp < own.stamp => *own = claim,
+            Some(_) => {}
+            None => claims.push(claim),
+        }
+        claims.sort_by_key(|claim| claim.stamp);
+    }
+
+    fn tag(&mut self, key: &str, tag: Stamped<Option<String>>) {
+        match self.tags.get_mut(key) {
+            Some(own) if tag.stamp >= own.stamp => *own = tag,
+            Some(_) => {}
+            None => {
+                self.tags.insert(key.to_owned(), tag);
+            }
+        }
+    }
+
+    fn attribute(&mut self, attribute: Stamped<Attribute>) {
+        let own = &mut self.attributes[attribute.value.kind()];
+        if own.as_ref().is_none_or(|own| attribute.stamp >= own.stamp) {
+            *own = Some(attribute);
+        }
+    }
+
+    /// The greatest order that anything of this run carries.
+    #[must_use]
+    pub fn greatest_order(&self) -> u64 {
+        let attributes = self.attributes.iter().flatten().map(|attribute| attribute.stamp.order);
+        let params = self.params.values().flatten().map(|claim| claim.stamp.order);
+        let tags = self.tags.values().map(|tag| tag.stamp.order);
+        let writers = self.coverage.iter().map(|coverage| coverage.order);
+        attributes.chain(params).chain(tags).chain(writers).max().unwrap_or(0)
+    }
+
+    fn word(&self, kind: usize) -> Option<&Attribute> {
+        self.attributes[kind].as_ref().map(|attribute| &attribute.value)
+    }
+
+    /// The run's name; empty when nobody gave one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self.word(0) {
+            Some(Attribute::Name(name)) => name,
+            _ => "",
+        }
+    }
+
+    /// Who ran it; empty when nobody said.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        match self.word(1) {
+            Some(Attribute::User(user)) => user,
+            _ => "",
+        }
+    }
+
+    /// Where the run stands.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
+        match self.word(2) {
+            Some(Attribute::Status(status)) => *status,
+            _ => RunStatus::Running,
+        }
+    }
+
+    /// When it started, in milliseconds since the epoch.
+    #[must_use]
+    pub fn start_time_ms(&self) -> Option<i64> {
+        match self.word(3) {
+            Some(Attribute::StartTime(time)) => *time,
+            _ => None,
+        }
+    }
+
+    /// When it ended, in milliseconds since the epoch.
+    #[must_use]
+    pub fn end_time_ms(&self) -> Option<i64> {
+        match self.word(4) {
+            Some(Attribute::EndTime(time)) => *time,
+            _ => None,
+        }
+    }
+
+    /// Whether it is marked deleted.
+    #[must_use]
+    pub fn deleted(&self) -> bool {
+        matches!(self.word(5), Some(Attribute::Deleted(true)))
+    }
+
+    /// The params that stand.
+    pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.params.iter().filter_map(|(key, claims)| Some((key.as_str(), claims.first()?.value.as_str())))
+    }
+
+    /// The param of a key.
+    #[must_use]
+    pub fn param(&self, key: &str) -> Option<&str> {
+        self.params.get(key).and_then(|claims| Some(claims.first()?.value.as_str()))
+    }
+
+    /// The tags that stand.
+    pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.tags.iter().filter_map(|(key, tag)| Some((key.as_str(), tag.value.as_deref()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record() -> impl Strategy<Value = (WriterId, Record)> {
+        let key = prop::sample::select(vec!["a", "b"]).prop_map(str::to_owned);
+        let value = prop::sample::select(vec!["1", "2"]).prop_map(str::to_owned);
+        // A writer's orders rise, so one order of one writer never says two things.
+        (0_u128..3, 0_u64..4, key, value, 0..4).prop_map(|(writer, order, key, value, kind)| {
+            let order = order * 8 + kind as u64 * 2 + u64::from(key == "b");
+            let unique = format!("{value}{writer}{order}");
+            let record = match kind {
+                0 => Record::Param { run: 0, key, value: format!("{writer}{order}"), order },
+                1 => Record::Tag { run: 0, key, value: Some(format!("{writer}{order}")), order },
+                2 => Record::Tag { run: 0, key, value: None, order },
+                _ => Record::Attribute { run: 0, attribute: Attribute::Name(unique.split_off(1)), order },
+            };
+            (WriterId(writer), record)
+        })
+    }
+
+    fn state(records: &[(WriterId, Record)]) -> RunState {
+        let mut state = RunState::new(RunId::new("r").unwrap(), ExperimentId(0), "Default".into());
+        records.iter().for_each(|(writer, record)| state.apply(*writer, record));
+        state
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_commutative_associative_and_idempotent(
+            records in prop::collection::vec(record(), 0..20), cuts in (0_usize..20, 0_usize..20)
+        ) {
+            let whole = state(&records);
+            let (a, b) = (cuts.0.min(records.len()), cuts.1.min(records.len()));
+            let (a, b) = (a.min(b), a.max(b));
+            let parts = [state(&records[..a]), state(&records[a..b]), state(&records[b..])];
+            for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]] {
+                let mut merged = parts[order[0]].clone();
+                merged.merge(&parts[order[1]]);
+                merged.merge(&parts[order[2]]);
+                merged.merge(&parts[order[0]]);
+                prop_assert_eq!(&merged, &whole);
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_param_stands_and_a_retraction_frees_it() {
+        let param = |value: &str, order| Record::Param { run: 0, key: "lr".into(), value: value.into(), order };
+        let mut state = state(&[(WriterId(2), param("2", 5)), (WriterId(1), param("1", 5))]);
+        assert_eq!(state.param("lr"), Some("1"));
+        state.apply(WriterId(1), &Record::ParamRetracted { run: 0, key: "lr".into() });
+        assert_eq!(state.param("lr"), Some("2"));
+    }
+}
