@@ -140,8 +140,8 @@ pub enum Attribute {
     StartTime(Option<i64>),
     /// Milliseconds since the epoch.
     EndTime(Option<i64>),
-    /// Whether it is marked deleted.
-    Deleted(bool),
+    /// When it was marked deleted, in milliseconds since the epoch; `None` when it is not.
+    Deleted(Option<i64>),
 }
 
 impl Attribute {

@@ -109,6 +109,26 @@ impl PackWriter {
         Ok(())
     }
 
+    /// Copies a group of another pack as it is; a group does not depend on its place.
+    ///
+    /// # Errors
+    /// Those of reading and writing; the pack is then useless.
+    pub fn copy_group(&mut self, group: &Group, keys: impl Iterator<Item = RunKey>) -> Result<()> {
+        let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
+        let (mut at, len) = group.extent();
+        let (start, end) = (sink.position(), at + len);
+        while at < end {
+            let step = usize::try_from(end - at).unwrap_or(usize::MAX).min(BUFFER_LEN);
+            sink.write(&group.source().read(at, step)?)?;
+            at += step as u64;
+        }
+        let number = self.groups.len() as u32;
+        self.runs.extend(keys.zip(0..).map(|(key, run)| (key, RunPlace { group: number, run })));
+        self.groups.push((start, len));
+        self.sink = Some(sink);
+        Ok(())
+    }
+
     /// Writes the directory and syncs the file; gives its length in bytes.
     ///
     /// # Errors

@@ -1,0 +1,29 @@
+//! What a caller may choose when opening a workspace.
+
+/// How the newest points of a writer are kept until they are sealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TailMode {
+    /// Mapped where the file system is known to keep the promises that this needs (ext4, tmpfs), else written.
+    #[default]
+    Auto,
+    /// Mapped: a point costs nanoseconds and survives the death of the process. The hazard that remains: should the file
+    /// system itself fail (device gone, journal aborted), a store raises SIGBUS, which ends the process.
+    Mapped,
+    /// Written by one system call a point (0.3 to 2 µs): the same promise without that hazard, on any file system.
+    Written,
+}
+
+/// Options of a workspace handle.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// See [`TailMode`].
+    pub tail: TailMode,
+    /// How long files stay that something newer replaced, in milliseconds, so that open snapshots go on.
+    pub grace_ms: i64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { tail: TailMode::Auto, grace_ms: 600_000 }
+    }
+}

@@ -1,0 +1,229 @@
+//! Taking in runs that something else logged: whole, straight into packs, and as often as one likes.
+
+use rustc_hash::FxHashMap;
+
+use crate::base::ids::{ExperimentId, RunId, WriterId};
+use crate::base::limits::{PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars, check_key};
+use crate::base::point::{Columns, Point};
+use crate::base::stats::RunStatus;
+use crate::error::{Error, Result};
+use crate::log::record::{Attribute, Record};
+use crate::run::gather::gather;
+use crate::run::image::SeriesPart;
+use crate::run::snapshot::{RunPart, RunSnapshot, part_len, read_part};
+use crate::run::state::{Coverage, RunState};
+use crate::workspace::open::Workspace;
+
+/// Points that wait in memory before a pack is written.
+const POINTS_PENDING: u64 = 4 << 20;
+/// Runs that wait in memory before a pack is written.
+const RUNS_PENDING: usize = 16 << 10;
+
+/// A run as a source has it.
+#[derive(Clone, Debug)]
+pub struct RunImport {
+    /// Its id: the source's own, or one derived from the source's name.
+    pub id: RunId,
+    /// Its experiment, which exists.
+    pub experiment: ExperimentId,
+    /// Its name; may be empty.
+    pub name: String,
+    /// Who ran it; may be empty.
+    pub user: String,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// Milliseconds since the epoch.
+    pub start_time_ms: Option<i64>,
+    /// Milliseconds since the epoch.
+    pub end_time_ms: Option<i64>,
+    /// When it was deleted, if it was: milliseconds since the epoch.
+    pub deleted_ms: Option<i64>,
+    /// Params.
+    pub params: Vec<(String, String)>,
+    /// Tags.
+    pub tags: Vec<(String, String)>,
+    /// Metrics, each key once, with its points in the source's order.
+    pub series: Vec<(String, Columns)>,
+}
+
+/// What an import added to one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Added {
+    /// Whether the run is new here.
+    pub run: bool,
+    /// Series that got points.
+    pub series: u64,
+    /// Points.
+    pub points: u64,
+}
+
+/// Takes in runs. What it was given is stored for good when [`Self::finish`] returned; a part may be before.
+#[derive(Debug)]
+pub struct Importer {
+    workspace: Workspace,
+    pending: Vec<RunSnapshot>,
+    by_id: FxHashMap<RunId, usize>,
+    points: u64,
+}
+
+impl Workspace {
+    /// Starts an import.
+    #[must_use]
+    pub fn importer(&self) -> Importer {
+        Importer { workspace: self.clone(), pending: Vec::new(), by_id: FxHashMap::default(), points: 0 }
+    }
+}
+
+impl Importer {
+    /// Takes in a run. Of a run that was imported before, only what its series gained at their ends is added, so that
+    /// importing again adds nothing.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when a limit is broken, or when the source's points are not those that were imported before;
+    /// [`Error::ParamConflict`]; [`Error::Corrupt`], [`Error::Io`]. Nothing of the run was added then.
+    pub fn add(&mut self, run: RunImport) -> Result<Added> {
+        check_words(&run)?;
+        if self.by_id.contains_key(&run.id) {
+            self.flush()?;
+        }
+        let known = self.workspace.find_run(&run.id)?;
+        let writer = WriterId::derived(&run.id);
+        let experiment = self.workspace.experiment(run.experiment)?;
+        let mut state = RunState::new(run.id.clone(), experiment.id, experiment.name);
+        let existing = known.as_ref().map(|known| known.state().clone());
+        let words = add_words(&mut state, existing.as_ref(), writer, &run)?;
+        let own = |coverage: &&Coverage| coverage.writer == writer;
+        let before = existing.as_ref().and_then(|known| known.coverage.iter().find(own).copied());
+        let from = before.map_or(0, |coverage| coverage.through);
+
+        let mut added = Added { run: known.is_none(), ..Added::default() };
+        let mut series = Vec::new();
+        for (key, columns) in run.series {
+            let gained = match &known {
+                Some(known) => gained(known, writer, &key, columns)?,
+                None => columns,
+            };
+            if !gained.is_empty() {
+                added.series += 1;
+                added.points += gained.len() as u64;
+                series.push((key, SeriesPart::Rows(std::sync::Arc::new(gained))));
+            }
+        }
+        if !words && added.points == 0 && !added.run {
+            return Ok(added);
+        }
+        let order = before.map_or_else(|| existing.map_or(1, |known| known.greatest_order() + 1), |before| before.order);
+        let coverage = Coverage { order, writer, from, through: from + added.points };
+        state.coverage.push(coverage);
+        if let Some(snapshot) = RunSnapshot::merge(vec![RunPart { state, series: vec![(coverage, series)] }]) {
+            self.by_id.insert(run.id, self.pending.len());
+            self.pending.push(snapshot);
+        }
+        self.points += added.points;
+        if self.points >= POINTS_PENDING || self.pending.len() >= RUNS_PENDING {
+            self.flush()?;
+        }
+        Ok(added)
+    }
+
+    /// Stores everything.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what waited is not stored then.
+    pub fn finish(mut self) -> Result<()> {
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let runs = std::mem::take(&mut self.pending);
+        self.by_id.clear();
+        self.points = 0;
+        let mut runs = runs.into_iter().map(Ok);
+        self.workspace.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true).map(|_| ())
+    }
+}
+
+fn check_words(run: &RunImport) -> Result<()> {
+    check_chars("run name", &run.name, RUN_NAME_CHARS_MAX)?;
+    check_chars("user", &run.user, RUN_NAME_CHARS_MAX)?;
+    for (key, value) in &run.params {
+        check_key("param key", key)?;
+        check_chars("param value", value, PARAM_VALUE_CHARS_MAX)?;
+    }
+    for (key, value) in &run.tags {
+        check_key("tag key", key)?;
+        check_chars("tag value", value, TAG_VALUE_CHARS_MAX)?;
+    }
+    run.series.iter().try_for_each(|(key, _)| check_key("metric key", key))
+}
+
+/// Puts the source's words into `state` as far as `existing` has not got them; says whether there were any.
+fn add_words(state: &mut RunState, existing: Option<&RunState>, writer: WriterId, run: &RunImport) -> Result<bool> {
+    let mut order = existing.map_or(0, RunState::greatest_order);
+    let mut apply = |record: &dyn Fn(u64) -> Record| {
+        order += 1;
+        state.apply(writer, &record(order));
+    };
+    let attributes = [
+        (!run.name.is_empty()).then(|| Attribute::Name(run.name.clone())),
+        (!run.user.is_empty()).then(|| Attribute::User(run.user.clone())),
+        Some(Attribute::Status(run.status)),
+        run.start_time_ms.map(|time| Attribute::StartTime(Some(time))),
+        run.end_time_ms.map(|time| Attribute::EndTime(Some(time))),
+        run.deleted_ms.map(|time| Attribute::Deleted(Some(time))),
+    ];
+    let mut any = false;
+    for attribute in attributes.into_iter().flatten() {
+        let known = existing.and_then(|known| known.attributes[attribute.kind()].as_ref());
+        if known.is_none_or(|known| known.value != attribute) {
+            any = true;
+            apply(&|order| Record::Attribute { run: 0, attribute: attribute.clone(), order });
+        }
+    }
+    for (key, value) in &run.params {
+        match existing.and_then(|known| known.param(key)) {
+            Some(known) if known == value => {}
+            Some(known) => {
+                let (run, key) = (run.id.to_string(), key.clone());
+                return Err(Error::ParamConflict { run, key, existing: known.to_owned(), given: value.clone() });
+            }
+            None => {
+                any = true;
+                apply(&|order| Record::Param { run: 0, key: key.clone(), value: value.clone(), order });
+            }
+        }
+    }
+    for (key, value) in &run.tags {
+        let known = existing.and_then(|known| known.tags.get(key)).and_then(|tag| tag.value.as_ref());
+        if known != Some(value) {
+            any = true;
+            apply(&|order| Record::Tag { run: 0, key: key.clone(), value: Some(value.clone()), order });
+        }
+    }
+    Ok(any)
+}
+
+/// What a series gained since it was imported last.
+fn gained(known: &RunSnapshot, writer: WriterId, key: &str, mut columns: Columns) -> Result<Columns> {
+    let Some(series) = known.series().get(key) else { return Ok(columns) };
+    let own = || series.parts.iter().zip(&series.writers).filter(|&(_, of)| *of == writer).map(|(part, _)| part);
+    let count: usize = own().map(part_len).sum();
+    let Some(last) = own().next_back().filter(|_| count > 0) else { return Ok(columns) };
+    let mut point = Columns::default();
+    read_part(last, part_len(last) - 1..part_len(last), &mut point)?;
+    let given: Option<Point> = columns.get(count - 1);
+    if given != point.get(0) {
+        let why = format!(
+            "metric {key:?} of run {} was imported with {count} points, and the source no longer begins with them; \
+             import it under another id, or delete the run first",
+            known.id()
+        );
+        return Err(Error::invalid("source", why));
+    }
+    let rest = (count..columns.len()).filter_map(|index| columns.get(index)).collect();
+    columns.clear();
+    Ok(rest)
+}

@@ -1,0 +1,125 @@
+//! Finding and reading the logs of a workspace.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::base::ids::{RunId, RunKey};
+use crate::error::{Error, Result};
+use crate::run::image::LogImage;
+use crate::run::snapshot::RunPart;
+use crate::storage::Storage;
+use crate::workspace::open::Workspace;
+use crate::workspace::paths::{self, LogName};
+
+/// Logs of edits as last read, by name and length: they have no tail, so one of the same length is the same.
+#[derive(Debug, Default)]
+pub struct EditLogs {
+    known: FxHashMap<LogName, (u64, Arc<LogImage>)>,
+}
+
+impl Workspace {
+    /// Names of the logs in a folder; none where the folder is missing.
+    pub(super) fn log_names(&self, dir: &std::path::Path) -> Result<Vec<LogName>> {
+        match self.inner.storage.read_dir(dir) {
+            Ok(entries) => Ok(entries.iter().filter_map(|entry| LogName::parse(dir, &entry.name)).collect()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(Error::io("list", dir)(error)),
+        }
+    }
+
+    /// Names of a run's logs.
+    pub(super) fn run_log_names(&self, run: RunKey) -> Result<Vec<LogName>> {
+        let mut names = self.log_names(&paths::log_dir(&self.inner.root, run))?;
+        names.retain(|name| name.run() == Some(run));
+        Ok(names)
+    }
+
+    /// Names of all runs' logs.
+    pub(super) fn all_run_log_names(&self) -> Result<Vec<LogName>> {
+        let logs = self.inner.root.join(paths::LOGS);
+        let shards = self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs))?;
+        let mut names = Vec::new();
+        for shard in shards.iter().filter(|shard| shard.is_dir) {
+            names.extend(self.log_names(&logs.join(&shard.name))?);
+        }
+        Ok(names)
+    }
+
+    /// Names of the logs of edits.
+    pub(super) fn edit_log_names(&self) -> Result<Vec<LogName>> {
+        self.log_names(&self.inner.root.join(paths::EDITS))
+    }
+
+    /// A log as it is now; `None` when compaction has taken it away, so that a pack has it.
+    pub(super) fn read_log(&self, name: &LogName) -> Result<Option<LogImage>> {
+        let image = LogImage::read(&*self.inner.storage, &name.log(), &name.tail());
+        let image = match image {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_unborn(&*self.inner.storage, name) => {
+                // The first frame is on its way; nothing was acknowledged yet.
+                let _ = error;
+                return Ok(None);
+            }
+            other => other?,
+        };
+        if image.log().start.writer != name.writer {
+            return Err(Error::corrupt(&name.log(), 0, "the log names another writer; was the file renamed?"));
+        }
+        Ok(Some(image))
+    }
+
+    /// All logs of edits.
+    pub(super) fn edit_images(&self) -> Result<Vec<Arc<LogImage>>> {
+        let names = self.edit_log_names()?;
+        let mut logs = self.inner.edit_logs.lock();
+        logs.known.retain(|name, _| names.contains(name));
+        let mut images = Vec::with_capacity(names.len());
+        for name in names {
+            let len = self.inner.storage.open_read(&name.log()).and_then(|file| file.len()).unwrap_or(0);
+            if let Some((known, image)) = logs.known.get(&name)
+                && *known == len
+            {
+                images.push(Arc::clone(image));
+                continue;
+            }
+            if let Some(image) = self.read_log(&name)? {
+                let image = Arc::new(image);
+                logs.known.insert(name, (len, Arc::clone(&image)));
+                images.push(image);
+            }
+        }
+        Ok(images)
+    }
+
+    /// What logs know of a run: its own, and edits.
+    pub(super) fn log_parts(&self, id: &RunId) -> Result<Vec<RunPart>> {
+        let mut parts = Vec::new();
+        for name in self.run_log_names(id.key())? {
+            if let Some(image) = self.read_log(&name)? {
+                parts.extend(part_of(&image, id));
+            }
+        }
+        for image in self.edit_images()? {
+            parts.extend(part_of(&image, id));
+        }
+        Ok(parts)
+    }
+}
+
+/// What a log knows of a run.
+pub(super) fn part_of(image: &LogImage, id: &RunId) -> Option<RunPart> {
+    let run = image.run(id)?;
+    let state = image.state(run);
+    let parts = image.parts(run).map(|(key, part)| (key.to_owned(), part)).collect();
+    let series = vec![(state.coverage[0], parts)];
+    Some(RunPart { state, series })
+}
+
+/// Whether a log is so young, or died so young, that its first frame is not there.
+fn is_unborn(storage: &dyn Storage, name: &LogName) -> bool {
+    let len = storage.open_read(&name.log()).and_then(|file| file.len());
+    let tail = storage.open_read(&name.tail());
+    len.is_ok_and(|len| len < 256) && tail.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}

@@ -1,0 +1,20 @@
+//! A workspace: a folder of runs that any number of processes write and read at once, without a server.
+//!
+//! In reading order: [`open`] is the handle, [`paths`] the files, [`journal`] how shared state changes without a lock,
+//! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`import`] whole
+//! runs; [`logs`], [`packs`] and [`search`] find them again; [`compaction`] moves logs into packs through [`publish`].
+
+pub mod catalog;
+pub mod clock;
+pub mod compaction;
+pub mod import;
+pub mod journal;
+pub mod logs;
+pub mod manifest;
+pub mod open;
+pub mod packs;
+pub mod paths;
+pub mod publish;
+pub mod runs;
+pub mod search;
+pub mod writer;

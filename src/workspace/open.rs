@@ -1,0 +1,394 @@
+//! Creating and opening a workspace, and its experiments.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::base::bytes::{Malformed, Reader};
+use crate::base::checksum::crc32;
+use crate::base::ids::{ExperimentId, random_u128};
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::run::session::Session;
+use crate::storage::Storage;
+use crate::storage::disk::Disk;
+use crate::workspace::catalog::{self, Catalog, Experiment, check_tag};
+use crate::workspace::clock::now_ms;
+use crate::workspace::journal::Journal;
+use crate::workspace::logs::EditLogs;
+use crate::workspace::manifest::Manifest;
+use crate::workspace::packs::PackSet;
+use crate::workspace::paths;
+use crate::workspace::search::Indexes;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"STEPWELL");
+/// The version of the workspace's layout that this build writes, and the greatest that it reads.
+pub const WORKSPACE_VERSION: u32 = 1;
+const MARK_LEN: usize = 32;
+
+/// A handle on a workspace: cheap to clone, shared between threads. Any number of handles, also in other processes, may
+/// work on one folder at once.
+#[derive(Clone)]
+pub struct Workspace {
+    pub(super) inner: Arc<Inner>,
+}
+
+/// What the clones of a handle share.
+pub(super) struct Inner {
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) root: PathBuf,
+    pub(super) options: Options,
+    pub(super) id: u128,
+    pub(super) manifest: Mutex<Journal<Manifest>>,
+    pub(super) catalog: Mutex<Journal<Catalog>>,
+    pub(super) packs: Mutex<PackSet>,
+    pub(super) edit_logs: Mutex<EditLogs>,
+    /// This handle's own log of edits, created by the first.
+    pub(super) edits: Mutex<Option<Session>>,
+    pub(super) indexes: Mutex<Indexes>,
+}
+
+impl std::fmt::Debug for Workspace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Workspace({})", self.inner.root.display())
+    }
+}
+
+impl Workspace {
+    /// Opens a workspace.
+    ///
+    /// # Errors
+    /// [`Error::NotWorkspace`], [`Error::NewerFormat`], [`Error::Corrupt`], [`Error::Io`].
+    pub fn open(root: impl AsRef<Path>) -> Result<Self> {
+        Self::open_on(Arc::new(Disk), root.as_ref(), Options::default())
+    }
+
+    /// Opens a workspace, or creates one where nothing is yet.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`]; [`Error::NotWorkspace`] too when the folder holds something else.
+    pub fn open_or_create(root: impl AsRef<Path>) -> Result<Self> {
+        Self::open_or_create_on(Arc::new(Disk), root.as_ref(), Options::default())
+    }
+
+    /// [`Self::open_or_create`] with options.
+    ///
+    /// # Errors
+    /// Those of [`Self::open_or_create`].
+    pub fn open_or_create_with(root: impl AsRef<Path>, options: Options) -> Result<Self> {
+        Self::open_or_create_on(Arc::new(Disk), root.as_ref(), options)
+    }
+
+    /// [`Self::open_or_create`] on another disk, a simulated one for example.
+    ///
+    /// # Errors
+    /// Those of [`Self::open_or_create`].
+    pub fn open_or_create_on(storage: Arc<dyn Storage>, root: &Path, options: Options) -> Result<Self> {
+        match Self::open_on(Arc::clone(&storage), root, options) {
+            Err(Error::NotWorkspace { .. }) => {
+                create(&*storage, root)?;
+                Self::open_on(storage, root, options)
+            }
+            other => other,
+        }
+    }
+
+    /// [`Self::open`] on another disk.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn open_on(storage: Arc<dyn Storage>, root: &Path, options: Options) -> Result<Self> {
+        let id = read_mark(&*storage, root)?;
+        // Handles go on when the process changes its folder.
+        let root = std::path::absolute(root).map_err(Error::io("resolve", root))?;
+        let journal = |folder: &str| (Arc::clone(&storage), root.join(folder), root.join(paths::TEMPORARY));
+        let (manifest_storage, manifest_dir, temporary) = journal(paths::MANIFEST);
+        let manifest = Journal::open(manifest_storage, manifest_dir, temporary)?;
+        let (catalog_storage, catalog_dir, temporary) = journal(paths::CATALOG);
+        let catalog = Journal::open(catalog_storage, catalog_dir, temporary)?;
+        let inner = Inner {
+            storage,
+            root,
+            options,
+            id,
+            manifest: Mutex::new(manifest),
+            catalog: Mutex::new(catalog),
+            packs: Mutex::default(),
+            edit_logs: Mutex::default(),
+            edits: Mutex::new(None),
+            indexes: Mutex::default(),
+        };
+        let workspace = Self { inner: Arc::new(inner) };
+        workspace.update_packs()?;
+        Ok(workspace)
+    }
+
+    /// The folder, as an absolute path.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    /// The random number that the workspace got when it was created.
+    #[must_use]
+    pub fn id(&self) -> u128 {
+        self.inner.id
+    }
+
+    /// Reads what others published, and opens new packs.
+    pub(super) fn refresh(&self) -> Result<PackSet> {
+        let changed = self.inner.manifest.lock().refresh()?;
+        if changed {
+            return self.update_packs();
+        }
+        Ok(self.inner.packs.lock().clone())
+    }
+
+    pub(super) fn update_packs(&self) -> Result<PackSet> {
+        let manifest = self.manifest()?;
+        let mut packs = self.inner.packs.lock();
+        packs.update(&*self.inner.storage, &self.inner.root, &manifest);
+        Ok(packs.clone())
+    }
+
+    /// The manifest as last read. Where entries of it are damaged, every pack in the folder counts: what two packs both
+    /// have counts once anyway, so at worst something deleted comes back, which `verify` tells.
+    pub(super) fn manifest(&self) -> Result<Manifest> {
+        let journal = self.inner.manifest.lock();
+        let mut manifest = journal.state().clone();
+        if !journal.bad().is_empty() {
+            let dir = self.inner.root.join(paths::PACKS);
+            let entries = self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir))?;
+            for id in entries.iter().filter(|entry| entry.name.ends_with(".pack")).filter_map(|entry| paths::pack_id(&entry.name)) {
+                let unknown = crate::workspace::manifest::PackEntry { runs: 0, series: 0, points: 0, bytes: 0 };
+                manifest.packs.entry(id).or_insert(unknown);
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// All experiments, deleted ones included, by number.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn experiments(&self) -> Result<Vec<Experiment>> {
+        Ok(self.catalog()?.experiments.into_values().collect())
+    }
+
+    pub(super) fn catalog(&self) -> Result<Catalog> {
+        let mut catalog = self.inner.catalog.lock();
+        catalog.refresh()?;
+        Ok(catalog.state().clone())
+    }
+
+    /// The experiment of a number, deleted or not.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Io`].
+    pub fn experiment(&self, id: ExperimentId) -> Result<Experiment> {
+        self.catalog()?.get(id).cloned()
+    }
+
+    /// The experiment of a name, deleted or not, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn experiment_by_name(&self, name: &str) -> Result<Option<Experiment>> {
+        Ok(self.catalog()?.by_name(name).cloned())
+    }
+
+    /// Creates an experiment. Of several processes that create one name at once, one succeeds. Costs some syncs.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], [`Error::Invalid`], [`Error::Io`].
+    pub fn create_experiment(&self, name: &str) -> Result<ExperimentId> {
+        self.create_experiment_with(ExperimentId::random(), name, &[])
+    }
+
+    /// Creates an experiment with a given number and tags, as imports do.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], [`Error::Invalid`], [`Error::Io`].
+    pub fn create_experiment_with(&self, id: ExperimentId, name: &str, tags: &[(String, String)]) -> Result<ExperimentId> {
+        tags.iter().try_for_each(|(key, value)| check_tag(key, value))?;
+        let now = now_ms();
+        self.change_catalog(|catalog| {
+            catalog.check_name(name)?;
+            if catalog.experiments.contains_key(&id) {
+                return Err(Error::AlreadyExists { entity: "experiment", id: id.to_string() });
+            }
+            Ok(catalog::Change::Create(Experiment {
+                id,
+                name: name.to_owned(),
+                created_ms: now,
+                updated_ms: now,
+                deleted: false,
+                tags: tags.iter().cloned().collect(),
+            }))
+        })?;
+        Ok(id)
+    }
+
+    /// The active experiment of a name; creates it where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Deleted`], [`Error::Invalid`], [`Error::Io`].
+    pub fn experiment_named(&self, name: &str) -> Result<ExperimentId> {
+        loop {
+            if let Some(known) = self.experiment_by_name(name)? {
+                return self.catalog()?.active(known.id).map(|experiment| experiment.id);
+            }
+            match self.create_experiment(name) {
+                Err(Error::AlreadyExists { .. }) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Renames an experiment.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Deleted`], [`Error::AlreadyExists`], [`Error::Invalid`], [`Error::Io`].
+    pub fn rename_experiment(&self, id: ExperimentId, name: &str) -> Result<()> {
+        self.change_catalog(|catalog| {
+            if catalog.active(id)?.name != name {
+                catalog.check_name(name)?;
+            }
+            Ok(catalog::Change::Rename { id, name: name.to_owned(), at_ms: now_ms() })
+        })
+    }
+
+    /// Sets a tag of an experiment, or removes it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Deleted`], [`Error::Invalid`], [`Error::Io`].
+    pub fn set_experiment_tag(&self, id: ExperimentId, key: &str, value: Option<&str>) -> Result<()> {
+        check_tag(key, value.unwrap_or(""))?;
+        self.change_catalog(|catalog| {
+            catalog.active(id)?;
+            Ok(catalog::Change::Tag { id, key: key.to_owned(), value: value.map(str::to_owned), at_ms: now_ms() })
+        })
+    }
+
+    /// Marks an experiment deleted: its runs count as deleted too, until it is restored.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Deleted`] when it is already, [`Error::Io`].
+    pub fn delete_experiment(&self, id: ExperimentId) -> Result<()> {
+        self.change_catalog(|catalog| {
+            catalog.active(id)?;
+            Ok(catalog::Change::Deleted { id, deleted: true, at_ms: now_ms() })
+        })
+    }
+
+    /// Restores a deleted experiment.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such deleted experiment, [`Error::Io`].
+    pub fn restore_experiment(&self, id: ExperimentId) -> Result<()> {
+        self.change_catalog(|catalog| {
+            if !catalog.get(id)?.deleted {
+                return Err(Error::not_found("deleted experiment", id));
+            }
+            Ok(catalog::Change::Deleted { id, deleted: false, at_ms: now_ms() })
+        })
+    }
+
+    fn change_catalog(&self, mut plan: impl FnMut(&Catalog) -> Result<catalog::Change>) -> Result<()> {
+        self.inner.catalog.lock().publish(|catalog| Ok(vec![plan(catalog)?])).map(|_| ())
+    }
+}
+
+/// Creates the folders, and last the mark: without it the folder is no workspace, and creating goes on later.
+fn create(storage: &dyn Storage, root: &Path) -> Result<()> {
+    match storage.read_dir(root) {
+        Ok(entries) => {
+            if let Some(foreign) = entries.iter().find(|entry| !paths::FOLDERS.contains(&entry.name.as_str()) && entry.name != paths::MARK) {
+                let why = format!("it already holds {:?}; name an empty or a new folder", foreign.name);
+                return Err(Error::NotWorkspace { path: root.to_owned(), why });
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => create_folders(storage, root)?,
+        Err(error) => return Err(Error::io("list", root)(error)),
+    }
+    for folder in paths::FOLDERS {
+        create_folder(storage, &root.join(folder))?;
+    }
+    let mut mark = Vec::with_capacity(MARK_LEN);
+    mark.extend_from_slice(&MAGIC.to_le_bytes());
+    mark.extend_from_slice(&WORKSPACE_VERSION.to_le_bytes());
+    mark.extend_from_slice(&random_u128().to_le_bytes());
+    mark.extend_from_slice(&crc32(0, &mark).to_le_bytes());
+    let temporary = root.join(paths::TEMPORARY).join(format!("{:032x}.mark", random_u128()));
+    let path = root.join(paths::MARK);
+    let file = storage.create_new(&temporary).map_err(Error::io("create", &temporary))?;
+    let written = file.write_at(&mark, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
+    let linked = written.and_then(|()| match storage.link(&temporary, &path) {
+        // Another process was faster: its mark serves.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        // Without links a rename serves: creators that race agree on the last mark before any of them reads it.
+        Err(_) => storage.rename(&temporary, &path).map_err(Error::io("create", &path)),
+        Ok(()) => Ok(()),
+    });
+    let _ = storage.remove_file(&temporary);
+    linked?;
+    storage.sync_dir(root).map_err(Error::io("sync", root))
+}
+
+fn create_folders(storage: &dyn Storage, path: &Path) -> Result<()> {
+    match storage.create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let parent = path.parent().ok_or_else(|| Error::io("create", path)(error))?;
+            create_folders(storage, parent)?;
+            create_folder(storage, path)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(Error::io("create", path)),
+    }
+}
+
+/// Creates a folder unless it is there, and makes its name survive.
+pub(super) fn create_folder(storage: &dyn Storage, path: &Path) -> Result<()> {
+    match storage.create_dir(path) {
+        Ok(()) => match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) => storage.sync_dir(parent).map_err(Error::io("sync", parent)),
+            None => Ok(()),
+        },
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::io("create", path)(error)),
+    }
+}
+
+fn read_mark(storage: &dyn Storage, root: &Path) -> Result<u128> {
+    let path = root.join(paths::MARK);
+    let file = match storage.open_read(&path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            let why = format!("it has no file {:?}; import or log something with it to create one, or name another folder", paths::MARK);
+            return Err(Error::NotWorkspace { path: root.to_owned(), why });
+        }
+        Err(error) => return Err(Error::io("open", &path)(error)),
+    };
+    let mut bytes = [0; MARK_LEN + 1];
+    let got = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
+    let corrupt = |Malformed(what)| Error::corrupt(&path, 0, what);
+    let mut reader = Reader::new(&bytes[..got]);
+    let magic = reader.u64().map_err(corrupt)?;
+    let version = reader.u32().map_err(corrupt)?;
+    let id = reader.u128().map_err(corrupt)?;
+    let crc = reader.u32().map_err(corrupt)?;
+    if magic != MAGIC || got != MARK_LEN || crc != crc32(0, &bytes[..MARK_LEN - 4]) {
+        return Err(corrupt(Malformed("the mark of a workspace")));
+    }
+    if version > WORKSPACE_VERSION {
+        return Err(Error::NewerFormat { path, found: version, supported: WORKSPACE_VERSION });
+    }
+    Ok(id)
+}
+
+/// Whether the mark of a workspace verifies, for `verify`.
+pub(super) fn check_mark(storage: &dyn Storage, root: &Path) -> Result<()> {
+    read_mark(storage, root).map(|_| ())
+}

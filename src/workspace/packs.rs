@@ -1,0 +1,171 @@
+//! Open packs: found by the manifest, their groups read once and kept while there is room.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use crate::base::bytes::Malformed;
+use crate::base::control;
+use crate::base::ids::RunKey;
+use crate::error::{Error, Result};
+use crate::run::image::SeriesPart;
+use crate::run::snapshot::RunPart;
+use crate::run::state::RunState;
+use crate::segment::pack::{Pack, RunPlace};
+use crate::segment::reader::{Group, Source};
+use crate::storage::Storage;
+use crate::workspace::manifest::Manifest;
+use crate::workspace::paths;
+
+/// How many groups of one pack stay in memory.
+const GROUPS_KEPT: usize = 64;
+
+/// One group of a pack with its runs' words.
+#[derive(Debug)]
+pub struct PackGroup {
+    group: Arc<Group>,
+    states: Vec<RunState>,
+    /// For each run the numbers of its series.
+    series: Vec<Vec<u32>>,
+}
+
+impl PackGroup {
+    fn read(pack: &Pack, index: usize) -> Result<Self> {
+        let group = pack.group(index)?;
+        let corrupt = |Malformed(what): Malformed| pack.source().corrupt(group.extent().0, format!("a run's record: {what}"));
+        let states = group.run_records()?.into_iter().map(|record| control::decode(&record));
+        let states: Vec<RunState> = states.collect::<Result<_, _>>().map_err(corrupt)?;
+        let mut series = vec![Vec::new(); states.len()];
+        for (index, entry) in group.footer().series.iter().enumerate() {
+            if let Some(of_run) = series.get_mut(entry.run as usize) {
+                of_run.push(index as u32);
+            }
+        }
+        Ok(Self { group: Arc::new(group), states, series })
+    }
+
+    /// The words of each run.
+    #[must_use]
+    pub fn states(&self) -> &[RunState] {
+        &self.states
+    }
+
+    /// The group itself.
+    #[must_use]
+    pub fn group(&self) -> &Arc<Group> {
+        &self.group
+    }
+
+    /// What this group has of a run.
+    #[must_use]
+    pub fn part(&self, run: u32) -> Option<RunPart> {
+        let state = self.states.get(run as usize)?.clone();
+        let footer = self.group.footer();
+        let mut series: Vec<_> = state.coverage.iter().map(|&coverage| (coverage, Vec::new())).collect();
+        for &index in &self.series[run as usize] {
+            let entry = footer.series[index as usize];
+            let writer = footer.writers[entry.writer as usize];
+            if let Some((_, parts)) = series.iter_mut().find(|(coverage, _)| coverage.writer == writer) {
+                let part = SeriesPart::Sealed(Arc::clone(&self.group), index as usize);
+                parts.push((footer.keys[entry.key as usize].clone(), part));
+            }
+        }
+        Some(RunPart { state, series })
+    }
+}
+
+/// An open pack.
+#[derive(Debug)]
+pub struct OpenPack {
+    pack: Pack,
+    groups: Mutex<FxHashMap<u32, Arc<PackGroup>>>,
+}
+
+impl OpenPack {
+    /// The pack.
+    #[must_use]
+    pub fn pack(&self) -> &Pack {
+        &self.pack
+    }
+
+    /// One of its groups.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn group(&self, index: u32) -> Result<Arc<PackGroup>> {
+        if let Some(known) = self.groups.lock().get(&index) {
+            return Ok(Arc::clone(known));
+        }
+        let group = Arc::new(PackGroup::read(&self.pack, index as usize)?);
+        let mut groups = self.groups.lock();
+        if groups.len() >= GROUPS_KEPT {
+            groups.clear();
+        }
+        groups.insert(index, Arc::clone(&group));
+        Ok(group)
+    }
+}
+
+/// The packs of one state of the manifest. Cheap to clone: a clone stays as it is while the workspace moves on.
+#[derive(Clone, Debug, Default)]
+pub struct PackSet {
+    packs: BTreeMap<u128, Arc<OpenPack>>,
+    broken: BTreeMap<u128, Arc<Error>>,
+}
+
+impl PackSet {
+    /// Opens what the manifest names and this set has not, and forgets the rest. A pack that cannot be opened is kept
+    /// apart: the others serve on.
+    pub fn update(&mut self, storage: &dyn Storage, root: &Path, manifest: &Manifest) {
+        self.packs.retain(|id, _| manifest.packs.contains_key(id));
+        self.broken.clear();
+        for &id in manifest.packs.keys() {
+            if self.packs.contains_key(&id) {
+                continue;
+            }
+            match open(storage, root, id) {
+                Ok(pack) => {
+                    let pack = OpenPack { pack, groups: Mutex::default() };
+                    self.packs.insert(id, Arc::new(pack));
+                }
+                Err(error) => {
+                    self.broken.insert(id, Arc::new(error));
+                }
+            }
+        }
+    }
+
+    /// Packs by number.
+    #[must_use]
+    pub fn packs(&self) -> &BTreeMap<u128, Arc<OpenPack>> {
+        &self.packs
+    }
+
+    /// Packs that the manifest names and that cannot be opened, and why.
+    #[must_use]
+    pub fn broken(&self) -> &BTreeMap<u128, Arc<Error>> {
+        &self.broken
+    }
+
+    /// Where a run lies.
+    pub fn find(&self, run: RunKey) -> impl Iterator<Item = (&Arc<OpenPack>, RunPlace)> {
+        self.packs.values().flat_map(move |pack| pack.pack.find(run).iter().map(move |&place| (pack, place)))
+    }
+}
+
+/// Opens a pack by its number.
+///
+/// # Errors
+/// [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
+pub fn open(storage: &dyn Storage, root: &Path, id: u128) -> Result<Pack> {
+    let path = paths::pack(root, id);
+    let file = storage.open_read(&path).map_err(Error::io("open", &path))?;
+    let pack = Pack::open(Source::new(file, path.clone()))?;
+    if pack.id() != id {
+        return Err(Error::corrupt(&path, 0, "the pack's own number is another; was the file renamed?"));
+    }
+    Ok(pack)
+}

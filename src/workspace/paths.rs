@@ -1,0 +1,90 @@
+//! Names of files and folders in a workspace.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::ids::{RunKey, WriterId};
+
+/// The file that makes a folder a workspace.
+pub const MARK: &str = "stepwell.workspace";
+/// Entries that say which packs are live.
+pub const MANIFEST: &str = "manifest";
+/// Entries that say which experiments there are.
+pub const CATALOG: &str = "catalog";
+/// Logs of runs, in 256 folders by the first two characters of the run's key.
+pub const LOGS: &str = "logs";
+/// Logs of light edits to many runs.
+pub const EDITS: &str = "edits";
+/// Packs and their indexes.
+pub const PACKS: &str = "packs";
+/// Files that are not yet what they will be; whatever a crash left here is garbage.
+pub const TEMPORARY: &str = "tmp";
+/// Originals of what `repair` took out of use, and of logs with damage that compaction read around.
+pub const QUARANTINE: &str = "quarantine";
+/// All folders.
+pub const FOLDERS: [&str; 7] = [MANIFEST, CATALOG, LOGS, EDITS, PACKS, TEMPORARY, QUARANTINE];
+
+/// The folder of a run's logs.
+#[must_use]
+pub fn log_dir(root: &Path, run: RunKey) -> PathBuf {
+    root.join(LOGS).join(format!("{:02x}", run.0 >> 120))
+}
+
+/// A log's files by name: `<stem>.<writer>.log` and, beside it, `<stem>.<writer>.tail`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogName {
+    /// The folder.
+    pub dir: PathBuf,
+    /// The run's key, or [`EDITS`].
+    pub stem: String,
+    /// The writer.
+    pub writer: WriterId,
+}
+
+impl LogName {
+    /// Parses the name of a log file; `None` for every other name.
+    #[must_use]
+    pub fn parse(dir: &Path, name: &str) -> Option<Self> {
+        let (stem, writer) = name.strip_suffix(".log")?.split_once('.')?;
+        let hex = |text: &str| text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let valid = hex(writer) && (hex(stem) || stem == EDITS);
+        let writer = u128::from_str_radix(writer, 16).ok().filter(|_| valid)?;
+        Some(Self { dir: dir.to_owned(), stem: stem.to_owned(), writer: WriterId(writer) })
+    }
+
+    /// The run, unless the log is of edits.
+    #[must_use]
+    pub fn run(&self) -> Option<RunKey> {
+        u128::from_str_radix(&self.stem, 16).ok().filter(|_| self.stem.len() == 32).map(RunKey)
+    }
+
+    /// The log's path.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.dir.join(format!("{}.{}.log", self.stem, self.writer))
+    }
+
+    /// The tail's path.
+    #[must_use]
+    pub fn tail(&self) -> PathBuf {
+        self.dir.join(format!("{}.{}.tail", self.stem, self.writer))
+    }
+}
+
+/// The path of a pack.
+#[must_use]
+pub fn pack(root: &Path, id: u128) -> PathBuf {
+    root.join(PACKS).join(format!("{id:032x}.pack"))
+}
+
+/// The path of a pack's index.
+#[must_use]
+pub fn index(root: &Path, id: u128) -> PathBuf {
+    root.join(PACKS).join(format!("{id:032x}.index"))
+}
+
+/// The number in the name of a pack or its index.
+#[must_use]
+pub fn pack_id(name: &str) -> Option<u128> {
+    let hex = name.strip_suffix(".pack").or_else(|| name.strip_suffix(".index"))?;
+    u128::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 32)
+}

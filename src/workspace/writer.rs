@@ -1,0 +1,231 @@
+//! Writing one run: what a training script holds.
+
+use crate::base::ids::RunId;
+use crate::base::limits::check_key;
+use crate::base::point::{Point, Timestamps, TimestampsRef};
+use crate::base::stats::RunStatus;
+use crate::error::{Error, Result};
+use crate::run::seal::{GivenColumns, SeriesKey};
+use crate::run::session::Session;
+use crate::run::state::RunState;
+use crate::workspace::clock::now_ms;
+use crate::workspace::open::Workspace;
+use crate::workspace::paths;
+use crate::workspace::runs::{RunEdit, commit_edits};
+
+/// A resolved metric of one [`RunWriter`]: logging by it needs no lookup. Valid for the writer that gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric(u32);
+
+/// A writer of one run. It owns its log alone: threads and processes that write to the same run open one each.
+///
+/// When a logging call returned, what it logged survives the death of the process by any cause, and every reader on the
+/// machine sees it. After [`Self::sync`] it also survives a stop of the machine. A dropped writer leaves everything it
+/// was given; [`Self::finish`] also says how the run ended.
+#[derive(Debug)]
+pub struct RunWriter {
+    workspace: Workspace,
+    session: Session,
+    state: RunState,
+    run: u32,
+    /// The key looked up last, and its metric: loops log one key after the other, or the same again.
+    last: Option<(String, Metric)>,
+}
+
+impl RunWriter {
+    pub(super) fn open(workspace: &Workspace, state: RunState) -> Result<Self> {
+        let key = state.id.key();
+        let dir = paths::log_dir(&workspace.inner.root, key);
+        let place = workspace.place(dir, key.to_string(), state.greatest_order() + 1)?;
+        let mut session = Session::create(place)?;
+        let run = session.run(&state.id, state.experiment, &state.experiment_name);
+        // The log says at once whose it is.
+        session.commit(Vec::new(), &[])?;
+        Ok(Self { workspace: workspace.clone(), session, state, run, last: None })
+    }
+
+    /// The run's id.
+    #[must_use]
+    pub fn run_id(&self) -> &RunId {
+        &self.state.id
+    }
+
+    /// Resolves a metric key, so that logging by the handle needs no lookup.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a key that is empty or longer than 250 characters.
+    pub fn metric(&mut self, key: &str) -> Result<Metric> {
+        if let Some((last, metric)) = &self.last
+            && last == key
+        {
+            return Ok(*metric);
+        }
+        let name = SeriesKey { run: self.run, key: key.to_owned() };
+        let series = match self.session.known_series(&name) {
+            Some(known) => known,
+            None => {
+                check_key("metric key", key)?;
+                self.session.series(name)?
+            }
+        };
+        self.last = Some((key.to_owned(), Metric(series)));
+        Ok(Metric(series))
+    }
+
+    /// Logs one value: the fastest form. `timestamp_ms` is in milliseconds since the epoch.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the value is not there then. [`Error::Invalid`] for another writer's handle.
+    #[inline]
+    pub fn log(&mut self, metric: Metric, step: i64, timestamp_ms: i64, value: f64) -> Result<()> {
+        self.check(metric)?;
+        self.session.push(metric.0, step, Some(timestamp_ms), value)
+    }
+
+    /// Logs one point, which may have no timestamp.
+    ///
+    /// # Errors
+    /// As [`Self::log`].
+    #[inline]
+    pub fn log_point(&mut self, metric: Metric, point: Point) -> Result<()> {
+        self.check(metric)?;
+        self.session.push(metric.0, point.step, point.timestamp_ms, point.value)
+    }
+
+    /// Logs one value by key, with the present time.
+    ///
+    /// # Errors
+    /// As [`Self::log`] and [`Self::metric`].
+    pub fn log_metric(&mut self, key: &str, step: i64, value: f64) -> Result<()> {
+        let metric = self.metric(key)?;
+        self.session.push(metric.0, step, Some(now_ms()), value)
+    }
+
+    /// Logs values of many keys at one step: all of them are there, or none. Without a timestamp, the present time.
+    ///
+    /// # Errors
+    /// As [`Self::log`] and [`Self::metric`].
+    pub fn log_metrics(&mut self, step: i64, timestamp_ms: Option<i64>, values: &[(&str, f64)]) -> Result<()> {
+        let timestamp_ms = Some(timestamp_ms.unwrap_or_else(now_ms));
+        let mut points = Vec::with_capacity(values.len());
+        for &(key, value) in values {
+            points.push((self.metric(key)?.0, Point { step, timestamp_ms, value }));
+        }
+        self.session.push_batch(&points)
+    }
+
+    /// Logs points of any metrics: all of them are there, or none.
+    ///
+    /// # Errors
+    /// As [`Self::log`].
+    pub fn log_points(&mut self, points: &[(Metric, Point)]) -> Result<()> {
+        points.iter().try_for_each(|(metric, _)| self.check(*metric))?;
+        let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.0, *point)).collect();
+        self.session.push_batch(&points)
+    }
+
+    /// Logs whole columns of one metric, of equal length; `None` for points without timestamps. Up to 4 Mi points are
+    /// there together or not at all.
+    ///
+    /// # Errors
+    /// As [`Self::log`]; [`Error::Invalid`] for columns of different lengths.
+    pub fn log_columns(&mut self, metric: Metric, steps: &[i64], timestamps_ms: Option<&[i64]>, values: &[f64]) -> Result<()> {
+        self.check(metric)?;
+        let len = values.len();
+        if steps.len() != len || timestamps_ms.is_some_and(|timestamps| timestamps.len() != len) {
+            let timestamps = timestamps_ms.map_or(len, <[i64]>::len);
+            let why = format!("{} steps, {timestamps} timestamps and {len} values must be as many", steps.len());
+            return Err(Error::invalid("columns", why));
+        }
+        let none: Timestamps;
+        let timestamps = match timestamps_ms {
+            Some(ms) => TimestampsRef { ms, absent: &[] },
+            None => {
+                none = Timestamps { ms: vec![0; len], absent: vec![true; len] };
+                none.view()
+            }
+        };
+        self.session.push_columns(GivenColumns { series: metric.0, steps, timestamps, values })
+    }
+
+    /// Logs points together with edits of the run. Params come first: when one of them conflicts, nothing else happens.
+    /// All the rest is there, or none of it.
+    ///
+    /// # Errors
+    /// As [`Self::log`] and [`Self::edit`].
+    pub fn log_batch(&mut self, points: &[(Metric, Point)], edits: &[RunEdit]) -> Result<()> {
+        points.iter().try_for_each(|(metric, _)| self.check(*metric))?;
+        let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.0, *point)).collect();
+        commit_edits(&self.workspace, &mut self.session, self.run, &mut self.state, edits, &points)
+    }
+
+    /// Changes the run beside its points.
+    ///
+    /// # Errors
+    /// [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`]; nothing was changed then.
+    pub fn edit(&mut self, edits: &[RunEdit]) -> Result<()> {
+        commit_edits(&self.workspace, &mut self.session, self.run, &mut self.state, edits, &[])
+    }
+
+    /// Sets a param: once, and for all writers of the run.
+    ///
+    /// # Errors
+    /// As [`Self::edit`].
+    pub fn log_param(&mut self, key: &str, value: &str) -> Result<()> {
+        self.edit(&[RunEdit::Param(key.to_owned(), value.to_owned())])
+    }
+
+    /// Sets a tag; the last one wins.
+    ///
+    /// # Errors
+    /// As [`Self::edit`].
+    pub fn set_tag(&mut self, key: &str, value: &str) -> Result<()> {
+        self.edit(&[RunEdit::Tag(key.to_owned(), value.to_owned())])
+    }
+
+    /// Makes everything so far survive a stop of the machine. Costs one or two syncs of files.
+    ///
+    /// # Errors
+    /// [`Error::DurabilityLost`] when a sync failed, now or before; [`Error::LogRemoved`]; [`Error::Io`].
+    pub fn sync(&mut self) -> Result<()> {
+        self.session.sync()
+    }
+
+    /// How many points this writer was given.
+    #[must_use]
+    pub fn points(&self) -> u64 {
+        self.session.sequence()
+    }
+
+    /// How many of them are known to survive a stop of the machine: all before this one.
+    #[must_use]
+    pub fn durable_through(&self) -> u64 {
+        self.session.durable_through()
+    }
+
+    /// Makes columns of all points so far, as happens by itself when the log's tail is full.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the points stay where they were.
+    pub fn seal(&mut self) -> Result<()> {
+        self.session.seal()
+    }
+
+    /// Ends the run, with the present time as its end, and makes everything survive a stop of the machine.
+    ///
+    /// # Errors
+    /// As [`Self::sync`]; what was logged stays.
+    pub fn finish(mut self, status: RunStatus) -> Result<()> {
+        self.edit(&[RunEdit::Status(status), RunEdit::EndTime(Some(now_ms()))])?;
+        self.session.end()?;
+        self.session.sync()
+    }
+
+    #[inline]
+    fn check(&self, metric: Metric) -> Result<()> {
+        if metric.0 < self.session.series_count() {
+            return Ok(());
+        }
+        Err(Error::invalid("metric handle", "it was given by another writer"))
+    }
+}
