@@ -5,6 +5,10 @@
 
 pub mod disk;
 pub mod fork;
+pub mod memory;
+
+#[cfg(test)]
+mod conformance;
 
 use std::io;
 use std::path::Path;
