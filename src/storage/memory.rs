@@ -55,6 +55,27 @@ use state::State;
 /// [`set_capacity`](SimDisk::set_capacity) makes the disk full, [`set_lying`](SimDisk::set_lying) makes syncs do nothing,
 /// [`damage`](SimDisk::damage) changes bytes behind everyone's back.
 ///
+/// # Example
+///
+/// ```
+/// use std::path::Path;
+/// use stepwell::storage::Storage;
+/// use stepwell::storage::memory::SimDisk;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let disk = SimDisk::new();
+/// let temporary = disk.create_new(Path::new("/new"))?;
+/// temporary.write_at(b"whole", 0)?;
+/// temporary.sync()?;
+/// disk.rename(Path::new("/new"), Path::new("/name"))?;
+/// for image in disk.power_loss_images(100) {
+///     // Absent or whole, because the file was synced before it got its name.
+///     assert!(image.content(Path::new("/name")).is_err() || image.content(Path::new("/name"))? == b"whole");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Limits
 ///
 /// Files are at most 1 GiB long; a mapped file grows to 8 MiB while mapped, or to its first mapping's length. Shortening a

@@ -2,6 +2,7 @@
 
 mod faults;
 mod mapping;
+mod protocol;
 
 use std::collections::BTreeSet;
 
