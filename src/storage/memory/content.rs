@@ -252,7 +252,7 @@ impl Content {
     }
 
     /// Makes the first `len` bytes memory and returns it.
-    pub(super) fn map(&mut self, number: u64, len: usize) -> io::Result<Arc<Buffer>> {
+    pub(super) fn map(&mut self, len: usize) -> io::Result<Arc<Buffer>> {
         let allocated = self.blocks.iter().take_while(|block| **block).count() * PAGE;
         if len == 0 || len > self.len || len > allocated {
             return Err(io::Error::new(
@@ -260,15 +260,21 @@ impl Content {
                 "a mapping must have at least one byte, end within the file, and lie in what was allocated or written",
             ));
         }
-        if self
-            .head
-            .as_ref()
-            .is_some_and(|head| head.buffer.len() < len)
+        let room = len.max(MAPPABLE);
+        if let Some(head) = &mut self.head
+            && head.buffer.len() < room
         {
-            self.unmap(number)?;
+            if Arc::strong_count(&head.buffer) == 1 {
+                head.buffer = head.copy(room);
+            } else if head.buffer.len() < len {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "a file was mapped longer than 8 MiB while a shorter mapping of it is in use",
+                ));
+            }
         }
         let mut head = self.head.take().unwrap_or_else(|| Head {
-            buffer: Arc::new(Buffer::new(len.max(MAPPABLE))),
+            buffer: Arc::new(Buffer::new(room)),
             len: 0,
             clean: Vec::new(),
         });
@@ -292,7 +298,7 @@ impl Content {
         {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "a file was shortened, or mapped longer than 8 MiB, while it is mapped",
+                "a file was shortened, or damaged, while it is mapped",
             ));
         }
         for page in self.changed_pages() {
@@ -313,7 +319,7 @@ impl Content {
     /// The same file for another disk: nothing that happens to the one is seen in the other.
     pub(super) fn fork(&self) -> Self {
         let head = self.head.as_ref().map(|head| Head {
-            buffer: head.copy(),
+            buffer: head.copy(head.len),
             len: head.len,
             clean: head.clean.clone(),
         });
@@ -330,7 +336,7 @@ impl Content {
     /// Takes the file away from its mappings: what they store from now on is not seen.
     pub(super) fn freeze(&mut self) {
         if let Some(head) = &mut self.head {
-            head.buffer = head.copy();
+            head.buffer = head.copy(head.len);
         }
     }
 
@@ -363,10 +369,11 @@ impl Content {
 }
 
 impl Head {
-    fn copy(&self) -> Arc<Buffer> {
+    /// The same bytes elsewhere, with room to map this many.
+    fn copy(&self, room: usize) -> Arc<Buffer> {
         let mut bytes = vec![0; self.len];
         self.buffer.read(0, &mut bytes);
-        let copy = Buffer::new(self.buffer.len());
+        let copy = Buffer::new(room);
         copy.write(0, &bytes);
         Arc::new(copy)
     }

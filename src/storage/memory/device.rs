@@ -453,8 +453,7 @@ impl File for Handle {
         self.disk
             .run(self.op(OpKind::Map, 0, len as u64), |state, _| {
                 self.must_be_writable().map_err(|_| errno(libc::EACCES))?;
-                let number = state.sequence;
-                let buffer = state.file(self.file)?.map(number, len)?;
+                let buffer = state.file(self.file)?.map(len)?;
                 Ok(Box::new(SimRegion { buffer, len }) as Box<dyn Region>)
             })
     }

@@ -202,6 +202,17 @@ fn a_mapped_file_is_not_shortened_and_grows_in_place() {
     let longer = file.map(1 << 20).unwrap();
     assert_eq!(map.as_ptr(), longer.as_ptr());
     region::store(&*longer, 5, b"five");
+    let image = disk.process_crash();
+    let next = image.open_write(p("/m")).unwrap();
+    let taken_over = next.map(1 << 20).unwrap();
+    assert_eq!(region::load(&*taken_over, 5, 4), b"five");
+    next.allocate(2 << 20).unwrap();
+    let grown = next.map(2 << 20).unwrap();
+    assert_eq!(
+        taken_over.as_ptr(),
+        grown.as_ptr(),
+        "the next process's mapping grows in place too"
+    );
     drop((map, longer));
     file.set_len(7).unwrap();
     assert_eq!(disk.content(p("/m")).unwrap(), b"\0\0\0\0\0fi");
