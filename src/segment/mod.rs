@@ -3,10 +3,10 @@
 //! In reading order: [`layout`] holds what may never change, [`stats`] and [`pyramid`] what a footer knows of a series,
 //! [`writer`] and [`reader`] one group, [`pack`] a file of them.
 
-pub mod layout;
-pub mod stats;
-pub mod pyramid;
 pub mod footer;
-pub mod writer;
-pub mod reader;
+pub mod layout;
 pub mod pack;
+pub mod pyramid;
+pub mod reader;
+pub mod stats;
+pub mod writer;

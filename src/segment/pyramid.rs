@@ -26,7 +26,13 @@ impl Bucket {
     #[must_use]
     pub fn of(point: Point) -> Self {
         let extreme = (!point.value.is_nan()).then_some(point);
-        Self { count: 1, first: point, last: point, min: extreme, max: extreme }
+        Self {
+            count: 1,
+            first: point,
+            last: point,
+            min: extreme,
+            max: extreme,
+        }
     }
 
     /// Adds a point that arrived after all others of the bucket.
@@ -77,7 +83,10 @@ impl Bucket {
             extremes.sort_by_key(|point| point.as_ref().map(order));
             extremes
         };
-        for point in [Some(self.first), middle[0], middle[1], Some(self.last)].into_iter().flatten() {
+        for point in [Some(self.first), middle[0], middle[1], Some(self.last)]
+            .into_iter()
+            .flatten()
+        {
             if !points.contains(&point) {
                 points.push(point);
             }
@@ -116,7 +125,10 @@ pub fn levels(count: usize) -> Vec<usize> {
 /// How many pages the pyramid of a series of `count` points takes.
 #[must_use]
 pub fn bucket_pages(count: usize) -> usize {
-    levels(count).iter().map(|buckets| buckets.div_ceil(BUCKETS_PER_PAGE)).sum()
+    levels(count)
+        .iter()
+        .map(|buckets| buckets.div_ceil(BUCKETS_PER_PAGE))
+        .sum()
 }
 
 /// The next level up.
@@ -133,7 +145,12 @@ pub fn level_above(buckets: &[Bucket]) -> Vec<Bucket> {
 }
 
 /// Appends at most [`BUCKETS_PER_PAGE`] buckets as one page.
-pub fn encode_buckets(buckets: &[Bucket], effort: Effort, scratch: &mut Scratch, out: &mut Vec<u8>) {
+pub fn encode_buckets(
+    buckets: &[Bucket],
+    effort: Effort,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) {
     let mut columns = ColumnWriter::new(out, effort, scratch);
     let ints = |f: &dyn Fn(&Bucket) -> i64| buckets.iter().map(f).collect::<Vec<i64>>();
     columns.ints(&ints(&|bucket| bucket.count as i64));
@@ -148,11 +165,30 @@ pub fn encode_buckets(buckets: &[Bucket], effort: Effort, scratch: &mut Scratch,
     ];
     for (index, corner) in corners.into_iter().enumerate() {
         // All corners but the first are written as differences to it.
-        let base = |bucket: &Bucket| if index == 0 { (0, 0) } else { (bucket.first.step, bucket.first.timestamp_ms.unwrap_or(0)) };
-        columns.ints(&ints(&|bucket| corner(bucket).step.wrapping_sub(base(bucket).0)));
-        columns.ints(&ints(&|bucket| i64::from(corner(bucket).timestamp_ms.is_some())));
-        columns.ints(&ints(&|bucket| corner(bucket).timestamp_ms.map_or(0, |ms| ms.wrapping_sub(base(bucket).1))));
-        columns.floats(&buckets.iter().map(|bucket| corner(bucket).value).collect::<Vec<f64>>());
+        let base = |bucket: &Bucket| {
+            if index == 0 {
+                (0, 0)
+            } else {
+                (bucket.first.step, bucket.first.timestamp_ms.unwrap_or(0))
+            }
+        };
+        columns.ints(&ints(&|bucket| {
+            corner(bucket).step.wrapping_sub(base(bucket).0)
+        }));
+        columns.ints(&ints(&|bucket| {
+            i64::from(corner(bucket).timestamp_ms.is_some())
+        }));
+        columns.ints(&ints(&|bucket| {
+            corner(bucket)
+                .timestamp_ms
+                .map_or(0, |ms| ms.wrapping_sub(base(bucket).1))
+        }));
+        columns.floats(
+            &buckets
+                .iter()
+                .map(|bucket| corner(bucket).value)
+                .collect::<Vec<f64>>(),
+        );
     }
 }
 
@@ -170,7 +206,10 @@ pub fn decode_buckets(bytes: &[u8], count: usize) -> Result<Vec<Bucket>, Malform
         let (timestamps, values) = (columns.ints(count)?, columns.floats(count)?);
         let points = (0..count).map(|index| {
             let base = corners[0].get(index).filter(|_| corner > 0);
-            let timestamp = timestamps[index].wrapping_add(base.and_then(|point: &Point| point.timestamp_ms).unwrap_or(0));
+            let timestamp = timestamps[index].wrapping_add(
+                base.and_then(|point: &Point| point.timestamp_ms)
+                    .unwrap_or(0),
+            );
             Point {
                 step: steps[index].wrapping_add(base.map_or(0, |point| point.step)),
                 timestamp_ms: (present[index] != 0).then_some(timestamp),
@@ -195,7 +234,11 @@ mod tests {
     use super::*;
 
     fn point(step: i64, timestamp_ms: Option<i64>, value: f64) -> Point {
-        Point { step, timestamp_ms, value }
+        Point {
+            step,
+            timestamp_ms,
+            value,
+        }
     }
 
     #[test]
@@ -225,7 +268,10 @@ mod tests {
     #[test]
     fn merging_buckets_equals_adding_points() {
         let points: Vec<Point> = [3.0, f64::NAN, -1.0, 9.0, 9.0, -1.0]
-            .iter().enumerate().map(|(i, &v)| point([4, 2, 8, 8, 1, 5][i], Some(i as i64 % 3), v)).collect();
+            .iter()
+            .enumerate()
+            .map(|(i, &v)| point([4, 2, 8, 8, 1, 5][i], Some(i as i64 % 3), v))
+            .collect();
         let of = |points: &[Point]| {
             let mut bucket = Bucket::of(points[0]);
             points[1..].iter().for_each(|&p| bucket.add(p));

@@ -6,7 +6,11 @@ use crate::segment::pyramid::Bucket;
 
 /// The order in which MLflow takes the latest point: step, then timestamp (absent first), then value with NaN as 0.
 fn latest_key(point: &StatPoint) -> (i64, Option<i64>, f64) {
-    let value = if point.value.is_nan() { 0.0 } else { point.value };
+    let value = if point.value.is_nan() {
+        0.0
+    } else {
+        point.value
+    };
     (point.step, point.timestamp_ms, value)
 }
 
@@ -15,7 +19,10 @@ impl SeriesStats {
     #[must_use]
     pub fn of(point: Point) -> Self {
         let (value, at) = (point.value, StatPoint::from(point));
-        let extreme = (!value.is_nan()).then_some(Extreme { value, step: point.step });
+        let extreme = (!value.is_nan()).then_some(Extreme {
+            value,
+            step: point.step,
+        });
         Self {
             count: 1,
             nan_count: u64::from(value.is_nan()),
@@ -40,7 +47,10 @@ impl SeriesStats {
             self.inf_count += u64::from(value.is_infinite());
         }
         if !value.is_nan() {
-            let extreme = Extreme { value, step: point.step };
+            let extreme = Extreme {
+                value,
+                step: point.step,
+            };
             if self.min.is_none_or(|min| value < min.value) {
                 self.min = Some(extreme);
             }
@@ -99,10 +109,23 @@ pub fn stats_of(columns: &Columns) -> Option<SeriesStats> {
 /// The common page (timestamps present, steps rising, values finite) takes one pass that vectorises; every other one
 /// is added point by point.
 #[must_use]
-pub fn summarise(first: Point, steps: &[i64], timestamps: TimestampsRef<'_>, values: &[f64]) -> (SeriesStats, Bucket) {
-    let point = |index: usize| Point { step: steps[index], timestamp_ms: timestamps.get(index), value: values[index] };
-    let rising = steps.windows(2).fold(true, |rising, pair| rising & (pair[0] < pair[1]));
-    let finite = values.iter().fold(true, |finite, value| finite & value.is_finite());
+pub fn summarise(
+    first: Point,
+    steps: &[i64],
+    timestamps: TimestampsRef<'_>,
+    values: &[f64],
+) -> (SeriesStats, Bucket) {
+    let point = |index: usize| Point {
+        step: steps[index],
+        timestamp_ms: timestamps.get(index),
+        value: values[index],
+    };
+    let rising = steps
+        .windows(2)
+        .fold(true, |rising, pair| rising & (pair[0] < pair[1]));
+    let finite = values
+        .iter()
+        .fold(true, |finite, value| finite & value.is_finite());
     if !(rising && finite) {
         let (mut stats, mut bucket) = (SeriesStats::of(first), Bucket::of(first));
         for index in 1..values.len() {
@@ -118,9 +141,21 @@ pub fn summarise(first: Point, steps: &[i64], timestamps: TimestampsRef<'_>, val
         sum += value;
     }
     // The first of equals; `==` also finds -0.0 beside 0.0, whichever came first, as adding point by point would.
-    let at = |wanted: f64| point(values.iter().position(|&value| value == wanted).unwrap_or(0));
+    let at = |wanted: f64| {
+        point(
+            values
+                .iter()
+                .position(|&value| value == wanted)
+                .unwrap_or(0),
+        )
+    };
     let (min, max, last) = (at(least), at(greatest), point(values.len() - 1));
-    let extreme = |point: Point| Some(Extreme { value: point.value, step: point.step });
+    let extreme = |point: Point| {
+        Some(Extreme {
+            value: point.value,
+            step: point.step,
+        })
+    };
     let stats = SeriesStats {
         count: values.len() as u64,
         nan_count: 0,
@@ -131,7 +166,16 @@ pub fn summarise(first: Point, steps: &[i64], timestamps: TimestampsRef<'_>, val
         max: extreme(max),
         sum,
     };
-    (stats, Bucket { count: values.len() as u64, first, last, min: Some(min), max: Some(max) })
+    (
+        stats,
+        Bucket {
+            count: values.len() as u64,
+            first,
+            last,
+            min: Some(min),
+            max: Some(max),
+        },
+    )
 }
 
 #[cfg(test)]
@@ -139,7 +183,11 @@ mod tests {
     use super::*;
 
     fn point(step: i64, timestamp_ms: i64, value: f64) -> Point {
-        Point { step, timestamp_ms: Some(timestamp_ms), value }
+        Point {
+            step,
+            timestamp_ms: Some(timestamp_ms),
+            value,
+        }
     }
 
     fn of(points: &[Point]) -> SeriesStats {
@@ -151,19 +199,42 @@ mod tests {
     #[test]
     fn latest_is_the_greatest_step_then_timestamp_then_value_with_nan_as_zero() {
         let latest = |points: &[Point]| of(points).latest.value.to_bits();
-        assert_eq!(latest(&[point(5, 0, 1.0), point(3, 9, 2.0)]), 1.0_f64.to_bits());
-        assert_eq!(latest(&[point(5, 0, 1.0), point(5, 0, 2.0)]), 2.0_f64.to_bits());
-        assert_eq!(latest(&[point(5, 0, -1.0), point(5, 0, f64::NAN)]), f64::NAN.to_bits());
-        assert_eq!(latest(&[point(5, 0, 1.0), point(5, 0, f64::NAN)]), 1.0_f64.to_bits());
-        assert_eq!(latest(&[point(5, 0, 0.0), point(5, 0, f64::NAN)]), 0.0_f64.to_bits());
-        assert_eq!(latest(&[point(5, 1, 1.0), point(5, 0, 7.0)]), 1.0_f64.to_bits());
+        assert_eq!(
+            latest(&[point(5, 0, 1.0), point(3, 9, 2.0)]),
+            1.0_f64.to_bits()
+        );
+        assert_eq!(
+            latest(&[point(5, 0, 1.0), point(5, 0, 2.0)]),
+            2.0_f64.to_bits()
+        );
+        assert_eq!(
+            latest(&[point(5, 0, -1.0), point(5, 0, f64::NAN)]),
+            f64::NAN.to_bits()
+        );
+        assert_eq!(
+            latest(&[point(5, 0, 1.0), point(5, 0, f64::NAN)]),
+            1.0_f64.to_bits()
+        );
+        assert_eq!(
+            latest(&[point(5, 0, 0.0), point(5, 0, f64::NAN)]),
+            0.0_f64.to_bits()
+        );
+        assert_eq!(
+            latest(&[point(5, 1, 1.0), point(5, 0, 7.0)]),
+            1.0_f64.to_bits()
+        );
     }
 
     #[test]
     fn merging_equals_adding() {
         let points = [
-            point(0, 0, f64::NAN), point(1, 5, 3.0), point(1, 4, -2.0), point(-7, 3, f64::INFINITY), point(1, 5, 3.0),
-            point(9, 0, f64::NEG_INFINITY), point(9, 0, 1.0),
+            point(0, 0, f64::NAN),
+            point(1, 5, 3.0),
+            point(1, 4, -2.0),
+            point(-7, 3, f64::INFINITY),
+            point(1, 5, 3.0),
+            point(9, 0, f64::NEG_INFINITY),
+            point(9, 0, 1.0),
         ];
         for cut in 1..points.len() {
             let mut left = of(&points[..cut]);

@@ -23,7 +23,10 @@ impl Workspace {
     /// Names of the logs in a folder; none where the folder is missing.
     pub(super) fn log_names(&self, dir: &std::path::Path) -> Result<Vec<LogName>> {
         match self.inner.storage.read_dir(dir) {
-            Ok(entries) => Ok(entries.iter().filter_map(|entry| LogName::parse(dir, &entry.name)).collect()),
+            Ok(entries) => Ok(entries
+                .iter()
+                .filter_map(|entry| LogName::parse(dir, &entry.name))
+                .collect()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(Error::io("list", dir)(error)),
         }
@@ -39,7 +42,11 @@ impl Workspace {
     /// Names of all runs' logs.
     pub(super) fn all_run_log_names(&self) -> Result<Vec<LogName>> {
         let logs = self.inner.root.join(paths::LOGS);
-        let shards = self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs))?;
+        let shards = self
+            .inner
+            .storage
+            .read_dir(&logs)
+            .map_err(Error::io("list", &logs))?;
         let mut names = Vec::new();
         for shard in shards.iter().filter(|shard| shard.is_dir) {
             names.extend(self.log_names(&logs.join(&shard.name))?);
@@ -56,7 +63,9 @@ impl Workspace {
     pub(super) fn read_log(&self, name: &LogName) -> Result<Option<LogImage>> {
         let image = LogImage::read(&*self.inner.storage, &name.log(), &name.tail());
         let image = match image {
-            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                return Ok(None);
+            }
             Err(error) if is_unborn(&*self.inner.storage, name) => {
                 // The first frame is on its way; nothing was acknowledged yet.
                 let _ = error;
@@ -65,7 +74,11 @@ impl Workspace {
             other => other?,
         };
         if image.log().start.writer != name.writer {
-            return Err(Error::corrupt(&name.log(), 0, "the log names another writer; was the file renamed?"));
+            return Err(Error::corrupt(
+                &name.log(),
+                0,
+                "the log names another writer; was the file renamed?",
+            ));
         }
         Ok(Some(image))
     }
@@ -77,7 +90,12 @@ impl Workspace {
         logs.known.retain(|name, _| names.contains(name));
         let mut images = Vec::with_capacity(names.len());
         for name in names {
-            let len = self.inner.storage.open_read(&name.log()).and_then(|file| file.len()).unwrap_or(0);
+            let len = self
+                .inner
+                .storage
+                .open_read(&name.log())
+                .and_then(|file| file.len())
+                .unwrap_or(0);
             if let Some((known, image)) = logs.known.get(&name)
                 && *known == len
             {
@@ -112,7 +130,10 @@ impl Workspace {
 pub(super) fn part_of(image: &LogImage, id: &RunId) -> Option<RunPart> {
     let run = image.run(id)?;
     let state = image.state(run);
-    let parts = image.parts(run).map(|(key, part)| (key.to_owned(), part)).collect();
+    let parts = image
+        .parts(run)
+        .map(|(key, part)| (key.to_owned(), part))
+        .collect();
     let series = vec![(state.coverage[0], parts)];
     Some(RunPart { state, series })
 }

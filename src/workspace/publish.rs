@@ -24,10 +24,16 @@ impl Workspace {
     ) -> Result<Option<PackEntry>> {
         let storage = &*self.inner.storage;
         let id = random_u128();
-        let temporary = self.inner.root.join(paths::TEMPORARY).join(format!("{id:032x}.pack"));
+        let temporary = self
+            .inner
+            .root
+            .join(paths::TEMPORARY)
+            .join(format!("{id:032x}.pack"));
         let path = paths::pack(&self.inner.root, id);
         let written = self.write_pack(id, &temporary, fill).and_then(|entry| {
-            storage.rename(&temporary, &path).map_err(Error::io("publish", &path))?;
+            storage
+                .rename(&temporary, &path)
+                .map_err(Error::io("publish", &path))?;
             let dir = self.inner.root.join(paths::PACKS);
             storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
             Ok(entry)
@@ -65,14 +71,27 @@ impl Workspace {
         fill: impl FnOnce(&mut PackWriter) -> Result<Gathered>,
     ) -> Result<PackEntry> {
         let storage = &*self.inner.storage;
-        let file = storage.create_new(temporary).map_err(Error::io("create", temporary))?;
+        let file = storage
+            .create_new(temporary)
+            .map_err(Error::io("create", temporary))?;
         let mut pack = PackWriter::new(file, temporary, id, Effort::Tight)?;
-        let Gathered { runs, series, points } = fill(&mut pack)?;
+        let Gathered {
+            runs,
+            series,
+            points,
+        } = fill(&mut pack)?;
         let bytes = pack.finish()?;
         // What was read from must not go before what was written is known to be readable.
-        let file = storage.open_read(temporary).map_err(Error::io("open", temporary))?;
+        let file = storage
+            .open_read(temporary)
+            .map_err(Error::io("open", temporary))?;
         check_pack(&Pack::open(Source::new(file, temporary.to_owned()))?)?;
-        Ok(PackEntry { runs, series, points, bytes })
+        Ok(PackEntry {
+            runs,
+            series,
+            points,
+            bytes,
+        })
     }
 }
 

@@ -7,5 +7,7 @@ use crate::workspace::open::Workspace;
 pub struct Indexes;
 impl Workspace {
     /// Ids of all runs.
-    pub fn run_ids(&self) -> Result<Vec<RunId>> { Ok(vec![]) }
+    pub fn run_ids(&self) -> Result<Vec<RunId>> {
+        Ok(vec![])
+    }
 }

@@ -1,0 +1,118 @@
+//! A workspace's life from the first point to a pack, seen by readers at each step.
+
+use stepwell::base::ids::{ExperimentId, RunId};
+use stepwell::base::point::{Columns, Point};
+use stepwell::base::stats::RunStatus;
+use stepwell::error::Error;
+use stepwell::options::{Options, TailMode};
+use stepwell::workspace::compaction::CompactOptions;
+use stepwell::workspace::open::Workspace;
+use stepwell::workspace::runs::{NewRun, RunEdit};
+
+fn workspace(tail: TailMode) -> (tempfile::TempDir, Workspace) {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { tail, ..Options::default() };
+    let workspace = Workspace::open_or_create_with(dir.path().join("w"), options).unwrap();
+    (dir, workspace)
+}
+
+fn value(index: i64) -> f64 {
+    match index % 7 {
+        0 => f64::from_bits(0x7FF8_0000_0000_0000 | index as u64),
+        1 => -0.0,
+        2 => f64::INFINITY,
+        3 => f64::MIN_POSITIVE / 3.0,
+        _ => (index as f64).sqrt(),
+    }
+}
+
+fn point(index: i64) -> Point {
+    Point { step: index - index % 3, timestamp_ms: (index % 5 != 0).then_some(1_000_000 + index), value: value(index) }
+}
+
+#[test]
+fn points_read_back_alike_before_and_after_every_move() {
+    for tail in [TailMode::Mapped, TailMode::Written] {
+        for count in [1_i64, 5, 95, 97, 1024, 1025, 5_000, 140_000] {
+            let (_dir, workspace) = workspace(tail);
+            let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+            let id = writer.run_id().clone();
+            let (a, b) = (writer.metric("a").unwrap(), writer.metric("β/b\n").unwrap());
+            let (mut expected_a, mut expected_b) = (Columns::default(), Columns::default());
+            for index in 0..count {
+                writer.log_point(a, point(index)).unwrap();
+                expected_a.push(point(index));
+                if index % 2 == 0 {
+                    let other = Point { value: value(index + 3), ..point(index) };
+                    writer.log_point(b, other).unwrap();
+                    expected_b.push(other);
+                }
+            }
+            let check = |what: &str| {
+                let run = workspace.run(&id).unwrap();
+                assert!(run.arrivals("a").unwrap() == expected_a, "{what}: {count} points of a, {tail:?}");
+                assert!(run.arrivals("β/b\n").unwrap() == expected_b, "{what}: {count} points of b, {tail:?}");
+                let mut sorted = expected_a.clone();
+                sorted.sort();
+                assert!(run.history("a").unwrap() == sorted);
+                let stats = run.stats("a").unwrap();
+                assert_eq!((stats.count, run.points()), (count as u64, (expected_a.len() + expected_b.len()) as u64));
+                let other = Workspace::open(workspace.root()).unwrap();
+                assert!(other.run(&id).unwrap().arrivals("a").unwrap() == expected_a, "{what}: by another handle");
+            };
+            check("in the tail");
+            writer.sync().unwrap();
+            assert_eq!(writer.durable_through(), writer.points());
+            check("synced");
+            writer.seal().unwrap();
+            check("sealed");
+            writer.finish(RunStatus::Finished).unwrap();
+            check("finished");
+            let done = workspace.compact(CompactOptions::default()).unwrap();
+            assert_eq!((done.runs, done.logs), (1, 1));
+            check("packed");
+            let run = workspace.run(&id).unwrap();
+            assert_eq!(run.state().status(), RunStatus::Finished);
+        }
+    }
+}
+
+#[test]
+fn words_follow_their_rules() {
+    let (_dir, workspace) = workspace(TailMode::Auto);
+    let experiment = workspace.create_experiment("vision").unwrap();
+    assert!(matches!(workspace.create_experiment("vision"), Err(Error::AlreadyExists { .. })));
+    let new = NewRun { id: Some(RunId::new("mine").unwrap()), name: "first".into(), ..NewRun::default() };
+    let mut writer = workspace.create_run(experiment, new.clone()).unwrap();
+    assert!(matches!(workspace.create_run(experiment, new), Err(Error::AlreadyExists { .. })));
+    writer.log_param("lr", "0.1").unwrap();
+    writer.log_param("lr", "0.1").unwrap();
+    assert!(matches!(writer.log_param("lr", "0.2"), Err(Error::ParamConflict { .. })));
+    writer.set_tag("a", "1").unwrap();
+    let mut second = workspace.writer(writer.run_id()).unwrap();
+    second.set_tag("a", "2").unwrap();
+    assert!(matches!(second.log_param("lr", "0.3"), Err(Error::ParamConflict { .. })));
+    second.log_param("batch", "8").unwrap();
+    assert!(matches!(writer.log_param("batch", "9"), Err(Error::ParamConflict { .. })));
+    let id = writer.run_id().clone();
+    workspace.edit_run(&id, &[RunEdit::Tag("a".into(), "3".into()), RunEdit::Name("renamed".into())]).unwrap();
+    let check = || {
+        let run = workspace.run(&id).unwrap();
+        assert_eq!(run.state().params().collect::<Vec<_>>(), [("batch", "8"), ("lr", "0.1")]);
+        assert_eq!(run.state().tags().collect::<Vec<_>>(), [("a", "3")]);
+        assert_eq!((run.state().name(), run.state().experiment), ("renamed", experiment));
+    };
+    check();
+    drop(writer);
+    second.finish(RunStatus::Failed).unwrap();
+    check();
+    workspace.compact(CompactOptions::default()).unwrap();
+    check();
+    workspace.delete_run(&id).unwrap();
+    assert!(workspace.run(&id).unwrap().state().deleted());
+    assert!(matches!(workspace.writer(&id), Err(Error::Deleted { .. })));
+    workspace.restore_run(&id).unwrap();
+    check();
+    workspace.compact(CompactOptions::default()).unwrap();
+    check();
+}
