@@ -1,0 +1,197 @@
+//! Which float codec a column gets: a look at a sample rules out views; Tight compares the sizes themselves.
+
+use super::choose_ints::{self, Trial, bits_of};
+use super::floats;
+use super::id::ints::CONSTANT;
+use super::id::views::{BITS, DECIMAL, INTEGER, NARROW, NARROW_DECIMAL};
+use super::ints::{self, Buffers};
+use super::views::{Seen, View, exponent_of};
+use super::{CodecId, Effort};
+
+/// Contiguous windows of a sample, and the length of each.
+const WINDOWS: usize = 4;
+const WINDOW: usize = 16;
+/// A view with more exceptions in the sample than one in this many is ruled out.
+const EXCEPTIONS_ONE_IN: usize = 6;
+/// Bits that an exception costs: its float and its place.
+const EXCEPTION_BITS: f32 = 72.0;
+/// Values of the sample that decimals are sought for, and how many of them must be some.
+const PROBES: usize = 16;
+const PROBES_MIN: usize = 11;
+
+/// A view that may pay, with its estimated bits a value.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    view: View,
+    bits: f32,
+    exact: bool,
+}
+
+/// Appends the column in the smallest codec found. The caller has set the default floating-point mode.
+pub(super) fn encode(
+    values: &[f64],
+    effort: Effort,
+    seen: &mut Seen,
+    buffers: &mut Buffers,
+    out: &mut Vec<u8>,
+) -> CodecId {
+    let Some(&first) = values.first() else {
+        return CodecId::new(BITS, super::id::ints::RAW);
+    };
+    if values.iter().all(|value| value.to_bits() == first.to_bits()) {
+        return encode_constant(first, seen, buffers, out);
+    }
+    let mut candidates = candidates(values, seen);
+    let start = out.len();
+    let mut trial = Trial::new(out);
+    candidates.sort_by(|a, b| a.bits.total_cmp(&b.bits));
+    match effort {
+        Effort::Fast => candidates.truncate(1),
+        Effort::Tight => candidates.retain(|candidate| candidate.bits.is_finite()),
+    }
+    for candidate in candidates {
+        let view = candidate.view;
+        view.see(values, seen);
+        if seen.exceptions.len() * EXCEPTIONS_ONE_IN > values.len() + EXCEPTIONS_ONE_IN {
+            continue;
+        }
+        offer_view(view, seen, effort, buffers, out, &mut trial);
+        if effort == Effort::Tight && view.kind == NARROW {
+            trial.offer(out, CodecId::FLOAT_PCO_NARROW.0, |out| floats::encode_pco_narrow(seen, out));
+        }
+    }
+    if effort == Effort::Tight && trial.len() > values.len() / 2 && values.len() > 16 {
+        trial.offer(out, CodecId::FLOAT_PCO.0, |out| floats::encode_pco(values, out));
+        trial.offer(out, CodecId::FLOAT_SHUFFLED.0, |out| floats::encode_shuffled(values, out));
+    }
+    if trial.len() > values.len() * 8 {
+        // The sample misled, or nothing is shorter than the bits.
+        out.truncate(start);
+        trial = Trial::new(out);
+        let view = View::plain(BITS);
+        view.see(values, seen);
+        offer_view(view, seen, effort, buffers, out, &mut trial);
+    }
+    CodecId(trial.codec)
+}
+
+/// Sees nothing anew: `seen` holds the view already.
+fn offer_view(view: View, seen: &Seen, effort: Effort, buffers: &mut Buffers, out: &mut Vec<u8>, trial: &mut Trial) {
+    let mut codec = 0;
+    let mut bytes = std::mem::take(out);
+    let before = trial.len();
+    let at = bytes.len();
+    view.put_head(&seen.exceptions, &mut bytes);
+    if bytes.len() - at < before {
+        codec = choose_ints::encode(&seen.ints, effort, buffers, &mut bytes);
+    }
+    let appended = bytes.split_off(at);
+    *out = bytes;
+    trial.offer(out, CodecId::new(view.kind, codec).0, |out| {
+        out.extend_from_slice(&appended);
+        Some(())
+    });
+}
+
+/// One value for the whole column, in whichever form is shortest.
+fn encode_constant(value: f64, seen: &mut Seen, buffers: &mut Buffers, out: &mut Vec<u8>) -> CodecId {
+    let mut trial = Trial::new(out);
+    trial.offer(out, CodecId::FLOAT_CONSTANT.0, |out| floats::encode_constant(&[value], out));
+    for (kind, narrow) in [(INTEGER, false), (NARROW, false), (DECIMAL, false), (NARROW_DECIMAL, true)] {
+        let exponent = match kind {
+            DECIMAL | NARROW_DECIMAL => exponent_of(value, 1, narrow),
+            _ => Some(0),
+        };
+        let Some(exponent) = exponent else { continue };
+        let view = View { kind, exponent };
+        view.see(&[value], seen);
+        if seen.exceptions.is_empty() {
+            trial.offer(out, CodecId::new(kind, CONSTANT).0, |out| {
+                view.put_head(&[], out);
+                ints::encode(CONSTANT, &seen.ints, buffers, out)
+            });
+        }
+    }
+    CodecId(trial.codec)
+}
+
+/// The views that the sample leaves, each with an estimate.
+fn candidates(values: &[f64], seen: &mut Seen) -> Vec<Candidate> {
+    let mut sample = [0.0; WINDOWS * WINDOW];
+    let sample = windows(values, &mut sample);
+    let mut found = Vec::with_capacity(5);
+    let mut consider = |view: View, found: &mut Vec<Candidate>| {
+        if let Some(candidate) = estimate(view, sample, seen) {
+            found.push(candidate);
+        }
+    };
+    consider(View::plain(INTEGER), &mut found);
+    if found.iter().any(|candidate| candidate.exact) {
+        return found;
+    }
+    consider(View::plain(NARROW), &mut found);
+    let is_narrow = found.iter().any(|candidate| candidate.view.kind == NARROW && candidate.exact);
+    if !is_narrow {
+        consider(View::plain(BITS), &mut found);
+    }
+    for (kind, narrow) in [(DECIMAL, false), (NARROW_DECIMAL, true)] {
+        if narrow == is_narrow || !narrow {
+            if let Some(exponent) = decimal_exponent(sample, narrow) {
+                consider(View { kind, exponent }, &mut found);
+            }
+        }
+    }
+    if !found.iter().any(|candidate| matches!(candidate.view.kind, BITS | NARROW)) {
+        consider(View::plain(BITS), &mut found);
+    }
+    found
+}
+
+fn windows<'a>(values: &[f64], sample: &'a mut [f64; WINDOWS * WINDOW]) -> &'a [f64] {
+    if values.len() <= sample.len() {
+        sample[..values.len()].copy_from_slice(values);
+        return &sample[..values.len()];
+    }
+    for (index, window) in sample.chunks_exact_mut(WINDOW).enumerate() {
+        let at = (values.len() - WINDOW) * index / (WINDOWS - 1);
+        window.copy_from_slice(&values[at..at + WINDOW]);
+    }
+    sample
+}
+
+/// The exponent that covers nearly all decimals of the sample, or `None` where they are too few.
+fn decimal_exponent(sample: &[f64], narrow: bool) -> Option<u8> {
+    let probes = sample.len().min(PROBES);
+    let mut exponents = [0; PROBES];
+    let mut found = 0;
+    for probe in 0..probes {
+        if let Some(exponent) = exponent_of(sample[probe * sample.len() / probes], 1, narrow) {
+            exponents[found] = exponent;
+            found += 1;
+        }
+        // Q: Why stop here? A: noise never is decimal, and finding that out is the costly part.
+        if probe == 3 && found < 2 {
+            return None;
+        }
+    }
+    if found * PROBES < probes * PROBES_MIN {
+        return None;
+    }
+    let exponents = &mut exponents[..found];
+    exponents.sort_unstable();
+    // A short column has few exceptions to spare; a long one takes the exponent below its rarest outliers.
+    Some(exponents[found - 1 - found / 12])
+}
+
+fn estimate(view: View, sample: &[f64], seen: &mut Seen) -> Option<Candidate> {
+    view.see(sample, seen);
+    let exceptions = seen.exceptions.len();
+    if exceptions * EXCEPTIONS_ONE_IN > sample.len() + EXCEPTIONS_ONE_IN / 2 {
+        return None;
+    }
+    let mut differences = Vec::new();
+    ints::difference(&seen.ints, &mut differences);
+    let bits = bits_of(&mut seen.ints).min(bits_of(&mut differences));
+    let bits = bits + EXCEPTION_BITS * exceptions as f32 / sample.len() as f32;
+    Some(Candidate { view, bits, exact: exceptions == 0 })
+}
