@@ -4,7 +4,7 @@ use super::{CodecId, Effort};
 use crate::base::bytes::Malformed;
 
 /// Most bytes that are decoded to, in one piece.
-pub(super) const DECODED_MAX: usize = 256 << 20;
+const DECODED_MAX: usize = 256 << 20;
 /// Most bytes that one byte of a zstd frame can decode to: four bytes make a block of 128 KiB.
 const EXPANSION_MAX: usize = (128 << 10) / 4;
 /// Below this nothing is gained, since a frame's head alone takes 9 bytes.
@@ -37,7 +37,7 @@ pub(super) fn decode(codec: CodecId, bytes: &[u8], len: usize) -> Result<Vec<u8>
 }
 
 /// Decodes one frame of exactly `len` bytes; a length that the frame cannot reach is refused before it is allocated.
-pub(super) fn decode_zstd(frame: &[u8], len: usize) -> Result<Vec<u8>, Malformed> {
+fn decode_zstd(frame: &[u8], len: usize) -> Result<Vec<u8>, Malformed> {
     if len > DECODED_MAX || len / EXPANSION_MAX > frame.len() {
         return Err(Malformed("a zstd frame cannot be that long"));
     }

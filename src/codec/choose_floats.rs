@@ -19,6 +19,11 @@ const EXCEPTION_BITS: f32 = 72.0;
 const PROBES: usize = 16;
 const PROBES_MIN: usize = 11;
 
+/// Tight tries the views whose estimate is within this of the best, in bits a value.
+const NEAR_BITS: f32 = 3.0;
+/// Bytes a value above which pco's own search over floats may find what the views did not, at some 300 ns a value.
+const FLOAT_PCO_BYTES_MIN: usize = 4;
+
 /// A view that may pay, with its estimated bits a value.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
@@ -47,7 +52,10 @@ pub(super) fn encode(
     candidates.sort_by(|a, b| a.bits.total_cmp(&b.bits));
     match effort {
         Effort::Fast => candidates.truncate(1),
-        Effort::Tight => candidates.retain(|candidate| candidate.bits.is_finite()),
+        Effort::Tight => {
+            let near = candidates[0].bits + NEAR_BITS;
+            candidates.retain(|candidate| candidate.bits <= near);
+        }
     }
     for candidate in candidates {
         let view = candidate.view;
@@ -56,13 +64,9 @@ pub(super) fn encode(
             continue;
         }
         offer_view(view, seen, effort, buffers, out, &mut trial);
-        if effort == Effort::Tight && view.kind == NARROW {
-            trial.offer(out, CodecId::FLOAT_PCO_NARROW.0, |out| floats::encode_pco_narrow(seen, out));
-        }
     }
-    if effort == Effort::Tight && trial.len() > values.len() / 2 && values.len() > 16 {
-        trial.offer(out, CodecId::FLOAT_PCO.0, |out| floats::encode_pco(values, out));
-        trial.offer(out, CodecId::FLOAT_SHUFFLED.0, |out| floats::encode_shuffled(values, out));
+    if effort == Effort::Tight && trial.len() > values.len() * FLOAT_PCO_BYTES_MIN && values.len() > 16 {
+        trial.offer(out, |out| floats::encode_pco(values, out).map(|()| CodecId::FLOAT_PCO.0));
     }
     if trial.len() > values.len() * 8 {
         // The sample misled, or nothing is shorter than the bits.
@@ -75,28 +79,21 @@ pub(super) fn encode(
     CodecId(trial.codec)
 }
 
-/// Sees nothing anew: `seen` holds the view already.
+/// Offers the column of which `seen` holds this view.
 fn offer_view(view: View, seen: &Seen, effort: Effort, buffers: &mut Buffers, out: &mut Vec<u8>, trial: &mut Trial) {
-    let mut codec = 0;
-    let mut bytes = std::mem::take(out);
-    let before = trial.len();
-    let at = bytes.len();
-    view.put_head(&seen.exceptions, &mut bytes);
-    if bytes.len() - at < before {
-        codec = choose_ints::encode(&seen.ints, effort, buffers, &mut bytes);
-    }
-    let appended = bytes.split_off(at);
-    *out = bytes;
-    trial.offer(out, CodecId::new(view.kind, codec).0, |out| {
-        out.extend_from_slice(&appended);
-        Some(())
+    let len_max = trial.len();
+    trial.offer(out, |out| {
+        let at = out.len();
+        view.put_head(&seen.exceptions, out);
+        let is_short = out.len() - at < len_max;
+        is_short.then(|| CodecId::new(view.kind, choose_ints::encode(&seen.ints, effort, buffers, out)).0)
     });
 }
 
 /// One value for the whole column, in whichever form is shortest.
 fn encode_constant(value: f64, seen: &mut Seen, buffers: &mut Buffers, out: &mut Vec<u8>) -> CodecId {
     let mut trial = Trial::new(out);
-    trial.offer(out, CodecId::FLOAT_CONSTANT.0, |out| floats::encode_constant(&[value], out));
+    trial.offer(out, |out| floats::encode_constant(&[value], out).map(|()| CodecId::FLOAT_CONSTANT.0));
     for (kind, narrow) in [(INTEGER, false), (NARROW, false), (DECIMAL, false), (NARROW_DECIMAL, true)] {
         let exponent = match kind {
             DECIMAL | NARROW_DECIMAL => exponent_of(value, 1, narrow),
@@ -106,9 +103,9 @@ fn encode_constant(value: f64, seen: &mut Seen, buffers: &mut Buffers, out: &mut
         let view = View { kind, exponent };
         view.see(&[value], seen);
         if seen.exceptions.is_empty() {
-            trial.offer(out, CodecId::new(kind, CONSTANT).0, |out| {
+            trial.offer(out, |out| {
                 view.put_head(&[], out);
-                ints::encode(CONSTANT, &seen.ints, buffers, out)
+                ints::encode(CONSTANT, &seen.ints, buffers, out).map(|()| CodecId::new(kind, CONSTANT).0)
             });
         }
     }

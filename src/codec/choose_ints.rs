@@ -5,7 +5,7 @@ use super::id::ints::{
     ARITHMETIC, CONSTANT, DELTA, DELTA_2, DELTA_PCO, DELTA_RUNS, DICTIONARY, LEAVES, NESTS, PACKED, PCO, RAW, RUNS,
     SCALED,
 };
-use super::ints::{self, Buffers, pco_kind};
+use super::ints::{self, Buffers};
 use super::nests;
 use super::stream::bits;
 
@@ -15,6 +15,8 @@ const SHORT: usize = 32;
 const PCO_LEN_MIN: usize = 24;
 /// Contiguous windows that a sample has, and how long each is.
 const WINDOWS: usize = 8;
+/// pco is tried on the values and their differences where these are within this of the best, in bits a value.
+const PCO_NEAR_BITS: f32 = 1.0;
 const WINDOW: usize = 16;
 /// Distinct values that Fast gives up counting at.
 const DISTINCT_MAX: usize = 64;
@@ -39,13 +41,13 @@ fn encode_among(values: &[i64], effort: Effort, nested: bool, buffers: &mut Buff
     let start = out.len();
     let chosen = match effort {
         Effort::Fast if values.len() > SHORT => {
-            let codec = shape.choose(values, nested);
-            let done = if NESTS.contains(&codec) {
-                nests::encode(codec, values, effort, buffers, out)
-            } else {
-                ints::encode(codec, values, buffers, out)
-            };
-            done.map(|()| codec)
+            let sampled = SampledBits::of(values);
+            let nest = nested.then(|| shape.choose_nest(values, &sampled)).flatten();
+            let nest = nest.filter(|&codec| nests::encode(codec, values, effort, buffers, out).is_some());
+            nest.or_else(|| {
+                let codec = sampled.leaf().0;
+                ints::encode(codec, values, buffers, out).map(|()| codec)
+            })
         }
         _ => Some(encode_smallest(values, effort, nested, &shape, buffers, out)),
     };
@@ -70,13 +72,20 @@ fn encode_smallest(
 ) -> u8 {
     let mut trial = Trial::new(out);
     for codec in LEAVES.into_iter().filter(|codec| ![RAW, CONSTANT, ARITHMETIC, PCO, DELTA_PCO].contains(codec)) {
-        trial.offer(out, codec, |out| ints::encode(codec, values, buffers, out));
+        trial.offer(out, |out| ints::encode(codec, values, buffers, out).map(|()| codec));
     }
     let pays_pco = |trial: &Trial| effort == Effort::Tight && trial.len() > PCO_LEN_MIN && values.len() > SHORT;
     if pays_pco(&trial) {
-        trial.offer(out, PCO, |out| ints::encode(PCO, values, buffers, out));
-        if shape.delta_kind < shape.kind {
-            trial.offer(out, DELTA_PCO, |out| ints::encode(DELTA_PCO, values, buffers, out));
+        let sampled = SampledBits::of(values);
+        let orders = [sampled.plain, sampled.delta, sampled.delta_2];
+        let near = orders.iter().copied().fold(f32::MAX, f32::min) + PCO_NEAR_BITS;
+        if orders[0] <= near {
+            trial.offer(out, |out| ints::encode(PCO, values, buffers, out).map(|()| PCO));
+        }
+        for more in [0, 1] {
+            if orders[more + 1] <= near {
+                trial.offer(out, |out| ints::encode_delta_pco(values, more, buffers, out).map(|()| DELTA_PCO));
+            }
         }
     }
     if nested && values.len() > 4 {
@@ -89,7 +98,7 @@ fn encode_smallest(
                 _ => true,
             };
             if may_pay {
-                trial.offer(out, codec, |out| nests::encode(codec, values, effort, buffers, out));
+                trial.offer(out, |out| nests::encode(codec, values, effort, buffers, out).map(|()| codec));
             }
         }
     }
@@ -115,16 +124,16 @@ impl Trial {
         self.end - self.start
     }
 
-    /// Lets `encode` append and keeps what it appended if it is shorter than what was kept before.
-    pub(super) fn offer(&mut self, out: &mut Vec<u8>, codec: u8, encode: impl FnOnce(&mut Vec<u8>) -> Option<()>) {
+    /// Lets `encode` append and say by which codec; keeps that if it is shorter than what was kept before.
+    pub(super) fn offer(&mut self, out: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>) -> Option<u8>) {
         let at = out.len();
-        let shorter = encode(out).is_some() && out.len() - at < self.len();
-        if shorter {
-            out.drain(self.start..at);
-            self.end = out.len();
-            self.codec = codec;
-        } else {
-            out.truncate(at);
+        match encode(out) {
+            Some(codec) if out.len() - at < self.len() => {
+                out.drain(self.start..at);
+                self.end = out.len();
+                self.codec = codec;
+            }
+            _ => out.truncate(at),
         }
     }
 }
@@ -135,30 +144,22 @@ struct Shape {
     changes: usize,
     /// How often a difference differs from the one before.
     bends: usize,
-    /// The narrowest pco latents of the values and of their differences.
-    kind: u8,
-    delta_kind: u8,
 }
 
 impl Shape {
     fn of(values: &[i64]) -> Self {
-        let first = values.first().copied().unwrap_or_default();
-        let second = values.get(1).copied().unwrap_or(first);
-        let (mut min, mut max) = (first, first);
-        let (mut delta_min, mut delta_max) = (second.wrapping_sub(first), second.wrapping_sub(first));
         let (mut changes, mut bends) = (0, 0);
-        let mut before = delta_min;
+        let mut before = match *values {
+            [first, second, ..] => second.wrapping_sub(first),
+            _ => 0,
+        };
         for pair in values.windows(2) {
             let delta = pair[1].wrapping_sub(pair[0]);
             changes += usize::from(delta != 0);
             bends += usize::from(delta != before);
             before = delta;
-            min = min.min(pair[1]);
-            max = max.max(pair[1]);
-            delta_min = delta_min.min(delta);
-            delta_max = delta_max.max(delta);
         }
-        Self { changes, bends, kind: pco_kind(min, max), delta_kind: pco_kind(delta_min, delta_max) }
+        Self { changes, bends }
     }
 
     /// The codec of columns that need no choice.
@@ -171,33 +172,22 @@ impl Shape {
         }
     }
 
-    /// The codec whose estimated size is least.
-    fn choose(&self, values: &[i64], nested: bool) -> u8 {
+    /// A codec that holds others and is estimated to beat the best packed one, if there is one.
+    fn choose_nest(&self, values: &[i64], sampled: &SampledBits) -> Option<u8> {
         let count = values.len() as f32;
-        let sampled = SampledBits::of(values);
-        let mut best = (sampled.plain * count, PACKED);
-        let mut offer = |bits: f32, codec| {
-            if bits < best.0 {
-                best = (bits, codec);
-            }
-        };
-        offer(sampled.delta * count + 16.0, DELTA);
-        offer(sampled.delta_2 * count + 24.0, DELTA_2);
-        if !nested {
-            return best.1;
+        let packed = sampled.leaf().1 * count;
+        let runs = (self.changes + 1) as f32 * (sampled.plain + 7.0) + 64.0;
+        let delta_runs = (self.bends + 1) as f32 * (sampled.delta + 7.0) + 80.0;
+        if runs.min(delta_runs) < packed {
+            return Some(if runs <= delta_runs { RUNS } else { DELTA_RUNS });
         }
-        offer((self.changes + 1) as f32 * (sampled.plain + 7.0) + 64.0, RUNS);
-        offer((self.bends + 1) as f32 * (sampled.delta + 7.0) + 80.0, DELTA_RUNS);
-        if best.0 > 2.0 * count {
-            if let Some(distinct) = distinct_count(values) {
-                let index_bits = bits(distinct as u64 - 1) as f32;
-                let entries = distinct as f32 * sampled.plain.max(8.0);
-                if index_bits * count + entries + 64.0 < best.0 {
-                    return DICTIONARY;
-                }
-            }
+        if packed <= 2.0 * count {
+            return None;
         }
-        best.1
+        let distinct = distinct_count(values)?;
+        let index_bits = bits(distinct as u64 - 1) as f32;
+        let entries = distinct as f32 * sampled.plain.max(8.0);
+        (index_bits * count + entries + 64.0 < packed).then_some(DICTIONARY)
     }
 }
 
@@ -228,6 +218,13 @@ impl SampledBits {
             delta: bits_of(&mut delta[..taken]),
             delta_2: bits_of(&mut delta_2[..taken]),
         }
+    }
+
+    /// The packed codec whose estimate is least, and its bits a value.
+    fn leaf(&self) -> (u8, f32) {
+        [(DELTA, self.delta + 0.02), (DELTA_2, self.delta_2 + 0.03)]
+            .into_iter()
+            .fold((PACKED, self.plain), |best, other| if other.1 < best.1 { other } else { best })
     }
 }
 

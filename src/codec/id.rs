@@ -70,10 +70,6 @@ impl CodecId {
     pub const FLOAT_CONSTANT: Self = Self(0xF0);
     /// pco over the 64-bit floats.
     pub const FLOAT_PCO: Self = Self(0xF1);
-    /// pco over the floats as float32, with patches.
-    pub const FLOAT_PCO_NARROW: Self = Self(0xF2);
-    /// Float bytes grouped by their place and compressed by zstd.
-    pub const FLOAT_SHUFFLED: Self = Self(0xF3);
 
     /// Every codec of integers, of floats and of bytes that this version knows.
     pub const ALL: [Self; ALL_LEN] = all();
@@ -95,7 +91,7 @@ impl CodecId {
 
 const INT_CODECS: usize = 12;
 const VIEWS: usize = 6;
-const ALL_LEN: usize = VIEWS * INT_CODECS + 6;
+const ALL_LEN: usize = VIEWS * INT_CODECS + 4;
 
 const fn all() -> [CodecId; ALL_LEN] {
     let mut all = [CodecId(0); ALL_LEN];
@@ -104,14 +100,7 @@ const fn all() -> [CodecId; ALL_LEN] {
         all[at] = CodecId::new((at / INT_CODECS) as u8 * 0x10, (at % INT_CODECS) as u8);
         at += 1;
     }
-    let others = [
-        CodecId::BYTES_PLAIN,
-        CodecId::BYTES_ZSTD,
-        CodecId::FLOAT_CONSTANT,
-        CodecId::FLOAT_PCO,
-        CodecId::FLOAT_PCO_NARROW,
-        CodecId::FLOAT_SHUFFLED,
-    ];
+    let others = [CodecId::BYTES_PLAIN, CodecId::BYTES_ZSTD, CodecId::FLOAT_CONSTANT, CodecId::FLOAT_PCO];
     let mut other = 0;
     while other < others.len() {
         all[at + other] = others[other];
@@ -144,8 +133,6 @@ impl fmt::Debug for CodecId {
             Self::BYTES_ZSTD => write!(f, "{number:#04x} bytes zstd"),
             Self::FLOAT_CONSTANT => write!(f, "{number:#04x} float constant"),
             Self::FLOAT_PCO => write!(f, "{number:#04x} float pco"),
-            Self::FLOAT_PCO_NARROW => write!(f, "{number:#04x} float pco narrow"),
-            Self::FLOAT_SHUFFLED => write!(f, "{number:#04x} float shuffled"),
             _ => match (VIEW_NAMES.get(usize::from(number >> 4)), INTS.get(usize::from(number & 0xF))) {
                 (Some(view), Some(ints)) => write!(f, "{number:#04x} {view} {ints}"),
                 _ => write!(f, "{number:#04x} unknown"),

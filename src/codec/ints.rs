@@ -1,7 +1,7 @@
 //! Integer codecs that hold no other codec: raw, constant, arithmetic, packed, differences, pco.
 
 use super::id::ints::{ARITHMETIC, CONSTANT, DELTA, DELTA_2, DELTA_PCO, PACKED, PCO, RAW};
-use super::pages;
+use super::pages::{self, Search};
 use super::stream::{self, Plan, bits, unzigzag, zigzag};
 use crate::base::bytes::{Malformed, Reader, put_varint};
 
@@ -59,18 +59,8 @@ pub(super) fn encode(codec: u8, values: &[i64], buffers: &mut Buffers, out: &mut
             stream::write(&buffers.differences, Plan::new(&buffers.differences), &mut buffers.offsets, out);
             Some(())
         }
-        PCO => encode_pco(values, out),
-        DELTA_PCO => {
-            let start = out.len();
-            let (&first, _) = values.split_first()?;
-            put_varint(out, zigzag(first));
-            difference(values, &mut buffers.differences);
-            let done = encode_pco(&buffers.differences, out);
-            if done.is_none() {
-                out.truncate(start);
-            }
-            done
-        }
+        PCO => encode_pco(values, Search::Order(0), out),
+        DELTA_PCO => encode_delta_pco(values, 0, buffers, out),
         _ => None,
     }
 }
@@ -162,32 +152,40 @@ fn short(reader: &mut Reader<'_>) -> Result<u64, Malformed> {
     Ok(u64::from_le_bytes(whole))
 }
 
-/// One byte: latents of 16 (0), 32 (1) or 64 bits (2); zigzag varint: the least value; pco over the offsets from it.
-fn encode_pco(values: &[i64], out: &mut Vec<u8>) -> Option<()> {
+/// Zigzag varint: the first value; then the differences by pco, which takes `more` rounds of differences itself.
+pub(super) fn encode_delta_pco(values: &[i64], more: usize, buffers: &mut Buffers, out: &mut Vec<u8>) -> Option<()> {
     let start = out.len();
-    let (&min, &max) = (values.iter().min()?, values.iter().max()?);
-    let kind = pco_kind(min, max);
-    out.push(kind);
-    put_varint(out, zigzag(min));
-    let offsets = values.iter().map(|value| value.wrapping_sub(min) as u64);
-    let done = match kind {
-        0 => pages::encode(&offsets.map(|offset| offset as u16).collect::<Vec<_>>(), out),
-        1 => pages::encode(&offsets.map(|offset| offset as u32).collect::<Vec<_>>(), out),
-        _ => pages::encode(&offsets.collect::<Vec<_>>(), out),
-    };
+    let (&first, _) = values.split_first()?;
+    put_varint(out, zigzag(first));
+    difference(values, &mut buffers.differences);
+    let done = encode_pco(&buffers.differences, Search::Order(more), out);
     if done.is_none() {
         out.truncate(start);
     }
     done
 }
 
-/// The narrowest latents of pco for values from `min` to `max`: 0, 1 or 2 for 16, 32 or 64 bits.
-pub(super) fn pco_kind(min: i64, max: i64) -> u8 {
-    match bits(max.wrapping_sub(min) as u64) {
+/// One byte: latents of 16 (0), 32 (1) or 64 bits (2); zigzag varint: the least value; pco over the offsets from it.
+fn encode_pco(values: &[i64], search: Search, out: &mut Vec<u8>) -> Option<()> {
+    let start = out.len();
+    let (&min, &max) = (values.iter().min()?, values.iter().max()?);
+    let kind = match bits(max.wrapping_sub(min) as u64) {
         0..=16 => 0,
         17..=32 => 1,
         _ => 2,
+    };
+    out.push(kind);
+    put_varint(out, zigzag(min));
+    let offsets = values.iter().map(|value| value.wrapping_sub(min) as u64);
+    let done = match kind {
+        0 => pages::encode(&offsets.map(|offset| offset as u16).collect::<Vec<_>>(), search, out),
+        1 => pages::encode(&offsets.map(|offset| offset as u32).collect::<Vec<_>>(), search, out),
+        _ => pages::encode(&offsets.collect::<Vec<_>>(), search, out),
+    };
+    if done.is_none() {
+        out.truncate(start);
     }
+    done
 }
 
 fn decode_pco(bytes: &[u8], out: &mut [i64]) -> Result<(), Malformed> {

@@ -175,11 +175,6 @@ fn force_floats(codec: CodecId, values: &[f64]) -> Option<Vec<u8>> {
         match codec {
             CodecId::FLOAT_CONSTANT => floats::encode_constant(values, &mut out)?,
             CodecId::FLOAT_PCO => floats::encode_pco(values, &mut out)?,
-            CodecId::FLOAT_SHUFFLED => floats::encode_shuffled(values, &mut out)?,
-            CodecId::FLOAT_PCO_NARROW => {
-                View::plain(kinds::NARROW).see(values, &mut seen);
-                floats::encode_pco_narrow(&seen, &mut out)?;
-            }
             _ => {
                 let exponent = 1 + (values.len() as u8 % EXPONENT_MAX);
                 let with_exponent = matches!(codec.view(), kinds::DECIMAL | kinds::NARROW_DECIMAL);
@@ -214,10 +209,6 @@ fn each_codec_keeps_each_column() {
         for kind in 0..FLOAT_KINDS {
             let values = float_column(kind, len, seed as u64);
             for codec in CodecId::ALL.into_iter().filter(|&codec| is_float(codec)) {
-                // The slowest is tried on one length in three, so that the test stays quick.
-                if codec == CodecId::FLOAT_SHUFFLED && seed % 3 != 0 {
-                    continue;
-                }
                 if let Some(bytes) = force_floats(codec, &values) {
                     check_floats(codec, &bytes, &values);
                     *used.entry(codec).or_insert(0) += 1;
@@ -380,7 +371,7 @@ proptest! {
         let ints = int_column(kind % INT_KINDS, len, seed);
         let mut back = vec![0.0; len];
         let mut back_ints = vec![0; len];
-        for codec in CodecId::ALL.into_iter().filter(|&codec| is_float(codec) && codec != CodecId::FLOAT_SHUFFLED) {
+        for codec in CodecId::ALL.into_iter().filter(|&codec| is_float(codec)) {
             if let Some(mut bytes) = force_floats(codec, &values).filter(|bytes| !bytes.is_empty()) {
                 let at = at.index(bytes.len());
                 bytes[at] ^= flip;

@@ -187,7 +187,7 @@ fn narrow(value: f64) -> (i64, bool) {
 }
 
 /// The float64 of a float32's bits, NaN payloads shifted as they are.
-pub(super) fn widen(bits: u32) -> f64 {
+fn widen(bits: u32) -> f64 {
     let narrow = f32::from_bits(bits);
     if narrow.is_nan() {
         let bits = u64::from(bits);
@@ -225,7 +225,7 @@ fn unordered(int: i64) -> u64 {
     (int ^ ((int >> 63) & i64::MAX)) as u64
 }
 
-pub(super) fn unordered_narrow(int: i32) -> u32 {
+fn unordered_narrow(int: i32) -> u32 {
     (int ^ ((int >> 31) & i32::MAX)) as u32
 }
 
