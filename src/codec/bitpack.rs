@@ -163,7 +163,7 @@ mod tests {
     fn the_layout_is_pinned() {
         let mut bytes = Vec::new();
         pack(&[1, 2, 3, 4, 5], 3, &mut bytes);
-        assert_eq!(bytes, [0b11_010_001, 0b0_101_100_0]);
+        assert_eq!(bytes, [0b1101_0001, 0b0101_1000]);
         let block: Vec<i64> = (0..BLOCK as i64).map(|i| i % 4).collect();
         bytes.clear();
         pack(&block, 2, &mut bytes);

@@ -16,11 +16,11 @@ pub(super) fn encode(bytes: &[u8], effort: Effort, out: &mut Vec<u8>) -> CodecId
         Effort::Fast => 3,
         Effort::Tight => 19,
     };
-    if bytes.len() >= ZSTD_LEN_MIN && bytes.len() <= DECODED_MAX {
-        if let Some(frame) = zstd::bulk::compress(bytes, level).ok().filter(|frame| frame.len() < bytes.len()) {
-            out.extend_from_slice(&frame);
-            return CodecId::BYTES_ZSTD;
-        }
+    let may_pay = (ZSTD_LEN_MIN..=DECODED_MAX).contains(&bytes.len());
+    let frame = may_pay.then(|| zstd::bulk::compress(bytes, level).ok()).flatten();
+    if let Some(frame) = frame.filter(|frame| frame.len() < bytes.len()) {
+        out.extend_from_slice(&frame);
+        return CodecId::BYTES_ZSTD;
     }
     out.extend_from_slice(bytes);
     CodecId::BYTES_PLAIN

@@ -2,7 +2,7 @@
 
 use super::choose_ints::{self, Trial, bits_of};
 use super::floats;
-use super::id::ints::CONSTANT;
+use super::id::ints::{CONSTANT, RAW};
 use super::id::views::{BITS, DECIMAL, INTEGER, NARROW, NARROW_DECIMAL};
 use super::ints::{self, Buffers};
 use super::views::{Seen, View, exponent_of};
@@ -40,54 +40,80 @@ pub(super) fn encode(
     buffers: &mut Buffers,
     out: &mut Vec<u8>,
 ) -> CodecId {
-    let Some(&first) = values.first() else {
-        return CodecId::new(BITS, super::id::ints::RAW);
-    };
+    let Some(&first) = values.first() else { return CodecId::new(BITS, RAW) };
     if values.iter().all(|value| value.to_bits() == first.to_bits()) {
         return encode_constant(first, seen, buffers, out);
     }
-    let mut candidates = candidates(values, seen);
     let start = out.len();
     let mut trial = Trial::new(out);
-    candidates.sort_by(|a, b| a.bits.total_cmp(&b.bits));
-    match effort {
-        Effort::Fast => candidates.truncate(1),
-        Effort::Tight => {
-            let near = candidates[0].bits + NEAR_BITS;
-            candidates.retain(|candidate| candidate.bits <= near);
-        }
-    }
-    for candidate in candidates {
-        let view = candidate.view;
-        view.see(values, seen);
-        if seen.exceptions.len() * EXCEPTIONS_ONE_IN > values.len() + EXCEPTIONS_ONE_IN {
-            continue;
-        }
-        offer_view(view, seen, effort, buffers, out, &mut trial);
+    let mut sample = [0.0; WINDOWS * WINDOW];
+    let sample = windows(values, &mut sample);
+    let mut work = Work { values, effort, seen, buffers, out };
+    if let Some(sample) = work.offer_views(sample, &mut trial) {
+        work.offer_views(&sample, &mut trial);
     }
     if effort == Effort::Tight && trial.len() > values.len() * FLOAT_PCO_BYTES_MIN && values.len() > 16 {
-        trial.offer(out, |out| floats::encode_pco(values, out).map(|()| CodecId::FLOAT_PCO.0));
+        trial.offer(work.out, |out| floats::encode_pco(values, out).map(|()| CodecId::FLOAT_PCO.0));
     }
     if trial.len() > values.len() * 8 {
         // The sample misled, or nothing is shorter than the bits.
-        out.truncate(start);
-        trial = Trial::new(out);
+        work.out.truncate(start);
+        trial = Trial::new(work.out);
         let view = View::plain(BITS);
-        view.see(values, seen);
-        offer_view(view, seen, effort, buffers, out, &mut trial);
+        view.see(values, work.seen);
+        work.offer(view, &mut trial);
     }
     CodecId(trial.codec)
 }
 
-/// Offers the column of which `seen` holds this view.
-fn offer_view(view: View, seen: &Seen, effort: Effort, buffers: &mut Buffers, out: &mut Vec<u8>, trial: &mut Trial) {
-    let len_max = trial.len();
-    trial.offer(out, |out| {
-        let at = out.len();
-        view.put_head(&seen.exceptions, out);
-        let is_short = out.len() - at < len_max;
-        is_short.then(|| CodecId::new(view.kind, choose_ints::encode(&seen.ints, effort, buffers, out)).0)
-    });
+/// One column on its way into bytes.
+struct Work<'a> {
+    values: &'a [f64],
+    effort: Effort,
+    seen: &'a mut Seen,
+    buffers: &'a mut Buffers,
+    out: &'a mut Vec<u8>,
+}
+
+impl Work<'_> {
+    /// Offers the column in the views that fit the sample. Where the column turns out to hold many values that the
+    /// sample did not show, returns a sample that does.
+    fn offer_views(&mut self, sample: &[f64], trial: &mut Trial) -> Option<Vec<f64>> {
+        let mut candidates = candidates(sample, self.seen);
+        candidates.sort_by(|a, b| a.bits.total_cmp(&b.bits));
+        let near = candidates.first().map_or(0.0, |best| best.bits) + NEAR_BITS;
+        match self.effort {
+            Effort::Fast => candidates.truncate(1),
+            Effort::Tight => candidates.retain(|candidate| candidate.bits <= near),
+        }
+        let mut better_sample = None;
+        for Candidate { view, .. } in candidates {
+            view.see(self.values, self.seen);
+            let exceptions = &self.seen.exceptions;
+            if better_sample.is_none() && exceptions.len() as f32 * EXCEPTION_BITS > self.values.len() as f32 {
+                let step = exceptions.len().div_ceil(sample.len());
+                let shown = exceptions.iter().step_by(step).map(|&(_, bits)| f64::from_bits(bits));
+                better_sample = Some(shown.chain(sample.iter().copied()).collect());
+            }
+            if exceptions.len() * EXCEPTIONS_ONE_IN <= self.values.len() + EXCEPTIONS_ONE_IN {
+                self.offer(view, trial);
+            }
+        }
+        better_sample
+    }
+
+    /// Offers the column in this view, which `seen` holds already.
+    fn offer(&mut self, view: View, trial: &mut Trial) {
+        let len_max = trial.len();
+        trial.offer(self.out, |out| {
+            let at = out.len();
+            view.put_head(&self.seen.exceptions, out);
+            let is_short = out.len() - at < len_max;
+            is_short.then(|| {
+                CodecId::new(view.kind, choose_ints::encode(&self.seen.ints, self.effort, self.buffers, out)).0
+            })
+        });
+    }
 }
 
 /// One value for the whole column, in whichever form is shortest.
@@ -113,9 +139,7 @@ fn encode_constant(value: f64, seen: &mut Seen, buffers: &mut Buffers, out: &mut
 }
 
 /// The views that the sample leaves, each with an estimate.
-fn candidates(values: &[f64], seen: &mut Seen) -> Vec<Candidate> {
-    let mut sample = [0.0; WINDOWS * WINDOW];
-    let sample = windows(values, &mut sample);
+fn candidates(sample: &[f64], seen: &mut Seen) -> Vec<Candidate> {
     let mut found = Vec::with_capacity(5);
     let mut consider = |view: View, found: &mut Vec<Candidate>| {
         if let Some(candidate) = estimate(view, sample, seen) {
@@ -132,14 +156,12 @@ fn candidates(values: &[f64], seen: &mut Seen) -> Vec<Candidate> {
         consider(View::plain(BITS), &mut found);
     }
     for (kind, narrow) in [(DECIMAL, false), (NARROW_DECIMAL, true)] {
-        if narrow == is_narrow || !narrow {
-            if let Some(exponent) = decimal_exponent(sample, narrow) {
-                consider(View { kind, exponent }, &mut found);
-            }
+        if narrow && !is_narrow {
+            continue;
         }
-    }
-    if !found.iter().any(|candidate| matches!(candidate.view.kind, BITS | NARROW)) {
-        consider(View::plain(BITS), &mut found);
+        if let Some(exponent) = decimal_exponent(sample, narrow) {
+            consider(View { kind, exponent }, &mut found);
+        }
     }
     found
 }

@@ -33,10 +33,10 @@ pub(super) fn encode_leaf(values: &[i64], effort: Effort, buffers: &mut Buffers,
 
 fn encode_among(values: &[i64], effort: Effort, nested: bool, buffers: &mut Buffers, out: &mut Vec<u8>) -> u8 {
     let shape = Shape::of(values);
-    if let Some(exact) = shape.exact(values.len()) {
-        if ints::encode(exact, values, buffers, out).is_some() {
-            return exact;
-        }
+    if let Some(exact) = shape.exact(values.len())
+        && ints::encode(exact, values, buffers, out).is_some()
+    {
+        return exact;
     }
     let start = out.len();
     let chosen = match effort {

@@ -149,7 +149,7 @@ fn check_floats(codec: CodecId, bytes: &[u8], values: &[f64]) {
 }
 
 /// Encodes by one integer codec of the list, where it can hold the values.
-fn force_ints(codec: u8, values: &[i64], effort: Effort) -> Option<Vec<u8>> {
+pub(super) fn force_ints(codec: u8, values: &[i64], effort: Effort) -> Option<Vec<u8>> {
     let mut out = vec![0xAB];
     let mut buffers = ints::Buffers::default();
     let done = if NESTS.contains(&codec) {
@@ -169,16 +169,20 @@ fn force_ints(codec: u8, values: &[i64], effort: Effort) -> Option<Vec<u8>> {
 
 /// Encodes by one float codec of the list, where it can hold the values.
 fn force_floats(codec: CodecId, values: &[f64]) -> Option<Vec<u8>> {
+    let with_exponent = matches!(codec.view(), kinds::DECIMAL | kinds::NARROW_DECIMAL);
+    let exponent = if with_exponent { 1 + values.len() as u8 % EXPONENT_MAX } else { 0 };
+    force_floats_as(codec, View { kind: codec.view(), exponent }, values)
+}
+
+/// As [`force_floats`], in this view where the codec has one.
+pub(super) fn force_floats_as(codec: CodecId, view: View, values: &[f64]) -> Option<Vec<u8>> {
     float_env::with_default(|| {
-        let mut seen = Seen::default();
         let mut out = Vec::new();
         match codec {
             CodecId::FLOAT_CONSTANT => floats::encode_constant(values, &mut out)?,
             CodecId::FLOAT_PCO => floats::encode_pco(values, &mut out)?,
             _ => {
-                let exponent = 1 + (values.len() as u8 % EXPONENT_MAX);
-                let with_exponent = matches!(codec.view(), kinds::DECIMAL | kinds::NARROW_DECIMAL);
-                let view = View { kind: codec.view(), exponent: if with_exponent { exponent } else { 0 } };
+                let mut seen = Seen::default();
                 view.see(values, &mut seen);
                 view.put_head(&seen.exceptions, &mut out);
                 out.extend(force_ints(codec.ints(), &seen.ints, Effort::Fast)?);
