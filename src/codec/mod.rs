@@ -4,7 +4,7 @@
 //! whoever stores the bytes; so are the count of values and the checksum. The bytes themselves are spelled out in
 //! `docs/format-codecs.md`.
 //!
-//! 1. A float column is *seen* as integers where that is exact ([`views`](self)): float32, integers, decimals; values
+//! 1. A float column is *seen* as integers where that is exact (`views`): float32, integers, decimals; values
 //!    that do not fit are kept apart by their bits.
 //! 2. Integers are written as they are, as differences, as runs, by a dictionary, or by pco.
 //! 3. The choice is made apart from the writing: from a sample ([`Effort::Fast`]), or by the sizes ([`Effort::Tight`]).

@@ -254,6 +254,29 @@ fn the_choosers_keep_each_column() {
 }
 
 #[test]
+fn long_columns_come_back() {
+    let mut scratch = Scratch::default();
+    for (ints, floats, len) in [(3, 2, 20_000), (5, 3, 9_999), (12, 7, 70_001)] {
+        check_choices(&int_column(ints, len, 5), &float_column(floats, len, 5), &mut scratch);
+    }
+}
+
+/// Whole at first sight: what the sample does not show must not cost the rest its view.
+#[test]
+fn rare_fractions_do_not_cost_a_column_its_view() {
+    let mut values: Vec<f64> = (0..1024).map(|at| f64::from(at * 37 % 100)).collect();
+    for at in (20..300).step_by(9) {
+        values[at] += 0.25;
+    }
+    for effort in [Effort::Fast, Effort::Tight] {
+        let mut out = Vec::new();
+        let codec = encode_floats(&values, effort, &mut Scratch::default(), &mut out);
+        check_floats(codec, &out, &values);
+        assert!(out.len() < 2 * values.len(), "{codec:?}: {} bytes", out.len());
+    }
+}
+
+#[test]
 fn a_flushing_thread_writes_and_reads_the_same() {
     let mut scratch = Scratch::default();
     for kind in 0..FLOAT_KINDS {
