@@ -1,0 +1,1 @@
+//! The filter language and its execution against a plain oracle, and MLflow's rules one by one.
