@@ -94,8 +94,10 @@ impl Ints {
         // An offset over the column's width would be cut off by the casts below, so such bounds are settled first.
         macro_rules! scan {
             ($values:expr, $narrow:ty) => {{
-                let Ok(low) = <$narrow>::try_from(low) else { return Bitmap::none(self.len()) };
-                let high = <$narrow>::try_from(high).unwrap_or(<$narrow>::MAX);
+                if low > u64::from(<$narrow>::MAX) {
+                    return Bitmap::none(self.len());
+                }
+                let (low, high) = (low as $narrow, high.min(u64::from(<$narrow>::MAX)) as $narrow);
                 if low == high {
                     Bitmap::of($values, |value| value == low)
                 } else {

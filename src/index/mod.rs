@@ -13,4 +13,4 @@ pub mod part;
 pub mod rows;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

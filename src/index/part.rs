@@ -281,6 +281,14 @@ impl IndexPart {
         Ok(Ok(number))
     }
 
+    /// Decodes what [`IndexPart::id`] reads, which cannot fail afterwards.
+    pub(crate) fn load_ids(&self) -> Result<()> {
+        self.ids()?;
+        self.run_bits(run::ID_OTHER)?;
+        self.strings(run::ID_TEXTS)?;
+        Ok(())
+    }
+
     fn id_key(&self, ordinal: u32) -> Result<u128> {
         Ok(match self.id(ordinal)? {
             Ok(number) => number,

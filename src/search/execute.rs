@@ -134,7 +134,7 @@ pub fn execute(parts: &[MaskedPart<'_>], query: &Query) -> Result<Page> {
     }
     let total = hits.iter().map(Bitmap::count).sum();
     let end = query.offset.saturating_add(query.max_results);
-    let ranked = if query.offset < total { best(&columns, &hits, &order, end.min(total)) } else { Vec::new() };
+    let ranked = if query.offset < total { best(&mut columns, &hits, &order, end.min(total)) } else { Vec::new() };
     Ok(Page {
         hits: ranked.into_iter().skip(query.offset).map(|(part, ordinal)| (part as usize, ordinal)).collect(),
         next_page_token: (end < total).then(|| page_token(end)),

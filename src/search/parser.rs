@@ -143,6 +143,9 @@ impl<'t, 'a> Parser<'t, 'a> {
     pub(crate) fn subject(&mut self, aliases: bool) -> Result<Subject> {
         const NAME: &str = "a name as metrics.loss, params.`my key`, tags.owner or start_time";
         let from = self.at;
+        if matches!(self.peek(), Some(Token { kind: Kind::Word(word), .. }) if word.eq_ignore_ascii_case("AND") || word.eq_ignore_ascii_case("OR")) {
+            return Err(self.expected(NAME));
+        }
         while let Some(token) = self.peek()
             && matches!(token.kind, Kind::Word(_) | Kind::Quoted('`' | '"', _))
             && (self.at == from || self.tokens[self.at - 1].end == token.start)

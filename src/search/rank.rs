@@ -1,6 +1,7 @@
 //! The best k of many runs in the order of several keys, without sorting the rest.
 //!
 //! 1. The first two keys of a run become two coarse `u64`s: whoever has the smaller comes first, equal ones say nothing.
+//!    The second counts only where equal first ones mean equal values: of numbers, and of texts that have ranks.
 //! 2. Runs are gathered until there are twice k; then the best k stay, and the worst of them becomes the bar, below
 //!    which nothing is gathered any more. Most runs fail at the bar and cost one comparison of integers.
 //! 3. Where coarse keys are equal, the values themselves are compared, key after key.
@@ -22,6 +23,23 @@ use crate::search::order::{OrderBy, OrderKey};
 
 /// Gathering below this many runs is not worth a selection.
 const GATHER_MIN: usize = 1024;
+
+/// Texts of several parts are ranked together up to this many distinct ones; beyond, their first bytes have to do.
+const RANKED_TEXTS_MAX: usize = 1 << 16;
+const MISSING: u64 = u64::MAX;
+const NAN: u64 = u64::MAX - 1;
+/// The greatest coarse key of a value; extreme values share it.
+const VALUE_MAX: u64 = u64::MAX - 2;
+
+/// What makes a text's coarse key.
+enum Ranks {
+    /// Its first 8 bytes.
+    Prefix,
+    /// Its place in the dictionary, where one part alone has the key.
+    Place,
+    /// A rank for each place in the dictionary, the same scale in all parts.
+    Table(Vec<u32>),
+}
 
 /// A key's values in one part.
 enum Column<'a> {
@@ -49,6 +67,7 @@ enum Value<'a> {
 /// The order's columns in one part.
 pub(crate) struct PartOrder<'a> {
     columns: Vec<Column<'a>>,
+    ranks: [Ranks; 2],
 }
 
 impl<'a> PartOrder<'a> {
@@ -71,16 +90,13 @@ impl<'a> PartOrder<'a> {
             OrderKey::Text(attribute) => Ok(match words(part, *attribute)? {
                 Some((codes, words)) => Column::Words(codes, words),
                 None => {
-                    // The first id is asked for here, so that damage is told before the ids are compared.
-                    if !part.is_empty() {
-                        part.id(0)?;
-                        part.run_id(0)?;
-                    }
+                    // Damage is told here, so that comparing ids cannot meet it.
+                    part.load_ids()?;
                     Column::RunId(part)
                 }
             }),
         };
-        Ok(Self { columns: order.iter().map(column).collect::<Result<_>>()? })
+        Ok(Self { columns: order.iter().map(column).collect::<Result<_>>()?, ranks: [Ranks::Prefix, Ranks::Prefix] })
     }
 }
 
@@ -118,29 +134,84 @@ impl Column<'_> {
         }
     }
 
-    /// The run's coarse key.
-    fn coarse(&self, ordinal: u32, descending: bool, cursor: Option<&mut usize>) -> u64 {
-        const MISSING: u64 = u64::MAX;
-        const NAN: u64 = u64::MAX - 1;
-        // Ids in hex need no text: the first 8 characters follow from the number.
-        if let Self::RunId(part) = self
-            && let Ok(Ok(number)) = part.id(ordinal)
-        {
-            return turned(prefix(&hex(number)), descending).min(NAN - 1);
+    /// The dictionary of a column that has one.
+    fn dictionary(&self) -> Option<&Strings> {
+        match self {
+            Self::Text(column) => Some(column.dictionary),
+            Self::Words(_, words) => Some(words),
+            _ => None,
         }
-        let key = match self.value(ordinal, cursor) {
-            Value::Missing => return MISSING,
-            Value::Nan => return NAN,
-            // Adding zero makes -0 into 0, which are equal.
-            Value::Float(value) => {
-                let bits = (value + 0.0).to_bits();
-                if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
-            }
-            Value::Int(value) => value as u64 ^ 1 << 63,
-            Value::Text(text) => prefix(text.as_bytes()),
-        };
-        turned(key, descending).min(NAN - 1)
     }
+
+    /// Whether equal coarse keys below [`VALUE_MAX`] mean equal values, given that texts with a dictionary have ranks.
+    fn is_exact(&self, ranked: bool) -> bool {
+        match self {
+            Self::Missing | Self::Metric(_) | Self::Time(..) | Self::Status(_) => true,
+            Self::Text(_) | Self::Words(..) => ranked,
+            Self::RunId(_) | Self::Made(_) => false,
+        }
+    }
+
+    /// The run's coarse key.
+    fn coarse(&self, ordinal: u32, ranks: &Ranks, descending: bool, cursor: Option<&mut usize>) -> u64 {
+        let key = match (self, ranks) {
+            // Ids in hex need no text: the first 8 characters follow from the number.
+            (Self::RunId(part), _) => match part.id(ordinal) {
+                Ok(Ok(number)) => prefix(&hex(number)),
+                Ok(Err(id)) => prefix(id.as_bytes()),
+                Err(_) => return MISSING,
+            },
+            (Self::Text(_) | Self::Words(..), Ranks::Place | Ranks::Table(_)) => {
+                let code = match self {
+                    Self::Text(column) => find(column.place, &column.cells, ordinal, cursor).map(|at| column.codes.get(at)),
+                    Self::Words(codes, _) => Some(codes.get(ordinal as usize)),
+                    _ => None,
+                };
+                match (code, ranks) {
+                    (None, _) => return MISSING,
+                    (Some(code), Ranks::Table(table)) => table.get(code as usize).map_or(0, |rank| u64::from(*rank)),
+                    (Some(code), _) => code as u64,
+                }
+            }
+            _ => match self.value(ordinal, cursor) {
+                Value::Missing => return MISSING,
+                Value::Nan => return NAN,
+                // Adding zero makes -0 into 0, which are equal.
+                Value::Float(value) => {
+                    let bits = (value + 0.0).to_bits();
+                    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+                }
+                Value::Int(value) => value as u64 ^ 1 << 63,
+                Value::Text(text) => prefix(text.as_bytes()),
+            },
+        };
+        turned(key, descending).min(VALUE_MAX)
+    }
+}
+
+/// Gives the texts of the first two keys ranks, and says whether the first key's coarse keys are exact.
+fn rank_texts(parts: &mut [PartOrder<'_>]) -> bool {
+    let mut first_ranked = false;
+    for at in 0..2 {
+        let dictionaries: Vec<_> = parts.iter().map(|part| part.columns.get(at).and_then(Column::dictionary)).collect();
+        let total: usize = dictionaries.iter().flatten().map(|texts| texts.len()).sum();
+        let ranks: Vec<Ranks> = if dictionaries.iter().flatten().count() <= 1 {
+            dictionaries.iter().map(|_| Ranks::Place).collect()
+        } else if total <= RANKED_TEXTS_MAX {
+            let mut all: Vec<&str> = dictionaries.iter().flatten().flat_map(|texts| texts.iter()).collect();
+            all.sort_unstable();
+            all.dedup();
+            let table = |texts: &Strings| texts.iter().map(|text| all.binary_search(&text).unwrap_or(0) as u32).collect();
+            dictionaries.iter().map(|texts| texts.map_or(Ranks::Place, |texts| Ranks::Table(table(texts)))).collect()
+        } else {
+            continue;
+        };
+        first_ranked |= at == 0;
+        for (part, ranks) in parts.iter_mut().zip(ranks) {
+            part.ranks[at] = ranks;
+        }
+    }
+    parts.iter().all(|part| part.columns.first().is_none_or(|column| column.is_exact(first_ranked)))
 }
 
 fn turned(key: u64, descending: bool) -> u64 {
@@ -184,7 +255,9 @@ struct Candidate {
 }
 
 /// The first `k` of the runs in `hits`, one set for each part, in order. O(hits + k log k).
-pub(crate) fn best(parts: &[PartOrder<'_>], hits: &[Bitmap], order: &[OrderBy], k: usize) -> Vec<(u32, u32)> {
+pub(crate) fn best(parts: &mut [PartOrder<'_>], hits: &[Bitmap], order: &[OrderBy], k: usize) -> Vec<(u32, u32)> {
+    let first_is_exact = rank_texts(parts);
+    let parts = &*parts;
     let exact = |a: &Candidate, b: &Candidate| {
         a.coarse.cmp(&b.coarse).then_with(|| {
             let keys = order.iter().enumerate().map(|(at, clause)| {
@@ -210,14 +283,15 @@ pub(crate) fn best(parts: &[PartOrder<'_>], hits: &[Bitmap], order: &[OrderBy], 
         let mut cursors = [0_usize; 2];
         for ordinal in hits.iter() {
             let mut coarse = |at: usize| match part.columns.get(at) {
-                Some(column) => column.coarse(ordinal, order[at].descending, walk[at].then_some(&mut cursors[at])),
+                Some(column) => column.coarse(ordinal, &part.ranks[at], order[at].descending, walk[at].then_some(&mut cursors[at])),
                 None => 0,
             };
             let first = coarse(0);
             if first > bar.0 {
                 continue;
             }
-            let keys = (first, coarse(1));
+            let second_counts = first_is_exact && first < VALUE_MAX || first > VALUE_MAX;
+            let keys = (first, if second_counts { coarse(1) } else { 0 });
             if keys > bar {
                 continue;
             }
