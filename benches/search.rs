@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BatchSize, Criterion};
 use stepwell::base::ids::{ExperimentId, RunId};
@@ -100,7 +101,11 @@ fn main() {
         each(full_bytes)
     );
 
-    let mut criterion = Criterion::default().sample_size(10).configure_from_args();
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
     criterion.bench_function("index/build", |b| b.iter(|| IndexPart::build(black_box(&runs))));
     criterion.bench_function("index/open", |b| b.iter_batched(|| (), |()| IndexPart::from_bytes(black_box(&image)), BatchSize::PerIteration));
     criterion.bench_function("search/cold", |b| {

@@ -258,7 +258,7 @@ mod tests {
         use Comparison::*;
         let comparisons = [Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual];
         let values: [i64; 9] = [i64::MIN, i64::MIN + 1, -2, -1, 0, 1, 2, i64::MAX - 1, i64::MAX];
-        let numbers = [f64::NEG_INFINITY, -1e300, -9.3e18, -1.5, -1.0, -0.5, -0.0, 0.5, 1.0, 1.5, 9.223_372_036_854_775_808e18, f64::INFINITY];
+        let numbers = [f64::NEG_INFINITY, -1e300, -9.3e18, -1.5, -1.0, -0.5, -0.0, 0.5, 1.0, 1.5, 9_223_372_036_854_775_808.0, f64::INFINITY];
         for comparison in comparisons {
             for value in values {
                 for number in numbers {

@@ -155,7 +155,7 @@ impl<'t, 'a> Parser<'t, 'a> {
         let tokens = &self.tokens[from..self.at];
         let [first, .., last] = tokens else {
             return match tokens {
-                [only] => self.named(only.start, only.end, &[only.clone()], aliases),
+                [only] => self.named(only.start, only.end, tokens, aliases),
                 _ => Err(self.expected(NAME)),
             };
         };
