@@ -1,0 +1,301 @@
+//! Writing an index image: rows of summaries turned into columns, keys gathered into groups.
+
+use rustc_hash::FxHashMap;
+
+use crate::error::{Error, Result};
+use crate::index::bitmap::Bitmap;
+use crate::index::ints::Ints;
+use crate::index::layout::{Directory, Family, Group, HEADER_LEN, metric, text};
+use crate::index::section::pack;
+use crate::index::strings::Strings;
+use crate::index::summary::{RunSummary, SeriesStats};
+
+/// Below this many runs no key is dense: a group of its own would cost more than it saves.
+const DENSE_ROWS_MIN: usize = 1024;
+/// A sparse group is closed at this many cells, so that a rare key decodes little.
+const GROUP_CELLS: usize = 1 << 16;
+
+/// The image of `runs`, in their order.
+///
+/// # Errors
+/// [`Error::Invalid`] when there are more runs, cells or text than an image can number.
+pub(crate) fn build(runs: &[RunSummary]) -> Result<Vec<u8>> {
+    if runs.len() >= u32::MAX as usize {
+        return Err(too_large());
+    }
+    let mut writer = Writer { image: vec![0; HEADER_LEN], directory: Directory { rows: runs.len(), ..Directory::default() } };
+    writer.run_columns(runs)?;
+    writer.family(Family::Metrics, runs.len(), runs.iter().map(|run| run.metrics.iter()), Writer::metric_group)?;
+    writer.family(Family::Params, runs.len(), runs.iter().map(|run| run.params.iter()), Writer::text_group)?;
+    writer.family(Family::Tags, runs.len(), runs.iter().map(|run| run.tags.iter()), Writer::text_group)?;
+    writer.directory.finish(&mut writer.image);
+    Ok(writer.image)
+}
+
+fn too_large() -> Error {
+    Error::invalid("run index", "one part holds at most 2^32 - 2 runs and 4 GiB of texts of a kind; split the runs over several parts")
+}
+
+struct Writer {
+    image: Vec<u8>,
+    directory: Directory,
+}
+
+impl Writer {
+    fn section(&mut self, raw: &[u8]) {
+        let section = pack(&mut self.image, self.directory.sections.len(), raw);
+        self.directory.sections.push(section);
+    }
+
+    /// A column of integers, relative to `reference` where a quarter of both are equal.
+    fn ints(&mut self, values: &[i64], reference: Option<&[i64]>) {
+        let mut raw = Vec::new();
+        match reference {
+            Some(reference) if mostly_equal(values.iter().zip(reference).map(|(a, b)| a == b)) => {
+                raw.push(1);
+                let deltas: Vec<i64> = values.iter().zip(reference).map(|(a, b)| a.wrapping_sub(*b)).collect();
+                Ints::new(&deltas).put(&mut raw);
+            }
+            _ => {
+                raw.push(0);
+                Ints::new(values).put(&mut raw);
+            }
+        }
+        self.section(&raw);
+    }
+
+    /// A column of floats by their bits, XORed with `reference` where a quarter of both are equal.
+    fn floats(&mut self, bits: &[u64], reference: Option<&[u64]>) {
+        let mut raw = Vec::with_capacity(bits.len() * 8 + 1);
+        let relative = reference.filter(|reference| mostly_equal(bits.iter().zip(*reference).map(|(a, b)| a == b)));
+        raw.push(u8::from(relative.is_some()));
+        for (at, bits) in bits.iter().enumerate() {
+            let other = relative.and_then(|reference| reference.get(at)).copied().unwrap_or(0);
+            raw.extend_from_slice(&(bits ^ other).to_le_bytes());
+        }
+        self.section(&raw);
+    }
+
+    /// A set, left empty when `implied` already says it.
+    fn bits(&mut self, bitmap: &Bitmap, implied: bool) {
+        let mut raw = Vec::new();
+        if !implied {
+            bitmap.put(&mut raw);
+        }
+        self.section(&raw);
+    }
+
+    fn strings(&mut self, strings: &Strings) {
+        let mut raw = Vec::new();
+        strings.put(&mut raw);
+        self.section(&raw);
+    }
+
+    /// Two sections: the distinct texts, sorted, and each text's place among them. An absent cell has place 0.
+    fn dictionary(&mut self, texts: &[Option<&str>]) -> Result<()> {
+        let mut places: FxHashMap<&str, usize> = texts.iter().flatten().map(|text| (*text, 0)).collect();
+        let mut sorted: Vec<&str> = places.keys().copied().collect();
+        sorted.sort_unstable();
+        let mut strings = Strings::default();
+        for (place, text) in sorted.iter().enumerate() {
+            strings.push(text).ok_or_else(too_large)?;
+            places.insert(text, place);
+        }
+        let codes: Vec<i64> = texts.iter().map(|text| text.and_then(|text| places.get(text)).map_or(0, |&place| place as i64)).collect();
+        self.strings(&strings);
+        self.ints(&codes, None);
+        Ok(())
+    }
+
+    fn run_columns(&mut self, runs: &[RunSummary]) -> Result<()> {
+        let mut other = Bitmap::none(runs.len());
+        let mut texts = Strings::default();
+        let mut ids = Vec::with_capacity(runs.len() * 16);
+        for (ordinal, run) in runs.iter().enumerate() {
+            let key = run.run_id.key();
+            let number = if key.to_string() == run.run_id.as_str() {
+                key.0
+            } else {
+                other.insert(ordinal as u32);
+                texts.push(run.run_id.as_str()).ok_or_else(too_large)?;
+                texts.len() as u128 - 1
+            };
+            ids.extend_from_slice(&number.to_le_bytes());
+        }
+        self.section(&ids);
+        self.bits(&other, other.count() == 0);
+        self.strings(&texts);
+
+        let mut experiments: Vec<i64> = runs.iter().map(|run| run.experiment_id.0 as i64).collect();
+        experiments.sort_unstable();
+        experiments.dedup();
+        let codes: Vec<i64> = runs
+            .iter()
+            .map(|run| experiments.binary_search(&(run.experiment_id.0 as i64)).map_or(0, |place| place as i64))
+            .collect();
+        let mut raw = Vec::new();
+        for experiment in &experiments {
+            raw.extend_from_slice(&experiment.to_le_bytes());
+        }
+        self.section(&raw);
+        self.ints(&codes, None);
+
+        self.dictionary(&runs.iter().map(|run| Some(run.name.as_str())).collect::<Vec<_>>())?;
+        self.dictionary(&runs.iter().map(|run| Some(run.user.as_str())).collect::<Vec<_>>())?;
+        self.ints(&runs.iter().map(|run| run.status as i64).collect::<Vec<_>>(), None);
+        let deleted = Bitmap::of(&runs.iter().map(|run| run.deleted).collect::<Vec<_>>(), |deleted| deleted);
+        self.bits(&deleted, deleted.count() == 0);
+        self.times(runs.iter().map(|run| run.start_time_ms));
+        self.times(runs.iter().map(|run| run.end_time_ms));
+        Ok(())
+    }
+
+    fn times(&mut self, times: impl Iterator<Item = Option<i64>> + Clone) {
+        let present = Bitmap::of(&times.clone().collect::<Vec<_>>(), |time| time.is_some());
+        self.bits(&present, present.count() == present.len());
+        self.ints(&carried(times), None);
+    }
+
+    /// The key table of a family, then its groups, each written by `write` from its cells.
+    fn family<'a, V, R>(
+        &mut self,
+        family: Family,
+        rows: usize,
+        runs: impl Iterator<Item = R>,
+        write: impl Fn(&mut Self, &[Option<&'a V>]) -> Result<()>,
+    ) -> Result<()>
+    where
+        V: 'a,
+        R: Iterator<Item = (&'a String, &'a V)>,
+    {
+        let mut numbers: FxHashMap<&str, usize> = FxHashMap::default();
+        let mut keys: Vec<(&str, Vec<(u32, &V)>)> = Vec::new();
+        for (ordinal, cells) in runs.enumerate() {
+            for (key, value) in cells {
+                let number = *numbers.entry(key).or_insert_with(|| {
+                    keys.push((key, Vec::new()));
+                    keys.len() - 1
+                });
+                keys[number].1.push((ordinal as u32, value));
+            }
+        }
+        keys.sort_unstable_by_key(|(key, _)| *key);
+
+        let mut names = Strings::default();
+        let (mut group_of, mut counts) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+        let mut groups: Vec<(bool, usize)> = Vec::new();
+        let mut open: Option<usize> = None;
+        for (key, cells) in &keys {
+            names.push(key).ok_or_else(too_large)?;
+            let dense = rows >= DENSE_ROWS_MIN && cells.len() * 2 >= rows;
+            let group = match open {
+                Some(group) if !dense => group,
+                _ => {
+                    groups.push((dense, if dense { rows } else { 0 }));
+                    groups.len() - 1
+                }
+            };
+            if !dense {
+                groups[group].1 += cells.len();
+                open = (groups[group].1 < GROUP_CELLS).then_some(group);
+            }
+            group_of.push(group as i64);
+            counts.push(cells.len() as i64);
+        }
+        if groups.iter().filter(|(dense, _)| !dense).map(|(_, cells)| cells).sum::<usize>() > u32::MAX as usize {
+            return Err(too_large());
+        }
+        self.directory.keys[family as usize] = self.directory.sections.len();
+        self.strings(&names);
+        self.ints(&group_of, None);
+        self.ints(&counts, None);
+
+        // Keys of one sparse group need not be neighbours: dense keys may stand between them.
+        let mut members: Vec<Vec<usize>> = vec![Vec::new(); groups.len()];
+        for (key, &group) in group_of.iter().enumerate() {
+            members[group as usize].push(key);
+        }
+        for ((dense, cells), members) in groups.into_iter().zip(members) {
+            let section = self.directory.sections.len();
+            self.directory.groups[family as usize].push(Group { dense, cells, section });
+            let taken = members.iter().flat_map(|&key| keys[key].1.iter());
+            if dense {
+                let mut values = vec![None; rows];
+                let mut present = Bitmap::none(rows);
+                for &(ordinal, value) in taken {
+                    values[ordinal as usize] = Some(value);
+                    present.insert(ordinal);
+                }
+                self.bits(&present, present.count() == rows);
+                write(self, &values)?;
+            } else {
+                let ordinals: Vec<i64> = taken.clone().map(|(ordinal, _)| i64::from(*ordinal)).collect();
+                self.ints(&ordinals, None);
+                write(self, &taken.map(|(_, value)| Some(*value)).collect::<Vec<_>>())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn text_group(&mut self, cells: &[Option<&String>]) -> Result<()> {
+        debug_assert_eq!(text::CODES, text::DICTIONARY + 1, "the dictionary writes both");
+        self.dictionary(&cells.iter().map(|cell| cell.map(String::as_str)).collect::<Vec<_>>())
+    }
+
+    fn metric_group(&mut self, cells: &[Option<&SeriesStats>]) -> Result<()> {
+        // An absent cell repeats the one before it, which costs least.
+        let ints = |field: &dyn Fn(&SeriesStats) -> Option<i64>| carried(cells.iter().map(|cell| cell.and_then(field)));
+        let bits = |field: &dyn Fn(&SeriesStats) -> Option<f64>| {
+            let mut before = 0;
+            let carry = |cell: &Option<&SeriesStats>| {
+                before = cell.and_then(field).map_or(before, f64::to_bits);
+                before
+            };
+            cells.iter().map(carry).collect::<Vec<u64>>()
+        };
+        let flags = |cell: &SeriesStats| {
+            i64::from(cell.latest.timestamp_ms.is_some())
+                | i64::from(cell.first.timestamp_ms.is_some()) << 1
+                | i64::from(cell.min.is_some()) << 2
+                | i64::from(cell.max.is_some()) << 3
+        };
+        let latest_step = ints(&|c| Some(c.latest.step));
+        let latest_time = ints(&|c| c.latest.timestamp_ms);
+        let latest = bits(&|c| Some(c.latest.value));
+        for column in metric::FLAGS..metric::SECTIONS {
+            match column {
+                metric::FLAGS => self.ints(&ints(&|c| Some(flags(c))), None),
+                metric::COUNT => self.ints(&ints(&|c| Some(c.count as i64)), None),
+                metric::NAN_COUNT => self.ints(&ints(&|c| Some(c.nan_count as i64)), None),
+                metric::INF_COUNT => self.ints(&ints(&|c| Some(c.inf_count as i64)), None),
+                metric::LATEST_STEP => self.ints(&latest_step, None),
+                metric::LATEST_TIME => self.ints(&latest_time, None),
+                metric::LATEST => self.floats(&latest, None),
+                metric::FIRST_STEP => self.ints(&ints(&|c| Some(c.first.step)), Some(&latest_step)),
+                metric::FIRST_TIME => self.ints(&ints(&|c| c.first.timestamp_ms), Some(&latest_time)),
+                metric::FIRST => self.floats(&bits(&|c| Some(c.first.value)), Some(&latest)),
+                metric::MIN_STEP => self.ints(&ints(&|c| c.min.map(|min| min.step)), Some(&latest_step)),
+                metric::MIN => self.floats(&bits(&|c| c.min.map(|min| min.value)), Some(&latest)),
+                metric::MAX_STEP => self.ints(&ints(&|c| c.max.map(|max| max.step)), Some(&latest_step)),
+                metric::MAX => self.floats(&bits(&|c| c.max.map(|max| max.value)), Some(&latest)),
+                _ => self.floats(&bits(&|c| Some(c.sum)), Some(&latest)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The values, an absent one replaced by the one before it; absent ones at the front by the first that is there.
+fn carried(values: impl Iterator<Item = Option<i64>> + Clone) -> Vec<i64> {
+    let mut before = values.clone().flatten().next().unwrap_or(0);
+    let carry = |value: Option<i64>| {
+        before = value.unwrap_or(before);
+        before
+    };
+    values.map(carry).collect()
+}
+
+fn mostly_equal(pairs: impl ExactSizeIterator<Item = bool>) -> bool {
+    let len = pairs.len();
+    len > 0 && pairs.filter(|equal| *equal).count() * 4 >= len
+}

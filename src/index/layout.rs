@@ -1,0 +1,256 @@
+//! The order of an index image: header, sections, directory, and the constants that name them.
+//!
+//! ```text
+//! header (40 bytes): magic[8] version:u32 zero:u32 directory_offset:u64 directory_len:u64 directory_crc:u32 header_crc:u32
+//! sections, one after the other without a gap, each with its own checksum
+//! directory: rows, groups of three families, one entry a section; it ends the image
+//! ```
+//! Sections stand in this order: the runs' own columns ([`run`]), then for metrics, params and tags the key table
+//! ([`KEY_SECTIONS`]) and each group's sections. A **group** holds the cells of one dense key (a row for each run) or of
+//! several sparse keys (a row for each run that has the key, key after key), so that rare keys share sections.
+
+use crate::base::bytes::{Malformed, Reader, put_varint};
+use crate::base::checksum::crc32;
+use crate::index::section::Section;
+
+/// First bytes of an index image.
+pub(crate) const MAGIC: [u8; 8] = *b"STEPWIDX";
+/// The format that this build writes; it reads no other.
+pub(crate) const VERSION: u32 = 1;
+/// Bytes of the header.
+pub(crate) const HEADER_LEN: usize = 40;
+
+/// Which sections hold what every run has.
+pub(crate) mod run {
+    /// Run ids of 32 hex characters as numbers; of other ids, their place in [`ID_TEXTS`].
+    pub(crate) const IDS: usize = 0;
+    /// Which runs have another id; empty where none has.
+    pub(crate) const ID_OTHER: usize = 1;
+    /// The other ids.
+    pub(crate) const ID_TEXTS: usize = 2;
+    /// Distinct experiment ids, as two's complement, ascending.
+    pub(crate) const EXPERIMENTS: usize = 3;
+    /// Each run's place in [`EXPERIMENTS`].
+    pub(crate) const EXPERIMENT_CODES: usize = 4;
+    /// Distinct names, sorted.
+    pub(crate) const NAMES: usize = 5;
+    /// Each run's place in [`NAMES`].
+    pub(crate) const NAME_CODES: usize = 6;
+    /// Distinct users, sorted.
+    pub(crate) const USERS: usize = 7;
+    /// Each run's place in [`USERS`].
+    pub(crate) const USER_CODES: usize = 8;
+    /// Each run's status, by its number.
+    pub(crate) const STATUS: usize = 9;
+    /// Which runs are deleted; empty where none is.
+    pub(crate) const DELETED: usize = 10;
+    /// Which runs have a start; empty where all have.
+    pub(crate) const START_PRESENT: usize = 11;
+    /// Start times in milliseconds.
+    pub(crate) const START: usize = 12;
+    /// Which runs have an end; empty where all have.
+    pub(crate) const END_PRESENT: usize = 13;
+    /// End times in milliseconds.
+    pub(crate) const END: usize = 14;
+    /// How many sections these are.
+    pub(crate) const SECTIONS: usize = 15;
+}
+
+/// Sections of a key table: names sorted by bytes, each key's group, each key's count of runs.
+pub(crate) const KEY_SECTIONS: usize = 3;
+
+/// Sections of a group of metrics, after the first, which says which runs have cells.
+pub(crate) mod metric {
+    /// Bits: 1 latest has a timestamp, 2 first has one, 4 there is a min, 8 there is a max.
+    pub(crate) const FLAGS: usize = 1;
+    /// Counts of points, of NaN, of infinities.
+    pub(crate) const COUNT: usize = 2;
+    /// See [`COUNT`].
+    pub(crate) const NAN_COUNT: usize = 3;
+    /// See [`COUNT`].
+    pub(crate) const INF_COUNT: usize = 4;
+    /// The latest point.
+    pub(crate) const LATEST_STEP: usize = 5;
+    /// Milliseconds.
+    pub(crate) const LATEST_TIME: usize = 6;
+    /// The value that MLflow shows.
+    pub(crate) const LATEST: usize = 7;
+    /// The first point; this and what follows may be stored relative to the latest point's field.
+    pub(crate) const FIRST_STEP: usize = 8;
+    /// Milliseconds.
+    pub(crate) const FIRST_TIME: usize = 9;
+    /// The first value.
+    pub(crate) const FIRST: usize = 10;
+    /// The least value's step.
+    pub(crate) const MIN_STEP: usize = 11;
+    /// The least value.
+    pub(crate) const MIN: usize = 12;
+    /// The greatest value's step.
+    pub(crate) const MAX_STEP: usize = 13;
+    /// The greatest value.
+    pub(crate) const MAX: usize = 14;
+    /// The sum of finite values.
+    pub(crate) const SUM: usize = 15;
+    /// How many sections a group of metrics has.
+    pub(crate) const SECTIONS: usize = 16;
+    /// The section that `column` may be relative to.
+    pub(crate) fn reference(column: usize) -> Option<usize> {
+        match column {
+            FIRST_STEP | MIN_STEP | MAX_STEP => Some(LATEST_STEP),
+            FIRST_TIME => Some(LATEST_TIME),
+            FIRST | MIN | MAX | SUM => Some(LATEST),
+            _ => None,
+        }
+    }
+}
+
+/// Sections of a group of params or tags, after the first, which says which runs have cells.
+pub(crate) mod text {
+    /// Distinct values of the group, sorted.
+    pub(crate) const DICTIONARY: usize = 1;
+    /// Each cell's place in the dictionary.
+    pub(crate) const CODES: usize = 2;
+    /// How many sections such a group has.
+    pub(crate) const SECTIONS: usize = 3;
+}
+
+/// What has keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    Metrics = 0,
+    Params = 1,
+    Tags = 2,
+}
+
+impl Family {
+    pub(crate) const ALL: [Self; 3] = [Self::Metrics, Self::Params, Self::Tags];
+
+    /// Sections of each of its groups.
+    pub(crate) fn group_sections(self) -> usize {
+        if self == Self::Metrics { metric::SECTIONS } else { text::SECTIONS }
+    }
+}
+
+/// Cells that share sections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    /// Whether it is one key with a cell for each run.
+    pub(crate) dense: bool,
+    /// How many cells.
+    pub(crate) cells: usize,
+    /// Its first section.
+    pub(crate) section: usize,
+}
+
+/// What an image holds and where.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    /// How many runs.
+    pub(crate) rows: usize,
+    /// Groups of metrics, params and tags.
+    pub(crate) groups: [Vec<Group>; 3],
+    /// First section of each family's key table.
+    pub(crate) keys: [usize; 3],
+    /// All sections.
+    pub(crate) sections: Vec<Section>,
+}
+
+impl Directory {
+    /// Ends the image: appends the directory and writes the header at its beginning.
+    pub(crate) fn finish(&self, image: &mut Vec<u8>) {
+        let offset = image.len() as u64;
+        let mut bytes = Vec::new();
+        put_varint(&mut bytes, self.rows as u64);
+        for groups in &self.groups {
+            put_varint(&mut bytes, groups.len() as u64);
+            for group in groups {
+                bytes.push(u8::from(group.dense));
+                put_varint(&mut bytes, group.cells as u64);
+            }
+        }
+        for section in &self.sections {
+            section.put(&mut bytes);
+        }
+        let mut header = Vec::with_capacity(HEADER_LEN);
+        header.extend_from_slice(&MAGIC);
+        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&0_u32.to_le_bytes());
+        header.extend_from_slice(&offset.to_le_bytes());
+        header.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        header.extend_from_slice(&crc32(0, &bytes).to_le_bytes());
+        header.extend_from_slice(&crc32(0, &header).to_le_bytes());
+        image[..HEADER_LEN].copy_from_slice(&header);
+        image.extend_from_slice(&bytes);
+    }
+
+    /// Reads the directory's bytes; `sections_end` is where the last section must end.
+    pub(crate) fn read(bytes: &[u8], sections_end: u64) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        // Ordinals are u32, and the last one is kept free.
+        let rows = reader.count(u32::MAX as usize - 1)?;
+        let mut directory = Self { rows, ..Self::default() };
+        let mut section = run::SECTIONS;
+        for family in Family::ALL {
+            directory.keys[family as usize] = section;
+            section += KEY_SECTIONS;
+            // A group takes two bytes of the directory at least.
+            let count = reader.count(reader.remaining() / 2)?;
+            for _ in 0..count {
+                let dense = match reader.u8()? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(Malformed("a group that is neither dense nor sparse")),
+                };
+                let cells = reader.count(u32::MAX as usize)?;
+                if dense && cells != rows {
+                    return Err(Malformed("a dense group of another length"));
+                }
+                directory.groups[family as usize].push(Group { dense, cells, section });
+                section += family.group_sections();
+            }
+        }
+        let mut offset = HEADER_LEN as u64;
+        for _ in 0..section {
+            let entry = Section::read(&mut reader, offset, sections_end)?;
+            offset += entry.stored_len as u64;
+            directory.sections.push(entry);
+        }
+        reader.end()?;
+        if offset == sections_end { Ok(directory) } else { Err(Malformed("bytes that no section covers")) }
+    }
+}
+
+/// What the header says of the directory.
+pub(crate) struct Header {
+    /// Where the directory begins.
+    pub(crate) offset: u64,
+    /// Its length in bytes.
+    pub(crate) len: usize,
+    /// Its checksum.
+    pub(crate) crc: u32,
+    /// The format's version.
+    pub(crate) version: u32,
+}
+
+impl Header {
+    /// Reads and verifies the header of an image of `image_len` bytes. The version is for the caller to judge.
+    pub(crate) fn read(bytes: &[u8], image_len: u64) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        if reader.array()? != MAGIC {
+            return Err(Malformed("not a run index"));
+        }
+        let version = reader.u32()?;
+        let zero = reader.u32()?;
+        let offset = reader.u64()?;
+        let len = reader.u64()?;
+        let crc = reader.u32()?;
+        if reader.u32()? != crc32(0, &bytes[..HEADER_LEN - 4]) {
+            return Err(Malformed("a header whose checksum does not match"));
+        }
+        if version == VERSION && (zero != 0 || offset < HEADER_LEN as u64 || offset.checked_add(len) != Some(image_len)) {
+            return Err(Malformed("a directory that does not end the image"));
+        }
+        let len = usize::try_from(len).map_err(|_| Malformed("an image over the address space"))?;
+        Ok(Self { offset, len, crc, version })
+    }
+}

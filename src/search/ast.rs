@@ -1,0 +1,291 @@
+//! What a filter says, once parsed: clauses joined by AND, OR and NOT.
+
+use regex::Regex;
+
+use crate::search::like::Like;
+
+/// A condition on a run. A clause is true or false of a run, never unknown, so NOT is the plain complement:
+/// `NOT params.a = 'x'` is true of a run without `a`, while `params.a != 'x'` is not (MLflow's rule).
+#[derive(Clone, Debug)]
+pub enum Expr {
+    /// All hold.
+    And(Vec<Self>),
+    /// At least one holds.
+    Or(Vec<Self>),
+    /// It does not hold.
+    Not(Box<Self>),
+    /// One comparison.
+    Clause(Clause),
+}
+
+/// One comparison. A run that lacks what is compared satisfies only `IS NULL`.
+#[derive(Clone, Debug)]
+pub enum Clause {
+    /// A metric's number.
+    Metric(MetricName, NumberTest),
+    /// A time of the run, in milliseconds.
+    Time(TimeAttribute, NumberTest),
+    /// A param's value.
+    Param(String, TextTest),
+    /// A tag's value.
+    Tag(String, TextTest),
+    /// A word of the run itself.
+    Text(TextAttribute, TextTest),
+}
+
+/// A metric as a filter or order names it.
+///
+/// - `` metrics.`a.min` `` (quoted) is the latest value of the metric called `a.min`, always.
+/// - `` metrics.`a`.min `` (a word after the quotes) is the least value of `a`, always.
+/// - `metrics.a.min` (no quotes) is the metric called `a.min` if any searched part has one, as MLflow reads it; else
+///   the least value of `a`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricName {
+    /// The metric's key.
+    pub key: String,
+    /// Which of its statistics.
+    pub aggregate: Aggregate,
+    /// The whole name as a key, which goes before `key` and `aggregate` where any run has it.
+    pub literal: Option<String>,
+}
+
+/// A statistic of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aggregate {
+    /// The value of greatest (step, timestamp, value).
+    Latest,
+    /// The first value logged.
+    First,
+    /// The least value that is no NaN; absent when all are.
+    Min,
+    /// The greatest value that is no NaN; absent when all are.
+    Max,
+    /// The sum of finite values divided by how many they are; absent when there is none.
+    Mean,
+    /// The sum of finite values.
+    Sum,
+    /// How many points.
+    Count,
+    /// How many of them are NaN.
+    NanCount,
+    /// How many of them are infinite.
+    InfCount,
+    /// The step where the least value first stood; absent as that is.
+    ArgminStep,
+    /// The step where the greatest value first stood; absent as that is.
+    ArgmaxStep,
+    /// The latest point's step.
+    Step,
+    /// The latest point's timestamp in milliseconds; absent where it has none.
+    Timestamp,
+}
+
+impl Aggregate {
+    /// Names as a filter spells them; `last` and `latest` are one.
+    pub const NAMES: [(&'static str, Self); 14] = [
+        ("latest", Self::Latest),
+        ("last", Self::Latest),
+        ("first", Self::First),
+        ("min", Self::Min),
+        ("max", Self::Max),
+        ("mean", Self::Mean),
+        ("sum", Self::Sum),
+        ("count", Self::Count),
+        ("nan_count", Self::NanCount),
+        ("inf_count", Self::InfCount),
+        ("argmin_step", Self::ArgminStep),
+        ("argmax_step", Self::ArgmaxStep),
+        ("step", Self::Step),
+        ("timestamp", Self::Timestamp),
+    ];
+
+    /// The statistic of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, aggregate)| aggregate)
+    }
+}
+
+/// A time of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeAttribute {
+    /// When it began.
+    Start,
+    /// When it ended.
+    End,
+}
+
+/// A word of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextAttribute {
+    /// `run_id`.
+    RunId,
+    /// `run_name`: the run's name (MLflow reads the tag `mlflow.runName`, which follows the name).
+    RunName,
+    /// `status`, in capitals.
+    Status,
+    /// `artifact_uri`, made of the experiment's root (see [`crate::search::execute::Query::artifact_roots`]).
+    ArtifactUri,
+    /// `user_id`.
+    UserId,
+}
+
+/// How numbers compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `!=`, the only one that NaN satisfies.
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterEqual,
+}
+
+/// A number in a filter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Number {
+    /// Its value; never NaN.
+    pub value: f64,
+    /// The same without rounding, where it was written as an integer of 64 bits.
+    pub integer: Option<i64>,
+}
+
+/// A test of a number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NumberTest {
+    /// Compares with a number.
+    Is(Comparison, Number),
+    /// `IS NULL`: the run lacks it.
+    Null,
+    /// `IS NOT NULL`.
+    NotNull,
+    /// `IS NAN`: the run has it and it is NaN.
+    Nan,
+    /// `IS NOT NAN`: the run has it and it is a number.
+    NotNan,
+}
+
+/// A test of a text.
+#[derive(Clone, Debug)]
+pub enum TextTest {
+    /// `=`
+    Equal(String),
+    /// `!=`
+    NotEqual(String),
+    /// `LIKE` and `ILIKE`.
+    Like(Like),
+    /// `IN`
+    In(Vec<String>),
+    /// `NOT IN`
+    NotIn(Vec<String>),
+    /// `=~` and `RLIKE`: the regular expression matches anywhere within.
+    Matches(Regex),
+    /// `!~`
+    NotMatches(Regex),
+    /// `IS NULL`: the run lacks it.
+    Null,
+    /// `IS NOT NULL`.
+    NotNull,
+}
+
+impl TextTest {
+    /// Whether a text that is there passes.
+    #[must_use]
+    pub fn passes(&self, text: &str) -> bool {
+        match self {
+            Self::Equal(wanted) => text == wanted,
+            Self::NotEqual(wanted) => text != wanted,
+            Self::Like(like) => like.matches(text),
+            Self::In(wanted) => wanted.iter().any(|wanted| wanted == text),
+            Self::NotIn(wanted) => !wanted.iter().any(|wanted| wanted == text),
+            Self::Matches(regex) => regex.is_match(text),
+            Self::NotMatches(regex) => !regex.is_match(text),
+            Self::Null => false,
+            Self::NotNull => true,
+        }
+    }
+}
+
+impl Number {
+    /// The integers that satisfy `comparison` with this number, as a closed range (`low > high`: none), and whether
+    /// the range says which do not. Exact for every `i64`, which a comparison as floats is not.
+    #[must_use]
+    pub fn integers(self, comparison: Comparison) -> (i64, i64, bool) {
+        const NONE: (i64, i64) = (1, 0);
+        // The number between integers `below` and `above`, which are equal where it is one itself.
+        let (below, above) = match self.integer {
+            Some(integer) => (Some(integer), Some(integer)),
+            None => (whole(self.value.floor()), whole(self.value.ceil())),
+        };
+        // Past the ends of i64, every integer is on one side.
+        let upto = |bound: Option<i64>| if self.value > 0.0 { bound.or(Some(i64::MAX)) } else { bound };
+        let from = |bound: Option<i64>| if self.value < 0.0 { bound.or(Some(i64::MIN)) } else { bound };
+        let (low, high) = match comparison {
+            Comparison::Equal | Comparison::NotEqual => below.filter(|_| below == above).map_or(NONE, |number| (number, number)),
+            Comparison::LessEqual => upto(below).map_or(NONE, |high| (i64::MIN, high)),
+            Comparison::GreaterEqual => from(above).map_or(NONE, |low| (low, i64::MAX)),
+            Comparison::Less => match above {
+                Some(above) => above.checked_sub(1).map_or(NONE, |high| (i64::MIN, high)),
+                None => upto(None).map_or(NONE, |high| (i64::MIN, high)),
+            },
+            Comparison::Greater => match below {
+                Some(below) => below.checked_add(1).map_or(NONE, |low| (low, i64::MAX)),
+                None => from(None).map_or(NONE, |low| (low, i64::MAX)),
+            },
+        };
+        (low, high, comparison == Comparison::NotEqual)
+    }
+}
+
+/// A float without a fraction as an integer, if it is in range. 2^63 itself is not.
+fn whole(value: f64) -> Option<i64> {
+    const BOUND: f64 = 9_223_372_036_854_775_808.0;
+    (-BOUND..BOUND).contains(&value).then_some(value as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integer_ranges_are_exact() {
+        use Comparison::*;
+        let comparisons = [Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual];
+        let values: [i64; 9] = [i64::MIN, i64::MIN + 1, -2, -1, 0, 1, 2, i64::MAX - 1, i64::MAX];
+        let numbers = [f64::NEG_INFINITY, -1e300, -9.3e18, -1.5, -1.0, -0.5, -0.0, 0.5, 1.0, 1.5, 9_223_372_036_854_775_808.0, f64::INFINITY];
+        for comparison in comparisons {
+            for value in values {
+                for number in numbers {
+                    // i128 holds every i64 and every finite bound that matters; beyond it the sign decides.
+                    let exact = i128::from(value).cmp(&(number.floor() as i128)).then(if number.fract() == 0.0 || number.is_infinite() {
+                        std::cmp::Ordering::Equal
+                    } else {
+                        std::cmp::Ordering::Less
+                    });
+                    check(comparison, value, Number { value: number, integer: None }, exact);
+                }
+                for number in values {
+                    check(comparison, value, Number { value: number as f64, integer: Some(number) }, value.cmp(&number));
+                }
+            }
+        }
+        fn check(comparison: Comparison, value: i64, number: Number, exact: std::cmp::Ordering) {
+            let expected = match comparison {
+                Equal => exact.is_eq(),
+                NotEqual => exact.is_ne(),
+                Less => exact.is_lt(),
+                LessEqual => exact.is_le(),
+                Greater => exact.is_gt(),
+                GreaterEqual => exact.is_ge(),
+            };
+            let (low, high, outside) = number.integers(comparison);
+            assert_eq!((low..=high).contains(&value) != outside, expected, "{value} {comparison:?} {number:?}");
+        }
+    }
+}

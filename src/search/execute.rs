@@ -1,0 +1,200 @@
+//! A query over several index parts: filter, order, page.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashSet;
+
+use crate::base::ids::ExperimentId;
+use crate::error::{Error, Result};
+use crate::index::bitmap::Bitmap;
+use crate::index::layout::{Family, run};
+use crate::index::part::IndexPart;
+use crate::search::ast::{Clause, Expr, MetricName};
+use crate::search::filter::{Context, evaluate};
+use crate::search::order::{OrderBy, OrderKey, complete, parse_order_by};
+use crate::search::page::{page_token, parse_page_token};
+use crate::search::parser::parse_filter;
+use crate::search::rank::{PartOrder, best};
+
+/// A part and those of its runs that are not to be found, because a newer part has them.
+#[derive(Clone, Copy, Debug)]
+pub struct MaskedPart<'a> {
+    /// The part.
+    pub part: &'a IndexPart,
+    /// Ordinals to leave out; over as many ordinals as the part has.
+    pub excluded: Option<&'a Bitmap>,
+}
+
+impl<'a> From<&'a IndexPart> for MaskedPart<'a> {
+    fn from(part: &'a IndexPart) -> Self {
+        Self { part, excluded: None }
+    }
+}
+
+/// Whether deleted runs are found (MLflow's `ViewType`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// Runs that are not deleted.
+    #[default]
+    ActiveOnly,
+    /// Deleted runs.
+    DeletedOnly,
+    /// Both.
+    All,
+}
+
+/// Runs to find, in which order, and which page of them.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// The condition; `None` keeps every run.
+    pub filter: Option<Expr>,
+    /// The order, before the latest start and then the run id, which always follow.
+    pub order_by: Vec<OrderBy>,
+    /// Whether deleted runs are found.
+    pub view: View,
+    /// The experiments to search; an empty list searches all (MLflow's REST answers nothing there: the server decides).
+    pub experiments: Vec<ExperimentId>,
+    /// Most runs on the page; at least 1.
+    pub max_results: usize,
+    /// How many runs come before the page.
+    pub offset: usize,
+    /// Where each experiment's artifacts live: a run's `artifact_uri` is `ROOT/RUN_ID/artifacts`, and absent for
+    /// experiments that are not here.
+    pub artifact_roots: BTreeMap<ExperimentId, String>,
+}
+
+impl Default for Query {
+    /// All active runs, latest start first, 1,000 a page (MLflow's default).
+    fn default() -> Self {
+        Self {
+            filter: None,
+            order_by: Vec::new(),
+            view: View::default(),
+            experiments: Vec::new(),
+            max_results: 1000,
+            offset: 0,
+            artifact_roots: BTreeMap::new(),
+        }
+    }
+}
+
+impl Query {
+    /// The query of a filter and order-by clauses; all else as [`Query::default`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the place and what would be right.
+    pub fn parse<S: AsRef<str>>(filter: &str, order_by: &[S]) -> Result<Self> {
+        Ok(Self { filter: parse_filter(filter)?, order_by: parse_order_by(order_by)?, ..Self::default() })
+    }
+
+    /// Goes to the page that a token names; the empty token is the first page.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when no page gave the token.
+    pub fn at_page(mut self, token: &str) -> Result<Self> {
+        self.offset = parse_page_token(token)?;
+        Ok(self)
+    }
+}
+
+/// One page of runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Runs in order: the part's place in the slice, and the ordinal in the part.
+    pub hits: Vec<(usize, u32)>,
+    /// The token of the next page, if a further run exists.
+    pub next_page_token: Option<String>,
+    /// How many runs satisfy the query, on all pages.
+    pub total: usize,
+}
+
+/// Finds the runs. Memory: one bit a run for each nested condition, and 24 bytes for each of twice `offset + max_results`
+/// runs; beside the columns that the parts keep once decoded. Time: one pass over each named column.
+///
+/// # Errors
+/// [`Error::Invalid`] for `max_results` of 0 and for a mask of another length; [`Error::Corrupt`] or [`Error::Io`] when
+/// a column that the query names cannot be read.
+pub fn execute(parts: &[MaskedPart<'_>], query: &Query) -> Result<Page> {
+    if query.max_results == 0 {
+        return Err(Error::invalid("max_results", "it must be at least 1"));
+    }
+    let context = Context { literals: literals(parts, query)?, roots: &query.artifact_roots };
+    let order = complete(&query.order_by);
+    let mut hits = Vec::with_capacity(parts.len());
+    let mut columns = Vec::with_capacity(parts.len());
+    for part in parts {
+        let mut found = scope(part, query)?;
+        if let Some(filter) = &query.filter {
+            found.and(&evaluate(part.part, filter, &context)?);
+        }
+        // A part without a hit needs no columns to order by.
+        let order = if found.count() == 0 { &[][..] } else { &order };
+        columns.push(PartOrder::new(part.part, order, &context)?);
+        hits.push(found);
+    }
+    let total = hits.iter().map(Bitmap::count).sum();
+    let end = query.offset.saturating_add(query.max_results);
+    let ranked = if query.offset < total { best(&mut columns, &hits, &order, end.min(total)) } else { Vec::new() };
+    Ok(Page {
+        hits: ranked.into_iter().skip(query.offset).map(|(part, ordinal)| (part as usize, ordinal)).collect(),
+        next_page_token: (end < total).then(|| page_token(end)),
+        total,
+    })
+}
+
+/// The runs that the query looks at: of its view and experiments, and not excluded.
+fn scope(part: &MaskedPart<'_>, query: &Query) -> Result<Bitmap> {
+    let MaskedPart { part, excluded } = *part;
+    let mut scope = Bitmap::all(part.len());
+    if let Some(excluded) = excluded {
+        if excluded.len() != part.len() {
+            return Err(Error::invalid("mask", format!("it covers {} runs, but the part has {}", excluded.len(), part.len())));
+        }
+        scope.and_not(excluded);
+    }
+    let deleted = part.run_bits(run::DELETED)?;
+    match (query.view, deleted) {
+        (View::All, _) | (View::ActiveOnly, None) => {}
+        (View::ActiveOnly, Some(deleted)) => scope.and_not(deleted),
+        (View::DeletedOnly, Some(deleted)) => scope.and(deleted),
+        (View::DeletedOnly, None) => scope = Bitmap::none(part.len()),
+    }
+    if !query.experiments.is_empty() {
+        let searched: FxHashSet<ExperimentId> = query.experiments.iter().copied().collect();
+        let wanted: Vec<bool> = part.experiments()?.iter().map(|experiment| searched.contains(experiment)).collect();
+        if wanted.contains(&false) {
+            scope.and(&part.run_ints(run::EXPERIMENT_CODES)?.among(&wanted));
+        }
+    }
+    Ok(scope)
+}
+
+/// The ambiguous names of the query that are keys in some part.
+fn literals(parts: &[MaskedPart<'_>], query: &Query) -> Result<FxHashSet<String>> {
+    let mut names = Vec::new();
+    if let Some(filter) = &query.filter {
+        metric_names(filter, &mut names);
+    }
+    names.extend(query.order_by.iter().filter_map(|clause| match &clause.key {
+        OrderKey::Metric(name) => Some(name),
+        _ => None,
+    }));
+    let mut literals = FxHashSet::default();
+    for literal in names.into_iter().filter_map(|name| name.literal.as_ref()) {
+        for part in parts {
+            if part.part.cells(Family::Metrics, literal)?.is_some() {
+                literals.insert(literal.clone());
+            }
+        }
+    }
+    Ok(literals)
+}
+
+fn metric_names<'a>(expr: &'a Expr, names: &mut Vec<&'a MetricName>) {
+    match expr {
+        Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| metric_names(part, names)),
+        Expr::Not(inner) => metric_names(inner, names),
+        Expr::Clause(Clause::Metric(name, _)) => names.push(name),
+        Expr::Clause(_) => {}
+    }
+}

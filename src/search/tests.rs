@@ -1,0 +1,5 @@
+//! The filter language and its execution against a plain oracle, and MLflow's rules one by one.
+
+mod language;
+mod oracle;
+mod pages;
