@@ -176,18 +176,24 @@ impl Shape {
     fn choose_nest(&self, values: &[i64], sampled: &SampledBits) -> Option<u8> {
         let count = values.len() as f32;
         let packed = sampled.leaf().1 * count;
-        let runs = (self.changes + 1) as f32 * (sampled.plain + 7.0) + 64.0;
-        let delta_runs = (self.bends + 1) as f32 * (sampled.delta + 7.0) + 80.0;
-        if runs.min(delta_runs) < packed {
-            return Some(if runs <= delta_runs { RUNS } else { DELTA_RUNS });
+        let mut best = (packed, None);
+        // Runs of fewer than two values on average are refused by their encoder.
+        for (breaks, bits, codec) in [(self.changes, sampled.plain, RUNS), (self.bends, sampled.delta, DELTA_RUNS)] {
+            let runs = (breaks + 1) as f32 * (bits + 7.0) + 72.0;
+            if breaks * 2 + 2 < values.len() && runs < best.0 {
+                best = (runs, Some(codec));
+            }
         }
-        if packed <= 2.0 * count {
-            return None;
+        if best.0 > 2.0 * count
+            && let Some(distinct) = distinct_count(values)
+        {
+            let index_bits = bits(distinct as u64 - 1) as f32;
+            let entries = distinct as f32 * sampled.plain.max(8.0);
+            if index_bits * count + entries + 64.0 < best.0 {
+                return Some(DICTIONARY);
+            }
         }
-        let distinct = distinct_count(values)?;
-        let index_bits = bits(distinct as u64 - 1) as f32;
-        let entries = distinct as f32 * sampled.plain.max(8.0);
-        (index_bits * count + entries + 64.0 < packed).then_some(DICTIONARY)
+        best.1
     }
 }
 
