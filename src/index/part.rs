@@ -172,7 +172,9 @@ impl IndexPart {
             Ok(number) => format!("{number:032x}"),
             Err(text) => text.to_owned(),
         };
-        RunId::new(text).map_err(|_| self.damaged(self.directory.sections[run::ID_TEXTS].offset, Malformed("a run id with a wrong character")))
+        RunId::new(text).map_err(|_| {
+            self.damaged(self.directory.sections[run::ID_TEXTS].offset, Malformed("a run id with a wrong character"))
+        })
     }
 
     /// The ordinal of a run. O(log n), after a first call that sorts.
@@ -253,7 +255,8 @@ impl IndexPart {
             Column::Strings(strings) => strings.heap_bytes(),
             Column::Ids(ids) => ids.len() * 16,
         });
-        let keys = self.keys.iter().filter_map(OnceLock::get).map(|keys| keys.names.heap_bytes() + keys.counts.len() * 12);
+        let keys =
+            self.keys.iter().filter_map(OnceLock::get).map(|keys| keys.names.heap_bytes() + keys.counts.len() * 12);
         let image = match &self.source {
             Source::Memory(bytes) => bytes.len(),
             Source::File(_) => 0,
@@ -262,7 +265,8 @@ impl IndexPart {
             + keys.sum::<usize>()
             + self.row_maps.iter().filter_map(OnceLock::get).map(RowMap::heap_bytes).sum::<usize>()
             + self.by_id.get().map_or(0, |order| order.len() * 4)
-            + self.directory.sections.len() * (size_of::<crate::index::section::Section>() + size_of::<OnceLock<Box<Column>>>())
+            + self.directory.sections.len()
+                * (size_of::<crate::index::section::Section>() + size_of::<OnceLock<Box<Column>>>())
             + image
     }
 
@@ -326,7 +330,10 @@ impl IndexPart {
 
     /// The experiment at a place that [`run::EXPERIMENT_CODES`] holds.
     pub(crate) fn experiment(&self, at: usize) -> Result<ExperimentId> {
-        self.experiments()?.get(at).copied().ok_or_else(|| self.bad(run::EXPERIMENT_CODES, "an experiment past the last"))
+        self.experiments()?
+            .get(at)
+            .copied()
+            .ok_or_else(|| self.bad(run::EXPERIMENT_CODES, "an experiment past the last"))
     }
 
     /// A column over all runs.
@@ -494,7 +501,8 @@ impl IndexPart {
     fn floats(&self, section: usize, len: usize, reference: Option<usize>) -> Result<&[f64]> {
         let column = self.column(section, |part| {
             let raw = part.raw(section)?;
-            let (relative, bytes) = raw.split_first().ok_or_else(|| part.bad(section, "a column without a first byte"))?;
+            let (relative, bytes) =
+                raw.split_first().ok_or_else(|| part.bad(section, "a column without a first byte"))?;
             let (bits, rest) = bytes.as_chunks();
             if bits.len() != len || !rest.is_empty() {
                 return Err(part.bad(section, "values of another count"));

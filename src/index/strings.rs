@@ -75,7 +75,8 @@ impl Strings {
             end = end.checked_add(len).ok_or(Malformed("texts over 4 GiB"))?;
             ends.push(end);
         }
-        let text = std::str::from_utf8(reader.slice(end as usize)?).map_err(|_| Malformed("a text that is not UTF-8"))?;
+        let text =
+            std::str::from_utf8(reader.slice(end as usize)?).map_err(|_| Malformed("a text that is not UTF-8"))?;
         if !ends.iter().all(|&end| text.is_char_boundary(end as usize)) {
             return Err(Malformed("a text that ends within a character"));
         }

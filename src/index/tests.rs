@@ -45,16 +45,27 @@ fn time(numbers: &mut Numbers) -> Option<i64> {
 }
 
 fn stats(numbers: &mut Numbers) -> SeriesStats {
-    let mut point = || StatPoint { step: numbers.below(5) as i64 - 1, timestamp_ms: time(numbers), value: value(numbers) };
+    let mut point =
+        || StatPoint { step: numbers.below(5) as i64 - 1, timestamp_ms: time(numbers), value: value(numbers) };
     let (first, latest) = (point(), point());
-    let mut extreme = || (numbers.below(5) > 0).then(|| Extreme { value: value(numbers), step: numbers.below(4) as i64 });
+    let mut extreme =
+        || (numbers.below(5) > 0).then(|| Extreme { value: value(numbers), step: numbers.below(4) as i64 });
     let (min, max) = (extreme(), extreme());
     let nan_count = numbers.below(3);
     let inf_count = numbers.below(2);
     let count = nan_count + inf_count + numbers.below(3);
     if numbers.below(4) == 0 {
         let alike = Extreme { value: latest.value, step: latest.step };
-        return SeriesStats { count: 1, nan_count: 0, inf_count: 0, first: latest, latest, min: Some(alike), max: Some(alike), sum: latest.value };
+        return SeriesStats {
+            count: 1,
+            nan_count: 0,
+            inf_count: 0,
+            first: latest,
+            latest,
+            min: Some(alike),
+            max: Some(alike),
+            sum: latest.value,
+        };
     }
     SeriesStats { count, nan_count, inf_count, first, latest, min, max, sum: value(numbers) }
 }
@@ -68,7 +79,8 @@ pub(crate) fn random_run(numbers: &mut Numbers, at: usize) -> RunSummary {
         0 => format!("run-{at}_{}", numbers.below(9)),
         _ => format!("{:016x}{:016x}", numbers.next(), at),
     };
-    let mut some = |chance: u64| KEYS.into_iter().filter(|_| numbers.below(chance) > 0).map(str::to_owned).collect::<Vec<_>>();
+    let mut some =
+        |chance: u64| KEYS.into_iter().filter(|_| numbers.below(chance) > 0).map(str::to_owned).collect::<Vec<_>>();
     let (params, tags, metrics) = (some(3), some(2), some(4));
     let texts = |keys: Vec<String>, numbers: &mut Numbers| -> BTreeMap<String, String> {
         keys.into_iter().map(|key| (key, numbers.pick(&TEXTS).to_owned())).collect()
@@ -98,7 +110,9 @@ fn bits(run: &RunSummary) -> String {
     let payloads: Vec<u64> = run
         .metrics
         .values()
-        .flat_map(|m| [Some(m.first.value), Some(m.latest.value), m.min.map(|e| e.value), m.max.map(|e| e.value), Some(m.sum)])
+        .flat_map(|m| {
+            [Some(m.first.value), Some(m.latest.value), m.min.map(|e| e.value), m.max.map(|e| e.value), Some(m.sum)]
+        })
         .map(|value| value.map_or(0, f64::to_bits))
         .collect();
     format!("{run:?}{payloads:?}")
@@ -144,7 +158,8 @@ fn harmless_or_told(bytes: &[u8], runs: &[RunSummary]) -> bool {
     if part.verify().is_err() {
         return true;
     }
-    part.len() == runs.len() && runs.iter().enumerate().all(|(at, run)| part.summary(at as u32).is_ok_and(|found| bits(&found) == bits(run)))
+    part.len() == runs.len()
+        && runs.iter().enumerate().all(|(at, run)| part.summary(at as u32).is_ok_and(|found| bits(&found) == bits(run)))
 }
 
 #[test]
@@ -210,5 +225,8 @@ fn a_newer_version_is_named() {
     image[8] = 2;
     let crc = crc32(0, &image[..36]);
     image[36..40].copy_from_slice(&crc.to_le_bytes());
-    assert!(matches!(IndexPart::from_bytes(&image), Err(crate::error::Error::NewerFormat { found: 2, supported: 1, .. })));
+    assert!(matches!(
+        IndexPart::from_bytes(&image),
+        Err(crate::error::Error::NewerFormat { found: 2, supported: 1, .. })
+    ));
 }

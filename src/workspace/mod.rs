@@ -5,6 +5,7 @@
 //! runs; [`logs`], [`packs`] and [`search`] find them again; [`compaction`] moves logs into packs through [`publish`].
 
 pub mod catalog;
+pub mod check;
 pub mod clock;
 pub mod compaction;
 pub mod import;
@@ -15,6 +16,8 @@ pub mod open;
 pub mod packs;
 pub mod paths;
 pub mod publish;
+pub mod repair;
 pub mod runs;
 pub mod search;
+pub mod usage;
 pub mod writer;

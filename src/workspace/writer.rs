@@ -41,13 +41,7 @@ impl RunWriter {
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         // The log says at once whose it is.
         session.commit(Vec::new(), &[])?;
-        Ok(Self {
-            workspace: workspace.clone(),
-            session,
-            state,
-            run,
-            last: None,
-        })
+        Ok(Self { workspace: workspace.clone(), session, state, run, last: None })
     }
 
     /// The run's id.
@@ -66,10 +60,7 @@ impl RunWriter {
         {
             return Ok(*metric);
         }
-        let name = SeriesKey {
-            run: self.run,
-            key: key.to_owned(),
-        };
+        let name = SeriesKey { run: self.run, key: key.to_owned() };
         let series = match self.session.known_series(&name) {
             Some(known) => known,
             None => {
@@ -98,8 +89,7 @@ impl RunWriter {
     #[inline]
     pub fn log_point(&mut self, metric: Metric, point: Point) -> Result<()> {
         self.check(metric)?;
-        self.session
-            .push(metric.0, point.step, point.timestamp_ms, point.value)
+        self.session.push(metric.0, point.step, point.timestamp_ms, point.value)
     }
 
     /// Logs one value by key, with the present time.
@@ -115,23 +105,11 @@ impl RunWriter {
     ///
     /// # Errors
     /// As [`Self::log`] and [`Self::metric`].
-    pub fn log_metrics(
-        &mut self,
-        step: i64,
-        timestamp_ms: Option<i64>,
-        values: &[(&str, f64)],
-    ) -> Result<()> {
+    pub fn log_metrics(&mut self, step: i64, timestamp_ms: Option<i64>, values: &[(&str, f64)]) -> Result<()> {
         let timestamp_ms = Some(timestamp_ms.unwrap_or_else(now_ms));
         let mut points = Vec::with_capacity(values.len());
         for &(key, value) in values {
-            points.push((
-                self.metric(key)?.0,
-                Point {
-                    step,
-                    timestamp_ms,
-                    value,
-                },
-            ));
+            points.push((self.metric(key)?.0, Point { step, timestamp_ms, value }));
         }
         self.session.push_batch(&points)
     }
@@ -141,13 +119,8 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::log`].
     pub fn log_points(&mut self, points: &[(Metric, Point)]) -> Result<()> {
-        points
-            .iter()
-            .try_for_each(|(metric, _)| self.check(*metric))?;
-        let points: Vec<(u32, Point)> = points
-            .iter()
-            .map(|(metric, point)| (metric.0, *point))
-            .collect();
+        points.iter().try_for_each(|(metric, _)| self.check(*metric))?;
+        let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.0, *point)).collect();
         self.session.push_batch(&points)
     }
 
@@ -167,29 +140,18 @@ impl RunWriter {
         let len = values.len();
         if steps.len() != len || timestamps_ms.is_some_and(|timestamps| timestamps.len() != len) {
             let timestamps = timestamps_ms.map_or(len, <[i64]>::len);
-            let why = format!(
-                "{} steps, {timestamps} timestamps and {len} values must be as many",
-                steps.len()
-            );
+            let why = format!("{} steps, {timestamps} timestamps and {len} values must be as many", steps.len());
             return Err(Error::invalid("columns", why));
         }
         let none: Timestamps;
         let timestamps = match timestamps_ms {
             Some(ms) => TimestampsRef { ms, absent: &[] },
             None => {
-                none = Timestamps {
-                    ms: vec![0; len],
-                    absent: vec![true; len],
-                };
+                none = Timestamps { ms: vec![0; len], absent: vec![true; len] };
                 none.view()
             }
         };
-        self.session.push_columns(GivenColumns {
-            series: metric.0,
-            steps,
-            timestamps,
-            values,
-        })
+        self.session.push_columns(GivenColumns { series: metric.0, steps, timestamps, values })
     }
 
     /// Logs points together with edits of the run. Params come first: when one of them conflicts, nothing else happens.
@@ -198,21 +160,9 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::log`] and [`Self::edit`].
     pub fn log_batch(&mut self, points: &[(Metric, Point)], edits: &[RunEdit]) -> Result<()> {
-        points
-            .iter()
-            .try_for_each(|(metric, _)| self.check(*metric))?;
-        let points: Vec<(u32, Point)> = points
-            .iter()
-            .map(|(metric, point)| (metric.0, *point))
-            .collect();
-        commit_edits(
-            &self.workspace,
-            &mut self.session,
-            self.run,
-            &mut self.state,
-            edits,
-            &points,
-        )
+        points.iter().try_for_each(|(metric, _)| self.check(*metric))?;
+        let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.0, *point)).collect();
+        commit_edits(&self.workspace, &mut self.session, self.run, &mut self.state, edits, &points)
     }
 
     /// Changes the run beside its points.
@@ -220,14 +170,7 @@ impl RunWriter {
     /// # Errors
     /// [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`]; nothing was changed then.
     pub fn edit(&mut self, edits: &[RunEdit]) -> Result<()> {
-        commit_edits(
-            &self.workspace,
-            &mut self.session,
-            self.run,
-            &mut self.state,
-            edits,
-            &[],
-        )
+        commit_edits(&self.workspace, &mut self.session, self.run, &mut self.state, edits, &[])
     }
 
     /// Sets a param: once, and for all writers of the run.
@@ -289,9 +232,6 @@ impl RunWriter {
         if metric.0 < self.session.series_count() {
             return Ok(());
         }
-        Err(Error::invalid(
-            "metric handle",
-            "it was given by another writer",
-        ))
+        Err(Error::invalid("metric handle", "it was given by another writer"))
     }
 }
