@@ -5,15 +5,15 @@
 //! page tokens.
 
 pub mod ast;
+pub(crate) mod column;
+pub mod execute;
+pub(crate) mod filter;
 pub(crate) mod lexer;
 pub(crate) mod like;
-pub mod parser;
 pub mod order;
 pub mod page;
-pub(crate) mod column;
-pub(crate) mod filter;
+pub mod parser;
 pub(crate) mod rank;
-pub mod execute;
 
 #[cfg(test)]
 mod tests;
