@@ -354,3 +354,77 @@ fn a_file_is_read_where_it_is_asked_for() {
         .unwrap();
     assert!(IndexPart::from_file(disk.open_read(path).unwrap(), path).is_err());
 }
+
+#[test]
+fn forged_sections_with_right_checksums_do_not_panic() {
+    use crate::index::image::{Image, Source};
+    use crate::index::layout::{Directory, HEADER_LEN};
+    use crate::index::section::pack;
+    use crate::search::execute::{Query, View, execute};
+
+    let mut numbers = Numbers(12);
+    let queries = [
+        Query {
+            view: View::All,
+            ..Query::parse("", &["metrics.loss DESC", "tags.rare"]).unwrap()
+        },
+        Query::parse(
+            "metrics.loss.mean > 0 or params.`a b` like '%x%' or not tags.rare = 'x' or end_time > 3 or metrics.rare.min != 1",
+            &["params.rare", "run_name"],
+        )
+        .unwrap(),
+        Query::parse("run_id =~ 'a' or user_id = 'ann' or status != 'x' or metrics.loss.step > 0", &["run_id"]).unwrap(),
+    ];
+    // The 1,100 runs have dense groups, where one change can hit many places.
+    for (seed, count, rounds) in [(13, 7, 12), (14, 1100, 1)] {
+        let runs = random_runs(seed, count);
+        let image = IndexPart::build(&runs).unwrap().to_bytes().unwrap();
+        let image = Image::open(Source::Memory(image), std::path::Path::new("image")).unwrap();
+        let raws: Vec<Vec<u8>> = (0..image.directory.sections.len())
+            .map(|section| image.raw(section).unwrap())
+            .collect();
+        let (mut refused, mut taken) = (0, 0);
+        for section in 0..raws.len() {
+            for _ in 0..rounds {
+                let mut forged = raws.clone();
+                let raw = &mut forged[section];
+                let at = numbers.below(raw.len().max(1) as u64) as usize;
+                match numbers.below(5) {
+                    0 => raw.truncate(at),
+                    1 => raw.insert(at, numbers.next() as u8),
+                    _ if raw.is_empty() => continue,
+                    // The first bytes say how the rest is read.
+                    2 => raw[at.min(9)] = numbers.next() as u8,
+                    _ => raw[at] = numbers.next() as u8,
+                }
+                let mut bytes = vec![0; HEADER_LEN];
+                let mut directory = Directory {
+                    rows: count,
+                    groups: image.directory.groups.clone(),
+                    keys: image.directory.keys,
+                    sections: Vec::new(),
+                };
+                for (number, raw) in forged.iter().enumerate() {
+                    directory.sections.push(pack(&mut bytes, number, raw));
+                }
+                directory.finish(&mut bytes);
+                let Ok(part) = IndexPart::from_bytes(&bytes) else {
+                    refused += 1;
+                    continue;
+                };
+                for query in &queries {
+                    match execute(&[(&part).into()], query) {
+                        Ok(page) => assert!(page.hits.len() <= count),
+                        Err(_) => refused += 1,
+                    }
+                }
+                for (ordinal, run) in runs.iter().enumerate().take(20) {
+                    taken += usize::from(part.summary(ordinal as u32).is_ok());
+                    refused += usize::from(part.find(&run.run_id).is_err());
+                }
+                refused += usize::from(part.verify().is_err());
+            }
+        }
+        assert!(refused > 0 && taken > 0);
+    }
+}
