@@ -39,7 +39,7 @@ impl IndexPart {
     /// then O(keys of the run × log runs).
     ///
     /// # Errors
-    /// [`crate::Error::NotFound`] past the end; [`crate::Error::Corrupt`] or [`crate::Error::Io`] when a column cannot be read.
+    /// [`crate::error::Error::NotFound`] past the end; [`crate::error::Error::Corrupt`] or [`crate::error::Error::Io`] when a column cannot be read.
     pub fn summary(&self, ordinal: u32) -> Result<RunSummary> {
         let mut summary = self.words(ordinal)?;
         self.each_cell(Family::Metrics, ordinal, |key, cells, at| {
