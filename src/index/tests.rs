@@ -376,7 +376,7 @@ fn forged_sections_with_right_checksums_do_not_panic() {
         Query::parse("run_id =~ 'a' or user_id = 'ann' or status != 'x' or metrics.loss.step > 0", &["run_id"]).unwrap(),
     ];
     // The 1,100 runs have dense groups, where one change can hit many places.
-    for (seed, count, rounds) in [(13, 7, 12), (14, 1100, 1)] {
+    for (seed, count, rounds) in [(13, 7, 8), (14, 1100, 1)] {
         let runs = random_runs(seed, count);
         let image = IndexPart::build(&runs).unwrap().to_bytes().unwrap();
         let image = Image::open(Source::Memory(image), std::path::Path::new("image")).unwrap();
@@ -384,7 +384,8 @@ fn forged_sections_with_right_checksums_do_not_panic() {
             .map(|section| image.raw(section).unwrap())
             .collect();
         let (mut refused, mut taken) = (0, 0);
-        for section in 0..raws.len() {
+        // Of the large image, every third section: dense groups repeat their kinds.
+        for section in (0..raws.len()).step_by(if count > 100 { 3 } else { 1 }) {
             for _ in 0..rounds {
                 let mut forged = raws.clone();
                 let raw = &mut forged[section];
