@@ -81,7 +81,12 @@ fn main() -> Result<()> {
     println!("\n{} ordered by final accuracy:", query.filter);
     for run in workspace.search(&query)?.runs {
         let accuracy = run.metrics.get("final/accuracy").map_or(f64::NAN, |stats| stats.latest.value);
-        println!("  {} {:>5}  accuracy {accuracy:.3}  loss min {:.4}", run.run_id, run.name, least(&run.metrics["loss"]));
+        println!(
+            "  {} {:>5}  accuracy {accuracy:.3}  loss min {:.4}",
+            run.run_id,
+            run.name,
+            least(&run.metrics["loss"])
+        );
         best.get_or_insert(run.run_id);
     }
     if let Some(id) = best {
@@ -102,7 +107,9 @@ fn plot(run: &RunSnapshot, key: &str) -> Result<()> {
     let picture = run.downsample(key, None, WIDTH)?;
     let stats = run.stats(key)?;
     let (Some(low), Some(high)) = (stats.min, stats.max) else { return Ok(()) };
-    let row = |value: f64| ((value - low.value) / (high.value - low.value).max(f64::MIN_POSITIVE) * (HEIGHT - 1) as f64) as usize;
+    let row = |value: f64| {
+        ((value - low.value) / (high.value - low.value).max(f64::MIN_POSITIVE) * (HEIGHT - 1) as f64) as usize
+    };
     let mut rows = vec![vec![' '; picture.buckets.len()]; HEIGHT];
     for (column, bucket) in picture.buckets.iter().enumerate() {
         if let (Some(min), Some(max)) = (bucket.min, bucket.max) {
@@ -183,7 +190,8 @@ impl Network {
                 bias[unit] + row.iter().zip(&layers[layer]).map(|(weight, value)| weight * value).sum::<f64>()
             };
             let last = layer == 2;
-            layers[layer + 1] = (0..to).map(|unit| if last { 1.0 / (1.0 + (-sum(unit)).exp()) } else { sum(unit).tanh() }).collect();
+            layers[layer + 1] =
+                (0..to).map(|unit| if last { 1.0 / (1.0 + (-sum(unit)).exp()) } else { sum(unit).tanh() }).collect();
         }
         layers
     }

@@ -8,7 +8,8 @@ use stepwell::workspace::runs::{NewRun, RunEdit};
 use stepwell::workspace::search::{RunQuery, ViewType};
 
 fn ids(workspace: &Workspace, filter: &str, view: ViewType) -> Vec<String> {
-    let query = RunQuery { filter: filter.into(), order_by: vec!["metrics.loss ASC".into()], view, ..RunQuery::default() };
+    let query =
+        RunQuery { filter: filter.into(), order_by: vec!["metrics.loss ASC".into()], view, ..RunQuery::default() };
     workspace.search(&query).unwrap().runs.into_iter().map(|run| run.run_id.to_string()).collect()
 }
 
@@ -38,7 +39,10 @@ fn search_sees_live_packed_and_edited_runs_alike() {
     for view in [&workspace, &other] {
         assert_eq!(ids(view, "", ViewType::ActiveOnly), all());
         assert_eq!(ids(view, "metrics.loss < 3 and params.lr = '0.1'", ViewType::ActiveOnly), ["run01"]);
-        assert_eq!(ids(view, "metrics.loss.max >= 19 or run_id = 'run03'", ViewType::ActiveOnly), ["run03", "run18", "run19"]);
+        assert_eq!(
+            ids(view, "metrics.loss.max >= 19 or run_id = 'run03'", ViewType::ActiveOnly),
+            ["run03", "run18", "run19"]
+        );
     }
     let edited = RunId::new("run02").unwrap();
     workspace.edit_run(&edited, &[RunEdit::Tag("a".into(), "b".into())]).unwrap();
