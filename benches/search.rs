@@ -22,26 +22,11 @@ fn mix(number: u64) -> u64 {
 fn run(at: u64) -> RunSummary {
     let start = 1_700_000_000_000 + (mix(at) % 10_000_000_000) as i64;
     let metric = |number: u64| {
-<<<<<<< HEAD
         let value = |which: u64| (mix(at * 64 + number * 8 + which) >> 11) as f64 / (1_u64 << 53) as f64;
         let point =
             |which: u64, step: i64| StatPoint { step, timestamp_ms: Some(start + step * 120), value: value(which) };
-=======
-        let value =
-            |which: u64| (mix(at * 64 + number * 8 + which) >> 11) as f64 / (1_u64 << 53) as f64;
-        let point = |which: u64, step: i64| StatPoint {
-            step,
-            timestamp_ms: Some(start + step * 120),
-            value: value(which),
-        };
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         let steps = 1_000 + (mix(at) % 500) as i64;
-        let extreme = |which: u64| {
-            Some(Extreme {
-                value: value(which),
-                step: (mix(at + which) % 1_000) as i64,
-            })
-        };
+        let extreme = |which: u64| Some(Extreme { value: value(which), step: (mix(at + which) % 1_000) as i64 });
         let stats = SeriesStats {
             count: steps as u64,
             nan_count: 0,
@@ -55,8 +40,7 @@ fn run(at: u64) -> RunSummary {
         (format!("m{number}"), stats)
     };
     RunSummary {
-        run_id: RunId::new(format!("{:016x}{:016x}", mix(at), mix(at + 7)))
-            .expect("hex is a run id"),
+        run_id: RunId::new(format!("{:016x}{:016x}", mix(at), mix(at + 7))).expect("hex is a run id"),
         experiment_id: ExperimentId(at % 10),
         name: format!("clever-name-{}", at % 5000),
         user: format!("user{}", at % 7),
@@ -64,24 +48,11 @@ fn run(at: u64) -> RunSummary {
         start_time_ms: Some(start),
         end_time_ms: Some(start + 120_000),
         deleted: at % 100 == 99,
-        params: (0..5)
-            .map(|number| {
-                (
-                    format!("p{number}"),
-                    (mix(at * 8 + number) % 10).to_string(),
-                )
-            })
-            .collect(),
+        params: (0..5).map(|number| (format!("p{number}"), (mix(at * 8 + number) % 10).to_string())).collect(),
         tags: BTreeMap::from([
-            (
-                "mlflow.runName".to_owned(),
-                format!("clever-name-{}", at % 5000),
-            ),
+            ("mlflow.runName".to_owned(), format!("clever-name-{}", at % 5000)),
             ("mlflow.user".to_owned(), format!("user{}", at % 7)),
-            (
-                "mlflow.source.name".to_owned(),
-                format!("train_{}.py", at % 3),
-            ),
+            ("mlflow.source.name".to_owned(), format!("train_{}.py", at % 3)),
         ]),
         metrics: (0..5).map(metric).collect(),
     }
@@ -94,64 +65,29 @@ const ORDER: [&str; 1] = ["metrics.m2 DESC"];
 fn expected(runs: &[RunSummary]) -> Vec<&RunSummary> {
     let mut found: Vec<_> = runs
         .iter()
-<<<<<<< HEAD
         .filter(|run| !run.deleted && run.metrics["m1"].latest.value < 0.1 && run.params["p1"] == "3")
         .collect();
     found.sort_by(|a, b| b.metrics["m2"].latest.value.total_cmp(&a.metrics["m2"].latest.value));
-=======
-        .filter(|run| {
-            !run.deleted && run.metrics["m1"].latest.value < 0.1 && run.params["p1"] == "3"
-        })
-        .collect();
-    found.sort_by(|a, b| {
-        b.metrics["m2"]
-            .latest
-            .value
-            .total_cmp(&a.metrics["m2"].latest.value)
-    });
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     found
 }
 
 fn main() {
-    let count = std::env::var("STEPWELL_BENCH_RUNS")
-        .ok()
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(100_000_u64);
+    let count = std::env::var("STEPWELL_BENCH_RUNS").ok().and_then(|count| count.parse().ok()).unwrap_or(100_000_u64);
     let runs: Vec<RunSummary> = (0..count).map(run).collect();
-    let image = IndexPart::build(&runs)
-        .and_then(|part| part.to_bytes())
-        .expect("the index is built");
+    let image = IndexPart::build(&runs).and_then(|part| part.to_bytes()).expect("the index is built");
     let part = IndexPart::from_bytes(&image).expect("the index opens");
     let opened_bytes = part.heap_bytes() - image.len();
-    let query = Query {
-        max_results: 100,
-        ..Query::parse(FILTER, &ORDER).expect("the query parses")
-    };
+    let query = Query { max_results: 100, ..Query::parse(FILTER, &ORDER).expect("the query parses") };
 
     let page = execute(&[(&part).into()], &query).expect("the query is answered");
     let wanted = expected(&runs);
     assert_eq!(page.total, wanted.len());
-    let found: Vec<_> = page
-        .hits
-        .iter()
-        .map(|(_, ordinal)| part.run_id(*ordinal).expect("ids are read"))
-        .collect();
-    assert_eq!(
-        found,
-        wanted
-            .iter()
-            .take(100)
-            .map(|run| run.run_id.clone())
-            .collect::<Vec<_>>()
-    );
+    let found: Vec<_> = page.hits.iter().map(|(_, ordinal)| part.run_id(*ordinal).expect("ids are read")).collect();
+    assert_eq!(found, wanted.iter().take(100).map(|run| run.run_id.clone()).collect::<Vec<_>>());
     let searched_bytes = part.heap_bytes() - image.len();
     for ((_, ordinal), run) in page.hits.iter().zip(&wanted) {
         let row = part.latest(*ordinal).expect("rows are read");
-        assert_eq!(
-            (row.metrics["m3"].value, &row.run.params),
-            (run.metrics["m3"].latest.value, &run.params)
-        );
+        assert_eq!((row.metrics["m3"].value, &row.run.params), (run.metrics["m3"].latest.value, &run.params));
     }
     let listed_bytes = part.heap_bytes() - image.len();
     for ((_, ordinal), run) in page.hits.iter().zip(&wanted) {
@@ -174,54 +110,24 @@ fn main() {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
-<<<<<<< HEAD
     criterion.bench_function("index/build", |b| b.iter(|| IndexPart::build(black_box(&runs))));
     criterion.bench_function("index/open", |b| {
         b.iter_batched(|| (), |()| IndexPart::from_bytes(black_box(&image)), BatchSize::PerIteration)
-=======
-    criterion.bench_function("index/build", |b| {
-        b.iter(|| IndexPart::build(black_box(&runs)))
-    });
-    criterion.bench_function("index/open", |b| {
-        b.iter_batched(
-            || (),
-            |()| IndexPart::from_bytes(black_box(&image)),
-            BatchSize::PerIteration,
-        )
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     });
     criterion.bench_function("search/cold", |b| {
         b.iter_batched_ref(
             || IndexPart::from_bytes(&image).expect("the index opens"),
-            |part| {
-                execute(&[(&*part).into()], &query)
-                    .expect("the query is answered")
-                    .total
-            },
+            |part| execute(&[(&*part).into()], &query).expect("the query is answered").total,
             BatchSize::PerIteration,
         );
     });
     let mut warm = |name: &str, filter: &str, order: &[&str]| {
-        let query = Query {
-            max_results: 100,
-            ..Query::parse(filter, order).expect("the query parses")
-        };
-        let total = execute(&[(&part).into()], &query)
-            .expect("the query is answered")
-            .total;
+        let query = Query { max_results: 100, ..Query::parse(filter, order).expect("the query parses") };
+        let total = execute(&[(&part).into()], &query).expect("the query is answered").total;
         assert!(total > 0, "{name} finds something");
         criterion.bench_function(name, |b| {
             b.iter(|| {
-<<<<<<< HEAD
                 assert_eq!(execute(&[(&part).into()], black_box(&query)).expect("the query is answered").total, total)
-=======
-                assert_eq!(
-                    execute(&[(&part).into()], black_box(&query))
-                        .expect("the query is answered")
-                        .total,
-                    total
-                )
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
             });
         });
     };

@@ -13,19 +13,13 @@ impl Bitmap {
     /// The empty set over `len` ordinals.
     #[must_use]
     pub fn none(len: usize) -> Self {
-        Self {
-            words: vec![0; len.div_ceil(64)],
-            len,
-        }
+        Self { words: vec![0; len.div_ceil(64)], len }
     }
 
     /// All `len` ordinals.
     #[must_use]
     pub fn all(len: usize) -> Self {
-        let mut bitmap = Self {
-            words: vec![u64::MAX; len.div_ceil(64)],
-            len,
-        };
+        let mut bitmap = Self { words: vec![u64::MAX; len.div_ceil(64)], len };
         bitmap.clear_tail();
         bitmap
     }
@@ -42,10 +36,7 @@ impl Bitmap {
                 gather(&passed)
             })
             .collect();
-        Self {
-            words,
-            len: values.len(),
-        }
+        Self { words, len: values.len() }
     }
 
     /// How many ordinals the set ranges over; not how many it holds.
@@ -63,19 +54,14 @@ impl Bitmap {
     /// How many ordinals are in the set.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.words
-            .iter()
-            .map(|word| word.count_ones() as usize)
-            .sum()
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Whether `ordinal` is in the set; `false` past the length.
     #[must_use]
     pub fn contains(&self, ordinal: u32) -> bool {
         let at = ordinal as usize;
-        self.words
-            .get(at / 64)
-            .is_some_and(|word| word >> (at % 64) & 1 == 1)
+        self.words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
     }
 
     /// Adds `ordinal`; nothing happens past the length.
@@ -149,17 +135,11 @@ impl Bitmap {
             return Err(Malformed("a bitmap of another length"));
         }
         let mut reader = Reader::new(bytes);
-        let words = (0..len.div_ceil(64))
-            .map(|_| reader.u64())
-            .collect::<Result<Vec<_>, _>>()?;
+        let words = (0..len.div_ceil(64)).map(|_| reader.u64()).collect::<Result<Vec<_>, _>>()?;
         let mut bitmap = Self { words, len };
         let last = bitmap.words.last().copied();
         bitmap.clear_tail();
-        if bitmap.words.last().copied() == last {
-            Ok(bitmap)
-        } else {
-            Err(Malformed("bits past a bitmap's end"))
-        }
+        if bitmap.words.last().copied() == last { Ok(bitmap) } else { Err(Malformed("bits past a bitmap's end")) }
     }
 
     fn clear_tail(&mut self) {
@@ -191,28 +171,15 @@ mod tests {
     #[test]
     fn sets_agree_with_plain_lists() {
         for len in [0_usize, 1, 7, 63, 64, 65, 200] {
-            let values: Vec<u32> = (0..len as u32)
-                .map(|i| i.wrapping_mul(2_654_435_761) >> 7)
-                .collect();
+            let values: Vec<u32> = (0..len as u32).map(|i| i.wrapping_mul(2_654_435_761) >> 7).collect();
             let odd = Bitmap::of(&values, |v| v % 2 == 1);
             let third = Bitmap::of(&values, |v| v % 3 == 0);
-<<<<<<< HEAD
             let list =
                 |test: &dyn Fn(u32) -> bool| (0..len as u32).filter(|&i| test(values[i as usize])).collect::<Vec<_>>();
-=======
-            let list = |test: &dyn Fn(u32) -> bool| {
-                (0..len as u32)
-                    .filter(|&i| test(values[i as usize]))
-                    .collect::<Vec<_>>()
-            };
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
             assert_eq!(odd.iter().collect::<Vec<_>>(), list(&|v| v % 2 == 1));
             let mut both = odd.clone();
             both.and(&third);
-            assert_eq!(
-                both.iter().collect::<Vec<_>>(),
-                list(&|v| v % 2 == 1 && v % 3 == 0)
-            );
+            assert_eq!(both.iter().collect::<Vec<_>>(), list(&|v| v % 2 == 1 && v % 3 == 0));
             let mut either = odd.clone();
             either.or(&third);
             assert_eq!(either.count(), list(&|v| v % 2 == 1 || v % 3 == 0).len());

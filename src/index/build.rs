@@ -23,37 +23,12 @@ pub(crate) fn build(runs: &[RunSummary]) -> Result<Vec<u8>> {
     if runs.len() >= u32::MAX as usize {
         return Err(too_large());
     }
-<<<<<<< HEAD
     let mut writer =
         Writer { image: vec![0; HEADER_LEN], directory: Directory { rows: runs.len(), ..Directory::default() } };
-=======
-    let mut writer = Writer {
-        image: vec![0; HEADER_LEN],
-        directory: Directory {
-            rows: runs.len(),
-            ..Directory::default()
-        },
-    };
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     writer.run_columns(runs)?;
-    writer.family(
-        Family::Metrics,
-        runs.len(),
-        runs.iter().map(|run| run.metrics.iter()),
-        Writer::metric_group,
-    )?;
-    writer.family(
-        Family::Params,
-        runs.len(),
-        runs.iter().map(|run| run.params.iter()),
-        Writer::text_group,
-    )?;
-    writer.family(
-        Family::Tags,
-        runs.len(),
-        runs.iter().map(|run| run.tags.iter()),
-        Writer::text_group,
-    )?;
+    writer.family(Family::Metrics, runs.len(), runs.iter().map(|run| run.metrics.iter()), Writer::metric_group)?;
+    writer.family(Family::Params, runs.len(), runs.iter().map(|run| run.params.iter()), Writer::text_group)?;
+    writer.family(Family::Tags, runs.len(), runs.iter().map(|run| run.tags.iter()), Writer::text_group)?;
     writer.directory.finish(&mut writer.image);
     Ok(writer.image)
 }
@@ -82,11 +57,7 @@ impl Writer {
         match reference {
             Some(reference) if mostly_equal(values.iter().zip(reference).map(|(a, b)| a == b)) => {
                 raw.push(1);
-                let deltas: Vec<i64> = values
-                    .iter()
-                    .zip(reference)
-                    .map(|(a, b)| a.wrapping_sub(*b))
-                    .collect();
+                let deltas: Vec<i64> = values.iter().zip(reference).map(|(a, b)| a.wrapping_sub(*b)).collect();
                 Ints::new(&deltas).put(&mut raw);
             }
             _ => {
@@ -100,14 +71,10 @@ impl Writer {
     /// A column of floats by their bits, XORed with `reference` where a quarter of both are equal.
     fn floats(&mut self, bits: &[u64], reference: Option<&[u64]>) {
         let mut raw = Vec::with_capacity(bits.len() * 8 + 1);
-        let relative = reference
-            .filter(|reference| mostly_equal(bits.iter().zip(*reference).map(|(a, b)| a == b)));
+        let relative = reference.filter(|reference| mostly_equal(bits.iter().zip(*reference).map(|(a, b)| a == b)));
         raw.push(u8::from(relative.is_some()));
         for (at, bits) in bits.iter().enumerate() {
-            let other = relative
-                .and_then(|reference| reference.get(at))
-                .copied()
-                .unwrap_or(0);
+            let other = relative.and_then(|reference| reference.get(at)).copied().unwrap_or(0);
             raw.extend_from_slice(&(bits ^ other).to_le_bytes());
         }
         self.section(&raw);
@@ -130,8 +97,7 @@ impl Writer {
 
     /// Two sections: the distinct texts, sorted, and each text's place among them. An absent cell has place 0.
     fn dictionary(&mut self, texts: &[Option<&str>]) -> Result<()> {
-        let mut places: FxHashMap<&str, usize> =
-            texts.iter().flatten().map(|text| (*text, 0)).collect();
+        let mut places: FxHashMap<&str, usize> = texts.iter().flatten().map(|text| (*text, 0)).collect();
         let mut sorted: Vec<&str> = places.keys().copied().collect();
         sorted.sort_unstable();
         let mut strings = Strings::default();
@@ -139,18 +105,8 @@ impl Writer {
             strings.push(text).ok_or_else(too_large)?;
             places.insert(text, place);
         }
-<<<<<<< HEAD
         let codes: Vec<i64> =
             texts.iter().map(|text| text.and_then(|text| places.get(text)).map_or(0, |&place| place as i64)).collect();
-=======
-        let codes: Vec<i64> = texts
-            .iter()
-            .map(|text| {
-                text.and_then(|text| places.get(text))
-                    .map_or(0, |&place| place as i64)
-            })
-            .collect();
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         self.strings(&strings);
         self.ints(&codes, None);
         Ok(())
@@ -180,11 +136,7 @@ impl Writer {
         experiments.dedup();
         let codes: Vec<i64> = runs
             .iter()
-            .map(|run| {
-                experiments
-                    .binary_search(&(run.experiment_id.0 as i64))
-                    .map_or(0, |place| place as i64)
-            })
+            .map(|run| experiments.binary_search(&(run.experiment_id.0 as i64)).map_or(0, |place| place as i64))
             .collect();
         let mut raw = Vec::new();
         for experiment in &experiments {
@@ -193,26 +145,10 @@ impl Writer {
         self.section(&raw);
         self.ints(&codes, None);
 
-        self.dictionary(
-            &runs
-                .iter()
-                .map(|run| Some(run.name.as_str()))
-                .collect::<Vec<_>>(),
-        )?;
-        self.dictionary(
-            &runs
-                .iter()
-                .map(|run| Some(run.user.as_str()))
-                .collect::<Vec<_>>(),
-        )?;
-        self.ints(
-            &runs.iter().map(|run| run.status as i64).collect::<Vec<_>>(),
-            None,
-        );
-        let deleted = Bitmap::of(
-            &runs.iter().map(|run| run.deleted).collect::<Vec<_>>(),
-            |deleted| deleted,
-        );
+        self.dictionary(&runs.iter().map(|run| Some(run.name.as_str())).collect::<Vec<_>>())?;
+        self.dictionary(&runs.iter().map(|run| Some(run.user.as_str())).collect::<Vec<_>>())?;
+        self.ints(&runs.iter().map(|run| run.status as i64).collect::<Vec<_>>(), None);
+        let deleted = Bitmap::of(&runs.iter().map(|run| run.deleted).collect::<Vec<_>>(), |deleted| deleted);
         self.bits(&deleted, deleted.count() == 0);
         self.times(runs.iter().map(|run| run.start_time_ms));
         self.times(runs.iter().map(|run| run.end_time_ms));
@@ -251,10 +187,7 @@ impl Writer {
         keys.sort_unstable_by_key(|(key, _)| *key);
 
         let mut names = Strings::default();
-        let (mut group_of, mut counts) = (
-            Vec::with_capacity(keys.len()),
-            Vec::with_capacity(keys.len()),
-        );
+        let (mut group_of, mut counts) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
         let mut groups: Vec<(bool, usize)> = Vec::new();
         let mut open: Option<usize> = None;
         for (key, cells) in &keys {
@@ -274,13 +207,7 @@ impl Writer {
             group_of.push(group as i64);
             counts.push(cells.len() as i64);
         }
-        if groups
-            .iter()
-            .filter(|(dense, _)| !dense)
-            .map(|(_, cells)| cells)
-            .sum::<usize>()
-            > u32::MAX as usize
-        {
+        if groups.iter().filter(|(dense, _)| !dense).map(|(_, cells)| cells).sum::<usize>() > u32::MAX as usize {
             return Err(too_large());
         }
         self.directory.keys[family as usize] = self.directory.sections.len();
@@ -295,11 +222,7 @@ impl Writer {
         }
         for ((dense, cells), members) in groups.into_iter().zip(members) {
             let section = self.directory.sections.len();
-            self.directory.groups[family as usize].push(Group {
-                dense,
-                cells,
-                section,
-            });
+            self.directory.groups[family as usize].push(Group { dense, cells, section });
             let taken = members.iter().flat_map(|&key| keys[key].1.iter());
             if dense {
                 let mut values = vec![None; rows];
@@ -311,39 +234,22 @@ impl Writer {
                 self.bits(&present, present.count() == rows);
                 write(self, &values)?;
             } else {
-                let ordinals: Vec<i64> = taken
-                    .clone()
-                    .map(|(ordinal, _)| i64::from(*ordinal))
-                    .collect();
+                let ordinals: Vec<i64> = taken.clone().map(|(ordinal, _)| i64::from(*ordinal)).collect();
                 self.ints(&ordinals, None);
-                write(
-                    self,
-                    &taken.map(|(_, value)| Some(*value)).collect::<Vec<_>>(),
-                )?;
+                write(self, &taken.map(|(_, value)| Some(*value)).collect::<Vec<_>>())?;
             }
         }
         Ok(())
     }
 
     fn text_group(&mut self, cells: &[Option<&String>]) -> Result<()> {
-        debug_assert_eq!(
-            text::CODES,
-            text::DICTIONARY + 1,
-            "the dictionary writes both"
-        );
-        self.dictionary(
-            &cells
-                .iter()
-                .map(|cell| cell.map(String::as_str))
-                .collect::<Vec<_>>(),
-        )
+        debug_assert_eq!(text::CODES, text::DICTIONARY + 1, "the dictionary writes both");
+        self.dictionary(&cells.iter().map(|cell| cell.map(String::as_str)).collect::<Vec<_>>())
     }
 
     fn metric_group(&mut self, cells: &[Option<&SeriesStats>]) -> Result<()> {
         // An absent cell repeats the one before it, which costs least.
-        let ints = |field: &dyn Fn(&SeriesStats) -> Option<i64>| {
-            carried(cells.iter().map(|cell| cell.and_then(field)))
-        };
+        let ints = |field: &dyn Fn(&SeriesStats) -> Option<i64>| carried(cells.iter().map(|cell| cell.and_then(field)));
         let bits = |field: &dyn Fn(&SeriesStats) -> Option<f64>| {
             let mut before = 0;
             let carry = |cell: &Option<&SeriesStats>| {
@@ -371,17 +277,11 @@ impl Writer {
                 metric::LATEST_TIME => self.ints(&latest_time, None),
                 metric::LATEST => self.floats(&latest, None),
                 metric::FIRST_STEP => self.ints(&ints(&|c| Some(c.first.step)), Some(&latest_step)),
-                metric::FIRST_TIME => {
-                    self.ints(&ints(&|c| c.first.timestamp_ms), Some(&latest_time))
-                }
+                metric::FIRST_TIME => self.ints(&ints(&|c| c.first.timestamp_ms), Some(&latest_time)),
                 metric::FIRST => self.floats(&bits(&|c| Some(c.first.value)), Some(&latest)),
-                metric::MIN_STEP => {
-                    self.ints(&ints(&|c| c.min.map(|min| min.step)), Some(&latest_step))
-                }
+                metric::MIN_STEP => self.ints(&ints(&|c| c.min.map(|min| min.step)), Some(&latest_step)),
                 metric::MIN => self.floats(&bits(&|c| c.min.map(|min| min.value)), Some(&latest)),
-                metric::MAX_STEP => {
-                    self.ints(&ints(&|c| c.max.map(|max| max.step)), Some(&latest_step))
-                }
+                metric::MAX_STEP => self.ints(&ints(&|c| c.max.map(|max| max.step)), Some(&latest_step)),
                 metric::MAX => self.floats(&bits(&|c| c.max.map(|max| max.value)), Some(&latest)),
                 _ => self.floats(&bits(&|c| Some(c.sum)), Some(&latest)),
             }

@@ -39,47 +39,28 @@ enum Column {
 impl Image {
     /// Verifies the header and the directory. Errors name `origin`.
     pub(crate) fn open(source: Source, origin: &Path) -> Result<Self> {
-        let mut image = Self {
-            source,
-            origin: origin.to_owned(),
-            directory: Directory::default(),
-            columns: Box::default(),
-        };
+        let mut image =
+            Self { source, origin: origin.to_owned(), directory: Directory::default(), columns: Box::default() };
         let len = image.image_len()?;
-        let header = image.read(
-            0,
-            HEADER_LEN.min(usize::try_from(len).unwrap_or(HEADER_LEN)),
-        )?;
+        let header = image.read(0, HEADER_LEN.min(usize::try_from(len).unwrap_or(HEADER_LEN)))?;
         let header = Header::read(&header, len).map_err(|why| image.damaged(0, why))?;
         if header.version > VERSION {
-            return Err(Error::NewerFormat {
-                path: origin.to_owned(),
-                found: header.version,
-                supported: VERSION,
-            });
+            return Err(Error::NewerFormat { path: origin.to_owned(), found: header.version, supported: VERSION });
         }
         if header.version != VERSION {
             return Err(image.damaged(8, Malformed("a version that never was")));
         }
         let directory = image.read(header.offset, header.len)?;
         if crc32(0, &directory) != header.crc {
-            return Err(image.damaged(
-                header.offset,
-                Malformed("a directory whose checksum does not match"),
-            ));
+            return Err(image.damaged(header.offset, Malformed("a directory whose checksum does not match")));
         }
-        image.directory = Directory::read(&directory, header.offset)
-            .map_err(|why| image.damaged(header.offset, why))?;
+        image.directory =
+            Directory::read(&directory, header.offset).map_err(|why| image.damaged(header.offset, why))?;
         // Ids are 16 bytes a run, which bounds what a false count of runs can make anybody allocate.
         if image.directory.sections[run::IDS].raw_len != image.directory.rows * 16 {
             return Err(image.bad(run::IDS, "run ids of another count"));
         }
-        image.columns = image
-            .directory
-            .sections
-            .iter()
-            .map(|_| OnceLock::new())
-            .collect();
+        image.columns = image.directory.sections.iter().map(|_| OnceLock::new()).collect();
         Ok(image)
     }
 
@@ -87,13 +68,7 @@ impl Image {
     pub(crate) fn ids(&self) -> Result<&[u128]> {
         let column = self.column(run::IDS, |image| {
             let raw = image.raw(run::IDS)?;
-            Ok(Column::Ids(
-                raw.as_chunks()
-                    .0
-                    .iter()
-                    .map(|bytes| u128::from_le_bytes(*bytes))
-                    .collect(),
-            ))
+            Ok(Column::Ids(raw.as_chunks().0.iter().map(|bytes| u128::from_le_bytes(*bytes)).collect()))
         })?;
         match column {
             Column::Ids(ids) => Ok(ids),
@@ -106,11 +81,8 @@ impl Image {
         let column = self.column(section, |image| {
             let raw = image.raw(section)?;
             let mut reader = Reader::new(&raw);
-            let strings =
-                Strings::read(&mut reader).and_then(|strings| reader.end().map(|()| strings));
-            strings
-                .map(Column::Strings)
-                .map_err(|why| image.bad(section, why.0))
+            let strings = Strings::read(&mut reader).and_then(|strings| reader.end().map(|()| strings));
+            strings.map(Column::Strings).map_err(|why| image.bad(section, why.0))
         })?;
         match column {
             Column::Strings(strings) => Ok(strings),
@@ -119,12 +91,7 @@ impl Image {
     }
 
     /// A column of `len` integers, which may be stored relative to the section `reference`.
-    pub(crate) fn ints(
-        &self,
-        section: usize,
-        len: usize,
-        reference: Option<usize>,
-    ) -> Result<&Ints> {
+    pub(crate) fn ints(&self, section: usize, len: usize, reference: Option<usize>) -> Result<&Ints> {
         self.bounded(section, len, reference, None)
     }
 
@@ -145,11 +112,7 @@ impl Image {
                 (0, _) => ints,
                 (1, Some(reference)) => {
                     let base = image.ints(reference, len, None)?;
-                    Ints::new(
-                        &(0..len)
-                            .map(|at| base.get(at).wrapping_add(ints.get(at)))
-                            .collect::<Vec<i64>>(),
-                    )
+                    Ints::new(&(0..len).map(|at| base.get(at).wrapping_add(ints.get(at))).collect::<Vec<i64>>())
                 }
                 _ => return Err(image.bad(section, "a column relative to nothing")),
             };
@@ -171,38 +134,26 @@ impl Image {
         let raw = self.raw(section)?;
         let mut reader = Reader::new(&raw);
         match reader.u8() {
-            Ok(0) => Ints::read(reader, len)
-                .map(|ints| ints.to_vec())
-                .map_err(|why| self.bad(section, why.0)),
+            Ok(0) => Ints::read(reader, len).map(|ints| ints.to_vec()).map_err(|why| self.bad(section, why.0)),
             _ => Err(self.bad(section, "a column relative to nothing")),
         }
     }
 
     /// A column of `len` values, which may be stored relative to the section `reference`.
-    pub(crate) fn floats(
-        &self,
-        section: usize,
-        len: usize,
-        reference: Option<usize>,
-    ) -> Result<&[f64]> {
+    pub(crate) fn floats(&self, section: usize, len: usize, reference: Option<usize>) -> Result<&[f64]> {
         let column = self.column(section, |image| {
             let raw = image.raw(section)?;
-            let (relative, bytes) = raw
-                .split_first()
-                .ok_or_else(|| image.bad(section, "a column without a first byte"))?;
+            let (relative, bytes) =
+                raw.split_first().ok_or_else(|| image.bad(section, "a column without a first byte"))?;
             let (bits, rest) = bytes.as_chunks();
             if bits.len() != len || !rest.is_empty() {
                 return Err(image.bad(section, "values of another count"));
             }
-            let mut values: Vec<f64> = bits
-                .iter()
-                .map(|bits| f64::from_bits(u64::from_le_bytes(*bits)))
-                .collect();
+            let mut values: Vec<f64> = bits.iter().map(|bits| f64::from_bits(u64::from_le_bytes(*bits))).collect();
             match (relative, reference) {
                 (0, _) => {}
                 (1, Some(reference)) => {
-                    for (value, base) in values.iter_mut().zip(image.floats(reference, len, None)?)
-                    {
+                    for (value, base) in values.iter_mut().zip(image.floats(reference, len, None)?) {
                         *value = f64::from_bits(value.to_bits() ^ base.to_bits());
                     }
                 }
@@ -234,11 +185,7 @@ impl Image {
     }
 
     /// The decoded column, decoding it at the first call. Two threads may decode at once; one result is kept.
-    fn column(
-        &self,
-        section: usize,
-        decode: impl FnOnce(&Self) -> Result<Column>,
-    ) -> Result<&Column> {
+    fn column(&self, section: usize, decode: impl FnOnce(&Self) -> Result<Column>) -> Result<&Column> {
         let slot = &self.columns[section];
         if let Some(column) = slot.get() {
             return Ok(column);
@@ -264,17 +211,13 @@ impl Image {
 
     /// Heap taken, in bytes: the directory, what was decoded, and the image if it is in memory.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let columns = self
-            .columns
-            .iter()
-            .filter_map(OnceLock::get)
-            .map(|column| match &**column {
-                Column::Ints(ints) => ints.heap_bytes(),
-                Column::Floats(floats) => floats.len() * 8,
-                Column::Bits(bits) => bits.as_ref().map_or(0, Bitmap::heap_bytes),
-                Column::Strings(strings) => strings.heap_bytes(),
-                Column::Ids(ids) => ids.len() * 16,
-            });
+        let columns = self.columns.iter().filter_map(OnceLock::get).map(|column| match &**column {
+            Column::Ints(ints) => ints.heap_bytes(),
+            Column::Floats(floats) => floats.len() * 8,
+            Column::Bits(bits) => bits.as_ref().map_or(0, Bitmap::heap_bytes),
+            Column::Strings(strings) => strings.heap_bytes(),
+            Column::Ids(ids) => ids.len() * 16,
+        });
         let image = match &self.source {
             Source::Memory(bytes) => bytes.len(),
             Source::File(_) => 0,
@@ -300,14 +243,8 @@ impl Image {
                 .ok_or_else(|| self.damaged(offset, Malformed("bytes end early"))),
             Source::File(file) => {
                 let mut buffer = vec![0; len];
-                let read = file
-                    .read_at(&mut buffer, offset)
-                    .map_err(Error::io("read", &self.origin))?;
-                if read == len {
-                    Ok(buffer)
-                } else {
-                    Err(self.damaged(offset, Malformed("bytes end early")))
-                }
+                let read = file.read_at(&mut buffer, offset).map_err(Error::io("read", &self.origin))?;
+                if read == len { Ok(buffer) } else { Err(self.damaged(offset, Malformed("bytes end early"))) }
             }
         }
     }

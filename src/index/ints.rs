@@ -30,9 +30,7 @@ impl Ints {
             0 => Offsets::Same(values.len()),
             1..=0xFF => Offsets::U8(values.iter().map(|v| offset(v) as u8).collect()),
             0x100..=0xFFFF => Offsets::U16(values.iter().map(|v| offset(v) as u16).collect()),
-            0x1_0000..=0xFFFF_FFFF => {
-                Offsets::U32(values.iter().map(|v| offset(v) as u32).collect())
-            }
+            0x1_0000..=0xFFFF_FFFF => Offsets::U32(values.iter().map(|v| offset(v) as u32).collect()),
             _ => Offsets::U64(values.iter().map(offset).collect()),
         };
         Self { base, offsets }
@@ -83,10 +81,7 @@ impl Ints {
             Offsets::U32(v) => v.iter().min().copied().map(u64::from),
             Offsets::U64(v) => v.iter().min().copied(),
         }?;
-        Some((
-            self.base.wrapping_add(least as i64),
-            self.base.wrapping_add(greatest as i64),
-        ))
+        Some((self.base.wrapping_add(least as i64), self.base.wrapping_add(greatest as i64)))
     }
 
     /// Where the value lies within `low..=high`; nothing when `low > high`.
@@ -94,11 +89,7 @@ impl Ints {
         if low > high || high < self.base {
             return Bitmap::none(self.len());
         }
-        let low = if low <= self.base {
-            0
-        } else {
-            low.wrapping_sub(self.base) as u64
-        };
+        let low = if low <= self.base { 0 } else { low.wrapping_sub(self.base) as u64 };
         let high = high.wrapping_sub(self.base) as u64;
         // An offset over the column's width would be cut off by the casts below, so such bounds are settled first.
         macro_rules! scan {
@@ -106,10 +97,7 @@ impl Ints {
                 if low > u64::from(<$narrow>::MAX) {
                     return Bitmap::none(self.len());
                 }
-                let (low, high) = (
-                    low as $narrow,
-                    high.min(u64::from(<$narrow>::MAX)) as $narrow,
-                );
+                let (low, high) = (low as $narrow, high.min(u64::from(<$narrow>::MAX)) as $narrow);
                 if low == high {
                     Bitmap::of($values, |value| value == low)
                 } else {
@@ -186,15 +174,9 @@ impl Ints {
         match &self.offsets {
             Offsets::Same(_) => {}
             Offsets::U8(v) => out.extend_from_slice(v),
-            Offsets::U16(v) => v
-                .iter()
-                .for_each(|x| out.extend_from_slice(&x.to_le_bytes())),
-            Offsets::U32(v) => v
-                .iter()
-                .for_each(|x| out.extend_from_slice(&x.to_le_bytes())),
-            Offsets::U64(v) => v
-                .iter()
-                .for_each(|x| out.extend_from_slice(&x.to_le_bytes())),
+            Offsets::U16(v) => v.iter().for_each(|x| out.extend_from_slice(&x.to_le_bytes())),
+            Offsets::U32(v) => v.iter().for_each(|x| out.extend_from_slice(&x.to_le_bytes())),
+            Offsets::U64(v) => v.iter().for_each(|x| out.extend_from_slice(&x.to_le_bytes())),
         }
     }
 
@@ -202,38 +184,14 @@ impl Ints {
     pub(crate) fn read(mut reader: Reader<'_>, len: usize) -> Result<Self, Malformed> {
         let width = reader.u8()?;
         let base = i64::from_le_bytes(reader.array()?);
-        let bytes = reader.slice(
-            len.checked_mul(usize::from(width))
-                .ok_or(Malformed("integers over all bounds"))?,
-        )?;
+        let bytes = reader.slice(len.checked_mul(usize::from(width)).ok_or(Malformed("integers over all bounds"))?)?;
         reader.end()?;
         let offsets = match width {
             0 => Offsets::Same(len),
             1 => Offsets::U8(bytes.to_vec()),
-            2 => Offsets::U16(
-                bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|b| u16::from_le_bytes(*b))
-                    .collect(),
-            ),
-            4 => Offsets::U32(
-                bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|b| u32::from_le_bytes(*b))
-                    .collect(),
-            ),
-            8 => Offsets::U64(
-                bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|b| u64::from_le_bytes(*b))
-                    .collect(),
-            ),
+            2 => Offsets::U16(bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b)).collect()),
+            4 => Offsets::U32(bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect()),
+            8 => Offsets::U64(bytes.as_chunks().0.iter().map(|b| u64::from_le_bytes(*b)).collect()),
             _ => return Err(Malformed("an unknown width of integers")),
         };
         Ok(Self { base, offsets })
@@ -261,35 +219,17 @@ mod tests {
             column.put(&mut bytes);
             let back = Ints::read(Reader::new(&bytes), values.len()).unwrap();
             assert_eq!(back.to_vec(), values);
-            assert_eq!(
-                column.range(),
-                values
-                    .iter()
-                    .min()
-                    .copied()
-                    .zip(values.iter().max().copied())
-            );
+            assert_eq!(column.range(), values.iter().min().copied().zip(values.iter().max().copied()));
             let mut bounds = vec![i64::MIN, -1, 0, 1, i64::MAX];
-            bounds.extend(
-                values
-                    .iter()
-                    .flat_map(|&v| [v.saturating_sub(1), v, v.saturating_add(1)]),
-            );
+            bounds.extend(values.iter().flat_map(|&v| [v.saturating_sub(1), v, v.saturating_add(1)]));
             for &low in &bounds {
                 for &high in &bounds {
                     let expected = Bitmap::of(values, |v| v >= low && v <= high);
-                    assert_eq!(
-                        back.within(low, high),
-                        expected,
-                        "{values:?} within {low}..={high}"
-                    );
+                    assert_eq!(back.within(low, high), expected, "{values:?} within {low}..={high}");
                 }
             }
         }
         let codes = Ints::new(&[0, 2, 1, 2, 5]);
-        assert_eq!(
-            codes.among(&[true, false, true]).iter().collect::<Vec<_>>(),
-            [0, 1, 3]
-        );
+        assert_eq!(codes.among(&[true, false, true]).iter().collect::<Vec<_>>(), [0, 1, 3]);
     }
 }

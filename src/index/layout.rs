@@ -127,11 +127,7 @@ impl Family {
 
     /// Sections of each of its groups.
     pub(crate) fn group_sections(self) -> usize {
-        if self == Self::Metrics {
-            metric::SECTIONS
-        } else {
-            text::SECTIONS
-        }
+        if self == Self::Metrics { metric::SECTIONS } else { text::SECTIONS }
     }
 }
 
@@ -192,10 +188,7 @@ impl Directory {
         let mut reader = Reader::new(bytes);
         // Ordinals are u32, and the last one is kept free.
         let rows = reader.count(u32::MAX as usize - 1)?;
-        let mut directory = Self {
-            rows,
-            ..Self::default()
-        };
+        let mut directory = Self { rows, ..Self::default() };
         let mut section = run::SECTIONS;
         for family in Family::ALL {
             directory.keys[family as usize] = section;
@@ -212,11 +205,7 @@ impl Directory {
                 if dense && cells != rows {
                     return Err(Malformed("a dense group of another length"));
                 }
-                directory.groups[family as usize].push(Group {
-                    dense,
-                    cells,
-                    section,
-                });
+                directory.groups[family as usize].push(Group { dense, cells, section });
                 section += family.group_sections();
             }
         }
@@ -227,11 +216,7 @@ impl Directory {
             directory.sections.push(entry);
         }
         reader.end()?;
-        if offset == sections_end {
-            Ok(directory)
-        } else {
-            Err(Malformed("bytes that no section covers"))
-        }
+        if offset == sections_end { Ok(directory) } else { Err(Malformed("bytes that no section covers")) }
     }
 }
 
@@ -262,23 +247,11 @@ impl Header {
         if reader.u32()? != crc32(0, &bytes[..HEADER_LEN - 4]) {
             return Err(Malformed("a header whose checksum does not match"));
         }
-<<<<<<< HEAD
         if version == VERSION && (zero != 0 || offset < HEADER_LEN as u64 || offset.checked_add(len) != Some(image_len))
-=======
-        if version == VERSION
-            && (zero != 0
-                || offset < HEADER_LEN as u64
-                || offset.checked_add(len) != Some(image_len))
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         {
             return Err(Malformed("a directory that does not end the image"));
         }
         let len = usize::try_from(len).map_err(|_| Malformed("an image over the address space"))?;
-        Ok(Self {
-            offset,
-            len,
-            crc,
-            version,
-        })
+        Ok(Self { offset, len, crc, version })
     }
 }

@@ -4,10 +4,7 @@
 
 pub mod bitmap;
 pub(crate) mod build;
-<<<<<<< HEAD
-=======
 pub(crate) mod image;
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
 pub(crate) mod ints;
 pub(crate) mod layout;
 pub mod part;

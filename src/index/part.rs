@@ -128,13 +128,7 @@ impl IndexPart {
             Ok(number) => format!("{number:032x}"),
             Err(text) => text.to_owned(),
         };
-<<<<<<< HEAD
-        RunId::new(text).map_err(|_| {
-            self.damaged(self.directory.sections[run::ID_TEXTS].offset, Malformed("a run id with a wrong character"))
-        })
-=======
         RunId::new(text).map_err(|_| self.bad(run::ID_TEXTS, "a run id with a wrong character"))
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     }
 
     /// The ordinal of a run. O(log n), after a first call that sorts.
@@ -146,9 +140,7 @@ impl IndexPart {
         let order = match self.by_id.get() {
             Some(order) => order,
             None => {
-                keys = (0..self.len() as u32)
-                    .map(|ordinal| self.id_key(ordinal))
-                    .collect::<Result<_>>()?;
+                keys = (0..self.len() as u32).map(|ordinal| self.id_key(ordinal)).collect::<Result<_>>()?;
                 let mut order: Vec<u32> = (0..self.len() as u32).collect();
                 order.sort_unstable_by_key(|&ordinal| keys[ordinal as usize]);
                 self.by_id.get_or_init(|| order)
@@ -159,11 +151,7 @@ impl IndexPart {
         let mut high = order.len();
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.id_key(order[middle])? < wanted {
-                low = middle + 1
-            } else {
-                high = middle
-            }
+            if self.id_key(order[middle])? < wanted { low = middle + 1 } else { high = middle }
         }
         // Other ids than hex may share a hash.
         for &ordinal in &order[low..] {
@@ -190,14 +178,7 @@ impl IndexPart {
             self.run_id(ordinal)?;
         }
         self.experiments()?;
-        for section in [
-            run::EXPERIMENT_CODES,
-            run::NAME_CODES,
-            run::USER_CODES,
-            run::STATUS,
-            run::START,
-            run::END,
-        ] {
+        for section in [run::EXPERIMENT_CODES, run::NAME_CODES, run::USER_CODES, run::STATUS, run::START, run::END] {
             self.run_ints(section)?;
         }
         for section in [run::DELETED, run::START_PRESENT, run::END_PRESENT] {
@@ -209,12 +190,7 @@ impl IndexPart {
         for family in Family::ALL {
             self.keys(family)?;
             for group in 0..self.image.directory.groups[family as usize].len() {
-                let cells = Cells {
-                    family,
-                    group,
-                    start: 0,
-                    end: 0,
-                };
+                let cells = Cells { family, group, start: 0, end: 0 };
                 self.place(&cells)?;
                 if family != Family::Metrics {
                     self.dictionary(&cells)?;
@@ -222,10 +198,7 @@ impl IndexPart {
                     continue;
                 }
                 for column in metric::FLAGS..metric::SECTIONS {
-                    if matches!(
-                        column,
-                        metric::LATEST | metric::FIRST | metric::MIN | metric::MAX | metric::SUM
-                    ) {
+                    if matches!(column, metric::LATEST | metric::FIRST | metric::MIN | metric::MAX | metric::SUM) {
                         self.metric_floats(&cells, column)?;
                     } else {
                         self.metric_ints(&cells, column)?;
@@ -239,68 +212,24 @@ impl IndexPart {
     /// Heap that this part takes now, in bytes: the directory, what was decoded, and the image if it is in memory.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-<<<<<<< HEAD
-        let columns = self.columns.iter().filter_map(OnceLock::get).map(|column| match &**column {
-            Column::Ints(ints) => ints.heap_bytes(),
-            Column::Floats(floats) => floats.len() * 8,
-            Column::Bits(bits) => bits.as_ref().map_or(0, Bitmap::heap_bytes),
-            Column::Strings(strings) => strings.heap_bytes(),
-            Column::Ids(ids) => ids.len() * 16,
-        });
         let keys =
             self.keys.iter().filter_map(OnceLock::get).map(|keys| keys.names.heap_bytes() + keys.counts.len() * 12);
-        let image = match &self.source {
-            Source::Memory(bytes) => bytes.len(),
-            Source::File(_) => 0,
-        };
-        columns.sum::<usize>()
-            + keys.sum::<usize>()
-            + self.row_maps.iter().filter_map(OnceLock::get).map(RowMap::heap_bytes).sum::<usize>()
-            + self.by_id.get().map_or(0, |order| order.len() * 4)
-            + self.directory.sections.len()
-                * (size_of::<crate::index::section::Section>() + size_of::<OnceLock<Box<Column>>>())
-            + image
-=======
-        let keys = self
-            .keys
-            .iter()
-            .filter_map(OnceLock::get)
-            .map(|keys| keys.names.heap_bytes() + keys.counts.len() * 12);
-        let maps = self
-            .row_maps
-            .iter()
-            .filter_map(OnceLock::get)
-            .map(RowMap::heap_bytes);
+        let maps = self.row_maps.iter().filter_map(OnceLock::get).map(RowMap::heap_bytes);
         let by_id = self.by_id.get().map_or(0, |order| order.len() * 4);
         self.image.heap_bytes() + keys.sum::<usize>() + maps.sum::<usize>() + by_id
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     }
 
     // What search reads. Every column's values are checked here, once, against the place that they point into.
 
     pub(crate) fn check(&self, ordinal: u32) -> Result<()> {
-        if (ordinal as usize) < self.len() {
-            Ok(())
-        } else {
-            Err(Error::not_found("run ordinal", ordinal))
-        }
+        if (ordinal as usize) < self.len() { Ok(()) } else { Err(Error::not_found("run ordinal", ordinal)) }
     }
 
     /// The run's id: its number, or the text of an id that is no 32 hex characters.
     pub(crate) fn id(&self, ordinal: u32) -> Result<Result<u128, &str>> {
-        let number = self
-            .image
-            .ids()?
-            .get(ordinal as usize)
-            .copied()
-            .unwrap_or(0);
-        if self
-            .run_bits(run::ID_OTHER)?
-            .is_some_and(|other| other.contains(ordinal))
-        {
-            return Ok(Err(self
-                .strings(run::ID_TEXTS)?
-                .get(usize::try_from(number).unwrap_or(usize::MAX))));
+        let number = self.image.ids()?.get(ordinal as usize).copied().unwrap_or(0);
+        if self.run_bits(run::ID_OTHER)?.is_some_and(|other| other.contains(ordinal)) {
+            return Ok(Err(self.strings(run::ID_TEXTS)?.get(usize::try_from(number).unwrap_or(usize::MAX))));
         }
         Ok(Ok(number))
     }
@@ -330,10 +259,7 @@ impl IndexPart {
         if !rest.is_empty() {
             return Err(self.bad(run::EXPERIMENTS, "an experiment id cut short"));
         }
-        let experiments = experiments
-            .iter()
-            .map(|bytes| ExperimentId(u64::from_le_bytes(*bytes)))
-            .collect();
+        let experiments = experiments.iter().map(|bytes| ExperimentId(u64::from_le_bytes(*bytes))).collect();
         Ok(self.experiments.get_or_init(|| experiments))
     }
 
@@ -387,37 +313,18 @@ impl IndexPart {
         let mut filled = vec![0_usize; groups.len()];
         let group_of = self.image.uncached_ints(first + 1, names.len())?;
         let counts = self.image.uncached_ints(first + 2, names.len())?;
-        let mut keys = Keys {
-            names,
-            groups: Vec::new(),
-            starts: Vec::new(),
-            counts: Vec::new(),
-        };
+        let mut keys = Keys { names, groups: Vec::new(), starts: Vec::new(), counts: Vec::new() };
         for (&group, &count) in group_of.iter().zip(&counts) {
             let group = usize::try_from(group).unwrap_or(usize::MAX);
-            let entry = groups
-                .get(group)
-                .ok_or_else(|| self.bad(first + 1, "a key of no group"))?;
-            let count = usize::try_from(count)
-                .ok()
-                .filter(|&count| count <= self.len());
-            let count =
-                count.ok_or_else(|| self.bad(first + 2, "a key with more runs than there are"))?;
+            let entry = groups.get(group).ok_or_else(|| self.bad(first + 1, "a key of no group"))?;
+            let count = usize::try_from(count).ok().filter(|&count| count <= self.len());
+            let count = count.ok_or_else(|| self.bad(first + 2, "a key with more runs than there are"))?;
             keys.groups.push(group as u32);
-            keys.starts
-                .push(if entry.dense { 0 } else { filled[group] as u32 });
+            keys.starts.push(if entry.dense { 0 } else { filled[group] as u32 });
             keys.counts.push(count as u32);
-            filled[group] += if entry.dense {
-                entry.cells.max(1)
-            } else {
-                count
-            };
+            filled[group] += if entry.dense { entry.cells.max(1) } else { count };
         }
-        if groups
-            .iter()
-            .zip(&filled)
-            .any(|(group, &filled)| filled != group.cells)
-        {
+        if groups.iter().zip(&filled).any(|(group, &filled)| filled != group.cells) {
             return Err(self.bad(first + 2, "keys that do not fill their groups"));
         }
         Ok(slot.get_or_init(|| Box::new(keys)))
@@ -426,10 +333,7 @@ impl IndexPart {
     /// The cells of a key, if any run has it. O(log keys).
     pub(crate) fn cells(&self, family: Family, key: &str) -> Result<Option<Cells>> {
         let keys = self.keys(family)?;
-        keys.names
-            .find(key)
-            .map(|at| self.cells_at(family, keys, at))
-            .transpose()
+        keys.names.find(key).map(|at| self.cells_at(family, keys, at)).transpose()
     }
 
     /// The cells of the key at place `at` of the key table.
@@ -437,17 +341,8 @@ impl IndexPart {
         let group = keys.groups[at] as usize;
         let entry = self.image.directory.groups[family as usize][group];
         let start = keys.starts[at] as usize;
-        let end = if entry.dense {
-            entry.cells
-        } else {
-            start + keys.counts[at] as usize
-        };
-        Ok(Cells {
-            family,
-            group,
-            start,
-            end,
-        })
+        let end = if entry.dense { entry.cells } else { start + keys.counts[at] as usize };
+        Ok(Cells { family, group, start, end })
     }
 
     /// Whether the key has a cell for each run.
@@ -461,12 +356,7 @@ impl IndexPart {
         if group.dense {
             return Ok(Place::Dense(self.image.bits(group.section)?));
         }
-        Ok(Place::Sparse(self.image.bounded(
-            group.section,
-            group.cells,
-            None,
-            Some(self.len()),
-        )?))
+        Ok(Place::Sparse(self.image.bounded(group.section, group.cells, None, Some(self.len()))?))
     }
 
     /// A column of integers of a metric's group.
@@ -483,8 +373,7 @@ impl IndexPart {
     pub(crate) fn metric_floats(&self, cells: &Cells, column: usize) -> Result<&[f64]> {
         let group = self.image.directory.groups[cells.family as usize][cells.group];
         let reference = metric::reference(column).map(|column| group.section + column);
-        self.image
-            .floats(group.section + column, group.cells, reference)
+        self.image.floats(group.section + column, group.cells, reference)
     }
 
     /// The distinct values of a param's or tag's group.
@@ -497,144 +386,7 @@ impl IndexPart {
     pub(crate) fn codes(&self, cells: &Cells) -> Result<&Ints> {
         let group = self.image.directory.groups[cells.family as usize][cells.group];
         let values = self.dictionary(cells)?.len();
-<<<<<<< HEAD
-        self.bounded(group.section + text::CODES, group.cells, None, Some(values))
-    }
-
-    // Decoding.
-
-    fn ints(&self, section: usize, len: usize, reference: Option<usize>) -> Result<&Ints> {
-        self.bounded(section, len, reference, None)
-    }
-
-    /// Integers of which each must be at least 0 and below `bound`, if there is one. Only checked ones are kept.
-    fn bounded(&self, section: usize, len: usize, reference: Option<usize>, bound: Option<usize>) -> Result<&Ints> {
-        let column = self.column(section, |part| {
-            let raw = part.raw(section)?;
-            let mut reader = Reader::new(&raw);
-            let relative = reader.u8().map_err(|why| part.bad(section, why.0))?;
-            let ints = Ints::read(reader, len).map_err(|why| part.bad(section, why.0))?;
-            let ints = match (relative, reference) {
-                (0, _) => ints,
-                (1, Some(reference)) => {
-                    let base = part.ints(reference, len, None)?;
-                    Ints::new(&(0..len).map(|at| base.get(at).wrapping_add(ints.get(at))).collect::<Vec<i64>>())
-                }
-                _ => return Err(part.bad(section, "a column relative to nothing")),
-            };
-            if let (Some(bound), Some((least, greatest))) = (bound, ints.range())
-                && (least < 0 || greatest >= bound as i64)
-            {
-                return Err(part.bad(section, "a number that points past the end"));
-            }
-            Ok(Column::Ints(ints))
-        })?;
-        match column {
-            Column::Ints(ints) if ints.len() == len => Ok(ints),
-            _ => Err(self.bad(section, "a column of another kind")),
-        }
-    }
-
-    /// Integers that are not kept, because what is made of them is.
-    fn uncached_ints(&self, section: usize, len: usize) -> Result<Vec<i64>> {
-        let raw = self.raw(section)?;
-        let mut reader = Reader::new(&raw);
-        match reader.u8() {
-            Ok(0) => Ints::read(reader, len).map(|ints| ints.to_vec()).map_err(|why| self.bad(section, why.0)),
-            _ => Err(self.bad(section, "a column relative to nothing")),
-        }
-    }
-
-    fn floats(&self, section: usize, len: usize, reference: Option<usize>) -> Result<&[f64]> {
-        let column = self.column(section, |part| {
-            let raw = part.raw(section)?;
-            let (relative, bytes) =
-                raw.split_first().ok_or_else(|| part.bad(section, "a column without a first byte"))?;
-            let (bits, rest) = bytes.as_chunks();
-            if bits.len() != len || !rest.is_empty() {
-                return Err(part.bad(section, "values of another count"));
-            }
-            let mut values: Vec<f64> = bits.iter().map(|bits| f64::from_bits(u64::from_le_bytes(*bits))).collect();
-            match (relative, reference) {
-                (0, _) => {}
-                (1, Some(reference)) => {
-                    for (value, base) in values.iter_mut().zip(part.floats(reference, len, None)?) {
-                        *value = f64::from_bits(value.to_bits() ^ base.to_bits());
-                    }
-                }
-                _ => return Err(part.bad(section, "a column relative to nothing")),
-            }
-            Ok(Column::Floats(values))
-        })?;
-        match column {
-            Column::Floats(values) => Ok(values),
-            _ => Err(self.bad(section, "a column of another kind")),
-        }
-    }
-
-    fn bits(&self, section: usize) -> Result<Option<&Bitmap>> {
-        let column = self.column(section, |part| {
-            let raw = part.raw(section)?;
-            if raw.is_empty() {
-                return Ok(Column::Bits(None));
-            }
-            Bitmap::read(&raw, part.len()).map(|bits| Column::Bits(Some(bits))).map_err(|why| part.bad(section, why.0))
-        })?;
-        match column {
-            Column::Bits(bits) => Ok(bits.as_ref()),
-            _ => Err(self.bad(section, "a column of another kind")),
-        }
-    }
-
-    /// The decoded column, decoding it at the first call. Two threads may decode at once; one result is kept.
-    fn column(&self, section: usize, decode: impl FnOnce(&Self) -> Result<Column>) -> Result<&Column> {
-        let slot = &self.columns[section];
-        if let Some(column) = slot.get() {
-            return Ok(column);
-        }
-        let column = Box::new(decode(self)?);
-        Ok(slot.get_or_init(|| column))
-    }
-
-    fn raw(&self, section: usize) -> Result<Vec<u8>> {
-        let entry = &self.directory.sections[section];
-        let stored = self.read(entry.offset, entry.stored_len)?;
-        unpack(entry, section, stored).map_err(|why| self.damaged(entry.offset, why))
-    }
-
-    fn image_len(&self) -> Result<u64> {
-        match &self.source {
-            Source::Memory(bytes) => Ok(bytes.len() as u64),
-            Source::File(file) => file.len().map_err(Error::io("measure", &self.origin)),
-        }
-    }
-
-    /// Bytes of the image; lengths were checked against the image's, so that a short read is damage.
-    fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        match &self.source {
-            Source::Memory(bytes) => usize::try_from(offset)
-                .ok()
-                .and_then(|start| bytes.get(start..start.checked_add(len)?))
-                .map(<[u8]>::to_vec)
-                .ok_or_else(|| self.damaged(offset, Malformed("bytes end early"))),
-            Source::File(file) => {
-                let mut buffer = vec![0; len];
-                let read = file.read_at(&mut buffer, offset).map_err(Error::io("read", &self.origin))?;
-                if read == len { Ok(buffer) } else { Err(self.damaged(offset, Malformed("bytes end early"))) }
-            }
-        }
-    }
-
-    pub(crate) fn bad(&self, section: usize, why: &'static str) -> Error {
-        self.damaged(self.directory.sections[section].offset, Malformed(why))
-    }
-
-    fn damaged(&self, offset: u64, why: Malformed) -> Error {
-        Error::corrupt(&self.origin, offset, why)
-=======
-        self.image
-            .bounded(group.section + text::CODES, group.cells, None, Some(values))
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
+        self.image.bounded(group.section + text::CODES, group.cells, None, Some(values))
     }
 }
 

@@ -43,9 +43,7 @@ impl IndexPart {
     pub fn summary(&self, ordinal: u32) -> Result<RunSummary> {
         let mut summary = self.words(ordinal)?;
         self.each_cell(Family::Metrics, ordinal, |key, cells, at| {
-            summary
-                .metrics
-                .insert(key.to_owned(), self.stats(cells, at)?);
+            summary.metrics.insert(key.to_owned(), self.stats(cells, at)?);
             Ok(())
         })?;
         Ok(summary)
@@ -70,7 +68,6 @@ impl IndexPart {
         self.check(ordinal)?;
         let at = ordinal as usize;
         let has = |section: usize, without: bool| {
-<<<<<<< HEAD
             Ok::<_, crate::error::Error>(self.run_bits(section)?.map_or(without, |set| set.contains(ordinal)))
         };
         let time = |present: usize, column: usize| {
@@ -79,35 +76,11 @@ impl IndexPart {
         let word = |codes: usize, words: usize| {
             Ok::<_, crate::error::Error>(self.strings(words)?.get(self.run_ints(codes)?.get(at) as usize).to_owned())
         };
-=======
-            Ok::<_, crate::error::Error>(
-                self.run_bits(section)?
-                    .map_or(without, |set| set.contains(ordinal)),
-            )
-        };
-        let time = |present: usize, column: usize| {
-            Ok::<_, crate::error::Error>(if has(present, true)? {
-                Some(self.run_ints(column)?.get(at))
-            } else {
-                None
-            })
-        };
-        let word = |codes: usize, words: usize| {
-            Ok::<_, crate::error::Error>(
-                self.strings(words)?
-                    .get(self.run_ints(codes)?.get(at) as usize)
-                    .to_owned(),
-            )
-        };
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         let status = self.run_ints(run::STATUS)?.get(at);
-        let status = RunStatus::ALL
-            .into_iter()
-            .find(|known| *known as i64 == status);
+        let status = RunStatus::ALL.into_iter().find(|known| *known as i64 == status);
         let mut summary = RunSummary {
             run_id: self.run_id(ordinal)?,
-            experiment_id: self
-                .experiment(self.run_ints(run::EXPERIMENT_CODES)?.get(at) as usize)?,
+            experiment_id: self.experiment(self.run_ints(run::EXPERIMENT_CODES)?.get(at) as usize)?,
             name: word(run::NAME_CODES, run::NAMES)?,
             user: word(run::USER_CODES, run::USERS)?,
             status: status.ok_or_else(|| self.bad(run::STATUS, "a status that does not exist"))?,
@@ -118,14 +91,9 @@ impl IndexPart {
             tags: BTreeMap::new(),
             metrics: BTreeMap::new(),
         };
-        for (family, texts) in [
-            (Family::Params, &mut summary.params),
-            (Family::Tags, &mut summary.tags),
-        ] {
+        for (family, texts) in [(Family::Params, &mut summary.params), (Family::Tags, &mut summary.tags)] {
             self.each_cell(family, ordinal, |key, cells, at| {
-                let text = self
-                    .dictionary(cells)?
-                    .get(self.codes(cells)?.get(at) as usize);
+                let text = self.dictionary(cells)?.get(self.codes(cells)?.get(at) as usize);
                 texts.insert(key.to_owned(), text.to_owned());
                 Ok(())
             })?;
@@ -147,21 +115,12 @@ impl IndexPart {
     }
 
     fn stats(&self, cells: &Cells, at: usize) -> Result<SeriesStats> {
-        let int =
-            |column: usize| Ok::<_, crate::error::Error>(self.metric_ints(cells, column)?.get(at));
-        let float =
-            |column: usize| Ok::<_, crate::error::Error>(self.metric_floats(cells, column)?[at]);
+        let int = |column: usize| Ok::<_, crate::error::Error>(self.metric_ints(cells, column)?.get(at));
+        let float = |column: usize| Ok::<_, crate::error::Error>(self.metric_floats(cells, column)?[at]);
         let flags = int(metric::FLAGS)?;
         let extreme = |flag: i64, step: usize, value: usize| {
             Ok::<_, crate::error::Error>(if flags & flag != 0 {
-<<<<<<< HEAD
                 Some(Extreme { value: float(value)?, step: int(step)? })
-=======
-                Some(Extreme {
-                    value: float(value)?,
-                    step: int(step)?,
-                })
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
             } else {
                 None
             })
@@ -172,11 +131,7 @@ impl IndexPart {
             inf_count: int(metric::INF_COUNT)? as u64,
             first: StatPoint {
                 step: int(metric::FIRST_STEP)?,
-                timestamp_ms: if flags & 2 != 0 {
-                    Some(int(metric::FIRST_TIME)?)
-                } else {
-                    None
-                },
+                timestamp_ms: if flags & 2 != 0 { Some(int(metric::FIRST_TIME)?) } else { None },
                 value: float(metric::FIRST)?,
             },
             latest: self.latest_point(cells, at)?,
@@ -195,10 +150,7 @@ impl IndexPart {
     ) -> Result<()> {
         let keys = self.keys(family)?;
         let map = self.row_map(family, keys)?;
-        let (start, end) = (
-            map.starts[ordinal as usize] as usize,
-            map.starts[ordinal as usize + 1] as usize,
-        );
+        let (start, end) = (map.starts[ordinal as usize] as usize, map.starts[ordinal as usize + 1] as usize);
         for &key in map.dense.iter().chain(&map.sparse[start..end]) {
             let cells = self.cells_at(family, keys, key as usize)?;
             if let Some(at) = self.place(&cells)?.find(&cells, ordinal) {
@@ -213,19 +165,14 @@ impl IndexPart {
         if let Some(map) = slot.get() {
             return Ok(map);
         }
-        let mut map = RowMap {
-            dense: Vec::new(),
-            starts: vec![0; self.len() + 2],
-            sparse: Vec::new(),
-        };
+        let mut map = RowMap { dense: Vec::new(), starts: vec![0; self.len() + 2], sparse: Vec::new() };
         // Two passes over the sparse cells: count each run's, then put each key where its run's begin.
         // starts[run + 2] counts first, so that after the sums starts[run + 1] is a cursor that ends as the run's end.
         let sparse = |each: &mut dyn FnMut(u32, usize)| -> Result<()> {
             for key in 0..keys.names.len() {
                 let cells = self.cells_at(family, keys, key)?;
                 if let Place::Sparse(ordinals) = self.place(&cells)? {
-                    (cells.start..cells.end)
-                        .for_each(|at| each(key as u32, ordinals.get(at) as usize));
+                    (cells.start..cells.end).for_each(|at| each(key as u32, ordinals.get(at) as usize));
                 }
             }
             Ok(())
@@ -252,18 +199,12 @@ impl Place<'_> {
     /// The run's cell, if it has one. O(1) for a dense key, else O(log cells).
     pub(crate) fn find(&self, cells: &Cells, ordinal: u32) -> Option<usize> {
         match self {
-            Self::Dense(present) => present
-                .is_none_or(|set| set.contains(ordinal))
-                .then_some(ordinal as usize),
+            Self::Dense(present) => present.is_none_or(|set| set.contains(ordinal)).then_some(ordinal as usize),
             Self::Sparse(ordinals) => {
                 let (mut low, mut high) = (cells.start, cells.end);
                 while low < high {
                     let middle = low + (high - low) / 2;
-                    if ordinals.get(middle) < i64::from(ordinal) {
-                        low = middle + 1
-                    } else {
-                        high = middle
-                    }
+                    if ordinals.get(middle) < i64::from(ordinal) { low = middle + 1 } else { high = middle }
                 }
                 (low < cells.end && ordinals.get(low) == i64::from(ordinal)).then_some(low)
             }

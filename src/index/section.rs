@@ -30,21 +30,13 @@ const LEVEL: i32 = 3;
 /// Packs `raw` as section `number`, appends it to `image` and says where it is.
 pub(crate) fn pack(image: &mut Vec<u8>, number: usize, raw: &[u8]) -> Section {
     let offset = image.len() as u64;
-    let packed = zstd::bulk::compress(raw, LEVEL)
-        .ok()
-        .filter(|packed| packed.len() < raw.len());
+    let packed = zstd::bulk::compress(raw, LEVEL).ok().filter(|packed| packed.len() < raw.len());
     let (packing, stored) = match &packed {
         Some(packed) => (ZSTD, packed.as_slice()),
         None => (PLAIN, raw),
     };
     image.extend_from_slice(stored);
-    Section {
-        offset,
-        stored_len: stored.len(),
-        raw_len: raw.len(),
-        packing,
-        crc: crc32(number as u32, stored),
-    }
+    Section { offset, stored_len: stored.len(), raw_len: raw.len(), packing, crc: crc32(number as u32, stored) }
 }
 
 /// Verifies the stored bytes of section `number` and unpacks them.
@@ -52,30 +44,17 @@ pub(crate) fn pack(image: &mut Vec<u8>, number: usize, raw: &[u8]) -> Section {
 /// # Errors
 /// [`Malformed`] when the checksum, the length or the packing does not hold. What is allocated is bounded by the
 /// stored bytes times [`GROWTH_MAX`], and touched only as far as they really unpack.
-pub(crate) fn unpack(
-    section: &Section,
-    number: usize,
-    stored: Vec<u8>,
-) -> Result<Vec<u8>, Malformed> {
+pub(crate) fn unpack(section: &Section, number: usize, stored: Vec<u8>) -> Result<Vec<u8>, Malformed> {
     if stored.len() != section.stored_len || crc32(number as u32, &stored) != section.crc {
         return Err(Malformed("a section whose checksum does not match"));
     }
     let raw = match section.packing {
         PLAIN => stored,
-<<<<<<< HEAD
         _ => {
             zstd::bulk::decompress(&stored, section.raw_len).map_err(|_| Malformed("a section that does not unpack"))?
         }
-=======
-        _ => zstd::bulk::decompress(&stored, section.raw_len)
-            .map_err(|_| Malformed("a section that does not unpack"))?,
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     };
-    if raw.len() == section.raw_len {
-        Ok(raw)
-    } else {
-        Err(Malformed("a section of another length"))
-    }
+    if raw.len() == section.raw_len { Ok(raw) } else { Err(Malformed("a section of another length")) }
 }
 
 impl Section {
@@ -89,26 +68,15 @@ impl Section {
 
     /// Reads an entry whose section starts at `offset` and must end by `end`.
     pub(crate) fn read(reader: &mut Reader<'_>, offset: u64, end: u64) -> Result<Self, Malformed> {
-<<<<<<< HEAD
         let room =
             usize::try_from(end.saturating_sub(offset)).map_err(|_| Malformed("an image over the address space"))?;
-=======
-        let room = usize::try_from(end.saturating_sub(offset))
-            .map_err(|_| Malformed("an image over the address space"))?;
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         let stored_len = reader.count(room)?;
         let raw_len = reader.count(stored_len.saturating_mul(GROWTH_MAX))?;
         let packing = reader.u8()?;
         let crc = reader.u32()?;
         match packing {
             PLAIN if raw_len != stored_len => Err(Malformed("a plain section of two lengths")),
-            PLAIN | ZSTD => Ok(Self {
-                offset,
-                stored_len,
-                raw_len,
-                packing,
-                crc,
-            }),
+            PLAIN | ZSTD => Ok(Self { offset, stored_len, raw_len, packing, crc }),
             _ => Err(Malformed("an unknown packing")),
         }
     }
@@ -120,12 +88,7 @@ mod tests {
 
     #[test]
     fn sections_round_trip_and_know_their_place() {
-        for raw in [
-            vec![],
-            vec![7],
-            vec![0; 3 << 20],
-            (0..200_u8).collect::<Vec<_>>(),
-        ] {
+        for raw in [vec![], vec![7], vec![0; 3 << 20], (0..200_u8).collect::<Vec<_>>()] {
             let mut image = vec![1, 2, 3];
             let section = pack(&mut image, 5, &raw);
             let stored = image[3..].to_vec();

@@ -73,25 +73,16 @@ impl Strings {
         let mut ends = Vec::with_capacity(count);
         let mut end = 0_u32;
         for _ in 0..count {
-            let len =
-                u32::try_from(reader.varint()?).map_err(|_| Malformed("a text over 4 GiB"))?;
+            let len = u32::try_from(reader.varint()?).map_err(|_| Malformed("a text over 4 GiB"))?;
             end = end.checked_add(len).ok_or(Malformed("texts over 4 GiB"))?;
             ends.push(end);
         }
-<<<<<<< HEAD
         let text =
             std::str::from_utf8(reader.slice(end as usize)?).map_err(|_| Malformed("a text that is not UTF-8"))?;
-=======
-        let text = std::str::from_utf8(reader.slice(end as usize)?)
-            .map_err(|_| Malformed("a text that is not UTF-8"))?;
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         if !ends.iter().all(|&end| text.is_char_boundary(end as usize)) {
             return Err(Malformed("a text that ends within a character"));
         }
-        Ok(Self {
-            text: text.to_owned(),
-            ends,
-        })
+        Ok(Self { text: text.to_owned(), ends })
     }
 }
 
@@ -114,10 +105,7 @@ mod tests {
             assert_eq!(back.find(text), Some(at));
         }
         assert_eq!(back.find("zz"), None);
-        assert!(
-            Strings::read(&mut Reader::new(&[2, 1, 1, 0xC3, 0xA9])).is_err(),
-            "split within a character"
-        );
+        assert!(Strings::read(&mut Reader::new(&[2, 1, 1, 0xC3, 0xA9])).is_err(), "split within a character");
         assert!(Strings::read(&mut Reader::new(&[1, 1, 0xFF])).is_err());
     }
 }

@@ -28,17 +28,7 @@ impl Numbers {
 }
 
 fn value(numbers: &mut Numbers) -> f64 {
-    const ODD: [f64; 9] = [
-        f64::NAN,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        0.0,
-        -0.0,
-        1.0,
-        0.5,
-        5e-324,
-        -3.0,
-    ];
+    const ODD: [f64; 9] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1.0, 0.5, 5e-324, -3.0];
     match numbers.below(3) {
         0 => ODD[numbers.below(9) as usize],
         1 => numbers.below(4) as f64,
@@ -55,39 +45,17 @@ fn time(numbers: &mut Numbers) -> Option<i64> {
 }
 
 fn stats(numbers: &mut Numbers) -> SeriesStats {
-<<<<<<< HEAD
     let mut point =
         || StatPoint { step: numbers.below(5) as i64 - 1, timestamp_ms: time(numbers), value: value(numbers) };
     let (first, latest) = (point(), point());
     let mut extreme =
         || (numbers.below(5) > 0).then(|| Extreme { value: value(numbers), step: numbers.below(4) as i64 });
-=======
-    let mut point = || StatPoint {
-        step: numbers.below(5) as i64 - 1,
-        timestamp_ms: time(numbers),
-        value: value(numbers),
-    };
-    let (first, latest) = (point(), point());
-    let mut extreme = || {
-        (numbers.below(5) > 0).then(|| Extreme {
-            value: value(numbers),
-            step: numbers.below(4) as i64,
-        })
-    };
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     let (min, max) = (extreme(), extreme());
     let nan_count = numbers.below(3);
     let inf_count = numbers.below(2);
     let count = nan_count + inf_count + numbers.below(3);
     if numbers.below(4) == 0 {
-<<<<<<< HEAD
         let alike = Extreme { value: latest.value, step: latest.step };
-=======
-        let alike = Extreme {
-            value: latest.value,
-            step: latest.step,
-        };
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         return SeriesStats {
             count: 1,
             nan_count: 0,
@@ -98,20 +66,8 @@ fn stats(numbers: &mut Numbers) -> SeriesStats {
             max: Some(alike),
             sum: latest.value,
         };
-<<<<<<< HEAD
-=======
     }
-    SeriesStats {
-        count,
-        nan_count,
-        inf_count,
-        first,
-        latest,
-        min,
-        max,
-        sum: value(numbers),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
-    }
+    SeriesStats { count, nan_count, inf_count, first, latest, min, max, sum: value(numbers) }
 }
 
 pub(crate) const KEYS: [&str; 6] = ["loss", "loss.min", "a b", "é/ü", "x`y", "rare"];
@@ -123,22 +79,11 @@ pub(crate) fn random_run(numbers: &mut Numbers, at: usize) -> RunSummary {
         0 => format!("run-{at}_{}", numbers.below(9)),
         _ => format!("{:016x}{:016x}", numbers.next(), at),
     };
-<<<<<<< HEAD
     let mut some =
         |chance: u64| KEYS.into_iter().filter(|_| numbers.below(chance) > 0).map(str::to_owned).collect::<Vec<_>>();
-=======
-    let mut some = |chance: u64| {
-        KEYS.into_iter()
-            .filter(|_| numbers.below(chance) > 0)
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     let (params, tags, metrics) = (some(3), some(2), some(4));
     let texts = |keys: Vec<String>, numbers: &mut Numbers| -> BTreeMap<String, String> {
-        keys.into_iter()
-            .map(|key| (key, numbers.pick(&TEXTS).to_owned()))
-            .collect()
+        keys.into_iter().map(|key| (key, numbers.pick(&TEXTS).to_owned())).collect()
     };
     RunSummary {
         run_id: RunId::new(id).unwrap(),
@@ -151,10 +96,7 @@ pub(crate) fn random_run(numbers: &mut Numbers, at: usize) -> RunSummary {
         deleted: numbers.below(4) == 0,
         params: texts(params, numbers),
         tags: texts(tags, numbers),
-        metrics: metrics
-            .into_iter()
-            .map(|key| (key, stats(numbers)))
-            .collect(),
+        metrics: metrics.into_iter().map(|key| (key, stats(numbers))).collect(),
     }
 }
 
@@ -169,17 +111,7 @@ fn bits(run: &RunSummary) -> String {
         .metrics
         .values()
         .flat_map(|m| {
-<<<<<<< HEAD
             [Some(m.first.value), Some(m.latest.value), m.min.map(|e| e.value), m.max.map(|e| e.value), Some(m.sum)]
-=======
-            [
-                Some(m.first.value),
-                Some(m.latest.value),
-                m.min.map(|e| e.value),
-                m.max.map(|e| e.value),
-                Some(m.sum),
-            ]
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         })
         .map(|value| value.map_or(0, f64::to_bits))
         .collect();
@@ -201,10 +133,7 @@ fn every_run_comes_back_bit_for_bit() {
             let latest = opened.latest(ordinal as u32).unwrap();
             assert_eq!(latest.metrics.len(), run.metrics.len());
             for (key, point) in &latest.metrics {
-                assert_eq!(
-                    format!("{point:?}"),
-                    format!("{:?}", run.metrics[key].latest)
-                );
+                assert_eq!(format!("{point:?}"), format!("{:?}", run.metrics[key].latest));
             }
             assert_eq!(opened.find(&run.run_id).unwrap(), Some(ordinal as u32));
         }
@@ -216,19 +145,11 @@ fn every_run_comes_back_bit_for_bit() {
 #[test]
 fn a_run_of_many_keys_costs_its_own_keys() {
     let mut runs = random_runs(5, 3);
-    let one = runs[0]
-        .metrics
-        .values()
-        .next()
-        .copied()
-        .unwrap_or_else(|| stats(&mut Numbers(1)));
+    let one = runs[0].metrics.values().next().copied().unwrap_or_else(|| stats(&mut Numbers(1)));
     runs[1].metrics = (0..20_000).map(|at| (format!("layer/{at}"), one)).collect();
     let part = IndexPart::build(&runs).unwrap();
     assert_eq!(bits(&part.summary(1).unwrap()), bits(&runs[1]));
-    assert!(
-        part.to_bytes().unwrap().len() < 20_000 * 100,
-        "rare keys share sections"
-    );
+    assert!(part.to_bytes().unwrap().len() < 20_000 * 100, "rare keys share sections");
 }
 
 /// Whether the image still opens and answers everything as `runs`, or says that it is damaged.
@@ -240,14 +161,7 @@ fn harmless_or_told(bytes: &[u8], runs: &[RunSummary]) -> bool {
         return true;
     }
     part.len() == runs.len()
-<<<<<<< HEAD
         && runs.iter().enumerate().all(|(at, run)| part.summary(at as u32).is_ok_and(|found| bits(&found) == bits(run)))
-=======
-        && runs.iter().enumerate().all(|(at, run)| {
-            part.summary(at as u32)
-                .is_ok_and(|found| bits(&found) == bits(run))
-        })
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
 }
 
 #[test]
@@ -258,23 +172,14 @@ fn every_flipped_bit_is_detected() {
     for at in 0..image.len() {
         for bit in [0, 3, 7] {
             bytes[at] ^= 1 << bit;
-            let told = IndexPart::from_bytes(&bytes)
-                .and_then(|part| part.verify())
-                .is_err();
-            assert!(
-                told,
-                "byte {at} of {} flipped at bit {bit} goes unseen",
-                image.len()
-            );
+            let told = IndexPart::from_bytes(&bytes).and_then(|part| part.verify()).is_err();
+            assert!(told, "byte {at} of {} flipped at bit {bit} goes unseen", image.len());
             // What reads without checking first must not panic either, nor tell anything wrong.
             if bit == 3
                 && let Ok(part) = IndexPart::from_bytes(&bytes)
             {
                 for (ordinal, run) in runs.iter().enumerate() {
-                    assert!(
-                        part.summary(ordinal as u32)
-                            .map_or(true, |found| bits(&found) == bits(run))
-                    );
+                    assert!(part.summary(ordinal as u32).map_or(true, |found| bits(&found) == bits(run)));
                 }
             }
             bytes[at] ^= 1 << bit;
@@ -284,16 +189,9 @@ fn every_flipped_bit_is_detected() {
 
 #[test]
 fn every_shorter_or_longer_image_is_refused() {
-    let image = IndexPart::build(&random_runs(7, 12))
-        .unwrap()
-        .to_bytes()
-        .unwrap();
+    let image = IndexPart::build(&random_runs(7, 12)).unwrap().to_bytes().unwrap();
     for len in 0..image.len() {
-        assert!(
-            IndexPart::from_bytes(&image[..len]).is_err(),
-            "{len} bytes of {}",
-            image.len()
-        );
+        assert!(IndexPart::from_bytes(&image[..len]).is_err(), "{len} bytes of {}", image.len());
     }
     let mut longer = image;
     longer.push(0);
@@ -315,15 +213,8 @@ fn forged_images_with_right_checksums_do_not_panic() {
             forged[32..36].copy_from_slice(&crc.to_le_bytes());
             let crc = crc32(0, &forged[..36]);
             forged[36..40].copy_from_slice(&crc.to_le_bytes());
-            told += usize::from(
-                IndexPart::from_bytes(&forged)
-                    .and_then(|part| part.verify())
-                    .is_err(),
-            );
-            assert!(
-                harmless_or_told(&forged, &runs),
-                "a directory forged at {at} tells something wrong"
-            );
+            told += usize::from(IndexPart::from_bytes(&forged).and_then(|part| part.verify()).is_err());
+            assert!(harmless_or_told(&forged, &runs), "a directory forged at {at} tells something wrong");
         }
     }
     assert!(told > 0);
@@ -338,15 +229,7 @@ fn a_newer_version_is_named() {
     image[36..40].copy_from_slice(&crc.to_le_bytes());
     assert!(matches!(
         IndexPart::from_bytes(&image),
-<<<<<<< HEAD
         Err(crate::error::Error::NewerFormat { found: 2, supported: 1, .. })
-    ));
-=======
-        Err(crate::error::Error::NewerFormat {
-            found: 2,
-            supported: 1,
-            ..
-        })
     ));
 }
 
@@ -363,10 +246,7 @@ fn a_file_is_read_where_it_is_asked_for() {
     let path = Path::new("/index");
     disk.create_new(path).unwrap().write_at(&image, 0).unwrap();
     let part = IndexPart::from_file(disk.open_read(path).unwrap(), path).unwrap();
-    assert!(
-        part.heap_bytes() < image.len(),
-        "the image stays in its file"
-    );
+    assert!(part.heap_bytes() < image.len(), "the image stays in its file");
     assert_eq!(part.to_bytes().unwrap(), image);
     for (ordinal, run) in runs.iter().enumerate() {
         assert_eq!(bits(&part.summary(ordinal as u32).unwrap()), bits(run));
@@ -375,15 +255,10 @@ fn a_file_is_read_where_it_is_asked_for() {
     disk.damage(path, |bytes| bytes[60] ^= 1).unwrap();
     assert_eq!(bits(&part.summary(3).unwrap()), bits(&runs[3]));
     match part.verify() {
-        Err(Error::Corrupt {
-            path: named,
-            offset,
-            ..
-        }) => assert!(named == path && offset <= 60),
+        Err(Error::Corrupt { path: named, offset, .. }) => assert!(named == path && offset <= 60),
         other => panic!("{other:?}"),
     }
-    disk.damage(path, |bytes| bytes.truncate(image.len() - 1))
-        .unwrap();
+    disk.damage(path, |bytes| bytes.truncate(image.len() - 1)).unwrap();
     assert!(IndexPart::from_file(disk.open_read(path).unwrap(), path).is_err());
 }
 
@@ -412,9 +287,8 @@ fn forged_sections_with_right_checksums_do_not_panic() {
         let runs = random_runs(seed, count);
         let image = IndexPart::build(&runs).unwrap().to_bytes().unwrap();
         let image = Image::open(Source::Memory(image), std::path::Path::new("image")).unwrap();
-        let raws: Vec<Vec<u8>> = (0..image.directory.sections.len())
-            .map(|section| image.raw(section).unwrap())
-            .collect();
+        let raws: Vec<Vec<u8>> =
+            (0..image.directory.sections.len()).map(|section| image.raw(section).unwrap()).collect();
         let (mut refused, mut taken) = (0, 0);
         // Of the large image, every third section: dense groups repeat their kinds.
         for section in (0..raws.len()).step_by(if count > 100 { 3 } else { 1 }) {
@@ -460,5 +334,4 @@ fn forged_sections_with_right_checksums_do_not_panic() {
         }
         assert!(refused > 0 && taken > 0);
     }
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
 }

@@ -87,7 +87,11 @@ impl Log {
     pub fn turns(&self, earlier: &Self) -> Vec<u64> {
         let of = |log: &Self| {
             let groups = log.groups.iter().map(|group| group.sequence + group.points);
-            let rows = log.batches.iter().filter(|(_, batch)| !batch.rows.is_empty()).map(|(sequence, batch)| sequence + batch.rows.len() as u64);
+            let rows = log
+                .batches
+                .iter()
+                .filter(|(_, batch)| !batch.rows.is_empty())
+                .map(|(sequence, batch)| sequence + batch.rows.len() as u64);
             groups.chain(rows).chain([0, log.slots_from]).collect::<Vec<u64>>()
         };
         let mut turns = [of(self), of(earlier)].concat();

@@ -102,10 +102,7 @@ impl Aggregate {
     /// The statistic of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::NAMES
-            .into_iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, aggregate)| aggregate)
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, aggregate)| aggregate)
     }
 }
 
@@ -228,29 +225,15 @@ impl Number {
         };
         // Past the ends of i64, every integer is on one side.
         let upto = |bound: Option<i64>| {
-            if self.value > 0.0 {
-                bound.or(Some(i64::MAX))
-            } else {
-                bound
-            }
+            if self.value > 0.0 { bound.or(Some(i64::MAX)) } else { bound }
         };
         let from = |bound: Option<i64>| {
-            if self.value < 0.0 {
-                bound.or(Some(i64::MIN))
-            } else {
-                bound
-            }
+            if self.value < 0.0 { bound.or(Some(i64::MIN)) } else { bound }
         };
         let (low, high) = match comparison {
-<<<<<<< HEAD
             Comparison::Equal | Comparison::NotEqual => {
                 below.filter(|_| below == above).map_or(NONE, |number| (number, number))
             }
-=======
-            Comparison::Equal | Comparison::NotEqual => below
-                .filter(|_| below == above)
-                .map_or(NONE, |number| (number, number)),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
             Comparison::LessEqual => upto(below).map_or(NONE, |high| (i64::MIN, high)),
             Comparison::GreaterEqual => from(above).map_or(NONE, |low| (low, i64::MAX)),
             Comparison::Less => match above {
@@ -280,21 +263,7 @@ mod tests {
     fn integer_ranges_are_exact() {
         use Comparison::*;
         let comparisons = [Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual];
-<<<<<<< HEAD
         let values: [i64; 9] = [i64::MIN, i64::MIN + 1, -2, -1, 0, 1, 2, i64::MAX - 1, i64::MAX];
-=======
-        let values: [i64; 9] = [
-            i64::MIN,
-            i64::MIN + 1,
-            -2,
-            -1,
-            0,
-            1,
-            2,
-            i64::MAX - 1,
-            i64::MAX,
-        ];
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         let numbers = [
             f64::NEG_INFINITY,
             -1e300,
@@ -320,32 +289,13 @@ mod tests {
                             std::cmp::Ordering::Less
                         },
                     );
-<<<<<<< HEAD
                     check(comparison, value, Number { value: number, integer: None }, exact);
-=======
-                    check(
-                        comparison,
-                        value,
-                        Number {
-                            value: number,
-                            integer: None,
-                        },
-                        exact,
-                    );
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
                 }
                 for number in values {
                     check(
                         comparison,
                         value,
-<<<<<<< HEAD
                         Number { value: number as f64, integer: Some(number) },
-=======
-                        Number {
-                            value: number as f64,
-                            integer: Some(number),
-                        },
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
                         value.cmp(&number),
                     );
                 }
@@ -361,11 +311,7 @@ mod tests {
                 GreaterEqual => exact.is_ge(),
             };
             let (low, high, outside) = number.integers(comparison);
-            assert_eq!(
-                (low..=high).contains(&value) != outside,
-                expected,
-                "{value} {comparison:?} {number:?}"
-            );
+            assert_eq!((low..=high).contains(&value) != outside, expected, "{value} {comparison:?} {number:?}");
         }
     }
 }

@@ -43,10 +43,7 @@ pub(crate) struct TextColumn<'a> {
 }
 
 /// The key and statistic that a name means, given which ambiguous names are keys of some searched part.
-pub(crate) fn meant<'n>(
-    name: &'n MetricName,
-    literals: &FxHashSet<String>,
-) -> (&'n str, Aggregate) {
+pub(crate) fn meant<'n>(name: &'n MetricName, literals: &FxHashSet<String>) -> (&'n str, Aggregate) {
     match &name.literal {
         Some(literal) if literals.contains(literal) => (literal, Aggregate::Latest),
         _ => (&name.key, name.aggregate),
@@ -55,33 +52,14 @@ pub(crate) fn meant<'n>(
 
 impl<'a> NumberColumn<'a> {
     /// A metric's statistic; `None` when no run of the part has the metric.
-<<<<<<< HEAD
     pub(crate) fn metric(part: &'a IndexPart, key: &str, aggregate: Aggregate) -> Result<Option<Self>> {
-        let Some(cells) = part.cells(Family::Metrics, key)? else { return Ok(None) };
+        let Some(cells) = part.cells(Family::Metrics, key)? else {
+            return Ok(None);
+        };
         let floats =
             |column| Ok::<_, crate::error::Error>(Numbers::Floats(Cow::Borrowed(part.metric_floats(&cells, column)?)));
         let ints = |column| Ok::<_, crate::error::Error>(Numbers::Ints(part.metric_ints(&cells, column)?));
         let flag = |bit| Ok::<_, crate::error::Error>(Valid::Flag(part.metric_ints(&cells, metric::FLAGS)?, bit));
-=======
-    pub(crate) fn metric(
-        part: &'a IndexPart,
-        key: &str,
-        aggregate: Aggregate,
-    ) -> Result<Option<Self>> {
-        let Some(cells) = part.cells(Family::Metrics, key)? else {
-            return Ok(None);
-        };
-        let floats = |column| {
-            Ok::<_, crate::error::Error>(Numbers::Floats(Cow::Borrowed(
-                part.metric_floats(&cells, column)?,
-            )))
-        };
-        let ints =
-            |column| Ok::<_, crate::error::Error>(Numbers::Ints(part.metric_ints(&cells, column)?));
-        let flag = |bit| {
-            Ok::<_, crate::error::Error>(Valid::Flag(part.metric_ints(&cells, metric::FLAGS)?, bit))
-        };
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         let (numbers, valid) = match aggregate {
             Aggregate::Latest => (floats(metric::LATEST)?, Valid::All),
             Aggregate::First => (floats(metric::FIRST)?, Valid::All),
@@ -100,12 +78,7 @@ impl<'a> NumberColumn<'a> {
             Aggregate::Step => (ints(metric::LATEST_STEP)?, Valid::All),
             Aggregate::Timestamp => (ints(metric::LATEST_TIME)?, flag(1)?),
         };
-        Ok(Some(Self {
-            cells,
-            place: part.place(&cells)?,
-            numbers,
-            valid,
-        }))
+        Ok(Some(Self { cells, place: part.place(&cells)?, numbers, valid }))
     }
 
     /// Whether the cell has the statistic.
@@ -121,9 +94,7 @@ impl<'a> NumberColumn<'a> {
     fn dense_valid(&self, present: Option<&Bitmap>, rows: usize) -> Bitmap {
         let mut valid = match &self.valid {
             Valid::All => Bitmap::all(rows),
-            Valid::Flag(flags, bit) => flags.among(&std::array::from_fn::<_, 16, _>(|flags| {
-                flags as i64 & bit != 0
-            })),
+            Valid::Flag(flags, bit) => flags.among(&std::array::from_fn::<_, 16, _>(|flags| flags as i64 & bit != 0)),
             Valid::Listed(valid) => Bitmap::of(valid, |valid| valid),
         };
         if let Some(present) = present {
@@ -153,12 +124,7 @@ impl<'a> NumberColumn<'a> {
     }
 
     /// The runs that have the statistic and whose value is within the bounds, or outside them.
-    pub(crate) fn integers(
-        &self,
-        values: &Ints,
-        rows: usize,
-        (low, high, outside): (i64, i64, bool),
-    ) -> Bitmap {
+    pub(crate) fn integers(&self, values: &Ints, rows: usize, (low, high, outside): (i64, i64, bool)) -> Bitmap {
         match self.place {
             Place::Dense(present) => {
                 let mut passed = values.within(low, high);
@@ -168,9 +134,7 @@ impl<'a> NumberColumn<'a> {
                 self.narrow(&mut passed, present, rows);
                 passed
             }
-            Place::Sparse(_) => {
-                self.pick(rows, |at| (low..=high).contains(&values.get(at)) != outside)
-            }
+            Place::Sparse(_) => self.pick(rows, |at| (low..=high).contains(&values.get(at)) != outside),
         }
     }
 
@@ -183,36 +147,19 @@ impl<'a> NumberColumn<'a> {
     }
 
     fn pick(&self, rows: usize, test: impl Fn(usize) -> bool) -> Bitmap {
-        pick(&self.cells, self.place, rows, |at| {
-            self.is_valid(at) && test(at)
-        })
+        pick(&self.cells, self.place, rows, |at| self.is_valid(at) && test(at))
     }
 }
 
 /// Sum by number of finite values, and where there are any.
 fn means(part: &IndexPart, cells: &Cells) -> Result<(Vec<f64>, Vec<bool>)> {
     let sums = part.metric_floats(cells, metric::SUM)?;
-    let (counts, nans) = (
-        part.metric_ints(cells, metric::COUNT)?,
-        part.metric_ints(cells, metric::NAN_COUNT)?,
-    );
+    let (counts, nans) = (part.metric_ints(cells, metric::COUNT)?, part.metric_ints(cells, metric::NAN_COUNT)?);
     let infinities = part.metric_ints(cells, metric::INF_COUNT)?;
     let finite = |at: usize| {
-<<<<<<< HEAD
         (counts.get(at) as u64).saturating_sub(nans.get(at) as u64).saturating_sub(infinities.get(at) as u64)
     };
     Ok(sums.iter().enumerate().map(|(at, sum)| (sum / finite(at) as f64, finite(at) > 0)).unzip())
-=======
-        (counts.get(at) as u64)
-            .saturating_sub(nans.get(at) as u64)
-            .saturating_sub(infinities.get(at) as u64)
-    };
-    Ok(sums
-        .iter()
-        .enumerate()
-        .map(|(at, sum)| (sum / finite(at) as f64, finite(at) > 0))
-        .unzip())
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
 }
 
 /// The runs of those of a key's cells that pass.
@@ -220,15 +167,11 @@ fn pick(cells: &Cells, place: Place<'_>, rows: usize, test: impl Fn(usize) -> bo
     let mut passed = Bitmap::none(rows);
     match place {
         Place::Sparse(ordinals) => {
-            (cells.start..cells.end)
-                .filter(|&at| test(at))
-                .for_each(|at| passed.insert(ordinals.get(at) as u32));
+            (cells.start..cells.end).filter(|&at| test(at)).for_each(|at| passed.insert(ordinals.get(at) as u32));
         }
         Place::Dense(present) => {
             let has = |at: &usize| present.is_none_or(|set| set.contains(*at as u32)) && test(*at);
-            (cells.start..cells.end)
-                .filter(has)
-                .for_each(|at| passed.insert(at as u32));
+            (cells.start..cells.end).filter(has).for_each(|at| passed.insert(at as u32));
         }
     }
     passed
@@ -237,13 +180,9 @@ fn pick(cells: &Cells, place: Place<'_>, rows: usize, test: impl Fn(usize) -> bo
 impl<'a> TextColumn<'a> {
     /// A param's or tag's values; `None` when no run of the part has the key.
     pub(crate) fn keyed(part: &'a IndexPart, family: Family, key: &str) -> Result<Option<Self>> {
-<<<<<<< HEAD
-        let Some(cells) = part.cells(family, key)? else { return Ok(None) };
-=======
         let Some(cells) = part.cells(family, key)? else {
             return Ok(None);
         };
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         Ok(Some(Self {
             cells,
             place: part.place(&cells)?,
@@ -265,20 +204,12 @@ impl<'a> TextColumn<'a> {
     pub(crate) fn passing(&self, rows: usize, test: impl Fn(&str) -> bool) -> Bitmap {
         let each_cell = self.cells.end - self.cells.start < self.dictionary.len();
         match self.place {
-<<<<<<< HEAD
             Place::Sparse(_) if each_cell => {
                 pick(&self.cells, self.place, rows, |at| test(self.dictionary.get(self.codes.get(at) as usize)))
             }
-=======
-            Place::Sparse(_) if each_cell => pick(&self.cells, self.place, rows, |at| {
-                test(self.dictionary.get(self.codes.get(at) as usize))
-            }),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
             Place::Sparse(_) => {
                 let wanted: Vec<bool> = self.dictionary.iter().map(test).collect();
-                pick(&self.cells, self.place, rows, |at| {
-                    wanted[self.codes.get(at) as usize]
-                })
+                pick(&self.cells, self.place, rows, |at| wanted[self.codes.get(at) as usize])
             }
             Place::Dense(present) => {
                 let wanted: Vec<bool> = self.dictionary.iter().map(test).collect();
@@ -295,9 +226,7 @@ impl<'a> TextColumn<'a> {
             return Bitmap::none(rows);
         };
         match self.place {
-            Place::Sparse(_) => pick(&self.cells, self.place, rows, |at| {
-                self.codes.get(at) == code as i64
-            }),
+            Place::Sparse(_) => pick(&self.cells, self.place, rows, |at| self.codes.get(at) == code as i64),
             Place::Dense(present) => {
                 let mut passed = self.codes.within(code as i64, code as i64);
                 present.inspect(|present| passed.and(present));
@@ -308,10 +237,7 @@ impl<'a> TextColumn<'a> {
 }
 
 /// A time of the runs and which runs have it (all, without a set).
-pub(crate) fn times(
-    part: &IndexPart,
-    attribute: TimeAttribute,
-) -> Result<(&Ints, Option<&Bitmap>)> {
+pub(crate) fn times(part: &IndexPart, attribute: TimeAttribute) -> Result<(&Ints, Option<&Bitmap>)> {
     let (present, column) = match attribute {
         TimeAttribute::Start => (run::START_PRESENT, run::START),
         TimeAttribute::End => (run::END_PRESENT, run::END),
@@ -320,10 +246,7 @@ pub(crate) fn times(
 }
 
 /// The codes and dictionary of a name or user; `None` for attributes that have no dictionary.
-pub(crate) fn words(
-    part: &IndexPart,
-    attribute: TextAttribute,
-) -> Result<Option<(&Ints, &Strings)>> {
+pub(crate) fn words(part: &IndexPart, attribute: TextAttribute) -> Result<Option<(&Ints, &Strings)>> {
     let (codes, words) = match attribute {
         TextAttribute::RunName => (run::NAME_CODES, run::NAMES),
         TextAttribute::UserId => (run::USER_CODES, run::USERS),

@@ -27,10 +27,7 @@ pub struct MaskedPart<'a> {
 
 impl<'a> From<&'a IndexPart> for MaskedPart<'a> {
     fn from(part: &'a IndexPart) -> Self {
-        Self {
-            part,
-            excluded: None,
-        }
+        Self { part, excluded: None }
     }
 }
 
@@ -87,11 +84,7 @@ impl Query {
     /// # Errors
     /// [`Error::Invalid`] with the place and what would be right.
     pub fn parse<S: AsRef<str>>(filter: &str, order_by: &[S]) -> Result<Self> {
-        Ok(Self {
-            filter: parse_filter(filter)?,
-            order_by: parse_order_by(order_by)?,
-            ..Self::default()
-        })
+        Ok(Self { filter: parse_filter(filter)?, order_by: parse_order_by(order_by)?, ..Self::default() })
     }
 
     /// Goes to the page that a token names; the empty token is the first page.
@@ -125,10 +118,7 @@ pub fn execute(parts: &[MaskedPart<'_>], query: &Query) -> Result<Page> {
     if query.max_results == 0 {
         return Err(Error::invalid("max_results", "it must be at least 1"));
     }
-    let context = Context {
-        literals: literals(parts, query)?,
-        roots: &query.artifact_roots,
-    };
+    let context = Context { literals: literals(parts, query)?, roots: &query.artifact_roots };
     let order = complete(&query.order_by);
     let mut hits = Vec::with_capacity(parts.len());
     let mut columns = Vec::with_capacity(parts.len());
@@ -144,17 +134,9 @@ pub fn execute(parts: &[MaskedPart<'_>], query: &Query) -> Result<Page> {
     }
     let total = hits.iter().map(Bitmap::count).sum();
     let end = query.offset.saturating_add(query.max_results);
-    let ranked = if query.offset < total {
-        best(&mut columns, &hits, &order, end.min(total))
-    } else {
-        Vec::new()
-    };
+    let ranked = if query.offset < total { best(&mut columns, &hits, &order, end.min(total)) } else { Vec::new() };
     Ok(Page {
-        hits: ranked
-            .into_iter()
-            .skip(query.offset)
-            .map(|(part, ordinal)| (part as usize, ordinal))
-            .collect(),
+        hits: ranked.into_iter().skip(query.offset).map(|(part, ordinal)| (part as usize, ordinal)).collect(),
         next_page_token: (end < total).then(|| page_token(end)),
         total,
     })
@@ -168,15 +150,7 @@ fn scope(part: &MaskedPart<'_>, query: &Query) -> Result<Bitmap> {
         if excluded.len() != part.len() {
             return Err(Error::invalid(
                 "mask",
-<<<<<<< HEAD
                 format!("it covers {} runs, but the part has {}", excluded.len(), part.len()),
-=======
-                format!(
-                    "it covers {} runs, but the part has {}",
-                    excluded.len(),
-                    part.len()
-                ),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
             ));
         }
         scope.and_not(excluded);
@@ -190,11 +164,7 @@ fn scope(part: &MaskedPart<'_>, query: &Query) -> Result<Bitmap> {
     }
     if !query.experiments.is_empty() {
         let searched: FxHashSet<ExperimentId> = query.experiments.iter().copied().collect();
-        let wanted: Vec<bool> = part
-            .experiments()?
-            .iter()
-            .map(|experiment| searched.contains(experiment))
-            .collect();
+        let wanted: Vec<bool> = part.experiments()?.iter().map(|experiment| searched.contains(experiment)).collect();
         if wanted.contains(&false) {
             scope.and(&part.run_ints(run::EXPERIMENT_CODES)?.among(&wanted));
         }
@@ -208,15 +178,10 @@ fn literals(parts: &[MaskedPart<'_>], query: &Query) -> Result<FxHashSet<String>
     if let Some(filter) = &query.filter {
         metric_names(filter, &mut names);
     }
-    names.extend(
-        query
-            .order_by
-            .iter()
-            .filter_map(|clause| match &clause.key {
-                OrderKey::Metric(name) => Some(name),
-                _ => None,
-            }),
-    );
+    names.extend(query.order_by.iter().filter_map(|clause| match &clause.key {
+        OrderKey::Metric(name) => Some(name),
+        _ => None,
+    }));
     let mut literals = FxHashSet::default();
     for literal in names.into_iter().filter_map(|name| name.literal.as_ref()) {
         for part in parts {
@@ -230,9 +195,7 @@ fn literals(parts: &[MaskedPart<'_>], query: &Query) -> Result<FxHashSet<String>
 
 fn metric_names<'a>(expr: &'a Expr, names: &mut Vec<&'a MetricName>) {
     match expr {
-        Expr::And(parts) | Expr::Or(parts) => {
-            parts.iter().for_each(|part| metric_names(part, names))
-        }
+        Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| metric_names(part, names)),
         Expr::Not(inner) => metric_names(inner, names),
         Expr::Clause(Clause::Metric(name, _)) => names.push(name),
         Expr::Clause(_) => {}

@@ -52,15 +52,8 @@ fn evaluate_clause(part: &IndexPart, clause: &Clause, context: &Context<'_>) -> 
         Clause::Metric(name, test) => {
             let (key, aggregate) = meant(name, &context.literals);
             let column = NumberColumn::metric(part, key, aggregate)?;
-<<<<<<< HEAD
             Ok(column
                 .map_or_else(|| lacking(part, *test == NumberTest::Null), |column| numbers(&column, part.len(), *test)))
-=======
-            Ok(column.map_or_else(
-                || lacking(part, *test == NumberTest::Null),
-                |column| numbers(&column, part.len(), *test),
-            ))
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         }
         Clause::Param(key, test) => texts(part, Family::Params, key, test),
         Clause::Tag(key, test) => texts(part, Family::Tags, key, test),
@@ -75,9 +68,7 @@ fn evaluate_clause(part: &IndexPart, clause: &Clause, context: &Context<'_>) -> 
                     }
                     passed
                 }
-                NumberTest::NotNull | NumberTest::Null | NumberTest::NotNan => {
-                    Bitmap::all(part.len())
-                }
+                NumberTest::NotNull | NumberTest::Null | NumberTest::NotNan => Bitmap::all(part.len()),
                 NumberTest::Nan => Bitmap::none(part.len()),
             };
             present.inspect(|present| passed.and(present));
@@ -92,11 +83,7 @@ fn evaluate_clause(part: &IndexPart, clause: &Clause, context: &Context<'_>) -> 
 
 /// The answer where no run of the part has the key.
 fn lacking(part: &IndexPart, null: bool) -> Bitmap {
-    if null {
-        Bitmap::all(part.len())
-    } else {
-        Bitmap::none(part.len())
-    }
+    if null { Bitmap::all(part.len()) } else { Bitmap::none(part.len()) }
 }
 
 fn numbers(column: &NumberColumn<'_>, rows: usize, test: NumberTest) -> Bitmap {
@@ -110,9 +97,7 @@ fn numbers(column: &NumberColumn<'_>, rows: usize, test: NumberTest) -> Bitmap {
         NumberTest::Nan | NumberTest::NotNan => {
             let wanted = test == NumberTest::Nan;
             return match &column.numbers {
-                Numbers::Floats(values) => {
-                    column.floats(values, rows, |value| value.is_nan() == wanted)
-                }
+                Numbers::Floats(values) => column.floats(values, rows, |value| value.is_nan() == wanted),
                 Numbers::Ints(_) if wanted => Bitmap::none(rows),
                 Numbers::Ints(_) => column.present(rows),
             };
@@ -178,12 +163,7 @@ impl Indexed<'_> {
     }
 }
 
-fn attributes(
-    part: &IndexPart,
-    attribute: TextAttribute,
-    test: &TextTest,
-    context: &Context<'_>,
-) -> Result<Bitmap> {
+fn attributes(part: &IndexPart, attribute: TextAttribute, test: &TextTest, context: &Context<'_>) -> Result<Bitmap> {
     let indexed = indexed(test);
     if let Some((codes, words)) = words(part, attribute)? {
         let wanted: Vec<bool> = words.iter().map(|word| indexed.passes(word)).collect();
@@ -200,9 +180,7 @@ fn attributes(
         TextAttribute::ArtifactUri => {
             let mut passed = Bitmap::none(part.len());
             for ordinal in 0..part.len() as u32 {
-                if artifact_uri(part, ordinal, context.roots)?
-                    .is_some_and(|uri| indexed.passes(&uri))
-                {
+                if artifact_uri(part, ordinal, context.roots)?.is_some_and(|uri| indexed.passes(&uri)) {
                     passed.insert(ordinal);
                 }
             }
@@ -218,22 +196,11 @@ pub(crate) fn artifact_uri(
     ordinal: u32,
     roots: &BTreeMap<ExperimentId, String>,
 ) -> Result<Option<String>> {
-<<<<<<< HEAD
     let experiment = part.experiment(part.run_ints(run::EXPERIMENT_CODES)?.get(ordinal as usize) as usize)?;
-    let Some(root) = roots.get(&experiment) else { return Ok(None) };
-    Ok(Some(format!("{}/{}/artifacts", root.trim_end_matches('/'), part.run_id(ordinal)?)))
-=======
-    let experiment =
-        part.experiment(part.run_ints(run::EXPERIMENT_CODES)?.get(ordinal as usize) as usize)?;
     let Some(root) = roots.get(&experiment) else {
         return Ok(None);
     };
-    Ok(Some(format!(
-        "{}/{}/artifacts",
-        root.trim_end_matches('/'),
-        part.run_id(ordinal)?
-    )))
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
+    Ok(Some(format!("{}/{}/artifacts", root.trim_end_matches('/'), part.run_id(ordinal)?)))
 }
 
 fn run_ids(part: &IndexPart, test: &TextTest, indexed: &Indexed<'_>) -> Result<Bitmap> {
@@ -247,9 +214,7 @@ fn run_ids(part: &IndexPart, test: &TextTest, indexed: &Indexed<'_>) -> Result<B
             let mut passed = Bitmap::none(part.len());
             for ordinal in 0..part.len() as u32 {
                 let matches = match part.id(ordinal)? {
-                    Ok(number) => {
-                        std::str::from_utf8(&hex(number)).is_ok_and(|id| indexed.passes(id))
-                    }
+                    Ok(number) => std::str::from_utf8(&hex(number)).is_ok_and(|id| indexed.passes(id)),
                     Err(id) => indexed.passes(id),
                 };
                 if matches {

@@ -25,12 +25,7 @@ pub(crate) enum Kind<'a> {
 }
 
 /// An error about `what` (`filter` or `order_by`) at a byte of the text, told as a column in characters, from 1.
-pub(crate) fn wrong(
-    what: &'static str,
-    text: &str,
-    at: usize,
-    why: impl std::fmt::Display,
-) -> Error {
+pub(crate) fn wrong(what: &'static str, text: &str, at: usize, why: impl std::fmt::Display) -> Error {
     let column = text.get(..at).map_or(0, |before| before.chars().count()) + 1;
     Error::invalid(what, format!("at column {column}: {why}"))
 }
@@ -61,9 +56,7 @@ pub(crate) fn tokens<'a>(what: &'static str, text: &'a str) -> Result<Vec<Token<
                 (Kind::Quoted(c, &rest[1..close]), close + 1)
             }
             '<' | '>' | '=' | '~' | '!' => {
-                let len = rest
-                    .find(|c| !matches!(c, '<' | '>' | '=' | '~' | '!'))
-                    .unwrap_or(rest.len());
+                let len = rest.find(|c| !matches!(c, '<' | '>' | '=' | '~' | '!')).unwrap_or(rest.len());
                 (Kind::Operator(&rest[..len]), len)
             }
             '(' | ')' | ',' => (Kind::Punctuation(c), 1),
@@ -88,21 +81,11 @@ pub(crate) fn tokens<'a>(what: &'static str, text: &'a str) -> Result<Vec<Token<
                     what,
                     text,
                     start,
-<<<<<<< HEAD
                     format!("found {c:?}; a key with such characters goes in backticks, as in metrics.`my{c}key`"),
-=======
-                    format!(
-                        "found {c:?}; a key with such characters goes in backticks, as in metrics.`my{c}key`"
-                    ),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
                 ));
             }
         };
-        tokens.push(Token {
-            kind,
-            start,
-            end: start + len,
-        });
+        tokens.push(Token { kind, start, end: start + len });
         start += len;
     }
     Ok(tokens)
@@ -115,12 +98,7 @@ fn word(c: char) -> bool {
 /// Length of the number that `text` begins with, or 0: digits with a point, an exponent, a minus; or `-inf`.
 fn number(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let digits = |from: usize| {
-        bytes[from.min(bytes.len())..]
-            .iter()
-            .take_while(|b| b.is_ascii_digit())
-            .count()
-    };
+    let digits = |from: usize| bytes[from.min(bytes.len())..].iter().take_while(|b| b.is_ascii_digit()).count();
     let mut at = usize::from(bytes.first() == Some(&b'-'));
     if at == 1 && text[1..].starts_with("inf") && !text[4..].starts_with(word) {
         return 4;
@@ -177,11 +155,7 @@ mod tests {
     use super::*;
 
     fn kinds(text: &str) -> Vec<Kind<'_>> {
-        tokens("filter", text)
-            .unwrap()
-            .into_iter()
-            .map(|token| token.kind)
-            .collect()
+        tokens("filter", text).unwrap().into_iter().map(|token| token.kind).collect()
     }
 
     #[test]
@@ -213,17 +187,9 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_told_with_its_column() {
-        for (text, column) in [
-            ("a = 'x", 5),
-            ("é; b", 2),
-            ("metrics.a-b", 10),
-            ("a = `", 5),
-        ] {
+        for (text, column) in [("a = 'x", 5), ("é; b", 2), ("metrics.a-b", 10), ("a = `", 5)] {
             let error = tokens("filter", text).unwrap_err().to_string();
-            assert!(
-                error.contains(&format!("column {column}:")),
-                "{text}: {error}"
-            );
+            assert!(error.contains(&format!("column {column}:")), "{text}: {error}");
         }
     }
 }

@@ -30,45 +30,21 @@ impl Like {
     /// Compiles a pattern. ILIKE folds each character that has a lower case of one character.
     pub(crate) fn new(pattern: &str, ignore_case: bool) -> Self {
         let mut pieces = pattern.split('%').map(|piece| {
-            piece
-                .chars()
-                .map(|c| (c != '_').then(|| if ignore_case { fold(c) } else { c }))
-                .collect::<Vec<_>>()
+            piece.chars().map(|c| (c != '_').then(|| if ignore_case { fold(c) } else { c })).collect::<Vec<_>>()
         });
         let first = pieces.next().unwrap_or_default();
         let mut middle: Vec<_> = pieces.collect();
         let last = middle.pop();
-        let middle = middle
-            .iter()
-            .filter(|piece| !piece.is_empty())
-            .map(|piece| Piece::new(piece))
-            .collect();
-        Self {
-            ignore_case,
-            first,
-            middle,
-            last,
-        }
+        let middle = middle.iter().filter(|piece| !piece.is_empty()).map(|piece| Piece::new(piece)).collect();
+        Self { ignore_case, first, middle, last }
     }
 
     /// Whether all of `text` fits the pattern.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
-<<<<<<< HEAD
         let text: Vec<char> = text.chars().map(|c| if self.ignore_case { fold(c) } else { c }).collect();
         let fits = |piece: &[Option<char>], text: &[char]| {
             piece.iter().zip(text).all(|(wanted, c)| wanted.is_none_or(|wanted| wanted == *c))
-=======
-        let text: Vec<char> = text
-            .chars()
-            .map(|c| if self.ignore_case { fold(c) } else { c })
-            .collect();
-        let fits = |piece: &[Option<char>], text: &[char]| {
-            piece
-                .iter()
-                .zip(text)
-                .all(|(wanted, c)| wanted.is_none_or(|wanted| wanted == *c))
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         };
         let Some(last) = &self.last else {
             return text.len() == self.first.len() && fits(&self.first, &text);
@@ -93,11 +69,7 @@ impl Like {
 impl Piece {
     fn new(piece: &[Option<char>]) -> Self {
         let mut any = vec![0_u64; piece.len().div_ceil(64)];
-        for (at, _) in piece
-            .iter()
-            .enumerate()
-            .filter(|(_, wanted)| wanted.is_none())
-        {
+        for (at, _) in piece.iter().enumerate().filter(|(_, wanted)| wanted.is_none()) {
             any[at / 64] |= 1 << (at % 64);
         }
         let mut of: FxHashMap<char, Vec<u64>> = FxHashMap::default();
@@ -106,11 +78,7 @@ impl Piece {
                 of.entry(*c).or_insert_with(|| any.clone())[at / 64] |= 1 << (at % 64);
             }
         }
-        Self {
-            len: piece.len(),
-            any,
-            of,
-        }
+        Self { len: piece.len(), any, of }
     }
 
     /// One past the leftmost place where the piece stands.
@@ -170,9 +138,7 @@ mod tests {
     fn case_and_wildcards() {
         let like = |pattern: &str, text: &str| Like::new(pattern, false).matches(text);
         assert!(like("", "") && !like("", "a") && like("%", "") && like("%%", "a\nb"));
-        assert!(
-            like("A%", "Adam") && !like("a%", "Adam") && like("_dam", "Adam") && !like("_", "")
-        );
+        assert!(like("A%", "Adam") && !like("a%", "Adam") && like("_dam", "Adam") && !like("_", ""));
         assert!(Like::new("aD%É", true).matches("ADam é"));
         // A pattern over one word of bits, wildcards within, found late.
         let long = "ab".repeat(50);

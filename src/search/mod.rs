@@ -14,11 +14,7 @@ pub(crate) mod column;
 pub mod execute;
 pub(crate) mod filter;
 pub(crate) mod lexer;
-<<<<<<< HEAD
-pub(crate) mod like;
-=======
 pub mod like;
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
 pub mod order;
 pub mod page;
 pub mod parser;

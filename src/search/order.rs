@@ -40,44 +40,21 @@ pub fn parse_order_by<S: AsRef<str>>(clauses: &[S]) -> Result<Vec<OrderBy>> {
     if clauses.len() > ORDER_BY_MAX {
         return Err(Error::invalid(
             "order_by",
-<<<<<<< HEAD
             format!("{} clauses are more than the limit of {ORDER_BY_MAX}", clauses.len()),
-=======
-            format!(
-                "{} clauses are more than the limit of {ORDER_BY_MAX}",
-                clauses.len()
-            ),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         ));
     }
-    clauses
-        .iter()
-        .map(|clause| parse(clause.as_ref()))
-        .collect()
+    clauses.iter().map(|clause| parse(clause.as_ref())).collect()
 }
 
 fn parse(text: &str) -> Result<OrderBy> {
     if text.len() > FILTER_BYTES_MAX {
         return Err(Error::invalid(
             "order_by",
-<<<<<<< HEAD
             format!("{} bytes are more than the limit of {FILTER_BYTES_MAX}", text.len()),
-=======
-            format!(
-                "{} bytes are more than the limit of {FILTER_BYTES_MAX}",
-                text.len()
-            ),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         ));
     }
     let tokens = tokens("order_by", text)?;
-    let mut parser = Parser {
-        what: "order_by",
-        text,
-        tokens: &tokens,
-        at: 0,
-        clauses: 0,
-    };
+    let mut parser = Parser { what: "order_by", text, tokens: &tokens, at: 0, clauses: 0 };
     let key = match parser.subject(false)? {
         Subject::Metric(name) => OrderKey::Metric(name),
         Subject::Time(attribute) => OrderKey::Time(attribute),
@@ -91,9 +68,7 @@ fn parse(text: &str) -> Result<OrderBy> {
     }
     match parser.peek() {
         None => Ok(OrderBy { key, descending }),
-        Some(_) => {
-            Err(parser.expected("ASC, DESC or the end; runs without a value always come last"))
-        }
+        Some(_) => Err(parser.expected("ASC, DESC or the end; runs without a value always come last")),
     }
 }
 
@@ -101,14 +76,8 @@ fn parse(text: &str) -> Result<OrderBy> {
 pub(crate) fn complete(clauses: &[OrderBy]) -> Vec<OrderBy> {
     let mut order: Vec<OrderBy> = Vec::new();
     let last = [
-        OrderBy {
-            key: OrderKey::Time(TimeAttribute::Start),
-            descending: true,
-        },
-        OrderBy {
-            key: OrderKey::Text(TextAttribute::RunId),
-            descending: false,
-        },
+        OrderBy { key: OrderKey::Time(TimeAttribute::Start), descending: true },
+        OrderBy { key: OrderKey::Text(TextAttribute::RunId), descending: false },
     ];
     for clause in clauses.iter().chain(&last) {
         if !order.iter().any(|before| before.key == clause.key) {

@@ -15,12 +15,7 @@ use regex::{Regex, RegexBuilder};
 
 use crate::error::{Error, Result};
 use crate::search::ast::{
-<<<<<<< HEAD
     Aggregate, Clause, Comparison, Expr, MetricName, Number, NumberTest, TextAttribute, TextTest, TimeAttribute,
-=======
-    Aggregate, Clause, Comparison, Expr, MetricName, Number, NumberTest, TextAttribute, TextTest,
-    TimeAttribute,
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
 };
 use crate::search::lexer::{Kind, Token, tokens, wrong};
 use crate::search::like::Like;
@@ -46,14 +41,7 @@ pub fn parse_filter(text: &str) -> Result<Option<Expr>> {
     if text.len() > FILTER_BYTES_MAX {
         return Err(Error::invalid(
             "filter",
-<<<<<<< HEAD
             format!("{} bytes are more than the limit of {FILTER_BYTES_MAX}", text.len()),
-=======
-            format!(
-                "{} bytes are more than the limit of {FILTER_BYTES_MAX}",
-                text.len()
-            ),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         ));
     }
     let tokens = tokens("filter", text)?;
@@ -63,13 +51,7 @@ pub fn parse_filter(text: &str) -> Result<Option<Expr>> {
             "there is nothing but white space; leave the filter empty to keep every run",
         ));
     }
-    let mut parser = Parser {
-        what: "filter",
-        text,
-        tokens: &tokens,
-        at: 0,
-        clauses: 0,
-    };
+    let mut parser = Parser { what: "filter", text, tokens: &tokens, at: 0, clauses: 0 };
     let expr = parser.any(0)?;
     match parser.peek() {
         None => Ok(Some(expr)),
@@ -107,19 +89,9 @@ impl<'t, 'a> Parser<'t, 'a> {
     /// The error that the next token is not `wanted`.
     pub(crate) fn expected(&self, wanted: &str) -> Error {
         match self.peek() {
-<<<<<<< HEAD
             Some(token) => {
                 self.wrong(token.start, format!("found {}, expected {wanted}", &self.text[token.start..token.end]))
             }
-=======
-            Some(token) => self.wrong(
-                token.start,
-                format!(
-                    "found {}, expected {wanted}",
-                    &self.text[token.start..token.end]
-                ),
-            ),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
             None => self.wrong(self.text.len(), format!("the text ends, expected {wanted}")),
         }
     }
@@ -143,11 +115,7 @@ impl<'t, 'a> Parser<'t, 'a> {
         while self.keyword("OR") {
             parts.push(self.all(depth)?);
         }
-        Ok(if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            Expr::Or(parts)
-        })
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Expr::Or(parts) })
     }
 
     fn all(&mut self, depth: usize) -> Result<Expr> {
@@ -156,11 +124,7 @@ impl<'t, 'a> Parser<'t, 'a> {
         while self.keyword("AND") && !(depth == 0 && self.peek().is_none()) {
             parts.push(self.one(depth)?);
         }
-        Ok(if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            Expr::And(parts)
-        })
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Expr::And(parts) })
     }
 
     fn one(&mut self, depth: usize) -> Result<Expr> {
@@ -177,17 +141,11 @@ impl<'t, 'a> Parser<'t, 'a> {
         }
         if self.punctuation('(') {
             let expr = self.any(deeper?)?;
-            return if self.punctuation(')') {
-                Ok(expr)
-            } else {
-                Err(self.expected("')', AND or OR"))
-            };
+            return if self.punctuation(')') { Ok(expr) } else { Err(self.expected("')', AND or OR")) };
         }
         self.clauses += 1;
         if self.clauses > CLAUSES_MAX {
-            return Err(self.expected(&format!(
-                "at most {CLAUSES_MAX} comparisons; IN takes a list of any length"
-            )));
+            return Err(self.expected(&format!("at most {CLAUSES_MAX} comparisons; IN takes a list of any length")));
         }
         Ok(Expr::Clause(match self.subject(true)? {
             Subject::Metric(name) => Clause::Metric(name, self.number_test(true)?),
@@ -223,47 +181,27 @@ impl<'t, 'a> Parser<'t, 'a> {
     }
 
     /// MLflow splits a name at its first dot: the entity before it, the key after it; without a dot it is an attribute.
-    fn named(
-        &self,
-        start: usize,
-        end: usize,
-        tokens: &[Token<'a>],
-        aliases: bool,
-    ) -> Result<Subject> {
+    fn named(&self, start: usize, end: usize, tokens: &[Token<'a>], aliases: bool) -> Result<Subject> {
         let raw = &self.text[start..end];
         let Some((entity, _)) = raw.split_once('.') else {
             let key = match tokens {
-                [
-                    Token {
-                        kind: Kind::Word(key) | Kind::Quoted(_, key),
-                        ..
-                    },
-                ] => key,
+                [Token { kind: Kind::Word(key) | Kind::Quoted(_, key), .. }] => key,
                 _ => raw,
             };
             return self.attribute(start, key, aliases);
         };
         let key_start = start + entity.len() + 1;
-        let unquoted = entity
-            .strip_prefix('`')
-            .and_then(|entity| entity.strip_suffix('`'))
-            .unwrap_or(entity);
+        let unquoted = entity.strip_prefix('`').and_then(|entity| entity.strip_suffix('`')).unwrap_or(entity);
         // The key's tokens: the entity's own token may go on into the key.
-        let mut pieces =
-            tokens
-                .iter()
-                .filter(|token| token.end > key_start)
-                .map(|token| match token.kind {
-                    Kind::Word(word) => (None, &word[key_start.saturating_sub(token.start)..]),
-                    Kind::Quoted(quote, text) => (Some(quote), text),
-                    _ => (None, ""),
-                });
+        let mut pieces = tokens.iter().filter(|token| token.end > key_start).map(|token| match token.kind {
+            Kind::Word(word) => (None, &word[key_start.saturating_sub(token.start)..]),
+            Kind::Quoted(quote, text) => (Some(quote), text),
+            _ => (None, ""),
+        });
         let (key, suffix) = match (pieces.next(), pieces.next(), pieces.next()) {
             (Some((None, word)), None, None) => (Key::Plain(word), None),
             (Some((Some(_), text)), None, None) => (Key::Quoted(text), None),
-            (Some((Some(_), text)), Some((None, suffix)), None) => {
-                (Key::Quoted(text), Some(suffix))
-            }
+            (Some((Some(_), text)), Some((None, suffix)), None) => (Key::Quoted(text), Some(suffix)),
             (None, ..) => return Err(self.wrong(key_start, "a key is missing after the dot")),
             _ => return Err(self.wrong(key_start, "a key is either all in quotes or not at all")),
         };
@@ -275,10 +213,7 @@ impl<'t, 'a> Parser<'t, 'a> {
             return self.metric(key_start, key, suffix).map(Subject::Metric);
         }
         if let Some(suffix) = suffix {
-            return Err(self.wrong(
-                key_start,
-                format!("{suffix:?} follows the key; only metrics have statistics"),
-            ));
+            return Err(self.wrong(key_start, format!("{suffix:?} follows the key; only metrics have statistics")));
         }
         match unquoted {
             "param" | "params" | "parameter" | "parameters" => Ok(Subject::Param(text.to_owned())),
@@ -304,30 +239,15 @@ impl<'t, 'a> Parser<'t, 'a> {
     }
 
     fn metric(&self, start: usize, key: Key<'_>, suffix: Option<&str>) -> Result<MetricName> {
-        let plain = |key: &str| MetricName {
-            key: key.to_owned(),
-            aggregate: Aggregate::Latest,
-            literal: None,
-        };
+        let plain = |key: &str| MetricName { key: key.to_owned(), aggregate: Aggregate::Latest, literal: None };
         match (key, suffix) {
             (Key::Quoted(key), None) => Ok(plain(key)),
-            (Key::Quoted(key), Some(suffix)) => {
-                match suffix.strip_prefix('.').and_then(Aggregate::named) {
-                    Some(aggregate) => Ok(MetricName {
-                        key: key.to_owned(),
-                        aggregate,
-                        literal: None,
-                    }),
-                    None => {
-                        let names: Vec<_> =
-                            Aggregate::NAMES.iter().map(|(name, _)| *name).collect();
-                        Err(self.wrong(
-                            start,
-                            format!("{suffix:?} is no statistic; there are {}", names.join(", ")),
-                        ))
-                    }
+            (Key::Quoted(key), Some(suffix)) => match suffix.strip_prefix('.').and_then(Aggregate::named) {
+                Some(aggregate) => Ok(MetricName { key: key.to_owned(), aggregate, literal: None }),
+                None => {
+                    let names: Vec<_> = Aggregate::NAMES.iter().map(|(name, _)| *name).collect();
+                    Err(self.wrong(start, format!("{suffix:?} is no statistic; there are {}", names.join(", "))))
                 }
-<<<<<<< HEAD
             },
             (Key::Plain(text), _) => {
                 match text.rsplit_once('.').and_then(|(key, name)| Some((key, Aggregate::named(name)?))) {
@@ -337,20 +257,6 @@ impl<'t, 'a> Parser<'t, 'a> {
                     _ => Ok(plain(text)),
                 }
             }
-=======
-            }
-            (Key::Plain(text), _) => match text
-                .rsplit_once('.')
-                .and_then(|(key, name)| Some((key, Aggregate::named(name)?)))
-            {
-                Some((key, aggregate)) if !key.is_empty() => Ok(MetricName {
-                    key: key.to_owned(),
-                    aggregate,
-                    literal: Some(text.to_owned()),
-                }),
-                _ => Ok(plain(text)),
-            },
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         }
     }
 
@@ -360,9 +266,7 @@ impl<'t, 'a> Parser<'t, 'a> {
             "end_time" => Subject::Time(TimeAttribute::End),
             "run_id" => Subject::Text(TextAttribute::RunId),
             "run_name" => Subject::Text(TextAttribute::RunName),
-            "run name" | "Run name" | "Run Name" if aliases => {
-                Subject::Text(TextAttribute::RunName)
-            }
+            "run name" | "Run name" | "Run Name" if aliases => Subject::Text(TextAttribute::RunName),
             "status" => Subject::Text(TextAttribute::Status),
             "artifact_uri" => Subject::Text(TextAttribute::ArtifactUri),
             "user_id" => Subject::Text(TextAttribute::UserId),
@@ -373,10 +277,7 @@ impl<'t, 'a> Parser<'t, 'a> {
                     _ => "",
                 };
                 let known = "run_id, run_name, status, artifact_uri, user_id, start_time, end_time";
-                return Err(self.wrong(
-                    start,
-                    format!("{key:?} is no attribute of runs; there are {known}{hint}"),
-                ));
+                return Err(self.wrong(start, format!("{key:?} is no attribute of runs; there are {known}{hint}")));
             }
         })
     }
@@ -385,21 +286,9 @@ impl<'t, 'a> Parser<'t, 'a> {
         if self.keyword("IS") {
             let not = self.keyword("NOT");
             return match (self.keyword("NULL"), metric && self.keyword("NAN")) {
-                (true, _) => Ok(if not {
-                    NumberTest::NotNull
-                } else {
-                    NumberTest::Null
-                }),
-                (_, true) => Ok(if not {
-                    NumberTest::NotNan
-                } else {
-                    NumberTest::Nan
-                }),
-                _ => Err(self.expected(if metric {
-                    "NULL, NOT NULL, NAN or NOT NAN"
-                } else {
-                    "NULL or NOT NULL"
-                })),
+                (true, _) => Ok(if not { NumberTest::NotNull } else { NumberTest::Null }),
+                (_, true) => Ok(if not { NumberTest::NotNan } else { NumberTest::Nan }),
+                _ => Err(self.expected(if metric { "NULL, NOT NULL, NAN or NOT NAN" } else { "NULL or NOT NULL" })),
             };
         }
         let comparison = match self.peek().map(|token| token.kind) {
@@ -413,28 +302,16 @@ impl<'t, 'a> Parser<'t, 'a> {
         };
         self.at += 1;
         let value = match self.peek().map(|token| token.kind) {
-<<<<<<< HEAD
             Some(Kind::Number(text)) => text.parse().ok().map(|value| Number { value, integer: text.parse().ok() }),
             Some(Kind::Word(word)) if word.eq_ignore_ascii_case("inf") => {
                 Some(Number { value: f64::INFINITY, integer: None })
             }
-=======
-            Some(Kind::Number(text)) => text.parse().ok().map(|value| Number {
-                value,
-                integer: text.parse().ok(),
-            }),
-            Some(Kind::Word(word)) if word.eq_ignore_ascii_case("inf") => Some(Number {
-                value: f64::INFINITY,
-                integer: None,
-            }),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
             Some(Kind::Word(word)) if word.eq_ignore_ascii_case("nan") => {
                 return Err(self.expected("a number; NaN is found by IS NAN"));
             }
             _ => None,
         };
-        let value =
-            value.ok_or_else(|| self.expected("a number without quotes, as 0.5, -1 or 1e-3"))?;
+        let value = value.ok_or_else(|| self.expected("a number without quotes, as 0.5, -1 or 1e-3"))?;
         self.at += 1;
         Ok(NumberTest::Is(comparison, value))
     }
@@ -444,11 +321,7 @@ impl<'t, 'a> Parser<'t, 'a> {
         if nullable && self.keyword("IS") {
             let not = self.keyword("NOT");
             return match self.keyword("NULL") {
-                true => Ok(if not {
-                    TextTest::NotNull
-                } else {
-                    TextTest::Null
-                }),
+                true => Ok(if not { TextTest::NotNull } else { TextTest::Null }),
                 false => Err(self.expected("NULL or NOT NULL")),
             };
         }
@@ -519,7 +392,6 @@ impl<'t, 'a> Parser<'t, 'a> {
     fn regex(&mut self) -> Result<Regex> {
         let at = self.peek().map_or(self.text.len(), |token| token.start);
         let pattern = self.value()?;
-<<<<<<< HEAD
         RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).build().map_err(
             |error| {
                 self.wrong(
@@ -528,21 +400,6 @@ impl<'t, 'a> Parser<'t, 'a> {
                 )
             },
         )
-=======
-        RegexBuilder::new(pattern)
-            .size_limit(REGEX_BYTES_MAX)
-            .dfa_size_limit(REGEX_BYTES_MAX)
-            .build()
-            .map_err(|error| {
-                self.wrong(
-                    at,
-                    format!(
-                        "not a regular expression that is taken: {}",
-                        error.to_string().replace('\n', " ")
-                    ),
-                )
-            })
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     }
 }
 

@@ -72,39 +72,21 @@ pub(crate) struct PartOrder<'a> {
 
 impl<'a> PartOrder<'a> {
     /// Finds the columns of each key of `order` in `part`.
-<<<<<<< HEAD
     pub(crate) fn new(part: &'a IndexPart, order: &[OrderBy], context: &Context<'_>) -> Result<Self> {
         let texts = |family, key: &str| {
             Ok::<_, crate::error::Error>(TextColumn::keyed(part, family, key)?.map_or(Column::Missing, Column::Text))
-=======
-    pub(crate) fn new(
-        part: &'a IndexPart,
-        order: &[OrderBy],
-        context: &Context<'_>,
-    ) -> Result<Self> {
-        let texts = |family, key: &str| {
-            Ok::<_, crate::error::Error>(
-                TextColumn::keyed(part, family, key)?.map_or(Column::Missing, Column::Text),
-            )
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         };
         let column = |clause: &OrderBy| match &clause.key {
             OrderKey::Metric(name) => {
                 let (key, aggregate) = meant(name, &context.literals);
-                Ok(NumberColumn::metric(part, key, aggregate)?
-                    .map_or(Column::Missing, Column::Metric))
+                Ok(NumberColumn::metric(part, key, aggregate)?.map_or(Column::Missing, Column::Metric))
             }
             OrderKey::Param(key) => texts(Family::Params, key),
             OrderKey::Tag(key) => texts(Family::Tags, key),
-            OrderKey::Time(attribute) => {
-                times(part, *attribute).map(|(times, present)| Column::Time(times, present))
-            }
-            OrderKey::Text(TextAttribute::Status) => {
-                Ok(Column::Status(part.run_ints(run::STATUS)?))
-            }
+            OrderKey::Time(attribute) => times(part, *attribute).map(|(times, present)| Column::Time(times, present)),
+            OrderKey::Text(TextAttribute::Status) => Ok(Column::Status(part.run_ints(run::STATUS)?)),
             OrderKey::Text(TextAttribute::ArtifactUri) => {
-                let uris = (0..part.len() as u32)
-                    .map(|ordinal| artifact_uri(part, ordinal, context.roots));
+                let uris = (0..part.len() as u32).map(|ordinal| artifact_uri(part, ordinal, context.roots));
                 uris.collect::<Result<_>>().map(Column::Made)
             }
             OrderKey::Text(attribute) => Ok(match words(part, *attribute)? {
@@ -116,10 +98,7 @@ impl<'a> PartOrder<'a> {
                 }
             }),
         };
-        Ok(Self {
-            columns: order.iter().map(column).collect::<Result<_>>()?,
-            ranks: [Ranks::Prefix, Ranks::Prefix],
-        })
+        Ok(Self { columns: order.iter().map(column).collect::<Result<_>>()?, ranks: [Ranks::Prefix, Ranks::Prefix] })
     }
 }
 
@@ -139,38 +118,23 @@ impl Column<'_> {
                 _ => Value::Missing,
             },
             Self::Text(column) => find(column.place, &column.cells, ordinal, cursor)
-                .map_or(Value::Missing, |at| {
-                    Value::Text(column.dictionary.get(column.codes.get(at) as usize).into())
-                }),
-            Self::Time(times, present) if present.is_none_or(|set| set.contains(ordinal)) => {
-                Value::Int(times.get(at))
-            }
+                .map_or(Value::Missing, |at| Value::Text(column.dictionary.get(column.codes.get(at) as usize).into())),
+            Self::Time(times, present) if present.is_none_or(|set| set.contains(ordinal)) => Value::Int(times.get(at)),
             Self::Time(..) => Value::Missing,
             Self::Words(codes, words) => Value::Text(words.get(codes.get(at) as usize).into()),
             Self::Status(codes) => {
                 let code = codes.get(at);
-                let status = RunStatus::ALL
-                    .into_iter()
-                    .find(|status| *status as i64 == code);
+                let status = RunStatus::ALL.into_iter().find(|status| *status as i64 == code);
                 status.map_or(Value::Missing, |status| Value::Text(status.as_str().into()))
             }
             Self::RunId(part) => match part.id(ordinal) {
-                Ok(Ok(number)) => {
-                    Value::Text(String::from_utf8_lossy(&hex(number)).into_owned().into())
-                }
+                Ok(Ok(number)) => Value::Text(String::from_utf8_lossy(&hex(number)).into_owned().into()),
                 Ok(Err(id)) => Value::Text(id.into()),
                 Err(_) => Value::Missing,
             },
-<<<<<<< HEAD
             Self::Made(texts) => {
                 texts.get(at).and_then(Option::as_deref).map_or(Value::Missing, |text| Value::Text(text.into()))
             }
-=======
-            Self::Made(texts) => texts
-                .get(at)
-                .and_then(Option::as_deref)
-                .map_or(Value::Missing, |text| Value::Text(text.into())),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         }
     }
 
@@ -193,13 +157,7 @@ impl Column<'_> {
     }
 
     /// The run's coarse key.
-    fn coarse(
-        &self,
-        ordinal: u32,
-        ranks: &Ranks,
-        descending: bool,
-        cursor: Option<&mut usize>,
-    ) -> u64 {
+    fn coarse(&self, ordinal: u32, ranks: &Ranks, descending: bool, cursor: Option<&mut usize>) -> u64 {
         let key = match (self, ranks) {
             // Ids in hex need no text: the first 8 characters follow from the number.
             (Self::RunId(part), _) => match part.id(ordinal) {
@@ -209,22 +167,15 @@ impl Column<'_> {
             },
             (Self::Text(_) | Self::Words(..), Ranks::Place | Ranks::Table(_)) => {
                 let code = match self {
-<<<<<<< HEAD
                     Self::Text(column) => {
                         find(column.place, &column.cells, ordinal, cursor).map(|at| column.codes.get(at))
                     }
-=======
-                    Self::Text(column) => find(column.place, &column.cells, ordinal, cursor)
-                        .map(|at| column.codes.get(at)),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
                     Self::Words(codes, _) => Some(codes.get(ordinal as usize)),
                     _ => None,
                 };
                 match (code, ranks) {
                     (None, _) => return MISSING,
-                    (Some(code), Ranks::Table(table)) => {
-                        table.get(code as usize).map_or(0, |rank| u64::from(*rank))
-                    }
+                    (Some(code), Ranks::Table(table)) => table.get(code as usize).map_or(0, |rank| u64::from(*rank)),
                     (Some(code), _) => code as u64,
                 }
             }
@@ -234,11 +185,7 @@ impl Column<'_> {
                 // Adding zero makes -0 into 0, which are equal.
                 Value::Float(value) => {
                     let bits = (value + 0.0).to_bits();
-                    if bits >> 63 == 1 {
-                        !bits
-                    } else {
-                        bits | 1 << 63
-                    }
+                    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
                 }
                 Value::Int(value) => value as u64 ^ 1 << 63,
                 Value::Text(text) => prefix(text.as_bytes()),
@@ -252,37 +199,17 @@ impl Column<'_> {
 fn rank_texts(parts: &mut [PartOrder<'_>]) -> bool {
     let mut first_ranked = false;
     for at in 0..2 {
-        let dictionaries: Vec<_> = parts
-            .iter()
-            .map(|part| part.columns.get(at).and_then(Column::dictionary))
-            .collect();
+        let dictionaries: Vec<_> = parts.iter().map(|part| part.columns.get(at).and_then(Column::dictionary)).collect();
         let total: usize = dictionaries.iter().flatten().map(|texts| texts.len()).sum();
         let ranks: Vec<Ranks> = if dictionaries.iter().flatten().count() <= 1 {
             dictionaries.iter().map(|_| Ranks::Place).collect()
         } else if total <= RANKED_TEXTS_MAX {
-            let mut all: Vec<&str> = dictionaries
-                .iter()
-                .flatten()
-                .flat_map(|texts| texts.iter())
-                .collect();
+            let mut all: Vec<&str> = dictionaries.iter().flatten().flat_map(|texts| texts.iter()).collect();
             all.sort_unstable();
             all.dedup();
-<<<<<<< HEAD
             let table =
                 |texts: &Strings| texts.iter().map(|text| all.binary_search(&text).unwrap_or(0) as u32).collect();
             dictionaries.iter().map(|texts| texts.map_or(Ranks::Place, |texts| Ranks::Table(table(texts)))).collect()
-=======
-            let table = |texts: &Strings| {
-                texts
-                    .iter()
-                    .map(|text| all.binary_search(&text).unwrap_or(0) as u32)
-                    .collect()
-            };
-            dictionaries
-                .iter()
-                .map(|texts| texts.map_or(Ranks::Place, |texts| Ranks::Table(table(texts))))
-                .collect()
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         } else {
             continue;
         };
@@ -291,11 +218,7 @@ fn rank_texts(parts: &mut [PartOrder<'_>]) -> bool {
             part.ranks[at] = ranks;
         }
     }
-    parts.iter().all(|part| {
-        part.columns
-            .first()
-            .is_none_or(|column| column.is_exact(first_ranked))
-    })
+    parts.iter().all(|part| part.columns.first().is_none_or(|column| column.is_exact(first_ranked)))
 }
 
 fn turned(key: u64, descending: bool) -> u64 {
@@ -304,17 +227,10 @@ fn turned(key: u64, descending: bool) -> u64 {
 
 /// The first 8 bytes as a number that orders as they do.
 fn prefix(text: &[u8]) -> u64 {
-    (0..8).fold(0, |key, at| {
-        key << 8 | text.get(at).map_or(0, |byte| u64::from(*byte))
-    })
+    (0..8).fold(0, |key, at| key << 8 | text.get(at).map_or(0, |byte| u64::from(*byte)))
 }
 
-fn find(
-    place: Place<'_>,
-    cells: &Cells,
-    ordinal: u32,
-    cursor: Option<&mut usize>,
-) -> Option<usize> {
+fn find(place: Place<'_>, cells: &Cells, ordinal: u32, cursor: Option<&mut usize>) -> Option<usize> {
     let (Place::Sparse(ordinals), Some(cursor)) = (place, cursor) else {
         return place.find(cells, ordinal);
     };
@@ -348,19 +264,13 @@ struct Candidate {
 }
 
 /// The first `k` of the runs in `hits`, one set for each part, in order. O(hits + k log k).
-pub(crate) fn best(
-    parts: &mut [PartOrder<'_>],
-    hits: &[Bitmap],
-    order: &[OrderBy],
-    k: usize,
-) -> Vec<(u32, u32)> {
+pub(crate) fn best(parts: &mut [PartOrder<'_>], hits: &[Bitmap], order: &[OrderBy], k: usize) -> Vec<(u32, u32)> {
     let first_is_exact = rank_texts(parts);
     let parts = &*parts;
     let exact = |a: &Candidate, b: &Candidate| {
         a.coarse.cmp(&b.coarse).then_with(|| {
             let keys = order.iter().enumerate().map(|(at, clause)| {
-                let value =
-                    |run: &Candidate| parts[run.part as usize].columns[at].value(run.ordinal, None);
+                let value = |run: &Candidate| parts[run.part as usize].columns[at].value(run.ordinal, None);
                 compare(&value(a), &value(b), clause.descending)
             });
             keys.into_iter()
@@ -386,18 +296,9 @@ pub(crate) fn best(
         let mut cursors = [0_usize; 2];
         for ordinal in hits.iter() {
             let mut coarse = |at: usize| match part.columns.get(at) {
-<<<<<<< HEAD
                 Some(column) => {
                     column.coarse(ordinal, &part.ranks[at], order[at].descending, walk[at].then_some(&mut cursors[at]))
                 }
-=======
-                Some(column) => column.coarse(
-                    ordinal,
-                    &part.ranks[at],
-                    order[at].descending,
-                    walk[at].then_some(&mut cursors[at]),
-                ),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
                 None => 0,
             };
             let first = coarse(0);
@@ -409,11 +310,7 @@ pub(crate) fn best(
             if keys > bar {
                 continue;
             }
-            gathered.push(Candidate {
-                coarse: keys,
-                part: number as u32,
-                ordinal,
-            });
+            gathered.push(Candidate { coarse: keys, part: number as u32, ordinal });
             if gathered.len() >= room {
                 let (_, worst, _) = gathered.select_nth_unstable_by(k - 1, exact);
                 bar = worst.coarse;
@@ -423,8 +320,5 @@ pub(crate) fn best(
     }
     gathered.sort_unstable_by(exact);
     gathered.truncate(k);
-    gathered
-        .into_iter()
-        .map(|run| (run.part, run.ordinal))
-        .collect()
+    gathered.into_iter().map(|run| (run.part, run.ordinal)).collect()
 }

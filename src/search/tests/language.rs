@@ -31,11 +31,7 @@ fn what_mlflow_accepts_is_accepted() {
         "metrics.é > 0",
         "\n metrics.loss\t> 0 ",
     ] {
-        assert!(
-            parse_filter(filter).is_ok(),
-            "{filter}: {}",
-            parse_filter(filter).unwrap_err()
-        );
+        assert!(parse_filter(filter).is_ok(), "{filter}: {}", parse_filter(filter).unwrap_err());
     }
 }
 
@@ -51,11 +47,7 @@ fn what_goes_beyond_mlflow_is_accepted() {
         "metrics.a < inf and metrics.a > -inf",
         "metrics.a > 1e+9",
     ] {
-        assert!(
-            parse_filter(filter).is_ok(),
-            "{filter}: {}",
-            parse_filter(filter).unwrap_err()
-        );
+        assert!(parse_filter(filter).is_ok(), "{filter}: {}", parse_filter(filter).unwrap_err());
     }
 }
 
@@ -88,11 +80,7 @@ fn what_is_wrong_is_refused_with_its_place() {
         ("metrics.a IS 1", 14, "NULL, NOT NULL, NAN"),
         ("params.a = 'x'; DROP", 15, "only one expression"),
         ("params.a = 'x' params.b = 'y'", 16, "AND, OR or the end"),
-        (
-            "params.a = 'x' AND AND params.b = 'y'",
-            20,
-            "found AND, expected a name",
-        ),
+        ("params.a = 'x' AND AND params.b = 'y'", 20, "found AND, expected a name"),
         ("AND params.a = 'x'", 1, "expected a name"),
         ("AND", 1, "expected a name"),
         ("params.a = 'x' OR", 18, "the text ends, expected a name"),
@@ -130,12 +118,7 @@ fn what_is_wrong_is_refused_with_its_place() {
         );
     }
     for blank in [" ", "   ", "\n\t"] {
-        assert!(
-            parse_filter(blank)
-                .unwrap_err()
-                .to_string()
-                .contains("white space")
-        );
+        assert!(parse_filter(blank).unwrap_err().to_string().contains("white space"));
     }
 }
 
@@ -143,29 +126,14 @@ fn what_is_wrong_is_refused_with_its_place() {
 fn limits_are_kept_and_told() {
     let clauses = |count: usize| vec!["metrics.a > 1"; count].join(" OR ");
     assert!(parse_filter(&clauses(CLAUSES_MAX)).is_ok());
-    assert!(
-        parse_filter(&clauses(CLAUSES_MAX + 1))
-            .unwrap_err()
-            .to_string()
-            .contains("at most 100")
-    );
+    assert!(parse_filter(&clauses(CLAUSES_MAX + 1)).unwrap_err().to_string().contains("at most 100"));
     let nested = |depth: usize| format!("{}metrics.a > 1{}", "(".repeat(depth), ")".repeat(depth));
     assert!(parse_filter(&nested(DEPTH_MAX)).is_ok());
-    assert!(
-        parse_filter(&nested(DEPTH_MAX + 1))
-            .unwrap_err()
-            .to_string()
-            .contains("at most 64")
-    );
+    assert!(parse_filter(&nested(DEPTH_MAX + 1)).unwrap_err().to_string().contains("at most 64"));
     assert!(parse_filter(&format!("{}metrics.a > 1", "NOT ".repeat(DEPTH_MAX + 1))).is_err());
     let long = |len: usize| format!("params.a = '{}'", "x".repeat(len - 13));
     assert!(parse_filter(&long(FILTER_BYTES_MAX)).is_ok());
-    assert!(
-        parse_filter(&long(FILTER_BYTES_MAX + 1))
-            .unwrap_err()
-            .to_string()
-            .contains("10240")
-    );
+    assert!(parse_filter(&long(FILTER_BYTES_MAX + 1)).unwrap_err().to_string().contains("10240"));
 }
 
 #[test]
@@ -203,10 +171,7 @@ fn orders_are_taken_and_refused_as_mlflow_does() {
         "metrics.a = 1",
     ] {
         let error = parse_order_by(&[clause]).expect_err(clause).to_string();
-        assert!(
-            error.starts_with("invalid order_by: at column"),
-            "{clause}: {error}"
-        );
+        assert!(error.starts_with("invalid order_by: at column"), "{clause}: {error}");
     }
 }
 

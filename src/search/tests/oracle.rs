@@ -51,11 +51,7 @@ impl Field {
     fn text(&self) -> String {
         // A key with a backtick goes in double quotes.
         let quoted = |key: &str| {
-            if key.contains('`') {
-                format!("\"{key}\"")
-            } else {
-                format!("`{key}`")
-            }
+            if key.contains('`') { format!("\"{key}\"") } else { format!("`{key}`") }
         };
         match self {
             Self::Metric(key, "") => format!("metrics.{}", quoted(key)),
@@ -124,15 +120,7 @@ fn like(pattern: &[char], text: &[char]) -> bool {
 impl Plain {
     fn text(&self) -> String {
         let joined = |parts: &[Self], by: &str| {
-<<<<<<< HEAD
             parts.iter().map(|part| format!("({})", part.text())).collect::<Vec<_>>().join(by)
-=======
-            parts
-                .iter()
-                .map(|part| format!("({})", part.text()))
-                .collect::<Vec<_>>()
-                .join(by)
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         };
         match self {
             Self::And(parts) => joined(parts, " AND "),
@@ -148,21 +136,9 @@ impl Plain {
                 format!("{} {operator}", field.text())
             }
             Self::Text(field, operator, operands) => {
-<<<<<<< HEAD
                 let operands: Vec<_> = operands.iter().map(|operand| format!("\"{operand}\"")).collect();
                 let list =
                     if operator.ends_with("IN") { format!("({})", operands.join(", ")) } else { operands[0].clone() };
-=======
-                let operands: Vec<_> = operands
-                    .iter()
-                    .map(|operand| format!("\"{operand}\""))
-                    .collect();
-                let list = if operator.ends_with("IN") {
-                    format!("({})", operands.join(", "))
-                } else {
-                    operands[0].clone()
-                };
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
                 format!("{} {operator} {list}", field.text())
             }
         }
@@ -198,10 +174,7 @@ impl Plain {
                     ("=", Some(text)) => text == operands[0],
                     ("!=", Some(text)) => text != operands[0],
                     ("LIKE", Some(text)) => like(&chars(&operands[0]), &chars(&text)),
-                    ("ILIKE", Some(text)) => like(
-                        &chars(&operands[0].to_lowercase()),
-                        &chars(&text.to_lowercase()),
-                    ),
+                    ("ILIKE", Some(text)) => like(&chars(&operands[0].to_lowercase()), &chars(&text.to_lowercase())),
                     ("IN", Some(text)) => operands.contains(&text),
                     ("NOT IN", Some(text)) => !operands.contains(&text),
                     // The patterns made below have no special character, so that a match is containment.
@@ -218,15 +191,9 @@ fn field(numbers: &mut Numbers, text: bool) -> Field {
     match (text, numbers.below(4)) {
         (false, 0) => Field::Time(numbers.pick(&["start_time", "end_time"])),
         (false, _) => Field::Metric(key, STATISTICS[numbers.below(14) as usize]),
-<<<<<<< HEAD
         (true, 0) => {
             Field::Word(["run_id", "run_name", "user_id", "status", "artifact_uri"][numbers.below(5) as usize])
         }
-=======
-        (true, 0) => Field::Word(
-            ["run_id", "run_name", "user_id", "status", "artifact_uri"][numbers.below(5) as usize],
-        ),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         (true, 1 | 2) => Field::Param(key),
         (true, _) => Field::Tag(key),
     }
@@ -234,11 +201,7 @@ fn field(numbers: &mut Numbers, text: bool) -> Field {
 
 fn random_filter(numbers: &mut Numbers, runs: &[RunSummary], depth: u64) -> Plain {
     if depth > 0 && numbers.below(2) == 0 {
-        let mut parts = || {
-            (0..2)
-                .map(|_| random_filter(numbers, runs, depth - 1))
-                .collect::<Vec<_>>()
-        };
+        let mut parts = || (0..2).map(|_| random_filter(numbers, runs, depth - 1)).collect::<Vec<_>>();
         let parts = parts();
         return match numbers.below(3) {
             0 => Plain::And(parts),
@@ -248,41 +211,16 @@ fn random_filter(numbers: &mut Numbers, runs: &[RunSummary], depth: u64) -> Plai
     }
     if numbers.below(2) == 0 {
         let field = field(numbers, false);
-<<<<<<< HEAD
         const OPERATORS: [&str; 10] =
             ["=", "!=", "<", "<=", ">", ">=", "IS NULL", "IS NOT NULL", "IS NAN", "IS NOT NAN"];
         let known = if matches!(field, Field::Time(_)) { 8 } else { 10 };
-=======
-        const OPERATORS: [&str; 10] = [
-            "=",
-            "!=",
-            "<",
-            "<=",
-            ">",
-            ">=",
-            "IS NULL",
-            "IS NOT NULL",
-            "IS NAN",
-            "IS NOT NAN",
-        ];
-        let known = if matches!(field, Field::Time(_)) {
-            8
-        } else {
-            10
-        };
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         // Bounds come from the runs, so that equality happens; NaN cannot be written. i64 read as f64 is exact here or
         // saturates on both sides, except near 2^53 and above, where only orders of magnitude are asked for.
         let run = &runs[numbers.below(runs.len() as u64) as usize];
         let bound = match field.number(run) {
             Some(bound)
                 if !bound.is_nan()
-<<<<<<< HEAD
                     && (!matches!(&field, Field::Time(_) | Field::Metric(_, "timestamp")) || bound.abs() < 9e15) =>
-=======
-                    && (!matches!(&field, Field::Time(_) | Field::Metric(_, "timestamp"))
-                        || bound.abs() < 9e15) =>
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
             {
                 bound
             }
@@ -295,36 +233,13 @@ fn random_filter(numbers: &mut Numbers, runs: &[RunSummary], depth: u64) -> Plai
         let run = &runs[numbers.below(runs.len() as u64) as usize];
         match (field.word(run), numbers.below(3)) {
             (Some(text), 0 | 1) => text,
-            _ => numbers
-                .pick(&["x", "X", "ada", "%a%", "_", "%", "FI%", "0", ""])
-                .to_owned(),
+            _ => numbers.pick(&["x", "X", "ada", "%a%", "_", "%", "FI%", "0", ""]).to_owned(),
         }
     };
     let operands = vec![operand(), operand()];
-<<<<<<< HEAD
     const OPERATORS: [&str; 11] =
         ["=", "!=", "LIKE", "ILIKE", "IN", "NOT IN", "=~", "!~", "RLIKE", "IS NULL", "IS NOT NULL"];
     let known = if matches!(field, Field::Word(_)) { 9 } else { 11 };
-=======
-    const OPERATORS: [&str; 11] = [
-        "=",
-        "!=",
-        "LIKE",
-        "ILIKE",
-        "IN",
-        "NOT IN",
-        "=~",
-        "!~",
-        "RLIKE",
-        "IS NULL",
-        "IS NOT NULL",
-    ];
-    let known = if matches!(field, Field::Word(_)) {
-        9
-    } else {
-        11
-    };
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     Plain::Text(field, OPERATORS[numbers.below(known) as usize], operands)
 }
 
@@ -334,90 +249,35 @@ fn compare_by(field: &Field, descending: bool, a: &RunSummary, b: &RunSummary) -
     if let Field::Metric(..) = field {
         let class = |value: Option<f64>| value.map_or(2, |value| i32::from(value.is_nan()));
         let (a, b) = (field.number(a), field.number(b));
-        return class(a)
-            .cmp(&class(b))
-            .then_with(|| directed(a.partial_cmp(&b).unwrap_or(Ordering::Equal)));
+        return class(a).cmp(&class(b)).then_with(|| directed(a.partial_cmp(&b).unwrap_or(Ordering::Equal)));
     }
-<<<<<<< HEAD
-    let times =
-        |run: &RunSummary| if matches!(field, Field::Time("start_time")) { run.start_time_ms } else { run.end_time_ms };
+    let times = |run: &RunSummary| {
+        if matches!(field, Field::Time("start_time")) { run.start_time_ms } else { run.end_time_ms }
+    };
     let (missing, order) = match field {
         Field::Time(_) => ((times(a).is_none(), times(b).is_none()), times(a).cmp(&times(b))),
         _ => ((field.word(a).is_none(), field.word(b).is_none()), field.word(a).cmp(&field.word(b))),
-=======
-    let times = |run: &RunSummary| {
-        if matches!(field, Field::Time("start_time")) {
-            run.start_time_ms
-        } else {
-            run.end_time_ms
-        }
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     };
-    let (missing, order) = match field {
-        Field::Time(_) => (
-            (times(a).is_none(), times(b).is_none()),
-            times(a).cmp(&times(b)),
-        ),
-        _ => (
-            (field.word(a).is_none(), field.word(b).is_none()),
-            field.word(a).cmp(&field.word(b)),
-        ),
-    };
-    missing.0.cmp(&missing.1).then_with(|| {
-        if missing.0 {
-            Ordering::Equal
-        } else {
-            directed(order)
-        }
-    })
+    missing.0.cmp(&missing.1).then_with(|| if missing.0 { Ordering::Equal } else { directed(order) })
 }
 
 #[test]
 fn execution_answers_what_a_loop_over_rows_answers() {
     let mut numbers = Numbers(11);
     // One dense part, one sparse, one of one run, one empty; a few runs of each are superseded.
-<<<<<<< HEAD
     let groups: Vec<Vec<RunSummary>> =
         [1200, 60, 1, 0].iter().enumerate().map(|(at, count)| random_runs(20 + at as u64, *count)).collect();
     let parts: Vec<IndexPart> = groups.iter().map(|runs| IndexPart::build(runs).unwrap()).collect();
     let masks: Vec<Bitmap> = groups.iter().map(|runs| Bitmap::of(&vec![(); runs.len()], |()| false)).collect();
-=======
-    let groups: Vec<Vec<RunSummary>> = [1200, 60, 1, 0]
-        .iter()
-        .enumerate()
-        .map(|(at, count)| random_runs(20 + at as u64, *count))
-        .collect();
-    let parts: Vec<IndexPart> = groups
-        .iter()
-        .map(|runs| IndexPart::build(runs).unwrap())
-        .collect();
-    let masks: Vec<Bitmap> = groups
-        .iter()
-        .map(|runs| Bitmap::of(&vec![(); runs.len()], |()| false))
-        .collect();
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     let masks: Vec<Bitmap> = masks
         .into_iter()
         .map(|mut mask| {
-            (0..mask.len() as u32)
-                .filter(|ordinal| ordinal % 7 == 3)
-                .for_each(|ordinal| mask.insert(ordinal));
+            (0..mask.len() as u32).filter(|ordinal| ordinal % 7 == 3).for_each(|ordinal| mask.insert(ordinal));
             mask
         })
         .collect();
-<<<<<<< HEAD
     let masked: Vec<MaskedPart<'_>> =
         parts.iter().zip(&masks).map(|(part, mask)| MaskedPart { part, excluded: Some(mask) }).collect();
-=======
-    let masked: Vec<MaskedPart<'_>> = parts
-        .iter()
-        .zip(&masks)
-        .map(|(part, mask)| MaskedPart {
-            part,
-            excluded: Some(mask),
-        })
-        .collect();
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     let mut found = 0;
     for round in 0..400 {
         let filter = random_filter(&mut numbers, &groups[round % 2], 3);
@@ -429,13 +289,7 @@ fn execution_answers_what_a_loop_over_rows_answers() {
             .collect();
         let clauses: Vec<String> = order
             .iter()
-<<<<<<< HEAD
             .map(|(field, descending)| format!("{}{}", field.text(), if *descending { " DESC" } else { "" }))
-=======
-            .map(|(field, descending)| {
-                format!("{}{}", field.text(), if *descending { " DESC" } else { "" })
-            })
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
             .collect();
         let text = filter.text();
         let view = [View::ActiveOnly, View::DeletedOnly, View::All][numbers.below(3) as usize];
@@ -470,37 +324,17 @@ fn execution_answers_what_a_loop_over_rows_answers() {
         let run = |at: &(usize, u32)| &groups[at.0][at.1 as usize];
         expected.sort_by(|a, b| {
             let (a, b) = (run(a), run(b));
-<<<<<<< HEAD
             let mut orders = order.iter().map(|(field, descending)| compare_by(field, *descending, a, b));
             orders.find(|order| order.is_ne()).unwrap_or_else(|| {
                 compare_by(&Field::Time("start_time"), true, a, b).then_with(|| a.run_id.cmp(&b.run_id))
-=======
-            let mut orders = order
-                .iter()
-                .map(|(field, descending)| compare_by(field, *descending, a, b));
-            orders.find(|order| order.is_ne()).unwrap_or_else(|| {
-                compare_by(&Field::Time("start_time"), true, a, b)
-                    .then_with(|| a.run_id.cmp(&b.run_id))
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
             })
         });
         found += expected.len();
         let page = execute(&masked, &query).unwrap();
         assert_eq!(page.total, expected.len(), "{text}");
-        let wanted: Vec<_> = expected
-            .iter()
-            .skip(offset)
-            .take(max_results)
-            .copied()
-            .collect();
-        assert_eq!(
-            page.hits, wanted,
-            "{text} ordered by {clauses:?}, {max_results} from {offset}"
-        );
-        assert_eq!(
-            page.next_page_token.is_some(),
-            offset + max_results < expected.len()
-        );
+        let wanted: Vec<_> = expected.iter().skip(offset).take(max_results).copied().collect();
+        assert_eq!(page.hits, wanted, "{text} ordered by {clauses:?}, {max_results} from {offset}");
+        assert_eq!(page.next_page_token.is_some(), offset + max_results < expected.len());
     }
     assert!(found > 10_000, "the filters must find something: {found}");
 }

@@ -8,22 +8,12 @@ use crate::index::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoi
 use crate::search::execute::{MaskedPart, Query, View, execute};
 
 fn series(values: &[f64]) -> SeriesStats {
-    let point = |at: usize| StatPoint {
-        step: at as i64,
-        timestamp_ms: None,
-        value: values[at],
-    };
+    let point = |at: usize| StatPoint { step: at as i64, timestamp_ms: None, value: values[at] };
     let extreme = |better: fn(&f64, &f64) -> bool| {
-        let numbers = values
-            .iter()
-            .enumerate()
-            .filter(|(_, value)| !value.is_nan());
+        let numbers = values.iter().enumerate().filter(|(_, value)| !value.is_nan());
         numbers.fold(None, |best: Option<Extreme>, (at, value)| match best {
             Some(best) if !better(value, &best.value) => Some(best),
-            _ => Some(Extreme {
-                value: *value,
-                step: at as i64,
-            }),
+            _ => Some(Extreme { value: *value, step: at as i64 }),
         })
     };
     SeriesStats {
@@ -55,68 +45,36 @@ fn run(id: &str) -> RunSummary {
 }
 
 fn with_metric(id: &str, key: &str, values: &[f64]) -> RunSummary {
-    RunSummary {
-        metrics: BTreeMap::from([(key.to_owned(), series(values))]),
-        ..run(id)
-    }
+    RunSummary { metrics: BTreeMap::from([(key.to_owned(), series(values))]), ..run(id) }
 }
 
 /// The ids that a query finds, in order.
 fn ids(runs: &[RunSummary], filter: &str, order: &[&str]) -> Vec<String> {
     let part = IndexPart::build(runs).unwrap();
-    let page = execute(
-        &[MaskedPart::from(&part)],
-        &Query::parse(filter, order).unwrap(),
-    )
-    .unwrap();
-    page.hits
-        .iter()
-        .map(|(_, ordinal)| part.run_id(*ordinal).unwrap().to_string())
-        .collect()
+    let page = execute(&[MaskedPart::from(&part)], &Query::parse(filter, order).unwrap()).unwrap();
+    page.hits.iter().map(|(_, ordinal)| part.run_id(*ordinal).unwrap().to_string()).collect()
 }
 
 #[test]
 fn an_ambiguous_name_is_a_key_where_one_exists() {
-    let plain = [
-        with_metric("a", "loss", &[1.0, 5.0]),
-        with_metric("b", "loss", &[4.0, 6.0]),
-    ];
+    let plain = [with_metric("a", "loss", &[1.0, 5.0]), with_metric("b", "loss", &[4.0, 6.0])];
     assert_eq!(ids(&plain, "metrics.loss.min < 2", &[]), ["a"]);
-    assert_eq!(
-        ids(&plain, "metrics.`loss.min` < 2", &[]),
-        [""; 0],
-        "quoted is the key alone"
-    );
+    assert_eq!(ids(&plain, "metrics.`loss.min` < 2", &[]), [""; 0], "quoted is the key alone");
     assert_eq!(ids(&plain, "metrics.loss.last = 6", &[]), ["b"]);
     let mut both = plain.to_vec();
     both.push(with_metric("c", "loss.min", &[0.5]));
-    assert_eq!(
-        ids(&both, "metrics.loss.min < 2", &[]),
-        ["c"],
-        "the key exists now"
-    );
-    assert_eq!(
-        ids(&both, "metrics.`loss`.min < 2", &[]),
-        ["a"],
-        "a word after the quotes is the statistic"
-    );
+    assert_eq!(ids(&both, "metrics.loss.min < 2", &[]), ["c"], "the key exists now");
+    assert_eq!(ids(&both, "metrics.`loss`.min < 2", &[]), ["a"], "a word after the quotes is the statistic");
     assert_eq!(ids(&both, "", &["metrics.loss.min"]), ["c", "a", "b"]);
 }
 
 #[test]
 fn nan_satisfies_only_unequal_and_missing_satisfies_nothing() {
-    let runs = [
-        with_metric("nan", "m", &[f64::NAN]),
-        with_metric("one", "m", &[1.0]),
-        run("without"),
-    ];
+    let runs = [with_metric("nan", "m", &[f64::NAN]), with_metric("one", "m", &[1.0]), run("without")];
     for comparison in ["=", "<", "<=", ">", ">="] {
         for bound in ["1", "0", "inf", "-inf"] {
             let found = ids(&runs, &format!("metrics.m {comparison} {bound}"), &[]);
-            assert!(
-                !found.iter().any(|id| id == "nan" || id == "without"),
-                "{comparison} {bound}"
-            );
+            assert!(!found.iter().any(|id| id == "nan" || id == "without"), "{comparison} {bound}");
         }
     }
     assert_eq!(ids(&runs, "metrics.m != 1", &[]), ["nan"]);
@@ -131,19 +89,8 @@ fn nan_satisfies_only_unequal_and_missing_satisfies_nothing() {
 fn integers_compare_without_rounding() {
     let exact = (1_i64 << 53) + 1;
     let runs = [
-<<<<<<< HEAD
         RunSummary { start_time_ms: Some(exact), ..run("a") },
         RunSummary { start_time_ms: Some(exact - 1), ..run("b") },
-=======
-        RunSummary {
-            start_time_ms: Some(exact),
-            ..run("a")
-        },
-        RunSummary {
-            start_time_ms: Some(exact - 1),
-            ..run("b")
-        },
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     ];
     assert_eq!(ids(&runs, &format!("start_time = {exact}"), &[]), ["a"]);
     assert_eq!(ids(&runs, &format!("start_time < {exact}"), &[]), ["b"]);
@@ -156,14 +103,7 @@ fn integers_compare_without_rounding() {
     let runs: Vec<_> = ends
         .iter()
         .enumerate()
-<<<<<<< HEAD
         .map(|(at, time)| RunSummary { end_time_ms: Some(*time), ..run(&format!("r{at}")) })
-=======
-        .map(|(at, time)| RunSummary {
-            end_time_ms: Some(*time),
-            ..run(&format!("r{at}"))
-        })
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         .collect();
     assert_eq!(ids(&runs, "", &["end_time"]), ["r2", "r3", "r1", "r0"]);
     assert_eq!(ids(&runs, "", &["end_time DESC"]), ["r0", "r1", "r3", "r2"]);
@@ -171,59 +111,26 @@ fn integers_compare_without_rounding() {
 
 #[test]
 fn the_default_order_is_latest_start_then_id() {
-    let at = |id: &str, time| RunSummary {
-        start_time_ms: time,
-        ..run(id)
-    };
-    let runs = [
-        at("b", Some(1)),
-        at("d", None),
-        at("a", Some(1)),
-        at("c", Some(2)),
-    ];
+    let at = |id: &str, time| RunSummary { start_time_ms: time, ..run(id) };
+    let runs = [at("b", Some(1)), at("d", None), at("a", Some(1)), at("c", Some(2))];
     assert_eq!(ids(&runs, "", &[]), ["c", "a", "b", "d"]);
     assert_eq!(ids(&runs, "", &["start_time ASC"]), ["a", "b", "c", "d"]);
-    assert_eq!(
-        ids(&runs, "", &["run_id DESC", "run_id ASC"]),
-        ["d", "c", "b", "a"]
-    );
+    assert_eq!(ids(&runs, "", &["run_id DESC", "run_id ASC"]), ["d", "c", "b", "a"]);
 }
 
 #[test]
 fn many_equal_runs_are_ordered_by_id_through_pages() {
     // More runs than are gathered at once, all equal but for their ids.
-<<<<<<< HEAD
     let runs: Vec<_> =
         (0..5000_u32).map(|at| run(&format!("{:08x}{:024x}", at.wrapping_mul(2_654_435_761) >> 20, at))).collect();
-=======
-    let runs: Vec<_> = (0..5000_u32)
-        .map(|at| {
-            run(&format!(
-                "{:08x}{:024x}",
-                at.wrapping_mul(2_654_435_761) >> 20,
-                at
-            ))
-        })
-        .collect();
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     let mut expected: Vec<String> = runs.iter().map(|run| run.run_id.to_string()).collect();
     expected.sort();
     let part = IndexPart::build(&runs).unwrap();
-    let (mut query, mut found) = (
-        Query {
-            max_results: 700,
-            ..Query::default()
-        },
-        Vec::new(),
-    );
+    let (mut query, mut found) = (Query { max_results: 700, ..Query::default() }, Vec::new());
     loop {
         let page = execute(&[(&part).into()], &query).unwrap();
         assert_eq!(page.total, 5000);
-        found.extend(
-            page.hits
-                .iter()
-                .map(|(_, ordinal)| part.run_id(*ordinal).unwrap().to_string()),
-        );
+        found.extend(page.hits.iter().map(|(_, ordinal)| part.run_id(*ordinal).unwrap().to_string()));
         match page.next_page_token {
             Some(token) => query = query.at_page(&token).unwrap(),
             None => break,
@@ -237,126 +144,41 @@ fn texts_too_many_to_rank_are_ordered_all_the_same() {
     // More distinct names over two parts than are ranked together, alike in their first bytes.
     let name = |at: u32| format!("experiment {:08x}", at.wrapping_mul(2_654_435_761));
     let runs: Vec<_> = (0..70_000)
-        .map(|at| RunSummary {
-            name: name(at),
-            start_time_ms: Some(i64::from(at % 7)),
-            ..run(&format!("r{at}"))
-        })
+        .map(|at| RunSummary { name: name(at), start_time_ms: Some(i64::from(at % 7)), ..run(&format!("r{at}")) })
         .collect();
-    let parts = [
-        IndexPart::build(&runs[..30_000]).unwrap(),
-        IndexPart::build(&runs[30_000..]).unwrap(),
-    ];
-    let query = Query {
-        max_results: 40,
-        ..Query::parse("", &["run_name DESC"]).unwrap()
-    };
+    let parts = [IndexPart::build(&runs[..30_000]).unwrap(), IndexPart::build(&runs[30_000..]).unwrap()];
+    let query = Query { max_results: 40, ..Query::parse("", &["run_name DESC"]).unwrap() };
     let page = execute(&[(&parts[0]).into(), (&parts[1]).into()], &query).unwrap();
     let mut expected: Vec<_> = (0..70_000_u32).map(|at| (name(at), at)).collect();
     expected.sort_by(|a, b| b.cmp(a));
-    let expected: Vec<_> = expected
-        .iter()
-        .take(40)
-        .map(|(_, at)| {
-            if *at < 30_000 {
-                (0, *at)
-            } else {
-                (1, *at - 30_000)
-            }
-        })
-        .collect();
+    let expected: Vec<_> =
+        expected.iter().take(40).map(|(_, at)| if *at < 30_000 { (0, *at) } else { (1, *at - 30_000) }).collect();
     assert_eq!(page.hits, expected);
 }
 
 #[test]
 fn views_experiments_and_masks_narrow() {
-<<<<<<< HEAD
     let runs =
         [run("a"), RunSummary { deleted: true, ..run("b") }, RunSummary { experiment_id: ExperimentId(7), ..run("c") }];
-=======
-    let runs = [
-        run("a"),
-        RunSummary {
-            deleted: true,
-            ..run("b")
-        },
-        RunSummary {
-            experiment_id: ExperimentId(7),
-            ..run("c")
-        },
-    ];
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
     let part = IndexPart::build(&runs).unwrap();
     let total = |query: Query| execute(&[(&part).into()], &query).unwrap().total;
     assert_eq!(total(Query::default()), 2);
-    assert_eq!(
-        total(Query {
-            view: View::DeletedOnly,
-            ..Query::default()
-        }),
-        1
-    );
-    assert_eq!(
-        total(Query {
-            view: View::All,
-            ..Query::default()
-        }),
-        3
-    );
-    assert_eq!(
-        total(Query {
-            experiments: vec![ExperimentId(7)],
-            ..Query::default()
-        }),
-        1
-    );
-    assert_eq!(
-        total(Query {
-            experiments: vec![ExperimentId(8)],
-            ..Query::default()
-        }),
-        0
-    );
-    assert_eq!(
-        total(Query {
-            offset: 5,
-            ..Query::default()
-        }),
-        2
-    );
-    assert!(
-        execute(
-            &[(&part).into()],
-            &Query {
-                max_results: 0,
-                ..Query::default()
-            }
-        )
-        .is_err()
-    );
+    assert_eq!(total(Query { view: View::DeletedOnly, ..Query::default() }), 1);
+    assert_eq!(total(Query { view: View::All, ..Query::default() }), 3);
+    assert_eq!(total(Query { experiments: vec![ExperimentId(7)], ..Query::default() }), 1);
+    assert_eq!(total(Query { experiments: vec![ExperimentId(8)], ..Query::default() }), 0);
+    assert_eq!(total(Query { offset: 5, ..Query::default() }), 2);
+    assert!(execute(&[(&part).into()], &Query { max_results: 0, ..Query::default() }).is_err());
     let mask = crate::index::bitmap::Bitmap::all(2);
     assert!(
-<<<<<<< HEAD
         execute(&[MaskedPart { part: &part, excluded: Some(&mask) }], &Query::default()).is_err(),
-=======
-        execute(
-            &[MaskedPart {
-                part: &part,
-                excluded: Some(&mask)
-            }],
-            &Query::default()
-        )
-        .is_err(),
->>>>>>> 0c546acb6ee2b56a28a4442aa773ab4d220bd0c9
         "a mask of another length"
     );
 }
 
 #[test]
 fn damage_in_a_named_column_is_an_error_and_no_answer() {
-    let runs: Vec<_> = (0..50)
-        .map(|at| with_metric(&format!("r{at}"), "m", &[f64::from(at)]))
-        .collect();
+    let runs: Vec<_> = (0..50).map(|at| with_metric(&format!("r{at}"), "m", &[f64::from(at)])).collect();
     let image = IndexPart::build(&runs).unwrap().to_bytes().unwrap();
     let whole = IndexPart::from_bytes(&image).unwrap();
     let query = Query::parse("metrics.m < 10", &["metrics.m DESC"]).unwrap();
