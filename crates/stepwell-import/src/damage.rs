@@ -1,0 +1,1 @@
+//! Damaged sources as a whole.
