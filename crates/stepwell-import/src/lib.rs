@@ -19,6 +19,8 @@ mod wandb;
 
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod testing;
 
 use std::path::{Path, PathBuf};
 

@@ -51,11 +51,13 @@ fn data() -> Option<PathBuf> {
                 .join(folder),
         ),
         None => {
-            writeln!(
-                std::io::stderr(),
-                "STEPWELL_REAL_LOGS is unset: real logs were NOT checked"
-            )
-            .unwrap();
+            let mut stderr = std::io::stderr().lock();
+            stderr
+                .write_all(
+                    b"STEPWELL_REAL_LOGS is unset: real logs were NOT checked
+",
+                )
+                .unwrap();
             None
         }
     }

@@ -1,5 +1,6 @@
 //! Tables: CSV, JSON lines and Parquet, whose columns mean runs, keys, steps, times and values.
 
+pub(crate) mod cast;
 pub(crate) mod columns;
 pub(crate) mod csv;
 pub(crate) mod json;

@@ -1,20 +1,21 @@
 //! Parquet in long or wide form: columns are cast to what they mean, run and key columns to dictionaries.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch};
-use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{ArrowError, DataType, Schema, TimeUnit};
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, DictionaryArray, Float64Array, Int64Array, RecordBatch};
+use arrow_schema::{ArrowError, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use crate::context::Context;
-use crate::number;
 use crate::run::ImportError;
+use crate::table::cast::{dictionary, floats, is_number, times, whole_numbers, word};
 use crate::table::columns::{self, Columns, Time};
 use crate::table::rows::{LastRows, Rows};
 use crate::walk::{Group, SourceFile};
@@ -66,22 +67,67 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
     Ok(())
 }
 
-/// A reader of some of the file's columns (all where `only` is empty).
-fn open(
-    file: &SourceFile,
-    only: &[usize],
-) -> Result<(ParquetRecordBatchReader, Arc<Schema>, u64), Stop> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(&file.path)?)?
-        .with_batch_size(BATCH_ROWS);
-    let schema = builder.schema().clone();
-    let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-    let builder = if only.is_empty() {
-        builder
-    } else {
+/// Calls the Parquet crate, which panics on some damaged files; that is the file's fault, not ours to die of.
+fn guarded<T>(what: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+    // Nothing of what a panic leaves behind is used again: the caller gives the file up.
+    catch_unwind(AssertUnwindSafe(what))
+        .unwrap_or_else(|_| Err(Stop::File("the file is damaged".into())))
+}
+
+/// A reader of some of the file's columns, the file's schema, and its number of rows.
+fn open(file: &SourceFile, only: &[usize]) -> Result<(Batches, Arc<Schema>, u64), Stop> {
+    guarded(|| {
+        let source = File::open(&file.path)?;
+        let length = source.metadata()?.len();
+        let builder = ParquetRecordBatchReaderBuilder::try_new(source)?.with_batch_size(BATCH_ROWS);
+        check_places(builder.metadata(), length)?;
+        let schema = builder.schema().clone();
+        let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let mask = ProjectionMask::roots(builder.parquet_schema(), only.iter().copied());
-        builder.with_projection(mask)
-    };
-    Ok((builder.build()?, schema, rows))
+        Ok((
+            Batches(builder.with_projection(mask).build()?),
+            schema,
+            rows,
+        ))
+    })
+}
+
+/// Refuses a footer that points outside the file.
+fn check_places(metadata: &ParquetMetaData, length: u64) -> Result<(), Stop> {
+    for column in metadata
+        .row_groups()
+        .iter()
+        .flat_map(RowGroupMetaData::columns)
+    {
+        let start = column
+            .dictionary_page_offset()
+            .unwrap_or(column.data_page_offset());
+        let end = u64::try_from(start)
+            .ok()
+            .zip(u64::try_from(column.compressed_size()).ok());
+        if end
+            .and_then(|(start, size)| start.checked_add(size))
+            .is_none_or(|end| end > length)
+        {
+            return Err(Stop::File("its footer names pages outside the file".into()));
+        }
+    }
+    Ok(())
+}
+
+/// Batches of rows.
+struct Batches(ParquetRecordBatchReader);
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, Stop>;
+    fn next(&mut self) -> Option<Self::Item> {
+        guarded(|| self.0.next().transpose().map_err(Stop::from)).transpose()
+    }
+}
+
+/// A row's code in a dictionary; `None` for null.
+fn code_at(array: &DictionaryArray<Int32Type>, row: usize) -> Option<i32> {
+    array.is_valid(row).then(|| array.keys().value(row))
 }
 
 fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Result<(), Stop> {
@@ -117,7 +163,7 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Re
     let mut row = 0u64;
     for batch in open(file, &needed)?.0 {
         let batch = batch?;
-        let table = Batch::new(&batch, &columns)?;
+        let table = guarded(|| Batch::new(&batch, &columns))?;
         table.take(&mut rows, row, file, context)?;
         row += batch.num_rows() as u64;
         let done = if total_rows == 0 {
@@ -151,148 +197,28 @@ fn projected(columns: Columns, needed: &[usize]) -> Columns {
     }
 }
 
-fn is_number(kind: &DataType) -> bool {
-    match kind {
-        DataType::Boolean
-        | DataType::Decimal32(..)
-        | DataType::Decimal64(..)
-        | DataType::Decimal128(..) => true,
-        DataType::Dictionary(_, value) => is_number(value),
-        kind => kind.is_integer() || kind.is_floating(),
-    }
-}
-
 /// The first pass over a file with a run column.
 fn last_rows(file: &SourceFile, run: usize) -> Result<LastRows, Stop> {
     let (mut last, mut row) = (LastRows::default(), 0);
     for batch in open(file, &[run])?.0 {
-        let words = dictionary(batch?.column(0))?;
+        let batch = batch?;
+        let words = guarded(|| Ok(dictionary(batch.column(0))?))?;
         let values = words.values().as_string::<i32>().clone();
         let mut latest: Option<(i32, u64)> = None;
         let rows = words.len() as u64;
         for (place, code) in words.keys().iter().enumerate() {
             let Some(code) = code else { continue };
             if let Some((known, at)) = latest.filter(|(known, _)| *known != code) {
-                last.note(values.value(known as usize), at);
+                last.note(word(&values, known).unwrap_or_default(), at);
             }
             latest = Some((code, row + place as u64));
         }
         if let Some((code, at)) = latest {
-            last.note(values.value(code as usize), at);
+            last.note(word(&values, code).unwrap_or_default(), at);
         }
         row += rows;
     }
     Ok(last)
-}
-
-fn cast(array: &ArrayRef, kind: &DataType) -> Result<ArrayRef, ArrowError> {
-    // What does not fit becomes null, and is told as such.
-    cast_with_options(
-        array,
-        kind,
-        &CastOptions {
-            safe: true,
-            ..CastOptions::default()
-        },
-    )
-}
-
-fn dictionary(array: &ArrayRef) -> Result<DictionaryArray<Int32Type>, ArrowError> {
-    let array = match array.data_type() {
-        DataType::Dictionary(..) => array.clone(),
-        _ => cast(array, &DataType::Utf8)?,
-    };
-    let words = cast(
-        &array,
-        &DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
-    )?;
-    Ok(words.as_dictionary::<Int32Type>().clone())
-}
-
-fn floats(array: &ArrayRef) -> Result<Float64Array, ArrowError> {
-    let array = match array.data_type() {
-        DataType::Dictionary(_, value) => cast(array, &value.clone())?,
-        DataType::Float32 => {
-            // Widened here so that NaNs keep their payload on every processor.
-            let narrow = array.as_primitive::<arrow_array::types::Float32Type>();
-            return Ok(narrow
-                .iter()
-                .map(|value| value.map(number::widen))
-                .collect());
-        }
-        DataType::Boolean => cast(array, &DataType::Int32)?,
-        _ => array.clone(),
-    };
-    Ok(cast(&array, &DataType::Float64)?
-        .as_primitive::<Float64Type>()
-        .clone())
-}
-
-/// A step column: whole numbers in any type.
-fn whole_numbers(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
-    if array.data_type().is_floating() {
-        return Ok(floats(array)?
-            .iter()
-            .map(|number| number.and_then(number::whole))
-            .collect());
-    }
-    Ok(cast(array, &DataType::Int64)?
-        .as_primitive::<Int64Type>()
-        .clone())
-}
-
-/// A time column in milliseconds.
-fn times(array: &ArrayRef, is_ms: bool) -> Result<Int64Array, ArrowError> {
-    match array.data_type() {
-        DataType::Timestamp(_, zone) => {
-            let ms = cast(
-                array,
-                &DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
-            )?;
-            Ok(cast(&ms, &DataType::Int64)?
-                .as_primitive::<Int64Type>()
-                .clone())
-        }
-        kind if kind.is_integer() && is_ms => whole_numbers(array),
-        kind if kind.is_integer() => {
-            let wide = whole_numbers(array)?;
-            Ok(wide
-                .iter()
-                .map(|time| {
-                    time.and_then(|time| {
-                        if time.unsigned_abs() >= 100_000_000_000 {
-                            Some(time)
-                        } else {
-                            time.checked_mul(1000)
-                        }
-                    })
-                })
-                .collect())
-        }
-        kind if kind.is_floating() => Ok(floats(array)?
-            .iter()
-            .map(|time| {
-                time.and_then(|time| {
-                    if is_ms {
-                        number::whole(time.round_ties_even())
-                    } else {
-                        number::time_to_ms(time)
-                    }
-                })
-            })
-            .collect()),
-        _ => {
-            let words = dictionary(array)?;
-            let texts = words.values().as_string::<i32>();
-            Ok(words
-                .keys()
-                .iter()
-                .map(|code| {
-                    code.and_then(|code| number::time_text_to_ms(texts.value(code as usize)))
-                })
-                .collect())
-        }
-    }
 }
 
 /// A batch of rows, its columns cast.
@@ -346,41 +272,25 @@ impl<'b> Batch<'b> {
         file: &SourceFile,
         context: &mut Context<'_>,
     ) -> Result<(), Stop> {
-        let mut at = 0;
-        let mut bad_rows = 0u64;
+        let (mut at, mut bad_rows) = (0, 0u64);
         while at < self.steps.len() {
             // Rows of one run mostly follow each other: they are taken together.
-            let run_code = self.runs.as_ref().map(|runs| {
-                if runs.is_null(at) {
-                    None
-                } else {
-                    Some(runs.keys().value(at))
-                }
-            });
-            let end = match &self.runs {
-                None => self.steps.len(),
-                Some(runs) => {
-                    let same = |row: usize| {
-                        (if runs.is_null(row) {
-                            None
-                        } else {
-                            Some(runs.keys().value(row))
-                        }) == run_code.flatten()
-                    };
-                    (at + 1..self.steps.len())
-                        .find(|row| !same(*row))
-                        .unwrap_or(self.steps.len())
-                }
-            };
-            let run = match (&self.runs, run_code.flatten()) {
-                (Some(runs), Some(code)) => runs.values().as_string::<i32>().value(code as usize),
-                (Some(_), None) => {
+            let mut end = self.steps.len();
+            let mut run = "";
+            if let Some(runs) = &self.runs {
+                let code = code_at(runs, at);
+                end = (at + 1..end)
+                    .find(|row| code_at(runs, *row) != code)
+                    .unwrap_or(end);
+                let Some(found) =
+                    code.and_then(|code| word(runs.values().as_string::<i32>(), code))
+                else {
                     bad_rows += (end - at) as u64;
                     at = end;
                     continue;
-                }
-                (None, _) => "",
-            };
+                };
+                run = found;
+            }
             bad_rows += self.take_run(rows, run, at, end);
             rows.row_done(run, first + end as u64 - 1, context)
                 .map_err(Stop::Import)?;
@@ -411,21 +321,32 @@ impl<'b> Batch<'b> {
         };
         if let Some((keys, values)) = &self.long {
             let words = keys.values().as_string::<i32>();
-            let mut slots: Vec<Option<usize>> = vec![None; words.len()];
+            // A table of places by code pays for many rows only.
+            let mut slots: Vec<Option<usize>> = vec![
+                None;
+                if to - from < words.len() {
+                    0
+                } else {
+                    words.len()
+                }
+            ];
             for row in from..to {
-                if keys.is_null(row) || self.steps.is_null(row) || values.is_null(row) {
+                let code =
+                    code_at(keys, row).filter(|_| self.steps.is_valid(row) && values.is_valid(row));
+                let Some((code, key)) =
+                    code.and_then(|code| Some((usize::try_from(code).ok()?, word(words, code)?)))
+                else {
                     bad_rows += 1;
                     continue;
-                }
-                let code = keys.keys().value(row) as usize;
-                let slot = match slots.get(code).copied().flatten() {
-                    Some(slot) => slot,
-                    None => {
-                        let slot = gather.slot(words.value(code));
-                        slots[code] = Some(slot);
-                        slot
-                    }
                 };
+                let slot = slots
+                    .get(code)
+                    .copied()
+                    .flatten()
+                    .unwrap_or_else(|| gather.slot(key));
+                if let Some(known) = slots.get_mut(code) {
+                    *known = Some(slot);
+                }
                 gather.push_at(slot, self.steps.value(row), time(row), values.value(row));
             }
             return bad_rows;

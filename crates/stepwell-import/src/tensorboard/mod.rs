@@ -1,7 +1,7 @@
 //! TensorBoard: the event files of one folder as one run.
 
 mod events;
-mod messages;
+pub(crate) mod messages;
 mod tensor;
 mod tfrecord;
 

@@ -170,7 +170,8 @@ impl<R: Read> Records<R> {
         let fits = (FULL..=LAST).contains(&header.kind) && data.end <= self.block.len();
         let sound = sound_chunk(&self.block, at);
         // A length is believed when the checksum holds, or when what it leads to is a chunk or the end.
-        if !sound && !(fits && self.leads_on(data.end)) {
+        let believed = sound || (fits && self.leads_on(data.end));
+        if !believed {
             return Some(self.pass_damage(offset, header.length));
         }
         self.at = data.end;

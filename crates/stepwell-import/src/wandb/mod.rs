@@ -2,7 +2,7 @@
 
 mod framing;
 mod history;
-mod messages;
+pub(crate) mod messages;
 mod run;
 
 pub(crate) use framing::MAGIC;
