@@ -277,7 +277,7 @@ fn mlruns_are_read_with_names_trash_and_torn_lines() {
 #[test]
 fn an_mlflow_database_is_read_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("mlflow#1.db");
+    let path = folder.path().join("mlflow é#1?.db");
     let fill = |journal: &str| {
         let db = rusqlite::Connection::open(&path).unwrap();
         db.pragma_update(None, "journal_mode", journal).unwrap();
@@ -336,7 +336,7 @@ fn an_mlflow_database_is_read_and_not_touched() {
     // In WAL mode: closed cleanly, and copied from under a writer, its log full and its shared memory not there.
     std::fs::remove_file(&path).unwrap();
     let db = fill("wal");
-    let wal = folder.path().join("mlflow#1.db-wal");
+    let wal = folder.path().join("mlflow é#1?.db-wal");
     let (kept_db, kept_wal) = (std::fs::read(&path).unwrap(), std::fs::read(&wal).unwrap());
     drop(db);
     check();

@@ -76,7 +76,11 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
 fn open(path: &Path) -> Result<(Connection, Option<tempfile::TempDir>), Stop> {
     let mut head = [0; 20];
     File::open(path)?.read_exact(&mut head)?;
-    let beside = |ending: &str| PathBuf::from(format!("{}{ending}", path.display()));
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -103,10 +107,11 @@ fn open(path: &Path) -> Result<(Connection, Option<tempfile::TempDir>), Stop> {
 /// A path as SQLite's URI for reading, with more parameters.
 fn uri(path: &Path, more: &str) -> String {
     let mut text = String::from("file:");
-    for byte in path.to_string_lossy().bytes() {
-        match byte {
-            b'%' | b'?' | b'#' => text.push_str(&format!("%{byte:02x}")),
-            _ => text.push(char::from(byte)),
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
+            text.push(char::from(*byte));
+        } else {
+            text.push_str(&format!("%{byte:02x}"));
         }
     }
     format!("{text}?mode=ro{more}")

@@ -138,9 +138,26 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Re
         .map(|field| field.name().as_str())
         .collect();
     let mut columns = columns::recognise(&names).map_err(Stop::File)?;
-    columns
-        .metrics
-        .retain(|(_, at)| is_number(schema.field(*at).data_type()));
+    let (numbers, others): (Vec<_>, Vec<_>) = std::mem::take(&mut columns.metrics)
+        .into_iter()
+        .partition(|(_, at)| is_number(schema.field(*at).data_type()));
+    if !others.is_empty() {
+        let names: Vec<_> = others.iter().map(|(name, _)| name.as_str()).collect();
+        context.skip(
+            &file.path,
+            None,
+            format!(
+                "columns that hold no numbers, left out: {}",
+                names.join(", ")
+            ),
+        );
+    }
+    columns.metrics = numbers;
+    if columns.long.is_none() && columns.metrics.is_empty() {
+        return Err(Stop::File(
+            "no column of numbers beside the step column".into(),
+        ));
+    }
     let mut rows = match columns.run {
         None => Rows::one("parquet", file),
         Some(run) => Rows::many("parquet", file, last_rows(file, run)?),
