@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::tensorboard::frame;
 use crate::tensorboard::messages::{Event, Metadata, PluginData, Summary, Tensor, Value};
-use crate::testing::{import_files, points};
+use crate::testing::{import_files, import_path, points};
 use crate::wandb::messages::{Exit, History, Item, Record, Run, Stats, Step, Timestamp};
-use crate::wandb::write_log;
+use crate::wandb::{Next, Records, write_log};
 
 fn event(step: i64, value: Value) -> Vec<u8> {
     let summary = Some(Summary { value: vec![value] });
@@ -401,6 +401,40 @@ fn a_parquet_file_cut_anywhere_is_told() {
         assert!(runs.is_empty());
         assert_eq!(report.skipped.len(), 1, "cut at {cut}");
     }
+}
+
+#[test]
+fn records_under_another_name_are_events_only_when_they_were_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("train.tfrecord");
+    std::fs::write(&path, events().concat()).unwrap();
+    assert_eq!(import_path(folder.path()).1.runs, 0);
+    assert_eq!(import_path(&path).1.points, 8);
+}
+
+#[test]
+fn a_wandb_record_whose_checksum_fails_is_told_and_kept_if_it_is_whole() {
+    let mut bytes = write_log(&wandb_records());
+    let at = bytes.windows(4).position(|part| part == b"loss").unwrap() - 16;
+    let start = (7..at)
+        .rev()
+        .find(|at| {
+            Records::new(&[&bytes[..7], &bytes[*at..]].concat()[..])
+                .is_ok_and(|mut log| matches!(log.next(), Ok(Next::Record { sound: true, .. })))
+        })
+        .unwrap();
+    bytes[start] ^= 1;
+    let (runs, report) = import_files(&[("run-abc123.wandb", &bytes)]);
+    let [told] = &report.skipped[..] else {
+        panic!("{report:?}")
+    };
+    assert_eq!(told.offset, Some(start as u64));
+    assert!(
+        told.reason.contains("fails its checksum"),
+        "{}",
+        told.reason
+    );
+    assert_eq!(points(&runs[0], "loss").len(), 3);
 }
 
 const NAMES: [&str; 8] = [

@@ -113,6 +113,8 @@ impl Walk<'_, '_> {
             .unwrap_or_default();
         match self.kind_of(path, &name) {
             Some(source) => self.add_file(source, path, &name, &name),
+            // Event files under other names are taken when they were meant: in a folder they may be datasets.
+            None if looks_like_events(path) => self.add_file(Source::TensorBoard, path, &name, &name),
             None => self.context.skip(
                 path,
                 Some(0),
@@ -250,26 +252,14 @@ impl Walk<'_, '_> {
     fn kind_of(&mut self, path: &Path, name: &str) -> Option<Source> {
         let lower = name.to_ascii_lowercase();
         let ends = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
-        let mut head = [0; 16];
-        let length = match File::open(path).and_then(|file| {
-            let mut length = 0;
-            let mut file = file.take(head.len() as u64);
-            while length < head.len() {
-                match file.read(&mut head[length..])? {
-                    0 => break,
-                    read => length += read,
-                }
-            }
-            Ok(length)
-        }) {
-            Ok(length) => length,
+        let head = match head_of(path) {
+            Ok(head) => head,
             Err(error) => {
                 self.context
                     .skip(path, None, format!("cannot open the file: {error}"));
                 return None;
             }
         };
-        let head = &head[..length];
         if head.starts_with(b"SQLite format 3\0") {
             mlflow::database::is_tracking_store(path).then_some(Source::MlflowDb)
         } else if lower.contains("tfevents") {
@@ -285,7 +275,7 @@ impl Walk<'_, '_> {
         } else if ends(&[".jsonl", ".ndjson"]) {
             Some(Source::JsonLines)
         } else {
-            tensorboard::is_event_file(head).then_some(Source::TensorBoard)
+            None
         }
     }
 
@@ -347,6 +337,17 @@ impl Walk<'_, '_> {
             files: vec![file],
         });
     }
+}
+
+/// A file's first 16 bytes, or all of a shorter one.
+fn head_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(16);
+    File::open(path)?.take(16).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+fn looks_like_events(path: &Path) -> bool {
+    head_of(path).is_ok_and(|head| tensorboard::is_event_file(&head))
 }
 
 /// A folder's content.

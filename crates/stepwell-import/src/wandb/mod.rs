@@ -7,5 +7,5 @@ mod run;
 
 pub(crate) use framing::MAGIC;
 #[cfg(test)]
-pub(crate) use framing::write_log;
+pub(crate) use framing::{Next, Records, write_log};
 pub(crate) use run::{peek, read};
