@@ -1,0 +1,77 @@
+//! Reads other trackers' logs as runs: TensorBoard, MLflow (folders and SQLite), W&B, CSV, JSON lines, Parquet.
+//!
+//! [`import`] walks the given files and folders, recognises each source by its name and first bytes, and gives complete
+//! runs to a [`Sink`], one at a time and always in the same order. Nothing is written. What cannot be read is reported
+//! with its path and byte offset, and the rest is read: no byte of a source is trusted, no length in it is allocated
+//! before the bytes are there.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
+mod context;
+mod lines;
+mod mlflow;
+mod number;
+mod run;
+mod series;
+mod table;
+mod tensorboard;
+mod walk;
+mod wandb;
+
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod testing;
+
+use std::path::{Path, PathBuf};
+
+pub use crate::run::{BoxError, ImportError, ImportedRun, ImportedSeries, Report, Sink, Skipped};
+
+use crate::context::Context;
+use crate::walk::{Group, Source};
+
+/// Reads every source under `paths` and gives its runs to `sink`; see the crate's description.
+///
+/// Runs keep their own id; a source without ids gets [`RunId::derived`](stepwell::base::ids::RunId::derived) of its
+/// kind and its path relative to the given path, so importing again gives identical runs. Of two sources that claim
+/// one id the first is imported and the second reported, except W&B logs of one run, which are one run's parts.
+///
+/// Memory holds one run at a time, and for tables with a run column those runs whose last row has not been seen yet.
+///
+/// # Errors
+/// [`ImportError::Path`] before anything is read when one of `paths` cannot be looked at, [`ImportError::Sink`] when
+/// the sink refuses a run. Damage in sources is no error; it is in [`Report::skipped`].
+pub fn import(paths: &[PathBuf], sink: &mut dyn Sink) -> Result<Report, ImportError> {
+    let mut context = Context::new(sink);
+    let groups = walk::find(paths, &mut context)?;
+    context.bytes_total = groups
+        .iter()
+        .flat_map(|group| &group.files)
+        .map(|file| file.bytes)
+        .sum();
+    for group in &groups {
+        read_group(group, &mut context)?;
+    }
+    Ok(context.finish())
+}
+
+/// Reads one group with the reader of its kind.
+fn read_group(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
+    match group.source {
+        Source::TensorBoard => tensorboard::read(group, context),
+        Source::WandB => wandb::read(group, context),
+        Source::MlRuns => mlflow::folder::read(group, context),
+        Source::MlflowDb => mlflow::database::read(group, context),
+        Source::Csv => table::csv::read(group, context),
+        Source::JsonLines => table::jsonl::read(group, context),
+        Source::Parquet => table::parquet::read(group, context),
+    }
+}
+
+/// A path's components joined with `/`, the same on every system.
+fn slashed(path: &Path) -> String {
+    let parts: Vec<_> = path
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect();
+    parts.join("/")
+}

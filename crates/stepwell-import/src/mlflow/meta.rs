@@ -1,0 +1,113 @@
+//! `meta.yaml`: the top level's scalars. Parsed event by event, so that no nesting in the file costs stack or memory.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use saphyr_parser::{Event, Parser, ScalarStyle};
+
+/// Longer files are no MLflow meta files.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// The top level of a `meta.yaml`: names and their scalars; null is absent.
+#[derive(Debug, Default)]
+pub(crate) struct Meta(HashMap<String, String>);
+
+impl Meta {
+    /// A scalar's text.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The first of some scalars that is there and not empty.
+    pub(crate) fn first(&self, names: &[&str]) -> Option<&str> {
+        names
+            .iter()
+            .find_map(|name| self.get(name).filter(|text| !text.is_empty()))
+    }
+}
+
+/// Reads a meta file.
+///
+/// # Errors
+/// What is wrong, in words.
+pub(crate) fn read(path: &Path) -> Result<Meta, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(format!("longer than {BYTES_MAX} bytes"));
+    }
+    parse(std::str::from_utf8(&bytes).map_err(|_| "no UTF-8")?)
+}
+
+/// Parses a meta file's text.
+pub(crate) fn parse(text: &str) -> Result<Meta, String> {
+    let mut meta = Meta::default();
+    let (mut depth, mut name) = (0usize, None::<String>);
+    for event in Parser::new_from_str(text) {
+        let (event, _) = event.map_err(|error| format!("no YAML: {error}"))?;
+        match event {
+            Event::MappingStart(..) | Event::SequenceStart(..) => {
+                if depth == 0 && matches!(event, Event::SequenceStart(..)) {
+                    return Err("a list where a mapping is expected".into());
+                }
+                depth += 1;
+            }
+            Event::MappingEnd | Event::SequenceEnd => {
+                depth = depth.saturating_sub(1);
+                // A nested value ends its name's turn.
+                if depth == 1 {
+                    name = None;
+                }
+            }
+            Event::Scalar(text, style, ..) if depth == 1 => match name.take() {
+                None => name = Some(text.into_owned()),
+                Some(name) => {
+                    let null = style == ScalarStyle::Plain
+                        && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL");
+                    if !null {
+                        meta.0.insert(name, text.into_owned());
+                    }
+                }
+            },
+            Event::Alias(_) if depth == 1 => name = None,
+            _ => {}
+        }
+    }
+    if meta.0.is_empty() {
+        Err("no names in it".into())
+    } else {
+        Ok(meta)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scalars_of_the_top_level_are_read() {
+        let text = "artifact_uri: file:///C:/x y\nend_time: null\nentry_point_name: ''\nexperiment_id: '772'\nnested:\n  name: inner\n\
+                    name: outer\nrun_name: \"a: \\\"b\\\"\"\nstart_time: 1719086897873\nstatus: 3\ntags: []\nlist: [a, {b: c}]\nuser_id: dell\n";
+        let meta = parse(text).unwrap();
+        assert_eq!(meta.get("experiment_id"), Some("772"));
+        assert_eq!(meta.get("end_time"), None);
+        assert_eq!(meta.get("entry_point_name"), Some(""));
+        assert_eq!(meta.get("name"), Some("outer"));
+        assert_eq!(meta.get("run_name"), Some("a: \"b\""));
+        assert_eq!(meta.get("user_id"), Some("dell"));
+        assert_eq!(meta.first(&["entry_point_name", "status"]), Some("3"));
+    }
+
+    #[test]
+    fn other_texts_are_refused_without_harm() {
+        for text in ["", "- a\n- b\n", "\u{0}", "a: 'open", "x", "&a [*a"] {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+        let deep = "[".repeat(1_000_000);
+        assert!(parse(&format!("a: {deep}")).is_err());
+    }
+}

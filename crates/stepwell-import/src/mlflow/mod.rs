@@ -1,0 +1,5 @@
+//! MLflow: its folder store (`mlruns`) and its SQLite database (`mlflow.db`).
+
+pub(crate) mod database;
+pub(crate) mod folder;
+mod meta;

@@ -1,0 +1,113 @@
+//! What an import gives: runs, their series, the report, and the sink's side of the bargain.
+
+use std::path::{Path, PathBuf};
+
+use stepwell::base::ids::RunId;
+use stepwell::index::summary::RunStatus;
+
+/// One metric of one run, in the order in which the source holds it.
+#[derive(Clone, Debug)]
+pub struct ImportedSeries {
+    /// The metric's name, as it is in the source.
+    pub key: String,
+    /// Steps; one for each value.
+    pub steps: Vec<i64>,
+    /// Milliseconds since epoch, one for each value, absent where the source has none; `None` when no point has one.
+    pub timestamps_ms: Option<Vec<Option<i64>>>,
+    /// Values with the source's bits; float32 sources are widened exactly.
+    pub values: Vec<f64>,
+}
+
+/// One complete run.
+#[derive(Clone, Debug)]
+pub struct ImportedRun {
+    /// The source's own id, or one derived from the kind of source and its relative path.
+    pub id: RunId,
+    /// The kind of source and its path relative to the given path, as `kind:path`.
+    pub source: String,
+    /// The experiment's (MLflow) or project's (W&B) name, if the source has one.
+    pub experiment: Option<String>,
+    /// The run's name; the relative path where the source has no names.
+    pub name: String,
+    /// Who ran it; empty when the source does not say.
+    pub user: String,
+    /// Where the run stands. Sources that do not record it are taken as finished.
+    pub status: RunStatus,
+    /// Start, in milliseconds since epoch.
+    pub start_time_ms: Option<i64>,
+    /// End, in milliseconds since epoch.
+    pub end_time_ms: Option<i64>,
+    /// Whether the source marks the run, or its experiment, as deleted.
+    pub deleted: bool,
+    /// Params in the source's order.
+    pub params: Vec<(String, String)>,
+    /// Tags in the source's order.
+    pub tags: Vec<(String, String)>,
+    /// Series in the order of their first point.
+    pub series: Vec<ImportedSeries>,
+}
+
+/// One place that could not be read as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The byte at which the trouble begins, where there is one.
+    pub offset: Option<u64>,
+    /// What is wrong and what was done about it.
+    pub reason: String,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Runs given to the sink.
+    pub runs: u64,
+    /// Their series.
+    pub series: u64,
+    /// Their points.
+    pub points: u64,
+    /// Places that could not be read, in reading order; at most 1,000 for each file, then one line with their count.
+    pub skipped: Vec<Skipped>,
+}
+
+/// An error of the sink's own.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Receives the runs.
+pub trait Sink {
+    /// Takes one complete run.
+    ///
+    /// # Errors
+    /// Any error ends the import.
+    fn run(&mut self, run: ImportedRun) -> Result<(), BoxError>;
+
+    /// Hears how far the import is: bytes read, of about how many, and the file being read. Called at least once a file.
+    fn progress(&mut self, bytes_done: u64, bytes_total: u64, path: &Path) {
+        let _ = (bytes_done, bytes_total, path);
+    }
+}
+
+/// Why an import ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// A path given to [`import`](crate::import) cannot be looked at. Correct it, nothing was imported.
+    #[error("cannot open {path}: {source}")]
+    Path {
+        /// The path as given.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The sink refused a run. The runs before it were taken.
+    #[error("run {run} from {from} could not be stored: {error}")]
+    Sink {
+        /// The run's id.
+        run: RunId,
+        /// The run's [`ImportedRun::source`].
+        from: String,
+        /// The sink's error.
+        error: BoxError,
+    },
+}

@@ -1,0 +1,148 @@
+//! JSON as trackers write it: Python's bare `NaN` and `Infinity` are read, nested values flattened.
+
+use serde_json::Value;
+
+use crate::number;
+
+/// Parses a JSON text. Bare `NaN`, `Infinity` and `-Infinity` become the strings of these names; nesting is limited to
+/// 128 levels; numbers are rounded correctly.
+pub(crate) fn parse(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_slice(bytes)
+        .ok()
+        .or_else(|| serde_json::from_slice(&quote_bare_words(bytes)?).ok())
+}
+
+/// Puts quotes around the bare words; `None` when there are none.
+fn quote_bare_words(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut quoted = Vec::with_capacity(bytes.len() + 16);
+    let (mut at, mut in_string, mut found) = (0, false, false);
+    while let Some(&byte) = bytes.get(at) {
+        if in_string {
+            if byte == b'\\' {
+                quoted.push(byte);
+                at += 1;
+            } else if byte == b'"' {
+                in_string = false;
+            }
+        } else if byte == b'"' {
+            in_string = true;
+        } else if let Some(word) = [&b"NaN"[..], b"-Infinity", b"Infinity"]
+            .into_iter()
+            .find(|word| bytes[at..].starts_with(word))
+        {
+            quoted.push(b'"');
+            quoted.extend_from_slice(word);
+            quoted.push(b'"');
+            at += word.len();
+            found = true;
+            continue;
+        }
+        quoted.extend(bytes.get(at));
+        at += 1;
+    }
+    found.then_some(quoted)
+}
+
+/// A scalar as a metric value: numbers, booleans as 0 and 1, and the strings by which JSON writes NaN and infinities.
+pub(crate) fn scalar(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::Bool(boolean) => Some(f64::from(u8::from(*boolean))),
+        Value::String(text)
+            if !text.bytes().any(|b| b.is_ascii_digit())
+                && !text.eq_ignore_ascii_case("true")
+                && !text.eq_ignore_ascii_case("false") =>
+        {
+            number::value(text)
+        }
+        _ => None,
+    }
+}
+
+/// Calls with each number in a value and its key, nested keys joined; lists, nulls and other strings are passed over.
+pub(crate) fn flatten(key: &str, value: &Value, joint: &str, push: &mut dyn FnMut(&str, f64)) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                flatten(&format!("{key}{joint}{name}"), member, joint, push);
+            }
+        }
+        scalar_or_list => {
+            if let Some(number) = scalar(scalar_or_list) {
+                push(key, number);
+            }
+        }
+    }
+}
+
+/// Calls with each leaf of a value as a word and its key: strings as they are, the rest as JSON.
+pub(crate) fn flatten_words(
+    key: &str,
+    value: &Value,
+    joint: &str,
+    put: &mut dyn FnMut(&str, String),
+) {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (name, member) in members {
+                flatten_words(&format!("{key}{joint}{name}"), member, joint, put);
+            }
+        }
+        Value::String(text) => put(key, text.clone()),
+        other => put(key, other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bare_words_are_read_outside_strings_only() {
+        let value = parse(
+            br#"{"a": NaN, "b": [-Infinity, 1], "c": {"d": Infinity}, "NaN \" Infinity": 2}"#,
+        )
+        .unwrap();
+        let mut seen = Vec::new();
+        flatten("x", &value, "/", &mut |key, value| {
+            seen.push((key.to_owned(), value))
+        });
+        assert!(seen[0].1.is_nan());
+        assert_eq!(seen[0].0, "x/a");
+        assert_eq!(
+            seen[1..],
+            [
+                ("x/c/d".to_owned(), f64::INFINITY),
+                ("x/NaN \" Infinity".to_owned(), 2.0)
+            ]
+        );
+        assert!(parse(b"{\"a\": Nope}").is_none());
+        assert!(parse(b"\"\\").is_none());
+        assert!(parse(&vec![b'['; 100_000]).is_none());
+    }
+
+    #[test]
+    fn numbers_keep_their_bits() {
+        for text in [
+            "0.1",
+            "1e-320",
+            "123456789.123456789e-7",
+            "9007199254740993",
+            "1.7976931348623157e308",
+            "-0.0",
+        ] {
+            assert_eq!(
+                scalar(&parse(text.as_bytes()).unwrap()).unwrap().to_bits(),
+                text.parse::<f64>().unwrap().to_bits(),
+                "{text}"
+            );
+        }
+        assert_eq!(scalar(&parse(b"true").unwrap()), Some(1.0));
+        assert_eq!(
+            scalar(&parse(b"\"-Infinity\"").unwrap()),
+            Some(f64::NEG_INFINITY)
+        );
+        assert_eq!(scalar(&parse(b"\"12\"").unwrap()), None);
+        assert_eq!(scalar(&parse(b"null").unwrap()), None);
+    }
+}

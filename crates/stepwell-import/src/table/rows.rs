@@ -1,0 +1,167 @@
+//! A table's rows to runs: one run, or one for each value of the run column, each given away at its last row.
+
+use std::collections::HashMap;
+
+use stepwell::base::ids::RunId;
+use stepwell::index::summary::RunStatus;
+
+use crate::context::Context;
+use crate::run::{ImportError, ImportedRun, ImportedSeries};
+use crate::series::Gather;
+use crate::walk::SourceFile;
+
+/// The last row of each run in a table with a run column.
+#[derive(Default)]
+pub(crate) struct LastRows {
+    runs: HashMap<String, u64>,
+    /// Runs by first appearance.
+    latest: String,
+    latest_row: u64,
+}
+
+impl LastRows {
+    /// Notes that a row belongs to a run.
+    pub(crate) fn note(&mut self, run: &str, row: u64) {
+        if run != self.latest {
+            self.flush();
+            run.clone_into(&mut self.latest);
+        }
+        self.latest_row = row + 1;
+    }
+
+    fn flush(&mut self) {
+        if self.latest_row > 0 {
+            self.runs
+                .insert(std::mem::take(&mut self.latest), self.latest_row - 1);
+            self.latest_row = 0;
+        }
+    }
+
+    /// The last row of each run.
+    pub(crate) fn finish(mut self) -> HashMap<String, u64> {
+        self.flush();
+        self.runs
+    }
+}
+
+/// The runs of one table.
+pub(crate) struct Rows<'f> {
+    kind: &'static str,
+    file: &'f SourceFile,
+    last_rows: HashMap<String, u64>,
+    /// Runs whose last row is still to come.
+    open: HashMap<String, Gather>,
+    /// The run of a table without run column.
+    only: Option<Gather>,
+    /// Params of the only run.
+    pub(crate) params: Vec<(String, String)>,
+    /// Start of the only run, where the table tells it apart from its points.
+    pub(crate) start_time_ms: Option<i64>,
+}
+
+impl<'f> Rows<'f> {
+    /// For a table without run column.
+    pub(crate) fn one(kind: &'static str, file: &'f SourceFile) -> Self {
+        Self {
+            kind,
+            file,
+            last_rows: HashMap::new(),
+            open: HashMap::new(),
+            only: Some(Gather::default()),
+            params: Vec::new(),
+            start_time_ms: None,
+        }
+    }
+
+    /// For a table with a run column.
+    pub(crate) fn many(kind: &'static str, file: &'f SourceFile, last_rows: LastRows) -> Self {
+        Self {
+            last_rows: last_rows.finish(),
+            only: None,
+            ..Self::one(kind, file)
+        }
+    }
+
+    /// The series of a row's run; `run` is not looked at in a table without run column.
+    pub(crate) fn gather(&mut self, run: &str) -> &mut Gather {
+        match &mut self.only {
+            Some(only) => only,
+            None => {
+                if !self.open.contains_key(run) {
+                    self.open.insert(run.to_owned(), Gather::default());
+                }
+                self.open.get_mut(run).expect("it was made just now")
+            }
+        }
+    }
+
+    /// Gives the run away if this was its last row.
+    pub(crate) fn row_done(
+        &mut self,
+        run: &str,
+        row: u64,
+        context: &mut Context<'_>,
+    ) -> Result<(), ImportError> {
+        if self.only.is_none() && self.last_rows.get(run) == Some(&row) {
+            let gather = self.open.remove(run).unwrap_or_default();
+            return self.emit(Some(run), gather, context);
+        }
+        Ok(())
+    }
+
+    /// Gives away what is left. A table that became shorter while it was read leaves runs behind.
+    pub(crate) fn finish(mut self, context: &mut Context<'_>) -> Result<(), ImportError> {
+        if let Some(only) = self.only.take() {
+            return self.emit(None, only, context);
+        }
+        let mut open: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
+        open.sort_by(|a, b| a.0.cmp(&b.0));
+        open.into_iter()
+            .try_for_each(|(run, gather)| self.emit(Some(&run), gather, context))
+    }
+
+    fn emit(
+        &mut self,
+        run: Option<&str>,
+        gather: Gather,
+        context: &mut Context<'_>,
+    ) -> Result<(), ImportError> {
+        let series = gather.finish();
+        let (first_ms, last_ms) = time_span(&series);
+        let relative = &self.file.relative;
+        // A run's name that cannot be an id is one only together with the table's place.
+        let id = match run {
+            Some(run) => RunId::new(run)
+                .unwrap_or_else(|_| RunId::derived(self.kind, &format!("{relative}\0{run}"))),
+            None => RunId::derived(self.kind, relative),
+        };
+        let imported = ImportedRun {
+            id,
+            source: format!("{}:{relative}", self.kind),
+            experiment: None,
+            name: run.unwrap_or(relative).to_owned(),
+            user: String::new(),
+            status: RunStatus::Finished,
+            start_time_ms: self.start_time_ms.or(first_ms),
+            end_time_ms: last_ms,
+            deleted: false,
+            params: std::mem::take(&mut self.params),
+            tags: Vec::new(),
+            series,
+        };
+        context.emit(imported, &self.file.path)
+    }
+}
+
+/// The least and the greatest timestamp of a run's points.
+fn time_span(series: &[ImportedSeries]) -> (Option<i64>, Option<i64>) {
+    let all = || {
+        series
+            .iter()
+            .filter_map(|series| series.timestamps_ms.as_ref())
+            .flatten()
+            .flatten()
+            .copied()
+    };
+    (all().min(), all().max())
+}

@@ -1,0 +1,188 @@
+//! Events to a run: scalars to series, hyperparameters to params, texts to tags.
+
+use std::collections::HashMap;
+use std::fs::File;
+
+use prost::Message;
+use stepwell::base::ids::RunId;
+use stepwell::index::summary::RunStatus;
+
+use crate::context::Context;
+use crate::number::{seconds_to_ms, widen};
+use crate::run::{ImportError, ImportedRun};
+use crate::series::Gather;
+use crate::tensorboard::messages::{Event, HParamsData, Value};
+use crate::tensorboard::tensor;
+use crate::tensorboard::tfrecord::{Next, Records};
+use crate::walk::{Group, SourceFile};
+
+/// Longer texts are left out of the tags.
+const TEXT_BYTES_MAX: usize = 8_000;
+
+/// What the event files of a folder add up to.
+struct Events {
+    gather: Gather,
+    /// Which plugin a tag belongs to; writers may say it with the tag's first value only.
+    plugins: HashMap<String, String>,
+    params: Vec<(String, String)>,
+    tags: Vec<(String, String)>,
+    status: RunStatus,
+    first_ms: Option<i64>,
+    last_ms: Option<i64>,
+    count: u64,
+}
+
+/// Reads a folder's event files, in the order of their names, as TensorBoard does.
+pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
+    let mut events = Events {
+        gather: Gather::default(),
+        plugins: HashMap::new(),
+        params: Vec::new(),
+        tags: Vec::new(),
+        status: RunStatus::Finished,
+        first_ms: None,
+        last_ms: None,
+        count: 0,
+    };
+    for file in &group.files {
+        if let Err(error) = read_file(file, &mut events, context) {
+            context.skip(&file.path, None, format!("cannot be read: {error}"));
+        }
+        context.advance(&file.path, file.bytes);
+    }
+    let path = &group.files[0].path;
+    if events.count == 0 {
+        context.skip(path, Some(0), "no event in it; no run made of it");
+        return Ok(());
+    }
+    let run = ImportedRun {
+        id: RunId::derived("tensorboard", &group.relative),
+        source: format!("tensorboard:{}", group.relative),
+        experiment: None,
+        name: group.relative.clone(),
+        user: String::new(),
+        status: events.status,
+        start_time_ms: events.first_ms,
+        end_time_ms: events.last_ms,
+        deleted: false,
+        params: events.params,
+        tags: events.tags,
+        series: events.gather.finish(),
+    };
+    context.emit(run, path)
+}
+
+fn read_file(
+    file: &SourceFile,
+    events: &mut Events,
+    context: &mut Context<'_>,
+) -> std::io::Result<()> {
+    let mut records = Records::open(File::open(&file.path)?)?;
+    let mut buffer = Vec::new();
+    loop {
+        match records.next(&mut buffer)? {
+            Next::End => return Ok(()),
+            Next::Damage { offset, reason } => context.skip(&file.path, Some(offset), reason),
+            Next::Record { offset } => match Event::decode(buffer.as_slice()) {
+                Ok(event) => events.take(event),
+                Err(error) => context.skip(
+                    &file.path,
+                    Some(offset),
+                    format!("a record that is no event: {error}"),
+                ),
+            },
+        }
+    }
+}
+
+impl Events {
+    fn take(&mut self, event: Event) {
+        self.count += 1;
+        // Zero is how the message says that there is none.
+        let timestamp_ms = if event.wall_time == 0.0 {
+            None
+        } else {
+            seconds_to_ms(event.wall_time)
+        };
+        if let Some(ms) = timestamp_ms {
+            self.first_ms = Some(self.first_ms.map_or(ms, |first| first.min(ms)));
+            self.last_ms = Some(self.last_ms.map_or(ms, |last| last.max(ms)));
+        }
+        for value in event
+            .summary
+            .map(|summary| summary.value)
+            .unwrap_or_default()
+        {
+            self.take_value(event.step, timestamp_ms, value);
+        }
+    }
+
+    fn take_value(&mut self, step: i64, timestamp_ms: Option<i64>, value: Value) {
+        if let Some(plugin) = value.metadata.and_then(|metadata| metadata.plugin_data) {
+            if plugin.plugin_name == "hparams" {
+                self.take_hparams(&plugin.content);
+            }
+            if !plugin.plugin_name.is_empty() {
+                self.plugins
+                    .entry(value.tag.clone())
+                    .or_insert(plugin.plugin_name);
+            }
+        }
+        if let Some(number) = value.simple_value {
+            return self
+                .gather
+                .push(&value.tag, step, timestamp_ms, widen(number));
+        }
+        let Some(found) = value.tensor else { return };
+        match self.plugins.get(&value.tag).map(String::as_str) {
+            None | Some("scalars") => {
+                if let Some(number) = tensor::scalar(&found) {
+                    self.gather.push(&value.tag, step, timestamp_ms, number);
+                }
+            }
+            Some("text") => {
+                let name = value
+                    .tag
+                    .strip_suffix("/text_summary")
+                    .unwrap_or(&value.tag);
+                if let Some(text) = tensor::text(&found).filter(|text| text.len() <= TEXT_BYTES_MAX)
+                {
+                    put(&mut self.tags, name, text);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn take_hparams(&mut self, content: &[u8]) {
+        let Ok(data) = HParamsData::decode(content) else {
+            return;
+        };
+        if let Some(start) = data.session_start {
+            let mut hparams: Vec<_> = start.hparams.into_iter().collect();
+            hparams.sort_by(|a, b| a.0.cmp(&b.0));
+            for (key, value) in hparams {
+                let text = match (value.string, value.number, value.boolean) {
+                    (Some(text), ..) => text,
+                    (None, Some(number), _) => number.to_string(),
+                    (None, None, Some(boolean)) => boolean.to_string(),
+                    (None, None, None) => continue,
+                };
+                put(&mut self.params, &key, text);
+            }
+        }
+        match data.session_end.map(|end| end.status) {
+            Some(2) => self.status = RunStatus::Failed,
+            Some(3) => self.status = RunStatus::Running,
+            _ => {}
+        }
+    }
+}
+
+/// Sets a word; the last one said stands.
+fn put(words: &mut Vec<(String, String)>, key: &str, value: String) {
+    match words.iter_mut().find(|(known, _)| known == key) {
+        Some((_, old)) => *old = value,
+        None => words.push((key.to_owned(), value)),
+    }
+}

@@ -1,0 +1,129 @@
+//! TensorBoard's protocol buffer messages, as far as scalars, texts and hyperparameters need them.
+
+use std::collections::HashMap;
+
+/// `tensorboard.Event`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Event {
+    /// Seconds since epoch.
+    #[prost(double, tag = "1")]
+    pub(crate) wall_time: f64,
+    #[prost(int64, tag = "2")]
+    pub(crate) step: i64,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) summary: Option<Summary>,
+}
+
+/// `tensorboard.Summary`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Summary {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) value: Vec<Value>,
+}
+
+/// `tensorboard.Summary.Value`. Images, audio and histograms are not looked at.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Value {
+    #[prost(string, tag = "1")]
+    pub(crate) tag: String,
+    #[prost(float, optional, tag = "2")]
+    pub(crate) simple_value: Option<f32>,
+    #[prost(message, optional, tag = "8")]
+    pub(crate) tensor: Option<Tensor>,
+    #[prost(message, optional, tag = "9")]
+    pub(crate) metadata: Option<Metadata>,
+}
+
+/// `tensorboard.SummaryMetadata`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Metadata {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) plugin_data: Option<PluginData>,
+}
+
+/// `tensorboard.SummaryMetadata.PluginData`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PluginData {
+    #[prost(string, tag = "1")]
+    pub(crate) plugin_name: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) content: Vec<u8>,
+}
+
+/// `tensorboard.TensorProto`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Tensor {
+    #[prost(int32, tag = "1")]
+    pub(crate) dtype: i32,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) shape: Option<Shape>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(crate) content: Vec<u8>,
+    #[prost(float, repeated, tag = "5")]
+    pub(crate) float_val: Vec<f32>,
+    #[prost(double, repeated, tag = "6")]
+    pub(crate) double_val: Vec<f64>,
+    #[prost(int32, repeated, tag = "7")]
+    pub(crate) int_val: Vec<i32>,
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub(crate) string_val: Vec<Vec<u8>>,
+    #[prost(int64, repeated, tag = "10")]
+    pub(crate) int64_val: Vec<i64>,
+    #[prost(bool, repeated, tag = "11")]
+    pub(crate) bool_val: Vec<bool>,
+    #[prost(int32, repeated, tag = "13")]
+    pub(crate) half_val: Vec<i32>,
+    #[prost(uint32, repeated, tag = "16")]
+    pub(crate) uint32_val: Vec<u32>,
+    #[prost(uint64, repeated, tag = "17")]
+    pub(crate) uint64_val: Vec<u64>,
+}
+
+/// `tensorboard.TensorShapeProto`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Shape {
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) dim: Vec<Dim>,
+}
+
+/// `tensorboard.TensorShapeProto.Dim`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Dim {
+    #[prost(int64, tag = "1")]
+    pub(crate) size: i64,
+}
+
+/// `tensorboard.hparams.HParamsPluginData`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct HParamsData {
+    #[prost(message, optional, tag = "3")]
+    pub(crate) session_start: Option<SessionStart>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) session_end: Option<SessionEnd>,
+}
+
+/// `tensorboard.hparams.SessionStartInfo`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct SessionStart {
+    #[prost(map = "string, message", tag = "1")]
+    pub(crate) hparams: HashMap<String, Any>,
+}
+
+/// `tensorboard.hparams.SessionEndInfo`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct SessionEnd {
+    /// 1 success, 2 failure, 3 running.
+    #[prost(int32, tag = "1")]
+    pub(crate) status: i32,
+}
+
+/// `google.protobuf.Value`, without lists and structures.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Any {
+    #[prost(double, optional, tag = "2")]
+    pub(crate) number: Option<f64>,
+    #[prost(string, optional, tag = "3")]
+    pub(crate) string: Option<String>,
+    #[prost(bool, optional, tag = "4")]
+    pub(crate) boolean: Option<bool>,
+}

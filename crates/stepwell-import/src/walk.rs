@@ -1,0 +1,358 @@
+//! Finds the sources below the given paths and says of which kind each is.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::context::Context;
+use crate::run::ImportError;
+use crate::{mlflow, slashed, tensorboard, wandb};
+
+/// Folders nested deeper are reported, not read.
+const DEPTH_MAX: usize = 128;
+
+/// The kinds of source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Event files; one folder is one run.
+    TensorBoard,
+    /// Transaction logs of W&B; all logs of one run id are one run.
+    WandB,
+    /// One run's folder in MLflow's file store.
+    MlRuns,
+    /// MLflow's SQLite database.
+    MlflowDb,
+    /// Comma-, semicolon- or tab-separated values, SB3's monitor files among them.
+    Csv,
+    /// One JSON object a line.
+    JsonLines,
+    /// Apache Parquet.
+    Parquet,
+}
+
+/// One file (or, for [`Source::MlRuns`], one folder) to read.
+pub(crate) struct SourceFile {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// Its size when found, for progress.
+    pub(crate) bytes: u64,
+    /// Its path relative to the given path, with `/`.
+    pub(crate) relative: String,
+}
+
+/// Files that are read together because they are one run or hold runs of their own.
+pub(crate) struct Group {
+    /// What they are.
+    pub(crate) source: Source,
+    /// The path by which the group is known: a folder's for TensorBoard, else the first file's.
+    pub(crate) relative: String,
+    /// The files in reading order; never empty.
+    pub(crate) files: Vec<SourceFile>,
+}
+
+/// Where a walk stands.
+struct Walk<'c, 'a> {
+    context: &'c mut Context<'a>,
+    groups: Vec<Group>,
+    /// Where each W&B run's group is.
+    wandb: HashMap<String, usize>,
+    /// Start times of W&B logs, by path, to order a run's logs.
+    wandb_starts: HashMap<PathBuf, i64>,
+    /// Real paths of files and of folders behind links already seen, so that none is read twice.
+    seen: HashSet<PathBuf>,
+}
+
+/// All sources below `paths`, in a fixed order: folders' files by name, then their folders by name.
+pub(crate) fn find(
+    paths: &[PathBuf],
+    context: &mut Context<'_>,
+) -> Result<Vec<Group>, ImportError> {
+    for path in paths {
+        fs::metadata(path).map_err(|source| ImportError::Path {
+            path: path.clone(),
+            source,
+        })?;
+    }
+    let mut walk = Walk {
+        context,
+        groups: Vec::new(),
+        wandb: HashMap::new(),
+        wandb_starts: HashMap::new(),
+        seen: HashSet::new(),
+    };
+    for path in paths {
+        if path.is_dir() {
+            walk.folder(path)
+        } else {
+            walk.given_file(path)
+        }
+    }
+    let Walk {
+        mut groups,
+        wandb_starts,
+        ..
+    } = walk;
+    for group in groups
+        .iter_mut()
+        .filter(|group| group.source == Source::WandB && group.files.len() > 1)
+    {
+        group
+            .files
+            .sort_by_cached_key(|file| (wandb_starts.get(&file.path).copied(), file.path.clone()));
+    }
+    Ok(groups)
+}
+
+impl Walk<'_, '_> {
+    /// A file that was named by the caller: it is said if nothing can be made of it.
+    fn given_file(&mut self, path: &Path) {
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        match self.kind_of(path, &name) {
+            Some(source) => self.add_file(source, path, &name, &name),
+            // Event files under other names are taken when they were meant: in a folder they may be datasets.
+            None if looks_like_events(path) => self.add_file(Source::TensorBoard, path, &name, &name),
+            None => self.context.skip(
+                path,
+                Some(0),
+                "not a log known here: TensorBoard events, W&B .wandb, MLflow .db, .csv, .tsv, .jsonl or .parquet are expected",
+            ),
+        }
+    }
+
+    /// A folder that was named by the caller, with all below it.
+    fn folder(&mut self, root: &Path) {
+        let real_root = fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
+        // The root's own name stands in for the empty path of a source that is the root itself.
+        let own_name = real_root.file_name().map_or_else(
+            || ".".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
+        let mut pending = vec![(root.to_path_buf(), 0)];
+        while let Some((folder, depth)) = pending.pop() {
+            let relative = match folder.strip_prefix(root) {
+                Ok(below) if below.as_os_str().is_empty() => own_name.clone(),
+                Ok(below) => slashed(below),
+                Err(_) => slashed(&folder),
+            };
+            if depth > DEPTH_MAX {
+                self.context.skip(
+                    &folder,
+                    None,
+                    format!("more than {DEPTH_MAX} folders deep; not read"),
+                );
+                continue;
+            }
+            let Some(entries) = self.entries(&folder) else {
+                continue;
+            };
+            match mlflow::folder::recognise(&folder, &entries.names) {
+                mlflow::folder::Kind::Run => {
+                    self.add(
+                        Source::MlRuns,
+                        &relative,
+                        SourceFile {
+                            path: folder,
+                            bytes: entries.names.len() as u64,
+                            relative: relative.clone(),
+                        },
+                    );
+                    continue;
+                }
+                mlflow::folder::Kind::Experiment => {
+                    // Only runs: models and traces beside them hold no logs.
+                    pending.extend(
+                        entries
+                            .folders
+                            .into_iter()
+                            .rev()
+                            .filter(|child| child.join("meta.yaml").exists())
+                            .map(|child| (child, depth + 1)),
+                    );
+                    continue;
+                }
+                mlflow::folder::Kind::Other => {}
+            }
+            let has_wandb = entries.names.iter().any(|name| name.ends_with(".wandb"));
+            for path in entries.files {
+                let name = path
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default();
+                if let Some(source) = self.kind_of(&path, &name) {
+                    let below = path
+                        .strip_prefix(root)
+                        .map_or_else(|_| slashed(&path), slashed);
+                    self.add_file(source, &path, &below, &relative);
+                }
+            }
+            for child in entries.folders.into_iter().rev() {
+                // A W&B run's copies of its own data are no further runs.
+                if !(has_wandb
+                    && ["files", "logs", "tmp"]
+                        .iter()
+                        .any(|name| child.ends_with(name)))
+                    && self.may_enter(&child, &real_root)
+                {
+                    pending.push((child, depth + 1));
+                }
+            }
+        }
+    }
+
+    /// A linked folder is entered when it lies outside the root (inside it will be met by itself), and once only.
+    fn may_enter(&mut self, folder: &Path, real_root: &Path) -> bool {
+        if !folder.is_symlink() {
+            return true;
+        }
+        fs::canonicalize(folder).is_ok_and(|real| {
+            !real.starts_with(real_root) && !real_root.starts_with(&real) && self.seen.insert(real)
+        })
+    }
+
+    /// A folder's entries, sorted by name; `None` when it cannot be listed.
+    fn entries(&mut self, folder: &Path) -> Option<Entries> {
+        let listing = match fs::read_dir(folder) {
+            Ok(listing) => listing,
+            Err(error) => {
+                self.context
+                    .skip(folder, None, format!("cannot list the folder: {error}"));
+                return None;
+            }
+        };
+        let mut paths: Vec<PathBuf> = listing
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .collect();
+        paths.sort();
+        let mut entries = Entries {
+            names: Vec::new(),
+            files: Vec::new(),
+            folders: Vec::new(),
+        };
+        for path in paths {
+            entries.names.push(
+                path.file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default(),
+            );
+            match fs::metadata(&path) {
+                Ok(found) if found.is_dir() => entries.folders.push(path),
+                Ok(found) if found.is_file() => entries.files.push(path),
+                // Sockets, pipes, devices and dangling links hold no logs.
+                _ => {}
+            }
+        }
+        Some(entries)
+    }
+
+    /// What a file is, by its name, or else by its first bytes.
+    fn kind_of(&mut self, path: &Path, name: &str) -> Option<Source> {
+        let lower = name.to_ascii_lowercase();
+        let ends = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
+        let head = match head_of(path) {
+            Ok(head) => head,
+            Err(error) => {
+                self.context
+                    .skip(path, None, format!("cannot open the file: {error}"));
+                return None;
+            }
+        };
+        if head.starts_with(b"SQLite format 3\0") {
+            mlflow::database::is_tracking_store(path).then_some(Source::MlflowDb)
+        } else if lower.contains("tfevents") {
+            // Profiler traces carry the marker and another ending.
+            (!ends(&[".profile-empty", ".pb", ".json", ".gz", ".csv", ".txt"]))
+                .then_some(Source::TensorBoard)
+        } else if ends(&[".wandb"]) || head.starts_with(wandb::MAGIC) {
+            Some(Source::WandB)
+        } else if head.starts_with(b"PAR1") || ends(&[".parquet"]) {
+            Some(Source::Parquet)
+        } else if ends(&[".csv", ".tsv"]) {
+            Some(Source::Csv)
+        } else if ends(&[".jsonl", ".ndjson"]) {
+            Some(Source::JsonLines)
+        } else {
+            None
+        }
+    }
+
+    /// Adds a file to the group in which it belongs.
+    fn add_file(&mut self, source: Source, path: &Path, relative: &str, folder: &str) {
+        if fs::canonicalize(path).is_ok_and(|real| !self.seen.insert(real)) {
+            return;
+        }
+        let bytes = fs::metadata(path).map_or(0, |found| found.len());
+        let file = SourceFile {
+            path: path.to_path_buf(),
+            bytes,
+            relative: relative.to_owned(),
+        };
+        match source {
+            Source::TensorBoard => self.add_event_file(file, folder),
+            Source::WandB => self.add_wandb(file),
+            _ => self.add(source, relative, file),
+        }
+    }
+
+    /// Event files of one folder are one run; they follow each other in a walk.
+    fn add_event_file(&mut self, file: SourceFile, folder: &str) {
+        let parent = file.path.parent().map(Path::to_path_buf);
+        match self.groups.last_mut() {
+            Some(last)
+                if last.source == Source::TensorBoard
+                    && last.relative == folder
+                    && last.files[0].path.parent() == parent.as_deref() =>
+            {
+                last.files.push(file);
+            }
+            _ => self.add(Source::TensorBoard, folder, file),
+        }
+    }
+
+    /// W&B logs with one run id are one run, wherever they are: a resumed run has a log for each start.
+    fn add_wandb(&mut self, file: SourceFile) {
+        let head = wandb::peek(&file.path);
+        if let Some(start) = head.start_time_ms {
+            self.wandb_starts.insert(file.path.clone(), start);
+        }
+        let known = head.id.as_ref().and_then(|id| self.wandb.get(id));
+        if let Some(group) = known.and_then(|&at| self.groups.get_mut(at)) {
+            group.files.push(file);
+            return;
+        }
+        if let Some(id) = head.id {
+            self.wandb.insert(id, self.groups.len());
+        }
+        let relative = file.relative.clone();
+        self.add(Source::WandB, &relative, file);
+    }
+
+    fn add(&mut self, source: Source, relative: &str, file: SourceFile) {
+        self.groups.push(Group {
+            source,
+            relative: relative.to_owned(),
+            files: vec![file],
+        });
+    }
+}
+
+/// A file's first 16 bytes, or all of a shorter one.
+fn head_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(16);
+    File::open(path)?.take(16).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+fn looks_like_events(path: &Path) -> bool {
+    head_of(path).is_ok_and(|head| tensorboard::is_event_file(&head))
+}
+
+/// A folder's content.
+struct Entries {
+    names: Vec<String>,
+    files: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+}
