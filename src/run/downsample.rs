@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use crate::base::point::{Columns, Point};
+use crate::base::point::Columns;
 use crate::error::Result;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{part_len, read_part};
@@ -47,8 +47,16 @@ impl Pixels {
             return None;
         }
         // In 128 bits, since a range of steps may be as wide as 2^64.
-        let width = self.last.abs_diff(self.first) as u128 + 1;
+        let width = u128::from(self.last.abs_diff(self.first)) + 1;
         Some((u128::from(step.abs_diff(self.first)) * u128::from(self.count) / width) as u64)
+    }
+
+    /// The steps of a pixel.
+    fn steps(&self, pixel: u64) -> RangeInclusive<i64> {
+        let width = u128::from(self.last.abs_diff(self.first)) + 1;
+        let start = |pixel: u64| (u128::from(pixel) * width).div_ceil(u128::from(self.count));
+        let at = |offset: u128| (i128::from(self.first) + offset as i128) as i64;
+        at(start(pixel))..=at(start(pixel + 1).saturating_sub(1))
     }
 
     fn contains_any(&self, bucket: &Bucket) -> bool {
@@ -137,9 +145,16 @@ fn page_bucket(part: &SeriesPart) -> Result<Option<Bucket>> {
     Ok(Some(bucket))
 }
 
-fn add_point(point: Point, pixels: Pixels, out: &mut BTreeMap<u64, Bucket>) {
-    if let Some(pixel) = pixels.of(point.step) {
-        out.entry(pixel).and_modify(|bucket| bucket.add(point)).or_insert_with(|| Bucket::of(point));
+/// Adds points in order of arrival. Neighbours mostly fall into one pixel, so it is computed once for many.
+fn add_points(columns: &Columns, pixels: Pixels, out: &mut BTreeMap<u64, Bucket>) {
+    let mut points = columns.iter().peekable();
+    while let Some(point) = points.next() {
+        let Some(pixel) = pixels.of(point.step) else { continue };
+        let steps = pixels.steps(pixel);
+        let bucket = out.entry(pixel).and_modify(|bucket| bucket.add(point)).or_insert_with(|| Bucket::of(point));
+        while let Some(point) = points.next_if(|point| steps.contains(&point.step)) {
+            bucket.add(point);
+        }
     }
 }
 
@@ -153,7 +168,7 @@ fn add_part(part: &SeriesPart, pixels: Pixels, out: &mut BTreeMap<u64, Bucket>) 
         _ => {
             let mut columns = Columns::default();
             read_part(part, 0..part_len(part), &mut columns)?;
-            columns.iter().for_each(|point| add_point(point, pixels, out));
+            add_points(&columns, pixels, out);
             Ok(())
         }
     }
@@ -202,7 +217,7 @@ impl Walk<'_> {
         }
         let mut columns = Columns::default();
         self.group.read(self.index, range.start * PAGE_POINTS..range.end * PAGE_POINTS, &mut columns)?;
-        columns.iter().for_each(|point| add_point(point, self.pixels, out));
+        add_points(&columns, self.pixels, out);
         Ok(())
     }
 }

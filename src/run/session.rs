@@ -168,12 +168,6 @@ impl Session {
         self.runs.len() as u32 - 1
     }
 
-    /// The number of a series in this log, if it has one.
-    #[must_use]
-    pub fn known_series(&self, name: &SeriesKey) -> Option<u32> {
-        self.by_key.get(name).copied()
-    }
-
     /// Numbers a series in this log; the key was checked by the caller.
     ///
     /// # Errors

@@ -19,6 +19,9 @@ use crate::segment::stats::stats_of;
 use crate::segment::writer::run_pages;
 use crate::storage::File;
 
+/// Most bytes of neighbouring pages that are read at once.
+const SPAN_LEN: u64 = 1 << 20;
+
 /// An open file and its name, for errors.
 #[derive(Clone)]
 pub struct Source {
@@ -161,14 +164,13 @@ impl Group {
             if axis.pooled() { (self.footer.pool_base + self.pool.bounds()[3], entry.base) } else { (entry.base, 0) };
         let total = if axis.pooled() { self.pool.values } else { axis.count };
         let range = base + range.start..base + range.end;
-        for (page, points, wanted) in pages_of(range, total) {
+        self.each_page((first_page, 1), pages_of(range, total), |page, bytes, points, wanted| {
             let start = out.values.len();
             out.values.resize(start + points, 0.0);
-            let (page, bytes) = self.page(first_page + page)?;
-            codec::decode_floats(page.codec, &bytes, &mut out.values[start..])
-                .map_err(|error| self.damaged(page, error))?;
+            codec::decode_floats(page.codec, bytes, &mut out.values[start..])?;
             keep(&mut out.values, start, wanted);
-        }
+            Ok(())
+        })?;
         Ok(())
     }
 
@@ -271,9 +273,7 @@ impl Group {
     pub fn page(&self, index: usize) -> Result<(Page, Vec<u8>)> {
         let page = self.footer.pages[index];
         let bytes = self.source.read(self.offset + page.offset, page.len as usize)?;
-        if crc32(0, &bytes) != page.crc {
-            return Err(self.source.corrupt(self.offset + page.offset, format!("the checksum of page {index}")));
-        }
+        self.verify(index, page, &bytes)?;
         Ok((page, bytes))
     }
 
@@ -284,14 +284,53 @@ impl Group {
         total: usize,
         out: &mut Vec<i64>,
     ) -> Result<()> {
-        for (page, points, wanted) in pages_of(range, total) {
-            let (page, bytes) = self.page(first + page * stride)?;
+        self.each_page((first, stride), pages_of(range, total), |page, bytes, points, wanted| {
             let start = out.len();
             out.resize(start + points, 0);
-            codec::decode_ints(page.codec, &bytes, &mut out[start..]).map_err(|error| self.damaged(page, error))?;
+            codec::decode_ints(page.codec, bytes, &mut out[start..])?;
             keep(out, start, wanted);
+            Ok(())
+        })
+    }
+
+    /// Reads pages that lie at `first`, `first + stride` …, as many at once as fit [`SPAN_LEN`], verifies each and
+    /// hands it on.
+    fn each_page(
+        &self,
+        (first, stride): (usize, usize),
+        pages: impl Iterator<Item = (usize, usize, Range<usize>)>,
+        mut decode: impl FnMut(Page, &[u8], usize, Range<usize>) -> Result<(), codec::CodecError>,
+    ) -> Result<()> {
+        let mut pages = pages.peekable();
+        while let Some(&(start, ..)) = pages.peek() {
+            let start = self.footer.pages[first + start * stride];
+            // Of interleaved columns the others' pages are read with it: they are needed next, and a call costs more.
+            let mut batch = Vec::new();
+            let mut end = start.offset;
+            while let Some((index, points, wanted)) = pages.next_if(|&(index, ..)| {
+                let page = self.footer.pages[first + index * stride];
+                batch.is_empty() || page.offset + u64::from(page.len) - start.offset <= SPAN_LEN
+            }) {
+                let page = self.footer.pages[first + index * stride];
+                end = page.offset + u64::from(page.len);
+                batch.push((first + index * stride, page, points, wanted));
+            }
+            let bytes = self.source.read(self.offset + start.offset, (end - start.offset) as usize)?;
+            for (index, page, points, wanted) in batch {
+                let at = (page.offset - start.offset) as usize;
+                let bytes = &bytes[at..at + page.len as usize];
+                self.verify(index, page, bytes)?;
+                decode(page, bytes, points, wanted).map_err(|error| self.damaged(page, error))?;
+            }
         }
         Ok(())
+    }
+
+    fn verify(&self, index: usize, page: Page, bytes: &[u8]) -> Result<()> {
+        if crc32(0, bytes) == page.crc {
+            return Ok(());
+        }
+        Err(self.source.corrupt(self.offset + page.offset, format!("the checksum of page {index}")))
     }
 
     fn damaged(&self, page: Page, what: impl ToString) -> Error {

@@ -1,5 +1,7 @@
 //! Writing one run: what a training script holds.
 
+use rustc_hash::FxHashMap;
+
 use crate::base::ids::RunId;
 use crate::base::limits::check_key;
 use crate::base::point::{Point, Timestamps, TimestampsRef};
@@ -28,8 +30,46 @@ pub struct RunWriter {
     session: Session,
     state: RunState,
     run: u32,
-    /// The key looked up last, and its metric: loops log one key after the other, or the same again.
-    last: Option<(String, Metric)>,
+    metrics: MetricTable,
+}
+
+/// Metrics of a writer by key. Loops log the same keys in the same order again and again, so that the key to come is
+/// mostly the one that came after the last one before: a comparison, and no hash.
+#[derive(Debug, Default)]
+struct MetricTable {
+    by_key: FxHashMap<Box<str>, u32>,
+    /// Keys by the metric's number.
+    keys: Vec<Box<str>>,
+    /// For each metric the one that followed it last.
+    next: Vec<u32>,
+    last: u32,
+}
+
+impl MetricTable {
+    #[inline]
+    fn find(&mut self, key: &str) -> Option<u32> {
+        let guess = *self.next.get(self.last as usize)?;
+        if *self.keys[guess as usize] == *key {
+            self.last = guess;
+            return Some(guess);
+        }
+        let found = *self.by_key.get(key)?;
+        self.next[self.last as usize] = found;
+        self.last = found;
+        Some(found)
+    }
+
+    /// Takes in the next metric; series of a run's log are numbered as they come.
+    fn insert(&mut self, key: &str, series: u32) {
+        debug_assert_eq!(series as usize, self.keys.len());
+        self.by_key.insert(key.into(), series);
+        self.keys.push(key.into());
+        self.next.push(0);
+        if let Some(before) = self.next.get_mut(self.last as usize) {
+            *before = series;
+        }
+        self.last = series;
+    }
 }
 
 impl RunWriter {
@@ -41,7 +81,7 @@ impl RunWriter {
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         // The log says at once whose it is.
         session.commit(Vec::new(), &[])?;
-        Ok(Self { workspace: workspace.clone(), session, state, run, last: None })
+        Ok(Self { workspace: workspace.clone(), session, state, run, metrics: MetricTable::default() })
     }
 
     /// The run's id.
@@ -55,20 +95,12 @@ impl RunWriter {
     /// # Errors
     /// [`Error::Invalid`] for a key that is empty or longer than 250 characters.
     pub fn metric(&mut self, key: &str) -> Result<Metric> {
-        if let Some((last, metric)) = &self.last
-            && last == key
-        {
-            return Ok(*metric);
+        if let Some(known) = self.metrics.find(key) {
+            return Ok(Metric(known));
         }
-        let name = SeriesKey { run: self.run, key: key.to_owned() };
-        let series = match self.session.known_series(&name) {
-            Some(known) => known,
-            None => {
-                check_key("metric key", key)?;
-                self.session.series(name)?
-            }
-        };
-        self.last = Some((key.to_owned(), Metric(series)));
+        check_key("metric key", key)?;
+        let series = self.session.series(SeriesKey { run: self.run, key: key.to_owned() })?;
+        self.metrics.insert(key, series);
         Ok(Metric(series))
     }
 
