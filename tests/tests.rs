@@ -1,3 +1,6 @@
 //! Integration tests, one module a subject. They reach the store only through its public names.
 
+mod crash;
 mod life;
+mod regressions;
+mod support;

@@ -129,7 +129,10 @@ impl LogImage {
                     add(row.series, row.point());
                 }
             }
-            through = through.max(sequence + batch.rows.len() as u64);
+            // A frame of words alone stands behind points that may still be in the tail, or in rows of a later frame.
+            if !batch.rows.is_empty() {
+                through = through.max(sequence + batch.rows.len() as u64);
+            }
         }
         let slots = self.log.slots.iter().zip(self.log.slots_from..);
         slots
