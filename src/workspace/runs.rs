@@ -189,7 +189,7 @@ impl Workspace {
     fn edit(&self, state: &RunState, edits: &[RunEdit]) -> Result<()> {
         let mut own = state.clone();
         self.with_edit_log(state, |session, run| {
-            commit_edits(self, session, run, &mut own, edits, &[])
+            commit_edits(self, session, run, &mut own, 0, edits, &[])
         })
     }
 
@@ -344,12 +344,13 @@ fn conflict(run: &RunId, key: &str, existing: &str, given: &str) -> Error {
 }
 
 /// Checks edits against the run's state and commits them: params first, since they alone can fail against others, then
-/// all else and the points in one step.
+/// all else and the points in one step. `order_seen` is the greatest order that others of the run are known to have.
 pub(super) fn commit_edits(
     workspace: &Workspace,
     session: &mut Session,
     run: u32,
     state: &mut RunState,
+    order_seen: u64,
     edits: &[RunEdit],
     points: &[(u32, Point)],
 ) -> Result<()> {
@@ -362,7 +363,7 @@ pub(super) fn commit_edits(
     }
     let mut records = Vec::with_capacity(others.len());
     for edit in others {
-        let order = state.greatest_order() + 1;
+        let order = state.greatest_order().max(order_seen) + 1;
         if let Some(record) = record(run, state, edit, order)? {
             state.apply(session.writer(), &record);
             records.push(record);

@@ -205,14 +205,7 @@ impl RunWriter {
             .iter()
             .map(|(metric, point)| (metric.0, *point))
             .collect();
-        commit_edits(
-            &self.workspace,
-            &mut self.session,
-            self.run,
-            &mut self.state,
-            edits,
-            &points,
-        )
+        self.commit(edits, &points)
     }
 
     /// Changes the run beside its points.
@@ -220,14 +213,21 @@ impl RunWriter {
     /// # Errors
     /// [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`]; nothing was changed then.
     pub fn edit(&mut self, edits: &[RunEdit]) -> Result<()> {
-        commit_edits(
-            &self.workspace,
-            &mut self.session,
-            self.run,
-            &mut self.state,
-            edits,
-            &[],
-        )
+        self.commit(edits, &[])
+    }
+
+    /// Commits edits after looking what others said meanwhile, since the last word wins.
+    fn commit(&mut self, edits: &[RunEdit], points: &[(u32, Point)]) -> Result<()> {
+        let last_wins = edits.iter().any(|edit| !matches!(edit, RunEdit::Param(..)));
+        // Of a run that is being created nobody else has said anything.
+        let order_seen = if last_wins && self.state.greatest_order() > 0 {
+            let known = self.workspace.find_run(&self.state.id)?;
+            known.map_or(0, |run| run.state().greatest_order())
+        } else {
+            0
+        };
+        let (workspace, session, state) = (&self.workspace, &mut self.session, &mut self.state);
+        commit_edits(workspace, session, self.run, state, order_seen, edits, points)
     }
 
     /// Sets a param: once, and for all writers of the run.
