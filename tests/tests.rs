@@ -2,4 +2,5 @@
 
 mod life;
 mod maintenance;
+mod regressions;
 mod search;
