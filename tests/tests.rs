@@ -4,3 +4,4 @@ mod life;
 mod maintenance;
 mod regressions;
 mod search;
+mod tidy;
