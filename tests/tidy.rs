@@ -31,10 +31,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("run", &["error", "base", "storage", "codec", "log", "segment"]),
     ("index", &["error", "base", "storage"]),
     ("search", &["error", "base", "index"]),
-    (
-        "workspace",
-        &["error", "base", "options", "storage", "codec", "log", "segment", "run", "index", "search"],
-    ),
+    ("workspace", &["error", "base", "options", "storage", "codec", "log", "segment", "run", "index", "search"]),
 ];
 
 /// Imports across layers that are allowed for one file or folder: the importer, what it imports, and why.
@@ -120,7 +117,10 @@ fn every_file_says_its_job_and_stays_short() {
         let lines = text.lines().count();
         let longer = LONGER.iter().any(|(known, _)| *known == path);
         if (lines > LINES_MAX) != longer {
-            found.push(format!("{path}: {lines} lines; over {LINES_MAX} is {} in LONGER", if longer { "no longer" } else { "not" }));
+            found.push(format!(
+                "{path}: {lines} lines; over {LINES_MAX} is {} in LONGER",
+                if longer { "no longer" } else { "not" }
+            ));
         }
     }
     none(&found, "one job a file, few lines");
@@ -157,7 +157,8 @@ fn layers_import_only_what_lies_below() {
         };
         for (number, line) in code(&text) {
             for import in line.split("crate::").skip(1) {
-                let import = import.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).next().unwrap_or("");
+                let import =
+                    import.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).next().unwrap_or("");
                 let to = import.split("::").next().unwrap_or("");
                 let across = ACROSS.iter().any(|(from, what, _)| path == *from && import.starts_with(what));
                 if to != layer && !below.contains(&to) && !across {
@@ -186,7 +187,10 @@ fn some_things_are_done_in_one_place_only() {
         let library = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or("");
         let test = path.contains("/tests") || path.ends_with("tests.rs") || path.ends_with("conformance.rs");
         for (words, allowed, within) in &rules {
-            if test || !within.iter().any(|start| path.starts_with(start)) || allowed.iter().any(|own| path.starts_with(own)) {
+            if test
+                || !within.iter().any(|start| path.starts_with(start))
+                || allowed.iter().any(|own| path.starts_with(own))
+            {
                 continue;
             }
             for (number, line) in code(library) {
@@ -216,10 +220,8 @@ fn unsafe_code_stays_in_its_corners() {
 fn the_format_page_follows_the_code() {
     let page = read("docs/format.md");
     let hashes = page.split("## 19. Hashes").nth(1).expect("the page ends with the section of hashes");
-    let listed: BTreeMap<&str, &str> = hashes
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.strip_suffix("` |")?.split_once("` | `"))
-        .collect();
+    let listed: BTreeMap<&str, &str> =
+        hashes.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix("` |")?.split_once("` | `")).collect();
     let mut found = Vec::new();
     for path in FORMAT {
         let hash = format!("{:08x}", crc32(0, read(path).as_bytes()));
