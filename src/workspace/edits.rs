@@ -77,7 +77,7 @@ impl Editor<'_> {
     /// What all writers have said of the run by now; `None` when nobody else can have said anything.
     fn others(&self) -> Result<Option<RunState>> {
         let (id, writer) = (&self.state.id, self.session.writer());
-        if let Some(number) = self.manifest_seen
+        if let Some(number) = self.manifest_seen.filter(|_| !self.session.has_failed())
             && self.workspace.alone(id, writer, number)?
         {
             return Ok(None);
@@ -107,20 +107,28 @@ impl Editor<'_> {
                 return Ok(());
             }
             self.session.commit(records.clone(), &[])?;
-            let others = self.others()?;
+            let retract = |record: &Record| match record {
+                Record::Param { key, .. } => Some(Record::ParamRetracted { run, key: key.clone() }),
+                _ => None,
+            };
+            let others = match self.others() {
+                Ok(others) => others,
+                Err(error) => {
+                    // Nobody knows whether the claim stands, so it must not.
+                    let _ = self.session.commit(records.iter().filter_map(retract).collect(), &[]);
+                    return Err(error);
+                }
+            };
+            // A claim of this writer's own counts too: an earlier one may be left whose withdrawal failed.
             let rival = |record: &Record| {
                 let Record::Param { key, value, .. } = record else { return false };
                 let claims = others.as_ref().and_then(|others| others.params.get(key));
-                claims.into_iter().flatten().any(|claim| claim.stamp.writer != writer && claim.value != *value)
+                claims.into_iter().flatten().any(|claim| claim.value != *value)
             };
             if !records.iter().any(rival) {
                 self.state.merge(&claimed);
                 return Ok(());
             }
-            let retract = |record: &Record| match record {
-                Record::Param { key, .. } => Some(Record::ParamRetracted { run, key: key.clone() }),
-                _ => None,
-            };
             self.session.commit(records.iter().filter_map(retract).collect(), &[])?;
             let wait = crate::base::ids::random_u128() as u64 % (2000 << attempt.min(5));
             std::thread::sleep(std::time::Duration::from_micros(wait));

@@ -84,6 +84,7 @@ impl Workspace {
         // Logs before packs: a log that is gone by now is in a pack that the manifest names by then.
         let mut parts = self.log_parts(id)?;
         let packs = self.refresh()?;
+        packs.check()?;
         parts.extend(pack_parts(&packs, id)?);
         let manifest = self.inner.manifest.lock();
         Ok(merge(parts, manifest.state()))
