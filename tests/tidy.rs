@@ -103,6 +103,15 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(text.lines()).filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
+/// The lines of a source file that are code and outside of its `mod tests`, numbered from 1.
+fn library(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_tests = false;
+    code(text).filter(move |(_, line)| {
+        in_tests = if in_tests { *line != "}" } else { *line == "mod tests {" };
+        !in_tests
+    })
+}
+
 /// Fails with all findings at once.
 fn none(found: &[String], rule: &str) {
     assert!(found.is_empty(), "{rule}:\n  {}", found.join("\n  "));
@@ -185,7 +194,6 @@ fn some_things_are_done_in_one_place_only() {
     let mut found = Vec::new();
     for (path, text) in files(".rs") {
         // Tests may start threads and look at real files.
-        let library = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or("");
         let test = path.contains("/tests") || path.ends_with("tests.rs") || path.ends_with("conformance.rs");
         for (words, allowed, within) in &rules {
             if test
@@ -194,7 +202,7 @@ fn some_things_are_done_in_one_place_only() {
             {
                 continue;
             }
-            for (number, line) in code(library) {
+            for (number, line) in library(&text) {
                 if let Some(word) = words.iter().find(|word| line.contains(**word)) {
                     found.push(format!("{path}:{number}: {word}, which only {allowed:?} may name"));
                 }
