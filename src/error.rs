@@ -108,18 +108,6 @@ pub enum Error {
         /// The log.
         path: PathBuf,
     },
-    /// Files that this snapshot reads were replaced and removed after their grace period; take a new snapshot.
-    #[error("this snapshot expired: {path} is gone; take a new one", path = path.display())]
-    SnapshotExpired {
-        /// The missing file.
-        path: PathBuf,
-    },
-    /// The writer was finished.
-    #[error("this writer of run {run} is finished; open a new one")]
-    Finished {
-        /// The run.
-        run: String,
-    },
 }
 
 impl Error {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::ids::{ExperimentId, RunId};
+use crate::base::ids::{ExperimentId, RunId, RunKey};
 use crate::base::point::{Columns, Point};
 use crate::error::{Error, Result};
 use crate::log::reader::{BadSpan, Depth, Log, read_log, read_tail};
@@ -27,13 +27,16 @@ pub enum SeriesPart {
 pub struct LogImage {
     log: Log,
     groups: Vec<Arc<Group>>,
-    runs: Vec<RunName>,
-    /// The run and key of each series.
-    series: Vec<(u32, String)>,
+    /// By the run's number.
+    runs: BTreeMap<u32, RunName>,
+    /// The run and key of each series, by its number.
+    series: BTreeMap<u32, (u32, String)>,
     /// Points in row form, by series.
     rows: BTreeMap<u32, Arc<Columns>>,
     /// Groups whose footer does not verify.
     damage: Vec<BadSpan>,
+    /// How many points are missing through damage.
+    lost: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -61,13 +64,20 @@ impl LogImage {
         let mut image = Self {
             log,
             groups: Vec::new(),
-            runs: Vec::new(),
-            series: Vec::new(),
+            runs: BTreeMap::new(),
+            series: BTreeMap::new(),
             rows: BTreeMap::new(),
             damage: Vec::new(),
+            lost: 0,
         };
         for place in &image.log.groups {
             match Group::open(source.clone(), place.offset, place.len) {
+                Ok(group)
+                    if group.footer().points != place.points || group.footer().first_sequence != place.sequence =>
+                {
+                    let what = "a sealed group that has other points than its frame says";
+                    image.damage.push(BadSpan { offset: place.offset, len: place.len, what });
+                }
                 Ok(group) => image.groups.push(Arc::new(group)),
                 Err(Error::Corrupt { offset, .. }) => {
                     let len = place.offset + place.len - offset;
@@ -76,24 +86,31 @@ impl LogImage {
                 Err(error) => return Err(error),
             }
         }
-        image.name_runs_and_series();
+        image.name_runs_and_series(log_path);
         image.gather_rows();
         Ok(image)
     }
 
-    fn name_runs_and_series(&mut self) {
+    /// Takes in who is who. What damage took the name of is left out, but for the one run of a run's own log, which the
+    /// name of the file says.
+    fn name_runs_and_series(&mut self, path: &Path) {
         for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
             match record {
-                // Numbers rise one by one; after damage some may be missing, and what names them is left out.
-                Record::Run { run, id, experiment, experiment_name } if *run as usize == self.runs.len() => {
+                Record::Run { run, id, experiment, experiment_name } => {
                     let (id, experiment, experiment_name) = (id.clone(), *experiment, experiment_name.clone());
-                    self.runs.push(RunName { id, experiment, experiment_name });
+                    self.runs.insert(*run, RunName { id, experiment, experiment_name });
                 }
-                Record::Series { series, run, key } if *series as usize == self.series.len() => {
-                    self.series.push((*run, key.clone()));
+                Record::Series { series, run, key } => {
+                    self.series.insert(*series, (*run, key.clone()));
                 }
                 _ => {}
             }
+        }
+        let stem = path.file_name().and_then(|name| name.to_str()?.split_once('.')).map(|(stem, _)| stem);
+        let key = stem.filter(|stem| stem.len() == 32).and_then(|stem| u128::from_str_radix(stem, 16).ok());
+        if let Some(key) = key.filter(|_| self.runs.is_empty() && !self.log.damage.is_empty()) {
+            let (id, experiment) = (RunId::of_key(RunKey(key)), ExperimentId::DEFAULT);
+            self.runs.insert(0, RunName { id, experiment, experiment_name: "Default".into() });
         }
     }
 
@@ -115,6 +132,9 @@ impl LogImage {
         }
         let slots = self.log.slots.iter().zip(self.log.slots_from..);
         slots.filter(|&(_, at)| at >= through).for_each(|(slot, _)| add(slot.series(), slot.point()));
+        let found = rows.values().map(|columns| columns.len() as u64).sum::<u64>();
+        let sealed: u64 = self.groups.iter().map(|group| group.footer().points).sum();
+        self.lost = self.log.sequence_end().saturating_sub(sealed.saturating_add(found));
         self.rows = rows.into_iter().map(|(series, columns)| (series, Arc::new(columns))).collect();
     }
 
@@ -137,19 +157,19 @@ impl LogImage {
 
     /// Which runs the log speaks of, by their number in it.
     pub fn runs(&self) -> impl Iterator<Item = &RunId> {
-        self.runs.iter().map(|run| &run.id)
+        self.runs.values().map(|run| &run.id)
     }
 
     /// The number of a run in this log.
     #[must_use]
     pub fn run(&self, id: &RunId) -> Option<u32> {
-        self.runs.iter().position(|run| run.id == *id).map(|run| run as u32)
+        self.runs.iter().find(|(_, run)| run.id == *id).map(|(&number, _)| number)
     }
 
     /// What this log says of a run.
     #[must_use]
     pub fn state(&self, run: u32) -> RunState {
-        let RunName { id, experiment, experiment_name } = self.runs[run as usize].clone();
+        let RunName { id, experiment, experiment_name } = self.runs[&run].clone();
         let mut state = RunState::new(id, experiment, experiment_name);
         let writer = self.log.start.writer;
         for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
@@ -158,7 +178,7 @@ impl LogImage {
             }
         }
         let through = self.log.sequence_end();
-        state.coverage.push(Coverage { order: self.log.start.order, writer, from: 0, through });
+        state.coverage.push(Coverage { order: self.log.start.order, writer, from: 0, through, lost: self.lost });
         state
     }
 
@@ -171,7 +191,7 @@ impl LogImage {
             })
         });
         let rows = self.rows.iter().filter_map(move |(&series, columns)| {
-            let (of, key) = self.series.get(series as usize)?;
+            let (of, key) = self.series.get(&series)?;
             (*of == run).then(|| (key.as_str(), SeriesPart::Rows(Arc::clone(columns))))
         });
         sealed.chain(rows)

@@ -358,7 +358,11 @@ fn is_packed(packs: &PackSet, id: &RunId, part: &RunPart) -> Result<bool> {
     };
     let Some(packed) = packed else { return Ok(false) };
     let covered = |own: &Coverage| {
-        packed.state().coverage.iter().any(|known| known.writer == own.writer && known.through >= own.through)
+        packed
+            .state()
+            .coverage
+            .iter()
+            .any(|known| known.writer == own.writer && known.through >= own.through && known.lost <= own.lost)
     };
     let mut both = packed.state().clone();
     both.merge(&part.state);

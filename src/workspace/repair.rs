@@ -167,11 +167,14 @@ fn salvage(pack: &OpenPack) -> Result<Vec<RunSnapshot>> {
             Err(error) => return Err(error),
         };
         for mut part in parts {
-            for (_, series) in &mut part.series {
+            for (coverage, series) in &mut part.series {
                 for (_, part) in series.iter_mut() {
                     *part = SeriesPart::Rows(readable(part)?.into());
                 }
                 series.retain(|(_, part)| part_len(part) > 0);
+                // A copy of the run that has them is preferred to this one.
+                let found: usize = series.iter().map(|(_, part)| part_len(part)).sum();
+                coverage.lost = (coverage.through - coverage.from).saturating_sub(found as u64);
             }
             runs.extend(RunSnapshot::merge(vec![part]));
         }
@@ -194,7 +197,7 @@ fn nameless(group: &Arc<Group>, run: u32, id: RunId) -> Option<RunPart> {
                 parts.push(part);
             }
             None => {
-                let coverage = Coverage { order: 0, writer, from: 0, through: points };
+                let coverage = Coverage { order: 0, writer, from: 0, through: points, lost: 0 };
                 series.push((coverage, vec![part]));
             }
         }

@@ -158,6 +158,18 @@ impl Workspace {
         act(session, run)
     }
 
+    /// Makes this handle's edits of runs ([`Self::edit_run`], [`Self::delete_run`], [`Self::restore_run`]) survive a stop of
+    /// the machine; writers have a sync of their own.
+    ///
+    /// # Errors
+    /// [`Error::DurabilityLost`], [`Error::Io`].
+    pub fn sync(&self) -> Result<()> {
+        match self.inner.edits.lock().as_mut() {
+            Some(session) => session.sync(),
+            None => Ok(()),
+        }
+    }
+
     /// Ends this handle's log of edits, so that compaction may gather it.
     pub(super) fn end_edit_log(&self) -> Result<()> {
         match self.inner.edits.lock().take() {

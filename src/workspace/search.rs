@@ -267,7 +267,12 @@ impl Workspace {
 
     /// Writes the index of a pack beside it. It is derived: should this fail, searches make it from the pack.
     pub(super) fn write_index(&self, id: u128, pack: &OpenPack) -> Result<()> {
-        let bytes = build_index(pack)?.part.to_bytes()?;
+        let index = build_index(pack)?;
+        if !index.unreadable.is_empty() {
+            // Its empty rows would be taken for runs; whoever searches makes it anew and knows which they are.
+            return Ok(());
+        }
+        let bytes = index.part.to_bytes()?;
         let temporary = self.inner.root.join(paths::TEMPORARY).join(format!("{id:032x}.index"));
         let path = paths::index(&self.inner.root, id);
         let storage = &*self.inner.storage;
