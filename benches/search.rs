@@ -23,7 +23,8 @@ fn run(at: u64) -> RunSummary {
     let start = 1_700_000_000_000 + (mix(at) % 10_000_000_000) as i64;
     let metric = |number: u64| {
         let value = |which: u64| (mix(at * 64 + number * 8 + which) >> 11) as f64 / (1_u64 << 53) as f64;
-        let point = |which: u64, step: i64| StatPoint { step, timestamp_ms: Some(start + step * 120), value: value(which) };
+        let point =
+            |which: u64, step: i64| StatPoint { step, timestamp_ms: Some(start + step * 120), value: value(which) };
         let steps = 1_000 + (mix(at) % 500) as i64;
         let extreme = |which: u64| Some(Extreme { value: value(which), step: (mix(at + which) % 1_000) as i64 });
         let stats = SeriesStats {
@@ -62,7 +63,10 @@ const ORDER: [&str; 1] = ["metrics.m2 DESC"];
 
 /// The answer by a plain loop.
 fn expected(runs: &[RunSummary]) -> Vec<&RunSummary> {
-    let mut found: Vec<_> = runs.iter().filter(|run| !run.deleted && run.metrics["m1"].latest.value < 0.1 && run.params["p1"] == "3").collect();
+    let mut found: Vec<_> = runs
+        .iter()
+        .filter(|run| !run.deleted && run.metrics["m1"].latest.value < 0.1 && run.params["p1"] == "3")
+        .collect();
     found.sort_by(|a, b| b.metrics["m2"].latest.value.total_cmp(&a.metrics["m2"].latest.value));
     found
 }
@@ -107,7 +111,9 @@ fn main() {
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
     criterion.bench_function("index/build", |b| b.iter(|| IndexPart::build(black_box(&runs))));
-    criterion.bench_function("index/open", |b| b.iter_batched(|| (), |()| IndexPart::from_bytes(black_box(&image)), BatchSize::PerIteration));
+    criterion.bench_function("index/open", |b| {
+        b.iter_batched(|| (), |()| IndexPart::from_bytes(black_box(&image)), BatchSize::PerIteration)
+    });
     criterion.bench_function("search/cold", |b| {
         b.iter_batched_ref(
             || IndexPart::from_bytes(&image).expect("the index opens"),
@@ -120,16 +126,27 @@ fn main() {
         let total = execute(&[(&part).into()], &query).expect("the query is answered").total;
         assert!(total > 0, "{name} finds something");
         criterion.bench_function(name, |b| {
-            b.iter(|| assert_eq!(execute(&[(&part).into()], black_box(&query)).expect("the query is answered").total, total));
+            b.iter(|| {
+                assert_eq!(execute(&[(&part).into()], black_box(&query)).expect("the query is answered").total, total)
+            });
         });
     };
     warm("search/filter and order", FILTER, &ORDER);
     warm("search/all by start", "", &[]);
     warm("search/all by metric", "", &["metrics.m2"]);
     warm("search/all by name", "", &["run_name DESC"]);
-    warm("search/or, like, regex", "metrics.m1.min < 0.01 or (run_name LIKE '%name-12%' and not params.p2 =~ '^[0-4]$')", &["metrics.m3.max DESC"]);
+    warm(
+        "search/or, like, regex",
+        "metrics.m1.min < 0.01 or (run_name LIKE '%name-12%' and not params.p2 =~ '^[0-4]$')",
+        &["metrics.m3.max DESC"],
+    );
     criterion.bench_function("rows/latest of 100", |b| {
-        b.iter(|| page.hits.iter().map(|(_, ordinal)| part.latest(*ordinal).expect("rows are read").metrics.len()).sum::<usize>());
+        b.iter(|| {
+            page.hits
+                .iter()
+                .map(|(_, ordinal)| part.latest(*ordinal).expect("rows are read").metrics.len())
+                .sum::<usize>()
+        });
     });
     criterion.final_summary();
 }

@@ -81,9 +81,7 @@ pub enum Error {
         why: String,
     },
     /// A param has another value already; params are write-once.
-    #[error(
-        "param {key:?} of run {run} is {existing:?} and cannot become {given:?}; params are write-once"
-    )]
+    #[error("param {key:?} of run {run} is {existing:?} and cannot become {given:?}; params are write-once")]
     ParamConflict {
         /// The run.
         run: String,
@@ -128,35 +126,21 @@ impl Error {
     /// An [`Error::Io`] of `operation` on `path`.
     pub fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            operation,
-            path,
-            source,
-        }
+        move |source| Self::Io { operation, path, source }
     }
 
     /// An [`Error::Invalid`].
     pub fn invalid(what: &'static str, why: impl Into<String>) -> Self {
-        Self::Invalid {
-            what,
-            why: why.into(),
-        }
+        Self::Invalid { what, why: why.into() }
     }
 
     /// An [`Error::NotFound`].
     pub fn not_found(entity: &'static str, id: impl ToString) -> Self {
-        Self::NotFound {
-            entity,
-            id: id.to_string(),
-        }
+        Self::NotFound { entity, id: id.to_string() }
     }
 
     /// An [`Error::Corrupt`].
     pub fn corrupt(path: &Path, offset: u64, what: impl ToString) -> Self {
-        Self::Corrupt {
-            path: path.to_owned(),
-            offset,
-            what: what.to_string(),
-        }
+        Self::Corrupt { path: path.to_owned(), offset, what: what.to_string() }
     }
 }

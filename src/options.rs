@@ -24,9 +24,6 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            tail: TailMode::Auto,
-            grace_ms: 600_000,
-        }
+        Self { tail: TailMode::Auto, grace_ms: 600_000 }
     }
 }

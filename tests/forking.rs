@@ -55,17 +55,9 @@ fn a_grandchild_differs_from_both() {
         let of_child = generation();
         let grandchild = fork(|| {
             let own = generation();
-            if own != of_child && own != before {
-                7
-            } else {
-                1
-            }
+            if own != of_child && own != before { 7 } else { 1 }
         });
-        if of_child == before {
-            1
-        } else {
-            exit_code(grandchild)
-        }
+        if of_child == before { 1 } else { exit_code(grandchild) }
     });
     assert_eq!(exit_code(child), 7);
 }
@@ -117,12 +109,6 @@ fn a_child_shares_its_parents_lock() {
         libc::kill(child, libc::SIGKILL);
         libc::waitpid(child, std::ptr::null_mut(), 0);
     }
-    assert!(
-        !while_child_lives,
-        "the child has the same open file, and so its lock"
-    );
-    assert!(
-        other.try_lock().unwrap(),
-        "the lock ends with the last process that has the file open"
-    );
+    assert!(!while_child_lives, "the child has the same open file, and so its lock");
+    assert!(other.try_lock().unwrap(), "the lock ends with the last process that has the file open");
 }

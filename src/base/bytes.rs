@@ -33,11 +33,8 @@ impl<'a> Reader<'a> {
 
     /// The next `len` bytes.
     pub fn slice(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
-        let end = self
-            .at
-            .checked_add(len)
-            .filter(|&end| end <= self.bytes.len())
-            .ok_or(Malformed("bytes end early"))?;
+        let end =
+            self.at.checked_add(len).filter(|&end| end <= self.bytes.len()).ok_or(Malformed("bytes end early"))?;
         let slice = &self.bytes[self.at..end];
         self.at = end;
         Ok(slice)
@@ -45,9 +42,7 @@ impl<'a> Reader<'a> {
 
     /// The next `N` bytes as an array.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        self.slice(N)?
-            .try_into()
-            .map_err(|_| Malformed("bytes end early"))
+        self.slice(N)?.try_into().map_err(|_| Malformed("bytes end early"))
     }
 
     /// One byte.
@@ -97,19 +92,12 @@ impl<'a> Reader<'a> {
 
     /// A varint that must be at most `max`, as a count or a length.
     pub fn count(&mut self, max: usize) -> Result<usize, Malformed> {
-        usize::try_from(self.varint()?)
-            .ok()
-            .filter(|&count| count <= max)
-            .ok_or(Malformed("count over its limit"))
+        usize::try_from(self.varint()?).ok().filter(|&count| count <= max).ok_or(Malformed("count over its limit"))
     }
 
     /// Refuses bytes that are left over.
     pub fn end(&self) -> Result<(), Malformed> {
-        if self.remaining() == 0 {
-            Ok(())
-        } else {
-            Err(Malformed("bytes left over"))
-        }
+        if self.remaining() == 0 { Ok(()) } else { Err(Malformed("bytes left over")) }
     }
 }
 
@@ -141,12 +129,9 @@ mod tests {
 
     #[test]
     fn bad_varints_are_refused() {
-        for bytes in [
-            &[0x80][..],
-            &[0x80, 0x00],
-            &[0xFF; 11],
-            &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2],
-        ] {
+        for bytes in
+            [&[0x80][..], &[0x80, 0x00], &[0xFF; 11], &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2]]
+        {
             assert!(Reader::new(bytes).varint().is_err(), "{bytes:?}");
         }
     }

@@ -20,8 +20,7 @@ fn config() -> impl bincode::config::Config {
 /// # Panics
 /// Never for the types of this crate: they serialise without a failing step, into memory.
 pub fn encode<T: Serialize>(record: &T, out: &mut Vec<u8>) {
-    bincode::serde::encode_into_std_write(record, out, config())
-        .expect("a control record serialises into memory");
+    bincode::serde::encode_into_std_write(record, out, config()).expect("a control record serialises into memory");
 }
 
 /// Reads one record that takes all of `bytes`.
@@ -43,16 +42,8 @@ mod tests {
     #[test]
     fn bytes_are_pinned() {
         let mut out = Vec::new();
-        encode(
-            &(1_u8, 300_u32, -1_i64, "ab", Some(2_u64), 1.0_f64),
-            &mut out,
-        );
-        assert_eq!(
-            out,
-            [
-                1, 251, 0x2C, 1, 1, 2, b'a', b'b', 1, 2, 0, 0, 0, 0, 0, 0, 0xF0, 0x3F
-            ]
-        );
+        encode(&(1_u8, 300_u32, -1_i64, "ab", Some(2_u64), 1.0_f64), &mut out);
+        assert_eq!(out, [1, 251, 0x2C, 1, 1, 2, b'a', b'b', 1, 2, 0, 0, 0, 0, 0, 0, 0xF0, 0x3F]);
     }
 
     #[test]

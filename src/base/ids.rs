@@ -24,9 +24,7 @@ impl RunId {
         let bytes = id.as_bytes();
         let valid = bytes.first().is_some_and(u8::is_ascii_alphanumeric)
             && bytes.len() <= RUN_ID_BYTES_MAX
-            && bytes
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
         if valid {
             Ok(Self(id))
         } else {
@@ -48,10 +46,13 @@ impl RunId {
     /// The id derived from a source kind and a path, for sources that have none: always the same for the same words.
     #[must_use]
     pub fn derived(kind: &str, path: &str) -> Self {
-        Self(format!(
-            "{:032x}",
-            xxhash_rust::xxh3::xxh3_128(format!("stepwell\0{kind}\0{path}").as_bytes())
-        ))
+        Self(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(format!("stepwell\0{kind}\0{path}").as_bytes())))
+    }
+
+    /// The id that a key stands for, where the id is of MLflow's form; of others the key is all that is left.
+    #[must_use]
+    pub fn of_key(key: RunKey) -> Self {
+        Self(key.to_string())
     }
 
     /// The id as text.
@@ -63,11 +64,7 @@ impl RunId {
     /// A fixed-width key: the number itself for ids of 32 lower-case hex characters, else its XXH3-128 hash.
     #[must_use]
     pub fn key(&self) -> RunKey {
-        let hex = self.0.len() == 32
-            && self
-                .0
-                .bytes()
-                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let hex = self.0.len() == 32 && self.0.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         RunKey(match (hex, u128::from_str_radix(&self.0, 16)) {
             (true, Ok(number)) => number,
             _ => xxhash_rust::xxh3::xxh3_128(self.0.as_bytes()),
@@ -123,9 +120,7 @@ impl fmt::Display for ExperimentId {
 impl FromStr for ExperimentId {
     type Err = Error;
     fn from_str(s: &str) -> Result<Self> {
-        s.parse()
-            .map(Self)
-            .map_err(|_| Error::invalid("experiment id", format!("{s:?} must be a decimal number")))
+        s.parse().map(Self).map_err(|_| Error::invalid("experiment id", format!("{s:?} must be a decimal number")))
     }
 }
 
@@ -143,9 +138,7 @@ impl WriterId {
     /// The writer under which a foreign source's points are stored: the same for each import of one run.
     #[must_use]
     pub fn derived(run: &RunId) -> Self {
-        Self(xxhash_rust::xxh3::xxh3_128(
-            format!("stepwell\0import\0{run}").as_bytes(),
-        ))
+        Self(xxhash_rust::xxh3::xxh3_128(format!("stepwell\0import\0{run}").as_bytes()))
     }
 }
 
@@ -172,12 +165,7 @@ mod tests {
 
     #[test]
     fn a_run_id_is_checked() {
-        for good in [
-            "a",
-            "0123456789abcdef0123456789abcdef",
-            "my_run-7",
-            &"x".repeat(256),
-        ] {
+        for good in ["a", "0123456789abcdef0123456789abcdef", "my_run-7", &"x".repeat(256)] {
             assert_eq!(RunId::new(good).unwrap().as_str(), good);
         }
         for bad in ["", "-a", "_a", "a/b", "..", "a b", "é", &"x".repeat(257)] {
@@ -189,23 +177,12 @@ mod tests {
     fn a_hex_id_is_its_own_key() {
         let id = RunId::new("000102030405060708090a0b0c0d0e0f").unwrap();
         assert_eq!(id.key().to_string(), id.as_str());
-        assert_ne!(
-            RunId::new("000102030405060708090A0B0C0D0E0F")
-                .unwrap()
-                .key(),
-            id.key()
-        );
+        assert_ne!(RunId::new("000102030405060708090A0B0C0D0E0F").unwrap().key(), id.key());
     }
 
     #[test]
     fn derived_ids_are_pinned() {
-        assert_eq!(
-            RunId::derived("tfevents", "a/b").as_str(),
-            RunId::derived("tfevents", "a/b").as_str()
-        );
-        assert_ne!(
-            RunId::derived("tfevents", "a/b"),
-            RunId::derived("csv", "a/b")
-        );
+        assert_eq!(RunId::derived("tfevents", "a/b").as_str(), RunId::derived("tfevents", "a/b").as_str());
+        assert_ne!(RunId::derived("tfevents", "a/b"), RunId::derived("csv", "a/b"));
     }
 }

@@ -44,8 +44,5 @@ pub fn check_chars(kind: &'static str, text: &str, chars_max: usize) -> Result<(
     if chars <= chars_max {
         return Ok(());
     }
-    Err(Error::invalid(
-        kind,
-        format!("{chars} characters are more than the limit of {chars_max}"),
-    ))
+    Err(Error::invalid(kind, format!("{chars} characters are more than the limit of {chars_max}")))
 }

@@ -75,18 +75,14 @@ impl Timestamps {
     /// A view of all of them.
     #[must_use]
     pub fn view(&self) -> TimestampsRef<'_> {
-        TimestampsRef {
-            ms: &self.ms,
-            absent: &self.absent,
-        }
+        TimestampsRef { ms: &self.ms, absent: &self.absent }
     }
 }
 
 impl FromIterator<Option<i64>> for Timestamps {
     fn from_iter<I: IntoIterator<Item = Option<i64>>>(iter: I) -> Self {
         let mut timestamps = Self::default();
-        iter.into_iter()
-            .for_each(|timestamp| timestamps.push(timestamp));
+        iter.into_iter().for_each(|timestamp| timestamps.push(timestamp));
         timestamps
     }
 }
@@ -105,25 +101,14 @@ impl<'a> TimestampsRef<'a> {
     #[inline]
     #[must_use]
     pub fn get(&self, index: usize) -> Option<i64> {
-        if self.absent.get(index).copied().unwrap_or(false) {
-            None
-        } else {
-            Some(self.ms[index])
-        }
+        if self.absent.get(index).copied().unwrap_or(false) { None } else { Some(self.ms[index]) }
     }
 
     /// Those of a range of points.
     #[must_use]
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
-        let absent = if self.absent.is_empty() {
-            &[][..]
-        } else {
-            &self.absent[range.clone()]
-        };
-        TimestampsRef {
-            ms: &self.ms[range],
-            absent,
-        }
+        let absent = if self.absent.is_empty() { &[][..] } else { &self.absent[range.clone()] };
+        TimestampsRef { ms: &self.ms[range], absent }
     }
 }
 
@@ -192,17 +177,12 @@ impl Columns {
     pub fn sort(&mut self) {
         let view = self.timestamps.view();
         let key = |index: usize| (self.steps[index], view.get(index));
-        if (1..self.len())
-            .all(|index| self.steps[index - 1] < self.steps[index] || key(index - 1) <= key(index))
-        {
+        if (1..self.len()).all(|index| self.steps[index - 1] < self.steps[index] || key(index - 1) <= key(index)) {
             return;
         }
         let mut by_key: Vec<usize> = (0..self.len()).collect();
         by_key.sort_by_key(|&index| key(index));
-        *self = by_key
-            .into_iter()
-            .filter_map(|index| self.get(index))
-            .collect();
+        *self = by_key.into_iter().filter_map(|index| self.get(index)).collect();
     }
 }
 
@@ -241,19 +221,11 @@ mod tests {
 
     #[test]
     fn sorting_keeps_arrival_among_equals() {
-        let point = |step, timestamp_ms, value| Point {
-            step,
-            timestamp_ms,
-            value,
-        };
-        let mut columns: Columns = [
-            point(2, Some(1), 0.0),
-            point(1, Some(5), 1.0),
-            point(1, None, 2.0),
-            point(2, Some(1), -1.0),
-        ]
-        .into_iter()
-        .collect();
+        let point = |step, timestamp_ms, value| Point { step, timestamp_ms, value };
+        let mut columns: Columns =
+            [point(2, Some(1), 0.0), point(1, Some(5), 1.0), point(1, None, 2.0), point(2, Some(1), -1.0)]
+                .into_iter()
+                .collect();
         columns.sort();
         assert_eq!(columns.values, [2.0, 1.0, 0.0, -1.0]);
     }

@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::point::Point;
 
 /// Where a run stands (MLflow's `RunStatus`, with its numbers).
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum RunStatus {
     /// Being written.
@@ -25,13 +23,7 @@ pub enum RunStatus {
 
 impl RunStatus {
     /// All of them, in MLflow's order.
-    pub const ALL: [Self; 5] = [
-        Self::Running,
-        Self::Scheduled,
-        Self::Finished,
-        Self::Failed,
-        Self::Killed,
-    ];
+    pub const ALL: [Self; 5] = [Self::Running, Self::Scheduled, Self::Finished, Self::Failed, Self::Killed];
 
     /// The name in MLflow's words, in capitals.
     #[must_use]
@@ -55,15 +47,12 @@ impl RunStatus {
 impl std::str::FromStr for RunStatus {
     type Err = crate::error::Error;
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str() == s)
-            .ok_or_else(|| {
-                crate::error::Error::invalid(
-                    "run status",
-                    format!("{s:?} is none of RUNNING, SCHEDULED, FINISHED, FAILED, KILLED"),
-                )
-            })
+        Self::ALL.into_iter().find(|status| status.as_str() == s).ok_or_else(|| {
+            crate::error::Error::invalid(
+                "run status",
+                format!("{s:?} is none of RUNNING, SCHEDULED, FINISHED, FAILED, KILLED"),
+            )
+        })
     }
 }
 
@@ -110,10 +99,6 @@ pub struct Extreme {
 
 impl From<Point> for StatPoint {
     fn from(point: Point) -> Self {
-        Self {
-            step: point.step,
-            timestamp_ms: point.timestamp_ms,
-            value: point.value,
-        }
+        Self { step: point.step, timestamp_ms: point.timestamp_ms, value: point.value }
     }
 }

@@ -174,7 +174,8 @@ mod tests {
             let values: Vec<u32> = (0..len as u32).map(|i| i.wrapping_mul(2_654_435_761) >> 7).collect();
             let odd = Bitmap::of(&values, |v| v % 2 == 1);
             let third = Bitmap::of(&values, |v| v % 3 == 0);
-            let list = |test: &dyn Fn(u32) -> bool| (0..len as u32).filter(|&i| test(values[i as usize])).collect::<Vec<_>>();
+            let list =
+                |test: &dyn Fn(u32) -> bool| (0..len as u32).filter(|&i| test(values[i as usize])).collect::<Vec<_>>();
             assert_eq!(odd.iter().collect::<Vec<_>>(), list(&|v| v % 2 == 1));
             let mut both = odd.clone();
             both.and(&third);

@@ -23,7 +23,8 @@ pub(crate) fn build(runs: &[RunSummary]) -> Result<Vec<u8>> {
     if runs.len() >= u32::MAX as usize {
         return Err(too_large());
     }
-    let mut writer = Writer { image: vec![0; HEADER_LEN], directory: Directory { rows: runs.len(), ..Directory::default() } };
+    let mut writer =
+        Writer { image: vec![0; HEADER_LEN], directory: Directory { rows: runs.len(), ..Directory::default() } };
     writer.run_columns(runs)?;
     writer.family(Family::Metrics, runs.len(), runs.iter().map(|run| run.metrics.iter()), Writer::metric_group)?;
     writer.family(Family::Params, runs.len(), runs.iter().map(|run| run.params.iter()), Writer::text_group)?;
@@ -33,7 +34,10 @@ pub(crate) fn build(runs: &[RunSummary]) -> Result<Vec<u8>> {
 }
 
 fn too_large() -> Error {
-    Error::invalid("run index", "one part holds at most 2^32 - 2 runs and 4 GiB of texts of a kind; split the runs over several parts")
+    Error::invalid(
+        "run index",
+        "one part holds at most 2^32 - 2 runs and 4 GiB of texts of a kind; split the runs over several parts",
+    )
 }
 
 struct Writer {
@@ -101,7 +105,8 @@ impl Writer {
             strings.push(text).ok_or_else(too_large)?;
             places.insert(text, place);
         }
-        let codes: Vec<i64> = texts.iter().map(|text| text.and_then(|text| places.get(text)).map_or(0, |&place| place as i64)).collect();
+        let codes: Vec<i64> =
+            texts.iter().map(|text| text.and_then(|text| places.get(text)).map_or(0, |&place| place as i64)).collect();
         self.strings(&strings);
         self.ints(&codes, None);
         Ok(())

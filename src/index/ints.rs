@@ -124,7 +124,11 @@ impl Ints {
     pub(crate) fn among(&self, wanted: &[bool]) -> Bitmap {
         let base = self.base;
         let look = |offset: u64| {
-            usize::try_from(base.wrapping_add(offset as i64)).ok().and_then(|at| wanted.get(at)).copied().unwrap_or(false)
+            usize::try_from(base.wrapping_add(offset as i64))
+                .ok()
+                .and_then(|at| wanted.get(at))
+                .copied()
+                .unwrap_or(false)
         };
         match &self.offsets {
             Offsets::Same(len) => {

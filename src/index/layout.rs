@@ -247,7 +247,8 @@ impl Header {
         if reader.u32()? != crc32(0, &bytes[..HEADER_LEN - 4]) {
             return Err(Malformed("a header whose checksum does not match"));
         }
-        if version == VERSION && (zero != 0 || offset < HEADER_LEN as u64 || offset.checked_add(len) != Some(image_len)) {
+        if version == VERSION && (zero != 0 || offset < HEADER_LEN as u64 || offset.checked_add(len) != Some(image_len))
+        {
             return Err(Malformed("a directory that does not end the image"));
         }
         let len = usize::try_from(len).map_err(|_| Malformed("an image over the address space"))?;

@@ -2,15 +2,16 @@
 //!
 //! [`summary`] is a row; [`part::IndexPart`] is the columnar image of many rows, built once and never changed.
 
-pub mod summary;
 pub mod bitmap;
-pub(crate) mod ints;
-pub(crate) mod strings;
-pub(crate) mod section;
-pub(crate) mod layout;
 pub(crate) mod build;
+pub(crate) mod image;
+pub(crate) mod ints;
+pub(crate) mod layout;
 pub mod part;
 pub mod rows;
+pub(crate) mod section;
+pub(crate) mod strings;
+pub mod summary;
 
 #[cfg(test)]
 pub(crate) mod tests;

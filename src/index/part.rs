@@ -1,18 +1,17 @@
 //! One immutable image of many runs, its columns decoded when first asked for.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::base::bytes::{Malformed, Reader};
-use crate::base::checksum::crc32;
+use crate::base::bytes::Reader;
 use crate::base::ids::{ExperimentId, RunId};
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::build;
+use crate::index::image::{Image, Source};
 use crate::index::ints::Ints;
-use crate::index::layout::{Directory, Family, HEADER_LEN, Header, KEY_SECTIONS, VERSION, metric, run, text};
+use crate::index::layout::{Family, KEY_SECTIONS, metric, run, text};
 use crate::index::rows::RowMap;
-use crate::index::section::unpack;
 use crate::index::strings::Strings;
 use crate::index::summary::{RunStatus, RunSummary};
 use crate::storage::File;
@@ -23,28 +22,11 @@ use crate::storage::File;
 /// so a search costs memory for the columns that it names (8 bytes a run for a metric, 1 to 4 for a param or tag) and
 /// damage is found, with its place, by the first question that needs the damaged bytes. [`IndexPart::verify`] reads all.
 pub struct IndexPart {
-    source: Source,
-    origin: PathBuf,
-    directory: Directory,
-    columns: Box<[OnceLock<Box<Column>>]>,
+    image: Image,
     keys: [OnceLock<Box<Keys>>; 3],
     pub(crate) row_maps: [OnceLock<RowMap>; 3],
     by_id: OnceLock<Vec<u32>>,
     experiments: OnceLock<Vec<ExperimentId>>,
-}
-
-enum Source {
-    Memory(Vec<u8>),
-    File(Box<dyn File>),
-}
-
-enum Column {
-    Ints(Ints),
-    Floats(Vec<f64>),
-    /// `None` where the section is empty and so says nothing.
-    Bits(Option<Bitmap>),
-    Strings(Strings),
-    Ids(Vec<u128>),
 }
 
 /// A family's key table.
@@ -94,10 +76,7 @@ impl IndexPart {
     /// # Errors
     /// [`Error::Io`] when it is in a file that cannot be read.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        match &self.source {
-            Source::Memory(bytes) => Ok(bytes.clone()),
-            Source::File(_) => self.read(0, self.image_len()? as usize),
-        }
+        self.image.to_bytes()
     }
 
     /// Opens a copy of an image in memory: verifies its header and directory.
@@ -118,42 +97,19 @@ impl IndexPart {
     }
 
     fn open(source: Source, origin: &Path) -> Result<Self> {
-        let mut part = Self {
-            source,
-            origin: origin.to_owned(),
-            directory: Directory::default(),
-            columns: Box::default(),
+        Ok(Self {
+            image: Image::open(source, origin)?,
             keys: Default::default(),
             row_maps: Default::default(),
             by_id: OnceLock::new(),
             experiments: OnceLock::new(),
-        };
-        let len = part.image_len()?;
-        let header = part.read(0, HEADER_LEN.min(usize::try_from(len).unwrap_or(HEADER_LEN)))?;
-        let header = Header::read(&header, len).map_err(|why| part.damaged(0, why))?;
-        if header.version > VERSION {
-            return Err(Error::NewerFormat { path: origin.to_owned(), found: header.version, supported: VERSION });
-        }
-        if header.version != VERSION {
-            return Err(part.damaged(8, Malformed("a version that never was")));
-        }
-        let directory = part.read(header.offset, header.len)?;
-        if crc32(0, &directory) != header.crc {
-            return Err(part.damaged(header.offset, Malformed("a directory whose checksum does not match")));
-        }
-        part.directory = Directory::read(&directory, header.offset).map_err(|why| part.damaged(header.offset, why))?;
-        // Ids are 16 bytes a run, which bounds what a false count of runs can make anybody allocate.
-        if part.directory.sections[run::IDS].raw_len != part.directory.rows * 16 {
-            return Err(part.bad(run::IDS, "run ids of another count"));
-        }
-        part.columns = part.directory.sections.iter().map(|_| OnceLock::new()).collect();
-        Ok(part)
+        })
     }
 
     /// How many runs there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.directory.rows
+        self.image.directory.rows
     }
 
     /// Whether there is no run.
@@ -172,7 +128,7 @@ impl IndexPart {
             Ok(number) => format!("{number:032x}"),
             Err(text) => text.to_owned(),
         };
-        RunId::new(text).map_err(|_| self.damaged(self.directory.sections[run::ID_TEXTS].offset, Malformed("a run id with a wrong character")))
+        RunId::new(text).map_err(|_| self.bad(run::ID_TEXTS, "a run id with a wrong character"))
     }
 
     /// The ordinal of a run. O(log n), after a first call that sorts.
@@ -197,17 +153,27 @@ impl IndexPart {
             let middle = low + (high - low) / 2;
             if self.id_key(order[middle])? < wanted { low = middle + 1 } else { high = middle }
         }
-        match order.get(low) {
-            Some(&ordinal) if self.run_id(ordinal)? == *run_id => Ok(Some(ordinal)),
-            _ => Ok(None),
+        // Other ids than hex may share a hash.
+        for &ordinal in &order[low..] {
+            if self.id_key(ordinal)? != wanted {
+                break;
+            }
+            if self.run_id(ordinal)? == *run_id {
+                return Ok(Some(ordinal));
+            }
         }
+        Ok(None)
     }
 
-    /// Reads, verifies and decodes every byte.
+    /// Reads and verifies every byte anew, and decodes what was not decoded yet.
     ///
     /// # Errors
     /// The first damage found, as [`Error::Corrupt`], or [`Error::Io`].
     pub fn verify(&self) -> Result<()> {
+        for section in 0..self.image.directory.sections.len() {
+            self.image.raw(section)?;
+        }
+        self.load_ids()?;
         for ordinal in 0..self.len() as u32 {
             self.run_id(ordinal)?;
         }
@@ -223,7 +189,7 @@ impl IndexPart {
         }
         for family in Family::ALL {
             self.keys(family)?;
-            for group in 0..self.directory.groups[family as usize].len() {
+            for group in 0..self.image.directory.groups[family as usize].len() {
                 let cells = Cells { family, group, start: 0, end: 0 };
                 self.place(&cells)?;
                 if family != Family::Metrics {
@@ -246,24 +212,11 @@ impl IndexPart {
     /// Heap that this part takes now, in bytes: the directory, what was decoded, and the image if it is in memory.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        let columns = self.columns.iter().filter_map(OnceLock::get).map(|column| match &**column {
-            Column::Ints(ints) => ints.heap_bytes(),
-            Column::Floats(floats) => floats.len() * 8,
-            Column::Bits(bits) => bits.as_ref().map_or(0, Bitmap::heap_bytes),
-            Column::Strings(strings) => strings.heap_bytes(),
-            Column::Ids(ids) => ids.len() * 16,
-        });
-        let keys = self.keys.iter().filter_map(OnceLock::get).map(|keys| keys.names.heap_bytes() + keys.counts.len() * 12);
-        let image = match &self.source {
-            Source::Memory(bytes) => bytes.len(),
-            Source::File(_) => 0,
-        };
-        columns.sum::<usize>()
-            + keys.sum::<usize>()
-            + self.row_maps.iter().filter_map(OnceLock::get).map(RowMap::heap_bytes).sum::<usize>()
-            + self.by_id.get().map_or(0, |order| order.len() * 4)
-            + self.directory.sections.len() * (size_of::<crate::index::section::Section>() + size_of::<OnceLock<Box<Column>>>())
-            + image
+        let keys =
+            self.keys.iter().filter_map(OnceLock::get).map(|keys| keys.names.heap_bytes() + keys.counts.len() * 12);
+        let maps = self.row_maps.iter().filter_map(OnceLock::get).map(RowMap::heap_bytes);
+        let by_id = self.by_id.get().map_or(0, |order| order.len() * 4);
+        self.image.heap_bytes() + keys.sum::<usize>() + maps.sum::<usize>() + by_id
     }
 
     // What search reads. Every column's values are checked here, once, against the place that they point into.
@@ -274,7 +227,7 @@ impl IndexPart {
 
     /// The run's id: its number, or the text of an id that is no 32 hex characters.
     pub(crate) fn id(&self, ordinal: u32) -> Result<Result<u128, &str>> {
-        let number = self.ids()?.get(ordinal as usize).copied().unwrap_or(0);
+        let number = self.image.ids()?.get(ordinal as usize).copied().unwrap_or(0);
         if self.run_bits(run::ID_OTHER)?.is_some_and(|other| other.contains(ordinal)) {
             return Ok(Err(self.strings(run::ID_TEXTS)?.get(usize::try_from(number).unwrap_or(usize::MAX))));
         }
@@ -283,7 +236,7 @@ impl IndexPart {
 
     /// Decodes what [`IndexPart::id`] reads, which cannot fail afterwards.
     pub(crate) fn load_ids(&self) -> Result<()> {
-        self.ids()?;
+        self.image.ids()?;
         self.run_bits(run::ID_OTHER)?;
         self.strings(run::ID_TEXTS)?;
         Ok(())
@@ -296,26 +249,12 @@ impl IndexPart {
         })
     }
 
-    fn ids(&self) -> Result<&[u128]> {
-        let column = self.column(run::IDS, |part| {
-            let raw = part.raw(run::IDS)?;
-            if raw.len() != part.len() * 16 {
-                return Err(part.bad(run::IDS, "run ids of another count"));
-            }
-            Ok(Column::Ids(raw.as_chunks().0.iter().map(|bytes| u128::from_le_bytes(*bytes)).collect()))
-        })?;
-        match column {
-            Column::Ids(ids) => Ok(ids),
-            _ => Err(self.bad(run::IDS, "a column of another kind")),
-        }
-    }
-
     /// Distinct experiments; [`run::EXPERIMENT_CODES`] points into them.
     pub(crate) fn experiments(&self) -> Result<&[ExperimentId]> {
         if let Some(experiments) = self.experiments.get() {
             return Ok(experiments);
         }
-        let raw = self.raw(run::EXPERIMENTS)?;
+        let raw = self.image.raw(run::EXPERIMENTS)?;
         let (experiments, rest) = raw.as_chunks();
         if !rest.is_empty() {
             return Err(self.bad(run::EXPERIMENTS, "an experiment id cut short"));
@@ -326,7 +265,10 @@ impl IndexPart {
 
     /// The experiment at a place that [`run::EXPERIMENT_CODES`] holds.
     pub(crate) fn experiment(&self, at: usize) -> Result<ExperimentId> {
-        self.experiments()?.get(at).copied().ok_or_else(|| self.bad(run::EXPERIMENT_CODES, "an experiment past the last"))
+        self.experiments()?
+            .get(at)
+            .copied()
+            .ok_or_else(|| self.bad(run::EXPERIMENT_CODES, "an experiment past the last"))
     }
 
     /// A column over all runs.
@@ -338,26 +280,22 @@ impl IndexPart {
             run::STATUS => Some(RunStatus::ALL.len() + 1),
             _ => None,
         };
-        self.bounded(section, self.len(), None, bound)
+        self.image.bounded(section, self.len(), None, bound)
     }
 
     /// A set of runs; `None` where the section is empty.
     pub(crate) fn run_bits(&self, section: usize) -> Result<Option<&Bitmap>> {
-        self.bits(section)
+        self.image.bits(section)
     }
 
     /// A list of texts.
     pub(crate) fn strings(&self, section: usize) -> Result<&Strings> {
-        let column = self.column(section, |part| {
-            let raw = part.raw(section)?;
-            let mut reader = Reader::new(&raw);
-            let strings = Strings::read(&mut reader).and_then(|strings| reader.end().map(|()| strings));
-            strings.map(Column::Strings).map_err(|why| part.bad(section, why.0))
-        })?;
-        match column {
-            Column::Strings(strings) => Ok(strings),
-            _ => Err(self.bad(section, "a column of another kind")),
-        }
+        self.image.strings(section)
+    }
+
+    /// The error that a section is damaged.
+    pub(crate) fn bad(&self, section: usize, why: &'static str) -> Error {
+        self.image.bad(section, why)
     }
 
     /// The key table.
@@ -366,15 +304,15 @@ impl IndexPart {
         if let Some(keys) = slot.get() {
             return Ok(keys);
         }
-        let first = self.directory.keys[family as usize];
+        let first = self.image.directory.keys[family as usize];
         debug_assert_eq!(KEY_SECTIONS, 3);
-        let raw = self.raw(first)?;
+        let raw = self.image.raw(first)?;
         let mut reader = Reader::new(&raw);
         let names = Strings::read(&mut reader).map_err(|why| self.bad(first, why.0))?;
-        let groups = &self.directory.groups[family as usize];
+        let groups = &self.image.directory.groups[family as usize];
         let mut filled = vec![0_usize; groups.len()];
-        let group_of = self.uncached_ints(first + 1, names.len())?;
-        let counts = self.uncached_ints(first + 2, names.len())?;
+        let group_of = self.image.uncached_ints(first + 1, names.len())?;
+        let counts = self.image.uncached_ints(first + 2, names.len())?;
         let mut keys = Keys { names, groups: Vec::new(), starts: Vec::new(), counts: Vec::new() };
         for (&group, &count) in group_of.iter().zip(&counts) {
             let group = usize::try_from(group).unwrap_or(usize::MAX);
@@ -401,7 +339,7 @@ impl IndexPart {
     /// The cells of the key at place `at` of the key table.
     pub(crate) fn cells_at(&self, family: Family, keys: &Keys, at: usize) -> Result<Cells> {
         let group = keys.groups[at] as usize;
-        let entry = self.directory.groups[family as usize][group];
+        let entry = self.image.directory.groups[family as usize][group];
         let start = keys.starts[at] as usize;
         let end = if entry.dense { entry.cells } else { start + keys.counts[at] as usize };
         Ok(Cells { family, group, start, end })
@@ -409,178 +347,54 @@ impl IndexPart {
 
     /// Whether the key has a cell for each run.
     pub(crate) fn is_dense(&self, family: Family, group: usize) -> bool {
-        self.directory.groups[family as usize][group].dense
+        self.image.directory.groups[family as usize][group].dense
     }
 
     /// Which runs the cells of the group belong to.
     pub(crate) fn place(&self, cells: &Cells) -> Result<Place<'_>> {
-        let group = self.directory.groups[cells.family as usize][cells.group];
+        let group = self.image.directory.groups[cells.family as usize][cells.group];
         if group.dense {
-            return Ok(Place::Dense(self.bits(group.section)?));
+            return Ok(Place::Dense(self.image.bits(group.section)?));
         }
-        Ok(Place::Sparse(self.bounded(group.section, group.cells, None, Some(self.len()))?))
+        Ok(Place::Sparse(self.image.bounded(group.section, group.cells, None, Some(self.len()))?))
     }
 
     /// A column of integers of a metric's group.
     pub(crate) fn metric_ints(&self, cells: &Cells, column: usize) -> Result<&Ints> {
-        let group = self.directory.groups[cells.family as usize][cells.group];
-        self.ints(group.section + column, group.cells, metric::reference(column).map(|column| group.section + column))
+        let group = self.image.directory.groups[cells.family as usize][cells.group];
+        self.image.ints(
+            group.section + column,
+            group.cells,
+            metric::reference(column).map(|column| group.section + column),
+        )
     }
 
     /// A column of values of a metric's group.
     pub(crate) fn metric_floats(&self, cells: &Cells, column: usize) -> Result<&[f64]> {
-        let group = self.directory.groups[cells.family as usize][cells.group];
+        let group = self.image.directory.groups[cells.family as usize][cells.group];
         let reference = metric::reference(column).map(|column| group.section + column);
-        self.floats(group.section + column, group.cells, reference)
+        self.image.floats(group.section + column, group.cells, reference)
     }
 
     /// The distinct values of a param's or tag's group.
     pub(crate) fn dictionary(&self, cells: &Cells) -> Result<&Strings> {
-        let group = self.directory.groups[cells.family as usize][cells.group];
+        let group = self.image.directory.groups[cells.family as usize][cells.group];
         self.strings(group.section + text::DICTIONARY)
     }
 
     /// Each cell's place in the dictionary.
     pub(crate) fn codes(&self, cells: &Cells) -> Result<&Ints> {
-        let group = self.directory.groups[cells.family as usize][cells.group];
+        let group = self.image.directory.groups[cells.family as usize][cells.group];
         let values = self.dictionary(cells)?.len();
-        self.bounded(group.section + text::CODES, group.cells, None, Some(values))
-    }
-
-    // Decoding.
-
-    fn ints(&self, section: usize, len: usize, reference: Option<usize>) -> Result<&Ints> {
-        self.bounded(section, len, reference, None)
-    }
-
-    /// Integers of which each must be at least 0 and below `bound`, if there is one. Only checked ones are kept.
-    fn bounded(&self, section: usize, len: usize, reference: Option<usize>, bound: Option<usize>) -> Result<&Ints> {
-        let column = self.column(section, |part| {
-            let raw = part.raw(section)?;
-            let mut reader = Reader::new(&raw);
-            let relative = reader.u8().map_err(|why| part.bad(section, why.0))?;
-            let ints = Ints::read(reader, len).map_err(|why| part.bad(section, why.0))?;
-            let ints = match (relative, reference) {
-                (0, _) => ints,
-                (1, Some(reference)) => {
-                    let base = part.ints(reference, len, None)?;
-                    Ints::new(&(0..len).map(|at| base.get(at).wrapping_add(ints.get(at))).collect::<Vec<i64>>())
-                }
-                _ => return Err(part.bad(section, "a column relative to nothing")),
-            };
-            if let (Some(bound), Some((least, greatest))) = (bound, ints.range())
-                && (least < 0 || greatest >= bound as i64)
-            {
-                return Err(part.bad(section, "a number that points past the end"));
-            }
-            Ok(Column::Ints(ints))
-        })?;
-        match column {
-            Column::Ints(ints) if ints.len() == len => Ok(ints),
-            _ => Err(self.bad(section, "a column of another kind")),
-        }
-    }
-
-    /// Integers that are not kept, because what is made of them is.
-    fn uncached_ints(&self, section: usize, len: usize) -> Result<Vec<i64>> {
-        let raw = self.raw(section)?;
-        let mut reader = Reader::new(&raw);
-        match reader.u8() {
-            Ok(0) => Ints::read(reader, len).map(|ints| ints.to_vec()).map_err(|why| self.bad(section, why.0)),
-            _ => Err(self.bad(section, "a column relative to nothing")),
-        }
-    }
-
-    fn floats(&self, section: usize, len: usize, reference: Option<usize>) -> Result<&[f64]> {
-        let column = self.column(section, |part| {
-            let raw = part.raw(section)?;
-            let (relative, bytes) = raw.split_first().ok_or_else(|| part.bad(section, "a column without a first byte"))?;
-            let (bits, rest) = bytes.as_chunks();
-            if bits.len() != len || !rest.is_empty() {
-                return Err(part.bad(section, "values of another count"));
-            }
-            let mut values: Vec<f64> = bits.iter().map(|bits| f64::from_bits(u64::from_le_bytes(*bits))).collect();
-            match (relative, reference) {
-                (0, _) => {}
-                (1, Some(reference)) => {
-                    for (value, base) in values.iter_mut().zip(part.floats(reference, len, None)?) {
-                        *value = f64::from_bits(value.to_bits() ^ base.to_bits());
-                    }
-                }
-                _ => return Err(part.bad(section, "a column relative to nothing")),
-            }
-            Ok(Column::Floats(values))
-        })?;
-        match column {
-            Column::Floats(values) => Ok(values),
-            _ => Err(self.bad(section, "a column of another kind")),
-        }
-    }
-
-    fn bits(&self, section: usize) -> Result<Option<&Bitmap>> {
-        let column = self.column(section, |part| {
-            let raw = part.raw(section)?;
-            if raw.is_empty() {
-                return Ok(Column::Bits(None));
-            }
-            Bitmap::read(&raw, part.len()).map(|bits| Column::Bits(Some(bits))).map_err(|why| part.bad(section, why.0))
-        })?;
-        match column {
-            Column::Bits(bits) => Ok(bits.as_ref()),
-            _ => Err(self.bad(section, "a column of another kind")),
-        }
-    }
-
-    /// The decoded column, decoding it at the first call. Two threads may decode at once; one result is kept.
-    fn column(&self, section: usize, decode: impl FnOnce(&Self) -> Result<Column>) -> Result<&Column> {
-        let slot = &self.columns[section];
-        if let Some(column) = slot.get() {
-            return Ok(column);
-        }
-        let column = Box::new(decode(self)?);
-        Ok(slot.get_or_init(|| column))
-    }
-
-    fn raw(&self, section: usize) -> Result<Vec<u8>> {
-        let entry = &self.directory.sections[section];
-        let stored = self.read(entry.offset, entry.stored_len)?;
-        unpack(entry, section, stored).map_err(|why| self.damaged(entry.offset, why))
-    }
-
-    fn image_len(&self) -> Result<u64> {
-        match &self.source {
-            Source::Memory(bytes) => Ok(bytes.len() as u64),
-            Source::File(file) => file.len().map_err(Error::io("measure", &self.origin)),
-        }
-    }
-
-    /// Bytes of the image; lengths were checked against the image's, so that a short read is damage.
-    fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        match &self.source {
-            Source::Memory(bytes) => usize::try_from(offset)
-                .ok()
-                .and_then(|start| bytes.get(start..start.checked_add(len)?))
-                .map(<[u8]>::to_vec)
-                .ok_or_else(|| self.damaged(offset, Malformed("bytes end early"))),
-            Source::File(file) => {
-                let mut buffer = vec![0; len];
-                let read = file.read_at(&mut buffer, offset).map_err(Error::io("read", &self.origin))?;
-                if read == len { Ok(buffer) } else { Err(self.damaged(offset, Malformed("bytes end early"))) }
-            }
-        }
-    }
-
-    pub(crate) fn bad(&self, section: usize, why: &'static str) -> Error {
-        self.damaged(self.directory.sections[section].offset, Malformed(why))
-    }
-
-    fn damaged(&self, offset: u64, why: Malformed) -> Error {
-        Error::corrupt(&self.origin, offset, why)
+        self.image.bounded(group.section + text::CODES, group.cells, None, Some(values))
     }
 }
 
 impl std::fmt::Debug for IndexPart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IndexPart").field("origin", &self.origin).field("runs", &self.len()).finish_non_exhaustive()
+        f.debug_struct("IndexPart")
+            .field("origin", &self.image.origin)
+            .field("runs", &self.len())
+            .finish_non_exhaustive()
     }
 }

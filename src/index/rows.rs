@@ -39,7 +39,7 @@ impl IndexPart {
     /// then O(keys of the run × log runs).
     ///
     /// # Errors
-    /// [`crate::Error::NotFound`] past the end; [`crate::Error::Corrupt`] or [`crate::Error::Io`] when a column cannot be read.
+    /// [`crate::error::Error::NotFound`] past the end; [`crate::error::Error::Corrupt`] or [`crate::error::Error::Io`] when a column cannot be read.
     pub fn summary(&self, ordinal: u32) -> Result<RunSummary> {
         let mut summary = self.words(ordinal)?;
         self.each_cell(Family::Metrics, ordinal, |key, cells, at| {
@@ -67,11 +67,15 @@ impl IndexPart {
     fn words(&self, ordinal: u32) -> Result<RunSummary> {
         self.check(ordinal)?;
         let at = ordinal as usize;
-        let has = |section: usize, without: bool| Ok::<_, crate::error::Error>(self.run_bits(section)?.map_or(without, |set| set.contains(ordinal)));
+        let has = |section: usize, without: bool| {
+            Ok::<_, crate::error::Error>(self.run_bits(section)?.map_or(without, |set| set.contains(ordinal)))
+        };
         let time = |present: usize, column: usize| {
             Ok::<_, crate::error::Error>(if has(present, true)? { Some(self.run_ints(column)?.get(at)) } else { None })
         };
-        let word = |codes: usize, words: usize| Ok::<_, crate::error::Error>(self.strings(words)?.get(self.run_ints(codes)?.get(at) as usize).to_owned());
+        let word = |codes: usize, words: usize| {
+            Ok::<_, crate::error::Error>(self.strings(words)?.get(self.run_ints(codes)?.get(at) as usize).to_owned())
+        };
         let status = self.run_ints(run::STATUS)?.get(at);
         let status = RunStatus::ALL.into_iter().find(|known| *known as i64 == status);
         let mut summary = RunSummary {
@@ -101,7 +105,11 @@ impl IndexPart {
         let flags = self.metric_ints(cells, metric::FLAGS)?.get(at);
         Ok(StatPoint {
             step: self.metric_ints(cells, metric::LATEST_STEP)?.get(at),
-            timestamp_ms: if flags & 1 != 0 { Some(self.metric_ints(cells, metric::LATEST_TIME)?.get(at)) } else { None },
+            timestamp_ms: if flags & 1 != 0 {
+                Some(self.metric_ints(cells, metric::LATEST_TIME)?.get(at))
+            } else {
+                None
+            },
             value: self.metric_floats(cells, metric::LATEST)?[at],
         })
     }
@@ -111,7 +119,11 @@ impl IndexPart {
         let float = |column: usize| Ok::<_, crate::error::Error>(self.metric_floats(cells, column)?[at]);
         let flags = int(metric::FLAGS)?;
         let extreme = |flag: i64, step: usize, value: usize| {
-            Ok::<_, crate::error::Error>(if flags & flag != 0 { Some(Extreme { value: float(value)?, step: int(step)? }) } else { None })
+            Ok::<_, crate::error::Error>(if flags & flag != 0 {
+                Some(Extreme { value: float(value)?, step: int(step)? })
+            } else {
+                None
+            })
         };
         Ok(SeriesStats {
             count: int(metric::COUNT)? as u64,
@@ -130,7 +142,12 @@ impl IndexPart {
     }
 
     /// Calls `take` with each key that the run has, its cells and the run's cell among the group's.
-    fn each_cell(&self, family: Family, ordinal: u32, mut take: impl FnMut(&str, &Cells, usize) -> Result<()>) -> Result<()> {
+    fn each_cell(
+        &self,
+        family: Family,
+        ordinal: u32,
+        mut take: impl FnMut(&str, &Cells, usize) -> Result<()>,
+    ) -> Result<()> {
         let keys = self.keys(family)?;
         let map = self.row_map(family, keys)?;
         let (start, end) = (map.starts[ordinal as usize] as usize, map.starts[ordinal as usize + 1] as usize);
@@ -171,7 +188,9 @@ impl IndexPart {
             starts[ordinal + 1] += 1;
         })?;
         map.starts.pop();
-        map.dense = (0..keys.names.len() as u32).filter(|&key| self.is_dense(family, keys.groups[key as usize] as usize)).collect();
+        map.dense = (0..keys.names.len() as u32)
+            .filter(|&key| self.is_dense(family, keys.groups[key as usize] as usize))
+            .collect();
         Ok(slot.get_or_init(|| map))
     }
 }

@@ -50,7 +50,9 @@ pub(crate) fn unpack(section: &Section, number: usize, stored: Vec<u8>) -> Resul
     }
     let raw = match section.packing {
         PLAIN => stored,
-        _ => zstd::bulk::decompress(&stored, section.raw_len).map_err(|_| Malformed("a section that does not unpack"))?,
+        _ => {
+            zstd::bulk::decompress(&stored, section.raw_len).map_err(|_| Malformed("a section that does not unpack"))?
+        }
     };
     if raw.len() == section.raw_len { Ok(raw) } else { Err(Malformed("a section of another length")) }
 }
@@ -66,7 +68,8 @@ impl Section {
 
     /// Reads an entry whose section starts at `offset` and must end by `end`.
     pub(crate) fn read(reader: &mut Reader<'_>, offset: u64, end: u64) -> Result<Self, Malformed> {
-        let room = usize::try_from(end.saturating_sub(offset)).map_err(|_| Malformed("an image over the address space"))?;
+        let room =
+            usize::try_from(end.saturating_sub(offset)).map_err(|_| Malformed("an image over the address space"))?;
         let stored_len = reader.count(room)?;
         let raw_len = reader.count(stored_len.saturating_mul(GROWTH_MAX))?;
         let packing = reader.u8()?;

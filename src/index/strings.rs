@@ -26,7 +26,9 @@ impl Strings {
     /// The text at `at`; empty past the end.
     #[inline]
     pub(crate) fn get(&self, at: usize) -> &str {
-        let Some(&end) = self.ends.get(at) else { return "" };
+        let Some(&end) = self.ends.get(at) else {
+            return "";
+        };
         let start = if at == 0 { 0 } else { self.ends[at - 1] };
         self.text.get(start as usize..end as usize).unwrap_or("")
     }
@@ -75,7 +77,8 @@ impl Strings {
             end = end.checked_add(len).ok_or(Malformed("texts over 4 GiB"))?;
             ends.push(end);
         }
-        let text = std::str::from_utf8(reader.slice(end as usize)?).map_err(|_| Malformed("a text that is not UTF-8"))?;
+        let text =
+            std::str::from_utf8(reader.slice(end as usize)?).map_err(|_| Malformed("a text that is not UTF-8"))?;
         if !ends.iter().all(|&end| text.is_char_boundary(end as usize)) {
             return Err(Malformed("a text that ends within a character"));
         }

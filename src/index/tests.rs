@@ -45,16 +45,27 @@ fn time(numbers: &mut Numbers) -> Option<i64> {
 }
 
 fn stats(numbers: &mut Numbers) -> SeriesStats {
-    let mut point = || StatPoint { step: numbers.below(5) as i64 - 1, timestamp_ms: time(numbers), value: value(numbers) };
+    let mut point =
+        || StatPoint { step: numbers.below(5) as i64 - 1, timestamp_ms: time(numbers), value: value(numbers) };
     let (first, latest) = (point(), point());
-    let mut extreme = || (numbers.below(5) > 0).then(|| Extreme { value: value(numbers), step: numbers.below(4) as i64 });
+    let mut extreme =
+        || (numbers.below(5) > 0).then(|| Extreme { value: value(numbers), step: numbers.below(4) as i64 });
     let (min, max) = (extreme(), extreme());
     let nan_count = numbers.below(3);
     let inf_count = numbers.below(2);
     let count = nan_count + inf_count + numbers.below(3);
     if numbers.below(4) == 0 {
         let alike = Extreme { value: latest.value, step: latest.step };
-        return SeriesStats { count: 1, nan_count: 0, inf_count: 0, first: latest, latest, min: Some(alike), max: Some(alike), sum: latest.value };
+        return SeriesStats {
+            count: 1,
+            nan_count: 0,
+            inf_count: 0,
+            first: latest,
+            latest,
+            min: Some(alike),
+            max: Some(alike),
+            sum: latest.value,
+        };
     }
     SeriesStats { count, nan_count, inf_count, first, latest, min, max, sum: value(numbers) }
 }
@@ -68,7 +79,8 @@ pub(crate) fn random_run(numbers: &mut Numbers, at: usize) -> RunSummary {
         0 => format!("run-{at}_{}", numbers.below(9)),
         _ => format!("{:016x}{:016x}", numbers.next(), at),
     };
-    let mut some = |chance: u64| KEYS.into_iter().filter(|_| numbers.below(chance) > 0).map(str::to_owned).collect::<Vec<_>>();
+    let mut some =
+        |chance: u64| KEYS.into_iter().filter(|_| numbers.below(chance) > 0).map(str::to_owned).collect::<Vec<_>>();
     let (params, tags, metrics) = (some(3), some(2), some(4));
     let texts = |keys: Vec<String>, numbers: &mut Numbers| -> BTreeMap<String, String> {
         keys.into_iter().map(|key| (key, numbers.pick(&TEXTS).to_owned())).collect()
@@ -98,7 +110,9 @@ fn bits(run: &RunSummary) -> String {
     let payloads: Vec<u64> = run
         .metrics
         .values()
-        .flat_map(|m| [Some(m.first.value), Some(m.latest.value), m.min.map(|e| e.value), m.max.map(|e| e.value), Some(m.sum)])
+        .flat_map(|m| {
+            [Some(m.first.value), Some(m.latest.value), m.min.map(|e| e.value), m.max.map(|e| e.value), Some(m.sum)]
+        })
         .map(|value| value.map_or(0, f64::to_bits))
         .collect();
     format!("{run:?}{payloads:?}")
@@ -140,11 +154,14 @@ fn a_run_of_many_keys_costs_its_own_keys() {
 
 /// Whether the image still opens and answers everything as `runs`, or says that it is damaged.
 fn harmless_or_told(bytes: &[u8], runs: &[RunSummary]) -> bool {
-    let Ok(part) = IndexPart::from_bytes(bytes) else { return true };
+    let Ok(part) = IndexPart::from_bytes(bytes) else {
+        return true;
+    };
     if part.verify().is_err() {
         return true;
     }
-    part.len() == runs.len() && runs.iter().enumerate().all(|(at, run)| part.summary(at as u32).is_ok_and(|found| bits(&found) == bits(run)))
+    part.len() == runs.len()
+        && runs.iter().enumerate().all(|(at, run)| part.summary(at as u32).is_ok_and(|found| bits(&found) == bits(run)))
 }
 
 #[test]
@@ -210,5 +227,111 @@ fn a_newer_version_is_named() {
     image[8] = 2;
     let crc = crc32(0, &image[..36]);
     image[36..40].copy_from_slice(&crc.to_le_bytes());
-    assert!(matches!(IndexPart::from_bytes(&image), Err(crate::error::Error::NewerFormat { found: 2, supported: 1, .. })));
+    assert!(matches!(
+        IndexPart::from_bytes(&image),
+        Err(crate::error::Error::NewerFormat { found: 2, supported: 1, .. })
+    ));
+}
+
+#[test]
+fn a_file_is_read_where_it_is_asked_for() {
+    use crate::error::Error;
+    use crate::storage::Storage;
+    use crate::storage::memory::SimDisk;
+    use std::path::Path;
+
+    let runs = random_runs(9, 40);
+    let image = IndexPart::build(&runs).unwrap().to_bytes().unwrap();
+    let disk = SimDisk::new();
+    let path = Path::new("/index");
+    disk.create_new(path).unwrap().write_at(&image, 0).unwrap();
+    let part = IndexPart::from_file(disk.open_read(path).unwrap(), path).unwrap();
+    assert!(part.heap_bytes() < image.len(), "the image stays in its file");
+    assert_eq!(part.to_bytes().unwrap(), image);
+    for (ordinal, run) in runs.iter().enumerate() {
+        assert_eq!(bits(&part.summary(ordinal as u32).unwrap()), bits(run));
+    }
+    // What was decoded stays right, what is read again is not, and the error names the file and the place.
+    disk.damage(path, |bytes| bytes[60] ^= 1).unwrap();
+    assert_eq!(bits(&part.summary(3).unwrap()), bits(&runs[3]));
+    match part.verify() {
+        Err(Error::Corrupt { path: named, offset, .. }) => assert!(named == path && offset <= 60),
+        other => panic!("{other:?}"),
+    }
+    disk.damage(path, |bytes| bytes.truncate(image.len() - 1)).unwrap();
+    assert!(IndexPart::from_file(disk.open_read(path).unwrap(), path).is_err());
+}
+
+#[test]
+fn forged_sections_with_right_checksums_do_not_panic() {
+    use crate::index::image::{Image, Source};
+    use crate::index::layout::{Directory, HEADER_LEN};
+    use crate::index::section::pack;
+    use crate::search::execute::{Query, View, execute};
+
+    let mut numbers = Numbers(12);
+    let queries = [
+        Query {
+            view: View::All,
+            ..Query::parse("", &["metrics.loss DESC", "tags.rare"]).unwrap()
+        },
+        Query::parse(
+            "metrics.loss.mean > 0 or params.`a b` like '%x%' or not tags.rare = 'x' or end_time > 3 or metrics.rare.min != 1",
+            &["params.rare", "run_name"],
+        )
+        .unwrap(),
+        Query::parse("run_id =~ 'a' or user_id = 'ann' or status != 'x' or metrics.loss.step > 0", &["run_id"]).unwrap(),
+    ];
+    // The 1,100 runs have dense groups, where one change can hit many places.
+    for (seed, count, rounds) in [(13, 7, 8), (14, 1100, 1)] {
+        let runs = random_runs(seed, count);
+        let image = IndexPart::build(&runs).unwrap().to_bytes().unwrap();
+        let image = Image::open(Source::Memory(image), std::path::Path::new("image")).unwrap();
+        let raws: Vec<Vec<u8>> =
+            (0..image.directory.sections.len()).map(|section| image.raw(section).unwrap()).collect();
+        let (mut refused, mut taken) = (0, 0);
+        // Of the large image, every third section: dense groups repeat their kinds.
+        for section in (0..raws.len()).step_by(if count > 100 { 3 } else { 1 }) {
+            for _ in 0..rounds {
+                let mut forged = raws.clone();
+                let raw = &mut forged[section];
+                let at = numbers.below(raw.len().max(1) as u64) as usize;
+                match numbers.below(5) {
+                    0 => raw.truncate(at),
+                    1 => raw.insert(at, numbers.next() as u8),
+                    _ if raw.is_empty() => continue,
+                    // The first bytes say how the rest is read.
+                    2 => raw[at.min(9)] = numbers.next() as u8,
+                    _ => raw[at] = numbers.next() as u8,
+                }
+                let mut bytes = vec![0; HEADER_LEN];
+                let mut directory = Directory {
+                    rows: count,
+                    groups: image.directory.groups.clone(),
+                    keys: image.directory.keys,
+                    sections: Vec::new(),
+                };
+                for (number, raw) in forged.iter().enumerate() {
+                    directory.sections.push(pack(&mut bytes, number, raw));
+                }
+                directory.finish(&mut bytes);
+                let Ok(part) = IndexPart::from_bytes(&bytes) else {
+                    refused += 1;
+                    continue;
+                };
+                for query in &queries {
+                    match execute(&[(&part).into()], query) {
+                        Ok(page) => assert!(page.hits.len() <= count),
+                        Err(_) => refused += 1,
+                    }
+                }
+                for (ordinal, run) in runs.iter().enumerate().take(20) {
+                    taken += usize::from(part.summary(ordinal as u32).is_ok());
+                    refused += usize::from(part.find(&run.run_id).is_err());
+                }
+                refused += usize::from(part.verify().is_err());
+            }
+        }
+        assert!(refused > 0 && taken > 0);
+    }
 }

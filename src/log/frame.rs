@@ -45,9 +45,7 @@ impl Kind {
     }
 
     fn of(number: u16) -> Option<Self> {
-        [Self::Start, Self::Records, Self::Group, Self::End]
-            .into_iter()
-            .find(|kind| kind.number() == number)
+        [Self::Start, Self::Records, Self::Group, Self::End].into_iter().find(|kind| kind.number() == number)
     }
 }
 
@@ -97,10 +95,7 @@ pub fn encode(
     payload: &[u8],
     out: &mut Vec<u8>,
 ) {
-    assert!(
-        payload.len() <= PAYLOAD_MAX,
-        "a frame's payload is bounded by its callers"
-    );
+    assert!(payload.len() <= PAYLOAD_MAX, "a frame's payload is bounded by its callers");
     let seed = seed(writer, offset);
     let start = out.len();
     out.extend_from_slice(&MAGIC);
@@ -121,11 +116,7 @@ pub fn encode(
 /// [`NoHeader`].
 pub fn decode(bytes: &[u8], writer: WriterId, offset: u64) -> Result<Header, NoHeader> {
     let Some(header) = bytes.get(..HEADER_LEN) else {
-        return Err(if bytes.iter().all(|&byte| byte == 0) {
-            NoHeader::Zero
-        } else {
-            NoHeader::Short
-        });
+        return Err(if bytes.iter().all(|&byte| byte == 0) { NoHeader::Zero } else { NoHeader::Short });
     };
     if header.iter().all(|&byte| byte == 0) {
         return Err(NoHeader::Zero);
@@ -148,13 +139,7 @@ fn parse(reader: &mut Reader<'_>, seed: u32, header: &[u8]) -> Result<Header, Ma
         return Err(Malformed("a frame's header"));
     }
     let kind = Kind::of(kind).ok_or(Malformed("a frame's kind"))?;
-    Ok(Header {
-        kind,
-        len,
-        payload_crc,
-        sequence,
-        durable,
-    })
+    Ok(Header { kind, len, payload_crc, sequence, durable })
 }
 
 #[cfg(test)]
@@ -178,14 +163,8 @@ mod tests {
     fn a_frame_verifies_at_its_place_only() {
         let bytes = frame();
         let header = decode(&bytes, WriterId(7), 100).unwrap();
-        assert_eq!(
-            (header.kind, header.len, header.sequence, header.durable),
-            (Kind::Records, 7, 5, 64)
-        );
-        assert_eq!(
-            header.payload_crc,
-            crc32(seed(WriterId(7), 100), &bytes[HEADER_LEN..])
-        );
+        assert_eq!((header.kind, header.len, header.sequence, header.durable), (Kind::Records, 7, 5, 64));
+        assert_eq!(header.payload_crc, crc32(seed(WriterId(7), 100), &bytes[HEADER_LEN..]));
         assert_eq!(decode(&bytes, WriterId(7), 101), Err(NoHeader::Damaged));
         assert_eq!(decode(&bytes, WriterId(8), 100), Err(NoHeader::Damaged));
     }

@@ -81,12 +81,29 @@ impl Log {
         self.slots_from + self.slots.len() as u64
     }
 
+    /// Sequence numbers at which the tail was begun anew so far, here or in an earlier reading of the same log: the
+    /// slots of former turns that are still in the tail's file were numbered from one of these.
+    #[must_use]
+    pub fn turns(&self, earlier: &Self) -> Vec<u64> {
+        let of = |log: &Self| {
+            let groups = log.groups.iter().map(|group| group.sequence + group.points);
+            let rows = log
+                .batches
+                .iter()
+                .filter(|(_, batch)| !batch.rows.is_empty())
+                .map(|(sequence, batch)| sequence + batch.rows.len() as u64);
+            groups.chain(rows).chain([0, log.slots_from]).collect::<Vec<u64>>()
+        };
+        let mut turns = [of(self), of(earlier)].concat();
+        turns.sort_unstable_by_key(|&turn| std::cmp::Reverse(turn));
+        turns.dedup();
+        turns
+    }
+
     /// The sequence number from which points are not in sealed groups.
     #[must_use]
     pub fn sealed_through(&self) -> u64 {
-        self.groups
-            .last()
-            .map_or(0, |group| group.sequence + group.points)
+        self.groups.last().map_or(0, |group| group.sequence + group.points)
     }
 }
 
@@ -104,38 +121,36 @@ enum Payload {
     End,
 }
 
+/// How much of a log is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// What a crash may have torn; pages of older groups are verified when they are read.
+    Recent,
+    /// Every byte.
+    All,
+}
+
 /// Reads a log's file; `tail` is a copy of its tail's bytes made before, empty where there is none.
 ///
 /// # Errors
 /// [`Error::Corrupt`] when the first frame does not verify, so that the writer is unknown; [`Error::NewerFormat`];
 /// [`Error::Io`].
-pub fn read_log(file: &dyn File, path: &Path, tail: &[u8]) -> Result<Log> {
+pub fn read_log(file: &dyn File, path: &Path, tail: &[u8], depth: Depth) -> Result<Log> {
     let mut walk = Walk::new(file, path)?;
     let (start, first_end) = walk.start()?;
     let writer = start.writer;
     let (mut frames, mut bad) = walk.frames(writer, first_end)?;
-    let durable = frames
-        .iter()
-        .map(|frame| frame.header.durable)
-        .max()
-        .unwrap_or(0);
-    walk.check_groups(writer, durable, &mut frames, &mut bad)?;
+    let durable = frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0);
+    let verified = if depth == Depth::All { 0 } else { durable };
+    walk.check_groups(writer, verified, &mut frames, &mut bad)?;
 
     // Step 3: cut at the first bad span behind the durable mark.
-    let cut = bad
-        .iter()
-        .filter(|span| span.offset + span.len > durable)
-        .map(|span| span.offset)
-        .min();
+    let cut = bad.iter().filter(|span| span.offset + span.len > durable).map(|span| span.offset).min();
     let mut torn = None;
     if let Some(cut) = cut {
         frames.retain(|frame| frame.offset < cut);
         bad.retain(|span| span.offset < cut);
-        torn = Some(BadSpan {
-            offset: cut,
-            len: walk.len - cut,
-            what: "a frame torn by a crash",
-        });
+        torn = Some(BadSpan { offset: cut, len: walk.len - cut, what: "a frame torn by a crash" });
     }
     let mut log = assemble(start, frames, first_end, tail);
     log.damage = bad;
@@ -156,12 +171,7 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8]) -> Lo
         torn: None,
     };
     let mut plain = Vec::new();
-    for Frame {
-        offset,
-        header,
-        payload,
-    } in frames
-    {
+    for Frame { offset, header, payload } in frames {
         log.end = offset + (HEADER_LEN as u64) + u64::from(header.len);
         match payload {
             Payload::Start(_) => {}
@@ -174,16 +184,9 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8]) -> Lo
                 log.batches.push((header.sequence, batch));
             }
             Payload::Group { points } => {
-                let (offset, len) = (
-                    offset + (HEADER_LEN + GROUP_PREFIX) as u64,
-                    u64::from(header.len) - GROUP_PREFIX as u64,
-                );
-                log.groups.push(GroupPlace {
-                    offset,
-                    len,
-                    sequence: header.sequence,
-                    points,
-                });
+                let (offset, len) =
+                    (offset + (HEADER_LEN + GROUP_PREFIX) as u64, u64::from(header.len) - GROUP_PREFIX as u64);
+                log.groups.push(GroupPlace { offset, len, sequence: header.sequence, points });
                 log.slots_from = log.slots_from.max(header.sequence + points);
             }
             Payload::End => log.ended = true,
@@ -192,10 +195,7 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8]) -> Lo
     log.slots = verified_slots(tail, log.start.writer, log.slots_from);
     // Words that were said after points which did not survive are behind the gap, hence not part of the prefix.
     let sequence_end = log.sequence_end();
-    if let Some(&(index, offset, _)) = plain
-        .iter()
-        .find(|&&(_, _, sequence)| sequence > sequence_end)
-    {
+    if let Some(&(index, offset, _)) = plain.iter().find(|&&(_, _, sequence)| sequence > sequence_end) {
         log.batches.truncate(index);
         log.end = offset;
         log.ended = false;
@@ -234,28 +234,17 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(file: &'a dyn File, path: &'a Path) -> Result<Self> {
         let len = file.len().map_err(Error::io("read", path))?;
-        Ok(Self {
-            file,
-            path,
-            len,
-            window: Vec::new(),
-            window_at: 0,
-        })
+        Ok(Self { file, path, len, window: Vec::new(), window_at: 0 })
     }
 
     /// Up to `len` bytes at `offset`; fewer at the end of the file.
     fn bytes(&mut self, offset: u64, len: usize) -> Result<&[u8]> {
         let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let len = len.min(left);
-        let within = offset
-            .checked_sub(self.window_at)
-            .is_some_and(|at| at + len as u64 <= self.window.len() as u64);
+        let within = offset.checked_sub(self.window_at).is_some_and(|at| at + len as u64 <= self.window.len() as u64);
         if !within {
             self.window.resize(len.max(WINDOW.min(left)), 0);
-            let got = self
-                .file
-                .read_at(&mut self.window, offset)
-                .map_err(Error::io("read", self.path))?;
+            let got = self.file.read_at(&mut self.window, offset).map_err(Error::io("read", self.path))?;
             self.window.truncate(got);
             self.window_at = offset;
         }
@@ -266,17 +255,15 @@ impl<'a> Walk<'a> {
     fn start(&mut self) -> Result<(Start, u64)> {
         let path = self.path;
         let corrupt = |what: &str| Error::corrupt(path, 0, what);
-        let header = frame::decode(self.bytes(0, HEADER_LEN)?, WriterId(0), 0)
-            .map_err(|_| corrupt("a log's first frame"))?;
+        let header =
+            frame::decode(self.bytes(0, HEADER_LEN)?, WriterId(0), 0).map_err(|_| corrupt("a log's first frame"))?;
         if header.kind != Kind::Start {
             return Err(corrupt("a log's first frame has another kind"));
         }
         match self.payload(WriterId(0), 0, header)? {
-            Some(Payload::Start(start)) if start.version > LOG_VERSION => Err(Error::NewerFormat {
-                path: path.to_owned(),
-                found: start.version,
-                supported: LOG_VERSION,
-            }),
+            Some(Payload::Start(start)) if start.version > LOG_VERSION => {
+                Err(Error::NewerFormat { path: path.to_owned(), found: start.version, supported: LOG_VERSION })
+            }
             Some(Payload::Start(start)) => Ok((start, (HEADER_LEN as u64) + u64::from(header.len))),
             _ => Err(corrupt("a log's first frame")),
         }
@@ -296,27 +283,15 @@ impl<'a> Walk<'a> {
                         NoHeader::Short => "a frame cut short",
                         NoHeader::Damaged => "the header of a frame",
                     };
-                    bad.push(BadSpan {
-                        offset,
-                        len: next - offset,
-                        what,
-                    });
+                    bad.push(BadSpan { offset, len: next - offset, what });
                     offset = next;
                     continue;
                 }
             };
             let len = HEADER_LEN as u64 + u64::from(header.len);
             match self.payload(writer, offset, header)? {
-                Some(payload) => frames.push(Frame {
-                    offset,
-                    header,
-                    payload,
-                }),
-                None => bad.push(BadSpan {
-                    offset,
-                    len: len.min(self.len - offset),
-                    what: "the contents of a frame",
-                }),
+                Some(payload) => frames.push(Frame { offset, header, payload }),
+                None => bad.push(BadSpan { offset, len: len.min(self.len - offset), what: "the contents of a frame" }),
             }
             offset += len;
         }
@@ -328,10 +303,7 @@ impl<'a> Walk<'a> {
         let mut offset = from;
         while offset < self.len {
             let bytes = self.bytes(offset, WINDOW)?;
-            let Some(at) = bytes
-                .windows(MAGIC.len())
-                .position(|window| window == MAGIC)
-            else {
+            let Some(at) = bytes.windows(MAGIC.len()).position(|window| window == MAGIC) else {
                 // Keep what may be the beginning of a mark.
                 let step = bytes.len().saturating_sub(MAGIC.len() - 1).max(1);
                 offset += step as u64;
@@ -347,12 +319,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The verified payload; of a group only what it says of its points. `None` when it does not verify.
-    fn payload(
-        &mut self,
-        writer: WriterId,
-        offset: u64,
-        header: Header,
-    ) -> Result<Option<Payload>> {
+    fn payload(&mut self, writer: WriterId, offset: u64, header: Header) -> Result<Option<Payload>> {
         let at = offset + HEADER_LEN as u64;
         let len = header.len as usize;
         if at + u64::from(header.len) > self.len {
@@ -362,9 +329,7 @@ impl<'a> Walk<'a> {
             let Some(&points) = self.bytes(at, GROUP_PREFIX)?.first_chunk::<GROUP_PREFIX>() else {
                 return Ok(None);
             };
-            return Ok((len >= GROUP_PREFIX).then(|| Payload::Group {
-                points: u64::from_le_bytes(points),
-            }));
+            return Ok((len >= GROUP_PREFIX).then(|| Payload::Group { points: u64::from_le_bytes(points) }));
         }
         let bytes = self.bytes(at, len)?;
         if bytes.len() < len || crc32(frame::seed(writer, offset), bytes) != header.payload_crc {
@@ -389,16 +354,10 @@ impl<'a> Walk<'a> {
         bad: &mut Vec<BadSpan>,
     ) -> Result<()> {
         let mut torn = Vec::new();
-        for frame in frames
-            .iter()
-            .filter(|frame| frame.header.kind == Kind::Group)
-        {
+        for frame in frames.iter().filter(|frame| frame.header.kind == Kind::Group) {
             let start = frame.offset + HEADER_LEN as u64;
             let end = start + u64::from(frame.header.len);
-            if end > durable
-                && self.crc(frame::seed(writer, frame.offset), start, end)?
-                    != frame.header.payload_crc
-            {
+            if end > durable && self.crc(frame::seed(writer, frame.offset), start, end)? != frame.header.payload_crc {
                 torn.push(BadSpan {
                     offset: frame.offset,
                     len: end - frame.offset,
@@ -432,9 +391,7 @@ impl<'a> Walk<'a> {
 /// # Errors
 /// The operating system's answer.
 pub fn read_tail(file: &dyn File) -> std::io::Result<Vec<u8>> {
-    let len = usize::try_from(file.len()?)
-        .unwrap_or(usize::MAX)
-        .min(MAX_TAIL_LEN);
+    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX).min(MAX_TAIL_LEN);
     let mut bytes = vec![0; len];
     let mut at = 0;
     while at < len {

@@ -52,27 +52,14 @@ impl Row {
     /// The point of a series as a row.
     #[must_use]
     pub fn new(series: u32, point: Point) -> Self {
-        let Point {
-            step,
-            timestamp_ms,
-            value,
-        } = point;
-        Self {
-            series,
-            step,
-            timestamp_ms,
-            value_bits: value.to_bits(),
-        }
+        let Point { step, timestamp_ms, value } = point;
+        Self { series, step, timestamp_ms, value_bits: value.to_bits() }
     }
 
     /// The row's point.
     #[must_use]
     pub fn point(&self) -> Point {
-        Point {
-            step: self.step,
-            timestamp_ms: self.timestamp_ms,
-            value: f64::from_bits(self.value_bits),
-        }
+        Point { step: self.step, timestamp_ms: self.timestamp_ms, value: f64::from_bits(self.value_bits) }
     }
 }
 
@@ -196,41 +183,13 @@ mod tests {
                     experiment: ExperimentId(0),
                     experiment_name: "Default".into(),
                 },
-                Record::Series {
-                    series: 0,
-                    run: 0,
-                    key: "loss".into(),
-                },
-                Record::Param {
-                    run: 0,
-                    key: "lr".into(),
-                    value: "0.1".into(),
-                    order: 1,
-                },
-                Record::ParamRetracted {
-                    run: 0,
-                    key: "lr".into(),
-                },
-                Record::Tag {
-                    run: 0,
-                    key: "a".into(),
-                    value: None,
-                    order: 2,
-                },
-                Record::Attribute {
-                    run: 0,
-                    attribute: Attribute::Status(RunStatus::Finished),
-                    order: 3,
-                },
+                Record::Series { series: 0, run: 0, key: "loss".into() },
+                Record::Param { run: 0, key: "lr".into(), value: "0.1".into(), order: 1 },
+                Record::ParamRetracted { run: 0, key: "lr".into() },
+                Record::Tag { run: 0, key: "a".into(), value: None, order: 2 },
+                Record::Attribute { run: 0, attribute: Attribute::Status(RunStatus::Finished), order: 3 },
             ],
-            rows: vec![Row::new(
-                0,
-                Point {
-                    step: -1,
-                    timestamp_ms: Some(2),
-                    value: 1.0,
-                },
-            )],
+            rows: vec![Row::new(0, Point { step: -1, timestamp_ms: Some(2), value: 1.0 })],
         };
         let mut bytes = Vec::new();
         batch.encode(&mut bytes);

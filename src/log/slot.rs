@@ -33,17 +33,8 @@ impl Slot {
     #[inline]
     #[must_use]
     pub fn new(series: u32, step: i64, timestamp_ms: Option<i64>, value: f64) -> Self {
-        let mark = if timestamp_ms.is_none() {
-            NO_TIMESTAMP
-        } else {
-            0
-        };
-        Self([
-            value.to_bits(),
-            step as u64,
-            timestamp_ms.unwrap_or(0) as u64,
-            u64::from(series | mark),
-        ])
+        let mark = if timestamp_ms.is_none() { NO_TIMESTAMP } else { 0 };
+        Self([value.to_bits(), step as u64, timestamp_ms.unwrap_or(0) as u64, u64::from(series | mark)])
     }
 
     /// The slot from its little-endian bytes.
@@ -88,11 +79,7 @@ impl Slot {
     #[inline]
     #[must_use]
     pub fn point(self) -> Point {
-        Point {
-            step: self.0[1] as i64,
-            timestamp_ms: self.timestamp_ms(),
-            value: f64::from_bits(self.0[0]),
-        }
+        Point { step: self.0[1] as i64, timestamp_ms: self.timestamp_ms(), value: f64::from_bits(self.0[0]) }
     }
 
     /// The slot with the check for its place.
@@ -100,8 +87,7 @@ impl Slot {
     #[must_use]
     pub fn sealed(mut self, check: Check, sequence: u64) -> Self {
         let last = self.0[3] & u64::from(u32::MAX);
-        self.0[3] = last
-            | u64::from(check.of(sequence, self.0[0], self.0[1], self.0[2], last as u32)) << 32;
+        self.0[3] = last | u64::from(check.of(sequence, self.0[0], self.0[1], self.0[2], last as u32)) << 32;
         self
     }
 
@@ -124,15 +110,9 @@ impl Check {
     /// For the slots of `writer`, by the processor's CRC-32C instruction where it has one.
     #[must_use]
     pub fn new(writer: WriterId) -> Self {
-        let portable = Self {
-            seed: 0,
-            hardware: false,
-        };
+        let portable = Self { seed: 0, hardware: false };
         let seed = portable.words(u32::MAX, &[writer.0 as u64, (writer.0 >> 64) as u64]);
-        Self {
-            seed,
-            hardware: hardware::available(),
-        }
+        Self { seed, hardware: hardware::available() }
     }
 
     /// The same without the instruction; gives the same numbers.
@@ -156,18 +136,12 @@ impl Check {
             hardware::check(self.seed, sequence, value, step, timestamp, series)
         } else {
             let crc = self.words(self.seed, &[sequence, value, step, timestamp]);
-            !series
-                .to_le_bytes()
-                .iter()
-                .fold(crc, |crc, &byte| byte_step(crc, byte))
+            !series.to_le_bytes().iter().fold(crc, |crc, &byte| byte_step(crc, byte))
         }
     }
 
     fn words(self, crc: u32, words: &[u64]) -> u32 {
-        words
-            .iter()
-            .flat_map(|word| word.to_le_bytes())
-            .fold(crc, byte_step)
+        words.iter().flat_map(|word| word.to_le_bytes()).fold(crc, byte_step)
     }
 }
 
@@ -183,11 +157,7 @@ const TABLE: [u32; 256] = {
         let mut crc = index as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0x82F6_3B78
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82F6_3B78 } else { crc >> 1 };
             bit += 1;
         }
         table[index] = crc;
@@ -207,20 +177,11 @@ mod hardware {
     }
 
     #[inline]
-    pub(super) fn check(
-        seed: u32,
-        sequence: u64,
-        value: u64,
-        step: u64,
-        timestamp: u64,
-        series: u32,
-    ) -> u32 {
+    pub(super) fn check(seed: u32, sequence: u64, value: u64, step: u64, timestamp: u64, series: u32) -> u32 {
         #[inline]
         #[target_feature(enable = "sse4.2")]
         fn instruction(seed: u32, words: [u64; 4], series: u32) -> u32 {
-            let crc = words
-                .into_iter()
-                .fold(u64::from(seed), |crc, word| _mm_crc32_u64(crc, word));
+            let crc = words.into_iter().fold(u64::from(seed), |crc, word| _mm_crc32_u64(crc, word));
             !_mm_crc32_u32(crc as u32, series)
         }
         // SAFETY: `Check` takes this way only when `available` found the instruction.
@@ -246,12 +207,7 @@ mod tests {
 
     #[test]
     fn the_table_is_crc32c() {
-        assert_eq!(
-            !b"123456789"
-                .iter()
-                .fold(u32::MAX, |crc, &byte| byte_step(crc, byte)),
-            0xE306_9283
-        );
+        assert_eq!(!b"123456789".iter().fold(u32::MAX, |crc, &byte| byte_step(crc, byte)), 0xE306_9283);
     }
 
     #[test]
@@ -259,10 +215,7 @@ mod tests {
         let check = Check::new(WriterId(0x0123_4567_89AB_CDEF_0011_2233_4455_6677));
         let slot = Slot::new(9, -5, Some(17), f64::NAN);
         for sequence in [0, 1, u64::MAX] {
-            assert_eq!(
-                slot.sealed(check, sequence),
-                slot.sealed(check.portable(), sequence)
-            );
+            assert_eq!(slot.sealed(check, sequence), slot.sealed(check.portable(), sequence));
         }
         assert_eq!(slot.sealed(check, 3).0[3] >> 32, 0x4053_1610);
     }
@@ -271,11 +224,7 @@ mod tests {
     fn a_slot_verifies_at_its_place_only() {
         let check = Check::new(WriterId(1));
         let slot = Slot::new(5, i64::MIN, None, -0.0).sealed(check, 7);
-        assert!(
-            slot.verifies(check, 7)
-                && !slot.verifies(check, 8)
-                && !slot.verifies(Check::new(WriterId(2)), 7)
-        );
+        assert!(slot.verifies(check, 7) && !slot.verifies(check, 8) && !slot.verifies(Check::new(WriterId(2)), 7));
         assert!(!Slot::default().verifies(check, 0));
         let bytes = slot.to_bytes();
         assert_eq!(Slot::from_bytes(&bytes), slot);
@@ -285,11 +234,7 @@ mod tests {
             assert!(!Slot::from_bytes(&bytes).verifies(check, 7), "bit {bit}");
         }
         assert_eq!(
-            (
-                slot.series(),
-                slot.point().timestamp_ms,
-                slot.point().value.to_bits()
-            ),
+            (slot.series(), slot.point().timestamp_ms, slot.point().value.to_bits()),
             (5, None, (-0.0_f64).to_bits())
         );
     }

@@ -24,13 +24,7 @@ pub struct LogWriter {
 
 impl std::fmt::Debug for LogWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "LogWriter({}, {} bytes, {} durable)",
-            self.path.display(),
-            self.offset,
-            self.durable
-        )
+        write!(f, "LogWriter({}, {} bytes, {} durable)", self.path.display(), self.offset, self.durable)
     }
 }
 
@@ -40,9 +34,7 @@ impl LogWriter {
     /// # Errors
     /// [`Error::Io`].
     pub fn create(storage: &dyn Storage, path: &Path, writer: WriterId) -> Result<Self> {
-        let file = storage
-            .create_new(path)
-            .map_err(Error::io("create", path))?;
+        let file = storage.create_new(path).map_err(Error::io("create", path))?;
         Self::lock(&*file, path)?;
         Ok(Self {
             file,
@@ -60,13 +52,9 @@ impl LogWriter {
     fn lock(file: &dyn File, path: &Path) -> Result<()> {
         match file.try_lock() {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Error::AlreadyExists {
-                entity: "writer of",
-                id: path.display().to_string(),
-            }),
+            Ok(false) => Err(Error::AlreadyExists { entity: "writer of", id: path.display().to_string() }),
             Err(error)
-                if error.kind() == std::io::ErrorKind::Unsupported
-                    || error.raw_os_error() == Some(libc::ENOLCK) =>
+                if error.kind() == std::io::ErrorKind::Unsupported || error.raw_os_error() == Some(libc::ENOLCK) =>
             {
                 Ok(())
             }
@@ -80,28 +68,15 @@ impl LogWriter {
     /// [`Error::Io`]; the frame will not appear later. [`Error::Invalid`] when the payload is too long.
     pub fn append(&mut self, kind: Kind, sequence: u64, payload: &[u8]) -> Result<u64> {
         if payload.len() > PAYLOAD_MAX {
-            return Err(Error::invalid(
-                "batch",
-                format!("{} bytes exceed the limit of {PAYLOAD_MAX}", payload.len()),
-            ));
+            return Err(Error::invalid("batch", format!("{} bytes exceed the limit of {PAYLOAD_MAX}", payload.len())));
         }
         if self.dirty > self.offset {
             // A failed append may have left bytes that a shorter frame would not cover.
-            self.file
-                .set_len(self.offset)
-                .map_err(Error::io("truncate", &self.path))?;
+            self.file.set_len(self.offset).map_err(Error::io("truncate", &self.path))?;
             self.dirty = self.offset;
         }
         self.buffer.clear();
-        frame::encode(
-            kind,
-            self.writer,
-            self.offset,
-            sequence,
-            self.durable,
-            payload,
-            &mut self.buffer,
-        );
+        frame::encode(kind, self.writer, self.offset, sequence, self.durable, payload, &mut self.buffer);
         let start = self.offset;
         if let Err(error) = self.file.write_at(&self.buffer, start) {
             self.dirty = start + self.buffer.len() as u64;
@@ -178,15 +153,9 @@ impl LogWriter {
     /// # Errors
     /// [`Error::LogRemoved`], [`Error::Io`].
     pub fn check_linked(&self) -> Result<()> {
-        match self
-            .file
-            .is_linked()
-            .map_err(Error::io("inspect", &self.path))?
-        {
+        match self.file.is_linked().map_err(Error::io("inspect", &self.path))? {
             true => Ok(()),
-            false => Err(Error::LogRemoved {
-                path: self.path.clone(),
-            }),
+            false => Err(Error::LogRemoved { path: self.path.clone() }),
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use crate::base::point::{Columns, Point};
+use crate::base::point::Columns;
 use crate::error::Result;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{part_len, read_part};
@@ -47,8 +47,16 @@ impl Pixels {
             return None;
         }
         // In 128 bits, since a range of steps may be as wide as 2^64.
-        let width = self.last.abs_diff(self.first) as u128 + 1;
+        let width = u128::from(self.last.abs_diff(self.first)) + 1;
         Some((u128::from(step.abs_diff(self.first)) * u128::from(self.count) / width) as u64)
+    }
+
+    /// The steps of a pixel.
+    fn steps(&self, pixel: u64) -> RangeInclusive<i64> {
+        let width = u128::from(self.last.abs_diff(self.first)) + 1;
+        let start = |pixel: u64| (u128::from(pixel) * width).div_ceil(u128::from(self.count));
+        let at = |offset: u128| (i128::from(self.first) + offset as i128) as i64;
+        at(start(pixel))..=at(start(pixel + 1).saturating_sub(1))
     }
 
     fn contains_any(&self, bucket: &Bucket) -> bool {
@@ -60,11 +68,7 @@ impl Pixels {
 ///
 /// # Errors
 /// Those of reading the parts.
-pub fn downsample(
-    parts: &[SeriesPart],
-    steps: Option<RangeInclusive<i64>>,
-    count: usize,
-) -> Result<Downsampled> {
+pub fn downsample(parts: &[SeriesPart], steps: Option<RangeInclusive<i64>>, count: usize) -> Result<Downsampled> {
     let mut tops = Vec::with_capacity(parts.len());
     for part in parts {
         tops.push(top(part)?);
@@ -73,17 +77,10 @@ pub fn downsample(
         Some(steps) => (*steps.start(), *steps.end()),
         None => {
             let all = tops.iter().flatten();
-            (
-                all.clone().map(|top| top.first.step).min().unwrap_or(0),
-                all.map(|top| top.last.step).max().unwrap_or(0),
-            )
+            (all.clone().map(|top| top.first.step).min().unwrap_or(0), all.map(|top| top.last.step).max().unwrap_or(0))
         }
     };
-    let pixels = Pixels {
-        first,
-        last,
-        count: count as u64,
-    };
+    let pixels = Pixels { first, last, count: count as u64 };
     let total: usize = parts.iter().map(part_len).sum();
     if let Some(exact) = exact(parts, &tops, pixels, total)? {
         return Ok(exact);
@@ -100,16 +97,8 @@ pub fn downsample(
 }
 
 /// The points themselves, where the range has no more than there are pixels.
-fn exact(
-    parts: &[SeriesPart],
-    tops: &[Vec<Bucket>],
-    pixels: Pixels,
-    total: usize,
-) -> Result<Option<Downsampled>> {
-    let whole = tops
-        .iter()
-        .flatten()
-        .all(|top| top.first.step >= pixels.first && top.last.step <= pixels.last);
+fn exact(parts: &[SeriesPart], tops: &[Vec<Bucket>], pixels: Pixels, total: usize) -> Result<Option<Downsampled>> {
+    let whole = tops.iter().flatten().all(|top| top.first.step >= pixels.first && top.last.step <= pixels.last);
     if whole && total > pixels.count as usize {
         return Ok(None);
     }
@@ -123,18 +112,12 @@ fn exact(
         }
         read_range(part, &steps, &mut columns)?;
     }
-    let mut within: Columns = columns
-        .iter()
-        .filter(|point| steps.contains(&point.step))
-        .collect();
+    let mut within: Columns = columns.iter().filter(|point| steps.contains(&point.step)).collect();
     if within.len() > pixels.count as usize {
         return Ok(None);
     }
     within.sort();
-    Ok(Some(Downsampled {
-        buckets: within.iter().map(Bucket::of).collect(),
-        exact: true,
-    }))
+    Ok(Some(Downsampled { buckets: within.iter().map(Bucket::of).collect(), exact: true }))
 }
 
 /// The buckets on top of a part's pyramid: few, and together all its points.
@@ -162,11 +145,16 @@ fn page_bucket(part: &SeriesPart) -> Result<Option<Bucket>> {
     Ok(Some(bucket))
 }
 
-fn add_point(point: Point, pixels: Pixels, out: &mut BTreeMap<u64, Bucket>) {
-    if let Some(pixel) = pixels.of(point.step) {
-        out.entry(pixel)
-            .and_modify(|bucket| bucket.add(point))
-            .or_insert_with(|| Bucket::of(point));
+/// Adds points in order of arrival. Neighbours mostly fall into one pixel, so it is computed once for many.
+fn add_points(columns: &Columns, pixels: Pixels, out: &mut BTreeMap<u64, Bucket>) {
+    let mut points = columns.iter().peekable();
+    while let Some(point) = points.next() {
+        let Some(pixel) = pixels.of(point.step) else { continue };
+        let steps = pixels.steps(pixel);
+        let bucket = out.entry(pixel).and_modify(|bucket| bucket.add(point)).or_insert_with(|| Bucket::of(point));
+        while let Some(point) = points.next_if(|point| steps.contains(&point.step)) {
+            bucket.add(point);
+        }
     }
 }
 
@@ -175,20 +163,12 @@ fn add_part(part: &SeriesPart, pixels: Pixels, out: &mut BTreeMap<u64, Bucket>) 
         SeriesPart::Sealed(group, index) if !levels(group.axis_of(*index).count).is_empty() => {
             let levels = levels(group.axis_of(*index).count);
             let level = levels.len() - 1;
-            Walk {
-                group,
-                index: *index,
-                levels,
-                pixels,
-            }
-            .add(level, 0..usize::MAX, out)
+            Walk { group, index: *index, levels, pixels }.add(level, 0..usize::MAX, out)
         }
         _ => {
             let mut columns = Columns::default();
             read_part(part, 0..part_len(part), &mut columns)?;
-            columns
-                .iter()
-                .for_each(|point| add_point(point, pixels, out));
+            add_points(&columns, pixels, out);
             Ok(())
         }
     }
@@ -203,12 +183,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Adds buckets `range` of a level, opening those that span several pixels.
-    fn add(
-        &self,
-        level: usize,
-        range: std::ops::Range<usize>,
-        out: &mut BTreeMap<u64, Bucket>,
-    ) -> Result<()> {
+    fn add(&self, level: usize, range: std::ops::Range<usize>, out: &mut BTreeMap<u64, Bucket>) -> Result<()> {
         let range = range.start..range.end.min(self.levels[level]);
         let buckets = self.group.buckets(self.index, level, range.clone())?;
         let mut open: Option<std::ops::Range<usize>> = None;
@@ -216,16 +191,11 @@ impl Walk<'_> {
             if !self.pixels.contains_any(bucket) {
                 continue;
             }
-            match (
-                self.pixels.of(bucket.first.step),
-                self.pixels.of(bucket.last.step),
-            ) {
+            match (self.pixels.of(bucket.first.step), self.pixels.of(bucket.last.step)) {
                 (Some(a), Some(b)) if a == b => {
                     // Arrival order matters among equals, so what waits to be opened goes first.
                     self.open(level, open.take(), out)?;
-                    out.entry(a)
-                        .and_modify(|own| own.merge(bucket))
-                        .or_insert(*bucket);
+                    out.entry(a).and_modify(|own| own.merge(bucket)).or_insert(*bucket);
                 }
                 _ => match &mut open {
                     Some(open) if open.end == at => open.end = at + 1,
@@ -240,34 +210,20 @@ impl Walk<'_> {
     }
 
     /// Adds what lies below neighbouring buckets of a level.
-    fn open(
-        &self,
-        level: usize,
-        range: Option<std::ops::Range<usize>>,
-        out: &mut BTreeMap<u64, Bucket>,
-    ) -> Result<()> {
+    fn open(&self, level: usize, range: Option<std::ops::Range<usize>>, out: &mut BTreeMap<u64, Bucket>) -> Result<()> {
         let Some(range) = range else { return Ok(()) };
         if level > 0 {
             return self.add(level - 1, range.start * FAN_OUT..range.end * FAN_OUT, out);
         }
         let mut columns = Columns::default();
-        self.group.read(
-            self.index,
-            range.start * PAGE_POINTS..range.end * PAGE_POINTS,
-            &mut columns,
-        )?;
-        columns
-            .iter()
-            .for_each(|point| add_point(point, self.pixels, out));
+        self.group.read(self.index, range.start * PAGE_POINTS..range.end * PAGE_POINTS, &mut columns)?;
+        add_points(&columns, self.pixels, out);
         Ok(())
     }
 }
 
 /// The pages of a part that may have points within a range of steps.
-fn pages_within(
-    part: &SeriesPart,
-    steps: &RangeInclusive<i64>,
-) -> Result<Vec<std::ops::Range<usize>>> {
+fn pages_within(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<Vec<std::ops::Range<usize>>> {
     let len = part_len(part);
     let SeriesPart::Sealed(group, index) = part else {
         return Ok(std::iter::once(0..len).collect());
@@ -277,18 +233,13 @@ fn pages_within(
         return Ok(std::iter::once(0..len).collect());
     }
     // From the top down, keep what may touch the range.
-    let mut candidates: Vec<std::ops::Range<usize>> =
-        std::iter::once(0..levels[levels.len() - 1]).collect();
+    let mut candidates: Vec<std::ops::Range<usize>> = std::iter::once(0..levels[levels.len() - 1]).collect();
     for level in (0..levels.len()).rev() {
         let mut next: Vec<std::ops::Range<usize>> = Vec::new();
         let factor = if level == 0 { PAGE_POINTS } else { FAN_OUT };
         for range in candidates {
             let range = range.start..range.end.min(levels[level]);
-            for (bucket, at) in group
-                .buckets(*index, level, range.clone())?
-                .iter()
-                .zip(range)
-            {
+            for (bucket, at) in group.buckets(*index, level, range.clone())?.iter().zip(range) {
                 if bucket.first.step > *steps.end() || bucket.last.step < *steps.start() {
                     continue;
                 }
@@ -300,17 +251,11 @@ fn pages_within(
         }
         candidates = next;
     }
-    Ok(candidates
-        .into_iter()
-        .map(|range| range.start..range.end.min(len))
-        .collect())
+    Ok(candidates.into_iter().map(|range| range.start..range.end.min(len)).collect())
 }
 
 fn points_touched(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<usize> {
-    Ok(pages_within(part, steps)?
-        .into_iter()
-        .map(|range| range.len())
-        .sum())
+    Ok(pages_within(part, steps)?.into_iter().map(|range| range.len()).sum())
 }
 
 /// Appends the points of a part that may lie within a range of steps: whole pages, in order of arrival.

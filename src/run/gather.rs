@@ -39,10 +39,7 @@ pub struct Gathered {
 ///
 /// # Errors
 /// Those of reading the runs and of writing the pack; the pack is useless then.
-pub fn gather(
-    pack: &mut PackWriter,
-    runs: &mut dyn Iterator<Item = Result<RunSnapshot>>,
-) -> Result<Gathered> {
+pub fn gather(pack: &mut PackWriter, runs: &mut dyn Iterator<Item = Result<RunSnapshot>>) -> Result<Gathered> {
     let mut gathered = Gathered::default();
     let mut runs = runs.peekable();
     while runs.peek().is_some() {
@@ -63,11 +60,7 @@ pub fn gather(
     Ok(gathered)
 }
 
-fn add_run<S: PageSink>(
-    group: &mut GroupWriter<S>,
-    run: &RunSnapshot,
-    gathered: &mut Gathered,
-) -> Result<()> {
+fn add_run<S: PageSink>(group: &mut GroupWriter<S>, run: &RunSnapshot, gathered: &mut Gathered) -> Result<()> {
     let mut record = Vec::new();
     control::encode(run.state(), &mut record);
     let number = group.run(&record);
@@ -79,40 +72,23 @@ fn add_run<S: PageSink>(
         while start < series.parts.len() {
             // Neighbouring parts of one writer become one series.
             let of = series.writers[start];
-            let end = start
-                + series.writers[start..]
-                    .iter()
-                    .take_while(|&&writer| writer == of)
-                    .count();
+            let end = start + series.writers[start..].iter().take_while(|&&writer| writer == of).count();
             let parts = &series.parts[start..end];
-            let name = |group: &mut GroupWriter<S>, axis: u32| SeriesName {
-                run: number,
-                key,
-                writer: group.writer(of),
-                axis,
-            };
+            let name =
+                |group: &mut GroupWriter<S>, axis: u32| SeriesName { run: number, key, writer: group.writer(of), axis };
             let count: usize = parts.iter().map(part_len).sum();
             if count <= POINTS_AT_ONCE {
                 let columns = read_parts(parts, 0..count)?;
                 let axis = axes.whole(group, &columns)?;
                 let name = name(group, axis);
-                group.series(
-                    name,
-                    &columns.steps,
-                    columns.timestamps.view(),
-                    &columns.values,
-                )?;
+                group.series(name, &columns.steps, columns.timestamps.view(), &columns.values)?;
             } else {
                 let axis = axes.in_pieces(group, parts, count)?;
                 let name = name(group, axis);
                 group.begin_series(name);
                 in_pieces(parts, count, |columns, range| {
                     let timestamps = columns.timestamps.view().slice(range.clone());
-                    group.series_page(
-                        &columns.steps[range.clone()],
-                        timestamps,
-                        &columns.values[range],
-                    )
+                    group.series_page(&columns.steps[range.clone()], timestamps, &columns.values[range])
                 })?;
                 group.end_series()?;
             }
@@ -142,17 +118,12 @@ impl Axes {
             Some((steps, timestamps)) => (&steps[..], timestamps.view()),
             None => (&steps[..], timestamps),
         };
-        match self.table.find(
-            candidate,
-            || hash_axis(steps, timestamps),
-            |a, b| same_axis(axis(a), axis(b)),
-        ) {
+        match self.table.find(candidate, || hash_axis(steps, timestamps), |a, b| same_axis(axis(a), axis(b))) {
             Ok(axis) => Ok(axis),
             Err(hash) => {
                 let axis = group.axis(steps, timestamps)?;
                 self.table.insert(hash, candidate, axis);
-                self.contents
-                    .push((columns.steps.clone(), columns.timestamps.clone()));
+                self.contents.push((columns.steps.clone(), columns.timestamps.clone()));
                 Ok(axis)
             }
         }
@@ -188,9 +159,7 @@ fn origin(parts: &[SeriesPart]) -> u64 {
                 hasher.write_usize(std::ptr::from_ref(&**group).addr());
                 hasher.write_u32(group.footer().series[*index].axis);
             }
-            SeriesPart::Rows(columns) => {
-                hasher.write_u64(hash_axis(&columns.steps, columns.timestamps.view()))
-            }
+            SeriesPart::Rows(columns) => hasher.write_u64(hash_axis(&columns.steps, columns.timestamps.view())),
         }
         hasher.write_usize(part_len(part));
     }
@@ -204,15 +173,8 @@ fn kind(parts: &[SeriesPart]) -> i64 {
         SeriesPart::Rows(columns) => timestamps_kind(columns.timestamps.view()),
     });
     let first = kinds.next().unwrap_or(TIMESTAMPS_NONE);
-    debug_assert!(matches!(
-        first,
-        TIMESTAMPS_NONE | TIMESTAMPS_ALL | TIMESTAMPS_SOME
-    ));
-    if kinds.all(|kind| kind == first) {
-        first
-    } else {
-        TIMESTAMPS_SOME
-    }
+    debug_assert!(matches!(first, TIMESTAMPS_NONE | TIMESTAMPS_ALL | TIMESTAMPS_SOME));
+    if kinds.all(|kind| kind == first) { first } else { TIMESTAMPS_SOME }
 }
 
 /// Reads all points a piece at a time and hands on the ranges of its pages.
@@ -236,8 +198,7 @@ fn read_parts(parts: &[SeriesPart], range: std::ops::Range<usize>) -> Result<Col
     let mut start = 0;
     for part in parts {
         let len = part_len(part);
-        let within =
-            range.start.saturating_sub(start).min(len)..range.end.saturating_sub(start).min(len);
+        let within = range.start.saturating_sub(start).min(len)..range.end.saturating_sub(start).min(len);
         if !within.is_empty() {
             read_part(part, within, &mut columns)?;
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::ids::{ExperimentId, RunId};
 use crate::base::point::{Columns, Point};
 use crate::error::{Error, Result};
-use crate::log::reader::{BadSpan, Log, read_log, read_tail};
+use crate::log::reader::{BadSpan, Depth, Log, read_log, read_tail};
 use crate::log::record::Record;
 use crate::run::state::{Coverage, RunState};
 use crate::segment::reader::{Group, Source};
@@ -49,16 +49,14 @@ impl LogImage {
     /// # Errors
     /// [`Error::Corrupt`] when not even the log's beginning verifies; other damage is kept in the image.
     /// [`Error::NewerFormat`], [`Error::Io`]; `NotFound` when compaction has taken the log away.
-    pub fn read(storage: &dyn Storage, log_path: &Path, tail_path: &Path) -> Result<Self> {
+    pub fn read(storage: &dyn Storage, log_path: &Path, tail_path: &Path, depth: Depth) -> Result<Self> {
         let tail = match storage.open_read(tail_path) {
             Ok(tail) => read_tail(&*tail).map_err(Error::io("read", tail_path))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(Error::io("open", tail_path)(error)),
         };
-        let file = storage
-            .open_read(log_path)
-            .map_err(Error::io("open", log_path))?;
-        let log = read_log(&*file, log_path, &tail)?;
+        let file = storage.open_read(log_path).map_err(Error::io("open", log_path))?;
+        let log = read_log(&*file, log_path, &tail, depth)?;
         let source = Source::new(file, log_path.to_owned());
         let mut image = Self {
             log,
@@ -73,11 +71,7 @@ impl LogImage {
                 Ok(group) => image.groups.push(Arc::new(group)),
                 Err(Error::Corrupt { offset, .. }) => {
                     let len = place.offset + place.len - offset;
-                    image.damage.push(BadSpan {
-                        offset,
-                        len,
-                        what: "the footer of a sealed group",
-                    });
+                    image.damage.push(BadSpan { offset, len, what: "the footer of a sealed group" });
                 }
                 Err(error) => return Err(error),
             }
@@ -88,27 +82,12 @@ impl LogImage {
     }
 
     fn name_runs_and_series(&mut self) {
-        for record in self
-            .log
-            .batches
-            .iter()
-            .flat_map(|(_, batch)| &batch.records)
-        {
+        for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
             match record {
                 // Numbers rise one by one; after damage some may be missing, and what names them is left out.
-                Record::Run {
-                    run,
-                    id,
-                    experiment,
-                    experiment_name,
-                } if *run as usize == self.runs.len() => {
-                    let (id, experiment, experiment_name) =
-                        (id.clone(), *experiment, experiment_name.clone());
-                    self.runs.push(RunName {
-                        id,
-                        experiment,
-                        experiment_name,
-                    });
+                Record::Run { run, id, experiment, experiment_name } if *run as usize == self.runs.len() => {
+                    let (id, experiment, experiment_name) = (id.clone(), *experiment, experiment_name.clone());
+                    self.runs.push(RunName { id, experiment, experiment_name });
                 }
                 Record::Series { series, run, key } if *series as usize == self.series.len() => {
                     self.series.push((*run, key.clone()));
@@ -129,16 +108,13 @@ impl LogImage {
                     add(row.series, row.point());
                 }
             }
-            through = through.max(sequence + batch.rows.len() as u64);
+            if !batch.rows.is_empty() {
+                through = through.max(sequence + batch.rows.len() as u64);
+            }
         }
         let slots = self.log.slots.iter().zip(self.log.slots_from..);
-        slots
-            .filter(|&(_, at)| at >= through)
-            .for_each(|(slot, _)| add(slot.series(), slot.point()));
-        self.rows = rows
-            .into_iter()
-            .map(|(series, columns)| (series, Arc::new(columns)))
-            .collect();
+        slots.filter(|&(_, at)| at >= through).for_each(|(slot, _)| add(slot.series(), slot.point()));
+        self.rows = rows.into_iter().map(|(series, columns)| (series, Arc::new(columns))).collect();
     }
 
     /// The log as it was read.
@@ -166,56 +142,31 @@ impl LogImage {
     /// The number of a run in this log.
     #[must_use]
     pub fn run(&self, id: &RunId) -> Option<u32> {
-        self.runs
-            .iter()
-            .position(|run| run.id == *id)
-            .map(|run| run as u32)
+        self.runs.iter().position(|run| run.id == *id).map(|run| run as u32)
     }
 
     /// What this log says of a run.
     #[must_use]
     pub fn state(&self, run: u32) -> RunState {
-        let RunName {
-            id,
-            experiment,
-            experiment_name,
-        } = self.runs[run as usize].clone();
+        let RunName { id, experiment, experiment_name } = self.runs[run as usize].clone();
         let mut state = RunState::new(id, experiment, experiment_name);
         let writer = self.log.start.writer;
-        for record in self
-            .log
-            .batches
-            .iter()
-            .flat_map(|(_, batch)| &batch.records)
-        {
+        for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
             if record_run(record) == run {
                 state.apply(writer, record);
             }
         }
         let through = self.log.sequence_end();
-        state.coverage.push(Coverage {
-            order: self.log.start.order,
-            writer,
-            from: 0,
-            through,
-        });
+        state.coverage.push(Coverage { order: self.log.start.order, writer, from: 0, through });
         state
     }
 
     /// The parts of a run's series, in order of arrival, each with its key.
     pub fn parts(&self, run: u32) -> impl Iterator<Item = (&str, SeriesPart)> {
         let sealed = self.groups.iter().flat_map(move |group| {
-            let of_run = group
-                .footer()
-                .series
-                .iter()
-                .enumerate()
-                .filter(move |(_, series)| series.run == run);
+            let of_run = group.footer().series.iter().enumerate().filter(move |(_, series)| series.run == run);
             of_run.map(|(index, series)| {
-                (
-                    group.footer().keys[series.key as usize].as_str(),
-                    SeriesPart::Sealed(Arc::clone(group), index),
-                )
+                (group.footer().keys[series.key as usize].as_str(), SeriesPart::Sealed(Arc::clone(group), index))
             })
         });
         let rows = self.rows.iter().filter_map(move |(&series, columns)| {

@@ -51,8 +51,8 @@ struct Gathered {
 
 impl Gathered {
     fn new(slots: [&[Slot]; 2], series_count: usize, extra: Option<GivenColumns<'_>>) -> Self {
-        let total: usize = slots.iter().map(|part| part.len()).sum::<usize>()
-            + extra.map_or(0, |extra| extra.values.len());
+        let total: usize =
+            slots.iter().map(|part| part.len()).sum::<usize>() + extra.map_or(0, |extra| extra.values.len());
         let mut starts = vec![0; series_count + 1];
         for slot in slots.into_iter().flatten() {
             starts[slot.series() as usize + 1] += 1;
@@ -83,8 +83,7 @@ impl Gathered {
             *at += 1;
         }
         if let Some(extra) = extra {
-            let range =
-                next[extra.series as usize]..next[extra.series as usize] + extra.values.len();
+            let range = next[extra.series as usize]..next[extra.series as usize] + extra.values.len();
             own.steps[range.clone()].copy_from_slice(extra.steps);
             own.timestamps[range.clone()].copy_from_slice(extra.timestamps.ms);
             own.values[range.clone()].copy_from_slice(extra.values);
@@ -98,15 +97,8 @@ impl Gathered {
 
     fn series(&self, index: usize) -> (&[i64], TimestampsRef<'_>, &[f64]) {
         let range = self.starts[index]..self.starts[index + 1];
-        let all = TimestampsRef {
-            ms: &self.timestamps,
-            absent: &self.absent,
-        };
-        (
-            &self.steps[range.clone()],
-            all.slice(range.clone()),
-            &self.values[range],
-        )
+        let all = TimestampsRef { ms: &self.timestamps, absent: &self.absent };
+        (&self.steps[range.clone()], all.slice(range.clone()), &self.values[range])
     }
 }
 
@@ -131,10 +123,7 @@ impl AxisTable {
             return Ok(axis);
         }
         let hash = hash();
-        let known = self
-            .by_hash
-            .get(&hash)
-            .and_then(|known| known.iter().find(|(other, _)| same(*other, index)));
+        let known = self.by_hash.get(&hash).and_then(|known| known.iter().find(|(other, _)| same(*other, index)));
         match known {
             Some(&(other, axis)) => {
                 self.last = Some((other, axis));
@@ -165,9 +154,7 @@ pub fn hash_axis(steps: &[i64], timestamps: TimestampsRef<'_>) -> u64 {
 /// Whether two axes have the same points.
 #[must_use]
 pub fn same_axis(a: (&[i64], TimestampsRef<'_>), b: (&[i64], TimestampsRef<'_>)) -> bool {
-    let absent = |timestamps: TimestampsRef<'_>, index: usize| {
-        timestamps.absent.get(index).copied().unwrap_or(false)
-    };
+    let absent = |timestamps: TimestampsRef<'_>, index: usize| timestamps.absent.get(index).copied().unwrap_or(false);
     a.0 == b.0
         && a.1.ms == b.1.ms
         && (a.1.absent.is_empty() && b.1.absent.is_empty()
@@ -201,11 +188,7 @@ pub fn seal(
             let (steps, timestamps, _) = gathered.series(index);
             (steps, timestamps)
         };
-        let found = axes.find(
-            index,
-            || hash_axis(steps, timestamps),
-            |a, b| same_axis(axis(a), axis(b)),
-        );
+        let found = axes.find(index, || hash_axis(steps, timestamps), |a, b| same_axis(axis(a), axis(b)));
         let axis = match found {
             Ok(axis) => axis,
             Err(hash) => {
@@ -214,12 +197,7 @@ pub fn seal(
                 axis
             }
         };
-        let name = SeriesName {
-            run: *run,
-            key: group.key(key),
-            writer,
-            axis,
-        };
+        let name = SeriesName { run: *run, key: group.key(key), writer, axis };
         group.series(name, steps, timestamps, values)?;
     }
     Ok(group.finish(sequence)?.0)

@@ -96,18 +96,8 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            log,
-            sealed,
-            base,
-            sequence,
-            durable,
-            ..
-        } = self;
-        write!(
-            f,
-            "Session({log:?}, sealed {sealed}, rows {base}, points {sequence}, durable {durable})"
-        )
+        let Self { log, sealed, base, sequence, durable, .. } = self;
+        write!(f, "Session({log:?}, sealed {sealed}, rows {base}, points {sequence}, durable {durable})")
     }
 }
 
@@ -172,20 +162,10 @@ impl Session {
         if let Some(known) = self.runs.iter().position(|run| run.id == *id) {
             return known as u32;
         }
-        let entry = RunEntry {
-            id: id.clone(),
-            experiment,
-            experiment_name: experiment_name.to_owned(),
-        };
+        let entry = RunEntry { id: id.clone(), experiment, experiment_name: experiment_name.to_owned() };
         self.pending.push(run_record(self.runs.len(), &entry));
         self.runs.push(entry);
         self.runs.len() as u32 - 1
-    }
-
-    /// The number of a series in this log, if it has one.
-    #[must_use]
-    pub fn known_series(&self, name: &SeriesKey) -> Option<u32> {
-        self.by_key.get(name).copied()
     }
 
     /// Numbers a series in this log; the key was checked by the caller.
@@ -198,10 +178,7 @@ impl Session {
         }
         let series = self.series.len() as u32;
         if series >= SERIES_PER_LOG_MAX {
-            return Err(Error::invalid(
-                "metric",
-                format!("one writer has at most {SERIES_PER_LOG_MAX} series"),
-            ));
+            return Err(Error::invalid("metric", format!("one writer has at most {SERIES_PER_LOG_MAX} series")));
         }
         self.pending.push(series_record(self.series.len(), &name));
         self.series.push(name.clone());
@@ -220,13 +197,7 @@ impl Session {
     /// # Errors
     /// [`Error::Io`]; the point is not there then and will not appear.
     #[inline]
-    pub fn push(
-        &mut self,
-        series: u32,
-        step: i64,
-        timestamp_ms: Option<i64>,
-        value: f64,
-    ) -> Result<()> {
+    pub fn push(&mut self, series: u32, step: i64, timestamp_ms: Option<i64>, value: f64) -> Result<()> {
         let ready = self.pending.is_empty() & (self.generation == fork::generation());
         match &mut self.tail {
             Some(tail) if ready && tail.free() > 0 => {
@@ -240,17 +211,10 @@ impl Session {
 
     #[cold]
     #[inline(never)]
-    fn push_slow(
-        &mut self,
-        series: u32,
-        step: i64,
-        timestamp_ms: Option<i64>,
-        value: f64,
-    ) -> Result<()> {
+    fn push_slow(&mut self, series: u32, step: i64, timestamp_ms: Option<i64>, value: f64) -> Result<()> {
         self.make_ready(1)?;
         let sequence = self.sequence;
-        self.tail()?
-            .push(Slot::new(series, step, timestamp_ms, value), sequence)
+        self.tail()?.push(Slot::new(series, step, timestamp_ms, value), sequence)
     }
 
     /// Logs points that are there together or not at all.
@@ -266,9 +230,8 @@ impl Session {
         }
         self.make_ready(points.len())?;
         let sequence = self.sequence;
-        let slots = points
-            .iter()
-            .map(|(series, point)| Slot::new(*series, point.step, point.timestamp_ms, point.value));
+        let slots =
+            points.iter().map(|(series, point)| Slot::new(*series, point.step, point.timestamp_ms, point.value));
         self.tail()?.push_batch(slots, sequence)?;
         self.sequence += points.len() as u64;
         Ok(())
@@ -279,33 +242,18 @@ impl Session {
     /// # Errors
     /// [`Error::Io`]; of the part that failed no point is there.
     pub fn push_columns(&mut self, given: GivenColumns<'_>) -> Result<()> {
-        let GivenColumns {
-            series,
-            steps,
-            timestamps,
-            values,
-        } = given;
+        let GivenColumns { series, steps, timestamps, values } = given;
         if values.len() <= COLUMNS_BY_SLOTS {
-            let point = |index: usize| Point {
-                step: steps[index],
-                timestamp_ms: timestamps.get(index),
-                value: values[index],
-            };
-            let points: Vec<(u32, Point)> = (0..values.len())
-                .map(|index| (series, point(index)))
-                .collect();
+            let point =
+                |index: usize| Point { step: steps[index], timestamp_ms: timestamps.get(index), value: values[index] };
+            let points: Vec<(u32, Point)> = (0..values.len()).map(|index| (series, point(index))).collect();
             return self.push_batch(&points);
         }
         self.make_ready(0)?;
         for start in (0..values.len()).step_by(COLUMNS_AT_ONCE) {
             let range = start..values.len().min(start + COLUMNS_AT_ONCE);
             let (steps, timestamps) = (&steps[range.clone()], timestamps.slice(range.clone()));
-            self.seal_with(Some(GivenColumns {
-                series,
-                steps,
-                timestamps,
-                values: &values[range],
-            }))?;
+            self.seal_with(Some(GivenColumns { series, steps, timestamps, values: &values[range] }))?;
         }
         Ok(())
     }
@@ -316,28 +264,21 @@ impl Session {
     /// [`Error::Io`]; nothing of it is there then and will not appear.
     pub fn commit(&mut self, records: Vec<Record>, points: &[(u32, Point)]) -> Result<()> {
         self.adopt_after_fork()?;
-        let mut batch = Batch {
-            records: std::mem::take(&mut self.pending),
-            rows: Vec::new(),
-        };
+        let mut batch = Batch { records: std::mem::take(&mut self.pending), rows: Vec::new() };
         let definitions = batch.records.len();
         batch.records.extend(records);
         let mut slots = Vec::new();
         if !points.is_empty() {
             // Rows go up to the newest point, so those in the slots come first.
             slots.extend(self.tail.iter().flat_map(|tail| tail.slots()));
-            slots.extend(points.iter().map(|(series, point)| {
-                Slot::new(*series, point.step, point.timestamp_ms, point.value)
-            }));
+            slots.extend(
+                points.iter().map(|(series, point)| Slot::new(*series, point.step, point.timestamp_ms, point.value)),
+            );
             batch.rows = rows(&slots);
         }
         let mut payload = Vec::new();
         batch.encode(&mut payload);
-        let sequence = if points.is_empty() {
-            self.sequence
-        } else {
-            self.base
-        };
+        let sequence = if points.is_empty() { self.sequence } else { self.base };
         if let Err(error) = self.log.append(Kind::Records, sequence, &payload) {
             batch.records.truncate(definitions);
             self.pending = batch.records;
@@ -372,11 +313,8 @@ impl Session {
         self.log.sync().map_err(lost(self.durable, self.sequence))?;
         if !self.names_durable {
             let dir = &self.place.dir;
-            let synced = self
-                .place
-                .storage
-                .sync_dir(dir)
-                .map_err(|error| format!("sync of {} failed: {error}", dir.display()));
+            let synced =
+                self.place.storage.sync_dir(dir).map_err(|error| format!("sync of {} failed: {error}", dir.display()));
             synced.map_err(lost(self.durable, self.sequence))?;
             self.names_durable = true;
         }
@@ -390,11 +328,7 @@ impl Session {
     /// [`Error::Io`]; the points stay where they were.
     pub fn seal(&mut self) -> Result<()> {
         self.make_ready(0)?;
-        if self.sequence == self.sealed {
-            Ok(())
-        } else {
-            self.seal_with(None)
-        }
+        if self.sequence == self.sealed { Ok(()) } else { self.seal_with(None) }
     }
 
     /// Ends the log: nothing more will come, and the tail's file goes.
@@ -446,17 +380,10 @@ impl Session {
     fn tail(&mut self) -> Result<&mut Tail> {
         if self.tail.is_none() {
             let (_, path) = self.place.paths(self.log.writer());
-            let tail = Tail::create(
-                &*self.place.storage,
-                &path,
-                self.log.writer(),
-                self.place.mapped,
-            )?;
+            let tail = Tail::create(&*self.place.storage, &path, self.log.writer(), self.place.mapped)?;
             self.tail = Some(tail);
         }
-        let Some(tail) = &mut self.tail else {
-            unreachable!("it was created above")
-        };
+        let Some(tail) = &mut self.tail else { unreachable!("it was created above") };
         Ok(tail)
     }
 
@@ -464,10 +391,7 @@ impl Session {
         let Some(tail) = &self.tail else {
             return Ok(());
         };
-        let batch = Batch {
-            records: Vec::new(),
-            rows: rows(tail.slots()),
-        };
+        let batch = Batch { records: Vec::new(), rows: rows(tail.slots()) };
         let mut payload = Vec::new();
         batch.encode(&mut payload);
         self.log.append(Kind::Records, self.base, &payload)?;
@@ -482,15 +406,7 @@ impl Session {
         let mut payload = Vec::with_capacity(GROUP_PREFIX);
         payload.extend_from_slice(&(end - self.sealed).to_le_bytes());
         let parts = [&self.settled[..], slots];
-        let payload = seal(
-            parts,
-            extra,
-            &self.series,
-            self.runs.len(),
-            self.log.writer(),
-            self.sealed,
-            payload,
-        )?;
+        let payload = seal(parts, extra, &self.series, self.runs.len(), self.log.writer(), self.sealed, payload)?;
         self.log.append(Kind::Group, self.sealed, &payload)?;
         self.sequence = end;
         self.sealed = end;
@@ -518,16 +434,8 @@ impl Session {
         self.settled = Vec::new();
         (self.sealed, self.base, self.sequence, self.durable) = (0, 0, 0, 0);
         (self.names_durable, self.ended) = (false, false);
-        let runs = self
-            .runs
-            .iter()
-            .enumerate()
-            .map(|(index, run)| run_record(index, run));
-        let series = self
-            .series
-            .iter()
-            .enumerate()
-            .map(|(index, name)| series_record(index, name));
+        let runs = self.runs.iter().enumerate().map(|(index, run)| run_record(index, run));
+        let series = self.series.iter().enumerate().map(|(index, name)| series_record(index, name));
         self.pending = runs.chain(series).collect();
         Ok(())
     }
@@ -548,13 +456,7 @@ fn create_log(place: &Place) -> Result<LogWriter> {
     let (path, _) = place.paths(writer);
     let mut log = LogWriter::create(&*place.storage, &path, writer)?;
     let process = format!("pid {}", std::process::id());
-    let start = Start {
-        version: LOG_VERSION,
-        writer,
-        order: place.order,
-        created_ms: place.created_ms,
-        process,
-    };
+    let start = Start { version: LOG_VERSION, writer, order: place.order, created_ms: place.created_ms, process };
     let mut payload = Vec::new();
     control::encode(&start, &mut payload);
     match log.append(Kind::Start, 0, &payload) {
@@ -567,30 +469,14 @@ fn create_log(place: &Place) -> Result<LogWriter> {
 }
 
 fn run_record(index: usize, entry: &RunEntry) -> Record {
-    let RunEntry {
-        id,
-        experiment,
-        experiment_name,
-    } = entry.clone();
-    Record::Run {
-        run: index as u32,
-        id,
-        experiment,
-        experiment_name,
-    }
+    let RunEntry { id, experiment, experiment_name } = entry.clone();
+    Record::Run { run: index as u32, id, experiment, experiment_name }
 }
 
 fn series_record(index: usize, name: &SeriesKey) -> Record {
-    Record::Series {
-        series: index as u32,
-        run: name.run,
-        key: name.key.clone(),
-    }
+    Record::Series { series: index as u32, run: name.run, key: name.key.clone() }
 }
 
 fn rows(slots: &[Slot]) -> Vec<Row> {
-    slots
-        .iter()
-        .map(|slot| Row::new(slot.series(), slot.point()))
-        .collect()
+    slots.iter().map(|slot| Row::new(slot.series(), slot.point())).collect()
 }

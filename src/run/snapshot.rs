@@ -54,12 +54,7 @@ impl RunSnapshot {
             sources.extend(part.series);
         }
         sources.sort_by_key(|(coverage, _)| {
-            (
-                coverage.order,
-                coverage.writer,
-                coverage.from,
-                std::cmp::Reverse(coverage.through),
-            )
+            (coverage.order, coverage.writer, coverage.from, std::cmp::Reverse(coverage.through))
         });
         let mut series: BTreeMap<String, SeriesParts> = BTreeMap::new();
         for (coverage, parts) in sources {
@@ -173,10 +168,7 @@ impl RunSnapshot {
         for part in self.known(key)? {
             downsample::read_range(part, &steps, &mut columns)?;
         }
-        let mut within: Columns = columns
-            .iter()
-            .filter(|point| steps.contains(&point.step))
-            .collect();
+        let mut within: Columns = columns.iter().filter(|point| steps.contains(&point.step)).collect();
         within.sort();
         Ok(within)
     }
@@ -187,12 +179,7 @@ impl RunSnapshot {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`]; [`Error::Invalid`] for 0 buckets.
-    pub fn downsample(
-        &self,
-        key: &str,
-        steps: Option<RangeInclusive<i64>>,
-        buckets: usize,
-    ) -> Result<Downsampled> {
+    pub fn downsample(&self, key: &str, steps: Option<RangeInclusive<i64>>, buckets: usize) -> Result<Downsampled> {
         if buckets == 0 {
             return Err(Error::invalid("buckets", "at least 1 is needed"));
         }
@@ -214,11 +201,7 @@ impl RunSnapshot {
     /// How many points all series have.
     #[must_use]
     pub fn points(&self) -> u64 {
-        self.series
-            .values()
-            .flat_map(|series| &series.parts)
-            .map(part_len)
-            .sum::<usize>() as u64
+        self.series.values().flat_map(|series| &series.parts).map(part_len).sum::<usize>() as u64
     }
 }
 
@@ -254,17 +237,11 @@ pub fn part_len(part: &SeriesPart) -> usize {
 ///
 /// # Errors
 /// [`Error::Corrupt`], [`Error::Io`].
-pub fn read_part(
-    part: &SeriesPart,
-    range: std::ops::Range<usize>,
-    out: &mut Columns,
-) -> Result<()> {
+pub fn read_part(part: &SeriesPart, range: std::ops::Range<usize>, out: &mut Columns) -> Result<()> {
     match part {
         SeriesPart::Sealed(group, index) => group.read(*index, range, out),
         SeriesPart::Rows(columns) => {
-            range
-                .filter_map(|index| columns.get(index))
-                .for_each(|point: Point| out.push(point));
+            range.filter_map(|index| columns.get(index)).for_each(|point: Point| out.push(point));
             Ok(())
         }
     }

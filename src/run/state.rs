@@ -78,20 +78,9 @@ impl RunState {
     pub fn apply(&mut self, writer: WriterId, record: &Record) {
         match record {
             Record::Run { .. } | Record::Series { .. } => {}
-            Record::Param {
-                key, value, order, ..
-            } => {
-                let stamp = Stamp {
-                    order: *order,
-                    writer,
-                };
-                self.claim(
-                    key,
-                    Stamped {
-                        stamp,
-                        value: value.clone(),
-                    },
-                );
+            Record::Param { key, value, order, .. } => {
+                let stamp = Stamp { order: *order, writer };
+                self.claim(key, Stamped { stamp, value: value.clone() });
             }
             Record::ParamRetracted { key, .. } => {
                 if let Some(claims) = self.params.get_mut(key) {
@@ -101,60 +90,29 @@ impl RunState {
                     }
                 }
             }
-            Record::Tag {
-                key, value, order, ..
-            } => {
-                let stamp = Stamp {
-                    order: *order,
-                    writer,
-                };
-                self.tag(
-                    key,
-                    Stamped {
-                        stamp,
-                        value: value.clone(),
-                    },
-                );
+            Record::Tag { key, value, order, .. } => {
+                let stamp = Stamp { order: *order, writer };
+                self.tag(key, Stamped { stamp, value: value.clone() });
             }
-            Record::Attribute {
-                attribute, order, ..
-            } => {
-                let stamp = Stamp {
-                    order: *order,
-                    writer,
-                };
-                self.attribute(Stamped {
-                    stamp,
-                    value: attribute.clone(),
-                });
+            Record::Attribute { attribute, order, .. } => {
+                let stamp = Stamp { order: *order, writer };
+                self.attribute(Stamped { stamp, value: attribute.clone() });
             }
         }
     }
 
     /// Takes in all that another copy or part of the run knows, but for its coverage.
     pub fn merge(&mut self, other: &Self) {
-        other
-            .attributes
-            .iter()
-            .flatten()
-            .for_each(|attribute| self.attribute(attribute.clone()));
+        other.attributes.iter().flatten().for_each(|attribute| self.attribute(attribute.clone()));
         for (key, claims) in &other.params {
-            claims
-                .iter()
-                .for_each(|claim| self.claim(key, claim.clone()));
+            claims.iter().for_each(|claim| self.claim(key, claim.clone()));
         }
-        other
-            .tags
-            .iter()
-            .for_each(|(key, tag)| self.tag(key, tag.clone()));
+        other.tags.iter().for_each(|(key, tag)| self.tag(key, tag.clone()));
     }
 
     fn claim(&mut self, key: &str, claim: Stamped<String>) {
         let claims = self.params.entry(key.to_owned()).or_default();
-        match claims
-            .iter_mut()
-            .find(|own| own.stamp.writer == claim.stamp.writer)
-        {
+        match claims.iter_mut().find(|own| own.stamp.writer == claim.stamp.writer) {
             Some(own) if claim.stamp < own.stamp => *own = claim,
             Some(_) => {}
             None => claims.push(claim),
@@ -182,30 +140,15 @@ impl RunState {
     /// The greatest order that anything of this run carries.
     #[must_use]
     pub fn greatest_order(&self) -> u64 {
-        let attributes = self
-            .attributes
-            .iter()
-            .flatten()
-            .map(|attribute| attribute.stamp.order);
-        let params = self
-            .params
-            .values()
-            .flatten()
-            .map(|claim| claim.stamp.order);
+        let attributes = self.attributes.iter().flatten().map(|attribute| attribute.stamp.order);
+        let params = self.params.values().flatten().map(|claim| claim.stamp.order);
         let tags = self.tags.values().map(|tag| tag.stamp.order);
         let writers = self.coverage.iter().map(|coverage| coverage.order);
-        attributes
-            .chain(params)
-            .chain(tags)
-            .chain(writers)
-            .max()
-            .unwrap_or(0)
+        attributes.chain(params).chain(tags).chain(writers).max().unwrap_or(0)
     }
 
     fn word(&self, kind: usize) -> Option<&Attribute> {
-        self.attributes[kind]
-            .as_ref()
-            .map(|attribute| &attribute.value)
+        self.attributes[kind].as_ref().map(|attribute| &attribute.value)
     }
 
     /// The run's name; empty when nobody gave one.
@@ -270,24 +213,18 @@ impl RunState {
 
     /// The params that stand.
     pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.params
-            .iter()
-            .filter_map(|(key, claims)| Some((key.as_str(), claims.first()?.value.as_str())))
+        self.params.iter().filter_map(|(key, claims)| Some((key.as_str(), claims.first()?.value.as_str())))
     }
 
     /// The param of a key.
     #[must_use]
     pub fn param(&self, key: &str) -> Option<&str> {
-        self.params
-            .get(key)
-            .and_then(|claims| Some(claims.first()?.value.as_str()))
+        self.params.get(key).and_then(|claims| Some(claims.first()?.value.as_str()))
     }
 
     /// The tags that stand.
     pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.tags
-            .iter()
-            .filter_map(|(key, tag)| Some((key.as_str(), tag.value.as_deref()?)))
+        self.tags.iter().filter_map(|(key, tag)| Some((key.as_str(), tag.value.as_deref()?)))
     }
 }
 
@@ -302,29 +239,10 @@ mod tests {
         (0_u128..3, 0_u64..4, key, 0..4).prop_map(|(writer, order, key, kind)| {
             let order = order * 8 + kind as u64 * 2 + u64::from(key == "b");
             let record = match kind {
-                0 => Record::Param {
-                    run: 0,
-                    key,
-                    value: format!("{writer}{order}"),
-                    order,
-                },
-                1 => Record::Tag {
-                    run: 0,
-                    key,
-                    value: Some(format!("{writer}{order}")),
-                    order,
-                },
-                2 => Record::Tag {
-                    run: 0,
-                    key,
-                    value: None,
-                    order,
-                },
-                _ => Record::Attribute {
-                    run: 0,
-                    attribute: Attribute::Name(format!("{writer}{order}")),
-                    order,
-                },
+                0 => Record::Param { run: 0, key, value: format!("{writer}{order}"), order },
+                1 => Record::Tag { run: 0, key, value: Some(format!("{writer}{order}")), order },
+                2 => Record::Tag { run: 0, key, value: None, order },
+                _ => Record::Attribute { run: 0, attribute: Attribute::Name(format!("{writer}{order}")), order },
             };
             (WriterId(writer), record)
         })
@@ -332,9 +250,7 @@ mod tests {
 
     fn state(records: &[(WriterId, Record)]) -> RunState {
         let mut state = RunState::new(RunId::new("r").unwrap(), ExperimentId(0), "Default".into());
-        records
-            .iter()
-            .for_each(|(writer, record)| state.apply(*writer, record));
+        records.iter().for_each(|(writer, record)| state.apply(*writer, record));
         state
     }
 
@@ -359,21 +275,10 @@ mod tests {
 
     #[test]
     fn the_first_param_stands_and_a_retraction_frees_it() {
-        let param = |value: &str, order| Record::Param {
-            run: 0,
-            key: "lr".into(),
-            value: value.into(),
-            order,
-        };
+        let param = |value: &str, order| Record::Param { run: 0, key: "lr".into(), value: value.into(), order };
         let mut state = state(&[(WriterId(2), param("2", 5)), (WriterId(1), param("1", 5))]);
         assert_eq!(state.param("lr"), Some("1"));
-        state.apply(
-            WriterId(1),
-            &Record::ParamRetracted {
-                run: 0,
-                key: "lr".into(),
-            },
-        );
+        state.apply(WriterId(1), &Record::ParamRetracted { run: 0, key: "lr".into() });
         assert_eq!(state.param("lr"), Some("2"));
     }
 }

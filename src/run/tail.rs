@@ -47,13 +47,7 @@ unsafe impl Send for Tail {}
 
 impl std::fmt::Debug for Tail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Tail({}, {} of {} slots)",
-            self.path.display(),
-            self.len,
-            self.capacity
-        )
+        write!(f, "Tail({}, {} of {} slots)", self.path.display(), self.len, self.capacity)
     }
 }
 
@@ -62,15 +56,8 @@ impl Tail {
     ///
     /// # Errors
     /// [`Error::Io`]; no file is left then.
-    pub fn create(
-        storage: &dyn Storage,
-        path: &Path,
-        writer: WriterId,
-        mapped: bool,
-    ) -> Result<Self> {
-        let file = storage
-            .create_new(path)
-            .map_err(Error::io("create", path))?;
+    pub fn create(storage: &dyn Storage, path: &Path, writer: WriterId, mapped: bool) -> Result<Self> {
+        let file = storage.create_new(path).map_err(Error::io("create", path))?;
         let mut tail = Self {
             slots: std::ptr::null_mut(),
             len: 0,
@@ -90,9 +77,7 @@ impl Tail {
     fn reserve(&mut self, capacity: usize, mapped: bool) -> Result<()> {
         if mapped {
             let len = capacity * SLOT_LEN;
-            self.file
-                .allocate(len as u64)
-                .map_err(Error::io("reserve space for", &self.path))?;
+            self.file.allocate(len as u64).map_err(Error::io("reserve space for", &self.path))?;
             let region = self.file.map(len).map_err(Error::io("map", &self.path))?;
             self.slots = region.as_ptr().cast();
             self.memory = Memory::Mapped { _region: region };
@@ -170,21 +155,14 @@ impl Tail {
     ///
     /// # Panics
     /// When not enough slots are free.
-    pub fn push_batch(
-        &mut self,
-        slots: impl ExactSizeIterator<Item = Slot>,
-        sequence: u64,
-    ) -> Result<()> {
+    pub fn push_batch(&mut self, slots: impl ExactSizeIterator<Item = Slot>, sequence: u64) -> Result<()> {
         let count = slots.len();
         assert!(count <= self.free(), "the session makes room first");
         for (index, mut slot) in slots.enumerate().take(count) {
             if index + 1 < count {
                 slot.0[3] |= u64::from(CONTINUES);
             }
-            self.store(
-                self.len + index,
-                slot.sealed(self.check, sequence + index as u64),
-            );
+            self.store(self.len + index, slot.sealed(self.check, sequence + index as u64));
         }
         if let Memory::Written(_) = self.memory {
             self.write_out(self.len, count)?;
@@ -214,13 +192,8 @@ impl Tail {
         let Memory::Written(slots) = &self.memory else {
             return Ok(());
         };
-        let bytes: Vec<u8> = slots[from..from + count]
-            .iter()
-            .flat_map(|slot| slot.to_bytes())
-            .collect();
-        self.file
-            .write_at(&bytes, (from * SLOT_LEN) as u64)
-            .map_err(Error::io("write", &self.path))
+        let bytes: Vec<u8> = slots[from..from + count].iter().flat_map(|slot| slot.to_bytes()).collect();
+        self.file.write_at(&bytes, (from * SLOT_LEN) as u64).map_err(Error::io("write", &self.path))
     }
 
     /// The points there, in order.

@@ -224,10 +224,16 @@ impl Number {
             None => (whole(self.value.floor()), whole(self.value.ceil())),
         };
         // Past the ends of i64, every integer is on one side.
-        let upto = |bound: Option<i64>| if self.value > 0.0 { bound.or(Some(i64::MAX)) } else { bound };
-        let from = |bound: Option<i64>| if self.value < 0.0 { bound.or(Some(i64::MIN)) } else { bound };
+        let upto = |bound: Option<i64>| {
+            if self.value > 0.0 { bound.or(Some(i64::MAX)) } else { bound }
+        };
+        let from = |bound: Option<i64>| {
+            if self.value < 0.0 { bound.or(Some(i64::MIN)) } else { bound }
+        };
         let (low, high) = match comparison {
-            Comparison::Equal | Comparison::NotEqual => below.filter(|_| below == above).map_or(NONE, |number| (number, number)),
+            Comparison::Equal | Comparison::NotEqual => {
+                below.filter(|_| below == above).map_or(NONE, |number| (number, number))
+            }
             Comparison::LessEqual => upto(below).map_or(NONE, |high| (i64::MIN, high)),
             Comparison::GreaterEqual => from(above).map_or(NONE, |low| (low, i64::MAX)),
             Comparison::Less => match above {
@@ -258,20 +264,40 @@ mod tests {
         use Comparison::*;
         let comparisons = [Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual];
         let values: [i64; 9] = [i64::MIN, i64::MIN + 1, -2, -1, 0, 1, 2, i64::MAX - 1, i64::MAX];
-        let numbers = [f64::NEG_INFINITY, -1e300, -9.3e18, -1.5, -1.0, -0.5, -0.0, 0.5, 1.0, 1.5, 9_223_372_036_854_775_808.0, f64::INFINITY];
+        let numbers = [
+            f64::NEG_INFINITY,
+            -1e300,
+            -9.3e18,
+            -1.5,
+            -1.0,
+            -0.5,
+            -0.0,
+            0.5,
+            1.0,
+            1.5,
+            9_223_372_036_854_775_808.0,
+            f64::INFINITY,
+        ];
         for comparison in comparisons {
             for value in values {
                 for number in numbers {
                     // i128 holds every i64 and every finite bound that matters; beyond it the sign decides.
-                    let exact = i128::from(value).cmp(&(number.floor() as i128)).then(if number.fract() == 0.0 || number.is_infinite() {
-                        std::cmp::Ordering::Equal
-                    } else {
-                        std::cmp::Ordering::Less
-                    });
+                    let exact = i128::from(value).cmp(&(number.floor() as i128)).then(
+                        if number.fract() == 0.0 || number.is_infinite() {
+                            std::cmp::Ordering::Equal
+                        } else {
+                            std::cmp::Ordering::Less
+                        },
+                    );
                     check(comparison, value, Number { value: number, integer: None }, exact);
                 }
                 for number in values {
-                    check(comparison, value, Number { value: number as f64, integer: Some(number) }, value.cmp(&number));
+                    check(
+                        comparison,
+                        value,
+                        Number { value: number as f64, integer: Some(number) },
+                        value.cmp(&number),
+                    );
                 }
             }
         }

@@ -53,8 +53,11 @@ pub(crate) fn meant<'n>(name: &'n MetricName, literals: &FxHashSet<String>) -> (
 impl<'a> NumberColumn<'a> {
     /// A metric's statistic; `None` when no run of the part has the metric.
     pub(crate) fn metric(part: &'a IndexPart, key: &str, aggregate: Aggregate) -> Result<Option<Self>> {
-        let Some(cells) = part.cells(Family::Metrics, key)? else { return Ok(None) };
-        let floats = |column| Ok::<_, crate::error::Error>(Numbers::Floats(Cow::Borrowed(part.metric_floats(&cells, column)?)));
+        let Some(cells) = part.cells(Family::Metrics, key)? else {
+            return Ok(None);
+        };
+        let floats =
+            |column| Ok::<_, crate::error::Error>(Numbers::Floats(Cow::Borrowed(part.metric_floats(&cells, column)?)));
         let ints = |column| Ok::<_, crate::error::Error>(Numbers::Ints(part.metric_ints(&cells, column)?));
         let flag = |bit| Ok::<_, crate::error::Error>(Valid::Flag(part.metric_ints(&cells, metric::FLAGS)?, bit));
         let (numbers, valid) = match aggregate {
@@ -153,7 +156,9 @@ fn means(part: &IndexPart, cells: &Cells) -> Result<(Vec<f64>, Vec<bool>)> {
     let sums = part.metric_floats(cells, metric::SUM)?;
     let (counts, nans) = (part.metric_ints(cells, metric::COUNT)?, part.metric_ints(cells, metric::NAN_COUNT)?);
     let infinities = part.metric_ints(cells, metric::INF_COUNT)?;
-    let finite = |at: usize| (counts.get(at) as u64).saturating_sub(nans.get(at) as u64).saturating_sub(infinities.get(at) as u64);
+    let finite = |at: usize| {
+        (counts.get(at) as u64).saturating_sub(nans.get(at) as u64).saturating_sub(infinities.get(at) as u64)
+    };
     Ok(sums.iter().enumerate().map(|(at, sum)| (sum / finite(at) as f64, finite(at) > 0)).unzip())
 }
 
@@ -175,8 +180,15 @@ fn pick(cells: &Cells, place: Place<'_>, rows: usize, test: impl Fn(usize) -> bo
 impl<'a> TextColumn<'a> {
     /// A param's or tag's values; `None` when no run of the part has the key.
     pub(crate) fn keyed(part: &'a IndexPart, family: Family, key: &str) -> Result<Option<Self>> {
-        let Some(cells) = part.cells(family, key)? else { return Ok(None) };
-        Ok(Some(Self { cells, place: part.place(&cells)?, codes: part.codes(&cells)?, dictionary: part.dictionary(&cells)? }))
+        let Some(cells) = part.cells(family, key)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            cells,
+            place: part.place(&cells)?,
+            codes: part.codes(&cells)?,
+            dictionary: part.dictionary(&cells)?,
+        }))
     }
 
     /// The runs that have the key.
@@ -192,7 +204,9 @@ impl<'a> TextColumn<'a> {
     pub(crate) fn passing(&self, rows: usize, test: impl Fn(&str) -> bool) -> Bitmap {
         let each_cell = self.cells.end - self.cells.start < self.dictionary.len();
         match self.place {
-            Place::Sparse(_) if each_cell => pick(&self.cells, self.place, rows, |at| test(self.dictionary.get(self.codes.get(at) as usize))),
+            Place::Sparse(_) if each_cell => {
+                pick(&self.cells, self.place, rows, |at| test(self.dictionary.get(self.codes.get(at) as usize)))
+            }
             Place::Sparse(_) => {
                 let wanted: Vec<bool> = self.dictionary.iter().map(test).collect();
                 pick(&self.cells, self.place, rows, |at| wanted[self.codes.get(at) as usize])
@@ -208,7 +222,9 @@ impl<'a> TextColumn<'a> {
 
     /// The runs whose value is `text`. O(log values) and one scan of codes.
     pub(crate) fn equal(&self, rows: usize, text: &str) -> Bitmap {
-        let Some(code) = self.dictionary.find(text) else { return Bitmap::none(rows) };
+        let Some(code) = self.dictionary.find(text) else {
+            return Bitmap::none(rows);
+        };
         match self.place {
             Place::Sparse(_) => pick(&self.cells, self.place, rows, |at| self.codes.get(at) == code as i64),
             Place::Dense(present) => {

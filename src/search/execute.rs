@@ -148,7 +148,10 @@ fn scope(part: &MaskedPart<'_>, query: &Query) -> Result<Bitmap> {
     let mut scope = Bitmap::all(part.len());
     if let Some(excluded) = excluded {
         if excluded.len() != part.len() {
-            return Err(Error::invalid("mask", format!("it covers {} runs, but the part has {}", excluded.len(), part.len())));
+            return Err(Error::invalid(
+                "mask",
+                format!("it covers {} runs, but the part has {}", excluded.len(), part.len()),
+            ));
         }
         scope.and_not(excluded);
     }

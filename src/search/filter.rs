@@ -52,7 +52,8 @@ fn evaluate_clause(part: &IndexPart, clause: &Clause, context: &Context<'_>) -> 
         Clause::Metric(name, test) => {
             let (key, aggregate) = meant(name, &context.literals);
             let column = NumberColumn::metric(part, key, aggregate)?;
-            Ok(column.map_or_else(|| lacking(part, *test == NumberTest::Null), |column| numbers(&column, part.len(), *test)))
+            Ok(column
+                .map_or_else(|| lacking(part, *test == NumberTest::Null), |column| numbers(&column, part.len(), *test)))
         }
         Clause::Param(key, test) => texts(part, Family::Params, key, test),
         Clause::Tag(key, test) => texts(part, Family::Tags, key, test),
@@ -190,9 +191,15 @@ fn attributes(part: &IndexPart, attribute: TextAttribute, test: &TextTest, conte
 }
 
 /// The run's artifact URI, if its experiment's root is known.
-pub(crate) fn artifact_uri(part: &IndexPart, ordinal: u32, roots: &BTreeMap<ExperimentId, String>) -> Result<Option<String>> {
+pub(crate) fn artifact_uri(
+    part: &IndexPart,
+    ordinal: u32,
+    roots: &BTreeMap<ExperimentId, String>,
+) -> Result<Option<String>> {
     let experiment = part.experiment(part.run_ints(run::EXPERIMENT_CODES)?.get(ordinal as usize) as usize)?;
-    let Some(root) = roots.get(&experiment) else { return Ok(None) };
+    let Some(root) = roots.get(&experiment) else {
+        return Ok(None);
+    };
     Ok(Some(format!("{}/{}/artifacts", root.trim_end_matches('/'), part.run_id(ordinal)?)))
 }
 

@@ -46,7 +46,12 @@ pub(crate) fn tokens<'a>(what: &'static str, text: &'a str) -> Result<Vec<Token<
         let (kind, len) = match c {
             '\'' | '"' | '`' => {
                 let Some(close) = closing(rest, c) else {
-                    return Err(wrong(what, text, start, format!("the {c} is not closed; end the text with another {c}")));
+                    return Err(wrong(
+                        what,
+                        text,
+                        start,
+                        format!("the {c} is not closed; end the text with another {c}"),
+                    ));
                 };
                 (Kind::Quoted(c, &rest[1..close]), close + 1)
             }
@@ -63,9 +68,21 @@ pub(crate) fn tokens<'a>(what: &'static str, text: &'a str) -> Result<Vec<Token<
                 let len = rest.find(|c| !word(c)).unwrap_or(rest.len());
                 (Kind::Word(&rest[..len]), len)
             }
-            ';' => return Err(wrong(what, text, start, "found ';', but only one expression is taken; join conditions by AND")),
+            ';' => {
+                return Err(wrong(
+                    what,
+                    text,
+                    start,
+                    "found ';', but only one expression is taken; join conditions by AND",
+                ));
+            }
             _ => {
-                return Err(wrong(what, text, start, format!("found {c:?}; a key with such characters goes in backticks, as in metrics.`my{c}key`")));
+                return Err(wrong(
+                    what,
+                    text,
+                    start,
+                    format!("found {c:?}; a key with such characters goes in backticks, as in metrics.`my{c}key`"),
+                ));
             }
         };
         tokens.push(Token { kind, start, end: start + len });

@@ -43,11 +43,16 @@ impl Like {
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().map(|c| if self.ignore_case { fold(c) } else { c }).collect();
-        let fits = |piece: &[Option<char>], text: &[char]| piece.iter().zip(text).all(|(wanted, c)| wanted.is_none_or(|wanted| wanted == *c));
+        let fits = |piece: &[Option<char>], text: &[char]| {
+            piece.iter().zip(text).all(|(wanted, c)| wanted.is_none_or(|wanted| wanted == *c))
+        };
         let Some(last) = &self.last else {
             return text.len() == self.first.len() && fits(&self.first, &text);
         };
-        if text.len() < self.first.len() + last.len() || !fits(&self.first, &text) || !fits(last, &text[text.len() - last.len()..]) {
+        if text.len() < self.first.len() + last.len()
+            || !fits(&self.first, &text)
+            || !fits(last, &text[text.len() - last.len()..])
+        {
             return false;
         }
         let mut left = &text[self.first.len()..text.len() - last.len()];

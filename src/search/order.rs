@@ -38,14 +38,20 @@ pub struct OrderBy {
 /// [`Error::Invalid`] with the clause's column. Naming one key twice is no error (MLflow answers 500): the first counts.
 pub fn parse_order_by<S: AsRef<str>>(clauses: &[S]) -> Result<Vec<OrderBy>> {
     if clauses.len() > ORDER_BY_MAX {
-        return Err(Error::invalid("order_by", format!("{} clauses are more than the limit of {ORDER_BY_MAX}", clauses.len())));
+        return Err(Error::invalid(
+            "order_by",
+            format!("{} clauses are more than the limit of {ORDER_BY_MAX}", clauses.len()),
+        ));
     }
     clauses.iter().map(|clause| parse(clause.as_ref())).collect()
 }
 
 fn parse(text: &str) -> Result<OrderBy> {
     if text.len() > FILTER_BYTES_MAX {
-        return Err(Error::invalid("order_by", format!("{} bytes are more than the limit of {FILTER_BYTES_MAX}", text.len())));
+        return Err(Error::invalid(
+            "order_by",
+            format!("{} bytes are more than the limit of {FILTER_BYTES_MAX}", text.len()),
+        ));
     }
     let tokens = tokens("order_by", text)?;
     let mut parser = Parser { what: "order_by", text, tokens: &tokens, at: 0, clauses: 0 };

@@ -36,7 +36,10 @@ pub fn parse_page_token(token: &str) -> Result<usize> {
     });
     match offset {
         Some(offset) if offset > 0 => Ok(offset),
-        _ => Err(Error::invalid("page token", format!("{token:?} was given by no page; take the token of the page before, or none"))),
+        _ => Err(Error::invalid(
+            "page token",
+            format!("{token:?} was given by no page; take the token of the page before, or none"),
+        )),
     }
 }
 
@@ -79,7 +82,9 @@ mod tests {
     #[test]
     fn what_no_page_gave_is_refused() {
         // Offset 0, a negative one, another object, no JSON, no base64, cut short.
-        for token in [&*page_token(0), "eyJvZmZzZXQiOiAtMX0=", "e30=", "YWJj", "!!!!", "eyJvZmZzZXQiOiAxMDAwfQ", "====", "é==="] {
+        for token in
+            [&*page_token(0), "eyJvZmZzZXQiOiAtMX0=", "e30=", "YWJj", "!!!!", "eyJvZmZzZXQiOiAxMDAwfQ", "====", "é==="]
+        {
             assert!(parse_page_token(token).is_err(), "{token}");
         }
     }

@@ -14,7 +14,9 @@
 use regex::{Regex, RegexBuilder};
 
 use crate::error::{Error, Result};
-use crate::search::ast::{Aggregate, Clause, Comparison, Expr, MetricName, Number, NumberTest, TextAttribute, TextTest, TimeAttribute};
+use crate::search::ast::{
+    Aggregate, Clause, Comparison, Expr, MetricName, Number, NumberTest, TextAttribute, TextTest, TimeAttribute,
+};
 use crate::search::lexer::{Kind, Token, tokens, wrong};
 use crate::search::like::Like;
 
@@ -37,11 +39,17 @@ pub fn parse_filter(text: &str) -> Result<Option<Expr>> {
         return Ok(None);
     }
     if text.len() > FILTER_BYTES_MAX {
-        return Err(Error::invalid("filter", format!("{} bytes are more than the limit of {FILTER_BYTES_MAX}", text.len())));
+        return Err(Error::invalid(
+            "filter",
+            format!("{} bytes are more than the limit of {FILTER_BYTES_MAX}", text.len()),
+        ));
     }
     let tokens = tokens("filter", text)?;
     if tokens.is_empty() {
-        return Err(Error::invalid("filter", "there is nothing but white space; leave the filter empty to keep every run"));
+        return Err(Error::invalid(
+            "filter",
+            "there is nothing but white space; leave the filter empty to keep every run",
+        ));
     }
     let mut parser = Parser { what: "filter", text, tokens: &tokens, at: 0, clauses: 0 };
     let expr = parser.any(0)?;
@@ -81,14 +89,17 @@ impl<'t, 'a> Parser<'t, 'a> {
     /// The error that the next token is not `wanted`.
     pub(crate) fn expected(&self, wanted: &str) -> Error {
         match self.peek() {
-            Some(token) => self.wrong(token.start, format!("found {}, expected {wanted}", &self.text[token.start..token.end])),
+            Some(token) => {
+                self.wrong(token.start, format!("found {}, expected {wanted}", &self.text[token.start..token.end]))
+            }
             None => self.wrong(self.text.len(), format!("the text ends, expected {wanted}")),
         }
     }
 
     /// Takes the next token if it is this keyword.
     pub(crate) fn keyword(&mut self, keyword: &str) -> bool {
-        let found = matches!(self.peek(), Some(Token { kind: Kind::Word(word), .. }) if word.eq_ignore_ascii_case(keyword));
+        let found =
+            matches!(self.peek(), Some(Token { kind: Kind::Word(word), .. }) if word.eq_ignore_ascii_case(keyword));
         self.at += usize::from(found);
         found
     }
@@ -117,7 +128,13 @@ impl<'t, 'a> Parser<'t, 'a> {
     }
 
     fn one(&mut self, depth: usize) -> Result<Expr> {
-        let deeper = || if depth < DEPTH_MAX { Ok(depth + 1) } else { Err(self.expected(&format!("at most {DEPTH_MAX} nested parentheses and NOTs"))) };
+        let deeper = || {
+            if depth < DEPTH_MAX {
+                Ok(depth + 1)
+            } else {
+                Err(self.expected(&format!("at most {DEPTH_MAX} nested parentheses and NOTs")))
+            }
+        };
         let deeper = deeper();
         if self.keyword("NOT") {
             return Ok(Expr::Not(Box::new(self.one(deeper?)?)));
@@ -143,7 +160,8 @@ impl<'t, 'a> Parser<'t, 'a> {
     pub(crate) fn subject(&mut self, aliases: bool) -> Result<Subject> {
         const NAME: &str = "a name as metrics.loss, params.`my key`, tags.owner or start_time";
         let from = self.at;
-        if matches!(self.peek(), Some(Token { kind: Kind::Word(word), .. }) if word.eq_ignore_ascii_case("AND") || word.eq_ignore_ascii_case("OR")) {
+        if matches!(self.peek(), Some(Token { kind: Kind::Word(word), .. }) if word.eq_ignore_ascii_case("AND") || word.eq_ignore_ascii_case("OR"))
+        {
             return Err(self.expected(NAME));
         }
         while let Some(token) = self.peek()
@@ -201,13 +219,21 @@ impl<'t, 'a> Parser<'t, 'a> {
             "param" | "params" | "parameter" | "parameters" => Ok(Subject::Param(text.to_owned())),
             "tag" | "tags" => Ok(Subject::Tag(text.to_owned())),
             "attr" | "attribute" | "attributes" | "run" => self.attribute(key_start, text, aliases),
-            "dataset" | "datasets" if matches!(text, "name" | "digest" | "context") => {
-                Err(self.wrong(start, format!("dataset.{text} is not in the run index, so runs cannot be searched by their datasets yet")))
+            "dataset" | "datasets" if matches!(text, "name" | "digest" | "context") => Err(self.wrong(
+                start,
+                format!("dataset.{text} is not in the run index, so runs cannot be searched by their datasets yet"),
+            )),
+            "dataset" | "datasets" => {
+                Err(self.wrong(key_start, format!("datasets have no {text:?}, only name, digest and context")))
             }
-            "dataset" | "datasets" => Err(self.wrong(key_start, format!("datasets have no {text:?}, only name, digest and context"))),
             _ => {
-                let hint = if entity.starts_with(['"', '`']) { "; quotes go around the key alone, as in metrics.`my key`" } else { "" };
-                Err(self.wrong(start, format!("{unquoted:?} is none of metrics, params, tags, attributes, datasets{hint}")))
+                let hint = if entity.starts_with(['"', '`']) {
+                    "; quotes go around the key alone, as in metrics.`my key`"
+                } else {
+                    ""
+                };
+                Err(self
+                    .wrong(start, format!("{unquoted:?} is none of metrics, params, tags, attributes, datasets{hint}")))
             }
         }
     }
@@ -223,10 +249,14 @@ impl<'t, 'a> Parser<'t, 'a> {
                     Err(self.wrong(start, format!("{suffix:?} is no statistic; there are {}", names.join(", "))))
                 }
             },
-            (Key::Plain(text), _) => match text.rsplit_once('.').and_then(|(key, name)| Some((key, Aggregate::named(name)?))) {
-                Some((key, aggregate)) if !key.is_empty() => Ok(MetricName { key: key.to_owned(), aggregate, literal: Some(text.to_owned()) }),
-                _ => Ok(plain(text)),
-            },
+            (Key::Plain(text), _) => {
+                match text.rsplit_once('.').and_then(|(key, name)| Some((key, Aggregate::named(name)?))) {
+                    Some((key, aggregate)) if !key.is_empty() => {
+                        Ok(MetricName { key: key.to_owned(), aggregate, literal: Some(text.to_owned()) })
+                    }
+                    _ => Ok(plain(text)),
+                }
+            }
         }
     }
 
@@ -273,8 +303,12 @@ impl<'t, 'a> Parser<'t, 'a> {
         self.at += 1;
         let value = match self.peek().map(|token| token.kind) {
             Some(Kind::Number(text)) => text.parse().ok().map(|value| Number { value, integer: text.parse().ok() }),
-            Some(Kind::Word(word)) if word.eq_ignore_ascii_case("inf") => Some(Number { value: f64::INFINITY, integer: None }),
-            Some(Kind::Word(word)) if word.eq_ignore_ascii_case("nan") => return Err(self.expected("a number; NaN is found by IS NAN")),
+            Some(Kind::Word(word)) if word.eq_ignore_ascii_case("inf") => {
+                Some(Number { value: f64::INFINITY, integer: None })
+            }
+            Some(Kind::Word(word)) if word.eq_ignore_ascii_case("nan") => {
+                return Err(self.expected("a number; NaN is found by IS NAN"));
+            }
             _ => None,
         };
         let value = value.ok_or_else(|| self.expected("a number without quotes, as 0.5, -1 or 1e-3"))?;
@@ -295,7 +329,11 @@ impl<'t, 'a> Parser<'t, 'a> {
             return self.list().map(TextTest::In);
         }
         if self.keyword("NOT") {
-            return if self.keyword("IN") { self.list().map(TextTest::NotIn) } else { Err(self.expected("IN; or put NOT before the whole comparison")) };
+            return if self.keyword("IN") {
+                self.list().map(TextTest::NotIn)
+            } else {
+                Err(self.expected("IN; or put NOT before the whole comparison"))
+            };
         }
         if self.keyword("LIKE") {
             return Ok(TextTest::Like(Like::new(self.value()?, false)));
@@ -307,7 +345,11 @@ impl<'t, 'a> Parser<'t, 'a> {
             return self.regex().map(TextTest::Matches);
         }
         let Some(Kind::Operator(operator)) = self.peek().map(|token| token.kind) else {
-            return Err(self.expected(if nullable { "=, !=, LIKE, ILIKE, IN, NOT IN, =~, !~, RLIKE or IS for a text" } else { TESTS }));
+            return Err(self.expected(if nullable {
+                "=, !=, LIKE, ILIKE, IN, NOT IN, =~, !~, RLIKE or IS for a text"
+            } else {
+                TESTS
+            }));
         };
         if !matches!(operator, "=" | "!=" | "=~" | "!~") {
             return Err(self.expected(TESTS));
@@ -350,11 +392,14 @@ impl<'t, 'a> Parser<'t, 'a> {
     fn regex(&mut self) -> Result<Regex> {
         let at = self.peek().map_or(self.text.len(), |token| token.start);
         let pattern = self.value()?;
-        RegexBuilder::new(pattern)
-            .size_limit(REGEX_BYTES_MAX)
-            .dfa_size_limit(REGEX_BYTES_MAX)
-            .build()
-            .map_err(|error| self.wrong(at, format!("not a regular expression that is taken: {}", error.to_string().replace('\n', " "))))
+        RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).build().map_err(
+            |error| {
+                self.wrong(
+                    at,
+                    format!("not a regular expression that is taken: {}", error.to_string().replace('\n', " ")),
+                )
+            },
+        )
     }
 }
 

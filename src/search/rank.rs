@@ -73,7 +73,9 @@ pub(crate) struct PartOrder<'a> {
 impl<'a> PartOrder<'a> {
     /// Finds the columns of each key of `order` in `part`.
     pub(crate) fn new(part: &'a IndexPart, order: &[OrderBy], context: &Context<'_>) -> Result<Self> {
-        let texts = |family, key: &str| Ok::<_, crate::error::Error>(TextColumn::keyed(part, family, key)?.map_or(Column::Missing, Column::Text));
+        let texts = |family, key: &str| {
+            Ok::<_, crate::error::Error>(TextColumn::keyed(part, family, key)?.map_or(Column::Missing, Column::Text))
+        };
         let column = |clause: &OrderBy| match &clause.key {
             OrderKey::Metric(name) => {
                 let (key, aggregate) = meant(name, &context.literals);
@@ -130,7 +132,9 @@ impl Column<'_> {
                 Ok(Err(id)) => Value::Text(id.into()),
                 Err(_) => Value::Missing,
             },
-            Self::Made(texts) => texts.get(at).and_then(Option::as_deref).map_or(Value::Missing, |text| Value::Text(text.into())),
+            Self::Made(texts) => {
+                texts.get(at).and_then(Option::as_deref).map_or(Value::Missing, |text| Value::Text(text.into()))
+            }
         }
     }
 
@@ -163,7 +167,9 @@ impl Column<'_> {
             },
             (Self::Text(_) | Self::Words(..), Ranks::Place | Ranks::Table(_)) => {
                 let code = match self {
-                    Self::Text(column) => find(column.place, &column.cells, ordinal, cursor).map(|at| column.codes.get(at)),
+                    Self::Text(column) => {
+                        find(column.place, &column.cells, ordinal, cursor).map(|at| column.codes.get(at))
+                    }
                     Self::Words(codes, _) => Some(codes.get(ordinal as usize)),
                     _ => None,
                 };
@@ -201,7 +207,8 @@ fn rank_texts(parts: &mut [PartOrder<'_>]) -> bool {
             let mut all: Vec<&str> = dictionaries.iter().flatten().flat_map(|texts| texts.iter()).collect();
             all.sort_unstable();
             all.dedup();
-            let table = |texts: &Strings| texts.iter().map(|text| all.binary_search(&text).unwrap_or(0) as u32).collect();
+            let table =
+                |texts: &Strings| texts.iter().map(|text| all.binary_search(&text).unwrap_or(0) as u32).collect();
             dictionaries.iter().map(|texts| texts.map_or(Ranks::Place, |texts| Ranks::Table(table(texts)))).collect()
         } else {
             continue;
@@ -224,7 +231,9 @@ fn prefix(text: &[u8]) -> u64 {
 }
 
 fn find(place: Place<'_>, cells: &Cells, ordinal: u32, cursor: Option<&mut usize>) -> Option<usize> {
-    let (Place::Sparse(ordinals), Some(cursor)) = (place, cursor) else { return place.find(cells, ordinal) };
+    let (Place::Sparse(ordinals), Some(cursor)) = (place, cursor) else {
+        return place.find(cells, ordinal);
+    };
     *cursor = (*cursor).max(cells.start);
     while *cursor < cells.end && ordinals.get(*cursor) < i64::from(ordinal) {
         *cursor += 1;
@@ -264,7 +273,9 @@ pub(crate) fn best(parts: &mut [PartOrder<'_>], hits: &[Bitmap], order: &[OrderB
                 let value = |run: &Candidate| parts[run.part as usize].columns[at].value(run.ordinal, None);
                 compare(&value(a), &value(b), clause.descending)
             });
-            keys.into_iter().find(|order| order.is_ne()).unwrap_or_else(|| (a.part, a.ordinal).cmp(&(b.part, b.ordinal)))
+            keys.into_iter()
+                .find(|order| order.is_ne())
+                .unwrap_or_else(|| (a.part, a.ordinal).cmp(&(b.part, b.ordinal)))
         })
     };
     let room = k.saturating_mul(2).max(GATHER_MIN);
@@ -276,14 +287,18 @@ pub(crate) fn best(parts: &mut [PartOrder<'_>], hits: &[Bitmap], order: &[OrderB
     for (number, (part, hits)) in parts.iter().zip(hits).enumerate() {
         // Walking a sparse column along is right when many runs are asked for, searching it when few are.
         let walks = |column: &Column<'_>| match column {
-            Column::Metric(NumberColumn { cells, .. }) | Column::Text(TextColumn { cells, .. }) => hits.count() * 16 >= cells.end - cells.start,
+            Column::Metric(NumberColumn { cells, .. }) | Column::Text(TextColumn { cells, .. }) => {
+                hits.count() * 16 >= cells.end - cells.start
+            }
             _ => false,
         };
         let walk: Vec<bool> = part.columns.iter().take(2).map(walks).collect();
         let mut cursors = [0_usize; 2];
         for ordinal in hits.iter() {
             let mut coarse = |at: usize| match part.columns.get(at) {
-                Some(column) => column.coarse(ordinal, &part.ranks[at], order[at].descending, walk[at].then_some(&mut cursors[at])),
+                Some(column) => {
+                    column.coarse(ordinal, &part.ranks[at], order[at].descending, walk[at].then_some(&mut cursors[at]))
+                }
                 None => 0,
             };
             let first = coarse(0);

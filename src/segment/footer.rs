@@ -5,8 +5,7 @@ use crate::base::ids::WriterId;
 use crate::base::stats::{Extreme, SeriesStats, StatPoint};
 use crate::codec::{CodecId, Effort, Scratch};
 use crate::segment::layout::{
-    ColumnReader, ColumnWriter, ENTRIES_MAX, POOLED_BELOW, TIMESTAMPS_ALL, TIMESTAMPS_NONE,
-    TIMESTAMPS_SOME,
+    ColumnReader, ColumnWriter, ENTRIES_MAX, POOLED_BELOW, TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
 };
 use crate::segment::pyramid::{bucket_pages, pages};
 
@@ -124,15 +123,10 @@ impl Footer {
     #[must_use]
     pub fn pool(&self) -> Pool {
         let short = || self.axes.iter().filter(|axis| axis.pooled());
-        let short_series = self
-            .series
-            .iter()
-            .filter(|series| self.axes[series.axis as usize].pooled());
+        let short_series = self.series.iter().filter(|series| self.axes[series.axis as usize].pooled());
         Pool {
             axis_points: short().map(|axis| axis.count).sum(),
-            values: short_series
-                .map(|series| self.axes[series.axis as usize].count)
-                .sum(),
+            values: short_series.map(|series| self.axes[series.axis as usize].count).sum(),
             has_timestamps: short().any(|axis| axis.timestamps != TIMESTAMPS_NONE),
             has_validity: short().any(|axis| axis.timestamps == TIMESTAMPS_SOME),
         }
@@ -148,11 +142,7 @@ impl Footer {
         columns.ints(&ints(&mut self.keys.iter().map(|key| key.len() as i64)));
         columns.bytes(self.keys.concat().as_bytes());
         columns.number(self.writers.len() as u64);
-        let writers: Vec<u8> = self
-            .writers
-            .iter()
-            .flat_map(|writer| writer.0.to_le_bytes())
-            .collect();
+        let writers: Vec<u8> = self.writers.iter().flat_map(|writer| writer.0.to_le_bytes()).collect();
         columns.bytes(&writers);
         columns.number(self.runs as u64);
         columns.number(self.run_lens.len() as u64);
@@ -161,50 +151,22 @@ impl Footer {
         columns.number(self.axes.len() as u64);
         columns.ints(&ints(&mut self.axes.iter().map(|axis| axis.count as i64)));
         columns.ints(&ints(&mut self.axes.iter().map(|axis| axis.timestamps)));
-        columns.ints(&ints(
-            &mut self
-                .axes
-                .iter()
-                .filter(|axis| !axis.pooled())
-                .map(|axis| axis.base as i64),
-        ));
+        columns.ints(&ints(&mut self.axes.iter().filter(|axis| !axis.pooled()).map(|axis| axis.base as i64)));
 
         columns.number(self.series.len() as u64);
-        columns.ints(&ints(
-            &mut self.series.iter().map(|series| i64::from(series.run)),
-        ));
-        columns.ints(&ints(
-            &mut self.series.iter().map(|series| i64::from(series.key)),
-        ));
-        columns.ints(&ints(
-            &mut self.series.iter().map(|series| i64::from(series.writer)),
-        ));
-        columns.ints(&ints(
-            &mut self.series.iter().map(|series| i64::from(series.axis)),
-        ));
-        let long: Vec<&Series> = self
-            .series
-            .iter()
-            .filter(|series| series.stats.is_some())
-            .collect();
+        columns.ints(&ints(&mut self.series.iter().map(|series| i64::from(series.run))));
+        columns.ints(&ints(&mut self.series.iter().map(|series| i64::from(series.key))));
+        columns.ints(&ints(&mut self.series.iter().map(|series| i64::from(series.writer))));
+        columns.ints(&ints(&mut self.series.iter().map(|series| i64::from(series.axis))));
+        let long: Vec<&Series> = self.series.iter().filter(|series| series.stats.is_some()).collect();
         columns.ints(&ints(&mut long.iter().map(|series| series.base as i64)));
-        let stats: Vec<SeriesStats> = self
-            .series
-            .iter()
-            .filter_map(|series| series.stats)
-            .collect();
+        let stats: Vec<SeriesStats> = self.series.iter().filter_map(|series| series.stats).collect();
         encode_stats(&stats, &mut columns);
 
         columns.number(self.pages.len() as u64);
-        columns.ints(&ints(
-            &mut self.pages.iter().map(|page| i64::from(page.codec.0)),
-        ));
-        columns.ints(&ints(
-            &mut self.pages.iter().map(|page| i64::from(page.len)),
-        ));
-        columns.ints(&ints(
-            &mut self.pages.iter().map(|page| i64::from(page.crc)),
-        ));
+        columns.ints(&ints(&mut self.pages.iter().map(|page| i64::from(page.codec.0))));
+        columns.ints(&ints(&mut self.pages.iter().map(|page| i64::from(page.len))));
+        columns.ints(&ints(&mut self.pages.iter().map(|page| i64::from(page.crc))));
         columns.number(self.pool_base as u64);
     }
 
@@ -218,12 +180,8 @@ impl Footer {
         let keys = decode_keys(&mut columns)?;
         let writer_count = columns.count()?;
         let writers = columns.bytes(ENTRIES_MAX * 16)?;
-        let writers: Vec<WriterId> = writers
-            .as_chunks::<16>()
-            .0
-            .iter()
-            .map(|&bytes| WriterId(u128::from_le_bytes(bytes)))
-            .collect();
+        let writers: Vec<WriterId> =
+            writers.as_chunks::<16>().0.iter().map(|&bytes| WriterId(u128::from_le_bytes(bytes))).collect();
         if writers.len() != writer_count {
             return Err(Malformed("the count of writers"));
         }
@@ -235,18 +193,7 @@ impl Footer {
         let pages = decode_pages(&mut columns, pages_len)?;
         let pool_base = columns.count()?;
         columns.end()?;
-        let footer = Self {
-            first_sequence,
-            points,
-            keys,
-            writers,
-            run_lens,
-            runs,
-            axes,
-            series,
-            pages,
-            pool_base,
-        };
+        let footer = Self { first_sequence, points, keys, writers, run_lens, runs, axes, series, pages, pool_base };
         footer.check()?;
         Ok(footer)
     }
@@ -256,21 +203,12 @@ impl Footer {
         let mut points = 0_u64;
         for series in &self.series {
             let axis = self.axes[series.axis as usize];
-            points = points
-                .checked_add(axis.count as u64)
-                .ok_or(Malformed("the count of points"))?;
-            let long_end = || {
-                series
-                    .base
-                    .checked_add(pages(axis.count) + bucket_pages(axis.count))
-            };
+            points = points.checked_add(axis.count as u64).ok_or(Malformed("the count of points"))?;
+            let long_end = || series.base.checked_add(pages(axis.count) + bucket_pages(axis.count));
             if !axis.pooled() && long_end().is_none_or(|end| end > self.pool_base) {
                 return Err(Malformed("a series beyond the pages"));
             }
-            if series
-                .stats
-                .is_some_and(|stats| stats.count != axis.count as u64)
-            {
+            if series.stats.is_some_and(|stats| stats.count != axis.count as u64) {
                 return Err(Malformed("a series whose axis has another length"));
             }
         }
@@ -300,11 +238,7 @@ fn decode_keys(columns: &mut ColumnReader<'_>) -> Result<Vec<String>, Malformed>
     let mut at = 0_usize;
     for len in lens {
         let end = at + len as usize;
-        keys.push(
-            text.get(at..end)
-                .ok_or(Malformed("the length of a key"))?
-                .to_owned(),
-        );
+        keys.push(text.get(at..end).ok_or(Malformed("the length of a key"))?.to_owned());
         at = end;
     }
     if at != text.len() || !keys.is_sorted_by(|a, b| a < b) {
@@ -317,22 +251,14 @@ fn decode_axes(columns: &mut ColumnReader<'_>) -> Result<Vec<Axis>, Malformed> {
     let count = columns.count()?;
     let counts = columns.ints(count)?;
     let kinds = columns.indexes(count, TIMESTAMPS_SOME as usize + 1)?;
-    let long = counts
-        .iter()
-        .filter(|&&count| count >= POOLED_BELOW as i64)
-        .count();
+    let long = counts.iter().filter(|&&count| count >= POOLED_BELOW as i64).count();
     let mut bases = columns.indexes(long, ENTRIES_MAX)?.into_iter();
     let mut axes = Vec::with_capacity(count);
     let mut pooled = 0;
     for (count, kind) in counts.into_iter().zip(kinds) {
-        let count = usize::try_from(count)
-            .ok()
-            .filter(|&count| count > 0 && count <= 1 << 40);
-        let mut axis = Axis {
-            count: count.ok_or(Malformed("the length of an axis"))?,
-            timestamps: kind.into(),
-            base: 0,
-        };
+        let count = usize::try_from(count).ok().filter(|&count| count > 0 && count <= 1 << 40);
+        let mut axis =
+            Axis { count: count.ok_or(Malformed("the length of an axis"))?, timestamps: kind.into(), base: 0 };
         if axis.pooled() {
             axis.base = pooled;
             pooled += axis.count;
@@ -344,44 +270,27 @@ fn decode_axes(columns: &mut ColumnReader<'_>) -> Result<Vec<Axis>, Malformed> {
     Ok(axes)
 }
 
-fn decode_series(
-    columns: &mut ColumnReader<'_>,
-    axes: &[Axis],
-    limits: [usize; 3],
-) -> Result<Vec<Series>, Malformed> {
+fn decode_series(columns: &mut ColumnReader<'_>, axes: &[Axis], limits: [usize; 3]) -> Result<Vec<Series>, Malformed> {
     let count = columns.count()?;
     let runs = columns.indexes(count, limits[0])?;
     let keys = columns.indexes(count, limits[1])?;
     let writers = columns.indexes(count, limits[2])?;
     let axis_indexes = columns.indexes(count, axes.len())?;
-    let long = axis_indexes
-        .iter()
-        .filter(|&&axis| !axes[axis as usize].pooled())
-        .count();
+    let long = axis_indexes.iter().filter(|&&axis| !axes[axis as usize].pooled()).count();
     let mut bases = columns.indexes(long, ENTRIES_MAX)?.into_iter();
     let mut stats = decode_stats(columns, long)?.into_iter();
     let mut pooled = 0;
     let mut series = Vec::with_capacity(count);
     for index in 0..count {
         let axis = axis_indexes[index];
-        let mut entry = Series {
-            run: runs[index],
-            key: keys[index],
-            writer: writers[index],
-            axis,
-            base: 0,
-            stats: None,
-        };
+        let mut entry =
+            Series { run: runs[index], key: keys[index], writer: writers[index], axis, base: 0, stats: None };
         if axes[axis as usize].pooled() {
             entry.base = pooled;
             pooled += axes[axis as usize].count;
         } else {
             entry.base = bases.next().ok_or(Malformed("the pages of a series"))? as usize;
-            entry.stats = Some(
-                stats
-                    .next()
-                    .ok_or(Malformed("the statistics of a series"))?,
-            );
+            entry.stats = Some(stats.next().ok_or(Malformed("the statistics of a series"))?);
         }
         series.push(entry);
     }
@@ -398,12 +307,7 @@ fn decode_pages(columns: &mut ColumnReader<'_>, pages_len: u64) -> Result<Vec<Pa
     for index in 0..count {
         let len = u32::try_from(lens[index]).map_err(|_| Malformed("the length of a page"))?;
         let crc = u32::try_from(crcs[index]).map_err(|_| Malformed("the checksum of a page"))?;
-        pages.push(Page {
-            codec: CodecId(codecs[index] as u8),
-            offset,
-            len,
-            crc,
-        });
+        pages.push(Page { codec: CodecId(codecs[index] as u8), offset, len, crc });
         offset += u64::from(len);
     }
     if offset != pages_len {
@@ -413,25 +317,19 @@ fn decode_pages(columns: &mut ColumnReader<'_>, pages_len: u64) -> Result<Vec<Pa
 }
 
 fn encode_stats(stats: &[SeriesStats], columns: &mut ColumnWriter<'_>) {
-    let mut ints =
-        |f: &dyn Fn(&SeriesStats) -> i64| columns.ints(&stats.iter().map(f).collect::<Vec<i64>>());
+    let mut ints = |f: &dyn Fn(&SeriesStats) -> i64| columns.ints(&stats.iter().map(f).collect::<Vec<i64>>());
     ints(&|stats| stats.count as i64);
     ints(&|stats| stats.nan_count as i64);
     ints(&|stats| stats.inf_count as i64);
     ints(&|stats| stats.first.step);
     ints(&|stats| stats.latest.step);
-    ints(&|stats| {
-        i64::from(stats.first.timestamp_ms.is_some())
-            + 2 * i64::from(stats.latest.timestamp_ms.is_some())
-    });
+    ints(&|stats| i64::from(stats.first.timestamp_ms.is_some()) + 2 * i64::from(stats.latest.timestamp_ms.is_some()));
     ints(&|stats| stats.first.timestamp_ms.unwrap_or(0));
     ints(&|stats| stats.latest.timestamp_ms.unwrap_or(0));
     ints(&|stats| i64::from(stats.min.is_some()));
     ints(&|stats| stats.min.map_or(0, |min| min.step));
     ints(&|stats| stats.max.map_or(0, |max| max.step));
-    let mut floats = |f: &dyn Fn(&SeriesStats) -> f64| {
-        columns.floats(&stats.iter().map(f).collect::<Vec<f64>>())
-    };
+    let mut floats = |f: &dyn Fn(&SeriesStats) -> f64| columns.floats(&stats.iter().map(f).collect::<Vec<f64>>());
     floats(&|stats| stats.first.value);
     floats(&|stats| stats.latest.value);
     floats(&|stats| stats.min.map_or(0.0, |min| min.value));
@@ -439,10 +337,7 @@ fn encode_stats(stats: &[SeriesStats], columns: &mut ColumnWriter<'_>) {
     floats(&|stats| stats.sum);
 }
 
-fn decode_stats(
-    columns: &mut ColumnReader<'_>,
-    count: usize,
-) -> Result<Vec<SeriesStats>, Malformed> {
+fn decode_stats(columns: &mut ColumnReader<'_>, count: usize) -> Result<Vec<SeriesStats>, Malformed> {
     let mut ints: [Vec<i64>; 11] = Default::default();
     for column in &mut ints {
         *column = columns.ints(count)?;
@@ -451,19 +346,8 @@ fn decode_stats(
     for column in &mut floats {
         *column = columns.floats(count)?;
     }
-    let [
-        counts,
-        nans,
-        infs,
-        first_steps,
-        latest_steps,
-        present,
-        first_ms,
-        latest_ms,
-        extremes,
-        min_steps,
-        max_steps,
-    ] = ints;
+    let [counts, nans, infs, first_steps, latest_steps, present, first_ms, latest_ms, extremes, min_steps, max_steps] =
+        ints;
     let [firsts, latests, mins, maxs, sums] = floats;
     let stats = |index: usize| SeriesStats {
         count: counts[index] as u64,
@@ -479,26 +363,12 @@ fn decode_stats(
             timestamp_ms: (present[index] & 2 != 0).then_some(latest_ms[index]),
             value: latests[index],
         },
-        min: (extremes[index] != 0).then_some(Extreme {
-            value: mins[index],
-            step: min_steps[index],
-        }),
-        max: (extremes[index] != 0).then_some(Extreme {
-            value: maxs[index],
-            step: max_steps[index],
-        }),
+        min: (extremes[index] != 0).then_some(Extreme { value: mins[index], step: min_steps[index] }),
+        max: (extremes[index] != 0).then_some(Extreme { value: maxs[index], step: max_steps[index] }),
         sum: sums[index],
     };
-    let valid = |stats: &SeriesStats| {
-        stats
-            .nan_count
-            .checked_add(stats.inf_count)
-            .is_some_and(|odd| odd <= stats.count)
-    };
+    let valid =
+        |stats: &SeriesStats| stats.nan_count.checked_add(stats.inf_count).is_some_and(|odd| odd <= stats.count);
     let stats: Vec<SeriesStats> = (0..count).map(stats).collect();
-    if stats.iter().all(valid) {
-        Ok(stats)
-    } else {
-        Err(Malformed("the statistics of a series"))
-    }
+    if stats.iter().all(valid) { Ok(stats) } else { Err(Malformed("the statistics of a series")) }
 }

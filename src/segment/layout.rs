@@ -39,12 +39,7 @@ pub struct ColumnWriter<'a> {
 impl<'a> ColumnWriter<'a> {
     /// Starts appending to `out`.
     pub fn new(out: &'a mut Vec<u8>, effort: Effort, scratch: &'a mut Scratch) -> Self {
-        Self {
-            out,
-            effort,
-            scratch,
-            column: Vec::new(),
-        }
+        Self { out, effort, scratch, column: Vec::new() }
     }
 
     /// A plain number.
@@ -106,8 +101,7 @@ impl<'a> ColumnReader<'a> {
     pub fn ints(&mut self, count: usize) -> Result<Vec<i64>, Malformed> {
         let (codec, bytes) = self.column()?;
         let mut values = zeroed(count)?;
-        codec::decode_ints(codec, bytes, &mut values)
-            .map_err(|_| Malformed("a footer's integer column"))?;
+        codec::decode_ints(codec, bytes, &mut values).map_err(|_| Malformed("a footer's integer column"))?;
         Ok(values)
     }
 
@@ -127,8 +121,7 @@ impl<'a> ColumnReader<'a> {
     pub fn floats(&mut self, count: usize) -> Result<Vec<f64>, Malformed> {
         let (codec, bytes) = self.column()?;
         let mut values = zeroed(count)?;
-        codec::decode_floats(codec, bytes, &mut values)
-            .map_err(|_| Malformed("a footer's float column"))?;
+        codec::decode_floats(codec, bytes, &mut values).map_err(|_| Malformed("a footer's float column"))?;
         Ok(values)
     }
 
@@ -160,9 +153,7 @@ impl<'a> ColumnReader<'a> {
 /// A vector of `count` defaults, or an error where memory does not reach.
 pub fn zeroed<T: Clone + Default>(count: usize) -> Result<Vec<T>, Malformed> {
     let mut values = Vec::new();
-    values
-        .try_reserve_exact(count)
-        .map_err(|_| Malformed("a count beyond memory"))?;
+    values.try_reserve_exact(count).map_err(|_| Malformed("a count beyond memory"))?;
     values.resize(count, T::default());
     Ok(values)
 }

@@ -43,12 +43,7 @@ pub struct FileSink {
 
 impl std::fmt::Debug for FileSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "FileSink({}, {} bytes)",
-            self.path.display(),
-            self.position()
-        )
+        write!(f, "FileSink({}, {} bytes)", self.path.display(), self.position())
     }
 }
 
@@ -58,9 +53,7 @@ impl FileSink {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.file
-            .write_at(&self.buffer, self.offset)
-            .map_err(Error::io("write", &self.path))?;
+        self.file.write_at(&self.buffer, self.offset).map_err(Error::io("write", &self.path))?;
         self.offset += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -70,11 +63,7 @@ impl FileSink {
 impl PageSink for FileSink {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BUFFER_LEN {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.buffer.len() >= BUFFER_LEN { self.flush() } else { Ok(()) }
     }
 }
 
@@ -93,47 +82,28 @@ impl PackWriter {
     /// # Errors
     /// [`Error::Io`].
     pub fn new(file: Box<dyn File>, path: &Path, id: u128, effort: Effort) -> Result<Self> {
-        let mut sink = FileSink {
-            file: file.into(),
-            path: path.into(),
-            offset: 0,
-            buffer: Vec::with_capacity(BUFFER_LEN),
-        };
+        let mut sink =
+            FileSink { file: file.into(), path: path.into(), offset: 0, buffer: Vec::with_capacity(BUFFER_LEN) };
         let mut header = Vec::with_capacity(HEADER_LEN);
         header.extend_from_slice(&PACK_MAGIC.to_le_bytes());
         header.extend_from_slice(&PACK_VERSION.to_le_bytes());
         header.extend_from_slice(&id.to_le_bytes());
         header.extend_from_slice(&crc32(0, &header).to_le_bytes());
         sink.write(&header)?;
-        Ok(Self {
-            sink: Some(sink),
-            groups: Vec::new(),
-            runs: Vec::new(),
-            effort,
-        })
+        Ok(Self { sink: Some(sink), groups: Vec::new(), runs: Vec::new(), effort })
     }
 
     /// Writes one group by `fill`, which names the key of each run in the order in which it adds them.
     ///
     /// # Errors
     /// Those of `fill` and of the file; the pack is then useless.
-    pub fn group(
-        &mut self,
-        fill: impl FnOnce(&mut GroupWriter<FileSink>) -> Result<Vec<RunKey>>,
-    ) -> Result<()> {
-        let sink = self
-            .sink
-            .take()
-            .ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
+    pub fn group(&mut self, fill: impl FnOnce(&mut GroupWriter<FileSink>) -> Result<Vec<RunKey>>) -> Result<()> {
+        let sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
         let start = sink.position();
         let mut writer = GroupWriter::new(sink, self.effort);
         let keys = fill(&mut writer)?;
         let group = self.groups.len() as u32;
-        self.runs.extend(
-            keys.into_iter()
-                .zip(0..)
-                .map(|(key, run)| (key, RunPlace { group, run })),
-        );
+        self.runs.extend(keys.into_iter().zip(0..).map(|(key, run)| (key, RunPlace { group, run })));
         let (sink, len) = writer.finish(0)?;
         self.groups.push((start, len));
         self.sink = Some(sink);
@@ -145,24 +115,16 @@ impl PackWriter {
     /// # Errors
     /// Those of reading and writing; the pack is then useless.
     pub fn copy_group(&mut self, group: &Group, keys: impl Iterator<Item = RunKey>) -> Result<()> {
-        let mut sink = self
-            .sink
-            .take()
-            .ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
+        let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
         let (mut at, len) = group.extent();
         let (start, end) = (sink.position(), at + len);
         while at < end {
-            let step = usize::try_from(end - at)
-                .unwrap_or(usize::MAX)
-                .min(BUFFER_LEN);
+            let step = usize::try_from(end - at).unwrap_or(usize::MAX).min(BUFFER_LEN);
             sink.write(&group.source().read(at, step)?)?;
             at += step as u64;
         }
         let number = self.groups.len() as u32;
-        self.runs.extend(
-            keys.zip(0..)
-                .map(|(key, run)| (key, RunPlace { group: number, run })),
-        );
+        self.runs.extend(keys.zip(0..).map(|(key, run)| (key, RunPlace { group: number, run })));
         self.groups.push((start, len));
         self.sink = Some(sink);
         Ok(())
@@ -173,41 +135,18 @@ impl PackWriter {
     /// # Errors
     /// [`Error::Io`].
     pub fn finish(mut self) -> Result<u64> {
-        let mut sink = self
-            .sink
-            .take()
-            .ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
-        self.runs
-            .sort_unstable_by_key(|&(key, place)| (key, place.group, place.run));
+        let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
+        self.runs.sort_unstable_by_key(|&(key, place)| (key, place.group, place.run));
         let mut bytes = Vec::new();
         let mut scratch = Scratch::default();
         let mut columns = ColumnWriter::new(&mut bytes, Effort::Fast, &mut scratch);
         columns.number(self.groups.len() as u64);
-        columns.ints(
-            &self
-                .groups
-                .iter()
-                .map(|&(_, len)| len as i64)
-                .collect::<Vec<_>>(),
-        );
+        columns.ints(&self.groups.iter().map(|&(_, len)| len as i64).collect::<Vec<_>>());
         columns.number(self.runs.len() as u64);
-        columns.ints(
-            &self
-                .runs
-                .iter()
-                .map(|(_, place)| i64::from(place.group))
-                .collect::<Vec<_>>(),
-        );
-        columns.ints(
-            &self
-                .runs
-                .iter()
-                .map(|(_, place)| i64::from(place.run))
-                .collect::<Vec<_>>(),
-        );
+        columns.ints(&self.runs.iter().map(|(_, place)| i64::from(place.group)).collect::<Vec<_>>());
+        columns.ints(&self.runs.iter().map(|(_, place)| i64::from(place.run)).collect::<Vec<_>>());
         bytes.extend(self.runs.iter().flat_map(|(key, _)| key.0.to_le_bytes()));
-        let len = u32::try_from(bytes.len())
-            .map_err(|_| Error::invalid("pack", "its directory exceeds 4 GiB"))?;
+        let len = u32::try_from(bytes.len()).map_err(|_| Error::invalid("pack", "its directory exceeds 4 GiB"))?;
         let crc = crc32(0, &bytes);
         bytes.extend_from_slice(&len.to_le_bytes());
         bytes.extend_from_slice(&crc.to_le_bytes());
@@ -241,9 +180,7 @@ impl Pack {
         let magic = reader.u64().map_err(malformed)?;
         let version = reader.u32().map_err(malformed)?;
         let id = reader.u128().map_err(malformed)?;
-        if magic != PACK_MAGIC
-            || reader.u32().map_err(malformed)? != crc32(0, &header[..HEADER_LEN - 4])
-        {
+        if magic != PACK_MAGIC || reader.u32().map_err(malformed)? != crc32(0, &header[..HEADER_LEN - 4]) {
             return Err(source.corrupt(0, "a pack's header"));
         }
         if version > PACK_VERSION {
@@ -254,17 +191,13 @@ impl Pack {
             });
         }
         let len = source.file.len().map_err(Error::io("read", &source.path))?;
-        let trailer_at = len
-            .saturating_sub(TRAILER_LEN as u64)
-            .max(HEADER_LEN as u64);
+        let trailer_at = len.saturating_sub(TRAILER_LEN as u64).max(HEADER_LEN as u64);
         let trailer = source.read(trailer_at, TRAILER_LEN)?;
         let mut reader = Reader::new(&trailer);
         let malformed = |Malformed(what)| source.corrupt(trailer_at, what);
         let directory_len = u64::from(reader.u32().map_err(malformed)?);
         let crc = reader.u32().map_err(malformed)?;
-        let directory_at = trailer_at
-            .checked_sub(directory_len)
-            .filter(|&at| at >= HEADER_LEN as u64);
+        let directory_at = trailer_at.checked_sub(directory_len).filter(|&at| at >= HEADER_LEN as u64);
         let (Ok(DIRECTORY_MAGIC), Some(directory_at)) = (reader.u64(), directory_at) else {
             return Err(source.corrupt(trailer_at, "the end mark of a pack"));
         };
@@ -272,17 +205,9 @@ impl Pack {
         if crc32(0, &bytes) != crc {
             return Err(source.corrupt(directory_at, "the checksum of a pack's directory"));
         }
-        let (groups, keys, places) =
-            decode_directory(&bytes, directory_at).map_err(|Malformed(what)| {
-                source.corrupt(directory_at, format!("in a pack's directory: {what}"))
-            })?;
-        Ok(Self {
-            source,
-            id,
-            groups,
-            keys,
-            places,
-        })
+        let (groups, keys, places) = decode_directory(&bytes, directory_at)
+            .map_err(|Malformed(what)| source.corrupt(directory_at, format!("in a pack's directory: {what}")))?;
+        Ok(Self { source, id, groups, keys, places })
     }
 
     /// The random number in its name.
@@ -350,9 +275,7 @@ fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<Directory, Malfor
     for len in columns.ints(group_count)? {
         let len = u64::try_from(len).map_err(|_| Malformed("the length of a group"))?;
         groups.push((at, len));
-        at = at
-            .checked_add(len)
-            .ok_or(Malformed("the length of a group"))?;
+        at = at.checked_add(len).ok_or(Malformed("the length of a group"))?;
     }
     if at != directory_at {
         return Err(Malformed("groups that do not fill the pack"));
@@ -365,17 +288,10 @@ fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<Directory, Malfor
     if keys.len() != run_count || !rest.is_empty() {
         return Err(Malformed("the keys of runs"));
     }
-    let keys: Vec<RunKey> = keys
-        .iter()
-        .map(|&bytes| RunKey(u128::from_le_bytes(bytes)))
-        .collect();
+    let keys: Vec<RunKey> = keys.iter().map(|&bytes| RunKey(u128::from_le_bytes(bytes))).collect();
     if !keys.is_sorted() {
         return Err(Malformed("keys of runs out of order"));
     }
-    let places = in_group
-        .into_iter()
-        .zip(runs)
-        .map(|(group, run)| RunPlace { group, run })
-        .collect();
+    let places = in_group.into_iter().zip(runs).map(|(group, run)| RunPlace { group, run }).collect();
     Ok((groups, keys, places))
 }

@@ -26,13 +26,7 @@ impl Bucket {
     #[must_use]
     pub fn of(point: Point) -> Self {
         let extreme = (!point.value.is_nan()).then_some(point);
-        Self {
-            count: 1,
-            first: point,
-            last: point,
-            min: extreme,
-            max: extreme,
-        }
+        Self { count: 1, first: point, last: point, min: extreme, max: extreme }
     }
 
     /// Adds a point that arrived after all others of the bucket.
@@ -83,10 +77,7 @@ impl Bucket {
             extremes.sort_by_key(|point| point.as_ref().map(order));
             extremes
         };
-        for point in [Some(self.first), middle[0], middle[1], Some(self.last)]
-            .into_iter()
-            .flatten()
-        {
+        for point in [Some(self.first), middle[0], middle[1], Some(self.last)].into_iter().flatten() {
             if !points.contains(&point) {
                 points.push(point);
             }
@@ -125,10 +116,7 @@ pub fn levels(count: usize) -> Vec<usize> {
 /// How many pages the pyramid of a series of `count` points takes.
 #[must_use]
 pub fn bucket_pages(count: usize) -> usize {
-    levels(count)
-        .iter()
-        .map(|buckets| buckets.div_ceil(BUCKETS_PER_PAGE))
-        .sum()
+    levels(count).iter().map(|buckets| buckets.div_ceil(BUCKETS_PER_PAGE)).sum()
 }
 
 /// The next level up.
@@ -145,50 +133,26 @@ pub fn level_above(buckets: &[Bucket]) -> Vec<Bucket> {
 }
 
 /// Appends at most [`BUCKETS_PER_PAGE`] buckets as one page.
-pub fn encode_buckets(
-    buckets: &[Bucket],
-    effort: Effort,
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) {
+pub fn encode_buckets(buckets: &[Bucket], effort: Effort, scratch: &mut Scratch, out: &mut Vec<u8>) {
     let mut columns = ColumnWriter::new(out, effort, scratch);
     let ints = |f: &dyn Fn(&Bucket) -> i64| buckets.iter().map(f).collect::<Vec<i64>>();
     columns.ints(&ints(&|bucket| bucket.count as i64));
     let has_extreme = ints(&|bucket| i64::from(bucket.min.is_some()));
     columns.ints(&has_extreme);
     // Absent extremes are written as the first point; the column above says that they are absent.
-    let corners: [&dyn Fn(&Bucket) -> Point; 4] = [
-        &|bucket| bucket.first,
-        &|bucket| bucket.last,
-        &|bucket| bucket.min.unwrap_or(bucket.first),
-        &|bucket| bucket.max.unwrap_or(bucket.first),
-    ];
+    let corners: [&dyn Fn(&Bucket) -> Point; 4] =
+        [&|bucket| bucket.first, &|bucket| bucket.last, &|bucket| bucket.min.unwrap_or(bucket.first), &|bucket| {
+            bucket.max.unwrap_or(bucket.first)
+        }];
     for (index, corner) in corners.into_iter().enumerate() {
         // All corners but the first are written as differences to it.
         let base = |bucket: &Bucket| {
-            if index == 0 {
-                (0, 0)
-            } else {
-                (bucket.first.step, bucket.first.timestamp_ms.unwrap_or(0))
-            }
+            if index == 0 { (0, 0) } else { (bucket.first.step, bucket.first.timestamp_ms.unwrap_or(0)) }
         };
-        columns.ints(&ints(&|bucket| {
-            corner(bucket).step.wrapping_sub(base(bucket).0)
-        }));
-        columns.ints(&ints(&|bucket| {
-            i64::from(corner(bucket).timestamp_ms.is_some())
-        }));
-        columns.ints(&ints(&|bucket| {
-            corner(bucket)
-                .timestamp_ms
-                .map_or(0, |ms| ms.wrapping_sub(base(bucket).1))
-        }));
-        columns.floats(
-            &buckets
-                .iter()
-                .map(|bucket| corner(bucket).value)
-                .collect::<Vec<f64>>(),
-        );
+        columns.ints(&ints(&|bucket| corner(bucket).step.wrapping_sub(base(bucket).0)));
+        columns.ints(&ints(&|bucket| i64::from(corner(bucket).timestamp_ms.is_some())));
+        columns.ints(&ints(&|bucket| corner(bucket).timestamp_ms.map_or(0, |ms| ms.wrapping_sub(base(bucket).1))));
+        columns.floats(&buckets.iter().map(|bucket| corner(bucket).value).collect::<Vec<f64>>());
     }
 }
 
@@ -206,10 +170,8 @@ pub fn decode_buckets(bytes: &[u8], count: usize) -> Result<Vec<Bucket>, Malform
         let (timestamps, values) = (columns.ints(count)?, columns.floats(count)?);
         let points = (0..count).map(|index| {
             let base = corners[0].get(index).filter(|_| corner > 0);
-            let timestamp = timestamps[index].wrapping_add(
-                base.and_then(|point: &Point| point.timestamp_ms)
-                    .unwrap_or(0),
-            );
+            let timestamp =
+                timestamps[index].wrapping_add(base.and_then(|point: &Point| point.timestamp_ms).unwrap_or(0));
             Point {
                 step: steps[index].wrapping_add(base.map_or(0, |point| point.step)),
                 timestamp_ms: (present[index] != 0).then_some(timestamp),
@@ -234,11 +196,7 @@ mod tests {
     use super::*;
 
     fn point(step: i64, timestamp_ms: Option<i64>, value: f64) -> Point {
-        Point {
-            step,
-            timestamp_ms,
-            value,
-        }
+        Point { step, timestamp_ms, value }
     }
 
     #[test]

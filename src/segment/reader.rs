@@ -19,6 +19,9 @@ use crate::segment::stats::stats_of;
 use crate::segment::writer::run_pages;
 use crate::storage::File;
 
+/// Most bytes of neighbouring pages that are read at once.
+const SPAN_LEN: u64 = 1 << 20;
+
 /// An open file and its name, for errors.
 #[derive(Clone)]
 pub struct Source {
@@ -38,10 +41,7 @@ impl Source {
     /// Wraps an open file.
     #[must_use]
     pub fn new(file: Box<dyn File>, path: PathBuf) -> Self {
-        Self {
-            file: file.into(),
-            path: path.into(),
-        }
+        Self { file: file.into(), path: path.into() }
     }
 
     /// Reads exactly `len` bytes at `offset`.
@@ -53,16 +53,10 @@ impl Source {
         let file_len = self.file.len().map_err(Error::io("read", &self.path))?;
         // Ask for the length before asking for memory: `len` may come from damaged bytes.
         if end.is_none_or(|end| end > file_len) {
-            return Err(self.corrupt(
-                offset,
-                format!("{len} bytes expected, the file ends at {file_len}"),
-            ));
+            return Err(self.corrupt(offset, format!("{len} bytes expected, the file ends at {file_len}")));
         }
         let mut bytes = vec![0; len];
-        let got = self
-            .file
-            .read_at(&mut bytes, offset)
-            .map_err(Error::io("read", &self.path))?;
+        let got = self.file.read_at(&mut bytes, offset).map_err(Error::io("read", &self.path))?;
         if got < len {
             return Err(self.corrupt(offset, format!("{len} bytes expected, {got} there")));
         }
@@ -96,37 +90,21 @@ impl Group {
             .checked_sub(TRAILER_LEN as u64)
             .ok_or_else(|| source.corrupt(offset, "a group shorter than its trailer"))?;
         let trailer = source.read(offset + trailer_at, TRAILER_LEN)?;
-        let word = |at: usize| {
-            u32::from_le_bytes([
-                trailer[at],
-                trailer[at + 1],
-                trailer[at + 2],
-                trailer[at + 3],
-            ])
-        };
+        let word = |at: usize| u32::from_le_bytes([trailer[at], trailer[at + 1], trailer[at + 2], trailer[at + 3]]);
         let (footer_len, footer_crc) = (u64::from(word(0)), word(4));
         let damaged = |what: &str| source.corrupt(offset + trailer_at, what);
         if trailer[8..] != GROUP_MAGIC.to_le_bytes() {
             return Err(damaged("the end mark of a group is missing"));
         }
-        let pages_len = trailer_at
-            .checked_sub(footer_len)
-            .ok_or_else(|| damaged("a footer longer than its group"))?;
+        let pages_len = trailer_at.checked_sub(footer_len).ok_or_else(|| damaged("a footer longer than its group"))?;
         let bytes = source.read(offset + pages_len, footer_len as usize)?;
         if crc32(0, &bytes) != footer_crc {
             return Err(source.corrupt(offset + pages_len, "the checksum of a group's footer"));
         }
-        let footer = Footer::decode(&bytes, pages_len).map_err(|Malformed(what)| {
-            source.corrupt(offset + pages_len, format!("in a group's footer: {what}"))
-        })?;
+        let footer = Footer::decode(&bytes, pages_len)
+            .map_err(|Malformed(what)| source.corrupt(offset + pages_len, format!("in a group's footer: {what}")))?;
         let pool = footer.pool();
-        Ok(Self {
-            source,
-            offset,
-            len,
-            footer,
-            pool,
-        })
+        Ok(Self { source, offset, len, footer, pool })
     }
 
     /// The footer.
@@ -150,11 +128,7 @@ impl Group {
     /// The number of a key, by binary search.
     #[must_use]
     pub fn key(&self, key: &str) -> Option<u32> {
-        self.footer
-            .keys
-            .binary_search_by(|own| own.as_str().cmp(key))
-            .ok()
-            .map(|index| index as u32)
+        self.footer.keys.binary_search_by(|own| own.as_str().cmp(key)).ok().map(|index| index as u32)
     }
 
     /// The axis of a series.
@@ -173,8 +147,7 @@ impl Group {
         }
         let mut columns = Columns::default();
         self.read(series, 0..self.axis_of(series).count, &mut columns)?;
-        stats_of(&columns)
-            .ok_or_else(|| self.source.corrupt(self.offset, "a series without points"))
+        stats_of(&columns).ok_or_else(|| self.source.corrupt(self.offset, "a series without points"))
     }
 
     /// Appends the points `range` of a series, counted in order of arrival, to `out`. Costs the decoding of the pages
@@ -186,31 +159,18 @@ impl Group {
         let entry = self.footer.series[series];
         let axis = self.axis_of(series);
         let range = range.start.min(axis.count)..range.end.min(axis.count);
-        self.read_axis(
-            entry.axis as usize,
-            range.clone(),
-            &mut out.steps,
-            &mut out.timestamps,
-        )?;
-        let (first_page, base) = if axis.pooled() {
-            (self.footer.pool_base + self.pool.bounds()[3], entry.base)
-        } else {
-            (entry.base, 0)
-        };
-        let total = if axis.pooled() {
-            self.pool.values
-        } else {
-            axis.count
-        };
+        self.read_axis(entry.axis as usize, range.clone(), &mut out.steps, &mut out.timestamps)?;
+        let (first_page, base) =
+            if axis.pooled() { (self.footer.pool_base + self.pool.bounds()[3], entry.base) } else { (entry.base, 0) };
+        let total = if axis.pooled() { self.pool.values } else { axis.count };
         let range = base + range.start..base + range.end;
-        for (page, points, wanted) in pages_of(range, total) {
+        self.each_page((first_page, 1), pages_of(range, total), |page, bytes, points, wanted| {
             let start = out.values.len();
             out.values.resize(start + points, 0.0);
-            let (page, bytes) = self.page(first_page + page)?;
-            codec::decode_floats(page.codec, &bytes, &mut out.values[start..])
-                .map_err(|error| self.damaged(page, error))?;
+            codec::decode_floats(page.codec, bytes, &mut out.values[start..])?;
             keep(&mut out.values, start, wanted);
-        }
+            Ok(())
+        })?;
         Ok(())
     }
 
@@ -234,10 +194,7 @@ impl Group {
             at.push((bounds[0], 1));
             at.push((bounds[1], 1));
             at.push((bounds[2], 1));
-            (
-                pool.axis_points,
-                axis.base + range.start..axis.base + range.end,
-            )
+            (pool.axis_points, axis.base + range.start..axis.base + range.end)
         } else {
             at.extend((0..3).map(|column| (axis.base + column, axis.stride())));
             (axis.count, range)
@@ -253,20 +210,12 @@ impl Group {
         match axis.timestamps {
             TIMESTAMPS_NONE => {
                 let absent = vec![true; len];
-                timestamps.extend(TimestampsRef {
-                    ms: &vec![0; len],
-                    absent: &absent,
-                });
+                timestamps.extend(TimestampsRef { ms: &vec![0; len], absent: &absent });
             }
             TIMESTAMPS_SOME => {
-                ms.iter()
-                    .zip(&present)
-                    .for_each(|(&ms, &present)| timestamps.push((present != 0).then_some(ms)));
+                ms.iter().zip(&present).for_each(|(&ms, &present)| timestamps.push((present != 0).then_some(ms)));
             }
-            _ => timestamps.extend(TimestampsRef {
-                ms: &ms,
-                absent: &[],
-            }),
+            _ => timestamps.extend(TimestampsRef { ms: &ms, absent: &[] }),
         }
         Ok(())
     }
@@ -278,10 +227,7 @@ impl Group {
     pub fn buckets(&self, series: usize, level: usize, range: Range<usize>) -> Result<Vec<Bucket>> {
         let count = self.axis_of(series).count;
         let levels = levels(count);
-        let below: usize = levels[..level]
-            .iter()
-            .map(|buckets| buckets.div_ceil(BUCKETS_PER_PAGE))
-            .sum();
+        let below: usize = levels[..level].iter().map(|buckets| buckets.div_ceil(BUCKETS_PER_PAGE)).sum();
         let first_page = self.footer.series[series].base + pages(count) + below;
         let mut out = Vec::with_capacity(range.len());
         let first = range.start / BUCKETS_PER_PAGE;
@@ -289,8 +235,7 @@ impl Group {
             let start = index * BUCKETS_PER_PAGE;
             let in_page = (levels[level] - start).min(BUCKETS_PER_PAGE);
             let (page, bytes) = self.page(first_page + index)?;
-            let buckets = decode_buckets(&bytes, in_page)
-                .map_err(|Malformed(what)| self.damaged(page, what))?;
+            let buckets = decode_buckets(&bytes, in_page).map_err(|Malformed(what)| self.damaged(page, what))?;
             let wanted = range.start.saturating_sub(start)..(range.end - start).min(in_page);
             out.extend_from_slice(&buckets[wanted]);
         }
@@ -308,13 +253,10 @@ impl Group {
             let lens = &self.footer.run_lens[range];
             let total: usize = lens.iter().map(|&len| len as usize).sum();
             if first_page + index >= self.footer.pages.len() {
-                return Err(self
-                    .source
-                    .corrupt(self.offset, "the page of a run's record is missing"));
+                return Err(self.source.corrupt(self.offset, "the page of a run's record is missing"));
             }
             let (page, bytes) = self.page(first_page + index)?;
-            let bytes = codec::decode_bytes(page.codec, &bytes, total)
-                .map_err(|error| self.damaged(page, error))?;
+            let bytes = codec::decode_bytes(page.codec, &bytes, total).map_err(|error| self.damaged(page, error))?;
             let mut at = 0;
             for &len in lens {
                 records.push(bytes[at..at + len as usize].to_vec());
@@ -330,15 +272,8 @@ impl Group {
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn page(&self, index: usize) -> Result<(Page, Vec<u8>)> {
         let page = self.footer.pages[index];
-        let bytes = self
-            .source
-            .read(self.offset + page.offset, page.len as usize)?;
-        if crc32(0, &bytes) != page.crc {
-            return Err(self.source.corrupt(
-                self.offset + page.offset,
-                format!("the checksum of page {index}"),
-            ));
-        }
+        let bytes = self.source.read(self.offset + page.offset, page.len as usize)?;
+        self.verify(index, page, &bytes)?;
         Ok((page, bytes))
     }
 
@@ -349,41 +284,67 @@ impl Group {
         total: usize,
         out: &mut Vec<i64>,
     ) -> Result<()> {
-        for (page, points, wanted) in pages_of(range, total) {
-            let (page, bytes) = self.page(first + page * stride)?;
+        self.each_page((first, stride), pages_of(range, total), |page, bytes, points, wanted| {
             let start = out.len();
             out.resize(start + points, 0);
-            codec::decode_ints(page.codec, &bytes, &mut out[start..])
-                .map_err(|error| self.damaged(page, error))?;
+            codec::decode_ints(page.codec, bytes, &mut out[start..])?;
             keep(out, start, wanted);
+            Ok(())
+        })
+    }
+
+    /// Reads pages that lie at `first`, `first + stride` …, as many at once as fit [`SPAN_LEN`], verifies each and
+    /// hands it on.
+    fn each_page(
+        &self,
+        (first, stride): (usize, usize),
+        pages: impl Iterator<Item = (usize, usize, Range<usize>)>,
+        mut decode: impl FnMut(Page, &[u8], usize, Range<usize>) -> Result<(), codec::CodecError>,
+    ) -> Result<()> {
+        let mut pages = pages.peekable();
+        while let Some(&(start, ..)) = pages.peek() {
+            let start = self.footer.pages[first + start * stride];
+            // Of interleaved columns the others' pages are read with it: they are needed next, and a call costs more.
+            let mut batch = Vec::new();
+            let mut end = start.offset;
+            while let Some((index, points, wanted)) = pages.next_if(|&(index, ..)| {
+                let page = self.footer.pages[first + index * stride];
+                batch.is_empty() || page.offset + u64::from(page.len) - start.offset <= SPAN_LEN
+            }) {
+                let page = self.footer.pages[first + index * stride];
+                end = page.offset + u64::from(page.len);
+                batch.push((first + index * stride, page, points, wanted));
+            }
+            let bytes = self.source.read(self.offset + start.offset, (end - start.offset) as usize)?;
+            for (index, page, points, wanted) in batch {
+                let at = (page.offset - start.offset) as usize;
+                let bytes = &bytes[at..at + page.len as usize];
+                self.verify(index, page, bytes)?;
+                decode(page, bytes, points, wanted).map_err(|error| self.damaged(page, error))?;
+            }
         }
         Ok(())
     }
 
+    fn verify(&self, index: usize, page: Page, bytes: &[u8]) -> Result<()> {
+        if crc32(0, bytes) == page.crc {
+            return Ok(());
+        }
+        Err(self.source.corrupt(self.offset + page.offset, format!("the checksum of page {index}")))
+    }
+
     fn damaged(&self, page: Page, what: impl ToString) -> Error {
-        self.source
-            .corrupt(self.offset + page.offset, what.to_string())
+        self.source.corrupt(self.offset + page.offset, what.to_string())
     }
 }
 
 /// The pages that `range` of `total` points touches: number, points in it, and which of those are wanted.
-fn pages_of(
-    range: Range<usize>,
-    total: usize,
-) -> impl Iterator<Item = (usize, usize, Range<usize>)> {
-    let pages = if range.is_empty() {
-        0..0
-    } else {
-        range.start / PAGE_POINTS..range.end.div_ceil(PAGE_POINTS)
-    };
+fn pages_of(range: Range<usize>, total: usize) -> impl Iterator<Item = (usize, usize, Range<usize>)> {
+    let pages = if range.is_empty() { 0..0 } else { range.start / PAGE_POINTS..range.end.div_ceil(PAGE_POINTS) };
     pages.map(move |page| {
         let start = page * PAGE_POINTS;
         let points = (total - start).min(PAGE_POINTS);
-        (
-            page,
-            points,
-            range.start.saturating_sub(start)..(range.end - start).min(points),
-        )
+        (page, points, range.start.saturating_sub(start)..(range.end - start).min(points))
     })
 }
 

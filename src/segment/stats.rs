@@ -6,11 +6,7 @@ use crate::segment::pyramid::Bucket;
 
 /// The order in which MLflow takes the latest point: step, then timestamp (absent first), then value with NaN as 0.
 fn latest_key(point: &StatPoint) -> (i64, Option<i64>, f64) {
-    let value = if point.value.is_nan() {
-        0.0
-    } else {
-        point.value
-    };
+    let value = if point.value.is_nan() { 0.0 } else { point.value };
     (point.step, point.timestamp_ms, value)
 }
 
@@ -19,10 +15,7 @@ impl SeriesStats {
     #[must_use]
     pub fn of(point: Point) -> Self {
         let (value, at) = (point.value, StatPoint::from(point));
-        let extreme = (!value.is_nan()).then_some(Extreme {
-            value,
-            step: point.step,
-        });
+        let extreme = (!value.is_nan()).then_some(Extreme { value, step: point.step });
         Self {
             count: 1,
             nan_count: u64::from(value.is_nan()),
@@ -47,10 +40,7 @@ impl SeriesStats {
             self.inf_count += u64::from(value.is_infinite());
         }
         if !value.is_nan() {
-            let extreme = Extreme {
-                value,
-                step: point.step,
-            };
+            let extreme = Extreme { value, step: point.step };
             if self.min.is_none_or(|min| value < min.value) {
                 self.min = Some(extreme);
             }
@@ -109,23 +99,10 @@ pub fn stats_of(columns: &Columns) -> Option<SeriesStats> {
 /// The common page (timestamps present, steps rising, values finite) takes one pass that vectorises; every other one
 /// is added point by point.
 #[must_use]
-pub fn summarise(
-    first: Point,
-    steps: &[i64],
-    timestamps: TimestampsRef<'_>,
-    values: &[f64],
-) -> (SeriesStats, Bucket) {
-    let point = |index: usize| Point {
-        step: steps[index],
-        timestamp_ms: timestamps.get(index),
-        value: values[index],
-    };
-    let rising = steps
-        .windows(2)
-        .fold(true, |rising, pair| rising & (pair[0] < pair[1]));
-    let finite = values
-        .iter()
-        .fold(true, |finite, value| finite & value.is_finite());
+pub fn summarise(first: Point, steps: &[i64], timestamps: TimestampsRef<'_>, values: &[f64]) -> (SeriesStats, Bucket) {
+    let point = |index: usize| Point { step: steps[index], timestamp_ms: timestamps.get(index), value: values[index] };
+    let rising = steps.windows(2).fold(true, |rising, pair| rising & (pair[0] < pair[1]));
+    let finite = values.iter().fold(true, |finite, value| finite & value.is_finite());
     if !(rising && finite) {
         let (mut stats, mut bucket) = (SeriesStats::of(first), Bucket::of(first));
         for index in 1..values.len() {
@@ -141,21 +118,9 @@ pub fn summarise(
         sum += value;
     }
     // The first of equals; `==` also finds -0.0 beside 0.0, whichever came first, as adding point by point would.
-    let at = |wanted: f64| {
-        point(
-            values
-                .iter()
-                .position(|&value| value == wanted)
-                .unwrap_or(0),
-        )
-    };
+    let at = |wanted: f64| point(values.iter().position(|&value| value == wanted).unwrap_or(0));
     let (min, max, last) = (at(least), at(greatest), point(values.len() - 1));
-    let extreme = |point: Point| {
-        Some(Extreme {
-            value: point.value,
-            step: point.step,
-        })
-    };
+    let extreme = |point: Point| Some(Extreme { value: point.value, step: point.step });
     let stats = SeriesStats {
         count: values.len() as u64,
         nan_count: 0,
@@ -166,16 +131,7 @@ pub fn summarise(
         max: extreme(max),
         sum,
     };
-    (
-        stats,
-        Bucket {
-            count: values.len() as u64,
-            first,
-            last,
-            min: Some(min),
-            max: Some(max),
-        },
-    )
+    (stats, Bucket { count: values.len() as u64, first, last, min: Some(min), max: Some(max) })
 }
 
 #[cfg(test)]
@@ -183,11 +139,7 @@ mod tests {
     use super::*;
 
     fn point(step: i64, timestamp_ms: i64, value: f64) -> Point {
-        Point {
-            step,
-            timestamp_ms: Some(timestamp_ms),
-            value,
-        }
+        Point { step, timestamp_ms: Some(timestamp_ms), value }
     }
 
     fn of(points: &[Point]) -> SeriesStats {
@@ -199,30 +151,12 @@ mod tests {
     #[test]
     fn latest_is_the_greatest_step_then_timestamp_then_value_with_nan_as_zero() {
         let latest = |points: &[Point]| of(points).latest.value.to_bits();
-        assert_eq!(
-            latest(&[point(5, 0, 1.0), point(3, 9, 2.0)]),
-            1.0_f64.to_bits()
-        );
-        assert_eq!(
-            latest(&[point(5, 0, 1.0), point(5, 0, 2.0)]),
-            2.0_f64.to_bits()
-        );
-        assert_eq!(
-            latest(&[point(5, 0, -1.0), point(5, 0, f64::NAN)]),
-            f64::NAN.to_bits()
-        );
-        assert_eq!(
-            latest(&[point(5, 0, 1.0), point(5, 0, f64::NAN)]),
-            1.0_f64.to_bits()
-        );
-        assert_eq!(
-            latest(&[point(5, 0, 0.0), point(5, 0, f64::NAN)]),
-            0.0_f64.to_bits()
-        );
-        assert_eq!(
-            latest(&[point(5, 1, 1.0), point(5, 0, 7.0)]),
-            1.0_f64.to_bits()
-        );
+        assert_eq!(latest(&[point(5, 0, 1.0), point(3, 9, 2.0)]), 1.0_f64.to_bits());
+        assert_eq!(latest(&[point(5, 0, 1.0), point(5, 0, 2.0)]), 2.0_f64.to_bits());
+        assert_eq!(latest(&[point(5, 0, -1.0), point(5, 0, f64::NAN)]), f64::NAN.to_bits());
+        assert_eq!(latest(&[point(5, 0, 1.0), point(5, 0, f64::NAN)]), 1.0_f64.to_bits());
+        assert_eq!(latest(&[point(5, 0, 0.0), point(5, 0, f64::NAN)]), 0.0_f64.to_bits());
+        assert_eq!(latest(&[point(5, 1, 1.0), point(5, 0, 7.0)]), 1.0_f64.to_bits());
     }
 
     #[test]

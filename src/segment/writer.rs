@@ -13,8 +13,8 @@ use crate::codec::{self, CodecId, Effort, Scratch};
 use crate::error::{Error, Result};
 use crate::segment::footer::{Axis, Footer, Page, Series};
 use crate::segment::layout::{
-    BUCKETS_PER_PAGE, GROUP_MAGIC, PAGE_POINTS, POOLED_BELOW, RUN_PAGE_BYTES, TIMESTAMPS_ALL,
-    TIMESTAMPS_NONE, TIMESTAMPS_SOME,
+    BUCKETS_PER_PAGE, GROUP_MAGIC, PAGE_POINTS, POOLED_BELOW, RUN_PAGE_BYTES, TIMESTAMPS_ALL, TIMESTAMPS_NONE,
+    TIMESTAMPS_SOME,
 };
 use crate::segment::pyramid::{Bucket, encode_buckets, level_above};
 use crate::segment::stats::summarise;
@@ -161,16 +161,8 @@ impl<S: PageSink> GroupWriter<S> {
     /// Starts an axis of `count` points, of which those have timestamps that `kind` says; a long one's pages follow
     /// at once, by [`Self::axis_page`].
     pub fn begin_axis(&mut self, count: usize, kind: i64) -> u32 {
-        let base = if count < POOLED_BELOW {
-            self.pool_steps.len()
-        } else {
-            self.footer.pages.len()
-        };
-        self.footer.axes.push(Axis {
-            count,
-            timestamps: kind,
-            base,
-        });
+        let base = if count < POOLED_BELOW { self.pool_steps.len() } else { self.footer.pages.len() };
+        self.footer.axes.push(Axis { count, timestamps: kind, base });
         self.footer.axes.len() as u32 - 1
     }
 
@@ -178,12 +170,7 @@ impl<S: PageSink> GroupWriter<S> {
     ///
     /// # Errors
     /// The sink's.
-    pub fn axis_page(
-        &mut self,
-        axis: u32,
-        steps: &[i64],
-        timestamps: TimestampsRef<'_>,
-    ) -> Result<()> {
+    pub fn axis_page(&mut self, axis: u32, steps: &[i64], timestamps: TimestampsRef<'_>) -> Result<()> {
         let kind = self.footer.axes[axis as usize].timestamps;
         self.int_page(steps)?;
         if kind != TIMESTAMPS_NONE {
@@ -213,60 +200,30 @@ impl<S: PageSink> GroupWriter<S> {
         self.begin_series(name);
         for start in (0..values.len()).step_by(PAGE_POINTS) {
             let range = start..values.len().min(start + PAGE_POINTS);
-            self.series_page(
-                &steps[range.clone()],
-                timestamps.slice(range.clone()),
-                &values[range],
-            )?;
+            self.series_page(&steps[range.clone()], timestamps.slice(range.clone()), &values[range])?;
         }
         self.end_series()
     }
 
     /// Puts a short series into the pool.
     pub fn short_series(&mut self, name: SeriesName, values: &[f64]) {
-        let SeriesName {
-            run,
-            key,
-            writer,
-            axis,
-        } = name;
-        self.short.push(Series {
-            run,
-            key,
-            writer,
-            axis,
-            base: self.pool_values.len(),
-            stats: None,
-        });
+        let SeriesName { run, key, writer, axis } = name;
+        self.short.push(Series { run, key, writer, axis, base: self.pool_values.len(), stats: None });
         self.pool_values.extend_from_slice(values);
     }
 
     /// Starts a long series, whose pages follow at once.
     pub fn begin_series(&mut self, name: SeriesName) {
         let base = self.footer.pages.len();
-        self.open = Some(OpenSeries {
-            name,
-            base,
-            stats: None,
-            buckets: Vec::new(),
-        });
+        self.open = Some(OpenSeries { name, base, stats: None, buckets: Vec::new() });
     }
 
     /// Writes the next page of the open series: [`PAGE_POINTS`] points, or the last few.
     ///
     /// # Errors
     /// The sink's.
-    pub fn series_page(
-        &mut self,
-        steps: &[i64],
-        timestamps: TimestampsRef<'_>,
-        values: &[f64],
-    ) -> Result<()> {
-        let first = Point {
-            step: steps[0],
-            timestamp_ms: timestamps.get(0),
-            value: values[0],
-        };
+    pub fn series_page(&mut self, steps: &[i64], timestamps: TimestampsRef<'_>, values: &[f64]) -> Result<()> {
+        let first = Point { step: steps[0], timestamp_ms: timestamps.get(0), value: values[0] };
         let (stats, bucket) = summarise(first, steps, timestamps, values);
         if let Some(open) = &mut self.open {
             open.buckets.push(bucket);
@@ -285,29 +242,11 @@ impl<S: PageSink> GroupWriter<S> {
     /// # Errors
     /// The sink's.
     pub fn end_series(&mut self) -> Result<()> {
-        let Some(OpenSeries {
-            name:
-                SeriesName {
-                    run,
-                    key,
-                    writer,
-                    axis,
-                },
-            base,
-            stats,
-            buckets,
-        }) = self.open.take()
+        let Some(OpenSeries { name: SeriesName { run, key, writer, axis }, base, stats, buckets }) = self.open.take()
         else {
             return Ok(());
         };
-        self.footer.series.push(Series {
-            run,
-            key,
-            writer,
-            axis,
-            base,
-            stats,
-        });
+        self.footer.series.push(Series { run, key, writer, axis, base, stats });
         let mut level = buckets;
         while level.len() > 1 {
             for buckets in level.chunks(BUCKETS_PER_PAGE) {
@@ -333,21 +272,12 @@ impl<S: PageSink> GroupWriter<S> {
         self.write_runs()?;
         let footer = &mut self.footer;
         footer.first_sequence = first_sequence;
-        footer.points = footer
-            .series
-            .iter()
-            .map(|series| footer.axes[series.axis as usize].count as u64)
-            .sum();
+        footer.points = footer.series.iter().map(|series| footer.axes[series.axis as usize].count as u64).sum();
         self.buffer.clear();
         // Footers are many and small: the strongest codecs would cost more than the pages.
-        self.footer
-            .encode(Effort::Fast, &mut self.scratch, &mut self.buffer);
-        let len = u32::try_from(self.buffer.len()).map_err(|_| {
-            Error::invalid(
-                "group",
-                "its footer exceeds 4 GiB; seal or compact fewer series at once",
-            )
-        })?;
+        self.footer.encode(Effort::Fast, &mut self.scratch, &mut self.buffer);
+        let len = u32::try_from(self.buffer.len())
+            .map_err(|_| Error::invalid("group", "its footer exceeds 4 GiB; seal or compact fewer series at once"))?;
         let crc = crc32(0, &self.buffer);
         self.buffer.extend_from_slice(&len.to_le_bytes());
         self.buffer.extend_from_slice(&crc.to_le_bytes());
@@ -368,10 +298,7 @@ impl<S: PageSink> GroupWriter<S> {
         for series in self.footer.series.iter_mut().chain(&mut self.short) {
             series.key = rank[series.key as usize];
         }
-        self.footer.keys = order
-            .iter()
-            .map(|&key| std::mem::take(&mut self.key_list[key as usize]))
-            .collect();
+        self.footer.keys = order.iter().map(|&key| std::mem::take(&mut self.key_list[key as usize])).collect();
     }
 
     fn write_pool(&mut self) -> Result<()> {
@@ -391,16 +318,11 @@ impl<S: PageSink> GroupWriter<S> {
         }
         if has_validity {
             for start in (0..timestamps.len()).step_by(PAGE_POINTS) {
-                self.validity_page(
-                    timestamps
-                        .view()
-                        .slice(start..timestamps.len().min(start + PAGE_POINTS)),
-                )?;
+                self.validity_page(timestamps.view().slice(start..timestamps.len().min(start + PAGE_POINTS)))?;
             }
         }
         // Values of one key lie side by side, since they resemble each other more than those of one run do.
-        self.short
-            .sort_by_key(|series| (series.key, series.run, series.writer));
+        self.short.sort_by_key(|series| (series.key, series.run, series.writer));
         let mut values = Vec::with_capacity(self.pool_values.len());
         for series in &mut self.short {
             let count = self.footer.axes[series.axis as usize].count;
@@ -409,8 +331,7 @@ impl<S: PageSink> GroupWriter<S> {
         }
         for page in values.chunks(PAGE_POINTS) {
             self.buffer.clear();
-            let codec =
-                codec::encode_floats(page, self.effort, &mut self.scratch, &mut self.buffer);
+            let codec = codec::encode_floats(page, self.effort, &mut self.scratch, &mut self.buffer);
             self.page(codec)?;
         }
         self.footer.series.append(&mut self.short);
@@ -421,10 +342,7 @@ impl<S: PageSink> GroupWriter<S> {
         let records = std::mem::take(&mut self.run_records);
         let mut at = 0;
         for range in run_pages(&self.footer.run_lens) {
-            let len: usize = self.footer.run_lens[range]
-                .iter()
-                .map(|&len| len as usize)
-                .sum();
+            let len: usize = self.footer.run_lens[range].iter().map(|&len| len as usize).sum();
             self.buffer.clear();
             let codec = codec::encode_bytes(&records[at..at + len], self.effort, &mut self.buffer);
             self.page(codec)?;
@@ -440,22 +358,14 @@ impl<S: PageSink> GroupWriter<S> {
     }
 
     fn validity_page(&mut self, timestamps: TimestampsRef<'_>) -> Result<()> {
-        let present: Vec<i64> = (0..timestamps.ms.len())
-            .map(|index| timestamps.get(index).is_some().into())
-            .collect();
+        let present: Vec<i64> = (0..timestamps.ms.len()).map(|index| timestamps.get(index).is_some().into()).collect();
         self.int_page(&present)
     }
 
     /// Writes the buffer as a page.
     fn page(&mut self, codec: CodecId) -> Result<()> {
-        let len = u32::try_from(self.buffer.len())
-            .map_err(|_| Error::invalid("page", "longer than 4 GiB"))?;
-        self.footer.pages.push(Page {
-            codec,
-            offset: self.offset,
-            len,
-            crc: crc32(0, &self.buffer),
-        });
+        let len = u32::try_from(self.buffer.len()).map_err(|_| Error::invalid("page", "longer than 4 GiB"))?;
+        self.footer.pages.push(Page { codec, offset: self.offset, len, crc: crc32(0, &self.buffer) });
         self.sink.write(&self.buffer)?;
         self.offset += u64::from(len);
         Ok(())

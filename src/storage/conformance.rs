@@ -44,19 +44,11 @@ fn conformance(storage: &dyn Storage, root: &Path) {
         storage.sync_dir(&folder).unwrap();
     }
     assert_eq!(names(storage, root).len(), rules.len());
-    assert_eq!(
-        storage.sync_dir(&root.join("absent")).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(storage.sync_dir(&root.join("absent")).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 fn names(storage: &dyn Storage, folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = storage
-        .read_dir(folder)
-        .unwrap()
-        .into_iter()
-        .map(|entry| entry.name)
-        .collect();
+    let mut names: Vec<String> = storage.read_dir(folder).unwrap().into_iter().map(|entry| entry.name).collect();
     names.sort();
     names
 }
@@ -68,11 +60,7 @@ fn kind_of<T>(result: std::io::Result<T>) -> ErrorKind {
 fn all(file: &dyn File) -> Vec<u8> {
     let mut bytes = vec![0xee; usize::try_from(file.len().unwrap()).unwrap() + 10];
     let count = file.read_at(&mut bytes, 0).unwrap();
-    assert_eq!(
-        count as u64,
-        file.len().unwrap(),
-        "a read is short only at the end"
-    );
+    assert_eq!(count as u64, file.len().unwrap(), "a read is short only at the end");
     bytes.truncate(count);
     bytes
 }
@@ -81,25 +69,16 @@ fn creating_is_exclusive(storage: &dyn Storage, folder: &Path) {
     let path = folder.join("f");
     assert_eq!(kind_of(storage.open_read(&path)), ErrorKind::NotFound);
     assert_eq!(kind_of(storage.open_write(&path)), ErrorKind::NotFound);
-    assert_eq!(
-        kind_of(storage.create_new(&folder.join("absent/f"))),
-        ErrorKind::NotFound
-    );
+    assert_eq!(kind_of(storage.create_new(&folder.join("absent/f"))), ErrorKind::NotFound);
     let file = storage.create_new(&path).unwrap();
     assert!(file.is_empty().unwrap());
     file.write_at(b"x", 0).unwrap();
     assert_eq!(kind_of(storage.create_new(&path)), ErrorKind::AlreadyExists);
-    assert_eq!(
-        kind_of(storage.create_new(&path.join("below"))),
-        ErrorKind::NotADirectory
-    );
+    assert_eq!(kind_of(storage.create_new(&path.join("below"))), ErrorKind::NotADirectory);
     assert_eq!(all(&*storage.open_read(&path).unwrap()), b"x");
     assert_eq!(kind_of(storage.open_read(folder)), ErrorKind::IsADirectory);
     assert_eq!(kind_of(storage.open_write(folder)), ErrorKind::IsADirectory);
-    assert!(
-        storage.create_new(&folder.join("n".repeat(256))).is_err(),
-        "a name of 256 bytes is too long"
-    );
+    assert!(storage.create_new(&folder.join("n".repeat(256))).is_err(), "a name of 256 bytes is too long");
     storage.create_new(&folder.join("n".repeat(255))).unwrap();
 }
 
@@ -109,11 +88,7 @@ fn bytes_come_back(storage: &dyn Storage, folder: &Path) {
     file.write_at(b"hello world", 0).unwrap();
     file.write_at(b"W", 6).unwrap();
     file.write_at(b"", 100).unwrap();
-    assert_eq!(
-        all(&*file),
-        b"hello World",
-        "an empty write changes nothing"
-    );
+    assert_eq!(all(&*file), b"hello World", "an empty write changes nothing");
     file.write_at(b"end", 10_000).unwrap();
     file.sync().unwrap();
     let reader = storage.open_read(&path).unwrap();
@@ -127,17 +102,10 @@ fn bytes_come_back(storage: &dyn Storage, folder: &Path) {
     assert_eq!(reader.read_at(&mut part, 10_001).unwrap(), 2);
     assert_eq!(reader.read_at(&mut part, 10_003).unwrap(), 0);
     assert_eq!(reader.read_at(&mut part, 1 << 40).unwrap(), 0);
-    assert!(
-        reader.write_at(b"x", 0).is_err(),
-        "a handle for reading does not write"
-    );
+    assert!(reader.write_at(b"x", 0).is_err(), "a handle for reading does not write");
     let again = storage.open_write(&path).unwrap();
     again.write_at(b"J", 0).unwrap();
-    assert_eq!(
-        &all(&*reader)[..5],
-        b"Jello",
-        "handles see each other's writes"
-    );
+    assert_eq!(&all(&*reader)[..5], b"Jello", "handles see each other's writes");
     assert!(storage.modified_ms(&path).unwrap() > 1_600_000_000_000);
     assert!(file.write_at(b"x", u64::MAX).is_err());
 }
@@ -149,9 +117,7 @@ fn lengths_change_with_zeros(storage: &dyn Storage, folder: &Path) {
     file.set_len(6000).unwrap();
     let bytes = all(&*file);
     assert_eq!(bytes.len(), 6000);
-    assert!(
-        bytes[..4097].iter().all(|byte| *byte == 7) && bytes[4097..].iter().all(|byte| *byte == 0)
-    );
+    assert!(bytes[..4097].iter().all(|byte| *byte == 7) && bytes[4097..].iter().all(|byte| *byte == 0));
     file.set_len(0).unwrap();
     assert!(file.is_empty().unwrap());
 }
@@ -175,26 +141,13 @@ fn names_are_given_and_taken(storage: &dyn Storage, folder: &Path) {
     storage.create_new(&a).unwrap().write_at(b"one", 0).unwrap();
     storage.link(&a, &b).unwrap();
     assert_eq!(kind_of(storage.link(&a, &b)), ErrorKind::AlreadyExists);
-    assert_eq!(
-        kind_of(storage.link(&folder.join("absent"), &folder.join("c"))),
-        ErrorKind::NotFound
-    );
+    assert_eq!(kind_of(storage.link(&folder.join("absent"), &folder.join("c"))), ErrorKind::NotFound);
     storage.open_write(&a).unwrap().write_at(b"ONE", 0).unwrap();
-    assert_eq!(
-        all(&*storage.open_read(&b).unwrap()),
-        b"ONE",
-        "both names are the same file"
-    );
+    assert_eq!(all(&*storage.open_read(&b).unwrap()), b"ONE", "both names are the same file");
     storage.remove_file(&a).unwrap();
     assert_eq!(kind_of(storage.remove_file(&a)), ErrorKind::NotFound);
     assert!(storage.open_read(&b).unwrap().is_linked().unwrap());
-    assert_eq!(
-        storage.read_dir(folder).unwrap(),
-        [Entry {
-            name: "b".into(),
-            is_dir: false
-        }]
-    );
+    assert_eq!(storage.read_dir(folder).unwrap(), [Entry { name: "b".into(), is_dir: false }]);
 }
 
 fn renaming_replaces(storage: &dyn Storage, folder: &Path) {
@@ -205,61 +158,29 @@ fn renaming_replaces(storage: &dyn Storage, folder: &Path) {
     storage.rename(&a, &b).unwrap();
     assert_eq!(names(storage, folder), ["b"]);
     assert_eq!(all(&*storage.open_read(&b).unwrap()), b"new");
-    assert_eq!(
-        all(&*old),
-        b"old",
-        "who has the replaced file open keeps it"
-    );
+    assert_eq!(all(&*old), b"old", "who has the replaced file open keeps it");
     assert!(!old.is_linked().unwrap());
     assert_eq!(kind_of(storage.rename(&a, &b)), ErrorKind::NotFound);
     storage.create_dir(&folder.join("d")).unwrap();
-    assert_eq!(
-        kind_of(storage.rename(&b, &folder.join("d"))),
-        ErrorKind::IsADirectory
-    );
+    assert_eq!(kind_of(storage.rename(&b, &folder.join("d"))), ErrorKind::IsADirectory);
     storage.rename(&b, &folder.join("d/moved")).unwrap();
     assert_eq!(names(storage, folder), ["d"]);
     storage.link(&folder.join("d/moved"), &b).unwrap();
     storage.rename(&b, &folder.join("d/moved")).unwrap();
-    assert_eq!(
-        names(storage, folder),
-        ["b", "d"],
-        "two names of one file: renaming does nothing"
-    );
+    assert_eq!(names(storage, folder), ["b", "d"], "two names of one file: renaming does nothing");
 }
 
 fn folders_are_made_and_removed(storage: &dyn Storage, folder: &Path) {
     let inner = folder.join("inner");
-    assert_eq!(
-        kind_of(storage.create_dir(&folder.join("x/y"))),
-        ErrorKind::NotFound
-    );
+    assert_eq!(kind_of(storage.create_dir(&folder.join("x/y"))), ErrorKind::NotFound);
     assert_eq!(kind_of(storage.read_dir(&inner)), ErrorKind::NotFound);
     storage.create_dir(&inner).unwrap();
-    assert_eq!(
-        kind_of(storage.create_dir(&inner)),
-        ErrorKind::AlreadyExists
-    );
-    assert_eq!(
-        storage.read_dir(folder).unwrap(),
-        [Entry {
-            name: "inner".into(),
-            is_dir: true
-        }]
-    );
+    assert_eq!(kind_of(storage.create_dir(&inner)), ErrorKind::AlreadyExists);
+    assert_eq!(storage.read_dir(folder).unwrap(), [Entry { name: "inner".into(), is_dir: true }]);
     storage.create_new(&inner.join("f")).unwrap();
-    assert_eq!(
-        kind_of(storage.remove_dir(&inner)),
-        ErrorKind::DirectoryNotEmpty
-    );
-    assert_eq!(
-        kind_of(storage.remove_dir(&inner.join("f"))),
-        ErrorKind::NotADirectory
-    );
-    assert_eq!(
-        kind_of(storage.read_dir(&inner.join("f"))),
-        ErrorKind::NotADirectory
-    );
+    assert_eq!(kind_of(storage.remove_dir(&inner)), ErrorKind::DirectoryNotEmpty);
+    assert_eq!(kind_of(storage.remove_dir(&inner.join("f"))), ErrorKind::NotADirectory);
+    assert_eq!(kind_of(storage.read_dir(&inner.join("f"))), ErrorKind::NotADirectory);
     assert!(storage.remove_file(&inner).is_err());
     storage.rename(&inner, &folder.join("other")).unwrap();
     assert_eq!(names(storage, &folder.join("other")), ["f"]);
@@ -274,15 +195,9 @@ fn locks_belong_to_handles(storage: &dyn Storage, folder: &Path) {
     let second = storage.open_write(&path).unwrap();
     assert!(first.try_lock().unwrap());
     assert!(first.try_lock().unwrap(), "who has it has it");
-    assert!(
-        !second.try_lock().unwrap(),
-        "another handle of the same process does not get it"
-    );
+    assert!(!second.try_lock().unwrap(), "another handle of the same process does not get it");
     drop(storage.open_write(&path).unwrap());
-    assert!(
-        !second.try_lock().unwrap(),
-        "closing a third handle frees nothing"
-    );
+    assert!(!second.try_lock().unwrap(), "closing a third handle frees nothing");
     drop(first);
     assert!(second.try_lock().unwrap(), "the lock ends with its handle");
 }
@@ -308,9 +223,7 @@ pub(super) mod region {
     pub(in super::super) fn store(region: &dyn Region, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= region.len());
         // SAFETY: the range is within the region, which lives, and no other thread has it.
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), region.as_ptr().add(offset), bytes.len())
-        };
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), region.as_ptr().add(offset), bytes.len()) };
     }
 
     pub(in super::super) fn load(region: &dyn Region, offset: usize, len: usize) -> Vec<u8> {
@@ -336,34 +249,20 @@ fn mappings_are_the_file(storage: &dyn Storage, folder: &Path) {
     region::store(&*first, 8190, b"ab");
     file.write_at(b"c", 8189).unwrap();
     file.write_at(b"tail", 16_384).unwrap();
-    assert_eq!(
-        region::load(&*first, 8189, 3),
-        b"cab",
-        "writes are seen in the mapping"
-    );
+    assert_eq!(region::load(&*first, 8189, 3), b"cab", "writes are seen in the mapping");
     let reader = storage.open_read(&path).unwrap();
-    assert!(
-        reader.map(4096).is_err(),
-        "a handle for reading does not map for writing"
-    );
+    assert!(reader.map(4096).is_err(), "a handle for reading does not map for writing");
     let mut across = [0; 5];
     assert_eq!(reader.read_at(&mut across, 8188).unwrap(), 5);
     assert_eq!(&across, b"\0cab\0", "stores are seen by readers");
     let second = file.map(16_384).unwrap();
     region::store(&*second, 0, b"B");
-    assert_eq!(
-        region::load(&*first, 0, 6),
-        b"Before",
-        "mappings of one file share its bytes"
-    );
+    assert_eq!(region::load(&*first, 0, 6), b"Before", "mappings of one file share its bytes");
     drop(first);
     drop(second);
     file.sync().unwrap();
     let bytes = all(&*reader);
-    assert_eq!(
-        (bytes.len(), &bytes[16_384..], &bytes[..6]),
-        (16_388, &b"tail"[..], &b"Before"[..])
-    );
+    assert_eq!((bytes.len(), &bytes[16_384..], &bytes[..6]), (16_388, &b"tail"[..], &b"Before"[..]));
     file.set_len(4096).unwrap();
     assert_eq!(all(&*reader).len(), 4096);
 }

@@ -57,10 +57,7 @@ impl Storage for Disk {
                 continue;
             };
             match entry.file_type() {
-                Ok(kind) => entries.push(Entry {
-                    name,
-                    is_dir: kind.is_dir(),
-                }),
+                Ok(kind) => entries.push(Entry { name, is_dir: kind.is_dir() }),
                 // It was removed since the folder was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -101,10 +98,7 @@ impl Storage for Disk {
 
     fn modified_ms(&self, path: &Path) -> io::Result<i64> {
         let metadata = fs::symlink_metadata(path)?;
-        Ok(metadata
-            .mtime()
-            .saturating_mul(1000)
-            .saturating_add(metadata.mtime_nsec() / 1_000_000))
+        Ok(metadata.mtime().saturating_mul(1000).saturating_add(metadata.mtime_nsec() / 1_000_000))
     }
 }
 
@@ -118,13 +112,11 @@ fn options(write: bool) -> OpenOptions {
 }
 
 fn open_existing(path: &Path, write: bool) -> io::Result<Box<dyn File>> {
-    let opened = options(write)
-        .open(path)
-        .map_err(|error| match error.raw_os_error() {
-            Some(libc::ELOOP | libc::EMLINK) if is_symlink(path) => refused("a symbolic link"),
-            Some(libc::ENXIO) => refused("a socket or a device"),
-            _ => error,
-        })?;
+    let opened = options(write).open(path).map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP | libc::EMLINK) if is_symlink(path) => refused("a symbolic link"),
+        Some(libc::ENXIO) => refused("a socket or a device"),
+        _ => error,
+    })?;
     let metadata = opened.metadata()?;
     if !metadata.is_file() {
         return Err(not_regular(&metadata));
@@ -139,10 +131,7 @@ fn is_symlink(path: &Path) -> bool {
 fn not_regular(metadata: &Metadata) -> io::Error {
     let kind = metadata.file_type();
     if kind.is_dir() {
-        io::Error::new(
-            io::ErrorKind::IsADirectory,
-            "is a folder where a regular file is expected",
-        )
+        io::Error::new(io::ErrorKind::IsADirectory, "is a folder where a regular file is expected")
     } else if kind.is_fifo() {
         refused("a FIFO")
     } else {
@@ -159,10 +148,7 @@ fn refused(what: &str) -> io::Error {
 
 /// Opens a folder for syncing or for asking about its file system. Links are followed: a workspace may be reached by one.
 fn open_dir(path: &Path) -> io::Result<fs::File> {
-    let folder = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC)
-        .open(path)?;
+    let folder = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC).open(path)?;
     sys::above_standard(folder)
 }
 
@@ -175,10 +161,7 @@ struct DiskFile {
 
 impl DiskFile {
     fn new(opened: fs::File) -> io::Result<Self> {
-        Ok(DiskFile {
-            file: sys::above_standard(opened)?,
-            max_len: sys::file_size_limit(),
-        })
+        Ok(DiskFile { file: sys::above_standard(opened)?, max_len: sys::file_size_limit() })
     }
 
     /// Refuses a length at which the kernel would send SIGXFSZ, which ends a process that does not ignore it.
@@ -194,8 +177,7 @@ impl DiskFile {
         let mut block = vec![0u8; 64 << 10];
         let mut offset = 0;
         while offset < len {
-            let want =
-                usize::try_from(len - offset).map_or(block.len(), |left| left.min(block.len()));
+            let want = usize::try_from(len - offset).map_or(block.len(), |left| left.min(block.len()));
             let read = self.read_at(&mut block[..want], offset)?;
             block[read..want].fill(0);
             self.file.write_all_at(&block[..want], offset)?;
@@ -209,10 +191,7 @@ impl File for DiskFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut read = 0;
         while read < buf.len() {
-            match self
-                .file
-                .read_at(&mut buf[read..], offset.saturating_add(read as u64))
-            {
+            match self.file.read_at(&mut buf[read..], offset.saturating_add(read as u64)) {
                 Ok(0) => break,
                 Ok(count) => read += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

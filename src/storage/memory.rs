@@ -109,9 +109,7 @@ impl SimDisk {
     }
 
     fn from_state(state: State) -> Self {
-        SimDisk {
-            state: Arc::new(Mutex::new(state)),
-        }
+        SimDisk { state: Arc::new(Mutex::new(state)) }
     }
 
     /// How many operations there were; the next one has this number.
@@ -126,13 +124,7 @@ impl SimDisk {
 
     /// Fails operation `number` (and all later ones, if for ever) with an error. A write that fails leaves half its bytes.
     pub fn fail_at(&self, number: u64, error: impl Into<FaultError>, times: Times) {
-        self.add_fault(Fault {
-            at: number,
-            only: None,
-            error: error.into(),
-            times,
-            effect: Effect::Half,
-        });
+        self.add_fault(Fault { at: number, only: None, error: error.into(), times, effect: Effect::Half });
     }
 
     /// Plans a fault beside those planned already; where several strike, the first planned one answers.

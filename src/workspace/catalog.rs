@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::ExperimentId;
-use crate::base::limits::{
-    EXPERIMENT_NAME_CHARS_MAX, EXPERIMENT_TAG_VALUE_CHARS_MAX, check_chars, check_key,
-};
+use crate::base::limits::{EXPERIMENT_NAME_CHARS_MAX, EXPERIMENT_TAG_VALUE_CHARS_MAX, check_chars, check_key};
 use crate::error::{Error, Result};
 use crate::workspace::journal::State;
 
@@ -45,9 +43,7 @@ impl Default for Catalog {
             deleted: false,
             tags: BTreeMap::new(),
         };
-        Self {
-            experiments: [(default.id, default)].into(),
-        }
+        Self { experiments: [(default.id, default)].into() }
     }
 }
 
@@ -96,9 +92,9 @@ impl State for Catalog {
                 self.experiments.insert(experiment.id, experiment.clone());
                 return;
             }
-            Change::Rename { id, at_ms, .. }
-            | Change::Tag { id, at_ms, .. }
-            | Change::Deleted { id, at_ms, .. } => (id, at_ms),
+            Change::Rename { id, at_ms, .. } | Change::Tag { id, at_ms, .. } | Change::Deleted { id, at_ms, .. } => {
+                (id, at_ms)
+            }
         };
         let Some(experiment) = self.experiments.get_mut(id) else {
             return;
@@ -107,16 +103,10 @@ impl State for Catalog {
         match change {
             Change::Create(_) => {}
             Change::Rename { name, .. } => experiment.name.clone_from(name),
-            Change::Tag {
-                key,
-                value: Some(value),
-                ..
-            } => {
+            Change::Tag { key, value: Some(value), .. } => {
                 experiment.tags.insert(key.clone(), value.clone());
             }
-            Change::Tag {
-                key, value: None, ..
-            } => {
+            Change::Tag { key, value: None, .. } => {
                 experiment.tags.remove(key);
             }
             Change::Deleted { deleted, .. } => experiment.deleted = *deleted,
@@ -130,9 +120,7 @@ impl Catalog {
     /// # Errors
     /// [`Error::NotFound`].
     pub fn get(&self, id: ExperimentId) -> Result<&Experiment> {
-        self.experiments
-            .get(&id)
-            .ok_or_else(|| Error::not_found("experiment", id))
+        self.experiments.get(&id).ok_or_else(|| Error::not_found("experiment", id))
     }
 
     /// The experiment of a number, if it takes changes.
@@ -142,10 +130,7 @@ impl Catalog {
     pub fn active(&self, id: ExperimentId) -> Result<&Experiment> {
         let experiment = self.get(id)?;
         if experiment.deleted {
-            return Err(Error::Deleted {
-                entity: "experiment",
-                id: experiment.name.clone(),
-            });
+            return Err(Error::Deleted { entity: "experiment", id: experiment.name.clone() });
         }
         Ok(experiment)
     }
@@ -153,9 +138,7 @@ impl Catalog {
     /// The experiment of a name, deleted ones included.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Experiment> {
-        self.experiments
-            .values()
-            .find(|experiment| experiment.name == name)
+        self.experiments.values().find(|experiment| experiment.name == name)
     }
 
     /// Refuses a name that is blank, too long or taken.
@@ -168,10 +151,7 @@ impl Catalog {
         }
         check_chars("experiment name", name, EXPERIMENT_NAME_CHARS_MAX)?;
         match self.by_name(name) {
-            Some(_) => Err(Error::AlreadyExists {
-                entity: "experiment",
-                id: name.to_owned(),
-            }),
+            Some(_) => Err(Error::AlreadyExists { entity: "experiment", id: name.to_owned() }),
             None => Ok(()),
         }
     }
@@ -183,9 +163,5 @@ impl Catalog {
 /// [`Error::Invalid`].
 pub fn check_tag(key: &str, value: &str) -> Result<()> {
     check_key("experiment tag key", key)?;
-    check_chars(
-        "experiment tag value",
-        value,
-        EXPERIMENT_TAG_VALUE_CHARS_MAX,
-    )
+    check_chars("experiment tag value", value, EXPERIMENT_TAG_VALUE_CHARS_MAX)
 }

@@ -92,11 +92,7 @@ impl Workspace {
     /// The right to compact, which saves two processes from doing the same work. Not needed for correctness.
     fn compaction_lock(&self) -> Result<Option<Box<dyn crate::storage::File>>> {
         let path = self.inner.root.join(paths::MARK);
-        let file = self
-            .inner
-            .storage
-            .open_write(&path)
-            .map_err(Error::io("open", &path))?;
+        let file = self.inner.storage.open_write(&path).map_err(Error::io("open", &path))?;
         match file.try_lock() {
             Ok(false) => Ok(None),
             // Where there are no locks, publishing decides.
@@ -110,19 +106,10 @@ impl Workspace {
             return true;
         }
         // Nobody ever goes on with a log that another left, so a free lock stays free of meaning for ever.
-        self.inner
-            .storage
-            .open_write(&name.log())
-            .and_then(|file| file.try_lock())
-            .unwrap_or(false)
+        self.inner.storage.open_write(&name.log()).and_then(|file| file.try_lock()).unwrap_or(false)
     }
 
-    fn gather_logs(
-        &self,
-        names: &[LogName],
-        options: CompactOptions,
-        done: &mut Compacted,
-    ) -> Result<()> {
+    fn gather_logs(&self, names: &[LogName], options: CompactOptions, done: &mut Compacted) -> Result<()> {
         let mut taken: Vec<(&LogName, bool)> = Vec::new();
         let mut parts: BTreeMap<RunKey, Vec<RunPart>> = BTreeMap::new();
         for name in names {
@@ -139,10 +126,7 @@ impl Workspace {
             let Some(image) = closed else { continue };
             let ids: Vec<RunId> = image.runs().cloned().collect();
             for id in ids {
-                parts
-                    .entry(id.key())
-                    .or_default()
-                    .extend(part_of(&image, &id));
+                parts.entry(id.key()).or_default().extend(part_of(&image, &id));
             }
             let whole = image.damage().next().is_none() && image.log().torn.is_none();
             taken.push((name, whole));
@@ -152,10 +136,7 @@ impl Workspace {
             return Ok(());
         }
         let manifest = self.manifest()?;
-        let mut runs = parts
-            .into_values()
-            .filter_map(|parts| merge(parts, &manifest))
-            .map(Ok);
+        let mut runs = parts.into_values().filter_map(|parts| merge(parts, &manifest)).map(Ok);
         let mut gathered = Gathered::default();
         let published = self.publish_pack(
             |pack| {
@@ -216,29 +197,18 @@ impl Workspace {
     }
 
     /// Writes packs anew as one, without what tombstones cover, and publishes it with `changes`. Says whether it did.
-    fn rewrite(
-        &self,
-        packs: &PackSet,
-        ids: &[u128],
-        changes: &[Change],
-        purged: &BTreeSet<RunKey>,
-    ) -> Result<bool> {
+    fn rewrite(&self, packs: &PackSet, ids: &[u128], changes: &[Change], purged: &BTreeSet<RunKey>) -> Result<bool> {
         let mut changes = changes.to_vec();
         changes.extend(ids.iter().map(|&id| Change::Drop { id }));
         let mut after = self.manifest()?;
-        changes
-            .iter()
-            .for_each(|change| crate::workspace::journal::State::apply(&mut after, change));
+        changes.iter().for_each(|change| crate::workspace::journal::State::apply(&mut after, change));
         let chosen: Vec<_> = ids.iter().filter_map(|id| packs.packs().get(id)).collect();
         if chosen.len() < ids.len() {
             // One of them cannot be opened: merging would lose what may be repaired.
             return Ok(false);
         }
         let mut places: BTreeMap<RunKey, u32> = BTreeMap::new();
-        chosen
-            .iter()
-            .flat_map(|pack| pack.pack().keys())
-            .for_each(|&key| *places.entry(key).or_default() += 1);
+        chosen.iter().flat_map(|pack| pack.pack().keys()).for_each(|&key| *places.entry(key).or_default() += 1);
         let published = self.publish_pack(
             |writer| {
                 let mut total = Gathered::default();
@@ -247,8 +217,7 @@ impl Workspace {
                     for index in 0..pack.pack().group_count() as u32 {
                         let group = pack.group(index)?;
                         let keys = || group.states().iter().map(|state| state.id.key());
-                        let alone = keys()
-                            .all(|key| places.get(&key) == Some(&1) && !purged.contains(&key));
+                        let alone = keys().all(|key| places.get(&key) == Some(&1) && !purged.contains(&key));
                         if alone && pack.pack().group_extent(index as usize).1 >= COPY_FROM {
                             writer.copy_group(group.group(), keys())?;
                             let footer = group.group().footer();
@@ -258,17 +227,11 @@ impl Workspace {
                             continue;
                         }
                         for (run, state) in group.states().iter().enumerate() {
-                            again
-                                .entry(state.id.clone())
-                                .or_default()
-                                .extend(group.part(run as u32));
+                            again.entry(state.id.clone()).or_default().extend(group.part(run as u32));
                         }
                     }
                 }
-                let mut runs = again
-                    .into_values()
-                    .filter_map(|parts| merge(parts, &after))
-                    .map(Ok);
+                let mut runs = again.into_values().filter_map(|parts| merge(parts, &after)).map(Ok);
                 let gathered = gather(writer, &mut runs)?;
                 total.runs += gathered.runs;
                 total.series += gathered.series;
@@ -297,17 +260,10 @@ impl Workspace {
                 collected.kept.push(run.id().clone());
                 continue;
             }
-            let writers: Vec<(WriterId, u64)> = run
-                .state()
-                .coverage
-                .iter()
-                .map(|own| (own.writer, own.through))
-                .collect();
+            let writers: Vec<(WriterId, u64)> =
+                run.state().coverage.iter().map(|own| (own.writer, own.through)).collect();
             purged.insert(run.id().key());
-            changes.push(Change::Delete {
-                run: run.id().key(),
-                writers,
-            });
+            changes.push(Change::Delete { run: run.id().key(), writers });
             collected.runs.push(run.id().clone());
         }
         if dry_run {
@@ -315,10 +271,7 @@ impl Workspace {
         }
         if !changes.is_empty() {
             self.end_edit_log()?;
-            self.inner
-                .manifest
-                .lock()
-                .publish(|_| Ok(changes.clone()))?;
+            self.inner.manifest.lock().publish(|_| Ok(changes.clone()))?;
             for &key in &purged {
                 for name in self.run_log_names(key)? {
                     self.retire_log(&name, true)?;
@@ -358,15 +311,9 @@ impl Workspace {
                 continue;
             };
             let experiment = catalog.get(run.state().experiment).ok();
-            let with_experiment = experiment
-                .filter(|experiment| experiment.deleted)
-                .map(|experiment| experiment.updated_ms);
-            let since = run
-                .state()
-                .deleted_ms()
-                .into_iter()
-                .chain(with_experiment)
-                .min();
+            let with_experiment =
+                experiment.filter(|experiment| experiment.deleted).map(|experiment| experiment.updated_ms);
+            let since = run.state().deleted_ms().into_iter().chain(with_experiment).min();
             if since.is_some_and(|since| since < before_ms) {
                 doomed.push(run);
             }
@@ -383,19 +330,10 @@ impl Workspace {
         for (folder, named) in [(paths::TEMPORARY, false), (paths::PACKS, true)] {
             let dir = self.inner.root.join(folder);
             for entry in storage.read_dir(&dir).map_err(Error::io("list", &dir))? {
-                let live = named
-                    && paths::pack_id(&entry.name)
-                        .is_none_or(|id| manifest.packs.contains_key(&id));
+                let live = named && paths::pack_id(&entry.name).is_none_or(|id| manifest.packs.contains_key(&id));
                 let path = dir.join(&entry.name);
-                if !live
-                    && !entry.is_dir
-                    && storage
-                        .modified_ms(&path)
-                        .is_ok_and(|modified| modified < before)
-                {
-                    storage
-                        .remove_file(&path)
-                        .map_err(Error::io("remove", &path))?;
+                if !live && !entry.is_dir && storage.modified_ms(&path).is_ok_and(|modified| modified < before) {
+                    storage.remove_file(&path).map_err(Error::io("remove", &path))?;
                     removed += 1;
                 }
             }
@@ -411,16 +349,10 @@ fn choose_merge(manifest: &Manifest) -> Vec<u128> {
     let mut classes: BTreeMap<u32, Vec<u128>> = BTreeMap::new();
     for (&id, entry) in &manifest.packs {
         if entry.bytes < MERGE_BELOW {
-            classes
-                .entry(entry.bytes.max(1 << 20).ilog2() / 3)
-                .or_default()
-                .push(id);
+            classes.entry(entry.bytes.max(1 << 20).ilog2() / 3).or_default().push(id);
         }
     }
-    classes
-        .into_values()
-        .find(|ids| ids.len() >= MERGE_AT)
-        .unwrap_or_default()
+    classes.into_values().find(|ids| ids.len() >= MERGE_AT).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -431,30 +363,12 @@ mod tests {
     #[test]
     fn packs_of_a_like_size_are_merged_when_many() {
         let mut manifest = Manifest::default();
-        let mut add = |id, bytes| {
-            manifest.packs.insert(
-                id,
-                PackEntry {
-                    runs: 1,
-                    series: 1,
-                    points: 1,
-                    bytes,
-                },
-            )
-        };
+        let mut add = |id, bytes| manifest.packs.insert(id, PackEntry { runs: 1, series: 1, points: 1, bytes });
         (0..7).for_each(|id| _ = add(id, 1000));
         (10..17).for_each(|id| _ = add(id, 100 << 20));
         (20..40).for_each(|id| _ = add(id, 2 << 30));
         assert!(choose_merge(&manifest).is_empty());
-        manifest.packs.insert(
-            7,
-            PackEntry {
-                runs: 1,
-                series: 1,
-                points: 1,
-                bytes: 5,
-            },
-        );
+        manifest.packs.insert(7, PackEntry { runs: 1, series: 1, points: 1, bytes: 5 });
         assert_eq!(choose_merge(&manifest), [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 }

@@ -3,9 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::base::ids::{ExperimentId, RunId, WriterId};
-use crate::base::limits::{
-    PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars, check_key,
-};
+use crate::base::limits::{PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars, check_key};
 use crate::base::point::{Columns, Point};
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
@@ -72,12 +70,7 @@ impl Workspace {
     /// Starts an import.
     #[must_use]
     pub fn importer(&self) -> Importer {
-        Importer {
-            workspace: self.clone(),
-            pending: Vec::new(),
-            by_id: FxHashMap::default(),
-            points: 0,
-        }
+        Importer { workspace: self.clone(), pending: Vec::new(), by_id: FxHashMap::default(), points: 0 }
     }
 }
 
@@ -100,15 +93,10 @@ impl Importer {
         let existing = known.as_ref().map(|known| known.state().clone());
         let words = add_words(&mut state, existing.as_ref(), writer, &run)?;
         let own = |coverage: &&Coverage| coverage.writer == writer;
-        let before = existing
-            .as_ref()
-            .and_then(|known| known.coverage.iter().find(own).copied());
+        let before = existing.as_ref().and_then(|known| known.coverage.iter().find(own).copied());
         let from = before.map_or(0, |coverage| coverage.through);
 
-        let mut added = Added {
-            run: known.is_none(),
-            ..Added::default()
-        };
+        let mut added = Added { run: known.is_none(), ..Added::default() };
         let mut series = Vec::new();
         for (key, columns) in run.series {
             let gained = match &known {
@@ -124,21 +112,11 @@ impl Importer {
         if !words && added.points == 0 && !added.run {
             return Ok(added);
         }
-        let order = before.map_or_else(
-            || existing.map_or(1, |known| known.greatest_order() + 1),
-            |before| before.order,
-        );
-        let coverage = Coverage {
-            order,
-            writer,
-            from,
-            through: from + added.points,
-        };
+        let order =
+            before.map_or_else(|| existing.map_or(1, |known| known.greatest_order() + 1), |before| before.order);
+        let coverage = Coverage { order, writer, from, through: from + added.points };
         state.coverage.push(coverage);
-        if let Some(snapshot) = RunSnapshot::merge(vec![RunPart {
-            state,
-            series: vec![(coverage, series)],
-        }]) {
+        if let Some(snapshot) = RunSnapshot::merge(vec![RunPart { state, series: vec![(coverage, series)] }]) {
             self.by_id.insert(run.id, self.pending.len());
             self.pending.push(snapshot);
         }
@@ -165,9 +143,7 @@ impl Importer {
         self.by_id.clear();
         self.points = 0;
         let mut runs = runs.into_iter().map(Ok);
-        self.workspace
-            .publish_pack(|pack| gather(pack, &mut runs), &[], |_| true)
-            .map(|_| ())
+        self.workspace.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true).map(|_| ())
     }
 }
 
@@ -182,18 +158,11 @@ fn check_words(run: &RunImport) -> Result<()> {
         check_key("tag key", key)?;
         check_chars("tag value", value, TAG_VALUE_CHARS_MAX)?;
     }
-    run.series
-        .iter()
-        .try_for_each(|(key, _)| check_key("metric key", key))
+    run.series.iter().try_for_each(|(key, _)| check_key("metric key", key))
 }
 
 /// Puts the source's words into `state` as far as `existing` has not got them; says whether there were any.
-fn add_words(
-    state: &mut RunState,
-    existing: Option<&RunState>,
-    writer: WriterId,
-    run: &RunImport,
-) -> Result<bool> {
+fn add_words(state: &mut RunState, existing: Option<&RunState>, writer: WriterId, run: &RunImport) -> Result<bool> {
     let mut order = existing.map_or(0, RunState::greatest_order);
     let mut apply = |record: &dyn Fn(u64) -> Record| {
         order += 1;
@@ -203,8 +172,7 @@ fn add_words(
         (!run.name.is_empty()).then(|| Attribute::Name(run.name.clone())),
         (!run.user.is_empty()).then(|| Attribute::User(run.user.clone())),
         Some(Attribute::Status(run.status)),
-        run.start_time_ms
-            .map(|time| Attribute::StartTime(Some(time))),
+        run.start_time_ms.map(|time| Attribute::StartTime(Some(time))),
         run.end_time_ms.map(|time| Attribute::EndTime(Some(time))),
         run.deleted_ms.map(|time| Attribute::Deleted(Some(time))),
     ];
@@ -213,11 +181,7 @@ fn add_words(
         let known = existing.and_then(|known| known.attributes[attribute.kind()].as_ref());
         if known.is_none_or(|known| known.value != attribute) {
             any = true;
-            apply(&|order| Record::Attribute {
-                run: 0,
-                attribute: attribute.clone(),
-                order,
-            });
+            apply(&|order| Record::Attribute { run: 0, attribute: attribute.clone(), order });
         }
     }
     for (key, value) in &run.params {
@@ -225,59 +189,30 @@ fn add_words(
             Some(known) if known == value => {}
             Some(known) => {
                 let (run, key) = (run.id.to_string(), key.clone());
-                return Err(Error::ParamConflict {
-                    run,
-                    key,
-                    existing: known.to_owned(),
-                    given: value.clone(),
-                });
+                return Err(Error::ParamConflict { run, key, existing: known.to_owned(), given: value.clone() });
             }
             None => {
                 any = true;
-                apply(&|order| Record::Param {
-                    run: 0,
-                    key: key.clone(),
-                    value: value.clone(),
-                    order,
-                });
+                apply(&|order| Record::Param { run: 0, key: key.clone(), value: value.clone(), order });
             }
         }
     }
     for (key, value) in &run.tags {
-        let known = existing
-            .and_then(|known| known.tags.get(key))
-            .and_then(|tag| tag.value.as_ref());
+        let known = existing.and_then(|known| known.tags.get(key)).and_then(|tag| tag.value.as_ref());
         if known != Some(value) {
             any = true;
-            apply(&|order| Record::Tag {
-                run: 0,
-                key: key.clone(),
-                value: Some(value.clone()),
-                order,
-            });
+            apply(&|order| Record::Tag { run: 0, key: key.clone(), value: Some(value.clone()), order });
         }
     }
     Ok(any)
 }
 
 /// What a series gained since it was imported last.
-fn gained(
-    known: &RunSnapshot,
-    writer: WriterId,
-    key: &str,
-    mut columns: Columns,
-) -> Result<Columns> {
+fn gained(known: &RunSnapshot, writer: WriterId, key: &str, mut columns: Columns) -> Result<Columns> {
     let Some(series) = known.series().get(key) else {
         return Ok(columns);
     };
-    let own = || {
-        series
-            .parts
-            .iter()
-            .zip(&series.writers)
-            .filter(|&(_, of)| *of == writer)
-            .map(|(part, _)| part)
-    };
+    let own = || series.parts.iter().zip(&series.writers).filter(|&(_, of)| *of == writer).map(|(part, _)| part);
     let count: usize = own().map(part_len).sum();
     let Some(last) = own().next_back().filter(|_| count > 0) else {
         return Ok(columns);
@@ -293,9 +228,7 @@ fn gained(
         );
         return Err(Error::invalid("source", why));
     }
-    let rest = (count..columns.len())
-        .filter_map(|index| columns.get(index))
-        .collect();
+    let rest = (count..columns.len()).filter_map(|index| columns.get(index)).collect();
     columns.clear();
     Ok(rest)
 }

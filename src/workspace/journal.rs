@@ -83,15 +83,7 @@ impl<S: State> Journal<S> {
     /// # Errors
     /// [`Error::Io`]. Entries that do not verify are left out and named by [`Self::bad`].
     pub fn open(storage: Arc<dyn Storage>, dir: PathBuf, temporary: PathBuf) -> Result<Self> {
-        let mut journal = Self {
-            storage,
-            dir,
-            temporary,
-            state: S::default(),
-            number: 0,
-            folded: 0,
-            bad: Vec::new(),
-        };
+        let mut journal = Self { storage, dir, temporary, state: S::default(), number: 0, folded: 0, bad: Vec::new() };
         journal.read_all()?;
         Ok(journal)
     }
@@ -114,6 +106,22 @@ impl<S: State> Journal<S> {
         &self.bad
     }
 
+    /// Every entry in the folder that does not verify, and every one that is missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn check_all(&self) -> Result<Vec<BadEntry>> {
+        let mut bad = self.bad.clone();
+        for number in self.numbers()? {
+            if let Some(Err(what)) = self.read(number)?
+                && !bad.iter().any(|known| known.path == self.path(number))
+            {
+                bad.push(BadEntry { path: self.path(number), what });
+            }
+        }
+        Ok(bad)
+    }
+
     /// Reads what others published since; costs one failing open when nobody did. Says whether anything is new.
     ///
     /// # Errors
@@ -128,10 +136,7 @@ impl<S: State> Journal<S> {
                     // The next entry may be missing because this process slept while it was folded and removed.
                     let own = self.path(self.number);
                     if self.number > 0
-                        && self
-                            .storage
-                            .open_read(&own)
-                            .is_err_and(|error| error.kind() == ErrorKind::NotFound)
+                        && self.storage.open_read(&own).is_err_and(|error| error.kind() == ErrorKind::NotFound)
                     {
                         self.read_all()?;
                     }
@@ -159,10 +164,7 @@ impl<S: State> Journal<S> {
             let number = self.number + 1;
             // After damage the state is written whole, so that the damage no longer matters.
             let fold = number - self.folded > FOLD_AFTER || !self.bad.is_empty();
-            let payload = Payload {
-                state: fold.then(|| self.state.clone()),
-                changes,
-            };
+            let payload = Payload { state: fold.then(|| self.state.clone()), changes };
             if self.try_publish(number, &encode(number, &payload))? {
                 self.bad.clear();
                 self.take(number, payload);
@@ -180,14 +182,8 @@ impl<S: State> Journal<S> {
     fn try_publish(&self, number: u64, bytes: &[u8]) -> Result<bool> {
         let temporary = self.temporary.join(format!("{:032x}.entry", random_u128()));
         let path = self.path(number);
-        let file = self
-            .storage
-            .create_new(&temporary)
-            .map_err(Error::io("create", &temporary))?;
-        let written = file
-            .write_at(bytes, 0)
-            .and_then(|()| file.sync())
-            .map_err(Error::io("write", &temporary));
+        let file = self.storage.create_new(&temporary).map_err(Error::io("create", &temporary))?;
+        let written = file.write_at(bytes, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
         let linked = written.and_then(|()| match self.storage.link(&temporary, &path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
@@ -197,9 +193,7 @@ impl<S: State> Journal<S> {
         // The name is published, or nothing is: what is left of the temporary file says nothing.
         let _ = self.storage.remove_file(&temporary);
         if linked? {
-            self.storage
-                .sync_dir(&self.dir)
-                .map_err(Error::io("sync", &self.dir))?;
+            self.storage.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))?;
             return Ok(true);
         }
         Ok(false)
@@ -226,20 +220,10 @@ impl<S: State> Journal<S> {
     /// [`Error::Io`].
     pub fn remove_folded(&mut self, before_ms: i64) -> Result<usize> {
         let mut removed = 0;
-        for number in self
-            .numbers()?
-            .into_iter()
-            .filter(|&number| number < self.folded)
-        {
+        for number in self.numbers()?.into_iter().filter(|&number| number < self.folded) {
             let path = self.path(number);
-            if self
-                .storage
-                .modified_ms(&path)
-                .is_ok_and(|modified| modified < before_ms)
-            {
-                self.storage
-                    .remove_file(&path)
-                    .map_err(Error::io("remove", &path))?;
+            if self.storage.modified_ms(&path).is_ok_and(|modified| modified < before_ms) {
+                self.storage.remove_file(&path).map_err(Error::io("remove", &path))?;
                 removed += 1;
             }
         }
@@ -255,10 +239,7 @@ impl<S: State> Journal<S> {
         for &number in numbers.iter().rev() {
             // Missing numbers are damage only where a later entry builds on them.
             while let Some(missing) = expected.filter(|&expected| expected > number) {
-                bad.push(BadEntry {
-                    path: self.path(missing),
-                    what: "the entry is missing".into(),
-                });
+                bad.push(BadEntry { path: self.path(missing), what: "the entry is missing".into() });
                 expected = Some(missing - 1);
             }
             match self.read(number)? {
@@ -270,19 +251,13 @@ impl<S: State> Journal<S> {
                         break;
                     }
                 }
-                Some(Err(what)) => bad.push(BadEntry {
-                    path: self.path(number),
-                    what,
-                }),
+                Some(Err(what)) => bad.push(BadEntry { path: self.path(number), what }),
                 None => {}
             }
             expected = Some(number - 1);
         }
         for missing in (1..=expected.unwrap_or(0)).rev() {
-            bad.push(BadEntry {
-                path: self.path(missing),
-                what: "the entry is missing".into(),
-            });
+            bad.push(BadEntry { path: self.path(missing), what: "the entry is missing".into() });
         }
         self.state = S::default();
         self.folded = 0;
@@ -299,10 +274,7 @@ impl<S: State> Journal<S> {
             self.state = state;
             self.folded = number;
         }
-        payload
-            .changes
-            .iter()
-            .for_each(|change| self.state.apply(change));
+        payload.changes.iter().for_each(|change| self.state.apply(change));
         self.number = number;
     }
 
@@ -312,21 +284,10 @@ impl<S: State> Journal<S> {
 
     /// Numbers of the entries there are, rising.
     fn numbers(&self) -> Result<Vec<u64>> {
-        let entries = self
-            .storage
-            .read_dir(&self.dir)
-            .map_err(Error::io("list", &self.dir))?;
-        let number = |name: &str| {
-            name.strip_suffix(".entry")
-                .filter(|digits| digits.len() == 16)?
-                .parse()
-                .ok()
-        };
-        let mut numbers: Vec<u64> = entries
-            .iter()
-            .filter_map(|entry| number(&entry.name))
-            .filter(|&number| number > 0)
-            .collect();
+        let entries = self.storage.read_dir(&self.dir).map_err(Error::io("list", &self.dir))?;
+        let number = |name: &str| name.strip_suffix(".entry").filter(|digits| digits.len() == 16)?.parse().ok();
+        let mut numbers: Vec<u64> =
+            entries.iter().filter_map(|entry| number(&entry.name)).filter(|&number| number > 0).collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -339,28 +300,16 @@ impl<S: State> Journal<S> {
             Err(error) => return Err(Error::io("open", &path)(error)),
         };
         let len = file.len().map_err(Error::io("read", &path))?;
-        let mut bytes = vec![
-            0;
-            usize::try_from(len)
-                .unwrap_or(usize::MAX)
-                .min(control::CONTROL_BYTES_MAX)
-        ];
-        let got = file
-            .read_at(&mut bytes, 0)
-            .map_err(Error::io("read", &path))?;
-        Ok(Some(
-            decode(&bytes[..got], number).map_err(|Malformed(what)| what.to_owned()),
-        ))
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(control::CONTROL_BYTES_MAX)];
+        let got = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
+        Ok(Some(decode(&bytes[..got], number).map_err(|Malformed(what)| what.to_owned())))
     }
 }
 
 /// Whether the file system has no links at all, as opposed to a full disk or a missing permission.
 fn cannot_link(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::Unsupported
-        || matches!(
-            error.raw_os_error(),
-            Some(libc::EPERM | libc::EMLINK | libc::ENOSYS)
-        )
+        || matches!(error.raw_os_error(), Some(libc::EPERM | libc::EMLINK | libc::ENOSYS))
 }
 
 fn encode<S: State>(number: u64, payload: &Payload<S>) -> Vec<u8> {

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::base::ids::{RunId, RunKey};
 use crate::error::{Error, Result};
+use crate::log::reader::Depth;
 use crate::run::image::LogImage;
 use crate::run::snapshot::RunPart;
 use crate::storage::Storage;
@@ -23,10 +24,7 @@ impl Workspace {
     /// Names of the logs in a folder; none where the folder is missing.
     pub(super) fn log_names(&self, dir: &std::path::Path) -> Result<Vec<LogName>> {
         match self.inner.storage.read_dir(dir) {
-            Ok(entries) => Ok(entries
-                .iter()
-                .filter_map(|entry| LogName::parse(dir, &entry.name))
-                .collect()),
+            Ok(entries) => Ok(entries.iter().filter_map(|entry| LogName::parse(dir, &entry.name)).collect()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(Error::io("list", dir)(error)),
         }
@@ -42,11 +40,7 @@ impl Workspace {
     /// Names of all runs' logs.
     pub(super) fn all_run_log_names(&self) -> Result<Vec<LogName>> {
         let logs = self.inner.root.join(paths::LOGS);
-        let shards = self
-            .inner
-            .storage
-            .read_dir(&logs)
-            .map_err(Error::io("list", &logs))?;
+        let shards = self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs))?;
         let mut names = Vec::new();
         for shard in shards.iter().filter(|shard| shard.is_dir) {
             names.extend(self.log_names(&logs.join(&shard.name))?);
@@ -61,7 +55,7 @@ impl Workspace {
 
     /// A log as it is now; `None` when compaction has taken it away, so that a pack has it.
     pub(super) fn read_log(&self, name: &LogName) -> Result<Option<LogImage>> {
-        let image = LogImage::read(&*self.inner.storage, &name.log(), &name.tail());
+        let image = LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::Recent);
         let image = match image {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Ok(None);
@@ -74,11 +68,7 @@ impl Workspace {
             other => other?,
         };
         if image.log().start.writer != name.writer {
-            return Err(Error::corrupt(
-                &name.log(),
-                0,
-                "the log names another writer; was the file renamed?",
-            ));
+            return Err(Error::corrupt(&name.log(), 0, "the log names another writer; was the file renamed?"));
         }
         Ok(Some(image))
     }
@@ -90,12 +80,7 @@ impl Workspace {
         logs.known.retain(|name, _| names.contains(name));
         let mut images = Vec::with_capacity(names.len());
         for name in names {
-            let len = self
-                .inner
-                .storage
-                .open_read(&name.log())
-                .and_then(|file| file.len())
-                .unwrap_or(0);
+            let len = self.inner.storage.open_read(&name.log()).and_then(|file| file.len()).unwrap_or(0);
             if let Some((known, image)) = logs.known.get(&name)
                 && *known == len
             {
@@ -130,10 +115,7 @@ impl Workspace {
 pub(super) fn part_of(image: &LogImage, id: &RunId) -> Option<RunPart> {
     let run = image.run(id)?;
     let state = image.state(run);
-    let parts = image
-        .parts(run)
-        .map(|(key, part)| (key.to_owned(), part))
-        .collect();
+    let parts = image.parts(run).map(|(key, part)| (key.to_owned(), part)).collect();
     let series = vec![(state.coverage[0], parts)];
     Some(RunPart { state, series })
 }

@@ -2,19 +2,24 @@
 //!
 //! In reading order: [`open`] is the handle, [`paths`] the files, [`journal`] how shared state changes without a lock,
 //! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`import`] whole
-//! runs; [`logs`], [`packs`] and [`search`] find them again; [`compaction`] moves logs into packs through [`publish`].
+//! runs; [`logs`], [`packs`] and [`search`] find them again; [`compaction`] moves logs into packs through [`publish`],
+//! [`maintenance`] does so in the background; [`check`] verifies every byte and [`repair`] salvages.
 
 pub mod catalog;
+pub mod check;
 pub mod clock;
 pub mod compaction;
 pub mod import;
 pub mod journal;
 pub mod logs;
+pub mod maintenance;
 pub mod manifest;
 pub mod open;
 pub mod packs;
 pub mod paths;
 pub mod publish;
+pub mod repair;
 pub mod runs;
 pub mod search;
+pub mod usage;
 pub mod writer;

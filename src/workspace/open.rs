@@ -85,11 +85,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Those of [`Self::open_or_create`].
-    pub fn open_or_create_on(
-        storage: Arc<dyn Storage>,
-        root: &Path,
-        options: Options,
-    ) -> Result<Self> {
+    pub fn open_or_create_on(storage: Arc<dyn Storage>, root: &Path, options: Options) -> Result<Self> {
         match Self::open_on(Arc::clone(&storage), root, options) {
             Err(Error::NotWorkspace { .. }) => {
                 create(&*storage, root)?;
@@ -107,13 +103,7 @@ impl Workspace {
         let id = read_mark(&*storage, root)?;
         // Handles go on when the process changes its folder.
         let root = std::path::absolute(root).map_err(Error::io("resolve", root))?;
-        let journal = |folder: &str| {
-            (
-                Arc::clone(&storage),
-                root.join(folder),
-                root.join(paths::TEMPORARY),
-            )
-        };
+        let journal = |folder: &str| (Arc::clone(&storage), root.join(folder), root.join(paths::TEMPORARY));
         let (manifest_storage, manifest_dir, temporary) = journal(paths::MANIFEST);
         let manifest = Journal::open(manifest_storage, manifest_dir, temporary)?;
         let (catalog_storage, catalog_dir, temporary) = journal(paths::CATALOG);
@@ -130,9 +120,7 @@ impl Workspace {
             edits: Mutex::new(None),
             indexes: Mutex::default(),
         };
-        let workspace = Self {
-            inner: Arc::new(inner),
-        };
+        let workspace = Self { inner: Arc::new(inner) };
         workspace.update_packs()?;
         Ok(workspace)
     }
@@ -172,22 +160,13 @@ impl Workspace {
         let mut manifest = journal.state().clone();
         if !journal.bad().is_empty() {
             let dir = self.inner.root.join(paths::PACKS);
-            let entries = self
-                .inner
-                .storage
-                .read_dir(&dir)
-                .map_err(Error::io("list", &dir))?;
+            let entries = self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir))?;
             for id in entries
                 .iter()
                 .filter(|entry| entry.name.ends_with(".pack"))
                 .filter_map(|entry| paths::pack_id(&entry.name))
             {
-                let unknown = crate::workspace::manifest::PackEntry {
-                    runs: 0,
-                    series: 0,
-                    points: 0,
-                    bytes: 0,
-                };
+                let unknown = crate::workspace::manifest::PackEntry { runs: 0, series: 0, points: 0, bytes: 0 };
                 manifest.packs.entry(id).or_insert(unknown);
             }
         }
@@ -242,16 +221,12 @@ impl Workspace {
         name: &str,
         tags: &[(String, String)],
     ) -> Result<ExperimentId> {
-        tags.iter()
-            .try_for_each(|(key, value)| check_tag(key, value))?;
+        tags.iter().try_for_each(|(key, value)| check_tag(key, value))?;
         let now = now_ms();
         self.change_catalog(|catalog| {
             catalog.check_name(name)?;
             if catalog.experiments.contains_key(&id) {
-                return Err(Error::AlreadyExists {
-                    entity: "experiment",
-                    id: id.to_string(),
-                });
+                return Err(Error::AlreadyExists { entity: "experiment", id: id.to_string() });
             }
             Ok(catalog::Change::Create(Experiment {
                 id,
@@ -272,10 +247,7 @@ impl Workspace {
     pub fn experiment_named(&self, name: &str) -> Result<ExperimentId> {
         loop {
             if let Some(known) = self.experiment_by_name(name)? {
-                return self
-                    .catalog()?
-                    .active(known.id)
-                    .map(|experiment| experiment.id);
+                return self.catalog()?.active(known.id).map(|experiment| experiment.id);
             }
             match self.create_experiment(name) {
                 Err(Error::AlreadyExists { .. }) => {}
@@ -293,11 +265,7 @@ impl Workspace {
             if catalog.active(id)?.name != name {
                 catalog.check_name(name)?;
             }
-            Ok(catalog::Change::Rename {
-                id,
-                name: name.to_owned(),
-                at_ms: now_ms(),
-            })
+            Ok(catalog::Change::Rename { id, name: name.to_owned(), at_ms: now_ms() })
         })
     }
 
@@ -305,21 +273,11 @@ impl Workspace {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Deleted`], [`Error::Invalid`], [`Error::Io`].
-    pub fn set_experiment_tag(
-        &self,
-        id: ExperimentId,
-        key: &str,
-        value: Option<&str>,
-    ) -> Result<()> {
+    pub fn set_experiment_tag(&self, id: ExperimentId, key: &str, value: Option<&str>) -> Result<()> {
         check_tag(key, value.unwrap_or(""))?;
         self.change_catalog(|catalog| {
             catalog.active(id)?;
-            Ok(catalog::Change::Tag {
-                id,
-                key: key.to_owned(),
-                value: value.map(str::to_owned),
-                at_ms: now_ms(),
-            })
+            Ok(catalog::Change::Tag { id, key: key.to_owned(), value: value.map(str::to_owned), at_ms: now_ms() })
         })
     }
 
@@ -330,11 +288,7 @@ impl Workspace {
     pub fn delete_experiment(&self, id: ExperimentId) -> Result<()> {
         self.change_catalog(|catalog| {
             catalog.active(id)?;
-            Ok(catalog::Change::Deleted {
-                id,
-                deleted: true,
-                at_ms: now_ms(),
-            })
+            Ok(catalog::Change::Deleted { id, deleted: true, at_ms: now_ms() })
         })
     }
 
@@ -347,23 +301,12 @@ impl Workspace {
             if !catalog.get(id)?.deleted {
                 return Err(Error::not_found("deleted experiment", id));
             }
-            Ok(catalog::Change::Deleted {
-                id,
-                deleted: false,
-                at_ms: now_ms(),
-            })
+            Ok(catalog::Change::Deleted { id, deleted: false, at_ms: now_ms() })
         })
     }
 
-    fn change_catalog(
-        &self,
-        mut plan: impl FnMut(&Catalog) -> Result<catalog::Change>,
-    ) -> Result<()> {
-        self.inner
-            .catalog
-            .lock()
-            .publish(|catalog| Ok(vec![plan(catalog)?]))
-            .map(|_| ())
+    fn change_catalog(&self, mut plan: impl FnMut(&Catalog) -> Result<catalog::Change>) -> Result<()> {
+        self.inner.catalog.lock().publish(|catalog| Ok(vec![plan(catalog)?])).map(|_| ())
     }
 }
 
@@ -371,17 +314,11 @@ impl Workspace {
 fn create(storage: &dyn Storage, root: &Path) -> Result<()> {
     match storage.read_dir(root) {
         Ok(entries) => {
-            if let Some(foreign) = entries.iter().find(|entry| {
-                !paths::FOLDERS.contains(&entry.name.as_str()) && entry.name != paths::MARK
-            }) {
-                let why = format!(
-                    "it already holds {:?}; name an empty or a new folder",
-                    foreign.name
-                );
-                return Err(Error::NotWorkspace {
-                    path: root.to_owned(),
-                    why,
-                });
+            if let Some(foreign) =
+                entries.iter().find(|entry| !paths::FOLDERS.contains(&entry.name.as_str()) && entry.name != paths::MARK)
+            {
+                let why = format!("it already holds {:?}; name an empty or a new folder", foreign.name);
+                return Err(Error::NotWorkspace { path: root.to_owned(), why });
             }
         }
         Err(error) if error.kind() == ErrorKind::NotFound => create_folders(storage, root)?,
@@ -395,24 +332,15 @@ fn create(storage: &dyn Storage, root: &Path) -> Result<()> {
     mark.extend_from_slice(&WORKSPACE_VERSION.to_le_bytes());
     mark.extend_from_slice(&random_u128().to_le_bytes());
     mark.extend_from_slice(&crc32(0, &mark).to_le_bytes());
-    let temporary = root
-        .join(paths::TEMPORARY)
-        .join(format!("{:032x}.mark", random_u128()));
+    let temporary = root.join(paths::TEMPORARY).join(format!("{:032x}.mark", random_u128()));
     let path = root.join(paths::MARK);
-    let file = storage
-        .create_new(&temporary)
-        .map_err(Error::io("create", &temporary))?;
-    let written = file
-        .write_at(&mark, 0)
-        .and_then(|()| file.sync())
-        .map_err(Error::io("write", &temporary));
+    let file = storage.create_new(&temporary).map_err(Error::io("create", &temporary))?;
+    let written = file.write_at(&mark, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
     let linked = written.and_then(|()| match storage.link(&temporary, &path) {
         // Another process was faster: its mark serves.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         // Without links a rename serves: creators that race agree on the last mark before any of them reads it.
-        Err(_) => storage
-            .rename(&temporary, &path)
-            .map_err(Error::io("create", &path)),
+        Err(_) => storage.rename(&temporary, &path).map_err(Error::io("create", &path)),
         Ok(()) => Ok(()),
     });
     let _ = storage.remove_file(&temporary);
@@ -423,9 +351,7 @@ fn create(storage: &dyn Storage, root: &Path) -> Result<()> {
 fn create_folders(storage: &dyn Storage, path: &Path) -> Result<()> {
     match storage.create_dir(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let parent = path
-                .parent()
-                .ok_or_else(|| Error::io("create", path)(error))?;
+            let parent = path.parent().ok_or_else(|| Error::io("create", path)(error))?;
             create_folders(storage, parent)?;
             create_folder(storage, path)
         }
@@ -437,10 +363,7 @@ fn create_folders(storage: &dyn Storage, path: &Path) -> Result<()> {
 /// Creates a folder unless it is there, and makes its name survive.
 pub(super) fn create_folder(storage: &dyn Storage, path: &Path) -> Result<()> {
     match storage.create_dir(path) {
-        Ok(()) => match path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
+        Ok(()) => match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             Some(parent) => storage.sync_dir(parent).map_err(Error::io("sync", parent)),
             None => Ok(()),
         },
@@ -458,17 +381,12 @@ fn read_mark(storage: &dyn Storage, root: &Path) -> Result<u128> {
                 "it has no file {:?}; import or log something with it to create one, or name another folder",
                 paths::MARK
             );
-            return Err(Error::NotWorkspace {
-                path: root.to_owned(),
-                why,
-            });
+            return Err(Error::NotWorkspace { path: root.to_owned(), why });
         }
         Err(error) => return Err(Error::io("open", &path)(error)),
     };
     let mut bytes = [0; MARK_LEN + 1];
-    let got = file
-        .read_at(&mut bytes, 0)
-        .map_err(Error::io("read", &path))?;
+    let got = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
     let corrupt = |Malformed(what)| Error::corrupt(&path, 0, what);
     let mut reader = Reader::new(&bytes[..got]);
     let magic = reader.u64().map_err(corrupt)?;
@@ -479,11 +397,7 @@ fn read_mark(storage: &dyn Storage, root: &Path) -> Result<u128> {
         return Err(corrupt(Malformed("the mark of a workspace")));
     }
     if version > WORKSPACE_VERSION {
-        return Err(Error::NewerFormat {
-            path,
-            found: version,
-            supported: WORKSPACE_VERSION,
-        });
+        return Err(Error::NewerFormat { path, found: version, supported: WORKSPACE_VERSION });
     }
     Ok(id)
 }

@@ -35,14 +35,9 @@ pub struct PackGroup {
 impl PackGroup {
     fn read(pack: &Pack, index: usize) -> Result<Self> {
         let group = pack.group(index)?;
-        let corrupt = |Malformed(what): Malformed| {
-            pack.source()
-                .corrupt(group.extent().0, format!("a run's record: {what}"))
-        };
-        let states = group
-            .run_records()?
-            .into_iter()
-            .map(|record| control::decode(&record));
+        let corrupt =
+            |Malformed(what): Malformed| pack.source().corrupt(group.extent().0, format!("a run's record: {what}"));
+        let states = group.run_records()?.into_iter().map(|record| control::decode(&record));
         let states: Vec<RunState> = states.collect::<Result<_, _>>().map_err(corrupt)?;
         let mut series = vec![Vec::new(); states.len()];
         for (index, entry) in group.footer().series.iter().enumerate() {
@@ -50,11 +45,7 @@ impl PackGroup {
                 of_run.push(index as u32);
             }
         }
-        Ok(Self {
-            group: Arc::new(group),
-            states,
-            series,
-        })
+        Ok(Self { group: Arc::new(group), states, series })
     }
 
     /// The words of each run.
@@ -74,18 +65,11 @@ impl PackGroup {
     pub fn part(&self, run: u32) -> Option<RunPart> {
         let state = self.states.get(run as usize)?.clone();
         let footer = self.group.footer();
-        let mut series: Vec<_> = state
-            .coverage
-            .iter()
-            .map(|&coverage| (coverage, Vec::new()))
-            .collect();
+        let mut series: Vec<_> = state.coverage.iter().map(|&coverage| (coverage, Vec::new())).collect();
         for &index in &self.series[run as usize] {
             let entry = footer.series[index as usize];
             let writer = footer.writers[entry.writer as usize];
-            if let Some((_, parts)) = series
-                .iter_mut()
-                .find(|(coverage, _)| coverage.writer == writer)
-            {
+            if let Some((_, parts)) = series.iter_mut().find(|(coverage, _)| coverage.writer == writer) {
                 let part = SeriesPart::Sealed(Arc::clone(&self.group), index as usize);
                 parts.push((footer.keys[entry.key as usize].clone(), part));
             }
@@ -102,6 +86,12 @@ pub struct OpenPack {
 }
 
 impl OpenPack {
+    /// Wraps a pack, with none of its groups read yet.
+    #[must_use]
+    pub fn new(pack: Pack) -> Self {
+        Self { pack, groups: Mutex::default() }
+    }
+
     /// The pack.
     #[must_use]
     pub fn pack(&self) -> &Pack {
@@ -145,10 +135,7 @@ impl PackSet {
             }
             match open(storage, root, id) {
                 Ok(pack) => {
-                    let pack = OpenPack {
-                        pack,
-                        groups: Mutex::default(),
-                    };
+                    let pack = OpenPack { pack, groups: Mutex::default() };
                     self.packs.insert(id, Arc::new(pack));
                 }
                 Err(error) => {
@@ -172,9 +159,7 @@ impl PackSet {
 
     /// Where a run lies.
     pub fn find(&self, run: RunKey) -> impl Iterator<Item = (&Arc<OpenPack>, RunPlace)> {
-        self.packs
-            .values()
-            .flat_map(move |pack| pack.pack.find(run).iter().map(move |&place| (pack, place)))
+        self.packs.values().flat_map(move |pack| pack.pack.find(run).iter().map(move |&place| (pack, place)))
     }
 }
 
@@ -187,11 +172,7 @@ pub fn open(storage: &dyn Storage, root: &Path, id: u128) -> Result<Pack> {
     let file = storage.open_read(&path).map_err(Error::io("open", &path))?;
     let pack = Pack::open(Source::new(file, path.clone()))?;
     if pack.id() != id {
-        return Err(Error::corrupt(
-            &path,
-            0,
-            "the pack's own number is another; was the file renamed?",
-        ));
+        return Err(Error::corrupt(&path, 0, "the pack's own number is another; was the file renamed?"));
     }
     Ok(pack)
 }

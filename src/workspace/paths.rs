@@ -45,28 +45,16 @@ impl LogName {
     #[must_use]
     pub fn parse(dir: &Path, name: &str) -> Option<Self> {
         let (stem, writer) = name.strip_suffix(".log")?.split_once('.')?;
-        let hex = |text: &str| {
-            text.len() == 32
-                && text
-                    .bytes()
-                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        };
+        let hex = |text: &str| text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let valid = hex(writer) && (hex(stem) || stem == EDITS);
         let writer = u128::from_str_radix(writer, 16).ok().filter(|_| valid)?;
-        Some(Self {
-            dir: dir.to_owned(),
-            stem: stem.to_owned(),
-            writer: WriterId(writer),
-        })
+        Some(Self { dir: dir.to_owned(), stem: stem.to_owned(), writer: WriterId(writer) })
     }
 
     /// The run, unless the log is of edits.
     #[must_use]
     pub fn run(&self) -> Option<RunKey> {
-        u128::from_str_radix(&self.stem, 16)
-            .ok()
-            .filter(|_| self.stem.len() == 32)
-            .map(RunKey)
+        u128::from_str_radix(&self.stem, 16).ok().filter(|_| self.stem.len() == 32).map(RunKey)
     }
 
     /// The log's path.
@@ -97,10 +85,6 @@ pub fn index(root: &Path, id: u128) -> PathBuf {
 /// The number in the name of a pack or its index.
 #[must_use]
 pub fn pack_id(name: &str) -> Option<u128> {
-    let hex = name
-        .strip_suffix(".pack")
-        .or_else(|| name.strip_suffix(".index"))?;
-    u128::from_str_radix(hex, 16)
-        .ok()
-        .filter(|_| hex.len() == 32)
+    let hex = name.strip_suffix(".pack").or_else(|| name.strip_suffix(".index"))?;
+    u128::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 32)
 }

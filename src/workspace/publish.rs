@@ -8,6 +8,7 @@ use crate::segment::pack::{Pack, PackWriter};
 use crate::segment::reader::Source;
 use crate::workspace::manifest::{Change, Manifest, PackEntry};
 use crate::workspace::open::Workspace;
+use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::paths;
 
 impl Workspace {
@@ -24,18 +25,15 @@ impl Workspace {
     ) -> Result<Option<PackEntry>> {
         let storage = &*self.inner.storage;
         let id = random_u128();
-        let temporary = self
-            .inner
-            .root
-            .join(paths::TEMPORARY)
-            .join(format!("{id:032x}.pack"));
+        let temporary = self.inner.root.join(paths::TEMPORARY).join(format!("{id:032x}.pack"));
         let path = paths::pack(&self.inner.root, id);
         let written = self.write_pack(id, &temporary, fill).and_then(|entry| {
-            storage
-                .rename(&temporary, &path)
-                .map_err(Error::io("publish", &path))?;
+            storage.rename(&temporary, &path).map_err(Error::io("publish", &path))?;
             let dir = self.inner.root.join(paths::PACKS);
             storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
+            // An index that could not be written is made by whoever needs it.
+            let _ =
+                packs::open(storage, &self.inner.root, id).and_then(|pack| self.write_index(id, &OpenPack::new(pack)));
             Ok(entry)
         });
         let entry = match written {
@@ -43,6 +41,7 @@ impl Workspace {
             Err(error) => {
                 let _ = storage.remove_file(&temporary);
                 let _ = storage.remove_file(&path);
+                let _ = storage.remove_file(&paths::index(&self.inner.root, id));
                 return Err(error);
             }
         };
@@ -58,6 +57,7 @@ impl Workspace {
         });
         if !matches!(published, Ok(true)) || entry.runs == 0 {
             let _ = storage.remove_file(&path);
+            let _ = storage.remove_file(&paths::index(&self.inner.root, id));
         }
         let published = published?;
         self.update_packs()?;
@@ -71,27 +71,14 @@ impl Workspace {
         fill: impl FnOnce(&mut PackWriter) -> Result<Gathered>,
     ) -> Result<PackEntry> {
         let storage = &*self.inner.storage;
-        let file = storage
-            .create_new(temporary)
-            .map_err(Error::io("create", temporary))?;
+        let file = storage.create_new(temporary).map_err(Error::io("create", temporary))?;
         let mut pack = PackWriter::new(file, temporary, id, Effort::Tight)?;
-        let Gathered {
-            runs,
-            series,
-            points,
-        } = fill(&mut pack)?;
+        let Gathered { runs, series, points } = fill(&mut pack)?;
         let bytes = pack.finish()?;
         // What was read from must not go before what was written is known to be readable.
-        let file = storage
-            .open_read(temporary)
-            .map_err(Error::io("open", temporary))?;
+        let file = storage.open_read(temporary).map_err(Error::io("open", temporary))?;
         check_pack(&Pack::open(Source::new(file, temporary.to_owned()))?)?;
-        Ok(PackEntry {
-            runs,
-            series,
-            points,
-            bytes,
-        })
+        Ok(PackEntry { runs, series, points, bytes })
     }
 }
 

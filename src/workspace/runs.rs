@@ -1,9 +1,7 @@
 //! Runs of a workspace: creating them, reading them, and light edits without a writer.
 
 use crate::base::ids::{ExperimentId, RunId, WriterId};
-use crate::base::limits::{
-    PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars, check_key,
-};
+use crate::base::limits::{PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars, check_key};
 use crate::base::point::Point;
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
@@ -63,33 +61,19 @@ impl Workspace {
     /// [`Error::Invalid`], [`Error::Io`].
     pub fn create_run(&self, experiment: ExperimentId, new: NewRun) -> Result<RunWriter> {
         let experiment = self.catalog()?.active(experiment)?.clone();
-        let NewRun {
-            id,
-            name,
-            user,
-            start_time_ms,
-            tags,
-        } = new;
+        let NewRun { id, name, user, start_time_ms, tags } = new;
         let id = match id {
             Some(id) if self.find_run(&id)?.is_some() => {
-                return Err(Error::AlreadyExists {
-                    entity: "run",
-                    id: id.to_string(),
-                });
+                return Err(Error::AlreadyExists { entity: "run", id: id.to_string() });
             }
             Some(id) => id,
             None => RunId::random(),
         };
-        let mut edits = vec![
-            RunEdit::Status(RunStatus::Running),
-            RunEdit::StartTime(Some(start_time_ms.unwrap_or_else(now_ms))),
-        ];
+        let mut edits =
+            vec![RunEdit::Status(RunStatus::Running), RunEdit::StartTime(Some(start_time_ms.unwrap_or_else(now_ms)))];
         edits.extend((!name.is_empty()).then_some(RunEdit::Name(name)));
         edits.extend((!user.is_empty()).then_some(RunEdit::User(user)));
-        edits.extend(
-            tags.into_iter()
-                .map(|(key, value)| RunEdit::Tag(key, value)),
-        );
+        edits.extend(tags.into_iter().map(|(key, value)| RunEdit::Tag(key, value)));
         edits.iter().try_for_each(check_edit)?;
         let state = RunState::new(id, experiment.id, experiment.name);
         let mut writer = RunWriter::open(self, state)?;
@@ -110,8 +94,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`].
     pub fn run(&self, id: &RunId) -> Result<RunSnapshot> {
-        self.find_run(id)?
-            .ok_or_else(|| Error::not_found("run", id))
+        self.find_run(id)?.ok_or_else(|| Error::not_found("run", id))
     }
 
     /// A run as it is now, if there is one.
@@ -130,15 +113,9 @@ impl Workspace {
     fn active_run(&self, id: &RunId) -> Result<RunState> {
         let run = self.run(id)?;
         let deleted = run.state().deleted()
-            || self
-                .catalog()?
-                .get(run.state().experiment)
-                .is_ok_and(|experiment| experiment.deleted);
+            || self.catalog()?.get(run.state().experiment).is_ok_and(|experiment| experiment.deleted);
         if deleted {
-            return Err(Error::Deleted {
-                entity: "run",
-                id: id.to_string(),
-            });
+            return Err(Error::Deleted { entity: "run", id: id.to_string() });
         }
         Ok(run.state().clone())
     }
@@ -176,11 +153,7 @@ impl Workspace {
         let order = run.state().greatest_order() + 1;
         self.with_edit_log(run.state(), |session, run| {
             session.commit(
-                vec![Record::Attribute {
-                    run,
-                    attribute: Attribute::Deleted(deleted.then(now_ms)),
-                    order,
-                }],
+                vec![Record::Attribute { run, attribute: Attribute::Deleted(deleted.then(now_ms)), order }],
                 &[],
             )
         })
@@ -188,28 +161,17 @@ impl Workspace {
 
     fn edit(&self, state: &RunState, edits: &[RunEdit]) -> Result<()> {
         let mut own = state.clone();
-        self.with_edit_log(state, |session, run| {
-            commit_edits(self, session, run, &mut own, edits, &[])
-        })
+        self.with_edit_log(state, |session, run| commit_edits(self, session, run, &mut own, edits, &[]))
     }
 
     /// Does something with this handle's own log of edits, which it creates if needed.
-    fn with_edit_log<T>(
-        &self,
-        state: &RunState,
-        act: impl FnOnce(&mut Session, u32) -> Result<T>,
-    ) -> Result<T> {
+    fn with_edit_log<T>(&self, state: &RunState, act: impl FnOnce(&mut Session, u32) -> Result<T>) -> Result<T> {
         let mut edits = self.inner.edits.lock();
         if edits.is_none() {
-            *edits = Some(Session::create(self.place(
-                self.inner.root.join(paths::EDITS),
-                paths::EDITS.to_owned(),
-                1,
-            )?)?);
+            *edits =
+                Some(Session::create(self.place(self.inner.root.join(paths::EDITS), paths::EDITS.to_owned(), 1)?)?);
         }
-        let Some(session) = edits.as_mut() else {
-            unreachable!("it was created above")
-        };
+        let Some(session) = edits.as_mut() else { unreachable!("it was created above") };
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         act(session, run)
     }
@@ -245,11 +207,7 @@ impl Workspace {
 pub(super) fn pack_parts(packs: &PackSet, id: &RunId) -> Result<Vec<RunPart>> {
     let mut parts = Vec::new();
     for (pack, place) in packs.find(id.key()) {
-        parts.extend(
-            pack.group(place.group)?
-                .part(place.run)
-                .filter(|part| part.state.id == *id),
-        );
+        parts.extend(pack.group(place.group)?.part(place.run).filter(|part| part.state.id == *id));
     }
     Ok(parts)
 }
@@ -258,17 +216,10 @@ pub(super) fn pack_parts(packs: &PackSet, id: &RunId) -> Result<Vec<RunPart>> {
 pub(super) fn merge(mut parts: Vec<RunPart>, manifest: &Manifest) -> Option<RunSnapshot> {
     let key = parts.first()?.state.id.key();
     if let Some(tombstones) = manifest.tombstones.get(&key) {
-        let gone = |writer: WriterId, through: u64| {
-            tombstones
-                .get(&writer)
-                .is_some_and(|&deleted| through <= deleted)
-        };
+        let gone = |writer: WriterId, through: u64| tombstones.get(&writer).is_some_and(|&deleted| through <= deleted);
         for part in &mut parts {
-            part.series
-                .retain(|(coverage, _)| !gone(coverage.writer, coverage.through));
-            part.state
-                .coverage
-                .retain(|coverage| !gone(coverage.writer, coverage.through));
+            part.series.retain(|(coverage, _)| !gone(coverage.writer, coverage.through));
+            part.state.coverage.retain(|coverage| !gone(coverage.writer, coverage.through));
         }
         parts.retain(|part| !part.state.coverage.is_empty());
     }
@@ -295,52 +246,26 @@ fn check_edit(edit: &RunEdit) -> Result<()> {
 
 /// The edit as a record; `None` when it changes nothing.
 fn record(run: u32, state: &RunState, edit: &RunEdit, order: u64) -> Result<Option<Record>> {
-    let attribute = |attribute| {
-        Ok(Some(Record::Attribute {
-            run,
-            attribute,
-            order,
-        }))
-    };
+    let attribute = |attribute| Ok(Some(Record::Attribute { run, attribute, order }));
     match edit.clone() {
         RunEdit::Name(name) => attribute(Attribute::Name(name)),
         RunEdit::User(user) => attribute(Attribute::User(user)),
         RunEdit::Status(status) => attribute(Attribute::Status(status)),
         RunEdit::StartTime(time) => attribute(Attribute::StartTime(time)),
         RunEdit::EndTime(time) => attribute(Attribute::EndTime(time)),
-        RunEdit::Tag(key, value) => Ok(Some(Record::Tag {
-            run,
-            key,
-            value: Some(value),
-            order,
-        })),
-        RunEdit::RemoveTag(key) => Ok(Some(Record::Tag {
-            run,
-            key,
-            value: None,
-            order,
-        })),
+        RunEdit::Tag(key, value) => Ok(Some(Record::Tag { run, key, value: Some(value), order })),
+        RunEdit::RemoveTag(key) => Ok(Some(Record::Tag { run, key, value: None, order })),
         RunEdit::Param(key, value) => match state.param(&key) {
             Some(existing) if existing == value => Ok(None),
             Some(existing) => Err(conflict(&state.id, &key, existing, &value)),
-            None => Ok(Some(Record::Param {
-                run,
-                key,
-                value,
-                order,
-            })),
+            None => Ok(Some(Record::Param { run, key, value, order })),
         },
     }
 }
 
 fn conflict(run: &RunId, key: &str, existing: &str, given: &str) -> Error {
     let (run, key) = (run.to_string(), key.to_owned());
-    Error::ParamConflict {
-        run,
-        key,
-        existing: existing.to_owned(),
-        given: given.to_owned(),
-    }
+    Error::ParamConflict { run, key, existing: existing.to_owned(), given: given.to_owned() }
 }
 
 /// Checks edits against the run's state and commits them: params first, since they alone can fail against others, then
@@ -354,9 +279,8 @@ pub(super) fn commit_edits(
     points: &[(u32, Point)],
 ) -> Result<()> {
     edits.iter().try_for_each(check_edit)?;
-    let (params, others): (Vec<&RunEdit>, Vec<&RunEdit>) = edits
-        .iter()
-        .partition(|edit| matches!(edit, RunEdit::Param(..)));
+    let (params, others): (Vec<&RunEdit>, Vec<&RunEdit>) =
+        edits.iter().partition(|edit| matches!(edit, RunEdit::Param(..)));
     if !params.is_empty() {
         commit_params(workspace, session, run, state, &params)?;
     }
@@ -410,19 +334,14 @@ fn commit_params(
                 return None;
             };
             let claims = others.params.get(key)?;
-            claims
-                .iter()
-                .find(|claim| claim.stamp.writer != session.writer() && claim.value != *value)
+            claims.iter().find(|claim| claim.stamp.writer != session.writer() && claim.value != *value)
         });
         if rival.is_none() {
             state.merge(&claimed);
             return Ok(());
         }
         let retract = |record: &Record| match record {
-            Record::Param { key, .. } => Some(Record::ParamRetracted {
-                run,
-                key: key.clone(),
-            }),
+            Record::Param { key, .. } => Some(Record::ParamRetracted { run, key: key.clone() }),
             _ => None,
         };
         session.commit(records.iter().filter_map(retract).collect(), &[])?;
@@ -432,13 +351,7 @@ fn commit_params(
         let others = workspace.run(&state.id)?;
         state.merge(others.state());
         for (key, claims) in &mut state.params {
-            claims.retain(|claim| {
-                others
-                    .state()
-                    .params
-                    .get(key)
-                    .is_some_and(|known| known.contains(claim))
-            });
+            claims.retain(|claim| others.state().params.get(key).is_some_and(|known| known.contains(claim)));
         }
         state.params.retain(|_, claims| !claims.is_empty());
     }
@@ -449,10 +362,5 @@ fn commit_params(
             _ => None,
         })
         .unwrap_or_default();
-    Err(conflict(
-        &state.id,
-        key,
-        "claimed by several writers at once",
-        given,
-    ))
+    Err(conflict(&state.id, key, "claimed by several writers at once", given))
 }

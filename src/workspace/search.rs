@@ -1,13 +1,326 @@
-//! x
-use crate::base::ids::RunId;
-use crate::error::Result;
+//! Search over all runs: the indexes of packs, and over them the runs that logs or several packs speak of.
+//!
+//! A search sees everything that was acknowledged on this machine before it began: it lists the logs, reads them, and
+//! puts the runs that they name over those of the packs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use crate::base::ids::{ExperimentId, RunId, RunKey};
+use crate::error::{Error, Result};
+use crate::index::bitmap::Bitmap;
+use crate::index::part::IndexPart;
+use crate::index::summary::RunSummary;
+use crate::run::snapshot::{RunSnapshot, summary_of};
+use crate::run::state::RunState;
+pub use crate::search::execute::View as ViewType;
+use crate::search::execute::{MaskedPart, Page, Query, execute};
+use crate::storage::Storage;
 use crate::workspace::open::Workspace;
-/// x
-#[derive(Debug, Default)]
-pub struct Indexes;
-impl Workspace {
-    /// Ids of all runs.
-    pub fn run_ids(&self) -> Result<Vec<RunId>> {
-        Ok(vec![])
+use crate::workspace::packs::{OpenPack, PackSet};
+use crate::workspace::paths;
+
+/// Which runs to find.
+#[derive(Clone, Debug)]
+pub struct RunQuery {
+    /// The condition in the filter language; empty for none.
+    pub filter: String,
+    /// Clauses such as `metrics.loss ASC`; then latest start, then run id.
+    pub order_by: Vec<String>,
+    /// Whether deleted runs are found.
+    pub view: ViewType,
+    /// Experiments to search; all when empty.
+    pub experiments: Vec<ExperimentId>,
+    /// Most runs of one page.
+    pub max_results: usize,
+    /// Where the page begins, from the page before.
+    pub page_token: Option<String>,
+}
+
+impl Default for RunQuery {
+    fn default() -> Self {
+        Self {
+            filter: String::new(),
+            order_by: Vec::new(),
+            view: ViewType::ActiveOnly,
+            experiments: Vec::new(),
+            max_results: 1000,
+            page_token: None,
+        }
     }
+}
+
+/// One page of runs.
+#[derive(Clone, Debug)]
+pub struct RunPage {
+    /// The runs, in order.
+    pub runs: Vec<RunSummary>,
+    /// Where the next page begins, if there is one.
+    pub next_page_token: Option<String>,
+    /// How many runs match, on all pages.
+    pub total: usize,
+    /// What could not be read and was left out, and why; `verify` tells what it costs.
+    pub unreadable: Vec<String>,
+}
+
+/// Indexes as last read.
+#[derive(Default)]
+pub struct Indexes {
+    of_packs: BTreeMap<u128, Arc<PackIndex>>,
+    /// Runs that lie in several places of the packs, for one set of packs.
+    scattered: Option<(Vec<u128>, Arc<BTreeSet<RunKey>>)>,
+}
+
+/// The index of a pack, and which of its rows stand for runs that cannot be read.
+struct PackIndex {
+    part: Arc<IndexPart>,
+    unreadable: Vec<u32>,
+}
+
+/// What one search looks at.
+struct View {
+    parts: Vec<(Arc<IndexPart>, Bitmap)>,
+    unreadable: Vec<String>,
+}
+
+impl Workspace {
+    /// Finds runs.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a filter, order or token that is none, saying where; [`Error::Corrupt`], [`Error::Io`].
+    pub fn search(&self, query: &RunQuery) -> Result<RunPage> {
+        let mut parsed = Query::parse(&query.filter, &query.order_by)?;
+        if let Some(token) = &query.page_token {
+            parsed = parsed.at_page(token)?;
+        }
+        parsed.max_results = query.max_results;
+        parsed.view = query.view;
+        parsed.experiments.clone_from(&query.experiments);
+        let view = self.view()?;
+        let Some(page) = self.execute(&view, parsed)? else {
+            return Ok(RunPage { runs: Vec::new(), next_page_token: None, total: 0, unreadable: view.unreadable });
+        };
+        let runs = page.hits.iter().map(|&(part, ordinal)| view.parts[part].0.summary(ordinal));
+        let runs = runs.collect::<Result<_>>()?;
+        Ok(RunPage { runs, next_page_token: page.next_page_token, total: page.total, unreadable: view.unreadable })
+    }
+
+    /// Ids of all runs, deleted ones included, in no order.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn run_ids(&self) -> Result<Vec<RunId>> {
+        let mut ids = Vec::new();
+        for (part, excluded) in &self.view()?.parts {
+            for ordinal in (0..part.len() as u32).filter(|&ordinal| !excluded.contains(ordinal)) {
+                ids.push(part.run_id(ordinal)?);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Executes a query, counting the runs of deleted experiments as deleted. `None` when no experiment is left.
+    fn execute(&self, view: &View, mut query: Query) -> Result<Option<Page>> {
+        let catalog = self.catalog()?;
+        let deleted: Vec<ExperimentId> = catalog
+            .experiments
+            .values()
+            .filter(|experiment| experiment.deleted)
+            .map(|experiment| experiment.id)
+            .collect();
+        let masked = |masks: &[Bitmap], query: &Query| {
+            let parts = view.parts.iter().zip(masks);
+            let parts: Vec<MaskedPart<'_>> =
+                parts.map(|((part, _), mask)| MaskedPart { part, excluded: Some(mask) }).collect();
+            execute(&parts, query)
+        };
+        let own: Vec<Bitmap> = view.parts.iter().map(|(_, excluded)| excluded.clone()).collect();
+        if deleted.is_empty() || query.view == ViewType::All {
+            return masked(&own, &query).map(Some);
+        }
+        if query.view == ViewType::ActiveOnly {
+            let all = || catalog.experiments.keys().copied().collect();
+            let asked: Vec<ExperimentId> = if query.experiments.is_empty() { all() } else { query.experiments };
+            query.experiments = asked.into_iter().filter(|id| !deleted.contains(id)).collect();
+            return if query.experiments.is_empty() { Ok(None) } else { masked(&own, &query).map(Some) };
+        }
+        // Deleted runs are those marked so, and all of deleted experiments: everything else is masked.
+        let every = |view, experiments: &[ExperimentId]| Query {
+            view,
+            experiments: experiments.to_vec(),
+            max_results: usize::MAX / 4,
+            ..Query::default()
+        };
+        let mut others: Vec<Bitmap> = view.parts.iter().map(|(part, _)| Bitmap::all(part.len())).collect();
+        for query in [every(ViewType::DeletedOnly, &[]), every(ViewType::All, &deleted)] {
+            let mut wanted: Vec<Bitmap> = view.parts.iter().map(|(part, _)| Bitmap::none(part.len())).collect();
+            masked(&own, &query)?.hits.iter().for_each(|&(part, ordinal)| wanted[part].insert(ordinal));
+            others.iter_mut().zip(&wanted).for_each(|(others, wanted)| others.and_not(wanted));
+        }
+        query.view = ViewType::All;
+        masked(&others, &query).map(Some)
+    }
+
+    fn view(&self) -> Result<View> {
+        // Logs before packs, as always: what leaves a log meanwhile is in a pack that is read after.
+        let mut over: BTreeSet<RunKey> = self.all_run_log_names()?.iter().filter_map(|name| name.run()).collect();
+        let mut named: BTreeMap<RunKey, RunId> = BTreeMap::new();
+        for image in self.edit_images()? {
+            for id in image.runs() {
+                over.insert(id.key());
+                named.insert(id.key(), id.clone());
+            }
+        }
+        let packs = self.refresh()?;
+        let scattered = self.scattered(&packs);
+        over.extend(scattered.iter().copied());
+        over.extend(self.inner.manifest.lock().state().tombstones.keys().copied());
+
+        let mut unreadable: Vec<String> = packs.broken().values().map(|error| error.to_string()).collect();
+        let mut parts = Vec::with_capacity(packs.packs().len() + 1);
+        for (&id, pack) in packs.packs() {
+            let index = self.index_of(id, pack)?;
+            let mut excluded = Bitmap::none(index.part.len());
+            index.unreadable.iter().for_each(|&ordinal| excluded.insert(ordinal));
+            if !index.unreadable.is_empty() {
+                unreadable.push(format!("{} runs of {}", index.unreadable.len(), pack.pack().source().path.display()));
+            }
+            over.iter().flat_map(|&key| ordinals(pack, key)).for_each(|ordinal| excluded.insert(ordinal));
+            parts.push((Arc::clone(&index.part), excluded));
+        }
+        let mut rows = Vec::new();
+        for key in over {
+            match self.run_of(key, named.get(&key), &packs).and_then(|run| run.map(|run| run.summary()).transpose()) {
+                Ok(row) => rows.extend(row),
+                // One damaged run does not hide the others.
+                Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => unreadable.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        let overlay = Arc::new(IndexPart::build(&rows)?);
+        let none = Bitmap::none(overlay.len());
+        parts.push((overlay, none));
+        Ok(View { parts, unreadable })
+    }
+
+    /// The run of a key, as it is now.
+    fn run_of(&self, key: RunKey, named: Option<&RunId>, packs: &PackSet) -> Result<Option<RunSnapshot>> {
+        let mut id = named.cloned();
+        if id.is_none() {
+            for name in self.run_log_names(key)? {
+                if let Some(image) = self.read_log(&name)? {
+                    id = image.runs().find(|id| id.key() == key).cloned().or(id);
+                }
+            }
+        }
+        if id.is_none() {
+            for (pack, place) in packs.find(key) {
+                id = pack.group(place.group)?.states().get(place.run as usize).map(|state| state.id.clone()).or(id);
+            }
+        }
+        match id {
+            Some(id) => self.find_run(&id),
+            None => Ok(None),
+        }
+    }
+
+    /// Runs that lie in more than one place of these packs.
+    fn scattered(&self, packs: &PackSet) -> Arc<BTreeSet<RunKey>> {
+        let ids: Vec<u128> = packs.packs().keys().copied().collect();
+        let mut indexes = self.inner.indexes.lock();
+        if let Some((known, scattered)) = &indexes.scattered
+            && *known == ids
+        {
+            return Arc::clone(scattered);
+        }
+        let mut keys: Vec<RunKey> = packs.packs().values().flat_map(|pack| pack.pack().keys()).copied().collect();
+        if packs.packs().len() > 1 {
+            keys.sort_unstable();
+        }
+        let twice = keys.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        let scattered = Arc::new(twice);
+        indexes.scattered = Some((ids, Arc::clone(&scattered)));
+        indexes.of_packs.retain(|id, _| packs.packs().contains_key(id));
+        scattered
+    }
+
+    /// The index of a pack: from its file, or, where that is missing or damaged, from the pack itself.
+    fn index_of(&self, id: u128, pack: &OpenPack) -> Result<Arc<PackIndex>> {
+        if let Some(index) = self.inner.indexes.lock().of_packs.get(&id) {
+            return Ok(Arc::clone(index));
+        }
+        let path = paths::index(&self.inner.root, id);
+        let from_file = match self.inner.storage.open_read(&path) {
+            Ok(file) => IndexPart::from_file(file, &path).and_then(|index| index.verify().map(|()| index)).ok(),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::io("open", &path)(error)),
+        };
+        let index = match from_file.filter(|index| index.len() == pack.pack().keys().len()) {
+            Some(index) => PackIndex { part: Arc::new(index), unreadable: Vec::new() },
+            None => build_index(pack)?,
+        };
+        let index = Arc::new(index);
+        self.inner.indexes.lock().of_packs.insert(id, Arc::clone(&index));
+        Ok(index)
+    }
+
+    /// Writes the index of a pack beside it. It is derived: should this fail, searches make it from the pack.
+    pub(super) fn write_index(&self, id: u128, pack: &OpenPack) -> Result<()> {
+        let bytes = build_index(pack)?.part.to_bytes()?;
+        let temporary = self.inner.root.join(paths::TEMPORARY).join(format!("{id:032x}.index"));
+        let path = paths::index(&self.inner.root, id);
+        let storage = &*self.inner.storage;
+        let file = storage.create_new(&temporary).map_err(Error::io("create", &temporary))?;
+        let written = file.write_at(&bytes, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
+        let renamed = written.and_then(|()| storage.rename(&temporary, &path).map_err(Error::io("publish", &path)));
+        if renamed.is_err() {
+            let _ = storage.remove_file(&temporary);
+        }
+        renamed
+    }
+}
+
+/// The numbers of a run's rows in the index of a pack: its places in the pack's directory.
+fn ordinals(pack: &OpenPack, key: RunKey) -> std::ops::Range<u32> {
+    let keys = pack.pack().keys();
+    let start = keys.partition_point(|&own| own < key);
+    let len = keys[start..].partition_point(|&own| own == key);
+    start as u32..(start + len) as u32
+}
+
+/// Makes the index of a pack from what is in it, in the order of its directory. Runs that cannot be read get an empty
+/// row, which searches leave out.
+fn build_index(pack: &OpenPack) -> Result<PackIndex> {
+    let places = pack.pack().places();
+    let mut rows: Vec<Option<RunSummary>> = vec![None; places.len()];
+    // Group by group, so that each is read once.
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    order.sort_unstable_by_key(|&index| (places[index].group, places[index].run));
+    for index in order {
+        let group = match pack.group(places[index].group) {
+            Err(Error::Corrupt { .. }) => continue,
+            other => other?,
+        };
+        let run = group.part(places[index].run).and_then(|part| RunSnapshot::merge(vec![part]));
+        match run.map(|run| run.summary()).transpose() {
+            Err(Error::Corrupt { .. }) => {}
+            other => rows[index] = other?,
+        }
+    }
+    let unreadable = (0..).zip(&rows).filter(|(_, row)| row.is_none()).map(|(ordinal, _)| ordinal).collect();
+    let empty = |key: RunKey| {
+        let state = RunState::new(RunId::of_key(key), ExperimentId::DEFAULT, String::new());
+        summary_of(&state, BTreeMap::new())
+    };
+    let keys = pack.pack().keys();
+    let rows: Vec<RunSummary> =
+        rows.into_iter().zip(keys).map(|(row, &key)| row.unwrap_or_else(|| empty(key))).collect();
+    Ok(PackIndex { part: Arc::new(IndexPart::build(&rows)?), unreadable })
+}
+
+/// Whether an index file verifies, for `verify`.
+pub(super) fn check_index(storage: &dyn Storage, path: &std::path::Path) -> Result<()> {
+    let file = storage.open_read(path).map_err(Error::io("open", path))?;
+    IndexPart::from_file(file, path)?.verify()
 }

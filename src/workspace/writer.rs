@@ -1,5 +1,7 @@
 //! Writing one run: what a training script holds.
 
+use rustc_hash::FxHashMap;
+
 use crate::base::ids::RunId;
 use crate::base::limits::check_key;
 use crate::base::point::{Point, Timestamps, TimestampsRef};
@@ -28,8 +30,46 @@ pub struct RunWriter {
     session: Session,
     state: RunState,
     run: u32,
-    /// The key looked up last, and its metric: loops log one key after the other, or the same again.
-    last: Option<(String, Metric)>,
+    metrics: MetricTable,
+}
+
+/// Metrics of a writer by key. Loops log the same keys in the same order again and again, so that the key to come is
+/// mostly the one that came after the last one before: a comparison, and no hash.
+#[derive(Debug, Default)]
+struct MetricTable {
+    by_key: FxHashMap<Box<str>, u32>,
+    /// Keys by the metric's number.
+    keys: Vec<Box<str>>,
+    /// For each metric the one that followed it last.
+    next: Vec<u32>,
+    last: u32,
+}
+
+impl MetricTable {
+    #[inline]
+    fn find(&mut self, key: &str) -> Option<u32> {
+        let guess = *self.next.get(self.last as usize)?;
+        if *self.keys[guess as usize] == *key {
+            self.last = guess;
+            return Some(guess);
+        }
+        let found = *self.by_key.get(key)?;
+        self.next[self.last as usize] = found;
+        self.last = found;
+        Some(found)
+    }
+
+    /// Takes in the next metric; series of a run's log are numbered as they come.
+    fn insert(&mut self, key: &str, series: u32) {
+        debug_assert_eq!(series as usize, self.keys.len());
+        self.by_key.insert(key.into(), series);
+        self.keys.push(key.into());
+        self.next.push(0);
+        if let Some(before) = self.next.get_mut(self.last as usize) {
+            *before = series;
+        }
+        self.last = series;
+    }
 }
 
 impl RunWriter {
@@ -41,13 +81,7 @@ impl RunWriter {
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         // The log says at once whose it is.
         session.commit(Vec::new(), &[])?;
-        Ok(Self {
-            workspace: workspace.clone(),
-            session,
-            state,
-            run,
-            last: None,
-        })
+        Ok(Self { workspace: workspace.clone(), session, state, run, metrics: MetricTable::default() })
     }
 
     /// The run's id.
@@ -61,23 +95,12 @@ impl RunWriter {
     /// # Errors
     /// [`Error::Invalid`] for a key that is empty or longer than 250 characters.
     pub fn metric(&mut self, key: &str) -> Result<Metric> {
-        if let Some((last, metric)) = &self.last
-            && last == key
-        {
-            return Ok(*metric);
+        if let Some(known) = self.metrics.find(key) {
+            return Ok(Metric(known));
         }
-        let name = SeriesKey {
-            run: self.run,
-            key: key.to_owned(),
-        };
-        let series = match self.session.known_series(&name) {
-            Some(known) => known,
-            None => {
-                check_key("metric key", key)?;
-                self.session.series(name)?
-            }
-        };
-        self.last = Some((key.to_owned(), Metric(series)));
+        check_key("metric key", key)?;
+        let series = self.session.series(SeriesKey { run: self.run, key: key.to_owned() })?;
+        self.metrics.insert(key, series);
         Ok(Metric(series))
     }
 
@@ -98,8 +121,7 @@ impl RunWriter {
     #[inline]
     pub fn log_point(&mut self, metric: Metric, point: Point) -> Result<()> {
         self.check(metric)?;
-        self.session
-            .push(metric.0, point.step, point.timestamp_ms, point.value)
+        self.session.push(metric.0, point.step, point.timestamp_ms, point.value)
     }
 
     /// Logs one value by key, with the present time.
@@ -115,23 +137,11 @@ impl RunWriter {
     ///
     /// # Errors
     /// As [`Self::log`] and [`Self::metric`].
-    pub fn log_metrics(
-        &mut self,
-        step: i64,
-        timestamp_ms: Option<i64>,
-        values: &[(&str, f64)],
-    ) -> Result<()> {
+    pub fn log_metrics(&mut self, step: i64, timestamp_ms: Option<i64>, values: &[(&str, f64)]) -> Result<()> {
         let timestamp_ms = Some(timestamp_ms.unwrap_or_else(now_ms));
         let mut points = Vec::with_capacity(values.len());
         for &(key, value) in values {
-            points.push((
-                self.metric(key)?.0,
-                Point {
-                    step,
-                    timestamp_ms,
-                    value,
-                },
-            ));
+            points.push((self.metric(key)?.0, Point { step, timestamp_ms, value }));
         }
         self.session.push_batch(&points)
     }
@@ -141,13 +151,8 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::log`].
     pub fn log_points(&mut self, points: &[(Metric, Point)]) -> Result<()> {
-        points
-            .iter()
-            .try_for_each(|(metric, _)| self.check(*metric))?;
-        let points: Vec<(u32, Point)> = points
-            .iter()
-            .map(|(metric, point)| (metric.0, *point))
-            .collect();
+        points.iter().try_for_each(|(metric, _)| self.check(*metric))?;
+        let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.0, *point)).collect();
         self.session.push_batch(&points)
     }
 
@@ -167,29 +172,18 @@ impl RunWriter {
         let len = values.len();
         if steps.len() != len || timestamps_ms.is_some_and(|timestamps| timestamps.len() != len) {
             let timestamps = timestamps_ms.map_or(len, <[i64]>::len);
-            let why = format!(
-                "{} steps, {timestamps} timestamps and {len} values must be as many",
-                steps.len()
-            );
+            let why = format!("{} steps, {timestamps} timestamps and {len} values must be as many", steps.len());
             return Err(Error::invalid("columns", why));
         }
         let none: Timestamps;
         let timestamps = match timestamps_ms {
             Some(ms) => TimestampsRef { ms, absent: &[] },
             None => {
-                none = Timestamps {
-                    ms: vec![0; len],
-                    absent: vec![true; len],
-                };
+                none = Timestamps { ms: vec![0; len], absent: vec![true; len] };
                 none.view()
             }
         };
-        self.session.push_columns(GivenColumns {
-            series: metric.0,
-            steps,
-            timestamps,
-            values,
-        })
+        self.session.push_columns(GivenColumns { series: metric.0, steps, timestamps, values })
     }
 
     /// Logs points together with edits of the run. Params come first: when one of them conflicts, nothing else happens.
@@ -198,21 +192,9 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::log`] and [`Self::edit`].
     pub fn log_batch(&mut self, points: &[(Metric, Point)], edits: &[RunEdit]) -> Result<()> {
-        points
-            .iter()
-            .try_for_each(|(metric, _)| self.check(*metric))?;
-        let points: Vec<(u32, Point)> = points
-            .iter()
-            .map(|(metric, point)| (metric.0, *point))
-            .collect();
-        commit_edits(
-            &self.workspace,
-            &mut self.session,
-            self.run,
-            &mut self.state,
-            edits,
-            &points,
-        )
+        points.iter().try_for_each(|(metric, _)| self.check(*metric))?;
+        let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.0, *point)).collect();
+        commit_edits(&self.workspace, &mut self.session, self.run, &mut self.state, edits, &points)
     }
 
     /// Changes the run beside its points.
@@ -220,14 +202,7 @@ impl RunWriter {
     /// # Errors
     /// [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`]; nothing was changed then.
     pub fn edit(&mut self, edits: &[RunEdit]) -> Result<()> {
-        commit_edits(
-            &self.workspace,
-            &mut self.session,
-            self.run,
-            &mut self.state,
-            edits,
-            &[],
-        )
+        commit_edits(&self.workspace, &mut self.session, self.run, &mut self.state, edits, &[])
     }
 
     /// Sets a param: once, and for all writers of the run.
@@ -289,9 +264,6 @@ impl RunWriter {
         if metric.0 < self.session.series_count() {
             return Ok(());
         }
-        Err(Error::invalid(
-            "metric handle",
-            "it was given by another writer",
-        ))
+        Err(Error::invalid("metric handle", "it was given by another writer"))
     }
 }

@@ -9,12 +9,7 @@ struct Forget;
 impl Sink for Forget {
     fn run(&mut self, run: ImportedRun) -> Result<(), BoxError> {
         let points: usize = run.series.iter().map(|series| series.values.len()).sum();
-        println!(
-            "{}  {} series, {points} points  {}",
-            run.id,
-            run.series.len(),
-            run.source
-        );
+        println!("{}  {} series, {points} points  {}", run.id, run.series.len(), run.source);
         Ok(())
     }
 }
@@ -23,9 +18,7 @@ fn main() -> Result<(), stepwell_import::ImportError> {
     let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let report = import(&paths, &mut Forget)?;
     for skipped in &report.skipped {
-        let place = skipped
-            .offset
-            .map_or(String::new(), |offset| format!(" at byte {offset}"));
+        let place = skipped.offset.map_or(String::new(), |offset| format!(" at byte {offset}"));
         println!("{}{place}: {}", skipped.path.display(), skipped.reason);
     }
     println!(

@@ -47,19 +47,10 @@ impl<'a> Context<'a> {
             return Ok(());
         }
         self.taken.insert(run.id.clone(), run.source.clone());
-        let (series, points) = (
-            run.series.len() as u64,
-            run.series
-                .iter()
-                .map(|series| series.values.len() as u64)
-                .sum::<u64>(),
-        );
+        let (series, points) =
+            (run.series.len() as u64, run.series.iter().map(|series| series.values.len() as u64).sum::<u64>());
         let (id, from) = (run.id.clone(), run.source.clone());
-        self.sink.run(run).map_err(|error| ImportError::Sink {
-            run: id,
-            from,
-            error,
-        })?;
+        self.sink.run(run).map_err(|error| ImportError::Sink { run: id, from, error })?;
         self.report.runs += 1;
         self.report.series += series;
         self.report.points += points;
@@ -74,11 +65,7 @@ impl<'a> Context<'a> {
         }
         self.skipping.1 += 1;
         if self.skipping.1 <= SKIPS_PER_PATH_COUNT_MAX {
-            self.report.skipped.push(Skipped {
-                path: path.to_path_buf(),
-                offset,
-                reason: reason.into(),
-            });
+            self.report.skipped.push(Skipped { path: path.to_path_buf(), offset, reason: reason.into() });
         }
     }
 
@@ -130,10 +117,7 @@ mod tests {
         context.skip(Path::new("b"), None, "y");
         let report = context.finish();
         assert_eq!(report.skipped.len(), 1_002);
-        assert_eq!(
-            report.skipped[1_000].reason,
-            "and 500 more places in this file"
-        );
+        assert_eq!(report.skipped[1_000].reason, "and 500 more places in this file");
         assert_eq!(report.skipped[1_001].path, Path::new("b"));
     }
 }

@@ -13,80 +13,32 @@ use crate::wandb::{Next, Records, write_log};
 
 fn event(step: i64, value: Value) -> Vec<u8> {
     let summary = Some(Summary { value: vec![value] });
-    frame(
-        &Event {
-            wall_time: 1_700_000_000.000_5 + step as f64,
-            step,
-            summary,
-        }
-        .encode_to_vec(),
-    )
+    frame(&Event { wall_time: 1_700_000_000.000_5 + step as f64, step, summary }.encode_to_vec())
 }
 
 /// Records of an event file: scalars as simple values and as tensors, and a text.
 fn events() -> Vec<Vec<u8>> {
-    let plugin = |name: &str| {
-        Some(Metadata {
-            plugin_data: Some(PluginData {
-                plugin_name: name.into(),
-                content: vec![],
-            }),
-        })
-    };
-    let mut records = vec![frame(
-        &Event {
-            wall_time: 1_700_000_000.0,
-            ..Event::default()
-        }
-        .encode_to_vec(),
-    )];
+    let plugin =
+        |name: &str| Some(Metadata { plugin_data: Some(PluginData { plugin_name: name.into(), content: vec![] }) });
+    let mut records = vec![frame(&Event { wall_time: 1_700_000_000.0, ..Event::default() }.encode_to_vec())];
     for step in 0..4 {
-        let simple = Value {
-            tag: "loss".into(),
-            simple_value: Some(0.1 * step as f32),
-            ..Value::default()
-        };
+        let simple = Value { tag: "loss".into(), simple_value: Some(0.1 * step as f32), ..Value::default() };
         records.push(event(step, simple));
-        let tensor = Some(Tensor {
-            dtype: 1,
-            content: 2.5f32.to_le_bytes().to_vec(),
-            ..Tensor::default()
-        });
+        let tensor = Some(Tensor { dtype: 1, content: 2.5f32.to_le_bytes().to_vec(), ..Tensor::default() });
         // Only the first value of a tag names its plugin.
         let metadata = if step == 0 { plugin("scalars") } else { None };
-        records.push(event(
-            step,
-            Value {
-                tag: "acc".into(),
-                tensor,
-                metadata,
-                ..Value::default()
-            },
-        ));
+        records.push(event(step, Value { tag: "acc".into(), tensor, metadata, ..Value::default() }));
     }
-    let tensor = Some(Tensor {
-        dtype: 7,
-        string_val: vec![b"a note".to_vec()],
-        ..Tensor::default()
-    });
+    let tensor = Some(Tensor { dtype: 7, string_val: vec![b"a note".to_vec()], ..Tensor::default() });
     records.push(event(
         9,
-        Value {
-            tag: "note/text_summary".into(),
-            tensor,
-            metadata: plugin("text"),
-            ..Value::default()
-        },
+        Value { tag: "note/text_summary".into(), tensor, metadata: plugin("text"), ..Value::default() },
     ));
     records
 }
 
 fn item(key: &str, nested: &[&str], json: &str) -> Item {
-    Item {
-        key: key.into(),
-        nested_key: nested.iter().map(ToString::to_string).collect(),
-        value_json: json.into(),
-    }
+    Item { key: key.into(), nested_key: nested.iter().map(ToString::to_string).collect(), value_json: json.into() }
 }
 
 /// Records of a W&B log: a run, history in both key forms, machine statistics, an exit.
@@ -100,10 +52,7 @@ fn wandb_records() -> Vec<Vec<u8>> {
         ],
         remove: vec![],
     });
-    let start_time = Some(Timestamp {
-        seconds: 1_700_000_000,
-        nanos: 250_900_000,
-    });
+    let start_time = Some(Timestamp { seconds: 1_700_000_000, nanos: 250_900_000 });
     let run = Run {
         run_id: "abc123".into(),
         project: "p".into(),
@@ -112,10 +61,7 @@ fn wandb_records() -> Vec<Vec<u8>> {
         start_time,
         ..Run::default()
     };
-    let mut records = vec![Record {
-        run: Some(run),
-        ..Record::default()
-    }];
+    let mut records = vec![Record { run: Some(run), ..Record::default() }];
     for step in 0..3i64 {
         let items = vec![
             item("loss", &[], if step == 1 { "NaN" } else { "0.5" }),
@@ -123,50 +69,26 @@ fn wandb_records() -> Vec<Vec<u8>> {
             item("_timestamp", &[], "1700000001.5"),
         ];
         records.push(Record {
-            history: Some(History {
-                item: items,
-                step: Some(Step { num: step }),
-            }),
+            history: Some(History { item: items, step: Some(Step { num: step }) }),
             ..Record::default()
         });
     }
     let stats = Stats {
-        timestamp: Some(Timestamp {
-            seconds: 5,
-            nanos: 999_999_999,
-        }),
+        timestamp: Some(Timestamp { seconds: 5, nanos: 999_999_999 }),
         item: vec![item("gpu", &[], "{\"0\": {\"temp\": 40}}")],
     };
-    records.push(Record {
-        stats: Some(stats),
-        ..Record::default()
-    });
-    records.push(Record {
-        exit: Some(Exit {
-            exit_code: 1,
-            runtime: 10,
-        }),
-        ..Record::default()
-    });
+    records.push(Record { stats: Some(stats), ..Record::default() });
+    records.push(Record { exit: Some(Exit { exit_code: 1, runtime: 10 }), ..Record::default() });
     records.iter().map(Message::encode_to_vec).collect()
 }
 
 fn parquet_file() -> Vec<u8> {
     let batch = RecordBatch::try_from_iter([
-        (
-            "run_id",
-            Arc::new(StringArray::from(vec!["a", "b", "a"])) as arrow_array::ArrayRef,
-        ),
+        ("run_id", Arc::new(StringArray::from(vec!["a", "b", "a"])) as arrow_array::ArrayRef),
         ("key", Arc::new(StringArray::from(vec!["x", "x", "y"])) as _),
         ("step", Arc::new(Int64Array::from(vec![0, 1, 2])) as _),
-        (
-            "timestamp_ms",
-            Arc::new(Int64Array::from(vec![Some(5), None, None])) as _,
-        ),
-        (
-            "value",
-            Arc::new(Float64Array::from(vec![1.0, f64::NAN, -0.0])) as _,
-        ),
+        ("timestamp_ms", Arc::new(Int64Array::from(vec![Some(5), None, None])) as _),
+        ("value", Arc::new(Float64Array::from(vec![1.0, f64::NAN, -0.0])) as _),
     ])
     .unwrap();
     let mut file = Vec::new();
@@ -181,26 +103,11 @@ fn an_event_file_is_read() {
     let (runs, report) = import_files(&[("logs/a/events.out.tfevents.1.host", &events().concat())]);
     assert_eq!(report.skipped, []);
     let [run] = &runs[..] else { panic!("one run") };
-    assert_eq!(
-        (run.source.as_str(), run.name.as_str()),
-        ("tensorboard:logs/a", "logs/a")
-    );
+    assert_eq!((run.source.as_str(), run.name.as_str()), ("tensorboard:logs/a", "logs/a"));
     assert_eq!(run.tags, [("note".to_owned(), "a note".to_owned())]);
-    assert_eq!(
-        points(run, "loss")[1],
-        (1, Some(1_700_000_001_000), f64::from(0.1f32).to_bits())
-    );
-    assert_eq!(
-        points(run, "acc")
-            .iter()
-            .map(|point| point.2)
-            .collect::<Vec<_>>(),
-        [2.5f64.to_bits(); 4]
-    );
-    assert_eq!(
-        (run.start_time_ms, run.end_time_ms),
-        (Some(1_700_000_000_000), Some(1_700_000_009_000))
-    );
+    assert_eq!(points(run, "loss")[1], (1, Some(1_700_000_001_000), f64::from(0.1f32).to_bits()));
+    assert_eq!(points(run, "acc").iter().map(|point| point.2).collect::<Vec<_>>(), [2.5f64.to_bits(); 4]);
+    assert_eq!((run.start_time_ms, run.end_time_ms), (Some(1_700_000_000_000), Some(1_700_000_009_000)));
 }
 
 #[test]
@@ -218,28 +125,11 @@ fn an_event_file_cut_at_any_byte_gives_what_is_whole() {
     for cut in 1..whole.len() {
         let (runs, report) = import_files(&[("tfevents", &whole[..cut])]);
         let complete = ends.iter().filter(|end| **end <= cut).count();
-        let start = if complete == 0 {
-            0
-        } else {
-            ends[complete - 1] as u64
-        };
+        let start = if complete == 0 { 0 } else { ends[complete - 1] as u64 };
         let torn = !ends.contains(&cut);
-        let places: Vec<_> = report
-            .skipped
-            .iter()
-            .map(|skipped| skipped.offset)
-            .collect();
-        assert_eq!(
-            places.contains(&Some(start)),
-            torn || complete == 0,
-            "cut at {cut}: {:?}",
-            report.skipped
-        );
-        let read: usize = runs
-            .iter()
-            .flat_map(|run| &run.series)
-            .map(|series| series.values.len())
-            .sum();
+        let places: Vec<_> = report.skipped.iter().map(|skipped| skipped.offset).collect();
+        assert_eq!(places.contains(&Some(start)), torn || complete == 0, "cut at {cut}: {:?}", report.skipped);
+        let read: usize = runs.iter().flat_map(|run| &run.series).map(|series| series.values.len()).sum();
         assert_eq!(read, complete.saturating_sub(1).min(8), "cut at {cut}");
         for series in runs.iter().flat_map(|run| &run.series) {
             assert!(points(&all[0], &series.key).starts_with(&points(&runs[0], &series.key)));
@@ -249,48 +139,21 @@ fn an_event_file_cut_at_any_byte_gives_what_is_whole() {
 
 #[test]
 fn a_wandb_log_is_read() {
-    let (runs, report) = import_files(&[(
-        "wandb/run-1-abc123/run-abc123.wandb",
-        &write_log(&wandb_records()),
-    )]);
+    let (runs, report) = import_files(&[("wandb/run-1-abc123/run-abc123.wandb", &write_log(&wandb_records()))]);
     assert_eq!(report.skipped, []);
     let [run] = &runs[..] else { panic!("one run") };
-    assert_eq!(
-        (
-            run.id.as_str(),
-            run.experiment.as_deref(),
-            run.name.as_str()
-        ),
-        ("abc123", Some("p"), "calm-sea-1")
-    );
+    assert_eq!((run.id.as_str(), run.experiment.as_deref(), run.name.as_str()), ("abc123", Some("p"), "calm-sea-1"));
     assert_eq!(run.status, stepwell::index::summary::RunStatus::Failed);
-    assert_eq!(
-        (run.start_time_ms, run.end_time_ms),
-        (Some(1_700_000_000_250), Some(1_700_000_010_250))
-    );
-    let params: Vec<_> = run
-        .params
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .collect();
-    assert_eq!(
-        params,
-        [("lr", "0.1"), ("model.depth", "3"), ("opt.name", "adam")]
-    );
+    assert_eq!((run.start_time_ms, run.end_time_ms), (Some(1_700_000_000_250), Some(1_700_000_010_250)));
+    let params: Vec<_> = run.params.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(params, [("lr", "0.1"), ("model.depth", "3"), ("opt.name", "adam")]);
     let time = Some(1_700_000_001_500);
     assert_eq!(
         points(run, "loss"),
-        [
-            (0, time, 0.5f64.to_bits()),
-            (1, time, f64::NAN.to_bits()),
-            (2, time, 0.5f64.to_bits())
-        ]
+        [(0, time, 0.5f64.to_bits()), (1, time, f64::NAN.to_bits()), (2, time, 0.5f64.to_bits())]
     );
     assert_eq!(points(run, "eval.acc").len(), 3);
-    assert_eq!(
-        points(run, "system/gpu.0.temp"),
-        [(0, Some(5_999), 40f64.to_bits())]
-    );
+    assert_eq!(points(run, "system/gpu.0.temp"), [(0, Some(5_999), 40f64.to_bits())]);
 }
 
 #[test]
@@ -301,91 +164,40 @@ fn a_wandb_log_cut_at_any_byte_gives_what_is_whole() {
     for cut in 0..whole.len() {
         let (runs, report) = import_files(&[("run-abc123.wandb", &whole[..cut])]);
         clean += usize::from(report.skipped.is_empty());
-        assert!(
-            report
-                .skipped
-                .iter()
-                .all(|skipped| skipped.offset.is_some_and(|offset| offset <= cut as u64))
-        );
+        assert!(report.skipped.iter().all(|skipped| skipped.offset.is_some_and(|offset| offset <= cut as u64)));
         for run in &runs {
             assert_eq!(run.id.as_str(), "abc123");
             for series in &run.series {
-                assert!(
-                    points(&all[0], &series.key).starts_with(&points(run, &series.key)),
-                    "cut at {cut}"
-                );
+                assert!(points(&all[0], &series.key).starts_with(&points(run, &series.key)), "cut at {cut}");
             }
         }
     }
-    assert_eq!(
-        clean,
-        wandb_records().len(),
-        "only a cut between records is none"
-    );
+    assert_eq!(clean, wandb_records().len(), "only a cut between records is none");
 }
 
 #[test]
 fn logs_of_a_resumed_wandb_run_are_one_run_in_the_order_of_its_starts() {
     let log = |seconds: i64, value: &str, exit_code: i32| {
-        let run = Run {
-            run_id: "r1".into(),
-            start_time: Some(Timestamp { seconds, nanos: 0 }),
-            ..Run::default()
-        };
-        let history = History {
-            item: vec![item("x", &[], value)],
-            step: Some(Step { num: seconds }),
-        };
+        let run = Run { run_id: "r1".into(), start_time: Some(Timestamp { seconds, nanos: 0 }), ..Run::default() };
+        let history = History { item: vec![item("x", &[], value)], step: Some(Step { num: seconds }) };
         let records = [
-            Record {
-                run: Some(run),
-                ..Record::default()
-            },
-            Record {
-                history: Some(history),
-                ..Record::default()
-            },
-            Record {
-                exit: Some(Exit {
-                    exit_code,
-                    runtime: 1,
-                }),
-                ..Record::default()
-            },
+            Record { run: Some(run), ..Record::default() },
+            Record { history: Some(history), ..Record::default() },
+            Record { exit: Some(Exit { exit_code, runtime: 1 }), ..Record::default() },
         ];
-        write_log(
-            &records
-                .iter()
-                .map(Message::encode_to_vec)
-                .collect::<Vec<_>>(),
-        )
+        write_log(&records.iter().map(Message::encode_to_vec).collect::<Vec<_>>())
     };
-    let (runs, report) = import_files(&[
-        ("a/run-r1.wandb", &log(200, "2", 0)),
-        ("b/run-r1.wandb", &log(100, "1", 7)),
-    ]);
+    let (runs, report) = import_files(&[("a/run-r1.wandb", &log(200, "2", 0)), ("b/run-r1.wandb", &log(100, "1", 7))]);
     assert_eq!((report.runs, report.points, report.skipped), (1, 2, vec![]));
-    assert_eq!(
-        points(&runs[0], "x"),
-        [(100, None, 1f64.to_bits()), (200, None, 2f64.to_bits())]
-    );
-    assert_eq!(
-        (runs[0].start_time_ms, runs[0].end_time_ms),
-        (Some(100_000), Some(201_000))
-    );
-    assert_eq!(
-        runs[0].status,
-        stepwell::index::summary::RunStatus::Finished
-    );
+    assert_eq!(points(&runs[0], "x"), [(100, None, 1f64.to_bits()), (200, None, 2f64.to_bits())]);
+    assert_eq!((runs[0].start_time_ms, runs[0].end_time_ms), (Some(100_000), Some(201_000)));
+    assert_eq!(runs[0].status, stepwell::index::summary::RunStatus::Finished);
 }
 
 #[test]
 fn a_parquet_file_is_read_and_its_runs_may_be_mixed() {
     let (runs, report) = import_files(&[("p.parquet", &parquet_file())]);
-    assert_eq!(
-        (report.runs, report.series, report.points, report.skipped),
-        (2, 3, 3, vec![])
-    );
+    assert_eq!((report.runs, report.series, report.points, report.skipped), (2, 3, 3, vec![]));
     let a = runs.iter().find(|run| run.id.as_str() == "a").unwrap();
     assert_eq!(points(a, "x"), [(0, Some(5), 1f64.to_bits())]);
     assert_eq!(points(a, "y"), [(2, None, (-0.0f64).to_bits())]);
@@ -425,28 +237,14 @@ fn a_wandb_record_whose_checksum_fails_is_told_and_kept_if_it_is_whole() {
         .unwrap();
     bytes[start] ^= 1;
     let (runs, report) = import_files(&[("run-abc123.wandb", &bytes)]);
-    let [told] = &report.skipped[..] else {
-        panic!("{report:?}")
-    };
+    let [told] = &report.skipped[..] else { panic!("{report:?}") };
     assert_eq!(told.offset, Some(start as u64));
-    assert!(
-        told.reason.contains("fails its checksum"),
-        "{}",
-        told.reason
-    );
+    assert!(told.reason.contains("fails its checksum"), "{}", told.reason);
     assert_eq!(points(&runs[0], "loss").len(), 3);
 }
 
-const NAMES: [&str; 8] = [
-    "a.tfevents",
-    "run-a.wandb",
-    "a.csv",
-    "a.jsonl",
-    "a.parquet",
-    "a.db",
-    "m/meta.yaml",
-    "m/metrics/k",
-];
+const NAMES: [&str; 8] =
+    ["a.tfevents", "run-a.wandb", "a.csv", "a.jsonl", "a.parquet", "a.db", "m/meta.yaml", "m/metrics/k"];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]

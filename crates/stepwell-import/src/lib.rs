@@ -43,11 +43,7 @@ use crate::walk::{Group, Source};
 pub fn import(paths: &[PathBuf], sink: &mut dyn Sink) -> Result<Report, ImportError> {
     let mut context = Context::new(sink);
     let groups = walk::find(paths, &mut context)?;
-    context.bytes_total = groups
-        .iter()
-        .flat_map(|group| &group.files)
-        .map(|file| file.bytes)
-        .sum();
+    context.bytes_total = groups.iter().flat_map(|group| &group.files).map(|file| file.bytes).sum();
     for group in &groups {
         read_group(group, &mut context)?;
     }
@@ -69,9 +65,6 @@ fn read_group(group: &Group, context: &mut Context<'_>) -> Result<(), ImportErro
 
 /// A path's components joined with `/`, the same on every system.
 fn slashed(path: &Path) -> String {
-    let parts: Vec<_> = path
-        .components()
-        .map(|part| part.as_os_str().to_string_lossy())
-        .collect();
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
     parts.join("/")
 }

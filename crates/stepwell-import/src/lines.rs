@@ -27,11 +27,7 @@ pub(crate) struct Lines<R> {
 impl<R: Read + Seek> Lines<R> {
     /// Lines from the source's present position, which counts as offset 0.
     pub(crate) fn new(source: R) -> Self {
-        Self {
-            reader: BufReader::with_capacity(1 << 18, source),
-            offset: 0,
-            buffer: Vec::new(),
-        }
+        Self { reader: BufReader::with_capacity(1 << 18, source), offset: 0, buffer: Vec::new() }
     }
 
     /// The offset behind the last line.
@@ -43,9 +39,7 @@ impl<R: Read + Seek> Lines<R> {
     pub(crate) fn next(&mut self) -> Result<Option<Line<'_>>> {
         let offset = self.offset;
         self.buffer.clear();
-        let read = (&mut self.reader)
-            .take(LINE_BYTES_MAX as u64 + 1)
-            .read_until(b'\n', &mut self.buffer)?;
+        let read = (&mut self.reader).take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut self.buffer)?;
         if read == 0 {
             return Ok(None);
         }
@@ -62,12 +56,7 @@ impl<R: Read + Seek> Lines<R> {
         if self.buffer.last() == Some(&b'\r') {
             self.buffer.pop();
         }
-        Ok(Some(Line {
-            offset,
-            bytes: &self.buffer,
-            ended,
-            too_long,
-        }))
+        Ok(Some(Line { offset, bytes: &self.buffer, ended, too_long }))
     }
 
     /// Goes behind the next line break; says whether there was one.
@@ -100,14 +89,7 @@ mod tests {
         while let Some(line) = lines.next().unwrap() {
             seen.push((line.offset, line.bytes.to_vec(), line.ended));
         }
-        assert_eq!(
-            seen,
-            [
-                (0, b"ab".to_vec(), true),
-                (4, vec![], true),
-                (5, b"c".to_vec(), false)
-            ]
-        );
+        assert_eq!(seen, [(0, b"ab".to_vec(), true), (4, vec![], true), (5, b"c".to_vec(), false)]);
         assert_eq!(lines.offset(), 6);
     }
 
@@ -118,9 +100,6 @@ mod tests {
         let mut lines = Lines::new(Cursor::new(bytes));
         assert!(lines.next().unwrap().unwrap().too_long);
         let line = lines.next().unwrap().unwrap();
-        assert_eq!(
-            (line.offset, line.bytes),
-            (LINE_BYTES_MAX as u64 + 11, &b"next"[..])
-        );
+        assert_eq!((line.offset, line.bytes), (LINE_BYTES_MAX as u64 + 11, &b"next"[..]));
     }
 }

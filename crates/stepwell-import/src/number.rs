@@ -29,9 +29,8 @@ pub(crate) fn value(text: &str) -> Option<f64> {
 /// A float as a whole number, if it is one and fits.
 pub(crate) fn whole(number: f64) -> Option<i64> {
     // 2^63 itself is outside; -2^63 is inside.
-    (number.trunc() == number
-        && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number))
-    .then_some(number as i64)
+    (number.trunc() == number && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number))
+        .then_some(number as i64)
 }
 
 /// A step as text: a whole number, also when written as a float (`100.0`, `1e5`).
@@ -47,11 +46,7 @@ pub(crate) fn seconds_to_ms(seconds: f64) -> Option<i64> {
 
 /// A time of unknown unit: from 10^11 on it counts milliseconds (the year 1973), below it seconds (to the year 5138).
 pub(crate) fn time_to_ms(number: f64) -> Option<i64> {
-    if number.abs() >= 1e11 {
-        whole(number.round_ties_even())
-    } else {
-        seconds_to_ms(number)
-    }
+    if number.abs() >= 1e11 { whole(number.round_ties_even()) } else { seconds_to_ms(number) }
 }
 
 /// A time as text: a number as in [`time_to_ms`], or ISO 8601 as `2024-06-09T12:30:00.250+02:00`; without a zone, UTC.
@@ -71,14 +66,9 @@ pub(crate) fn time_text_to_ms(text: &str) -> Option<i64> {
 fn iso_to_ms(text: &str) -> Option<i64> {
     let number = |from: usize, to: usize| -> Option<i64> {
         let digits = text.get(from..to)?;
-        digits
-            .bytes()
-            .all(|b| b.is_ascii_digit())
-            .then(|| digits.parse().ok())
-            .flatten()
+        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
     };
-    let mark =
-        |at: usize, allowed: &[u8]| text.as_bytes().get(at).is_some_and(|b| allowed.contains(b));
+    let mark = |at: usize, allowed: &[u8]| text.as_bytes().get(at).is_some_and(|b| allowed.contains(b));
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     if !(mark(4, b"-") && mark(7, b"-") && (1..=12).contains(&month) && (1..=31).contains(&day)) {
         return None;
@@ -88,13 +78,7 @@ fn iso_to_ms(text: &str) -> Option<i64> {
         return Some(days * 86_400_000);
     }
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    if !(mark(10, b"T t")
-        && mark(13, b":")
-        && mark(16, b":")
-        && hour < 24
-        && minute < 60
-        && second <= 60)
-    {
+    if !(mark(10, b"T t") && mark(13, b":") && mark(16, b":") && hour < 24 && minute < 60 && second <= 60) {
         return None;
     }
     let mut rest = text.get(19..)?;
@@ -104,19 +88,14 @@ fn iso_to_ms(text: &str) -> Option<i64> {
         if digits == 0 {
             return None;
         }
-        ms = format!("{:0<3}", &fraction[..digits.min(3)])
-            .parse::<i64>()
-            .ok()?;
+        ms = format!("{:0<3}", &fraction[..digits.min(3)]).parse::<i64>().ok()?;
         rest = &fraction[digits..];
     }
     let zone_minutes = match rest.as_bytes() {
         [] | [b'Z' | b'z'] => 0,
         [sign @ (b'+' | b'-'), zone @ ..] => {
-            let digits: Vec<i64> = zone
-                .iter()
-                .filter(|b| **b != b':')
-                .map(|b| i64::from(b.wrapping_sub(b'0')))
-                .collect();
+            let digits: Vec<i64> =
+                zone.iter().filter(|b| **b != b':').map(|b| i64::from(b.wrapping_sub(b'0'))).collect();
             let [a, b, c, d] = digits[..] else {
                 return None;
             };
@@ -144,9 +123,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 pub(crate) fn widen(value: f32) -> f64 {
     if value.is_nan() {
         let bits = u64::from(value.to_bits());
-        return f64::from_bits(
-            ((bits >> 31) << 63) | (0x7ff << 52) | ((bits & 0x7f_ffff) << 29) | (1 << 51),
-        );
+        return f64::from_bits(((bits >> 31) << 63) | (0x7ff << 52) | ((bits & 0x7f_ffff) << 29) | (1 << 51));
     }
     f64::from(value)
 }
@@ -182,11 +159,7 @@ mod tests {
             ("5e-324", f64::from_bits(1)),
             ("0.1", 0.1),
         ] {
-            assert_eq!(
-                value(text).map(f64::to_bits),
-                Some(expected.to_bits()),
-                "{text}"
-            );
+            assert_eq!(value(text).map(f64::to_bits), Some(expected.to_bits()), "{text}");
         }
         assert_eq!(value("-0.0").map(f64::to_bits), Some((-0.0f64).to_bits()));
         for text in ["nan", "NaN", "NAN", "-nan"] {
@@ -213,14 +186,8 @@ mod tests {
         assert_eq!(time_text_to_ms("1719086897909"), Some(1_719_086_897_909));
         assert_eq!(time_text_to_ms("1719086897"), Some(1_719_086_897_000));
         assert_eq!(time_text_to_ms("1719086897.9095"), Some(1_719_086_897_910));
-        assert_eq!(
-            time_text_to_ms("2024-06-22T20:08:17.909Z"),
-            Some(1_719_086_897_909)
-        );
-        assert_eq!(
-            time_text_to_ms("2024-06-22 22:08:17.9+02:00"),
-            Some(1_719_086_897_900)
-        );
+        assert_eq!(time_text_to_ms("2024-06-22T20:08:17.909Z"), Some(1_719_086_897_909));
+        assert_eq!(time_text_to_ms("2024-06-22 22:08:17.9+02:00"), Some(1_719_086_897_900));
         assert_eq!(time_text_to_ms("1970-01-01"), Some(0));
         assert_eq!(time_text_to_ms("1969-12-31T23:59:59"), Some(-1000));
         assert_eq!(time_text_to_ms("2000-03-01"), Some(951_868_800_000));
@@ -242,10 +209,7 @@ mod tests {
     #[test]
     fn small_floats_widen_exactly() {
         assert_eq!(widen(0.1).to_bits(), f64::from(0.1f32).to_bits());
-        assert_eq!(
-            widen(f32::from_bits(0xffc0_0001)).to_bits(),
-            0xfff8_0000_2000_0000
-        );
+        assert_eq!(widen(f32::from_bits(0xffc0_0001)).to_bits(), 0xfff8_0000_2000_0000);
         assert_eq!(widen_half(0x3c00), 1.0);
         assert_eq!(widen_half(0xc000), -2.0);
         assert_eq!(widen_half(0x7bff), 65504.0);

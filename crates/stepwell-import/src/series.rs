@@ -16,11 +16,7 @@ pub(crate) struct Gather {
 impl Gather {
     /// The place of a key's series, which is made at the first question.
     pub(crate) fn slot(&mut self, key: &str) -> usize {
-        if self
-            .series
-            .get(self.next)
-            .is_none_or(|series| series.key != key)
-        {
+        if self.series.get(self.next).is_none_or(|series| series.key != key) {
             self.next = match self.index.get(key) {
                 Some(&slot) => slot,
                 None => {
@@ -37,11 +33,7 @@ impl Gather {
             };
         }
         let slot = self.next;
-        self.next = if slot + 1 < self.series.len() {
-            slot + 1
-        } else {
-            0
-        };
+        self.next = if slot + 1 < self.series.len() { slot + 1 } else { 0 };
         slot
     }
 
@@ -52,13 +44,7 @@ impl Gather {
     }
 
     /// Appends a point to the series at a place from [`Gather::slot`].
-    pub(crate) fn push_at(
-        &mut self,
-        slot: usize,
-        step: i64,
-        timestamp_ms: Option<i64>,
-        value: f64,
-    ) {
+    pub(crate) fn push_at(&mut self, slot: usize, step: i64, timestamp_ms: Option<i64>, value: f64) {
         let Some(series) = self.series.get_mut(slot) else {
             return;
         };
@@ -77,10 +63,7 @@ impl Gather {
 
     /// How many points the key's series has; 0 when there is none.
     pub(crate) fn len_of(&self, key: &str) -> usize {
-        self.index
-            .get(key)
-            .and_then(|&slot| self.series.get(slot))
-            .map_or(0, |series| series.values.len())
+        self.index.get(key).and_then(|&slot| self.series.get(slot)).map_or(0, |series| series.values.len())
     }
 
     /// The finished series, in the order of their first point. Series without a point are left out.

@@ -37,21 +37,10 @@ pub(crate) fn import_path(path: &Path) -> (Vec<ImportedRun>, Report) {
 
 /// The points of a run's series as (step, time, bits); none when there is no such series.
 pub(crate) fn points(run: &ImportedRun, key: &str) -> Vec<(i64, Option<i64>, u64)> {
-    run.series
-        .iter()
-        .find(|series| series.key == key)
-        .map(all_points)
-        .unwrap_or_default()
+    run.series.iter().find(|series| series.key == key).map(all_points).unwrap_or_default()
 }
 
 fn all_points(series: &ImportedSeries) -> Vec<(i64, Option<i64>, u64)> {
-    let time = |at: usize| {
-        series
-            .timestamps_ms
-            .as_ref()
-            .and_then(|timestamps| timestamps[at])
-    };
-    (0..series.steps.len())
-        .map(|at| (series.steps[at], time(at), series.values[at].to_bits()))
-        .collect()
+    let time = |at: usize| series.timestamps_ms.as_ref().and_then(|timestamps| timestamps[at]);
+    (0..series.steps.len()).map(|at| (series.steps[at], time(at), series.values[at].to_bits())).collect()
 }

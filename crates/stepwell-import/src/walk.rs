@@ -64,42 +64,18 @@ struct Walk<'c, 'a> {
 }
 
 /// All sources below `paths`, in a fixed order: folders' files by name, then their folders by name.
-pub(crate) fn find(
-    paths: &[PathBuf],
-    context: &mut Context<'_>,
-) -> Result<Vec<Group>, ImportError> {
+pub(crate) fn find(paths: &[PathBuf], context: &mut Context<'_>) -> Result<Vec<Group>, ImportError> {
     for path in paths {
-        fs::metadata(path).map_err(|source| ImportError::Path {
-            path: path.clone(),
-            source,
-        })?;
+        fs::metadata(path).map_err(|source| ImportError::Path { path: path.clone(), source })?;
     }
-    let mut walk = Walk {
-        context,
-        groups: Vec::new(),
-        wandb: HashMap::new(),
-        wandb_starts: HashMap::new(),
-        seen: HashSet::new(),
-    };
+    let mut walk =
+        Walk { context, groups: Vec::new(), wandb: HashMap::new(), wandb_starts: HashMap::new(), seen: HashSet::new() };
     for path in paths {
-        if path.is_dir() {
-            walk.folder(path)
-        } else {
-            walk.given_file(path)
-        }
+        if path.is_dir() { walk.folder(path) } else { walk.given_file(path) }
     }
-    let Walk {
-        mut groups,
-        wandb_starts,
-        ..
-    } = walk;
-    for group in groups
-        .iter_mut()
-        .filter(|group| group.source == Source::WandB && group.files.len() > 1)
-    {
-        group
-            .files
-            .sort_by_cached_key(|file| (wandb_starts.get(&file.path).copied(), file.path.clone()));
+    let Walk { mut groups, wandb_starts, .. } = walk;
+    for group in groups.iter_mut().filter(|group| group.source == Source::WandB && group.files.len() > 1) {
+        group.files.sort_by_cached_key(|file| (wandb_starts.get(&file.path).copied(), file.path.clone()));
     }
     Ok(groups)
 }
@@ -107,10 +83,7 @@ pub(crate) fn find(
 impl Walk<'_, '_> {
     /// A file that was named by the caller: it is said if nothing can be made of it.
     fn given_file(&mut self, path: &Path) {
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         match self.kind_of(path, &name) {
             Some(source) => self.add_file(source, path, &name, &name),
             // Event files under other names are taken when they were meant: in a folder they may be datasets.
@@ -127,10 +100,7 @@ impl Walk<'_, '_> {
     fn folder(&mut self, root: &Path) {
         let real_root = fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
         // The root's own name stands in for the empty path of a source that is the root itself.
-        let own_name = real_root.file_name().map_or_else(
-            || ".".to_owned(),
-            |name| name.to_string_lossy().into_owned(),
-        );
+        let own_name = real_root.file_name().map_or_else(|| ".".to_owned(), |name| name.to_string_lossy().into_owned());
         let mut pending = vec![(root.to_path_buf(), 0)];
         while let Some((folder, depth)) = pending.pop() {
             let relative = match folder.strip_prefix(root) {
@@ -139,11 +109,7 @@ impl Walk<'_, '_> {
                 Err(_) => slashed(&folder),
             };
             if depth > DEPTH_MAX {
-                self.context.skip(
-                    &folder,
-                    None,
-                    format!("more than {DEPTH_MAX} folders deep; not read"),
-                );
+                self.context.skip(&folder, None, format!("more than {DEPTH_MAX} folders deep; not read"));
                 continue;
             }
             let Some(entries) = self.entries(&folder) else {
@@ -154,11 +120,7 @@ impl Walk<'_, '_> {
                     self.add(
                         Source::MlRuns,
                         &relative,
-                        SourceFile {
-                            path: folder,
-                            bytes: entries.names.len() as u64,
-                            relative: relative.clone(),
-                        },
+                        SourceFile { path: folder, bytes: entries.names.len() as u64, relative: relative.clone() },
                     );
                     continue;
                 }
@@ -178,23 +140,15 @@ impl Walk<'_, '_> {
             }
             let has_wandb = entries.names.iter().any(|name| name.ends_with(".wandb"));
             for path in entries.files {
-                let name = path
-                    .file_name()
-                    .map(|name| name.to_string_lossy().into_owned())
-                    .unwrap_or_default();
+                let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
                 if let Some(source) = self.kind_of(&path, &name) {
-                    let below = path
-                        .strip_prefix(root)
-                        .map_or_else(|_| slashed(&path), slashed);
+                    let below = path.strip_prefix(root).map_or_else(|_| slashed(&path), slashed);
                     self.add_file(source, &path, &below, &relative);
                 }
             }
             for child in entries.folders.into_iter().rev() {
                 // A W&B run's copies of its own data are no further runs.
-                if !(has_wandb
-                    && ["files", "logs", "tmp"]
-                        .iter()
-                        .any(|name| child.ends_with(name)))
+                if !(has_wandb && ["files", "logs", "tmp"].iter().any(|name| child.ends_with(name)))
                     && self.may_enter(&child, &real_root)
                 {
                     pending.push((child, depth + 1));
@@ -208,9 +162,8 @@ impl Walk<'_, '_> {
         if !folder.is_symlink() {
             return true;
         }
-        fs::canonicalize(folder).is_ok_and(|real| {
-            !real.starts_with(real_root) && !real_root.starts_with(&real) && self.seen.insert(real)
-        })
+        fs::canonicalize(folder)
+            .is_ok_and(|real| !real.starts_with(real_root) && !real_root.starts_with(&real) && self.seen.insert(real))
     }
 
     /// A folder's entries, sorted by name; `None` when it cannot be listed.
@@ -218,26 +171,15 @@ impl Walk<'_, '_> {
         let listing = match fs::read_dir(folder) {
             Ok(listing) => listing,
             Err(error) => {
-                self.context
-                    .skip(folder, None, format!("cannot list the folder: {error}"));
+                self.context.skip(folder, None, format!("cannot list the folder: {error}"));
                 return None;
             }
         };
-        let mut paths: Vec<PathBuf> = listing
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .collect();
+        let mut paths: Vec<PathBuf> = listing.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
         paths.sort();
-        let mut entries = Entries {
-            names: Vec::new(),
-            files: Vec::new(),
-            folders: Vec::new(),
-        };
+        let mut entries = Entries { names: Vec::new(), files: Vec::new(), folders: Vec::new() };
         for path in paths {
-            entries.names.push(
-                path.file_name()
-                    .map(|name| name.to_string_lossy().into_owned())
-                    .unwrap_or_default(),
-            );
+            entries.names.push(path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default());
             match fs::metadata(&path) {
                 Ok(found) if found.is_dir() => entries.folders.push(path),
                 Ok(found) if found.is_file() => entries.files.push(path),
@@ -255,8 +197,7 @@ impl Walk<'_, '_> {
         let head = match head_of(path) {
             Ok(head) => head,
             Err(error) => {
-                self.context
-                    .skip(path, None, format!("cannot open the file: {error}"));
+                self.context.skip(path, None, format!("cannot open the file: {error}"));
                 return None;
             }
         };
@@ -264,8 +205,7 @@ impl Walk<'_, '_> {
             mlflow::database::is_tracking_store(path).then_some(Source::MlflowDb)
         } else if lower.contains("tfevents") {
             // Profiler traces carry the marker and another ending.
-            (!ends(&[".profile-empty", ".pb", ".json", ".gz", ".csv", ".txt"]))
-                .then_some(Source::TensorBoard)
+            (!ends(&[".profile-empty", ".pb", ".json", ".gz", ".csv", ".txt"])).then_some(Source::TensorBoard)
         } else if ends(&[".wandb"]) || head.starts_with(wandb::MAGIC) {
             Some(Source::WandB)
         } else if head.starts_with(b"PAR1") || ends(&[".parquet"]) {
@@ -285,11 +225,7 @@ impl Walk<'_, '_> {
             return;
         }
         let bytes = fs::metadata(path).map_or(0, |found| found.len());
-        let file = SourceFile {
-            path: path.to_path_buf(),
-            bytes,
-            relative: relative.to_owned(),
-        };
+        let file = SourceFile { path: path.to_path_buf(), bytes, relative: relative.to_owned() };
         match source {
             Source::TensorBoard => self.add_event_file(file, folder),
             Source::WandB => self.add_wandb(file),
@@ -331,11 +267,7 @@ impl Walk<'_, '_> {
     }
 
     fn add(&mut self, source: Source, relative: &str, file: SourceFile) {
-        self.groups.push(Group {
-            source,
-            relative: relative.to_owned(),
-            files: vec![file],
-        });
+        self.groups.push(Group { source, relative: relative.to_owned(), files: vec![file] });
     }
 }
 

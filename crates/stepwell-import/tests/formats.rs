@@ -55,23 +55,13 @@ fn series(run: &ImportedRun, key: &str) -> Vec<String> {
         .find(|series| series.key == key)
         .unwrap_or_else(|| panic!("no series {key} in {:?}", run.series));
     let time = |at: usize| {
-        series
-            .timestamps_ms
-            .as_ref()
-            .and_then(|times| times[at])
-            .map_or(String::new(), |time| format!("@{time}"))
+        series.timestamps_ms.as_ref().and_then(|times| times[at]).map_or(String::new(), |time| format!("@{time}"))
     };
-    (0..series.steps.len())
-        .map(|at| format!("{}{}={:?}", series.steps[at], time(at), series.values[at]))
-        .collect()
+    (0..series.steps.len()).map(|at| format!("{}{}={:?}", series.steps[at], time(at), series.values[at])).collect()
 }
 
 fn places(report: &Report) -> Vec<Option<u64>> {
-    report
-        .skipped
-        .iter()
-        .map(|skipped| skipped.offset)
-        .collect()
+    report.skipped.iter().map(|skipped| skipped.offset).collect()
 }
 
 #[test]
@@ -80,24 +70,14 @@ fn wide_csv_has_a_column_for_each_metric() {
     let (runs, report) = import_files(&[("sub/log.csv", text)]);
     assert_eq!(report.skipped, []);
     let [run] = &runs[..] else { panic!() };
-    assert_eq!(
-        (run.id.clone(), run.source.as_str()),
-        (RunId::derived("csv", "sub/log.csv"), "csv:sub/log.csv")
-    );
-    assert_eq!(
-        series(run, "loss"),
-        ["10@1700000000500=0.5", "20@1700000001000=NaN", "30=-inf"]
-    );
+    assert_eq!((run.id.clone(), run.source.as_str()), (RunId::derived("csv", "sub/log.csv"), "csv:sub/log.csv"));
+    assert_eq!(series(run, "loss"), ["10@1700000000500=0.5", "20@1700000001000=NaN", "30=-inf"]);
     assert_eq!(series(run, "acc"), ["20@1700000001000=0.25", "30=1.0"]);
     assert_eq!(series(run, "epoch").len(), 3);
     assert_eq!(run.params, [("model".to_owned(), "resnet".to_owned())]);
     assert_eq!(
         (run.start_time_ms, run.end_time_ms, run.status),
-        (
-            Some(1_700_000_000_500),
-            Some(1_700_000_001_000),
-            RunStatus::Finished
-        )
+        (Some(1_700_000_000_500), Some(1_700_000_001_000), RunStatus::Finished)
     );
 }
 
@@ -105,15 +85,7 @@ fn wide_csv_has_a_column_for_each_metric() {
 fn long_csv_keeps_run_ids_and_mixed_runs() {
     let text = "run_id,key,step,timestamp_ms,value\na1,loss,0,5,0.1\nb2,loss,0,,0.2\na1,loss,-1,7,0.3\na1,\"x,y\",0,8,inf\na/1,loss,3,,4\n";
     let (runs, report) = import_files(&[("log.csv", text)]);
-    assert_eq!(
-        (
-            report.runs,
-            report.series,
-            report.points,
-            report.skipped.len()
-        ),
-        (3, 4, 5, 0)
-    );
+    assert_eq!((report.runs, report.series, report.points, report.skipped.len()), (3, 4, 5, 0));
     let run = |name: &str| runs.iter().find(|run| run.name == name).unwrap();
     assert_eq!(run("a1").id.as_str(), "a1");
     assert_eq!(series(run("a1"), "loss"), ["0@5=0.1", "-1@7=0.3"]);
@@ -127,17 +99,8 @@ fn bad_csv_rows_are_told_with_their_place_and_the_rest_is_read() {
     let text = "step;loss\n1;0.5\n2\n3;0.25;9\nx;1\n4;word\nstep;loss\n5;0.125\n6";
     let (runs, report) = import_files(&[("log.csv", text)]);
     assert_eq!(series(&runs[0], "loss"), ["1=0.5", "5=0.125"]);
-    assert_eq!(
-        places(&report),
-        [Some(16), Some(18), Some(27), Some(56), Some(31)],
-        "{:?}",
-        report.skipped
-    );
-    let (runs, report) = import_files(&[
-        ("a.csv", "x,y\n1,2\n"),
-        ("b.csv", ""),
-        ("c.csv", "step\n1\n"),
-    ]);
+    assert_eq!(places(&report), [Some(16), Some(18), Some(27), Some(56), Some(31)], "{:?}", report.skipped);
+    let (runs, report) = import_files(&[("a.csv", "x,y\n1,2\n"), ("b.csv", ""), ("c.csv", "step\n1\n")]);
     assert!(runs.is_empty());
     assert_eq!(report.skipped.len(), 3);
     assert!(report.skipped[0].reason.contains("no step column"));
@@ -147,25 +110,11 @@ fn bad_csv_rows_are_told_with_their_place_and_the_rest_is_read() {
 fn a_monitor_file_counts_steps_and_time_from_its_start() {
     let text = "#{\"t_start\": 1700000000.25, \"env_id\": \"CartPole-v1\"}\nr,l,t,is_success\n1.5,10,0.5,True\n2.5,20\n-1,7,1.0,False\n3,4,2.";
     let (runs, report) = import_files(&[("0.monitor.csv", text)]);
-    assert_eq!(
-        series(&runs[0], "r"),
-        ["10@1700000000750=1.5", "17@1700000001250=-1.0"]
-    );
-    assert_eq!(
-        series(&runs[0], "is_success"),
-        ["10@1700000000750=1.0", "17@1700000001250=0.0"]
-    );
-    assert_eq!(
-        runs[0].params[1],
-        ("env_id".to_owned(), "CartPole-v1".to_owned())
-    );
+    assert_eq!(series(&runs[0], "r"), ["10@1700000000750=1.5", "17@1700000001250=-1.0"]);
+    assert_eq!(series(&runs[0], "is_success"), ["10@1700000000750=1.0", "17@1700000001250=0.0"]);
+    assert_eq!(runs[0].params[1], ("env_id".to_owned(), "CartPole-v1".to_owned()));
     assert_eq!(runs[0].start_time_ms, Some(1_700_000_000_250));
-    assert_eq!(
-        places(&report),
-        [Some(86), Some(108)],
-        "{:?}",
-        report.skipped
-    );
+    assert_eq!(places(&report), [Some(86), Some(108)], "{:?}", report.skipped);
 }
 
 #[test]
@@ -183,18 +132,12 @@ fn json_lines_are_flattened_and_their_nan_read() {
     assert_eq!(series(&runs[0], "eval/acc"), ["0@1700000000500=NaN"]);
     assert_eq!(series(&runs[0], "ok"), ["0@1700000000500=1.0"]);
     assert_eq!(report.skipped.len(), 3);
-    assert_eq!(
-        report.skipped[2].offset,
-        Some(text.rfind('{').unwrap() as u64)
-    );
+    assert_eq!(report.skipped[2].offset, Some(text.rfind('{').unwrap() as u64));
     assert!(report.skipped[2].reason.contains("torn"));
     let long = "{\"run_id\":\"r\",\"key\":\"a\",\"step\":1,\"timestamp_ms\":9,\"value\":\"NaN\"}\n{\"run_id\":\"q\",\"key\":\"a\",\"step\":1,\"value\":2}\n";
     let (runs, report) = import_files(&[("log.jsonl", long)]);
     assert_eq!((report.runs, report.skipped.len()), (2, 0));
-    assert_eq!(
-        (runs[0].id.as_str(), series(&runs[0], "a")),
-        ("r", vec!["1@9=NaN".to_owned()])
-    );
+    assert_eq!((runs[0].id.as_str(), series(&runs[0], "a")), ("r", vec!["1@9=NaN".to_owned()]));
 }
 
 #[test]
@@ -211,67 +154,33 @@ fn mlruns_are_read_with_names_trash_and_torn_lines() {
             (format!("{}/meta.yaml", run(place)), meta.clone()),
             (
                 format!("{}/metrics/train/loss", run(place)),
-                "1000 0.5 0\n1001 nan 1\n1002 0.25\nx y z\n1003 -inf 3 data digest\n1004 12"
-                    .to_owned(),
+                "1000 0.5 0\n1001 nan 1\n1002 0.25\nx y z\n1003 -inf 3 data digest\n1004 12".to_owned(),
             ),
             (format!("{}/params/opt/lr", run(place)), "0.1".to_owned()),
-            (
-                format!("{}/tags/mlflow.note.content", run(place)),
-                "two\nlines".to_owned(),
-            ),
-            (
-                format!("{}/artifacts/table.csv", run(place)),
-                "step,x\n1,2\n".to_owned(),
-            ),
+            (format!("{}/tags/mlflow.note.content", run(place)), "two\nlines".to_owned()),
+            (format!("{}/artifacts/table.csv", run(place)), "step,x\n1,2\n".to_owned()),
         ]
     };
     for (place, deleted) in [("1", false), (".trash/1", true)] {
         let files = files(place);
-        let files: Vec<_> = files
-            .iter()
-            .map(|(name, text)| (name.as_str(), text.as_str()))
-            .collect();
+        let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         let (runs, report) = import_files(&files);
-        let [run] = &runs[..] else {
-            panic!("{report:?}")
-        };
+        let [run] = &runs[..] else { panic!("{report:?}") };
         assert_eq!(
-            (
-                run.id.as_str(),
-                run.name.as_str(),
-                run.user.as_str(),
-                run.experiment.as_deref()
-            ),
+            (run.id.as_str(), run.name.as_str(), run.user.as_str(), run.experiment.as_deref()),
             (id, "koi", "me", Some("Mine"))
         );
         assert_eq!(
             (run.status, run.start_time_ms, run.end_time_ms, run.deleted),
             (RunStatus::Killed, Some(10), None, deleted)
         );
-        assert_eq!(
-            series(run, "train/loss"),
-            ["0@1000=0.5", "1@1001=NaN", "0@1002=0.25", "3@1003=-inf"]
-        );
+        assert_eq!(series(run, "train/loss"), ["0@1000=0.5", "1@1001=NaN", "0@1002=0.25", "3@1003=-inf"]);
         assert_eq!(run.params, [("opt/lr".to_owned(), "0.1".to_owned())]);
-        assert_eq!(
-            run.tags,
-            [("mlflow.note.content".to_owned(), "two\nlines".to_owned())]
-        );
-        assert_eq!(
-            places(&report),
-            [Some(32), Some(62)],
-            "{:?}",
-            report.skipped
-        );
+        assert_eq!(run.tags, [("mlflow.note.content".to_owned(), "two\nlines".to_owned())]);
+        assert_eq!(places(&report), [Some(32), Some(62)], "{:?}", report.skipped);
     }
-    let (runs, report) = import_files(&[
-        ("1/abc/meta.yaml", "run_id: [torn"),
-        ("1/abc/metrics/loss", "1 2 3\n"),
-    ]);
-    assert_eq!(
-        (runs[0].id.as_str(), report.points, report.skipped.len()),
-        ("abc", 1, 1)
-    );
+    let (runs, report) = import_files(&[("1/abc/meta.yaml", "run_id: [torn"), ("1/abc/metrics/loss", "1 2 3\n")]);
+    assert_eq!((runs[0].id.as_str(), report.points, report.skipped.len()), ("abc", 1, 1));
 }
 
 #[test]
@@ -300,21 +209,10 @@ fn an_mlflow_database_is_read_and_not_touched() {
     let check = || {
         let before: Vec<_> = listing(folder.path());
         let (runs, report) = import_path(folder.path());
+        assert_eq!(listing(folder.path()), before, "nothing may appear or change");
+        let [aa, bb] = &runs[..] else { panic!("{report:?}") };
         assert_eq!(
-            listing(folder.path()),
-            before,
-            "nothing may appear or change"
-        );
-        let [aa, bb] = &runs[..] else {
-            panic!("{report:?}")
-        };
-        assert_eq!(
-            (
-                aa.id.as_str(),
-                aa.name.as_str(),
-                aa.user.as_str(),
-                aa.experiment.as_deref()
-            ),
+            (aa.id.as_str(), aa.name.as_str(), aa.user.as_str(), aa.experiment.as_deref()),
             ("aa", "first", "me", Some("E"))
         );
         assert_eq!(
@@ -325,11 +223,7 @@ fn an_mlflow_database_is_read_and_not_touched() {
         assert_eq!(series(bb, "n"), ["0@12=1.7976931348623157e308"]);
         assert_eq!(bb.params, [("p".to_owned(), "1".to_owned())]);
         assert_eq!(report.skipped.len(), 1);
-        assert!(
-            report.skipped[0]
-                .reason
-                .contains("2 metric rows of runs that do not exist")
-        );
+        assert!(report.skipped[0].reason.contains("2 metric rows of runs that do not exist"));
     };
     drop(fill("delete"));
     check();
@@ -361,24 +255,15 @@ fn two_sources_with_one_id_are_not_mixed() {
     write(folder.path(), "a/log.csv", "step,x\n1,2\n");
     write(folder.path(), "b/log.csv", "step,x\n1,3\n");
     let mut sink = Collect::default();
-    let report = import(
-        &[
-            folder.path().join("a"),
-            folder.path().join("b"),
-            folder.path().join("a/log.csv"),
-        ],
-        &mut sink,
-    )
-    .unwrap();
+    let report =
+        import(&[folder.path().join("a"), folder.path().join("b"), folder.path().join("a/log.csv")], &mut sink)
+            .unwrap();
     assert_eq!((report.runs, report.skipped.len()), (1, 1));
     assert!(report.skipped[0].reason.contains("already imported"));
     let (runs, _) = import_path(folder.path());
     assert_eq!(runs.len(), 2);
     assert_ne!(runs[0].id, runs[1].id);
-    assert_eq!(
-        sink.done.last().map(|(done, total)| done == total),
-        Some(true)
-    );
+    assert_eq!(sink.done.last().map(|(done, total)| done == total), Some(true));
 }
 
 #[test]
@@ -390,19 +275,8 @@ fn what_cannot_be_is_an_error_or_a_report() {
     let report = import(&[other], &mut Collect::default()).unwrap();
     assert!(report.skipped[0].reason.contains("not a log known here"));
     let log = write(folder.path(), "log.csv", "step,x\n1,2\n");
-    let refused = import(
-        &[log],
-        &mut Collect {
-            full: true,
-            ..Collect::default()
-        },
-    );
-    assert!(
-        refused
-            .unwrap_err()
-            .to_string()
-            .contains("the disk is full")
-    );
+    let refused = import(&[log], &mut Collect { full: true, ..Collect::default() });
+    assert!(refused.unwrap_err().to_string().contains("the disk is full"));
 }
 
 #[cfg(unix)]
@@ -417,8 +291,5 @@ fn linked_folders_are_entered_once_and_loops_end() {
     std::os::unix::fs::symlink(outside.path(), outside.path().join("far/loop")).unwrap();
     let (runs, report) = import_path(folder.path());
     let names: Vec<_> = runs.iter().map(|run| run.name.as_str()).collect();
-    assert_eq!(
-        (names, report.skipped),
-        (vec!["linked/far/log.csv", "run/log.csv"], vec![])
-    );
+    assert_eq!((names, report.skipped), (vec!["linked/far/log.csv", "run/log.csv"], vec![]));
 }

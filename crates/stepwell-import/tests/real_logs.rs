@@ -24,18 +24,8 @@ impl Sink for Collect {
     fn run(&mut self, run: ImportedRun) -> Result<(), BoxError> {
         for series in &run.series {
             assert_eq!(series.steps.len(), series.values.len());
-            assert!(
-                series
-                    .timestamps_ms
-                    .as_ref()
-                    .is_none_or(|timestamps| timestamps.len() == series.steps.len())
-            );
-            assert!(
-                series
-                    .timestamps_ms
-                    .as_ref()
-                    .is_none_or(|timestamps| timestamps.iter().any(Option::is_some))
-            );
+            assert!(series.timestamps_ms.as_ref().is_none_or(|timestamps| timestamps.len() == series.steps.len()));
+            assert!(series.timestamps_ms.as_ref().is_none_or(|timestamps| timestamps.iter().any(Option::is_some)));
         }
         self.runs.push(run);
         Ok(())
@@ -45,11 +35,7 @@ impl Sink for Collect {
 /// The data folder; says loudly, past the test harness's capture, when there is none.
 fn data() -> Option<PathBuf> {
     match std::env::var_os("STEPWELL_REAL_LOGS") {
-        Some(folder) => Some(
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../..")
-                .join(folder),
-        ),
+        Some(folder) => Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder)),
         None => {
             let mut stderr = std::io::stderr().lock();
             stderr
@@ -66,8 +52,7 @@ fn data() -> Option<PathBuf> {
 /// Unpacks the wanted files of an archive; the folder below which they are.
 fn unpack(data: &Path, name: &str, wanted: impl Fn(&str) -> bool) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let mut decoder =
-        zstd::Decoder::new(File::open(data.join(format!("raw/{name}.tar.zst"))).unwrap()).unwrap();
+    let mut decoder = zstd::Decoder::new(File::open(data.join(format!("raw/{name}.tar.zst"))).unwrap()).unwrap();
     decoder.window_log_max(27).unwrap();
     let mut archive = tar::Archive::new(decoder);
     for entry in archive.entries().unwrap() {
@@ -85,26 +70,13 @@ fn read(path: &Path) -> (Vec<ImportedRun>, Report) {
     let mut sink = Collect::default();
     let report = import(&[path.to_path_buf()], &mut sink).unwrap();
     assert_eq!(report.runs, sink.runs.len() as u64);
-    assert_eq!(
-        report.series,
-        sink.runs
-            .iter()
-            .map(|run| run.series.len() as u64)
-            .sum::<u64>()
-    );
+    assert_eq!(report.series, sink.runs.iter().map(|run| run.series.len() as u64).sum::<u64>());
     (sink.runs, report)
 }
 
 fn points(series: &ImportedSeries) -> Vec<Point> {
-    let time = |at: usize| {
-        series
-            .timestamps_ms
-            .as_ref()
-            .and_then(|timestamps| timestamps[at])
-    };
-    (0..series.steps.len())
-        .map(|at| (series.steps[at], time(at), series.values[at].to_bits()))
-        .collect()
+    let time = |at: usize| series.timestamps_ms.as_ref().and_then(|timestamps| timestamps[at]);
+    (0..series.steps.len()).map(|at| (series.steps[at], time(at), series.values[at].to_bits())).collect()
 }
 
 fn content(runs: &[ImportedRun], name: impl Fn(&ImportedRun) -> String) -> Content {
@@ -112,9 +84,7 @@ fn content(runs: &[ImportedRun], name: impl Fn(&ImportedRun) -> String) -> Conte
     for run in runs {
         for series in &run.series {
             assert!(
-                content
-                    .insert((name(run), series.key.clone()), points(series))
-                    .is_none(),
+                content.insert((name(run), series.key.clone()), points(series)).is_none(),
                 "{} twice in {}",
                 series.key,
                 run.source
@@ -128,31 +98,19 @@ fn content(runs: &[ImportedRun], name: impl Fn(&ImportedRun) -> String) -> Conte
 fn oracle(data: &Path, name: &str, counts: (u64, u64, u64)) -> Content {
     let (runs, report) = read(&data.join(format!("parquet/{name}.parquet")));
     assert_eq!(report.skipped, []);
-    assert_eq!(
-        (report.runs, report.series, report.points),
-        counts,
-        "{name}"
-    );
+    assert_eq!((report.runs, report.series, report.points), counts, "{name}");
     content(&runs, |run| run.name.clone())
 }
 
 fn compare(name: &str, expected: &Content, got: &Content) {
     for (series, points) in expected {
-        let got = got
-            .get(series)
-            .unwrap_or_else(|| panic!("{name}: {series:?} was not imported"));
+        let got = got.get(series).unwrap_or_else(|| panic!("{name}: {series:?} was not imported"));
         assert_eq!(got.len(), points.len(), "{name}: {series:?}");
         if let Some(at) = (0..points.len()).find(|&at| got[at] != points[at]) {
-            panic!(
-                "{name}: {series:?} point {at}: {:?} instead of {:?}",
-                got[at], points[at]
-            );
+            panic!("{name}: {series:?} point {at}: {:?} instead of {:?}", got[at], points[at]);
         }
     }
-    let more: Vec<_> = got
-        .keys()
-        .filter(|series| !expected.contains_key(*series))
-        .collect();
+    let more: Vec<_> = got.keys().filter(|series| !expected.contains_key(*series)).collect();
     assert!(more.is_empty(), "{name}: not in the oracle: {more:?}");
 }
 
@@ -169,15 +127,8 @@ fn check_tensorboard(archive: &str, set: &str, counts: (u64, u64, u64)) {
     compare(set, &oracle(&data, set, counts), &content(&runs, path_of));
     // A second import gives the same runs in the same order.
     let (again, _) = read(&root);
-    assert!(
-        runs.iter()
-            .map(|run| (&run.id, &run.source))
-            .eq(again.iter().map(|run| (&run.id, &run.source)))
-    );
-    assert_eq!(
-        content(&runs, |run| run.id.to_string()),
-        content(&again, |run| run.id.to_string())
-    );
+    assert!(runs.iter().map(|run| (&run.id, &run.source)).eq(again.iter().map(|run| (&run.id, &run.source))));
+    assert_eq!(content(&runs, |run| run.id.to_string()), content(&again, |run| run.id.to_string()));
 }
 
 #[test]
@@ -192,11 +143,7 @@ fn tensorboard_of_trackio() {
 
 #[test]
 fn tensorboard_of_tensorboard() {
-    check_tensorboard(
-        "tensorflow+tensorboard",
-        "tensorboard-testdata",
-        (5, 65, 298),
-    );
+    check_tensorboard("tensorflow+tensorboard", "tensorboard-testdata", (5, 65, 298));
 }
 
 #[test]
@@ -207,21 +154,12 @@ fn tensorboard_of_corso() {
 #[test]
 fn tensorboard_of_modded_nanogpt() {
     let Some(data) = data() else { return };
-    let (_folder, root) = unpack(&data, "KellerJordan+modded-nanogpt", |path| {
-        path.contains("tfevents")
-    });
+    let (_folder, root) = unpack(&data, "KellerJordan+modded-nanogpt", |path| path.contains("tfevents"));
     let (runs, report) = read(&root.join("runs"));
     assert_eq!(report.skipped, []);
     let expected = oracle(&data, "modded-nanogpt-tb", (110, 222, 66_054));
     compare("modded-nanogpt-tb", &expected, &content(&runs, path_of));
-    assert_eq!(
-        expected
-            .values()
-            .flatten()
-            .filter(|point| f64::from_bits(point.2).is_nan())
-            .count(),
-        16
-    );
+    assert_eq!(expected.values().flatten().filter(|point| f64::from_bits(point.2).is_nan()).count(), 16);
 }
 
 #[test]
@@ -229,32 +167,16 @@ fn parquet_of_modded_nanogpt() {
     let Some(data) = data() else { return };
     let all = oracle(&data, "modded-nanogpt", (1_515, 4_701, 4_972_409));
     assert!(all.values().flatten().all(|point| point.1.is_none()));
-    assert_eq!(
-        all.values()
-            .flatten()
-            .filter(|point| f64::from_bits(point.2).is_nan())
-            .count(),
-        2_880
-    );
-    let first = &all[&(
-        "track_1_short/2024-06-06_AdamW/f66d43d7-e449-4029-8adf-e8537bab49ea.log".to_owned(),
-        "tel".to_owned(),
-    )];
-    assert_eq!(
-        first[..2],
-        [
-            (0, None, 10.968_871f64.to_bits()),
-            (128, None, 6.034_447f64.to_bits())
-        ]
-    );
+    assert_eq!(all.values().flatten().filter(|point| f64::from_bits(point.2).is_nan()).count(), 2_880);
+    let first =
+        &all[&("track_1_short/2024-06-06_AdamW/f66d43d7-e449-4029-8adf-e8537bab49ea.log".to_owned(), "tel".to_owned())];
+    assert_eq!(first[..2], [(0, None, 10.968_871f64.to_bits()), (128, None, 6.034_447f64.to_bits())]);
 }
 
 #[test]
 fn monitor_files_of_rl_trained_agents() {
     let Some(data) = data() else { return };
-    let (_folder, root) = unpack(&data, "DLR-RM+rl-trained-agents", |path| {
-        path.ends_with(".csv")
-    });
+    let (_folder, root) = unpack(&data, "DLR-RM+rl-trained-agents", |path| path.ends_with(".csv"));
     let (runs, report) = read(&root);
     assert_eq!(report.skipped, []);
     assert_eq!(runs.len(), 715, "ten files have no row yet");
@@ -263,59 +185,27 @@ fn monitor_files_of_rl_trained_agents() {
         &oracle(&data, "rl-trained-agents", (705, 2_125, 4_180_143)),
         &content(&runs, path_of),
     );
-    compare(
-        "rl-trained-agents-merged",
-        &oracle(&data, "rl-trained-agents-merged", (5, 15, 747_417)),
-        &merged(&runs),
-    );
+    compare("rl-trained-agents-merged", &oracle(&data, "rl-trained-agents-merged", (5, 15, 747_417)), &merged(&runs));
 }
 
 /// The same runs, their environments' episodes merged by time, the step counted over all of them.
 fn merged(runs: &[ImportedRun]) -> Content {
     let mut content = Content::new();
-    for folder in
-        ["a2c", "ppo", "sac", "td3", "tqc"].map(|name| format!("{name}/BipedalWalkerHardcore-v3_1"))
-    {
+    for folder in ["a2c", "ppo", "sac", "td3", "tqc"].map(|name| format!("{name}/BipedalWalkerHardcore-v3_1")) {
         let mut episodes = Vec::new();
-        for run in runs
-            .iter()
-            .filter(|run| path_of(run).starts_with(&format!("{folder}/")))
-        {
-            let start: f64 = run
-                .params
-                .iter()
-                .find(|(key, _)| key == "t_start")
-                .unwrap()
-                .1
-                .parse()
-                .unwrap();
-            let values = |key: &str| {
-                &run.series
-                    .iter()
-                    .find(|series| series.key == key)
-                    .unwrap()
-                    .values
-            };
+        for run in runs.iter().filter(|run| path_of(run).starts_with(&format!("{folder}/"))) {
+            let start: f64 = run.params.iter().find(|(key, _)| key == "t_start").unwrap().1.parse().unwrap();
+            let values = |key: &str| &run.series.iter().find(|series| series.key == key).unwrap().values;
             let (rewards, lengths, seconds) = (values("r"), values("l"), values("t"));
-            episodes.extend(
-                (0..rewards.len())
-                    .map(|at| (start + seconds[at], rewards[at], lengths[at], seconds[at])),
-            );
+            episodes.extend((0..rewards.len()).map(|at| (start + seconds[at], rewards[at], lengths[at], seconds[at])));
         }
         episodes.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut step = 0;
         for (time, reward, length, seconds) in episodes {
             step += length as i64;
             for (key, value) in [("r", reward), ("l", length), ("t", seconds)] {
-                let point = (
-                    step,
-                    Some((time * 1000.0).round_ties_even() as i64),
-                    value.to_bits(),
-                );
-                content
-                    .entry((folder.clone(), key.to_owned()))
-                    .or_default()
-                    .push(point);
+                let point = (step, Some((time * 1000.0).round_ties_even() as i64), value.to_bits());
+                content.entry((folder.clone(), key.to_owned())).or_default().push(point);
             }
         }
     }
@@ -330,33 +220,16 @@ fn wandb_logs() {
     let mut expected = oracle(&data, "wandb-assets", (107, 1_266, 3_211));
     // Three runs have two logs each, which the oracle lists apart; they are one run to W&B and to us.
     let again = [
-        (
-            "run-20221219_203342-3ent0vrz",
-            "run-20221219_203348-3ent0vrz",
-        ),
-        (
-            "run-20221219_203319-frv78mju",
-            "run-20221219_203326-frv78mju",
-        ),
-        (
-            "compat_logs/offline-run-new_shared_mode",
-            "compat_logs/synthesized/offline-run-new_shared_mode",
-        ),
+        ("run-20221219_203342-3ent0vrz", "run-20221219_203348-3ent0vrz"),
+        ("run-20221219_203319-frv78mju", "run-20221219_203326-frv78mju"),
+        ("compat_logs/offline-run-new_shared_mode", "compat_logs/synthesized/offline-run-new_shared_mode"),
     ];
     for (first, second) in again {
-        let later: Vec<_> = expected
-            .keys()
-            .filter(|(run, _)| run.contains(second))
-            .cloned()
-            .collect();
+        let later: Vec<_> = expected.keys().filter(|(run, _)| run.contains(second)).cloned().collect();
         assert!(!later.is_empty());
         for name in later {
             let points = expected.remove(&name).unwrap();
-            let run = runs
-                .iter()
-                .map(path_of)
-                .find(|path| path.contains(first))
-                .unwrap();
+            let run = runs.iter().map(path_of).find(|path| path.contains(first)).unwrap();
             let all = expected.entry((run, name.1.clone())).or_default();
             for mut point in points {
                 if name.1.starts_with("system/") {
@@ -370,21 +243,12 @@ fn wandb_logs() {
     let mut damage: Vec<_> = report
         .skipped
         .iter()
-        .map(|skipped| {
-            (
-                skipped.path.file_name().unwrap().to_str().unwrap(),
-                skipped.offset,
-            )
-        })
+        .map(|skipped| (skipped.path.file_name().unwrap().to_str().unwrap(), skipped.offset))
         .collect();
     damage.sort_unstable();
     assert_eq!(
         damage,
-        [
-            ("bad-crc.wandb", Some(143)),
-            ("run-1zmslxrd.wandb", Some(0)),
-            ("truncated-tail.wandb", Some(234))
-        ],
+        [("bad-crc.wandb", Some(143)), ("run-1zmslxrd.wandb", Some(0)), ("truncated-tail.wandb", Some(234))],
         "{:?}",
         report.skipped
     );
@@ -401,13 +265,10 @@ fn mlflow_folders_and_databases() {
         &oracle(&data, "tenacademy-mlruns", (21, 168, 168)),
         &content(&runs, |run| format!("mlruns/{}", path_of(run))),
     );
+    assert!(runs.iter().all(|run| run.id.as_str() == path_of(run).rsplit('/').next().unwrap()));
     assert!(
-        runs.iter()
-            .all(|run| run.id.as_str() == path_of(run).rsplit('/').next().unwrap())
+        runs.iter().all(|run| run.experiment.as_deref() == Some("Crypto Trading Backtesting") && run.user == "dell")
     );
-    assert!(runs.iter().all(
-        |run| run.experiment.as_deref() == Some("Crypto Trading Backtesting") && run.user == "dell"
-    ));
     let (runs, report) = read(&root.join("mlflow.db"));
     assert_eq!(report.skipped, []);
     assert_eq!(runs.len(), 39, "nine runs have no metric");
@@ -420,11 +281,7 @@ fn mlflow_folders_and_databases() {
     assert_eq!((runs.len(), report.points), (60, 168 + 227));
 
     let (_folder, root) = unpack(&data, "mlflow-empty-schemas", |_| true);
-    let root = if root.exists() {
-        root
-    } else {
-        _folder.path().to_path_buf()
-    };
+    let root = if root.exists() { root } else { _folder.path().to_path_buf() };
     let (runs, report) = read(&root);
     assert!(runs.is_empty());
     assert_eq!(report.skipped, []);

@@ -112,7 +112,10 @@ fn what_is_wrong_is_refused_with_its_place() {
     ] {
         let error = parse_filter(filter).expect_err(filter).to_string();
         let place = format!("column {column}:");
-        assert!(error.starts_with("invalid filter: ") && error.contains(&place) && error.contains(hint), "{filter}: {error}");
+        assert!(
+            error.starts_with("invalid filter: ") && error.contains(&place) && error.contains(hint),
+            "{filter}: {error}"
+        );
     }
     for blank in [" ", "   ", "\n\t"] {
         assert!(parse_filter(blank).unwrap_err().to_string().contains("white space"));
@@ -154,7 +157,19 @@ fn orders_are_taken_and_refused_as_mlflow_does() {
     ] {
         assert!(parse_order_by(&[clause]).is_ok(), "{clause}");
     }
-    for clause in ["", " ", "metrics.loss NULLS LAST", "metrics.loss DESC NULLS LAST", "`Run Name`", "dataset.name", "experiment_id", "loss", "metrics.a, metrics.b", "metrics.a DESC ASC", "metrics.a = 1"] {
+    for clause in [
+        "",
+        " ",
+        "metrics.loss NULLS LAST",
+        "metrics.loss DESC NULLS LAST",
+        "`Run Name`",
+        "dataset.name",
+        "experiment_id",
+        "loss",
+        "metrics.a, metrics.b",
+        "metrics.a DESC ASC",
+        "metrics.a = 1",
+    ] {
         let error = parse_order_by(&[clause]).expect_err(clause).to_string();
         assert!(error.starts_with("invalid order_by: at column"), "{clause}: {error}");
     }

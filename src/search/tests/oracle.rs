@@ -30,13 +30,29 @@ enum Field {
     Word(&'static str),
 }
 
-const STATISTICS: [&str; 14] =
-    ["", "latest", "first", "min", "max", "mean", "sum", "count", "nan_count", "inf_count", "argmin_step", "argmax_step", "step", "timestamp"];
+const STATISTICS: [&str; 14] = [
+    "",
+    "latest",
+    "first",
+    "min",
+    "max",
+    "mean",
+    "sum",
+    "count",
+    "nan_count",
+    "inf_count",
+    "argmin_step",
+    "argmax_step",
+    "step",
+    "timestamp",
+];
 
 impl Field {
     fn text(&self) -> String {
         // A key with a backtick goes in double quotes.
-        let quoted = |key: &str| if key.contains('`') { format!("\"{key}\"") } else { format!("`{key}`") };
+        let quoted = |key: &str| {
+            if key.contains('`') { format!("\"{key}\"") } else { format!("`{key}`") }
+        };
         match self {
             Self::Metric(key, "") => format!("metrics.{}", quoted(key)),
             Self::Metric(key, statistic) => format!("metrics.{}.{statistic}", quoted(key)),
@@ -63,7 +79,9 @@ impl Field {
             Self::Word("run_name") => Some(run.name.clone()),
             Self::Word("user_id") => Some(run.user.clone()),
             Self::Word("status") => Some(run.status.as_str().to_owned()),
-            Self::Word("artifact_uri") if run.experiment_id == ExperimentId(1) => Some(format!("s3://b/{}/artifacts", run.run_id)),
+            Self::Word("artifact_uri") if run.experiment_id == ExperimentId(1) => {
+                Some(format!("s3://b/{}/artifacts", run.run_id))
+            }
             _ => None,
         }
     }
@@ -101,17 +119,26 @@ fn like(pattern: &[char], text: &[char]) -> bool {
 
 impl Plain {
     fn text(&self) -> String {
-        let joined = |parts: &[Self], by: &str| parts.iter().map(|part| format!("({})", part.text())).collect::<Vec<_>>().join(by);
+        let joined = |parts: &[Self], by: &str| {
+            parts.iter().map(|part| format!("({})", part.text())).collect::<Vec<_>>().join(by)
+        };
         match self {
             Self::And(parts) => joined(parts, " AND "),
             Self::Or(parts) => joined(parts, " or "),
             Self::Not(inner) => format!("NOT ({})", inner.text()),
-            Self::Number(field, operator, _) if operator.starts_with("IS") => format!("{} {operator}", field.text()),
-            Self::Number(field, operator, bound) => format!("{} {operator} {bound:?}", field.text()),
-            Self::Text(field, operator, _) if operator.starts_with("IS") => format!("{} {operator}", field.text()),
+            Self::Number(field, operator, _) if operator.starts_with("IS") => {
+                format!("{} {operator}", field.text())
+            }
+            Self::Number(field, operator, bound) => {
+                format!("{} {operator} {bound:?}", field.text())
+            }
+            Self::Text(field, operator, _) if operator.starts_with("IS") => {
+                format!("{} {operator}", field.text())
+            }
             Self::Text(field, operator, operands) => {
                 let operands: Vec<_> = operands.iter().map(|operand| format!("\"{operand}\"")).collect();
-                let list = if operator.ends_with("IN") { format!("({})", operands.join(", ")) } else { operands[0].clone() };
+                let list =
+                    if operator.ends_with("IN") { format!("({})", operands.join(", ")) } else { operands[0].clone() };
                 format!("{} {operator} {list}", field.text())
             }
         }
@@ -164,7 +191,9 @@ fn field(numbers: &mut Numbers, text: bool) -> Field {
     match (text, numbers.below(4)) {
         (false, 0) => Field::Time(numbers.pick(&["start_time", "end_time"])),
         (false, _) => Field::Metric(key, STATISTICS[numbers.below(14) as usize]),
-        (true, 0) => Field::Word(["run_id", "run_name", "user_id", "status", "artifact_uri"][numbers.below(5) as usize]),
+        (true, 0) => {
+            Field::Word(["run_id", "run_name", "user_id", "status", "artifact_uri"][numbers.below(5) as usize])
+        }
         (true, 1 | 2) => Field::Param(key),
         (true, _) => Field::Tag(key),
     }
@@ -182,13 +211,19 @@ fn random_filter(numbers: &mut Numbers, runs: &[RunSummary], depth: u64) -> Plai
     }
     if numbers.below(2) == 0 {
         let field = field(numbers, false);
-        const OPERATORS: [&str; 10] = ["=", "!=", "<", "<=", ">", ">=", "IS NULL", "IS NOT NULL", "IS NAN", "IS NOT NAN"];
+        const OPERATORS: [&str; 10] =
+            ["=", "!=", "<", "<=", ">", ">=", "IS NULL", "IS NOT NULL", "IS NAN", "IS NOT NAN"];
         let known = if matches!(field, Field::Time(_)) { 8 } else { 10 };
         // Bounds come from the runs, so that equality happens; NaN cannot be written. i64 read as f64 is exact here or
         // saturates on both sides, except near 2^53 and above, where only orders of magnitude are asked for.
         let run = &runs[numbers.below(runs.len() as u64) as usize];
         let bound = match field.number(run) {
-            Some(bound) if !bound.is_nan() && (!matches!(&field, Field::Time(_) | Field::Metric(_, "timestamp")) || bound.abs() < 9e15) => bound,
+            Some(bound)
+                if !bound.is_nan()
+                    && (!matches!(&field, Field::Time(_) | Field::Metric(_, "timestamp")) || bound.abs() < 9e15) =>
+            {
+                bound
+            }
             _ => [0.0, 1.5, 1.7e12, f64::INFINITY, f64::NEG_INFINITY][numbers.below(5) as usize],
         };
         return Plain::Number(field, OPERATORS[numbers.below(known) as usize], bound);
@@ -202,7 +237,8 @@ fn random_filter(numbers: &mut Numbers, runs: &[RunSummary], depth: u64) -> Plai
         }
     };
     let operands = vec![operand(), operand()];
-    const OPERATORS: [&str; 11] = ["=", "!=", "LIKE", "ILIKE", "IN", "NOT IN", "=~", "!~", "RLIKE", "IS NULL", "IS NOT NULL"];
+    const OPERATORS: [&str; 11] =
+        ["=", "!=", "LIKE", "ILIKE", "IN", "NOT IN", "=~", "!~", "RLIKE", "IS NULL", "IS NOT NULL"];
     let known = if matches!(field, Field::Word(_)) { 9 } else { 11 };
     Plain::Text(field, OPERATORS[numbers.below(known) as usize], operands)
 }
@@ -215,7 +251,9 @@ fn compare_by(field: &Field, descending: bool, a: &RunSummary, b: &RunSummary) -
         let (a, b) = (field.number(a), field.number(b));
         return class(a).cmp(&class(b)).then_with(|| directed(a.partial_cmp(&b).unwrap_or(Ordering::Equal)));
     }
-    let times = |run: &RunSummary| if matches!(field, Field::Time("start_time")) { run.start_time_ms } else { run.end_time_ms };
+    let times = |run: &RunSummary| {
+        if matches!(field, Field::Time("start_time")) { run.start_time_ms } else { run.end_time_ms }
+    };
     let (missing, order) = match field {
         Field::Time(_) => ((times(a).is_none(), times(b).is_none()), times(a).cmp(&times(b))),
         _ => ((field.word(a).is_none(), field.word(b).is_none()), field.word(a).cmp(&field.word(b))),
@@ -227,7 +265,8 @@ fn compare_by(field: &Field, descending: bool, a: &RunSummary, b: &RunSummary) -
 fn execution_answers_what_a_loop_over_rows_answers() {
     let mut numbers = Numbers(11);
     // One dense part, one sparse, one of one run, one empty; a few runs of each are superseded.
-    let groups: Vec<Vec<RunSummary>> = [1200, 60, 1, 0].iter().enumerate().map(|(at, count)| random_runs(20 + at as u64, *count)).collect();
+    let groups: Vec<Vec<RunSummary>> =
+        [1200, 60, 1, 0].iter().enumerate().map(|(at, count)| random_runs(20 + at as u64, *count)).collect();
     let parts: Vec<IndexPart> = groups.iter().map(|runs| IndexPart::build(runs).unwrap()).collect();
     let masks: Vec<Bitmap> = groups.iter().map(|runs| Bitmap::of(&vec![(); runs.len()], |()| false)).collect();
     let masks: Vec<Bitmap> = masks
@@ -237,7 +276,8 @@ fn execution_answers_what_a_loop_over_rows_answers() {
             mask
         })
         .collect();
-    let masked: Vec<MaskedPart<'_>> = parts.iter().zip(&masks).map(|(part, mask)| MaskedPart { part, excluded: Some(mask) }).collect();
+    let masked: Vec<MaskedPart<'_>> =
+        parts.iter().zip(&masks).map(|(part, mask)| MaskedPart { part, excluded: Some(mask) }).collect();
     let mut found = 0;
     for round in 0..400 {
         let filter = random_filter(&mut numbers, &groups[round % 2], 3);
@@ -247,7 +287,10 @@ fn execution_answers_what_a_loop_over_rows_answers() {
                 (field(&mut numbers, text), numbers.below(2) == 0)
             })
             .collect();
-        let clauses: Vec<String> = order.iter().map(|(field, descending)| format!("{}{}", field.text(), if *descending { " DESC" } else { "" })).collect();
+        let clauses: Vec<String> = order
+            .iter()
+            .map(|(field, descending)| format!("{}{}", field.text(), if *descending { " DESC" } else { "" }))
+            .collect();
         let text = filter.text();
         let view = [View::ActiveOnly, View::DeletedOnly, View::All][numbers.below(3) as usize];
         let experiments: Vec<_> = (0..numbers.below(3)).map(ExperimentId).collect();
@@ -269,7 +312,11 @@ fn execution_answers_what_a_loop_over_rows_answers() {
                     View::DeletedOnly => run.deleted,
                     View::All => true,
                 };
-                if seen && (experiments.is_empty() || experiments.contains(&run.experiment_id)) && ordinal % 7 != 3 && filter.holds(run) {
+                if seen
+                    && (experiments.is_empty() || experiments.contains(&run.experiment_id))
+                    && ordinal % 7 != 3
+                    && filter.holds(run)
+                {
                     expected.push((part, ordinal as u32));
                 }
             }
@@ -278,9 +325,9 @@ fn execution_answers_what_a_loop_over_rows_answers() {
         expected.sort_by(|a, b| {
             let (a, b) = (run(a), run(b));
             let mut orders = order.iter().map(|(field, descending)| compare_by(field, *descending, a, b));
-            orders
-                .find(|order| order.is_ne())
-                .unwrap_or_else(|| compare_by(&Field::Time("start_time"), true, a, b).then_with(|| a.run_id.cmp(&b.run_id)))
+            orders.find(|order| order.is_ne()).unwrap_or_else(|| {
+                compare_by(&Field::Time("start_time"), true, a, b).then_with(|| a.run_id.cmp(&b.run_id))
+            })
         });
         found += expected.len();
         let page = execute(&masked, &query).unwrap();

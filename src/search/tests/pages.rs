@@ -88,13 +88,23 @@ fn nan_satisfies_only_unequal_and_missing_satisfies_nothing() {
 #[test]
 fn integers_compare_without_rounding() {
     let exact = (1_i64 << 53) + 1;
-    let runs = [RunSummary { start_time_ms: Some(exact), ..run("a") }, RunSummary { start_time_ms: Some(exact - 1), ..run("b") }];
+    let runs = [
+        RunSummary { start_time_ms: Some(exact), ..run("a") },
+        RunSummary { start_time_ms: Some(exact - 1), ..run("b") },
+    ];
     assert_eq!(ids(&runs, &format!("start_time = {exact}"), &[]), ["a"]);
     assert_eq!(ids(&runs, &format!("start_time < {exact}"), &[]), ["b"]);
-    assert_eq!(ids(&runs, "start_time >= 9007199254740992.5", &[]).len(), ids(&runs, "start_time >= 9007199254740992", &[]).len());
+    assert_eq!(
+        ids(&runs, "start_time >= 9007199254740992.5", &[]).len(),
+        ids(&runs, "start_time >= 9007199254740992", &[]).len()
+    );
     assert_eq!(ids(&runs, "start_time < 1e300", &[]), ["a", "b"]);
     let ends = [i64::MAX, i64::MAX - 1, i64::MIN, i64::MIN + 1];
-    let runs: Vec<_> = ends.iter().enumerate().map(|(at, time)| RunSummary { end_time_ms: Some(*time), ..run(&format!("r{at}")) }).collect();
+    let runs: Vec<_> = ends
+        .iter()
+        .enumerate()
+        .map(|(at, time)| RunSummary { end_time_ms: Some(*time), ..run(&format!("r{at}")) })
+        .collect();
     assert_eq!(ids(&runs, "", &["end_time"]), ["r2", "r3", "r1", "r0"]);
     assert_eq!(ids(&runs, "", &["end_time DESC"]), ["r0", "r1", "r3", "r2"]);
 }
@@ -111,7 +121,8 @@ fn the_default_order_is_latest_start_then_id() {
 #[test]
 fn many_equal_runs_are_ordered_by_id_through_pages() {
     // More runs than are gathered at once, all equal but for their ids.
-    let runs: Vec<_> = (0..5000_u32).map(|at| run(&format!("{:08x}{:024x}", at.wrapping_mul(2_654_435_761) >> 20, at))).collect();
+    let runs: Vec<_> =
+        (0..5000_u32).map(|at| run(&format!("{:08x}{:024x}", at.wrapping_mul(2_654_435_761) >> 20, at))).collect();
     let mut expected: Vec<String> = runs.iter().map(|run| run.run_id.to_string()).collect();
     expected.sort();
     let part = IndexPart::build(&runs).unwrap();
@@ -129,8 +140,26 @@ fn many_equal_runs_are_ordered_by_id_through_pages() {
 }
 
 #[test]
+fn texts_too_many_to_rank_are_ordered_all_the_same() {
+    // More distinct names over two parts than are ranked together, alike in their first bytes.
+    let name = |at: u32| format!("experiment {:08x}", at.wrapping_mul(2_654_435_761));
+    let runs: Vec<_> = (0..70_000)
+        .map(|at| RunSummary { name: name(at), start_time_ms: Some(i64::from(at % 7)), ..run(&format!("r{at}")) })
+        .collect();
+    let parts = [IndexPart::build(&runs[..30_000]).unwrap(), IndexPart::build(&runs[30_000..]).unwrap()];
+    let query = Query { max_results: 40, ..Query::parse("", &["run_name DESC"]).unwrap() };
+    let page = execute(&[(&parts[0]).into(), (&parts[1]).into()], &query).unwrap();
+    let mut expected: Vec<_> = (0..70_000_u32).map(|at| (name(at), at)).collect();
+    expected.sort_by(|a, b| b.cmp(a));
+    let expected: Vec<_> =
+        expected.iter().take(40).map(|(_, at)| if *at < 30_000 { (0, *at) } else { (1, *at - 30_000) }).collect();
+    assert_eq!(page.hits, expected);
+}
+
+#[test]
 fn views_experiments_and_masks_narrow() {
-    let runs = [run("a"), RunSummary { deleted: true, ..run("b") }, RunSummary { experiment_id: ExperimentId(7), ..run("c") }];
+    let runs =
+        [run("a"), RunSummary { deleted: true, ..run("b") }, RunSummary { experiment_id: ExperimentId(7), ..run("c") }];
     let part = IndexPart::build(&runs).unwrap();
     let total = |query: Query| execute(&[(&part).into()], &query).unwrap().total;
     assert_eq!(total(Query::default()), 2);
@@ -141,7 +170,10 @@ fn views_experiments_and_masks_narrow() {
     assert_eq!(total(Query { offset: 5, ..Query::default() }), 2);
     assert!(execute(&[(&part).into()], &Query { max_results: 0, ..Query::default() }).is_err());
     let mask = crate::index::bitmap::Bitmap::all(2);
-    assert!(execute(&[MaskedPart { part: &part, excluded: Some(&mask) }], &Query::default()).is_err(), "a mask of another length");
+    assert!(
+        execute(&[MaskedPart { part: &part, excluded: Some(&mask) }], &Query::default()).is_err(),
+        "a mask of another length"
+    );
 }
 
 #[test]
@@ -155,7 +187,9 @@ fn damage_in_a_named_column_is_an_error_and_no_answer() {
     for at in 0..image.len() {
         let mut bytes = image.clone();
         bytes[at] ^= 0x10;
-        let Ok(part) = IndexPart::from_bytes(&bytes) else { continue };
+        let Ok(part) = IndexPart::from_bytes(&bytes) else {
+            continue;
+        };
         match execute(&[(&part).into()], &query) {
             Ok(page) => assert_eq!(page, expected, "byte {at}"),
             Err(_) => told += 1,

@@ -25,10 +25,7 @@ pub(super) fn above_standard(file: File) -> io::Result<File> {
 
 /// The process's limit on a file's length, in bytes; `u64::MAX` when there is none.
 pub(super) fn file_size_limit() -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: libc::RLIM_INFINITY,
-        rlim_max: libc::RLIM_INFINITY,
-    };
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the structure is ours and outlives the call, which fills it.
     let failed = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } != 0;
     if failed || limit.rlim_cur == libc::RLIM_INFINITY {
@@ -89,10 +86,7 @@ pub(super) fn keeps_mapped_stores(folder: &File) -> bool {
             return false;
         }
     }
-    #[allow(
-        clippy::unnecessary_cast,
-        reason = "the type differs between architectures"
-    )]
+    #[allow(clippy::unnecessary_cast, reason = "the type differs between architectures")]
     let magic = answer.f_type as i64;
     matches!(magic, EXT | TMPFS)
 }

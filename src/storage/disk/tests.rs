@@ -16,14 +16,8 @@ fn modes_keep_other_users_out() {
     let (folder, file) = (dir.path().join("d"), dir.path().join("d/f"));
     Disk.create_dir(&folder).unwrap();
     Disk.create_new(&file).unwrap();
-    assert_eq!(
-        fs::metadata(&folder).unwrap().permissions().mode() & 0o777,
-        0o700
-    );
-    assert_eq!(
-        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
@@ -42,29 +36,13 @@ fn what_is_no_regular_file_is_refused_without_blocking() {
         for result in [Disk.open_read(&at(name)), Disk.open_write(&at(name))] {
             let error = result.err().unwrap_or_else(|| panic!("{name} was opened"));
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}: {error}");
-            assert!(
-                error.to_string().contains("regular file"),
-                "{name}: {error}"
-            );
+            assert!(error.to_string().contains("regular file"), "{name}: {error}");
         }
-        assert_eq!(
-            Disk.create_new(&at(name)).err().unwrap().kind(),
-            ErrorKind::AlreadyExists,
-            "{name}"
-        );
+        assert_eq!(Disk.create_new(&at(name)).err().unwrap().kind(), ErrorKind::AlreadyExists, "{name}");
     }
-    assert_eq!(
-        Disk.open_read(&at("folder")).err().unwrap().kind(),
-        ErrorKind::IsADirectory
-    );
-    assert_eq!(
-        Disk.open_write(&at("folder")).err().unwrap().kind(),
-        ErrorKind::IsADirectory
-    );
-    assert!(
-        !at("absent").exists(),
-        "nothing was created through the link"
-    );
+    assert_eq!(Disk.open_read(&at("folder")).err().unwrap().kind(), ErrorKind::IsADirectory);
+    assert_eq!(Disk.open_write(&at("folder")).err().unwrap().kind(), ErrorKind::IsADirectory);
+    assert!(!at("absent").exists(), "nothing was created through the link");
     assert!(Disk.open_read(Path::new("/dev/null")).is_err());
 }
 
@@ -81,14 +59,8 @@ fn allocation_by_writing_keeps_what_is_there_and_fills_holes() {
     let mut bytes = vec![1u8; 500_000];
     assert_eq!(file.read_at(&mut bytes, 0).unwrap(), 400_001);
     assert_eq!(&bytes[200_000..200_004], b"kept");
-    assert_eq!(
-        bytes[..400_001].iter().filter(|byte| **byte != 0).count(),
-        4
-    );
-    assert!(
-        fs::metadata(&path).unwrap().blocks() * 512 >= 400_001,
-        "no hole is left"
-    );
+    assert_eq!(bytes[..400_001].iter().filter(|byte| **byte != 0).count(), 4);
+    assert!(fs::metadata(&path).unwrap().blocks() * 512 >= 400_001, "no hole is left");
 }
 
 #[test]
@@ -105,17 +77,9 @@ fn the_file_size_limit_is_an_error_and_no_signal() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     drop(Disk.create_new(&path).unwrap());
-    let file = DiskFile {
-        file: options(true).open(&path).unwrap(),
-        max_len: 4096,
-    };
+    let file = DiskFile { file: options(true).open(&path).unwrap(), max_len: 4096 };
     file.write_at(&[1; 4096], 0).unwrap();
-    for result in [
-        file.write_at(&[1], 4096),
-        file.write_at(&[1], u64::MAX),
-        file.set_len(4097),
-        file.allocate(4097),
-    ] {
+    for result in [file.write_at(&[1], 4096), file.write_at(&[1], u64::MAX), file.set_len(4097), file.allocate(4097)] {
         assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EFBIG));
     }
     assert_eq!(file.len().unwrap(), 4096);
@@ -123,16 +87,10 @@ fn the_file_size_limit_is_an_error_and_no_signal() {
 
 #[test]
 fn mapping_is_judged_by_the_file_system() {
-    assert!(
-        !Disk.mapping_is_safe(Path::new("/proc")),
-        "proc is no place for files"
-    );
+    assert!(!Disk.mapping_is_safe(Path::new("/proc")), "proc is no place for files");
     assert!(!Disk.mapping_is_safe(Path::new("/does/not/exist")));
     if Path::new("/dev/shm").is_dir() && cfg!(target_os = "linux") {
-        assert!(
-            Disk.mapping_is_safe(Path::new("/dev/shm")),
-            "tmpfs keeps mapped stores"
-        );
+        assert!(Disk.mapping_is_safe(Path::new("/dev/shm")), "tmpfs keeps mapped stores");
     }
 }
 
@@ -142,11 +100,5 @@ fn names_that_are_not_utf8_are_left_out() {
     fs::write(dir.path().join(std::ffi::OsStr::from_bytes(b"\xff")), b"").unwrap();
     fs::write(dir.path().join("good"), b"").unwrap();
     let entries = Disk.read_dir(dir.path()).unwrap();
-    assert_eq!(
-        entries,
-        [Entry {
-            name: "good".into(),
-            is_dir: false
-        }]
-    );
+    assert_eq!(entries, [Entry { name: "good".into(), is_dir: false }]);
 }

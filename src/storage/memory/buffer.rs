@@ -48,8 +48,7 @@ impl Buffer {
             let count = (WORD - skip).min(bytes.len() - done);
             // SAFETY: the word begins at a multiple of 8 below `len` from an aligned start, so it is within the memory,
             // which lives as long as `self`.
-            let word = unsafe { AtomicU64::from_ptr(self.start.add(at - skip).cast()) }
-                .load(Ordering::Acquire);
+            let word = unsafe { AtomicU64::from_ptr(self.start.add(at - skip).cast()) }.load(Ordering::Acquire);
             // The bytes as they lie in memory, on a machine of either byte order.
             let memory = u64::from_le(word).to_le_bytes();
             bytes[done..done + count].copy_from_slice(&memory[skip..skip + count]);
@@ -68,13 +67,11 @@ impl Buffer {
             {
                 let word = u64::from_le_bytes(*memory).to_le();
                 // SAFETY: as in `read`; the whole word is within the range asserted above.
-                unsafe { AtomicU64::from_ptr(self.start.add(at).cast()) }
-                    .store(word, Ordering::Release);
+                unsafe { AtomicU64::from_ptr(self.start.add(at).cast()) }.store(word, Ordering::Release);
                 done += WORD;
             } else {
                 // SAFETY: the byte is within the range asserted above.
-                unsafe { AtomicU8::from_ptr(self.start.add(at)) }
-                    .store(bytes[done], Ordering::Release);
+                unsafe { AtomicU8::from_ptr(self.start.add(at)) }.store(bytes[done], Ordering::Release);
                 done += 1;
             }
         }

@@ -58,13 +58,7 @@ impl Content {
     /// A file with these bytes, all durable.
     pub(super) fn durable(bytes: Vec<u8>) -> Self {
         let blocks = vec![true; bytes.len().div_ceil(PAGE)];
-        Content {
-            len: bytes.len(),
-            durable: bytes.clone(),
-            rest: bytes,
-            blocks,
-            ..Content::default()
-        }
+        Content { len: bytes.len(), durable: bytes.clone(), rest: bytes, blocks, ..Content::default() }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -143,13 +137,7 @@ impl Content {
             let from = offset + split - self.head_len();
             self.rest[from..from + in_rest.len()].copy_from_slice(in_rest);
         }
-        self.pending.push((
-            number,
-            Change::Write {
-                offset,
-                bytes: bytes.to_vec(),
-            },
-        ));
+        self.pending.push((number, Change::Write { offset, bytes: bytes.to_vec() }));
         Ok(())
     }
 
@@ -243,8 +231,7 @@ impl Content {
     ///
     /// The length stays as pending as it was: file systems keep that apart from the bytes.
     pub(super) fn lose(&mut self, number: u64) {
-        self.pending
-            .retain(|(_, change)| !matches!(change, Change::Write { .. }));
+        self.pending.retain(|(_, change)| !matches!(change, Change::Write { .. }));
         self.pending.push((number, Change::SetLen(self.len)));
         if let Some(head) = &mut self.head {
             head.buffer.read(0, &mut head.clean);
@@ -273,11 +260,8 @@ impl Content {
                 ));
             }
         }
-        let mut head = self.head.take().unwrap_or_else(|| Head {
-            buffer: Arc::new(Buffer::new(room)),
-            len: 0,
-            clean: Vec::new(),
-        });
+        let mut head =
+            self.head.take().unwrap_or_else(|| Head { buffer: Arc::new(Buffer::new(room)), len: 0, clean: Vec::new() });
         if head.len < len {
             let moved: Vec<u8> = self.rest.drain(..len - head.len).collect();
             head.buffer.write(head.len, &moved);
@@ -291,11 +275,7 @@ impl Content {
 
     /// Turns the head into plain bytes, and stores to it into pending writes, unless a mapping is in use.
     fn unmap(&mut self, number: u64) -> io::Result<()> {
-        if self
-            .head
-            .as_ref()
-            .is_some_and(|head| Arc::strong_count(&head.buffer) > 1)
-        {
+        if self.head.as_ref().is_some_and(|head| Arc::strong_count(&head.buffer) > 1) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "a file was shortened, or damaged, while it is mapped",
@@ -303,13 +283,7 @@ impl Content {
         }
         for page in self.changed_pages() {
             let bytes = self.page(page).1;
-            self.pending.push((
-                number,
-                Change::Write {
-                    offset: page * PAGE,
-                    bytes,
-                },
-            ));
+            self.pending.push((number, Change::Write { offset: page * PAGE, bytes }));
         }
         self.rest = self.live();
         self.head = None;

@@ -13,16 +13,7 @@ use super::plan::{Effect, Op, OpKind, Stop};
 use super::state::{Kind, Naming, ROOT, State, errno};
 
 fn op(kind: OpKind, path: &Path) -> Op {
-    Op {
-        number: 0,
-        kind,
-        path: path.into(),
-        to: None,
-        file: None,
-        offset: 0,
-        len: 0,
-        ok: false,
-    }
+    Op { number: 0, kind, path: path.into(), to: None, file: None, offset: 0, len: 0, ok: false }
 }
 
 impl SimDisk {
@@ -30,10 +21,7 @@ impl SimDisk {
     fn run<T>(&self, op: Op, act: impl FnOnce(&mut State, &Op) -> io::Result<T>) -> io::Result<T> {
         self.run_or_stop(op, |state, op, stop| match stop {
             None => act(state, op),
-            Some(Stop {
-                effect: Effect::Whole,
-                ..
-            }) => act(state, op),
+            Some(Stop { effect: Effect::Whole, .. }) => act(state, op),
             Some(_) => Err(errno(libc::EIO)),
         })
     }
@@ -69,13 +57,7 @@ impl SimDisk {
             state.file(file)?;
             Ok((file, state.open_handle(file), op.path.clone()))
         })?;
-        Ok(Box::new(Handle {
-            disk: self.clone(),
-            file,
-            id,
-            writable,
-            path,
-        }))
+        Ok(Box::new(Handle { disk: self.clone(), file, id, writable, path }))
     }
 }
 
@@ -94,15 +76,7 @@ impl State {
             return Err(errno(libc::EEXIST));
         }
         let node = self.add(&op.path, kind);
-        self.enter(
-            op.kind,
-            &op.path,
-            vec![Naming {
-                dir,
-                name,
-                node: Some(node),
-            }],
-        );
+        self.enter(op.kind, &op.path, vec![Naming { dir, name, node: Some(node) }]);
         Ok(node)
     }
 
@@ -115,23 +89,13 @@ impl State {
         if self.child(dir, &name)?.is_some() {
             return Err(errno(libc::EEXIST));
         }
-        self.enter(
-            op.kind,
-            &op.path,
-            vec![Naming {
-                dir,
-                name,
-                node: Some(node),
-            }],
-        );
+        self.enter(op.kind, &op.path, vec![Naming { dir, name, node: Some(node) }]);
         Ok(())
     }
 
     fn rename(&mut self, op: &Op, to: &Path) -> io::Result<()> {
         let (from_dir, from_name) = self.place(&op.path)?;
-        let node = self
-            .child(from_dir, &from_name)?
-            .ok_or_else(|| errno(libc::ENOENT))?;
+        let node = self.child(from_dir, &from_name)?.ok_or_else(|| errno(libc::ENOENT))?;
         let (dir, name) = self.place(to)?;
         let is_dir = self.dir(node).is_ok();
         if is_dir && to.starts_with(&op.path) && to != &*op.path {
@@ -148,16 +112,8 @@ impl State {
                 _ => {}
             }
         }
-        let given = Naming {
-            dir,
-            name,
-            node: Some(node),
-        };
-        let taken = Naming {
-            dir: from_dir,
-            name: from_name,
-            node: None,
-        };
+        let given = Naming { dir, name, node: Some(node) };
+        let taken = Naming { dir: from_dir, name: from_name, node: None };
         self.enter(op.kind, &op.path, vec![given, taken]);
         Ok(())
     }
@@ -174,15 +130,7 @@ impl State {
             _ => {}
         }
         let (dir, name) = self.place(&op.path)?;
-        self.enter(
-            op.kind,
-            &op.path,
-            vec![Naming {
-                dir,
-                name,
-                node: None,
-            }],
-        );
+        self.enter(op.kind, &op.path, vec![Naming { dir, name, node: None }]);
         Ok(())
     }
 
@@ -201,33 +149,17 @@ impl State {
         let content = self.file(file)?;
         let fits = content.fits(offset, bytes.len(), free)?;
         content.write(number, &bytes[..fits], offset)?;
-        if fits < bytes.len() {
-            Err(errno(libc::ENOSPC))
-        } else {
-            Ok(())
-        }
+        if fits < bytes.len() { Err(errno(libc::ENOSPC)) } else { Ok(()) }
     }
 }
 
 impl Storage for SimDisk {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let (file, id, path) = self.run(op(OpKind::Create, path), |state, op| {
-            let file = state.create(
-                op,
-                Kind::File {
-                    content: Content::default(),
-                    lock: None,
-                },
-            )?;
+            let file = state.create(op, Kind::File { content: Content::default(), lock: None })?;
             Ok((file, state.open_handle(file), op.path.clone()))
         })?;
-        Ok(Box::new(Handle {
-            disk: self.clone(),
-            file,
-            id,
-            writable: true,
-            path,
-        }))
+        Ok(Box::new(Handle { disk: self.clone(), file, id, writable: true, path }))
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
@@ -240,42 +172,25 @@ impl Storage for SimDisk {
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.run(op(OpKind::CreateDir, path), |state, op| {
-            state
-                .create(
-                    op,
-                    Kind::Dir {
-                        live: BTreeMap::new(),
-                        durable: BTreeMap::new(),
-                    },
-                )
-                .map(drop)
+            state.create(op, Kind::Dir { live: BTreeMap::new(), durable: BTreeMap::new() }).map(drop)
         })
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>> {
         self.run(op(OpKind::ReadDir, path), |state, op| {
             let names = state.dir(state.find(&op.path)?)?;
-            let entry = |(name, id): (&String, &u64)| Entry {
-                name: name.clone(),
-                is_dir: state.dir(*id).is_ok(),
-            };
+            let entry = |(name, id): (&String, &u64)| Entry { name: name.clone(), is_dir: state.dir(*id).is_ok() };
             Ok(names.iter().map(entry).collect())
         })
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let op = Op {
-            to: Some(to.into()),
-            ..op(OpKind::Link, from)
-        };
+        let op = Op { to: Some(to.into()), ..op(OpKind::Link, from) };
         self.run(op, |state, op| state.link(op, to))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let op = Op {
-            to: Some(to.into()),
-            ..op(OpKind::Rename, from)
-        };
+        let op = Op { to: Some(to.into()), ..op(OpKind::Rename, from) };
         self.run(op, |state, op| state.rename(op, to))
     }
 
@@ -306,11 +221,7 @@ impl Storage for SimDisk {
     fn modified_ms(&self, path: &Path) -> io::Result<i64> {
         self.run(op(OpKind::Stat, path), |state, op| {
             let id = state.find(&op.path)?;
-            state
-                .nodes
-                .get(&id)
-                .map(|node| node.modified_ms)
-                .ok_or_else(|| errno(libc::ENOENT))
+            state.nodes.get(&id).map(|node| node.modified_ms).ok_or_else(|| errno(libc::ENOENT))
         })
     }
 }
@@ -327,20 +238,11 @@ struct Handle {
 
 impl Handle {
     fn op(&self, kind: OpKind, offset: u64, len: u64) -> Op {
-        Op {
-            file: Some(self.file),
-            offset,
-            len,
-            ..op(kind, &self.path)
-        }
+        Op { file: Some(self.file), offset, len, ..op(kind, &self.path) }
     }
 
     fn must_be_writable(&self) -> io::Result<()> {
-        if self.writable {
-            Ok(())
-        } else {
-            Err(errno(libc::EBADF))
-        }
+        if self.writable { Ok(()) } else { Err(errno(libc::EBADF)) }
     }
 }
 
@@ -362,32 +264,24 @@ impl Drop for Handle {
 impl File for Handle {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let op = self.op(OpKind::Read, offset, buf.len() as u64);
-        self.disk
-            .run(op, |state, _| Ok(state.file(self.file)?.read(buf, offset)))
+        self.disk.run(op, |state, _| Ok(state.file(self.file)?.read(buf, offset)))
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        self.disk.run_or_stop(
-            self.op(OpKind::Write, offset, buf.len() as u64),
-            |state, _, stop| {
-                self.must_be_writable()?;
-                let count = match stop.map(|stop| stop.effect) {
-                    None | Some(Effect::Whole) => buf.len(),
-                    Some(Effect::Nothing) => return Ok(()),
-                    Some(Effect::Half) => buf.len() / 2,
-                    Some(Effect::Bytes(count)) => {
-                        usize::try_from(count).map_or(buf.len(), |count| count.min(buf.len()))
-                    }
-                };
-                state.write(self.file, &buf[..count], offset)
-            },
-        )
+        self.disk.run_or_stop(self.op(OpKind::Write, offset, buf.len() as u64), |state, _, stop| {
+            self.must_be_writable()?;
+            let count = match stop.map(|stop| stop.effect) {
+                None | Some(Effect::Whole) => buf.len(),
+                Some(Effect::Nothing) => return Ok(()),
+                Some(Effect::Half) => buf.len() / 2,
+                Some(Effect::Bytes(count)) => usize::try_from(count).map_or(buf.len(), |count| count.min(buf.len())),
+            };
+            state.write(self.file, &buf[..count], offset)
+        })
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.disk.run(self.op(OpKind::Stat, 0, 0), |state, _| {
-            Ok(state.file(self.file)?.len())
-        })
+        self.disk.run(self.op(OpKind::Stat, 0, 0), |state, _| Ok(state.file(self.file)?.len()))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -400,34 +294,32 @@ impl File for Handle {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        self.disk
-            .run(self.op(OpKind::Allocate, 0, len), |state, _| {
-                self.must_be_writable()?;
-                let (free, number) = (state.free_pages(), state.sequence);
-                state.touch(self.file);
-                let content = state.file(self.file)?;
-                let want = usize::try_from(len).map_err(|_| super::content::too_long())?;
-                if content.fits(0, want, free)? < want {
-                    return Err(errno(libc::ENOSPC));
-                }
-                content.allocate(number, len)
-            })
+        self.disk.run(self.op(OpKind::Allocate, 0, len), |state, _| {
+            self.must_be_writable()?;
+            let (free, number) = (state.free_pages(), state.sequence);
+            state.touch(self.file);
+            let content = state.file(self.file)?;
+            let want = usize::try_from(len).map_err(|_| super::content::too_long())?;
+            if content.fits(0, want, free)? < want {
+                return Err(errno(libc::ENOSPC));
+            }
+            content.allocate(number, len)
+        })
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.disk
-            .run_or_stop(self.op(OpKind::Sync, 0, 0), |state, _, stop| {
-                let (number, lying) = (state.sequence, state.lying);
-                let content = state.file(self.file)?;
-                match stop {
-                    None if lying => {}
-                    None => content.sync(),
-                    // The process died before the disk was asked.
-                    Some(stop) if stop.crash => {}
-                    Some(_) => content.lose(number),
-                }
-                Ok(())
-            })
+        self.disk.run_or_stop(self.op(OpKind::Sync, 0, 0), |state, _, stop| {
+            let (number, lying) = (state.sequence, state.lying);
+            let content = state.file(self.file)?;
+            match stop {
+                None if lying => {}
+                None => content.sync(),
+                // The process died before the disk was asked.
+                Some(stop) if stop.crash => {}
+                Some(_) => content.lose(number),
+            }
+            Ok(())
+        })
     }
 
     fn try_lock(&self) -> io::Result<bool> {
@@ -442,20 +334,16 @@ impl File for Handle {
 
     fn is_linked(&self) -> io::Result<bool> {
         self.disk.run(self.op(OpKind::Stat, 0, 0), |state, _| {
-            Ok(state
-                .nodes
-                .get(&self.file)
-                .is_some_and(|node| node.links > 0))
+            Ok(state.nodes.get(&self.file).is_some_and(|node| node.links > 0))
         })
     }
 
     fn map(&self, len: usize) -> io::Result<Box<dyn Region>> {
-        self.disk
-            .run(self.op(OpKind::Map, 0, len as u64), |state, _| {
-                self.must_be_writable().map_err(|_| errno(libc::EACCES))?;
-                let buffer = state.file(self.file)?.map(len)?;
-                Ok(Box::new(SimRegion { buffer, len }) as Box<dyn Region>)
-            })
+        self.disk.run(self.op(OpKind::Map, 0, len as u64), |state, _| {
+            self.must_be_writable().map_err(|_| errno(libc::EACCES))?;
+            let buffer = state.file(self.file)?.map(len)?;
+            Ok(Box::new(SimRegion { buffer, len }) as Box<dyn Region>)
+        })
     }
 }
 

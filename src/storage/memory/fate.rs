@@ -33,11 +33,7 @@ impl Fate {
             (_, Fate::Drop) => {}
             (Change::SetLen(len), _) => bytes.resize(*len, 0),
             (Change::Allocate(len), fate) => {
-                let reached = if let Fate::Torn(reached) = fate {
-                    reached.min(*len)
-                } else {
-                    *len
-                };
+                let reached = if let Fate::Torn(reached) = fate { reached.min(*len) } else { *len };
                 if reached > bytes.len() {
                     bytes.resize(reached, 0);
                 }

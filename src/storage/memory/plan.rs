@@ -113,9 +113,7 @@ impl FaultError {
     fn to_error(self) -> io::Error {
         match self {
             FaultError::Errno(errno) => io::Error::from_raw_os_error(errno),
-            FaultError::Kind(kind) => {
-                io::Error::new(kind, "the simulated disk was told to fail here")
-            }
+            FaultError::Kind(kind) => io::Error::new(kind, "the simulated disk was told to fail here"),
         }
     }
 }
@@ -142,8 +140,7 @@ pub struct Crashed;
 
 /// Whether an error, or what it wraps, is the simulated end of the process.
 pub fn is_crash(error: &io::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> =
-        error.get_ref().map(|inner| inner as _);
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|inner| inner as _);
     while let Some(error) = cause {
         if error.is::<Crashed>() || error.downcast_ref::<io::Error>().is_some_and(is_crash) {
             return true;
@@ -199,16 +196,8 @@ impl Plan {
         if let Some(at) = self.crash_at
             && number >= at
         {
-            let effect = if number == at {
-                Effect::Half
-            } else {
-                Effect::Nothing
-            };
-            return Some(Stop {
-                error: io::Error::other(Crashed),
-                effect,
-                crash: true,
-            });
+            let effect = if number == at { Effect::Half } else { Effect::Nothing };
+            return Some(Stop { error: io::Error::other(Crashed), effect, crash: true });
         }
         self.faults.iter().find_map(|fault| {
             let position = match fault.only {
@@ -220,11 +209,7 @@ impl Plan {
                 Times::Once => position == fault.at,
                 Times::Forever => position >= fault.at,
             };
-            strikes.then(|| Stop {
-                error: fault.error.to_error(),
-                effect: fault.effect,
-                crash: false,
-            })
+            strikes.then(|| Stop { error: fault.error.to_error(), effect: fault.effect, crash: false })
         })
     }
 }

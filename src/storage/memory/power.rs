@@ -65,10 +65,7 @@ enum Place {
 impl SimDisk {
     /// What a power loss could lose now: in the order of the operations, then mapped pages.
     pub fn pending(&self) -> Vec<Pending> {
-        list(&self.state.lock())
-            .into_iter()
-            .map(|(_, pending)| pending)
-            .collect()
+        list(&self.state.lock()).into_iter().map(|(_, pending)| pending).collect()
     }
 
     /// The disk as the next process finds it when this one was killed: all that was written or stored is there, also what a
@@ -77,14 +74,8 @@ impl SimDisk {
         let state = self.state.lock();
         let nodes = state.nodes.iter().map(|(id, node)| {
             let kind = match &node.kind {
-                Kind::File { content, .. } => Kind::File {
-                    content: content.fork(),
-                    lock: None,
-                },
-                Kind::Dir { live, durable } => Kind::Dir {
-                    live: live.clone(),
-                    durable: durable.clone(),
-                },
+                Kind::File { content, .. } => Kind::File { content: content.fork(), lock: None },
+                Kind::Dir { live, durable } => Kind::Dir { live: live.clone(), durable: durable.clone() },
             };
             (*id, node.with_kind(kind))
         });
@@ -125,9 +116,8 @@ impl SimDisk {
             let prefixes = (0..=count).map(move |kept| fates(count, |index| index < kept));
             let omissions = (0..count).map(move |one| fates(count, |index| index != one));
             let pairs = if count <= PAIRS_MAX { count } else { 0 };
-            let pairs = (0..pairs).flat_map(move |one| {
-                (0..one).map(move |other| fates(count, |index| index != one && index != other))
-            });
+            let pairs = (0..pairs)
+                .flat_map(move |one| (0..one).map(move |other| fates(count, |index| index != one && index != other)));
             Box::new(prefixes.chain(omissions).chain(pairs))
         };
         let first = copy.clone();
@@ -140,9 +130,7 @@ impl SimDisk {
 }
 
 fn fates(count: usize, kept: impl Fn(usize) -> bool) -> Vec<Fate> {
-    (0..count)
-        .map(|index| if kept(index) { Fate::Keep } else { Fate::Drop })
-        .collect()
+    (0..count).map(|index| if kept(index) { Fate::Keep } else { Fate::Drop }).collect()
 }
 
 fn list(state: &State) -> Vec<(Place, Pending)> {
@@ -150,12 +138,7 @@ fn list(state: &State) -> Vec<(Place, Pending)> {
     let mut pages = Vec::new();
     for (index, change) in state.pending.iter().enumerate() {
         let kind = PendingKind::Name(change.kind);
-        let pending = Pending {
-            kind,
-            path: change.path.clone(),
-            offset: 0,
-            len: 0,
-        };
+        let pending = Pending { kind, path: change.path.clone(), offset: 0, len: 0 };
         list.push((change.number, Place::Name(index), pending));
     }
     for (id, node) in &state.nodes {
@@ -168,39 +151,23 @@ fn list(state: &State) -> Vec<(Place, Pending)> {
                 Change::SetLen(len) => (PendingKind::SetLen, 0, *len),
                 Change::Allocate(len) => (PendingKind::Allocate, 0, *len),
             };
-            let pending = Pending {
-                kind,
-                path: node.path.clone(),
-                offset: offset as u64,
-                len: len as u64,
-            };
+            let pending = Pending { kind, path: node.path.clone(), offset: offset as u64, len: len as u64 };
             list.push((*number, Place::Change(*id), pending));
         }
         for page in content.changed_pages() {
             let (path, offset) = (node.path.clone(), (page * PAGE) as u64);
-            let pending = Pending {
-                kind: PendingKind::Page,
-                path,
-                offset,
-                len: PAGE as u64,
-            };
+            let pending = Pending { kind: PendingKind::Page, path, offset, len: PAGE as u64 };
             pages.push((Place::Page(*id, page), pending));
         }
     }
     list.sort_by_key(|(number, _, _)| *number);
-    list.into_iter()
-        .map(|(_, place, pending)| (place, pending))
-        .chain(pages)
-        .collect()
+    list.into_iter().map(|(_, place, pending)| (place, pending)).chain(pages).collect()
 }
 
 /// Fates by a seed. A page knows no order of its stores, so it is always chosen for itself.
 fn seeded(seed: u64, list: &[(Place, Pending)]) -> Vec<Fate> {
     let mut random = Random::new(seed);
-    let pages = list
-        .iter()
-        .filter(|(_, pending)| pending.kind == PendingKind::Page)
-        .count();
+    let pages = list.iter().filter(|(_, pending)| pending.kind == PendingKind::Page).count();
     let ordered = list.len() - pages;
     let cut = random.below(ordered as u64 + 1) as usize;
     let style = random.below(4);
@@ -221,11 +188,7 @@ fn seeded(seed: u64, list: &[(Place, Pending)]) -> Vec<Fate> {
 fn any_fate(random: &mut Random, pending: &Pending) -> Fate {
     // Within 4 KiB a write is torn at any byte, beyond at a sector: the file system asks the disk by pages.
     let torn = random.below(pending.len + 1);
-    let torn = if pending.len <= PAGE as u64 {
-        torn
-    } else {
-        torn / 512 * 512
-    };
+    let torn = if pending.len <= PAGE as u64 { torn } else { torn / 512 * 512 };
     let seed = random.next();
     match random.below(20) {
         0..=7 => Fate::Keep,
@@ -272,17 +235,11 @@ fn image(state: &State, list: &[(Place, Pending)], fates: &[Fate]) -> SimDisk {
             Kind::File { content, .. } => {
                 let changes = changes.get(id).map_or(&[][..], Vec::as_slice);
                 let pages = pages.get(id).map_or(&[][..], Vec::as_slice);
-                Kind::File {
-                    content: Content::durable(content.after_power_loss(changes, pages)),
-                    lock: None,
-                }
+                Kind::File { content: Content::durable(content.after_power_loss(changes, pages)), lock: None }
             }
             Kind::Dir { .. } => {
                 let names = folders.remove(id).unwrap_or_default();
-                Kind::Dir {
-                    live: names.clone(),
-                    durable: names,
-                }
+                Kind::Dir { live: names.clone(), durable: names }
             }
         };
         (*id, node.with_kind(kind))

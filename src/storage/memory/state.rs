@@ -30,14 +30,8 @@ pub(super) struct Node {
 }
 
 pub(super) enum Kind {
-    File {
-        content: Content,
-        lock: Option<u64>,
-    },
-    Dir {
-        live: BTreeMap<String, u64>,
-        durable: BTreeMap<String, u64>,
-    },
+    File { content: Content, lock: Option<u64> },
+    Dir { live: BTreeMap<String, u64>, durable: BTreeMap<String, u64> },
 }
 
 /// One name given to a node, or taken away.
@@ -73,18 +67,8 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new() -> Self {
-        let kind = Kind::Dir {
-            live: BTreeMap::new(),
-            durable: BTreeMap::new(),
-        };
-        let root = Node {
-            refs: 1,
-            links: 1,
-            handles: 0,
-            modified_ms: 0,
-            path: Path::new("/").into(),
-            kind,
-        };
+        let kind = Kind::Dir { live: BTreeMap::new(), durable: BTreeMap::new() };
+        let root = Node { refs: 1, links: 1, handles: 0, modified_ms: 0, path: Path::new("/").into(), kind };
         State {
             nodes: BTreeMap::from([(ROOT, root)]),
             pending: Vec::new(),
@@ -128,13 +112,7 @@ impl State {
             }
         }
         for change in &self.pending {
-            refs.extend(
-                change
-                    .namings
-                    .iter()
-                    .flat_map(|naming| [Some(naming.dir), naming.node])
-                    .flatten(),
-            );
+            refs.extend(change.namings.iter().flat_map(|naming| [Some(naming.dir), naming.node]).flatten());
         }
         for node in self.nodes.values_mut() {
             (node.refs, node.links, node.handles) = (0, 0, 0);
@@ -145,12 +123,7 @@ impl State {
                 node.links += 1;
             }
         }
-        let unused: Vec<u64> = self
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.refs == 0)
-            .map(|(id, _)| *id)
-            .collect();
+        let unused: Vec<u64> = self.nodes.iter().filter(|(_, node)| node.refs == 0).map(|(id, _)| *id).collect();
         unused.into_iter().for_each(|id| self.free(id));
     }
 
@@ -176,14 +149,8 @@ impl State {
     }
 
     fn free(&mut self, id: u64) {
-        if let Some(Node {
-            kind: Kind::Dir { live, durable },
-            ..
-        }) = self.nodes.remove(&id)
-        {
-            live.into_values()
-                .chain(durable.into_values())
-                .for_each(|child| self.release(child));
+        if let Some(Node { kind: Kind::Dir { live, durable }, .. }) = self.nodes.remove(&id) {
+            live.into_values().chain(durable.into_values()).for_each(|child| self.release(child));
         }
     }
 
@@ -192,23 +159,13 @@ impl State {
         let Some(capacity) = self.capacity else {
             return usize::MAX;
         };
-        let used: usize = self
-            .nodes
-            .values()
-            .filter(|node| node.links + node.handles > 0)
-            .map(Node::pages)
-            .sum();
-        usize::try_from(capacity / PAGE as u64)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(used)
+        let used: usize = self.nodes.values().filter(|node| node.links + node.handles > 0).map(Node::pages).sum();
+        usize::try_from(capacity / PAGE as u64).unwrap_or(usize::MAX).saturating_sub(used)
     }
 
     pub(super) fn file(&mut self, id: u64) -> io::Result<&mut Content> {
         match self.nodes.get_mut(&id) {
-            Some(Node {
-                kind: Kind::File { content, .. },
-                ..
-            }) => Ok(content),
+            Some(Node { kind: Kind::File { content, .. }, .. }) => Ok(content),
             Some(_) => Err(errno(libc::EISDIR)),
             None => Err(errno(libc::ENOENT)),
         }
@@ -216,10 +173,7 @@ impl State {
 
     pub(super) fn dir(&self, id: u64) -> io::Result<&BTreeMap<String, u64>> {
         match self.nodes.get(&id) {
-            Some(Node {
-                kind: Kind::Dir { live, .. },
-                ..
-            }) => Ok(live),
+            Some(Node { kind: Kind::Dir { live, .. }, .. }) => Ok(live),
             Some(_) => Err(errno(libc::ENOTDIR)),
             None => Err(errno(libc::ENOENT)),
         }
@@ -227,9 +181,7 @@ impl State {
 
     /// The node that a path names.
     pub(super) fn find(&self, path: &Path) -> io::Result<u64> {
-        parts(path)?.into_iter().try_fold(ROOT, |dir, name| {
-            self.child(dir, name)?.ok_or_else(|| errno(libc::ENOENT))
-        })
+        parts(path)?.into_iter().try_fold(ROOT, |dir, name| self.child(dir, name)?.ok_or_else(|| errno(libc::ENOENT)))
     }
 
     pub(super) fn child(&self, dir: u64, name: &str) -> io::Result<Option<u64>> {
@@ -242,9 +194,8 @@ impl State {
         let Some(last) = names.pop() else {
             return Err(errno(libc::EEXIST));
         };
-        let dir = names.into_iter().try_fold(ROOT, |dir, name| {
-            self.child(dir, name)?.ok_or_else(|| errno(libc::ENOENT))
-        })?;
+        let dir =
+            names.into_iter().try_fold(ROOT, |dir, name| self.child(dir, name)?.ok_or_else(|| errno(libc::ENOENT)))?;
         self.dir(dir)?;
         Ok((dir, last.to_owned()))
     }
@@ -252,14 +203,7 @@ impl State {
     /// Makes a node that has no name yet.
     pub(super) fn add(&mut self, path: &Arc<Path>, kind: Kind) -> u64 {
         let id = self.new_id();
-        let node = Node {
-            refs: 0,
-            links: 0,
-            handles: 0,
-            modified_ms: self.clock_ms,
-            path: path.clone(),
-            kind,
-        };
+        let node = Node { refs: 0, links: 0, handles: 0, modified_ms: self.clock_ms, path: path.clone(), kind };
         self.nodes.insert(id, node);
         id
     }
@@ -280,12 +224,7 @@ impl State {
             }
             previous.into_iter().for_each(|id| self.release(id));
         }
-        self.pending.push(NameChange {
-            number: self.sequence,
-            kind,
-            path: path.clone(),
-            namings,
-        });
+        self.pending.push(NameChange { number: self.sequence, kind, path: path.clone(), namings });
     }
 
     /// Gives or takes a name in the live or the durable view, and returns the node that had it, still counted.
@@ -318,12 +257,7 @@ impl State {
         // From the latest to the earliest, so that a chosen change finds what came before it on its names.
         for (index, change) in self.pending.iter().enumerate().rev() {
             let key = |naming: &Naming| (naming.dir, naming.name.clone());
-            if touches(change)
-                || change
-                    .namings
-                    .iter()
-                    .any(|naming| keys.contains(&key(naming)))
-            {
+            if touches(change) || change.namings.iter().any(|naming| keys.contains(&key(naming))) {
                 chosen[index] = true;
                 keys.extend(change.namings.iter().map(key));
             }
@@ -370,14 +304,7 @@ impl Node {
 
     /// The same node for an image, with another kind.
     pub(super) fn with_kind(&self, kind: Kind) -> Self {
-        Node {
-            refs: 0,
-            links: 0,
-            handles: 0,
-            modified_ms: self.modified_ms,
-            path: self.path.clone(),
-            kind,
-        }
+        Node { refs: 0, links: 0, handles: 0, modified_ms: self.modified_ms, path: self.path.clone(), kind }
     }
 }
 
@@ -395,10 +322,7 @@ fn parts(path: &Path) -> io::Result<Vec<&str>> {
                 names.push(name);
             }
             Component::ParentDir | Component::Prefix(_) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "the simulated disk takes no `..` in a path",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "the simulated disk takes no `..` in a path"));
             }
         }
     }

@@ -44,9 +44,7 @@ impl From<std::io::Error> for Stop {
 pub(crate) fn is_tracking_store(path: &Path) -> bool {
     let tables = || -> Result<bool, Stop> {
         let (connection, _copy) = open(path)?;
-        Ok(columns(&connection, "runs")?
-            .iter()
-            .any(|name| name == "run_uuid")
+        Ok(columns(&connection, "runs")?.iter().any(|name| name == "run_uuid")
             && !columns(&connection, "metrics")?.is_empty())
     };
     tables().unwrap_or(true)
@@ -58,11 +56,9 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         match read_database(file, context) {
             Ok(()) => {}
             Err(Stop::Import(error)) => return Err(error),
-            Err(Stop::File(reason)) => context.skip(
-                &file.path,
-                None,
-                format!("not read to its end as an MLflow database: {reason}"),
-            ),
+            Err(Stop::File(reason)) => {
+                context.skip(&file.path, None, format!("not read to its end as an MLflow database: {reason}"))
+            }
         }
         context.advance(&file.path, file.bytes);
     }
@@ -81,27 +77,19 @@ fn open(path: &Path) -> Result<(Connection, Option<tempfile::TempDir>), Stop> {
         name.push(ending);
         PathBuf::from(name)
     };
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_URI
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let wal_mode = head[19] == 2;
     if !wal_mode || beside("-shm").exists() {
         return Ok((Connection::open_with_flags(uri(path, ""), flags)?, None));
     }
     if std::fs::metadata(beside("-wal")).map_or(0, |wal| wal.len()) == 0 {
-        return Ok((
-            Connection::open_with_flags(uri(path, "&immutable=1"), flags)?,
-            None,
-        ));
+        return Ok((Connection::open_with_flags(uri(path, "&immutable=1"), flags)?, None));
     }
     let copy = tempfile::tempdir()?;
     let target = copy.path().join("copy.db");
     std::fs::copy(path, &target)?;
     std::fs::copy(beside("-wal"), copy.path().join("copy.db-wal"))?;
-    Ok((
-        Connection::open_with_flags(uri(&target, ""), flags)?,
-        Some(copy),
-    ))
+    Ok((Connection::open_with_flags(uri(&target, ""), flags)?, Some(copy)))
 }
 
 /// A path as SQLite's URI for reading, with more parameters.
@@ -120,34 +108,18 @@ fn uri(path: &Path, more: &str) -> String {
 /// A table's column names; none when there is no such table.
 fn columns(connection: &Connection, table: &str) -> Result<Vec<String>, Stop> {
     let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
-    let names = statement
-        .query_map([table], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let names = statement.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
     Ok(names)
 }
 
 /// A statement that selects columns by name; those that a schema does not have are selected as null.
-fn select<'c>(
-    connection: &'c Connection,
-    table: &str,
-    wanted: &[&str],
-    order: &str,
-) -> Result<Statement<'c>, Stop> {
+fn select<'c>(connection: &'c Connection, table: &str, wanted: &[&str], order: &str) -> Result<Statement<'c>, Stop> {
     let there = columns(connection, table)?;
     let list: Vec<String> = wanted
         .iter()
-        .map(|name| {
-            if there.iter().any(|column| column == name) {
-                format!("\"{name}\"")
-            } else {
-                "NULL".into()
-            }
-        })
+        .map(|name| if there.iter().any(|column| column == name) { format!("\"{name}\"") } else { "NULL".into() })
         .collect();
-    Ok(connection.prepare(&format!(
-        "SELECT {} FROM {table} ORDER BY {order}",
-        list.join(", ")
-    ))?)
+    Ok(connection.prepare(&format!("SELECT {} FROM {table} ORDER BY {order}", list.join(", ")))?)
 }
 
 /// Rows of one table in the order of run ids, read alongside the runs.
@@ -159,10 +131,7 @@ struct Side<'s> {
 
 impl<'s> Side<'s> {
     fn new(statement: &'s mut Statement<'_>) -> Result<Self, Stop> {
-        let mut side = Self {
-            rows: statement.query([])?,
-            run: None,
-        };
+        let mut side = Self { rows: statement.query([])?, run: None };
         side.step()?;
         Ok(side)
     }
@@ -176,11 +145,7 @@ impl<'s> Side<'s> {
     }
 
     /// Calls with each row of a run; rows of runs that do not exist are passed over. Says how many those were.
-    fn rows_of(
-        &mut self,
-        run: &[u8],
-        take: &mut dyn FnMut(&Row<'_>) -> Result<(), Stop>,
-    ) -> Result<u64, Stop> {
+    fn rows_of(&mut self, run: &[u8], take: &mut dyn FnMut(&Row<'_>) -> Result<(), Stop>) -> Result<u64, Stop> {
         let mut orphans = 0;
         while let Some(of) = self.run.as_deref().filter(|of| *of <= run) {
             match (of == run, self.rows.get()) {
@@ -196,42 +161,21 @@ impl<'s> Side<'s> {
 fn read_database(file: &SourceFile, context: &mut Context<'_>) -> Result<(), Stop> {
     let (connection, _copy) = open(&file.path)?;
     let mut experiments = std::collections::HashMap::new();
-    let mut statement = select(
-        &connection,
-        "experiments",
-        &["experiment_id", "name", "lifecycle_stage"],
-        "1",
-    )?;
+    let mut statement = select(&connection, "experiments", &["experiment_id", "name", "lifecycle_stage"], "1")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        experiments.insert(
-            text(row, 0)?,
-            (text(row, 1)?, text(row, 2)?.as_deref() == Some("deleted")),
-        );
+        experiments.insert(text(row, 0)?, (text(row, 1)?, text(row, 2)?.as_deref() == Some("deleted")));
     }
     let by_run = "run_uuid COLLATE BINARY, rowid";
-    let mut metrics_statement = select(
-        &connection,
-        "metrics",
-        &["run_uuid", "key", "value", "timestamp", "step", "is_nan"],
-        by_run,
-    )?;
-    let mut params_statement =
-        select(&connection, "params", &["run_uuid", "key", "value"], by_run)?;
+    let mut metrics_statement =
+        select(&connection, "metrics", &["run_uuid", "key", "value", "timestamp", "step", "is_nan"], by_run)?;
+    let mut params_statement = select(&connection, "params", &["run_uuid", "key", "value"], by_run)?;
     let mut tags_statement = select(&connection, "tags", &["run_uuid", "key", "value"], by_run)?;
     let mut metrics = Side::new(&mut metrics_statement)?;
     let mut params = Side::new(&mut params_statement)?;
     let mut tags = Side::new(&mut tags_statement)?;
-    let wanted = [
-        "run_uuid",
-        "name",
-        "user_id",
-        "status",
-        "start_time",
-        "end_time",
-        "lifecycle_stage",
-        "experiment_id",
-    ];
+    let wanted =
+        ["run_uuid", "name", "user_id", "status", "start_time", "end_time", "lifecycle_stage", "experiment_id"];
     let mut statement = select(&connection, "runs", &wanted, "run_uuid COLLATE BINARY")?;
     let mut rows = statement.query([])?;
     let mut orphans = 0;
@@ -261,29 +205,16 @@ fn read_database(file: &SourceFile, context: &mut Context<'_>) -> Result<(), Sto
                 format!("run {name}: {bad} metric rows without key, step or number; passed over"),
             );
         }
-        let tag = |wanted: &str| {
-            tags.iter()
-                .find(|(key, _)| key == wanted)
-                .map(|(_, value)| value.clone())
-        };
-        let (experiment, experiment_deleted) =
-            experiments.get(&text(row, 7)?).cloned().unwrap_or_default();
+        let tag = |wanted: &str| tags.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone());
+        let (experiment, experiment_deleted) = experiments.get(&text(row, 7)?).cloned().unwrap_or_default();
         let run = ImportedRun {
-            id: RunId::new(name.as_str()).unwrap_or_else(|_| {
-                RunId::derived("mlflow.db", &format!("{}\0{name}", file.relative))
-            }),
+            id: RunId::new(name.as_str())
+                .unwrap_or_else(|_| RunId::derived("mlflow.db", &format!("{}\0{name}", file.relative))),
             source: format!("mlflow.db:{}", file.relative),
             experiment,
-            name: text(row, 1)?
-                .filter(|name| !name.is_empty())
-                .or_else(|| tag("mlflow.runName"))
-                .unwrap_or(name),
-            user: text(row, 2)?
-                .or_else(|| tag("mlflow.user"))
-                .unwrap_or_default(),
-            status: text(row, 3)?
-                .and_then(|status| status_of(&status))
-                .unwrap_or(RunStatus::Finished),
+            name: text(row, 1)?.filter(|name| !name.is_empty()).or_else(|| tag("mlflow.runName")).unwrap_or(name),
+            user: text(row, 2)?.or_else(|| tag("mlflow.user")).unwrap_or_default(),
+            status: text(row, 3)?.and_then(|status| status_of(&status)).unwrap_or(RunStatus::Finished),
             start_time_ms: text(row, 4)?.and_then(|time| number::step(&time)),
             end_time_ms: text(row, 5)?.and_then(|time| number::step(&time)),
             deleted: experiment_deleted || text(row, 6)?.as_deref() == Some("deleted"),
@@ -299,11 +230,7 @@ fn read_database(file: &SourceFile, context: &mut Context<'_>) -> Result<(), Sto
         metrics.step()?;
     }
     if orphans > 0 {
-        context.skip(
-            &file.path,
-            None,
-            format!("{orphans} metric rows of runs that do not exist; passed over"),
-        );
+        context.skip(&file.path, None, format!("{orphans} metric rows of runs that do not exist; passed over"));
     }
     Ok(())
 }

@@ -60,28 +60,15 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
 fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>) -> Result<(), ImportError> {
     let meta_path = folder.join("meta.yaml");
     let meta = meta::read(&meta_path).unwrap_or_else(|reason| {
-        context.skip(
-            &meta_path,
-            Some(0),
-            format!("{reason}; the run is imported without it"),
-        );
+        context.skip(&meta_path, Some(0), format!("{reason}; the run is imported without it"));
         Meta::default()
     });
-    let experiment = folder
-        .parent()
-        .and_then(|parent| meta::read(&parent.join("meta.yaml")).ok())
-        .unwrap_or_default();
-    let folder_name = folder
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let id = [
-        meta.first(&["run_uuid", "run_id"]),
-        Some(folder_name.as_str()),
-    ]
-    .into_iter()
-    .flatten()
-    .find_map(|id| RunId::new(id).ok());
+    let experiment = folder.parent().and_then(|parent| meta::read(&parent.join("meta.yaml")).ok()).unwrap_or_default();
+    let folder_name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let id = [meta.first(&["run_uuid", "run_id"]), Some(folder_name.as_str())]
+        .into_iter()
+        .flatten()
+        .find_map(|id| RunId::new(id).ok());
     let id = id.unwrap_or_else(|| RunId::derived("mlruns", relative));
 
     let mut gather = Gather::default();
@@ -92,11 +79,7 @@ fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>) -> Result<
     }
     let params = read_words(&folder.join("params"), context);
     let tags = read_words(&folder.join("tags"), context);
-    let tag = |wanted: &str| {
-        tags.iter()
-            .find(|(key, _)| key == wanted)
-            .map(|(_, value)| value.clone())
-    };
+    let tag = |wanted: &str| tags.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone());
     let in_trash = folder.components().any(|part| part.as_os_str() == ".trash");
     let is_deleted = |meta: &Meta| meta.get("lifecycle_stage") == Some("deleted");
     let run = ImportedRun {
@@ -108,15 +91,8 @@ fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>) -> Result<
             .or_else(|| tag("mlflow.runName"))
             .unwrap_or_else(|| id.to_string()),
         id,
-        user: meta
-            .get("user_id")
-            .map(str::to_owned)
-            .or_else(|| tag("mlflow.user"))
-            .unwrap_or_default(),
-        status: meta
-            .get("status")
-            .and_then(status_of)
-            .unwrap_or(RunStatus::Finished),
+        user: meta.get("user_id").map(str::to_owned).or_else(|| tag("mlflow.user")).unwrap_or_default(),
+        status: meta.get("status").and_then(status_of).unwrap_or(RunStatus::Finished),
         start_time_ms: meta.get("start_time").and_then(number::step),
         end_time_ms: meta.get("end_time").and_then(number::step),
         deleted: in_trash || is_deleted(&meta) || is_deleted(&experiment),
@@ -130,9 +106,7 @@ fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>) -> Result<
 /// A status as MLflow's number or name.
 pub(crate) fn status_of(text: &str) -> Option<RunStatus> {
     match text.parse::<u8>() {
-        Ok(number) => RunStatus::ALL
-            .into_iter()
-            .find(|status| *status as u8 == number),
+        Ok(number) => RunStatus::ALL.into_iter().find(|status| *status as u8 == number),
         Err(_) => text.parse().ok(),
     }
 }
@@ -154,14 +128,8 @@ fn files_below(folder: &Path, context: &mut Context<'_>) -> Vec<(String, PathBuf
         for path in listing.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
             match fs::metadata(&path) {
                 Ok(kind) if kind.is_dir() && depth < DEPTH_MAX => pending.push((path, depth + 1)),
-                Ok(kind) if kind.is_file() => {
-                    found.push((slashed(path.strip_prefix(folder).unwrap_or(&path)), path))
-                }
-                _ => context.skip(
-                    &path,
-                    None,
-                    "neither a file nor a folder to look into; passed over",
-                ),
+                Ok(kind) if kind.is_file() => found.push((slashed(path.strip_prefix(folder).unwrap_or(&path)), path)),
+                _ => context.skip(&path, None, "neither a file nor a folder to look into; passed over"),
             }
         }
     }
@@ -186,12 +154,7 @@ fn read_words(folder: &Path, context: &mut Context<'_>) -> Vec<(String, String)>
 }
 
 /// A metric's file: a line for each point, `timestamp value step`; old versions wrote no step, new ones add a dataset.
-fn read_metric(
-    key: &str,
-    path: &Path,
-    gather: &mut Gather,
-    context: &mut Context<'_>,
-) -> std::io::Result<()> {
+fn read_metric(key: &str, path: &Path, gather: &mut Gather, context: &mut Context<'_>) -> std::io::Result<()> {
     let mut lines = Lines::new(File::open(path)?);
     while let Some(line) = lines.next()? {
         if line.bytes.trim_ascii().is_empty() && !line.too_long {
@@ -199,38 +162,21 @@ fn read_metric(
         }
         // MLflow ends each line; what has no end was cut, and a cut number would be a wrong one.
         if !line.ended || line.too_long {
-            context.skip(
-                path,
-                Some(line.offset),
-                "a torn line, without its line break; passed over",
-            );
+            context.skip(path, Some(line.offset), "a torn line, without its line break; passed over");
             continue;
         }
-        let fields = std::str::from_utf8(line.bytes)
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect::<Vec<_>>();
+        let fields = std::str::from_utf8(line.bytes).unwrap_or_default().split_whitespace().collect::<Vec<_>>();
         let point = match fields[..] {
             [timestamp, value] => Some((timestamp, value, "0")),
-            [timestamp, value, step] | [timestamp, value, step, ..] => {
-                Some((timestamp, value, step))
-            }
+            [timestamp, value, step] | [timestamp, value, step, ..] => Some((timestamp, value, step)),
             _ => None,
         };
         let point = point.and_then(|(timestamp, value, step)| {
-            Some((
-                number::step(timestamp)?,
-                number::value(value)?,
-                number::step(step)?,
-            ))
+            Some((number::step(timestamp)?, number::value(value)?, number::step(step)?))
         });
         match point {
             Some((timestamp_ms, value, step)) => gather.push(key, step, Some(timestamp_ms), value),
-            None => context.skip(
-                path,
-                Some(line.offset),
-                "a line that is not `timestamp value step`; passed over",
-            ),
+            None => context.skip(path, Some(line.offset), "a line that is not `timestamp value step`; passed over"),
         }
     }
     Ok(())

@@ -11,24 +11,14 @@ use crate::number;
 /// Whether a column can be a metric.
 pub(crate) fn is_number(kind: &DataType) -> bool {
     match kind {
-        DataType::Boolean
-        | DataType::Decimal32(..)
-        | DataType::Decimal64(..)
-        | DataType::Decimal128(..) => true,
+        DataType::Boolean | DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) => true,
         DataType::Dictionary(_, value) => is_number(value),
         kind => kind.is_integer() || kind.is_floating(),
     }
 }
 
 fn cast(array: &ArrayRef, kind: &DataType) -> Result<ArrayRef, ArrowError> {
-    cast_with_options(
-        array,
-        kind,
-        &CastOptions {
-            safe: true,
-            ..CastOptions::default()
-        },
-    )
+    cast_with_options(array, kind, &CastOptions { safe: true, ..CastOptions::default() })
 }
 
 /// Words as a dictionary of strings, whatever their type was.
@@ -37,10 +27,7 @@ pub(crate) fn dictionary(array: &ArrayRef) -> Result<DictionaryArray<Int32Type>,
         DataType::Dictionary(..) => array.clone(),
         _ => cast(array, &DataType::Utf8)?,
     };
-    let words = cast(
-        &array,
-        &DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
-    )?;
+    let words = cast(&array, &DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)))?;
     Ok(words.as_dictionary::<Int32Type>().clone())
 }
 
@@ -57,43 +44,28 @@ pub(crate) fn floats(array: &ArrayRef) -> Result<Float64Array, ArrowError> {
         DataType::Float32 => {
             // Widened here so that NaNs keep their payload on every processor.
             let narrow = array.as_primitive::<Float32Type>();
-            return Ok(narrow
-                .iter()
-                .map(|value| value.map(number::widen))
-                .collect());
+            return Ok(narrow.iter().map(|value| value.map(number::widen)).collect());
         }
         DataType::Boolean => cast(array, &DataType::Int32)?,
         _ => array.clone(),
     };
-    Ok(cast(&array, &DataType::Float64)?
-        .as_primitive::<Float64Type>()
-        .clone())
+    Ok(cast(&array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
 }
 
 /// A step column: whole numbers in any type; others are null.
 pub(crate) fn whole_numbers(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
     if array.data_type().is_floating() {
-        return Ok(floats(array)?
-            .iter()
-            .map(|number| number.and_then(number::whole))
-            .collect());
+        return Ok(floats(array)?.iter().map(|number| number.and_then(number::whole)).collect());
     }
-    Ok(cast(array, &DataType::Int64)?
-        .as_primitive::<Int64Type>()
-        .clone())
+    Ok(cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
 }
 
 /// A time column in milliseconds.
 pub(crate) fn times(array: &ArrayRef, is_ms: bool) -> Result<Int64Array, ArrowError> {
     match array.data_type() {
         DataType::Timestamp(_, zone) => {
-            let ms = cast(
-                array,
-                &DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
-            )?;
-            Ok(cast(&ms, &DataType::Int64)?
-                .as_primitive::<Int64Type>()
-                .clone())
+            let ms = cast(array, &DataType::Timestamp(TimeUnit::Millisecond, zone.clone()))?;
+            Ok(cast(&ms, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
         }
         kind if kind.is_integer() && is_ms => whole_numbers(array),
         kind if kind.is_integer() => {
@@ -102,11 +74,7 @@ pub(crate) fn times(array: &ArrayRef, is_ms: bool) -> Result<Int64Array, ArrowEr
                 .iter()
                 .map(|time| {
                     time.and_then(|time| {
-                        if time.unsigned_abs() >= 100_000_000_000 {
-                            Some(time)
-                        } else {
-                            time.checked_mul(1000)
-                        }
+                        if time.unsigned_abs() >= 100_000_000_000 { Some(time) } else { time.checked_mul(1000) }
                     })
                 })
                 .collect())
@@ -114,23 +82,17 @@ pub(crate) fn times(array: &ArrayRef, is_ms: bool) -> Result<Int64Array, ArrowEr
         kind if kind.is_floating() => Ok(floats(array)?
             .iter()
             .map(|time| {
-                time.and_then(|time| {
-                    if is_ms {
-                        number::whole(time.round_ties_even())
-                    } else {
-                        number::time_to_ms(time)
-                    }
-                })
+                time.and_then(
+                    |time| {
+                        if is_ms { number::whole(time.round_ties_even()) } else { number::time_to_ms(time) }
+                    },
+                )
             })
             .collect()),
         _ => {
             let words = dictionary(array)?;
             let texts = words.values().as_string::<i32>();
-            Ok(words
-                .keys()
-                .iter()
-                .map(|code| number::time_text_to_ms(word(texts, code?)?))
-                .collect())
+            Ok(words.keys().iter().map(|code| number::time_text_to_ms(word(texts, code?)?)).collect())
         }
     }
 }

@@ -23,16 +23,8 @@ const STEP: [&str; 12] = [
     "time/iterations",
 ];
 /// Names of time columns; `_ms` counts milliseconds, the others are told apart by their size, or are ISO 8601.
-const TIME: [&str; 8] = [
-    "timestamp_ms",
-    "time_ms",
-    "timestamp",
-    "_timestamp",
-    "wall_time",
-    "wall time",
-    "walltime",
-    "datetime",
-];
+const TIME: [&str; 8] =
+    ["timestamp_ms", "time_ms", "timestamp", "_timestamp", "wall_time", "wall time", "walltime", "datetime"];
 
 /// Places of the columns with a meaning.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,11 +52,7 @@ pub(crate) struct Time {
 
 /// The place of the first of `wanted` that is among `names`.
 pub(crate) fn find(names: &[&str], wanted: &[&str]) -> Option<usize> {
-    wanted.iter().find_map(|wanted| {
-        names
-            .iter()
-            .position(|name| name.eq_ignore_ascii_case(wanted))
-    })
+    wanted.iter().find_map(|wanted| names.iter().position(|name| name.eq_ignore_ascii_case(wanted)))
 }
 
 /// The columns' meaning.
@@ -74,10 +62,7 @@ pub(crate) fn find(names: &[&str], wanted: &[&str]) -> Option<usize> {
 pub(crate) fn recognise(names: &[&str]) -> Result<Columns, String> {
     let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
     let run = find(&names, &RUN);
-    let time = find(&names, &TIME).map(|at| Time {
-        at,
-        is_ms: names[at].to_ascii_lowercase().ends_with("_ms"),
-    });
+    let time = find(&names, &TIME).map(|at| Time { at, is_ms: names[at].to_ascii_lowercase().ends_with("_ms") });
     let Some(step) = find(&names, &STEP) else {
         return Err(format!(
             "no step column among {} columns (step, global_step, iteration, epoch ... are known); not imported",
@@ -99,13 +84,7 @@ pub(crate) fn recognise(names: &[&str]) -> Result<Columns, String> {
     if long.is_none() && metrics.is_empty() {
         return Err("no metric column beside the step column; not imported".into());
     }
-    Ok(Columns {
-        run,
-        step,
-        time,
-        long,
-        metrics,
-    })
+    Ok(Columns { run, step, time, long, metrics })
 }
 
 #[cfg(test)]
@@ -124,37 +103,16 @@ mod tests {
         };
         assert_eq!(long, expected);
         let wide = recognise(&[" Epoch", "step", "loss", "", "_timestamp"]).unwrap();
-        assert_eq!(
-            (wide.step, wide.time, wide.long),
-            (
-                1,
-                Some(Time {
-                    at: 4,
-                    is_ms: false
-                }),
-                None
-            )
-        );
-        assert_eq!(
-            wide.metrics,
-            [("Epoch".to_owned(), 0), ("loss".to_owned(), 2)]
-        );
+        assert_eq!((wide.step, wide.time, wide.long), (1, Some(Time { at: 4, is_ms: false }), None));
+        assert_eq!(wide.metrics, [("Epoch".to_owned(), 0), ("loss".to_owned(), 2)]);
         let board = recognise(&["Wall time", "Step", "Value"]).unwrap();
         assert_eq!(board.metrics, [("Value".to_owned(), 2)]);
     }
 
     #[test]
     fn what_is_missing_is_said() {
-        assert!(
-            recognise(&["a", "b"])
-                .unwrap_err()
-                .contains("no step column")
-        );
-        assert!(
-            recognise(&["step", "timestamp"])
-                .unwrap_err()
-                .contains("no metric column")
-        );
+        assert!(recognise(&["a", "b"]).unwrap_err().contains("no step column"));
+        assert!(recognise(&["step", "timestamp"]).unwrap_err().contains("no metric column"));
         assert!(recognise(&[]).is_err());
     }
 }

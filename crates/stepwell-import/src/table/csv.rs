@@ -67,12 +67,7 @@ fn read_file(file: &SourceFile, context: &mut Context<'_>) -> io::Result<Result<
         None => Rows::one("csv", file),
         Some(run) => Rows::many("csv", file, last_rows(file, run, &header, lines.offset())?),
     };
-    let mut table = Table {
-        file,
-        header: &header,
-        columns: &columns,
-        text: vec![Text::Unseen; header.names.len()],
-    };
+    let mut table = Table { file, header: &header, columns: &columns, text: vec![Text::Unseen; header.names.len()] };
     let (mut row, mut told) = (0, 0);
     while let Some(line) = lines.next()? {
         if line.bytes.is_empty() && !line.too_long {
@@ -80,11 +75,8 @@ fn read_file(file: &SourceFile, context: &mut Context<'_>) -> io::Result<Result<
         }
         let mut fields = Vec::with_capacity(header.names.len());
         split(line.bytes, header.delimiter, &mut fields);
-        let run = columns
-            .run
-            .and_then(|run| fields.get(run))
-            .map(|field| String::from_utf8_lossy(field))
-            .unwrap_or_default();
+        let run =
+            columns.run.and_then(|run| fields.get(run)).map(|field| String::from_utf8_lossy(field)).unwrap_or_default();
         table.take(&line, &fields, &run, &mut rows, context);
         if let Err(error) = rows.row_done(&run, row, context) {
             return Ok(Err(error));
@@ -102,24 +94,15 @@ fn read_file(file: &SourceFile, context: &mut Context<'_>) -> io::Result<Result<
 
 /// Splits the header with whichever delimiter gives the most fields.
 fn header_of(line: &Line<'_>) -> Header {
-    let bytes = line
-        .bytes
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(line.bytes);
-    let mut best = Header {
-        delimiter: b',',
-        names: Vec::new(),
-    };
+    let bytes = line.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line.bytes);
+    let mut best = Header { delimiter: b',', names: Vec::new() };
     for delimiter in [b',', b'\t', b';'] {
         let mut fields = Vec::new();
         split(bytes, delimiter, &mut fields);
         if fields.len() > best.names.len() {
             best = Header {
                 delimiter,
-                names: fields
-                    .iter()
-                    .map(|field| String::from_utf8_lossy(field).trim().to_owned())
-                    .collect(),
+                names: fields.iter().map(|field| String::from_utf8_lossy(field).trim().to_owned()).collect(),
             };
         }
     }
@@ -174,10 +157,7 @@ fn last_rows(file: &SourceFile, run: usize, header: &Header, from: u64) -> io::R
         }
         let mut fields = Vec::with_capacity(header.names.len());
         split(line.bytes, header.delimiter, &mut fields);
-        if let Some(field) = fields
-            .get(run)
-            .filter(|_| fields.len() == header.names.len())
-        {
+        if let Some(field) = fields.get(run).filter(|_| fields.len() == header.names.len()) {
             last.note(&String::from_utf8_lossy(field), row);
         }
         row += 1;
@@ -221,50 +201,28 @@ impl Table<'_> {
             return skip("a line too long for a row; passed over".into());
         }
         if fields.len() != self.header.names.len() {
-            let torn = if line.ended {
-                ""
-            } else {
-                ", and the file ends in it"
-            };
+            let torn = if line.ended { "" } else { ", and the file ends in it" };
             return skip(format!(
                 "a row of {} fields where the header has {}{torn}; passed over",
                 fields.len(),
                 self.header.names.len()
             ));
         }
-        let text = |at: usize| {
-            fields
-                .get(at)
-                .and_then(|field| std::str::from_utf8(field).ok())
-                .unwrap_or("\u{fffd}")
-                .trim()
-        };
+        let text =
+            |at: usize| fields.get(at).and_then(|field| std::str::from_utf8(field).ok()).unwrap_or("\u{fffd}").trim();
         if columns_repeat_header(self.header, fields) {
             return;
         }
         let Some(step) = number::step(text(self.columns.step)) else {
-            return skip(format!(
-                "{:?} is no step; the row is passed over",
-                text(self.columns.step)
-            ));
+            return skip(format!("{:?} is no step; the row is passed over", text(self.columns.step)));
         };
         let timestamp_ms = self.columns.time.and_then(|time| {
-            if time.is_ms {
-                number::step(text(time.at))
-            } else {
-                number::time_text_to_ms(text(time.at))
-            }
+            if time.is_ms { number::step(text(time.at)) } else { number::time_text_to_ms(text(time.at)) }
         });
         if let Some((key, value)) = self.columns.long {
-            return match (
-                std::str::from_utf8(&fields[key]),
-                number::value(text(value)),
-            ) {
+            return match (std::str::from_utf8(&fields[key]), number::value(text(value))) {
                 (Ok(key), Some(value)) => rows.gather(run).push(key, step, timestamp_ms, value),
-                (Ok(_), None) => skip(format!(
-                    "{:?} is no value; the row is passed over",
-                    text(value)
-                )),
+                (Ok(_), None) => skip(format!("{:?} is no value; the row is passed over", text(value))),
                 (Err(_), _) => skip("a key that is no UTF-8; the row is passed over".into()),
             };
         }
@@ -294,16 +252,16 @@ impl Table<'_> {
     fn tell_texts(&mut self, rows: &mut Rows<'_>, context: &mut Context<'_>) {
         for (name, at) in &self.columns.metrics {
             match &self.text[*at] {
-                Text::Constant(text) if self.columns.run.is_none() => {
-                    rows.params.push((name.clone(), text.clone()))
+                Text::Constant(text) if self.columns.run.is_none() => rows.params.push((name.clone(), text.clone())),
+                Text::Constant(_) => {
+                    context.skip(&self.file.path, None, format!("column {name:?} holds a text; left out"))
                 }
-                Text::Constant(_) => context.skip(
-                    &self.file.path,
-                    None,
-                    format!("column {name:?} holds a text; left out"),
-                ),
                 Text::Texts(offset, count) => {
-                    context.skip(&self.file.path, Some(*offset), format!("column {name:?} holds text, not numbers, in {count} rows; left out there"));
+                    context.skip(
+                        &self.file.path,
+                        Some(*offset),
+                        format!("column {name:?} holds text, not numbers, in {count} rows; left out there"),
+                    );
                 }
                 Text::Unseen | Text::Numbers => {}
             }
@@ -313,11 +271,7 @@ impl Table<'_> {
 
 /// Whether a row repeats the header, as writers do that are started again on an old file.
 fn columns_repeat_header(header: &Header, fields: &[Cow<'_, [u8]>]) -> bool {
-    header
-        .names
-        .iter()
-        .zip(fields)
-        .all(|(name, field)| field.trim_ascii() == name.as_bytes())
+    header.names.iter().zip(fields).all(|(name, field)| field.trim_ascii() == name.as_bytes())
 }
 
 #[cfg(test)]
@@ -329,10 +283,7 @@ mod tests {
         let fields = |line: &str| {
             let mut fields = Vec::new();
             split(line.as_bytes(), b',', &mut fields);
-            fields
-                .iter()
-                .map(|field| String::from_utf8_lossy(field).into_owned())
-                .collect::<Vec<_>>()
+            fields.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect::<Vec<_>>()
         };
         assert_eq!(fields("a,b,"), ["a", "b", ""]);
         assert_eq!(fields(r#""a,""b""",c"#), ["a,\"b\"", "c"]);

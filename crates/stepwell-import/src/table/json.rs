@@ -7,9 +7,7 @@ use crate::number;
 /// Parses a JSON text. Bare `NaN`, `Infinity` and `-Infinity` become the strings of these names; nesting is limited to
 /// 128 levels; numbers are rounded correctly.
 pub(crate) fn parse(bytes: &[u8]) -> Option<Value> {
-    serde_json::from_slice(bytes)
-        .ok()
-        .or_else(|| serde_json::from_slice(&quote_bare_words(bytes)?).ok())
+    serde_json::from_slice(bytes).ok().or_else(|| serde_json::from_slice(&quote_bare_words(bytes)?).ok())
 }
 
 /// Puts quotes around the bare words; `None` when there are none.
@@ -26,9 +24,8 @@ fn quote_bare_words(bytes: &[u8]) -> Option<Vec<u8>> {
             }
         } else if byte == b'"' {
             in_string = true;
-        } else if let Some(word) = [&b"NaN"[..], b"-Infinity", b"Infinity"]
-            .into_iter()
-            .find(|word| bytes[at..].starts_with(word))
+        } else if let Some(word) =
+            [&b"NaN"[..], b"-Infinity", b"Infinity"].into_iter().find(|word| bytes[at..].starts_with(word))
         {
             quoted.push(b'"');
             quoted.extend_from_slice(word);
@@ -76,12 +73,7 @@ pub(crate) fn flatten(key: &str, value: &Value, joint: &str, push: &mut dyn FnMu
 }
 
 /// Calls with each leaf of a value as a word and its key: strings as they are, the rest as JSON.
-pub(crate) fn flatten_words(
-    key: &str,
-    value: &Value,
-    joint: &str,
-    put: &mut dyn FnMut(&str, String),
-) {
+pub(crate) fn flatten_words(key: &str, value: &Value, joint: &str, put: &mut dyn FnMut(&str, String)) {
     match value {
         Value::Object(members) if !members.is_empty() => {
             for (name, member) in members {
@@ -99,23 +91,12 @@ mod tests {
 
     #[test]
     fn bare_words_are_read_outside_strings_only() {
-        let value = parse(
-            br#"{"a": NaN, "b": [-Infinity, 1], "c": {"d": Infinity}, "NaN \" Infinity": 2}"#,
-        )
-        .unwrap();
+        let value = parse(br#"{"a": NaN, "b": [-Infinity, 1], "c": {"d": Infinity}, "NaN \" Infinity": 2}"#).unwrap();
         let mut seen = Vec::new();
-        flatten("x", &value, "/", &mut |key, value| {
-            seen.push((key.to_owned(), value))
-        });
+        flatten("x", &value, "/", &mut |key, value| seen.push((key.to_owned(), value)));
         assert!(seen[0].1.is_nan());
         assert_eq!(seen[0].0, "x/a");
-        assert_eq!(
-            seen[1..],
-            [
-                ("x/c/d".to_owned(), f64::INFINITY),
-                ("x/NaN \" Infinity".to_owned(), 2.0)
-            ]
-        );
+        assert_eq!(seen[1..], [("x/c/d".to_owned(), f64::INFINITY), ("x/NaN \" Infinity".to_owned(), 2.0)]);
         assert!(parse(b"{\"a\": Nope}").is_none());
         assert!(parse(b"\"\\").is_none());
         assert!(parse(&vec![b'['; 100_000]).is_none());
@@ -123,14 +104,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_bits() {
-        for text in [
-            "0.1",
-            "1e-320",
-            "123456789.123456789e-7",
-            "9007199254740993",
-            "1.7976931348623157e308",
-            "-0.0",
-        ] {
+        for text in ["0.1", "1e-320", "123456789.123456789e-7", "9007199254740993", "1.7976931348623157e308", "-0.0"] {
             assert_eq!(
                 scalar(&parse(text.as_bytes()).unwrap()).unwrap().to_bits(),
                 text.parse::<f64>().unwrap().to_bits(),
@@ -138,10 +112,7 @@ mod tests {
             );
         }
         assert_eq!(scalar(&parse(b"true").unwrap()), Some(1.0));
-        assert_eq!(
-            scalar(&parse(b"\"-Infinity\"").unwrap()),
-            Some(f64::NEG_INFINITY)
-        );
+        assert_eq!(scalar(&parse(b"\"-Infinity\"").unwrap()), Some(f64::NEG_INFINITY));
         assert_eq!(scalar(&parse(b"\"12\"").unwrap()), None);
         assert_eq!(scalar(&parse(b"null").unwrap()), None);
     }

@@ -107,13 +107,11 @@ fn last_rows(file: &SourceFile) -> io::Result<Option<LastRows>> {
 }
 
 fn run_of(object: &Map<String, Value>) -> Option<String> {
-    ["run_id", "run_uuid"]
-        .iter()
-        .find_map(|name| match object.get(*name)? {
-            Value::String(run) => Some(run.clone()),
-            Value::Number(run) => Some(run.to_string()),
-            _ => None,
-        })
+    ["run_id", "run_uuid"].iter().find_map(|name| match object.get(*name)? {
+        Value::String(run) => Some(run.clone()),
+        Value::Number(run) => Some(run.to_string()),
+        _ => None,
+    })
 }
 
 /// Takes an object's points.
@@ -126,29 +124,20 @@ fn take(object: &Map<String, Value>, run: &str, rows: &mut Rows<'_>) -> Result<(
         Some(Value::String(step)) => number::step(step),
         _ => None,
     };
-    let step = step.ok_or_else(|| {
-        format!(
-            "{} is no whole number; the row is passed over",
-            names[columns.step]
-        )
-    })?;
-    let timestamp_ms = columns
-        .time
-        .and_then(|time| match (value_at(time.at)?, time.is_ms) {
-            (Value::Number(time), true) => time.as_i64().or_else(|| number::whole(time.as_f64()?)),
-            (Value::Number(time), false) => match time.as_i64() {
-                Some(whole) if whole.unsigned_abs() >= 100_000_000_000 => Some(whole),
-                _ => number::time_to_ms(time.as_f64()?),
-            },
-            (Value::String(time), true) => number::step(time),
-            (Value::String(time), false) => number::time_text_to_ms(time),
-            _ => None,
-        });
+    let step = step.ok_or_else(|| format!("{} is no whole number; the row is passed over", names[columns.step]))?;
+    let timestamp_ms = columns.time.and_then(|time| match (value_at(time.at)?, time.is_ms) {
+        (Value::Number(time), true) => time.as_i64().or_else(|| number::whole(time.as_f64()?)),
+        (Value::Number(time), false) => match time.as_i64() {
+            Some(whole) if whole.unsigned_abs() >= 100_000_000_000 => Some(whole),
+            _ => number::time_to_ms(time.as_f64()?),
+        },
+        (Value::String(time), true) => number::step(time),
+        (Value::String(time), false) => number::time_text_to_ms(time),
+        _ => None,
+    });
     let gather = rows.gather(run);
     if let Some((key, value)) = columns.long {
-        let key = value_at(key)
-            .and_then(Value::as_str)
-            .ok_or("a key that is no string; the row is passed over")?;
+        let key = value_at(key).and_then(Value::as_str).ok_or("a key that is no string; the row is passed over")?;
         let value = value_at(value)
             .and_then(json::scalar)
             .ok_or_else(|| format!("the value of {key:?} is no number; the row is passed over"))?;
@@ -157,9 +146,7 @@ fn take(object: &Map<String, Value>, run: &str, rows: &mut Rows<'_>) -> Result<(
     }
     for (name, at) in &columns.metrics {
         if let Some(value) = value_at(*at) {
-            json::flatten(name, value, "/", &mut |key, value| {
-                gather.push(key, step, timestamp_ms, value)
-            });
+            json::flatten(name, value, "/", &mut |key, value| gather.push(key, step, timestamp_ms, value));
         }
     }
     Ok(())

@@ -26,40 +26,25 @@ pub(crate) fn read(
 ) -> io::Result<Result<u64, ImportError>> {
     let mut rows = Rows::one("monitor", file);
     let start = first.get(1..).and_then(json::parse);
-    let start_seconds = start
-        .as_ref()
-        .and_then(|start| start.get("t_start"))
-        .and_then(Value::as_f64);
+    let start_seconds = start.as_ref().and_then(|start| start.get("t_start")).and_then(Value::as_f64);
     match (&start, start_seconds) {
         (Some(start), Some(_)) => json::flatten_words("", start, ".", &mut |key, word| {
-            rows.params
-                .push((key.trim_start_matches('.').to_owned(), word))
+            rows.params.push((key.trim_start_matches('.').to_owned(), word))
         }),
-        _ => context.skip(
-            &file.path,
-            Some(0),
-            "the first line has no t_start; points are without time",
-        ),
+        _ => context.skip(&file.path, Some(0), "the first line has no t_start; points are without time"),
     }
     rows.start_time_ms = start_seconds.and_then(number::seconds_to_ms);
     let names: Vec<String> = match lines.next()? {
         Some(line) => {
             let mut fields = Vec::new();
             csv::split(line.bytes, b',', &mut fields);
-            fields
-                .iter()
-                .map(|field| String::from_utf8_lossy(field).trim().to_owned())
-                .collect()
+            fields.iter().map(|field| String::from_utf8_lossy(field).trim().to_owned()).collect()
         }
         None => Vec::new(),
     };
     let column = |wanted: &str| names.iter().position(|name| name == wanted);
     let (Some(length_at), time_at) = (column("l"), column("t")) else {
-        context.skip(
-            &file.path,
-            Some(first.len() as u64 + 1),
-            "no column l, the episodes' length; not imported",
-        );
+        context.skip(&file.path, Some(first.len() as u64 + 1), "no column l, the episodes' length; not imported");
         return Ok(Ok(0));
     };
     let mut step = 0i64;
@@ -71,40 +56,23 @@ pub(crate) fn read(
         csv::split(line.bytes, b',', &mut fields);
         // The writer ends each row with a line break, so a last row without one was cut.
         if !line.ended || fields.len() != names.len() {
-            let what = if line.ended {
-                "has not the header's number of fields"
-            } else {
-                "is cut off"
-            };
-            context.skip(
-                &file.path,
-                Some(line.offset),
-                format!("a row {what}; passed over"),
-            );
+            let what = if line.ended { "has not the header's number of fields" } else { "is cut off" };
+            context.skip(&file.path, Some(line.offset), format!("a row {what}; passed over"));
             continue;
         }
-        let text = |at: usize| {
-            std::str::from_utf8(&fields[at])
-                .unwrap_or("\u{fffd}")
-                .trim()
-        };
-        let Some(sum) = number::step(text(length_at)).and_then(|length| step.checked_add(length))
-        else {
+        let text = |at: usize| std::str::from_utf8(&fields[at]).unwrap_or("\u{fffd}").trim();
+        let Some(sum) = number::step(text(length_at)).and_then(|length| step.checked_add(length)) else {
             context.skip(
                 &file.path,
                 Some(line.offset),
-                format!(
-                    "{:?} is no episode length; the row is passed over",
-                    text(length_at)
-                ),
+                format!("{:?} is no episode length; the row is passed over", text(length_at)),
             );
             continue;
         };
         step = sum;
         let seconds = time_at.and_then(|at| number::value(text(at)));
-        let timestamp_ms = start_seconds
-            .zip(seconds)
-            .and_then(|(start, seconds)| number::seconds_to_ms(start + seconds));
+        let timestamp_ms =
+            start_seconds.zip(seconds).and_then(|(start, seconds)| number::seconds_to_ms(start + seconds));
         for (at, name) in names.iter().enumerate() {
             match number::value(text(at)) {
                 Some(value) => rows.gather("").push(name, step, timestamp_ms, value),

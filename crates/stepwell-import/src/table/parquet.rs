@@ -56,11 +56,9 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         match read_file(file, &mut told, context) {
             Ok(()) => {}
             Err(Stop::Import(error)) => return Err(error),
-            Err(Stop::File(reason)) => context.skip(
-                &file.path,
-                None,
-                format!("not read to its end as Parquet: {reason}"),
-            ),
+            Err(Stop::File(reason)) => {
+                context.skip(&file.path, None, format!("not read to its end as Parquet: {reason}"))
+            }
         }
         context.advance(&file.path, file.bytes.saturating_sub(told));
     }
@@ -70,8 +68,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
 /// Calls the Parquet crate, which panics on some damaged files; that is the file's fault, not ours to die of.
 fn guarded<T>(what: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
     // Nothing of what a panic leaves behind is used again: the caller gives the file up.
-    catch_unwind(AssertUnwindSafe(what))
-        .unwrap_or_else(|_| Err(Stop::File("the file is damaged".into())))
+    catch_unwind(AssertUnwindSafe(what)).unwrap_or_else(|_| Err(Stop::File("the file is damaged".into())))
 }
 
 /// A reader of some of the file's columns, the file's schema, and its number of rows.
@@ -84,31 +81,16 @@ fn open(file: &SourceFile, only: &[usize]) -> Result<(Batches, Arc<Schema>, u64)
         let schema = builder.schema().clone();
         let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let mask = ProjectionMask::roots(builder.parquet_schema(), only.iter().copied());
-        Ok((
-            Batches(builder.with_projection(mask).build()?),
-            schema,
-            rows,
-        ))
+        Ok((Batches(builder.with_projection(mask).build()?), schema, rows))
     })
 }
 
 /// Refuses a footer that points outside the file.
 fn check_places(metadata: &ParquetMetaData, length: u64) -> Result<(), Stop> {
-    for column in metadata
-        .row_groups()
-        .iter()
-        .flat_map(RowGroupMetaData::columns)
-    {
-        let start = column
-            .dictionary_page_offset()
-            .unwrap_or(column.data_page_offset());
-        let end = u64::try_from(start)
-            .ok()
-            .zip(u64::try_from(column.compressed_size()).ok());
-        if end
-            .and_then(|(start, size)| start.checked_add(size))
-            .is_none_or(|end| end > length)
-        {
+    for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let end = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
+        if end.and_then(|(start, size)| start.checked_add(size)).is_none_or(|end| end > length) {
             return Err(Stop::File("its footer names pages outside the file".into()));
         }
     }
@@ -132,31 +114,17 @@ fn code_at(array: &DictionaryArray<Int32Type>, row: usize) -> Option<i32> {
 
 fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Result<(), Stop> {
     let (_, schema, total_rows) = open(file, &[0])?;
-    let names: Vec<&str> = schema
-        .fields()
-        .iter()
-        .map(|field| field.name().as_str())
-        .collect();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let mut columns = columns::recognise(&names).map_err(Stop::File)?;
-    let (numbers, others): (Vec<_>, Vec<_>) = std::mem::take(&mut columns.metrics)
-        .into_iter()
-        .partition(|(_, at)| is_number(schema.field(*at).data_type()));
+    let (numbers, others): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut columns.metrics).into_iter().partition(|(_, at)| is_number(schema.field(*at).data_type()));
     if !others.is_empty() {
         let names: Vec<_> = others.iter().map(|(name, _)| name.as_str()).collect();
-        context.skip(
-            &file.path,
-            None,
-            format!(
-                "columns that hold no numbers, left out: {}",
-                names.join(", ")
-            ),
-        );
+        context.skip(&file.path, None, format!("columns that hold no numbers, left out: {}", names.join(", ")));
     }
     columns.metrics = numbers;
     if columns.long.is_none() && columns.metrics.is_empty() {
-        return Err(Stop::File(
-            "no column of numbers beside the step column".into(),
-        ));
+        return Err(Stop::File("no column of numbers beside the step column".into()));
     }
     let mut rows = match columns.run {
         None => Rows::one("parquet", file),
@@ -201,16 +169,9 @@ fn projected(columns: Columns, needed: &[usize]) -> Columns {
     Columns {
         run: columns.run.map(place),
         step: place(columns.step),
-        time: columns.time.map(|time| Time {
-            at: place(time.at),
-            ..time
-        }),
+        time: columns.time.map(|time| Time { at: place(time.at), ..time }),
         long: columns.long.map(|(key, value)| (place(key), place(value))),
-        metrics: columns
-            .metrics
-            .into_iter()
-            .map(|(name, at)| (name, place(at)))
-            .collect(),
+        metrics: columns.metrics.into_iter().map(|(name, at)| (name, place(at))).collect(),
     }
 }
 
@@ -250,45 +211,23 @@ struct Batch<'b> {
 
 impl<'b> Batch<'b> {
     fn new(batch: &RecordBatch, columns: &'b Columns) -> Result<Self, Stop> {
-        let column = |at: usize| {
-            batch
-                .columns()
-                .get(at)
-                .ok_or_else(|| Stop::File("a column is missing in a row group".into()))
-        };
+        let column =
+            |at: usize| batch.columns().get(at).ok_or_else(|| Stop::File("a column is missing in a row group".into()));
         Ok(Self {
             columns,
-            runs: columns
-                .run
-                .map(|at| Ok::<_, Stop>(dictionary(column(at)?)?))
-                .transpose()?,
+            runs: columns.run.map(|at| Ok::<_, Stop>(dictionary(column(at)?)?)).transpose()?,
             steps: whole_numbers(column(columns.step)?)?,
-            times: columns
-                .time
-                .map(|time| Ok::<_, Stop>(times(column(time.at)?, time.is_ms)?))
-                .transpose()?,
+            times: columns.time.map(|time| Ok::<_, Stop>(times(column(time.at)?, time.is_ms)?)).transpose()?,
             long: columns
                 .long
-                .map(|(key, value)| {
-                    Ok::<_, Stop>((dictionary(column(key)?)?, floats(column(value)?)?))
-                })
+                .map(|(key, value)| Ok::<_, Stop>((dictionary(column(key)?)?, floats(column(value)?)?)))
                 .transpose()?,
-            metrics: columns
-                .metrics
-                .iter()
-                .map(|(_, at)| Ok(floats(column(*at)?)?))
-                .collect::<Result<_, Stop>>()?,
+            metrics: columns.metrics.iter().map(|(_, at)| Ok(floats(column(*at)?)?)).collect::<Result<_, Stop>>()?,
         })
     }
 
     /// Takes the batch's points, whose first row is the file's row `first`.
-    fn take(
-        &self,
-        rows: &mut Rows<'_>,
-        first: u64,
-        file: &SourceFile,
-        context: &mut Context<'_>,
-    ) -> Result<(), Stop> {
+    fn take(&self, rows: &mut Rows<'_>, first: u64, file: &SourceFile, context: &mut Context<'_>) -> Result<(), Stop> {
         let (mut at, mut bad_rows) = (0, 0u64);
         while at < self.steps.len() {
             // Rows of one run mostly follow each other: they are taken together.
@@ -296,12 +235,8 @@ impl<'b> Batch<'b> {
             let mut run = "";
             if let Some(runs) = &self.runs {
                 let code = code_at(runs, at);
-                end = (at + 1..end)
-                    .find(|row| code_at(runs, *row) != code)
-                    .unwrap_or(end);
-                let Some(found) =
-                    code.and_then(|code| word(runs.values().as_string::<i32>(), code))
-                else {
+                end = (at + 1..end).find(|row| code_at(runs, *row) != code).unwrap_or(end);
+                let Some(found) = code.and_then(|code| word(runs.values().as_string::<i32>(), code)) else {
                     bad_rows += (end - at) as u64;
                     at = end;
                     continue;
@@ -309,8 +244,7 @@ impl<'b> Batch<'b> {
                 run = found;
             }
             bad_rows += self.take_run(rows, run, at, end);
-            rows.row_done(run, first + end as u64 - 1, context)
-                .map_err(Stop::Import)?;
+            rows.row_done(run, first + end as u64 - 1, context).map_err(Stop::Import)?;
             at = end;
         }
         if bad_rows > 0 {
@@ -330,37 +264,19 @@ impl<'b> Batch<'b> {
     fn take_run(&self, rows: &mut Rows<'_>, run: &str, from: usize, to: usize) -> u64 {
         let mut bad_rows = 0;
         let gather = rows.gather(run);
-        let time = |row: usize| {
-            self.times
-                .as_ref()
-                .filter(|times| times.is_valid(row))
-                .map(|times| times.value(row))
-        };
+        let time = |row: usize| self.times.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row));
         if let Some((keys, values)) = &self.long {
             let words = keys.values().as_string::<i32>();
             // A table of places by code pays for many rows only.
-            let mut slots: Vec<Option<usize>> = vec![
-                None;
-                if to - from < words.len() {
-                    0
-                } else {
-                    words.len()
-                }
-            ];
+            let mut slots: Vec<Option<usize>> = vec![None; if to - from < words.len() { 0 } else { words.len() }];
             for row in from..to {
-                let code =
-                    code_at(keys, row).filter(|_| self.steps.is_valid(row) && values.is_valid(row));
-                let Some((code, key)) =
-                    code.and_then(|code| Some((usize::try_from(code).ok()?, word(words, code)?)))
+                let code = code_at(keys, row).filter(|_| self.steps.is_valid(row) && values.is_valid(row));
+                let Some((code, key)) = code.and_then(|code| Some((usize::try_from(code).ok()?, word(words, code)?)))
                 else {
                     bad_rows += 1;
                     continue;
                 };
-                let slot = slots
-                    .get(code)
-                    .copied()
-                    .flatten()
-                    .unwrap_or_else(|| gather.slot(key));
+                let slot = slots.get(code).copied().flatten().unwrap_or_else(|| gather.slot(key));
                 if let Some(known) = slots.get_mut(code) {
                     *known = Some(slot);
                 }

@@ -31,8 +31,7 @@ impl LastRows {
 
     fn flush(&mut self) {
         if self.latest_row > 0 {
-            self.runs
-                .insert(std::mem::take(&mut self.latest), self.latest_row - 1);
+            self.runs.insert(std::mem::take(&mut self.latest), self.latest_row - 1);
             self.latest_row = 0;
         }
     }
@@ -75,11 +74,7 @@ impl<'f> Rows<'f> {
 
     /// For a table with a run column.
     pub(crate) fn many(kind: &'static str, file: &'f SourceFile, last_rows: LastRows) -> Self {
-        Self {
-            last_rows: last_rows.finish(),
-            only: None,
-            ..Self::one(kind, file)
-        }
+        Self { last_rows: last_rows.finish(), only: None, ..Self::one(kind, file) }
     }
 
     /// The series of a row's run; `run` is not looked at in a table without run column.
@@ -96,12 +91,7 @@ impl<'f> Rows<'f> {
     }
 
     /// Gives the run away if this was its last row.
-    pub(crate) fn row_done(
-        &mut self,
-        run: &str,
-        row: u64,
-        context: &mut Context<'_>,
-    ) -> Result<(), ImportError> {
+    pub(crate) fn row_done(&mut self, run: &str, row: u64, context: &mut Context<'_>) -> Result<(), ImportError> {
         if self.only.is_none() && self.last_rows.get(run) == Some(&row) {
             let gather = self.open.remove(run).unwrap_or_default();
             return self.emit(Some(run), gather, context);
@@ -116,23 +106,16 @@ impl<'f> Rows<'f> {
         }
         let mut open: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
         open.sort_by(|a, b| a.0.cmp(&b.0));
-        open.into_iter()
-            .try_for_each(|(run, gather)| self.emit(Some(&run), gather, context))
+        open.into_iter().try_for_each(|(run, gather)| self.emit(Some(&run), gather, context))
     }
 
-    fn emit(
-        &mut self,
-        run: Option<&str>,
-        gather: Gather,
-        context: &mut Context<'_>,
-    ) -> Result<(), ImportError> {
+    fn emit(&mut self, run: Option<&str>, gather: Gather, context: &mut Context<'_>) -> Result<(), ImportError> {
         let series = gather.finish();
         let (first_ms, last_ms) = time_span(&series);
         let relative = &self.file.relative;
         // A run's name that cannot be an id is one only together with the table's place.
         let id = match run {
-            Some(run) => RunId::new(run)
-                .unwrap_or_else(|_| RunId::derived(self.kind, &format!("{relative}\0{run}"))),
+            Some(run) => RunId::new(run).unwrap_or_else(|_| RunId::derived(self.kind, &format!("{relative}\0{run}"))),
             None => RunId::derived(self.kind, relative),
         };
         let imported = ImportedRun {
@@ -155,13 +138,6 @@ impl<'f> Rows<'f> {
 
 /// The least and the greatest timestamp of a run's points.
 fn time_span(series: &[ImportedSeries]) -> (Option<i64>, Option<i64>) {
-    let all = || {
-        series
-            .iter()
-            .filter_map(|series| series.timestamps_ms.as_ref())
-            .flatten()
-            .flatten()
-            .copied()
-    };
+    let all = || series.iter().filter_map(|series| series.timestamps_ms.as_ref()).flatten().flatten().copied();
     (all().min(), all().max())
 }

@@ -72,11 +72,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
     context.emit(run, path)
 }
 
-fn read_file(
-    file: &SourceFile,
-    events: &mut Events,
-    context: &mut Context<'_>,
-) -> std::io::Result<()> {
+fn read_file(file: &SourceFile, events: &mut Events, context: &mut Context<'_>) -> std::io::Result<()> {
     let mut records = Records::open(File::open(&file.path)?)?;
     let mut buffer = Vec::new();
     loop {
@@ -85,11 +81,7 @@ fn read_file(
             Next::Damage { offset, reason } => context.skip(&file.path, Some(offset), reason),
             Next::Record { offset } => match Event::decode(buffer.as_slice()) {
                 Ok(event) => events.take(event),
-                Err(error) => context.skip(
-                    &file.path,
-                    Some(offset),
-                    format!("a record that is no event: {error}"),
-                ),
+                Err(error) => context.skip(&file.path, Some(offset), format!("a record that is no event: {error}")),
             },
         }
     }
@@ -99,20 +91,12 @@ impl Events {
     fn take(&mut self, event: Event) {
         self.count += 1;
         // Zero is how the message says that there is none.
-        let timestamp_ms = if event.wall_time == 0.0 {
-            None
-        } else {
-            seconds_to_ms(event.wall_time)
-        };
+        let timestamp_ms = if event.wall_time == 0.0 { None } else { seconds_to_ms(event.wall_time) };
         if let Some(ms) = timestamp_ms {
             self.first_ms = Some(self.first_ms.map_or(ms, |first| first.min(ms)));
             self.last_ms = Some(self.last_ms.map_or(ms, |last| last.max(ms)));
         }
-        for value in event
-            .summary
-            .map(|summary| summary.value)
-            .unwrap_or_default()
-        {
+        for value in event.summary.map(|summary| summary.value).unwrap_or_default() {
             self.take_value(event.step, timestamp_ms, value);
         }
     }
@@ -123,15 +107,11 @@ impl Events {
                 self.take_hparams(&plugin.content);
             }
             if !plugin.plugin_name.is_empty() {
-                self.plugins
-                    .entry(value.tag.clone())
-                    .or_insert(plugin.plugin_name);
+                self.plugins.entry(value.tag.clone()).or_insert(plugin.plugin_name);
             }
         }
         if let Some(number) = value.simple_value {
-            return self
-                .gather
-                .push(&value.tag, step, timestamp_ms, widen(number));
+            return self.gather.push(&value.tag, step, timestamp_ms, widen(number));
         }
         let Some(found) = value.tensor else { return };
         match self.plugins.get(&value.tag).map(String::as_str) {
@@ -141,12 +121,8 @@ impl Events {
                 }
             }
             Some("text") => {
-                let name = value
-                    .tag
-                    .strip_suffix("/text_summary")
-                    .unwrap_or(&value.tag);
-                if let Some(text) = tensor::text(&found).filter(|text| text.len() <= TEXT_BYTES_MAX)
-                {
+                let name = value.tag.strip_suffix("/text_summary").unwrap_or(&value.tag);
+                if let Some(text) = tensor::text(&found).filter(|text| text.len() <= TEXT_BYTES_MAX) {
                     put(&mut self.tags, name, text);
                 }
             }

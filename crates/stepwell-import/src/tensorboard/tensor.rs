@@ -5,11 +5,7 @@ use crate::tensorboard::messages::Tensor;
 
 /// The tensor's one number as f64, exact except for integers beyond 2^53; `None` when it is not one number.
 pub(crate) fn scalar(tensor: &Tensor) -> Option<f64> {
-    if tensor
-        .shape
-        .as_ref()
-        .is_some_and(|shape| shape.dim.iter().any(|dim| dim.size != 1))
-    {
+    if tensor.shape.as_ref().is_some_and(|shape| shape.dim.iter().any(|dim| dim.size != 1)) {
         return None;
     }
     let content = tensor.content.as_slice();
@@ -36,11 +32,7 @@ pub(crate) fn scalar(tensor: &Tensor) -> Option<f64> {
             } else {
                 u16::try_from(one(&tensor.half_val)?).ok()?
             };
-            Some(if tensor.dtype == 19 {
-                widen_half(bits)
-            } else {
-                widen(f32::from_bits(u32::from(bits) << 16))
-            })
+            Some(if tensor.dtype == 19 { widen_half(bits) } else { widen(f32::from_bits(u32::from(bits) << 16)) })
         }
         22 if packed => Some(f64::from(u32::from_le_bytes(content.try_into().ok()?))),
         22 => one(&tensor.uint32_val).map(f64::from),
@@ -52,10 +44,7 @@ pub(crate) fn scalar(tensor: &Tensor) -> Option<f64> {
 
 /// The tensor's first string.
 pub(crate) fn text(tensor: &Tensor) -> Option<String> {
-    tensor
-        .string_val
-        .first()
-        .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    tensor.string_val.first().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 
 fn one<T: Copy>(values: &[T]) -> Option<T> {
@@ -72,13 +61,7 @@ mod tests {
 
     #[test]
     fn every_number_type_is_read_from_both_places() {
-        let content = |dtype, bytes: &[u8]| {
-            scalar(&Tensor {
-                dtype,
-                content: bytes.to_vec(),
-                ..Tensor::default()
-            })
-        };
+        let content = |dtype, bytes: &[u8]| scalar(&Tensor { dtype, content: bytes.to_vec(), ..Tensor::default() });
         assert_eq!(content(1, &1.5f32.to_le_bytes()), Some(1.5));
         assert_eq!(content(2, &0.1f64.to_le_bytes()), Some(0.1));
         assert_eq!(content(3, &(-7i32).to_le_bytes()), Some(-7.0));
@@ -91,40 +74,12 @@ mod tests {
         assert_eq!(content(23, &5u64.to_le_bytes()), Some(5.0));
         assert_eq!(content(1, &[0; 8]), None, "two numbers");
         assert_eq!(content(7, b"x"), None, "a string");
+        assert_eq!(scalar(&Tensor { dtype: 1, float_val: vec![2.5], ..Tensor::default() }), Some(2.5));
+        assert_eq!(scalar(&Tensor { dtype: 19, half_val: vec![0x3e00], ..Tensor::default() }), Some(1.5));
+        assert_eq!(scalar(&Tensor { dtype: 3, int_val: vec![4], ..Tensor::default() }), Some(4.0));
+        let shape = Some(Shape { dim: vec![Dim { size: 2 }] });
         assert_eq!(
-            scalar(&Tensor {
-                dtype: 1,
-                float_val: vec![2.5],
-                ..Tensor::default()
-            }),
-            Some(2.5)
-        );
-        assert_eq!(
-            scalar(&Tensor {
-                dtype: 19,
-                half_val: vec![0x3e00],
-                ..Tensor::default()
-            }),
-            Some(1.5)
-        );
-        assert_eq!(
-            scalar(&Tensor {
-                dtype: 3,
-                int_val: vec![4],
-                ..Tensor::default()
-            }),
-            Some(4.0)
-        );
-        let shape = Some(Shape {
-            dim: vec![Dim { size: 2 }],
-        });
-        assert_eq!(
-            scalar(&Tensor {
-                dtype: 1,
-                float_val: vec![2.5],
-                shape,
-                ..Tensor::default()
-            }),
+            scalar(&Tensor { dtype: 1, float_val: vec![2.5], shape, ..Tensor::default() }),
             None,
             "a constant vector"
         );

@@ -49,11 +49,7 @@ impl Records<File> {
 impl<R: Read + Seek> Records<R> {
     /// Records of a source of known length, which stands at its beginning.
     pub(crate) fn new(source: R, length: u64) -> Self {
-        Self {
-            reader: BufReader::with_capacity(1 << 18, source),
-            offset: 0,
-            length,
-        }
+        Self { reader: BufReader::with_capacity(1 << 18, source), offset: 0, length }
     }
 
     /// Reads the next record into `buffer`, whose capacity never exceeds the bytes that were there.
@@ -63,9 +59,7 @@ impl<R: Read + Seek> Records<R> {
         if left == 0 {
             return Ok(Next::End);
         }
-        (&mut self.reader)
-            .take(HEADER_BYTES as u64)
-            .read_to_end(buffer)?;
+        (&mut self.reader).take(HEADER_BYTES as u64).read_to_end(buffer)?;
         let Some(length) = header_length(buffer) else {
             return self.pass_damage(offset, buffer.len() < HEADER_BYTES);
         };
@@ -74,9 +68,7 @@ impl<R: Read + Seek> Records<R> {
             self.offset = self.length;
             return Ok(Next::Damage {
                 offset,
-                reason: format!(
-                    "the last record is torn: it needs {needed} bytes, {left} are there"
-                ),
+                reason: format!("the last record is torn: it needs {needed} bytes, {left} are there"),
             });
         }
         self.offset = offset + needed;
@@ -84,9 +76,7 @@ impl<R: Read + Seek> Records<R> {
             self.reader.seek(SeekFrom::Start(self.offset))?;
             return Ok(Next::Damage {
                 offset,
-                reason: format!(
-                    "a record of {length} bytes is longer than {RECORD_BYTES_MAX}; passed over"
-                ),
+                reason: format!("a record of {length} bytes is longer than {RECORD_BYTES_MAX}; passed over"),
             });
         }
         buffer.clear();
@@ -99,10 +89,7 @@ impl<R: Read + Seek> Records<R> {
             .filter(|_| data as u64 == length)
         else {
             self.offset = self.length;
-            return Ok(Next::Damage {
-                offset,
-                reason: "the file became shorter while it was read".into(),
-            });
+            return Ok(Next::Damage { offset, reason: "the file became shorter while it was read".into() });
         };
         buffer.truncate(data);
         if stored != masked_crc(buffer) {
@@ -121,28 +108,18 @@ impl<R: Read + Seek> Records<R> {
         let mut all_zero = true;
         self.reader.seek(SeekFrom::Start(offset))?;
         loop {
-            let room = (self
-                .length
-                .saturating_sub(window_offset + window.len() as u64))
-            .min(1 << 16);
+            let room = (self.length.saturating_sub(window_offset + window.len() as u64)).min(1 << 16);
             let read = (&mut self.reader).take(room).read_to_end(&mut window)?;
             all_zero &= window.iter().all(|byte| *byte == 0);
-            let found = window
-                .windows(HEADER_BYTES)
-                .enumerate()
-                .find(|(at, header)| {
-                    let left = self.length.saturating_sub(window_offset + *at as u64);
-                    plausible(header)
-                        && header_length(header)
-                            .is_some_and(|length| length <= RECORD_BYTES_MAX && length + 16 <= left)
-                });
+            let found = window.windows(HEADER_BYTES).enumerate().find(|(at, header)| {
+                let left = self.length.saturating_sub(window_offset + *at as u64);
+                plausible(header)
+                    && header_length(header).is_some_and(|length| length <= RECORD_BYTES_MAX && length + 16 <= left)
+            });
             if let Some((at, _)) = found {
                 self.offset = window_offset + at as u64;
                 self.reader.seek(SeekFrom::Start(self.offset))?;
-                let reason = format!(
-                    "{} bytes that are no record; passed over",
-                    self.offset - offset
-                );
+                let reason = format!("{} bytes that are no record; passed over", self.offset - offset);
                 return Ok(Next::Damage { offset, reason });
             }
             if read == 0 {
@@ -152,9 +129,9 @@ impl<R: Read + Seek> Records<R> {
                     (true, _) => {
                         format!("a zero-filled tail of {bytes} bytes, as a crash leaves it")
                     }
-                    (false, true) => format!(
-                        "the last record is torn: its header needs {HEADER_BYTES} bytes, {bytes} are there"
-                    ),
+                    (false, true) => {
+                        format!("the last record is torn: its header needs {HEADER_BYTES} bytes, {bytes} are there")
+                    }
                     (false, false) => format!("the last {bytes} bytes are no records"),
                 };
                 return Ok(Next::Damage { offset, reason });
@@ -170,8 +147,7 @@ impl<R: Read + Seek> Records<R> {
 fn header_length(header: &[u8]) -> Option<u64> {
     let length = header.get(..8)?;
     let stored = u32::from_le_bytes(header.get(8..12)?.try_into().ok()?);
-    (stored == masked_crc(length))
-        .then(|| u64::from_le_bytes(length.try_into().unwrap_or_default()))
+    (stored == masked_crc(length)).then(|| u64::from_le_bytes(length.try_into().unwrap_or_default()))
 }
 
 /// Whether a header's length is small enough to look at its checksum: the upper bytes are zero.
@@ -180,9 +156,7 @@ fn plausible(header: &[u8]) -> bool {
 }
 
 fn masked_crc(bytes: &[u8]) -> u32 {
-    crc32c::crc32c(bytes)
-        .rotate_right(15)
-        .wrapping_add(0xa282_ead8)
+    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// Whether a file's first 16 bytes begin a record.
@@ -194,13 +168,7 @@ pub(crate) fn is_event_file(head: &[u8]) -> bool {
 #[cfg(test)]
 pub(crate) fn frame(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
-    [
-        &length[..],
-        &masked_crc(&length).to_le_bytes(),
-        data,
-        &masked_crc(data).to_le_bytes(),
-    ]
-    .concat()
+    [&length[..], &masked_crc(&length).to_le_bytes(), data, &masked_crc(data).to_le_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -248,11 +216,7 @@ mod tests {
         bytes.extend_from_slice(&[0; 100]);
         let (good, bad) = read_all(&bytes);
         assert_eq!((good.len(), bad.len(), bad[0].0), (1, 1, length as u64));
-        assert!(
-            bad[0].1.contains("zero-filled tail of 100 bytes"),
-            "{}",
-            bad[0].1
-        );
+        assert!(bad[0].1.contains("zero-filled tail of 100 bytes"), "{}", bad[0].1);
         for cut in 1..length {
             let (good, bad) = read_all(&bytes[..cut]);
             assert!(good.is_empty());

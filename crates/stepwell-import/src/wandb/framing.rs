@@ -79,16 +79,9 @@ impl<R: Read> Records<R> {
     /// Records of a source that stands at its beginning.
     pub(crate) fn new(mut source: R) -> Result<Self> {
         let mut head = Vec::new();
-        (&mut source)
-            .take(BLOCK_BYTES as u64)
-            .read_to_end(&mut head)?;
+        (&mut source).take(BLOCK_BYTES as u64).read_to_end(&mut head)?;
         let mut missing = 0;
-        let damage = |reason: &str| {
-            Some(Next::Damage {
-                offset: 0,
-                reason: reason.into(),
-            })
-        };
+        let damage = |reason: &str| Some(Next::Damage { offset: 0, reason: reason.into() });
         let untold = if head.starts_with(MAGIC) && head.len() >= FILE_HEADER_BYTES {
             None
         } else if head.is_empty() {
@@ -135,26 +128,16 @@ impl<R: Read> Records<R> {
                 }
                 continue;
             }
-            if self.block[self.at..]
-                .iter()
-                .take(CHUNK_HEADER_BYTES)
-                .all(|byte| *byte == 0)
+            if self.block[self.at..].iter().take(CHUNK_HEADER_BYTES).all(|byte| *byte == 0)
                 && self.block[self.at..].iter().all(|byte| *byte == 0)
             {
-                self.zeros_from
-                    .get_or_insert(self.block_offset + self.at as u64);
+                self.zeros_from.get_or_insert(self.block_offset + self.at as u64);
                 self.at = self.block.len();
                 continue;
             }
             if let Some(from) = self.zeros_from.take() {
-                let reason = format!(
-                    "{} zero bytes between records",
-                    self.block_offset + self.at as u64 - from
-                );
-                return Ok(Next::Damage {
-                    offset: from.saturating_sub(self.missing),
-                    reason,
-                });
+                let reason = format!("{} zero bytes between records", self.block_offset + self.at as u64 - from);
+                return Ok(Next::Damage { offset: from.saturating_sub(self.missing), reason });
             }
             if let Some(next) = self.chunk() {
                 return Ok(next);
@@ -178,23 +161,15 @@ impl<R: Read> Records<R> {
         let bytes = self.block.get(data)?;
         match header.kind {
             FULL | FIRST => {
-                let broken = self.partial.take().map(|partial| Next::Damage {
-                    offset: partial.offset,
-                    reason: "a record without its end".into(),
-                });
+                let broken = self
+                    .partial
+                    .take()
+                    .map(|partial| Next::Damage { offset: partial.offset, reason: "a record without its end".into() });
                 if header.kind == FIRST {
-                    self.partial = Some(Partial {
-                        offset,
-                        bytes: bytes.to_vec(),
-                        sound,
-                    });
+                    self.partial = Some(Partial { offset, bytes: bytes.to_vec(), sound });
                     return broken;
                 }
-                let record = Next::Record {
-                    offset,
-                    bytes: bytes.to_vec(),
-                    sound,
-                };
+                let record = Next::Record { offset, bytes: bytes.to_vec(), sound };
                 if broken.is_some() {
                     self.untold = Some(record);
                     return broken;
@@ -203,10 +178,7 @@ impl<R: Read> Records<R> {
             }
             kind => {
                 let Some(partial) = &mut self.partial else {
-                    return Some(Next::Damage {
-                        offset,
-                        reason: "a record without its beginning; passed over".into(),
-                    });
+                    return Some(Next::Damage { offset, reason: "a record without its beginning; passed over".into() });
                 };
                 partial.sound &= sound;
                 if partial.bytes.len() + bytes.len() > RECORD_BYTES_MAX {
@@ -214,26 +186,14 @@ impl<R: Read> Records<R> {
                     self.partial = None;
                     return Some(Next::Damage {
                         offset,
-                        reason: format!(
-                            "a record longer than {RECORD_BYTES_MAX} bytes; passed over"
-                        ),
+                        reason: format!("a record longer than {RECORD_BYTES_MAX} bytes; passed over"),
                     });
                 }
                 partial.bytes.extend_from_slice(bytes);
                 if kind == MIDDLE {
                     return None;
                 }
-                self.partial.take().map(
-                    |Partial {
-                         offset,
-                         bytes,
-                         sound,
-                     }| Next::Record {
-                        offset,
-                        bytes,
-                        sound,
-                    },
-                )
+                self.partial.take().map(|Partial { offset, bytes, sound }| Next::Record { offset, bytes, sound })
             }
         }
     }
@@ -241,9 +201,7 @@ impl<R: Read> Records<R> {
     /// Whether a place is the end of the file or of the block, or has a sound chunk.
     fn leads_on(&self, at: usize) -> bool {
         let left = self.block.len().saturating_sub(at);
-        left == 0
-            || (left < CHUNK_HEADER_BYTES && self.block.len() == BLOCK_BYTES)
-            || sound_chunk(&self.block, at)
+        left == 0 || (left < CHUNK_HEADER_BYTES && self.block.len() == BLOCK_BYTES) || sound_chunk(&self.block, at)
     }
 
     /// Behind a header that cannot be one: goes to the next sound chunk in this block, else to the next block.
@@ -257,26 +215,20 @@ impl<R: Read> Records<R> {
             return if length + CHUNK_HEADER_BYTES > left {
                 torn(offset, left)
             } else {
-                Next::Damage {
-                    offset,
-                    reason: format!("the last {left} bytes are no records"),
-                }
+                Next::Damage { offset, reason: format!("the last {left} bytes are no records") }
             };
         }
-        Next::Damage {
-            offset,
-            reason: format!("{} bytes that are no record; passed over", self.at - from),
-        }
+        Next::Damage { offset, reason: format!("{} bytes that are no record; passed over", self.at - from) }
     }
 
     /// The last words at the end of the file.
     fn end(&mut self) -> Next {
         if let Some(from) = self.zeros_from.take() {
             let bytes = self.block_offset + self.block.len() as u64 - from;
-            self.untold = self.partial.take().map(|partial| Next::Damage {
-                offset: partial.offset,
-                reason: "the last record is torn".into(),
-            });
+            self.untold = self
+                .partial
+                .take()
+                .map(|partial| Next::Damage { offset: partial.offset, reason: "the last record is torn".into() });
             return Next::Damage {
                 offset: from.saturating_sub(self.missing),
                 reason: format!("a zero-filled tail of {bytes} bytes, as a crash leaves it"),
@@ -285,10 +237,7 @@ impl<R: Read> Records<R> {
         match self.partial.take() {
             Some(partial) => Next::Damage {
                 offset: partial.offset,
-                reason: format!(
-                    "the last record is torn after {} bytes",
-                    partial.bytes.len()
-                ),
+                reason: format!("the last record is torn after {} bytes", partial.bytes.len()),
             },
             None => Next::End,
         }
@@ -304,9 +253,7 @@ impl<R: Read> Records<R> {
 
     fn fill(&mut self) -> Result<()> {
         self.block.clear();
-        (&mut self.source)
-            .take(BLOCK_BYTES as u64)
-            .read_to_end(&mut self.block)?;
+        (&mut self.source).take(BLOCK_BYTES as u64).read_to_end(&mut self.block)?;
         self.at = self.at.min(self.block.len());
         Ok(())
     }
@@ -318,21 +265,13 @@ impl<R: Read> Records<R> {
 }
 
 fn torn(offset: u64, left: usize) -> Next {
-    Next::Damage {
-        offset,
-        reason: format!("the last record is torn: {left} bytes of it are there"),
-    }
+    Next::Damage { offset, reason: format!("the last record is torn: {left} bytes of it are there") }
 }
 
 fn header(block: &[u8], at: usize) -> Option<Header> {
-    let bytes: [u8; CHUNK_HEADER_BYTES] =
-        block.get(at..at + CHUNK_HEADER_BYTES)?.try_into().ok()?;
+    let bytes: [u8; CHUNK_HEADER_BYTES] = block.get(at..at + CHUNK_HEADER_BYTES)?.try_into().ok()?;
     let [a, b, c, d, low, high, kind] = bytes;
-    Some(Header {
-        crc: u32::from_le_bytes([a, b, c, d]),
-        length: usize::from(u16::from_le_bytes([low, high])),
-        kind,
-    })
+    Some(Header { crc: u32::from_le_bytes([a, b, c, d]), length: usize::from(u16::from_le_bytes([low, high])), kind })
 }
 
 /// Whether a chunk begins here that fits and whose checksum holds.
@@ -395,15 +334,7 @@ mod tests {
     }
 
     fn sample() -> Vec<Vec<u8>> {
-        vec![
-            vec![1; 10],
-            vec![2; 40_000],
-            vec![3; 5],
-            vec![4; 100_000],
-            vec![5; 7],
-            vec![6; 30_000],
-            vec![7; 3],
-        ]
+        vec![vec![1; 10], vec![2; 40_000], vec![3; 5], vec![4; 100_000], vec![5; 7], vec![6; 30_000], vec![7; 3]]
     }
 
     #[test]
@@ -424,10 +355,7 @@ mod tests {
         assert_eq!(read_all(&damaged).0, sample());
         damaged[7 + 10] ^= 1;
         let mut headless = Records::new(&damaged[7..]).unwrap();
-        assert!(matches!(
-            headless.next().unwrap(),
-            Next::Damage { offset: 0, .. }
-        ));
+        assert!(matches!(headless.next().unwrap(), Next::Damage { offset: 0, .. }));
     }
 
     #[test]

@@ -19,9 +19,7 @@ pub(crate) fn add_row(gather: &mut Gather, row: &History) -> Result<(), String> 
     for item in &row.item {
         let key = item.full_key();
         match json::parse(item.value_json.as_bytes()) {
-            Some(value) if key == "_step" && !value.is_object() => {
-                step = value.as_i64().unwrap_or(step)
-            }
+            Some(value) if key == "_step" && !value.is_object() => step = value.as_i64().unwrap_or(step),
             Some(value) if key == "_timestamp" && !value.is_object() => {
                 timestamp_ms = value.as_f64().and_then(number::seconds_to_ms)
             }
@@ -30,19 +28,14 @@ pub(crate) fn add_row(gather: &mut Gather, row: &History) -> Result<(), String> 
         }
     }
     for (key, value) in &values {
-        add(gather, key, value, &mut |gather, key, value| {
-            gather.push(key, step, timestamp_ms, value)
-        });
+        add(gather, key, value, &mut |gather, key, value| gather.push(key, step, timestamp_ms, value));
     }
     bad.map_or(Ok(()), Err)
 }
 
 /// Adds machine statistics under `system/`. They have no step of their own: it is the point's place in its series.
 pub(crate) fn add_stats(gather: &mut Gather, stats: &Stats) -> Result<(), String> {
-    let timestamp_ms = stats
-        .timestamp
-        .as_ref()
-        .and_then(super::messages::Timestamp::to_ms);
+    let timestamp_ms = stats.timestamp.as_ref().and_then(super::messages::Timestamp::to_ms);
     let mut bad = None;
     for item in &stats.item {
         let key = format!("system/{}", item.full_key());
@@ -58,12 +51,7 @@ pub(crate) fn add_stats(gather: &mut Gather, stats: &Stats) -> Result<(), String
 }
 
 /// Adds the numbers in a value; tables are files beside the log, and their sizes no metrics.
-fn add(
-    gather: &mut Gather,
-    key: &str,
-    value: &Value,
-    push: &mut impl FnMut(&mut Gather, &str, f64),
-) {
+fn add(gather: &mut Gather, key: &str, value: &Value, push: &mut impl FnMut(&mut Gather, &str, f64)) {
     if value
         .get("_type")
         .and_then(Value::as_str)
@@ -81,10 +69,7 @@ pub(crate) fn set_config(params: &mut Vec<(String, String)>, item: &Item) -> Res
         return Ok(());
     }
     let value = json::parse(item.value_json.as_bytes()).ok_or_else(|| key.clone())?;
-    json::flatten_words(&key, &value, ".", &mut |key, word| match params
-        .iter_mut()
-        .find(|(known, _)| known == key)
-    {
+    json::flatten_words(&key, &value, ".", &mut |key, word| match params.iter_mut().find(|(known, _)| known == key) {
         Some((_, old)) => *old = word,
         None => params.push((key.to_owned(), word)),
     });

@@ -45,11 +45,7 @@ pub(crate) struct Item {
 impl Item {
     /// The key, with `.` between the parts of a nested one.
     pub(crate) fn full_key(&self) -> String {
-        if self.key.is_empty() {
-            self.nested_key.join(".")
-        } else {
-            self.key.clone()
-        }
+        if self.key.is_empty() { self.nested_key.join(".") } else { self.key.clone() }
     }
 }
 
@@ -83,9 +79,7 @@ pub(crate) struct Timestamp {
 impl Timestamp {
     /// Milliseconds since epoch; what is below one is cut off.
     pub(crate) fn to_ms(&self) -> Option<i64> {
-        self.seconds
-            .checked_mul(1000)?
-            .checked_add(i64::from(self.nanos).div_euclid(1_000_000))
+        self.seconds.checked_mul(1000)?.checked_add(i64::from(self.nanos).div_euclid(1_000_000))
     }
 }
 

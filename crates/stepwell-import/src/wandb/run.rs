@@ -33,10 +33,7 @@ pub(crate) fn peek(path: &Path) -> Head {
         for _ in 0..PEEK_RECORDS_COUNT_MAX {
             match records.next().ok()? {
                 Next::Record { bytes, .. } => {
-                    if let Some(run) = Record::decode(bytes.as_slice())
-                        .ok()
-                        .and_then(|record| record.run)
-                    {
+                    if let Some(run) = Record::decode(bytes.as_slice()).ok().and_then(|record| record.run) {
                         return Some(run);
                     }
                 }
@@ -47,21 +44,14 @@ pub(crate) fn peek(path: &Path) -> Head {
         None
     })();
     Head {
-        id: record
-            .as_ref()
-            .map(|run| run.run_id.clone())
-            .filter(|id| !id.is_empty())
-            .or_else(|| id_in_name(path)),
+        id: record.as_ref().map(|run| run.run_id.clone()).filter(|id| !id.is_empty()).or_else(|| id_in_name(path)),
         start_time_ms: record.and_then(|run| run.start_time?.to_ms()),
     }
 }
 
 fn id_in_name(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
-    name.strip_prefix("run-")?
-        .strip_suffix(".wandb")
-        .filter(|id| !id.is_empty())
-        .map(str::to_owned)
+    name.strip_prefix("run-")?.strip_suffix(".wandb").filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
 /// What the logs add up to.
@@ -93,10 +83,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         return Ok(());
     }
     let run = log.run.unwrap_or_default();
-    let id = [Some(run.run_id.clone()), id_in_name(path)]
-        .into_iter()
-        .flatten()
-        .find_map(|id| RunId::new(id).ok());
+    let id = [Some(run.run_id.clone()), id_in_name(path)].into_iter().flatten().find_map(|id| RunId::new(id).ok());
     let id = id.unwrap_or_else(|| RunId::derived("wandb", &group.relative));
     let words = [
         ("wandb.notes", &run.notes),
@@ -116,11 +103,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
     let imported = ImportedRun {
         source: format!("wandb:{}", group.relative),
         experiment: Some(run.project).filter(|project| !project.is_empty()),
-        name: if run.display_name.is_empty() {
-            id.to_string()
-        } else {
-            run.display_name
-        },
+        name: if run.display_name.is_empty() { id.to_string() } else { run.display_name },
         id,
         user: run.entity,
         status: match log.exit_code {
@@ -145,36 +128,24 @@ fn read_file(file: &SourceFile, log: &mut Log, context: &mut Context<'_>) -> std
         match records.next()? {
             Next::End => return Ok(()),
             Next::Damage { offset, reason } => context.skip(&file.path, Some(offset), reason),
-            Next::Record {
-                offset,
-                bytes,
-                sound,
-            } => {
-                match Record::decode(bytes.as_slice()) {
-                    Ok(record) => {
-                        if !sound {
-                            context.skip(&file.path, Some(offset), "a record fails its checksum; it reads as a whole message and was kept");
-                        }
-                        if let Err(key) = log.take(record) {
-                            context.skip(
-                                &file.path,
-                                Some(offset),
-                                format!("the value of {key:?} is no JSON; left out"),
-                            );
-                        }
+            Next::Record { offset, bytes, sound } => match Record::decode(bytes.as_slice()) {
+                Ok(record) => {
+                    if !sound {
+                        context.skip(
+                            &file.path,
+                            Some(offset),
+                            "a record fails its checksum; it reads as a whole message and was kept",
+                        );
                     }
-                    Err(_) if !sound => context.skip(
-                        &file.path,
-                        Some(offset),
-                        "a record fails its checksum; passed over",
-                    ),
-                    Err(error) => context.skip(
-                        &file.path,
-                        Some(offset),
-                        format!("a record that is no W&B message: {error}"),
-                    ),
+                    if let Err(key) = log.take(record) {
+                        context.skip(&file.path, Some(offset), format!("the value of {key:?} is no JSON; left out"));
+                    }
                 }
-            }
+                Err(_) if !sound => context.skip(&file.path, Some(offset), "a record fails its checksum; passed over"),
+                Err(error) => {
+                    context.skip(&file.path, Some(offset), format!("a record that is no W&B message: {error}"))
+                }
+            },
         }
     }
 }
@@ -191,10 +162,7 @@ impl Log {
             result = history::add_stats(&mut self.gather, stats);
         }
         if let Some(mut run) = record.run {
-            let start_ms = run
-                .start_time
-                .as_ref()
-                .and_then(super::messages::Timestamp::to_ms);
+            let start_ms = run.start_time.as_ref().and_then(super::messages::Timestamp::to_ms);
             self.start_ms = self.start_ms.or(start_ms);
             for item in run.config.take().iter().flat_map(|config| &config.update) {
                 result = result.and(history::set_config(&mut self.params, item));
@@ -207,16 +175,12 @@ impl Log {
             }
             for item in &config.remove {
                 let (key, nested) = (item.full_key(), format!("{}.", item.full_key()));
-                self.params
-                    .retain(|(known, _)| *known != key && !known.starts_with(&nested));
+                self.params.retain(|(known, _)| *known != key && !known.starts_with(&nested));
             }
         }
         if let Some(exit) = record.exit {
             self.exit_code = Some(exit.exit_code);
-            let start_ms = self
-                .run
-                .as_ref()
-                .and_then(|run| run.start_time.as_ref()?.to_ms());
+            let start_ms = self.run.as_ref().and_then(|run| run.start_time.as_ref()?.to_ms());
             // The log knows its run time in whole seconds only.
             self.end_ms = start_ms
                 .filter(|_| exit.runtime > 0)

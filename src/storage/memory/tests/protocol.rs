@@ -54,14 +54,8 @@ fn broken_images(steps: &[Step]) -> usize {
             Ok(content) => content == b"old" && !acknowledged,
             Err(_) => false,
         };
-        assert!(
-            judge(&disk.process_crash()),
-            "a killed process harms nobody"
-        );
-        broken += disk
-            .power_loss_images(50)
-            .filter(|image| !judge(image))
-            .count();
+        assert!(judge(&disk.process_crash()), "a killed process harms nobody");
+        broken += disk.power_loss_images(50).filter(|image| !judge(image)).count();
         if disk.operations() < first + stop {
             return broken;
         }
@@ -71,10 +65,7 @@ fn broken_images(steps: &[Step]) -> usize {
 
 #[test]
 fn the_right_order_survives_everything() {
-    assert_eq!(
-        broken_images(&[Write, SyncFile, Rename, SyncFolder, Acknowledge]),
-        0
-    );
+    assert_eq!(broken_images(&[Write, SyncFile, Rename, SyncFolder, Acknowledge]), 0);
 }
 
 #[test]

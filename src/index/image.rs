@@ -1,0 +1,260 @@
+//! An opened image: reading its bytes from memory or a file, verifying and decoding its sections, keeping the results.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::base::bytes::{Malformed, Reader};
+use crate::base::checksum::crc32;
+use crate::error::{Error, Result};
+use crate::index::bitmap::Bitmap;
+use crate::index::ints::Ints;
+use crate::index::layout::{Directory, HEADER_LEN, Header, VERSION, run};
+use crate::index::section::{Section, unpack};
+use crate::index::strings::Strings;
+use crate::storage::File;
+
+/// An image and those of its sections that were decoded so far.
+pub(crate) struct Image {
+    source: Source,
+    pub(crate) origin: PathBuf,
+    pub(crate) directory: Directory,
+    columns: Box<[OnceLock<Box<Column>>]>,
+}
+
+/// Where the bytes are.
+pub(crate) enum Source {
+    Memory(Vec<u8>),
+    File(Box<dyn File>),
+}
+
+enum Column {
+    Ints(Ints),
+    Floats(Vec<f64>),
+    /// `None` where the section is empty and so says nothing.
+    Bits(Option<Bitmap>),
+    Strings(Strings),
+    Ids(Vec<u128>),
+}
+
+impl Image {
+    /// Verifies the header and the directory. Errors name `origin`.
+    pub(crate) fn open(source: Source, origin: &Path) -> Result<Self> {
+        let mut image =
+            Self { source, origin: origin.to_owned(), directory: Directory::default(), columns: Box::default() };
+        let len = image.image_len()?;
+        let header = image.read(0, HEADER_LEN.min(usize::try_from(len).unwrap_or(HEADER_LEN)))?;
+        let header = Header::read(&header, len).map_err(|why| image.damaged(0, why))?;
+        if header.version > VERSION {
+            return Err(Error::NewerFormat { path: origin.to_owned(), found: header.version, supported: VERSION });
+        }
+        if header.version != VERSION {
+            return Err(image.damaged(8, Malformed("a version that never was")));
+        }
+        let directory = image.read(header.offset, header.len)?;
+        if crc32(0, &directory) != header.crc {
+            return Err(image.damaged(header.offset, Malformed("a directory whose checksum does not match")));
+        }
+        image.directory =
+            Directory::read(&directory, header.offset).map_err(|why| image.damaged(header.offset, why))?;
+        // Ids are 16 bytes a run, which bounds what a false count of runs can make anybody allocate.
+        if image.directory.sections[run::IDS].raw_len != image.directory.rows * 16 {
+            return Err(image.bad(run::IDS, "run ids of another count"));
+        }
+        image.columns = image.directory.sections.iter().map(|_| OnceLock::new()).collect();
+        Ok(image)
+    }
+
+    /// The runs' ids, 16 bytes each.
+    pub(crate) fn ids(&self) -> Result<&[u128]> {
+        let column = self.column(run::IDS, |image| {
+            let raw = image.raw(run::IDS)?;
+            Ok(Column::Ids(raw.as_chunks().0.iter().map(|bytes| u128::from_le_bytes(*bytes)).collect()))
+        })?;
+        match column {
+            Column::Ids(ids) => Ok(ids),
+            _ => Err(self.bad(run::IDS, "a column of another kind")),
+        }
+    }
+
+    /// A list of texts.
+    pub(crate) fn strings(&self, section: usize) -> Result<&Strings> {
+        let column = self.column(section, |image| {
+            let raw = image.raw(section)?;
+            let mut reader = Reader::new(&raw);
+            let strings = Strings::read(&mut reader).and_then(|strings| reader.end().map(|()| strings));
+            strings.map(Column::Strings).map_err(|why| image.bad(section, why.0))
+        })?;
+        match column {
+            Column::Strings(strings) => Ok(strings),
+            _ => Err(self.bad(section, "a column of another kind")),
+        }
+    }
+
+    /// A column of `len` integers, which may be stored relative to the section `reference`.
+    pub(crate) fn ints(&self, section: usize, len: usize, reference: Option<usize>) -> Result<&Ints> {
+        self.bounded(section, len, reference, None)
+    }
+
+    /// Integers of which each must be at least 0 and below `bound`, if there is one. Only checked ones are kept.
+    pub(crate) fn bounded(
+        &self,
+        section: usize,
+        len: usize,
+        reference: Option<usize>,
+        bound: Option<usize>,
+    ) -> Result<&Ints> {
+        let column = self.column(section, |image| {
+            let raw = image.raw(section)?;
+            let mut reader = Reader::new(&raw);
+            let relative = reader.u8().map_err(|why| image.bad(section, why.0))?;
+            let ints = Ints::read(reader, len).map_err(|why| image.bad(section, why.0))?;
+            let ints = match (relative, reference) {
+                (0, _) => ints,
+                (1, Some(reference)) => {
+                    let base = image.ints(reference, len, None)?;
+                    Ints::new(&(0..len).map(|at| base.get(at).wrapping_add(ints.get(at))).collect::<Vec<i64>>())
+                }
+                _ => return Err(image.bad(section, "a column relative to nothing")),
+            };
+            if let (Some(bound), Some((least, greatest))) = (bound, ints.range())
+                && (least < 0 || greatest >= bound as i64)
+            {
+                return Err(image.bad(section, "a number that points past the end"));
+            }
+            Ok(Column::Ints(ints))
+        })?;
+        match column {
+            Column::Ints(ints) if ints.len() == len => Ok(ints),
+            _ => Err(self.bad(section, "a column of another kind")),
+        }
+    }
+
+    /// Integers that are not kept, because what is made of them is.
+    pub(crate) fn uncached_ints(&self, section: usize, len: usize) -> Result<Vec<i64>> {
+        let raw = self.raw(section)?;
+        let mut reader = Reader::new(&raw);
+        match reader.u8() {
+            Ok(0) => Ints::read(reader, len).map(|ints| ints.to_vec()).map_err(|why| self.bad(section, why.0)),
+            _ => Err(self.bad(section, "a column relative to nothing")),
+        }
+    }
+
+    /// A column of `len` values, which may be stored relative to the section `reference`.
+    pub(crate) fn floats(&self, section: usize, len: usize, reference: Option<usize>) -> Result<&[f64]> {
+        let column = self.column(section, |image| {
+            let raw = image.raw(section)?;
+            let (relative, bytes) =
+                raw.split_first().ok_or_else(|| image.bad(section, "a column without a first byte"))?;
+            let (bits, rest) = bytes.as_chunks();
+            if bits.len() != len || !rest.is_empty() {
+                return Err(image.bad(section, "values of another count"));
+            }
+            let mut values: Vec<f64> = bits.iter().map(|bits| f64::from_bits(u64::from_le_bytes(*bits))).collect();
+            match (relative, reference) {
+                (0, _) => {}
+                (1, Some(reference)) => {
+                    for (value, base) in values.iter_mut().zip(image.floats(reference, len, None)?) {
+                        *value = f64::from_bits(value.to_bits() ^ base.to_bits());
+                    }
+                }
+                _ => return Err(image.bad(section, "a column relative to nothing")),
+            }
+            Ok(Column::Floats(values))
+        })?;
+        match column {
+            Column::Floats(values) => Ok(values),
+            _ => Err(self.bad(section, "a column of another kind")),
+        }
+    }
+
+    /// A set of runs; `None` where the section is empty, which means what its place in the layout says.
+    pub(crate) fn bits(&self, section: usize) -> Result<Option<&Bitmap>> {
+        let column = self.column(section, |image| {
+            let raw = image.raw(section)?;
+            if raw.is_empty() {
+                return Ok(Column::Bits(None));
+            }
+            Bitmap::read(&raw, image.directory.rows)
+                .map(|bits| Column::Bits(Some(bits)))
+                .map_err(|why| image.bad(section, why.0))
+        })?;
+        match column {
+            Column::Bits(bits) => Ok(bits.as_ref()),
+            _ => Err(self.bad(section, "a column of another kind")),
+        }
+    }
+
+    /// The decoded column, decoding it at the first call. Two threads may decode at once; one result is kept.
+    fn column(&self, section: usize, decode: impl FnOnce(&Self) -> Result<Column>) -> Result<&Column> {
+        let slot = &self.columns[section];
+        if let Some(column) = slot.get() {
+            return Ok(column);
+        }
+        let column = Box::new(decode(self)?);
+        Ok(slot.get_or_init(|| column))
+    }
+
+    /// A section's bytes, verified and unpacked; nothing is kept.
+    pub(crate) fn raw(&self, section: usize) -> Result<Vec<u8>> {
+        let entry = &self.directory.sections[section];
+        let stored = self.read(entry.offset, entry.stored_len)?;
+        unpack(entry, section, stored).map_err(|why| self.damaged(entry.offset, why))
+    }
+
+    /// Every byte.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        match &self.source {
+            Source::Memory(bytes) => Ok(bytes.clone()),
+            Source::File(_) => self.read(0, self.image_len()? as usize),
+        }
+    }
+
+    /// Heap taken, in bytes: the directory, what was decoded, and the image if it is in memory.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let columns = self.columns.iter().filter_map(OnceLock::get).map(|column| match &**column {
+            Column::Ints(ints) => ints.heap_bytes(),
+            Column::Floats(floats) => floats.len() * 8,
+            Column::Bits(bits) => bits.as_ref().map_or(0, Bitmap::heap_bytes),
+            Column::Strings(strings) => strings.heap_bytes(),
+            Column::Ids(ids) => ids.len() * 16,
+        });
+        let image = match &self.source {
+            Source::Memory(bytes) => bytes.len(),
+            Source::File(_) => 0,
+        };
+        let entry = size_of::<Section>() + size_of::<OnceLock<Box<Column>>>();
+        columns.sum::<usize>() + self.directory.sections.len() * entry + image
+    }
+
+    fn image_len(&self) -> Result<u64> {
+        match &self.source {
+            Source::Memory(bytes) => Ok(bytes.len() as u64),
+            Source::File(file) => file.len().map_err(Error::io("measure", &self.origin)),
+        }
+    }
+
+    /// Bytes of the image; lengths were checked against the image's, so that a short read is damage.
+    fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        match &self.source {
+            Source::Memory(bytes) => usize::try_from(offset)
+                .ok()
+                .and_then(|start| bytes.get(start..start.checked_add(len)?))
+                .map(<[u8]>::to_vec)
+                .ok_or_else(|| self.damaged(offset, Malformed("bytes end early"))),
+            Source::File(file) => {
+                let mut buffer = vec![0; len];
+                let read = file.read_at(&mut buffer, offset).map_err(Error::io("read", &self.origin))?;
+                if read == len { Ok(buffer) } else { Err(self.damaged(offset, Malformed("bytes end early"))) }
+            }
+        }
+    }
+
+    /// The error that a section is damaged.
+    pub(crate) fn bad(&self, section: usize, why: &'static str) -> Error {
+        self.damaged(self.directory.sections[section].offset, Malformed(why))
+    }
+
+    fn damaged(&self, offset: u64, why: Malformed) -> Error {
+        Error::corrupt(&self.origin, offset, why)
+    }
+}

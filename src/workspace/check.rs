@@ -1,0 +1,388 @@
+//! Verifies a workspace: reads every byte, and says of each that is damaged where it is and what it costs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::base::control;
+use crate::codec;
+use crate::error::{Error, Result};
+use crate::log::reader::{BadSpan, Depth, read_tail, verified_slots};
+use crate::log::slot::{Check, SLOT_LEN, Slot};
+use crate::run::image::LogImage;
+use crate::run::state::RunState;
+use crate::segment::footer::Footer;
+use crate::segment::layout::{BUCKETS_PER_PAGE, PAGE_POINTS, TIMESTAMPS_NONE};
+use crate::segment::pack::Pack;
+use crate::segment::pyramid::{bucket_pages, decode_buckets, levels, pages};
+use crate::segment::reader::{Group, Source};
+use crate::workspace::catalog::Catalog;
+use crate::workspace::journal::{Journal, State};
+use crate::workspace::manifest::Manifest;
+use crate::workspace::open::{Workspace, check_mark};
+use crate::workspace::paths::{self, LogName};
+use crate::workspace::search::check_index;
+
+/// Bytes that do not verify.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// First byte.
+    pub offset: u64,
+    /// How many bytes; 0 where the whole file is missing.
+    pub length: u64,
+    /// What was expected there.
+    pub what: String,
+    /// What it costs: which runs, series and points cannot be read.
+    pub cost: String,
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Every damage, file by file.
+    pub damage: Vec<Damage>,
+    /// How many files were read.
+    pub files: u64,
+    /// How many bytes were read.
+    pub bytes: u64,
+}
+
+impl Workspace {
+    /// Reads every byte of the workspace, but for `quarantine` and `tmp`, and verifies it. `progress` is told how many
+    /// bytes of how many are done. Others may write meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; damage is in the report, not an error.
+    pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
+        self.refresh()?;
+        let mut files = Vec::new();
+        let mut total = 0;
+        let skipped = [paths::TEMPORARY, paths::QUARANTINE].map(|folder| self.inner.root.join(folder));
+        self.each_file(&mut |path, len| {
+            if !skipped.iter().any(|folder| path.starts_with(folder)) {
+                total += len;
+                files.push((path.to_owned(), len));
+            }
+        })?;
+        let mut report = Report::default();
+        self.check_missing(&files, &mut report)?;
+        self.check_journal::<Manifest>(paths::MANIFEST, "which packs are live", &mut report)?;
+        self.check_journal::<Catalog>(paths::CATALOG, "experiments", &mut report)?;
+        for (path, len) in files {
+            progress(report.bytes, total);
+            self.check_file(&path, len, &mut report)?;
+            report.files += 1;
+            report.bytes += len;
+        }
+        progress(report.bytes, total);
+        Ok(report)
+    }
+
+    fn check_file(&self, path: &Path, len: u64, report: &mut Report) -> Result<()> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let dir = path.parent().unwrap_or(path);
+        let found = match path.extension().and_then(|kind| kind.to_str()) {
+            Some("workspace") => check_mark(&*self.inner.storage, &self.inner.root)
+                .map_err(|error| (error, "the workspace cannot be opened again")),
+            Some("entry") => return Ok(()),
+            Some("pack") => return self.check_pack(path, len, report),
+            Some("index") => check_index(&*self.inner.storage, path)
+                .map_err(|error| (error, "nothing: an index is made anew from its pack")),
+            Some("log") => match LogName::parse(dir, name) {
+                Some(name) => return self.check_log(&name, report),
+                None => Err((Error::corrupt(path, 0, "no name of a log"), "whatever it holds is not read")),
+            },
+            Some("tail") => return self.check_tail_owner(path, len, report),
+            _ => Err((Error::corrupt(path, 0, "a file that does not belong here"), "nothing")),
+        };
+        match found {
+            Ok(()) => Ok(()),
+            Err((error, cost)) => report.add(error, len, cost),
+        }
+    }
+
+    /// Packs that the manifest names and that are gone.
+    fn check_missing(&self, files: &[(PathBuf, u64)], report: &mut Report) -> Result<()> {
+        for (&id, entry) in &self.manifest()?.packs {
+            let path = paths::pack(&self.inner.root, id);
+            if !files.iter().any(|(file, _)| *file == path) && self.inner.storage.open_read(&path).is_err() {
+                let cost = format!("{} runs with {} points", entry.runs, entry.points);
+                report.damage.push(Damage {
+                    file: path,
+                    offset: 0,
+                    length: 0,
+                    what: "the pack is missing".into(),
+                    cost,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_journal<S: State>(&self, folder: &str, of: &str, report: &mut Report) -> Result<()> {
+        let (root, storage) = (&self.inner.root, &self.inner.storage);
+        let dir = root.join(folder);
+        let journal = Journal::<S>::open(std::sync::Arc::clone(storage), dir, root.join(paths::TEMPORARY))?;
+        for bad in journal.check_all()? {
+            let length = storage.open_read(&bad.path).and_then(|file| file.len()).unwrap_or(0);
+            let cost = format!("a change of {of}; `repair` keeps what the other entries and the packs themselves say");
+            report.damage.push(Damage { file: bad.path, offset: 0, length, what: bad.what, cost });
+        }
+        Ok(())
+    }
+
+    fn check_pack(&self, path: &Path, len: u64, report: &mut Report) -> Result<()> {
+        let live = path.file_name().and_then(|name| paths::pack_id(name.to_str()?));
+        let entry = live.and_then(|id| self.inner.manifest.lock().state().packs.get(&id).copied());
+        let all = match entry {
+            Some(entry) => format!("{} runs with {} points", entry.runs, entry.points),
+            None => "nothing: another pack replaced this one".to_owned(),
+        };
+        let file = match self.inner.storage.open_read(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(Error::io("open", path))?,
+        };
+        let pack = match Pack::open(Source::new(file, path.to_owned())) {
+            Ok(pack) => pack,
+            Err(error) => return report.add(error, len, &all),
+        };
+        for index in 0..pack.group_count() {
+            match pack.group(index) {
+                Ok(group) => self.check_group(&group, &group_names(&group), report)?,
+                Err(error) => {
+                    let runs = pack.places().iter().filter(|place| place.group as usize == index).count();
+                    let (offset, len) = pack.group_extent(index);
+                    let end = offset + len;
+                    let left = if let Error::Corrupt { offset, .. } = &error { end - offset } else { len };
+                    report.add(error, left, &format!("{runs} runs with all their points"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every page of a group: its checksum, and that it decodes.
+    fn check_group(&self, group: &Group, runs: &[String], report: &mut Report) -> Result<()> {
+        let cost = costs(group.footer(), runs);
+        for index in 0..group.footer().pages.len() {
+            let page = group.footer().pages[index];
+            let at = group.extent().0 + page.offset;
+            let checked = group.page(index).and_then(|(_, bytes)| {
+                let decoded = decode_page(group.footer(), index, &bytes);
+                decoded.map_err(|what| group.source().corrupt(at, what))
+            });
+            if let Err(error) = checked {
+                let cost = cost.get(&index).map_or("nothing is known to use it", String::as_str);
+                report.add(error, u64::from(page.len), cost)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_log(&self, name: &LogName, report: &mut Report) -> Result<()> {
+        let path = name.log();
+        let image = match LogImage::read(&*self.inner.storage, &path, &name.tail(), Depth::All) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => {
+                let len = self.inner.storage.open_read(&path).and_then(|file| file.len()).unwrap_or(0);
+                return report.add(error, len, "everything that this writer logged");
+            }
+            Ok(image) => image,
+        };
+        if image.log().start.writer != name.writer {
+            report.add(
+                Error::corrupt(&path, 0, "the log of another writer"),
+                0,
+                "everything that this writer logged",
+            )?;
+        }
+        let runs: Vec<String> = image.runs().map(|id| id.to_string()).collect();
+        let of = runs.join(", ");
+        for BadSpan { offset, len, what } in image.damage() {
+            let cost = format!("what one call, or one sealed group of points, logged to run {of}");
+            report.damage.push(Damage {
+                file: path.clone(),
+                offset: *offset,
+                length: *len,
+                what: (*what).to_owned(),
+                cost,
+            });
+        }
+        if let Some(BadSpan { offset, len, what }) = &image.log().torn {
+            let cost = format!("what was logged last to run {of}, without having been synced");
+            report.damage.push(Damage {
+                file: path.clone(),
+                offset: *offset,
+                length: *len,
+                what: (*what).to_owned(),
+                cost,
+            });
+        }
+        for group in image.groups() {
+            self.check_group(group, &runs, report)?;
+        }
+        self.check_tail(name, &image, &of, report)
+    }
+
+    /// Every slot of a tail: a point of the present turn, what a former turn left, or zeros.
+    fn check_tail(&self, name: &LogName, image: &LogImage, of: &str, report: &mut Report) -> Result<()> {
+        let path = name.tail();
+        let Ok(file) = self.inner.storage.open_read(&path) else { return Ok(()) };
+        let tail = read_tail(&*file).map_err(Error::io("read", &path))?;
+        // The writer may have gone on since the image was made: look at the log once more, after the tail.
+        let later = LogImage::read(&*self.inner.storage, &name.log(), &path, Depth::Recent)?;
+        let check = Check::new(name.writer);
+        let turns = later.log().turns(image.log());
+        let present = verified_slots(&tail, name.writer, later.log().slots_from).len();
+        let (slots, rest) = tail.as_chunks::<SLOT_LEN>();
+        for (index, bytes) in slots.iter().enumerate().skip(present) {
+            let slot = Slot::from_bytes(bytes);
+            let known = slot == Slot::default() || turns.iter().any(|&from| slot.verifies(check, from + index as u64));
+            if !known {
+                // A live writer may have put it there just now.
+                let mut again = [0; SLOT_LEN];
+                let offset = (index * SLOT_LEN) as u64;
+                let got = file.read_at(&mut again, offset).map_err(Error::io("read", &path))?;
+                let now = Slot::from_bytes(&again);
+                if got == SLOT_LEN
+                    && (now != slot || turns.iter().any(|&from| now.verifies(check, from + index as u64)))
+                {
+                    continue;
+                }
+                let what = "a slot that is no point".to_owned();
+                let cost = format!("a point of run {of}, and those behind it that no frame has");
+                report.damage.push(Damage { file: path.clone(), offset, length: SLOT_LEN as u64, what, cost });
+            }
+        }
+        if !rest.is_empty() {
+            let (offset, what) = ((tail.len() - rest.len()) as u64, "a part of a slot".to_owned());
+            let cost = format!("a point of run {of}");
+            report.damage.push(Damage { file: path, offset, length: rest.len() as u64, what, cost });
+        }
+        Ok(())
+    }
+
+    /// A tail without its log says nothing to anybody.
+    fn check_tail_owner(&self, path: &Path, len: u64, report: &mut Report) -> Result<()> {
+        let log = path.with_extension("log");
+        let missing =
+            self.inner.storage.open_read(&log).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        if missing && self.inner.storage.open_read(path).is_ok() {
+            let cost = "points that were logged last; without the log nothing says of which series";
+            return report.add(Error::corrupt(path, 0, "the log of this tail is missing"), len, cost);
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// Whether nothing is damaged.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.damage.is_empty()
+    }
+
+    /// Takes damage into the report; every other error is the caller's.
+    fn add(&mut self, error: Error, length: u64, cost: &str) -> Result<()> {
+        let (file, offset, what) = match error {
+            Error::Corrupt { path, offset, what } => (path, offset, what),
+            Error::NewerFormat { ref path, .. } => (path.clone(), 0, error.to_string()),
+            Error::NotWorkspace { ref path, .. } => (path.clone(), 0, error.to_string()),
+            other => return Err(other),
+        };
+        self.damage.push(Damage { file, offset, length, what, cost: cost.to_owned() });
+        Ok(())
+    }
+}
+
+/// The ids of a pack's group's runs, as far as they can be read.
+fn group_names(group: &Group) -> Vec<String> {
+    let records = group.run_records().unwrap_or_default();
+    let states = records.iter().map(|record| control::decode::<RunState>(record));
+    states.map(|state| state.map_or_else(|_| "?".to_owned(), |state| state.id.to_string())).collect()
+}
+
+/// For each page what its loss costs.
+fn costs(footer: &Footer, runs: &[String]) -> BTreeMap<usize, String> {
+    let mut users: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+    let pool = footer.pool().bounds().map(|bound| footer.pool_base + bound);
+    let mut note = |page: usize, series: usize, points: usize| users.entry(page).or_default().push((series, points));
+    for (index, series) in footer.series.iter().enumerate() {
+        let axis = footer.axes[series.axis as usize];
+        if axis.pooled() {
+            let of =
+                |base: usize, first: usize| first + base / PAGE_POINTS..=first + (base + axis.count - 1) / PAGE_POINTS;
+            of(series.base, pool[3]).for_each(|page| note(page, index, axis.count));
+            let columns = [(pool[0], pool[1]), (pool[1], pool[2]), (pool[2], pool[3])];
+            for (first, _) in columns.into_iter().filter(|(first, end)| first < end) {
+                of(axis.base, first).for_each(|page| note(page, index, axis.count));
+            }
+            continue;
+        }
+        for page in 0..pages(axis.count) {
+            let points = (axis.count - page * PAGE_POINTS).min(PAGE_POINTS);
+            note(series.base + page, index, points);
+            (0..axis.stride()).for_each(|column| note(axis.base + page * axis.stride() + column, index, points));
+        }
+        (0..bucket_pages(axis.count)).for_each(|page| note(series.base + pages(axis.count) + page, index, 0));
+    }
+    let name = |series: usize| {
+        let series = footer.series[series];
+        let run = runs.get(series.run as usize).map_or("?", String::as_str);
+        format!("{:?} of run {run}", footer.keys[series.key as usize])
+    };
+    let tell = |users: &Vec<(usize, usize)>| {
+        let points: usize = users.iter().map(|(_, points)| points).sum();
+        let series = users.len();
+        match users.first() {
+            Some(&(first, 0)) => format!("plots of metric {}", name(first)),
+            Some(&(first, _)) if series == 1 => format!("{points} points of metric {}", name(first)),
+            Some(&(first, _)) => format!("{points} points of {series} series, metric {} among them", name(first)),
+            None => String::new(),
+        }
+    };
+    let mut costs: BTreeMap<usize, String> = users.iter().map(|(&page, users)| (page, tell(users))).collect();
+    (pool[4]..footer.pages.len()).for_each(|page| _ = costs.insert(page, "names, params and tags of runs".to_owned()));
+    costs
+}
+
+/// Whether a page's bytes are what the footer says of them.
+fn decode_page(footer: &Footer, index: usize, bytes: &[u8]) -> Result<(), String> {
+    let page = footer.pages[index];
+    let told = |error: codec::CodecError| error.to_string();
+    let ints = |count: usize| codec::decode_ints(page.codec, bytes, &mut vec![0; count]).map_err(told);
+    let floats = |count: usize| codec::decode_floats(page.codec, bytes, &mut vec![0.0; count]).map_err(told);
+    let in_page = |total: usize, page: usize| (total - page * PAGE_POINTS).min(PAGE_POINTS);
+    if index >= footer.pool_base {
+        let (pool, at) = (footer.pool(), index - footer.pool_base);
+        let bounds = pool.bounds();
+        if at < bounds[3] {
+            return ints(in_page(pool.axis_points, at % pages(pool.axis_points)));
+        }
+        // The records of runs are decoded when they are named.
+        return if at < bounds[4] { floats(in_page(pool.values, at - bounds[3])) } else { Ok(()) };
+    }
+    for axis in footer.axes.iter().filter(|axis| !axis.pooled()) {
+        if let Some(at) = index.checked_sub(axis.base).filter(|&at| at < pages(axis.count) * axis.stride()) {
+            debug_assert!(axis.stride() == 1 || axis.timestamps != TIMESTAMPS_NONE);
+            return ints(in_page(axis.count, at / axis.stride()));
+        }
+    }
+    for series in footer.series.iter().filter(|series| series.stats.is_some()) {
+        let count = footer.axes[series.axis as usize].count;
+        let Some(at) = index.checked_sub(series.base).filter(|&at| at < pages(count) + bucket_pages(count)) else {
+            continue;
+        };
+        let Some(mut at) = at.checked_sub(pages(count)) else { return floats(in_page(count, at)) };
+        for buckets in levels(count) {
+            let level_pages = buckets.div_ceil(BUCKETS_PER_PAGE);
+            if at < level_pages {
+                let in_page = (buckets - at * BUCKETS_PER_PAGE).min(BUCKETS_PER_PAGE);
+                return decode_buckets(bytes, in_page).map(|_| ()).map_err(|malformed| malformed.to_string());
+            }
+            at -= level_pages;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! Salvages what a damaged workspace still has. Nothing is repaired in place: what verifies is written anew, the
+//! originals go to `quarantine`, and a bad checksum never becomes a good one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::base::ids::{ExperimentId, RunId};
+use crate::base::point::Columns;
+use crate::error::{Error, Result};
+use crate::run::gather::gather;
+use crate::run::image::SeriesPart;
+use crate::run::snapshot::{RunPart, RunSnapshot, part_len, read_part};
+use crate::run::state::{Coverage, RunState};
+use crate::segment::layout::PAGE_POINTS;
+use crate::segment::reader::Group;
+use crate::workspace::check::Damage;
+use crate::workspace::compaction::CompactOptions;
+use crate::workspace::manifest::Change;
+use crate::workspace::open::Workspace;
+use crate::workspace::packs::{self, OpenPack};
+use crate::workspace::paths;
+
+/// What a repair did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// Runs that were written anew.
+    pub salvaged_runs: u64,
+    /// Where the damaged originals are now.
+    pub quarantined: Vec<PathBuf>,
+    /// What could not be salvaged.
+    pub lost: Vec<String>,
+}
+
+impl Workspace {
+    /// Takes damaged files out of use, and writes anew what of them verifies.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what was done until then stands.
+    pub fn repair(&self) -> Result<Repaired> {
+        let mut repaired = Repaired::default();
+        let damage = self.verify(&mut |_, _| {})?.damage;
+        let mut files: Vec<&PathBuf> = damage.iter().map(|damage| &damage.file).collect();
+        files.dedup();
+        let of_kind = |kind: &str| {
+            let kind = kind.to_owned();
+            files.iter().filter(move |file| file.extension().is_some_and(|own| own == kind.as_str()))
+        };
+        for file in of_kind("index") {
+            self.quarantine(file, &mut repaired)?;
+        }
+        if of_kind("entry").next().is_some() {
+            self.repair_journals(&mut repaired)?;
+            for file in of_kind("entry") {
+                self.quarantine(file, &mut repaired)?;
+            }
+        }
+        for file in of_kind("pack") {
+            let id = file.file_name().and_then(|name| paths::pack_id(name.to_str()?));
+            if let Some(id) = id {
+                self.repair_pack(id, &damage, &mut repaired)?;
+            }
+        }
+        // Logs with damage are read around and kept in quarantine by compaction.
+        if of_kind("log").next().is_some() || of_kind("tail").next().is_some() {
+            let compacted = self.compact(CompactOptions::default())?;
+            for (path, why) in compacted.left {
+                repaired.lost.push(why);
+                self.quarantine(&path, &mut repaired)?;
+            }
+        }
+        self.restore_indexes()?;
+        Ok(repaired)
+    }
+
+    fn quarantine(&self, path: &std::path::Path, repaired: &mut Repaired) -> Result<()> {
+        let Some(name) = path.file_name() else { return Ok(()) };
+        let kept = self.inner.root.join(paths::QUARANTINE).join(name);
+        match self.inner.storage.rename(path, &kept) {
+            Ok(()) => repaired.quarantined.push(kept),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("move to quarantine", path)(error)),
+        }
+        Ok(())
+    }
+
+    /// Publishes entries that carry the whole state, so that nothing builds on the damaged ones.
+    fn repair_journals(&self, repaired: &mut Repaired) -> Result<()> {
+        let known = self.manifest()?;
+        let mut manifest = self.inner.manifest.lock();
+        if !manifest.bad().is_empty() {
+            repaired.lost.push("a change of the manifest: runs deleted for good by it may be back".into());
+            let missing = known.packs.iter().filter(|(id, _)| !manifest.state().packs.contains_key(id));
+            let mut changes: Vec<Change> = missing.map(|(&id, &entry)| Change::Add { id, entry }).collect();
+            if changes.is_empty() {
+                // Any entry serves to fold the state: drop a pack that never was.
+                changes.push(Change::Drop { id: 0 });
+            }
+            manifest.publish(|_| Ok(changes.clone()))?;
+        }
+        drop(manifest);
+        let mut catalog = self.inner.catalog.lock();
+        if !catalog.bad().is_empty() {
+            repaired.lost.push("a change of the experiments; their runs stay".into());
+            let default = catalog.state().experiments.get(&ExperimentId::DEFAULT).cloned();
+            let rename = default.map(|experiment| crate::workspace::catalog::Change::Rename {
+                id: experiment.id,
+                name: experiment.name,
+                at_ms: experiment.updated_ms,
+            });
+            catalog.publish(|_| Ok(rename.clone().into_iter().collect()))?;
+        }
+        Ok(())
+    }
+
+    fn repair_pack(&self, id: u128, damage: &[Damage], repaired: &mut Repaired) -> Result<()> {
+        let path = paths::pack(&self.inner.root, id);
+        repaired.lost.extend(damage.iter().filter(|damage| damage.file == path).map(|damage| damage.cost.clone()));
+        let live = self.manifest()?.packs.contains_key(&id);
+        let pack = packs::open(&*self.inner.storage, &self.inner.root, id).map(OpenPack::new);
+        if live {
+            let mut runs = match &pack {
+                Ok(pack) => salvage(pack)?,
+                Err(Error::Corrupt { .. }) => Vec::new(),
+                Err(_) => return Ok(()),
+            };
+            repaired.salvaged_runs += runs.len() as u64;
+            let mut runs = runs.drain(..).map(Ok);
+            self.publish_pack(
+                |pack| gather(pack, &mut runs),
+                &[Change::Drop { id }],
+                |manifest| manifest.packs.contains_key(&id),
+            )?;
+        }
+        let _ = self.inner.storage.remove_file(&paths::index(&self.inner.root, id));
+        self.quarantine(&path, repaired)?;
+        self.update_packs()?;
+        Ok(())
+    }
+
+    /// Makes the indexes of packs that have none that verifies.
+    fn restore_indexes(&self) -> Result<()> {
+        for (&id, pack) in self.refresh()?.packs() {
+            if self.inner.storage.open_read(&paths::index(&self.inner.root, id)).is_err() {
+                self.write_index(id, pack)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everything of a pack that verifies.
+fn salvage(pack: &OpenPack) -> Result<Vec<RunSnapshot>> {
+    let mut runs = Vec::new();
+    for index in 0..pack.pack().group_count() as u32 {
+        let keys = pack.pack().places().iter().zip(pack.pack().keys()).filter(|(place, _)| place.group == index);
+        let parts: Vec<RunPart> = match pack.group(index) {
+            Ok(group) => (0..group.states().len() as u32).filter_map(|run| group.part(run)).collect(),
+            Err(Error::Corrupt { .. }) => match pack.pack().group(index as usize) {
+                // The runs' words are lost, their points are not.
+                Ok(group) => {
+                    let group = Arc::new(group);
+                    keys.filter_map(|(place, &key)| nameless(&group, place.run, RunId::of_key(key))).collect()
+                }
+                Err(Error::Corrupt { .. }) => continue,
+                Err(error) => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        for mut part in parts {
+            for (_, series) in &mut part.series {
+                for (_, part) in series.iter_mut() {
+                    *part = SeriesPart::Rows(readable(part)?.into());
+                }
+                series.retain(|(_, part)| part_len(part) > 0);
+            }
+            runs.extend(RunSnapshot::merge(vec![part]));
+        }
+    }
+    Ok(runs)
+}
+
+/// A run of a group whose record is lost.
+fn nameless(group: &Arc<Group>, run: u32, id: RunId) -> Option<RunPart> {
+    let footer = group.footer();
+    let mut state = RunState::new(id, ExperimentId::DEFAULT, "Default".into());
+    let mut series: Vec<(Coverage, Vec<(String, SeriesPart)>)> = Vec::new();
+    for (index, entry) in footer.series.iter().enumerate().filter(|(_, entry)| entry.run == run) {
+        let writer = footer.writers[entry.writer as usize];
+        let part = (footer.keys[entry.key as usize].clone(), SeriesPart::Sealed(Arc::clone(group), index));
+        let points = footer.axes[entry.axis as usize].count as u64;
+        match series.iter_mut().find(|(coverage, _)| coverage.writer == writer) {
+            Some((coverage, parts)) => {
+                coverage.through += points;
+                parts.push(part);
+            }
+            None => {
+                let coverage = Coverage { order: 0, writer, from: 0, through: points };
+                series.push((coverage, vec![part]));
+            }
+        }
+    }
+    state.coverage = series.iter().map(|(coverage, _)| *coverage).collect();
+    (!series.is_empty()).then_some(RunPart { state, series })
+}
+
+/// The points of a part whose pages verify.
+fn readable(part: &SeriesPart) -> Result<Columns> {
+    let mut columns = Columns::default();
+    let len = part_len(part);
+    for start in (0..len).step_by(PAGE_POINTS) {
+        let mut page = Columns::default();
+        match read_part(part, start..len.min(start + PAGE_POINTS), &mut page) {
+            Ok(()) => columns.extend(&page),
+            Err(Error::Corrupt { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(columns)
+}

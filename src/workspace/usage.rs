@@ -1,0 +1,98 @@
+//! How much there is: runs, series, points, and the bytes that they take.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::run::snapshot::part_len;
+use crate::workspace::open::Workspace;
+use crate::workspace::paths;
+
+/// How many keys [`Usage::largest_keys`] names.
+const KEYS_NAMED: usize = 20;
+
+/// What a workspace holds, and what it takes on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Runs, deleted ones included.
+    pub runs: u64,
+    /// Series: metrics of runs.
+    pub series: u64,
+    /// Points.
+    pub points: u64,
+    /// Lengths of all files, in bytes.
+    pub bytes_on_disk: u64,
+    /// Files.
+    pub files: u64,
+    /// For each kind of file: how many, and how many bytes.
+    pub by_kind: Vec<(String, u64, u64)>,
+    /// The metric keys with the most points, over all runs.
+    pub largest_keys: Vec<(String, u64)>,
+}
+
+impl Workspace {
+    /// Counts everything. Costs the reading of every footer and of every log.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn usage(&self) -> Result<Usage> {
+        let mut usage = Usage::default();
+        let mut keys: BTreeMap<String, u64> = BTreeMap::new();
+        for id in self.run_ids()? {
+            let Some(run) = self.find_run(&id)? else { continue };
+            usage.runs += 1;
+            for (key, series) in run.series() {
+                let points = series.parts.iter().map(part_len).sum::<usize>() as u64;
+                usage.series += 1;
+                usage.points += points;
+                match keys.get_mut(key) {
+                    Some(known) => *known += points,
+                    None => _ = keys.insert(key.clone(), points),
+                }
+            }
+        }
+        usage.largest_keys = keys.into_iter().collect();
+        usage.largest_keys.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        usage.largest_keys.truncate(KEYS_NAMED);
+        let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        self.each_file(&mut |path, len| {
+            usage.files += 1;
+            usage.bytes_on_disk += len;
+            let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or("other").to_owned();
+            let of_kind = kinds.entry(kind).or_default();
+            *of_kind = (of_kind.0 + 1, of_kind.1 + len);
+        })?;
+        usage.by_kind = kinds.into_iter().map(|(kind, (files, bytes))| (kind, files, bytes)).collect();
+        Ok(usage)
+    }
+
+    /// Names every file of the workspace, with its length in bytes.
+    pub(super) fn each_file(&self, visit: &mut dyn FnMut(&Path, u64)) -> Result<()> {
+        let root = &self.inner.root;
+        self.visit_file(&root.join(paths::MARK), visit)?;
+        for folder in paths::FOLDERS {
+            self.each_file_in(&root.join(folder), visit)?;
+        }
+        Ok(())
+    }
+
+    fn each_file_in(&self, dir: &Path, visit: &mut dyn FnMut(&Path, u64)) -> Result<()> {
+        let mut entries = self.inner.storage.read_dir(dir).map_err(Error::io("list", dir))?;
+        entries.sort();
+        for entry in entries {
+            let path = dir.join(&entry.name);
+            if entry.is_dir { self.each_file_in(&path, visit)? } else { self.visit_file(&path, visit)? }
+        }
+        Ok(())
+    }
+
+    fn visit_file(&self, path: &Path, visit: &mut dyn FnMut(&Path, u64)) -> Result<()> {
+        match self.inner.storage.open_read(path).and_then(|file| file.len()) {
+            Ok(len) => visit(path, len),
+            // Others may remove files meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("inspect", path)(error)),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! Search, verify and repair over a workspace with live, finished, packed and edited runs.
+
+use stepwell::base::ids::{ExperimentId, RunId};
+use stepwell::base::stats::RunStatus;
+use stepwell::workspace::compaction::CompactOptions;
+use stepwell::workspace::open::Workspace;
+use stepwell::workspace::runs::{NewRun, RunEdit};
+use stepwell::workspace::search::{RunQuery, ViewType};
+
+fn ids(workspace: &Workspace, filter: &str, view: ViewType) -> Vec<String> {
+    let query =
+        RunQuery { filter: filter.into(), order_by: vec!["metrics.loss ASC".into()], view, ..RunQuery::default() };
+    workspace.search(&query).unwrap().runs.into_iter().map(|run| run.run_id.to_string()).collect()
+}
+
+#[test]
+fn search_sees_live_packed_and_edited_runs_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
+    let mut live = Vec::new();
+    for number in 0..20 {
+        let id = Some(RunId::new(format!("run{number:02}")).unwrap());
+        let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun { id, ..NewRun::default() }).unwrap();
+        writer.log_param("lr", &format!("0.{}", number % 3)).unwrap();
+        for step in 0..10 {
+            writer.log_metric("loss", step, f64::from(number) + 1.0 / (step as f64 + 1.0)).unwrap();
+        }
+        match number % 4 {
+            0 => live.push(writer),
+            1 => drop(writer),
+            _ => writer.finish(RunStatus::Finished).unwrap(),
+        }
+        if number == 9 {
+            workspace.compact(CompactOptions::default()).unwrap();
+        }
+    }
+    let all = || (0..20).map(|number| format!("run{number:02}")).collect::<Vec<_>>();
+    let other = Workspace::open(workspace.root()).unwrap();
+    for view in [&workspace, &other] {
+        assert_eq!(ids(view, "", ViewType::ActiveOnly), all());
+        assert_eq!(ids(view, "metrics.loss < 3 and params.lr = '0.1'", ViewType::ActiveOnly), ["run01"]);
+        assert_eq!(
+            ids(view, "metrics.loss.max >= 19 or run_id = 'run03'", ViewType::ActiveOnly),
+            ["run03", "run18", "run19"]
+        );
+    }
+    let edited = RunId::new("run02").unwrap();
+    workspace.edit_run(&edited, &[RunEdit::Tag("a".into(), "b".into())]).unwrap();
+    workspace.delete_run(&RunId::new("run03").unwrap()).unwrap();
+    for step in 0..3 {
+        for view in [&workspace, &other] {
+            assert_eq!(ids(view, "tags.a = 'b'", ViewType::ActiveOnly), ["run02"], "step {step}");
+            assert_eq!(ids(view, "", ViewType::DeletedOnly), ["run03"], "step {step}");
+            assert_eq!(ids(view, "", ViewType::ActiveOnly).len(), 19);
+            assert_eq!(ids(view, "", ViewType::All), all());
+        }
+        match step {
+            0 => live.clear(),
+            _ => {}
+        }
+        workspace.compact(CompactOptions::default()).unwrap();
+    }
+    let report = other.verify(&mut |_, _| {}).unwrap();
+    assert!(report.is_ok(), "{:?}", report.damage);
+    let usage = other.usage().unwrap();
+    assert_eq!((usage.runs, usage.series, usage.points), (20, 20, 200));
+    workspace.delete_experiment(ExperimentId::DEFAULT).unwrap();
+    assert_eq!(ids(&other, "", ViewType::ActiveOnly), Vec::<String>::new());
+    assert_eq!(ids(&other, "", ViewType::DeletedOnly), all());
+    workspace.restore_experiment(ExperimentId::DEFAULT).unwrap();
+    assert_eq!(ids(&other, "", ViewType::DeletedOnly), ["run03"]);
+    let collected = workspace.collect_garbage(i64::MAX, false).unwrap();
+    assert_eq!(collected.runs, [RunId::new("run03").unwrap()]);
+    assert_eq!(ids(&other, "", ViewType::All).len(), 19);
+    assert!(other.verify(&mut |_, _| {}).unwrap().is_ok());
+}
