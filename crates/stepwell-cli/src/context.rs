@@ -1,6 +1,7 @@
 //! What every command works with: the workspace, the form of the output, and runs and experiments found by name.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 
 use stepwell::base::ids::{ExperimentId, RunId};
@@ -12,7 +13,7 @@ use stepwell::workspace::open::Workspace;
 use stepwell::workspace::search::{RunQuery, ViewType};
 
 use crate::failure::{Failure, Outcome};
-
+use crate::output::escape;
 
 /// How many candidates an error lists.
 const CANDIDATES: usize = 10;
@@ -75,10 +76,8 @@ pub(crate) fn run(workspace: &Workspace, argument: &str) -> Outcome<RunSnapshot>
         return Ok(run);
     }
     let ids = workspace.run_ids()?;
-    let beginning: Vec<&RunId> = ids
-        .iter()
-        .filter(|id| !argument.is_empty() && id.as_str().starts_with(argument))
-        .collect();
+    let beginning: Vec<&RunId> =
+        ids.iter().filter(|id| !argument.is_empty() && id.as_str().starts_with(argument)).collect();
     if let [only] = beginning[..] {
         return Ok(workspace.run(only)?);
     }
@@ -102,10 +101,7 @@ fn ambiguous(argument: &str, how: &str, many: usize, mut some: Vec<String>) -> F
         some.push(format!("… and {} more", many - some.len()));
     }
     let how = if how == "ids of" { "begins the ids of" } else { how };
-    Failure::hinted(
-        format!("{:?} {how} {many} runs:\n  {}", argument, some.join("\n  ")),
-        "give more of the id",
-    )
+    Failure::hinted(format!("{:?} {how} {many} runs:\n  {}", argument, some.join("\n  ")), "give more of the id")
 }
 
 /// All runs of a name.
@@ -155,6 +151,11 @@ pub(crate) fn search(
     loop {
         query.max_results = (max - taken).clamp(1, PAGE);
         let page = workspace.search(&query)?;
+        if query.page_token.is_none() {
+            for what in &page.unreadable {
+                let _ = writeln!(std::io::stderr(), "warning: left out: {}", escape(what));
+            }
+        }
         for run in page.runs {
             if taken == max {
                 return Ok(page.total);

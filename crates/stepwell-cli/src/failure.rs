@@ -45,10 +45,7 @@ impl Failure {
     pub(crate) fn io<'a>(operation: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
         move |error| match error.kind() {
             io::ErrorKind::BrokenPipe => Self::PipeClosed,
-            _ => Self::failed(format!(
-                "cannot {operation} {}: {error}",
-                escape(&path.display().to_string())
-            )),
+            _ => Self::failed(format!("cannot {operation} {}: {error}", escape(&path.display().to_string()))),
         }
     }
 
@@ -81,13 +78,11 @@ impl From<serde_json::Error> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let hint = match &error {
-            Error::NotWorkspace { .. } => {
-                Some("name a workspace with -w DIR or $STEPWELL_DIR; `stepwell import` and `stepwell log --new` make one")
-            }
+            Error::NotWorkspace { .. } => Some(
+                "name a workspace with -w DIR or $STEPWELL_DIR; `stepwell import` and `stepwell log --new` make one",
+            ),
             Error::NotFound { entity: "run", .. } => Some("`stepwell runs` lists the runs"),
-            Error::NotFound { entity: "experiment", .. } => {
-                Some("`stepwell experiments` lists the experiments")
-            }
+            Error::NotFound { entity: "experiment", .. } => Some("`stepwell experiments` lists the experiments"),
             Error::Deleted { entity: "run", .. } => {
                 Some("`stepwell restore RUN`, or `stepwell experiments restore NAME` when its experiment is deleted")
             }

@@ -41,15 +41,6 @@ pub(crate) fn escape_short(text: &str, chars_max: usize) -> String {
     }
 }
 
-/// A field of CSV: quoted when it holds a comma, a quote or a line break.
-pub(crate) fn csv_field(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\"")).into()
-    } else {
-        text.into()
-    }
-}
-
 /// A value's shortest text that reads back as the same number: positional for everyday magnitudes, else with an
 /// exponent. `NaN`, `inf` and `-inf` for those, `-0` for negative zero.
 pub(crate) struct Value(pub(crate) f64);
@@ -102,8 +93,8 @@ pub(crate) fn json<T: Serialize + ?Sized>(document: &T) -> Outcome<()> {
 }
 
 /// Standard output with a buffer; flush it.
-pub(crate) fn stdout() -> io::BufWriter<io::StdoutLock<'static>> {
-    io::BufWriter::with_capacity(64 << 10, io::stdout().lock())
+pub(crate) fn stdout() -> io::BufWriter<io::Stdout> {
+    io::BufWriter::with_capacity(64 << 10, io::stdout())
 }
 
 /// Writes lines of text.
@@ -132,7 +123,7 @@ pub(crate) fn width() -> Option<u16> {
 /// A table with a head; cells are escaped already. The columns of `right` are aligned to the right.
 pub(crate) fn table(head: &[&str], right: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(head.iter().copied());
     match width() {
         Some(width) => {
@@ -159,7 +150,7 @@ pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -221,7 +212,6 @@ mod tests {
         assert_eq!(escape("a\u{1b}[2J\n\tb\u{202e}\u{7}é"), "a\\e[2J\\n\\tb\\u{202e}\\x07é");
         assert_eq!(escape_short("abcdef", 4), "abc…");
         assert_eq!(escape_short("abcd", 4), "abcd");
-        assert_eq!(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");
     }
 
     #[test]

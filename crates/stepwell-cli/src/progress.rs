@@ -16,11 +16,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// A bar over bytes.
     pub(crate) fn bytes(what: &str, json: bool) -> Self {
-        Self::new(
-            what,
-            json,
-            "{prefix} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left {msg}",
-        )
+        Self::new(what, json, "{prefix} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left {msg}")
     }
 
     /// A bar over things that are counted.
@@ -37,11 +33,7 @@ impl Progress {
 
     fn new(what: &str, json: bool, template: &str) -> Self {
         let visible = !json && std::io::stderr().is_terminal();
-        let target = if visible {
-            ProgressDrawTarget::stderr_with_hz(10)
-        } else {
-            ProgressDrawTarget::hidden()
-        };
+        let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));

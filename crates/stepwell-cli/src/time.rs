@@ -95,6 +95,9 @@ mod tests {
         for bad in ["", "3", "d", "3 days", "-1d", "1..5h", "éd"] {
             assert!(parse_span(bad).is_err(), "{bad}");
         }
-        assert_eq!((span(1500), span(123_000), span(3_900_000)), ("1.5 s".into(), "2 m 03 s".into(), "1 h 05 m".into()));
+        assert_eq!(
+            (span(1500), span(123_000), span(3_900_000)),
+            ("1.5 s".into(), "2 m 03 s".into(), "1 h 05 m".into())
+        );
     }
 }

@@ -122,8 +122,7 @@ fn list(workspace: &Workspace, json: bool, all: bool) -> Outcome {
     let mut rows = table(&head, &[2]);
     for (experiment, runs) in &experiments {
         let created = if experiment.created_ms == 0 { String::new() } else { moment(experiment.created_ms) };
-        let mut row =
-            vec![experiment.id.to_string(), escape_short(&experiment.name, 80), count(*runs as u64), created];
+        let mut row = vec![experiment.id.to_string(), escape_short(&experiment.name, 80), count(*runs as u64), created];
         row.extend(all.then(|| if experiment.deleted { "deleted" } else { "active" }.to_owned()));
         rows.add_row(row);
     }

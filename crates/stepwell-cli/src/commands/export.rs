@@ -43,15 +43,21 @@ pub(crate) struct Arguments {
     to: PathBuf,
     /// The form: parquet.
     #[arg(long, default_value = "parquet", value_parser = parse_format)]
-    format: (),
+    format: Format,
     /// Replace what an earlier export wrote there.
     #[arg(long)]
     overwrite: bool,
 }
 
-fn parse_format(text: &str) -> Result<(), String> {
+/// The forms that can be written.
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Parquet,
+}
+
+fn parse_format(text: &str) -> Result<Format, String> {
     match text {
-        "parquet" => Ok(()),
+        "parquet" => Ok(Format::Parquet),
         "tfevents" | "mlruns" | "csv" => Err(format!(
             "this version exports parquet only, not {text}; `stepwell history --format csv` prints one metric as CSV"
         )),
@@ -60,7 +66,7 @@ fn parse_format(text: &str) -> Result<(), String> {
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
-    let () = arguments.format;
+    let Format::Parquet = arguments.format;
     let workspace = context.open()?;
     let ids = chosen(&workspace, arguments)?;
     fs::create_dir_all(&arguments.to).map_err(Failure::io("create", &arguments.to))?;
@@ -131,12 +137,7 @@ fn whole_file(path: &Path, write: impl FnOnce(&File) -> Outcome<()>) -> Outcome<
     fs::rename(&part, path).map_err(Failure::io("create", path))
 }
 
-fn write_points(
-    workspace: &Workspace,
-    ids: &[RunId],
-    path: &Path,
-    progress: &Progress,
-) -> Outcome<(u64, u64)> {
+fn write_points(workspace: &Workspace, ids: &[RunId], path: &Path, progress: &Progress) -> Outcome<(u64, u64)> {
     let (mut series, mut points) = (0, 0);
     whole_file(path, |file| {
         let mut out = Points::new(BufWriter::new(file))?;

@@ -34,8 +34,7 @@ impl<W: Write + Send> Points<W> {
             Field::new("timestamp_ms", DataType::Int64, true),
             Field::new("value", DataType::Float64, false),
         ]));
-        let mut properties =
-            WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
+        let mut properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
         for name in ["step", "timestamp_ms"] {
             let column = ColumnPath::from(name);
             properties = properties

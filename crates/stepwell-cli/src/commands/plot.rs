@@ -72,7 +72,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     notes.extend(curves.iter().filter_map(Curve::note));
     let title = arguments.key.iter().map(|key| escape_short(key, 60)).collect::<Vec<_>>().join(", ");
     if let Some((path, kind)) = picture {
-        let titles = Titles { title, x: arguments.x, y };
+        let titles = Titles { title: title.clone(), x: arguments.x, y };
         let file = match kind {
             Kind::Svg => picture::svg(&curves, &titles)?,
             Kind::Png => picture::png(&curves, &titles, path)?,

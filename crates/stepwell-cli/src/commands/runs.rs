@@ -7,7 +7,6 @@ use comfy_table::{Cell, Color};
 use serde::Serialize;
 
 use stepwell::base::stats::RunStatus;
-use stepwell::error::Error;
 use stepwell::index::summary::RunSummary;
 use stepwell::workspace::clock::now_ms;
 use stepwell::workspace::search::{RunQuery, ViewType};
@@ -202,14 +201,13 @@ fn print(
     output::lines(&text)
 }
 
-/// Keeps the compiler honest about which error marks a wrong filter.
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_wrong_filter_is_told_apart() {
-        assert!(Error::invalid("filter", "x").to_string().starts_with("invalid "));
+        assert!(stepwell::error::Error::invalid("filter", "x").to_string().starts_with("invalid "));
     }
 
     #[test]

@@ -38,8 +38,7 @@ impl Curve {
         y: Vertical,
     ) -> Outcome<Self> {
         let stats = run.stats(key)?;
-        let mut curve =
-            Self { label, nan: stats.nan_count, infinite: stats.inf_count, ..Self::default() };
+        let mut curve = Self { label, nan: stats.nan_count, infinite: stats.inf_count, ..Self::default() };
         let buckets = run.downsample(key, None, pixels)?.buckets;
         let origin = match x {
             Horizontal::Relative => buckets

@@ -98,7 +98,8 @@ pub(crate) fn ticks((low, high): (f64, f64), count: usize) -> Vec<f64> {
         return Vec::new();
     }
     let power = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|&step| step >= rough * (1.0 - 1e-9));
+    let step =
+        [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|&step| step >= rough * (1.0 - 1e-9));
     let step = step.unwrap_or(10.0 * power);
     if !(step > 0.0 && step.is_finite()) {
         return Vec::new();

@@ -57,7 +57,11 @@ impl Canvas {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let steps = dx.abs().max(dy.abs()).max(1);
         for step in 0..=steps {
-            self.dot(from.0 + (dx * step + steps / 2).div_euclid(steps), from.1 + (dy * step + steps / 2).div_euclid(steps), owner);
+            self.dot(
+                from.0 + (dx * step + steps / 2).div_euclid(steps),
+                from.1 + (dy * step + steps / 2).div_euclid(steps),
+                owner,
+            );
         }
     }
 }
@@ -84,7 +88,8 @@ pub(crate) fn draw(curves: &[Curve], frame: Frame) -> String {
             let place = |&(at, value): &(f64, f64)| {
                 let across = (at - x.0) / (x.1 - x.0) * dots.0;
                 let down = (y.1 - value) / (y.1 - y.0) * dots.1;
-                (across.round() as i64, down.round() as i64)
+                // What lies beyond a range that no number spans stands at its edge.
+                (across.round().clamp(0.0, dots.0) as i64, down.round().clamp(0.0, dots.1) as i64)
             };
             let mut last = place(&stretch[0]);
             canvas.dot(last.0, last.1, owner);
@@ -195,7 +200,8 @@ mod tests {
 
     #[test]
     fn extremes_of_all_kinds_are_drawn() {
-        for points in [vec![(0.0, 5.0)], vec![(-9e18, f64::MIN), (9e18, f64::MAX)], vec![(0.0, 5e-324), (1.0, 1e-323)]] {
+        for points in [vec![(0.0, 5.0)], vec![(-9e18, f64::MIN), (9e18, f64::MAX)], vec![(0.0, 5e-324), (1.0, 1e-323)]]
+        {
             assert!(draw(&[curve("a", &points)], frame(false)).contains('└'));
         }
         assert_eq!(draw(&[Curve::default()], frame(false)), "nothing to draw\n");
