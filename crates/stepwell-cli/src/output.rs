@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 use serde::ser::Serializer;
 
@@ -39,6 +39,18 @@ pub(crate) fn escape_short(text: &str, chars_max: usize) -> String {
         }
         None => escaped,
     }
+}
+
+/// [`escape`], cut to `chars_max` characters with an ellipsis in the middle, since paths differ at their ends.
+pub(crate) fn escape_middle(text: &str, chars_max: usize) -> String {
+    let chars: Vec<char> = escape(text).chars().collect();
+    if chars.len() <= chars_max {
+        return chars.into_iter().collect();
+    }
+    let head = chars_max.saturating_sub(1) / 3;
+    let tail = chars_max.saturating_sub(1) - head;
+    let (head, tail) = (&chars[..head], &chars[chars.len() - tail..]);
+    head.iter().chain(['…'].iter()).chain(tail).collect()
 }
 
 /// A value's shortest text that reads back as the same number: positional for everyday magnitudes, else with an
@@ -123,7 +135,7 @@ pub(crate) fn width() -> Option<u16> {
 /// A table with a head; cells are escaped already. The columns of `right` are aligned to the right.
 pub(crate) fn table(head: &[&str], right: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_header(head.iter().copied());
     match width() {
         Some(width) => {
@@ -212,6 +224,7 @@ mod tests {
         assert_eq!(escape("a\u{1b}[2J\n\tb\u{202e}\u{7}é"), "a\\e[2J\\n\\tb\\u{202e}\\x07é");
         assert_eq!(escape_short("abcdef", 4), "abc…");
         assert_eq!(escape_short("abcd", 4), "abcd");
+        assert_eq!((escape_middle("abcdefgh", 7), escape_middle("abcd", 4)), ("ab…efgh".into(), "abcd".into()));
     }
 
     #[test]

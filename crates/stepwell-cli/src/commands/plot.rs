@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};
-use crate::output::{self, escape, escape_short};
+use crate::output::{self, escape, escape_middle, escape_short};
 use crate::plot::curve::Curve;
 use crate::plot::picture::{self, Titles};
 use crate::plot::scale::{Horizontal, Vertical};
@@ -71,6 +71,11 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let (curves, mut notes) = read(context, arguments, pixels, y)?;
     notes.extend(curves.iter().filter_map(Curve::note));
     let title = arguments.key.iter().map(|key| escape_short(key, 60)).collect::<Vec<_>>().join(", ");
+    // One curve needs no legend, so it is named above.
+    let title = match &curves[..] {
+        [only] => format!("{title} of {}", only.label),
+        _ => title,
+    };
     if let Some((path, kind)) = picture {
         let titles = Titles { title: title.clone(), x: arguments.x, y };
         let file = match kind {
@@ -95,12 +100,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         None => {
             let height = usize::from(arguments.height);
             let frame = Frame { width, height, colours: output::colours(), x: arguments.x, y };
-            // One curve needs no legend below, so it is named above.
-            let head = match &curves[..] {
-                [only] => format!("{title} of {}\n", only.label),
-                _ => format!("{title}\n"),
-            };
-            head + &terminal::draw(&curves, frame)
+            format!("{title}\n{}", terminal::draw(&curves, frame))
         }
     };
     output::lines(&text)?;
@@ -120,7 +120,7 @@ fn read(context: &Context, arguments: &Arguments, pixels: usize, y: Vertical) ->
         let id: String = run.id().as_str().chars().take(12).collect();
         let name = match run.state().name() {
             "" => id,
-            name => format!("{} ({id})", escape_short(name, 40)),
+            name => format!("{} ({id})", escape_middle(name, 60)),
         };
         for key in &arguments.key {
             if let Err(failure) = context::check_metric(&run, key) {

@@ -13,7 +13,7 @@ use stepwell::workspace::search::{RunQuery, ViewType};
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};
-use crate::output::{self, count, escape_short, rounded, table};
+use crate::output::{self, count, escape_middle, escape_short, rounded, table};
 use crate::shape::RunShape;
 use crate::time::{moment_or_empty, span};
 
@@ -183,7 +183,7 @@ fn print(
     for run in runs {
         let mut row = vec![
             Cell::new(run.run_id.as_str()),
-            Cell::new(escape_short(&run.name, 40)),
+            Cell::new(escape_middle(&run.name, 40)),
             Cell::new(experiment(run)),
             status_cell(run.status, run.deleted),
             Cell::new(moment_or_empty(run.start_time_ms)),

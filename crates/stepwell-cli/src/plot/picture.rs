@@ -24,6 +24,9 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(40, 40, 40),
 ];
+/// Rows that the legend has at most, and the height of one in pixels.
+const LEGEND_ROWS: usize = 14;
+const ROW: u32 = 22;
 const FONT: &str = "sans-serif";
 
 /// What a picture shows beside its curves.
@@ -41,7 +44,7 @@ pub(crate) struct Titles {
 pub(crate) fn svg(curves: &[Curve], titles: &Titles) -> Outcome<Vec<u8>> {
     load_font();
     let mut text = String::new();
-    paint(&SVGBackend::with_string(&mut text, SIZE).into_drawing_area(), curves, titles)?;
+    paint(&SVGBackend::with_string(&mut text, SIZE).into_drawing_area(), curves, titles, true)?;
     Ok(text.into_bytes())
 }
 
@@ -49,7 +52,7 @@ pub(crate) fn svg(curves: &[Curve], titles: &Titles) -> Outcome<Vec<u8>> {
 pub(crate) fn png(curves: &[Curve], titles: &Titles, path: &Path) -> Outcome<Vec<u8>> {
     load_font();
     let mut pixels = vec![255; 3 * SIZE.0 as usize * SIZE.1 as usize];
-    paint(&BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area(), curves, titles)?;
+    paint(&BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area(), curves, titles, false)?;
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, SIZE.0, SIZE.1);
     encoder.set_color(png::ColorType::Rgb);
@@ -67,7 +70,14 @@ fn load_font() {
     });
 }
 
-fn paint<B: DrawingBackend>(area: &DrawingArea<B, Shift>, curves: &[Curve], titles: &Titles) -> Outcome<()> {
+/// Paints everything. Lines are `joined` where the backend cuts their corners off; the bitmap's corners are pointed, and
+/// the point of a sharp spike would stand far above its value, so there each line is drawn by itself.
+fn paint<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    curves: &[Curve],
+    titles: &Titles,
+    joined: bool,
+) -> Outcome<()> {
     let failed = |error: DrawingAreaErrorKind<B::ErrorType>| Failure::failed(format!("cannot draw: {error}"));
     area.fill(&WHITE).map_err(failed)?;
     let (x, y) = extent(curves).unwrap_or(((0.0, 1.0), (0.0, 1.0)));
@@ -75,8 +85,11 @@ fn paint<B: DrawingBackend>(area: &DrawingArea<B, Shift>, curves: &[Curve], titl
     // Some air above and below, so that spikes do not touch the frame.
     let air = (top - bottom) * 0.04;
     let y = (bottom - air, top + air);
+    // The legend has a strip of its own, so that it hides nothing.
+    let rows = if curves.len() > 1 { curves.len().min(LEGEND_ROWS) } else { 0 };
+    let (plot, legend) = area.split_vertically(SIZE.1 - ROW * rows as u32 - if rows > 0 { 8 } else { 0 });
     let longest = ticks(y, 10).iter().map(|&tick| titles.y.label(tick).chars().count()).max().unwrap_or(4);
-    let mut chart = ChartBuilder::on(area)
+    let mut chart = ChartBuilder::on(&plot)
         .caption(escape_short(&titles.title, 90), (FONT, 26))
         .margin(18)
         .x_label_area_size(52)
@@ -101,30 +114,28 @@ fn paint<B: DrawingBackend>(area: &DrawingArea<B, Shift>, curves: &[Curve], titl
         // A few points are drawn as points too; one alone would be no line.
         let few = curve.len() <= 40;
         for stretch in &curve.stretches {
-            chart.draw_series(LineSeries::new(stretch.iter().copied(), colour.stroke_width(2))).map_err(failed)?;
+            if joined {
+                chart.draw_series(LineSeries::new(stretch.iter().copied(), colour.stroke_width(2))).map_err(failed)?;
+            } else {
+                let lines = stretch.windows(2).map(|pair| PathElement::new(pair.to_vec(), colour.stroke_width(2)));
+                chart.draw_series(lines).map_err(failed)?;
+            }
             if few || stretch.len() == 1 {
                 let dots = stretch.iter().map(|&point| Circle::new(point, 3, colour.filled()));
                 chart.draw_series(dots).map_err(failed)?;
             }
         }
-        let swatch = move |(x, y)| PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3));
-        chart
-            .draw_series(std::iter::empty::<Circle<(f64, f64), i32>>())
-            .map_err(failed)?
-            .label(escape_short(&curve.label, 60))
-            .legend(swatch);
     }
-    if curves.len() > 1 {
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(RGBColor(200, 200, 200))
-            .label_font((FONT, 17))
-            .legend_area_size(28)
-            .margin(10)
-            .draw()
-            .map_err(failed)?;
+    for (row, curve) in curves.iter().take(rows).enumerate() {
+        let middle = (ROW * row as u32 + ROW / 2) as i32;
+        let colour = COLOURS[row % COLOURS.len()];
+        legend.draw(&PathElement::new([(60, middle), (86, middle)], colour.stroke_width(3))).map_err(failed)?;
+        let more = if row + 1 == rows { curves.len() - rows } else { 0 };
+        let label = match more {
+            0 => escape_short(&curve.label, 110),
+            more => format!("{} … and {more} more", escape_short(&curve.label, 90)),
+        };
+        legend.draw(&Text::new(label, (96, middle - 11), (FONT, 17))).map_err(failed)?;
     }
     area.present().map_err(failed)
 }
