@@ -16,19 +16,19 @@ pub(crate) struct Progress {
 impl Progress {
     /// A bar over bytes.
     pub(crate) fn bytes(what: &str, json: bool) -> Self {
-        Self::new(what, json, "{prefix} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left {msg}")
+        Self::new(what, json, "{prefix} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left {wide_msg}")
     }
 
     /// A bar over things that are counted.
     pub(crate) fn items(what: &str, total: u64, json: bool) -> Self {
-        let progress = Self::new(what, json, "{prefix} [{bar:30}] {pos} of {len}, {eta} left {msg}");
+        let progress = Self::new(what, json, "{prefix} [{bar:30}] {pos} of {len}, {eta} left {wide_msg}");
         progress.bar.set_length(total);
         progress
     }
 
     /// A spinner for what tells no progress.
     pub(crate) fn spinner(what: &str, json: bool) -> Self {
-        Self::new(what, json, "{spinner} {prefix} {elapsed} {msg}")
+        Self::new(what, json, "{spinner} {prefix} {elapsed} {wide_msg}")
     }
 
     fn new(what: &str, json: bool, template: &str) -> Self {

@@ -15,7 +15,7 @@ use stepwell::workspace::search::{RunQuery, ViewType};
 use crate::commands::parquet::Points;
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};
-use crate::output::{self, bytes, escape, plural};
+use crate::output::{self, bytes, count, escape, plural};
 use crate::progress::Progress;
 use crate::shape::RunShape;
 
@@ -92,8 +92,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         }))?;
     } else {
         output::lines(&format!(
-            "exported {}, {series} series, {} to {} ({})\n",
+            "exported {}, {} series, {} to {} ({})\n",
             plural(ids.len() as u64, "run", "runs"),
+            count(series),
             plural(points, "point", "points"),
             escape(&points_path.display().to_string()),
             bytes(size),

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use comfy_table::{Cell, Color};
+use comfy_table::{Cell, Color, ColumnConstraint};
 use serde::Serialize;
 
 use stepwell::base::stats::RunStatus;
@@ -167,6 +167,12 @@ pub(crate) fn duration(run: &RunSummary) -> String {
     }
 }
 
+/// An id for a table: on a terminal the first 12 characters of a long random one, which name it as well.
+fn short_id(id: &str) -> &str {
+    let random = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if random && output::width().is_some() { &id[..12] } else { id }
+}
+
 fn print(
     runs: &[RunSummary],
     total: usize,
@@ -180,10 +186,12 @@ fn print(
     let mut head = vec!["run", "name", "experiment", "status", "started (UTC)", "took", "metrics"];
     head.extend(heads.iter().map(String::as_str));
     let mut rows = table(&head, &[6]);
+    // What the other columns leave of a terminal's width; elsewhere there is room.
+    let name_chars = output::width().map_or(60, |width| usize::from(width).saturating_sub(90).clamp(16, 60));
     for run in runs {
         let mut row = vec![
-            Cell::new(run.run_id.as_str()),
-            Cell::new(escape_middle(&run.name, 40)),
+            Cell::new(short_id(run.run_id.as_str())),
+            Cell::new(escape_middle(&run.name, name_chars)),
             Cell::new(experiment(run)),
             status_cell(run.status, run.deleted),
             Cell::new(moment_or_empty(run.start_time_ms)),
@@ -192,6 +200,12 @@ fn print(
         ];
         row.extend(columns.iter().map(|column| Cell::new(column.cell(run))));
         rows.add_row(row);
+    }
+    // Ids, statuses and times are copied and compared, so other columns give way where the terminal is narrow.
+    for index in [0, 1, 3, 4, 5, 6] {
+        if let Some(column) = rows.column_mut(index) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     let mut text = format!("{rows}\n");
     if total > runs.len() {
