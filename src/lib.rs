@@ -1,14 +1,101 @@
 //! Stepwell is an embedded metrics time-series store for experiment tracking.
+//!
+//! A [`Workspace`] is a folder of runs. Any number of processes write and read it at once, with no server. A logging
+//! call costs nanoseconds, and what it logged survives the death of the process; after [`RunWriter::sync`] it survives a
+//! stop of the machine. Nothing that was logged is dropped: steps may repeat and go back, and values keep all their bits.
+//!
+//! ```
+//! use stepwell::{CompactOptions, NewRun, Result, RunQuery, RunStatus, Workspace};
+//!
+//! # fn main() -> Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let folder = dir.path().join("runs");
+//! let workspace = Workspace::open_or_create(folder)?;
+//! let experiment = workspace.experiment_named("vision")?;
+//!
+//! // One writer a thread or process; any number of them may write to one run.
+//! let mut run = workspace.create_run(experiment, NewRun { name: "first".into(), ..NewRun::default() })?;
+//! let id = run.run_id().clone();
+//! run.log_param("learning_rate", "0.01")?;
+//! run.set_tag("dataset", "spirals")?;
+//!
+//! // The fastest form: resolve a key once, then log by the handle.
+//! let loss = run.metric("loss")?;
+//! for step in 0..5_000 {
+//!     run.log(loss, step, 1_700_000_000_000 + step, 1.0 / (step + 1) as f64)?;
+//! }
+//! // Many keys at one step: all of them are there, or none. `None` is the present time.
+//! run.log_metrics(5_000, None, &[("accuracy", 0.93), ("lr", 1e-4)])?;
+//! // Whole columns of one metric, here without timestamps.
+//! let gradient = run.metric("gradient_norm")?;
+//! run.log_columns(gradient, &[0, 1, 2], None, &[0.5, f64::NAN, f64::INFINITY])?;
+//!
+//! // From here on all of it survives a power loss.
+//! run.sync()?;
+//! run.finish(RunStatus::Finished)?;
+//!
+//! // A snapshot is a fixed view, whatever is written meanwhile.
+//! let snapshot = workspace.run(&id)?;
+//! assert_eq!(snapshot.stats("loss")?.latest.step, 4_999);
+//! assert_eq!(snapshot.history("loss")?.len(), 5_000);
+//! let plot = snapshot.downsample("loss", None, 200)?;
+//! assert_eq!(plot.buckets.len(), 200);
+//!
+//! // MLflow's filter language, and OR, IN, regular expressions and statistics beyond it.
+//! let page = workspace.search(&RunQuery {
+//!     filter: "metrics.loss < 0.001 AND params.learning_rate = '0.01'".into(),
+//!     order_by: vec!["metrics.accuracy DESC".into()],
+//!     ..RunQuery::default()
+//! })?;
+//! assert_eq!(page.runs[0].run_id, id);
+//!
+//! // Finished runs go into packs: fewer files, fewer bytes, the same answers.
+//! let done = workspace.compact(CompactOptions::default())?;
+//! assert_eq!(done.runs, 1);
+//! assert!(workspace.verify(&mut |_, _| {})?.is_ok());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The modules stand in order of their layers, which is the order to read them in: each imports only those before it.
+//! `ARCHITECTURE.md` draws the map, `docs/format.md` spells out every byte.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
-pub mod base;
-pub mod codec;
 pub mod error;
-pub mod index;
-pub mod log;
+
+pub mod base;
 pub mod options;
-pub mod run;
-pub mod search;
-pub mod segment;
 pub mod storage;
+
+pub mod codec;
+pub mod log;
+pub mod segment;
+
+pub mod run;
+
+pub mod index;
+pub mod search;
+
 pub mod workspace;
+
+pub use base::ids::{ExperimentId, RunId};
+pub use base::point::{Columns, Point};
+pub use base::stats::{Extreme, RunStatus, SeriesStats, StatPoint};
+pub use error::{Error, Result};
+pub use index::summary::RunSummary;
+pub use options::{Options, TailMode};
+pub use run::downsample::Downsampled;
+pub use run::snapshot::RunSnapshot;
+pub use segment::pyramid::Bucket;
+pub use workspace::catalog::Experiment;
+pub use workspace::check::{Damage, Report};
+pub use workspace::compaction::{Collected, CompactOptions, Compacted};
+pub use workspace::edits::RunEdit;
+pub use workspace::import::{Added, Importer, RunImport};
+pub use workspace::maintenance::Maintenance;
+pub use workspace::open::Workspace;
+pub use workspace::repair::Repaired;
+pub use workspace::runs::NewRun;
+pub use workspace::search::{RunPage, RunQuery, ViewType};
+pub use workspace::usage::Usage;
+pub use workspace::writer::{Metric, RunWriter};

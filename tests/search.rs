@@ -54,9 +54,8 @@ fn search_sees_live_packed_and_edited_runs_alike() {
             assert_eq!(ids(view, "", ViewType::ActiveOnly).len(), 19);
             assert_eq!(ids(view, "", ViewType::All), all());
         }
-        match step {
-            0 => live.clear(),
-            _ => {}
+        if step == 0 {
+            live.clear();
         }
         workspace.compact(CompactOptions::default()).unwrap();
     }

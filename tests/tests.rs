@@ -1,5 +1,9 @@
 //! Integration tests, one module a subject. They reach the store only through its public names.
 
+mod crash;
 mod life;
 mod maintenance;
+mod regressions;
 mod search;
+mod support;
+mod tidy;

@@ -1,5 +1,5 @@
 //! What the benchmarks share: the synthetic mix of ten metrics, processor time, and a store to run them on.
-#![allow(dead_code, reason = "each benchmark takes what it needs")]
+#![allow(dead_code, unreachable_pub, reason = "each benchmark takes what it needs")]
 
 use std::f64::consts::PI;
 

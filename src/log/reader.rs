@@ -158,6 +158,16 @@ pub fn read_log(file: &dyn File, path: &Path, tail: &[u8], depth: Depth) -> Resu
     Ok(log)
 }
 
+/// How many bytes of a log are known to have survived a stop of the machine, by the frames of `writer` that verify; for a
+/// log whose first frame does not.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn durable_mark(file: &dyn File, path: &Path, writer: WriterId) -> Result<u64> {
+    let (frames, _) = Walk::new(file, path)?.frames(writer, 0)?;
+    Ok(frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0))
+}
+
 fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8]) -> Log {
     let mut log = Log {
         start,

@@ -103,7 +103,7 @@ fn exact(parts: &[SeriesPart], tops: &[Vec<Bucket>], pixels: Pixels, total: usiz
         return Ok(None);
     }
     // Pages on the edges may have points outside the range, so more are read than count.
-    let limit = pixels.count as usize + 4 * PAGE_POINTS * parts.len();
+    let limit = (pixels.count as usize).saturating_add(4 * PAGE_POINTS * parts.len());
     let steps = pixels.first..=pixels.last;
     let mut columns = Columns::default();
     for part in parts {

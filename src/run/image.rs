@@ -108,6 +108,7 @@ impl LogImage {
                     add(row.series, row.point());
                 }
             }
+            // A frame of words alone stands behind points that may still be in the tail, or in rows of a later frame.
             if !batch.rows.is_empty() {
                 through = through.max(sequence + batch.rows.len() as u64);
             }

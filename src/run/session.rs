@@ -91,6 +91,8 @@ pub struct Session {
     /// Records that must be in the log before any point is published.
     pending: Vec<Record>,
     ended: bool,
+    /// Whether an append failed: what was to be taken back by it may stand.
+    failed: bool,
     generation: u32,
 }
 
@@ -123,6 +125,7 @@ impl Session {
             by_key: FxHashMap::default(),
             pending: Vec::new(),
             ended: false,
+            failed: false,
             generation: fork::generation(),
         })
     }
@@ -137,6 +140,12 @@ impl Session {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.log.path()
+    }
+
+    /// Whether an append of this session failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// How many points were logged.
@@ -282,6 +291,7 @@ impl Session {
         if let Err(error) = self.log.append(Kind::Records, sequence, &payload) {
             batch.records.truncate(definitions);
             self.pending = batch.records;
+            self.failed = true;
             return Err(error);
         }
         if !points.is_empty() {
@@ -312,10 +322,15 @@ impl Session {
         let lost = |from: u64, to: u64| move |why: String| Error::DurabilityLost { from, to, why };
         self.log.sync().map_err(lost(self.durable, self.sequence))?;
         if !self.names_durable {
-            let dir = &self.place.dir;
-            let synced =
-                self.place.storage.sync_dir(dir).map_err(|error| format!("sync of {} failed: {error}", dir.display()));
-            synced.map_err(lost(self.durable, self.sequence))?;
+            // The folder too may be new, and whoever created it may have died before its name was synced.
+            for dir in std::iter::once(&*self.place.dir).chain(self.place.dir.parent()) {
+                let synced = self
+                    .place
+                    .storage
+                    .sync_dir(dir)
+                    .map_err(|error| format!("sync of {} failed: {error}", dir.display()));
+                synced.map_err(lost(self.durable, self.sequence))?;
+            }
             self.names_durable = true;
         }
         self.durable = self.sequence;
@@ -361,6 +376,9 @@ impl Session {
         if !self.pending.is_empty() {
             self.commit(Vec::new(), &[])?;
         }
+        if count > 0 {
+            self.tail()?;
+        }
         let Some(tail) = &mut self.tail else {
             return Ok(());
         };
@@ -376,7 +394,7 @@ impl Session {
         }
     }
 
-    /// The tail with room for at least one batch; created at the first point.
+    /// The tail; created at the first point.
     fn tail(&mut self) -> Result<&mut Tail> {
         if self.tail.is_none() {
             let (_, path) = self.place.paths(self.log.writer());

@@ -26,6 +26,8 @@ pub struct Tail {
     slots: *mut Slot,
     len: usize,
     capacity: usize,
+    /// Slots from `len` up to here may hold in the file what a failed write left: it must not be taken for points.
+    dirty: usize,
     check: Check,
     memory: Memory,
     file: Box<dyn File>,
@@ -57,11 +59,19 @@ impl Tail {
     /// # Errors
     /// [`Error::Io`]; no file is left then.
     pub fn create(storage: &dyn Storage, path: &Path, writer: WriterId, mapped: bool) -> Result<Self> {
-        let file = storage.create_new(path).map_err(Error::io("create", path))?;
+        let file = match storage.create_new(path) {
+            // Only this writer has the name: an attempt failed before, and so did its removal.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                storage.remove_file(path).and_then(|()| storage.create_new(path))
+            }
+            other => other,
+        };
+        let file = file.map_err(Error::io("create", path))?;
         let mut tail = Self {
             slots: std::ptr::null_mut(),
             len: 0,
             capacity: 0,
+            dirty: 0,
             check: Check::new(writer),
             memory: Memory::Written(Vec::new()),
             file,
@@ -193,7 +203,24 @@ impl Tail {
             return Ok(());
         };
         let bytes: Vec<u8> = slots[from..from + count].iter().flat_map(|slot| slot.to_bytes()).collect();
-        self.file.write_at(&bytes, (from * SLOT_LEN) as u64).map_err(Error::io("write", &self.path))
+        self.clean()?;
+        if let Err(error) = self.file.write_at(&bytes, (from * SLOT_LEN) as u64) {
+            self.dirty = from + count;
+            // If this fails too, the next write tries again before anything else.
+            let _ = self.clean();
+            return Err(Error::io("write", &self.path)(error));
+        }
+        Ok(())
+    }
+
+    /// Overwrites what a failed write may have left behind the last point.
+    fn clean(&mut self) -> Result<()> {
+        if self.dirty > self.len {
+            let zeros = vec![0; (self.dirty - self.len) * SLOT_LEN];
+            self.file.write_at(&zeros, (self.len * SLOT_LEN) as u64).map_err(Error::io("write", &self.path))?;
+        }
+        self.dirty = 0;
+        Ok(())
     }
 
     /// The points there, in order.

@@ -11,13 +11,14 @@ use crate::error::{Error, Result};
 use crate::run::gather::{Gathered, gather};
 use crate::run::image::LogImage;
 use crate::run::snapshot::{RunPart, RunSnapshot};
+use crate::run::state::Coverage;
 use crate::workspace::clock::now_ms;
 use crate::workspace::logs::part_of;
 use crate::workspace::manifest::{Change, Manifest};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
 use crate::workspace::paths::{self, LogName};
-use crate::workspace::runs::merge;
+use crate::workspace::runs::{merge, pack_parts};
 
 /// Logs that one pack gathers at most: their images are in memory meanwhile.
 const LOGS_AT_ONCE: usize = 4096;
@@ -112,6 +113,7 @@ impl Workspace {
     fn gather_logs(&self, names: &[LogName], options: CompactOptions, done: &mut Compacted) -> Result<()> {
         let mut taken: Vec<(&LogName, bool)> = Vec::new();
         let mut parts: BTreeMap<RunKey, Vec<RunPart>> = BTreeMap::new();
+        let packs = self.refresh()?;
         for name in names {
             let closed = match self.read_log(name) {
                 // Closed is asked first and the log is read after, so that nothing is missed between.
@@ -126,7 +128,10 @@ impl Workspace {
             let Some(image) = closed else { continue };
             let ids: Vec<RunId> = image.runs().cloned().collect();
             for id in ids {
-                parts.entry(id.key()).or_default().extend(part_of(&image, &id));
+                let Some(part) = part_of(&image, &id) else { continue };
+                if !is_packed(&packs, &id, &part)? {
+                    parts.entry(id.key()).or_default().push(part);
+                }
             }
             let whole = image.damage().next().is_none() && image.log().torn.is_none();
             taken.push((name, whole));
@@ -346,6 +351,22 @@ impl Workspace {
         removed += self.inner.catalog.lock().remove_folded(before)? as u64;
         Ok(removed)
     }
+}
+
+/// Whether packs have all of a part already: a compaction that was stopped between publishing and removing left the log.
+fn is_packed(packs: &PackSet, id: &RunId, part: &RunPart) -> Result<bool> {
+    let packed = match pack_parts(packs, id) {
+        // What cannot be read does not count.
+        Err(Error::Corrupt { .. }) => return Ok(false),
+        other => RunSnapshot::merge(other?),
+    };
+    let Some(packed) = packed else { return Ok(false) };
+    let covered = |own: &Coverage| {
+        packed.state().coverage.iter().any(|known| known.writer == own.writer && known.through >= own.through)
+    };
+    let mut both = packed.state().clone();
+    both.merge(&part.state);
+    Ok(part.state.coverage.iter().all(covered) && both == *packed.state())
 }
 
 /// Which packs to merge: those of the smallest size class that has [`MERGE_AT`] of them, classes being factors of 8.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::base::ids::{RunId, RunKey};
+use crate::base::ids::{RunId, RunKey, WriterId};
 use crate::error::{Error, Result};
-use crate::log::reader::Depth;
+use crate::log::reader::{Depth, durable_mark};
 use crate::run::image::LogImage;
 use crate::run::snapshot::RunPart;
 use crate::storage::Storage;
@@ -60,11 +60,8 @@ impl Workspace {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Ok(None);
             }
-            Err(error) if is_unborn(&*self.inner.storage, name) => {
-                // The first frame is on its way; nothing was acknowledged yet.
-                let _ = error;
-                return Ok(None);
-            }
+            // The first frame is on its way, or died on it: nothing in the log was ever known to survive.
+            Err(Error::Corrupt { .. }) if is_unborn(&*self.inner.storage, name)? => return Ok(None),
             other => other?,
         };
         if image.log().start.writer != name.writer {
@@ -96,6 +93,18 @@ impl Workspace {
         Ok(images)
     }
 
+    /// Whether nobody but this writer can have said anything of a run since the manifest had this number: no other log
+    /// is there, nor edits, and packs are the same. Costs two listings of folders and a failing open.
+    pub(super) fn alone(&self, id: &RunId, writer: WriterId, manifest_number: u64) -> Result<bool> {
+        if self.run_log_names(id.key())?.iter().any(|name| name.writer != writer) || !self.edit_log_names()?.is_empty()
+        {
+            return Ok(false);
+        }
+        let mut manifest = self.inner.manifest.lock();
+        manifest.refresh()?;
+        Ok(manifest.number() == manifest_number)
+    }
+
     /// What logs know of a run: its own, and edits.
     pub(super) fn log_parts(&self, id: &RunId) -> Result<Vec<RunPart>> {
         let mut parts = Vec::new();
@@ -120,9 +129,13 @@ pub(super) fn part_of(image: &LogImage, id: &RunId) -> Option<RunPart> {
     Some(RunPart { state, series })
 }
 
-/// Whether a log is so young, or died so young, that its first frame is not there.
-fn is_unborn(storage: &dyn Storage, name: &LogName) -> bool {
-    let len = storage.open_read(&name.log()).and_then(|file| file.len());
-    let tail = storage.open_read(&name.tail());
-    len.is_ok_and(|len| len < 256) && tail.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+/// Whether a log whose first frame does not verify never got as far as a sync: no frame in it says so. A stop of the
+/// machine may leave the names of such a log and its tail, any length, and any of its bytes.
+fn is_unborn(storage: &dyn Storage, name: &LogName) -> Result<bool> {
+    let path = name.log();
+    match storage.open_read(&path) {
+        Ok(file) => Ok(durable_mark(&*file, &path, name.writer)? == 0),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(Error::io("open", &path)(error)),
+    }
 }

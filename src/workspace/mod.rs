@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod check;
 pub mod clock;
 pub mod compaction;
+pub mod edits;
 pub mod import;
 pub mod journal;
 pub mod logs;

@@ -140,7 +140,7 @@ impl Workspace {
     /// Reads what others published, and opens new packs.
     pub(super) fn refresh(&self) -> Result<PackSet> {
         let changed = self.inner.manifest.lock().refresh()?;
-        if changed {
+        if changed || self.inner.packs.lock().refused() {
             return self.update_packs();
         }
         Ok(self.inner.packs.lock().clone())
@@ -327,6 +327,12 @@ fn create(storage: &dyn Storage, root: &Path) -> Result<()> {
     for folder in paths::FOLDERS {
         create_folder(storage, &root.join(folder))?;
     }
+    // Whoever sees the mark may rely on the folders and on the root's own name, whoever created those.
+    storage.sync_dir(root).map_err(Error::io("sync", root))?;
+    if let Some(parent) = root.parent() {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        storage.sync_dir(parent).map_err(Error::io("sync", parent))?;
+    }
     let mut mark = Vec::with_capacity(MARK_LEN);
     mark.extend_from_slice(&MAGIC.to_le_bytes());
     mark.extend_from_slice(&WORKSPACE_VERSION.to_le_bytes());
@@ -349,14 +355,13 @@ fn create(storage: &dyn Storage, root: &Path) -> Result<()> {
 }
 
 fn create_folders(storage: &dyn Storage, path: &Path) -> Result<()> {
-    match storage.create_dir(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let parent = path.parent().ok_or_else(|| Error::io("create", path)(error))?;
+    match create_folder(storage, path) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            let parent = path.parent().ok_or_else(|| Error::io("create", path)(source))?;
             create_folders(storage, parent)?;
             create_folder(storage, path)
         }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        other => other.map_err(Error::io("create", path)),
+        other => other,
     }
 }
 

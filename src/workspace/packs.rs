@@ -1,6 +1,7 @@
 //! Open packs: found by the manifest, their groups read once and kept while there is room.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -121,6 +122,8 @@ impl OpenPack {
 pub struct PackSet {
     packs: BTreeMap<u128, Arc<OpenPack>>,
     broken: BTreeMap<u128, Arc<Error>>,
+    /// Why the operating system refused one of them, which may pass: too many open files, a network that is away.
+    refused: Option<Arc<Error>>,
 }
 
 impl PackSet {
@@ -129,6 +132,7 @@ impl PackSet {
     pub fn update(&mut self, storage: &dyn Storage, root: &Path, manifest: &Manifest) {
         self.packs.retain(|id, _| manifest.packs.contains_key(id));
         self.broken.clear();
+        self.refused = None;
         for &id in manifest.packs.keys() {
             if self.packs.contains_key(&id) {
                 continue;
@@ -139,7 +143,12 @@ impl PackSet {
                     self.packs.insert(id, Arc::new(pack));
                 }
                 Err(error) => {
-                    self.broken.insert(id, Arc::new(error));
+                    let refused = matches!(&error, Error::Io { source, .. } if source.kind() != ErrorKind::NotFound);
+                    let error = Arc::new(error);
+                    if refused {
+                        self.refused = Some(Arc::clone(&error));
+                    }
+                    self.broken.insert(id, error);
                 }
             }
         }
@@ -155,6 +164,29 @@ impl PackSet {
     #[must_use]
     pub fn broken(&self) -> &BTreeMap<u128, Arc<Error>> {
         &self.broken
+    }
+
+    /// Whether the operating system refused a pack when it was last asked, so that asking again may help.
+    #[must_use]
+    pub fn refused(&self) -> bool {
+        self.refused.is_some()
+    }
+
+    /// Refuses to answer where a pack could not be asked: what is in it would silently be missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn check(&self) -> Result<()> {
+        match self.refused.as_deref() {
+            Some(Error::Io { operation, path, source }) => {
+                let again = match source.raw_os_error() {
+                    Some(number) => std::io::Error::from_raw_os_error(number),
+                    None => std::io::Error::new(source.kind(), source.to_string()),
+                };
+                Err(Error::io(operation, path)(again))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where a run lies.

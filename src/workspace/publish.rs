@@ -55,7 +55,9 @@ impl Workspace {
             }
             Ok(all)
         });
-        if !matches!(published, Ok(true)) || entry.runs == 0 {
+        // After an error the entry may have its name, and so be read and built upon by others: then the pack must stay. If
+        // it has none, the pack is a leftover like any other.
+        if published.is_ok() && (!matches!(published, Ok(true)) || entry.runs == 0) {
             let _ = storage.remove_file(&path);
             let _ = storage.remove_file(&paths::index(&self.inner.root, id));
         }

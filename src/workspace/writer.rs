@@ -11,9 +11,9 @@ use crate::run::seal::{GivenColumns, SeriesKey};
 use crate::run::session::Session;
 use crate::run::state::RunState;
 use crate::workspace::clock::now_ms;
+use crate::workspace::edits::{Editor, RunEdit};
 use crate::workspace::open::Workspace;
 use crate::workspace::paths;
-use crate::workspace::runs::{RunEdit, commit_edits};
 
 /// A resolved metric of one [`RunWriter`]: logging by it needs no lookup. Valid for the writer that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct RunWriter {
     state: RunState,
     run: u32,
     metrics: MetricTable,
+    /// The manifest's number when the writer was opened: until it moves on, packs say nothing new.
+    packs: u64,
 }
 
 /// Metrics of a writer by key. Loops log the same keys in the same order again and again, so that the key to come is
@@ -74,6 +76,7 @@ impl MetricTable {
 
 impl RunWriter {
     pub(super) fn open(workspace: &Workspace, state: RunState) -> Result<Self> {
+        let packs = workspace.inner.manifest.lock().number();
         let key = state.id.key();
         let dir = paths::log_dir(&workspace.inner.root, key);
         let place = workspace.place(dir, key.to_string(), state.greatest_order() + 1)?;
@@ -81,7 +84,7 @@ impl RunWriter {
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         // The log says at once whose it is.
         session.commit(Vec::new(), &[])?;
-        Ok(Self { workspace: workspace.clone(), session, state, run, metrics: MetricTable::default() })
+        Ok(Self { workspace: workspace.clone(), session, state, run, metrics: MetricTable::default(), packs })
     }
 
     /// The run's id.
@@ -194,7 +197,7 @@ impl RunWriter {
     pub fn log_batch(&mut self, points: &[(Metric, Point)], edits: &[RunEdit]) -> Result<()> {
         points.iter().try_for_each(|(metric, _)| self.check(*metric))?;
         let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.0, *point)).collect();
-        commit_edits(&self.workspace, &mut self.session, self.run, &mut self.state, edits, &points)
+        self.commit(edits, &points)
     }
 
     /// Changes the run beside its points.
@@ -202,7 +205,12 @@ impl RunWriter {
     /// # Errors
     /// [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`]; nothing was changed then.
     pub fn edit(&mut self, edits: &[RunEdit]) -> Result<()> {
-        commit_edits(&self.workspace, &mut self.session, self.run, &mut self.state, edits, &[])
+        self.commit(edits, &[])
+    }
+
+    fn commit(&mut self, edits: &[RunEdit], points: &[(u32, Point)]) -> Result<()> {
+        let (workspace, session, state) = (&self.workspace, &mut self.session, &mut self.state);
+        Editor { workspace, session, run: self.run, state, manifest_seen: Some(self.packs) }.commit(edits, points)
     }
 
     /// Sets a param: once, and for all writers of the run.

@@ -1,0 +1,240 @@
+//! Smallest histories that once went wrong, each with what it cost.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use stepwell::base::ids::{ExperimentId, RunId};
+use stepwell::base::point::Point;
+use stepwell::base::stats::RunStatus;
+use stepwell::error::Error;
+use stepwell::options::{Options, TailMode};
+use stepwell::storage::memory::{Effect, Fault, OpKind, PowerLoss, SimDisk, Times};
+use stepwell::workspace::compaction::CompactOptions;
+use stepwell::workspace::open::Workspace;
+use stepwell::workspace::runs::{NewRun, RunEdit};
+use stepwell::workspace::writer::RunWriter;
+
+fn open(disk: &SimDisk, tail: TailMode) -> Workspace {
+    let options = Options { tail, ..Options::default() };
+    Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new("/w"), options).unwrap()
+}
+
+fn run(workspace: &Workspace) -> (RunId, RunWriter) {
+    let writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+    (writer.run_id().clone(), writer)
+}
+
+/// Words said after points hid these points, first from readers and then from compaction, for good.
+#[test]
+fn words_do_not_hide_the_points_before_them() {
+    let disk = SimDisk::new();
+    let workspace = open(&disk, TailMode::Mapped);
+    let (id, mut writer) = run(&workspace);
+    let loss = writer.metric("loss").unwrap();
+    writer.log(loss, 1, 1, 1.0).unwrap();
+    writer.log(loss, 2, 2, 2.0).unwrap();
+    writer.set_tag("a", "b").unwrap();
+    let values = || workspace.run(&id).unwrap().arrivals("loss").unwrap().values;
+    assert_eq!(values(), [1.0, 2.0]);
+    writer.log(loss, 3, 3, 3.0).unwrap();
+    writer.sync().unwrap();
+    assert_eq!(values(), [1.0, 2.0, 3.0]);
+    drop(writer);
+    workspace.compact(CompactOptions::default()).unwrap();
+    assert_eq!(values(), [1.0, 2.0, 3.0]);
+}
+
+/// A writer that was opened first numbered its words too low, so that a status, set last, gave way to an older edit.
+#[test]
+fn the_last_word_wins_whoever_says_it() {
+    let disk = SimDisk::new();
+    let workspace = open(&disk, TailMode::Auto);
+    let (id, mut first) = run(&workspace);
+    let mut second = workspace.writer(&id).unwrap();
+    for value in 0..9 {
+        second.set_tag("a", &value.to_string()).unwrap();
+        workspace.edit_run(&id, &[RunEdit::Status(RunStatus::Failed)]).unwrap();
+    }
+    first.set_tag("a", "last").unwrap();
+    first.finish(RunStatus::Finished).unwrap();
+    let run = workspace.run(&id).unwrap();
+    assert_eq!(run.state().tags().collect::<Vec<_>>(), [("a", "last")]);
+    assert_eq!(run.state().status(), RunStatus::Finished);
+}
+
+/// A first batch longer than a new tail ended the process by a panic.
+#[test]
+fn a_first_batch_may_be_long() {
+    for tail in [TailMode::Mapped, TailMode::Written] {
+        for len in [2048, 2049, 10_000, 131_072, 131_073] {
+            let disk = SimDisk::new();
+            let workspace = open(&disk, tail);
+            let (id, mut writer) = run(&workspace);
+            let loss = writer.metric("loss").unwrap();
+            let point = |step| Point { step, timestamp_ms: None, value: step as f64 };
+            let points: Vec<_> = (0..len).map(|step| (loss, point(step))).collect();
+            writer.log_points(&points).unwrap();
+            assert_eq!(workspace.run(&id).unwrap().points(), len as u64);
+        }
+    }
+}
+
+/// The manifest's entry had its name, its folder could not be synced, and the packs it names was removed: what had been
+/// merged into it was gone.
+#[test]
+fn a_pack_stays_when_its_entry_may_be_published() {
+    let merge_fails_at = |nth: u64| {
+        let disk = SimDisk::new();
+        disk.set_clock_ms(i64::MAX / 2);
+        let workspace = open(&disk, TailMode::Auto);
+        let mut ids = Vec::new();
+        for value in 0..8 {
+            let (id, mut writer) = run(&workspace);
+            writer.log_metric("loss", 0, f64::from(value)).unwrap();
+            writer.finish(RunStatus::Finished).unwrap();
+            ids.push(id);
+            if value < 7 {
+                workspace.compact(CompactOptions::default()).unwrap();
+            }
+        }
+        let fault = Fault {
+            at: nth,
+            only: Some(OpKind::SyncDir),
+            error: libc::EIO.into(),
+            times: Times::Once,
+            effect: Effect::Nothing,
+        };
+        let before = disk.trace().iter().filter(|op| op.kind == OpKind::SyncDir).count() as u64;
+        disk.add_fault(Fault { at: before + nth, ..fault });
+        let failed = workspace.compact(CompactOptions::default()).is_err();
+        for id in &ids {
+            assert_eq!(workspace.run(id).unwrap().points(), 1, "sync {nth} of a folder failed");
+        }
+        workspace.compact(CompactOptions::default()).unwrap();
+        for id in &ids {
+            assert_eq!(open(&disk, TailMode::Auto).run(id).unwrap().points(), 1, "sync {nth} of a folder failed");
+        }
+        failed
+    };
+    assert_eq!((0..5).map(merge_fails_at).collect::<Vec<_>>(), [true, true, true, true, false]);
+}
+
+/// A batch whose write failed after all its bytes reappeared behind the next point.
+#[test]
+fn what_a_failed_write_left_is_no_point() {
+    let disk = SimDisk::new();
+    let workspace = open(&disk, TailMode::Written);
+    let (id, mut writer) = run(&workspace);
+    let loss = writer.metric("loss").unwrap();
+    writer.log(loss, 0, 0, 0.0).unwrap();
+    let point = |step| (loss, Point { step, timestamp_ms: None, value: step as f64 });
+    for (times, effect) in [(1, Effect::Whole), (2, Effect::Whole)] {
+        for again in 0..times {
+            let fault = Fault {
+                at: disk.operations() + again,
+                only: None,
+                error: libc::EIO.into(),
+                times: Times::Once,
+                effect,
+            };
+            disk.add_fault(fault);
+        }
+        assert!(writer.log_points(&[point(7), point(8), point(9)]).is_err());
+        disk.clear_faults();
+        writer.log(loss, 1, 1, 1.0).unwrap();
+    }
+    assert_eq!(workspace.run(&id).unwrap().arrivals("loss").unwrap().values, [0.0, 1.0, 1.0]);
+}
+
+/// A folder that another process created and did not live to sync took synced logs with it.
+#[test]
+fn a_sync_covers_folders_that_another_created() {
+    for nth in 0..20 {
+        let disk = SimDisk::new();
+        let workspace = open(&disk, TailMode::Auto);
+        let fault = Fault {
+            at: disk.trace().iter().filter(|op| op.kind == OpKind::SyncDir).count() as u64 + nth,
+            only: Some(OpKind::SyncDir),
+            error: libc::EIO.into(),
+            times: Times::Once,
+            effect: Effect::Nothing,
+        };
+        disk.add_fault(fault);
+        let id = RunId::new("r").unwrap();
+        let new = || NewRun { id: Some(id.clone()), ..NewRun::default() };
+        let mut writer = match workspace.create_run(ExperimentId::DEFAULT, new()) {
+            Ok(writer) => writer,
+            Err(_) => workspace.create_run(ExperimentId::DEFAULT, new()).unwrap(),
+        };
+        writer.log_metric("loss", 0, 1.0).unwrap();
+        let synced = writer.sync().or_else(|_| writer.sync());
+        if synced.is_ok() {
+            let left = open(&disk.power_loss(PowerLoss::DropAll), TailMode::Auto);
+            assert_eq!(left.run(&id).unwrap().points(), 1, "sync {nth} of a folder failed");
+        }
+    }
+}
+
+/// The answer to a claim could not be read; the next value was acknowledged, and readers saw the first.
+#[test]
+fn an_acknowledged_param_is_what_readers_find() {
+    for nth in 0..40 {
+        let disk = SimDisk::new();
+        let workspace = open(&disk, TailMode::Auto);
+        let (id, mut writer) = run(&workspace);
+        disk.fail_at(disk.operations() + nth, libc::EIO, Times::Once);
+        let first = writer.log_param("lr", "1");
+        disk.clear_faults();
+        let expected = match first {
+            Ok(()) => "1",
+            Err(_) => {
+                writer.log_param("lr", "2").unwrap();
+                "2"
+            }
+        };
+        assert_eq!(workspace.run(&id).unwrap().state().param("lr"), Some(expected), "operation {nth} failed");
+    }
+}
+
+/// A tail that could neither be reserved nor removed kept its name, and the writer could never log again.
+#[test]
+fn a_tail_that_could_not_be_made_is_made_later() {
+    let disk = SimDisk::new();
+    let workspace = open(&disk, TailMode::Mapped);
+    let (id, mut writer) = run(&workspace);
+    let loss = writer.metric("loss").unwrap();
+    let creates = disk.trace().iter().filter(|op| op.kind == OpKind::Allocate).count() as u64;
+    for only in [OpKind::Allocate, OpKind::RemoveFile] {
+        let at = if only == OpKind::Allocate { creates } else { 0 };
+        let fault =
+            Fault { at, only: Some(only), error: libc::ENOSPC.into(), times: Times::Forever, effect: Effect::Nothing };
+        disk.add_fault(fault);
+    }
+    assert!(writer.log(loss, 0, 0, 0.0).is_err());
+    disk.clear_faults();
+    writer.log(loss, 1, 1, 1.0).unwrap();
+    assert_eq!(workspace.run(&id).unwrap().arrivals("loss").unwrap().values, [1.0]);
+}
+
+/// A pack that could not be opened for a moment was missing from this handle until the manifest changed.
+#[test]
+fn a_pack_that_cannot_be_opened_now_is_opened_later() {
+    let disk = SimDisk::new();
+    let workspace = open(&disk, TailMode::Auto);
+    let (id, mut writer) = run(&workspace);
+    writer.log_metric("loss", 0, 1.0).unwrap();
+    drop(writer);
+    workspace.compact(CompactOptions::default()).unwrap();
+    for nth in 0..60 {
+        disk.fail_at(disk.operations() + nth, libc::EMFILE, Times::Once);
+        let other = Workspace::open_on(Arc::new(disk.clone()), Path::new("/w"), Options::default());
+        let first = other.as_ref().ok().map(|other| other.run(&id));
+        disk.clear_faults();
+        match first {
+            Some(Ok(run)) => assert_eq!(run.points(), 1),
+            Some(Err(error)) => assert!(matches!(error, Error::Io { .. }), "operation {nth} failed: {error}"),
+            None => continue,
+        }
+        assert_eq!(other.unwrap().run(&id).unwrap().points(), 1, "operation {nth} failed");
+    }
+}

@@ -1,0 +1,208 @@
+//! The plain twin of a workspace: what was acknowledged, what may be there, and what must survive a stop of the machine.
+
+use std::collections::BTreeMap;
+
+use stepwell::base::point::Point;
+use stepwell::base::stats::RunStatus;
+use stepwell::run::snapshot::RunSnapshot;
+
+/// One thing that was said about a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Word {
+    /// The value; `None` takes it away.
+    pub(crate) value: Option<String>,
+    /// Whether the call succeeded; otherwise it may be there or not.
+    pub(crate) acknowledged: bool,
+    /// Whether it must survive a stop of the machine.
+    pub(crate) durable: bool,
+    /// The writer that said it, by its place in the run; `None` for an edit without a writer.
+    pub(crate) by: Option<usize>,
+}
+
+/// What one writer was given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WriterLedger {
+    /// Points that were acknowledged, in order, with their keys.
+    pub(crate) points: Vec<(String, Point)>,
+    /// Points of a call that did not return: all of them are there, or none.
+    pub(crate) in_flight: Vec<(String, Point)>,
+    /// How many points must survive a stop of the machine.
+    pub(crate) durable: usize,
+    /// Whether it is still open.
+    pub(crate) open: bool,
+}
+
+/// What was said of one run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RunLedger {
+    /// Whether its creation was acknowledged.
+    pub(crate) created: bool,
+    /// Writers in the order in which they were opened.
+    pub(crate) writers: Vec<WriterLedger>,
+    /// Histories of words by name, see [`word`].
+    pub(crate) words: BTreeMap<String, Vec<Word>>,
+    /// The place of the writer that stands for imports, if there was one.
+    pub(crate) imported: Option<usize>,
+}
+
+/// Everything that was said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    /// Runs by id.
+    pub(crate) runs: BTreeMap<String, RunLedger>,
+    /// Experiments by name, and whether their creation was acknowledged.
+    pub(crate) experiments: BTreeMap<String, bool>,
+    /// How many points were made up so far; each value is unique by it.
+    pub(crate) counter: u64,
+}
+
+impl RunLedger {
+    /// Notes a word before it is said.
+    pub(crate) fn say(&mut self, name: String, value: Option<String>, by: Option<usize>) {
+        let word = Word { value, acknowledged: false, durable: false, by };
+        self.words.entry(name).or_default().push(word);
+    }
+
+    /// Marks the newest word of a name as acknowledged.
+    pub(crate) fn heard(&mut self, name: &str) {
+        if let Some(last) = self.words.get_mut(name).and_then(|words| words.last_mut()) {
+            last.acknowledged = true;
+        }
+    }
+
+    /// Takes back the newest word of a name: the call was refused by a rule.
+    pub(crate) fn refused(&mut self, name: &str) {
+        if let Some(words) = self.words.get_mut(name) {
+            words.pop();
+        }
+    }
+
+    /// The value that stands if nothing is lost and nothing is in doubt.
+    pub(crate) fn standing(&self, name: &str) -> Option<&str> {
+        let words = self.words.get(name)?;
+        words.iter().rev().find(|word| word.acknowledged)?.value.as_deref()
+    }
+
+    /// All values that a reader may find; `lossy` after a stop of the machine.
+    pub(crate) fn allowed(&self, name: &str, lossy: bool) -> Vec<Option<&str>> {
+        let Some(words) = self.words.get(name) else {
+            return vec![None];
+        };
+        let sure = |word: &Word| {
+            if lossy { word.durable } else { word.acknowledged }
+        };
+        let from = words.iter().rposition(sure);
+        let mut allowed: Vec<Option<&str>> =
+            words[from.unwrap_or(0)..].iter().map(|word| word.value.as_deref()).collect();
+        if from.is_none() {
+            allowed.push(None);
+        }
+        allowed
+    }
+
+    /// Marks all that a writer said so far as durable.
+    pub(crate) fn synced(&mut self, writer: usize) {
+        let own = &mut self.writers[writer];
+        own.durable = own.points.len();
+        self.durable_words(|by| by == Some(writer));
+    }
+
+    /// Marks what nobody writes any more as durable: compaction has gathered it.
+    pub(crate) fn gathered(&mut self) {
+        let open: Vec<bool> = self.writers.iter().map(|writer| writer.open).collect();
+        for writer in self.writers.iter_mut().filter(|writer| !writer.open) {
+            writer.durable = writer.points.len();
+        }
+        self.durable_words(|by| by.is_none_or(|by| !open[by]));
+    }
+
+    fn durable_words(&mut self, said_by: impl Fn(Option<usize>) -> bool) {
+        for word in self.words.values_mut().flatten() {
+            word.durable |= word.acknowledged && said_by(word.by);
+        }
+    }
+
+    /// How many points there are, with those in flight or without.
+    pub(crate) fn total(&self, with_in_flight: bool) -> u64 {
+        self.arrivals(with_in_flight).values().map(Vec::len).sum::<usize>() as u64
+    }
+
+    /// Points by key, writer after writer; with what is in flight or without.
+    pub(crate) fn arrivals(&self, with_in_flight: bool) -> BTreeMap<&str, Vec<Point>> {
+        let mut arrivals: BTreeMap<&str, Vec<Point>> = BTreeMap::new();
+        for writer in &self.writers {
+            let in_flight = writer.in_flight.iter().filter(|_| with_in_flight);
+            for (key, point) in writer.points.iter().chain(in_flight) {
+                arrivals.entry(key).or_default().push(*point);
+            }
+        }
+        arrivals
+    }
+}
+
+impl Ledger {
+    /// The next number for a unique value.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// Marks what nobody writes any more as durable.
+    pub(crate) fn gathered(&mut self) {
+        self.runs.values_mut().for_each(RunLedger::gathered);
+    }
+
+    /// All handles are gone.
+    pub(crate) fn all_closed(&mut self) {
+        let writers = self.runs.values_mut().flat_map(|run| &mut run.writers);
+        writers.for_each(|writer| writer.open = false);
+    }
+}
+
+/// The value of a word that a reader finds, by the name under which the ledger keeps it: `p:key`, `t:key`, `name`,
+/// `status` or `deleted`.
+pub(crate) fn word(run: &RunSnapshot, name: &str) -> Option<String> {
+    let state = run.state();
+    match name.split_once(':') {
+        Some(("p", key)) => state.param(key).map(str::to_owned),
+        Some(("t", key)) => state.tags().find(|(own, _)| *own == key).map(|(_, value)| value.to_owned()),
+        _ => match name {
+            "name" => (!state.name().is_empty()).then(|| state.name().to_owned()),
+            "deleted" => state.deleted().then(|| "yes".to_owned()),
+            _ => {
+                let status = state.status();
+                (status != RunStatus::Running).then(|| status.as_str().to_owned())
+            }
+        },
+    }
+}
+
+/// A value that nothing else has, bit by bit: NaNs with payloads, subnormals, integers, fractions.
+pub(crate) fn value(number: u64) -> f64 {
+    match number % 6 {
+        0 => f64::from_bits(0x7FF8_0000_0000_0000 | number),
+        1 => f64::from_bits(number),
+        2 => number as f64,
+        3 => -(number as f64),
+        4 => number as f64 / 1024.0,
+        _ => f64::from_bits(0xFFF0_0000_0000_0000 | number),
+    }
+}
+
+/// A point of a unique value; `shape` says how its step and timestamp go.
+pub(crate) fn point(number: u64, shape: u8) -> Point {
+    let count = number as i64;
+    let step = match shape % 6 {
+        0 | 1 => count,
+        2 => count - 9,
+        3 => 7,
+        4 => -count,
+        _ => i64::MIN + count,
+    };
+    let timestamp_ms = match shape / 6 % 4 {
+        0 | 1 => Some(1_700_000_000_000 + count),
+        2 => None,
+        _ => Some(-5),
+    };
+    Point { step, timestamp_ms, value: value(number) }
+}

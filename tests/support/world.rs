@@ -1,0 +1,600 @@
+//! A workspace that is written step by step beside its ledger.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use stepwell::base::ids::{ExperimentId, RunId};
+use stepwell::base::point::{Columns, Point};
+use stepwell::base::stats::RunStatus;
+use stepwell::error::{Error, Result};
+use stepwell::options::Options;
+use stepwell::storage::Storage;
+use stepwell::workspace::compaction::CompactOptions;
+use stepwell::workspace::import::RunImport;
+use stepwell::workspace::open::Workspace;
+use stepwell::workspace::runs::{NewRun, RunEdit};
+use stepwell::workspace::writer::{Metric, RunWriter};
+
+use super::check::{Depth, exact};
+use super::ledger::{Ledger, RunLedger, WriterLedger, point};
+
+/// Keys of metrics.
+pub(crate) const KEYS: [&str; 3] = ["loss", "β/b\n", "accuracy"];
+
+/// One step of a history. Slots are places for open writers; what has no meaning at the moment does nothing.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Experiment(u8),
+    Create {
+        slot: usize,
+        run: u8,
+    },
+    Open {
+        slot: usize,
+        run: u8,
+    },
+    Point {
+        slot: usize,
+        key: usize,
+        shape: u8,
+    },
+    /// The same point once more, bit by bit.
+    Repeat {
+        slot: usize,
+    },
+    Many {
+        slot: usize,
+        shape: u8,
+    },
+    Batch {
+        slot: usize,
+        len: usize,
+        shape: u8,
+        tag: bool,
+    },
+    Columns {
+        slot: usize,
+        key: usize,
+        len: usize,
+        shape: u8,
+    },
+    Param {
+        slot: usize,
+        key: u8,
+        value: u8,
+    },
+    Tag {
+        slot: usize,
+        key: u8,
+    },
+    EditTag {
+        run: u8,
+        key: u8,
+    },
+    RemoveTag {
+        run: u8,
+        key: u8,
+    },
+    EditParam {
+        run: u8,
+        key: u8,
+        value: u8,
+    },
+    Name {
+        run: u8,
+    },
+    Delete {
+        run: u8,
+    },
+    Restore {
+        run: u8,
+    },
+    Sync {
+        slot: usize,
+    },
+    Seal {
+        slot: usize,
+    },
+    Finish {
+        slot: usize,
+        failed: bool,
+    },
+    Drop {
+        slot: usize,
+    },
+    Compact,
+    Gc,
+    Reopen,
+    Import {
+        run: u8,
+        more: usize,
+    },
+}
+
+struct Writer {
+    writer: RunWriter,
+    run: String,
+    place: usize,
+    metrics: BTreeMap<usize, Metric>,
+}
+
+/// A workspace, its writers, and the ledger.
+pub(crate) struct World {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) root: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) workspace: Option<Workspace>,
+    writers: Vec<Option<Writer>>,
+    pub(crate) ledger: Ledger,
+    /// Whether an error leaves what was tried in doubt, because the process is dead; otherwise points of a call that
+    /// failed must not be there.
+    pub(crate) dying: bool,
+}
+
+/// The id of a run by its number.
+pub(crate) fn run_id(run: u8) -> RunId {
+    RunId::new(format!("run{run}")).unwrap()
+}
+
+impl World {
+    /// Nothing yet; the workspace is opened by the first step.
+    pub(crate) fn new(storage: Arc<dyn Storage>, root: PathBuf, options: Options) -> Self {
+        Self {
+            storage,
+            root,
+            options,
+            workspace: None,
+            writers: (0..4).map(|_| None).collect(),
+            ledger: Ledger::default(),
+            dying: false,
+        }
+    }
+
+    /// The workspace's handle, opened if needed.
+    pub(crate) fn workspace(&mut self) -> Result<Workspace> {
+        if let Some(workspace) = &self.workspace {
+            return Ok(workspace.clone());
+        }
+        let storage = Arc::clone(&self.storage);
+        let workspace = Workspace::open_or_create_on(storage, &self.root, self.options)?;
+        Ok(self.workspace.insert(workspace).clone())
+    }
+
+    /// Goes on with another disk, as after a crash: all handles are gone.
+    pub(crate) fn move_to(&mut self, storage: Arc<dyn Storage>) {
+        self.writers.iter_mut().for_each(|slot| *slot = None);
+        self.workspace = None;
+        self.storage = storage;
+        self.ledger.all_closed();
+    }
+
+    /// Compares all that readers find with the ledger.
+    pub(crate) fn check(&mut self, depth: Depth) {
+        let workspace = self.workspace().expect("the workspace opens");
+        exact(&self.ledger, &workspace, depth);
+    }
+
+    fn run(&mut self, run: &str) -> &mut RunLedger {
+        self.ledger.runs.get_mut(run).expect("a run of the ledger")
+    }
+
+    fn own(&mut self, slot: usize) -> Option<(String, usize)> {
+        let writer = self.writers[slot].as_ref()?;
+        Some((writer.run.clone(), writer.place))
+    }
+
+    /// Carries one step out, in the workspace and in the ledger.
+    pub(crate) fn apply(&mut self, op: &Op) -> Result<()> {
+        match *op {
+            Op::Experiment(number) => self.experiment(number),
+            Op::Create { slot, run } => self.create(slot, run),
+            Op::Open { slot, run } => self.open(slot, run),
+            Op::Point { slot, key, shape } => {
+                let point = point(self.ledger.next(), shape);
+                self.points(slot, vec![(key, point)], |writer, points| writer.log_point(points[0].0, points[0].1))
+            }
+            Op::Repeat { slot } => {
+                let Some((run, place)) = self.own(slot) else {
+                    return Ok(());
+                };
+                let Some((key, point)) = self.run(&run).writers[place].points.last().cloned() else {
+                    return Ok(());
+                };
+                let key = KEYS.iter().position(|own| *own == key).unwrap_or(0);
+                self.points(slot, vec![(key, point)], |writer, points| writer.log_point(points[0].0, points[0].1))
+            }
+            Op::Many { slot, shape } => {
+                let first = Point { timestamp_ms: Some(77), ..point(self.ledger.next(), shape) };
+                let other = |number| Point { value: super::ledger::value(number), ..first };
+                let points = vec![(0, first), (2, other(self.ledger.next()))];
+                self.points(slot, points, |writer, points| {
+                    let values = [(KEYS[0], points[0].1.value), (KEYS[2], points[1].1.value)];
+                    writer.log_metrics(points[0].1.step, Some(77), &values)
+                })
+            }
+            Op::Batch { slot, len, shape, tag } => self.batch(slot, len, shape, tag),
+            Op::Columns { slot, key, len, shape } => self.columns(slot, key, len, shape),
+            Op::Param { slot, key, value } => {
+                let Some((run, place)) = self.own(slot) else {
+                    return Ok(());
+                };
+                self.param(&run, Some((slot, place)), key, value)
+            }
+            Op::EditParam { run, key, value } => {
+                let run = run_id(run).to_string();
+                self.param(&run, None, key, value)
+            }
+            Op::Tag { slot, key } => {
+                let Some((run, place)) = self.own(slot) else {
+                    return Ok(());
+                };
+                let value = format!("tag {}", self.ledger.next());
+                let edit = RunEdit::Tag(format!("t{key}"), value.clone());
+                self.word(&run, Some((slot, place)), format!("t:t{key}"), Some(value), &[edit])
+            }
+            Op::EditTag { run, key } => {
+                let value = format!("edit {}", self.ledger.next());
+                let edit = RunEdit::Tag(format!("t{key}"), value.clone());
+                let run = run_id(run).to_string();
+                self.word(&run, None, format!("t:t{key}"), Some(value), &[edit])
+            }
+            Op::RemoveTag { run, key } => {
+                let edit = RunEdit::RemoveTag(format!("t{key}"));
+                let run = run_id(run).to_string();
+                self.word(&run, None, format!("t:t{key}"), None, &[edit])
+            }
+            Op::Name { run } => {
+                let value = format!("name {}", self.ledger.next());
+                let edit = RunEdit::Name(value.clone());
+                let run = run_id(run).to_string();
+                self.word(&run, None, "name".into(), Some(value), &[edit])
+            }
+            Op::Delete { run } => self.mark(run, true),
+            Op::Restore { run } => self.mark(run, false),
+            Op::Sync { slot } => self.sync(slot),
+            Op::Seal { slot } => match &mut self.writers[slot] {
+                Some(writer) => writer.writer.seal(),
+                None => Ok(()),
+            },
+            Op::Finish { slot, failed } => self.finish(slot, failed),
+            Op::Drop { slot } => {
+                self.close(slot);
+                Ok(())
+            }
+            Op::Compact => {
+                let done = self.workspace()?.compact(CompactOptions::default())?;
+                assert!(!done.busy && done.left.is_empty(), "{done:?}");
+                self.ledger.gathered();
+                Ok(())
+            }
+            Op::Gc => self.workspace()?.collect_garbage(0, false).map(|_| ()),
+            Op::Reopen => {
+                self.workspace = None;
+                self.workspace().map(|_| ())
+            }
+            Op::Import { run, more } => self.import(run, more),
+        }
+    }
+
+    fn close(&mut self, slot: usize) -> Option<Writer> {
+        let (run, place) = self.own(slot)?;
+        self.run(&run).writers[place].open = false;
+        self.writers[slot].take()
+    }
+
+    fn experiment(&mut self, number: u8) -> Result<()> {
+        let name = format!("experiment {number}");
+        let workspace = self.workspace()?;
+        let known = *self.ledger.experiments.entry(name.clone()).or_default();
+        match workspace.create_experiment(&name) {
+            Err(Error::AlreadyExists { .. }) => {
+                self.ledger.experiments.insert(name, true);
+                Ok(())
+            }
+            Ok(_) => {
+                assert!(!known, "two experiments have the name {name:?}");
+                self.ledger.experiments.insert(name, true);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create(&mut self, slot: usize, run: u8) -> Result<()> {
+        let id = run_id(run);
+        let workspace = self.workspace()?;
+        self.close(slot);
+        let own = self.ledger.runs.entry(id.to_string()).or_default();
+        own.writers.push(WriterLedger { open: true, ..WriterLedger::default() });
+        let place = own.writers.len() - 1;
+        let new = NewRun { id: Some(id.clone()), ..NewRun::default() };
+        match workspace.create_run(ExperimentId::DEFAULT, new) {
+            Ok(writer) => {
+                assert!(!own.created, "two runs have one id");
+                own.created = true;
+                own.say("status".into(), None, Some(place));
+                own.heard("status");
+                self.put(slot, writer, id, place);
+                Ok(())
+            }
+            Err(Error::AlreadyExists { .. }) => {
+                own.writers.pop();
+                Ok(())
+            }
+            Err(error) => {
+                own.writers[place].open = false;
+                Err(error)
+            }
+        }
+    }
+
+    fn put(&mut self, slot: usize, writer: RunWriter, id: RunId, place: usize) {
+        self.writers[slot] = Some(Writer { writer, run: id.to_string(), place, metrics: BTreeMap::new() });
+    }
+
+    fn open(&mut self, slot: usize, run: u8) -> Result<()> {
+        let id = run_id(run);
+        let workspace = self.workspace()?;
+        self.close(slot);
+        let Some(own) = self.ledger.runs.get_mut(id.as_str()).filter(|run| run.created) else {
+            return Ok(());
+        };
+        let open = WriterLedger { open: true, ..WriterLedger::default() };
+        own.writers.push(open);
+        let place = own.writers.len() - 1;
+        match workspace.writer(&id) {
+            Ok(writer) => {
+                self.put(slot, writer, id, place);
+                Ok(())
+            }
+            Err(Error::Deleted { .. }) if own.allowed("deleted", false).contains(&Some("yes")) => {
+                own.writers.pop();
+                Ok(())
+            }
+            Err(error) => {
+                own.writers[place].open = false;
+                Err(error)
+            }
+        }
+    }
+
+    /// Logs points by `log`: together or not at all.
+    fn points(
+        &mut self,
+        slot: usize,
+        points: Vec<(usize, Point)>,
+        log: impl FnOnce(&mut RunWriter, &[(Metric, Point)]) -> Result<()>,
+    ) -> Result<()> {
+        let Some((run, place)) = self.own(slot) else {
+            return Ok(());
+        };
+        let named = points.iter().map(|(key, point)| (KEYS[*key].to_owned(), *point));
+        self.run(&run).writers[place].in_flight = named.collect();
+        let Some(writer) = &mut self.writers[slot] else {
+            return Ok(());
+        };
+        let mut resolved = Vec::with_capacity(points.len());
+        for (key, point) in points {
+            let metric = match writer.metrics.get(&key) {
+                Some(known) => *known,
+                None => writer.writer.metric(KEYS[key])?,
+            };
+            writer.metrics.insert(key, metric);
+            resolved.push((metric, point));
+        }
+        let done = log(&mut writer.writer, &resolved);
+        let (given, dying) = (writer.writer.points(), self.dying);
+        let own = &mut self.run(&run).writers[place];
+        match &done {
+            Ok(()) => {
+                let mut points = std::mem::take(&mut own.in_flight);
+                own.points.append(&mut points);
+                assert_eq!(given, own.points.len() as u64, "the writer's own count");
+            }
+            Err(_) if !dying => {
+                own.in_flight.clear();
+                assert_eq!(given, own.points.len() as u64, "the writer's own count");
+            }
+            Err(_) => {}
+        }
+        done
+    }
+
+    fn batch(&mut self, slot: usize, len: usize, shape: u8, tag: bool) -> Result<()> {
+        let Some((run, place)) = self.own(slot) else {
+            return Ok(());
+        };
+        let points: Vec<(usize, Point)> = (0..len).map(|at| (at % 2, point(self.ledger.next(), shape))).collect();
+        if !tag {
+            return self.points(slot, points, |writer, points| writer.log_points(points));
+        }
+        let value = format!("batch {}", self.ledger.next());
+        let edit = RunEdit::Tag("t0".into(), value.clone());
+        self.run(&run).say("t:t0".into(), Some(value), Some(place));
+        self.points(slot, points, |writer, points| writer.log_batch(points, &[edit]))?;
+        self.run(&run).heard("t:t0");
+        Ok(())
+    }
+
+    fn columns(&mut self, slot: usize, key: usize, len: usize, shape: u8) -> Result<()> {
+        let with_timestamps = shape % 2 == 0;
+        let points = (0..len)
+            .map(|_| {
+                let point = point(self.ledger.next(), shape % 6);
+                let timestamp_ms = with_timestamps.then_some(point.step.wrapping_mul(2));
+                (key, Point { timestamp_ms, ..point })
+            })
+            .collect();
+        self.points(slot, points, |writer, points| {
+            let Some((metric, _)) = points.first() else {
+                return Ok(());
+            };
+            let columns: Columns = points.iter().map(|(_, point)| *point).collect();
+            let timestamps = with_timestamps.then_some(&columns.timestamps.ms[..]);
+            writer.log_columns(*metric, &columns.steps, timestamps, &columns.values)
+        })
+    }
+
+    fn word(
+        &mut self,
+        run: &str,
+        writer: Option<(usize, usize)>,
+        name: String,
+        value: Option<String>,
+        edits: &[RunEdit],
+    ) -> Result<()> {
+        let workspace = self.workspace()?;
+        let Some(own) = self.ledger.runs.get_mut(run).filter(|run| run.created) else {
+            return Ok(());
+        };
+        own.say(name.clone(), value, writer.map(|(_, place)| place));
+        let done = match writer {
+            Some((slot, _)) => match &mut self.writers[slot] {
+                Some(writer) => writer.writer.edit(edits),
+                None => Ok(()),
+            },
+            None => workspace.edit_run(&RunId::new(run)?, edits),
+        };
+        match done {
+            Ok(()) => own.heard(&name),
+            Err(Error::Deleted { .. }) if own.allowed("deleted", false).contains(&Some("yes")) => {
+                own.refused(&name);
+                return Ok(());
+            }
+            Err(_) => {}
+        }
+        done
+    }
+
+    fn param(&mut self, run: &str, writer: Option<(usize, usize)>, key: u8, value: u8) -> Result<()> {
+        let (name, value) = (format!("p:p{key}"), value.to_string());
+        let Some(own) = self.ledger.runs.get(run) else {
+            return Ok(());
+        };
+        let standing = own.standing(&name).map(str::to_owned);
+        let in_doubt = own.allowed(&name, false).len() > 1;
+        let edit = RunEdit::Param(format!("p{key}"), value.clone());
+        match self.word(run, writer, name.clone(), Some(value.clone()), &[edit]) {
+            Err(Error::ParamConflict { existing, .. }) => {
+                let known = standing.is_some_and(|standing| standing != value && standing == existing);
+                assert!(known || in_doubt, "{name} conflicts with {existing:?} by itself");
+                self.run(run).refused(&name);
+                Ok(())
+            }
+            Ok(()) => {
+                let deleted = self.run(run).standing("deleted").is_some() && writer.is_none();
+                let fits = standing.is_none_or(|standing| standing == value) || deleted;
+                assert!(fits, "{name} was set twice");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn mark(&mut self, run: u8, deleted: bool) -> Result<()> {
+        let id = run_id(run);
+        let workspace = self.workspace()?;
+        let Some(own) = self.ledger.runs.get_mut(id.as_str()).filter(|run| run.created) else {
+            return Ok(());
+        };
+        own.say("deleted".into(), deleted.then(|| "yes".into()), None);
+        if deleted {
+            workspace.delete_run(&id)?;
+        } else {
+            workspace.restore_run(&id)?;
+        }
+        own.heard("deleted");
+        Ok(())
+    }
+
+    fn sync(&mut self, slot: usize) -> Result<()> {
+        let Some((run, place)) = self.own(slot) else {
+            return Ok(());
+        };
+        let Some(writer) = &mut self.writers[slot] else {
+            return Ok(());
+        };
+        writer.writer.sync()?;
+        assert_eq!(writer.writer.durable_through(), writer.writer.points());
+        self.run(&run).synced(place);
+        Ok(())
+    }
+
+    fn finish(&mut self, slot: usize, failed: bool) -> Result<()> {
+        let Some(Writer { writer, run, place, .. }) = self.close(slot) else {
+            return Ok(());
+        };
+        let status = if failed { RunStatus::Failed } else { RunStatus::Finished };
+        let own = self.run(&run);
+        own.say("status".into(), Some(status.as_str().into()), Some(place));
+        writer.finish(status)?;
+        own.heard("status");
+        own.synced(place);
+        Ok(())
+    }
+
+    /// Imports what was imported before, and `more` points.
+    fn import(&mut self, run: u8, more: usize) -> Result<()> {
+        let id = run_id(run);
+        let workspace = self.workspace()?;
+        if let Some(own) = self.ledger.runs.get_mut(id.as_str())
+            && let Some(place) = own.imported
+            && !own.writers[place].in_flight.is_empty()
+        {
+            // An import failed before: nobody said whether it is there.
+            let (without, with) = (own.total(false), own.total(true));
+            let found = workspace.find_run(&id)?.map_or(0, |run| run.points());
+            assert!(found == without || found == with);
+            let mut points = std::mem::take(&mut own.writers[place].in_flight);
+            if found == with {
+                own.writers[place].points.append(&mut points);
+            }
+        }
+        let mut ledger = std::mem::take(&mut self.ledger);
+        let own = ledger.runs.entry(id.to_string()).or_default();
+        let place = *own.imported.get_or_insert_with(|| {
+            own.writers.push(WriterLedger::default());
+            own.writers.len() - 1
+        });
+        let gained: Vec<(String, Point)> = (0..more)
+            .map(|at| {
+                ledger.counter += 1;
+                (KEYS[at % 2].to_owned(), point(ledger.counter, at as u8))
+            })
+            .collect();
+        let mut series: BTreeMap<String, Columns> = BTreeMap::new();
+        for (key, point) in own.writers[place].points.iter().chain(&gained) {
+            series.entry(key.clone()).or_default().push(*point);
+        }
+        let import = RunImport {
+            id,
+            experiment: ExperimentId::DEFAULT,
+            name: String::new(),
+            user: String::new(),
+            status: RunStatus::Killed,
+            start_time_ms: None,
+            end_time_ms: None,
+            deleted_ms: None,
+            params: Vec::new(),
+            tags: Vec::new(),
+            series: series.into_iter().collect(),
+        };
+        own.writers[place].in_flight = gained;
+        own.say("status".into(), Some("KILLED".into()), Some(place));
+        let mut importer = workspace.importer();
+        let done = importer.add(import).and_then(|added| {
+            assert_eq!(added.points, more as u64);
+            importer.finish()
+        });
+        if done.is_ok() {
+            own.created = true;
+            let mut gained = std::mem::take(&mut own.writers[place].in_flight);
+            own.writers[place].points.append(&mut gained);
+            own.heard("status");
+            own.synced(place);
+        }
+        self.ledger = ledger;
+        done
+    }
+}

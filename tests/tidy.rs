@@ -1,0 +1,321 @@
+//! Rules of the house that no compiler checks: layers, who alone does what, sizes, and pages that follow the code.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use stepwell::base::bytes::put_varint;
+use stepwell::base::checksum::crc32;
+use stepwell::base::control;
+use stepwell::base::ids::{ExperimentId, RunId, WriterId};
+use stepwell::base::point::Point;
+use stepwell::base::stats::RunStatus;
+use stepwell::log::frame::{self, Kind};
+use stepwell::log::record::{Attribute, Batch, Record, Row};
+use stepwell::log::slot::{Check, Slot};
+
+/// Most lines of a source file.
+const LINES_MAX: usize = 700;
+/// Files over [`LINES_MAX`], each with its reason. The list may only shrink.
+const LONGER: [(&str, &str); 0] = [];
+
+/// Which layers a layer of `src` may import, beside itself. What is not named here is forbidden.
+const LAYERS: [(&str, &[&str]); 11] = [
+    ("error", &[]),
+    ("base", &["error"]),
+    ("options", &[]),
+    ("storage", &[]),
+    ("codec", &["base"]),
+    ("log", &["error", "base", "storage"]),
+    ("segment", &["error", "base", "storage", "codec"]),
+    ("run", &["error", "base", "storage", "codec", "log", "segment"]),
+    ("index", &["error", "base", "storage"]),
+    ("search", &["error", "base", "index"]),
+    ("workspace", &["error", "base", "options", "storage", "codec", "log", "segment", "run", "index", "search"]),
+];
+
+/// Imports across layers that are allowed for one file or folder: the importer, what it imports, and why.
+const ACROSS: [(&str, &str, &str); 2] = [
+    ("src/run/snapshot.rs", "index::summary", "a run's row as search sees it, a type without behaviour"),
+    ("src/index/tests.rs", "search::execute", "the index is tested through the search that reads it"),
+];
+
+/// Files with `unsafe` code.
+const UNSAFE: [&str; 11] = [
+    "benches/support/mod.rs",
+    "src/codec/float_env.rs",
+    "src/log/slot.rs",
+    "src/run/tail.rs",
+    "src/storage/conformance.rs",
+    "src/storage/disk/lock.rs",
+    "src/storage/disk/sys.rs",
+    "src/storage/disk/tests.rs",
+    "src/storage/fork.rs",
+    "src/storage/memory/buffer.rs",
+    "tests/forking.rs",
+];
+
+/// Files whose bytes `docs/format.md` spells out.
+const FORMAT: [&str; 8] = [
+    "src/log/frame.rs",
+    "src/log/record.rs",
+    "src/log/slot.rs",
+    "src/segment/layout.rs",
+    "src/segment/footer.rs",
+    "src/segment/pack.rs",
+    "src/workspace/journal.rs",
+    "src/workspace/manifest.rs",
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every file of the project that ends so, by its path from the root with `/`, and its text.
+fn files(end: &str) -> BTreeMap<String, String> {
+    fn walk(dir: &Path, root: &Path, end: &str, out: &mut BTreeMap<String, String>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                // Not ours: what tools leave, and workspaces that examples made.
+                if !name.starts_with('.') && !["target", "stepwell", "corpus", "artifacts"].contains(&name.as_str()) {
+                    walk(&path, root, end, out);
+                }
+            } else if name.ends_with(end) {
+                let name = path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
+                out.insert(name, std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let mut out = BTreeMap::new();
+    walk(&root(), &root(), end, &mut out);
+    assert!(!out.is_empty(), "no file ends with {end}");
+    out
+}
+
+/// The lines of a source file that are no comment, numbered from 1.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..).zip(text.lines()).filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+/// The lines of a source file that are code and outside of its `mod tests`, numbered from 1.
+fn library(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_tests = false;
+    code(text).filter(move |(_, line)| {
+        in_tests = if in_tests { *line != "}" } else { *line == "mod tests {" };
+        !in_tests
+    })
+}
+
+/// Fails with all findings at once.
+fn none(found: &[String], rule: &str) {
+    assert!(found.is_empty(), "{rule}:\n  {}", found.join("\n  "));
+}
+
+#[test]
+fn every_file_says_its_job_and_stays_short() {
+    let mut found = Vec::new();
+    for (path, text) in files(".rs") {
+        if !text.starts_with("//! ") {
+            found.push(format!("{path}: the first line is not `//! ` and the file's one job"));
+        }
+        let lines = text.lines().count();
+        let longer = LONGER.iter().any(|(known, _)| *known == path);
+        if (lines > LINES_MAX) != longer {
+            found.push(format!(
+                "{path}: {lines} lines; over {LINES_MAX} is {} in LONGER",
+                if longer { "no longer" } else { "not" }
+            ));
+        }
+    }
+    none(&found, "one job a file, few lines");
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Put together, so that this file does not find itself.
+    let marks = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["#[ign", "ore"]].map(|halves| halves.concat());
+    let mut found = Vec::new();
+    for (path, text) in files(".rs") {
+        for (number, line) in (1..).zip(text.lines()) {
+            if let Some(mark) = marks.iter().find(|mark| line.contains(mark.as_str())) {
+                found.push(format!("{path}:{number}: {mark}"));
+            }
+        }
+    }
+    none(&found, "nothing is left for later");
+}
+
+#[test]
+fn layers_import_only_what_lies_below() {
+    let mut found = Vec::new();
+    for (path, text) in files(".rs") {
+        let Some(layer) = path.strip_prefix("src/").map(|rest| rest.split(['/', '.']).next().unwrap_or(rest)) else {
+            continue;
+        };
+        if layer == "lib" {
+            continue;
+        }
+        let Some((_, below)) = LAYERS.iter().find(|(known, _)| *known == layer) else {
+            found.push(format!("{path}: {layer} has no place among the layers"));
+            continue;
+        };
+        for (number, line) in code(&text) {
+            for import in line.split("crate::").skip(1) {
+                let import =
+                    import.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).next().unwrap_or("");
+                let to = import.split("::").next().unwrap_or("");
+                let across = ACROSS.iter().any(|(from, what, _)| path == *from && import.starts_with(what));
+                if to != layer && !below.contains(&to) && !across {
+                    found.push(format!("{path}:{number}: {layer} imports {import}"));
+                }
+            }
+        }
+    }
+    none(&found, "a layer imports only lower ones, and by their own paths");
+}
+
+#[test]
+fn some_things_are_done_in_one_place_only() {
+    /// What to look for, where it may stand, and where it is looked for.
+    type Rule = (&'static [&'static str], &'static [&'static str], &'static [&'static str]);
+    let rules: [Rule; 5] = [
+        (&["std::fs", "memmap2", "mmap"], &["src/storage/disk"], &["src/"]),
+        (&["thread::spawn", "thread::scope", "thread::Builder"], &["src/workspace/maintenance"], &["src/"]),
+        (&["SystemTime", "Instant"], &["src/workspace/clock.rs"], &["src/"]),
+        (&["bincode"], &["src/base/control.rs"], &["src/", "crates/", "benches/", "examples/"]),
+        (&["pco::"], &["src/codec/pages.rs"], &["src/"]),
+    ];
+    let mut found = Vec::new();
+    for (path, text) in files(".rs") {
+        // Tests may start threads and look at real files.
+        let test = path.contains("/tests") || path.ends_with("tests.rs") || path.ends_with("conformance.rs");
+        for (words, allowed, within) in &rules {
+            if test
+                || !within.iter().any(|start| path.starts_with(start))
+                || allowed.iter().any(|own| path.starts_with(own))
+            {
+                continue;
+            }
+            for (number, line) in library(&text) {
+                if let Some(word) = words.iter().find(|word| line.contains(**word)) {
+                    found.push(format!("{path}:{number}: {word}, which only {allowed:?} may name"));
+                }
+            }
+        }
+    }
+    none(&found, "some things are done in one place only");
+}
+
+#[test]
+fn unsafe_code_stays_in_its_corners() {
+    let forms = ["{", "fn ", "impl ", "extern "].map(|form| ["unsafe ", form].concat());
+    let with: Vec<String> = files(".rs")
+        .into_iter()
+        .filter(|(path, text)| {
+            path != "tests/tidy.rs" && code(text).any(|(_, line)| forms.iter().any(|form| line.contains(form)))
+        })
+        .map(|(path, _)| path)
+        .collect();
+    assert_eq!(with, UNSAFE, "the list of files with unsafe code");
+}
+
+#[test]
+fn the_format_page_follows_the_code() {
+    let page = read("docs/format.md");
+    let hashes = page.split("## 19. Hashes").nth(1).expect("the page ends with the section of hashes");
+    let listed: BTreeMap<&str, &str> =
+        hashes.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix("` |")?.split_once("` | `")).collect();
+    let mut found = Vec::new();
+    for path in FORMAT {
+        let hash = format!("{:08x}", crc32(0, read(path).as_bytes()));
+        match listed.get(path) {
+            Some(known) if *known == hash => {}
+            _ => found.push(format!("| `{path}` | `{hash}` |")),
+        }
+    }
+    none(&found, "compare docs/format.md with what changed in these files, then put their hashes there");
+    assert_eq!(listed.len(), FORMAT.len(), "files on the page that no test knows");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{}{byte:02x}", if hex.is_empty() { "" } else { " " });
+        hex
+    })
+}
+
+#[test]
+fn the_format_pages_examples_are_what_the_code_writes() {
+    let mut examples: Vec<(&str, Vec<u8>)> = Vec::new();
+    let mut tuple = Vec::new();
+    control::encode(&(1_u8, 300_u32, -1_i64, "ab", Some(2_u64), 1.0_f64), &mut tuple);
+    examples.push(("a control record", tuple));
+    let mut framed = Vec::new();
+    frame::encode(Kind::Records, WriterId(7), 100, 5, 64, b"payload", &mut framed);
+    examples.push(("a frame", framed));
+    let (run, lr) = (0, || "lr".to_owned());
+    let records = vec![
+        Record::Run {
+            run,
+            id: RunId::new("r1").unwrap(),
+            experiment: ExperimentId::DEFAULT,
+            experiment_name: "Default".into(),
+        },
+        Record::Series { series: 0, run, key: "loss".into() },
+        Record::Param { run, key: lr(), value: "0.1".into(), order: 1 },
+        Record::ParamRetracted { run, key: lr() },
+        Record::Tag { run, key: "a".into(), value: None, order: 2 },
+        Record::Attribute { run, attribute: Attribute::Status(RunStatus::Finished), order: 3 },
+    ];
+    let rows = vec![Row::new(0, Point { step: -1, timestamp_ms: Some(2), value: 1.0 })];
+    let mut batch = Vec::new();
+    Batch { records, rows }.encode(&mut batch);
+    examples.push(("a batch", batch));
+    let check = Check::new(WriterId(0x0123_4567_89AB_CDEF_0011_2233_4455_6677));
+    examples.push(("a slot", Slot::new(9, -5, Some(17), f64::NAN).sealed(check, 3).to_bytes().to_vec()));
+    let page = read("docs/format.md").replace('\n', " ");
+    for (what, bytes) in examples {
+        assert!(page.contains(&format!("`{}`", hex(&bytes))), "{what} is {}", hex(&bytes));
+    }
+    assert!(page.contains(&format!("`0x{:08X}`", crc32(7, b"abc"))));
+    let mut varint = Vec::new();
+    put_varint(&mut varint, 300);
+    assert_eq!(varint, [0xAC, 0x02]);
+}
+
+#[test]
+fn the_readme_shows_the_example_that_is_compiled() {
+    let library = read("src/lib.rs");
+    let example: Vec<&str> = library
+        .lines()
+        .skip_while(|line| *line != "//! ```")
+        .skip(1)
+        .take_while(|line| *line != "//! ```")
+        .map(|line| line.strip_prefix("//!").map_or(line, |line| line.strip_prefix(' ').unwrap_or(line)))
+        .filter(|line| !line.starts_with("# "))
+        .collect();
+    assert!(example.len() > 20, "src/lib.rs has the example");
+    let shown = format!("```rust\n{}\n```", example.join("\n"));
+    assert!(read("README.md").contains(&shown), "README.md must show the example of src/lib.rs:\n{shown}");
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut found = Vec::new();
+    for (path, text) in files(".md") {
+        let dir = Path::new(&path).parent().unwrap_or(Path::new("")).to_owned();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap_or("");
+            if !file.is_empty() && !file.contains("://") && !root().join(&dir).join(file).exists() {
+                found.push(format!("{path}: {target}"));
+            }
+        }
+    }
+    none(&found, "links between pages lead somewhere");
+}
