@@ -297,7 +297,11 @@ impl Workspace {
         Ok(collected)
     }
 
-    fn has_live_writer(&self, id: &RunId) -> Result<bool> {
+    /// Whether somebody writes the run now, here or in another process.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn has_live_writer(&self, id: &RunId) -> Result<bool> {
         for name in self.run_log_names(id.key())? {
             if let Some(image) = self.read_log(&name)?
                 && !self.is_closed(&name, &image, CompactOptions::default())

@@ -1,3 +1,72 @@
-//! The `stepwell` command.
+//! The `stepwell` command: reads the call, runs one command, and turns its end into an exit status.
 
-fn main() {}
+mod arguments;
+mod commands;
+mod context;
+mod failure;
+mod output;
+mod plot;
+mod progress;
+mod shape;
+mod time;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::context::Context;
+use crate::failure::{Answer, Failure, Outcome};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let context = Context { dir: arguments.workspace, json: arguments.json };
+    match run(&context, arguments.command) {
+        Ok(Answer::Done) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Err(failure) => {
+            report(&failure);
+            ExitCode::from(failure.status())
+        }
+    }
+}
+
+fn run(context: &Context, command: Command) -> Outcome {
+    use commands as on;
+    match command {
+        Command::Import(arguments) => on::import::run(context, &arguments),
+        Command::Experiments(arguments) => on::experiments::run(context, arguments),
+        Command::Runs(arguments) => on::runs::run(context, arguments),
+        Command::Show(arguments) => on::show::run(context, &arguments),
+        Command::History(arguments) => on::history::run(context, &arguments),
+        Command::Plot(arguments) => on::plot::run(context, &arguments),
+        Command::Tail(arguments) => on::tail::run(context, &arguments),
+        Command::Log(arguments) => on::log::run(context, &arguments),
+        Command::Export(arguments) => on::export::run(context, &arguments),
+        Command::Delete(arguments) => on::lifecycle::delete(context, &arguments),
+        Command::Restore(arguments) => on::lifecycle::restore(context, &arguments),
+        Command::Stats => on::stats::run(context),
+        Command::Compact(arguments) => on::compact::run(context, &arguments),
+        Command::Gc(arguments) => on::gc::run(context, &arguments),
+        Command::Verify => on::verify::run(context),
+        Command::Repair => on::repair::run(context),
+        Command::Completions(arguments) => on::completions::run(&arguments),
+    }
+}
+
+/// Tells a failure on standard error.
+fn report(failure: &Failure) {
+    let mut err = std::io::stderr().lock();
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let (red, end) = if err.is_terminal() && !plain { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
+    // Nobody is left to hear that standard error is gone too.
+    let _ = match failure {
+        Failure::PipeClosed => Ok(()),
+        Failure::Usage(message) => {
+            writeln!(err, "{red}error:{end} {message}\n\nFor more information, try '--help'.")
+        }
+        Failure::Failed(message, None) => writeln!(err, "{red}error:{end} {message}"),
+        Failure::Failed(message, Some(hint)) => writeln!(err, "{red}error:{end} {message}\n  hint: {hint}"),
+    };
+}

@@ -1,0 +1,55 @@
+//! `stepwell compact`: seals and gathers.
+
+use clap::Args;
+use serde_json::json;
+
+use stepwell::workspace::compaction::CompactOptions;
+
+use crate::context::Context;
+use crate::failure::{Answer, Outcome};
+use crate::output::{self, escape, plural};
+use crate::progress::Progress;
+
+/// Gathers logs that nobody writes any more into packs, and merges small packs. Others may read and write meanwhile.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Also take logs whose locks cannot be judged, as on network file systems: only when their writers are gone.
+    #[arg(long)]
+    take_over: bool,
+}
+
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    let workspace = context.open()?;
+    let progress = Progress::spinner("compacting", context.json);
+    let done = workspace.compact(CompactOptions { take_over: arguments.take_over })?;
+    drop(progress);
+    if context.json {
+        let left: Vec<_> =
+            done.left.iter().map(|(file, reason)| json!({"file": file.to_string_lossy(), "reason": reason})).collect();
+        output::json(&json!({
+            "busy": done.busy,
+            "logs": done.logs,
+            "runs": done.runs,
+            "points": done.points,
+            "packs_merged": done.packs_merged,
+            "left": left,
+        }))?;
+        return Ok(Answer::Done);
+    }
+    let mut text = if done.busy {
+        "another process is compacting this workspace; nothing was done\n".to_owned()
+    } else {
+        format!(
+            "gathered {} of {} with {}; merged {}\n",
+            plural(done.logs, "log", "logs"),
+            plural(done.runs, "run", "runs"),
+            plural(done.points, "point", "points"),
+            plural(done.packs_merged, "pack", "packs"),
+        )
+    };
+    for (file, reason) in &done.left {
+        text += &format!("left {}: {}\n", escape(&file.to_string_lossy()), escape(reason));
+    }
+    output::lines(&text)?;
+    Ok(Answer::Done)
+}

@@ -1,0 +1,171 @@
+//! `stepwell export RUN… --to DIR`: runs as Parquet.
+
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use stepwell::base::ids::RunId;
+use stepwell::run::snapshot::RunSnapshot;
+use stepwell::workspace::open::Workspace;
+use stepwell::workspace::search::{RunQuery, ViewType};
+
+use crate::commands::parquet::Points;
+use crate::context::{self, Context};
+use crate::failure::{Answer, Failure, Outcome};
+use crate::output::{self, bytes, count, escape, plural};
+use crate::progress::Progress;
+use crate::shape::RunShape;
+
+/// The file of points.
+const POINTS: &str = "points.parquet";
+/// The file of words.
+const RUNS: &str = "runs.json";
+
+/// Writes runs to a folder: `points.parquet` with the columns run_id, key, step, timestamp_ms (null where absent) and
+/// value, each series in the order in which it was logged, every bit kept; and `runs.json` with names, params and tags,
+/// as `runs --json` prints them.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Ids, beginnings of ids, or names.
+    #[arg(value_name = "RUN", required_unless_present_any = ["all", "filter"])]
+    runs: Vec<String>,
+    /// All runs that are not deleted.
+    #[arg(long, conflicts_with_all = ["runs", "filter"])]
+    all: bool,
+    /// All runs that this matches, as in `runs`.
+    #[arg(long, value_name = "FILTER", conflicts_with = "runs")]
+    filter: Option<String>,
+    /// The folder; it is created if needed.
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// The form: parquet.
+    #[arg(long, default_value = "parquet", value_parser = parse_format)]
+    format: Format,
+    /// Replace what an earlier export wrote there.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// The forms that can be written.
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Parquet,
+}
+
+fn parse_format(text: &str) -> Result<Format, String> {
+    match text {
+        "parquet" => Ok(Format::Parquet),
+        "tfevents" | "mlruns" | "csv" => Err(format!(
+            "this version exports parquet only, not {text}; `stepwell history --format csv` prints one metric as CSV"
+        )),
+        _ => Err("the only format is parquet".to_owned()),
+    }
+}
+
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    let Format::Parquet = arguments.format;
+    let workspace = context.open()?;
+    let ids = chosen(&workspace, arguments)?;
+    fs::create_dir_all(&arguments.to).map_err(Failure::io("create", &arguments.to))?;
+    let (points_path, runs_path) = (arguments.to.join(POINTS), arguments.to.join(RUNS));
+    for path in [&points_path, &runs_path] {
+        if path.exists() && !arguments.overwrite {
+            let message = format!("{} exists already", escape(&path.display().to_string()));
+            return Err(Failure::hinted(message, "--overwrite replaces it"));
+        }
+    }
+    let progress = Progress::items("exporting", ids.len() as u64, context.json);
+    let (series, points) = write_points(&workspace, &ids, &points_path, &progress)?;
+    write_runs(&workspace, &ids, &runs_path)?;
+    drop(progress);
+    let size = fs::metadata(&points_path).map_err(Failure::io("look at", &points_path))?.len();
+    if context.json {
+        output::json(&json!({
+            "runs": ids.len(),
+            "series": series,
+            "points": points,
+            "bytes": size,
+            "files": [points_path.to_string_lossy(), runs_path.to_string_lossy()],
+        }))?;
+    } else {
+        output::lines(&format!(
+            "exported {}, {} series, {} to {} ({})\n",
+            plural(ids.len() as u64, "run", "runs"),
+            count(series),
+            plural(points, "point", "points"),
+            escape(&points_path.display().to_string()),
+            bytes(size),
+        ))?;
+    }
+    Ok(Answer::Done)
+}
+
+/// The ids of the runs, each once, in the order in which they were named or found.
+fn chosen(workspace: &Workspace, arguments: &Arguments) -> Outcome<Vec<RunId>> {
+    let mut ids: Vec<RunId> = Vec::new();
+    if arguments.runs.is_empty() {
+        let filter = arguments.filter.clone().unwrap_or_default();
+        let query = RunQuery { filter, view: ViewType::ActiveOnly, ..RunQuery::default() };
+        context::search(workspace, query, usize::MAX, |run| {
+            ids.push(run.run_id);
+            Ok(())
+        })?;
+        return Ok(ids);
+    }
+    for argument in &arguments.runs {
+        let id = context::run(workspace, argument)?.id().clone();
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+/// Writes a file beside its place and moves it there when it is whole.
+fn whole_file(path: &Path, write: impl FnOnce(&File) -> Outcome<()>) -> Outcome<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let file = File::create(&part).map_err(Failure::io("create", &part))?;
+    let written = write(&file).and_then(|()| file.sync_all().map_err(Failure::io("write", &part)));
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
+        return written;
+    }
+    fs::rename(&part, path).map_err(Failure::io("create", path))
+}
+
+fn write_points(workspace: &Workspace, ids: &[RunId], path: &Path, progress: &Progress) -> Outcome<(u64, u64)> {
+    let (mut series, mut points) = (0, 0);
+    whole_file(path, |file| {
+        let mut out = Points::new(BufWriter::new(file))?;
+        for id in ids {
+            let run: RunSnapshot = workspace.run(id)?;
+            for key in run.keys() {
+                let columns = run.arrivals(key)?;
+                series += 1;
+                points += columns.len() as u64;
+                out.add(id.as_str(), key, &columns)?;
+            }
+            progress.step();
+        }
+        let mut out = out.finish()?;
+        std::io::Write::flush(&mut out).map_err(Failure::io("write", path))
+    })?;
+    Ok((series, points))
+}
+
+fn write_runs(workspace: &Workspace, ids: &[RunId], path: &Path) -> Outcome<()> {
+    let mut runs: Vec<Value> = Vec::with_capacity(ids.len());
+    for id in ids {
+        let summary = workspace.run(id)?.summary()?;
+        runs.push(serde_json::to_value(RunShape::from(&summary))?);
+    }
+    whole_file(path, |file| {
+        serde_json::to_writer_pretty(BufWriter::new(file), &runs)?;
+        Ok(())
+    })
+}

@@ -1,0 +1,20 @@
+//! The commands, one file each.
+
+pub(crate) mod compact;
+pub(crate) mod completions;
+pub(crate) mod experiments;
+pub(crate) mod export;
+pub(crate) mod gc;
+pub(crate) mod history;
+pub(crate) mod import;
+pub(crate) mod lifecycle;
+pub(crate) mod log;
+mod parquet;
+pub(crate) mod plot;
+pub(crate) mod repair;
+pub(crate) mod runs;
+pub(crate) mod show;
+mod sink;
+pub(crate) mod stats;
+pub(crate) mod tail;
+pub(crate) mod verify;

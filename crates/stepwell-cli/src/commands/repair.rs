@@ -1,0 +1,34 @@
+//! `stepwell repair`: takes damaged files out of use and saves what still reads.
+
+use serde_json::json;
+
+use crate::context::Context;
+use crate::failure::{Answer, Outcome};
+use crate::output::{self, escape, plural};
+use crate::progress::Progress;
+
+pub(crate) fn run(context: &Context) -> Outcome {
+    let workspace = context.open()?;
+    let progress = Progress::spinner("repairing", context.json);
+    let done = workspace.repair()?;
+    drop(progress);
+    if context.json {
+        let files: Vec<_> = done.quarantined.iter().map(|file| file.to_string_lossy()).collect();
+        output::json(&json!({"salvaged_runs": done.salvaged_runs, "quarantined": files, "lost": done.lost}))?;
+        return Ok(Answer::Done);
+    }
+    let mut text = String::new();
+    for file in &done.quarantined {
+        text += &format!("took out of use: {}\n", escape(&file.to_string_lossy()));
+    }
+    for lost in &done.lost {
+        text += &format!("lost: {}\n", escape(lost));
+    }
+    text += &if done.quarantined.is_empty() {
+        "nothing to repair\n".to_owned()
+    } else {
+        format!("saved {}\n", plural(done.salvaged_runs, "run", "runs"))
+    };
+    output::lines(&text)?;
+    Ok(Answer::Done)
+}

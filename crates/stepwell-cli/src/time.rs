@@ -1,0 +1,103 @@
+//! Times and durations as people write them. Times are UTC, so that one call prints the same on every machine.
+
+/// Milliseconds since the epoch as `2024-01-31 12:34:56`.
+pub(crate) fn moment(ms: i64) -> String {
+    let (days, of_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) / 1000);
+    let (year, month, day) = civil(days);
+    format!("{year:04}-{month:02}-{day:02} {}", clock(of_day))
+}
+
+/// [`moment`], or nothing.
+pub(crate) fn moment_or_empty(ms: Option<i64>) -> String {
+    ms.map(moment).unwrap_or_default()
+}
+
+/// The time of day of `ms`, as `12:34:56`.
+pub(crate) fn time_of_day(ms: i64) -> String {
+    clock(ms.rem_euclid(86_400_000) / 1000)
+}
+
+fn clock(seconds: i64) -> String {
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// Year, month and day of a day counted from 1970-01-01. Years begin in March here, so that the leap day is the last
+/// of them, and 400 years are one cycle of 146,097 days.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let cycle = shifted.div_euclid(146_097);
+    let of_cycle = shifted.rem_euclid(146_097);
+    let year = (of_cycle - of_cycle / 1460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
+    let of_year = of_cycle - (365 * year + year / 4 - year / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    (400 * cycle + year + i64::from(month <= 2), month, day)
+}
+
+/// A span as `1.5 s`, `2 m 03 s`, `4 h 05 m`, `3 d 04 h`.
+pub(crate) fn span(ms: i64) -> String {
+    let (sign, ms) = (if ms < 0 { "-" } else { "" }, ms.unsigned_abs());
+    let seconds = ms / 1000;
+    match seconds {
+        0..60 => format!("{sign}{:.1} s", ms as f64 / 1000.0),
+        60..3600 => format!("{sign}{} m {:02} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{sign}{} h {:02} m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{sign}{} d {:02} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// Reads a span such as `30d`, `12h`, `1.5h`, `10m`, `45s`, `2w`; several add up (`1d12h`). In milliseconds.
+pub(crate) fn parse_span(text: &str) -> Result<i64, String> {
+    let wrong = || format!("{text:?} is no span of time; write 30d, 12h, 90m, 45s, 2w or 1d12h");
+    let mut rest = text.trim();
+    let mut total = 0.0_f64;
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or_else(wrong)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let unit_len = rest[digits..].find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len() - digits);
+        let unit = match &rest[digits..digits + unit_len] {
+            "ms" => 1.0,
+            "s" => 1e3,
+            "m" | "min" => 6e4,
+            "h" => 3.6e6,
+            "d" => 8.64e7,
+            "w" => 6.048e8,
+            _ => return Err(wrong()),
+        };
+        total += number * unit;
+        rest = &rest[digits + unit_len..];
+    }
+    Ok(total as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_those_of_the_calendar() {
+        assert_eq!(moment(0), "1970-01-01 00:00:00");
+        assert_eq!(moment(951_827_696_000), "2000-02-29 12:34:56");
+        assert_eq!(moment(-1), "1969-12-31 23:59:59");
+        assert_eq!(moment(4_107_542_400_000), "2100-03-01 00:00:00");
+        assert!(moment(i64::MAX).len() > 10 && moment(i64::MIN).len() > 10);
+    }
+
+    #[test]
+    fn spans_are_read_and_written() {
+        assert_eq!(parse_span("30d"), Ok(30 * 86_400_000));
+        assert_eq!(parse_span("1d12h"), Ok(36 * 3_600_000));
+        assert_eq!(parse_span("1.5h"), Ok(5_400_000));
+        for bad in ["", "3", "d", "3 days", "-1d", "1..5h", "éd"] {
+            assert!(parse_span(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            (span(1500), span(123_000), span(3_900_000)),
+            ("1.5 s".into(), "2 m 03 s".into(), "1 h 05 m".into())
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! Runs the real `stepwell` on logs that the tests write, and reads what it prints.
+
+mod exchange;
+mod place;
+mod plots;
+mod reading;
+mod upkeep;
+mod writing;

@@ -1,0 +1,118 @@
+//! `stats`, `compact`, `verify`, `repair`, and help.
+
+use serde_json::json;
+
+use crate::place::{Place, text};
+
+fn with_runs() -> Place {
+    let place = Place::new();
+    for run in 0..3 {
+        let rows: String = (0..2000).map(|step| format!("{step},{}\n", f64::from(step * run).sqrt())).collect();
+        place.file(&format!("in/{run}.csv"), format!("step,m\n{rows}"));
+    }
+    place.ok(&["import", "in"]);
+    place.ok(&["log", "--new", "--name", "logged", "m=1", "n=2", "--finish"]);
+    place
+}
+
+#[test]
+fn stats_count_what_is_there() {
+    let place = with_runs();
+    let stats = place.json(&["stats"]);
+    assert_eq!((&stats["runs"], &stats["series"], &stats["points"]), (&json!(4), &json!(5), &json!(6002)));
+    let bytes = stats["bytes_on_disk"].as_u64().unwrap();
+    assert!(bytes > 1000 && stats["files"].as_u64().unwrap() > 1);
+    assert_eq!(stats["bytes_per_point"].as_f64().unwrap(), bytes as f64 / 6002.0);
+    let kinds = stats["by_kind"].as_array().unwrap();
+    assert_eq!(kinds.iter().map(|kind| kind["bytes"].as_u64().unwrap()).sum::<u64>(), bytes);
+    assert_eq!(stats["largest_keys"][0], json!({"key": "m", "points": 6001}));
+    assert!(place.ok(&["stats"]).contains("6,002"));
+}
+
+#[test]
+fn compacting_gathers_logs_and_changes_nothing_else() {
+    let place = with_runs();
+    let before = place.json(&["runs", "--order-by", "attributes.run_id ASC"]);
+    let done = place.json(&["compact"]);
+    assert_eq!((&done["busy"], &done["logs"], &done["points"]), (&json!(false), &json!(1), &json!(2)));
+    assert_eq!(place.json(&["runs", "--order-by", "attributes.run_id ASC"]), before);
+    assert_eq!(place.json(&["compact"])["logs"], 0);
+    assert!(place.ok(&["compact"]).contains("gathered 0 logs"));
+}
+
+#[test]
+fn verify_finds_a_changed_bit_and_repair_saves_the_rest() {
+    let place = with_runs();
+    place.ok(&["compact"]);
+    let sound = place.json(&["verify"]);
+    assert_eq!((&sound["ok"], &sound["damage"]), (&json!(true), &json!([])));
+    let packs: Vec<_> = std::fs::read_dir(place.path("w/packs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let pack = packs
+        .iter()
+        .filter(|path| path.extension().is_some_and(|kind| kind == "pack"))
+        .max_by_key(|path| path.metadata().unwrap().len())
+        .unwrap();
+    let mut bytes = std::fs::read(pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::remove_file(pack).unwrap();
+    std::fs::write(pack, bytes).unwrap();
+    let found = place.call(&["--json", "verify"]);
+    assert_eq!(found.status, 1, "{found:?}");
+    let found: serde_json::Value = serde_json::from_str(&found.out).unwrap();
+    assert_eq!(found["ok"], false);
+    let damage = &found["damage"][0];
+    assert!(damage["file"].as_str().unwrap().ends_with(".pack"), "{damage}");
+    let (offset, length) = (damage["offset"].as_u64().unwrap(), damage["length"].as_u64().unwrap());
+    assert!((offset..offset + length).contains(&(middle as u64)), "{damage} does not hold byte {middle}");
+    assert!(!damage["cost"].as_str().unwrap().is_empty());
+    let told = place.call(&["verify"]);
+    assert!(told.status == 1 && told.out.contains("cost:") && told.out.contains("stepwell repair"), "{told:?}");
+    let repaired = place.json(&["repair"]);
+    assert!(!repaired["quarantined"].as_array().unwrap().is_empty(), "{repaired}");
+    assert_eq!(place.call(&["verify"]).status, 0);
+    assert!(place.json(&["runs"]).as_array().unwrap().len() >= 3);
+}
+
+#[test]
+fn help_is_there_for_every_command() {
+    let place = Place::new();
+    let help = place.ok(&["--help"]);
+    for command in [
+        "import",
+        "experiments",
+        "runs",
+        "show",
+        "history",
+        "plot",
+        "tail",
+        "log",
+        "export",
+        "delete",
+        "restore",
+        "stats",
+        "compact",
+        "gc",
+        "verify",
+        "repair",
+        "completions",
+    ] {
+        assert!(help.contains(command), "{command}");
+        assert!(place.ok(&[command, "--help"]).contains("Usage:"), "{command}");
+    }
+    assert!(help.contains("Exit status") && !help.contains("\n  serve"));
+    assert!(place.ok(&["completions", "bash"]).contains("complete"));
+    assert!(place.ok(&["--version"]).starts_with("stepwell "));
+}
+
+#[test]
+fn the_workspace_is_the_option_then_the_variable_then_a_folder() {
+    let place = Place::new();
+    let named = place.path("named");
+    place.ok(&["-w", text(&named), "log", "--new"]);
+    assert!(named.exists() && !place.path("w").exists());
+    place.ok(&["log", "--new"]);
+    assert!(place.path("w").exists() && !place.path("stepwell").exists());
+    let output = place.command(&["log", "--new"]).env_remove("STEPWELL_DIR").output().unwrap();
+    assert!(output.status.success() && place.path("stepwell").exists());
+}
