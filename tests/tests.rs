@@ -3,6 +3,8 @@
 mod crash;
 mod life;
 mod maintenance;
+mod oracle;
+mod processes;
 mod regressions;
 mod search;
 mod support;

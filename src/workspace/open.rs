@@ -327,11 +327,15 @@ fn create(storage: &dyn Storage, root: &Path) -> Result<()> {
     for folder in paths::FOLDERS {
         create_folder(storage, &root.join(folder))?;
     }
-    // Whoever sees the mark may rely on the folders and on the root's own name, whoever created those.
-    storage.sync_dir(root).map_err(Error::io("sync", root))?;
-    if let Some(parent) = root.parent() {
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        storage.sync_dir(parent).map_err(Error::io("sync", parent))?;
+    // Whoever sees the mark may rely on the folders and on the root's own name and those above it, whoever created them
+    // and did not live to sync them.
+    for folder in root.ancestors() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        match storage.sync_dir(folder) {
+            // One that may not be read was not created for this workspace.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && folder != root => {}
+            other => other.map_err(Error::io("sync", folder))?,
+        }
     }
     let mut mark = Vec::with_capacity(MARK_LEN);
     mark.extend_from_slice(&MAGIC.to_le_bytes());
