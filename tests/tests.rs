@@ -6,6 +6,7 @@ mod maintenance;
 mod oracle;
 mod processes;
 mod regressions;
+mod scale;
 mod search;
 mod support;
 mod tidy;
