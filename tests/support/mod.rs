@@ -1,0 +1,4 @@
+//! What several modules of tests share.
+
+pub(crate) mod frozen;
+pub(crate) mod seen;
