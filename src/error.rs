@@ -127,6 +127,20 @@ impl Error {
         Self::NotFound { entity, id: id.to_string() }
     }
 
+    /// An [`Error::Corrupt`] that says what another error said of a file; one that is none says so of no place.
+    pub fn corrupt_as(other: &Self) -> Self {
+        match other {
+            Self::Corrupt { path, offset, what } => Self::corrupt(path, *offset, what),
+            Self::NewerFormat { path, found, supported } => {
+                Self::NewerFormat { path: path.clone(), found: *found, supported: *supported }
+            }
+            Self::Io { path, operation, source } => {
+                Self::corrupt(path, 0, format!("it cannot be used: {operation}: {source}"))
+            }
+            other => Self::corrupt(Path::new(""), 0, other),
+        }
+    }
+
     /// An [`Error::Corrupt`].
     pub fn corrupt(path: &Path, offset: u64, what: impl ToString) -> Self {
         Self::Corrupt { path: path.to_owned(), offset, what: what.to_string() }

@@ -1,6 +1,8 @@
 //! Integration tests, one module a subject. They reach the store only through its public names.
 
 mod crash;
+mod flips;
+mod golden;
 mod life;
 mod maintenance;
 mod oracle;

@@ -1,7 +1,7 @@
 //! What one log holds, read at one moment: for each of its runs the words, and the points as parts of series.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::ids::{ExperimentId, RunId, RunKey};
@@ -25,6 +25,7 @@ pub enum SeriesPart {
 /// A log at one moment.
 #[derive(Debug)]
 pub struct LogImage {
+    path: PathBuf,
     log: Log,
     groups: Vec<Arc<Group>>,
     /// By the run's number.
@@ -62,6 +63,7 @@ impl LogImage {
         let log = read_log(&*file, log_path, &tail, depth)?;
         let source = Source::new(file, log_path.to_owned());
         let mut image = Self {
+            path: log_path.to_owned(),
             log,
             groups: Vec::new(),
             runs: BTreeMap::new(),
@@ -136,6 +138,12 @@ impl LogImage {
         let sealed: u64 = self.groups.iter().map(|group| group.footer().points).sum();
         self.lost = self.log.sequence_end().saturating_sub(sealed.saturating_add(found));
         self.rows = rows.into_iter().map(|(series, columns)| (series, Arc::new(columns))).collect();
+    }
+
+    /// The log's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The log as it was read.

@@ -27,6 +27,7 @@ pub struct RunPart {
 pub struct RunSnapshot {
     state: RunState,
     series: BTreeMap<String, SeriesParts>,
+    damage: Vec<String>,
 }
 
 /// The parts of one series, and who wrote each, in order of arrival.
@@ -74,7 +75,21 @@ impl RunSnapshot {
                 }
             }
         }
-        Some(Self { state, series })
+        Some(Self { state, series, damage: Vec::new() })
+    }
+
+    /// What does not verify in the logs that this view was made from: whatever stood there is missing from it. Empty
+    /// for a run that is whole. Damage in columns is not among it, since reading them answers with an error.
+    #[must_use]
+    pub fn damage(&self) -> &[String] {
+        &self.damage
+    }
+
+    /// Notes damage that this view was made around.
+    #[must_use]
+    pub fn with_damage(mut self, damage: Vec<String>) -> Self {
+        self.damage.extend(damage);
+        self
     }
 
     /// The run's id.
