@@ -8,7 +8,7 @@ use stepwell::base::point::Point;
 use stepwell::base::stats::RunStatus;
 use stepwell::error::Error;
 use stepwell::options::{Options, TailMode};
-use stepwell::storage::memory::{Effect, Fault, OpKind, PowerLoss, SimDisk, Times};
+use stepwell::storage::memory::{Effect, Fate, Fault, OpKind, PendingKind, PowerLoss, SimDisk, Times};
 use stepwell::workspace::compaction::CompactOptions;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::runs::{NewRun, RunEdit};
@@ -110,13 +110,14 @@ fn a_pack_stays_when_its_entry_may_be_published() {
         for id in &ids {
             assert_eq!(workspace.run(id).unwrap().points(), 1, "sync {nth} of a folder failed");
         }
+        disk.clear_faults();
         workspace.compact(CompactOptions::default()).unwrap();
         for id in &ids {
             assert_eq!(open(&disk, TailMode::Auto).run(id).unwrap().points(), 1, "sync {nth} of a folder failed");
         }
         failed
     };
-    assert_eq!((0..5).map(merge_fails_at).collect::<Vec<_>>(), [true, true, true, true, false]);
+    assert_eq!((0..6).map(merge_fails_at).collect::<Vec<_>>(), [true, true, true, true, true, false]);
 }
 
 /// A batch whose write failed after all its bytes reappeared behind the next point.
@@ -237,4 +238,29 @@ fn a_pack_that_cannot_be_opened_now_is_opened_later() {
         }
         assert_eq!(other.unwrap().run(&id).unwrap().points(), 1, "operation {nth} failed");
     }
+}
+
+/// An entry had its name but its folder was not synced; the next compaction found the points packed, and removed the log.
+#[test]
+fn a_log_stays_until_the_entry_that_replaces_it_is_safe() {
+    let disk = SimDisk::new();
+    let workspace = open(&disk, TailMode::Auto);
+    let (id, mut writer) = run(&workspace);
+    writer.log_metric("loss", 0, 1.0).unwrap();
+    writer.finish(RunStatus::Finished).unwrap();
+    // The process dies between the two steps of publishing.
+    let trial = disk.process_crash();
+    open(&trial, TailMode::Auto).compact(CompactOptions::default()).unwrap();
+    let link = trial.trace().iter().rfind(|op| op.kind == OpKind::Link).map(|op| op.number).unwrap();
+    let dead = disk.process_crash();
+    dead.crash_at(link + 1);
+    let _ = open(&dead, TailMode::Auto).compact(CompactOptions::default());
+    let found = dead.process_crash();
+    open(&found, TailMode::Auto).compact(CompactOptions::default()).unwrap();
+    // Removals reach the disk at once, what has a name by then does not.
+    let left = found.power_loss_with(&mut |pending| match pending.kind {
+        PendingKind::Name(OpKind::RemoveFile) => Fate::Keep,
+        _ => Fate::Drop,
+    });
+    assert_eq!(open(&left, TailMode::Auto).run(&id).unwrap().points(), 1);
 }

@@ -8,6 +8,7 @@ mod maintenance;
 mod oracle;
 mod processes;
 mod regressions;
+mod replay;
 mod scale;
 mod search;
 mod support;

@@ -7,3 +7,4 @@ pub mod ids;
 pub mod limits;
 pub mod point;
 pub mod stats;
+pub(crate) mod zstd;

@@ -17,7 +17,7 @@ pub(super) fn encode(bytes: &[u8], effort: Effort, out: &mut Vec<u8>) -> CodecId
         Effort::Tight => 19,
     };
     let may_pay = (ZSTD_LEN_MIN..=DECODED_MAX).contains(&bytes.len());
-    let frame = may_pay.then(|| zstd::bulk::compress(bytes, level).ok()).flatten();
+    let frame = may_pay.then(|| crate::base::zstd::compress(bytes, level)).flatten();
     if let Some(frame) = frame.filter(|frame| frame.len() < bytes.len()) {
         out.extend_from_slice(&frame);
         return CodecId::BYTES_ZSTD;
@@ -46,8 +46,8 @@ fn decode_zstd(frame: &[u8], len: usize) -> Result<Vec<u8>, Malformed> {
     if stated != Some(len as u64) || taken != Ok(frame.len()) {
         return Err(Malformed("a zstd frame of another length"));
     }
-    match zstd::bulk::decompress(frame, len) {
-        Ok(bytes) if bytes.len() == len => Ok(bytes),
+    match crate::base::zstd::decompress(frame, len) {
+        Some(bytes) if bytes.len() == len => Ok(bytes),
         _ => Err(Malformed("not a zstd frame")),
     }
 }

@@ -30,7 +30,7 @@ const LEVEL: i32 = 3;
 /// Packs `raw` as section `number`, appends it to `image` and says where it is.
 pub(crate) fn pack(image: &mut Vec<u8>, number: usize, raw: &[u8]) -> Section {
     let offset = image.len() as u64;
-    let packed = zstd::bulk::compress(raw, LEVEL).ok().filter(|packed| packed.len() < raw.len());
+    let packed = crate::base::zstd::compress(raw, LEVEL).filter(|packed| packed.len() < raw.len());
     let (packing, stored) = match &packed {
         Some(packed) => (ZSTD, packed.as_slice()),
         None => (PLAIN, raw),
@@ -50,9 +50,8 @@ pub(crate) fn unpack(section: &Section, number: usize, stored: Vec<u8>) -> Resul
     }
     let raw = match section.packing {
         PLAIN => stored,
-        _ => {
-            zstd::bulk::decompress(&stored, section.raw_len).map_err(|_| Malformed("a section that does not unpack"))?
-        }
+        _ => crate::base::zstd::decompress(&stored, section.raw_len)
+            .ok_or(Malformed("a section that does not unpack"))?,
     };
     if raw.len() == section.raw_len { Ok(raw) } else { Err(Malformed("a section of another length")) }
 }

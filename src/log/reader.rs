@@ -242,9 +242,9 @@ const TURN_MAX: u64 = (MAX_TAIL_LEN / SLOT_LEN) as u64;
 pub fn verified_slots(tail: &[u8], writer: WriterId, from: u64) -> Vec<Slot> {
     let check = Check::new(writer);
     let (slots, _) = tail.as_chunks::<SLOT_LEN>();
-    let mut valid: Vec<Slot> = (from..)
+    let mut valid: Vec<Slot> = (0_u64..)
         .zip(slots)
-        .map(|(sequence, bytes)| (sequence, Slot::from_bytes(bytes)))
+        .map(|(index, bytes)| (from.wrapping_add(index), Slot::from_bytes(bytes)))
         .take_while(|&(sequence, slot)| slot.verifies(check, sequence))
         .map(|(_, slot)| slot)
         .collect();

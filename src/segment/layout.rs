@@ -76,30 +76,40 @@ impl<'a> ColumnWriter<'a> {
     }
 }
 
+/// Columns have no more entries than these, and as many again for each byte of all columns together: constants and runs
+/// take few bytes, but a checksum or a name for some thousand entries at most, so that what is allocated stays in
+/// proportion to what is there.
+const ENTRIES_FREE: usize = 1 << 16;
+const ENTRIES_PER_BYTE: usize = 1 << 10;
+
 /// Reads what [`ColumnWriter`] wrote, from bytes that may be anything.
 #[derive(Debug)]
-pub struct ColumnReader<'a>(Reader<'a>);
+pub struct ColumnReader<'a> {
+    reader: Reader<'a>,
+    entries_max: usize,
+}
 
 impl<'a> ColumnReader<'a> {
     /// Starts at the first byte.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self(Reader::new(bytes))
+        let entries_max = bytes.len().saturating_mul(ENTRIES_PER_BYTE).saturating_add(ENTRIES_FREE);
+        Self { reader: Reader::new(bytes), entries_max }
     }
 
     /// A plain number.
     pub fn number(&mut self) -> Result<u64, Malformed> {
-        self.0.varint()
+        self.reader.varint()
     }
 
     /// A count of at most [`ENTRIES_MAX`].
     pub fn count(&mut self) -> Result<usize, Malformed> {
-        self.0.count(ENTRIES_MAX)
+        self.reader.count(ENTRIES_MAX)
     }
 
     /// A column of `count` integers.
     pub fn ints(&mut self, count: usize) -> Result<Vec<i64>, Malformed> {
-        let (codec, bytes) = self.column()?;
+        let (codec, bytes) = self.column(count)?;
         let mut values = zeroed(count)?;
         codec::decode_ints(codec, bytes, &mut values).map_err(|_| Malformed("a footer's integer column"))?;
         Ok(values)
@@ -119,7 +129,7 @@ impl<'a> ColumnReader<'a> {
 
     /// A column of `count` floats.
     pub fn floats(&mut self, count: usize) -> Result<Vec<f64>, Malformed> {
-        let (codec, bytes) = self.column()?;
+        let (codec, bytes) = self.column(count)?;
         let mut values = zeroed(count)?;
         codec::decode_floats(codec, bytes, &mut values).map_err(|_| Malformed("a footer's float column"))?;
         Ok(values)
@@ -127,26 +137,29 @@ impl<'a> ColumnReader<'a> {
 
     /// Bytes whose plain length is at most `max`.
     pub fn bytes(&mut self, max: usize) -> Result<Vec<u8>, Malformed> {
-        let len = self.0.count(max)?;
-        let (codec, bytes) = self.column()?;
+        let len = self.reader.count(max)?;
+        let (codec, bytes) = self.column(0)?;
         codec::decode_bytes(codec, bytes, len).map_err(|_| Malformed("a footer's byte column"))
     }
 
     /// The bytes that are left.
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {
-        self.0.clone().slice(self.0.remaining()).unwrap_or_default()
+        self.reader.clone().slice(self.reader.remaining()).unwrap_or_default()
     }
 
     /// Refuses bytes that are left over.
     pub fn end(&self) -> Result<(), Malformed> {
-        self.0.end()
+        self.reader.end()
     }
 
-    fn column(&mut self) -> Result<(CodecId, &'a [u8]), Malformed> {
-        let codec = CodecId(self.0.u8()?);
-        let len = self.0.count(usize::MAX)?;
-        Ok((codec, self.0.slice(len)?))
+    fn column(&mut self, count: usize) -> Result<(CodecId, &'a [u8]), Malformed> {
+        if count > self.entries_max {
+            return Err(Malformed("more entries than its bytes can say"));
+        }
+        let codec = CodecId(self.reader.u8()?);
+        let len = self.reader.count(usize::MAX)?;
+        Ok((codec, self.reader.slice(len)?))
     }
 }
 
@@ -156,4 +169,20 @@ pub fn zeroed<T: Clone + Default>(count: usize) -> Result<Vec<T>, Malformed> {
     values.try_reserve_exact(count).map_err(|_| Malformed("a count beyond memory"))?;
     values.resize(count, T::default());
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_bytes_claim_no_millions_of_entries() {
+        let (count, mut bytes, mut scratch) = (1 << 20, Vec::new(), Scratch::default());
+        ColumnWriter::new(&mut bytes, Effort::Fast, &mut scratch).ints(&vec![7; count]);
+        assert!(bytes.len() < 64, "a constant takes {} bytes", bytes.len());
+        assert!(ColumnReader::new(&bytes).ints(count).is_err());
+        // The same column among as many bytes as its entries' names or checksums would take.
+        bytes.resize(count >> 10, 0);
+        assert_eq!(ColumnReader::new(&bytes).ints(count), Ok(vec![7; count]));
+    }
 }

@@ -161,6 +161,7 @@ impl Workspace {
         let mut taken: Vec<(&LogName, bool)> = Vec::new();
         let mut parts: BTreeMap<RunKey, Vec<RunPart>> = BTreeMap::new();
         let packs = self.refresh()?;
+        let mut packed = false;
         for &name in names {
             let closed = match self.read_log(name) {
                 // Closed is asked first and the log is read after, so that nothing is missed between.
@@ -181,7 +182,9 @@ impl Workspace {
                 if salvage {
                     whole &= keep_readable(&mut part)?;
                 }
-                if !is_packed(&packs, &id, &part)? {
+                if is_packed(&packs, &id, &part)? {
+                    packed = true;
+                } else {
                     parts.entry(id.key()).or_default().push(part);
                 }
             }
@@ -190,6 +193,9 @@ impl Workspace {
         }
         if taken.is_empty() {
             return Ok(());
+        }
+        if packed {
+            self.sync_entries()?;
         }
         let manifest = self.manifest()?;
         let mut runs = parts.into_values().filter_map(|parts| merge(parts, &manifest)).map(Ok);
@@ -394,11 +400,18 @@ impl Workspace {
         Ok(doomed)
     }
 
+    /// Makes every entry that was read survive a stop of the machine: whoever published it may have died before it did.
+    fn sync_entries(&self) -> Result<()> {
+        let dir = self.inner.root.join(paths::MANIFEST);
+        self.inner.storage.sync_dir(&dir).map_err(Error::io("sync", &dir))
+    }
+
     /// Removes files that nothing names, once they are older than the grace period. Gives how many.
     fn remove_leftovers(&self) -> Result<u64> {
         let storage = &*self.inner.storage;
         let before = now_ms() - self.inner.options.grace_ms;
         let manifest = self.manifest()?;
+        self.sync_entries()?;
         let mut removed = 0;
         for (folder, named) in [(paths::TEMPORARY, false), (paths::PACKS, true)] {
             let dir = self.inner.root.join(folder);

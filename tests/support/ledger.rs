@@ -37,6 +37,10 @@ pub(crate) struct WriterLedger {
 pub(crate) struct RunLedger {
     /// Whether its creation was acknowledged.
     pub(crate) created: bool,
+    /// Whether it was deleted for good.
+    pub(crate) gone: bool,
+    /// Whether a collection of garbage that did not return may have deleted it for good.
+    pub(crate) may_be_gone: bool,
     /// Writers in the order in which they were opened.
     pub(crate) writers: Vec<WriterLedger>,
     /// Histories of words by name, see [`word`].

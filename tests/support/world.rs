@@ -268,13 +268,27 @@ impl World {
                 self.ledger.gathered();
                 Ok(())
             }
-            Op::Gc => self.workspace()?.collect_garbage(0, false).map(|_| ()),
+            Op::Gc => self.collect_garbage(),
             Op::Reopen => {
                 self.workspace = None;
                 self.workspace().map(|_| ())
             }
             Op::Import { run, more } => self.import(run, more),
         }
+    }
+
+    fn collect_garbage(&mut self) -> Result<()> {
+        let workspace = self.workspace()?;
+        for run in self.ledger.runs.values_mut() {
+            run.may_be_gone |= run.allowed("deleted", false).contains(&Some("yes"));
+        }
+        for id in workspace.collect_garbage(i64::MAX, false)?.runs {
+            let run = self.run(id.as_str());
+            assert!(run.may_be_gone, "{id} was never deleted");
+            *run = RunLedger { gone: true, ..RunLedger::default() };
+        }
+        self.ledger.runs.values_mut().for_each(|run| run.may_be_gone = false);
+        Ok(())
     }
 
     fn close(&mut self, slot: usize) -> Option<Writer> {
@@ -312,7 +326,7 @@ impl World {
         match workspace.create_run(ExperimentId::DEFAULT, new) {
             Ok(writer) => {
                 assert!(!own.created, "two runs have one id");
-                own.created = true;
+                (own.created, own.gone) = (true, false);
                 own.say("status".into(), None, Some(place));
                 own.heard("status");
                 self.put(slot, writer, id, place);

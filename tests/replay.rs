@@ -1,0 +1,82 @@
+//! Feeds every decoder some thousands of random and changed inputs, by the functions that `fuzz/` runs for hours.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+#[allow(unreachable_pub)]
+#[path = "../fuzz/src/decoders.rs"]
+mod decoders;
+
+#[test]
+fn what_the_fuzzers_found_is_refused() {
+    // Frames that verify and whose sequence numbers overflow when their points are counted.
+    for (kind, sequence) in [(0, u64::MAX), (3, u64::MAX), (3, 1 << 62)] {
+        let mut input = vec![kind, 0];
+        input.extend_from_slice(&sequence.to_le_bytes());
+        input.extend_from_slice(&[0, 3, 0, 1, 0xFF]);
+        input.extend_from_slice(&sequence.to_le_bytes());
+        input.extend_from_slice(&input.clone());
+        decoders::log_forged(&input);
+    }
+    // Slots numbered up to the greatest number.
+    decoders::slots(&[[0xFF; 8].as_slice(), &[7; 200]].concat());
+    // Footers that claim 2^24 keys, and as many axes and series, in a few bytes.
+    let mut footer = vec![0, 0, 0x80, 0x80, 0x80, 8];
+    for codec in 0..=u8::MAX {
+        footer.extend_from_slice(&[codec, 1, 0]);
+        decoders::group(&[&[0, 0], &footer[..]].concat());
+        footer.truncate(6);
+    }
+}
+
+/// Runs a decoder on bytes of all kinds: any, few different ones, short ones.
+fn feed(decode: fn(&[u8]), cases: u32) {
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let bytes = prop_oneof![
+        vec(any::<u8>(), 0..600),
+        vec(prop_oneof![Just(0_u8), Just(1), Just(0xFF), 0..16_u8], 0..300),
+        vec(any::<u8>(), 0..24),
+    ];
+    TestRunner::new(config)
+        .run(&bytes, |bytes| {
+            decode(&bytes);
+            Ok(())
+        })
+        .unwrap();
+}
+
+macro_rules! replay {
+    ($($name:ident: $cases:literal,)*) => {
+        $(#[test]
+        fn $name() {
+            feed(decoders::$name, $cases);
+        })*
+
+        /// Each decoder of the fuzzers is fed here.
+        #[test]
+        fn all_targets_are_here() {
+            let targets = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/fuzz_targets")).unwrap();
+            for target in targets {
+                let name = target.unwrap().file_name().into_string().unwrap();
+                let name = name.trim_end_matches(".rs");
+                let elsewhere = name == "canary" || name.starts_with("import_");
+                assert!(elsewhere || [$(stringify!($name)),*].contains(&name), "{name} is not replayed");
+            }
+        }
+    };
+}
+
+replay! {
+    log: 3000,
+    log_forged: 3000,
+    records: 5000,
+    slots: 3000,
+    codec: 5000,
+    group: 3000,
+    group_forged: 1500,
+    pack: 2000,
+    journal: 3000,
+    index: 2000,
+    query: 3000,
+}
