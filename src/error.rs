@@ -108,18 +108,6 @@ pub enum Error {
         /// The log.
         path: PathBuf,
     },
-    /// Files that this snapshot reads were replaced and removed after their grace period; take a new snapshot.
-    #[error("this snapshot expired: {path} is gone; take a new one", path = path.display())]
-    SnapshotExpired {
-        /// The missing file.
-        path: PathBuf,
-    },
-    /// The writer was finished.
-    #[error("this writer of run {run} is finished; open a new one")]
-    Finished {
-        /// The run.
-        run: String,
-    },
 }
 
 impl Error {
@@ -137,6 +125,20 @@ impl Error {
     /// An [`Error::NotFound`].
     pub fn not_found(entity: &'static str, id: impl ToString) -> Self {
         Self::NotFound { entity, id: id.to_string() }
+    }
+
+    /// An [`Error::Corrupt`] that says what another error said of a file; one that is none says so of no place.
+    pub fn corrupt_as(other: &Self) -> Self {
+        match other {
+            Self::Corrupt { path, offset, what } => Self::corrupt(path, *offset, what),
+            Self::NewerFormat { path, found, supported } => {
+                Self::NewerFormat { path: path.clone(), found: *found, supported: *supported }
+            }
+            Self::Io { path, operation, source } => {
+                Self::corrupt(path, 0, format!("it cannot be used: {operation}: {source}"))
+            }
+            other => Self::corrupt(Path::new(""), 0, other),
+        }
     }
 
     /// An [`Error::Corrupt`].

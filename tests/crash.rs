@@ -279,3 +279,130 @@ fn refused_at_every_operation() {
         }
     }
 }
+
+/// Nothing is named before it is whole and its own name is safe; nothing is removed before what replaces it is.
+#[test]
+fn names_follow_what_they_name() {
+    for tail in [TailMode::Mapped, TailMode::Written] {
+        let disk = disk();
+        let mut world = world(&disk, options(tail, 0));
+        for op in life() {
+            world.apply(&op).unwrap();
+        }
+        let trace: Vec<Op> = disk.trace().into_iter().filter(|op| op.ok).collect();
+        let in_folder = |path: &Path, folder: &str| path.parent().is_some_and(|parent| parent.ends_with(folder));
+        // Indexes beside the packs are derived: they may be lost.
+        let pack = |path: &Path| in_folder(path, "packs") && path.extension().is_some_and(|end| end == "pack");
+        let (mut packs, mut entries, mut logs) = (0, 0, 0);
+        for (at, op) in trace.iter().enumerate() {
+            let before = &trace[..at];
+            let last = |wanted: &dyn Fn(&Op) -> bool| before.iter().rposition(wanted);
+            match (op.kind, &op.to) {
+                (OpKind::Rename, Some(to)) if pack(to) => {
+                    packs += 1;
+                    let written = last(&|own| own.kind == OpKind::Write && own.path == op.path);
+                    let synced = last(&|own| own.kind == OpKind::Sync && own.path == op.path);
+                    assert!(written.is_some() && synced > written, "a pack got its name before it was synced");
+                }
+                (OpKind::Link, Some(to)) if in_folder(to, "manifest") || in_folder(to, "catalog") => {
+                    entries += 1;
+                    let synced = last(&|own| own.kind == OpKind::Sync && own.path == op.path);
+                    assert!(synced.is_some(), "an entry got its name before it was synced");
+                    let named = last(&|own| own.kind == OpKind::Rename && own.to.as_ref().is_some_and(|to| pack(to)));
+                    let folder = last(&|own| own.kind == OpKind::SyncDir && own.path.ends_with("packs"));
+                    assert!(folder >= named, "an entry was published before the names of packs were synced");
+                }
+                (OpKind::RemoveFile, _) if op.path.extension().is_some_and(|end| end == "log" || end == "pack") => {
+                    logs += u32::from(!in_folder(&op.path, "tmp"));
+                    let published = last(&|own| {
+                        own.kind == OpKind::Link && own.to.as_ref().is_some_and(|to| in_folder(to, "manifest"))
+                    });
+                    let folder = last(&|own| own.kind == OpKind::SyncDir && own.path.ends_with("manifest"));
+                    assert!(published.is_some() && folder > published, "{:?} went before the entry was safe", op.path);
+                }
+                _ => {}
+            }
+        }
+        assert!(packs >= 8 && entries >= 8 && logs >= 8, "{packs} packs, {entries} entries, {logs} removals");
+    }
+}
+
+/// The process that goes on after a crash is killed too, and the next one, and each may also lose its power.
+#[test]
+fn killed_again_while_going_on() {
+    let options = options(TailMode::Mapped, 0);
+    let all = operations(options, false);
+    for (turn, &n) in all.iter().enumerate().step_by(stride(25)) {
+        let first = disk();
+        first.crash_at(n);
+        let mut dead = world(&first, options);
+        live(&mut dead, &first, n);
+        let image = first.process_crash();
+        check::settle(&mut dead.ledger, &open(&image, options));
+        dead.move_to(Arc::new(image.clone()));
+        let (mut at, mut disk) = (image.operations() + turn as u64 % 5, image);
+        loop {
+            let _at = At(format!("operation {n}, then {at}"), disk.clone());
+            // Each time a little further.
+            disk.crash_at(at);
+            let mut again = world(&disk, options);
+            again.ledger = dead.ledger.clone();
+            again.ledger.all_closed();
+            again.dying = true;
+            let steps = [
+                Step::Open { slot: 0, run: 0 },
+                Step::Point { slot: 0, key: 0, shape: 0 },
+                Step::Drop { slot: 0 },
+                Step::Compact,
+            ];
+            for op in steps {
+                let _ = again.apply(&op);
+                if disk.operations() > at {
+                    break;
+                }
+            }
+            if disk.operations() <= at {
+                break;
+            }
+            let off = disk.power_loss(PowerLoss::Seeded(at));
+            let mut lossy = again.ledger.clone();
+            lossy.all_closed();
+            check::lossy(&mut lossy, &open(&off, options));
+            let image = disk.process_crash();
+            check::exact(&again.ledger, &open(&image, options), Depth::Contents);
+            check::settle(&mut again.ledger, &open(&image, options));
+            dead.ledger = again.ledger.clone();
+            drop(again);
+            (at, disk) = (image.operations() + 40 + (at - n.min(at)) % 7 + turn as u64 * 3, image);
+            if at > 4000 {
+                break;
+            }
+        }
+    }
+}
+
+/// The disk is full at some point, and later has room again.
+#[test]
+fn a_full_disk_refuses_and_then_goes_on() {
+    for tail in [TailMode::Mapped, TailMode::Written] {
+        for pages in (4..140_u64).step_by(stride(9)) {
+            let disk = disk();
+            let _at = At(format!("{pages} pages, {tail:?}"), disk.clone());
+            disk.set_capacity(pages * 4096);
+            let mut full = world(&disk, options(tail, 600_000));
+            for op in life() {
+                match full.apply(&op) {
+                    Ok(()) | Err(Error::Io { .. } | Error::NotFound { .. } | Error::DurabilityLost { .. }) => {}
+                    Err(error) => panic!("{op:?}: {error}"),
+                }
+            }
+            disk.set_capacity(u64::MAX / 2);
+            full.check(Depth::Contents);
+            let mut left = full.ledger.clone();
+            left.all_closed();
+            check::lossy(&mut left, &open(&disk.power_loss(PowerLoss::DropAll), full.options));
+            full.move_to(Arc::new(disk.clone()));
+            go_on(&mut full);
+        }
+    }
+}

@@ -4,9 +4,15 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use stepwell::base::ids::ExperimentId;
+use stepwell::base::stats::RunStatus;
+use stepwell::options::{Options, TailMode};
 use stepwell::storage::Storage;
 use stepwell::storage::disk::Disk;
 use stepwell::storage::fork::generation;
+use stepwell::workspace::compaction::CompactOptions;
+use stepwell::workspace::open::Workspace;
+use stepwell::workspace::runs::NewRun;
 
 /// One test forks at a time: the children of another would keep its locks.
 fn alone() -> MutexGuard<'static, ()> {
@@ -111,4 +117,63 @@ fn a_child_shares_its_parents_lock() {
     }
     assert!(!while_child_lives, "the child has the same open file, and so its lock");
     assert!(other.try_lock().unwrap(), "the lock ends with the last process that has the file open");
+}
+
+#[test]
+fn a_child_logs_through_its_parents_writer_into_a_log_of_its_own() {
+    let _alone = alone();
+    for tail in [TailMode::Mapped, TailMode::Written] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { tail, ..Options::default() };
+        let workspace = Workspace::open_or_create_with(dir.path().join("w"), options).unwrap();
+        let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+        let id = writer.run_id().clone();
+        let loss = writer.metric("loss").unwrap();
+        (0..5).for_each(|step| writer.log(loss, step, step, 1.0).unwrap());
+        // One child logs and ends well, one logs and is gone at once, one does nothing with what it inherited.
+        let mut children = Vec::new();
+        for kind in 0..3 {
+            children.push(fork(|| {
+                if kind < 2 {
+                    for step in 0..100 {
+                        if writer.log(loss, step, step, f64::from(10 + kind)).is_err() {
+                            return 1;
+                        }
+                    }
+                    if writer.metric("of the child").and_then(|own| writer.log(own, 0, 0, 0.0)).is_err() {
+                        return 2;
+                    }
+                    if writer.points() != 101 || writer.set_tag("child", "was here").is_err() {
+                        return 3;
+                    }
+                }
+                if kind == 0 && writer.sync().is_err() {
+                    return 4;
+                }
+                if kind == 2 {
+                    // As the child's own end would do.
+                    // SAFETY: the value is never used again in this process, which ends by `_exit`.
+                    unsafe { std::ptr::drop_in_place(&raw mut writer) };
+                }
+                42
+            }));
+            (0..50).for_each(|step| writer.log(loss, step, step, 2.0).unwrap());
+        }
+        children.into_iter().for_each(|child| assert_eq!(exit_code(child), 42));
+        let check = || {
+            let run = workspace.run(&id).unwrap();
+            let values = run.arrivals("loss").unwrap().values;
+            let count = |value: f64| values.iter().filter(|own| **own == value).count();
+            assert_eq!([1.0, 2.0, 10.0, 11.0].map(count), [5, 150, 100, 100]);
+            assert_eq!(run.count("of the child").unwrap(), 2);
+            assert_eq!(run.state().coverage.len(), 3);
+        };
+        check();
+        // The children's logs are nobody's now, the parent's is still its own.
+        workspace.compact(CompactOptions::default()).unwrap();
+        check();
+        writer.finish(RunStatus::Finished).unwrap();
+        workspace.compact(CompactOptions::default()).unwrap();
+        check();
+    }
 }

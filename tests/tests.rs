@@ -1,9 +1,14 @@
 //! Integration tests, one module a subject. They reach the store only through its public names.
 
 mod crash;
+mod flips;
+mod golden;
 mod life;
 mod maintenance;
+mod oracle;
+mod processes;
 mod regressions;
+mod scale;
 mod search;
 mod support;
 mod tidy;

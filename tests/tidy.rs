@@ -257,7 +257,8 @@ fn the_format_pages_examples_are_what_the_code_writes() {
     control::encode(&(1_u8, 300_u32, -1_i64, "ab", Some(2_u64), 1.0_f64), &mut tuple);
     examples.push(("a control record", tuple));
     let mut framed = Vec::new();
-    frame::encode(Kind::Records, WriterId(7), 100, 5, 64, b"payload", &mut framed);
+    let label = frame::Label { kind: Kind::Records, count: 3, sequence: 5, durable: 64 };
+    frame::encode(label, WriterId(7), 100, b"payload", &mut framed);
     examples.push(("a frame", framed));
     let (run, lr) = (0, || "lr".to_owned());
     let records = vec![

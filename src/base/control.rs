@@ -35,6 +35,16 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
     }
 }
 
+/// Reads the first field of a record whose other fields may be unknown.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
+    let (first, _) =
+        bincode::serde::decode_from_slice(bytes, config()).map_err(|_| Malformed("a record's first field"))?;
+    Ok(first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

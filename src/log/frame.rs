@@ -1,7 +1,7 @@
 //! Bytes of a frame: what lies around each piece of a log, so that it verifies at its own place only.
 //!
 //! ```text
-//! magic u32 | kind u16 | flags u16 = 0 | payload length u32 | payload CRC u32 | sequence u64 | durable u64 | header CRC u32
+//! magic u32 | kind u16 | flags u16 = 0 | payload length u32 | payload CRC u32 | count u32 | sequence u64 | durable u64 | header CRC u32
 //! ```
 //!
 //! Both checksums start from a seed made of the writer and the frame's offset: bytes moved, recycled or taken from
@@ -13,11 +13,14 @@ use crate::base::checksum::crc32;
 use crate::base::ids::WriterId;
 
 /// Length of a frame's header, in bytes.
-pub const HEADER_LEN: usize = 36;
+pub const HEADER_LEN: usize = 40;
 /// The first bytes of a frame; none of them is zero, so that no zeros look like a frame.
 pub const MAGIC: [u8; 4] = *b"SWf\x1A";
 /// Longest payload, in bytes.
 pub const PAYLOAD_MAX: usize = 1 << 30;
+
+/// No writer logs so many points: a greater number is damage, and sums of numbers do not overflow.
+const SEQUENCE_MAX: u64 = 1 << 60;
 
 /// What a frame's payload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,8 @@ pub struct Header {
     pub len: u32,
     /// CRC-32 of the payload, from the frame's seed.
     pub payload_crc: u32,
+    /// How many points this frame has: known also when its payload is damaged.
+    pub count: u32,
     /// How many points of this writer came before the first point of this frame.
     pub sequence: u64,
     /// All bytes of the log before this offset were known to survive a stop of the machine when this was written.
@@ -82,19 +87,25 @@ pub fn seed(writer: WriterId, offset: u64) -> u32 {
     crc32(crc32(0, &writer.to_le_bytes()), &offset.to_le_bytes())
 }
 
+/// What a frame's writer says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// See [`Header::kind`].
+    pub kind: Kind,
+    /// See [`Header::count`].
+    pub count: u32,
+    /// See [`Header::sequence`].
+    pub sequence: u64,
+    /// See [`Header::durable`].
+    pub durable: u64,
+}
+
 /// Appends a whole frame that will stand at `offset` of its log.
 ///
 /// # Panics
 /// When the payload exceeds [`PAYLOAD_MAX`], which callers bound.
-pub fn encode(
-    kind: Kind,
-    writer: WriterId,
-    offset: u64,
-    sequence: u64,
-    durable: u64,
-    payload: &[u8],
-    out: &mut Vec<u8>,
-) {
+pub fn encode(label: Label, writer: WriterId, offset: u64, payload: &[u8], out: &mut Vec<u8>) {
+    let Label { kind, count, sequence, durable } = label;
     assert!(payload.len() <= PAYLOAD_MAX, "a frame's payload is bounded by its callers");
     let seed = seed(writer, offset);
     let start = out.len();
@@ -103,6 +114,7 @@ pub fn encode(
     out.extend_from_slice(&0_u16.to_le_bytes());
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     out.extend_from_slice(&crc32(seed, payload).to_le_bytes());
+    out.extend_from_slice(&count.to_le_bytes());
     out.extend_from_slice(&sequence.to_le_bytes());
     out.extend_from_slice(&durable.to_le_bytes());
     let header_crc = crc32(seed, &out[start..]);
@@ -129,6 +141,7 @@ fn parse(reader: &mut Reader<'_>, seed: u32, header: &[u8]) -> Result<Header, Ma
     let magic: [u8; 4] = reader.array()?;
     let (kind, flags) = (reader.u16()?, reader.u16()?);
     let (len, payload_crc) = (reader.u32()?, reader.u32()?);
+    let count = reader.u32()?;
     let (sequence, durable) = (reader.u64()?, reader.u64()?);
     let header_crc = reader.u32()?;
     if magic != MAGIC
@@ -138,8 +151,11 @@ fn parse(reader: &mut Reader<'_>, seed: u32, header: &[u8]) -> Result<Header, Ma
     {
         return Err(Malformed("a frame's header"));
     }
+    if sequence.saturating_add(u64::from(count)) > SEQUENCE_MAX {
+        return Err(Malformed("a frame's sequence"));
+    }
     let kind = Kind::of(kind).ok_or(Malformed("a frame's kind"))?;
-    Ok(Header { kind, len, payload_crc, sequence, durable })
+    Ok(Header { kind, len, payload_crc, count, sequence, durable })
 }
 
 #[cfg(test)]
@@ -148,13 +164,14 @@ mod tests {
 
     fn frame() -> Vec<u8> {
         let mut out = Vec::new();
-        encode(Kind::Records, WriterId(7), 100, 5, 64, b"payload", &mut out);
+        let label = Label { kind: Kind::Records, count: 3, sequence: 5, durable: 64 };
+        encode(label, WriterId(7), 100, b"payload", &mut out);
         out
     }
 
     #[test]
     fn bytes_are_pinned() {
-        let expected = "5357661a02000000070000006ca3bc56050000000000000040000000000000007e54c35c7061796c6f6164";
+        let expected = "5357661a02000000070000006ca3bc56030000000500000000000000400000000000000053229fa47061796c6f6164";
         let hex: String = frame().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, expected);
     }
@@ -163,7 +180,8 @@ mod tests {
     fn a_frame_verifies_at_its_place_only() {
         let bytes = frame();
         let header = decode(&bytes, WriterId(7), 100).unwrap();
-        assert_eq!((header.kind, header.len, header.sequence, header.durable), (Kind::Records, 7, 5, 64));
+        assert_eq!((header.kind, header.len, header.count), (Kind::Records, 7, 3));
+        assert_eq!((header.sequence, header.durable), (5, 64));
         assert_eq!(header.payload_crc, crc32(seed(WriterId(7), 100), &bytes[HEADER_LEN..]));
         assert_eq!(decode(&bytes, WriterId(7), 101), Err(NoHeader::Damaged));
         assert_eq!(decode(&bytes, WriterId(8), 100), Err(NoHeader::Damaged));

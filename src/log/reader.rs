@@ -117,8 +117,10 @@ struct Frame {
 enum Payload {
     Start(Start),
     Records(Batch),
-    Group { points: u64 },
+    Group,
     End,
+    /// It does not verify, but the header does: what is missing is known.
+    Lost,
 }
 
 /// How much of a log is verified.
@@ -142,7 +144,7 @@ pub fn read_log(file: &dyn File, path: &Path, tail: &[u8], depth: Depth) -> Resu
     let (mut frames, mut bad) = walk.frames(writer, first_end)?;
     let durable = frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0);
     let verified = if depth == Depth::All { 0 } else { durable };
-    walk.check_groups(writer, verified, &mut frames, &mut bad)?;
+    walk.check_groups(writer, verified, &frames, &mut bad)?;
 
     // Step 3: cut at the first bad span behind the durable mark.
     let cut = bad.iter().filter(|span| span.offset + span.len > durable).map(|span| span.offset).min();
@@ -152,7 +154,7 @@ pub fn read_log(file: &dyn File, path: &Path, tail: &[u8], depth: Depth) -> Resu
         bad.retain(|span| span.offset < cut);
         torn = Some(BadSpan { offset: cut, len: walk.len - cut, what: "a frame torn by a crash" });
     }
-    let mut log = assemble(start, frames, first_end, tail);
+    let mut log = assemble(start, frames, first_end, tail, (durable, !bad.is_empty()));
     log.damage = bad;
     log.torn = torn;
     Ok(log)
@@ -168,7 +170,7 @@ pub fn durable_mark(file: &dyn File, path: &Path, writer: WriterId) -> Result<u6
     Ok(frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0))
 }
 
-fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8]) -> Log {
+fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8], (durable, damaged): (u64, bool)) -> Log {
     let mut log = Log {
         start,
         batches: Vec::new(),
@@ -183,35 +185,57 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8]) -> Lo
     let mut plain = Vec::new();
     for Frame { offset, header, payload } in frames {
         log.end = offset + (HEADER_LEN as u64) + u64::from(header.len);
+        let (sequence, points) = (header.sequence, u64::from(header.count));
+        if points > 0 {
+            log.slots_from = log.slots_from.max(sequence.saturating_add(points));
+        }
         match payload {
-            Payload::Start(_) => {}
+            Payload::Start(_) | Payload::Lost => {}
             Payload::Records(batch) => {
-                if batch.rows.is_empty() {
-                    plain.push((log.batches.len(), offset, header.sequence));
-                } else {
-                    log.slots_from = header.sequence + batch.rows.len() as u64;
+                if points == 0 {
+                    plain.push((log.batches.len(), offset, sequence));
                 }
-                log.batches.push((header.sequence, batch));
+                log.batches.push((sequence, batch));
             }
-            Payload::Group { points } => {
-                let (offset, len) =
-                    (offset + (HEADER_LEN + GROUP_PREFIX) as u64, u64::from(header.len) - GROUP_PREFIX as u64);
-                log.groups.push(GroupPlace { offset, len, sequence: header.sequence, points });
-                log.slots_from = log.slots_from.max(header.sequence + points);
+            Payload::Group => {
+                let (offset, len) = (offset + HEADER_LEN as u64, u64::from(header.len));
+                log.groups.push(GroupPlace { offset, len, sequence, points });
             }
-            Payload::End => log.ended = true,
+            Payload::End => {
+                plain.push((log.batches.len(), offset, sequence));
+                log.ended = true;
+            }
         }
     }
+    let said = plain.iter().map(|&(_, _, sequence)| sequence).max().unwrap_or(0);
+    if damaged && !tail.is_empty() {
+        log.slots_from = find_turn(tail, log.start.writer, log.slots_from, said);
+    }
     log.slots = verified_slots(tail, log.start.writer, log.slots_from);
-    // Words that were said after points which did not survive are behind the gap, hence not part of the prefix.
+    // Words that were said after points which did not survive are behind the gap, hence not part of the prefix; unless
+    // they were on disk themselves: then what is missing is damage, and they count.
     let sequence_end = log.sequence_end();
-    if let Some(&(index, offset, _)) = plain.iter().find(|&&(_, _, sequence)| sequence > sequence_end) {
+    let beyond = |&&(_, offset, sequence): &&(usize, u64, u64)| sequence > sequence_end && offset >= durable;
+    if let Some(&(index, offset, _)) = plain.iter().find(beyond) {
         log.batches.truncate(index);
         log.end = offset;
         log.ended = false;
     }
     log
 }
+
+/// Where the tail's present turn begins when damage took the frame that says so: the first number from `from` on at which
+/// the first two slots verify. At the latest it is as far behind the newest words as a tail is long.
+fn find_turn(tail: &[u8], writer: WriterId, from: u64, said: u64) -> u64 {
+    let check = Check::new(writer);
+    let (slots, _) = tail.as_chunks::<SLOT_LEN>();
+    let slots: Vec<Slot> = slots.iter().take(2).map(Slot::from_bytes).collect();
+    let fits = |&turn: &u64| (turn..).zip(&slots).all(|(sequence, slot)| slot.verifies(check, sequence));
+    (from..=said.max(from).saturating_add(TURN_MAX)).find(fits).unwrap_or(from)
+}
+
+/// How far a turn may lie behind what is known of it: a tail's greatest length in slots.
+const TURN_MAX: u64 = (MAX_TAIL_LEN / SLOT_LEN) as u64;
 
 /// The tail's points from sequence number `from` on: the longest valid prefix that ends with a whole batch.
 #[must_use]
@@ -229,9 +253,6 @@ pub fn verified_slots(tail: &[u8], writer: WriterId, from: u64) -> Vec<Slot> {
     }
     valid
 }
-
-/// Bytes before the group in a frame's payload: the number of its points.
-pub const GROUP_PREFIX: usize = 8;
 
 struct Walk<'a> {
     file: &'a dyn File,
@@ -271,9 +292,6 @@ impl<'a> Walk<'a> {
             return Err(corrupt("a log's first frame has another kind"));
         }
         match self.payload(WriterId(0), 0, header)? {
-            Some(Payload::Start(start)) if start.version > LOG_VERSION => {
-                Err(Error::NewerFormat { path: path.to_owned(), found: start.version, supported: LOG_VERSION })
-            }
             Some(Payload::Start(start)) => Ok((start, (HEADER_LEN as u64) + u64::from(header.len))),
             _ => Err(corrupt("a log's first frame")),
         }
@@ -299,10 +317,11 @@ impl<'a> Walk<'a> {
                 }
             };
             let len = HEADER_LEN as u64 + u64::from(header.len);
-            match self.payload(writer, offset, header)? {
-                Some(payload) => frames.push(Frame { offset, header, payload }),
-                None => bad.push(BadSpan { offset, len: len.min(self.len - offset), what: "the contents of a frame" }),
+            let payload = self.payload(writer, offset, header)?;
+            if payload.is_none() {
+                bad.push(BadSpan { offset, len: len.min(self.len - offset), what: "the contents of a frame" });
             }
+            frames.push(Frame { offset, header, payload: payload.unwrap_or(Payload::Lost) });
             offset += len;
         }
         Ok((frames, bad))
@@ -336,18 +355,29 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         if header.kind == Kind::Group {
-            let Some(&points) = self.bytes(at, GROUP_PREFIX)?.first_chunk::<GROUP_PREFIX>() else {
-                return Ok(None);
-            };
-            return Ok((len >= GROUP_PREFIX).then(|| Payload::Group { points: u64::from_le_bytes(points) }));
+            return Ok(Some(Payload::Group));
         }
         let bytes = self.bytes(at, len)?;
         if bytes.len() < len || crc32(frame::seed(writer, offset), bytes) != header.payload_crc {
             return Ok(None);
         }
         let payload = match header.kind {
-            Kind::Start => control::decode(bytes).map(Payload::Start),
-            Kind::Records => control::decode(bytes).map(Payload::Records),
+            // The version comes first: of a newer one the rest may have another form.
+            Kind::Start => match control::decode_first::<u32>(bytes) {
+                Ok(version) if version > LOG_VERSION => {
+                    return Err(Error::NewerFormat {
+                        path: self.path.to_owned(),
+                        found: version,
+                        supported: LOG_VERSION,
+                    });
+                }
+                _ => control::decode(bytes).map(Payload::Start),
+            },
+            Kind::Records => control::decode::<Batch>(bytes)
+                .and_then(
+                    |batch| if batch.rows.len() == header.count as usize { Ok(batch) } else { Err(Malformed("rows")) },
+                )
+                .map(Payload::Records),
             Kind::End | Kind::Group if bytes.is_empty() => Ok(Payload::End),
             Kind::End | Kind::Group => Err(Malformed("an end with contents")),
         };
@@ -356,27 +386,15 @@ impl<'a> Walk<'a> {
 
     /// Verifies all bytes of the groups behind the durable mark: a crash may have torn them. Those before it were on
     /// disk once, and each of their pages is verified when it is read.
-    fn check_groups(
-        &mut self,
-        writer: WriterId,
-        durable: u64,
-        frames: &mut Vec<Frame>,
-        bad: &mut Vec<BadSpan>,
-    ) -> Result<()> {
-        let mut torn = Vec::new();
-        for frame in frames.iter().filter(|frame| frame.header.kind == Kind::Group) {
+    fn check_groups(&mut self, writer: WriterId, durable: u64, frames: &[Frame], bad: &mut Vec<BadSpan>) -> Result<()> {
+        for frame in frames.iter().filter(|frame| matches!(frame.payload, Payload::Group)) {
             let start = frame.offset + HEADER_LEN as u64;
             let end = start + u64::from(frame.header.len);
             if end > durable && self.crc(frame::seed(writer, frame.offset), start, end)? != frame.header.payload_crc {
-                torn.push(BadSpan {
-                    offset: frame.offset,
-                    len: end - frame.offset,
-                    what: "the contents of a sealed group",
-                });
+                let what = "the contents of a sealed group";
+                bad.push(BadSpan { offset: frame.offset, len: end - frame.offset, what });
             }
         }
-        frames.retain(|frame| !torn.iter().any(|span| span.offset == frame.offset));
-        bad.append(&mut torn);
         bad.sort_by_key(|span| span.offset);
         Ok(())
     }

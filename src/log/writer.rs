@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::ids::WriterId;
 use crate::error::{Error, Result};
-use crate::log::frame::{self, Kind, PAYLOAD_MAX};
+use crate::log::frame::{self, Kind, Label, PAYLOAD_MAX};
 use crate::storage::{File, Storage};
 
 /// The one writer of a log file.
@@ -62,11 +62,12 @@ impl LogWriter {
         }
     }
 
-    /// Appends one frame: whole, or, on an error, not at all.
+    /// Appends one frame with `count` points, the first of which has the number `sequence`: whole, or, on an error, not
+    /// at all.
     ///
     /// # Errors
     /// [`Error::Io`]; the frame will not appear later. [`Error::Invalid`] when the payload is too long.
-    pub fn append(&mut self, kind: Kind, sequence: u64, payload: &[u8]) -> Result<u64> {
+    pub fn append(&mut self, kind: Kind, sequence: u64, count: usize, payload: &[u8]) -> Result<u64> {
         if payload.len() > PAYLOAD_MAX {
             return Err(Error::invalid("batch", format!("{} bytes exceed the limit of {PAYLOAD_MAX}", payload.len())));
         }
@@ -76,7 +77,9 @@ impl LogWriter {
             self.dirty = self.offset;
         }
         self.buffer.clear();
-        frame::encode(kind, self.writer, self.offset, sequence, self.durable, payload, &mut self.buffer);
+        let count = u32::try_from(count).map_err(|_| Error::invalid("batch", "more points than a frame can count"))?;
+        let label = Label { kind, count, sequence, durable: self.durable };
+        frame::encode(label, self.writer, self.offset, payload, &mut self.buffer);
         let start = self.offset;
         if let Err(error) = self.file.write_at(&self.buffer, start) {
             self.dirty = start + self.buffer.len() as u64;
@@ -116,6 +119,12 @@ impl LogWriter {
                 Err(why)
             }
         }
+    }
+
+    /// How many bytes are known to survive a stop of the machine.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.durable
     }
 
     /// Whether all frames are known to survive a stop of the machine.

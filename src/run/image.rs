@@ -1,10 +1,10 @@
 //! What one log holds, read at one moment: for each of its runs the words, and the points as parts of series.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::ids::{ExperimentId, RunId};
+use crate::base::ids::{ExperimentId, RunId, RunKey};
 use crate::base::point::{Columns, Point};
 use crate::error::{Error, Result};
 use crate::log::reader::{BadSpan, Depth, Log, read_log, read_tail};
@@ -25,15 +25,19 @@ pub enum SeriesPart {
 /// A log at one moment.
 #[derive(Debug)]
 pub struct LogImage {
+    path: PathBuf,
     log: Log,
     groups: Vec<Arc<Group>>,
-    runs: Vec<RunName>,
-    /// The run and key of each series.
-    series: Vec<(u32, String)>,
+    /// By the run's number.
+    runs: BTreeMap<u32, RunName>,
+    /// The run and key of each series, by its number.
+    series: BTreeMap<u32, (u32, String)>,
     /// Points in row form, by series.
     rows: BTreeMap<u32, Arc<Columns>>,
     /// Groups whose footer does not verify.
     damage: Vec<BadSpan>,
+    /// How many points are missing through damage.
+    lost: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -59,15 +63,23 @@ impl LogImage {
         let log = read_log(&*file, log_path, &tail, depth)?;
         let source = Source::new(file, log_path.to_owned());
         let mut image = Self {
+            path: log_path.to_owned(),
             log,
             groups: Vec::new(),
-            runs: Vec::new(),
-            series: Vec::new(),
+            runs: BTreeMap::new(),
+            series: BTreeMap::new(),
             rows: BTreeMap::new(),
             damage: Vec::new(),
+            lost: 0,
         };
         for place in &image.log.groups {
             match Group::open(source.clone(), place.offset, place.len) {
+                Ok(group)
+                    if group.footer().points != place.points || group.footer().first_sequence != place.sequence =>
+                {
+                    let what = "a sealed group that has other points than its frame says";
+                    image.damage.push(BadSpan { offset: place.offset, len: place.len, what });
+                }
                 Ok(group) => image.groups.push(Arc::new(group)),
                 Err(Error::Corrupt { offset, .. }) => {
                     let len = place.offset + place.len - offset;
@@ -76,24 +88,31 @@ impl LogImage {
                 Err(error) => return Err(error),
             }
         }
-        image.name_runs_and_series();
+        image.name_runs_and_series(log_path);
         image.gather_rows();
         Ok(image)
     }
 
-    fn name_runs_and_series(&mut self) {
+    /// Takes in who is who. What damage took the name of is left out, but for the one run of a run's own log, which the
+    /// name of the file says.
+    fn name_runs_and_series(&mut self, path: &Path) {
         for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
             match record {
-                // Numbers rise one by one; after damage some may be missing, and what names them is left out.
-                Record::Run { run, id, experiment, experiment_name } if *run as usize == self.runs.len() => {
+                Record::Run { run, id, experiment, experiment_name } => {
                     let (id, experiment, experiment_name) = (id.clone(), *experiment, experiment_name.clone());
-                    self.runs.push(RunName { id, experiment, experiment_name });
+                    self.runs.insert(*run, RunName { id, experiment, experiment_name });
                 }
-                Record::Series { series, run, key } if *series as usize == self.series.len() => {
-                    self.series.push((*run, key.clone()));
+                Record::Series { series, run, key } => {
+                    self.series.insert(*series, (*run, key.clone()));
                 }
                 _ => {}
             }
+        }
+        let stem = path.file_name().and_then(|name| name.to_str()?.split_once('.')).map(|(stem, _)| stem);
+        let key = stem.filter(|stem| stem.len() == 32).and_then(|stem| u128::from_str_radix(stem, 16).ok());
+        if let Some(key) = key.filter(|_| self.runs.is_empty() && !self.log.damage.is_empty()) {
+            let (id, experiment) = (RunId::of_key(RunKey(key)), ExperimentId::DEFAULT);
+            self.runs.insert(0, RunName { id, experiment, experiment_name: "Default".into() });
         }
     }
 
@@ -115,7 +134,16 @@ impl LogImage {
         }
         let slots = self.log.slots.iter().zip(self.log.slots_from..);
         slots.filter(|&(_, at)| at >= through).for_each(|(slot, _)| add(slot.series(), slot.point()));
+        let found = rows.values().map(|columns| columns.len() as u64).sum::<u64>();
+        let sealed: u64 = self.groups.iter().map(|group| group.footer().points).sum();
+        self.lost = self.log.sequence_end().saturating_sub(sealed.saturating_add(found));
         self.rows = rows.into_iter().map(|(series, columns)| (series, Arc::new(columns))).collect();
+    }
+
+    /// The log's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The log as it was read.
@@ -137,19 +165,19 @@ impl LogImage {
 
     /// Which runs the log speaks of, by their number in it.
     pub fn runs(&self) -> impl Iterator<Item = &RunId> {
-        self.runs.iter().map(|run| &run.id)
+        self.runs.values().map(|run| &run.id)
     }
 
     /// The number of a run in this log.
     #[must_use]
     pub fn run(&self, id: &RunId) -> Option<u32> {
-        self.runs.iter().position(|run| run.id == *id).map(|run| run as u32)
+        self.runs.iter().find(|(_, run)| run.id == *id).map(|(&number, _)| number)
     }
 
     /// What this log says of a run.
     #[must_use]
     pub fn state(&self, run: u32) -> RunState {
-        let RunName { id, experiment, experiment_name } = self.runs[run as usize].clone();
+        let RunName { id, experiment, experiment_name } = self.runs[&run].clone();
         let mut state = RunState::new(id, experiment, experiment_name);
         let writer = self.log.start.writer;
         for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
@@ -158,7 +186,7 @@ impl LogImage {
             }
         }
         let through = self.log.sequence_end();
-        state.coverage.push(Coverage { order: self.log.start.order, writer, from: 0, through });
+        state.coverage.push(Coverage { order: self.log.start.order, writer, from: 0, through, lost: self.lost });
         state
     }
 
@@ -171,7 +199,7 @@ impl LogImage {
             })
         });
         let rows = self.rows.iter().filter_map(move |(&series, columns)| {
-            let (of, key) = self.series.get(series as usize)?;
+            let (of, key) = self.series.get(&series)?;
             (*of == run).then(|| (key.as_str(), SeriesPart::Rows(Arc::clone(columns))))
         });
         sealed.chain(rows)

@@ -22,7 +22,6 @@ use crate::base::limits::SERIES_PER_LOG_MAX;
 use crate::base::point::Point;
 use crate::error::{Error, Result};
 use crate::log::frame::Kind;
-use crate::log::reader::GROUP_PREFIX;
 use crate::log::record::{Batch, LOG_VERSION, Record, Row, Start};
 use crate::log::slot::Slot;
 use crate::log::writer::LogWriter;
@@ -36,8 +35,8 @@ const SEAL_AT_SYNC: usize = 16 << 10;
 const ROWS_AT_END: usize = 64;
 /// Columns of at most so many points go through the slots.
 const COLUMNS_BY_SLOTS: usize = 512;
-/// Most points of one sealed group that takes given columns.
-const COLUMNS_AT_ONCE: usize = 4 << 20;
+/// Most points that are logged in one step, all of them or none.
+const POINTS_AT_ONCE: usize = 4 << 20;
 
 /// Where and how a writer keeps its files.
 #[derive(Clone)]
@@ -259,8 +258,8 @@ impl Session {
             return self.push_batch(&points);
         }
         self.make_ready(0)?;
-        for start in (0..values.len()).step_by(COLUMNS_AT_ONCE) {
-            let range = start..values.len().min(start + COLUMNS_AT_ONCE);
+        for start in (0..values.len()).step_by(POINTS_AT_ONCE) {
+            let range = start..values.len().min(start + POINTS_AT_ONCE);
             let (steps, timestamps) = (&steps[range.clone()], timestamps.slice(range.clone()));
             self.seal_with(Some(GivenColumns { series, steps, timestamps, values: &values[range] }))?;
         }
@@ -273,6 +272,10 @@ impl Session {
     /// [`Error::Io`]; nothing of it is there then and will not appear.
     pub fn commit(&mut self, records: Vec<Record>, points: &[(u32, Point)]) -> Result<()> {
         self.adopt_after_fork()?;
+        if points.len() > POINTS_AT_ONCE {
+            let why = format!("{} points exceed the limit of {POINTS_AT_ONCE} for one step; log columns", points.len());
+            return Err(Error::invalid("batch", why));
+        }
         let mut batch = Batch { records: std::mem::take(&mut self.pending), rows: Vec::new() };
         let definitions = batch.records.len();
         batch.records.extend(records);
@@ -288,7 +291,7 @@ impl Session {
         let mut payload = Vec::new();
         batch.encode(&mut payload);
         let sequence = if points.is_empty() { self.sequence } else { self.base };
-        if let Err(error) = self.log.append(Kind::Records, sequence, &payload) {
+        if let Err(error) = self.log.append(Kind::Records, sequence, batch.rows.len(), &payload) {
             batch.records.truncate(definitions);
             self.pending = batch.records;
             self.failed = true;
@@ -319,6 +322,17 @@ impl Session {
             len if len < SEAL_AT_SYNC => self.settle()?,
             _ => self.seal()?,
         }
+        let before = self.log.durable();
+        self.sync_log()?;
+        if self.log.durable() > before && !self.ended {
+            // Later readers tell damage from a torn end by the mark in the next frame, so there is one at once. It may
+            // fail: the sync it speaks of has succeeded.
+            let _ = self.commit(Vec::new(), &[]);
+        }
+        Ok(())
+    }
+
+    fn sync_log(&mut self) -> Result<()> {
         let lost = |from: u64, to: u64| move |why: String| Error::DurabilityLost { from, to, why };
         self.log.sync().map_err(lost(self.durable, self.sequence))?;
         if !self.names_durable {
@@ -354,18 +368,37 @@ impl Session {
         if self.ended {
             return Ok(());
         }
+        self.leave_tail()?;
+        self.log.append(Kind::End, self.sequence, 0, &[])?;
+        self.ended = true;
+        if let Some(tail) = self.tail.take() {
+            // Its points are in the log; a tail that stays behind says nothing.
+            let _ = self.place.storage.remove_file(tail.path());
+        }
+        Ok(())
+    }
+
+    /// Ends the log and makes all of it survive a stop of the machine. The end is written after a first sync, so that it
+    /// carries the mark of what was on disk, and then synced itself.
+    ///
+    /// # Errors
+    /// As [`Self::sync`] and [`Self::end`].
+    pub fn end_durably(&mut self) -> Result<()> {
+        self.leave_tail()?;
+        self.log.check_linked()?;
+        self.sync_log()?;
+        self.end()?;
+        self.sync_log()
+    }
+
+    /// Moves the tail's points into frames.
+    fn leave_tail(&mut self) -> Result<()> {
         self.make_ready(0)?;
         let head = self.sequence - self.sealed;
         if head > ROWS_AT_END as u64 {
             self.seal_with(None)?;
         } else if self.tail.as_ref().is_some_and(|tail| !tail.is_empty()) {
             self.settle()?;
-        }
-        self.log.append(Kind::End, self.sequence, &[])?;
-        self.ended = true;
-        if let Some(tail) = self.tail.take() {
-            // Its points are in the log; a tail that stays behind says nothing.
-            let _ = self.place.storage.remove_file(tail.path());
         }
         Ok(())
     }
@@ -412,7 +445,7 @@ impl Session {
         let batch = Batch { records: Vec::new(), rows: rows(tail.slots()) };
         let mut payload = Vec::new();
         batch.encode(&mut payload);
-        self.log.append(Kind::Records, self.base, &payload)?;
+        self.log.append(Kind::Records, self.base, batch.rows.len(), &payload)?;
         self.settled.extend_from_slice(tail.slots());
         self.restart_tail();
         Ok(())
@@ -421,11 +454,9 @@ impl Session {
     fn seal_with(&mut self, extra: Option<GivenColumns<'_>>) -> Result<()> {
         let slots = self.tail.as_ref().map_or(&[][..], Tail::slots);
         let end = self.sequence + extra.map_or(0, |extra| extra.values.len() as u64);
-        let mut payload = Vec::with_capacity(GROUP_PREFIX);
-        payload.extend_from_slice(&(end - self.sealed).to_le_bytes());
         let parts = [&self.settled[..], slots];
-        let payload = seal(parts, extra, &self.series, self.runs.len(), self.log.writer(), self.sealed, payload)?;
-        self.log.append(Kind::Group, self.sealed, &payload)?;
+        let payload = seal(parts, extra, &self.series, self.runs.len(), self.log.writer(), self.sealed, Vec::new())?;
+        self.log.append(Kind::Group, self.sealed, (end - self.sealed) as usize, &payload)?;
         self.sequence = end;
         self.sealed = end;
         self.settled = Vec::new();
@@ -477,7 +508,7 @@ fn create_log(place: &Place) -> Result<LogWriter> {
     let start = Start { version: LOG_VERSION, writer, order: place.order, created_ms: place.created_ms, process };
     let mut payload = Vec::new();
     control::encode(&start, &mut payload);
-    match log.append(Kind::Start, 0, &payload) {
+    match log.append(Kind::Start, 0, 0, &payload) {
         Ok(_) => Ok(log),
         Err(error) => {
             let _ = place.storage.remove_file(&path);

@@ -27,6 +27,7 @@ pub struct RunPart {
 pub struct RunSnapshot {
     state: RunState,
     series: BTreeMap<String, SeriesParts>,
+    damage: Vec<String>,
 }
 
 /// The parts of one series, and who wrote each, in order of arrival.
@@ -53,27 +54,42 @@ impl RunSnapshot {
             state.merge(&part.state);
             sources.extend(part.series);
         }
-        sources.sort_by_key(|(coverage, _)| {
-            (coverage.order, coverage.writer, coverage.from, std::cmp::Reverse(coverage.through))
-        });
+        // Writers in their order; of each the copies that serve, in order of their points.
+        sources.sort_by_key(|(coverage, _)| *coverage);
         let mut series: BTreeMap<String, SeriesParts> = BTreeMap::new();
-        for (coverage, parts) in sources {
-            match state.coverage.last_mut() {
-                Some(last) if last.writer == coverage.writer => {
-                    if coverage.through <= last.through {
-                        continue;
+        for of_writer in sources.chunk_by(|(a, _), (b, _)| a.writer == b.writer) {
+            let coverages: Vec<Coverage> = of_writer.iter().map(|(coverage, _)| *coverage).collect();
+            for index in choose_copies(&coverages) {
+                let (coverage, parts) = &of_writer[index];
+                match state.coverage.last_mut() {
+                    Some(last) if last.writer == coverage.writer && last.through == coverage.from => {
+                        last.through = coverage.through;
+                        last.lost += coverage.lost;
                     }
-                    last.through = coverage.through;
+                    _ => state.coverage.push(*coverage),
                 }
-                _ => state.coverage.push(coverage),
-            }
-            for (key, part) in parts {
-                let of_key = series.entry(key).or_default();
-                of_key.parts.push(part);
-                of_key.writers.push(coverage.writer);
+                for (key, part) in parts {
+                    let of_key = series.entry(key.clone()).or_default();
+                    of_key.parts.push(part.clone());
+                    of_key.writers.push(coverage.writer);
+                }
             }
         }
-        Some(Self { state, series })
+        Some(Self { state, series, damage: Vec::new() })
+    }
+
+    /// What does not verify in the logs that this view was made from: whatever stood there is missing from it. Empty
+    /// for a run that is whole. Damage in columns is not among it, since reading them answers with an error.
+    #[must_use]
+    pub fn damage(&self) -> &[String] {
+        &self.damage
+    }
+
+    /// Notes damage that this view was made around.
+    #[must_use]
+    pub fn with_damage(mut self, damage: Vec<String>) -> Self {
+        self.damage.extend(damage);
+        self
     }
 
     /// The run's id.
@@ -205,6 +221,45 @@ impl RunSnapshot {
     }
 }
 
+/// Which copies of one writer's points serve: those that follow one another without overlap and reach furthest, and of
+/// equal ones those that lost least. `copies` are sorted by where they begin.
+///
+/// A growing source that was imported at different moments into two workspaces has copies that overlap in part; the
+/// chain that reaches furthest has all of them.
+fn choose_copies(copies: &[Coverage]) -> Vec<usize> {
+    // For each copy, from the last to the first: how far the best chain from it reaches, what it lost, and its next copy.
+    let mut best: Vec<(u64, u64, Option<usize>)> = vec![(0, 0, None); copies.len()];
+    for index in (0..copies.len()).rev() {
+        let own = copies[index];
+        let following =
+            (index + 1..copies.len()).filter(|&next| own.through > own.from && copies[next].from == own.through);
+        best[index] = match following.max_by_key(|&next| (best[next].0, std::cmp::Reverse(best[next].1))) {
+            Some(next) => (best[next].0, best[next].1 + own.lost, Some(next)),
+            None => (own.through, own.lost, None),
+        };
+    }
+    let mut chosen = Vec::new();
+    let mut reached = None;
+    let mut start = 0;
+    while start < copies.len() {
+        let from = copies[start].from;
+        let end = start + copies[start..].iter().take_while(|copy| copy.from == from).count();
+        if reached.is_none_or(|reached| from >= reached) {
+            let mut next = (start..end).max_by_key(|&index| (best[index].0, std::cmp::Reverse(best[index].1)));
+            while let Some(index) = next {
+                // A copy without points says nothing beside others.
+                if copies[index].through > from || reached.is_none() {
+                    chosen.push(index);
+                }
+                reached = Some(copies[index].through);
+                next = best[index].2;
+            }
+        }
+        start = end;
+    }
+    chosen
+}
+
 /// A run's words with the statistics of its series.
 #[must_use]
 pub fn summary_of(state: &RunState, metrics: BTreeMap<String, SeriesStats>) -> RunSummary {
@@ -244,5 +299,34 @@ pub fn read_part(part: &SeriesPart, range: std::ops::Range<usize>, out: &mut Col
             range.filter_map(|index| columns.get(index)).for_each(|point: Point| out.push(point));
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(copies: &[(u64, u64, u64)]) -> Vec<(u64, u64, u64)> {
+        let writer = WriterId(1);
+        let mut copies: Vec<Coverage> =
+            copies.iter().map(|&(from, through, lost)| Coverage { order: 1, writer, from, through, lost }).collect();
+        copies.sort();
+        choose_copies(&copies)
+            .into_iter()
+            .map(|index| copies[index])
+            .map(|own| (own.from, own.through, own.lost))
+            .collect()
+    }
+
+    #[test]
+    fn of_overlapping_copies_the_chain_that_reaches_furthest_serves() {
+        assert_eq!(chosen(&[(0, 20, 0), (0, 10, 0), (10, 30, 0)]), [(0, 10, 0), (10, 30, 0)]);
+        assert_eq!(chosen(&[(0, 20, 0), (0, 20, 0)]), [(0, 20, 0)]);
+        assert_eq!(chosen(&[(0, 20, 0), (0, 15, 0)]), [(0, 20, 0)]);
+        assert_eq!(chosen(&[(0, 20, 5), (0, 20, 0), (20, 25, 0)]), [(0, 20, 0), (20, 25, 0)]);
+        assert_eq!(chosen(&[(0, 10, 0), (15, 20, 0)]), [(0, 10, 0), (15, 20, 0)]);
+        assert_eq!(chosen(&[(0, 0, 0), (0, 0, 0)]), [(0, 0, 0)]);
+        assert_eq!(chosen(&[(0, 10, 0), (10, 10, 0), (10, 12, 0)]), [(0, 10, 0), (10, 12, 0)]);
+        assert!(chosen(&[]).is_empty());
     }
 }

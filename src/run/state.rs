@@ -37,6 +37,8 @@ pub struct Coverage {
     pub from: u64,
     /// One past the sequence number of the last.
     pub through: u64,
+    /// How many of them are missing, because damage took them: a copy that has more of them is preferred.
+    pub lost: u64,
 }
 
 /// A run's words. Merging is commutative, associative and idempotent, so copies of a run come to the same state

@@ -200,6 +200,9 @@ impl Footer {
 
     /// Holds what the columns promise one another, so that reading needs no further check.
     fn check(&self) -> Result<(), Malformed> {
+        if !self.run_lens.is_empty() && self.run_lens.len() != self.runs {
+            return Err(Malformed("the count of run records"));
+        }
         let mut points = 0_u64;
         for series in &self.series {
             let axis = self.axes[series.axis as usize];

@@ -17,6 +17,7 @@ use crate::segment::pyramid::{bucket_pages, decode_buckets, levels, pages};
 use crate::segment::reader::{Group, Source};
 use crate::workspace::catalog::Catalog;
 use crate::workspace::journal::{Journal, State};
+use crate::workspace::logs::is_blank;
 use crate::workspace::manifest::Manifest;
 use crate::workspace::open::{Workspace, check_mark};
 use crate::workspace::paths::{self, LogName};
@@ -98,7 +99,7 @@ impl Workspace {
         };
         match found {
             Ok(()) => Ok(()),
-            Err((error, cost)) => report.add(error, len, cost),
+            Err((error, cost)) => report.add_rest(error, len, cost),
         }
     }
 
@@ -145,7 +146,7 @@ impl Workspace {
         };
         let pack = match Pack::open(Source::new(file, path.to_owned())) {
             Ok(pack) => pack,
-            Err(error) => return report.add(error, len, &all),
+            Err(error) => return report.add_rest(error, len, &all),
         };
         for index in 0..pack.group_count() {
             match pack.group(index) {
@@ -184,9 +185,10 @@ impl Workspace {
         let path = name.log();
         let image = match LogImage::read(&*self.inner.storage, &path, &name.tail(), Depth::All) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(Error::Corrupt { .. }) if is_blank(&*self.inner.storage, name) => return Ok(()),
             Err(error) => {
                 let len = self.inner.storage.open_read(&path).and_then(|file| file.len()).unwrap_or(0);
-                return report.add(error, len, "everything that this writer logged");
+                return report.add_rest(error, len, "everything that this writer logged");
             }
             Ok(image) => image,
         };
@@ -223,6 +225,13 @@ impl Workspace {
             self.check_group(group, &runs, report)?;
         }
         self.check_tail(name, &image, &of, report)
+    }
+
+    /// Whether every slot of the tail of a log that nobody writes is known.
+    pub(super) fn tail_is_whole(&self, name: &LogName, image: &LogImage) -> Result<bool> {
+        let mut report = Report::default();
+        self.check_tail(name, image, "", &mut report)?;
+        Ok(report.is_ok())
     }
 
     /// Every slot of a tail: a point of the present turn, what a former turn left, or zeros.
@@ -281,6 +290,12 @@ impl Report {
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.damage.is_empty()
+    }
+
+    /// Takes in damage from where it is to the end of a file of `file_len` bytes.
+    fn add_rest(&mut self, error: Error, file_len: u64, cost: &str) -> Result<()> {
+        let offset = if let Error::Corrupt { offset, .. } = error { offset } else { 0 };
+        self.add(error, file_len.saturating_sub(offset), cost)
     }
 
     /// Takes damage into the report; every other error is the caller's.

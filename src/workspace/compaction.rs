@@ -18,6 +18,7 @@ use crate::workspace::manifest::{Change, Manifest};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
 use crate::workspace::paths::{self, LogName};
+use crate::workspace::repair::keep_readable;
 use crate::workspace::runs::{merge, pack_parts};
 
 /// Logs that one pack gathers at most: their images are in memory meanwhile.
@@ -42,7 +43,7 @@ pub struct Compacted {
     pub points: u64,
     /// Packs that were merged into others.
     pub packs_merged: u64,
-    /// Logs that were left, since they do not verify: their paths and why.
+    /// Logs and packs that were left as they are, since they do not verify: their paths and why.
     pub left: Vec<(std::path::PathBuf, String)>,
 }
 
@@ -72,6 +73,11 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`]; everything stays readable as it was.
     pub fn compact(&self, options: CompactOptions) -> Result<Compacted> {
+        self.compact_by(options, false)
+    }
+
+    /// Compacts; with `salvage` also logs of which pages do not verify, without those, the originals in quarantine.
+    pub(super) fn compact_by(&self, options: CompactOptions, salvage: bool) -> Result<Compacted> {
         let mut done = Compacted::default();
         self.end_edit_log()?;
         let Some(_lock) = self.compaction_lock()? else {
@@ -83,7 +89,7 @@ impl Workspace {
         // Logs of one run stay together.
         names.sort();
         for names in names.chunks(LOGS_AT_ONCE) {
-            self.gather_logs(names, options, &mut done)?;
+            self.gather_logs(names, options, salvage, &mut done)?;
         }
         self.merge_packs(&mut done)?;
         self.remove_leftovers()?;
@@ -110,11 +116,52 @@ impl Workspace {
         self.inner.storage.open_write(&name.log()).and_then(|file| file.try_lock()).unwrap_or(false)
     }
 
-    fn gather_logs(&self, names: &[LogName], options: CompactOptions, done: &mut Compacted) -> Result<()> {
+    /// Gathers these logs. A run of which a page does not verify is left, so that one damaged run never keeps the others
+    /// from being gathered.
+    fn gather_logs(
+        &self,
+        names: &[LogName],
+        options: CompactOptions,
+        salvage: bool,
+        done: &mut Compacted,
+    ) -> Result<()> {
+        let mut damaged: BTreeSet<RunKey> = BTreeSet::new();
+        loop {
+            let mut attempt = Compacted::default();
+            let names = names.iter().filter(|name| name.run().is_none_or(|run| !damaged.contains(&run)));
+            let names: Vec<&LogName> = names.collect();
+            match self.gather_readable(&names, options, salvage, &mut attempt) {
+                Ok(()) => {
+                    done.logs += attempt.logs;
+                    done.runs += attempt.runs;
+                    done.points += attempt.points;
+                    done.left.append(&mut attempt.left);
+                    return Ok(());
+                }
+                Err(Error::Corrupt { path, offset, what }) => {
+                    let of = names.iter().find(|name| name.log() == path).and_then(|name| name.run());
+                    let error = Error::corrupt(&path, offset, what);
+                    // A pack is no log: what does not verify there was just written.
+                    let Some(run) = of else { return Err(error) };
+                    damaged.insert(run);
+                    done.left.push((path, error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn gather_readable(
+        &self,
+        names: &[&LogName],
+        options: CompactOptions,
+        salvage: bool,
+        done: &mut Compacted,
+    ) -> Result<()> {
         let mut taken: Vec<(&LogName, bool)> = Vec::new();
         let mut parts: BTreeMap<RunKey, Vec<RunPart>> = BTreeMap::new();
         let packs = self.refresh()?;
-        for name in names {
+        for &name in names {
             let closed = match self.read_log(name) {
                 // Closed is asked first and the log is read after, so that nothing is missed between.
                 Ok(Some(image)) if self.is_closed(name, &image, options) => self.read_log(name)?,
@@ -127,13 +174,17 @@ impl Workspace {
             };
             let Some(image) = closed else { continue };
             let ids: Vec<RunId> = image.runs().cloned().collect();
+            let mut whole = image.damage().next().is_none() && image.log().torn.is_none();
+            whole = whole && self.tail_is_whole(name, &image)?;
             for id in ids {
-                let Some(part) = part_of(&image, &id) else { continue };
+                let Some(mut part) = part_of(&image, &id) else { continue };
+                if salvage {
+                    whole &= keep_readable(&mut part)?;
+                }
                 if !is_packed(&packs, &id, &part)? {
                     parts.entry(id.key()).or_default().push(part);
                 }
             }
-            let whole = image.damage().next().is_none() && image.log().torn.is_none();
             taken.push((name, whole));
             done.logs += 1;
         }
@@ -187,15 +238,28 @@ impl Workspace {
 
     /// Merges packs of a like size while there are many.
     fn merge_packs(&self, done: &mut Compacted) -> Result<()> {
+        let mut damaged: BTreeSet<u128> = BTreeSet::new();
         loop {
             let packs = self.refresh()?;
-            let manifest = self.manifest()?;
+            let mut manifest = self.manifest()?;
+            manifest.packs.retain(|id, _| packs.packs().contains_key(id) && !damaged.contains(id));
             let chosen = choose_merge(&manifest);
             if chosen.is_empty() {
                 return Ok(());
             }
-            if !self.rewrite(&packs, &chosen, &[], &BTreeSet::new())? {
-                return Ok(());
+            match self.rewrite(&packs, &chosen, &[], &BTreeSet::new()) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                // One damaged pack does not keep the others from being merged.
+                Err(Error::Corrupt { path, offset, what }) => {
+                    let id = path.file_name().and_then(|name| paths::pack_id(name.to_str()?));
+                    let error = Error::corrupt(&path, offset, what);
+                    let Some(id) = id.filter(|id| chosen.contains(id)) else { return Err(error) };
+                    damaged.insert(id);
+                    done.left.push((path, error.to_string()));
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
             done.packs_merged += chosen.len() as u64;
         }
@@ -362,7 +426,11 @@ fn is_packed(packs: &PackSet, id: &RunId, part: &RunPart) -> Result<bool> {
     };
     let Some(packed) = packed else { return Ok(false) };
     let covered = |own: &Coverage| {
-        packed.state().coverage.iter().any(|known| known.writer == own.writer && known.through >= own.through)
+        packed
+            .state()
+            .coverage
+            .iter()
+            .any(|known| known.writer == own.writer && known.through >= own.through && known.lost <= own.lost)
     };
     let mut both = packed.state().clone();
     both.merge(&part.state);

@@ -61,17 +61,20 @@ impl Editor<'_> {
             _ => 0,
         };
         let mut records = Vec::with_capacity(others.len());
+        let mut after = self.state.clone();
         for edit in others {
-            let order = self.state.greatest_order().max(seen) + 1;
-            if let Some(record) = record(self.run, self.state, edit, order)? {
-                self.state.apply(self.session.writer(), &record);
+            let order = after.greatest_order().max(seen) + 1;
+            if let Some(record) = record(self.run, &after, edit, order)? {
+                after.apply(self.session.writer(), &record);
                 records.push(record);
             }
         }
         if records.is_empty() {
             return self.session.push_batch(points);
         }
-        self.session.commit(records, points)
+        self.session.commit(records, points)?;
+        *self.state = after;
+        Ok(())
     }
 
     /// What all writers have said of the run by now; `None` when nobody else can have said anything.

@@ -114,7 +114,7 @@ impl Importer {
         }
         let order =
             before.map_or_else(|| existing.map_or(1, |known| known.greatest_order() + 1), |before| before.order);
-        let coverage = Coverage { order, writer, from, through: from + added.points };
+        let coverage = Coverage { order, writer, from, through: from + added.points, lost: 0 };
         state.coverage.push(coverage);
         if let Some(snapshot) = RunSnapshot::merge(vec![RunPart { state, series: vec![(coverage, series)] }]) {
             self.by_id.insert(run.id, self.pending.len());

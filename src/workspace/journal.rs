@@ -29,6 +29,8 @@ use crate::error::{Error, Result};
 use crate::storage::Storage;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SWentry1");
+/// The digit at the end of [`MAGIC`].
+const JOURNAL_VERSION: u32 = 1;
 const HEADER_LEN: usize = 24;
 /// An entry carries the whole state when so many came after the last that did.
 const FOLD_AFTER: u64 = 32;
@@ -302,6 +304,9 @@ impl<S: State> Journal<S> {
         let len = file.len().map_err(Error::io("read", &path))?;
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(control::CONTROL_BYTES_MAX)];
         let got = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
+        if let Some(found) = newer_version(&bytes[..got]) {
+            return Err(Error::NewerFormat { path, found, supported: JOURNAL_VERSION });
+        }
         Ok(Some(decode(&bytes[..got], number).map_err(|Malformed(what)| what.to_owned())))
     }
 }
@@ -310,6 +315,15 @@ impl<S: State> Journal<S> {
 fn cannot_link(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::Unsupported
         || matches!(error.raw_os_error(), Some(libc::EPERM | libc::EMLINK | libc::ENOSYS))
+}
+
+/// The version of an entry that a newer Stepwell wrote whole, so that nobody builds on a state without it.
+fn newer_version(bytes: &[u8]) -> Option<u32> {
+    let (magic, rest) = bytes.split_first_chunk::<8>()?;
+    let version = magic.strip_prefix(b"SWentry").and_then(|digit| char::from(*digit.first()?).to_digit(10))?;
+    let stored = u32::from_le_bytes(*rest.get(12..)?.first_chunk()?);
+    let whole = bytes.len() >= HEADER_LEN && stored == crc32(crc32(0, &bytes[..20]), &bytes[HEADER_LEN..]);
+    (version > JOURNAL_VERSION && whole).then_some(version)
 }
 
 fn encode<S: State>(number: u64, payload: &Payload<S>) -> Vec<u8> {

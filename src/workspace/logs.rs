@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::base::ids::{RunId, RunKey, WriterId};
 use crate::error::{Error, Result};
+use crate::log::frame;
 use crate::log::reader::{Depth, durable_mark};
 use crate::run::image::LogImage;
 use crate::run::snapshot::RunPart;
@@ -70,12 +71,12 @@ impl Workspace {
         Ok(Some(image))
     }
 
-    /// All logs of edits.
-    pub(super) fn edit_images(&self) -> Result<Vec<Arc<LogImage>>> {
+    /// All logs of edits that can be read, and why others cannot: those bar no run, but may have spoken of any.
+    pub(super) fn edit_images(&self) -> Result<(Vec<Arc<LogImage>>, Vec<Error>)> {
         let names = self.edit_log_names()?;
         let mut logs = self.inner.edit_logs.lock();
         logs.known.retain(|name, _| names.contains(name));
-        let mut images = Vec::with_capacity(names.len());
+        let (mut images, mut unreadable) = (Vec::with_capacity(names.len()), Vec::new());
         for name in names {
             let len = self.inner.storage.open_read(&name.log()).and_then(|file| file.len()).unwrap_or(0);
             if let Some((known, image)) = logs.known.get(&name)
@@ -84,13 +85,18 @@ impl Workspace {
                 images.push(Arc::clone(image));
                 continue;
             }
-            if let Some(image) = self.read_log(&name)? {
-                let image = Arc::new(image);
-                logs.known.insert(name, (len, Arc::clone(&image)));
-                images.push(image);
+            match self.read_log(&name) {
+                Ok(Some(image)) => {
+                    let image = Arc::new(image);
+                    logs.known.insert(name, (len, Arc::clone(&image)));
+                    images.push(image);
+                }
+                Ok(None) => {}
+                Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => unreadable.push(error),
+                Err(error) => return Err(error),
             }
         }
-        Ok(images)
+        Ok((images, unreadable))
     }
 
     /// Whether nobody but this writer can have said anything of a run since the manifest had this number: no other log
@@ -105,19 +111,35 @@ impl Workspace {
         Ok(manifest.number() == manifest_number)
     }
 
-    /// What logs know of a run: its own, and edits.
-    pub(super) fn log_parts(&self, id: &RunId) -> Result<Vec<RunPart>> {
-        let mut parts = Vec::new();
+    /// What logs know of a run, its own and edits; and what in them does not verify, so that it may miss something. A
+    /// damaged log of edits may have spoken of any run.
+    pub(super) fn log_parts(&self, id: &RunId) -> Result<(Vec<RunPart>, Vec<Error>)> {
+        let (mut parts, mut damage) = (Vec::new(), Vec::new());
         for name in self.run_log_names(id.key())? {
-            if let Some(image) = self.read_log(&name)? {
-                parts.extend(part_of(&image, id));
+            match self.read_log(&name) {
+                Ok(Some(image)) => {
+                    damage.extend(damage_of(&image));
+                    parts.extend(part_of(&image, id));
+                }
+                Ok(None) => {}
+                // The run's other logs serve on.
+                Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => damage.push(error),
+                Err(error) => return Err(error),
             }
         }
-        for image in self.edit_images()? {
+        let (images, unreadable) = self.edit_images()?;
+        damage.extend(unreadable);
+        for image in images {
+            damage.extend(damage_of(&image));
             parts.extend(part_of(&image, id));
         }
-        Ok(parts)
+        Ok((parts, damage))
     }
+}
+
+/// Where a log does not verify.
+fn damage_of(image: &LogImage) -> impl Iterator<Item = Error> {
+    image.damage().map(|bad| Error::corrupt(image.path(), bad.offset, bad.what))
 }
 
 /// What a log knows of a run.
@@ -138,4 +160,15 @@ fn is_unborn(storage: &dyn Storage, name: &LogName) -> Result<bool> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
         Err(error) => Err(Error::io("open", &path)(error)),
     }
+}
+
+/// Whether there is nothing in a log that could be lost: its first frame is not there, nothing verifies behind it, and there
+/// is no tail, so nothing was acknowledged that could be lost.
+pub(super) fn is_blank(storage: &dyn Storage, name: &LogName) -> bool {
+    const FIRST_FRAMES_LEN: usize = 4096;
+    let mut bytes = [0; FIRST_FRAMES_LEN];
+    let Ok(len) = storage.open_read(&name.log()).and_then(|file| file.read_at(&mut bytes, 0)) else { return false };
+    let tail = storage.open_read(&name.tail());
+    let later = (1..len).any(|at| frame::decode(&bytes[at..len], name.writer, at as u64).is_ok());
+    len < FIRST_FRAMES_LEN && !later && tail.is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

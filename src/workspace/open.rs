@@ -16,7 +16,7 @@ use crate::storage::Storage;
 use crate::storage::disk::Disk;
 use crate::workspace::catalog::{self, Catalog, Experiment, check_tag};
 use crate::workspace::clock::now_ms;
-use crate::workspace::journal::Journal;
+use crate::workspace::journal::{BadEntry, Journal};
 use crate::workspace::logs::EditLogs;
 use crate::workspace::manifest::Manifest;
 use crate::workspace::packs::PackSet;
@@ -173,7 +173,24 @@ impl Workspace {
         Ok(manifest)
     }
 
-    /// All experiments, deleted ones included, by number.
+    /// What in the manifest, the catalog and the packs' directories cannot be read, so that runs or experiments may be
+    /// missing, or be back that were deleted for good. Empty in a workspace that is whole, or that lost single pages or
+    /// frames only: reading those answers with an error. Costs no reading; [`Self::verify`] tells all.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn damage(&self) -> Result<Vec<String>> {
+        let packs = self.refresh()?;
+        let mut damage: Vec<String> = packs.broken().values().map(|error| error.to_string()).collect();
+        let tell = |bad: &BadEntry| Error::corrupt(&bad.path, 0, &bad.what).to_string();
+        damage.extend(self.inner.manifest.lock().bad().iter().map(tell));
+        let mut catalog = self.inner.catalog.lock();
+        catalog.refresh()?;
+        damage.extend(catalog.bad().iter().map(tell));
+        Ok(damage)
+    }
+
+    /// All experiments, deleted ones included, by number. Where [`Self::damage`] names the catalog, some may be missing.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -190,17 +207,28 @@ impl Workspace {
     /// The experiment of a number, deleted or not.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Io`].
+    /// [`Error::NotFound`], [`Error::Corrupt`] where a damaged catalog may have had it, [`Error::Io`].
     pub fn experiment(&self, id: ExperimentId) -> Result<Experiment> {
-        self.catalog()?.get(id).cloned()
+        match self.catalog()?.get(id).cloned() {
+            Err(error) => Err(self.catalog_damage().unwrap_or(error)),
+            found => found,
+        }
+    }
+
+    /// Why an experiment that is not found may be there: an entry of the catalog that does not verify.
+    fn catalog_damage(&self) -> Option<Error> {
+        self.inner.catalog.lock().bad().first().map(|bad| Error::corrupt(&bad.path, 0, &bad.what))
     }
 
     /// The experiment of a name, deleted or not, if there is one.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Corrupt`] where a damaged catalog may have had it, [`Error::Io`].
     pub fn experiment_by_name(&self, name: &str) -> Result<Option<Experiment>> {
-        Ok(self.catalog()?.by_name(name).cloned())
+        match (self.catalog()?.by_name(name).cloned(), self.catalog_damage()) {
+            (None, Some(error)) => Err(error),
+            (found, _) => Ok(found),
+        }
     }
 
     /// Creates an experiment. Of several processes that create one name at once, one succeeds. Costs some syncs.
@@ -327,11 +355,15 @@ fn create(storage: &dyn Storage, root: &Path) -> Result<()> {
     for folder in paths::FOLDERS {
         create_folder(storage, &root.join(folder))?;
     }
-    // Whoever sees the mark may rely on the folders and on the root's own name, whoever created those.
-    storage.sync_dir(root).map_err(Error::io("sync", root))?;
-    if let Some(parent) = root.parent() {
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        storage.sync_dir(parent).map_err(Error::io("sync", parent))?;
+    // Whoever sees the mark may rely on the folders and on the root's own name and those above it, whoever created them
+    // and did not live to sync them.
+    for folder in root.ancestors() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        match storage.sync_dir(folder) {
+            // One that may not be read was not created for this workspace.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && folder != root => {}
+            other => other.map_err(Error::io("sync", folder))?,
+        }
     }
     let mut mark = Vec::with_capacity(MARK_LEN);
     mark.extend_from_slice(&MAGIC.to_le_bytes());

@@ -62,10 +62,16 @@ impl Workspace {
         }
         // Logs with damage are read around and kept in quarantine by compaction.
         if of_kind("log").next().is_some() || of_kind("tail").next().is_some() {
-            let compacted = self.compact(CompactOptions::default())?;
+            let of_logs = |kind: &str| kind == "log" || kind == "tail";
+            let lost = damage
+                .iter()
+                .filter(|damage| damage.file.extension().and_then(|kind| kind.to_str()).is_some_and(of_logs));
+            repaired.lost.extend(lost.map(|damage| damage.cost.clone()));
+            let compacted = self.compact_by(CompactOptions::default(), true)?;
             for (path, why) in compacted.left {
                 repaired.lost.push(why);
                 self.quarantine(&path, &mut repaired)?;
+                self.quarantine(&path.with_extension("tail"), &mut repaired)?;
             }
         }
         self.restore_indexes()?;
@@ -167,16 +173,27 @@ fn salvage(pack: &OpenPack) -> Result<Vec<RunSnapshot>> {
             Err(error) => return Err(error),
         };
         for mut part in parts {
-            for (_, series) in &mut part.series {
-                for (_, part) in series.iter_mut() {
-                    *part = SeriesPart::Rows(readable(part)?.into());
-                }
-                series.retain(|(_, part)| part_len(part) > 0);
-            }
+            keep_readable(&mut part)?;
             runs.extend(RunSnapshot::merge(vec![part]));
         }
     }
     Ok(runs)
+}
+
+/// Takes everything that verifies of a run's series into memory, and says whether that is all of it.
+pub(super) fn keep_readable(part: &mut RunPart) -> Result<bool> {
+    let mut whole = true;
+    for (coverage, series) in &mut part.series {
+        for (_, part) in series.iter_mut() {
+            let columns = readable(part)?;
+            // A copy of the run that has them is preferred to this one.
+            coverage.lost += (part_len(part) - columns.len()) as u64;
+            whole &= columns.len() == part_len(part);
+            *part = SeriesPart::Rows(columns.into());
+        }
+        series.retain(|(_, part)| part_len(part) > 0);
+    }
+    Ok(whole)
 }
 
 /// A run of a group whose record is lost.
@@ -194,7 +211,7 @@ fn nameless(group: &Arc<Group>, run: u32, id: RunId) -> Option<RunPart> {
                 parts.push(part);
             }
             None => {
-                let coverage = Coverage { order: 0, writer, from: 0, through: points };
+                let coverage = Coverage { order: 0, writer, from: 0, through: points, lost: 0 };
                 series.push((coverage, vec![part]));
             }
         }

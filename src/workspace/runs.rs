@@ -82,12 +82,18 @@ impl Workspace {
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn find_run(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
         // Logs before packs: a log that is gone by now is in a pack that the manifest names by then.
-        let mut parts = self.log_parts(id)?;
+        let (mut parts, mut damage) = self.log_parts(id)?;
         let packs = self.refresh()?;
         packs.check()?;
         parts.extend(pack_parts(&packs, id)?);
+        damage.extend(packs.broken().values().map(|error| Error::corrupt_as(error)));
+        if parts.is_empty() && !damage.is_empty() {
+            // It may be in there.
+            return Err(damage.swap_remove(0));
+        }
+        let damage = damage.iter().map(Error::to_string).collect();
         let manifest = self.inner.manifest.lock();
-        Ok(merge(parts, manifest.state()))
+        Ok(merge(parts, manifest.state()).map(|run| run.with_damage(damage)))
     }
 
     fn active_run(&self, id: &RunId) -> Result<RunState> {
@@ -156,6 +162,18 @@ impl Workspace {
         let Some(session) = edits.as_mut() else { unreachable!("it was created above") };
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         act(session, run)
+    }
+
+    /// Makes this handle's edits of runs ([`Self::edit_run`], [`Self::delete_run`], [`Self::restore_run`]) survive a stop of
+    /// the machine; writers have a sync of their own.
+    ///
+    /// # Errors
+    /// [`Error::DurabilityLost`], [`Error::Io`].
+    pub fn sync(&self) -> Result<()> {
+        match self.inner.edits.lock().as_mut() {
+            Some(session) => session.sync(),
+            None => Ok(()),
+        }
     }
 
     /// Ends this handle's log of edits, so that compaction may gather it.

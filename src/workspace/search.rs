@@ -111,13 +111,19 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn run_ids(&self) -> Result<Vec<RunId>> {
+        self.readable_run_ids().map(|(ids, _)| ids)
+    }
+
+    /// The same, and what could not be read, so that ids may be missing.
+    pub(super) fn readable_run_ids(&self) -> Result<(Vec<RunId>, Vec<String>)> {
         let mut ids = Vec::new();
-        for (part, excluded) in &self.view()?.parts {
+        let view = self.view()?;
+        for (part, excluded) in &view.parts {
             for ordinal in (0..part.len() as u32).filter(|&ordinal| !excluded.contains(ordinal)) {
                 ids.push(part.run_id(ordinal)?);
             }
         }
-        Ok(ids)
+        Ok((ids, view.unreadable))
     }
 
     /// Executes a query, counting the runs of deleted experiments as deleted. `None` when no experiment is left.
@@ -166,7 +172,8 @@ impl Workspace {
         // Logs before packs, as always: what leaves a log meanwhile is in a pack that is read after.
         let mut over: BTreeSet<RunKey> = self.all_run_log_names()?.iter().filter_map(|name| name.run()).collect();
         let mut named: BTreeMap<RunKey, RunId> = BTreeMap::new();
-        for image in self.edit_images()? {
+        let (edits, unreadable_edits) = self.edit_images()?;
+        for image in edits {
             for id in image.runs() {
                 over.insert(id.key());
                 named.insert(id.key(), id.clone());
@@ -177,7 +184,8 @@ impl Workspace {
         over.extend(scattered.iter().copied());
         over.extend(self.inner.manifest.lock().state().tombstones.keys().copied());
 
-        let mut unreadable: Vec<String> = packs.broken().values().map(|error| error.to_string()).collect();
+        let mut unreadable = self.damage()?;
+        unreadable.extend(unreadable_edits.iter().map(Error::to_string));
         let mut parts = Vec::with_capacity(packs.packs().len() + 1);
         for (&id, pack) in packs.packs() {
             let index = self.index_of(id, pack)?;
@@ -191,7 +199,11 @@ impl Workspace {
         }
         let mut rows = Vec::new();
         for key in over {
-            match self.run_of(key, named.get(&key), &packs).and_then(|run| run.map(|run| run.summary()).transpose()) {
+            let run = self.run_of(key, named.get(&key), &packs);
+            if let Ok(Some(run)) = &run {
+                unreadable.extend(run.damage().iter().cloned());
+            }
+            match run.and_then(|run| run.map(|run| run.summary()).transpose()) {
                 Ok(row) => rows.extend(row),
                 // One damaged run does not hide the others.
                 Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => unreadable.push(error.to_string()),
@@ -267,7 +279,12 @@ impl Workspace {
 
     /// Writes the index of a pack beside it. It is derived: should this fail, searches make it from the pack.
     pub(super) fn write_index(&self, id: u128, pack: &OpenPack) -> Result<()> {
-        let bytes = build_index(pack)?.part.to_bytes()?;
+        let index = build_index(pack)?;
+        if !index.unreadable.is_empty() {
+            // Its empty rows would be taken for runs; whoever searches makes it anew and knows which they are.
+            return Ok(());
+        }
+        let bytes = index.part.to_bytes()?;
         let temporary = self.inner.root.join(paths::TEMPORARY).join(format!("{id:032x}.index"));
         let path = paths::index(&self.inner.root, id);
         let storage = &*self.inner.storage;

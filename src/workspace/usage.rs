@@ -28,6 +28,8 @@ pub struct Usage {
     pub by_kind: Vec<(String, u64, u64)>,
     /// The metric keys with the most points, over all runs.
     pub largest_keys: Vec<(String, u64)>,
+    /// What could not be read, so that it is not counted, and why; `verify` tells what it costs.
+    pub unreadable: Vec<String>,
 }
 
 impl Workspace {
@@ -38,7 +40,9 @@ impl Workspace {
     pub fn usage(&self) -> Result<Usage> {
         let mut usage = Usage::default();
         let mut keys: BTreeMap<String, u64> = BTreeMap::new();
-        for id in self.run_ids()? {
+        let (ids, unreadable) = self.readable_run_ids()?;
+        usage.unreadable = unreadable;
+        for id in ids {
             let Some(run) = self.find_run(&id)? else { continue };
             usage.runs += 1;
             for (key, series) in run.series() {

@@ -263,8 +263,7 @@ impl RunWriter {
     /// As [`Self::sync`]; what was logged stays.
     pub fn finish(mut self, status: RunStatus) -> Result<()> {
         self.edit(&[RunEdit::Status(status), RunEdit::EndTime(Some(now_ms()))])?;
-        self.session.end()?;
-        self.session.sync()
+        self.session.end_durably()
     }
 
     #[inline]

@@ -1,6 +1,8 @@
-//! What the proofs share: a world of runs that is written beside a plain ledger, and the comparison of the two.
+//! What several modules of tests share.
 
 pub(crate) mod check;
+pub(crate) mod frozen;
 pub(crate) mod ledger;
 pub(crate) mod plot;
+pub(crate) mod seen;
 pub(crate) mod world;

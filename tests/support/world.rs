@@ -418,7 +418,7 @@ impl World {
     }
 
     fn columns(&mut self, slot: usize, key: usize, len: usize, shape: u8) -> Result<()> {
-        let with_timestamps = shape % 2 == 0;
+        let with_timestamps = shape.is_multiple_of(2);
         let points = (0..len)
             .map(|_| {
                 let point = point(self.ledger.next(), shape % 6);

@@ -1,0 +1,365 @@
+//! Damage of every kind at every byte: it is found and named, no reader answers wrongly, the rest reads, repair salvages it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use stepwell::base::ids::{ExperimentId, RunId};
+use stepwell::base::point::Point;
+use stepwell::base::stats::RunStatus;
+use stepwell::error::Error;
+use stepwell::options::{Options, TailMode};
+use stepwell::segment::pack::Pack;
+use stepwell::segment::reader::Source;
+use stepwell::storage::Storage;
+use stepwell::storage::memory::SimDisk;
+use stepwell::workspace::compaction::CompactOptions;
+use stepwell::workspace::open::Workspace;
+use stepwell::workspace::runs::{NewRun, RunEdit};
+
+use crate::support::frozen::Frozen;
+use crate::support::seen::{Seen, look};
+
+const ROOT: &str = "/w";
+/// Set to flip each of the eight bits of each byte, not one, and to ask all readers each time, not each third time.
+const ALL_BITS: &str = "STEPWELL_ALL_BITS";
+
+/// A workspace as files, and what readers tell of it.
+struct Sample {
+    files: Frozen,
+    runs: BTreeMap<RunId, Vec<String>>,
+    whole: Seen,
+}
+
+fn open(storage: impl Storage) -> Result<Workspace, Error> {
+    Workspace::open_on(Arc::new(storage), Path::new(ROOT), Options::default())
+}
+
+fn id(name: &str) -> RunId {
+    RunId::new(name).unwrap()
+}
+
+fn point(index: i64) -> Point {
+    let value = if index % 11 == 0 { f64::NAN } else { ((index * index) as f64).sin() };
+    Point { step: index / 2, timestamp_ms: (index % 3 != 0).then_some(1_700_000_000_000 + index * 7), value }
+}
+
+impl Sample {
+    fn of(disk: &SimDisk, runs: &[(&str, &[&str])]) -> Self {
+        let files = Frozen::of(disk, Path::new(ROOT));
+        let keys = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect();
+        let runs = runs.iter().map(|&(name, of)| (id(name), keys(of))).collect();
+        let workspace = open(files.clone()).unwrap();
+        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        assert!(report.is_ok(), "{:?}", report.damage);
+        let whole = look(&workspace, &runs);
+        let (refused, _) = whole.against(&whole);
+        assert!(refused.is_empty(), "{refused:?} of {:?}", whole.answers);
+        Self { files, runs, whole }
+    }
+
+    /// Two experiments; a long run, one of short series, one that was edited and deleted after it was packed.
+    fn packed() -> Self {
+        let disk = SimDisk::new();
+        let options = Options { tail: TailMode::Mapped, ..Options::default() };
+        let workspace = Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new(ROOT), options).unwrap();
+        let vision = workspace.create_experiment("vision").unwrap();
+        for (name, experiment) in [("long", vision), ("short", ExperimentId::DEFAULT), ("edited", vision)] {
+            let new = NewRun { id: Some(id(name)), name: format!("the {name} one"), ..NewRun::default() };
+            let mut writer = workspace.create_run(experiment, new).unwrap();
+            writer.log_param("lr", "0.1").unwrap();
+            writer.set_tag("host", "a").unwrap();
+            let (loss, accuracy) = (writer.metric("loss").unwrap(), writer.metric("accuracy").unwrap());
+            for index in 0..if name == "long" { 1200 } else { 30 } {
+                writer.log_point(loss, point(index)).unwrap();
+                let value = (point(index).step as f64 / 10.0).floor();
+                writer.log_point(accuracy, Point { value, ..point(index) }).unwrap();
+            }
+            writer.finish(RunStatus::Finished).unwrap();
+        }
+        workspace.compact(CompactOptions::default()).unwrap();
+        workspace.edit_run(&id("edited"), &[RunEdit::Tag("host".into(), "b".into())]).unwrap();
+        workspace.delete_run(&id("edited")).unwrap();
+        workspace.compact(CompactOptions::default()).unwrap();
+        drop(workspace);
+        let keys: &[&str] = &["accuracy", "loss"];
+        Self::of(&disk, &[("long", keys), ("short", keys), ("edited", keys)])
+    }
+
+    /// A run whose writer was killed: sealed groups, frames, points in the tail; and another whose writer ended, edited.
+    fn crashed(tail: TailMode) -> Self {
+        let disk = SimDisk::new();
+        let options = Options { tail, ..Options::default() };
+        let workspace = Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new(ROOT), options).unwrap();
+        let create = |name: &str| {
+            workspace.create_run(ExperimentId::DEFAULT, NewRun { id: Some(id(name)), ..NewRun::default() }).unwrap()
+        };
+        let mut ended = create("ended");
+        (0..40).for_each(|step| ended.log_metric("loss", step, step as f64 / 3.0).unwrap());
+        ended.finish(RunStatus::Failed).unwrap();
+        let mut writer = create("killed");
+        writer.log_param("lr", "0.1").unwrap();
+        let loss = writer.metric("loss").unwrap();
+        (0..200).for_each(|index| writer.log_point(loss, point(index)).unwrap());
+        writer.seal().unwrap();
+        (200..210).for_each(|index| writer.log_point(loss, point(index)).unwrap());
+        writer.sync().unwrap();
+        writer.set_tag("host", "a").unwrap();
+        let accuracy = writer.metric("accuracy").unwrap();
+        (210..230).for_each(|index| writer.log_point(accuracy, point(index)).unwrap());
+        workspace.edit_run(&id("ended"), &[RunEdit::Tag("host".into(), "b".into())]).unwrap();
+        let killed = disk.process_crash();
+        Self::of(&killed, &[("killed", &["accuracy", "loss"]), ("ended", &["loss"])])
+    }
+
+    fn of_kind(&self, kinds: &[&str]) -> Vec<PathBuf> {
+        let kind =
+            |path: &&PathBuf| path.extension().and_then(|kind| kind.to_str()).is_some_and(|k| kinds.contains(&k));
+        self.files.files.keys().filter(kind).cloned().collect()
+    }
+
+    /// The runs whose points are no longer all told, or not alike.
+    fn lacking(&self, seen: &Seen) -> Vec<RunId> {
+        let lacks = |id: &RunId, keys: &Vec<String>| {
+            keys.iter().any(|key| {
+                let of = format!("{id} {key}");
+                !seen.points.get(&of).is_some_and(|points| *points == self.whole.points[&of])
+            })
+        };
+        self.runs.iter().filter(|(id, keys)| lacks(id, keys)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Damage in one file is named by `verify`, with its place, or bars opening by a clear error.
+    fn verify(&self, path: &Path, files: Frozen, what: &str) -> Option<Workspace> {
+        let workspace = match open(files) {
+            Ok(workspace) => workspace,
+            Err(error) => {
+                let told = error.to_string();
+                assert!(told.contains(path.to_str().unwrap()), "{what} of {}: {told}", path.display());
+                assert!(path.ends_with("stepwell.workspace"), "{what} of {} bars all: {told}", path.display());
+                return None;
+            }
+        };
+        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        assert!(report.damage.iter().any(|damage| damage.file == path), "{what} of {}: {report:?}", path.display());
+        // What is lost of a log leaves its tail's points without their place.
+        let with_it = |file: &Path| file == path || file == path.with_extension("tail");
+        let foreign: Vec<_> = report.damage.iter().filter(|damage| !with_it(&damage.file)).collect();
+        assert!(foreign.is_empty(), "{what} of {} is blamed on {foreign:?}", path.display());
+        let len = self.files.files[path].len() as u64;
+        for damage in &report.damage {
+            let within = damage.file != path || damage.offset + damage.length <= len + 1;
+            assert!(within, "{what} of {}: {damage:?}", path.display());
+            assert!(!damage.what.is_empty() && !damage.cost.is_empty(), "{damage:?}");
+        }
+        Some(workspace)
+    }
+
+    /// The same, and what readers then tell.
+    fn check(&self, path: &Path, files: Frozen, what: &str) -> Option<Seen> {
+        self.verify(path, files, what).map(|workspace| look(&workspace, &self.runs))
+    }
+}
+
+/// The bits to flip in the byte at an offset.
+fn bits(offset: usize) -> Vec<u8> {
+    if std::env::var_os(ALL_BITS).is_some() { (0..8).map(|bit| 1 << bit).collect() } else { vec![1 << (offset % 8)] }
+}
+
+fn flipped(bytes: &[u8], offset: usize, bit: u8) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[offset] ^= bit;
+    bytes
+}
+
+#[test]
+fn each_flipped_byte_of_a_packed_workspace_is_named_and_read_around() {
+    let sample = Sample::packed();
+    for (path, bytes) in &sample.files.files {
+        let kind = path.extension().and_then(|kind| kind.to_str()).unwrap();
+        let own_pages = if kind == "pack" { pages_of_one_run(path, bytes) } else { Vec::new() };
+        for offset in 0..bytes.len() {
+            for bit in bits(offset) {
+                let what = format!("bit {bit:#x} of byte {offset}");
+                let files = sample.files.with(path, flipped(bytes, offset, bit));
+                let Some(workspace) = sample.verify(path, files, &what) else { continue };
+                if offset % 3 != 0 && std::env::var_os(ALL_BITS).is_none() {
+                    continue;
+                }
+                let seen = look(&workspace, &sample.runs);
+                let (refused, other) = seen.against(&sample.whole);
+                assert!(other.is_empty(), "{what} of {}: other answers to {other:?}", path.display());
+                let lacking = sample.lacking(&seen);
+                match kind {
+                    "index" => assert!(refused.is_empty(), "{what} of an index costs {refused:?}"),
+                    "entry" => assert!(lacking.is_empty(), "{what} of {} costs {lacking:?}", path.display()),
+                    _ => {}
+                }
+                if own_pages.iter().any(|pages| pages.contains(&(offset as u64))) {
+                    assert!(lacking.len() <= 1, "{what} of a run's own page costs {lacking:?}");
+                    let words = refused.iter().find(|of| of.ends_with("words"));
+                    assert!(words.is_none(), "{what} of a run's own page costs {words:?}");
+                }
+            }
+        }
+    }
+}
+
+/// Where in a pack the pages lie that belong to one long series or axis.
+fn pages_of_one_run(path: &Path, bytes: &[u8]) -> Vec<std::ops::Range<u64>> {
+    let disk = SimDisk::new();
+    disk.create_new(Path::new("/pack")).unwrap().write_at(bytes, 0).unwrap();
+    let pack = Pack::open(Source::new(disk.open_read(Path::new("/pack")).unwrap(), path.to_owned())).unwrap();
+    let groups: Vec<_> = (0..pack.group_count()).map(|index| pack.group(index).unwrap()).collect();
+    let own = groups.iter().flat_map(|group| {
+        let footer = group.footer();
+        footer.pages[..footer.pool_base].iter().map(|page| {
+            let start = group.extent().0 + page.offset;
+            start..start + u64::from(page.len)
+        })
+    });
+    own.collect()
+}
+
+#[test]
+fn each_flipped_byte_of_a_crashed_run_is_named_and_costs_what_follows_at_most() {
+    for tail in [TailMode::Mapped, TailMode::Written] {
+        let sample = Sample::crashed(tail);
+        for path in sample.of_kind(&["log", "tail"]) {
+            let bytes = &sample.files.files[&path];
+            let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 33);
+            // Beyond what is used a mapped tail is zeros for 64 KiB, all alike; before, it is as the written one.
+            let offsets = (0..bytes.len()).filter(|&offset| match tail {
+                TailMode::Mapped => offset % if offset < used { 13 } else { 4093 } == 0,
+                _ => true,
+            });
+            for offset in offsets {
+                for bit in bits(offset) {
+                    let what = format!("bit {bit:#x} of byte {offset} ({tail:?})");
+                    let files = sample.files.with(&path, flipped(bytes, offset, bit));
+                    let Some(seen) = sample.check(&path, files, &what) else { continue };
+                    assert!(seen.invents_nothing(&sample.whole), "{what} of {} invents points", path.display());
+                    let lacking = sample.lacking(&seen);
+                    assert!(lacking.len() <= 1, "{what} of {} costs {lacking:?}", path.display());
+                    if offset >= used {
+                        assert!(lacking.is_empty(), "{what}, behind all points, costs some");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn files_cut_at_any_length_and_grown_by_a_byte_are_told() {
+    for sample in [Sample::packed(), Sample::crashed(TailMode::Written)] {
+        for (path, bytes) in &sample.files.files {
+            let of_log = matches!(path.extension().and_then(|kind| kind.to_str()), Some("log" | "tail"));
+            let step = if bytes.len() > 4096 { 7 } else { 1 };
+            for len in (0..bytes.len()).rev().step_by(step) {
+                let what = format!("{len} bytes left");
+                let files = sample.files.with(path, bytes[..len].to_vec());
+                if of_log {
+                    // A log, or its tail, cut between two frames or slots is that of an earlier crash.
+                    let workspace = open(files).unwrap();
+                    workspace.verify(&mut |_, _| {}).unwrap();
+                    let seen = look(&workspace, &sample.runs);
+                    assert!(seen.invents_nothing(&sample.whole), "{what} of {} invents points", path.display());
+                    assert!(sample.lacking(&seen).len() <= 1, "{what} of {}", path.display());
+                } else if let Some(seen) = sample.check(path, files, &what) {
+                    let (_, other) = seen.against(&sample.whole);
+                    assert!(other.is_empty(), "{what} of {}: other answers to {other:?}", path.display());
+                }
+            }
+            for byte in [0, 0x5A] {
+                let what = format!("a byte {byte} appended");
+                let files = sample.files.with(path, [&bytes[..], &[byte]].concat());
+                if of_log && byte == 0 {
+                    continue;
+                }
+                if let Some(seen) = sample.check(path, files, &what) {
+                    let (_, other) = seen.against(&sample.whole);
+                    assert!(other.is_empty(), "{what} to {}: other answers to {other:?}", path.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_deleted_file_costs_its_own_content_only() {
+    for sample in [Sample::packed(), Sample::crashed(TailMode::Mapped)] {
+        for path in sample.files.files.keys() {
+            let workspace = match open(sample.files.without(path)) {
+                Ok(workspace) => workspace,
+                Err(error) => {
+                    assert!(path.ends_with("stepwell.workspace"), "{error}");
+                    continue;
+                }
+            };
+            let report = workspace.verify(&mut |_, _| {}).unwrap();
+            let seen = look(&workspace, &sample.runs);
+            assert!(seen.invents_nothing(&sample.whole), "without {}", path.display());
+            let (refused, other) = seen.against(&sample.whole);
+            let named = report
+                .damage
+                .iter()
+                .any(|damage| damage.file == *path || damage.file.with_extension("") == path.with_extension(""));
+            match path.extension().and_then(|kind| kind.to_str()).unwrap() {
+                "index" => assert!(refused.is_empty() && other.is_empty(), "without {}: {refused:?}", path.display()),
+                "pack" => assert!(named && other.is_empty(), "without {}: {other:?} {report:?}", path.display()),
+                "entry" => {
+                    // Nothing builds on the last entry of a folder, so nothing shows that there was one.
+                    let last = |own: &&PathBuf| own.parent() == path.parent();
+                    let is_last = sample.files.files.keys().rfind(last) == Some(path);
+                    assert!(is_last || named && other.is_empty(), "without {}: {other:?}", path.display());
+                }
+                "log" => {
+                    assert!(sample.lacking(&seen).len() <= 1, "without {}", path.display());
+                    let had_tail = sample.files.files.contains_key(&path.with_extension("tail"));
+                    assert_eq!(named, had_tail, "without {}: {report:?}", path.display());
+                }
+                _ => assert!(sample.lacking(&seen).len() <= 1, "without {}", path.display()),
+            }
+        }
+    }
+}
+
+#[test]
+fn repair_keeps_what_verifies_and_the_originals() {
+    for (sample, step) in [(Sample::packed(), 97), (Sample::crashed(TailMode::Written), 61)] {
+        for (path, bytes) in &sample.files.files {
+            if path.ends_with("stepwell.workspace") {
+                continue;
+            }
+            for offset in (0..bytes.len()).step_by(step.min(bytes.len() / 3 + 1)) {
+                let what = format!("byte {offset} of {} repaired", path.display());
+                let damaged = flipped(bytes, offset, 0x10);
+                let disk = sample.files.with(path, damaged.clone()).thaw();
+                let workspace = open(disk.clone()).unwrap();
+                let repaired = workspace.repair().unwrap();
+                check_repaired(&sample, &workspace, &what, repaired.lost.is_empty());
+                if path.extension().is_some_and(|kind| kind != "index") {
+                    let name = path.file_name().unwrap();
+                    let kept = disk.content(&Path::new(ROOT).join("quarantine").join(name));
+                    assert!(kept.is_ok_and(|kept| kept == damaged), "{what}: the original is not in quarantine");
+                }
+                drop(workspace);
+                let again = open(disk).unwrap();
+                check_repaired(&sample, &again, &format!("{what}, opened again"), repaired.lost.is_empty());
+                assert_eq!(again.repair().unwrap(), Default::default(), "{what}: a second repair finds something");
+            }
+        }
+    }
+}
+
+fn check_repaired(sample: &Sample, workspace: &Workspace, what: &str, nothing_lost: bool) {
+    let report = workspace.verify(&mut |_, _| {}).unwrap();
+    assert!(report.is_ok(), "{what}: {:?}", report.damage);
+    let seen = look(workspace, &sample.runs);
+    assert!(seen.invents_nothing(&sample.whole), "{what}: points that were never logged");
+    let (refused, other) = seen.against(&sample.whole);
+    if nothing_lost {
+        assert!(refused.is_empty() && other.is_empty(), "{what}: not told as lost: {refused:?} {other:?}");
+    }
+}

@@ -1,0 +1,186 @@
+//! Random histories of a workspace against its ledger: whatever was written, sealed, moved, killed, imported or copied,
+//! every reader finds exactly what was acknowledged.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use stepwell::options::{Options, TailMode};
+use stepwell::storage::Storage;
+use stepwell::storage::disk::Disk;
+use stepwell::storage::memory::SimDisk;
+use stepwell::workspace::open::Workspace;
+
+use crate::support::check::{self, Depth};
+use crate::support::world::{Op, World};
+
+/// What happens next.
+#[derive(Clone, Debug)]
+enum Next {
+    Step(Op),
+    /// The process is killed and another one goes on.
+    Kill,
+    /// Another handle, opened now, finds the same.
+    Look,
+}
+
+fn step() -> impl Strategy<Value = Op> {
+    let (slot, run, key) = (0..4_usize, 0..3_u8, 0..3_usize);
+    let word = 0..2_u8;
+    let len = prop_oneof![4 => 0..20_usize, 2 => 20..600_usize, 1 => 600..4000_usize];
+    prop_oneof![
+        3 => (slot.clone(), run.clone()).prop_map(|(slot, run)| Op::Create { slot, run }),
+        3 => (slot.clone(), run.clone()).prop_map(|(slot, run)| Op::Open { slot, run }),
+        8 => (slot.clone(), key.clone(), any::<u8>()).prop_map(|(slot, key, shape)| Op::Point { slot, key, shape }),
+        2 => slot.clone().prop_map(|slot| Op::Repeat { slot }),
+        2 => (slot.clone(), any::<u8>()).prop_map(|(slot, shape)| Op::Many { slot, shape }),
+        6 => (slot.clone(), len.clone(), any::<u8>(), any::<bool>())
+            .prop_map(|(slot, len, shape, tag)| Op::Batch { slot, len, shape, tag }),
+        3 => (slot.clone(), key, len, any::<u8>())
+            .prop_map(|(slot, key, len, shape)| Op::Columns { slot, key, len, shape }),
+        3 => (slot.clone(), word.clone(), 0..3_u8).prop_map(|(slot, key, value)| Op::Param { slot, key, value }),
+        3 => (slot.clone(), word.clone()).prop_map(|(slot, key)| Op::Tag { slot, key }),
+        2 => (run.clone(), word.clone()).prop_map(|(run, key)| Op::EditTag { run, key }),
+        1 => (run.clone(), word.clone()).prop_map(|(run, key)| Op::RemoveTag { run, key }),
+        1 => (run.clone(), word, 0..3_u8).prop_map(|(run, key, value)| Op::EditParam { run, key, value }),
+        1 => run.clone().prop_map(|run| Op::Name { run }),
+        1 => run.clone().prop_map(|run| Op::Delete { run }),
+        2 => run.clone().prop_map(|run| Op::Restore { run }),
+        3 => slot.clone().prop_map(|slot| Op::Sync { slot }),
+        3 => slot.clone().prop_map(|slot| Op::Seal { slot }),
+        2 => (slot.clone(), any::<bool>()).prop_map(|(slot, failed)| Op::Finish { slot, failed }),
+        2 => slot.prop_map(|slot| Op::Drop { slot }),
+        3 => Just(Op::Compact),
+        1 => Just(Op::Reopen),
+        2 => (run, 0..300_usize).prop_map(|(run, more)| Op::Import { run, more }),
+        1 => (0..3_u8).prop_map(Op::Experiment),
+    ]
+}
+
+fn history() -> impl Strategy<Value = Vec<Next>> {
+    let next = prop_oneof![20 => step().prop_map(Next::Step), 1 => Just(Next::Kill), 2 => Just(Next::Look)];
+    // So that most steps find a writer.
+    let begin = [Op::Create { slot: 0, run: 0 }, Op::Create { slot: 1, run: 1 }, Op::Open { slot: 2, run: 0 }];
+    prop::collection::vec(next, 5..60).prop_map(move |rest| begin.iter().cloned().map(Next::Step).chain(rest).collect())
+}
+
+/// How many histories: `STEPWELL_CASES` times as many as usual.
+fn cases(usual: u32) -> ProptestConfig {
+    let factor = std::env::var("STEPWELL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    ProptestConfig {
+        cases: usual * factor,
+        failure_persistence: None,
+        max_shrink_iters: 2000,
+        ..ProptestConfig::default()
+    }
+}
+
+fn tail() -> impl Strategy<Value = TailMode> {
+    prop::sample::select(vec![TailMode::Mapped, TailMode::Written])
+}
+
+/// Another process that opens the workspace finds what the ledger says.
+fn look(world: &World) {
+    if world.workspace.is_some() {
+        let other = Workspace::open_on(Arc::clone(&world.storage), &world.root, Options::default()).unwrap();
+        check::exact(&world.ledger, &other, Depth::Everything);
+    }
+}
+
+fn run(world: &mut World, sim: Option<SimDisk>, history: &[Next]) {
+    let mut sim = sim;
+    for next in history {
+        match next {
+            Next::Step(op) => world.apply(op).unwrap_or_else(|error| panic!("{op:?}: {error}")),
+            Next::Kill => {
+                if let Some(dead) = sim.take() {
+                    let image = dead.process_crash();
+                    world.move_to(Arc::new(image.clone()));
+                    sim = Some(image);
+                }
+            }
+            Next::Look => look(world),
+        }
+        if let Some(workspace) = &world.workspace {
+            check::exact(&world.ledger, workspace, Depth::Contents);
+        }
+    }
+    look(world);
+}
+
+/// Copies a file or a folder with all in it between two disks.
+fn copy(from: &dyn Storage, to: &dyn Storage, path: &Path) {
+    for entry in from.read_dir(path).unwrap() {
+        let path = path.join(&entry.name);
+        if entry.is_dir {
+            let _ = to.create_dir(&path);
+            copy(from, to, &path);
+            continue;
+        }
+        let file = from.open_read(&path).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        assert_eq!(file.read_at(&mut bytes, 0).unwrap(), bytes.len());
+        let _ = to.remove_file(&path);
+        to.create_new(&path).unwrap().write_at(&bytes, 0).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn readers_find_what_was_acknowledged(history in history(), tail in tail(), grace in any::<bool>()) {
+        let disk = SimDisk::new();
+        let options = Options { tail, grace_ms: if grace { 600_000 } else { 0 } };
+        let mut world = World::new(Arc::new(disk.clone()), PathBuf::from("/w"), options);
+        run(&mut world, Some(disk), &history);
+    }
+
+    /// A copy of a workspace, made at any moment, is packed by itself; then the first one's logs are copied into it again.
+    #[test]
+    fn copies_merge_and_count_once(before in history(), after in history(), tail in tail(), packed in any::<bool>()) {
+        let simple = |next: &Next| !matches!(
+            next,
+            Next::Kill | Next::Step(Op::Compact | Op::Import { .. } | Op::Experiment(_))
+        );
+        let disk = SimDisk::new();
+        let options = Options { tail, ..Options::default() };
+        let mut world = World::new(Arc::new(disk.clone()), PathBuf::from("/w"), options);
+        world.apply(&Op::Reopen).unwrap();
+        let before: Vec<Next> = before.into_iter().filter(|next| !matches!(next, Next::Kill)).collect();
+        run(&mut world, None, &before);
+        let other = SimDisk::new();
+        other.create_dir(Path::new("/w")).unwrap();
+        copy(&disk, &other, Path::new("/w"));
+        let mut copied = World::new(Arc::new(other.clone()), PathBuf::from("/w"), options);
+        copied.ledger = world.ledger.clone();
+        copied.ledger.all_closed();
+        copied.check(Depth::Contents);
+        if packed {
+            copied.apply(&Op::Compact).unwrap();
+            copied.check(Depth::Contents);
+        }
+        let after: Vec<Next> = after.into_iter().filter(simple).collect();
+        run(&mut world, None, &after);
+        for folder in ["/w/logs", "/w/edits"] {
+            copy(&disk, &other, Path::new(folder));
+        }
+        for _ in 0..2 {
+            let merged = Workspace::open_on(Arc::new(other.clone()), Path::new("/w"), options).unwrap();
+            check::exact(&world.ledger, &merged, Depth::Contents);
+            copied.apply(&Op::Compact).unwrap();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(12))]
+
+    #[test]
+    fn readers_find_what_was_acknowledged_on_a_real_disk(history in history(), tail in tail()) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { tail, grace_ms: 0 };
+        let mut world = World::new(Arc::new(Disk), dir.path().join("w"), options);
+        run(&mut world, None, &history);
+    }
+}

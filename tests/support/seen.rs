@@ -1,0 +1,151 @@
+//! Everything that readers tell of a workspace, so that two tellings can be held against each other.
+
+use std::collections::BTreeMap;
+use std::fmt::{Debug, Write};
+use std::hash::{DefaultHasher, Hasher};
+
+use stepwell::base::ids::RunId;
+use stepwell::base::point::{Columns, Point};
+use stepwell::error::Error;
+use stepwell::run::snapshot::RunSnapshot;
+use stepwell::workspace::open::Workspace;
+use stepwell::workspace::search::{RunQuery, ViewType};
+
+/// One answer: a fingerprint of it, or that it was refused, or that it came with the word that something is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// What was told, by fingerprint.
+    Whole(u64),
+    /// Refused with an error, or told to be incomplete.
+    Refused(String),
+}
+
+/// All answers, by what was asked: of a run `run <id> <what>`, of the whole workspace one word.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) answers: BTreeMap<String, Answer>,
+    /// The points of each series, where they were told.
+    pub(crate) points: BTreeMap<String, Columns>,
+}
+
+struct Print(DefaultHasher);
+
+impl Write for Print {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
+}
+
+fn print(value: &dyn Debug) -> u64 {
+    let mut print = Print(DefaultHasher::new());
+    write!(print, "{value:?}").unwrap();
+    print.0.finish()
+}
+
+fn print_columns(columns: &Columns) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for Point { step, timestamp_ms, value } in columns.iter() {
+        hasher.write_i64(step);
+        hasher.write_i64(timestamp_ms.unwrap_or(i64::MIN + 1));
+        hasher.write_u64(value.to_bits());
+    }
+    hasher.finish()
+}
+
+/// Asks every reader about everything; `runs` are the runs and metrics that should be there.
+pub(crate) fn look(workspace: &Workspace, runs: &BTreeMap<RunId, Vec<String>>) -> Seen {
+    let mut seen = Seen::default();
+    let mut tell = |of: String, answer: Result<u64, String>| {
+        let answer = match answer {
+            Ok(value) => Answer::Whole(value),
+            Err(why) => Answer::Refused(why),
+        };
+        seen.answers.insert(of, answer);
+    };
+    for (id, keys) in runs {
+        let found = workspace.run(id);
+        let run = found.as_ref().map_err(ToString::to_string);
+        tell(format!("run {id} words"), run.clone().and_then(words));
+        for key in keys {
+            let ask = |what: &dyn Fn(&RunSnapshot) -> Result<u64, Error>| {
+                let run = run.clone()?;
+                let missing = || incomplete(run);
+                what(run).map_err(|error| error.to_string()).and_then(|value| missing().map_or(Ok(value), Err))
+            };
+            tell(format!("run {id} history of {key}"), ask(&|run| Ok(print_columns(&run.history(key)?))));
+            tell(format!("run {id} statistics of {key}"), ask(&|run| Ok(print(&run.stats(key)?))));
+            tell(format!("run {id} plot of {key}"), ask(&|run| Ok(print(&run.downsample(key, None, 10)?))));
+            tell(format!("run {id} range of {key}"), ask(&|run| Ok(print_columns(&run.range(key, 100..=300)?))));
+            if let Ok(columns) = run.clone().and_then(|run| run.arrivals(key).map_err(|error| error.to_string())) {
+                seen.points.insert(format!("{id} {key}"), columns);
+            }
+        }
+    }
+    for (name, view) in [("search", ViewType::ActiveOnly), ("search of deleted", ViewType::DeletedOnly)] {
+        let query = RunQuery { view, order_by: vec!["metrics.loss DESC".into()], ..RunQuery::default() };
+        let page = workspace.search(&query).map_err(|error| error.to_string());
+        tell(
+            name.into(),
+            page.and_then(|page| match page.unreadable.first() {
+                Some(why) => Err(why.clone()),
+                None => Ok(print(&page.runs)),
+            }),
+        );
+    }
+    let usage = workspace.usage().map_err(|error| error.to_string());
+    tell(
+        "usage".into(),
+        usage.and_then(|usage| match usage.unreadable.first() {
+            Some(why) => Err(why.clone()),
+            None => Ok(print(&(usage.runs, usage.series, usage.points, usage.largest_keys))),
+        }),
+    );
+    let experiments = workspace.experiments().map_err(|error| error.to_string());
+    let damaged = workspace.damage().unwrap().into_iter().find(|damage| damage.contains("/catalog/"));
+    tell("experiments".into(), damaged.map_or(experiments.map(|experiments| print(&experiments)), Err));
+    seen
+}
+
+fn words(run: &RunSnapshot) -> Result<u64, String> {
+    match incomplete(run) {
+        Some(why) => Err(why),
+        None => {
+            let mut state = run.state().clone();
+            state.coverage.clear();
+            Ok(print(&(state, run.keys().collect::<Vec<_>>())))
+        }
+    }
+}
+
+fn incomplete(run: &RunSnapshot) -> Option<String> {
+    run.damage().first().cloned()
+}
+
+impl Seen {
+    /// What was answered otherwise in `self` than in `whole`: refused, and answered with something else.
+    pub(crate) fn against(&self, whole: &Self) -> (Vec<&str>, Vec<&str>) {
+        let (mut refused, mut other) = (Vec::new(), Vec::new());
+        for (of, answer) in &self.answers {
+            match answer {
+                Answer::Refused(_) => refused.push(of.as_str()),
+                Answer::Whole(_) if *answer != whole.answers[of] => other.push(of.as_str()),
+                Answer::Whole(_) => {}
+            }
+        }
+        (refused, other)
+    }
+
+    /// Whether every point told was logged, in the order in which it was.
+    pub(crate) fn invents_nothing(&self, whole: &Self) -> bool {
+        self.points.iter().all(|(of, points)| {
+            let mut logged = whole.points[of].iter();
+            points.iter().all(|point| {
+                logged.any(|own| {
+                    (own.step, own.timestamp_ms, own.value.to_bits())
+                        == (point.step, point.timestamp_ms, point.value.to_bits())
+                })
+            })
+        })
+    }
+}
