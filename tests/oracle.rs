@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use stepwell::options::{Options, TailMode};
 use stepwell::storage::Storage;
 use stepwell::storage::disk::Disk;
@@ -64,10 +65,13 @@ fn history() -> impl Strategy<Value = Vec<Next>> {
     prop::collection::vec(next, 5..60).prop_map(move |rest| begin.iter().cloned().map(Next::Step).chain(rest).collect())
 }
 
-/// How many histories: `STEPWELL_CASES` times as many as usual.
+/// How many histories: the same ones in each run, or with `STEPWELL_CASES` so many times as many, each time others.
 fn cases(usual: u32) -> ProptestConfig {
-    let factor = std::env::var("STEPWELL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let asked = std::env::var("STEPWELL_CASES").ok().and_then(|text| text.parse::<u32>().ok());
+    let rng_seed = if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(7) };
+    let factor = asked.unwrap_or(1);
     ProptestConfig {
+        rng_seed,
         cases: usual * factor,
         failure_persistence: None,
         max_shrink_iters: 2000,

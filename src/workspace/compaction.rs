@@ -13,7 +13,7 @@ use crate::run::image::LogImage;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::Coverage;
 use crate::workspace::clock::now_ms;
-use crate::workspace::logs::part_of;
+use crate::workspace::logs::{is_blank, part_of};
 use crate::workspace::manifest::{Change, Manifest};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
@@ -116,6 +116,13 @@ impl Workspace {
         self.inner.storage.open_write(&name.log()).and_then(|file| file.try_lock()).unwrap_or(false)
     }
 
+    /// Whether a log is there that nobody writes, and whose beginning is damaged.
+    fn is_headless(&self, name: &LogName) -> bool {
+        let storage = &*self.inner.storage;
+        let free = storage.open_write(&name.log()).and_then(|file| file.try_lock()).unwrap_or(false);
+        free && !is_blank(storage, name)
+    }
+
     /// Gathers these logs. A run of which a page does not verify is left, so that one damaged run never keeps the others
     /// from being gathered.
     fn gather_logs(
@@ -166,6 +173,11 @@ impl Workspace {
             let closed = match self.read_log(name) {
                 // Closed is asked first and the log is read after, so that nothing is missed between.
                 Ok(Some(image)) if self.is_closed(name, &image, options) => self.read_log(name)?,
+                // Its first frame does not verify, and nothing in it was ever synced; what verifies behind may be salvaged.
+                Ok(None) if salvage && self.is_headless(name) => {
+                    done.left.push((name.log(), "a log's first frame does not verify".into()));
+                    None
+                }
                 Ok(_) => None,
                 Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => {
                     done.left.push((name.log(), error.to_string()));
