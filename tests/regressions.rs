@@ -264,3 +264,22 @@ fn a_log_stays_until_the_entry_that_replaces_it_is_safe() {
     });
     assert_eq!(open(&left, TailMode::Auto).run(&id).unwrap().points(), 1);
 }
+
+/// Whoever looked at the manifest first, a writer or a publisher, kept the next reader from opening the packs that others
+/// had published: their words and points were missing from its view, and new words were numbered below theirs.
+#[test]
+fn packs_of_others_are_opened_whoever_read_the_manifest_first() {
+    let disk = SimDisk::new();
+    let (here, there) = (open(&disk, TailMode::Auto), open(&disk, TailMode::Auto));
+    let (id, mut writer) = run(&here);
+    let mut other = there.writer(&id).unwrap();
+    let loss = other.metric("loss").unwrap();
+    other.log(loss, 1, 1, 1.0).unwrap();
+    (0..9).for_each(|value| other.set_tag("a", &value.to_string()).unwrap());
+    drop(other);
+    there.compact(CompactOptions::default()).unwrap();
+    writer.set_tag("a", "last").unwrap();
+    let run = here.run(&id).unwrap();
+    assert_eq!(run.points(), 1);
+    assert_eq!(run.state().tags().next(), Some(("a", "last")));
+}

@@ -71,6 +71,8 @@ pub struct Journal<S: State> {
     /// The number of the last entry that carried the whole state.
     folded: u64,
     bad: Vec<BadEntry>,
+    /// How often the state changed in this process.
+    reading: u64,
 }
 
 impl<S: State> std::fmt::Debug for Journal<S> {
@@ -85,7 +87,8 @@ impl<S: State> Journal<S> {
     /// # Errors
     /// [`Error::Io`]. Entries that do not verify are left out and named by [`Self::bad`].
     pub fn open(storage: Arc<dyn Storage>, dir: PathBuf, temporary: PathBuf) -> Result<Self> {
-        let mut journal = Self { storage, dir, temporary, state: S::default(), number: 0, folded: 0, bad: Vec::new() };
+        let mut journal =
+            Self { storage, dir, temporary, state: S::default(), number: 0, folded: 0, bad: Vec::new(), reading: 0 };
         journal.read_all()?;
         Ok(journal)
     }
@@ -100,6 +103,13 @@ impl<S: State> Journal<S> {
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// How often the state changed in this process: what was derived from it at another reading is stale, whoever in the
+    /// process read on since.
+    #[must_use]
+    pub fn reading(&self) -> u64 {
+        self.reading
     }
 
     /// Entries that could not be read: what they said is missing from the state.
@@ -124,12 +134,11 @@ impl<S: State> Journal<S> {
         Ok(bad)
     }
 
-    /// Reads what others published since; costs one failing open when nobody did. Says whether anything is new.
+    /// Reads what others published since; costs one failing open when nobody did.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn refresh(&mut self) -> Result<bool> {
-        let before = self.number;
+    pub fn refresh(&mut self) -> Result<()> {
         loop {
             match self.read(self.number + 1)? {
                 Some(Ok(payload)) => self.take(self.number + 1, payload),
@@ -142,11 +151,11 @@ impl<S: State> Journal<S> {
                     {
                         self.read_all()?;
                     }
-                    return Ok(self.number != before);
+                    return Ok(());
                 }
             }
             if !self.bad.is_empty() {
-                return Ok(self.number != before);
+                return Ok(());
             }
         }
     }
@@ -268,6 +277,7 @@ impl<S: State> Journal<S> {
         }
         self.number = numbers.last().copied().unwrap_or(0);
         self.bad = bad;
+        self.reading += 1;
         Ok(())
     }
 
@@ -278,6 +288,7 @@ impl<S: State> Journal<S> {
         }
         payload.changes.iter().for_each(|change| self.state.apply(change));
         self.number = number;
+        self.reading += 1;
     }
 
     fn path(&self, number: u64) -> PathBuf {

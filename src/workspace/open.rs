@@ -139,17 +139,26 @@ impl Workspace {
 
     /// Reads what others published, and opens new packs.
     pub(super) fn refresh(&self) -> Result<PackSet> {
-        let changed = self.inner.manifest.lock().refresh()?;
-        if changed || self.inner.packs.lock().refused() {
-            return self.update_packs();
+        let reading = {
+            let mut manifest = self.inner.manifest.lock();
+            manifest.refresh()?;
+            manifest.reading()
+        };
+        // Whoever read the manifest on since, if only to publish, may not have opened the packs.
+        let packs = self.inner.packs.lock();
+        if packs.reading() == reading && !packs.refused() {
+            return Ok(packs.clone());
         }
-        Ok(self.inner.packs.lock().clone())
+        drop(packs);
+        self.update_packs()
     }
 
     pub(super) fn update_packs(&self) -> Result<PackSet> {
+        // Asked for first: what the manifest gains meanwhile is read again later, never taken for read.
+        let reading = self.inner.manifest.lock().reading();
         let manifest = self.manifest()?;
         let mut packs = self.inner.packs.lock();
-        packs.update(&*self.inner.storage, &self.inner.root, &manifest);
+        packs.update(&*self.inner.storage, &self.inner.root, &manifest, reading);
         Ok(packs.clone())
     }
 

@@ -121,6 +121,8 @@ impl OpenPack {
 #[derive(Clone, Debug, Default)]
 pub struct PackSet {
     packs: BTreeMap<u128, Arc<OpenPack>>,
+    /// Which reading of the manifest it follows.
+    reading: u64,
     broken: BTreeMap<u128, Arc<Error>>,
     /// Why the operating system refused one of them, which may pass: too many open files, a network that is away.
     refused: Option<Arc<Error>>,
@@ -128,8 +130,9 @@ pub struct PackSet {
 
 impl PackSet {
     /// Opens what the manifest names and this set has not, and forgets the rest. A pack that cannot be opened is kept
-    /// apart: the others serve on.
-    pub fn update(&mut self, storage: &dyn Storage, root: &Path, manifest: &Manifest) {
+    /// apart: the others serve on. `reading` is that of the manifest.
+    pub fn update(&mut self, storage: &dyn Storage, root: &Path, manifest: &Manifest, reading: u64) {
+        self.reading = reading;
         self.packs.retain(|id, _| manifest.packs.contains_key(id));
         self.broken.clear();
         self.refused = None;
@@ -152,6 +155,12 @@ impl PackSet {
                 }
             }
         }
+    }
+
+    /// Which reading of the manifest this set follows.
+    #[must_use]
+    pub fn reading(&self) -> u64 {
+        self.reading
     }
 
     /// Packs by number.
