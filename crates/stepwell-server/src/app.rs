@@ -38,8 +38,7 @@ impl App {
     pub fn open(config: Config, bound: std::net::SocketAddr) -> io::Result<Arc<Self>> {
         config.check()?;
         let workspace = Workspace::open_or_create(&config.workspace).map_err(io::Error::other)?;
-        let destination =
-            config.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
+        let destination = config.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
         let roots = Roots::open(&destination, &config.default_artifact_root)?;
         let tokens = Tokens::of(workspace.root());
         if config.access == Access::Token && tokens.list()?.is_empty() {

@@ -63,8 +63,13 @@ pub(crate) fn get_by_name(call: &Call<'_>) -> Outcome {
 
 /// `GET` and `POST experiments/search`.
 pub(crate) fn search(call: &Call<'_>) -> Outcome {
-    let checks =
-        &[("view_type", &[Int][..]), ("max_results", &[Int]), ("order_by", &[Array]), ("filter", &[Text]), ("page_token", &[Text])];
+    let checks = &[
+        ("view_type", &[Int][..]),
+        ("max_results", &[Int]),
+        ("order_by", &[Array]),
+        ("filter", &[Text]),
+        ("page_token", &[Text]),
+    ];
     let request = call.read(SEARCH, checks)?;
     let page = call.app.tracking.search_experiments(&ExperimentSearch {
         view: view(request.text("view_type")),

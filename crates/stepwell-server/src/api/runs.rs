@@ -12,13 +12,8 @@ use crate::wire::fault::Fault;
 use crate::wire::page;
 use crate::wire::schema::{Field, Kind, int, many, one, text};
 
-const CREATE: &[Field] = &[
-    text("experiment_id"),
-    text("user_id"),
-    text("run_name"),
-    int("start_time"),
-    many("tags", Kind::Message(PAIR)),
-];
+const CREATE: &[Field] =
+    &[text("experiment_id"), text("user_id"), text("run_name"), int("start_time"), many("tags", Kind::Message(PAIR))];
 const UPDATE: &[Field] =
     &[text("run_id"), text("run_uuid"), one("status", Kind::Enum(RUN_STATUS)), int("end_time"), text("run_name")];
 const SEARCH: &[Field] = &[
@@ -92,8 +87,7 @@ pub(crate) fn get(call: &Call<'_>) -> Outcome {
 
 /// `POST runs/update`.
 pub(crate) fn update(call: &Call<'_>) -> Outcome {
-    let checks =
-        &[("run_id", &[Required, Text][..]), ("end_time", &[Int]), ("status", &[Text]), ("run_name", &[Text])];
+    let checks = &[("run_id", &[Required, Text][..]), ("end_time", &[Int]), ("status", &[Text]), ("run_name", &[Text])];
     let request = call.read(UPDATE, checks)?;
     let update = UpdateRun {
         status: status(request.text("status")),

@@ -36,7 +36,11 @@ pub(crate) fn version(_: &Call<'_>) -> Outcome {
 /// `GET /metrics`, for Prometheus.
 pub(crate) fn metrics(call: &Call<'_>) -> Outcome {
     let body = call.app.observed.text().into_bytes();
-    Ok(Answer { status: StatusCode::OK, content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8", body })
+    Ok(Answer {
+        status: StatusCode::OK,
+        content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        body,
+    })
 }
 
 /// `GET server-info`, by which the UI decides what it shows.

@@ -43,7 +43,9 @@ pub(crate) fn disposition(name: &str) -> String {
     const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
     let plain: String = name
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ' | '+' | '=' | '@') { c } else { '_' })
+        .map(
+            |c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ' | '+' | '=' | '@') { c } else { '_' },
+        )
         .collect();
     if plain == name {
         return format!("attachment; filename=\"{plain}\"");
@@ -57,7 +59,9 @@ mod tests {
 
     #[test]
     fn nothing_active_is_served_as_what_it_is() {
-        for name in ["a.html", "a.HTM", "a.svg", "a.xml", "a.xhtml", "a.js", "a.mjs", "a.pdf", "a.swf", "a.wasm", "a", "html"] {
+        for name in
+            ["a.html", "a.HTM", "a.svg", "a.xml", "a.xhtml", "a.js", "a.mjs", "a.pdf", "a.swf", "a.wasm", "a", "html"]
+        {
             assert_eq!(of(name), "application/octet-stream", "{name}");
         }
         assert_eq!(of("MLmodel"), "text/plain; charset=utf-8");

@@ -41,7 +41,8 @@ impl Roots {
     pub(crate) fn resolve(&self, location: &str) -> Result<(Arc<ArtifactStore>, ArtifactPath), Fault> {
         if let Some(rest) = location.strip_prefix(PROXIED) {
             // `mlflow-artifacts:/a`, or with an empty host `mlflow-artifacts:///a`.
-            let path = rest.strip_prefix("///").or_else(|| rest.strip_prefix('/').filter(|path| !path.starts_with('/')));
+            let path =
+                rest.strip_prefix("///").or_else(|| rest.strip_prefix('/').filter(|path| !path.starts_with('/')));
             if let Some(path) = path {
                 return Ok((Arc::clone(&self.proxied), ArtifactPath::new(path)?));
             }
@@ -64,7 +65,8 @@ fn local_path(location: &str) -> Option<PathBuf> {
         return path.starts_with('/').then(|| PathBuf::from(path));
     }
     let scheme = location.split(':').next().filter(|_| location.contains(':')).unwrap_or_default();
-    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'+');
+    let is_scheme =
+        !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'+');
     (!is_scheme && !location.is_empty()).then(|| PathBuf::from(location))
 }
 
@@ -80,11 +82,26 @@ mod tests {
         let named = |location: &str| roots.resolve(location).map(|(store, path)| (store.place().to_owned(), path));
         assert_eq!(named("mlflow-artifacts:/0/r/artifacts").unwrap().1.as_str(), "0/r/artifacts");
         assert_eq!(named("mlflow-artifacts:///0").unwrap().1.as_str(), "0");
-        assert_eq!(named(&format!("{}/0/r", root.display())).unwrap(), (root.clone(), ArtifactPath::new("0/r").unwrap()));
+        assert_eq!(
+            named(&format!("{}/0/r", root.display())).unwrap(),
+            (root.clone(), ArtifactPath::new("0/r").unwrap())
+        );
         let bad = [
-            "/etc", "file:///etc", "file:x", "FILE:///etc", "s3://bucket/x", "http://169.254.169.254/", "gopher://x", "",
-            "mlflow-artifacts://host/0", "mlflow-artifacts:/../x", "mlflow-artifacts:/%2e%2e/x", "mlflow-artifacts:0",
-            "dbfs:/x?../../etc", "http:///#/../../../../etc/", "mlflow-artifacts:/a#/../b",
+            "/etc",
+            "file:///etc",
+            "file:x",
+            "FILE:///etc",
+            "s3://bucket/x",
+            "http://169.254.169.254/",
+            "gopher://x",
+            "",
+            "mlflow-artifacts://host/0",
+            "mlflow-artifacts:/../x",
+            "mlflow-artifacts:/%2e%2e/x",
+            "mlflow-artifacts:0",
+            "dbfs:/x?../../etc",
+            "http:///#/../../../../etc/",
+            "mlflow-artifacts:/a#/../b",
         ];
         for location in bad {
             assert!(named(location).is_err(), "{location}");

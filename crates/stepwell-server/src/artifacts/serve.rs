@@ -52,7 +52,8 @@ pub(crate) fn upload(request: Streamed) -> Streaming {
 /// `GET get-artifact?run_id=…&path=…`.
 pub(crate) fn get_artifact(request: Streamed) -> Streaming {
     Box::pin(async move {
-        let run = request.input.argument("run_id").or(request.input.argument("run_uuid")).unwrap_or_default().to_owned();
+        let run =
+            request.input.argument("run_id").or(request.input.argument("run_uuid")).unwrap_or_default().to_owned();
         let path = argument(&request, "path")?;
         let (store, path) = located(&request.app, path, move |app| crate::api::runs::artifact_uri(app, &run)).await?;
         send(&request.app, store, path).await
@@ -74,7 +75,9 @@ pub(crate) fn upload_to_run(request: Streamed) -> Streaming {
         let kind = request.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let simple = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"];
         if simple.contains(&kind.split(';').next().unwrap_or_default()) && request.headers.get("origin").is_none() {
-            return Err(Fault::invalid("Bad Request. The file's bytes are to be the body, as application/octet-stream."));
+            return Err(Fault::invalid(
+                "Bad Request. The file's bytes are to be the body, as application/octet-stream.",
+            ));
         }
         let (store, path) = located(&request.app, path, move |app| crate::api::runs::artifact_uri(app, &run)).await?;
         let bytes = receive(&request.app, store, path, request.body, UI_UPLOAD_BYTES_MAX).await?;
@@ -116,7 +119,8 @@ pub(crate) async fn send(app: &Arc<App>, store: Arc<ArtifactStore>, path: Artifa
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kinds::of(&name)));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
-    let disposition = HeaderValue::try_from(kinds::disposition(&name)).unwrap_or(HeaderValue::from_static("attachment"));
+    let disposition =
+        HeaderValue::try_from(kinds::disposition(&name)).unwrap_or(HeaderValue::from_static("attachment"));
     headers.insert(CONTENT_DISPOSITION, disposition);
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     guard::secure(headers);

@@ -134,7 +134,8 @@ impl ArtifactStore {
             return Err(fault("open", "", Errno::ISDIR));
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-        let file = self.beneath(&self.root, path.as_str(), flags).map_err(|errno| fault("open", path.as_str(), errno))?;
+        let file =
+            self.beneath(&self.root, path.as_str(), flags).map_err(|errno| fault("open", path.as_str(), errno))?;
         let file = File::from(file);
         let meta = file.metadata().map_err(|error| failed("read", path.as_str(), &error))?;
         if !meta.is_file() {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::RequestPartsExt;
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
-use axum::RequestPartsExt;
 use base64::Engine as _;
 
 use crate::app::App;

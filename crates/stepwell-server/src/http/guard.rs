@@ -144,16 +144,40 @@ mod tests {
     #[test]
     fn hosts_are_matched_exactly() {
         let home = Hosts::new("127.0.0.1:5000".parse().unwrap(), &["stepwell.lab:8443".into(), "alias".into()]);
-        let good = ["localhost:5000", "LOCALHOST:5000", "127.0.0.1:5000", "[::1]:5000", "stepwell.lab:8443", "alias:5000"];
+        let good =
+            ["localhost:5000", "LOCALHOST:5000", "127.0.0.1:5000", "[::1]:5000", "stepwell.lab:8443", "alias:5000"];
         for host in good {
             assert!(home.has(host), "{host}");
         }
         let bad = [
-            "", "localhost", "localhost:5001", "localhost:", "localhost:05000x", "127.0.0.1", "10.evil.com:5000",
-            "192.168.evil.com:5000", "172.16.evil.com:5000", "localhost:5000@evil.com", "[::1]:x.evil.com", "[::1]",
-            "::1:5000", "127.1:5000", "2130706433:5000", "0x7f000001:5000", "0177.0.0.1:5000", "localhost.:5000",
-            "evil.com:5000", "[::ffff:127.0.0.1]:5000", "[fe80::1%25lo]:5000", "stepwell.lab:5001", "127.0.0.2:5000",
-            "localhost:5000,evil.com", "0.0.0.0:5000", "[127.0.0.1]:5000", "localhost:65536", "localhost:+5000",
+            "",
+            "localhost",
+            "localhost:5001",
+            "localhost:",
+            "localhost:05000x",
+            "127.0.0.1",
+            "10.evil.com:5000",
+            "192.168.evil.com:5000",
+            "172.16.evil.com:5000",
+            "localhost:5000@evil.com",
+            "[::1]:x.evil.com",
+            "[::1]",
+            "::1:5000",
+            "127.1:5000",
+            "2130706433:5000",
+            "0x7f000001:5000",
+            "0177.0.0.1:5000",
+            "localhost.:5000",
+            "evil.com:5000",
+            "[::ffff:127.0.0.1]:5000",
+            "[fe80::1%25lo]:5000",
+            "stepwell.lab:5001",
+            "127.0.0.2:5000",
+            "localhost:5000,evil.com",
+            "0.0.0.0:5000",
+            "[127.0.0.1]:5000",
+            "localhost:65536",
+            "localhost:+5000",
         ];
         for host in bad {
             assert!(!home.has(host), "{host}");
@@ -178,7 +202,9 @@ mod tests {
         assert_eq!(get(&[]), Ok(()));
         assert_eq!(get(&[("origin", "http://localhost:5000"), ("sec-fetch-site", "same-origin")]), Ok(()));
         assert_eq!(get(&[("sec-fetch-site", "none")]), Ok(()));
-        for origin in ["null", "http://localhost:5001", "http://evil.com", "file://", "http://localhost:5000.evil.com", ""] {
+        for origin in
+            ["null", "http://localhost:5001", "http://evil.com", "file://", "http://localhost:5000.evil.com", ""]
+        {
             assert_eq!(get(&[("origin", origin)]), Err(403), "{origin}");
         }
         for site in ["cross-site", "same-site", ""] {

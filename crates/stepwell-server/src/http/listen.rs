@@ -104,7 +104,10 @@ pub(crate) async fn listen(app: Arc<App>, listener: TcpListener, stop: impl Futu
     }
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, tokio::sync::OwnedSemaphorePermit, SocketAddr) {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, tokio::sync::OwnedSemaphorePermit, SocketAddr) {
     loop {
         let Ok(place) = Arc::clone(places).acquire_owned().await else { std::future::pending().await };
         match listener.accept().await {

@@ -40,7 +40,8 @@ impl UiFiles {
         let none = || Fault::missing(format!("No such file: '{}'", path.as_str()));
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let file = rustix::fs::openat2(&self.folder, path.as_str(), flags, Mode::empty(), resolve).map_err(|_| none())?;
+        let file =
+            rustix::fs::openat2(&self.folder, path.as_str(), flags, Mode::empty(), resolve).map_err(|_| none())?;
         let file = File::from(file);
         match file.metadata() {
             Ok(meta) if meta.is_file() => Ok((file, meta.len())),

@@ -1,5 +1,5 @@
 //! Pages: MLflow's own web UI where it is installed, and a plain page where it is not.
 
 pub(crate) mod files;
-pub(crate) mod pages;
 pub mod locate;
+pub(crate) mod pages;

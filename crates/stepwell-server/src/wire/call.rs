@@ -55,8 +55,9 @@ pub(crate) type Outcome = Result<Answer, Fault>;
 impl Answer {
     /// A JSON document.
     pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Outcome {
-        let body = serde_json::to_vec(value)
-            .map_err(|error| Fault::new(super::fault::Code::InternalError, format!("cannot write the answer: {error}")))?;
+        let body = serde_json::to_vec(value).map_err(|error| {
+            Fault::new(super::fault::Code::InternalError, format!("cannot write the answer: {error}"))
+        })?;
         Ok(Self { status: StatusCode::OK, content_type: "application/json", body })
     }
 
@@ -102,7 +103,11 @@ impl Input {
     /// # Errors
     /// As [`Self::object`] and [`from_query`].
     pub(crate) fn raw(&self, message: &[Field]) -> Result<Map<String, Value>, Fault> {
-        if self.method == Method::GET && !self.query.is_empty() { from_query(&self.query, message) } else { self.object() }
+        if self.method == Method::GET && !self.query.is_empty() {
+            from_query(&self.query, message)
+        } else {
+            self.object()
+        }
     }
 
     /// Reads and checks the call's message.

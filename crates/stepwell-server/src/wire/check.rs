@@ -64,9 +64,9 @@ fn holds(check: Check, value: &Value) -> bool {
         Check::Float => double(value).is_some(),
         Check::Bool => value.is_boolean(),
         Check::Array => value.is_array(),
-        Check::Keys => value
-            .as_array()
-            .is_some_and(|items| items.iter().all(|item| item.get("key").is_some_and(|key| holds(Check::Required, key)))),
+        Check::Keys => value.as_array().is_some_and(|items| {
+            items.iter().all(|item| item.get("key").is_some_and(|key| holds(Check::Required, key)))
+        }),
         Check::AtMost(most) => integer(value).is_none_or(|value| value <= most),
     }
 }

@@ -143,9 +143,7 @@ pub(crate) fn from_query(query: &[(String, String)], message: &[Field]) -> Resul
                 (Kind::Bool, "true") => Value::Bool(true),
                 (Kind::Bool, "false") => Value::Bool(false),
                 (Kind::Bool, _) => {
-                    return Err(Fault::invalid(format!(
-                        "Invalid boolean value: {value}, must be 'true' or 'false'."
-                    )));
+                    return Err(Fault::invalid(format!("Invalid boolean value: {value}, must be 'true' or 'false'.")));
                 }
                 _ => Value::String(value.clone()),
             };
