@@ -94,7 +94,7 @@ pub use workspace::check::{Damage, Report};
 pub use workspace::compaction::{Collected, CompactOptions, Compacted};
 pub use workspace::edits::RunEdit;
 pub use workspace::import::{Added, Importer, RunImport};
-pub use workspace::maintenance::Maintenance;
+pub use workspace::maintenance::{Maintenance, Rounds, Schedule};
 pub use workspace::open::Workspace;
 pub use workspace::repair::Repaired;
 pub use workspace::runs::NewRun;

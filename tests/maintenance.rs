@@ -1,9 +1,15 @@
-//! Maintenance in the background: it compacts what is finished while others write, and ends with its handle.
+//! Maintenance in the background: it syncs what is written and compacts what is finished while others write, and ends with
+//! its handle.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use stepwell::base::ids::ExperimentId;
 use stepwell::base::stats::RunStatus;
+use stepwell::options::{Options, TailMode};
+use stepwell::storage::memory::{Fate, PowerLoss, SimDisk};
+use stepwell::workspace::maintenance::Schedule;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::runs::NewRun;
 
@@ -11,7 +17,9 @@ use stepwell::workspace::runs::NewRun;
 fn it_gathers_finished_runs_while_others_write() {
     let dir = tempfile::tempdir().unwrap();
     let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
-    let maintenance = workspace.start_maintenance(Duration::from_millis(2)).unwrap();
+    let maintenance = workspace
+        .start_maintenance(Schedule { sync_every: None, compact_every: Some(Duration::from_millis(2)) })
+        .unwrap();
     let mut live = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
     let mut ids = Vec::new();
     let mut written = 0;
@@ -23,9 +31,9 @@ fn it_gathers_finished_runs_while_others_write() {
         written += 1;
         ids.push(writer.run_id().clone());
         writer.finish(RunStatus::Finished).unwrap();
-        match maintenance.take_last() {
-            (_, Some(last)) if last.as_ref().is_ok_and(|last| last.runs > 0) => break last.unwrap().runs,
-            (_, Some(Err(error))) => panic!("{error}"),
+        match maintenance.compactions().last {
+            Some(Ok(last)) if last.runs > 0 => break last.runs,
+            Some(Err(error)) => panic!("{error}"),
             _ => {}
         }
     };
@@ -35,4 +43,70 @@ fn it_gathers_finished_runs_while_others_write() {
         assert_eq!(workspace.run(id).unwrap().history("loss").unwrap().values, [index as f64]);
     }
     assert_eq!(workspace.run(live.run_id()).unwrap().count("loss").unwrap(), written as u64);
+}
+
+/// What background syncs report as durable survives a power loss, though the writer never syncs: also while it seals, and
+/// when it stands still.
+#[test]
+fn it_syncs_what_writers_log_while_they_go_on() {
+    let disk = SimDisk::new();
+    let open = |disk: &SimDisk| {
+        Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new("/w"), Options::default()).unwrap()
+    };
+    let workspace = open(&disk);
+    let schedule = Schedule { sync_every: Some(Duration::from_millis(1)), compact_every: None };
+    let maintenance = workspace.start_maintenance(schedule).unwrap();
+    let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+    let id = writer.run_id().clone();
+    let loss = writer.metric("loss").unwrap();
+    let mut logged = 0;
+    let mut seen = 0;
+    while seen < 20 {
+        for _ in 0..500 {
+            writer.log(loss, logged, logged, logged as f64).unwrap();
+            logged += 1;
+        }
+        if logged % 7_000 == 0 {
+            writer.seal().unwrap();
+        }
+        let durable = writer.durable_through();
+        let rounds = maintenance.syncs();
+        assert!(rounds.last.is_none_or(|last| last.is_ok()));
+        if durable > 0 && rounds.rounds > seen {
+            seen = rounds.rounds;
+            let left = open(&disk.power_loss(PowerLoss::Seeded(seen))).run(&id).unwrap().history("loss").unwrap();
+            assert!(left.len() as u64 >= durable, "{} points are left of {durable}", left.len());
+            assert!(left.values.iter().enumerate().all(|(at, &value)| value == at as f64));
+        }
+    }
+    // It stands still, and all of it becomes durable.
+    while writer.durable_through() < logged as u64 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let left = open(&disk.power_loss(PowerLoss::DropAll)).run(&id).unwrap();
+    assert_eq!(left.count("loss").unwrap(), logged as u64);
+}
+
+/// Points that a sync by another thread made durable in the tail stay so when the tail is begun anew: its stores may reach
+/// the disk before anything that was appended to the log.
+#[test]
+fn a_promise_is_kept_before_the_tail_is_begun_anew() {
+    for tail in [TailMode::Mapped, TailMode::Written] {
+        let disk = SimDisk::new();
+        let options = Options { tail, ..Options::default() };
+        let workspace = Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new("/w"), options).unwrap();
+        let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+        let loss = writer.metric("loss").unwrap();
+        (0..9).for_each(|step| writer.log(loss, step, step, 1.0).unwrap());
+        workspace.sync().unwrap();
+        assert_eq!(writer.durable_through(), 9);
+        writer.seal().unwrap();
+        writer.log(loss, 9, 9, 1.0).unwrap();
+        let left = disk.power_loss_with(&mut |pending| match pending.path.extension() {
+            Some(end) if end == "tail" => Fate::Keep,
+            _ => Fate::Drop,
+        });
+        let left = Workspace::open_on(Arc::new(left), Path::new("/w"), options).unwrap();
+        assert!(left.run(writer.run_id()).unwrap().count("loss").unwrap() >= 9);
+    }
 }

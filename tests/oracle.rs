@@ -51,6 +51,7 @@ fn step() -> impl Strategy<Value = Op> {
         3 => slot.clone().prop_map(|slot| Op::Seal { slot }),
         2 => (slot.clone(), any::<bool>()).prop_map(|(slot, failed)| Op::Finish { slot, failed }),
         2 => slot.prop_map(|slot| Op::Drop { slot }),
+        2 => Just(Op::Settle),
         3 => Just(Op::Compact),
         1 => Just(Op::Reopen),
         2 => (run, 0..300_usize).prop_map(|(run, more)| Op::Import { run, more }),

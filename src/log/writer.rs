@@ -1,6 +1,7 @@
-//! Appends frames to a log, and keeps account of which of its bytes survive a stop of the machine.
+//! Appends frames to a log, each whole or not at all.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::base::ids::WriterId;
 use crate::error::{Error, Result};
@@ -9,7 +10,7 @@ use crate::storage::{File, Storage};
 
 /// The one writer of a log file.
 pub struct LogWriter {
-    file: Box<dyn File>,
+    file: Arc<dyn File>,
     path: PathBuf,
     writer: WriterId,
     /// End of the last whole frame.
@@ -17,8 +18,6 @@ pub struct LogWriter {
     /// End of what a failed append may have left behind, at least `offset`.
     dirty: u64,
     durable: u64,
-    /// Why an earlier sync failed: what it should have covered can never be reported as durable.
-    lost: Option<String>,
     buffer: Vec<u8>,
 }
 
@@ -34,18 +33,9 @@ impl LogWriter {
     /// # Errors
     /// [`Error::Io`].
     pub fn create(storage: &dyn Storage, path: &Path, writer: WriterId) -> Result<Self> {
-        let file = storage.create_new(path).map_err(Error::io("create", path))?;
+        let file: Arc<dyn File> = storage.create_new(path).map_err(Error::io("create", path))?.into();
         Self::lock(&*file, path)?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            writer,
-            offset: 0,
-            dirty: 0,
-            durable: 0,
-            lost: None,
-            buffer: Vec::new(),
-        })
+        Ok(Self { file, path: path.to_owned(), writer, offset: 0, dirty: 0, durable: 0, buffer: Vec::new() })
     }
 
     /// Where locks are unreliable the name alone, drawn at random, keeps writers apart.
@@ -96,41 +86,21 @@ impl LogWriter {
         Ok(start + frame::HEADER_LEN as u64)
     }
 
-    /// Makes all frames so far survive a stop of the machine.
-    ///
-    /// # Errors
-    /// Why it, or an earlier sync, failed. The kernel may have dropped what it could not write and will not say so
-    /// again, so no later sync can make good for it.
-    pub fn sync(&mut self) -> Result<(), String> {
-        if let Some(why) = &self.lost {
-            return Err(why.clone());
-        }
-        if self.durable == self.offset {
-            return Ok(());
-        }
-        match self.file.sync() {
-            Ok(()) => {
-                self.durable = self.offset;
-                Ok(())
-            }
-            Err(error) => {
-                let why = format!("sync of {} failed: {error}", self.path.display());
-                self.lost = Some(why.clone());
-                Err(why)
-            }
-        }
+    /// The file, for syncing it from elsewhere.
+    #[must_use]
+    pub fn file(&self) -> &Arc<dyn File> {
+        &self.file
     }
 
-    /// How many bytes are known to survive a stop of the machine.
+    /// From now on frames say that so many bytes of the log survive a stop of the machine.
+    pub fn mark_durable(&mut self, durable: u64) {
+        self.durable = durable;
+    }
+
+    /// How many bytes frames say to survive a stop of the machine.
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.durable
-    }
-
-    /// Whether all frames are known to survive a stop of the machine.
-    #[must_use]
-    pub fn is_durable(&self) -> bool {
-        self.durable == self.offset && self.lost.is_none()
     }
 
     /// End of the last frame, in bytes.

@@ -1,8 +1,9 @@
 //! One run: how its points are written, sealed, merged and read.
 //!
-//! In reading order: [`state`] merges what writers say about a run, [`tail`] holds the newest points, [`seal`] makes
-//! columns of them, [`session`] is one writer's log, tail and head, [`image`] what a log holds for readers,
-//! [`snapshot`] a reader's fixed view of a run, [`downsample`] its plots, [`gather`] writes finished runs into packs.
+//! In reading order: [`state`] merges what writers say about a run, [`tail`] holds the newest points, [`watermark`] says
+//! how far they survive a stop of the machine, [`seal`] makes columns of them, [`session`] is one writer's log, tail and
+//! head, [`image`] what a log holds for readers, [`snapshot`] a reader's fixed view of a run, [`downsample`] its plots,
+//! [`gather`] writes finished runs into packs.
 
 pub mod downsample;
 pub mod gather;
@@ -12,3 +13,4 @@ pub mod session;
 pub mod snapshot;
 pub mod state;
 pub mod tail;
+pub mod watermark;

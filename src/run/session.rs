@@ -27,6 +27,7 @@ use crate::log::slot::Slot;
 use crate::log::writer::LogWriter;
 use crate::run::seal::{GivenColumns, SeriesKey, seal};
 use crate::run::tail::{SLOTS_MAX, Tail};
+use crate::run::watermark::Watermark;
 use crate::storage::{Storage, fork};
 
 /// From so many slots on a sync seals columns; below, it appends rows, which cost less than small pages would.
@@ -82,8 +83,7 @@ pub struct Session {
     sealed: u64,
     base: u64,
     sequence: u64,
-    durable: u64,
-    names_durable: bool,
+    watermark: Arc<Watermark>,
     runs: Vec<RunEntry>,
     series: Vec<SeriesKey>,
     by_key: FxHashMap<SeriesKey, u32>,
@@ -97,8 +97,8 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { log, sealed, base, sequence, durable, .. } = self;
-        write!(f, "Session({log:?}, sealed {sealed}, rows {base}, points {sequence}, durable {durable})")
+        let Self { log, sealed, base, sequence, watermark, .. } = self;
+        write!(f, "Session({log:?}, sealed {sealed}, rows {base}, points {sequence}, {watermark:?})")
     }
 }
 
@@ -108,7 +108,7 @@ impl Session {
     /// # Errors
     /// [`Error::Io`].
     pub fn create(place: Place) -> Result<Self> {
-        let log = create_log(&place)?;
+        let (log, watermark) = create_log(&place)?;
         Ok(Self {
             place,
             log,
@@ -117,8 +117,7 @@ impl Session {
             sealed: 0,
             base: 0,
             sequence: 0,
-            durable: 0,
-            names_durable: false,
+            watermark,
             runs: Vec::new(),
             series: Vec::new(),
             by_key: FxHashMap::default(),
@@ -156,7 +155,13 @@ impl Session {
     /// How many of them are known to survive a stop of the machine.
     #[must_use]
     pub fn durable_through(&self) -> u64 {
-        self.durable
+        self.watermark.durable()
+    }
+
+    /// For syncing this writer's files from elsewhere while it goes on.
+    #[must_use]
+    pub fn watermark(&self) -> &Arc<Watermark> {
+        &self.watermark
     }
 
     /// How many of them are in sealed groups.
@@ -213,7 +218,7 @@ impl Session {
             }
             _ => self.push_slow(series, step, timestamp_ms, value)?,
         }
-        self.sequence += 1;
+        self.advance(1);
         Ok(())
     }
 
@@ -241,7 +246,22 @@ impl Session {
         let slots =
             points.iter().map(|(series, point)| Slot::new(*series, point.step, point.timestamp_ms, point.value));
         self.tail()?.push_batch(slots, sequence)?;
-        self.sequence += points.len() as u64;
+        self.advance(points.len() as u64);
+        Ok(())
+    }
+
+    /// Counts points that were published.
+    #[inline]
+    fn advance(&mut self, points: u64) {
+        self.sequence += points;
+        self.watermark.publish(self.sequence);
+    }
+
+    /// Appends a frame that carries the newest durable mark.
+    fn append(&mut self, kind: Kind, sequence: u64, count: usize, payload: &[u8]) -> Result<()> {
+        self.log.mark_durable(self.watermark.log_durable());
+        self.log.append(kind, sequence, count, payload)?;
+        self.watermark.append(self.log.len());
         Ok(())
     }
 
@@ -291,14 +311,14 @@ impl Session {
         let mut payload = Vec::new();
         batch.encode(&mut payload);
         let sequence = if points.is_empty() { self.sequence } else { self.base };
-        if let Err(error) = self.log.append(Kind::Records, sequence, batch.rows.len(), &payload) {
+        if let Err(error) = self.append(Kind::Records, sequence, batch.rows.len(), &payload) {
             batch.records.truncate(definitions);
             self.pending = batch.records;
             self.failed = true;
             return Err(error);
         }
         if !points.is_empty() {
-            self.sequence += points.len() as u64;
+            self.advance(points.len() as u64);
             self.settled.append(&mut slots);
             self.restart_tail();
             if self.settled.len() >= SLOTS_MAX {
@@ -322,32 +342,12 @@ impl Session {
             len if len < SEAL_AT_SYNC => self.settle()?,
             _ => self.seal()?,
         }
-        let before = self.log.durable();
-        self.sync_log()?;
-        if self.log.durable() > before && !self.ended {
+        self.watermark.sync()?;
+        if self.watermark.log_durable() > self.log.durable() && !self.ended {
             // Later readers tell damage from a torn end by the mark in the next frame, so there is one at once. It may
             // fail: the sync it speaks of has succeeded.
             let _ = self.commit(Vec::new(), &[]);
         }
-        Ok(())
-    }
-
-    fn sync_log(&mut self) -> Result<()> {
-        let lost = |from: u64, to: u64| move |why: String| Error::DurabilityLost { from, to, why };
-        self.log.sync().map_err(lost(self.durable, self.sequence))?;
-        if !self.names_durable {
-            // The folder too may be new, and whoever created it may have died before its name was synced.
-            for dir in std::iter::once(&*self.place.dir).chain(self.place.dir.parent()) {
-                let synced = self
-                    .place
-                    .storage
-                    .sync_dir(dir)
-                    .map_err(|error| format!("sync of {} failed: {error}", dir.display()));
-                synced.map_err(lost(self.durable, self.sequence))?;
-            }
-            self.names_durable = true;
-        }
-        self.durable = self.sequence;
         Ok(())
     }
 
@@ -369,7 +369,7 @@ impl Session {
             return Ok(());
         }
         self.leave_tail()?;
-        self.log.append(Kind::End, self.sequence, 0, &[])?;
+        self.append(Kind::End, self.sequence, 0, &[])?;
         self.ended = true;
         if let Some(tail) = self.tail.take() {
             // Its points are in the log; a tail that stays behind says nothing.
@@ -386,9 +386,9 @@ impl Session {
     pub fn end_durably(&mut self) -> Result<()> {
         self.leave_tail()?;
         self.log.check_linked()?;
-        self.sync_log()?;
+        self.watermark.sync()?;
         self.end()?;
-        self.sync_log()
+        self.watermark.sync().map(|_| ())
     }
 
     /// Moves the tail's points into frames.
@@ -432,6 +432,7 @@ impl Session {
         if self.tail.is_none() {
             let (_, path) = self.place.paths(self.log.writer());
             let tail = Tail::create(&*self.place.storage, &path, self.log.writer(), self.place.mapped)?;
+            self.watermark.tail(Arc::clone(tail.file()));
             self.tail = Some(tail);
         }
         let Some(tail) = &mut self.tail else { unreachable!("it was created above") };
@@ -439,14 +440,11 @@ impl Session {
     }
 
     fn settle(&mut self) -> Result<()> {
-        let Some(tail) = &self.tail else {
-            return Ok(());
-        };
-        let batch = Batch { records: Vec::new(), rows: rows(tail.slots()) };
+        let batch = Batch { records: Vec::new(), rows: rows(self.tail.as_ref().map_or(&[], Tail::slots)) };
         let mut payload = Vec::new();
         batch.encode(&mut payload);
-        self.log.append(Kind::Records, self.base, batch.rows.len(), &payload)?;
-        self.settled.extend_from_slice(tail.slots());
+        self.append(Kind::Records, self.base, batch.rows.len(), &payload)?;
+        self.settled.extend(self.tail.iter().flat_map(|tail| tail.slots()));
         self.restart_tail();
         Ok(())
     }
@@ -456,8 +454,8 @@ impl Session {
         let end = self.sequence + extra.map_or(0, |extra| extra.values.len() as u64);
         let parts = [&self.settled[..], slots];
         let payload = seal(parts, extra, &self.series, self.runs.len(), self.log.writer(), self.sealed, Vec::new())?;
-        self.log.append(Kind::Group, self.sealed, (end - self.sealed) as usize, &payload)?;
-        self.sequence = end;
+        self.append(Kind::Group, self.sealed, (end - self.sealed) as usize, &payload)?;
+        self.advance(end - self.sequence);
         self.sealed = end;
         self.settled = Vec::new();
         self.restart_tail();
@@ -466,9 +464,12 @@ impl Session {
 
     fn restart_tail(&mut self) {
         self.base = self.sequence;
-        if let Some(tail) = &mut self.tail {
-            tail.restart();
-        }
+        let tail = &mut self.tail;
+        self.watermark.restart_tail(self.base, || {
+            if let Some(tail) = tail {
+                tail.restart();
+            }
+        });
     }
 
     /// In a forked child the log, its lock and its tail are the parent's: go on with a log of one's own.
@@ -476,13 +477,12 @@ impl Session {
         if self.generation == fork::generation() {
             return Ok(());
         }
-        let log = create_log(&self.place)?;
-        self.log = log;
+        (self.log, self.watermark) = create_log(&self.place)?;
         self.generation = fork::generation();
         self.tail = None;
         self.settled = Vec::new();
-        (self.sealed, self.base, self.sequence, self.durable) = (0, 0, 0, 0);
-        (self.names_durable, self.ended) = (false, false);
+        (self.sealed, self.base, self.sequence) = (0, 0, 0);
+        self.ended = false;
         let runs = self.runs.iter().enumerate().map(|(index, run)| run_record(index, run));
         let series = self.series.iter().enumerate().map(|(index, name)| series_record(index, name));
         self.pending = runs.chain(series).collect();
@@ -496,11 +496,12 @@ impl Drop for Session {
         if self.generation == fork::generation() {
             // Whatever fails here leaves log and tail as they are: readable, and complete.
             let _ = self.end();
+            self.watermark.close(self.ended);
         }
     }
 }
 
-fn create_log(place: &Place) -> Result<LogWriter> {
+fn create_log(place: &Place) -> Result<(LogWriter, Arc<Watermark>)> {
     let writer = WriterId::random();
     let (path, _) = place.paths(writer);
     let mut log = LogWriter::create(&*place.storage, &path, writer)?;
@@ -509,7 +510,14 @@ fn create_log(place: &Place) -> Result<LogWriter> {
     let mut payload = Vec::new();
     control::encode(&start, &mut payload);
     match log.append(Kind::Start, 0, 0, &payload) {
-        Ok(_) => Ok(log),
+        Ok(_) => {
+            // The folder too may be new, and whoever created it may have died before its name was synced.
+            let folders = std::iter::once(&*place.dir).chain(place.dir.parent()).map(Path::to_owned).collect();
+            let file = Arc::clone(log.file());
+            let watermark = Watermark::new(Arc::clone(&place.storage), folders, file, path);
+            watermark.append(log.len());
+            Ok((log, Arc::new(watermark)))
+        }
         Err(error) => {
             let _ = place.storage.remove_file(&path);
             Err(error)

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::ids::WriterId;
@@ -30,7 +31,7 @@ pub struct Tail {
     dirty: usize,
     check: Check,
     memory: Memory,
-    file: Box<dyn File>,
+    file: Arc<dyn File>,
     path: PathBuf,
 }
 
@@ -66,7 +67,7 @@ impl Tail {
             }
             other => other,
         };
-        let file = file.map_err(Error::io("create", path))?;
+        let file: Arc<dyn File> = file.map_err(Error::io("create", path))?.into();
         let mut tail = Self {
             slots: std::ptr::null_mut(),
             len: 0,
@@ -233,6 +234,12 @@ impl Tail {
     /// Forgets all points: a frame has them now, and the next one takes the first slot.
     pub fn restart(&mut self) {
         self.len = 0;
+    }
+
+    /// The file, for syncing it from elsewhere.
+    #[must_use]
+    pub fn file(&self) -> &Arc<dyn File> {
+        &self.file
     }
 
     /// The file's path.

@@ -1,86 +1,160 @@
-//! Maintenance in the background: the only place that starts a thread. Optional: all it does can be called explicitly.
+//! Maintenance in the background: the only place that starts threads. Optional: all it does can be called explicitly.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::workspace::clock::Stopwatch;
 use crate::workspace::compaction::{CompactOptions, Compacted};
 use crate::workspace::open::Workspace;
 
-/// Compacts a workspace from time to time, until it is dropped. It runs one compaction at a time, on one thread.
-#[derive(Debug)]
-pub struct Maintenance {
-    shared: Arc<Shared>,
-    thread: Option<std::thread::JoinHandle<()>>,
+/// What maintenance does, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Time between syncs of all that writers of this handle logged: after a power loss, at most what was logged in the last
+    /// interval and during one sync is missing. `None` for no syncs.
+    pub sync_every: Option<Duration>,
+    /// Time between compactions. `None` for none.
+    pub compact_every: Option<Duration>,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
-    wake: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    stop: bool,
-    rounds: u64,
-    last: Option<Result<Compacted>>,
-}
-
-impl Workspace {
-    /// Starts maintenance: a compaction every `interval`, the first after one. Errors do not end it; the last one is
-    /// kept for [`Maintenance::take_last`]. A forked child has no such thread.
-    ///
-    /// # Errors
-    /// [`crate::error::Error::Io`] when the thread cannot be started.
-    #[allow(clippy::disallowed_methods, reason = "this is the one place")]
-    pub fn start_maintenance(&self, interval: Duration) -> Result<Maintenance> {
-        let shared = Arc::new(Shared::default());
-        let (workspace, own) = (self.clone(), Arc::clone(&shared));
-        let thread = std::thread::Builder::new()
-            .name("stepwell-maintenance".into())
-            .spawn(move || own.run(&workspace, interval))
-            .map_err(crate::error::Error::io("start a thread for", self.root()))?;
-        Ok(Maintenance { shared, thread: Some(thread) })
+impl Default for Schedule {
+    /// A sync each second, a compaction each minute.
+    fn default() -> Self {
+        Self { sync_every: Some(Duration::from_secs(1)), compact_every: Some(Duration::from_mins(1)) }
     }
 }
 
-impl Shared {
-    fn run(&self, workspace: &Workspace, interval: Duration) {
-        loop {
-            let mut state = self.state.lock();
-            if !state.stop {
-                self.wake.wait_for(&mut state, interval);
-            }
-            if state.stop {
-                return;
-            }
-            drop(state);
-            let last = workspace.compact(CompactOptions::default());
-            let mut state = self.state.lock();
-            state.rounds += 1;
-            state.last = Some(last);
+/// A sync waits for so many times as long as the last one took, if that is longer than the interval, so that a slow disk is
+/// not kept busy by syncs alone.
+const SYNC_REST: u32 = 9;
+
+/// What one kind of work came to.
+#[derive(Debug)]
+pub struct Rounds<T> {
+    /// How often it was done.
+    pub rounds: u64,
+    /// What the last one came to, unless it was taken before.
+    pub last: Option<Result<T>>,
+    /// How long the last one took.
+    pub took: Duration,
+    /// How long the next one waits: longer than the schedule says where the disk is slow.
+    pub wait: Duration,
+}
+
+impl<T> Default for Rounds<T> {
+    fn default() -> Self {
+        Self { rounds: 0, last: None, took: Duration::ZERO, wait: Duration::ZERO }
+    }
+}
+
+/// Works in the background until it is dropped, on one thread for each kind of work.
+#[derive(Debug)]
+pub struct Maintenance {
+    signal: Arc<Signal>,
+    syncs: Arc<Mutex<Rounds<()>>>,
+    compactions: Arc<Mutex<Rounds<Compacted>>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Signal {
+    stop: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Workspace {
+    /// Starts maintenance. The first sync and the first compaction come after one interval each. Errors do not end it; the
+    /// last one is kept, see [`Maintenance::syncs`] and [`Maintenance::compactions`]. A forked child has no such threads.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a thread cannot be started.
+    pub fn start_maintenance(&self, schedule: Schedule) -> Result<Maintenance> {
+        let mut maintenance = Maintenance {
+            signal: Arc::default(),
+            syncs: Arc::default(),
+            compactions: Arc::default(),
+            threads: Vec::new(),
+        };
+        if let Some(every) = schedule.sync_every {
+            let rounds = Arc::clone(&maintenance.syncs);
+            maintenance.start(self, "stepwell-sync", every, SYNC_REST, rounds, Self::sync)?;
         }
+        if let Some(every) = schedule.compact_every {
+            let rounds = Arc::clone(&maintenance.compactions);
+            let compact = |workspace: &Self| workspace.compact(CompactOptions::default());
+            maintenance.start(self, "stepwell-compact", every, 0, rounds, compact)?;
+        }
+        Ok(maintenance)
+    }
+}
+
+impl Signal {
+    /// Waits; says whether to go on.
+    fn wait(&self, time: Duration) -> bool {
+        let mut stop = self.stop.lock();
+        if !*stop {
+            self.wake.wait_for(&mut stop, time);
+        }
+        !*stop
     }
 }
 
 impl Maintenance {
-    /// How many compactions were done, and what the last one came to, unless it was taken before.
+    #[allow(clippy::disallowed_methods, reason = "this is the one place")]
+    fn start<T: Send + 'static>(
+        &mut self,
+        workspace: &Workspace,
+        name: &str,
+        every: Duration,
+        rest: u32,
+        rounds: Arc<Mutex<Rounds<T>>>,
+        work: impl Fn(&Workspace) -> Result<T> + Send + 'static,
+    ) -> Result<()> {
+        let (signal, workspace) = (Arc::clone(&self.signal), workspace.clone());
+        let root = workspace.root().to_owned();
+        let run = move || {
+            let mut wait = every;
+            while signal.wait(wait) {
+                let watch = Stopwatch::start();
+                let last = work(&workspace);
+                let took = watch.elapsed();
+                wait = every.max(took.saturating_mul(rest));
+                let mut known = rounds.lock();
+                *known = Rounds { rounds: known.rounds + 1, last: Some(last), took, wait };
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+        self.threads.push(thread.map_err(Error::io("start a thread for", &root))?);
+        Ok(())
+    }
+
+    /// What syncs came to. The last result is taken.
     #[must_use]
-    pub fn take_last(&self) -> (u64, Option<Result<Compacted>>) {
-        let mut state = self.shared.state.lock();
-        (state.rounds, state.last.take())
+    pub fn syncs(&self) -> Rounds<()> {
+        take(&self.syncs)
+    }
+
+    /// What compactions came to. The last result is taken.
+    #[must_use]
+    pub fn compactions(&self) -> Rounds<Compacted> {
+        take(&self.compactions)
     }
 }
 
-/// Waits for a compaction that is under way.
+fn take<T>(rounds: &Mutex<Rounds<T>>) -> Rounds<T> {
+    let mut known = rounds.lock();
+    Rounds { rounds: known.rounds, last: known.last.take(), took: known.took, wait: known.wait }
+}
+
+/// Waits for what is under way.
 impl Drop for Maintenance {
     fn drop(&mut self) {
-        self.shared.state.lock().stop = true;
-        self.shared.wake.notify_all();
-        if let Some(thread) = self.thread.take() {
+        *self.signal.stop.lock() = true;
+        self.signal.wake.notify_all();
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }

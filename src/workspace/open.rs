@@ -12,6 +12,7 @@ use crate::base::ids::{ExperimentId, random_u128};
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::run::session::Session;
+use crate::run::watermark::Watermark;
 use crate::storage::Storage;
 use crate::storage::disk::Disk;
 use crate::workspace::catalog::{self, Catalog, Experiment, NewExperiment, check_tag};
@@ -47,6 +48,8 @@ pub(super) struct Inner {
     pub(super) edit_logs: Mutex<EditLogs>,
     /// This handle's own log of edits, created by the first.
     pub(super) edits: Mutex<Option<Session>>,
+    /// Watermarks of the writers that were opened by this handle and are there still, or have something to sync.
+    pub(super) writers: Mutex<Vec<Arc<Watermark>>>,
     pub(super) indexes: Mutex<Indexes>,
 }
 
@@ -118,6 +121,7 @@ impl Workspace {
             packs: Mutex::default(),
             edit_logs: Mutex::default(),
             edits: Mutex::new(None),
+            writers: Mutex::default(),
             indexes: Mutex::default(),
         };
         let workspace = Self { inner: Arc::new(inner) };

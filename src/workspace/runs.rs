@@ -170,24 +170,42 @@ impl Workspace {
     fn with_edit_log<T>(&self, state: &RunState, act: impl FnOnce(&mut Session, u32) -> Result<T>) -> Result<T> {
         let mut edits = self.inner.edits.lock();
         if edits.is_none() {
-            *edits =
-                Some(Session::create(self.place(self.inner.root.join(paths::EDITS), paths::EDITS.to_owned(), 1)?)?);
+            let place = self.place(self.inner.root.join(paths::EDITS), paths::EDITS.to_owned(), 1)?;
+            *edits = Some(self.session(place)?);
         }
         let Some(session) = edits.as_mut() else { unreachable!("it was created above") };
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         act(session, run)
     }
 
-    /// Makes this handle's edits of runs ([`Self::edit_run`], [`Self::delete_run`], [`Self::restore_run`]) survive a stop of
-    /// the machine; writers have a sync of their own.
+    /// Makes everything that was acknowledged by now, to any writer that this handle opened and to the handle itself
+    /// ([`Self::edit_run`], [`Self::delete_run`], [`Self::restore_run`]), survive a stop of the machine. Writers go on
+    /// meanwhile. Costs a few syncs for each writer that has something new.
     ///
     /// # Errors
-    /// [`Error::DurabilityLost`], [`Error::Io`].
+    /// [`Error::DurabilityLost`] of the first writer of which a sync failed, now or before; the others are synced.
     pub fn sync(&self) -> Result<()> {
-        match self.inner.edits.lock().as_mut() {
-            Some(session) => session.sync(),
-            None => Ok(()),
+        let mut first = Ok(());
+        let writers = self.inner.writers.lock().clone();
+        for writer in writers {
+            let synced = writer.sync();
+            if first.is_ok() {
+                first = synced.map(|_| ());
+            }
         }
+        self.inner.writers.lock().retain(|writer| !writer.is_done());
+        first
+    }
+
+    /// Opens a log that [`Self::sync`] knows of.
+    pub(super) fn session(&self, place: Place) -> Result<Session> {
+        let session = Session::create(place)?;
+        let mut writers = self.inner.writers.lock();
+        if writers.len() == writers.capacity() {
+            writers.retain(|writer| !writer.is_done());
+        }
+        writers.push(std::sync::Arc::clone(session.watermark()));
+        Ok(session)
     }
 
     /// Ends this handle's log of edits, so that compaction may gather it.

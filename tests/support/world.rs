@@ -93,6 +93,8 @@ pub(crate) enum Op {
     Sync {
         slot: usize,
     },
+    /// All that was said to this handle of the workspace is synced, while its writers go on.
+    Settle,
     Seal {
         slot: usize,
     },
@@ -126,6 +128,8 @@ pub(crate) struct World {
     pub(crate) options: Options,
     pub(crate) workspace: Option<Workspace>,
     writers: Vec<Option<Writer>>,
+    /// Runs and places of the writers that the present handle opened.
+    opened: Vec<(String, usize)>,
     pub(crate) ledger: Ledger,
     /// Whether an error leaves what was tried in doubt, because the process is dead; otherwise points of a call that
     /// failed must not be there.
@@ -146,6 +150,7 @@ impl World {
             options,
             workspace: None,
             writers: (0..4).map(|_| None).collect(),
+            opened: Vec::new(),
             ledger: Ledger::default(),
             dying: false,
         }
@@ -164,6 +169,7 @@ impl World {
     /// Goes on with another disk, as after a crash: all handles are gone.
     pub(crate) fn move_to(&mut self, storage: Arc<dyn Storage>) {
         self.writers.iter_mut().for_each(|slot| *slot = None);
+        self.opened.clear();
         self.workspace = None;
         self.storage = storage;
         self.ledger.all_closed();
@@ -253,6 +259,7 @@ impl World {
             Op::Delete { run } => self.mark(run, true),
             Op::Restore { run } => self.mark(run, false),
             Op::Sync { slot } => self.sync(slot),
+            Op::Settle => self.settle(),
             Op::Seal { slot } => match &mut self.writers[slot] {
                 Some(writer) => writer.writer.seal(),
                 None => Ok(()),
@@ -270,6 +277,7 @@ impl World {
             }
             Op::Gc => self.collect_garbage(),
             Op::Reopen => {
+                self.opened.clear();
                 self.workspace = None;
                 self.workspace().map(|_| ())
             }
@@ -344,6 +352,7 @@ impl World {
     }
 
     fn put(&mut self, slot: usize, writer: RunWriter, id: RunId, place: usize) {
+        self.opened.push((id.to_string(), place));
         self.writers[slot] = Some(Writer { writer, run: id.to_string(), place, metrics: BTreeMap::new() });
     }
 
@@ -532,6 +541,21 @@ impl World {
         writer.writer.sync()?;
         assert_eq!(writer.writer.durable_through(), writer.writer.points());
         self.run(&run).synced(place);
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.workspace()?.sync()?;
+        for (run, place) in self.opened.clone() {
+            // Of a run that was deleted for good nothing is left.
+            if let Some(own) = self.ledger.runs.get_mut(&run).filter(|own| place < own.writers.len()) {
+                own.synced(place);
+            }
+        }
+        for slot in self.writers.iter().flatten() {
+            let here = self.opened.iter().any(|(run, place)| *run == slot.run && *place == slot.place);
+            assert!(!here || slot.writer.durable_through() == slot.writer.points());
+        }
         Ok(())
     }
 
