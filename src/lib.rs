@@ -78,6 +78,8 @@ pub mod search;
 
 pub mod workspace;
 
+pub mod tracking;
+
 pub use base::ids::{ExperimentId, RunId};
 pub use base::point::{Columns, Point};
 pub use base::stats::{Extreme, RunStatus, SeriesStats, StatPoint};

@@ -225,6 +225,8 @@ fn build() -> Frozen {
         created_ms: TIME,
         updated_ms: TIME,
         deleted: false,
+        generation: 0,
+        artifact_location: "s3://bucket/vision".into(),
         tags: [("owner".to_owned(), "me".to_owned())].into(),
     };
     let rename = catalog::Change::Rename { id: VISION, name: "vision".into(), at_ms: TIME + 1 };

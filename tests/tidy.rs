@@ -20,7 +20,7 @@ const LINES_MAX: usize = 700;
 const LONGER: [(&str, &str); 0] = [];
 
 /// Which layers a layer of `src` may import, beside itself. What is not named here is forbidden.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("error", &[]),
     ("base", &["error"]),
     ("options", &[]),
@@ -32,6 +32,8 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("index", &["error", "base", "storage"]),
     ("search", &["error", "base", "index"]),
     ("workspace", &["error", "base", "options", "storage", "codec", "log", "segment", "run", "index", "search"]),
+    ("registry", &["error", "base", "storage", "search", "workspace"]),
+    ("tracking", &["error", "base", "options", "storage", "run", "index", "search", "workspace", "registry"]),
 ];
 
 /// Imports across layers that are allowed for one file or folder: the importer, what it imports, and why.

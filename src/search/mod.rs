@@ -11,6 +11,7 @@
 
 pub mod ast;
 pub(crate) mod column;
+pub mod conditions;
 pub mod execute;
 pub(crate) mod filter;
 pub(crate) mod lexer;

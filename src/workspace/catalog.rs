@@ -22,6 +22,23 @@ pub struct Experiment {
     pub updated_ms: i64,
     /// Whether it is marked deleted, and its runs with it.
     pub deleted: bool,
+    /// How often it was deleted or restored: what was said of a run's deletion before the last time counts no more.
+    pub generation: u64,
+    /// Where the artifacts of its runs go; empty for the place that the facade chooses.
+    pub artifact_location: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// An experiment to be created.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewExperiment {
+    /// The caller's number; a random one otherwise.
+    pub id: Option<ExperimentId>,
+    /// Its name.
+    pub name: String,
+    /// See [`Experiment::artifact_location`].
+    pub artifact_location: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -41,6 +58,8 @@ impl Default for Catalog {
             created_ms: 0,
             updated_ms: 0,
             deleted: false,
+            generation: 0,
+            artifact_location: String::new(),
             tags: BTreeMap::new(),
         };
         Self { experiments: [(default.id, default)].into() }
@@ -109,7 +128,10 @@ impl State for Catalog {
             Change::Tag { key, value: None, .. } => {
                 experiment.tags.remove(key);
             }
-            Change::Deleted { deleted, .. } => experiment.deleted = *deleted,
+            Change::Deleted { deleted, .. } => {
+                experiment.deleted = *deleted;
+                experiment.generation += 1;
+            }
         }
     }
 }

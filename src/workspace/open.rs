@@ -15,7 +15,7 @@ use crate::run::session::Session;
 use crate::run::watermark::Watermark;
 use crate::storage::Storage;
 use crate::storage::disk::Disk;
-use crate::workspace::catalog::{self, Catalog, Experiment, check_tag};
+use crate::workspace::catalog::{self, Catalog, Experiment, NewExperiment, check_tag};
 use crate::workspace::clock::now_ms;
 use crate::workspace::journal::{BadEntry, Journal};
 use crate::workspace::logs::EditLogs;
@@ -222,10 +222,10 @@ impl Workspace {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`] where a damaged catalog may have had it, [`Error::Io`].
     pub fn experiment(&self, id: ExperimentId) -> Result<Experiment> {
-        match self.catalog()?.get(id).cloned() {
-            Err(error) => Err(self.catalog_damage().unwrap_or(error)),
-            found => found,
-        }
+        let mut catalog = self.inner.catalog.lock();
+        catalog.refresh()?;
+        let damage = catalog.bad().first().map(|bad| Error::corrupt(&bad.path, 0, &bad.what));
+        catalog.state().get(id).cloned().map_err(|error| damage.unwrap_or(error))
     }
 
     /// Why an experiment that is not found may be there: an entry of the catalog that does not verify.
@@ -249,33 +249,30 @@ impl Workspace {
     /// # Errors
     /// [`Error::AlreadyExists`], [`Error::Invalid`], [`Error::Io`].
     pub fn create_experiment(&self, name: &str) -> Result<ExperimentId> {
-        self.create_experiment_with(ExperimentId::random(), name, &[])
+        self.create_experiment_with(NewExperiment { name: name.to_owned(), ..NewExperiment::default() })
     }
 
-    /// Creates an experiment with a given number and tags, as imports do.
+    /// Creates an experiment with tags, a place for artifacts and a number of the caller's, all in one step.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`], [`Error::Invalid`], [`Error::Io`].
-    pub fn create_experiment_with(
-        &self,
-        id: ExperimentId,
-        name: &str,
-        tags: &[(String, String)],
-    ) -> Result<ExperimentId> {
-        tags.iter().try_for_each(|(key, value)| check_tag(key, value))?;
-        let now = now_ms();
+    pub fn create_experiment_with(&self, new: NewExperiment) -> Result<ExperimentId> {
+        new.tags.iter().try_for_each(|(key, value)| check_tag(key, value))?;
+        let (id, now) = (new.id.unwrap_or_else(ExperimentId::random), now_ms());
         self.change_catalog(|catalog| {
-            catalog.check_name(name)?;
+            catalog.check_name(&new.name)?;
             if catalog.experiments.contains_key(&id) {
                 return Err(Error::AlreadyExists { entity: "experiment", id: id.to_string() });
             }
             Ok(catalog::Change::Create(Experiment {
                 id,
-                name: name.to_owned(),
+                name: new.name.clone(),
                 created_ms: now,
                 updated_ms: now,
                 deleted: false,
-                tags: tags.iter().cloned().collect(),
+                generation: 0,
+                artifact_location: new.artifact_location.clone(),
+                tags: new.tags.clone(),
             }))
         })?;
         Ok(id)

@@ -98,12 +98,26 @@ impl Workspace {
 
     fn active_run(&self, id: &RunId) -> Result<RunState> {
         let run = self.run(id)?;
-        let deleted = run.state().deleted()
-            || self.catalog()?.get(run.state().experiment).is_ok_and(|experiment| experiment.deleted);
-        if deleted {
+        if self.counts_as_deleted(run.state())? {
             return Err(Error::Deleted { entity: "run", id: id.to_string() });
         }
         Ok(run.state().clone())
+    }
+
+    /// Refuses a run that takes no change.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Deleted`], [`Error::Corrupt`], [`Error::Io`].
+    pub fn check_active(&self, id: &RunId) -> Result<()> {
+        self.active_run(id).map(|_| ())
+    }
+
+    /// Whether a run counts as deleted: by its own mark, or with its experiment.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn counts_as_deleted(&self, run: &RunState) -> Result<bool> {
+        Ok(run.deleted() || self.experiment(run.experiment).is_ok_and(|experiment| experiment.deleted))
     }
 
     /// Changes a run without a writer of one's own: what a server does to many runs. All changes happen, or none.

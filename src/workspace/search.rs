@@ -11,6 +11,7 @@ use crate::base::ids::{ExperimentId, RunId, RunKey};
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::part::IndexPart;
+use crate::index::rows::RunLatest;
 use crate::index::summary::RunSummary;
 use crate::run::snapshot::{RunSnapshot, summary_of};
 use crate::run::state::RunState;
@@ -64,6 +65,19 @@ pub struct RunPage {
     pub unreadable: Vec<String>,
 }
 
+/// One page of runs with the latest point of each metric.
+#[derive(Clone, Debug)]
+pub struct RunList {
+    /// The runs, in order.
+    pub runs: Vec<RunLatest>,
+    /// How many come before the next page, if there is one.
+    pub next_offset: Option<usize>,
+    /// How many runs match, on all pages.
+    pub total: usize,
+    /// See [`RunPage::unreadable`].
+    pub unreadable: Vec<String>,
+}
+
 /// Indexes as last read.
 #[derive(Default)]
 pub struct Indexes {
@@ -104,6 +118,22 @@ impl Workspace {
         let runs = page.hits.iter().map(|&(part, ordinal)| view.parts[part].0.summary(ordinal));
         let runs = runs.collect::<Result<_>>()?;
         Ok(RunPage { runs, next_page_token: page.next_page_token, total: page.total, unreadable: view.unreadable })
+    }
+
+    /// Finds runs by a query that was parsed already, and gives of each metric the latest point only, as lists show it.
+    ///
+    /// # Errors
+    /// As [`Self::search`].
+    pub fn list(&self, query: Query) -> Result<RunList> {
+        let (view, offset) = (self.view()?, query.offset);
+        let Some(page) = self.execute(&view, query)? else {
+            return Ok(RunList { runs: Vec::new(), next_offset: None, total: 0, unreadable: view.unreadable });
+        };
+        let runs = page.hits.iter().map(|&(part, ordinal)| view.parts[part].0.latest(ordinal));
+        let runs = runs.collect::<Result<Vec<_>>>()?;
+        let end = offset.saturating_add(runs.len());
+        let next_offset = (end < page.total && !runs.is_empty()).then_some(end);
+        Ok(RunList { runs, next_offset, total: page.total, unreadable: view.unreadable })
     }
 
     /// Ids of all runs, deleted ones included, in no order.

@@ -266,6 +266,14 @@ impl RunWriter {
         self.session.end_durably()
     }
 
+    /// Closes the writer, and makes everything survive a stop of the machine; the run's words stay as they are.
+    ///
+    /// # Errors
+    /// As [`Self::sync`]; what was logged stays.
+    pub fn close(mut self) -> Result<()> {
+        self.session.end_durably()
+    }
+
     #[inline]
     fn check(&self, metric: Metric) -> Result<()> {
         if metric.0 < self.session.series_count() {

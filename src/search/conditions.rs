@@ -1,0 +1,440 @@
+//! Filters over small sets that stay in memory (experiments, registered models, versions): comparisons joined by AND.
+//!
+//! ```text
+//! filter = "" | one { AND one } [AND]
+//! one    = [entity "."] key ( operator value | [NOT] IN ('text', …) | IS [NOT] NULL )
+//! ```
+//! Which entities, keys and operators there are is for the caller to say, who turns each comparison into a test.
+
+use crate::error::{Error, Result};
+use crate::search::ast::{Comparison, Number, NumberTest, TextTest};
+use crate::search::lexer::{Kind, Token, tokens, wrong};
+use crate::search::like::Like;
+use crate::search::order::ORDER_BY_MAX;
+use crate::search::parser::{CLAUSES_MAX, FILTER_BYTES_MAX};
+
+/// An operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// `=`, `!=`, `<` …
+    Is(Comparison),
+    /// `LIKE`
+    Like,
+    /// `ILIKE`
+    Ilike,
+    /// `IN`
+    In,
+    /// `NOT IN`
+    NotIn,
+    /// `IS NULL`
+    Null,
+    /// `IS NOT NULL`
+    NotNull,
+}
+
+/// Operators of texts that every key takes.
+pub const TEXTS: [Operator; 4] =
+    [Operator::Is(Comparison::Equal), Operator::Is(Comparison::NotEqual), Operator::Like, Operator::Ilike];
+
+/// What something is compared with.
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    None,
+    Text(String),
+    Number(Number),
+    List(Vec<String>),
+}
+
+/// One comparison.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// What stands before the first dot.
+    pub entity: Option<String>,
+    /// What stands after it, without its quotes.
+    pub key: String,
+    /// The operator.
+    pub operator: Operator,
+    value: Value,
+    filter: String,
+    at: usize,
+}
+
+/// One clause of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sorting {
+    /// What stands before the first dot.
+    pub entity: Option<String>,
+    /// What stands after it, without its quotes.
+    pub key: String,
+    /// Greatest first.
+    pub descending: bool,
+}
+
+impl Condition {
+    /// The error that this comparison is not taken.
+    pub fn wrong(&self, why: impl std::fmt::Display) -> Error {
+        wrong("filter", &self.filter, self.at, why)
+    }
+
+    /// The comparison as a test of a text, where its operator is among `allowed`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for another operator, and for a value that is no text in quotes.
+    pub fn text(&self, allowed: &[Operator]) -> Result<TextTest> {
+        if !allowed.contains(&self.operator) {
+            return Err(self.wrong(format!("{:?} does not take this operator", self.key)));
+        }
+        Ok(match (self.operator, &self.value) {
+            (Operator::Is(Comparison::Equal), Value::Text(text)) => TextTest::Equal(text.clone()),
+            (Operator::Is(Comparison::NotEqual), Value::Text(text)) => TextTest::NotEqual(text.clone()),
+            (Operator::Like, Value::Text(text)) => TextTest::Like(Like::new(text, false)),
+            (Operator::Ilike, Value::Text(text)) => TextTest::Like(Like::new(text, true)),
+            (Operator::In, Value::List(list)) => TextTest::In(list.clone()),
+            (Operator::NotIn, Value::List(list)) => TextTest::NotIn(list.clone()),
+            (Operator::Null, _) => TextTest::Null,
+            (Operator::NotNull, _) => TextTest::NotNull,
+            _ => return Err(self.wrong(format!("{:?} is compared with a text in quotes", self.key))),
+        })
+    }
+
+    /// The comparison as a test of an integer; `quoted` tells whether one in quotes is taken too.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for another operator, and for a value that is no integer.
+    pub fn integer(&self, quoted: bool) -> Result<NumberTest> {
+        let Operator::Is(comparison) = self.operator else {
+            return Err(self.wrong(format!("{:?} is compared by =, !=, <, <=, > and >=", self.key)));
+        };
+        let number = match &self.value {
+            Value::Number(number) => number.integer,
+            Value::Text(text) if quoted => text.parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(integer) => Ok(NumberTest::Is(comparison, Number { value: integer as f64, integer: Some(integer) })),
+            None => Err(self.wrong(format!("{:?} is compared with an integer without quotes", self.key))),
+        }
+    }
+
+    /// The comparison as a test of a number.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for another operator, and for a value that is no number.
+    pub fn number(&self) -> Result<NumberTest> {
+        match (self.operator, &self.value) {
+            (Operator::Is(comparison), Value::Number(number)) => Ok(NumberTest::Is(comparison, *number)),
+            _ => Err(self.wrong(format!("{:?} is compared with a number by =, !=, <, <=, > and >=", self.key))),
+        }
+    }
+}
+
+impl TextTest {
+    /// Whether a text passes, or its absence.
+    #[must_use]
+    pub fn passes_optional(&self, text: Option<&str>) -> bool {
+        match text {
+            Some(text) => self.passes(text),
+            None => matches!(self, Self::Null),
+        }
+    }
+}
+
+impl NumberTest {
+    /// Whether an integer passes.
+    #[must_use]
+    pub fn passes(&self, value: i64) -> bool {
+        match self {
+            Self::Is(comparison, number) => {
+                let (low, high, outside) = number.integers(*comparison);
+                (low..=high).contains(&value) != outside
+            }
+            Self::NotNull | Self::NotNan => true,
+            Self::Null | Self::Nan => false,
+        }
+    }
+
+    /// Whether a float passes; NaN satisfies `!=` only.
+    #[must_use]
+    pub fn passes_float(&self, value: f64) -> bool {
+        match self {
+            Self::Is(comparison, number) => match comparison {
+                Comparison::Equal => value == number.value,
+                Comparison::NotEqual => value != number.value,
+                Comparison::Less => value < number.value,
+                Comparison::LessEqual => value <= number.value,
+                Comparison::Greater => value > number.value,
+                Comparison::GreaterEqual => value >= number.value,
+            },
+            Self::Nan => value.is_nan(),
+            Self::NotNan => !value.is_nan(),
+            Self::NotNull => true,
+            Self::Null => false,
+        }
+    }
+}
+
+/// Parses a filter; the empty text has no condition.
+///
+/// # Errors
+/// [`Error::Invalid`] with the column, what stands there and what would be right.
+pub fn parse_conditions(text: &str) -> Result<Vec<Condition>> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    check_len("filter", text)?;
+    let tokens = tokens("filter", text)?;
+    let mut parser = Parser { what: "filter", text, tokens: &tokens, at: 0 };
+    let mut conditions = Vec::new();
+    loop {
+        if conditions.len() == CLAUSES_MAX {
+            return Err(parser.expected(&format!("at most {CLAUSES_MAX} comparisons")));
+        }
+        conditions.push(parser.condition()?);
+        if parser.at == tokens.len() {
+            return Ok(conditions);
+        }
+        if !parser.keyword("AND") {
+            return Err(parser.expected("AND or the end"));
+        }
+        if parser.at == tokens.len() {
+            return Ok(conditions);
+        }
+    }
+}
+
+/// Parses clauses such as `name DESC`; ascending unless they say so.
+///
+/// # Errors
+/// [`Error::Invalid`] with the column.
+pub fn parse_sorting<S: AsRef<str>>(clauses: &[S]) -> Result<Vec<Sorting>> {
+    if clauses.len() > ORDER_BY_MAX {
+        let why = format!("{} clauses are more than the limit of {ORDER_BY_MAX}", clauses.len());
+        return Err(Error::invalid("order_by", why));
+    }
+    let parse = |clause: &S| {
+        let text = clause.as_ref();
+        check_len("order_by", text)?;
+        let tokens = tokens("order_by", text)?;
+        let mut parser = Parser { what: "order_by", text, tokens: &tokens, at: 0 };
+        let (entity, key) = parser.name()?;
+        let descending = parser.keyword("DESC");
+        if !descending {
+            parser.keyword("ASC");
+        }
+        if parser.at < tokens.len() {
+            return Err(parser.expected("ASC, DESC or the end"));
+        }
+        Ok(Sorting { entity, key, descending })
+    };
+    clauses.iter().map(parse).collect()
+}
+
+fn check_len(what: &'static str, text: &str) -> Result<()> {
+    if text.len() <= FILTER_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid(what, format!("{} bytes are more than the limit of {FILTER_BYTES_MAX}", text.len())))
+}
+
+struct Parser<'t, 'a> {
+    what: &'static str,
+    text: &'a str,
+    tokens: &'t [Token<'a>],
+    at: usize,
+}
+
+impl<'a> Parser<'_, 'a> {
+    fn expected(&self, wanted: &str) -> Error {
+        match self.tokens.get(self.at) {
+            Some(token) => {
+                let why = format!("found {}, expected {wanted}", &self.text[token.start..token.end]);
+                wrong(self.what, self.text, token.start, why)
+            }
+            None => wrong(self.what, self.text, self.text.len(), format!("the text ends, expected {wanted}")),
+        }
+    }
+
+    fn peek(&self) -> Option<Kind<'a>> {
+        self.tokens.get(self.at).map(|token| token.kind)
+    }
+
+    fn keyword(&mut self, keyword: &str) -> bool {
+        let found = matches!(self.peek(), Some(Kind::Word(word)) if word.eq_ignore_ascii_case(keyword));
+        self.at += usize::from(found);
+        found
+    }
+
+    fn punctuation(&mut self, wanted: char) -> bool {
+        let found = matches!(self.peek(), Some(Kind::Punctuation(found)) if found == wanted);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// A name, of tokens that touch: split at its first dot outside of quotes.
+    fn name(&mut self) -> Result<(Option<String>, String)> {
+        const NAME: &str = "a name as name or tags.`my key`";
+        let from = self.at;
+        while let Some(token) = self.tokens.get(self.at)
+            && matches!(token.kind, Kind::Word(_) | Kind::Quoted('`' | '"', _))
+            && (self.at == from || self.tokens[self.at - 1].end == token.start)
+        {
+            self.at += 1;
+        }
+        let pieces: Vec<Kind<'_>> = self.tokens[from..self.at].iter().map(|token| token.kind).collect();
+        let split = match pieces[..] {
+            [Kind::Word(word)] => match word.split_once('.') {
+                Some((entity, key)) => (Some(entity), key),
+                None => (None, word),
+            },
+            [Kind::Quoted(_, key)] => (None, key),
+            [Kind::Word(word), Kind::Quoted(_, key)] => match word.strip_suffix('.') {
+                Some(entity) if !entity.contains('.') => (Some(entity), key),
+                _ => (None, ""),
+            },
+            _ => (None, ""),
+        };
+        match split {
+            (_, "") | (Some(""), _) => {
+                self.at = from;
+                Err(self.expected(NAME))
+            }
+            (entity, key) => Ok((entity.map(str::to_owned), key.to_owned())),
+        }
+    }
+
+    fn condition(&mut self) -> Result<Condition> {
+        let at = self.tokens.get(self.at).map_or(self.text.len(), |token| token.start);
+        let (entity, key) = self.name()?;
+        let (operator, value) = self.comparison()?;
+        Ok(Condition { entity, key, operator, value, filter: self.text.to_owned(), at })
+    }
+
+    fn comparison(&mut self) -> Result<(Operator, Value)> {
+        const OPERATORS: &str = "=, !=, <, <=, >, >=, LIKE, ILIKE, IN, NOT IN or IS";
+        if self.keyword("IS") {
+            let not = self.keyword("NOT");
+            if !self.keyword("NULL") {
+                return Err(self.expected("NULL or NOT NULL"));
+            }
+            return Ok((if not { Operator::NotNull } else { Operator::Null }, Value::None));
+        }
+        if self.keyword("NOT") {
+            if !self.keyword("IN") {
+                return Err(self.expected("IN"));
+            }
+            return Ok((Operator::NotIn, self.list()?));
+        }
+        if self.keyword("IN") {
+            return Ok((Operator::In, self.list()?));
+        }
+        let operator = if self.keyword("LIKE") {
+            Operator::Like
+        } else if self.keyword("ILIKE") {
+            Operator::Ilike
+        } else {
+            let comparison = match self.peek() {
+                Some(Kind::Operator("=")) => Comparison::Equal,
+                Some(Kind::Operator("!=")) => Comparison::NotEqual,
+                Some(Kind::Operator("<")) => Comparison::Less,
+                Some(Kind::Operator("<=")) => Comparison::LessEqual,
+                Some(Kind::Operator(">")) => Comparison::Greater,
+                Some(Kind::Operator(">=")) => Comparison::GreaterEqual,
+                _ => return Err(self.expected(OPERATORS)),
+            };
+            self.at += 1;
+            Operator::Is(comparison)
+        };
+        let value = match self.peek() {
+            Some(Kind::Quoted('\'' | '"', text)) => Value::Text(text.to_owned()),
+            Some(Kind::Number(text)) => match text.parse() {
+                Ok(value) => Value::Number(Number { value, integer: text.parse().ok() }),
+                Err(_) => return Err(self.expected("a number")),
+            },
+            _ => return Err(self.expected("a text in quotes or a number")),
+        };
+        self.at += 1;
+        Ok((operator, value))
+    }
+
+    fn list(&mut self) -> Result<Value> {
+        if !self.punctuation('(') {
+            return Err(self.expected("a list of texts, as ('a', 'b')"));
+        }
+        let mut list = Vec::new();
+        loop {
+            let Some(Kind::Quoted('\'' | '"', text)) = self.peek() else {
+                return Err(self.expected("a text in quotes"));
+            };
+            list.push(text.to_owned());
+            self.at += 1;
+            if self.punctuation(')') {
+                return Ok(Value::List(list));
+            }
+            if !self.punctuation(',') {
+                return Err(self.expected("',' or ')'"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_of_every_form() {
+        let text =
+            "name LIKE 'a%' AND tags.`my key` IS NOT NULL and attribute.creation_time >= -5 AND x IN ('a',\"b\") AND";
+        let conditions = parse_conditions(text).unwrap();
+        assert_eq!(conditions.len(), 4);
+        assert!(conditions[0].text(&TEXTS).unwrap().passes("abc"));
+        assert_eq!((conditions[1].entity.as_deref(), conditions[1].key.as_str()), (Some("tags"), "my key"));
+        assert!(!conditions[1].text(&[Operator::NotNull]).unwrap().passes_optional(None));
+        assert!(conditions[2].integer(false).unwrap().passes(-5));
+        assert!(conditions[3].text(&[Operator::In]).unwrap().passes("b"));
+        assert!(conditions[3].text(&TEXTS).is_err());
+        assert!(parse_conditions("").unwrap().is_empty());
+        assert_eq!(parse_conditions("tags.a.b = 'x'").unwrap()[0].key, "a.b");
+    }
+
+    #[test]
+    fn what_is_no_condition_is_refused() {
+        for text in [
+            " ",
+            "name",
+            "name =",
+            "name = x",
+            "name = 'a' OR name = 'b'",
+            "(name = 'a')",
+            "name == 'a'",
+            "name <> 'a'",
+            "name IN ()",
+            "name IN 'a'",
+            "tags. = 'a'",
+            ".x = 'a'",
+            "NOT name = 'a'",
+            "name = 'a' name = 'b'",
+            "a`b` = 'x'",
+            "name IS NULL 5",
+            "AND",
+            "name NOT LIKE 'a'",
+        ] {
+            assert!(parse_conditions(text).is_err(), "{text}");
+        }
+        assert!(parse_sorting(&["name DESC NULLS"]).is_err());
+        assert!(parse_sorting(&[""]).is_err());
+        let sorting = parse_sorting(&["attribute.name desc", "x"]).unwrap();
+        assert!(sorting[0].descending && !sorting[1].descending);
+        assert_eq!(sorting[0].entity.as_deref(), Some("attribute"));
+    }
+
+    #[test]
+    fn integers_and_floats_are_told_apart() {
+        let condition = |text: &str| parse_conditions(text).unwrap().remove(0);
+        assert!(condition("a < 1.5").integer(true).is_err());
+        assert!(condition("a < '7'").integer(false).is_err());
+        assert!(condition("a < '7'").integer(true).unwrap().passes(6));
+        assert!(condition("a != 0.5").number().unwrap().passes_float(f64::NAN));
+        assert!(!condition("a > 0.5").number().unwrap().passes_float(f64::NAN));
+    }
+}

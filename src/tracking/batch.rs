@@ -1,0 +1,192 @@
+//! Logging: metrics, params and tags, one by one and in batches.
+//!
+//! A batch is checked as a whole before anything of it is written. Its params are claimed first, since they alone can
+//! fail against others; then everything else is there in one step, or nothing of it.
+
+use std::hash::Hasher;
+
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
+
+use crate::base::ids::RunId;
+use crate::base::point::Point;
+use crate::error::Error;
+use crate::tracking::entities::Metric;
+use crate::tracking::error::{Fault, Result};
+use crate::tracking::runs::{RUN_NAME_TAG, not_active};
+use crate::tracking::store::Tracking;
+use crate::tracking::validate;
+use crate::tracking::writers::Held;
+use crate::workspace::edits::RunEdit;
+use crate::workspace::open::Workspace;
+
+/// What one call logs to a run.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// At most 1,000 points.
+    pub metrics: Vec<Metric>,
+    /// At most 100 params, each key once.
+    pub params: Vec<(String, String)>,
+    /// At most 100 tags; of a key that is given twice the last counts.
+    pub tags: Vec<(String, String)>,
+}
+
+impl Tracking {
+    /// Logs one point.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` for a key or time that breaks a rule and for a deleted run; `RESOURCE_DOES_NOT_EXIST`.
+    pub fn log_metric(&self, run_id: &str, metric: &Metric) -> Result<()> {
+        let id = validate::run_id(run_id)?;
+        validate::check_metric("", metric)?;
+        self.log(&id, std::slice::from_ref(metric), &[])
+    }
+
+    /// Sets a param, once: the same value again is fine.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` for another value, for a key that breaks a rule and for a deleted run;
+    /// `RESOURCE_DOES_NOT_EXIST`.
+    pub fn log_param(&self, run_id: &str, key: &str, value: &str) -> Result<()> {
+        let id = validate::run_id(run_id)?;
+        let (key, value) = validate::param("key", key, value, self.inner.options.truncate_long_values)?;
+        self.edit(&id, &[RunEdit::Param(key, value)])
+    }
+
+    /// Sets a tag; the last one wins. The tag `mlflow.runName` names the run.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` for a key that breaks a rule and for a deleted run; `RESOURCE_DOES_NOT_EXIST`.
+    pub fn set_tag(&self, run_id: &str, key: &str, value: &str) -> Result<()> {
+        let id = validate::run_id(run_id)?;
+        let (key, value) = validate::tag("", key, value, self.inner.options.truncate_long_values)?;
+        self.edit(&id, &tag_edits(key, value))
+    }
+
+    /// Removes a tag.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST` for the run and for a tag that is not there; `INVALID_PARAMETER_VALUE` for a deleted run.
+    pub fn delete_tag(&self, run_id: &str, key: &str) -> Result<()> {
+        let id = validate::run_id(run_id)?;
+        let run = self.snapshot(&id)?;
+        self.inner.workspace.check_active(&id).map_err(|error| not_active(error.into(), &id))?;
+        if !run.state().tags().any(|(known, _)| known == key) {
+            return Err(Fault::missing(format!("No tag with name: {key} in run with id {id}")));
+        }
+        self.edit(&id, &[RunEdit::RemoveTag(key.to_owned())])
+    }
+
+    /// Logs many things at once: all of them, or none but for params that were taken before a crash.
+    ///
+    /// A batch that was logged already, as when a client did not see the answer and sends it again, adds nothing.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` for whatever breaks a rule, for a param that has another value and for a deleted run;
+    /// `RESOURCE_DOES_NOT_EXIST`. Nothing was logged then.
+    pub fn log_batch(&self, run_id: &str, batch: &Batch) -> Result<()> {
+        let id = validate::strict_run_id(run_id)?;
+        validate::check_batch(batch.metrics.len(), batch.params.len(), batch.tags.len())?;
+        for (index, metric) in batch.metrics.iter().enumerate() {
+            validate::check_metric(&format!("metrics[{index}]"), metric)?;
+        }
+        let truncate = self.inner.options.truncate_long_values;
+        let mut edits = Vec::with_capacity(batch.params.len() + batch.tags.len());
+        let mut twice: Vec<String> = Vec::new();
+        for (index, (key, value)) in batch.params.iter().enumerate() {
+            let (key, value) = validate::param(&format!("params[{index}].key"), key, value, truncate)?;
+            if batch.params[..index].iter().any(|(before, _)| *before == key) {
+                twice.push(format!("'{key}'"));
+            }
+            edits.push(RunEdit::Param(key, value));
+        }
+        if !twice.is_empty() {
+            return Err(Fault::invalid(format!(
+                "Duplicate parameter keys have been submitted: [{}]. Please ensure the request contains only one param \
+                 value per param key.",
+                twice.join(", ")
+            )));
+        }
+        for (index, (key, value)) in batch.tags.iter().enumerate() {
+            let (key, value) = validate::tag(&format!("tags[{index}]"), key, value, truncate)?;
+            edits.extend(tag_edits(key, value));
+        }
+        self.log(&id, &batch.metrics, &edits)
+    }
+
+    /// Logs checked points and edits.
+    fn log(&self, id: &RunId, metrics: &[Metric], edits: &[RunEdit]) -> Result<()> {
+        if metrics.is_empty() {
+            return if edits.is_empty() {
+                self.inner.workspace.check_active(id).map_err(|error| not_active(error.into(), id))
+            } else {
+                self.edit(id, edits)
+            };
+        }
+        let workspace = &self.inner.workspace;
+        let act = |held: &mut Held| write(workspace, held, metrics, edits);
+        self.inner.writers.with(workspace, id, act).map_err(|fault| not_active(fault, id))
+    }
+}
+
+/// A tag, and the run's name where it is that tag.
+fn tag_edits(key: String, value: String) -> Vec<RunEdit> {
+    let name = (key == RUN_NAME_TAG).then(|| RunEdit::Name(value.clone()));
+    std::iter::once(RunEdit::Tag(key, value)).chain(name).collect()
+}
+
+fn write(workspace: &Workspace, held: &mut Held, metrics: &[Metric], edits: &[RunEdit]) -> Result<(), Error> {
+    let fingerprint = fingerprint(metrics);
+    let again = held.seen(fingerprint) && all_logged(workspace, held, metrics)?;
+    if again {
+        return held.writer.edit(edits);
+    }
+    let mut points = Vec::with_capacity(metrics.len());
+    for metric in metrics {
+        points.push((held.writer.metric(&metric.key)?, point(metric)));
+    }
+    if edits.is_empty() { held.writer.log_points(&points) } else { held.writer.log_batch(&points, edits) }
+}
+
+pub(super) fn point(metric: &Metric) -> Point {
+    Point { step: metric.step, timestamp_ms: Some(metric.timestamp), value: metric.value }
+}
+
+/// A number that equal batches share, and others hardly.
+fn fingerprint(metrics: &[Metric]) -> u64 {
+    let mut hasher = FxHasher::default();
+    for metric in metrics {
+        hasher.write(metric.key.as_bytes());
+        hasher.write_i64(metric.step);
+        hasher.write_i64(metric.timestamp);
+        hasher.write_u64(metric.value.to_bits());
+    }
+    // 0 marks a place that is free.
+    hasher.finish() | 1
+}
+
+/// Whether each of these points is there already. Asked only of a batch that looks like one before.
+fn all_logged(workspace: &Workspace, held: &Held, metrics: &[Metric]) -> Result<bool, Error> {
+    let run = workspace.run(held.writer.run_id())?;
+    let mut by_key: FxHashMap<&str, Vec<&Metric>> = FxHashMap::default();
+    for metric in metrics {
+        by_key.entry(&metric.key).or_default().push(metric);
+    }
+    for (key, metrics) in by_key {
+        let steps = metrics.iter().map(|metric| metric.step);
+        let (Some(low), Some(high)) = (steps.clone().min(), steps.max()) else { continue };
+        let known = match run.range(key, low..=high) {
+            Err(Error::NotFound { .. }) => return Ok(false),
+            known => known?,
+        };
+        let bits: FxHashSet<_> =
+            known.iter().map(|point| (point.step, point.timestamp_ms, point.value.to_bits())).collect();
+        if !metrics.iter().all(|metric| bits.contains(&key_of(metric))) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn key_of(metric: &Metric) -> (i64, Option<i64>, u64) {
+    (metric.step, Some(metric.timestamp), metric.value.to_bits())
+}

@@ -1,0 +1,187 @@
+//! The facade's entities: plain values, in MLflow's words.
+
+use std::collections::BTreeMap;
+
+pub use crate::base::stats::RunStatus;
+pub use crate::search::execute::View as ViewType;
+
+/// Whether something is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LifecycleStage {
+    /// It is not.
+    Active,
+    /// It is, and takes no change until it is restored.
+    Deleted,
+}
+
+impl LifecycleStage {
+    /// MLflow's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    pub(super) fn of(deleted: bool) -> Self {
+        if deleted { Self::Deleted } else { Self::Active }
+    }
+}
+
+/// An experiment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Experiment {
+    /// Its number, in decimal.
+    pub experiment_id: String,
+    /// Its name, unique among all, deleted ones included.
+    pub name: String,
+    /// Where its runs' artifacts go.
+    pub artifact_location: String,
+    /// Whether it is deleted.
+    pub lifecycle_stage: LifecycleStage,
+    /// Milliseconds since the epoch.
+    pub creation_time: i64,
+    /// Milliseconds since the epoch.
+    pub last_update_time: i64,
+    /// By key.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A run: what it is, what it logged last, and what went in and came out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// What it is.
+    pub info: RunInfo,
+    /// What it logged.
+    pub data: RunData,
+    /// What it read.
+    pub inputs: RunInputs,
+    /// What it made.
+    pub outputs: RunOutputs,
+}
+
+/// What a run is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunInfo {
+    /// Its id.
+    pub run_id: String,
+    /// Its name.
+    pub run_name: String,
+    /// Its experiment's number, in decimal.
+    pub experiment_id: String,
+    /// Who ran it; may be empty.
+    pub user_id: String,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// Milliseconds since the epoch.
+    pub start_time: Option<i64>,
+    /// Milliseconds since the epoch.
+    pub end_time: Option<i64>,
+    /// Where its artifacts are.
+    pub artifact_uri: String,
+    /// Whether it is deleted.
+    pub lifecycle_stage: LifecycleStage,
+}
+
+/// What a run logged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunData {
+    /// The latest point of each metric, by key.
+    pub metrics: Vec<Metric>,
+    /// By key.
+    pub params: BTreeMap<String, String>,
+    /// By key.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One point of a metric.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metric {
+    /// The metric's key.
+    pub key: String,
+    /// Its value, all bits kept: NaN and infinities too.
+    pub value: f64,
+    /// Milliseconds since the epoch; 0 for a point that was logged without.
+    pub timestamp: i64,
+    /// The step.
+    pub step: i64,
+    /// The logged model that it was measured of.
+    pub model_id: Option<String>,
+    /// The dataset that it was measured on.
+    pub dataset_name: Option<String>,
+    /// That dataset's digest.
+    pub dataset_digest: Option<String>,
+    /// The run that logged it, where that is not plain from the context.
+    pub run_id: Option<String>,
+}
+
+/// What a run read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunInputs {
+    /// Datasets.
+    pub dataset_inputs: Vec<DatasetInput>,
+    /// Ids of logged models.
+    pub model_inputs: Vec<String>,
+}
+
+/// What a run made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunOutputs {
+    /// Logged models.
+    pub model_outputs: Vec<ModelOutput>,
+}
+
+/// A logged model that a run made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelOutput {
+    /// The model.
+    pub model_id: String,
+    /// At which step.
+    pub step: i64,
+}
+
+/// A dataset. Within an experiment, name and digest name it, and its first description stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dataset {
+    /// Its name, at most 500 characters.
+    pub name: String,
+    /// What its contents come to, at most 36 characters.
+    pub digest: String,
+    /// The kind of its source.
+    pub source_type: String,
+    /// Where it comes from, at most 65,535 characters.
+    pub source: String,
+    /// Its columns, at most 1,048,575 characters.
+    pub schema: Option<String>,
+    /// What is known of its contents, at most 16,777,215 characters.
+    pub profile: Option<String>,
+}
+
+/// A dataset that a run read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatasetInput {
+    /// The dataset.
+    pub dataset: Dataset,
+    /// Words about this use of it; `mlflow.data.context` is one.
+    pub tags: Vec<(String, String)>,
+}
+
+/// A page of something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PageOf<T> {
+    /// What is on it, in order.
+    pub items: Vec<T>,
+    /// How many come before the next page, if there is one.
+    pub next_offset: Option<usize>,
+}
+
+impl<T> PageOf<T> {
+    /// The page of a whole list.
+    pub(super) fn cut(all: impl IntoIterator<Item = T>, offset: usize, max: usize) -> Self {
+        let mut rest = all.into_iter().skip(offset);
+        let items: Vec<T> = rest.by_ref().take(max).collect();
+        let next_offset = rest.next().is_some().then_some(offset + items.len());
+        Self { items, next_offset }
+    }
+}

@@ -1,0 +1,78 @@
+//! Histories of metrics, in MLflow's order.
+
+use crate::base::point::{Columns, Point};
+use crate::error::Error;
+use crate::run::snapshot::RunSnapshot;
+use crate::tracking::entities::{Metric, PageOf};
+use crate::tracking::error::{Fault, Result};
+use crate::tracking::store::Tracking;
+use crate::tracking::validate;
+
+impl Tracking {
+    /// All points of a metric by time, then step, then value (NaN as 0), each point once; or a page of them. Empty for a
+    /// run or a metric that nobody knows (MLflow's rule).
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` for a page of no points; `DATA_LOSS` where bytes do not verify.
+    pub fn get_metric_history(
+        &self,
+        run_id: &str,
+        key: &str,
+        max_results: Option<i64>,
+        offset: usize,
+    ) -> Result<PageOf<Metric>> {
+        let max = match max_results {
+            Some(max) => usize::try_from(max).ok().filter(|&max| max > 0).ok_or_else(|| {
+                Fault::invalid(format!(
+                    "Invalid value {max} for parameter 'max_results' supplied. It must be a positive integer"
+                ))
+            })?,
+            None => usize::MAX,
+        };
+        let Some(run) = self.known_run(run_id)? else {
+            return Ok(PageOf { items: Vec::new(), next_offset: None });
+        };
+        let points = points(&run, key)?;
+        let page = PageOf::cut(points, offset, max);
+        let items = page.items.into_iter().map(|point| metric(key, point)).collect();
+        Ok(PageOf { items, next_offset: page.next_offset })
+    }
+
+    /// A run, where there is one of that id.
+    pub(super) fn known_run(&self, run_id: &str) -> Result<Option<RunSnapshot>> {
+        match validate::run_id(run_id) {
+            Ok(id) => Ok(self.inner.workspace.find_run(&id)?),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// A point as the facade tells it.
+pub(super) fn metric(key: &str, point: Point) -> Metric {
+    Metric {
+        key: key.to_owned(),
+        value: point.value,
+        timestamp: point.timestamp_ms.unwrap_or(0),
+        step: point.step,
+        ..Metric::default()
+    }
+}
+
+/// All points of a series by time, step and value, each once; none where there is no such series.
+fn points(run: &RunSnapshot, key: &str) -> Result<Vec<Point>> {
+    let columns = match run.arrivals(key) {
+        Err(Error::NotFound { .. }) => Columns::default(),
+        columns => columns?,
+    };
+    let mut points: Vec<Point> = columns.iter().collect();
+    let order = |point: &Point| (point.timestamp_ms.unwrap_or(0), point.step);
+    points.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| by_value(a.value, b.value)));
+    points.dedup_by(|a, b| order(a) == order(b) && a.value.to_bits() == b.value.to_bits());
+    Ok(points)
+}
+
+/// MLflow's order of values: NaN counts as 0, and stands after it here, so that equal bits are neighbours.
+pub(super) fn by_value(a: f64, b: f64) -> std::cmp::Ordering {
+    let number = |value: f64| if value.is_nan() { 0.0 } else { value };
+    number(a).total_cmp(&number(b)).then_with(|| a.to_bits().cmp(&b.to_bits()))
+}

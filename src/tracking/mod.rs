@@ -1,0 +1,24 @@
+//! The facade: MLflow's tracking and registry data model on a workspace, with MLflow's rules, and without HTTP or JSON.
+//!
+//! In reading order: [`entities`] are the values, [`error`] the refusals, `validate` the rules of names and lengths;
+//! [`store`] is the handle, with `writers` behind it. Its methods stand by subject: `experiments`, `runs`, `batch`,
+//! `history`. `docs/mlflow.md` goes call by call and lists every difference.
+
+mod batch;
+pub mod entities;
+pub mod error;
+mod experiments;
+mod filter;
+mod history;
+mod names;
+mod runs;
+pub mod store;
+mod validate;
+mod writers;
+
+pub use batch::Batch;
+pub use experiments::{ExperimentSearch, NewExperiment};
+pub use runs::{CreateRun, RunSearch, UpdateRun};
+
+#[cfg(test)]
+mod tests;

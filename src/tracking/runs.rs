@@ -1,0 +1,307 @@
+//! Runs: creating, reading, finding, ending, deleting.
+
+use std::collections::BTreeMap;
+
+use crate::base::ids::{ExperimentId, RunId};
+use crate::base::stats::{RunStatus, StatPoint};
+use crate::error::Error;
+use crate::index::rows::RunLatest;
+use crate::index::summary::RunSummary;
+use crate::run::snapshot::RunSnapshot;
+use crate::search::execute::Query;
+use crate::tracking::entities::{
+    LifecycleStage, Metric, PageOf, Run, RunData, RunInfo, RunInputs, RunOutputs, ViewType,
+};
+use crate::tracking::error::{Fault, Result};
+use crate::tracking::store::{Tracking, below};
+use crate::tracking::validate::{self, RESULTS_MAX};
+use crate::tracking::{filter, names};
+use crate::workspace::edits::RunEdit;
+use crate::workspace::runs::NewRun;
+
+/// The tag that follows a run's name.
+pub(super) const RUN_NAME_TAG: &str = "mlflow.runName";
+
+/// A run to be created.
+#[derive(Clone, Debug, Default)]
+pub struct CreateRun {
+    /// Its experiment's number.
+    pub experiment_id: String,
+    /// Who runs it.
+    pub user_id: String,
+    /// Its name; that of the tag `mlflow.runName` otherwise, and a random one where that is missing too.
+    pub run_name: String,
+    /// When it started, in milliseconds since the epoch; now otherwise.
+    pub start_time: Option<i64>,
+    /// Its tags.
+    pub tags: Vec<(String, String)>,
+    /// An id of the caller's own, which MLflow's API has no word for.
+    pub run_id: Option<String>,
+}
+
+/// A change of a run's words; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct UpdateRun {
+    /// Where it stands.
+    pub status: Option<RunStatus>,
+    /// When it ended, in milliseconds since the epoch.
+    pub end_time: Option<i64>,
+    /// Its name; the empty one changes nothing.
+    pub run_name: Option<String>,
+}
+
+/// Which runs to find.
+#[derive(Clone, Debug)]
+pub struct RunSearch {
+    /// Experiments' numbers; none are found where this is empty.
+    pub experiment_ids: Vec<String>,
+    /// The condition; empty for none.
+    pub filter: String,
+    /// Whether deleted runs are found.
+    pub view: ViewType,
+    /// Most runs on a page, 1 to 50,000.
+    pub max_results: i64,
+    /// Clauses such as `metrics.loss ASC`.
+    pub order_by: Vec<String>,
+    /// How many come before the page.
+    pub offset: usize,
+}
+
+impl Default for RunSearch {
+    fn default() -> Self {
+        Self {
+            experiment_ids: Vec::new(),
+            filter: String::new(),
+            view: ViewType::ActiveOnly,
+            max_results: 1000,
+            order_by: Vec::new(),
+            offset: 0,
+        }
+    }
+}
+
+impl Tracking {
+    /// Creates a run, and keeps its log open for what will be logged.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST` for the experiment; `INVALID_PARAMETER_VALUE` where it is deleted, where name and tag
+    /// differ, and for tags that break a rule.
+    pub fn create_run(&self, new: &CreateRun) -> Result<Run> {
+        let mut tags: BTreeMap<String, String> = BTreeMap::new();
+        for (index, (key, value)) in new.tags.iter().enumerate() {
+            let path = format!("tags[{index}]");
+            let (key, value) = validate::tag(&path, key, value, self.inner.options.truncate_long_values)?;
+            tags.insert(key, value);
+        }
+        let experiment = self.active_experiment(&new.experiment_id)?;
+        let named = tags.get(RUN_NAME_TAG).filter(|name| !name.is_empty());
+        let name = match (new.run_name.as_str(), named) {
+            (name, Some(tag)) if !name.is_empty() && name != tag => {
+                return Err(Fault::invalid(format!(
+                    "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values \
+                     (run_name='{name}', mlflow.runName='{tag}')."
+                )));
+            }
+            ("", Some(tag)) => tag.clone(),
+            ("", None) => names::random_name(),
+            (name, _) => name.to_owned(),
+        };
+        tags.insert(RUN_NAME_TAG.to_owned(), name.clone());
+        let run = NewRun {
+            id: new.run_id.as_deref().map(validate::strict_run_id).transpose()?,
+            name,
+            user: new.user_id.clone(),
+            start_time_ms: new.start_time,
+            tags: tags.into_iter().collect(),
+        };
+        let writer = self.inner.workspace.create_run(experiment.id, run)?;
+        let id = writer.run_id().clone();
+        self.inner.writers.insert(writer);
+        self.shown_run(&self.snapshot(&id)?)
+    }
+
+    /// A run, deleted or not, with the latest point of each metric.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`.
+    pub fn get_run(&self, run_id: &str) -> Result<Run> {
+        self.shown_run(&self.snapshot(&validate::run_id(run_id)?)?)
+    }
+
+    /// Changes a run's words, and gives them. With an end (finished, failed, killed), its log is closed: from then on what
+    /// it logged survives a stop of the machine. It may be logged to all the same, as in MLflow.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for a deleted run.
+    pub fn update_run(&self, run_id: &str, update: &UpdateRun) -> Result<RunInfo> {
+        let id = validate::run_id(run_id)?;
+        let mut edits = Vec::new();
+        edits.extend(update.status.map(RunEdit::Status));
+        edits.extend(update.end_time.map(|time| RunEdit::EndTime(Some(time))));
+        if let Some(name) = update.run_name.as_deref().filter(|name| !name.is_empty()) {
+            edits.push(RunEdit::Name(name.to_owned()));
+            let (key, value) = validate::tag("", RUN_NAME_TAG, name, true)?;
+            edits.push(RunEdit::Tag(key, value));
+        }
+        self.edit(&id, &edits)?;
+        if update.status.is_some_and(RunStatus::is_terminal) {
+            self.inner.writers.close(&id)?;
+        }
+        Ok(self.shown_run(&self.snapshot(&id)?)?.info)
+    }
+
+    /// Marks a run deleted; nothing happens to one that is.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`.
+    pub fn delete_run(&self, run_id: &str) -> Result<()> {
+        let id = validate::run_id(run_id)?;
+        // What was logged before comes before the deletion.
+        self.inner.writers.close(&id)?;
+        self.snapshot(&id)?;
+        let done = self.inner.workspace.delete_run(&id);
+        self.inner.writers.deleted();
+        Ok(done?)
+    }
+
+    /// Restores a deleted run; nothing happens to one that is not.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`.
+    pub fn restore_run(&self, run_id: &str) -> Result<()> {
+        let id = validate::run_id(run_id)?;
+        self.snapshot(&id)?;
+        let done = self.inner.workspace.restore_run(&id);
+        self.inner.writers.deleted();
+        Ok(done?)
+    }
+
+    /// Finds runs: latest start first, then by id, unless another order is asked for.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` for a filter or order that is none, saying where.
+    pub fn search_runs(&self, search: &RunSearch) -> Result<PageOf<Run>> {
+        let max_results = validate::max_results(search.max_results, RESULTS_MAX)?;
+        let ids = search.experiment_ids.iter().map(|id| validate::experiment_id(id));
+        let experiments: Vec<ExperimentId> = ids.collect::<Result<_>>()?;
+        let mut query = filter::runs(&search.filter, &search.order_by, self.inner.options.extended_filters)?;
+        if experiments.is_empty() {
+            return Ok(PageOf { items: Vec::new(), next_offset: None });
+        }
+        let roots = self.artifact_roots(&experiments)?;
+        query.artifact_roots.clone_from(&roots);
+        query = Query { view: search.view, experiments, max_results, offset: search.offset, ..query };
+        let page = self.inner.workspace.list(query)?;
+        let items = page.runs.iter().map(|run| self.listed_run(run, &roots)).collect();
+        Ok(PageOf { items, next_offset: page.next_offset })
+    }
+
+    /// Applies edits to a run: through its open log if there is one, else by the log of edits, which needs no file.
+    pub(super) fn edit(&self, id: &RunId, edits: &[RunEdit]) -> Result<()> {
+        let workspace = &self.inner.workspace;
+        let done = match self.inner.writers.with_open(workspace, id, |held| held.writer.edit(edits)) {
+            Some(done) => done,
+            None => workspace.edit_run(id, edits).map_err(Fault::from),
+        };
+        done.map_err(|fault| not_active(fault, id))
+    }
+
+    /// Where artifacts go, by experiment.
+    pub(super) fn artifact_roots(&self, experiments: &[ExperimentId]) -> Result<BTreeMap<ExperimentId, String>> {
+        let mut roots = BTreeMap::new();
+        for &id in experiments {
+            match self.inner.workspace.experiment(id) {
+                Ok(experiment) => {
+                    // The search puts a slash between.
+                    let root = self.artifact_location(&experiment);
+                    roots.insert(id, root.trim_end_matches('/').to_owned());
+                }
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(roots)
+    }
+
+    /// A run as it is told, from its snapshot.
+    pub(super) fn shown_run(&self, run: &RunSnapshot) -> Result<Run> {
+        let state = run.state();
+        let mut metrics = Vec::new();
+        for key in run.keys() {
+            match run.stats(key) {
+                Ok(stats) => metrics.push(metric(key, stats.latest)),
+                // A series without points.
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        Ok(Run {
+            info: RunInfo {
+                run_id: state.id.to_string(),
+                run_name: state.name().to_owned(),
+                experiment_id: state.experiment.to_string(),
+                user_id: state.user().to_owned(),
+                status: state.status(),
+                start_time: state.start_time_ms(),
+                end_time: state.end_time_ms(),
+                artifact_uri: self.artifact_uri(state.experiment, &state.id)?,
+                lifecycle_stage: LifecycleStage::of(self.inner.workspace.counts_as_deleted(state)?),
+            },
+            data: RunData {
+                metrics,
+                params: state.params().map(owned).collect(),
+                tags: state.tags().map(owned).collect(),
+            },
+            inputs: RunInputs::default(),
+            outputs: RunOutputs::default(),
+        })
+    }
+
+    fn listed_run(&self, RunLatest { run, metrics }: &RunLatest, roots: &BTreeMap<ExperimentId, String>) -> Run {
+        let RunSummary { run_id, experiment_id, .. } = run;
+        let root = match roots.get(experiment_id) {
+            Some(root) => root.clone(),
+            None => below(&self.inner.options.artifact_root, &experiment_id.to_string()),
+        };
+        Run {
+            info: RunInfo {
+                run_id: run_id.to_string(),
+                run_name: run.name.clone(),
+                experiment_id: experiment_id.to_string(),
+                user_id: run.user.clone(),
+                status: run.status,
+                start_time: run.start_time_ms,
+                end_time: run.end_time_ms,
+                artifact_uri: below(&below(&root, run_id.as_str()), "artifacts"),
+                lifecycle_stage: LifecycleStage::of(run.deleted),
+            },
+            data: RunData {
+                metrics: metrics.iter().map(|(key, latest)| metric(key, *latest)).collect(),
+                params: run.params.clone(),
+                tags: run.tags.clone(),
+            },
+            inputs: RunInputs::default(),
+            outputs: RunOutputs::default(),
+        }
+    }
+}
+
+/// MLflow's words for a write to a run that is deleted, itself or with its experiment.
+pub(super) fn not_active(fault: Fault, id: &RunId) -> Fault {
+    if fault.message.ends_with("Current state is deleted.") {
+        return Fault::invalid(format!("The run {id} must be in the 'active' state. Current state is deleted."));
+    }
+    fault
+}
+
+/// A point as the facade tells it.
+pub(super) fn metric(key: &str, point: StatPoint) -> Metric {
+    Metric {
+        key: key.to_owned(),
+        value: point.value,
+        timestamp: point.timestamp_ms.unwrap_or(0),
+        step: point.step,
+        ..Metric::default()
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the facade by subject.
+
+mod basics;
+mod support;
