@@ -12,8 +12,8 @@ use axum::routing::{MethodFilter, MethodRouter, any, on};
 
 use crate::app::App;
 use crate::artifacts::serve as files;
-use crate::auth::access::Need;
-pub use crate::auth::access::Reach;
+
+pub use crate::auth::access::{Need, Reach};
 use crate::auth::tokens::Role;
 use crate::http::dispatch::{self, Streamed};
 use crate::http::guard;

@@ -9,6 +9,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
 use axum::response::Response;
 use tokio_util::io::ReaderStream;
 
+use crate::app::App;
 use crate::artifacts::path::ArtifactPath;
 use crate::http::dispatch::Streamed;
 use crate::http::guard;
@@ -41,7 +42,7 @@ pub(crate) fn index(request: Streamed) -> Streaming {
             return plain("index.html");
         }
         // The page names its files by their contents, so it alone must be fresh.
-        file(&request, ArtifactPath::new("index.html")?, "no-cache").await
+        file(&request.app, ArtifactPath::new("index.html")?, "no-cache").await
     })
 }
 
@@ -52,7 +53,7 @@ pub(crate) fn static_file(request: Streamed) -> Streaming {
         if request.app.ui.is_none() {
             return plain(path.as_str());
         }
-        file(&request, path, "public, max-age=2419200").await
+        file(&request.app, path, "public, max-age=2419200").await
     })
 }
 
@@ -62,11 +63,11 @@ fn plain(name: &str) -> Result<Response, Fault> {
     Ok(page(Body::from(*text), kind, text.len() as u64, "no-cache", PLAIN_POLICY))
 }
 
-async fn file(request: &Streamed, path: ArtifactPath, cache: &'static str) -> Result<Response, Fault> {
+async fn file(app: &Arc<App>, path: ArtifactPath, cache: &'static str) -> Result<Response, Fault> {
     let kind = kind_of(path.name());
-    let own = Arc::clone(&request.app);
+    let own = Arc::clone(app);
     let work = move || own.ui.as_ref().map_or_else(|| Err(Fault::missing("No such file")), |ui| ui.read(&path));
-    let (file, bytes) = request.app.lanes.run(Lane::Artifact, request.app.config.limits.call, work).await??;
+    let (file, bytes) = app.lanes.run(Lane::Artifact, app.config.limits.call, work).await??;
     let file = tokio::io::AsyncReadExt::take(tokio::fs::File::from_std(file), bytes);
     let body = Body::from_stream(ReaderStream::with_capacity(file, 256 << 10));
     Ok(page(body, kind, bytes, cache, UI_POLICY))

@@ -114,7 +114,7 @@ impl Input {
     ///
     /// # Errors
     /// A parameter that is missing, of the wrong form, or spelled twice.
-    pub(crate) fn read(&self, message: &[Field], checks: Checks) -> Result<Fields, Fault> {
+    pub(crate) fn read(&self, message: &[Field], checks: Checks<'_>) -> Result<Fields, Fault> {
         let raw = self.raw(message)?;
         refuse_both_spellings(&raw, message)?;
         let (fields, whole) = read(&raw, message);
@@ -128,7 +128,7 @@ impl Call<'_> {
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn read(&self, message: &[Field], checks: Checks) -> Result<Fields, Fault> {
+    pub(crate) fn read(&self, message: &[Field], checks: Checks<'_>) -> Result<Fields, Fault> {
         self.input.read(message, checks)
     }
 }

@@ -27,13 +27,13 @@ pub(crate) enum Check {
 }
 
 /// Which parameters are checked, and for what.
-pub(crate) type Checks = &'static [(&'static str, &'static [Check])];
+pub(crate) type Checks<'a> = &'a [(&'static str, &'a [Check])];
 
 /// Checks a request. Types are looked at only when it was not read wholly, as MLflow does.
 ///
 /// # Errors
 /// The first parameter that does not hold.
-pub(crate) fn check(request: &Map<String, Value>, whole: bool, checks: Checks) -> Result<(), Fault> {
+pub(crate) fn check(request: &Map<String, Value>, whole: bool, checks: Checks<'_>) -> Result<(), Fault> {
     for (name, list) in checks {
         let mut value = request.get(*name);
         if value.is_none() && !list.contains(&Check::Required) {
