@@ -125,7 +125,7 @@ const fn stream(verb: Verb, at: At, path: &'static str, need: Need, reach: Reach
 
 use At::{Ajax, Both, Root};
 use Lane::{Artifact, Log, Object, Search};
-use Verb::{Delete, Get, Patch, Post, Put};
+use Verb::{Delete, Get, Post, Put};
 
 /// Every endpoint of the server.
 pub static TABLE: &[Route] = &[
@@ -237,7 +237,6 @@ pub static TABLE: &[Route] = &[
 ];
 
 /// The router of the table.
-#[must_use]
 pub fn router(app: Arc<App>) -> Router {
     let mut paths: Vec<(String, MethodRouter<Arc<App>>)> = Vec::new();
     for route in TABLE {

@@ -83,7 +83,6 @@ fn refused() -> Fault {
 }
 
 fn is_plain(path: &str) -> bool {
-    let drive = path.as_bytes().get(1) == Some(&b':');
     // What other systems or a later normalisation take for a separator or for dots.
     let alike = |c: char| {
         matches!(
@@ -100,11 +99,9 @@ fn is_plain(path: &str) -> bool {
         )
     };
     path.len() <= PATH_BYTES_MAX
-        && !drive
         && !path.chars().any(|c| c.is_control() || c == '#' || c == '\u{fffd}' || alike(c))
         && path.split('/').all(is_plain_segment)
         && path.split('/').next() != Some(UPLOADS)
-        && !path.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"))
 }
 
 fn is_plain_segment(segment: &str) -> bool {
@@ -116,6 +113,9 @@ fn is_plain_segment(segment: &str) -> bool {
         && !segment.starts_with(' ')
         // Parameters of a segment, by which some readers hide one.
         && !segment.starts_with(';')
+        // A drive, and a scheme.
+        && segment.as_bytes().get(1) != Some(&b':')
+        && !segment.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"))
 }
 
 #[cfg(test)]

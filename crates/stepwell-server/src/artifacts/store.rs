@@ -4,7 +4,9 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(test)]
+use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
@@ -19,6 +21,7 @@ const DEPTH_MAX: usize = 512;
 #[derive(Debug)]
 pub(crate) struct ArtifactStore {
     root: OwnedFd,
+    #[cfg(test)]
     place: PathBuf,
 }
 
@@ -57,7 +60,11 @@ impl ArtifactStore {
         use std::os::unix::fs::DirBuilderExt;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(place)?;
         let root = rustix::fs::open(place, folder_flags(), Mode::empty())?;
-        let store = Self { root, place: place.to_owned() };
+        let store = Self {
+            root,
+            #[cfg(test)]
+            place: place.to_owned(),
+        };
         match store.beneath(store.root.as_fd(), ".", folder_flags()) {
             Err(Errno::NOSYS | Errno::PERM) => {
                 return Err(io::Error::other(
@@ -79,6 +86,7 @@ impl ArtifactStore {
     }
 
     /// Where the tree is.
+    #[cfg(test)]
     pub(crate) fn place(&self) -> &Path {
         &self.place
     }

@@ -10,9 +10,6 @@ use hyper::body::Body as _;
 
 use crate::wire::fault::{Code, Fault};
 
-/// How long a client may send nothing while a body is awaited.
-pub(crate) const IDLE: Duration = Duration::from_secs(30);
-
 /// A body that is being read.
 pub(crate) struct Reader {
     body: Body,

@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     /// A double.
     Float,
     /// A truth value.
+    #[allow(dead_code, reason = "the registry asks by it")]
     Bool,
     /// One of these names, or its number.
     Enum(&'static [(&'static str, i64)]),
@@ -183,7 +184,7 @@ pub(crate) fn refuse_both_spellings(from: &Map<String, Value>, message: &[Field]
 }
 
 /// Whether `name` is the camelCase twin of a snake_case name.
-fn is_camel(name: &str, snake: &str) -> bool {
+pub(crate) fn is_camel(name: &str, snake: &str) -> bool {
     let mut name = name.chars();
     let mut upper = false;
     for c in snake.chars() {
@@ -200,6 +201,7 @@ fn is_camel(name: &str, snake: &str) -> bool {
     name.next().is_none()
 }
 
+#[allow(dead_code, reason = "the registry reads by all of them")]
 impl Fields {
     /// Whether the field was given.
     pub(crate) fn has(&self, name: &str) -> bool {

@@ -60,11 +60,14 @@ fn every_route_asks_for_what_its_table_says() {
             };
             let nobody = if needed.is_none() { Ok(()) } else { Err(StatusCode::UNAUTHORIZED) };
             assert_eq!(let_in(&server, route, &path, None), nobody, "{path}");
-            for wrong in [revoked.as_str(), "Bearer ", "Bearer stw_000000000000_", "Basic !", "Digest x", "", "Bearer \u{e9}"] {
+            for wrong in
+                [revoked.as_str(), "Bearer ", "Bearer stw_000000000000_", "Basic !", "Digest x", "", "Bearer \u{e9}"]
+            {
                 assert_eq!(let_in(&server, route, &path, Some(wrong)), nobody, "{path} {wrong}");
             }
             for (role, token) in &tokens {
-                let expected = if needed.is_none_or(|needed| *role >= needed) { Ok(()) } else { Err(StatusCode::FORBIDDEN) };
+                let expected =
+                    if needed.is_none_or(|needed| *role >= needed) { Ok(()) } else { Err(StatusCode::FORBIDDEN) };
                 assert_eq!(let_in(&server, route, &path, Some(token)), expected, "{path} {role:?}");
             }
         }
@@ -88,14 +91,14 @@ fn a_token_for_one_experiment_reaches_nothing_else() {
 fn a_token_for_one_experiment_works_there() {
     let server = Server::with_tokens();
     let all = format!("Bearer {}", server.token(Role::Admin, &[]));
-    let one = format!("Bearer {}", server.token(Role::Write, &["1"]));
     let post = |token: &str, path: &str, body: serde_json::Value| {
         let headers = [("content-type", "application/json"), ("authorization", token)];
         server.send(Method::POST, &format!("/api/2.0/mlflow/{path}"), &headers, Body::from(body.to_string()))
     };
     let made = post(&all, "experiments/create", serde_json::json!({ "name": "one" }));
-    assert_eq!(made.json()["experiment_id"], "1");
-    let mine = post(&one, "runs/create", serde_json::json!({ "experiment_id": "1" }));
+    let id = made.json()["experiment_id"].as_str().unwrap().to_owned();
+    let one = format!("Bearer {}", server.token(Role::Write, &[&id]));
+    let mine = post(&one, "runs/create", serde_json::json!({ "experiment_id": id }));
     assert_eq!(mine.status, StatusCode::OK, "{}", mine.text());
     let mine = mine.json()["run"]["info"]["run_id"].as_str().unwrap().to_owned();
     let other = post(&all, "runs/create", serde_json::json!({ "experiment_id": "0" }));
@@ -111,9 +114,10 @@ fn a_token_for_one_experiment_works_there() {
         let uri = format!("/api/2.0/mlflow-artifacts/artifacts/{path}");
         server.send(Method::PUT, &uri, &[("authorization", one.as_str())], Body::from("x")).status
     };
-    assert_eq!(put("1/r/artifacts/a"), StatusCode::OK);
-    for path in ["0/r/artifacts/a", "10/r/a", "1%2f..%2f0/r/a", "./1/a"] {
-        assert_ne!(put(path), StatusCode::OK, "{path}");
+    assert_eq!(put(&format!("{id}/r/artifacts/a")), StatusCode::OK);
+    for path in ["0/r/artifacts/a".to_owned(), format!("{id}0/r/a"), format!("{id}%2f..%2f0/r/a"), format!("./{id}/a")]
+    {
+        assert_ne!(put(&path), StatusCode::OK, "{path}");
     }
 }
 
@@ -135,11 +139,22 @@ fn a_browser_gives_its_token_as_password() {
 #[test]
 fn addresses_that_are_no_route_ask_for_a_token_too() {
     let server = Server::with_tokens();
-    for path in ["/api/2.0/mlflow/nothing", "/nothing", "/api/2.0/mlflow/runs/search/", "//api/2.0/mlflow/runs/get", "/API/2.0/mlflow/runs/get"] {
+    for path in [
+        "/api/2.0/mlflow/nothing",
+        "/nothing",
+        "/api/2.0/mlflow/runs/search/",
+        "//api/2.0/mlflow/runs/get",
+        "/API/2.0/mlflow/runs/get",
+    ] {
         assert_eq!(server.get(path).status, StatusCode::UNAUTHORIZED, "{path}");
     }
     let open = Server::new();
-    for path in ["/api/2.0/mlflow/nothing", "/api/2.0/mlflow/runs%2fget", "/api/2.0/mlflow/runs/get;x", "/api/2.0/mlflow/Runs/get"] {
+    for path in [
+        "/api/2.0/mlflow/nothing",
+        "/api/2.0/mlflow/runs%2fget",
+        "/api/2.0/mlflow/runs/get;x",
+        "/api/2.0/mlflow/Runs/get",
+    ] {
         let answer = open.get(path);
         assert_eq!((answer.status, answer.code().as_str()), (StatusCode::NOT_FOUND, "ENDPOINT_NOT_FOUND"), "{path}");
     }

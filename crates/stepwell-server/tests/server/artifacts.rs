@@ -25,7 +25,8 @@ fn a_file_comes_back_with_headers_that_keep_it_from_running() {
     assert_eq!(page.headers["content-disposition"], "attachment; filename=\"page.html\"");
     assert_eq!(page.headers["x-content-type-options"], "nosniff");
     assert_eq!(page.headers["content-security-policy"], "sandbox; default-src 'none'");
-    let head = server.send(Method::HEAD, "/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/big.bin", &[], Body::empty());
+    let head =
+        server.send(Method::HEAD, "/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/big.bin", &[], Body::empty());
     assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
     let listed = server.get("/api/2.0/mlflow-artifacts/artifacts?path=0/r/artifacts").json();
     assert_eq!(listed["files"][0], json!({ "path": "big.bin", "is_dir": false, "file_size": big.len() }));
@@ -44,19 +45,27 @@ fn a_runs_artifacts_are_listed_fetched_and_stored_by_its_id() {
     assert_eq!(listed["root_uri"], format!("mlflow-artifacts:/0/{run}/artifacts"));
     assert_eq!(listed["files"][0]["path"], "model/MLmodel");
     let got = server.get(&format!("/get-artifact?run_uuid={run}&path=model/MLmodel"));
-    assert_eq!((got.text().as_str(), got.headers["content-type"].to_str().unwrap()), ("flavors: {}", "text/plain; charset=utf-8"));
+    assert_eq!(
+        (got.text().as_str(), got.headers["content-type"].to_str().unwrap()),
+        ("flavors: {}", "text/plain; charset=utf-8")
+    );
     let uri = format!("/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path=notes/a.txt");
     let kind = [("content-type", "application/octet-stream")];
     assert_eq!(server.send(Method::POST, &uri, &kind, Body::from("hi")).status, StatusCode::OK);
     assert_eq!(server.get(&format!("/get-artifact?run_id={run}&path=notes/a.txt")).text(), "hi");
-    assert_eq!(server.send(Method::POST, &uri, &kind, Body::from(vec![0; 11 << 20])).status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(
+        server.send(Method::POST, &uri, &kind, Body::from(vec![0; 11 << 20])).status,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
     assert_eq!(server.get("/get-artifact?run_id=none&path=a").status, StatusCode::NOT_FOUND);
 }
 
 #[test]
 fn names_of_our_own_files_are_artifacts_like_others() {
     let server = Server::new();
-    for name in ["meta.yaml", "MANIFEST", "stepwell.workspace", "manifest", "catalog", "tokens.json", "x.log", "x.tail", ".tmp"] {
+    for name in
+        ["meta.yaml", "MANIFEST", "stepwell.workspace", "manifest", "catalog", "tokens.json", "x.log", "x.tail", ".tmp"]
+    {
         assert_eq!(put(&server, &format!("0/r/artifacts/{name}"), b"not ours"), StatusCode::OK, "{name}");
         assert_eq!(put(&server, name, b"not ours"), StatusCode::OK, "{name}");
     }

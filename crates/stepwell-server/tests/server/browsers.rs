@@ -32,7 +32,9 @@ fn no_answer_lets_another_site_read_it() {
 fn what_changes_something_comes_as_json() {
     let server = Server::new();
     let body = r#"{"name":"x"}"#;
-    let try_ = |headers: &[(&str, &str)]| server.send(Method::POST, "/api/2.0/mlflow/experiments/create", headers, body).status;
+    let try_ = |headers: &[(&str, &str)]| {
+        server.send(Method::POST, "/api/2.0/mlflow/experiments/create", headers, body).status
+    };
     for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/json", ""] {
         assert_eq!(try_(&[("content-type", kind)]), StatusCode::BAD_REQUEST, "{kind}");
     }
@@ -43,8 +45,14 @@ fn what_changes_something_comes_as_json() {
 #[test]
 fn every_answer_has_its_headers_and_errors_are_never_markup() {
     let server = Server::new();
-    let paths =
-        ["/", "/health", "/version", "/api/2.0/mlflow/experiments/get?experiment_id=<script>", "/<script>alert(1)</script>", "/get-artifact?path=<b>"];
+    let paths = [
+        "/",
+        "/health",
+        "/version",
+        "/api/2.0/mlflow/experiments/get?experiment_id=<script>",
+        "/<script>alert(1)</script>",
+        "/get-artifact?path=<b>",
+    ];
     for path in paths {
         let path = path.replace('<', "%3C").replace('>', "%3E");
         let answer = server.get(&path);
@@ -90,7 +98,10 @@ fn a_ui_is_served_from_its_folder() {
     std::os::unix::fs::symlink("/etc/passwd", dir.path().join("static/link")).unwrap();
     let server = Server::with(|config| config.ui = Some(dir.path().to_owned()));
     let index = server.get("/");
-    assert_eq!((index.text().as_str(), index.headers["cache-control"].to_str().unwrap()), ("<html>ui</html>", "no-cache"));
+    assert_eq!(
+        (index.text().as_str(), index.headers["cache-control"].to_str().unwrap()),
+        ("<html>ui</html>", "no-cache")
+    );
     let script = server.get("/static-files/static/main.js");
     assert_eq!(script.headers["cache-control"], "public, max-age=2419200");
     assert_eq!(script.headers["content-type"], "text/javascript; charset=utf-8");

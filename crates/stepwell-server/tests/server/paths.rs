@@ -106,7 +106,12 @@ fn no_path_leads_out_of_the_artifacts() {
 #[test]
 fn raw_paths_that_no_client_would_send_are_refused() {
     let server = Server::new();
-    for path in ["/api/2.0/mlflow-artifacts/artifacts/../../x", "/api/2.0/mlflow-artifacts/artifacts//etc/passwd", "/static-files/../x", "/api/2.0/mlflow-artifacts/artifacts/%ff%fe"] {
+    for path in [
+        "/api/2.0/mlflow-artifacts/artifacts/../../x",
+        "/api/2.0/mlflow-artifacts/artifacts//etc/passwd",
+        "/static-files/../x",
+        "/api/2.0/mlflow-artifacts/artifacts/%ff%fe",
+    ] {
         let request = Request::builder().uri(path).header("host", HOST).body(Body::empty()).unwrap();
         let answer = server.run(request);
         assert!(matches!(answer.status.as_u16(), 400 | 404), "{path}: {}", answer.status);
@@ -117,12 +122,25 @@ fn raw_paths_that_no_client_would_send_are_refused() {
 fn no_uri_of_a_client_is_followed() {
     let server = Server::new();
     let locations = [
-        "http://169.254.169.254/latest", "http://127.1/", "http://[::ffff:127.0.0.1]/", "gopher://127.0.0.1/x", "/etc", "file:///etc",
-        "http:///#/../../../../etc/", "http://h/?/../../etc", "dbfs:/x?../../etc", "s3://bucket/x", "mlflow-artifacts://host/x",
-        "mlflow-artifacts:/../../etc", "//proc/self/root", "../../", "file://localhost/etc",
+        "http://169.254.169.254/latest",
+        "http://127.1/",
+        "http://[::ffff:127.0.0.1]/",
+        "gopher://127.0.0.1/x",
+        "/etc",
+        "file:///etc",
+        "http:///#/../../../../etc/",
+        "http://h/?/../../etc",
+        "dbfs:/x?../../etc",
+        "s3://bucket/x",
+        "mlflow-artifacts://host/x",
+        "mlflow-artifacts:/../../etc",
+        "//proc/self/root",
+        "../../",
+        "file://localhost/etc",
     ];
     for (number, location) in locations.iter().enumerate() {
-        let made = server.post("experiments/create", &json!({ "name": format!("e{number}"), "artifact_location": location }));
+        let made =
+            server.post("experiments/create", &json!({ "name": format!("e{number}"), "artifact_location": location }));
         // Refused at once, or kept as words that nothing follows.
         let Some(id) = made.json()["experiment_id"].as_str().map(str::to_owned) else {
             assert_eq!(made.status.as_u16(), 400, "{location}");
@@ -147,7 +165,10 @@ fn tree(root: &std::path::Path) -> Vec<(String, u64)> {
         for entry in std::fs::read_dir(dir).unwrap() {
             let entry = entry.unwrap();
             let name = entry.path().to_string_lossy().into_owned();
-            if name.contains("/workspace/logs") || name.contains("/workspace/edits") || name.contains(".stepwell-uploads") {
+            if name.contains("/workspace/logs")
+                || name.contains("/workspace/edits")
+                || name.contains(".stepwell-uploads")
+            {
                 continue;
             }
             let meta = entry.metadata().unwrap();

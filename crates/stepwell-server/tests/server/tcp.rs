@@ -44,7 +44,13 @@ impl Process {
     /// Sends a request and reads the answer to its end.
     fn ask(&self, head: &str, body: &[u8]) -> String {
         let mut stream = self.connect();
-        write!(stream, "{head}\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", self.address, body.len()).unwrap();
+        write!(
+            stream,
+            "{head}\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            self.address,
+            body.len()
+        )
+        .unwrap();
         stream.write_all(body).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -58,11 +64,8 @@ impl Process {
 
     /// Asks the process to stop and waits until it has.
     fn stop(mut self) -> bool {
-        rustix::process::kill_process(
-            rustix::process::Pid::from_child(&self.child),
-            rustix::process::Signal::TERM,
-        )
-        .unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM)
+            .unwrap();
         self.child.wait().unwrap().success()
     }
 }
@@ -87,7 +90,9 @@ fn what_was_answered_is_there_after_a_stop_and_after_a_kill() {
     let server = Process::start(&folder);
     let run = run_id(&server.post("runs/create", r#"{"experiment_id":"0"}"#));
     let log = |server: &Process, step: u64| {
-        let body = format!(r#"{{"run_id":"{run}","metrics":[{{"key":"m","value":{step},"timestamp":{step},"step":{step}}}]}}"#);
+        let body = format!(
+            r#"{{"run_id":"{run}","metrics":[{{"key":"m","value":{step},"timestamp":{step},"step":{step}}}]}}"#
+        );
         let answer = server.post("runs/log-batch", &body);
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     };
@@ -100,7 +105,8 @@ fn what_was_answered_is_there_after_a_stop_and_after_a_kill() {
     server.child.wait().unwrap();
     drop(server);
     let server = Process::start(&folder);
-    let answer = server.ask(&format!("GET /api/2.0/mlflow/metrics/get-history?run_id={run}&metric_key=m HTTP/1.1"), b"");
+    let answer =
+        server.ask(&format!("GET /api/2.0/mlflow/metrics/get-history?run_id={run}&metric_key=m HTTP/1.1"), b"");
     let history: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
     assert_eq!(history["metrics"].as_array().unwrap().len(), 3, "{answer}");
     assert!(server.stop());
@@ -117,7 +123,9 @@ fn heads_that_are_no_http_are_refused_and_others_are_served_meanwhile() {
     let bad = [
         "GET /health HTTP/1.1\r\n\r\n".to_owned() + "garbage",
         format!("GET /version HTTP/1.1\r\n{host}\r\n{host}\r\n\r\n"),
-        format!("POST /api/2.0/mlflow/runs/search HTTP/1.1\r\n{host}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        format!(
+            "POST /api/2.0/mlflow/runs/search HTTP/1.1\r\n{host}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        ),
         format!("GET /version HTTP/1.1\r\n{host}\r\nX: {}\r\n\r\n", "a".repeat(200_000)),
         format!("GET /version HTTP/1.1\r\n{host}\r\n{}\r\n", "X: 1\r\n".repeat(200)),
         format!("GET /version HTTP/1.1\r\n{host}\r\n folded: 1\r\n\r\n"),
