@@ -1,4 +1,5 @@
 //! Tests of the server as others use it: through its router and over TCP.
+#![allow(clippy::disallowed_methods, reason = "a test may start threads")]
 
 mod access;
 mod artifacts;
