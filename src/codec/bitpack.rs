@@ -87,54 +87,43 @@ pub(super) fn unpack(bytes: &[u8], width: u32, out: &mut [i64]) {
 }
 
 fn unpack_block(block: &[u8], width: u32, out: &mut [i64]) {
-    let mask = mask(width);
-    let mut rows = block.chunks_exact(LANES * 8).map(|row| {
-        let mut words = [0_u64; LANES];
-        for (word, bytes) in words.iter_mut().zip(row.chunks_exact(8)) {
+    // One row more than the widest block has, so that each number may look at two without a branch.
+    let mut rows = [[0_u64; LANES]; WORD_BITS as usize + 1];
+    for (row, bytes) in rows.iter_mut().zip(block.chunks_exact(LANES * 8)) {
+        for (word, bytes) in row.iter_mut().zip(bytes.chunks_exact(8)) {
             *word = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
         }
-        words
-    });
-    let mut words = [0_u64; LANES];
-    let mut left = 0;
-    for row in out.chunks_exact_mut(LANES) {
-        if left >= width {
-            for lane in 0..LANES {
-                row[lane] = (words[lane] & mask) as i64;
-                words[lane] = words[lane] >> (width - 1) >> 1;
-            }
-            left -= width;
-            continue;
-        }
-        let next = rows.next().unwrap_or_default();
-        let taken = width - left;
+    }
+    let mask = mask(width);
+    let mut bit = 0;
+    for out in out.chunks_exact_mut(LANES) {
+        let (at, shift) = ((bit / WORD_BITS) as usize, bit % WORD_BITS);
+        let (low, high) = (rows[at], rows[at + 1]);
         for lane in 0..LANES {
-            row[lane] = ((words[lane] | next[lane] << left) & mask) as i64;
-            words[lane] = next[lane] >> (taken - 1) >> 1;
+            out[lane] = ((low[lane] >> shift | high[lane] << (WORD_BITS - 1 - shift) << 1) & mask) as i64;
         }
-        left = WORD_BITS - taken;
+        bit += width;
     }
 }
 
 fn unpack_rest(bytes: &[u8], width: u32, out: &mut [i64]) {
     let mask = mask(width);
-    for (index, out) in out.iter_mut().enumerate() {
-        let bit = index * width as usize;
+    let mut bit = 0;
+    for out in out {
         let (at, shift) = (bit / 8, bit % 8);
         // Nine bytes hold any 64 bits at any shift.
-        let window: [u8; 9] = match bytes.get(at..at + 9) {
-            Some(window) => window.try_into().unwrap_or_default(),
-            None => {
-                let mut window = [0; 9];
-                let left = &bytes[at.min(bytes.len())..];
+        let (low, last) = match bytes.get(at..) {
+            Some([a, b, c, d, e, f, g, h, rest @ ..]) => {
+                (u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest.first().copied().unwrap_or(0))
+            }
+            left => {
+                let (mut window, left) = ([0; 8], left.unwrap_or_default());
                 window[..left.len()].copy_from_slice(left);
-                window
+                (u64::from_le_bytes(window), 0)
             }
         };
-        let [a, b, c, d, e, f, g, h, last] = window;
-        let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]) >> shift;
-        let high = if shift == 0 { 0 } else { u64::from(last) << (64 - shift) };
-        *out = ((low | high) & mask) as i64;
+        *out = ((low >> shift | u64::from(last) << (63 - shift) << 1) & mask) as i64;
+        bit += width as usize;
     }
 }
 

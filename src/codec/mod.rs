@@ -8,6 +8,7 @@
 //!    that do not fit are kept apart by their bits.
 //! 2. Integers are written as they are, as differences, as runs, by a dictionary, or by pco.
 //! 3. The choice is made apart from the writing: from a sample ([`Effort::Fast`]), or by the sizes ([`Effort::Tight`]).
+//! 4. Pages of one series resemble each other, so Fast tries the last page's choice first (`hint`).
 
 pub(crate) mod id;
 
@@ -24,6 +25,8 @@ mod choose_floats;
 mod floats;
 mod views;
 
+mod hint;
+
 mod bytes;
 
 #[cfg(test)]
@@ -31,6 +34,7 @@ mod golden_tests;
 #[cfg(test)]
 mod property_tests;
 
+pub use hint::Hint;
 pub use id::{CodecError, CodecId};
 
 /// How much time a page is worth.
@@ -61,6 +65,28 @@ pub fn encode_ints(values: &[i64], effort: Effort, scratch: &mut Scratch, out: &
 /// At most 2^24 values should be given; longer columns are kept but never by pco. At most 8 bytes a value are appended.
 pub fn encode_floats(values: &[f64], effort: Effort, scratch: &mut Scratch, out: &mut Vec<u8>) -> CodecId {
     float_env::with_default(|| choose_floats::encode(values, effort, &mut scratch.seen, &mut scratch.ints, out))
+}
+
+/// [`encode_ints`] for the next page of a column, of which `hint` remembers the last.
+pub fn encode_next_ints(
+    values: &[i64],
+    hint: &mut Hint,
+    effort: Effort,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> CodecId {
+    hint.ints(values, effort, scratch, out)
+}
+
+/// [`encode_floats`] for the next page of a column, of which `hint` remembers the last.
+pub fn encode_next_floats(
+    values: &[f64],
+    hint: &mut Hint,
+    effort: Effort,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> CodecId {
+    float_env::with_default(|| hint.floats(values, effort, scratch, out))
 }
 
 /// Fills `out`, whose length is the count that was encoded, from bytes that hold nothing else.

@@ -56,6 +56,9 @@ impl Plan {
         }
         let mut sample = [0; SAMPLE];
         let sample = spread(values, &mut sample);
+        if spans_widely(sample, min, width_all) {
+            return all;
+        }
         sample.sort_unstable();
         let (low, high) = (sample[sample.len() / 16], sample[sample.len() - 1 - sample.len() / 16]);
         if bits(high.wrapping_sub(low) as u64) + 1 >= width_all {
@@ -103,6 +106,28 @@ impl Plan {
         }
         best
     }
+}
+
+/// Whether the middle seven eighths of a sample take more than a quarter of the range, so that no exceptions pay: told
+/// without sorting, by how many values lie in each eighth of `2^width` from `min` on.
+fn spans_widely(sample: &[i64], min: i64, width: u32) -> bool {
+    let shift = width.saturating_sub(3);
+    let mut eighths = [0_usize; 8];
+    for value in sample {
+        eighths[(value.wrapping_sub(min) as u64 >> shift) as usize & 7] += 1;
+    }
+    let outside = sample.len() / 16;
+    let edge = |mut eighths: std::slice::Iter<'_, usize>| {
+        let mut seen = 0;
+        eighths.position(|count| {
+            seen += count;
+            seen > outside
+        })
+    };
+    let (low, mut backwards) = (edge(eighths.iter()), eighths);
+    backwards.reverse();
+    let high = edge(backwards.iter()).map(|from_end| 7 - from_end);
+    low.zip(high).is_some_and(|(low, high)| high >= low + 3)
 }
 
 /// Up to [`SAMPLE`] values, evenly spread.

@@ -105,6 +105,15 @@ pub struct Label {
 /// # Panics
 /// When the payload exceeds [`PAYLOAD_MAX`], which callers bound.
 pub fn encode(label: Label, writer: WriterId, offset: u64, payload: &[u8], out: &mut Vec<u8>) {
+    encode_header(label, writer, offset, payload, out);
+    out.extend_from_slice(payload);
+}
+
+/// Appends the header of a frame with this payload that will stand at `offset` of its log.
+///
+/// # Panics
+/// When the payload exceeds [`PAYLOAD_MAX`], which callers bound.
+pub fn encode_header(label: Label, writer: WriterId, offset: u64, payload: &[u8], out: &mut Vec<u8>) {
     let Label { kind, count, sequence, durable } = label;
     assert!(payload.len() <= PAYLOAD_MAX, "a frame's payload is bounded by its callers");
     let seed = seed(writer, offset);
@@ -119,7 +128,6 @@ pub fn encode(label: Label, writer: WriterId, offset: u64, payload: &[u8], out: 
     out.extend_from_slice(&durable.to_le_bytes());
     let header_crc = crc32(seed, &out[start..]);
     out.extend_from_slice(&header_crc.to_le_bytes());
-    out.extend_from_slice(payload);
 }
 
 /// Reads the header at `offset` from the bytes that start there.

@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use crate::log::frame::{self, Kind, Label, PAYLOAD_MAX};
 use crate::storage::{File, Storage};
 
+/// Payloads up to this length are copied behind their header, so that the frame is one write; longer ones are not.
+const COPY_MAX: usize = 64 << 10;
+
 /// The one writer of a log file.
 pub struct LogWriter {
     file: Arc<dyn File>,
@@ -69,20 +72,25 @@ impl LogWriter {
         self.buffer.clear();
         let count = u32::try_from(count).map_err(|_| Error::invalid("batch", "more points than a frame can count"))?;
         let label = Label { kind, count, sequence, durable: self.durable };
-        frame::encode(label, self.writer, self.offset, payload, &mut self.buffer);
-        let start = self.offset;
-        if let Err(error) = self.file.write_at(&self.buffer, start) {
-            self.dirty = start + self.buffer.len() as u64;
+        frame::encode_header(label, self.writer, self.offset, payload, &mut self.buffer);
+        let (start, len) = (self.offset, (frame::HEADER_LEN + payload.len()) as u64);
+        let written = if payload.len() <= COPY_MAX {
+            self.buffer.extend_from_slice(payload);
+            self.file.write_at(&self.buffer, start)
+        } else {
+            // The header comes last: without it the rest is no frame.
+            let written = self.file.write_at(payload, start + frame::HEADER_LEN as u64);
+            written.and_then(|()| self.file.write_at(&self.buffer, start))
+        };
+        if let Err(error) = written {
+            self.dirty = start + len;
             if self.file.set_len(start).is_ok() {
                 self.dirty = start;
             }
             return Err(Error::io("append to", &self.path)(error));
         }
-        self.offset += self.buffer.len() as u64;
+        self.offset += len;
         self.dirty = self.offset;
-        if self.buffer.capacity() > 1 << 20 {
-            self.buffer = Vec::new();
-        }
         Ok(start + frame::HEADER_LEN as u64)
     }
 

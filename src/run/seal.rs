@@ -4,6 +4,7 @@
 //! 2. Series with the same steps and timestamps share one axis: training loops log all keys at one step.
 //! 3. Write axes and series; the writer pools the short ones.
 
+use std::cell::Cell;
 use std::hash::Hasher;
 
 use rustc_hash::{FxHashMap, FxHasher};
@@ -49,50 +50,55 @@ struct Gathered {
     values: Vec<f64>,
 }
 
+/// Buffers of up to so many points are kept by their thread: fresh memory costs more than filling it.
+const KEPT_POINTS: usize = 160 << 10;
+
+thread_local! {
+    static KEPT: Cell<Gathered> = Cell::default();
+}
+
 impl Gathered {
-    fn new(slots: [&[Slot]; 2], series_count: usize, extra: Option<GivenColumns<'_>>) -> Self {
-        let total: usize =
-            slots.iter().map(|part| part.len()).sum::<usize>() + extra.map_or(0, |extra| extra.values.len());
-        let mut starts = vec![0; series_count + 1];
+    /// Gathers the slots, and the given columns behind them.
+    fn fill(&mut self, slots: [&[Slot]; 2], series_count: usize, given: Option<GivenColumns<'_>>) {
+        let total = slots.iter().map(|part| part.len()).sum::<usize>() + given.map_or(0, |given| given.values.len());
+        self.starts.clear();
+        self.starts.resize(series_count + 1, 0);
         for slot in slots.into_iter().flatten() {
-            starts[slot.series() as usize + 1] += 1;
+            self.starts[slot.series() as usize + 1] += 1;
         }
-        if let Some(extra) = extra {
-            starts[extra.series as usize + 1] += extra.values.len();
+        if let Some(given) = given {
+            self.starts[given.series as usize + 1] += given.values.len();
         }
-        for index in 1..starts.len() {
-            starts[index] += starts[index - 1];
+        for index in 1..self.starts.len() {
+            self.starts[index] += self.starts[index - 1];
         }
-        let mut next = starts.clone();
-        let mut own = Self {
-            starts,
-            steps: vec![0; total],
-            timestamps: vec![0; total],
-            absent: Vec::new(),
-            values: vec![0.0; total],
-        };
+        let mut next = self.starts.clone();
+        // What is there is overwritten.
+        self.steps.resize(total, 0);
+        self.timestamps.resize(total, 0);
+        self.values.resize(total, 0.0);
+        self.absent.clear();
         for slot in slots.into_iter().flatten() {
             let at = &mut next[slot.series() as usize];
-            own.steps[*at] = slot.0[1] as i64;
-            own.timestamps[*at] = slot.0[2] as i64;
-            own.values[*at] = f64::from_bits(slot.0[0]);
+            self.steps[*at] = slot.0[1] as i64;
+            self.timestamps[*at] = slot.0[2] as i64;
+            self.values[*at] = f64::from_bits(slot.0[0]);
             if slot.timestamp_ms().is_none() {
-                own.absent.resize(total, false);
-                own.absent[*at] = true;
+                self.absent.resize(total, false);
+                self.absent[*at] = true;
             }
             *at += 1;
         }
-        if let Some(extra) = extra {
-            let range = next[extra.series as usize]..next[extra.series as usize] + extra.values.len();
-            own.steps[range.clone()].copy_from_slice(extra.steps);
-            own.timestamps[range.clone()].copy_from_slice(extra.timestamps.ms);
-            own.values[range.clone()].copy_from_slice(extra.values);
-            if !extra.timestamps.absent.is_empty() {
-                own.absent.resize(total, false);
-                own.absent[range].copy_from_slice(extra.timestamps.absent);
+        if let Some(given) = given {
+            let range = next[given.series as usize]..next[given.series as usize] + given.values.len();
+            self.steps[range.clone()].copy_from_slice(given.steps);
+            self.timestamps[range.clone()].copy_from_slice(given.timestamps.ms);
+            self.values[range.clone()].copy_from_slice(given.values);
+            if !given.timestamps.absent.is_empty() {
+                self.absent.resize(total, false);
+                self.absent[range].copy_from_slice(given.timestamps.absent);
             }
         }
-        own
     }
 
     fn series(&self, index: usize) -> (&[i64], TimestampsRef<'_>, &[f64]) {
@@ -174,18 +180,27 @@ pub fn seal(
     sequence: u64,
     out: Vec<u8>,
 ) -> Result<Vec<u8>> {
-    let gathered = Gathered::new(slots, series.len(), extra);
+    // Columns of a series that has no slots are sealed from where they are.
+    let apart = extra.filter(|extra| slots.iter().copied().flatten().all(|slot| slot.series() != extra.series));
+    let mut gathered = KEPT.take();
+    gathered.fill(slots, series.len(), if apart.is_some() { None } else { extra });
+    let columns = |index: usize| match apart {
+        Some(GivenColumns { series, steps, timestamps, values }) if series as usize == index => {
+            (steps, timestamps, values)
+        }
+        _ => gathered.series(index),
+    };
     let mut group = GroupWriter::new(out, Effort::Fast);
     (0..runs).for_each(|_| _ = group.named_run());
     let writer = group.writer(writer);
     let mut axes = AxisTable::default();
     for (index, SeriesKey { run, key }) in series.iter().enumerate() {
-        let (steps, timestamps, values) = gathered.series(index);
+        let (steps, timestamps, values) = columns(index);
         if values.is_empty() {
             continue;
         }
         let axis = |index: usize| {
-            let (steps, timestamps, _) = gathered.series(index);
+            let (steps, timestamps, _) = columns(index);
             (steps, timestamps)
         };
         let found = axes.find(index, || hash_axis(steps, timestamps), |a, b| same_axis(axis(a), axis(b)));
@@ -200,5 +215,9 @@ pub fn seal(
         let name = SeriesName { run: *run, key: group.key(key), writer, axis };
         group.series(name, steps, timestamps, values)?;
     }
-    Ok(group.finish(sequence)?.0)
+    let (payload, _) = group.finish(sequence)?;
+    if gathered.values.capacity() <= KEPT_POINTS {
+        KEPT.set(gathered);
+    }
+    Ok(payload)
 }

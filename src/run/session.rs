@@ -34,6 +34,8 @@ use crate::storage::{Storage, fork};
 const SEAL_AT_SYNC: usize = 16 << 10;
 /// Up to so many points of a head stay rows when the writer is finished.
 const ROWS_AT_END: usize = 64;
+/// Bytes a point that room is made for before sealing; more are found if needed.
+const SEALED_BYTES: usize = 6;
 /// Columns of at most so many points go through the slots.
 const COLUMNS_BY_SLOTS: usize = 512;
 /// Most points that are logged in one step, all of them or none.
@@ -453,7 +455,8 @@ impl Session {
         let slots = self.tail.as_ref().map_or(&[][..], Tail::slots);
         let end = self.sequence + extra.map_or(0, |extra| extra.values.len() as u64);
         let parts = [&self.settled[..], slots];
-        let payload = seal(parts, extra, &self.series, self.runs.len(), self.log.writer(), self.sealed, Vec::new())?;
+        let room = Vec::with_capacity(64 + (end - self.sealed) as usize * SEALED_BYTES);
+        let payload = seal(parts, extra, &self.series, self.runs.len(), self.log.writer(), self.sealed, room)?;
         self.append(Kind::Group, self.sealed, (end - self.sealed) as usize, &payload)?;
         self.advance(end - self.sequence);
         self.sealed = end;

@@ -159,9 +159,20 @@ impl RunSnapshot {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`].
     pub fn history(&self, key: &str) -> Result<Columns> {
-        let mut columns = self.arrivals(key)?;
-        columns.sort();
+        let mut columns = Columns::default();
+        self.history_into(key, &mut columns)?;
         Ok(columns)
+    }
+
+    /// [`Self::history`] in place of what `columns` hold, whose memory serves again: faster for whoever reads many series,
+    /// since fresh memory costs as much as decoding into it.
+    ///
+    /// # Errors
+    /// Those of [`Self::history`]; `columns` hold nothing of use then.
+    pub fn history_into(&self, key: &str, columns: &mut Columns) -> Result<()> {
+        self.arrivals_into(key, columns)?;
+        columns.sort();
+        Ok(())
     }
 
     /// All points of a series in order of arrival: writer after writer, each in the order in which it logged.
@@ -170,10 +181,18 @@ impl RunSnapshot {
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`].
     pub fn arrivals(&self, key: &str) -> Result<Columns> {
         let mut columns = Columns::default();
-        for part in self.known(key)? {
-            read_part(part, 0..part_len(part), &mut columns)?;
-        }
+        self.arrivals_into(key, &mut columns)?;
         Ok(columns)
+    }
+
+    fn arrivals_into(&self, key: &str, columns: &mut Columns) -> Result<()> {
+        columns.clear();
+        let parts = self.known(key)?;
+        columns.reserve(parts.iter().map(part_len).sum());
+        for part in parts {
+            read_part(part, 0..part_len(part), columns)?;
+        }
+        Ok(())
     }
 
     /// The points of a series within a range of steps, ordered as by [`Self::history`].
@@ -191,8 +210,9 @@ impl RunSnapshot {
     }
 
     /// At most `buckets` buckets of equal width over a range of steps (all steps for `None`), each with its first,
-    /// last, least and greatest point, so that a plot shows every spike. Costs no more for a longer series. Where the
-    /// range has no more points than buckets, the points themselves.
+    /// last, least and greatest point, so that a plot shows every spike. Where the range has no more points than buckets,
+    /// the points themselves. Costs hardly more for a longer series: where more than 8 pages of 1,024 points fall into a
+    /// bucket, an edge between buckets lies between two pages, at most a sixteenth of a bucket's width beside its place.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`]; [`Error::Invalid`] for 0 buckets.

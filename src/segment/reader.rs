@@ -1,5 +1,6 @@
 //! Reads one group: its footer at once, its pages when asked, each verified before it is decoded.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +20,13 @@ use crate::segment::stats::stats_of;
 use crate::segment::writer::run_pages;
 use crate::storage::File;
 
-/// Most bytes of neighbouring pages that are read at once.
-const SPAN_LEN: u64 = 1 << 20;
+/// Most bytes of neighbouring pages that are read at once, but for a single page that is longer.
+const SPAN_LEN: u64 = 256 << 10;
+
+thread_local! {
+    /// Where spans are read to. Kept, since fresh memory of this size costs more than reading into it.
+    static SPAN: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// An open file and its name, for errors.
 #[derive(Clone)]
@@ -49,18 +55,30 @@ impl Source {
     /// # Errors
     /// [`Error::Io`], or [`Error::Corrupt`] when the file is shorter.
     pub fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        let end = offset.checked_add(len as u64);
-        let file_len = self.file.len().map_err(Error::io("read", &self.path))?;
-        // Ask for the length before asking for memory: `len` may come from damaged bytes.
-        if end.is_none_or(|end| end > file_len) {
-            return Err(self.corrupt(offset, format!("{len} bytes expected, the file ends at {file_len}")));
+        let mut bytes = Vec::new();
+        self.read_into(offset, len, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// [`Self::read`] in place of what `bytes` hold.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`].
+    pub fn read_into(&self, offset: u64, len: usize, bytes: &mut Vec<u8>) -> Result<()> {
+        if len > bytes.capacity() {
+            // Ask for the length before asking for memory: `len` may come from damaged bytes.
+            let end = offset.checked_add(len as u64);
+            let file_len = self.file.len().map_err(Error::io("read", &self.path))?;
+            if end.is_none_or(|end| end > file_len) {
+                return Err(self.corrupt(offset, format!("{len} bytes expected, the file ends at {file_len}")));
+            }
         }
-        let mut bytes = vec![0; len];
-        let got = self.file.read_at(&mut bytes, offset).map_err(Error::io("read", &self.path))?;
+        bytes.resize(len, 0);
+        let got = self.file.read_at(bytes, offset).map_err(Error::io("read", &self.path))?;
         if got < len {
             return Err(self.corrupt(offset, format!("{len} bytes expected, {got} there")));
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// An [`Error::Corrupt`] in this file.
@@ -187,7 +205,6 @@ impl Group {
     ) -> Result<()> {
         let axis = self.footer.axes[axis];
         let mut at = Vec::new();
-        let (mut ms, mut present) = (Vec::new(), Vec::new());
         let (total, range) = if axis.pooled() {
             let pool = self.pool;
             let bounds = pool.bounds().map(|bound| self.footer.pool_base + bound);
@@ -201,21 +218,23 @@ impl Group {
         };
         let len = range.len();
         self.read_ints(at[0], range.clone(), total, steps)?;
-        if axis.timestamps != TIMESTAMPS_NONE {
-            self.read_ints(at[1], range.clone(), total, &mut ms)?;
-        }
-        if axis.timestamps == TIMESTAMPS_SOME {
-            self.read_ints(at[2], range, total, &mut present)?;
-        }
         match axis.timestamps {
             TIMESTAMPS_NONE => {
                 let absent = vec![true; len];
                 timestamps.extend(TimestampsRef { ms: &vec![0; len], absent: &absent });
             }
             TIMESTAMPS_SOME => {
+                let (mut ms, mut present) = (Vec::new(), Vec::new());
+                self.read_ints(at[1], range.clone(), total, &mut ms)?;
+                self.read_ints(at[2], range, total, &mut present)?;
                 ms.iter().zip(&present).for_each(|(&ms, &present)| timestamps.push((present != 0).then_some(ms)));
             }
-            _ => timestamps.extend(TimestampsRef { ms: &ms, absent: &[] }),
+            _ => {
+                self.read_ints(at[1], range, total, &mut timestamps.ms)?;
+                if !timestamps.absent.is_empty() {
+                    timestamps.absent.resize(timestamps.ms.len(), false);
+                }
+            }
         }
         Ok(())
     }
@@ -302,10 +321,11 @@ impl Group {
         mut decode: impl FnMut(Page, &[u8], usize, Range<usize>) -> Result<(), codec::CodecError>,
     ) -> Result<()> {
         let mut pages = pages.peekable();
+        let mut bytes = SPAN.take();
+        let mut batch = Vec::new();
         while let Some(&(start, ..)) = pages.peek() {
             let start = self.footer.pages[first + start * stride];
             // Of interleaved columns the others' pages are read with it: they are needed next, and a call costs more.
-            let mut batch = Vec::new();
             let mut end = start.offset;
             while let Some((index, points, wanted)) = pages.next_if(|&(index, ..)| {
                 let page = self.footer.pages[first + index * stride];
@@ -315,13 +335,16 @@ impl Group {
                 end = page.offset + u64::from(page.len);
                 batch.push((first + index * stride, page, points, wanted));
             }
-            let bytes = self.source.read(self.offset + start.offset, (end - start.offset) as usize)?;
-            for (index, page, points, wanted) in batch {
+            self.source.read_into(self.offset + start.offset, (end - start.offset) as usize, &mut bytes)?;
+            for (index, page, points, wanted) in batch.drain(..) {
                 let at = (page.offset - start.offset) as usize;
                 let bytes = &bytes[at..at + page.len as usize];
                 self.verify(index, page, bytes)?;
                 decode(page, bytes, points, wanted).map_err(|error| self.damaged(page, error))?;
             }
+        }
+        if bytes.capacity() <= SPAN_LEN as usize {
+            SPAN.set(bytes);
         }
         Ok(())
     }

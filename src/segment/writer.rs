@@ -9,7 +9,7 @@ use crate::base::checksum::crc32;
 use crate::base::ids::WriterId;
 use crate::base::point::{Point, Timestamps, TimestampsRef};
 use crate::base::stats::SeriesStats;
-use crate::codec::{self, CodecId, Effort, Scratch};
+use crate::codec::{self, CodecId, Effort, Hint, Scratch};
 use crate::error::{Error, Result};
 use crate::segment::footer::{Axis, Footer, Page, Series};
 use crate::segment::layout::{
@@ -55,6 +55,7 @@ struct OpenSeries {
     base: usize,
     stats: Option<SeriesStats>,
     buckets: Vec<Bucket>,
+    hint: Hint,
 }
 
 /// Writes one group into a sink.
@@ -70,6 +71,8 @@ pub struct GroupWriter<S> {
     key_list: Vec<String>,
     run_records: Vec<u8>,
     open: Option<OpenSeries>,
+    /// Of the steps and of the timestamps of the axis begun last.
+    axis_hints: [Hint; 2],
     short: Vec<Series>,
     pool_steps: Vec<i64>,
     pool_timestamps: Timestamps,
@@ -90,6 +93,7 @@ impl<S: PageSink> GroupWriter<S> {
             key_list: Vec::new(),
             run_records: Vec::new(),
             open: None,
+            axis_hints: Default::default(),
             short: Vec::new(),
             pool_steps: Vec::new(),
             pool_timestamps: Timestamps::default(),
@@ -163,6 +167,7 @@ impl<S: PageSink> GroupWriter<S> {
     pub fn begin_axis(&mut self, count: usize, kind: i64) -> u32 {
         let base = if count < POOLED_BELOW { self.pool_steps.len() } else { self.footer.pages.len() };
         self.footer.axes.push(Axis { count, timestamps: kind, base });
+        self.axis_hints = Default::default();
         self.footer.axes.len() as u32 - 1
     }
 
@@ -172,10 +177,12 @@ impl<S: PageSink> GroupWriter<S> {
     /// The sink's.
     pub fn axis_page(&mut self, axis: u32, steps: &[i64], timestamps: TimestampsRef<'_>) -> Result<()> {
         let kind = self.footer.axes[axis as usize].timestamps;
-        self.int_page(steps)?;
+        let [mut of_steps, mut of_timestamps] = self.axis_hints;
+        self.int_page(steps, &mut of_steps)?;
         if kind != TIMESTAMPS_NONE {
-            self.int_page(timestamps.ms)?;
+            self.int_page(timestamps.ms, &mut of_timestamps)?;
         }
+        self.axis_hints = [of_steps, of_timestamps];
         if kind == TIMESTAMPS_SOME {
             self.validity_page(timestamps)?;
         }
@@ -215,7 +222,7 @@ impl<S: PageSink> GroupWriter<S> {
     /// Starts a long series, whose pages follow at once.
     pub fn begin_series(&mut self, name: SeriesName) {
         let base = self.footer.pages.len();
-        self.open = Some(OpenSeries { name, base, stats: None, buckets: Vec::new() });
+        self.open = Some(OpenSeries { name, base, stats: None, buckets: Vec::new(), hint: Hint::default() });
     }
 
     /// Writes the next page of the open series: [`PAGE_POINTS`] points, or the last few.
@@ -225,15 +232,20 @@ impl<S: PageSink> GroupWriter<S> {
     pub fn series_page(&mut self, steps: &[i64], timestamps: TimestampsRef<'_>, values: &[f64]) -> Result<()> {
         let first = Point { step: steps[0], timestamp_ms: timestamps.get(0), value: values[0] };
         let (stats, bucket) = summarise(first, steps, timestamps, values);
-        if let Some(open) = &mut self.open {
-            open.buckets.push(bucket);
-            match &mut open.stats {
-                Some(earlier) => earlier.merge(&stats),
-                None => open.stats = Some(stats),
+        let mut none = Hint::default();
+        let hint = match &mut self.open {
+            Some(open) => {
+                open.buckets.push(bucket);
+                match &mut open.stats {
+                    Some(earlier) => earlier.merge(&stats),
+                    None => open.stats = Some(stats),
+                }
+                &mut open.hint
             }
-        }
+            None => &mut none,
+        };
         self.buffer.clear();
-        let codec = codec::encode_floats(values, self.effort, &mut self.scratch, &mut self.buffer);
+        let codec = codec::encode_next_floats(values, hint, self.effort, &mut self.scratch, &mut self.buffer);
         self.page(codec)
     }
 
@@ -242,7 +254,8 @@ impl<S: PageSink> GroupWriter<S> {
     /// # Errors
     /// The sink's.
     pub fn end_series(&mut self) -> Result<()> {
-        let Some(OpenSeries { name: SeriesName { run, key, writer, axis }, base, stats, buckets }) = self.open.take()
+        let Some(OpenSeries { name: SeriesName { run, key, writer, axis }, base, stats, buckets, .. }) =
+            self.open.take()
         else {
             return Ok(());
         };
@@ -309,11 +322,11 @@ impl<S: PageSink> GroupWriter<S> {
         let steps = std::mem::take(&mut self.pool_steps);
         let timestamps = std::mem::take(&mut self.pool_timestamps);
         for page in steps.chunks(PAGE_POINTS) {
-            self.int_page(page)?;
+            self.int_page(page, &mut Hint::default())?;
         }
         if has_timestamps {
             for page in timestamps.ms.chunks(PAGE_POINTS) {
-                self.int_page(page)?;
+                self.int_page(page, &mut Hint::default())?;
             }
         }
         if has_validity {
@@ -351,15 +364,15 @@ impl<S: PageSink> GroupWriter<S> {
         Ok(())
     }
 
-    fn int_page(&mut self, values: &[i64]) -> Result<()> {
+    fn int_page(&mut self, values: &[i64], hint: &mut Hint) -> Result<()> {
         self.buffer.clear();
-        let codec = codec::encode_ints(values, self.effort, &mut self.scratch, &mut self.buffer);
+        let codec = codec::encode_next_ints(values, hint, self.effort, &mut self.scratch, &mut self.buffer);
         self.page(codec)
     }
 
     fn validity_page(&mut self, timestamps: TimestampsRef<'_>) -> Result<()> {
         let present: Vec<i64> = (0..timestamps.ms.len()).map(|index| timestamps.get(index).is_some().into()).collect();
-        self.int_page(&present)
+        self.int_page(&present, &mut Hint::default())
     }
 
     /// Writes the buffer as a page.
