@@ -9,7 +9,7 @@ use crate::commands;
 /// Keeps, searches, plots and checks the metrics of training runs in a folder.
 ///
 /// The folder (the workspace) is -w DIR, else $STEPWELL_DIR, else ./stepwell. Any number of processes may write to it
-/// and read it at once; there is no server to start.
+/// and read it at once; no server is needed, and `serve` is one for MLflow's clients.
 #[derive(Debug, Parser)]
 #[command(
     name = "stepwell",
@@ -69,6 +69,10 @@ pub(crate) enum Command {
     Verify,
     /// Take damaged files out of use, and save what still reads. The originals stay in `quarantine`.
     Repair,
+    /// Answer MLflow's clients and show MLflow's web UI.
+    Serve(commands::serve::Arguments),
+    /// Make, list and revoke tokens for the server.
+    Token(commands::token::Arguments),
     /// Print a completion script for a shell.
     Completions(commands::completions::Arguments),
 }

@@ -51,6 +51,8 @@ fn run(context: &Context, command: Command) -> Outcome {
         Command::Gc(arguments) => on::gc::run(context, &arguments),
         Command::Verify => on::verify::run(context),
         Command::Repair => on::repair::run(context),
+        Command::Serve(arguments) => on::serve::run(context, &arguments),
+        Command::Token(arguments) => on::token::run(context, &arguments),
         Command::Completions(arguments) => on::completions::run(&arguments),
     }
 }

@@ -1,0 +1,115 @@
+//! `stepwell serve`: MLflow's REST API and web UI on the workspace.
+
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use stepwell_server::{Access, Config, serve, ui};
+
+use crate::context::Context;
+use crate::failure::{Answer, Failure, Outcome};
+
+/// Answers MLflow's clients and shows MLflow's web UI, in the foreground, until it gets SIGTERM or SIGINT. Other
+/// processes may log into the workspace and read it meanwhile.
+///
+/// Anyone on this machine may use it. Other machines reach it only with --host, which needs --auth.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    host: String,
+    /// The port to listen on; 0 takes a free one.
+    #[arg(short, long, default_value_t = 5000)]
+    port: u16,
+    /// The folder that the artifact proxy serves [default: `artifacts` in the workspace].
+    #[arg(long, value_name = "DIR")]
+    artifacts_destination: Option<String>,
+    /// Where a new experiment's artifacts live; given a path P, those of experiment 0 are in P/0.
+    #[arg(long, value_name = "URI", default_value = "mlflow-artifacts:/")]
+    default_artifact_root: String,
+    /// The folder of MLflow's built web UI [default: that of the mlflow that is installed].
+    #[arg(long, value_name = "DIR", env = "STEPWELL_UI")]
+    ui: Option<PathBuf>,
+    /// Let in holders of a token only (`stepwell token create`).
+    #[arg(long)]
+    auth: bool,
+    /// Let everybody who reaches the server read, change and delete everything.
+    #[arg(long, conflicts_with = "auth")]
+    insecure_no_auth: bool,
+    /// A further name under which the server is asked; may be given several times.
+    #[arg(long, value_name = "NAME[:PORT]")]
+    allowed_host: Vec<String>,
+    /// Log every request.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    let level = if arguments.verbose { tracing::Level::DEBUG } else { tracing::Level::INFO };
+    // Only the server's own words: libraries below it are silent.
+    let targets =
+        tracing_subscriber::filter::Targets::new().with_target("stepwell", level).with_target("stepwell_server", level);
+    let layer =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    {
+        use tracing_subscriber::layer::SubscriberExt;
+        use tracing_subscriber::util::SubscriberInitExt;
+        // Fails only when one is set already.
+        let _ = tracing_subscriber::registry().with(layer).with(targets).try_init();
+    }
+    let access = match (arguments.auth, arguments.insecure_no_auth) {
+        (true, _) => Access::Token,
+        (_, true) => Access::Anyone,
+        _ => Access::Local,
+    };
+    let ui = ui::locate::find(arguments.ui.as_deref());
+    if ui.is_none() {
+        tracing::info!("mlflow is not installed here, so there is a plain page instead of its web UI");
+    }
+    let config = Config {
+        host: address(&arguments.host)?,
+        port: arguments.port,
+        artifacts_destination: arguments.artifacts_destination.as_deref().map(folder).transpose()?,
+        default_artifact_root: arguments.default_artifact_root.clone(),
+        ui,
+        access,
+        allowed_hosts: arguments.allowed_host.clone(),
+        ..Config::of(&context.dir)
+    };
+    config.check().map_err(|error| Failure::Usage(error.to_string()))?;
+    let json = context.json;
+    let mut ready = |address: std::net::SocketAddr| {
+        let mut out = crate::output::stdout();
+        // Nobody may be reading it.
+        let _ = if json {
+            writeln!(out, "{}", serde_json::json!({ "url": format!("http://{address}") }))
+        } else {
+            writeln!(out, "Listening on http://{address}")
+        };
+        let _ = out.flush();
+    };
+    serve(config, &mut ready).map_err(|error| Failure::failed(format!("cannot serve: {error}")))?;
+    Ok(Answer::Done)
+}
+
+/// The address that a name or an address stands for.
+fn address(host: &str) -> Outcome<IpAddr> {
+    if let Ok(address) = host.parse() {
+        return Ok(address);
+    }
+    let found = (host, 0u16).to_socket_addrs().ok().and_then(|mut found| found.next());
+    found
+        .map(|found| found.ip())
+        .ok_or_else(|| Failure::Usage(format!("--host {host:?} is no address of this machine")))
+}
+
+/// The folder that a path or a `file:` URI names.
+fn folder(given: &str) -> Outcome<PathBuf> {
+    let path = given.strip_prefix("file://").or_else(|| given.strip_prefix("file:")).unwrap_or(given);
+    if path.contains("://") {
+        return Err(Failure::Usage(format!("--artifacts-destination {given:?}: only folders are served")));
+    }
+    Ok(PathBuf::from(path))
+}

@@ -1,0 +1,125 @@
+//! Experiments.
+
+use serde::Serialize;
+use serde_json::json;
+use stepwell::tracking::entities::Experiment;
+use stepwell::tracking::{ExperimentSearch, NewExperiment};
+
+use super::shapes::{Each, ExperimentShape, PAIR, VIEW_TYPE_KIND, pairs, view};
+use crate::wire::call::{Answer, Call, Outcome};
+use crate::wire::check::Check::{Array, Int, Required, Text};
+use crate::wire::page;
+use crate::wire::schema::{Field, Kind, int, many, one, text};
+
+const CREATE: &[Field] = &[text("name"), text("artifact_location"), many("tags", Kind::Message(PAIR))];
+const SEARCH: &[Field] = &[
+    int("max_results"),
+    text("page_token"),
+    text("filter"),
+    many("order_by", Kind::Text),
+    one("view_type", VIEW_TYPE_KIND),
+];
+
+/// One experiment.
+#[derive(Serialize)]
+struct Got<'a> {
+    experiment: ExperimentShape<'a>,
+}
+
+/// A page of experiments.
+#[derive(Serialize)]
+struct Page<'a> {
+    #[serde(skip_serializing_if = "Each::is_empty")]
+    experiments: Each<'a, Experiment, ExperimentShape<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+/// `POST experiments/create`.
+pub(crate) fn create(call: &Call<'_>) -> Outcome {
+    let checks = &[("name", &[Required, Text][..]), ("artifact_location", &[Text]), ("tags", &[Array])];
+    let request = call.read(CREATE, checks)?;
+    let id = call.app.tracking.create_experiment(&NewExperiment {
+        name: request.text("name").to_owned(),
+        artifact_location: request.opt_text("artifact_location").filter(|given| !given.is_empty()).map(str::to_owned),
+        tags: pairs(&request, "tags"),
+    })?;
+    Answer::json(&json!({ "experiment_id": id }))
+}
+
+/// `GET experiments/get`.
+pub(crate) fn get(call: &Call<'_>) -> Outcome {
+    let request = call.read(&[text("experiment_id")], &[("experiment_id", &[Required, Text])])?;
+    let experiment = call.app.tracking.get_experiment(request.text("experiment_id"))?;
+    Answer::json(&Got { experiment: (&experiment).into() })
+}
+
+/// `GET experiments/get-by-name`.
+pub(crate) fn get_by_name(call: &Call<'_>) -> Outcome {
+    let request = call.read(&[text("experiment_name")], &[("experiment_name", &[Required, Text])])?;
+    let experiment = call.app.tracking.get_experiment_by_name(request.text("experiment_name"))?;
+    Answer::json(&Got { experiment: (&experiment).into() })
+}
+
+/// `GET` and `POST experiments/search`.
+pub(crate) fn search(call: &Call<'_>) -> Outcome {
+    let checks = &[
+        ("view_type", &[Int][..]),
+        ("max_results", &[Int]),
+        ("order_by", &[Array]),
+        ("filter", &[Text]),
+        ("page_token", &[Text]),
+    ];
+    let request = call.read(SEARCH, checks)?;
+    let page = call.app.tracking.search_experiments(&ExperimentSearch {
+        view: view(request.text("view_type")),
+        // Without a number MLflow takes 0, and refuses it.
+        max_results: request.int("max_results").unwrap_or(0),
+        filter: request.text("filter").to_owned(),
+        order_by: request.texts("order_by"),
+        offset: page::offset(request.text("page_token"))?,
+    })?;
+    Answer::json(&Page {
+        experiments: Each(&page.items, Into::into),
+        next_page_token: page.next_offset.map(page::token),
+    })
+}
+
+/// `POST experiments/delete`.
+pub(crate) fn delete(call: &Call<'_>) -> Outcome {
+    let request = call.read(&[text("experiment_id")], &[("experiment_id", &[Required, Text])])?;
+    call.app.tracking.delete_experiment(request.text("experiment_id"))?;
+    Answer::done()
+}
+
+/// `POST experiments/restore`.
+pub(crate) fn restore(call: &Call<'_>) -> Outcome {
+    let request = call.read(&[text("experiment_id")], &[("experiment_id", &[Required, Text])])?;
+    call.app.tracking.restore_experiment(request.text("experiment_id"))?;
+    Answer::done()
+}
+
+/// `POST experiments/update`.
+pub(crate) fn update(call: &Call<'_>) -> Outcome {
+    let checks = &[("experiment_id", &[Required, Text][..]), ("new_name", &[Text, Required])];
+    let request = call.read(&[text("experiment_id"), text("new_name")], checks)?;
+    call.app.tracking.rename_experiment(request.text("experiment_id"), request.text("new_name"))?;
+    Answer::done()
+}
+
+/// `POST experiments/set-experiment-tag`.
+pub(crate) fn set_tag(call: &Call<'_>) -> Outcome {
+    let checks = &[("experiment_id", &[Required, Text][..]), ("key", &[Required, Text]), ("value", &[Text])];
+    let request = call.read(&[text("experiment_id"), text("key"), text("value")], checks)?;
+    let (id, key) = (request.text("experiment_id"), request.text("key"));
+    call.app.tracking.set_experiment_tag(id, key, request.text("value"))?;
+    Answer::done()
+}
+
+/// `POST experiments/delete-experiment-tag`.
+pub(crate) fn delete_tag(call: &Call<'_>) -> Outcome {
+    let checks = &[("experiment_id", &[Required, Text][..]), ("key", &[Required, Text])];
+    let request = call.read(&[text("experiment_id"), text("key")], checks)?;
+    call.app.tracking.delete_experiment_tag(request.text("experiment_id"), request.text("key"))?;
+    Answer::done()
+}

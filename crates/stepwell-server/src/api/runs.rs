@@ -1,0 +1,156 @@
+//! Runs: creating, finding, changing.
+
+use serde::Serialize;
+use stepwell::tracking::entities::Run;
+use stepwell::tracking::{CreateRun, RunSearch, UpdateRun};
+
+use super::shapes::{Each, PAIR, RUN_STATUS, RunInfoShape, RunShape, VIEW_TYPE_KIND, pairs, status, view};
+use crate::app::App;
+use crate::wire::call::{Answer, Call, Outcome};
+use crate::wire::check::Check::{Array, AtMost, Int, Required, Text};
+use crate::wire::fault::Fault;
+use crate::wire::page;
+use crate::wire::schema::{Field, Kind, int, many, one, text};
+
+const CREATE: &[Field] =
+    &[text("experiment_id"), text("user_id"), text("run_name"), int("start_time"), many("tags", Kind::Message(PAIR))];
+const UPDATE: &[Field] =
+    &[text("run_id"), text("run_uuid"), one("status", Kind::Enum(RUN_STATUS)), int("end_time"), text("run_name")];
+const SEARCH: &[Field] = &[
+    many("experiment_ids", Kind::Text),
+    text("filter"),
+    one("run_view_type", VIEW_TYPE_KIND),
+    int("max_results"),
+    many("order_by", Kind::Text),
+    text("page_token"),
+];
+/// A run's id by either of its names.
+pub(super) const RUN_ID: &[Field] = &[text("run_id"), text("run_uuid")];
+const KEYED: &[Field] = &[text("run_id"), text("run_uuid"), text("key"), text("value")];
+
+/// One run.
+#[derive(Serialize)]
+struct Got<'a> {
+    run: RunShape<'a>,
+}
+
+/// What a changed run is.
+#[derive(Serialize)]
+struct Updated<'a> {
+    run_info: RunInfoShape<'a>,
+}
+
+/// A page of runs.
+#[derive(Serialize)]
+struct Page<'a> {
+    #[serde(skip_serializing_if = "Each::is_empty")]
+    runs: Each<'a, Run, RunShape<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+/// Where a run's artifacts are.
+///
+/// # Errors
+/// 404 for an unknown run.
+pub(crate) fn artifact_uri(app: &App, run_id: &str) -> Result<String, Fault> {
+    Ok(app.tracking.get_run(run_id)?.info.artifact_uri)
+}
+
+/// The experiment of a run, for those who may reach some experiments only.
+pub(crate) fn experiment_of(app: &App, run_id: &str) -> Option<String> {
+    app.tracking.get_run(run_id).ok().map(|run| run.info.experiment_id)
+}
+
+/// `POST runs/create`.
+pub(crate) fn create(call: &Call<'_>) -> Outcome {
+    let checks = &[("experiment_id", &[Text][..]), ("start_time", &[Int]), ("run_name", &[Text])];
+    let request = call.read(CREATE, checks)?;
+    let run = call.app.tracking.create_run(&CreateRun {
+        experiment_id: request.text("experiment_id").to_owned(),
+        user_id: request.text("user_id").to_owned(),
+        run_name: request.text("run_name").to_owned(),
+        // An absent number is 0 to MLflow's handler.
+        start_time: Some(request.int("start_time").unwrap_or(0)),
+        tags: pairs(&request, "tags"),
+        run_id: None,
+    })?;
+    Answer::json(&Got { run: (&run).into() })
+}
+
+/// `GET runs/get`.
+pub(crate) fn get(call: &Call<'_>) -> Outcome {
+    let request = call.read(RUN_ID, &[("run_id", &[Required, Text])])?;
+    let run = call.app.tracking.get_run(request.run_id())?;
+    Answer::json(&Got { run: (&run).into() })
+}
+
+/// `POST runs/update`.
+pub(crate) fn update(call: &Call<'_>) -> Outcome {
+    let checks = &[("run_id", &[Required, Text][..]), ("end_time", &[Int]), ("status", &[Text]), ("run_name", &[Text])];
+    let request = call.read(UPDATE, checks)?;
+    let update = UpdateRun {
+        status: status(request.text("status")),
+        end_time: request.int("end_time"),
+        run_name: request.opt_text("run_name").map(str::to_owned),
+    };
+    let info = call.app.tracking.update_run(request.run_id(), &update)?;
+    Answer::json(&Updated { run_info: (&info).into() })
+}
+
+/// `POST runs/delete`.
+pub(crate) fn delete(call: &Call<'_>) -> Outcome {
+    let request = call.read(RUN_ID, &[("run_id", &[Required, Text])])?;
+    call.app.tracking.delete_run(request.run_id())?;
+    Answer::done()
+}
+
+/// `POST runs/restore`.
+pub(crate) fn restore(call: &Call<'_>) -> Outcome {
+    let request = call.read(RUN_ID, &[("run_id", &[Required, Text])])?;
+    call.app.tracking.restore_run(request.run_id())?;
+    Answer::done()
+}
+
+/// `POST runs/search`.
+pub(crate) fn search(call: &Call<'_>) -> Outcome {
+    let checks = &[
+        ("experiment_ids", &[Array][..]),
+        ("filter", &[Text]),
+        ("max_results", &[Int, AtMost(50_000)]),
+        ("order_by", &[Array]),
+    ];
+    let request = call.read(SEARCH, checks)?;
+    let page = call.app.tracking.search_runs(&RunSearch {
+        experiment_ids: request.texts("experiment_ids"),
+        filter: request.text("filter").to_owned(),
+        view: view(request.text("run_view_type")),
+        max_results: request.int("max_results").unwrap_or(1000),
+        order_by: request.texts("order_by"),
+        offset: page::offset(request.text("page_token"))?,
+    })?;
+    Answer::json(&Page { runs: Each(&page.items, Into::into), next_page_token: page.next_offset.map(page::token) })
+}
+
+/// `POST runs/set-tag`.
+pub(crate) fn set_tag(call: &Call<'_>) -> Outcome {
+    let checks = &[("run_id", &[Required, Text][..]), ("key", &[Required, Text]), ("value", &[Text])];
+    let request = call.read(KEYED, checks)?;
+    call.app.tracking.set_tag(request.run_id(), request.text("key"), request.text("value"))?;
+    Answer::done()
+}
+
+/// `POST runs/delete-tag`.
+pub(crate) fn delete_tag(call: &Call<'_>) -> Outcome {
+    let request = call.read(KEYED, &[("run_id", &[Required, Text]), ("key", &[Required, Text])])?;
+    call.app.tracking.delete_tag(request.run_id(), request.text("key"))?;
+    Answer::done()
+}
+
+/// `POST runs/log-parameter`.
+pub(crate) fn log_param(call: &Call<'_>) -> Outcome {
+    let checks = &[("run_id", &[Required, Text][..]), ("key", &[Required, Text]), ("value", &[Text])];
+    let request = call.read(KEYED, checks)?;
+    call.app.tracking.log_param(request.run_id(), request.text("key"), request.text("value"))?;
+    Answer::done()
+}

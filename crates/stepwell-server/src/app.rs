@@ -1,0 +1,99 @@
+//! What all requests share: the workspace, the trees of artifacts, tokens, lanes, and what the server notes about itself.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use stepwell::Workspace;
+use stepwell::tracking::store::{Tracking, TrackingOptions};
+
+use crate::artifacts::roots::Roots;
+use crate::auth::tokens::Tokens;
+use crate::config::{Access, Config};
+use crate::http::guard::Hosts;
+use crate::http::lanes::Lanes;
+use crate::http::observe::Observed;
+use crate::ui::files::UiFiles;
+use crate::wire::fault::{Code, Fault};
+
+/// A server, without its sockets.
+#[derive(Debug)]
+pub struct App {
+    pub(crate) config: Config,
+    pub(crate) tracking: Tracking,
+    pub(crate) roots: Roots,
+    pub(crate) tokens: Tokens,
+    pub(crate) hosts: Hosts,
+    pub(crate) lanes: Arc<Lanes>,
+    pub(crate) observed: Observed,
+    pub(crate) ui: Option<UiFiles>,
+    /// Why the store last failed, until a call to it succeeds.
+    trouble: Mutex<Option<String>>,
+}
+
+impl App {
+    /// Opens everything that `config` names, for a server that is asked at `bound`.
+    ///
+    /// # Errors
+    /// When the choices do not fit together, or something cannot be opened.
+    pub fn open(config: Config, bound: std::net::SocketAddr) -> io::Result<Arc<Self>> {
+        config.check()?;
+        let workspace = Workspace::open_or_create(&config.workspace).map_err(io::Error::other)?;
+        let destination = config.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
+        let roots = Roots::open(&destination, &config.default_artifact_root)?;
+        let tokens = Tokens::of(workspace.root());
+        if config.access == Access::Token && tokens.list()?.is_empty() {
+            tracing::warn!("there is no token yet, so that nobody can use this server: `stepwell token create`");
+        }
+        let options =
+            TrackingOptions { artifact_root: config.default_artifact_root.clone(), ..TrackingOptions::default() };
+        let ui = config.ui.as_deref().map(UiFiles::open).transpose()?;
+        Ok(Arc::new(Self {
+            tracking: Tracking::new(workspace, options),
+            roots,
+            tokens,
+            hosts: Hosts::new(bound, &config.allowed_hosts),
+            lanes: Arc::default(),
+            observed: Observed::default(),
+            ui,
+            trouble: Mutex::default(),
+            config,
+        }))
+    }
+
+    /// Notes whether the store did what was asked of it, for `/ready`.
+    pub(crate) fn note(&self, fault: Option<&Fault>) {
+        let trouble = match fault {
+            None => None,
+            Some(fault) if matches!(fault.code, Code::InternalError | Code::DataLoss) => Some(fault.message.clone()),
+            Some(_) => return,
+        };
+        let mut noted = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(trouble) = &trouble {
+            tracing::error!(trouble, "the store failed");
+        }
+        *noted = trouble;
+    }
+
+    /// Why the server should get no work now, if there is a reason.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        if let Some(trouble) = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Some(format!("the store failed: {trouble}"));
+        }
+        let root = self.tracking.workspace().root();
+        match rustix::fs::statvfs(root) {
+            Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < self.config.limits.reserve_bytes => {
+                Some("the disk is nearly full".to_owned())
+            }
+            Ok(_) => None,
+            Err(errno) => Some(format!("the workspace's disk does not answer: {errno}")),
+        }
+    }
+
+    /// Ends all logs that are open for writing and makes what was logged survive a stop of the machine.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub fn close(&self) -> io::Result<()> {
+        self.tracking.close().map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,77 @@
+//! The kinds of content that an artifact is served as: a short list of harmless ones, and plain bytes for the rest.
+
+/// Names whose files are text, whatever their ending.
+const TEXT_NAMES: [&str; 5] = ["MLmodel", "MLproject", "Dockerfile", "LICENSE", "README"];
+/// Endings of text that no browser runs.
+const TEXT: [&str; 16] =
+    ["txt", "log", "md", "rst", "yaml", "yml", "toml", "cfg", "conf", "ini", "py", "rs", "sh", "sql", "r", "jsonl"];
+/// Endings of other harmless kinds.
+const KINDS: [(&str, &str); 14] = [
+    ("json", "application/json"),
+    ("csv", "text/csv; charset=utf-8"),
+    ("tsv", "text/tab-separated-values; charset=utf-8"),
+    ("png", "image/png"),
+    ("jpg", "image/jpeg"),
+    ("jpeg", "image/jpeg"),
+    ("gif", "image/gif"),
+    ("webp", "image/webp"),
+    ("bmp", "image/bmp"),
+    ("mp4", "video/mp4"),
+    ("webm", "video/webm"),
+    ("mp3", "audio/mpeg"),
+    ("wav", "audio/wav"),
+    ("ogg", "audio/ogg"),
+];
+
+/// The kind that a file of this name is served as. Nothing that a browser would run: HTML, SVG, XML, scripts and PDF are
+/// plain bytes.
+pub(crate) fn of(name: &str) -> &'static str {
+    if TEXT_NAMES.contains(&name) {
+        return "text/plain; charset=utf-8";
+    }
+    let end = name.rsplit_once('.').map_or("", |(_, end)| end).to_ascii_lowercase();
+    if TEXT.contains(&end.as_str()) {
+        return "text/plain; charset=utf-8";
+    }
+    KINDS.iter().find(|(known, _)| *known == end).map_or("application/octet-stream", |(_, kind)| kind)
+}
+
+/// The header that makes a browser save a file rather than show it, with its name in a form that no header breaks on.
+pub(crate) fn disposition(name: &str) -> String {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    /// What RFC 5987 lets stand.
+    const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+    let plain: String = name
+        .chars()
+        .map(
+            |c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ' | '+' | '=' | '@') { c } else { '_' },
+        )
+        .collect();
+    if plain == name {
+        return format!("attachment; filename=\"{plain}\"");
+    }
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(name, &KEPT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_active_is_served_as_what_it_is() {
+        for name in
+            ["a.html", "a.HTM", "a.svg", "a.xml", "a.xhtml", "a.js", "a.mjs", "a.pdf", "a.swf", "a.wasm", "a", "html"]
+        {
+            assert_eq!(of(name), "application/octet-stream", "{name}");
+        }
+        assert_eq!(of("MLmodel"), "text/plain; charset=utf-8");
+        assert_eq!(of("plot.PNG"), "image/png");
+    }
+
+    #[test]
+    fn names_break_no_header() {
+        assert_eq!(disposition("a b.csv"), "attachment; filename=\"a b.csv\"");
+        assert_eq!(disposition("a\"\r\nb"), "attachment; filename=\"a___b\"; filename*=UTF-8''a%22%0D%0Ab");
+        assert_eq!(disposition("é.txt"), "attachment; filename=\"_.txt\"; filename*=UTF-8''%C3%A9.txt");
+    }
+}

@@ -1,0 +1,167 @@
+//! Artifacts over HTTP: uploads and downloads as streams, never whole in memory.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use axum::response::Response;
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+use tokio_util::io::ReaderStream;
+
+use super::kinds;
+use super::path::ArtifactPath;
+use super::store::ArtifactStore;
+use crate::app::App;
+use crate::http::body::Reader;
+use crate::http::dispatch::{Streamed, respond};
+use crate::http::guard;
+use crate::http::lanes::Lane;
+use crate::wire::call::Answer;
+use crate::wire::fault::{Code, Fault};
+
+/// Bytes read or written at a time.
+const CHUNK: usize = 256 << 10;
+/// Most bytes of an upload from the UI, as MLflow has it.
+const UI_UPLOAD_BYTES_MAX: u64 = 10 << 20;
+
+type Streaming = Pin<Box<dyn Future<Output = Result<Response, Fault>> + Send>>;
+
+/// `GET mlflow-artifacts/artifacts/PATH`.
+pub(crate) fn download(request: Streamed) -> Streaming {
+    Box::pin(async move {
+        let path = ArtifactPath::new(request.input.path("artifact_path"))?;
+        let store = Arc::clone(&request.app.roots.proxied);
+        send(&request.app, store, path).await
+    })
+}
+
+/// `PUT mlflow-artifacts/artifacts/PATH`.
+pub(crate) fn upload(request: Streamed) -> Streaming {
+    Box::pin(async move {
+        let path = ArtifactPath::new(request.input.path("artifact_path"))?;
+        let store = Arc::clone(&request.app.roots.proxied);
+        let limit = request.app.config.limits.artifact_bytes;
+        receive(&request.app, store, path, request.body, limit).await?;
+        Ok(respond(Answer::done()?))
+    })
+}
+
+/// `GET get-artifact?run_id=…&path=…`.
+pub(crate) fn get_artifact(request: Streamed) -> Streaming {
+    Box::pin(async move {
+        let run =
+            request.input.argument("run_id").or(request.input.argument("run_uuid")).unwrap_or_default().to_owned();
+        let path = argument(&request, "path")?;
+        let (store, path) = located(&request.app, path, move |app| crate::api::runs::artifact_uri(app, &run)).await?;
+        send(&request.app, store, path).await
+    })
+}
+
+/// `POST upload-artifact?run_uuid=…&path=…`, by which the UI stores an artifact.
+pub(crate) fn upload_to_run(request: Streamed) -> Streaming {
+    Box::pin(async move {
+        let run = request.input.argument("run_uuid").unwrap_or_default().to_owned();
+        if run.is_empty() {
+            return Err(Fault::invalid("Request must specify run_uuid."));
+        }
+        if request.input.argument("path").unwrap_or_default().is_empty() {
+            return Err(Fault::invalid("Request must specify path."));
+        }
+        let path = argument(&request, "path")?;
+        // Other sites can send a form without asking; this they cannot.
+        let kind = request.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let simple = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"];
+        if simple.contains(&kind.split(';').next().unwrap_or_default()) && request.headers.get("origin").is_none() {
+            return Err(Fault::invalid(
+                "Bad Request. The file's bytes are to be the body, as application/octet-stream.",
+            ));
+        }
+        let (store, path) = located(&request.app, path, move |app| crate::api::runs::artifact_uri(app, &run)).await?;
+        let bytes = receive(&request.app, store, path, request.body, UI_UPLOAD_BYTES_MAX).await?;
+        if bytes == 0 {
+            return Err(Fault::invalid("Request must specify data."));
+        }
+        Ok(respond(Answer::done()?))
+    })
+}
+
+/// A path among the arguments of the URL.
+pub(crate) fn argument(request: &Streamed, name: &str) -> Result<ArtifactPath, Fault> {
+    let given = request.input.argument(name);
+    let given = given.ok_or_else(|| Fault::new(Code::BadRequest, format!("Request must specify {name}.")))?;
+    ArtifactPath::new(given)
+}
+
+/// The tree and the whole path of something below an artifact location that the store knows.
+pub(crate) async fn located(
+    app: &Arc<App>,
+    path: ArtifactPath,
+    location: impl FnOnce(&App) -> Result<String, Fault> + Send + 'static,
+) -> Result<(Arc<ArtifactStore>, ArtifactPath), Fault> {
+    let own = Arc::clone(app);
+    let work = move || {
+        let (store, base) = own.roots.resolve(&location(&own)?)?;
+        Ok((store, base.join(&path)?))
+    };
+    app.lanes.run(Lane::Object, app.config.limits.call, work).await?
+}
+
+/// Sends a file.
+pub(crate) async fn send(app: &Arc<App>, store: Arc<ArtifactStore>, path: ArtifactPath) -> Result<Response, Fault> {
+    let name = path.name().to_owned();
+    let (file, bytes) = app.lanes.run(Lane::Artifact, app.config.limits.call, move || store.read(&path)).await??;
+    // A file that grows meanwhile is sent as long as it was, as the header says.
+    let file = tokio::io::AsyncReadExt::take(tokio::fs::File::from_std(file), bytes);
+    let mut response = Response::new(Body::from_stream(ReaderStream::with_capacity(file, CHUNK)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kinds::of(&name)));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+    let disposition =
+        HeaderValue::try_from(kinds::disposition(&name)).unwrap_or(HeaderValue::from_static("attachment"));
+    headers.insert(CONTENT_DISPOSITION, disposition);
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    guard::secure(headers);
+    Ok(response)
+}
+
+/// Receives a file of at most `limit` bytes and puts it in its place; returns how many it had. Until then nobody sees it,
+/// and when the client breaks off nothing is left of it.
+async fn receive(
+    app: &Arc<App>,
+    store: Arc<ArtifactStore>,
+    path: ArtifactPath,
+    body: Body,
+    limit: u64,
+) -> Result<u64, Fault> {
+    let limits = app.config.limits;
+    let mut reader = Reader::new(body, limit, limits.body_idle)?;
+    let begun = Arc::clone(&store);
+    let (file, upload) = app.lanes.run(Lane::Artifact, limits.call, move || begun.begin()).await??;
+    let mut file = tokio::fs::File::from_std(file);
+    file.set_max_buf_size(CHUNK);
+    let (mut buffer, mut total) = (BytesMut::with_capacity(CHUNK), 0u64);
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            Fault::new(Code::TemporarilyUnavailable, "The disk is full.")
+                .with_status(axum::http::StatusCode::INSUFFICIENT_STORAGE)
+        }
+        _ => Fault::new(Code::InternalError, format!("Cannot store the artifact: {error}")),
+    };
+    while let Some(bytes) = reader.next().await? {
+        total += bytes.len() as u64;
+        buffer.extend_from_slice(&bytes);
+        if buffer.len() >= CHUNK {
+            file.write_all(&buffer).await.map_err(failed)?;
+            buffer.clear();
+        }
+    }
+    file.write_all(&buffer).await.map_err(failed)?;
+    file.flush().await.map_err(failed)?;
+    let file = file.into_std().await;
+    app.lanes.run(Lane::Artifact, limits.call, move || store.publish(&file, upload, &path)).await??;
+    app.observed.uploaded.inc_by(total);
+    Ok(total)
+}

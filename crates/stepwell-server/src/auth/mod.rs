@@ -1,0 +1,4 @@
+//! Who may do what: tokens, and what each route asks for.
+
+pub(crate) mod access;
+pub mod tokens;

@@ -1,0 +1,186 @@
+//! From a request to a call: who asks, what is asked, within which limits, and back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::RequestPartsExt;
+use axum::body::Body;
+use axum::extract::{RawPathParams, Request};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
+use base64::Engine as _;
+
+use crate::app::App;
+use crate::auth::access::{Principal, Reach, objects};
+use crate::config::Access;
+use crate::http::body::Reader;
+use crate::http::guard;
+use crate::http::lanes::Lane;
+use crate::routes::{Route, Run};
+use crate::wire::call::{Answer, Call, Input};
+use crate::wire::fault::{Code, Fault};
+
+/// A request to a route that takes or gives a stream.
+pub(crate) struct Streamed {
+    /// The server.
+    pub(crate) app: Arc<App>,
+    /// The head, as a call has it; its body is empty.
+    pub(crate) input: Input,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) body: Body,
+}
+
+/// Serves a request to a route of the table.
+pub(crate) async fn serve(route: &'static Route, app: Arc<App>, request: Request) -> Response {
+    let begun = Instant::now();
+    let (method, head) = (request.method().clone(), request.method() == Method::HEAD);
+    let mut response = match handle(route, &app, request).await {
+        Ok(response) => response,
+        Err(fault) => refuse(&fault),
+    };
+    if head {
+        *response.body_mut() = Body::empty();
+    }
+    app.observed.request(&method, route.path, response.status(), begun.elapsed());
+    response
+}
+
+/// Serves a request to an address that is not in the table.
+pub(crate) async fn nowhere(app: Arc<App>, request: Request) -> Response {
+    let begun = Instant::now();
+    let fault = match principal(&app, request.headers()) {
+        Ok(who) => match who.may_use(crate::auth::access::Need::Role(crate::Role::Read), Reach::None) {
+            Ok(()) => Fault::new(Code::EndpointNotFound, "This server has no such endpoint."),
+            Err(fault) => fault,
+        },
+        Err(fault) => fault,
+    };
+    let response = refuse(&fault);
+    app.observed.request(request.method(), "-", response.status(), begun.elapsed());
+    response
+}
+
+async fn handle(route: &'static Route, app: &Arc<App>, request: Request) -> Result<Response, Fault> {
+    let who = principal(app, request.headers())?;
+    who.may_use(route.need, route.reach)?;
+    let (mut parts, body) = request.into_parts();
+    let mut input = head(&mut parts).await?;
+    match route.run {
+        Run::Stream(run) => {
+            reach(route, app, &who, &input).await?;
+            run(Streamed { app: Arc::clone(app), input, headers: parts.headers, body }).await
+        }
+        Run::Call(run) => {
+            content_type(&parts)?;
+            let limits = app.config.limits;
+            input.body = Reader::new(body, limits.body_bytes, limits.body_idle)?.all().await?;
+            reach(route, app, &who, &input).await?;
+            let own = Arc::clone(app);
+            let work = move || {
+                let outcome = run(&Call { app: &own, principal: &who, input: &input });
+                own.note(outcome.as_ref().err());
+                outcome
+            };
+            Ok(respond(app.lanes.run(route.lane, limits.call, work).await??))
+        }
+    }
+}
+
+/// Reads the head of a request.
+async fn head(parts: &mut Parts) -> Result<Input, Fault> {
+    let path = parts
+        .extract::<RawPathParams>()
+        .await
+        .map_err(|_| Fault::invalid("The address is not UTF-8."))?
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    // A HEAD is answered as the GET that it stands for.
+    let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
+    Ok(Input { method, path, query, ..Input::default() })
+}
+
+/// What changes something comes as JSON, which no other site can send without asking first.
+fn content_type(parts: &Parts) -> Result<(), Fault> {
+    let strict = matches!(parts.method, Method::POST | Method::PUT);
+    match parts.headers.get(CONTENT_TYPE) {
+        _ if matches!(parts.method, Method::GET | Method::HEAD) => Ok(()),
+        None if strict => Err(Fault::invalid("Bad Request. Content-Type header is missing.")),
+        None => Ok(()),
+        Some(kind) if kind.to_str().is_ok_and(|kind| kind.split(';').next() == Some("application/json")) => Ok(()),
+        Some(_) => Err(Fault::invalid("Bad Request. Content-Type must be one of ['application/json'].")),
+    }
+}
+
+/// Who asks: the bearer of a token, or one who gives it as the password of basic authentication, as browsers can.
+fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Fault> {
+    if app.config.access != Access::Token {
+        return Ok(Principal::anyone());
+    }
+    let Some(given) = headers.get(AUTHORIZATION).and_then(|given| given.to_str().ok()) else {
+        return Ok(Principal::unknown());
+    };
+    let (scheme, rest) = given.split_once(' ').unwrap_or((given, ""));
+    let token = if scheme.eq_ignore_ascii_case("bearer") {
+        rest.trim().to_owned()
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim()).unwrap_or_default();
+        let pair = String::from_utf8(decoded).unwrap_or_default();
+        pair.split_once(':').map(|(_, password)| password.to_owned()).unwrap_or_default()
+    } else {
+        String::new()
+    };
+    match app.tokens.principal(&token, stepwell::workspace::clock::now_ms()) {
+        Ok(who) => Ok(who.unwrap_or_else(Principal::unknown)),
+        Err(error) => {
+            tracing::error!(%error, "the tokens cannot be read, so that nobody is let in");
+            Err(Fault::new(Code::TemporarilyUnavailable, "The server cannot read its tokens."))
+        }
+    }
+}
+
+/// Holds the objects that a call names against the caller's scope.
+async fn reach(route: &Route, app: &Arc<App>, who: &Principal, input: &Input) -> Result<(), Fault> {
+    if who.scope().is_none() || route.need == crate::auth::access::Need::Nobody || route.reach == Reach::None {
+        return Ok(());
+    }
+    let named = objects(route.reach, &input.object()?, &input.query, &input.path);
+    let (who, own) = (who.clone(), Arc::clone(app));
+    let work = move || who.may_reach(&named, |run| crate::api::runs::experiment_of(&own, run));
+    app.lanes.run(Lane::Object, app.config.limits.call, work).await?
+}
+
+/// The response of an answer.
+pub(crate) fn respond(answer: Answer) -> Response {
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = answer.status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    guard::secure(response.headers_mut());
+    response
+}
+
+/// The response of a fault: always JSON, so that no browser reads what a client sent as markup.
+pub(crate) fn refuse(fault: &Fault) -> Response {
+    let mut response = Response::new(Body::from(fault.body()));
+    *response.status_mut() = fault.http_status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    match fault.code {
+        Code::Unauthenticated => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"stepwell (token as password)\""));
+        }
+        Code::TemporarilyUnavailable | Code::RequestLimitExceeded => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        _ => {}
+    }
+    guard::secure(headers);
+    response
+}

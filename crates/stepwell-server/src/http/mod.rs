@@ -1,0 +1,8 @@
+//! HTTP: connections, limits, what every request is held against, and how a request becomes a call.
+
+pub(crate) mod body;
+pub(crate) mod dispatch;
+pub(crate) mod guard;
+pub(crate) mod lanes;
+pub(crate) mod listen;
+pub(crate) mod observe;

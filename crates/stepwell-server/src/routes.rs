@@ -1,0 +1,303 @@
+//! The one table of endpoints: from it come the router, the permissions, and the tests of both.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::routing::{MethodFilter, MethodRouter, any, on};
+
+use crate::app::App;
+use crate::artifacts::serve as files;
+
+pub use crate::auth::access::{Need, Reach};
+use crate::auth::tokens::Role;
+use crate::http::dispatch::{self, Streamed};
+use crate::http::guard;
+pub use crate::http::lanes::Lane;
+use crate::wire::call::{Call, Outcome};
+use crate::wire::fault::Fault;
+use crate::{api, ui};
+
+/// A method of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "they are what they are called")]
+pub enum Verb {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+/// Where a route's path begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum At {
+    /// `/api/V.0` for clients and `/ajax-api/V.0` for the UI.
+    Both(u8),
+    /// `/ajax-api/V.0` alone.
+    Ajax(u8),
+    /// Nothing before it.
+    Root,
+}
+
+type StreamFn = fn(Streamed) -> Pin<Box<dyn Future<Output = Result<Response, Fault>> + Send>>;
+
+/// What a route does.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    /// A call: a body in, a body out, on a thread for blocking work.
+    Call(fn(&Call<'_>) -> Outcome),
+    /// A stream in or out.
+    Stream(StreamFn),
+}
+
+/// A route.
+#[derive(Clone, Copy)]
+pub struct Route {
+    /// Its method.
+    pub verb: Verb,
+    /// Where its path begins.
+    pub at: At,
+    /// Its path, with `{name}` and `{*rest}`.
+    pub path: &'static str,
+    /// What it asks of the caller.
+    pub need: Need,
+    /// Where its call names what it reaches.
+    pub reach: Reach,
+    /// In which lane it works.
+    pub lane: Lane,
+    pub(crate) run: Run,
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {:?} {}", self.verb, self.at, self.path)
+    }
+}
+
+impl Route {
+    /// All paths under which it answers.
+    #[must_use]
+    pub fn paths(&self) -> Vec<String> {
+        let Self { path, .. } = self;
+        match self.at {
+            At::Both(version) => vec![format!("/api/{version}.0{path}"), format!("/ajax-api/{version}.0{path}")],
+            At::Ajax(version) => vec![format!("/ajax-api/{version}.0{path}")],
+            At::Root => vec![(*path).to_owned()],
+        }
+    }
+
+    fn filter(&self) -> MethodFilter {
+        match self.verb {
+            Verb::Get => MethodFilter::GET,
+            Verb::Post => MethodFilter::POST,
+            Verb::Put => MethodFilter::PUT,
+            Verb::Patch => MethodFilter::PATCH,
+            Verb::Delete => MethodFilter::DELETE,
+        }
+    }
+}
+
+const NOBODY: Need = Need::Nobody;
+const READ: Need = Need::Role(Role::Read);
+const WRITE: Need = Need::Role(Role::Write);
+const ADMIN: Need = Need::Role(Role::Admin);
+
+const fn call(
+    verb: Verb,
+    at: At,
+    path: &'static str,
+    need: Need,
+    reach: Reach,
+    lane: Lane,
+    run: fn(&Call<'_>) -> Outcome,
+) -> Route {
+    Route { verb, at, path, need, reach, lane, run: Run::Call(run) }
+}
+
+const fn stream(verb: Verb, at: At, path: &'static str, need: Need, reach: Reach, run: StreamFn) -> Route {
+    Route { verb, at, path, need, reach, lane: Lane::Artifact, run: Run::Stream(run) }
+}
+
+use At::{Ajax, Both, Root};
+use Lane::{Artifact, Log, Object, Search};
+use Verb::{Delete, Get, Post, Put};
+
+/// Every endpoint of the server.
+pub static TABLE: &[Route] = &[
+    // Pages.
+    stream(Get, Root, "/", NOBODY, Reach::None, ui::pages::index),
+    stream(Get, Root, "/static-files/{*path}", NOBODY, Reach::None, ui::pages::static_file),
+    // The server itself.
+    call(Get, Root, "/health", NOBODY, Reach::None, Object, api::system::health),
+    call(Get, Root, "/ready", NOBODY, Reach::None, Object, api::system::ready),
+    call(Get, Root, "/version", NOBODY, Reach::None, Object, api::system::version),
+    call(Get, Root, "/metrics", READ, Reach::Whole, Object, api::system::metrics),
+    call(Get, Both(3), "/mlflow/server-info", NOBODY, Reach::None, Object, api::system::server_info),
+    call(Get, Ajax(3), "/mlflow/ui-telemetry", NOBODY, Reach::None, Object, api::system::telemetry),
+    call(Post, Ajax(3), "/mlflow/ui-telemetry", NOBODY, Reach::None, Object, api::system::telemetry_is_dropped),
+    // Experiments.
+    call(Post, Both(2), "/mlflow/experiments/create", WRITE, Reach::Whole, Object, api::experiments::create),
+    call(Get, Both(2), "/mlflow/experiments/get", READ, Reach::Experiment, Object, api::experiments::get),
+    call(Get, Both(2), "/mlflow/experiments/get-by-name", READ, Reach::Whole, Object, api::experiments::get_by_name),
+    call(Get, Both(2), "/mlflow/experiments/search", READ, Reach::Whole, Search, api::experiments::search),
+    call(Post, Both(2), "/mlflow/experiments/search", READ, Reach::Whole, Search, api::experiments::search),
+    call(Post, Both(2), "/mlflow/experiments/update", WRITE, Reach::Experiment, Object, api::experiments::update),
+    call(Post, Both(2), "/mlflow/experiments/delete", ADMIN, Reach::Experiment, Object, api::experiments::delete),
+    call(Post, Both(2), "/mlflow/experiments/restore", ADMIN, Reach::Experiment, Object, api::experiments::restore),
+    call(
+        Post,
+        Both(2),
+        "/mlflow/experiments/set-experiment-tag",
+        WRITE,
+        Reach::Experiment,
+        Object,
+        api::experiments::set_tag,
+    ),
+    call(
+        Post,
+        Both(2),
+        "/mlflow/experiments/delete-experiment-tag",
+        WRITE,
+        Reach::Experiment,
+        Object,
+        api::experiments::delete_tag,
+    ),
+    // Runs.
+    call(Post, Both(2), "/mlflow/runs/create", WRITE, Reach::Experiment, Log, api::runs::create),
+    call(Get, Both(2), "/mlflow/runs/get", READ, Reach::Run, Object, api::runs::get),
+    call(Post, Both(2), "/mlflow/runs/update", WRITE, Reach::Run, Log, api::runs::update),
+    call(Post, Both(2), "/mlflow/runs/delete", ADMIN, Reach::Run, Object, api::runs::delete),
+    call(Post, Both(2), "/mlflow/runs/restore", ADMIN, Reach::Run, Object, api::runs::restore),
+    call(Post, Both(2), "/mlflow/runs/search", READ, Reach::Experiments, Search, api::runs::search),
+    call(Post, Both(2), "/mlflow/runs/set-tag", WRITE, Reach::Run, Log, api::runs::set_tag),
+    call(Post, Both(2), "/mlflow/runs/delete-tag", WRITE, Reach::Run, Log, api::runs::delete_tag),
+    call(Post, Both(2), "/mlflow/runs/log-parameter", WRITE, Reach::Run, Log, api::runs::log_param),
+    call(Post, Both(2), "/mlflow/runs/log-metric", WRITE, Reach::Run, Log, api::batch::log_metric),
+    call(Post, Both(2), "/mlflow/runs/log-batch", WRITE, Reach::Run, Log, api::batch::log_batch),
+    // Histories.
+    call(Get, Both(2), "/mlflow/metrics/get-history", READ, Reach::Run, Search, api::metrics::history),
+    call(Get, Ajax(2), "/mlflow/metrics/get-history-bulk", READ, Reach::Runs, Search, api::metrics::history_bulk),
+    // Artifacts: the proxy, and those of runs, models and versions.
+    call(Get, Both(2), "/mlflow-artifacts/artifacts", READ, Reach::Artifact, Artifact, api::artifacts::list_proxied),
+    stream(Get, Both(2), "/mlflow-artifacts/artifacts/{*artifact_path}", READ, Reach::Artifact, files::download),
+    stream(Put, Both(2), "/mlflow-artifacts/artifacts/{*artifact_path}", WRITE, Reach::Artifact, files::upload),
+    call(
+        Delete,
+        Both(2),
+        "/mlflow-artifacts/artifacts/{*artifact_path}",
+        ADMIN,
+        Reach::Artifact,
+        Artifact,
+        api::artifacts::delete,
+    ),
+    call(
+        Post,
+        Both(2),
+        "/mlflow-artifacts/mpu/create/{*artifact_path}",
+        WRITE,
+        Reach::Artifact,
+        Artifact,
+        api::artifacts::no_parts,
+    ),
+    call(
+        Post,
+        Both(2),
+        "/mlflow-artifacts/mpu/complete/{*artifact_path}",
+        WRITE,
+        Reach::Artifact,
+        Artifact,
+        api::artifacts::no_parts,
+    ),
+    call(
+        Post,
+        Both(2),
+        "/mlflow-artifacts/mpu/abort/{*artifact_path}",
+        WRITE,
+        Reach::Artifact,
+        Artifact,
+        api::artifacts::no_parts,
+    ),
+    call(
+        Get,
+        Both(2),
+        "/mlflow-artifacts/presigned/{*artifact_path}",
+        READ,
+        Reach::Artifact,
+        Artifact,
+        api::artifacts::no_presigned,
+    ),
+    call(Get, Both(2), "/mlflow/artifacts/list", READ, Reach::Run, Artifact, api::artifacts::list_of_run),
+    stream(Get, Root, "/get-artifact", READ, Reach::Run, files::get_artifact),
+    stream(Post, Ajax(2), "/mlflow/upload-artifact", WRITE, Reach::Run, files::upload_to_run),
+];
+
+/// The router of the table.
+pub fn router(app: Arc<App>) -> Router {
+    let mut paths: Vec<(String, MethodRouter<Arc<App>>)> = Vec::new();
+    for route in TABLE {
+        for path in route.paths() {
+            let handler = move |State(app): State<Arc<App>>, request: Request| dispatch::serve(route, app, request);
+            match paths.iter_mut().find(|(known, _)| *known == path) {
+                Some((_, methods)) => *methods = std::mem::take(methods).on(route.filter(), handler),
+                None => paths.push((path, on(route.filter(), handler))),
+            }
+        }
+    }
+    let nowhere = any(|State(app): State<Arc<App>>, request: Request| dispatch::nowhere(app, request));
+    let mut router = Router::new();
+    for (path, methods) in paths {
+        let nowhere = |State(app): State<Arc<App>>, request: Request| dispatch::nowhere(app, request);
+        router = router.route(&path, methods.fallback(nowhere));
+    }
+    router
+        .fallback_service(nowhere.with_state(Arc::clone(&app)))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), guarded))
+        .with_state(app)
+}
+
+/// Holds every request against the guard, before any route sees it. `/health` is asked by address, and says nothing.
+async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if request.uri().path() != "/health"
+        && let Err(fault) = guard::check(&app.hosts, request.method(), request.uri(), request.headers())
+    {
+        app.observed.request(request.method(), "-", fault.http_status(), std::time::Duration::ZERO);
+        return dispatch::refuse(&fault);
+    }
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_route_stands_twice_and_what_changes_something_needs_a_role() {
+        let mut seen = HashSet::new();
+        for route in TABLE {
+            for path in route.paths() {
+                assert!(seen.insert((route.verb, path)), "{route:?}");
+            }
+            // Searches, and answers that hold nothing, are asked by POST too.
+            let asks = route.path.ends_with("search")
+                || ["ui-telemetry", "search-datasets", "get-latest-versions", "graphql", "batchGetInfos", "metrics"]
+                    .iter()
+                    .any(|end| route.path.ends_with(end));
+            if route.verb != Get && !asks {
+                assert!(matches!(route.need, Need::Role(role) if role >= Role::Write), "{route:?}");
+            }
+            if route.verb == Delete && !route.path.ends_with("alias") && !route.path.contains("tag") {
+                assert_eq!(route.need, ADMIN, "{route:?}");
+            }
+            if matches!(route.need, Need::Role(_)) {
+                assert_ne!(route.reach, Reach::None, "{route:?} needs a role, so it reaches something");
+            }
+        }
+    }
+}

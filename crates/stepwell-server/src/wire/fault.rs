@@ -1,0 +1,189 @@
+//! Errors as MLflow's clients know them: a code, a message, an HTTP status, and the JSON body that carries them.
+
+use std::fmt;
+
+use axum::http::StatusCode;
+use serde::Serialize;
+
+/// An error code of MLflow's REST API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// 400: a parameter is missing, of the wrong form, or against a rule.
+    InvalidParameterValue,
+    /// 400: the request is not one that can be understood.
+    BadRequest,
+    /// 400: what is to be created exists.
+    ResourceAlreadyExists,
+    /// 401: no valid token came with the request.
+    Unauthenticated,
+    /// 403: the token does not allow it.
+    PermissionDenied,
+    /// 404: a run, experiment, model or file does not exist.
+    ResourceDoesNotExist,
+    /// 404: no such thing.
+    NotFound,
+    /// 404: this server has no such endpoint.
+    EndpointNotFound,
+    /// 429: too many requests.
+    RequestLimitExceeded,
+    /// 500: the fault is ours.
+    InternalError,
+    /// 500: what is asked for does not fit the present state.
+    InvalidState,
+    /// 500: stored bytes are damaged.
+    DataLoss,
+    /// 501: the server does not do this.
+    NotImplemented,
+    /// 503: not now.
+    TemporarilyUnavailable,
+    /// 504: it took too long.
+    DeadlineExceeded,
+}
+
+impl Code {
+    /// The code's name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidParameterValue => "INVALID_PARAMETER_VALUE",
+            Self::BadRequest => "BAD_REQUEST",
+            Self::ResourceAlreadyExists => "RESOURCE_ALREADY_EXISTS",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::ResourceDoesNotExist => "RESOURCE_DOES_NOT_EXIST",
+            Self::NotFound => "NOT_FOUND",
+            Self::EndpointNotFound => "ENDPOINT_NOT_FOUND",
+            Self::RequestLimitExceeded => "REQUEST_LIMIT_EXCEEDED",
+            Self::InternalError => "INTERNAL_ERROR",
+            Self::InvalidState => "INVALID_STATE",
+            Self::DataLoss => "DATA_LOSS",
+            Self::NotImplemented => "NOT_IMPLEMENTED",
+            Self::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        }
+    }
+
+    /// The HTTP status that goes with it.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidParameterValue | Self::BadRequest | Self::ResourceAlreadyExists => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::PermissionDenied => StatusCode::FORBIDDEN,
+            Self::ResourceDoesNotExist | Self::NotFound | Self::EndpointNotFound => StatusCode::NOT_FOUND,
+            Self::RequestLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
+            Self::InternalError | Self::InvalidState | Self::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The SQLSTATE and error class that MLflow adds to some codes.
+    fn class(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::InvalidParameterValue | Self::BadRequest => Some(("KAM00", "INVALID_PARAMETER_VALUE")),
+            Self::ResourceAlreadyExists => Some(("KAM00", "RESOURCE_ALREADY_EXISTS")),
+            Self::PermissionDenied => Some(("KAM00", "PERMISSION_DENIED")),
+            Self::ResourceDoesNotExist | Self::NotFound | Self::EndpointNotFound => {
+                Some(("KAM00", "RESOURCE_NOT_FOUND"))
+            }
+            Self::InternalError | Self::InvalidState | Self::TemporarilyUnavailable => {
+                Some(("XXM00", "CLIENT_INTERNAL_ERROR"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What went wrong, as it is told to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Its kind.
+    pub code: Code,
+    /// What, where, and what to do.
+    pub message: String,
+    /// An HTTP status other than the code's own.
+    pub status: Option<StatusCode>,
+}
+
+/// The body of an error.
+#[derive(Serialize)]
+struct Body<'a> {
+    error_code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sqlstate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_class: Option<&'a str>,
+}
+
+impl Fault {
+    /// A fault of a kind.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), status: None }
+    }
+
+    /// A parameter that is missing, of the wrong form, or against a rule.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidParameterValue, message)
+    }
+
+    /// Something that does not exist.
+    pub fn missing(message: impl Into<String>) -> Self {
+        Self::new(Code::ResourceDoesNotExist, message)
+    }
+
+    /// The same fault with another HTTP status.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// The HTTP status of the answer.
+    #[must_use]
+    pub fn http_status(&self) -> StatusCode {
+        self.status.unwrap_or_else(|| self.code.status())
+    }
+
+    /// The JSON body of the answer.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        let class = self.code.class();
+        let body = Body {
+            error_code: self.code.name(),
+            message: &self.message,
+            sqlstate: class.map(|(state, _)| state),
+            error_class: class.map(|(_, class)| class),
+        };
+        // Four strings always serialise.
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.name(), self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// A refusal of the facade, which has the same codes.
+impl From<stepwell::tracking::error::Fault> for Fault {
+    fn from(from: stepwell::tracking::error::Fault) -> Self {
+        use stepwell::tracking::error::Code as C;
+        let code = match from.code {
+            C::InvalidParameterValue => Code::InvalidParameterValue,
+            C::BadRequest => Code::BadRequest,
+            C::ResourceDoesNotExist => Code::ResourceDoesNotExist,
+            C::ResourceAlreadyExists => Code::ResourceAlreadyExists,
+            C::InvalidState => Code::InvalidState,
+            C::NotImplemented => Code::NotImplemented,
+            C::DataLoss => Code::DataLoss,
+            _ => Code::InternalError,
+        };
+        Self::new(code, from.message)
+    }
+}

@@ -1,0 +1,172 @@
+//! Who may do what, proven by walking over the table of routes.
+
+use axum::body::Body;
+use axum::http::{Method, StatusCode};
+use stepwell_server::Role;
+use stepwell_server::routes::{Reach, Route, TABLE, Verb};
+
+use crate::support::Server;
+
+fn method(route: &Route) -> Method {
+    match route.verb {
+        Verb::Get => Method::GET,
+        Verb::Post => Method::POST,
+        Verb::Put => Method::PUT,
+        Verb::Patch => Method::PATCH,
+        Verb::Delete => Method::DELETE,
+    }
+}
+
+/// A path of a route with something in place of its parameters.
+fn filled(path: &str) -> String {
+    path.split('/').map(|part| if part.starts_with('{') { "0" } else { part }).collect::<Vec<_>>().join("/")
+}
+
+/// What a token of this role meets at a route: whether it gets past the door.
+fn let_in(server: &Server, route: &Route, path: &str, authorization: Option<&str>) -> Result<(), StatusCode> {
+    let mut headers = vec![("content-type", "application/json")];
+    headers.extend(authorization.map(|value| ("authorization", value)));
+    let answer = server.send(method(route), &filled(path), &headers, Body::from("{}"));
+    match answer.status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(answer.status),
+        StatusCode::METHOD_NOT_ALLOWED => panic!("{route:?} is not routed"),
+        _ => {
+            assert_ne!(answer.code_if_any().as_deref(), Some("ENDPOINT_NOT_FOUND"), "{route:?} is not routed");
+            Ok(())
+        }
+    }
+}
+
+impl crate::support::Answered {
+    fn code_if_any(&self) -> Option<String> {
+        serde_json::from_slice::<serde_json::Value>(&self.body).ok()?["error_code"].as_str().map(str::to_owned)
+    }
+}
+
+#[test]
+fn every_route_asks_for_what_its_table_says() {
+    let server = Server::with_tokens();
+    let tokens: Vec<(Role, String)> = [Role::Read, Role::Write, Role::Admin]
+        .into_iter()
+        .map(|role| (role, format!("Bearer {}", server.token(role, &[]))))
+        .collect();
+    let revoked = format!("Bearer {}x", server.token(Role::Admin, &[]));
+    for route in TABLE {
+        for path in route.paths() {
+            use stepwell_server::routes::Need;
+            let needed = match route.need {
+                Need::Nobody => None,
+                Need::Role(role) => Some(role),
+            };
+            let nobody = if needed.is_none() { Ok(()) } else { Err(StatusCode::UNAUTHORIZED) };
+            assert_eq!(let_in(&server, route, &path, None), nobody, "{path}");
+            for wrong in
+                [revoked.as_str(), "Bearer ", "Bearer stw_000000000000_", "Basic !", "Digest x", "", "Bearer \u{e9}"]
+            {
+                assert_eq!(let_in(&server, route, &path, Some(wrong)), nobody, "{path} {wrong}");
+            }
+            for (role, token) in &tokens {
+                let expected =
+                    if needed.is_none_or(|needed| *role >= needed) { Ok(()) } else { Err(StatusCode::FORBIDDEN) };
+                assert_eq!(let_in(&server, route, &path, Some(token)), expected, "{path} {role:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_for_one_experiment_reaches_nothing_else() {
+    let server = Server::with_tokens();
+    let token = format!("Bearer {}", server.token(Role::Admin, &["1"]));
+    for route in TABLE {
+        for path in route.paths() {
+            let open = matches!(route.need, stepwell_server::routes::Need::Nobody) || route.reach == Reach::None;
+            let expected = if open { Ok(()) } else { Err(StatusCode::FORBIDDEN) };
+            assert_eq!(let_in(&server, route, &path, Some(&token)), expected, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_token_for_one_experiment_works_there() {
+    let server = Server::with_tokens();
+    let all = format!("Bearer {}", server.token(Role::Admin, &[]));
+    let post = |token: &str, path: &str, body: serde_json::Value| {
+        let headers = [("content-type", "application/json"), ("authorization", token)];
+        server.send(Method::POST, &format!("/api/2.0/mlflow/{path}"), &headers, Body::from(body.to_string()))
+    };
+    let made = post(&all, "experiments/create", serde_json::json!({ "name": "one" }));
+    let id = made.json()["experiment_id"].as_str().unwrap().to_owned();
+    let one = format!("Bearer {}", server.token(Role::Write, &[&id]));
+    let mine = post(&one, "runs/create", serde_json::json!({ "experiment_id": id }));
+    assert_eq!(mine.status, StatusCode::OK, "{}", mine.text());
+    let mine = mine.json()["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+    let other = post(&all, "runs/create", serde_json::json!({ "experiment_id": "0" }));
+    let other = other.json()["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+    let tag = |run: &str| post(&one, "runs/set-tag", serde_json::json!({ "run_id": run, "key": "k", "value": "v" }));
+    assert_eq!(tag(&mine).status, StatusCode::OK);
+    // A run of others and one that does not exist look the same.
+    let (refused, unknown) = (tag(&other), tag("0123456789abcdef0123456789abcdef"));
+    assert_eq!((refused.status, refused.text()), (StatusCode::FORBIDDEN, unknown.text()));
+    let smuggled = serde_json::json!({ "run_id": mine, "run_uuid": other, "key": "k", "value": "v" });
+    assert_eq!(post(&one, "runs/set-tag", smuggled).status, StatusCode::FORBIDDEN);
+    let put = |path: &str| {
+        let uri = format!("/api/2.0/mlflow-artifacts/artifacts/{path}");
+        server.send(Method::PUT, &uri, &[("authorization", one.as_str())], Body::from("x")).status
+    };
+    assert_eq!(put(&format!("{id}/r/artifacts/a")), StatusCode::OK);
+    for path in ["0/r/artifacts/a".to_owned(), format!("{id}0/r/a"), format!("{id}%2f..%2f0/r/a"), format!("./{id}/a")]
+    {
+        assert_ne!(put(&path), StatusCode::OK, "{path}");
+    }
+}
+
+#[test]
+fn a_browser_gives_its_token_as_password() {
+    use base64::Engine as _;
+    let server = Server::with_tokens();
+    let token = server.token(Role::Read, &[]);
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("anyone:{token}"));
+    let uri = "/ajax-api/2.0/mlflow/experiments/get?experiment_id=0";
+    let answer = server.send(Method::GET, uri, &[("authorization", &format!("Basic {basic}"))], Body::empty());
+    assert_eq!(answer.status, StatusCode::OK);
+    let answer = server.send(Method::GET, uri, &[], Body::empty());
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert!(answer.headers["www-authenticate"].to_str().unwrap().starts_with("Basic"));
+    assert_eq!(answer.code(), "UNAUTHENTICATED");
+}
+
+#[test]
+fn addresses_that_are_no_route_ask_for_a_token_too() {
+    let server = Server::with_tokens();
+    for path in [
+        "/api/2.0/mlflow/nothing",
+        "/nothing",
+        "/api/2.0/mlflow/runs/search/",
+        "//api/2.0/mlflow/runs/get",
+        "/API/2.0/mlflow/runs/get",
+    ] {
+        assert_eq!(server.get(path).status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    let open = Server::new();
+    for path in [
+        "/api/2.0/mlflow/nothing",
+        "/api/2.0/mlflow/runs%2fget",
+        "/api/2.0/mlflow/runs/get;x",
+        "/api/2.0/mlflow/Runs/get",
+    ] {
+        let answer = open.get(path);
+        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::NOT_FOUND, "ENDPOINT_NOT_FOUND"), "{path}");
+    }
+}
+
+#[test]
+fn others_reach_a_server_only_when_its_owner_said_how() {
+    use stepwell_server::{Access, Config};
+    let dir = tempfile::tempdir().unwrap();
+    let config = |access| Config { host: [0, 0, 0, 0].into(), access, ..Config::of(dir.path()) };
+    assert!(config(Access::Local).check().is_err());
+    assert!(config(Access::Token).check().is_ok());
+    assert!(config(Access::Anyone).check().is_ok());
+    assert!(Config::of(dir.path()).check().is_ok());
+}

@@ -1,0 +1,136 @@
+//! Artifacts through the router: storing, listing, fetching, removing.
+
+use axum::body::Body;
+use axum::http::{Method, StatusCode};
+use serde_json::json;
+
+use crate::support::Server;
+
+fn put(server: &Server, path: &str, bytes: &[u8]) -> StatusCode {
+    let uri = format!("/api/2.0/mlflow-artifacts/artifacts/{path}");
+    server.send(Method::PUT, &uri, &[], Body::from(bytes.to_vec())).status
+}
+
+#[test]
+fn a_file_comes_back_with_headers_that_keep_it_from_running() {
+    let server = Server::new();
+    let big: Vec<u8> = (0..1_000_003u32).map(|i| (i % 251) as u8).collect();
+    assert_eq!(put(&server, "0/r/artifacts/big.bin", &big), StatusCode::OK);
+    assert_eq!(put(&server, "0/r/artifacts/page.html", b"<script>alert(1)</script>"), StatusCode::OK);
+    assert_eq!(put(&server, "0/r/artifacts/empty", b""), StatusCode::OK);
+    assert_eq!(server.get("/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/big.bin").body, big);
+    assert_eq!(server.get("/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/empty").body, b"");
+    let page = server.get("/ajax-api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/page.html");
+    assert_eq!(page.headers["content-type"], "application/octet-stream");
+    assert_eq!(page.headers["content-disposition"], "attachment; filename=\"page.html\"");
+    assert_eq!(page.headers["x-content-type-options"], "nosniff");
+    assert_eq!(page.headers["content-security-policy"], "sandbox; default-src 'none'");
+    let head =
+        server.send(Method::HEAD, "/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/big.bin", &[], Body::empty());
+    assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
+    let listed = server.get("/api/2.0/mlflow-artifacts/artifacts?path=0/r/artifacts").json();
+    assert_eq!(listed["files"][0], json!({ "path": "big.bin", "is_dir": false, "file_size": big.len() }));
+    let uri = "/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts";
+    assert_eq!(server.send(Method::DELETE, uri, &[], Body::empty()).status, StatusCode::OK);
+    assert_eq!(server.get("/api/2.0/mlflow-artifacts/artifacts?path=0/r/artifacts").json(), json!({}));
+    assert_eq!(server.get(&format!("{uri}/big.bin")).status, StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn a_runs_artifacts_are_listed_fetched_and_stored_by_its_id() {
+    let server = Server::new();
+    let run = server.run_in("0");
+    assert_eq!(put(&server, &format!("0/{run}/artifacts/model/MLmodel"), b"flavors: {}"), StatusCode::OK);
+    let listed = server.get(&format!("/ajax-api/2.0/mlflow/artifacts/list?run_id={run}&path=model")).json();
+    assert_eq!(listed["root_uri"], format!("mlflow-artifacts:/0/{run}/artifacts"));
+    assert_eq!(listed["files"][0]["path"], "model/MLmodel");
+    let got = server.get(&format!("/get-artifact?run_uuid={run}&path=model/MLmodel"));
+    assert_eq!(
+        (got.text().as_str(), got.headers["content-type"].to_str().unwrap()),
+        ("flavors: {}", "text/plain; charset=utf-8")
+    );
+    let uri = format!("/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path=notes/a.txt");
+    let kind = [("content-type", "application/octet-stream")];
+    assert_eq!(server.send(Method::POST, &uri, &kind, Body::from("hi")).status, StatusCode::OK);
+    assert_eq!(server.get(&format!("/get-artifact?run_id={run}&path=notes/a.txt")).text(), "hi");
+    assert_eq!(
+        server.send(Method::POST, &uri, &kind, Body::from(vec![0; 11 << 20])).status,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+    assert_eq!(server.get("/get-artifact?run_id=none&path=a").status, StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn names_of_our_own_files_are_artifacts_like_others() {
+    let server = Server::new();
+    for name in
+        ["meta.yaml", "MANIFEST", "stepwell.workspace", "manifest", "catalog", "tokens.json", "x.log", "x.tail", ".tmp"]
+    {
+        assert_eq!(put(&server, &format!("0/r/artifacts/{name}"), b"not ours"), StatusCode::OK, "{name}");
+        assert_eq!(put(&server, name, b"not ours"), StatusCode::OK, "{name}");
+    }
+    assert_eq!(server.get("/api/2.0/mlflow/experiments/get?experiment_id=0").status, StatusCode::OK);
+    assert_eq!(put(&server, &"a".repeat(255), b"x"), StatusCode::OK);
+    assert_eq!(put(&server, &"a".repeat(256), b"x"), StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn uploads_over_the_limit_leave_nothing() {
+    let server = Server::with(|config| config.limits.artifact_bytes = 1000);
+    assert_eq!(put(&server, "a", &[1; 1000]), StatusCode::OK);
+    assert_eq!(put(&server, "a", &[2; 1001]), StatusCode::PAYLOAD_TOO_LARGE);
+    let endless = futures_like(vec![vec![3u8; 600], vec![3u8; 600]]);
+    let answer = server.send(Method::PUT, "/api/2.0/mlflow-artifacts/artifacts/a", &[], endless);
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(server.get("/api/2.0/mlflow-artifacts/artifacts/a").body, [1; 1000]);
+    let uploads = server.dir.path().join("workspace/artifacts/.stepwell-uploads");
+    assert_eq!(std::fs::read_dir(uploads).unwrap().count(), 0);
+}
+
+/// A body of unknown length, in chunks.
+fn futures_like(chunks: Vec<Vec<u8>>) -> Body {
+    let (to, from) = tokio::io::duplex(64);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            use tokio::io::AsyncWriteExt;
+            let mut to = to;
+            for chunk in chunks {
+                if to.write_all(&chunk).await.is_err() {
+                    return;
+                }
+            }
+        });
+    });
+    Body::from_stream(tokio_util::io::ReaderStream::new(from))
+}
+
+#[test]
+fn uploads_in_parts_and_signed_addresses_are_refused_in_words_that_clients_know() {
+    let server = Server::new();
+    let json = [("content-type", "application/json")];
+    for what in ["create", "complete", "abort"] {
+        let uri = format!("/api/2.0/mlflow-artifacts/mpu/{what}/0/a");
+        let answer = server.send(Method::POST, &uri, &json, Body::from(r#"{"path":"a","num_parts":10001}"#));
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (501, "NOT_IMPLEMENTED"));
+    }
+    assert_eq!(server.get("/api/2.0/mlflow-artifacts/presigned/0/a").code(), "NOT_IMPLEMENTED");
+}
+
+#[test]
+fn the_default_root_may_be_a_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let location = root.path().join("mlruns");
+    let own = location.clone();
+    let server = Server::with(move |config| config.default_artifact_root = own.to_str().unwrap().to_owned());
+    let run = server.run_in("0");
+    let place = location.join("0").join(&run).join("artifacts");
+    let info = server.get(&format!("/api/2.0/mlflow/runs/get?run_id={run}")).json()["run"]["info"].clone();
+    assert_eq!(info["artifact_uri"], place.to_str().unwrap());
+    // The client writes there itself; the UI asks the server.
+    std::fs::create_dir_all(&place).unwrap();
+    std::fs::write(place.join("a.txt"), "direct").unwrap();
+    assert_eq!(server.get(&format!("/get-artifact?run_id={run}&path=a.txt")).text(), "direct");
+    let listed = server.get(&format!("/api/2.0/mlflow/artifacts/list?run_id={run}")).json();
+    assert_eq!(listed["files"][0]["path"], "a.txt");
+}

@@ -1,0 +1,10 @@
+//! Tests of the server as others use it: through its router and over TCP.
+#![allow(clippy::disallowed_methods, reason = "a test may start threads")]
+
+mod access;
+mod artifacts;
+mod browsers;
+mod paths;
+mod support;
+mod tcp;
+mod tracking;

@@ -1,0 +1,100 @@
+//! Experiments and runs over the wire: shapes, leniency, errors.
+
+use serde_json::json;
+
+use crate::support::Server;
+
+#[test]
+fn a_run_is_logged_and_read_back() {
+    let server = Server::new();
+    let run = server.run_in("0");
+    let metrics = json!([
+        { "key": "loss", "value": 0.5, "timestamp": 5, "step": 1 },
+        { "key": "loss", "value": "NaN", "timestamp": "6", "step": "2" },
+        { "key": "acc", "value": "-Infinity", "timestamp": 6 },
+    ]);
+    let batch = json!({ "run_id": run, "metrics": metrics, "params": [{ "key": "lr", "value": "0.1" }], "tags": [{ "key": "t", "value": "v\n\"" }] });
+    assert_eq!(server.post("runs/log-batch", &batch).text(), "{}");
+    // The same in other spellings, which only the lenient reading understands.
+    let odd = json!({ "runId": run, "metrics": [{ "key": "loss", "value": "0.25", "timestamp": 7.0, "step": 3, "extra": 1 }] });
+    assert_eq!(
+        server.post("runs/log-batch", &odd).code(),
+        "INVALID_PARAMETER_VALUE",
+        "run_id is looked for by that name"
+    );
+    let odd = json!({ "run_id": run, "metrics": [{ "key": "loss", "value": "0.25", "timestamp": 7.0, "step": 3, "extra": 1 }] });
+    assert_eq!(server.post("runs/log-batch", &odd).text(), "{}");
+    let got = server.get(&format!("/api/2.0/mlflow/runs/get?run_id={run}")).json()["run"].clone();
+    assert_eq!(got["info"]["run_uuid"], run.as_str());
+    assert_eq!(got["info"]["status"], "RUNNING");
+    assert_eq!(got["data"]["params"], json!([{ "key": "lr", "value": "0.1" }]));
+    let latest: Vec<_> =
+        got["data"]["metrics"].as_array().unwrap().iter().map(|m| (m["key"].clone(), m["value"].clone())).collect();
+    assert!(latest.contains(&(json!("loss"), json!(0.25))), "{latest:?}");
+    let history = server.get(&format!("/api/2.0/mlflow/metrics/get-history?run_id={run}&metric_key=loss")).json();
+    let values: Vec<_> = history["metrics"].as_array().unwrap().iter().map(|m| m["value"].clone()).collect();
+    assert_eq!(values, [json!(0.5), json!("NaN"), json!(0.25)]);
+    assert_eq!(history["metrics"][1]["timestamp"], 6);
+}
+
+#[test]
+fn histories_come_in_pages() {
+    let server = Server::new();
+    let run = server.run_in("0");
+    let metrics: Vec<_> =
+        (0..25).map(|step| json!({ "key": "m", "value": step, "timestamp": step, "step": step })).collect();
+    server.post("runs/log-batch", &json!({ "run_id": run, "metrics": metrics }));
+    let (mut token, mut steps, mut pages) = (String::new(), Vec::new(), 0);
+    loop {
+        let uri =
+            format!("/api/2.0/mlflow/metrics/get-history?run_id={run}&metric_key=m&max_results=10&page_token={token}");
+        let page = server.get(&uri).json();
+        steps.extend(page["metrics"].as_array().unwrap().iter().map(|m| m["step"].as_i64().unwrap()));
+        pages += 1;
+        match page["next_page_token"].as_str() {
+            Some(next) => token = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!((pages, steps), (3, (0..25).collect()));
+    let bad = server.get(&format!("/api/2.0/mlflow/metrics/get-history?run_id={run}&metric_key=m&page_token=x"));
+    assert_eq!(bad.code(), "INVALID_PARAMETER_VALUE");
+}
+
+#[test]
+fn requests_are_read_as_leniently_as_mlflow_reads_them() {
+    let server = Server::new();
+    let run = server.run_in("0");
+    let update = |body: serde_json::Value| server.post("runs/update", &body);
+    assert_eq!(update(json!({ "run_id": run, "status": "NOPE" })).status.as_u16(), 200);
+    assert_eq!(
+        update(json!({ "run_uuid": run, "status": "FINISHED", "endTime": "9" })).json()["run_info"]["end_time"],
+        9
+    );
+    let both = update(json!({ "run_id": run, "end_time": 1, "endTime": 2 }));
+    assert!(both.text().contains("both 'end_time' and 'endTime'"), "{}", both.text());
+    for body in ["", "{", "[]", "null", "\"\""] {
+        assert_eq!(server.post_text("runs/search", body).text(), "{}", "{body}");
+        let missing = server.post_text("runs/delete", body);
+        assert!(
+            missing.json()["message"].as_str().unwrap().starts_with("Missing value for required parameter 'run_id'.")
+        );
+    }
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(server.post_text("runs/search", &deep).code(), "INVALID_PARAMETER_VALUE");
+    let long = "9".repeat(1_000_000);
+    assert!(server.post_text("runs/search", &format!("{{\"max_results\":{long}}}")).status.as_u16() < 500);
+}
+
+#[test]
+fn errors_have_mlflows_codes() {
+    let server = Server::new();
+    let missing = server.get("/api/2.0/mlflow/runs/get?run_id=0123456789abcdef0123456789abcdef");
+    assert_eq!((missing.status.as_u16(), missing.code().as_str()), (404, "RESOURCE_DOES_NOT_EXIST"));
+    assert_eq!(missing.json()["error_class"], "RESOURCE_NOT_FOUND");
+    server.post("experiments/create", &json!({ "name": "x" }));
+    let again = server.post("experiments/create", &json!({ "name": "x" }));
+    assert_eq!((again.status.as_u16(), again.code().as_str()), (400, "RESOURCE_ALREADY_EXISTS"));
+    let zero = server.get("/api/2.0/mlflow/experiments/search");
+    assert_eq!(zero.code(), "INVALID_PARAMETER_VALUE", "an absent max_results is 0");
+}
