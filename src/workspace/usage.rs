@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::base::items::RUN;
 use crate::error::{Error, Result};
 use crate::run::snapshot::part_len;
 use crate::workspace::open::Workspace;
@@ -40,7 +41,7 @@ impl Workspace {
     pub fn usage(&self) -> Result<Usage> {
         let mut usage = Usage::default();
         let mut keys: BTreeMap<String, u64> = BTreeMap::new();
-        let (ids, unreadable) = self.readable_run_ids()?;
+        let (ids, unreadable) = self.readable_ids(Some(RUN))?;
         usage.unreadable = unreadable;
         for id in ids {
             let Some(run) = self.find_run(&id)? else { continue };
@@ -75,7 +76,12 @@ impl Workspace {
         let root = &self.inner.root;
         self.visit_file(&root.join(paths::MARK), visit)?;
         for folder in paths::FOLDERS {
-            self.each_file_in(&root.join(folder), visit)?;
+            match self.each_file_in(&root.join(folder), visit) {
+                // Nobody registered a model yet, in a workspace of before the registry.
+                Err(Error::Io { source, .. })
+                    if folder == paths::REGISTRY && source.kind() == std::io::ErrorKind::NotFound => {}
+                visited => visited?,
+            }
         }
         Ok(())
     }
