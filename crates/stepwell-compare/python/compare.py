@@ -248,8 +248,9 @@ class Aim:
         from aim.storage.context import Context
 
         with open(f"{folder}/hash", encoding="utf-8") as file:
-            run = Run(file.read(), repo=folder, read_only=True)
-        steps, values = run.get_metric(key, Context({})).values.sparse_list()
+            # A run that nobody indexed is found by its writer only.
+            run = Run(file.read(), repo=folder, system_tracking_interval=None, capture_terminal_logs=False)
+        steps, (values, *_) = run.get_metric(key, Context({})).data.items_list()
         return [value for _, value in sorted(zip(steps, values))]
 
 
