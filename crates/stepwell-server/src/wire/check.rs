@@ -17,7 +17,6 @@ pub(crate) enum Check {
     /// It must be a number, or a string of one.
     Float,
     /// It must be a truth value.
-    #[allow(dead_code, reason = "the registry asks by it")]
     Bool,
     /// It must be a list.
     Array,
