@@ -47,7 +47,10 @@ fn run(at: u64) -> RunSummary {
         status: RunStatus::Finished,
         start_time_ms: Some(start),
         end_time_ms: Some(start + 120_000),
+        kind: 0,
         deleted: at % 100 == 99,
+        deleted_generation: 0,
+        items: BTreeMap::new(),
         params: (0..5).map(|number| (format!("p{number}"), (mix(at * 8 + number) % 10).to_string())).collect(),
         tags: BTreeMap::from([
             ("mlflow.runName".to_owned(), format!("clever-name-{}", at % 5000)),

@@ -78,6 +78,7 @@ pub mod search;
 
 pub mod workspace;
 
+pub mod registry;
 pub mod tracking;
 
 pub use base::ids::{ExperimentId, RunId};

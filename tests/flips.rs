@@ -9,6 +9,7 @@ use stepwell::base::point::Point;
 use stepwell::base::stats::RunStatus;
 use stepwell::error::Error;
 use stepwell::options::{Options, TailMode};
+use stepwell::registry::store::{NewVersion, Store};
 use stepwell::segment::pack::Pack;
 use stepwell::segment::reader::Source;
 use stepwell::storage::Storage;
@@ -64,6 +65,11 @@ impl Sample {
         let options = Options { tail: TailMode::Mapped, ..Options::default() };
         let workspace = Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new(ROOT), options).unwrap();
         let vision = workspace.create_experiment("vision").unwrap();
+        let registry = Store::new(&workspace);
+        registry.create_model("m", "", BTreeMap::new()).unwrap();
+        let version = NewVersion { name: "m".into(), source: "s3://b/m".into(), ..NewVersion::default() };
+        (0..2).for_each(|_| _ = registry.create_version(&version).unwrap());
+        registry.set_alias("m", "best", Some(2)).unwrap();
         for (name, experiment) in [("long", vision), ("short", ExperimentId::DEFAULT), ("edited", vision)] {
             let new = NewRun { id: Some(id(name)), name: format!("the {name} one"), ..NewRun::default() };
             let mut writer = workspace.create_run(experiment, new).unwrap();
@@ -78,7 +84,8 @@ impl Sample {
             writer.finish(RunStatus::Finished).unwrap();
         }
         workspace.compact(CompactOptions::default()).unwrap();
-        workspace.edit_run(&id("edited"), &[RunEdit::Tag("host".into(), "b".into())]).unwrap();
+        let item = RunEdit::Item(1, "4:mnist".into(), Some("5:local".into()));
+        workspace.edit_run(&id("edited"), &[RunEdit::Tag("host".into(), "b".into()), item]).unwrap();
         workspace.delete_run(&id("edited")).unwrap();
         workspace.compact(CompactOptions::default()).unwrap();
         drop(workspace);

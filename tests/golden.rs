@@ -21,6 +21,8 @@ use stepwell::log::frame::{self, Kind, Label};
 use stepwell::log::record::{Attribute, Batch, Record, Row, Start};
 use stepwell::log::slot::{Check, Slot};
 use stepwell::options::Options;
+use stepwell::registry::rules::{self as registry, Model, Registry, Stage, Version};
+use stepwell::registry::store::Store;
 use stepwell::run::gather::gather;
 use stepwell::run::image::SeriesPart;
 use stepwell::run::seal::{SeriesKey, seal};
@@ -110,6 +112,8 @@ fn live(disk: &SimDisk) {
         Record::Param { run: 0, key: "claimed".into(), value: "x".into(), order: 6 },
         Record::ParamRetracted { run: 0, key: "claimed".into() },
         Record::Tag { run: 0, key: "host".into(), value: Some("a\nb".into()), order: 7 },
+        Record::Item { run: 0, kind: 3, key: "m-1".into(), value: Some("7".into()), order: 8 },
+        Record::Item { run: 0, kind: 3, key: "m-2".into(), value: None, order: 9 },
         Record::Series { series: 0, run: 0, key: "loss".into() },
         Record::Series { series: 1, run: 0, key: "val/accuracy".into() },
     ];
@@ -146,7 +150,7 @@ fn edits(disk: &SimDisk) {
         Record::Attribute { run: 0, attribute: Attribute::Name("renamed".into()), order: 9 },
         Record::Tag { run: 0, key: "host".into(), value: None, order: 10 },
         run_record(1, id("short")),
-        Record::Attribute { run: 1, attribute: Attribute::Deleted(Some(TIME + 5)), order: 9 },
+        Record::Attribute { run: 1, attribute: Attribute::Deleted { at_ms: Some(TIME + 5), generation: 0 }, order: 9 },
     ];
     log.records(0, 0, records, Vec::new());
     let durable = log.bytes.len() as u64;
@@ -231,6 +235,18 @@ fn build() -> Frozen {
     };
     let rename = catalog::Change::Rename { id: VISION, name: "vision".into(), at_ms: TIME + 1 };
     publish::<Catalog>(&disk, paths::CATALOG, vec![vec![catalog::Change::Create(vision)], vec![rename]]);
+    let version = Version { created_ms: TIME, source: "runs:/live/model".into(), ..Version::default() };
+    let model = Model { created_ms: TIME, updated_ms: TIME, description: "d".into(), ..Model::default() };
+    let (name, alias) = (|| "clässifier".to_owned(), "champion".to_owned());
+    let registry = vec![
+        vec![registry::Change::Create { name: name(), model }],
+        vec![
+            registry::Change::CreateVersion { name: name(), number: 1, version },
+            registry::Change::Alias { name: name(), alias, version: Some(1) },
+        ],
+        vec![registry::Change::Stage { name: name(), number: 1, stage: Stage::Production, at_ms: TIME + 1 }],
+    ];
+    publish::<Registry>(&disk, paths::REGISTRY, registry);
     let entry = pack(&disk);
     let gone = manifest::Change::Delete { run: id("gone").key(), writers: vec![(WRITERS[2], 4)] };
     publish::<Manifest>(&disk, paths::MANIFEST, vec![vec![manifest::Change::Add { id: PACK, entry }], vec![gone]]);
@@ -287,10 +303,15 @@ fn check(files: Frozen) {
     assert_eq!((vision.id, vision.created_ms, vision.updated_ms), (VISION, TIME, TIME + 1));
     assert_eq!(vision.tags, [("owner".to_owned(), "me".to_owned())].into());
 
+    let version = Store::new(&workspace).version_by_alias("clässifier", "champion").unwrap().unwrap();
+    assert_eq!((version.version, version.current_stage), (1, Stage::Production));
+    assert_eq!((version.last_updated_timestamp, version.source.as_str()), (TIME + 1, "runs:/live/model"));
+
     let live = workspace.run(&id("live")).unwrap();
     assert_eq!((live.state().name(), live.state().status()), ("läuft", RunStatus::Running));
     assert_eq!(live.state().params().collect::<Vec<_>>(), [("lr", "0.1")]);
     assert_eq!(live.state().tags().collect::<Vec<_>>(), [("host", "a\nb")]);
+    assert_eq!(live.state().items(3).collect::<Vec<_>>(), [("m-1", "7")]);
     assert_eq!((live.state().experiment, live.state().start_time_ms()), (VISION, Some(TIME)));
     let of = |keep: &dyn Fn(i64) -> bool| (0..140).filter(|&index| keep(index)).map(point).collect::<Columns>();
     assert!(live.arrivals("loss").unwrap() == of(&|index| index >= 130 || index % 3 != 0));

@@ -10,6 +10,10 @@ pub const PARAM_VALUE_CHARS_MAX: usize = 6_000;
 pub const TAG_VALUE_CHARS_MAX: usize = 8_000;
 /// Greatest length of an experiment tag's value, in Unicode characters.
 pub const EXPERIMENT_TAG_VALUE_CHARS_MAX: usize = 20_000;
+/// Greatest length of an item's key, in Unicode characters: a dataset's name and digest, or a metric's, with room.
+pub const ITEM_KEY_CHARS_MAX: usize = 2_000;
+/// Greatest length of an item, in Unicode characters: a dataset with its schema and profile as MLflow limits them.
+pub const ITEM_CHARS_MAX: usize = 18_000_000;
 /// Greatest length of an experiment's name, in Unicode characters (MLflow: `MAX_EXPERIMENT_NAME_LENGTH`).
 pub const EXPERIMENT_NAME_CHARS_MAX: usize = 500;
 /// Greatest length of a run's name or user, in Unicode characters.

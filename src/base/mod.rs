@@ -4,6 +4,7 @@ pub mod bytes;
 pub mod checksum;
 pub mod control;
 pub mod ids;
+pub mod items;
 pub mod limits;
 pub mod point;
 pub mod stats;

@@ -29,6 +29,7 @@ pub(crate) fn build(runs: &[RunSummary]) -> Result<Vec<u8>> {
     writer.family(Family::Metrics, runs.len(), runs.iter().map(|run| run.metrics.iter()), Writer::metric_group)?;
     writer.family(Family::Params, runs.len(), runs.iter().map(|run| run.params.iter()), Writer::text_group)?;
     writer.family(Family::Tags, runs.len(), runs.iter().map(|run| run.tags.iter()), Writer::text_group)?;
+    writer.family(Family::Items, runs.len(), runs.iter().map(|run| run.items.iter()), Writer::text_group)?;
     writer.directory.finish(&mut writer.image);
     Ok(writer.image)
 }
@@ -152,6 +153,8 @@ impl Writer {
         self.bits(&deleted, deleted.count() == 0);
         self.times(runs.iter().map(|run| run.start_time_ms));
         self.times(runs.iter().map(|run| run.end_time_ms));
+        self.ints(&runs.iter().map(|run| i64::from(run.kind)).collect::<Vec<_>>(), None);
+        self.ints(&runs.iter().map(|run| run.deleted_generation as i64).collect::<Vec<_>>(), None);
         Ok(())
     }
 

@@ -3,9 +3,9 @@
 //! ```text
 //! header (40 bytes): magic[8] version:u32 zero:u32 directory_offset:u64 directory_len:u64 directory_crc:u32 header_crc:u32
 //! sections, one after the other without a gap, each with its own checksum
-//! directory: rows, groups of three families, one entry a section; it ends the image
+//! directory: rows, groups of four families, one entry a section; it ends the image
 //! ```
-//! Sections stand in this order: the runs' own columns ([`run`]), then for metrics, params and tags the key table
+//! Sections stand in this order: the runs' own columns ([`run`]), then for metrics, params, tags and items the key table
 //! ([`KEY_SECTIONS`]) and each group's sections. A **group** holds the cells of one dense key (a row for each run) or of
 //! several sparse keys (a row for each run that has the key, key after key), so that rare keys share sections.
 
@@ -52,8 +52,15 @@ pub(crate) mod run {
     pub(crate) const END_PRESENT: usize = 13;
     /// End times in milliseconds.
     pub(crate) const END: usize = 14;
+    /// What each run stands for.
+    pub(crate) const KIND: usize = 15;
+    /// Each run's generation of its mark of deletion.
+    pub(crate) const DELETED_GENERATION: usize = 16;
+    /// Sections of integers.
+    pub(crate) const INTS: [usize; 8] =
+        [EXPERIMENT_CODES, NAME_CODES, USER_CODES, STATUS, START, END, KIND, DELETED_GENERATION];
     /// How many sections these are.
-    pub(crate) const SECTIONS: usize = 15;
+    pub(crate) const SECTIONS: usize = 17;
 }
 
 /// Sections of a key table: names sorted by bytes, each key's group, each key's count of runs.
@@ -104,7 +111,7 @@ pub(crate) mod metric {
     }
 }
 
-/// Sections of a group of params or tags, after the first, which says which runs have cells.
+/// Sections of a group of params, tags or items, after the first, which says which runs have cells.
 pub(crate) mod text {
     /// Distinct values of the group, sorted.
     pub(crate) const DICTIONARY: usize = 1;
@@ -120,10 +127,11 @@ pub(crate) enum Family {
     Metrics = 0,
     Params = 1,
     Tags = 2,
+    Items = 3,
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 3] = [Self::Metrics, Self::Params, Self::Tags];
+    pub(crate) const ALL: [Self; 4] = [Self::Metrics, Self::Params, Self::Tags, Self::Items];
 
     /// Sections of each of its groups.
     pub(crate) fn group_sections(self) -> usize {
@@ -147,10 +155,10 @@ pub(crate) struct Group {
 pub(crate) struct Directory {
     /// How many runs.
     pub(crate) rows: usize,
-    /// Groups of metrics, params and tags.
-    pub(crate) groups: [Vec<Group>; 3],
+    /// Groups of metrics, params, tags and items.
+    pub(crate) groups: [Vec<Group>; 4],
     /// First section of each family's key table.
-    pub(crate) keys: [usize; 3],
+    pub(crate) keys: [usize; 4],
     /// All sections.
     pub(crate) sections: Vec<Section>,
 }

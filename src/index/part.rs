@@ -23,8 +23,8 @@ use crate::storage::File;
 /// damage is found, with its place, by the first question that needs the damaged bytes. [`IndexPart::verify`] reads all.
 pub struct IndexPart {
     image: Image,
-    keys: [OnceLock<Box<Keys>>; 3],
-    pub(crate) row_maps: [OnceLock<RowMap>; 3],
+    keys: [OnceLock<Box<Keys>>; 4],
+    pub(crate) row_maps: [OnceLock<RowMap>; 4],
     by_id: OnceLock<Vec<u32>>,
     experiments: OnceLock<Vec<ExperimentId>>,
 }
@@ -178,7 +178,7 @@ impl IndexPart {
             self.run_id(ordinal)?;
         }
         self.experiments()?;
-        for section in [run::EXPERIMENT_CODES, run::NAME_CODES, run::USER_CODES, run::STATUS, run::START, run::END] {
+        for section in run::INTS {
             self.run_ints(section)?;
         }
         for section in [run::DELETED, run::START_PRESENT, run::END_PRESENT] {

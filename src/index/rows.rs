@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::ids::ExperimentId;
+use crate::base::items::of_index_key;
 use crate::error::Result;
 use crate::index::layout::{Family, metric, run};
 use crate::index::part::{Cells, IndexPart, Keys, Place};
@@ -86,12 +88,20 @@ impl IndexPart {
             status: status.ok_or_else(|| self.bad(run::STATUS, "a status that does not exist"))?,
             start_time_ms: time(run::START_PRESENT, run::START)?,
             end_time_ms: time(run::END_PRESENT, run::END)?,
+            kind: self.run_ints(run::KIND)?.get(at) as u8,
             deleted: has(run::DELETED, false)?,
+            deleted_generation: self.run_ints(run::DELETED_GENERATION)?.get(at) as u64,
             params: BTreeMap::new(),
             tags: BTreeMap::new(),
+            items: BTreeMap::new(),
             metrics: BTreeMap::new(),
         };
-        for (family, texts) in [(Family::Params, &mut summary.params), (Family::Tags, &mut summary.tags)] {
+        let families = [
+            (Family::Params, &mut summary.params),
+            (Family::Tags, &mut summary.tags),
+            (Family::Items, &mut summary.items),
+        ];
+        for (family, texts) in families {
             self.each_cell(family, ordinal, |key, cells, at| {
                 let text = self.dictionary(cells)?.get(self.codes(cells)?.get(at) as usize);
                 texts.insert(key.to_owned(), text.to_owned());
@@ -139,6 +149,43 @@ impl IndexPart {
             max: extreme(8, metric::MAX_STEP, metric::MAX)?,
             sum: float(metric::SUM)?,
         })
+    }
+
+    /// Calls `take` with each item of a kind: the run's ordinal, its experiment, the item's key and value.
+    ///
+    /// # Errors
+    /// As [`IndexPart::summary`].
+    pub fn each_item(&self, kind: u8, mut take: impl FnMut(u32, ExperimentId, &str, &str)) -> Result<()> {
+        let keys = self.keys(Family::Items)?;
+        let codes = self.run_ints(run::EXPERIMENT_CODES)?;
+        for (at, name) in keys.names.iter().enumerate() {
+            let Some((own, key)) = of_index_key(name) else { continue };
+            if own != kind {
+                continue;
+            }
+            let cells = self.cells_at(Family::Items, keys, at)?;
+            let (texts, places) = (self.dictionary(&cells)?, self.codes(&cells)?);
+            let mut one = |ordinal: u32, cell: usize| -> Result<()> {
+                let experiment = self.experiment(codes.get(ordinal as usize) as usize)?;
+                take(ordinal, experiment, key, texts.get(places.get(cell) as usize));
+                Ok(())
+            };
+            match self.place(&cells)? {
+                Place::Dense(present) => {
+                    for ordinal in 0..self.len() as u32 {
+                        if present.is_none_or(|present| present.contains(ordinal)) {
+                            one(ordinal, ordinal as usize)?;
+                        }
+                    }
+                }
+                Place::Sparse(ordinals) => {
+                    for cell in cells.start..cells.end {
+                        one(ordinals.get(cell) as u32, cell)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Calls `take` with each key that the run has, its cells and the run's cell among the group's.

@@ -24,12 +24,18 @@ pub struct RunSummary {
     pub start_time_ms: Option<i64>,
     /// Milliseconds since the epoch.
     pub end_time_ms: Option<i64>,
+    /// What it stands for: see [`crate::base::items`].
+    pub kind: u8,
     /// Whether the run is marked deleted.
     pub deleted: bool,
+    /// How often its experiment had been deleted or restored when that mark was set: see the catalog.
+    pub deleted_generation: u64,
     /// Params by key.
     pub params: BTreeMap<String, String>,
     /// Tags by key.
     pub tags: BTreeMap<String, String>,
+    /// What is attached, by [`crate::base::items::index_key`].
+    pub items: BTreeMap<String, String>,
     /// Statistics of each metric, by key.
     pub metrics: BTreeMap<String, SeriesStats>,
 }

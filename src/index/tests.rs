@@ -93,9 +93,12 @@ pub(crate) fn random_run(numbers: &mut Numbers, at: usize) -> RunSummary {
         status: RunStatus::ALL[numbers.below(5) as usize],
         start_time_ms: time(numbers),
         end_time_ms: time(numbers),
+        kind: u8::from(numbers.below(9) == 0),
         deleted: numbers.below(4) == 0,
+        deleted_generation: numbers.below(3) / 2,
         params: texts(params, numbers),
         tags: texts(tags, numbers),
+        items: (0..numbers.below(3)).map(|at| (format!("\u{1}{at}"), numbers.pick(&TEXTS).to_owned())).collect(),
         metrics: metrics.into_iter().map(|key| (key, stats(numbers))).collect(),
     }
 }

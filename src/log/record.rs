@@ -125,6 +125,19 @@ pub enum Record {
         /// See [`Record`].
         order: u64,
     },
+    /// Attaches something to the run, or removes it: see [`crate::base::items`].
+    Item {
+        /// The run.
+        run: u32,
+        /// What kind of thing.
+        kind: u8,
+        /// Which one.
+        key: String,
+        /// What is said of it; `None` removes it.
+        value: Option<String>,
+        /// See [`Record`].
+        order: u64,
+    },
 }
 
 /// A run's own words.
@@ -140,13 +153,20 @@ pub enum Attribute {
     StartTime(Option<i64>),
     /// Milliseconds since the epoch.
     EndTime(Option<i64>),
-    /// When it was marked deleted, in milliseconds since the epoch; `None` when it is not.
-    Deleted(Option<i64>),
+    /// Marked deleted, or restored.
+    Deleted {
+        /// When it was deleted, in milliseconds since the epoch; `None` when it is not.
+        at_ms: Option<i64>,
+        /// How often its experiment had been deleted or restored by then: the mark counts until that happens again.
+        generation: u64,
+    },
+    /// What it stands for: see [`crate::base::items`]; a plain run has no such word.
+    Kind(u8),
 }
 
 impl Attribute {
     /// How many kinds there are.
-    pub const KINDS: usize = 6;
+    pub const KINDS: usize = 7;
 
     /// The number of the kind, for tables by kind.
     #[must_use]
@@ -157,7 +177,8 @@ impl Attribute {
             Self::Status(_) => 2,
             Self::StartTime(_) => 3,
             Self::EndTime(_) => 4,
-            Self::Deleted(_) => 5,
+            Self::Deleted { .. } => 5,
+            Self::Kind(_) => 6,
         }
     }
 }
@@ -188,6 +209,7 @@ mod tests {
                 Record::ParamRetracted { run: 0, key: "lr".into() },
                 Record::Tag { run: 0, key: "a".into(), value: None, order: 2 },
                 Record::Attribute { run: 0, attribute: Attribute::Status(RunStatus::Finished), order: 3 },
+                Record::Item { run: 0, kind: 2, key: "k".into(), value: Some("v".into()), order: 4 },
             ],
             rows: vec![Row::new(0, Point { step: -1, timestamp_ms: Some(2), value: 1.0 })],
         };
@@ -196,12 +218,13 @@ mod tests {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
-            "0600000272310007446566617561756c74".replace("7561756c74", "756c74")
+            "0700000272310007446566617561756c74".replace("7561756c74", "756c74")
                 + "010000046c6f7373"
                 + "0200026c7203302e3101"
                 + "0300026c72"
                 + "040001610002"
                 + "0500020203"
+                + "060002016b01017604"
                 + "01"
                 + "0001"
                 + "0104"

@@ -214,6 +214,7 @@ fn record_run(record: &Record) -> u32 {
         | Record::Param { run, .. }
         | Record::ParamRetracted { run, .. }
         | Record::Tag { run, .. }
-        | Record::Attribute { run, .. } => *run,
+        | Record::Attribute { run, .. }
+        | Record::Item { run, .. } => *run,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use crate::base::ids::{RunId, WriterId};
+use crate::base::items::index_key;
 use crate::base::point::{Columns, Point};
 use crate::base::stats::SeriesStats;
 use crate::error::{Error, Result};
@@ -292,9 +293,16 @@ pub fn summary_of(state: &RunState, metrics: BTreeMap<String, SeriesStats>) -> R
         status: state.status(),
         start_time_ms: state.start_time_ms(),
         end_time_ms: state.end_time_ms(),
+        kind: state.kind(),
         deleted: state.deleted(),
+        deleted_generation: state.deleted_generation(),
         params: state.params().map(owned).collect(),
         tags: state.tags().map(owned).collect(),
+        items: state
+            .items
+            .iter()
+            .filter_map(|((kind, key), item)| Some((index_key(*kind, key), item.value.clone()?)))
+            .collect(),
         metrics,
     }
 }

@@ -57,6 +57,8 @@ pub struct RunState {
     pub params: BTreeMap<String, Vec<Stamped<String>>>,
     /// Tags; `None` is a removed one, which older words must not bring back.
     pub tags: BTreeMap<String, Stamped<Option<String>>>,
+    /// What is attached, by kind and key; `None` is a removed one.
+    pub items: BTreeMap<(u8, String), Stamped<Option<String>>>,
     /// Which points are meant: in a pack those of its group, in a snapshot all.
     pub coverage: Vec<Coverage>,
 }
@@ -72,6 +74,7 @@ impl RunState {
             attributes: Default::default(),
             params: BTreeMap::new(),
             tags: BTreeMap::new(),
+            items: BTreeMap::new(),
             coverage: Vec::new(),
         }
     }
@@ -94,7 +97,11 @@ impl RunState {
             }
             Record::Tag { key, value, order, .. } => {
                 let stamp = Stamp { order: *order, writer };
-                self.tag(key, Stamped { stamp, value: value.clone() });
+                last_word(&mut self.tags, key.clone(), Stamped { stamp, value: value.clone() });
+            }
+            Record::Item { kind, key, value, order, .. } => {
+                let stamp = Stamp { order: *order, writer };
+                last_word(&mut self.items, (*kind, key.clone()), Stamped { stamp, value: value.clone() });
             }
             Record::Attribute { attribute, order, .. } => {
                 let stamp = Stamp { order: *order, writer };
@@ -109,7 +116,8 @@ impl RunState {
         for (key, claims) in &other.params {
             claims.iter().for_each(|claim| self.claim(key, claim.clone()));
         }
-        other.tags.iter().for_each(|(key, tag)| self.tag(key, tag.clone()));
+        other.tags.iter().for_each(|(key, tag)| last_word(&mut self.tags, key.clone(), tag.clone()));
+        other.items.iter().for_each(|(key, item)| last_word(&mut self.items, key.clone(), item.clone()));
     }
 
     fn claim(&mut self, key: &str, claim: Stamped<String>) {
@@ -120,16 +128,6 @@ impl RunState {
             None => claims.push(claim),
         }
         claims.sort_by_key(|claim| claim.stamp);
-    }
-
-    fn tag(&mut self, key: &str, tag: Stamped<Option<String>>) {
-        match self.tags.get_mut(key) {
-            Some(own) if tag.stamp >= own.stamp => *own = tag,
-            Some(_) => {}
-            None => {
-                self.tags.insert(key.to_owned(), tag);
-            }
-        }
     }
 
     fn attribute(&mut self, attribute: Stamped<Attribute>) {
@@ -146,7 +144,8 @@ impl RunState {
         let params = self.params.values().flatten().map(|claim| claim.stamp.order);
         let tags = self.tags.values().map(|tag| tag.stamp.order);
         let writers = self.coverage.iter().map(|coverage| coverage.order);
-        attributes.chain(params).chain(tags).chain(writers).max().unwrap_or(0)
+        let items = self.items.values().map(|item| item.stamp.order);
+        attributes.chain(params).chain(tags).chain(items).chain(writers).max().unwrap_or(0)
     }
 
     fn word(&self, kind: usize) -> Option<&Attribute> {
@@ -202,9 +201,39 @@ impl RunState {
     #[must_use]
     pub fn deleted_ms(&self) -> Option<i64> {
         match self.word(5) {
-            Some(Attribute::Deleted(time)) => *time,
+            Some(Attribute::Deleted { at_ms, .. }) => *at_ms,
             _ => None,
         }
+    }
+
+    /// How often its experiment had been deleted or restored when the run's own mark was set.
+    #[must_use]
+    pub fn deleted_generation(&self) -> u64 {
+        match self.word(5) {
+            Some(Attribute::Deleted { generation, .. }) => *generation,
+            _ => 0,
+        }
+    }
+
+    /// What it stands for: [`crate::base::items::RUN`] for a plain run.
+    #[must_use]
+    pub fn kind(&self) -> u8 {
+        match self.word(6) {
+            Some(Attribute::Kind(kind)) => *kind,
+            _ => crate::base::items::RUN,
+        }
+    }
+
+    /// The items of a kind, by key.
+    pub fn items(&self, kind: u8) -> impl Iterator<Item = (&str, &str)> {
+        let from = self.items.range((kind, String::new())..).take_while(move |((own, _), _)| *own == kind);
+        from.filter_map(|((_, key), item)| Some((key.as_str(), item.value.as_deref()?)))
+    }
+
+    /// One item.
+    #[must_use]
+    pub fn item(&self, kind: u8, key: &str) -> Option<&str> {
+        self.items.get(&(kind, key.to_owned())).and_then(|item| item.value.as_deref())
     }
 
     /// Whether it is marked deleted.
@@ -230,6 +259,17 @@ impl RunState {
     }
 }
 
+/// Keeps the word of the greatest stamp.
+fn last_word<K: Ord>(words: &mut BTreeMap<K, Stamped<Option<String>>>, key: K, word: Stamped<Option<String>>) {
+    match words.get_mut(&key) {
+        Some(own) if word.stamp >= own.stamp => *own = word,
+        Some(_) => {}
+        None => {
+            words.insert(key, word);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,12 +278,13 @@ mod tests {
     fn record() -> impl Strategy<Value = (WriterId, Record)> {
         let key = prop::sample::select(vec!["a", "b"]).prop_map(str::to_owned);
         // A writer's orders rise, so one order of one writer never says two things.
-        (0_u128..3, 0_u64..4, key, 0..4).prop_map(|(writer, order, key, kind)| {
-            let order = order * 8 + kind as u64 * 2 + u64::from(key == "b");
+        (0_u128..3, 0_u64..4, key, 0..5).prop_map(|(writer, order, key, kind)| {
+            let order = order * 10 + kind as u64 * 2 + u64::from(key == "b");
             let record = match kind {
                 0 => Record::Param { run: 0, key, value: format!("{writer}{order}"), order },
                 1 => Record::Tag { run: 0, key, value: Some(format!("{writer}{order}")), order },
                 2 => Record::Tag { run: 0, key, value: None, order },
+                3 => Record::Item { run: 0, kind: 1, key, value: (order % 3 > 0).then(|| format!("{writer}")), order },
                 _ => Record::Attribute { run: 0, attribute: Attribute::Name(format!("{writer}{order}")), order },
             };
             (WriterId(writer), record)

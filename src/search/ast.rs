@@ -31,6 +31,19 @@ pub enum Clause {
     Tag(String, TextTest),
     /// A word of the run itself.
     Text(TextAttribute, TextTest),
+    /// Of one of the datasets that the run read.
+    Dataset(DatasetField, TextTest),
+}
+
+/// What a filter asks of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatasetField {
+    /// Its name.
+    Name,
+    /// Its digest.
+    Digest,
+    /// What the run used it for.
+    Context,
 }
 
 /// A metric as a filter or order names it.

@@ -58,6 +58,11 @@ pub struct Query {
     pub max_results: usize,
     /// How many runs come before the page.
     pub offset: usize,
+    /// What the runs found stand for: [`crate::base::items::RUN`] for plain runs.
+    pub kind: u8,
+    /// Experiments that were deleted or restored: how often, and whether they are deleted. Marks that their runs got
+    /// before the last time count no more.
+    pub deletions: BTreeMap<ExperimentId, (u64, bool)>,
     /// Where each experiment's artifacts live: a run's `artifact_uri` is `ROOT/RUN_ID/artifacts`, and absent for
     /// experiments that are not here.
     pub artifact_roots: BTreeMap<ExperimentId, String>,
@@ -73,6 +78,8 @@ impl Default for Query {
             experiments: Vec::new(),
             max_results: 1000,
             offset: 0,
+            kind: crate::base::items::RUN,
+            deletions: BTreeMap::new(),
             artifact_roots: BTreeMap::new(),
         }
     }
@@ -155,8 +162,13 @@ fn scope(part: &MaskedPart<'_>, query: &Query) -> Result<Bitmap> {
         }
         scope.and_not(excluded);
     }
-    let deleted = part.run_bits(run::DELETED)?;
-    match (query.view, deleted) {
+    let kinds = part.run_ints(run::KIND)?;
+    if kinds.range().is_some_and(|(low, high)| low != high || low != i64::from(query.kind)) {
+        scope.and(&kinds.within(i64::from(query.kind), i64::from(query.kind)));
+    }
+    let own = part.run_bits(run::DELETED)?;
+    let counted = if query.view == View::All { None } else { counts_as_deleted(part, own, query)? };
+    match (query.view, counted.as_ref().or(own)) {
         (View::All, _) | (View::ActiveOnly, None) => {}
         (View::ActiveOnly, Some(deleted)) => scope.and_not(deleted),
         (View::DeletedOnly, Some(deleted)) => scope.and(deleted),
@@ -170,6 +182,27 @@ fn scope(part: &MaskedPart<'_>, query: &Query) -> Result<Bitmap> {
         }
     }
     Ok(scope)
+}
+
+/// Which runs count as deleted, where that is not what their own marks say.
+fn counts_as_deleted(part: &IndexPart, own: Option<&Bitmap>, query: &Query) -> Result<Option<Bitmap>> {
+    let states: Vec<Option<(u64, bool)>> =
+        part.experiments()?.iter().map(|experiment| query.deletions.get(experiment).copied()).collect();
+    if states.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let (codes, generations) = (part.run_ints(run::EXPERIMENT_CODES)?, part.run_ints(run::DELETED_GENERATION)?);
+    let mut counted = own.cloned().unwrap_or_else(|| Bitmap::none(part.len()));
+    let mut cleared = Bitmap::none(part.len());
+    for ordinal in 0..part.len() {
+        if let Some(Some((generation, deleted))) = states.get(codes.get(ordinal) as usize)
+            && (generations.get(ordinal) as u64) < *generation
+        {
+            if *deleted { counted.insert(ordinal as u32) } else { cleared.insert(ordinal as u32) }
+        }
+    }
+    counted.and_not(&cleared);
+    Ok(Some(counted))
 }
 
 /// The ambiguous names of the query that are keys in some part.

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashSet;
 
 use crate::base::ids::{ExperimentId, RunId};
+use crate::base::items::{DATASET, dataset_context, split};
 use crate::error::Result;
 use crate::index::bitmap::Bitmap;
 use crate::index::layout::{Family, run};
 use crate::index::part::IndexPart;
 use crate::index::summary::RunStatus;
-use crate::search::ast::{Clause, Comparison, Expr, NumberTest, TextAttribute, TextTest};
+use crate::search::ast::{Clause, Comparison, DatasetField, Expr, NumberTest, TextAttribute, TextTest};
 use crate::search::column::{NumberColumn, Numbers, TextColumn, hex, meant, times, words};
 
 /// What an expression needs beside the part.
@@ -78,7 +79,31 @@ fn evaluate_clause(part: &IndexPart, clause: &Clause, context: &Context<'_>) -> 
             Ok(passed)
         }
         Clause::Text(attribute, test) => attributes(part, *attribute, test, context),
+        Clause::Dataset(field, test) => datasets(part, *field, test),
     }
+}
+
+/// The runs that read a dataset which passes. Each distinct name and digest is tested once, each distinct use once.
+fn datasets(part: &IndexPart, field: DatasetField, test: &TextTest) -> Result<Bitmap> {
+    let mut passed = Bitmap::none(part.len());
+    // Cells come key by key, and most runs of a dataset use it alike: the last answer serves again.
+    let mut last: Option<(String, bool)> = None;
+    part.each_item(DATASET, |ordinal, _, key, value| {
+        let text = if field == DatasetField::Context { value } else { key };
+        if last.as_ref().is_none_or(|(known, _)| known != text) {
+            let fields = split(key);
+            let asked = match field {
+                DatasetField::Name => fields.first().copied(),
+                DatasetField::Digest => fields.get(1).copied(),
+                DatasetField::Context => dataset_context(value),
+            };
+            last = Some((text.to_owned(), asked.is_some_and(|asked| test.passes(asked))));
+        }
+        if last.as_ref().is_some_and(|(_, passes)| *passes) {
+            passed.insert(ordinal);
+        }
+    })?;
+    Ok(passed)
 }
 
 /// The answer where no run of the part has the key.

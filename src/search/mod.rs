@@ -7,7 +7,7 @@
 //! Where the answers differ from MLflow's, on filters that MLflow takes: `run_name` reads the run's name, not the tag
 //! `mlflow.runName`; infinite values are themselves, not ±1.8e308; ILIKE folds every letter, not ASCII alone;
 //! `metrics.a.min` is the least value of `a` where no run has a metric called `a.min`; an order by one key twice is
-//! taken; datasets cannot be searched yet.
+//! taken.
 
 pub mod ast;
 pub(crate) mod column;

@@ -61,6 +61,7 @@ fn parse(text: &str) -> Result<OrderBy> {
         Subject::Param(key) => OrderKey::Param(key),
         Subject::Tag(key) => OrderKey::Tag(key),
         Subject::Text(attribute) => OrderKey::Text(attribute),
+        Subject::Dataset(_) => return Err(parser.expected("a metric, param, tag or attribute")),
     };
     let descending = parser.keyword("DESC");
     if !descending {

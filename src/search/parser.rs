@@ -15,7 +15,8 @@ use regex::{Regex, RegexBuilder};
 
 use crate::error::{Error, Result};
 use crate::search::ast::{
-    Aggregate, Clause, Comparison, Expr, MetricName, Number, NumberTest, TextAttribute, TextTest, TimeAttribute,
+    Aggregate, Clause, Comparison, DatasetField, Expr, MetricName, Number, NumberTest, TextAttribute, TextTest,
+    TimeAttribute,
 };
 use crate::search::lexer::{Kind, Token, tokens, wrong};
 use crate::search::like::Like;
@@ -66,6 +67,7 @@ pub(crate) enum Subject {
     Tag(String),
     Time(TimeAttribute),
     Text(TextAttribute),
+    Dataset(DatasetField),
 }
 
 pub(crate) struct Parser<'t, 'a> {
@@ -153,6 +155,7 @@ impl<'t, 'a> Parser<'t, 'a> {
             Subject::Param(key) => Clause::Param(key, self.text_test(true)?),
             Subject::Tag(key) => Clause::Tag(key, self.text_test(true)?),
             Subject::Text(attribute) => Clause::Text(attribute, self.text_test(false)?),
+            Subject::Dataset(field) => Clause::Dataset(field, self.text_test(false)?),
         }))
     }
 
@@ -219,13 +222,15 @@ impl<'t, 'a> Parser<'t, 'a> {
             "param" | "params" | "parameter" | "parameters" => Ok(Subject::Param(text.to_owned())),
             "tag" | "tags" => Ok(Subject::Tag(text.to_owned())),
             "attr" | "attribute" | "attributes" | "run" => self.attribute(key_start, text, aliases),
-            "dataset" | "datasets" if matches!(text, "name" | "digest" | "context") => Err(self.wrong(
-                start,
-                format!("dataset.{text} is not in the run index, so runs cannot be searched by their datasets yet"),
-            )),
-            "dataset" | "datasets" => {
-                Err(self.wrong(key_start, format!("datasets have no {text:?}, only name, digest and context")))
+            "dataset" | "datasets" if !aliases => {
+                Err(self.wrong(start, "runs are not ordered by their datasets, of which they have many"))
             }
+            "dataset" | "datasets" => match text {
+                "name" => Ok(Subject::Dataset(DatasetField::Name)),
+                "digest" => Ok(Subject::Dataset(DatasetField::Digest)),
+                "context" => Ok(Subject::Dataset(DatasetField::Context)),
+                _ => Err(self.wrong(key_start, format!("datasets have no {text:?}, only name, digest and context"))),
+            },
             _ => {
                 let hint = if entity.starts_with(['"', '`']) {
                     "; quotes go around the key alone, as in metrics.`my key`"

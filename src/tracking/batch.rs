@@ -123,8 +123,10 @@ impl Tracking {
             };
         }
         let workspace = &self.inner.workspace;
+        self.check_models(metrics)?;
         let act = |held: &mut Held| write(workspace, held, metrics, edits);
-        self.inner.writers.with(workspace, id, act).map_err(|fault| not_active(fault, id))
+        self.inner.writers.with(workspace, id, act).map_err(|fault| not_active(fault, id))?;
+        self.note_model_metrics(id, metrics)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 pub use crate::base::stats::RunStatus;
+pub use crate::registry::rules::Stage;
+pub use crate::registry::store::{ModelVersion, RegisteredModel};
 pub use crate::search::execute::View as ViewType;
 
 /// Whether something is deleted.
@@ -165,6 +167,91 @@ pub struct DatasetInput {
     pub dataset: Dataset,
     /// Words about this use of it; `mlflow.data.context` is one.
     pub tags: Vec<(String, String)>,
+}
+
+/// A dataset that runs of an experiment read, and what for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DatasetSummary {
+    /// The experiment's number, in decimal.
+    pub experiment_id: String,
+    /// The dataset's name.
+    pub name: String,
+    /// Its digest.
+    pub digest: String,
+    /// What it was used for, by the tag `mlflow.data.context`.
+    pub context: Option<String>,
+}
+
+/// Where a logged model stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoggedModelStatus {
+    /// Nobody said.
+    #[default]
+    Unspecified,
+    /// Its files are on their way.
+    Pending,
+    /// It is whole.
+    Ready,
+    /// Its files did not arrive.
+    UploadFailed,
+}
+
+impl LoggedModelStatus {
+    /// All of them, in MLflow's order.
+    pub const ALL: [Self; 4] = [Self::Unspecified, Self::Pending, Self::Ready, Self::UploadFailed];
+
+    /// MLflow's word, as filters have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unspecified => "UNSPECIFIED",
+            Self::Pending => "PENDING",
+            Self::Ready => "READY",
+            Self::UploadFailed => "FAILED",
+        }
+    }
+}
+
+impl std::str::FromStr for LoggedModelStatus {
+    type Err = crate::tracking::error::Fault;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|status| status.as_str() == word)
+            .ok_or_else(|| crate::tracking::error::Fault::invalid(format!("Invalid model status: {word}")))
+    }
+}
+
+/// A logged model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedModel {
+    /// Its id, `m-` and 32 hex characters.
+    pub model_id: String,
+    /// Its experiment's number, in decimal.
+    pub experiment_id: String,
+    /// Its name, which need not be unique.
+    pub name: String,
+    /// Milliseconds since the epoch.
+    pub creation_timestamp: i64,
+    /// Milliseconds since the epoch.
+    pub last_updated_timestamp: i64,
+    /// Where its files are.
+    pub artifact_uri: String,
+    /// Where it stands.
+    pub status: LoggedModelStatus,
+    /// What kind of model it is.
+    pub model_type: Option<String>,
+    /// The run that made it; may be empty.
+    pub source_run_id: String,
+    /// More of its status.
+    pub status_message: Option<String>,
+    /// By key.
+    pub tags: BTreeMap<String, String>,
+    /// By key.
+    pub params: BTreeMap<String, String>,
+    /// Of each metric, dataset and run the latest value.
+    pub metrics: Vec<Metric>,
 }
 
 /// A page of something.

@@ -75,7 +75,17 @@ impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::NotFound { entity: "run", id } => return Self::missing(format!("Run with id={id} not found")),
+            Error::NotFound { entity: "registered model", id } => {
+                return Self::missing(format!("Registered Model with name={id} not found"));
+            }
+            Error::NotFound { entity: "model version", id } => {
+                return Self::missing(format!("Model Version ({id}) not found"));
+            }
             Error::NotFound { .. } => Code::ResourceDoesNotExist,
+            Error::AlreadyExists { entity: "registered model", id } => {
+                let message = format!("Registered Model (name={id}) already exists.");
+                return Self::new(Code::ResourceAlreadyExists, message);
+            }
             Error::AlreadyExists { .. } => Code::ResourceAlreadyExists,
             Error::ParamConflict { run, key, existing, given } => {
                 return Self::invalid(format!(

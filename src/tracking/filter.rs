@@ -65,6 +65,7 @@ fn only_clause(filter: &str, expr: &mut Expr) -> Result<()> {
             TextTest::Null | TextTest::NotNull => refuse("IS NULL of attributes"),
             test => text(filter, test),
         },
+        Expr::Clause(Clause::Dataset(_, test)) => text(filter, test),
         Expr::And(_) | Expr::Or(_) | Expr::Not(_) => refuse("OR, NOT and parentheses"),
     }
 }

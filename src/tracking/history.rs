@@ -1,5 +1,6 @@
 //! Histories of metrics, in MLflow's order.
 
+use crate::base::items::RUN;
 use crate::base::point::{Columns, Point};
 use crate::error::Error;
 use crate::run::snapshot::RunSnapshot;
@@ -41,7 +42,7 @@ impl Tracking {
     /// A run, where there is one of that id.
     pub(super) fn known_run(&self, run_id: &str) -> Result<Option<RunSnapshot>> {
         match validate::run_id(run_id) {
-            Ok(id) => Ok(self.inner.workspace.find_run(&id)?),
+            Ok(id) => Ok(self.inner.workspace.find_run(&id)?.filter(|run| run.state().kind() == RUN)),
             Err(_) => Ok(None),
         }
     }
@@ -59,7 +60,7 @@ pub(super) fn metric(key: &str, point: Point) -> Metric {
 }
 
 /// All points of a series by time, step and value, each once; none where there is no such series.
-fn points(run: &RunSnapshot, key: &str) -> Result<Vec<Point>> {
+pub(super) fn points(run: &RunSnapshot, key: &str) -> Result<Vec<Point>> {
     let columns = match run.arrivals(key) {
         Err(Error::NotFound { .. }) => Columns::default(),
         columns => columns?,

@@ -2,15 +2,20 @@
 //!
 //! In reading order: [`entities`] are the values, [`error`] the refusals, `validate` the rules of names and lengths;
 //! [`store`] is the handle, with `writers` behind it. Its methods stand by subject: `experiments`, `runs`, `batch`,
-//! `history`. `docs/mlflow.md` goes call by call and lists every difference.
+//! `history`, `bulk`, `inputs`, `models`, `model_search`, `registered`. `docs/mlflow.md` goes call by call and lists every difference.
 
 mod batch;
+mod bulk;
 pub mod entities;
 pub mod error;
 mod experiments;
 mod filter;
 mod history;
+mod inputs;
+mod model_search;
+mod models;
 mod names;
+mod registered;
 mod runs;
 pub mod store;
 mod validate;
@@ -18,6 +23,9 @@ mod writers;
 
 pub use batch::Batch;
 pub use experiments::{ExperimentSearch, NewExperiment};
+pub use model_search::{LoggedModelSearch, ModelOrder};
+pub use models::CreateLoggedModel;
+pub use registered::CreateModelVersion;
 pub use runs::{CreateRun, RunSearch, UpdateRun};
 
 #[cfg(test)]

@@ -9,13 +9,11 @@ use crate::index::rows::RunLatest;
 use crate::index::summary::RunSummary;
 use crate::run::snapshot::RunSnapshot;
 use crate::search::execute::Query;
-use crate::tracking::entities::{
-    LifecycleStage, Metric, PageOf, Run, RunData, RunInfo, RunInputs, RunOutputs, ViewType,
-};
+use crate::tracking::entities::{LifecycleStage, Metric, PageOf, Run, RunData, RunInfo, ViewType};
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::store::{Tracking, below};
 use crate::tracking::validate::{self, RESULTS_MAX};
-use crate::tracking::{filter, names};
+use crate::tracking::{filter, inputs, names};
 use crate::workspace::edits::RunEdit;
 use crate::workspace::runs::NewRun;
 
@@ -226,6 +224,7 @@ impl Tracking {
     /// A run as it is told, from its snapshot.
     pub(super) fn shown_run(&self, run: &RunSnapshot) -> Result<Run> {
         let state = run.state();
+        let (inputs, outputs) = inputs::of_state(state);
         let mut metrics = Vec::new();
         for key in run.keys() {
             match run.stats(key) {
@@ -253,13 +252,14 @@ impl Tracking {
                 params: state.params().map(owned).collect(),
                 tags: state.tags().map(owned).collect(),
             },
-            inputs: RunInputs::default(),
-            outputs: RunOutputs::default(),
+            inputs,
+            outputs,
         })
     }
 
     fn listed_run(&self, RunLatest { run, metrics }: &RunLatest, roots: &BTreeMap<ExperimentId, String>) -> Run {
         let RunSummary { run_id, experiment_id, .. } = run;
+        let (inputs, outputs) = inputs::of_row(&run.items);
         let root = match roots.get(experiment_id) {
             Some(root) => root.clone(),
             None => below(&self.inner.options.artifact_root, &experiment_id.to_string()),
@@ -281,8 +281,8 @@ impl Tracking {
                 params: run.params.clone(),
                 tags: run.tags.clone(),
             },
-            inputs: RunInputs::default(),
-            outputs: RunOutputs::default(),
+            inputs,
+            outputs,
         }
     }
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
 use crate::base::ids::{ExperimentId, RunId};
+use crate::base::items::RUN;
 use crate::run::snapshot::RunSnapshot;
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::writers::Writers;
@@ -48,6 +52,8 @@ pub(super) struct Inner {
     pub(super) workspace: Workspace,
     pub(super) options: TrackingOptions,
     pub(super) writers: Writers,
+    /// The first description of each dataset that this facade has met, by experiment and item key.
+    pub(super) datasets: Mutex<FxHashMap<(ExperimentId, String), String>>,
 }
 
 impl std::fmt::Debug for Tracking {
@@ -61,7 +67,7 @@ impl Tracking {
     #[must_use]
     pub fn new(workspace: Workspace, options: TrackingOptions) -> Self {
         let writers = Writers::new(options.writers_max.max(1), options.writer_idle_ms);
-        Self { inner: Arc::new(Inner { workspace, options, writers }) }
+        Self { inner: Arc::new(Inner { workspace, options, writers, datasets: Mutex::default() }) }
     }
 
     /// The workspace below.
@@ -119,7 +125,7 @@ impl Tracking {
 
     /// The run of an id, deleted or not.
     pub(super) fn snapshot(&self, id: &RunId) -> Result<RunSnapshot> {
-        let run = self.inner.workspace.find_run(id)?;
+        let run = self.inner.workspace.find_run(id)?.filter(|run| run.state().kind() == RUN);
         run.ok_or_else(|| Fault::missing(format!("Run with id={id} not found")))
     }
 }

@@ -1,4 +1,8 @@
 //! Tests of the facade by subject.
 
 mod basics;
+mod bulk;
+mod inputs;
+mod models;
+mod registered;
 mod support;

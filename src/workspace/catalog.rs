@@ -102,6 +102,14 @@ pub enum Change {
     },
 }
 
+impl Experiment {
+    /// Whether a run of the experiment counts as deleted, given its own mark and the mark's generation.
+    #[must_use]
+    pub fn counts_as_deleted(&self, deleted: bool, generation: u64) -> bool {
+        if generation >= self.generation { deleted } else { self.deleted }
+    }
+}
+
 impl State for Catalog {
     type Change = Change;
 

@@ -8,6 +8,7 @@ use crate::codec;
 use crate::error::{Error, Result};
 use crate::log::reader::{BadSpan, Depth, read_tail, verified_slots};
 use crate::log::slot::{Check, SLOT_LEN, Slot};
+use crate::registry::rules::Registry;
 use crate::run::image::LogImage;
 use crate::run::state::RunState;
 use crate::segment::footer::Footer;
@@ -70,6 +71,7 @@ impl Workspace {
         self.check_missing(&files, &mut report)?;
         self.check_journal::<Manifest>(paths::MANIFEST, "which packs are live", &mut report)?;
         self.check_journal::<Catalog>(paths::CATALOG, "experiments", &mut report)?;
+        self.check_journal::<Registry>(paths::REGISTRY, "the model registry", &mut report)?;
         for (path, len) in files {
             progress(report.bytes, total);
             self.check_file(&path, len, &mut report)?;
@@ -124,7 +126,7 @@ impl Workspace {
     fn check_journal<S: State>(&self, folder: &str, of: &str, report: &mut Report) -> Result<()> {
         let (root, storage) = (&self.inner.root, &self.inner.storage);
         let dir = root.join(folder);
-        let journal = Journal::<S>::open(std::sync::Arc::clone(storage), dir, root.join(paths::TEMPORARY))?;
+        let journal = Journal::<S>::open_optional(std::sync::Arc::clone(storage), dir, root.join(paths::TEMPORARY))?;
         for bad in journal.check_all()? {
             let length = storage.open_read(&bad.path).and_then(|file| file.len()).unwrap_or(0);
             let cost = format!("a change of {of}; `repair` keeps what the other entries and the packs themselves say");

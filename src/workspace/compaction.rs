@@ -397,14 +397,18 @@ impl Workspace {
     fn deleted_runs(&self, before_ms: i64) -> Result<Vec<RunSnapshot>> {
         let catalog = self.catalog()?;
         let mut doomed = Vec::new();
-        for id in self.run_ids()? {
+        for id in self.all_ids()? {
             let Some(run) = self.find_run(&id)? else {
                 continue;
             };
-            let experiment = catalog.get(run.state().experiment).ok();
-            let with_experiment =
-                experiment.filter(|experiment| experiment.deleted).map(|experiment| experiment.updated_ms);
-            let since = run.state().deleted_ms().into_iter().chain(with_experiment).min();
+            let (state, experiment) = (run.state(), catalog.get(run.state().experiment));
+            let since = match experiment {
+                // What was said of the run counts no more.
+                Ok(experiment) if state.deleted_generation() < experiment.generation => {
+                    experiment.deleted.then_some(experiment.updated_ms)
+                }
+                _ => state.deleted_ms(),
+            };
             if since.is_some_and(|since| since < before_ms) {
                 doomed.push(run);
             }
@@ -438,6 +442,7 @@ impl Workspace {
         }
         removed += self.inner.manifest.lock().remove_folded(before)? as u64;
         removed += self.inner.catalog.lock().remove_folded(before)? as u64;
+        removed += self.inner.registry.lock().remove_folded(before)? as u64;
         Ok(removed)
     }
 }

@@ -1,7 +1,10 @@
 //! Changing what is said of a run: limits, the last word, and params, which are set once among all writers.
 
 use crate::base::ids::RunId;
-use crate::base::limits::{PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars, check_key};
+use crate::base::limits::{
+    ITEM_CHARS_MAX, ITEM_KEY_CHARS_MAX, PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars,
+    check_key,
+};
 use crate::base::point::Point;
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
@@ -27,6 +30,10 @@ pub enum RunEdit {
     Tag(String, String),
     /// Removes a tag; nothing happens where there is none.
     RemoveTag(String),
+    /// Attaches an item of a kind and a key: see [`crate::base::items`]. The last one wins; `None` removes it.
+    Item(u8, String, Option<String>),
+    /// Says what the run stands for: see [`crate::base::items`].
+    Kind(u8),
     /// Sets a param, once: the same value again is fine, another one is an error.
     Param(String, String),
 }
@@ -157,7 +164,11 @@ pub(super) fn check_edit(edit: &RunEdit) -> Result<()> {
     match edit {
         RunEdit::Name(name) => check_chars("run name", name, RUN_NAME_CHARS_MAX),
         RunEdit::User(user) => check_chars("user", user, RUN_NAME_CHARS_MAX),
-        RunEdit::Status(_) | RunEdit::StartTime(_) | RunEdit::EndTime(_) => Ok(()),
+        RunEdit::Status(_) | RunEdit::StartTime(_) | RunEdit::EndTime(_) | RunEdit::Kind(_) => Ok(()),
+        RunEdit::Item(_, key, value) => {
+            check_chars("item key", key, ITEM_KEY_CHARS_MAX)?;
+            check_chars("item", value.as_deref().unwrap_or(""), ITEM_CHARS_MAX)
+        }
         RunEdit::Tag(key, value) => {
             check_key("tag key", key)?;
             check_chars("tag value", value, TAG_VALUE_CHARS_MAX)
@@ -180,6 +191,8 @@ fn record(run: u32, state: &RunState, edit: &RunEdit, order: u64) -> Result<Opti
         RunEdit::StartTime(time) => attribute(Attribute::StartTime(time)),
         RunEdit::EndTime(time) => attribute(Attribute::EndTime(time)),
         RunEdit::Tag(key, value) => Ok(Some(Record::Tag { run, key, value: Some(value), order })),
+        RunEdit::Kind(kind) => attribute(Attribute::Kind(kind)),
+        RunEdit::Item(kind, key, value) => Ok(Some(Record::Item { run, kind, key, value, order })),
         RunEdit::RemoveTag(key) => Ok(Some(Record::Tag { run, key, value: None, order })),
         RunEdit::Param(key, value) => match state.param(&key) {
             Some(existing) if existing == value => Ok(None),

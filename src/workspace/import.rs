@@ -91,7 +91,7 @@ impl Importer {
         let experiment = self.workspace.experiment(run.experiment)?;
         let mut state = RunState::new(run.id.clone(), experiment.id, experiment.name);
         let existing = known.as_ref().map(|known| known.state().clone());
-        let words = add_words(&mut state, existing.as_ref(), writer, &run)?;
+        let words = add_words(&mut state, existing.as_ref(), writer, &run, experiment.generation)?;
         let own = |coverage: &&Coverage| coverage.writer == writer;
         let before = existing.as_ref().and_then(|known| known.coverage.iter().find(own).copied());
         let from = before.map_or(0, |coverage| coverage.through);
@@ -162,7 +162,13 @@ fn check_words(run: &RunImport) -> Result<()> {
 }
 
 /// Puts the source's words into `state` as far as `existing` has not got them; says whether there were any.
-fn add_words(state: &mut RunState, existing: Option<&RunState>, writer: WriterId, run: &RunImport) -> Result<bool> {
+fn add_words(
+    state: &mut RunState,
+    existing: Option<&RunState>,
+    writer: WriterId,
+    run: &RunImport,
+    generation: u64,
+) -> Result<bool> {
     let mut order = existing.map_or(0, RunState::greatest_order);
     let mut apply = |record: &dyn Fn(u64) -> Record| {
         order += 1;
@@ -174,7 +180,7 @@ fn add_words(state: &mut RunState, existing: Option<&RunState>, writer: WriterId
         Some(Attribute::Status(run.status)),
         run.start_time_ms.map(|time| Attribute::StartTime(Some(time))),
         run.end_time_ms.map(|time| Attribute::EndTime(Some(time))),
-        run.deleted_ms.map(|time| Attribute::Deleted(Some(time))),
+        run.deleted_ms.map(|time| Attribute::Deleted { at_ms: Some(time), generation }),
     ];
     let mut any = false;
     for attribute in attributes.into_iter().flatten() {

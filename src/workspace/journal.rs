@@ -73,6 +73,8 @@ pub struct Journal<S: State> {
     bad: Vec<BadEntry>,
     /// How often the state changed in this process.
     reading: u64,
+    /// Whether a missing folder is a journal that nobody wrote yet.
+    optional: bool,
 }
 
 impl<S: State> std::fmt::Debug for Journal<S> {
@@ -87,8 +89,29 @@ impl<S: State> Journal<S> {
     /// # Errors
     /// [`Error::Io`]. Entries that do not verify are left out and named by [`Self::bad`].
     pub fn open(storage: Arc<dyn Storage>, dir: PathBuf, temporary: PathBuf) -> Result<Self> {
-        let mut journal =
-            Self { storage, dir, temporary, state: S::default(), number: 0, folded: 0, bad: Vec::new(), reading: 0 };
+        Self::open_as(storage, dir, temporary, false)
+    }
+
+    /// The same of a journal whose folder may be missing, as long as nobody wrote to it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_optional(storage: Arc<dyn Storage>, dir: PathBuf, temporary: PathBuf) -> Result<Self> {
+        Self::open_as(storage, dir, temporary, true)
+    }
+
+    fn open_as(storage: Arc<dyn Storage>, dir: PathBuf, temporary: PathBuf, optional: bool) -> Result<Self> {
+        let mut journal = Self {
+            storage,
+            dir,
+            temporary,
+            state: S::default(),
+            number: 0,
+            folded: 0,
+            bad: Vec::new(),
+            reading: 0,
+            optional,
+        };
         journal.read_all()?;
         Ok(journal)
     }
@@ -297,7 +320,10 @@ impl<S: State> Journal<S> {
 
     /// Numbers of the entries there are, rising.
     fn numbers(&self) -> Result<Vec<u64>> {
-        let entries = self.storage.read_dir(&self.dir).map_err(Error::io("list", &self.dir))?;
+        let entries = match self.storage.read_dir(&self.dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.optional => return Ok(Vec::new()),
+            entries => entries.map_err(Error::io("list", &self.dir))?,
+        };
         let number = |name: &str| name.strip_suffix(".entry").filter(|digits| digits.len() == 16)?.parse().ok();
         let mut numbers: Vec<u64> =
             entries.iter().filter_map(|entry| number(&entry.name)).filter(|&number| number > 0).collect();

@@ -100,10 +100,14 @@ impl Workspace {
     }
 
     /// Whether nobody but this writer can have said anything of a run since the manifest had this number: no other log
-    /// is there, nor edits, and packs are the same. Costs two listings of folders and a failing open.
+    /// is there, nor edits of it, and packs are the same. Costs two listings of folders, an open for each log of edits and
+    /// a failing one.
     pub(super) fn alone(&self, id: &RunId, writer: WriterId, manifest_number: u64) -> Result<bool> {
-        if self.run_log_names(id.key())?.iter().any(|name| name.writer != writer) || !self.edit_log_names()?.is_empty()
-        {
+        if self.run_log_names(id.key())?.iter().any(|name| name.writer != writer) {
+            return Ok(false);
+        }
+        let (images, unreadable) = self.edit_images()?;
+        if !unreadable.is_empty() || images.iter().any(|image| image.run(id).is_some()) {
             return Ok(false);
         }
         let mut manifest = self.inner.manifest.lock();

@@ -19,6 +19,7 @@ pub mod open;
 pub mod packs;
 pub mod paths;
 pub mod publish;
+pub mod registers;
 pub mod repair;
 pub mod runs;
 pub mod search;

@@ -11,6 +11,7 @@ use crate::base::checksum::crc32;
 use crate::base::ids::{ExperimentId, random_u128};
 use crate::error::{Error, Result};
 use crate::options::Options;
+use crate::registry::rules::Registry;
 use crate::run::session::Session;
 use crate::run::watermark::Watermark;
 use crate::storage::Storage;
@@ -44,6 +45,7 @@ pub(super) struct Inner {
     pub(super) id: u128,
     pub(super) manifest: Mutex<Journal<Manifest>>,
     pub(super) catalog: Mutex<Journal<Catalog>>,
+    pub(super) registry: Mutex<Journal<Registry>>,
     pub(super) packs: Mutex<PackSet>,
     pub(super) edit_logs: Mutex<EditLogs>,
     /// This handle's own log of edits, created by the first.
@@ -111,6 +113,8 @@ impl Workspace {
         let manifest = Journal::open(manifest_storage, manifest_dir, temporary)?;
         let (catalog_storage, catalog_dir, temporary) = journal(paths::CATALOG);
         let catalog = Journal::open(catalog_storage, catalog_dir, temporary)?;
+        let (registry_storage, registry_dir, temporary) = journal(paths::REGISTRY);
+        let registry = Journal::open_optional(registry_storage, registry_dir, temporary)?;
         let inner = Inner {
             storage,
             root,
@@ -118,6 +122,7 @@ impl Workspace {
             id,
             manifest: Mutex::new(manifest),
             catalog: Mutex::new(catalog),
+            registry: Mutex::new(registry),
             packs: Mutex::default(),
             edit_logs: Mutex::default(),
             edits: Mutex::new(None),
@@ -200,6 +205,10 @@ impl Workspace {
         let mut catalog = self.inner.catalog.lock();
         catalog.refresh()?;
         damage.extend(catalog.bad().iter().map(tell));
+        drop(catalog);
+        let mut registry = self.inner.registry.lock();
+        registry.refresh()?;
+        damage.extend(registry.bad().iter().map(tell));
         Ok(damage)
     }
 
@@ -319,7 +328,7 @@ impl Workspace {
         })
     }
 
-    /// Marks an experiment deleted: its runs count as deleted too, until it is restored.
+    /// Marks an experiment deleted: all its runs count as deleted then.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Deleted`] when it is already, [`Error::Io`].
@@ -330,7 +339,7 @@ impl Workspace {
         })
     }
 
-    /// Restores a deleted experiment.
+    /// Restores a deleted experiment: none of its runs counts as deleted then, whenever it was deleted.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such deleted experiment, [`Error::Io`].

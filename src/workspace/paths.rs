@@ -10,6 +10,8 @@ pub const MARK: &str = "stepwell.workspace";
 pub const MANIFEST: &str = "manifest";
 /// Entries that say which experiments there are.
 pub const CATALOG: &str = "catalog";
+/// Entries that say which registered models there are.
+pub const REGISTRY: &str = "registry";
 /// Logs of runs, in 256 folders by the first two characters of the run's key.
 pub const LOGS: &str = "logs";
 /// Logs of light edits to many runs.
@@ -21,7 +23,7 @@ pub const TEMPORARY: &str = "tmp";
 /// Originals of what `repair` took out of use, and of logs with damage that compaction read around.
 pub const QUARANTINE: &str = "quarantine";
 /// All folders.
-pub const FOLDERS: [&str; 7] = [MANIFEST, CATALOG, LOGS, EDITS, PACKS, TEMPORARY, QUARANTINE];
+pub const FOLDERS: [&str; 8] = [MANIFEST, CATALOG, REGISTRY, LOGS, EDITS, PACKS, TEMPORARY, QUARANTINE];
 
 /// The folder of a run's logs.
 #[must_use]

@@ -115,6 +115,13 @@ impl Workspace {
             });
             catalog.publish(|_| Ok(rename.clone().into_iter().collect()))?;
         }
+        drop(catalog);
+        let mut registry = self.inner.registry.lock();
+        if !registry.bad().is_empty() {
+            repaired.lost.push("a change of the model registry".into());
+            // Any entry serves to fold the state: the removal of a model that never was.
+            registry.publish(|_| Ok(vec![crate::registry::rules::Change::Delete { name: String::new() }]))?;
+        }
         Ok(())
     }
 

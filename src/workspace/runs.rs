@@ -17,6 +17,9 @@ use crate::workspace::packs::PackSet;
 use crate::workspace::paths;
 use crate::workspace::writer::RunWriter;
 
+/// A log of edits that has grown beyond this is ended, and the next edit begins another.
+const EDIT_LOG_BYTES_MAX: u64 = 256 << 10;
+
 /// How a new run begins. All but the experiment may be left out.
 #[derive(Clone, Debug, Default)]
 pub struct NewRun {
@@ -39,7 +42,37 @@ impl Workspace {
     /// [`Error::NotFound`] or [`Error::Deleted`] for the experiment, [`Error::AlreadyExists`] for a given id,
     /// [`Error::Invalid`], [`Error::Io`].
     pub fn create_run(&self, experiment: ExperimentId, new: NewRun) -> Result<RunWriter> {
-        let experiment = self.catalog()?.active(experiment)?.clone();
+        let (state, edits) = self.begin(experiment, new)?;
+        let mut writer = RunWriter::open(self, state)?;
+        writer.edit(&edits)?;
+        Ok(writer)
+    }
+
+    /// Creates a run that only has words, without a log of its own: what a server does with light things that it makes
+    /// many of. `edits` come in one step with the words of `new`, but for params, which follow.
+    ///
+    /// # Errors
+    /// As [`Self::create_run`].
+    pub fn create_light(&self, experiment: ExperimentId, new: NewRun, edits: &[RunEdit]) -> Result<RunId> {
+        let (state, mut words) = self.begin(experiment, new)?;
+        let (params, others): (Vec<RunEdit>, Vec<RunEdit>) =
+            edits.iter().cloned().partition(|edit| matches!(edit, RunEdit::Param(..)));
+        words.extend(others);
+        params.iter().try_for_each(check_edit)?;
+        // Params are claimed before anything else of a commit; but nobody may see the run without its kind.
+        self.edit(&state, &words)?;
+        if !params.is_empty() {
+            self.edit_any_run(&state.id, &params)?;
+        }
+        Ok(state.id)
+    }
+
+    /// A new run as it begins, of which nothing is written yet.
+    fn begin(&self, experiment: ExperimentId, new: NewRun) -> Result<(RunState, Vec<RunEdit>)> {
+        let experiment = self.experiment(experiment)?;
+        if experiment.deleted {
+            return Err(Error::Deleted { entity: "experiment", id: experiment.name });
+        }
         let NewRun { id, name, user, start_time_ms, tags } = new;
         let id = match id {
             Some(id) if self.find_run(&id)?.is_some() => {
@@ -54,10 +87,7 @@ impl Workspace {
         edits.extend((!user.is_empty()).then_some(RunEdit::User(user)));
         edits.extend(tags.into_iter().map(|(key, value)| RunEdit::Tag(key, value)));
         edits.iter().try_for_each(check_edit)?;
-        let state = RunState::new(id, experiment.id, experiment.name);
-        let mut writer = RunWriter::open(self, state)?;
-        writer.edit(&edits)?;
-        Ok(writer)
+        Ok((RunState::new(id, experiment.id, experiment.name), edits))
     }
 
     /// Opens a writer for an existing run: beside whichever others there are, here or in other processes.
@@ -112,12 +142,16 @@ impl Workspace {
         self.active_run(id).map(|_| ())
     }
 
-    /// Whether a run counts as deleted: by its own mark, or with its experiment.
+    /// Whether a run counts as deleted: by its own mark, unless its experiment was deleted or restored since.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn counts_as_deleted(&self, run: &RunState) -> Result<bool> {
-        Ok(run.deleted() || self.experiment(run.experiment).is_ok_and(|experiment| experiment.deleted))
+        match self.experiment(run.experiment) {
+            Ok(experiment) => Ok(experiment.counts_as_deleted(run.deleted(), run.deleted_generation())),
+            Err(Error::Io { path, operation, source }) => Err(Error::Io { path, operation, source }),
+            Err(_) => Ok(run.deleted()),
+        }
     }
 
     /// Changes a run without a writer of one's own: what a server does to many runs. All changes happen, or none.
@@ -127,6 +161,15 @@ impl Workspace {
     pub fn edit_run(&self, id: &RunId, edits: &[RunEdit]) -> Result<()> {
         let state = self.active_run(id)?;
         self.edit(&state, edits)
+    }
+
+    /// The same, whether the run is deleted or not.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`].
+    pub fn edit_any_run(&self, id: &RunId, edits: &[RunEdit]) -> Result<()> {
+        let run = self.run(id)?;
+        self.edit(run.state(), edits)
     }
 
     /// Marks a run deleted; nothing happens to one that is.
@@ -147,15 +190,14 @@ impl Workspace {
 
     fn mark_deleted(&self, id: &RunId, deleted: bool) -> Result<()> {
         let run = self.run(id)?;
-        if run.state().deleted() == deleted {
+        if self.counts_as_deleted(run.state())? == deleted {
             return Ok(());
         }
+        let generation = self.experiment(run.state().experiment).map_or(0, |experiment| experiment.generation);
+        let attribute = Attribute::Deleted { at_ms: deleted.then(now_ms), generation };
         let order = run.state().greatest_order() + 1;
         self.with_edit_log(run.state(), |session, run| {
-            session.commit(
-                vec![Record::Attribute { run, attribute: Attribute::Deleted(deleted.then(now_ms)), order }],
-                &[],
-            )
+            session.commit(vec![Record::Attribute { run, attribute: attribute.clone(), order }], &[])
         })
     }
 
@@ -175,7 +217,15 @@ impl Workspace {
         }
         let Some(session) = edits.as_mut() else { unreachable!("it was created above") };
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
-        act(session, run)
+        let done = act(session, run);
+        // Readers read a log of edits anew whenever it has grown, so it must not grow for ever.
+        let len = self.inner.storage.open_read(session.path()).and_then(|file| file.len()).unwrap_or(0);
+        if len > EDIT_LOG_BYTES_MAX
+            && let Some(mut session) = edits.take()
+        {
+            session.end()?;
+        }
+        done
     }
 
     /// Makes everything that was acknowledged by now, to any writer that this handle opened and to the handle itself

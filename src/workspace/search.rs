@@ -8,8 +8,10 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use crate::base::ids::{ExperimentId, RunId, RunKey};
+use crate::base::items::RUN;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
+use crate::index::layout::run;
 use crate::index::part::IndexPart;
 use crate::index::rows::RunLatest;
 use crate::index::summary::RunSummary;
@@ -112,11 +114,13 @@ impl Workspace {
         parsed.view = query.view;
         parsed.experiments.clone_from(&query.experiments);
         let view = self.view()?;
-        let Some(page) = self.execute(&view, parsed)? else {
-            return Ok(RunPage { runs: Vec::new(), next_page_token: None, total: 0, unreadable: view.unreadable });
-        };
-        let runs = page.hits.iter().map(|&(part, ordinal)| view.parts[part].0.summary(ordinal));
-        let runs = runs.collect::<Result<_>>()?;
+        let (page, deletions) = self.execute(&view, parsed)?;
+        let mut runs = Vec::with_capacity(page.hits.len());
+        for &(part, ordinal) in &page.hits {
+            let mut run = view.parts[part].0.summary(ordinal)?;
+            mark(&mut run, &deletions);
+            runs.push(run);
+        }
         Ok(RunPage { runs, next_page_token: page.next_page_token, total: page.total, unreadable: view.unreadable })
     }
 
@@ -126,14 +130,32 @@ impl Workspace {
     /// As [`Self::search`].
     pub fn list(&self, query: Query) -> Result<RunList> {
         let (view, offset) = (self.view()?, query.offset);
-        let Some(page) = self.execute(&view, query)? else {
-            return Ok(RunList { runs: Vec::new(), next_offset: None, total: 0, unreadable: view.unreadable });
-        };
-        let runs = page.hits.iter().map(|&(part, ordinal)| view.parts[part].0.latest(ordinal));
-        let runs = runs.collect::<Result<Vec<_>>>()?;
+        let (page, deletions) = self.execute(&view, query)?;
+        let mut runs = Vec::with_capacity(page.hits.len());
+        for &(part, ordinal) in &page.hits {
+            let mut run = view.parts[part].0.latest(ordinal)?;
+            mark(&mut run.run, &deletions);
+            runs.push(run);
+        }
         let end = offset.saturating_add(runs.len());
         let next_offset = (end < page.total && !runs.is_empty()).then_some(end);
         Ok(RunList { runs, next_offset, total: page.total, unreadable: view.unreadable })
+    }
+
+    /// The distinct items of a kind that runs of some experiments have, deleted runs included: experiment, key, value.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn items(&self, kind: u8, experiments: &[ExperimentId]) -> Result<BTreeSet<(ExperimentId, String, String)>> {
+        let mut found = BTreeSet::new();
+        for (part, excluded) in &self.view()?.parts {
+            part.each_item(kind, |ordinal, experiment, key, value| {
+                if !excluded.contains(ordinal) && experiments.contains(&experiment) {
+                    found.insert((experiment, key.to_owned(), value.to_owned()));
+                }
+            })?;
+        }
+        Ok(found)
     }
 
     /// Ids of all runs, deleted ones included, in no order.
@@ -141,61 +163,42 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn run_ids(&self) -> Result<Vec<RunId>> {
-        self.readable_run_ids().map(|(ids, _)| ids)
+        self.readable_ids(Some(RUN)).map(|(ids, _)| ids)
     }
 
-    /// The same, and what could not be read, so that ids may be missing.
-    pub(super) fn readable_run_ids(&self) -> Result<(Vec<RunId>, Vec<String>)> {
+    /// The same of whatever runs stand for.
+    pub(super) fn all_ids(&self) -> Result<Vec<RunId>> {
+        self.readable_ids(None).map(|(ids, _)| ids)
+    }
+
+    /// Ids of the runs of a kind, or of all; and what could not be read, so that ids may be missing.
+    pub(super) fn readable_ids(&self, kind: Option<u8>) -> Result<(Vec<RunId>, Vec<String>)> {
         let mut ids = Vec::new();
         let view = self.view()?;
         for (part, excluded) in &view.parts {
-            for ordinal in (0..part.len() as u32).filter(|&ordinal| !excluded.contains(ordinal)) {
+            let kinds = part.run_ints(run::KIND)?;
+            let of_kind = |ordinal: u32| kind.is_none_or(|kind| kinds.get(ordinal as usize) == i64::from(kind));
+            for ordinal in (0..part.len() as u32).filter(|&at| !excluded.contains(at) && of_kind(at)) {
                 ids.push(part.run_id(ordinal)?);
             }
         }
         Ok((ids, view.unreadable))
     }
 
-    /// Executes a query, counting the runs of deleted experiments as deleted. `None` when no experiment is left.
-    fn execute(&self, view: &View, mut query: Query) -> Result<Option<Page>> {
-        let catalog = self.catalog()?;
-        let deleted: Vec<ExperimentId> = catalog
-            .experiments
-            .values()
-            .filter(|experiment| experiment.deleted)
-            .map(|experiment| experiment.id)
-            .collect();
-        let masked = |masks: &[Bitmap], query: &Query| {
-            let parts = view.parts.iter().zip(masks);
-            let parts: Vec<MaskedPart<'_>> =
-                parts.map(|((part, _), mask)| MaskedPart { part, excluded: Some(mask) }).collect();
-            execute(&parts, query)
-        };
-        let own: Vec<Bitmap> = view.parts.iter().map(|(_, excluded)| excluded.clone()).collect();
-        if deleted.is_empty() || query.view == ViewType::All {
-            return masked(&own, &query).map(Some);
-        }
-        if query.view == ViewType::ActiveOnly {
-            let all = || catalog.experiments.keys().copied().collect();
-            let asked: Vec<ExperimentId> = if query.experiments.is_empty() { all() } else { query.experiments };
-            query.experiments = asked.into_iter().filter(|id| !deleted.contains(id)).collect();
-            return if query.experiments.is_empty() { Ok(None) } else { masked(&own, &query).map(Some) };
-        }
-        // Deleted runs are those marked so, and all of deleted experiments: everything else is masked.
-        let every = |view, experiments: &[ExperimentId]| Query {
-            view,
-            experiments: experiments.to_vec(),
-            max_results: usize::MAX / 4,
-            ..Query::default()
-        };
-        let mut others: Vec<Bitmap> = view.parts.iter().map(|(part, _)| Bitmap::all(part.len())).collect();
-        for query in [every(ViewType::DeletedOnly, &[]), every(ViewType::All, &deleted)] {
-            let mut wanted: Vec<Bitmap> = view.parts.iter().map(|(part, _)| Bitmap::none(part.len())).collect();
-            masked(&own, &query)?.hits.iter().for_each(|&(part, ordinal)| wanted[part].insert(ordinal));
-            others.iter_mut().zip(&wanted).for_each(|(others, wanted)| others.and_not(wanted));
-        }
-        query.view = ViewType::All;
-        masked(&others, &query).map(Some)
+    /// Executes a query, counting runs as deleted as the catalog says.
+    fn execute(&self, view: &View, mut query: Query) -> Result<(Page, BTreeMap<ExperimentId, (u64, bool)>)> {
+        query.deletions = self.deletions()?;
+        let parts = view.parts.iter().map(|(part, mask)| MaskedPart { part, excluded: Some(mask) });
+        let parts: Vec<MaskedPart<'_>> = parts.collect();
+        Ok((execute(&parts, &query)?, query.deletions))
+    }
+
+    /// Experiments that were deleted or restored: how often, and whether they are deleted.
+    fn deletions(&self) -> Result<BTreeMap<ExperimentId, (u64, bool)>> {
+        let mut catalog = self.inner.catalog.lock();
+        catalog.refresh()?;
+        let changed = catalog.state().experiments.values().filter(|experiment| experiment.generation > 0);
+        Ok(changed.map(|experiment| (experiment.id, (experiment.generation, experiment.deleted))).collect())
     }
 
     fn view(&self) -> Result<View> {
@@ -325,6 +328,15 @@ impl Workspace {
             let _ = storage.remove_file(&temporary);
         }
         renamed
+    }
+}
+
+/// Marks a run as it counts: see the catalog.
+fn mark(run: &mut RunSummary, deletions: &BTreeMap<ExperimentId, (u64, bool)>) {
+    if let Some(&(generation, deleted)) = deletions.get(&run.experiment_id)
+        && run.deleted_generation < generation
+    {
+        run.deleted = deleted;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::base::items::RUN;
 use crate::error::{Error, Result};
 use crate::run::snapshot::part_len;
 use crate::workspace::open::Workspace;
@@ -40,7 +41,7 @@ impl Workspace {
     pub fn usage(&self) -> Result<Usage> {
         let mut usage = Usage::default();
         let mut keys: BTreeMap<String, u64> = BTreeMap::new();
-        let (ids, unreadable) = self.readable_run_ids()?;
+        let (ids, unreadable) = self.readable_ids(Some(RUN))?;
         usage.unreadable = unreadable;
         for id in ids {
             let Some(run) = self.find_run(&id)? else { continue };

@@ -1,0 +1,390 @@
+//! The registry as a workspace keeps it: each operation reads the newest state, checks its rules, and publishes.
+
+use std::collections::BTreeMap;
+
+use crate::error::Result;
+use crate::registry::rules::{Change, Model, Registry, Stage, Version};
+use crate::registry::search;
+use crate::workspace::clock::now_ms;
+use crate::workspace::open::Workspace;
+
+/// A registered model as it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredModel {
+    /// Its name.
+    pub name: String,
+    /// Milliseconds since the epoch.
+    pub creation_timestamp: i64,
+    /// Milliseconds since the epoch.
+    pub last_updated_timestamp: i64,
+    /// What it is about.
+    pub description: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// The version that each alias names.
+    pub aliases: BTreeMap<String, u64>,
+    /// The greatest version of each stage.
+    pub latest_versions: Vec<ModelVersion>,
+}
+
+/// A version as it is told. Its status is READY from the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelVersion {
+    /// Its model's name.
+    pub name: String,
+    /// Its number.
+    pub version: u64,
+    /// Milliseconds since the epoch.
+    pub creation_timestamp: i64,
+    /// Milliseconds since the epoch.
+    pub last_updated_timestamp: i64,
+    /// What it is about.
+    pub description: String,
+    /// Where it stands.
+    pub current_stage: Stage,
+    /// Where it comes from, as the caller said it.
+    pub source: String,
+    /// Where its files are.
+    pub storage_location: String,
+    /// The run that made it; may be empty.
+    pub run_id: String,
+    /// A link to that run; may be empty.
+    pub run_link: String,
+    /// The logged model that it is; may be empty.
+    pub model_id: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// The aliases that name it.
+    pub aliases: Vec<String>,
+}
+
+/// A version to be created.
+#[derive(Clone, Debug, Default)]
+pub struct NewVersion {
+    /// Its model's name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: String,
+    /// Where its files are.
+    pub storage_location: String,
+    /// The run that made it; may be empty.
+    pub run_id: String,
+    /// A link to that run; may be empty.
+    pub run_link: String,
+    /// The logged model that it is; may be empty.
+    pub model_id: String,
+    /// What it is about.
+    pub description: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One page of what a search found.
+pub type Found<T> = (Vec<T>, Option<usize>);
+
+/// The registry of a workspace. Cheap to make: it borrows the handle.
+#[derive(Clone, Copy, Debug)]
+pub struct Store<'a> {
+    workspace: &'a Workspace,
+}
+
+impl<'a> Store<'a> {
+    /// The registry of a workspace.
+    #[must_use]
+    pub fn new(workspace: &'a Workspace) -> Self {
+        Self { workspace }
+    }
+
+    fn change(self, plan: impl FnMut(&Registry) -> Result<Vec<Change>>) -> Result<()> {
+        self.workspace.change_registry(plan)
+    }
+
+    fn read<T>(self, read: impl FnOnce(&Registry) -> Result<T>) -> Result<T> {
+        self.workspace.read_registry(read)
+    }
+
+    /// Creates a model. Of several processes that create one name at once, one succeeds.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`](crate::error::Error::AlreadyExists), [`Error::Io`](crate::error::Error::Io).
+    pub fn create_model(
+        self,
+        name: &str,
+        description: &str,
+        tags: BTreeMap<String, String>,
+    ) -> Result<RegisteredModel> {
+        let now = now_ms();
+        let (description, updated_ms) = (description.to_owned(), now);
+        let model = Model { created_ms: now, updated_ms, description, tags, ..Model::default() };
+        self.change(|registry| {
+            registry.check_free(name)?;
+            Ok(vec![Change::Create { name: name.to_owned(), model: model.clone() }])
+        })?;
+        Ok(shown_model(name, &model))
+    }
+
+    /// A model.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
+    pub fn model(self, name: &str) -> Result<RegisteredModel> {
+        self.read(|registry| Ok(shown_model(name, registry.model(name)?)))
+    }
+
+    /// Renames a model; to its own name nothing but its time changes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::AlreadyExists`](crate::error::Error::AlreadyExists), [`Error::Io`](crate::error::Error::Io).
+    pub fn rename_model(self, name: &str, new_name: &str) -> Result<RegisteredModel> {
+        let at_ms = now_ms();
+        self.change(|registry| {
+            registry.model(name)?;
+            if name != new_name {
+                registry.check_free(new_name)?;
+            }
+            Ok(vec![Change::Rename { name: name.to_owned(), new_name: new_name.to_owned(), at_ms }])
+        })?;
+        self.model(new_name)
+    }
+
+    /// Says what a model is about.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
+    pub fn describe_model(self, name: &str, description: &str) -> Result<RegisteredModel> {
+        let at_ms = now_ms();
+        self.change(|registry| {
+            registry.model(name)?;
+            Ok(vec![Change::Describe { name: name.to_owned(), description: description.to_owned(), at_ms }])
+        })?;
+        self.model(name)
+    }
+
+    /// Deletes a model with all its versions, for good.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
+    pub fn delete_model(self, name: &str) -> Result<()> {
+        self.change(|registry| {
+            registry.model(name)?;
+            Ok(vec![Change::Delete { name: name.to_owned() }])
+        })
+    }
+
+    /// Sets a model's tag, or removes it; nothing happens where there is none.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound) for the model, [`Error::Io`](crate::error::Error::Io).
+    pub fn tag_model(self, name: &str, key: &str, value: Option<&str>) -> Result<()> {
+        self.change(|registry| {
+            let known = registry.model(name)?.tags.get(key).map(String::as_str);
+            let change = Change::Tag { name: name.to_owned(), key: key.to_owned(), value: value.map(str::to_owned) };
+            Ok(if known == value { Vec::new() } else { vec![change] })
+        })
+    }
+
+    /// Sets an alias, or removes it; nothing happens where there is none.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound) for the model and the version, [`Error::Io`](crate::error::Error::Io).
+    pub fn set_alias(self, name: &str, alias: &str, version: Option<u64>) -> Result<()> {
+        self.change(|registry| {
+            let known = registry.model(name)?.aliases.get(alias).copied();
+            if let Some(version) = version {
+                registry.version(name, version)?;
+            }
+            let change = Change::Alias { name: name.to_owned(), alias: alias.to_owned(), version };
+            Ok(if known == version { Vec::new() } else { vec![change] })
+        })
+    }
+
+    /// The version that an alias names; `None` where the model has no such alias.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound) for the model, [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
+    pub fn version_by_alias(self, name: &str, alias: &str) -> Result<Option<ModelVersion>> {
+        self.read(|registry| {
+            let model = registry.model(name)?;
+            let named = model.aliases.get(alias).and_then(|number| Some((*number, model.versions.get(number)?)));
+            Ok(named.map(|(number, version)| shown_version(name, model, number, version)))
+        })
+    }
+
+    /// Creates a version with the next number: one more than any version of the model ever had.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound) for the model, [`Error::Io`](crate::error::Error::Io).
+    pub fn create_version(self, new: &NewVersion) -> Result<ModelVersion> {
+        let now = now_ms();
+        let version = Version {
+            created_ms: now,
+            updated_ms: now,
+            description: new.description.clone(),
+            stage: Stage::None,
+            source: new.source.clone(),
+            storage_location: new.storage_location.clone(),
+            run_id: new.run_id.clone(),
+            run_link: new.run_link.clone(),
+            model_id: new.model_id.clone(),
+            tags: new.tags.clone(),
+        };
+        let mut number = 0;
+        self.change(|registry| {
+            number = registry.model(&new.name)?.last_number + 1;
+            Ok(vec![Change::CreateVersion { name: new.name.clone(), number, version: version.clone() }])
+        })?;
+        Ok(shown_version(&new.name, &Model::default(), number, &version))
+    }
+
+    /// A version.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
+    pub fn version(self, name: &str, number: u64) -> Result<ModelVersion> {
+        self.read(|registry| {
+            let version = registry.version(name, number)?;
+            Ok(shown_version(name, registry.model(name)?, number, version))
+        })
+    }
+
+    /// Says what a version is about.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
+    pub fn describe_version(self, name: &str, number: u64, description: &str) -> Result<ModelVersion> {
+        let at_ms = now_ms();
+        self.change(|registry| {
+            registry.version(name, number)?;
+            let (name, description) = (name.to_owned(), description.to_owned());
+            Ok(vec![Change::DescribeVersion { name, number, description, at_ms }])
+        })?;
+        self.version(name, number)
+    }
+
+    /// Deletes a version for good. Its number never comes back.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
+    pub fn delete_version(self, name: &str, number: u64) -> Result<()> {
+        let at_ms = now_ms();
+        self.change(|registry| {
+            registry.version(name, number)?;
+            Ok(vec![Change::DeleteVersion { name: name.to_owned(), number, at_ms }])
+        })
+    }
+
+    /// Sets a version's tag, or removes it; nothing happens where there is none.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound) for the version, [`Error::Io`](crate::error::Error::Io).
+    pub fn tag_version(self, name: &str, number: u64, key: &str, value: Option<&str>) -> Result<()> {
+        self.change(|registry| {
+            let known = registry.version(name, number)?.tags.get(key).map(String::as_str);
+            let (name, key_of) = (name.to_owned(), key.to_owned());
+            let change = Change::VersionTag { name, number, key: key_of, value: value.map(str::to_owned) };
+            Ok(if known == value { Vec::new() } else { vec![change] })
+        })
+    }
+
+    /// Moves a version to a stage, and, if asked, archives the others that stand there.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
+    pub fn move_version(self, name: &str, number: u64, stage: Stage, archive_others: bool) -> Result<ModelVersion> {
+        let at_ms = now_ms();
+        self.change(|registry| {
+            registry.version(name, number)?;
+            let versions = registry.model(name)?.versions.iter();
+            let others =
+                versions.filter(|(other, version)| archive_others && **other != number && version.stage == stage);
+            let to = |number: u64, stage: Stage| Change::Stage { name: name.to_owned(), number, stage, at_ms };
+            let mut changes: Vec<Change> = others.map(|(&other, _)| to(other, Stage::Archived)).collect();
+            changes.push(to(number, stage));
+            Ok(changes)
+        })?;
+        self.version(name, number)
+    }
+
+    /// The greatest version of each of these stages.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
+    pub fn latest_versions(self, name: &str, stages: &[Stage]) -> Result<Vec<ModelVersion>> {
+        let mut latest = self.model(name)?.latest_versions;
+        latest.retain(|version| stages.contains(&version.current_stage));
+        Ok(latest)
+    }
+
+    /// Finds models: one page of them.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::error::Error::Invalid), [`Error::Io`](crate::error::Error::Io).
+    pub fn search_models(
+        self,
+        filter: &str,
+        order_by: &[String],
+        offset: usize,
+        max: usize,
+    ) -> Result<Found<RegisteredModel>> {
+        self.read(|registry| {
+            let found = search::models(registry, filter, order_by)?;
+            let page: Vec<RegisteredModel> =
+                found.iter().skip(offset).take(max).map(|(name, model)| shown_model(name, model)).collect();
+            let end = offset.saturating_add(page.len());
+            Ok((page, (end < found.len() && max > 0).then_some(end)))
+        })
+    }
+
+    /// Finds versions: one page of them.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::error::Error::Invalid), [`Error::Io`](crate::error::Error::Io).
+    pub fn search_versions(
+        self,
+        filter: &str,
+        order_by: &[String],
+        offset: usize,
+        max: usize,
+    ) -> Result<Found<ModelVersion>> {
+        self.read(|registry| {
+            let found = search::versions(registry, filter, order_by)?;
+            let mut page = Vec::new();
+            for &(name, number, version) in found.iter().skip(offset).take(max) {
+                page.push(shown_version(name, registry.model(name)?, number, version));
+            }
+            let end = offset.saturating_add(page.len());
+            Ok((page, (end < found.len() && max > 0).then_some(end)))
+        })
+    }
+}
+
+fn shown_model(name: &str, model: &Model) -> RegisteredModel {
+    RegisteredModel {
+        name: name.to_owned(),
+        creation_timestamp: model.created_ms,
+        last_updated_timestamp: model.updated_ms,
+        description: model.description.clone(),
+        tags: model.tags.clone(),
+        aliases: model.aliases.clone(),
+        latest_versions: model.latest().map(|(number, version)| shown_version(name, model, number, version)).collect(),
+    }
+}
+
+fn shown_version(name: &str, model: &Model, number: u64, version: &Version) -> ModelVersion {
+    let aliases = model.aliases.iter().filter(|(_, named)| **named == number);
+    ModelVersion {
+        name: name.to_owned(),
+        version: number,
+        creation_timestamp: version.created_ms,
+        last_updated_timestamp: version.updated_ms,
+        description: version.description.clone(),
+        current_stage: version.stage,
+        source: version.source.clone(),
+        storage_location: version.storage_location.clone(),
+        run_id: version.run_id.clone(),
+        run_link: version.run_link.clone(),
+        model_id: version.model_id.clone(),
+        tags: version.tags.clone(),
+        aliases: aliases.map(|(alias, _)| alias.clone()).collect(),
+    }
+}

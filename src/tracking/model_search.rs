@@ -1,0 +1,293 @@
+//! Finding logged models: what the index can tell it tells; metrics by dataset are looked at here.
+
+use std::cmp::Ordering;
+
+use crate::base::ids::ExperimentId;
+use crate::base::items::LOGGED_MODEL;
+use crate::search::ast::{Clause, Expr, NumberTest, TextAttribute, TextTest, TimeAttribute};
+use crate::search::conditions::{Condition, Operator, TEXTS, parse_conditions};
+use crate::search::execute::Query;
+use crate::tracking::entities::{LoggedModel, Metric, PageOf};
+use crate::tracking::error::{Fault, Result};
+use crate::tracking::store::Tracking;
+use crate::tracking::validate::{self, RESULTS_MAX};
+
+/// Which logged models to find.
+#[derive(Clone, Debug)]
+pub struct LoggedModelSearch {
+    /// Experiments' numbers; none are found where this is empty.
+    pub experiment_ids: Vec<String>,
+    /// The condition; empty for none.
+    pub filter: String,
+    /// Datasets, by name and, where given, digest: metrics count only as measured on one of them, and without a metric in
+    /// the filter a model must have some metric on one of them.
+    pub datasets: Vec<(String, Option<String>)>,
+    /// The order; then latest created, then by id.
+    pub order_by: Vec<ModelOrder>,
+    /// Most models on a page, 1 to 50,000.
+    pub max_results: i64,
+    /// How many come before the page.
+    pub offset: usize,
+}
+
+impl Default for LoggedModelSearch {
+    fn default() -> Self {
+        Self {
+            experiment_ids: Vec::new(),
+            filter: String::new(),
+            datasets: Vec::new(),
+            order_by: Vec::new(),
+            max_results: 50,
+            offset: 0,
+        }
+    }
+}
+
+/// One key of an order.
+#[derive(Clone, Debug, Default)]
+pub struct ModelOrder {
+    /// An attribute, or `metrics.KEY`.
+    pub field_name: String,
+    /// Least first.
+    pub ascending: bool,
+    /// Of a metric: only as measured on the dataset of this name.
+    pub dataset_name: Option<String>,
+    /// And of this digest.
+    pub dataset_digest: Option<String>,
+}
+
+impl Tracking {
+    /// Finds logged models that are not deleted. Models without what an order names come last.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE`.
+    pub fn search_logged_models(&self, search: &LoggedModelSearch) -> Result<PageOf<LoggedModel>> {
+        let max = validate::max_results(search.max_results, RESULTS_MAX)?;
+        if search.datasets.iter().any(|(name, _)| name.is_empty()) {
+            return Err(Fault::invalid("`dataset_name` in the `datasets` clause must be specified."));
+        }
+        let ids = search.experiment_ids.iter().map(|id| validate::experiment_id(id));
+        let experiments: Vec<ExperimentId> = ids.collect::<Result<_>>()?;
+        let (indexed, mut tests) = filter(&search.filter)?;
+        let order = search.order_by.iter().map(Key::new).collect::<Result<Vec<_>>>()?;
+        if !search.datasets.is_empty() && !tests.iter().any(|test| matches!(test, Test::Metric(..))) {
+            tests.push(Test::AnyMetric);
+        }
+        if experiments.is_empty() {
+            return Ok(PageOf { items: Vec::new(), next_offset: None });
+        }
+        let roots = self.artifact_roots(&experiments)?;
+        let plain = tests.is_empty() && order.is_empty();
+        let query = Query {
+            filter: (!indexed.is_empty()).then_some(Expr::And(indexed)),
+            experiments,
+            kind: LOGGED_MODEL,
+            // The index has no more rows than a u32 counts in each part.
+            max_results: if plain { max } else { usize::MAX / 4 },
+            offset: if plain { search.offset } else { 0 },
+            ..Query::default()
+        };
+        let found = self.inner.workspace.list(query)?;
+        let shown = |row: &crate::index::rows::RunLatest| {
+            self.shown_model(&row.run, roots.get(&row.run.experiment_id).map(String::as_str))
+        };
+        let mut models: Vec<LoggedModel> = found.runs.iter().map(shown).collect();
+        if plain {
+            return Ok(PageOf { items: models, next_offset: found.next_offset });
+        }
+        models.retain(|model| tests.iter().all(|test| test.passes(model, &search.datasets)));
+        // The index gave the latest created first, which a stable sort keeps among equals.
+        let mut keyed: Vec<(Vec<Value>, LoggedModel)> =
+            models.into_iter().map(|model| (order.iter().map(|key| key.of(&model)).collect(), model)).collect();
+        keyed.sort_by(|(a, _), (b, _)| {
+            let by = |(index, key): (usize, &Key)| a[index].compare(&b[index], key.ascending);
+            order.iter().enumerate().map(by).find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
+        });
+        Ok(PageOf::cut(keyed.into_iter().map(|(_, model)| model), search.offset, max))
+    }
+}
+
+/// A condition that the index does not answer.
+enum Test {
+    Metric(String, NumberTest),
+    AnyMetric,
+    Text(Word, TextTest),
+    Updated(NumberTest),
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Type,
+    Status,
+    Run,
+    Experiment,
+    Artifacts,
+}
+
+impl Word {
+    fn of(self, model: &LoggedModel) -> Option<&str> {
+        match self {
+            Self::Type => model.model_type.as_deref(),
+            Self::Status => Some(model.status.as_str()),
+            Self::Run => Some(model.source_run_id.as_str()).filter(|run| !run.is_empty()),
+            Self::Experiment => Some(&model.experiment_id),
+            Self::Artifacts => Some(&model.artifact_uri),
+        }
+    }
+}
+
+impl Test {
+    fn passes(&self, model: &LoggedModel, datasets: &[(String, Option<String>)]) -> bool {
+        let on = |metric: &&Metric| {
+            datasets.is_empty()
+                || datasets.iter().any(|(name, digest)| {
+                    metric.dataset_name.as_ref() == Some(name) && (digest.is_none() || metric.dataset_digest == *digest)
+                })
+        };
+        match self {
+            Self::Metric(key, test) => {
+                model.metrics.iter().filter(on).any(|metric| metric.key == *key && test.passes_float(metric.value))
+            }
+            Self::AnyMetric => model.metrics.iter().any(|metric| on(&metric)),
+            Self::Text(word, test) => word.of(model).is_some_and(|text| test.passes(text)),
+            Self::Updated(test) => test.passes(model.last_updated_timestamp),
+        }
+    }
+}
+
+/// The conditions that the index answers, and the others.
+fn filter(text: &str) -> Result<(Vec<Expr>, Vec<Test>)> {
+    let (mut indexed, mut others) = (Vec::new(), Vec::new());
+    let listed = [&TEXTS[..], &[Operator::In, Operator::NotIn]].concat();
+    for condition in &parse_conditions(text)? {
+        let text = |condition: &Condition| condition.text(&listed).map_err(Fault::from);
+        let key = condition.key.clone();
+        match (condition.entity.as_deref(), condition.key.as_str()) {
+            (Some("params"), _) => indexed.push(Clause::Param(key, text(condition)?)),
+            (Some("tags"), _) => indexed.push(Clause::Tag(key, text(condition)?)),
+            (Some("metrics"), _) => others.push(Test::Metric(key, condition.number()?)),
+            (None | Some("attributes"), name) => match attribute(name) {
+                Some(Attribute::Name) => indexed.push(Clause::Text(TextAttribute::RunName, text(condition)?)),
+                Some(Attribute::Id) => indexed.push(Clause::Text(TextAttribute::RunId, text(condition)?)),
+                Some(Attribute::Created) => indexed.push(Clause::Time(TimeAttribute::Start, condition.number()?)),
+                Some(Attribute::Updated) => others.push(Test::Updated(condition.number()?)),
+                Some(Attribute::Word(word)) => others.push(Test::Text(word, text(condition)?)),
+                None => return Err(condition.wrong(format!("Invalid attribute name: {name}")).into()),
+            },
+            (Some(entity), _) => {
+                let why =
+                    format!("Invalid entity type: '{entity}'. Expected one of attributes, metrics, params, tags.");
+                return Err(condition.wrong(why).into());
+            }
+        }
+    }
+    Ok((indexed.into_iter().map(Expr::Clause).collect(), others))
+}
+
+#[derive(Clone, Copy)]
+enum Attribute {
+    Name,
+    Id,
+    Created,
+    Updated,
+    Word(Word),
+}
+
+fn attribute(name: &str) -> Option<Attribute> {
+    Some(match name {
+        "name" => Attribute::Name,
+        "model_id" => Attribute::Id,
+        "creation_timestamp" | "creation_timestamp_ms" | "creation_time" => Attribute::Created,
+        "last_updated_timestamp" | "last_updated_timestamp_ms" | "last_updated_time" => Attribute::Updated,
+        "model_type" => Attribute::Word(Word::Type),
+        "status" => Attribute::Word(Word::Status),
+        "source_run_id" => Attribute::Word(Word::Run),
+        "experiment_id" => Attribute::Word(Word::Experiment),
+        "artifact_location" | "artifact_uri" => Attribute::Word(Word::Artifacts),
+        _ => return None,
+    })
+}
+
+/// A key of an order.
+struct Key {
+    by: By,
+    ascending: bool,
+}
+
+enum By {
+    Metric { key: String, dataset: Option<String>, digest: Option<String> },
+    Attribute(Attribute),
+}
+
+/// What orders a model; absent last.
+enum Value {
+    Number(f64),
+    Integer(i64),
+    Text(String),
+    Absent,
+}
+
+impl Key {
+    fn new(order: &ModelOrder) -> Result<Self> {
+        let by = match order.field_name.split_once('.') {
+            Some(("metrics", key)) => By::Metric {
+                key: key.to_owned(),
+                dataset: order.dataset_name.clone(),
+                digest: order.dataset_digest.clone(),
+            },
+            Some(_) => {
+                return Err(Fault::invalid(format!(
+                    "Invalid order by field name: {}. Only metrics are supported.",
+                    order.field_name
+                )));
+            }
+            None => By::Attribute(
+                attribute(&order.field_name)
+                    .ok_or_else(|| Fault::invalid(format!("Invalid order by field name: {}", order.field_name)))?,
+            ),
+        };
+        Ok(Self { by, ascending: order.ascending })
+    }
+
+    fn of(&self, model: &LoggedModel) -> Value {
+        match &self.by {
+            By::Metric { key, dataset, digest } => {
+                let is = |wanted: &Option<String>, own: &Option<String>| wanted.is_none() || wanted == own;
+                let of_key = model.metrics.iter().filter(|metric| {
+                    metric.key == *key && is(dataset, &metric.dataset_name) && is(digest, &metric.dataset_digest)
+                });
+                // The latest by time, then step; of equal ones that of the first run by id.
+                let latest = of_key.max_by(|a, b| {
+                    (a.timestamp, a.step).cmp(&(b.timestamp, b.step)).then_with(|| b.run_id.cmp(&a.run_id))
+                });
+                latest.map_or(Value::Absent, |metric| Value::Number(metric.value))
+            }
+            By::Attribute(attribute) => match attribute {
+                Attribute::Name => Value::Text(model.name.clone()),
+                Attribute::Id => Value::Text(model.model_id.clone()),
+                Attribute::Created => Value::Integer(model.creation_timestamp),
+                Attribute::Updated => Value::Integer(model.last_updated_timestamp),
+                Attribute::Word(word) => word.of(model).map_or(Value::Absent, |text| Value::Text(text.to_owned())),
+            },
+        }
+    }
+}
+
+impl Value {
+    fn compare(&self, other: &Self, ascending: bool) -> Ordering {
+        let turned = |ordering: Ordering| if ascending { ordering } else { ordering.reverse() };
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => match (a.is_nan(), b.is_nan()) {
+                (false, false) => turned(a.partial_cmp(b).unwrap_or(Ordering::Equal)),
+                // NaN after every number, whichever way.
+                (a, b) => a.cmp(&b),
+            },
+            (Self::Integer(a), Self::Integer(b)) => turned(a.cmp(b)),
+            (Self::Text(a), Self::Text(b)) => turned(a.cmp(b)),
+            (Self::Absent, Self::Absent) => Ordering::Equal,
+            (Self::Absent, _) => Ordering::Greater,
+            (_, Self::Absent) => Ordering::Less,
+            _ => Ordering::Equal,
+        }
+    }
+}

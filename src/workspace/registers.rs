@@ -1,0 +1,31 @@
+//! The journal of the model registry, which the layer above fills with rules.
+
+use crate::error::{Error, Result};
+use crate::registry::rules::{Change, Registry};
+use crate::workspace::open::{Workspace, create_folder};
+use crate::workspace::paths;
+
+impl Workspace {
+    /// Reads the newest state of the registry. Costs a failing open where nobody changed it.
+    ///
+    /// # Errors
+    /// Those of `read`; [`Error::Corrupt`] where something is not found that a damaged entry may have had; [`Error::Io`].
+    pub fn read_registry<T>(&self, read: impl FnOnce(&Registry) -> Result<T>) -> Result<T> {
+        let mut registry = self.inner.registry.lock();
+        registry.refresh()?;
+        match (read(registry.state()), registry.bad().first()) {
+            (Err(Error::NotFound { .. }), Some(bad)) => Err(Error::corrupt(&bad.path, 0, &bad.what)),
+            (answer, _) => answer,
+        }
+    }
+
+    /// Publishes a change of the registry; `plan` runs again whenever another process was faster. Costs some syncs.
+    ///
+    /// # Errors
+    /// Those of `plan`; [`Error::Io`].
+    pub fn change_registry(&self, plan: impl FnMut(&Registry) -> Result<Vec<Change>>) -> Result<()> {
+        // Workspaces of before the registry have no folder for it.
+        create_folder(&*self.inner.storage, &self.inner.root.join(paths::REGISTRY))?;
+        self.inner.registry.lock().publish(plan).map(|_| ())
+    }
+}
