@@ -67,6 +67,9 @@ fn search_sees_live_packed_and_edited_runs_alike() {
     assert_eq!(ids(&other, "", ViewType::ActiveOnly), Vec::<String>::new());
     assert_eq!(ids(&other, "", ViewType::DeletedOnly), all());
     workspace.restore_experiment(ExperimentId::DEFAULT).unwrap();
+    // It brings back all of its runs, those too that were deleted alone before.
+    assert_eq!(ids(&other, "", ViewType::ActiveOnly), all());
+    workspace.delete_run(&RunId::new("run03").unwrap()).unwrap();
     assert_eq!(ids(&other, "", ViewType::DeletedOnly), ["run03"]);
     let collected = workspace.collect_garbage(i64::MAX, false).unwrap();
     assert_eq!(collected.runs, [RunId::new("run03").unwrap()]);

@@ -32,7 +32,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("index", &["error", "base", "storage"]),
     ("search", &["error", "base", "index"]),
     ("workspace", &["error", "base", "options", "storage", "codec", "log", "segment", "run", "index", "search"]),
-    ("registry", &["error", "base", "storage", "search", "workspace"]),
+    ("registry", &["error", "base", "options", "storage", "search", "workspace"]),
     ("tracking", &["error", "base", "options", "storage", "run", "index", "search", "workspace", "registry"]),
 ];
 

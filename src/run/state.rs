@@ -284,7 +284,13 @@ mod tests {
                 0 => Record::Param { run: 0, key, value: format!("{writer}{order}"), order },
                 1 => Record::Tag { run: 0, key, value: Some(format!("{writer}{order}")), order },
                 2 => Record::Tag { run: 0, key, value: None, order },
-                3 => Record::Item { run: 0, kind: 1, key, value: (order % 3 > 0).then(|| format!("{writer}")), order },
+                3 => Record::Item {
+                    run: 0,
+                    kind: 1,
+                    key,
+                    value: (!order.is_multiple_of(3)).then(|| format!("{writer}")),
+                    order,
+                },
                 _ => Record::Attribute { run: 0, attribute: Attribute::Name(format!("{writer}{order}")), order },
             };
             (WriterId(writer), record)

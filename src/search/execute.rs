@@ -43,6 +43,9 @@ pub enum View {
     All,
 }
 
+/// Experiments that were deleted or restored: how often, and whether they are deleted.
+pub type Deletions = BTreeMap<ExperimentId, (u64, bool)>;
+
 /// Runs to find, in which order, and which page of them.
 #[derive(Clone, Debug)]
 pub struct Query {
@@ -62,7 +65,7 @@ pub struct Query {
     pub kind: u8,
     /// Experiments that were deleted or restored: how often, and whether they are deleted. Marks that their runs got
     /// before the last time count no more.
-    pub deletions: BTreeMap<ExperimentId, (u64, bool)>,
+    pub deletions: Deletions,
     /// Where each experiment's artifacts live: a run's `artifact_uri` is `ROOT/RUN_ID/artifacts`, and absent for
     /// experiments that are not here.
     pub artifact_roots: BTreeMap<ExperimentId, String>,

@@ -18,7 +18,7 @@ use crate::index::summary::RunSummary;
 use crate::run::snapshot::{RunSnapshot, summary_of};
 use crate::run::state::RunState;
 pub use crate::search::execute::View as ViewType;
-use crate::search::execute::{MaskedPart, Page, Query, execute};
+use crate::search::execute::{Deletions, MaskedPart, Page, Query, execute};
 use crate::storage::Storage;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{OpenPack, PackSet};
@@ -186,7 +186,7 @@ impl Workspace {
     }
 
     /// Executes a query, counting runs as deleted as the catalog says.
-    fn execute(&self, view: &View, mut query: Query) -> Result<(Page, BTreeMap<ExperimentId, (u64, bool)>)> {
+    fn execute(&self, view: &View, mut query: Query) -> Result<(Page, Deletions)> {
         query.deletions = self.deletions()?;
         let parts = view.parts.iter().map(|(part, mask)| MaskedPart { part, excluded: Some(mask) });
         let parts: Vec<MaskedPart<'_>> = parts.collect();
@@ -194,7 +194,7 @@ impl Workspace {
     }
 
     /// Experiments that were deleted or restored: how often, and whether they are deleted.
-    fn deletions(&self) -> Result<BTreeMap<ExperimentId, (u64, bool)>> {
+    fn deletions(&self) -> Result<Deletions> {
         let mut catalog = self.inner.catalog.lock();
         catalog.refresh()?;
         let changed = catalog.state().experiments.values().filter(|experiment| experiment.generation > 0);
@@ -332,7 +332,7 @@ impl Workspace {
 }
 
 /// Marks a run as it counts: see the catalog.
-fn mark(run: &mut RunSummary, deletions: &BTreeMap<ExperimentId, (u64, bool)>) {
+fn mark(run: &mut RunSummary, deletions: &Deletions) {
     if let Some(&(generation, deleted)) = deletions.get(&run.experiment_id)
         && run.deleted_generation < generation
     {

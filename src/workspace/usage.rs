@@ -76,7 +76,12 @@ impl Workspace {
         let root = &self.inner.root;
         self.visit_file(&root.join(paths::MARK), visit)?;
         for folder in paths::FOLDERS {
-            self.each_file_in(&root.join(folder), visit)?;
+            match self.each_file_in(&root.join(folder), visit) {
+                // Nobody registered a model yet, in a workspace of before the registry.
+                Err(Error::Io { source, .. })
+                    if folder == paths::REGISTRY && source.kind() == std::io::ErrorKind::NotFound => {}
+                visited => visited?,
+            }
         }
         Ok(())
     }

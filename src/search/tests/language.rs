@@ -101,7 +101,6 @@ fn what_is_wrong_is_refused_with_its_place() {
         ("loss > 1", 1, "no attribute"),
         ("experiment_id = '1'", 1, "beside the filter"),
         ("attributes.lifecycle_stage = 'active'", 12, "view"),
-        ("dataset.name = 'x'", 1, "not in the run index"),
         ("datasets.kind = 'x'", 10, "name, digest and context"),
         ("metrics.a", 10, "the text ends"),
         ("metrics.a >", 12, "the text ends"),

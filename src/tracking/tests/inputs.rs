@@ -36,7 +36,7 @@ fn the_first_description_of_a_dataset_stands_and_an_edge_is_made_once() {
     let first = input("d", "1", "here", "train");
     tracking.log_inputs(&a, &[first.clone(), input("d", "1", "there", "eval")], &["m-1".into()]).unwrap();
     tracking.log_inputs(&a, &[input("d", "1", "there", "eval")], &["m-1".into()]).unwrap();
-    assert_eq!(tracking.get_run(&a).unwrap().inputs.dataset_inputs, [first.clone()]);
+    assert_eq!(tracking.get_run(&a).unwrap().inputs.dataset_inputs, std::slice::from_ref(&first));
     assert_eq!(tracking.get_run(&a).unwrap().inputs.model_inputs, ["m-1"]);
     // Another process describes it in another way, and uses it in another.
     let other = on(&disk);
@@ -70,7 +70,7 @@ fn an_output_is_made_once() {
     let id = run(&tracking, "a");
     let output = ModelOutput { model_id: "m-1".into(), step: 3 };
     tracking.log_outputs(&id, std::slice::from_ref(&output)).unwrap();
-    assert_eq!(tracking.get_run(&id).unwrap().outputs.model_outputs, [output.clone()]);
+    assert_eq!(tracking.get_run(&id).unwrap().outputs.model_outputs, std::slice::from_ref(&output));
     refused(tracking.log_outputs(&id, &[output]), Code::BadRequest);
     tracking.delete_run(&id).unwrap();
     refused(tracking.log_outputs(&id, &[]), Code::InvalidParameterValue);

@@ -131,7 +131,7 @@ fn metrics_of_a_model_are_the_runs_and_the_models() {
         LoggedModelSearch { datasets: eval, filter: "metrics.acc < 0.65".into(), ..LoggedModelSearch::default() };
     assert_eq!(names(search.clone()).0, ["b"]);
     let order_by = vec![by("metrics.acc", true, None)];
-    assert_eq!(names(LoggedModelSearch { filter: String::new(), order_by, ..search }).0, ["b", "a"]);
+    assert_eq!(names(LoggedModelSearch { filter: String::new(), order_by, ..search }).0, ["a", "b"]);
     let order_by = vec![by("metrics.acc", false, None)];
     assert_eq!(names(LoggedModelSearch { order_by, ..LoggedModelSearch::default() }).0, ["b", "a", "c"]);
     let order_by = vec![by("metrics.acc", false, Some("eval"))];
