@@ -192,6 +192,7 @@ pub static TABLE: &[Route] = &[
     ),
     call(Get, Ajax(2), "/mlflow/metrics/get-history-bulk", READ, Reach::Runs, Search, api::metrics::history_bulk),
     // What runs read and make.
+    call(Post, Both(2), "/mlflow/runs/log-model", WRITE, Reach::Run, Log, api::runs::log_model),
     call(Post, Both(2), "/mlflow/runs/log-inputs", WRITE, Reach::Run, Log, api::datasets::log_inputs),
     call(Post, Both(2), "/mlflow/runs/outputs", WRITE, Reach::Run, Log, api::datasets::log_outputs),
     call(Post, Ajax(2), "/mlflow/experiments/search-datasets", READ, Reach::Experiments, Search, api::datasets::search),
