@@ -30,7 +30,7 @@ class Stepwell:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self):
-        command = [os.environ["STEPWELL_BIN"], "-w", str(self.workspace), "serve", "-v", "--port", str(self.port)]
+        command = [os.environ["STEPWELL_BIN"], "-w", str(self.workspace), "serve", "--port", str(self.port)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)

@@ -6,10 +6,16 @@ import re
 import pytest
 import requests
 
-# Where the answers may differ, by the name of the scenario: what, and why.
+SAMPLED = "of more points than were asked for, the least and greatest of each stretch are shown here; MLflow takes every n-th"
+
+# Where the answers differ on purpose, by scenario: the beginning of the call, and why.
 DECLARED = {
-    "inf": "infinities come back as such; MLflow's SQL store turns them into the largest finite numbers",
-    "nan_latest": "of equal step and time, equal values but for NaN: order of arrival decides here",
+    "runs": [('POST runs/delete {} []', "a body that is a list is an empty message here; MLflow fails on it with 500")],
+    "plots": [
+        ('GET /ajax-api/2.0/mlflow/metrics/get-history-bulk-interval {"run_ids": ["{r}", "{s}"], "metric_key": "m", "max_results": 10}', SAMPLED),
+        ('GET /ajax-api/2.0/mlflow/metrics/get-history-bulk-interval {"run_ids": ["{r}", "{s}"], "metric_key": "m", "max_results": 320}', SAMPLED),
+        ('GET /ajax-api/2.0/mlflow/metrics/get-history-bulk-interval {"run_ids": "{r}", "metric_key": "m", "start_step": 100', SAMPLED),
+    ],
 }
 
 # Ids, times and places are replaced by words, in order of appearance.
@@ -46,6 +52,10 @@ class Side:
             return {k: self.normal(v, k) for k, v in value.items() if k != "user_id"}
         if isinstance(value, list):
             items = [self.normal(inner) for inner in value]
+            if items and all(isinstance(item, dict) and "current_stage" in item for item in items):
+                # Declared (W9): versions in lists come in another order, and with their aliases.
+                items = sorted(items, key=lambda item: int(item["version"]))
+                items = [{k: v for k, v in item.items() if k != "aliases"} for item in items]
             # Lists by key come in any order.
             keyed = items and all(isinstance(item, dict) and "key" in item and "step" not in item for item in items)
             return sorted(items, key=lambda item: item["key"]) if keyed else items
@@ -229,6 +239,15 @@ def run_side(side, steps, unique):
     return answers
 
 
+def test_plots_show_the_last_point_and_the_extremes(session_server):
+    side = Side(session_server.uri)
+    points = [("m", 1000 if i == 321 else i % 7, i, i) for i in range(999)]
+    run_side(side, [EXPERIMENT, RUN, batch(points)], "plots-of-spikes")
+    path = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
+    shown = side.send("GET", path, {"run_ids": "{r}", "metric_key": "m", "max_results": 100}).json()["metrics"]
+    assert len(shown) <= 100 and shown[-1]["step"] == 998 and max(point["value"] for point in shown) == 1000
+
+
 def differences(ours, theirs):
     for (call, our_status, our), (_, their_status, their) in zip(ours, theirs, strict=True):
         if our_status >= 400 and their_status >= 400:
@@ -243,5 +262,6 @@ def test_same_answers(name, session_server, reference):
     unique = f"diff-{name}"
     ours = run_side(Side(session_server.uri), SCENARIOS[name], unique)
     theirs = run_side(Side(reference), SCENARIOS[name], unique)
-    found = list(differences(ours, theirs))
+    declared = [call for call, _ in DECLARED.get(name, [])]
+    found = [text for text in differences(ours, theirs) if not text.startswith(tuple(declared))]
     assert not found, "\n".join(found)

@@ -11,5 +11,6 @@ pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod runs;
 pub(crate) mod shapes;
+mod sources;
 pub(crate) mod system;
 pub(crate) mod versions;

@@ -76,7 +76,7 @@ pub(crate) fn create(call: &Call<'_>) -> Outcome {
         tags: pairs(&request, "tags"),
         run_id: None,
     })?;
-    Answer::json(&Got { run: (&run).into() })
+    Answer::json(&Got { run: RunShape::from(&run).fresh() })
 }
 
 /// `GET runs/get`.

@@ -116,6 +116,11 @@ pub(crate) fn create(call: &Call<'_>) -> Outcome {
     ];
     let request = call.read(CREATE, checks)?;
     let words = |name: &str| request.text(name).to_owned();
+    let tags = pairs(&request, "tags");
+    let is_prompt =
+        tags.iter().any(|(key, value)| key == "mlflow.prompt.is_prompt" && value.eq_ignore_ascii_case("true"));
+    let (source, run_id, model_id) = (request.text("source"), request.text("run_id"), request.text("model_id"));
+    super::sources::check(call.app, source, run_id, model_id, is_prompt)?;
     got(&call.app.tracking.create_model_version(&CreateModelVersion {
         name: words("name"),
         source: words("source"),
@@ -123,7 +128,7 @@ pub(crate) fn create(call: &Call<'_>) -> Outcome {
         run_link: words("run_link"),
         model_id: words("model_id"),
         description: words("description"),
-        tags: pairs(&request, "tags"),
+        tags,
     })?)
 }
 

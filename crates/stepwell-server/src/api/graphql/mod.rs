@@ -126,7 +126,11 @@ impl<'d> Work<'_, 'd> {
     }
 
     fn ask(&self, run: fn(&Call<'_>) -> Outcome, input: &Value) -> Result<Value, Fault> {
-        let input = Input { body: input.to_string().into(), ..Input::default() };
+        // REST's required parameters are looked for in snake_case.
+        let input: Map<String, Value> =
+            input.as_object().into_iter().flatten().map(|(name, value)| (snake(name), value.clone())).collect();
+        let body = Value::from(input).to_string().into();
+        let input = Input { body, ..Input::default() };
         let input = Input { method: axum::http::Method::POST, ..input };
         let answer = run(&Call { app: self.call.app, principal: self.call.principal, input: &input })?;
         serde_json::from_slice(&answer.body)
@@ -198,4 +202,15 @@ impl<'d> Work<'_, 'd> {
             None => json!([]),
         }
     }
+}
+
+/// The snake_case twin of a camelCase name.
+fn snake(camel: &str) -> String {
+    camel.chars().fold(String::new(), |mut name, c| {
+        if c.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_lowercase());
+        name
+    })
 }
