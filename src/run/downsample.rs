@@ -4,8 +4,9 @@
 //! 2. A part of the series is walked from the top of its pyramid: a pyramid bucket that lies within one pixel is
 //!    merged into it whole; one that spans several is opened, down to the points of a page.
 //! 3. So at most one chain of pyramid buckets is opened for each edge between pixels, whatever the length.
-//! 4. A page that is narrow beside a pixel is not opened for an edge: it goes whole to the side where most of it lies. Who
-//!    looks at a million pages cannot see that an edge is a sixteenth of a pixel off; all points of the plot are as logged.
+//! 4. A bucket that is narrow beside a pixel is not opened for an edge: it goes whole to the side where most of it lies.
+//!    Nobody sees that an edge is an eighth of a pixel off; all points of the plot are as logged. So what a plot costs
+//!    depends on its pixels alone.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -35,8 +36,8 @@ impl Downsampled {
     }
 }
 
-/// A page is moved whole across an edge between pixels where it is at most one in so many of a pixel's width.
-const NARROW: u64 = 8;
+/// A bucket is moved whole across an edge between pixels where it is at most one in so many of a pixel's width.
+const NARROW: u64 = 4;
 
 /// Which pixel a step falls into.
 #[derive(Clone, Copy, Debug)]
@@ -252,7 +253,7 @@ struct Walk<'a> {
     group: &'a Group,
     index: usize,
     levels: Vec<usize>,
-    /// Pages of at most so many steps are narrow.
+    /// Buckets of fewer steps are narrow.
     narrow: u64,
 }
 
@@ -266,7 +267,7 @@ impl Walk<'_> {
             if !canvas.pixels.contains_any(bucket) {
                 continue;
             }
-            let narrow = level == 0 && bucket.last.step.abs_diff(bucket.first.step) < self.narrow;
+            let narrow = bucket.last.step.abs_diff(bucket.first.step) < self.narrow;
             let place = canvas.place(bucket, narrow);
             if let Some(open) = open.as_mut().filter(|open| place.is_none() && open.end == at) {
                 open.end = at + 1;

@@ -63,31 +63,39 @@ impl Gathered {
         let total = slots.iter().map(|part| part.len()).sum::<usize>() + given.map_or(0, |given| given.values.len());
         self.starts.clear();
         self.starts.resize(series_count + 1, 0);
+        let (starts, mut all_timed) = (&mut self.starts[..], true);
         for slot in slots.into_iter().flatten() {
-            self.starts[slot.series() as usize + 1] += 1;
+            starts[slot.series() as usize + 1] += 1;
+            all_timed &= slot.timestamp_ms().is_some();
         }
         if let Some(given) = given {
-            self.starts[given.series as usize + 1] += given.values.len();
+            starts[given.series as usize + 1] += given.values.len();
         }
-        for index in 1..self.starts.len() {
-            self.starts[index] += self.starts[index - 1];
+        for index in 1..starts.len() {
+            starts[index] += starts[index - 1];
         }
-        let mut next = self.starts.clone();
+        let mut next = starts.to_vec();
         // What is there is overwritten.
         self.steps.resize(total, 0);
         self.timestamps.resize(total, 0);
         self.values.resize(total, 0.0);
-        self.absent.clear();
+        let (steps, timestamps, values) = (&mut self.steps[..], &mut self.timestamps[..], &mut self.values[..]);
         for slot in slots.into_iter().flatten() {
             let at = &mut next[slot.series() as usize];
-            self.steps[*at] = slot.0[1] as i64;
-            self.timestamps[*at] = slot.0[2] as i64;
-            self.values[*at] = f64::from_bits(slot.0[0]);
-            if slot.timestamp_ms().is_none() {
-                self.absent.resize(total, false);
-                self.absent[*at] = true;
-            }
+            steps[*at] = slot.0[1] as i64;
+            timestamps[*at] = slot.0[2] as i64;
+            values[*at] = f64::from_bits(slot.0[0]);
             *at += 1;
+        }
+        self.absent.clear();
+        if !all_timed {
+            self.absent.resize(total, false);
+            next.copy_from_slice(&self.starts);
+            for slot in slots.into_iter().flatten() {
+                let at = &mut next[slot.series() as usize];
+                self.absent[*at] = slot.timestamp_ms().is_none();
+                *at += 1;
+            }
         }
         if let Some(given) = given {
             let range = next[given.series as usize]..next[given.series as usize] + given.values.len();

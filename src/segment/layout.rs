@@ -8,9 +8,9 @@ pub const PAGE_POINTS: usize = 1024;
 /// Series and axes with fewer points than this share pages with others of their group.
 pub const POOLED_BELOW: usize = 96;
 /// How many buckets of one pyramid level make one of the next.
-pub const FAN_OUT: usize = 32;
+pub const FAN_OUT: usize = 8;
 /// Most buckets in one page of a pyramid.
-pub const BUCKETS_PER_PAGE: usize = 1024;
+pub const BUCKETS_PER_PAGE: usize = 256;
 /// Most bytes of run records, before compression, in one page; one larger record has a page of its own.
 pub const RUN_PAGE_BYTES: usize = 64 << 10;
 /// The last bytes of a group: footer length (u32), footer CRC-32 (u32), magic (u64).

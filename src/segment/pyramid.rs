@@ -1,6 +1,8 @@
 //! The pyramid of a series: for each page a bucket of its first, last, least and greatest point, and for each
 //! [`FAN_OUT`] buckets one above, so that a plot touches few of them however long the series is.
 
+use std::ops::Range;
+
 use crate::base::bytes::Malformed;
 use crate::base::point::Point;
 use crate::codec::{Effort, Scratch};
@@ -161,34 +163,60 @@ pub fn encode_buckets(buckets: &[Bucket], effort: Effort, scratch: &mut Scratch,
 /// # Errors
 /// [`Malformed`] when the bytes are no such page.
 pub fn decode_buckets(bytes: &[u8], count: usize) -> Result<Vec<Bucket>, Malformed> {
+    let mut buckets = Vec::new();
+    decode_some_buckets(bytes, count, 0..count, &mut buckets)?;
+    Ok(buckets)
+}
+
+/// Appends those of the `count` buckets of one page that are `wanted`, a range within them.
+///
+/// # Errors
+/// [`Malformed`] when the bytes are no such page.
+pub fn decode_some_buckets(
+    bytes: &[u8],
+    count: usize,
+    wanted: Range<usize>,
+    out: &mut Vec<Bucket>,
+) -> Result<(), Malformed> {
     let mut columns = ColumnReader::new(bytes);
     let counts = columns.ints(count)?;
     let has_extreme = columns.ints(count)?;
-    let mut corners: [Vec<Point>; 4] = Default::default();
-    for corner in 0..4 {
+    let mut corners = Vec::with_capacity(4);
+    for _ in 0..4 {
         let (steps, present) = (columns.ints(count)?, columns.ints(count)?);
-        let (timestamps, values) = (columns.ints(count)?, columns.floats(count)?);
-        let points = (0..count).map(|index| {
-            let base = corners[0].get(index).filter(|_| corner > 0);
-            let timestamp =
-                timestamps[index].wrapping_add(base.and_then(|point: &Point| point.timestamp_ms).unwrap_or(0));
-            Point {
-                step: steps[index].wrapping_add(base.map_or(0, |point| point.step)),
-                timestamp_ms: (present[index] != 0).then_some(timestamp),
-                value: values[index],
-            }
-        });
-        corners[corner] = points.collect();
+        corners.push(Corners { steps, present, timestamps: columns.ints(count)?, values: columns.floats(count)? });
     }
     columns.end()?;
-    let bucket = |index: usize| Bucket {
-        count: counts[index] as u64,
-        first: corners[0][index],
-        last: corners[1][index],
-        min: (has_extreme[index] != 0).then_some(corners[2][index]),
-        max: (has_extreme[index] != 0).then_some(corners[3][index]),
+    let none = Point { step: 0, timestamp_ms: Some(0), value: 0.0 };
+    let bucket = |index: usize| {
+        let first = corners[0].point(index, &none);
+        let extreme = |corner: usize| (has_extreme[index] != 0).then(|| corners[corner].point(index, &first));
+        let last = corners[1].point(index, &first);
+        Bucket { count: counts[index] as u64, first, last, min: extreme(2), max: extreme(3) }
     };
-    Ok((0..count).map(bucket).collect())
+    out.extend(wanted.map(bucket));
+    Ok(())
+}
+
+/// The columns of one corner of a page's buckets.
+struct Corners {
+    steps: Vec<i64>,
+    present: Vec<i64>,
+    timestamps: Vec<i64>,
+    values: Vec<f64>,
+}
+
+impl Corners {
+    /// The corner of a bucket, written as a difference to `base`.
+    #[inline]
+    fn point(&self, index: usize, base: &Point) -> Point {
+        let timestamp_ms = self.timestamps[index].wrapping_add(base.timestamp_ms.unwrap_or(0));
+        Point {
+            step: self.steps[index].wrapping_add(base.step),
+            timestamp_ms: (self.present[index] != 0).then_some(timestamp_ms),
+            value: self.values[index],
+        }
+    }
 }
 
 #[cfg(test)]
@@ -218,9 +246,9 @@ mod tests {
     fn levels_shrink_by_the_fan_out() {
         assert!(levels(1024).is_empty());
         assert_eq!(levels(1025), [2]);
-        assert_eq!(levels(1024 * 33), [33, 2]);
-        assert_eq!(levels(100_000_000), [97_657, 3_052, 96, 3]);
-        assert_eq!(bucket_pages(100_000_000), 96 + 3 + 1 + 1);
+        assert_eq!(levels(1024 * 33), [33, 5]);
+        assert_eq!(levels(100_000_000), [97_657, 12_208, 1_526, 191, 24, 3]);
+        assert_eq!(bucket_pages(100_000_000), 382 + 48 + 6 + 3);
     }
 
     #[test]

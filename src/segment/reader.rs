@@ -15,7 +15,7 @@ use crate::segment::footer::{Axis, Footer, Page, Pool};
 use crate::segment::layout::{
     BUCKETS_PER_PAGE, GROUP_MAGIC, PAGE_POINTS, TIMESTAMPS_NONE, TIMESTAMPS_SOME, TRAILER_LEN,
 };
-use crate::segment::pyramid::{Bucket, decode_buckets, levels, pages};
+use crate::segment::pyramid::{Bucket, decode_some_buckets, levels, pages};
 use crate::segment::stats::stats_of;
 use crate::segment::writer::run_pages;
 use crate::storage::File;
@@ -254,9 +254,9 @@ impl Group {
             let start = index * BUCKETS_PER_PAGE;
             let in_page = (levels[level] - start).min(BUCKETS_PER_PAGE);
             let (page, bytes) = self.page(first_page + index)?;
-            let buckets = decode_buckets(&bytes, in_page).map_err(|Malformed(what)| self.damaged(page, what))?;
             let wanted = range.start.saturating_sub(start)..(range.end - start).min(in_page);
-            out.extend_from_slice(&buckets[wanted]);
+            let decoded = decode_some_buckets(&bytes, in_page, wanted, &mut out);
+            decoded.map_err(|Malformed(what)| self.damaged(page, what))?;
         }
         Ok(out)
     }

@@ -264,7 +264,8 @@ impl<S: PageSink> GroupWriter<S> {
         while level.len() > 1 {
             for buckets in level.chunks(BUCKETS_PER_PAGE) {
                 self.buffer.clear();
-                encode_buckets(buckets, self.effort, &mut self.scratch, &mut self.buffer);
+                // Read often and small: the strongest codecs would make plots wait.
+                encode_buckets(buckets, Effort::Fast, &mut self.scratch, &mut self.buffer);
                 self.page(CodecId(0))?;
             }
             if level.len() <= crate::segment::layout::FAN_OUT {
