@@ -28,3 +28,8 @@ pub(crate) fn trace_metrics(_: &Call<'_>) -> Outcome {
 pub(crate) fn issues(_: &Call<'_>) -> Outcome {
     Answer::json(&json!({ "issues": [] }))
 }
+
+/// `GET gateway-proxy`, by which the table of runs asks for language models: none.
+pub(crate) fn gateway(_: &Call<'_>) -> Outcome {
+    Answer::json(&json!({ "endpoints": [] }))
+}
