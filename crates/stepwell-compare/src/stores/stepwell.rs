@@ -1,0 +1,96 @@
+//! Stepwell by handle: one writer for each run.
+
+use std::path::Path;
+
+use stepwell::base::point::Columns;
+use stepwell::search::execute::Query;
+use stepwell::{CompactOptions, ExperimentId, Metric, NewRun, RunId, Workspace};
+
+use crate::contender::{Result, Store};
+use crate::work::{Logged, Work};
+
+struct Stepwell {
+    workspace: Workspace,
+}
+
+/// The id that a run of a work has, by its number.
+pub fn run_id(run: u32) -> RunId {
+    RunId::new(format!("run{run:07}")).expect("letters and digits are a run id")
+}
+
+pub fn open(dir: &Path, _work: &Work) -> Result<Box<dyn Store>> {
+    Ok(Box::new(Stepwell { workspace: Workspace::open_or_create(dir.join("stepwell"))? }))
+}
+
+impl Store for Stepwell {
+    fn ingest(&mut self, work: &Work) -> Result<()> {
+        let mut writers = Vec::new();
+        for run in 0..work.runs() {
+            let new = NewRun { id: Some(run_id(run)), ..NewRun::default() };
+            let mut writer = self.workspace.create_run(ExperimentId::DEFAULT, new)?;
+            let metrics = (0..work.keys())
+                .map(|key| writer.metric(&work.key_name(key)))
+                .collect::<stepwell::Result<Vec<Metric>>>()?;
+            writers.push((writer, metrics));
+        }
+        work.each(|point| {
+            let (writer, metrics) = &mut writers[point.run as usize];
+            writer.log(metrics[point.key as usize], point.step, point.timestamp, point.value)
+        })?;
+        for (mut writer, _) in writers {
+            writer.seal()?;
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, work: &Work) -> Result<()> {
+        let done = self.workspace.compact(CompactOptions::default())?;
+        if done.busy || done.points != work.points() || !done.left.is_empty() {
+            return Err(format!("compaction did not take all in: {done:?}").into());
+        }
+        Ok(())
+    }
+
+    fn each(&mut self, work: &Work, visit: &mut dyn FnMut(Logged)) -> Result<()> {
+        let mut columns = Columns::default();
+        for run in 0..work.runs() {
+            let snapshot = self.workspace.run(&run_id(run))?;
+            for key in 0..work.keys() {
+                snapshot.history_into(&work.key_name(key), &mut columns)?;
+                for point in columns.iter() {
+                    let timestamp = point.timestamp_ms.ok_or("a point lost its timestamp")?;
+                    visit(Logged { run, key, step: point.step, timestamp, value: point.value });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn history(&mut self, work: &Work, run: u32, key: u32, out: &mut Columns) -> Result<()> {
+        Ok(self.workspace.run(&run_id(run))?.history_into(&work.key_name(key), out)?)
+    }
+
+    fn latest(&mut self, work: &Work) -> Result<Vec<Logged>> {
+        let mut query = Query::parse::<&str>("", &[])?;
+        query.max_results = work.runs() as usize;
+        let list = self.workspace.list(query)?;
+        let numbers: std::collections::HashMap<String, u32> =
+            (0..work.keys()).map(|key| (work.key_name(key), key)).collect();
+        let mut latest = Vec::with_capacity(list.runs.len() * work.keys() as usize);
+        for row in list.runs {
+            let run = row.run.run_id.as_str().trim_start_matches("run").parse()?;
+            for (name, point) in &row.metrics {
+                let key = *numbers.get(name).ok_or("a key that nobody logged")?;
+                let timestamp = point.timestamp_ms.ok_or("a point lost its timestamp")?;
+                latest.push(Logged { run, key, step: point.step, timestamp, value: point.value });
+            }
+        }
+        Ok(latest)
+    }
+
+    fn plot(&mut self, work: &Work, run: u32, key: u32, pixels: usize) -> Result<Option<(u64, f64)>> {
+        let picture = self.workspace.run(&run_id(run))?.downsample(&work.key_name(key), None, pixels)?;
+        let greatest = picture.buckets.iter().filter_map(|bucket| bucket.max).map(|point| point.value);
+        Ok(Some((picture.buckets.iter().map(|bucket| bucket.count).sum(), greatest.fold(f64::MIN, f64::max))))
+    }
+}
