@@ -34,8 +34,6 @@ pub struct Config {
     pub access: Access,
     /// Further names under which the server is asked, as `name` or `name:port`.
     pub allowed_hosts: Vec<String>,
-    /// Whether answers to logging calls wait until the disk has what was logged, so that it survives a power loss.
-    pub sync_every_call: bool,
     /// The limits.
     pub limits: Limits,
 }
@@ -92,7 +90,6 @@ impl Config {
             ui: None,
             access: Access::Local,
             allowed_hosts: Vec::new(),
-            sync_every_call: false,
             limits: Limits::default(),
         }
     }

@@ -1,19 +1,20 @@
 //! Histories of metrics: whole, of many runs, and sampled for plots.
 
 use serde::Serialize;
-use stepwell::tracking::entities::Metric;
 
 use super::shapes::{Each, Metrics};
 use crate::wire::call::{Answer, Call, Outcome};
-use crate::wire::check::Check::{Required, Text};
+use crate::wire::check::Check::{Array, Int, Required, Text};
 use crate::wire::fault::Fault;
 use crate::wire::page;
-use crate::wire::schema::{Field, int, text};
+use crate::wire::schema::{Field, Kind, int, many, text};
 
 /// Most runs that a call may ask for.
 const RUNS_MAX: usize = 100;
 /// Most points that a call for many runs gives in total.
 const POINTS_MAX: i64 = 25_000;
+/// Most points of each run in a plot.
+const PLOT_POINTS_MAX: i64 = 2_500;
 
 /// `GetMetricHistory`.
 const HISTORY: &[Field] =
@@ -46,7 +47,7 @@ struct Bulk<'a> {
 
 /// `GET metrics/get-history-bulk?run_id=…&run_id=…&metric_key=…`.
 pub(crate) fn history_bulk(call: &Call<'_>) -> Outcome {
-    let mut run_ids: Vec<&str> =
+    let run_ids: Vec<&str> =
         call.input.query.iter().filter(|(name, _)| name == "run_id").map(|(_, id)| id.as_str()).collect();
     if run_ids.is_empty() {
         return Err(Fault::invalid("GetMetricHistoryBulk request must specify at least one run_id."));
@@ -64,17 +65,52 @@ pub(crate) fn history_bulk(call: &Call<'_>) -> Outcome {
         Some(Ok(most)) => most.min(POINTS_MAX),
         Some(Err(_)) => return Err(Fault::invalid("max_results must be an integer.")),
     };
-    run_ids.sort_unstable();
-    run_ids.dedup();
-    let mut metrics: Vec<Metric> = Vec::new();
-    for run_id in run_ids {
-        let left = most - metrics.len() as i64;
-        if left <= 0 {
-            break;
-        }
-        let page = call.app.tracking.get_metric_history(run_id, key, Some(left), 0)?;
-        let of_run = |metric| Metric { run_id: Some(run_id.to_owned()), ..metric };
-        metrics.extend(page.items.into_iter().map(of_run));
-    }
+    let run_ids: Vec<String> = run_ids.into_iter().map(str::to_owned).collect();
+    let most = usize::try_from(most).unwrap_or(0);
+    let metrics = call.app.tracking.get_metric_history_bulk(&run_ids, key, most)?;
     Answer::json(&Bulk { metrics: Each(&metrics, Into::into) })
+}
+
+/// `GetMetricHistoryBulkInterval`.
+const INTERVAL: &[Field] =
+    &[many("run_ids", Kind::Text), text("metric_key"), int("start_step"), int("end_step"), int("max_results")];
+
+/// `GET metrics/get-history-bulk-interval?run_ids=…&run_ids=…&metric_key=…`, from which the UI draws its charts.
+pub(crate) fn history_bulk_interval(call: &Call<'_>) -> Outcome {
+    let checks = &[
+        ("run_ids", &[Required, Array][..]),
+        ("metric_key", &[Required, Text]),
+        ("start_step", &[Int]),
+        ("end_step", &[Int]),
+        ("max_results", &[Int]),
+    ];
+    let request = call.read(INTERVAL, checks)?;
+    let run_ids = request.texts("run_ids");
+    if run_ids.len() > RUNS_MAX {
+        return Err(Fault::invalid(format!(
+            "GetMetricHistoryBulkInterval request must specify at most {RUNS_MAX} run_ids. Received {} run_ids.",
+            run_ids.len()
+        )));
+    }
+    let most = request.int("max_results").unwrap_or(PLOT_POINTS_MAX);
+    if !(1..=PLOT_POINTS_MAX).contains(&most) {
+        return Err(Fault::invalid(format!(
+            "max_results must be between 1 and {PLOT_POINTS_MAX}. See the API docs for more information about request \
+             parameters."
+        )));
+    }
+    let steps = match (request.int("start_step"), request.int("end_step")) {
+        (None, None) => None,
+        (Some(start), Some(end)) if start > end => {
+            return Err(Fault::invalid(format!(
+                "end_step must be greater than start_step. Found start_step={start} and end_step={end}."
+            )));
+        }
+        (Some(start), Some(end)) => Some(start..=end),
+        _ => return Err(Fault::invalid("If either start step or end step are specified, both must be specified.")),
+    };
+    let most = usize::try_from(most).unwrap_or(1);
+    let key = request.text("metric_key");
+    let metrics = call.app.tracking.get_metric_history_bulk_interval(&run_ids, key, most, steps)?;
+    Answer::json(&Page { metrics: Each(&metrics, Into::into), next_page_token: None })
 }

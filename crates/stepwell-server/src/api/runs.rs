@@ -1,6 +1,7 @@
 //! Runs: creating, finding, changing.
 
 use serde::Serialize;
+use serde_json::Value;
 use stepwell::tracking::entities::Run;
 use stepwell::tracking::{CreateRun, RunSearch, UpdateRun};
 
@@ -75,7 +76,7 @@ pub(crate) fn create(call: &Call<'_>) -> Outcome {
         tags: pairs(&request, "tags"),
         run_id: None,
     })?;
-    Answer::json(&Got { run: (&run).into() })
+    Answer::json(&Got { run: RunShape::from(&run).fresh() })
 }
 
 /// `GET runs/get`.
@@ -152,5 +153,38 @@ pub(crate) fn log_param(call: &Call<'_>) -> Outcome {
     let checks = &[("run_id", &[Required, Text][..]), ("key", &[Required, Text]), ("value", &[Text])];
     let request = call.read(KEYED, checks)?;
     call.app.tracking.log_param(request.run_id(), request.text("key"), request.text("value"))?;
+    Answer::done()
+}
+
+/// The tag in which MLflow's older clients keep what models a run logged.
+const MODELS_TAG: &str = "mlflow.log-model.history";
+/// What a model's description must have.
+const MODEL_FIELDS: [&str; 4] = ["artifact_path", "flavors", "run_id", "utc_time_created"];
+/// What of a model's description is kept in the tag.
+const MODEL_FIELDS_KEPT: [&str; 5] = ["run_id", "artifact_path", "utc_time_created", "model_uuid", "flavors"];
+
+/// `POST runs/log-model`, by which clients record a model's description in a tag of the run.
+pub(crate) fn log_model(call: &Call<'_>) -> Outcome {
+    let checks = &[("run_id", &[Text, Required][..]), ("model_json", &[Text, Required])];
+    let request = call.read(&[text("run_id"), text("model_json")], checks)?;
+    let model: Value = serde_json::from_str(request.text("model_json"))
+        .map_err(|_| Fault::invalid("Malformed model info: model_json is not a valid JSON."))?;
+    let missing: Vec<&str> = MODEL_FIELDS.into_iter().filter(|name| model.get(name).is_none()).collect();
+    if !missing.is_empty() {
+        return Err(Fault::invalid(format!("Model json is missing mandatory fields: {missing:?}")));
+    }
+    let run_id = request.text("run_id");
+    let run = call.app.tracking.get_run(run_id)?;
+    let before = run.data.tags.get(MODELS_TAG).and_then(|tag| serde_json::from_str(tag).ok());
+    let mut models: Vec<Value> = before.unwrap_or_default();
+    let kept = |name: &str| model.get(name).map(|value| (name.to_owned(), value.clone()));
+    let mut kept: serde_json::Map<String, Value> = MODEL_FIELDS_KEPT.into_iter().filter_map(kept).collect();
+    for flavor in kept.get_mut("flavors").and_then(Value::as_object_mut).into_iter().flat_map(|all| all.values_mut()) {
+        if let Some(flavor) = flavor.as_object_mut() {
+            flavor.shift_remove("config");
+        }
+    }
+    models.push(kept.into());
+    call.app.tracking.set_tag(run_id, MODELS_TAG, &Value::from(models).to_string())?;
     Answer::done()
 }

@@ -106,6 +106,8 @@ pub(crate) struct ExperimentShape<'a> {
     creation_time: i64,
     #[serde(skip_serializing_if = "Pairs::is_empty")]
     tags: Pairs<'a>,
+    /// MLflow's own workspaces, of which this server has one.
+    workspace: &'static str,
 }
 
 impl<'a> From<&'a Experiment> for ExperimentShape<'a> {
@@ -118,6 +120,7 @@ impl<'a> From<&'a Experiment> for ExperimentShape<'a> {
             last_update_time: from.last_update_time,
             creation_time: from.creation_time,
             tags: Pairs(&from.tags),
+            workspace: "default",
         }
     }
 }
@@ -280,6 +283,7 @@ struct ModelOutputShape<'a> {
 /// What a run made.
 #[derive(Serialize)]
 struct RunOutputsShape<'a> {
+    #[serde(skip_serializing_if = "Each::is_empty")]
     model_outputs: Each<'a, ModelOutput, ModelOutputShape<'a>>,
 }
 
@@ -296,6 +300,7 @@ pub(crate) struct RunShape<'a> {
     info: RunInfoShape<'a>,
     data: RunDataShape<'a>,
     inputs: RunInputsShape<'a>,
+    /// MLflow leaves it out of a run that was just created.
     #[serde(skip_serializing_if = "Option::is_none")]
     outputs: Option<RunOutputsShape<'a>>,
 }
@@ -306,7 +311,14 @@ impl<'a> From<&'a Run> for RunShape<'a> {
             info: (&from.info).into(),
             data: (&from.data).into(),
             inputs: (&from.inputs).into(),
-            outputs: (!from.outputs.model_outputs.is_empty()).then(|| (&from.outputs).into()),
+            outputs: Some((&from.outputs).into()),
         }
+    }
+}
+
+impl RunShape<'_> {
+    /// The shape of a run that was just created.
+    pub(crate) fn fresh(self) -> Self {
+        Self { outputs: None, ..self }
     }
 }

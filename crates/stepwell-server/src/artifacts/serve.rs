@@ -60,6 +60,29 @@ pub(crate) fn get_artifact(request: Streamed) -> Streaming {
     })
 }
 
+/// `GET model-versions/get-artifact?name=…&version=…&path=…`.
+pub(crate) fn get_version_artifact(request: Streamed) -> Streaming {
+    Box::pin(async move {
+        let path = argument(&request, "path")?;
+        let name = request.input.argument("name").unwrap_or_default().to_owned();
+        let version = request.input.argument("version").unwrap_or_default().to_owned();
+        let location = move |app: &App| crate::api::versions::artifact_uri(app, &name, &version);
+        let (store, path) = located(&request.app, path, location).await?;
+        send(&request.app, store, path).await
+    })
+}
+
+/// `GET logged-models/{model_id}/artifacts/files?artifact_file_path=…`.
+pub(crate) fn get_model_artifact(request: Streamed) -> Streaming {
+    Box::pin(async move {
+        let path = argument(&request, "artifact_file_path")?;
+        let model = request.input.path("model_id").to_owned();
+        let location = move |app: &App| crate::api::logged_models::artifact_uri(app, &model);
+        let (store, path) = located(&request.app, path, location).await?;
+        send(&request.app, store, path).await
+    })
+}
+
 /// `POST upload-artifact?run_uuid=…&path=…`, by which the UI stores an artifact.
 pub(crate) fn upload_to_run(request: Streamed) -> Streaming {
     Box::pin(async move {
@@ -89,14 +112,14 @@ pub(crate) fn upload_to_run(request: Streamed) -> Streaming {
 }
 
 /// A path among the arguments of the URL.
-pub(crate) fn argument(request: &Streamed, name: &str) -> Result<ArtifactPath, Fault> {
+fn argument(request: &Streamed, name: &str) -> Result<ArtifactPath, Fault> {
     let given = request.input.argument(name);
     let given = given.ok_or_else(|| Fault::new(Code::BadRequest, format!("Request must specify {name}.")))?;
     ArtifactPath::new(given)
 }
 
 /// The tree and the whole path of something below an artifact location that the store knows.
-pub(crate) async fn located(
+async fn located(
     app: &Arc<App>,
     path: ArtifactPath,
     location: impl FnOnce(&App) -> Result<String, Fault> + Send + 'static,
@@ -110,7 +133,7 @@ pub(crate) async fn located(
 }
 
 /// Sends a file.
-pub(crate) async fn send(app: &Arc<App>, store: Arc<ArtifactStore>, path: ArtifactPath) -> Result<Response, Fault> {
+async fn send(app: &Arc<App>, store: Arc<ArtifactStore>, path: ArtifactPath) -> Result<Response, Fault> {
     let name = path.name().to_owned();
     let (file, bytes) = app.lanes.run(Lane::Artifact, app.config.limits.call, move || store.read(&path)).await??;
     // A file that grows meanwhile is sent as long as it was, as the header says.

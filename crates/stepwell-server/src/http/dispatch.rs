@@ -60,6 +60,7 @@ pub(crate) async fn nowhere(app: Arc<App>, request: Request) -> Response {
         Err(fault) => fault,
     };
     let response = refuse(&fault);
+    tracing::debug!(method = %request.method(), path = request.uri().path(), "no such endpoint");
     app.observed.request(request.method(), "-", response.status(), begun.elapsed());
     response
 }

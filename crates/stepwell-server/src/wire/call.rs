@@ -20,7 +20,6 @@ pub(crate) struct Call<'a> {
     /// The server.
     pub(crate) app: &'a App,
     /// Who calls.
-    #[allow(dead_code, reason = "calls within calls hand it on")]
     pub(crate) principal: &'a Principal,
     /// The request.
     pub(crate) input: &'a Input,

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::fault::Fault;
-use super::number::{double, integer};
+use super::number::double;
 
 /// One check of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,6 @@ pub(crate) enum Check {
     /// It must be a number, or a string of one.
     Float,
     /// It must be a truth value.
-    #[allow(dead_code, reason = "the registry asks by it")]
     Bool,
     /// It must be a list.
     Array,
@@ -60,11 +59,18 @@ fn holds(check: Check, value: &Value) -> bool {
     match check {
         Check::Required => !value.is_null() && value.as_str() != Some(""),
         Check::Text => value.is_string(),
-        Check::Int => integer(value).is_some() || value.is_boolean(),
+        // As Python's int() takes it: a fraction is cut, blanks are passed over.
+        Check::Int => match value {
+            Value::String(text) => text.trim().parse::<i64>().is_ok(),
+            _ => value.is_number() || value.is_boolean(),
+        },
         Check::Float => double(value).is_some(),
         Check::Bool => value.is_boolean(),
         Check::Array => value.is_array(),
-        Check::AtMost(most) => integer(value).is_none_or(|value| value <= most),
+        Check::AtMost(most) => match value {
+            Value::String(text) => text.trim().parse::<i64>().is_ok_and(|value| value <= most),
+            _ => value.as_f64().is_none_or(|value| value <= most as f64),
+        },
     }
 }
 

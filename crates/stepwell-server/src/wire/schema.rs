@@ -18,7 +18,6 @@ pub(crate) enum Kind {
     /// A double.
     Float,
     /// A truth value.
-    #[allow(dead_code, reason = "the registry asks by it")]
     Bool,
     /// One of these names, or its number.
     Enum(&'static [(&'static str, i64)]),
@@ -201,7 +200,6 @@ pub(crate) fn is_camel(name: &str, snake: &str) -> bool {
     name.next().is_none()
 }
 
-#[allow(dead_code, reason = "the registry reads by all of them")]
 impl Fields {
     /// Whether the field was given.
     pub(crate) fn has(&self, name: &str) -> bool {

@@ -98,3 +98,52 @@ fn errors_have_mlflows_codes() {
     let zero = server.get("/api/2.0/mlflow/experiments/search");
     assert_eq!(zero.code(), "INVALID_PARAMETER_VALUE", "an absent max_results is 0");
 }
+
+#[test]
+fn the_registry_names_only_places_of_its_own_runs_and_models() {
+    let server = Server::new();
+    let run = server.run_in("0");
+    server.post("registered-models/create", &json!({ "name": "m" }));
+    let own = format!("mlflow-artifacts:/0/{run}/artifacts/model");
+    let try_ = |source: &str, run_id: &str, tags: serde_json::Value| {
+        let body = json!({ "name": "m", "source": source, "run_id": run_id, "tags": tags });
+        server.post("model-versions/create", &body).status.as_u16()
+    };
+    let good = [(own.as_str(), run.as_str()), ("s3://bucket/model", ""), ("dbfs:/databricks/m", "")];
+    for (source, run_id) in good {
+        assert_eq!(try_(source, run_id, json!([])), 200, "{source}");
+    }
+    let other = format!("mlflow-artifacts:/0/{run}/artifacts-of-others/model");
+    let above = format!("mlflow-artifacts:/0/{run}/artifacts/%252e%252e/x");
+    let bad = [
+        "/etc",
+        "file:///etc/",
+        "FILE:///etc",
+        "//proc/self/root",
+        "///etc/passwd",
+        "../x",
+        "http://169.254.169.254/x",
+        "http:///#/../../etc",
+        "http://h/?/../../etc",
+        "s3://bucket",
+        "s3://b/../x",
+        "s3://b/a%23/..",
+        "dbfs:/x?../../etc",
+        "runs:/none/m",
+        "models:/m-none",
+        "word",
+        "mlflow-artifacts:/0",
+        "mlflow-artifacts://host/0",
+        "s3://b/a\u{0}b",
+        "s3://b/\\..\\x",
+        &other,
+        &above,
+    ];
+    for source in bad {
+        // A tag switches nothing off.
+        for tags in [json!([]), json!([{ "key": "mlflow.prompt.is_prompt", "value": "true" }])] {
+            assert_eq!(try_(source, &run, tags.clone()), 400, "{source} {tags}");
+        }
+        assert!(try_(source, "", json!([])) == 400 || source == "models:/m-none", "{source}");
+    }
+}

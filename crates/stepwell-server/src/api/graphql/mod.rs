@@ -1,0 +1,216 @@
+//! GraphQL, as far as MLflow's UI speaks it: the queries of its schema, answered by the same code as the REST calls.
+//!
+//! A document is parsed (`document`), its root fields are answered as REST calls whose JSON is then cut to what was
+//! selected, by the table of types (`schema`).
+
+mod document;
+mod schema;
+
+use serde_json::{Map, Value, json};
+
+use self::document::{Document, Selection, parse};
+use self::schema::{Holds, QUERY, Type};
+use crate::wire::call::{Answer, Call, Input, Outcome};
+use crate::wire::fault::Fault;
+use crate::wire::schema::is_camel;
+
+/// Most fields at the root of an operation, as in MLflow.
+const ROOT_FIELDS_MAX: usize = 10;
+/// Deepest nesting of selections, as in MLflow.
+const DEPTH_MAX: usize = 10;
+/// Most selections that are looked at, fragments counted wherever they are spread.
+const SELECTIONS_MAX: usize = 1000;
+
+/// `POST /graphql`.
+pub(crate) fn post(call: &Call<'_>) -> Outcome {
+    let request = call.input.object()?;
+    let query = request.get("query").and_then(Value::as_str).unwrap_or_default();
+    let variables = request.get("variables").and_then(Value::as_object).cloned().unwrap_or_default();
+    let operation = request.get("operationName").and_then(Value::as_str);
+    Answer::json(&answer(call, query, &variables, operation))
+}
+
+/// `GET /graphql?query=…`.
+pub(crate) fn get(call: &Call<'_>) -> Outcome {
+    let variables =
+        call.input.argument("variables").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let query = call.input.argument("query").unwrap_or_default();
+    Answer::json(&answer(call, query, &variables, call.input.argument("operationName")))
+}
+
+fn answer(call: &Call<'_>, query: &str, variables: &Map<String, Value>, operation: Option<&str>) -> Value {
+    let failed = |message: String| json!({ "data": null, "errors": [message] });
+    let document = match parse(query) {
+        Ok(document) => document,
+        Err(message) => return failed(format!("Syntax Error: {message}")),
+    };
+    let selections = match document.operation(operation) {
+        Ok(selections) => selections,
+        Err(message) => return failed(message),
+    };
+    let mut work = Work { call, document: &document, variables, errors: Vec::new(), left: SELECTIONS_MAX };
+    let mut fields = Vec::new();
+    work.collect(selections, QUERY.name, &mut fields);
+    if fields.len() > ROOT_FIELDS_MAX {
+        return failed(format!(
+            "GraphQL queries should have at most {ROOT_FIELDS_MAX} root fields, got {} root fields.",
+            fields.len()
+        ));
+    }
+    let mut data = Map::new();
+    for field in fields {
+        let value = work.root(field);
+        data.insert(field.shown().to_owned(), value);
+    }
+    if work.left == 0 {
+        return failed(format!("Query exceeds maximum total selections of {SELECTIONS_MAX}"));
+    }
+    let errors = (!work.errors.is_empty()).then_some(work.errors);
+    json!({ "data": data, "errors": errors })
+}
+
+/// A field that was selected.
+type Field<'d> = &'d document::Field;
+
+/// The work on one operation.
+struct Work<'a, 'd> {
+    call: &'a Call<'a>,
+    document: &'d Document,
+    variables: &'a Map<String, Value>,
+    errors: Vec<String>,
+    left: usize,
+}
+
+impl<'d> Work<'_, 'd> {
+    /// The fields of a selection, with those of fragments of this type.
+    fn collect(&mut self, selections: &'d [Selection], name: &str, to: &mut Vec<Field<'d>>) {
+        for selection in selections {
+            if self.left == 0 {
+                return;
+            }
+            self.left -= 1;
+            match selection {
+                Selection::Field(field) => to.push(field),
+                Selection::Inline { on, selections } if on.as_deref().is_none_or(|on| on == name) => {
+                    self.collect(selections, name, to);
+                }
+                // A fragment that spreads itself ends with the count of selections.
+                Selection::Spread(spread) => {
+                    if let Some(fragment) = self.document.fragment(spread).filter(|fragment| fragment.on == name) {
+                        self.collect(&fragment.selections, name, to);
+                    }
+                }
+                Selection::Inline { .. } => {}
+            }
+        }
+    }
+
+    /// Answers a field of the root by the REST call of that name.
+    fn root(&mut self, field: Field<'d>) -> Value {
+        if field.name == "__typename" {
+            return QUERY.name.into();
+        }
+        let Some((name, kind, run)) = schema::ROOTS.iter().find(|(name, ..)| *name == field.name) else {
+            self.errors.push(format!("Cannot query field '{}' on type 'Query'.", field.name));
+            return Value::Null;
+        };
+        let input = field.argument("input", self.variables).unwrap_or_default();
+        match self.ask(*run, &input) {
+            Ok(value) => self.project(&value, kind, &field.selections, 1),
+            Err(fault) => {
+                tracing::debug!(name, %fault, "graphql");
+                self.errors.push(fault.message);
+                Value::Null
+            }
+        }
+    }
+
+    fn ask(&self, run: fn(&Call<'_>) -> Outcome, input: &Value) -> Result<Value, Fault> {
+        // REST's required parameters are looked for in snake_case.
+        let input: Map<String, Value> =
+            input.as_object().into_iter().flatten().map(|(name, value)| (snake(name), value.clone())).collect();
+        let body = Value::from(input).to_string().into();
+        let input = Input { body, ..Input::default() };
+        let input = Input { method: axum::http::Method::POST, ..input };
+        let answer = run(&Call { app: self.call.app, principal: self.call.principal, input: &input })?;
+        serde_json::from_slice(&answer.body)
+            .map_err(|error| Fault::new(crate::wire::fault::Code::InternalError, error.to_string()))
+    }
+
+    /// What was selected of an object. What protobuf leaves out is its default.
+    fn project(&mut self, value: &Value, kind: &'static Type, selections: &'d [Selection], depth: usize) -> Value {
+        if depth > DEPTH_MAX {
+            self.errors.push(format!("Query exceeds maximum depth of {DEPTH_MAX}"));
+            return Value::Null;
+        }
+        let mut fields = Vec::new();
+        self.collect(selections, kind.name, &mut fields);
+        let mut to = Map::new();
+        for field in fields {
+            let shown = field.shown().to_owned();
+            if field.name == "__typename" {
+                to.insert(shown, kind.name.into());
+                continue;
+            }
+            let known = kind.fields.iter().find(|(name, _)| *name == field.name || is_camel(&field.name, name));
+            let Some((name, holds)) = known else {
+                self.errors.push(format!("Cannot query field '{}' on type '{}'.", field.name, kind.name));
+                continue;
+            };
+            let inner = value.get(name);
+            let projected = match holds {
+                Holds::Text => inner.cloned().unwrap_or_else(|| "".into()),
+                Holds::Long => inner.map_or_else(|| "0".into(), |number| number.to_string().into()),
+                // NaN is a string in our JSON, and nothing in GraphQL's.
+                Holds::Float => match inner.unwrap_or(&json!(0.0)) {
+                    Value::String(text) if text.ends_with("Infinity") => {
+                        json!(if text.starts_with('-') { f64::MIN } else { f64::MAX })
+                    }
+                    Value::String(_) => Value::Null,
+                    number => number.clone(),
+                },
+                Holds::Bool => inner.cloned().unwrap_or(Value::Bool(false)),
+                Holds::Enum => inner.cloned().unwrap_or_default(),
+                Holds::Nothing => Value::Null,
+                Holds::Texts => inner.cloned().unwrap_or_else(|| json!([])),
+                Holds::One(kind) => self.project(inner.unwrap_or(&json!({})), kind, &field.selections, depth + 1),
+                Holds::Many(kind) => {
+                    let items = inner.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                    items.iter().map(|item| self.project(item, kind, &field.selections, depth + 1)).collect()
+                }
+                Holds::Asked(asked) => self.asked(asked, value, field, depth),
+            };
+            to.insert(shown, projected);
+        }
+        Value::Object(to)
+    }
+
+    /// A field that takes a further call: a run's experiment, or its model versions.
+    fn asked(&mut self, asked: &schema::Asked, value: &Value, field: Field<'d>, depth: usize) -> Value {
+        let answer = match self.ask(asked.run, &(asked.input)(value)) {
+            Ok(answer) => answer,
+            Err(fault) => {
+                self.errors.push(fault.message);
+                return Value::Null;
+            }
+        };
+        match answer.get(asked.name) {
+            Some(Value::Array(items)) => {
+                items.iter().map(|item| self.project(item, asked.kind, &field.selections, depth + 1)).collect()
+            }
+            Some(item) => self.project(item, asked.kind, &field.selections, depth + 1),
+            None => json!([]),
+        }
+    }
+}
+
+/// The snake_case twin of a camelCase name.
+fn snake(camel: &str) -> String {
+    camel.chars().fold(String::new(), |mut name, c| {
+        if c.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_lowercase());
+        name
+    })
+}

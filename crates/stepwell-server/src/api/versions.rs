@@ -1,0 +1,219 @@
+//! Versions of registered models.
+
+use serde::Serialize;
+use serde_json::json;
+use stepwell::tracking::CreateModelVersion;
+use stepwell::tracking::entities::ModelVersion;
+
+use super::shapes::{Each, PAIR, Pairs, pairs};
+use crate::app::App;
+use crate::wire::call::{Answer, Call, Outcome};
+use crate::wire::check::Check::{Array, AtMost, Bool, Int, Required, Text};
+use crate::wire::fault::Fault;
+use crate::wire::page;
+use crate::wire::schema::{Field, Kind, int, many, one, text};
+
+const CREATE: &[Field] = &[
+    text("name"),
+    text("source"),
+    text("run_id"),
+    many("tags", Kind::Message(PAIR)),
+    text("run_link"),
+    text("description"),
+    text("model_id"),
+];
+const SEARCH: &[Field] = &[text("filter"), int("max_results"), many("order_by", Kind::Text), text("page_token")];
+const VERSION: &[Field] = &[text("name"), text("version")];
+const DESCRIBED: &[Field] = &[text("name"), text("version"), text("description")];
+const STAGED: &[Field] = &[text("name"), text("version"), text("stage"), one("archive_existing_versions", Kind::Bool)];
+const TAG: &[Field] = &[text("name"), text("version"), text("key"), text("value")];
+
+/// A version.
+#[derive(Serialize)]
+pub(crate) struct VersionShape<'a> {
+    name: &'a str,
+    version: String,
+    creation_timestamp: i64,
+    last_updated_timestamp: i64,
+    current_stage: &'static str,
+    description: &'a str,
+    source: &'a str,
+    run_id: &'a str,
+    status: &'static str,
+    run_link: &'a str,
+    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    tags: Pairs<'a>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    aliases: &'a [String],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    model_id: &'a str,
+}
+
+impl<'a> From<&'a ModelVersion> for VersionShape<'a> {
+    fn from(from: &'a ModelVersion) -> Self {
+        Self {
+            name: &from.name,
+            version: from.version.to_string(),
+            creation_timestamp: from.creation_timestamp,
+            last_updated_timestamp: from.last_updated_timestamp,
+            current_stage: from.current_stage.as_str(),
+            description: &from.description,
+            source: &from.source,
+            run_id: &from.run_id,
+            // A version is a name for files that are there: nothing is pending.
+            status: "READY",
+            run_link: &from.run_link,
+            tags: Pairs(&from.tags),
+            aliases: &from.aliases,
+            model_id: &from.model_id,
+        }
+    }
+}
+
+/// One version.
+#[derive(Serialize)]
+struct Got<'a> {
+    model_version: VersionShape<'a>,
+}
+
+/// A page of versions.
+#[derive(Serialize)]
+struct Page<'a> {
+    #[serde(skip_serializing_if = "Each::is_empty")]
+    model_versions: Each<'a, ModelVersion, VersionShape<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+/// The answer of one version.
+pub(super) fn got(version: &ModelVersion) -> Outcome {
+    Answer::json(&Got { model_version: version.into() })
+}
+
+/// The answer of a page of versions.
+pub(super) fn page(versions: &[ModelVersion], next: Option<usize>) -> Outcome {
+    Answer::json(&Page { model_versions: Each(versions, Into::into), next_page_token: next.map(page::token) })
+}
+
+/// Where a version's files are.
+///
+/// # Errors
+/// 404 for an unknown one.
+pub(crate) fn artifact_uri(app: &App, name: &str, version: &str) -> Result<String, Fault> {
+    Ok(app.tracking.get_model_version_download_uri(name, version)?)
+}
+
+/// `POST model-versions/create`.
+pub(crate) fn create(call: &Call<'_>) -> Outcome {
+    let checks = &[
+        ("name", &[Text, Required][..]),
+        ("source", &[Text, Required]),
+        ("run_id", &[Text]),
+        ("tags", &[Array]),
+        ("run_link", &[Text]),
+        ("description", &[Text]),
+        ("model_id", &[Text]),
+    ];
+    let request = call.read(CREATE, checks)?;
+    let words = |name: &str| request.text(name).to_owned();
+    let tags = pairs(&request, "tags");
+    let is_prompt =
+        tags.iter().any(|(key, value)| key == "mlflow.prompt.is_prompt" && value.eq_ignore_ascii_case("true"));
+    let (source, run_id, model_id) = (request.text("source"), request.text("run_id"), request.text("model_id"));
+    super::sources::check(call.app, source, run_id, model_id, is_prompt)?;
+    got(&call.app.tracking.create_model_version(&CreateModelVersion {
+        name: words("name"),
+        source: words("source"),
+        run_id: words("run_id"),
+        run_link: words("run_link"),
+        model_id: words("model_id"),
+        description: words("description"),
+        tags,
+    })?)
+}
+
+/// `GET model-versions/get`.
+pub(crate) fn get(call: &Call<'_>) -> Outcome {
+    let request = call.read(VERSION, &[("name", &[Text, Required]), ("version", &[Text, Required])])?;
+    got(&call.app.tracking.get_model_version(request.text("name"), request.text("version"))?)
+}
+
+/// `GET model-versions/get-download-uri`.
+pub(crate) fn download_uri(call: &Call<'_>) -> Outcome {
+    let request = call.read(VERSION, &[])?;
+    let uri = artifact_uri(call.app, request.text("name"), request.text("version"))?;
+    Answer::json(&json!({ "artifact_uri": uri }))
+}
+
+/// `PATCH model-versions/update`.
+pub(crate) fn update(call: &Call<'_>) -> Outcome {
+    let checks = &[("name", &[Text, Required][..]), ("version", &[Text, Required]), ("description", &[Text])];
+    let request = call.read(DESCRIBED, checks)?;
+    let (name, version) = (request.text("name"), request.text("version"));
+    got(&call.app.tracking.update_model_version(name, version, request.text("description"))?)
+}
+
+/// `POST model-versions/transition-stage`.
+pub(crate) fn transition(call: &Call<'_>) -> Outcome {
+    let checks = &[
+        ("name", &[Text, Required][..]),
+        ("version", &[Text, Required]),
+        ("stage", &[Text, Required]),
+        ("archive_existing_versions", &[Bool]),
+    ];
+    let request = call.read(STAGED, checks)?;
+    got(&call.app.tracking.transition_model_version_stage(
+        request.text("name"),
+        request.text("version"),
+        request.text("stage"),
+        request.flag("archive_existing_versions"),
+    )?)
+}
+
+/// `DELETE model-versions/delete`.
+pub(crate) fn delete(call: &Call<'_>) -> Outcome {
+    let request = call.read(VERSION, &[("name", &[Text, Required]), ("version", &[Text, Required])])?;
+    call.app.tracking.delete_model_version(request.text("name"), request.text("version"))?;
+    Answer::done()
+}
+
+/// `GET model-versions/search`.
+pub(crate) fn search(call: &Call<'_>) -> Outcome {
+    let checks = &[
+        ("filter", &[Text][..]),
+        ("max_results", &[Int, AtMost(200_000)]),
+        ("order_by", &[Array]),
+        ("page_token", &[Text]),
+    ];
+    let request = call.read(SEARCH, checks)?;
+    let found = call.app.tracking.search_model_versions(
+        request.text("filter"),
+        &request.texts("order_by"),
+        request.int("max_results").unwrap_or(200_000),
+        page::offset(request.text("page_token"))?,
+    )?;
+    page(&found.items, found.next_offset)
+}
+
+/// `POST model-versions/set-tag`.
+pub(crate) fn set_tag(call: &Call<'_>) -> Outcome {
+    let checks = &[
+        ("name", &[Text, Required][..]),
+        ("version", &[Text, Required]),
+        ("key", &[Text, Required]),
+        ("value", &[Text]),
+    ];
+    let request = call.read(TAG, checks)?;
+    let (name, version, key) = (request.text("name"), request.text("version"), request.text("key"));
+    call.app.tracking.set_model_version_tag(name, version, key, request.text("value"))?;
+    Answer::done()
+}
+
+/// `DELETE model-versions/delete-tag`.
+pub(crate) fn delete_tag(call: &Call<'_>) -> Outcome {
+    let checks = &[("name", &[Text, Required][..]), ("version", &[Text, Required]), ("key", &[Text, Required])];
+    let request = call.read(TAG, checks)?;
+    let (name, version) = (request.text("name"), request.text("version"));
+    call.app.tracking.delete_model_version_tag(name, version, request.text("key"))?;
+    Answer::done()
+}

@@ -1,0 +1,267 @@
+"""The same requests to MLflow's own server and to ours: the same answers, but for ids, times and what is declared here."""
+
+import json
+import re
+
+import pytest
+import requests
+
+SAMPLED = "of more points than were asked for, the least and greatest of each stretch are shown here; MLflow takes every n-th"
+
+# Where the answers differ on purpose, by scenario: the beginning of the call, and why.
+DECLARED = {
+    "runs": [('POST runs/delete {} []', "a body that is a list is an empty message here; MLflow fails on it with 500")],
+    "plots": [
+        ('GET /ajax-api/2.0/mlflow/metrics/get-history-bulk-interval {"run_ids": ["{r}", "{s}"], "metric_key": "m", "max_results": 10}', SAMPLED),
+        ('GET /ajax-api/2.0/mlflow/metrics/get-history-bulk-interval {"run_ids": ["{r}", "{s}"], "metric_key": "m", "max_results": 320}', SAMPLED),
+        ('GET /ajax-api/2.0/mlflow/metrics/get-history-bulk-interval {"run_ids": "{r}", "metric_key": "m", "start_step": 100', SAMPLED),
+    ],
+}
+
+# Ids, times and places are replaced by words, in order of appearance.
+UNSTABLE_KEYS = {
+    "start_time", "end_time", "creation_time", "last_update_time", "creation_timestamp", "last_updated_timestamp",
+    "creation_timestamp_ms", "last_updated_timestamp_ms",
+}
+
+
+class Side:
+    """One server, and the ids it gave out, so that a scenario can name them alike on both sides."""
+
+    def __init__(self, uri):
+        self.uri, self.names = uri, {}
+
+    def fill(self, value):
+        if isinstance(value, str):
+            return re.sub(r"\{(\w+)\}", lambda found: self.names.get(found.group(1), found.group(0)), value)
+        if isinstance(value, dict):
+            return {key: self.fill(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.fill(inner) for inner in value]
+        return value
+
+    def send(self, method, path, body=None, raw=None):
+        root = "" if path.startswith("/") else "/api/2.0/mlflow/"
+        if method == "GET":
+            return requests.get(self.uri + root + self.fill(path), params=self.fill(body), timeout=30)
+        data = raw if raw is not None else json.dumps(self.fill(body))
+        return requests.request(method, self.uri + root + self.fill(path), data=data.encode(), headers={"Content-Type": "application/json"}, timeout=30)
+
+    def normal(self, value, key=None):
+        if isinstance(value, dict):
+            return {k: self.normal(v, k) for k, v in value.items() if k != "user_id"}
+        if isinstance(value, list):
+            items = [self.normal(inner) for inner in value]
+            if items and all(isinstance(item, dict) and "current_stage" in item for item in items):
+                # Declared (W9): versions in lists come in another order, and with their aliases.
+                items = sorted(items, key=lambda item: int(item["version"]))
+                items = [{k: v for k, v in item.items() if k != "aliases"} for item in items]
+            # Lists by key come in any order.
+            keyed = items and all(isinstance(item, dict) and "key" in item and "step" not in item for item in items)
+            return sorted(items, key=lambda item: item["key"]) if keyed else items
+        if key in UNSTABLE_KEYS and isinstance(value, int) and value > 10_000:
+            return "TIME"
+        if isinstance(value, str):
+            for name, real in sorted(self.names.items(), key=lambda pair: -len(pair[1])):
+                value = re.sub(rf"(?<![0-9a-zA-Z]){re.escape(real)}(?![0-9a-zA-Z])", "{" + name + "}", value)
+        return value
+
+
+def scenario(*steps):
+    return list(steps)
+
+
+def post(path, body=None, save=None, raw=None, method="POST"):
+    return (method, path, body if body is not None else {}, save, raw)
+
+
+def get(path, params=None):
+    return ("GET", path, params or {}, None, None)
+
+
+EXPERIMENT = post("experiments/create", {"name": "{unique}"}, save=("e", "experiment_id"))
+RUN = post("runs/create", {"experiment_id": "{e}", "start_time": 5, "run_name": "r", "user_id": "u"}, save=("r", "run.info.run_id"))
+RUN2 = post("runs/create", {"experiment_id": "{e}", "start_time": 6, "run_name": "s", "user_id": "u"}, save=("s", "run.info.run_id"))
+
+
+def batch(metrics=(), params=(), tags=(), run="{r}"):
+    return post("runs/log-batch", {
+        "run_id": run,
+        "metrics": [dict(zip(("key", "value", "timestamp", "step"), metric)) for metric in metrics],
+        "params": [{"key": key, "value": value} for key, value in params],
+        "tags": [{"key": key, "value": value} for key, value in tags],
+    })
+
+
+def search(filter_string="", order_by=(), **more):
+    return post("runs/search", {"experiment_ids": ["{e}"], "filter": filter_string, "order_by": list(order_by), **more})
+
+
+SHOW = get("runs/get", {"run_id": "{r}"})
+SCENARIOS = {
+    "experiments": scenario(
+        EXPERIMENT, get("experiments/get", {"experiment_id": "{e}"}), get("experiments/get-by-name", {"experiment_name": "{unique}"}),
+        post("experiments/create", {"name": "{unique}"}), post("experiments/create", {}), post("experiments/create", {"name": 5}),
+        post("experiments/set-experiment-tag", {"experiment_id": "{e}", "key": "k", "value": "v"}),
+        get("experiments/get", {"experiment_id": "{e}"}), post("experiments/delete", {"experiment_id": "{e}"}),
+        post("experiments/delete", {"experiment_id": "{e}"}), get("experiments/get-by-name", {"experiment_name": "{unique}"}),
+        post("experiments/restore", {"experiment_id": "{e}"}), post("experiments/update", {"experiment_id": "{e}", "new_name": "{unique}-new"}),
+        get("experiments/get", {"experiment_id": "{e}"}), get("experiments/get", {"experiment_id": "abc"}), get("experiments/get", {}),
+        get("experiments/get-by-name", {"experiment_name": "no such"}), get("experiments/search", {}), get("experiments/search", {"max_results": "x"}),
+        post("experiments/search", {"max_results": 5, "filter": "name = '{unique}-new'"}), post("experiments/search", {"max_results": 5, "filter": "bad"}),
+        post("experiments/search", {"max_results": 0}), post("experiments/search", {"max_results": 50001}),
+    ),
+    "runs": scenario(
+        EXPERIMENT, RUN, SHOW, get("runs/get", {"run_uuid": "{r}"}), get("runs/get", {}), get("runs/get", {"run_id": "f" * 32}),
+        post("runs/update", {"run_id": "{r}", "status": "FINISHED", "end_time": 99}), post("runs/update", {"run_id": "{r}", "status": "NOPE"}),
+        post("runs/update", {"run_id": "{r}", "status": "RUNNING", "endTime": "100"}), post("runs/update", {"run_id": "{r}", "end_time": 1, "endTime": 2}),
+        post("runs/update", {"run_id": "{r}", "run_name": "new"}), SHOW, post("runs/update", {"run_id": "{r}", "run_name": ""}), SHOW,
+        post("runs/delete", {"run_id": "{r}"}), SHOW, post("runs/set-tag", {"run_id": "{r}", "key": "k", "value": "v"}),
+        post("runs/delete", {"run_id": "{r}"}), post("runs/restore", {"run_id": "{r}"}), SHOW, post("runs/delete", {}),
+        post("runs/create", {"experiment_id": "abc"}), post("runs/create", {"experiment_id": "999999999"}),
+        post("runs/delete", raw="not json"), post("runs/delete", raw="[]"), post("runs/delete", raw=""),
+    ),
+    "tags_and_params": scenario(
+        EXPERIMENT, RUN, post("runs/set-tag", {"run_id": "{r}", "key": "k", "value": "v"}), post("runs/set-tag", {"run_id": "{r}", "key": "k", "value": "w"}),
+        post("runs/set-tag", {"run_id": "{r}", "key": "mlflow.runName", "value": "named"}), SHOW,
+        post("runs/delete-tag", {"run_id": "{r}", "key": "k"}), post("runs/delete-tag", {"run_id": "{r}", "key": "k"}),
+        post("runs/log-parameter", {"run_id": "{r}", "key": "p", "value": "1"}), post("runs/log-parameter", {"run_id": "{r}", "key": "p", "value": "1"}),
+        post("runs/log-parameter", {"run_id": "{r}", "key": "p", "value": "2"}), post("runs/log-parameter", {"run_id": "{r}", "key": "q"}),
+        post("runs/log-parameter", {"run_id": "{r}", "key": "a//b", "value": "1"}), post("runs/log-parameter", {"run_id": "{r}", "key": "long", "value": "x" * 7000}),
+        post("runs/set-tag", {"run_id": "{r}", "key": "k" * 251, "value": "v"}), post("runs/set-tag", {"run_id": "{r}", "value": "v"}), SHOW,
+    ),
+    "metrics": scenario(
+        EXPERIMENT, RUN, post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 0.1, "timestamp": 5, "step": 3}),
+        post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": "2.5", "timestamp": "6", "step": "2"}),
+        post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 0.1, "timestamp": 5, "step": 3}),
+        post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": True, "timestamp": 7, "step": -1}),
+        post("runs/log-metric", {"run_id": "{r}", "key": "n", "value": "NaN", "timestamp": 7}),
+        post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": "x", "timestamp": 7}), post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 1}),
+        post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 1, "timestamp": 1.5}), post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 1, "timestamp": -1}),
+        post("runs/log-metric", {"run_id": "{r}", "key": "a@b", "value": 1, "timestamp": 1}), SHOW,
+        get("metrics/get-history", {"run_id": "{r}", "metric_key": "m"}), get("metrics/get-history", {"run_id": "{r}", "metric_key": "n"}),
+        get("metrics/get-history", {"run_id": "{r}", "metric_key": "m", "max_results": 2}), get("metrics/get-history", {"run_id": "{r}", "metric_key": "m", "max_results": 0}),
+        get("metrics/get-history", {"run_id": "{r}", "metric_key": "none"}), get("metrics/get-history", {"run_id": "f" * 32, "metric_key": "m"}),
+        get("metrics/get-history", {"run_id": "{r}"}), get("metrics/get-history", {"run_id": "{r}", "metric_key": "m", "page_token": "x"}),
+    ),
+    "batches": scenario(
+        EXPERIMENT, RUN, batch([("a", 1.0, 1, 1), ("a", 2.0, 2, 2), ("a", 2.0, 2, 2)], [("p", "1")], [("t", "1"), ("t", "2")]), SHOW,
+        batch(params=[("p", "2")], metrics=[("b", 1, 1, 1)]), SHOW, batch(params=[("x", "1"), ("x", "1")]), batch([("m", 1, 1, 1)] * 1001),
+        batch(params=[(f"p{i}", "1") for i in range(101)]), post("runs/log-batch", {"run_id": "{r}", "metrics": [{"key": "m", "value": 1}]}),
+        post("runs/log-batch", {"run_id": "{r}", "params": [{"value": "1"}]}), post("runs/log-batch", {"metrics": []}), post("runs/log-batch", {"run_id": "{r}"}),
+        post("runs/log-batch", {"run_id": "f" * 32, "params": [{"key": "a", "value": "1"}]}), post("runs/log-batch", {"run_id": "{r}", "metrics": "x"}),
+        post("runs/log-batch", {"run_id": "{r}", "metrics": [{"key": "c", "value": "NaN", "timestamp": "3", "step": "4"}], "unknown": 1}), SHOW,
+    ),
+    "plots": scenario(
+        EXPERIMENT, RUN, RUN2, batch([("m", i * i % 17, i, i) for i in range(500)]), batch([("m", i, i, i) for i in range(7)], run="{s}"),
+        *[get("/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", {"run_ids": ["{r}", "{s}"], "metric_key": "m", "max_results": most}) for most in (1, 2, 10, 320, 2500, 0, 2501)],
+        get("/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", {"run_ids": "{r}", "metric_key": "m", "start_step": 100, "end_step": 120, "max_results": 5}),
+        get("/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", {"run_ids": "{r}", "metric_key": "m", "start_step": 9, "end_step": 1}),
+        get("/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", {"run_ids": "{r}", "metric_key": "m", "start_step": 9}),
+        get("/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", {"metric_key": "m"}),
+        get("/ajax-api/2.0/mlflow/metrics/get-history-bulk", {"run_id": "{s}", "metric_key": "m"}), get("/ajax-api/2.0/mlflow/metrics/get-history-bulk", {"metric_key": "m"}),
+    ),
+    "search": scenario(
+        EXPERIMENT, RUN, RUN2, batch([("m", 1.0, 1, 1), ("n", 5, 1, 1)], [("p", "abc")], [("t", "x")]), batch([("m", "NaN", 1, 1)], [("p", "ABD")], run="{s}"),
+        *[search(text) for text in (
+            "metrics.m > 0", "metrics.m != 1", "metrics.n = 5", "params.p = 'abc'", "params.p LIKE 'a%'", "params.p ILIKE 'a%'", "tags.t = 'x'",
+            "tags.t IS NULL", "tags.t IS NOT NULL", "attributes.status = 'RUNNING'", "run_name = 'r'", "start_time > 5", "run_id IN ('{r}')",
+            "metrics.m > 0 AND params.p = 'abc'", "metrics.m > 0 AND", "   ", "metrics.m > 0 OR params.p = 'x'", "metrics.m == 1", "metrics.m > 'x'",
+            "params.p > 'a'", "nothing.m > 1", "metrics.`m` >= 1", "params.\"p\" = \"abc\"", "attributes.experiment_id = '1'", "metrics.m > nan", "start_time = '5'",
+        )],
+        *[search(order_by=order) for order in (["metrics.m ASC"], ["metrics.m DESC"], ["params.p"], ["start_time ASC"], ["tags.t DESC"], ["run_name"], ["nothing"], ["metrics.m up"])],
+        search(max_results=1), search(max_results=0), search(max_results=50001), search(page_token="x"), search(run_view_type="DELETED_ONLY"),
+        post("runs/search", {"experiment_ids": []}), post("runs/search", {"experiment_ids": ["abc"]}), post("runs/search", raw="{"),
+    ),
+    "registry": scenario(
+        EXPERIMENT, RUN, post("registered-models/create", {"name": "{unique}", "description": "d", "tags": [{"key": "k", "value": "v"}]}),
+        post("registered-models/create", {"name": "{unique}"}), post("registered-models/create", {"name": "a/b"}), post("registered-models/create", {}),
+        post("model-versions/create", {"name": "{unique}", "source": "s3://bucket/model"}), post("model-versions/create", {"name": "{unique}", "source": "s3://bucket/model", "tags": [{"key": "a", "value": "b"}]}),
+        post("model-versions/create", {"name": "no such", "source": "s3://bucket/model"}), post("model-versions/create", {"name": "{unique}", "source": "http://h/x"}),
+        post("model-versions/create", {"name": "{unique}", "source": "/etc"}), post("model-versions/create", {"name": "{unique}", "source": "s3://b/../x"}),
+        get("registered-models/get", {"name": "{unique}"}), get("registered-models/get", {"name": "no such"}), get("model-versions/get", {"name": "{unique}", "version": "1"}),
+        get("model-versions/get", {"name": "{unique}", "version": "9"}), get("model-versions/get", {"name": "{unique}", "version": "x"}),
+        get("model-versions/get-download-uri", {"name": "{unique}", "version": "1"}), post("registered-models/alias", {"name": "{unique}", "alias": "best", "version": "1"}),
+        get("registered-models/alias", {"name": "{unique}", "alias": "best"}), get("registered-models/alias", {"name": "{unique}", "alias": "none"}),
+        post("registered-models/alias", {"name": "{unique}", "alias": "latest", "version": "1"}), post("registered-models/alias", {"name": "{unique}", "alias": "x", "version": "9"}),
+        post("model-versions/transition-stage", {"name": "{unique}", "version": "1", "stage": "Staging"}), post("model-versions/transition-stage", {"name": "{unique}", "version": "2", "stage": "staging", "archive_existing_versions": True}),
+        post("model-versions/transition-stage", {"name": "{unique}", "version": "2", "stage": "nope"}), get("registered-models/get", {"name": "{unique}"}),
+        get("registered-models/get-latest-versions", {"name": "{unique}"}), post("registered-models/get-latest-versions", {"name": "{unique}", "stages": ["Staging"]}),
+        post("registered-models/set-tag", {"name": "{unique}", "key": "z", "value": "1"}), post("registered-models/delete-tag", {"name": "{unique}", "key": "z"}, method="DELETE"),
+        post("model-versions/set-tag", {"name": "{unique}", "version": "1", "key": "z", "value": "1"}), post("model-versions/update", {"name": "{unique}", "version": "1", "description": "new"}, method="PATCH"),
+        post("registered-models/update", {"name": "{unique}", "description": "new"}, method="PATCH"),
+        get("registered-models/search", {"filter": "name = '{unique}'"}), get("registered-models/search", {"filter": "bad = 1"}), get("registered-models/search", {"max_results": 1001}),
+        get("model-versions/search", {"filter": "name = '{unique}'"}), get("model-versions/search", {"filter": "name='{unique}' and version_number > 1"}), get("model-versions/search", {"filter": "tags.a = 'b' and name = '{unique}'"}),
+        post("model-versions/delete", {"name": "{unique}", "version": "2"}, method="DELETE"), post("model-versions/create", {"name": "{unique}", "source": "s3://bucket/model"}),
+        post("registered-models/rename", {"name": "{unique}", "new_name": "{unique}-b"}), get("registered-models/get", {"name": "{unique}-b"}),
+        post("registered-models/delete", {"name": "{unique}-b"}, method="DELETE"), post("registered-models/delete", {"name": "{unique}-b"}, method="DELETE"),
+    ),
+    "logged_models": scenario(
+        EXPERIMENT, RUN, post("logged-models", {"experiment_id": "{e}", "name": "m", "source_run_id": "{r}", "params": [{"key": "a", "value": "1"}], "tags": [{"key": "t", "value": "v"}]}, save=("m", "model.info.model_id")),
+        post("logged-models", {}), post("logged-models", {"experiment_id": "{e}", "name": "a/b"}), get("logged-models/{m}"), get("logged-models/m-none"),
+        post("logged-models/{m}", {"model_id": "{m}", "status": "LOGGED_MODEL_READY"}, method="PATCH"), post("logged-models/{m}/tags", {"tags": [{"key": "u", "value": "w"}]}, method="PATCH"),
+        post("logged-models/{m}/tags/t", {}, method="DELETE"), get("logged-models/{m}"), post("runs/outputs", {"run_id": "{r}", "models": [{"model_id": "{m}", "step": 3}]}), SHOW,
+        post("logged-models/search", {"experiment_ids": ["{e}"]}), post("logged-models/search", {"experiment_ids": ["{e}"], "filter": "name = 'x'"}), post("logged-models/search", {}),
+        post("logged-models/{m}", {}, method="DELETE"), get("logged-models/{m}"),
+    ),
+    "inputs": scenario(
+        EXPERIMENT, RUN, *[post("runs/log-inputs", {"run_id": "{r}", "datasets": [{"tags": [{"key": "mlflow.data.context", "value": "train"}], "dataset": {"name": "d", "digest": "1", "source_type": "local", "source": "s"}}]})] * 2,
+        SHOW, post("/ajax-api/2.0/mlflow/experiments/search-datasets", {"experiment_ids": ["{e}"]}), post("runs/log-inputs", {}),
+    ),
+    "graphql": scenario(
+        EXPERIMENT, RUN, batch([("m", 1.5, 7, 2), ("n", "NaN", 7, 2)], [("p", "1")]),
+        post("/graphql", {"query": "query GetRun($data: MlflowGetRunInput!) @component(name: \"x\") { mlflowGetRun(input: $data) { __typename apiError { code message } run { info { runId status startTime endTime lifecycleStage __typename } experiment { experimentId name } data { metrics { key value step timestamp } params { key value } } inputs { datasetInputs { dataset { name } } } outputs { modelOutputs { modelId step } } modelVersions { name version } } } }", "operationName": "GetRun", "variables": {"data": {"runId": "{r}"}}}),
+        post("/graphql", {"query": "query($i: MlflowGetExperimentInput!) { mlflowGetExperiment(input: $i) { experiment { name tags { key } artifactLocation } } }", "variables": {"i": {"experimentId": "{e}"}}}),
+        post("/graphql", {"query": "query($i: MlflowSearchRunsInput!) { mlflowSearchRuns(input: $i) { runs { info { runName } } } }", "variables": {"i": {"experimentIds": ["{e}"]}}}),
+    ),
+    "artifacts": scenario(
+        EXPERIMENT, RUN, get("artifacts/list", {"run_id": "{r}"}), get("artifacts/list", {}), get("artifacts/list", {"run_id": "{r}", "path": "../x"}),
+        get("/api/2.0/mlflow-artifacts/artifacts", {"path": "none/such"}), get("/api/2.0/mlflow-artifacts/artifacts", {"path": "../x"}),
+    ),
+}
+
+
+def run_side(side, steps, unique):
+    side.names["unique"] = unique
+    answers = []
+    for method, path, body, save, raw in steps:
+        response = side.send(method, path, body, raw)
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = {"not json": response.headers.get("content-type")}
+        if save:
+            value = answer
+            for part in save[1].split("."):
+                value = value[part]
+            side.names[save[0]] = value
+        answers.append((f"{method} {path} {json.dumps(body)[:200]} {raw or ''}", response.status_code, side.normal(answer)))
+    return answers
+
+
+def test_plots_show_the_last_point_and_the_extremes(session_server):
+    side = Side(session_server.uri)
+    points = [("m", 1000 if i == 321 else i % 7, i, i) for i in range(999)]
+    run_side(side, [EXPERIMENT, RUN, batch(points)], "plots-of-spikes")
+    path = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
+    shown = side.send("GET", path, {"run_ids": "{r}", "metric_key": "m", "max_results": 100}).json()["metrics"]
+    assert len(shown) <= 100 and shown[-1]["step"] == 998 and max(point["value"] for point in shown) == 1000
+
+
+def differences(ours, theirs):
+    for (call, our_status, our), (_, their_status, their) in zip(ours, theirs, strict=True):
+        if our_status >= 400 and their_status >= 400:
+            # Of errors, status and code are a contract, words are not.
+            our, their = our.get("error_code"), their.get("error_code")
+        if (our_status, our) != (their_status, their):
+            yield f"{call}\n  stepwell {our_status} {json.dumps(our)[:1500]}\n  mlflow   {their_status} {json.dumps(their)[:1500]}"
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_same_answers(name, session_server, reference):
+    unique = f"diff-{name}"
+    ours = run_side(Side(session_server.uri), SCENARIOS[name], unique)
+    theirs = run_side(Side(reference), SCENARIOS[name], unique)
+    declared = [call for call, _ in DECLARED.get(name, [])]
+    found = [text for text in differences(ours, theirs) if not text.startswith(tuple(declared))]
+    assert not found, "\n".join(found)
