@@ -5,11 +5,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::base::bytes::Malformed;
 use crate::base::checksum::crc32;
 use crate::base::point::{Columns, Timestamps, TimestampsRef};
 use crate::base::stats::SeriesStats;
-use crate::codec;
+use crate::codec::{self, CodecId};
 use crate::error::{Error, Result};
 use crate::segment::footer::{Axis, Footer, Page, Pool};
 use crate::segment::layout::{
@@ -96,6 +98,19 @@ pub struct Group {
     len: u64,
     footer: Footer,
     pool: Pool,
+    /// Of each column of the pool the page that was decoded last: whoever reads short series one after the other finds many
+    /// in one page.
+    recent: Mutex<Recent>,
+}
+
+/// Fills a slice from a page's bytes.
+type Decode<T> = fn(CodecId, &[u8], &mut [T]) -> Result<(), codec::CodecError>;
+
+/// Decoded pages of the pool with their numbers: steps, timestamps, validity; and values.
+#[derive(Debug, Default)]
+struct Recent {
+    ints: [(usize, Vec<i64>); 3],
+    floats: (usize, Vec<f64>),
 }
 
 impl Group {
@@ -122,7 +137,7 @@ impl Group {
         let footer = Footer::decode(&bytes, pages_len)
             .map_err(|Malformed(what)| source.corrupt(offset + pages_len, format!("in a group's footer: {what}")))?;
         let pool = footer.pool();
-        Ok(Self { source, offset, len, footer, pool })
+        Ok(Self { source, offset, len, footer, pool, recent: Mutex::default() })
     }
 
     /// The footer.
@@ -178,17 +193,41 @@ impl Group {
         let axis = self.axis_of(series);
         let range = range.start.min(axis.count)..range.end.min(axis.count);
         self.read_axis(entry.axis as usize, range.clone(), &mut out.steps, &mut out.timestamps)?;
-        let (first_page, base) =
-            if axis.pooled() { (self.footer.pool_base + self.pool.bounds()[3], entry.base) } else { (entry.base, 0) };
-        let total = if axis.pooled() { self.pool.values } else { axis.count };
-        let range = base + range.start..base + range.end;
-        self.each_page((first_page, 1), pages_of(range, total), |page, bytes, points, wanted| {
+        if axis.pooled() {
+            let first_page = self.footer.pool_base + self.pool.bounds()[3];
+            let range = entry.base + range.start..entry.base + range.end;
+            let recent = &mut self.recent.lock().floats;
+            return self.pooled(first_page, range, self.pool.values, recent, &mut out.values, codec::decode_floats);
+        }
+        self.each_page((entry.base, 1), pages_of(range, axis.count), |page, bytes, points, wanted| {
             let start = out.values.len();
             out.values.resize(start + points, 0.0);
             codec::decode_floats(page.codec, bytes, &mut out.values[start..])?;
             keep(&mut out.values, start, wanted);
             Ok(())
-        })?;
+        })
+    }
+
+    /// Appends values `range` of `total` of a pooled column that begins at page `first`, by way of the page at hand.
+    fn pooled<T: Copy + Default>(
+        &self,
+        first: usize,
+        range: Range<usize>,
+        total: usize,
+        (at_hand, decoded): &mut (usize, Vec<T>),
+        out: &mut Vec<T>,
+        decode: Decode<T>,
+    ) -> Result<()> {
+        for (index, points, wanted) in pages_of(range, total) {
+            if decoded.is_empty() || *at_hand != first + index {
+                decoded.clear();
+                let (page, bytes) = self.page(first + index)?;
+                let mut values = vec![T::default(); points];
+                decode(page.codec, &bytes, &mut values).map_err(|error| self.damaged(page, error))?;
+                (*at_hand, *decoded) = (first + index, values);
+            }
+            out.extend_from_slice(&decoded[wanted]);
+        }
         Ok(())
     }
 
@@ -204,20 +243,17 @@ impl Group {
         timestamps: &mut Timestamps,
     ) -> Result<()> {
         let axis = self.footer.axes[axis];
-        let mut at = Vec::new();
-        let (total, range) = if axis.pooled() {
-            let pool = self.pool;
-            let bounds = pool.bounds().map(|bound| self.footer.pool_base + bound);
-            at.push((bounds[0], 1));
-            at.push((bounds[1], 1));
-            at.push((bounds[2], 1));
-            (pool.axis_points, axis.base + range.start..axis.base + range.end)
-        } else {
-            at.extend((0..3).map(|column| (axis.base + column, axis.stride())));
-            (axis.count, range)
-        };
         let len = range.len();
-        self.read_ints(at[0], range.clone(), total, steps)?;
+        let ints = |column: usize, out: &mut Vec<i64>| {
+            if axis.pooled() {
+                let first_page = self.footer.pool_base + self.pool.bounds()[column];
+                let range = axis.base + range.start..axis.base + range.end;
+                let recent = &mut self.recent.lock().ints[column];
+                return self.pooled(first_page, range, self.pool.axis_points, recent, out, codec::decode_ints);
+            }
+            self.read_ints((axis.base + column, axis.stride()), range.clone(), axis.count, out)
+        };
+        ints(0, steps)?;
         match axis.timestamps {
             TIMESTAMPS_NONE => {
                 let absent = vec![true; len];
@@ -225,12 +261,12 @@ impl Group {
             }
             TIMESTAMPS_SOME => {
                 let (mut ms, mut present) = (Vec::new(), Vec::new());
-                self.read_ints(at[1], range.clone(), total, &mut ms)?;
-                self.read_ints(at[2], range, total, &mut present)?;
+                ints(1, &mut ms)?;
+                ints(2, &mut present)?;
                 ms.iter().zip(&present).for_each(|(&ms, &present)| timestamps.push((present != 0).then_some(ms)));
             }
             _ => {
-                self.read_ints(at[1], range, total, &mut timestamps.ms)?;
+                ints(1, &mut timestamps.ms)?;
                 if !timestamps.absent.is_empty() {
                     timestamps.absent.resize(timestamps.ms.len(), false);
                 }
