@@ -65,6 +65,16 @@ fn places(report: &Report) -> Vec<Option<u64>> {
 }
 
 #[test]
+fn pipes_and_devices_are_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("device.csv");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    let (runs, report) = import_path(&link);
+    assert_eq!(runs.len(), 0);
+    assert!(report.skipped[0].reason.contains("neither a file nor a folder"), "{:?}", report.skipped);
+}
+
+#[test]
 fn texts_among_numbers_are_counted_from_the_first_one() {
     let text = "step,a,b,c\n0,-,1,x\n1,1,-,y\n2,2,3,y\n";
     let (runs, report) = import_files(&[("log.csv", text)]);
