@@ -20,7 +20,8 @@ use crate::workspace::catalog::Catalog;
 use crate::workspace::journal::{Journal, State};
 use crate::workspace::logs::is_blank;
 use crate::workspace::manifest::Manifest;
-use crate::workspace::open::{Workspace, check_mark};
+use crate::workspace::mark;
+use crate::workspace::open::Workspace;
 use crate::workspace::paths::{self, LogName};
 use crate::workspace::search::check_index;
 
@@ -86,8 +87,9 @@ impl Workspace {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let dir = path.parent().unwrap_or(path);
         let found = match path.extension().and_then(|kind| kind.to_str()) {
-            Some("workspace") => check_mark(&*self.inner.storage, &self.inner.root)
-                .map_err(|error| (error, "the workspace cannot be opened again")),
+            Some("workspace") => mark::read(&*self.inner.storage, &self.inner.root)
+                .map(|_| ())
+                .map_err(|error| (error, "the workspace does not open; `repair` makes the mark anew")),
             Some("entry") => return Ok(()),
             Some("pack") => return self.check_pack(path, len, report),
             Some("index") => check_index(&*self.inner.storage, path)

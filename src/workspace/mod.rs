@@ -1,6 +1,7 @@
 //! A workspace: a folder of runs that any number of processes write and read at once, without a server.
 //!
-//! In reading order: [`open`] is the handle, [`paths`] the files, [`journal`] how shared state changes without a lock,
+//! In reading order: [`open`] is the handle, [`paths`] the files, [`mark`] the one
+//! that makes the folder a workspace, [`journal`] how shared state changes without a lock,
 //! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`import`] whole
 //! runs; [`logs`], [`packs`] and [`search`] find them again; [`compaction`] moves logs into packs through [`publish`],
 //! [`maintenance`] does so in the background; [`check`] verifies every byte and [`repair`] salvages.
@@ -15,6 +16,7 @@ pub mod journal;
 pub mod logs;
 pub mod maintenance;
 pub mod manifest;
+pub mod mark;
 pub mod open;
 pub mod packs;
 pub mod paths;

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::base::bytes::{Malformed, Reader};
-use crate::base::checksum::crc32;
-use crate::base::ids::{ExperimentId, random_u128};
+use crate::base::ids::ExperimentId;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::registry::rules::Registry;
@@ -21,14 +19,10 @@ use crate::workspace::clock::now_ms;
 use crate::workspace::journal::{BadEntry, Journal};
 use crate::workspace::logs::EditLogs;
 use crate::workspace::manifest::Manifest;
+use crate::workspace::mark;
 use crate::workspace::packs::PackSet;
 use crate::workspace::paths;
 use crate::workspace::search::Indexes;
-
-const MAGIC: u64 = u64::from_le_bytes(*b"STEPWELL");
-/// The version of the workspace's layout that this build writes, and the greatest that it reads.
-pub const WORKSPACE_VERSION: u32 = 1;
-const MARK_LEN: usize = 32;
 
 /// A handle on a workspace: cheap to clone, shared between threads. Any number of handles, also in other processes, may
 /// work on one folder at once.
@@ -105,7 +99,32 @@ impl Workspace {
     /// # Errors
     /// Those of [`Self::open`].
     pub fn open_on(storage: Arc<dyn Storage>, root: &Path, options: Options) -> Result<Self> {
-        let id = read_mark(&*storage, root)?;
+        let id = mark::read(&*storage, root)?;
+        Self::open_with_id(storage, root, options, id)
+    }
+
+    /// Opens a workspace to verify or repair it, also where its mark is damaged; [`Self::id`] is 0 then. Everything else
+    /// works too, but whoever comes later needs the mark, which [`Self::repair`] makes anew.
+    ///
+    /// # Errors
+    /// [`Error::NotWorkspace`] where there is no mark at all, [`Error::NewerFormat`], [`Error::Io`].
+    pub fn open_damaged(root: impl AsRef<Path>) -> Result<Self> {
+        Self::open_damaged_on(Arc::new(Disk), root.as_ref(), Options::default())
+    }
+
+    /// [`Self::open_damaged`] on another disk.
+    ///
+    /// # Errors
+    /// Those of [`Self::open_damaged`].
+    pub fn open_damaged_on(storage: Arc<dyn Storage>, root: &Path, options: Options) -> Result<Self> {
+        let id = match mark::read(&*storage, root) {
+            Err(Error::Corrupt { .. }) => 0,
+            read => read?,
+        };
+        Self::open_with_id(storage, root, options, id)
+    }
+
+    fn open_with_id(storage: Arc<dyn Storage>, root: &Path, options: Options, id: u128) -> Result<Self> {
         // Handles go on when the process changes its folder.
         let root = std::path::absolute(root).map_err(Error::io("resolve", root))?;
         let journal = |folder: &str| (Arc::clone(&storage), root.join(folder), root.join(paths::TEMPORARY));
@@ -384,25 +403,7 @@ fn create(storage: &dyn Storage, root: &Path) -> Result<()> {
             other => other.map_err(Error::io("sync", folder))?,
         }
     }
-    let mut mark = Vec::with_capacity(MARK_LEN);
-    mark.extend_from_slice(&MAGIC.to_le_bytes());
-    mark.extend_from_slice(&WORKSPACE_VERSION.to_le_bytes());
-    mark.extend_from_slice(&random_u128().to_le_bytes());
-    mark.extend_from_slice(&crc32(0, &mark).to_le_bytes());
-    let temporary = root.join(paths::TEMPORARY).join(format!("{:032x}.mark", random_u128()));
-    let path = root.join(paths::MARK);
-    let file = storage.create_new(&temporary).map_err(Error::io("create", &temporary))?;
-    let written = file.write_at(&mark, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
-    let linked = written.and_then(|()| match storage.link(&temporary, &path) {
-        // Another process was faster: its mark serves.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        // Without links a rename serves: creators that race agree on the last mark before any of them reads it.
-        Err(_) => storage.rename(&temporary, &path).map_err(Error::io("create", &path)),
-        Ok(()) => Ok(()),
-    });
-    let _ = storage.remove_file(&temporary);
-    linked?;
-    storage.sync_dir(root).map_err(Error::io("sync", root))
+    mark::write(storage, root)
 }
 
 fn create_folders(storage: &dyn Storage, path: &Path) -> Result<()> {
@@ -426,39 +427,4 @@ pub(super) fn create_folder(storage: &dyn Storage, path: &Path) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(Error::io("create", path)(error)),
     }
-}
-
-fn read_mark(storage: &dyn Storage, root: &Path) -> Result<u128> {
-    let path = root.join(paths::MARK);
-    let file = match storage.open_read(&path) {
-        Ok(file) => file,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            let why = format!(
-                "it has no file {:?}; import or log something with it to create one, or name another folder",
-                paths::MARK
-            );
-            return Err(Error::NotWorkspace { path: root.to_owned(), why });
-        }
-        Err(error) => return Err(Error::io("open", &path)(error)),
-    };
-    let mut bytes = [0; MARK_LEN + 1];
-    let got = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
-    let corrupt = |Malformed(what)| Error::corrupt(&path, 0, what);
-    let mut reader = Reader::new(&bytes[..got]);
-    let magic = reader.u64().map_err(corrupt)?;
-    let version = reader.u32().map_err(corrupt)?;
-    let id = reader.u128().map_err(corrupt)?;
-    let crc = reader.u32().map_err(corrupt)?;
-    if magic != MAGIC || got != MARK_LEN || crc != crc32(0, &bytes[..MARK_LEN - 4]) {
-        return Err(corrupt(Malformed("the mark of a workspace")));
-    }
-    if version > WORKSPACE_VERSION {
-        return Err(Error::NewerFormat { path, found: version, supported: WORKSPACE_VERSION });
-    }
-    Ok(id)
-}
-
-/// Whether the mark of a workspace verifies, for `verify`.
-pub(super) fn check_mark(storage: &dyn Storage, root: &Path) -> Result<()> {
-    read_mark(storage, root).map(|_| ())
 }

@@ -1,6 +1,7 @@
 //! Salvages what a damaged workspace still has. Nothing is repaired in place: what verifies is written anew, the
 //! originals go to `quarantine`, and a bad checksum never becomes a good one.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::segment::reader::Group;
 use crate::workspace::check::Damage;
 use crate::workspace::compaction::CompactOptions;
 use crate::workspace::manifest::Change;
+use crate::workspace::mark;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::paths;
@@ -45,6 +47,10 @@ impl Workspace {
             let kind = kind.to_owned();
             files.iter().filter(move |file| file.extension().is_some_and(|own| own == kind.as_str()))
         };
+        for file in of_kind("workspace") {
+            self.quarantine(file, &mut repaired)?;
+            mark::write(&*self.inner.storage, &self.inner.root)?;
+        }
         for file in of_kind("index") {
             self.quarantine(file, &mut repaired)?;
         }
@@ -83,7 +89,7 @@ impl Workspace {
         let kept = self.inner.root.join(paths::QUARANTINE).join(name);
         match self.inner.storage.rename(path, &kept) {
             Ok(()) => repaired.quarantined.push(kept),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(Error::io("move to quarantine", path)(error)),
         }
         Ok(())
@@ -134,6 +140,7 @@ impl Workspace {
             let mut runs = match &pack {
                 Ok(pack) => salvage(pack)?,
                 Err(Error::Corrupt { .. }) => Vec::new(),
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Vec::new(),
                 Err(_) => return Ok(()),
             };
             repaired.salvaged_runs += runs.len() as u64;

@@ -34,17 +34,28 @@ pub struct Usage {
 }
 
 impl Workspace {
-    /// Counts everything. Costs the reading of every footer and of every log.
+    /// Counts everything that can be read. Costs the reading of every footer and of every log.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`].
+    /// [`Error::Corrupt`] of an index, [`Error::Io`].
     pub fn usage(&self) -> Result<Usage> {
         let mut usage = Usage::default();
         let mut keys: BTreeMap<String, u64> = BTreeMap::new();
         let (ids, unreadable) = self.readable_ids(Some(RUN))?;
         usage.unreadable = unreadable;
         for id in ids {
-            let Some(run) = self.find_run(&id)? else { continue };
+            let run = match self.find_run(&id) {
+                // All runs of one group say the same.
+                Err(error @ Error::Corrupt { .. }) => {
+                    let what = error.to_string();
+                    if !usage.unreadable.contains(&what) {
+                        usage.unreadable.push(what);
+                    }
+                    continue;
+                }
+                found => found?,
+            };
+            let Some(run) = run else { continue };
             usage.runs += 1;
             for (key, series) in run.series() {
                 let points = series.parts.iter().map(part_len).sum::<usize>() as u64;

@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Tail(commands::tail::Arguments),
     /// Log from a shell script.
     Log(commands::log::Arguments),
-    /// Write runs as Parquet.
+    /// Write runs as Parquet or CSV.
     Export(commands::export::Arguments),
     /// Mark runs deleted; `gc` removes them for good.
     Delete(commands::lifecycle::Arguments),

@@ -35,6 +35,11 @@ impl Context {
         Ok(Workspace::open(&self.dir)?)
     }
 
+    /// Opens the workspace, which must exist, though its mark be damaged.
+    pub(crate) fn open_damaged(&self) -> Outcome<Workspace> {
+        Ok(Workspace::open_damaged(&self.dir)?)
+    }
+
     /// Opens the workspace, or creates it.
     pub(crate) fn open_or_create(&self, options: Options) -> Outcome<Workspace> {
         Ok(Workspace::open_or_create_with(&self.dir, options)?)

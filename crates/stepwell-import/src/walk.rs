@@ -83,6 +83,10 @@ pub(crate) fn find(paths: &[PathBuf], context: &mut Context<'_>) -> Result<Vec<G
 impl Walk<'_, '_> {
     /// A file that was named by the caller: it is said if nothing can be made of it.
     fn given_file(&mut self, path: &Path) {
+        // Opening a pipe that nobody writes would wait for ever.
+        if !path.is_file() {
+            return self.context.skip(path, None, "neither a file nor a folder; give the log's own path");
+        }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         match self.kind_of(path, &name) {
             Some(source) => self.add_file(source, path, &name, &name),

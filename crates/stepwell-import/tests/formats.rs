@@ -65,6 +65,32 @@ fn places(report: &Report) -> Vec<Option<u64>> {
 }
 
 #[test]
+fn pipes_and_devices_are_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("device.csv");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    let (runs, report) = import_path(&link);
+    assert_eq!(runs.len(), 0);
+    assert!(report.skipped[0].reason.contains("neither a file nor a folder"), "{:?}", report.skipped);
+}
+
+#[test]
+fn texts_among_numbers_are_counted_from_the_first_one() {
+    let text = "step,a,b,c\n0,-,1,x\n1,1,-,y\n2,2,3,y\n";
+    let (runs, report) = import_files(&[("log.csv", text)]);
+    assert_eq!(runs[0].params, []);
+    assert_eq!(series(&runs[0], "a"), ["1=1.0", "2=2.0"]);
+    assert_eq!(series(&runs[0], "b"), ["0=1.0", "2=3.0"]);
+    let told: Vec<_> = report.skipped.iter().map(|skipped| (skipped.offset, &skipped.reason[..])).collect();
+    let told: Vec<_> =
+        told.iter().map(|(offset, reason)| (*offset, &reason[..10], reason.rsplit(' ').next().unwrap())).collect();
+    assert_eq!(
+        told,
+        [(Some(11), "column \"a\"", "1"), (Some(19), "column \"b\"", "1"), (Some(11), "column \"c\"", "3")]
+    );
+}
+
+#[test]
 fn wide_csv_has_a_column_for_each_metric() {
     let text = "epoch,step,loss,acc,model,_timestamp\n0,10,0.5,,resnet,1700000000.5\n0,20,nan,0.25,resnet,1700000001\n1,30,-Infinity,True,resnet,\n";
     let (runs, report) = import_files(&[("sub/log.csv", text)]);

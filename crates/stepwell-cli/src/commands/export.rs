@@ -1,13 +1,15 @@
-//! `stepwell export RUN… --to DIR`: runs as Parquet.
+//! `stepwell export RUN… --to DIR`: runs as Parquet or CSV.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use stepwell::base::ids::RunId;
+use stepwell::base::point::{Columns, Point};
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::search::{RunQuery, ViewType};
@@ -19,14 +21,13 @@ use crate::output::{self, bytes, count, escape, plural};
 use crate::progress::Progress;
 use crate::shape::RunShape;
 
-/// The file of points.
-const POINTS: &str = "points.parquet";
 /// The file of words.
 const RUNS: &str = "runs.json";
 
 /// Writes runs to a folder: `points.parquet` with the columns run_id, key, step, timestamp_ms (null where absent) and
 /// value, each series in the order in which it was logged, every bit kept; and `runs.json` with names, params and tags,
-/// as `runs --json` prints them.
+/// as `runs --json` prints them. With `--format csv` the points are in `points.csv`, with the same columns: values in the
+/// shortest form that reads back as the same number, and every NaN as NaN.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Ids, beginnings of ids, or names.
@@ -41,7 +42,7 @@ pub(crate) struct Arguments {
     /// The folder; it is created if needed.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// The form: parquet.
+    /// The form of the points: parquet or csv.
     #[arg(long, default_value = "parquet", value_parser = parse_format)]
     format: Format,
     /// Replace what an earlier export wrote there.
@@ -53,24 +54,33 @@ pub(crate) struct Arguments {
 #[derive(Clone, Copy, Debug)]
 enum Format {
     Parquet,
+    Csv,
+}
+
+impl Format {
+    /// The file of points.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Parquet => "points.parquet",
+            Self::Csv => "points.csv",
+        }
+    }
 }
 
 fn parse_format(text: &str) -> Result<Format, String> {
     match text {
         "parquet" => Ok(Format::Parquet),
-        "tfevents" | "mlruns" | "csv" => Err(format!(
-            "this version exports parquet only, not {text}; `stepwell history --format csv` prints one metric as CSV"
-        )),
-        _ => Err("the only format is parquet".to_owned()),
+        "csv" => Ok(Format::Csv),
+        "tfevents" | "mlruns" => Err(format!("this version exports parquet and csv, not {text}")),
+        _ => Err("the formats are parquet and csv".to_owned()),
     }
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
-    let Format::Parquet = arguments.format;
     let workspace = context.open()?;
     let ids = chosen(&workspace, arguments)?;
     fs::create_dir_all(&arguments.to).map_err(Failure::io("create", &arguments.to))?;
-    let (points_path, runs_path) = (arguments.to.join(POINTS), arguments.to.join(RUNS));
+    let (points_path, runs_path) = (arguments.to.join(arguments.format.file()), arguments.to.join(RUNS));
     for path in [&points_path, &runs_path] {
         if path.exists() && !arguments.overwrite {
             let message = format!("{} exists already", escape(&path.display().to_string()));
@@ -78,7 +88,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         }
     }
     let progress = Progress::items("exporting", ids.len() as u64, context.json);
-    let (series, points) = write_points(&workspace, &ids, &points_path, &progress)?;
+    let (series, points) = write_points(&workspace, &ids, arguments.format, &points_path, &progress)?;
     write_runs(&workspace, &ids, &runs_path)?;
     drop(progress);
     let size = fs::metadata(&points_path).map_err(Failure::io("look at", &points_path))?.len();
@@ -138,24 +148,60 @@ fn whole_file(path: &Path, write: impl FnOnce(&File) -> Outcome<()>) -> Outcome<
     fs::rename(&part, path).map_err(Failure::io("create", path))
 }
 
-fn write_points(workspace: &Workspace, ids: &[RunId], path: &Path, progress: &Progress) -> Outcome<(u64, u64)> {
+fn write_points(
+    workspace: &Workspace,
+    ids: &[RunId],
+    format: Format,
+    path: &Path,
+    progress: &Progress,
+) -> Outcome<(u64, u64)> {
     let (mut series, mut points) = (0, 0);
-    whole_file(path, |file| {
-        let mut out = Points::new(BufWriter::new(file))?;
+    // Gives every series to `add`, run by run, in arrival order.
+    let mut each = |add: &mut dyn FnMut(&RunId, &str, &Columns) -> Outcome<()>| {
         for id in ids {
             let run: RunSnapshot = workspace.run(id)?;
             for key in run.keys() {
                 let columns = run.arrivals(key)?;
                 series += 1;
                 points += columns.len() as u64;
-                out.add(id.as_str(), key, &columns)?;
+                add(id, key, &columns)?;
             }
             progress.step();
         }
-        let mut out = out.finish()?;
-        std::io::Write::flush(&mut out).map_err(Failure::io("write", path))
+        Ok(())
+    };
+    whole_file(path, |file| {
+        let mut out = BufWriter::new(file);
+        match format {
+            Format::Parquet => {
+                let mut parquet = Points::new(&mut out)?;
+                each(&mut |id, key, columns| parquet.add(id.as_str(), key, columns))?;
+                parquet.finish()?;
+            }
+            Format::Csv => {
+                out.write_all(b"run_id,key,step,timestamp_ms,value\n").map_err(Failure::io("write", path))?;
+                each(&mut |id, key, columns| csv_rows(&mut out, id, key, columns).map_err(Failure::io("write", path)))?;
+            }
+        }
+        out.flush().map_err(Failure::io("write", path))
     })?;
     Ok((series, points))
+}
+
+/// The rows of one series. Run ids need no quotes.
+fn csv_rows(out: &mut impl Write, id: &RunId, key: &str, columns: &Columns) -> std::io::Result<()> {
+    let special = |c: char| matches!(c, ',' | '"' | ';' | '\t' | '\n' | '\r') || c.is_whitespace();
+    let key = match key.contains(special) {
+        true => Cow::Owned(format!("\"{}\"", key.replace('"', "\"\""))),
+        false => Cow::Borrowed(key),
+    };
+    for Point { step, timestamp_ms, value } in columns.iter() {
+        match timestamp_ms {
+            Some(ms) => writeln!(out, "{id},{key},{step},{ms},{}", output::Value(value))?,
+            None => writeln!(out, "{id},{key},{step},,{}", output::Value(value))?,
+        }
+    }
+    Ok(())
 }
 
 fn write_runs(workspace: &Workspace, ids: &[RunId], path: &Path) -> Outcome<()> {
@@ -165,7 +211,9 @@ fn write_runs(workspace: &Workspace, ids: &[RunId], path: &Path) -> Outcome<()> 
         runs.push(serde_json::to_value(RunShape::from(&summary))?);
     }
     whole_file(path, |file| {
-        serde_json::to_writer_pretty(BufWriter::new(file), &runs)?;
-        Ok(())
+        let mut out = BufWriter::new(file);
+        serde_json::to_writer_pretty(&mut out, &runs)?;
+        // A buffer that is dropped swallows the error of its last write.
+        out.flush().map_err(Failure::io("write", path))
     })
 }

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use stepwell::base::ids::ExperimentId;
+use stepwell::base::limits::{PARAM_VALUE_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars, check_key};
 use stepwell::base::point::Point;
 use stepwell::base::stats::RunStatus;
 use stepwell::options::{Options, TailMode};
@@ -43,10 +44,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// A param, set once for all; may be given several times.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_param)]
     param: Vec<(String, String)>,
     /// A tag; may be given several times.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_tag)]
     tag: Vec<(String, String)>,
     /// End the run, as FINISHED or with another status.
     #[arg(long, value_name = "STATUS", num_args = 0..=1, default_missing_value = "FINISHED", require_equals = true,
@@ -54,11 +55,21 @@ pub(crate) struct Arguments {
     finish: Option<RunStatus>,
 }
 
-fn parse_pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write KEY=VALUE".to_owned()),
-    }
+// What breaks a limit is refused before a run is made, which would be left without it.
+
+fn parse_pair(text: &str, value_chars_max: usize) -> Result<(String, String), String> {
+    let Some((key, value)) = text.split_once('=') else { return Err("write KEY=VALUE".to_owned()) };
+    check_key("key", key).map_err(|error| error.to_string())?;
+    check_chars("value", value, value_chars_max).map_err(|error| error.to_string())?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn parse_param(text: &str) -> Result<(String, String), String> {
+    parse_pair(text, PARAM_VALUE_CHARS_MAX)
+}
+
+fn parse_tag(text: &str) -> Result<(String, String), String> {
+    parse_pair(text, TAG_VALUE_CHARS_MAX)
 }
 
 fn parse_status(text: &str) -> Result<RunStatus, String> {
@@ -72,7 +83,10 @@ fn parse_value(text: &str) -> Outcome<(String, f64)> {
     match text.rsplit_once('=') {
         Some(("", _)) => Err(wrong("the key is empty".into())),
         Some((key, value)) => match value.trim().parse() {
-            Ok(number) => Ok((key.to_owned(), number)),
+            Ok(number) => match check_key("key", key) {
+                Ok(()) => Ok((key.to_owned(), number)),
+                Err(error) => Err(wrong(error.to_string())),
+            },
             Err(_) => Err(wrong(format!("{value:?} is no number; --param and --tag take texts"))),
         },
         None => Err(wrong("there is no '='".into())),
@@ -88,6 +102,11 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let mut values = Vec::with_capacity(words.len());
     for word in words {
         values.push(parse_value(word)?);
+    }
+    for (at, (key, value)) in arguments.param.iter().enumerate() {
+        if let Some((_, other)) = arguments.param[..at].iter().find(|(known, other)| known == key && other != value) {
+            return Err(Failure::Usage(format!("param {key:?} is given twice, as {other:?} and as {value:?}")));
+        }
     }
     let mut edits: Vec<RunEdit> = Vec::new();
     let owned = |pair: &(String, String)| pair.clone();

@@ -8,7 +8,7 @@ use crate::output::{self, escape, plural};
 use crate::progress::Progress;
 
 pub(crate) fn run(context: &Context) -> Outcome {
-    let workspace = context.open()?;
+    let workspace = context.open_damaged()?;
     let progress = Progress::spinner("repairing", context.json);
     let done = workspace.repair()?;
     drop(progress);

@@ -179,7 +179,7 @@ fn print(
     columns: &[Column],
     experiment: impl Fn(&RunSummary) -> String,
 ) -> Outcome<()> {
-    if runs.is_empty() {
+    if total == 0 {
         return output::lines("no run matches\n");
     }
     let heads: Vec<String> = columns.iter().map(Column::head).collect();

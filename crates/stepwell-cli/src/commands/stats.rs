@@ -1,10 +1,12 @@
 //! `stepwell stats`: how much there is and what it costs on disk.
 
+use std::io::Write;
+
 use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::{Answer, Outcome};
-use crate::output::{self, bytes, count, escape_short, table};
+use crate::output::{self, bytes, count, escape, escape_short, table};
 use crate::progress::Progress;
 
 pub(crate) fn run(context: &Context) -> Outcome {
@@ -30,8 +32,12 @@ pub(crate) fn run(context: &Context) -> Outcome {
             "files": usage.files,
             "by_kind": by_kind,
             "largest_keys": largest,
+            "unreadable": usage.unreadable,
         }))?;
         return Ok(Answer::Done);
+    }
+    for what in &usage.unreadable {
+        let _ = writeln!(std::io::stderr(), "warning: left out: {}", escape(what));
     }
     let mut text = format!(
         "runs             {}\nseries           {}\npoints           {}\non disk          {} in {} files\n\

@@ -8,7 +8,7 @@ use crate::output::{self, bytes, count, escape, plural};
 use crate::progress::Progress;
 
 pub(crate) fn run(context: &Context) -> Outcome {
-    let workspace = context.open()?;
+    let workspace = context.open_damaged()?;
     let progress = Progress::bytes("verifying", context.json);
     let report = workspace.verify(&mut |done, total| progress.set(done, total))?;
     drop(progress);

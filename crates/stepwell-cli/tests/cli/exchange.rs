@@ -150,8 +150,33 @@ fn what_is_exported_imports_as_the_same() {
             assert_eq!(place.ok(&["-w", text(&other), "history", id, key]), here);
         }
     }
-    place.fails(&["export", id, "--to", "out", "--format", "csv"], 2, &["parquet only"]);
+    place.fails(&["export", id, "--to", "out", "--format", "tfevents"], 2, &["parquet and csv"]);
     place.fails(&["export", "--to", "out"], 2, &["RUN"]);
+}
+
+#[test]
+fn what_is_exported_as_csv_imports_as_the_same() {
+    let place = Place::new();
+    let id = place.ok(&["log", "--new", "b=0.1", "a=-0", "x,\"y\"; z=5e-324", " edge =1", "--step", "5"]);
+    let id = id.trim();
+    place.ok(&["log", id, "b=NaN", "b=-inf", "b=1e300", "--step", "-3", "--timestamp", "8"]);
+    place.file("c.csv", "step,m\n1,1e300\n0,2\n");
+    place.ok(&["import", "c.csv"]);
+    let done = place.json(&["export", "--all", "--to", "out", "--format", "csv"]);
+    assert_eq!((&done["runs"], &done["series"], &done["points"]), (&json!(2), &json!(5), &json!(9)));
+    let text_of = std::fs::read_to_string(place.path("out/points.csv")).unwrap();
+    assert!(text_of.starts_with("run_id,key,step,timestamp_ms,value\n"), "{text_of}");
+    assert!(text_of.contains(",m,1,,1e300\n") && text_of.contains(&format!("{id},b,-3,8,NaN\n")), "{text_of}");
+    let other = place.path("other");
+    let read = place.json(&["-w", text(&other), "import", "out/points.csv"]);
+    assert_eq!((&read["points"], &read["skipped"]), (&json!(9), &json!([])));
+    for run in place.json(&["runs"]).as_array().unwrap() {
+        let id = run["run_id"].as_str().unwrap();
+        for key in run["metrics"].as_object().unwrap().keys() {
+            let here = place.ok(&["history", id, key]);
+            assert_eq!(place.ok(&["-w", text(&other), "history", id, key]), here, "{key}");
+        }
+    }
 }
 
 #[test]

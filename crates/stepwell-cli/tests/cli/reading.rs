@@ -89,6 +89,7 @@ fn runs_are_filtered_ordered_and_limited() {
     assert_eq!(names(&["--filter", "metrics.loss < 0.25", "--order-by", "metrics.loss ASC"]), ["b", "c"]);
     assert_eq!(names(&["--filter", "attributes.run_name IN ('a', 'c')", "--order-by", "metrics.loss ASC"]), ["c", "a"]);
     assert_eq!(place.json(&["runs", "--max", "0"]), json!([]));
+    assert!(place.ok(&["runs", "--max", "0"]).contains("0 of "));
     let table = place.ok(&["runs", "--max", "1", "--columns", "metrics.loss,params.lr"]);
     assert!(table.contains("1 of 3 runs") && table.contains("0.01"), "{table}");
     assert_eq!(place.call(&["runs", "--filter", "metrics.loss > 9"]).status, 0);

@@ -75,6 +75,66 @@ fn verify_finds_a_changed_bit_and_repair_saves_the_rest() {
 }
 
 #[test]
+fn a_damaged_mark_is_found_and_made_anew() {
+    let place = with_runs();
+    place.ok(&["compact"]);
+    let runs = place.ok(&["runs", "--json"]);
+    let mark = place.path("w/stepwell.workspace");
+    let whole = std::fs::read(&mark).unwrap();
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(&mark, bytes).unwrap();
+        let found = place.call(&["--json", "verify"]);
+        assert_eq!(found.status, 1, "byte {at}: {found:?}");
+        let found: serde_json::Value = serde_json::from_str(&found.out).unwrap();
+        assert!(found["damage"][0]["file"].as_str().unwrap().ends_with("stepwell.workspace"), "{found}");
+    }
+    place.fails(&["runs"], 3, &["stepwell.workspace is damaged", "stepwell verify"]);
+    assert_eq!(place.json(&["repair"])["quarantined"].as_array().unwrap().len(), 1);
+    assert_eq!(place.json(&["verify"])["ok"], true);
+    assert_eq!(place.ok(&["runs", "--json"]), runs);
+    // A folder without any mark is still no workspace.
+    std::fs::remove_file(&mark).unwrap();
+    place.fails(&["verify"], 3, &["no Stepwell workspace"]);
+}
+
+#[test]
+fn a_missing_pack_is_given_up_by_repair_alone() {
+    let place = with_runs();
+    for entry in std::fs::read_dir(place.path("w/packs")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    assert_eq!(place.call(&["verify"]).status, 1);
+    place.ok(&["compact"]);
+    assert_eq!(place.call(&["verify"]).status, 1);
+    let lost = place.json(&["repair"])["lost"].to_string();
+    assert!(lost.contains("3 runs with 6000 points"), "{lost}");
+    assert_eq!(place.json(&["verify"])["ok"], true);
+    assert_eq!(place.json(&["runs"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn stats_count_around_damage() {
+    let place = with_runs();
+    let packs: Vec<_> = std::fs::read_dir(place.path("w/packs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let pack = packs.iter().find(|path| path.extension().is_some_and(|kind| kind == "pack")).unwrap();
+    let whole = std::fs::read(pack).unwrap();
+    let mut left_out = 0;
+    for at in (0..whole.len()).step_by(whole.len() / 60) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        std::fs::write(pack, bytes).unwrap();
+        let told = place.call(&["--json", "stats"]);
+        assert_eq!(told.status, 0, "byte {at}: {told:?}");
+        let told: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+        left_out += told["unreadable"].as_array().unwrap().len();
+        assert_eq!(told["runs"] == json!(4), told["unreadable"] == json!([]), "byte {at}: {told}");
+    }
+    assert!(left_out > 0);
+}
+
+#[test]
 fn help_is_there_for_every_command() {
     let place = Place::new();
     let help = place.ok(&["--help"]);

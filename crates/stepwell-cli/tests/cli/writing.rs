@@ -120,3 +120,17 @@ fn tail_prints_new_points_and_ends_with_the_run() {
     assert!(place.ok(&["tail", "live", "-n", "0"]).is_empty());
     assert_eq!(place.ok(&["tail", "live", "--from-start"]).lines().count(), 5);
 }
+
+#[test]
+fn what_breaks_a_limit_leaves_no_run_behind() {
+    let place = Place::new();
+    let (key, value) = ("k".repeat(251), "v".repeat(8001));
+    place.fails(&["log", "--new", &format!("{key}=1")], 2, &["251", "250"]);
+    place.fails(&["log", "--new", "--param", &format!("{key}=1")], 2, &["251", "250"]);
+    place.fails(&["log", "--new", "--param", &format!("a={value}")], 2, &["8001", "6000"]);
+    place.fails(&["log", "--new", "--tag", &format!("a={value}")], 2, &["8001", "8000"]);
+    place.fails(&["log", "--new", "--param", "a=1", "--param", "a=2"], 2, &["given twice"]);
+    assert!(!place.path("w").exists());
+    place.ok(&["log", "--new", &format!("{}=1", "é".repeat(250)), "--param", "a=1", "--param", "a=1"]);
+    assert_eq!(place.json(&["runs"]).as_array().unwrap().len(), 1);
+}

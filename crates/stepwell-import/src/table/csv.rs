@@ -172,8 +172,8 @@ enum Text {
     Unseen,
     /// Numbers, at least one.
     Numbers,
-    /// One and the same text in each row.
-    Constant(String),
+    /// One and the same text in each row: the text, the offset of the first row, how many rows.
+    Constant(String, u64, u64),
     /// Texts; the first at this offset, in so many rows.
     Texts(u64, u64),
 }
@@ -234,16 +234,18 @@ impl Table<'_> {
             let seen = &mut self.text[*at];
             if let Some(value) = number::value(cell) {
                 rows.gather(run).push(name, step, timestamp_ms, value);
-                if matches!(seen, Text::Unseen) {
-                    *seen = Text::Numbers;
+                match *seen {
+                    Text::Unseen => *seen = Text::Numbers,
+                    Text::Constant(_, offset, count) => *seen = Text::Texts(offset, count),
+                    Text::Numbers | Text::Texts(..) => {}
                 }
                 continue;
             }
             *seen = match std::mem::replace(seen, Text::Unseen) {
-                Text::Unseen => Text::Constant(cell.to_owned()),
-                Text::Constant(known) if known == cell => Text::Constant(known),
-                Text::Texts(offset, count) => Text::Texts(offset, count + 1),
-                Text::Constant(_) | Text::Numbers => Text::Texts(line.offset, 1),
+                Text::Unseen => Text::Constant(cell.to_owned(), line.offset, 1),
+                Text::Constant(known, offset, count) if known == cell => Text::Constant(known, offset, count + 1),
+                Text::Constant(_, offset, count) | Text::Texts(offset, count) => Text::Texts(offset, count + 1),
+                Text::Numbers => Text::Texts(line.offset, 1),
             };
         }
     }
@@ -252,15 +254,17 @@ impl Table<'_> {
     fn tell_texts(&mut self, rows: &mut Rows<'_>, context: &mut Context<'_>) {
         for (name, at) in &self.columns.metrics {
             match &self.text[*at] {
-                Text::Constant(text) if self.columns.run.is_none() => rows.params.push((name.clone(), text.clone())),
-                Text::Constant(_) => {
+                Text::Constant(text, ..) if self.columns.run.is_none() => {
+                    rows.params.push((name.clone(), text.clone()))
+                }
+                Text::Constant(..) => {
                     context.skip(&self.file.path, None, format!("column {name:?} holds a text; left out"))
                 }
                 Text::Texts(offset, count) => {
                     context.skip(
                         &self.file.path,
                         Some(*offset),
-                        format!("column {name:?} holds text, not numbers, in {count} rows; left out there"),
+                        format!("column {name:?} holds text, not a number, in rows that were left out: {count}"),
                     );
                 }
                 Text::Unseen | Text::Numbers => {}

@@ -1,0 +1,76 @@
+//! The mark: the file that makes a folder a workspace.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::base::bytes::{Malformed, Reader};
+use crate::base::checksum::crc32;
+use crate::base::ids::random_u128;
+use crate::error::{Error, Result};
+use crate::storage::Storage;
+use crate::workspace::paths;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"STEPWELL");
+/// The version of the workspace's layout that this build writes, and the greatest that it reads.
+pub const WORKSPACE_VERSION: u32 = 1;
+const MARK_LEN: usize = 32;
+
+/// Reads the mark: the random number that the workspace got when it was created.
+///
+/// # Errors
+/// [`Error::NotWorkspace`] without mark, [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
+pub(super) fn read(storage: &dyn Storage, root: &Path) -> Result<u128> {
+    let path = root.join(paths::MARK);
+    let file = match storage.open_read(&path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            let why = format!(
+                "it has no file {:?}; import or log something with it to create one, or name another folder",
+                paths::MARK
+            );
+            return Err(Error::NotWorkspace { path: root.to_owned(), why });
+        }
+        Err(error) => return Err(Error::io("open", &path)(error)),
+    };
+    let mut bytes = [0; MARK_LEN + 1];
+    let got = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
+    let corrupt = |Malformed(what)| Error::corrupt(&path, 0, what);
+    let mut reader = Reader::new(&bytes[..got]);
+    let magic = reader.u64().map_err(corrupt)?;
+    let version = reader.u32().map_err(corrupt)?;
+    let id = reader.u128().map_err(corrupt)?;
+    let crc = reader.u32().map_err(corrupt)?;
+    if magic != MAGIC || got != MARK_LEN || crc != crc32(0, &bytes[..MARK_LEN - 4]) {
+        return Err(corrupt(Malformed("the mark of a workspace")));
+    }
+    if version > WORKSPACE_VERSION {
+        return Err(Error::NewerFormat { path, found: version, supported: WORKSPACE_VERSION });
+    }
+    Ok(id)
+}
+
+/// Writes a mark with a new number, whole under its name or not there; one that is there already stays. The name is synced.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(super) fn write(storage: &dyn Storage, root: &Path) -> Result<()> {
+    let mut mark = Vec::with_capacity(MARK_LEN);
+    mark.extend_from_slice(&MAGIC.to_le_bytes());
+    mark.extend_from_slice(&WORKSPACE_VERSION.to_le_bytes());
+    mark.extend_from_slice(&random_u128().to_le_bytes());
+    mark.extend_from_slice(&crc32(0, &mark).to_le_bytes());
+    let temporary = root.join(paths::TEMPORARY).join(format!("{:032x}.mark", random_u128()));
+    let path = root.join(paths::MARK);
+    let file = storage.create_new(&temporary).map_err(Error::io("create", &temporary))?;
+    let written = file.write_at(&mark, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
+    let linked = written.and_then(|()| match storage.link(&temporary, &path) {
+        // Another process was faster: its mark serves.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        // Without links a rename serves: creators that race agree on the last mark before any of them reads it.
+        Err(_) => storage.rename(&temporary, &path).map_err(Error::io("create", &path)),
+        Ok(()) => Ok(()),
+    });
+    let _ = storage.remove_file(&temporary);
+    linked?;
+    storage.sync_dir(root).map_err(Error::io("sync", root))
+}
