@@ -283,3 +283,33 @@ fn packs_of_others_are_opened_whoever_read_the_manifest_first() {
     assert_eq!(run.points(), 1);
     assert_eq!(run.state().tags().next(), Some(("a", "last")));
 }
+
+/// The index of another pack with as many runs verifies, and was taken for a pack's own: searches found the other's runs.
+#[test]
+fn an_index_that_was_moved_from_another_pack_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("w");
+    let workspace = Workspace::open_or_create(&root).unwrap();
+    let mut ids = Vec::new();
+    for value in ["here", "there"] {
+        let (id, mut writer) = run(&workspace);
+        writer.set_tag("place", value).unwrap();
+        writer.finish(RunStatus::Finished).unwrap();
+        workspace.compact(CompactOptions::default()).unwrap();
+        ids.push(id);
+    }
+    let indexes: Vec<_> = std::fs::read_dir(root.join("packs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "index"))
+        .collect();
+    assert_eq!(indexes.len(), 2);
+    let bytes = indexes.iter().map(|path| std::fs::read(path).unwrap()).collect::<Vec<_>>();
+    std::fs::write(&indexes[0], &bytes[1]).unwrap();
+    let fresh = Workspace::open(&root).unwrap();
+    for (value, id) in ["here", "there"].iter().zip(&ids) {
+        let query = stepwell::RunQuery { filter: format!("tags.place = '{value}'"), ..Default::default() };
+        let page = fresh.search(&query).unwrap();
+        assert_eq!((page.total, &page.runs[0].run_id), (1, id));
+    }
+}

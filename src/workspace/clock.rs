@@ -12,6 +12,25 @@ pub fn now_ms() -> i64 {
     }
 }
 
+/// [`now_ms`] as the kernel noted it at its last tick, up to 10 ms ago: for the many points that are logged without a time,
+/// at a quarter of the cost.
+#[cfg(target_os = "linux")]
+#[must_use]
+#[allow(unsafe_code)]
+pub(super) fn coarse_now_ms() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call fills the structure that the pointer leads to, or fails and leaves it.
+    let done = unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &raw mut time) };
+    if done == 0 { time.tv_sec * 1000 + time.tv_nsec / 1_000_000 } else { now_ms() }
+}
+
+/// [`now_ms`]; elsewhere there is no cheaper clock.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub(super) fn coarse_now_ms() -> i64 {
+    now_ms()
+}
+
 /// Measures how long something takes, whatever the system's clock does.
 pub(super) struct Stopwatch(Instant);
 
@@ -23,5 +42,17 @@ impl Stopwatch {
 
     pub(super) fn elapsed(&self) -> Duration {
         self.0.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coarse_clock_is_the_same_clock() {
+        let (before, coarse) = (now_ms(), coarse_now_ms());
+        // A tick is 10 ms at most, and the machine may stop between the two.
+        assert!(coarse >= before - 20 && coarse <= now_ms() + 1, "{before} {coarse}");
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::run::seal::{GivenColumns, SeriesKey};
 use crate::run::session::Session;
 use crate::run::state::RunState;
-use crate::workspace::clock::now_ms;
+use crate::workspace::clock::{coarse_now_ms, now_ms};
 use crate::workspace::edits::{Editor, RunEdit};
 use crate::workspace::open::Workspace;
 use crate::workspace::paths;
@@ -127,13 +127,13 @@ impl RunWriter {
         self.session.push(metric.0, point.step, point.timestamp_ms, point.value)
     }
 
-    /// Logs one value by key, with the present time.
+    /// Logs one value by key, with the present time to some milliseconds.
     ///
     /// # Errors
     /// As [`Self::log`] and [`Self::metric`].
     pub fn log_metric(&mut self, key: &str, step: i64, value: f64) -> Result<()> {
         let metric = self.metric(key)?;
-        self.session.push(metric.0, step, Some(now_ms()), value)
+        self.session.push(metric.0, step, Some(coarse_now_ms()), value)
     }
 
     /// Logs values of many keys at one step: all of them are there, or none. Without a timestamp, the present time.
@@ -141,7 +141,7 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::log`] and [`Self::metric`].
     pub fn log_metrics(&mut self, step: i64, timestamp_ms: Option<i64>, values: &[(&str, f64)]) -> Result<()> {
-        let timestamp_ms = Some(timestamp_ms.unwrap_or_else(now_ms));
+        let timestamp_ms = Some(timestamp_ms.unwrap_or_else(coarse_now_ms));
         let mut points = Vec::with_capacity(values.len());
         for &(key, value) in values {
             points.push((self.metric(key)?.0, Point { step, timestamp_ms, value }));

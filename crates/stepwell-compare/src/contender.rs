@@ -89,7 +89,7 @@ pub fn contenders() -> Vec<Contender> {
         #[cfg(feature = "rocksdb")]
         Contender {
             name: "rocksdb",
-            what: "batches of 1,000, WAL, no sync, default options, no block compression compiled in; settled: full compaction",
+            what: "batches of 1,000, WAL, no sync, LZ4; ingest: flushed; settled: full compaction",
             open: stores::rocksdb::open,
         },
         #[cfg(feature = "duckdb")]

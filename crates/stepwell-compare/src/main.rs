@@ -1,10 +1,15 @@
 //! The arena: the same work through Stepwell and its rivals in one process run, and one table of what it cost.
 
 mod contender;
+mod device;
+mod latency;
 mod limits;
 mod machine;
 mod meter;
 mod points;
+mod processes;
+mod real;
+mod runs;
 mod stores;
 #[path = "../../../benches/support/mod.rs"]
 mod support;
@@ -14,7 +19,7 @@ mod work;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use contender::{Result, contenders, not_compiled};
 use points::Plan;
@@ -52,10 +57,30 @@ struct Arguments {
     /// Write a record (Markdown) into this folder, such as `benches/records`.
     #[arg(long)]
     record: Option<PathBuf>,
+    #[command(subcommand)]
+    child: Option<Child>,
+}
+
+/// What the arena runs in processes of its own.
+#[derive(Subcommand)]
+enum Child {
+    /// Logs a run, as one of several processes.
+    #[command(hide = true)]
+    ChildLog { store: String, folder: PathBuf, index: u32, points: usize },
+    /// Opens a workspace and searches it.
+    #[command(hide = true)]
+    ChildOpen { root: PathBuf },
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    match &arguments.child {
+        Some(Child::ChildLog { store, folder, index, points }) => {
+            return processes::child_log(store, folder, *index, *points);
+        }
+        Some(Child::ChildOpen { root }) => return runs::child_open(root),
+        None => {}
+    }
     let temporary = match &arguments.dir {
         Some(dir) => tempfile::tempdir_in(dir)?,
         None => tempfile::tempdir()?,
@@ -85,6 +110,11 @@ fn main() -> Result<()> {
         let work = Work::one_run(points);
         limits::measure(&mut figures, &work, dir)?;
         points::measure(&mut figures, &rivals, &work, plan, dir);
+        for repetition in 0..if chosen("stepwell") { arguments.repetitions } else { 0 } {
+            let cost = stores::stepwell::ingest_columns(&dir.join(repetition.to_string()), &work)?;
+            let cost = cost.cpu_ns / work.points() as f64;
+            figures.add_with_floor("I1", "ingest as columns, all CPU", "ns/point", "≤ 22", "stepwell", cost);
+        }
     }
     if wanted("I2") {
         let work = Work::many_runs(1000, points);
@@ -100,6 +130,27 @@ fn main() -> Result<()> {
         let work = Work::one_series(points);
         limits::columns(&mut figures, &work);
         points::measure(&mut figures, &rivals, &work, Plan { history: true, ..plan }, dir);
+    }
+    let (stepwell, sqlite) = (chosen("stepwell"), chosen("sqlite"));
+    if wanted("R") {
+        runs::measure(&mut figures, (arguments.runs as f64 * arguments.scale) as usize, dir, stepwell, sqlite);
+    }
+    if wanted("P") {
+        let stores: Vec<&str> = [("stepwell", stepwell), ("sqlite rowid", sqlite)]
+            .iter()
+            .filter_map(|(name, on)| on.then_some(*name))
+            .collect();
+        processes::measure(&mut figures, points / 2, arguments.repetitions, dir, &stores);
+    }
+    if wanted("L") && stepwell {
+        latency::measure(&mut figures, points * 2, dir)?;
+    }
+    if wanted("D") && stepwell {
+        device::measure(&mut figures, dir)?;
+    }
+    if wanted("logs") && stepwell {
+        let folder = std::env::var_os("STEPWELL_REAL_LOGS").map(PathBuf::from);
+        real::measure(&mut figures, folder.as_deref(), dir)?;
     }
     for contender in &rivals {
         figures.note(format!("{}: {}.", contender.name, contender.what));

@@ -53,7 +53,8 @@ fn wrong_words_are_told() {
     place.fails(&["log", "--new", "--param", "lr"], 2, &["KEY=VALUE"]);
     place.fails(&["log", "some", "loss=1"], 3, &["no Stepwell workspace", "hint"]);
     assert!(!place.path("w").exists(), "a call that fails makes no workspace");
-    place.fails(&["serve"], 2, &["serve"]);
+    place.fails(&["serv"], 2, &["serve"]);
+    place.fails(&["serve", "--port", "none"], 2, &["--port"]);
     place.fails(&["runs", "--no-such"], 2, &["--no-such"]);
 }
 

@@ -11,7 +11,7 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics;
 use stepwell::base::point::{Columns, Point};
@@ -47,12 +47,22 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn writer(path: &Path, level: i32) -> Result<ArrowWriter<File>> {
-    let properties = WriterProperties::builder()
+/// A writer. Sorted columns take the encodings that suit them: differences, and the bytes of values by significance.
+fn writer(path: &Path, level: i32, sorted: bool) -> Result<ArrowWriter<File>> {
+    let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(level)?))
-        .set_max_row_group_row_count(Some(ROW_GROUP))
-        .build();
-    Ok(ArrowWriter::try_new(File::create(path)?, schema(), Some(properties))?)
+        .set_max_row_group_row_count(Some(ROW_GROUP));
+    if sorted {
+        for (name, encoding) in [
+            ("step", Encoding::DELTA_BINARY_PACKED),
+            ("timestamp", Encoding::DELTA_BINARY_PACKED),
+            ("value", Encoding::BYTE_STREAM_SPLIT),
+        ] {
+            properties =
+                properties.set_column_dictionary_enabled(name.into(), false).set_column_encoding(name.into(), encoding);
+        }
+    }
+    Ok(ArrowWriter::try_new(File::create(path)?, schema(), Some(properties.build()))?)
 }
 
 fn batch(points: &[Logged]) -> Result<RecordBatch> {
@@ -66,8 +76,9 @@ fn batch(points: &[Logged]) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(schema(), columns)?)
 }
 
+/// Writes sorted points.
 fn write(path: &Path, points: &[Logged], level: i32) -> Result<()> {
-    let mut writer = writer(path, level)?;
+    let mut writer = writer(path, level, true)?;
     for points in points.chunks(BATCH) {
         writer.write(&batch(points)?)?;
     }
@@ -123,7 +134,7 @@ impl Store for Parquet {
             points.sort_by_key(|point| (point.run, point.key, point.step));
             return write(&self.path, &points, 3);
         }
-        let (mut writer, mut points) = (writer(&self.path, 3)?, Vec::with_capacity(BATCH));
+        let (mut writer, mut points) = (writer(&self.path, 3, false)?, Vec::with_capacity(BATCH));
         work.each(|point| {
             points.push(point);
             if points.len() == BATCH {

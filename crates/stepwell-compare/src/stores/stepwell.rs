@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use stepwell::base::point::Columns;
+use stepwell::base::point::{Columns, Point};
 use stepwell::search::execute::Query;
 use stepwell::{CompactOptions, ExperimentId, Metric, NewRun, RunId, Workspace};
 
 use crate::contender::{Result, Store};
+use crate::meter::{Cost, cost};
 use crate::work::{Logged, Work};
 
 struct Stepwell {
@@ -20,6 +21,35 @@ pub fn run_id(run: u32) -> RunId {
 
 pub fn open(dir: &Path, _work: &Work) -> Result<Box<dyn Store>> {
     Ok(Box::new(Stepwell { workspace: Workspace::open_or_create(dir.join("stepwell"))? }))
+}
+
+/// Logs a workload as whole columns of each series, to sealed bytes, and checks one series.
+pub fn ingest_columns(dir: &Path, work: &Work) -> Result<Cost> {
+    let columns: Vec<Columns> = (0..work.keys())
+        .map(|key| {
+            let points = (0..work.length(0)).map(|step| work.point(0, key, step));
+            points
+                .map(|point| Point { step: point.step, timestamp_ms: Some(point.timestamp), value: point.value })
+                .collect()
+        })
+        .collect();
+    let workspace = Workspace::open_or_create(dir.join("columns"))?;
+    let ((), cost) = cost(|| -> Result<()> {
+        let new = NewRun { id: Some(run_id(0)), ..NewRun::default() };
+        let mut writer = workspace.create_run(ExperimentId::DEFAULT, new)?;
+        for (key, columns) in (0..work.keys()).zip(&columns) {
+            let metric = writer.metric(&work.key_name(key))?;
+            writer.log_columns(metric, &columns.steps, Some(&columns.timestamps.ms), &columns.values)?;
+        }
+        Ok(writer.seal()?)
+    })?;
+    let run = workspace.run(&run_id(0))?;
+    for (key, columns) in (0..work.keys()).zip(&columns) {
+        if run.history(&work.key_name(key))? != *columns {
+            return Err(format!("the columns of key {key} are not what was logged").into());
+        }
+    }
+    Ok(cost)
 }
 
 impl Store for Stepwell {

@@ -1,0 +1,152 @@
+//! The caller's cost: blocks of 64 calls of each form beside the bare slot store, calm and with compaction running.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use stepwell::{CompactOptions, ExperimentId, NewRun, RunWriter, Workspace};
+
+use crate::contender::Result;
+use crate::limits::{LIMIT, Ring};
+use crate::support::{KEYS, Mix};
+use crate::table::Figures;
+
+const WORK: &str = "L";
+/// Calls of one block: the clock is read once a block.
+const BLOCK: usize = 64;
+/// Blocks of one form before another takes its turn.
+const TURN: usize = 250;
+
+/// Nanoseconds of each block.
+type Blocks = Vec<u64>;
+
+/// Runs all forms, in turns, for so many points each.
+pub fn measure(figures: &mut Figures, points: usize, dir: &Path) -> Result<()> {
+    eprintln!("{WORK}: latency");
+    figures.note(format!(
+        "{WORK}: {points} calls of each form in blocks of {BLOCK}, forms taking turns on one thread; a cost is the median \
+         over blocks of their mean. In the second pass another thread creates runs and compacts them all the while."
+    ));
+    let mix = Mix::new(points / KEYS.len());
+    pass(figures, &mix, dir, "calm")?;
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let compacting = scope.spawn(|| compact_on(dir, &stop).map_err(|error| error.to_string()));
+        let passed = pass(figures, &mix, dir, "compacting");
+        stop.store(true, Ordering::Relaxed);
+        let compacted = compacting.join().map_err(|_| "the compacting thread panicked")??;
+        figures.note(format!("{WORK}: meanwhile {compacted} compactions were done."));
+        passed
+    })
+}
+
+/// Creates runs and compacts them until told to stop; tells how often.
+fn compact_on(dir: &Path, stop: &AtomicBool) -> Result<u64> {
+    let workspace = Workspace::open_or_create(dir.join("latency-compacting"))?;
+    let (mix, mut rounds) = (Mix::new(2000), 0);
+    while !stop.load(Ordering::Relaxed) {
+        for _ in 0..4 {
+            let mut writer = Writer::new(&workspace)?;
+            for at in 0..mix.steps.len() {
+                writer.by_handle(&mix, at)?;
+            }
+        }
+        workspace.compact(CompactOptions::default())?;
+        rounds += 1;
+    }
+    Ok(rounds)
+}
+
+struct Writer {
+    writer: RunWriter,
+    metrics: Vec<stepwell::Metric>,
+}
+
+impl Writer {
+    fn new(workspace: &Workspace) -> Result<Self> {
+        let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default())?;
+        let metrics = KEYS.iter().map(|key| writer.metric(key)).collect::<stepwell::Result<_>>()?;
+        Ok(Self { writer, metrics })
+    }
+
+    #[inline]
+    fn by_handle(&mut self, mix: &Mix, at: usize) -> stepwell::Result<()> {
+        for (metric, values) in self.metrics.iter().zip(&mix.values) {
+            self.writer.log(*metric, mix.steps[at], mix.timestamps[at], values[at])?;
+        }
+        Ok(())
+    }
+}
+
+fn pass(figures: &mut Figures, mix: &Mix, dir: &Path, state: &str) -> Result<()> {
+    let workspace = Workspace::open_or_create(dir.join(format!("latency-{state}")))?;
+    let (mut ring, mut handle) = (Ring::new(), Writer::new(&workspace)?);
+    let (mut key, mut own) = (Writer::new(&workspace)?, Writer::new(&workspace)?);
+    let mut blocks: [Blocks; 4] = Default::default();
+    let calls = mix.steps.len() * KEYS.len();
+    let mut from = 0;
+    while from + BLOCK * TURN <= calls {
+        let turn = from..from + BLOCK * TURN;
+        timed(&mut blocks[0], turn.clone(), |at, k| {
+            ring.push(k as u32, mix.steps[at], mix.timestamps[at], mix.values[k][at]);
+            Ok(())
+        })?;
+        timed(&mut blocks[1], turn.clone(), |at, k| {
+            handle.writer.log(handle.metrics[k], mix.steps[at], mix.timestamps[at], mix.values[k][at])
+        })?;
+        timed(&mut blocks[2], turn.clone(), |at, k| {
+            let metric = key.writer.metric(KEYS[k])?;
+            key.writer.log(metric, mix.steps[at], mix.timestamps[at], mix.values[k][at])
+        })?;
+        timed(&mut blocks[3], turn, |at, k| own.writer.log_metric(KEYS[k], mix.steps[at], mix.values[k][at]))?;
+        from += BLOCK * TURN;
+    }
+    for writer in [&handle.writer, &key.writer, &own.writer] {
+        if writer.points() != from as u64 || ring.len() != from as u64 {
+            return Err("a call was lost".into());
+        }
+    }
+    let id = own.writer.run_id().clone();
+    drop((handle, key, own));
+    if workspace.run(&id)?.points() != from as u64 {
+        return Err("a point was lost".into());
+    }
+    for blocks in &mut blocks {
+        blocks.sort_unstable();
+    }
+    let p50 = |at: usize| blocks[at][blocks[at].len() / 2] as f64 / BLOCK as f64;
+    let tail = |at: usize| blocks[at][blocks[at].len() * 9999 / 10_000] as f64 / 1e3;
+    let names = ["bare slot", "by handle", "by string key", "by string key, the store's own time"];
+    if state == "calm" {
+        figures.add(WORK, "a call, p50", "ns", LIMIT, p50(0));
+        figures.add_with_floor(WORK, "a call, p50", "ns", "≤ 6", "stepwell", p50(1));
+        figures.add_with_floor(WORK, "extra for the string key, p50", "ns", "≤ 15", "stepwell", p50(2) - p50(1));
+        figures.add_with_floor(WORK, "extra for the store's own time, p50", "ns", "≤ 6", "stepwell", p50(3) - p50(2));
+    }
+    for (at, name) in names.iter().enumerate().skip(1) {
+        let what = format!("block of 64, p99.99, {name}, {state}");
+        figures.add(WORK, &what, "µs", LIMIT, tail(0));
+        figures.add(WORK, &what, "µs", "stepwell", tail(at));
+    }
+    Ok(())
+}
+
+fn timed(
+    blocks: &mut Blocks,
+    calls: std::ops::Range<usize>,
+    mut call: impl FnMut(usize, usize) -> stepwell::Result<()>,
+) -> stepwell::Result<()> {
+    let (mut at, mut key) = (calls.start / KEYS.len(), calls.start % KEYS.len());
+    for _ in 0..calls.len() / BLOCK {
+        let started = Instant::now();
+        for _ in 0..BLOCK {
+            call(at, key)?;
+            key += 1;
+            if key == KEYS.len() {
+                (at, key) = (at + 1, 0);
+            }
+        }
+        blocks.push(started.elapsed().as_nanos() as u64);
+    }
+    Ok(())
+}
