@@ -110,7 +110,28 @@ impl Tracking {
             let (key, value) = validate::tag(&format!("tags[{index}]"), key, value, truncate)?;
             edits.extend(tag_edits(key, value));
         }
-        self.log(&id, &batch.metrics, &edits)
+        self.log(&id, &batch.metrics, &edits).map_err(|fault| self.conflicts(&id, &edits).unwrap_or(fault))
+    }
+
+    /// What MLflow says of a batch that changes params: all of them.
+    fn conflicts(&self, id: &RunId, edits: &[RunEdit]) -> Option<Fault> {
+        let run = self.snapshot(id).ok()?;
+        let known: FxHashMap<&str, &str> = run.state().params().collect();
+        let changed: Vec<String> = edits
+            .iter()
+            .filter_map(|edit| match edit {
+                RunEdit::Param(key, value) => {
+                    let old = known.get(key.as_str()).filter(|old| *old != value)?;
+                    Some(format!("{{'key': '{key}', 'old_value': '{old}', 'new_value': '{value}'}}"))
+                }
+                _ => None,
+            })
+            .collect();
+        (!changed.is_empty()).then(|| {
+            let changed = changed.join(", ");
+            let why = "Changing param values is not allowed. Params were already logged=";
+            Fault::invalid(format!("{why}'[{changed}]' for run ID='{id}'."))
+        })
     }
 
     /// Logs checked points and edits.

@@ -23,8 +23,10 @@ pub enum Code {
     NotImplemented,
     /// Bytes in the store do not verify.
     DataLoss,
-    /// The store could not do it now.
+    /// MLflow fails on such a request.
     InternalError,
+    /// The store could not do it now; `INTERNAL_ERROR` on the wire.
+    StoreFailed,
 }
 
 impl Code {
@@ -39,7 +41,7 @@ impl Code {
             Self::InvalidState => "INVALID_STATE",
             Self::NotImplemented => "NOT_IMPLEMENTED",
             Self::DataLoss => "DATA_LOSS",
-            Self::InternalError => "INTERNAL_ERROR",
+            Self::InternalError | Self::StoreFailed => "INTERNAL_ERROR",
         }
     }
 }
@@ -100,7 +102,7 @@ impl From<Error> for Fault {
             Error::Invalid { .. } => Code::InvalidParameterValue,
             Error::Corrupt { .. } | Error::DurabilityLost { .. } => Code::DataLoss,
             Error::Io { .. } | Error::NotWorkspace { .. } | Error::NewerFormat { .. } | Error::LogRemoved { .. } => {
-                Code::InternalError
+                Code::StoreFailed
             }
         };
         Self::new(code, error.to_string())

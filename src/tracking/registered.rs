@@ -200,20 +200,12 @@ impl Tracking {
     /// Which sources a server takes from others is for the server to say.
     ///
     /// # Errors
-    /// `RESOURCE_DOES_NOT_EXIST` for the model; `INTERNAL_ERROR` for a source `models:/…` that names none (MLflow's code);
-    /// `INVALID_PARAMETER_VALUE`.
+    /// `RESOURCE_DOES_NOT_EXIST` for the model, and for a source `models:/…` that names none; `INVALID_PARAMETER_VALUE`.
     pub fn create_model_version(&self, new: &CreateModelVersion) -> Result<ModelVersion> {
         check_name(&new.name, "name")?;
         new.tags.iter().try_for_each(|(key, value)| check_tag(key, value))?;
         let (storage_location, made_by) = match new.source.strip_prefix("models:/") {
-            Some(path) => self.resolve(path).map_err(|error| {
-                let source = &new.source;
-                let why = format!(
-                    "Unable to fetch model from model URI source artifact location '{source}'.Error: {}",
-                    error.message
-                );
-                Fault::new(Code::InternalError, why)
-            })?,
+            Some(path) => self.resolve(path)?,
             None => (new.source.clone(), String::new()),
         };
         let mut run_id = if new.run_id.is_empty() { made_by } else { new.run_id.clone() };

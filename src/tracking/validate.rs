@@ -116,7 +116,7 @@ pub(super) fn check_metric(path: &str, metric: &Metric) -> Result<()> {
     if metric.timestamp < 0 {
         let name = if path.is_empty() { "timestamp".to_owned() } else { format!("{path}.timestamp") };
         let why = format!(
-            "metric '{}' (value={}). Timestamp must be a nonnegative long (64-bit integer) ",
+            "metric '{}' (value={:?}). Timestamp must be a nonnegative long (64-bit integer) ",
             metric.key, metric.value
         );
         return Err(invalid_value(&metric.timestamp.to_string(), &name, &why));

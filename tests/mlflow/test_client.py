@@ -130,6 +130,66 @@ def test_sklearn_autolog_registry_and_loading(server):
     assert client.search_registered_models("name = 'iris'") == []
 
 
+def test_tracing_never_hurts_the_traced(server):
+    """There are no traces here (W7): the client warns, and what it wraps works on."""
+
+    @mlflow.trace
+    def double(number):
+        with mlflow.start_span("inner") as span:
+            span.set_inputs({"number": number})
+        return number * 2
+
+    @mlflow.trace
+    def fail():
+        raise KeyError("its own")
+
+    with mlflow.start_run() as run:
+        assert [double(number) for number in range(3)] == [0, 2, 4]
+        with pytest.raises(KeyError, match="its own"):
+            fail()
+        mlflow.log_metric("m", 1)
+    mlflow.flush_trace_async_logging()
+    assert mlflow.get_run(run.info.run_id).info.status == "FINISHED"
+    assert mlflow.get_trace(mlflow.get_last_active_trace_id()) is None
+    assert mlflow.search_traces(locations=[run.info.experiment_id], return_type="list") == []
+
+
+def test_pictures_tables_and_datasets(server):
+    import numpy
+    import pandas
+
+    data = mlflow.data.from_pandas(pandas.DataFrame({"a": [1, 2]}), name="numbers", source="here")
+    with mlflow.start_run() as run:
+        for step in range(2):
+            mlflow.log_image(numpy.zeros((4, 4, 3), dtype=numpy.uint8), key="dog", step=step, synchronous=True)
+        mlflow.log_table({"a": [1, 2]}, "table.json")
+        mlflow.log_table({"a": [3]}, "table.json")
+        mlflow.log_input(data, context="train")
+        model = mlflow.create_external_model(name="outside", params={"depth": "3"})
+        mlflow.log_metrics({"acc": 0.5}, step=1, model_id=model.model_id, dataset=data)
+    experiment = run.info.experiment_id
+    assert len(MlflowClient().list_artifacts(run.info.run_id, "images")) == 4
+    assert list(mlflow.load_table("table.json", run_ids=[run.info.run_id])["a"]) == [1, 2, 3]
+    assert len(mlflow.search_runs(filter_string="dataset.name = 'numbers' AND dataset.context = 'train'")) == 1
+    found = mlflow.search_logged_models([experiment], "metrics.acc > 0.4", datasets=[{"dataset_name": "numbers", "dataset_digest": data.digest}], output_format="list")
+    assert [(m.name, m.status.value, m.params, m.metrics[0].dataset_name) for m in found] == [("outside", "READY", {"depth": "3"}, "numbers")]
+
+
+def test_prompts(server):
+    import mlflow.genai as genai
+
+    genai.register_prompt("greet", "Hi {{who}}", commit_message="first", tags={"a": "b"})
+    assert genai.register_prompt("greet", [{"role": "user", "content": "Hello {{who}}"}]).version == 2
+    genai.set_prompt_alias("greet", "prod", 1)
+    assert genai.load_prompt("prompts:/greet@prod").format(who="you") == "Hi you"
+    assert genai.load_prompt("greet").version == 2 and genai.load_prompt("greet", 9, allow_missing=True) is None
+    genai.set_prompt_tag("greet", "team", "x")
+    assert [p.name for p in genai.search_prompts("tags.team = 'x'")] == ["greet"]
+    assert MlflowClient().search_registered_models("name = 'greet'") == []
+    with pytest.raises(MlflowException):
+        MlflowClient().create_registered_model("greet")
+
+
 def test_async_logging(server):
     with mlflow.start_run() as run:
         for step in range(500):

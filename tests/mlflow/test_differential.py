@@ -201,8 +201,26 @@ SCENARIOS = {
         post("logged-models", {}), post("logged-models", {"experiment_id": "{e}", "name": "a/b"}), get("logged-models/{m}"), get("logged-models/m-none"),
         post("logged-models/{m}", {"model_id": "{m}", "status": "LOGGED_MODEL_READY"}, method="PATCH"), post("logged-models/{m}/tags", {"tags": [{"key": "u", "value": "w"}]}, method="PATCH"),
         post("logged-models/{m}/tags/t", {}, method="DELETE"), get("logged-models/{m}"), post("runs/outputs", {"run_id": "{r}", "models": [{"model_id": "{m}", "step": 3}]}), SHOW,
+        post("logged-models", {"experiment_id": "{e}", "name": "n"}, save=("n", "model.info.model_id")), post("logged-models/search", {"experiment_ids": ["{e}"], "max_results": 1, "filter": "name LIKE '%'"}, save=("token", "next_page_token")),
+        post("logged-models/search", {"experiment_ids": ["{e}"], "page_token": "{token}", "filter": "name LIKE '%'"}), post("logged-models/search", {"experiment_ids": ["{e}"], "page_token": "{token}"}),
         post("logged-models/search", {"experiment_ids": ["{e}"]}), post("logged-models/search", {"experiment_ids": ["{e}"], "filter": "name = 'x'"}), post("logged-models/search", {}),
         post("logged-models/{m}", {}, method="DELETE"), get("logged-models/{m}"),
+    ),
+    "locations": scenario(
+        *[post("experiments/create", {"name": "{unique}" + str(i), "artifact_location": place}, save=(f"id{i}", "experiment_id") if i in (0, 2, 8) else None) for i, place in enumerate((
+            "s3://b/x", "s3://b/x#frag", "s3://b/x;p=1", "dbfs:/x?u=../..", "dbfs:/x?u=%252e%252e/", "http://h/x", "hdfs://h/x", "abfss://c@h/x",
+            "mlflow-artifacts:/x", "mlflow-artifacts://h/x", "runs:/a/b",
+        ))],
+        post("runs/create", {}), post("runs/create", {"experiment_id": ""}),
+    ),
+    "sources": scenario(
+        EXPERIMENT, RUN, post("registered-models/create", {"name": "{unique}"}), post("registered-models/create", {"name": "{unique}p", "tags": [{"key": "mlflow.prompt.is_prompt", "value": "true"}]}),
+        *[post("model-versions/create", {"name": "{unique}", **given}) for given in (
+            {"source": "s3://b/m", "run_id": "{r}"}, {"source": "dbfs:/m"}, {"source": "s3://b"}, {"source": "abfss://c@h/m"}, {"source": "sftp://h/m"},
+            {"source": "models:/{unique}/1"}, {"source": "models:/{unique}/latest"}, {"source": "models:/{unique}/None"}, {"source": "models:/{unique}/9"}, {"source": "models:/none/1"},
+            {"source": "models:/{unique}@none"}, {"source": "models:/{unique}/1", "run_id": "f" * 32}, {"source": "models:/{unique}/1", "run_id": "{r}"},
+            {"source": "models:/{unique}/2", "run_id": ""}, {"source": "models:/{unique}p/1"}, {"source": "models:/m-none"}, {"source": "models://h/{unique}/1"},
+        )],
     ),
     "inputs": scenario(
         EXPERIMENT, RUN, *[post("runs/log-inputs", {"run_id": "{r}", "datasets": [{"tags": [{"key": "mlflow.data.context", "value": "train"}], "dataset": {"name": "d", "digest": "1", "source_type": "local", "source": "s"}}]})] * 2,

@@ -64,7 +64,7 @@ impl App {
     pub(crate) fn note(&self, fault: Option<&Fault>) {
         let trouble = match fault {
             None => None,
-            Some(fault) if matches!(fault.code, Code::InternalError | Code::DataLoss) => Some(fault.message.clone()),
+            Some(fault) if matches!(fault.code, Code::StoreFailed | Code::DataLoss) => Some(fault.message.clone()),
             Some(_) => return,
         };
         let mut noted = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);

@@ -125,7 +125,7 @@ fn a_copy_keeps_the_original_place() {
     }
     assert_eq!(tracking.get_model_version_download_uri("b", "1").unwrap(), "s3://b/m");
     let new = CreateModelVersion { name: "b".into(), source: "models:/a/9".into(), ..CreateModelVersion::default() };
-    refused(tracking.create_model_version(&new), Code::InternalError);
+    refused(tracking.create_model_version(&new), Code::ResourceDoesNotExist);
     let new = CreateModelVersion { name: "c".into(), source: "s3://b".into(), ..CreateModelVersion::default() };
     refused(tracking.create_model_version(&new), Code::ResourceDoesNotExist);
 }

@@ -36,7 +36,11 @@ pub(crate) fn list(store: &ArtifactStore, base: &ArtifactPath, path: &ArtifactPa
     let name = |name: String| if path.is_root() { name } else { format!("{}/{name}", path.as_str()) };
     Ok(entries
         .into_iter()
-        .map(|entry| FileInfo { path: name(entry.name), is_dir: entry.bytes.is_none(), file_size: entry.bytes })
+        .map(|entry| FileInfo {
+            path: name(entry.name),
+            is_dir: entry.bytes.is_none(),
+            file_size: entry.bytes.filter(|bytes| *bytes > 0),
+        })
         .collect())
 }
 

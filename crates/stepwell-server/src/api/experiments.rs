@@ -39,9 +39,11 @@ struct Page<'a> {
 pub(crate) fn create(call: &Call<'_>) -> Outcome {
     let checks = &[("name", &[Required, Text][..]), ("artifact_location", &[Text]), ("tags", &[Array])];
     let request = call.read(CREATE, checks)?;
+    let location = request.opt_text("artifact_location").filter(|given| !given.is_empty());
+    location.map_or(Ok(()), super::sources::check_location)?;
     let id = call.app.tracking.create_experiment(&NewExperiment {
         name: request.text("name").to_owned(),
-        artifact_location: request.opt_text("artifact_location").filter(|given| !given.is_empty()).map(str::to_owned),
+        artifact_location: location.map(str::to_owned),
         tags: pairs(&request, "tags"),
     })?;
     Answer::json(&json!({ "experiment_id": id }))

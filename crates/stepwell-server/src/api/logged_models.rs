@@ -1,6 +1,7 @@
 //! Logged models.
 
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 use stepwell::tracking::entities::{LoggedModel, LoggedModelStatus};
 use stepwell::tracking::{CreateLoggedModel, LoggedModelSearch, ModelOrder};
 
@@ -211,6 +212,11 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
         dataset_name: optional(fields, "dataset_name"),
         dataset_digest: optional(fields, "dataset_digest"),
     };
+    let asked = Map::from_iter([
+        ("experiment_ids".to_owned(), json!(request.texts("experiment_ids"))),
+        ("filter_string".to_owned(), json!(optional(&request, "filter"))),
+        ("order_by".to_owned(), request.messages("order_by").iter().map(order_named).collect()),
+    ]);
     let datasets = request.messages("datasets");
     let page = call.app.tracking.search_logged_models(&LoggedModelSearch {
         experiment_ids: request.texts("experiment_ids"),
@@ -221,9 +227,20 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
             .collect(),
         order_by: request.messages("order_by").iter().map(order).collect(),
         max_results: request.int("max_results").unwrap_or(50),
-        offset: page::offset(request.text("page_token"))?,
+        offset: page::bound_offset(&asked, request.text("page_token"))?,
     })?;
-    Answer::json(&Page { models: Each(&page.items, Into::into), next_page_token: page.next_offset.map(page::token) })
+    let next_page_token = page.next_offset.map(|offset| page::bound_token(&asked, offset));
+    Answer::json(&Page { models: Each(&page.items, Into::into), next_page_token })
+}
+
+/// A clause of an order, for the token of the next page.
+fn order_named(fields: &Fields) -> Value {
+    json!({
+        "field_name": fields.text("field_name"),
+        "ascending": !fields.has("ascending") || fields.flag("ascending"),
+        "dataset_name": fields.text("dataset_name"),
+        "dataset_digest": fields.text("dataset_digest"),
+    })
 }
 
 /// `GET logged-models/{model_id}/artifacts/directories`.

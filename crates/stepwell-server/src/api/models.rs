@@ -29,6 +29,7 @@ struct Shape<'a> {
     name: &'a str,
     creation_timestamp: i64,
     last_updated_timestamp: i64,
+    #[serde(skip_serializing_if = "str::is_empty")]
     description: &'a str,
     #[serde(skip_serializing_if = "Each::is_empty")]
     latest_versions: Each<'a, ModelVersion, VersionShape<'a>>,

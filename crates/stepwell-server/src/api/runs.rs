@@ -9,7 +9,7 @@ use super::shapes::{Each, PAIR, RUN_STATUS, RunInfoShape, RunShape, VIEW_TYPE_KI
 use crate::app::App;
 use crate::wire::call::{Answer, Call, Outcome};
 use crate::wire::check::Check::{Array, AtMost, Int, Required, Text};
-use crate::wire::fault::Fault;
+use crate::wire::fault::{Code, Fault};
 use crate::wire::page;
 use crate::wire::schema::{Field, Kind, int, many, one, text};
 
@@ -67,6 +67,9 @@ pub(crate) fn experiment_of(app: &App, run_id: &str) -> Option<String> {
 pub(crate) fn create(call: &Call<'_>) -> Outcome {
     let checks = &[("experiment_id", &[Text][..]), ("start_time", &[Int]), ("run_name", &[Text])];
     let request = call.read(CREATE, checks)?;
+    if request.text("experiment_id").is_empty() {
+        return Err(Fault::new(Code::BadRequest, "A run needs the experiment_id of its experiment."));
+    }
     let run = call.app.tracking.create_run(&CreateRun {
         experiment_id: request.text("experiment_id").to_owned(),
         user_id: request.text("user_id").to_owned(),

@@ -6,6 +6,7 @@ use stepwell::tracking::CreateModelVersion;
 use stepwell::tracking::entities::ModelVersion;
 
 use super::shapes::{Each, PAIR, Pairs, pairs};
+use super::sources;
 use crate::app::App;
 use crate::wire::call::{Answer, Call, Outcome};
 use crate::wire::check::Check::{Array, AtMost, Bool, Int, Required, Text};
@@ -117,16 +118,21 @@ pub(crate) fn create(call: &Call<'_>) -> Outcome {
     let request = call.read(CREATE, checks)?;
     let words = |name: &str| request.text(name).to_owned();
     let tags = pairs(&request, "tags");
-    let is_prompt =
-        tags.iter().any(|(key, value)| key == "mlflow.prompt.is_prompt" && value.eq_ignore_ascii_case("true"));
-    let (source, run_id, model_id) = (request.text("source"), request.text("run_id"), request.text("model_id"));
-    super::sources::check(call.app, source, run_id, model_id, is_prompt)?;
+    let is_prompt = tags.iter().any(|(key, value)| sources::is_prompt_tag(key, value));
+    let (mut source, mut run_id, mut model_id) = (words("source"), words("run_id"), words("model_id"));
+    if !is_prompt {
+        let (run, model) = (request.opt_text("run_id"), request.opt_text("model_id"));
+        if let Some(known) = sources::lineage(call.app, &source, run, model)? {
+            (source, run_id, model_id) = known;
+        }
+    }
+    sources::check(call.app, &source, &run_id, &model_id, is_prompt)?;
     got(&call.app.tracking.create_model_version(&CreateModelVersion {
         name: words("name"),
-        source: words("source"),
-        run_id: words("run_id"),
+        source,
+        run_id,
         run_link: words("run_link"),
-        model_id: words("model_id"),
+        model_id,
         description: words("description"),
         tags,
     })?)

@@ -10,6 +10,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use stepwell::{Maintenance, Schedule};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -42,6 +43,8 @@ pub fn serve(config: Config, ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()
         let listener = TcpListener::bind((config.host, config.port)).await?;
         let bound = listener.local_addr()?;
         let app = App::open(config, bound)?;
+        let upkeep = app.tracking.workspace().start_maintenance(Schedule::default()).map_err(io::Error::other)?;
+        let upkeep = Arc::new(upkeep);
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         ready(bound);
         let stop = async {
@@ -50,9 +53,15 @@ pub fn serve(config: Config, ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()
                 _ = int.recv() => {}
             }
         };
+        let idle = tokio::spawn(close_idle(Arc::clone(&app), Arc::clone(&upkeep)));
         listen(Arc::clone(&app), listener, stop).await;
         tracing::info!("stopping");
-        tokio::task::spawn_blocking(move || app.close()).await.map_err(io::Error::other)?
+        idle.abort();
+        let end = move || {
+            drop(upkeep);
+            app.close()
+        };
+        tokio::task::spawn_blocking(end).await.map_err(io::Error::other)?
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -65,7 +74,6 @@ pub(crate) async fn listen(app: Arc<App>, listener: TcpListener, stop: impl Futu
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(limits.connections));
     let addresses = Addresses::default();
-    let idle = tokio::spawn(close_idle(Arc::clone(&app)));
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -98,7 +106,6 @@ pub(crate) async fn listen(app: Arc<App>, listener: TcpListener, stop: impl Futu
         });
     }
     drop(listener);
-    idle.abort();
     if tokio::time::timeout(limits.stop, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests were still under way when the server stopped");
     }
@@ -121,10 +128,16 @@ async fn accept(
     }
 }
 
-/// Closes logs that nobody writes any more, so that they can be packed.
-async fn close_idle(app: Arc<App>) {
+/// Closes logs that nobody writes any more, so that they can be packed, and tells of maintenance that fails.
+async fn close_idle(app: Arc<App>, upkeep: Arc<Maintenance>) {
     loop {
         tokio::time::sleep(IDLE_ROUND).await;
+        if let Some(Err(error)) = upkeep.syncs().last {
+            tracing::error!(%error, "what was logged could not be synced to the disk");
+        }
+        if let Some(Err(error)) = upkeep.compactions().last {
+            tracing::warn!(%error, "logs could not be packed");
+        }
         let own = Arc::clone(&app);
         if let Ok(Err(fault)) = tokio::task::spawn_blocking(move || own.tracking.close_idle()).await {
             tracing::warn!(%fault, "cannot close an idle log");

@@ -26,8 +26,10 @@ pub enum Code {
     EndpointNotFound,
     /// 429: too many requests.
     RequestLimitExceeded,
-    /// 500: the fault is ours.
+    /// 500: the fault is ours, or MLflow fails on such a request.
     InternalError,
+    /// 500, `INTERNAL_ERROR`: the store could not do it.
+    StoreFailed,
     /// 500: what is asked for does not fit the present state.
     InvalidState,
     /// 500: stored bytes are damaged.
@@ -54,7 +56,7 @@ impl Code {
             Self::NotFound => "NOT_FOUND",
             Self::EndpointNotFound => "ENDPOINT_NOT_FOUND",
             Self::RequestLimitExceeded => "REQUEST_LIMIT_EXCEEDED",
-            Self::InternalError => "INTERNAL_ERROR",
+            Self::InternalError | Self::StoreFailed => "INTERNAL_ERROR",
             Self::InvalidState => "INVALID_STATE",
             Self::DataLoss => "DATA_LOSS",
             Self::NotImplemented => "NOT_IMPLEMENTED",
@@ -72,7 +74,9 @@ impl Code {
             Self::PermissionDenied => StatusCode::FORBIDDEN,
             Self::ResourceDoesNotExist | Self::NotFound | Self::EndpointNotFound => StatusCode::NOT_FOUND,
             Self::RequestLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
-            Self::InternalError | Self::InvalidState | Self::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::InternalError | Self::StoreFailed | Self::InvalidState | Self::DataLoss => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
@@ -88,7 +92,7 @@ impl Code {
             Self::ResourceDoesNotExist | Self::NotFound | Self::EndpointNotFound => {
                 Some(("KAM00", "RESOURCE_NOT_FOUND"))
             }
-            Self::InternalError | Self::InvalidState | Self::TemporarilyUnavailable => {
+            Self::InternalError | Self::StoreFailed | Self::InvalidState | Self::TemporarilyUnavailable => {
                 Some(("XXM00", "CLIENT_INTERNAL_ERROR"))
             }
             _ => None,
@@ -182,6 +186,7 @@ impl From<stepwell::tracking::error::Fault> for Fault {
             C::InvalidState => Code::InvalidState,
             C::NotImplemented => Code::NotImplemented,
             C::DataLoss => Code::DataLoss,
+            C::StoreFailed => Code::StoreFailed,
             _ => Code::InternalError,
         };
         Self::new(code, from.message)

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::fault::Fault;
 
@@ -28,6 +28,41 @@ pub(crate) fn offset(token: &str) -> Result<usize, Fault> {
     }
 }
 
+/// The token of a page of a search that must go on as it began: `asked` names what may not change, as MLflow names it.
+pub(crate) fn bound_token(asked: &Map<String, Value>, offset: usize) -> String {
+    let mut token = asked.clone();
+    token.insert("offset".to_owned(), offset.into());
+    STANDARD.encode(Value::Object(token).to_string())
+}
+
+/// As [`offset`], for the tokens of [`bound_token`].
+///
+/// # Errors
+/// 400 for what is no token, and for one of another search.
+pub(crate) fn bound_offset(asked: &Map<String, Value>, token: &str) -> Result<usize, Fault> {
+    let rows = offset(token)?;
+    if rows == 0 {
+        return Ok(0);
+    }
+    let known: Value =
+        STANDARD.decode(token).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    for (key, expected) in asked {
+        let found = known.get(key).unwrap_or(&Value::Null);
+        if found != expected {
+            let words = match key.as_str() {
+                "experiment_ids" => ["Experiment IDs", "do", "experiment IDs"],
+                "filter_string" => ["Filter string", "does", "filter string"],
+                _ => ["Order by", "does", "order by"],
+            };
+            return Err(Fault::invalid(format!(
+                "{} in the page token {} not match the requested {}. Expected: {expected}. Found: {found}",
+                words[0], words[1], words[2]
+            )));
+        }
+    }
+    Ok(rows)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,5 +75,16 @@ mod tests {
         for bad in ["x", "eyJvZmZzZXQiOiAwfQ==", "e30=", "bnVsbA==", "////"] {
             assert!(offset(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn bound_tokens_hold_for_their_search_only() {
+        let asked = |filter: &str| Map::from_iter([("filter_string".to_owned(), Value::from(filter))]);
+        let token = bound_token(&asked("a"), 7);
+        assert_eq!(bound_offset(&asked("a"), &token), Ok(7));
+        assert_eq!(bound_offset(&asked("a"), ""), Ok(0));
+        let refused = bound_offset(&asked("b"), &token).unwrap_err().message;
+        assert!(refused.starts_with("Filter string in the page token does not match"), "{refused}");
+        assert!(bound_offset(&asked("a"), &super::token(7)).is_err());
     }
 }
