@@ -157,7 +157,7 @@ fn write_points(
 ) -> Outcome<(u64, u64)> {
     let (mut series, mut points) = (0, 0);
     // Gives every series to `add`, run by run, in arrival order.
-    let mut each = |add: &mut dyn FnMut(&RunId, &str, &Columns) -> Outcome<()>| {
+    let mut each = |add: &mut dyn FnMut(&RunId, &str, &Columns) -> Outcome<()>| -> Outcome<()> {
         for id in ids {
             let run: RunSnapshot = workspace.run(id)?;
             for key in run.keys() {
