@@ -295,9 +295,14 @@ pub(super) fn pack_parts(packs: &PackSet, id: &RunId) -> Result<Vec<RunPart>> {
 }
 
 /// Merges what is left of a run's parts when those are gone that a tombstone covers.
-pub(super) fn merge(mut parts: Vec<RunPart>, manifest: &Manifest) -> Option<RunSnapshot> {
-    let key = parts.first()?.state.id.key();
-    if let Some(tombstones) = manifest.tombstones.get(&key) {
+pub(super) fn merge(parts: Vec<RunPart>, manifest: &Manifest) -> Option<RunSnapshot> {
+    RunSnapshot::merge(surviving(parts, manifest))
+}
+
+/// What is left of a run's parts when those are gone that a tombstone covers.
+pub(super) fn surviving<S>(mut parts: Vec<RunPart<S>>, manifest: &Manifest) -> Vec<RunPart<S>> {
+    let tombstones = parts.first().and_then(|part| manifest.tombstones.get(&part.state.id.key()));
+    if let Some(tombstones) = tombstones {
         let gone = |writer: WriterId, through: u64| tombstones.get(&writer).is_some_and(|&deleted| through <= deleted);
         for part in &mut parts {
             part.series.retain(|(coverage, _)| !gone(coverage.writer, coverage.through));
@@ -305,5 +310,5 @@ pub(super) fn merge(mut parts: Vec<RunPart>, manifest: &Manifest) -> Option<RunS
         }
         parts.retain(|part| !part.state.coverage.is_empty());
     }
-    RunSnapshot::merge(parts)
+    parts
 }
