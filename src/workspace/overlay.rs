@@ -34,10 +34,12 @@ struct Row {
     place: Place,
 }
 
+type Rows = Vec<(RunKey, RunSummary)>;
+
 /// What there is to put over the packs for a run.
 pub enum Made {
     /// Its row.
-    Row(RunSummary),
+    Row(Box<RunSummary>),
     /// Nothing: there is no such run.
     Nothing,
     /// Nothing that may be kept: it must be asked for again.
@@ -93,7 +95,7 @@ impl Overlay {
                 Made::Unclear => continue,
             };
             self.rows.insert(key, Row { stamps, place: Place::Nowhere });
-            made.extend(row.map(|row| (key, row, before.is_some())));
+            made.extend(row.map(|row| (key, *row, before.is_some())));
         }
         if made.is_empty() {
             return Ok(());
@@ -103,7 +105,7 @@ impl Overlay {
             in_base += usize::from(matches!(row.place, Place::Base(_)));
             in_top += usize::from(matches!(row.place, Place::Top(_)));
         }
-        let (mut base, mut top): (Vec<(RunKey, RunSummary)>, Vec<(RunKey, RunSummary)>) = (Vec::new(), Vec::new());
+        let (mut base, mut top) = (Rows::new(), Rows::new());
         let anew = in_top > TOP_ROWS + in_base / 4;
         for (&key, row) in &self.rows {
             let kept = match (row.place, &self.base, &self.top) {
@@ -124,7 +126,7 @@ impl Overlay {
     }
 
     /// Makes a part of rows, and notes where they are.
-    fn place(&mut self, rows: Vec<(RunKey, RunSummary)>, place: fn(u32) -> Place) -> Result<Option<Arc<IndexPart>>> {
+    fn place(&mut self, rows: Rows, place: fn(u32) -> Place) -> Result<Option<Arc<IndexPart>>> {
         let (keys, rows): (Vec<RunKey>, Vec<RunSummary>) = rows.into_iter().unzip();
         for (key, at) in keys.iter().zip(0..) {
             if let Some(row) = self.rows.get_mut(key) {

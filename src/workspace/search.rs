@@ -244,7 +244,7 @@ impl Workspace {
         let clear = over.iter().filter(|(key, _)| !unclear.contains(key));
         let stamps = clear.map(|(&key, spoken)| (key, stamps_of(spoken))).collect();
         let make = |key: RunKey| match self.summary_of(None, key, &over[&key], &packs) {
-            Ok(row) => Ok(row.map_or(Made::Nothing, Made::Row)),
+            Ok(row) => Ok(row.map_or(Made::Nothing, |row| Made::Row(Box::new(row)))),
             Err(Error::Corrupt { .. } | Error::NewerFormat { .. }) => {
                 unclear.insert(key);
                 Ok(Made::Unclear)
