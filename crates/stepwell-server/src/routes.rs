@@ -15,6 +15,7 @@ use crate::artifacts::serve as files;
 
 pub use crate::auth::access::{Need, Reach};
 use crate::auth::tokens::Role;
+use crate::http::body::read_off;
 use crate::http::dispatch::{self, Streamed};
 use crate::http::guard;
 pub use crate::http::lanes::Lane;
@@ -393,6 +394,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Holds every request against the guard, before any route sees it. `/health` is asked by address, and says nothing.
 async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let request = read_off(request);
     if request.uri().path() != "/health"
         && let Err(fault) = guard::check(&app.hosts, request.method(), request.uri(), request.headers())
     {
