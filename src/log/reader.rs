@@ -108,16 +108,34 @@ impl Log {
 }
 
 /// One frame of the walk.
-struct Frame {
-    offset: u64,
-    header: Header,
-    payload: Payload,
+#[derive(Debug)]
+pub struct Frame {
+    /// Where it begins in the log.
+    pub offset: u64,
+    /// Its header.
+    pub header: Header,
+    /// What it holds.
+    pub payload: Payload,
 }
 
-enum Payload {
+impl Frame {
+    /// One past its last byte.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset + HEADER_LEN as u64 + u64::from(self.header.len)
+    }
+}
+
+/// What a frame holds.
+#[derive(Debug)]
+pub enum Payload {
+    /// See [`Kind::Start`].
     Start(Start),
+    /// See [`Kind::Records`].
     Records(Batch),
+    /// See [`Kind::Group`]; the group is read from its place.
     Group,
+    /// See [`Kind::End`].
     End,
     /// It does not verify, but the header does: what is missing is known.
     Lost,
@@ -160,6 +178,19 @@ pub fn read_log(file: &dyn File, path: &Path, tail: &[u8], depth: Depth) -> Resu
     Ok(log)
 }
 
+/// The frames from offset `from` on, which is the end of one that counts; `None` where anything behind it does not verify,
+/// so that only [`read_log`] can say what counts.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn read_on(file: &dyn File, path: &Path, writer: WriterId, from: u64) -> Result<Option<Vec<Frame>>> {
+    let mut walk = Walk::new(file, path)?;
+    let (frames, mut bad) = walk.frames(writer, from)?;
+    let durable = frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0);
+    walk.check_groups(writer, durable, &frames, &mut bad)?;
+    Ok(bad.is_empty().then_some(frames))
+}
+
 /// How many bytes of a log are known to have survived a stop of the machine, by the frames of `writer` that verify; for a
 /// log whose first frame does not.
 ///
@@ -184,7 +215,7 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8], (dura
     };
     let mut plain = Vec::new();
     for Frame { offset, header, payload } in frames {
-        log.end = offset + (HEADER_LEN as u64) + u64::from(header.len);
+        log.end = offset + HEADER_LEN as u64 + u64::from(header.len);
         let (sequence, points) = (header.sequence, u64::from(header.count));
         if points > 0 {
             log.slots_from = log.slots_from.max(sequence.saturating_add(points));
