@@ -23,6 +23,8 @@ enum Next {
     Kill,
     /// Another handle, opened now, finds the same.
     Look,
+    /// Handles that were there before list what one opened now lists.
+    List,
 }
 
 fn step() -> impl Strategy<Value = Op> {
@@ -60,7 +62,7 @@ fn step() -> impl Strategy<Value = Op> {
 }
 
 fn history() -> impl Strategy<Value = Vec<Next>> {
-    let next = prop_oneof![20 => step().prop_map(Next::Step), 1 => Just(Next::Kill), 2 => Just(Next::Look)];
+    let next = prop_oneof![20 => step().prop_map(Next::Step), 1 => Just(Next::Kill), 2 => Just(Next::Look), 6 => Just(Next::List)];
     // So that most steps find a writer.
     let begin = [Op::Create { slot: 0, run: 0 }, Op::Create { slot: 1, run: 1 }, Op::Open { slot: 2, run: 0 }];
     prop::collection::vec(next, 5..60).prop_map(move |rest| begin.iter().cloned().map(Next::Step).chain(rest).collect())
@@ -97,19 +99,33 @@ fn look(world: &World) {
     }
 }
 
+fn open(world: &World) -> Workspace {
+    Workspace::open_on(Arc::clone(&world.storage), &world.root, world.options).unwrap()
+}
+
 fn run(world: &mut World, sim: Option<SimDisk>, history: &[Next]) {
     let mut sim = sim;
+    // A handle that only reads, and stays, as another process's would.
+    let mut watcher: Option<Workspace> = None;
     for next in history {
         match next {
             Next::Step(op) => world.apply(op).unwrap_or_else(|error| panic!("{op:?}: {error}")),
             Next::Kill => {
                 if let Some(dead) = sim.take() {
+                    watcher = None;
                     let image = dead.process_crash();
                     world.move_to(Arc::new(image.clone()));
                     sim = Some(image);
                 }
             }
             Next::Look => look(world),
+            Next::List => {
+                if let Some(own) = &world.workspace {
+                    let (fresh, watcher) = (open(world), watcher.get_or_insert_with(|| open(world)));
+                    check::lists(&world.ledger, watcher, &fresh);
+                    check::lists(&world.ledger, own, &fresh);
+                }
+            }
         }
         if let Some(workspace) = &world.workspace {
             check::exact(&world.ledger, workspace, Depth::Contents);

@@ -20,6 +20,7 @@ use crate::base::checksum::crc32;
 use crate::base::control;
 use crate::base::ids::WriterId;
 use crate::error::{Error, Result};
+use crate::log::cursor::drop_open_batch;
 use crate::log::frame::{self, HEADER_LEN, Header, Kind, MAGIC, NoHeader};
 use crate::log::record::{Batch, LOG_VERSION, Start};
 use crate::log::slot::{Check, HALF_MAX, SLOT_LEN, Slot};
@@ -84,6 +85,12 @@ impl Log {
         self.slots_from + self.slots.len() as u64
     }
 
+    /// The sequence number at which the half was begun that holds the newest slot.
+    #[must_use]
+    pub fn last_turn(&self) -> u64 {
+        self.slots_from + if self.slots.len() as u64 > self.slots_begun { self.slots_begun } else { 0 }
+    }
+
     /// Sequence numbers at which the tail was begun anew so far, here or in an earlier reading of the same log: the
     /// slots of former turns that are still in the tail's file were numbered from one of these, as are those of its last
     /// turn, which may follow one that no frame has yet.
@@ -112,16 +119,34 @@ impl Log {
 }
 
 /// One frame of the walk.
-struct Frame {
-    offset: u64,
-    header: Header,
-    payload: Payload,
+#[derive(Debug)]
+pub struct Frame {
+    /// Where it begins in the log.
+    pub offset: u64,
+    /// Its header.
+    pub header: Header,
+    /// What it holds.
+    pub payload: Payload,
 }
 
-enum Payload {
+impl Frame {
+    /// One past its last byte.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset + HEADER_LEN as u64 + u64::from(self.header.len)
+    }
+}
+
+/// What a frame holds.
+#[derive(Debug)]
+pub enum Payload {
+    /// See [`Kind::Start`].
     Start(Start),
+    /// See [`Kind::Records`].
     Records(Batch),
+    /// See [`Kind::Group`]; the group is read from its place.
     Group,
+    /// See [`Kind::End`].
     End,
     /// It does not verify, but the header does: what is missing is known.
     Lost,
@@ -164,6 +189,19 @@ pub fn read_log(file: &dyn File, path: &Path, tail: &[u8], depth: Depth) -> Resu
     Ok(log)
 }
 
+/// The frames from offset `from` on, which is the end of one that counts; `None` where anything behind it does not verify,
+/// so that only [`read_log`] can say what counts.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn read_on(file: &dyn File, path: &Path, writer: WriterId, from: u64) -> Result<Option<Vec<Frame>>> {
+    let mut walk = Walk::new(file, path)?;
+    let (frames, mut bad) = walk.frames(writer, from)?;
+    let durable = frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0);
+    walk.check_groups(writer, durable, &frames, &mut bad)?;
+    Ok(bad.is_empty().then_some(frames))
+}
+
 /// How many bytes of a log are known to have survived a stop of the machine, by the frames of `writer` that verify; for a
 /// log whose first frame does not.
 ///
@@ -189,7 +227,7 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8], (dura
     };
     let mut plain = Vec::new();
     for Frame { offset, header, payload } in frames {
-        log.end = offset + (HEADER_LEN as u64) + u64::from(header.len);
+        log.end = offset + HEADER_LEN as u64 + u64::from(header.len);
         let (sequence, points) = (header.sequence, u64::from(header.count));
         if points > 0 {
             log.slots_from = log.slots_from.max(sequence.saturating_add(points));
@@ -219,9 +257,7 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8], (dura
     let turns = verified_slots(tail, log.start.writer, log.start.half, log.slots_from);
     log.slots_begun = turns[0].len() as u64;
     log.slots = turns.into_iter().flatten().map(Slot::from_bytes).collect();
-    while log.slots.last().is_some_and(|slot| slot.continues()) {
-        log.slots.pop();
-    }
+    drop_open_batch(&mut log.slots);
     // Words that were said after points which did not survive are behind the gap, hence not part of the prefix; unless
     // they were on disk themselves: then what is missing is damage, and they count.
     let sequence_end = log.sequence_end();

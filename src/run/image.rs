@@ -163,6 +163,17 @@ impl LogImage {
         self.log.damage.iter().chain(&self.damage)
     }
 
+    /// Its points in row form, by the number of their series.
+    pub fn rows(&self) -> impl Iterator<Item = (u32, &Arc<Columns>)> {
+        self.rows.iter().map(|(&series, columns)| (series, columns))
+    }
+
+    /// How many of its points are missing through damage.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Which runs the log speaks of, by their number in it.
     pub fn runs(&self) -> impl Iterator<Item = &RunId> {
         self.runs.values().map(|run| &run.id)
@@ -206,8 +217,9 @@ impl LogImage {
     }
 }
 
-/// The run that a record is about.
-fn record_run(record: &Record) -> u32 {
+/// The number of the run that a record is about.
+#[must_use]
+pub fn record_run(record: &Record) -> u32 {
     match record {
         Record::Run { run, .. }
         | Record::Series { run, .. }

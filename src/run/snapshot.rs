@@ -16,11 +16,31 @@ use crate::segment::stats::stats_of;
 
 /// A source of a run's data: one log, or one group of a pack.
 #[derive(Clone, Debug)]
-pub struct RunPart {
+pub struct RunPart<S = SeriesPart> {
     /// What it says of the run, and which points of which writers it has.
     pub state: RunState,
     /// For each writer in it the parts of series, in order of arrival.
-    pub series: Vec<(Coverage, Vec<(String, SeriesPart)>)>,
+    pub series: Vec<OfWriter<S>>,
+}
+
+/// What a source has of a writer's points: which ones, and the parts of series by key.
+pub type OfWriter<S> = (Coverage, Vec<(String, S)>);
+
+/// A part of a series of which nothing but statistics is asked for.
+#[derive(Clone, Debug)]
+pub enum StatsPart {
+    /// They are known.
+    Known(SeriesStats),
+    /// They are in the part.
+    Of(SeriesPart),
+}
+
+impl From<RunPart> for RunPart<StatsPart> {
+    fn from(RunPart { state, series }: RunPart) -> Self {
+        let of_part = |(key, part): (String, SeriesPart)| (key, StatsPart::Of(part));
+        let of_writer = |(coverage, parts): OfWriter<SeriesPart>| (coverage, parts.into_iter().map(of_part).collect());
+        Self { state, series: series.into_iter().map(of_writer).collect() }
+    }
 }
 
 /// One run at one moment. It holds no lock, and stays the same whatever is written meanwhile.
@@ -46,34 +66,13 @@ impl RunSnapshot {
     /// A writer's points count once: of copies that overlap, the longest serves.
     #[must_use]
     pub fn merge(parts: Vec<RunPart>) -> Option<Self> {
-        let mut parts = parts.into_iter();
-        let first = parts.next()?;
-        let mut state = first.state.clone();
-        state.coverage.clear();
-        let mut sources: Vec<(Coverage, Vec<(String, SeriesPart)>)> = Vec::new();
-        for part in std::iter::once(first).chain(parts) {
-            state.merge(&part.state);
-            sources.extend(part.series);
-        }
-        // Writers in their order; of each the copies that serve, in order of their points.
-        sources.sort_by_key(|(coverage, _)| *coverage);
+        let (state, sources) = merge_parts(parts)?;
         let mut series: BTreeMap<String, SeriesParts> = BTreeMap::new();
-        for of_writer in sources.chunk_by(|(a, _), (b, _)| a.writer == b.writer) {
-            let coverages: Vec<Coverage> = of_writer.iter().map(|(coverage, _)| *coverage).collect();
-            for index in choose_copies(&coverages) {
-                let (coverage, parts) = &of_writer[index];
-                match state.coverage.last_mut() {
-                    Some(last) if last.writer == coverage.writer && last.through == coverage.from => {
-                        last.through = coverage.through;
-                        last.lost += coverage.lost;
-                    }
-                    _ => state.coverage.push(*coverage),
-                }
-                for (key, part) in parts {
-                    let of_key = series.entry(key.clone()).or_default();
-                    of_key.parts.push(part.clone());
-                    of_key.writers.push(coverage.writer);
-                }
+        for (coverage, parts) in sources {
+            for (key, part) in parts {
+                let of_key = series.entry(key).or_default();
+                of_key.parts.push(part);
+                of_key.writers.push(coverage.writer);
             }
         }
         Some(Self { state, series, damage: Vec::new() })
@@ -131,16 +130,8 @@ impl RunSnapshot {
     pub fn stats(&self, key: &str) -> Result<SeriesStats> {
         let mut stats: Option<SeriesStats> = None;
         for part in self.known(key)? {
-            let of_part = match part {
-                SeriesPart::Sealed(group, index) => group.stats(*index)?,
-                SeriesPart::Rows(columns) => match stats_of(columns) {
-                    Some(stats) => stats,
-                    None => continue,
-                },
-            };
-            match &mut stats {
-                Some(stats) => stats.merge(&of_part),
-                None => stats = Some(of_part),
+            if let Some(of_part) = part_stats(part)? {
+                add_stats(&mut stats, &of_part);
             }
         }
         stats.ok_or_else(|| Error::not_found("metric", key))
@@ -239,6 +230,74 @@ impl RunSnapshot {
     #[must_use]
     pub fn points(&self) -> u64 {
         self.series.values().flat_map(|series| &series.parts).map(part_len).sum::<usize>() as u64
+    }
+}
+
+/// What the parts of one run say together, and what serves of their points: writers in their order, of each the copies that
+/// count, in order of their points. `None` where there is no part.
+fn merge_parts<S>(parts: Vec<RunPart<S>>) -> Option<(RunState, Vec<OfWriter<S>>)> {
+    let mut parts = parts.into_iter();
+    let RunPart { mut state, series: mut sources } = parts.next()?;
+    state.coverage.clear();
+    for part in parts {
+        state.merge(&part.state);
+        sources.extend(part.series);
+    }
+    sources.sort_by_key(|(coverage, _)| *coverage);
+    let coverages: Vec<Coverage> = sources.iter().map(|(coverage, _)| *coverage).collect();
+    let mut sources: Vec<Option<OfWriter<S>>> = sources.into_iter().map(Some).collect();
+    let (mut serving, mut start) = (Vec::with_capacity(sources.len()), 0);
+    for of_writer in coverages.chunk_by(|a, b| a.writer == b.writer) {
+        for index in choose_copies(of_writer) {
+            let coverage = of_writer[index];
+            match state.coverage.last_mut() {
+                Some(last) if last.writer == coverage.writer && last.through == coverage.from => {
+                    last.through = coverage.through;
+                    last.lost += coverage.lost;
+                }
+                _ => state.coverage.push(coverage),
+            }
+            serving.extend(sources[start + index].take());
+        }
+        start += of_writer.len();
+    }
+    Some((state, serving))
+}
+
+/// A run's row of lists, from its parts. `None` where there is no part.
+///
+/// # Errors
+/// [`Error::Corrupt`], [`Error::Io`].
+pub fn summarise(parts: Vec<RunPart<StatsPart>>) -> Result<Option<RunSummary>> {
+    let Some((state, sources)) = merge_parts(parts) else { return Ok(None) };
+    let mut metrics: BTreeMap<String, SeriesStats> = BTreeMap::new();
+    for (key, part) in sources.into_iter().flat_map(|(_, parts)| parts) {
+        let of_part = match part {
+            StatsPart::Known(stats) => Some(stats),
+            StatsPart::Of(part) => part_stats(&part)?,
+        };
+        match (metrics.get_mut(&key), of_part) {
+            (Some(stats), Some(of_part)) => stats.merge(&of_part),
+            (None, Some(of_part)) => _ = metrics.insert(key, of_part),
+            (_, None) => {}
+        }
+    }
+    Ok(Some(summary_of(&state, metrics)))
+}
+
+/// The statistics of a part; `None` for one without points.
+fn part_stats(part: &SeriesPart) -> Result<Option<SeriesStats>> {
+    match part {
+        SeriesPart::Sealed(group, index) => group.stats(*index).map(Some),
+        SeriesPart::Rows(columns) => Ok(stats_of(columns)),
+    }
+}
+
+/// Adds the statistics of points that were logged after those known.
+fn add_stats(known: &mut Option<SeriesStats>, later: &SeriesStats) {
+    match known {
+        Some(stats) => stats.merge(later),
+        None => *known = Some(*later),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{ExperimentId, RunId};
+use crate::base::items::RUN;
 use crate::base::stats::{RunStatus, StatPoint};
 use crate::error::Error;
 use crate::index::rows::RunLatest;
@@ -123,7 +124,13 @@ impl Tracking {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
     pub fn get_run(&self, run_id: &str) -> Result<Run> {
-        self.shown_run(&self.snapshot(&validate::run_id(run_id)?)?)
+        let (id, workspace) = (validate::run_id(run_id)?, &self.inner.workspace);
+        let found = workspace.find_summary(&id)?.filter(|run| run.kind == RUN);
+        let mut run = found.ok_or_else(|| Fault::missing(format!("Run with id={id} not found")))?;
+        run.deleted = workspace.is_deleted(run.experiment_id, run.deleted, run.deleted_generation)?;
+        let roots = self.artifact_roots(&[run.experiment_id])?;
+        let metrics = std::mem::take(&mut run.metrics).into_iter().map(|(key, stats)| (key, stats.latest)).collect();
+        Ok(self.listed_run(&RunLatest { run, metrics }, &roots))
     }
 
     /// Changes a run's words, and gives them. With an end (finished, failed, killed), its log is closed: from then on what

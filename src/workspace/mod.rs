@@ -3,7 +3,7 @@
 //! In reading order: [`open`] is the handle, [`paths`] the files, [`mark`] the one
 //! that makes the folder a workspace, [`journal`] how shared state changes without a lock,
 //! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`import`] whole
-//! runs; [`logs`], [`packs`] and [`search`] find them again; [`compaction`] moves logs into packs through [`publish`],
+//! runs; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and [`overlay`] keep; [`compaction`] moves logs into packs through [`publish`],
 //! [`maintenance`] does so in the background; [`check`] verifies every byte and [`repair`] salvages.
 
 pub mod catalog;
@@ -13,11 +13,13 @@ pub mod compaction;
 pub mod edits;
 pub mod import;
 pub mod journal;
+pub mod live;
 pub mod logs;
 pub mod maintenance;
 pub mod manifest;
 pub mod mark;
 pub mod open;
+pub mod overlay;
 pub mod packs;
 pub mod paths;
 pub mod publish;

@@ -17,9 +17,11 @@ use crate::storage::disk::Disk;
 use crate::workspace::catalog::{self, Catalog, Experiment, NewExperiment, check_tag};
 use crate::workspace::clock::now_ms;
 use crate::workspace::journal::{BadEntry, Journal};
+use crate::workspace::live::LiveLogs;
 use crate::workspace::logs::EditLogs;
 use crate::workspace::manifest::Manifest;
 use crate::workspace::mark;
+use crate::workspace::overlay::Overlay;
 use crate::workspace::packs::PackSet;
 use crate::workspace::paths;
 use crate::workspace::search::Indexes;
@@ -47,6 +49,8 @@ pub(super) struct Inner {
     /// Watermarks of the writers that were opened by this handle and are there still, or have something to sync.
     pub(super) writers: Mutex<Vec<Arc<Watermark>>>,
     pub(super) indexes: Mutex<Indexes>,
+    pub(super) live: Mutex<LiveLogs>,
+    pub(super) overlay: Mutex<Overlay>,
 }
 
 impl std::fmt::Debug for Workspace {
@@ -147,6 +151,8 @@ impl Workspace {
             edits: Mutex::new(None),
             writers: Mutex::default(),
             indexes: Mutex::default(),
+            live: Mutex::default(),
+            overlay: Mutex::default(),
         };
         let workspace = Self { inner: Arc::new(inner) };
         workspace.update_packs()?;

@@ -140,7 +140,11 @@ impl Workspace {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Deleted`], [`Error::Corrupt`], [`Error::Io`].
     pub fn check_active(&self, id: &RunId) -> Result<()> {
-        self.active_run(id).map(|_| ())
+        let run = self.find_summary(id)?.ok_or_else(|| Error::not_found("run", id))?;
+        if self.is_deleted(run.experiment_id, run.deleted, run.deleted_generation)? {
+            return Err(Error::Deleted { entity: "run", id: id.to_string() });
+        }
+        Ok(())
     }
 
     /// Whether a run counts as deleted: by its own mark, unless its experiment was deleted or restored since.
@@ -148,10 +152,18 @@ impl Workspace {
     /// # Errors
     /// [`Error::Io`].
     pub fn counts_as_deleted(&self, run: &RunState) -> Result<bool> {
-        match self.experiment(run.experiment) {
-            Ok(experiment) => Ok(experiment.counts_as_deleted(run.deleted(), run.deleted_generation())),
+        self.is_deleted(run.experiment, run.deleted(), run.deleted_generation())
+    }
+
+    /// [`Self::counts_as_deleted`] of a run by its experiment, its own mark and the generation in which that was set.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn is_deleted(&self, experiment: ExperimentId, marked: bool, generation: u64) -> Result<bool> {
+        match self.experiment(experiment) {
+            Ok(experiment) => Ok(experiment.counts_as_deleted(marked, generation)),
             Err(Error::Io { path, operation, source }) => Err(Error::Io { path, operation, source }),
-            Err(_) => Ok(run.deleted()),
+            Err(_) => Ok(marked),
         }
     }
 
@@ -297,9 +309,14 @@ pub(super) fn pack_parts(packs: &PackSet, id: &RunId) -> Result<Vec<RunPart>> {
 }
 
 /// Merges what is left of a run's parts when those are gone that a tombstone covers.
-pub(super) fn merge(mut parts: Vec<RunPart>, manifest: &Manifest) -> Option<RunSnapshot> {
-    let key = parts.first()?.state.id.key();
-    if let Some(tombstones) = manifest.tombstones.get(&key) {
+pub(super) fn merge(parts: Vec<RunPart>, manifest: &Manifest) -> Option<RunSnapshot> {
+    RunSnapshot::merge(surviving(parts, manifest))
+}
+
+/// What is left of a run's parts when those are gone that a tombstone covers.
+pub(super) fn surviving<S>(mut parts: Vec<RunPart<S>>, manifest: &Manifest) -> Vec<RunPart<S>> {
+    let tombstones = parts.first().and_then(|part| manifest.tombstones.get(&part.state.id.key()));
+    if let Some(tombstones) = tombstones {
         let gone = |writer: WriterId, through: u64| tombstones.get(&writer).is_some_and(|&deleted| through <= deleted);
         for part in &mut parts {
             part.series.retain(|(coverage, _)| !gone(coverage.writer, coverage.through));
@@ -307,5 +324,5 @@ pub(super) fn merge(mut parts: Vec<RunPart>, manifest: &Manifest) -> Option<RunS
         }
         parts.retain(|part| !part.state.coverage.is_empty());
     }
-    RunSnapshot::merge(parts)
+    parts
 }

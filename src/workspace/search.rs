@@ -20,7 +20,9 @@ use crate::run::state::RunState;
 pub use crate::search::execute::View as ViewType;
 use crate::search::execute::{Deletions, MaskedPart, Page, Query, execute};
 use crate::storage::Storage;
+use crate::workspace::live::Spoken;
 use crate::workspace::open::Workspace;
+use crate::workspace::overlay::Made;
 use crate::workspace::packs::{OpenPack, PackSet};
 use crate::workspace::paths;
 
@@ -203,23 +205,24 @@ impl Workspace {
 
     fn view(&self) -> Result<View> {
         // Logs before packs, as always: what leaves a log meanwhile is in a pack that is read after.
-        let mut over: BTreeSet<RunKey> = self.all_run_log_names()?.iter().filter_map(|name| name.run()).collect();
-        let mut named: BTreeMap<RunKey, RunId> = BTreeMap::new();
-        let (edits, unreadable_edits) = self.edit_images()?;
-        for image in edits {
-            for id in image.runs() {
-                over.insert(id.key());
-                named.insert(id.key(), id.clone());
-            }
-        }
+        let live = self.live()?;
+        let (edits, unreadable_edits) = if live.unclear_edits { self.edit_images()? } else { Default::default() };
         let packs = self.refresh()?;
-        let scattered = self.scattered(&packs);
-        over.extend(scattered.iter().copied());
-        over.extend(self.inner.manifest.lock().state().tombstones.keys().copied());
-
         let mut unreadable = self.damage()?;
         unreadable.extend(unreadable_edits.iter().map(Error::to_string));
-        let mut parts = Vec::with_capacity(packs.packs().len() + 1);
+        let scattered = self.scattered(&packs);
+        let tombstones: Vec<RunKey> = self.inner.manifest.lock().state().tombstones.keys().copied().collect();
+        let of_packs = scattered.iter().copied().chain(tombstones).map(|key| (key, Vec::new()));
+        let mut over: BTreeMap<RunKey, Spoken> = of_packs.collect();
+        over.extend(live.runs);
+        over.extend(live.unclear.iter().map(|&key| (key, Vec::new())));
+        let mut named: BTreeMap<RunKey, RunId> = BTreeMap::new();
+        for id in edits.iter().flat_map(|image| image.runs()) {
+            over.entry(id.key()).or_default();
+            named.insert(id.key(), id.clone());
+        }
+
+        let mut parts = Vec::with_capacity(packs.packs().len() + 3);
         for (&id, pack) in packs.packs() {
             let index = self.index_of(id, pack)?;
             let mut excluded = Bitmap::none(index.part.len());
@@ -227,11 +230,31 @@ impl Workspace {
             if !index.unreadable.is_empty() {
                 unreadable.push(format!("{} runs of {}", index.unreadable.len(), pack.pack().source().path.display()));
             }
-            over.iter().flat_map(|&key| ordinals(pack, key)).for_each(|ordinal| excluded.insert(ordinal));
+            over.keys().flat_map(|&key| ordinals(pack, key)).for_each(|ordinal| excluded.insert(ordinal));
             parts.push((Arc::clone(&index.part), excluded));
         }
+
+        if !over.is_empty() {
+            packs.check()?;
+        }
+        // What is not whole is read as a whole, and told of, each time.
+        let all_unclear = live.unclear_edits || !packs.broken().is_empty();
+        let mut unclear: BTreeSet<RunKey> = if all_unclear { over.keys().copied().collect() } else { live.unclear };
+        let stamps_of = |spoken: &Spoken| spoken.iter().map(|&(.., stamp)| stamp).collect();
+        let clear = over.iter().filter(|(key, _)| !unclear.contains(key));
+        let stamps = clear.map(|(&key, spoken)| (key, stamps_of(spoken))).collect();
+        let make = |key: RunKey| match self.summary_of(None, key, &over[&key], &packs) {
+            Ok(row) => Ok(row.map_or(Made::Nothing, |row| Made::Row(Box::new(row)))),
+            Err(Error::Corrupt { .. } | Error::NewerFormat { .. }) => {
+                unclear.insert(key);
+                Ok(Made::Unclear)
+            }
+            Err(error) => Err(error),
+        };
+        let kept = self.inner.overlay.lock().update(packs.reading(), stamps, make)?;
+        parts.extend(kept);
         let mut rows = Vec::new();
-        for key in over {
+        for key in unclear {
             let run = self.run_of(key, named.get(&key), &packs);
             if let Ok(Some(run)) = &run {
                 unreadable.extend(run.damage().iter().cloned());
@@ -243,9 +266,10 @@ impl Workspace {
                 Err(error) => return Err(error),
             }
         }
-        let overlay = Arc::new(IndexPart::build(&rows)?);
-        let none = Bitmap::none(overlay.len());
-        parts.push((overlay, none));
+        if !rows.is_empty() {
+            let none = Bitmap::none(rows.len());
+            parts.push((Arc::new(IndexPart::build(&rows)?), none));
+        }
         Ok(View { parts, unreadable })
     }
 

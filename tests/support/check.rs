@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stepwell::base::ids::RunId;
 use stepwell::base::point::{Columns, Point};
+use stepwell::index::summary::RunSummary;
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell::workspace::open::Workspace;
+use stepwell::workspace::search::{RunQuery, ViewType};
 
 use super::ledger::{Ledger, RunLedger, word};
 use super::plot;
@@ -62,6 +64,42 @@ pub(crate) fn exact(ledger: &Ledger, workspace: &Workspace, depth: Depth) {
     for (name, acknowledged) in &ledger.experiments {
         let known = workspace.experiment_by_name(name).unwrap().is_some();
         assert!(known || !acknowledged, "{name} is gone");
+    }
+}
+
+/// Lists of a handle that has been there for long say, run by run and bit by bit, what those of one opened now do, and what
+/// the ledger says.
+pub(crate) fn lists(ledger: &Ledger, workspace: &Workspace, fresh: &Workspace) {
+    let query = RunQuery { view: ViewType::All, max_results: usize::MAX, ..RunQuery::default() };
+    let (old, new) = (workspace.search(&query).unwrap(), fresh.search(&query).unwrap());
+    // NaN equals nothing, itself included.
+    for (old, new) in old.runs.iter().zip(&new.runs) {
+        assert_eq!(format!("{old:?}"), format!("{new:?}"));
+    }
+    assert_eq!(old.runs.len(), new.runs.len());
+    assert_eq!(old.unreadable, new.unreadable);
+    let known: BTreeMap<&str, &RunSummary> = old.runs.iter().map(|run| (run.run_id.as_str(), run)).collect();
+    assert_eq!(known.len(), old.runs.len(), "each run is listed once");
+    for (id, expected) in &ledger.runs {
+        let own = fresh.find_run(&RunId::new(id.clone()).unwrap()).unwrap();
+        let Some(listed) = known.get(id.as_str()) else {
+            assert!(own.is_none(), "{id} is not listed");
+            continue;
+        };
+        assert!(!expected.gone, "{id} is back");
+        let own = own.unwrap_or_else(|| panic!("{id} is listed and not found"));
+        assert!(own.keys().eq(listed.metrics.keys()), "metrics of {id}");
+        for (key, stats) in &listed.metrics {
+            let points: Vec<Point> = own.arrivals(key).unwrap().iter().collect();
+            plot::check_stats(stats, &points);
+        }
+        let state = own.state();
+        assert!(state.params().eq(listed.params.iter().map(|(key, value)| (key.as_str(), value.as_str()))));
+        assert!(state.tags().eq(listed.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))));
+        let words = (state.name(), state.status(), state.deleted(), state.end_time_ms());
+        assert_eq!(words, (listed.name.as_str(), listed.status, listed.deleted, listed.end_time_ms), "{id}");
+        let alone = workspace.find_summary(&listed.run_id).unwrap();
+        assert_eq!(format!("{alone:?}"), format!("{:?}", Some(listed)), "{id} by itself");
     }
 }
 

@@ -9,6 +9,7 @@ use stepwell::tracking::store::{Tracking, TrackingOptions};
 use crate::artifacts::roots::Roots;
 use crate::auth::tokens::Tokens;
 use crate::config::{Access, Config};
+use crate::http::body::Room;
 use crate::http::guard::Hosts;
 use crate::http::lanes::Lanes;
 use crate::http::observe::Observed;
@@ -24,6 +25,7 @@ pub struct App {
     pub(crate) tokens: Tokens,
     pub(crate) hosts: Hosts,
     pub(crate) lanes: Arc<Lanes>,
+    pub(crate) room: Room,
     pub(crate) observed: Observed,
     pub(crate) ui: Option<UiFiles>,
     /// Why the store last failed, until a call to it succeeds.
@@ -53,6 +55,7 @@ impl App {
             tokens,
             hosts: Hosts::new(bound, &config.allowed_hosts),
             lanes: Arc::default(),
+            room: Room::new(config.limits.bodies_bytes),
             observed: Observed::default(),
             ui,
             trouble: Mutex::default(),

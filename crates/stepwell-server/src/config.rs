@@ -47,8 +47,12 @@ pub struct Limits {
     pub artifact_bytes: u64,
     /// How long a client may take for a request's head.
     pub head: Duration,
-    /// How long a client may send nothing within a body.
+    /// Most bytes of JSON bodies that are held at once, of all requests together. Bodies under 64 KiB do not count.
+    pub bodies_bytes: u64,
+    /// How long a client may send nothing within a body. Beyond that it has to send 1 KiB/s on the whole.
     pub body_idle: Duration,
+    /// How long a client may take for 16 KiB of an answer, when the answer is longer than what the kernel keeps for it.
+    pub answer_idle: Duration,
     /// How long a call may work on the store.
     pub call: Duration,
     /// Most connections at once.
@@ -67,7 +71,9 @@ impl Default for Limits {
             body_bytes: 16 << 20,
             artifact_bytes: 1 << 40,
             head: Duration::from_secs(10),
+            bodies_bytes: 256 << 20,
             body_idle: Duration::from_secs(30),
+            answer_idle: Duration::from_secs(30),
             call: Duration::from_secs(60),
             connections: 1024,
             connections_per_address: 256,

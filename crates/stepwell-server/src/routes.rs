@@ -15,6 +15,7 @@ use crate::artifacts::serve as files;
 
 pub use crate::auth::access::{Need, Reach};
 use crate::auth::tokens::Role;
+use crate::http::body::read_off;
 use crate::http::dispatch::{self, Streamed};
 use crate::http::guard;
 pub use crate::http::lanes::Lane;
@@ -312,6 +313,9 @@ pub static TABLE: &[Route] = &[
     call(Post, Both(3), "/mlflow/datasets/search", READ, Reach::Whole, Object, api::empty::datasets),
     call(Get, Both(3), "/mlflow/datasets/search", READ, Reach::Whole, Object, api::empty::datasets),
     call(Post, Both(3), "/mlflow/issues/search", READ, Reach::Whole, Object, api::empty::issues),
+    call(Get, Ajax(2), "/mlflow/users/current", NOBODY, Reach::None, Object, api::empty::user),
+    call(Get, Ajax(3), "/mlflow/assistant/config", NOBODY, Reach::None, Object, api::empty::assistant),
+    call(Get, Ajax(3), "/mlflow/assistant/providers", NOBODY, Reach::None, Object, api::empty::assistant_providers),
     call(Get, Ajax(2), "/mlflow/gateway-proxy", READ, Reach::Whole, Object, api::empty::gateway),
     // Artifacts: the proxy, and those of runs, models and versions.
     call(Get, Both(2), "/mlflow-artifacts/artifacts", READ, Reach::Artifact, Artifact, api::artifacts::list_proxied),
@@ -393,6 +397,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Holds every request against the guard, before any route sees it. `/health` is asked by address, and says nothing.
 async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let request = read_off(request);
     if request.uri().path() != "/health"
         && let Err(fault) = guard::check(&app.hosts, request.method(), request.uri(), request.headers())
     {

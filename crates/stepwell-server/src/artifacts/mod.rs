@@ -2,6 +2,7 @@
 
 pub(crate) mod kinds;
 pub mod path;
+pub(crate) mod range;
 pub(crate) mod roots;
 pub(crate) mod serve;
 pub(crate) mod store;

@@ -1,11 +1,16 @@
 //! Artifacts over HTTP: uploads and downloads as streams, never whole in memory.
 
 use std::future::Future;
+use std::io::{Seek, SeekFrom};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use axum::http::StatusCode;
+use axum::http::header::{
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HeaderValue, IF_RANGE, RANGE,
+};
 use axum::response::Response;
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
@@ -13,6 +18,7 @@ use tokio_util::io::ReaderStream;
 
 use super::kinds;
 use super::path::ArtifactPath;
+use super::range::{self, Part};
 use super::store::ArtifactStore;
 use crate::app::App;
 use crate::http::body::Reader;
@@ -34,7 +40,7 @@ pub(crate) fn download(request: Streamed) -> Streaming {
     Box::pin(async move {
         let path = ArtifactPath::new(request.input.path("artifact_path"))?;
         let store = Arc::clone(&request.app.roots.proxied);
-        send(&request.app, store, path).await
+        send(request, store, path).await
     })
 }
 
@@ -56,7 +62,7 @@ pub(crate) fn get_artifact(request: Streamed) -> Streaming {
             request.input.argument("run_id").or(request.input.argument("run_uuid")).unwrap_or_default().to_owned();
         let path = argument(&request, "path")?;
         let (store, path) = located(&request.app, path, move |app| crate::api::runs::artifact_uri(app, &run)).await?;
-        send(&request.app, store, path).await
+        send(request, store, path).await
     })
 }
 
@@ -68,7 +74,7 @@ pub(crate) fn get_version_artifact(request: Streamed) -> Streaming {
         let version = request.input.argument("version").unwrap_or_default().to_owned();
         let location = move |app: &App| crate::api::versions::artifact_uri(app, &name, &version);
         let (store, path) = located(&request.app, path, location).await?;
-        send(&request.app, store, path).await
+        send(request, store, path).await
     })
 }
 
@@ -79,7 +85,7 @@ pub(crate) fn get_model_artifact(request: Streamed) -> Streaming {
         let model = request.input.path("model_id").to_owned();
         let location = move |app: &App| crate::api::logged_models::artifact_uri(app, &model);
         let (store, path) = located(&request.app, path, location).await?;
-        send(&request.app, store, path).await
+        send(request, store, path).await
     })
 }
 
@@ -132,16 +138,41 @@ async fn located(
     app.lanes.run(Lane::Object, app.config.limits.call, work).await?
 }
 
-/// Sends a file.
-async fn send(app: &Arc<App>, store: Arc<ArtifactStore>, path: ArtifactPath) -> Result<Response, Fault> {
+/// Sends a file, or the part of it that was asked for.
+async fn send(request: Streamed, store: Arc<ArtifactStore>, path: ArtifactPath) -> Result<Response, Fault> {
+    let Streamed { app, headers: asked_with, .. } = request;
     let name = path.name().to_owned();
-    let (file, bytes) = app.lanes.run(Lane::Artifact, app.config.limits.call, move || store.read(&path)).await??;
+    // Whether a part that a client has is of this very file nobody knows, so that on a condition all of it is sent.
+    let asked = if asked_with.contains_key(IF_RANGE) { None } else { asked_with.get(RANGE) };
+    let asked = asked.and_then(|range| range.to_str().ok()).map(str::to_owned);
+    let open = move || {
+        let (mut file, length) = store.read(&path)?;
+        let part = range::part(asked.as_deref(), length);
+        if let Part::Some { from, .. } = part {
+            file.seek(SeekFrom::Start(from))
+                .map_err(|error| Fault::new(Code::InternalError, format!("Cannot read the artifact: {error}")))?;
+        }
+        Ok::<_, Fault>((file, length, part))
+    };
+    let (file, length, part) = app.lanes.run(Lane::Artifact, app.config.limits.call, open).await??;
+    let (status, bytes, place) = match part {
+        Part::Whole => (StatusCode::OK, length, None),
+        Part::Some { from, bytes } => {
+            (StatusCode::PARTIAL_CONTENT, bytes, Some(format!("bytes {from}-{}/{length}", from + bytes - 1)))
+        }
+        Part::None => (StatusCode::RANGE_NOT_SATISFIABLE, 0, Some(format!("bytes */{length}"))),
+    };
     // A file that grows meanwhile is sent as long as it was, as the header says.
     let file = tokio::io::AsyncReadExt::take(tokio::fs::File::from_std(file), bytes);
     let mut response = Response::new(Body::from_stream(ReaderStream::with_capacity(file, CHUNK)));
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kinds::of(&name)));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(place) = place.and_then(|place| HeaderValue::try_from(place).ok()) {
+        headers.insert(CONTENT_RANGE, place);
+    }
     let disposition =
         HeaderValue::try_from(kinds::disposition(&name)).unwrap_or(HeaderValue::from_static("attachment"));
     headers.insert(CONTENT_DISPOSITION, disposition);

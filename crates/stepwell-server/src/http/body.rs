@@ -1,25 +1,83 @@
-//! Bodies: read with a limit in bytes and in time, whole or as a stream.
+//! Bodies: read with limits in bytes and in time, whole or as a stream; what is left unread is read off, so that the client
+//! hears the answer.
 
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::StatusCode;
+use axum::http::header::EXPECT;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Body as _;
+use hyper::body::{Body as _, Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::wire::fault::{Code, Fault};
+
+/// Bytes a second that a client has to send on the whole.
+const RATE: f64 = 1024.0;
+/// A body shorter than this takes no room of all bodies together.
+const SMALL: usize = 64 << 10;
+/// Room is counted in pieces of so many bytes.
+const PIECE: usize = 16 << 10;
+/// Bytes of an unwanted body that are read off before the connection is closed.
+const UNWANTED_BYTES_MAX: usize = 64 << 20;
+/// How long they are read off.
+const UNWANTED_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Room for the bodies of all requests together.
+#[derive(Clone, Debug)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+impl Room {
+    /// Room for `bytes`.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let pieces = usize::try_from(bytes).unwrap_or(usize::MAX) / PIECE;
+        Self(Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Takes room until what is held suffices for `bytes`.
+    fn take(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> Result<(), Fault> {
+        let wanted = if bytes <= SMALL { 0 } else { bytes.div_ceil(PIECE) };
+        let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let Some(more) = wanted.checked_sub(has).filter(|more| *more > 0) else { return Ok(()) };
+        let more = u32::try_from(more).ok().and_then(|more| Arc::clone(&self.0).try_acquire_many_owned(more).ok());
+        let Some(more) = more else {
+            return Err(Fault::new(
+                Code::TemporarilyUnavailable,
+                "The server holds too many long requests; try again in a second.",
+            ));
+        };
+        match held {
+            Some(held) => held.merge(more),
+            None => *held = Some(more),
+        }
+        Ok(())
+    }
+}
+
+/// A body that was read whole, and the room that it takes as long as it is held.
+#[derive(Debug, Default)]
+pub(crate) struct Whole {
+    pub(crate) bytes: Bytes,
+    /// Given back when it is dropped.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
+}
 
 /// A body that is being read.
 pub(crate) struct Reader {
     body: Body,
+    begun: Instant,
     left: u64,
     limit: u64,
     idle: Duration,
 }
 
 impl Reader {
-    /// Reads a body of at most `limit` bytes.
+    /// Reads a body of at most `limit` bytes, of a client that is never silent for longer than `idle`, and that sends 1 KiB a
+    /// second on the whole.
     ///
     /// # Errors
     /// 413 when the client says beforehand that it is longer.
@@ -27,16 +85,18 @@ impl Reader {
         if body.size_hint().lower() > limit {
             return Err(too_long(limit));
         }
-        Ok(Self { body, left: limit, limit, idle })
+        Ok(Self { body, begun: Instant::now(), left: limit, limit, idle })
     }
 
     /// The next bytes; `None` at the end.
     ///
     /// # Errors
-    /// 413 over the limit, 408 after too long a silence, 400 when the client breaks off.
+    /// 413 over the limit, 408 when the client is too slow, 400 when it breaks off.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
-            let Ok(frame) = tokio::time::timeout(self.idle, self.body.frame()).await else {
+            let earned = Duration::from_secs_f64((self.limit - self.left) as f64 / RATE);
+            let left = (self.idle + earned).saturating_sub(self.begun.elapsed());
+            let Ok(frame) = tokio::time::timeout(self.idle.min(left), self.body.frame()).await else {
                 return Err(Fault::new(Code::BadRequest, "The request's body did not arrive in time.")
                     .with_status(StatusCode::REQUEST_TIMEOUT));
             };
@@ -58,21 +118,132 @@ impl Reader {
     /// All of it.
     ///
     /// # Errors
-    /// As [`Self::next`].
-    pub(crate) async fn all(mut self) -> Result<Bytes, Fault> {
-        let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
-        let Some(second) = self.next().await? else { return Ok(first) };
+    /// As [`Self::next`], and 503 when there is no room for it.
+    pub(crate) async fn all(mut self, room: &Room) -> Result<Whole, Fault> {
+        let mut held = None;
+        let Some(first) = self.next().await? else { return Ok(Whole::default()) };
+        room.take(first.len(), &mut held)?;
+        let Some(second) = self.next().await? else { return Ok(Whole { bytes: first, room: held }) };
         let mut all = BytesMut::with_capacity(first.len() + second.len());
         all.extend_from_slice(&first);
-        all.extend_from_slice(&second);
-        while let Some(more) = self.next().await? {
+        drop(first);
+        let mut next = Some(second);
+        while let Some(more) = next {
+            room.take(all.len() + more.len(), &mut held)?;
             all.extend_from_slice(&more);
+            next = self.next().await?;
         }
-        Ok(all.freeze())
+        Ok(Whole { bytes: all.freeze(), room: held })
     }
 }
 
 fn too_long(limit: u64) -> Fault {
     Fault::new(Code::BadRequest, format!("The request's body is over the limit of {limit} bytes."))
         .with_status(StatusCode::PAYLOAD_TOO_LARGE)
+}
+
+/// The body of a request, which reads off a part of what nobody wanted. A connection that is closed while the client still
+/// sends is reset, and the client may then never see the answer that says why.
+struct ReadOff {
+    body: Option<Body>,
+}
+
+/// Makes sure that an answer is heard although the body of its request was not read.
+pub(crate) fn read_off(request: axum::extract::Request) -> axum::extract::Request {
+    // Who asks before sending is answered before sending.
+    if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
+        return request;
+    }
+    request.map(|body| Body::new(ReadOff { body: Some(body) }))
+}
+
+impl hyper::body::Body for ReadOff {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let own = self.get_mut();
+        let Some(body) = &mut own.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            own.body = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(hyper::body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), hyper::body::Body::size_hint)
+    }
+}
+
+impl Drop for ReadOff {
+    fn drop(&mut self) {
+        let Some(mut body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(tokio::time::timeout(UNWANTED_TIME_MAX, async move {
+            let mut left = UNWANTED_BYTES_MAX;
+            while let Some(Ok(frame)) = body.frame().await {
+                match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                    Some(rest) => left = rest,
+                    None => return,
+                }
+            }
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(pieces: usize, bytes: usize) -> Body {
+        let (to, from) = tokio::io::duplex(1 << 20);
+        tokio::spawn(async move {
+            let mut to = to;
+            for _ in 0..pieces {
+                if tokio::io::AsyncWriteExt::write_all(&mut to, &vec![1; bytes]).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Body::from_stream(tokio_util::io::ReaderStream::with_capacity(from, bytes))
+    }
+
+    #[tokio::test]
+    async fn long_bodies_share_their_room() {
+        let room = Room::new(1 << 20);
+        let read = async |pieces| {
+            Reader::new(stream(pieces, 10_000), 1 << 30, Duration::from_secs(60)).unwrap().all(&room).await
+        };
+        let first = read(60).await.unwrap();
+        assert_eq!(first.bytes.len(), 600_000);
+        assert_eq!(read(60).await.unwrap_err().http_status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(read(6).await.unwrap().bytes.len(), 60_000);
+        drop(first);
+        assert_eq!(read(100).await.unwrap().bytes.len(), 1_000_000);
+        assert_eq!(room.0.available_permits(), (1 << 20) / PIECE);
+    }
+
+    #[tokio::test]
+    async fn silence_and_trickles_end() {
+        let read = async |gap: Duration| {
+            let (to, from) = tokio::io::duplex(64);
+            let writer = tokio::spawn(async move {
+                let mut to = to;
+                while tokio::io::AsyncWriteExt::write_all(&mut to, b"x").await.is_ok() {
+                    tokio::time::sleep(gap).await;
+                }
+            });
+            let body = Body::from_stream(tokio_util::io::ReaderStream::new(from));
+            let result = Reader::new(body, 1 << 20, Duration::from_millis(100)).unwrap().all(&Room::new(0)).await;
+            writer.abort();
+            result.unwrap_err().http_status()
+        };
+        assert_eq!(read(Duration::from_secs(60)).await, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(read(Duration::from_millis(10)).await, StatusCode::REQUEST_TIMEOUT);
+    }
 }

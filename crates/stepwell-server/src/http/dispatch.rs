@@ -78,12 +78,14 @@ async fn handle(route: &'static Route, app: &Arc<App>, request: Request) -> Resu
         Run::Call(run) => {
             content_type(&parts)?;
             let limits = app.config.limits;
-            input.body = Reader::new(body, limits.body_bytes, limits.body_idle)?.all().await?;
+            let body = Reader::new(body, limits.body_bytes, limits.body_idle)?.all(&app.room).await?;
+            input.body = body.bytes;
             reach(route, app, &who, &input).await?;
             let own = Arc::clone(app);
             let work = move || {
                 let outcome = run(&Call { app: &own, principal: &who, input: &input });
                 own.note(outcome.as_ref().err());
+                drop((input, body.room));
                 outcome
             };
             Ok(respond(app.lanes.run(route.lane, limits.call, work).await??))

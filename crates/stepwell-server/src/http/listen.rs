@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::app::App;
 use crate::config::Config;
 use crate::http::lanes;
+use crate::http::socket::Patient;
 
 /// Bytes that a request's head may take.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -94,7 +95,8 @@ pub(crate) async fn listen(app: Arc<App>, listener: TcpListener, stop: impl Futu
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEAD_BYTES_MAX);
         let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
+        let connection =
+            graceful.watch(server.serve_connection(TokioIo::new(Patient::new(stream, limits.answer_idle)), service));
         app.observed.connections.inc();
         let own = Arc::clone(&app);
         tokio::spawn(async move {

@@ -6,3 +6,4 @@ pub(crate) mod guard;
 pub(crate) mod lanes;
 pub(crate) mod listen;
 pub(crate) mod observe;
+pub(crate) mod socket;

@@ -37,6 +37,40 @@ fn a_file_comes_back_with_headers_that_keep_it_from_running() {
 }
 
 #[test]
+fn a_part_of_a_file_is_sent_when_it_is_asked_for() {
+    let server = Server::new();
+    let run = server.run_in("0");
+    let bytes: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+    assert_eq!(put(&server, &format!("0/{run}/artifacts/a.bin"), &bytes), StatusCode::OK);
+    for uri in [
+        format!("/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts/a.bin"),
+        format!("/get-artifact?run_id={run}&path=a.bin"),
+    ] {
+        let ask = |headers: &[(&str, &str)]| server.send(Method::GET, &uri, headers, Body::empty());
+        for (range, from, to) in [
+            ("bytes=0-9", 0, 10),
+            ("bytes=99990-", 99_990, 100_000),
+            ("bytes=-5", 99_995, 100_000),
+            ("bytes=7-999999", 7, 100_000),
+        ] {
+            let answer = ask(&[("range", range)]);
+            assert_eq!((answer.status, &answer.body[..]), (StatusCode::PARTIAL_CONTENT, &bytes[from..to]), "{range}");
+            assert_eq!(answer.headers["content-range"], format!("bytes {from}-{}/100000", to - 1).as_str());
+            assert_eq!(answer.headers["content-length"], (to - from).to_string().as_str());
+            assert_eq!(answer.headers["content-disposition"], "attachment; filename=\"a.bin\"");
+        }
+        let beyond = ask(&[("range", "bytes=100000-")]);
+        assert_eq!((beyond.status, beyond.body.len()), (StatusCode::RANGE_NOT_SATISFIABLE, 0));
+        assert_eq!(beyond.headers["content-range"], "bytes */100000");
+        for headers in [&[("range", "bytes=0-1,4-5")][..], &[("range", "bytes=0-1"), ("if-range", "\"x\"")]] {
+            let answer = ask(headers);
+            assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, bytes.len()));
+            assert_eq!(answer.headers["accept-ranges"], "bytes");
+        }
+    }
+}
+
+#[test]
 fn a_runs_artifacts_are_listed_fetched_and_stored_by_its_id() {
     let server = Server::new();
     let run = server.run_in("0");

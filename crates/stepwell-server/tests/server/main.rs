@@ -4,6 +4,7 @@
 mod access;
 mod artifacts;
 mod browsers;
+mod crowd;
 mod paths;
 mod support;
 mod tcp;

@@ -1,0 +1,91 @@
+//! The registry under two servers at once: numbers are given once, and aliases mean the same everywhere.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use crate::process::{Server, ask};
+
+const THREADS: usize = 4;
+const VERSIONS: usize = 12;
+
+fn number(version: &Value) -> u64 {
+    let version = &version["version"];
+    version.as_u64().or_else(|| version.as_str()?.parse().ok()).unwrap_or_else(|| panic!("{version}"))
+}
+
+#[test]
+fn two_servers_number_versions_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = dir.path().join("w");
+    let servers = [Server::start(&workspace, 0), Server::start(&workspace, 0)];
+    // Of all who make the model at once, one does.
+    let made: Vec<(u16, Value)> = std::thread::scope(|scope| {
+        let make = |at: usize| {
+            let address = &servers[at % 2].address;
+            scope.spawn(move || ask(address, "POST", "registered-models/create", &json!({ "name": "m" })).unwrap())
+        };
+        let all: Vec<_> = (0..THREADS).map(make).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(made.iter().filter(|(status, _)| *status == 200).count(), 1, "{made:?}");
+    for (_, answer) in made.iter().filter(|(status, _)| *status != 200) {
+        assert_eq!(answer["error_code"], "RESOURCE_ALREADY_EXISTS");
+    }
+    let numbers = Mutex::new(Vec::new());
+    let wrong = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for at in 0..THREADS {
+            let (numbers, wrong, servers) = (&numbers, &wrong, &servers);
+            scope.spawn(move || {
+                for turn in 0..VERSIONS {
+                    let server = &servers[(at + turn) % 2];
+                    let source = format!("s3://bucket/{at}/{turn}");
+                    let made = server.post("model-versions/create", &json!({ "name": "m", "source": source }));
+                    let version = number(&made["model_version"]);
+                    numbers.lock().unwrap().push(version);
+                    // An alias of its own, and one for which all contend; the other server knows both at once.
+                    for alias in [format!("own-{at}"), "best".to_owned()] {
+                        server.post(
+                            "registered-models/alias",
+                            &json!({ "name": "m", "alias": alias, "version": version.to_string() }),
+                        );
+                    }
+                    let other = &servers[(at + turn + 1) % 2];
+                    let seen = other.get(&format!("registered-models/alias?name=m&alias=own-{at}"));
+                    if number(&seen["model_version"]) != version || seen["model_version"]["source"] != source.as_str() {
+                        wrong.lock().unwrap().push((version, seen));
+                    }
+                }
+            });
+        }
+    });
+    assert!(wrong.lock().unwrap().is_empty(), "{wrong:?}");
+    let numbers = numbers.into_inner().unwrap();
+    let given: BTreeSet<u64> = numbers.iter().copied().collect();
+    assert_eq!(given, (1..=(THREADS * VERSIONS) as u64).collect(), "each number once, without gap");
+    assert_eq!(numbers.len(), given.len());
+    // The newest goes; its number does not come back, whichever server is asked, also after a kill.
+    let newest = (THREADS * VERSIONS) as u64;
+    servers[1].post("registered-models/alias", &json!({ "name": "m", "alias": "kept", "version": "1" }));
+    let gone = json!({ "name": "m", "version": newest.to_string() });
+    servers[0].ok("DELETE", "model-versions/delete", &gone);
+    let [first, second] = servers;
+    let kept = |server: &Server| number(&server.get("registered-models/alias?name=m&alias=kept")["model_version"]);
+    first.kill();
+    let made = second.post("model-versions/create", &json!({ "name": "m", "source": "s3://bucket/after" }));
+    assert_eq!(number(&made["model_version"]), newest + 1);
+    let third = Server::start(&workspace, 0);
+    assert_eq!((kept(&second), kept(&third)), (1, 1));
+    for server in [&second, &third] {
+        let all = server.get("model-versions/search?filter=name%3D%27m%27&max_results=1000");
+        let all: BTreeSet<u64> = all["model_versions"].as_array().unwrap().iter().map(number).collect();
+        assert_eq!(all, (1..newest).chain([newest + 1]).collect());
+        let model = server.get("registered-models/get?name=m")["registered_model"].clone();
+        // An alias of the version that went is gone with it; all others mean what they meant.
+        let own =
+            model["aliases"].as_array().unwrap().iter().filter(|a| a["alias"].as_str().unwrap().starts_with("own-"));
+        assert_eq!(own.count(), THREADS - 1, "{model}");
+    }
+}

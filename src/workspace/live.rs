@@ -1,0 +1,230 @@
+//! The logs that are not in packs yet, as lists see them: a digest of each, kept by the handle and followed.
+//!
+//! Each question lists the folders anew and follows the digests of the logs that it finds, so an answer has everything that
+//! was acknowledged before the question, whoever wrote it. A log of which there is no digest, because it is damaged, torn or
+//! not yet whole, is named, and whoever asks reads it as a whole each time.
+//!
+//! Digests take memory by words and series, not by points; beyond [`WEIGHT_MAX`] further ones are made anew for each
+//! question. What is kept of a log goes when the log is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use crate::base::ids::{RunId, RunKey};
+use crate::error::{Error, Result};
+use crate::index::summary::RunSummary;
+use crate::run::digest::LogDigest;
+use crate::run::snapshot::{RunPart, StatsPart, summarise};
+use crate::workspace::open::Workspace;
+use crate::workspace::packs::PackSet;
+use crate::workspace::paths::LogName;
+use crate::workspace::runs::surviving;
+
+/// Most bytes of all digests of a handle, about: those of some 10,000 logs of a few keys.
+const WEIGHT_MAX: usize = 64 << 20;
+
+/// Digests as last followed.
+#[derive(Default)]
+pub struct LiveLogs {
+    known: FxHashMap<LogName, Kept>,
+    weight: usize,
+    /// Counts the questions about all logs.
+    round: u64,
+}
+
+struct Kept {
+    /// Empty while the log is read for the first time, and after it could not be followed.
+    digest: Arc<Mutex<Option<Arc<LogDigest>>>>,
+    weight: usize,
+    /// The last question about all logs before or in which the log was there.
+    round: u64,
+}
+
+impl LiveLogs {
+    fn slot(&mut self, name: &LogName) -> Arc<Mutex<Option<Arc<LogDigest>>>> {
+        let round = self.round;
+        if let Some(kept) = self.known.get_mut(name) {
+            kept.round = round;
+            return Arc::clone(&kept.digest);
+        }
+        let digest = Arc::default();
+        self.known.insert(name.clone(), Kept { digest: Arc::clone(&digest), weight: 0, round });
+        digest
+    }
+
+    /// Notes what a digest takes. `false` when there is no room for it.
+    fn weigh(&mut self, name: &LogName, weight: usize) -> bool {
+        let Some(kept) = self.known.get_mut(name) else { return false };
+        let total = self.weight - kept.weight + weight;
+        let fits = total <= WEIGHT_MAX;
+        let weight = if fits { weight } else { 0 };
+        self.weight = self.weight - kept.weight + weight;
+        kept.weight = weight;
+        fits
+    }
+
+    fn forget(&mut self, name: &LogName) {
+        if let Some(kept) = self.known.remove(name) {
+            self.weight -= kept.weight;
+        }
+    }
+
+    /// Forgets logs that were not there since a question began.
+    fn forget_before(&mut self, round: u64) {
+        let mut freed = 0;
+        self.known.retain(|_, kept| {
+            let stays = kept.round >= round;
+            freed += if stays { 0 } else { kept.weight };
+            stays
+        });
+        self.weight -= freed;
+    }
+}
+
+/// What is found of a log.
+pub(super) enum Followed {
+    /// All of it.
+    Whole(Arc<LogDigest>),
+    /// Nothing: compaction has taken it away, or its first frame is yet to come.
+    Gone,
+    /// It must be read as a whole to know.
+    Unclear,
+}
+
+/// Where logs speak of a run: in which, and under which number, and the stamp of what they say.
+pub(super) type Spoken = Vec<(Arc<LogDigest>, u32, u64)>;
+
+/// All logs at one moment.
+#[derive(Default)]
+pub(super) struct Live {
+    /// What speaks of each run.
+    pub(super) runs: BTreeMap<RunKey, Spoken>,
+    /// Runs with a log that must be read as a whole.
+    pub(super) unclear: BTreeSet<RunKey>,
+    /// Whether a log of edits must be, which may speak of any run.
+    pub(super) unclear_edits: bool,
+}
+
+impl Live {
+    fn add(&mut self, name: &LogName, followed: Followed) {
+        match followed {
+            Followed::Whole(digest) => {
+                for (run, number, stamp) in digest.runs() {
+                    self.runs.entry(run).or_default().push((Arc::clone(&digest), number, stamp));
+                }
+            }
+            Followed::Gone => {}
+            Followed::Unclear => match name.run() {
+                Some(run) => _ = self.unclear.insert(run),
+                None => self.unclear_edits = true,
+            },
+        }
+    }
+}
+
+impl Workspace {
+    /// What all logs say by now.
+    pub(super) fn live(&self) -> Result<Live> {
+        let round = {
+            let mut logs = self.inner.live.lock();
+            logs.round += 1;
+            logs.round
+        };
+        let mut live = Live::default();
+        for name in self.all_run_log_names()?.into_iter().chain(self.edit_log_names()?) {
+            let followed = self.follow(&name)?;
+            live.add(&name, followed);
+        }
+        self.inner.live.lock().forget_before(round);
+        Ok(live)
+    }
+
+    /// What is known of a log, after what was appended to it was read.
+    fn follow(&self, name: &LogName) -> Result<Followed> {
+        let slot = self.inner.live.lock().slot(name);
+        let mut kept = slot.lock();
+        if let Some(mut digest) = kept.take() {
+            let before = digest.weight();
+            match LogDigest::follow(&mut digest, &*self.inner.storage, &name.log(), &name.tail()) {
+                Ok(true) => {
+                    if digest.weight() == before || self.inner.live.lock().weigh(name, digest.weight()) {
+                        *kept = Some(Arc::clone(&digest));
+                    }
+                    return Ok(Followed::Whole(digest));
+                }
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                    self.inner.live.lock().forget(name);
+                    return Ok(Followed::Gone);
+                }
+                Ok(false) | Err(Error::Corrupt { .. } | Error::NewerFormat { .. }) => {
+                    self.inner.live.lock().weigh(name, 0);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let image = match self.read_log(name) {
+            Ok(Some(image)) => image,
+            Ok(None) => {
+                self.inner.live.lock().forget(name);
+                return Ok(Followed::Gone);
+            }
+            Err(Error::Corrupt { .. } | Error::NewerFormat { .. }) => return Ok(Followed::Unclear),
+            Err(error) => return Err(error),
+        };
+        match LogDigest::of(&image)?.map(Arc::new) {
+            Some(digest) => {
+                if self.inner.live.lock().weigh(name, digest.weight()) {
+                    *kept = Some(Arc::clone(&digest));
+                }
+                Ok(Followed::Whole(digest))
+            }
+            None => Ok(Followed::Unclear),
+        }
+    }
+
+    /// A run as lists show it, if there is one: its words as they are now, and statistics of its metrics. Unlike
+    /// [`Self::find_run`] it costs nothing for points that were there when the run was last asked for. The mark of deletion is
+    /// the run's own; [`Self::counts_as_deleted`] knows what it means.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn find_summary(&self, id: &RunId) -> Result<Option<RunSummary>> {
+        let mut live = Live::default();
+        for name in self.run_log_names(id.key())?.into_iter().chain(self.edit_log_names()?) {
+            let followed = self.follow(&name)?;
+            live.add(&name, followed);
+        }
+        let packs = self.refresh()?;
+        packs.check()?;
+        if live.unclear_edits || !live.unclear.is_empty() || !packs.broken().is_empty() {
+            return self.find_run(id)?.map(|run| run.summary()).transpose();
+        }
+        let spoken = live.runs.remove(&id.key()).unwrap_or_default();
+        self.summary_of(Some(id), id.key(), &spoken, &packs)
+    }
+
+    /// A run's row from all that speaks of it, logs and packs; of the run that is found first where no id is given.
+    pub(super) fn summary_of(
+        &self,
+        id: Option<&RunId>,
+        key: RunKey,
+        spoken: &Spoken,
+        packs: &PackSet,
+    ) -> Result<Option<RunSummary>> {
+        let mut parts: Vec<RunPart<StatsPart>> =
+            spoken.iter().filter_map(|(digest, number, _)| digest.part(*number)).collect();
+        for (pack, place) in packs.find(key) {
+            parts.extend(pack.group(place.group)?.part(place.run).map(RunPart::from));
+        }
+        let Some(id) = id.cloned().or_else(|| parts.first().map(|part| part.state.id.clone())) else {
+            return Ok(None);
+        };
+        parts.retain(|part| part.state.id == id);
+        let parts = surviving(parts, self.inner.manifest.lock().state());
+        summarise(parts)
+    }
+}
