@@ -4,20 +4,21 @@
 //! 2. A part of the series is walked from the top of its pyramid: a pyramid bucket that lies within one pixel is
 //!    merged into it whole; one that spans several is opened, down to the points of a page.
 //! 3. So at most one chain of pyramid buckets is opened for each edge between pixels, whatever the length.
-//! 4. A bucket that is narrow beside a pixel is not opened for an edge: it goes whole to the side where most of it lies.
-//!    Nobody sees that an edge is an eighth of a pixel off; all points of the plot are as logged. So what a plot costs
-//!    depends on its pixels alone.
+//! 4. A bucket that is no wider than a pixel is not opened for an edge: it goes whole to the side where most of it lies.
+//!    So an edge may be half a pixel off, which moves nothing in the picture: all its points are as logged, each spike
+//!    among them. What a plot costs depends on its pixels alone.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use crate::base::point::Columns;
+use crate::base::point::{Columns, Point};
 use crate::error::Result;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{part_len, read_part};
 use crate::segment::layout::{FAN_OUT, PAGE_POINTS};
 use crate::segment::pyramid::{Bucket, levels};
 use crate::segment::reader::Group;
+use crate::segment::stats::summarise;
 
 /// A series for a plot.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +37,10 @@ impl Downsampled {
     }
 }
 
-/// A bucket is moved whole across an edge between pixels where it is at most one in so many of a pixel's width.
-const NARROW: u64 = 4;
+/// Pages that are read at once.
+const PAGES_AT_ONCE: usize = 16;
+/// Fewer points of one pixel are added one by one.
+const SUMMARISED_FROM: usize = 8;
 
 /// Which pixel a step falls into.
 #[derive(Clone, Copy, Debug)]
@@ -191,13 +194,33 @@ impl Canvas {
 
     /// Adds points in order of arrival.
     fn add_points(&mut self, columns: &Columns) {
-        for point in columns.iter() {
-            if self.turn_to(point.step) {
-                match &mut self.now {
-                    Some(now) => now.add(point),
-                    None => self.now = Some(Bucket::of(point)),
-                }
+        let (steps, timestamps, values) = (&columns.steps[..], columns.timestamps.view(), &columns.values[..]);
+        let mut at = 0;
+        while at < steps.len() {
+            if !self.turn_to(steps[at]) {
+                at += 1;
+                continue;
             }
+            let here = steps[at..].iter().take_while(|step| self.steps.contains(step)).count();
+            let point =
+                |index: usize| Point { step: steps[index], timestamp_ms: timestamps.get(index), value: values[index] };
+            if here < SUMMARISED_FROM {
+                (at..at + here).for_each(|index| self.add(&Bucket::of(point(index))));
+            } else {
+                let range = at..at + here;
+                let timestamps = timestamps.slice(range.clone());
+                let (_, bucket) = summarise(point(at), &steps[range.clone()], timestamps, &values[range]);
+                self.add(&bucket);
+            }
+            at += here;
+        }
+    }
+
+    /// Adds a bucket to the pixel at hand.
+    fn add(&mut self, bucket: &Bucket) {
+        match &mut self.now {
+            Some(now) => now.merge(bucket),
+            None => self.now = Some(*bucket),
         }
     }
 
@@ -216,10 +239,7 @@ impl Canvas {
     /// Adds a bucket to the pixel of this step.
     fn add_bucket(&mut self, step: i64, bucket: &Bucket) {
         if self.turn_to(step) {
-            match &mut self.now {
-                Some(now) => now.merge(bucket),
-                None => self.now = Some(*bucket),
-            }
+            self.add(bucket);
         }
     }
 
@@ -234,11 +254,7 @@ fn add_part(part: &SeriesPart, canvas: &mut Canvas) -> Result<()> {
         SeriesPart::Sealed(group, index) if !levels(group.axis_of(*index).count).is_empty() => {
             let levels = levels(group.axis_of(*index).count);
             let level = levels.len() - 1;
-            Walk { group, index: *index, levels, narrow: canvas.pixels.width() / NARROW }.add(
-                level,
-                0..usize::MAX,
-                canvas,
-            )
+            Walk { group, index: *index, levels, narrow: canvas.pixels.width() }.add(level, 0..usize::MAX, canvas)
         }
         _ => {
             let mut columns = Columns::default();
@@ -253,7 +269,7 @@ struct Walk<'a> {
     group: &'a Group,
     index: usize,
     levels: Vec<usize>,
-    /// Buckets of fewer steps are narrow.
+    /// Buckets of at most so many steps are narrow: the width of a pixel.
     narrow: u64,
 }
 
@@ -290,8 +306,12 @@ impl Walk<'_> {
             return self.add(level - 1, range.start * FAN_OUT..range.end * FAN_OUT, canvas);
         }
         let mut columns = Columns::default();
-        self.group.read(self.index, range.start * PAGE_POINTS..range.end * PAGE_POINTS, &mut columns)?;
-        canvas.add_points(&columns);
+        for start in range.clone().step_by(PAGES_AT_ONCE) {
+            let end = range.end.min(start + PAGES_AT_ONCE);
+            columns.clear();
+            self.group.read(self.index, start * PAGE_POINTS..end * PAGE_POINTS, &mut columns)?;
+            canvas.add_points(&columns);
+        }
         Ok(())
     }
 }

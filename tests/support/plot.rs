@@ -84,9 +84,9 @@ pub(crate) fn check_plot(plot: &Downsampled, points: &[Point], range: Option<Ran
     assert!(plot.buckets.len() <= buckets);
     let counts = plot.buckets.iter().map(|bucket| bucket.count);
     if !counts.clone().eq(pixels.values().map(|points| points.len() as u64)) {
-        // Neighbouring points whose steps span less than a quarter of a pixel may go together where most of them are.
+        // Neighbouring points whose steps span no more than a pixel may go together where most of them are.
         assert_eq!(counts.sum::<u64>(), within.len() as u64, "each point is in one bucket");
-        let slack = i128::try_from(width / buckets as u128 / 8 + 1).unwrap();
+        let slack = i128::try_from(width / buckets as u128 / 2 + 1).unwrap();
         for bucket in &plot.buckets {
             check_near(bucket, &within, slack, |step| {
                 pixel(step) == pixel(bucket.first.step.midpoint(bucket.last.step))
