@@ -14,7 +14,7 @@ const ZSTD_LEN_MIN: usize = 16;
 pub(super) fn encode(bytes: &[u8], effort: Effort, out: &mut Vec<u8>) -> CodecId {
     let level = match effort {
         Effort::Fast => 3,
-        Effort::Tight => 19,
+        Effort::Tight => 9,
     };
     let may_pay = (ZSTD_LEN_MIN..=DECODED_MAX).contains(&bytes.len());
     let frame = may_pay.then(|| crate::base::zstd::compress(bytes, level)).flatten();
