@@ -1,8 +1,8 @@
 //! Shapes that break stores built for the usual ones: very many keys, very many tiny runs, odd keys, paths that are none.
 
 use stepwell::{
-    Columns, CompactOptions, Error, ExperimentId, NewRun, Options, Point, RunId, RunQuery, RunStatus, TailMode,
-    Workspace,
+    Columns, CompactOptions, Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunQuery, RunStatus,
+    TailMode, Workspace,
 };
 
 fn workspace() -> (tempfile::TempDir, Workspace) {
@@ -35,6 +35,25 @@ fn a_run_may_have_a_hundred_thousand_keys() {
         }
     }
     assert!(workspace.verify(&mut |_, _| {}).unwrap().is_ok());
+}
+
+#[test]
+fn what_no_reader_would_take_is_refused_and_the_writer_goes_on() {
+    let (_dir, workspace) = workspace();
+    let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+    let id = writer.run_id().clone();
+    let loss = writer.metric("loss").unwrap();
+    // Fifteen data sets of the greatest size are more than the 256 MiB that a reader decodes at once.
+    let schema = "s".repeat(18_000_000);
+    let edits: Vec<RunEdit> =
+        (0..15).map(|number| RunEdit::Item(1, number.to_string(), Some(schema.clone()))).collect();
+    let point = Point { step: 1, timestamp_ms: None, value: 0.5 };
+    let refused = writer.log_batch(&[(loss, point)], &edits).unwrap_err();
+    assert!(matches!(refused, Error::Invalid { .. }) && refused.to_string().contains("limit"), "{refused}");
+    writer.log_batch(&[(loss, point)], &edits[..2]).unwrap();
+    writer.finish(RunStatus::Finished).unwrap();
+    let run = workspace.run(&id).unwrap();
+    assert_eq!((run.points(), run.state().items(1).count()), (1, 2));
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::hash::Hasher;
 
 use rustc_hash::{FxHashMap, FxHasher};
 
-use crate::base::control;
+use crate::base::control::{self, CONTROL_BYTES_MAX};
 use crate::base::ids::{RunKey, WriterId};
 use crate::base::point::{Columns, Timestamps};
 use crate::codec::Hint;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::run::axes::{AxisTable, hash_axis, same_axis};
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{RunSnapshot, part_len, read_part};
@@ -64,6 +64,10 @@ pub fn gather(pack: &mut PackWriter, runs: &mut dyn Iterator<Item = Result<RunSn
 fn add_run<S: PageSink>(group: &mut GroupWriter<S>, run: &RunSnapshot, gathered: &mut Gathered) -> Result<()> {
     let mut record = Vec::new();
     control::encode(run.state(), &mut record);
+    if record.len() > CONTROL_BYTES_MAX {
+        let why = format!("its params and tags take {} bytes, the limit is {CONTROL_BYTES_MAX}", record.len());
+        return Err(Error::invalid("run", why));
+    }
     let number = group.run(&record);
     gathered.runs += 1;
     let mut axes = Axes::default();

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use crate::base::control::CONTROL_BYTES_MAX;
 use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::limits::SERIES_PER_LOG_MAX;
 use crate::base::point::Point;
@@ -42,6 +43,8 @@ const PAUSES: usize = 128;
 /// How much of a full half's work is done at a pause, in parts of the points that came since the last: sealing costs about
 /// as much as the pages of two columns, so it ends well before the other half is full.
 const WORK_AT_PAUSE: usize = 3;
+/// Most definitions of runs and series in one frame: a few MiB.
+const DEFINED_AT_ONCE: usize = 16 << 10;
 /// Most points that are logged in one step, all of them or none.
 const POINTS_AT_ONCE: usize = 4 << 20;
 
@@ -284,6 +287,7 @@ impl Session {
         if !points.is_empty() {
             self.seal_full_half()?;
         }
+        self.define_some()?;
         let mut batch = Batch { records: std::mem::take(&mut self.pending), rows: Vec::new() };
         let definitions = batch.records.len();
         batch.records.extend(records);
@@ -299,10 +303,15 @@ impl Session {
         let mut payload = Vec::new();
         batch.encode(&mut payload);
         let sequence = if points.is_empty() { self.sequence } else { self.base };
-        if let Err(error) = self.append(Kind::Records, sequence, batch.rows.len(), &payload) {
+        let appended = if payload.len() > CONTROL_BYTES_MAX {
+            let why = format!("{} bytes exceed the limit of {CONTROL_BYTES_MAX} for one step", payload.len());
+            Err(Error::invalid("batch", why))
+        } else {
+            self.append(Kind::Records, sequence, batch.rows.len(), &payload).inspect_err(|_| self.failed = true)
+        };
+        if let Err(error) = appended {
             batch.records.truncate(definitions);
             self.pending = batch.records;
-            self.failed = true;
             return Err(error);
         }
         if !points.is_empty() {
@@ -310,6 +319,22 @@ impl Session {
             self.settled.append(&mut slots);
             self.restart_tail();
             self.bound_rows();
+        }
+        Ok(())
+    }
+
+    /// Writes definitions that are too many for one frame, all but the last.
+    fn define_some(&mut self) -> Result<()> {
+        while self.pending.len() > DEFINED_AT_ONCE {
+            let later = self.pending.split_off(DEFINED_AT_ONCE);
+            let batch = Batch { records: std::mem::replace(&mut self.pending, later), rows: Vec::new() };
+            let mut payload = Vec::new();
+            batch.encode(&mut payload);
+            if let Err(error) = self.append(Kind::Records, self.sequence, 0, &payload) {
+                self.pending = [batch.records, std::mem::take(&mut self.pending)].concat();
+                self.failed = true;
+                return Err(error);
+            }
         }
         Ok(())
     }
