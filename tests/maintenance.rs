@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use stepwell::base::ids::ExperimentId;
@@ -109,4 +110,39 @@ fn a_promise_is_kept_before_the_tail_is_begun_anew() {
         let left = Workspace::open_on(Arc::new(left), Path::new("/w"), options).unwrap();
         assert!(left.run(writer.run_id()).unwrap().count("loss").unwrap() >= 9);
     }
+}
+
+#[test]
+fn verifying_finds_nothing_wrong_while_others_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
+    let (verified, frames) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+                let loss = writer.metric("loss").unwrap();
+                for step in 0.. {
+                    writer.log(loss, step, step, (step as f64).sin()).unwrap();
+                    if step % 3000 == 0 {
+                        writer.seal().unwrap();
+                        frames.fetch_add(1, Ordering::Relaxed);
+                    }
+                    let (verified, frames) = (verified.load(Ordering::Relaxed), frames.load(Ordering::Relaxed));
+                    if verified >= 40 && frames >= 20 || frames > 2000 {
+                        break;
+                    }
+                }
+            });
+        }
+        while verified.load(Ordering::Relaxed) < 40 || frames.load(Ordering::Relaxed) < 20 {
+            let report = workspace.verify(&mut |_, _| {});
+            verified.fetch_add(1, Ordering::Relaxed);
+            if !report.as_ref().is_ok_and(|report| report.is_ok()) {
+                verified.store(40, Ordering::Relaxed);
+                frames.store(20, Ordering::Relaxed);
+                panic!("{report:?}");
+            }
+        }
+    });
 }

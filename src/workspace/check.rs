@@ -17,6 +17,7 @@ use crate::segment::pack::Pack;
 use crate::segment::pyramid::{bucket_pages, decode_buckets, levels, pages};
 use crate::segment::reader::{Group, Source};
 use crate::workspace::catalog::Catalog;
+use crate::workspace::compaction::CompactOptions;
 use crate::workspace::journal::{Journal, State};
 use crate::workspace::logs::is_blank;
 use crate::workspace::manifest::Manifest;
@@ -50,6 +51,9 @@ pub struct Report {
     /// How many bytes were read.
     pub bytes: u64,
 }
+
+/// How long a frame that is being appended may look torn.
+const APPENDING: std::time::Duration = std::time::Duration::from_millis(20);
 
 impl Workspace {
     /// Reads every byte of the workspace, but for `quarantine` and `tmp`, and verifies it. `progress` is told how many
@@ -187,7 +191,7 @@ impl Workspace {
 
     fn check_log(&self, name: &LogName, report: &mut Report) -> Result<()> {
         let path = name.log();
-        let image = match LogImage::read(&*self.inner.storage, &path, &name.tail(), Depth::All) {
+        let image = match self.read_settled(name) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(Error::Corrupt { .. }) if is_blank(&*self.inner.storage, name) => return Ok(()),
             Err(error) => {
@@ -229,6 +233,23 @@ impl Workspace {
             self.check_group(group, &runs, report)?;
         }
         self.check_tail(name, &image, &of, report)
+    }
+
+    /// A log as it is when no frame is just being appended: what looks torn is looked at again, until it stays where it is.
+    fn read_settled(&self, name: &LogName) -> Result<LogImage> {
+        let read = || LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::All);
+        let mut image = read()?;
+        while let Some(torn) = image.log().torn.clone() {
+            if self.is_closed(name, &image, CompactOptions::default()) {
+                break;
+            }
+            std::thread::sleep(APPENDING);
+            image = read()?;
+            if image.log().torn.as_ref().is_some_and(|again| again.offset == torn.offset) {
+                break;
+            }
+        }
+        Ok(image)
     }
 
     /// Whether every slot of the tail of a log that nobody writes is known.

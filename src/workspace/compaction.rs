@@ -108,7 +108,7 @@ impl Workspace {
     }
 
     /// Whether nobody writes a log any more.
-    fn is_closed(&self, name: &LogName, image: &LogImage, options: CompactOptions) -> bool {
+    pub(super) fn is_closed(&self, name: &LogName, image: &LogImage, options: CompactOptions) -> bool {
         if image.log().ended || options.take_over {
             return true;
         }
