@@ -18,6 +18,7 @@ use crate::run::snapshot::{part_len, read_part};
 use crate::segment::layout::{FAN_OUT, PAGE_POINTS};
 use crate::segment::pyramid::{Bucket, levels};
 use crate::segment::reader::Group;
+use crate::segment::stats::summarise;
 
 /// A series for a plot.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +37,11 @@ impl Downsampled {
     }
 }
 
-/// A bucket is moved whole across an edge between pixels where it is at most one in so many of a pixel's width.
-const NARROW: u64 = 4;
+/// Which buckets are moved whole across an edge between pixels: those that are narrower than a pixel's width divided by this.
+/// In a plot an edge is an eighth of a pixel off at most.
+pub const PLOT: u64 = 4;
+/// The same for a sketch, where it may be half a pixel: no page is opened as long as a pixel has more steps than it.
+pub const SKETCH: u64 = 1;
 
 /// Which pixel a step falls into.
 #[derive(Clone, Copy, Debug)]
@@ -75,11 +79,16 @@ impl Pixels {
     }
 }
 
-/// See [`crate::run::snapshot::RunSnapshot::downsample`].
+/// See [`crate::run::snapshot::RunSnapshot::downsample`]; `narrow` is [`PLOT`] or [`SKETCH`].
 ///
 /// # Errors
 /// Those of reading the parts.
-pub fn downsample(parts: &[SeriesPart], steps: Option<RangeInclusive<i64>>, count: usize) -> Result<Downsampled> {
+pub fn downsample(
+    parts: &[SeriesPart],
+    steps: Option<RangeInclusive<i64>>,
+    count: usize,
+    narrow: u64,
+) -> Result<Downsampled> {
     let mut tops = Vec::with_capacity(parts.len());
     for part in parts {
         tops.push(top(part)?);
@@ -96,7 +105,7 @@ pub fn downsample(parts: &[SeriesPart], steps: Option<RangeInclusive<i64>>, coun
     if let Some(exact) = exact(parts, &tops, pixels, total)? {
         return Ok(exact);
     }
-    let mut canvas = Canvas::new(pixels);
+    let mut canvas = Canvas::new(pixels, narrow);
     for (part, tops) in parts.iter().zip(&tops) {
         if tops.iter().any(|top| pixels.contains_any(top)) {
             add_part(part, &mut canvas)?;
@@ -164,12 +173,14 @@ struct Canvas {
     steps: RangeInclusive<i64>,
     now: Option<Bucket>,
     drawn: BTreeMap<u64, Bucket>,
+    /// Buckets of fewer steps are narrow.
+    narrow: u64,
 }
 
 impl Canvas {
-    fn new(pixels: Pixels) -> Self {
+    fn new(pixels: Pixels, narrow: u64) -> Self {
         let (at, now, drawn) = (0, None, BTreeMap::new());
-        Self { pixels, at, steps: pixels.steps(0), now, drawn }
+        Self { pixels, at, steps: pixels.steps(0), now, drawn, narrow: pixels.width() / narrow }
     }
 
     /// Takes up the pixel of a step; `false` where the step is outside of the picture.
@@ -189,15 +200,29 @@ impl Canvas {
         }
     }
 
-    /// Adds points in order of arrival.
+    /// Adds points in order of arrival: those that follow one another in one pixel together.
     fn add_points(&mut self, columns: &Columns) {
-        for point in columns.iter() {
-            if self.turn_to(point.step) {
-                match &mut self.now {
-                    Some(now) => now.add(point),
-                    None => self.now = Some(Bucket::of(point)),
-                }
+        let (steps, timestamps) = (&columns.steps, columns.timestamps.view());
+        let mut at = 0;
+        while let Some(first) = columns.get(at) {
+            if !self.turn_to(first.step) {
+                at += 1;
+                continue;
             }
+            let end = at + steps[at..].iter().take_while(|step| self.steps.contains(step)).count();
+            let range = at..end;
+            let timestamps = timestamps.slice(range.clone());
+            let (_, bucket) = summarise(first, &steps[range.clone()], timestamps, &columns.values[range]);
+            self.add(&bucket);
+            at = end;
+        }
+    }
+
+    /// Adds what comes after all that is in the pixel at hand.
+    fn add(&mut self, bucket: &Bucket) {
+        match &mut self.now {
+            Some(now) => now.merge(bucket),
+            None => self.now = Some(*bucket),
         }
     }
 
@@ -216,10 +241,7 @@ impl Canvas {
     /// Adds a bucket to the pixel of this step.
     fn add_bucket(&mut self, step: i64, bucket: &Bucket) {
         if self.turn_to(step) {
-            match &mut self.now {
-                Some(now) => now.merge(bucket),
-                None => self.now = Some(*bucket),
-            }
+            self.add(bucket);
         }
     }
 
@@ -234,11 +256,7 @@ fn add_part(part: &SeriesPart, canvas: &mut Canvas) -> Result<()> {
         SeriesPart::Sealed(group, index) if !levels(group.axis_of(*index).count).is_empty() => {
             let levels = levels(group.axis_of(*index).count);
             let level = levels.len() - 1;
-            Walk { group, index: *index, levels, narrow: canvas.pixels.width() / NARROW }.add(
-                level,
-                0..usize::MAX,
-                canvas,
-            )
+            Walk { group, index: *index, levels }.add(level, 0..usize::MAX, canvas)
         }
         _ => {
             let mut columns = Columns::default();
@@ -253,8 +271,6 @@ struct Walk<'a> {
     group: &'a Group,
     index: usize,
     levels: Vec<usize>,
-    /// Buckets of fewer steps are narrow.
-    narrow: u64,
 }
 
 impl Walk<'_> {
@@ -267,7 +283,7 @@ impl Walk<'_> {
             if !canvas.pixels.contains_any(bucket) {
                 continue;
             }
-            let narrow = bucket.last.step.abs_diff(bucket.first.step) < self.narrow;
+            let narrow = bucket.last.step.abs_diff(bucket.first.step) < canvas.narrow;
             let place = canvas.place(bucket, narrow);
             if let Some(open) = open.as_mut().filter(|open| place.is_none() && open.end == at) {
                 open.end = at + 1;

@@ -208,10 +208,23 @@ impl RunSnapshot {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`]; [`Error::Invalid`] for 0 buckets.
     pub fn downsample(&self, key: &str, steps: Option<RangeInclusive<i64>>, buckets: usize) -> Result<Downsampled> {
+        self.draw(key, steps, buckets, downsample::PLOT)
+    }
+
+    /// [`Self::downsample`] for a small picture, of few buckets: an edge between them may be off by half a bucket. Where a
+    /// bucket is wider than a page of 1,024 points, no point is read: all comes from the pyramid.
+    ///
+    /// # Errors
+    /// Those of [`Self::downsample`].
+    pub fn sketch(&self, key: &str, steps: Option<RangeInclusive<i64>>, buckets: usize) -> Result<Downsampled> {
+        self.draw(key, steps, buckets, downsample::SKETCH)
+    }
+
+    fn draw(&self, key: &str, steps: Option<RangeInclusive<i64>>, buckets: usize, narrow: u64) -> Result<Downsampled> {
         if buckets == 0 {
             return Err(Error::invalid("buckets", "at least 1 is needed"));
         }
-        downsample::downsample(self.known(key)?, steps, buckets)
+        downsample::downsample(self.known(key)?, steps, buckets, narrow)
     }
 
     /// The run as lists and search see it.

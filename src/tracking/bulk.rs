@@ -107,14 +107,16 @@ fn of_run(run_id: &str, key: &str, point: Point) -> Metric {
 }
 
 fn sample(run: &RunSnapshot, key: &str, steps: Option<RangeInclusive<i64>>, max: usize) -> Result<Vec<Point>, Error> {
-    let all = run.downsample(key, steps.clone(), max)?;
-    let mut points: Vec<Point> = if all.exact {
-        all.points().iter().collect()
-    } else {
-        run.downsample(key, steps.clone(), (max / POINTS_PER_BUCKET).max(1))?.points().iter().collect()
+    let may_fit = steps.is_some() || run.count(key)? <= max as u64;
+    let all = if may_fit { Some(run.downsample(key, steps.clone(), max)?).filter(|all| all.exact) } else { None };
+    let exact = all.is_some();
+    let drawn = match all {
+        Some(all) => all,
+        None => run.sketch(key, steps.clone(), (max / POINTS_PER_BUCKET).max(1))?,
     };
+    let mut points: Vec<Point> = drawn.points().iter().collect();
     ordered(&mut points);
-    if !all.exact && points.len() < (max / POINTS_PER_BUCKET).max(2) {
+    if !exact && points.len() < (max / POINTS_PER_BUCKET).max(2) {
         // The points crowd on few steps.
         let range = steps.unwrap_or(i64::MIN..=i64::MAX);
         points = run.range(key, range)?.iter().collect();
