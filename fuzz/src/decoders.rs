@@ -205,7 +205,7 @@ fn read_any_part(part: &SeriesPart) {
         assert_eq!(columns.len(), len.min(READ_MAX));
     }
     if len <= READ_MAX {
-        let _ = downsample::downsample(std::slice::from_ref(part), None, 7);
+        let _ = downsample::downsample(std::slice::from_ref(part), None, 7, downsample::PLOT);
         let _ = downsample::read_range(part, &(3..=900), &mut columns);
     }
 }

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use crate::base::point::Point;
 use crate::error::Error;
 use crate::run::snapshot::RunSnapshot;
-use crate::tracking::entities::Metric;
+use crate::tracking::entities::{Curve, Metric};
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::history::{by_value, metric, points};
 use crate::tracking::store::Tracking;
@@ -62,7 +62,7 @@ impl Tracking {
         key: &str,
         max_results: usize,
         steps: Option<RangeInclusive<i64>>,
-    ) -> Result<Vec<Metric>> {
+    ) -> Result<Vec<Curve>> {
         check_runs(run_ids)?;
         if max_results == 0 || max_results > INTERVAL_POINTS_MAX {
             return Err(Fault::invalid(format!(
@@ -85,7 +85,7 @@ impl Tracking {
                     Err(Error::NotFound { .. }) => continue,
                     sampled => sampled?,
                 };
-                found.extend(sampled.into_iter().map(|point| of_run(id, key, point)));
+                found.push(Curve { run_id: id.clone(), points: sampled });
             }
         }
         Ok(found)
