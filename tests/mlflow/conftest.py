@@ -21,8 +21,8 @@ import mlflow  # noqa: E402
 class Stepwell:
     """A server in a process of its own, which can be stopped, killed and started again on the same port."""
 
-    def __init__(self, workspace):
-        self.workspace, self.port, self.process = workspace, 0, None
+    def __init__(self, workspace, *choices):
+        self.workspace, self.choices, self.port, self.process = workspace, choices, 0, None
         self.start()
 
     @property
@@ -30,7 +30,7 @@ class Stepwell:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self):
-        command = [os.environ["STEPWELL_BIN"], "-w", str(self.workspace), "serve", "--port", str(self.port)]
+        command = [os.environ["STEPWELL_BIN"], "-w", str(self.workspace), "serve", "--port", str(self.port), *self.choices]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)

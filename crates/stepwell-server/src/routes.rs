@@ -313,6 +313,9 @@ pub static TABLE: &[Route] = &[
     call(Post, Both(3), "/mlflow/datasets/search", READ, Reach::Whole, Object, api::empty::datasets),
     call(Get, Both(3), "/mlflow/datasets/search", READ, Reach::Whole, Object, api::empty::datasets),
     call(Post, Both(3), "/mlflow/issues/search", READ, Reach::Whole, Object, api::empty::issues),
+    call(Get, Ajax(2), "/mlflow/users/current", NOBODY, Reach::None, Object, api::empty::user),
+    call(Get, Ajax(3), "/mlflow/assistant/config", NOBODY, Reach::None, Object, api::empty::assistant),
+    call(Get, Ajax(3), "/mlflow/assistant/providers", NOBODY, Reach::None, Object, api::empty::assistant_providers),
     call(Get, Ajax(2), "/mlflow/gateway-proxy", READ, Reach::Whole, Object, api::empty::gateway),
     // Artifacts: the proxy, and those of runs, models and versions.
     call(Get, Both(2), "/mlflow-artifacts/artifacts", READ, Reach::Artifact, Artifact, api::artifacts::list_proxied),

@@ -33,3 +33,18 @@ pub(crate) fn issues(_: &Call<'_>) -> Outcome {
 pub(crate) fn gateway(_: &Call<'_>) -> Outcome {
     Answer::json(&json!({ "endpoints": [] }))
 }
+
+/// `GET users/current`: nobody is signed in by name; who holds a token is known by the token alone.
+pub(crate) fn user(_: &Call<'_>) -> Outcome {
+    Answer::done()
+}
+
+/// `GET assistant/config`: no assistant.
+pub(crate) fn assistant(_: &Call<'_>) -> Outcome {
+    Answer::json(&json!({ "providers": {}, "projects": {}, "remote_access_allowed": false }))
+}
+
+/// `GET assistant/providers`: none that an assistant could ask.
+pub(crate) fn assistant_providers(_: &Call<'_>) -> Outcome {
+    Answer::json(&json!({ "providers": [], "resolved": null, "gateway_vendor_options": {} }))
+}

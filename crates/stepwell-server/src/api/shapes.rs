@@ -230,7 +230,7 @@ struct RunDataShape<'a> {
     metrics: Metrics<'a>,
     #[serde(skip_serializing_if = "Pairs::is_empty")]
     params: Pairs<'a>,
-    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    /// Also when it is empty: MLflow's runs have at least the tag of their name, and its UI counts on the list.
     tags: Pairs<'a>,
 }
 
