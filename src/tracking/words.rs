@@ -419,7 +419,7 @@ fn of_order(language: Language, clause: &str) -> Option<String> {
     }
     match identifier(language, name, language.order_keys()) {
         Err(words) => Some(words),
-        Ok((Entity::Dataset, _)) => Some("Invalid order_by entity type 'dataset'".to_owned()),
+        Ok((Entity::Dataset, _)) => Some("Invalid identifier type 'dataset'".to_owned()),
         Ok((Entity::Tag, _)) if language != Language::Runs => Some("Invalid order_by entity: tag".to_owned()),
         Ok(_) => None,
     }
@@ -512,7 +512,7 @@ mod tests {
             (Language::Runs, "metrics.a DESC NULLS LAST", "Invalid order_by clause"),
             (Language::Runs, "m.x", "Invalid entity type 'm'"),
             (Language::Runs, "acc", "Invalid attribute key 'acc' specified"),
-            (Language::Runs, "dataset.name", "Invalid order_by entity type 'dataset'"),
+            (Language::Runs, "dataset.name", "Invalid identifier type 'dataset'"),
             (Language::Experiments, "tags.k", "Invalid order_by entity: tag"),
             (Language::Models, "creation_timestamp", "Invalid order by key 'creation_timestamp' specified"),
             (Language::Versions, "status", "Invalid attribute key 'status' specified"),
