@@ -18,12 +18,15 @@ pub enum TailMode {
 pub struct Options {
     /// See [`TailMode`].
     pub tail: TailMode,
+    /// How many of a writer's newest points each half of its tail holds, 32 bytes apiece: what is sealed in one piece. More
+    /// of them make better columns, fewer less memory; it is held within 2 and 262,144.
+    pub tail_points: u32,
     /// How long files stay that something newer replaced, in milliseconds, so that open snapshots go on.
     pub grace_ms: i64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { tail: TailMode::Auto, grace_ms: 600_000 }
+        Self { tail: TailMode::Auto, tail_points: 64 << 10, grace_ms: 600_000 }
     }
 }

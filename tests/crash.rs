@@ -26,7 +26,8 @@ fn disk() -> SimDisk {
 }
 
 fn options(tail: TailMode, grace_ms: i64) -> Options {
-    Options { tail, grace_ms }
+    // Halves so small that a few points fill both and begin anew.
+    Options { tail, grace_ms, tail_points: 6 }
 }
 
 fn world(disk: &SimDisk, options: Options) -> World {

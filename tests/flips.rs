@@ -96,7 +96,9 @@ impl Sample {
     /// A run whose writer was killed: sealed groups, frames, points in the tail; and another whose writer ended, edited.
     fn crashed(tail: TailMode) -> Self {
         let disk = SimDisk::new();
-        let options = Options { tail, ..Options::default() };
+        // Once all is in one half of the tail, once in both.
+        let tail_points = if tail == TailMode::Mapped { 64 << 10 } else { 12 };
+        let options = Options { tail, tail_points, ..Options::default() };
         let workspace = Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new(ROOT), options).unwrap();
         let create = |name: &str| {
             workspace.create_run(ExperimentId::DEFAULT, NewRun { id: Some(id(name)), ..NewRun::default() }).unwrap()

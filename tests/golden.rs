@@ -25,7 +25,7 @@ use stepwell::registry::rules::{self as registry, Model, Registry, Stage, Versio
 use stepwell::registry::store::Store;
 use stepwell::run::gather::gather;
 use stepwell::run::image::SeriesPart;
-use stepwell::run::seal::{SeriesKey, seal};
+use stepwell::run::seal::{Head, Hints, SeriesKey, seal};
 use stepwell::run::snapshot::{RunPart, RunSnapshot};
 use stepwell::run::state::{Coverage, RunState};
 use stepwell::segment::pack::PackWriter;
@@ -78,7 +78,10 @@ impl Log {
     fn new(writer: WriterId, order: u64) -> Self {
         let mut log = Self { writer, bytes: Vec::new() };
         let mut payload = Vec::new();
-        control::encode(&Start { version: 1, writer, order, created_ms: TIME, process: "golden".into() }, &mut payload);
+        control::encode(
+            &Start { version: 1, writer, order, created_ms: TIME, process: "golden".into(), half: 4 },
+            &mut payload,
+        );
         log.frame(Label { kind: Kind::Start, count: 0, sequence: 0, durable: 0 }, &payload);
         log
     }
@@ -120,7 +123,8 @@ fn live(disk: &SimDisk) {
     log.records(0, 0, records, Vec::new());
     let slots: Vec<Slot> = (0..130).map(|index| slot(u32::from(index % 3 == 0), index)).collect();
     let names = ["loss", "val/accuracy"].map(|key| SeriesKey { run: 0, key: key.into() });
-    let group = seal([&slots, &[]], None, &names, 1, WRITERS[0], 0, Vec::new()).unwrap();
+    let head = Head { slots: [&slots, &[]], extra: None, series: &names };
+    let group = seal(head, 1, WRITERS[0], 0, &mut Hints::default()).unwrap();
     let durable = log.bytes.len() as u64;
     log.frame(Label { kind: Kind::Group, count: 130, sequence: 0, durable }, &group);
     log.records(130, 0, Vec::new(), (130..133).map(|index| Row::new(0, point(index))).collect());
@@ -134,7 +138,7 @@ fn live(disk: &SimDisk) {
     let check = Check::new(WRITERS[0]);
     let tail = (133..140).flat_map(|index| slot(0, index).sealed(check, index as u64).to_bytes());
     // A tail is reserved in whole, so zeros end it.
-    put(disk, &name.tail(), &tail.chain([0; 96]).collect::<Vec<u8>>());
+    put(disk, &name.tail(), &tail.chain([0; 32]).collect::<Vec<u8>>());
 }
 
 fn slot(series: u32, index: i64) -> Slot {

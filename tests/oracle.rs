@@ -82,6 +82,11 @@ fn cases(usual: u32) -> ProptestConfig {
     }
 }
 
+/// From halves that each point fills to such as no history fills.
+fn tail_points() -> impl Strategy<Value = u32> {
+    prop::sample::select(vec![2, 3, 7, 40, 64 << 10])
+}
+
 fn tail() -> impl Strategy<Value = TailMode> {
     prop::sample::select(vec![TailMode::Mapped, TailMode::Written])
 }
@@ -150,22 +155,22 @@ proptest! {
     #![proptest_config(cases(60))]
 
     #[test]
-    fn readers_find_what_was_acknowledged(history in history(), tail in tail(), grace in any::<bool>()) {
+    fn readers_find_what_was_acknowledged(history in history(), tail in tail(), tail_points in tail_points(), grace in any::<bool>()) {
         let disk = SimDisk::new();
-        let options = Options { tail, grace_ms: if grace { 600_000 } else { 0 } };
+        let options = Options { tail, tail_points, grace_ms: if grace { 600_000 } else { 0 } };
         let mut world = World::new(Arc::new(disk.clone()), PathBuf::from("/w"), options);
         run(&mut world, Some(disk), &history);
     }
 
     /// A copy of a workspace, made at any moment, is packed by itself; then the first one's logs are copied into it again.
     #[test]
-    fn copies_merge_and_count_once(before in history(), after in history(), tail in tail(), packed in any::<bool>()) {
+    fn copies_merge_and_count_once(before in history(), after in history(), tail in tail(), tail_points in tail_points(), packed in any::<bool>()) {
         let simple = |next: &Next| !matches!(
             next,
             Next::Kill | Next::Step(Op::Compact | Op::Import { .. } | Op::Experiment(_))
         );
         let disk = SimDisk::new();
-        let options = Options { tail, ..Options::default() };
+        let options = Options { tail, tail_points, ..Options::default() };
         let mut world = World::new(Arc::new(disk.clone()), PathBuf::from("/w"), options);
         world.apply(&Op::Reopen).unwrap();
         let before: Vec<Next> = before.into_iter().filter(|next| !matches!(next, Next::Kill)).collect();
@@ -198,9 +203,9 @@ proptest! {
     #![proptest_config(cases(12))]
 
     #[test]
-    fn readers_find_what_was_acknowledged_on_a_real_disk(history in history(), tail in tail()) {
+    fn readers_find_what_was_acknowledged_on_a_real_disk(history in history(), tail in tail(), tail_points in tail_points()) {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { tail, grace_ms: 0 };
+        let options = Options { tail, tail_points, grace_ms: 0 };
         let mut world = World::new(Arc::new(Disk), dir.path().join("w"), options);
         run(&mut world, None, &history);
     }

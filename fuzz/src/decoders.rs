@@ -114,7 +114,7 @@ pub fn log(data: &[u8]) {
 pub fn log_forged(data: &[u8]) {
     let mut input = Input(data);
     let mut payload = Vec::new();
-    let start = Start { version: 1, writer: WRITER, order: 1, created_ms: 2, process: "p".into() };
+    let start = Start { version: 1, writer: WRITER, order: 1, created_ms: 2, process: "p".into(), half: 8 };
     control::encode(&start, &mut payload);
     let mut log = Vec::new();
     let label = Label { kind: Kind::Start, count: 0, sequence: 0, durable: 0 };
@@ -260,10 +260,12 @@ pub fn slots(data: &[u8]) {
     let mut input = Input(data);
     let from = input.u64();
     let writer = WriterId(u128::from(input.u64()));
-    assert!(verified_slots(input.0, writer, from).len() <= input.0.len() / SLOT_LEN);
+    let half = 1 + u32::from(input.u8()) % 48;
+    let verified = |tail: &[u8]| verified_slots(tail, writer, half, from).iter().map(|turn| turn.len()).sum::<usize>();
+    assert!(verified(input.0) <= input.0.len() / SLOT_LEN);
     let check = Check::new(writer);
     let mut tail = Vec::new();
-    for (index, chunk) in input.0.chunks(19).take(64).enumerate() {
+    for (index, chunk) in input.0.chunks(19).take(64.min(2 * half as usize)).enumerate() {
         let mut of = Input(chunk);
         let timestamp = (of.u8() % 2 == 0).then(|| of.u64() as i64);
         let slot = Slot::new(u32::from(of.u16()), of.u64() as i64, timestamp, f64::from(of.u8()));
@@ -272,11 +274,12 @@ pub fn slots(data: &[u8]) {
         assert!(sealed.verifies(check, sequence) && sealed.verifies(check.portable(), sequence));
         tail.extend_from_slice(&sealed.to_bytes());
     }
-    let whole = verified_slots(&tail, writer, from).len();
+    let whole = verified(&tail);
+    assert_eq!(whole, tail.len() / SLOT_LEN);
     if let Some(last) = tail.len().checked_sub(1) {
         let at = usize::from(Input(data).u16()) % (last + 1);
         tail[at] ^= 1 << (from % 8);
-        let kept = verified_slots(&tail, writer, from).len();
+        let kept = verified(&tail);
         assert!(kept <= whole && kept <= at / SLOT_LEN, "a slot with a flipped bit verifies");
     }
 }

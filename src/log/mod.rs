@@ -2,7 +2,9 @@
 //!
 //! A log is two files. `<run>.<writer>.log` is a sequence of frames ([`frame`]), each of records ([`record`]) or of a
 //! sealed group. `<run>.<writer>.tail` is an array of fixed slots ([`slot`]) for the points that no frame has yet.
+//! [`cursor`] reads on in it.
 
+pub mod cursor;
 pub mod frame;
 pub mod reader;
 pub mod record;

@@ -9,9 +9,10 @@
 //! 3. Bytes before the greatest durable mark were on disk once: what does not verify there is damage, it is reported,
 //!    and what follows counts. What does not verify behind that mark is a tail torn by a crash: the log ends there,
 //!    even if later bytes verify, since an acknowledged order must have no gap.
-//! 4. Slots of the tail count from where the last frame with points ends, up to the first that does not verify; a batch
-//!    whose end is missing does not count.
+//! 4. Slots of the tail count from where the last frame with points ends, in the half where that one verifies, then in the
+//!    other, up to the first that does not verify; a batch whose end is missing does not count.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use crate::base::bytes::Malformed;
@@ -19,9 +20,10 @@ use crate::base::checksum::crc32;
 use crate::base::control;
 use crate::base::ids::WriterId;
 use crate::error::{Error, Result};
+use crate::log::cursor::drop_open_batch;
 use crate::log::frame::{self, HEADER_LEN, Header, Kind, MAGIC, NoHeader};
 use crate::log::record::{Batch, LOG_VERSION, Start};
-use crate::log::slot::{Check, SLOT_LEN, Slot};
+use crate::log::slot::{Check, HALF_MAX, SLOT_LEN, Slot};
 use crate::storage::File;
 
 /// How much is read at once.
@@ -64,6 +66,8 @@ pub struct Log {
     pub slots: Vec<Slot>,
     /// Where the slots begin.
     pub slots_from: u64,
+    /// How many of the slots are in the half that was begun first.
+    pub slots_begun: u64,
     /// Whether the writer was finished: there is nothing in the tail, and nothing more will come.
     pub ended: bool,
     /// End of the last frame that counts.
@@ -81,8 +85,15 @@ impl Log {
         self.slots_from + self.slots.len() as u64
     }
 
+    /// The sequence number at which the half was begun that holds the newest slot.
+    #[must_use]
+    pub fn last_turn(&self) -> u64 {
+        self.slots_from + if self.slots.len() as u64 > self.slots_begun { self.slots_begun } else { 0 }
+    }
+
     /// Sequence numbers at which the tail was begun anew so far, here or in an earlier reading of the same log: the
-    /// slots of former turns that are still in the tail's file were numbered from one of these.
+    /// slots of former turns that are still in the tail's file were numbered from one of these, as are those of its last
+    /// turn, which may follow one that no frame has yet.
     #[must_use]
     pub fn turns(&self, earlier: &Self) -> Vec<u64> {
         let of = |log: &Self| {
@@ -92,7 +103,7 @@ impl Log {
                 .iter()
                 .filter(|(_, batch)| !batch.rows.is_empty())
                 .map(|(sequence, batch)| sequence + batch.rows.len() as u64);
-            groups.chain(rows).chain([0, log.slots_from]).collect::<Vec<u64>>()
+            groups.chain(rows).chain([0, log.slots_from, log.slots_from + log.slots_begun]).collect::<Vec<u64>>()
         };
         let mut turns = [of(self), of(earlier)].concat();
         turns.sort_unstable_by_key(|&turn| std::cmp::Reverse(turn));
@@ -208,6 +219,7 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8], (dura
         groups: Vec::new(),
         slots: Vec::new(),
         slots_from: 0,
+        slots_begun: 0,
         ended: false,
         end: first_end,
         damage: Vec::new(),
@@ -240,9 +252,12 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8], (dura
     }
     let said = plain.iter().map(|&(_, _, sequence)| sequence).max().unwrap_or(0);
     if damaged && !tail.is_empty() {
-        log.slots_from = find_turn(tail, log.start.writer, log.slots_from, said);
+        log.slots_from = find_turn(tail, &log.start, log.slots_from, said);
     }
-    log.slots = verified_slots(tail, log.start.writer, log.slots_from);
+    let turns = verified_slots(tail, log.start.writer, log.start.half, log.slots_from);
+    log.slots_begun = turns[0].len() as u64;
+    log.slots = turns.into_iter().flatten().map(Slot::from_bytes).collect();
+    drop_open_batch(&mut log.slots);
     // Words that were said after points which did not survive are behind the gap, hence not part of the prefix; unless
     // they were on disk themselves: then what is missing is damage, and they count.
     let sequence_end = log.sequence_end();
@@ -255,34 +270,46 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8], (dura
     log
 }
 
-/// Where the tail's present turn begins when damage took the frame that says so: the first number from `from` on at which
-/// the first two slots verify. At the latest it is as far behind the newest words as a tail is long.
-fn find_turn(tail: &[u8], writer: WriterId, from: u64, said: u64) -> u64 {
-    let check = Check::new(writer);
-    let (slots, _) = tail.as_chunks::<SLOT_LEN>();
-    let slots: Vec<Slot> = slots.iter().take(2).map(Slot::from_bytes).collect();
-    let fits = |&turn: &u64| (turn..).zip(&slots).all(|(sequence, slot)| slot.verifies(check, sequence));
-    (from..=said.max(from).saturating_add(TURN_MAX)).find(fits).unwrap_or(from)
+/// Where the tail's present turn begins when damage took the frame that says so: the first number from `from` on that the
+/// first slot of a half may have. At the latest it is as far behind the newest words as a tail is long.
+fn find_turn(tail: &[u8], start: &Start, from: u64, said: u64) -> u64 {
+    let numbers = from..=said.max(from).saturating_add(2 * u64::from(start.half.min(HALF_MAX)));
+    let begun = halves(tail, start.half).map(|slots| begun_within(slots, start.writer, numbers.clone()));
+    begun.into_iter().flatten().min().unwrap_or(from)
 }
 
-/// How far a turn may lie behind what is known of it: a tail's greatest length in slots.
-const TURN_MAX: u64 = (MAX_TAIL_LEN / SLOT_LEN) as u64;
-
-/// The tail's points from sequence number `from` on: the longest valid prefix that ends with a whole batch.
+/// The first of these numbers with which the first two slots of a half verify.
 #[must_use]
-pub fn verified_slots(tail: &[u8], writer: WriterId, from: u64) -> Vec<Slot> {
+pub fn begun_within(slots: &[[u8; SLOT_LEN]], writer: WriterId, mut numbers: RangeInclusive<u64>) -> Option<u64> {
     let check = Check::new(writer);
+    let slots: Vec<Slot> = slots.iter().take(2).map(Slot::from_bytes).collect();
+    let fits = |&turn: &u64| (turn..).zip(&slots).all(|(sequence, slot)| slot.verifies(check, sequence));
+    if slots.first().is_none_or(|slot| *slot == Slot::default()) { None } else { numbers.find(fits) }
+}
+
+/// The slots of a tail by halves of so many.
+#[must_use]
+pub fn halves(tail: &[u8], half: u32) -> [&[[u8; SLOT_LEN]]; 2] {
     let (slots, _) = tail.as_chunks::<SLOT_LEN>();
-    let mut valid: Vec<Slot> = (0_u64..)
-        .zip(slots)
-        .map(|(index, bytes)| (from.wrapping_add(index), Slot::from_bytes(bytes)))
-        .take_while(|&(sequence, slot)| slot.verifies(check, sequence))
-        .map(|(_, slot)| slot)
-        .collect();
-    while valid.last().is_some_and(|slot| slot.continues()) {
-        valid.pop();
+    let (first, second) = slots.split_at(slots.len().min(half as usize));
+    [first, &second[..second.len().min(half as usize)]]
+}
+
+/// The slots of a tail that verify from sequence number `from` on: the turn in the half where that one is, and the one that
+/// follows it in the other half.
+#[must_use]
+pub fn verified_slots(tail: &[u8], writer: WriterId, half: u32, from: u64) -> [&[[u8; SLOT_LEN]]; 2] {
+    let check = Check::new(writer);
+    let count = |slots: &[[u8; SLOT_LEN]], from: u64| {
+        let numbered = slots.iter().zip(0..).map(|(bytes, index)| (Slot::from_bytes(bytes), from.wrapping_add(index)));
+        numbered.take_while(|(slot, sequence)| slot.verifies(check, *sequence)).count()
+    };
+    let [mut begun, mut other] = halves(tail, half);
+    if count(begun, from) == 0 {
+        (begun, other) = (other, begun);
     }
-    valid
+    let begun = &begun[..count(begun, from)];
+    [begun, &other[..count(other, from.wrapping_add(begun.len() as u64))]]
 }
 
 struct Walk<'a> {
@@ -463,5 +490,5 @@ pub fn read_tail(file: &dyn File) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Longest tail that is read, in bytes: four times the greatest that is written.
-pub const MAX_TAIL_LEN: usize = 16 << 20;
+/// Longest tail that is read, in bytes.
+pub const MAX_TAIL_LEN: usize = 2 * HALF_MAX as usize * SLOT_LEN;

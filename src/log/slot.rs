@@ -16,6 +16,8 @@ use crate::base::point::Point;
 
 /// Length of a slot in bytes.
 pub const SLOT_LEN: usize = 32;
+/// Most slots of a half of a tail.
+pub const HALF_MAX: u32 = 256 << 10;
 /// Mark: the next slot belongs to the same batch, which is there whole or not at all.
 pub const CONTINUES: u32 = 1 << 31;
 /// Mark: the point has no timestamp.

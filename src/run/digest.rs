@@ -3,7 +3,7 @@
 //! A digest is made of a log that was read as a whole, and then follows it: only what was appended since is read, and of a
 //! log that did not grow its length and two slots. What it holds:
 //!
-//! 1. It has taken in the log's frames before `end` and the tail's slots from number `turn` up to `through`, each once, in
+//! 1. It has taken in the log's frames before `end` and the tail's slots behind them up to its cursor, each once, in
 //!    their order, and nothing else. So it says what an image read at that moment says ([`LogImage`]).
 //! 2. It follows a log only as long as frames and slots continue those that it has, bit by bit as their checks say. Whatever
 //!    else is found (damage, a torn end, a log that became shorter, a tail of another turn) ends it, and the log is read
@@ -22,10 +22,11 @@ use crate::base::ids::{RunId, RunKey, WriterId};
 use crate::base::point::Point;
 use crate::base::stats::SeriesStats;
 use crate::error::{Error, Result};
+use crate::log::cursor::TailCursor;
 use crate::log::frame::HEADER_LEN;
-use crate::log::reader::{Frame, MAX_TAIL_LEN, Payload, read_on, verified_slots};
+use crate::log::reader::{Frame, Payload, read_on};
 use crate::log::record::Record;
-use crate::log::slot::{Check, SLOT_LEN, Slot};
+use crate::log::slot::Slot;
 use crate::run::image::{LogImage, record_run};
 use crate::run::snapshot::{RunPart, StatsPart};
 use crate::run::state::{Coverage, RunState};
@@ -35,9 +36,6 @@ use crate::storage::{File, Storage};
 
 /// How often a log may begin a new turn while it is followed; a writer that is faster is read anew.
 const TURNS_MAX: usize = 8;
-/// Slots that are read at first, to see whether there is any more, and then at least.
-const SLOTS_FIRST: usize = 2;
-const SLOTS_SECOND: usize = 64;
 /// What a word or a series takes in memory beside its texts, in bytes, about.
 const WEIGHT: usize = 256;
 
@@ -50,12 +48,8 @@ pub struct LogDigest {
     end: u64,
     /// One past the last point that is in a group.
     sealed: u64,
-    /// Sequence number of the tail's first slot.
-    turn: u64,
-    /// One past the last point taken in.
-    through: u64,
-    /// The last slot taken in of this turn.
-    last: Option<Slot>,
+    /// Behind the last point taken in.
+    tail: TailCursor,
     /// By the run's number in the log.
     runs: BTreeMap<u32, Arc<RunDigest>>,
     /// The numbers of runs by their keys.
@@ -93,14 +87,18 @@ impl LogDigest {
         if image.damage().next().is_some() || log.torn.is_some() || image.lost() > 0 {
             return Ok(None);
         }
+        let turn = log.last_turn();
         let mut digest = Self {
             writer: log.start.writer,
             order: log.start.order,
             end: log.end,
             sealed: log.sealed_through(),
-            turn: log.slots_from,
-            through: log.sequence_end(),
-            last: log.slots.last().copied(),
+            tail: TailCursor::new(
+                log.start.writer,
+                log.start.half,
+                turn,
+                &log.slots[(turn - log.slots_from) as usize..],
+            ),
             runs: BTreeMap::new(),
             numbers: BTreeMap::new(),
             series: BTreeMap::new(),
@@ -144,7 +142,7 @@ impl LogDigest {
                 }
             }
             match frames.iter().rposition(|frame| frame.header.count > 0) {
-                // A new turn has begun, in which these slots mean nothing.
+                // A new turn has begun, or a full half was framed: the slots are looked for again.
                 Some(last) => {
                     frames.truncate(last + 1);
                     if !Arc::make_mut(digest).take_frames(frames, file, log_path)? {
@@ -152,12 +150,12 @@ impl LogDigest {
                     }
                 }
                 None => {
-                    let Some(slots) = slots else { return Ok(false) };
+                    let Some((slots, tail)) = slots else { return Ok(false) };
                     if slots.is_empty() && frames.is_empty() {
                         return Ok(true);
                     }
                     // Words that were said after points which are not known yet come with those.
-                    let through = digest.through + slots.len() as u64;
+                    let through = tail.through();
                     let durable = frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0);
                     let beyond = |frame: &Frame| frame.header.sequence > through && frame.offset >= durable;
                     frames.truncate(frames.iter().position(beyond).unwrap_or(frames.len()));
@@ -165,6 +163,7 @@ impl LogDigest {
                     let digest = Arc::make_mut(digest);
                     let whole = digest.take_frames(frames, file, log_path)?;
                     digest.take_slots(&slots);
+                    digest.tail = tail;
                     return Ok(whole);
                 }
             }
@@ -172,52 +171,23 @@ impl LogDigest {
         Ok(false)
     }
 
-    /// The slots of this turn behind those known, whole batches only. `None` when the last slot known is not there: another
-    /// turn has begun, or another file is here.
-    fn later_slots(&self, storage: &dyn Storage, path: &Path) -> Result<Option<Vec<Slot>>> {
-        let known = (self.through - self.turn) as usize;
-        let file = match storage.open_read(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok((known == 0).then(Vec::new)),
-            Err(error) => return Err(Error::io("open", path)(error)),
-        };
-        // The last slot known is read again.
-        let from = known.saturating_sub(1);
-        let (mut bytes, mut want) = (Vec::new(), SLOTS_FIRST * SLOT_LEN);
-        loop {
-            let had = bytes.len();
-            want = want.min(MAX_TAIL_LEN.saturating_sub(from * SLOT_LEN + had));
-            bytes.resize(had + want, 0);
-            let at = (from * SLOT_LEN + had) as u64;
-            let got = file.read_at(&mut bytes[had..], at).map_err(Error::io("read", path))?;
-            bytes.truncate(had + got);
-            if got < want || want == 0 || !self.goes_on(&bytes, from) {
-                break;
+    /// The slots behind those known, and the place behind them. `None` when the last slot known is not there.
+    fn later_slots(&self, storage: &dyn Storage, path: &Path) -> Result<Option<(Vec<Slot>, TailCursor)>> {
+        match storage.open_read(path) {
+            Ok(file) => self.tail.later(&*file, path),
+            // A tail comes with the first point and goes with the last frame.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Ok(self.tail.is_begin().then(|| (Vec::new(), self.tail)))
             }
-            want = (bytes.len() * 4).max(SLOTS_SECOND * SLOT_LEN);
+            Err(error) => Err(Error::io("open", path)(error)),
         }
-        let slots = verified_slots(&bytes, self.writer, self.turn + from as u64);
-        match self.last {
-            Some(last) if slots.first() != Some(&last) => Ok(None),
-            Some(_) => Ok(Some(slots[1..].to_vec())),
-            None => Ok(Some(slots)),
-        }
-    }
-
-    /// Whether the last slot in these bytes, which begin with slot `from`, is one of this turn, so that more may follow.
-    fn goes_on(&self, bytes: &[u8], from: usize) -> bool {
-        let (slots, _) = bytes.as_chunks::<SLOT_LEN>();
-        let last =
-            slots.split_last().map(|(last, before)| (Slot::from_bytes(last), self.turn + (from + before.len()) as u64));
-        last.is_some_and(|(last, sequence)| last.verifies(Check::new(self.writer), sequence))
     }
 
     fn take_slots(&mut self, slots: &[Slot]) {
         for slot in slots {
             self.take_point(slot.series(), slot.point());
         }
-        if let Some(&last) = slots.last() {
-            self.last = Some(last);
+        if !slots.is_empty() {
             self.stamp();
         }
     }
@@ -228,7 +198,8 @@ impl LogDigest {
         for frame in frames {
             let (from, through) = (frame.header.sequence, frame.header.sequence + u64::from(frame.header.count));
             self.end = frame.end();
-            if frame.header.count > 0 && (from > self.through || through < self.through) {
+            let known = self.tail.through();
+            if frame.header.count > 0 && from > known {
                 return Ok(false);
             }
             match frame.payload {
@@ -236,8 +207,11 @@ impl LogDigest {
                     if !batch.records.iter().all(|record| self.take_record(record)) {
                         return Ok(false);
                     }
-                    let new = (self.through - from.min(self.through)) as usize;
-                    for row in batch.rows.iter().skip(new) {
+                    // Rows go up to the newest point.
+                    if !batch.rows.is_empty() && through < known {
+                        return Ok(false);
+                    }
+                    for row in batch.rows.iter().skip((known - from.min(known)) as usize) {
                         self.take_point(row.series, row.point());
                     }
                 }
@@ -251,9 +225,9 @@ impl LogDigest {
                     if from != self.sealed || (first, points) != (from, u64::from(frame.header.count)) {
                         return Ok(false);
                     }
+                    // Points behind the group, in the other half of the tail, are taken in again.
                     self.runs.values_mut().for_each(|run| Arc::make_mut(run).head.clear());
                     self.sealed = through;
-                    self.through = through;
                     if !self.take_group(&group)? {
                         return Ok(false);
                     }
@@ -262,7 +236,7 @@ impl LogDigest {
                 Payload::Start(_) | Payload::Lost => return Ok(false),
             }
             if frame.header.count > 0 {
-                (self.turn, self.last) = (through, None);
+                self.tail.begin(through);
                 self.stamp();
             }
         }
@@ -330,7 +304,6 @@ impl LogDigest {
 
     /// Takes in the next point. One of a series that has no name counts, and is nobody's.
     fn take_point(&mut self, series: u32, point: Point) {
-        self.through += 1;
         let Some(run) = self.run_of(series) else { return };
         match run.head.get_mut(&series) {
             Some(stats) => stats.add(point),
@@ -354,7 +327,8 @@ impl LogDigest {
     pub fn part(&self, number: u32) -> Option<RunPart<StatsPart>> {
         let run = self.runs.get(&number)?;
         let mut state = run.state.clone();
-        let coverage = Coverage { order: self.order, writer: self.writer, from: 0, through: self.through, lost: 0 };
+        let coverage =
+            Coverage { order: self.order, writer: self.writer, from: 0, through: self.tail.through(), lost: 0 };
         state.coverage.push(coverage);
         let sealed = run.sealed.iter().map(|(key, stats)| (key.to_string(), *stats));
         let head = run.head.iter().filter_map(|(series, stats)| Some((self.series.get(series)?.1.to_string(), *stats)));

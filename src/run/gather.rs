@@ -7,9 +7,10 @@ use rustc_hash::{FxHashMap, FxHasher};
 use crate::base::control;
 use crate::base::ids::{RunKey, WriterId};
 use crate::base::point::{Columns, Timestamps};
+use crate::codec::Hint;
 use crate::error::Result;
+use crate::run::axes::{AxisTable, hash_axis, same_axis};
 use crate::run::image::SeriesPart;
-use crate::run::seal::{AxisTable, hash_axis, same_axis};
 use crate::run::snapshot::{RunSnapshot, part_len, read_part};
 use crate::segment::layout::{PAGE_POINTS, TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME};
 use crate::segment::pack::PackWriter;
@@ -85,7 +86,7 @@ fn add_run<S: PageSink>(group: &mut GroupWriter<S>, run: &RunSnapshot, gathered:
             } else {
                 let axis = axes.in_pieces(group, parts, count)?;
                 let name = name(group, axis);
-                group.begin_series(name);
+                group.begin_series(name, Hint::default());
                 in_pieces(parts, count, |columns, range| {
                     let timestamps = columns.timestamps.view().slice(range.clone());
                     group.series_page(&columns.steps[range.clone()], timestamps, &columns.values[range])
@@ -139,7 +140,7 @@ impl Axes {
         if let Some(&axis) = self.by_origin.get(&origin) {
             return Ok(axis);
         }
-        let axis = group.begin_axis(count, kind(parts));
+        let axis = group.begin_axis(count, kind(parts), Default::default());
         in_pieces(parts, count, |columns, range| {
             let timestamps = columns.timestamps.view().slice(range.clone());
             group.axis_page(axis, &columns.steps[range], timestamps)

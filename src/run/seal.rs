@@ -2,19 +2,21 @@
 //!
 //! 1. Count the points of each series and gather them into columns, one series after the other (a counting sort).
 //! 2. Series with the same steps and timestamps share one axis: training loops log all keys at one step.
-//! 3. Write axes and series; the writer pools the short ones.
+//! 3. Write axes and series page by page; the writer pools the short ones.
+//!
+//! It goes in small steps, so that a writer that logs on meanwhile never waits for a whole head.
 
-use std::cell::Cell;
-use std::hash::Hasher;
-
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHashMap;
 
 use crate::base::ids::WriterId;
 use crate::base::point::TimestampsRef;
-use crate::codec::Effort;
+use crate::codec::{Effort, Hint};
 use crate::error::Result;
 use crate::log::slot::Slot;
-use crate::segment::writer::{GroupWriter, SeriesName};
+use crate::run::axes::{AxisTable, hash_axis, same_axis};
+use crate::run::columns::Gathered;
+use crate::segment::layout::{PAGE_POINTS, POOLED_BELOW};
+use crate::segment::writer::{GroupWriter, SeriesName, timestamps_kind};
 
 /// A series as a log names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,194 +40,225 @@ pub struct GivenColumns<'a> {
     pub values: &'a [f64],
 }
 
-/// Points of all series, gathered by series.
+/// What is sealed; the same at each step.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// Points in order: those settled before, then those of the tail.
+    pub slots: [&'a [Slot]; 2],
+    /// Columns behind them.
+    pub extra: Option<GivenColumns<'a>>,
+    /// The log's series; more of them may have come since the sealing was begun.
+    pub series: &'a [SeriesKey],
+}
+
+/// How a writer's columns were encoded last, for its next groups.
 #[derive(Debug, Default)]
-struct Gathered {
-    /// Where each series begins, and the end.
-    starts: Vec<usize>,
-    steps: Vec<i64>,
-    timestamps: Vec<i64>,
-    /// Empty when every point has a timestamp.
-    absent: Vec<bool>,
-    values: Vec<f64>,
+pub struct Hints {
+    values: FxHashMap<u32, Hint>,
+    /// Of steps and timestamps, by the series that brought the axis.
+    axes: FxHashMap<u32, [Hint; 2]>,
 }
 
-/// Buffers of up to so many points are kept by their thread: fresh memory costs more than filling it.
-const KEPT_POINTS: usize = 160 << 10;
-
-thread_local! {
-    static KEPT: Cell<Gathered> = Cell::default();
-}
-
-impl Gathered {
-    /// Gathers the slots, and the given columns behind them.
-    fn fill(&mut self, slots: [&[Slot]; 2], series_count: usize, given: Option<GivenColumns<'_>>) {
-        let total = slots.iter().map(|part| part.len()).sum::<usize>() + given.map_or(0, |given| given.values.len());
-        self.starts.clear();
-        self.starts.resize(series_count + 1, 0);
-        let (starts, mut all_timed) = (&mut self.starts[..], true);
-        for slot in slots.into_iter().flatten() {
-            starts[slot.series() as usize + 1] += 1;
-            all_timed &= slot.timestamp_ms().is_some();
-        }
-        if let Some(given) = given {
-            starts[given.series as usize + 1] += given.values.len();
-        }
-        for index in 1..starts.len() {
-            starts[index] += starts[index - 1];
-        }
-        let mut next = starts.to_vec();
-        // What is there is overwritten.
-        self.steps.resize(total, 0);
-        self.timestamps.resize(total, 0);
-        self.values.resize(total, 0.0);
-        let (steps, timestamps, values) = (&mut self.steps[..], &mut self.timestamps[..], &mut self.values[..]);
-        for slot in slots.into_iter().flatten() {
-            let at = &mut next[slot.series() as usize];
-            steps[*at] = slot.0[1] as i64;
-            timestamps[*at] = slot.0[2] as i64;
-            values[*at] = f64::from_bits(slot.0[0]);
-            *at += 1;
-        }
-        self.absent.clear();
-        if !all_timed {
-            self.absent.resize(total, false);
-            next.copy_from_slice(&self.starts);
-            for slot in slots.into_iter().flatten() {
-                let at = &mut next[slot.series() as usize];
-                self.absent[*at] = slot.timestamp_ms().is_none();
-                *at += 1;
-            }
-        }
-        if let Some(given) = given {
-            let range = next[given.series as usize]..next[given.series as usize] + given.values.len();
-            self.steps[range.clone()].copy_from_slice(given.steps);
-            self.timestamps[range.clone()].copy_from_slice(given.timestamps.ms);
-            self.values[range.clone()].copy_from_slice(given.values);
-            if !given.timestamps.absent.is_empty() {
-                self.absent.resize(total, false);
-                self.absent[range].copy_from_slice(given.timestamps.absent);
-            }
-        }
-    }
-
-    fn series(&self, index: usize) -> (&[i64], TimestampsRef<'_>, &[f64]) {
-        let range = self.starts[index]..self.starts[index + 1];
-        let all = TimestampsRef { ms: &self.timestamps, absent: &self.absent };
-        (&self.steps[range.clone()], all.slice(range.clone()), &self.values[range])
-    }
-}
-
-/// Finds axes that were written before.
-#[derive(Debug, Default)]
-pub struct AxisTable {
-    by_hash: FxHashMap<u64, Vec<(usize, u32)>>,
-    last: Option<(usize, u32)>,
-}
-
-impl AxisTable {
-    /// The number of an axis with the same contents as that of series `index`, by `same`, which compares two series.
-    pub fn find(
-        &mut self,
-        index: usize,
-        hash: impl FnOnce() -> u64,
-        same: impl Fn(usize, usize) -> bool,
-    ) -> Result<u32, u64> {
-        if let Some((last, axis)) = self.last
-            && same(last, index)
-        {
-            return Ok(axis);
-        }
-        let hash = hash();
-        let known = self.by_hash.get(&hash).and_then(|known| known.iter().find(|(other, _)| same(*other, index)));
-        match known {
-            Some(&(other, axis)) => {
-                self.last = Some((other, axis));
-                Ok(axis)
-            }
-            None => Err(hash),
-        }
-    }
-
-    /// Notes that series `index` brought a new axis.
-    pub fn insert(&mut self, hash: u64, index: usize, axis: u32) {
-        self.by_hash.entry(hash).or_default().push((index, axis));
-        self.last = Some((index, axis));
-    }
-}
-
-/// A hash of an axis' contents.
-#[must_use]
-pub fn hash_axis(steps: &[i64], timestamps: TimestampsRef<'_>) -> u64 {
-    let mut hasher = FxHasher::default();
-    steps
-        .iter()
-        .zip(timestamps.ms)
-        .for_each(|(&step, &ms)| hasher.write_u64((step as u64).rotate_left(32) ^ ms as u64));
-    hasher.finish()
-}
-
-/// Whether two axes have the same points.
-#[must_use]
-pub fn same_axis(a: (&[i64], TimestampsRef<'_>), b: (&[i64], TimestampsRef<'_>)) -> bool {
-    let absent = |timestamps: TimestampsRef<'_>, index: usize| timestamps.absent.get(index).copied().unwrap_or(false);
-    a.0 == b.0
-        && a.1.ms == b.1.ms
-        && (a.1.absent.is_empty() && b.1.absent.is_empty()
-            || (0..a.0.len()).all(|index| absent(a.1, index) == absent(b.1, index)))
-}
-
-/// Appends the group of all these points to `out`: the slots in order, then `extra`. `sequence` is that of the first.
-///
-/// # Errors
-/// Only when the footer exceeds 4 GiB.
-pub fn seal(
-    slots: [&[Slot]; 2],
-    extra: Option<GivenColumns<'_>>,
-    series: &[SeriesKey],
-    runs: usize,
-    writer: WriterId,
+/// A group in the making.
+#[derive(Debug)]
+pub struct Sealing {
+    gathered: Gathered,
+    group: GroupWriter<Vec<u8>>,
+    writer: u32,
+    axes: AxisTable,
+    /// The sequence number of the first point.
     sequence: u64,
-    out: Vec<u8>,
-) -> Result<Vec<u8>> {
-    // Columns of a series that has no slots are sealed from where they are.
-    let apart = extra.filter(|extra| slots.iter().copied().flatten().all(|slot| slot.series() != extra.series));
-    let mut gathered = KEPT.take();
-    gathered.fill(slots, series.len(), if apart.is_some() { None } else { extra });
-    let columns = |index: usize| match apart {
-        Some(GivenColumns { series, steps, timestamps, values }) if series as usize == index => {
-            (steps, timestamps, values)
+    /// Whether the given columns are the only points of their series, and so are sealed from where they are.
+    apart: bool,
+    stage: Stage,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+enum Stage {
+    /// Count points from this one on.
+    Count(usize),
+    /// Put points from this one on into their columns.
+    Place(usize),
+    /// Write the page of this series' axis, which is new, that begins with this point.
+    Axis(usize, u32, usize),
+    /// Write the page of this series' values that begins with this point.
+    Values(usize, usize),
+    /// Begin this series.
+    Series(usize),
+    /// Write pools and footer.
+    Last,
+    /// Nothing: this is the group.
+    Done(Vec<u8>),
+}
+
+/// Bytes a point that room is made for; more are found if needed.
+const SEALED_BYTES: usize = 6;
+/// Slots that are counted, or put into columns, at once.
+const SLOTS_AT_ONCE: usize = 2 << 10;
+
+impl Sealing {
+    /// Begins the group of a head's points, of which `sequence` is the number of the first, for a log with so many runs.
+    #[must_use]
+    pub fn new(head: Head<'_>, runs: usize, writer: WriterId, sequence: u64) -> Self {
+        let apart =
+            |extra: GivenColumns<'_>| head.slots.into_iter().flatten().all(|slot| slot.series() != extra.series);
+        let points =
+            head.slots.map(<[Slot]>::len).iter().sum::<usize>() + head.extra.map_or(0, |extra| extra.values.len());
+        let mut group = GroupWriter::new(Vec::with_capacity(64 + points * SEALED_BYTES), Effort::Fast);
+        (0..runs).for_each(|_| _ = group.named_run());
+        let writer = group.writer(writer);
+        Self {
+            gathered: Gathered::new(head.series.len()),
+            group,
+            writer,
+            axes: AxisTable::default(),
+            sequence,
+            apart: head.extra.is_some_and(apart),
+            stage: Stage::Count(0),
         }
-        _ => gathered.series(index),
-    };
-    let mut group = GroupWriter::new(out, Effort::Fast);
-    (0..runs).for_each(|_| _ = group.named_run());
-    let writer = group.writer(writer);
-    let mut axes = AxisTable::default();
-    for (index, SeriesKey { run, key }) in series.iter().enumerate() {
-        let (steps, timestamps, values) = columns(index);
-        if values.is_empty() {
-            continue;
+    }
+
+    /// The group, when all is done.
+    #[must_use]
+    pub fn group(&self) -> Option<&[u8]> {
+        if let Stage::Done(bytes) = &self.stage { Some(bytes) } else { None }
+    }
+
+    /// Does the next piece of the work: a page, or about as much. Says how much that was, in points of a page.
+    ///
+    /// # Errors
+    /// When a page or the footer exceeds 4 GiB: begin again with fewer points.
+    pub fn step(&mut self, head: Head<'_>, hints: &mut Hints) -> Result<usize> {
+        let points: usize = head.slots.iter().map(|part| part.len()).sum();
+        match self.stage {
+            Stage::Count(from) => {
+                let end = points.min(from + SLOTS_AT_ONCE);
+                self.gathered.count(slots(head.slots, from, end));
+                self.stage = Stage::Count(end);
+                if end == points {
+                    self.gathered.lay_out(head.extra.filter(|_| !self.apart));
+                    self.stage = Stage::Place(0);
+                }
+                Ok((end - from) / 4)
+            }
+            Stage::Place(from) => {
+                let end = points.min(from + SLOTS_AT_ONCE);
+                self.gathered.place(slots(head.slots, from, end));
+                self.stage = Stage::Place(end);
+                if end == points {
+                    head.extra.filter(|_| !self.apart).inspect(|&extra| self.gathered.place_columns(extra));
+                    self.stage = Stage::Series(0);
+                }
+                Ok((end - from) / 2)
+            }
+            Stage::Series(series) => self.begin(series, head, hints),
+            Stage::Axis(series, axis, from) => {
+                let (steps, timestamps, values) = self.gathered.of(series, head.extra.filter(|_| self.apart));
+                let end = values.len().min(from + PAGE_POINTS);
+                self.group.axis_page(axis, &steps[from..end], timestamps.slice(from..end))?;
+                self.stage = Stage::Axis(series, axis, end);
+                if end == values.len() {
+                    hints.axes.insert(series as u32, self.group.axis_hints());
+                    self.open(series, axis, head, hints);
+                }
+                Ok(end - from)
+            }
+            Stage::Values(series, from) => {
+                let (steps, timestamps, values) = self.gathered.of(series, head.extra.filter(|_| self.apart));
+                let end = values.len().min(from + PAGE_POINTS);
+                self.group.series_page(&steps[from..end], timestamps.slice(from..end), &values[from..end])?;
+                self.stage = Stage::Values(series, end);
+                if end == values.len() {
+                    let hint = self.group.end_series()?;
+                    hints.values.insert(series as u32, hint);
+                    self.stage = Stage::Series(series + 1);
+                }
+                Ok(end - from)
+            }
+            Stage::Last => {
+                std::mem::take(&mut self.gathered).keep();
+                let group = std::mem::replace(&mut self.group, GroupWriter::new(Vec::new(), Effort::Fast));
+                let (bytes, _) = group.finish(self.sequence)?;
+                self.stage = Stage::Done(bytes);
+                Ok(2 * PAGE_POINTS)
+            }
+            Stage::Done(_) => Ok(0),
         }
+    }
+
+    /// Goes to the next series from this one on that has points: begins its axis, or its values, or pools it.
+    fn begin(&mut self, from: usize, head: Head<'_>, hints: &mut Hints) -> Result<usize> {
+        let apart = head.extra.filter(|_| self.apart);
+        let gathered = &self.gathered;
+        let Some(series) = (from..gathered.series()).find(|&series| !gathered.of(series, apart).2.is_empty()) else {
+            self.stage = Stage::Last;
+            return Ok(0);
+        };
         let axis = |index: usize| {
-            let (steps, timestamps, _) = columns(index);
+            let (steps, timestamps, _) = gathered.of(index, apart);
             (steps, timestamps)
         };
-        let found = axes.find(index, || hash_axis(steps, timestamps), |a, b| same_axis(axis(a), axis(b)));
+        let (steps, timestamps, values) = gathered.of(series, apart);
+        let same = |a, b| same_axis(axis(a), axis(b));
+        let found = self.axes.find(series, || hash_axis(steps, timestamps), same);
+        let long = values.len() >= POOLED_BELOW;
         let axis = match found {
             Ok(axis) => axis,
             Err(hash) => {
-                let axis = group.axis(steps, timestamps)?;
-                axes.insert(hash, index, axis);
+                let axis = if long {
+                    let last = hints.axes.get(&(series as u32)).copied().unwrap_or_default();
+                    self.group.begin_axis(values.len(), timestamps_kind(timestamps), last)
+                } else {
+                    self.group.axis(steps, timestamps)?
+                };
+                self.axes.insert(hash, series, axis);
+                if long {
+                    self.stage = Stage::Axis(series, axis, 0);
+                    return Ok(values.len() / 8);
+                }
                 axis
             }
         };
-        let name = SeriesName { run: *run, key: group.key(key), writer, axis };
-        group.series(name, steps, timestamps, values)?;
+        if long {
+            let work = values.len() / 8;
+            self.open(series, axis, head, hints);
+            return Ok(work);
+        }
+        let SeriesKey { run, key } = &head.series[series];
+        let name = SeriesName { run: *run, key: self.group.key(key), writer: self.writer, axis };
+        self.group.short_series(name, values);
+        self.stage = Stage::Series(series + 1);
+        Ok(values.len())
     }
-    let (payload, _) = group.finish(sequence)?;
-    if gathered.values.capacity() <= KEPT_POINTS {
-        KEPT.set(gathered);
+
+    /// Begins a long series, whose axis is written.
+    fn open(&mut self, series: usize, axis: u32, head: Head<'_>, hints: &Hints) {
+        let SeriesKey { run, key } = &head.series[series];
+        let name = SeriesName { run: *run, key: self.group.key(key), writer: self.writer, axis };
+        self.group.begin_series(name, hints.values.get(&(series as u32)).copied().unwrap_or_default());
+        self.stage = Stage::Values(series, 0);
     }
-    Ok(payload)
+}
+
+/// The group of all points of a head, of a log with so many runs; `sequence` is that of the first.
+///
+/// # Errors
+/// When a page or the footer exceeds 4 GiB.
+pub fn seal(head: Head<'_>, runs: usize, writer: WriterId, sequence: u64, hints: &mut Hints) -> Result<Vec<u8>> {
+    let mut sealing = Sealing::new(head, runs, writer, sequence);
+    loop {
+        if let Stage::Done(bytes) = sealing.stage {
+            return Ok(bytes);
+        }
+        sealing.step(head, hints)?;
+    }
+}
+
+/// A range of the slots of both parts.
+fn slots(parts: [&[Slot]; 2], from: usize, end: usize) -> impl Iterator<Item = &Slot> + Clone {
+    let [first, second] = parts;
+    let within = |at: usize| (at.min(first.len()), at.saturating_sub(first.len()));
+    let ((a, b), (c, d)) = (within(from), within(end));
+    first[a..c].iter().chain(&second[b..d])
 }

@@ -9,63 +9,41 @@
 //! ```
 //!
 //! *Settling* appends the slots' points to the log as rows; *sealing* appends rows' and slots' points as a group. Both
-//! restart the tail. What survives a stop of the machine is in the log; the tail never needs a sync.
+//! restart the tail. When half of the tail is full, its points are sealed page by page, a few at each pause of the other
+//! half, so that no call waits for all of them; whatever else frames points ends that first.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::base::control;
 use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::limits::SERIES_PER_LOG_MAX;
 use crate::base::point::Point;
 use crate::error::{Error, Result};
 use crate::log::frame::Kind;
-use crate::log::record::{Batch, LOG_VERSION, Record, Row, Start};
+use crate::log::record::{Batch, Record, Row};
 use crate::log::slot::Slot;
 use crate::log::writer::LogWriter;
-use crate::run::seal::{GivenColumns, SeriesKey, seal};
-use crate::run::tail::{SLOTS_MAX, Tail};
+use crate::run::place::Place;
+use crate::run::seal::{GivenColumns, Head, Hints, Sealing, SeriesKey, seal};
+use crate::run::tail::Tail;
 use crate::run::watermark::Watermark;
-use crate::storage::{Storage, fork};
+use crate::storage::fork;
 
 /// From so many slots on a sync seals columns; below, it appends rows, which cost less than small pages would.
 const SEAL_AT_SYNC: usize = 16 << 10;
 /// Up to so many points of a head stay rows when the writer is finished.
 const ROWS_AT_END: usize = 64;
-/// Bytes a point that room is made for before sealing; more are found if needed.
-const SEALED_BYTES: usize = 6;
 /// Columns of at most so many points go through the slots.
 const COLUMNS_BY_SLOTS: usize = 512;
+/// Into so many parts a half of the tail is divided by pauses, at which a full half is sealed further.
+const PAUSES: usize = 128;
+/// How much of a full half's work is done at a pause, in parts of the points that came since the last: sealing costs about
+/// as much as the pages of two columns, so it ends well before the other half is full.
+const WORK_AT_PAUSE: usize = 3;
 /// Most points that are logged in one step, all of them or none.
 const POINTS_AT_ONCE: usize = 4 << 20;
-
-/// Where and how a writer keeps its files.
-#[derive(Clone)]
-pub struct Place {
-    /// The disk.
-    pub storage: Arc<dyn Storage>,
-    /// The folder of the log; it exists.
-    pub dir: PathBuf,
-    /// What the names of its files start with.
-    pub stem: String,
-    /// Whether the tail may be mapped.
-    pub mapped: bool,
-    /// The writer's order (see [`Start::order`]).
-    pub order: u64,
-    /// Creation time, in milliseconds since the epoch.
-    pub created_ms: i64,
-}
-
-impl Place {
-    /// Path of a writer's log and of its tail.
-    #[must_use]
-    pub fn paths(&self, writer: WriterId) -> (PathBuf, PathBuf) {
-        let name = |end: &str| self.dir.join(format!("{}.{writer}.{end}", self.stem));
-        (name("log"), name("tail"))
-    }
-}
 
 /// A run as its log introduces it.
 #[derive(Clone, Debug)]
@@ -80,7 +58,10 @@ pub struct Session {
     place: Place,
     log: LogWriter,
     tail: Option<Tail>,
-    /// Points in rows that no group has yet.
+    /// The group of the full half, while it is made.
+    sealing: Option<Sealing>,
+    hints: Hints,
+    /// Points in rows that no group has yet; none come while a half is being sealed.
     settled: Vec<Slot>,
     sealed: u64,
     base: u64,
@@ -110,11 +91,13 @@ impl Session {
     /// # Errors
     /// [`Error::Io`].
     pub fn create(place: Place) -> Result<Self> {
-        let (log, watermark) = create_log(&place)?;
+        let (log, watermark) = place.create_log()?;
         Ok(Self {
             place,
             log,
             tail: None,
+            sealing: None,
+            hints: Hints::default(),
             settled: Vec::new(),
             sealed: 0,
             base: 0,
@@ -240,7 +223,7 @@ impl Session {
         if points.is_empty() {
             return Ok(());
         }
-        if points.len() > SLOTS_MAX {
+        if points.len() > self.place.half as usize {
             return self.commit(Vec::new(), points);
         }
         self.make_ready(points.len())?;
@@ -298,6 +281,9 @@ impl Session {
             let why = format!("{} points exceed the limit of {POINTS_AT_ONCE} for one step; log columns", points.len());
             return Err(Error::invalid("batch", why));
         }
+        if !points.is_empty() {
+            self.seal_full_half()?;
+        }
         let mut batch = Batch { records: std::mem::take(&mut self.pending), rows: Vec::new() };
         let definitions = batch.records.len();
         batch.records.extend(records);
@@ -323,10 +309,7 @@ impl Session {
             self.advance(points.len() as u64);
             self.settled.append(&mut slots);
             self.restart_tail();
-            if self.settled.len() >= SLOTS_MAX {
-                // The points are in the log already; should sealing fail, it is tried again with the next ones.
-                let _ = self.seal_with(None);
-            }
+            self.bound_rows();
         }
         Ok(())
     }
@@ -339,6 +322,7 @@ impl Session {
     pub fn sync(&mut self) -> Result<()> {
         self.make_ready(0)?;
         self.log.check_linked()?;
+        self.seal_full_half()?;
         match self.tail.as_ref().map_or(0, Tail::len) {
             0 => {}
             len if len < SEAL_AT_SYNC => self.settle()?,
@@ -396,6 +380,7 @@ impl Session {
     /// Moves the tail's points into frames.
     fn leave_tail(&mut self) -> Result<()> {
         self.make_ready(0)?;
+        self.seal_full_half()?;
         let head = self.sequence - self.sealed;
         if head > ROWS_AT_END as u64 {
             self.seal_with(None)?;
@@ -414,26 +399,78 @@ impl Session {
         if count > 0 {
             self.tail()?;
         }
-        let Some(tail) = &mut self.tail else {
-            return Ok(());
-        };
-        if tail.free() >= count {
-            return Ok(());
-        }
-        if self.settled.len() + tail.len() + count > SLOTS_MAX || !tail.grow(count)? {
-            self.seal_with(None)?;
-        }
-        match &mut self.tail {
-            Some(tail) if tail.free() < count => tail.grow(count).map(|_| ()),
+        match &self.tail {
+            Some(tail) if tail.free() < count => self.make_room(count),
             _ => Ok(()),
         }
+    }
+
+    /// Makes room in the tail for `count` points, of which a half can hold that many; seals some of a full half.
+    fn make_room(&mut self, count: usize) -> Result<()> {
+        // While there is room, what fails here is tried again later: the points are safe where they are.
+        let pause = (self.place.half as usize / PAUSES).max(1);
+        let _ = self.seal_some(WORK_AT_PAUSE * pause);
+        let Some(tail) = &mut self.tail else { return Ok(()) };
+        if tail.room() < count {
+            self.seal_full_half()?;
+        }
+        let Some(tail) = &mut self.tail else { return Ok(()) };
+        if tail.room() < count {
+            tail.turn_over()?;
+        }
+        tail.grow(count)?;
+        if !tail.full_slots().is_empty() {
+            tail.pause_after(count.max(pause));
+        }
+        Ok(())
+    }
+
+    /// Does about so much of the work that a full half makes, in points of a page, if there is one; all that is left of it
+    /// at the end, with the frame.
+    fn seal_some(&mut self, work: usize) -> Result<()> {
+        let Some(tail) = self.tail.as_ref().filter(|tail| !tail.full_slots().is_empty()) else { return Ok(()) };
+        let head = Head { slots: [&self.settled, tail.full_slots()], extra: None, series: &self.series };
+        let end = self.base + head.slots[1].len() as u64;
+        let mut sealing = match self.sealing.take() {
+            Some(sealing) => sealing,
+            None => Sealing::new(head, self.runs.len(), self.log.writer(), self.sealed),
+        };
+        let mut done = 0;
+        while done < work && sealing.group().is_none() {
+            done += sealing.step(head, &mut self.hints)?;
+        }
+        // The frame has a pause to itself.
+        let appended = match sealing.group() {
+            Some(group) if done == 0 || work == usize::MAX => self.append_group(group, end, Tail::release),
+            _ => Ok(()),
+        };
+        if self.sealed < end {
+            self.sealing = Some(sealing);
+        }
+        appended
+    }
+
+    /// Seals the full half, if there is one: the points behind it can be framed then.
+    fn seal_full_half(&mut self) -> Result<()> {
+        self.seal_some(usize::MAX)
+    }
+
+    /// Appends the group of all points up to `end`, whose slots are then freed by `free`.
+    fn append_group(&mut self, payload: &[u8], end: u64, free: impl FnOnce(&mut Tail)) -> Result<()> {
+        self.append(Kind::Group, self.sealed, (end - self.sealed) as usize, payload)?;
+        self.advance(end.saturating_sub(self.sequence));
+        self.sealed = end;
+        self.settled = Vec::new();
+        self.free_slots(end, free);
+        Ok(())
     }
 
     /// The tail; created at the first point.
     fn tail(&mut self) -> Result<&mut Tail> {
         if self.tail.is_none() {
             let (_, path) = self.place.paths(self.log.writer());
-            let tail = Tail::create(&*self.place.storage, &path, self.log.writer(), self.place.mapped)?;
+            let half = self.place.half as usize;
+            let tail = Tail::create(&*self.place.storage, &path, self.log.writer(), half, self.place.mapped)?;
             self.watermark.tail(Arc::clone(tail.file()));
             self.tail = Some(tail);
         }
@@ -441,6 +478,7 @@ impl Session {
         Ok(tail)
     }
 
+    /// Appends the slots' points as rows; no half is being sealed.
     fn settle(&mut self) -> Result<()> {
         let batch = Batch { records: Vec::new(), rows: rows(self.tail.as_ref().map_or(&[], Tail::slots)) };
         let mut payload = Vec::new();
@@ -448,29 +486,39 @@ impl Session {
         self.append(Kind::Records, self.base, batch.rows.len(), &payload)?;
         self.settled.extend(self.tail.iter().flat_map(|tail| tail.slots()));
         self.restart_tail();
+        self.bound_rows();
         Ok(())
     }
 
+    /// Seals when there are many rows. Their points are in the log already; should it fail, it is tried again with the
+    /// next ones.
+    fn bound_rows(&mut self) {
+        if self.settled.len() >= self.place.half as usize {
+            let _ = self.seal_with(None);
+        }
+    }
+
+    /// Seals all points, and these columns behind them.
     fn seal_with(&mut self, extra: Option<GivenColumns<'_>>) -> Result<()> {
+        self.seal_full_half()?;
         let slots = self.tail.as_ref().map_or(&[][..], Tail::slots);
+        let head = Head { slots: [&self.settled[..], slots], extra, series: &self.series };
         let end = self.sequence + extra.map_or(0, |extra| extra.values.len() as u64);
-        let parts = [&self.settled[..], slots];
-        let room = Vec::with_capacity(64 + (end - self.sealed) as usize * SEALED_BYTES);
-        let payload = seal(parts, extra, &self.series, self.runs.len(), self.log.writer(), self.sealed, room)?;
-        self.append(Kind::Group, self.sealed, (end - self.sealed) as usize, &payload)?;
-        self.advance(end - self.sequence);
-        self.sealed = end;
-        self.settled = Vec::new();
-        self.restart_tail();
-        Ok(())
+        let payload = seal(head, self.runs.len(), self.log.writer(), self.sealed, &mut self.hints)?;
+        self.append_group(&payload, end, Tail::restart)
     }
 
     fn restart_tail(&mut self) {
-        self.base = self.sequence;
+        self.free_slots(self.sequence, Tail::restart);
+    }
+
+    /// Frames have all points before `base`.
+    fn free_slots(&mut self, base: u64, free: impl FnOnce(&mut Tail)) {
+        self.base = base;
         let tail = &mut self.tail;
-        self.watermark.restart_tail(self.base, || {
+        self.watermark.restart_tail(base, || {
             if let Some(tail) = tail {
-                tail.restart();
+                free(tail);
             }
         });
     }
@@ -480,9 +528,9 @@ impl Session {
         if self.generation == fork::generation() {
             return Ok(());
         }
-        (self.log, self.watermark) = create_log(&self.place)?;
+        (self.log, self.watermark) = self.place.create_log()?;
         self.generation = fork::generation();
-        self.tail = None;
+        (self.tail, self.sealing) = (None, None);
         self.settled = Vec::new();
         (self.sealed, self.base, self.sequence) = (0, 0, 0);
         self.ended = false;
@@ -500,30 +548,6 @@ impl Drop for Session {
             // Whatever fails here leaves log and tail as they are: readable, and complete.
             let _ = self.end();
             self.watermark.close(self.ended);
-        }
-    }
-}
-
-fn create_log(place: &Place) -> Result<(LogWriter, Arc<Watermark>)> {
-    let writer = WriterId::random();
-    let (path, _) = place.paths(writer);
-    let mut log = LogWriter::create(&*place.storage, &path, writer)?;
-    let process = format!("pid {}", std::process::id());
-    let start = Start { version: LOG_VERSION, writer, order: place.order, created_ms: place.created_ms, process };
-    let mut payload = Vec::new();
-    control::encode(&start, &mut payload);
-    match log.append(Kind::Start, 0, 0, &payload) {
-        Ok(_) => {
-            // The folder too may be new, and whoever created it may have died before its name was synced.
-            let folders = std::iter::once(&*place.dir).chain(place.dir.parent()).map(Path::to_owned).collect();
-            let file = Arc::clone(log.file());
-            let watermark = Watermark::new(Arc::clone(&place.storage), folders, file, path);
-            watermark.append(log.len());
-            Ok((log, Arc::new(watermark)))
-        }
-        Err(error) => {
-            let _ = place.storage.remove_file(&path);
-            Err(error)
         }
     }
 }

@@ -3,6 +3,9 @@
 //! Mapped where the file system keeps the promises that this needs, the slots are stores into memory that the kernel
 //! owns. Elsewhere the same bytes are written by one call a point. Either way the file is the array and nothing else;
 //! see [`crate::log::slot`] for why stale bytes in it never count.
+//!
+//! The array has two halves. A turn of points begins at the first slot of either; while one half is full and on its way
+//! into a frame, the other takes what comes next.
 #![allow(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -16,18 +19,25 @@ use crate::storage::{File, Region, Storage};
 
 /// Slots of a new region: 64 KiB, so that a run of one point costs little.
 const SLOTS_FIRST: usize = 2 << 10;
-/// How much a full region grows, until it has [`SLOTS_MAX`].
+/// How much a full region grows, until it has both halves.
 const GROWTH: usize = 4;
-/// Slots of the greatest region: 4 MiB.
-pub const SLOTS_MAX: usize = 128 << 10;
 
 /// A writer's slots.
 pub struct Tail {
-    /// The next slot to be written is `slots + len`; all below are published.
+    /// The first slot of the region.
     slots: *mut Slot,
-    len: usize,
+    /// Slots of a half.
+    half: usize,
+    /// The first slot of the present turn: that of a half.
+    start: usize,
+    /// The next slot to be written; those from `start` up to here are published.
+    next: usize,
+    /// Up to here slots are written without asking further.
+    limit: usize,
     capacity: usize,
-    /// Slots from `len` up to here may hold in the file what a failed write left: it must not be taken for points.
+    /// How many slots of the other half hold points that no frame has yet.
+    full: usize,
+    /// Slots from `next` up to here may hold in the file what a failed write left: it must not be taken for points.
     dirty: usize,
     check: Check,
     memory: Memory,
@@ -50,16 +60,16 @@ unsafe impl Send for Tail {}
 
 impl std::fmt::Debug for Tail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tail({}, {} of {} slots)", self.path.display(), self.len, self.capacity)
+        write!(f, "Tail({}, {} and {} of {} slots)", self.path.display(), self.full, self.len(), self.capacity)
     }
 }
 
 impl Tail {
-    /// Creates the tail's file, which must not exist; mapped or not.
+    /// Creates the tail's file, which must not exist, with halves of so many slots; mapped or not.
     ///
     /// # Errors
     /// [`Error::Io`]; no file is left then.
-    pub fn create(storage: &dyn Storage, path: &Path, writer: WriterId, mapped: bool) -> Result<Self> {
+    pub fn create(storage: &dyn Storage, path: &Path, writer: WriterId, half: usize, mapped: bool) -> Result<Self> {
         let file = match storage.create_new(path) {
             // Only this writer has the name: an attempt failed before, and so did its removal.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -70,15 +80,19 @@ impl Tail {
         let file: Arc<dyn File> = file.map_err(Error::io("create", path))?.into();
         let mut tail = Self {
             slots: std::ptr::null_mut(),
-            len: 0,
+            half,
+            start: 0,
+            next: 0,
+            limit: 0,
             capacity: 0,
+            full: 0,
             dirty: 0,
             check: Check::new(writer),
             memory: Memory::Written(Vec::new()),
             file,
             path: path.to_owned(),
         };
-        if let Err(error) = tail.reserve(SLOTS_FIRST, mapped) {
+        if let Err(error) = tail.reserve(SLOTS_FIRST.min(half), mapped) {
             let _ = storage.remove_file(path);
             return Err(error);
         }
@@ -97,48 +111,94 @@ impl Tail {
             self.slots = slots.as_mut_ptr();
         }
         self.capacity = capacity;
+        self.pause_after(usize::MAX);
         Ok(())
     }
 
-    /// Makes room for `more` slots beside those there, if the greatest region has it.
+    /// Makes room for `more` slots, for which this half must have [`Self::room`], and lifts any pause.
     ///
     /// # Errors
     /// [`Error::Io`]; the slots there stay.
     #[cold]
-    pub fn grow(&mut self, more: usize) -> Result<bool> {
-        let wanted = self.len + more;
-        if wanted > SLOTS_MAX {
-            return Ok(wanted <= self.capacity);
-        }
-        let mut capacity = self.capacity.max(SLOTS_FIRST);
-        while capacity < wanted || (capacity == self.len && capacity < SLOTS_MAX) {
-            capacity = (capacity * GROWTH).min(SLOTS_MAX);
+    pub fn grow(&mut self, more: usize) -> Result<()> {
+        self.reserve_through(self.next + more)?;
+        self.pause_after(usize::MAX);
+        Ok(())
+    }
+
+    fn reserve_through(&mut self, wanted: usize) -> Result<()> {
+        let mut capacity = self.capacity;
+        while capacity < wanted {
+            // Whole halves: the second is made room for when the first is full.
+            let most = if capacity < self.half { self.half } else { 2 * self.half };
+            capacity = (capacity * GROWTH).min(most);
         }
         if capacity > self.capacity {
             let mapped = matches!(self.memory, Memory::Mapped { .. });
             self.reserve(capacity, mapped)?;
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// How many slots are free without growing.
+    /// Lets [`Self::free`] be at most `count` until it is asked again: the owner has something to do by then.
+    pub fn pause_after(&mut self, count: usize) {
+        self.limit = self.next.saturating_add(count).min(self.capacity).min(self.start + self.half);
+    }
+
+    /// How many slots are free without growing, up to the pause.
     #[inline]
     #[must_use]
     pub fn free(&self) -> usize {
-        self.capacity - self.len
+        self.limit - self.next
     }
 
-    /// How many points there are.
+    /// How many slots this half has left.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.start + self.half - self.next
+    }
+
+    /// How many points the present turn has.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len
+        self.next - self.start
     }
 
-    /// Whether there is none.
+    /// Whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.next == self.start
+    }
+
+    /// Begins a turn in the other half; the points here stay, as [`Self::full_slots`], until [`Self::release`].
+    ///
+    /// # Errors
+    /// [`Error::Io`]; nothing changed then.
+    ///
+    /// # Panics
+    /// When the other half was not released.
+    pub fn turn_over(&mut self) -> Result<()> {
+        assert_eq!(self.full, 0, "the other half still holds points");
+        // What a failed write left behind the last point would have the number of the next one.
+        self.clean()?;
+        let start = self.half - self.start;
+        self.reserve_through(start + 1)?;
+        self.full = self.len();
+        (self.start, self.next) = (start, start);
+        self.pause_after(usize::MAX);
+        Ok(())
+    }
+
+    /// The points of the half that is full, in order; none when there is no such half.
+    #[must_use]
+    pub fn full_slots(&self) -> &[Slot] {
+        self.published(self.half - self.start, self.full)
+    }
+
+    /// A frame has the points of the half that was full.
+    pub fn release(&mut self) {
+        self.full = 0;
     }
 
     /// Publishes one point, whose sequence number this is, as the next slot. `free()` must not be 0.
@@ -150,12 +210,12 @@ impl Tail {
     /// When no slot is free.
     #[inline]
     pub fn push(&mut self, slot: Slot, sequence: u64) -> Result<()> {
-        assert!(self.len < self.capacity, "the session makes room first");
-        self.store(self.len, slot.sealed(self.check, sequence));
+        assert!(self.next < self.capacity, "the session makes room first");
+        self.store(self.next, slot.sealed(self.check, sequence));
         if let Memory::Written(_) = self.memory {
-            self.write_out(self.len, 1)?;
+            self.write_out(self.next, 1)?;
         }
-        self.len += 1;
+        self.next += 1;
         Ok(())
     }
 
@@ -173,12 +233,12 @@ impl Tail {
             if index + 1 < count {
                 slot.0[3] |= u64::from(CONTINUES);
             }
-            self.store(self.len + index, slot.sealed(self.check, sequence + index as u64));
+            self.store(self.next + index, slot.sealed(self.check, sequence + index as u64));
         }
         if let Memory::Written(_) = self.memory {
-            self.write_out(self.len, count)?;
+            self.write_out(self.next, count)?;
         }
-        self.len += count;
+        self.next += count;
         Ok(())
     }
 
@@ -216,24 +276,33 @@ impl Tail {
 
     /// Overwrites what a failed write may have left behind the last point.
     fn clean(&mut self) -> Result<()> {
-        if self.dirty > self.len {
-            let zeros = vec![0; (self.dirty - self.len) * SLOT_LEN];
-            self.file.write_at(&zeros, (self.len * SLOT_LEN) as u64).map_err(Error::io("write", &self.path))?;
+        if self.dirty > self.next {
+            let zeros = vec![0; (self.dirty - self.next) * SLOT_LEN];
+            self.file.write_at(&zeros, (self.next * SLOT_LEN) as u64).map_err(Error::io("write", &self.path))?;
         }
         self.dirty = 0;
         Ok(())
     }
 
-    /// The points there, in order.
+    /// The points of the present turn, in order.
     #[must_use]
     pub fn slots(&self) -> &[Slot] {
-        // SAFETY: the first `len` slots lie in owned, initialised memory that only `&mut self` changes.
-        unsafe { std::slice::from_raw_parts(self.slots, self.len) }
+        self.published(self.start, self.len())
     }
 
-    /// Forgets all points: a frame has them now, and the next one takes the first slot.
+    fn published(&self, start: usize, len: usize) -> &[Slot] {
+        if len == 0 {
+            return &[];
+        }
+        // SAFETY: `start` is a half's first slot and `len` counts the slots that were stored from there on, within
+        // owned, initialised memory that only `&mut self` changes.
+        unsafe { std::slice::from_raw_parts(self.slots.add(start), len) }
+    }
+
+    /// Forgets all points: frames have them now, and the next one takes the first slot.
     pub fn restart(&mut self) {
-        self.len = 0;
+        (self.full, self.start, self.next) = (0, 0, 0);
+        self.pause_after(usize::MAX);
     }
 
     /// The file, for syncing it from elsewhere.

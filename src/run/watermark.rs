@@ -38,10 +38,10 @@ struct Files {
     log: Option<Arc<dyn File>>,
     log_path: PathBuf,
     tail: Option<Arc<dyn File>>,
-    /// The sequence number of the tail's first slot.
+    /// The sequence number of the first point in the tail that no frame has.
     base: u64,
-    /// Whether points of the tail's present turn were promised to survive where they lie.
-    promised: bool,
+    /// Points before this one were promised to survive, in the log or where they lie in the tail.
+    promised: u64,
     /// Why a sync failed: what it should have covered can never be reported as durable.
     lost: Option<String>,
 }
@@ -64,7 +64,7 @@ impl Watermark {
             log_path,
             tail: None,
             base: 0,
-            promised: false,
+            promised: 0,
             lost: None,
         };
         let [published, appended, durable, log_durable] = [const { AtomicU64::new(0) }; 4];
@@ -119,15 +119,15 @@ impl Watermark {
         Ok(true)
     }
 
-    /// The log has all points before `sequence`, and the tail is begun anew by `restart`: what it was promised to hold is
-    /// made to survive in the log first.
+    /// The log has all points before `sequence`, and `restart` frees their slots: those that were promised to survive there
+    /// are made to survive in the log first.
     pub fn restart_tail(&self, sequence: u64, restart: impl FnOnce()) {
         let mut files = self.files.lock();
-        if files.promised {
+        if files.promised > files.base {
             // When this fails, every later sync says that points may be lost.
             let _ = self.sync_log(&mut files, self.appended.load(Ordering::Acquire));
         }
-        (files.promised, files.base) = (false, sequence);
+        files.base = sequence;
         restart();
     }
 
@@ -182,7 +182,7 @@ impl Files {
         if let Some(tail) = &self.tail
             && through > self.base
         {
-            self.promised = true;
+            self.promised = through;
             let synced = tail.sync();
             self.note(synced, "the tail of ")?;
         }

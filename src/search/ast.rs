@@ -160,6 +160,22 @@ pub enum Comparison {
     GreaterEqual,
 }
 
+impl Comparison {
+    /// The comparison that this operator means.
+    #[must_use]
+    pub fn of(operator: &str) -> Option<Self> {
+        match operator {
+            "=" => Some(Self::Equal),
+            "!=" => Some(Self::NotEqual),
+            "<" => Some(Self::Less),
+            "<=" => Some(Self::LessEqual),
+            ">" => Some(Self::Greater),
+            ">=" => Some(Self::GreaterEqual),
+            _ => None,
+        }
+    }
+}
+
 /// A number in a filter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Number {
@@ -226,6 +242,12 @@ impl TextTest {
 }
 
 impl Number {
+    /// Reads a number as a filter writes it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(Self { value: text.parse().ok()?, integer: text.parse().ok() })
+    }
+
     /// The integers that satisfy `comparison` with this number, as a closed range (`low > high`: none), and whether
     /// the range says which do not. Exact for every `i64`, which a comparison as floats is not.
     #[must_use]

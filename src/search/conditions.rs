@@ -333,23 +333,16 @@ impl<'a> Parser<'_, 'a> {
             Operator::Ilike
         } else {
             let comparison = match self.peek() {
-                Some(Kind::Operator("=")) => Comparison::Equal,
-                Some(Kind::Operator("!=")) => Comparison::NotEqual,
-                Some(Kind::Operator("<")) => Comparison::Less,
-                Some(Kind::Operator("<=")) => Comparison::LessEqual,
-                Some(Kind::Operator(">")) => Comparison::Greater,
-                Some(Kind::Operator(">=")) => Comparison::GreaterEqual,
-                _ => return Err(self.expected(OPERATORS)),
+                Some(Kind::Operator(operator)) => Comparison::of(operator),
+                _ => None,
             };
+            let comparison = comparison.ok_or_else(|| self.expected(OPERATORS))?;
             self.at += 1;
             Operator::Is(comparison)
         };
         let value = match self.peek() {
             Some(Kind::Quoted('\'' | '"', text)) => Value::Text(text.to_owned()),
-            Some(Kind::Number(text)) => match text.parse() {
-                Ok(value) => Value::Number(Number { value, integer: text.parse().ok() }),
-                Err(_) => return Err(self.expected("a number")),
-            },
+            Some(Kind::Number(text)) => Value::Number(Number::parse(text).ok_or_else(|| self.expected("a number"))?),
             _ => return Err(self.expected("a text in quotes or a number")),
         };
         self.at += 1;

@@ -297,17 +297,13 @@ impl<'t, 'a> Parser<'t, 'a> {
             };
         }
         let comparison = match self.peek().map(|token| token.kind) {
-            Some(Kind::Operator("=")) => Comparison::Equal,
-            Some(Kind::Operator("!=")) => Comparison::NotEqual,
-            Some(Kind::Operator("<")) => Comparison::Less,
-            Some(Kind::Operator("<=")) => Comparison::LessEqual,
-            Some(Kind::Operator(">")) => Comparison::Greater,
-            Some(Kind::Operator(">=")) => Comparison::GreaterEqual,
-            _ => return Err(self.expected("=, !=, <, <=, >, >= or IS for a number")),
+            Some(Kind::Operator(operator)) => Comparison::of(operator),
+            _ => None,
         };
+        let comparison = comparison.ok_or_else(|| self.expected("=, !=, <, <=, >, >= or IS for a number"))?;
         self.at += 1;
         let value = match self.peek().map(|token| token.kind) {
-            Some(Kind::Number(text)) => text.parse().ok().map(|value| Number { value, integer: text.parse().ok() }),
+            Some(Kind::Number(text)) => Number::parse(text),
             Some(Kind::Word(word)) if word.eq_ignore_ascii_case("inf") => {
                 Some(Number { value: f64::INFINITY, integer: None })
             }

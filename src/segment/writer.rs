@@ -149,7 +149,7 @@ impl<S: PageSink> GroupWriter<S> {
     /// # Errors
     /// The sink's.
     pub fn axis(&mut self, steps: &[i64], timestamps: TimestampsRef<'_>) -> Result<u32> {
-        let axis = self.begin_axis(steps.len(), timestamps_kind(timestamps));
+        let axis = self.begin_axis(steps.len(), timestamps_kind(timestamps), Default::default());
         if steps.len() < POOLED_BELOW {
             self.pool_steps.extend_from_slice(steps);
             self.pool_timestamps.extend(timestamps);
@@ -163,12 +163,17 @@ impl<S: PageSink> GroupWriter<S> {
     }
 
     /// Starts an axis of `count` points, of which those have timestamps that `kind` says; a long one's pages follow
-    /// at once, by [`Self::axis_page`].
-    pub fn begin_axis(&mut self, count: usize, kind: i64) -> u32 {
+    /// at once, by [`Self::axis_page`]. The hints are those of an axis like it, of its steps and its timestamps.
+    pub fn begin_axis(&mut self, count: usize, kind: i64, hints: [Hint; 2]) -> u32 {
         let base = if count < POOLED_BELOW { self.pool_steps.len() } else { self.footer.pages.len() };
         self.footer.axes.push(Axis { count, timestamps: kind, base });
-        self.axis_hints = Default::default();
+        self.axis_hints = hints;
         self.footer.axes.len() as u32 - 1
+    }
+
+    /// The hints that the axis begun last has for one like it.
+    pub fn axis_hints(&self) -> [Hint; 2] {
+        self.axis_hints
     }
 
     /// Writes the next page of the axis begun last: [`PAGE_POINTS`] points, or the last few.
@@ -204,12 +209,12 @@ impl<S: PageSink> GroupWriter<S> {
             self.short_series(name, values);
             return Ok(());
         }
-        self.begin_series(name);
+        self.begin_series(name, Hint::default());
         for start in (0..values.len()).step_by(PAGE_POINTS) {
             let range = start..values.len().min(start + PAGE_POINTS);
             self.series_page(&steps[range.clone()], timestamps.slice(range.clone()), &values[range])?;
         }
-        self.end_series()
+        self.end_series().map(|_| ())
     }
 
     /// Puts a short series into the pool.
@@ -219,10 +224,10 @@ impl<S: PageSink> GroupWriter<S> {
         self.pool_values.extend_from_slice(values);
     }
 
-    /// Starts a long series, whose pages follow at once.
-    pub fn begin_series(&mut self, name: SeriesName) {
+    /// Starts a long series, whose pages follow at once; the hint is that of one like it.
+    pub fn begin_series(&mut self, name: SeriesName, hint: Hint) {
         let base = self.footer.pages.len();
-        self.open = Some(OpenSeries { name, base, stats: None, buckets: Vec::new(), hint: Hint::default() });
+        self.open = Some(OpenSeries { name, base, stats: None, buckets: Vec::new(), hint });
     }
 
     /// Writes the next page of the open series: [`PAGE_POINTS`] points, or the last few.
@@ -249,15 +254,15 @@ impl<S: PageSink> GroupWriter<S> {
         self.page(codec)
     }
 
-    /// Ends the open series with its pyramid.
+    /// Ends the open series with its pyramid, and gives its hint for one like it.
     ///
     /// # Errors
     /// The sink's.
-    pub fn end_series(&mut self) -> Result<()> {
-        let Some(OpenSeries { name: SeriesName { run, key, writer, axis }, base, stats, buckets, .. }) =
+    pub fn end_series(&mut self) -> Result<Hint> {
+        let Some(OpenSeries { name: SeriesName { run, key, writer, axis }, base, stats, buckets, hint }) =
             self.open.take()
         else {
-            return Ok(());
+            return Ok(Hint::default());
         };
         self.footer.series.push(Series { run, key, writer, axis, base, stats });
         let mut level = buckets;
@@ -273,7 +278,7 @@ impl<S: PageSink> GroupWriter<S> {
             }
             level = level_above(&level);
         }
-        Ok(())
+        Ok(hint)
     }
 
     /// Writes pool, runs, footer and trailer; gives the sink back, and the group's length in bytes.

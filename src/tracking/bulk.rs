@@ -11,7 +11,8 @@ use crate::error::Error;
 use crate::run::snapshot::RunSnapshot;
 use crate::tracking::entities::Metric;
 use crate::tracking::error::{Fault, Result};
-use crate::tracking::history::{by_value, metric, points};
+use crate::tracking::history::{by_value, points};
+use crate::tracking::runs::metric;
 use crate::tracking::store::Tracking;
 
 /// Most runs in one question.

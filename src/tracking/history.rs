@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::run::snapshot::RunSnapshot;
 use crate::tracking::entities::{Metric, PageOf};
 use crate::tracking::error::{Fault, Result};
+use crate::tracking::runs::metric;
 use crate::tracking::store::Tracking;
 use crate::tracking::validate;
 
@@ -45,17 +46,6 @@ impl Tracking {
             Ok(id) => Ok(self.inner.workspace.find_run(&id)?.filter(|run| run.state().kind() == RUN)),
             Err(_) => Ok(None),
         }
-    }
-}
-
-/// A point as the facade tells it.
-pub(super) fn metric(key: &str, point: Point) -> Metric {
-    Metric {
-        key: key.to_owned(),
-        value: point.value,
-        timestamp: point.timestamp_ms.unwrap_or(0),
-        step: point.step,
-        ..Metric::default()
     }
 }
 

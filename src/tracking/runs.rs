@@ -303,7 +303,8 @@ pub(super) fn not_active(fault: Fault, id: &RunId) -> Fault {
 }
 
 /// A point as the facade tells it.
-pub(super) fn metric(key: &str, point: StatPoint) -> Metric {
+pub(super) fn metric(key: &str, point: impl Into<StatPoint>) -> Metric {
+    let point = point.into();
     Metric {
         key: key.to_owned(),
         value: point.value,

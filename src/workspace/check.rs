@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::base::control;
 use crate::codec;
 use crate::error::{Error, Result};
-use crate::log::reader::{BadSpan, Depth, read_tail, verified_slots};
+use crate::log::reader::{BadSpan, Depth, begun_within, halves, read_tail};
 use crate::log::slot::{Check, SLOT_LEN, Slot};
 use crate::registry::rules::Registry;
 use crate::run::image::LogImage;
@@ -245,22 +245,26 @@ impl Workspace {
         let tail = read_tail(&*file).map_err(Error::io("read", &path))?;
         // The writer may have gone on since the image was made: look at the log once more, after the tail.
         let later = LogImage::read(&*self.inner.storage, &name.log(), &path, Depth::Recent)?;
-        let check = Check::new(name.writer);
-        let turns = later.log().turns(image.log());
-        let present = verified_slots(&tail, name.writer, later.log().slots_from).len();
-        let (slots, rest) = tail.as_chunks::<SLOT_LEN>();
-        for (index, bytes) in slots.iter().enumerate().skip(present) {
+        let (check, half) = (Check::new(name.writer), later.log().start.half);
+        let mut turns = later.log().turns(image.log());
+        // A turn that follows a damaged one is numbered from where that one should have ended.
+        let from = later.log().slots_from;
+        let known = |turns: &[u64], bytes: &[u8; SLOT_LEN], index: usize| {
             let slot = Slot::from_bytes(bytes);
-            let known = slot == Slot::default() || turns.iter().any(|&from| slot.verifies(check, from + index as u64));
-            if !known {
+            slot == Slot::default() || turns.iter().any(|&turn| slot.verifies(check, turn + index as u64))
+        };
+        for slots in halves(&tail, half) {
+            if slots.first().is_some_and(|slot| !known(&turns, slot, 0)) {
+                turns.extend(begun_within(slots, name.writer, from..=from + u64::from(half)));
+            }
+        }
+        for (slots, start) in halves(&tail, half).into_iter().zip([0, half as usize]) {
+            for (index, bytes) in slots.iter().enumerate().filter(|(index, bytes)| !known(&turns, bytes, *index)) {
                 // A live writer may have put it there just now.
                 let mut again = [0; SLOT_LEN];
-                let offset = (index * SLOT_LEN) as u64;
+                let offset = ((start + index) * SLOT_LEN) as u64;
                 let got = file.read_at(&mut again, offset).map_err(Error::io("read", &path))?;
-                let now = Slot::from_bytes(&again);
-                if got == SLOT_LEN
-                    && (now != slot || turns.iter().any(|&from| now.verifies(check, from + index as u64)))
-                {
+                if got == SLOT_LEN && (again != *bytes || known(&turns, &again, index)) {
                     continue;
                 }
                 let what = "a slot that is no point".to_owned();
@@ -268,8 +272,10 @@ impl Workspace {
                 report.damage.push(Damage { file: path.clone(), offset, length: SLOT_LEN as u64, what, cost });
             }
         }
+        let slots: usize = halves(&tail, half).iter().map(|slots| slots.len()).sum();
+        let rest = &tail[slots * SLOT_LEN..];
         if !rest.is_empty() {
-            let (offset, what) = ((tail.len() - rest.len()) as u64, "a part of a slot".to_owned());
+            let (offset, what) = ((tail.len() - rest.len()) as u64, "bytes behind the last slot".to_owned());
             let cost = format!("a point of run {of}");
             report.damage.push(Damage { file: path, offset, length: rest.len() as u64, what, cost });
         }

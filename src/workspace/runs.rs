@@ -5,7 +5,8 @@ use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
 use crate::log::record::{Attribute, Record};
 use crate::options::TailMode;
-use crate::run::session::{Place, Session};
+use crate::run::place::Place;
+use crate::run::session::Session;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::RunState;
 use crate::workspace::clock::now_ms;
@@ -291,6 +292,7 @@ impl Workspace {
             dir,
             stem,
             mapped,
+            half: self.inner.options.tail_points.clamp(2, crate::log::slot::HALF_MAX),
             order,
             created_ms: now_ms(),
         })

@@ -1,0 +1,145 @@
+//! Gathers points of many series from their order of arrival into columns, one series after the other: a counting sort,
+//! in pieces.
+
+use std::cell::Cell;
+
+use crate::base::point::TimestampsRef;
+use crate::log::slot::Slot;
+use crate::run::seal::GivenColumns;
+
+/// Buffers of up to so many points are kept by their thread: fresh memory costs more than filling it.
+const KEPT_POINTS: usize = 160 << 10;
+
+thread_local! {
+    static KEPT: Cell<Gathered> = Cell::default();
+}
+
+/// Points of all series, gathered by series.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// Where each series begins, and the end; counts until [`Self::lay_out`].
+    starts: Vec<usize>,
+    /// Where the next point of each series goes.
+    next: Vec<usize>,
+    /// Whether every point has a timestamp.
+    all_timed: bool,
+    steps: Vec<i64>,
+    timestamps: Vec<i64>,
+    /// Empty when every point has a timestamp.
+    absent: Vec<bool>,
+    values: Vec<f64>,
+}
+
+impl Gathered {
+    /// Begins with no point of so many series.
+    #[must_use]
+    pub fn new(series: usize) -> Self {
+        let mut gathered = KEPT.take();
+        gathered.starts.clear();
+        gathered.starts.resize(series + 1, 0);
+        gathered.all_timed = true;
+        gathered
+    }
+
+    /// Lets the thread keep the buffers for the next one.
+    pub fn keep(self) {
+        if self.values.capacity() <= KEPT_POINTS {
+            KEPT.set(self);
+        }
+    }
+
+    /// How many series there are.
+    #[must_use]
+    pub fn series(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Counts points; all of them, before any is placed.
+    pub fn count<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
+        let starts = &mut self.starts[..];
+        for slot in slots {
+            starts[slot.series() as usize + 1] += 1;
+            self.all_timed &= slot.timestamp_ms().is_some();
+        }
+    }
+
+    /// All points are counted but these columns: makes room for them.
+    pub fn lay_out(&mut self, extra: Option<GivenColumns<'_>>) {
+        if let Some(GivenColumns { series, timestamps, values, .. }) = extra {
+            self.starts[series as usize + 1] += values.len();
+            self.all_timed &= timestamps.absent.is_empty();
+        }
+        for index in 1..self.starts.len() {
+            self.starts[index] += self.starts[index - 1];
+        }
+        self.next.clone_from(&self.starts);
+        let total = self.starts[self.series()];
+        resize(&mut self.steps, total);
+        resize(&mut self.timestamps, total);
+        resize(&mut self.values, total);
+        self.absent.clear();
+        self.absent.resize(if self.all_timed { 0 } else { total }, false);
+    }
+
+    /// Puts points behind those of their series that were placed before.
+    pub fn place<'a>(&mut self, slots: impl Iterator<Item = &'a Slot> + Clone) {
+        if !self.all_timed {
+            let mut next = self.next.clone();
+            for slot in slots.clone() {
+                let at = &mut next[slot.series() as usize];
+                self.absent[*at] = slot.timestamp_ms().is_none();
+                *at += 1;
+            }
+        }
+        let (steps, timestamps, values) = (&mut self.steps[..], &mut self.timestamps[..], &mut self.values[..]);
+        let next = &mut self.next[..];
+        for slot in slots {
+            let at = &mut next[slot.series() as usize];
+            steps[*at] = slot.0[1] as i64;
+            timestamps[*at] = slot.0[2] as i64;
+            values[*at] = f64::from_bits(slot.0[0]);
+            *at += 1;
+        }
+    }
+
+    /// Puts these columns behind the points of their series.
+    pub fn place_columns(&mut self, GivenColumns { series, steps, timestamps, values }: GivenColumns<'_>) {
+        let from = self.next[series as usize];
+        let range = from..from + values.len();
+        self.steps[range.clone()].copy_from_slice(steps);
+        self.timestamps[range.clone()].copy_from_slice(timestamps.ms);
+        self.values[range.clone()].copy_from_slice(values);
+        if !timestamps.absent.is_empty() {
+            self.absent[range].copy_from_slice(timestamps.absent);
+        }
+    }
+
+    /// The columns of a series: steps, timestamps and values. `apart` are columns of a series that has no other points,
+    /// given rather than gathered.
+    #[inline]
+    #[must_use]
+    pub fn of<'a>(
+        &'a self,
+        series: usize,
+        apart: Option<GivenColumns<'a>>,
+    ) -> (&'a [i64], TimestampsRef<'a>, &'a [f64]) {
+        match apart {
+            Some(given) if given.series as usize == series => (given.steps, given.timestamps, given.values),
+            _ => {
+                let range = self.starts[series]..self.starts[series + 1];
+                let all = TimestampsRef { ms: &self.timestamps, absent: &self.absent };
+                (&self.steps[range.clone()], all.slice(range.clone()), &self.values[range])
+            }
+        }
+    }
+}
+
+/// Gives a column this length; what is in it is overwritten later. Fresh memory is left to the kernel to fill with zeros when
+/// it is touched.
+fn resize<T: Clone + Default>(column: &mut Vec<T>, len: usize) {
+    if column.capacity() < len {
+        *column = vec![T::default(); len];
+    } else {
+        column.resize(len, T::default());
+    }
+}

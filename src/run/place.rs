@@ -1,0 +1,70 @@
+//! Where and how a writer keeps its files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::control;
+use crate::base::ids::WriterId;
+use crate::error::Result;
+use crate::log::frame::Kind;
+use crate::log::record::{LOG_VERSION, Start};
+use crate::log::writer::LogWriter;
+use crate::run::watermark::Watermark;
+use crate::storage::Storage;
+
+/// Where and how a writer keeps its files.
+#[derive(Clone)]
+pub struct Place {
+    /// The disk.
+    pub storage: Arc<dyn Storage>,
+    /// The folder of the log; it exists.
+    pub dir: PathBuf,
+    /// What the names of its files start with.
+    pub stem: String,
+    /// Whether the tail may be mapped.
+    pub mapped: bool,
+    /// Slots of each of its halves.
+    pub half: u32,
+    /// The writer's order (see [`Start::order`]).
+    pub order: u64,
+    /// Creation time, in milliseconds since the epoch.
+    pub created_ms: i64,
+}
+
+impl Place {
+    /// Path of a writer's log and of its tail.
+    #[must_use]
+    pub fn paths(&self, writer: WriterId) -> (PathBuf, PathBuf) {
+        let name = |end: &str| self.dir.join(format!("{}.{writer}.{end}", self.stem));
+        (name("log"), name("tail"))
+    }
+
+    /// Creates the log of a new writer and takes its lock.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Io`]; no file is left then.
+    pub fn create_log(&self) -> Result<(LogWriter, Arc<Watermark>)> {
+        let writer = WriterId::random();
+        let (path, _) = self.paths(writer);
+        let mut log = LogWriter::create(&*self.storage, &path, writer)?;
+        let process = format!("pid {}", std::process::id());
+        let Place { order, created_ms, half, .. } = *self;
+        let start = Start { version: LOG_VERSION, writer, order, created_ms, process, half };
+        let mut payload = Vec::new();
+        control::encode(&start, &mut payload);
+        match log.append(Kind::Start, 0, 0, &payload) {
+            Ok(_) => {
+                // The folder too may be new, and whoever created it may have died before its name was synced.
+                let folders = std::iter::once(&*self.dir).chain(self.dir.parent()).map(Path::to_owned).collect();
+                let file = Arc::clone(log.file());
+                let watermark = Watermark::new(Arc::clone(&self.storage), folders, file, path);
+                watermark.append(log.len());
+                Ok((log, Arc::new(watermark)))
+            }
+            Err(error) => {
+                let _ = self.storage.remove_file(&path);
+                Err(error)
+            }
+        }
+    }
+}
