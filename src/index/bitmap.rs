@@ -64,6 +64,21 @@ impl Bitmap {
         self.words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
     }
 
+    /// The least ordinal from `start` on that is in the set.
+    #[must_use]
+    pub fn first_from(&self, start: u32) -> Option<u32> {
+        let first = start as usize / 64;
+        let mut mask = u64::MAX << (start % 64);
+        for (at, word) in self.words.iter().enumerate().skip(first) {
+            let left = word & mask;
+            if left != 0 {
+                return Some((at * 64) as u32 + left.trailing_zeros());
+            }
+            mask = u64::MAX;
+        }
+        None
+    }
+
     /// Adds `ordinal`; nothing happens past the length.
     pub fn insert(&mut self, ordinal: u32) {
         let at = ordinal as usize;

@@ -83,10 +83,10 @@ pub fn models<'a>(registry: &'a Registry, filter: &str, order_by: &[String]) -> 
     let filter = Filter::parse(filter, false)?;
     let mut order = Vec::new();
     for clause in parse_sorting(order_by)? {
-        let by_time = match clause.key.as_str() {
-            "name" => false,
-            "timestamp" | "last_updated_timestamp" => true,
-            key => return Err(bad_order(key, "name, timestamp, last_updated_timestamp")),
+        let by_time = match (clause.entity.as_deref(), clause.key.as_str()) {
+            (None | Some("attribute" | "attributes"), "name") => false,
+            (None | Some("attribute" | "attributes"), "timestamp" | "last_updated_timestamp") => true,
+            (_, key) => return Err(bad_order(key, "name, timestamp, last_updated_timestamp")),
         };
         if order.iter().any(|(known, _)| *known == by_time) {
             return Err(twice(order_by));
@@ -130,7 +130,8 @@ pub fn versions<'a>(registry: &'a Registry, filter: &str, order_by: &[String]) -
     let sorting = parse_sorting(order_by)?;
     for clause in &sorting {
         let key = clause.key.as_str();
-        if !["name", "version_number", "creation_timestamp", "last_updated_timestamp"].contains(&key) {
+        let of_version = matches!(clause.entity.as_deref(), None | Some("attribute" | "attributes"));
+        if !of_version || !["name", "version_number", "creation_timestamp", "last_updated_timestamp"].contains(&key) {
             return Err(bad_order(key, "name, version_number, creation_timestamp, last_updated_timestamp"));
         }
         if order.iter().any(|(known, _)| *known == key) {

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use crate::base::point::{Columns, Point};
+use crate::base::point::Columns;
 use crate::error::Result;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{part_len, read_part};
@@ -39,8 +39,6 @@ impl Downsampled {
 
 /// Pages that are read at once.
 const PAGES_AT_ONCE: usize = 16;
-/// Fewer points of one pixel are added one by one.
-const SUMMARISED_FROM: usize = 8;
 
 /// Which pixel a step falls into.
 #[derive(Clone, Copy, Debug)]
@@ -167,12 +165,14 @@ struct Canvas {
     steps: RangeInclusive<i64>,
     now: Option<Bucket>,
     drawn: BTreeMap<u64, Bucket>,
+    /// Buckets of at most so many steps are narrow: the width of a pixel.
+    narrow: u64,
 }
 
 impl Canvas {
     fn new(pixels: Pixels) -> Self {
         let (at, now, drawn) = (0, None, BTreeMap::new());
-        Self { pixels, at, steps: pixels.steps(0), now, drawn }
+        Self { pixels, at, steps: pixels.steps(0), now, drawn, narrow: pixels.width() }
     }
 
     /// Takes up the pixel of a step; `false` where the step is outside of the picture.
@@ -192,27 +192,21 @@ impl Canvas {
         }
     }
 
-    /// Adds points in order of arrival.
+    /// Adds points in order of arrival: those that follow one another in one pixel together.
     fn add_points(&mut self, columns: &Columns) {
-        let (steps, timestamps, values) = (&columns.steps[..], columns.timestamps.view(), &columns.values[..]);
+        let (steps, timestamps) = (&columns.steps, columns.timestamps.view());
         let mut at = 0;
-        while at < steps.len() {
-            if !self.turn_to(steps[at]) {
+        while let Some(first) = columns.get(at) {
+            if !self.turn_to(first.step) {
                 at += 1;
                 continue;
             }
-            let here = steps[at..].iter().take_while(|step| self.steps.contains(step)).count();
-            let point =
-                |index: usize| Point { step: steps[index], timestamp_ms: timestamps.get(index), value: values[index] };
-            if here < SUMMARISED_FROM {
-                (at..at + here).for_each(|index| self.add(&Bucket::of(point(index))));
-            } else {
-                let range = at..at + here;
-                let timestamps = timestamps.slice(range.clone());
-                let (_, bucket) = summarise(point(at), &steps[range.clone()], timestamps, &values[range]);
-                self.add(&bucket);
-            }
-            at += here;
+            let end = at + steps[at..].iter().take_while(|step| self.steps.contains(step)).count();
+            let range = at..end;
+            let timestamps = timestamps.slice(range.clone());
+            let (_, bucket) = summarise(first, &steps[range.clone()], timestamps, &columns.values[range]);
+            self.add(&bucket);
+            at = end;
         }
     }
 
@@ -254,7 +248,7 @@ fn add_part(part: &SeriesPart, canvas: &mut Canvas) -> Result<()> {
         SeriesPart::Sealed(group, index) if !levels(group.axis_of(*index).count).is_empty() => {
             let levels = levels(group.axis_of(*index).count);
             let level = levels.len() - 1;
-            Walk { group, index: *index, levels, narrow: canvas.pixels.width() }.add(level, 0..usize::MAX, canvas)
+            Walk { group, index: *index, levels }.add(level, 0..usize::MAX, canvas)
         }
         _ => {
             let mut columns = Columns::default();
@@ -269,8 +263,6 @@ struct Walk<'a> {
     group: &'a Group,
     index: usize,
     levels: Vec<usize>,
-    /// Buckets of at most so many steps are narrow: the width of a pixel.
-    narrow: u64,
 }
 
 impl Walk<'_> {
@@ -283,7 +275,7 @@ impl Walk<'_> {
             if !canvas.pixels.contains_any(bucket) {
                 continue;
             }
-            let narrow = bucket.last.step.abs_diff(bucket.first.step) < self.narrow;
+            let narrow = bucket.last.step.abs_diff(bucket.first.step) < canvas.narrow;
             let place = canvas.place(bucket, narrow);
             if let Some(open) = open.as_mut().filter(|open| place.is_none() && open.end == at) {
                 open.end = at + 1;

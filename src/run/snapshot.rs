@@ -202,8 +202,8 @@ impl RunSnapshot {
 
     /// At most `buckets` buckets of equal width over a range of steps (all steps for `None`), each with its first,
     /// last, least and greatest point, so that a plot shows every spike. Where the range has no more points than buckets,
-    /// the points themselves. Costs no more for a longer series: where more than 4 pages of 1,024 points fall into a bucket,
-    /// an edge between buckets lies between two pages, at most an eighth of a bucket's width beside its place.
+    /// the points themselves. Costs no more for a longer series: where a page of 1,024 points is no wider than a bucket, no point
+    /// is read, and an edge between buckets lies between two pages, at most half a bucket's width beside its place.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`]; [`Error::Invalid`] for 0 buckets.

@@ -138,6 +138,14 @@ impl Column<'_> {
         }
     }
 
+    /// The runs whose coarse key may reach the bar, if there is a quick way to know; others may be among them.
+    fn within_reach(&self, bar: u64, descending: bool) -> Option<Bitmap> {
+        let Self::Time(times, _) = self else { return None };
+        let value = (turned(bar, descending) ^ 1 << 63) as i64;
+        let range = if descending { (value, i64::MAX) } else { (i64::MIN, value) };
+        (bar < VALUE_MAX).then(|| times.within(range.0, range.1))
+    }
+
     /// The dictionary of a column that has one.
     fn dictionary(&self) -> Option<&Strings> {
         match self {
@@ -294,7 +302,16 @@ pub(crate) fn best(parts: &mut [PartOrder<'_>], hits: &[Bitmap], order: &[OrderB
         };
         let walk: Vec<bool> = part.columns.iter().take(2).map(walks).collect();
         let mut cursors = [0_usize; 2];
-        for ordinal in hits.iter() {
+        // Of a column of integers those that reach the bar are found many at once, each time that the bar was set anew.
+        let reach = |bar: u64| {
+            let mut left = part.columns.first()?.within_reach(bar, order[0].descending)?;
+            left.and(hits);
+            Some(left)
+        };
+        let mut narrowed = reach(bar.0);
+        let mut next = 0;
+        while let Some(ordinal) = narrowed.as_ref().unwrap_or(hits).first_from(next) {
+            next = ordinal + 1;
             let mut coarse = |at: usize| match part.columns.get(at) {
                 Some(column) => {
                     column.coarse(ordinal, &part.ranks[at], order[at].descending, walk[at].then_some(&mut cursors[at]))
@@ -315,6 +332,7 @@ pub(crate) fn best(parts: &mut [PartOrder<'_>], hits: &[Bitmap], order: &[OrderB
                 let (_, worst, _) = gathered.select_nth_unstable_by(k - 1, exact);
                 bar = worst.coarse;
                 gathered.truncate(k);
+                narrowed = reach(bar.0);
             }
         }
     }

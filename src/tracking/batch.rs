@@ -87,7 +87,9 @@ impl Tracking {
         let id = validate::strict_run_id(run_id)?;
         validate::check_batch(batch.metrics.len(), batch.params.len(), batch.tags.len())?;
         for (index, metric) in batch.metrics.iter().enumerate() {
-            validate::check_metric(&format!("metrics[{index}]"), metric)?;
+            if validate::check_metric("", metric).is_err() {
+                validate::check_metric(&format!("metrics[{index}]"), metric)?;
+            }
         }
         let truncate = self.inner.options.truncate_long_values;
         let mut edits = Vec::with_capacity(batch.params.len() + batch.tags.len());

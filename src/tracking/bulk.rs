@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use crate::base::point::Point;
 use crate::error::Error;
 use crate::run::snapshot::RunSnapshot;
-use crate::tracking::entities::Metric;
+use crate::tracking::entities::{Curve, Metric};
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::history::{by_value, points};
 use crate::tracking::runs::metric;
@@ -63,7 +63,7 @@ impl Tracking {
         key: &str,
         max_results: usize,
         steps: Option<RangeInclusive<i64>>,
-    ) -> Result<Vec<Metric>> {
+    ) -> Result<Vec<Curve>> {
         check_runs(run_ids)?;
         if max_results == 0 || max_results > INTERVAL_POINTS_MAX {
             return Err(Fault::invalid(format!(
@@ -86,7 +86,7 @@ impl Tracking {
                     Err(Error::NotFound { .. }) => continue,
                     sampled => sampled?,
                 };
-                found.extend(sampled.into_iter().map(|point| of_run(id, key, point)));
+                found.push(Curve { run_id: id.clone(), points: sampled });
             }
         }
         Ok(found)
@@ -108,14 +108,16 @@ fn of_run(run_id: &str, key: &str, point: Point) -> Metric {
 }
 
 fn sample(run: &RunSnapshot, key: &str, steps: Option<RangeInclusive<i64>>, max: usize) -> Result<Vec<Point>, Error> {
-    let all = run.downsample(key, steps.clone(), max)?;
-    let mut points: Vec<Point> = if all.exact {
-        all.points().iter().collect()
-    } else {
-        run.downsample(key, steps.clone(), (max / POINTS_PER_BUCKET).max(1))?.points().iter().collect()
+    let may_fit = steps.is_some() || run.count(key)? <= max as u64;
+    let all = if may_fit { Some(run.downsample(key, steps.clone(), max)?).filter(|all| all.exact) } else { None };
+    let exact = all.is_some();
+    let drawn = match all {
+        Some(all) => all,
+        None => run.downsample(key, steps.clone(), (max / POINTS_PER_BUCKET).max(1))?,
     };
+    let mut points: Vec<Point> = drawn.points().iter().collect();
     ordered(&mut points);
-    if !all.exact && points.len() < (max / POINTS_PER_BUCKET).max(2) {
+    if !exact && points.len() < (max / POINTS_PER_BUCKET).max(2) {
         // The points crowd on few steps.
         let range = steps.unwrap_or(i64::MIN..=i64::MAX);
         points = run.range(key, range)?.iter().collect();

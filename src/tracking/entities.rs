@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::point::Point;
 pub use crate::base::stats::RunStatus;
 pub use crate::registry::rules::Stage;
 pub use crate::registry::store::{ModelVersion, RegisteredModel};
@@ -116,6 +117,15 @@ pub struct Metric {
     pub dataset_digest: Option<String>,
     /// The run that logged it, where that is not plain from the context.
     pub run_id: Option<String>,
+}
+
+/// Points of a run's metric, for a chart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// The run.
+    pub run_id: String,
+    /// Its points, by step, time and value.
+    pub points: Vec<Point>,
 }
 
 /// What a run read.

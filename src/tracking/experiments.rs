@@ -9,6 +9,7 @@ use crate::tracking::entities::{Experiment, LifecycleStage, PageOf, ViewType};
 use crate::tracking::error::{Code, Fault, Result};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate::{self, RESULTS_MAX};
+use crate::tracking::words::{Language, tell};
 use crate::workspace::catalog;
 
 /// An experiment to be created.
@@ -159,8 +160,9 @@ impl Tracking {
     /// `INVALID_PARAMETER_VALUE`.
     pub fn search_experiments(&self, search: &ExperimentSearch) -> Result<PageOf<Experiment>> {
         let max = validate::max_results(search.max_results, RESULTS_MAX)?;
-        let tests = parse_conditions(&search.filter)?.iter().map(Test::new).collect::<Result<Vec<_>>>()?;
-        let order = order(&search.order_by)?;
+        let told = |fault: Fault| tell(Language::Experiments, &search.filter, &search.order_by, fault);
+        let tests = tests(&search.filter).map_err(told)?;
+        let order = order(&search.order_by).map_err(told)?;
         let mut found = self.inner.workspace.experiments()?;
         found.retain(|experiment| {
             let stage = match search.view {
@@ -227,6 +229,11 @@ enum Test {
     Tag(String, TextTest),
 }
 
+/// The tests of a filter.
+fn tests(filter: &str) -> Result<Vec<Test>> {
+    parse_conditions(filter)?.iter().map(Test::new).collect()
+}
+
 impl Test {
     fn new(condition: &Condition) -> Result<Self> {
         use crate::search::ast::Comparison::{Equal, NotEqual};
@@ -238,21 +245,29 @@ impl Test {
             (None | Some("attribute" | "attributes"), "name") => Ok(Self::Name(condition.text(&TEXTS)?)),
             (None | Some("attribute" | "attributes"), "experiment_id") => {
                 let allowed = [Operator::Is(Equal), Operator::Is(NotEqual), Operator::In, Operator::NotIn];
-                Ok(Self::Id(condition.text(&allowed)?))
+                let test = condition.text(&allowed)?;
+                let ids = match &test {
+                    TextTest::Equal(id) | TextTest::NotEqual(id) => std::slice::from_ref(id),
+                    TextTest::In(ids) | TextTest::NotIn(ids) => ids,
+                    _ => &[],
+                };
+                match ids.iter().find(|id| id.trim().parse::<i128>().is_err()) {
+                    Some(id) => Err(Fault::invalid(format!(
+                        "Invalid experiment ID '{id}'. Experiment ID must be a valid integer."
+                    ))),
+                    None => Ok(Self::Id(test)),
+                }
             }
             (None | Some("attribute" | "attributes"), "creation_time") => Ok(Self::Created(condition.integer(false)?)),
             (None | Some("attribute" | "attributes"), "last_update_time") => {
                 Ok(Self::Updated(condition.integer(false)?))
             }
             (None | Some("attribute" | "attributes"), key) => {
-                let why = format!(
-                    "Invalid attribute key '{key}' specified. Valid keys are name, experiment_id, creation_time, \
-                     last_update_time"
-                );
+                let why = format!("{key:?} is none of name, experiment_id, creation_time, last_update_time");
                 Err(condition.wrong(why).into())
             }
             (Some(entity), _) => {
-                let why = format!("Invalid entity type '{entity}'. Valid entity types are attribute, tag, tags");
+                let why = format!("{entity:?} is none of attribute, tag, tags");
                 Err(condition.wrong(why).into())
             }
         }
@@ -299,10 +314,8 @@ fn order(clauses: &[String]) -> Result<Vec<(Key, bool)>> {
             (None | Some("attribute" | "attributes"), "creation_time") => Key::Created,
             (None | Some("attribute" | "attributes"), "last_update_time") => Key::Updated,
             (_, key) => {
-                return Err(Fault::invalid(format!(
-                    "Invalid attribute key '{key}' specified. Valid keys are name, experiment_id, creation_time, \
-                     last_update_time"
-                )));
+                let why = format!("{key:?} is none of name, experiment_id, creation_time, last_update_time");
+                return Err(Error::invalid("order_by", why).into());
             }
         };
         order.push((key, clause.descending));

@@ -5,15 +5,23 @@ use crate::search::execute::Query;
 use crate::search::lexer::{Kind, tokens};
 use crate::search::order::OrderKey;
 use crate::tracking::error::{Fault, Result};
+use crate::tracking::words::{Language, tell};
 
 /// The query of a filter and an order.
 pub(super) fn runs(filter: &str, order_by: &[String], extended: bool) -> Result<Query> {
+    parsed(filter, order_by, extended).map_err(|fault| tell(Language::Runs, filter, order_by, fault))
+}
+
+fn parsed(filter: &str, order_by: &[String], extended: bool) -> Result<Query> {
     let mut query = Query::parse(filter, order_by)?;
     if extended {
         return Ok(query);
     }
     if parenthesis(filter)? {
         return Err(refused(filter, "parentheses"));
+    }
+    if infinity(filter)? {
+        return Err(refused(filter, "infinities"));
     }
     if let Some(expr) = &mut query.filter {
         match expr {
@@ -28,14 +36,16 @@ pub(super) fn runs(filter: &str, order_by: &[String], extended: bool) -> Result<
         if let OrderKey::Metric(MetricName { aggregate, .. }) = &order.key
             && *aggregate != Aggregate::Latest
         {
-            return Err(refused(&order_by[at], "statistics of metrics"));
+            let why =
+                format!("invalid order_by: {}: statistics of metrics are not part of MLflow's language", order_by[at]);
+            return Err(Fault::invalid(why));
         }
     }
     Ok(query)
 }
 
 fn refused(text: &str, what: &str) -> Fault {
-    Fault::invalid(format!("Invalid clause(s) in filter string: {text}: {what} are not part of MLflow's language"))
+    Fault::invalid(format!("invalid filter: {text}: {what} are not part of MLflow's language"))
 }
 
 /// Whether there is a parenthesis that begins no list.
@@ -44,6 +54,13 @@ fn parenthesis(filter: &str) -> Result<bool> {
     let is_in = |at: usize| matches!(tokens[at].kind, Kind::Word(word) if word.eq_ignore_ascii_case("IN"));
     let opens = |at: &usize| tokens[*at].kind == Kind::Punctuation('(');
     Ok((0..tokens.len()).filter(opens).any(|at| at == 0 || !is_in(at - 1)))
+}
+
+/// Whether a number is the word for infinity. Digits that are too great for a float are infinite too, as they are to MLflow.
+fn infinity(filter: &str) -> Result<bool> {
+    let is_word = |kind: &Kind<'_>| matches!(kind, Kind::Word(word) | Kind::Number(word) if word.trim_start_matches('-').eq_ignore_ascii_case("inf"));
+    let tokens = tokens("filter", filter)?;
+    Ok(tokens.windows(2).any(|pair| matches!(pair[0].kind, Kind::Operator(_)) && is_word(&pair[1].kind)))
 }
 
 fn only_clause(filter: &str, expr: &mut Expr) -> Result<()> {
@@ -80,8 +97,7 @@ fn literal(filter: &str, name: &mut MetricName) -> Result<()> {
 
 fn number(filter: &str, test: &NumberTest) -> Result<()> {
     match test {
-        NumberTest::Is(_, number) if number.value.is_finite() => Ok(()),
-        NumberTest::Is(..) => Err(refused(filter, "infinities")),
+        NumberTest::Is(..) => Ok(()),
         NumberTest::Null | NumberTest::NotNull | NumberTest::Nan | NumberTest::NotNan => {
             Err(refused(filter, "IS NULL and IS NAN of numbers"))
         }
@@ -112,6 +128,8 @@ mod tests {
             "tags.mlflow.runName LIKE '%x'",
             "params.x IS NOT NULL",
             "params.`(` = '('",
+            "metrics.x < 1e400",
+            "metrics.x > -1e400",
         ] {
             runs(filter, &[], false).unwrap_or_else(|error| panic!("{filter}: {error}"));
         }
@@ -136,6 +154,7 @@ mod tests {
             "metrics.x IS NULL",
             "metrics.x IS NAN",
             "metrics.x > inf",
+            "metrics.x > -inf",
             "metrics.`x`.min > 1",
             "   ",
             "metrics.x = 'NaN'",

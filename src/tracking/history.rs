@@ -26,7 +26,7 @@ impl Tracking {
         let max = match max_results {
             Some(max) => usize::try_from(max).ok().filter(|&max| max > 0).ok_or_else(|| {
                 Fault::invalid(format!(
-                    "Invalid value {max} for parameter 'max_results' supplied. It must be a positive integer"
+                    "Invalid value {max} for parameter 'max_results' supplied. It must be a positive integer."
                 ))
             })?,
             None => usize::MAX,

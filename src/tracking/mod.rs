@@ -19,6 +19,7 @@ mod registered;
 mod runs;
 pub mod store;
 mod validate;
+mod words;
 mod writers;
 
 pub use batch::Batch;

@@ -62,7 +62,11 @@ impl Tracking {
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`.
     pub fn search_logged_models(&self, search: &LoggedModelSearch) -> Result<PageOf<LoggedModel>> {
-        let max = validate::max_results(search.max_results, RESULTS_MAX)?;
+        // MLflow sets no bounds here: less than one gives an empty page, and long pages are cut.
+        let max = usize::try_from(search.max_results).unwrap_or(0).min(RESULTS_MAX);
+        if max == 0 {
+            return Ok(PageOf { items: Vec::new(), next_offset: None });
+        }
         if search.datasets.iter().any(|(name, _)| name.is_empty()) {
             return Err(Fault::invalid("`dataset_name` in the `datasets` clause must be specified."));
         }

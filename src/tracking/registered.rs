@@ -8,6 +8,7 @@ use crate::tracking::entities::PageOf;
 use crate::tracking::error::{Code, Fault, Result};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate::{self, check_length};
+use crate::tracking::words::{Language, tell};
 
 /// Longest value of a tag, in characters.
 const TAG_CHARS_MAX: usize = 100_000;
@@ -114,7 +115,10 @@ impl Tracking {
             )));
         }
         let max = usize::try_from(max_results).unwrap_or(0);
-        let (items, next_offset) = self.registry().search_models(filter, order_by, offset, max)?;
+        let (items, next_offset) = self
+            .registry()
+            .search_models(filter, order_by, offset, max)
+            .map_err(|error| tell(Language::Models, filter, order_by, error.into()))?;
         Ok(PageOf { items, next_offset })
     }
 
@@ -320,7 +324,10 @@ impl Tracking {
             ..1 => format!("Invalid value for max_results. It must be a positive integer, but got {max_results}"),
             1..=VERSIONS_MAX => {
                 let max = usize::try_from(max_results).unwrap_or(usize::MAX);
-                let (items, next_offset) = self.registry().search_versions(filter, order_by, offset, max)?;
+                let (items, next_offset) = self
+                    .registry()
+                    .search_versions(filter, order_by, offset, max)
+                    .map_err(|error| tell(Language::Versions, filter, order_by, error.into()))?;
                 return Ok(PageOf { items, next_offset });
             }
             _ => format!(

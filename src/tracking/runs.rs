@@ -7,7 +7,6 @@ use crate::base::items::RUN;
 use crate::base::stats::{RunStatus, StatPoint};
 use crate::error::Error;
 use crate::index::rows::RunLatest;
-use crate::index::summary::RunSummary;
 use crate::run::snapshot::RunSnapshot;
 use crate::search::execute::Query;
 use crate::tracking::entities::{LifecycleStage, Metric, PageOf, Run, RunData, RunInfo, ViewType};
@@ -130,7 +129,7 @@ impl Tracking {
         run.deleted = workspace.is_deleted(run.experiment_id, run.deleted, run.deleted_generation)?;
         let roots = self.artifact_roots(&[run.experiment_id])?;
         let metrics = std::mem::take(&mut run.metrics).into_iter().map(|(key, stats)| (key, stats.latest)).collect();
-        Ok(self.listed_run(&RunLatest { run, metrics }, &roots))
+        Ok(self.listed_run(RunLatest { run, metrics }, &roots))
     }
 
     /// Changes a run's words, and gives them. With an end (finished, failed, killed), its log is closed: from then on what
@@ -197,7 +196,7 @@ impl Tracking {
         query.artifact_roots.clone_from(&roots);
         query = Query { view: search.view, experiments, max_results, offset: search.offset, ..query };
         let page = self.inner.workspace.list(query)?;
-        let items = page.runs.iter().map(|run| self.listed_run(run, &roots)).collect();
+        let items = page.runs.into_iter().map(|run| self.listed_run(run, &roots)).collect();
         Ok(PageOf { items, next_offset: page.next_offset })
     }
 
@@ -264,30 +263,33 @@ impl Tracking {
         })
     }
 
-    fn listed_run(&self, RunLatest { run, metrics }: &RunLatest, roots: &BTreeMap<ExperimentId, String>) -> Run {
-        let RunSummary { run_id, experiment_id, .. } = run;
+    fn listed_run(&self, listed: RunLatest, roots: &BTreeMap<ExperimentId, String>) -> Run {
+        let RunLatest { run, metrics } = listed;
         let (inputs, outputs) = inputs::of_row(&run.items);
-        let root = match roots.get(experiment_id) {
+        let root = match roots.get(&run.experiment_id) {
             Some(root) => root.clone(),
-            None => below(&self.inner.options.artifact_root, &experiment_id.to_string()),
+            None => below(&self.inner.options.artifact_root, &run.experiment_id.to_string()),
+        };
+        let of_key = |(key, latest): (String, StatPoint)| Metric {
+            key,
+            value: latest.value,
+            timestamp: latest.timestamp_ms.unwrap_or(0),
+            step: latest.step,
+            ..Metric::default()
         };
         Run {
             info: RunInfo {
-                run_id: run_id.to_string(),
-                run_name: run.name.clone(),
-                experiment_id: experiment_id.to_string(),
-                user_id: run.user.clone(),
+                run_id: run.run_id.to_string(),
+                run_name: run.name,
+                experiment_id: run.experiment_id.to_string(),
+                user_id: run.user,
                 status: run.status,
                 start_time: run.start_time_ms,
                 end_time: run.end_time_ms,
-                artifact_uri: below(&below(&root, run_id.as_str()), "artifacts"),
+                artifact_uri: below(&below(&root, run.run_id.as_str()), "artifacts"),
                 lifecycle_stage: LifecycleStage::of(run.deleted),
             },
-            data: RunData {
-                metrics: metrics.iter().map(|(key, latest)| metric(key, *latest)).collect(),
-                params: run.params.clone(),
-                tags: run.tags.clone(),
-            },
+            data: RunData { metrics: metrics.into_iter().map(of_key).collect(), params: run.params, tags: run.tags },
             inputs,
             outputs,
         }

@@ -7,6 +7,7 @@ use stepwell::Workspace;
 use stepwell::tracking::store::{Tracking, TrackingOptions};
 
 use crate::artifacts::roots::Roots;
+use crate::auth::access::Object;
 use crate::auth::tokens::Tokens;
 use crate::config::{Access, Config};
 use crate::http::body::Room;
@@ -89,6 +90,16 @@ impl App {
             }
             Ok(_) => None,
             Err(errno) => Some(format!("the workspace's disk does not answer: {errno}")),
+        }
+    }
+
+    /// The experiment in which an object is, for those who may reach some experiments only.
+    pub(crate) fn experiment_of(&self, object: &Object) -> Option<String> {
+        match object {
+            Object::Experiment(id) => Some(id.clone()),
+            Object::Named(name) => self.tracking.get_experiment_by_name(name).ok().map(|found| found.experiment_id),
+            Object::Run(id) => self.tracking.get_run(id).ok().map(|run| run.info.experiment_id),
+            Object::Model(id) => self.tracking.get_logged_model(id).ok().map(|model| model.experiment_id),
         }
     }
 

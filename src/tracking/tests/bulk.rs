@@ -20,8 +20,8 @@ fn a_chart_has_the_ends_and_every_spike() {
     log(&tracking, &b, [(3, 1, 1.0), (1, 2, 2.0), (1, 2, 2.0)].into_iter());
     let ids = [a.clone(), "nobody".to_owned(), b.clone(), "no/id".to_owned()];
     for max in [1, 2, 3, 4, 5, 100, 320, 2500] {
-        let points = tracking.get_metric_history_bulk_interval(&ids, "m", max, None).unwrap();
-        let of = |id: &str| points.iter().filter(|point| point.run_id.as_deref() == Some(id)).collect::<Vec<_>>();
+        let curves = tracking.get_metric_history_bulk_interval(&ids, "m", max, None).unwrap();
+        let of = |id: &str| curves.iter().find(|curve| curve.run_id == id).unwrap().points.clone();
         let own = of(&a);
         assert!(own.len() <= max && own.len() * 4 > max, "{} of {max}", own.len());
         assert_eq!(own.last().unwrap().step, 19_999);
@@ -32,9 +32,9 @@ fn a_chart_has_the_ends_and_every_spike() {
         assert_eq!(steps, if max == 1 { vec![3] } else { vec![1, 3] });
     }
     let range = |steps| tracking.get_metric_history_bulk_interval(std::slice::from_ref(&a), "m", 50, Some(steps));
-    let few: Vec<i64> = range(100..=120).unwrap().iter().map(|point| point.step).collect();
+    let few: Vec<i64> = range(100..=120).unwrap()[0].points.iter().map(|point| point.step).collect();
     assert_eq!(few, (100..=120).collect::<Vec<_>>());
-    let many = range(5_000..=15_000).unwrap();
+    let many = &range(5_000..=15_000).unwrap()[0].points;
     assert_eq!((many[0].step, many.last().unwrap().step), (5_000, 15_000));
     #[expect(clippy::reversed_empty_ranges, reason = "that is what is refused")]
     let refusals = [
@@ -43,11 +43,11 @@ fn a_chart_has_the_ends_and_every_spike() {
         tracking.get_metric_history_bulk_interval(&ids, "m", 0, None),
         tracking.get_metric_history_bulk_interval(&ids, "m", 2501, None),
         tracking.get_metric_history_bulk_interval(&vec![a.clone(); 101], "m", 5, None),
-        tracking.get_metric_history_bulk(&vec![a.clone(); 101], "m", 5),
     ];
     for refusal in refusals {
         refused(refusal, Code::InvalidParameterValue);
     }
+    refused(tracking.get_metric_history_bulk(&vec![a.clone(); 101], "m", 5), Code::InvalidParameterValue);
     assert!(tracking.get_metric_history_bulk_interval(&ids, "none", 5, None).unwrap().is_empty());
 }
 
@@ -56,8 +56,8 @@ fn points_on_one_step_are_sampled_by_their_number() {
     let tracking = tracking();
     let id = run(&tracking, "a");
     log(&tracking, &id, (0..5_000).map(|at| (0, at, at as f64)));
-    let points = tracking.get_metric_history_bulk_interval(&[id], "m", 300, None).unwrap();
-    assert_eq!((points.len(), points[0].timestamp, points[299].timestamp), (300, 0, 4_999));
+    let points = &tracking.get_metric_history_bulk_interval(&[id], "m", 300, None).unwrap()[0].points;
+    assert_eq!((points.len(), points[0].timestamp_ms, points[299].timestamp_ms), (300, Some(0), Some(4_999)));
 }
 
 #[test]

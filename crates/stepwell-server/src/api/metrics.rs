@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::shapes::{Each, Metrics};
+use super::shapes::{Curves, Each, Metrics};
 use crate::wire::call::{Answer, Call, Outcome};
 use crate::wire::check::Check::{Array, Int, Required, Text};
 use crate::wire::fault::Fault;
@@ -37,6 +37,13 @@ pub(crate) fn history(call: &Call<'_>) -> Outcome {
     let (run_id, key) = (request.run_id(), request.text("metric_key"));
     let page = call.app.tracking.get_metric_history(run_id, key, request.int("max_results"), offset)?;
     Answer::json(&Page { metrics: Each(&page.items, Into::into), next_page_token: page.next_offset.map(page::token) })
+}
+
+/// A chart.
+#[derive(Serialize)]
+struct Chart<'a> {
+    #[serde(skip_serializing_if = "Curves::is_empty")]
+    metrics: Curves<'a>,
 }
 
 /// A list of points that is there even when it is empty.
@@ -111,6 +118,6 @@ pub(crate) fn history_bulk_interval(call: &Call<'_>) -> Outcome {
     };
     let most = usize::try_from(most).unwrap_or(1);
     let key = request.text("metric_key");
-    let metrics = call.app.tracking.get_metric_history_bulk_interval(&run_ids, key, most, steps)?;
-    Answer::json(&Page { metrics: Each(&metrics, Into::into), next_page_token: None })
+    let curves = call.app.tracking.get_metric_history_bulk_interval(&run_ids, key, most, steps)?;
+    Answer::json(&Chart { metrics: Curves { key, curves: &curves } })
 }

@@ -58,11 +58,6 @@ pub(crate) fn artifact_uri(app: &App, run_id: &str) -> Result<String, Fault> {
     Ok(app.tracking.get_run(run_id)?.info.artifact_uri)
 }
 
-/// The experiment of a run, for those who may reach some experiments only.
-pub(crate) fn experiment_of(app: &App, run_id: &str) -> Option<String> {
-    app.tracking.get_run(run_id).ok().map(|run| run.info.experiment_id)
-}
-
 /// `POST runs/create`.
 pub(crate) fn create(call: &Call<'_>) -> Outcome {
     let checks = &[("experiment_id", &[Text][..]), ("start_time", &[Int]), ("run_name", &[Text])];

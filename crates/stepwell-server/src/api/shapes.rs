@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use stepwell::tracking::entities::{
-    DatasetInput, Experiment, Metric, ModelOutput, Run, RunData, RunInfo, RunInputs, RunOutputs, RunStatus, ViewType,
+    Curve, DatasetInput, Experiment, Metric, ModelOutput, Run, RunData, RunInfo, RunInputs, RunOutputs, RunStatus,
+    ViewType,
 };
 
 use crate::wire::number::Double;
@@ -188,6 +189,34 @@ impl<'a> From<&'a Metric> for MetricShape<'a> {
             model_id: from.model_id.as_deref(),
             run_id: from.run_id.as_deref(),
         }
+    }
+}
+
+/// The points of some curves of a metric, one after the other.
+pub(crate) struct Curves<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) curves: &'a [Curve],
+}
+
+impl Curves<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.curves.iter().all(|curve| curve.points.is_empty())
+    }
+}
+
+impl Serialize for Curves<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let points = self.curves.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point)));
+        to.collect_seq(points.map(|(curve, point)| MetricShape {
+            key: self.key,
+            value: Double(point.value),
+            timestamp: point.timestamp_ms.unwrap_or(0),
+            step: point.step,
+            dataset_name: None,
+            dataset_digest: None,
+            model_id: None,
+            run_id: Some(&curve.run_id),
+        }))
     }
 }
 

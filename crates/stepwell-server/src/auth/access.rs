@@ -31,6 +31,12 @@ pub enum Reach {
     Runs,
     /// The first segment of the artifact's path, which is an experiment's id.
     Artifact,
+    /// `experiment_name`.
+    ExperimentName,
+    /// `model_id` of a logged model.
+    Model,
+    /// What the operation names in its own language; its handler holds each against the scope.
+    Operation,
 }
 
 /// Who calls.
@@ -54,8 +60,12 @@ enum Kind {
 pub(crate) enum Object {
     /// An experiment by its id.
     Experiment(String),
+    /// An experiment by its name.
+    Named(String),
     /// A run by its id.
     Run(String),
+    /// A logged model by its id.
+    Model(String),
 }
 
 impl Principal {
@@ -117,18 +127,18 @@ impl Principal {
     pub(crate) fn may_reach(
         &self,
         objects: &[Object],
-        experiment_of: impl Fn(&str) -> Option<String>,
+        experiment_of: impl Fn(&Object) -> Option<String>,
     ) -> Result<(), Fault> {
         let Some(scope) = self.scope() else { return Ok(()) };
         let within = |object: &Object| match object {
             Object::Experiment(id) => scope.contains(id),
-            Object::Run(id) => experiment_of(id).is_some_and(|id| scope.contains(&id)),
+            object => experiment_of(object).is_some_and(|id| scope.contains(&id)),
         };
         if !objects.is_empty() && objects.iter().all(within) { Ok(()) } else { Err(denied()) }
     }
 }
 
-fn denied() -> Fault {
+pub(crate) fn denied() -> Fault {
     Fault::new(Code::PermissionDenied, "This token does not allow that.")
 }
 
@@ -152,8 +162,10 @@ pub(crate) fn objects(
         }
         found
     };
-    match reach {
-        Reach::None | Reach::Whole => Vec::new(),
+    let mut found: Vec<Object> = match reach {
+        Reach::None | Reach::Whole | Reach::Operation => Vec::new(),
+        Reach::ExperimentName => named(&["experiment_name", "experimentName"]).into_iter().map(Object::Named).collect(),
+        Reach::Model => named(&["model_id", "modelId"]).into_iter().map(Object::Model).collect(),
         Reach::Experiment => named(&["experiment_id", "experimentId"]).into_iter().map(Object::Experiment).collect(),
         Reach::Experiments => named(&["experiment_ids", "experimentIds"]).into_iter().map(Object::Experiment).collect(),
         Reach::Run => named(&["run_id", "runId", "run_uuid", "runUuid"]).into_iter().map(Object::Run).collect(),
@@ -162,6 +174,32 @@ pub(crate) fn objects(
             .into_iter()
             .map(|path| Object::Experiment(path.split('/').next().unwrap_or_default().to_owned()))
             .collect(),
+    };
+    // Whatever else it is about, the other objects that it names are reached too: a metric's model, a model's run.
+    for (name, value) in body {
+        mentioned(name, value, &mut found);
+    }
+    found
+}
+
+/// The objects that a value of a request names, however deep.
+pub(crate) fn mentioned(name: &str, value: &Value, to: &mut Vec<Object>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| mentioned(name, value, to)),
+        Value::Array(items) => items.iter().for_each(|item| mentioned(name, item, to)),
+        Value::Null => {}
+        // An empty id names nothing to any handler.
+        Value::String(id) if id.is_empty() => {}
+        id => match name {
+            "experiment_id" | "experimentId" | "experiment_ids" | "experimentIds" => {
+                to.push(Object::Experiment(as_id(id)));
+            }
+            "run_id" | "runId" | "run_uuid" | "runUuid" | "run_ids" | "runIds" | "source_run_id" | "sourceRunId" => {
+                to.push(Object::Run(as_id(id)));
+            }
+            "model_id" | "modelId" => to.push(Object::Model(as_id(id))),
+            _ => {}
+        },
     }
 }
 
@@ -182,7 +220,10 @@ mod tests {
     #[test]
     fn a_scope_holds_for_every_object_that_is_named() {
         let body = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
-        let of = |id: &str| (id == "r1").then(|| "1".to_owned());
+        let of = |object: &Object| {
+            let mine = [Object::Run("r1".into()), Object::Model("m1".into()), Object::Named("one".into())];
+            mine.contains(object).then(|| "1".to_owned())
+        };
         let try_ = |reach, text: &str| holder(&["1"]).may_reach(&objects(reach, &body(text), &[], &[]), of).is_ok();
         assert!(try_(Reach::Experiments, r#"{"experiment_ids":["1"]}"#));
         assert!(!try_(Reach::Experiments, r#"{"experiment_ids":["1","2"]}"#));
@@ -192,6 +233,18 @@ mod tests {
         assert!(!try_(Reach::Run, r#"{"run_id":"r2"}"#));
         assert!(!try_(Reach::Run, r#"{"run_id":"r1","run_uuid":"r2"}"#));
         assert!(!try_(Reach::Run, "{}"));
+        assert!(try_(
+            Reach::Run,
+            r#"{"run_id":"r1","metrics":[{"key":"a","model_id":"m1"},{"key":"b","model_id":""}]}"#
+        ));
+        assert!(!try_(Reach::Run, r#"{"run_id":"r1","metrics":[{"key":"a","model_id":"m2"}]}"#));
+        assert!(!try_(Reach::Run, r#"{"run_id":"r1","models":[{"modelId":"m2"}]}"#));
+        assert!(try_(Reach::Experiment, r#"{"experiment_id":"1","source_run_id":"r1"}"#));
+        assert!(!try_(Reach::Experiment, r#"{"experiment_id":"1","source_run_id":"r2"}"#));
+        assert!(try_(Reach::Model, r#"{"model_id":"m1"}"#));
+        assert!(!try_(Reach::Model, "{}"));
+        assert!(try_(Reach::ExperimentName, r#"{"experiment_name":"one"}"#));
+        assert!(!try_(Reach::ExperimentName, r#"{"experiment_name":"two"}"#));
         assert!(holder(&["1"]).may_use(Need::Role(Role::Read), Reach::Whole).is_err());
         assert!(holder(&[]).may_use(Need::Role(Role::Read), Reach::Whole).is_ok());
         assert!(holder(&[]).may_use(Need::Role(Role::Admin), Reach::Whole).is_err());

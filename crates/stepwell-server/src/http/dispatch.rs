@@ -151,12 +151,13 @@ fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Fault> {
 
 /// Holds the objects that a call names against the caller's scope.
 async fn reach(route: &Route, app: &Arc<App>, who: &Principal, input: &Input) -> Result<(), Fault> {
-    if who.scope().is_none() || route.need == crate::auth::access::Need::Nobody || route.reach == Reach::None {
+    let own = matches!(route.reach, Reach::None | Reach::Operation);
+    if who.scope().is_none() || route.need == crate::auth::access::Need::Nobody || own {
         return Ok(());
     }
     let named = objects(route.reach, &input.object()?, &input.query, &input.path);
     let (who, own) = (who.clone(), Arc::clone(app));
-    let work = move || who.may_reach(&named, |run| crate::api::runs::experiment_of(&own, run));
+    let work = move || who.may_reach(&named, |object| own.experiment_of(object));
     app.lanes.run(Lane::Object, app.config.limits.call, work).await?
 }
 

@@ -20,11 +20,21 @@ pub(crate) fn offset(token: &str) -> Result<usize, Fault> {
         return Ok(0);
     }
     let invalid = |what: &str| Fault::invalid(format!("Invalid page token, {what}"));
-    let bytes = STANDARD.decode(token).map_err(|_| invalid("could not base64-decode"))?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|_| invalid("could not parse decoded value"))?;
-    match value.get("offset").and_then(Value::as_u64).and_then(|offset| usize::try_from(offset).ok()) {
-        Some(offset) if offset > 0 => Ok(offset),
-        _ => Err(invalid(&format!("decoded value={value}"))),
+    // As MLflow does, which passes over what no base64 has.
+    let kept: String = token.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=')).collect();
+    let bytes = STANDARD.decode(kept).map_err(|_| invalid("could not base64-decode"))?;
+    let value: Value = serde_json::from_slice(&bytes)
+        .map_err(|_| invalid(&format!("decoded value={:?}", String::from_utf8_lossy(&bytes))))?;
+    // What its database takes for a number is one; less than none is none.
+    let rows = match value.get("offset") {
+        Some(Value::Number(number)) => number.as_i64().or_else(|| number.as_f64().map(|number| number as i64)),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        Some(Value::Bool(true)) => Some(1),
+        _ => None,
+    };
+    match rows {
+        None | Some(0) => Err(invalid(&format!("parsed value={value}"))),
+        Some(rows) => Ok(usize::try_from(rows).unwrap_or(0)),
     }
 }
 
@@ -72,7 +82,9 @@ mod tests {
         assert_eq!(token(7), "eyJvZmZzZXQiOiA3fQ==");
         assert_eq!(offset(&token(7)), Ok(7));
         assert_eq!(offset(""), Ok(0));
-        for bad in ["x", "eyJvZmZzZXQiOiAwfQ==", "e30=", "bnVsbA==", "////"] {
+        let of = |json: &str| offset(&STANDARD.encode(json));
+        assert_eq!((of("{\"offset\": -1}"), of("{\"offset\": \"3\"}"), of("{\"offset\": 1.5}")), (Ok(0), Ok(3), Ok(1)));
+        for bad in ["x", "{}", "eyJvZmZzZXQiOiAwfQ==", "e30=", "bnVsbA==", "////"] {
             assert!(offset(bad).is_err(), "{bad}");
         }
     }

@@ -80,7 +80,9 @@ fn a_token_for_one_experiment_reaches_nothing_else() {
     let token = format!("Bearer {}", server.token(Role::Admin, &["1"]));
     for route in TABLE {
         for path in route.paths() {
-            let open = matches!(route.need, stepwell_server::routes::Need::Nobody) || route.reach == Reach::None;
+            // What an operation names is held against the scope by itself, and has a test of its own.
+            let open = matches!(route.need, stepwell_server::routes::Need::Nobody)
+                || matches!(route.reach, Reach::None | Reach::Operation);
             let expected = if open { Ok(()) } else { Err(StatusCode::FORBIDDEN) };
             assert_eq!(let_in(&server, route, &path, Some(&token)), expected, "{path}");
         }
@@ -118,6 +120,120 @@ fn a_token_for_one_experiment_works_there() {
     for path in ["0/r/artifacts/a".to_owned(), format!("{id}0/r/a"), format!("{id}%2f..%2f0/r/a"), format!("./{id}/a")]
     {
         assert_ne!(put(&path), StatusCode::OK, "{path}");
+    }
+}
+
+#[test]
+fn a_scope_holds_for_models_and_operations_too() {
+    let server = Server::with_tokens();
+    let all = format!("Bearer {}", server.token(Role::Admin, &[]));
+    let send = |token: &str, method: Method, path: &str, body: serde_json::Value| {
+        let headers = [("content-type", "application/json"), ("authorization", token)];
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/api/2.0/mlflow/{path}") };
+        server.send(method, &path, &headers, Body::from(body.to_string()))
+    };
+    let post = |token: &str, path: &str, body: serde_json::Value| send(token, Method::POST, path, body);
+    let made = post(&all, "experiments/create", serde_json::json!({ "name": "mine" }));
+    let id = made.json()["experiment_id"].as_str().unwrap().to_owned();
+    let mine = format!("Bearer {}", server.token(Role::Write, &[&id]));
+    let run_in = |experiment: &str| {
+        let made = post(&all, "runs/create", serde_json::json!({ "experiment_id": experiment }));
+        made.json()["run"]["info"]["run_id"].as_str().unwrap().to_owned()
+    };
+    let (own_run, other_run) = (run_in(&id), run_in("0"));
+    let model = |token: &str, experiment: &str, run: &str| {
+        let body = serde_json::json!({ "experiment_id": experiment, "name": "m", "source_run_id": run });
+        post(token, "logged-models", body)
+    };
+    let model_id = |answer: crate::support::Answered| {
+        answer.json()["model"]["info"]["model_id"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
+    };
+    let own_model = model_id(model(&mine, &id, &own_run));
+    let other_model = model_id(model(&all, "0", &other_run));
+    // A model in one's own experiment, but of a run of others.
+    assert_eq!(model(&mine, &id, &other_run).status, StatusCode::FORBIDDEN);
+    assert_eq!(model(&mine, "0", &own_run).status, StatusCode::FORBIDDEN);
+    let points = |model: &str| {
+        let metric = serde_json::json!({ "key": "a", "value": 1, "timestamp": 1, "step": 1, "model_id": model });
+        post(&mine, "runs/log-batch", serde_json::json!({ "run_id": own_run, "metrics": [metric] })).status
+    };
+    assert_eq!((points(&own_model), points(&other_model)), (StatusCode::OK, StatusCode::FORBIDDEN));
+    let outputs = |model: &str| {
+        let body = serde_json::json!({ "run_id": own_run, "models": [{ "model_id": model, "step": 1 }] });
+        post(&mine, "runs/outputs", body).status
+    };
+    assert_eq!((outputs(&own_model), outputs(&other_model)), (StatusCode::OK, StatusCode::FORBIDDEN));
+    let nothing = serde_json::json!({});
+    for (model, expected) in [(&own_model, StatusCode::OK), (&other_model, StatusCode::FORBIDDEN)] {
+        let path = format!("logged-models/{model}");
+        assert_eq!(send(&mine, Method::GET, &path, nothing.clone()).status, expected);
+        let tags = serde_json::json!({ "tags": [{ "key": "k", "value": "v" }] });
+        assert_eq!(send(&mine, Method::PATCH, &format!("{path}/tags"), tags).status, expected);
+        let files = format!("/ajax-api/2.0/mlflow/{path}/artifacts/files?artifact_file_path=x");
+        let got = send(&mine, Method::GET, &files, nothing.clone()).status;
+        assert_eq!(got == StatusCode::FORBIDDEN, expected == StatusCode::FORBIDDEN, "{got}");
+    }
+    for (name, expected) in
+        [("mine", StatusCode::OK), ("Default", StatusCode::FORBIDDEN), ("none", StatusCode::FORBIDDEN)]
+    {
+        let path = format!("experiments/get-by-name?experiment_name={name}");
+        assert_eq!(send(&mine, Method::GET, &path, nothing.clone()).status, expected, "{name}");
+    }
+    for (method, path) in [
+        (Method::GET, "registered-models/search"),
+        (Method::GET, "registered-models/get?name=m"),
+        (Method::POST, "registered-models/create"),
+        (Method::GET, "model-versions/search"),
+        (Method::POST, "model-versions/create"),
+    ] {
+        // A run of one's own in the request opens nothing.
+        let body = serde_json::json!({ "name": "m", "source": "s3://b/m", "run_id": own_run });
+        assert_eq!(send(&mine, method, path, body).status, StatusCode::FORBIDDEN, "{path}");
+    }
+    // The same over GraphQL, whether ids come as variables or stand in the document.
+    post(&all, "registered-models/create", serde_json::json!({ "name": "m" }));
+    let version = serde_json::json!({ "name": "m", "source": "s3://b/m", "run_id": own_run });
+    assert_eq!(post(&all, "model-versions/create", version).status, StatusCode::OK);
+    let ask = |token: &str, query: String, variables: serde_json::Value| {
+        post(token, "/graphql", serde_json::json!({ "query": query, "variables": variables })).json()
+    };
+    let fields = "run { info { runId } experiment { name } modelVersions { name } }";
+    for (run, seen) in [(&own_run, true), (&other_run, false)] {
+        let written =
+            ask(&mine, format!("{{ mlflowGetRun(input: {{ runId: \"{run}\" }}) {{ {fields} }} }}"), nothing.clone());
+        let document = format!("query($i: MlflowGetRunInput!) {{ mlflowGetRun(input: $i) {{ {fields} }} }}");
+        let given = ask(&mine, document, serde_json::json!({ "i": { "runId": run } }));
+        for answer in [written, given] {
+            assert_eq!(answer["data"]["mlflowGetRun"]["run"]["info"]["runId"] == run.as_str(), seen, "{answer}");
+            assert_eq!(answer["errors"].is_null(), seen, "{answer}");
+            assert!(seen || !answer.to_string().contains(run.as_str()), "{answer}");
+            if seen {
+                let run = &answer["data"]["mlflowGetRun"]["run"];
+                assert_eq!(
+                    (&run["experiment"]["name"], &run["modelVersions"]),
+                    (&"mine".into(), &serde_json::json!([]))
+                );
+            }
+        }
+    }
+    for query in [
+        "{ mlflowSearchModelVersions(input: {}) { modelVersions { name } } }".to_owned(),
+        "{ mlflowSearchModelVersions(input: { filter: \"name = 'm'\" }) { modelVersions { name } } }".to_owned(),
+        "{ mlflowSearchRuns(input: {}) { runs { info { runId } } } }".to_owned(),
+        format!(
+            "{{ mlflowSearchRuns(input: {{ experimentIds: [\"{id}\", \"0\"] }}) {{ runs {{ info {{ runId }} }} }} }}"
+        ),
+        "{ mlflowGetExperiment(input: { experimentId: \"0\" }) { experiment { name } } }".to_owned(),
+        format!("{{ mlflowListArtifacts(input: {{ runId: \"{other_run}\" }}) {{ rootUri }} }}"),
+        format!(
+            "{{ mlflowGetMetricHistoryBulkInterval(input: {{ runIds: [\"{other_run}\"], metricKey: \"a\" }}) {{ metrics {{ value }} }} }}"
+        ),
+    ] {
+        let answer = ask(&mine, query.clone(), nothing.clone());
+        assert!(answer["data"].as_object().unwrap().values().all(serde_json::Value::is_null), "{query}: {answer}");
+        assert_eq!(answer["errors"][0], "This token does not allow that.", "{query}: {answer}");
+        let allowed = ask(&all, query.clone(), nothing.clone());
+        assert!(allowed["errors"][0] != "This token does not allow that.", "{query}: {allowed}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the server as others use it: through its router and over TCP.
 #![allow(clippy::disallowed_methods, reason = "a test may start threads")]
 
+mod abuse;
 mod access;
 mod artifacts;
 mod browsers;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use self::document::{Document, Selection, parse};
 use self::schema::{Holds, QUERY, Type};
+use crate::auth::access::mentioned;
 use crate::wire::call::{Answer, Call, Input, Outcome};
 use crate::wire::fault::Fault;
 use crate::wire::schema::is_camel;
@@ -115,7 +116,7 @@ impl<'d> Work<'_, 'd> {
             return Value::Null;
         };
         let input = field.argument("input", self.variables).unwrap_or_default();
-        match self.ask(*run, &input) {
+        match self.may_reach(&input).and_then(|()| self.ask(*run, &input)) {
             Ok(value) => self.project(&value, kind, &field.selections, 1),
             Err(fault) => {
                 tracing::debug!(name, %fault, "graphql");
@@ -123,6 +124,16 @@ impl<'d> Work<'_, 'd> {
                 Value::Null
             }
         }
+    }
+
+    /// Holds the objects that a field of the root names against the caller's scope, as for REST calls.
+    fn may_reach(&self, input: &Value) -> Result<(), Fault> {
+        if self.call.principal.scope().is_none() {
+            return Ok(());
+        }
+        let mut named = Vec::new();
+        mentioned("", input, &mut named);
+        self.call.principal.may_reach(&named, |object| self.call.app.experiment_of(object))
     }
 
     fn ask(&self, run: fn(&Call<'_>) -> Outcome, input: &Value) -> Result<Value, Fault> {
@@ -187,7 +198,14 @@ impl<'d> Work<'_, 'd> {
 
     /// A field that takes a further call: a run's experiment, or its model versions.
     fn asked(&mut self, asked: &schema::Asked, value: &Value, field: Field<'d>, depth: usize) -> Value {
-        let answer = match self.ask(asked.run, &(asked.input)(value)) {
+        let input = (asked.input)(value);
+        // The registry is of the whole workspace, also as far as it is about one's own runs.
+        let allowed = if asked.name == "model_versions" && self.call.principal.scope().is_some() {
+            return json!([]);
+        } else {
+            self.may_reach(&input)
+        };
+        let answer = match allowed.and_then(|()| self.ask(asked.run, &input)) {
             Ok(answer) => answer,
             Err(fault) => {
                 self.errors.push(fault.message);

@@ -1,0 +1,540 @@
+//! What MLflow says to a filter or an order that is refused. Its users match these words in scripts and tests; ours, which say
+//! the column and what would be right, follow in parentheses.
+//!
+//! A text that was refused is looked at once more, leniently: what is no comparison is told first, then names, then values,
+//! then operators, in the order in which MLflow looks.
+
+use crate::tracking::error::{Code, Fault};
+
+/// Which language a text is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Language {
+    Runs,
+    Experiments,
+    Models,
+    Versions,
+}
+
+/// What a name is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entity {
+    Metric,
+    Param,
+    Tag,
+    Attribute,
+    Dataset,
+}
+
+const NUMBERS: &[&str] = &["!=", "<", "<=", "=", ">", ">="];
+const TEXTS: &[&str] = &["!=", "=", "ILIKE", "LIKE"];
+const LISTS: &[&str] = &["!=", "=", "ILIKE", "IN", "LIKE", "NOT IN"];
+const NULLS: &[&str] = &["!=", "=", "ILIKE", "IS NOT NULL", "IS NULL", "LIKE"];
+
+impl Language {
+    fn entity(self, name: &str) -> Option<Entity> {
+        Some(match name.strip_prefix('`').and_then(|name| name.strip_suffix('`')).unwrap_or(name) {
+            "tag" | "tags" => Entity::Tag,
+            "attribute" | "attributes" => Entity::Attribute,
+            "attr" | "run" if self == Self::Runs => Entity::Attribute,
+            "metric" | "metrics" if self == Self::Runs => Entity::Metric,
+            "parameter" | "parameters" | "param" | "params" if self == Self::Runs => Entity::Param,
+            "dataset" | "datasets" if self == Self::Runs => Entity::Dataset,
+            _ => return None,
+        })
+    }
+
+    fn no_entity(self, name: &str) -> String {
+        let known = match self {
+            Self::Runs => "Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']",
+            _ => "Valid entity types are ('attribute', 'tag', 'tags')",
+        };
+        format!("Invalid entity type '{name}'. {known}")
+    }
+
+    /// Attributes that filters take.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Runs => &[
+                "Created",
+                "Run Name",
+                "Run name",
+                "artifact_uri",
+                "created",
+                "end_time",
+                "run name",
+                "run_id",
+                "run_name",
+                "start_time",
+                "status",
+                "user_id",
+            ],
+            Self::Experiments => &["creation_time", "experiment_id", "last_update_time", "name"],
+            Self::Models => &["name"],
+            Self::Versions => &["name", "run_id", "source_path", "version_number"],
+        }
+    }
+
+    /// Attributes that orders take.
+    fn order_keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Runs => &[
+                "Created",
+                "artifact_uri",
+                "created",
+                "end_time",
+                "run_id",
+                "run_name",
+                "start_time",
+                "status",
+                "user_id",
+            ],
+            Self::Experiments => self.keys(),
+            Self::Models => &["name", "timestamp"],
+            Self::Versions => &["creation_timestamp", "last_updated_timestamp", "name", "version_number"],
+        }
+    }
+
+    fn is_number(self, key: &str) -> bool {
+        match self {
+            Self::Runs => matches!(key, "start_time" | "end_time" | "created" | "Created"),
+            Self::Experiments => matches!(key, "creation_time" | "last_update_time"),
+            Self::Models => false,
+            Self::Versions => key == "version_number",
+        }
+    }
+
+    /// The one attribute that is compared with lists, if it is one.
+    fn list_key(self) -> Option<&'static str> {
+        match self {
+            Self::Runs => Some("run_id"),
+            Self::Experiments => Some("experiment_id"),
+            Self::Models | Self::Versions => None,
+        }
+    }
+
+    fn operators(self, entity: Entity, key: &str) -> &'static [&'static str] {
+        match entity {
+            Entity::Metric => NUMBERS,
+            Entity::Attribute if self.is_number(key) => NUMBERS,
+            Entity::Attribute if key == "source_path" => TEXTS,
+            Entity::Attribute | Entity::Dataset => LISTS,
+            Entity::Tag if matches!(self, Self::Models | Self::Versions) => TEXTS,
+            Entity::Param | Entity::Tag => NULLS,
+        }
+    }
+}
+
+/// A set as MLflow writes it, but in order.
+fn set(words: &[&str]) -> String {
+    format!("{{{}}}", words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", "))
+}
+
+/// A piece of a text, as MLflow's SQL parser would cut it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Piece<'a> {
+    kind: Kind,
+    text: &'a str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A name, also one in backticks or double quotes.
+    Name,
+    Keyword,
+    Text,
+    Number,
+    Operator,
+    /// From a parenthesis to its end.
+    List,
+    Other,
+}
+
+const KEYWORDS: [&str; 13] =
+    ["AND", "OR", "NOT", "IN", "IS", "NULL", "LIKE", "ILIKE", "RLIKE", "BETWEEN", "ASC", "DESC", "NULLS"];
+
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut all = Vec::new();
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let (kind, len) = match c {
+            _ if c.is_whitespace() => {
+                at += c.len_utf8();
+                continue;
+            }
+            '\'' => text_piece(rest),
+            '(' => (Kind::List, rest.find(')').map_or(rest.len(), |end| end + 1)),
+            '<' | '>' | '=' | '!' | '~' => {
+                (Kind::Operator, rest.find(|c| !matches!(c, '<' | '>' | '=' | '!' | '~')).unwrap_or(rest.len()))
+            }
+            '-' | '.' | '0'..='9' => {
+                let of_number = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+                let len = rest.find(|c| !of_number(c)).unwrap_or(rest.len());
+                let word = name(rest);
+                if rest[..len].parse::<f64>().is_ok() && word.1 <= len { (Kind::Number, len) } else { word }
+            }
+            _ => name(rest),
+        };
+        let piece = &rest[..len];
+        let keyword = kind == Kind::Name && KEYWORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(piece));
+        all.push(Piece { kind: if keyword { Kind::Keyword } else { kind }, text: piece });
+        at += len;
+    }
+    all
+}
+
+/// A text in quotes, in which two quotes are no end.
+fn text_piece(rest: &str) -> (Kind, usize) {
+    let mut at = 1;
+    while let Some(end) = rest[at..].find('\'') {
+        at += end + 1;
+        if !rest[at..].starts_with('\'') {
+            return (Kind::Text, at);
+        }
+        at += 1;
+    }
+    // Two quotes at the very end are a text that ends after all.
+    if rest.len() > 1 && rest.ends_with('\'') { (Kind::Text, rest.len()) } else { (Kind::Other, rest.len()) }
+}
+
+/// A name at the beginning of a text: words and quoted pieces that touch each other.
+fn name(rest: &str) -> (Kind, usize) {
+    let mut len = 0;
+    while let Some(c) = rest[len..].chars().next() {
+        match c {
+            '`' | '"' => match rest[len + 1..].find(c) {
+                Some(end) => len += end + 2,
+                None => return (Kind::Other, rest.len()),
+            },
+            _ if c.is_alphanumeric() || c == '_' || c == '.' => len += c.len_utf8(),
+            _ => break,
+        }
+    }
+    if len == 0 { (Kind::Other, rest.chars().next().map_or(1, char::len_utf8)) } else { (Kind::Name, len) }
+}
+
+/// A comparison: its left side, its operator in capitals, its right side if it has one.
+type Comparison<'a> = (Piece<'a>, String, Option<Piece<'a>>);
+
+/// The comparisons of a filter, and what is no part of one.
+fn comparisons(text: &str) -> (Vec<Comparison<'_>>, Vec<&str>) {
+    let pieces = pieces(text);
+    let word = |at: usize| match pieces.get(at) {
+        Some(Piece { kind: Kind::Keyword, text }) => text.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    let is_value = |piece: &&Piece<'_>| match piece.kind {
+        Kind::Name | Kind::Text | Kind::Number | Kind::List => true,
+        Kind::Keyword => piece.text.eq_ignore_ascii_case("NULL"),
+        Kind::Operator | Kind::Other => false,
+    };
+    let value = |at: usize| pieces.get(at).filter(is_value).copied();
+    let (mut found, mut others, mut at) = (Vec::new(), Vec::new(), 0);
+    while let Some(left) = pieces.get(at) {
+        if word(at) == "AND" {
+            at += 1;
+            continue;
+        }
+        let next = (word(at + 1), word(at + 2), word(at + 3));
+        let list = |at: usize| value(at).filter(|value| value.kind == Kind::List);
+        let taken = match (next.0.as_str(), next.1.as_str(), next.2.as_str()) {
+            _ if value(at).is_none() => None,
+            ("IS", "NULL", _) => Some(("IS NULL".to_owned(), None, 3)),
+            ("IS", "NOT", "NULL") => Some(("IS NOT NULL".to_owned(), None, 4)),
+            ("IN", ..) => list(at + 2).map(|right| ("IN".to_owned(), Some(right), 3)),
+            ("NOT", "IN", _) => list(at + 3).map(|right| ("NOT IN".to_owned(), Some(right), 4)),
+            ("NOT", "LIKE" | "ILIKE", _) => value(at + 3).map(|right| (format!("NOT {}", next.1), Some(right), 4)),
+            ("LIKE" | "ILIKE" | "RLIKE", ..) => value(at + 2).map(|right| (next.0.clone(), Some(right), 3)),
+            _ => match (pieces.get(at + 1), value(at + 2)) {
+                (Some(Piece { kind: Kind::Operator, text }), Some(right)) => Some(((*text).to_owned(), Some(right), 3)),
+                _ => None,
+            },
+        };
+        match taken {
+            Some((operator, right, pieces)) => {
+                found.push((*left, operator, right));
+                at += pieces;
+            }
+            None => {
+                others.push(left.text);
+                at += 1;
+            }
+        }
+    }
+    (found, others)
+}
+
+/// What MLflow says to a filter, if it says anything that is known here.
+fn of_filter(language: Language, text: &str) -> Option<String> {
+    if text.trim().is_empty() {
+        return Some(format!("Invalid filter '{text}'. Could not be parsed."));
+    }
+    if text.split_once(';').is_some_and(|(first, rest)| !first.contains(['\'', '"', '`']) && !rest.trim().is_empty())
+        || text.contains("'; ")
+    {
+        return Some(format!("Search filter contained multiple expression {text:?}. Provide AND-ed expression list."));
+    }
+    let (found, others) = comparisons(text);
+    if !others.is_empty() {
+        // For runs MLflow puts quotes around each.
+        let quote = if language == Language::Runs { "'" } else { "" };
+        let others: Vec<String> = others.iter().map(|piece| format!("{quote}{piece}{quote}")).collect();
+        return Some(format!("Invalid clause(s) in filter string: {}", others.join(", ")));
+    }
+    let mut names = Vec::new();
+    for (left, operator, right) in &found {
+        let (entity, key) = match identifier(language, left, language.keys()) {
+            Ok(named) => named,
+            Err(words) => return Some(words),
+        };
+        match right {
+            Some(right) => {
+                if let Some(words) = of_value(language, entity, &key, *right) {
+                    return Some(words);
+                }
+            }
+            None if language == Language::Runs && !matches!(entity, Entity::Tag | Entity::Param) => {
+                let kind = if entity == Entity::Metric { "metric" } else { "attribute" };
+                return Some(format!(
+                    "IS NULL / IS NOT NULL is only supported for tags and params, not for '{kind}' '{key}'"
+                ));
+            }
+            None if language == Language::Experiments && entity != Entity::Tag => {
+                return Some(format!("IS NULL / IS NOT NULL is only supported for tags, not for attribute '{key}'"));
+            }
+            None => {}
+        }
+        names.push((entity, key, operator));
+    }
+    names.into_iter().find_map(|(entity, key, operator)| {
+        let known = language.operators(entity, &key);
+        if known.contains(&operator.as_str()) {
+            return None;
+        }
+        Some(match (language, entity) {
+            (Language::Models | Language::Versions, Entity::Tag) => format!("Invalid comparator for tag: {operator}"),
+            (Language::Models | Language::Versions, _) => format!("Invalid comparator for attribute: {operator}"),
+            _ => format!("Invalid comparator '{operator}' not one of '{}'", set(known)),
+        })
+    })
+}
+
+/// The entity and key of a name, or what MLflow says to it.
+fn identifier(language: Language, left: &Piece<'_>, keys: &[&str]) -> Result<(Entity, String), String> {
+    if left.kind != Kind::Name {
+        return Err(format!("Invalid comparison clause. Expected 'Identifier' found '{}'", left.text));
+    }
+    let (entity, key) = match left.text.split_once('.') {
+        Some((entity, key)) => (language.entity(entity).ok_or_else(|| language.no_entity(entity))?, key),
+        None => (Entity::Attribute, left.text),
+    };
+    let key = key.trim_matches(['`', '"']).to_owned();
+    if entity == Entity::Attribute && !keys.contains(&key.as_str()) {
+        return Err(format!("Invalid attribute key '{key}' specified. Valid keys are '{}'", set(keys)));
+    }
+    const DATASET: &[&str] = &["context", "digest", "name"];
+    if entity == Entity::Dataset && !DATASET.contains(&key.as_str()) {
+        return Err(format!("Invalid dataset key '{key}' specified. Valid keys are '{}'", set(DATASET)));
+    }
+    Ok((entity, key))
+}
+
+/// What MLflow says to a value.
+fn of_value(language: Language, entity: Entity, key: &str, value: Piece<'_>) -> Option<String> {
+    let given = value.text;
+    let text = || {
+        if given.starts_with(['\'', '"']) {
+            return None;
+        }
+        Some(format!(
+            "Parameter value is either not quoted or unidentified quote types used for string value {given}. Use either \
+             single or double quotes."
+        ))
+    };
+    match (entity, value.kind) {
+        (Entity::Metric, Kind::Number) => None,
+        (Entity::Metric, _) => Some(format!("Expected numeric value type for metric. Found {given}")),
+        (Entity::Attribute, kind) if language.is_number(key) => match kind {
+            Kind::Number if language == Language::Runs || given.parse::<i64>().is_ok() => None,
+            Kind::Text if language == Language::Versions => None,
+            Kind::Number => Some(format!("Invalid value for numeric attribute '{key}': {given}")),
+            _ => Some(format!("Expected numeric value type for numeric attribute: {key}. Found {given}")),
+        },
+        (_, Kind::Text | Kind::Name) => text(),
+        (Entity::Param | Entity::Tag, _) => {
+            let kind = if entity == Entity::Tag { "tag" } else { "parameter" };
+            Some(format!("Expected a quoted string value for {kind} (e.g. 'my-value'). Got value {given}"))
+        }
+        (Entity::Attribute, Kind::List) => match language.list_key() {
+            Some(only) if key != only => {
+                Some(format!("Only ['{only}'] attributes support comparison with a list of quoted string values."))
+            }
+            _ => of_list(given),
+        },
+        (Entity::Dataset, Kind::List) => of_list(given),
+        (Entity::Dataset, _) => {
+            Some(format!("Expected a quoted string value for dataset attributes. Got value {given}"))
+        }
+        _ if matches!(language, Language::Models | Language::Versions) => Some(format!(
+            "Expected a quoted string value or a list of quoted string values for attributes. Got value {given}"
+        )),
+        _ => Some(format!("Expected a quoted string value for attributes. Got value {given}")),
+    }
+}
+
+/// What MLflow says to a list.
+fn of_list(list: &str) -> Option<String> {
+    const WHILE: &str = "While parsing a list in the query, expected";
+    let inner = list.trim_start_matches('(').trim_end_matches(')');
+    if inner.trim().is_empty() {
+        return Some(format!("{WHILE} a non-empty list of string values, but got empty list"));
+    }
+    let texts = inner.split(',').all(|item| item.trim().starts_with('\'') && item.trim().ends_with('\''));
+    if texts && list.ends_with(')') {
+        return None;
+    }
+    Some(format!("{WHILE} string value, punctuation, or whitespace, but got different type in list: {list}"))
+}
+
+/// What MLflow says to a clause of an order.
+fn of_order(language: Language, clause: &str) -> Option<String> {
+    let pieces = pieces(clause);
+    let name = match &pieces[..] {
+        [name @ Piece { kind: Kind::Name, .. }] => name,
+        [name @ Piece { kind: Kind::Name, .. }, Piece { kind: Kind::Keyword, text }]
+            if text.eq_ignore_ascii_case("ASC") || text.eq_ignore_ascii_case("DESC") =>
+        {
+            name
+        }
+        [Piece { kind: Kind::Name, .. }, Piece { kind: Kind::Name, .. }] => {
+            return Some(format!("Invalid ordering key in order_by clause '{clause}'."));
+        }
+        _ => return Some(format!("Invalid order_by clause '{clause}'. Could not be parsed.")),
+    };
+    if language == Language::Models {
+        let known = ["name", "timestamp", "last_updated_timestamp"];
+        let keys = set(language.order_keys());
+        return (!known.contains(&name.text))
+            .then(|| format!("Invalid order by key '{}' specified. Valid keys are '{keys}'", name.text));
+    }
+    match identifier(language, name, language.order_keys()) {
+        Err(words) => Some(words),
+        Ok((Entity::Dataset, _)) => Some("Invalid identifier type 'dataset'".to_owned()),
+        Ok((Entity::Tag, _)) if language != Language::Runs => Some("Invalid order_by entity: tag".to_owned()),
+        Ok(_) => None,
+    }
+}
+
+/// Puts MLflow's words before those of a refusal.
+pub(super) fn tell(language: Language, filter: &str, order_by: &[String], fault: Fault) -> Fault {
+    if fault.code != Code::InvalidParameterValue {
+        return fault;
+    }
+    let words = if fault.message.starts_with("invalid order_by") {
+        order_by.iter().find_map(|clause| of_order(language, clause))
+    } else if fault.message.starts_with("invalid filter") {
+        of_filter(language, filter)
+    } else {
+        None
+    };
+    match words {
+        Some(words) => Fault::invalid(format!("{words} ({})", fault.message)),
+        None => fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begins(language: Language, filter: &str, words: &str) {
+        let said = of_filter(language, filter).unwrap_or_else(|| panic!("nothing is said to {filter}"));
+        assert!(said.starts_with(words), "{filter}: {said}");
+    }
+
+    #[test]
+    fn refused_filters_are_told_as_mlflow_tells_them() {
+        for (filter, words) in [
+            ("   ", "Invalid filter '   '"),
+            ("metrics.a > 1; metrics.b < 1", "Search filter contained multiple expression"),
+            ("metrics.a > 0.1 OR params.b = 'x'", "Invalid clause(s) in filter string: 'OR'"),
+            ("metrics.a > 0.1 NAND params.b = 'x'", "Invalid clause(s) in filter string: 'NAND'"),
+            ("metrics.a > 0.1 AND (params.b = 'x')", "Invalid clause(s) in filter string: '(params.b = 'x')'"),
+            ("`metrics.a > 0.1", "Invalid clause(s) in filter string"),
+            ("params.acc = 'LR", "Invalid clause(s) in filter string"),
+            ("params.acc = LR'", "Invalid clause(s) in filter string"),
+            ("tags.acc = = 'LR'", "Invalid clause(s) in filter string"),
+            ("attribute.status IS 'RUNNING'", "Invalid clause(s) in filter string"),
+            ("metrics.a BETWEEN 0 AND 5", "Invalid clause(s) in filter string"),
+            ("m.acc >= 0.94", "Invalid entity type 'm'"),
+            ("p.model >= 'LR'", "Invalid entity type 'p'"),
+            ("acc >= 0.94", "Invalid attribute key 'acc' specified. Valid keys are '{"),
+            ("attribute.start != 1", "Invalid attribute key 'start'"),
+            ("dataset.size = '1'", "Invalid dataset key 'size'"),
+            ("'a' = 'b'", "Invalid comparison clause. Expected 'Identifier' found ''a''"),
+            ("params.acc = LR", "Parameter value is either not quoted or unidentified quote types"),
+            ("tags.acc = `LR`", "Parameter value is either not quoted or unidentified quote types"),
+            ("params.acc = 5", "Expected a quoted string value for parameter (e.g. 'my-value'). Got value 5"),
+            ("metrics.a = NULL", "Expected numeric value type for metric. Found NULL"),
+            ("metrics.a = 1_000", "Expected numeric value type for metric. Found 1_000"),
+            ("metrics.a = 'it''s'", "Expected numeric value type for metric. Found 'it''s'"),
+            ("metrics.a = '5'", "Expected numeric value type for metric. Found '5'"),
+            ("start_time > 'x'", "Expected numeric value type for numeric attribute: start_time. Found 'x'"),
+            ("status = 5", "Expected a quoted string value for attributes. Got value 5"),
+            ("status IN ('a')", "Only ['run_id'] attributes support comparison with a list"),
+            ("run_id IN ()", "While parsing a list in the query, expected a non-empty list"),
+            ("metrics.a == 5", "Invalid comparator '==' not one of '{'!=', '<', '<=', '=', '>', '>='}'"),
+            ("metrics.a ~ 5", "Invalid comparator '~'"),
+            ("params.a < 'x'", "Invalid comparator '<'"),
+            ("tags.a rlike 'x'", "Invalid comparator 'RLIKE'"),
+            ("metrics.a IS NULL", "IS NULL / IS NOT NULL is only supported for tags and params, not for 'metric' 'a'"),
+        ] {
+            begins(Language::Runs, filter, words);
+        }
+        begins(
+            Language::Experiments,
+            "metrics.a > 1",
+            "Invalid entity type 'metrics'. Valid entity types are ('attribute'",
+        );
+        begins(Language::Experiments, "name > 'x'", "Invalid comparator '>' not one of");
+        begins(Language::Experiments, "creation_time > 1.5", "Invalid value for numeric attribute 'creation_time'");
+        begins(Language::Experiments, "bad", "Invalid clause(s) in filter string: bad");
+        begins(Language::Models, "run_id = 'x'", "Invalid attribute key 'run_id' specified. Valid keys are '{'name'}'");
+        begins(Language::Models, "tags.k IS NULL", "Invalid comparator for tag: IS NULL");
+        begins(Language::Versions, "version_number LIKE 1", "Invalid comparator for attribute: LIKE");
+    }
+
+    #[test]
+    fn refused_orders_are_told_as_mlflow_tells_them() {
+        for (language, clause, words) in [
+            (Language::Runs, "", "Invalid order_by clause ''. Could not be parsed."),
+            (Language::Runs, "metrics.a ACS", "Invalid ordering key in order_by clause 'metrics.a ACS'."),
+            (Language::Runs, "metrics.a DESC NULLS LAST", "Invalid order_by clause"),
+            (Language::Runs, "m.x", "Invalid entity type 'm'"),
+            (Language::Runs, "acc", "Invalid attribute key 'acc' specified"),
+            (Language::Runs, "dataset.name", "Invalid identifier type 'dataset'"),
+            (Language::Experiments, "tags.k", "Invalid order_by entity: tag"),
+            (Language::Models, "creation_timestamp", "Invalid order by key 'creation_timestamp' specified"),
+            (Language::Versions, "status", "Invalid attribute key 'status' specified"),
+        ] {
+            let said = of_order(language, clause).unwrap_or_default();
+            assert!(said.starts_with(words), "{clause}: {said}");
+        }
+        for clause in ["metrics.a", "params.`a b` DESC", "start_time asc", "tags.k"] {
+            assert_eq!(of_order(Language::Runs, clause), None, "{clause}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_to_what_is_right() {
+        for filter in [
+            "metrics.a > 1 AND params.b = 'x'",
+            "tags.`a b` IS NOT NULL and run_id IN ('a', 'b')",
+            "attributes.status != \"RUNNING\"",
+            "start_time >= -5",
+            "dataset.name NOT IN ('a')",
+        ] {
+            assert_eq!(of_filter(Language::Runs, filter), None, "{filter}");
+        }
+    }
+}
