@@ -392,7 +392,8 @@ fn costs(footer: &Footer, runs: &[String]) -> BTreeMap<usize, String> {
         }
     };
     let mut costs: BTreeMap<usize, String> = users.iter().map(|(&page, users)| (page, tell(users))).collect();
-    (pool[4]..footer.pages.len()).for_each(|page| _ = costs.insert(page, "names, params and tags of runs".to_owned()));
+    let words = "names, params and tags of runs, whose points are read again after a repair";
+    (pool[4]..footer.pages.len()).for_each(|page| _ = costs.insert(page, words.to_owned()));
     costs
 }
 
