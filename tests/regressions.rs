@@ -8,6 +8,7 @@ use stepwell::base::point::Point;
 use stepwell::base::stats::RunStatus;
 use stepwell::error::Error;
 use stepwell::options::{Options, TailMode};
+use stepwell::storage::Storage;
 use stepwell::storage::memory::{Effect, Fate, Fault, OpKind, PendingKind, PowerLoss, SimDisk, Times};
 use stepwell::workspace::compaction::CompactOptions;
 use stepwell::workspace::open::Workspace;
@@ -312,4 +313,85 @@ fn an_index_that_was_moved_from_another_pack_is_made_anew() {
         let page = fresh.search(&query).unwrap();
         assert_eq!((page.total, &page.runs[0].run_id), (1, id));
     }
+}
+
+/// The power failed when a tail had reached the disk, and the frame that named a series had not: points of that series were
+/// missing, and later ones of others were there.
+#[test]
+fn no_point_outlives_one_before_it_whose_series_was_lost() {
+    let disk = SimDisk::new();
+    let workspace = open(&disk, TailMode::Mapped);
+    let (id, mut writer) = run(&workspace);
+    writer.log_metric("a", 0, 0.0).unwrap();
+    workspace.sync().unwrap();
+    let (a, b) = (writer.metric("a").unwrap(), writer.metric("b").unwrap());
+    let of = |metric, step| (metric, Point { step, timestamp_ms: None, value: 1.0 });
+    writer.log_points(&[of(a, 1), of(b, 1)]).unwrap();
+    writer.log_points(&[of(a, 2), of(a, 3)]).unwrap();
+    let left = disk.power_loss_with(&mut |pending| match pending.path.extension() {
+        Some(end) if end == "tail" => Fate::Keep,
+        _ => Fate::Drop,
+    });
+    let left = open(&left, TailMode::Mapped);
+    assert_eq!(left.run(&id).unwrap().arrivals("a").unwrap().steps, [0]);
+    for _ in 0..2 {
+        let summary = left.find_summary(&id).unwrap().unwrap();
+        assert_eq!(summary.metrics.values().map(|stats| stats.count).collect::<Vec<u64>>(), [1]);
+    }
+    left.compact(CompactOptions::default()).unwrap();
+    assert_eq!(left.run(&id).unwrap().arrivals("a").unwrap().steps, [0]);
+}
+
+/// Verifying answered that a file is not there, when compaction had replaced its pack meanwhile.
+#[test]
+fn verifying_goes_on_when_packs_are_replaced() {
+    let disk = SimDisk::new();
+    let options = Options { grace_ms: 0, ..Options::default() };
+    let workspace = Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new("/w"), options).unwrap();
+    let finish = || {
+        let (_, mut writer) = run(&workspace);
+        writer.log_metric("a", 0, 0.0).unwrap();
+        writer.finish(RunStatus::Finished).unwrap();
+        workspace.compact(CompactOptions::default()).unwrap();
+    };
+    let packs =
+        || disk.read_dir(Path::new("/w/packs")).unwrap().into_iter().map(|entry| entry.name).collect::<Vec<_>>();
+    finish();
+    let before = packs();
+    assert!(before.iter().any(|name| name.ends_with(".index")));
+    let mut replaced = false;
+    let mut replace = |_, _| {
+        while !replaced {
+            finish();
+            let now = packs();
+            replaced = before.iter().all(|name| !now.contains(name));
+        }
+    };
+    let report = workspace.verify(&mut replace).unwrap();
+    assert!(report.is_ok(), "{report:?}");
+}
+
+/// A sync of the tail failed; then points that an earlier one had made durable there were overwritten before the log was
+/// synced, which has them.
+#[test]
+fn a_failed_sync_takes_nothing_that_was_durable_before() {
+    let disk = SimDisk::new();
+    let workspace = open(&disk, TailMode::Mapped);
+    let (id, mut writer) = run(&workspace);
+    writer.log_metric("a", 0, 0.0).unwrap();
+    workspace.sync().unwrap();
+    writer.log_metric("a", 1, 0.0).unwrap();
+    let at = disk.trace().iter().filter(|op| op.kind == OpKind::Sync).count() as u64;
+    let error = libc::EIO.into();
+    disk.add_fault(Fault { at, only: Some(OpKind::Sync), error, times: Times::Once, effect: Effect::Nothing });
+    assert!(matches!(workspace.sync(), Err(Error::DurabilityLost { from: 1, .. })));
+    writer.seal().unwrap();
+    writer.log_metric("a", 2, 0.0).unwrap();
+    let left = disk.power_loss_with(&mut |pending| match pending.path.extension() {
+        Some(end) if end == "tail" => Fate::Keep,
+        _ => Fate::Drop,
+    });
+    assert_eq!(writer.durable_through(), 1);
+    assert!(open(&left, TailMode::Mapped).run(&id).unwrap().count("a").unwrap() >= 1);
+    assert!(workspace.sync().is_err());
 }

@@ -10,7 +10,8 @@
 //!    and what follows counts. What does not verify behind that mark is a tail torn by a crash: the log ends there,
 //!    even if later bytes verify, since an acknowledged order must have no gap.
 //! 4. Slots of the tail count from where the last frame with points ends, in the half where that one verifies, then in the
-//!    other, up to the first that does not verify; a batch whose end is missing does not count.
+//!    other, up to the first that does not verify or, where nothing is damaged, names a series that no frame names; a batch
+//!    whose end is missing does not count.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -22,7 +23,7 @@ use crate::base::ids::WriterId;
 use crate::error::{Error, Result};
 use crate::log::cursor::drop_open_batch;
 use crate::log::frame::{self, HEADER_LEN, Header, Kind, MAGIC, NoHeader};
-use crate::log::record::{Batch, LOG_VERSION, Start};
+use crate::log::record::{Batch, LOG_VERSION, Record, Start};
 use crate::log::slot::{Check, HALF_MAX, SLOT_LEN, Slot};
 use crate::storage::File;
 
@@ -109,6 +110,14 @@ impl Log {
         turns.sort_unstable_by_key(|&turn| std::cmp::Reverse(turn));
         turns.dedup();
         turns
+    }
+
+    /// How many series the frames name, in a log without damage: those with the numbers below.
+    fn series_named(&self) -> u32 {
+        let records = self.batches.iter().flat_map(|(_, batch)| &batch.records);
+        let numbers =
+            records.filter_map(|record| if let Record::Series { series, .. } = record { Some(*series) } else { None });
+        numbers.max().map_or(0, |last| last.saturating_add(1))
     }
 
     /// The sequence number from which points are not in sealed groups.
@@ -257,6 +266,11 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8], (dura
     let turns = verified_slots(tail, log.start.writer, log.start.half, log.slots_from);
     log.slots_begun = turns[0].len() as u64;
     log.slots = turns.into_iter().flatten().map(Slot::from_bytes).collect();
+    if !damaged {
+        // Frames that a stop of the machine took may have named a series of which slots survived: the gap is there.
+        let named = log.series_named();
+        log.slots.truncate(log.slots.iter().take_while(|slot| slot.series() < named).count());
+    }
     drop_open_batch(&mut log.slots);
     // Words that were said after points which did not survive are behind the gap, hence not part of the prefix; unless
     // they were on disk themselves: then what is missing is damage, and they count.

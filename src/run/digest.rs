@@ -161,7 +161,9 @@ impl LogDigest {
                     frames.truncate(frames.iter().position(beyond).unwrap_or(frames.len()));
                     // The frames first, since they name the series of the slots.
                     let digest = Arc::make_mut(digest);
-                    let whole = digest.take_frames(frames, file, log_path)?;
+                    // A slot of a series without name is behind the end of what survived a stop of the machine.
+                    let whole = digest.take_frames(frames, file, log_path)?
+                        && slots.iter().all(|slot| digest.series.contains_key(&slot.series()));
                     digest.take_slots(&slots);
                     digest.tail = tail;
                     return Ok(whole);

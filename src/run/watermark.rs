@@ -124,7 +124,11 @@ impl Watermark {
     pub fn restart_tail(&self, sequence: u64, restart: impl FnOnce()) {
         let mut files = self.files.lock();
         if files.promised > files.base {
-            // When this fails, every later sync says that points may be lost.
+            // When this fails, every later sync says that points may be lost. When one failed before, what had been promised
+            // by then is still moved, and nothing new is.
+            if files.lost.is_some() {
+                let _ = files.sync_log();
+            }
             let _ = self.sync_log(&mut files, self.appended.load(Ordering::Acquire));
         }
         files.base = sequence;

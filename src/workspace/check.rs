@@ -96,8 +96,11 @@ impl Workspace {
                 .map_err(|error| (error, "the workspace does not open; `repair` makes the mark anew")),
             Some("entry") => return Ok(()),
             Some("pack") => return self.check_pack(path, len, report),
-            Some("index") => check_index(&*self.inner.storage, path)
-                .map_err(|error| (error, "nothing: an index is made anew from its pack")),
+            Some("index") => match check_index(&*self.inner.storage, path) {
+                // It went with its pack, which compaction replaced meanwhile.
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                other => other.map_err(|error| (error, "nothing: an index is made anew from its pack")),
+            },
             Some("log") => match LogName::parse(dir, name) {
                 Some(name) => return self.check_log(&name, report),
                 None => Err((Error::corrupt(path, 0, "no name of a log"), "whatever it holds is not read")),
@@ -389,7 +392,8 @@ fn costs(footer: &Footer, runs: &[String]) -> BTreeMap<usize, String> {
         }
     };
     let mut costs: BTreeMap<usize, String> = users.iter().map(|(&page, users)| (page, tell(users))).collect();
-    (pool[4]..footer.pages.len()).for_each(|page| _ = costs.insert(page, "names, params and tags of runs".to_owned()));
+    let words = "names, params and tags of runs, whose points are read again after a repair";
+    (pool[4]..footer.pages.len()).for_each(|page| _ = costs.insert(page, words.to_owned()));
     costs
 }
 

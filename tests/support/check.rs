@@ -271,7 +271,5 @@ pub(crate) fn settle(ledger: &mut Ledger, workspace: &Workspace) {
         }
         expected.created = true;
     }
-    for (name, acknowledged) in &mut ledger.experiments {
-        *acknowledged = workspace.experiment_by_name(name).unwrap().is_some();
-    }
+    // Experiments stay as they are: one that was not acknowledged may be there, and go when the power fails.
 }

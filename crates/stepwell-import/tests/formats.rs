@@ -133,6 +133,52 @@ fn bad_csv_rows_are_told_with_their_place_and_the_rest_is_read() {
 }
 
 #[test]
+fn columns_without_a_name_of_their_own_are_told() {
+    let text = ",step,a,a,b,\n0,1,2,3,4,\n1,2,,5,6,\n";
+    let (runs, report) = import_files(&[("log.csv", text)]);
+    let keys: Vec<_> = runs[0].series.iter().map(|series| series.key.as_str()).collect();
+    assert_eq!(keys, ["a", "b"]);
+    assert_eq!(
+        (series(&runs[0], "a"), series(&runs[0], "b")),
+        (vec!["1=2.0".into()], vec!["1=4.0".into(), "2=6.0".into()])
+    );
+    // The last column has no cell: nothing of it is lost.
+    let told: Vec<_> = report.skipped.iter().map(|skipped| (skipped.offset, skipped.reason.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (Some(13), "column 1 has no name; left out with its cells, 2: give it a name of its own"),
+            (Some(13), "column 4 is named \"a\" as column 3 is; left out with its cells, 2: give it a name of its own"),
+        ]
+    );
+}
+
+#[test]
+fn a_table_without_a_point_makes_no_run() {
+    let files = [
+        ("a.csv", "step,x\n"),
+        ("b.csv", "step,x"),
+        ("c.csv", "step,x\n1,\n"),
+        ("d.jsonl", "{\"step\":1,\"x\":\"word\"}\n"),
+        ("e.csv", "run_id,step,x\nr,1,\ns,1,2\n"),
+    ];
+    let (runs, report) = import_files(&files);
+    let names: Vec<_> = runs.iter().map(|run| run.name.as_str()).collect();
+    let told: Vec<_> = report.skipped.iter().map(|skipped| skipped.reason.as_str()).collect();
+    let none = "no point in it; not imported";
+    assert_eq!((names, told), (vec!["s"], vec![none, none, none, none, "run \"r\" has no point; not imported"]));
+}
+
+#[test]
+fn times_that_are_none_are_told() {
+    let text = "step,timestamp,x\n1,soon,2\n2,,3\n3,1700000000,4\n4,later,5\n";
+    let (runs, report) = import_files(&[("log.csv", text)]);
+    assert_eq!(series(&runs[0], "x"), ["1=2.0", "2=3.0", "3@1700000000000=4.0", "4=5.0"]);
+    assert_eq!(report.skipped[0].offset, Some(17));
+    assert_eq!(report.skipped[0].reason, "\"soon\" is no time; points kept without one, in rows: 2");
+}
+
+#[test]
 fn a_monitor_file_counts_steps_and_time_from_its_start() {
     let text = "#{\"t_start\": 1700000000.25, \"env_id\": \"CartPole-v1\"}\nr,l,t,is_success\n1.5,10,0.5,True\n2.5,20\n-1,7,1.0,False\n3,4,2.";
     let (runs, report) = import_files(&[("0.monitor.csv", text)]);

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use stepwell::base::ids::RunId;
 use stepwell::base::point::{Columns, Point};
+use stepwell::error::Error;
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::search::{RunQuery, ViewType};
@@ -28,6 +29,9 @@ const RUNS: &str = "runs.json";
 /// value, each series in the order in which it was logged, every bit kept; and `runs.json` with names, params and tags,
 /// as `runs --json` prints them. With `--format csv` the points are in `points.csv`, with the same columns: values in the
 /// shortest form that reads back as the same number, and every NaN as NaN.
+///
+/// Runs and series that are damaged are named and left out, the rest is written, and the exit status is 1; `repair` may
+/// save more of them.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Ids, beginnings of ids, or names.
@@ -78,7 +82,8 @@ fn parse_format(text: &str) -> Result<Format, String> {
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open()?;
-    let ids = chosen(&workspace, arguments)?;
+    let mut damage = Damage::default();
+    let ids = chosen(&workspace, arguments, &mut damage)?;
     fs::create_dir_all(&arguments.to).map_err(Failure::io("create", &arguments.to))?;
     let (points_path, runs_path) = (arguments.to.join(arguments.format.file()), arguments.to.join(RUNS));
     for path in [&points_path, &runs_path] {
@@ -88,13 +93,14 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         }
     }
     let progress = Progress::items("exporting", ids.len() as u64, context.json);
-    let (series, points) = write_points(&workspace, &ids, arguments.format, &points_path, &progress)?;
-    write_runs(&workspace, &ids, &runs_path)?;
+    let (series, points) = write_points(&workspace, &ids, arguments.format, &points_path, &progress, &mut damage)?;
+    let runs = write_runs(&workspace, &ids, &runs_path, &mut damage)?;
     drop(progress);
     let size = fs::metadata(&points_path).map_err(Failure::io("look at", &points_path))?.len();
     if context.json {
         output::json(&json!({
-            "runs": ids.len(),
+            "runs": runs,
+            "left_out": damage.places,
             "series": series,
             "points": points,
             "bytes": size,
@@ -103,22 +109,52 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     } else {
         output::lines(&format!(
             "exported {}, {} series, {} to {} ({})\n",
-            plural(ids.len() as u64, "run", "runs"),
+            plural(runs, "run", "runs"),
             count(series),
             plural(points, "point", "points"),
             escape(&points_path.display().to_string()),
             bytes(size),
         ))?;
     }
-    Ok(Answer::Done)
+    Ok(if damage.places.is_empty() { Answer::Done } else { Answer::No })
+}
+
+/// What could not be written since it is damaged.
+#[derive(Default)]
+struct Damage {
+    /// Each place once, in words.
+    places: Vec<String>,
+}
+
+impl Damage {
+    /// The value, or nothing where it is damaged, which is told; other errors stay.
+    fn past<T>(&mut self, result: Result<T, Error>) -> Outcome<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error @ Error::Corrupt { .. }) => {
+                self.tell(error.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn tell(&mut self, place: String) {
+        if !self.places.contains(&place) {
+            let _ = writeln!(std::io::stderr(), "warning: left out: {}", escape(&place));
+            self.places.push(place);
+        }
+    }
 }
 
 /// The ids of the runs, each once, in the order in which they were named or found.
-fn chosen(workspace: &Workspace, arguments: &Arguments) -> Outcome<Vec<RunId>> {
+fn chosen(workspace: &Workspace, arguments: &Arguments, damage: &mut Damage) -> Outcome<Vec<RunId>> {
     let mut ids: Vec<RunId> = Vec::new();
     if arguments.runs.is_empty() {
         let filter = arguments.filter.clone().unwrap_or_default();
         let query = RunQuery { filter, view: ViewType::ActiveOnly, ..RunQuery::default() };
+        // The search below tells of these.
+        damage.places = workspace.search(&RunQuery { max_results: 1, ..query.clone() })?.unreadable;
         context::search(workspace, query, usize::MAX, |run| {
             ids.push(run.run_id);
             Ok(())
@@ -154,14 +190,17 @@ fn write_points(
     format: Format,
     path: &Path,
     progress: &Progress,
+    damage: &mut Damage,
 ) -> Outcome<(u64, u64)> {
     let (mut series, mut points) = (0, 0);
     // Gives every series to `add`, run by run, in arrival order.
     let mut each = |add: &mut dyn FnMut(&RunId, &str, &Columns) -> Outcome<()>| -> Outcome<()> {
         for id in ids {
-            let run: RunSnapshot = workspace.run(id)?;
-            for key in run.keys() {
-                let columns = run.arrivals(key)?;
+            let run: Option<RunSnapshot> = damage.past(workspace.run(id))?;
+            for (run, key) in run.iter().flat_map(|run| run.keys().map(move |key| (run, key))) {
+                let Some(columns) = damage.past(run.arrivals(key))? else {
+                    continue;
+                };
                 series += 1;
                 points += columns.len() as u64;
                 add(id, key, &columns)?;
@@ -204,16 +243,19 @@ fn csv_rows(out: &mut impl Write, id: &RunId, key: &str, columns: &Columns) -> s
     Ok(())
 }
 
-fn write_runs(workspace: &Workspace, ids: &[RunId], path: &Path) -> Outcome<()> {
+/// Writes the words of the runs; says of how many.
+fn write_runs(workspace: &Workspace, ids: &[RunId], path: &Path, damage: &mut Damage) -> Outcome<u64> {
     let mut runs: Vec<Value> = Vec::with_capacity(ids.len());
     for id in ids {
-        let summary = workspace.run(id)?.summary()?;
-        runs.push(serde_json::to_value(RunShape::from(&summary))?);
+        if let Some(summary) = damage.past(workspace.run(id).and_then(|run| run.summary()))? {
+            runs.push(serde_json::to_value(RunShape::from(&summary))?);
+        }
     }
     whole_file(path, |file| {
         let mut out = BufWriter::new(file);
         serde_json::to_writer_pretty(&mut out, &runs)?;
         // A buffer that is dropped swallows the error of its last write.
         out.flush().map_err(Failure::io("write", path))
-    })
+    })?;
+    Ok(runs.len() as u64)
 }

@@ -75,6 +75,33 @@ fn verify_finds_a_changed_bit_and_repair_saves_the_rest() {
 }
 
 #[test]
+fn an_export_leaves_out_what_is_damaged_and_says_so() {
+    let place = with_runs();
+    place.ok(&["compact"]);
+    let id = place.ok(&["log", "--new", "whole=2", "--step", "7", "--timestamp", "9"]);
+    let pack = std::fs::read_dir(place.path("w/packs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|kind| kind == "pack"))
+        .unwrap();
+    let sound = std::fs::read(&pack).unwrap();
+    // The directory at the end is found by the search, the rest where it is read.
+    for at in (0..sound.len()).step_by(sound.len() / 20) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 0x10;
+        std::fs::remove_file(&pack).unwrap();
+        std::fs::write(&pack, bytes).unwrap();
+        let told = place.call(&["--json", "export", "--all", "--to", "out", "--format", "csv", "--overwrite"]);
+        let done: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+        let damaged = !done["left_out"].as_array().unwrap().is_empty();
+        assert_eq!((told.status == 1, told.err.contains("warning: left out")), (damaged, damaged), "{at}: {told:?}");
+        let points = std::fs::read_to_string(place.path("out/points.csv")).unwrap();
+        assert!(points.contains(&format!("{},whole,7,9,2\n", id.trim())), "{at}: {points}");
+        assert!(damaged || done["series"].as_u64().unwrap() > 1, "{at}: {done}");
+    }
+}
+
+#[test]
 fn a_damaged_mark_is_found_and_made_anew() {
     let place = with_runs();
     place.ok(&["compact"]);

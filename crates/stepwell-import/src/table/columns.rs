@@ -3,6 +3,9 @@
 //! Long form has a row for each point: `key` (or `metric`, `tag`) and `value`. Wide form has a row for each step and a
 //! column for each metric. Both need a step column; run and time columns are optional. Case does not matter.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 /// Names of the run column.
 const RUN: [&str; 2] = ["run_id", "run_uuid"];
 /// Names of the long form's key column.
@@ -39,6 +42,8 @@ pub(crate) struct Columns {
     pub(crate) long: Option<(usize, usize)>,
     /// Names and places of the metrics in wide form.
     pub(crate) metrics: Vec<(String, usize)>,
+    /// Places of the columns that cannot be metrics in wide form, and what is wrong with their names.
+    pub(crate) nameless: Vec<(String, usize)>,
 }
 
 /// The time column.
@@ -71,20 +76,26 @@ pub(crate) fn recognise(names: &[&str]) -> Result<Columns, String> {
     };
     let long = find(&names, &KEY).zip(find(&names, &["value"]));
     let meaning = [run, Some(step), time.map(|time| time.at)];
-    let metrics = if long.is_some() {
-        Vec::new()
-    } else {
-        names
-            .iter()
-            .enumerate()
-            .filter(|(at, name)| !name.is_empty() && !meaning.contains(&Some(*at)))
-            .map(|(at, name)| ((*name).to_owned(), at))
-            .collect()
-    };
+    let (mut metrics, mut nameless) = (Vec::new(), Vec::new());
+    let mut seen = HashMap::new();
+    for (at, name) in names.iter().enumerate().filter(|_| long.is_none()) {
+        // Two columns of one name would be mixed in one series, and could not be told apart again.
+        match seen.entry(*name) {
+            _ if meaning.contains(&Some(at)) => {}
+            _ if name.is_empty() => nameless.push((format!("column {} has no name", at + 1), at)),
+            Entry::Occupied(first) => {
+                nameless.push((format!("column {} is named {name:?} as column {} is", at + 1, first.get() + 1), at));
+            }
+            Entry::Vacant(free) => {
+                free.insert(at);
+                metrics.push(((*name).to_owned(), at));
+            }
+        }
+    }
     if long.is_none() && metrics.is_empty() {
         return Err("no metric column beside the step column; not imported".into());
     }
-    Ok(Columns { run, step, time, long, metrics })
+    Ok(Columns { run, step, time, long, metrics, nameless })
 }
 
 #[cfg(test)]
@@ -99,12 +110,16 @@ mod tests {
             step: 2,
             time: Some(Time { at: 3, is_ms: true }),
             long: Some((1, 4)),
-            metrics: vec![],
+            ..Columns::default()
         };
         assert_eq!(long, expected);
         let wide = recognise(&[" Epoch", "step", "loss", "", "_timestamp"]).unwrap();
         assert_eq!((wide.step, wide.time, wide.long), (1, Some(Time { at: 4, is_ms: false }), None));
         assert_eq!(wide.metrics, [("Epoch".to_owned(), 0), ("loss".to_owned(), 2)]);
+        assert_eq!(wide.nameless, [("column 4 has no name".to_owned(), 3)]);
+        let twice = recognise(&["step", "a", "b", "a"]).unwrap();
+        assert_eq!(twice.metrics, [("a".to_owned(), 1), ("b".to_owned(), 2)]);
+        assert_eq!(twice.nameless, [("column 4 is named \"a\" as column 2 is".to_owned(), 3)]);
         let board = recognise(&["Wall time", "Step", "Value"]).unwrap();
         assert_eq!(board.metrics, [("Value".to_owned(), 2)]);
     }

@@ -67,7 +67,13 @@ fn read_file(file: &SourceFile, context: &mut Context<'_>) -> io::Result<Result<
         None => Rows::one("csv", file),
         Some(run) => Rows::many("csv", file, last_rows(file, run, &header, lines.offset())?),
     };
-    let mut table = Table { file, header: &header, columns: &columns, text: vec![Text::Unseen; header.names.len()] };
+    let mut table = Table {
+        file,
+        header: &header,
+        columns: &columns,
+        text: vec![Text::Unseen; header.names.len()],
+        bad_times: None,
+    };
     let (mut row, mut told) = (0, 0);
     while let Some(line) = lines.next()? {
         if line.bytes.is_empty() && !line.too_long {
@@ -89,6 +95,7 @@ fn read_file(file: &SourceFile, context: &mut Context<'_>) -> io::Result<Result<
         }
     }
     table.tell_texts(&mut rows, context);
+    table.tell_left_out(context);
     Ok(rows.finish(context).map(|()| told))
 }
 
@@ -184,6 +191,8 @@ struct Table<'t> {
     header: &'t Header,
     columns: &'t Columns,
     text: Vec<Text>,
+    /// The first time that could not be read: its offset and words, and how many there are.
+    bad_times: Option<(u64, String, u64)>,
 }
 
 impl Table<'_> {
@@ -216,15 +225,26 @@ impl Table<'_> {
         let Some(step) = number::step(text(self.columns.step)) else {
             return skip(format!("{:?} is no step; the row is passed over", text(self.columns.step)));
         };
-        let timestamp_ms = self.columns.time.and_then(|time| {
-            if time.is_ms { number::step(text(time.at)) } else { number::time_text_to_ms(text(time.at)) }
-        });
+        let time = self.columns.time.map(|time| (text(time.at), time.is_ms)).filter(|(time, _)| !time.is_empty());
+        let timestamp_ms =
+            time.and_then(|(time, is_ms)| if is_ms { number::step(time) } else { number::time_text_to_ms(time) });
+        if let (Some((time, _)), None) = (time, timestamp_ms) {
+            self.bad_times.get_or_insert_with(|| (line.offset, time.to_owned(), 0)).2 += 1;
+        }
         if let Some((key, value)) = self.columns.long {
             return match (std::str::from_utf8(&fields[key]), number::value(text(value))) {
                 (Ok(key), Some(value)) => rows.gather(run).push(key, step, timestamp_ms, value),
                 (Ok(_), None) => skip(format!("{:?} is no value; the row is passed over", text(value))),
                 (Err(_), _) => skip("a key that is no UTF-8; the row is passed over".into()),
             };
+        }
+        for (_, at) in &self.columns.nameless {
+            if !text(*at).is_empty() {
+                self.text[*at] = match self.text[*at] {
+                    Text::Texts(offset, count) => Text::Texts(offset, count + 1),
+                    _ => Text::Texts(line.offset, 1),
+                };
+            }
         }
         for (name, at) in &self.columns.metrics {
             let cell = text(*at);
@@ -269,6 +289,20 @@ impl Table<'_> {
                 }
                 Text::Unseen | Text::Numbers => {}
             }
+        }
+    }
+
+    /// Reports what was lost to columns without a name of their own, and to times that are none.
+    fn tell_left_out(&self, context: &mut Context<'_>) {
+        for (why, at) in &self.columns.nameless {
+            if let Text::Texts(offset, count) = self.text[*at] {
+                let reason = format!("{why}; left out with its cells, {count}: give it a name of its own");
+                context.skip(&self.file.path, Some(offset), reason);
+            }
+        }
+        if let Some((offset, time, count)) = &self.bad_times {
+            let reason = format!("{time:?} is no time; points kept without one, in rows: {count}");
+            context.skip(&self.file.path, Some(*offset), reason);
         }
     }
 }

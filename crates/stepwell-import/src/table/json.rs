@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use crate::number;
 
-/// Parses a JSON text. Bare `NaN`, `Infinity` and `-Infinity` become the strings of these names; nesting is limited to
-/// 128 levels; numbers are rounded correctly.
+/// Parses a JSON text. Bare `NaN`, `Infinity` and `-Infinity` become the strings of these names, and so do numbers that
+/// are too large for a float, as in Python's `json`; nesting is limited to 128 levels; numbers are rounded correctly.
 pub(crate) fn parse(bytes: &[u8]) -> Option<Value> {
     serde_json::from_slice(bytes).ok().or_else(|| serde_json::from_slice(&quote_bare_words(bytes)?).ok())
 }
 
-/// Puts quotes around the bare words; `None` when there are none.
+/// Puts quotes around the bare words, and writes numbers beyond all floats as such; `None` when there are none.
 fn quote_bare_words(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut quoted = Vec::with_capacity(bytes.len() + 16);
     let (mut at, mut in_string, mut found) = (0, false, false);
@@ -33,11 +33,45 @@ fn quote_bare_words(bytes: &[u8]) -> Option<Vec<u8>> {
             at += word.len();
             found = true;
             continue;
+        } else if byte == b'-' || byte.is_ascii_digit() {
+            let number = number_at(&bytes[at..]);
+            let text = std::str::from_utf8(number).unwrap_or_default();
+            match text.parse::<f64>() {
+                Ok(value) if value.is_infinite() => {
+                    quoted.extend_from_slice(if value > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" });
+                    found = true;
+                }
+                _ => quoted.extend_from_slice(number),
+            }
+            at += number.len();
+            continue;
         }
         quoted.extend(bytes.get(at));
         at += 1;
     }
     found.then_some(quoted)
+}
+
+/// The number that begins here in JSON's grammar; where none does, the one byte.
+fn number_at(bytes: &[u8]) -> &[u8] {
+    let digits =
+        |from: usize| bytes.get(from..).map_or(0, |rest| rest.iter().take_while(|b| b.is_ascii_digit()).count());
+    let sign = usize::from(bytes.first() == Some(&b'-'));
+    let whole = if bytes.get(sign) == Some(&b'0') { 1 } else { digits(sign) };
+    if whole == 0 {
+        return &bytes[..1];
+    }
+    let mut end = sign + whole;
+    if bytes.get(end) == Some(&b'.') && digits(end + 1) > 0 {
+        end += 1 + digits(end + 1);
+    }
+    if let Some(b'e' | b'E') = bytes.get(end) {
+        let after = end + 1 + usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        if digits(after) > 0 {
+            end = after + digits(after);
+        }
+    }
+    &bytes[..end]
 }
 
 /// A scalar as a metric value: numbers, booleans as 0 and 1, and the strings by which JSON writes NaN and infinities.
@@ -100,6 +134,18 @@ mod tests {
         assert!(parse(b"{\"a\": Nope}").is_none());
         assert!(parse(b"\"\\").is_none());
         assert!(parse(&vec![b'['; 100_000]).is_none());
+    }
+
+    #[test]
+    fn numbers_beyond_all_floats_are_infinite() {
+        let huge = format!("-{}.5", "9".repeat(400));
+        for (text, expected) in [("1e999", f64::INFINITY), ("-1E+400", f64::NEG_INFINITY), (&huge, f64::NEG_INFINITY)] {
+            let row = parse(format!("{{\"1e999\":0.1,\"a\":[{text}],\"b\":{text}}}").as_bytes()).unwrap();
+            assert_eq!((scalar(&row["b"]), scalar(&row["1e999"])), (Some(expected), Some(0.1)), "{text}");
+        }
+        for text in ["01e999", "1.e999", ".1e999", "1e", "-", "--1e999", "+1e999", "1e999x", "-NaN"] {
+            assert!(parse(format!("[{text}, NaN]").as_bytes()).is_none(), "{text}");
+        }
     }
 
     #[test]

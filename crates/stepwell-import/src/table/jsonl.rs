@@ -144,7 +144,13 @@ fn take(object: &Map<String, Value>, run: &str, rows: &mut Rows<'_>) -> Result<(
         gather.push(key, step, timestamp_ms, value);
         return Ok(());
     }
-    for (name, at) in &columns.metrics {
+    // An object has each name once; one without a name goes along, and whoever takes the run says that it cannot be.
+    for (name, at) in columns
+        .metrics
+        .iter()
+        .map(|(name, at)| (name.as_str(), at))
+        .chain(columns.nameless.iter().map(|(_, at)| ("", at)))
+    {
         if let Some(value) = value_at(*at) {
             json::flatten(name, value, "/", &mut |key, value| gather.push(key, step, timestamp_ms, value));
         }

@@ -123,6 +123,9 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Re
         context.skip(&file.path, None, format!("columns that hold no numbers, left out: {}", names.join(", ")));
     }
     columns.metrics = numbers;
+    for (why, _) in &columns.nameless {
+        context.skip(&file.path, None, format!("{why}; left out: give it a name of its own"));
+    }
     if columns.long.is_none() && columns.metrics.is_empty() {
         return Err(Stop::File("no column of numbers beside the step column".into()));
     }
@@ -172,6 +175,7 @@ fn projected(columns: Columns, needed: &[usize]) -> Columns {
         time: columns.time.map(|time| Time { at: place(time.at), ..time }),
         long: columns.long.map(|(key, value)| (place(key), place(value))),
         metrics: columns.metrics.into_iter().map(|(name, at)| (name, place(at))).collect(),
+        nameless: Vec::new(),
     }
 }
 

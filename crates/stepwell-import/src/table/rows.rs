@@ -111,6 +111,12 @@ impl<'f> Rows<'f> {
 
     fn emit(&mut self, run: Option<&str>, gather: Gather, context: &mut Context<'_>) -> Result<(), ImportError> {
         let series = gather.finish();
+        // A table of which nothing is known yet is no run; once it has grown, it is imported under the same id.
+        if series.is_empty() && self.params.is_empty() && self.start_time_ms.is_none() {
+            let what = run.map_or("no point in it".into(), |run| format!("run {run:?} has no point"));
+            context.skip(&self.file.path, None, format!("{what}; not imported"));
+            return Ok(());
+        }
         let (first_ms, last_ms) = time_span(&series);
         let relative = &self.file.relative;
         // A run's name that cannot be an id is one only together with the table's place.
