@@ -82,22 +82,17 @@ impl Gathered {
     }
 
     /// Puts points behind those of their series that were placed before.
-    pub fn place<'a>(&mut self, slots: impl Iterator<Item = &'a Slot> + Clone) {
-        if !self.all_timed {
-            let mut next = self.next.clone();
-            for slot in slots.clone() {
-                let at = &mut next[slot.series() as usize];
-                self.absent[*at] = slot.timestamp_ms().is_none();
-                *at += 1;
-            }
-        }
+    pub fn place<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
         let (steps, timestamps, values) = (&mut self.steps[..], &mut self.timestamps[..], &mut self.values[..]);
-        let next = &mut self.next[..];
+        let (next, absent, all_timed) = (&mut self.next[..], &mut self.absent[..], self.all_timed);
         for slot in slots {
             let at = &mut next[slot.series() as usize];
             steps[*at] = slot.0[1] as i64;
             timestamps[*at] = slot.0[2] as i64;
             values[*at] = f64::from_bits(slot.0[0]);
+            if !all_timed {
+                absent[*at] = slot.timestamp_ms().is_none();
+            }
             *at += 1;
         }
     }

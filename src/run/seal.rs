@@ -256,7 +256,7 @@ pub fn seal(head: Head<'_>, runs: usize, writer: WriterId, sequence: u64, hints:
 }
 
 /// A range of the slots of both parts.
-fn slots(parts: [&[Slot]; 2], from: usize, end: usize) -> impl Iterator<Item = &Slot> + Clone {
+fn slots(parts: [&[Slot]; 2], from: usize, end: usize) -> impl Iterator<Item = &Slot> {
     let [first, second] = parts;
     let within = |at: usize| (at.min(first.len()), at.saturating_sub(first.len()));
     let ((a, b), (c, d)) = (within(from), within(end));
