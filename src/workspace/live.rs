@@ -4,7 +4,7 @@
 //! was acknowledged before the question, whoever wrote it. A log of which there is no digest, because it is damaged, torn or
 //! not yet whole, is named, and whoever asks reads it as a whole each time.
 //!
-//! Digests take memory by words and series, not by points; beyond [`WEIGHT_MAX`] further ones are made anew for each
+//! Digests take memory by words and series, not by points; beyond a bound further ones are made anew for each
 //! question. What is kept of a log goes when the log is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
