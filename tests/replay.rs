@@ -19,6 +19,16 @@ fn what_the_fuzzers_found_is_refused() {
         input.extend_from_slice(&input.clone());
         decoders::log_forged(&input);
     }
+    // Words that claim to stand 2^60 points behind a damaged frame: the turn of the tail is looked for within bounds.
+    let far = [
+        "050606063a0000fff9f9f9f9f9f90200060606060606060606060606060606060606060606060606",
+        "06060606060606060008000606060606060606060683ff5b04006c6f67038306060606600a0000ee",
+        "008d000900ee060606faf3060606060606060606060606060606060506060606f9fef9f906050606",
+        "06060606060800060606060606060606060606060606060606060606060606060000",
+    ];
+    let digits: Vec<u8> = far.concat().bytes().map(|digit| char::from(digit).to_digit(16).unwrap() as u8).collect();
+    let input: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    decoders::log_forged(&input);
     // Slots numbered up to the greatest number.
     decoders::slots(&[[0xFF; 8].as_slice(), &[7; 200]].concat());
     // Footers that claim 2^24 keys, and as many axes and series, in a few bytes.

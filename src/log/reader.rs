@@ -284,12 +284,22 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8], (dura
     log
 }
 
+/// Most sequence numbers that are tried for the beginning of a turn.
+const TURNS_TRIED: u64 = 8 << 20;
+
 /// Where the tail's present turn begins when damage took the frame that says so: the first number from `from` on that the
-/// first slot of a half may have. At the latest it is as far behind the newest words as a tail is long.
+/// first slot of a half may have. At the latest it is as far behind the newest words, said at `said`, as a tail is long; where
+/// that is far, only its ends are tried, since damaged bytes may say any number.
 fn find_turn(tail: &[u8], start: &Start, from: u64, said: u64) -> u64 {
-    let numbers = from..=said.max(from).saturating_add(2 * u64::from(start.half.min(HALF_MAX)));
-    let begun = halves(tail, start.half).map(|slots| begun_within(slots, start.writer, numbers.clone()));
-    begun.into_iter().flatten().min().unwrap_or(from)
+    let long = 2 * u64::from(start.half.min(HALF_MAX));
+    let last = said.max(from).saturating_add(long);
+    let near = from..=last.min(from.saturating_add(TURNS_TRIED));
+    let far = last.saturating_sub(2 * long).max(from)..=last;
+    let first = |numbers: &RangeInclusive<u64>| {
+        let begun = halves(tail, start.half).map(|slots| begun_within(slots, start.writer, numbers.clone()));
+        begun.into_iter().flatten().min()
+    };
+    first(&near).or_else(|| first(&far)).unwrap_or(from)
 }
 
 /// The first of these numbers with which the first two slots of a half verify.
