@@ -395,3 +395,33 @@ fn a_failed_sync_takes_nothing_that_was_durable_before() {
     assert!(open(&left, TailMode::Mapped).run(&id).unwrap().count("a").unwrap() >= 1);
     assert!(workspace.sync().is_err());
 }
+
+/// All that nobody had synced was verified at each look at a run, so that a plot of a long one cost the reading of it all.
+#[test]
+fn what_was_whole_at_the_last_look_is_not_taken_for_torn() {
+    let disk = SimDisk::new();
+    let workspace = open(&disk, TailMode::Mapped);
+    let (id, mut writer) = run(&workspace);
+    let metric = writer.metric("a").unwrap();
+    let steps: Vec<i64> = (0..400_000).collect();
+    let values: Vec<f64> = steps.iter().map(|step| (*step as f64).sin()).collect();
+    writer.log_columns(metric, &steps, None, &values).unwrap();
+    writer.seal().unwrap();
+    assert_eq!(workspace.run(&id).unwrap().history("a").unwrap().values, values);
+
+    let only = |dir: &Path, end: &str| {
+        let entries = disk.read_dir(dir).unwrap();
+        dir.join(&entries.iter().find(|entry| entry.name.ends_with(end)).unwrap().name)
+    };
+    let log = disk.open_write(&only(&only(Path::new("/w/logs"), ""), ".log")).unwrap();
+    let (mut byte, at) = ([0], log.len().unwrap() / 2);
+    log.read_at(&mut byte, at).unwrap();
+    log.write_at(&[!byte[0]], at).unwrap();
+
+    // This reader knows that the group was whole: the damage is named. Another one can't tell it from a torn end.
+    let run = workspace.run(&id).unwrap();
+    assert_eq!(run.count("a").unwrap(), 400_000);
+    assert!(matches!(run.history("a"), Err(Error::Corrupt { .. })));
+    let other = open(&disk, TailMode::Mapped).run(&id).unwrap();
+    assert!(other.count("a").unwrap_or(0) < 400_000);
+}

@@ -71,45 +71,58 @@ fn pack_rest(values: &[i64], width: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&word.to_le_bytes()[..filled.div_ceil(8) as usize]);
 }
 
-/// Fills `out` from bytes of exactly [`packed_len`]; the caller has checked their length.
-pub(super) fn unpack(bytes: &[u8], width: u32, out: &mut [i64]) {
+/// Fills `out` with `base` plus each number (wrapping), from bytes of exactly [`packed_len`]; the caller has checked their
+/// length.
+pub(super) fn unpack(bytes: &[u8], width: u32, base: i64, out: &mut [i64]) {
     debug_assert_eq!(bytes.len(), packed_len(out.len(), width));
     if width == 0 {
-        out.fill(0);
+        out.fill(base);
         return;
     }
     let (blocks, rest) = bytes.split_at(packed_len(out.len() / BLOCK * BLOCK, width));
     let mut out_blocks = out.chunks_exact_mut(BLOCK);
     for (block, out) in blocks.chunks_exact(BLOCK / 8 * width as usize).zip(&mut out_blocks) {
-        unpack_block(block, width, out);
+        unpack_block(block, width, base, out);
     }
-    unpack_rest(rest, width, out_blocks.into_remainder());
+    unpack_rest(rest, width, base, out_blocks.into_remainder());
 }
 
-fn unpack_block(block: &[u8], width: u32, out: &mut [i64]) {
-    // One row more than the widest block has, so that each number may look at two without a branch.
-    let mut rows = [[0_u64; LANES]; WORD_BITS as usize + 1];
-    for (row, bytes) in rows.iter_mut().zip(block.chunks_exact(LANES * 8)) {
-        for (word, bytes) in row.iter_mut().zip(bytes.chunks_exact(8)) {
-            *word = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
-        }
-    }
-    let mask = mask(width);
+fn unpack_block(block: &[u8], width: u32, base: i64, out: &mut [i64]) {
+    let (rows, _) = block.as_chunks::<{ LANES * 8 }>();
+    let row = |at: usize| -> [u64; LANES] {
+        let (words, _) = rows[at].as_chunks::<8>();
+        std::array::from_fn(|lane| u64::from_le_bytes(words[lane]))
+    };
+    let (mask, last) = (mask(width), rows.len() - 1);
     let mut bit = 0;
     for out in out.chunks_exact_mut(LANES) {
         let (at, shift) = ((bit / WORD_BITS) as usize, bit % WORD_BITS);
-        let (low, high) = (rows[at], rows[at + 1]);
+        // Each number looks at two rows without a branch. One that ends in the first takes nothing of the second, so that for
+        // the last of all any row will do.
+        let (low, high) = (row(at), row((at + 1).min(last)));
         for lane in 0..LANES {
-            out[lane] = ((low[lane] >> shift | high[lane] << (WORD_BITS - 1 - shift) << 1) & mask) as i64;
+            let bits = (low[lane] >> shift | high[lane] << (WORD_BITS - 1 - shift) << 1) & mask;
+            out[lane] = base.wrapping_add(bits as i64);
         }
         bit += width;
     }
 }
 
-fn unpack_rest(bytes: &[u8], width: u32, out: &mut [i64]) {
+fn unpack_rest(bytes: &[u8], width: u32, base: i64, out: &mut [i64]) {
     let mask = mask(width);
+    // Where eight bytes that hold the whole number are there, one load does.
+    let whole = match bytes.len().checked_sub(8) {
+        Some(last) if width <= 56 => ((last * 8 + 7) / width as usize + 1).min(out.len()),
+        _ => 0,
+    };
+    let (by_load, by_bytes) = out.split_at_mut(whole);
     let mut bit = 0;
-    for out in out {
+    for out in by_load {
+        let word = bytes[bit / 8..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+        *out = base.wrapping_add((word >> (bit % 8) & mask) as i64);
+        bit += width as usize;
+    }
+    for out in by_bytes {
         let (at, shift) = (bit / 8, bit % 8);
         // Nine bytes hold any 64 bits at any shift.
         let (low, last) = match bytes.get(at..) {
@@ -122,7 +135,7 @@ fn unpack_rest(bytes: &[u8], width: u32, out: &mut [i64]) {
                 (u64::from_le_bytes(window), 0)
             }
         };
-        *out = ((low >> shift | u64::from(last) << (63 - shift) << 1) & mask) as i64;
+        *out = base.wrapping_add(((low >> shift | u64::from(last) << (63 - shift) << 1) & mask) as i64);
         bit += width as usize;
     }
 }
@@ -142,8 +155,10 @@ mod tests {
                 pack(&values, width, &mut bytes);
                 assert_eq!(bytes.len(), packed_len(count, width), "{width} {count}");
                 let mut back = vec![-1; count];
-                unpack(&bytes, width, &mut back);
+                unpack(&bytes, width, 0, &mut back);
                 assert_eq!(back, values, "{width} {count}");
+                unpack(&bytes, width, i64::MAX, &mut back);
+                assert!(back.iter().zip(&values).all(|(&back, value)| back == i64::MAX.wrapping_add(*value)));
             }
         }
     }

@@ -177,7 +177,7 @@ pub(super) fn read(reader: &mut Reader<'_>, out: &mut [i64]) -> Result<(), Malfo
     if exceptions == 0 && head & HAS_EXCEPTIONS != 0 || exceptions > 0 && width == 64 {
         return Err(Malformed("exceptions are announced where none can be"));
     }
-    unpack(reader.slice(packed_len(out.len(), width))?, width, out);
+    unpack(reader.slice(packed_len(out.len(), width))?, width, base, out);
     let mut at = 0;
     for _ in 0..exceptions {
         at = reader.count(out.len())?.checked_add(at).ok_or(Malformed("exception out of place"))?;
@@ -185,12 +185,10 @@ pub(super) fn read(reader: &mut Reader<'_>, out: &mut [i64]) -> Result<(), Malfo
         if high == 0 || high << width >> width != high {
             return Err(Malformed("exception that is none"));
         }
-        let offset = out.get_mut(at).ok_or(Malformed("exception out of place"))?;
-        *offset |= high << width;
+        // The low bits of what is added are zero, so that adding puts the high bits in place also where the base is there.
+        let value = out.get_mut(at).ok_or(Malformed("exception out of place"))?;
+        *value = value.wrapping_add(high << width);
         at += 1;
-    }
-    for value in out {
-        *value = value.wrapping_add(base);
     }
     Ok(())
 }

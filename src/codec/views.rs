@@ -112,7 +112,7 @@ impl View {
         let power = POWERS[usize::from(self.exponent.min(EXPONENT_MAX))];
         let pairs = out.iter_mut().zip(ints);
         match self.kind {
-            NARROW => pairs.for_each(|(out, &int)| *out = widen(unordered_narrow(int as i32))),
+            NARROW => unsee_narrow(ints, out),
             INTEGER => pairs.for_each(|(out, &int)| *out = int as f64),
             DECIMAL => pairs.for_each(|(out, &int)| *out = int as f64 / power),
             NARROW_DECIMAL => pairs.for_each(|(out, &int)| *out = f64::from((int as f64 / power) as f32)),
@@ -171,6 +171,19 @@ pub(super) fn exponent_of(value: f64, from: u8, narrow: bool) -> Option<u8> {
         let power = POWERS[usize::from(exponent)];
         if narrow { narrow_decimal(value, power).1 } else { decimal(value, power).1 }
     })
+}
+
+/// The floats of ordered float32. NaNs, which are rare, are left for a second pass, so that the first is vector instructions.
+fn unsee_narrow(ints: &[i64], out: &mut [f64]) {
+    let mut nans = false;
+    for (out, &int) in out.iter_mut().zip(ints) {
+        let bits = unordered_narrow(int as i32);
+        nans |= bits & 0x7FFF_FFFF > 0x7F80_0000;
+        *out = f64::from(f32::from_bits(bits));
+    }
+    if nans {
+        out.iter_mut().zip(ints).for_each(|(out, &int)| *out = widen(unordered_narrow(int as i32)));
+    }
 }
 
 /// As float32 in order, and whether that is exact.

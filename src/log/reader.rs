@@ -27,8 +27,9 @@ use crate::log::record::{Batch, LOG_VERSION, Record, Start};
 use crate::log::slot::{Check, HALF_MAX, SLOT_LEN, Slot};
 use crate::storage::File;
 
-/// How much is read at once.
+/// How much is read at once where reading goes on, and after a jump over a group.
 const WINDOW: usize = 64 << 10;
+const WINDOW_AFTER_JUMP: usize = 1 << 10;
 
 /// A span of bytes that do not verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,8 +165,9 @@ pub enum Payload {
 /// How much of a log is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// What a crash may have torn; pages of older groups are verified when they are read.
-    Recent,
+    /// What a crash may have torn, but for groups before this offset, which the caller read before; pages of other groups
+    /// are verified when they are read.
+    Recent(u64),
     /// Every byte.
     All,
 }
@@ -181,7 +183,10 @@ pub fn read_log(file: &dyn File, path: &Path, tail: &[u8], depth: Depth) -> Resu
     let writer = start.writer;
     let (mut frames, mut bad) = walk.frames(writer, first_end)?;
     let durable = frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0);
-    let verified = if depth == Depth::All { 0 } else { durable };
+    let verified = match depth {
+        Depth::Recent(known) => durable.max(known),
+        Depth::All => 0,
+    };
     walk.check_groups(writer, verified, &frames, &mut bad)?;
 
     // Step 3: cut at the first bad span behind the durable mark.
@@ -356,7 +361,9 @@ impl<'a> Walk<'a> {
         let len = len.min(left);
         let within = offset.checked_sub(self.window_at).is_some_and(|at| at + len as u64 <= self.window.len() as u64);
         if !within {
-            self.window.resize(len.max(WINDOW.min(left)), 0);
+            let goes_on = offset.checked_sub(self.window_at).is_some_and(|at| at <= self.window.len() as u64);
+            let ahead = if goes_on { WINDOW } else { WINDOW_AFTER_JUMP };
+            self.window.resize(len.max(ahead.min(left)), 0);
             let got = self.file.read_at(&mut self.window, offset).map_err(Error::io("read", self.path))?;
             self.window.truncate(got);
             self.window_at = offset;
@@ -466,13 +473,13 @@ impl<'a> Walk<'a> {
         Ok(payload.ok())
     }
 
-    /// Verifies all bytes of the groups behind the durable mark: a crash may have torn them. Those before it were on
-    /// disk once, and each of their pages is verified when it is read.
-    fn check_groups(&mut self, writer: WriterId, durable: u64, frames: &[Frame], bad: &mut Vec<BadSpan>) -> Result<()> {
+    /// Verifies all bytes of the groups behind a mark, the durable one or what was read before: a crash may have torn them.
+    /// Those before it were whole once, and each of their pages is verified when it is read.
+    fn check_groups(&mut self, writer: WriterId, mark: u64, frames: &[Frame], bad: &mut Vec<BadSpan>) -> Result<()> {
         for frame in frames.iter().filter(|frame| matches!(frame.payload, Payload::Group)) {
             let start = frame.offset + HEADER_LEN as u64;
             let end = start + u64::from(frame.header.len);
-            if end > durable && self.crc(frame::seed(writer, frame.offset), start, end)? != frame.header.payload_crc {
+            if end > mark && self.crc(frame::seed(writer, frame.offset), start, end)? != frame.header.payload_crc {
                 let what = "the contents of a sealed group";
                 bad.push(BadSpan { offset: frame.offset, len: end - frame.offset, what });
             }

@@ -98,9 +98,9 @@ pub fn downsample(parts: &[SeriesPart], steps: Option<RangeInclusive<i64>>, coun
         return Ok(exact);
     }
     let mut canvas = Canvas::new(pixels);
-    for (part, tops) in parts.iter().zip(&tops) {
-        if tops.iter().any(|top| pixels.contains_any(top)) {
-            add_part(part, &mut canvas)?;
+    for (part, top) in parts.iter().zip(&tops) {
+        if top.iter().any(|top| pixels.contains_any(top)) {
+            add_part(part, top, &mut canvas)?;
         }
     }
     let buckets = canvas.finish();
@@ -243,12 +243,13 @@ impl Canvas {
     }
 }
 
-fn add_part(part: &SeriesPart, canvas: &mut Canvas) -> Result<()> {
+/// Adds a part, of which `top` was read.
+fn add_part(part: &SeriesPart, top: &[Bucket], canvas: &mut Canvas) -> Result<()> {
     match part {
         SeriesPart::Sealed(group, index) if !levels(group.axis_of(*index).count).is_empty() => {
             let levels = levels(group.axis_of(*index).count);
             let level = levels.len() - 1;
-            Walk { group, index: *index, levels }.add(level, 0..usize::MAX, canvas)
+            Walk { group, index: *index, levels }.place(level, 0, top, canvas)
         }
         _ => {
             let mut columns = Columns::default();
@@ -266,12 +267,17 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Adds buckets `range` of a level, opening those that span several pixels.
+    /// Adds buckets `range` of a level.
     fn add(&self, level: usize, range: std::ops::Range<usize>, canvas: &mut Canvas) -> Result<()> {
         let range = range.start..range.end.min(self.levels[level]);
         let buckets = self.group.buckets(self.index, level, range.clone())?;
+        self.place(level, range.start, &buckets, canvas)
+    }
+
+    /// Adds buckets of a level from number `first` on, opening those that span several pixels.
+    fn place(&self, level: usize, first: usize, buckets: &[Bucket], canvas: &mut Canvas) -> Result<()> {
         let mut open: Option<std::ops::Range<usize>> = None;
-        for (bucket, at) in buckets.iter().zip(range) {
+        for (bucket, at) in buckets.iter().zip(first..) {
             if !canvas.pixels.contains_any(bucket) {
                 continue;
             }

@@ -268,7 +268,7 @@ impl Workspace {
         let Ok(file) = self.inner.storage.open_read(&path) else { return Ok(()) };
         let tail = read_tail(&*file).map_err(Error::io("read", &path))?;
         // The writer may have gone on since the image was made: look at the log once more, after the tail.
-        let later = LogImage::read(&*self.inner.storage, &name.log(), &path, Depth::Recent)?;
+        let later = LogImage::read(&*self.inner.storage, &name.log(), &path, Depth::Recent(0))?;
         let (check, half) = (Check::new(name.writer), later.log().start.half);
         let mut turns = later.log().turns(image.log());
         // A turn that follows a damaged one is numbered from where that one should have ended.

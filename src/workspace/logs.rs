@@ -21,6 +21,35 @@ pub struct EditLogs {
     known: FxHashMap<LogName, (u64, Arc<LogImage>)>,
 }
 
+/// How far long logs verified when they were read last: what was whole then is not read again to tell what a crash tore.
+#[derive(Debug, Default)]
+pub struct ReadLogs {
+    known: FxHashMap<LogName, u64>,
+}
+
+impl ReadLogs {
+    /// Logs below this length are verified each time.
+    const LONG: u64 = 1 << 20;
+    /// Of more logs than this, all are forgotten.
+    const LOGS_MAX: usize = 1024;
+
+    fn through(&self, name: &LogName) -> u64 {
+        self.known.get(name).copied().unwrap_or(0)
+    }
+
+    fn note(&mut self, name: &LogName, image: &LogImage) {
+        let end = image.log().end;
+        if end < Self::LONG || image.log().torn.is_some() || image.damage().next().is_some() {
+            self.known.remove(name);
+            return;
+        }
+        if self.known.len() >= Self::LOGS_MAX {
+            self.known.clear();
+        }
+        self.known.insert(name.clone(), end);
+    }
+}
+
 impl Workspace {
     /// Names of the logs in a folder; none where the folder is missing.
     pub(super) fn log_names(&self, dir: &std::path::Path) -> Result<Vec<LogName>> {
@@ -56,7 +85,8 @@ impl Workspace {
 
     /// A log as it is now; `None` when compaction has taken it away, so that a pack has it.
     pub(super) fn read_log(&self, name: &LogName) -> Result<Option<LogImage>> {
-        let image = LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::Recent);
+        let known = self.inner.read_logs.lock().through(name);
+        let image = LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::Recent(known));
         let image = match image {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Ok(None);
@@ -68,6 +98,7 @@ impl Workspace {
         if image.log().start.writer != name.writer {
             return Err(Error::corrupt(&name.log(), 0, "the log names another writer; was the file renamed?"));
         }
+        self.inner.read_logs.lock().note(name, &image);
         Ok(Some(image))
     }
 

@@ -18,7 +18,7 @@ use crate::workspace::catalog::{self, Catalog, Experiment, NewExperiment, check_
 use crate::workspace::clock::now_ms;
 use crate::workspace::journal::{BadEntry, Journal};
 use crate::workspace::live::LiveLogs;
-use crate::workspace::logs::EditLogs;
+use crate::workspace::logs::{EditLogs, ReadLogs};
 use crate::workspace::manifest::Manifest;
 use crate::workspace::mark;
 use crate::workspace::overlay::Overlay;
@@ -44,6 +44,7 @@ pub(super) struct Inner {
     pub(super) registry: Mutex<Journal<Registry>>,
     pub(super) packs: Mutex<PackSet>,
     pub(super) edit_logs: Mutex<EditLogs>,
+    pub(super) read_logs: Mutex<ReadLogs>,
     /// This handle's own log of edits, created by the first.
     pub(super) edits: Mutex<Option<Session>>,
     /// Watermarks of the writers that were opened by this handle and are there still, or have something to sync.
@@ -148,6 +149,7 @@ impl Workspace {
             registry: Mutex::new(registry),
             packs: Mutex::default(),
             edit_logs: Mutex::default(),
+            read_logs: Mutex::default(),
             edits: Mutex::new(None),
             writers: Mutex::default(),
             indexes: Mutex::default(),
