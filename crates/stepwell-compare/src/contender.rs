@@ -93,7 +93,11 @@ pub fn contenders() -> Vec<Contender> {
             open: stores::rocksdb::open,
         },
         #[cfg(feature = "duckdb")]
-        Contender { name: "duckdb", what: "appender; settled: checkpoint", open: stores::duckdb::open },
+        Contender {
+            name: "duckdb",
+            what: "Arrow batches of 2,048 by the appender, checkpoint; settled: the table anew, ordered by run, key, step",
+            open: stores::duckdb::open,
+        },
         Contender {
             name: "parquet",
             what: "in order of arrival, zstd 3; settled: sorted by series, zstd 19",
@@ -114,10 +118,10 @@ pub fn not_compiled() -> Vec<(&'static str, &'static str)> {
         missing.push(("tsink", "not compiled in: build with the feature `tsink`"));
     }
     if cfg!(not(feature = "rocksdb")) {
-        missing.push(("rocksdb", "not compiled in, since its C++ takes long to build: add `--features rocksdb`"));
+        missing.push(("rocksdb", "not compiled in, since its C++ takes long to build: run `./rivals.sh`"));
     }
     if cfg!(not(feature = "duckdb")) {
-        missing.push(("duckdb", "not compiled in, since its C++ takes long to build: add `--features duckdb`"));
+        missing.push(("duckdb", "not compiled in, since its library must be fetched: run `./rivals.sh`"));
     }
     missing
 }

@@ -8,6 +8,7 @@ use stepwell::{CompactOptions, ExperimentId, NewRun, RunWriter, Workspace};
 
 use crate::contender::Result;
 use crate::limits::{LIMIT, Ring};
+use crate::meter::preemptions;
 use crate::support::{KEYS, Mix};
 use crate::table::Figures;
 
@@ -17,15 +18,36 @@ const BLOCK: usize = 64;
 /// Blocks of one form before another takes its turn.
 const TURN: usize = 250;
 
-/// Nanoseconds of each block.
-type Blocks = Vec<u64>;
+/// The blocks of one form.
+#[derive(Default)]
+struct Blocks {
+    /// Nanoseconds of each.
+    all: Vec<u64>,
+    /// Of those in turns during which the scheduler never took the thread off its processor.
+    alone: Vec<u64>,
+    /// How often it did.
+    preempted: u64,
+}
+
+impl Blocks {
+    /// Median over all blocks of the mean of their calls.
+    fn p50(&self) -> f64 {
+        self.all[self.all.len() / 2] as f64 / BLOCK as f64
+    }
+
+    /// The slowest of ten thousand, in microseconds; 0 where there are none.
+    fn tail(blocks: &[u64]) -> f64 {
+        blocks.get(blocks.len() * 9999 / 10_000).map_or(0.0, |ns| *ns as f64 / 1e3)
+    }
+}
 
 /// Runs all forms, in turns, for so many points each.
 pub fn measure(figures: &mut Figures, points: usize, dir: &Path) -> Result<()> {
     eprintln!("{WORK}: latency");
     figures.note(format!(
         "{WORK}: {points} calls of each form in blocks of {BLOCK}, forms taking turns on one thread; a cost is the median \
-         over blocks of their mean. In the second pass another thread creates runs and compacts them all the while."
+         over blocks of their mean. In the second pass another thread creates runs and compacts them all the while. \
+         Undisturbed are blocks of turns of {TURN} during which the scheduler never took the thread off its processor."
     ));
     let mix = Mix::new(points / KEYS.len());
     pass(figures, &mix, dir, "calm")?;
@@ -112,10 +134,10 @@ fn pass(figures: &mut Figures, mix: &Mix, dir: &Path, state: &str) -> Result<()>
         return Err("a point was lost".into());
     }
     for blocks in &mut blocks {
-        blocks.sort_unstable();
+        blocks.all.sort_unstable();
+        blocks.alone.sort_unstable();
     }
-    let p50 = |at: usize| blocks[at][blocks[at].len() / 2] as f64 / BLOCK as f64;
-    let tail = |at: usize| blocks[at][blocks[at].len() * 9999 / 10_000] as f64 / 1e3;
+    let p50 = |at: usize| blocks[at].p50();
     let names = ["bare slot", "by handle", "by string key", "by string key, the store's own time"];
     if state == "calm" {
         figures.add(WORK, "a call, p50", "ns", LIMIT, p50(0));
@@ -123,11 +145,27 @@ fn pass(figures: &mut Figures, mix: &Mix, dir: &Path, state: &str) -> Result<()>
         figures.add_with_floor(WORK, "extra for the string key, p50", "ns", "≤ 15", "stepwell", p50(2) - p50(1));
         figures.add_with_floor(WORK, "extra for the store's own time, p50", "ns", "≤ 6", "stepwell", p50(3) - p50(2));
     }
-    for (at, name) in names.iter().enumerate().skip(1) {
+    let bare = &blocks[0];
+    for (form, name) in blocks.iter().zip(names).skip(1) {
         let what = format!("block of 64, p99.99, {name}, {state}");
-        figures.add(WORK, &what, "µs", LIMIT, tail(0));
-        figures.add(WORK, &what, "µs", "stepwell", tail(at));
+        figures.add(WORK, &what, "µs", LIMIT, Blocks::tail(&bare.all));
+        figures.add(WORK, &what, "µs", "stepwell", Blocks::tail(&form.all));
+        let what = format!("{what}, undisturbed");
+        let floor = if name == "by handle" { "≤ 3 × bare + one page's sealing" } else { "" };
+        figures.add_with_floor(WORK, &what, "µs", floor, LIMIT, Blocks::tail(&bare.alone));
+        figures.add_with_floor(WORK, &what, "µs", floor, "stepwell", Blocks::tail(&form.alone));
     }
+    let told = |(blocks, name): (&Blocks, &str)| {
+        let seconds = blocks.all.iter().sum::<u64>() as f64 / 1e9;
+        format!(
+            "{name}: {} times in {seconds:.2} s, {} of {} blocks undisturbed",
+            blocks.preempted,
+            blocks.alone.len(),
+            blocks.all.len()
+        )
+    };
+    let told: Vec<String> = blocks.iter().zip(names).map(told).collect();
+    figures.note(format!("{WORK}, {state}: the scheduler took the thread off its processor: {}.", told.join("; ")));
     Ok(())
 }
 
@@ -137,6 +175,7 @@ fn timed(
     mut call: impl FnMut(usize, usize) -> stepwell::Result<()>,
 ) -> stepwell::Result<()> {
     let (mut at, mut key) = (calls.start / KEYS.len(), calls.start % KEYS.len());
+    let (first, preempted) = (blocks.all.len(), preemptions());
     for _ in 0..calls.len() / BLOCK {
         let started = Instant::now();
         for _ in 0..BLOCK {
@@ -146,7 +185,12 @@ fn timed(
                 (at, key) = (at + 1, 0);
             }
         }
-        blocks.push(started.elapsed().as_nanos() as u64);
+        blocks.all.push(started.elapsed().as_nanos() as u64);
+    }
+    let preempted = preemptions() - preempted;
+    blocks.preempted += preempted;
+    if preempted == 0 {
+        blocks.alone.extend_from_slice(&blocks.all[first..]);
     }
     Ok(())
 }

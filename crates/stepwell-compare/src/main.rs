@@ -136,14 +136,14 @@ fn main() -> Result<()> {
         runs::measure(&mut figures, (arguments.runs as f64 * arguments.scale) as usize, dir, stepwell, sqlite);
     }
     if wanted("P") {
-        let stores: Vec<&str> = [("stepwell", stepwell), ("sqlite rowid", sqlite)]
+        let stores: Vec<&str> = [("stepwell", stepwell), ("sqlite rowid", sqlite), (limits::LIMIT, true)]
             .iter()
             .filter_map(|(name, on)| on.then_some(*name))
             .collect();
         processes::measure(&mut figures, points / 2, arguments.repetitions, dir, &stores);
     }
     if wanted("L") && stepwell {
-        latency::measure(&mut figures, points * 2, dir)?;
+        latency::measure(&mut figures, points * 10, dir)?;
     }
     if wanted("D") && stepwell {
         device::measure(&mut figures, dir)?;

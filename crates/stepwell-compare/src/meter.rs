@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
@@ -69,9 +70,47 @@ pub fn bytes(folder: &Path) -> io::Result<(u64, u64)> {
 
 /// Bytes that this process caused to be written to devices so far, by the system's account.
 pub fn device_bytes() -> io::Result<u64> {
+    account("write_bytes: ")
+}
+
+/// Bytes that this process caused to be read from devices so far, read-ahead included, by the system's account.
+pub fn device_bytes_read() -> io::Result<u64> {
+    account("read_bytes: ")
+}
+
+fn account(entry: &str) -> io::Result<u64> {
     let account = std::fs::read_to_string("/proc/self/io")?;
-    let line = account.lines().find_map(|line| line.strip_prefix("write_bytes: "));
-    line.and_then(|count| count.trim().parse().ok()).ok_or_else(|| io::Error::other("/proc/self/io has no write_bytes"))
+    let line = account.lines().find_map(|line| line.strip_prefix(entry));
+    line.and_then(|count| count.trim().parse().ok())
+        .ok_or_else(|| io::Error::other(format!("/proc/self/io: no {entry}")))
+}
+
+/// Makes all files under a folder cold: syncs them, then asks the system to drop their pages. Names and inodes stay in
+/// memory, and so does what the device itself caches.
+pub fn make_cold(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_cold(&entry.path())?;
+        } else {
+            let file = std::fs::File::open(entry.path())?;
+            file.sync_all()?;
+            posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+        }
+    }
+    Ok(())
+}
+
+/// Processor time of this process so far, all threads: in its own code, and in the kernel, in nanoseconds.
+pub fn user_and_system_ns() -> [u64; 2] {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("the system tells processor time");
+    [usage.user_time(), usage.system_time()].map(|time| time.num_microseconds() as u64 * 1000)
+}
+
+/// Times that the scheduler took this thread off a processor against its will.
+pub fn preemptions() -> u64 {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("the system counts switches");
+    usage.involuntary_context_switches() as u64
 }
 
 /// Anonymous memory of this process that is resident, in bytes: its heap, without the page cache.

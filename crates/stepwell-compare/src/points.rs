@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use stepwell::base::point::Columns;
 
 use crate::contender::{Contender, Result, Store};
-use crate::meter::{bytes, cost, least};
+use crate::meter::{bytes, cost, device_bytes_read, least, make_cold};
 use crate::table::Figures;
 use crate::work::{Digest, Logged, Work, picture};
 
@@ -76,7 +76,49 @@ fn one(figures: &mut Figures, contender: &Contender, work: &Work, plan: Plan, di
     figures.add(work.name, "bytes settled, allocated", "B/point", name, allocated as f64 / points);
     let mut store = open()?;
     check(&mut *store, work)?;
-    reads(figures, &mut *store, work, plan, name, "settled")
+    reads(figures, &mut *store, work, plan, name, "settled")?;
+    drop(store);
+    if plan.history { cold_reads(figures, &open, work, name, dir) } else { Ok(()) }
+}
+
+/// Opens the store and reads one series, and opens it and draws one, with none of its bytes in memory.
+fn cold_reads(
+    figures: &mut Figures,
+    open: &dyn Fn() -> Result<Box<dyn Store>>,
+    work: &Work,
+    name: &str,
+    dir: &Path,
+) -> Result<()> {
+    let (run, key) = (work.runs() / 2, work.keys() / 2);
+    let mut columns = Columns::default();
+    for _ in 0..3 {
+        for what in ["history of one key", "plot of one key"] {
+            make_cold(dir)?;
+            let (read_before, started) = (device_bytes_read()?, Instant::now());
+            let mut store = open()?;
+            if what.starts_with("history") {
+                store.history(work, run, key, &mut columns)?;
+            } else {
+                draw(&mut *store, work, run, key, &mut columns)?;
+            }
+            let (taken, read) = (started.elapsed(), device_bytes_read()? - read_before);
+            let cold = format!("cold: open and {what}");
+            figures.add(work.name, &cold, "ms", name, taken.as_secs_f64() * 1e3);
+            figures.add(work.name, &format!("{cold}, read from the device"), "KiB", name, read as f64 / 1024.0);
+        }
+    }
+    Ok(())
+}
+
+/// Draws a series: by the store's own means, else from its whole history. Points counted, and the greatest value.
+fn draw(store: &mut dyn Store, work: &Work, run: u32, key: u32, columns: &mut Columns) -> Result<(u64, f64)> {
+    if let Some(counted) = store.plot(work, run, key, PIXELS as usize)? {
+        return Ok(counted);
+    }
+    store.history(work, run, key, columns)?;
+    let picture = picture(columns.iter(), u64::from(work.length(run)), PIXELS);
+    let greatest = picture.iter().map(|pixel| pixel.4).fold(f64::MIN, f64::max);
+    Ok((picture.iter().map(|pixel| pixel.0).sum(), greatest))
 }
 
 fn ingest_floor(work: &Work) -> &'static str {
@@ -95,15 +137,7 @@ fn reads(figures: &mut Figures, store: &mut dyn Store, work: &Work, plan: Plan, 
         figures.add_with_floor(work.name, &format!("history of one key, {state}"), "points/s", floor, name, rate);
         let mut counted = (0, f64::MIN);
         let plot = least(|| -> Result<()> {
-            counted = match store.plot(work, run, key, PIXELS as usize)? {
-                Some(counted) => counted,
-                None => {
-                    store.history(work, run, key, &mut columns)?;
-                    let picture = picture(columns.iter(), u64::from(length), PIXELS);
-                    let greatest = picture.iter().map(|pixel| pixel.4).fold(f64::MIN, f64::max);
-                    (picture.iter().map(|pixel| pixel.0).sum(), greatest)
-                }
-            };
+            counted = draw(store, work, run, key, &mut columns)?;
             Ok(())
         })?;
         let greatest = (0..length).map(|step| work.point(run, key, step).value).fold(f64::MIN, f64::max);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rocksdb::{DB, IteratorMode, Options, WriteBatch};
+use rocksdb::{DB, DBRawIterator, Options, WriteBatch};
 use stepwell::base::point::{Columns, Point};
 
 use super::{all_series, ordered_key, payload, point};
@@ -22,14 +22,27 @@ pub fn open(dir: &Path, _work: &Work) -> Result<Box<dyn Store>> {
     Ok(Box::new(Rocks { database: DB::open(&options, dir.join("rocksdb"))? }))
 }
 
+/// The entry that an iterator stands at; `None` at its end.
+fn entry(iterator: &DBRawIterator<'_>) -> Result<Option<Logged>> {
+    match iterator.item() {
+        Some((key, payload)) => Ok(Some(point(key, payload).ok_or("bytes of another length")?)),
+        None => Ok(iterator.status().map(|()| None)?),
+    }
+}
+
 impl Store for Rocks {
     fn ingest(&mut self, work: &Work) -> Result<()> {
-        let mut batch = WriteBatch::default();
+        let (mut batch, mut pending) = (WriteBatch::default(), 0);
         work.each(|point| {
             batch.put(ordered_key(point.run, point.key, point.step), payload(point));
-            if batch.len() == BATCH { self.database.write(&std::mem::take(&mut batch)) } else { Ok(()) }
+            pending += 1;
+            if pending < BATCH {
+                return Ok(());
+            }
+            pending = 0;
+            self.database.write(std::mem::take(&mut batch))
         })?;
-        self.database.write(&batch)?;
+        self.database.write(batch)?;
         Ok(self.database.flush()?)
     }
 
@@ -39,33 +52,31 @@ impl Store for Rocks {
     }
 
     fn each(&mut self, _work: &Work, visit: &mut dyn FnMut(Logged)) -> Result<()> {
-        for entry in self.database.iterator(IteratorMode::Start) {
-            let (key, payload) = entry?;
-            visit(point(&key, &payload).ok_or("bytes of another length")?);
+        let mut iterator = self.database.raw_iterator();
+        iterator.seek_to_first();
+        while let Some(point) = entry(&iterator)? {
+            visit(point);
+            iterator.next();
         }
         Ok(())
     }
 
     fn history(&mut self, _work: &Work, run: u32, key: u32, out: &mut Columns) -> Result<()> {
         out.clear();
-        let from = ordered_key(run, key, 0);
-        for entry in self.database.iterator(IteratorMode::From(&from, rocksdb::Direction::Forward)) {
-            let (at, payload) = entry?;
-            let read = point(&at, &payload).ok_or("bytes of another length")?;
-            if (read.run, read.key) != (run, key) {
-                break;
-            }
-            out.push(Point { step: read.step, timestamp_ms: Some(read.timestamp), value: read.value });
+        let mut iterator = self.database.raw_iterator();
+        iterator.seek(ordered_key(run, key, 0));
+        while let Some(point) = entry(&iterator)?.filter(|point| (point.run, point.key) == (run, key)) {
+            out.push(Point { step: point.step, timestamp_ms: Some(point.timestamp), value: point.value });
+            iterator.next();
         }
         Ok(())
     }
 
     fn latest(&mut self, work: &Work) -> Result<Vec<Logged>> {
+        let mut iterator = self.database.raw_iterator();
         let last = |(run, key)| -> Result<Logged> {
-            let to = ordered_key(run, key, i64::MAX);
-            let mut entries = self.database.iterator(IteratorMode::From(&to, rocksdb::Direction::Reverse));
-            let (at, payload) = entries.next().ok_or("a series is missing")??;
-            Ok(point(&at, &payload).ok_or("bytes of another length")?)
+            iterator.seek_for_prev(ordered_key(run, key, i64::MAX));
+            Ok(entry(&iterator)?.ok_or("a series is missing")?)
         };
         all_series(work).map(last).collect()
     }
