@@ -244,7 +244,17 @@ impl Workspace {
     /// # Errors
     /// [`Error::Io`].
     pub fn experiments(&self) -> Result<Vec<Experiment>> {
-        Ok(self.catalog()?.experiments.into_values().collect())
+        Ok(self.catalog()?.experiments.into_values().map(|experiment| self.dated(experiment)).collect())
+    }
+
+    /// `Default` was never created: it is as old as the workspace's mark, which does not change.
+    fn dated(&self, experiment: Experiment) -> Experiment {
+        if experiment.created_ms != 0 || experiment.id != ExperimentId::DEFAULT {
+            return experiment;
+        }
+        let mark = self.inner.root.join(paths::MARK);
+        let created_ms = self.inner.storage.modified_ms(&mark).unwrap_or(0);
+        Experiment { created_ms, updated_ms: experiment.updated_ms.max(created_ms), ..experiment }
     }
 
     pub(super) fn catalog(&self) -> Result<Catalog> {
@@ -261,7 +271,8 @@ impl Workspace {
         let mut catalog = self.inner.catalog.lock();
         catalog.refresh()?;
         let damage = catalog.bad().first().map(|bad| Error::corrupt(&bad.path, 0, &bad.what));
-        catalog.state().get(id).cloned().map_err(|error| damage.unwrap_or(error))
+        let found = catalog.state().get(id).cloned().map_err(|error| damage.unwrap_or(error));
+        Ok(self.dated(found?))
     }
 
     /// Why an experiment that is not found may be there: an entry of the catalog that does not verify.
@@ -276,7 +287,7 @@ impl Workspace {
     pub fn experiment_by_name(&self, name: &str) -> Result<Option<Experiment>> {
         match (self.catalog()?.by_name(name).cloned(), self.catalog_damage()) {
             (None, Some(error)) => Err(error),
-            (found, _) => Ok(found),
+            (found, _) => Ok(found.map(|experiment| self.dated(experiment))),
         }
     }
 

@@ -147,3 +147,17 @@ fn the_registry_names_only_places_of_its_own_runs_and_models() {
         assert!(try_(source, "", json!([])) == 400 || source == "models:/m-none", "{source}");
     }
 }
+
+#[test]
+fn the_default_experiment_is_as_old_as_the_workspace() {
+    let server = Server::new();
+    let now = stepwell::workspace::clock::now_ms();
+    let get = || server.get("/api/2.0/mlflow/experiments/get?experiment_id=0").json()["experiment"].clone();
+    let made = get();
+    assert!((now - 600_000..=now + 1000).contains(&made["creation_time"].as_i64().unwrap()), "{made}");
+    assert_eq!(made["creation_time"], made["last_update_time"]);
+    server.post("experiments/set-experiment-tag", &json!({ "experiment_id": "0", "key": "k", "value": "v" }));
+    let tagged = get();
+    assert_eq!(tagged["creation_time"], made["creation_time"]);
+    assert!(tagged["last_update_time"].as_i64() >= made["last_update_time"].as_i64());
+}
