@@ -9,6 +9,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion};
 use stepwell::base::ids::{ExperimentId, RunId};
 use stepwell::index::part::IndexPart;
+use stepwell::index::rows::Row;
 use stepwell::index::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoint};
 use stepwell::search::execute::{Query, execute};
 
@@ -88,9 +89,9 @@ fn main() {
     let found: Vec<_> = page.hits.iter().map(|(_, ordinal)| part.run_id(*ordinal).expect("ids are read")).collect();
     assert_eq!(found, wanted.iter().take(100).map(|run| run.run_id.clone()).collect::<Vec<_>>());
     let searched_bytes = part.heap_bytes() - image.len();
-    for ((_, ordinal), run) in page.hits.iter().zip(&wanted) {
-        let row = part.latest(*ordinal).expect("rows are read");
-        assert_eq!((row.metrics["m3"].value, &row.run.params), (run.metrics["m3"].latest.value, &run.params));
+    let ordinals: Vec<u32> = page.hits.iter().map(|(_, ordinal)| *ordinal).collect();
+    for (row, run) in part.rows(&ordinals).expect("rows are read").iter().zip(&wanted) {
+        assert_eq!(*row, Row::of(run));
     }
     let listed_bytes = part.heap_bytes() - image.len();
     for ((_, ordinal), run) in page.hits.iter().zip(&wanted) {
@@ -144,12 +145,7 @@ fn main() {
         &["metrics.m3.max DESC"],
     );
     criterion.bench_function("rows/latest of 100", |b| {
-        b.iter(|| {
-            page.hits
-                .iter()
-                .map(|(_, ordinal)| part.latest(*ordinal).expect("rows are read").metrics.len())
-                .sum::<usize>()
-        });
+        b.iter(|| part.rows(&ordinals).expect("rows are read").iter().map(|row| row.metrics.len()).sum::<usize>());
     });
     criterion.final_summary();
 }

@@ -1,13 +1,15 @@
-//! One run's row out of the columns.
+//! One run's row out of the columns: borrowed from them, as lists show it, or owned with all statistics.
 //!
 //! Dense keys are asked one by one: at least every second run has each, so that a run asks at most about twice its own
 //! keys. For sparse keys a map from runs to keys is made at the first row and kept: 4 bytes a cell and 4 a run.
 
 use std::collections::BTreeMap;
 
-use crate::base::ids::ExperimentId;
+use crate::base::ids::{ExperimentId, RunId};
 use crate::base::items::of_index_key;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::index::bitmap::Bitmap;
+use crate::index::ints::Ints;
 use crate::index::layout::{Family, metric, run};
 use crate::index::part::{Cells, IndexPart, Keys, Place};
 use crate::index::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoint};
@@ -27,13 +29,99 @@ impl RowMap {
     }
 }
 
-/// A run with the latest point of each metric, which costs fewer columns than all statistics.
+/// Puts what few runs have among what many have.
+fn by_key<T>(list: &mut [(&str, T)]) {
+    if !list.is_sorted_by(|a, b| a.0 <= b.0) {
+        list.sort_unstable_by(|a, b| a.0.cmp(b.0));
+    }
+}
+
+/// A run as lists show it, its words borrowed from the columns: of each metric the latest point, which costs fewer columns
+/// than all statistics. Each list is by key.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RunLatest {
-    /// The run; its `metrics` are empty.
-    pub run: RunSummary,
+pub struct Row<'a> {
+    /// The run's id.
+    pub run_id: RunId,
+    /// Its experiment.
+    pub experiment_id: ExperimentId,
+    /// Its name; may be empty.
+    pub name: &'a str,
+    /// Who ran it; may be empty.
+    pub user: &'a str,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// Milliseconds since the epoch.
+    pub start_time_ms: Option<i64>,
+    /// Milliseconds since the epoch.
+    pub end_time_ms: Option<i64>,
+    /// What it stands for: see [`crate::base::items`].
+    pub kind: u8,
+    /// Whether the run is marked deleted.
+    pub deleted: bool,
+    /// See [`RunSummary::deleted_generation`].
+    pub deleted_generation: u64,
+    /// Params.
+    pub params: Vec<(&'a str, &'a str)>,
+    /// Tags.
+    pub tags: Vec<(&'a str, &'a str)>,
+    /// What is attached, by [`crate::base::items::index_key`].
+    pub items: Vec<(&'a str, &'a str)>,
     /// The latest point of each metric.
-    pub metrics: BTreeMap<String, StatPoint>,
+    pub metrics: Vec<(&'a str, StatPoint)>,
+}
+
+impl<'a> Row<'a> {
+    /// The row of a run that is known in full.
+    #[must_use]
+    pub fn of(run: &'a RunSummary) -> Self {
+        let texts = |map: &'a BTreeMap<String, String>| map.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        Self {
+            run_id: run.run_id.clone(),
+            experiment_id: run.experiment_id,
+            name: &run.name,
+            user: &run.user,
+            status: run.status,
+            start_time_ms: run.start_time_ms,
+            end_time_ms: run.end_time_ms,
+            kind: run.kind,
+            deleted: run.deleted,
+            deleted_generation: run.deleted_generation,
+            params: texts(&run.params),
+            tags: texts(&run.tags),
+            items: texts(&run.items),
+            metrics: run.metrics.iter().map(|(key, stats)| (key.as_str(), stats.latest)).collect(),
+        }
+    }
+
+    fn texts(&mut self, family: Family) -> &mut Vec<(&'a str, &'a str)> {
+        match family {
+            Family::Params => &mut self.params,
+            Family::Tags => &mut self.tags,
+            Family::Items | Family::Metrics => &mut self.items,
+        }
+    }
+
+    /// The same with words of its own and these metrics.
+    #[must_use]
+    pub fn with_metrics(self, metrics: BTreeMap<String, SeriesStats>) -> RunSummary {
+        let owned = |texts: Vec<(&str, &str)>| texts.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        RunSummary {
+            run_id: self.run_id,
+            experiment_id: self.experiment_id,
+            name: self.name.to_owned(),
+            user: self.user.to_owned(),
+            status: self.status,
+            start_time_ms: self.start_time_ms,
+            end_time_ms: self.end_time_ms,
+            kind: self.kind,
+            deleted: self.deleted,
+            deleted_generation: self.deleted_generation,
+            params: owned(self.params),
+            tags: owned(self.tags),
+            items: owned(self.items),
+            metrics,
+        }
+    }
 }
 
 impl IndexPart {
@@ -43,72 +131,85 @@ impl IndexPart {
     /// # Errors
     /// [`crate::error::Error::NotFound`] past the end; [`crate::error::Error::Corrupt`] or [`crate::error::Error::Io`] when a column cannot be read.
     pub fn summary(&self, ordinal: u32) -> Result<RunSummary> {
-        let mut summary = self.words(ordinal)?;
-        self.each_cell(Family::Metrics, ordinal, |key, cells, at| {
-            summary.metrics.insert(key.to_owned(), self.stats(cells, at)?);
-            Ok(())
-        })?;
-        Ok(summary)
+        let mut metrics = BTreeMap::new();
+        self.each_cell(
+            Family::Metrics,
+            &[ordinal],
+            |cells| Ok(*cells),
+            |_, key, cells, at| {
+                metrics.insert(key.to_owned(), self.stats(cells, at)?);
+                Ok(())
+            },
+        )?;
+        let mut words = self.words(&[ordinal])?;
+        let words = words.pop().ok_or_else(|| Error::not_found("run ordinal", ordinal))?;
+        Ok(words.with_metrics(metrics))
     }
 
-    /// The run at `ordinal` with the latest point of each metric: what lists show.
+    /// The runs at some ordinals as lists show them, in that order. No word is copied. Columns are read one after the other for
+    /// all runs, so that the memory of one run is on its way while others are waited for.
     ///
     /// # Errors
     /// As [`IndexPart::summary`].
-    pub fn latest(&self, ordinal: u32) -> Result<RunLatest> {
-        let run = self.words(ordinal)?;
-        let mut metrics = BTreeMap::new();
-        self.each_cell(Family::Metrics, ordinal, |key, cells, at| {
-            metrics.insert(key.to_owned(), self.latest_point(cells, at)?);
+    pub fn rows(&self, ordinals: &[u32]) -> Result<Vec<Row<'_>>> {
+        let mut rows = self.words(ordinals)?;
+        let columns = |cells: &Cells| {
+            let ints = |column: usize| self.metric_ints(cells, column);
+            let times = (ints(metric::FLAGS)?, ints(metric::LATEST_TIME)?);
+            Ok((times, ints(metric::LATEST_STEP)?, self.metric_floats(cells, metric::LATEST)?))
+        };
+        self.each_cell(Family::Metrics, ordinals, columns, |row, key, &((flags, times), steps, values), at| {
+            let timestamp_ms = (flags.get(at) & 1 != 0).then(|| times.get(at));
+            rows[row].metrics.push((key, StatPoint { step: steps.get(at), timestamp_ms, value: values[at] }));
             Ok(())
         })?;
-        Ok(RunLatest { run, metrics })
+        rows.iter_mut().for_each(|row| by_key(&mut row.metrics));
+        Ok(rows)
     }
 
-    /// The run without its metrics.
-    fn words(&self, ordinal: u32) -> Result<RunSummary> {
-        self.check(ordinal)?;
-        let at = ordinal as usize;
-        let has = |section: usize, without: bool| {
-            Ok::<_, crate::error::Error>(self.run_bits(section)?.map_or(without, |set| set.contains(ordinal)))
-        };
-        let time = |present: usize, column: usize| {
-            Ok::<_, crate::error::Error>(if has(present, true)? { Some(self.run_ints(column)?.get(at)) } else { None })
-        };
-        let word = |codes: usize, words: usize| {
-            Ok::<_, crate::error::Error>(self.strings(words)?.get(self.run_ints(codes)?.get(at) as usize).to_owned())
-        };
-        let status = self.run_ints(run::STATUS)?.get(at);
-        let status = RunStatus::ALL.into_iter().find(|known| *known as i64 == status);
-        let mut summary = RunSummary {
-            run_id: self.run_id(ordinal)?,
-            experiment_id: self.experiment(self.run_ints(run::EXPERIMENT_CODES)?.get(at) as usize)?,
-            name: word(run::NAME_CODES, run::NAMES)?,
-            user: word(run::USER_CODES, run::USERS)?,
-            status: status.ok_or_else(|| self.bad(run::STATUS, "a status that does not exist"))?,
-            start_time_ms: time(run::START_PRESENT, run::START)?,
-            end_time_ms: time(run::END_PRESENT, run::END)?,
-            kind: self.run_ints(run::KIND)?.get(at) as u8,
-            deleted: has(run::DELETED, false)?,
-            deleted_generation: self.run_ints(run::DELETED_GENERATION)?.get(at) as u64,
-            params: BTreeMap::new(),
-            tags: BTreeMap::new(),
-            items: BTreeMap::new(),
-            metrics: BTreeMap::new(),
-        };
-        let families = [
-            (Family::Params, &mut summary.params),
-            (Family::Tags, &mut summary.tags),
-            (Family::Items, &mut summary.items),
-        ];
-        for (family, texts) in families {
-            self.each_cell(family, ordinal, |key, cells, at| {
-                let text = self.dictionary(cells)?.get(self.codes(cells)?.get(at) as usize);
-                texts.insert(key.to_owned(), text.to_owned());
+    /// Runs without their metrics.
+    fn words(&self, ordinals: &[u32]) -> Result<Vec<Row<'_>>> {
+        let ints = |section: usize| self.run_ints(section);
+        let (names, name_codes) = (self.strings(run::NAMES)?, ints(run::NAME_CODES)?);
+        let (users, user_codes) = (self.strings(run::USERS)?, ints(run::USER_CODES)?);
+        let (started, starts) = (self.run_bits(run::START_PRESENT)?, ints(run::START)?);
+        let (ended, ends) = (self.run_bits(run::END_PRESENT)?, ints(run::END)?);
+        let (statuses, experiments, kinds) = (ints(run::STATUS)?, ints(run::EXPERIMENT_CODES)?, ints(run::KIND)?);
+        let (deleted, generations) = (self.run_bits(run::DELETED)?, ints(run::DELETED_GENERATION)?);
+        let mut rows = Vec::with_capacity(ordinals.len());
+        for &ordinal in ordinals {
+            self.check(ordinal)?;
+            let at = ordinal as usize;
+            let time = |present: Option<&Bitmap>, times: &Ints| {
+                present.is_none_or(|present| present.contains(ordinal)).then(|| times.get(at))
+            };
+            let status = RunStatus::ALL.into_iter().find(|known| *known as i64 == statuses.get(at));
+            rows.push(Row {
+                run_id: self.run_id(ordinal)?,
+                experiment_id: self.experiment(experiments.get(at) as usize)?,
+                name: names.get(name_codes.get(at) as usize),
+                user: users.get(user_codes.get(at) as usize),
+                status: status.ok_or_else(|| self.bad(run::STATUS, "a status that does not exist"))?,
+                start_time_ms: time(started, starts),
+                end_time_ms: time(ended, ends),
+                kind: kinds.get(at) as u8,
+                deleted: deleted.is_some_and(|deleted| deleted.contains(ordinal)),
+                deleted_generation: generations.get(at) as u64,
+                params: Vec::new(),
+                tags: Vec::new(),
+                items: Vec::new(),
+                metrics: Vec::new(),
+            });
+        }
+        for family in [Family::Params, Family::Tags, Family::Items] {
+            let columns = |cells: &Cells| Ok((self.dictionary(cells)?, self.codes(cells)?));
+            self.each_cell(family, ordinals, columns, |row, key, &(texts, codes), at| {
+                rows[row].texts(family).push((key, texts.get(codes.get(at) as usize)));
                 Ok(())
             })?;
+            rows.iter_mut().for_each(|row| by_key(row.texts(family)));
         }
-        Ok(summary)
+        Ok(rows)
     }
 
     fn latest_point(&self, cells: &Cells, at: usize) -> Result<StatPoint> {
@@ -188,21 +289,32 @@ impl IndexPart {
         Ok(())
     }
 
-    /// Calls `take` with each key that the run has, its cells and the run's cell among the group's.
-    fn each_cell(
-        &self,
+    /// Calls `take` with each key that some runs have: the run's place among `ordinals`, the key, what `columns` made of the key's
+    /// cells, and the run's cell among the group's. Keys come in order, but for those that few runs have, which come last.
+    fn each_cell<'a, C>(
+        &'a self,
         family: Family,
-        ordinal: u32,
-        mut take: impl FnMut(&str, &Cells, usize) -> Result<()>,
+        ordinals: &[u32],
+        columns: impl Fn(&Cells) -> Result<C>,
+        mut take: impl FnMut(usize, &'a str, &C, usize) -> Result<()>,
     ) -> Result<()> {
         let keys = self.keys(family)?;
         let map = self.row_map(family, keys)?;
-        let (start, end) = (map.starts[ordinal as usize] as usize, map.starts[ordinal as usize + 1] as usize);
-        for &key in map.dense.iter().chain(&map.sparse[start..end]) {
+        let mut of_key = |key: u32, row: usize, ordinals: &[u32]| -> Result<()> {
             let cells = self.cells_at(family, keys, key as usize)?;
-            if let Some(at) = self.place(&cells)?.find(&cells, ordinal) {
-                take(keys.names.get(key as usize), &cells, at)?;
+            let (place, columns, name) = (self.place(&cells)?, columns(&cells)?, keys.names.get(key as usize));
+            for (index, &ordinal) in ordinals.iter().enumerate() {
+                if let Some(at) = place.find(&cells, ordinal) {
+                    take(row + index, name, &columns, at)?;
+                }
             }
+            Ok(())
+        };
+        ordinals.iter().try_for_each(|&ordinal| self.check(ordinal))?;
+        map.dense.iter().try_for_each(|&key| of_key(key, 0, ordinals))?;
+        for (row, &ordinal) in ordinals.iter().enumerate() {
+            let (start, end) = (map.starts[ordinal as usize] as usize, map.starts[ordinal as usize + 1] as usize);
+            map.sparse[start..end].iter().try_for_each(|&key| of_key(key, row, &[ordinal]))?;
         }
         Ok(())
     }

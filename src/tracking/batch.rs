@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use crate::base::ids::RunId;
 use crate::base::point::Point;
 use crate::error::Error;
-use crate::tracking::entities::Metric;
+use crate::tracking::entities::MetricRef;
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::runs::{RUN_NAME_TAG, not_active};
 use crate::tracking::store::Tracking;
@@ -19,15 +19,15 @@ use crate::tracking::writers::Held;
 use crate::workspace::edits::RunEdit;
 use crate::workspace::open::Workspace;
 
-/// What one call logs to a run.
-#[derive(Clone, Debug, Default)]
-pub struct Batch {
+/// What one call logs to a run. Nothing of it is copied on the way to the run's log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Batch<'a> {
     /// At most 1,000 points.
-    pub metrics: Vec<Metric>,
+    pub metrics: &'a [MetricRef<'a>],
     /// At most 100 params, each key once.
-    pub params: Vec<(String, String)>,
+    pub params: &'a [(&'a str, &'a str)],
     /// At most 100 tags; of a key that is given twice the last counts.
-    pub tags: Vec<(String, String)>,
+    pub tags: &'a [(&'a str, &'a str)],
 }
 
 impl Tracking {
@@ -35,10 +35,10 @@ impl Tracking {
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for a key or time that breaks a rule and for a deleted run; `RESOURCE_DOES_NOT_EXIST`.
-    pub fn log_metric(&self, run_id: &str, metric: &Metric) -> Result<()> {
-        let id = validate::run_id(run_id)?;
-        validate::check_metric("", metric)?;
-        self.log(&id, std::slice::from_ref(metric), &[])
+    pub fn log_metric<'a>(&self, run_id: &str, metric: impl Into<MetricRef<'a>>) -> Result<()> {
+        let (id, metric) = (validate::run_id(run_id)?, metric.into());
+        validate::check_metric("", &metric)?;
+        self.log(&id, &[metric], &[])
     }
 
     /// Sets a param, once: the same value again is fine.
@@ -83,7 +83,7 @@ impl Tracking {
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for whatever breaks a rule, for a param that has another value and for a deleted run;
     /// `RESOURCE_DOES_NOT_EXIST`. Nothing was logged then.
-    pub fn log_batch(&self, run_id: &str, batch: &Batch) -> Result<()> {
+    pub fn log_batch(&self, run_id: &str, batch: &Batch<'_>) -> Result<()> {
         let id = validate::strict_run_id(run_id)?;
         validate::check_batch(batch.metrics.len(), batch.params.len(), batch.tags.len())?;
         for (index, metric) in batch.metrics.iter().enumerate() {
@@ -94,9 +94,9 @@ impl Tracking {
         let truncate = self.inner.options.truncate_long_values;
         let mut edits = Vec::with_capacity(batch.params.len() + batch.tags.len());
         let mut twice: Vec<String> = Vec::new();
-        for (index, (key, value)) in batch.params.iter().enumerate() {
+        for (index, &(key, value)) in batch.params.iter().enumerate() {
             let (key, value) = validate::param(&format!("params[{index}].key"), key, value, truncate)?;
-            if batch.params[..index].iter().any(|(before, _)| *before == key) {
+            if batch.params[..index].iter().any(|&(before, _)| before == key) {
                 twice.push(format!("'{key}'"));
             }
             edits.push(RunEdit::Param(key, value));
@@ -108,11 +108,11 @@ impl Tracking {
                 twice.join(", ")
             )));
         }
-        for (index, (key, value)) in batch.tags.iter().enumerate() {
+        for (index, &(key, value)) in batch.tags.iter().enumerate() {
             let (key, value) = validate::tag(&format!("tags[{index}]"), key, value, truncate)?;
             edits.extend(tag_edits(key, value));
         }
-        self.log(&id, &batch.metrics, &edits).map_err(|fault| self.conflicts(&id, &edits).unwrap_or(fault))
+        self.log(&id, batch.metrics, &edits).map_err(|fault| self.conflicts(&id, &edits).unwrap_or(fault))
     }
 
     /// What MLflow says of a batch that changes params: all of them.
@@ -137,7 +137,7 @@ impl Tracking {
     }
 
     /// Logs checked points and edits.
-    fn log(&self, id: &RunId, metrics: &[Metric], edits: &[RunEdit]) -> Result<()> {
+    fn log(&self, id: &RunId, metrics: &[MetricRef<'_>], edits: &[RunEdit]) -> Result<()> {
         if metrics.is_empty() {
             return if edits.is_empty() {
                 self.inner.workspace.check_active(id).map_err(|error| not_active(error.into(), id))
@@ -159,7 +159,7 @@ fn tag_edits(key: String, value: String) -> Vec<RunEdit> {
     std::iter::once(RunEdit::Tag(key, value)).chain(name).collect()
 }
 
-fn write(workspace: &Workspace, held: &mut Held, metrics: &[Metric], edits: &[RunEdit]) -> Result<(), Error> {
+fn write(workspace: &Workspace, held: &mut Held, metrics: &[MetricRef<'_>], edits: &[RunEdit]) -> Result<(), Error> {
     let fingerprint = fingerprint(metrics);
     let again = held.seen(fingerprint) && all_logged(workspace, held, metrics)?;
     if again {
@@ -167,17 +167,17 @@ fn write(workspace: &Workspace, held: &mut Held, metrics: &[Metric], edits: &[Ru
     }
     let mut points = Vec::with_capacity(metrics.len());
     for metric in metrics {
-        points.push((held.writer.metric(&metric.key)?, point(metric)));
+        points.push((held.writer.metric(metric.key)?, point(metric)));
     }
     if edits.is_empty() { held.writer.log_points(&points) } else { held.writer.log_batch(&points, edits) }
 }
 
-pub(super) fn point(metric: &Metric) -> Point {
+fn point(metric: &MetricRef<'_>) -> Point {
     Point { step: metric.step, timestamp_ms: Some(metric.timestamp), value: metric.value }
 }
 
 /// A number that equal batches share, and others hardly.
-fn fingerprint(metrics: &[Metric]) -> u64 {
+fn fingerprint(metrics: &[MetricRef<'_>]) -> u64 {
     let mut hasher = FxHasher::default();
     for metric in metrics {
         hasher.write(metric.key.as_bytes());
@@ -190,11 +190,11 @@ fn fingerprint(metrics: &[Metric]) -> u64 {
 }
 
 /// Whether each of these points is there already. Asked only of a batch that looks like one before.
-fn all_logged(workspace: &Workspace, held: &Held, metrics: &[Metric]) -> Result<bool, Error> {
+fn all_logged(workspace: &Workspace, held: &Held, metrics: &[MetricRef<'_>]) -> Result<bool, Error> {
     let run = workspace.run(held.writer.run_id())?;
-    let mut by_key: FxHashMap<&str, Vec<&Metric>> = FxHashMap::default();
+    let mut by_key: FxHashMap<&str, Vec<&MetricRef<'_>>> = FxHashMap::default();
     for metric in metrics {
-        by_key.entry(&metric.key).or_default().push(metric);
+        by_key.entry(metric.key).or_default().push(metric);
     }
     for (key, metrics) in by_key {
         let steps = metrics.iter().map(|metric| metric.step);
@@ -212,6 +212,6 @@ fn all_logged(workspace: &Workspace, held: &Held, metrics: &[Metric]) -> Result<
     Ok(true)
 }
 
-fn key_of(metric: &Metric) -> (i64, Option<i64>, u64) {
+fn key_of(metric: &MetricRef<'_>) -> (i64, Option<i64>, u64) {
     (metric.step, Some(metric.timestamp), metric.value.to_bits())
 }

@@ -9,10 +9,9 @@ use std::ops::RangeInclusive;
 use crate::base::point::Point;
 use crate::error::Error;
 use crate::run::snapshot::RunSnapshot;
-use crate::tracking::entities::{Curve, Metric};
+use crate::tracking::entities::Curve;
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::history::{by_value, points};
-use crate::tracking::runs::metric;
 use crate::tracking::store::Tracking;
 
 /// Most runs in one question.
@@ -29,7 +28,7 @@ impl Tracking {
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for no run or more than 100, and for no points.
-    pub fn get_metric_history_bulk(&self, run_ids: &[String], key: &str, max_results: usize) -> Result<Vec<Metric>> {
+    pub fn get_metric_history_bulk(&self, run_ids: &[String], key: &str, max_results: usize) -> Result<Vec<Curve>> {
         check_runs(run_ids)?;
         let max = max_results.min(BULK_POINTS_MAX);
         if max == 0 {
@@ -38,14 +37,16 @@ impl Tracking {
         let mut ids: Vec<&String> = run_ids.iter().collect();
         ids.sort_unstable();
         ids.dedup();
-        let mut found = Vec::new();
+        let (mut found, mut left) = (Vec::new(), max);
         for id in ids {
-            if found.len() == max {
+            if left == 0 {
                 break;
             }
             if let Some(run) = self.known_run(id)? {
-                let points = points(&run, key)?;
-                found.extend(points.into_iter().take(max - found.len()).map(|point| of_run(id, key, point)));
+                let mut points = points(&run, key)?;
+                points.truncate(left);
+                left -= points.len();
+                found.push(Curve { run_id: id.clone(), points });
             }
         }
         Ok(found)
@@ -101,10 +102,6 @@ fn check_runs(run_ids: &[String]) -> Result<()> {
         ))),
         _ => Ok(()),
     }
-}
-
-fn of_run(run_id: &str, key: &str, point: Point) -> Metric {
-    Metric { run_id: Some(run_id.to_owned()), ..metric(key, point) }
 }
 
 fn sample(run: &RunSnapshot, key: &str, steps: Option<RangeInclusive<i64>>, max: usize) -> Result<Vec<Point>, Error> {

@@ -119,7 +119,40 @@ pub struct Metric {
     pub run_id: Option<String>,
 }
 
-/// Points of a run's metric, for a chart.
+/// One point of a metric, its words borrowed from wherever they were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MetricRef<'a> {
+    /// See [`Metric::key`].
+    pub key: &'a str,
+    /// See [`Metric::value`].
+    pub value: f64,
+    /// Milliseconds since the epoch.
+    pub timestamp: i64,
+    /// The step.
+    pub step: i64,
+    /// See [`Metric::model_id`].
+    pub model_id: Option<&'a str>,
+    /// See [`Metric::dataset_name`].
+    pub dataset_name: Option<&'a str>,
+    /// See [`Metric::dataset_digest`].
+    pub dataset_digest: Option<&'a str>,
+}
+
+impl<'a> From<&'a Metric> for MetricRef<'a> {
+    fn from(metric: &'a Metric) -> Self {
+        Self {
+            key: &metric.key,
+            value: metric.value,
+            timestamp: metric.timestamp,
+            step: metric.step,
+            model_id: metric.model_id.as_deref(),
+            dataset_name: metric.dataset_name.as_deref(),
+            dataset_digest: metric.dataset_digest.as_deref(),
+        }
+    }
+}
+
+/// Points of a run's metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     /// The run.

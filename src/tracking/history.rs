@@ -4,9 +4,8 @@ use crate::base::items::RUN;
 use crate::base::point::{Columns, Point};
 use crate::error::Error;
 use crate::run::snapshot::RunSnapshot;
-use crate::tracking::entities::{Metric, PageOf};
+use crate::tracking::entities::PageOf;
 use crate::tracking::error::{Fault, Result};
-use crate::tracking::runs::metric;
 use crate::tracking::store::Tracking;
 use crate::tracking::validate;
 
@@ -22,7 +21,7 @@ impl Tracking {
         key: &str,
         max_results: Option<i64>,
         offset: usize,
-    ) -> Result<PageOf<Metric>> {
+    ) -> Result<PageOf<Point>> {
         let max = match max_results {
             Some(max) => usize::try_from(max).ok().filter(|&max| max > 0).ok_or_else(|| {
                 Fault::invalid(format!(
@@ -34,10 +33,7 @@ impl Tracking {
         let Some(run) = self.known_run(run_id)? else {
             return Ok(PageOf { items: Vec::new(), next_offset: None });
         };
-        let points = points(&run, key)?;
-        let page = PageOf::cut(points, offset, max);
-        let items = page.items.into_iter().map(|point| metric(key, point)).collect();
-        Ok(PageOf { items, next_offset: page.next_offset })
+        Ok(PageOf::cut(points(&run, key)?, offset, max))
     }
 
     /// A run, where there is one of that id.

@@ -172,9 +172,9 @@ pub(super) fn of_state(state: &RunState) -> (RunInputs, RunOutputs) {
 }
 
 /// What a run read and made, from its row in an index.
-pub(super) fn of_row(items: &BTreeMap<String, String>) -> (RunInputs, RunOutputs) {
-    of_items(items.iter().filter_map(|(key, value)| {
+pub(super) fn of_row<'a>(items: impl Iterator<Item = (&'a str, &'a str)>) -> (RunInputs, RunOutputs) {
+    of_items(items.filter_map(|(key, value)| {
         let (kind, key) = of_index_key(key)?;
-        Some((kind, key, value.as_str()))
+        Some((kind, key, value))
     }))
 }

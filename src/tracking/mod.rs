@@ -1,7 +1,7 @@
 //! The facade: MLflow's tracking and registry data model on a workspace, with MLflow's rules, and without HTTP or JSON.
 //!
 //! In reading order: [`entities`] are the values, [`error`] the refusals, `validate` the rules of names and lengths;
-//! [`store`] is the handle, with `writers` behind it. Its methods stand by subject: `experiments`, `runs`, `batch`,
+//! [`store`] is the handle, with `writers` behind it. Its methods stand by subject: `experiments`, `runs`, `listing`, `batch`,
 //! `history`, `bulk`, `inputs`, `models`, `model_search`, `registered`. `docs/mlflow.md` goes call by call and lists every difference.
 
 mod batch;
@@ -12,6 +12,7 @@ mod experiments;
 mod filter;
 mod history;
 mod inputs;
+mod listing;
 mod model_search;
 mod models;
 mod names;
@@ -24,10 +25,11 @@ mod writers;
 
 pub use batch::Batch;
 pub use experiments::{ExperimentSearch, NewExperiment};
+pub use listing::{FoundRuns, ListedRun, RunSearch};
 pub use model_search::{LoggedModelSearch, ModelOrder};
 pub use models::CreateLoggedModel;
 pub use registered::CreateModelVersion;
-pub use runs::{CreateRun, RunSearch, UpdateRun};
+pub use runs::{CreateRun, UpdateRun};
 
 #[cfg(test)]
 mod tests;

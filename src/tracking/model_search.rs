@@ -1,9 +1,11 @@
 //! Finding logged models: what the index can tell it tells; metrics by dataset are looked at here.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use crate::base::ids::ExperimentId;
 use crate::base::items::LOGGED_MODEL;
+use crate::index::rows::Row;
 use crate::search::ast::{Clause, Expr, NumberTest, TextAttribute, TextTest, TimeAttribute};
 use crate::search::conditions::{Condition, Operator, TEXTS, parse_conditions};
 use crate::search::execute::Query;
@@ -92,10 +94,11 @@ impl Tracking {
             ..Query::default()
         };
         let found = self.inner.workspace.list(query)?;
-        let shown = |row: &crate::index::rows::RunLatest| {
-            self.shown_model(&row.run, roots.get(&row.run.experiment_id).map(String::as_str))
+        let shown = |row: Row<'_>| {
+            let root = roots.get(&row.experiment_id).map(String::as_str);
+            self.shown_model(&row.with_metrics(BTreeMap::new()), root)
         };
-        let mut models: Vec<LoggedModel> = found.runs.iter().map(shown).collect();
+        let mut models: Vec<LoggedModel> = found.rows()?.into_iter().map(shown).collect();
         if plain {
             return Ok(PageOf { items: models, next_offset: found.next_offset });
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::ids::{RunId, random_u128};
 use crate::base::items::{LOGGED_MODEL, MODEL_METRIC, MODEL_WORD, index_key, join, of_index_key, split};
 use crate::index::summary::RunSummary;
-use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric};
+use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric, MetricRef};
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::names;
 use crate::tracking::store::{Tracking, below};
@@ -170,9 +170,9 @@ impl Tracking {
     }
 
     /// Refuses metrics of models that there are none of.
-    pub(super) fn check_models(&self, metrics: &[Metric]) -> Result<()> {
+    pub(super) fn check_models(&self, metrics: &[MetricRef<'_>]) -> Result<()> {
         let mut last = None;
-        for id in metrics.iter().filter_map(|metric| metric.model_id.as_deref()) {
+        for id in metrics.iter().filter_map(|metric| metric.model_id) {
             if last != Some(id) {
                 self.model_run(id)?;
                 last = Some(id);
@@ -182,10 +182,10 @@ impl Tracking {
     }
 
     /// Gives models the metrics that a run measured of them: of each metric, dataset and run the latest.
-    pub(super) fn note_model_metrics(&self, run: &RunId, metrics: &[Metric]) -> Result<()> {
-        let mut by_model: BTreeMap<&str, Vec<&Metric>> = BTreeMap::new();
+    pub(super) fn note_model_metrics(&self, run: &RunId, metrics: &[MetricRef<'_>]) -> Result<()> {
+        let mut by_model: BTreeMap<&str, Vec<&MetricRef<'_>>> = BTreeMap::new();
         for metric in metrics {
-            if let Some(model) = metric.model_id.as_deref() {
+            if let Some(model) = metric.model_id {
                 by_model.entry(model).or_default().push(metric);
             }
         }
@@ -193,9 +193,9 @@ impl Tracking {
             let known = self.model_run(model)?;
             let mut latest: BTreeMap<String, (i64, i64, f64)> = BTreeMap::new();
             for metric in metrics {
-                let name = metric.dataset_name.as_deref().unwrap_or("");
-                let digest = metric.dataset_digest.as_deref().unwrap_or("");
-                let key = join(&[metric.key.as_str(), name, digest, run.as_str()]);
+                let name = metric.dataset_name.unwrap_or("");
+                let digest = metric.dataset_digest.unwrap_or("");
+                let key = join(&[metric.key, name, digest, run.as_str()]);
                 let own = (metric.timestamp, metric.step, metric.value);
                 let before = latest
                     .get(&key)

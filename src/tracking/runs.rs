@@ -1,4 +1,4 @@
-//! Runs: creating, reading, finding, ending, deleting.
+//! Runs: creating, reading, ending, deleting.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,13 @@ use crate::base::ids::{ExperimentId, RunId};
 use crate::base::items::RUN;
 use crate::base::stats::{RunStatus, StatPoint};
 use crate::error::Error;
-use crate::index::rows::RunLatest;
+use crate::index::rows::Row;
 use crate::run::snapshot::RunSnapshot;
-use crate::search::execute::Query;
-use crate::tracking::entities::{LifecycleStage, Metric, PageOf, Run, RunData, RunInfo, ViewType};
+use crate::tracking::entities::{LifecycleStage, Metric, Run, RunData, RunInfo};
 use crate::tracking::error::{Fault, Result};
-use crate::tracking::store::{Tracking, below};
-use crate::tracking::validate::{self, RESULTS_MAX};
-use crate::tracking::{filter, inputs, names};
+use crate::tracking::store::Tracking;
+use crate::tracking::validate;
+use crate::tracking::{inputs, names};
 use crate::workspace::edits::RunEdit;
 use crate::workspace::runs::NewRun;
 
@@ -46,36 +45,6 @@ pub struct UpdateRun {
     pub end_time: Option<i64>,
     /// Its name; the empty one changes nothing.
     pub run_name: Option<String>,
-}
-
-/// Which runs to find.
-#[derive(Clone, Debug)]
-pub struct RunSearch {
-    /// Experiments' numbers; none are found where this is empty.
-    pub experiment_ids: Vec<String>,
-    /// The condition; empty for none.
-    pub filter: String,
-    /// Whether deleted runs are found.
-    pub view: ViewType,
-    /// Most runs on a page, 1 to 50,000.
-    pub max_results: i64,
-    /// Clauses such as `metrics.loss ASC`.
-    pub order_by: Vec<String>,
-    /// How many come before the page.
-    pub offset: usize,
-}
-
-impl Default for RunSearch {
-    fn default() -> Self {
-        Self {
-            experiment_ids: Vec::new(),
-            filter: String::new(),
-            view: ViewType::ActiveOnly,
-            max_results: 1000,
-            order_by: Vec::new(),
-            offset: 0,
-        }
-    }
 }
 
 impl Tracking {
@@ -128,8 +97,7 @@ impl Tracking {
         let mut run = found.ok_or_else(|| Fault::missing(format!("Run with id={id} not found")))?;
         run.deleted = workspace.is_deleted(run.experiment_id, run.deleted, run.deleted_generation)?;
         let roots = self.artifact_roots(&[run.experiment_id])?;
-        let metrics = std::mem::take(&mut run.metrics).into_iter().map(|(key, stats)| (key, stats.latest)).collect();
-        Ok(self.listed_run(RunLatest { run, metrics }, &roots))
+        Ok(self.listed(Row::of(&run), &roots).to_run())
     }
 
     /// Changes a run's words, and gives them. With an end (finished, failed, killed), its log is closed: from then on what
@@ -178,26 +146,6 @@ impl Tracking {
         let done = self.inner.workspace.restore_run(&id);
         self.inner.writers.deleted();
         Ok(done?)
-    }
-
-    /// Finds runs: latest start first, then by id, unless another order is asked for.
-    ///
-    /// # Errors
-    /// `INVALID_PARAMETER_VALUE` for a filter or order that is none, saying where.
-    pub fn search_runs(&self, search: &RunSearch) -> Result<PageOf<Run>> {
-        let max_results = validate::max_results(search.max_results, RESULTS_MAX)?;
-        let ids = search.experiment_ids.iter().map(|id| validate::experiment_id(id));
-        let experiments: Vec<ExperimentId> = ids.collect::<Result<_>>()?;
-        let mut query = filter::runs(&search.filter, &search.order_by, self.inner.options.extended_filters)?;
-        if experiments.is_empty() {
-            return Ok(PageOf { items: Vec::new(), next_offset: None });
-        }
-        let roots = self.artifact_roots(&experiments)?;
-        query.artifact_roots.clone_from(&roots);
-        query = Query { view: search.view, experiments, max_results, offset: search.offset, ..query };
-        let page = self.inner.workspace.list(query)?;
-        let items = page.runs.into_iter().map(|run| self.listed_run(run, &roots)).collect();
-        Ok(PageOf { items, next_offset: page.next_offset })
     }
 
     /// Applies edits to a run: through its open log if there is one, else by the log of edits, which needs no file.
@@ -261,38 +209,6 @@ impl Tracking {
             inputs,
             outputs,
         })
-    }
-
-    fn listed_run(&self, listed: RunLatest, roots: &BTreeMap<ExperimentId, String>) -> Run {
-        let RunLatest { run, metrics } = listed;
-        let (inputs, outputs) = inputs::of_row(&run.items);
-        let root = match roots.get(&run.experiment_id) {
-            Some(root) => root.clone(),
-            None => below(&self.inner.options.artifact_root, &run.experiment_id.to_string()),
-        };
-        let of_key = |(key, latest): (String, StatPoint)| Metric {
-            key,
-            value: latest.value,
-            timestamp: latest.timestamp_ms.unwrap_or(0),
-            step: latest.step,
-            ..Metric::default()
-        };
-        Run {
-            info: RunInfo {
-                run_id: run.run_id.to_string(),
-                run_name: run.name,
-                experiment_id: run.experiment_id.to_string(),
-                user_id: run.user,
-                status: run.status,
-                start_time: run.start_time_ms,
-                end_time: run.end_time_ms,
-                artifact_uri: below(&below(&root, run.run_id.as_str()), "artifacts"),
-                lifecycle_stage: LifecycleStage::of(run.deleted),
-            },
-            data: RunData { metrics: metrics.into_iter().map(of_key).collect(), params: run.params, tags: run.tags },
-            inputs,
-            outputs,
-        }
     }
 }
 

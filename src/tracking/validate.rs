@@ -7,7 +7,7 @@ use crate::base::limits::{
     EXPERIMENT_NAME_CHARS_MAX, EXPERIMENT_TAG_VALUE_CHARS_MAX, KEY_CHARS_MAX, PARAM_VALUE_CHARS_MAX,
     TAG_VALUE_CHARS_MAX,
 };
-use crate::tracking::entities::Metric;
+use crate::tracking::entities::MetricRef;
 use crate::tracking::error::{Fault, Result};
 
 /// Most metrics in one batch, and most of everything.
@@ -78,15 +78,16 @@ pub(super) fn check_word(path: &str, key: &str) -> Result<()> {
                    colon(:) and slashes (/).";
         return Err(invalid_value(&quoted(key), path, why));
     }
-    let normal = normal_path(key);
-    if normal != key || normal == "." || normal.starts_with("..") || normal.starts_with('/') {
-        let why = format!(
-            "Names may be treated as files in certain cases, and must not resolve to other names when treated as such. \
-             This name would resolve to '{normal}'"
-        );
-        return Err(invalid_value(&quoted(key), path, &why));
+    // What MLflow asks is whether the key is its own normal path, and none that begins with `/` or `..`.
+    if !key.starts_with("..") && key.split('/').all(|part| !matches!(part, "" | "." | "..")) {
+        return Ok(());
     }
-    Ok(())
+    let why = format!(
+        "Names may be treated as files in certain cases, and must not resolve to other names when treated as such. This \
+         name would resolve to '{}'",
+        normal_path(key)
+    );
+    Err(invalid_value(&quoted(key), path, &why))
 }
 
 /// A path without `.`, `..` and doubled slashes, as POSIX resolves it by its letters; two leading slashes stay two.
@@ -112,10 +113,10 @@ pub(super) fn normal_path(path: &str) -> String {
 }
 
 /// Refuses a metric's point that MLflow does not take.
-pub(super) fn check_metric(path: &str, metric: &Metric) -> Result<()> {
+pub(super) fn check_metric(path: &str, metric: &MetricRef<'_>) -> Result<()> {
     // A good metric, of which there may be a thousand in a batch, needs no text to be told by.
     let name = if path.is_empty() { Cow::Borrowed("name") } else { Cow::Owned(format!("{path}.name")) };
-    check_word(&name, &metric.key)?;
+    check_word(&name, metric.key)?;
     if metric.timestamp < 0 {
         let name = if path.is_empty() { "timestamp".to_owned() } else { format!("{path}.timestamp") };
         let why = format!(
@@ -124,7 +125,7 @@ pub(super) fn check_metric(path: &str, metric: &Metric) -> Result<()> {
         );
         return Err(invalid_value(&metric.timestamp.to_string(), &name, &why));
     }
-    check_length("Metric name", &metric.key, KEY_CHARS_MAX)
+    check_length("Metric name", metric.key, KEY_CHARS_MAX)
 }
 
 /// A param's key and value as they are kept.

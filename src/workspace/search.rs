@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::layout::run;
 use crate::index::part::IndexPart;
-use crate::index::rows::RunLatest;
+use crate::index::rows::Row;
 use crate::index::summary::RunSummary;
 use crate::run::snapshot::{RunSnapshot, summary_of};
 use crate::run::state::RunState;
@@ -69,17 +69,45 @@ pub struct RunPage {
     pub unreadable: Vec<String>,
 }
 
-/// One page of runs with the latest point of each metric.
-#[derive(Clone, Debug)]
+/// One page of runs as lists show them: their places in indexes, which it keeps from going.
+#[derive(Debug)]
 pub struct RunList {
-    /// The runs, in order.
-    pub runs: Vec<RunLatest>,
+    hits: Vec<(Arc<IndexPart>, u32)>,
+    deletions: Deletions,
     /// How many come before the next page, if there is one.
     pub next_offset: Option<usize>,
     /// How many runs match, on all pages.
     pub total: usize,
     /// See [`RunPage::unreadable`].
     pub unreadable: Vec<String>,
+}
+
+impl RunList {
+    /// The runs, in order, with the latest point of each metric. No word is copied.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn rows(&self) -> Result<Vec<Row<'_>>> {
+        let mut parts: Vec<(&IndexPart, Vec<u32>, Vec<usize>)> = Vec::new();
+        for (place, (part, ordinal)) in self.hits.iter().enumerate() {
+            let known = parts.iter().position(|known| std::ptr::eq(known.0, &**part));
+            let at = known.unwrap_or(parts.len());
+            if known.is_none() {
+                parts.push((part, Vec::new(), Vec::new()));
+            }
+            parts[at].1.push(*ordinal);
+            parts[at].2.push(place);
+        }
+        let mut rows = Vec::with_capacity(self.hits.len());
+        for (part, ordinals, places) in parts {
+            rows.extend(places.into_iter().zip(part.rows(&ordinals)?));
+        }
+        rows.sort_unstable_by_key(|(place, _)| *place);
+        for (_, row) in &mut rows {
+            row.deleted = counts_as_deleted(&self.deletions, row.experiment_id, row.deleted_generation, row.deleted);
+        }
+        Ok(rows.into_iter().map(|(_, row)| row).collect())
+    }
 }
 
 /// Indexes as last read.
@@ -120,28 +148,23 @@ impl Workspace {
         let mut runs = Vec::with_capacity(page.hits.len());
         for &(part, ordinal) in &page.hits {
             let mut run = view.parts[part].0.summary(ordinal)?;
-            mark(&mut run, &deletions);
+            run.deleted = counts_as_deleted(&deletions, run.experiment_id, run.deleted_generation, run.deleted);
             runs.push(run);
         }
         Ok(RunPage { runs, next_page_token: page.next_page_token, total: page.total, unreadable: view.unreadable })
     }
 
-    /// Finds runs by a query that was parsed already, and gives of each metric the latest point only, as lists show it.
+    /// Finds runs by a query that was parsed already, as lists show them.
     ///
     /// # Errors
     /// As [`Self::search`].
     pub fn list(&self, query: Query) -> Result<RunList> {
         let (view, offset) = (self.view()?, query.offset);
         let (page, deletions) = self.execute(&view, query)?;
-        let mut runs = Vec::with_capacity(page.hits.len());
-        for &(part, ordinal) in &page.hits {
-            let mut run = view.parts[part].0.latest(ordinal)?;
-            mark(&mut run.run, &deletions);
-            runs.push(run);
-        }
-        let end = offset.saturating_add(runs.len());
-        let next_offset = (end < page.total && !runs.is_empty()).then_some(end);
-        Ok(RunList { runs, next_offset, total: page.total, unreadable: view.unreadable })
+        let hits: Vec<_> = page.hits.iter().map(|&(part, at)| (Arc::clone(&view.parts[part].0), at)).collect();
+        let end = offset.saturating_add(hits.len());
+        let next_offset = (end < page.total && !hits.is_empty()).then_some(end);
+        Ok(RunList { hits, deletions, next_offset, total: page.total, unreadable: view.unreadable })
     }
 
     /// The distinct items of a kind that runs of some experiments have, deleted runs included: experiment, key, value.
@@ -355,12 +378,11 @@ impl Workspace {
     }
 }
 
-/// Marks a run as it counts: see the catalog.
-fn mark(run: &mut RunSummary, deletions: &Deletions) {
-    if let Some(&(generation, deleted)) = deletions.get(&run.experiment_id)
-        && run.deleted_generation < generation
-    {
-        run.deleted = deleted;
+/// Whether a run counts as deleted, itself or with its experiment: see the catalog.
+fn counts_as_deleted(deletions: &Deletions, experiment: ExperimentId, generation: u64, own: bool) -> bool {
+    match deletions.get(&experiment) {
+        Some(&(changed, deleted)) if generation < changed => deleted,
+        _ => own,
     }
 }
 

@@ -137,9 +137,10 @@ fn in_stepwell(figures: &mut Figures, rows: &[Row], wanted: &[u32], dir: &Path) 
     let mut list = workspace.list(query()?)?;
     let warm = least(|| -> Result<()> {
         list = workspace.list(query()?)?;
+        black_box(list.rows()?);
         Ok(())
     })?;
-    let found: Vec<_> = list.runs.iter().map(|row| row.run.run_id.clone()).collect();
+    let found: Vec<_> = list.rows()?.into_iter().map(|row| row.run_id).collect();
     let first: Vec<_> = wanted.iter().take(PAGE).map(|at| run_id(*at)).collect();
     if found != first || list.total != wanted.len() {
         return Err(format!("the search finds {} runs, not {}", list.total, wanted.len()).into());
@@ -189,7 +190,7 @@ pub fn child_open(root: &Path) -> Result<()> {
     let open = started.elapsed().as_nanos();
     let found = workspace.list(query()?)?;
     let searched = started.elapsed().as_nanos();
-    if run.is_none() || found.runs.is_empty() {
+    if run.is_none() || found.rows()?.is_empty() {
         return Err("the workspace is not what was stored".into());
     }
     let (heap, read) = (anonymous_bytes()?.saturating_sub(before), device_bytes_read()? - read_before);

@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::base::stats::RunStatus;
-use crate::tracking::entities::{LifecycleStage, ViewType};
+use crate::tracking::entities::{LifecycleStage, MetricRef, ViewType};
 use crate::tracking::error::Code;
 use crate::tracking::store::Tracking;
 use crate::tracking::{Batch, CreateRun, ExperimentSearch, NewExperiment, RunSearch, UpdateRun};
@@ -125,9 +125,7 @@ fn a_run_has_a_name_and_a_tag_of_it() {
     assert_eq!(tracking.update_run(&id, &rename).unwrap().run_name, "by update");
     assert_eq!(tracking.get_run(&id).unwrap().data.tags["mlflow.runName"], "by update");
     tracking.update_run(&id, &UpdateRun { run_name: Some(String::new()), ..UpdateRun::default() }).unwrap();
-    tracking
-        .log_batch(&id, &Batch { tags: vec![("mlflow.runName".into(), "by batch".into())], ..Batch::default() })
-        .unwrap();
+    tracking.log_batch(&id, &Batch { tags: &[("mlflow.runName", "by batch")], ..Batch::default() }).unwrap();
     tracking.delete_tag(&id, "mlflow.runName").unwrap();
     let run = tracking.get_run(&id).unwrap();
     assert_eq!((run.info.run_name.as_str(), run.data.tags.len()), ("by batch", 0));
@@ -163,15 +161,12 @@ fn params_are_written_once_and_a_conflict_keeps_the_whole_batch_out() {
              ID='{id}'. Attempted logging new value '0.2'."
         )
     );
-    let batch = Batch {
-        metrics: vec![metric("m", 0, 0, 1.0)],
-        params: vec![("new".into(), "1".into()), ("lr".into(), "0.2".into())],
-        tags: vec![("t".into(), "1".into())],
-    };
+    let point = metric("m", 0, 0, 1.0);
+    let batch = Batch { metrics: &[(&point).into()], params: &[("new", "1"), ("lr", "0.2")], tags: &[("t", "1")] };
     refused(tracking.log_batch(&id, &batch), Code::InvalidParameterValue);
     let run = tracking.get_run(&id).unwrap();
     assert!(run.data.metrics.is_empty() && !run.data.tags.contains_key("t") && !run.data.params.contains_key("new"));
-    let twice = Batch { params: vec![("a".into(), "1".into()), ("a".into(), "1".into())], ..Batch::default() };
+    let twice = Batch { params: &[("a", "1"), ("a", "1")], ..Batch::default() };
     refused(tracking.log_batch(&id, &twice), Code::InvalidParameterValue);
     tracking.log_param(&id, "long", &"x".repeat(7000)).unwrap();
     tracking.set_tag(&id, "long", &"x".repeat(9000)).unwrap();
@@ -185,14 +180,16 @@ fn params_are_written_once_and_a_conflict_keeps_the_whole_batch_out() {
 fn batches_have_limits() {
     let tracking = tracking();
     let id = run(&tracking, "a");
-    let pairs = |count: usize| (0..count).map(|at| (format!("k{at}"), "v".to_owned())).collect::<Vec<_>>();
-    let metrics = |count: usize| (0..count).map(|at| metric("m", at as i64, 0, 0.0)).collect::<Vec<_>>();
+    let keys: Vec<String> = (0..1001).map(|at| format!("k{at}")).collect();
+    let pairs: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "v")).collect();
+    let metrics: Vec<MetricRef<'_>> =
+        (0..1001).map(|step| MetricRef { key: "m", step, ..MetricRef::default() }).collect();
+    let batch = |m: usize, p: usize, t: usize| Batch { metrics: &metrics[..m], params: &pairs[..p], tags: &pairs[..t] };
     let sizes = [(1001, 0, 0), (0, 101, 0), (0, 0, 101), (901, 50, 50)];
     for (m, p, t) in sizes {
-        let batch = Batch { metrics: metrics(m), params: pairs(p), tags: pairs(t) };
-        refused(tracking.log_batch(&id, &batch), Code::InvalidParameterValue);
+        refused(tracking.log_batch(&id, &batch(m, p, t)), Code::InvalidParameterValue);
     }
-    tracking.log_batch(&id, &Batch { metrics: metrics(900), params: pairs(50), tags: pairs(50) }).unwrap();
+    tracking.log_batch(&id, &batch(900, 50, 50)).unwrap();
     refused(tracking.log_metric(&id, &metric("m", 0, -1, 0.0)), Code::InvalidParameterValue);
     refused(tracking.log_metric(&id, &metric("a//b", 0, 0, 0.0)), Code::InvalidParameterValue);
     tracking.log_metric(&id, &metric("é", i64::MIN, 0, f64::NAN)).unwrap();
@@ -231,7 +228,7 @@ fn a_history_is_in_order_and_has_each_point_once() {
     }
     let page = tracking.get_metric_history(&id, "m", None, 0).unwrap();
     let points: Vec<String> =
-        page.items.iter().map(|metric| format!("{} {} {}", metric.timestamp, metric.step, metric.value)).collect();
+        page.items.iter().map(|at| format!("{} {} {}", at.timestamp_ms.unwrap(), at.step, at.value)).collect();
     assert_eq!(points, ["1 9 3", "5 1 -2", "5 1 NaN", "5 1 2", "5 3 1"]);
     let page = tracking.get_metric_history(&id, "m", Some(2), 2).unwrap();
     assert_eq!((page.items.len(), page.next_offset), (2, Some(4)));
@@ -245,20 +242,24 @@ fn a_history_is_in_order_and_has_each_point_once() {
 fn a_batch_that_is_sent_again_adds_nothing() {
     let tracking = tracking();
     let id = run(&tracking, "a");
-    let batch = Batch {
-        metrics: (0..100).map(|at| metric(if at % 2 == 0 { "a" } else { "b" }, at, 7, at as f64)).collect(),
-        params: vec![("p".into(), "1".into())],
-        tags: vec![("t".into(), "1".into())],
-    };
+    let mut metrics: Vec<MetricRef<'_>> = (0..100)
+        .map(|at| MetricRef {
+            key: ["a", "b"][at as usize % 2],
+            step: at,
+            timestamp: 7,
+            value: at as f64,
+            ..MetricRef::default()
+        })
+        .collect();
+    let batch = Batch { metrics: &metrics, params: &[("p", "1")], tags: &[("t", "1")] };
     for _ in 0..3 {
         tracking.log_batch(&id, &batch).unwrap();
     }
     let parsed = id.parse().unwrap();
     assert_eq!(tracking.workspace().run(&parsed).unwrap().points(), 100);
     // Another point of the same metric is another batch.
-    let mut other = batch.clone();
-    other.metrics[3].value = -1.0;
-    tracking.log_batch(&id, &other).unwrap();
+    metrics[3].value = -1.0;
+    tracking.log_batch(&id, &Batch { metrics: &metrics, ..Batch::default() }).unwrap();
     assert_eq!(tracking.workspace().run(&parsed).unwrap().points(), 200);
     assert_eq!(tracking.get_metric_history(&id, "b", None, 0).unwrap().items.len(), 51);
 }

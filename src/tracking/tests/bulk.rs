@@ -2,13 +2,15 @@
 
 use super::support::*;
 use crate::tracking::Batch;
+use crate::tracking::entities::MetricRef;
 use crate::tracking::error::Code;
 use crate::tracking::store::Tracking;
 
 fn log(tracking: &Tracking, id: &str, points: impl Iterator<Item = (i64, i64, f64)>) {
     let metrics: Vec<_> = points.map(|(step, time, value)| metric("m", step, time, value)).collect();
+    let metrics: Vec<MetricRef<'_>> = metrics.iter().map(Into::into).collect();
     for metrics in metrics.chunks(1000) {
-        tracking.log_batch(id, &Batch { metrics: metrics.to_vec(), ..Batch::default() }).unwrap();
+        tracking.log_batch(id, &Batch { metrics, ..Batch::default() }).unwrap();
     }
 }
 
@@ -67,8 +69,9 @@ fn whole_histories_come_run_by_run_up_to_a_limit() {
     ids.iter().for_each(|id| log(&tracking, id, (0..10).map(|at| (at, 9 - at, 0.5))));
     ids.sort();
     ids.reverse();
-    let points = tracking.get_metric_history_bulk(&ids, "m", 15).unwrap();
-    assert_eq!(points.len(), 15);
-    assert_eq!((points[0].run_id.as_ref(), points[14].run_id.as_ref()), (Some(&ids[1]), Some(&ids[0])));
-    assert_eq!((points[0].step, points[9].step), (9, 0));
+    let curves = tracking.get_metric_history_bulk(&ids, "m", 15).unwrap();
+    let told: Vec<_> = curves.iter().map(|curve| (&curve.run_id, curve.points.len())).collect();
+    assert_eq!(told, [(&ids[1], 10), (&ids[0], 5)]);
+    assert_eq!((curves[0].points[0].step, curves[0].points[9].step), (9, 0));
+    assert_eq!(tracking.get_metric_history_bulk(&ids, "m", 10).unwrap().len(), 1);
 }

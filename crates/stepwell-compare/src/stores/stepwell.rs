@@ -106,11 +106,12 @@ impl Store for Stepwell {
         let list = self.workspace.list(query)?;
         let numbers: std::collections::HashMap<String, u32> =
             (0..work.keys()).map(|key| (work.key_name(key), key)).collect();
-        let mut latest = Vec::with_capacity(list.runs.len() * work.keys() as usize);
-        for row in list.runs {
-            let run = row.run.run_id.as_str().trim_start_matches("run").parse()?;
+        let rows = list.rows()?;
+        let mut latest = Vec::with_capacity(rows.len() * work.keys() as usize);
+        for row in rows {
+            let run = row.run_id.as_str().trim_start_matches("run").parse()?;
             for (name, point) in &row.metrics {
-                let key = *numbers.get(name).ok_or("a key that nobody logged")?;
+                let key = *numbers.get(*name).ok_or("a key that nobody logged")?;
                 let timestamp = point.timestamp_ms.ok_or("a point lost its timestamp")?;
                 latest.push(Logged { run, key, step: point.step, timestamp, value: point.value });
             }

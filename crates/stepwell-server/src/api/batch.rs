@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 use stepwell::tracking::Batch;
-use stepwell::tracking::entities::Metric;
+use stepwell::tracking::entities::{Metric, MetricRef};
 
 use super::shapes::{PAIR, pairs};
 use crate::wire::call::{Answer, Call, Outcome};
@@ -62,8 +62,9 @@ struct QuickMetric<'a> {
     dataset_digest: Option<Cow<'a, str>>,
     #[serde(borrow)]
     model_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    run_id: Option<Cow<'a, str>>,
+    /// Its run, which is the batch's.
+    #[serde(borrow, rename = "run_id")]
+    _run_id: Option<Cow<'a, str>>,
 }
 
 /// A param or tag in a batch.
@@ -76,45 +77,54 @@ struct QuickPair<'a> {
     value: Cow<'a, str>,
 }
 
+impl QuickBatch<'_> {
+    /// Whether nothing is empty that must be there.
+    fn is_whole(&self) -> bool {
+        let pairs = self.params.iter().chain(&self.tags);
+        !self.run_id.is_empty()
+            && self.metrics.iter().all(|metric| !metric.key.is_empty())
+            && pairs.into_iter().all(|pair| !pair.key.is_empty())
+    }
+}
+
+impl QuickMetric<'_> {
+    fn borrow(&self) -> MetricRef<'_> {
+        fn text<'a>(text: &'a Option<Cow<'_, str>>) -> Option<&'a str> {
+            text.as_deref().filter(|text| !text.is_empty())
+        }
+        MetricRef {
+            key: &self.key,
+            value: self.value.0,
+            timestamp: self.timestamp.0,
+            step: self.step.map_or(0, |step| step.0),
+            model_id: text(&self.model_id),
+            dataset_name: text(&self.dataset_name),
+            dataset_digest: text(&self.dataset_digest),
+        }
+    }
+}
+
 /// `POST runs/log-batch`.
 pub(crate) fn log_batch(call: &Call<'_>) -> Outcome {
     // What the quick pass takes is as the lenient one would read it: no spelling but one, no unknown field that could be
     // another spelling within, nothing empty that must be there.
-    let quick = serde_json::from_slice::<QuickBatch<'_>>(&call.input.body).ok().and_then(quick_batch);
-    let (run_id, batch) = match quick {
-        Some(quick) => quick,
-        None => lenient_batch(call)?,
-    };
-    let points = batch.metrics.len() as u64;
-    call.app.tracking.log_batch(&run_id, &batch)?;
-    call.app.observed.points.inc_by(points);
+    let quick = serde_json::from_slice::<QuickBatch<'_>>(&call.input.body).ok();
+    let Some(quick) = quick.filter(QuickBatch::is_whole) else { return lenient_batch(call) };
+    fn pairs<'a>(pairs: &'a [QuickPair<'_>]) -> Vec<(&'a str, &'a str)> {
+        pairs.iter().map(|pair| (&*pair.key, &*pair.value)).collect()
+    }
+    let metrics: Vec<MetricRef<'_>> = quick.metrics.iter().map(QuickMetric::borrow).collect();
+    let batch = Batch { metrics: &metrics, params: &pairs(&quick.params), tags: &pairs(&quick.tags) };
+    log(call, &quick.run_id, &batch)
+}
+
+fn log(call: &Call<'_>, run_id: &str, batch: &Batch<'_>) -> Outcome {
+    call.app.tracking.log_batch(run_id, batch)?;
+    call.app.observed.points.inc_by(batch.metrics.len() as u64);
     Answer::done()
 }
 
-fn quick_batch(quick: QuickBatch<'_>) -> Option<(String, Batch)> {
-    let pair = |pair: QuickPair<'_>| (!pair.key.is_empty()).then(|| (pair.key.into_owned(), pair.value.into_owned()));
-    let metric = |metric: QuickMetric<'_>| {
-        let text = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned).filter(|text| !text.is_empty());
-        (!metric.key.is_empty()).then(|| Metric {
-            key: metric.key.into_owned(),
-            value: metric.value.0,
-            timestamp: metric.timestamp.0,
-            step: metric.step.map_or(0, |step| step.0),
-            model_id: text(metric.model_id),
-            dataset_name: text(metric.dataset_name),
-            dataset_digest: text(metric.dataset_digest),
-            run_id: text(metric.run_id),
-        })
-    };
-    let batch = Batch {
-        metrics: quick.metrics.into_iter().map(metric).collect::<Option<_>>()?,
-        params: quick.params.into_iter().map(pair).collect::<Option<_>>()?,
-        tags: quick.tags.into_iter().map(pair).collect::<Option<_>>()?,
-    };
-    (!quick.run_id.is_empty()).then(|| (quick.run_id.into_owned(), batch))
-}
-
-fn lenient_batch(call: &Call<'_>) -> Result<(String, Batch), Fault> {
+fn lenient_batch(call: &Call<'_>) -> Outcome {
     let checks = &[("run_id", &[Text, Required][..]), ("metrics", &[Array]), ("params", &[Array]), ("tags", &[Array])];
     let request = call.read(BATCH, checks)?;
     let raw = call.input.object()?;
@@ -130,9 +140,12 @@ fn lenient_batch(call: &Call<'_>) -> Result<(String, Batch), Fault> {
             }
         }
     }
-    let metrics = request.messages("metrics").iter().map(metric).collect();
-    let batch = Batch { metrics, params: pairs(&request, "params"), tags: pairs(&request, "tags") };
-    Ok((request.text("run_id").to_owned(), batch))
+    let metrics: Vec<Metric> = request.messages("metrics").iter().map(metric).collect();
+    let metrics: Vec<MetricRef<'_>> = metrics.iter().map(Into::into).collect();
+    let (params, tags) = (pairs(&request, "params"), pairs(&request, "tags"));
+    let [params, tags] =
+        [&params, &tags].map(|pairs| pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>());
+    log(call, request.text("run_id"), &Batch { metrics: &metrics, params: &params, tags: &tags })
 }
 
 fn metric(fields: &Fields) -> Metric {
@@ -145,7 +158,7 @@ fn metric(fields: &Fields) -> Metric {
         model_id: text("model_id"),
         dataset_name: text("dataset_name"),
         dataset_digest: text("dataset_digest"),
-        run_id: text("run_id"),
+        run_id: None,
     }
 }
 
@@ -176,8 +189,7 @@ pub(crate) fn log_metric(call: &Call<'_>) -> Outcome {
         ("dataset_digest", &[Text]),
     ];
     let request = call.read(ONE, checks)?;
-    let metric = Metric { run_id: None, ..metric(&request) };
-    call.app.tracking.log_metric(request.run_id(), &metric)?;
+    call.app.tracking.log_metric(request.run_id(), &metric(&request))?;
     call.app.observed.points.inc();
     Answer::done()
 }

@@ -97,9 +97,9 @@ impl<'a> From<&'a LoggedModel> for Shape<'a> {
                 model_type: from.model_type.as_deref().unwrap_or_default(),
                 source_run_id: &from.source_run_id,
                 status_message: from.status_message.as_deref(),
-                tags: Pairs(&from.tags),
+                tags: (&from.tags).into(),
             },
-            data: Data { params: Pairs(&from.params), metrics: Each(&from.metrics, Into::into) },
+            data: Data { params: (&from.params).into(), metrics: Each(&from.metrics, Into::into) },
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Histories of metrics: whole, of many runs, and sampled for plots.
 
-use serde::Serialize;
+use stepwell::tracking::entities::Curve;
 
-use super::shapes::{Curves, Each, Metrics};
 use crate::wire::call::{Answer, Call, Outcome};
 use crate::wire::check::Check::{Array, Int, Required, Text};
 use crate::wire::fault::Fault;
 use crate::wire::page;
+use crate::wire::points::PointsJson;
 use crate::wire::schema::{Field, Kind, int, many, text};
 
 /// Most runs that a call may ask for.
@@ -20,15 +20,6 @@ const PLOT_POINTS_MAX: i64 = 2_500;
 const HISTORY: &[Field] =
     &[text("run_id"), text("run_uuid"), text("metric_key"), text("page_token"), int("max_results")];
 
-/// A history, or a page of one.
-#[derive(Serialize)]
-struct Page<'a> {
-    #[serde(skip_serializing_if = "Each::is_empty")]
-    metrics: Metrics<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_page_token: Option<String>,
-}
-
 /// `GET metrics/get-history`.
 pub(crate) fn history(call: &Call<'_>) -> Outcome {
     let checks = &[("run_id", &[Text, Required][..]), ("metric_key", &[Text, Required]), ("page_token", &[Text])];
@@ -36,20 +27,16 @@ pub(crate) fn history(call: &Call<'_>) -> Outcome {
     let offset = page::offset(request.text("page_token"))?;
     let (run_id, key) = (request.run_id(), request.text("metric_key"));
     let page = call.app.tracking.get_metric_history(run_id, key, request.int("max_results"), offset)?;
-    Answer::json(&Page { metrics: Each(&page.items, Into::into), next_page_token: page.next_offset.map(page::token) })
+    let mut json = PointsJson::new();
+    json.curve(key, None, &page.items);
+    Answer::json_bytes(json.finish(page.next_offset.map(page::token).as_deref(), false))
 }
 
-/// A chart.
-#[derive(Serialize)]
-struct Chart<'a> {
-    #[serde(skip_serializing_if = "Curves::is_empty")]
-    metrics: Curves<'a>,
-}
-
-/// A list of points that is there even when it is empty.
-#[derive(Serialize)]
-struct Bulk<'a> {
-    metrics: Metrics<'a>,
+/// The points of some runs' curves, one run after the other.
+fn of_curves(key: &str, curves: &[Curve]) -> PointsJson {
+    let mut json = PointsJson::new();
+    curves.iter().for_each(|curve| json.curve(key, Some(&curve.run_id), &curve.points));
+    json
 }
 
 /// `GET metrics/get-history-bulk?run_id=…&run_id=…&metric_key=…`.
@@ -74,8 +61,8 @@ pub(crate) fn history_bulk(call: &Call<'_>) -> Outcome {
     };
     let run_ids: Vec<String> = run_ids.into_iter().map(str::to_owned).collect();
     let most = usize::try_from(most).unwrap_or(0);
-    let metrics = call.app.tracking.get_metric_history_bulk(&run_ids, key, most)?;
-    Answer::json(&Bulk { metrics: Each(&metrics, Into::into) })
+    let curves = call.app.tracking.get_metric_history_bulk(&run_ids, key, most)?;
+    Answer::json_bytes(of_curves(key, &curves).finish(None, true))
 }
 
 /// `GetMetricHistoryBulkInterval`.
@@ -119,5 +106,5 @@ pub(crate) fn history_bulk_interval(call: &Call<'_>) -> Outcome {
     let most = usize::try_from(most).unwrap_or(1);
     let key = request.text("metric_key");
     let curves = call.app.tracking.get_metric_history_bulk_interval(&run_ids, key, most, steps)?;
-    Answer::json(&Chart { metrics: Curves { key, curves: &curves } })
+    Answer::json_bytes(of_curves(key, &curves).finish(None, false))
 }

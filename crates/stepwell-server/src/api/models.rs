@@ -47,7 +47,7 @@ impl<'a> From<&'a RegisteredModel> for Shape<'a> {
             last_updated_timestamp: from.last_updated_timestamp,
             description: &from.description,
             latest_versions: Each(&from.latest_versions, Into::into),
-            tags: Pairs(&from.tags),
+            tags: (&from.tags).into(),
             aliases: from
                 .aliases
                 .iter()

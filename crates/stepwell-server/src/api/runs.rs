@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use stepwell::tracking::entities::Run;
-use stepwell::tracking::{CreateRun, RunSearch, UpdateRun};
+use stepwell::tracking::{CreateRun, ListedRun, RunSearch, UpdateRun};
 
 use super::shapes::{Each, PAIR, RUN_STATUS, RunInfoShape, RunShape, VIEW_TYPE_KIND, pairs, status, view};
 use crate::app::App;
@@ -45,10 +44,13 @@ struct Updated<'a> {
 #[derive(Serialize)]
 struct Page<'a> {
     #[serde(skip_serializing_if = "Each::is_empty")]
-    runs: Each<'a, Run, RunShape<'a>>,
+    runs: Each<'a, ListedRun<'a>, RunShape<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_page_token: Option<String>,
 }
+
+/// What a run of some params, metrics and tags takes as JSON, so that a page is not moved as it grows.
+const RUN_BYTES: usize = 1200;
 
 /// Where a run's artifacts are.
 ///
@@ -120,7 +122,7 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
         ("order_by", &[Array]),
     ];
     let request = call.read(SEARCH, checks)?;
-    let page = call.app.tracking.search_runs(&RunSearch {
+    let page = call.app.tracking.find_runs(&RunSearch {
         experiment_ids: request.texts("experiment_ids"),
         filter: request.text("filter").to_owned(),
         view: view(request.text("run_view_type")),
@@ -128,7 +130,9 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
         order_by: request.texts("order_by"),
         offset: page::offset(request.text("page_token"))?,
     })?;
-    Answer::json(&Page { runs: Each(&page.items, Into::into), next_page_token: page.next_offset.map(page::token) })
+    let rows = call.app.tracking.rows(&page)?;
+    let next_page_token = page.next_offset.map(page::token);
+    Answer::long_json(&Page { runs: Each(&rows, Into::into), next_page_token }, (rows.len() + 1) * RUN_BYTES)
 }
 
 /// `POST runs/set-tag`.

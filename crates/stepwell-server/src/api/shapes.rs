@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
+use stepwell::StatPoint;
+use stepwell::tracking::ListedRun;
 use stepwell::tracking::entities::{
-    Curve, DatasetInput, Experiment, Metric, ModelOutput, Run, RunData, RunInfo, RunInputs, RunOutputs, RunStatus,
-    ViewType,
+    DatasetInput, Experiment, Metric, ModelOutput, Run, RunData, RunInfo, RunInputs, RunOutputs, RunStatus, ViewType,
 };
 
 use crate::wire::number::Double;
@@ -63,17 +64,34 @@ pub(crate) struct Pair<'a> {
 }
 
 /// Tags or params, as a list.
-pub(crate) struct Pairs<'a>(pub(crate) &'a BTreeMap<String, String>);
+pub(crate) enum Pairs<'a> {
+    /// Of an entity.
+    Map(&'a BTreeMap<String, String>),
+    /// Of a row.
+    List(&'a [(&'a str, &'a str)]),
+}
 
 impl Pairs<'_> {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        match self {
+            Self::Map(map) => map.is_empty(),
+            Self::List(list) => list.is_empty(),
+        }
+    }
+}
+
+impl<'a> From<&'a BTreeMap<String, String>> for Pairs<'a> {
+    fn from(map: &'a BTreeMap<String, String>) -> Self {
+        Self::Map(map)
     }
 }
 
 impl Serialize for Pairs<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.0.iter().map(|(key, value)| Pair { key, value }))
+        match self {
+            Self::Map(map) => to.collect_seq(map.iter().map(|(key, value)| Pair { key, value })),
+            Self::List(list) => to.collect_seq(list.iter().map(|&(key, value)| Pair { key, value })),
+        }
     }
 }
 
@@ -120,7 +138,7 @@ impl<'a> From<&'a Experiment> for ExperimentShape<'a> {
             lifecycle_stage: from.lifecycle_stage.as_str(),
             last_update_time: from.last_update_time,
             creation_time: from.creation_time,
-            tags: Pairs(&from.tags),
+            tags: (&from.tags).into(),
             workspace: "default",
         }
     }
@@ -161,7 +179,7 @@ impl<'a> From<&'a RunInfo> for RunInfoShape<'a> {
 }
 
 /// One point of a metric.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(crate) struct MetricShape<'a> {
     key: &'a str,
     value: Double,
@@ -192,42 +210,46 @@ impl<'a> From<&'a Metric> for MetricShape<'a> {
     }
 }
 
-/// The points of some curves of a metric, one after the other.
-pub(crate) struct Curves<'a> {
-    pub(crate) key: &'a str,
-    pub(crate) curves: &'a [Curve],
-}
-
-impl Curves<'_> {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.curves.iter().all(|curve| curve.points.is_empty())
-    }
-}
-
-impl Serialize for Curves<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let points = self.curves.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point)));
-        to.collect_seq(points.map(|(curve, point)| MetricShape {
-            key: self.key,
-            value: Double(point.value),
-            timestamp: point.timestamp_ms.unwrap_or(0),
-            step: point.step,
-            dataset_name: None,
-            dataset_digest: None,
-            model_id: None,
-            run_id: Some(&curve.run_id),
-        }))
-    }
-}
-
-/// A list of points.
+/// A list of points of logged models.
 pub(crate) type Metrics<'a> = Each<'a, Metric, MetricShape<'a>>;
+
+/// The latest points of a run's metrics.
+enum Latest<'a> {
+    /// Of an entity.
+    Metrics(&'a [Metric]),
+    /// Of a row.
+    Points(&'a [(&'a str, StatPoint)]),
+}
+
+impl Latest<'_> {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Metrics(list) => list.is_empty(),
+            Self::Points(list) => list.is_empty(),
+        }
+    }
+}
+
+impl Serialize for Latest<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Metrics(list) => to.collect_seq(list.iter().map(MetricShape::from)),
+            Self::Points(list) => to.collect_seq(list.iter().map(|(key, point)| MetricShape {
+                key,
+                value: Double(point.value),
+                timestamp: point.timestamp_ms.unwrap_or(0),
+                step: point.step,
+                ..MetricShape::default()
+            })),
+        }
+    }
+}
 
 /// What a run logged.
 #[derive(Serialize)]
 struct RunDataShape<'a> {
-    #[serde(skip_serializing_if = "Each::is_empty")]
-    metrics: Metrics<'a>,
+    #[serde(skip_serializing_if = "Latest::is_empty")]
+    metrics: Latest<'a>,
     #[serde(skip_serializing_if = "Pairs::is_empty")]
     params: Pairs<'a>,
     /// Also when it is empty: MLflow's runs have at least the tag of their name, and its UI counts on the list.
@@ -236,7 +258,7 @@ struct RunDataShape<'a> {
 
 impl<'a> From<&'a RunData> for RunDataShape<'a> {
     fn from(from: &'a RunData) -> Self {
-        Self { metrics: Each(&from.metrics, Into::into), params: Pairs(&from.params), tags: Pairs(&from.tags) }
+        Self { metrics: Latest::Metrics(&from.metrics), params: (&from.params).into(), tags: (&from.tags).into() }
     }
 }
 
@@ -339,6 +361,33 @@ impl<'a> From<&'a Run> for RunShape<'a> {
         Self {
             info: (&from.info).into(),
             data: (&from.data).into(),
+            inputs: (&from.inputs).into(),
+            outputs: Some((&from.outputs).into()),
+        }
+    }
+}
+
+impl<'a> From<&'a ListedRun<'a>> for RunShape<'a> {
+    fn from(from: &'a ListedRun<'a>) -> Self {
+        let row = &from.row;
+        Self {
+            info: RunInfoShape {
+                run_id: row.run_id.as_str(),
+                run_uuid: row.run_id.as_str(),
+                run_name: row.name,
+                experiment_id: &from.experiment_id,
+                user_id: row.user,
+                status: status_name(row.status),
+                start_time: row.start_time_ms,
+                end_time: row.end_time_ms,
+                artifact_uri: &from.artifact_uri,
+                lifecycle_stage: from.lifecycle_stage.as_str(),
+            },
+            data: RunDataShape {
+                metrics: Latest::Points(&row.metrics),
+                params: Pairs::List(&row.params),
+                tags: Pairs::List(&row.tags),
+            },
             inputs: (&from.inputs).into(),
             outputs: Some((&from.outputs).into()),
         }

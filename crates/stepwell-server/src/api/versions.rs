@@ -64,7 +64,7 @@ impl<'a> From<&'a ModelVersion> for VersionShape<'a> {
             // A version is a name for files that are there: nothing is pending.
             status: "READY",
             run_link: &from.run_link,
-            tags: Pairs(&from.tags),
+            tags: (&from.tags).into(),
             aliases: &from.aliases,
             model_id: &from.model_id,
         }

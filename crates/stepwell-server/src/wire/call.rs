@@ -55,15 +55,26 @@ pub(crate) type Outcome = Result<Answer, Fault>;
 impl Answer {
     /// A JSON document.
     pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Outcome {
-        let body = serde_json::to_vec(value).map_err(|error| {
+        Self::long_json(value, 128)
+    }
+
+    /// A JSON document of about so many bytes.
+    pub(crate) fn long_json<T: Serialize + ?Sized>(value: &T, bytes: usize) -> Outcome {
+        let mut body = Vec::with_capacity(bytes);
+        serde_json::to_writer(&mut body, value).map_err(|error| {
             Fault::new(super::fault::Code::InternalError, format!("cannot write the answer: {error}"))
         })?;
+        Self::json_bytes(body)
+    }
+
+    /// A JSON document that is written already.
+    pub(crate) fn json_bytes(body: Vec<u8>) -> Outcome {
         Ok(Self { status: StatusCode::OK, content_type: "application/json", body })
     }
 
     /// The empty object, which says that it was done.
     pub(crate) fn done() -> Outcome {
-        Ok(Self { status: StatusCode::OK, content_type: "application/json", body: b"{}".to_vec() })
+        Self::json_bytes(b"{}".to_vec())
     }
 }
 

@@ -5,4 +5,5 @@ pub(crate) mod check;
 pub mod fault;
 pub(crate) mod number;
 pub(crate) mod page;
+pub(crate) mod points;
 pub(crate) mod schema;

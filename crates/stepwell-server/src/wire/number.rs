@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// A double in an answer. NaN and the infinities, which JSON cannot write, are the strings that protobuf's mapping uses.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Double(pub(crate) f64);
 
 impl Serialize for Double {
