@@ -9,5 +9,5 @@ fn main() -> std::io::Result<()> {
     let folder = PathBuf::from(arguments.next().unwrap_or_else(|| "stepwell".into()));
     let port = arguments.next().and_then(|port| port.parse().ok()).unwrap_or(5000);
     let config = Config { port, ui: ui::locate::find(None), ..Config::of(&folder) };
-    serve(config, &mut |address| println!("Listening on http://{address}"))
+    serve(config, &mut |place| println!("Listening on {place}"))
 }

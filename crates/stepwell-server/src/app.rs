@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stepwell::Workspace;
 use stepwell::tracking::store::{Tracking, TrackingOptions};
+use stepwell::{Maintenance, Schedule, Workspace};
 
 use crate::artifacts::roots::Roots;
 use crate::auth::access::Object;
@@ -14,6 +14,7 @@ use crate::http::body::Room;
 use crate::http::guard::Hosts;
 use crate::http::lanes::Lanes;
 use crate::http::observe::Observed;
+use crate::http::place::Place;
 use crate::ui::files::UiFiles;
 use crate::wire::fault::{Code, Fault};
 
@@ -27,10 +28,20 @@ pub struct App {
     pub(crate) hosts: Hosts,
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) room: Room,
+    pub(crate) answers: Room,
     pub(crate) observed: Observed,
     pub(crate) ui: Option<UiFiles>,
     /// Why the store last failed, until a call to it succeeds.
     trouble: Mutex<Option<String>>,
+    upkeep: Mutex<Upkeep>,
+}
+
+/// What goes on in the background, and how it fares.
+#[derive(Debug, Default)]
+struct Upkeep {
+    running: Option<Maintenance>,
+    /// Why the last sync failed, until one succeeds.
+    sync: Option<String>,
 }
 
 impl App {
@@ -38,7 +49,7 @@ impl App {
     ///
     /// # Errors
     /// When the choices do not fit together, or something cannot be opened.
-    pub fn open(config: Config, bound: std::net::SocketAddr) -> io::Result<Arc<Self>> {
+    pub fn open(config: Config, bound: &Place) -> io::Result<Arc<Self>> {
         config.check()?;
         let workspace = Workspace::open_or_create(&config.workspace).map_err(io::Error::other)?;
         let destination = config.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
@@ -57,9 +68,11 @@ impl App {
             hosts: Hosts::new(bound, &config.allowed_hosts),
             lanes: Arc::default(),
             room: Room::new(config.limits.bodies_bytes),
+            answers: Room::new(config.limits.answers_bytes),
             observed: Observed::default(),
             ui,
             trouble: Mutex::default(),
+            upkeep: Mutex::default(),
             config,
         }))
     }
@@ -83,6 +96,9 @@ impl App {
         if let Some(trouble) = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Some(format!("the store failed: {trouble}"));
         }
+        if let Some(trouble) = self.look_at_upkeep() {
+            return Some(format!("what was logged could not be synced: {trouble}"));
+        }
         let root = self.tracking.workspace().root();
         match rustix::fs::statvfs(root) {
             Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < self.config.limits.reserve_bytes => {
@@ -103,11 +119,41 @@ impl App {
         }
     }
 
+    /// Starts syncs and compactions in the background.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(crate) fn start_upkeep(&self) -> io::Result<()> {
+        let running = self.tracking.workspace().start_maintenance(Schedule::default()).map_err(io::Error::other)?;
+        self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).running = Some(running);
+        Ok(())
+    }
+
+    /// Tells the log what failed in the background since it was last looked at; gives why the last sync failed, if it did.
+    pub(crate) fn look_at_upkeep(&self) -> Option<String> {
+        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        let Upkeep { running: Some(running), sync } = &mut *upkeep else { return None };
+        if let Some(Err(error)) = running.compactions().last {
+            tracing::warn!(%error, "logs could not be packed");
+        }
+        match running.syncs().last {
+            Some(Ok(())) => *sync = None,
+            Some(Err(error)) => {
+                tracing::error!(%error, "what was logged could not be synced to the disk");
+                *sync = Some(error.to_string());
+            }
+            None => {}
+        }
+        sync.clone()
+    }
+
     /// Ends all logs that are open for writing and makes what was logged survive a stop of the machine.
     ///
     /// # Errors
     /// When the store cannot.
     pub fn close(&self) -> io::Result<()> {
+        // Waits for what is under way.
+        drop(self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).running.take());
         self.tracking.close().map_err(io::Error::other)
     }
 }

@@ -24,6 +24,8 @@ pub struct Config {
     pub host: IpAddr,
     /// The port to listen on; 0 takes a free one.
     pub port: u16,
+    /// A socket in the file system to listen on instead: only the owner of the process may connect.
+    pub unix_socket: Option<PathBuf>,
     /// The folder that the artifact proxy serves; `artifacts` in the workspace when not given.
     pub artifacts_destination: Option<PathBuf>,
     /// Where a new experiment's artifacts live: `mlflow-artifacts:/` goes through the proxy.
@@ -49,6 +51,9 @@ pub struct Limits {
     pub head: Duration,
     /// Most bytes of JSON bodies that are held at once, of all requests together. Bodies under 64 KiB do not count.
     pub bodies_bytes: u64,
+    /// Most bytes of JSON answers that clients have not fetched yet, of all together. Answers under 64 KiB do not count; a longer
+    /// one than this is sent alone.
+    pub answers_bytes: u64,
     /// How long a client may send nothing within a body. Beyond that it has to send 1 KiB/s on the whole.
     pub body_idle: Duration,
     /// How long a client may take for 16 KiB of an answer, when the answer is longer than what the kernel keeps for it.
@@ -72,6 +77,7 @@ impl Default for Limits {
             artifact_bytes: 1 << 40,
             head: Duration::from_secs(10),
             bodies_bytes: 256 << 20,
+            answers_bytes: 256 << 20,
             body_idle: Duration::from_secs(30),
             answer_idle: Duration::from_secs(30),
             call: Duration::from_secs(60),
@@ -91,6 +97,7 @@ impl Config {
             workspace: workspace.to_owned(),
             host: IpAddr::from([127, 0, 0, 1]),
             port: 5000,
+            unix_socket: None,
             artifacts_destination: None,
             default_artifact_root: "mlflow-artifacts:/".into(),
             ui: None,
@@ -105,7 +112,7 @@ impl Config {
     /// # Errors
     /// An address that others reach, without tokens and without the owner's word that it is meant so.
     pub fn check(&self) -> std::io::Result<()> {
-        if self.access == Access::Local && !self.host.is_loopback() {
+        if self.access == Access::Local && !self.host.is_loopback() && self.unix_socket.is_none() {
             return Err(std::io::Error::other(format!(
                 "{} can be reached by others: use --auth and give out tokens (`stepwell token create`), or say \
                  --insecure-no-auth if everybody may read, change and delete",

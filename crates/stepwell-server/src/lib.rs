@@ -9,7 +9,7 @@
 //! ```no_run
 //! # fn main() -> std::io::Result<()> {
 //! let config = stepwell_server::Config::of("runs".as_ref());
-//! stepwell_server::serve(config, &mut |address| println!("http://{address}"))
+//! stepwell_server::serve(config, &mut |place| println!("{place}"))
 //! # }
 //! ```
 
@@ -28,4 +28,5 @@ pub use app::App;
 pub use auth::tokens::{Role, Token, Tokens};
 pub use config::{Access, Config};
 pub use http::listen::serve;
+pub use http::place::Place;
 pub use routes::router;

@@ -6,16 +6,21 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use stepwell_server::{Access, Config, serve, ui};
+use stepwell_server::{Access, Config, Place, serve, ui};
 
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
+use crate::output::escape;
+
+const HELP: &str = "\
+Clients find it by MLFLOW_TRACKING_URI=http://127.0.0.1:5000. Anyone on this machine may use it; other machines reach it
+only with --host, which needs --auth. Without MLflow's UI there is a plain page. /health, /ready and /metrics are for
+probes and Prometheus. SIGTERM or Ctrl-C ends it: requests under way finish, and all that was logged is synced.";
 
 /// Answers MLflow's clients and shows MLflow's web UI, in the foreground, until it gets SIGTERM or SIGINT. Other
 /// processes may log into the workspace and read it meanwhile.
-///
-/// Anyone on this machine may use it. Other machines reach it only with --host, which needs --auth.
 #[derive(Args, Debug)]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1")]
@@ -23,6 +28,9 @@ pub(crate) struct Arguments {
     /// The port to listen on; 0 takes a free one.
     #[arg(short, long, default_value_t = 5000)]
     port: u16,
+    /// Listen on a socket in the file system instead, to which only you can connect.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["host", "port"])]
+    unix_socket: Option<PathBuf>,
     /// The folder that the artifact proxy serves [default: `artifacts` in the workspace].
     #[arg(long, value_name = "DIR")]
     artifacts_destination: Option<String>,
@@ -65,30 +73,32 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         _ => Access::Local,
     };
     let ui = ui::locate::find(arguments.ui.as_deref());
-    if ui.is_none() {
-        tracing::info!("mlflow is not installed here, so there is a plain page instead of its web UI");
-    }
     let config = Config {
         host: address(&arguments.host)?,
         port: arguments.port,
         artifacts_destination: arguments.artifacts_destination.as_deref().map(folder).transpose()?,
         default_artifact_root: arguments.default_artifact_root.clone(),
-        ui,
+        unix_socket: arguments.unix_socket.clone(),
+        ui: ui.clone(),
         access,
         allowed_hosts: arguments.allowed_host.clone(),
         ..Config::of(&context.dir)
     };
     config.check().map_err(|error| Failure::Usage(error.to_string()))?;
     let json = context.json;
-    let mut ready = |address: std::net::SocketAddr| {
-        let mut out = crate::output::stdout();
-        // Nobody may be reading it.
-        let _ = if json {
-            writeln!(out, "{}", serde_json::json!({ "url": format!("http://{address}") }))
+    let mut ready = |place: &Place| {
+        let text = if json {
+            format!("{}\n", serde_json::json!({ "url": place.to_string(), "ui": ui }))
         } else {
-            writeln!(out, "Listening on http://{address}")
+            let ui = match &ui {
+                Some(folder) => format!("Web UI: MLflow's, from {}", escape(&folder.display().to_string())),
+                None => "Web UI: a plain page. For MLflow's, `pip install mlflow` here, or give --ui DIR".to_owned(),
+            };
+            format!("Listening on {place}\n{ui}\n")
         };
-        let _ = out.flush();
+        // In one piece; nobody may be reading it.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        let _ = std::io::stdout().flush();
     };
     serve(config, &mut ready).map_err(|error| Failure::failed(format!("cannot serve: {error}")))?;
     Ok(Answer::Done)

@@ -12,8 +12,13 @@ use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
 use crate::output::{self, escape};
 
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
+/// Milliseconds of a minute, and of a day.
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 1440 * MINUTE_MS;
+/// Days until a token ends of which nobody said when.
+const DAYS: i64 = 90;
+/// Most minutes of a token that stands in an address.
+const URI_MINUTES_MAX: u32 = 60;
 
 /// Makes, lists and revokes the tokens of `stepwell serve --auth`. A client gives its token in MLFLOW_TRACKING_TOKEN, a
 /// browser as password with any user name.
@@ -36,9 +41,16 @@ enum What {
         /// Only this experiment, by number; may be given several times. Without it: the whole workspace.
         #[arg(long, value_name = "ID")]
         experiment: Vec<String>,
-        /// Days until it ends.
-        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
-        days: u32,
+        /// Days until it ends [default: 90].
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: Option<u32>,
+        /// Minutes until it ends.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1440), conflicts_with = "days")]
+        minutes: Option<u32>,
+        /// Print the server's address with the token in it, for MLFLOW_TRACKING_URI. As clients show this address in what they
+        /// print, the token ends after an hour at most [default with it: 60 minutes].
+        #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://127.0.0.1:5000", conflicts_with = "days")]
+        uri: Option<String>,
     },
     /// List the tokens, without their secrets.
     List,
@@ -57,6 +69,28 @@ enum RoleName {
     Write,
     /// Delete as well.
     Admin,
+}
+
+/// A server's address, to hold a token.
+struct Uri<'a> {
+    scheme: &'a str,
+    rest: &'a str,
+}
+
+impl<'a> Uri<'a> {
+    fn parse(text: &'a str) -> Outcome<Self> {
+        let parts = text.split_once("://").filter(|(scheme, rest)| {
+            matches!(*scheme, "http" | "https") && !rest.is_empty() && !rest.contains(['@', ' ', '?', '#'])
+        });
+        let (scheme, rest) =
+            parts.ok_or_else(|| Failure::Usage(format!("--uri {text:?} is no address of a server")))?;
+        Ok(Self { scheme, rest: rest.trim_end_matches('/') })
+    }
+
+    /// The address by which MLflow's clients give the token as a password.
+    fn with(&self, secret: &str) -> String {
+        format!("{}://token:{secret}@{}", self.scheme, self.rest)
+    }
 }
 
 fn word(role: Role) -> &'static str {
@@ -85,7 +119,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let failed = |error: std::io::Error| Failure::failed(escape(&error.to_string()));
     let mut out = output::stdout();
     match &arguments.what {
-        What::Create { name, role, experiment, days } => {
+        What::Create { name, role, experiment, days, minutes, uri } => {
             let role = match role {
                 RoleName::Read => Role::Read,
                 RoleName::Write => Role::Write,
@@ -94,14 +128,28 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             if let Some(wrong) = experiment.iter().find(|id| id.parse::<stepwell::ExperimentId>().is_err()) {
                 return Err(Failure::Usage(format!("--experiment {wrong:?} is no number of an experiment")));
             }
-            let valid_ms = i64::from(*days) * DAY_MS;
+            let uri = uri.as_deref().map(Uri::parse).transpose()?;
+            let valid_ms = match (days, minutes) {
+                (Some(days), _) => i64::from(*days) * DAY_MS,
+                (None, Some(minutes)) if uri.is_some() && *minutes > URI_MINUTES_MAX => {
+                    return Err(Failure::Usage(format!(
+                        "a token in an address ends after {URI_MINUTES_MAX} minutes at most"
+                    )));
+                }
+                (None, Some(minutes)) => i64::from(*minutes) * MINUTE_MS,
+                (None, None) if uri.is_some() => i64::from(URI_MINUTES_MAX) * MINUTE_MS,
+                (None, None) => DAYS * DAY_MS,
+            };
             let (token, secret) = tokens.create(name, role, experiment.clone(), now_ms(), valid_ms).map_err(failed)?;
             if context.json {
                 let mut shape = shape(&token);
+                if let Some(uri) = uri {
+                    shape["uri"] = uri.with(&secret).into();
+                }
                 shape["token"] = secret.into();
                 writeln!(out, "{shape}")?;
             } else {
-                writeln!(out, "{secret}")?;
+                writeln!(out, "{}", uri.map_or(secret.clone(), |uri| uri.with(&secret)))?;
             }
         }
         What::List => {
@@ -110,8 +158,11 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
                 writeln!(out, "{}", serde_json::Value::from(all.iter().map(shape).collect::<Vec<_>>()))?;
             } else {
                 for token in &all {
-                    let days = (token.expires_ms - now_ms()).div_euclid(DAY_MS);
-                    let ends = if days < 0 { "ended".to_owned() } else { format!("{days} days left") };
+                    let ends = match token.expires_ms - now_ms() {
+                        ..=0 => "ended".to_owned(),
+                        left @ ..DAY_MS => format!("{} minutes left", left / MINUTE_MS),
+                        left => format!("{} days left", left / DAY_MS),
+                    };
                     let scope = match &token.experiments[..] {
                         [] => "whole workspace".to_owned(),
                         some => format!("experiments {}", some.join(", ")),

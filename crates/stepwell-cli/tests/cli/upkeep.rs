@@ -195,6 +195,48 @@ fn help_is_there_for_every_command() {
 }
 
 #[test]
+fn a_tracking_uri_holds_a_token_that_ends_within_the_hour() {
+    let place = Place::new();
+    let secret = |uri: &str, before: &str, after: &str| {
+        uri.trim_end()
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(after))
+            .unwrap_or_else(|| panic!("{uri}"))
+            .to_owned()
+    };
+    let uri = place.ok(&["token", "create", "--uri"]);
+    assert!(secret(&uri, "http://token:stw_", "@127.0.0.1:5000").len() > 40);
+    let made: serde_json::Value = serde_json::from_str(&place.ok(&[
+        "--json",
+        "token",
+        "create",
+        "--minutes",
+        "5",
+        "--uri",
+        "https://lab:8443/mlflow/",
+    ]))
+    .unwrap();
+    secret(made["uri"].as_str().unwrap(), "https://token:", "@lab:8443/mlflow");
+    let lasts =
+        |token: &serde_json::Value| token["expires_ms"].as_i64().unwrap() - token["created_ms"].as_i64().unwrap();
+    assert_eq!(lasts(&made), 5 * 60_000);
+    let all: serde_json::Value = serde_json::from_str(&place.ok(&["--json", "token", "list"])).unwrap();
+    assert_eq!(all.as_array().unwrap().iter().map(lasts).collect::<Vec<_>>(), [60 * 60_000, 5 * 60_000]);
+    assert!(place.ok(&["token", "list"]).contains("4 minutes left"));
+    for wrong in [
+        &["--minutes", "61", "--uri"][..],
+        &["--days", "1", "--uri"],
+        &["--days", "1", "--minutes", "1"],
+        &["--uri", "ftp://host"],
+        &["--uri", "http://user@host"],
+        &["--uri", "host"],
+    ] {
+        let ended = place.call(&[&["token", "create"], wrong].concat());
+        assert_eq!(ended.status, 2, "{wrong:?}: {}", ended.err);
+    }
+}
+
+#[test]
 fn the_workspace_is_the_option_then_the_variable_then_a_folder() {
     let place = Place::new();
     let named = place.path("named");

@@ -1,5 +1,5 @@
-//! Bodies: read with limits in bytes and in time, whole or as a stream; what is left unread is read off, so that the client
-//! hears the answer.
+//! Bodies: of requests, read with limits in bytes and in time, whole or as a stream; what is left unread is read off, so that
+//! the client hears the answer. Of answers, as long as clients take to fetch them. All together have their room.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,32 +22,37 @@ const RATE: f64 = 1024.0;
 const SMALL: usize = 64 << 10;
 /// Room is counted in pieces of so many bytes.
 const PIECE: usize = 16 << 10;
+/// Bytes of a long answer that are given on at once.
+const ANSWER_PIECE: usize = 256 << 10;
 /// Bytes of an unwanted body that are read off before the connection is closed.
 const UNWANTED_BYTES_MAX: usize = 64 << 20;
 /// How long they are read off.
 const UNWANTED_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Room for the bodies of all requests together.
+/// Room for all bodies of a kind together.
 #[derive(Clone, Debug)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Room {
+    free: Arc<Semaphore>,
+    pieces: usize,
+}
 
 impl Room {
     /// Room for `bytes`.
     pub(crate) fn new(bytes: u64) -> Self {
-        let pieces = usize::try_from(bytes).unwrap_or(usize::MAX) / PIECE;
-        Self(Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))))
+        let pieces = (usize::try_from(bytes).unwrap_or(usize::MAX) / PIECE).min(u32::MAX as usize / 2);
+        Self { free: Arc::new(Semaphore::new(pieces)), pieces }
     }
 
-    /// Takes room until what is held suffices for `bytes`.
+    /// Takes room until what is held suffices for `bytes`, or is all there is: one body may be longer, alone.
     fn take(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> Result<(), Fault> {
-        let wanted = if bytes <= SMALL { 0 } else { bytes.div_ceil(PIECE) };
+        let wanted = if bytes <= SMALL { 0 } else { bytes.div_ceil(PIECE).min(self.pieces.max(1)) };
         let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let Some(more) = wanted.checked_sub(has).filter(|more| *more > 0) else { return Ok(()) };
-        let more = u32::try_from(more).ok().and_then(|more| Arc::clone(&self.0).try_acquire_many_owned(more).ok());
+        let more = u32::try_from(more).ok().and_then(|more| Arc::clone(&self.free).try_acquire_many_owned(more).ok());
         let Some(more) = more else {
             return Err(Fault::new(
                 Code::TemporarilyUnavailable,
-                "The server holds too many long requests; try again in a second.",
+                "The server holds too many long requests or answers; try again in a second.",
             ));
         };
         match held {
@@ -72,6 +77,8 @@ pub(crate) struct Reader {
     begun: Instant,
     left: u64,
     limit: u64,
+    /// How many bytes the client says there are.
+    told: Option<usize>,
     idle: Duration,
 }
 
@@ -85,7 +92,8 @@ impl Reader {
         if body.size_hint().lower() > limit {
             return Err(too_long(limit));
         }
-        Ok(Self { body, begun: Instant::now(), left: limit, limit, idle })
+        let told = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+        Ok(Self { body, begun: Instant::now(), left: limit, limit, told, idle })
     }
 
     /// The next bytes; `None` at the end.
@@ -124,7 +132,8 @@ impl Reader {
         let Some(first) = self.next().await? else { return Ok(Whole::default()) };
         room.take(first.len(), &mut held)?;
         let Some(second) = self.next().await? else { return Ok(Whole { bytes: first, room: held }) };
-        let mut all = BytesMut::with_capacity(first.len() + second.len());
+        // Memory that nobody writes to costs nothing, so that a client may say how much it will send and not send it.
+        let mut all = BytesMut::with_capacity(self.told.unwrap_or(first.len() + second.len()));
         all.extend_from_slice(&first);
         drop(first);
         let mut next = Some(second);
@@ -134,6 +143,44 @@ impl Reader {
             next = self.next().await?;
         }
         Ok(Whole { bytes: all.freeze(), room: held })
+    }
+}
+
+/// The body of an answer that was written whole, with its room, which it gives back when the client has it.
+///
+/// # Errors
+/// 503 when there is no room for it.
+pub(crate) fn answer(bytes: Vec<u8>, room: &Room) -> Result<Body, Fault> {
+    let mut held = None;
+    room.take(bytes.len(), &mut held)?;
+    match held {
+        Some(held) => Ok(Body::new(Answer { bytes: bytes.into(), _room: held })),
+        None => Ok(Body::from(bytes)),
+    }
+}
+
+/// See [`answer`]. It goes out in pieces, so that it ends when the client has taken nearly all.
+struct Answer {
+    bytes: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let own = self.get_mut();
+        let piece = own.bytes.split_to(own.bytes.len().min(ANSWER_PIECE));
+        Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
     }
 }
 
@@ -225,7 +272,23 @@ mod tests {
         assert_eq!(read(6).await.unwrap().bytes.len(), 60_000);
         drop(first);
         assert_eq!(read(100).await.unwrap().bytes.len(), 1_000_000);
-        assert_eq!(room.0.available_permits(), (1 << 20) / PIECE);
+        assert_eq!(room.free.available_permits(), (1 << 20) / PIECE);
+    }
+
+    #[tokio::test]
+    async fn answers_hold_their_room_until_they_are_fetched() {
+        let room = Room::new(1 << 20);
+        let bytes: Vec<u8> = (0..900_000u32).map(|at| (at % 251) as u8).collect();
+        let first = answer(bytes.clone(), &room).unwrap();
+        assert_eq!(first.size_hint().exact(), Some(900_000));
+        assert_eq!(answer(bytes.clone(), &room).unwrap_err().http_status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer(vec![1; SMALL], &room).unwrap().collect().await.unwrap().to_bytes().len(), SMALL);
+        assert_eq!(first.collect().await.unwrap().to_bytes(), bytes);
+        // One that is longer than all the room is sent when nothing else is.
+        let long = answer(vec![7; 3 << 20], &room).unwrap();
+        assert!(answer(bytes, &room).is_err());
+        drop(long);
+        assert_eq!(room.free.available_permits(), (1 << 20) / PIECE);
     }
 
     #[tokio::test]

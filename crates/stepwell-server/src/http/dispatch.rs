@@ -15,7 +15,7 @@ use base64::Engine as _;
 use crate::app::App;
 use crate::auth::access::{Principal, Reach, objects};
 use crate::config::Access;
-use crate::http::body::Reader;
+use crate::http::body::{self, Reader};
 use crate::http::guard;
 use crate::http::lanes::Lane;
 use crate::routes::{Route, Run};
@@ -88,7 +88,11 @@ async fn handle(route: &'static Route, app: &Arc<App>, request: Request) -> Resu
                 drop((input, body.room));
                 outcome
             };
-            Ok(respond(app.lanes.run(route.lane, limits.call, work).await??))
+            let mut answer = app.lanes.run(route.lane, limits.call, work).await??;
+            let body = body::answer(std::mem::take(&mut answer.body), &app.answers)?;
+            let mut response = respond(answer);
+            *response.body_mut() = body;
+            Ok(response)
         }
     }
 }

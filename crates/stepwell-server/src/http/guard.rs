@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::header::{CONTENT_ENCODING, HOST, HeaderValue, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 
+use crate::http::place::Place;
 use crate::wire::fault::{Code, Fault};
 
 /// Longest address of a request, in bytes.
@@ -22,8 +23,13 @@ pub(crate) struct Hosts {
 
 impl Hosts {
     /// The names of a server that listens on `bound`, and those that its owner allowed (`name` or `name:port`).
-    pub(crate) fn new(bound: SocketAddr, extra: &[String]) -> Self {
+    pub(crate) fn new(bound: &Place, extra: &[String]) -> Self {
         let extra = extra.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let bound = match bound {
+            Place::Address(bound) => *bound,
+            // Clients of a socket name the host that they would ask at the usual port.
+            Place::Socket(_) => SocketAddr::from(([127, 0, 0, 1], 80)),
+        };
         Self { port: bound.port(), any_address: bound.ip().is_unspecified(), address: bound.ip(), extra }
     }
 
@@ -141,9 +147,13 @@ pub(crate) fn secure(headers: &mut HeaderMap) {
 mod tests {
     use super::*;
 
+    fn at(address: &str) -> Place {
+        Place::Address(address.parse().unwrap())
+    }
+
     #[test]
     fn hosts_are_matched_exactly() {
-        let home = Hosts::new("127.0.0.1:5000".parse().unwrap(), &["stepwell.lab:8443".into(), "alias".into()]);
+        let home = Hosts::new(&at("127.0.0.1:5000"), &["stepwell.lab:8443".into(), "alias".into()]);
         let good =
             ["localhost:5000", "LOCALHOST:5000", "127.0.0.1:5000", "[::1]:5000", "stepwell.lab:8443", "alias:5000"];
         for host in good {
@@ -182,14 +192,17 @@ mod tests {
         for host in bad {
             assert!(!home.has(host), "{host}");
         }
-        let wide = Hosts::new("0.0.0.0:5000".parse().unwrap(), &[]);
+        let wide = Hosts::new(&at("0.0.0.0:5000"), &[]);
         assert!(wide.has("10.1.2.3:5000") && wide.has("localhost:5000"));
         assert!(!wide.has("10.evil.com:5000") && !wide.has("host.lab:5000"));
+        let socket = Hosts::new(&Place::Socket("/run/stepwell".into()), &[]);
+        assert!(socket.has("localhost") && socket.has("localhost:80"));
+        assert!(!socket.has("localhost:5000") && !socket.has("evil.com"));
     }
 
     #[test]
     fn other_sites_are_refused() {
-        let hosts = Hosts::new("127.0.0.1:5000".parse().unwrap(), &[]);
+        let hosts = Hosts::new(&at("127.0.0.1:5000"), &[]);
         let try_ = |method: Method, path: &str, pairs: &[(&str, &str)]| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_static("localhost:5000"));

@@ -6,18 +6,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use stepwell::{Maintenance, Schedule};
-use tokio::net::{TcpListener, TcpStream};
+use rustix::fs::Mode;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::config::Config;
 use crate::http::lanes;
+use crate::http::place::{self, Listener, Place};
 use crate::http::socket::Patient;
 
 /// Bytes that a request's head may take.
@@ -28,120 +32,138 @@ const HEADERS_MAX: usize = 100;
 const IDLE_ROUND: Duration = Duration::from_secs(15);
 
 /// Serves until SIGTERM or SIGINT, then lets requests under way finish and makes what was logged survive a power loss.
-/// `ready` is told the address as soon as connections are taken.
+/// `ready` is told the place as soon as connections are taken. From here on the process makes files for its owner alone.
 ///
 /// # Errors
 /// When the choices do not fit together, something cannot be opened, the address cannot be listened on, or the store
 /// cannot be closed.
-pub fn serve(config: Config, ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()> {
+pub fn serve(config: Config, ready: &mut dyn FnMut(&Place)) -> io::Result<()> {
     config.check()?;
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(lanes::THREADS_MAX)
         .thread_name("stepwell-server")
         .build()?;
     let result = runtime.block_on(async {
-        let listener = TcpListener::bind((config.host, config.port)).await?;
-        let bound = listener.local_addr()?;
-        let app = App::open(config, bound)?;
-        let upkeep = app.tracking.workspace().start_maintenance(Schedule::default()).map_err(io::Error::other)?;
-        let upkeep = Arc::new(upkeep);
+        let (place, listeners) = place::open(&config).await?;
+        let app = App::open(config, &place)?;
+        app.start_upkeep()?;
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        ready(bound);
+        ready(&place);
         let stop = async {
             tokio::select! {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
             }
         };
-        let idle = tokio::spawn(close_idle(Arc::clone(&app), Arc::clone(&upkeep)));
-        listen(Arc::clone(&app), listener, stop).await;
+        let idle = tokio::spawn(close_idle(Arc::clone(&app)));
+        listen(&app, listeners, stop).await;
         tracing::info!("stopping");
         idle.abort();
-        let end = move || {
-            drop(upkeep);
-            app.close()
-        };
-        tokio::task::spawn_blocking(end).await.map_err(io::Error::other)?
+        tokio::task::spawn_blocking(move || app.close()).await.map_err(io::Error::other)?
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
 /// Accepts connections until `stop`, then waits for those under way, within the limit.
-pub(crate) async fn listen(app: Arc<App>, listener: TcpListener, stop: impl Future<Output = ()>) {
-    let limits = app.config.limits;
-    let router = crate::routes::router(Arc::clone(&app));
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let addresses = Addresses::default();
-    tokio::pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
-            () = &mut stop => break,
-        };
-        let (stream, place, from) = accepted;
-        let Some(seat) = addresses.seat(from.ip(), limits.connections_per_address) else {
-            tracing::warn!(from = %from.ip(), "too many connections from one address");
-            continue;
-        };
-        // Answers are small: what is written is sent at once.
-        let _ = stream.set_nodelay(true);
-        let mut server = http1::Builder::new();
-        server
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.head)
-            .max_headers(HEADERS_MAX)
-            .max_buf_size(HEAD_BYTES_MAX);
-        let service = TowerToHyperService::new(router.clone());
-        let connection =
-            graceful.watch(server.serve_connection(TokioIo::new(Patient::new(stream, limits.answer_idle)), service));
-        app.observed.connections.inc();
-        let own = Arc::clone(&app);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
-            }
-            own.observed.connections.dec();
-            drop((place, seat));
-        });
+pub(crate) async fn listen(app: &Arc<App>, listeners: Vec<Listener>, stop: impl Future<Output = ()>) {
+    let graceful = Arc::new(GracefulShutdown::new());
+    let door = Door {
+        app: Arc::clone(app),
+        router: crate::routes::router(Arc::clone(app)),
+        graceful: Arc::clone(&graceful),
+        places: Arc::new(Semaphore::new(app.config.limits.connections)),
+        addresses: Addresses::default(),
+    };
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(door.clone().accept_all(listener));
     }
-    drop(listener);
-    if tokio::time::timeout(limits.stop, graceful.shutdown()).await.is_err() {
+    drop(door);
+    stop.await;
+    accepting.shutdown().await;
+    // Those who accepted have ended, so that nobody else holds it.
+    let Some(graceful) = Arc::into_inner(graceful) else { return };
+    if tokio::time::timeout(app.config.limits.stop, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests were still under way when the server stopped");
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, tokio::sync::OwnedSemaphorePermit, SocketAddr) {
-    loop {
-        let Ok(place) = Arc::clone(places).acquire_owned().await else { std::future::pending().await };
-        match listener.accept().await {
-            Ok((stream, from)) => return (stream, place, from),
-            Err(error) => {
+/// What connections come through.
+#[derive(Clone)]
+struct Door {
+    app: Arc<App>,
+    router: Router,
+    graceful: Arc<GracefulShutdown>,
+    places: Arc<Semaphore>,
+    addresses: Addresses,
+}
+
+impl Door {
+    async fn accept_all(self, listener: Listener) {
+        loop {
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+            let accepted = match &listener {
+                Listener::Tcp(listener) => listener.accept().await.map(|(stream, from)| self.tcp(stream, from, place)),
+                Listener::Unix(listener, _) => listener.accept().await.map(|(stream, _)| self.connect(stream, place)),
+            };
+            if let Err(error) = accepted {
                 // Out of file descriptors, for example: others must end first.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
+
+    fn tcp(&self, stream: TcpStream, from: SocketAddr, place: OwnedSemaphorePermit) {
+        let Some(seat) = self.addresses.seat(from.ip(), self.app.config.limits.connections_per_address) else {
+            tracing::warn!(from = %from.ip(), "too many connections from one address");
+            return;
+        };
+        // Answers are small: what is written is sent at once.
+        let _ = stream.set_nodelay(true);
+        self.connect(stream, (place, seat));
+    }
+
+    /// Serves a connection, and keeps `held` as long as it is open.
+    fn connect<S>(&self, stream: S, held: impl Send + 'static)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let limits = self.app.config.limits;
+        let mut server = http1::Builder::new();
+        server
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head)
+            .max_headers(HEADERS_MAX)
+            .max_buf_size(HEAD_BYTES_MAX);
+        let service = TowerToHyperService::new(self.router.clone());
+        let io = TokioIo::new(Patient::new(stream, limits.answer_idle));
+        let connection = self.graceful.watch(server.serve_connection(io, service));
+        self.app.observed.connections.inc();
+        let app = Arc::clone(&self.app);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+            app.observed.connections.dec();
+            drop(held);
+        });
+    }
 }
 
 /// Closes logs that nobody writes any more, so that they can be packed, and tells of maintenance that fails.
-async fn close_idle(app: Arc<App>, upkeep: Arc<Maintenance>) {
+async fn close_idle(app: Arc<App>) {
     loop {
         tokio::time::sleep(IDLE_ROUND).await;
-        if let Some(Err(error)) = upkeep.syncs().last {
-            tracing::error!(%error, "what was logged could not be synced to the disk");
-        }
-        if let Some(Err(error)) = upkeep.compactions().last {
-            tracing::warn!(%error, "logs could not be packed");
-        }
         let own = Arc::clone(&app);
-        if let Ok(Err(fault)) = tokio::task::spawn_blocking(move || own.tracking.close_idle()).await {
+        let round = move || {
+            own.look_at_upkeep();
+            own.tracking.close_idle()
+        };
+        if let Ok(Err(fault)) = tokio::task::spawn_blocking(round).await {
             tracing::warn!(%fault, "cannot close an idle log");
         }
     }

@@ -6,4 +6,5 @@ pub(crate) mod guard;
 pub(crate) mod lanes;
 pub(crate) mod listen;
 pub(crate) mod observe;
+pub(crate) mod place;
 pub(crate) mod socket;

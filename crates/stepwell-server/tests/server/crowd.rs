@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use stepwell_server::Config;
+use stepwell_server::{Config, Place};
 
 /// Guards against a test that hangs; nothing is measured by it.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,8 +22,11 @@ fn start(folder: &Path) -> SocketAddr {
     (limits.head, limits.body_idle, limits.answer_idle) = (LIMIT, LIMIT, LIMIT);
     (limits.body_bytes, limits.artifact_bytes) = (BODY_BYTES, 64 << 20);
     let (to, from) = std::sync::mpsc::channel();
-    std::thread::spawn(move || stepwell_server::serve(config, &mut |address| to.send(address).unwrap()).unwrap());
-    from.recv_timeout(PATIENCE).unwrap()
+    std::thread::spawn(move || stepwell_server::serve(config, &mut |place| to.send(place.clone()).unwrap()).unwrap());
+    match from.recv_timeout(PATIENCE).unwrap() {
+        Place::Address(address) => address,
+        place => panic!("{place}"),
+    }
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -38,7 +41,7 @@ fn head(address: SocketAddr, line: &str, rest: &str) -> String {
 }
 
 /// One request on a connection of its own; the whole answer.
-fn ask(address: SocketAddr, line: &str, body: &str) -> String {
+pub(crate) fn ask(address: SocketAddr, line: &str, body: &str) -> String {
     let mut stream = connect(address);
     let head = head(address, line, &format!("Connection: close\r\nContent-Length: {}", body.len()));
     stream.write_all((head + body).as_bytes()).unwrap();

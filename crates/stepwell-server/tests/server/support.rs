@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::Response;
 use http_body_util::BodyExt;
 use serde_json::Value;
-use stepwell_server::{Access, App, Config, Role, Tokens};
+use stepwell_server::{Access, App, Config, Place, Role, Tokens};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -51,7 +51,7 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::of(&dir.path().join("workspace"));
         change(&mut config);
-        let app = App::open(config, HOST.parse().unwrap()).unwrap();
+        let app = App::open(config, &Place::Address(HOST.parse().unwrap())).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         Self { dir, router: stepwell_server::router(app), runtime }
     }

@@ -97,7 +97,14 @@ fn what_was_answered_is_there_after_a_stop_and_after_a_kill() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     };
     log(&server, 0);
+    let tails = || {
+        let shards = std::fs::read_dir(folder.join("logs")).unwrap();
+        let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
+        files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|end| end == "tail")).count()
+    };
+    assert_eq!(tails(), 1);
     assert!(server.stop());
+    assert_eq!(tails(), 0, "what was in the tail is sealed in the log, and synced");
     let mut server = Process::start(&folder);
     log(&server, 1);
     log(&server, 2);

@@ -1,0 +1,123 @@
+//! Where the server listens: addresses of the machine, or a socket in the file system that only its owner may use.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::config::Config;
+
+/// Where a server is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An address and port.
+    Address(SocketAddr),
+    /// A socket in the file system.
+    Socket(PathBuf),
+}
+
+/// As a client writes it: `http://ADDRESS`, or `unix:PATH`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "http://{address}"),
+            Self::Socket(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A socket that takes connections.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, #[expect(dead_code, reason = "it acts when it is dropped")] Removed),
+}
+
+/// The file of a socket, which goes with it.
+#[derive(Debug)]
+pub(crate) struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Opens what the choices name. Who listens on `127.0.0.1` listens on `[::1]` too where it can be had, since programs mean
+/// either by `localhost`.
+///
+/// # Errors
+/// When the place is taken or cannot be had.
+pub(crate) async fn open(config: &Config) -> io::Result<(Place, Vec<Listener>)> {
+    if let Some(path) = &config.unix_socket {
+        return Ok((Place::Socket(path.clone()), vec![socket(path)?]));
+    }
+    let first = TcpListener::bind((config.host, config.port)).await?;
+    let bound = first.local_addr()?;
+    let mut all = vec![Listener::Tcp(first)];
+    if config.host == IpAddr::from([127, 0, 0, 1]) {
+        match TcpListener::bind((Ipv6Addr::LOCALHOST, bound.port())).await {
+            Ok(second) => all.push(Listener::Tcp(second)),
+            Err(error) => tracing::debug!(%error, "not on [::1]"),
+        }
+    }
+    Ok((Place::Address(bound), all))
+}
+
+/// A socket at a path, for its owner alone. One that a server left behind is replaced.
+fn socket(path: &Path) -> io::Result<Listener> {
+    let left = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+    if left {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            let why = format!("another server listens on {}", path.display());
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
+        }
+        std::fs::remove_file(path)?;
+    }
+    // Nobody else may connect in between either: the process makes files for its owner alone.
+    let listener = UnixListener::bind(path)?;
+    let removed = Removed(path.to_owned());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(Listener::Unix(listener, removed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_is_its_owners_and_goes_with_the_server() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let config = Config { unix_socket: Some(path.clone()), ..Config::of(dir.path()) };
+        let (place, open_now) = open(&config).await.unwrap();
+        assert_eq!(place.to_string(), format!("unix:{}", path.display()));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(open(&config).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(open_now);
+        assert!(!path.exists());
+        // One that nobody listens on any more is no obstacle; a file of something else is.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        drop(open(&config).await.unwrap());
+        std::fs::write(&path, "mine").unwrap();
+        assert!(open(&config).await.is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+
+    #[tokio::test]
+    async fn both_loopback_addresses_are_listened_on() {
+        let config = Config { port: 0, ..Config::of(Path::new("/nowhere")) };
+        let (Place::Address(bound), all) = open(&config).await.unwrap() else { panic!("no address") };
+        for listener in &all {
+            let Listener::Tcp(listener) = listener else { panic!("a socket") };
+            let own = listener.local_addr().unwrap();
+            assert!(own.ip().is_loopback() && own.port() == bound.port());
+        }
+        // A machine without IPv6 has one.
+        let has_v6 = std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+        assert_eq!(all.len(), if has_v6 { 2 } else { 1 });
+    }
+}
