@@ -21,8 +21,9 @@ import mlflow  # noqa: E402
 class Stepwell:
     """A server in a process of its own, which can be stopped, killed and started again on the same port."""
 
-    def __init__(self, workspace, *choices):
+    def __init__(self, workspace, *choices, environment=None):
         self.workspace, self.choices, self.port, self.process = workspace, choices, 0, None
+        self.environment = environment
         self.start()
 
     @property
@@ -31,7 +32,7 @@ class Stepwell:
 
     def start(self):
         command = [os.environ["STEPWELL_BIN"], "-w", str(self.workspace), "serve", "--port", str(self.port), *self.choices]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self.environment)
         line = self.process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
         assert found, f"the server did not start: {line!r}"

@@ -1,6 +1,7 @@
 """The unmodified client against `stepwell serve`: what users' scripts do."""
 
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import threading
 
 import mlflow
 import pytest
+from conftest import Stepwell
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -253,3 +255,27 @@ def test_three_clients_at_once(server):
         assert [m.step for m in client.get_metric_history(shared, f"m{number}")] == list(range(40))
         assert client.get_run(shared).data.tags[f"t{number}"] == "39"
     assert len(client.search_runs([experiment], "attributes.status = 'FINISHED'")) == 3
+
+
+def test_a_tracking_uri_with_a_token(tmp_path):
+    """What `stepwell token create --uri` prints is all that a training script needs."""
+    server = Stepwell(tmp_path / "workspace", "--auth")
+    issue = [os.environ["STEPWELL_BIN"], "-w", str(tmp_path / "workspace"), "token", "create", "--role"]
+    try:
+        uri = subprocess.run([*issue, "write", "--uri", server.uri], check=True, capture_output=True, text=True).stdout.strip()
+        assert uri.startswith("http://token:stw_") and uri.endswith(f"@127.0.0.1:{server.port}")
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_experiment("with a token")
+        with mlflow.start_run() as run:
+            mlflow.log_metric("alpha", 0.03)
+            mlflow.log_text("hello", "notes.txt")
+        assert MlflowClient(uri).get_run(run.info.run_id).data.metrics == {"alpha": 0.03}
+        reading = subprocess.run([*issue, "read", "--minutes", "1", "--uri", server.uri], check=True, capture_output=True, text=True).stdout.strip()
+        assert MlflowClient(reading).get_run(run.info.run_id).info.status == "FINISHED"
+        with pytest.raises(MlflowException, match="does not allow"):
+            MlflowClient(reading).set_tag(run.info.run_id, "a", "b")
+        with pytest.raises(MlflowException, match="token is needed"):
+            MlflowClient(server.uri).get_run(run.info.run_id)
+    finally:
+        mlflow.set_tracking_uri("")
+        server.stop()

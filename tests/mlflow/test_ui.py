@@ -89,10 +89,18 @@ def filled(server, folder):
         version = mlflow.register_model(model.model_uri, "registered-echo")
     client.set_registered_model_alias("registered-echo", "champion", version.version)
     client.update_registered_model("registered-echo", description="says what it is told")
+    mlflow.set_experiment("taken back")
+    for name in ("kept", "removed"):
+        with mlflow.start_run(run_name=name) as other:
+            mlflow.log_metric("score", 1)
+    client.delete_run(other.info.run_id)
+    taken_back = other.info.experiment_id
+    nothing = client.create_experiment("nothing yet")
     mlflow.set_experiment("many tags")
     for number in range(12):
         with mlflow.start_run(run_name=f"run {number}", tags={f"t{i}": "v" for i in range(number)}):
             mlflow.log_metric("score", number)
+    names |= {"taken back": taken_back, "nothing": nothing}
     return names | {"experiment": run.info.experiment_id, "run": run.info.run_id, "model": model.model_id}
 
 
@@ -150,10 +158,12 @@ def pages(names):
         "logged model": (f"/#/experiments/{own}/models/{names['model']}", ["echo", names["model"], "with files"]),
         "artifacts of a logged model": (f"/#/experiments/{own}/models/{names['model']}/artifacts", ["MLmodel", "requirements.txt"]),
         "prompts": ("/#/prompts", ["Prompts"]),
+        "deleted runs": (f"/#/experiments/{names['taken back']}/runs?lifecycleFilter=Deleted", ["removed", "1 matching run"]),
+        "experiment without runs": (f"/#/experiments/{names['nothing']}/runs", ["No runs logged"]),
     }
 
 
-PAGES = tuple(pages({"experiment": "", "run": "", "ids": ["", "", ""], "metric": "", "newest": "", "model": ""}))
+PAGES = tuple(pages({"experiment": "", "run": "", "ids": ["", "", ""], "metric": "", "newest": "", "model": "", "taken back": "", "nothing": ""}))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -209,3 +219,38 @@ def test_the_table_sorts_and_filters(shown, browser):
     box.press("Enter")
     page.get_by_text("12 matching runs").wait_for(timeout=30_000)
     page.close()
+
+
+def test_the_plain_page(shown, browser, tmp_path):
+    """Without a build of the UI: experiments, runs, and a metric's curve."""
+    ours, _ = shown
+    # Where no Python is found, no UI is.
+    server = Stepwell(ours.workspace, environment={"PATH": "", "HOME": str(tmp_path)})
+    try:
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        wrong = []
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("response", lambda answer: wrong.append(f"{answer.status}: {answer.url}") if answer.status >= 400 else None)
+        page.goto(server.uri)
+        page.get_by_text("pip install mlflow").first.wait_for()
+        page.get_by_role("button", name="files and models").click()
+        page.get_by_role("cell", name="with files").wait_for()
+        page.get_by_role("button", name="loss").first.click()
+        line = page.locator("#plot polyline")
+        line.wait_for()
+        assert len(line.get_attribute("points").split()) == 50
+        # A filter that finds nothing, and one that is none.
+        page.locator("#filter").fill("metrics.loss > 5")
+        page.locator("#filter").press("Enter")
+        page.get_by_role("cell", name="with files").wait_for(state="detached")
+        assert not wrong, wrong
+        page.locator("#filter").fill("metrics.loss ~ 5")
+        page.locator("#filter").press("Enter")
+        page.locator("#trouble").get_by_text("Invalid").wait_for()
+        folder = os.environ.get("STEPWELL_UI_SCREENSHOTS")
+        if folder:
+            page.screenshot(path=str(pathlib.Path(folder, "plain-page.png")))
+        page.close()
+    finally:
+        server.stop()

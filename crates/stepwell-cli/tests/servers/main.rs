@@ -1,6 +1,7 @@
 //! Several servers and trainers, each a process of its own, on one workspace at once.
 #![allow(clippy::disallowed_methods, reason = "a test may start threads")]
 
+mod flood;
 mod process;
 mod registry;
 mod together;
