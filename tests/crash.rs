@@ -59,6 +59,32 @@ fn life() -> Vec<Step> {
         Seal { slot: 0 },
         point(0, 2, 0),
         Tag { slot: 0, key: 1 },
+        // Asked and answered, while a half is being sealed too.
+        point(0, 0, 0),
+        Batch { slot: 0, len: 3, shape: 1, tag: false },
+        Ask,
+        point(0, 0, 1),
+        point(0, 1, 1),
+        Ask,
+        point(0, 0, 1),
+        Batch { slot: 0, len: 3, shape: 1, tag: false },
+        SettleAsked,
+        Tag { slot: 0, key: 1 },
+        // Asked and idle, then answered too late, twice.
+        Batch { slot: 0, len: 4, shape: 1, tag: false },
+        Ask,
+        SettleAsked,
+        Ask,
+        Batch { slot: 0, len: 4, shape: 1, tag: false },
+        point(0, 1, 1),
+        Ask,
+        SettleAsked,
+        Batch { slot: 0, len: 5, shape: 1, tag: false },
+        Ask,
+        point(0, 0, 1),
+        point(0, 0, 1),
+        point(0, 0, 1),
+        SettleAsked,
         Columns { slot: 0, key: 1, len: 600, shape: 0 },
         Many { slot: 0, shape: 0 },
         Drop { slot: 1 },
@@ -108,6 +134,8 @@ fn life() -> Vec<Step> {
 /// Lives until the crash strikes, or to the end. The ledger says what may be expected then.
 fn live(world: &mut World, disk: &SimDisk, crash_at: u64) {
     world.dying = true;
+    let own = disk.clone();
+    world.is_dead = Some(Box::new(move || own.operations() > crash_at));
     for op in life() {
         let done = world.apply(&op);
         // A call may succeed although the disk died meanwhile, when what failed was of no consequence to it.
@@ -116,7 +144,7 @@ fn live(world: &mut World, disk: &SimDisk, crash_at: u64) {
         }
         done.expect("nothing fails before the crash");
     }
-    world.dying = false;
+    (world.dying, world.is_dead) = (false, None);
 }
 
 /// What anyone would do with a workspace found after an accident.

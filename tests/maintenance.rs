@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use stepwell::base::ids::ExperimentId;
 use stepwell::base::stats::RunStatus;
+use stepwell::error::Error;
 use stepwell::options::{Options, TailMode};
-use stepwell::storage::memory::{Fate, PowerLoss, SimDisk};
+use stepwell::storage::memory::{Fate, Op, OpKind, PowerLoss, SimDisk, Times};
 use stepwell::workspace::maintenance::Schedule;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::runs::NewRun;
+use stepwell::workspace::writer::RunWriter;
 
 #[test]
 fn it_gathers_finished_runs_while_others_write() {
@@ -109,6 +111,114 @@ fn a_promise_is_kept_before_the_tail_is_begun_anew() {
         });
         let left = Workspace::open_on(Arc::new(left), Path::new("/w"), options).unwrap();
         assert!(left.run(writer.run_id()).unwrap().count("loss").unwrap() >= 9);
+    }
+}
+
+/// A writer that is asked seals what it has in some pieces of its next calls, and syncing its log is enough then; its tail
+/// is not synced. What is said after points that were not asked for is no mark that those were on disk.
+#[test]
+fn a_writer_that_is_asked_frames_what_it_has() {
+    for (tail, points) in [(TailMode::Mapped, 9_000), (TailMode::Written, 9_000), (TailMode::Mapped, 700)] {
+        let disk = SimDisk::new();
+        let options = Options { tail, ..Options::default() };
+        let open = |disk: SimDisk| Workspace::open_or_create_on(Arc::new(disk), Path::new("/w"), options).unwrap();
+        let workspace = open(disk.clone());
+        let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+        let (loss, other) = (writer.metric("loss").unwrap(), writer.metric("other").unwrap());
+        let mut logged = 0;
+        let mut log = |writer: &mut RunWriter, count: i64| {
+            for _ in 0..count {
+                writer.log(if logged % 3 == 0 { other } else { loss }, logged, logged, logged as f64).unwrap();
+                logged += 1;
+            }
+        };
+        log(&mut writer, 10);
+        assert!(!workspace.ask_writers(), "so few points are synced where they lie");
+        workspace.sync_asked().unwrap();
+        assert_eq!(writer.durable_through(), 10);
+        for turn in 0..4_u64 {
+            log(&mut writer, points);
+            let asked = writer.points();
+            assert!(workspace.ask_writers() && !workspace.writers_answered());
+            let mut calls = 0;
+            while !workspace.writers_answered() {
+                log(&mut writer, 1);
+                calls += 1;
+            }
+            assert!(calls <= 1000, "{calls} calls until {points} points were framed");
+            log(&mut writer, 5);
+            writer.set_tag("turn", &turn.to_string()).unwrap();
+            let before = disk.trace().len();
+            workspace.sync_asked().unwrap();
+            let of_tail = |op: &Op| op.kind == OpKind::Sync && op.path.extension().is_some_and(|end| end == "tail");
+            assert!(!disk.trace()[before..].iter().any(of_tail), "the tail was synced");
+            assert!((asked..writer.points()).contains(&writer.durable_through()));
+            // The next words carry a mark, and reach the disk, while the points before them do not.
+            writer.set_tag("after", &turn.to_string()).unwrap();
+            let left = open(disk.power_loss_with(&mut |pending| match pending.path.extension() {
+                Some(end) if end == "log" => Fate::Keep,
+                _ => Fate::Drop,
+            }));
+            assert!(left.verify(&mut |_, _| {}).unwrap().is_ok());
+            let left = left.run(writer.run_id()).unwrap();
+            assert_eq!(left.points(), writer.durable_through());
+            let values = left.arrivals("loss").unwrap().values;
+            assert!(values.iter().zip((0..).filter(|at| at % 3 > 0)).all(|(&value, at)| value == f64::from(at)));
+        }
+        // It is idle: what it has is synced where it lies.
+        log(&mut writer, points);
+        assert!(workspace.ask_writers());
+        workspace.sync_asked().unwrap();
+        assert_eq!(writer.durable_through(), writer.points());
+        // Whatever reaches the disk of the calls after that, those points stay.
+        let durable = writer.points();
+        for _ in 0..3 {
+            log(&mut writer, points);
+            writer.seal().unwrap();
+            log(&mut writer, 300);
+            let left = open(disk.power_loss_with(&mut |pending| match pending.path.extension() {
+                Some(end) if end == "tail" => Fate::Keep,
+                _ => Fate::Drop,
+            }));
+            assert!(left.run(writer.run_id()).unwrap().points() >= durable);
+        }
+        let run = writer.run_id().clone();
+        writer.finish(RunStatus::Finished).unwrap();
+        let left = open(disk.power_loss(PowerLoss::DropAll));
+        assert_eq!(left.run(&run).unwrap().points(), logged as u64);
+        assert!(left.verify(&mut |_, _| {}).unwrap().is_ok());
+    }
+}
+
+/// A sync that fails is told, whether the writer answered or not, and the writer logs on.
+#[test]
+fn a_failed_sync_of_what_was_asked_for_is_told() {
+    for answered in [false, true] {
+        let disk = SimDisk::new();
+        let open =
+            |disk: SimDisk| Workspace::open_or_create_on(Arc::new(disk), Path::new("/w"), Options::default()).unwrap();
+        let workspace = open(disk.clone());
+        let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+        let loss = writer.metric("loss").unwrap();
+        (0..300).for_each(|step| writer.log(loss, step, step, 1.0).unwrap());
+        workspace.sync().unwrap();
+        (0..300).for_each(|step| writer.log(loss, step, step, 1.0).unwrap());
+        assert!(workspace.ask_writers());
+        if answered {
+            writer.log(loss, 0, 0, 1.0).unwrap();
+            assert!(workspace.writers_answered());
+        }
+        disk.fail_at(disk.operations(), libc::EIO, Times::Once);
+        assert!(matches!(workspace.sync_asked(), Err(Error::DurabilityLost { from: 300, .. })));
+        assert!(!workspace.ask_writers());
+        assert!(matches!(workspace.sync_asked(), Err(Error::DurabilityLost { .. })));
+        assert_eq!(writer.durable_through(), 300);
+        (0..900).for_each(|step| writer.log(loss, step, step, 1.0).unwrap());
+        writer.seal().unwrap();
+        writer.log(loss, 0, 0, 1.0).unwrap();
+        let points = writer.points();
+        assert_eq!(workspace.run(writer.run_id()).unwrap().points(), points);
+        assert!(matches!(writer.sync(), Err(Error::DurabilityLost { .. })));
     }
 }
 

@@ -57,7 +57,7 @@ impl Place {
                 // The folder too may be new, and whoever created it may have died before its name was synced.
                 let folders = std::iter::once(&*self.dir).chain(self.dir.parent()).map(Path::to_owned).collect();
                 let file = Arc::clone(log.file());
-                let watermark = Watermark::new(Arc::clone(&self.storage), folders, file, path);
+                let watermark = Watermark::new(Arc::clone(&self.storage), folders, file, path, half);
                 watermark.append(log.len());
                 Ok((log, Arc::new(watermark)))
             }

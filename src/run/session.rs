@@ -11,6 +11,9 @@
 //! *Settling* appends the slots' points to the log as rows; *sealing* appends rows' and slots' points as a group. Both
 //! restart the tail. When half of the tail is full, its points are sealed page by page, a few at each pause of the other
 //! half, so that no call waits for all of them; whatever else frames points ends that first.
+//!
+//! A sync from beside asks for the points to be framed ([`Watermark::ask`]). The next call hears it: few points are sealed at
+//! once, of more the half is turned over early and sealed like a full one, with shorter pauses.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +46,11 @@ const PAUSES: usize = 128;
 /// How much of a full half's work is done at a pause, in parts of the points that came since the last: sealing costs about
 /// as much as the pages of two columns, so it ends well before the other half is full.
 const WORK_AT_PAUSE: usize = 3;
+/// Points between two pieces of the work when a sync waits for it, and how much is done then: about a page.
+const ASKED_PAUSE: usize = 16;
+const ASKED_WORK: usize = 1 << 10;
+/// This part of a half is sealed in one piece when a sync asks for it: two pages.
+const AT_ONCE: usize = 32;
 /// Most definitions of runs and series in one frame: a few MiB.
 const DEFINED_AT_ONCE: usize = 16 << 10;
 /// Most points that are logged in one step, all of them or none.
@@ -69,6 +77,8 @@ pub struct Session {
     sealed: u64,
     base: u64,
     sequence: u64,
+    /// Points before this one are to be framed without delay, since a sync asked for them.
+    wanted: u64,
     watermark: Arc<Watermark>,
     runs: Vec<RunEntry>,
     series: Vec<SeriesKey>,
@@ -105,6 +115,7 @@ impl Session {
             sealed: 0,
             base: 0,
             sequence: 0,
+            wanted: 0,
             watermark,
             runs: Vec::new(),
             series: Vec::new(),
@@ -199,7 +210,7 @@ impl Session {
     /// [`Error::Io`]; the point is not there then and will not appear.
     #[inline]
     pub fn push(&mut self, series: u32, step: i64, timestamp_ms: Option<i64>, value: f64) -> Result<()> {
-        let ready = self.pending.is_empty() & (self.generation == fork::generation());
+        let ready = self.pending.is_empty() & (self.generation == fork::generation()) & !self.watermark.is_asked();
         match &mut self.tail {
             Some(tail) if ready && tail.free() > 0 => {
                 tail.push(Slot::new(series, step, timestamp_ms, value), self.sequence)?;
@@ -247,7 +258,7 @@ impl Session {
 
     /// Appends a frame that carries the newest durable mark.
     fn append(&mut self, kind: Kind, sequence: u64, count: usize, payload: &[u8]) -> Result<()> {
-        self.log.mark_durable(self.watermark.log_durable());
+        self.log.mark_durable(self.watermark.marked());
         self.log.append(kind, sequence, count, payload)?;
         self.watermark.append(self.log.len());
         Ok(())
@@ -354,7 +365,7 @@ impl Session {
             _ => self.seal()?,
         }
         self.watermark.sync()?;
-        if self.watermark.log_durable() > self.log.durable() && !self.ended {
+        if self.watermark.marked() > self.log.durable() && !self.ended {
             // Later readers tell damage from a torn end by the mark in the next frame, so there is one at once. It may
             // fail: the sync it speaks of has succeeded.
             let _ = self.commit(Vec::new(), &[]);
@@ -383,6 +394,8 @@ impl Session {
         self.append(Kind::End, self.sequence, 0, &[])?;
         self.ended = true;
         if let Some(tail) = self.tail.take() {
+            // What was promised to survive in the tail survives in the log before the tail goes.
+            self.watermark.keep(tail.kept_anywhere());
             // Its points are in the log; a tail that stays behind says nothing.
             let _ = self.place.storage.remove_file(tail.path());
         }
@@ -424,17 +437,33 @@ impl Session {
         if count > 0 {
             self.tail()?;
         }
+        if self.watermark.is_asked() {
+            self.hear();
+        }
         match &self.tail {
             Some(tail) if tail.free() < count => self.make_room(count),
             _ => Ok(()),
         }
     }
 
+    /// A sync asks for what was logged so far: notes it, unless series have less than a point each, of which columns are no
+    /// shorter than slots.
+    fn hear(&mut self) {
+        self.watermark.heard();
+        let Some(tail) = &mut self.tail else { return };
+        if (self.sequence - self.base) as usize >= self.series.len() {
+            self.wanted = self.sequence;
+            tail.pause_after(0);
+        }
+    }
+
     /// Makes room in the tail for `count` points, of which a half can hold that many; seals some of a full half.
     fn make_room(&mut self, count: usize) -> Result<()> {
-        // While there is room, what fails here is tried again later: the points are safe where they are.
-        let pause = (self.place.half as usize / PAUSES).max(1);
-        let _ = self.seal_some(WORK_AT_PAUSE * pause);
+        // While there is room, what fails here is tried again later, but not for a sync, which can do without: the points are
+        // safe where they are.
+        if self.seal_further().is_err() {
+            self.wanted = 0;
+        }
         let Some(tail) = &mut self.tail else { return Ok(()) };
         if tail.room() < count {
             self.seal_full_half()?;
@@ -444,10 +473,29 @@ impl Session {
             tail.turn_over()?;
         }
         tail.grow(count)?;
-        if !tail.full_slots().is_empty() {
-            tail.pause_after(count.max(pause));
+        self.watermark.keep(tail.kept());
+        if self.wanted > self.base {
+            tail.pause_after(count.max(ASKED_PAUSE));
+        } else if !tail.full_slots().is_empty() {
+            tail.pause_after(count.max(self.place.half as usize / PAUSES));
         }
         Ok(())
+    }
+
+    /// Does the next piece of the work that a full half makes. When a sync waits for more than that half has, turns the other
+    /// over too, or seals it if it is short; unless it would have to wait for its place.
+    fn seal_further(&mut self) -> Result<()> {
+        let half = self.place.half as usize;
+        let work = if self.wanted > self.base { ASKED_WORK } else { WORK_AT_PAUSE * (half / PAUSES).max(1) };
+        self.seal_some(work)?;
+        let durable = self.watermark.log_durable();
+        let free = |tail: &&mut Tail| tail.full_slots().is_empty() && tail.kept_over() <= durable;
+        match self.tail.as_mut().filter(free) {
+            Some(tail) if self.wanted <= self.base || tail.is_empty() => Ok(()),
+            Some(tail) if self.settled.len() + tail.len() > half / AT_ONCE => tail.turn_over(),
+            Some(_) => self.seal_with(None),
+            None => Ok(()),
+        }
     }
 
     /// Does about so much of the work that a full half makes, in points of a page, if there is one; all that is left of it
@@ -466,7 +514,9 @@ impl Session {
         }
         // The frame has a pause to itself.
         let appended = match sealing.group() {
-            Some(group) if done == 0 || work == usize::MAX => self.append_group(group, end, Tail::release),
+            Some(group) if done == 0 || work == usize::MAX => {
+                self.append_group(group, end, |tail, kept, _| tail.release(kept))
+            }
             _ => Ok(()),
         };
         if self.sealed < end {
@@ -481,7 +531,7 @@ impl Session {
     }
 
     /// Appends the group of all points up to `end`, whose slots are then freed by `free`.
-    fn append_group(&mut self, payload: &[u8], end: u64, free: impl FnOnce(&mut Tail)) -> Result<()> {
+    fn append_group(&mut self, payload: &[u8], end: u64, free: impl FnOnce(&mut Tail, u64, u64)) -> Result<()> {
         self.append(Kind::Group, self.sealed, (end - self.sealed) as usize, payload)?;
         self.advance(end.saturating_sub(self.sequence));
         self.sealed = end;
@@ -537,15 +587,14 @@ impl Session {
         self.free_slots(self.sequence, Tail::restart);
     }
 
-    /// Frames have all points before `base`.
-    fn free_slots(&mut self, base: u64, free: impl FnOnce(&mut Tail)) {
+    /// Frames have all points before `base`: `free` is told how far the log must survive before slots that were promised to
+    /// survive are used again, and how far it does.
+    fn free_slots(&mut self, base: u64, free: impl FnOnce(&mut Tail, u64, u64)) {
         self.base = base;
-        let tail = &mut self.tail;
-        self.watermark.restart_tail(base, || {
-            if let Some(tail) = tail {
-                free(tail);
-            }
-        });
+        let kept = self.watermark.framed(base);
+        if let Some(tail) = &mut self.tail {
+            free(tail, kept, self.watermark.log_durable());
+        }
     }
 
     /// In a forked child the log, its lock and its tail are the parent's: go on with a log of one's own.
@@ -557,7 +606,7 @@ impl Session {
         self.generation = fork::generation();
         (self.tail, self.sealing) = (None, None);
         self.settled = Vec::new();
-        (self.sealed, self.base, self.sequence) = (0, 0, 0);
+        (self.sealed, self.base, self.sequence, self.wanted) = (0, 0, 0, 0);
         self.ended = false;
         let runs = self.runs.iter().enumerate().map(|(index, run)| run_record(index, run));
         let series = self.series.iter().enumerate().map(|(index, name)| series_record(index, name));

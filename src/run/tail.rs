@@ -4,8 +4,9 @@
 //! owns. Elsewhere the same bytes are written by one call a point. Either way the file is the array and nothing else;
 //! see [`crate::log::slot`] for why stale bytes in it never count.
 //!
-//! The array has two halves. A turn of points begins at the first slot of either; while one half is full and on its way
-//! into a frame, the other takes what comes next.
+//! The array has two halves. A turn of points begins at the first slot of either; while the points of one half are on their
+//! way into a frame, the other takes what comes next. A half whose points were promised to survive where they lie is begun
+//! anew only after the log survives up to the frame that has them.
 #![allow(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub struct Tail {
     capacity: usize,
     /// How many slots of the other half hold points that no frame has yet.
     full: usize,
+    /// For each half how far the log must survive before its slots are used again, in bytes.
+    kept: [u64; 2],
     /// Slots from `next` up to here may hold in the file what a failed write left: it must not be taken for points.
     dirty: usize,
     check: Check,
@@ -86,6 +89,7 @@ impl Tail {
             limit: 0,
             capacity: 0,
             full: 0,
+            kept: [0; 2],
             dirty: 0,
             check: Check::new(writer),
             memory: Memory::Written(Vec::new()),
@@ -142,7 +146,8 @@ impl Tail {
 
     /// Lets [`Self::free`] be at most `count` until it is asked again: the owner has something to do by then.
     pub fn pause_after(&mut self, count: usize) {
-        self.limit = self.next.saturating_add(count).min(self.capacity).min(self.start + self.half);
+        let end = self.capacity.min(self.start + self.half).max(self.next);
+        self.limit = self.next.saturating_add(count).min(end);
     }
 
     /// How many slots are free without growing, up to the pause.
@@ -171,7 +176,27 @@ impl Tail {
         self.next == self.start
     }
 
-    /// Begins a turn in the other half; the points here stay, as [`Self::full_slots`], until [`Self::release`].
+    /// How far the log must survive before the next turn's first slot is stored, in bytes: see [`Self::release`]. 0 once the
+    /// turn has points.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        if self.is_empty() { self.kept[self.start / self.half] } else { 0 }
+    }
+
+    /// The same for the first slot of the other half.
+    #[must_use]
+    pub fn kept_over(&self) -> u64 {
+        self.kept[1 - self.start / self.half]
+    }
+
+    /// The same for all slots: how far the log must survive before the file goes.
+    #[must_use]
+    pub fn kept_anywhere(&self) -> u64 {
+        self.kept.into_iter().max().unwrap_or(0)
+    }
+
+    /// Begins a turn in the other half; the points here stay, as [`Self::full_slots`], until [`Self::release`]. Whoever stores
+    /// its first slot sees to [`Self::kept`] first.
     ///
     /// # Errors
     /// [`Error::Io`]; nothing changed then.
@@ -185,8 +210,7 @@ impl Tail {
         let start = self.half - self.start;
         self.reserve_through(start + 1)?;
         self.full = self.len();
-        (self.start, self.next) = (start, start);
-        self.pause_after(usize::MAX);
+        self.begin(start);
         Ok(())
     }
 
@@ -196,9 +220,17 @@ impl Tail {
         self.published(self.half - self.start, self.full)
     }
 
-    /// A frame has the points of the half that was full.
-    pub fn release(&mut self) {
+    /// A frame has the points of the half that was full; its slots may be used again once the log survives up to the byte
+    /// `kept`.
+    pub fn release(&mut self, kept: u64) {
         self.full = 0;
+        self.kept[1 - self.start / self.half] = kept;
+    }
+
+    /// Begins a turn at this slot, the first of a half, where none is free before the owner made room.
+    fn begin(&mut self, start: usize) {
+        (self.start, self.next) = (start, start);
+        self.pause_after(0);
     }
 
     /// Publishes one point, whose sequence number this is, as the next slot. `free()` must not be 0.
@@ -299,10 +331,21 @@ impl Tail {
         unsafe { std::slice::from_raw_parts(self.slots.add(start), len) }
     }
 
-    /// Forgets all points: frames have them now, and the next one takes the first slot.
-    pub fn restart(&mut self) {
-        (self.full, self.start, self.next) = (0, 0, 0);
-        self.pause_after(usize::MAX);
+    /// Forgets all points: frames have them now. Their slots may be used again once the log survives up to the byte `kept`; it
+    /// survives up to `durable`. The next turn is in the first half unless that has to wait.
+    pub fn restart(&mut self, kept: u64, durable: u64) {
+        let here = self.start / self.half;
+        if !self.is_empty() {
+            self.kept[here] = kept;
+        }
+        if self.full > 0 {
+            self.kept[1 - here] = kept;
+        }
+        self.full = 0;
+        let waits = self.kept.map(|kept| kept > durable);
+        let start = if waits[0] && !waits[1] { self.half } else { 0 };
+        // What a failed write left in this half is cleaned by the next one, if that is here.
+        self.begin(if self.dirty > self.next { self.start } else { start });
     }
 
     /// The file, for syncing it from elsewhere.

@@ -1,29 +1,48 @@
 //! How far a writer's points and words are known to survive a stop of the machine: shared between the writer and whoever
 //! syncs its files meanwhile.
 //!
-//! A sync by another thread covers the tail where it lies: its slots verify one by one, so they need no frame. From then
-//! on the tail holds a promise, and before the writer begins it anew the log, which has its points by then, is synced.
+//! There are two ways for a sync by another thread:
+//!
+//! - It **asks** the writer to frame what it has, lets it go on for a moment, and syncs the log: few bytes.
+//! - Where the writer did not come by, or has few points, it syncs the tail where it lies: its slots verify one by one, so
+//!   they need no frame. From then on the tail holds a promise: before the writer uses those slots again, the log must
+//!   survive up to the frame that has their points by then ([`Watermark::framed`], [`Watermark::keep`]).
+//!
+//! The writer's thread takes the lock of `files` for a moment only, never while something is synced.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
-use crate::storage::{File, Storage};
+use crate::storage::{File, Storage, fork};
+
+/// From so many points on a writer is asked to frame them; fewer take no more pages in the tail than in the log.
+const ASKED_FROM: u64 = 256;
 
 /// The watermark of one writer.
 pub struct Watermark {
     /// One past the sequence number of the last point that was published.
     published: AtomicU64,
+    /// Whether the writer is asked to frame what it has. Only a hint: what was framed is said under the lock of `files`.
+    asked: AtomicBool,
     /// End of the log's last frame, in bytes.
     appended: AtomicU64,
     /// All points below survive.
     durable: AtomicU64,
     /// All bytes of the log below survive.
     log_durable: AtomicU64,
+    /// The same, and so do all points that were logged before what is said there: what frames may say of the log.
+    marked: AtomicU64,
+    /// From so many points on the writer is asked.
+    asked_from: u64,
+    /// Of the process that the writer is of; in a forked child there is nothing to sync, and locks may never be let go.
+    generation: u32,
+    /// Held while files are synced, so that one sync follows another; taken before `files`.
+    syncing: Mutex<()>,
     files: Mutex<Files>,
 }
 
@@ -32,7 +51,7 @@ struct Files {
     storage: Arc<dyn Storage>,
     /// Folders whose names the files need.
     folders: Vec<PathBuf>,
-    /// Whether those names survive.
+    /// Whether those names survive, or are being synced.
     named: bool,
     /// The writer's own handle, which holds the log's lock; `None` once the writer is gone.
     log: Option<Arc<dyn File>>,
@@ -40,8 +59,12 @@ struct Files {
     tail: Option<Arc<dyn File>>,
     /// The sequence number of the first point in the tail that no frame has.
     base: u64,
+    /// End of the frame that has the point before `base`, in bytes.
+    framed_end: u64,
     /// Points before this one were promised to survive, in the log or where they lie in the tail.
     promised: u64,
+    /// Through which point the writer was asked to frame.
+    asked: Option<u64>,
     /// Why a sync failed: what it should have covered can never be reported as durable.
     lost: Option<String>,
 }
@@ -53,9 +76,15 @@ impl std::fmt::Debug for Watermark {
 }
 
 impl Watermark {
-    /// For a log that was just created; `folders` hold its name and theirs.
+    /// For a log that was just created, whose tail has halves of so many slots; `folders` hold its name and theirs.
     #[must_use]
-    pub fn new(storage: Arc<dyn Storage>, folders: Vec<PathBuf>, log: Arc<dyn File>, log_path: PathBuf) -> Self {
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        folders: Vec<PathBuf>,
+        log: Arc<dyn File>,
+        log_path: PathBuf,
+        half: u32,
+    ) -> Self {
         let files = Files {
             storage,
             folders,
@@ -64,11 +93,16 @@ impl Watermark {
             log_path,
             tail: None,
             base: 0,
+            framed_end: 0,
             promised: 0,
+            asked: None,
             lost: None,
         };
-        let [published, appended, durable, log_durable] = [const { AtomicU64::new(0) }; 4];
-        Self { published, appended, durable, log_durable, files: Mutex::new(files) }
+        let [published, appended, durable, log_durable, marked] = [const { AtomicU64::new(0) }; 5];
+        let (asked, asked_from) = (AtomicBool::new(false), ASKED_FROM.min(u64::from(half) / 2));
+        let (syncing, files) = (Mutex::new(()), Mutex::new(files));
+        let generation = fork::generation();
+        Self { published, asked, appended, durable, log_durable, marked, asked_from, generation, syncing, files }
     }
 
     /// The writer published all points before `sequence`.
@@ -100,44 +134,141 @@ impl Watermark {
         self.log_durable.load(Ordering::Acquire)
     }
 
+    /// How many bytes of the log a frame may call durable: a reader takes for damage what is missing before them, points
+    /// included.
+    #[must_use]
+    pub fn marked(&self) -> u64 {
+        self.marked.load(Ordering::Acquire)
+    }
+
+    /// Asks the writer to frame what it has published by now, unless that is little. Says whether it was asked.
+    pub fn ask(&self) -> bool {
+        if self.is_foreign() {
+            return false;
+        }
+        let mut files = self.files.lock();
+        let published = self.published.load(Ordering::Acquire);
+        let bare = published.saturating_sub(files.base.max(self.durable()));
+        let asked = bare >= self.asked_from.max(1) && files.log.is_some() && files.lost.is_none();
+        files.asked = asked.then_some(published);
+        self.asked.store(asked, Ordering::Relaxed);
+        asked
+    }
+
+    /// Whether the writer framed what it was asked to.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        if self.is_foreign() {
+            return true;
+        }
+        let files = self.files.lock();
+        files.asked.is_none_or(|through| files.base >= through)
+    }
+
+    /// For the writer: whether it is asked, until it says that it knows.
+    #[inline]
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// For the writer: it knows that it is asked.
+    pub fn heard(&self) {
+        self.asked.store(false, Ordering::Relaxed);
+    }
+
     /// Makes everything that was published and appended by now survive a stop of the machine. Costs nothing when it does
     /// already. Says whether there was anything to do.
     ///
     /// # Errors
     /// [`Error::DurabilityLost`] when a sync failed, now or before.
     pub fn sync(&self) -> Result<bool> {
-        let mut files = self.files.lock();
-        // The points first: what defines their series was appended before them.
-        let through = self.published.load(Ordering::Acquire);
-        let appended = self.appended.load(Ordering::Acquire);
-        if files.lost.is_none() && files.named && through == self.durable() && appended == self.log_durable() {
+        self.sync_through(|_| None)
+    }
+
+    /// Makes what was published when the writer was asked survive a stop of the machine, and all that was appended: if it
+    /// answered, by a sync of the log alone. If it was not asked, or did not answer, as [`Self::sync`]; it need not answer
+    /// any more then.
+    ///
+    /// # Errors
+    /// [`Error::DurabilityLost`] when a sync failed, now or before.
+    pub fn sync_asked(&self) -> Result<bool> {
+        self.sync_through(|files| {
+            let asked = files.asked.take();
+            self.heard();
+            asked.filter(|&through| files.base >= through).map(|_| (files.base, files.framed_end))
+        })
+    }
+
+    /// Makes all points before the one that `choose` says survive a stop of the machine, and may call the log durable up to
+    /// the byte that it says; all that was published, and what was appended before, when it says nothing.
+    fn sync_through(&self, choose: impl FnOnce(&mut Files) -> Option<(u64, u64)>) -> Result<bool> {
+        if self.is_foreign() {
             return Ok(false);
         }
-        let synced = self.sync_log(&mut files, appended).and_then(|()| files.sync_tail_and_names(through));
+        let _one = self.syncing.lock();
+        let mut files = self.files.lock();
+        // What was appended before these points speaks of none behind them; what defines their series was appended before
+        // they were published, and what has those before `base` too.
+        let said = self.appended.load(Ordering::Acquire);
+        let published = self.published.load(Ordering::Acquire);
+        let appended = self.appended.load(Ordering::Acquire);
+        let (through, marked) = choose(&mut files).unwrap_or((published, said));
+        let known = through <= self.durable() && appended == self.log_durable() && marked <= self.marked();
+        if files.lost.is_none() && files.named && known {
+            return Ok(false);
+        }
+        // Before anything is synced: from here on the writer keeps these slots until the log has them for good.
+        let tail = files.tail.clone().filter(|_| through > files.base && files.lost.is_none());
+        if tail.is_some() {
+            files.promised = through;
+        }
+        let folders = if files.named { Vec::new() } else { files.folders.clone() };
+        files.named = true;
+        drop(files);
+        let synced = self.sync_log(appended).and_then(|()| self.sync_tail_and_names(tail, &folders));
         synced.map_err(|why| Error::DurabilityLost { from: self.durable(), to: through, why })?;
-        self.durable.store(through, Ordering::Release);
+        self.durable.fetch_max(through, Ordering::AcqRel);
+        self.marked.fetch_max(marked, Ordering::AcqRel);
         Ok(true)
     }
 
-    /// The log has all points before `sequence`, and `restart` frees their slots: those that were promised to survive there
-    /// are made to survive in the log first.
-    pub fn restart_tail(&self, sequence: u64, restart: impl FnOnce()) {
+    /// The log has all points before `sequence`, so that their slots are free. If some of them were promised to survive
+    /// there, this is how far the log must survive before the slots are used again; else 0.
+    #[must_use]
+    pub fn framed(&self, sequence: u64) -> u64 {
         let mut files = self.files.lock();
-        if files.promised > files.base {
-            // When this fails, every later sync says that points may be lost. When one failed before, what had been promised
-            // by then is still moved, and nothing new is.
-            if files.lost.is_some() {
-                let _ = files.sync_log();
-            }
-            let _ = self.sync_log(&mut files, self.appended.load(Ordering::Acquire));
+        let promised = files.promised > files.base;
+        (files.base, files.framed_end) = (sequence, self.appended.load(Ordering::Acquire));
+        if promised { files.framed_end } else { 0 }
+    }
+
+    /// Makes the log survive up to this byte, so that slots may be used again that were promised to survive. When this fails,
+    /// every later sync says that points may be lost. When one failed before, what had been promised by then is still moved,
+    /// and nothing new is.
+    pub fn keep(&self, appended: u64) {
+        if appended <= self.log_durable() {
+            return;
         }
-        files.base = sequence;
-        restart();
+        // A sync that is under way may be all that it needs.
+        let _one = self.syncing.lock();
+        if appended <= self.log_durable() {
+            return;
+        }
+        let files = self.files.lock();
+        let lost = files.lost.is_some().then(|| files.log_syncer());
+        drop(files);
+        match lost {
+            Some(sync) => _ = sync(),
+            None => _ = self.sync_log(appended),
+        }
     }
 
     /// The writer is gone, so its log's lock is let go. What is not synced by then still can be. `ended` says whether all
     /// points are in the log.
     pub fn close(&self, ended: bool) {
+        // A sync that is under way has the handle too.
+        let _one = self.syncing.lock();
         let mut files = self.files.lock();
         files.log = None;
         if ended {
@@ -148,6 +279,9 @@ impl Watermark {
     /// Whether the writer is gone, and nothing is left to sync.
     #[must_use]
     pub fn is_done(&self) -> bool {
+        if self.is_foreign() {
+            return true;
+        }
         let files = self.files.lock();
         let synced = files.named
             && self.published.load(Ordering::Acquire) == self.durable()
@@ -156,56 +290,57 @@ impl Watermark {
         files.log.is_none() && (synced || gone())
     }
 
-    fn sync_log(&self, files: &mut Files, appended: u64) -> Result<(), String> {
+    /// Whether this process is a forked child of the writer's.
+    fn is_foreign(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    /// The caller holds `syncing`.
+    fn sync_log(&self, appended: u64) -> Result<(), String> {
+        let files = self.files.lock();
         if let Some(why) = &files.lost {
             return Err(why.clone());
         }
         if appended > self.log_durable() {
-            let synced = files.sync_log();
-            files.note(synced, "")?;
+            let sync = files.log_syncer();
+            drop(files);
+            self.note(sync(), "")?;
             self.log_durable.store(appended, Ordering::Release);
         }
         Ok(())
     }
+
+    fn sync_tail_and_names(&self, tail: Option<Arc<dyn File>>, folders: &[PathBuf]) -> Result<(), String> {
+        if let Some(tail) = tail {
+            self.note(tail.sync(), "the tail of ")?;
+        }
+        let storage = Arc::clone(&self.files.lock().storage);
+        folders.iter().try_for_each(|folder| self.note(storage.sync_dir(folder), "the folder of "))
+    }
+
+    /// Remembers a failure for good: the kernel may have dropped what it could not write, and will not say so again.
+    fn note(&self, synced: std::io::Result<()>, of: &str) -> Result<(), String> {
+        synced.map_err(|error| {
+            let mut files = self.files.lock();
+            let why = format!("sync of {of}{} failed: {error}", files.log_path.display());
+            files.lost = Some(why.clone());
+            why
+        })
+    }
 }
 
 impl Files {
-    fn sync_log(&self) -> std::io::Result<()> {
-        match &self.log {
+    /// What syncs the log, to be called without the lock of this.
+    fn log_syncer(&self) -> impl FnOnce() -> std::io::Result<()> + use<> {
+        let (log, storage, path) = (self.log.clone(), Arc::clone(&self.storage), self.log_path.clone());
+        move || match log {
             Some(log) => log.sync(),
-            None => match self.storage.open_write(&self.log_path) {
+            None => match storage.open_write(&path) {
                 Ok(log) => log.sync(),
                 // Compaction took it away, so a pack has it, and was synced before.
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
                 Err(error) => Err(error),
             },
         }
-    }
-
-    fn sync_tail_and_names(&mut self, through: u64) -> Result<(), String> {
-        if let Some(tail) = &self.tail
-            && through > self.base
-        {
-            self.promised = through;
-            let synced = tail.sync();
-            self.note(synced, "the tail of ")?;
-        }
-        if !self.named {
-            for index in 0..self.folders.len() {
-                let synced = self.storage.sync_dir(&self.folders[index]);
-                self.note(synced, "the folder of ")?;
-            }
-            self.named = true;
-        }
-        Ok(())
-    }
-
-    /// Remembers a failure for good: the kernel may have dropped what it could not write, and will not say so again.
-    fn note(&mut self, synced: std::io::Result<()>, of: &str) -> Result<(), String> {
-        synced.map_err(|error| {
-            let why = format!("sync of {of}{} failed: {error}", self.log_path.display());
-            self.lost = Some(why.clone());
-            why
-        })
     }
 }

@@ -86,8 +86,8 @@ pub trait File: Send + Sync {
     fn is_linked(&self) -> io::Result<bool>;
     /// Maps the first `len` bytes (at least one), which must be allocated, for reading and writing, shared with every other
     /// reader. The handle must be for writing; it may be closed before the region. As long as the region lives the file must
-    /// not be shortened below `len`. All `len` bytes count as written, so the next sync costs as much; mapping itself takes
-    /// about 0.3 microseconds a KiB.
+    /// not be shortened below `len`. The first store to each page of 4 KiB costs about a microsecond, also the first after
+    /// what was stored there before reached the device.
     fn map(&self, len: usize) -> io::Result<Box<dyn Region>>;
 }
 

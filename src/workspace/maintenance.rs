@@ -14,7 +14,8 @@ use crate::workspace::open::Workspace;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// Time between syncs of all that writers of this handle logged: after a power loss, at most what was logged in the last
-    /// interval and during one sync is missing. `None` for no syncs.
+    /// interval and during one sync is missing. A sync begins by letting writers that have much to write out make columns of
+    /// it, for a tenth of the interval and 100 ms at most. `None` for no syncs.
     pub sync_every: Option<Duration>,
     /// Time between compactions. `None` for none.
     pub compact_every: Option<Duration>,
@@ -30,6 +31,11 @@ impl Default for Schedule {
 /// A sync waits for so many times as long as the last one took, if that is longer than the interval, so that a slow disk is
 /// not kept busy by syncs alone.
 const SYNC_REST: u32 = 9;
+/// Before a sync writers are asked to frame what they have, and get this part of the interval for it, at most so long; it is
+/// looked after in so many steps.
+const ANSWER_PART: u32 = 10;
+const ANSWER_MAX: Duration = Duration::from_millis(100);
+const ANSWER_STEPS: u32 = 10;
 
 /// What one kind of work came to.
 #[derive(Debug)]
@@ -80,11 +86,23 @@ impl Workspace {
         };
         if let Some(every) = schedule.sync_every {
             let rounds = Arc::clone(&maintenance.syncs);
-            maintenance.start(self, "stepwell-sync", every, SYNC_REST, rounds, Self::sync)?;
+            let answer = (every / ANSWER_PART).min(ANSWER_MAX);
+            maintenance.start(self, "stepwell-sync", every, SYNC_REST, rounds, move |workspace, signal| {
+                let mut asked = workspace.ask_writers();
+                for _ in 0..ANSWER_STEPS {
+                    // When it is to stop, what is asked for now is not waited for.
+                    asked = asked && signal.wait(answer / ANSWER_STEPS) && !workspace.writers_answered();
+                }
+                let watch = Stopwatch::start();
+                (workspace.sync_asked(), watch.elapsed())
+            })?;
         }
         if let Some(every) = schedule.compact_every {
             let rounds = Arc::clone(&maintenance.compactions);
-            let compact = |workspace: &Self| workspace.compact(CompactOptions::default());
+            let compact = |workspace: &Self, _: &Signal| {
+                let watch = Stopwatch::start();
+                (workspace.compact(CompactOptions::default()), watch.elapsed())
+            };
             maintenance.start(self, "stepwell-compact", every, 0, rounds, compact)?;
         }
         Ok(maintenance)
@@ -111,16 +129,14 @@ impl Maintenance {
         every: Duration,
         rest: u32,
         rounds: Arc<Mutex<Rounds<T>>>,
-        work: impl Fn(&Workspace) -> Result<T> + Send + 'static,
+        work: impl Fn(&Workspace, &Signal) -> (Result<T>, Duration) + Send + 'static,
     ) -> Result<()> {
         let (signal, workspace) = (Arc::clone(&self.signal), workspace.clone());
         let root = workspace.root().to_owned();
         let run = move || {
             let mut wait = every;
             while signal.wait(wait) {
-                let watch = Stopwatch::start();
-                let last = work(&workspace);
-                let took = watch.elapsed();
+                let (last, took) = work(&workspace, &signal);
                 wait = every.max(took.saturating_mul(rest));
                 let mut known = rounds.lock();
                 *known = Rounds { rounds: known.rounds + 1, last: Some(last), took, wait };

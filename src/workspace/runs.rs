@@ -9,6 +9,7 @@ use crate::run::place::Place;
 use crate::run::session::Session;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::RunState;
+use crate::run::watermark::Watermark;
 use crate::workspace::clock::now_ms;
 pub use crate::workspace::edits::RunEdit;
 use crate::workspace::edits::{Editor, check_edit};
@@ -248,10 +249,38 @@ impl Workspace {
     /// # Errors
     /// [`Error::DurabilityLost`] of the first writer of which a sync failed, now or before; the others are synced.
     pub fn sync(&self) -> Result<()> {
+        self.sync_writers(Watermark::sync)
+    }
+
+    /// Asks the writers of this handle to frame what they logged, at their next calls, so that a sync soon after has less to
+    /// write. Says whether any has so much that it was asked.
+    #[must_use]
+    pub fn ask_writers(&self) -> bool {
+        let writers = self.inner.writers.lock().clone();
+        writers.iter().fold(false, |any, writer| writer.ask() | any)
+    }
+
+    /// Whether all writers that were asked framed what they had then.
+    #[must_use]
+    pub fn writers_answered(&self) -> bool {
+        let writers = self.inner.writers.lock().clone();
+        writers.iter().all(|writer| writer.has_answered())
+    }
+
+    /// As [`Self::sync`], but of writers that were asked by [`Self::ask_writers`] and answered, only what they had logged by
+    /// then need survive.
+    ///
+    /// # Errors
+    /// As [`Self::sync`].
+    pub fn sync_asked(&self) -> Result<()> {
+        self.sync_writers(Watermark::sync_asked)
+    }
+
+    fn sync_writers(&self, sync: impl Fn(&Watermark) -> Result<bool>) -> Result<()> {
         let mut first = Ok(());
         let writers = self.inner.writers.lock().clone();
         for writer in writers {
-            let synced = writer.sync();
+            let synced = sync(&writer);
             if first.is_ok() {
                 first = synced.map(|_| ());
             }

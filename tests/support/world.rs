@@ -95,6 +95,10 @@ pub(crate) enum Op {
     },
     /// All that was said to this handle of the workspace is synced, while its writers go on.
     Settle,
+    /// Writers are asked to frame what they have.
+    Ask,
+    /// What was asked for is synced, framed by then or not.
+    SettleAsked,
     Seal {
         slot: usize,
     },
@@ -130,10 +134,15 @@ pub(crate) struct World {
     writers: Vec<Option<Writer>>,
     /// Runs and places of the writers that the present handle opened.
     opened: Vec<(String, usize)>,
+    /// Writers that were asked to frame what they had: run, place, points.
+    asked: Vec<(String, usize, u64)>,
     pub(crate) ledger: Ledger,
     /// Whether an error leaves what was tried in doubt, because the process is dead; otherwise points of a call that
     /// failed must not be there.
     pub(crate) dying: bool,
+    /// Whether the process was killed: a call that still succeeds, because what failed was of no consequence to it, would not
+    /// have returned.
+    pub(crate) is_dead: Option<Box<dyn Fn() -> bool>>,
 }
 
 /// The id of a run by its number.
@@ -151,8 +160,10 @@ impl World {
             workspace: None,
             writers: (0..4).map(|_| None).collect(),
             opened: Vec::new(),
+            asked: Vec::new(),
             ledger: Ledger::default(),
             dying: false,
+            is_dead: None,
         }
     }
 
@@ -260,6 +271,8 @@ impl World {
             Op::Restore { run } => self.mark(run, false),
             Op::Sync { slot } => self.sync(slot),
             Op::Settle => self.settle(),
+            Op::Ask => self.ask(),
+            Op::SettleAsked => self.settle_asked(),
             Op::Seal { slot } => match &mut self.writers[slot] {
                 Some(writer) => writer.writer.seal(),
                 None => Ok(()),
@@ -408,8 +421,10 @@ impl World {
         }
         let done = log(&mut writer.writer, &resolved);
         let (given, dying) = (writer.writer.points(), self.dying);
+        let dead = self.is_dead.as_ref().is_some_and(|is_dead| is_dead());
         let own = &mut self.run(&run).writers[place];
         match &done {
+            Ok(()) if dead => {}
             Ok(()) => {
                 let mut points = std::mem::take(&mut own.in_flight);
                 own.points.append(&mut points);
@@ -555,6 +570,32 @@ impl World {
         for slot in self.writers.iter().flatten() {
             let here = self.opened.iter().any(|(run, place)| *run == slot.run && *place == slot.place);
             assert!(!here || slot.writer.durable_through() == slot.writer.points());
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self) -> Result<()> {
+        let _ = self.workspace()?.ask_writers();
+        let points = |slot: &Writer| (slot.run.clone(), slot.place, slot.writer.points());
+        self.asked = self.writers.iter().flatten().map(points).collect();
+        Ok(())
+    }
+
+    fn settle_asked(&mut self) -> Result<()> {
+        self.workspace()?.sync_asked()?;
+        for (run, place) in self.opened.clone() {
+            let is_it = |own: &&Writer| own.run == run && own.place == place;
+            let open = self.writers.iter().flatten().find(is_it);
+            let asked = self.asked.iter().find(|asked| asked.0 == run && asked.1 == place).map_or(0, |asked| asked.2);
+            let durable = open.map(|own| (own.writer.durable_through(), own.writer.points()));
+            let Some(own) = self.ledger.runs.get_mut(&run).filter(|own| place < own.writers.len()) else { continue };
+            match durable {
+                Some((durable, points)) if durable < points => {
+                    assert!(durable >= asked, "{durable} points are durable of {asked} that were asked for");
+                    own.writers[place].durable = own.writers[place].durable.max(durable as usize);
+                }
+                _ => own.synced(place),
+            }
         }
         Ok(())
     }

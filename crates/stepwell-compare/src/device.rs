@@ -12,25 +12,34 @@ use crate::support::{KEYS, Mix};
 use crate::table::Figures;
 
 const WORK: &str = "D";
-/// How long each pace is kept.
-const WALL: Duration = Duration::from_secs(5);
+/// How long a pace is kept.
+const SHORT: Duration = Duration::from_secs(5);
+/// So long that the kernel writes back by itself what it was not told to sync, twice at least.
+const LONG: Duration = Duration::from_secs(70);
 
-/// One run flat out, and one at a pace that a training loop has.
+/// One run flat out, and some at paces that training loops have.
 pub fn measure(figures: &mut Figures, dir: &Path) -> Result<()> {
     eprintln!("{WORK}: device bytes");
     figures.note(format!(
-        "{WORK}: one run for {} s, synced each second; `write_bytes` of /proc/self/io over 24 bytes a point.",
-        WALL.as_secs()
+        "{WORK}: one run for some seconds, synced each second; `write_bytes` of /proc/self/io without those of files that \
+         were removed before they were written, over 24 bytes a point."
     ));
     let mix = Mix::new(1_000_000);
-    for (name, pace) in [("flat out", None), ("100,000 points/s", Some(100_000)), ("1,000 points/s", Some(1000))] {
-        let workspace = Workspace::open_or_create(dir.join(format!("device-{}", pace.unwrap_or(0))))?;
+    let works = [
+        ("flat out, 5 s", None, SHORT),
+        ("100,000 points/s, 5 s", Some(100_000), SHORT),
+        ("10,000 points/s, 5 s", Some(10_000), SHORT),
+        ("1,000 points/s, 5 s", Some(1000), SHORT),
+        ("1,000 points/s, 70 s", Some(1000), LONG),
+    ];
+    for (number, (name, pace, wall)) in works.into_iter().enumerate() {
+        let workspace = Workspace::open_or_create(dir.join(format!("device-{number}")))?;
         let maintenance =
             workspace.start_maintenance(Schedule { sync_every: Some(Duration::from_secs(1)), compact_every: None })?;
         let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default())?;
         let metrics = KEYS.iter().map(|key| writer.metric(key)).collect::<stepwell::Result<Vec<_>>>()?;
         let (before, started, mut points) = (device_bytes()?, Instant::now(), 0_u64);
-        while started.elapsed() < WALL {
+        while started.elapsed() < wall {
             let due = pace.map_or(u64::MAX, |pace| (started.elapsed().as_secs_f64() * f64::from(pace)) as u64);
             for _ in 0..100 {
                 if points >= due {

@@ -13,19 +13,9 @@ pub(super) struct Mapping {
 }
 
 impl Mapping {
-    /// Maps the first `len` bytes, with every page present and writable, so that the first store to a page costs no fault
-    /// and a file system that cannot take the store answers here with an error, not later with SIGBUS.
-    ///
-    /// That marks all `len` bytes as changed: the next sync writes all of them once.
+    /// Maps the first `len` bytes. A page becomes present when it is first stored to: only then does it count as changed.
     pub(super) fn new(file: &File, len: usize) -> io::Result<Self> {
-        let map = MmapOptions::new().len(len).populate().map_raw(file)?;
-        #[cfg(target_os = "linux")]
-        match map.advise(memmap2::Advice::PopulateWrite) {
-            // Kernels before 5.14 do not know it; there the pages are present, and the first store to each faults.
-            Err(error) if error.raw_os_error() != Some(libc::EINVAL) => return Err(error),
-            _ => {}
-        }
-        Ok(Mapping { map })
+        Ok(Mapping { map: MmapOptions::new().len(len).map_raw(file)? })
     }
 }
 
