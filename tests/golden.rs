@@ -25,7 +25,8 @@ use stepwell::registry::rules::{self as registry, Model, Registry, Stage, Versio
 use stepwell::registry::store::Store;
 use stepwell::run::gather::gather;
 use stepwell::run::image::SeriesPart;
-use stepwell::run::seal::{Head, Hints, SeriesKey, seal};
+use stepwell::run::names::SeriesNames;
+use stepwell::run::seal::{Head, Hints, seal};
 use stepwell::run::snapshot::{RunPart, RunSnapshot};
 use stepwell::run::state::{Coverage, RunState};
 use stepwell::segment::pack::PackWriter;
@@ -122,7 +123,10 @@ fn live(disk: &SimDisk) {
     ];
     log.records(0, 0, records, Vec::new());
     let slots: Vec<Slot> = (0..130).map(|index| slot(u32::from(index % 3 == 0), index)).collect();
-    let names = ["loss", "val/accuracy"].map(|key| SeriesKey { run: 0, key: key.into() });
+    let mut names = SeriesNames::default();
+    for key in ["loss", "val/accuracy"] {
+        names.insert(0, key).unwrap();
+    }
     let head = Head { slots: [&slots, &[]], extra: None, series: &names };
     let group = seal(head, 1, WRITERS[0], 0, &mut Hints::default()).unwrap();
     let durable = log.bytes.len() as u64;

@@ -15,17 +15,9 @@ use crate::error::Result;
 use crate::log::slot::Slot;
 use crate::run::axes::{AxisTable, hash_axis, same_axis};
 use crate::run::columns::Gathered;
+use crate::run::names::SeriesNames;
 use crate::segment::layout::{PAGE_POINTS, POOLED_BELOW};
 use crate::segment::writer::{GroupWriter, SeriesName, timestamps_kind};
-
-/// A series as a log names it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SeriesKey {
-    /// The run's number in the log.
-    pub run: u32,
-    /// The metric's key.
-    pub key: String,
-}
 
 /// Columns of a series given whole, to be sealed behind the slots.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +40,7 @@ pub struct Head<'a> {
     /// Columns behind them.
     pub extra: Option<GivenColumns<'a>>,
     /// The log's series; more of them may have come since the sealing was begun.
-    pub series: &'a [SeriesKey],
+    pub series: &'a SeriesNames,
 }
 
 /// How a writer's columns were encoded last, for its next groups.
@@ -225,8 +217,8 @@ impl Sealing {
             self.open(series, axis, head, hints);
             return Ok(work);
         }
-        let SeriesKey { run, key } = &head.series[series];
-        let name = SeriesName { run: *run, key: self.group.key(key), writer: self.writer, axis };
+        let (run, key) = head.series.get(series as u32);
+        let name = SeriesName { run, key: self.group.key(key), writer: self.writer, axis };
         self.group.short_series(name, values);
         self.stage = Stage::Series(series + 1);
         Ok(values.len())
@@ -234,8 +226,8 @@ impl Sealing {
 
     /// Begins a long series, whose axis is written.
     fn open(&mut self, series: usize, axis: u32, head: Head<'_>, hints: &Hints) {
-        let SeriesKey { run, key } = &head.series[series];
-        let name = SeriesName { run: *run, key: self.group.key(key), writer: self.writer, axis };
+        let (run, key) = head.series.get(series as u32);
+        let name = SeriesName { run, key: self.group.key(key), writer: self.writer, axis };
         self.group.begin_series(name, hints.values.get(&(series as u32)).copied().unwrap_or_default());
         self.stage = Stage::Values(series, 0);
     }

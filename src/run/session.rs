@@ -18,8 +18,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use crate::base::control::CONTROL_BYTES_MAX;
 use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::limits::SERIES_PER_LOG_MAX;
@@ -29,8 +27,9 @@ use crate::log::frame::Kind;
 use crate::log::record::{Batch, Record, Row};
 use crate::log::slot::Slot;
 use crate::log::writer::LogWriter;
+use crate::run::names::SeriesNames;
 use crate::run::place::Place;
-use crate::run::seal::{GivenColumns, Head, Hints, Sealing, SeriesKey, seal};
+use crate::run::seal::{GivenColumns, Head, Hints, Sealing, seal};
 use crate::run::tail::Tail;
 use crate::run::watermark::Watermark;
 use crate::storage::fork;
@@ -51,8 +50,8 @@ const ASKED_PAUSE: usize = 16;
 const ASKED_WORK: usize = 1 << 10;
 /// This part of a half is sealed in one piece when a sync asks for it: two pages.
 const AT_ONCE: usize = 32;
-/// Most definitions of runs and series in one frame: a few MiB.
-const DEFINED_AT_ONCE: usize = 16 << 10;
+/// Most definitions of runs and series in one frame, and so in memory: half a MiB.
+const DEFINED_AT_ONCE: usize = 4 << 10;
 /// Most points that are logged in one step, all of them or none.
 const POINTS_AT_ONCE: usize = 4 << 20;
 
@@ -81,8 +80,7 @@ pub struct Session {
     wanted: u64,
     watermark: Arc<Watermark>,
     runs: Vec<RunEntry>,
-    series: Vec<SeriesKey>,
-    by_key: FxHashMap<SeriesKey, u32>,
+    series: SeriesNames,
     /// Records that must be in the log before any point is published.
     pending: Vec<Record>,
     ended: bool,
@@ -118,8 +116,7 @@ impl Session {
             wanted: 0,
             watermark,
             runs: Vec::new(),
-            series: Vec::new(),
-            by_key: FxHashMap::default(),
+            series: SeriesNames::default(),
             pending: Vec::new(),
             ended: false,
             failed: false,
@@ -180,22 +177,40 @@ impl Session {
         self.runs.len() as u32 - 1
     }
 
-    /// Numbers a series in this log; the key was checked by the caller.
+    /// Numbers a series of a run in this log; the key was checked by the caller. Costs a frame when thousands wait for one.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the log has 2^30 series.
-    pub fn series(&mut self, name: SeriesKey) -> Result<u32> {
-        if let Some(&known) = self.by_key.get(&name) {
+    /// [`Error::Invalid`] when the log has 2^30 series or 4 GiB of keys. [`Error::Io`]; the series has no number then.
+    pub fn series(&mut self, run: u32, key: &str) -> Result<u32> {
+        if let Some(known) = self.series.find(run, key) {
             return Ok(known);
         }
-        let series = self.series.len() as u32;
-        if series >= SERIES_PER_LOG_MAX {
-            return Err(Error::invalid("metric", format!("one writer has at most {SERIES_PER_LOG_MAX} series")));
+        if self.pending.len() >= DEFINED_AT_ONCE {
+            self.commit(Vec::new(), &[])?;
         }
-        self.pending.push(series_record(self.series.len(), &name));
-        self.series.push(name.clone());
-        self.by_key.insert(name, series);
+        let inserted = if self.series_count() < SERIES_PER_LOG_MAX { self.series.insert(run, key) } else { None };
+        let Some(series) = inserted else {
+            let why = format!("one writer has at most {SERIES_PER_LOG_MAX} series and 4 GiB of keys");
+            return Err(Error::invalid("metric", why));
+        };
+        self.pending.push(series_record(series, run, key));
         Ok(series)
+    }
+
+    /// The number of a series of a run, if it has one.
+    #[must_use]
+    pub fn find_series(&self, run: u32, key: &str) -> Option<u32> {
+        self.series.find(run, key)
+    }
+
+    /// The key of a series.
+    ///
+    /// # Panics
+    /// When there is no such series.
+    #[inline]
+    #[must_use]
+    pub fn key(&self, series: u32) -> &str {
+        self.series.get(series).1
     }
 
     /// How many series this log has.
@@ -609,7 +624,10 @@ impl Session {
         (self.sealed, self.base, self.sequence, self.wanted) = (0, 0, 0, 0);
         self.ended = false;
         let runs = self.runs.iter().enumerate().map(|(index, run)| run_record(index, run));
-        let series = self.series.iter().enumerate().map(|(index, name)| series_record(index, name));
+        let series = (0..self.series_count()).map(|series| {
+            let (run, key) = self.series.get(series);
+            series_record(series, run, key)
+        });
         self.pending = runs.chain(series).collect();
         Ok(())
     }
@@ -631,8 +649,8 @@ fn run_record(index: usize, entry: &RunEntry) -> Record {
     Record::Run { run: index as u32, id, experiment, experiment_name }
 }
 
-fn series_record(index: usize, name: &SeriesKey) -> Record {
-    Record::Series { series: index as u32, run: name.run, key: name.key.clone() }
+fn series_record(series: u32, run: u32, key: &str) -> Record {
+    Record::Series { series, run, key: key.to_owned() }
 }
 
 fn rows(slots: &[Slot]) -> Vec<Row> {

@@ -1,13 +1,11 @@
 //! Writing one run: what a training script holds.
 
-use rustc_hash::FxHashMap;
-
 use crate::base::ids::RunId;
 use crate::base::limits::check_key;
 use crate::base::point::{Point, Timestamps, TimestampsRef};
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
-use crate::run::seal::{GivenColumns, SeriesKey};
+use crate::run::seal::GivenColumns;
 use crate::run::session::Session;
 use crate::run::state::RunState;
 use crate::workspace::clock::{coarse_now_ms, now_ms};
@@ -30,47 +28,33 @@ pub struct RunWriter {
     session: Session,
     state: RunState,
     run: u32,
-    metrics: MetricTable,
+    order: Order,
     /// The manifest's number when the writer was opened: until it moves on, packs say nothing new.
     packs: u64,
 }
 
-/// Metrics of a writer by key. Loops log the same keys in the same order again and again, so that the key to come is
+/// Guesses which metric comes next. Loops log the same keys in the same order again and again, so that the key to come is
 /// mostly the one that came after the last one before: a comparison, and no hash.
 #[derive(Debug, Default)]
-struct MetricTable {
-    by_key: FxHashMap<Box<str>, u32>,
-    /// Keys by the metric's number.
-    keys: Vec<Box<str>>,
+struct Order {
     /// For each metric the one that followed it last.
     next: Vec<u32>,
     last: u32,
 }
 
-impl MetricTable {
+impl Order {
     #[inline]
-    fn find(&mut self, key: &str) -> Option<u32> {
-        let guess = *self.next.get(self.last as usize)?;
-        if *self.keys[guess as usize] == *key {
-            self.last = guess;
-            return Some(guess);
-        }
-        let found = *self.by_key.get(key)?;
-        self.next[self.last as usize] = found;
-        self.last = found;
-        Some(found)
+    fn guess(&self) -> Option<u32> {
+        self.next.get(self.last as usize).copied()
     }
 
-    /// Takes in the next metric; series of a run's log are numbered as they come.
-    fn insert(&mut self, key: &str, series: u32) {
-        debug_assert_eq!(series as usize, self.keys.len());
-        self.by_key.insert(key.into(), series);
-        self.keys.push(key.into());
-        self.next.push(0);
-        if let Some(before) = self.next.get_mut(self.last as usize) {
-            *before = series;
+    /// This metric came instead; series of a run's log are numbered as they come.
+    fn learn(&mut self, metric: u32) {
+        if metric as usize >= self.next.len() {
+            self.next.resize(metric as usize + 1, 0);
         }
-        self.last = series;
+        self.next[self.last as usize] = metric;
+        self.last = metric;
     }
 }
 
@@ -84,7 +68,7 @@ impl RunWriter {
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         // The log says at once whose it is.
         session.commit(Vec::new(), &[])?;
-        Ok(Self { workspace: workspace.clone(), session, state, run, metrics: MetricTable::default(), packs })
+        Ok(Self { workspace: workspace.clone(), session, state, run, order: Order::default(), packs })
     }
 
     /// The run's id.
@@ -96,14 +80,24 @@ impl RunWriter {
     /// Resolves a metric key, so that logging by the handle needs no lookup.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a key that is empty or longer than 250 characters.
+    /// [`Error::Invalid`] for a key that is empty or longer than 250 characters. [`Error::Io`] when thousands of new keys were
+    /// to be written.
     pub fn metric(&mut self, key: &str) -> Result<Metric> {
-        if let Some(known) = self.metrics.find(key) {
-            return Ok(Metric(known));
+        if let Some(guess) = self.order.guess()
+            && self.session.key(guess) == key
+        {
+            self.order.last = guess;
+            return Ok(Metric(guess));
         }
-        check_key("metric key", key)?;
-        let series = self.session.series(SeriesKey { run: self.run, key: key.to_owned() })?;
-        self.metrics.insert(key, series);
+        let known = self.session.find_series(self.run, key);
+        let series = match known {
+            Some(known) => known,
+            None => {
+                check_key("metric key", key)?;
+                self.session.series(self.run, key)?
+            }
+        };
+        self.order.learn(series);
         Ok(Metric(series))
     }
 

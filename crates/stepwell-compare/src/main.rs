@@ -5,6 +5,7 @@ mod device;
 mod latency;
 mod limits;
 mod machine;
+mod memory;
 mod meter;
 mod points;
 mod processes;
@@ -42,7 +43,7 @@ struct Arguments {
     /// Repetitions of each measure, of which the least cost counts.
     #[arg(long, default_value_t = 2)]
     repetitions: usize,
-    /// Only these works (I1, I2, K, H, R, P, L, D, logs).
+    /// Only these works (I1, I2, K, H, R, P, L, D, M, logs).
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only contenders whose names begin so.
@@ -70,6 +71,9 @@ enum Child {
     /// Opens a workspace and searches it.
     #[command(hide = true)]
     ChildOpen { root: PathBuf },
+    /// Logs a run of so many keys, and tells what memory that took.
+    #[command(hide = true)]
+    ChildMemory { root: PathBuf, keys: usize, points: usize },
 }
 
 fn main() -> Result<()> {
@@ -79,6 +83,7 @@ fn main() -> Result<()> {
             return processes::child_log(store, folder, *index, *points);
         }
         Some(Child::ChildOpen { root }) => return runs::child_open(root),
+        Some(Child::ChildMemory { root, keys, points }) => return memory::child(root, *keys, *points),
         None => {}
     }
     let temporary = match &arguments.dir {
@@ -147,6 +152,9 @@ fn main() -> Result<()> {
     }
     if wanted("D") && stepwell {
         device::measure(&mut figures, dir)?;
+    }
+    if wanted("M") && stepwell {
+        memory::measure(&mut figures, dir)?;
     }
     if wanted("logs") && stepwell {
         let folder = std::env::var_os("STEPWELL_REAL_LOGS").map(PathBuf::from);

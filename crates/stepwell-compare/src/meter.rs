@@ -121,3 +121,19 @@ pub fn anonymous_bytes() -> io::Result<u64> {
     let kib: Option<u64> = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok());
     kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("/proc/self/status has no RssAnon"))
 }
+
+/// Resident bytes of this process's mappings of files whose names end so.
+pub fn mapped_bytes(end: &str) -> io::Result<u64> {
+    let (mut bytes, mut within) = (0, false);
+    for line in std::fs::read_to_string("/proc/self/smaps")?.lines() {
+        match line.strip_prefix("Rss:") {
+            Some(rest) if within => bytes += 1024 * rest.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0),
+            Some(_) => {}
+            None if line.split_whitespace().next().is_some_and(|first| !first.ends_with(':')) => {
+                within = line.ends_with(end)
+            }
+            None => {}
+        }
+    }
+    Ok(bytes)
+}
