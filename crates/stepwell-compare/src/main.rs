@@ -66,24 +66,24 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Child {
     /// Logs a run, as one of several processes.
-    #[command(hide = true)]
-    ChildLog { store: String, folder: PathBuf, index: u32, points: usize },
+    #[command(name = "child-log", hide = true)]
+    Log { store: String, folder: PathBuf, index: u32, points: usize },
     /// Opens a workspace and searches it.
-    #[command(hide = true)]
-    ChildOpen { root: PathBuf },
+    #[command(name = "child-open", hide = true)]
+    Open { root: PathBuf },
     /// Logs a run of so many keys, and tells what memory that took.
-    #[command(hide = true)]
-    ChildMemory { root: PathBuf, keys: usize, points: usize },
+    #[command(name = "child-memory", hide = true)]
+    Memory { root: PathBuf, keys: usize, points: usize },
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match &arguments.child {
-        Some(Child::ChildLog { store, folder, index, points }) => {
+        Some(Child::Log { store, folder, index, points }) => {
             return processes::child_log(store, folder, *index, *points);
         }
-        Some(Child::ChildOpen { root }) => return runs::child_open(root),
-        Some(Child::ChildMemory { root, keys, points }) => return memory::child(root, *keys, *points),
+        Some(Child::Open { root }) => return runs::child_open(root),
+        Some(Child::Memory { root, keys, points }) => return memory::child(root, *keys, *points),
         None => {}
     }
     let temporary = match &arguments.dir {
