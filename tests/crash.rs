@@ -126,6 +126,10 @@ fn life() -> Vec<Step> {
         Compact,
         point(0, 1, 0),
         Finish { slot: 0, failed: true },
+        DeleteMetric { run: 0, key: 1 },
+        Import { run: 3, more: 5 },
+        DeleteMetric { run: 3, key: 0 },
+        Import { run: 3, more: 4 },
         Compact,
     ]);
     ops

@@ -10,6 +10,7 @@ use stepwell::options::{Options, TailMode};
 use stepwell::storage::Storage;
 use stepwell::storage::disk::Disk;
 use stepwell::storage::memory::SimDisk;
+use stepwell::workspace::compaction::CompactOptions;
 use stepwell::workspace::open::Workspace;
 
 use crate::support::check::{self, Depth};
@@ -60,6 +61,7 @@ fn step() -> impl Strategy<Value = Op> {
         1 => Just(Op::Reopen),
         2 => (run, 0..300_usize).prop_map(|(run, more)| Op::Import { run, more }),
         1 => (0..3_u8).prop_map(Op::Experiment),
+        2 => (0..3_u8, 0..3_usize).prop_map(|(run, key)| Op::DeleteMetric { run, key }),
     ]
 }
 
@@ -169,7 +171,7 @@ proptest! {
     fn copies_merge_and_count_once(before in history(), after in history(), tail in tail(), tail_points in tail_points(), packed in any::<bool>()) {
         let simple = |next: &Next| !matches!(
             next,
-            Next::Kill | Next::Step(Op::Compact | Op::Import { .. } | Op::Experiment(_))
+            Next::Kill | Next::Step(Op::Compact | Op::Import { .. } | Op::Experiment(_) | Op::DeleteMetric { .. })
         );
         let disk = SimDisk::new();
         let options = Options { tail, tail_points, ..Options::default() };
@@ -198,6 +200,41 @@ proptest! {
             check::exact(&world.ledger, &merged, Depth::Contents);
             copied.apply(&Op::Compact).unwrap();
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(20))]
+
+    /// Another workspace that takes in what is new, twice, says what the first one says; a third time nothing is new.
+    #[test]
+    fn what_was_pulled_reads_the_same(before in history(), after in history(), tail in tail(), tail_points in tail_points()) {
+        let deletes = |next: &Next| matches!(next, Next::Step(Op::DeleteMetric { .. }));
+        let options = Options { tail, tail_points, ..Options::default() };
+        let disk = SimDisk::new();
+        let mut world = World::new(Arc::new(disk.clone()), PathBuf::from("/w"), options);
+        let other = Workspace::open_or_create_on(Arc::new(SimDisk::new()), Path::new("/other"), options).unwrap();
+        for history in [before, after.into_iter().filter(|next| !deletes(next)).collect()] {
+            let history: Vec<Next> = history.into_iter().filter(|next| !matches!(next, Next::Kill)).collect();
+            world.apply(&Op::Reopen).unwrap();
+            run(&mut world, None, &history);
+            let source = open(&world);
+            let points = |workspace: &Workspace| -> u64 {
+                let ids = workspace.run_ids().unwrap();
+                ids.iter().map(|id| workspace.run(id).unwrap().points()).sum()
+            };
+            let known = points(&other);
+            let pulled = other.pull(&source, &mut |_, _| {}).unwrap();
+            assert_eq!((pulled.left_out, pulled.points), (vec![], points(&source) - known));
+            check::exact(&world.ledger, &other, Depth::Everything);
+            let again = other.pull(&source, &mut |_, _| {}).unwrap();
+            assert_eq!((again.added, again.updated, again.points), (0, 0, 0));
+            other.compact(CompactOptions::default()).unwrap();
+            check::exact(&world.ledger, &other, Depth::Contents);
+            assert_eq!(source.pull(&other, &mut |_, _| {}).unwrap().points, 0);
+            check::exact(&world.ledger, &source, Depth::Contents);
+        }
+        assert!(other.verify(&mut |_, _| {}).unwrap().is_ok());
     }
 }
 

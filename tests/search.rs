@@ -72,7 +72,7 @@ fn search_sees_live_packed_and_edited_runs_alike() {
     workspace.delete_run(&RunId::new("run03").unwrap()).unwrap();
     assert_eq!(ids(&other, "", ViewType::DeletedOnly), ["run03"]);
     let collected = workspace.collect_garbage(i64::MAX, false).unwrap();
-    assert_eq!(collected.runs, [RunId::new("run03").unwrap()]);
+    assert_eq!(collected.runs, [(ExperimentId::DEFAULT, RunId::new("run03").unwrap())]);
     assert_eq!(ids(&other, "", ViewType::All).len(), 19);
     assert!(other.verify(&mut |_, _| {}).unwrap().is_ok());
 }

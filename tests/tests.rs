@@ -7,6 +7,7 @@ mod life;
 mod maintenance;
 mod oracle;
 mod processes;
+mod purge;
 mod regressions;
 mod replay;
 mod scale;

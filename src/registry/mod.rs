@@ -1,8 +1,10 @@
 //! The model registry: registered models, their versions, stages, aliases and tags.
 //!
 //! [`rules`] is its state and what changes it, without I/O; [`search`] finds models and versions in a state; [`store`]
-//! keeps the state in a journal beside the catalog, so that numbers and names are right under any number of processes.
+//! keeps the state in a journal beside the catalog, so that numbers and names are right under any number of processes;
+//! [`exchange`] brings in the models of another workspace.
 
+pub mod exchange;
 pub mod rules;
 pub mod search;
 pub mod store;

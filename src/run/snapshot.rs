@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use crate::base::ids::{RunId, WriterId};
+use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::items::index_key;
 use crate::base::point::{Columns, Point};
 use crate::base::stats::SeriesStats;
@@ -89,6 +89,23 @@ impl RunSnapshot {
     #[must_use]
     pub fn with_damage(mut self, damage: Vec<String>) -> Self {
         self.damage.extend(damage);
+        self
+    }
+
+    /// The same run as part of another experiment.
+    #[must_use]
+    pub fn moved(mut self, experiment: ExperimentId, name: String) -> Self {
+        (self.state.experiment, self.state.experiment_name) = (experiment, name);
+        self
+    }
+
+    /// What is said of the run, as a copy that has none of its points.
+    #[must_use]
+    pub fn without_points(mut self) -> Self {
+        self.series.clear();
+        for own in &mut self.state.coverage {
+            (own.from, own.through, own.lost) = (0, 0, 0);
+        }
         self
     }
 

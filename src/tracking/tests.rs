@@ -4,5 +4,6 @@ mod basics;
 mod bulk;
 mod inputs;
 mod models;
+mod purge;
 mod registered;
 mod support;

@@ -100,6 +100,11 @@ pub enum Change {
         /// When, in milliseconds since the epoch.
         at_ms: i64,
     },
+    /// Deleted for good: its name is free.
+    Forget {
+        /// Which.
+        id: ExperimentId,
+    },
 }
 
 impl Experiment {
@@ -119,6 +124,10 @@ impl State for Catalog {
                 self.experiments.insert(experiment.id, experiment.clone());
                 return;
             }
+            Change::Forget { id } => {
+                self.experiments.remove(id);
+                return;
+            }
             Change::Rename { id, at_ms, .. } | Change::Tag { id, at_ms, .. } | Change::Deleted { id, at_ms, .. } => {
                 (id, at_ms)
             }
@@ -128,7 +137,7 @@ impl State for Catalog {
         };
         experiment.updated_ms = *at;
         match change {
-            Change::Create(_) => {}
+            Change::Create(_) | Change::Forget { .. } => {}
             Change::Rename { name, .. } => experiment.name.clone_from(name),
             Change::Tag { key, value: Some(value), .. } => {
                 experiment.tags.insert(key.clone(), value.clone());

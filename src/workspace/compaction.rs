@@ -1,4 +1,4 @@
-//! Compaction: logs that nobody writes any more go into packs, small packs into larger ones, and what was deleted goes.
+//! Compaction: logs that nobody writes any more go into packs, and small packs into larger ones.
 //!
 //! Reading is the same before, during and after. A log is removed only after the pack that has its points, the pack's
 //! name and the manifest's entry that names it are synced; readers look at logs before packs, so they find each point
@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::ids::{RunId, RunKey, WriterId};
+use crate::base::ids::{RunId, RunKey};
 use crate::error::{Error, Result};
 use crate::run::gather::{Gathered, gather};
 use crate::run::image::LogImage;
@@ -53,17 +53,6 @@ pub struct CompactOptions {
     /// Also take logs over whose lock cannot be judged, as on network file systems: only when their writers are known
     /// to be gone.
     pub take_over: bool,
-}
-
-/// What a collection of garbage did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
-    /// Runs that were deleted for good.
-    pub runs: Vec<RunId>,
-    /// Deleted runs that were kept, since somebody writes them still.
-    pub kept: Vec<RunId>,
-    /// Files of no more use that were removed.
-    pub files: u64,
 }
 
 impl Workspace {
@@ -125,7 +114,7 @@ impl Workspace {
 
     /// Gathers these logs. A run of which a page does not verify is left, so that one damaged run never keeps the others
     /// from being gathered.
-    fn gather_logs(
+    pub(super) fn gather_logs(
         &self,
         names: &[LogName],
         options: CompactOptions,
@@ -232,7 +221,7 @@ impl Workspace {
     }
 
     /// Removes a log whose points a pack has; one with bytes that do not verify is kept in quarantine.
-    fn retire_log(&self, name: &LogName, whole: bool) -> Result<()> {
+    pub(super) fn retire_log(&self, name: &LogName, whole: bool) -> Result<()> {
         let storage = &*self.inner.storage;
         let (log, tail) = (name.log(), name.tail());
         let gone = |result: std::io::Result<()>| match result {
@@ -284,7 +273,13 @@ impl Workspace {
     }
 
     /// Writes packs anew as one, without what tombstones cover, and publishes it with `changes`. Says whether it did.
-    fn rewrite(&self, packs: &PackSet, ids: &[u128], changes: &[Change], purged: &BTreeSet<RunKey>) -> Result<bool> {
+    pub(super) fn rewrite(
+        &self,
+        packs: &PackSet,
+        ids: &[u128],
+        changes: &[Change],
+        purged: &BTreeSet<RunKey>,
+    ) -> Result<bool> {
         let mut changes = changes.to_vec();
         changes.extend(ids.iter().map(|&id| Change::Drop { id }));
         let mut after = self.manifest()?;
@@ -332,90 +327,6 @@ impl Workspace {
         Ok(published.is_some())
     }
 
-    /// Deletes for good the runs that were marked deleted before `before_ms` (milliseconds since the epoch), by
-    /// themselves or with their experiment, and files of no more use. A dry run only says which.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`].
-    pub fn collect_garbage(&self, before_ms: i64, dry_run: bool) -> Result<Collected> {
-        let mut collected = Collected::default();
-        let doomed = self.deleted_runs(before_ms)?;
-        let mut changes = Vec::new();
-        let mut purged = BTreeSet::new();
-        for run in doomed {
-            if self.has_live_writer(run.id())? {
-                collected.kept.push(run.id().clone());
-                continue;
-            }
-            let writers: Vec<(WriterId, u64)> =
-                run.state().coverage.iter().map(|own| (own.writer, own.through)).collect();
-            purged.insert(run.id().key());
-            changes.push(Change::Delete { run: run.id().key(), writers });
-            collected.runs.push(run.id().clone());
-        }
-        if dry_run {
-            return Ok(collected);
-        }
-        if !changes.is_empty() {
-            self.end_edit_log()?;
-            self.inner.manifest.lock().publish(|_| Ok(changes.clone()))?;
-            for &key in &purged {
-                for name in self.run_log_names(key)? {
-                    self.retire_log(&name, true)?;
-                }
-            }
-            let packs = self.refresh()?;
-            let touched: Vec<u128> = packs
-                .packs()
-                .iter()
-                .filter(|(_, pack)| purged.iter().any(|&key| !pack.pack().find(key).is_empty()))
-                .map(|(&id, _)| id)
-                .collect();
-            for id in touched {
-                self.rewrite(&packs, &[id], &[], &purged)?;
-            }
-        }
-        collected.files = self.remove_leftovers()?;
-        Ok(collected)
-    }
-
-    /// Whether somebody writes the run now, here or in another process.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`].
-    pub fn has_live_writer(&self, id: &RunId) -> Result<bool> {
-        for name in self.run_log_names(id.key())? {
-            if let Some(image) = self.read_log(&name)?
-                && !self.is_closed(&name, &image, CompactOptions::default())
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn deleted_runs(&self, before_ms: i64) -> Result<Vec<RunSnapshot>> {
-        let catalog = self.catalog()?;
-        let mut doomed = Vec::new();
-        for id in self.all_ids()? {
-            let Some(run) = self.find_run(&id)? else {
-                continue;
-            };
-            let (state, experiment) = (run.state(), catalog.get(run.state().experiment));
-            let since = match experiment {
-                // What was said of the run counts no more.
-                Ok(experiment) if state.deleted_generation() < experiment.generation => {
-                    experiment.deleted.then_some(experiment.updated_ms)
-                }
-                _ => state.deleted_ms(),
-            };
-            if since.is_some_and(|since| since < before_ms) {
-                doomed.push(run);
-            }
-        }
-        Ok(doomed)
-    }
-
     /// Makes every entry that was read survive a stop of the machine: whoever published it may have died before it did.
     fn sync_entries(&self) -> Result<()> {
         let dir = self.inner.root.join(paths::MANIFEST);
@@ -423,7 +334,7 @@ impl Workspace {
     }
 
     /// Removes files that nothing names, once they are older than the grace period. Gives how many.
-    fn remove_leftovers(&self) -> Result<u64> {
+    pub(super) fn remove_leftovers(&self) -> Result<u64> {
         let storage = &*self.inner.storage;
         let before = now_ms() - self.inner.options.grace_ms;
         let manifest = self.manifest()?;

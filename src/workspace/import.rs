@@ -12,6 +12,7 @@ use crate::run::gather::gather;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{RunPart, RunSnapshot, part_len, read_part};
 use crate::run::state::{Coverage, RunState};
+use crate::workspace::manifest::covers;
 use crate::workspace::open::Workspace;
 
 /// Points that wait in memory before a pack is written.
@@ -76,7 +77,7 @@ impl Workspace {
 
 impl Importer {
     /// Takes in a run. Of a run that was imported before, only what its series gained at their ends is added, so that
-    /// importing again adds nothing.
+    /// importing again adds nothing. A metric that was deleted for good since it was imported stays deleted.
     ///
     /// # Errors
     /// [`Error::Invalid`] when a limit is broken, or when the source's points are not those that were imported before;
@@ -97,8 +98,9 @@ impl Importer {
         let from = before.map_or(0, |coverage| coverage.through);
 
         let mut added = Added { run: known.is_none(), ..Added::default() };
+        let deleted = self.workspace.deleted_metrics(&run.id)?;
         let mut series = Vec::new();
-        for (key, columns) in run.series {
+        for (key, columns) in run.series.into_iter().filter(|(key, _)| !covers(deleted.get(key), writer, 0)) {
             let gained = match &known {
                 Some(known) => gained(known, writer, &key, columns)?,
                 None => columns,

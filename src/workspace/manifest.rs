@@ -26,8 +26,13 @@ pub struct Manifest {
     /// Packs by the number in their name.
     pub packs: BTreeMap<u128, PackEntry>,
     /// For runs deleted for good: through which point of each writer. What was logged later lives.
-    pub tombstones: BTreeMap<RunKey, BTreeMap<WriterId, u64>>,
+    pub tombstones: BTreeMap<RunKey, Tombstone>,
+    /// The same for single metrics, by key.
+    pub metrics: BTreeMap<RunKey, BTreeMap<String, Tombstone>>,
 }
+
+/// Through which point of each writer something is deleted.
+pub type Tombstone = BTreeMap<WriterId, u64>;
 
 /// A change of the manifest. The order of variants is the format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +56,22 @@ pub enum Change {
         /// Its writers, and through which point.
         writers: Vec<(WriterId, u64)>,
     },
+    /// One metric of a run is deleted for good.
+    DeleteMetric {
+        /// The run.
+        run: RunKey,
+        /// The metric's key.
+        key: String,
+        /// The run's writers, and through which point.
+        writers: Vec<(WriterId, u64)>,
+    },
+}
+
+impl Manifest {
+    /// Runs of which something was deleted for good.
+    pub fn touched(&self) -> impl Iterator<Item = RunKey> {
+        self.tombstones.keys().chain(self.metrics.keys()).copied()
+    }
 }
 
 impl State for Manifest {
@@ -65,12 +86,25 @@ impl State for Manifest {
                 self.packs.remove(id);
             }
             Change::Delete { run, writers } => {
-                let of_run = self.tombstones.entry(*run).or_default();
-                for &(writer, through) in writers {
-                    let own = of_run.entry(writer).or_default();
-                    *own = through.max(*own);
-                }
+                reach_further(self.tombstones.entry(*run).or_default(), writers);
+            }
+            Change::DeleteMetric { run, key, writers } => {
+                let of_run = self.metrics.entry(*run).or_default();
+                reach_further(of_run.entry(key.clone()).or_default(), writers);
             }
         }
     }
+}
+
+fn reach_further(tombstone: &mut Tombstone, writers: &[(WriterId, u64)]) {
+    for &(writer, through) in writers {
+        let own = tombstone.entry(writer).or_default();
+        *own = through.max(*own);
+    }
+}
+
+/// Whether a tombstone, if there is one, covers all points of a writer up to this one.
+#[must_use]
+pub fn covers(tombstone: Option<&Tombstone>, writer: WriterId, through: u64) -> bool {
+    tombstone.and_then(|tombstone| tombstone.get(&writer)).is_some_and(|&deleted| through <= deleted)
 }

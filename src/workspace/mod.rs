@@ -3,7 +3,8 @@
 //! In reading order: [`open`] is the handle, [`paths`] the files, [`mark`] the one
 //! that makes the folder a workspace, [`journal`] how shared state changes without a lock,
 //! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`import`] whole
-//! runs; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and [`overlay`] keep; [`compaction`] moves logs into packs through [`publish`],
+//! runs, [`exchange`] those of another workspace; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and [`overlay`] keep; [`compaction`] moves logs into packs through [`publish`],
+//! [`purge`] deletes for good,
 //! [`maintenance`] does so in the background; [`check`] verifies every byte and [`repair`] salvages.
 
 pub mod catalog;
@@ -11,6 +12,7 @@ pub mod check;
 pub mod clock;
 pub mod compaction;
 pub mod edits;
+pub mod exchange;
 pub mod import;
 pub mod journal;
 pub mod live;
@@ -23,6 +25,7 @@ pub mod overlay;
 pub mod packs;
 pub mod paths;
 pub mod publish;
+pub mod purge;
 pub mod registers;
 pub mod repair;
 pub mod runs;

@@ -1,6 +1,6 @@
 //! Runs of a workspace: creating them, reading them, and light edits without a writer.
 
-use crate::base::ids::{ExperimentId, RunId, WriterId};
+use crate::base::ids::{ExperimentId, RunId};
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
 use crate::log::record::{Attribute, Record};
@@ -8,12 +8,12 @@ use crate::options::TailMode;
 use crate::run::place::Place;
 use crate::run::session::Session;
 use crate::run::snapshot::{RunPart, RunSnapshot};
-use crate::run::state::RunState;
+use crate::run::state::{Coverage, RunState};
 use crate::run::watermark::Watermark;
 use crate::workspace::clock::now_ms;
 pub use crate::workspace::edits::RunEdit;
 use crate::workspace::edits::{Editor, check_edit};
-use crate::workspace::manifest::Manifest;
+use crate::workspace::manifest::{Manifest, covers};
 use crate::workspace::open::{Workspace, create_folder};
 use crate::workspace::packs::PackSet;
 use crate::workspace::paths;
@@ -337,21 +337,26 @@ pub(super) fn pack_parts(packs: &PackSet, id: &RunId) -> Result<Vec<RunPart>> {
     Ok(parts)
 }
 
-/// Merges what is left of a run's parts when those are gone that a tombstone covers.
+/// Merges what is left of a run's parts when that is gone which tombstones cover.
 pub(super) fn merge(parts: Vec<RunPart>, manifest: &Manifest) -> Option<RunSnapshot> {
     RunSnapshot::merge(surviving(parts, manifest))
 }
 
-/// What is left of a run's parts when those are gone that a tombstone covers.
+/// What is left of a run's parts when that is gone which tombstones cover: all of a writer, or its points of a metric.
 pub(super) fn surviving<S>(mut parts: Vec<RunPart<S>>, manifest: &Manifest) -> Vec<RunPart<S>> {
-    let tombstones = parts.first().and_then(|part| manifest.tombstones.get(&part.state.id.key()));
-    if let Some(tombstones) = tombstones {
-        let gone = |writer: WriterId, through: u64| tombstones.get(&writer).is_some_and(|&deleted| through <= deleted);
+    let Some(run) = parts.first().map(|part| part.state.id.key()) else { return parts };
+    if let Some(of_run) = manifest.tombstones.get(&run) {
+        let gone = |coverage: &Coverage| covers(Some(of_run), coverage.writer, coverage.through);
         for part in &mut parts {
-            part.series.retain(|(coverage, _)| !gone(coverage.writer, coverage.through));
-            part.state.coverage.retain(|coverage| !gone(coverage.writer, coverage.through));
+            part.series.retain(|(coverage, _)| !gone(coverage));
+            part.state.coverage.retain(|coverage| !gone(coverage));
         }
         parts.retain(|part| !part.state.coverage.is_empty());
+    }
+    if let Some(of_metrics) = manifest.metrics.get(&run) {
+        for (coverage, series) in parts.iter_mut().flat_map(|part| &mut part.series) {
+            series.retain(|(key, _)| !covers(of_metrics.get(key), coverage.writer, coverage.through));
+        }
     }
     parts
 }

@@ -234,7 +234,7 @@ impl Workspace {
         let mut unreadable = self.damage()?;
         unreadable.extend(unreadable_edits.iter().map(Error::to_string));
         let scattered = self.scattered(&packs);
-        let tombstones: Vec<RunKey> = self.inner.manifest.lock().state().tombstones.keys().copied().collect();
+        let tombstones: Vec<RunKey> = self.inner.manifest.lock().state().touched().collect();
         let of_packs = scattered.iter().copied().chain(tombstones).map(|key| (key, Vec::new()));
         let mut over: BTreeMap<RunKey, Spoken> = of_packs.collect();
         over.extend(live.runs);

@@ -1,6 +1,6 @@
 //! The plain twin of a workspace: what was acknowledged, what may be there, and what must survive a stop of the machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stepwell::base::point::Point;
 use stepwell::base::stats::RunStatus;
@@ -47,6 +47,12 @@ pub(crate) struct RunLedger {
     pub(crate) words: BTreeMap<String, Vec<Word>>,
     /// The place of the writer that stands for imports, if there was one.
     pub(crate) imported: Option<usize>,
+    /// Whether an import was stored.
+    pub(crate) import_stored: bool,
+    /// Metrics that imports do not bring back, since they were deleted for good after one.
+    pub(crate) not_imported: BTreeSet<String>,
+    /// The metric that a call was deleting for good that did not return.
+    pub(crate) deleting: Option<String>,
 }
 
 /// Everything that was said.
@@ -123,6 +129,31 @@ impl RunLedger {
     fn durable_words(&mut self, said_by: impl Fn(Option<usize>) -> bool) {
         for word in self.words.values_mut().flatten() {
             word.durable |= word.acknowledged && said_by(word.by);
+        }
+    }
+
+    /// Whether some writer logged a metric.
+    pub(crate) fn has_metric(&self, key: &str) -> bool {
+        self.writers.iter().flat_map(|writer| &writer.points).any(|(of, _)| of == key)
+    }
+
+    /// A metric was deleted for good.
+    pub(crate) fn forget_metric(&mut self, key: &str) {
+        for writer in &mut self.writers {
+            writer.durable = writer.points[..writer.durable].iter().filter(|(of, _)| of != key).count();
+            writer.points.retain(|(of, _)| of != key);
+        }
+        if self.import_stored {
+            self.not_imported.insert(key.to_owned());
+        }
+    }
+
+    /// After a deletion that did not return: the metric is there or not, as a reader finds.
+    pub(crate) fn settle_deletion(&mut self, is_there: impl FnOnce(&str) -> bool) {
+        if let Some(key) = self.deleting.take()
+            && !is_there(&key)
+        {
+            self.forget_metric(&key);
         }
     }
 

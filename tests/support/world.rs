@@ -111,6 +111,10 @@ pub(crate) enum Op {
     },
     Compact,
     Gc,
+    DeleteMetric {
+        run: u8,
+        key: usize,
+    },
     Reopen,
     Import {
         run: u8,
@@ -289,6 +293,7 @@ impl World {
                 Ok(())
             }
             Op::Gc => self.collect_garbage(),
+            Op::DeleteMetric { run, key } => self.delete_metric(run, KEYS[key]),
             Op::Reopen => {
                 self.opened.clear();
                 self.workspace = None;
@@ -303,12 +308,38 @@ impl World {
         for run in self.ledger.runs.values_mut() {
             run.may_be_gone |= run.allowed("deleted", false).contains(&Some("yes"));
         }
-        for id in workspace.collect_garbage(i64::MAX, false)?.runs {
+        for (_, id) in workspace.collect_garbage(i64::MAX, false)?.runs {
             let run = self.run(id.as_str());
             assert!(run.may_be_gone, "{id} was never deleted");
             *run = RunLedger { gone: true, ..RunLedger::default() };
         }
         self.ledger.runs.values_mut().for_each(|run| run.may_be_gone = false);
+        Ok(())
+    }
+
+    /// Deletes a metric for good; a run that is being written is left as it is.
+    fn delete_metric(&mut self, run: u8, key: &str) -> Result<()> {
+        let id = run_id(run);
+        let workspace = self.workspace()?;
+        let Some(own) = self.ledger.runs.get_mut(id.as_str()).filter(|run| run.created) else {
+            return Ok(());
+        };
+        if own.imported.is_some_and(|place| !own.writers[place].in_flight.is_empty()) {
+            // Nobody knows whether the metric was imported.
+            return Ok(());
+        }
+        let written = own.writers.iter().any(|writer| writer.open);
+        own.deleting = Some(key.to_owned());
+        match workspace.delete_metric(&id, key) {
+            Ok(()) => {
+                assert!(!written && own.has_metric(key), "{key:?} of {id} cannot have been deleted");
+                own.forget_metric(key);
+            }
+            Err(Error::NotFound { .. }) => assert!(!own.has_metric(key), "{key:?} of {id} is not found"),
+            Err(Error::Invalid { .. }) if written => {}
+            Err(error) => return Err(error),
+        }
+        own.deleting = None;
         Ok(())
     }
 
@@ -628,6 +659,7 @@ impl World {
             let mut points = std::mem::take(&mut own.writers[place].in_flight);
             if found == with {
                 own.writers[place].points.append(&mut points);
+                own.import_stored = true;
             }
         }
         let mut ledger = std::mem::take(&mut self.ledger);
@@ -659,7 +691,9 @@ impl World {
             tags: Vec::new(),
             series: series.into_iter().collect(),
         };
-        own.writers[place].in_flight = gained;
+        let refused = own.not_imported.clone();
+        own.writers[place].in_flight = gained.into_iter().filter(|(key, _)| !refused.contains(key)).collect();
+        let more = own.writers[place].in_flight.len();
         own.say("status".into(), Some("KILLED".into()), Some(place));
         let mut importer = workspace.importer();
         let done = importer.add(import).and_then(|added| {
@@ -667,7 +701,7 @@ impl World {
             importer.finish()
         });
         if done.is_ok() {
-            own.created = true;
+            (own.created, own.import_stored) = (true, true);
             let mut gained = std::mem::take(&mut own.writers[place].in_flight);
             own.writers[place].points.append(&mut gained);
             own.heard("status");

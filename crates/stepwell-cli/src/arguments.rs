@@ -53,10 +53,10 @@ pub(crate) enum Command {
     Tail(commands::tail::Arguments),
     /// Log from a shell script.
     Log(commands::log::Arguments),
-    /// Write runs as Parquet or CSV.
+    /// Write runs as Parquet, CSV, TensorBoard event files or MLflow's folders.
     Export(commands::export::Arguments),
     /// Mark runs deleted; `gc` removes them for good.
-    Delete(commands::lifecycle::Arguments),
+    Delete(commands::lifecycle::Deletion),
     /// Restore runs that were marked deleted.
     Restore(commands::lifecycle::Arguments),
     /// Tell how much there is and what it costs on disk.
@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Verify,
     /// Take damaged files out of use, and save what still reads. The originals stay in `quarantine`.
     Repair,
+    /// Copy to a workspace what it lacks of another: runs, models, artifacts.
+    Sync(commands::sync::Arguments),
     /// Answer MLflow's clients and show MLflow's web UI.
     Serve(commands::serve::Arguments),
     /// Make, list and revoke tokens for the server.

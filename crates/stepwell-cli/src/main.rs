@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod context;
 mod failure;
+mod mirror;
 mod output;
 mod plot;
 mod progress;
@@ -51,6 +52,7 @@ fn run(context: &Context, command: Command) -> Outcome {
         Command::Gc(arguments) => on::gc::run(context, &arguments),
         Command::Verify => on::verify::run(context),
         Command::Repair => on::repair::run(context),
+        Command::Sync(arguments) => on::sync::run(context, &arguments),
         Command::Serve(arguments) => on::serve::run(context, &arguments),
         Command::Token(arguments) => on::token::run(context, &arguments),
         Command::Completions(arguments) => on::completions::run(&arguments),

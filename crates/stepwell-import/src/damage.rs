@@ -13,7 +13,7 @@ use crate::wandb::{Next, Records, write_log};
 
 fn event(step: i64, value: Value) -> Vec<u8> {
     let summary = Some(Summary { value: vec![value] });
-    frame(&Event { wall_time: 1_700_000_000.000_5 + step as f64, step, summary }.encode_to_vec())
+    frame(&Event { wall_time: 1_700_000_000.000_5 + step as f64, step, summary, ..Event::default() }.encode_to_vec())
 }
 
 /// Records of an event file: scalars as simple values and as tensors, and a text.

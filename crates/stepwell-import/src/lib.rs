@@ -4,6 +4,8 @@
 //! runs to a [`Sink`], one at a time and always in the same order. Nothing is written. What cannot be read is reported
 //! with its path and byte offset, and the rest is read: no byte of a source is trusted, no length in it is allocated
 //! before the bytes are there.
+//!
+//! [`EventWriter`] goes the other way, for exports: it writes TensorBoard's event files.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod context;
@@ -25,6 +27,7 @@ mod testing;
 use std::path::{Path, PathBuf};
 
 pub use crate::run::{BoxError, ImportError, ImportedRun, ImportedSeries, Report, Sink, Skipped};
+pub use crate::tensorboard::{Ending, EventWriter};
 
 use crate::context::Context;
 use crate::walk::{Group, Source};

@@ -1,17 +1,21 @@
 //! `stepwell gc`: removes for good what was deleted.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::json;
 
+use stepwell::base::ids::{ExperimentId, RunId};
 use stepwell::workspace::clock::now_ms;
 
 use crate::context::Context;
-use crate::failure::{Answer, Outcome};
-use crate::output::{self, plural};
+use crate::failure::{Answer, Failure, Outcome};
+use crate::output::{self, escape, plural};
 use crate::progress::Progress;
 use crate::time::parse_span;
 
-/// Removes runs that were marked deleted, by themselves or with their experiment, and files of no more use.
+/// Removes runs that were marked deleted, by themselves or with their experiment, with the artifacts that the server keeps
+/// for them; experiments that were; and files of no more use.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Keep what was deleted within this time: 30d, 12h, 90m, 2w [default: remove all that is deleted].
@@ -20,6 +24,9 @@ pub(crate) struct Arguments {
     /// Only say what would go.
     #[arg(long)]
     dry_run: bool,
+    /// Where the server keeps artifacts, if `serve` was told [default: `artifacts` in the workspace].
+    #[arg(long, value_name = "DIR")]
+    artifacts_destination: Option<PathBuf>,
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
@@ -28,20 +35,30 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let before_ms = arguments.older_than.map_or(i64::MAX, |age| now_ms().saturating_sub(age));
     let progress = Progress::spinner("collecting", context.json);
     let done = workspace.collect_garbage(before_ms, arguments.dry_run)?;
+    let artifacts = arguments.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
+    let of_run = |(experiment, run): &(ExperimentId, RunId)| artifacts.join(experiment.to_string()).join(run.as_str());
+    let folders: Vec<PathBuf> = done.runs.iter().map(of_run).filter(|folder| folder.is_dir()).collect();
+    if !arguments.dry_run {
+        // It follows no link.
+        folders.iter().try_for_each(|folder| std::fs::remove_dir_all(folder).map_err(Failure::io("remove", folder)))?;
+    }
     drop(progress);
     if context.json {
-        let ids = |runs: &[stepwell::base::ids::RunId]| runs.iter().map(ToString::to_string).collect::<Vec<_>>();
         output::json(&json!({
-            "runs": ids(&done.runs),
-            "kept": ids(&done.kept),
+            "runs": done.runs.iter().map(|(_, run)| run.as_str()).collect::<Vec<_>>(),
+            "kept": done.kept.iter().map(RunId::as_str).collect::<Vec<_>>(),
+            "experiments": done.experiments.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "artifact_folders": folders.iter().map(|folder| folder.to_string_lossy()).collect::<Vec<_>>(),
             "files": done.files,
             "dry_run": arguments.dry_run,
         }))?;
         return Ok(Answer::Done);
     }
     let verb = if arguments.dry_run { "would remove" } else { "removed" };
-    let mut text: String = done.runs.iter().map(|run| format!("{verb} {run}\n")).collect();
+    let mut text: String = done.runs.iter().map(|(_, run)| format!("{verb} {run}\n")).collect();
     text.extend(done.kept.iter().map(|run| format!("kept {run}: somebody writes it still\n")));
+    text.extend(done.experiments.iter().map(|experiment| format!("{verb} experiment {experiment}\n")));
+    text.extend(folders.iter().map(|folder| format!("{verb} {}\n", escape(&folder.display().to_string()))));
     text += &format!("{verb} {}", plural(done.runs.len() as u64, "run", "runs"));
     if !arguments.dry_run {
         text += &format!(" and {} of no more use", plural(done.files, "file", "files"));

@@ -17,6 +17,7 @@ pub(crate) mod serve;
 pub(crate) mod show;
 mod sink;
 pub(crate) mod stats;
+pub(crate) mod sync;
 pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod verify;

@@ -1,4 +1,4 @@
-//! `import` and `export`.
+//! `import`, `export` and `sync`.
 
 use serde_json::json;
 
@@ -188,4 +188,134 @@ fn history_as_parquet_imports_as_the_same() {
     let done = place.json(&["-w", text(&other), "import", "m.parquet"]);
     assert_eq!((&done["runs"], &done["points"]), (&json!(1), &json!(1)));
     assert_eq!(place.json(&["-w", text(&other), "runs"])[0]["run_id"], id.trim());
+}
+
+#[test]
+fn sync_copies_what_is_missing_both_ways_and_once() {
+    let place = Place::new();
+    place.file("in/a.csv", "step,m\n0,1\n1,2\n");
+    place.ok(&["import", text(&place.path("in"))]);
+    let id = place.ok(&["log", "--new", "--name", "left", "m=1", "--experiment", "vision"]);
+    let id = id.trim();
+    place.file(&format!("w/artifacts/0/{id}/artifacts/weights.bin"), "1234");
+    let (own, other) = (place.path("w"), place.path("other"));
+    let first = place.json(&["sync", text(&own), text(&other)]);
+    assert_eq!((&first["runs"], &first["points"], &first["artifacts"]), (&json!(2), &json!(3), &json!(1)));
+    assert_eq!(std::fs::read(other.join(format!("artifacts/0/{id}/artifacts/weights.bin"))).unwrap(), b"1234");
+    let at_other = |arguments: &[&str]| place.json(&[&["-w", text(&other)], arguments].concat());
+    assert_eq!(at_other(&["runs"]), place.json(&["runs"]));
+    assert_eq!(at_other(&["show", "left"])["run_id"], json!(id));
+
+    // Both go on; a second time only what is new moves, in both directions.
+    place.ok(&["log", id, "m=2", "--step", "1"]);
+    place.ok(&["-w", text(&other), "log", id, "m=3", "--step", "2"]);
+    place.ok(&["-w", text(&other), "log", "--new", "--name", "right", "n=1"]);
+    let both = place.json(&["sync", text(&own), text(&other), "--both"]);
+    assert_eq!(
+        (&both[0]["runs"], &both[0]["updated"], &both[0]["points"]),
+        (&json!(0), &json!(1), &json!(1)),
+        "{both}"
+    );
+    assert_eq!(
+        (&both[1]["runs"], &both[1]["updated"], &both[1]["points"]),
+        (&json!(1), &json!(1), &json!(1)),
+        "{both}"
+    );
+    let history = place.ok(&["history", id, "m"]);
+    assert_eq!(history.lines().count(), 4);
+    assert_eq!(place.ok(&["-w", text(&other), "history", id, "m"]), history);
+    let again = place.json(&["sync", text(&own), text(&other), "--both"]);
+    for way in again.as_array().unwrap() {
+        assert_eq!((&way["runs"], &way["updated"], &way["artifacts"]), (&json!(0), &json!(0), &json!(0)), "{again}");
+    }
+    // What was deleted for good there does not come back.
+    place.ok(&["-w", text(&other), "delete", "left"]);
+    place.ok(&["-w", text(&other), "gc"]);
+    let left = place.json(&["sync", text(&own), text(&other)]);
+    assert_eq!((&left["deleted"], &left["runs"]), (&json!(1), &json!(0)));
+    place.fails(&["sync", text(&own), text(&own)], 3, &["this workspace itself"]);
+    place.fails(&["sync", text(&place.path("nowhere")), text(&other)], 3, &["no Stepwell workspace"]);
+    assert_eq!(at_other(&["verify"])["ok"], true);
+}
+
+/// Runs with all that a form may lose: words, steps that go back, equal steps, numbers of both widths, infinities.
+fn with_everything() -> (Place, String) {
+    let place = Place::new();
+    place.ok(&["experiments", "create", "vision \"1\""]);
+    let id = place.ok(&[
+        "log",
+        "--new",
+        "--experiment",
+        "vision \"1\"",
+        "--name",
+        "good: one",
+        "--param",
+        "lr=0.1",
+        "--tag",
+        "note=a\nb",
+    ]);
+    let id = id.trim().to_owned();
+    for (step, values) in
+        [("3", "loss=0.1"), ("1", "loss=-0.0"), ("1", "loss=1e300"), ("-7", "loss=inf"), ("9", "a/b=0.5")]
+    {
+        place.ok(&["log", &id, values, "--step", step]);
+    }
+    place.ok(&["log", &id, "a/b=nan", "--step", "9"]);
+    place.ok(&["log", &id, "--finish"]);
+    (place, id)
+}
+
+/// The history without the lines' order, which the forms do not promise for equal steps and times.
+fn lines(place: &Place, run: &str, key: &str) -> Vec<String> {
+    let text = place.ok(&["history", run, key]);
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_exported_as_event_files_comes_back() {
+    let (place, id) = with_everything();
+    let done = place.json(&["export", &id, "--to", "out", "--format", "tfevents"]);
+    assert_eq!((&done["runs"], &done["series"], &done["points"]), (&json!(1), &json!(2), &json!(6)));
+    place.fails(&["export", &id, "--to", "out", "--format", "tfevents"], 3, &["exists already", "--overwrite"]);
+    place.ok(&["export", &id, "--to", "out", "--format", "tfevents", "--overwrite"]);
+    let back = place.path("back");
+    place.ok(&["-w", text(&back), "import", text(&place.path("out/good: one"))]);
+    let at_back = |arguments: &[&str]| place.ok(&[&["-w", text(&back)], arguments].concat());
+    let runs: serde_json::Value = serde_json::from_str(&at_back(&["--json", "runs"])).unwrap();
+    assert_eq!((&runs[0]["params"], &runs[0]["status"]), (&json!({"lr": "0.1"}), &json!("FINISHED")));
+    assert_eq!(runs[0]["tags"]["note"], "a\nb");
+    let new = runs[0]["run_id"].as_str().unwrap();
+    for key in ["loss", "a/b"] {
+        let there: Vec<String> = at_back(&["history", new, key]).lines().map(str::to_owned).collect();
+        assert_eq!(there, lines(&place, &id, key));
+    }
+}
+
+#[test]
+fn what_is_exported_as_mlflows_folders_comes_back_with_its_id() {
+    let (place, id) = with_everything();
+    let done = place.json(&["export", "--all", "--to", "mlruns", "--format", "mlruns"]);
+    assert_eq!((&done["runs"], &done["points"], &done["left_out"]), (&json!(1), &json!(6), &json!([])));
+    place.fails(&["export", "--all", "--to", "mlruns", "--format", "mlruns"], 3, &["exists already"]);
+    let back = place.path("back");
+    place.ok(&["-w", text(&back), "import", text(&place.path("mlruns"))]);
+    let at_back = |arguments: &[&str]| place.ok(&[&["-w", text(&back)], arguments].concat());
+    let (here, there) = (place.ok(&["--json", "show", &id]), at_back(&["--json", "show", &id]));
+    let (here, there): (serde_json::Value, serde_json::Value) =
+        (serde_json::from_str(&here).unwrap(), serde_json::from_str(&there).unwrap());
+    for field in ["run_id", "name", "status", "params", "tags", "start_time", "end_time"] {
+        assert_eq!(here[field], there[field], "{field}");
+    }
+    for key in ["loss", "a/b"] {
+        let there: Vec<String> = at_back(&["history", &id, key]).lines().map(str::to_owned).collect();
+        assert_eq!(there, lines(&place, &id, key));
+    }
+    assert!(at_back(&["experiments"]).contains("vision \"1\""));
+    // A key that can be no file is named, and the rest is written.
+    place.ok(&["log", "--new", "--name", "odd", "../evil=1", "fine=2", "fine/under=3"]);
+    let told = place.call(&["--json", "export", "odd", "--to", "odd", "--format", "mlruns"]);
+    assert_eq!(told.status, 1);
+    let told: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(told["left_out"].as_array().unwrap().len(), 2, "{told}");
+    assert!(!place.path("evil").exists() && !place.path("odd/0/evil").exists());
 }

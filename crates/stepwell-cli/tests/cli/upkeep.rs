@@ -162,6 +162,45 @@ fn stats_count_around_damage() {
 }
 
 #[test]
+fn a_metric_is_deleted_for_good() {
+    let place = with_runs();
+    let id = place.ok(&["log", "--new", "m=1", "n=2", "--finish"]);
+    let id = id.trim();
+    place.fails(&["delete", id, "--metric", "m", "--metric", "nope"], 3, &["no metric", "nope"]);
+    assert_eq!(place.json(&["show", id])["metrics"].as_object().unwrap().len(), 2);
+    assert!(place.ok(&["delete", id, "--metric", "m"]).contains("deleted metric m of "));
+    let shown = place.json(&["show", id]);
+    assert_eq!(shown["metrics"].as_object().unwrap().keys().collect::<Vec<_>>(), ["n"]);
+    // Importing again does not bring back what was deleted of an imported run, nor anything else.
+    let imported = place.json(&["runs", "--filter", "metrics.m > 100"])[0]["run_id"].clone();
+    let imported = imported.as_str().unwrap();
+    place.ok(&["delete", imported, "--metric", "m"]);
+    place.ok(&["import", "in"]);
+    assert_eq!(place.json(&["show", imported])["metrics"], json!({}));
+    assert_eq!(place.json(&["verify"])["ok"], true);
+}
+
+#[test]
+fn garbage_takes_runs_with_their_artifacts_and_experiments() {
+    let place = with_runs();
+    place.ok(&["experiments", "create", "old"]);
+    let listed = place.json(&["experiments"]);
+    let old = listed.as_array().unwrap().iter().find(|listed| listed["name"] == "old").unwrap().clone();
+    let old = old["experiment_id"].as_str().unwrap();
+    let id = place.ok(&["log", "--new", "--experiment", "old", "m=1", "--finish"]);
+    let folder = format!("w/artifacts/{old}/{}", id.trim());
+    place.file(&format!("{folder}/artifacts/model.bin"), "weights");
+    place.ok(&["experiments", "delete", "old"]);
+    let dry = place.json(&["gc", "--dry-run"]);
+    assert_eq!((dry["runs"].as_array().unwrap().len(), &dry["experiments"]), (1, &json!([old])));
+    assert!(place.path(&folder).exists());
+    assert!(place.ok(&["gc"]).contains("removed experiment"));
+    assert!(!place.path(&folder).exists());
+    assert_eq!(place.json(&["runs"]).as_array().unwrap().len(), 4);
+    place.ok(&["experiments", "create", "old"]);
+}
+
+#[test]
 fn help_is_there_for_every_command() {
     let place = Place::new();
     let help = place.ok(&["--help"]);
@@ -184,6 +223,7 @@ fn help_is_there_for_every_command() {
         "repair",
         "completions",
         "serve",
+        "sync",
         "token",
     ] {
         assert!(help.contains(command), "{command}");

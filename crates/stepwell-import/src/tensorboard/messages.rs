@@ -10,6 +10,8 @@ pub(crate) struct Event {
     pub(crate) wall_time: f64,
     #[prost(int64, tag = "2")]
     pub(crate) step: i64,
+    #[prost(string, optional, tag = "3")]
+    pub(crate) file_version: Option<String>,
     #[prost(message, optional, tag = "5")]
     pub(crate) summary: Option<Summary>,
 }

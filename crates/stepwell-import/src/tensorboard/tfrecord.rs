@@ -165,7 +165,6 @@ pub(crate) fn is_event_file(head: &[u8]) -> bool {
 }
 
 /// One record's bytes in a file.
-#[cfg(test)]
 pub(crate) fn frame(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
     [&length[..], &masked_crc(&length).to_le_bytes(), data, &masked_crc(data).to_le_bytes()].concat()

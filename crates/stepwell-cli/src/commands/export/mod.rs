@@ -1,6 +1,9 @@
-//! `stepwell export RUN… --to DIR`: runs as Parquet or CSV.
+//! `stepwell export RUN… --to DIR`: runs as Parquet, CSV, TensorBoard event files or MLflow's folders.
 
-use std::borrow::Cow;
+mod events;
+mod folders;
+mod table;
+
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -9,13 +12,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use stepwell::base::ids::RunId;
-use stepwell::base::point::{Columns, Point};
+use stepwell::base::point::Columns;
 use stepwell::error::Error;
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::search::{RunQuery, ViewType};
 
-use crate::commands::parquet::Points;
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::output::{self, bytes, count, escape, plural};
@@ -29,6 +31,10 @@ const RUNS: &str = "runs.json";
 /// value, each series in the order in which it was logged, every bit kept; and `runs.json` with names, params and tags,
 /// as `runs --json` prints them. With `--format csv` the points are in `points.csv`, with the same columns: values in the
 /// shortest form that reads back as the same number, and every NaN as NaN.
+///
+/// With `--format tfevents` each run is a folder with a TensorBoard event file, params as hyperparameters and tags as texts;
+/// numbers that no float32 holds are written as float64. With `--format mlruns` the runs are in MLflow's folder layout; a
+/// point without a time gets time 0 there. Both take only keys that can be paths; others are named and left out.
 ///
 /// Runs and series that are damaged are named and left out, the rest is written, and the exit status is 1; `repair` may
 /// save more of them.
@@ -46,8 +52,8 @@ pub(crate) struct Arguments {
     /// The folder; it is created if needed.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// The form of the points: parquet or csv.
-    #[arg(long, default_value = "parquet", value_parser = parse_format)]
+    /// The form.
+    #[arg(long, value_enum, default_value_t = Format::Parquet)]
     format: Format,
     /// Replace what an earlier export wrote there.
     #[arg(long)]
@@ -55,29 +61,25 @@ pub(crate) struct Arguments {
 }
 
 /// The forms that can be written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
+    /// One table of points, and `runs.json`.
     Parquet,
+    /// The same as text.
     Csv,
+    /// A TensorBoard event file for each run, and `runs.json`.
+    Tfevents,
+    /// MLflow's folders: experiment, run, metrics, params, tags.
+    Mlruns,
 }
 
-impl Format {
-    /// The file of points.
-    fn file(self) -> &'static str {
-        match self {
-            Self::Parquet => "points.parquet",
-            Self::Csv => "points.csv",
-        }
-    }
-}
-
-fn parse_format(text: &str) -> Result<Format, String> {
-    match text {
-        "parquet" => Ok(Format::Parquet),
-        "csv" => Ok(Format::Csv),
-        "tfevents" | "mlruns" => Err(format!("this version exports parquet and csv, not {text}")),
-        _ => Err("the formats are parquet and csv".to_owned()),
-    }
+/// What was written.
+#[derive(Default)]
+struct Written {
+    runs: u64,
+    series: u64,
+    points: u64,
+    files: Vec<PathBuf>,
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
@@ -85,38 +87,94 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let mut damage = Damage::default();
     let ids = chosen(&workspace, arguments, &mut damage)?;
     fs::create_dir_all(&arguments.to).map_err(Failure::io("create", &arguments.to))?;
-    let (points_path, runs_path) = (arguments.to.join(arguments.format.file()), arguments.to.join(RUNS));
-    for path in [&points_path, &runs_path] {
-        if path.exists() && !arguments.overwrite {
-            let message = format!("{} exists already", escape(&path.display().to_string()));
-            return Err(Failure::hinted(message, "--overwrite replaces it"));
-        }
-    }
     let progress = Progress::items("exporting", ids.len() as u64, context.json);
-    let (series, points) = write_points(&workspace, &ids, arguments.format, &points_path, &progress, &mut damage)?;
-    let runs = write_runs(&workspace, &ids, &runs_path, &mut damage)?;
-    drop(progress);
-    let size = fs::metadata(&points_path).map_err(Failure::io("look at", &points_path))?.len();
+    let mut export = Export { workspace, ids, to: &arguments.to, overwrite: arguments.overwrite, progress, damage };
+    let written = match arguments.format {
+        Format::Parquet => table::parquet(&mut export)?,
+        Format::Csv => table::csv(&mut export)?,
+        Format::Tfevents => events::write(&mut export)?,
+        Format::Mlruns => folders::write(&mut export)?,
+    };
+    let damage = export.damage;
+    let mut size = 0;
+    for path in &written.files {
+        size += fs::metadata(path).map_err(Failure::io("look at", path))?.len();
+    }
     if context.json {
         output::json(&json!({
-            "runs": runs,
+            "runs": written.runs,
             "left_out": damage.places,
-            "series": series,
-            "points": points,
+            "series": written.series,
+            "points": written.points,
             "bytes": size,
-            "files": [points_path.to_string_lossy(), runs_path.to_string_lossy()],
+            "files": written.files.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
         }))?;
     } else {
         output::lines(&format!(
             "exported {}, {} series, {} to {} ({})\n",
-            plural(runs, "run", "runs"),
-            count(series),
-            plural(points, "point", "points"),
-            escape(&points_path.display().to_string()),
+            plural(written.runs, "run", "runs"),
+            count(written.series),
+            plural(written.points, "point", "points"),
+            escape(&arguments.to.display().to_string()),
             bytes(size),
         ))?;
     }
     Ok(if damage.places.is_empty() { Answer::Done } else { Answer::No })
+}
+
+/// An export under way.
+struct Export<'a> {
+    workspace: Workspace,
+    ids: Vec<RunId>,
+    to: &'a Path,
+    overwrite: bool,
+    progress: Progress,
+    damage: Damage,
+}
+
+impl Export<'_> {
+    /// Refuses to replace what is there, unless it was asked for.
+    fn check_free(&self, path: &Path) -> Outcome<()> {
+        if path.exists() && !self.overwrite {
+            let message = format!("{} exists already", escape(&path.display().to_string()));
+            return Err(Failure::hinted(message, "--overwrite replaces it"));
+        }
+        Ok(())
+    }
+
+    /// Gives each run that can be read, in the order in which they were chosen.
+    fn each_run(&mut self, mut give: impl FnMut(&mut Damage, &RunSnapshot) -> Outcome<()>) -> Outcome<()> {
+        for id in &self.ids {
+            let run = self.workspace.run(id);
+            if let Some(run) = self.damage.past(run)? {
+                give(&mut self.damage, &run)?;
+            }
+            self.progress.step();
+        }
+        Ok(())
+    }
+}
+
+/// Gives each series of a run that can be read, in order of arrival. Says how many series and points.
+fn each_series(
+    run: &RunSnapshot,
+    damage: &mut Damage,
+    mut give: impl FnMut(&mut Damage, &str, &Columns) -> Outcome<()>,
+) -> Outcome<(u64, u64)> {
+    let (mut series, mut points) = (0, 0);
+    for key in run.keys() {
+        let Some(columns) = damage.past(run.arrivals(key))? else { continue };
+        series += 1;
+        points += columns.len() as u64;
+        give(damage, key, &columns)?;
+    }
+    Ok((series, points))
+}
+
+/// A key or name as a path below a folder, if it can be one on every system that reads it.
+fn as_path(name: &str) -> Option<PathBuf> {
+    let good = |part: &str| !matches!(part, "" | "." | "..") && part.len() <= 250 && !part.contains(['\0', '\\']);
+    name.split('/').all(good).then(|| name.split('/').collect())
 }
 
 /// What could not be written since it is damaged.
@@ -184,78 +242,20 @@ fn whole_file(path: &Path, write: impl FnOnce(&File) -> Outcome<()>) -> Outcome<
     fs::rename(&part, path).map_err(Failure::io("create", path))
 }
 
-fn write_points(
-    workspace: &Workspace,
-    ids: &[RunId],
-    format: Format,
-    path: &Path,
-    progress: &Progress,
-    damage: &mut Damage,
-) -> Outcome<(u64, u64)> {
-    let (mut series, mut points) = (0, 0);
-    // Gives every series to `add`, run by run, in arrival order.
-    let mut each = |add: &mut dyn FnMut(&RunId, &str, &Columns) -> Outcome<()>| -> Outcome<()> {
-        for id in ids {
-            let run: Option<RunSnapshot> = damage.past(workspace.run(id))?;
-            for (run, key) in run.iter().flat_map(|run| run.keys().map(move |key| (run, key))) {
-                let Some(columns) = damage.past(run.arrivals(key))? else {
-                    continue;
-                };
-                series += 1;
-                points += columns.len() as u64;
-                add(id, key, &columns)?;
-            }
-            progress.step();
-        }
-        Ok(())
-    };
-    whole_file(path, |file| {
-        let mut out = BufWriter::new(file);
-        match format {
-            Format::Parquet => {
-                let mut parquet = Points::new(&mut out)?;
-                each(&mut |id, key, columns| parquet.add(id.as_str(), key, columns))?;
-                parquet.finish()?;
-            }
-            Format::Csv => {
-                out.write_all(b"run_id,key,step,timestamp_ms,value\n").map_err(Failure::io("write", path))?;
-                each(&mut |id, key, columns| csv_rows(&mut out, id, key, columns).map_err(Failure::io("write", path)))?;
-            }
-        }
-        out.flush().map_err(Failure::io("write", path))
-    })?;
-    Ok((series, points))
-}
-
-/// The rows of one series. Run ids need no quotes.
-fn csv_rows(out: &mut impl Write, id: &RunId, key: &str, columns: &Columns) -> std::io::Result<()> {
-    let special = |c: char| matches!(c, ',' | '"' | ';' | '\t' | '\n' | '\r') || c.is_whitespace();
-    let key = match key.contains(special) {
-        true => Cow::Owned(format!("\"{}\"", key.replace('"', "\"\""))),
-        false => Cow::Borrowed(key),
-    };
-    for Point { step, timestamp_ms, value } in columns.iter() {
-        match timestamp_ms {
-            Some(ms) => writeln!(out, "{id},{key},{step},{ms},{}", output::Value(value))?,
-            None => writeln!(out, "{id},{key},{step},,{}", output::Value(value))?,
-        }
-    }
-    Ok(())
-}
-
-/// Writes the words of the runs; says of how many.
-fn write_runs(workspace: &Workspace, ids: &[RunId], path: &Path, damage: &mut Damage) -> Outcome<u64> {
-    let mut runs: Vec<Value> = Vec::with_capacity(ids.len());
-    for id in ids {
-        if let Some(summary) = damage.past(workspace.run(id).and_then(|run| run.summary()))? {
+/// Writes the words of the runs beside their points; says of how many.
+fn write_runs(export: &mut Export<'_>) -> Outcome<(u64, PathBuf)> {
+    let path = export.to.join(RUNS);
+    let mut runs: Vec<Value> = Vec::with_capacity(export.ids.len());
+    for id in &export.ids {
+        if let Some(summary) = export.damage.past(export.workspace.run(id).and_then(|run| run.summary()))? {
             runs.push(serde_json::to_value(RunShape::from(&summary))?);
         }
     }
-    whole_file(path, |file| {
+    whole_file(&path, |file| {
         let mut out = BufWriter::new(file);
         serde_json::to_writer_pretty(&mut out, &runs)?;
         // A buffer that is dropped swallows the error of its last write.
-        out.flush().map_err(Failure::io("write", path))
+        out.flush().map_err(Failure::io("write", &path))
     })?;
-    Ok(runs.len() as u64)
+    Ok((runs.len() as u64, path))
 }

@@ -1,0 +1,75 @@
+//! Each run as a folder with a TensorBoard event file.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use stepwell::base::stats::RunStatus;
+use stepwell::run::snapshot::RunSnapshot;
+use stepwell_import::{Ending, EventWriter};
+
+use super::{Damage, Export, Written, as_path, each_series, whole_file, write_runs};
+use crate::failure::{Failure, Outcome};
+
+/// Writes a folder for each run, named as the run where no other has the name, and `runs.json`.
+pub(super) fn write(export: &mut Export<'_>) -> Outcome<Written> {
+    export.check_free(&export.to.join(super::RUNS))?;
+    let (to, overwrite) = (export.to.to_owned(), export.overwrite);
+    let (mut taken, mut written) = (HashSet::new(), Written::default());
+    export.each_run(|damage, run| {
+        let folder = to.join(folder_name(run, &mut taken));
+        let start = run.state().start_time_ms().unwrap_or(0);
+        let path = folder.join(format!("events.out.tfevents.{}.stepwell", start.div_euclid(1000)));
+        if path.exists() && !overwrite {
+            let message = format!("{} exists already", path.display());
+            return Err(Failure::hinted(message, "--overwrite replaces it"));
+        }
+        fs::create_dir_all(&folder).map_err(Failure::io("create", &folder))?;
+        whole_file(&path, |file| {
+            let mut out = BufWriter::new(file);
+            let (series, points) = write_run(run, &mut out, damage, &path)?;
+            written.series += series;
+            written.points += points;
+            out.flush().map_err(Failure::io("write", &path))
+        })?;
+        written.files.push(path);
+        Ok(())
+    })?;
+    let (runs, words) = write_runs(export)?;
+    written.runs = runs;
+    written.files.push(words);
+    Ok(written)
+}
+
+fn write_run(
+    run: &RunSnapshot,
+    out: &mut impl Write,
+    damage: &mut Damage,
+    path: &std::path::Path,
+) -> Outcome<(u64, u64)> {
+    let state = run.state();
+    let failed = || Failure::io("write", path);
+    let mut events = EventWriter::new(out, state.start_time_ms().unwrap_or(0)).map_err(failed())?;
+    let params: Vec<(&str, &str)> = state.params().collect();
+    events.params(&params).map_err(failed())?;
+    for (key, value) in state.tags() {
+        events.text(key, value).map_err(failed())?;
+    }
+    let counts = each_series(run, damage, |_, key, columns| events.scalars(key, columns).map_err(failed()))?;
+    let ending = match state.status() {
+        RunStatus::Finished => Ending::Success,
+        RunStatus::Failed | RunStatus::Killed => Ending::Failure,
+        RunStatus::Running | RunStatus::Scheduled => Ending::Running,
+    };
+    events.end(ending, state.end_time_ms().unwrap_or(0)).map_err(failed())?;
+    Ok(counts)
+}
+
+/// The run's name where it can be a folder and none before has it, else its id. Nested folders would be runs in runs.
+fn folder_name(run: &RunSnapshot, taken: &mut HashSet<String>) -> PathBuf {
+    let id = run.id().as_str();
+    let name = as_path(run.state().name()).map(|_| run.state().name().replace('/', "_"));
+    let name = name.filter(|name| name.len() <= 250 && taken.insert(name.to_lowercase()));
+    PathBuf::from(name.unwrap_or_else(|| id.to_owned()))
+}

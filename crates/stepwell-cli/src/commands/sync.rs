@@ -1,0 +1,132 @@
+//! `stepwell sync SRC DST`: runs, models and artifacts that another workspace has and this one has not.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use stepwell::options::Options;
+use stepwell::registry::exchange::PulledModels;
+use stepwell::workspace::exchange::Pulled;
+use stepwell::workspace::open::Workspace;
+
+use crate::context::Context;
+use crate::failure::{Answer, Outcome};
+use crate::mirror::{self, Mirrored};
+use crate::output::{self, count, escape, plural};
+use crate::progress::Progress;
+
+/// Copies what is missing from one workspace to another, which is created if needed: runs with all they logged, experiments,
+/// registered models, and the artifacts that the server keeps. Both may be in use meanwhile. Every byte is verified on the
+/// way, and again where it arrived. Stopped half-way, it goes on where it was; a second time it copies only what is new.
+///
+/// Nothing is removed or overwritten: what both sides said of a run is merged, and what was deleted for good at DST stays so.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// The workspace to copy from.
+    #[arg(value_name = "SRC")]
+    source: PathBuf,
+    /// The workspace to copy to.
+    #[arg(value_name = "DST")]
+    target: PathBuf,
+    /// Also copy from DST what SRC has not.
+    #[arg(long)]
+    both: bool,
+    /// Leave the artifacts where they are.
+    #[arg(long)]
+    no_artifacts: bool,
+}
+
+/// What one direction brought.
+struct Done {
+    runs: Pulled,
+    models: PulledModels,
+    artifacts: Mirrored,
+}
+
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    let source = Workspace::open(&arguments.source)?;
+    let target = Workspace::open_or_create_with(&arguments.target, Options::default())?;
+    let mut ways = vec![(&source, &target)];
+    if arguments.both {
+        ways.push((&target, &source));
+    }
+    let mut told: Vec<Value> = Vec::new();
+    let mut complete = true;
+    for (from, to) in ways {
+        let done = copy(context, from, to, arguments.no_artifacts)?;
+        let left_out = left_out(&done);
+        complete &= left_out.is_empty();
+        if context.json {
+            told.push(shape(from.root(), to.root(), &done, &left_out));
+        } else {
+            output::lines(&text(from.root(), to.root(), &done, &left_out))?;
+        }
+    }
+    if context.json {
+        // One way is told as one object, both as a list.
+        output::json(&if arguments.both { Value::Array(told) } else { told.remove(0) })?;
+    }
+    Ok(if complete { Answer::Done } else { Answer::No })
+}
+
+fn copy(context: &Context, from: &Workspace, to: &Workspace, no_artifacts: bool) -> Outcome<Done> {
+    let progress = Progress::items("copying runs", 0, context.json);
+    let runs = to.pull(from, &mut |done, total| progress.set(done, total))?;
+    let models = to.pull_models(from)?;
+    drop(progress);
+    let folders = (from.root().join("artifacts"), to.root().join("artifacts"));
+    let artifacts = if no_artifacts || !folders.0.is_dir() {
+        Mirrored::default()
+    } else {
+        let progress = Progress::bytes("copying artifacts", context.json);
+        mirror::missing_files(&folders.0, &folders.1, &progress)?
+    };
+    Ok(Done { runs, models, artifacts })
+}
+
+/// What needs a person: damage of the source, models that both went on with, artifacts that differ.
+fn left_out(done: &Done) -> Vec<String> {
+    let mut left_out = done.runs.left_out.clone();
+    left_out.extend(done.models.diverged.iter().map(|name| format!("model {name:?} was changed on both sides")));
+    let differ = |path: &PathBuf| format!("artifact {} differs on both sides", path.display());
+    left_out.extend(done.artifacts.differing.iter().map(differ));
+    left_out
+}
+
+fn shape(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> Value {
+    let Done { runs, models, artifacts } = done;
+    json!({
+        "from": from.to_string_lossy(),
+        "to": to.to_string_lossy(),
+        "seen": runs.seen,
+        "runs": runs.added,
+        "updated": runs.updated,
+        "points": runs.points,
+        "deleted": runs.deleted,
+        "models": models.added.len() + models.updated.len(),
+        "artifacts": artifacts.files,
+        "artifact_bytes": artifacts.bytes,
+        "left_out": left_out,
+    })
+}
+
+fn text(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> String {
+    let Done { runs, models, artifacts } = done;
+    let mut text = format!(
+        "{} → {}: {} new and {} updated of {}, {}, {}, {}\n",
+        escape(&from.display().to_string()),
+        escape(&to.display().to_string()),
+        count(runs.added),
+        count(runs.updated),
+        plural(runs.seen, "run", "runs"),
+        plural(runs.points, "point", "points"),
+        plural((models.added.len() + models.updated.len()) as u64, "model", "models"),
+        plural(artifacts.files, "artifact", "artifacts"),
+    );
+    if runs.deleted > 0 {
+        text += &format!("{} deleted for good there, and left alone\n", plural(runs.deleted, "run was", "runs were"));
+    }
+    text.extend(left_out.iter().map(|place| format!("left out: {}\n", escape(place))));
+    text
+}

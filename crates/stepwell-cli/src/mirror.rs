@@ -1,0 +1,100 @@
+//! Copies the files of one folder that another lacks, each whole and compared where it arrived.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Outcome};
+use crate::progress::Progress;
+
+/// Bytes read at once.
+const PIECE: usize = 1 << 20;
+
+/// What was copied.
+#[derive(Debug, Default)]
+pub(crate) struct Mirrored {
+    /// Files.
+    pub(crate) files: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Files that are on both sides with different lengths, below the folder: they stay as they are.
+    pub(crate) differing: Vec<PathBuf>,
+}
+
+/// Copies every regular file below `from` that is not below `to`. Links are neither followed nor copied. A file appears
+/// under its name when it is whole, on disk and compared.
+pub(crate) fn missing_files(from: &Path, to: &Path, progress: &Progress) -> Outcome<Mirrored> {
+    let mut done = Mirrored::default();
+    let mut missing: Vec<(PathBuf, u64)> = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let path = from.join(&folder);
+        for entry in fs::read_dir(&path).map_err(Failure::io("list", &path))? {
+            let entry = entry.map_err(Failure::io("list", &path))?;
+            let name = folder.join(entry.file_name());
+            let kind = entry.file_type().map_err(Failure::io("look at", &entry.path()))?;
+            if kind.is_dir() {
+                folders.push(name);
+            } else if kind.is_file() {
+                let len = entry.metadata().map_err(Failure::io("look at", &entry.path()))?.len();
+                match fs::symlink_metadata(to.join(&name)) {
+                    Ok(known) if known.is_file() && known.len() == len => {}
+                    Ok(_) => done.differing.push(name),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push((name, len)),
+                    Err(error) => return Err(Failure::io("look at", &to.join(&name))(error)),
+                }
+            }
+        }
+    }
+    missing.sort();
+    let total: u64 = missing.iter().map(|(_, len)| len).sum();
+    for (name, len) in missing {
+        progress.set(done.bytes, total);
+        progress.say(&name.to_string_lossy());
+        copy(&from.join(&name), &to.join(&name))?;
+        done.files += 1;
+        done.bytes += len;
+    }
+    Ok(done)
+}
+
+fn copy(from: &Path, to: &Path) -> Outcome<()> {
+    let folder = to.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(Failure::io("create", folder))?;
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = to.with_file_name(name);
+    let copied = copy_and_compare(from, &part);
+    if let Err(failure) = copied {
+        let _ = fs::remove_file(&part);
+        return Err(failure);
+    }
+    fs::rename(&part, to).map_err(Failure::io("create", to))
+}
+
+fn copy_and_compare(from: &Path, to: &Path) -> Outcome<()> {
+    let mut source = File::open(from).map_err(Failure::io("open", from))?;
+    let mut target = File::create(to).map_err(Failure::io("create", to))?;
+    io::copy(&mut source, &mut target).map_err(Failure::io("write", to))?;
+    target.flush().and_then(|()| target.sync_all()).map_err(Failure::io("write", to))?;
+    let (mut source, mut target) =
+        (File::open(from).map_err(Failure::io("open", from))?, File::open(to).map_err(Failure::io("open", to))?);
+    let (mut own, mut other) = (vec![0; PIECE], vec![0; PIECE]);
+    loop {
+        let len = source.read(&mut own).map_err(Failure::io("read", from))?;
+        if len == 0 {
+            let rest = target.read(&mut other).map_err(Failure::io("read", to))?;
+            return if rest == 0 { Ok(()) } else { Err(changed(from)) };
+        }
+        match target.read_exact(&mut other[..len]) {
+            Ok(()) if own[..len] == other[..len] => {}
+            Ok(()) => return Err(changed(from)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(changed(from)),
+            Err(error) => return Err(Failure::io("read", to)(error)),
+        }
+    }
+}
+
+fn changed(path: &Path) -> Failure {
+    Failure::hinted(format!("{} was changed while it was copied", path.display()), "run the command again")
+}

@@ -1,0 +1,203 @@
+//! Bringing the runs of another workspace into this one: what is missing here, as often as one likes, from either side.
+//!
+//! 1. A run of the source is compared by its words and by how far it reaches in each writer's points. What is here
+//!    already costs no more than that.
+//! 2. Runs that say more are gathered into packs of this workspace, their writers and numbers with them: merging copies is
+//!    what readers do anyway, so whatever way a run took, it reads the same everywhere.
+//! 3. A pack is read back before it is live. A process that dies leaves the packs that it finished, and the next one goes on.
+
+use std::collections::BTreeMap;
+
+use crate::base::ids::ExperimentId;
+use crate::error::{Error, Result};
+use crate::run::gather::gather;
+use crate::run::snapshot::RunSnapshot;
+use crate::run::state::RunState;
+use crate::workspace::catalog::{Experiment, NewExperiment};
+use crate::workspace::manifest::covers;
+use crate::workspace::open::Workspace;
+
+/// Points of runs that one pack takes, about.
+const POINTS_AT_ONCE: u64 = 4 << 20;
+/// Runs that one pack takes.
+const RUNS_AT_ONCE: usize = 16 << 10;
+
+/// What was brought in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pulled {
+    /// Runs of the source that could be read.
+    pub seen: u64,
+    /// Runs that were not here.
+    pub added: u64,
+    /// Runs that were here, of which the source knew more.
+    pub updated: u64,
+    /// Points that were not here.
+    pub points: u64,
+    /// Runs that were deleted for good here, and so stayed away.
+    pub deleted: u64,
+    /// Runs and experiments of the source that were left out, and why.
+    pub left_out: Vec<String>,
+}
+
+/// What of the source is on its way.
+#[derive(Default)]
+struct Waiting {
+    runs: Vec<RunSnapshot>,
+    points: u64,
+    done: Pulled,
+}
+
+impl Workspace {
+    /// Brings in what `source` has and this workspace has not: runs with all they logged, whatever they stand for, and their
+    /// experiments. Others may write to both meanwhile; of a run that is being written what was acknowledged by now comes.
+    /// Neither workspace loses anything: words that differ merge as those of two writers of one run do, and what was
+    /// deleted for good here stays so. An experiment is known by its number, then by its name. `progress` is told how many
+    /// runs of how many were looked at.
+    ///
+    /// Costs one look at each run of the source, and gathering for those that have news.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Corrupt`] of this workspace; what was published before stays. Damage in the source is told in
+    /// [`Pulled::left_out`].
+    pub fn pull(&self, source: &Self, progress: &mut dyn FnMut(u64, u64)) -> Result<Pulled> {
+        if self.id() == source.id() && self.root() == source.root() {
+            return Err(Error::invalid("source", "it is this workspace itself"));
+        }
+        let mut waiting = Waiting::default();
+        let (ids, unreadable) = source.readable_ids(None)?;
+        waiting.done.left_out = unreadable;
+        let mut experiments = BTreeMap::new();
+        for theirs in source.experiments()? {
+            experiments.insert(theirs.id, self.counterpart(theirs)?);
+        }
+        let total = ids.len() as u64;
+        for (count, id) in ids.iter().enumerate() {
+            progress(count as u64, total);
+            let run = match source.find_run(id) {
+                Ok(Some(run)) if run.damage().is_empty() => run,
+                Ok(Some(run)) => {
+                    waiting.done.left_out.extend(run.damage().iter().cloned());
+                    run
+                }
+                Ok(None) => continue,
+                Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => {
+                    waiting.done.left_out.push(error.to_string());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            waiting.done.seen += 1;
+            if let Some(news) = self.news(run, &mut experiments, &mut waiting.done)? {
+                waiting.points += news.points();
+                waiting.runs.push(news);
+            }
+            if waiting.points >= POINTS_AT_ONCE || waiting.runs.len() >= RUNS_AT_ONCE {
+                self.take(&mut waiting)?;
+            }
+        }
+        self.take(&mut waiting)?;
+        progress(total, total);
+        waiting.done.left_out.sort();
+        waiting.done.left_out.dedup();
+        Ok(waiting.done)
+    }
+
+    /// What a run of the source says that is not known here, if anything: the run, or its words alone.
+    fn news(
+        &self,
+        run: RunSnapshot,
+        experiments: &mut BTreeMap<ExperimentId, Experiment>,
+        done: &mut Pulled,
+    ) -> Result<Option<RunSnapshot>> {
+        let state = run.state();
+        if self.is_purged(state) {
+            done.deleted += 1;
+            return Ok(None);
+        }
+        let known = self.find_run(&state.id)?;
+        let points_known = known.as_ref().is_some_and(|known| reaches(known.state(), state));
+        if let Some(known) = &known {
+            let mut both = known.state().clone();
+            both.merge(state);
+            if points_known && both == *known.state() {
+                return Ok(None);
+            }
+        }
+        let experiment = match experiments.get(&state.experiment) {
+            Some(known) => known.clone(),
+            None => {
+                // Its log was copied without the catalog.
+                let found = self.counterpart(unknown(state.experiment, &state.experiment_name))?;
+                experiments.insert(state.experiment, found.clone());
+                found
+            }
+        };
+        if !points_known {
+            done.points += run.points().saturating_sub(known.as_ref().map_or(0, RunSnapshot::points));
+        }
+        match known {
+            Some(_) => done.updated += 1,
+            None => done.added += 1,
+        }
+        let run = run.moved(experiment.id, experiment.name);
+        Ok(Some(if points_known { run.without_points() } else { run }))
+    }
+
+    /// Whether all that a copy of a run has was deleted for good here.
+    fn is_purged(&self, run: &RunState) -> bool {
+        let manifest = self.inner.manifest.lock();
+        let tombstone = manifest.state().tombstones.get(&run.id.key());
+        tombstone.is_some() && run.coverage.iter().all(|own| covers(tombstone, own.writer, own.through))
+    }
+
+    /// The experiment here that stands for one of the source: by number, by name, or made after it.
+    fn counterpart(&self, theirs: Experiment) -> Result<Experiment> {
+        loop {
+            match self.experiment(theirs.id) {
+                Err(Error::NotFound { .. }) => {}
+                found => return found,
+            }
+            if let Some(known) = self.experiment_by_name(&theirs.name)? {
+                return Ok(known);
+            }
+            let new = NewExperiment {
+                id: Some(theirs.id),
+                name: theirs.name.clone(),
+                artifact_location: theirs.artifact_location.clone(),
+                tags: theirs.tags.clone(),
+            };
+            match self.create_experiment_with(new) {
+                // Somebody was faster: it is found now.
+                Err(Error::AlreadyExists { .. }) => {}
+                Ok(id) if theirs.deleted => self.delete_experiment(id)?,
+                Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn take(&self, waiting: &mut Waiting) -> Result<()> {
+        let runs = std::mem::take(&mut waiting.runs);
+        waiting.points = 0;
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let mut runs = runs.into_iter().map(Ok);
+        self.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true).map(|_| ())
+    }
+}
+
+/// An experiment of which nothing but a run's words is known.
+fn unknown(id: ExperimentId, name: &str) -> Experiment {
+    let (artifact_location, tags) = Default::default();
+    let name = if name.trim().is_empty() { id.to_string() } else { name.to_owned() };
+    Experiment { id, name, created_ms: 0, updated_ms: 0, deleted: false, generation: 0, artifact_location, tags }
+}
+
+/// Whether a copy of a run has all points that another has.
+fn reaches(known: &RunState, other: &RunState) -> bool {
+    other.coverage.iter().all(|theirs| {
+        let own = known.coverage.iter().filter(|own| own.writer == theirs.writer);
+        own.clone().any(|own| own.from <= theirs.from && own.through >= theirs.through && own.lost <= theirs.lost)
+    })
+}

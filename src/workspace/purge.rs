@@ -1,0 +1,247 @@
+//! Deleting for good: runs and experiments that were marked deleted, and single metrics.
+//!
+//! 1. A change of the manifest says through which point of each writer a run, or one metric of it, is gone. From then on
+//!    no reader sees what the change covers, wherever it lies, and no copy of it that comes back later is seen either.
+//! 2. Logs and packs that hold some of it are written anew without it. Should the process die before that, the next
+//!    collection of garbage goes on with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
+use crate::error::{Error, Result};
+use crate::run::snapshot::{RunPart, RunSnapshot};
+use crate::run::state::Coverage;
+use crate::workspace::catalog;
+use crate::workspace::compaction::{CompactOptions, Compacted};
+use crate::workspace::manifest::{Change, Manifest, Tombstone, covers};
+use crate::workspace::open::Workspace;
+use crate::workspace::packs::OpenPack;
+
+/// What a collection of garbage did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Runs that were deleted for good, and where they belonged.
+    pub runs: Vec<(ExperimentId, RunId)>,
+    /// Deleted runs that were kept, since somebody writes them still.
+    pub kept: Vec<RunId>,
+    /// Experiments that were deleted for good: their names are free again.
+    pub experiments: Vec<ExperimentId>,
+    /// Files of no more use that were removed.
+    pub files: u64,
+}
+
+impl Workspace {
+    /// Deletes for good the runs that were marked deleted before `before_ms` (milliseconds since the epoch), by
+    /// themselves or with their experiment; then the experiments that were, unless a run of theirs was kept; and files of
+    /// no more use. A dry run only says which.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn collect_garbage(&self, before_ms: i64, dry_run: bool) -> Result<Collected> {
+        let mut collected = Collected::default();
+        let mut doomed = Vec::new();
+        let mut left: BTreeSet<ExperimentId> = BTreeSet::new();
+        for id in self.all_ids()? {
+            let Some(run) = self.find_run(&id)? else { continue };
+            let experiment = run.state().experiment;
+            if self.deleted_since(&run)?.is_none_or(|since| since >= before_ms) {
+                left.insert(experiment);
+            } else if self.has_live_writer(&id)? {
+                left.insert(experiment);
+                collected.kept.push(id);
+            } else {
+                collected.runs.push((experiment, id));
+                doomed.push(run);
+            }
+        }
+        let gone = |experiment: &&catalog::Experiment| {
+            let old = experiment.deleted && experiment.updated_ms < before_ms;
+            old && experiment.id != ExperimentId::DEFAULT && !left.contains(&experiment.id)
+        };
+        collected.experiments = self.catalog()?.experiments.values().filter(gone).map(|gone| gone.id).collect();
+        if dry_run {
+            return Ok(collected);
+        }
+        self.purge(&doomed)?;
+        self.forget_experiments(&collected.experiments)?;
+        self.rewrite_half_deleted()?;
+        collected.files = self.remove_leftovers()?;
+        Ok(collected)
+    }
+
+    /// Deletes a run for good that was marked deleted. What is logged to it afterwards, by a writer that was not known,
+    /// lives.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Invalid`] when it is not marked deleted, or is being written; [`Error::Corrupt`],
+    /// [`Error::Io`].
+    pub fn purge_run(&self, id: &RunId) -> Result<()> {
+        let run = self.run(id)?;
+        if self.deleted_since(&run)?.is_none() {
+            return Err(Error::invalid("run", format!("{id} is not deleted; mark it deleted first")));
+        }
+        self.check_unwritten(id)?;
+        self.purge(&[run])
+    }
+
+    /// Deletes an experiment for good that was marked deleted, with all its runs. Its name is free then.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Invalid`] when it is not marked deleted, for the default one, or when one of its runs is
+    /// being written; [`Error::Corrupt`], [`Error::Io`].
+    pub fn purge_experiment(&self, id: ExperimentId) -> Result<()> {
+        check_forgettable(self.catalog()?.get(id)?)?;
+        let mut runs = Vec::new();
+        for run in self.all_ids()? {
+            let of_experiment = self.find_run(&run)?.filter(|run| run.state().experiment == id);
+            if let Some(found) = of_experiment {
+                self.check_unwritten(&run)?;
+                runs.push(found);
+            }
+        }
+        self.purge(&runs)?;
+        self.forget_experiments(&[id])
+    }
+
+    /// Deletes one metric of a run for good, with all its points. What is logged under its key later lives; importing the
+    /// run again does not bring it back. Costs the rewriting of the logs and packs that hold the run.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Invalid`] when the run is being written; [`Error::Corrupt`], [`Error::Io`].
+    pub fn delete_metric(&self, id: &RunId, key: &str) -> Result<()> {
+        self.check_unwritten(id)?;
+        let run = self.run(id)?;
+        if !run.series().contains_key(key) {
+            return Err(Error::not_found("metric", format!("{key} of run {id}")));
+        }
+        let change = Change::DeleteMetric { run: id.key(), key: key.to_owned(), writers: reach(&run) };
+        self.inner.manifest.lock().publish(|_| Ok(vec![change.clone()]))?;
+        let mut names = self.run_log_names(id.key())?;
+        names.sort();
+        self.gather_logs(&names, CompactOptions::default(), false, &mut Compacted::default())?;
+        self.rewrite_those_with(&BTreeSet::from([id.key()]))
+    }
+
+    /// Whether somebody writes the run now, here or in another process.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn has_live_writer(&self, id: &RunId) -> Result<bool> {
+        for name in self.run_log_names(id.key())? {
+            if let Some(image) = self.read_log(&name)?
+                && !self.is_closed(&name, &image, CompactOptions::default())
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The metrics of a run that were deleted for good, by key.
+    pub(super) fn deleted_metrics(&self, id: &RunId) -> Result<BTreeMap<String, Tombstone>> {
+        let mut manifest = self.inner.manifest.lock();
+        manifest.refresh()?;
+        Ok(manifest.state().metrics.get(&id.key()).cloned().unwrap_or_default())
+    }
+
+    fn check_unwritten(&self, id: &RunId) -> Result<()> {
+        if self.has_live_writer(id)? {
+            return Err(Error::invalid("run", format!("{id} is being written; try again when its writers are closed")));
+        }
+        Ok(())
+    }
+
+    /// Since when a run counts as deleted, in milliseconds since the epoch, if it does.
+    fn deleted_since(&self, run: &RunSnapshot) -> Result<Option<i64>> {
+        let state = run.state();
+        Ok(match self.catalog()?.get(state.experiment) {
+            // What was said of the run counts no more.
+            Ok(experiment) if state.deleted_generation() < experiment.generation => {
+                experiment.deleted.then_some(experiment.updated_ms)
+            }
+            _ => state.deleted_ms(),
+        })
+    }
+
+    /// Deletes these runs for good; nobody writes them.
+    fn purge(&self, runs: &[RunSnapshot]) -> Result<()> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let delete = |run: &RunSnapshot| Change::Delete { run: run.id().key(), writers: reach(run) };
+        let changes: Vec<Change> = runs.iter().map(delete).collect();
+        self.end_edit_log()?;
+        self.inner.manifest.lock().publish(|_| Ok(changes.clone()))?;
+        let purged: BTreeSet<RunKey> = runs.iter().map(|run| run.id().key()).collect();
+        for &key in &purged {
+            for name in self.run_log_names(key)? {
+                self.retire_log(&name, true)?;
+            }
+        }
+        self.rewrite_those_with(&purged)
+    }
+
+    /// Writes every pack anew that has one of these runs.
+    fn rewrite_those_with(&self, purged: &BTreeSet<RunKey>) -> Result<()> {
+        let packs = self.refresh()?;
+        let with = packs.packs().iter().filter(|(_, pack)| has_any(pack, purged));
+        let touched: Vec<u128> = with.map(|(&id, _)| id).collect();
+        touched.iter().try_for_each(|&id| self.rewrite(&packs, &[id], &[], purged).map(|_| ()))
+    }
+
+    /// Takes out of the packs what tombstones of metrics cover: where a deletion did not come to its end.
+    fn rewrite_half_deleted(&self) -> Result<()> {
+        let (packs, manifest) = (self.refresh()?, self.manifest()?);
+        let mut left = BTreeSet::new();
+        for &key in manifest.metrics.keys() {
+            for (pack, place) in packs.find(key) {
+                let part = pack.group(place.group)?.part(place.run);
+                if part.is_some_and(|part| holds_deleted(&part, &manifest)) {
+                    left.insert(key);
+                }
+            }
+        }
+        if left.is_empty() { Ok(()) } else { self.rewrite_those_with(&left) }
+    }
+
+    /// Takes experiments out of the catalog, but for those that were restored meanwhile.
+    fn forget_experiments(&self, ids: &[ExperimentId]) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut catalog = self.inner.catalog.lock();
+        let plan = |known: &catalog::Catalog| {
+            let gone = ids.iter().filter(|&&id| known.get(id).is_ok_and(|known| check_forgettable(known).is_ok()));
+            Ok(gone.map(|&id| catalog::Change::Forget { id }).collect())
+        };
+        catalog.publish(plan).map(|_| ())
+    }
+}
+
+/// How far a run's points reach: its writers, and through which point.
+fn reach(run: &RunSnapshot) -> Vec<(WriterId, u64)> {
+    run.state().coverage.iter().map(|own| (own.writer, own.through)).collect()
+}
+
+/// Refuses an experiment that is not marked deleted, and the default one.
+fn check_forgettable(experiment: &catalog::Experiment) -> Result<()> {
+    let why = match experiment {
+        default if default.id == ExperimentId::DEFAULT => {
+            "the default experiment cannot be deleted for good".to_owned()
+        }
+        active if !active.deleted => format!("{:?} is not deleted; mark it deleted first", active.name),
+        _ => return Ok(()),
+    };
+    Err(Error::invalid("experiment", why))
+}
+
+fn has_any(pack: &OpenPack, runs: &BTreeSet<RunKey>) -> bool {
+    runs.iter().any(|&key| !pack.pack().find(key).is_empty())
+}
+
+/// Whether a part has points of a metric that was deleted for good.
+fn holds_deleted(part: &RunPart, manifest: &Manifest) -> bool {
+    let Some(of_run) = manifest.metrics.get(&part.state.id.key()) else { return false };
+    let gone = |coverage: &Coverage, key: &str| covers(of_run.get(key), coverage.writer, coverage.through);
+    part.series.iter().any(|(coverage, series)| series.iter().any(|(key, _)| gone(coverage, key)))
+}
