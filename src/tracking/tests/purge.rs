@@ -2,20 +2,23 @@
 
 use super::support::*;
 use crate::base::ids::RunId;
+use crate::tracking::entities::MetricRef;
 use crate::tracking::error::Code;
 use crate::tracking::store::Tracking;
 use crate::tracking::{Batch, CreateRun, NewExperiment};
 
-fn batch(keys: &[&str]) -> Batch {
-    let metrics = keys.iter().map(|key| metric(key, 1, 2, 3.0)).collect();
-    Batch { metrics, ..Batch::default() }
+/// Logs one point of each metric.
+fn log(tracking: &Tracking, run: &str, keys: &[&str]) {
+    let points = keys.iter().map(|key| MetricRef { key, value: 3.0, timestamp: 2, step: 1, ..MetricRef::default() });
+    let points: Vec<MetricRef<'_>> = points.collect();
+    tracking.log_batch(run, &Batch { metrics: &points, ..Batch::default() }).unwrap();
 }
 
 #[test]
 fn a_metric_is_deleted_for_good_and_may_be_logged_anew() {
     let tracking = tracking();
     let id = run(&tracking, "r");
-    tracking.log_batch(&id, &batch(&["a", "b"])).unwrap();
+    log(&tracking, &id, &["a", "b"]);
     refused(tracking.delete_metric(&id, "c"), Code::ResourceDoesNotExist);
     refused(tracking.delete_metric("no", "a"), Code::ResourceDoesNotExist);
     tracking.delete_metric(&id, "a").unwrap();
@@ -23,12 +26,12 @@ fn a_metric_is_deleted_for_good_and_may_be_logged_anew() {
         tracking.get_run(&id).unwrap().data.metrics.into_iter().map(|metric| metric.key).collect()
     };
     assert_eq!(keys(&tracking), ["b"]);
-    tracking.log_batch(&id, &batch(&["a"])).unwrap();
+    log(&tracking, &id, &["a"]);
     assert_eq!(keys(&tracking), ["a", "b"]);
     let other = on(&disk());
     let foreign = run(&other, "open elsewhere");
     let writer = other.workspace().writer(&RunId::new(foreign.clone()).unwrap()).unwrap();
-    other.log_batch(&foreign, &batch(&["a"])).unwrap();
+    log(&other, &foreign, &["a"]);
     assert!(refused(other.delete_metric(&foreign, "a"), Code::InvalidState).contains("being written"));
     drop(writer);
     other.delete_metric(&foreign, "a").unwrap();
@@ -49,7 +52,7 @@ fn only_deleted_runs_and_experiments_are_purged() {
     tracking.purge_run(&first).unwrap();
     refused(tracking.get_run(&first), Code::ResourceDoesNotExist);
     refused(tracking.purge_run(&first), Code::ResourceDoesNotExist);
-    tracking.log_batch(&second, &batch(&["a"])).unwrap();
+    log(&tracking, &second, &["a"]);
     refused(tracking.purge_experiment(&experiment), Code::InvalidState);
     tracking.delete_experiment(&experiment).unwrap();
     tracking.purge_experiment(&experiment).unwrap();
