@@ -73,7 +73,7 @@ pub(crate) fn no_parts(call: &Call<'_>) -> Outcome {
     ArtifactPath::new(call.input.path("artifact_path"))?;
     Err(Fault::new(
         Code::NotImplemented,
-        "Multipart upload is not supported for this server's artifacts; the file goes in one request.",
+        "Multipart upload is not supported for the current artifact repository; the file goes in one request.",
     ))
 }
 
@@ -82,6 +82,6 @@ pub(crate) fn no_presigned(call: &Call<'_>) -> Outcome {
     ArtifactPath::new(call.input.path("artifact_path"))?;
     Err(Fault::new(
         Code::NotImplemented,
-        "Presigned addresses are not supported for this server's artifacts; download them from it.",
+        "Multipart download is not supported for the current artifact repository; the file comes in one answer.",
     ))
 }

@@ -215,7 +215,13 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
     let asked = Map::from_iter([
         ("experiment_ids".to_owned(), json!(request.texts("experiment_ids"))),
         ("filter_string".to_owned(), json!(optional(&request, "filter"))),
-        ("order_by".to_owned(), request.messages("order_by").iter().map(order_named).collect()),
+        (
+            "order_by".to_owned(),
+            match request.messages("order_by").as_slice() {
+                [] => Value::Null,
+                clauses => clauses.iter().map(order_named).collect(),
+            },
+        ),
     ]);
     let datasets = request.messages("datasets");
     let page = call.app.tracking.search_logged_models(&LoggedModelSearch {

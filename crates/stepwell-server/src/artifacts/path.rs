@@ -18,12 +18,14 @@ pub(crate) const UPLOADS: &str = ".stepwell-uploads";
 pub struct ArtifactPath(String);
 
 impl ArtifactPath {
-    /// Checks a path that was decoded once. A single slash at the end is taken off.
+    /// Checks a path that was decoded once. A single slash at the end is taken off, and a dot that is the last segment, by
+    /// which clients name a folder itself.
     ///
     /// # Errors
     /// 400 for whatever could mean another place than it says, on this or another system.
     pub fn new(path: &str) -> Result<Self, Fault> {
         let path = path.strip_suffix('/').unwrap_or(path);
+        let path = if path == "." { "" } else { path.strip_suffix("/.").unwrap_or(path) };
         if path.is_empty() {
             return Ok(Self::default());
         }
@@ -131,6 +133,8 @@ mod tests {
         }
         assert!(ArtifactPath::new("").unwrap().is_root());
         assert_eq!(ArtifactPath::new("a/b/").unwrap().as_str(), "a/b");
+        assert!(ArtifactPath::new(".").unwrap().is_root());
+        assert_eq!(ArtifactPath::new("a/b/.").unwrap().as_str(), "a/b");
         let path = ArtifactPath::new("a/b/c").unwrap();
         assert_eq!((path.name(), path.parent().as_str()), ("c", "a/b"));
         assert_eq!(ArtifactPath::default().join(&path).unwrap(), path);
@@ -145,8 +149,10 @@ mod tests {
             "a/../b",
             "./../x",
             "..",
-            ".",
+            "/.",
+            "./.",
             "a/./b",
+            "a/./.",
             "a//b",
             "..\\..\\x",
             "\\..\\filename",
