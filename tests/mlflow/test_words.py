@@ -6,6 +6,7 @@ Sets, which Python writes in any order, are passed over, and what a database or 
 import re
 
 import pytest
+from conftest import Stepwell
 from differential import EXPERIMENT, RUN, RUN2, Side, batch, get, post, run_side, scenario, search
 
 FILTERS = {
@@ -117,3 +118,18 @@ def test_same_words(name, session_server, reference):
         if not alike:
             found.append(f"{call}\n  stepwell {our_status} {our}\n  mlflow   {their_status} {their}")
     assert not found, "\n".join(found)
+
+
+def test_files_in_a_folder_of_the_server_are_sources_of_versions(tmp_path):
+    server = Stepwell(tmp_path / "workspace", "--default-artifact-root", (tmp_path / "files").as_uri())
+    side = Side(server.uri)
+    root, model = (tmp_path / "files").as_uri() + "/{e}/{r}/artifacts", (tmp_path / "files").as_uri() + "/{e}/models/{m}/artifacts"
+    good = [(root, "r"), (root[len("file://"):], "r"), (root + "/model", "r"), (root + "/.", "r"), (root + "/model/..", "r"), (model, "m"), ("models:/{m}", "m")]
+    bad = [(root + "/..", "r"), (root, None), (model, None), ("/tmp", "r"), ("file:///tmp", None), (root, "m")]
+    of = {"r": {"run_id": "{r}"}, "m": {"model_id": "{m}"}, None: {}}
+    steps = [EXPERIMENT, RUN, post("logged-models", {"experiment_id": "{e}", "name": "m"}, save=("m", "model.info.model_id")), post("registered-models/create", {"name": "{unique}"})]
+    answers = run_side(side, scenario(*steps, *[source(place, **of[owner]) for place, owner in good + bad]), "files")
+    server.stop()
+    told = [(status, answer.get("message", "")) for _, status, answer in answers[len(steps):]]
+    assert [status for status, _ in told] == [200] * len(good) + [400] * len(bad), told
+    assert all("To use a local path as a model version source" in message for _, message in told[len(good):])

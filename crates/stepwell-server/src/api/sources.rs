@@ -37,16 +37,12 @@ pub(super) fn check(app: &App, source: &str, run_id: &str, model_id: &str, is_pr
         }
         Ok(roots)
     };
-    let within = |place: &str, root: &str| {
-        let (root, place) = (plain(root), plain(place));
-        place == root || place.strip_prefix(root.as_str()).is_some_and(|rest| rest.starts_with('/'))
-    };
     if matches!(scheme.as_str(), "" | "file") && !source.contains('\\') {
         if !is_here(&scheme, rest) {
             return Err(Fault::new(Code::InternalError, format!("{source} is not a valid remote uri.")));
         }
         let place = resolved(&plain(source));
-        if roots()?.iter().any(|root| within(&place, root)) {
+        if roots()?.iter().any(|root| within(&place, &plain(root))) {
             return Ok(());
         }
         let told = if run_id.is_empty() && model_id.is_empty() { source } else { &place[1..] };
@@ -68,7 +64,7 @@ pub(super) fn check(app: &App, source: &str, run_id: &str, model_id: &str, is_pr
             !id.starts_with("m-") || id == model_id
         }
         "mlflow-artifacts" => match roots() {
-            Ok(roots) => roots.iter().any(|root| within(source, root)),
+            Ok(roots) => roots.iter().any(|root| within(&plain(source), &plain(root))),
             Err(fault) if fault.code == Code::ResourceDoesNotExist => false,
             Err(fault) => return Err(fault),
         },
@@ -91,6 +87,11 @@ const NOT_ABSOLUTE: &str = "If supplying a source as an http, https, local file 
 
 fn refused<T>(source: &str, why: &str) -> Result<T, Fault> {
     Err(Fault::invalid(format!("Invalid model version source: '{source}'. {why}")))
+}
+
+/// Whether a place is another, or within it; both as [`plain`] spells them.
+fn within(place: &str, root: &str) -> bool {
+    place.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether a place names a host of the client's choice.
@@ -249,4 +250,31 @@ fn is_plain(source: &str) -> bool {
         !one.contains(bad) && !one.starts_with(' ') && !one.split(['/', ';', ':']).any(|part| part == "..")
     };
     decodings(source).is_some_and(|all| all.iter().all(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_within_others_by_their_letters() {
+        let root = plain("file:///srv/runs/7/artifacts");
+        for inside in
+            ["/srv/runs/7/artifacts", "file:/srv/runs/7/artifacts/m", "file://localhost/srv/runs/7/artifacts/m/.."]
+        {
+            assert!(within(&resolved(&plain(inside)), &root), "{inside}");
+        }
+        for outside in
+            ["/srv/runs/7", "/srv/runs/7/artifacts-2", "file:///srv/runs/7/artifacts/../x", "srv/runs/7/artifacts", "/"]
+        {
+            assert!(!within(&resolved(&plain(outside)), &root), "{outside}");
+        }
+        assert!(
+            is_here("file", "///a")
+                && is_here("file", "//localhost/a")
+                && is_here("", "/a")
+                && !is_here("file", "//h/a")
+        );
+        assert_eq!(resolved(":/a/./b/../c"), ":/a/c");
+    }
 }
