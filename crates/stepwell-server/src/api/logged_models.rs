@@ -252,7 +252,7 @@ fn order_named(fields: &Fields) -> Value {
 /// `GET logged-models/{model_id}/artifacts/directories`.
 pub(crate) fn list_artifacts(call: &Call<'_>) -> Outcome {
     let request = call.read(&[text("artifact_directory_path")], &[("artifact_directory_path", &[Text])])?;
-    let path = ArtifactPath::new(request.text("artifact_directory_path"))?;
+    let path = ArtifactPath::folder(request.text("artifact_directory_path"))?;
     let root = artifact_uri(call.app, call.input.path("model_id"))?;
     let (store, base) = call.app.roots.resolve(&root)?;
     Answer::json(&Listed { files: list(&store, &base, &path)?, root_uri: Some(root) })

@@ -18,14 +18,12 @@ pub(crate) const UPLOADS: &str = ".stepwell-uploads";
 pub struct ArtifactPath(String);
 
 impl ArtifactPath {
-    /// Checks a path that was decoded once. A single slash at the end is taken off, and a dot that is the last segment, by
-    /// which clients name a folder itself.
+    /// Checks a path that was decoded once. A single slash at the end is taken off.
     ///
     /// # Errors
     /// 400 for whatever could mean another place than it says, on this or another system.
     pub fn new(path: &str) -> Result<Self, Fault> {
         let path = path.strip_suffix('/').unwrap_or(path);
-        let path = if path == "." { "" } else { path.strip_suffix("/.").unwrap_or(path) };
         if path.is_empty() {
             return Ok(Self::default());
         }
@@ -41,6 +39,18 @@ impl ArtifactPath {
             decoded = again.into_owned();
         }
         Err(refused())
+    }
+
+    /// As [`Self::new`], of a folder that is listed: clients name it by a dot at its end too (`.`, `a/.`).
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn folder(path: &str) -> Result<Self, Fault> {
+        Self::new(if path == "." {
+            ""
+        } else {
+            path.strip_suffix("/.").filter(|path| !path.is_empty()).unwrap_or(path)
+        })
     }
 
     /// The path as text, without slashes at its ends.
@@ -133,8 +143,11 @@ mod tests {
         }
         assert!(ArtifactPath::new("").unwrap().is_root());
         assert_eq!(ArtifactPath::new("a/b/").unwrap().as_str(), "a/b");
-        assert!(ArtifactPath::new(".").unwrap().is_root());
-        assert_eq!(ArtifactPath::new("a/b/.").unwrap().as_str(), "a/b");
+        assert!(ArtifactPath::folder(".").unwrap().is_root());
+        assert_eq!(ArtifactPath::folder("a/b/.").unwrap().as_str(), "a/b");
+        for bad in ["./.", "/.", "a/./.", "../.", "./a", "%2e"] {
+            assert!(ArtifactPath::folder(bad).is_err(), "{bad}");
+        }
         let path = ArtifactPath::new("a/b/c").unwrap();
         assert_eq!((path.name(), path.parent().as_str()), ("c", "a/b"));
         assert_eq!(ArtifactPath::default().join(&path).unwrap(), path);
@@ -149,7 +162,7 @@ mod tests {
             "a/../b",
             "./../x",
             "..",
-            "./.",
+            ".",
             "a/./b",
             "a/./.",
             "a//b",

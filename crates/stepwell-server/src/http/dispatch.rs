@@ -1,7 +1,7 @@
 //! From a request to a call: who asks, what is asked, within which limits, and back.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::RequestPartsExt;
 use axum::body::Body;
@@ -51,29 +51,31 @@ pub(crate) async fn serve(route: &'static Route, app: Arc<App>, request: Request
 
 /// Serves a request to an address that is not in the table.
 pub(crate) async fn nowhere(app: Arc<App>, request: Request) -> Response {
-    if let Some(there) = without_doubled_slashes(request.uri()) {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-        response.headers_mut().insert(LOCATION, there);
-        guard::secure(response.headers_mut());
-        app.observed.request(request.method(), "-", response.status(), Duration::ZERO);
-        return response;
+    let fault = Fault::new(Code::EndpointNotFound, "This server has no such endpoint.");
+    match without_doubled_slashes(request.uri()) {
+        Some(there) => unknown(&app, &request, || {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(LOCATION, there);
+            guard::secure(response.headers_mut());
+            response
+        }),
+        None => unknown(&app, &request, || refuse(&fault)),
     }
-    unknown(&app, &request, Fault::new(Code::EndpointNotFound, "This server has no such endpoint."))
 }
 
 /// Serves a request to an address of the table by another method.
 pub(crate) async fn not_so(app: Arc<App>, request: Request) -> Response {
     let fault = Fault::new(Code::EndpointNotFound, "This server has no such method at that endpoint.");
-    unknown(&app, &request, fault.with_status(StatusCode::METHOD_NOT_ALLOWED))
+    unknown(&app, &request, || refuse(&fault.with_status(StatusCode::METHOD_NOT_ALLOWED)))
 }
 
-/// Tells one who may know that there is nothing.
-fn unknown(app: &App, request: &Request, fault: Fault) -> Response {
+/// Answers a request that no route takes, if the caller may know.
+fn unknown(app: &App, request: &Request, answer: impl FnOnce() -> Response) -> Response {
     let begun = Instant::now();
     let may_know = principal(app, request.headers())
         .and_then(|who| who.may_use(crate::auth::access::Need::Role(crate::Role::Read), Reach::None));
-    let response = refuse(&may_know.err().unwrap_or(fault));
+    let response = may_know.map_or_else(|fault| refuse(&fault), |()| answer());
     tracing::debug!(method = %request.method(), path = request.uri().path(), "no such endpoint");
     app.observed.request(request.method(), "-", response.status(), begun.elapsed());
     response
