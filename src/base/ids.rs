@@ -95,7 +95,8 @@ impl fmt::Display for RunKey {
     }
 }
 
-/// An experiment's number. `0` is `Default`; others are random and positive, so that workspaces merge without conflict.
+/// An experiment's number. `0` is `Default`; others are random and positive, so that workspaces merge without conflict, and
+/// greater than those that were there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ExperimentId(pub u64);
 
@@ -103,11 +104,28 @@ impl ExperimentId {
     /// The experiment that exists from the start.
     pub const DEFAULT: Self = Self(0);
 
-    /// A new random id of 18 decimal digits, which JSON numbers and MLflow's clients hold exactly as text.
+    /// Least number of 18 decimal digits, which JSON numbers and MLflow's clients hold exactly as text.
+    const LOW: u64 = 100_000_000_000_000_000;
+    /// Greatest random step from one number to the next: copies of a workspace that go on apart will hardly take the same,
+    /// and there is room for some ten million steps.
+    const STEP_MAX: u64 = 100_000_000_000;
+
+    /// A new random number of 18 digits.
     #[must_use]
     pub fn random() -> Self {
-        const LOW: u64 = 100_000_000_000_000_000;
-        Self(LOW + (random_u128() as u64) % (9 * LOW))
+        Self(Self::LOW + (random_u128() as u64) % (9 * Self::LOW))
+    }
+
+    /// A new number after the `greatest` that is taken: greater by a random step while there are such numbers of 18 digits.
+    /// Of a new workspace the first leaves room for those that follow.
+    #[must_use]
+    pub fn after(greatest: Self) -> Self {
+        let step = |bound: u64| 1 + (random_u128() as u64) % bound;
+        match greatest.0 {
+            ..Self::LOW => Self(Self::LOW + step(Self::LOW)),
+            taken if taken < 10 * Self::LOW - Self::STEP_MAX => Self(taken + step(Self::STEP_MAX)),
+            _ => Self::random(),
+        }
     }
 }
 
@@ -178,6 +196,19 @@ mod tests {
         let id = RunId::new("000102030405060708090a0b0c0d0e0f").unwrap();
         assert_eq!(id.key().to_string(), id.as_str());
         assert_ne!(RunId::new("000102030405060708090A0B0C0D0E0F").unwrap().key(), id.key());
+    }
+
+    #[test]
+    fn experiments_numbers_grow_while_there_is_room() {
+        let last = ExperimentId(999_999_999_999_999_999);
+        for greatest in [ExperimentId::DEFAULT, ExperimentId(7), ExperimentId::random()] {
+            let next = ExperimentId::after(greatest);
+            assert!(next > greatest && next <= last && next.to_string().len() == 18, "{greatest} {next}");
+        }
+        for greatest in [last, ExperimentId(u64::MAX)] {
+            assert_eq!(ExperimentId::after(greatest).to_string().len(), 18);
+        }
+        assert_ne!(ExperimentId::after(ExperimentId(1 << 60)), ExperimentId::after(ExperimentId(1 << 60)));
     }
 
     #[test]

@@ -293,15 +293,16 @@ impl Model {
         }
     }
 
-    /// The greatest version of each stage that has one.
+    /// The greatest version of each stage that has one. The stages come as their first versions do (MLflow's order).
     pub fn latest(&self) -> impl Iterator<Item = (u64, &Version)> {
-        Stage::ALL.into_iter().filter_map(|stage| {
-            self.versions
-                .iter()
-                .rev()
-                .find(|(_, version)| version.stage == stage)
-                .map(|(&number, version)| (number, version))
-        })
+        let mut stages: Vec<Stage> = Vec::new();
+        for version in self.versions.values() {
+            if !stages.contains(&version.stage) {
+                stages.push(version.stage);
+            }
+        }
+        let of = |stage: Stage| self.versions.iter().rev().find(move |(_, version)| version.stage == stage);
+        stages.into_iter().filter_map(of).map(|(&number, version)| (number, version))
     }
 }
 

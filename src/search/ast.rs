@@ -174,6 +174,19 @@ impl Comparison {
             _ => None,
         }
     }
+
+    /// Its operator.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::LessEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterEqual => ">=",
+        }
+    }
 }
 
 /// A number in a filter.

@@ -32,9 +32,26 @@ pub enum Operator {
     NotNull,
 }
 
+impl std::fmt::Display for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Is(comparison) => comparison.as_str(),
+            Self::Like => "LIKE",
+            Self::Ilike => "ILIKE",
+            Self::In => "IN",
+            Self::NotIn => "NOT IN",
+            Self::Null => "IS NULL",
+            Self::NotNull => "IS NOT NULL",
+        })
+    }
+}
+
 /// Operators of texts that every key takes.
 pub const TEXTS: [Operator; 4] =
     [Operator::Is(Comparison::Equal), Operator::Is(Comparison::NotEqual), Operator::Like, Operator::Ilike];
+
+/// Words that are no values.
+const KEYWORDS: [&str; 8] = ["AND", "OR", "NOT", "IN", "IS", "LIKE", "ILIKE", "NULL"];
 
 /// What something is compared with.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +60,8 @@ enum Value {
     Text(String),
     Number(Number),
     List(Vec<String>),
+    /// A word without quotes.
+    Word,
 }
 
 /// One comparison.
@@ -55,6 +74,8 @@ pub struct Condition {
     /// The operator.
     pub operator: Operator,
     value: Value,
+    /// What stands right of the operator, without quotes.
+    right: String,
     filter: String,
     at: usize,
 }
@@ -95,6 +116,20 @@ impl Condition {
             (Operator::NotNull, _) => TextTest::NotNull,
             _ => return Err(self.wrong(format!("{:?} is compared with a text in quotes", self.key))),
         })
+    }
+
+    /// The comparison as a test of a text, whatever stands right of the operator: words and numbers without quotes are
+    /// texts too.
+    ///
+    /// # Errors
+    /// As [`Self::text`].
+    pub fn loose_text(&self, allowed: &[Operator]) -> Result<TextTest> {
+        match self.value {
+            Value::Word | Value::Number(_) => {
+                Self { value: Value::Text(self.right.clone()), ..self.clone() }.text(allowed)
+            }
+            _ => self.text(allowed),
+        }
     }
 
     /// The comparison as a test of an integer; `quoted` tells whether one in quotes is taken too.
@@ -306,7 +341,12 @@ impl<'a> Parser<'_, 'a> {
         let at = self.tokens.get(self.at).map_or(self.text.len(), |token| token.start);
         let (entity, key) = self.name()?;
         let (operator, value) = self.comparison()?;
-        Ok(Condition { entity, key, operator, value, filter: self.text.to_owned(), at })
+        let right = match self.tokens.get(self.at.wrapping_sub(1)) {
+            Some(Token { kind: Kind::Quoted(_, text), .. }) => text,
+            Some(token) => &self.text[token.start..token.end],
+            None => "",
+        };
+        Ok(Condition { entity, key, operator, value, right: right.to_owned(), filter: self.text.to_owned(), at })
     }
 
     fn comparison(&mut self) -> Result<(Operator, Value)> {
@@ -343,6 +383,7 @@ impl<'a> Parser<'_, 'a> {
         let value = match self.peek() {
             Some(Kind::Quoted('\'' | '"', text)) => Value::Text(text.to_owned()),
             Some(Kind::Number(text)) => Value::Number(Number::parse(text).ok_or_else(|| self.expected("a number"))?),
+            Some(Kind::Word(word)) if !KEYWORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(word)) => Value::Word,
             _ => return Err(self.expected("a text in quotes or a number")),
         };
         self.at += 1;
@@ -365,6 +406,10 @@ impl<'a> Parser<'_, 'a> {
             }
             if !self.punctuation(',') {
                 return Err(self.expected("',' or ')'"));
+            }
+            // One comma may follow the last, as in Python's tuples, of which clients make lists.
+            if self.punctuation(')') {
+                return Ok(Value::List(list));
             }
         }
     }
@@ -391,12 +436,30 @@ mod tests {
     }
 
     #[test]
+    fn words_without_quotes_are_texts_only_where_they_may_be() {
+        let condition = |text: &str| parse_conditions(text).unwrap().remove(0);
+        for text in ["name = x", "name = 5"] {
+            assert!(condition(text).text(&TEXTS).is_err());
+        }
+        assert!(condition("name = x").loose_text(&TEXTS).unwrap().passes("x"));
+        assert!(condition("name = 1e3").loose_text(&TEXTS).unwrap().passes("1e3"));
+        assert!(condition("name = 'x y' AND b = 1").loose_text(&TEXTS).unwrap().passes("x y"));
+        assert!(condition("name < x").loose_text(&TEXTS).is_err());
+    }
+
+    #[test]
+    fn one_comma_may_end_a_list() {
+        assert!(parse_conditions("x IN ('a', 'b',)").unwrap()[0].text(&[Operator::In]).unwrap().passes("b"));
+        assert!(parse_conditions("x IN ('a',,)").is_err() && parse_conditions("x IN (,)").is_err());
+    }
+
+    #[test]
     fn what_is_no_condition_is_refused() {
         for text in [
             " ",
             "name",
             "name =",
-            "name = x",
+            "name = AND",
             "name = 'a' OR name = 'b'",
             "(name = 'a')",
             "name == 'a'",

@@ -387,6 +387,10 @@ impl<'t, 'a> Parser<'t, 'a> {
             if !self.punctuation(',') {
                 return Err(self.expected("',' or ')'"));
             }
+            // One comma may follow the last, as in Python's tuples, of which clients make lists.
+            if self.punctuation(')') {
+                return Ok(list);
+            }
         }
     }
 

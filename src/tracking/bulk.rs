@@ -1,8 +1,9 @@
 //! Histories of many runs at once, whole or cut down for charts.
 //!
 //! A chart's points come from footers and pyramids: of each of its pieces the first, least, greatest and last point, so
-//! that no spike is missing, and the cost is bounded however long the history is. Only a series whose points crowd on few
-//! steps, as when nobody gave steps, is read whole, and every n-th of its points is taken.
+//! that no spike is missing, and the cost is bounded however long the history is. A short series is looked at whole: where
+//! every n-th of its points, as MLflow takes them, shows all there is to see, these are taken. So they are of a series whose
+//! points crowd on few steps, as when nobody gave steps.
 
 use std::ops::RangeInclusive;
 
@@ -20,6 +21,8 @@ pub(super) const RUNS_MAX: usize = 100;
 pub(super) const BULK_POINTS_MAX: usize = 25_000;
 /// Most points of each run in [`Tracking::get_metric_history_bulk_interval`].
 pub(super) const INTERVAL_POINTS_MAX: usize = 2_500;
+/// Longest series that is looked at whole for a chart.
+const SHORT_POINTS_MAX: u64 = 10_000;
 /// Points that a bucket of a plot gives at most.
 const POINTS_PER_BUCKET: usize = 4;
 
@@ -27,13 +30,10 @@ impl Tracking {
     /// Points of a metric of several runs, at most 25,000 together: by run id, then in the order of a history.
     ///
     /// # Errors
-    /// `INVALID_PARAMETER_VALUE` for no run or more than 100, and for no points.
+    /// `INVALID_PARAMETER_VALUE` for no run or more than 100.
     pub fn get_metric_history_bulk(&self, run_ids: &[String], key: &str, max_results: usize) -> Result<Vec<Curve>> {
         check_runs(run_ids)?;
         let max = max_results.min(BULK_POINTS_MAX);
-        if max == 0 {
-            return Err(Fault::invalid("Invalid value 0 for parameter 'max_results' supplied."));
-        }
         let mut ids: Vec<&String> = run_ids.iter().collect();
         ids.sort_unstable();
         ids.dedup();
@@ -108,6 +108,13 @@ fn sample(run: &RunSnapshot, key: &str, steps: Option<RangeInclusive<i64>>, max:
     let may_fit = steps.is_some() || run.count(key)? <= max as u64;
     let all = if may_fit { Some(run.downsample(key, steps.clone(), max)?).filter(|all| all.exact) } else { None };
     let exact = all.is_some();
+    if !exact && run.count(key)? <= SHORT_POINTS_MAX {
+        let mut points: Vec<Point> = run.range(key, steps.clone().unwrap_or(i64::MIN..=i64::MAX))?.iter().collect();
+        ordered(&mut points);
+        if let Some(told) = telling(&points, max) {
+            return Ok(told);
+        }
+    }
     let drawn = match all {
         Some(all) => all,
         None => run.downsample(key, steps.clone(), (max / POINTS_PER_BUCKET).max(1))?,
@@ -119,7 +126,7 @@ fn sample(run: &RunSnapshot, key: &str, steps: Option<RangeInclusive<i64>>, max:
         let range = steps.unwrap_or(i64::MIN..=i64::MAX);
         points = run.range(key, range)?.iter().collect();
         ordered(&mut points);
-        points = every(points, max);
+        points = every(&points, max);
     }
     if points.len() > max {
         let last = points.pop();
@@ -136,15 +143,73 @@ fn ordered(points: &mut Vec<Point>) {
     points.dedup_by(|a, b| order(a) == order(b) && a.value.to_bits() == b.value.to_bits());
 }
 
+/// Where the `at`-th of `max` pieces of `len` points begins; the first pieces have one point more where they cannot be equal.
+fn begin(at: usize, max: usize, len: usize) -> usize {
+    at * (len / max) + at.min(len % max)
+}
+
 /// At most `max` of the points at even distances, the last among them.
-fn every(points: Vec<Point>, max: usize) -> Vec<Point> {
-    let Some(&last) = points.last() else { return points };
+fn every(points: &[Point], max: usize) -> Vec<Point> {
     if points.len() <= max {
-        return points;
+        return points.to_vec();
     }
-    let mut taken: Vec<Point> = (0..max).map(|at| points[at * points.len() / max]).collect();
-    if let Some(end) = taken.last_mut() {
-        *end = last;
+    let mut taken: Vec<Point> = (0..max).map(|at| points[begin(at, max, points.len())]).collect();
+    if let (Some(end), Some(last)) = (taken.last_mut(), points.last()) {
+        *end = *last;
     }
     taken
+}
+
+/// [`every`], where no point between two of them is above or below both.
+fn telling(points: &[Point], max: usize) -> Option<Vec<Point>> {
+    let taken = every(points, max);
+    if points.len() <= max {
+        return Some(taken);
+    }
+    // Between the last two lie the last two pieces.
+    let ends = (1..max.saturating_sub(1)).map(|at| begin(at, max, points.len())).chain([points.len()]);
+    let mut from = 0;
+    for (at, end) in ends.enumerate() {
+        let sides = (taken[at].value, taken.get(at + 1).unwrap_or(&taken[at]).value);
+        let (low, high) = (sides.0.min(sides.1), sides.0.max(sides.1));
+        if !points[from..end].iter().all(|point| (low..=high).contains(&point.value)) {
+            return None;
+        }
+        from = end;
+    }
+    Some(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(values: impl IntoIterator<Item = f64>) -> Vec<Point> {
+        (0..).zip(values).map(|(step, value)| Point { step, timestamp_ms: Some(1), value }).collect()
+    }
+
+    fn steps(points: &[Point]) -> Vec<i64> {
+        points.iter().map(|point| point.step).collect()
+    }
+
+    #[test]
+    fn every_nth_point_is_taken_where_it_tells_all() {
+        let flat = line([10.0; 10]);
+        let taken = |max| telling(&flat, max).map(|taken| steps(&taken));
+        assert_eq!(taken(5), Some(vec![0, 2, 4, 6, 9]));
+        assert_eq!(taken(7), Some(vec![0, 2, 4, 6, 7, 8, 9]));
+        assert_eq!((taken(3), taken(2)), (Some(vec![0, 4, 9]), Some(vec![0, 9])));
+        assert_eq!((taken(1), taken(10).map(|all| all.len())), (Some(vec![9]), Some(10)));
+        let rising = line((0..1000).map(f64::from));
+        assert_eq!(telling(&rising, 100).unwrap().len(), 100);
+    }
+
+    #[test]
+    fn a_point_beyond_its_neighbours_is_not_passed_over() {
+        for (at, value) in [(321, 2000.0), (998, -1.0), (1, f64::NAN), (997, f64::INFINITY)] {
+            let mut points = line((0..1000).map(f64::from));
+            points[at].value = value;
+            assert!(telling(&points, 100).is_none(), "{at} {value}");
+        }
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! In reading order: [`entities`] are the values, [`error`] the refusals, `validate` the rules of names and lengths;
 //! [`store`] is the handle, with `writers` behind it. Its methods stand by subject: `experiments`, `runs`, `listing`, `batch`,
-//! `history`, `bulk`, `inputs`, `models`, `model_search`, `registered`, `purge`. `docs/mlflow.md` goes call by call and lists every
-//! difference.
+//! `history`, `bulk`, `inputs`, `models`, `model_filter`, `model_search`, `registered`, `purge`. `docs/mlflow.md` goes call by
+//! call and lists every difference.
 
 mod batch;
 mod bulk;
@@ -14,6 +14,7 @@ mod filter;
 mod history;
 mod inputs;
 mod listing;
+mod model_filter;
 mod model_search;
 mod models;
 mod names;

@@ -1,4 +1,5 @@
-//! Finding logged models: what the index can tell it tells; metrics by dataset are looked at here.
+//! Finding logged models: what the index can tell it tells; metrics by dataset are looked at here. The language of filters is
+//! in `model_filter`.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -6,11 +7,11 @@ use std::collections::BTreeMap;
 use crate::base::ids::ExperimentId;
 use crate::base::items::LOGGED_MODEL;
 use crate::index::rows::Row;
-use crate::search::ast::{Clause, Expr, NumberTest, TextAttribute, TextTest, TimeAttribute};
-use crate::search::conditions::{Condition, Operator, TEXTS, parse_conditions};
+use crate::search::ast::Expr;
 use crate::search::execute::Query;
-use crate::tracking::entities::{LoggedModel, Metric, PageOf};
+use crate::tracking::entities::{LoggedModel, PageOf};
 use crate::tracking::error::{Fault, Result};
+use crate::tracking::model_filter::{Attribute, Test, attribute, filter, latest};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate::{self, RESULTS_MAX};
 
@@ -26,11 +27,14 @@ pub struct LoggedModelSearch {
     pub datasets: Vec<(String, Option<String>)>,
     /// The order; then latest created, then by id.
     pub order_by: Vec<ModelOrder>,
-    /// Most models on a page, 1 to 50,000.
+    /// Most models on a page, 1 to 50,000; 50 where it is 0.
     pub max_results: i64,
     /// How many come before the page.
     pub offset: usize,
 }
+
+/// Models on a page where nobody says how many.
+const DEFAULT_RESULTS: i64 = 50;
 
 impl Default for LoggedModelSearch {
     fn default() -> Self {
@@ -39,7 +43,7 @@ impl Default for LoggedModelSearch {
             filter: String::new(),
             datasets: Vec::new(),
             order_by: Vec::new(),
-            max_results: 50,
+            max_results: DEFAULT_RESULTS,
             offset: 0,
         }
     }
@@ -64,8 +68,9 @@ impl Tracking {
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`.
     pub fn search_logged_models(&self, search: &LoggedModelSearch) -> Result<PageOf<LoggedModel>> {
-        // MLflow sets no bounds here: less than one gives an empty page, and long pages are cut.
-        let max = usize::try_from(search.max_results).unwrap_or(0).min(RESULTS_MAX);
+        // MLflow sets no bounds here: none is the default, less gives an empty page, and long pages are cut.
+        let max = if search.max_results == 0 { DEFAULT_RESULTS } else { search.max_results };
+        let max = usize::try_from(max).unwrap_or(0).min(RESULTS_MAX);
         if max == 0 {
             return Ok(PageOf { items: Vec::new(), next_offset: None });
         }
@@ -112,107 +117,6 @@ impl Tracking {
         });
         Ok(PageOf::cut(keyed.into_iter().map(|(_, model)| model), search.offset, max))
     }
-}
-
-/// A condition that the index does not answer.
-enum Test {
-    Metric(String, NumberTest),
-    AnyMetric,
-    Text(Word, TextTest),
-    Updated(NumberTest),
-}
-
-#[derive(Clone, Copy)]
-enum Word {
-    Type,
-    Status,
-    Run,
-    Experiment,
-    Artifacts,
-}
-
-impl Word {
-    fn of(self, model: &LoggedModel) -> Option<&str> {
-        match self {
-            Self::Type => model.model_type.as_deref(),
-            Self::Status => Some(model.status.as_str()),
-            Self::Run => Some(model.source_run_id.as_str()).filter(|run| !run.is_empty()),
-            Self::Experiment => Some(&model.experiment_id),
-            Self::Artifacts => Some(&model.artifact_uri),
-        }
-    }
-}
-
-impl Test {
-    fn passes(&self, model: &LoggedModel, datasets: &[(String, Option<String>)]) -> bool {
-        let on = |metric: &&Metric| {
-            datasets.is_empty()
-                || datasets.iter().any(|(name, digest)| {
-                    metric.dataset_name.as_ref() == Some(name) && (digest.is_none() || metric.dataset_digest == *digest)
-                })
-        };
-        match self {
-            Self::Metric(key, test) => {
-                model.metrics.iter().filter(on).any(|metric| metric.key == *key && test.passes_float(metric.value))
-            }
-            Self::AnyMetric => model.metrics.iter().any(|metric| on(&metric)),
-            Self::Text(word, test) => word.of(model).is_some_and(|text| test.passes(text)),
-            Self::Updated(test) => test.passes(model.last_updated_timestamp),
-        }
-    }
-}
-
-/// The conditions that the index answers, and the others.
-fn filter(text: &str) -> Result<(Vec<Expr>, Vec<Test>)> {
-    let (mut indexed, mut others) = (Vec::new(), Vec::new());
-    let listed = [&TEXTS[..], &[Operator::In, Operator::NotIn]].concat();
-    for condition in &parse_conditions(text)? {
-        let text = |condition: &Condition| condition.text(&listed).map_err(Fault::from);
-        let key = condition.key.clone();
-        match (condition.entity.as_deref(), condition.key.as_str()) {
-            (Some("params"), _) => indexed.push(Clause::Param(key, text(condition)?)),
-            (Some("tags"), _) => indexed.push(Clause::Tag(key, text(condition)?)),
-            (Some("metrics"), _) => others.push(Test::Metric(key, condition.number()?)),
-            (None | Some("attributes"), name) => match attribute(name) {
-                Some(Attribute::Name) => indexed.push(Clause::Text(TextAttribute::RunName, text(condition)?)),
-                Some(Attribute::Id) => indexed.push(Clause::Text(TextAttribute::RunId, text(condition)?)),
-                Some(Attribute::Created) => indexed.push(Clause::Time(TimeAttribute::Start, condition.number()?)),
-                Some(Attribute::Updated) => others.push(Test::Updated(condition.number()?)),
-                Some(Attribute::Word(word)) => others.push(Test::Text(word, text(condition)?)),
-                None => return Err(condition.wrong(format!("Invalid attribute name: {name}")).into()),
-            },
-            (Some(entity), _) => {
-                let why =
-                    format!("Invalid entity type: '{entity}'. Expected one of attributes, metrics, params, tags.");
-                return Err(condition.wrong(why).into());
-            }
-        }
-    }
-    Ok((indexed.into_iter().map(Expr::Clause).collect(), others))
-}
-
-#[derive(Clone, Copy)]
-enum Attribute {
-    Name,
-    Id,
-    Created,
-    Updated,
-    Word(Word),
-}
-
-fn attribute(name: &str) -> Option<Attribute> {
-    Some(match name {
-        "name" => Attribute::Name,
-        "model_id" => Attribute::Id,
-        "creation_timestamp" | "creation_timestamp_ms" | "creation_time" => Attribute::Created,
-        "last_updated_timestamp" | "last_updated_timestamp_ms" | "last_updated_time" => Attribute::Updated,
-        "model_type" => Attribute::Word(Word::Type),
-        "status" => Attribute::Word(Word::Status),
-        "source_run_id" => Attribute::Word(Word::Run),
-        "experiment_id" => Attribute::Word(Word::Experiment),
-        "artifact_location" | "artifact_uri" => Attribute::Word(Word::Artifacts),
-        _ => return None,
-    })
 }
 
 /// A key of an order.
@@ -263,18 +167,15 @@ impl Key {
                 let of_key = model.metrics.iter().filter(|metric| {
                     metric.key == *key && is(dataset, &metric.dataset_name) && is(digest, &metric.dataset_digest)
                 });
-                // The latest by time, then step; of equal ones that of the first run by id.
-                let latest = of_key.max_by(|a, b| {
-                    (a.timestamp, a.step).cmp(&(b.timestamp, b.step)).then_with(|| b.run_id.cmp(&a.run_id))
-                });
-                latest.map_or(Value::Absent, |metric| Value::Number(metric.value))
+                latest(of_key).map_or(Value::Absent, |metric| Value::Number(metric.value))
             }
             By::Attribute(attribute) => match attribute {
                 Attribute::Name => Value::Text(model.name.clone()),
                 Attribute::Id => Value::Text(model.model_id.clone()),
                 Attribute::Created => Value::Integer(model.creation_timestamp),
                 Attribute::Updated => Value::Integer(model.last_updated_timestamp),
-                Attribute::Word(word) => word.of(model).map_or(Value::Absent, |text| Value::Text(text.to_owned())),
+                Attribute::Status => Value::Integer(model.status as i64),
+                Attribute::Word(word) => Value::Text(word.of(model).to_owned()),
             },
         }
     }

@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 
 use crate::base::ids::{RunId, random_u128};
 use crate::base::items::{LOGGED_MODEL, MODEL_METRIC, MODEL_WORD, index_key, join, of_index_key, split};
+use crate::base::limits::TAG_VALUE_CHARS_MAX;
 use crate::index::summary::RunSummary;
 use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric, MetricRef};
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::names;
 use crate::tracking::store::{Tracking, below};
 use crate::tracking::validate;
+use crate::tracking::words::python_text;
 use crate::workspace::clock::now_ms;
 use crate::workspace::edits::RunEdit;
 use crate::workspace::runs::NewRun;
+
+/// The tag by which a logged model knows its versions.
+const VERSIONS_TAG: &str = "mlflow.modelVersions";
 
 /// A logged model to be created.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +45,7 @@ impl Tracking {
     pub fn create_logged_model(&self, new: &CreateLoggedModel) -> Result<LoggedModel> {
         let name = match &new.name {
             Some(name) if name.is_empty() || name.contains(['/', ':', '.', '%', '"', '\'']) => {
+                let name = python_text(name);
                 return Err(Fault::invalid(format!(
                     "Invalid model name ({name}) provided. Model name must be a non-empty string and cannot contain the \
                      following characters: ('/', ':', '.', '%', '\"', \"'\")"
@@ -72,7 +78,7 @@ impl Tracking {
     fn model_params(&self, params: &[(String, String)]) -> Result<Vec<RunEdit>> {
         let truncate = self.inner.options.truncate_long_values;
         let edit = |(key, value): &(String, String)| {
-            let (key, value) = validate::param("key", key, value, truncate)?;
+            let (key, value) = validate::free_param(key, value, truncate)?;
             Ok(RunEdit::Param(key, value))
         };
         params.iter().map(edit).collect()
@@ -80,7 +86,7 @@ impl Tracking {
 
     fn model_tags(&self, tags: &[(String, String)]) -> Result<Vec<(String, String)>> {
         let truncate = self.inner.options.truncate_long_values;
-        tags.iter().map(|(key, value)| validate::tag("", key, value, truncate)).collect()
+        tags.iter().map(|(key, value)| validate::free_tag(key, value, truncate)).collect()
     }
 
     /// A logged model; `allow_deleted` tells whether a deleted one is given too.
@@ -218,6 +224,22 @@ impl Tracking {
             }
         }
         Ok(())
+    }
+
+    /// Adds a version to the tag by which a logged model knows in which registered models it is, a list in JSON's letters
+    /// as MLflow writes it. A list that has become too long for a tag stays as it is.
+    pub(super) fn note_version(&self, model_id: &str, name: &str, number: u64) -> Result<()> {
+        let entry = format!("{{\"name\": {}, \"version\": {number}}}", validate::quoted(name));
+        let known = self.model(model_id, true)?.tags.remove(VERSIONS_TAG).unwrap_or_default();
+        let list = match known.strip_prefix('[').and_then(|known| known.strip_suffix(']')) {
+            Some(known) if known.contains(&entry) => return Ok(()),
+            Some(known) if !known.trim().is_empty() => format!("[{known}, {entry}]"),
+            _ => format!("[{entry}]"),
+        };
+        if list.chars().count() > TAG_VALUE_CHARS_MAX {
+            return Ok(());
+        }
+        self.set_logged_model_tags(model_id, &[(VERSIONS_TAG.to_owned(), list)])
     }
 
     pub(super) fn shown_model(&self, row: &RunSummary, root: Option<&str>) -> LoggedModel {

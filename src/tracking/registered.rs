@@ -1,14 +1,16 @@
 //! The model registry by MLflow's calls: its rules of names, and its words where something is refused.
 
+use std::collections::BTreeMap;
+
 use crate::error::Error;
 use crate::registry::rules::Stage;
-
+use crate::registry::search::PROMPT_TAG;
 use crate::registry::store::{ModelVersion, NewVersion, RegisteredModel, Store};
 use crate::tracking::entities::PageOf;
 use crate::tracking::error::{Code, Fault, Result};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate::{self, check_length};
-use crate::tracking::words::{Language, tell};
+use crate::tracking::words::{Language, python_text, tell};
 
 /// Longest value of a tag, in characters.
 const TAG_CHARS_MAX: usize = 100_000;
@@ -39,6 +41,21 @@ pub struct CreateModelVersion {
     pub tags: Vec<(String, String)>,
 }
 
+/// What is said where a name is taken: models and prompts share them.
+fn taken(name: &str, known_is_prompt: bool, new_is_prompt: bool) -> String {
+    let kind = |is_prompt| if is_prompt { "Prompt" } else { "Registered Model" };
+    if known_is_prompt == new_is_prompt {
+        return format!("{} (name={name}) already exists.", kind(new_is_prompt));
+    }
+    format!(
+        "Tried to create a {} with name {}, but the name is already taken by a {}. MLflow does not allow creating a model and \
+         a prompt with the same name.",
+        kind(new_is_prompt).to_lowercase(),
+        python_text(name),
+        kind(known_is_prompt).to_lowercase()
+    )
+}
+
 impl Tracking {
     fn registry(&self) -> Store<'_> {
         Store::new(&self.inner.workspace)
@@ -56,7 +73,18 @@ impl Tracking {
     ) -> Result<RegisteredModel> {
         check_name(name, "name")?;
         tags.iter().try_for_each(|(key, value)| check_tag(key, value))?;
-        Ok(self.registry().create_model(name, description, tags.iter().cloned().collect())?)
+        let is_prompt = |tags: &BTreeMap<String, String>| {
+            tags.get(PROMPT_TAG).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        };
+        let tags: BTreeMap<String, String> = tags.iter().cloned().collect();
+        let new = is_prompt(&tags);
+        self.registry().create_model(name, description, tags).map_err(|error| match error {
+            Error::AlreadyExists { .. } => {
+                let known = self.registry().model(name).map_or(new, |known| is_prompt(&known.tags));
+                Fault::new(Code::ResourceAlreadyExists, taken(name, known, new))
+            }
+            error => error.into(),
+        })
     }
 
     /// A registered model, with the greatest version of each stage.
@@ -216,7 +244,7 @@ impl Tracking {
         if run_id.is_empty() && !new.model_id.is_empty() {
             run_id = self.get_logged_model(&new.model_id)?.source_run_id;
         }
-        Ok(self.registry().create_version(&NewVersion {
+        let version = self.registry().create_version(&NewVersion {
             name: new.name.clone(),
             source: new.source.clone(),
             storage_location,
@@ -225,7 +253,11 @@ impl Tracking {
             model_id: new.model_id.clone(),
             description: new.description.clone(),
             tags: new.tags.iter().cloned().collect(),
-        })?)
+        })?;
+        if !new.model_id.is_empty() {
+            self.note_version(&new.model_id, &version.name, version.version)?;
+        }
+        Ok(version)
     }
 
     /// Where the files are of what a `models:/` URI names, and the run that made it.

@@ -54,12 +54,10 @@ impl Tracking {
     /// `RESOURCE_DOES_NOT_EXIST` for the experiment; `INVALID_PARAMETER_VALUE` where it is deleted, where name and tag
     /// differ, and for tags that break a rule.
     pub fn create_run(&self, new: &CreateRun) -> Result<Run> {
-        let mut tags: BTreeMap<String, String> = BTreeMap::new();
-        for (index, (key, value)) in new.tags.iter().enumerate() {
-            let path = format!("tags[{index}]");
-            let (key, value) = validate::tag(&path, key, value, self.inner.options.truncate_long_values)?;
-            tags.insert(key, value);
-        }
+        // MLflow checks the tags of a run only when they are set later.
+        let truncate = self.inner.options.truncate_long_values;
+        let tags = new.tags.iter().map(|(key, value)| validate::free_tag(key, value, truncate));
+        let mut tags: BTreeMap<String, String> = tags.collect::<Result<_>>()?;
         let experiment = self.active_experiment(&new.experiment_id)?;
         let named = tags.get(RUN_NAME_TAG).filter(|name| !name.is_empty());
         let name = match (new.run_name.as_str(), named) {

@@ -142,6 +142,19 @@ pub(super) fn tag(path: &str, key: &str, value: &str, truncate: bool) -> Result<
     Ok((key.to_owned(), cut("value", value, TAG_VALUE_CHARS_MAX, truncate)?.to_owned()))
 }
 
+/// A tag that comes with what is created, or one of a logged model, as it is kept. MLflow does not look at the letters of
+/// these.
+pub(super) fn free_tag(key: &str, value: &str, truncate: bool) -> Result<(String, String)> {
+    check_length("key", key, KEY_CHARS_MAX)?;
+    Ok((key.to_owned(), cut("value", value, TAG_VALUE_CHARS_MAX, truncate)?.to_owned()))
+}
+
+/// A param of a logged model as it is kept, at whose letters MLflow does not look either.
+pub(super) fn free_param(key: &str, value: &str, truncate: bool) -> Result<(String, String)> {
+    check_length("Param key", key, KEY_CHARS_MAX)?;
+    Ok((key.to_owned(), cut("Param value", value, PARAM_VALUE_CHARS_MAX, truncate)?.to_owned()))
+}
+
 /// Refuses an experiment's tag that MLflow does not take.
 pub(super) fn check_experiment_tag(key: &str, value: &str) -> Result<()> {
     check_key("key", key)?;
@@ -181,7 +194,13 @@ pub(super) fn check_artifact_location(location: &str) -> Result<()> {
         let why = format!("Artifact location cannot be a runs:/ URI. Given: '{location}'");
         return Err(Fault::invalid(why));
     }
-    check_length("artifact_location", location, LOCATION_CHARS_MAX)
+    if location.chars().count() > LOCATION_CHARS_MAX {
+        return Err(Fault::invalid(format!(
+            "Invalid artifact path length. The length of the artifact path cannot be greater than {LOCATION_CHARS_MAX} \
+             characters."
+        )));
+    }
+    Ok(())
 }
 
 /// An experiment's number; the empty text is the default experiment's (MLflow's rule).
@@ -189,9 +208,11 @@ pub(super) fn experiment_id(text: &str) -> Result<ExperimentId> {
     if text.is_empty() {
         return Ok(ExperimentId::DEFAULT);
     }
-    text.trim()
-        .parse()
-        .map_err(|_| Fault::invalid(format!("Invalid experiment ID '{text}'. Experiment ID must be a valid integer.")))
+    text.trim().parse().map_err(|_| match text.trim().parse::<i64>() {
+        // Numbers below zero, of which MLflow has none either.
+        Ok(number) => Fault::missing(format!("No Experiment with id={number} exists")),
+        Err(_) => Fault::invalid(format!("Invalid experiment ID '{text}'. Experiment ID must be a valid integer.")),
+    })
 }
 
 /// A run's id for a call that finds runs: one of a wrong form names none.

@@ -46,6 +46,7 @@ impl Language {
     fn no_entity(self, name: &str) -> String {
         let known = match self {
             Self::Runs => "Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']",
+            Self::Experiments => "Valid entity types are ('attribute', 'attributes', 'tag', 'tags')",
             _ => "Valid entity types are ('attribute', 'tag', 'tags')",
         };
         format!("Invalid entity type '{name}'. {known}")
@@ -103,12 +104,13 @@ impl Language {
         }
     }
 
-    /// The one attribute that is compared with lists, if it is one.
-    fn list_key(self) -> Option<&'static str> {
+    /// The attributes that are compared with lists, if not all are.
+    fn list_keys(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Runs => Some("run_id"),
-            Self::Experiments => Some("experiment_id"),
-            Self::Models | Self::Versions => None,
+            Self::Runs => Some(&["run_id"]),
+            Self::Experiments => Some(&["experiment_id"]),
+            Self::Versions => Some(&["name", "run_id"]),
+            Self::Models => None,
         }
     }
 
@@ -117,6 +119,7 @@ impl Language {
             Entity::Metric => NUMBERS,
             Entity::Attribute if self.is_number(key) => NUMBERS,
             Entity::Attribute if key == "source_path" => TEXTS,
+            Entity::Attribute if key == "experiment_id" => &["!=", "=", "IN", "NOT IN"],
             Entity::Attribute | Entity::Dataset => LISTS,
             Entity::Tag if matches!(self, Self::Models | Self::Versions) => TEXTS,
             Entity::Param | Entity::Tag => NULLS,
@@ -127,6 +130,24 @@ impl Language {
 /// A set as MLflow writes it, but in order.
 fn set(words: &[&str]) -> String {
     format!("{{{}}}", words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", "))
+}
+
+/// A text as Python shows it.
+pub(super) fn python_text(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::from(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c == quote => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+    out
 }
 
 /// A piece of a text, as MLflow's SQL parser would cut it.
@@ -294,13 +315,23 @@ fn of_filter(language: Language, text: &str) -> Option<String> {
                 }
             }
             None if language == Language::Runs && !matches!(entity, Entity::Tag | Entity::Param) => {
-                let kind = if entity == Entity::Metric { "metric" } else { "attribute" };
+                let kind = match entity {
+                    Entity::Metric => "metric",
+                    Entity::Dataset => "dataset",
+                    _ => "attribute",
+                };
                 return Some(format!(
                     "IS NULL / IS NOT NULL is only supported for tags and params, not for '{kind}' '{key}'"
                 ));
             }
             None if language == Language::Experiments && entity != Entity::Tag => {
                 return Some(format!("IS NULL / IS NOT NULL is only supported for tags, not for attribute '{key}'"));
+            }
+            None if language == Language::Models => {
+                return Some("IS NULL / IS NOT NULL is not supported for registered model search.".to_owned());
+            }
+            None if language == Language::Versions => {
+                return Some("IS NULL / IS NOT NULL is not supported for model version search.".to_owned());
             }
             None => {}
         }
@@ -313,7 +344,13 @@ fn of_filter(language: Language, text: &str) -> Option<String> {
         }
         Some(match (language, entity) {
             (Language::Models | Language::Versions, Entity::Tag) => format!("Invalid comparator for tag: {operator}"),
+            (Language::Versions, _) if language.is_number(&key) => {
+                format!("Invalid comparator for attribute {key}: {operator}")
+            }
             (Language::Models | Language::Versions, _) => format!("Invalid comparator for attribute: {operator}"),
+            (Language::Experiments, Entity::Attribute) if key == "experiment_id" => {
+                format!("Invalid comparator for experiment_id: {operator}")
+            }
             _ => format!("Invalid comparator '{operator}' not one of '{}'", set(known)),
         })
     })
@@ -354,10 +391,23 @@ fn of_value(language: Language, entity: Entity, key: &str, value: Piece<'_>) -> 
     match (entity, value.kind) {
         (Entity::Metric, Kind::Number) => None,
         (Entity::Metric, _) => Some(format!("Expected numeric value type for metric. Found {given}")),
+        (Entity::Attribute, Kind::List) if language.list_keys().is_some_and(|keys| !keys.contains(&key)) => {
+            let keys: Vec<String> =
+                language.list_keys().unwrap_or_default().iter().map(|key| format!("'{key}'")).collect();
+            let keys = keys.join(", ");
+            Some(format!("Only [{keys}] attributes support comparison with a list of quoted string values."))
+        }
         (Entity::Attribute, kind) if language.is_number(key) => match kind {
             Kind::Number if language == Language::Runs || given.parse::<i64>().is_ok() => None,
-            Kind::Text if language == Language::Versions => None,
-            Kind::Number => Some(format!("Invalid value for numeric attribute '{key}': {given}")),
+            Kind::Text if language == Language::Versions && given.trim_matches(['\'', '"']).parse::<i64>().is_ok() => {
+                None
+            }
+            Kind::Number if language == Language::Experiments => {
+                Some(format!("Invalid value for numeric attribute '{key}': '{given}'"))
+            }
+            Kind::Number | Kind::Text if matches!(kind, Kind::Number) || language == Language::Versions => {
+                Some(format!("Invalid value for numeric attribute '{key}': {given}"))
+            }
             _ => Some(format!("Expected numeric value type for numeric attribute: {key}. Found {given}")),
         },
         (_, Kind::Text | Kind::Name) => text(),
@@ -365,13 +415,11 @@ fn of_value(language: Language, entity: Entity, key: &str, value: Piece<'_>) -> 
             let kind = if entity == Entity::Tag { "tag" } else { "parameter" };
             Some(format!("Expected a quoted string value for {kind} (e.g. 'my-value'). Got value {given}"))
         }
-        (Entity::Attribute, Kind::List) => match language.list_key() {
-            Some(only) if key != only => {
-                Some(format!("Only ['{only}'] attributes support comparison with a list of quoted string values."))
-            }
-            _ => of_list(given),
-        },
-        (Entity::Dataset, Kind::List) => of_list(given),
+        (Entity::Attribute | Entity::Dataset, Kind::List) => of_list(given),
+        (Entity::Attribute, Kind::Number) if language == Language::Versions => Some(format!(
+            "Only the '{}' attributes support comparison with numeric values.",
+            set(&["creation_timestamp", "last_updated_timestamp", "version_number"])
+        )),
         (Entity::Dataset, _) => {
             Some(format!("Expected a quoted string value for dataset attributes. Got value {given}"))
         }
@@ -389,6 +437,8 @@ fn of_list(list: &str) -> Option<String> {
     if inner.trim().is_empty() {
         return Some(format!("{WHILE} a non-empty list of string values, but got empty list"));
     }
+    // One comma may follow the last, as in Python's tuples.
+    let inner = inner.trim_end().strip_suffix(',').unwrap_or(inner);
     let texts = inner.split(',').all(|item| item.trim().starts_with('\'') && item.trim().ends_with('\''));
     if texts && list.ends_with(')') {
         return None;
@@ -496,12 +546,35 @@ mod tests {
             "metrics.a > 1",
             "Invalid entity type 'metrics'. Valid entity types are ('attribute'",
         );
+        begins(
+            Language::Experiments,
+            "creation_time > 1.5",
+            "Invalid value for numeric attribute 'creation_time': '1.5'",
+        );
+        begins(Language::Experiments, "experiment_id > '1'", "Invalid comparator for experiment_id: >");
+        begins(
+            Language::Versions,
+            "tags.k IS NULL",
+            "IS NULL / IS NOT NULL is not supported for model version search.",
+        );
+        begins(Language::Versions, "source_path IN ('a')", "Only ['name', 'run_id'] attributes support comparison");
+        begins(Language::Versions, "version_number = 'x'", "Invalid value for numeric attribute 'version_number': 'x'");
+        begins(Language::Versions, "run_id = 5", "Only the '{'creation_timestamp', 'last_updated_timestamp'");
+        begins(
+            Language::Runs,
+            "dataset.name IS NULL",
+            "IS NULL / IS NOT NULL is only supported for tags and params, not for 'dataset'",
+        );
         begins(Language::Experiments, "name > 'x'", "Invalid comparator '>' not one of");
         begins(Language::Experiments, "creation_time > 1.5", "Invalid value for numeric attribute 'creation_time'");
         begins(Language::Experiments, "bad", "Invalid clause(s) in filter string: bad");
         begins(Language::Models, "run_id = 'x'", "Invalid attribute key 'run_id' specified. Valid keys are '{'name'}'");
-        begins(Language::Models, "tags.k IS NULL", "Invalid comparator for tag: IS NULL");
-        begins(Language::Versions, "version_number LIKE 1", "Invalid comparator for attribute: LIKE");
+        begins(
+            Language::Models,
+            "tags.k IS NULL",
+            "IS NULL / IS NOT NULL is not supported for registered model search.",
+        );
+        begins(Language::Versions, "version_number LIKE 1", "Invalid comparator for attribute version_number: LIKE");
     }
 
     #[test]

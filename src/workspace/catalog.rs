@@ -33,7 +33,7 @@ pub struct Experiment {
 /// An experiment to be created.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewExperiment {
-    /// The caller's number; a random one otherwise.
+    /// The caller's number; a new one after all others otherwise.
     pub id: Option<ExperimentId>,
     /// Its name.
     pub name: String,
@@ -178,6 +178,13 @@ impl Catalog {
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Experiment> {
         self.experiments.values().find(|experiment| experiment.name == name)
+    }
+
+    /// A number for a new experiment, see [`ExperimentId::after`].
+    #[must_use]
+    pub fn free_id(&self) -> ExperimentId {
+        let greatest = self.experiments.keys().next_back().copied().unwrap_or(ExperimentId::DEFAULT);
+        ExperimentId::after(greatest)
     }
 
     /// Refuses a name that is blank, too long or taken.

@@ -305,12 +305,15 @@ impl Workspace {
     /// [`Error::AlreadyExists`], [`Error::Invalid`], [`Error::Io`].
     pub fn create_experiment_with(&self, new: NewExperiment) -> Result<ExperimentId> {
         new.tags.iter().try_for_each(|(key, value)| check_tag(key, value))?;
-        let (id, now) = (new.id.unwrap_or_else(ExperimentId::random), now_ms());
+        let now = now_ms();
+        let mut created = ExperimentId::DEFAULT;
         self.change_catalog(|catalog| {
             catalog.check_name(&new.name)?;
+            let id = new.id.unwrap_or_else(|| catalog.free_id());
             if catalog.experiments.contains_key(&id) {
                 return Err(Error::AlreadyExists { entity: "experiment", id: id.to_string() });
             }
+            created = id;
             Ok(catalog::Change::Create(Experiment {
                 id,
                 name: new.name.clone(),
@@ -322,7 +325,7 @@ impl Workspace {
                 tags: new.tags.clone(),
             }))
         })?;
-        Ok(id)
+        Ok(created)
     }
 
     /// The active experiment of a name; creates it where there is none.

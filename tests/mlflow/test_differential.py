@@ -1,101 +1,24 @@
 """The same requests to MLflow's own server and to ours: the same answers, but for ids, times and what is declared here."""
 
-import json
-import re
-
 import pytest
-import requests
+from differential import EXPERIMENT, RUN, RUN2, Side, batch, differences, get, post, run_side, scenario, search
 
 SAMPLED = "of more points than were asked for, the least and greatest of each stretch are shown here; MLflow takes every n-th"
 
 # Where the answers differ on purpose, by scenario: the beginning of the call, and why.
 DECLARED = {
     "runs": [('POST runs/delete {} []', "a body that is a list is an empty message here; MLflow fails on it with 500")],
+    "finding_logged_models": [
+        *[(f'POST logged-models/search {{"experiment_ids": ["{{e}}"], "filter": "status {test}', "MLflow 3.17 finds no status; 3.18 finds it by its name") for test in ("=", "!=", "IN")],
+        *[(f'POST logged-models/search {{"experiment_ids": ["{{e}}"], "filter": "metrics.acc {test}', "MLflow 3.17 looks at every value, 3.18 at the latest") for test in ("=", ">", "!=")],
+        ("POST model-versions/create", "a version tells its logged model, which MLflow's database does not keep"),
+    ],
     "plots": [
         ('GET /ajax-api/2.0/mlflow/metrics/get-history-bulk-interval {"run_ids": ["{r}", "{s}"], "metric_key": "m", "max_results": 10}', SAMPLED),
         ('GET /ajax-api/2.0/mlflow/metrics/get-history-bulk-interval {"run_ids": ["{r}", "{s}"], "metric_key": "m", "max_results": 320}', SAMPLED),
         ('GET /ajax-api/2.0/mlflow/metrics/get-history-bulk-interval {"run_ids": "{r}", "metric_key": "m", "start_step": 100', SAMPLED),
     ],
 }
-
-# Ids, times and places are replaced by words, in order of appearance.
-UNSTABLE_KEYS = {
-    "start_time", "end_time", "creation_time", "last_update_time", "creation_timestamp", "last_updated_timestamp",
-    "creation_timestamp_ms", "last_updated_timestamp_ms",
-}
-
-
-class Side:
-    """One server, and the ids it gave out, so that a scenario can name them alike on both sides."""
-
-    def __init__(self, uri):
-        self.uri, self.names = uri, {}
-
-    def fill(self, value):
-        if isinstance(value, str):
-            return re.sub(r"\{(\w+)\}", lambda found: self.names.get(found.group(1), found.group(0)), value)
-        if isinstance(value, dict):
-            return {key: self.fill(inner) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [self.fill(inner) for inner in value]
-        return value
-
-    def send(self, method, path, body=None, raw=None):
-        root = "" if path.startswith("/") else "/api/2.0/mlflow/"
-        if method == "GET":
-            return requests.get(self.uri + root + self.fill(path), params=self.fill(body), timeout=30)
-        data = raw if raw is not None else json.dumps(self.fill(body))
-        return requests.request(method, self.uri + root + self.fill(path), data=data.encode(), headers={"Content-Type": "application/json"}, timeout=30)
-
-    def normal(self, value, key=None):
-        if isinstance(value, dict):
-            return {k: self.normal(v, k) for k, v in value.items() if k != "user_id"}
-        if isinstance(value, list):
-            items = [self.normal(inner) for inner in value]
-            if items and all(isinstance(item, dict) and "current_stage" in item for item in items):
-                # Declared (W9): versions in lists come in another order, and with their aliases.
-                items = sorted(items, key=lambda item: int(item["version"]))
-                items = [{k: v for k, v in item.items() if k != "aliases"} for item in items]
-            # Lists by key come in any order.
-            keyed = items and all(isinstance(item, dict) and "key" in item and "step" not in item for item in items)
-            return sorted(items, key=lambda item: item["key"]) if keyed else items
-        if key in UNSTABLE_KEYS and isinstance(value, int) and value > 10_000:
-            return "TIME"
-        if isinstance(value, str):
-            for name, real in sorted(self.names.items(), key=lambda pair: -len(pair[1])):
-                value = re.sub(rf"(?<![0-9a-zA-Z]){re.escape(real)}(?![0-9a-zA-Z])", "{" + name + "}", value)
-        return value
-
-
-def scenario(*steps):
-    return list(steps)
-
-
-def post(path, body=None, save=None, raw=None, method="POST"):
-    return (method, path, body if body is not None else {}, save, raw)
-
-
-def get(path, params=None):
-    return ("GET", path, params or {}, None, None)
-
-
-EXPERIMENT = post("experiments/create", {"name": "{unique}"}, save=("e", "experiment_id"))
-RUN = post("runs/create", {"experiment_id": "{e}", "start_time": 5, "run_name": "r", "user_id": "u"}, save=("r", "run.info.run_id"))
-RUN2 = post("runs/create", {"experiment_id": "{e}", "start_time": 6, "run_name": "s", "user_id": "u"}, save=("s", "run.info.run_id"))
-
-
-def batch(metrics=(), params=(), tags=(), run="{r}"):
-    return post("runs/log-batch", {
-        "run_id": run,
-        "metrics": [dict(zip(("key", "value", "timestamp", "step"), metric)) for metric in metrics],
-        "params": [{"key": key, "value": value} for key, value in params],
-        "tags": [{"key": key, "value": value} for key, value in tags],
-    })
-
-
-def search(filter_string="", order_by=(), **more):
-    return post("runs/search", {"experiment_ids": ["{e}"], "filter": filter_string, "order_by": list(order_by), **more})
-
 
 SHOW = get("runs/get", {"run_id": "{r}"})
 SCENARIOS = {
@@ -206,6 +129,32 @@ SCENARIOS = {
         post("logged-models/search", {"experiment_ids": ["{e}"]}), post("logged-models/search", {"experiment_ids": ["{e}"], "filter": "name = 'x'"}), post("logged-models/search", {}),
         post("logged-models/{m}", {}, method="DELETE"), get("logged-models/{m}"),
     ),
+    "charts": scenario(
+        EXPERIMENT, RUN, batch([("flat", 10.0, 1, i) for i in range(10)] + [("rising", i, 1, i) for i in range(200)] + [("bent", abs(i - 50), 1, i) for i in range(100)]),
+        *[get("/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", {"run_ids": "{r}", "metric_key": key, "max_results": most}) for key in ("flat", "rising") for most in (1, 2, 3, 5, 7, 9, 10, 11, 100)],
+        *[get("/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", {"run_ids": "{r}", "metric_key": "rising", "start_step": first, "end_step": last, "max_results": 5}) for first, last in ((0, 4), (0, 6), (3, 1000), (7, 7), (500, 600))],
+        get("/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", {"run_ids": "{r}", "metric_key": "bent", "max_results": 20}),
+        batch([("flat", 10.0, 2, i) for i in range(10)]), *[get("/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval", {"run_ids": "{r}", "metric_key": "flat", "max_results": most}) for most in (5, 7)],
+    ),
+    "finding_logged_models": scenario(
+        EXPERIMENT, RUN, *[step for name, more in (("a1", {"params": [{"key": "p", "value": "v1"}], "tags": [{"key": "t", "value": "x"}], "model_type": "A"}), ("a2", {"params": [{"key": "p@", "value": "5"}], "source_run_id": "{r}"}), ("b", {"model_type": "B"})) for step in (
+            post("logged-models", {"experiment_id": "{e}", "name": name, **more}, save=(name, "model.info.model_id")), get("logged-models/{%s}" % name))],
+        post("logged-models/{a1}", {"model_id": "{a1}", "status": "LOGGED_MODEL_READY"}, method="PATCH"), post("logged-models/{b}", {"model_id": "{b}", "status": "LOGGED_MODEL_UPLOAD_FAILED"}, method="PATCH"),
+        *[post("runs/log-metric", {"run_id": "{r}", "key": "acc", "value": value, "timestamp": at, "step": 0, "model_id": model, "dataset_name": dataset, "dataset_digest": "1"}) for model, value, at, dataset in (
+            ("{a1}", 0.9, 1, "d1"), ("{a1}", 0.8, 2, "d2"), ("{a2}", 0.8, 3, "d1"), ("{a2}", 0.9, 4, "d2"))],
+        *[post("logged-models/search", {"experiment_ids": ["{e}"], "filter": text, "order_by": [{"field_name": "name"}]}) for text in (
+            "name LIKE 'a%'", "name IN ('a1',)", "name = a1", "params.`p@` = 5", "tags.t = 'x' AND model_type = 'A'", "status = 'READY'", "status != 'READY'", "status IN ('READY', 'FAILED')",
+            "model_type = ''", "metrics.acc = 0.8", "metrics.acc > 0.85", "metrics.acc != 0.8", "source_run_id = '{r}'", "creation_timestamp > 0 AND")],
+        *[post("logged-models/search", {"experiment_ids": ["{e}"], "order_by": [order]}) for order in (
+            {"field_name": "name", "ascending": False}, {"field_name": "status"}, {"field_name": "model_type"}, {"field_name": "metrics.acc"}, {"field_name": "metrics.acc", "ascending": False}, {"field_name": "metrics.acc", "dataset_name": "d1", "dataset_digest": "1"})],
+        post("logged-models/search", {"experiment_ids": ["{e}"], "max_results": 0, "order_by": [{"field_name": "name"}]}),
+        post("registered-models/create", {"name": "{unique}"}), post("model-versions/create", {"name": "{unique}", "source": "models:/{a1}", "model_id": "{a1}"}), post("model-versions/create", {"name": "{unique}", "source": "models:/{a1}", "model_id": "{a1}"}), get("logged-models/{a1}"),
+    ),
+    "prompts": scenario(
+        *[post("registered-models/create", {"name": name, "tags": [{"key": "mlflow.prompt.is_prompt", "value": "true"}] if prompt else []}) for name, prompt in (("{unique}", True), ("{unique}", True), ("{unique}", False), ("{unique}m", False), ("{unique}m", True))],
+        *[post("model-versions/create", {"name": "{unique}", "source": source, "tags": [{"key": "mlflow.prompt.is_prompt", "value": "true"}, {"key": "mlflow.prompt.text", "value": "Hi"}]}) for source in ("dummy-source", "prompt-template", "s3://b/x")],
+        get("registered-models/get", {"name": "{unique}"}), get("registered-models/search", {"filter": "name = '{unique}'"}), get("registered-models/search", {"filter": "name = '{unique}' AND tags.`mlflow.prompt.is_prompt` = 'true'"}),
+    ),
     "locations": scenario(
         *[post("experiments/create", {"name": "{unique}" + str(i), "artifact_location": place}, save=(f"id{i}", "experiment_id") if i in (0, 2, 8) else None) for i, place in enumerate((
             "s3://b/x", "s3://b/x#frag", "s3://b/x;p=1", "dbfs:/x?u=../..", "dbfs:/x?u=%252e%252e/", "http://h/x", "hdfs://h/x", "abfss://c@h/x",
@@ -239,24 +188,6 @@ SCENARIOS = {
 }
 
 
-def run_side(side, steps, unique):
-    side.names["unique"] = unique
-    answers = []
-    for method, path, body, save, raw in steps:
-        response = side.send(method, path, body, raw)
-        try:
-            answer = response.json()
-        except ValueError:
-            answer = {"not json": response.headers.get("content-type")}
-        if save:
-            value = answer
-            for part in save[1].split("."):
-                value = value[part]
-            side.names[save[0]] = value
-        answers.append((f"{method} {path} {json.dumps(body)[:200]} {raw or ''}", response.status_code, side.normal(answer)))
-    return answers
-
-
 def test_plots_show_the_last_point_and_the_extremes(session_server):
     side = Side(session_server.uri)
     points = [("m", 1000 if i == 321 else i % 7, i, i) for i in range(999)]
@@ -264,15 +195,6 @@ def test_plots_show_the_last_point_and_the_extremes(session_server):
     path = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
     shown = side.send("GET", path, {"run_ids": "{r}", "metric_key": "m", "max_results": 100}).json()["metrics"]
     assert len(shown) <= 100 and shown[-1]["step"] == 998 and max(point["value"] for point in shown) == 1000
-
-
-def differences(ours, theirs):
-    for (call, our_status, our), (_, their_status, their) in zip(ours, theirs, strict=True):
-        if our_status >= 400 and their_status >= 400:
-            # Of errors, status and code are a contract, words are not.
-            our, their = our.get("error_code"), their.get("error_code")
-        if (our_status, our) != (their_status, their):
-            yield f"{call}\n  stepwell {our_status} {json.dumps(our)[:1500]}\n  mlflow   {their_status} {json.dumps(their)[:1500]}"
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

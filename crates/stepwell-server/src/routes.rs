@@ -394,8 +394,8 @@ pub fn router(app: Arc<App>) -> Router {
     let nowhere = any(|State(app): State<Arc<App>>, request: Request| dispatch::nowhere(app, request));
     let mut router = Router::new();
     for (path, methods) in paths {
-        let nowhere = |State(app): State<Arc<App>>, request: Request| dispatch::nowhere(app, request);
-        router = router.route(&path, methods.fallback(nowhere));
+        let otherwise = |State(app): State<Arc<App>>, request: Request| dispatch::not_so(app, request);
+        router = router.route(&path, methods.fallback(otherwise));
     }
     router
         .fallback_service(nowhere.with_state(Arc::clone(&app)))

@@ -71,7 +71,7 @@ fn what_is_wrong_is_refused_with_its_place() {
         ("params.a BETWEEN 'a' AND 'b'", 10, "LIKE"),
         ("params.a NOT LIKE 'x'", 14, "before the whole comparison"),
         ("params.a IN ()", 14, "a text in quotes"),
-        ("params.a IN ('a',)", 18, "a text in quotes"),
+        ("params.a IN ('a',,)", 18, "a text in quotes"),
         ("params.a IN ('a' 'b')", 18, "',' or ')'"),
         ("params.a IN 'a'", 13, "a list"),
         ("run_id IS NULL", 8, "=, !="),

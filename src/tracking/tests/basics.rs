@@ -355,3 +355,17 @@ fn more_runs_than_open_logs_lose_nothing() {
         refused(tracking.log_metric("nobody", &metric("m", 0, 0, 0.0)), Code::ResourceDoesNotExist);
     }
 }
+
+#[test]
+fn experiments_numbers_tell_the_order_of_creation() {
+    let tracking = tracking();
+    let create =
+        |name: String| tracking.create_experiment(&NewExperiment { name, ..NewExperiment::default() }).unwrap();
+    let made: Vec<String> = (0..50).map(|at| create(format!("e{at}"))).collect();
+    assert!(made.windows(2).all(|pair| pair[0].len() == 18 && pair[0] < pair[1]), "{made:?}");
+    let search = ExperimentSearch { order_by: vec!["experiment_id DESC".into()], ..ExperimentSearch::default() };
+    let found = tracking.search_experiments(&search).unwrap().items;
+    let found: Vec<String> = found.into_iter().map(|experiment| experiment.experiment_id).collect();
+    assert_eq!(found[..50], made.into_iter().rev().collect::<Vec<_>>()[..]);
+    refused(tracking.get_experiment("-1"), Code::ResourceDoesNotExist);
+}

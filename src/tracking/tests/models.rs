@@ -4,7 +4,7 @@ use super::support::*;
 use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric};
 use crate::tracking::error::Code;
 use crate::tracking::store::Tracking;
-use crate::tracking::{CreateLoggedModel, CreateModelVersion, LoggedModelSearch, ModelOrder, RunSearch};
+use crate::tracking::{CreateLoggedModel, CreateModelVersion, CreateRun, LoggedModelSearch, ModelOrder, RunSearch};
 
 fn model(tracking: &Tracking, name: &str, lr: &str) -> LoggedModel {
     let new = CreateLoggedModel {
@@ -117,10 +117,12 @@ fn metrics_of_a_model_are_the_runs_and_the_models() {
         names(LoggedModelSearch { filter: filter.into(), order_by, ..LoggedModelSearch::default() }).0
     };
     assert_eq!(filtered(""), ["a", "b", "c"]);
-    assert_eq!(filtered("metrics.acc > 0.55"), ["a", "b"]);
+    // The latest value counts, on whichever dataset it was measured.
+    assert_eq!((filtered("metrics.acc > 0.55"), filtered("metrics.acc = 0.5")), (vec!["b".into()], vec!["a".into()]));
     assert_eq!(filtered("params.lr = '3' AND tags.t != 'x'"), ["c"]);
     assert_eq!(filtered("status = 'PENDING' AND attributes.model_type = 'Agent'"), ["b", "c"]);
-    assert_eq!(filtered("name IN ('a', 'c') AND creation_timestamp > 5"), ["a", "c"]);
+    assert_eq!(filtered("model_type = '' AND name = a"), ["a"]);
+    assert_eq!(filtered("name IN ('a', 'c',) AND creation_timestamp > 5"), ["a", "c"]);
     assert_eq!(filtered(&format!("model_id = '{}'", b.model_id)), ["b"]);
     for filter in ["nothing = 'x'", "metrics.acc = '1'", "params.lr IS NULL", "attribute.name = 'a'"] {
         let search = LoggedModelSearch { filter: filter.into(), ..LoggedModelSearch::default() };
@@ -165,4 +167,38 @@ fn a_version_of_a_logged_model_knows_its_files_and_its_run() {
     };
     let version = tracking.create_model_version(&by_id).unwrap();
     assert_eq!((version.version, version.run_id, version.model_id), (2, id, made.model_id));
+}
+
+#[test]
+fn a_model_knows_the_versions_that_it_is() {
+    let tracking = tracking();
+    let made = model(&tracking, "a", "1");
+    for name in ["one", "it's \"two\""] {
+        tracking.create_registered_model(name, &[], "").unwrap();
+        let new = CreateModelVersion {
+            name: name.into(),
+            source: made.artifact_uri.clone(),
+            model_id: made.model_id.clone(),
+            ..CreateModelVersion::default()
+        };
+        tracking.create_model_version(&new).unwrap();
+    }
+    let known = tracking.get_logged_model(&made.model_id).unwrap();
+    assert_eq!(
+        known.tags["mlflow.modelVersions"],
+        r#"[{"name": "one", "version": 1}, {"name": "it's \"two\"", "version": 1}]"#
+    );
+}
+
+#[test]
+fn letters_of_tags_and_params_are_not_looked_at() {
+    let tracking = tracking();
+    let odd = vec![("a@[b]".to_owned(), "1".to_owned())];
+    let new = CreateLoggedModel { params: odd.clone(), tags: odd.clone(), ..CreateLoggedModel::default() };
+    let made = tracking.create_logged_model(&new).unwrap();
+    assert_eq!((made.params["a@[b]"].as_str(), made.tags["a@[b]"].as_str()), ("1", "1"));
+    let new = CreateRun { tags: odd, ..CreateRun::default() };
+    assert_eq!(tracking.create_run(&new).unwrap().data.tags["a@[b]"], "1");
+    let long = CreateRun { tags: vec![("k".repeat(251), "v".into())], ..CreateRun::default() };
+    refused(tracking.create_run(&long), Code::InvalidParameterValue);
 }

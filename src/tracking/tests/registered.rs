@@ -186,3 +186,28 @@ fn models_and_versions_are_found_and_prompts_only_when_asked_for() {
         refused(tracking.search_model_versions(filter, &[], max, 0), Code::InvalidParameterValue);
     }
 }
+
+#[test]
+fn models_and_prompts_share_their_names() {
+    let tracking = tracking();
+    let prompt = [("mlflow.prompt.is_prompt".to_owned(), "true".to_owned())];
+    tracking.create_registered_model("m", &[], "").unwrap();
+    tracking.create_registered_model("p", &prompt, "").unwrap();
+    let said = |name: &str, tags: &[(String, String)]| {
+        let fault = tracking.create_registered_model(name, tags, "").unwrap_err();
+        assert_eq!(fault.code, Code::ResourceAlreadyExists);
+        fault.message
+    };
+    assert_eq!(said("m", &[]), "Registered Model (name=m) already exists.");
+    assert_eq!(said("p", &prompt), "Prompt (name=p) already exists.");
+    assert!(
+        said("p", &[]).starts_with(
+            "Tried to create a registered model with name 'p', but the name is already taken by a prompt."
+        )
+    );
+    assert!(
+        said("m", &prompt).starts_with(
+            "Tried to create a prompt with name 'm', but the name is already taken by a registered model."
+        )
+    );
+}

@@ -47,7 +47,7 @@ pub(crate) fn list(store: &ArtifactStore, base: &ArtifactPath, path: &ArtifactPa
 /// `GET mlflow-artifacts/artifacts?path=…`.
 pub(crate) fn list_proxied(call: &Call<'_>) -> Outcome {
     let request = call.read(&[text("path")], &[])?;
-    let path = ArtifactPath::new(request.text("path"))?;
+    let path = ArtifactPath::folder(request.text("path"))?;
     // The proxy names entries by their last segment alone.
     let files = list(&call.app.roots.proxied, &path, &ArtifactPath::default())?;
     Answer::json(&Listed { root_uri: None, files })
@@ -62,7 +62,7 @@ pub(crate) fn delete(call: &Call<'_>) -> Outcome {
 /// `GET artifacts/list?run_id=…&path=…`.
 pub(crate) fn list_of_run(call: &Call<'_>) -> Outcome {
     let request = call.read(LIST, &[("run_id", &[Text, Required]), ("path", &[Text]), ("page_token", &[Text])])?;
-    let path = ArtifactPath::new(request.text("path"))?;
+    let path = ArtifactPath::folder(request.text("path"))?;
     let root = super::runs::artifact_uri(call.app, request.run_id())?;
     let (store, base) = call.app.roots.resolve(&root)?;
     Answer::json(&Listed { files: list(&store, &base, &path)?, root_uri: Some(root) })
@@ -73,7 +73,7 @@ pub(crate) fn no_parts(call: &Call<'_>) -> Outcome {
     ArtifactPath::new(call.input.path("artifact_path"))?;
     Err(Fault::new(
         Code::NotImplemented,
-        "Multipart upload is not supported for this server's artifacts; the file goes in one request.",
+        "Multipart upload is not supported for the current artifact repository; the file goes in one request.",
     ))
 }
 
@@ -82,6 +82,6 @@ pub(crate) fn no_presigned(call: &Call<'_>) -> Outcome {
     ArtifactPath::new(call.input.path("artifact_path"))?;
     Err(Fault::new(
         Code::NotImplemented,
-        "Presigned addresses are not supported for this server's artifacts; download them from it.",
+        "Multipart download is not supported for the current artifact repository; the file comes in one answer.",
     ))
 }

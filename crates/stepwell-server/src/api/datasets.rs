@@ -6,7 +6,11 @@ use stepwell::tracking::entities::{Dataset, DatasetInput, ModelOutput};
 use super::shapes::{PAIR, pairs};
 use crate::wire::call::{Answer, Call, Outcome};
 use crate::wire::check::Check::{Array, Required, Text};
+use crate::wire::fault::Fault;
 use crate::wire::schema::{Field, Fields, Kind, int, many, one, text};
+
+/// Most experiments whose datasets are asked for at once.
+const EXPERIMENTS_MAX: usize = 20;
 
 /// `Dataset`.
 const DATASET: &[Field] =
@@ -81,6 +85,16 @@ struct Summaries {
 /// `POST experiments/search-datasets`.
 pub(crate) fn search(call: &Call<'_>) -> Outcome {
     let request = call.read(&[many("experiment_ids", Kind::Text)], &[])?;
+    match request.texts("experiment_ids").len() {
+        0 => return Err(Fault::invalid("SearchDatasets request must specify at least one experiment_id.")),
+        given if given > EXPERIMENTS_MAX => {
+            return Err(Fault::invalid(format!(
+                "SearchDatasets request cannot specify more than {EXPERIMENTS_MAX} experiment_ids. Received {given} \
+                 experiment_ids."
+            )));
+        }
+        _ => {}
+    }
     let found = call.app.tracking.search_datasets(&request.texts("experiment_ids"))?;
     let summary = |from: stepwell::tracking::entities::DatasetSummary| Summary {
         experiment_id: from.experiment_id,

@@ -40,10 +40,10 @@ pub(crate) fn create(call: &Call<'_>) -> Outcome {
     let checks = &[("name", &[Required, Text][..]), ("artifact_location", &[Text]), ("tags", &[Array])];
     let request = call.read(CREATE, checks)?;
     let location = request.opt_text("artifact_location").filter(|given| !given.is_empty());
-    location.map_or(Ok(()), super::sources::check_location)?;
+    let location = location.map(super::sources::location).transpose()?;
     let id = call.app.tracking.create_experiment(&NewExperiment {
         name: request.text("name").to_owned(),
-        artifact_location: location.map(str::to_owned),
+        artifact_location: location,
         tags: pairs(&request, "tags"),
     })?;
     Answer::json(&json!({ "experiment_id": id }))
@@ -65,13 +65,7 @@ pub(crate) fn get_by_name(call: &Call<'_>) -> Outcome {
 
 /// `GET` and `POST experiments/search`.
 pub(crate) fn search(call: &Call<'_>) -> Outcome {
-    let checks = &[
-        ("view_type", &[Int][..]),
-        ("max_results", &[Int]),
-        ("order_by", &[Array]),
-        ("filter", &[Text]),
-        ("page_token", &[Text]),
-    ];
+    let checks = &[("max_results", &[Int][..]), ("order_by", &[Array]), ("filter", &[Text]), ("page_token", &[Text])];
     let request = call.read(SEARCH, checks)?;
     let page = call.app.tracking.search_experiments(&ExperimentSearch {
         view: view(request.text("view_type")),

@@ -215,7 +215,13 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
     let asked = Map::from_iter([
         ("experiment_ids".to_owned(), json!(request.texts("experiment_ids"))),
         ("filter_string".to_owned(), json!(optional(&request, "filter"))),
-        ("order_by".to_owned(), request.messages("order_by").iter().map(order_named).collect()),
+        (
+            "order_by".to_owned(),
+            match request.messages("order_by").as_slice() {
+                [] => Value::Null,
+                clauses => clauses.iter().map(order_named).collect(),
+            },
+        ),
     ]);
     let datasets = request.messages("datasets");
     let page = call.app.tracking.search_logged_models(&LoggedModelSearch {
@@ -246,7 +252,7 @@ fn order_named(fields: &Fields) -> Value {
 /// `GET logged-models/{model_id}/artifacts/directories`.
 pub(crate) fn list_artifacts(call: &Call<'_>) -> Outcome {
     let request = call.read(&[text("artifact_directory_path")], &[("artifact_directory_path", &[Text])])?;
-    let path = ArtifactPath::new(request.text("artifact_directory_path"))?;
+    let path = ArtifactPath::folder(request.text("artifact_directory_path"))?;
     let root = artifact_uri(call.app, call.input.path("model_id"))?;
     let (store, base) = call.app.roots.resolve(&root)?;
     Answer::json(&Listed { files: list(&store, &base, &path)?, root_uri: Some(root) })

@@ -4,68 +4,128 @@
 use percent_encoding::percent_decode_str;
 
 use crate::app::App;
-use crate::wire::fault::Fault;
+use crate::wire::fault::{Code, Fault};
 
 /// Schemes that name a host of the client's choice.
 const HOSTED: [&str; 10] = ["http", "https", "ftp", "ftps", "sftp", "hdfs", "viewfs", "r2", "b2", "abfss"];
 /// What clients give as the source of a prompt, which has no files.
-const PROMPT_SOURCE: &str = "dummy-source";
+const PROMPT_SOURCES: [&str; 2] = ["dummy-source", "prompt-template"];
 /// How often a source may be decoded in search of what it hides.
 const DECODINGS_MAX: usize = 8;
 
-/// Checks a source against the run and the model that it is said to be of.
+/// Checks a source against the run and the model that it is said to be of. The words are MLflow's.
 ///
 /// # Errors
-/// 400 with the reason; 404 for an unknown run or model.
+/// 400 with the reason; 404 for an unknown run or model; 500 for a file of another host (MLflow's code).
 pub(super) fn check(app: &App, source: &str, run_id: &str, model_id: &str, is_prompt: bool) -> Result<(), Fault> {
-    let refused = |why: &str| Err(Fault::invalid(format!("Invalid model version source: '{source}'. {why}")));
-    if is_prompt && source == PROMPT_SOURCE {
-        return Ok(());
-    }
-    if !is_plain(source) {
-        return refused("It must be an absolute place without references to its parents, queries and fragments.");
+    if is_prompt {
+        let why = format!("Invalid prompt source: '{source}'. Prompt sources must use an MLflow placeholder.");
+        return if PROMPT_SOURCES.contains(&source) { Ok(()) } else { Err(Fault::invalid(why)) };
     }
     let (scheme, rest) = split(source);
-    let within = |root: &str| {
-        let (root, source) = (plain(root), plain(source));
-        source == root || source.strip_prefix(root.as_str()).is_some_and(|rest| rest.starts_with('/'))
-    };
-    match scheme.as_str() {
-        scheme if HOSTED.contains(&scheme) => refused("Its scheme names a host, which this server does not vouch for."),
-        "runs" => match rest.trim_start_matches('/').split('/').next() {
-            Some(id) if !id.is_empty() && id == run_id => Ok(()),
-            _ => refused("The run that it names must be the request's run_id."),
-        },
-        "models" => match rest.trim_start_matches('/') {
-            id if id.starts_with("m-") && id != model_id => {
-                refused("The model that it names must be the request's model_id.")
-            }
-            _ => Ok(()),
-        },
-        "" | "file" | "mlflow-artifacts" => {
-            let owner = if model_id.is_empty() { run_id } else { model_id };
-            if owner.is_empty() {
-                return refused(
-                    "To use such a source, run_id has to be given, and the source must be in that run's artifacts.",
-                );
-            }
-            let of_model =
-                if model_id.is_empty() { None } else { Some(super::logged_models::artifact_uri(app, model_id)?) };
-            let of_run = if run_id.is_empty() { None } else { Some(super::runs::artifact_uri(app, run_id)?) };
-            if of_model.into_iter().chain(of_run).any(|root| within(&root)) {
-                Ok(())
-            } else {
-                refused("It must be in the artifacts of the run or model that the request names.")
-            }
+    if names_host(&scheme, rest) {
+        return Err(foreign_host("source", &scheme));
+    }
+    let param = if model_id.is_empty() { "run_id" } else { "model_id" };
+    let roots = || -> Result<Vec<String>, Fault> {
+        let mut roots = Vec::new();
+        if !model_id.is_empty() {
+            roots.push(super::logged_models::artifact_uri(app, model_id)?);
         }
+        if !run_id.is_empty() {
+            roots.push(super::runs::artifact_uri(app, run_id)?);
+        }
+        Ok(roots)
+    };
+    if matches!(scheme.as_str(), "" | "file") && !source.contains('\\') {
+        if !is_here(&scheme, rest) {
+            return Err(Fault::new(Code::InternalError, format!("{source} is not a valid remote uri.")));
+        }
+        let place = resolved(&plain(source));
+        if roots()?.iter().any(|root| within(&place, &plain(root))) {
+            return Ok(());
+        }
+        let told = if run_id.is_empty() && model_id.is_empty() { source } else { &place[1..] };
+        return refused(
+            told,
+            &format!(
+                "To use a local path as a model version source, the {param} request parameter has to be specified and the \
+                 local path has to be contained within the artifact directory of the run specified by the {param}."
+            ),
+        );
+    }
+    if !is_plain(source) {
+        return refused(source, NOT_ABSOLUTE);
+    }
+    let of_request = match scheme.as_str() {
+        "runs" => model_id.is_empty() && rest.trim_start_matches('/').split('/').next().is_some_and(|id| id == run_id),
+        "models" => {
+            let id = rest.trim_start_matches('/');
+            !id.starts_with("m-") || id == model_id
+        }
+        "mlflow-artifacts" => match roots() {
+            Ok(roots) => roots.iter().any(|root| within(&plain(source), &plain(root))),
+            Err(fault) if fault.code == Code::ResourceDoesNotExist => false,
+            Err(fault) => return Err(fault),
+        },
         _ => {
             let path = match rest.strip_prefix("//") {
                 Some(bucket) => bucket.split_once('/').map_or("", |(_, path)| path),
                 None => rest,
             };
-            if !path.trim_matches('/').is_empty() { Ok(()) } else { refused("It names no place within its bucket.") }
+            return if path.trim_matches('/').is_empty() { refused(source, NOT_ABSOLUTE) } else { Ok(()) };
+        }
+    };
+    let param = if scheme == "models" { "model_id" } else { param };
+    let why = || format!("The {param} request parameter must identify the resource that contains the source.");
+    if of_request { Ok(()) } else { refused(source, &why()) }
+}
+
+const NOT_ABSOLUTE: &str = "If supplying a source as an http, https, local file path, ftp, objectstore, or mlflow-artifacts \
+                            uri, an absolute path must be provided without relative path references present. Please provide \
+                            an absolute path.";
+
+fn refused<T>(source: &str, why: &str) -> Result<T, Fault> {
+    Err(Fault::invalid(format!("Invalid model version source: '{source}'. {why}")))
+}
+
+/// Whether a place is another, or within it; both as [`plain`] spells them.
+fn within(place: &str, root: &str) -> bool {
+    place.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a place names a host of the client's choice.
+fn names_host(scheme: &str, rest: &str) -> bool {
+    HOSTED.contains(&scheme)
+        || scheme == "mlflow-artifacts" && rest.starts_with("//") && rest != "//" && !rest.starts_with("///")
+}
+
+fn foreign_host(name: &str, scheme: &str) -> Fault {
+    Fault::invalid(format!(
+        "'{name}' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host other than the tracking server's \
+         configured artifact storage, so the server would connect to the host named in the URI."
+    ))
+}
+
+/// Whether a path or a `file:` URI is of this machine.
+fn is_here(scheme: &str, rest: &str) -> bool {
+    let host = if scheme == "file" { rest.strip_prefix("//").and_then(|rest| rest.split('/').next()) } else { None };
+    host.is_none_or(|host| host.is_empty() || host == "localhost")
+}
+
+/// A path by its letters without `.` and `..`; nothing is looked at on any disk.
+fn resolved(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
         }
     }
+    parts.join("/")
 }
 
 /// A source `models:/NAME/VERSION`, `models:/NAME/STAGE` or `models:/NAME@ALIAS` as it is kept: with the version's number,
@@ -80,9 +140,8 @@ pub(super) fn lineage(
     model_id: Option<&str>,
 ) -> Result<Option<(String, String, String)>, Fault> {
     let Some(path) = source.strip_prefix("models:/") else { return Ok(None) };
-    let refused = |why: &str| Err(Fault::invalid(format!("Invalid model version source: '{source}'. {why}")));
     if path.starts_with('/') {
-        return refused("Registered model sources must use the active model registry.");
+        return refused(source, "Registered model sources must use the active model registry.");
     }
     let tracking = &app.tracking;
     let named = match (path.rsplit_once('/'), path.split_once('@')) {
@@ -90,7 +149,7 @@ pub(super) fn lineage(
         (None, None) => return Ok(None),
     };
     if tracking.get_registered_model(named)?.tags.iter().any(|(key, value)| is_prompt_tag(key, value)) {
-        return refused("Prompt versions cannot be used as model version sources.");
+        return refused(source, "Prompt versions cannot be used as model version sources.");
     }
     let version = match (path.rsplit_once('/'), path.split_once('@')) {
         (None, None) => return Ok(None),
@@ -105,7 +164,7 @@ pub(super) fn lineage(
             .ok_or_else(|| Fault::missing(format!("No version of {name} in stage {stage}")))?,
     };
     if run_id.is_some_and(|given| given != version.run_id) || model_id.is_some_and(|given| given != version.model_id) {
-        return refused("The run_id and model_id request parameters must match the referenced model version.");
+        return refused(source, "The run_id and model_id request parameters must match the referenced model version.");
     }
     Ok(Some((format!("models:/{}/{}", version.name, version.version), version.run_id, version.model_id)))
 }
@@ -115,12 +174,24 @@ pub(super) fn is_prompt_tag(key: &str, value: &str) -> bool {
     key == "mlflow.prompt.is_prompt" && value.eq_ignore_ascii_case("true")
 }
 
+/// Where an experiment's files shall be: a relative path is one of the server's own working folder, as in MLflow.
+///
+/// # Errors
+/// As of [`check_location`].
+pub(super) fn location(given: &str) -> Result<String, Fault> {
+    check_location(given)?;
+    let (scheme, rest) = split(given);
+    let relative = scheme.is_empty() && !rest.starts_with('/');
+    let folder = relative.then(std::env::current_dir).and_then(Result::ok);
+    Ok(folder.map_or(given.to_owned(), |folder| format!("{}/{given}", folder.display())))
+}
+
 /// Checks where an experiment's files shall be: no place that means another once it is decoded, and no host of the
 /// client's choice.
 ///
 /// # Errors
 /// 400 with the reason.
-pub(super) fn check_location(location: &str) -> Result<(), Fault> {
+fn check_location(location: &str) -> Result<(), Fault> {
     let (scheme, rest) = split(location);
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     // Only what has no scheme has params in MLflow's reading.
@@ -131,12 +202,8 @@ pub(super) fn check_location(location: &str) -> Result<(), Fault> {
     if !query.is_empty() && !decodings(query).is_some_and(|all| all.iter().all(|one| !one.contains(".."))) {
         return Err(Fault::invalid("Invalid query string"));
     }
-    let names_host = HOSTED.contains(&scheme.as_str()) || scheme == "mlflow-artifacts" && rest.starts_with("//");
-    if names_host && !(scheme == "mlflow-artifacts" && (rest == "//" || rest.starts_with("///"))) {
-        return Err(Fault::invalid(format!(
-            "'artifact_location' cannot use the '{scheme}' scheme: it addresses a host other than this server's own \
-             artifact storage."
-        )));
+    if names_host(&scheme, rest) {
+        return Err(foreign_host("artifact_location", &scheme));
     }
     Ok(())
 }
@@ -157,7 +224,8 @@ fn split(source: &str) -> (String, &str) {
 /// A place in one spelling: without the empty host of a URI, and without a slash at its end.
 fn plain(place: &str) -> String {
     let (scheme, rest) = split(place);
-    let path = rest.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(rest);
+    let path = rest.strip_prefix("//localhost").or(rest.strip_prefix("//")).filter(|path| path.starts_with('/'));
+    let path = path.unwrap_or(rest);
     let scheme = if scheme == "file" { "" } else { scheme.as_str() };
     format!("{scheme}:{}", path.trim_end_matches('/'))
 }
@@ -182,4 +250,31 @@ fn is_plain(source: &str) -> bool {
         !one.contains(bad) && !one.starts_with(' ') && !one.split(['/', ';', ':']).any(|part| part == "..")
     };
     decodings(source).is_some_and(|all| all.iter().all(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_within_others_by_their_letters() {
+        let root = plain("file:///srv/runs/7/artifacts");
+        for inside in
+            ["/srv/runs/7/artifacts", "file:/srv/runs/7/artifacts/m", "file://localhost/srv/runs/7/artifacts/m/.."]
+        {
+            assert!(within(&resolved(&plain(inside)), &root), "{inside}");
+        }
+        for outside in
+            ["/srv/runs/7", "/srv/runs/7/artifacts-2", "file:///srv/runs/7/artifacts/../x", "srv/runs/7/artifacts", "/"]
+        {
+            assert!(!within(&resolved(&plain(outside)), &root), "{outside}");
+        }
+        assert!(
+            is_here("file", "///a")
+                && is_here("file", "//localhost/a")
+                && is_here("", "/a")
+                && !is_here("file", "//h/a")
+        );
+        assert_eq!(resolved(":/a/./b/../c"), ":/a/c");
+    }
 }

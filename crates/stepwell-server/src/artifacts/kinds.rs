@@ -1,15 +1,16 @@
 //! The kinds of content that an artifact is served as: a short list of harmless ones, and plain bytes for the rest.
 
 /// Names whose files are text, whatever their ending.
-const TEXT_NAMES: [&str; 5] = ["MLmodel", "MLproject", "Dockerfile", "LICENSE", "README"];
+const TEXT_NAMES: [&str; 6] = ["MLmodel", "MLproject", "mlproject", "Dockerfile", "LICENSE", "README"];
 /// Endings of text that no browser runs.
 const TEXT: [&str; 16] =
     ["txt", "log", "md", "rst", "yaml", "yml", "toml", "cfg", "conf", "ini", "py", "rs", "sh", "sql", "r", "jsonl"];
 /// Endings of other harmless kinds.
-const KINDS: [(&str, &str); 14] = [
+const KINDS: [(&str, &str); 15] = [
     ("json", "application/json"),
-    ("csv", "text/csv; charset=utf-8"),
-    ("tsv", "text/tab-separated-values; charset=utf-8"),
+    ("csv", "text/csv"),
+    ("tsv", "text/tab-separated-values"),
+    ("pdf", "application/pdf"),
     ("png", "image/png"),
     ("jpg", "image/jpeg"),
     ("jpeg", "image/jpeg"),
@@ -23,15 +24,15 @@ const KINDS: [(&str, &str); 14] = [
     ("ogg", "audio/ogg"),
 ];
 
-/// The kind that a file of this name is served as. Nothing that a browser would run: HTML, SVG, XML, scripts and PDF are
-/// plain bytes.
+/// The kind that a file of this name is served as. Nothing that a browser would run: HTML, SVG, XML and scripts are plain
+/// bytes. The kinds of text are MLflow's to the letter, which clients compare.
 pub(crate) fn of(name: &str) -> &'static str {
     if TEXT_NAMES.contains(&name) {
-        return "text/plain; charset=utf-8";
+        return "text/plain";
     }
     let end = name.rsplit_once('.').map_or("", |(_, end)| end).to_ascii_lowercase();
     if TEXT.contains(&end.as_str()) {
-        return "text/plain; charset=utf-8";
+        return "text/plain";
     }
     KINDS.iter().find(|(known, _)| *known == end).map_or("application/octet-stream", |(_, kind)| kind)
 }
@@ -59,12 +60,10 @@ mod tests {
 
     #[test]
     fn nothing_active_is_served_as_what_it_is() {
-        for name in
-            ["a.html", "a.HTM", "a.svg", "a.xml", "a.xhtml", "a.js", "a.mjs", "a.pdf", "a.swf", "a.wasm", "a", "html"]
-        {
+        for name in ["a.html", "a.HTM", "a.svg", "a.xml", "a.xhtml", "a.js", "a.mjs", "a.swf", "a.wasm", "a", "html"] {
             assert_eq!(of(name), "application/octet-stream", "{name}");
         }
-        assert_eq!(of("MLmodel"), "text/plain; charset=utf-8");
+        assert_eq!(of("MLmodel"), "text/plain");
         assert_eq!(of("plot.PNG"), "image/png");
     }
 

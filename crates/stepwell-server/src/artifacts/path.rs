@@ -41,6 +41,18 @@ impl ArtifactPath {
         Err(refused())
     }
 
+    /// As [`Self::new`], of a folder that is listed: clients name it by a dot at its end too (`.`, `a/.`).
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn folder(path: &str) -> Result<Self, Fault> {
+        Self::new(if path == "." {
+            ""
+        } else {
+            path.strip_suffix("/.").filter(|path| !path.is_empty()).unwrap_or(path)
+        })
+    }
+
     /// The path as text, without slashes at its ends.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -131,6 +143,11 @@ mod tests {
         }
         assert!(ArtifactPath::new("").unwrap().is_root());
         assert_eq!(ArtifactPath::new("a/b/").unwrap().as_str(), "a/b");
+        assert!(ArtifactPath::folder(".").unwrap().is_root());
+        assert_eq!(ArtifactPath::folder("a/b/.").unwrap().as_str(), "a/b");
+        for bad in ["./.", "/.", "a/./.", "../.", "./a", "%2e"] {
+            assert!(ArtifactPath::folder(bad).is_err(), "{bad}");
+        }
         let path = ArtifactPath::new("a/b/c").unwrap();
         assert_eq!((path.name(), path.parent().as_str()), ("c", "a/b"));
         assert_eq!(ArtifactPath::default().join(&path).unwrap(), path);
@@ -147,6 +164,7 @@ mod tests {
             "..",
             ".",
             "a/./b",
+            "a/./.",
             "a//b",
             "..\\..\\x",
             "\\..\\filename",

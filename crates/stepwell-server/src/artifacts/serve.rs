@@ -92,9 +92,10 @@ pub(crate) fn get_model_artifact(request: Streamed) -> Streaming {
 /// `POST upload-artifact?run_uuid=…&path=…`, by which the UI stores an artifact.
 pub(crate) fn upload_to_run(request: Streamed) -> Streaming {
     Box::pin(async move {
-        let run = request.input.argument("run_uuid").unwrap_or_default().to_owned();
+        let run = request.input.argument("run_id").filter(|run| !run.is_empty());
+        let run = run.or(request.input.argument("run_uuid")).unwrap_or_default().to_owned();
         if run.is_empty() {
-            return Err(Fault::invalid("Request must specify run_uuid."));
+            return Err(Fault::invalid("Request must specify run_id or run_uuid."));
         }
         if request.input.argument("path").unwrap_or_default().is_empty() {
             return Err(Fault::invalid("Request must specify path."));

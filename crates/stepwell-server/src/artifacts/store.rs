@@ -146,8 +146,12 @@ impl ArtifactStore {
             self.beneath(&self.root, path.as_str(), flags).map_err(|errno| fault("open", path.as_str(), errno))?;
         let file = File::from(file);
         let meta = file.metadata().map_err(|error| failed("read", path.as_str(), &error))?;
+        if meta.is_dir() {
+            let why = format!("Artifact path refers to a directory, not a file: '{}'", path.as_str());
+            return Err(Fault::invalid(why));
+        }
         if !meta.is_file() {
-            return Err(fault("open", path.as_str(), Errno::ISDIR));
+            return Err(fault("open", path.as_str(), Errno::NOENT));
         }
         Ok((file, meta.len()))
     }

@@ -6,9 +6,9 @@ use std::time::Instant;
 use axum::RequestPartsExt;
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use base64::Engine as _;
 
@@ -51,18 +51,45 @@ pub(crate) async fn serve(route: &'static Route, app: Arc<App>, request: Request
 
 /// Serves a request to an address that is not in the table.
 pub(crate) async fn nowhere(app: Arc<App>, request: Request) -> Response {
+    let fault = Fault::new(Code::EndpointNotFound, "This server has no such endpoint.");
+    match without_doubled_slashes(request.uri()) {
+        Some(there) => unknown(&app, &request, || {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(LOCATION, there);
+            guard::secure(response.headers_mut());
+            response
+        }),
+        None => unknown(&app, &request, || refuse(&fault)),
+    }
+}
+
+/// Serves a request to an address of the table by another method.
+pub(crate) async fn not_so(app: Arc<App>, request: Request) -> Response {
+    let fault = Fault::new(Code::EndpointNotFound, "This server has no such method at that endpoint.");
+    unknown(&app, &request, || refuse(&fault.with_status(StatusCode::METHOD_NOT_ALLOWED)))
+}
+
+/// Answers a request that no route takes, if the caller may know.
+fn unknown(app: &App, request: &Request, answer: impl FnOnce() -> Response) -> Response {
     let begun = Instant::now();
-    let fault = match principal(&app, request.headers()) {
-        Ok(who) => match who.may_use(crate::auth::access::Need::Role(crate::Role::Read), Reach::None) {
-            Ok(()) => Fault::new(Code::EndpointNotFound, "This server has no such endpoint."),
-            Err(fault) => fault,
-        },
-        Err(fault) => fault,
-    };
-    let response = refuse(&fault);
+    let may_know = principal(app, request.headers())
+        .and_then(|who| who.may_use(crate::auth::access::Need::Role(crate::Role::Read), Reach::None));
+    let response = may_know.map_or_else(|fault| refuse(&fault), |()| answer());
     tracing::debug!(method = %request.method(), path = request.uri().path(), "no such endpoint");
     app.observed.request(request.method(), "-", response.status(), begun.elapsed());
     response
+}
+
+/// The address with single slashes where it has doubled ones, as clients send when their server's name ends with a slash.
+fn without_doubled_slashes(uri: &Uri) -> Option<HeaderValue> {
+    if !uri.path().contains("//") {
+        return None;
+    }
+    let mut path = String::from("/");
+    path.push_str(&uri.path().split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"));
+    let query = uri.query().map_or(String::new(), |query| format!("?{query}"));
+    HeaderValue::try_from(path + &query).ok()
 }
 
 async fn handle(route: &'static Route, app: &Arc<App>, request: Request) -> Result<Response, Fault> {

@@ -9,7 +9,7 @@ use crate::http::place::Place;
 use crate::wire::fault::{Code, Fault};
 
 /// Longest address of a request, in bytes.
-const URI_BYTES_MAX: usize = 8 << 10;
+const URI_BYTES_MAX: usize = 32 << 10;
 
 /// The names under which the server may be asked.
 #[derive(Clone, Debug)]
@@ -229,6 +229,6 @@ mod tests {
         assert_eq!(get(&[("host", "localhost:5000")]), Err(421));
         assert_eq!(try_(Method::GET, "http://evil.com/api", &[]), Err(421));
         assert_eq!(get(&[("content-encoding", "gzip")]), Err(415));
-        assert_eq!(try_(Method::GET, &format!("/{}", "a".repeat(9000)), &[]), Err(414));
+        assert_eq!(try_(Method::GET, &format!("/{}", "a".repeat(33_000)), &[]), Err(414));
     }
 }

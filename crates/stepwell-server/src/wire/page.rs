@@ -33,7 +33,7 @@ pub(crate) fn offset(token: &str) -> Result<usize, Fault> {
         _ => None,
     };
     match rows {
-        None | Some(0) => Err(invalid(&format!("parsed value={value}"))),
+        None | Some(0) => Err(invalid(&format!("parsed value={}", python(&value)))),
         Some(rows) => Ok(usize::try_from(rows).unwrap_or(0)),
     }
 }
@@ -65,17 +65,49 @@ pub(crate) fn bound_offset(asked: &Map<String, Value>, token: &str) -> Result<us
                 _ => ["Order by", "does", "order by"],
             };
             return Err(Fault::invalid(format!(
-                "{} in the page token {} not match the requested {}. Expected: {expected}. Found: {found}",
-                words[0], words[1], words[2]
+                "{} in the page token {} not match the requested {}. Expected: {}. Found: {}",
+                words[0],
+                words[1],
+                words[2],
+                shown(expected),
+                shown(found)
             )));
         }
     }
     Ok(rows)
 }
 
+/// A value within a sentence: a text stands without quotes.
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| python(value), str::to_owned)
+}
+
+/// A value as Python shows it, which MLflow's messages do.
+fn python(value: &Value) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::String(text) => quoted(text),
+        Value::Array(items) => format!("[{}]", items.iter().map(python).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) => {
+            let pairs = map.iter().map(|(key, value)| format!("{}: {}", quoted(key), python(value)));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        Value::Number(number) => number.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_told_as_python_tells_them() {
+        let value = serde_json::json!({"a": [null, true, "it's", 1.5]});
+        assert_eq!(python(&value), "{'a': [None, True, 'it\\'s', 1.5]}");
+    }
 
     #[test]
     fn tokens_are_mlflows() {

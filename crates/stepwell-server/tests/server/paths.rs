@@ -50,7 +50,7 @@ const PAYLOADS: [&str; 44] = [
     "‥/x",
     "a/../../../canary",
     "canary/..",
-    ".",
+    "./.",
     "..",
     "a/./../../canary",
 ];
@@ -101,6 +101,25 @@ fn no_path_leads_out_of_the_artifacts() {
     }
     assert!(asked > 1400);
     assert_eq!(tree(server.dir.path()), before, "nothing was written or removed");
+}
+
+#[test]
+fn a_dot_names_a_folder_to_be_listed_and_nothing_else() {
+    let server = Server::new();
+    let run = server.run_in("0");
+    let files = format!("/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts");
+    let octets = [("content-type", "application/octet-stream")];
+    assert_eq!(server.send(Method::PUT, &format!("{files}/d/a"), &octets, Body::from("x")).status.as_u16(), 200);
+    for (path, first) in [(".", "d"), ("d/.", "d/a")] {
+        let listed = server.get(&format!("/api/2.0/mlflow/artifacts/list?run_id={run}&path={path}")).json();
+        assert_eq!(listed["files"][0]["path"], first);
+        let encoded = utf8_percent_encode(path, NON_ALPHANUMERIC).to_string();
+        for method in [Method::GET, Method::PUT, Method::DELETE] {
+            let answer = server.send(method.clone(), &format!("{files}/{encoded}"), &octets, Body::from("x"));
+            assert_eq!(answer.status.as_u16(), 400, "{method} {path}");
+        }
+        assert_eq!(server.get(&format!("/get-artifact?run_id={run}&path={path}")).status.as_u16(), 400);
+    }
 }
 
 #[test]

@@ -77,6 +77,11 @@ impl Field {
         self.alias.as_deref().unwrap_or(&self.name)
     }
 
+    /// Whether it is answered under another name than its own.
+    pub(super) fn has_alias(&self) -> bool {
+        self.alias.is_some()
+    }
+
     /// An argument, with its variables put in.
     pub(super) fn argument(&self, name: &str, variables: &Map<String, Value>) -> Option<Value> {
         self.arguments.iter().find(|(known, _)| known == name).map(|(_, given)| given.value(variables))

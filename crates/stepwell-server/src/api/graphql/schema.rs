@@ -46,6 +46,9 @@ use Holds::{Bool, Enum, Float, Long, Many, Nothing, One, Text, Texts};
 /// The root.
 pub(super) static QUERY: Type = Type { name: "Query", fields: &[] };
 
+/// What the field `test` answers.
+pub(super) static TEST: Type = Type { name: "Test", fields: &[("output", Text)] };
+
 type Root = (&'static str, &'static Type, fn(&Call<'_>) -> Outcome);
 
 /// The fields of the root, of queries and mutations alike, and the REST call that answers each.
