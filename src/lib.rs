@@ -100,5 +100,6 @@ pub use workspace::open::Workspace;
 pub use workspace::repair::Repaired;
 pub use workspace::runs::NewRun;
 pub use workspace::search::{RunPage, RunQuery, ViewType};
+pub use workspace::table::LatestTable;
 pub use workspace::usage::Usage;
 pub use workspace::writer::{Metric, RunWriter};
