@@ -8,6 +8,7 @@ mod support;
 use std::path::Path;
 use std::time::Instant;
 
+use stepwell::search::execute::Query;
 use stepwell::{CompactOptions, ExperimentId, NewRun, Point, RunId, RunImport, RunQuery, RunStatus, Workspace};
 use support::{Noise, cpu_ns, workspace};
 
@@ -80,6 +81,13 @@ fn main() {
     assert_eq!((usage.runs, usage.points), (count, 5 * count));
     println!("{:<56} {:.1} bytes a run, {} files", "on disk", usage.bytes_on_disk as f64 / count as f64, usage.files);
     drop(store);
+    let (_bare_dir, bare) = workspace();
+    let mut importer = bare.importer();
+    (0..count).for_each(|number| _ = importer.add(RunImport { series: Vec::new(), ..run(number) }).unwrap());
+    importer.finish().unwrap();
+    bare.compact(CompactOptions::default()).unwrap();
+    let each = (usage.bytes_on_disk - bare.usage().unwrap().bytes_on_disk) as f64 / (5 * count) as f64;
+    println!("{:<56} {each:.2} bytes a series (values of 24 bits)", "that a series of one point adds");
     // Another process, whose memory shows what reading takes.
     let reader =
         std::process::Command::new(std::env::current_exe().unwrap()).arg(&root).arg(count.to_string()).status();
@@ -131,6 +139,12 @@ fn read(root: &Path, count: u64) {
         assert_eq!(page.runs.iter().map(|run| run.metrics.len()).sum::<usize>(), 5 * page.runs.len());
     });
     row("1,000 runs in a list, latest of all metrics", latest, String::new());
+    let all = Query { max_results: 1000, ..Query::default() };
+    let latest = least(5, || {
+        let table = store.latest_of(&all, &["m0", "m1", "m2", "m3", "m4"]).unwrap();
+        assert!(table.columns.iter().all(|column| column.iter().all(Option::is_some)));
+    });
+    row("1,000 runs as columns, latest of 5 metrics", latest, String::new());
     let live = least(3, || {
         let mut writer = store.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
         writer.log_metric("m1", 0, 1.0).unwrap();

@@ -102,5 +102,6 @@ pub use workspace::purge::Collected;
 pub use workspace::repair::Repaired;
 pub use workspace::runs::NewRun;
 pub use workspace::search::{RunPage, RunQuery, ViewType};
+pub use workspace::table::LatestTable;
 pub use workspace::usage::Usage;
 pub use workspace::writer::{Metric, RunWriter};

@@ -59,7 +59,7 @@ impl Sample {
         Self { files, runs, whole }
     }
 
-    /// Two experiments; a long run, one of short series, one that was edited and deleted after it was packed.
+    /// Two experiments; a long run, one of short series, one of single points, one that was edited and deleted after it was packed.
     fn packed() -> Self {
         let disk = SimDisk::new();
         let options = Options { tail: TailMode::Mapped, ..Options::default() };
@@ -83,6 +83,9 @@ impl Sample {
             }
             writer.finish(RunStatus::Finished).unwrap();
         }
+        let mut points = workspace.create_run(vision, NewRun { id: Some(id("points")), ..NewRun::default() }).unwrap();
+        (0..12).for_each(|key| points.log_metric(&format!("m{key:02}"), 0, f64::from(key).sin()).unwrap());
+        points.finish(RunStatus::Finished).unwrap();
         workspace.compact(CompactOptions::default()).unwrap();
         let item = RunEdit::Item(1, "4:mnist".into(), Some("5:local".into()));
         workspace.edit_run(&id("edited"), &[RunEdit::Tag("host".into(), "b".into()), item]).unwrap();
@@ -90,7 +93,7 @@ impl Sample {
         workspace.compact(CompactOptions::default()).unwrap();
         drop(workspace);
         let keys: &[&str] = &["accuracy", "loss"];
-        Self::of(&disk, &[("long", keys), ("short", keys), ("edited", keys)])
+        Self::of(&disk, &[("long", keys), ("short", keys), ("edited", keys), ("points", &["m00", "m07"])])
     }
 
     /// A run whose writer was killed: sealed groups, frames, points in the tail; and another whose writer ended, edited.

@@ -16,6 +16,7 @@ use stepwell::base::point::{Columns, Point};
 use stepwell::base::stats::RunStatus;
 use stepwell::codec::Effort;
 use stepwell::error::Error;
+use stepwell::index::packed::Places;
 use stepwell::index::part::IndexPart;
 use stepwell::log::frame::{self, Kind, Label};
 use stepwell::log::record::{Attribute, Batch, Record, Row, Start};
@@ -29,7 +30,8 @@ use stepwell::run::names::SeriesNames;
 use stepwell::run::seal::{Head, Hints, seal};
 use stepwell::run::snapshot::{RunPart, RunSnapshot};
 use stepwell::run::state::{Coverage, RunState};
-use stepwell::segment::pack::PackWriter;
+use stepwell::segment::pack::{Pack, PackWriter};
+use stepwell::segment::reader::Source;
 use stepwell::storage::Storage;
 use stepwell::storage::memory::SimDisk;
 use stepwell::workspace::catalog::{self, Catalog, Experiment};
@@ -167,7 +169,7 @@ fn edits(disk: &SimDisk) {
     put(disk, &name.log(), &log.bytes);
 }
 
-/// Runs as the pack gets them: a long one, a short one, and one that the manifest's tombstone covers.
+/// Runs as the pack gets them: a long one, a short one, one that the manifest's tombstone covers, and one of single points.
 fn packed_runs() -> Vec<RunSnapshot> {
     let runs = [("long", 0..1100), ("short", 3..6), ("gone", 0..2)].map(|(name, range)| {
         let mut state = RunState::new(id(name), VISION, "vision".into());
@@ -187,7 +189,15 @@ fn packed_runs() -> Vec<RunSnapshot> {
         let series = vec![("loss".to_owned(), part()), ("β".to_owned(), part())];
         RunSnapshot::merge(vec![RunPart { state, series: vec![(coverage, series)] }]).unwrap()
     });
-    runs.into()
+    let mut state = RunState::new(id("points"), VISION, "vision".into());
+    let finished = Record::Attribute { run: 0, attribute: Attribute::Status(RunStatus::Finished), order: 2 };
+    [run_record(0, id("points")), finished].iter().for_each(|record| state.apply(WRITERS[2], record));
+    let coverage = Coverage { order: 1, writer: WRITERS[2], from: 0, through: 8, lost: 0 };
+    state.coverage.push(coverage);
+    let single = |at: i64| SeriesPart::Rows(Arc::new(points(at..at + 1)));
+    let series = (0..8).map(|at| (format!("m{at}"), single(at))).collect();
+    let single_points = RunSnapshot::merge(vec![RunPart { state, series: vec![(coverage, series)] }]).unwrap();
+    runs.into_iter().chain([single_points]).collect()
 }
 
 /// The pack, its index, and what the manifest says of it.
@@ -197,9 +207,11 @@ fn pack(disk: &SimDisk) -> PackEntry {
     let runs = packed_runs();
     let gathered = gather(&mut pack, &mut runs.iter().cloned().map(Ok)).unwrap();
     let bytes = pack.finish().unwrap();
-    let mut rows: Vec<_> = runs.iter().map(|run| run.summary().unwrap()).collect();
-    rows.sort_by_key(|row| row.run_id.key());
-    put(disk, &paths::index(Path::new(ROOT), PACK), &IndexPart::build(&rows).and_then(|part| part.to_bytes()).unwrap());
+    let rows: Vec<_> = runs.iter().map(|run| run.summary().unwrap()).collect();
+    let pack = Pack::open(Source::new(disk.open_read(&path).unwrap(), path)).unwrap();
+    let mut places = Places::new(PACK);
+    (0..pack.group_count()).for_each(|group| places.add(&pack.group(group).unwrap()));
+    put(disk, &paths::index(Path::new(ROOT), PACK), &IndexPart::image_of_pack(&rows, &places).unwrap());
     PackEntry { runs: gathered.runs, series: gathered.series, points: gathered.points, bytes }
 }
 
@@ -346,6 +358,9 @@ fn check(files: Frozen) {
     let mut found: Vec<_> = page.runs.iter().map(|run| run.run_id.as_str()).collect();
     found.sort_unstable();
     assert_eq!((found, page.unreadable), (vec!["live", "long"], Vec::new()));
+    let query = RunQuery { filter: "metrics.m4 <= -2.5 and metrics.m5 >= -2.375".into(), ..RunQuery::default() };
+    let page = workspace.search(&query).unwrap();
+    assert_eq!(page.runs.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), ["points"]);
 }
 
 #[test]

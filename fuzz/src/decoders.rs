@@ -467,7 +467,7 @@ pub fn pack(data: &[u8]) {
 fn read_any_pack(bytes: Vec<u8>) {
     let Ok(pack) = Pack::open(source(bytes)) else { return };
     for &key in pack.keys().iter().take(64) {
-        assert!(!pack.find(key).is_empty());
+        assert!(pack.find(key).next().is_some());
     }
     for index in 0..pack.group_count().min(64) {
         if let Ok(group) = pack.group(index) {
@@ -514,16 +514,74 @@ fn read_journal<S: State>(entries: &[Vec<u8>]) {
     assert!(bad.len() >= journal.bad().len());
 }
 
-/// An index image of any bytes, and a whole one with bytes changed.
+/// An index image of any bytes, and whole ones with bytes changed: of one that stands alone, and of one of a pack.
 pub fn index(data: &[u8]) {
     read_any_index(data);
-    let mut input = Input(data);
-    let mut bytes = whole_index().to_vec();
-    while input.0.len() >= 3 {
-        let at = usize::from(input.u16()) % bytes.len();
-        bytes[at] ^= input.u8();
+    for whole in [whole_index(), index_of_pack()] {
+        let mut bytes = whole.to_vec();
+        let mut changes = Input(data);
+        while changes.0.len() >= 3 {
+            let at = usize::from(changes.u16()) % bytes.len();
+            bytes[at] ^= changes.u8();
+        }
+        read_any_index(&bytes);
+        read_index_of_pack(bytes);
     }
-    read_any_index(&bytes);
+}
+
+/// A pack of many single points, whose index names them.
+fn pack_of_points() -> &'static Arc<Pack> {
+    static PACK: std::sync::OnceLock<Arc<Pack>> = std::sync::OnceLock::new();
+    PACK.get_or_init(|| {
+        let (disk, path) = (SimDisk::new(), Path::new("/p"));
+        let file = disk.create_new(path).expect("a new file");
+        let mut pack = PackWriter::new(file, path, 5, Effort::Tight).expect("memory");
+        let fill = |group: &mut GroupWriter<_>| {
+            let keys = (0..30_u128).map(RunKey);
+            for (step, key) in (0..).zip(keys.clone()) {
+                let (steps, times) = ([step], [Some(step)].into_iter().collect::<Timestamps>());
+                let run = group.run(&key.0.to_le_bytes());
+                let axis = group.axis(&steps, times.view())?;
+                let name = SeriesName { run, key: group.key("loss"), writer: group.writer(WRITER), axis };
+                group.series(name, &steps, times.view(), &[step as f64 / 3.0])?;
+            }
+            Ok(keys.collect())
+        };
+        pack.group(fill).expect("memory");
+        pack.finish().expect("memory");
+        let bytes = disk.content(path).expect("it was written");
+        Arc::new(Pack::open(source(bytes)).expect("it was written whole"))
+    })
+}
+
+fn index_of_pack() -> &'static [u8] {
+    static INDEX: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    INDEX.get_or_init(|| {
+        let pack = pack_of_points();
+        let mut places = stepwell::index::packed::Places::new(pack.id());
+        places.add(&pack.group(0).expect("it was written whole"));
+        let row = |row: u32| {
+            let id = RunId::of_key(pack.key(row));
+            let state = RunState::new(id, stepwell::base::ids::ExperimentId::DEFAULT, "Default".into());
+            let step = i64::from(row);
+            let point = Point { step, timestamp_ms: Some(step), value: f64::from(row) / 3.0 };
+            let stats = stepwell::segment::stats::stats_of(&[point].into_iter().collect()).expect("a point");
+            stepwell::run::snapshot::summary_of(&state, [("loss".to_owned(), stats)].into())
+        };
+        IndexPart::image_of_pack(&(0..30).map(row).collect::<Vec<_>>(), &places).expect("thirty rows")
+    })
+}
+
+fn read_index_of_pack(bytes: Vec<u8>) {
+    let (disk, path) = (SimDisk::new(), Path::new("/i"));
+    disk.create_new(path).and_then(|file| file.write_at(&bytes, 0)).expect("memory");
+    let open = || disk.open_read(path).expect("it was written");
+    let whole = IndexPart::verify_bytes(open(), path).is_ok();
+    let Ok(part) = IndexPart::from_file(open(), path, pack_of_points()) else { return };
+    for ordinal in 0..part.len() as u32 {
+        let summary = part.summary(ordinal);
+        assert!(!whole || bytes != index_of_pack() || summary.is_ok(), "an index that verifies and cannot be read");
+    }
 }
 
 fn whole_index() -> &'static [u8] {

@@ -5,7 +5,8 @@ use rustc_hash::FxHashMap;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
-use crate::index::layout::{Directory, Family, Group, HEADER_LEN, metric, text};
+use crate::index::layout::{Directory, Family, Group, HEADER_LEN, form, metric, text};
+use crate::index::packed::{Places, Span, put_spans};
 use crate::index::section::pack;
 use crate::index::strings::Strings;
 use crate::index::summary::{RunSummary, SeriesStats};
@@ -15,21 +16,33 @@ const DENSE_ROWS_MIN: usize = 1024;
 /// A sparse group is closed at this many cells, so that a rare key decodes little.
 const GROUP_CELLS: usize = 1 << 16;
 
-/// The image of `runs`, in their order.
+/// So many neighbouring values in a pack at least, on average, make it pay to say where they are.
+const SPAN_MIN: usize = 4;
+
+/// A cell of a metric: what is known of the series, and where in the pack its only value stands.
+type Metric<'a> = (&'a SeriesStats, Option<(u32, u32)>);
+
+/// The image of `runs`, in their order; with `places` that of a pack's runs, in the order of its rows.
 ///
 /// # Errors
 /// [`Error::Invalid`] when there are more runs, cells or text than an image can number.
-pub(crate) fn build(runs: &[RunSummary]) -> Result<Vec<u8>> {
+pub(crate) fn build(runs: &[RunSummary], places: Option<&Places>) -> Result<Vec<u8>> {
     if runs.len() >= u32::MAX as usize {
         return Err(too_large());
     }
-    let mut writer =
-        Writer { image: vec![0; HEADER_LEN], directory: Directory { rows: runs.len(), ..Directory::default() } };
-    writer.run_columns(runs)?;
-    writer.family(Family::Metrics, runs.len(), runs.iter().map(|run| run.metrics.iter()), Writer::metric_group)?;
-    writer.family(Family::Params, runs.len(), runs.iter().map(|run| run.params.iter()), Writer::text_group)?;
-    writer.family(Family::Tags, runs.len(), runs.iter().map(|run| run.tags.iter()), Writer::text_group)?;
-    writer.family(Family::Items, runs.len(), runs.iter().map(|run| run.items.iter()), Writer::text_group)?;
+    let directory = Directory { rows: runs.len(), pack: places.map_or(0, Places::pack), ..Directory::default() };
+    let mut writer = Writer { image: vec![0; HEADER_LEN], directory, starts: Vec::new() };
+    writer.run_columns(runs, places)?;
+    let rows = runs.len();
+    let metric = |row: usize, key: &str, stats| -> Metric<'_> { (stats, places.and_then(|all| all.find(row, key))) };
+    let metrics = runs
+        .iter()
+        .enumerate()
+        .map(|(row, run)| run.metrics.iter().map(move |(key, stats)| (key, metric(row, key, stats))));
+    writer.family(Family::Metrics, rows, metrics, Writer::metric_group)?;
+    writer.family(Family::Params, rows, runs.iter().map(|run| run.params.iter()), Writer::text_group)?;
+    writer.family(Family::Tags, rows, runs.iter().map(|run| run.tags.iter()), Writer::text_group)?;
+    writer.family(Family::Items, rows, runs.iter().map(|run| run.items.iter()), Writer::text_group)?;
     writer.directory.finish(&mut writer.image);
     Ok(writer.image)
 }
@@ -44,6 +57,8 @@ fn too_large() -> Error {
 struct Writer {
     image: Vec<u8>,
     directory: Directory,
+    /// The runs' starts, as they are stored.
+    starts: Vec<i64>,
 }
 
 impl Writer {
@@ -52,20 +67,30 @@ impl Writer {
         self.directory.sections.push(section);
     }
 
-    /// A column of integers, relative to `reference` where a quarter of both are equal.
-    fn ints(&mut self, values: &[i64], reference: Option<&[i64]>) {
-        let mut raw = Vec::new();
-        match reference {
-            Some(reference) if mostly_equal(values.iter().zip(reference).map(|(a, b)| a == b)) => {
-                raw.push(1);
-                let deltas: Vec<i64> = values.iter().zip(reference).map(|(a, b)| a.wrapping_sub(*b)).collect();
-                Ints::new(&deltas).put(&mut raw);
+    /// A column of integers in the form that takes least: as they are, relative to the one before, or, in a given form, to those
+    /// of another column.
+    fn ints(&mut self, values: &[i64], reference: Option<(u8, &[i64])>) {
+        let mut best = (form::PLAIN, None, Ints::new(values));
+        let mut offer = |form: u8, origin: Option<i64>, deltas: &[i64]| {
+            let ints = Ints::new(deltas);
+            if ints.weight() < best.2.weight() {
+                best = (form, origin, ints);
             }
-            _ => {
-                raw.push(0);
-                Ints::new(values).put(&mut raw);
-            }
+        };
+        if let Some((form, reference)) = reference {
+            let delta = |(value, of): (&i64, &i64)| value.wrapping_sub(*of);
+            offer(form, None, &values.iter().zip(reference).map(delta).collect::<Vec<_>>());
         }
+        if let [first, second, ..] = *values {
+            let step = second.wrapping_sub(first);
+            let steps = values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
+            let deltas: Vec<i64> = std::iter::once(step).chain(steps).collect();
+            offer(form::TO_PREVIOUS, Some(first.wrapping_sub(step)), &deltas);
+        }
+        let (form, origin, ints) = best;
+        let mut raw = vec![form];
+        raw.extend(origin.iter().flat_map(|origin| origin.to_le_bytes()));
+        ints.put(&mut raw);
         self.section(&raw);
     }
 
@@ -73,7 +98,7 @@ impl Writer {
     fn floats(&mut self, bits: &[u64], reference: Option<&[u64]>) {
         let mut raw = Vec::with_capacity(bits.len() * 8 + 1);
         let relative = reference.filter(|reference| mostly_equal(bits.iter().zip(*reference).map(|(a, b)| a == b)));
-        raw.push(u8::from(relative.is_some()));
+        raw.push(if relative.is_some() { form::RELATIVE } else { form::PLAIN });
         for (at, bits) in bits.iter().enumerate() {
             let other = relative.and_then(|reference| reference.get(at)).copied().unwrap_or(0);
             raw.extend_from_slice(&(bits ^ other).to_le_bytes());
@@ -113,23 +138,19 @@ impl Writer {
         Ok(())
     }
 
-    fn run_columns(&mut self, runs: &[RunSummary]) -> Result<()> {
-        let mut other = Bitmap::none(runs.len());
-        let mut texts = Strings::default();
-        let mut ids = Vec::with_capacity(runs.len() * 16);
-        for (ordinal, run) in runs.iter().enumerate() {
-            let key = run.run_id.key();
-            let number = if key.to_string() == run.run_id.as_str() {
-                key.0
-            } else {
-                other.insert(ordinal as u32);
-                texts.push(run.run_id.as_str()).ok_or_else(too_large)?;
-                texts.len() as u128 - 1
-            };
-            ids.extend_from_slice(&number.to_le_bytes());
+    fn run_columns(&mut self, runs: &[RunSummary], places: Option<&Places>) -> Result<()> {
+        let of_hex = |run: &RunSummary| run.run_id.key().to_string() == run.run_id.as_str();
+        let mut keys = Vec::new();
+        if places.is_none() {
+            runs.iter().for_each(|run| keys.extend_from_slice(&run.run_id.key().0.to_le_bytes()));
         }
-        self.section(&ids);
-        self.bits(&other, other.count() == 0);
+        self.section(&keys);
+        let mut texts = Strings::default();
+        if !runs.iter().all(of_hex) {
+            for run in runs {
+                texts.push(if of_hex(run) { "" } else { run.run_id.as_str() }).ok_or_else(too_large)?;
+            }
+        }
         self.strings(&texts);
 
         let mut experiments: Vec<i64> = runs.iter().map(|run| run.experiment_id.0 as i64).collect();
@@ -151,17 +172,26 @@ impl Writer {
         self.ints(&runs.iter().map(|run| run.status as i64).collect::<Vec<_>>(), None);
         let deleted = Bitmap::of(&runs.iter().map(|run| run.deleted).collect::<Vec<_>>(), |deleted| deleted);
         self.bits(&deleted, deleted.count() == 0);
-        self.times(runs.iter().map(|run| run.start_time_ms));
+        self.starts = self.times(runs.iter().map(|run| run.start_time_ms));
         self.times(runs.iter().map(|run| run.end_time_ms));
         self.ints(&runs.iter().map(|run| i64::from(run.kind)).collect::<Vec<_>>(), None);
         self.ints(&runs.iter().map(|run| run.deleted_generation as i64).collect::<Vec<_>>(), None);
+        let mut pools = Vec::new();
+        if let Some(places) = places.filter(|places| places.has_singles()) {
+            places.pools.put(&mut pools);
+        }
+        self.section(&pools);
         Ok(())
     }
 
-    fn times(&mut self, times: impl Iterator<Item = Option<i64>> + Clone) {
+    /// Times of the runs; those after the first are relative to it where that takes less.
+    fn times(&mut self, times: impl Iterator<Item = Option<i64>> + Clone) -> Vec<i64> {
         let present = Bitmap::of(&times.clone().collect::<Vec<_>>(), |time| time.is_some());
         self.bits(&present, present.count() == present.len());
-        self.ints(&carried(times), None);
+        let (times, starts) = (carried(times), std::mem::take(&mut self.starts));
+        self.ints(&times, (!starts.is_empty()).then_some((form::RELATIVE, &starts)));
+        self.starts = starts;
+        times
     }
 
     /// The key table of a family, then its groups, each written by `write` from its cells.
@@ -170,14 +200,14 @@ impl Writer {
         family: Family,
         rows: usize,
         runs: impl Iterator<Item = R>,
-        write: impl Fn(&mut Self, &[Option<&'a V>]) -> Result<()>,
+        write: impl Fn(&mut Self, &[Option<V>], &[u32]) -> Result<()>,
     ) -> Result<()>
     where
-        V: 'a,
-        R: Iterator<Item = (&'a String, &'a V)>,
+        V: Copy,
+        R: Iterator<Item = (&'a String, V)>,
     {
         let mut numbers: FxHashMap<&str, usize> = FxHashMap::default();
-        let mut keys: Vec<(&str, Vec<(u32, &V)>)> = Vec::new();
+        let mut keys: Vec<(&str, Vec<(u32, V)>)> = Vec::new();
         for (ordinal, cells) in runs.enumerate() {
             for (key, value) in cells {
                 let number = *numbers.entry(key).or_insert_with(|| {
@@ -235,31 +265,33 @@ impl Writer {
                     present.insert(ordinal);
                 }
                 self.bits(&present, present.count() == rows);
-                write(self, &values)?;
+                write(self, &values, &[])?;
             } else {
-                let ordinals: Vec<i64> = taken.clone().map(|(ordinal, _)| i64::from(*ordinal)).collect();
-                self.ints(&ordinals, None);
-                write(self, &taken.map(|(_, value)| Some(*value)).collect::<Vec<_>>())?;
+                let ordinals: Vec<u32> = taken.clone().map(|(ordinal, _)| *ordinal).collect();
+                self.ints(&ordinals.iter().map(|&ordinal| i64::from(ordinal)).collect::<Vec<_>>(), None);
+                write(self, &taken.map(|(_, value)| Some(*value)).collect::<Vec<_>>(), &ordinals)?;
             }
         }
         Ok(())
     }
 
-    fn text_group(&mut self, cells: &[Option<&String>]) -> Result<()> {
+    fn text_group(&mut self, cells: &[Option<&String>], _: &[u32]) -> Result<()> {
         debug_assert_eq!(text::CODES, text::DICTIONARY + 1, "the dictionary writes both");
         self.dictionary(&cells.iter().map(|cell| cell.map(String::as_str)).collect::<Vec<_>>())
     }
 
-    fn metric_group(&mut self, cells: &[Option<&SeriesStats>]) -> Result<()> {
+    /// `ordinals` are the runs of a sparse group's cells.
+    fn metric_group(&mut self, cells: &[Option<Metric<'_>>], ordinals: &[u32]) -> Result<()> {
         // An absent cell repeats the one before it, which costs least.
-        let ints = |field: &dyn Fn(&SeriesStats) -> Option<i64>| carried(cells.iter().map(|cell| cell.and_then(field)));
+        let stats = || cells.iter().map(|cell| cell.map(|(stats, _)| stats));
+        let ints = |field: &dyn Fn(&SeriesStats) -> Option<i64>| carried(stats().map(|cell| cell.and_then(field)));
         let bits = |field: &dyn Fn(&SeriesStats) -> Option<f64>| {
             let mut before = 0;
-            let carry = |cell: &Option<&SeriesStats>| {
+            let carry = |cell: Option<&SeriesStats>| {
                 before = cell.and_then(field).map_or(before, f64::to_bits);
                 before
             };
-            cells.iter().map(carry).collect::<Vec<u64>>()
+            stats().map(carry).collect::<Vec<u64>>()
         };
         let flags = |cell: &SeriesStats| {
             i64::from(cell.latest.timestamp_ms.is_some())
@@ -270,27 +302,69 @@ impl Writer {
         let latest_step = ints(&|c| Some(c.latest.step));
         let latest_time = ints(&|c| c.latest.timestamp_ms);
         let latest = bits(&|c| Some(c.latest.value));
+        let starts: Vec<i64> = match ordinals {
+            [] => self.starts.clone(),
+            _ => ordinals.iter().map(|&ordinal| self.starts[ordinal as usize]).collect(),
+        };
+        let steps = Some((form::RELATIVE, &latest_step[..]));
         for column in metric::FLAGS..metric::SECTIONS {
             match column {
                 metric::FLAGS => self.ints(&ints(&|c| Some(flags(c))), None),
-                metric::COUNT => self.ints(&ints(&|c| Some(c.count as i64)), None),
+                metric::COUNT => {
+                    self.ints(&stats().map(|cell| cell.map_or(0, |c| c.count as i64)).collect::<Vec<_>>(), None);
+                }
                 metric::NAN_COUNT => self.ints(&ints(&|c| Some(c.nan_count as i64)), None),
                 metric::INF_COUNT => self.ints(&ints(&|c| Some(c.inf_count as i64)), None),
                 metric::LATEST_STEP => self.ints(&latest_step, None),
-                metric::LATEST_TIME => self.ints(&latest_time, None),
-                metric::LATEST => self.floats(&latest, None),
-                metric::FIRST_STEP => self.ints(&ints(&|c| Some(c.first.step)), Some(&latest_step)),
-                metric::FIRST_TIME => self.ints(&ints(&|c| c.first.timestamp_ms), Some(&latest_time)),
+                metric::LATEST_TIME => self.ints(&latest_time, Some((form::TO_START, &starts))),
+                metric::LATEST => match spans(cells) {
+                    Some(spans) => self.packed(&spans, cells),
+                    None => self.floats(&latest, None),
+                },
+                metric::FIRST_STEP => self.ints(&ints(&|c| Some(c.first.step)), steps),
+                metric::FIRST_TIME => {
+                    self.ints(&ints(&|c| c.first.timestamp_ms), Some((form::RELATIVE, &latest_time)));
+                }
                 metric::FIRST => self.floats(&bits(&|c| Some(c.first.value)), Some(&latest)),
-                metric::MIN_STEP => self.ints(&ints(&|c| c.min.map(|min| min.step)), Some(&latest_step)),
+                metric::MIN_STEP => self.ints(&ints(&|c| c.min.map(|min| min.step)), steps),
                 metric::MIN => self.floats(&bits(&|c| c.min.map(|min| min.value)), Some(&latest)),
-                metric::MAX_STEP => self.ints(&ints(&|c| c.max.map(|max| max.step)), Some(&latest_step)),
+                metric::MAX_STEP => self.ints(&ints(&|c| c.max.map(|max| max.step)), steps),
                 metric::MAX => self.floats(&bits(&|c| c.max.map(|max| max.value)), Some(&latest)),
                 _ => self.floats(&bits(&|c| Some(c.sum)), Some(&latest)),
             }
         }
         Ok(())
     }
+
+    /// Latest values: where in the pack those of single points are, and the others themselves.
+    fn packed(&mut self, spans: &[Span], cells: &[Option<Metric<'_>>]) {
+        let mut raw = vec![form::IN_PACK];
+        put_spans(spans, &mut raw);
+        let others = cells.iter().flatten().filter(|(stats, _)| stats.count > 1);
+        raw.extend(others.flat_map(|(stats, _)| stats.latest.value.to_bits().to_le_bytes()));
+        self.section(&raw);
+    }
+}
+
+/// Where the values of the cells of one point stand in the pack; `None` where not all do, or saying so would not pay.
+fn spans(cells: &[Option<Metric<'_>>]) -> Option<Vec<Span>> {
+    let mut spans: Vec<Span> = Vec::new();
+    let mut singles = 0;
+    for (stats, place) in cells.iter().flatten() {
+        match (stats.count, place) {
+            // Statistics of no point, which no pack has.
+            (0, _) | (1, None) => return None,
+            (1, &Some((group, at))) => {
+                singles += 1;
+                match spans.last_mut() {
+                    Some(last) if last.group == group && last.first + last.len == at => last.len += 1,
+                    _ => spans.push(Span { group, first: at, len: 1 }),
+                }
+            }
+            _ => {}
+        }
+    }
+    (singles > 0 && spans.len() * SPAN_MIN <= singles).then_some(spans)
 }
 
 /// The values, an absent one replaced by the one before it; absent ones at the front by the first that is there.

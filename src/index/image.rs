@@ -8,7 +8,7 @@ use crate::base::checksum::crc32;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
-use crate::index::layout::{Directory, HEADER_LEN, Header, VERSION, run};
+use crate::index::layout::{Directory, HEADER_LEN, Header, VERSION, form, run};
 use crate::index::section::{Section, unpack};
 use crate::index::strings::Strings;
 use crate::storage::File;
@@ -37,8 +37,29 @@ enum Column {
 }
 
 impl Image {
-    /// Verifies the header and the directory. Errors name `origin`.
-    pub(crate) fn open(source: Source, origin: &Path) -> Result<Self> {
+    /// Verifies the header and the directory. `pack` is the number of the pack whose runs the image must have, and of how many;
+    /// without, the image must stand alone. Errors name `origin`.
+    pub(crate) fn open(source: Source, origin: &Path, pack: Option<(u128, usize)>) -> Result<Self> {
+        let image = Self::open_any(source, origin)?;
+        let (number, rows) = pack.unwrap_or((0, image.directory.rows));
+        if (image.directory.pack, image.directory.rows) != (number, rows) {
+            return Err(image.damaged(0, Malformed("the index of another pack")));
+        }
+        // Keys are 16 bytes a run, here or in the pack, which bounds what a false count of runs can make anybody allocate.
+        let keys = if pack.is_some() { 0 } else { image.directory.rows * 16 };
+        if image.directory.sections[run::IDS].raw_len != keys {
+            return Err(image.bad(run::IDS, "run keys of another count"));
+        }
+        Ok(image)
+    }
+
+    /// Verifies every byte of an image in a file, without its pack.
+    pub(crate) fn verify_bytes(source: Source, origin: &Path) -> Result<()> {
+        let image = Self::open_any(source, origin)?;
+        (0..image.directory.sections.len()).try_for_each(|section| image.raw(section).map(|_| ()))
+    }
+
+    fn open_any(source: Source, origin: &Path) -> Result<Self> {
         let mut image =
             Self { source, origin: origin.to_owned(), directory: Directory::default(), columns: Box::default() };
         let len = image.image_len()?;
@@ -48,7 +69,7 @@ impl Image {
             return Err(Error::NewerFormat { path: origin.to_owned(), found: header.version, supported: VERSION });
         }
         if header.version != VERSION {
-            return Err(image.damaged(8, Malformed("a version that never was")));
+            return Err(image.damaged(8, Malformed("a version that is no longer read")));
         }
         let directory = image.read(header.offset, header.len)?;
         if crc32(0, &directory) != header.crc {
@@ -56,15 +77,12 @@ impl Image {
         }
         image.directory =
             Directory::read(&directory, header.offset).map_err(|why| image.damaged(header.offset, why))?;
-        // Ids are 16 bytes a run, which bounds what a false count of runs can make anybody allocate.
-        if image.directory.sections[run::IDS].raw_len != image.directory.rows * 16 {
-            return Err(image.bad(run::IDS, "run ids of another count"));
-        }
+        image.directory.pack = header.pack;
         image.columns = image.directory.sections.iter().map(|_| OnceLock::new()).collect();
         Ok(image)
     }
 
-    /// The runs' ids, 16 bytes each.
+    /// The runs' keys, 16 bytes each; none in the image of a pack.
     pub(crate) fn ids(&self) -> Result<&[u128]> {
         let column = self.column(run::IDS, |image| {
             let raw = image.raw(run::IDS)?;
@@ -92,30 +110,35 @@ impl Image {
 
     /// A column of `len` integers, which may be stored relative to the section `reference`.
     pub(crate) fn ints(&self, section: usize, len: usize, reference: Option<usize>) -> Result<&Ints> {
-        self.bounded(section, len, reference, None)
+        self.ints_on(section, len, None, |stored, values| match (stored, reference) {
+            (form::RELATIVE, Some(reference)) => {
+                let base = self.ints(reference, len, None)?;
+                values.iter_mut().enumerate().for_each(|(at, value)| *value = value.wrapping_add(base.get(at)));
+                Ok(true)
+            }
+            _ => Ok(false),
+        })
     }
 
-    /// Integers of which each must be at least 0 and below `bound`, if there is one. Only checked ones are kept.
-    pub(crate) fn bounded(
+    /// Integers of which each must be at least 0 and below `bound`, if there is one. Only checked ones are kept. `add_base` makes
+    /// values of those stored relative to something else, or says that it does not know the form.
+    pub(crate) fn ints_on(
         &self,
         section: usize,
         len: usize,
-        reference: Option<usize>,
         bound: Option<usize>,
+        add_base: impl Fn(u8, &mut [i64]) -> Result<bool>,
     ) -> Result<&Ints> {
         let column = self.column(section, |image| {
             let raw = image.raw(section)?;
-            let mut reader = Reader::new(&raw);
-            let relative = reader.u8().map_err(|why| image.bad(section, why.0))?;
-            let ints = Ints::read(reader, len).map_err(|why| image.bad(section, why.0))?;
-            let ints = match (relative, reference) {
-                (0, _) => ints,
-                (1, Some(reference)) => {
-                    let base = image.ints(reference, len, None)?;
-                    Ints::new(&(0..len).map(|at| base.get(at).wrapping_add(ints.get(at))).collect::<Vec<i64>>())
+            let (stored, mut ints) = read_ints(&raw, len).map_err(|why| image.bad(section, why.0))?;
+            if stored != form::PLAIN {
+                let mut values = ints.to_vec();
+                if !add_base(stored, &mut values)? {
+                    return Err(image.bad(section, "a column relative to nothing"));
                 }
-                _ => return Err(image.bad(section, "a column relative to nothing")),
-            };
+                ints = Ints::new(&values);
+            }
             if let (Some(bound), Some((least, greatest))) = (bound, ints.range())
                 && (least < 0 || greatest >= bound as i64)
             {
@@ -129,40 +152,58 @@ impl Image {
         }
     }
 
+    /// Integers of which each must be at least 0 and below `bound`.
+    pub(crate) fn bounded(&self, section: usize, len: usize, bound: Option<usize>) -> Result<&Ints> {
+        self.ints_on(section, len, bound, |_, _| Ok(false))
+    }
+
     /// Integers that are not kept, because what is made of them is.
     pub(crate) fn uncached_ints(&self, section: usize, len: usize) -> Result<Vec<i64>> {
         let raw = self.raw(section)?;
-        let mut reader = Reader::new(&raw);
-        match reader.u8() {
-            Ok(0) => Ints::read(reader, len).map(|ints| ints.to_vec()).map_err(|why| self.bad(section, why.0)),
+        match read_ints(&raw, len).map_err(|why| self.bad(section, why.0))? {
+            (form::PLAIN, ints) => Ok(ints.to_vec()),
             _ => Err(self.bad(section, "a column relative to nothing")),
         }
     }
 
     /// A column of `len` values, which may be stored relative to the section `reference`.
     pub(crate) fn floats(&self, section: usize, len: usize, reference: Option<usize>) -> Result<&[f64]> {
+        self.floats_on(section, len, |stored, bytes| match (stored, reference) {
+            (form::RELATIVE, Some(reference)) => {
+                let base = self.floats(reference, len, None)?;
+                let mut values = plain_floats(bytes);
+                for (value, base) in values.iter_mut().zip(base) {
+                    *value = f64::from_bits(value.to_bits() ^ base.to_bits());
+                }
+                Ok(Some(values))
+            }
+            _ => Ok(None),
+        })
+    }
+
+    /// A column of `len` values; `decode` makes them of what follows the first byte, where that is not [`form::PLAIN`], or says
+    /// that it does not know the form.
+    pub(crate) fn floats_on(
+        &self,
+        section: usize,
+        len: usize,
+        decode: impl Fn(u8, &[u8]) -> Result<Option<Vec<f64>>>,
+    ) -> Result<&[f64]> {
         let column = self.column(section, |image| {
             let raw = image.raw(section)?;
-            let (relative, bytes) =
+            let (&stored, bytes) =
                 raw.split_first().ok_or_else(|| image.bad(section, "a column without a first byte"))?;
-            let (bits, rest) = bytes.as_chunks();
-            if bits.len() != len || !rest.is_empty() {
+            if matches!(stored, form::PLAIN | form::RELATIVE) && bytes.len() != len * 8 {
                 return Err(image.bad(section, "values of another count"));
             }
-            let mut values: Vec<f64> = bits.iter().map(|bits| f64::from_bits(u64::from_le_bytes(*bits))).collect();
-            match (relative, reference) {
-                (0, _) => {}
-                (1, Some(reference)) => {
-                    for (value, base) in values.iter_mut().zip(image.floats(reference, len, None)?) {
-                        *value = f64::from_bits(value.to_bits() ^ base.to_bits());
-                    }
-                }
-                _ => return Err(image.bad(section, "a column relative to nothing")),
-            }
+            let values = match stored {
+                form::PLAIN => plain_floats(bytes),
+                _ => decode(stored, bytes)?.ok_or_else(|| image.bad(section, "a column relative to nothing"))?,
+            };
             Ok(Column::Floats(values))
         })?;
         match column {
-            Column::Floats(values) => Ok(values),
+            Column::Floats(values) if values.len() == len => Ok(values),
             _ => Err(self.bad(section, "a column of another kind")),
         }
     }
@@ -257,4 +298,25 @@ impl Image {
     fn damaged(&self, offset: u64, why: Malformed) -> Error {
         Error::corrupt(&self.origin, offset, why)
     }
+}
+
+/// Integers as they are stored, and in which form; those that are relative to one another are made plain.
+fn read_ints(raw: &[u8], len: usize) -> std::result::Result<(u8, Ints), Malformed> {
+    let mut reader = Reader::new(raw);
+    let stored = reader.u8()?;
+    if stored != form::TO_PREVIOUS {
+        return Ok((stored, Ints::read(reader, len)?));
+    }
+    let mut before = reader.u64()? as i64;
+    let mut values = Ints::read(reader, len)?.to_vec();
+    values.iter_mut().for_each(|value| {
+        before = before.wrapping_add(*value);
+        *value = before;
+    });
+    Ok((form::PLAIN, Ints::new(&values)))
+}
+
+/// Values as they are stored; bytes left over are the caller's to refuse.
+pub(crate) fn plain_floats(bytes: &[u8]) -> Vec<f64> {
+    bytes.as_chunks().0.iter().map(|bits| f64::from_bits(u64::from_le_bytes(*bits))).collect()
 }

@@ -149,6 +149,20 @@ impl Ints {
         }
     }
 
+    /// About how many bytes the column takes once compressed: those of each value that is not the one before.
+    pub(crate) fn weight(&self) -> usize {
+        fn changes<T: PartialEq>(values: &[T]) -> usize {
+            values.windows(2).filter(|pair| pair[0] != pair[1]).count() * size_of::<T>()
+        }
+        match &self.offsets {
+            Offsets::Same(_) => 0,
+            Offsets::U8(v) => changes(v),
+            Offsets::U16(v) => changes(v),
+            Offsets::U32(v) => changes(v),
+            Offsets::U64(v) => changes(v),
+        }
+    }
+
     /// Heap taken, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
         match &self.offsets {

@@ -1,13 +1,17 @@
 //! The order of an index image: header, sections, directory, and the constants that name them.
 //!
 //! ```text
-//! header (40 bytes): magic[8] version:u32 zero:u32 directory_offset:u64 directory_len:u64 directory_crc:u32 header_crc:u32
+//! header (56 bytes): magic[8] version:u32 zero:u32 directory_offset:u64 directory_len:u64 directory_crc:u32 pack:u128
+//!   header_crc:u32
 //! sections, one after the other without a gap, each with its own checksum
 //! directory: rows, groups of four families, one entry a section; it ends the image
 //! ```
 //! Sections stand in this order: the runs' own columns ([`run`]), then for metrics, params, tags and items the key table
 //! ([`KEY_SECTIONS`]) and each group's sections. A **group** holds the cells of one dense key (a row for each run) or of
 //! several sparse keys (a row for each run that has the key, key after key), so that rare keys share sections.
+//!
+//! An image is that of a pack, whose runs it has in the order of the pack's rows, or stands alone and names no pack. That of
+//! a pack repeats neither run keys nor the values of single points: see [`crate::index::packed`].
 
 use crate::base::bytes::{Malformed, Reader, put_varint};
 use crate::base::checksum::crc32;
@@ -16,46 +20,46 @@ use crate::index::section::Section;
 /// First bytes of an index image.
 pub(crate) const MAGIC: [u8; 8] = *b"STEPWIDX";
 /// The format that this build writes; it reads no other.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Bytes of the header.
-pub(crate) const HEADER_LEN: usize = 40;
+pub(crate) const HEADER_LEN: usize = 56;
 
 /// Which sections hold what every run has.
 pub(crate) mod run {
-    /// Run ids of 32 hex characters as numbers; of other ids, their place in [`ID_TEXTS`].
+    /// Run keys, 16 bytes each; empty in the image of a pack, which has them.
     pub(crate) const IDS: usize = 0;
-    /// Which runs have another id; empty where none has.
-    pub(crate) const ID_OTHER: usize = 1;
-    /// The other ids.
-    pub(crate) const ID_TEXTS: usize = 2;
+    /// For each run its id where that is other than 32 hex characters, else nothing; empty where none has such.
+    pub(crate) const ID_TEXTS: usize = 1;
     /// Distinct experiment ids, as two's complement, ascending.
-    pub(crate) const EXPERIMENTS: usize = 3;
+    pub(crate) const EXPERIMENTS: usize = 2;
     /// Each run's place in [`EXPERIMENTS`].
-    pub(crate) const EXPERIMENT_CODES: usize = 4;
+    pub(crate) const EXPERIMENT_CODES: usize = 3;
     /// Distinct names, sorted.
-    pub(crate) const NAMES: usize = 5;
+    pub(crate) const NAMES: usize = 4;
     /// Each run's place in [`NAMES`].
-    pub(crate) const NAME_CODES: usize = 6;
+    pub(crate) const NAME_CODES: usize = 5;
     /// Distinct users, sorted.
-    pub(crate) const USERS: usize = 7;
+    pub(crate) const USERS: usize = 6;
     /// Each run's place in [`USERS`].
-    pub(crate) const USER_CODES: usize = 8;
+    pub(crate) const USER_CODES: usize = 7;
     /// Each run's status, by its number.
-    pub(crate) const STATUS: usize = 9;
+    pub(crate) const STATUS: usize = 8;
     /// Which runs are deleted; empty where none is.
-    pub(crate) const DELETED: usize = 10;
+    pub(crate) const DELETED: usize = 9;
     /// Which runs have a start; empty where all have.
-    pub(crate) const START_PRESENT: usize = 11;
+    pub(crate) const START_PRESENT: usize = 10;
     /// Start times in milliseconds.
-    pub(crate) const START: usize = 12;
+    pub(crate) const START: usize = 11;
     /// Which runs have an end; empty where all have.
-    pub(crate) const END_PRESENT: usize = 13;
+    pub(crate) const END_PRESENT: usize = 12;
     /// End times in milliseconds.
-    pub(crate) const END: usize = 14;
+    pub(crate) const END: usize = 13;
     /// What each run stands for.
-    pub(crate) const KIND: usize = 15;
+    pub(crate) const KIND: usize = 14;
     /// Each run's generation of its mark of deletion.
-    pub(crate) const DELETED_GENERATION: usize = 16;
+    pub(crate) const DELETED_GENERATION: usize = 15;
+    /// Where the pack's pools lie; empty where no column needs them.
+    pub(crate) const POOLS: usize = 16;
     /// Sections of integers.
     pub(crate) const INTS: [usize; 8] =
         [EXPERIMENT_CODES, NAME_CODES, USER_CODES, STATUS, START, END, KIND, DELETED_GENERATION];
@@ -70,7 +74,7 @@ pub(crate) const KEY_SECTIONS: usize = 3;
 pub(crate) mod metric {
     /// Bits: 1 latest has a timestamp, 2 first has one, 4 there is a min, 8 there is a max.
     pub(crate) const FLAGS: usize = 1;
-    /// Counts of points, of NaN, of infinities.
+    /// Counts of points, of NaN, of infinities; 0 points where a dense key has no cell.
     pub(crate) const COUNT: usize = 2;
     /// See [`COUNT`].
     pub(crate) const NAN_COUNT: usize = 3;
@@ -78,9 +82,9 @@ pub(crate) mod metric {
     pub(crate) const INF_COUNT: usize = 4;
     /// The latest point.
     pub(crate) const LATEST_STEP: usize = 5;
-    /// Milliseconds.
+    /// Milliseconds; may be stored relative to the run's start.
     pub(crate) const LATEST_TIME: usize = 6;
-    /// The value that MLflow shows.
+    /// The value that MLflow shows; those of cells of one point may stand in the pack.
     pub(crate) const LATEST: usize = 7;
     /// The first point; this and what follows may be stored relative to the latest point's field.
     pub(crate) const FIRST_STEP: usize = 8;
@@ -121,6 +125,21 @@ pub(crate) mod text {
     pub(crate) const SECTIONS: usize = 3;
 }
 
+/// How a column is stored, by its first byte.
+pub(crate) mod form {
+    /// As it is.
+    pub(crate) const PLAIN: u8 = 0;
+    /// Relative to another column of the group: integers by difference, floats by XOR.
+    pub(crate) const RELATIVE: u8 = 1;
+    /// Floats: first the spans of the pack's pools that hold the cells of one point, then the values of the others, which are
+    /// no cells of 0 points.
+    pub(crate) const IN_PACK: u8 = 2;
+    /// Integers: relative to the start of the cell's run.
+    pub(crate) const TO_START: u8 = 3;
+    /// Integers: relative to the one before; first, in 8 bytes, what stands before the first.
+    pub(crate) const TO_PREVIOUS: u8 = 4;
+}
+
 /// What has keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
@@ -153,6 +172,8 @@ pub(crate) struct Group {
 /// What an image holds and where.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
+    /// The pack whose runs these are; 0 for none.
+    pub(crate) pack: u128,
     /// How many runs.
     pub(crate) rows: usize,
     /// Groups of metrics, params, tags and items.
@@ -186,6 +207,7 @@ impl Directory {
         header.extend_from_slice(&offset.to_le_bytes());
         header.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
         header.extend_from_slice(&crc32(0, &bytes).to_le_bytes());
+        header.extend_from_slice(&self.pack.to_le_bytes());
         header.extend_from_slice(&crc32(0, &header).to_le_bytes());
         image[..HEADER_LEN].copy_from_slice(&header);
         image.extend_from_slice(&bytes);
@@ -238,6 +260,8 @@ pub(crate) struct Header {
     pub(crate) crc: u32,
     /// The format's version.
     pub(crate) version: u32,
+    /// The pack whose runs the image has; 0 for none.
+    pub(crate) pack: u128,
 }
 
 impl Header {
@@ -252,6 +276,7 @@ impl Header {
         let offset = reader.u64()?;
         let len = reader.u64()?;
         let crc = reader.u32()?;
+        let pack = reader.u128()?;
         if reader.u32()? != crc32(0, &bytes[..HEADER_LEN - 4]) {
             return Err(Malformed("a header whose checksum does not match"));
         }
@@ -260,6 +285,6 @@ impl Header {
             return Err(Malformed("a directory that does not end the image"));
         }
         let len = usize::try_from(len).map_err(|_| Malformed("an image over the address space"))?;
-        Ok(Self { offset, len, crc, version })
+        Ok(Self { offset, len, crc, version, pack })
     }
 }

@@ -1,19 +1,21 @@
 //! One immutable image of many runs, its columns decoded when first asked for.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::base::bytes::Reader;
 use crate::base::ids::{ExperimentId, RunId};
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::build;
-use crate::index::image::{Image, Source};
+use crate::index::image::{Image, Source, plain_floats};
 use crate::index::ints::Ints;
-use crate::index::layout::{Family, KEY_SECTIONS, metric, run, text};
+use crate::index::layout::{Family, KEY_SECTIONS, form, metric, run, text};
+use crate::index::packed::{Places, PoolReader, Pools, read_spans};
 use crate::index::rows::RowMap;
 use crate::index::strings::Strings;
 use crate::index::summary::{RunStatus, RunSummary};
+use crate::segment::pack::Pack;
 use crate::storage::File;
 
 /// A columnar image of runs. Runs are named by **ordinal**, their place in the part, from 0.
@@ -23,6 +25,9 @@ use crate::storage::File;
 /// damage is found, with its place, by the first question that needs the damaged bytes. [`IndexPart::verify`] reads all.
 pub struct IndexPart {
     image: Image,
+    /// The pack whose runs these are, in the order of its rows.
+    pack: Option<Arc<Pack>>,
+    pools: OnceLock<Pools>,
     keys: [OnceLock<Box<Keys>>; 4],
     pub(crate) row_maps: [OnceLock<RowMap>; 4],
     by_id: OnceLock<Vec<u32>>,
@@ -68,7 +73,16 @@ impl IndexPart {
     /// # Errors
     /// [`Error::Invalid`] when there are more runs or more text than one part can number (2^32 - 2 runs).
     pub fn build(runs: &[RunSummary]) -> Result<Self> {
-        Self::open(Source::Memory(build::build(runs)?), Path::new("run index"))
+        Self::open(Source::Memory(build::build(runs, None)?), Path::new("run index"), None)
+    }
+
+    /// The image of all runs of a pack, in the order of its rows, which leaves to the pack what it has. Only together with that
+    /// pack can it be read.
+    ///
+    /// # Errors
+    /// As [`IndexPart::build`].
+    pub fn image_of_pack(runs: &[RunSummary], places: &Places) -> Result<Vec<u8>> {
+        build::build(runs, Some(places))
     }
 
     /// The image, as [`IndexPart::from_bytes`] and [`IndexPart::from_file`] read it.
@@ -84,21 +98,31 @@ impl IndexPart {
     /// # Errors
     /// [`Error::Corrupt`] when they do not verify, [`Error::NewerFormat`] when a newer Stepwell wrote them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::open(Source::Memory(bytes.to_vec()), Path::new("run index"))
+        Self::open(Source::Memory(bytes.to_vec()), Path::new("run index"), None)
     }
 
-    /// Opens an image in a file, of which only what is asked for is read, with two reads here and one for each column.
-    /// `path` is what errors name.
+    /// Opens the image of a pack's runs in a file, of which only what is asked for is read, with two reads here and one for each
+    /// column. `path` is what errors name.
     ///
     /// # Errors
-    /// As [`IndexPart::from_bytes`], and [`Error::Io`].
-    pub fn from_file(file: Box<dyn File>, path: &Path) -> Result<Self> {
-        Self::open(Source::File(file), path)
+    /// As [`IndexPart::from_bytes`], also for the image of another pack; [`Error::Io`].
+    pub fn from_file(file: Box<dyn File>, path: &Path, pack: &Arc<Pack>) -> Result<Self> {
+        Self::open(Source::File(file), path, Some(Arc::clone(pack)))
     }
 
-    fn open(source: Source, origin: &Path) -> Result<Self> {
+    /// Verifies every byte of the image of a pack in a file, as far as that is possible without the pack.
+    ///
+    /// # Errors
+    /// As [`IndexPart::from_file`].
+    pub fn verify_bytes(file: Box<dyn File>, path: &Path) -> Result<()> {
+        Image::verify_bytes(Source::File(file), path)
+    }
+
+    fn open(source: Source, origin: &Path, pack: Option<Arc<Pack>>) -> Result<Self> {
         Ok(Self {
-            image: Image::open(source, origin)?,
+            image: Image::open(source, origin, pack.as_ref().map(|pack| (pack.id(), pack.len())))?,
+            pack,
+            pools: OnceLock::new(),
             keys: Default::default(),
             row_maps: Default::default(),
             by_id: OnceLock::new(),
@@ -131,33 +155,28 @@ impl IndexPart {
         RunId::new(text).map_err(|_| self.bad(run::ID_TEXTS, "a run id with a wrong character"))
     }
 
-    /// The ordinal of a run. O(log n), after a first call that sorts.
+    /// The ordinal of a run. O(log n), in a part that stands alone after a first call that sorts.
     ///
     /// # Errors
     /// [`Error::Corrupt`] or [`Error::Io`] when the ids cannot be read.
     pub fn find(&self, run_id: &RunId) -> Result<Option<u32>> {
-        let keys: Vec<u128>;
-        let order = match self.by_id.get() {
-            Some(order) => order,
+        let wanted = run_id.key();
+        let rows = match &self.pack {
+            Some(pack) => pack.rows_of(wanted),
             None => {
-                keys = (0..self.len() as u32).map(|ordinal| self.id_key(ordinal)).collect::<Result<_>>()?;
-                let mut order: Vec<u32> = (0..self.len() as u32).collect();
-                order.sort_unstable_by_key(|&ordinal| keys[ordinal as usize]);
-                self.by_id.get_or_init(|| order)
+                let keys = self.image.ids()?;
+                let order = self.by_id.get_or_init(|| {
+                    let mut order: Vec<u32> = (0..self.len() as u32).collect();
+                    order.sort_unstable_by_key(|&ordinal| keys[ordinal as usize]);
+                    order
+                });
+                let start = order.partition_point(|&ordinal| keys[ordinal as usize] < wanted.0);
+                let equal = order[start..].iter().take_while(|&&ordinal| keys[ordinal as usize] == wanted.0);
+                &order[start..start + equal.count()]
             }
         };
-        let wanted = run_id.key().0;
-        let mut low = 0;
-        let mut high = order.len();
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.id_key(order[middle])? < wanted { low = middle + 1 } else { high = middle }
-        }
         // Other ids than hex may share a hash.
-        for &ordinal in &order[low..] {
-            if self.id_key(ordinal)? != wanted {
-                break;
-            }
+        for &ordinal in rows {
             if self.run_id(ordinal)? == *run_id {
                 return Ok(Some(ordinal));
             }
@@ -177,6 +196,7 @@ impl IndexPart {
         for ordinal in 0..self.len() as u32 {
             self.run_id(ordinal)?;
         }
+        self.pools()?;
         self.experiments()?;
         for section in run::INTS {
             self.run_ints(section)?;
@@ -227,26 +247,22 @@ impl IndexPart {
 
     /// The run's id: its number, or the text of an id that is no 32 hex characters.
     pub(crate) fn id(&self, ordinal: u32) -> Result<Result<u128, &str>> {
-        let number = self.image.ids()?.get(ordinal as usize).copied().unwrap_or(0);
-        if self.run_bits(run::ID_OTHER)?.is_some_and(|other| other.contains(ordinal)) {
-            return Ok(Err(self.strings(run::ID_TEXTS)?.get(usize::try_from(number).unwrap_or(usize::MAX))));
+        match self.strings(run::ID_TEXTS)?.get(ordinal as usize) {
+            "" => Ok(Ok(match &self.pack {
+                Some(pack) => pack.key(ordinal).0,
+                None => self.image.ids()?.get(ordinal as usize).copied().unwrap_or(0),
+            })),
+            text => Ok(Err(text)),
         }
-        Ok(Ok(number))
     }
 
     /// Decodes what [`IndexPart::id`] reads, which cannot fail afterwards.
     pub(crate) fn load_ids(&self) -> Result<()> {
-        self.image.ids()?;
-        self.run_bits(run::ID_OTHER)?;
-        self.strings(run::ID_TEXTS)?;
-        Ok(())
-    }
-
-    fn id_key(&self, ordinal: u32) -> Result<u128> {
-        Ok(match self.id(ordinal)? {
-            Ok(number) => number,
-            Err(text) => xxhash_rust::xxh3::xxh3_128(text.as_bytes()),
-        })
+        let texts = self.strings(run::ID_TEXTS)?.len();
+        if texts != 0 && texts != self.len() {
+            return Err(self.bad(run::ID_TEXTS, "ids of another count"));
+        }
+        self.image.ids().map(|_| ())
     }
 
     /// Distinct experiments; [`run::EXPERIMENT_CODES`] points into them.
@@ -280,7 +296,18 @@ impl IndexPart {
             run::STATUS => Some(RunStatus::ALL.len() + 1),
             _ => None,
         };
-        self.image.bounded(section, self.len(), None, bound)
+        let reference = (section == run::END).then_some(run::START);
+        self.image.ints_on(section, self.len(), bound, |stored, values| match (stored, reference) {
+            (form::RELATIVE, Some(_)) => self.add_starts(values, |at| at),
+            _ => Ok(false),
+        })
+    }
+
+    /// Makes times of durations since the starts of runs, of which `row` gives the numbers.
+    fn add_starts(&self, values: &mut [i64], row: impl Fn(usize) -> usize) -> Result<bool> {
+        let starts = self.run_ints(run::START)?;
+        values.iter_mut().enumerate().for_each(|(at, value)| *value = value.wrapping_add(starts.get(row(at))));
+        Ok(true)
     }
 
     /// A set of runs; `None` where the section is empty.
@@ -356,24 +383,77 @@ impl IndexPart {
         if group.dense {
             return Ok(Place::Dense(self.image.bits(group.section)?));
         }
-        Ok(Place::Sparse(self.image.bounded(group.section, group.cells, None, Some(self.len()))?))
+        Ok(Place::Sparse(self.image.bounded(group.section, group.cells, Some(self.len()))?))
     }
 
     /// A column of integers of a metric's group.
     pub(crate) fn metric_ints(&self, cells: &Cells, column: usize) -> Result<&Ints> {
         let group = self.image.directory.groups[cells.family as usize][cells.group];
-        self.image.ints(
-            group.section + column,
-            group.cells,
-            metric::reference(column).map(|column| group.section + column),
-        )
+        let section = group.section + column;
+        if column != metric::LATEST_TIME {
+            // What it may be relative to is in memory then, whatever that is relative to itself.
+            let reference = metric::reference(column);
+            reference.map(|column| self.metric_ints(cells, column)).transpose()?;
+            return self.image.ints(section, group.cells, reference.map(|column| group.section + column));
+        }
+        self.image.ints_on(section, group.cells, None, |stored, values| match (stored, self.place(cells)?) {
+            (form::TO_START, Place::Dense(_)) => self.add_starts(values, |at| at),
+            (form::TO_START, Place::Sparse(ordinals)) => self.add_starts(values, |at| ordinals.get(at) as usize),
+            _ => Ok(false),
+        })
     }
 
     /// A column of values of a metric's group.
     pub(crate) fn metric_floats(&self, cells: &Cells, column: usize) -> Result<&[f64]> {
         let group = self.image.directory.groups[cells.family as usize][cells.group];
-        let reference = metric::reference(column).map(|column| group.section + column);
-        self.image.floats(group.section + column, group.cells, reference)
+        let section = group.section + column;
+        if column != metric::LATEST {
+            self.metric_floats(cells, metric::LATEST)?;
+            return self.image.floats(section, group.cells, Some(group.section + metric::LATEST));
+        }
+        self.image.floats_on(section, group.cells, |stored, bytes| match (stored, &self.pack) {
+            (form::IN_PACK, Some(pack)) => self.packed_floats(cells, group.cells, bytes, pack).map(Some),
+            _ => Ok(None),
+        })
+    }
+
+    /// Values of which those of cells of one point stand in the pack.
+    fn packed_floats(&self, cells: &Cells, count: usize, bytes: &[u8], pack: &Pack) -> Result<Vec<f64>> {
+        let section = self.image.directory.groups[cells.family as usize][cells.group].section + metric::LATEST;
+        let (spans, others) = read_spans(bytes).map_err(|why| self.bad(section, why.0))?;
+        let (pools, points) = (self.pools()?, self.metric_ints(cells, metric::COUNT)?);
+        let total: usize = spans.iter().map(|span| span.len as usize).sum();
+        let (singles, of_others) = (0..count).fold((0, 0), |(singles, others), at| match points.get(at) {
+            0 => (singles, others),
+            1 => (singles + 1, others),
+            _ => (singles, others + 1),
+        });
+        if total != singles || others.len() != of_others * 8 || !spans.iter().all(|span| pools.have(span)) {
+            return Err(self.bad(section, "values of another count"));
+        }
+        let (mut packed, mut reader) = (Vec::with_capacity(total), PoolReader::new(pools, pack));
+        spans.iter().try_for_each(|span| reader.read(span, &mut packed))?;
+        if singles == count {
+            return Ok(packed);
+        }
+        let (mut packed, mut others) = (packed.into_iter(), plain_floats(others).into_iter());
+        let value = |at: usize| match points.get(at) {
+            0 => None,
+            1 => packed.next(),
+            _ => others.next(),
+        };
+        Ok((0..count).map(value).map(|value| value.unwrap_or(0.0)).collect())
+    }
+
+    /// Where the pools of the pack lie.
+    fn pools(&self) -> Result<&Pools> {
+        if let Some(pools) = self.pools.get() {
+            return Ok(pools);
+        }
+        let raw = self.image.raw(run::POOLS)?;
+        let pools = if raw.is_empty() { Ok(Pools::default()) } else { Pools::read(&raw) };
+        let pools = pools.map_err(|why| self.bad(run::POOLS, why.0))?;
+        Ok(self.pools.get_or_init(|| pools))
     }
 
     /// The distinct values of a param's or tag's group.
@@ -386,7 +466,7 @@ impl IndexPart {
     pub(crate) fn codes(&self, cells: &Cells) -> Result<&Ints> {
         let group = self.image.directory.groups[cells.family as usize][cells.group];
         let values = self.dictionary(cells)?.len();
-        self.image.bounded(group.section + text::CODES, group.cells, None, Some(values))
+        self.image.bounded(group.section + text::CODES, group.cells, Some(values))
     }
 }
 

@@ -9,10 +9,11 @@ use crate::base::ids::{RunKey, WriterId};
 use crate::base::point::{Columns, Timestamps};
 use crate::codec::Hint;
 use crate::error::{Error, Result};
+use crate::index::summary::RunSummary;
 use crate::run::axes::{AxisTable, hash_axis, same_axis};
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{RunSnapshot, part_len, read_part};
-use crate::segment::layout::{PAGE_POINTS, TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME};
+use crate::segment::layout::{PAGE_POINTS, POOLED_BELOW, TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME};
 use crate::segment::pack::PackWriter;
 use crate::segment::writer::{GroupWriter, PageSink, SeriesName, timestamps_kind};
 
@@ -26,7 +27,7 @@ const GROUP_RUNS: usize = 1024;
 const POINTS_AT_ONCE: usize = 256 * PAGE_POINTS;
 
 /// What a pack came to hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gathered {
     /// Runs.
     pub runs: u64,
@@ -34,6 +35,9 @@ pub struct Gathered {
     pub series: u64,
     /// Points.
     pub points: u64,
+    /// What lists show of the runs, in order; `None` where it takes the pack to know, since statistics of long series are
+    /// made as they are written.
+    pub rows: Option<Vec<RunSummary>>,
 }
 
 /// Writes runs into a pack, in the order given.
@@ -41,7 +45,7 @@ pub struct Gathered {
 /// # Errors
 /// Those of reading the runs and of writing the pack; the pack is useless then.
 pub fn gather(pack: &mut PackWriter, runs: &mut dyn Iterator<Item = Result<RunSnapshot>>) -> Result<Gathered> {
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered { rows: Some(Vec::new()), ..Gathered::default() };
     let mut runs = runs.peekable();
     while runs.peek().is_some() {
         pack.group(|group| {
@@ -50,6 +54,10 @@ pub fn gather(pack: &mut PackWriter, runs: &mut dyn Iterator<Item = Result<RunSn
                 let run = run?;
                 keys.push(run.id().key());
                 add_run(group, &run, &mut gathered)?;
+                match &mut gathered.rows {
+                    Some(rows) if is_short(&run) => rows.push(run.summary()?),
+                    rows => *rows = None,
+                }
                 let (pooled, count) = group.pooled();
                 if group.bytes() >= GROUP_BYTES || pooled >= GROUP_POOLED || count >= GROUP_RUNS {
                     break;
@@ -59,6 +67,11 @@ pub fn gather(pack: &mut PackWriter, runs: &mut dyn Iterator<Item = Result<RunSn
         })?;
     }
     Ok(gathered)
+}
+
+/// Whether each series of a run is short and in one part, so that its statistics are the same here and in the pack.
+fn is_short(run: &RunSnapshot) -> bool {
+    run.series().values().all(|series| matches!(&series.parts[..], [part] if part_len(part) < POOLED_BELOW))
 }
 
 fn add_run<S: PageSink>(group: &mut GroupWriter<S>, run: &RunSnapshot, gathered: &mut Gathered) -> Result<()> {

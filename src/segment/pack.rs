@@ -1,7 +1,7 @@
 //! Packs: files of groups that hold finished runs, with a directory that finds a run by its key.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::base::bytes::{Malformed, Reader};
 use crate::base::checksum::crc32;
@@ -159,13 +159,27 @@ impl PackWriter {
 }
 
 /// An open pack: its directory in memory, its groups' footers read when asked.
+///
+/// Its runs also have **rows**: their numbers in the order in which they lie, group after group.
 #[derive(Debug)]
 pub struct Pack {
     source: Source,
     id: u128,
     groups: Vec<(u64, u64)>,
+    directory: Directory,
+    /// The place in the directory of each row; made when first asked for.
+    by_row: OnceLock<Vec<u32>>,
+}
+
+/// Which runs a pack has: 20 bytes each.
+#[derive(Debug)]
+struct Directory {
+    /// Sorted.
     keys: Vec<RunKey>,
-    places: Vec<RunPlace>,
+    /// Their rows.
+    rows: Vec<u32>,
+    /// The first row of each group, and how many rows there are.
+    starts: Vec<u32>,
 }
 
 impl Pack {
@@ -205,9 +219,9 @@ impl Pack {
         if crc32(0, &bytes) != crc {
             return Err(source.corrupt(directory_at, "the checksum of a pack's directory"));
         }
-        let (groups, keys, places) = decode_directory(&bytes, directory_at)
+        let (groups, directory) = decode_directory(&bytes, directory_at)
             .map_err(|Malformed(what)| source.corrupt(directory_at, format!("in a pack's directory: {what}")))?;
-        Ok(Self { source, id, groups, keys, places })
+        Ok(Self { source, id, groups, directory, by_row: OnceLock::new() })
     }
 
     /// The random number in its name.
@@ -240,21 +254,57 @@ impl Pack {
     /// Keys of the runs, sorted; a run that lies in several groups stands several times.
     #[must_use]
     pub fn keys(&self) -> &[RunKey] {
-        &self.keys
+        &self.directory.keys
     }
 
-    /// Places of the runs, in the order of [`Self::keys`].
+    /// How many rows there are: as many as keys.
     #[must_use]
-    pub fn places(&self) -> &[RunPlace] {
-        &self.places
+    pub fn len(&self) -> usize {
+        self.directory.rows.len()
+    }
+
+    /// Whether there is no run.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The rows of a group.
+    #[must_use]
+    pub fn rows(&self, group: usize) -> std::ops::Range<u32> {
+        self.directory.starts[group]..self.directory.starts[group + 1]
+    }
+
+    /// Where the run of a row lies. O(log groups).
+    #[must_use]
+    pub fn place(&self, row: u32) -> RunPlace {
+        let group = self.directory.starts.partition_point(|&start| start <= row) - 1;
+        RunPlace { group: group as u32, run: row - self.directory.starts[group] }
+    }
+
+    /// The key of the run of a row. The first call costs O(runs), and 4 bytes for each are kept.
+    #[must_use]
+    pub fn key(&self, row: u32) -> RunKey {
+        let by_row = self.by_row.get_or_init(|| {
+            let mut by_row = vec![0; self.len()];
+            self.directory.rows.iter().zip(0..).for_each(|(&row, at)| by_row[row as usize] = at);
+            by_row
+        });
+        self.directory.keys[by_row[row as usize] as usize]
+    }
+
+    /// The rows of a run, by binary search.
+    #[must_use]
+    pub fn rows_of(&self, key: RunKey) -> &[u32] {
+        let keys = self.keys();
+        let start = keys.partition_point(|&own| own < key);
+        let end = start + keys[start..].iter().take_while(|&&own| own == key).count();
+        &self.directory.rows[start..end]
     }
 
     /// Where a run lies, by binary search.
-    #[must_use]
-    pub fn find(&self, key: RunKey) -> &[RunPlace] {
-        let start = self.keys.partition_point(|&own| own < key);
-        let end = start + self.keys[start..].partition_point(|&own| own == key);
-        &self.places[start..end]
+    pub fn find(&self, key: RunKey) -> impl Iterator<Item = RunPlace> {
+        self.rows_of(key).iter().map(|&row| self.place(row))
     }
 
     /// The file.
@@ -264,9 +314,7 @@ impl Pack {
     }
 }
 
-type Directory = (Vec<(u64, u64)>, Vec<RunKey>, Vec<RunPlace>);
-
-fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<Directory, Malformed> {
+fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<(Vec<(u64, u64)>, Directory), Malformed> {
     // The keys end the directory and are not a column: numbers drawn at random do not compress.
     let mut columns = ColumnReader::new(bytes);
     let group_count = columns.count()?;
@@ -292,6 +340,23 @@ fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<Directory, Malfor
     if !keys.is_sorted() {
         return Err(Malformed("keys of runs out of order"));
     }
-    let places = in_group.into_iter().zip(runs).map(|(group, run)| RunPlace { group, run }).collect();
-    Ok((groups, keys, places))
+    Ok((groups, Directory { keys, ..rows(group_count, &in_group, runs)? }))
+}
+
+/// Rows from places, of which there must be one for each run of each group.
+fn rows(group_count: usize, in_group: &[u32], runs: Vec<u32>) -> Result<Directory, Malformed> {
+    let mut starts = vec![0; group_count + 1];
+    in_group.iter().for_each(|&group| starts[group as usize + 1] += 1);
+    for group in 0..group_count {
+        starts[group + 1] += starts[group];
+    }
+    let (mut rows, mut taken) = (runs, vec![false; in_group.len()]);
+    for (row, &group) in rows.iter_mut().zip(in_group) {
+        *row = row.saturating_add(starts[group as usize]);
+        let taken = taken.get_mut(*row as usize).filter(|_| *row < starts[group as usize + 1]);
+        if std::mem::replace(taken.ok_or(Malformed("a run's number beyond its group"))?, true) {
+            return Err(Malformed("a run's number twice"));
+        }
+    }
+    Ok(Directory { keys: Vec::new(), rows, starts })
 }

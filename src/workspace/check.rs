@@ -96,7 +96,7 @@ impl Workspace {
                 .map_err(|error| (error, "the workspace does not open; `repair` makes the mark anew")),
             Some("entry") => return Ok(()),
             Some("pack") => return self.check_pack(path, len, report),
-            Some("index") => match check_index(&*self.inner.storage, path) {
+            Some("index") => match check_index(&*self.inner.storage, &self.inner.root, path) {
                 // It went with its pack, which compaction replaced meanwhile.
                 Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
                 other => other.map_err(|error| (error, "nothing: an index is made anew from its pack")),
@@ -163,7 +163,7 @@ impl Workspace {
             match pack.group(index) {
                 Ok(group) => self.check_group(&group, &group_names(&group), report)?,
                 Err(error) => {
-                    let runs = pack.places().iter().filter(|place| place.group as usize == index).count();
+                    let runs = pack.rows(index).len();
                     let (offset, len) = pack.group_extent(index);
                     let end = offset + len;
                     let left = if let Error::Corrupt { offset, .. } = &error { end - offset } else { len };

@@ -200,20 +200,21 @@ impl Workspace {
         }
         let manifest = self.manifest()?;
         let mut runs = parts.into_values().filter_map(|parts| merge(parts, &manifest)).map(Ok);
-        let mut gathered = Gathered::default();
+        let (mut gathered_runs, mut gathered_points) = (0, 0);
         let published = self.publish_pack(
             |pack| {
-                gathered = gather(pack, &mut runs)?;
+                let gathered = gather(pack, &mut runs)?;
+                (gathered_runs, gathered_points) = (gathered.runs, gathered.points);
                 Ok(gathered)
             },
             &[],
             |_| true,
         )?;
-        if published.is_none() && gathered.runs > 0 {
+        if published.is_none() && gathered_runs > 0 {
             return Ok(());
         }
-        done.runs += gathered.runs;
-        done.points += gathered.points;
+        done.runs += gathered_runs;
+        done.points += gathered_points;
         for (name, whole) in taken {
             self.retire_log(name, whole)?;
         }

@@ -1,8 +1,8 @@
 //! Taking in runs that something else logged: whole, straight into packs, and as often as one likes.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::base::ids::{ExperimentId, RunId, WriterId};
+use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::base::limits::{PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars, check_key};
 use crate::base::point::{Columns, Point};
 use crate::base::stats::RunStatus;
@@ -14,6 +14,7 @@ use crate::run::snapshot::{RunPart, RunSnapshot, part_len, read_part};
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::manifest::covers;
 use crate::workspace::open::Workspace;
+use crate::workspace::packs::PackSet;
 
 /// Points that wait in memory before a pack is written.
 const POINTS_PENDING: u64 = 4 << 20;
@@ -58,20 +59,64 @@ pub struct Added {
     pub points: u64,
 }
 
-/// Takes in runs. What it was given is stored for good when [`Self::finish`] returned; a part may be before.
+/// Takes in runs, a batch of some thousand at a time. What it was given is stored for good when [`Self::finish`] returned; a
+/// part may be before. What others log to a run after its batch began is merged like anything else that is said at once.
 #[derive(Debug)]
 pub struct Importer {
     workspace: Workspace,
     pending: Vec<RunSnapshot>,
-    by_id: FxHashMap<RunId, usize>,
+    by_id: FxHashSet<RunId>,
     points: u64,
+    known: Option<Known>,
+}
+
+/// What was known when a batch began, so that a run that is new costs no listing of folders.
+#[derive(Debug)]
+struct Known {
+    /// Runs that logs speak of.
+    logged: FxHashSet<RunKey>,
+    packs: PackSet,
+    /// Whether something cannot be read that may speak of any run.
+    unclear: bool,
+    /// Names and generations of experiments that were asked for.
+    experiments: FxHashMap<ExperimentId, (String, u64)>,
+}
+
+impl Known {
+    fn of(workspace: &Workspace) -> Result<Self> {
+        // Logs before packs, as always.
+        let mut logged: FxHashSet<RunKey> =
+            workspace.all_run_log_names()?.iter().filter_map(|name| name.run()).collect();
+        let (edits, unreadable) = workspace.edit_images()?;
+        logged.extend(edits.iter().flat_map(|image| image.runs()).map(RunId::key));
+        let packs = workspace.refresh()?;
+        packs.check()?;
+        let unclear = !unreadable.is_empty() || !packs.broken().is_empty();
+        Ok(Self { logged, packs, unclear, experiments: FxHashMap::default() })
+    }
+
+    /// Whether anything may be known of a run.
+    fn may_have(&self, run: RunKey) -> bool {
+        self.unclear || self.logged.contains(&run) || self.packs.find(run).next().is_some()
+    }
+
+    fn experiment(&mut self, workspace: &Workspace, id: ExperimentId) -> Result<(String, u64)> {
+        if let Some(known) = self.experiments.get(&id) {
+            return Ok(known.clone());
+        }
+        let experiment = workspace.experiment(id)?;
+        let known = (experiment.name, experiment.generation);
+        self.experiments.insert(id, known.clone());
+        Ok(known)
+    }
 }
 
 impl Workspace {
     /// Starts an import.
     #[must_use]
     pub fn importer(&self) -> Importer {
-        Importer { workspace: self.clone(), pending: Vec::new(), by_id: FxHashMap::default(), points: 0 }
+        let (pending, by_id) = (Vec::new(), FxHashSet::default());
+        Importer { workspace: self.clone(), pending, by_id, points: 0, known: None }
     }
 }
 
@@ -84,15 +129,21 @@ impl Importer {
     /// [`Error::ParamConflict`]; [`Error::Corrupt`], [`Error::Io`]. Nothing of the run was added then.
     pub fn add(&mut self, run: RunImport) -> Result<Added> {
         check_words(&run)?;
-        if self.by_id.contains_key(&run.id) {
+        if self.by_id.contains(&run.id) {
             self.flush()?;
         }
-        let known = self.workspace.find_run(&run.id)?;
+        let mut at_start = match self.known.take() {
+            Some(known) => known,
+            None => Known::of(&self.workspace)?,
+        };
+        let experiment = at_start.experiment(&self.workspace, run.experiment);
+        let known = if at_start.may_have(run.id.key()) { self.workspace.find_run(&run.id) } else { Ok(None) };
+        self.known = Some(at_start);
+        let ((experiment_name, generation), known) = (experiment?, known?);
         let writer = WriterId::derived(&run.id);
-        let experiment = self.workspace.experiment(run.experiment)?;
-        let mut state = RunState::new(run.id.clone(), experiment.id, experiment.name);
+        let mut state = RunState::new(run.id.clone(), run.experiment, experiment_name);
         let existing = known.as_ref().map(|known| known.state().clone());
-        let words = add_words(&mut state, existing.as_ref(), writer, &run, experiment.generation)?;
+        let words = add_words(&mut state, existing.as_ref(), writer, &run, generation)?;
         let own = |coverage: &&Coverage| coverage.writer == writer;
         let before = existing.as_ref().and_then(|known| known.coverage.iter().find(own).copied());
         let from = before.map_or(0, |coverage| coverage.through);
@@ -119,7 +170,7 @@ impl Importer {
         let coverage = Coverage { order, writer, from, through: from + added.points, lost: 0 };
         state.coverage.push(coverage);
         if let Some(snapshot) = RunSnapshot::merge(vec![RunPart { state, series: vec![(coverage, series)] }]) {
-            self.by_id.insert(run.id, self.pending.len());
+            self.by_id.insert(run.id);
             self.pending.push(snapshot);
         }
         self.points += added.points;
@@ -143,6 +194,7 @@ impl Importer {
         }
         let runs = std::mem::take(&mut self.pending);
         self.by_id.clear();
+        self.known = None;
         self.points = 0;
         let mut runs = runs.into_iter().map(Ok);
         self.workspace.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true).map(|_| ())

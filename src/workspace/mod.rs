@@ -3,8 +3,8 @@
 //! In reading order: [`open`] is the handle, [`paths`] the files, [`mark`] the one
 //! that makes the folder a workspace, [`journal`] how shared state changes without a lock,
 //! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`import`] whole
-//! runs, [`exchange`] those of another workspace; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and [`overlay`] keep; [`compaction`] moves logs into packs through [`publish`],
-//! [`purge`] deletes for good,
+//! runs, [`exchange`] those of another workspace; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and
+//! [`overlay`] keep, [`table`] as columns; [`compaction`] moves logs into packs through [`publish`], [`purge`] deletes for good,
 //! [`maintenance`] does so in the background; [`check`] verifies every byte and [`repair`] salvages.
 
 pub mod catalog;
@@ -30,5 +30,6 @@ pub mod registers;
 pub mod repair;
 pub mod runs;
 pub mod search;
+pub mod table;
 pub mod usage;
 pub mod writer;

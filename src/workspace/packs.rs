@@ -82,7 +82,7 @@ impl PackGroup {
 /// An open pack.
 #[derive(Debug)]
 pub struct OpenPack {
-    pack: Pack,
+    pack: Arc<Pack>,
     groups: Mutex<FxHashMap<u32, Arc<PackGroup>>>,
 }
 
@@ -90,12 +90,12 @@ impl OpenPack {
     /// Wraps a pack, with none of its groups read yet.
     #[must_use]
     pub fn new(pack: Pack) -> Self {
-        Self { pack, groups: Mutex::default() }
+        Self { pack: Arc::new(pack), groups: Mutex::default() }
     }
 
     /// The pack.
     #[must_use]
-    pub fn pack(&self) -> &Pack {
+    pub fn pack(&self) -> &Arc<Pack> {
         &self.pack
     }
 
@@ -141,10 +141,7 @@ impl PackSet {
                 continue;
             }
             match open(storage, root, id) {
-                Ok(pack) => {
-                    let pack = OpenPack { pack, groups: Mutex::default() };
-                    self.packs.insert(id, Arc::new(pack));
-                }
+                Ok(pack) => _ = self.packs.insert(id, Arc::new(OpenPack::new(pack))),
                 Err(error) => {
                     let refused = matches!(&error, Error::Io { source, .. } if source.kind() != ErrorKind::NotFound);
                     let error = Arc::new(error);
@@ -200,7 +197,7 @@ impl PackSet {
 
     /// Where a run lies.
     pub fn find(&self, run: RunKey) -> impl Iterator<Item = (&Arc<OpenPack>, RunPlace)> {
-        self.packs.values().flat_map(move |pack| pack.pack.find(run).iter().map(move |&place| (pack, place)))
+        self.packs.values().flat_map(move |pack| pack.pack.find(run).map(move |place| (pack, place)))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::base::ids::random_u128;
 use crate::codec::Effort;
 use crate::error::{Error, Result};
+use crate::index::summary::RunSummary;
 use crate::run::gather::Gathered;
 use crate::segment::pack::{Pack, PackWriter};
 use crate::segment::reader::Source;
@@ -27,13 +28,13 @@ impl Workspace {
         let id = random_u128();
         let temporary = self.inner.root.join(paths::TEMPORARY).join(format!("{id:032x}.pack"));
         let path = paths::pack(&self.inner.root, id);
-        let written = self.write_pack(id, &temporary, fill).and_then(|entry| {
+        let written = self.write_pack(id, &temporary, fill).and_then(|(entry, rows)| {
             storage.rename(&temporary, &path).map_err(Error::io("publish", &path))?;
             let dir = self.inner.root.join(paths::PACKS);
             storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
             // An index that could not be written is made by whoever needs it.
-            let _ =
-                packs::open(storage, &self.inner.root, id).and_then(|pack| self.write_index(id, &OpenPack::new(pack)));
+            let _ = packs::open(storage, &self.inner.root, id)
+                .and_then(|pack| self.write_index(id, &OpenPack::new(pack), rows));
             Ok(entry)
         });
         let entry = match written {
@@ -71,16 +72,16 @@ impl Workspace {
         id: u128,
         temporary: &std::path::Path,
         fill: impl FnOnce(&mut PackWriter) -> Result<Gathered>,
-    ) -> Result<PackEntry> {
+    ) -> Result<(PackEntry, Option<Vec<RunSummary>>)> {
         let storage = &*self.inner.storage;
         let file = storage.create_new(temporary).map_err(Error::io("create", temporary))?;
         let mut pack = PackWriter::new(file, temporary, id, Effort::Tight)?;
-        let Gathered { runs, series, points } = fill(&mut pack)?;
+        let Gathered { runs, series, points, rows } = fill(&mut pack)?;
         let bytes = pack.finish()?;
         // What was read from must not go before what was written is known to be readable.
         let file = storage.open_read(temporary).map_err(Error::io("open", temporary))?;
         check_pack(&Pack::open(Source::new(file, temporary.to_owned()))?)?;
-        Ok(PackEntry { runs, series, points, bytes })
+        Ok((PackEntry { runs, series, points, bytes }, rows))
     }
 }
 

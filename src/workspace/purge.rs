@@ -236,7 +236,7 @@ fn check_forgettable(experiment: &catalog::Experiment) -> Result<()> {
 }
 
 fn has_any(pack: &OpenPack, runs: &BTreeSet<RunKey>) -> bool {
-    runs.iter().any(|&key| !pack.pack().find(key).is_empty())
+    runs.iter().any(|&key| !pack.pack().rows_of(key).is_empty())
 }
 
 /// Whether a part has points of a metric that was deleted for good.

@@ -161,7 +161,7 @@ impl Workspace {
     fn restore_indexes(&self) -> Result<()> {
         for (&id, pack) in self.refresh()?.packs() {
             if self.inner.storage.open_read(&paths::index(&self.inner.root, id)).is_err() {
-                self.write_index(id, pack)?;
+                self.write_index(id, pack, None)?;
             }
         }
         Ok(())
@@ -172,14 +172,14 @@ impl Workspace {
 fn salvage(pack: &OpenPack) -> Result<Vec<RunSnapshot>> {
     let mut runs = Vec::new();
     for index in 0..pack.pack().group_count() as u32 {
-        let keys = pack.pack().places().iter().zip(pack.pack().keys()).filter(|(place, _)| place.group == index);
         let parts: Vec<RunPart> = match pack.group(index) {
             Ok(group) => (0..group.states().len() as u32).filter_map(|run| group.part(run)).collect(),
             Err(Error::Corrupt { .. }) => match pack.pack().group(index as usize) {
                 // The runs' words are lost, their points are not.
                 Ok(group) => {
                     let group = Arc::new(group);
-                    keys.filter_map(|(place, &key)| nameless(&group, place.run, RunId::of_key(key))).collect()
+                    let keys = pack.pack().rows(index as usize).map(|row| pack.pack().key(row));
+                    keys.zip(0..).filter_map(|(key, run)| nameless(&group, run, RunId::of_key(key))).collect()
                 }
                 Err(Error::Corrupt { .. }) => continue,
                 Err(error) => return Err(error),

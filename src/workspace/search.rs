@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::ids::{ExperimentId, RunId, RunKey};
@@ -12,6 +13,7 @@ use crate::base::items::RUN;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::layout::run;
+use crate::index::packed::Places;
 use crate::index::part::IndexPart;
 use crate::index::rows::Row;
 use crate::index::summary::RunSummary;
@@ -19,11 +21,12 @@ use crate::run::snapshot::{RunSnapshot, summary_of};
 use crate::run::state::RunState;
 pub use crate::search::execute::View as ViewType;
 use crate::search::execute::{Deletions, MaskedPart, Page, Query, execute};
+use crate::segment::pack::Pack;
 use crate::storage::Storage;
 use crate::workspace::live::Spoken;
 use crate::workspace::open::Workspace;
 use crate::workspace::overlay::Made;
-use crate::workspace::packs::{OpenPack, PackSet};
+use crate::workspace::packs::{self, OpenPack, PackSet};
 use crate::workspace::paths;
 
 /// Which runs to find.
@@ -122,11 +125,13 @@ pub struct Indexes {
 struct PackIndex {
     part: Arc<IndexPart>,
     unreadable: Vec<u32>,
+    /// Whether it is read from its file, a column when it is needed, so that damage to it may be met later.
+    from_file: bool,
 }
 
 /// What one search looks at.
-struct View {
-    parts: Vec<(Arc<IndexPart>, Bitmap)>,
+pub(super) struct View {
+    pub(super) parts: Vec<(Arc<IndexPart>, Bitmap)>,
     unreadable: Vec<String>,
 }
 
@@ -143,15 +148,17 @@ impl Workspace {
         parsed.max_results = query.max_results;
         parsed.view = query.view;
         parsed.experiments.clone_from(&query.experiments);
-        let view = self.view()?;
-        let (page, deletions) = self.execute(&view, parsed)?;
-        let mut runs = Vec::with_capacity(page.hits.len());
-        for &(part, ordinal) in &page.hits {
-            let mut run = view.parts[part].0.summary(ordinal)?;
-            run.deleted = counts_as_deleted(&deletions, run.experiment_id, run.deleted_generation, run.deleted);
-            runs.push(run);
-        }
-        Ok(RunPage { runs, next_page_token: page.next_page_token, total: page.total, unreadable: view.unreadable })
+        let (unreadable, (page, runs)) = self.ask(|view| {
+            let (page, deletions) = self.execute(view, parsed.clone())?;
+            let mut runs = Vec::with_capacity(page.hits.len());
+            for &(part, ordinal) in &page.hits {
+                let mut run = view.parts[part].0.summary(ordinal)?;
+                run.deleted = counts_as_deleted(&deletions, run.experiment_id, run.deleted_generation, run.deleted);
+                runs.push(run);
+            }
+            Ok((page, runs))
+        })?;
+        Ok(RunPage { runs, next_page_token: page.next_page_token, total: page.total, unreadable })
     }
 
     /// Finds runs by a query that was parsed already, as lists show them.
@@ -159,12 +166,17 @@ impl Workspace {
     /// # Errors
     /// As [`Self::search`].
     pub fn list(&self, query: Query) -> Result<RunList> {
-        let (view, offset) = (self.view()?, query.offset);
-        let (page, deletions) = self.execute(&view, query)?;
-        let hits: Vec<_> = page.hits.iter().map(|&(part, at)| (Arc::clone(&view.parts[part].0), at)).collect();
-        let end = offset.saturating_add(hits.len());
-        let next_offset = (end < page.total && !hits.is_empty()).then_some(end);
-        Ok(RunList { hits, deletions, next_offset, total: page.total, unreadable: view.unreadable })
+        let (unreadable, list) = self.ask(|view| {
+            let (page, deletions) = self.execute(view, query.clone())?;
+            let hits: Vec<_> = page.hits.iter().map(|&(part, at)| (Arc::clone(&view.parts[part].0), at)).collect();
+            let end = query.offset.saturating_add(hits.len());
+            let next_offset = (end < page.total && !hits.is_empty()).then_some(end);
+            let list = RunList { hits, deletions, next_offset, total: page.total, unreadable: Vec::new() };
+            // Damage to what rows are made of is met here, where the index can still be made anew.
+            list.rows()?;
+            Ok(list)
+        })?;
+        Ok(RunList { unreadable, ..list })
     }
 
     /// The distinct items of a kind that runs of some experiments have, deleted runs included: experiment, key, value.
@@ -172,14 +184,17 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn items(&self, kind: u8, experiments: &[ExperimentId]) -> Result<BTreeSet<(ExperimentId, String, String)>> {
-        let mut found = BTreeSet::new();
-        for (part, excluded) in &self.view()?.parts {
-            part.each_item(kind, |ordinal, experiment, key, value| {
-                if !excluded.contains(ordinal) && experiments.contains(&experiment) {
-                    found.insert((experiment, key.to_owned(), value.to_owned()));
-                }
-            })?;
-        }
+        let (_, found) = self.ask(|view| {
+            let mut found = BTreeSet::new();
+            for (part, excluded) in &view.parts {
+                part.each_item(kind, |ordinal, experiment, key, value| {
+                    if !excluded.contains(ordinal) && experiments.contains(&experiment) {
+                        found.insert((experiment, key.to_owned(), value.to_owned()));
+                    }
+                })?;
+            }
+            Ok(found)
+        })?;
         Ok(found)
     }
 
@@ -198,20 +213,52 @@ impl Workspace {
 
     /// Ids of the runs of a kind, or of all; and what could not be read, so that ids may be missing.
     pub(super) fn readable_ids(&self, kind: Option<u8>) -> Result<(Vec<RunId>, Vec<String>)> {
-        let mut ids = Vec::new();
-        let view = self.view()?;
-        for (part, excluded) in &view.parts {
-            let kinds = part.run_ints(run::KIND)?;
-            let of_kind = |ordinal: u32| kind.is_none_or(|kind| kinds.get(ordinal as usize) == i64::from(kind));
-            for ordinal in (0..part.len() as u32).filter(|&at| !excluded.contains(at) && of_kind(at)) {
-                ids.push(part.run_id(ordinal)?);
+        let (unreadable, ids) = self.ask(|view| {
+            let mut ids = Vec::new();
+            for (part, excluded) in &view.parts {
+                let kinds = part.run_ints(run::KIND)?;
+                let of_kind = |ordinal: u32| kind.is_none_or(|kind| kinds.get(ordinal as usize) == i64::from(kind));
+                for ordinal in (0..part.len() as u32).filter(|&at| !excluded.contains(at) && of_kind(at)) {
+                    ids.push(part.run_id(ordinal)?);
+                }
+            }
+            Ok(ids)
+        })?;
+        Ok((ids, unreadable))
+    }
+
+    /// Asks what a view holds, and gives what cannot be read beside the answer. Where the index of a pack turns out to be
+    /// damaged, or the pack's values that it names, it is made anew from what verifies of the pack, and asked again.
+    pub(super) fn ask<T>(&self, mut question: impl FnMut(&View) -> Result<T>) -> Result<(Vec<String>, T)> {
+        loop {
+            let view = self.view()?;
+            match question(&view) {
+                Err(Error::Corrupt { path, offset, what }) => {
+                    if !self.replace_index(&path)? {
+                        return Err(Error::Corrupt { path, offset, what });
+                    }
+                }
+                answer => return Ok((view.unreadable, answer?)),
             }
         }
-        Ok((ids, view.unreadable))
+    }
+
+    /// Makes the index of a pack from the pack, in memory, if it was read from its file so far. `path` is that file, or the
+    /// pack's.
+    fn replace_index(&self, path: &Path) -> Result<bool> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(id) = paths::pack_id(name) else { return Ok(false) };
+        let Some(pack) = self.refresh()?.packs().get(&id).cloned() else { return Ok(false) };
+        if !self.inner.indexes.lock().of_packs.get(&id).is_some_and(|index| index.from_file) {
+            return Ok(false);
+        }
+        let index = Arc::new(build_index(&pack)?);
+        self.inner.indexes.lock().of_packs.insert(id, index);
+        Ok(true)
     }
 
     /// Executes a query, counting runs as deleted as the catalog says.
-    fn execute(&self, view: &View, mut query: Query) -> Result<(Page, Deletions)> {
+    pub(super) fn execute(&self, view: &View, mut query: Query) -> Result<(Page, Deletions)> {
         query.deletions = self.deletions()?;
         let parts = view.parts.iter().map(|(part, mask)| MaskedPart { part, excluded: Some(mask) });
         let parts: Vec<MaskedPart<'_>> = parts.collect();
@@ -253,7 +300,7 @@ impl Workspace {
             if !index.unreadable.is_empty() {
                 unreadable.push(format!("{} runs of {}", index.unreadable.len(), pack.pack().source().path.display()));
             }
-            over.keys().flat_map(|&key| ordinals(pack, key)).for_each(|ordinal| excluded.insert(ordinal));
+            over.keys().flat_map(|&key| pack.pack().rows_of(key)).for_each(|&row| excluded.insert(row));
             parts.push((Arc::clone(&index.part), excluded));
         }
 
@@ -344,12 +391,12 @@ impl Workspace {
         }
         let path = paths::index(&self.inner.root, id);
         let from_file = match self.inner.storage.open_read(&path) {
-            Ok(file) => IndexPart::from_file(file, &path).and_then(|index| index.verify().map(|()| index)).ok(),
+            Ok(file) => IndexPart::from_file(file, &path, pack.pack()).ok(),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(Error::io("open", &path)(error)),
         };
-        let index = match from_file.filter(|index| is_of(index, pack.pack().keys())) {
-            Some(index) => PackIndex { part: Arc::new(index), unreadable: Vec::new() },
+        let index = match from_file {
+            Some(index) => PackIndex { part: Arc::new(index), unreadable: Vec::new(), from_file: true },
             None => build_index(pack)?,
         };
         let index = Arc::new(index);
@@ -357,14 +404,19 @@ impl Workspace {
         Ok(index)
     }
 
-    /// Writes the index of a pack beside it. It is derived: should this fail, searches make it from the pack.
-    pub(super) fn write_index(&self, id: u128, pack: &OpenPack) -> Result<()> {
-        let index = build_index(pack)?;
-        if !index.unreadable.is_empty() {
-            // Its empty rows would be taken for runs; whoever searches makes it anew and knows which they are.
-            return Ok(());
-        }
-        let bytes = index.part.to_bytes()?;
+    /// Writes the index of a pack beside it, of its rows where they are known. It is derived: should this fail, searches make it
+    /// from the pack.
+    pub(super) fn write_index(&self, id: u128, pack: &OpenPack, rows: Option<Vec<RunSummary>>) -> Result<()> {
+        let (rows, places) = match rows {
+            Some(rows) => (Some(rows), places(pack.pack())?),
+            None => {
+                let (rows, places) = read_rows(pack)?;
+                (rows.into_iter().collect(), places)
+            }
+        };
+        // Empty rows would be taken for runs; whoever searches makes them anew and knows which they are.
+        let Some(rows) = rows else { return Ok(()) };
+        let bytes = IndexPart::image_of_pack(&rows, &places)?;
         let temporary = self.inner.root.join(paths::TEMPORARY).join(format!("{id:032x}.index"));
         let path = paths::index(&self.inner.root, id);
         let storage = &*self.inner.storage;
@@ -386,54 +438,63 @@ fn counts_as_deleted(deletions: &Deletions, experiment: ExperimentId, generation
     }
 }
 
-/// Whether an index has the rows of a pack with these keys: as many, and the same ones wherever it is looked at. A file that
-/// was moved here from beside another pack verifies too.
-fn is_of(index: &IndexPart, keys: &[RunKey]) -> bool {
-    let looked_at = (0..keys.len()).step_by((keys.len() / 16).max(1));
-    let same = |at: usize| index.run_id(at as u32).is_ok_and(|id| id.key() == keys[at]);
-    index.len() == keys.len() && looked_at.into_iter().all(same)
+/// Where the points of a pack stand.
+fn places(pack: &Pack) -> Result<Places> {
+    let mut places = Places::new(pack.id());
+    (0..pack.group_count()).try_for_each(|group| pack.group(group).map(|group| places.add(&group)))?;
+    Ok(places)
 }
 
-/// The numbers of a run's rows in the index of a pack: its places in the pack's directory.
-fn ordinals(pack: &OpenPack, key: RunKey) -> std::ops::Range<u32> {
-    let keys = pack.pack().keys();
-    let start = keys.partition_point(|&own| own < key);
-    let len = keys[start..].partition_point(|&own| own == key);
-    start as u32..(start + len) as u32
-}
-
-/// Makes the index of a pack from what is in it, in the order of its directory. Runs that cannot be read get an empty
-/// row, which searches leave out.
-fn build_index(pack: &OpenPack) -> Result<PackIndex> {
-    let places = pack.pack().places();
-    let mut rows: Vec<Option<RunSummary>> = vec![None; places.len()];
-    // Group by group, so that each is read once.
-    let mut order: Vec<usize> = (0..places.len()).collect();
-    order.sort_unstable_by_key(|&index| (places[index].group, places[index].run));
-    for index in order {
-        let group = match pack.group(places[index].group) {
-            Err(Error::Corrupt { .. }) => continue,
+/// What is known of the runs of a pack, in the order of its rows, `None` for one that cannot be read; and where their points
+/// stand, as far as all groups can be read.
+fn read_rows(pack: &OpenPack) -> Result<(Vec<Option<RunSummary>>, Places)> {
+    let mut rows = Vec::with_capacity(pack.pack().len());
+    let mut places = Places::new(pack.pack().id());
+    for index in 0..pack.pack().group_count() {
+        let of_group = pack.pack().rows(index);
+        let group = match pack.group(index as u32) {
+            Err(Error::Corrupt { .. }) => {
+                rows.extend(of_group.map(|_| None));
+                continue;
+            }
             other => other?,
         };
-        let run = group.part(places[index].run).and_then(|part| RunSnapshot::merge(vec![part]));
-        match run.map(|run| run.summary()).transpose() {
-            Err(Error::Corrupt { .. }) => {}
-            other => rows[index] = other?,
+        places.add(group.group());
+        for run in 0..of_group.len() as u32 {
+            let run = group.part(run).and_then(|part| RunSnapshot::merge(vec![part]));
+            rows.push(match run.map(|run| run.summary()).transpose() {
+                Err(Error::Corrupt { .. }) => None,
+                other => other?,
+            });
         }
     }
-    let unreadable = (0..).zip(&rows).filter(|(_, row)| row.is_none()).map(|(ordinal, _)| ordinal).collect();
-    let empty = |key: RunKey| {
-        let state = RunState::new(RunId::of_key(key), ExperimentId::DEFAULT, String::new());
-        summary_of(&state, BTreeMap::new())
-    };
-    let keys = pack.pack().keys();
-    let rows: Vec<RunSummary> =
-        rows.into_iter().zip(keys).map(|(row, &key)| row.unwrap_or_else(|| empty(key))).collect();
-    Ok(PackIndex { part: Arc::new(IndexPart::build(&rows)?), unreadable })
+    Ok((rows, places))
 }
 
-/// Whether an index file verifies, for `verify`.
-pub(super) fn check_index(storage: &dyn Storage, path: &std::path::Path) -> Result<()> {
-    let file = storage.open_read(path).map_err(Error::io("open", path))?;
-    IndexPart::from_file(file, path)?.verify()
+/// Makes the index of a pack from what is in it. Runs that cannot be read get an empty row, which searches leave out.
+fn build_index(pack: &OpenPack) -> Result<PackIndex> {
+    let (rows, _) = read_rows(pack)?;
+    let unreadable = (0..).zip(&rows).filter(|(_, row)| row.is_none()).map(|(ordinal, _)| ordinal).collect();
+    let empty = |row: u32| {
+        let id = RunId::of_key(pack.pack().key(row));
+        summary_of(&RunState::new(id, ExperimentId::DEFAULT, String::new()), BTreeMap::new())
+    };
+    let rows: Vec<RunSummary> = (0..).zip(rows).map(|(at, row)| row.unwrap_or_else(|| empty(at))).collect();
+    Ok(PackIndex { part: Arc::new(IndexPart::build(&rows)?), unreadable, from_file: false })
+}
+
+/// Whether an index file verifies, for `verify`. What it names in its pack is the pack's to verify.
+pub(super) fn check_index(storage: &dyn Storage, root: &Path, path: &Path) -> Result<()> {
+    let id = path.file_name().and_then(|name| paths::pack_id(name.to_str()?));
+    let id = id.ok_or_else(|| Error::corrupt(path, 0, "no name of an index"))?;
+    let open = || storage.open_read(path).map_err(Error::io("open", path));
+    IndexPart::verify_bytes(open()?, path)?;
+    let pack = match packs::open(storage, root, id) {
+        Err(Error::Corrupt { .. } | Error::NewerFormat { .. }) => return Ok(()),
+        other => Arc::new(other?),
+    };
+    match IndexPart::from_file(open()?, path, &pack)?.verify() {
+        Err(Error::Corrupt { path: of, .. }) if of != path => Ok(()),
+        other => other,
+    }
 }
