@@ -51,8 +51,8 @@ pub(crate) struct RunLedger {
     pub(crate) import_stored: bool,
     /// Metrics that imports do not bring back, since they were deleted for good after one.
     pub(crate) not_imported: BTreeSet<String>,
-    /// The metric that a call was deleting for good that did not return.
-    pub(crate) deleting: Option<String>,
+    /// The metric that a call was deleting for good that did not return, and how many points each writer had.
+    pub(crate) deleting: Option<(String, Vec<usize>)>,
 }
 
 /// Everything that was said.
@@ -137,23 +137,39 @@ impl RunLedger {
         self.writers.iter().flat_map(|writer| &writer.points).any(|(of, _)| of == key)
     }
 
-    /// A metric was deleted for good.
-    pub(crate) fn forget_metric(&mut self, key: &str) {
-        for writer in &mut self.writers {
-            writer.durable = writer.points[..writer.durable].iter().filter(|(of, _)| of != key).count();
-            writer.points.retain(|(of, _)| of != key);
+    /// A metric is about to be deleted for good.
+    pub(crate) fn begin_deletion(&mut self, key: &str) {
+        self.deleting = Some((key.to_owned(), self.writers.iter().map(|writer| writer.points.len()).collect()));
+    }
+
+    /// The metric that was being deleted is gone: what each writer had logged of it by then.
+    pub(crate) fn end_deletion(&mut self) {
+        let Some((key, through)) = self.deleting.take() else { return };
+        for (writer, through) in self.writers.iter_mut().zip(through) {
+            let mut at = 0;
+            let mut kept_durable = 0;
+            let durable = writer.durable;
+            writer.points.retain(|(of, _)| {
+                let keep = at >= through || *of != key;
+                kept_durable += usize::from(keep && at < durable);
+                at += 1;
+                keep
+            });
+            writer.durable = kept_durable;
         }
         if self.import_stored {
-            self.not_imported.insert(key.to_owned());
+            self.not_imported.insert(key);
         }
     }
 
-    /// After a deletion that did not return: the metric is there or not, as a reader finds.
-    pub(crate) fn settle_deletion(&mut self, is_there: impl FnOnce(&str) -> bool) {
-        if let Some(key) = self.deleting.take()
-            && !is_there(&key)
-        {
-            self.forget_metric(&key);
+    /// After a deletion that did not return: it came to pass, or not, by the first point of the metric that a reader finds.
+    pub(crate) fn settle_deletion(&mut self, first: impl FnOnce(&str) -> Option<Point>) {
+        let Some((key, _)) = &self.deleting else { return };
+        let known = self.arrivals(true).get(key.as_str()).and_then(|points| points.first().copied());
+        if known.is_some() && first(key) != known {
+            self.end_deletion();
+        } else {
+            self.deleting = None;
         }
     }
 

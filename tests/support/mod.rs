@@ -5,4 +5,5 @@ pub(crate) mod frozen;
 pub(crate) mod ledger;
 pub(crate) mod plot;
 pub(crate) mod seen;
+mod upkeep;
 pub(crate) mod world;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Debug, Write};
 use std::hash::{DefaultHasher, Hasher};
 
-use stepwell::base::ids::RunId;
+use stepwell::base::ids::{ExperimentId, RunId};
 use stepwell::base::point::{Columns, Point};
 use stepwell::error::Error;
 use stepwell::run::snapshot::RunSnapshot;
@@ -101,7 +101,11 @@ pub(crate) fn look(workspace: &Workspace, runs: &BTreeMap<RunId, Vec<String>>) -
             None => Ok(print(&(usage.runs, usage.series, usage.points, usage.largest_keys))),
         }),
     );
-    let experiments = workspace.experiments().map_err(|error| error.to_string());
+    let mut experiments = workspace.experiments().map_err(|error| error.to_string());
+    // `Default` is as old as the mark's file, and the mark of a copy is another file.
+    for default in experiments.iter_mut().flatten().filter(|experiment| experiment.id == ExperimentId::DEFAULT) {
+        (default.created_ms, default.updated_ms) = (0, 0);
+    }
     let damaged = workspace.damage().unwrap().into_iter().find(|damage| damage.contains("/catalog/"));
     tell("experiments".into(), damaged.map_or(experiments.map(|experiments| print(&experiments)), Err));
     seen

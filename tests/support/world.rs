@@ -11,7 +11,6 @@ use stepwell::error::{Error, Result};
 use stepwell::options::Options;
 use stepwell::storage::Storage;
 use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::import::RunImport;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::runs::{NewRun, RunEdit};
 use stepwell::workspace::writer::{Metric, RunWriter};
@@ -196,7 +195,7 @@ impl World {
         exact(&self.ledger, &workspace, depth);
     }
 
-    fn run(&mut self, run: &str) -> &mut RunLedger {
+    pub(super) fn run(&mut self, run: &str) -> &mut RunLedger {
         self.ledger.runs.get_mut(run).expect("a run of the ledger")
     }
 
@@ -301,46 +300,6 @@ impl World {
             }
             Op::Import { run, more } => self.import(run, more),
         }
-    }
-
-    fn collect_garbage(&mut self) -> Result<()> {
-        let workspace = self.workspace()?;
-        for run in self.ledger.runs.values_mut() {
-            run.may_be_gone |= run.allowed("deleted", false).contains(&Some("yes"));
-        }
-        for (_, id) in workspace.collect_garbage(i64::MAX, false)?.runs {
-            let run = self.run(id.as_str());
-            assert!(run.may_be_gone, "{id} was never deleted");
-            *run = RunLedger { gone: true, ..RunLedger::default() };
-        }
-        self.ledger.runs.values_mut().for_each(|run| run.may_be_gone = false);
-        Ok(())
-    }
-
-    /// Deletes a metric for good; a run that is being written is left as it is.
-    fn delete_metric(&mut self, run: u8, key: &str) -> Result<()> {
-        let id = run_id(run);
-        let workspace = self.workspace()?;
-        let Some(own) = self.ledger.runs.get_mut(id.as_str()).filter(|run| run.created) else {
-            return Ok(());
-        };
-        if own.imported.is_some_and(|place| !own.writers[place].in_flight.is_empty()) {
-            // Nobody knows whether the metric was imported.
-            return Ok(());
-        }
-        let written = own.writers.iter().any(|writer| writer.open);
-        own.deleting = Some(key.to_owned());
-        match workspace.delete_metric(&id, key) {
-            Ok(()) => {
-                assert!(!written && own.has_metric(key), "{key:?} of {id} cannot have been deleted");
-                own.forget_metric(key);
-            }
-            Err(Error::NotFound { .. }) => assert!(!own.has_metric(key), "{key:?} of {id} is not found"),
-            Err(Error::Invalid { .. }) if written => {}
-            Err(error) => return Err(error),
-        }
-        own.deleting = None;
-        Ok(())
     }
 
     fn close(&mut self, slot: usize) -> Option<Writer> {
@@ -642,72 +601,5 @@ impl World {
         own.heard("status");
         own.synced(place);
         Ok(())
-    }
-
-    /// Imports what was imported before, and `more` points.
-    fn import(&mut self, run: u8, more: usize) -> Result<()> {
-        let id = run_id(run);
-        let workspace = self.workspace()?;
-        if let Some(own) = self.ledger.runs.get_mut(id.as_str())
-            && let Some(place) = own.imported
-            && !own.writers[place].in_flight.is_empty()
-        {
-            // An import failed before: nobody said whether it is there.
-            let (without, with) = (own.total(false), own.total(true));
-            let found = workspace.find_run(&id)?.map_or(0, |run| run.points());
-            assert!(found == without || found == with);
-            let mut points = std::mem::take(&mut own.writers[place].in_flight);
-            if found == with {
-                own.writers[place].points.append(&mut points);
-                own.import_stored = true;
-            }
-        }
-        let mut ledger = std::mem::take(&mut self.ledger);
-        let own = ledger.runs.entry(id.to_string()).or_default();
-        let place = *own.imported.get_or_insert_with(|| {
-            own.writers.push(WriterLedger::default());
-            own.writers.len() - 1
-        });
-        let gained: Vec<(String, Point)> = (0..more)
-            .map(|at| {
-                ledger.counter += 1;
-                (KEYS[at % 2].to_owned(), point(ledger.counter, at as u8))
-            })
-            .collect();
-        let mut series: BTreeMap<String, Columns> = BTreeMap::new();
-        for (key, point) in own.writers[place].points.iter().chain(&gained) {
-            series.entry(key.clone()).or_default().push(*point);
-        }
-        let import = RunImport {
-            id,
-            experiment: ExperimentId::DEFAULT,
-            name: String::new(),
-            user: String::new(),
-            status: RunStatus::Killed,
-            start_time_ms: None,
-            end_time_ms: None,
-            deleted_ms: None,
-            params: Vec::new(),
-            tags: Vec::new(),
-            series: series.into_iter().collect(),
-        };
-        let refused = own.not_imported.clone();
-        own.writers[place].in_flight = gained.into_iter().filter(|(key, _)| !refused.contains(key)).collect();
-        let more = own.writers[place].in_flight.len();
-        own.say("status".into(), Some("KILLED".into()), Some(place));
-        let mut importer = workspace.importer();
-        let done = importer.add(import).and_then(|added| {
-            assert_eq!(added.points, more as u64);
-            importer.finish()
-        });
-        if done.is_ok() {
-            (own.created, own.import_stored) = (true, true);
-            let mut gained = std::mem::take(&mut own.writers[place].in_flight);
-            own.writers[place].points.append(&mut gained);
-            own.heard("status");
-            own.synced(place);
-        }
-        self.ledger = ledger;
-        done
     }
 }
