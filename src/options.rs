@@ -27,6 +27,6 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { tail: TailMode::Auto, tail_points: 64 << 10, grace_ms: 600_000 }
+        Self { tail: TailMode::Auto, tail_points: 32 << 10, grace_ms: 600_000 }
     }
 }

@@ -12,7 +12,7 @@ use crate::base::ids::ExperimentId;
 use crate::error::{Error, Result};
 use crate::run::gather::gather;
 use crate::run::snapshot::RunSnapshot;
-use crate::run::state::RunState;
+use crate::run::state::{Coverage, RunState};
 use crate::workspace::catalog::{Experiment, NewExperiment};
 use crate::workspace::manifest::covers;
 use crate::workspace::open::Workspace;
@@ -132,9 +132,10 @@ impl Workspace {
                 found
             }
         };
-        if !points_known {
-            done.points += run.points().saturating_sub(known.as_ref().map_or(0, RunSnapshot::points));
-        }
+        done.points += match &known {
+            Some(known) => missing(known.state(), state).min(run.points()),
+            None => run.points(),
+        };
         match known {
             Some(_) => done.updated += 1,
             None => done.added += 1,
@@ -192,6 +193,16 @@ fn unknown(id: ExperimentId, name: &str) -> Experiment {
     let (artifact_location, tags) = Default::default();
     let name = if name.trim().is_empty() { id.to_string() } else { name.to_owned() };
     Experiment { id, name, created_ms: 0, updated_ms: 0, deleted: false, generation: 0, artifact_location, tags }
+}
+
+/// How many points another copy of a run has behind what is known of each of its writers.
+fn missing(known: &RunState, other: &RunState) -> u64 {
+    let of_writer = |theirs: &Coverage| {
+        let own = known.coverage.iter().filter(|own| own.writer == theirs.writer);
+        let reached = own.map(|own| own.through).max().unwrap_or(0).max(theirs.from);
+        theirs.through.saturating_sub(reached)
+    };
+    other.coverage.iter().map(of_writer).sum()
 }
 
 /// Whether a copy of a run has all points that another has.

@@ -150,7 +150,7 @@ fn what_is_exported_imports_as_the_same() {
             assert_eq!(place.ok(&["-w", text(&other), "history", id, key]), here);
         }
     }
-    place.fails(&["export", id, "--to", "out", "--format", "tfevents"], 2, &["parquet and csv"]);
+    place.fails(&["export", id, "--to", "out", "--format", "xml"], 2, &["parquet", "csv", "tfevents", "mlruns"]);
     place.fails(&["export", "--to", "out"], 2, &["RUN"]);
 }
 
