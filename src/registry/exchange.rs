@@ -1,10 +1,12 @@
 //! Bringing the registered models of another workspace into this one.
 //!
 //! A version's number is given out once, so two workspaces that both went on with a model cannot be merged: such a model
-//! stays as it is here, and is named. One of which the source only has more, or newer words, is taken as the source has it.
+//! stays as it is here, and is named. One of which the source has all that is here, and more, is taken as the source has it.
+
+use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::registry::rules::{Change, Model};
+use crate::registry::rules::{Change, Model, Version};
 use crate::workspace::open::Workspace;
 
 /// What was brought in.
@@ -39,8 +41,8 @@ impl Workspace {
                         done.added.push(name.clone());
                         changes.push(create());
                     }
-                    Some(own) if is_older(model, own) => {}
-                    Some(own) if is_older(own, model) => {
+                    Some(own) if has_all(own, model) => {}
+                    Some(own) if has_all(model, own) => {
                         done.updated.push(name.clone());
                         changes.push(create());
                     }
@@ -53,19 +55,24 @@ impl Workspace {
     }
 }
 
-/// Whether one copy of a model is the other at an earlier time: every version that it knows is in the other too, or was
-/// deleted there since, and nothing in it was changed later.
-fn is_older(model: &Model, than: &Model) -> bool {
-    let is_known = |(number, version): (&u64, &crate::registry::rules::Version)| match than.versions.get(number) {
-        Some(later) => {
-            let same = (later.created_ms, &later.source) == (version.created_ms, &version.source);
-            same && version.updated_ms <= later.updated_ms
+/// Whether one copy of a model has all that the other says: the versions that it knows are there or were deleted since, and
+/// every alias and tag has the same value. Aliases and tags carry no time, so those that differ cannot be told old from new.
+fn has_all(larger: &Model, smaller: &Model) -> bool {
+    let is_known = |(number, version): (&u64, &Version)| match larger.versions.get(number) {
+        Some(own) => {
+            let same = (own.created_ms, &own.source) == (version.created_ms, &version.source);
+            same && version.updated_ms <= own.updated_ms && is_within(&version.tags, &own.tags)
         }
-        None => *number <= than.last_number && than.updated_ms > version.updated_ms,
+        None => *number <= larger.last_number && larger.updated_ms > version.updated_ms,
     };
-    let (own, later) = (model.last_number, than.last_number);
-    model.created_ms == than.created_ms
-        && own <= later
-        && model.updated_ms <= than.updated_ms
-        && model.versions.iter().all(is_known)
+    smaller.created_ms == larger.created_ms
+        && smaller.last_number <= larger.last_number
+        && smaller.updated_ms <= larger.updated_ms
+        && is_within(&smaller.aliases, &larger.aliases)
+        && is_within(&smaller.tags, &larger.tags)
+        && smaller.versions.iter().all(is_known)
+}
+
+fn is_within<V: PartialEq>(smaller: &BTreeMap<String, V>, larger: &BTreeMap<String, V>) -> bool {
+    smaller.iter().all(|(key, value)| larger.get(key) == Some(value))
 }

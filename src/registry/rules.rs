@@ -109,7 +109,7 @@ pub enum Change {
     Create {
         /// Its name.
         name: String,
-        /// The model, without versions.
+        /// The model: without versions, but for one that another workspace had.
         model: Model,
     },
     /// Another name; versions, tags and aliases go with it.

@@ -9,6 +9,7 @@ use crate::base::point::{Columns, Point};
 use crate::base::stats::SeriesStats;
 use crate::error::{Error, Result};
 use crate::index::summary::RunSummary;
+use crate::log::record::{Attribute, Record};
 use crate::run::downsample::{self, Downsampled};
 use crate::run::image::SeriesPart;
 use crate::run::state::{Coverage, RunState};
@@ -92,10 +93,29 @@ impl RunSnapshot {
         self
     }
 
-    /// The same run as part of another experiment.
+    /// The same run as part of another experiment; if asked for, said to be deleted or not at a generation of that one.
     #[must_use]
-    pub fn moved(mut self, experiment: ExperimentId, name: String) -> Self {
+    pub fn moved(mut self, experiment: ExperimentId, name: String, deleted: Option<(bool, u64)>) -> Self {
         (self.state.experiment, self.state.experiment_name) = (experiment, name);
+        if let Some((deleted, generation)) = deleted {
+            let at_ms = deleted.then(|| self.state.deleted_ms().or(self.state.end_time_ms()).unwrap_or(0));
+            let order = self.state.greatest_order() + 1;
+            let attribute = Attribute::Deleted { at_ms, generation };
+            self.state.apply(WriterId::derived(&self.state.id), &Record::Attribute { run: 0, attribute, order });
+        }
+        self
+    }
+
+    /// The same run without the points of some writers, and of some writers in some metrics.
+    #[must_use]
+    pub fn without(mut self, writer: impl Fn(WriterId) -> bool, of_metric: impl Fn(&str, WriterId) -> bool) -> Self {
+        self.state.coverage.retain(|own| !writer(own.writer));
+        for (key, series) in &mut self.series {
+            let kept =
+                series.parts.drain(..).zip(series.writers.drain(..)).filter(|(_, writer)| !of_metric(key, *writer));
+            (series.parts, series.writers) = kept.collect::<Vec<_>>().into_iter().unzip();
+        }
+        self.series.retain(|_, series| !series.parts.is_empty());
         self
     }
 

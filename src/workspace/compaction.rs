@@ -255,7 +255,9 @@ impl Workspace {
             if chosen.is_empty() {
                 return Ok(());
             }
-            match self.rewrite(&packs, &chosen, &[], &BTreeSet::new()) {
+            // Groups with something that was deleted for good are not copied as they are.
+            let deleted: BTreeSet<RunKey> = manifest.touched().collect();
+            match self.rewrite(&packs, &chosen, &[], &deleted) {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
                 // One damaged pack does not keep the others from being merged.

@@ -8,13 +8,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::ids::ExperimentId;
+use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::error::{Error, Result};
 use crate::run::gather::gather;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{Coverage, RunState};
-use crate::workspace::catalog::{Experiment, NewExperiment};
-use crate::workspace::manifest::covers;
+use crate::workspace::catalog::Experiment;
+use crate::workspace::manifest::{Tombstone, covers};
 use crate::workspace::open::Workspace;
 
 /// Points of runs that one pack takes, about.
@@ -34,7 +34,9 @@ pub struct Pulled {
     /// Points that were not here.
     pub points: u64,
     /// Runs that were deleted for good here, and so stayed away.
-    pub deleted: u64,
+    pub deleted: Vec<RunId>,
+    /// Experiments of the source by the number that stands for them here.
+    pub experiments: BTreeMap<ExperimentId, ExperimentId>,
     /// Runs and experiments of the source that were left out, and why.
     pub left_out: Vec<String>,
 }
@@ -66,9 +68,9 @@ impl Workspace {
         let mut waiting = Waiting::default();
         let (ids, unreadable) = source.readable_ids(None)?;
         waiting.done.left_out = unreadable;
-        let mut experiments = BTreeMap::new();
+        let mut pairs = BTreeMap::new();
         for theirs in source.experiments()? {
-            experiments.insert(theirs.id, self.counterpart(theirs)?);
+            pairs.insert(theirs.id, (self.counterpart(&theirs)?, theirs));
         }
         let total = ids.len() as u64;
         for (count, id) in ids.iter().enumerate() {
@@ -87,7 +89,7 @@ impl Workspace {
                 Err(error) => return Err(error),
             };
             waiting.done.seen += 1;
-            if let Some(news) = self.news(run, &mut experiments, &mut waiting.done)? {
+            if let Some(news) = self.news(run, &mut pairs, &mut waiting.done)? {
                 waiting.points += news.points();
                 waiting.runs.push(news);
             }
@@ -97,6 +99,7 @@ impl Workspace {
         }
         self.take(&mut waiting)?;
         progress(total, total);
+        waiting.done.experiments = pairs.into_iter().map(|(theirs, (own, _))| (theirs, own.id)).collect();
         waiting.done.left_out.sort();
         waiting.done.left_out.dedup();
         Ok(waiting.done)
@@ -106,14 +109,15 @@ impl Workspace {
     fn news(
         &self,
         run: RunSnapshot,
-        experiments: &mut BTreeMap<ExperimentId, Experiment>,
+        pairs: &mut BTreeMap<ExperimentId, (Experiment, Experiment)>,
         done: &mut Pulled,
     ) -> Result<Option<RunSnapshot>> {
-        let state = run.state();
-        if self.is_purged(state) {
-            done.deleted += 1;
+        let id = run.id().clone();
+        let Some(run) = self.left_of(run) else {
+            done.deleted.push(id);
             return Ok(None);
-        }
+        };
+        let state = run.state();
         let known = self.find_run(&state.id)?;
         let points_known = known.as_ref().is_some_and(|known| reaches(known.state(), state));
         if let Some(known) = &known {
@@ -123,15 +127,12 @@ impl Workspace {
                 return Ok(None);
             }
         }
-        let experiment = match experiments.get(&state.experiment) {
-            Some(known) => known.clone(),
-            None => {
-                // Its log was copied without the catalog.
-                let found = self.counterpart(unknown(state.experiment, &state.experiment_name))?;
-                experiments.insert(state.experiment, found.clone());
-                found
-            }
-        };
+        if !pairs.contains_key(&state.experiment) {
+            // Its log was copied without the catalog.
+            let theirs = unknown(state.experiment, &state.experiment_name);
+            pairs.insert(state.experiment, (self.counterpart(&theirs)?, theirs));
+        }
+        let (own, theirs) = &pairs[&state.experiment];
         done.points += match &known {
             Some(known) => missing(known.state(), state).min(run.points()),
             None => run.points(),
@@ -140,19 +141,35 @@ impl Workspace {
             Some(_) => done.updated += 1,
             None => done.added += 1,
         }
-        let run = run.moved(experiment.id, experiment.name);
+        let mark = |experiment: &Experiment| experiment.counts_as_deleted(state.deleted(), state.deleted_generation());
+        // Deletions of experiments are counted on each side by itself: a run that is new here is what it is there.
+        let deleted = (known.is_none() && mark(own) != mark(theirs)).then(|| mark(theirs));
+        let run = run.moved(own.id, own.name.clone(), deleted.map(|deleted| (deleted, own.generation)));
         Ok(Some(if points_known { run.without_points() } else { run }))
     }
 
-    /// Whether all that a copy of a run has was deleted for good here.
-    fn is_purged(&self, run: &RunState) -> bool {
+    /// What is left of a copy of a run without the writers that a deletion for good named here, for the run or for single
+    /// metrics; `None` when that was all.
+    fn left_of(&self, run: RunSnapshot) -> Option<RunSnapshot> {
         let manifest = self.inner.manifest.lock();
-        let tombstone = manifest.state().tombstones.get(&run.id.key());
-        tombstone.is_some() && run.coverage.iter().all(|own| covers(tombstone, own.writer, own.through))
+        let manifest = manifest.state();
+        let key = run.id().key();
+        let named = |tombstone: Option<&Tombstone>, writer: WriterId| covers(tombstone, writer, 0);
+        let (of_run, of_metrics) = (manifest.tombstones.get(&key), manifest.metrics.get(&key));
+        if of_run.is_none() && of_metrics.is_none() {
+            return Some(run);
+        }
+        let of_metric = |metric: &str| of_metrics.and_then(|of_metrics| of_metrics.get(metric));
+        let left = run.without(
+            |writer| named(of_run, writer),
+            |metric, writer| named(of_run, writer) || named(of_metric(metric), writer),
+        );
+        let empty = left.state().coverage.iter().all(|own| own.through == own.from);
+        (of_run.is_none() || !empty).then_some(left)
     }
 
     /// The experiment here that stands for one of the source: by number, by name, or made after it.
-    fn counterpart(&self, theirs: Experiment) -> Result<Experiment> {
+    fn counterpart(&self, theirs: &Experiment) -> Result<Experiment> {
         loop {
             match self.experiment(theirs.id) {
                 Err(Error::NotFound { .. }) => {}
@@ -161,17 +178,9 @@ impl Workspace {
             if let Some(known) = self.experiment_by_name(&theirs.name)? {
                 return Ok(known);
             }
-            let new = NewExperiment {
-                id: Some(theirs.id),
-                name: theirs.name.clone(),
-                artifact_location: theirs.artifact_location.clone(),
-                tags: theirs.tags.clone(),
-            };
-            match self.create_experiment_with(new) {
+            match self.adopt_experiment(theirs) {
                 // Somebody was faster: it is found now.
-                Err(Error::AlreadyExists { .. }) => {}
-                Ok(id) if theirs.deleted => self.delete_experiment(id)?,
-                Ok(_) => {}
+                Err(Error::AlreadyExists { .. }) | Ok(()) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -208,7 +217,8 @@ fn missing(known: &RunState, other: &RunState) -> u64 {
 /// Whether a copy of a run has all points that another has.
 fn reaches(known: &RunState, other: &RunState) -> bool {
     other.coverage.iter().all(|theirs| {
-        let own = known.coverage.iter().filter(|own| own.writer == theirs.writer);
-        own.clone().any(|own| own.from <= theirs.from && own.through >= theirs.through && own.lost <= theirs.lost)
+        let mut own = known.coverage.iter().filter(|own| own.writer == theirs.writer);
+        theirs.through == theirs.from
+            || own.any(|own| own.from <= theirs.from && own.through >= theirs.through && own.lost <= theirs.lost)
     })
 }

@@ -149,9 +149,13 @@ impl Importer {
         let from = before.map_or(0, |coverage| coverage.through);
 
         let mut added = Added { run: known.is_none(), ..Added::default() };
-        let deleted = self.workspace.deleted_metrics(&run.id)?;
+        let (of_run, of_metrics) = self.workspace.deleted_for_good(&run.id);
+        if covers(of_run.as_ref(), writer, 0) {
+            let why = format!("{} was deleted for good here; import it under another id", run.id);
+            return Err(Error::invalid("run", why));
+        }
         let mut series = Vec::new();
-        for (key, columns) in run.series.into_iter().filter(|(key, _)| !covers(deleted.get(key), writer, 0)) {
+        for (key, columns) in run.series.into_iter().filter(|(key, _)| !covers(of_metrics.get(key), writer, 0)) {
             let gained = match &known {
                 Some(known) => gained(known, writer, &key, columns)?,
                 None => columns,
@@ -283,7 +287,7 @@ fn gained(known: &RunSnapshot, writer: WriterId, key: &str, mut columns: Columns
     if given != point.get(0) {
         let why = format!(
             "metric {key:?} of run {} was imported with {count} points, and the source no longer begins with them; \
-             import it under another id, or delete the run first",
+             import it under another id",
             known.id()
         );
         return Err(Error::invalid("source", why));

@@ -328,6 +328,17 @@ impl Workspace {
         Ok(created)
     }
 
+    /// Takes over an experiment of another workspace as it is there.
+    pub(super) fn adopt_experiment(&self, theirs: &Experiment) -> Result<()> {
+        self.change_catalog(|catalog| {
+            catalog.check_name(&theirs.name)?;
+            if catalog.experiments.contains_key(&theirs.id) {
+                return Err(Error::AlreadyExists { entity: "experiment", id: theirs.id.to_string() });
+            }
+            Ok(catalog::Change::Create(theirs.clone()))
+        })
+    }
+
     /// The active experiment of a name; creates it where there is none.
     ///
     /// # Errors

@@ -9,13 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::error::{Error, Result};
-use crate::run::snapshot::{RunPart, RunSnapshot};
-use crate::run::state::Coverage;
+use crate::run::snapshot::RunSnapshot;
 use crate::workspace::catalog;
 use crate::workspace::compaction::{CompactOptions, Compacted};
 use crate::workspace::manifest::{Change, Manifest, Tombstone, covers};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::OpenPack;
+use crate::workspace::runs::surviving;
+
+/// How often packs are looked through for what was deleted while a compaction replaces them.
+const REWRITES: usize = 8;
 
 /// What a collection of garbage did, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +44,8 @@ impl Workspace {
         let mut collected = Collected::default();
         let mut doomed = Vec::new();
         let mut left: BTreeSet<ExperimentId> = BTreeSet::new();
-        for id in self.all_ids()? {
+        let (ids, unreadable) = self.readable_ids(None)?;
+        for id in ids {
             let Some(run) = self.find_run(&id)? else { continue };
             let experiment = run.state().experiment;
             if self.deleted_since(&run)?.is_none_or(|since| since >= before_ms) {
@@ -56,7 +60,9 @@ impl Workspace {
         }
         let gone = |experiment: &&catalog::Experiment| {
             let old = experiment.deleted && experiment.updated_ms < before_ms;
-            old && experiment.id != ExperimentId::DEFAULT && !left.contains(&experiment.id)
+            let forgettable = old && experiment.id != ExperimentId::DEFAULT;
+            // What cannot be read may have runs of it.
+            forgettable && unreadable.is_empty() && !left.contains(&experiment.id)
         };
         collected.experiments = self.catalog()?.experiments.values().filter(gone).map(|gone| gone.id).collect();
         if dry_run {
@@ -64,7 +70,7 @@ impl Workspace {
         }
         self.purge(&doomed)?;
         self.forget_experiments(&collected.experiments)?;
-        self.rewrite_half_deleted()?;
+        self.finish_deletions()?;
         collected.files = self.remove_leftovers()?;
         Ok(collected)
     }
@@ -92,7 +98,12 @@ impl Workspace {
     pub fn purge_experiment(&self, id: ExperimentId) -> Result<()> {
         check_forgettable(self.catalog()?.get(id)?)?;
         let mut runs = Vec::new();
-        for run in self.all_ids()? {
+        let (ids, unreadable) = self.readable_ids(None)?;
+        if let Some(place) = unreadable.first() {
+            let why = format!("its runs are not all known, since something cannot be read: {place}");
+            return Err(Error::invalid("experiment", why));
+        }
+        for run in ids {
             let of_experiment = self.find_run(&run)?.filter(|run| run.state().experiment == id);
             if let Some(found) = of_experiment {
                 self.check_unwritten(&run)?;
@@ -118,8 +129,11 @@ impl Workspace {
         self.inner.manifest.lock().publish(|_| Ok(vec![change.clone()]))?;
         let mut names = self.run_log_names(id.key())?;
         names.sort();
-        self.gather_logs(&names, CompactOptions::default(), false, &mut Compacted::default())?;
-        self.rewrite_those_with(&BTreeSet::from([id.key()]))
+        let mut done = Compacted::default();
+        self.gather_logs(&names, CompactOptions::default(), false, &mut done)?;
+        self.rewrite_those_with(&BTreeSet::from([id.key()]))?;
+        // No reader sees the metric any more, but a log that does not verify still has it.
+        done.left.into_iter().next().map_or(Ok(()), |(path, why)| Err(Error::corrupt(&path, 0, why)))
     }
 
     /// Whether somebody writes the run now, here or in another process.
@@ -137,11 +151,11 @@ impl Workspace {
         Ok(false)
     }
 
-    /// The metrics of a run that were deleted for good, by key.
-    pub(super) fn deleted_metrics(&self, id: &RunId) -> Result<BTreeMap<String, Tombstone>> {
-        let mut manifest = self.inner.manifest.lock();
-        manifest.refresh()?;
-        Ok(manifest.state().metrics.get(&id.key()).cloned().unwrap_or_default())
+    /// What was deleted for good of a run, as last read: the run's own tombstone, and those of its metrics by key.
+    pub(super) fn deleted_for_good(&self, id: &RunId) -> (Option<Tombstone>, BTreeMap<String, Tombstone>) {
+        let manifest = self.inner.manifest.lock();
+        let (state, key) = (manifest.state(), id.key());
+        (state.tombstones.get(&key).cloned(), state.metrics.get(&key).cloned().unwrap_or_default())
     }
 
     fn check_unwritten(&self, id: &RunId) -> Result<()> {
@@ -163,45 +177,83 @@ impl Workspace {
         })
     }
 
-    /// Deletes these runs for good; nobody writes them.
+    /// Deletes these runs for good, but for those that were restored or are written since they were looked at.
     fn purge(&self, runs: &[RunSnapshot]) -> Result<()> {
-        if runs.is_empty() {
-            return Ok(());
-        }
-        let delete = |run: &RunSnapshot| Change::Delete { run: run.id().key(), writers: reach(run) };
-        let changes: Vec<Change> = runs.iter().map(delete).collect();
-        self.end_edit_log()?;
-        self.inner.manifest.lock().publish(|_| Ok(changes.clone()))?;
-        let purged: BTreeSet<RunKey> = runs.iter().map(|run| run.id().key()).collect();
-        for &key in &purged {
-            for name in self.run_log_names(key)? {
-                self.retire_log(&name, true)?;
+        let mut changes: Vec<Change> = Vec::new();
+        let mut purged = BTreeSet::new();
+        for run in runs {
+            let Some(now) = self.find_run(run.id())? else { continue };
+            if self.deleted_since(&now)?.is_some() && !self.has_live_writer(run.id())? {
+                changes.push(Change::Delete { run: run.id().key(), writers: reach(&now) });
+                purged.insert(run.id().key());
             }
         }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.end_edit_log()?;
+        self.inner.manifest.lock().publish(|_| Ok(changes.clone()))?;
+        purged.iter().try_for_each(|&key| self.retire_deleted_logs(key))?;
         self.rewrite_those_with(&purged)
     }
 
-    /// Writes every pack anew that has one of these runs.
+    /// Writes every pack anew that has one of these runs. A compaction beside it may replace packs meanwhile; then it looks
+    /// again.
     fn rewrite_those_with(&self, purged: &BTreeSet<RunKey>) -> Result<()> {
-        let packs = self.refresh()?;
-        let with = packs.packs().iter().filter(|(_, pack)| has_any(pack, purged));
-        let touched: Vec<u128> = with.map(|(&id, _)| id).collect();
-        touched.iter().try_for_each(|&id| self.rewrite(&packs, &[id], &[], purged).map(|_| ()))
-    }
-
-    /// Takes out of the packs what tombstones of metrics cover: where a deletion did not come to its end.
-    fn rewrite_half_deleted(&self) -> Result<()> {
-        let (packs, manifest) = (self.refresh()?, self.manifest()?);
-        let mut left = BTreeSet::new();
-        for &key in manifest.metrics.keys() {
-            for (pack, place) in packs.find(key) {
-                let part = pack.group(place.group)?.part(place.run);
-                if part.is_some_and(|part| holds_deleted(&part, &manifest)) {
-                    left.insert(key);
+        for _ in 0..REWRITES {
+            let (packs, manifest) = (self.refresh()?, self.manifest()?);
+            let mut touched = BTreeSet::new();
+            for &key in purged {
+                for (&id, pack) in packs.packs() {
+                    if !touched.contains(&id) && holds_deleted(pack, key, &manifest)? {
+                        touched.insert(id);
+                    }
                 }
             }
+            let mut whole = true;
+            for &id in &touched {
+                whole &= self.rewrite(&packs, &[id], &[], purged)?;
+            }
+            if whole {
+                return Ok(());
+            }
         }
-        if left.is_empty() { Ok(()) } else { self.rewrite_those_with(&left) }
+        // Readers do not see it in any case, and the next collection of garbage tries again.
+        Ok(())
+    }
+
+    /// Goes on with deletions that did not come to their end: takes out of logs and packs what tombstones cover.
+    fn finish_deletions(&self) -> Result<()> {
+        let touched: BTreeSet<RunKey> = self.manifest()?.touched().collect();
+        if touched.is_empty() {
+            return Ok(());
+        }
+        for name in self.all_run_log_names()? {
+            if let Some(key) = name.run().filter(|key| touched.contains(key)) {
+                self.retire_deleted_logs(key)?;
+            }
+        }
+        self.rewrite_those_with(&touched)
+    }
+
+    /// Removes the logs of a run that was deleted for good: those of writers that the tombstone covers, which write no more.
+    fn retire_deleted_logs(&self, key: RunKey) -> Result<()> {
+        let Some(tombstone) = self.manifest()?.tombstones.get(&key).cloned() else { return Ok(()) };
+        for name in self.run_log_names(key)? {
+            let image = match self.read_log(&name) {
+                Ok(Some(image)) => image,
+                // What does not verify is left to `repair`; nobody sees it.
+                Ok(None) | Err(Error::Corrupt { .. } | Error::NewerFormat { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let through = image.log().sequence_end();
+            if covers(Some(&tombstone), name.writer, through)
+                && self.is_closed(&name, &image, CompactOptions::default())
+            {
+                self.retire_log(&name, true)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes experiments out of the catalog, but for those that were restored meanwhile.
@@ -235,13 +287,18 @@ fn check_forgettable(experiment: &catalog::Experiment) -> Result<()> {
     Err(Error::invalid("experiment", why))
 }
 
-fn has_any(pack: &OpenPack, runs: &BTreeSet<RunKey>) -> bool {
-    runs.iter().any(|&key| !pack.pack().rows_of(key).is_empty())
-}
-
-/// Whether a part has points of a metric that was deleted for good.
-fn holds_deleted(part: &RunPart, manifest: &Manifest) -> bool {
-    let Some(of_run) = manifest.metrics.get(&part.state.id.key()) else { return false };
-    let gone = |coverage: &Coverage, key: &str| covers(of_run.get(key), coverage.writer, coverage.through);
-    part.series.iter().any(|(coverage, series)| series.iter().any(|(key, _)| gone(coverage, key)))
+/// Whether a pack has something of a run that tombstones cover.
+fn holds_deleted(pack: &OpenPack, key: RunKey, manifest: &Manifest) -> Result<bool> {
+    for place in pack.pack().find(key) {
+        let Some(part) = pack.group(place.group)?.part(place.run) else { continue };
+        let whole: usize = part.series.iter().map(|(_, series)| series.len()).sum();
+        let writers = part.state.coverage.len();
+        let left = surviving(vec![part], manifest);
+        let series: usize = left.iter().flat_map(|part| &part.series).map(|(_, series)| series.len()).sum();
+        let kept = left.iter().map(|part| part.state.coverage.len()).sum::<usize>();
+        if (series, kept) != (whole, writers) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

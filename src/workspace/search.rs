@@ -206,11 +206,6 @@ impl Workspace {
         self.readable_ids(Some(RUN)).map(|(ids, _)| ids)
     }
 
-    /// The same of whatever runs stand for.
-    pub(super) fn all_ids(&self) -> Result<Vec<RunId>> {
-        self.readable_ids(None).map(|(ids, _)| ids)
-    }
-
     /// Ids of the runs of a kind, or of all; and what could not be read, so that ids may be missing.
     pub(super) fn readable_ids(&self, kind: Option<u8>) -> Result<(Vec<RunId>, Vec<String>)> {
         let (unreadable, ids) = self.ask(|view| {
@@ -234,7 +229,7 @@ impl Workspace {
             let view = self.view()?;
             match question(&view) {
                 Err(Error::Corrupt { path, offset, what }) => {
-                    if !self.replace_index(&path)? {
+                    if !self.replace_index(&path, &view)? {
                         return Err(Error::Corrupt { path, offset, what });
                     }
                 }
@@ -245,12 +240,15 @@ impl Workspace {
 
     /// Makes the index of a pack from the pack, in memory, if it was read from its file so far. `path` is that file, or the
     /// pack's.
-    fn replace_index(&self, path: &Path) -> Result<bool> {
+    fn replace_index(&self, path: &Path, view: &View) -> Result<bool> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some(id) = paths::pack_id(name) else { return Ok(false) };
         let Some(pack) = self.refresh()?.packs().get(&id).cloned() else { return Ok(false) };
-        if !self.inner.indexes.lock().of_packs.get(&id).is_some_and(|index| index.from_file) {
-            return Ok(false);
+        match self.inner.indexes.lock().of_packs.get(&id) {
+            // Somebody else did so meanwhile.
+            Some(index) if !view.parts.iter().any(|(part, _)| Arc::ptr_eq(part, &index.part)) => return Ok(true),
+            Some(index) if index.from_file => {}
+            _ => return Ok(false),
         }
         let index = Arc::new(build_index(&pack)?);
         self.inner.indexes.lock().of_packs.insert(id, index);

@@ -4,9 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use stepwell::base::ids::random_u128;
+
 use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
 
+/// How the names of files begin that are not whole yet.
+const PART: &str = ".stepwell-sync-";
 /// Bytes read at once.
 const PIECE: usize = 1 << 20;
 
@@ -21,11 +25,16 @@ pub(crate) struct Mirrored {
     pub(crate) differing: Vec<PathBuf>,
 }
 
-/// Copies every regular file below `from` that is not below `to`. Links are neither followed nor copied. A file appears
-/// under its name when it is whole, on disk and compared.
-pub(crate) fn missing_files(from: &Path, to: &Path, progress: &Progress) -> Outcome<Mirrored> {
+/// Copies every regular file below `from` to the place below `to` that `place` names, if it is not there. Links are neither
+/// followed nor copied. A file appears under its name when it is whole, on disk and compared, and replaces none.
+pub(crate) fn missing_files(
+    from: &Path,
+    to: &Path,
+    place: &dyn Fn(&Path) -> Option<PathBuf>,
+    progress: &Progress,
+) -> Outcome<Mirrored> {
     let mut done = Mirrored::default();
-    let mut missing: Vec<(PathBuf, u64)> = Vec::new();
+    let mut missing: Vec<(PathBuf, PathBuf, u64)> = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let path = from.join(&folder);
@@ -35,46 +44,51 @@ pub(crate) fn missing_files(from: &Path, to: &Path, progress: &Progress) -> Outc
             let kind = entry.file_type().map_err(Failure::io("look at", &entry.path()))?;
             if kind.is_dir() {
                 folders.push(name);
-            } else if kind.is_file() {
+            } else if kind.is_file() && !entry.file_name().to_string_lossy().starts_with(PART) {
+                let Some(own) = place(&name) else { continue };
                 let len = entry.metadata().map_err(Failure::io("look at", &entry.path()))?.len();
-                match fs::symlink_metadata(to.join(&name)) {
+                match fs::symlink_metadata(to.join(&own)) {
                     Ok(known) if known.is_file() && known.len() == len => {}
-                    Ok(_) => done.differing.push(name),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push((name, len)),
-                    Err(error) => return Err(Failure::io("look at", &to.join(&name))(error)),
+                    Ok(_) => done.differing.push(own),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push((name, own, len)),
+                    Err(error) if error.kind() == io::ErrorKind::NotADirectory => done.differing.push(own),
+                    Err(error) => return Err(Failure::io("look at", &to.join(&own))(error)),
                 }
             }
         }
     }
     missing.sort();
-    let total: u64 = missing.iter().map(|(_, len)| len).sum();
-    for (name, len) in missing {
+    let total: u64 = missing.iter().map(|(.., len)| len).sum();
+    for (name, own, len) in missing {
         progress.set(done.bytes, total);
         progress.say(&name.to_string_lossy());
-        copy(&from.join(&name), &to.join(&name))?;
-        done.files += 1;
-        done.bytes += len;
+        if copy(&from.join(&name), &to.join(&own))? {
+            done.files += 1;
+            done.bytes += len;
+        } else {
+            done.differing.push(own);
+        }
     }
     Ok(done)
 }
 
-fn copy(from: &Path, to: &Path) -> Outcome<()> {
+/// Copies one file; says whether it did, or something has the name by now.
+fn copy(from: &Path, to: &Path) -> Outcome<bool> {
     let folder = to.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Failure::io("create", folder))?;
-    let mut name = to.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = to.with_file_name(name);
-    let copied = copy_and_compare(from, &part);
-    if let Err(failure) = copied {
-        let _ = fs::remove_file(&part);
-        return Err(failure);
-    }
-    fs::rename(&part, to).map_err(Failure::io("create", to))
+    let part = folder.join(format!("{PART}{:032x}", random_u128()));
+    let copied = copy_and_compare(from, &part).and_then(|()| match fs::hard_link(&part, to) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Failure::io("create", to)(error)),
+    });
+    let _ = fs::remove_file(&part);
+    copied
 }
 
 fn copy_and_compare(from: &Path, to: &Path) -> Outcome<()> {
     let mut source = File::open(from).map_err(Failure::io("open", from))?;
-    let mut target = File::create(to).map_err(Failure::io("create", to))?;
+    let mut target = File::create_new(to).map_err(Failure::io("create", to))?;
     io::copy(&mut source, &mut target).map_err(Failure::io("write", to))?;
     target.flush().and_then(|()| target.sync_all()).map_err(Failure::io("write", to))?;
     let (mut source, mut target) =

@@ -1,10 +1,12 @@
 //! `stepwell sync SRC DST`: runs, models and artifacts that another workspace has and this one has not.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use stepwell::base::ids::RunId;
 use stepwell::options::Options;
 use stepwell::registry::exchange::PulledModels;
 use stepwell::workspace::exchange::Pulled;
@@ -80,9 +82,26 @@ fn copy(context: &Context, from: &Workspace, to: &Workspace, no_artifacts: bool)
         Mirrored::default()
     } else {
         let progress = Progress::bytes("copying artifacts", context.json);
-        mirror::missing_files(&folders.0, &folders.1, &progress)?
+        // Artifacts lie below their experiment's number and their run's id.
+        let own: BTreeMap<String, String> =
+            runs.experiments.iter().map(|(theirs, own)| (theirs.to_string(), own.to_string())).collect();
+        let deleted: BTreeSet<&str> = runs.deleted.iter().map(RunId::as_str).collect();
+        mirror::missing_files(&folders.0, &folders.1, &|path| place(path, &own, &deleted), &progress)?
     };
     Ok(Done { runs, models, artifacts })
+}
+
+/// Where an artifact of the source belongs here; nowhere when its run was deleted for good.
+fn place(path: &Path, experiments: &BTreeMap<String, String>, deleted: &BTreeSet<&str>) -> Option<PathBuf> {
+    let mut parts = path.iter().map(|part| part.to_str());
+    let (Some(Some(experiment)), Some(Some(run))) = (parts.next(), parts.next()) else { return Some(path.to_owned()) };
+    if deleted.contains(run) {
+        return None;
+    }
+    match (experiments.get(experiment), path.strip_prefix(experiment)) {
+        (Some(own), Ok(rest)) => Some(Path::new(own).join(rest)),
+        _ => Some(path.to_owned()),
+    }
 }
 
 /// What needs a person: damage of the source, models that both went on with, artifacts that differ.
@@ -103,7 +122,7 @@ fn shape(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> Value {
         "runs": runs.added,
         "updated": runs.updated,
         "points": runs.points,
-        "deleted": runs.deleted,
+        "deleted": runs.deleted.len(),
         "models": models.added.len() + models.updated.len(),
         "artifacts": artifacts.files,
         "artifact_bytes": artifacts.bytes,
@@ -124,8 +143,9 @@ fn text(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> String {
         plural((models.added.len() + models.updated.len()) as u64, "model", "models"),
         plural(artifacts.files, "artifact", "artifacts"),
     );
-    if runs.deleted > 0 {
-        text += &format!("{} deleted for good there, and left alone\n", plural(runs.deleted, "run was", "runs were"));
+    if !runs.deleted.is_empty() {
+        let deleted = plural(runs.deleted.len() as u64, "run was", "runs were");
+        text += &format!("{deleted} deleted for good there, and left alone\n");
     }
     text.extend(left_out.iter().map(|place| format!("left out: {}\n", escape(place))));
     text

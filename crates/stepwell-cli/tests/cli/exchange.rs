@@ -319,3 +319,35 @@ fn what_is_exported_as_mlflows_folders_comes_back_with_its_id() {
     assert_eq!(told["left_out"].as_array().unwrap().len(), 2, "{told}");
     assert!(!place.path("evil").exists() && !place.path("odd/0/evil").exists());
 }
+
+#[test]
+fn artifacts_follow_their_runs_and_stay_away_with_them() {
+    let place = Place::new();
+    let (own, other) = (place.path("w"), place.path("other"));
+    place.ok(&["experiments", "create", "cifar"]);
+    place.ok(&["-w", text(&other), "experiments", "create", "cifar"]);
+    let number = |workspace: &std::path::Path| {
+        let listed = place.json(&["-w", text(workspace), "experiments"]);
+        let found = listed.as_array().unwrap().iter().find(|listed| listed["name"] == "cifar").unwrap().clone();
+        found["experiment_id"].as_str().unwrap().to_owned()
+    };
+    let (theirs, here) = (number(&own), number(&other));
+    assert_ne!(theirs, here);
+    let id = place.ok(&["log", "--new", "--experiment", "cifar", "m=1", "--finish"]);
+    let id = id.trim();
+    place.file(&format!("w/artifacts/{theirs}/{id}/artifacts/a.bin.part"), "1234");
+    assert_eq!(place.json(&["sync", text(&own), text(&other)])["artifacts"], 1);
+    let copied = other.join(format!("artifacts/{here}/{id}/artifacts/a.bin.part"));
+    assert_eq!(std::fs::read(&copied).unwrap(), b"1234");
+    // What differs stays as it is, and is named.
+    place.file(&format!("w/artifacts/{theirs}/{id}/artifacts/a.bin.part"), "longer than it was");
+    let told = place.call(&["--json", "sync", text(&own), text(&other)]);
+    assert_eq!((told.status, std::fs::read(&copied).unwrap()), (1, b"1234".to_vec()));
+    // Deleted for good: neither the run nor its artifacts come back.
+    place.ok(&["-w", text(&other), "delete", id]);
+    place.ok(&["-w", text(&other), "gc"]);
+    assert!(!copied.exists());
+    let again = place.json(&["sync", text(&own), text(&other)]);
+    assert_eq!((&again["deleted"], &again["artifacts"]), (&json!(1), &json!(0)));
+    assert!(!copied.exists());
+}

@@ -9,22 +9,19 @@ use stepwell::base::stats::RunStatus;
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell_import::{Ending, EventWriter};
 
-use super::{Damage, Export, Written, as_path, each_series, whole_file, write_runs};
+use super::{Damage, Export, Written, as_path, check_free, each_series, whole_file, write_runs};
 use crate::failure::{Failure, Outcome};
 
 /// Writes a folder for each run, named as the run where no other has the name, and `runs.json`.
 pub(super) fn write(export: &mut Export<'_>) -> Outcome<Written> {
-    export.check_free(&export.to.join(super::RUNS))?;
+    check_free(&export.to.join(super::RUNS), export.overwrite)?;
     let (to, overwrite) = (export.to.to_owned(), export.overwrite);
     let (mut taken, mut written) = (HashSet::new(), Written::default());
     export.each_run(|damage, run| {
         let folder = to.join(folder_name(run, &mut taken));
         let start = run.state().start_time_ms().unwrap_or(0);
         let path = folder.join(format!("events.out.tfevents.{}.stepwell", start.div_euclid(1000)));
-        if path.exists() && !overwrite {
-            let message = format!("{} exists already", path.display());
-            return Err(Failure::hinted(message, "--overwrite replaces it"));
-        }
+        check_free(&path, overwrite)?;
         fs::create_dir_all(&folder).map_err(Failure::io("create", &folder))?;
         whole_file(&path, |file| {
             let mut out = BufWriter::new(file);

@@ -1,5 +1,6 @@
 //! Runs in MLflow's folder layout, which MLflow's tools and older releases read.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
@@ -9,42 +10,52 @@ use stepwell::base::point::{Columns, Point};
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell::workspace::catalog::Experiment;
 
-use super::{Damage, Export, Written, as_path, each_series};
+use super::{Damage, Export, Written, as_path, check_free, each_series};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
 /// Writes `EXPERIMENT/meta.yaml` and `EXPERIMENT/RUN/` for each run.
 pub(super) fn write(export: &mut Export<'_>) -> Outcome<Written> {
     let (to, overwrite, workspace) = (export.to.to_owned(), export.overwrite, export.workspace.clone());
-    let mut written = Written::default();
+    let (mut written, mut experiments) = (Written::default(), BTreeSet::new());
     export.each_run(|damage, run| {
         let number = run.state().experiment.to_string();
         let experiment = to.join(&number);
         fs::create_dir_all(&experiment).map_err(Failure::io("create", &experiment))?;
         let meta = experiment.join("meta.yaml");
-        if !written.files.contains(&meta) {
+        if experiments.insert(run.state().experiment) {
             let known = workspace.experiment(run.state().experiment).ok();
-            put(&meta, experiment_meta(&number, &experiment, run, known.as_ref()).as_bytes(), &mut written)?;
+            let text = experiment_meta(&number, &experiment, run, known.as_ref());
+            // An experiment that an export wrote before may get further runs.
+            if fs::read_to_string(&meta).ok().as_ref() != Some(&text) {
+                check_free(&meta, overwrite)?;
+                put(&meta, text.as_bytes(), &mut written)?;
+            }
         }
         let folder = experiment.join(run.id().as_str());
-        if folder.exists() {
-            if !overwrite {
-                let message = format!("{} exists already", folder.display());
-                return Err(Failure::hinted(message, "--overwrite replaces it"));
-            }
-            fs::remove_dir_all(&folder).map_err(Failure::io("remove", &folder))?;
+        check_free(&folder, overwrite)?;
+        // Artifacts are not the export's to replace.
+        for part in ["metrics", "params", "tags"].map(|part| folder.join(part)).iter().filter(|part| part.exists()) {
+            fs::remove_dir_all(part).map_err(Failure::io("remove", part))?;
         }
-        write_run(run, &folder, damage, &mut written)
+        let deleted = workspace.counts_as_deleted(run.state())?;
+        write_run(run, deleted, &folder, damage, &mut written)
     })?;
     Ok(written)
 }
 
-fn write_run(run: &RunSnapshot, folder: &Path, damage: &mut Damage, written: &mut Written) -> Outcome<()> {
+fn write_run(
+    run: &RunSnapshot,
+    deleted: bool,
+    folder: &Path,
+    damage: &mut Damage,
+    written: &mut Written,
+) -> Outcome<()> {
     for part in ["metrics", "params", "tags", "artifacts"] {
         let path = folder.join(part);
         fs::create_dir_all(&path).map_err(Failure::io("create", &path))?;
     }
-    put(&folder.join("meta.yaml"), run_meta(run, folder).as_bytes(), written)?;
+    put(&folder.join("meta.yaml"), run_meta(run, deleted, folder).as_bytes(), written)?;
     let words = [("params", run.state().params().collect::<Vec<_>>()), ("tags", run.state().tags().collect())];
     for (part, words) in words {
         for (key, value) in words {
@@ -118,7 +129,7 @@ fn experiment_meta(number: &str, folder: &Path, run: &RunSnapshot, known: Option
     )
 }
 
-fn run_meta(run: &RunSnapshot, folder: &Path) -> String {
+fn run_meta(run: &RunSnapshot, deleted: bool, folder: &Path) -> String {
     let state = run.state();
     let time = |time: Option<i64>| time.map_or_else(|| "null".to_owned(), |time| time.to_string());
     let id = quoted(run.id().as_str());
@@ -129,7 +140,7 @@ fn run_meta(run: &RunSnapshot, folder: &Path) -> String {
         quoted(&folder.join("artifacts").to_string_lossy()),
         time(state.end_time_ms()),
         quoted(&state.experiment.to_string()),
-        if state.deleted() { "deleted" } else { "active" },
+        if deleted { "deleted" } else { "active" },
         quoted(state.name()),
         time(state.start_time_ms()),
         state.status() as u8,

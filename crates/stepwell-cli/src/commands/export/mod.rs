@@ -132,16 +132,16 @@ struct Export<'a> {
     damage: Damage,
 }
 
-impl Export<'_> {
-    /// Refuses to replace what is there, unless it was asked for.
-    fn check_free(&self, path: &Path) -> Outcome<()> {
-        if path.exists() && !self.overwrite {
-            let message = format!("{} exists already", escape(&path.display().to_string()));
-            return Err(Failure::hinted(message, "--overwrite replaces it"));
-        }
-        Ok(())
+/// Refuses to replace what is there, unless it was asked for.
+fn check_free(path: &Path, overwrite: bool) -> Outcome<()> {
+    if path.exists() && !overwrite {
+        let message = format!("{} exists already", escape(&path.display().to_string()));
+        return Err(Failure::hinted(message, "--overwrite replaces it"));
     }
+    Ok(())
+}
 
+impl Export<'_> {
     /// Gives each run that can be read, in the order in which they were chosen.
     fn each_run(&mut self, mut give: impl FnMut(&mut Damage, &RunSnapshot) -> Outcome<()>) -> Outcome<()> {
         for id in &self.ids {

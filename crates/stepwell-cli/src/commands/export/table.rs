@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use stepwell::base::ids::RunId;
 use stepwell::base::point::{Columns, Point};
 
-use super::{Export, Written, each_series, whole_file, write_runs};
+use super::{Export, Written, check_free, each_series, whole_file, write_runs};
 use crate::commands::parquet::Points;
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -50,8 +50,8 @@ fn table<'a>(
     write: impl FnOnce(&mut Export<'a>, &Path) -> Outcome<(u64, u64)>,
 ) -> Outcome<Written> {
     let path: PathBuf = export.to.join(name);
-    export.check_free(&path)?;
-    export.check_free(&export.to.join(super::RUNS))?;
+    check_free(&path, export.overwrite)?;
+    check_free(&export.to.join(super::RUNS), export.overwrite)?;
     let (series, points) = write(export, &path)?;
     let (runs, words) = write_runs(export)?;
     Ok(Written { runs, series, points, files: vec![path, words] })

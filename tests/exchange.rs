@@ -1,0 +1,165 @@
+//! What one workspace takes from another: what was deleted stays so, nothing is taken twice, and nothing here is overwritten.
+
+use stepwell::base::ids::{ExperimentId, RunId};
+use stepwell::registry::rules::Stage;
+use stepwell::registry::store::{NewVersion, Store};
+use stepwell::workspace::exchange::Pulled;
+use stepwell::workspace::search::{RunQuery, ViewType};
+use stepwell::{CompactOptions, NewRun, RunEdit, RunStatus, Workspace};
+
+fn two() -> (tempfile::TempDir, Workspace, Workspace) {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str| Workspace::open_or_create(dir.path().join(name)).unwrap();
+    let (source, target) = (open("source"), open("target"));
+    (dir, source, target)
+}
+
+fn log(workspace: &Workspace, name: &str, experiment: ExperimentId, keys: &[&str]) -> RunId {
+    let id = RunId::new(name).unwrap();
+    let new = NewRun { id: Some(id.clone()), ..NewRun::default() };
+    let mut run = workspace.create_run(experiment, new).unwrap();
+    for step in 0..300 {
+        let points: Vec<(&str, f64)> = keys.iter().map(|key| (*key, step as f64)).collect();
+        run.log_metrics(step, Some(step), &points).unwrap();
+    }
+    run.finish(RunStatus::Finished).unwrap();
+    id
+}
+
+fn pull(target: &Workspace, source: &Workspace) -> Pulled {
+    target.pull(source, &mut |_, _| {}).unwrap()
+}
+
+fn shown(workspace: &Workspace, view: ViewType) -> Vec<String> {
+    let query = RunQuery { view, ..RunQuery::default() };
+    let mut ids: Vec<String> =
+        workspace.search(&query).unwrap().runs.iter().map(|run| run.run_id.to_string()).collect();
+    ids.sort();
+    ids
+}
+
+#[test]
+fn what_was_deleted_for_good_stays_away_whatever_is_said_of_it_elsewhere() {
+    let (_dir, source, target) = two();
+    let id = log(&source, "a", ExperimentId::DEFAULT, &["m", "n"]);
+    let live = log(&source, "live", ExperimentId::DEFAULT, &["m", "n"]);
+    assert_eq!(pull(&target, &source).added, 2);
+    target.delete_run(&id).unwrap();
+    target.purge_run(&id).unwrap();
+    target.delete_metric(&live, "n").unwrap();
+    source.edit_run(&id, &[RunEdit::Tag("later".into(), "word".into())]).unwrap();
+    source.writer(&live).unwrap().log_metrics(300, None, &[("m", 300.0)]).unwrap();
+    for _ in 0..2 {
+        let pulled = pull(&target, &source);
+        assert_eq!((pulled.deleted, pulled.added), (vec![id.clone()], 0));
+        assert_eq!(shown(&target, ViewType::All), ["live"]);
+        let run = target.run(&live).unwrap();
+        assert_eq!(run.keys().collect::<Vec<_>>(), ["m"]);
+        assert_eq!(run.history("m").unwrap().len(), 301);
+    }
+    let again = pull(&target, &source);
+    assert_eq!((again.updated, again.points), (0, 0));
+}
+
+#[test]
+fn words_alone_bring_no_points_again() {
+    let (_dir, source, target) = two();
+    let id = log(&source, "a", ExperimentId::DEFAULT, &["m"]);
+    pull(&target, &source);
+    source.edit_run(&id, &[RunEdit::Tag("later".into(), "word".into())]).unwrap();
+    let before = target.usage().unwrap().bytes_on_disk;
+    let pulled = pull(&target, &source);
+    assert_eq!((pulled.updated, pulled.points), (1, 0));
+    assert_eq!(target.run(&id).unwrap().state().tags().collect::<Vec<_>>(), [("later", "word")]);
+    assert_eq!(target.run(&id).unwrap().history("m").unwrap().len(), 300);
+    let packs: u64 = target.usage().unwrap().by_kind.iter().map(|(_, _, bytes)| bytes).sum();
+    assert!(packs < before + 2_000, "the points came again");
+}
+
+#[test]
+fn runs_are_deleted_or_not_as_they_are_at_the_source() {
+    let (_dir, source, target) = two();
+    let vision = source.create_experiment("vision").unwrap();
+    let (a, b) = (log(&source, "a", vision, &["m"]), log(&source, "b", vision, &["m"]));
+    source.delete_run(&a).unwrap();
+    source.delete_experiment(vision).unwrap();
+    source.restore_experiment(vision).unwrap();
+    source.delete_run(&b).unwrap();
+    // Known by its name here, with a history of its own.
+    let own = target.create_experiment("vision").unwrap();
+    for _ in 0..3 {
+        target.delete_experiment(own).unwrap();
+        target.restore_experiment(own).unwrap();
+    }
+    let other = tempfile::tempdir().unwrap();
+    let fresh = Workspace::open_or_create(other.path().join("fresh")).unwrap();
+    for workspace in [&target, &fresh] {
+        let pulled = pull(workspace, &source);
+        assert_eq!(pulled.experiments[&vision], workspace.experiment_by_name("vision").unwrap().unwrap().id);
+        assert_eq!(shown(workspace, ViewType::ActiveOnly), ["a"]);
+        assert_eq!(shown(workspace, ViewType::DeletedOnly), ["b"]);
+        assert_eq!(pull(workspace, &source).updated, 0);
+    }
+}
+
+#[test]
+fn models_are_taken_whole_or_named_never_overwritten() {
+    let (_dir, source, target) = two();
+    let (theirs, own) = (Store::new(&source), Store::new(&target));
+    theirs.create_model("m", "", Default::default()).unwrap();
+    theirs.create_version(&version("m")).unwrap();
+    assert_eq!(target.pull_models(&source).unwrap().added, ["m"]);
+    // Only the source went on: an alias, then a version.
+    theirs.set_alias("m", "champion", Some(1)).unwrap();
+    theirs.create_version(&version("m")).unwrap();
+    assert_eq!(target.pull_models(&source).unwrap().updated, ["m"]);
+    assert_eq!(own.version_by_alias("m", "champion").unwrap().unwrap().version, 1);
+    assert_eq!(target.pull_models(&source).unwrap(), Default::default());
+    // Both did.
+    own.set_alias("m", "own", Some(2)).unwrap();
+    theirs.create_version(&version("m")).unwrap();
+    let pulled = target.pull_models(&source).unwrap();
+    assert_eq!((pulled.updated, pulled.diverged), (vec![], vec!["m".to_owned()]));
+    assert_eq!(own.version_by_alias("m", "own").unwrap().unwrap().version, 2);
+    assert_eq!(own.version_by_alias("m", "own").unwrap().unwrap().current_stage, Stage::None);
+}
+
+#[test]
+fn an_import_of_a_run_that_was_deleted_for_good_is_refused() {
+    let (_dir, workspace, _other) = two();
+    let import = |count: usize| stepwell::RunImport {
+        id: RunId::new("imported").unwrap(),
+        experiment: ExperimentId::DEFAULT,
+        name: String::new(),
+        user: String::new(),
+        status: RunStatus::Finished,
+        start_time_ms: None,
+        end_time_ms: None,
+        deleted_ms: None,
+        params: vec![],
+        tags: vec![],
+        series: vec![("m".into(), (0..count as i64).map(|step| point(step)).collect())],
+    };
+    let add = |count: usize| {
+        let mut importer = workspace.importer();
+        importer.add(import(count)).and_then(|added| importer.finish().map(|()| added))
+    };
+    add(5).unwrap();
+    let id = RunId::new("imported").unwrap();
+    workspace.delete_run(&id).unwrap();
+    workspace.collect_garbage(i64::MAX, false).unwrap();
+    for count in [5, 9] {
+        let refused = add(count).unwrap_err().to_string();
+        assert!(refused.contains("deleted for good"), "{refused}");
+        assert!(workspace.find_run(&id).unwrap().is_none());
+    }
+    workspace.compact(CompactOptions::default()).unwrap();
+}
+
+fn version(name: &str) -> NewVersion {
+    NewVersion { name: name.into(), source: "runs:/a/model".into(), ..NewVersion::default() }
+}
+
+fn point(step: i64) -> stepwell::Point {
+    stepwell::Point { step, timestamp_ms: None, value: step as f64 }
+}
