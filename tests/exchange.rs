@@ -138,7 +138,7 @@ fn an_import_of_a_run_that_was_deleted_for_good_is_refused() {
         deleted_ms: None,
         params: vec![],
         tags: vec![],
-        series: vec![("m".into(), (0..count as i64).map(|step| point(step)).collect())],
+        series: vec![("m".into(), (0..count as i64).map(point).collect())],
     };
     let add = |count: usize| {
         let mut importer = workspace.importer();

@@ -1,7 +1,7 @@
 //! Values that an index does not repeat: single points' values stand in the pools of its pack's groups.
 //!
 //! A pool holds the values of short series key after key, and within a key run after run, which is the order of an index's
-//! cells. So few [`Span`]s say where the values of many cells are, and [`Pools`] where a pool's pages lie in the file.
+//! cells. So few spans (`Span`) say where the values of many cells are, and `Pools` where a pool's pages lie in the file.
 
 use crate::base::bytes::Malformed;
 use crate::base::checksum::crc32;

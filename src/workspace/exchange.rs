@@ -7,6 +7,7 @@
 //! 3. A pack is read back before it is live. A process that dies leaves the packs that it finished, and the next one goes on.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::error::{Error, Result};
@@ -127,12 +128,14 @@ impl Workspace {
                 return Ok(None);
             }
         }
-        if !pairs.contains_key(&state.experiment) {
-            // Its log was copied without the catalog.
-            let theirs = unknown(state.experiment, &state.experiment_name);
-            pairs.insert(state.experiment, (self.counterpart(&theirs)?, theirs));
-        }
-        let (own, theirs) = &pairs[&state.experiment];
+        let (own, theirs) = match pairs.entry(state.experiment) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                // Its log was copied without the catalog.
+                let theirs = unknown(state.experiment, &state.experiment_name);
+                free.insert((self.counterpart(&theirs)?, theirs))
+            }
+        };
         done.points += match &known {
             Some(known) => missing(known.state(), state).min(run.points()),
             None => run.points(),

@@ -218,7 +218,7 @@ fn sync_copies_what_is_missing_both_ways_and_once() {
     );
     assert_eq!(
         (&both[1]["runs"], &both[1]["updated"], &both[1]["points"]),
-        (&json!(1), &json!(1), &json!(1)),
+        (&json!(1), &json!(1), &json!(2)),
         "{both}"
     );
     let history = place.ok(&["history", id, "m"]);
