@@ -41,7 +41,7 @@ use serde_json::json;
 use crate::support::Server;
 
 /// Sources that lead elsewhere, or would on some system or to some reader.
-const SOURCES: [&str; 30] = [
+const SOURCES: [&str; 34] = [
     "/etc",
     "///etc/passwd",
     "//proc/self/root",
@@ -72,6 +72,10 @@ const SOURCES: [&str; 30] = [
     "runs:/../etc",
     "models:/../etc",
     "/etc/passwd%00.jpg",
+    "/..",
+    "/../x",
+    "../é",
+    "/../:/srv/0/RUN/artifacts",
 ];
 
 #[test]
@@ -119,6 +123,53 @@ fn a_form_is_no_upload() {
         let answer = server.send(Method::POST, &uri, &[("content-type", kind)], Body::from(form));
         assert_eq!(answer.status.as_u16(), 400, "{kind}: no other site can send anything else without asking first");
     }
+#[test]
+fn a_local_source_stays_within_its_run_however_it_is_read() {
+    let files = tempfile::tempdir().unwrap();
+    let root = files.path().join("a b").to_str().unwrap().to_owned();
+    for (root, uri) in
+        [(root.clone(), root.clone()), (root.replace(' ', "%20"), format!("file://{}", root.replace(' ', "%20")))]
+    {
+        let server = Server::with(|config| config.default_artifact_root.clone_from(&uri));
+        let run = server.run_in("0");
+        server.post("registered-models/create", &json!({ "name": "m" }));
+        let own = format!("{root}/0/{run}/artifacts");
+        let make = |source: &str| {
+            server.post("model-versions/create", &json!({ "name": "m", "source": source, "run_id": run }))
+        };
+        for rest in ["", "/model", "/model/..", "/.", "/a%20b", "/a//b/../c", "/model/%2e%2e/x"] {
+            for source in [format!("{own}{rest}"), format!("file://{own}{rest}"), format!("file:{own}{rest}")] {
+                let made = make(&source);
+                assert_eq!(made.status.as_u16(), 200, "{source}: {}", made.text());
+            }
+        }
+        let outside = [
+            format!("{own}/.."),
+            format!("{own}/%2e%2e/%2e%2e/OTHER"),
+            format!("{own}/%252e%252e/%252E%252E/OTHER"),
+            format!("{own}/a%2f..%2f..%2fb"),
+            format!("{own}///../../OTHER"),
+            format!("{own}?x"),
+            format!("{own}#x"),
+            format!("{own}/%3fx"),
+            format!("{own}/%2523x"),
+            format!("{own}/%00"),
+            format!("{own}/%250a"),
+            format!("{own}/\u{fffd}"),
+            format!("{own}/%ff"),
+            format!("{own}/%5c..%5c..%5cx"),
+            format!("{root}?/../0/{run}/artifacts"),
+            format!("{root}#/../0/{run}/artifacts"),
+            format!("/../:{own}"),
+        ];
+        for source in outside.iter().flat_map(|path| [path.clone(), format!("file://{path}"), format!("file:{path}")]) {
+            let made = make(&source);
+            assert_eq!(made.status.as_u16(), 400, "{source}: {}", made.text());
+            assert!(made.text().contains("contained within the artifact directory"), "{source}: {}", made.text());
+        }
+    }
+}
+
     let answer = server.send(Method::POST, &uri, &[("content-type", "application/octet-stream")], Body::from(form));
     assert_eq!(answer.status.as_u16(), 200);
     assert_eq!(
