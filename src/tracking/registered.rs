@@ -41,6 +41,11 @@ pub struct CreateModelVersion {
     pub tags: Vec<(String, String)>,
 }
 
+/// Whether tags are of a prompt.
+fn is_prompt(tags: &BTreeMap<String, String>) -> bool {
+    tags.get(PROMPT_TAG).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
 /// What is said where a name is taken: models and prompts share them.
 fn taken(name: &str, known_is_prompt: bool, new_is_prompt: bool) -> String {
     let kind = |is_prompt| if is_prompt { "Prompt" } else { "Registered Model" };
@@ -73,9 +78,6 @@ impl Tracking {
     ) -> Result<RegisteredModel> {
         check_name(name, "name")?;
         tags.iter().try_for_each(|(key, value)| check_tag(key, value))?;
-        let is_prompt = |tags: &BTreeMap<String, String>| {
-            tags.get(PROMPT_TAG).is_some_and(|value| value.eq_ignore_ascii_case("true"))
-        };
         let tags: BTreeMap<String, String> = tags.iter().cloned().collect();
         let new = is_prompt(&tags);
         self.registry().create_model(name, description, tags).map_err(|error| match error {
@@ -244,6 +246,12 @@ impl Tracking {
         if run_id.is_empty() && !new.model_id.is_empty() {
             run_id = self.get_logged_model(&new.model_id)?.source_run_id;
         }
+        let tags: BTreeMap<String, String> = new.tags.iter().cloned().collect();
+        let told = !new.model_id.is_empty() && !is_prompt(&tags);
+        if told {
+            // Before anything is made, so that what is refused does not stay.
+            self.get_logged_model(&new.model_id)?;
+        }
         let version = self.registry().create_version(&NewVersion {
             name: new.name.clone(),
             source: new.source.clone(),
@@ -252,9 +260,9 @@ impl Tracking {
             run_link: new.run_link.clone(),
             model_id: new.model_id.clone(),
             description: new.description.clone(),
-            tags: new.tags.iter().cloned().collect(),
+            tags,
         })?;
-        if !new.model_id.is_empty() {
+        if told {
             self.note_version(&new.model_id, &version.name, version.version)?;
         }
         Ok(version)

@@ -73,6 +73,8 @@ SCENARIOS = {
         source("mlflow-artifacts:/models", run_id="{r}"), source("mlflow-artifacts://host:9000/models", run_id="{r}"), source("https://host/x", run_id="{r}"), source("http://host:9000/a/../../", run_id="{r}"),
         source("s3a://bucket/api/../../"), source("s3://b"), source("s3://b/p/%2e%2e/q"), source("s3://b/p/%252e%252e/q"), source("dbfs:/{r}/a%3f/../../../", run_id="{r}"), source("C:\\x"),
         source("runs:/{r}/model"), source("runs:/{r}/model", run_id="{s}"), source("runs:/{r}/model", run_id="{r}"),
+        source("s3://b/p", run_id="{r}", model_id="m-none"),
+        source("dummy-source", run_id="{r}", model_id="m-none", tags=[{"key": "mlflow.prompt.is_prompt", "value": "true"}]),
     ),
     "places": scenario(
         *[post("experiments/create", {"name": "{unique}", "artifact_location": place}) for place in ("x" * 3000, "http://h/x", "mlflow-artifacts://h/x", "s3://b/x#f", "runs:/a/b")],
@@ -97,6 +99,10 @@ SCENARIOS = {
 }
 
 
+# On these MLflow fails with 500, which is a bug of it; ours refuses them.
+MLFLOW_FAILS = ('GET registered-models/search {"filter": "tags.t IS NULL"}', 'GET model-versions/search {"filter": "tags.v IS NULL"}')
+
+
 def plain(message):
     """Without sets, which come in any order, and without what a database adds."""
     for end in (" Error: (", " Set the MLFLOW_", " To configure this limit", " For remote access", " Valid entity types"):
@@ -111,8 +117,10 @@ def test_same_words(name, session_server, reference):
     theirs = run_side(Side(reference), SCENARIOS[name], unique)
     found = []
     for (call, our_status, our), (_, their_status, their) in zip(ours, theirs, strict=True):
-        if their_status < 400 or "message" not in their:
-            alike = our_status == their_status or "not json" in their
+        if their_status == 500 and call.strip() in MLFLOW_FAILS:
+            alike = our_status == 400
+        elif their_status < 400 or "message" not in their:
+            alike = our_status == their_status
         else:
             alike = our_status == their_status and plain(our.get("message", "")).startswith(plain(their["message"]))
         if not alike:

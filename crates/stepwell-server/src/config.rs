@@ -51,8 +51,8 @@ pub struct Limits {
     pub head: Duration,
     /// Most bytes of JSON bodies that are held at once, of all requests together. Bodies under 64 KiB do not count.
     pub bodies_bytes: u64,
-    /// Most bytes of JSON answers that clients have not fetched yet, of all together. Answers under 64 KiB do not count; a longer
-    /// one than this is sent alone.
+    /// Most bytes of JSON answers that clients have not fetched yet, of all together. Answers under 64 KiB and those of calls that
+    /// change something do not count, and one answer counts for half of this at most.
     pub answers_bytes: u64,
     /// How long a client may send nothing within a body. Beyond that it has to send 1 KiB/s on the whole.
     pub body_idle: Duration,

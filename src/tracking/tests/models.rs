@@ -202,3 +202,33 @@ fn letters_of_tags_and_params_are_not_looked_at() {
     let long = CreateRun { tags: vec![("k".repeat(251), "v".into())], ..CreateRun::default() };
     refused(tracking.create_run(&long), Code::InvalidParameterValue);
 }
+
+#[test]
+fn only_versions_of_models_that_are_there_are_told_to_them() {
+    let tracking = tracking();
+    let known = model(&tracking, "a", "0.1").model_id;
+    tracking.create_registered_model("m", &[], "").unwrap();
+    let version = |model_id: &str, tags: &[(&str, &str)]| {
+        let tags = tags.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let (run_id, source) = ("r".to_owned(), "s3://b/m".to_owned());
+        let new = CreateModelVersion {
+            name: "m".into(),
+            source,
+            run_id,
+            model_id: model_id.into(),
+            tags,
+            ..Default::default()
+        };
+        tracking.create_model_version(&new)
+    };
+    let prompt = [("mlflow.prompt.is_prompt", "True")];
+    // Nothing stays of what is refused, so that the number is still free.
+    refused(version("m-none", &[]), Code::ResourceDoesNotExist);
+    // A prompt has no files, so it is no model either.
+    assert_eq!(version("m-none", &prompt).unwrap().version, 1);
+    assert_eq!(version(&known, &prompt).unwrap().version, 2);
+    let told = || tracking.get_logged_model(&known).unwrap().tags.get("mlflow.modelVersions").cloned();
+    assert_eq!(told(), None);
+    assert_eq!(version(&known, &[]).unwrap().version, 3);
+    assert_eq!(told().as_deref(), Some("[{\"name\": \"m\", \"version\": 3}]"));
+}

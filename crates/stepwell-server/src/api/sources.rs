@@ -41,11 +41,17 @@ pub(super) fn check(app: &App, source: &str, run_id: &str, model_id: &str, is_pr
         if !is_here(&scheme, rest) {
             return Err(Fault::new(Code::InternalError, format!("{source} is not a valid remote uri.")));
         }
-        let place = resolved(&plain(source));
-        if roots()?.iter().any(|root| within(&place, &plain(root))) {
+        let (_, path) = plain(source);
+        // One place, however often a reader of it decodes.
+        let places = local_places(&path);
+        let local = |root: &String| Some(plain(root)).filter(|(scheme, _)| scheme.is_empty());
+        let roots: Vec<_> =
+            roots()?.iter().filter_map(local).filter_map(|(_, root)| local_places(&root)).flatten().collect();
+        if places.is_some_and(|places| places.iter().all(|place| roots.iter().any(|root| within(place, root)))) {
             return Ok(());
         }
-        let told = if run_id.is_empty() && model_id.is_empty() { source } else { &place[1..] };
+        let place = resolved(&path);
+        let told = if run_id.is_empty() && model_id.is_empty() { source } else { &place };
         return refused(
             told,
             &format!(
@@ -64,7 +70,10 @@ pub(super) fn check(app: &App, source: &str, run_id: &str, model_id: &str, is_pr
             !id.starts_with("m-") || id == model_id
         }
         "mlflow-artifacts" => match roots() {
-            Ok(roots) => roots.iter().any(|root| within(&plain(source), &plain(root))),
+            Ok(roots) => roots.iter().any(|root| {
+                let ((scheme, root), (own, place)) = (plain(root), plain(source));
+                scheme == own && within(&place, &root)
+            }),
             Err(fault) if fault.code == Code::ResourceDoesNotExist => false,
             Err(fault) => return Err(fault),
         },
@@ -89,7 +98,7 @@ fn refused<T>(source: &str, why: &str) -> Result<T, Fault> {
     Err(Fault::invalid(format!("Invalid model version source: '{source}'. {why}")))
 }
 
-/// Whether a place is another, or within it; both as [`plain`] spells them.
+/// Whether a path is another, or within it; both as [`plain`] spells them.
 fn within(place: &str, root: &str) -> bool {
     place.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -113,19 +122,31 @@ fn is_here(scheme: &str, rest: &str) -> bool {
     host.is_none_or(|host| host.is_empty() || host == "localhost")
 }
 
-/// A path by its letters without `.` and `..`; nothing is looked at on any disk.
+/// All places that a local path may mean, from as it stands to decoded to the end; `None` where a part of it may be read as
+/// no path, or where it does not end.
+fn local_places(path: &str) -> Option<Vec<String>> {
+    let bad = |c: char| c.is_control() || matches!(c, '\\' | '#' | '?' | '\u{fffd}');
+    let all = decodings(path)?;
+    all.iter().all(|one| !one.contains(bad)).then(|| all.iter().map(|one| resolved(one)).collect())
+}
+
+/// A path by its letters without `.` and `..`; nothing is looked at on any disk. Above the root is the root, and what leads
+/// above where a relative path begins stays as it is.
 fn resolved(path: &str) -> String {
+    let (start, rest) = path.strip_prefix('/').map_or(("", path), |rest| ("/", rest));
     let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
+    for part in rest.split('/') {
         match part {
-            "." => {}
-            ".." => {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
                 parts.pop();
             }
+            ".." if start.is_empty() => parts.push(part),
+            ".." => {}
             part => parts.push(part),
         }
     }
-    parts.join("/")
+    start.to_owned() + &parts.join("/")
 }
 
 /// A source `models:/NAME/VERSION`, `models:/NAME/STAGE` or `models:/NAME@ALIAS` as it is kept: with the version's number,
@@ -221,13 +242,14 @@ fn split(source: &str) -> (String, &str) {
     }
 }
 
-/// A place in one spelling: without the empty host of a URI, and without a slash at its end.
-fn plain(place: &str) -> String {
+/// A place in one spelling: its scheme, which a path and a `file:` URI have none of, and its path without the empty host of
+/// a URI and without a slash at its end.
+fn plain(place: &str) -> (String, String) {
     let (scheme, rest) = split(place);
     let path = rest.strip_prefix("//localhost").or(rest.strip_prefix("//")).filter(|path| path.starts_with('/'));
     let path = path.unwrap_or(rest);
-    let scheme = if scheme == "file" { "" } else { scheme.as_str() };
-    format!("{scheme}:{}", path.trim_end_matches('/'))
+    let scheme = if scheme == "file" { String::new() } else { scheme };
+    (scheme, path.trim_end_matches('/').to_owned())
 }
 
 /// A text, and what it is when decoded again and again; `None` where that is no text, or does not end.
@@ -258,16 +280,16 @@ mod tests {
 
     #[test]
     fn places_are_within_others_by_their_letters() {
-        let root = plain("file:///srv/runs/7/artifacts");
+        let (_, root) = plain("file:///srv/runs/7/artifacts");
         for inside in
             ["/srv/runs/7/artifacts", "file:/srv/runs/7/artifacts/m", "file://localhost/srv/runs/7/artifacts/m/.."]
         {
-            assert!(within(&resolved(&plain(inside)), &root), "{inside}");
+            assert!(within(&resolved(&plain(inside).1), &root), "{inside}");
         }
         for outside in
             ["/srv/runs/7", "/srv/runs/7/artifacts-2", "file:///srv/runs/7/artifacts/../x", "srv/runs/7/artifacts", "/"]
         {
-            assert!(!within(&resolved(&plain(outside)), &root), "{outside}");
+            assert!(!within(&resolved(&plain(outside).1), &root), "{outside}");
         }
         assert!(
             is_here("file", "///a")
@@ -275,6 +297,17 @@ mod tests {
                 && is_here("", "/a")
                 && !is_here("file", "//h/a")
         );
-        assert_eq!(resolved(":/a/./b/../c"), ":/a/c");
+        for (path, place) in [
+            ("/a/./b/../c", "/a/c"),
+            ("/..", "/"),
+            ("/../../é", "/é"),
+            ("../é", "../é"),
+            ("a/../../b", "../b"),
+            ("/../:/srv", "/:/srv"),
+            ("/a/b///../c//", "/a/c"),
+            ("", ""),
+        ] {
+            assert_eq!(resolved(path), place, "{path}");
+        }
     }
 }

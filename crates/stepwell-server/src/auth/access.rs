@@ -14,6 +14,13 @@ pub enum Need {
     Role(Role),
 }
 
+impl Need {
+    /// Whether what needs no more than this changes nothing.
+    pub(crate) fn is_to_read(self) -> bool {
+        matches!(self, Self::Nobody | Self::Role(Role::Read))
+    }
+}
+
 /// Where a route's call names the objects that it reaches, for tokens that are for some experiments only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {

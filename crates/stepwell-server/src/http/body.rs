@@ -43,9 +43,9 @@ impl Room {
         Self { free: Arc::new(Semaphore::new(pieces)), pieces }
     }
 
-    /// Takes room until what is held suffices for `bytes`, or is all there is: one body may be longer, alone.
-    fn take(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> Result<(), Fault> {
-        let wanted = if bytes <= SMALL { 0 } else { bytes.div_ceil(PIECE).min(self.pieces.max(1)) };
+    /// Takes room until what is held suffices for `bytes`, or is `most` pieces: one body may be longer.
+    fn take(&self, bytes: usize, most: usize, held: &mut Option<OwnedSemaphorePermit>) -> Result<(), Fault> {
+        let wanted = if bytes <= SMALL { 0 } else { bytes.div_ceil(PIECE).min(most.max(1)) };
         let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let Some(more) = wanted.checked_sub(has).filter(|more| *more > 0) else { return Ok(()) };
         let more = u32::try_from(more).ok().and_then(|more| Arc::clone(&self.free).try_acquire_many_owned(more).ok());
@@ -130,7 +130,7 @@ impl Reader {
     pub(crate) async fn all(mut self, room: &Room) -> Result<Whole, Fault> {
         let mut held = None;
         let Some(first) = self.next().await? else { return Ok(Whole::default()) };
-        room.take(first.len(), &mut held)?;
+        room.take(first.len(), room.pieces, &mut held)?;
         let Some(second) = self.next().await? else { return Ok(Whole { bytes: first, room: held }) };
         // Memory that nobody writes to costs nothing, so that a client may say how much it will send and not send it.
         let mut all = BytesMut::with_capacity(self.told.unwrap_or(first.len() + second.len()));
@@ -138,7 +138,7 @@ impl Reader {
         drop(first);
         let mut next = Some(second);
         while let Some(more) = next {
-            room.take(all.len() + more.len(), &mut held)?;
+            room.take(all.len() + more.len(), room.pieces, &mut held)?;
             all.extend_from_slice(&more);
             next = self.next().await?;
         }
@@ -146,23 +146,32 @@ impl Reader {
     }
 }
 
-/// The body of an answer that was written whole, with its room, which it gives back when the client has it.
+/// The body of an answer that was written whole, with its room, which it gives back as the client takes it. However long it
+/// is, it takes no more than half of all room, so that one slow client leaves some to the others. Copies the answer.
 ///
 /// # Errors
 /// 503 when there is no room for it.
-pub(crate) fn answer(bytes: Vec<u8>, room: &Room) -> Result<Body, Fault> {
+pub(crate) fn answer(mut bytes: Vec<u8>, room: &Room) -> Result<Body, Fault> {
     let mut held = None;
-    room.take(bytes.len(), &mut held)?;
-    match held {
-        Some(held) => Ok(Body::new(Answer { bytes: bytes.into(), _room: held })),
-        None => Ok(Body::from(bytes)),
+    room.take(bytes.len(), room.pieces / 2, &mut held)?;
+    let Some(held) = held else { return Ok(Body::from(bytes)) };
+    let left = bytes.len();
+    let mut pieces = Vec::with_capacity(left.div_ceil(ANSWER_PIECE));
+    // From its end, so that the memory of what is cut off goes back at once.
+    while bytes.len() > ANSWER_PIECE {
+        pieces.push(bytes.split_off((bytes.len() - 1) / ANSWER_PIECE * ANSWER_PIECE).into());
+        bytes.shrink_to_fit();
     }
+    pieces.push(bytes.into());
+    Ok(Body::new(Answer { pieces, left, room: held }))
 }
 
-/// See [`answer`]. It goes out in pieces, so that it ends when the client has taken nearly all.
+/// See [`answer`]. It goes out in pieces, each with memory of its own.
 struct Answer {
-    bytes: Bytes,
-    _room: OwnedSemaphorePermit,
+    /// What is left, the next last.
+    pieces: Vec<Bytes>,
+    left: usize,
+    room: OwnedSemaphorePermit,
 }
 
 impl hyper::body::Body for Answer {
@@ -171,16 +180,19 @@ impl hyper::body::Body for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let own = self.get_mut();
-        let piece = own.bytes.split_to(own.bytes.len().min(ANSWER_PIECE));
-        Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))))
+        // Who asks for a piece has sent the one before, but not yet this one.
+        drop(own.room.num_permits().checked_sub(own.left.div_ceil(PIECE)).and_then(|sent| own.room.split(sent)));
+        let piece = own.pieces.pop();
+        own.left -= piece.as_ref().map_or(0, Bytes::len);
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_empty()
+        self.pieces.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.len() as u64)
+        SizeHint::with_exact(self.left as u64)
     }
 }
 
@@ -277,18 +289,34 @@ mod tests {
 
     #[tokio::test]
     async fn answers_hold_their_room_until_they_are_fetched() {
-        let room = Room::new(1 << 20);
+        let room = Room::new(2 << 20);
         let bytes: Vec<u8> = (0..900_000u32).map(|at| (at % 251) as u8).collect();
         let first = answer(bytes.clone(), &room).unwrap();
         assert_eq!(first.size_hint().exact(), Some(900_000));
+        let second = answer(bytes.clone(), &room).unwrap();
         assert_eq!(answer(bytes.clone(), &room).unwrap_err().http_status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer(vec![1; SMALL], &room).unwrap().collect().await.unwrap().to_bytes().len(), SMALL);
         assert_eq!(first.collect().await.unwrap().to_bytes(), bytes);
-        // One that is longer than all the room is sent when nothing else is.
-        let long = answer(vec![7; 3 << 20], &room).unwrap();
-        assert!(answer(bytes, &room).is_err());
-        drop(long);
+        drop(answer(bytes, &room).unwrap());
+        drop(second);
+        assert_eq!(room.free.available_permits(), (2 << 20) / PIECE);
+    }
+
+    #[tokio::test]
+    async fn one_slow_reader_leaves_room_to_others() {
+        let room = Room::new(2 << 20);
+        let long = answer((0..5 << 20).map(|at| (at % 251) as u8).collect(), &room).unwrap();
         assert_eq!(room.free.available_permits(), (1 << 20) / PIECE);
+        assert_eq!(answer(vec![7; 1 << 20], &room).unwrap().collect().await.unwrap().to_bytes().len(), 1 << 20);
+        drop(long);
+        // What was sent is given back while the rest is not.
+        let mut half = answer(vec![7; 1 << 20], &room).unwrap();
+        for sent in 0..4 {
+            assert_eq!(half.frame().await.unwrap().unwrap().into_data().unwrap().len(), ANSWER_PIECE);
+            assert_eq!(room.free.available_permits(), ((1 << 20) + sent * ANSWER_PIECE) / PIECE);
+        }
+        assert!(half.frame().await.is_none());
+        assert_eq!(room.free.available_permits(), (2 << 20) / PIECE);
     }
 
     #[tokio::test]

@@ -113,13 +113,17 @@ async fn handle(route: &'static Route, app: &Arc<App>, request: Request) -> Resu
                 let outcome = run(&Call { app: &own, principal: &who, input: &input });
                 own.note(outcome.as_ref().err());
                 drop((input, body.room));
-                outcome
+                let mut answer = outcome?;
+                if !route.need.is_to_read() {
+                    // What was changed is told at once, or the client would do it again.
+                    return Ok(respond(answer));
+                }
+                let body = body::answer(std::mem::take(&mut answer.body), &own.answers)?;
+                let mut response = respond(answer);
+                *response.body_mut() = body;
+                Ok(response)
             };
-            let mut answer = app.lanes.run(route.lane, limits.call, work).await??;
-            let body = body::answer(std::mem::take(&mut answer.body), &app.answers)?;
-            let mut response = respond(answer);
-            *response.body_mut() = body;
-            Ok(response)
+            app.lanes.run(route.lane, limits.call, work).await?
         }
     }
 }

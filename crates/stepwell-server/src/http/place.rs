@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, UnixListener};
@@ -38,12 +38,23 @@ pub(crate) enum Listener {
 
 /// The file of a socket, which goes with it.
 #[derive(Debug)]
-pub(crate) struct Removed(PathBuf);
+pub(crate) struct Removed {
+    path: PathBuf,
+    file: (u64, u64),
+}
 
 impl Drop for Removed {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        // Another server may have put its own there since.
+        if identity(&self.path).is_ok_and(|file| file == self.file) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+/// Which file is at a path: its device and inode.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// Opens what the choices name. Who listens on `127.0.0.1` listens on `[::1]` too where it can be had, since programs mean
@@ -79,7 +90,7 @@ fn socket(path: &Path) -> io::Result<Listener> {
     }
     // Nobody else may connect in between either: the process makes files for its owner alone.
     let listener = UnixListener::bind(path)?;
-    let removed = Removed(path.to_owned());
+    let removed = Removed { path: path.to_owned(), file: identity(path)? };
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(Listener::Unix(listener, removed))
 }
@@ -102,6 +113,14 @@ mod tests {
         // One that nobody listens on any more is no obstacle; a file of something else is.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         drop(open(&config).await.unwrap());
+        // What another put in its place stays.
+        let replaced = open(&config).await.unwrap();
+        std::fs::rename(&path, dir.path().join("kept")).unwrap();
+        let other = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        drop(replaced);
+        assert!(std::os::unix::net::UnixStream::connect(&path).is_ok());
+        drop(other);
+        std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "mine").unwrap();
         assert!(open(&config).await.is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");

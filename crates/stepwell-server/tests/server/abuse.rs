@@ -90,3 +90,15 @@ fn no_place_of_a_model_makes_the_server_fetch() {
     assert!(taken > 0, "places in stores that only clients reach are kept as words");
     assert_eq!(witness.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "somebody was asked");
 }
+
+#[test]
+fn what_was_written_is_told_though_there_is_no_room_for_answers() {
+    let server = Server::with(|config| config.limits.answers_bytes = 0);
+    let tags: Vec<_> = (0..20).map(|at| json!({ "key": format!("k{at}"), "value": "v".repeat(5_000) })).collect();
+    let made = server.post("runs/create", &json!({ "experiment_id": "0", "start_time": 1, "tags": tags }));
+    assert_eq!(made.status.as_u16(), 200, "{}", made.text());
+    assert!(made.body.len() > 64 << 10);
+    let run = made.json()["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+    let read = server.get(&format!("/api/2.0/mlflow/runs/get?run_id={run}"));
+    assert_eq!((read.status.as_u16(), read.code().as_str()), (503, "TEMPORARILY_UNAVAILABLE"));
+}

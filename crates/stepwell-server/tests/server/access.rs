@@ -277,6 +277,38 @@ fn addresses_that_are_no_route_ask_for_a_token_too() {
 }
 
 #[test]
+fn other_methods_and_doubled_slashes_are_told_to_who_may_know() {
+    let server = Server::with_tokens();
+    let token = format!("Bearer {}", server.token(Role::Read, &[]));
+    let send = |method: Method, uri: &str| {
+        let unknown = server.send(method.clone(), uri, &[], Body::empty());
+        assert_eq!(unknown.status, StatusCode::UNAUTHORIZED, "{uri}");
+        assert!(!unknown.headers.contains_key("location"), "{uri}");
+        server.send(method, uri, &[("authorization", &token)], Body::empty())
+    };
+    let words =
+        |text: &str| text.split(',').map(|word| word.trim().to_owned()).collect::<std::collections::BTreeSet<_>>();
+    for (method, uri, allowed) in [
+        (Method::POST, "/api/2.0/mlflow/runs/get", "GET,HEAD"),
+        (Method::GET, "/api/2.0/mlflow/runs/create", "POST"),
+        (Method::PUT, "/graphql", "GET,HEAD,POST"),
+    ] {
+        let answer = send(method.clone(), uri);
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (StatusCode::METHOD_NOT_ALLOWED, "ENDPOINT_NOT_FOUND"),
+            "{uri}"
+        );
+        assert_eq!(words(answer.headers["allow"].to_str().unwrap()), words(allowed), "{method} {uri}");
+    }
+    let moved = send(Method::GET, "//api///2.0/mlflow//runs/get?run_id=a%2F%2Fb&x=//");
+    assert_eq!(moved.status, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(moved.headers["location"], "/api/2.0/mlflow/runs/get?run_id=a%2F%2Fb&x=//");
+    // Never to another host.
+    assert_eq!(send(Method::POST, "///evil.example//x").headers["location"], "/evil.example/x");
+}
+
+#[test]
 fn others_reach_a_server_only_when_its_owner_said_how() {
     use stepwell_server::{Access, Config};
     let dir = tempfile::tempdir().unwrap();

@@ -41,7 +41,7 @@ use serde_json::json;
 use crate::support::Server;
 
 /// Sources that lead elsewhere, or would on some system or to some reader.
-const SOURCES: [&str; 30] = [
+const SOURCES: [&str; 34] = [
     "/etc",
     "///etc/passwd",
     "//proc/self/root",
@@ -72,6 +72,10 @@ const SOURCES: [&str; 30] = [
     "runs:/../etc",
     "models:/../etc",
     "/etc/passwd%00.jpg",
+    "/..",
+    "/../x",
+    "../é",
+    "/../:/srv/0/RUN/artifacts",
 ];
 
 #[test]
@@ -82,13 +86,23 @@ fn no_source_of_a_version_leads_anywhere() {
     server.post("registered-models/create", &json!({ "name": "m" }));
     let switches = ["mlflow.prompt.is_prompt", "mlflow.skip_validation", "trusted"];
     for source in SOURCES {
+        // A file of another host is an internal error to MLflow; nothing is looked at either way.
+        let of_host = source == "file://a%23/..//tmp/";
         for run_id in [run.as_str(), ""] {
             for switch in [None].into_iter().chain(switches.map(Some)) {
                 let tags: Vec<_> = switch.iter().map(|key| json!({ "key": key, "value": "true" })).collect();
                 let body = json!({ "name": "m", "source": source, "run_id": run_id, "tags": tags });
                 let made = server.post("model-versions/create", &body);
-                // A file of another host is an internal error to MLflow; nothing is looked at either way.
-                assert!(matches!(made.status.as_u16(), 400 | 500), "{source} {switch:?}: {}", made.text());
+                let internal = of_host && switch != Some("mlflow.prompt.is_prompt");
+                assert_eq!(
+                    made.status.as_u16(),
+                    if internal { 500 } else { 400 },
+                    "{source} {switch:?}: {}",
+                    made.text()
+                );
+                if internal {
+                    assert_eq!(made.json()["message"], format!("{source} is not a valid remote uri."));
+                }
                 assert!(!made.text().contains("root:") && !made.text().contains("canary\""), "{source}");
             }
         }
@@ -105,6 +119,53 @@ fn no_source_of_a_version_leads_anywhere() {
         for path in ["passwd", "../passwd", "/etc/passwd"] {
             let got = server.get(&format!("/model-versions/get-artifact?name=m&version={version}&path={path}"));
             assert!(got.status.is_client_error() || got.status.as_u16() == 501, "{source} {path}: {}", got.status);
+        }
+    }
+}
+
+#[test]
+fn a_local_source_stays_within_its_run_however_it_is_read() {
+    let files = tempfile::tempdir().unwrap();
+    let root = files.path().join("a b").to_str().unwrap().to_owned();
+    for (root, uri) in
+        [(root.clone(), root.clone()), (root.replace(' ', "%20"), format!("file://{}", root.replace(' ', "%20")))]
+    {
+        let server = Server::with(|config| config.default_artifact_root.clone_from(&uri));
+        let run = server.run_in("0");
+        server.post("registered-models/create", &json!({ "name": "m" }));
+        let own = format!("{root}/0/{run}/artifacts");
+        let make = |source: &str| {
+            server.post("model-versions/create", &json!({ "name": "m", "source": source, "run_id": run }))
+        };
+        for rest in ["", "/model", "/model/..", "/.", "/a%20b", "/a//b/../c", "/model/%2e%2e/x"] {
+            for source in [format!("{own}{rest}"), format!("file://{own}{rest}"), format!("file:{own}{rest}")] {
+                let made = make(&source);
+                assert_eq!(made.status.as_u16(), 200, "{source}: {}", made.text());
+            }
+        }
+        let outside = [
+            format!("{own}/.."),
+            format!("{own}/%2e%2e/%2e%2e/OTHER"),
+            format!("{own}/%252e%252e/%252E%252E/OTHER"),
+            format!("{own}/a%2f..%2f..%2fb"),
+            format!("{own}///../../OTHER"),
+            format!("{own}?x"),
+            format!("{own}#x"),
+            format!("{own}/%3fx"),
+            format!("{own}/%2523x"),
+            format!("{own}/%00"),
+            format!("{own}/%250a"),
+            format!("{own}/\u{fffd}"),
+            format!("{own}/%ff"),
+            format!("{own}/%5c..%5c..%5cx"),
+            format!("{root}?/../0/{run}/artifacts"),
+            format!("{root}#/../0/{run}/artifacts"),
+            format!("/../:{own}"),
+        ];
+        for source in outside.iter().flat_map(|path| [path.clone(), format!("file://{path}"), format!("file:{path}")]) {
+            let made = make(&source);
+            assert_eq!(made.status.as_u16(), 400, "{source}: {}", made.text());
+            assert!(made.text().contains("contained within the artifact directory"), "{source}: {}", made.text());
         }
     }
 }
@@ -157,12 +218,12 @@ fn what_other_faults_were_in_is_not_there() {
     let evil =
         json!({ "url": "http://127.0.0.1:9/", "api_base": "http://127.0.0.1:9/", "secret": "$HOME", "name": "x" });
     for path in [
+        "/ajax-api/2.0/mlflow/gateway-proxy",
         "/api/2.0/mlflow/webhooks",
         "/api/2.0/mlflow/webhooks/create",
         "/api/2.0/mlflow/webhooks/1/test",
         "/api/3.0/mlflow/gateway/secrets/create",
         "/api/3.0/mlflow/gateway/endpoints/create",
-        "/ajax-api/2.0/mlflow/gateway-proxy",
         "/gateway/x/invocations",
         "/api/3.0/jobs",
         "/ajax-api/3.0/jobs",
@@ -174,7 +235,8 @@ fn what_other_faults_were_in_is_not_there() {
         let answer =
             server.send(Method::POST, path, &[("content-type", "application/json")], Body::from(evil.to_string()));
         // An address that is there for another method only is 405.
-        assert!(matches!(answer.status.as_u16(), 404 | 405), "{path}: {}", answer.status);
+        let for_reading = path == "/ajax-api/2.0/mlflow/gateway-proxy";
+        assert_eq!(answer.status.as_u16(), if for_reading { 405 } else { 404 }, "{path}");
         assert_eq!(answer.code(), "ENDPOINT_NOT_FOUND", "{path}");
     }
     let proxied = server.get("/ajax-api/2.0/mlflow/gateway-proxy?gateway_path=http%3A%2F%2F127.0.0.1%3A9%2F");

@@ -161,3 +161,38 @@ fn the_default_experiment_is_as_old_as_the_workspace() {
     assert_eq!(tagged["creation_time"], made["creation_time"]);
     assert!(tagged["last_update_time"].as_i64() >= made["last_update_time"].as_i64());
 }
+
+#[test]
+fn graphql_shows_all_of_a_long_run() {
+    let server = Server::new();
+    let run = server.run_in("0");
+    let metrics: Vec<_> =
+        (0..1_000).map(|at| json!({ "key": format!("m{at}"), "value": at + 1, "timestamp": 5, "step": 7 })).collect();
+    let words = |kind: &str| -> Vec<_> {
+        (0..100).map(|at| json!({ "key": format!("{kind}{at}"), "value": format!("{kind} {at}") })).collect()
+    };
+    for batch in [
+        json!({ "run_id": run, "metrics": metrics }),
+        json!({ "run_id": run, "params": words("param") }),
+        json!({ "run_id": run, "tags": words("tag") }),
+    ] {
+        assert_eq!(server.post("runs/log-batch", &batch).text(), "{}");
+    }
+    let query = "query($i: MlflowGetRunInput!) { mlflowGetRun(input: $i) { run { data {
+        metrics { ...m } params { key value } tags { key value } } } } }
+        fragment m on MlflowMetricExtension { key value timestamp step }";
+    let asked = json!({ "query": query, "variables": { "i": { "runId": run } } }).to_string();
+    let answer =
+        server.send(axum::http::Method::POST, "/graphql", &[("content-type", "application/json")], asked).json();
+    let data = &answer["data"]["mlflowGetRun"]["run"]["data"];
+    let of = |name: &str| data[name].as_array().unwrap_or_else(|| panic!("{answer}")).clone();
+    let shown = of("metrics");
+    assert_eq!(shown.len(), 1_000);
+    for at in 0..1_000 {
+        let whole = json!({ "key": format!("m{at}"), "value": f64::from(at + 1), "timestamp": "5", "step": "7" });
+        assert!(shown.contains(&whole), "{at}");
+    }
+    let (params, tags) = (of("params"), of("tags"));
+    assert!(words("param").iter().all(|word| params.contains(word)), "{params:?}");
+    assert!(words("tag").iter().all(|word| tags.contains(word)), "{tags:?}");
+}

@@ -9,7 +9,7 @@ const ALIASES_MAX: usize = 10;
 /// Deepest nesting of selections.
 const DEPTH_MAX: usize = 10;
 /// Most selections, fragments counted wherever they are spread.
-pub(super) const SELECTIONS_MAX: usize = 1000;
+const SELECTIONS_MAX: usize = 1000;
 
 /// Checks an operation before anything of it is answered.
 ///

@@ -10,7 +10,6 @@ mod schema;
 use serde_json::{Map, Value, json};
 
 use self::document::{Document, Selection, parse};
-use self::limits::SELECTIONS_MAX;
 use self::schema::{Holds, QUERY, TEST, Type};
 use crate::auth::access::mentioned;
 use crate::wire::call::{Answer, Call, Input, Outcome};
@@ -47,8 +46,7 @@ fn answer(call: &Call<'_>, query: &str, variables: &Map<String, Value>, operatio
     if let Err(message) = limits::check(&document, selections) {
         return failed(message);
     }
-    let mut work =
-        Work { call, document: &document, variables, errors: Vec::new(), unknown: false, left: SELECTIONS_MAX };
+    let mut work = Work { call, document: &document, variables, errors: Vec::new(), unknown: false };
     let mut fields = Vec::new();
     work.collect(selections, QUERY.name, &mut fields);
     let mut data = Map::new();
@@ -75,23 +73,18 @@ struct Work<'a, 'd> {
     errors: Vec<String>,
     /// Whether the root was asked for a field that there is none of.
     unknown: bool,
-    left: usize,
 }
 
 impl<'d> Work<'_, 'd> {
-    /// The fields of a selection, with those of fragments of this type.
-    fn collect(&mut self, selections: &'d [Selection], name: &str, to: &mut Vec<Field<'d>>) {
+    /// The fields of a selection, with those of fragments of this type. It ends, since [`limits::check`] lets no fragment
+    /// through that spreads itself.
+    fn collect(&self, selections: &'d [Selection], name: &str, to: &mut Vec<Field<'d>>) {
         for selection in selections {
-            if self.left == 0 {
-                return;
-            }
-            self.left -= 1;
             match selection {
                 Selection::Field(field) => to.push(field),
                 Selection::Inline { on, selections } if on.as_deref().is_none_or(|on| on == name) => {
                     self.collect(selections, name, to);
                 }
-                // A fragment that spreads itself ends with the count of selections.
                 Selection::Spread(spread) => {
                     if let Some(fragment) = self.document.fragment(spread).filter(|fragment| fragment.on == name) {
                         self.collect(&fragment.selections, name, to);
