@@ -1,6 +1,7 @@
 //! One immutable image of many runs, its columns decoded when first asked for.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::base::bytes::Reader;
@@ -32,6 +33,8 @@ pub struct IndexPart {
     pub(crate) row_maps: [OnceLock<RowMap>; 4],
     by_id: OnceLock<Vec<u32>>,
     experiments: OnceLock<Vec<ExperimentId>>,
+    /// Whether rows were made from it before, and none failed since.
+    rows_made: AtomicBool,
 }
 
 /// A family's key table.
@@ -67,6 +70,17 @@ pub(crate) enum Place<'a> {
 }
 
 impl IndexPart {
+    /// Whether rows were made from this index before, and none failed since.
+    #[must_use]
+    pub fn rows_made(&self) -> bool {
+        self.rows_made.load(Ordering::Relaxed)
+    }
+
+    /// Says whether making rows worked.
+    pub fn note_rows(&self, made: bool) {
+        self.rows_made.store(made, Ordering::Relaxed);
+    }
+
     /// Builds the image of `runs`, whose ordinals are their places in the slice. Each run should be there once.
     /// About 1 µs a key of a run.
     ///
@@ -126,6 +140,7 @@ impl IndexPart {
             keys: Default::default(),
             row_maps: Default::default(),
             by_id: OnceLock::new(),
+            rows_made: AtomicBool::new(false),
             experiments: OnceLock::new(),
         })
     }

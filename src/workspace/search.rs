@@ -103,7 +103,8 @@ impl RunList {
         }
         let mut rows = Vec::with_capacity(self.hits.len());
         for (part, ordinals, places) in parts {
-            rows.extend(places.into_iter().zip(part.rows(&ordinals)?));
+            let made = part.rows(&ordinals).inspect_err(|_| part.note_rows(false))?;
+            rows.extend(places.into_iter().zip(made));
         }
         rows.sort_unstable_by_key(|(place, _)| *place);
         for (_, row) in &mut rows {
@@ -172,8 +173,12 @@ impl Workspace {
             let end = query.offset.saturating_add(hits.len());
             let next_offset = (end < page.total && !hits.is_empty()).then_some(end);
             let list = RunList { hits, deletions, next_offset, total: page.total, unreadable: Vec::new() };
-            // Damage to what rows are made of is met here, where the index can still be made anew.
-            list.rows()?;
+            // Damage to what rows are made of is met here, where the index can still be made anew: the first time, and again
+            // after rows could not be made.
+            if !list.hits.iter().all(|(part, _)| part.rows_made()) {
+                list.rows()?;
+                list.hits.iter().for_each(|(part, _)| part.note_rows(true));
+            }
             Ok(list)
         })?;
         Ok(RunList { unreadable, ..list })
