@@ -2,6 +2,7 @@
 
 use stepwell::base::ids::{ExperimentId, RunId};
 use stepwell::base::stats::RunStatus;
+use stepwell::search::execute::Query;
 use stepwell::workspace::compaction::CompactOptions;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::runs::{NewRun, RunEdit};
@@ -75,4 +76,39 @@ fn search_sees_live_packed_and_edited_runs_alike() {
     assert_eq!(collected.runs, [(ExperimentId::DEFAULT, RunId::new("run03").unwrap())]);
     assert_eq!(ids(&other, "", ViewType::All).len(), 19);
     assert!(other.verify(&mut |_, _| {}).unwrap().is_ok());
+}
+
+#[test]
+fn latest_points_come_as_columns_as_lists_have_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
+    for number in 0..40_i64 {
+        let id = RunId::new(format!("run{number:02}")).unwrap();
+        let mut run =
+            workspace.create_run(ExperimentId::DEFAULT, NewRun { id: Some(id), ..NewRun::default() }).unwrap();
+        for step in 0..=number % 3 {
+            run.log_metrics(step, Some(step), &[("one", number as f64 + step as f64)]).unwrap();
+        }
+        if number % 4 != 0 {
+            run.log_metrics(number, None, &[("some", -number as f64)]).unwrap();
+        }
+        // Half of them stay in logs.
+        if number == 20 {
+            drop(run);
+            workspace.compact(CompactOptions::default()).unwrap();
+        }
+    }
+    let mut query = Query::parse("metrics.one >= 5", &["metrics.one DESC"]).unwrap();
+    query.max_results = 30;
+    let (list, table) =
+        (workspace.list(query.clone()).unwrap(), workspace.latest_of(&query, &["some", "none", "one"]).unwrap());
+    let rows = list.rows().unwrap();
+    assert_eq!((table.total, table.runs.len(), table.columns.len()), (list.total, rows.len(), 3));
+    for (at, row) in rows.iter().enumerate() {
+        let of = |key: &str| row.metrics.iter().find(|(own, _)| *own == key).map(|(_, point)| *point);
+        assert_eq!(table.runs[at], row.run_id);
+        let columns: Vec<_> = table.columns.iter().map(|column| column[at]).collect();
+        assert_eq!(columns, [of("some"), None, of("one")], "{}", row.run_id);
+    }
+    assert!(table.columns[0].iter().any(Option::is_none) && table.columns[0].iter().any(Option::is_some));
 }

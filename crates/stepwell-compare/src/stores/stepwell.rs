@@ -103,17 +103,16 @@ impl Store for Stepwell {
     fn latest(&mut self, work: &Work) -> Result<Vec<Logged>> {
         let mut query = Query::parse::<&str>("", &[])?;
         query.max_results = work.runs() as usize;
-        let list = self.workspace.list(query)?;
-        let numbers: std::collections::HashMap<String, u32> =
-            (0..work.keys()).map(|key| (work.key_name(key), key)).collect();
-        let rows = list.rows()?;
-        let mut latest = Vec::with_capacity(rows.len() * work.keys() as usize);
-        for row in rows {
-            let run = row.run_id.as_str().trim_start_matches("run").parse()?;
-            for (name, point) in &row.metrics {
-                let key = *numbers.get(*name).ok_or("a key that nobody logged")?;
+        let names: Vec<String> = (0..work.keys()).map(|key| work.key_name(key)).collect();
+        let keys: Vec<&str> = names.iter().map(String::as_str).collect();
+        let table = self.workspace.latest_of(&query, &keys)?;
+        let mut latest = Vec::with_capacity(table.runs.len() * keys.len());
+        for (row, run) in table.runs.iter().enumerate() {
+            let run = run.as_str().trim_start_matches("run").parse()?;
+            for (key, column) in table.columns.iter().enumerate() {
+                let Some(point) = column[row] else { continue };
                 let timestamp = point.timestamp_ms.ok_or("a point lost its timestamp")?;
-                latest.push(Logged { run, key, step: point.step, timestamp, value: point.value });
+                latest.push(Logged { run, key: key as u32, step: point.step, timestamp, value: point.value });
             }
         }
         Ok(latest)
