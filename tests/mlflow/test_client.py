@@ -216,6 +216,23 @@ def test_command_line(server):
     assert mlflow.get_run(run.info.run_id).info.lifecycle_stage == "deleted"
 
 
+def test_a_project_runs_locally(server, tmp_path):
+    (tmp_path / "MLproject").write_text(
+        "name: probe\nentry_points:\n  main:\n    parameters:\n      alpha: {type: float, default: 0.5}\n"
+        f"    command: '\"{sys.executable}\" train.py {{alpha}}'\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "import sys, mlflow\n"
+        "with mlflow.start_run():\n"
+        "    mlflow.log_metric('alpha', float(sys.argv[1]))\n"
+    )
+    submitted = mlflow.projects.run(str(tmp_path), parameters={"alpha": 0.25}, env_manager="local")
+    assert submitted.wait()
+    run = mlflow.get_run(submitted.run_id)
+    assert (run.info.status, run.data.metrics, run.data.params) == ("FINISHED", {"alpha": 0.25}, {"alpha": "0.25"})
+    assert run.data.tags["mlflow.project.entryPoint"] == "main"
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_restart_between_two_calls(server, how):
     with mlflow.start_run() as run:
