@@ -44,11 +44,12 @@ impl Workspace {
         let mut collected = Collected::default();
         let mut doomed = Vec::new();
         let mut left: BTreeSet<ExperimentId> = BTreeSet::new();
+        let catalog = self.catalog()?;
         let (ids, unreadable) = self.readable_ids(None)?;
         for id in ids {
             let Some(run) = self.find_run(&id)? else { continue };
             let experiment = run.state().experiment;
-            if self.deleted_since(&run)?.is_none_or(|since| since >= before_ms) {
+            if deleted_since(&catalog, &run).is_none_or(|since| since >= before_ms) {
                 left.insert(experiment);
             } else if self.has_live_writer(&id)? {
                 left.insert(experiment);
@@ -64,7 +65,7 @@ impl Workspace {
             // What cannot be read may have runs of it.
             forgettable && unreadable.is_empty() && !left.contains(&experiment.id)
         };
-        collected.experiments = self.catalog()?.experiments.values().filter(gone).map(|gone| gone.id).collect();
+        collected.experiments = catalog.experiments.values().filter(gone).map(|gone| gone.id).collect();
         if dry_run {
             return Ok(collected);
         }
@@ -83,7 +84,7 @@ impl Workspace {
     /// [`Error::Io`].
     pub fn purge_run(&self, id: &RunId) -> Result<()> {
         let run = self.run(id)?;
-        if self.deleted_since(&run)?.is_none() {
+        if deleted_since(&self.catalog()?, &run).is_none() {
             return Err(Error::invalid("run", format!("{id} is not deleted; mark it deleted first")));
         }
         self.check_unwritten(id)?;
@@ -165,25 +166,14 @@ impl Workspace {
         Ok(())
     }
 
-    /// Since when a run counts as deleted, in milliseconds since the epoch, if it does.
-    fn deleted_since(&self, run: &RunSnapshot) -> Result<Option<i64>> {
-        let state = run.state();
-        Ok(match self.catalog()?.get(state.experiment) {
-            // What was said of the run counts no more.
-            Ok(experiment) if state.deleted_generation() < experiment.generation => {
-                experiment.deleted.then_some(experiment.updated_ms)
-            }
-            _ => state.deleted_ms(),
-        })
-    }
-
     /// Deletes these runs for good, but for those that were restored or are written since they were looked at.
     fn purge(&self, runs: &[RunSnapshot]) -> Result<()> {
+        let catalog = self.catalog()?;
         let mut changes: Vec<Change> = Vec::new();
         let mut purged = BTreeSet::new();
         for run in runs {
             let Some(now) = self.find_run(run.id())? else { continue };
-            if self.deleted_since(&now)?.is_some() && !self.has_live_writer(run.id())? {
+            if deleted_since(&catalog, &now).is_some() && !self.has_live_writer(run.id())? {
                 changes.push(Change::Delete { run: run.id().key(), writers: reach(&now) });
                 purged.insert(run.id().key());
             }
@@ -267,6 +257,18 @@ impl Workspace {
             Ok(gone.map(|&id| catalog::Change::Forget { id }).collect())
         };
         catalog.publish(plan).map(|_| ())
+    }
+}
+
+/// Since when a run counts as deleted, in milliseconds since the epoch, if it does.
+fn deleted_since(catalog: &catalog::Catalog, run: &RunSnapshot) -> Option<i64> {
+    let state = run.state();
+    match catalog.get(state.experiment) {
+        // What was said of the run counts no more.
+        Ok(experiment) if state.deleted_generation() < experiment.generation => {
+            experiment.deleted.then_some(experiment.updated_ms)
+        }
+        _ => state.deleted_ms(),
     }
 }
 
