@@ -26,7 +26,7 @@ use stepwell::registry::rules::{self as registry, Model, Registry, Stage, Versio
 use stepwell::registry::store::Store;
 use stepwell::run::gather::gather;
 use stepwell::run::image::SeriesPart;
-use stepwell::run::names::SeriesNames;
+use stepwell::base::names::Names;
 use stepwell::run::seal::{Head, Hints, seal};
 use stepwell::run::snapshot::{RunPart, RunSnapshot};
 use stepwell::run::state::{Coverage, RunState};
@@ -125,7 +125,7 @@ fn live(disk: &SimDisk) {
     ];
     log.records(0, 0, records, Vec::new());
     let slots: Vec<Slot> = (0..130).map(|index| slot(u32::from(index % 3 == 0), index)).collect();
-    let mut names = SeriesNames::default();
+    let mut names = Names::default();
     for key in ["loss", "val/accuracy"] {
         names.insert(0, key).unwrap();
     }

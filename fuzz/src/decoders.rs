@@ -364,7 +364,7 @@ fn read_group(group: Group) {
         let _ = group.page(page);
     }
     let _ = group.run_records();
-    for key in &group.footer().keys {
+    for key in group.footer().keys.iter() {
         assert!(group.key(key).is_some());
     }
     for index in 0..group.footer().series.len().min(64) {
@@ -373,7 +373,7 @@ fn read_group(group: Group) {
             let _ = group.stats(index);
         }
         read_any_part(&SeriesPart::Sealed(Arc::clone(&group), index));
-        if group.footer().series[index].stats.is_some() {
+        if !group.axis_of(index).pooled() {
             for (level, &buckets) in levels(count).iter().enumerate() {
                 let _ = group.buckets(index, level, 0..buckets.min(READ_MAX));
             }
@@ -399,7 +399,7 @@ fn fill_group<S: stepwell::segment::writer::PageSink>(group: &mut GroupWriter<S>
         let axis = group.axis(&steps, timestamps.view()).expect("memory");
         for (key, of) in [("loss", 0.37), ("acc", 1.0)] {
             let values: Vec<f64> = steps.iter().map(|&step| (step as f64 * of).sin()).collect();
-            let name = SeriesName { run, key: group.key(key), writer: group.writer(WRITER), axis };
+            let name = SeriesName { run, key: group.key(key).expect("few keys"), writer: group.writer(WRITER), axis };
             group.series(name, &steps, timestamps.view(), &values).expect("memory");
         }
     }
@@ -542,7 +542,7 @@ fn pack_of_points() -> &'static Arc<Pack> {
                 let (steps, times) = ([step], [Some(step)].into_iter().collect::<Timestamps>());
                 let run = group.run(&key.0.to_le_bytes());
                 let axis = group.axis(&steps, times.view())?;
-                let name = SeriesName { run, key: group.key("loss"), writer: group.writer(WRITER), axis };
+                let name = SeriesName { run, key: group.key("loss")?, writer: group.writer(WRITER), axis };
                 group.series(name, &steps, times.view(), &[step as f64 / 3.0])?;
             }
             Ok(keys.collect())

@@ -6,6 +6,8 @@ pub mod control;
 pub mod ids;
 pub mod items;
 pub mod limits;
+pub mod names;
 pub mod point;
 pub mod stats;
+pub mod texts;
 pub(crate) mod zstd;

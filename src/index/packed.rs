@@ -5,6 +5,7 @@
 
 use crate::base::bytes::Malformed;
 use crate::base::checksum::crc32;
+use crate::base::texts::Texts;
 use crate::codec::{self, CodecId, Effort, Scratch};
 use crate::error::Result;
 use crate::segment::footer::Page;
@@ -163,7 +164,7 @@ pub struct Places {
     /// Of each row: its group, and its entries.
     rows: Vec<(u32, std::ops::Range<usize>)>,
     entries: Vec<Entry>,
-    keys: Vec<Vec<String>>,
+    keys: Vec<Texts>,
 }
 
 /// What a row has of a key.
@@ -217,9 +218,9 @@ impl Places {
     pub(crate) fn find(&self, row: usize, key: &str) -> Option<(u32, u32)> {
         let (group, range) = self.rows.get(row)?.clone();
         let (keys, entries) = (&self.keys[group as usize], &self.entries[range]);
-        let at = entries.partition_point(|entry| keys[entry.key as usize].as_str() < key);
+        let at = entries.partition_point(|entry| keys.get(entry.key as usize) < key);
         let [entry, rest @ ..] = entries.get(at..)? else { return None };
         let alone = rest.first().is_none_or(|next| next.key != entry.key);
-        if alone && keys[entry.key as usize] == key { entry.value.map(|value| (group, value)) } else { None }
+        if alone && keys.get(entry.key as usize) == key { entry.value.map(|value| (group, value)) } else { None }
     }
 }

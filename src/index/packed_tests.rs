@@ -53,7 +53,7 @@ fn add_run<S: PageSink>(group: &mut GroupWriter<S>, numbers: &mut Numbers, row: 
         let Some(stats) = stats_of(&columns) else { continue };
         row.metrics.insert(key.to_owned(), stats);
         let axis = group.axis(&columns.steps, columns.timestamps.view()).unwrap();
-        let name = SeriesName { run, key: group.key(key), writer: group.writer(WriterId(1)), axis };
+        let name = SeriesName { run, key: group.key(key).unwrap(), writer: group.writer(WriterId(1)), axis };
         group.series(name, &columns.steps, columns.timestamps.view(), &columns.values).unwrap();
     }
 }

@@ -17,10 +17,9 @@ thread_local! {
 /// Points of all series, gathered by series.
 #[derive(Debug, Default)]
 pub struct Gathered {
-    /// Where each series begins, and the end; counts until [`Self::lay_out`].
-    starts: Vec<usize>,
-    /// Where the next point of each series goes.
-    next: Vec<usize>,
+    /// Of each series: how many points it has; from [`Self::lay_out`] on where its next point goes, which is where it ends
+    /// when all are placed.
+    ends: Vec<u32>,
     /// Whether every point has a timestamp.
     all_timed: bool,
     steps: Vec<i64>,
@@ -35,8 +34,8 @@ impl Gathered {
     #[must_use]
     pub fn new(series: usize) -> Self {
         let mut gathered = KEPT.take();
-        gathered.starts.clear();
-        gathered.starts.resize(series + 1, 0);
+        gathered.ends.clear();
+        gathered.ends.resize(series, 0);
         gathered.all_timed = true;
         gathered
     }
@@ -51,14 +50,14 @@ impl Gathered {
     /// How many series there are.
     #[must_use]
     pub fn series(&self) -> usize {
-        self.starts.len() - 1
+        self.ends.len()
     }
 
     /// Counts points; all of them, before any is placed.
     pub fn count<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
-        let starts = &mut self.starts[..];
+        let counts = &mut self.ends[..];
         for slot in slots {
-            starts[slot.series() as usize + 1] += 1;
+            counts[slot.series() as usize] += 1;
             self.all_timed &= slot.timestamp_ms().is_some();
         }
     }
@@ -66,14 +65,14 @@ impl Gathered {
     /// All points are counted but these columns: makes room for them.
     pub fn lay_out(&mut self, extra: Option<GivenColumns<'_>>) {
         if let Some(GivenColumns { series, timestamps, values, .. }) = extra {
-            self.starts[series as usize + 1] += values.len();
+            self.ends[series as usize] += values.len() as u32;
             self.all_timed &= timestamps.absent.is_empty();
         }
-        for index in 1..self.starts.len() {
-            self.starts[index] += self.starts[index - 1];
+        let mut total = 0;
+        for end in &mut self.ends {
+            total += std::mem::replace(end, total);
         }
-        self.next.clone_from(&self.starts);
-        let total = self.starts[self.series()];
+        let total = total as usize;
         resize(&mut self.steps, total);
         resize(&mut self.timestamps, total);
         resize(&mut self.values, total);
@@ -84,23 +83,25 @@ impl Gathered {
     /// Puts points behind those of their series that were placed before.
     pub fn place<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
         let (steps, timestamps, values) = (&mut self.steps[..], &mut self.timestamps[..], &mut self.values[..]);
-        let (next, absent, all_timed) = (&mut self.next[..], &mut self.absent[..], self.all_timed);
+        let (next, absent, all_timed) = (&mut self.ends[..], &mut self.absent[..], self.all_timed);
         for slot in slots {
-            let at = &mut next[slot.series() as usize];
-            steps[*at] = slot.0[1] as i64;
-            timestamps[*at] = slot.0[2] as i64;
-            values[*at] = f64::from_bits(slot.0[0]);
+            let next = &mut next[slot.series() as usize];
+            let at = *next as usize;
+            steps[at] = slot.0[1] as i64;
+            timestamps[at] = slot.0[2] as i64;
+            values[at] = f64::from_bits(slot.0[0]);
             if !all_timed {
-                absent[*at] = slot.timestamp_ms().is_none();
+                absent[at] = slot.timestamp_ms().is_none();
             }
-            *at += 1;
+            *next += 1;
         }
     }
 
     /// Puts these columns behind the points of their series.
     pub fn place_columns(&mut self, GivenColumns { series, steps, timestamps, values }: GivenColumns<'_>) {
-        let from = self.next[series as usize];
+        let from = self.ends[series as usize] as usize;
         let range = from..from + values.len();
+        self.ends[series as usize] = range.end as u32;
         self.steps[range.clone()].copy_from_slice(steps);
         self.timestamps[range.clone()].copy_from_slice(timestamps.ms);
         self.values[range.clone()].copy_from_slice(values);
@@ -109,7 +110,7 @@ impl Gathered {
         }
     }
 
-    /// The columns of a series: steps, timestamps and values. `apart` are columns of a series that has no other points,
+    /// The columns of a series, when all points are placed: steps, timestamps and values. `apart` are columns of a series that has no other points,
     /// given rather than gathered.
     #[inline]
     #[must_use]
@@ -121,7 +122,8 @@ impl Gathered {
         match apart {
             Some(given) if given.series as usize == series => (given.steps, given.timestamps, given.values),
             _ => {
-                let range = self.starts[series]..self.starts[series + 1];
+                let start = series.checked_sub(1).map_or(0, |before| self.ends[before]);
+                let range = start as usize..self.ends[series] as usize;
                 let all = TimestampsRef { ms: &self.timestamps, absent: &self.absent };
                 (&self.steps[range.clone()], all.slice(range.clone()), &self.values[range])
             }

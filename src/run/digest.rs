@@ -277,7 +277,7 @@ impl LogDigest {
     /// Takes in the statistics of a group, whose points are counted already. `false` where they cannot be read.
     fn take_group(&mut self, group: &Group) -> Result<bool> {
         let footer = group.footer();
-        let keys: Vec<Arc<str>> = footer.keys.iter().map(|key| key.as_str().into()).collect();
+        let keys: Vec<Arc<str>> = footer.keys.iter().map(Arc::from).collect();
         for (index, series) in footer.series.iter().enumerate() {
             let stats = match group.stats(index) {
                 Err(Error::Corrupt { .. }) => return Ok(false),

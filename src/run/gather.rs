@@ -85,7 +85,7 @@ fn add_run<S: PageSink>(group: &mut GroupWriter<S>, run: &RunSnapshot, gathered:
     gathered.runs += 1;
     let mut axes = Axes::default();
     for (key, series) in run.series() {
-        let key = group.key(key);
+        let key = group.key(key)?;
         let mut start = 0;
         while start < series.parts.len() {
             // Neighbouring parts of one writer become one series.

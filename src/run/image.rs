@@ -205,9 +205,7 @@ impl LogImage {
     pub fn parts(&self, run: u32) -> impl Iterator<Item = (&str, SeriesPart)> {
         let sealed = self.groups.iter().flat_map(move |group| {
             let of_run = group.footer().series.iter().enumerate().filter(move |(_, series)| series.run == run);
-            of_run.map(|(index, series)| {
-                (group.footer().keys[series.key as usize].as_str(), SeriesPart::Sealed(Arc::clone(group), index))
-            })
+            of_run.map(|(index, series)| (group.footer().key_of(series), SeriesPart::Sealed(Arc::clone(group), index)))
         });
         let rows = self.rows.iter().filter_map(move |(&series, columns)| {
             let (of, key) = self.series.get(&series)?;

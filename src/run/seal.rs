@@ -9,13 +9,13 @@
 use rustc_hash::FxHashMap;
 
 use crate::base::ids::WriterId;
+use crate::base::names::Names;
 use crate::base::point::TimestampsRef;
 use crate::codec::{Effort, Hint};
 use crate::error::Result;
 use crate::log::slot::Slot;
 use crate::run::axes::{AxisTable, hash_axis, same_axis};
 use crate::run::columns::Gathered;
-use crate::run::names::SeriesNames;
 use crate::segment::layout::{PAGE_POINTS, POOLED_BELOW};
 use crate::segment::writer::{GroupWriter, SeriesName, timestamps_kind};
 
@@ -40,7 +40,7 @@ pub struct Head<'a> {
     /// Columns behind them.
     pub extra: Option<GivenColumns<'a>>,
     /// The log's series; more of them may have come since the sealing was begun.
-    pub series: &'a SeriesNames,
+    pub series: &'a Names<u32>,
 }
 
 /// How a writer's columns were encoded last, for its next groups.
@@ -152,7 +152,7 @@ impl Sealing {
                 self.stage = Stage::Axis(series, axis, end);
                 if end == values.len() {
                     hints.axes.insert(series as u32, self.group.axis_hints());
-                    self.open(series, axis, head, hints);
+                    self.open(series, axis, head, hints)?;
                 }
                 Ok(end - from)
             }
@@ -214,22 +214,23 @@ impl Sealing {
         };
         if long {
             let work = values.len() / 8;
-            self.open(series, axis, head, hints);
+            self.open(series, axis, head, hints)?;
             return Ok(work);
         }
         let (run, key) = head.series.get(series as u32);
-        let name = SeriesName { run, key: self.group.key(key), writer: self.writer, axis };
+        let name = SeriesName { run, key: self.group.key(key)?, writer: self.writer, axis };
         self.group.short_series(name, values);
         self.stage = Stage::Series(series + 1);
         Ok(values.len())
     }
 
     /// Begins a long series, whose axis is written.
-    fn open(&mut self, series: usize, axis: u32, head: Head<'_>, hints: &Hints) {
+    fn open(&mut self, series: usize, axis: u32, head: Head<'_>, hints: &Hints) -> Result<()> {
         let (run, key) = head.series.get(series as u32);
-        let name = SeriesName { run, key: self.group.key(key), writer: self.writer, axis };
+        let name = SeriesName { run, key: self.group.key(key)?, writer: self.writer, axis };
         self.group.begin_series(name, hints.values.get(&(series as u32)).copied().unwrap_or_default());
         self.stage = Stage::Values(series, 0);
+        Ok(())
     }
 }
 

@@ -21,13 +21,13 @@ use std::sync::Arc;
 use crate::base::control::CONTROL_BYTES_MAX;
 use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::limits::SERIES_PER_LOG_MAX;
+use crate::base::names::Names;
 use crate::base::point::Point;
 use crate::error::{Error, Result};
 use crate::log::frame::Kind;
 use crate::log::record::{Batch, Record, Row};
 use crate::log::slot::Slot;
 use crate::log::writer::LogWriter;
-use crate::run::names::SeriesNames;
 use crate::run::place::Place;
 use crate::run::seal::{GivenColumns, Head, Hints, Sealing, seal};
 use crate::run::tail::Tail;
@@ -80,7 +80,8 @@ pub struct Session {
     wanted: u64,
     watermark: Arc<Watermark>,
     runs: Vec<RunEntry>,
-    series: SeriesNames,
+    /// Each of a run.
+    series: Names<u32>,
     /// Records that must be in the log before any point is published.
     pending: Vec<Record>,
     ended: bool,
@@ -116,7 +117,7 @@ impl Session {
             wanted: 0,
             watermark,
             runs: Vec::new(),
-            series: SeriesNames::default(),
+            series: Names::default(),
             pending: Vec::new(),
             ended: false,
             failed: false,

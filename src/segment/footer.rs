@@ -3,6 +3,7 @@
 use crate::base::bytes::Malformed;
 use crate::base::ids::WriterId;
 use crate::base::stats::{Extreme, SeriesStats, StatPoint};
+use crate::base::texts::Texts;
 use crate::codec::{CodecId, Effort, Scratch};
 use crate::segment::layout::{
     ColumnReader, ColumnWriter, ENTRIES_MAX, POOLED_BELOW, TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
@@ -64,8 +65,6 @@ pub struct Series {
     pub axis: u32,
     /// First page for a long series; first value within the pool for a short one.
     pub base: usize,
-    /// Statistics of a long series; those of a short one are made from its points.
-    pub stats: Option<SeriesStats>,
 }
 
 /// All of a footer, decoded.
@@ -76,7 +75,7 @@ pub struct Footer {
     /// How many points all series have.
     pub points: u64,
     /// Keys in order of their bytes, each once.
-    pub keys: Vec<String>,
+    pub keys: Texts,
     /// Writers.
     pub writers: Vec<WriterId>,
     /// Bytes of each run's record in a pack; empty in a sealed group.
@@ -87,6 +86,8 @@ pub struct Footer {
     pub axes: Vec<Axis>,
     /// Series, long ones first in order of their pages, then short ones by key, run, writer.
     pub series: Vec<Series>,
+    /// Statistics of the long series; those of a short one are made from its points.
+    pub stats: Vec<SeriesStats>,
     /// Pages in order of their bytes.
     pub pages: Vec<Page>,
     /// First page of the pool; the pool's pages and the run pages end the group.
@@ -119,6 +120,18 @@ impl Pool {
 }
 
 impl Footer {
+    /// The key of one of the series.
+    #[must_use]
+    pub fn key_of(&self, series: &Series) -> &str {
+        self.keys.get(series.key as usize)
+    }
+
+    /// The series that have pages of their own.
+    #[must_use]
+    pub fn long_series(&self) -> impl Iterator<Item = &Series> {
+        self.series.iter().take(self.stats.len())
+    }
+
     /// What lies in the pool.
     #[must_use]
     pub fn pool(&self) -> Pool {
@@ -140,7 +153,7 @@ impl Footer {
         columns.number(self.points);
         columns.number(self.keys.len() as u64);
         columns.ints(&ints(&mut self.keys.iter().map(|key| key.len() as i64)));
-        columns.bytes(self.keys.concat().as_bytes());
+        columns.bytes(self.keys.concatenated().as_bytes());
         columns.number(self.writers.len() as u64);
         let writers: Vec<u8> = self.writers.iter().flat_map(|writer| writer.0.to_le_bytes()).collect();
         columns.bytes(&writers);
@@ -158,10 +171,8 @@ impl Footer {
         columns.ints(&ints(&mut self.series.iter().map(|series| i64::from(series.key))));
         columns.ints(&ints(&mut self.series.iter().map(|series| i64::from(series.writer))));
         columns.ints(&ints(&mut self.series.iter().map(|series| i64::from(series.axis))));
-        let long: Vec<&Series> = self.series.iter().filter(|series| series.stats.is_some()).collect();
-        columns.ints(&ints(&mut long.iter().map(|series| series.base as i64)));
-        let stats: Vec<SeriesStats> = self.series.iter().filter_map(|series| series.stats).collect();
-        encode_stats(&stats, &mut columns);
+        columns.ints(&ints(&mut self.long_series().map(|series| series.base as i64)));
+        encode_stats(&self.stats, &mut columns);
 
         columns.number(self.pages.len() as u64);
         columns.ints(&ints(&mut self.pages.iter().map(|page| i64::from(page.codec.0))));
@@ -189,11 +200,12 @@ impl Footer {
         let run_count = columns.count()?;
         let run_lens = columns.indexes(run_count, u32::MAX as usize)?;
         let axes = decode_axes(&mut columns)?;
-        let series = decode_series(&mut columns, &axes, [runs, keys.len(), writers.len()])?;
+        let (series, stats) = decode_series(&mut columns, &axes, [runs, keys.len(), writers.len()])?;
         let pages = decode_pages(&mut columns, pages_len)?;
         let pool_base = columns.count()?;
         columns.end()?;
-        let footer = Self { first_sequence, points, keys, writers, run_lens, runs, axes, series, pages, pool_base };
+        let footer =
+            Self { first_sequence, points, keys, writers, run_lens, runs, axes, series, stats, pages, pool_base };
         footer.check()?;
         Ok(footer)
     }
@@ -211,7 +223,10 @@ impl Footer {
             if !axis.pooled() && long_end().is_none_or(|end| end > self.pool_base) {
                 return Err(Malformed("a series beyond the pages"));
             }
-            if series.stats.is_some_and(|stats| stats.count != axis.count as u64) {
+        }
+        for (series, stats) in self.series.iter().zip(&self.stats) {
+            let axis = self.axes[series.axis as usize];
+            if axis.pooled() || stats.count != axis.count as u64 {
                 return Err(Malformed("a series whose axis has another length"));
             }
         }
@@ -232,22 +247,12 @@ impl Footer {
     }
 }
 
-fn decode_keys(columns: &mut ColumnReader<'_>) -> Result<Vec<String>, Malformed> {
+fn decode_keys(columns: &mut ColumnReader<'_>) -> Result<Texts, Malformed> {
     let count = columns.count()?;
     let lens = columns.indexes(count, ENTRIES_MAX)?;
     let bytes = columns.bytes(ENTRIES_MAX * 64)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| Malformed("keys that are no UTF-8"))?;
-    let mut keys = Vec::with_capacity(lens.len());
-    let mut at = 0_usize;
-    for len in lens {
-        let end = at + len as usize;
-        keys.push(text.get(at..end).ok_or(Malformed("the length of a key"))?.to_owned());
-        at = end;
-    }
-    if at != text.len() || !keys.is_sorted_by(|a, b| a < b) {
-        return Err(Malformed("keys out of order"));
-    }
-    Ok(keys)
+    let keys = Texts::from_lengths(bytes, lens)?;
+    if keys.iter().is_sorted_by(|a, b| a < b) { Ok(keys) } else { Err(Malformed("keys out of order")) }
 }
 
 fn decode_axes(columns: &mut ColumnReader<'_>) -> Result<Vec<Axis>, Malformed> {
@@ -273,7 +278,11 @@ fn decode_axes(columns: &mut ColumnReader<'_>) -> Result<Vec<Axis>, Malformed> {
     Ok(axes)
 }
 
-fn decode_series(columns: &mut ColumnReader<'_>, axes: &[Axis], limits: [usize; 3]) -> Result<Vec<Series>, Malformed> {
+fn decode_series(
+    columns: &mut ColumnReader<'_>,
+    axes: &[Axis],
+    limits: [usize; 3],
+) -> Result<(Vec<Series>, Vec<SeriesStats>), Malformed> {
     let count = columns.count()?;
     let runs = columns.indexes(count, limits[0])?;
     let keys = columns.indexes(count, limits[1])?;
@@ -281,23 +290,21 @@ fn decode_series(columns: &mut ColumnReader<'_>, axes: &[Axis], limits: [usize; 
     let axis_indexes = columns.indexes(count, axes.len())?;
     let long = axis_indexes.iter().filter(|&&axis| !axes[axis as usize].pooled()).count();
     let mut bases = columns.indexes(long, ENTRIES_MAX)?.into_iter();
-    let mut stats = decode_stats(columns, long)?.into_iter();
+    let stats = decode_stats(columns, long)?;
     let mut pooled = 0;
     let mut series = Vec::with_capacity(count);
     for index in 0..count {
         let axis = axis_indexes[index];
-        let mut entry =
-            Series { run: runs[index], key: keys[index], writer: writers[index], axis, base: 0, stats: None };
+        let mut entry = Series { run: runs[index], key: keys[index], writer: writers[index], axis, base: 0 };
         if axes[axis as usize].pooled() {
             entry.base = pooled;
             pooled += axes[axis as usize].count;
         } else {
             entry.base = bases.next().ok_or(Malformed("the pages of a series"))? as usize;
-            entry.stats = Some(stats.next().ok_or(Malformed("the statistics of a series"))?);
         }
         series.push(entry);
     }
-    Ok(series)
+    Ok((series, stats))
 }
 
 fn decode_pages(columns: &mut ColumnReader<'_>, pages_len: u64) -> Result<Vec<Page>, Malformed> {

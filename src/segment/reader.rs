@@ -161,7 +161,7 @@ impl Group {
     /// The number of a key, by binary search.
     #[must_use]
     pub fn key(&self, key: &str) -> Option<u32> {
-        self.footer.keys.binary_search_by(|own| own.as_str().cmp(key)).ok().map(|index| index as u32)
+        self.footer.keys.find_sorted(key).map(|index| index as u32)
     }
 
     /// The axis of a series.
@@ -175,8 +175,8 @@ impl Group {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn stats(&self, series: usize) -> Result<SeriesStats> {
-        if let Some(stats) = self.footer.series[series].stats {
-            return Ok(stats);
+        if let Some(stats) = self.footer.stats.get(series) {
+            return Ok(*stats);
         }
         let mut columns = Columns::default();
         self.read(series, 0..self.axis_of(series).count, &mut columns)?;

@@ -3,10 +3,9 @@
 //! A group is, in order of its bytes: the pages of long axes and series as they come, each series followed by its
 //! pyramid; the pool of short ones; the runs' records; the footer; the trailer.
 
-use rustc_hash::FxHashMap;
-
 use crate::base::checksum::crc32;
 use crate::base::ids::WriterId;
+use crate::base::names::Names;
 use crate::base::point::{Point, Timestamps, TimestampsRef};
 use crate::base::stats::SeriesStats;
 use crate::codec::{self, CodecId, Effort, Hint, Scratch};
@@ -67,8 +66,7 @@ pub struct GroupWriter<S> {
     buffer: Vec<u8>,
     offset: u64,
     footer: Footer,
-    keys: FxHashMap<String, u32>,
-    key_list: Vec<String>,
+    keys: Names,
     run_records: Vec<u8>,
     open: Option<OpenSeries>,
     /// Of the steps and of the timestamps of the axis begun last.
@@ -89,8 +87,7 @@ impl<S: PageSink> GroupWriter<S> {
             buffer: Vec::new(),
             offset: 0,
             footer: Footer::default(),
-            keys: FxHashMap::default(),
-            key_list: Vec::new(),
+            keys: Names::default(),
             run_records: Vec::new(),
             open: None,
             axis_hints: Default::default(),
@@ -112,14 +109,12 @@ impl<S: PageSink> GroupWriter<S> {
     }
 
     /// The number of a metric key in this group.
-    pub fn key(&mut self, key: &str) -> u32 {
-        if let Some(&index) = self.keys.get(key) {
-            return index;
-        }
-        let index = self.key_list.len() as u32;
-        self.key_list.push(key.to_owned());
-        self.keys.insert(key.to_owned(), index);
-        index
+    ///
+    /// # Errors
+    /// When all keys exceed 4 GiB.
+    pub fn key(&mut self, key: &str) -> Result<u32> {
+        let number = self.keys.find((), key).or_else(|| self.keys.insert((), key));
+        number.ok_or_else(|| Error::invalid("group", "its keys exceed 4 GiB; seal or compact fewer series at once"))
     }
 
     /// The number of a writer in this group.
@@ -220,7 +215,7 @@ impl<S: PageSink> GroupWriter<S> {
     /// Puts a short series into the pool.
     pub fn short_series(&mut self, name: SeriesName, values: &[f64]) {
         let SeriesName { run, key, writer, axis } = name;
-        self.short.push(Series { run, key, writer, axis, base: self.pool_values.len(), stats: None });
+        self.short.push(Series { run, key, writer, axis, base: self.pool_values.len() });
         self.pool_values.extend_from_slice(values);
     }
 
@@ -264,7 +259,8 @@ impl<S: PageSink> GroupWriter<S> {
         else {
             return Ok(Hint::default());
         };
-        self.footer.series.push(Series { run, key, writer, axis, base, stats });
+        self.footer.series.push(Series { run, key, writer, axis, base });
+        self.footer.stats.extend(stats);
         let mut level = buckets;
         while level.len() > 1 {
             for buckets in level.chunks(BUCKETS_PER_PAGE) {
@@ -308,16 +304,18 @@ impl<S: PageSink> GroupWriter<S> {
 
     /// Numbers the keys in order of their bytes.
     fn sort_keys(&mut self) {
-        let mut order: Vec<u32> = (0..self.key_list.len() as u32).collect();
-        order.sort_unstable_by(|&a, &b| self.key_list[a as usize].cmp(&self.key_list[b as usize]));
+        let keys = std::mem::take(&mut self.keys);
+        let mut order: Vec<u32> = (0..keys.len() as u32).collect();
+        order.sort_unstable_by_key(|&key| keys.get(key).1);
         let mut rank = vec![0; order.len()];
         for (index, &key) in order.iter().enumerate() {
             rank[key as usize] = index as u32;
+            // All of them fit together already.
+            let _ = self.footer.keys.push(keys.get(key).1);
         }
         for series in self.footer.series.iter_mut().chain(&mut self.short) {
             series.key = rank[series.key as usize];
         }
-        self.footer.keys = order.iter().map(|&key| std::mem::take(&mut self.key_list[key as usize])).collect();
     }
 
     fn write_pool(&mut self) -> Result<()> {
@@ -341,7 +339,7 @@ impl<S: PageSink> GroupWriter<S> {
             }
         }
         // Values of one key lie side by side, since they resemble each other more than those of one run do.
-        self.short.sort_by_key(|series| (series.key, series.run, series.writer));
+        self.short.sort_unstable_by_key(|series| (series.key, series.run, series.writer, series.base));
         let mut values = Vec::with_capacity(self.pool_values.len());
         for series in &mut self.short {
             let count = self.footer.axes[series.axis as usize].count;

@@ -379,7 +379,7 @@ fn costs(footer: &Footer, runs: &[String]) -> BTreeMap<usize, String> {
     let name = |series: usize| {
         let series = footer.series[series];
         let run = runs.get(series.run as usize).map_or("?", String::as_str);
-        format!("{:?} of run {run}", footer.keys[series.key as usize])
+        format!("{:?} of run {run}", footer.key_of(&series))
     };
     let tell = |users: &Vec<(usize, usize)>| {
         let points: usize = users.iter().map(|(_, points)| points).sum();
@@ -419,7 +419,7 @@ fn decode_page(footer: &Footer, index: usize, bytes: &[u8]) -> Result<(), String
             return ints(in_page(axis.count, at / axis.stride()));
         }
     }
-    for series in footer.series.iter().filter(|series| series.stats.is_some()) {
+    for series in footer.long_series() {
         let count = footer.axes[series.axis as usize].count;
         let Some(at) = index.checked_sub(series.base).filter(|&at| at < pages(count) + bucket_pages(count)) else {
             continue;

@@ -72,7 +72,7 @@ impl PackGroup {
             let writer = footer.writers[entry.writer as usize];
             if let Some((_, parts)) = series.iter_mut().find(|(coverage, _)| coverage.writer == writer) {
                 let part = SeriesPart::Sealed(Arc::clone(&self.group), index as usize);
-                parts.push((footer.keys[entry.key as usize].clone(), part));
+                parts.push((footer.key_of(&entry).to_owned(), part));
             }
         }
         Some(RunPart { state, series })

@@ -217,7 +217,7 @@ fn nameless(group: &Arc<Group>, run: u32, id: RunId) -> Option<RunPart> {
     let mut series: Vec<(Coverage, Vec<(String, SeriesPart)>)> = Vec::new();
     for (index, entry) in footer.series.iter().enumerate().filter(|(_, entry)| entry.run == run) {
         let writer = footer.writers[entry.writer as usize];
-        let part = (footer.keys[entry.key as usize].clone(), SeriesPart::Sealed(Arc::clone(group), index));
+        let part = (footer.key_of(entry).to_owned(), SeriesPart::Sealed(Arc::clone(group), index));
         let points = footer.axes[entry.axis as usize].count as u64;
         match series.iter_mut().find(|(coverage, _)| coverage.writer == writer) {
             Some((coverage, parts)) => {
