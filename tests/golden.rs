@@ -12,6 +12,7 @@ use std::sync::Arc;
 use stepwell::base::checksum::crc32;
 use stepwell::base::control;
 use stepwell::base::ids::{ExperimentId, RunId, WriterId};
+use stepwell::base::names::Names;
 use stepwell::base::point::{Columns, Point};
 use stepwell::base::stats::RunStatus;
 use stepwell::codec::Effort;
@@ -26,7 +27,6 @@ use stepwell::registry::rules::{self as registry, Model, Registry, Stage, Versio
 use stepwell::registry::store::Store;
 use stepwell::run::gather::gather;
 use stepwell::run::image::SeriesPart;
-use stepwell::base::names::Names;
 use stepwell::run::seal::{Head, Hints, seal};
 use stepwell::run::snapshot::{RunPart, RunSnapshot};
 use stepwell::run::state::{Coverage, RunState};

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use stepwell::base::ids::ExperimentId;
@@ -11,9 +11,11 @@ use stepwell::base::stats::RunStatus;
 use stepwell::error::Error;
 use stepwell::options::{Options, TailMode};
 use stepwell::storage::memory::{Fate, Op, OpKind, PowerLoss, SimDisk, Times};
+use stepwell::workspace::compaction::CompactOptions;
 use stepwell::workspace::maintenance::Schedule;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::runs::NewRun;
+use stepwell::workspace::search::RunQuery;
 use stepwell::workspace::writer::RunWriter;
 
 #[test]
@@ -255,4 +257,44 @@ fn verifying_finds_nothing_wrong_while_others_write() {
             }
         }
     });
+}
+
+/// A folder of logs goes when compaction has emptied it, so that no search lists it, under the hands of whoever makes a log
+/// there; syncs of what was in it succeed.
+#[test]
+fn empty_folders_of_logs_go_and_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
+    let folders = || std::fs::read_dir(dir.path().join("w/logs")).unwrap().count();
+    let log = |value: f64| {
+        let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+        writer.log_metric("loss", 0, value).unwrap();
+        writer
+    };
+    drop(log(0.0));
+    assert_eq!(folders(), 1);
+    workspace.compact(CompactOptions::default()).unwrap();
+    assert_eq!(folders(), 0);
+    workspace.sync().unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let compaction = scope.spawn(|| {
+            let mut runs = 0;
+            while !stop.load(Ordering::Relaxed) {
+                runs += workspace.compact(CompactOptions::default()).unwrap().runs;
+            }
+            runs
+        });
+        for value in 0..300 {
+            let writer = log(f64::from(value));
+            if value % 8 == 0 {
+                writer.close().unwrap();
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(compaction.join().unwrap() > 0);
+    });
+    workspace.compact(CompactOptions::default()).unwrap();
+    assert_eq!((folders(), workspace.search(&RunQuery::default()).unwrap().total), (0, 301));
+    workspace.sync().unwrap();
 }

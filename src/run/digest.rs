@@ -1,7 +1,7 @@
 //! What lists need of a log, kept up as the log grows: the words of its runs, and statistics of their series.
 //!
-//! A digest is made of a log that was read as a whole, and then follows it: only what was appended since is read, and of a
-//! log that did not grow its length and two slots. What it holds:
+//! A digest is made of a log that was read as a whole, and then follows it: only what was appended since is read, of a
+//! log that did not grow its length and two slots, and of one that is ended nothing. What it holds:
 //!
 //! 1. It has taken in the log's frames before `end` and the tail's slots behind them up to its cursor, each once, in
 //!    their order, and nothing else. So it says what an image read at that moment says ([`LogImage`]).
@@ -50,6 +50,8 @@ pub struct LogDigest {
     sealed: u64,
     /// Behind the last point taken in.
     tail: TailCursor,
+    /// Whether the writer said that nothing more will come.
+    ended: bool,
     /// By the run's number in the log.
     runs: BTreeMap<u32, Arc<RunDigest>>,
     /// The numbers of runs by their keys.
@@ -99,6 +101,7 @@ impl LogDigest {
                 turn,
                 &log.slots[(turn - log.slots_from) as usize..],
             ),
+            ended: log.ended,
             runs: BTreeMap::new(),
             numbers: BTreeMap::new(),
             series: BTreeMap::new(),
@@ -121,11 +124,14 @@ impl LogDigest {
     }
 
     /// Takes in what was appended since. `false` when what is found does not simply continue what is known: the digest is of
-    /// no use then, and the log must be read as a whole.
+    /// no use then, and the log must be read as a whole. Costs nothing once the log is ended.
     ///
     /// # Errors
     /// [`Error::Io`], of kind `NotFound` when the log is gone.
     pub fn follow(digest: &mut Arc<Self>, storage: &dyn Storage, log_path: &Path, tail_path: &Path) -> Result<bool> {
+        if digest.ended {
+            return Ok(true);
+        }
         for _ in 0..TURNS_MAX {
             // The tail before the log: what these slots miss because their turn had ended is in a frame by then.
             let slots = digest.later_slots(storage, tail_path)?;
@@ -234,7 +240,7 @@ impl LogDigest {
                         return Ok(false);
                     }
                 }
-                Payload::End => {}
+                Payload::End => self.ended = true,
                 Payload::Start(_) | Payload::Lost => return Ok(false),
             }
             if frame.header.count > 0 {

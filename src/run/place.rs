@@ -1,23 +1,27 @@
 //! Where and how a writer keeps its files.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::control;
 use crate::base::ids::WriterId;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::frame::Kind;
 use crate::log::record::{LOG_VERSION, Start};
 use crate::log::writer::LogWriter;
 use crate::run::watermark::Watermark;
 use crate::storage::Storage;
 
+/// How often a folder is made before it is given up.
+const FOLDER_TRIES: usize = 16;
+
 /// Where and how a writer keeps its files.
 #[derive(Clone)]
 pub struct Place {
     /// The disk.
     pub storage: Arc<dyn Storage>,
-    /// The folder of the log; it exists.
+    /// The folder of the log; it is made when it is missing.
     pub dir: PathBuf,
     /// What the names of its files start with.
     pub stem: String,
@@ -42,11 +46,11 @@ impl Place {
     /// Creates the log of a new writer and takes its lock.
     ///
     /// # Errors
-    /// [`crate::error::Error::Io`]; no file is left then.
+    /// [`Error::Io`]; no file is left then.
     pub fn create_log(&self) -> Result<(LogWriter, Arc<Watermark>)> {
         let writer = WriterId::random();
         let (path, _) = self.paths(writer);
-        let mut log = LogWriter::create(&*self.storage, &path, writer)?;
+        let mut log = self.create_file(&path, writer)?;
         let process = format!("pid {}", std::process::id());
         let Place { order, created_ms, half, .. } = *self;
         let start = Start { version: LOG_VERSION, writer, order, created_ms, process, half };
@@ -64,6 +68,23 @@ impl Place {
             Err(error) => {
                 let _ = self.storage.remove_file(&path);
                 Err(error)
+            }
+        }
+    }
+
+    /// Creates the log's file, and its folder when that is missing. Compaction may remove it, empty, between the two.
+    fn create_file(&self, path: &Path, writer: WriterId) -> Result<LogWriter> {
+        let mut tries = FOLDER_TRIES;
+        loop {
+            match LogWriter::create(&*self.storage, path, writer) {
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound && tries > 0 => tries -= 1,
+                other => return other,
+            }
+            match self.storage.create_dir(&self.dir) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create", &self.dir)(error));
+                }
+                _ => {}
             }
         }
     }

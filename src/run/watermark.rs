@@ -315,7 +315,11 @@ impl Watermark {
             self.note(tail.sync(), "the tail of ")?;
         }
         let storage = Arc::clone(&self.files.lock().storage);
-        folders.iter().try_for_each(|folder| self.note(storage.sync_dir(folder), "the folder of "))
+        folders.iter().try_for_each(|folder| match storage.sync_dir(folder) {
+            // Compaction took it away when it was empty, so a pack has the log.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            synced => self.note(synced, "the folder of "),
+        })
     }
 
     /// Remembers a failure for good: the kernel may have dropped what it could not write, and will not say so again.

@@ -82,7 +82,20 @@ impl Workspace {
         }
         self.merge_packs(&mut done)?;
         self.remove_leftovers()?;
+        self.remove_empty_folders()?;
         Ok(done)
+    }
+
+    /// Removes folders of logs where no log is left: every search would list them. A writer makes its folder when it is missing.
+    fn remove_empty_folders(&self) -> Result<()> {
+        let logs = self.inner.root.join(paths::LOGS);
+        for entry in self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs))? {
+            if entry.is_dir {
+                // It fails where there is something in it.
+                let _ = self.inner.storage.remove_dir(&logs.join(entry.name));
+            }
+        }
+        Ok(())
     }
 
     /// The right to compact, which saves two processes from doing the same work. Not needed for correctness.

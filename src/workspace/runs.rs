@@ -14,7 +14,7 @@ use crate::workspace::clock::now_ms;
 pub use crate::workspace::edits::RunEdit;
 use crate::workspace::edits::{Editor, check_edit};
 use crate::workspace::manifest::{Manifest, covers};
-use crate::workspace::open::{Workspace, create_folder};
+use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
 use crate::workspace::paths;
 use crate::workspace::writer::RunWriter;
@@ -310,9 +310,8 @@ impl Workspace {
 
     /// Where a session keeps its files.
     pub(super) fn place(&self, dir: std::path::PathBuf, stem: String, order: u64) -> Result<Place> {
-        create_folder(&*self.inner.storage, &dir)?;
         let mapped = match self.inner.options.tail {
-            TailMode::Auto => self.inner.storage.mapping_is_safe(&dir),
+            TailMode::Auto => self.inner.storage.mapping_is_safe(&self.inner.root),
             TailMode::Mapped => true,
             TailMode::Written => false,
         };
