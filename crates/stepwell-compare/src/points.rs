@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use stepwell::base::point::Columns;
+use stepwell::codec::Effort;
 
 use crate::contender::{Contender, Result, Store};
 use crate::meter::{bytes, cost, device_bytes_read, least, make_cold};
@@ -70,6 +71,22 @@ fn one(figures: &mut Figures, contender: &Contender, work: &Work, plan: Plan, di
     check(&mut *open()?, work)?;
     if name == "stepwell" {
         reads(figures, &mut *open()?, work, plan, name, "before settling")?;
+        if work.name != "I2" {
+            let codecs = [("fast codecs", Effort::Fast, "≥ 50 M"), ("strong codecs", Effort::Tight, "≥ 5 M")];
+            for (of, effort, floor) in codecs {
+                let gathering = crate::stores::stepwell::gathering(dir, work, effort)?;
+                let floor = if work.name == "I1" { floor } else { "" };
+                let rate = points / (gathering.cpu_ns / 1e9);
+                figures.add_with_floor(
+                    work.name,
+                    &format!("gathering with {of}, a core"),
+                    "points/s",
+                    floor,
+                    name,
+                    rate,
+                );
+            }
+        }
     }
 
     let ((), settle) = cost(|| -> Result<()> { open()?.settle(work) })?;

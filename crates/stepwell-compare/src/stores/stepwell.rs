@@ -3,7 +3,12 @@
 use std::path::Path;
 
 use stepwell::base::point::{Columns, Point};
+use stepwell::codec::Effort;
+use stepwell::run::gather::gather;
 use stepwell::search::execute::Query;
+use stepwell::segment::pack::PackWriter;
+use stepwell::storage::Storage;
+use stepwell::storage::disk::Disk;
 use stepwell::{CompactOptions, ExperimentId, Metric, NewRun, RunId, Workspace};
 
 use crate::contender::{Result, Store};
@@ -50,6 +55,21 @@ pub fn ingest_columns(dir: &Path, work: &Work) -> Result<Cost> {
         }
     }
     Ok(cost)
+}
+
+/// Gathers the runs that were logged into a pack, which is then thrown away: compaction without its publishing. With the fast
+/// codecs this is what it costs to read, merge and write; with the strong ones all of it.
+pub fn gathering(dir: &Path, work: &Work, effort: Effort) -> Result<Cost> {
+    let workspace = Workspace::open(dir.join("stepwell"))?;
+    let path = dir.join("gathered.pack");
+    let (gathered, cost) = cost(|| -> Result<_> {
+        let mut pack = PackWriter::new(Disk.create_new(&path)?, &path, 1, effort)?;
+        let gathered = gather(&mut pack, &mut (0..work.runs()).map(|run| workspace.run(&run_id(run))))?;
+        pack.finish()?;
+        Ok(gathered)
+    })?;
+    std::fs::remove_file(&path)?;
+    if gathered.points == work.points() { Ok(cost) } else { Err(format!("not all was gathered: {gathered:?}").into()) }
 }
 
 impl Store for Stepwell {
