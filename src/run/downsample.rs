@@ -15,8 +15,8 @@ use crate::base::point::Columns;
 use crate::error::Result;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{part_len, read_part};
-use crate::segment::layout::{FAN_OUT, PAGE_POINTS};
-use crate::segment::pyramid::{Bucket, levels};
+use crate::segment::layout::PAGE_POINTS;
+use crate::segment::pyramid::{Bucket, fan_out, levels};
 use crate::segment::reader::Group;
 use crate::segment::stats::summarise;
 
@@ -37,8 +37,8 @@ impl Downsampled {
     }
 }
 
-/// Pages that are read at once.
-const PAGES_AT_ONCE: usize = 16;
+/// Points that are read at once.
+const POINTS_AT_ONCE: usize = 16 * PAGE_POINTS;
 
 /// Which pixel a step falls into.
 #[derive(Clone, Copy, Debug)]
@@ -300,14 +300,15 @@ impl Walk<'_> {
     /// Adds what lies below neighbouring buckets of a level.
     fn open(&self, level: usize, range: Option<std::ops::Range<usize>>, canvas: &mut Canvas) -> Result<()> {
         let Some(range) = range else { return Ok(()) };
+        let below = fan_out(self.group.axis_of(self.index).count, level);
+        let range = range.start * below..range.end * below;
         if level > 0 {
-            return self.add(level - 1, range.start * FAN_OUT..range.end * FAN_OUT, canvas);
+            return self.add(level - 1, range, canvas);
         }
         let mut columns = Columns::default();
-        for start in range.clone().step_by(PAGES_AT_ONCE) {
-            let end = range.end.min(start + PAGES_AT_ONCE);
+        for start in range.clone().step_by(POINTS_AT_ONCE) {
             columns.clear();
-            self.group.read(self.index, start * PAGE_POINTS..end * PAGE_POINTS, &mut columns)?;
+            self.group.read(self.index, start..range.end.min(start + POINTS_AT_ONCE), &mut columns)?;
             canvas.add_points(&columns);
         }
         Ok(())
@@ -328,7 +329,7 @@ fn pages_within(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<Vec<st
     let mut candidates: Vec<std::ops::Range<usize>> = std::iter::once(0..levels[levels.len() - 1]).collect();
     for level in (0..levels.len()).rev() {
         let mut next: Vec<std::ops::Range<usize>> = Vec::new();
-        let factor = if level == 0 { PAGE_POINTS } else { FAN_OUT };
+        let factor = fan_out(len, level);
         for range in candidates {
             let range = range.start..range.end.min(levels[level]);
             for (bucket, at) in group.buckets(*index, level, range.clone())?.iter().zip(range) {

@@ -103,7 +103,7 @@ fn add_run<S: PageSink>(group: &mut GroupWriter<S>, run: &RunSnapshot, gathered:
             } else {
                 let axis = axes.in_pieces(group, parts, count)?;
                 let name = name(group, axis);
-                group.begin_series(name, Hint::default());
+                group.begin_series(name, count, Hint::default());
                 in_pieces(parts, count, |columns, range| {
                     let timestamps = columns.timestamps.view().slice(range.clone());
                     group.series_page(&columns.steps[range.clone()], timestamps, &columns.values[range])

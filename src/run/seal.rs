@@ -152,7 +152,7 @@ impl Sealing {
                 self.stage = Stage::Axis(series, axis, end);
                 if end == values.len() {
                     hints.axes.insert(series as u32, self.group.axis_hints());
-                    self.open(series, axis, head, hints)?;
+                    self.open(series, axis, values.len(), head, hints)?;
                 }
                 Ok(end - from)
             }
@@ -213,9 +213,9 @@ impl Sealing {
             }
         };
         if long {
-            let work = values.len() / 8;
-            self.open(series, axis, head, hints)?;
-            return Ok(work);
+            let count = values.len();
+            self.open(series, axis, count, head, hints)?;
+            return Ok(count / 8);
         }
         let (run, key) = head.series.get(series as u32);
         let name = SeriesName { run, key: self.group.key(key)?, writer: self.writer, axis };
@@ -224,11 +224,11 @@ impl Sealing {
         Ok(values.len())
     }
 
-    /// Begins a long series, whose axis is written.
-    fn open(&mut self, series: usize, axis: u32, head: Head<'_>, hints: &Hints) -> Result<()> {
+    /// Begins a long series of so many points, whose axis is written.
+    fn open(&mut self, series: usize, axis: u32, count: usize, head: Head<'_>, hints: &Hints) -> Result<()> {
         let (run, key) = head.series.get(series as u32);
         let name = SeriesName { run, key: self.group.key(key)?, writer: self.writer, axis };
-        self.group.begin_series(name, hints.values.get(&(series as u32)).copied().unwrap_or_default());
+        self.group.begin_series(name, count, hints.values.get(&(series as u32)).copied().unwrap_or_default());
         self.stage = Stage::Values(series, 0);
         Ok(())
     }

@@ -9,6 +9,10 @@ pub const PAGE_POINTS: usize = 1024;
 pub const POOLED_BELOW: usize = 96;
 /// How many buckets of one pyramid level make one of the next.
 pub const FAN_OUT: usize = 8;
+/// Series of at least so many points have a level below that of pages:
+pub const FINE_FROM: usize = 128 * PAGE_POINTS;
+/// with a bucket for so many points. Of a shorter series a plot may read every point.
+pub const FINE_POINTS: usize = 256;
 /// Most buckets in one page of a pyramid.
 pub const BUCKETS_PER_PAGE: usize = 256;
 /// Most bytes of run records, before compression, in one page; one larger record has a page of its own.

@@ -1,12 +1,15 @@
 //! The pyramid of a series: for each page a bucket of its first, last, least and greatest point, and for each
-//! [`FAN_OUT`] buckets one above, so that a plot touches few of them however long the series is.
+//! [`FAN_OUT`] buckets one above, so that a plot touches few of them however long the series is. A long one has a level below,
+//! so that no plot reads many pages to draw a pixel from a part of each.
 
 use std::ops::Range;
 
 use crate::base::bytes::Malformed;
 use crate::base::point::Point;
 use crate::codec::{Effort, Scratch};
-use crate::segment::layout::{BUCKETS_PER_PAGE, ColumnReader, ColumnWriter, FAN_OUT, PAGE_POINTS};
+use crate::segment::layout::{
+    BUCKETS_PER_PAGE, ColumnReader, ColumnWriter, FAN_OUT, FINE_FROM, FINE_POINTS, PAGE_POINTS,
+};
 
 /// What a plot needs of some neighbouring points.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,6 +107,9 @@ pub fn pages(count: usize) -> usize {
 #[must_use]
 pub fn levels(count: usize) -> Vec<usize> {
     let mut levels = Vec::new();
+    if count >= FINE_FROM {
+        levels.push(count.div_ceil(FINE_POINTS));
+    }
     let mut buckets = pages(count);
     while buckets > 1 {
         levels.push(buckets);
@@ -113,6 +119,17 @@ pub fn levels(count: usize) -> Vec<usize> {
         buckets = buckets.div_ceil(FAN_OUT);
     }
     levels
+}
+
+/// How many buckets of the level below, or points below the lowest, make a bucket of a level of a series of `count` points.
+#[must_use]
+pub fn fan_out(count: usize, level: usize) -> usize {
+    match (level, count >= FINE_FROM) {
+        (0, false) => PAGE_POINTS,
+        (0, true) => FINE_POINTS,
+        (1, true) => PAGE_POINTS / FINE_POINTS,
+        _ => FAN_OUT,
+    }
 }
 
 /// How many pages the pyramid of a series of `count` points takes.
@@ -247,8 +264,17 @@ mod tests {
         assert!(levels(1024).is_empty());
         assert_eq!(levels(1025), [2]);
         assert_eq!(levels(1024 * 33), [33, 5]);
-        assert_eq!(levels(100_000_000), [97_657, 12_208, 1_526, 191, 24, 3]);
-        assert_eq!(bucket_pages(100_000_000), 382 + 48 + 6 + 3);
+        assert_eq!(levels(FINE_FROM - 1), [128, 16, 2]);
+        assert_eq!(levels(FINE_FROM), [512, 128, 16, 2]);
+        assert_eq!(levels(100_000_000), [390_625, 97_657, 12_208, 1_526, 191, 24, 3]);
+        assert_eq!(bucket_pages(100_000_000), 1526 + 382 + 48 + 6 + 3);
+        for count in [1025, 50_000, FINE_FROM - 1, FINE_FROM, FINE_FROM + 1, 100_000_000] {
+            let mut below = count;
+            for (level, buckets) in levels(count).into_iter().enumerate() {
+                assert_eq!(buckets, below.div_ceil(fan_out(count, level)), "level {level} of {count} points");
+                below = buckets;
+            }
+        }
     }
 
     #[test]

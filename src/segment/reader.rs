@@ -275,7 +275,7 @@ impl Group {
         Ok(())
     }
 
-    /// The buckets `range` of one level of a long series' pyramid, level 0 being one bucket a page.
+    /// The buckets `range` of one level of a long series' pyramid, the lowest being level 0.
     ///
     /// # Errors
     /// [`Error::Corrupt`] naming the page, [`Error::Io`].

@@ -12,11 +12,14 @@ use crate::codec::{self, CodecId, Effort, Hint, Scratch};
 use crate::error::{Error, Result};
 use crate::segment::footer::{Axis, Footer, Page, Series};
 use crate::segment::layout::{
-    BUCKETS_PER_PAGE, GROUP_MAGIC, PAGE_POINTS, POOLED_BELOW, RUN_PAGE_BYTES, TIMESTAMPS_ALL, TIMESTAMPS_NONE,
-    TIMESTAMPS_SOME,
+    BUCKETS_PER_PAGE, FAN_OUT, FINE_FROM, FINE_POINTS, GROUP_MAGIC, PAGE_POINTS, POOLED_BELOW, RUN_PAGE_BYTES,
+    TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
 };
 use crate::segment::pyramid::{Bucket, encode_buckets, level_above};
 use crate::segment::stats::summarise;
+
+/// Pyramids are read often and small: the strongest codecs would make plots wait.
+const PYRAMID_EFFORT: Effort = Effort::Fast;
 
 /// Where a group's bytes go, in order.
 pub trait PageSink {
@@ -53,8 +56,45 @@ struct OpenSeries {
     name: SeriesName,
     base: usize,
     stats: Option<SeriesStats>,
+    /// Of each page.
     buckets: Vec<Bucket>,
+    /// The level below, where there is one: the newest buckets, and the pages of those before.
+    fine: Option<(Vec<Bucket>, Vec<Vec<u8>>)>,
     hint: Hint,
+}
+
+impl OpenSeries {
+    /// Takes the next page into statistics and pyramid.
+    fn add_page(&mut self, steps: &[i64], timestamps: TimestampsRef<'_>, values: &[f64], scratch: &mut Scratch) {
+        let piece = if self.fine.is_some() { FINE_POINTS } else { PAGE_POINTS };
+        let mut page: Option<Bucket> = None;
+        for start in (0..values.len()).step_by(piece) {
+            let range = start..values.len().min(start + piece);
+            let (steps, timestamps, values) = (&steps[range.clone()], timestamps.slice(range.clone()), &values[range]);
+            let first = Point { step: steps[0], timestamp_ms: timestamps.get(0), value: values[0] };
+            let (stats, bucket) = summarise(first, steps, timestamps, values);
+            match &mut self.stats {
+                Some(earlier) => earlier.merge(&stats),
+                None => self.stats = Some(stats),
+            }
+            match &mut page {
+                Some(earlier) => earlier.merge(&bucket),
+                None => page = Some(bucket),
+            }
+            if let Some((newest, _)) = &mut self.fine {
+                newest.push(bucket);
+            }
+        }
+        self.buckets.extend(page);
+        if let Some((newest, pages)) = &mut self.fine
+            && newest.len() >= BUCKETS_PER_PAGE
+        {
+            let mut page = Vec::new();
+            encode_buckets(newest, PYRAMID_EFFORT, scratch, &mut page);
+            pages.push(page);
+            newest.clear();
+        }
+    }
 }
 
 /// Writes one group into a sink.
@@ -204,7 +244,7 @@ impl<S: PageSink> GroupWriter<S> {
             self.short_series(name, values);
             return Ok(());
         }
-        self.begin_series(name, Hint::default());
+        self.begin_series(name, values.len(), Hint::default());
         for start in (0..values.len()).step_by(PAGE_POINTS) {
             let range = start..values.len().min(start + PAGE_POINTS);
             self.series_page(&steps[range.clone()], timestamps.slice(range.clone()), &values[range])?;
@@ -219,10 +259,11 @@ impl<S: PageSink> GroupWriter<S> {
         self.pool_values.extend_from_slice(values);
     }
 
-    /// Starts a long series, whose pages follow at once; the hint is that of one like it.
-    pub fn begin_series(&mut self, name: SeriesName, hint: Hint) {
+    /// Starts a long series of `count` points, whose pages follow at once; the hint is that of one like it.
+    pub fn begin_series(&mut self, name: SeriesName, count: usize, hint: Hint) {
         let base = self.footer.pages.len();
-        self.open = Some(OpenSeries { name, base, stats: None, buckets: Vec::new(), hint });
+        let fine = (count >= FINE_FROM).then(Default::default);
+        self.open = Some(OpenSeries { name, base, stats: None, buckets: Vec::new(), fine, hint });
     }
 
     /// Writes the next page of the open series: [`PAGE_POINTS`] points, or the last few.
@@ -230,16 +271,10 @@ impl<S: PageSink> GroupWriter<S> {
     /// # Errors
     /// The sink's.
     pub fn series_page(&mut self, steps: &[i64], timestamps: TimestampsRef<'_>, values: &[f64]) -> Result<()> {
-        let first = Point { step: steps[0], timestamp_ms: timestamps.get(0), value: values[0] };
-        let (stats, bucket) = summarise(first, steps, timestamps, values);
         let mut none = Hint::default();
         let hint = match &mut self.open {
             Some(open) => {
-                open.buckets.push(bucket);
-                match &mut open.stats {
-                    Some(earlier) => earlier.merge(&stats),
-                    None => open.stats = Some(stats),
-                }
+                open.add_page(steps, timestamps, values, &mut self.scratch);
                 &mut open.hint
             }
             None => &mut none,
@@ -254,27 +289,38 @@ impl<S: PageSink> GroupWriter<S> {
     /// # Errors
     /// The sink's.
     pub fn end_series(&mut self) -> Result<Hint> {
-        let Some(OpenSeries { name: SeriesName { run, key, writer, axis }, base, stats, buckets, hint }) =
+        let Some(OpenSeries { name: SeriesName { run, key, writer, axis }, base, stats, buckets, fine, hint }) =
             self.open.take()
         else {
             return Ok(Hint::default());
         };
+        let (newest, pages) = fine.unwrap_or_default();
+        for page in pages {
+            self.buffer = page;
+            self.page(CodecId(0))?;
+        }
+        if !newest.is_empty() {
+            self.bucket_page(&newest)?;
+        }
         self.footer.series.push(Series { run, key, writer, axis, base });
         self.footer.stats.extend(stats);
         let mut level = buckets;
         while level.len() > 1 {
             for buckets in level.chunks(BUCKETS_PER_PAGE) {
-                self.buffer.clear();
-                // Read often and small: the strongest codecs would make plots wait.
-                encode_buckets(buckets, Effort::Fast, &mut self.scratch, &mut self.buffer);
-                self.page(CodecId(0))?;
+                self.bucket_page(buckets)?;
             }
-            if level.len() <= crate::segment::layout::FAN_OUT {
+            if level.len() <= FAN_OUT {
                 break;
             }
             level = level_above(&level);
         }
         Ok(hint)
+    }
+
+    fn bucket_page(&mut self, buckets: &[Bucket]) -> Result<()> {
+        self.buffer.clear();
+        encode_buckets(buckets, PYRAMID_EFFORT, &mut self.scratch, &mut self.buffer);
+        self.page(CodecId(0))
     }
 
     /// Writes pool, runs, footer and trailer; gives the sink back, and the group's length in bytes.

@@ -52,8 +52,10 @@ pub struct Report {
     pub bytes: u64,
 }
 
-/// How long a frame that is being appended may look torn.
-const APPENDING: std::time::Duration = std::time::Duration::from_millis(20);
+/// How often, and after which pauses, a frame is looked at again that may be in the middle of being appended: its writer may
+/// have to wait for a processor.
+const APPENDING_LOOKS: usize = 100;
+const APPENDING_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 impl Workspace {
     /// Reads every byte of the workspace, but for `quarantine` and `tmp`, and verifies it. `progress` is told how many
@@ -238,19 +240,16 @@ impl Workspace {
         self.check_tail(name, &image, &of, report)
     }
 
-    /// A log as it is when no frame is just being appended: what looks torn is looked at again, until it stays where it is.
+    /// A log as it is when no frame is just being appended: while somebody writes it, what looks torn is looked at again.
     fn read_settled(&self, name: &LogName) -> Result<LogImage> {
         let read = || LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::All);
         let mut image = read()?;
-        while let Some(torn) = image.log().torn.clone() {
-            if self.is_closed(name, &image, CompactOptions::default()) {
+        for _ in 0..APPENDING_LOOKS {
+            if image.log().torn.is_none() || self.is_closed(name, &image, CompactOptions::default()) {
                 break;
             }
-            std::thread::sleep(APPENDING);
+            std::thread::sleep(APPENDING_PAUSE);
             image = read()?;
-            if image.log().torn.as_ref().is_some_and(|again| again.offset == torn.offset) {
-                break;
-            }
         }
         Ok(image)
     }
