@@ -16,6 +16,7 @@ pub fn now_ms() -> i64 {
 /// at a quarter of the cost.
 #[cfg(target_os = "linux")]
 #[must_use]
+#[inline]
 #[allow(unsafe_code)]
 pub(super) fn coarse_now_ms() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

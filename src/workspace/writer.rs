@@ -82,6 +82,7 @@ impl RunWriter {
     /// # Errors
     /// [`Error::Invalid`] for a key that is empty or longer than 250 characters. [`Error::Io`] when thousands of new keys were
     /// to be written.
+    #[inline]
     pub fn metric(&mut self, key: &str) -> Result<Metric> {
         if let Some(guess) = self.order.guess()
             && self.session.key(guess) == key
@@ -89,6 +90,11 @@ impl RunWriter {
             self.order.last = guess;
             return Ok(Metric(guess));
         }
+        self.find_metric(key)
+    }
+
+    /// The metric of a key that was not guessed.
+    fn find_metric(&mut self, key: &str) -> Result<Metric> {
         let known = self.session.find_series(self.run, key);
         let series = match known {
             Some(known) => known,
@@ -125,6 +131,7 @@ impl RunWriter {
     ///
     /// # Errors
     /// As [`Self::log`] and [`Self::metric`].
+    #[inline]
     pub fn log_metric(&mut self, key: &str, step: i64, value: f64) -> Result<()> {
         let metric = self.metric(key)?;
         self.session.push(metric.0, step, Some(coarse_now_ms()), value)
