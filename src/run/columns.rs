@@ -1,17 +1,19 @@
 //! Gathers points of many series from their order of arrival into columns, one series after the other: a counting sort,
 //! in pieces.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use crate::base::point::TimestampsRef;
 use crate::log::slot::Slot;
 use crate::run::seal::GivenColumns;
 
-/// Buffers of up to so many points are kept by their thread: fresh memory costs more than filling it.
+/// Buffers of up to so many points are kept by their thread, and so many of them, for writers that take turns: fresh memory
+/// costs more than filling it.
 const KEPT_POINTS: usize = 160 << 10;
+const KEPT: usize = 4;
 
 thread_local! {
-    static KEPT: Cell<Gathered> = Cell::default();
+    static FREE: RefCell<Vec<Gathered>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Points of all series, gathered by series.
@@ -33,17 +35,21 @@ impl Gathered {
     /// Begins with no point of so many series.
     #[must_use]
     pub fn new(series: usize) -> Self {
-        let mut gathered = KEPT.take();
+        let mut gathered = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
         gathered.ends.clear();
         gathered.ends.resize(series, 0);
         gathered.all_timed = true;
         gathered
     }
 
-    /// Lets the thread keep the buffers for the next one.
+    /// Lets the thread keep the buffers for another one.
     pub fn keep(self) {
         if self.values.capacity() <= KEPT_POINTS {
-            KEPT.set(self);
+            FREE.with_borrow_mut(|free| {
+                if free.len() < KEPT {
+                    free.push(self);
+                }
+            });
         }
     }
 
