@@ -68,15 +68,22 @@ impl RunSnapshot {
     #[must_use]
     pub fn merge(parts: Vec<RunPart>) -> Option<Self> {
         let (state, sources) = merge_parts(parts)?;
-        let mut series: BTreeMap<String, SeriesParts> = BTreeMap::new();
-        for (coverage, parts) in sources {
-            for (key, part) in parts {
-                let of_key = series.entry(key).or_default();
+        let of_writer =
+            |(coverage, parts): OfWriter<SeriesPart>| parts.into_iter().map(move |part| (coverage.writer, part));
+        let mut parts: Vec<(WriterId, (String, SeriesPart))> = sources.into_iter().flat_map(of_writer).collect();
+        // Stable, so that the parts of a key stay in order; sources mostly have their keys in order, which makes it a merge.
+        parts.sort_by(|(_, (a, _)), (_, (b, _))| a.cmp(b));
+        let mut series: Vec<(String, SeriesParts)> = Vec::new();
+        for (writer, (key, part)) in parts {
+            if series.last().is_none_or(|(last, _)| *last != key) {
+                series.push((key, SeriesParts::default()));
+            }
+            if let Some((_, of_key)) = series.last_mut() {
                 of_key.parts.push(part);
-                of_key.writers.push(coverage.writer);
+                of_key.writers.push(writer);
             }
         }
-        Some(Self { state, series, damage: Vec::new() })
+        Some(Self { state, series: series.into_iter().collect(), damage: Vec::new() })
     }
 
     /// What does not verify in the logs that this view was made from: whatever stood there is missing from it. Empty

@@ -240,12 +240,14 @@ impl Workspace {
         self.check_tail(name, &image, &of, report)
     }
 
-    /// A log as it is when no frame is just being appended: while somebody writes it, what looks torn is looked at again.
+    /// A log as it is when no frame is just being appended: while somebody writes it, what looks torn is looked at again; once
+    /// where nobody can tell.
     fn read_settled(&self, name: &LogName) -> Result<LogImage> {
         let read = || LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::All);
+        let is_free = || self.inner.storage.open_write(&name.log()).and_then(|file| file.try_lock());
         let mut image = read()?;
-        for _ in 0..APPENDING_LOOKS {
-            if image.log().torn.is_none() || self.is_closed(name, &image, CompactOptions::default()) {
+        for look in 0..APPENDING_LOOKS {
+            if image.log().torn.is_none() || image.log().ended || is_free().unwrap_or(look > 0) {
                 break;
             }
             std::thread::sleep(APPENDING_PAUSE);
