@@ -15,7 +15,7 @@ use stepwell::base::ids::{ExperimentId, RunId, WriterId};
 use stepwell::base::names::Names;
 use stepwell::base::point::{Columns, Point};
 use stepwell::base::stats::RunStatus;
-use stepwell::codec::Effort;
+use stepwell::codec::{Effort, Scratch};
 use stepwell::error::Error;
 use stepwell::index::packed::Places;
 use stepwell::index::part::IndexPart;
@@ -25,13 +25,17 @@ use stepwell::log::slot::{Check, Slot};
 use stepwell::options::Options;
 use stepwell::registry::rules::{self as registry, Model, Registry, Stage, Version};
 use stepwell::registry::store::Store;
+use stepwell::run::downsample::downsample;
 use stepwell::run::gather::gather;
 use stepwell::run::image::SeriesPart;
 use stepwell::run::seal::{Head, Hints, seal};
 use stepwell::run::snapshot::{RunPart, RunSnapshot};
 use stepwell::run::state::{Coverage, RunState};
+use stepwell::segment::footer::Footer;
+use stepwell::segment::layout::{FINE_FROM, PAGE_POINTS, TRAILER_LEN};
 use stepwell::segment::pack::{Pack, PackWriter};
-use stepwell::segment::reader::Source;
+use stepwell::segment::reader::{Group, Source};
+use stepwell::segment::writer::{GroupWriter, SeriesName};
 use stepwell::storage::Storage;
 use stepwell::storage::memory::SimDisk;
 use stepwell::workspace::catalog::{self, Catalog, Experiment};
@@ -380,4 +384,73 @@ fn version_1_is_written_as_it_was() {
         let whole = bytes.len() == kept[path].len();
         assert!(whole && differs.is_none(), "{} differs at byte {differs:?}", path.display());
     }
+}
+
+/// A sealed group with a series so long that its pyramid has a level below that of pages.
+fn fine_group() -> (Columns, Vec<u8>) {
+    let len = FINE_FROM as i64 + 300;
+    let at = |step: i64| Point { step, timestamp_ms: Some(TIME + 7 * step), value: (step / 999) as f64 };
+    let columns: Columns = (0..len).map(at).collect();
+    let mut group = GroupWriter::new(Vec::new(), Effort::Fast);
+    let axis = group.axis(&columns.steps, columns.timestamps.view()).unwrap();
+    let (run, key, writer) = (group.named_run(), group.key("loss").unwrap(), group.writer(WRITERS[0]));
+    group
+        .series(SeriesName { run, key, writer, axis }, &columns.steps, columns.timestamps.view(), &columns.values)
+        .unwrap();
+    let (bytes, _) = group.finish(5).unwrap();
+    (columns, bytes)
+}
+
+/// The same as a group of the first kind: without that level.
+fn without_fine_level(bytes: &[u8]) -> Vec<u8> {
+    let trailer = bytes.len() - TRAILER_LEN;
+    let footer_len = u32::from_le_bytes(bytes[trailer..trailer + 4].try_into().unwrap()) as usize;
+    let (pages, footer) = (&bytes[..trailer - footer_len], &bytes[trailer - footer_len..trailer]);
+    let mut footer = Footer::decode(footer, pages.len() as u64, true).unwrap();
+    let first = footer.series[0].base + footer.axes[0].count.div_ceil(PAGE_POINTS);
+    let lowest: Vec<_> = footer.pages.drain(first..first + 3).collect();
+    let (from, end) = (lowest[0].offset as usize, lowest[2].offset as usize + lowest[2].len as usize);
+    (footer.pool_base, footer.fine) = (footer.pool_base - lowest.len(), false);
+    let mut out = [&pages[..from], &pages[end..]].concat();
+    let mut encoded = Vec::new();
+    footer.encode(Effort::Fast, &mut Scratch::default(), &mut encoded);
+    out.extend_from_slice(&encoded);
+    out.extend_from_slice(&(encoded.len() as u32).to_le_bytes());
+    out.extend_from_slice(&crc32(0, &encoded).to_le_bytes());
+    out.extend_from_slice(b"SWgroup1");
+    out
+}
+
+/// Of the second kind of groups, the bytes and what they say; and what a group of the first kind says of as long a series, which
+/// differs by the level that it lacks.
+#[test]
+fn groups_with_and_without_fine_levels_are_read_and_written_as_they_were() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/fine.group");
+    let (columns, bytes) = fine_group();
+    if std::env::var_os("STEPWELL_WRITE_GOLDEN").is_some() && !path.exists() {
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    assert!(std::fs::read(&path).unwrap() == bytes);
+    let plots = |bytes: &[u8]| {
+        let disk = SimDisk::new();
+        let file = disk.create_new(Path::new("/group")).unwrap();
+        file.write_at(bytes, 0).unwrap();
+        let group = Group::open(Source::new(file, "/group".into()), 0, bytes.len() as u64).unwrap();
+        let mut read = Columns::default();
+        group.read(0, 0..columns.len(), &mut read).unwrap();
+        assert!(read == columns);
+        let levels = group.levels(0);
+        let part = [SeriesPart::Sealed(Arc::new(group), 0)];
+        (levels, [7, 900, 4000].map(|pixels| downsample(&part, None, pixels).unwrap()))
+    };
+    let (levels, fine) = plots(&bytes);
+    assert_eq!(levels, [514, 129, 17, 3]);
+    let (levels, coarse) = plots(&without_fine_level(&bytes));
+    assert_eq!(levels, [129, 17, 3]);
+    for (plot, pixels) in fine.iter().chain(&coarse).zip([7, 900, 4000].repeat(2)) {
+        assert_eq!(plot.buckets.len(), pixels);
+        assert_eq!(plot.buckets.iter().map(|bucket| bucket.count).sum::<u64>(), columns.len() as u64);
+    }
+    // Pixels that are wider than pages, and such that are narrower than buckets, are drawn alike.
+    assert_eq!((&fine[0], &fine[2]), (&coarse[0], &coarse[2]));
 }

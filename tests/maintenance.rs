@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use stepwell::base::ids::ExperimentId;
+use stepwell::base::ids::{ExperimentId, RunId};
 use stepwell::base::stats::RunStatus;
 use stepwell::error::Error;
 use stepwell::options::{Options, TailMode};
@@ -15,7 +15,6 @@ use stepwell::workspace::compaction::CompactOptions;
 use stepwell::workspace::maintenance::Schedule;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::runs::NewRun;
-use stepwell::workspace::search::RunQuery;
 use stepwell::workspace::writer::RunWriter;
 
 #[test]
@@ -259,42 +258,91 @@ fn verifying_finds_nothing_wrong_while_others_write() {
     });
 }
 
-/// A folder of logs goes when compaction has emptied it, so that no search lists it, under the hands of whoever makes a log
-/// there; syncs of what was in it succeed.
+/// A folder of logs goes when compaction has emptied it, so that no search lists it; what was in it can still be synced.
 #[test]
-fn empty_folders_of_logs_go_and_come_back() {
+fn empty_folders_of_logs_go() {
     let dir = tempfile::tempdir().unwrap();
     let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
     let folders = || std::fs::read_dir(dir.path().join("w/logs")).unwrap().count();
-    let log = |value: f64| {
-        let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
-        writer.log_metric("loss", 0, value).unwrap();
-        writer
-    };
-    drop(log(0.0));
-    assert_eq!(folders(), 1);
+    std::fs::create_dir(dir.path().join("w/logs/lost+found")).unwrap();
+    let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+    writer.log_metric("loss", 0, 1.0).unwrap();
+    drop(writer);
+    assert_eq!(folders(), 2);
     workspace.compact(CompactOptions::default()).unwrap();
-    assert_eq!(folders(), 0);
+    assert_eq!(folders(), 1);
     workspace.sync().unwrap();
+}
+
+/// Whoever makes a log in a folder that goes at that moment makes the folder again.
+#[test]
+fn a_folder_that_goes_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
+    let folder = dir.path().join("w/logs/aa");
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let compaction = scope.spawn(|| {
-            let mut runs = 0;
+        scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                runs += workspace.compact(CompactOptions::default()).unwrap().runs;
+                for entry in std::fs::read_dir(dir.path().join("w/logs")).unwrap() {
+                    let _ = std::fs::remove_dir(entry.unwrap().path());
+                }
             }
-            runs
         });
-        for value in 0..300 {
-            let writer = log(f64::from(value));
-            if value % 8 == 0 {
-                writer.close().unwrap();
+        for number in 0..2000 {
+            // All in one folder.
+            let id = Some(RunId::new(format!("aa{number:030x}")).unwrap());
+            let writer = workspace.create_run(ExperimentId::DEFAULT, NewRun { id, ..NewRun::default() });
+            let writer = writer.inspect_err(|_| stop.store(true, Ordering::Relaxed)).unwrap();
+            for entry in std::fs::read_dir(&folder).unwrap() {
+                std::fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+            drop(writer);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Points of a writer whose log was taken away with its folder are never said to survive.
+#[test]
+fn a_log_that_is_gone_is_not_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
+    let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+    writer.log_metric("loss", 0, 1.0).unwrap();
+    std::fs::remove_dir_all(dir.path().join("w/logs")).unwrap();
+    assert!(matches!(workspace.sync(), Err(Error::DurabilityLost { .. })));
+    assert_eq!(writer.durable_through(), 0);
+    std::mem::forget(writer);
+}
+
+#[test]
+fn verifying_finds_nothing_wrong_beside_compaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let compacting = scope.spawn(|| {
+            let mut rounds = 0;
+            while !stop.load(Ordering::Relaxed) || rounds < 5 {
+                for value in 0..30 {
+                    let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+                    writer.log_metric("loss", 0, f64::from(value)).unwrap();
+                }
+                workspace.compact(CompactOptions::default()).unwrap();
+                rounds += 1;
+            }
+        });
+        let mut wrong = None;
+        for _ in 0..40 {
+            let report = workspace.verify(&mut |_, _| {});
+            if !report.as_ref().is_ok_and(|report| report.is_ok()) || workspace.usage().is_err() {
+                wrong = Some(report);
+                break;
             }
         }
         stop.store(true, Ordering::Relaxed);
-        assert!(compaction.join().unwrap() > 0);
+        compacting.join().unwrap();
+        assert!(wrong.is_none(), "{wrong:?}");
     });
-    workspace.compact(CompactOptions::default()).unwrap();
-    assert_eq!((folders(), workspace.search(&RunQuery::default()).unwrap().total), (0, 301));
-    workspace.sync().unwrap();
 }

@@ -23,9 +23,9 @@ use stepwell::run::snapshot::{part_len, read_part};
 use stepwell::run::state::RunState;
 use stepwell::search::execute::Query;
 use stepwell::segment::footer::Footer;
-use stepwell::segment::layout::{GROUP_MAGIC, PAGE_POINTS, TRAILER_LEN};
+use stepwell::segment::layout::{FINE_FROM, GROUP_MAGIC, GROUP_MAGIC_FINE, PAGE_POINTS, TRAILER_LEN};
 use stepwell::segment::pack::{Pack, PackWriter};
-use stepwell::segment::pyramid::{decode_buckets, levels};
+use stepwell::segment::pyramid::decode_buckets;
 use stepwell::segment::reader::{Group, Source};
 use stepwell::segment::writer::{GroupWriter, SeriesName};
 use stepwell::storage::memory::SimDisk;
@@ -302,25 +302,31 @@ pub fn codec(data: &[u8]) {
 pub fn group(data: &[u8]) {
     let mut input = Input(data);
     let pages = usize::from(input.u16());
-    let mut bytes = input.bytes(pages).to_vec();
-    bytes.extend_from_slice(&with_trailer(input.0));
+    let bytes = input.bytes(pages).to_vec();
+    let marked = |mark| [&bytes[..], &with_trailer(input.0, mark)].concat();
     read_any_group(data.to_vec());
-    read_any_group(bytes);
+    read_any_group(marked(GROUP_MAGIC));
+    read_any_group(marked(GROUP_MAGIC_FINE));
 }
 
-fn with_trailer(footer: &[u8]) -> Vec<u8> {
+fn with_trailer(footer: &[u8], mark: u64) -> Vec<u8> {
     let mut bytes = footer.to_vec();
     bytes.extend_from_slice(&(footer.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&crc32(0, footer).to_le_bytes());
-    bytes.extend_from_slice(&GROUP_MAGIC.to_le_bytes());
+    bytes.extend_from_slice(&mark.to_le_bytes());
     bytes
 }
 
 /// A whole group with some bytes changed, of its footer or of its pages, and every checksum made good.
 pub fn group_forged(data: &[u8]) {
     let mut input = Input(data);
-    let group = if input.u8() % 2 == 0 { small_group() } else { large_group() };
+    let group = match input.u8() % 3 {
+        0 => small_group(),
+        1 => large_group(),
+        _ => fine_group(),
+    };
     let trailer = group.len() - TRAILER_LEN;
+    let mark = u64::from_le_bytes(group[trailer + 8..].try_into().expect("eight bytes"));
     let footer_len = u32::from_le_bytes(group[trailer..trailer + 4].try_into().expect("four bytes")) as usize;
     let (mut pages, mut footer) =
         (group[..trailer - footer_len].to_vec(), group[trailer - footer_len..trailer].to_vec());
@@ -341,14 +347,15 @@ pub fn group_forged(data: &[u8]) {
         }
     }
     if of_pages {
-        let mut known = Footer::decode(&footer, pages.len() as u64).expect("the footer is as it was written");
+        let mut known = Footer::decode(&footer, pages.len() as u64, mark == GROUP_MAGIC_FINE)
+            .expect("the footer is as it was written");
         for page in &mut known.pages {
             page.crc = crc32(0, &pages[page.offset as usize..][..page.len as usize]);
         }
         footer.clear();
         known.encode(Effort::Fast, &mut Scratch::default(), &mut footer);
     }
-    pages.extend_from_slice(&with_trailer(&footer));
+    pages.extend_from_slice(&with_trailer(&footer, mark));
     read_any_group(pages);
 }
 
@@ -374,7 +381,7 @@ fn read_group(group: Group) {
         }
         read_any_part(&SeriesPart::Sealed(Arc::clone(&group), index));
         if !group.axis_of(index).pooled() {
-            for (level, &buckets) in levels(count).iter().enumerate() {
+            for (level, &buckets) in group.levels(index).iter().enumerate() {
                 let _ = group.buckets(index, level, 0..buckets.min(READ_MAX));
             }
         }
@@ -422,6 +429,21 @@ fn large_group() -> &'static [u8] {
     GROUP.get_or_init(|| {
         let mut group = GroupWriter::new(Vec::new(), Effort::Tight);
         fill_group(&mut group, 1100);
+        group.finish(0).expect("memory").0
+    })
+}
+
+/// One series so long that its pyramid has a level below that of pages, and so dull that it takes few bytes.
+fn fine_group() -> &'static [u8] {
+    static GROUP: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    GROUP.get_or_init(|| {
+        let mut group = GroupWriter::new(Vec::new(), Effort::Tight);
+        let steps: Vec<i64> = (0..FINE_FROM as i64).collect();
+        let timestamps = Timestamps { ms: steps.clone(), absent: Vec::new() };
+        let axis = group.axis(&steps, timestamps.view()).expect("memory");
+        let (run, key) = (group.named_run(), group.key("loss").expect("one key"));
+        let name = SeriesName { run, key, writer: group.writer(WRITER), axis };
+        group.series(name, &steps, timestamps.view(), &vec![1.0; FINE_FROM]).expect("memory");
         group.finish(0).expect("memory").0
     })
 }

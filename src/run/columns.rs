@@ -7,10 +7,9 @@ use crate::base::point::TimestampsRef;
 use crate::log::slot::Slot;
 use crate::run::seal::GivenColumns;
 
-/// Buffers of up to so many points are kept by their thread, and so many of them, for writers that take turns: fresh memory
+/// Buffers of up to so many points and series in all are kept by their thread, also for writers that take turns: fresh memory
 /// costs more than filling it.
-const KEPT_POINTS: usize = 160 << 10;
-const KEPT: usize = 4;
+const KEPT: usize = 160 << 10;
 
 thread_local! {
     static FREE: RefCell<Vec<Gathered>> = const { RefCell::new(Vec::new()) };
@@ -44,13 +43,17 @@ impl Gathered {
 
     /// Lets the thread keep the buffers for another one.
     pub fn keep(self) {
-        if self.values.capacity() <= KEPT_POINTS {
-            FREE.with_borrow_mut(|free| {
-                if free.len() < KEPT {
-                    free.push(self);
-                }
-            });
-        }
+        FREE.with_borrow_mut(|free| {
+            let kept: usize = free.iter().map(Self::capacity).sum();
+            if kept + self.capacity() <= KEPT {
+                free.push(self);
+            }
+        });
+    }
+
+    /// For how many points and series there is room.
+    fn capacity(&self) -> usize {
+        self.values.capacity() + self.ends.capacity()
     }
 
     /// How many series there are.
@@ -116,8 +119,8 @@ impl Gathered {
         }
     }
 
-    /// The columns of a series, when all points are placed: steps, timestamps and values. `apart` are columns of a series that has no other points,
-    /// given rather than gathered.
+    /// The columns of a series, when all points are placed: steps, timestamps and values. `apart` are columns of a series that
+    /// has no other points, given rather than gathered.
     #[inline]
     #[must_use]
     pub fn of<'a>(

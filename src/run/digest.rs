@@ -127,7 +127,7 @@ impl LogDigest {
     /// no use then, and the log must be read as a whole. Costs nothing once the log is ended.
     ///
     /// # Errors
-    /// [`Error::Io`], of kind `NotFound` when the log is gone.
+    /// [`Error::Io`], of kind `NotFound` when a log that was not ended is gone.
     pub fn follow(digest: &mut Arc<Self>, storage: &dyn Storage, log_path: &Path, tail_path: &Path) -> Result<bool> {
         if digest.ended {
             return Ok(true);

@@ -2,7 +2,7 @@
 //!
 //! 1. The range of steps is cut into buckets of equal width ("pixels").
 //! 2. A part of the series is walked from the top of its pyramid: a pyramid bucket that lies within one pixel is
-//!    merged into it whole; one that spans several is opened, down to the points of a page.
+//!    merged into it whole; one that spans several is opened, down to the points below the lowest.
 //! 3. So at most one chain of pyramid buckets is opened for each edge between pixels, whatever the length.
 //! 4. A bucket that is no wider than a pixel is not opened for an edge: it goes whole to the side where most of it lies.
 //!    So an edge may be half a pixel off, which moves nothing in the picture: all its points are as logged, each spike
@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{part_len, read_part};
 use crate::segment::layout::PAGE_POINTS;
-use crate::segment::pyramid::{Bucket, fan_out, levels};
+use crate::segment::pyramid::Bucket;
 use crate::segment::reader::Group;
 use crate::segment::stats::summarise;
 
@@ -37,8 +37,8 @@ impl Downsampled {
     }
 }
 
-/// Points that are read at once.
-const POINTS_AT_ONCE: usize = 16 * PAGE_POINTS;
+/// Pages that are read at once.
+const PAGES_AT_ONCE: usize = 16;
 
 /// Which pixel a step falls into.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ fn exact(parts: &[SeriesPart], tops: &[Vec<Bucket>], pixels: Pixels, total: usiz
     if whole && total > pixels.count as usize {
         return Ok(None);
     }
-    // Pages on the edges may have points outside the range, so more are read than count.
+    // Buckets on the edges may have points outside the range, so more are read than count.
     let limit = (pixels.count as usize).saturating_add(4 * PAGE_POINTS * parts.len());
     let steps = pixels.first..=pixels.last;
     let mut columns = Columns::default();
@@ -135,10 +135,10 @@ fn exact(parts: &[SeriesPart], tops: &[Vec<Bucket>], pixels: Pixels, total: usiz
 /// The buckets on top of a part's pyramid: few, and together all its points.
 fn top(part: &SeriesPart) -> Result<Vec<Bucket>> {
     match part {
-        SeriesPart::Sealed(group, index) => match levels(group.axis_of(*index).count).len() {
+        SeriesPart::Sealed(group, index) => match group.levels(*index).len() {
             0 => Ok(page_bucket(part)?.into_iter().collect()),
             level => {
-                let count = levels(group.axis_of(*index).count)[level - 1];
+                let count = group.levels(*index)[level - 1];
                 group.buckets(*index, level - 1, 0..count)
             }
         },
@@ -246,8 +246,8 @@ impl Canvas {
 /// Adds a part, of which `top` was read.
 fn add_part(part: &SeriesPart, top: &[Bucket], canvas: &mut Canvas) -> Result<()> {
     match part {
-        SeriesPart::Sealed(group, index) if !levels(group.axis_of(*index).count).is_empty() => {
-            let levels = levels(group.axis_of(*index).count);
+        SeriesPart::Sealed(group, index) if !group.levels(*index).is_empty() => {
+            let levels = group.levels(*index);
             let level = levels.len() - 1;
             Walk { group, index: *index, levels }.place(level, 0, top, canvas)
         }
@@ -300,28 +300,32 @@ impl Walk<'_> {
     /// Adds what lies below neighbouring buckets of a level.
     fn open(&self, level: usize, range: Option<std::ops::Range<usize>>, canvas: &mut Canvas) -> Result<()> {
         let Some(range) = range else { return Ok(()) };
-        let below = fan_out(self.group.axis_of(self.index).count, level);
+        let below = self.group.fan_out(self.index, level);
         let range = range.start * below..range.end * below;
         if level > 0 {
             return self.add(level - 1, range, canvas);
         }
         let mut columns = Columns::default();
-        for start in range.clone().step_by(POINTS_AT_ONCE) {
+        let mut start = range.start;
+        while start < range.end {
+            // In whole pages, so that none is decoded twice.
+            let end = range.end.min((start / PAGE_POINTS + PAGES_AT_ONCE) * PAGE_POINTS);
             columns.clear();
-            self.group.read(self.index, start..range.end.min(start + POINTS_AT_ONCE), &mut columns)?;
+            self.group.read(self.index, start..end, &mut columns)?;
+            start = end;
             canvas.add_points(&columns);
         }
         Ok(())
     }
 }
 
-/// The pages of a part that may have points within a range of steps.
-fn pages_within(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<Vec<std::ops::Range<usize>>> {
+/// The points below the lowest buckets of a part that may have some within a range of steps, as ranges.
+fn stretches_within(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<Vec<std::ops::Range<usize>>> {
     let len = part_len(part);
     let SeriesPart::Sealed(group, index) = part else {
         return Ok(std::iter::once(0..len).collect());
     };
-    let levels = levels(len);
+    let levels = group.levels(*index);
     if levels.is_empty() {
         return Ok(std::iter::once(0..len).collect());
     }
@@ -329,7 +333,7 @@ fn pages_within(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<Vec<st
     let mut candidates: Vec<std::ops::Range<usize>> = std::iter::once(0..levels[levels.len() - 1]).collect();
     for level in (0..levels.len()).rev() {
         let mut next: Vec<std::ops::Range<usize>> = Vec::new();
-        let factor = fan_out(len, level);
+        let factor = group.fan_out(*index, level);
         for range in candidates {
             let range = range.start..range.end.min(levels[level]);
             for (bucket, at) in group.buckets(*index, level, range.clone())?.iter().zip(range) {
@@ -348,15 +352,15 @@ fn pages_within(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<Vec<st
 }
 
 fn points_touched(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<usize> {
-    Ok(pages_within(part, steps)?.into_iter().map(|range| range.len()).sum())
+    Ok(stretches_within(part, steps)?.into_iter().map(|range| range.len()).sum())
 }
 
-/// Appends the points of a part that may lie within a range of steps: whole pages, in order of arrival.
+/// Appends the points of a part that may lie within a range of steps: all those below a bucket, in order of arrival.
 ///
 /// # Errors
 /// Those of reading the part.
 pub fn read_range(part: &SeriesPart, steps: &RangeInclusive<i64>, out: &mut Columns) -> Result<()> {
-    for range in pages_within(part, steps)? {
+    for range in stretches_within(part, steps)? {
         read_part(part, range, out)?;
     }
     Ok(())

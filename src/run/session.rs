@@ -71,7 +71,7 @@ pub struct Session {
     wanted: u64,
     watermark: Arc<Watermark>,
     runs: Vec<RunEntry>,
-    /// Each of a run.
+    /// The log's series: each a key of a run.
     series: Names<u32>,
     /// Records that must be in the log before any point is published.
     pending: Vec<Record>,
@@ -398,6 +398,7 @@ impl Session {
             return Ok(());
         }
         self.leave_tail()?;
+        self.watermark.ending();
         self.append(Kind::End, self.sequence, 0, &[])?;
         self.ended = true;
         if let Some(tail) = self.tail.take() {

@@ -53,6 +53,8 @@ struct Files {
     folders: Vec<PathBuf>,
     /// Whether those names survive, or are being synced.
     named: bool,
+    /// Whether the writer is about to end the log, or did: from then on compaction may take it, and its folder.
+    ending: bool,
     /// The writer's own handle, which holds the log's lock; `None` once the writer is gone.
     log: Option<Arc<dyn File>>,
     log_path: PathBuf,
@@ -89,6 +91,7 @@ impl Watermark {
             storage,
             folders,
             named: false,
+            ending: false,
             log: Some(log),
             log_path,
             tail: None,
@@ -270,10 +273,15 @@ impl Watermark {
         // A sync that is under way has the handle too.
         let _one = self.syncing.lock();
         let mut files = self.files.lock();
-        files.log = None;
+        (files.log, files.ending) = (None, true);
         if ended {
             files.tail = None;
         }
+    }
+
+    /// The writer is about to end the log: from now on compaction may take it, and its folder when that is empty then.
+    pub fn ending(&self) {
+        self.files.lock().ending = true;
     }
 
     /// Whether the writer is gone, and nothing is left to sync.
@@ -317,7 +325,7 @@ impl Watermark {
         let storage = Arc::clone(&self.files.lock().storage);
         folders.iter().try_for_each(|folder| match storage.sync_dir(folder) {
             // Compaction took it away when it was empty, so a pack has the log.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound && self.files.lock().ending => Ok(()),
             synced => self.note(synced, "the folder of "),
         })
     }

@@ -92,6 +92,8 @@ pub struct Footer {
     pub pages: Vec<Page>,
     /// First page of the pool; the pool's pages and the run pages end the group.
     pub pool_base: usize,
+    /// Whether pyramids of long series have a level below that of pages: told by the group's end mark.
+    pub fine: bool,
 }
 
 /// How many pages the pool has, by kind, derived from the entries.
@@ -181,11 +183,12 @@ impl Footer {
         columns.number(self.pool_base as u64);
     }
 
-    /// Reads a footer of a group whose pages take `pages_len` bytes, and checks that every index in it is in range.
+    /// Reads a footer of a group whose pages take `pages_len` bytes, and whose end mark says whether it has `fine` levels; checks
+    /// that every index in it is in range.
     ///
     /// # Errors
     /// [`Malformed`] naming what is wrong.
-    pub fn decode(bytes: &[u8], pages_len: u64) -> Result<Self, Malformed> {
+    pub fn decode(bytes: &[u8], pages_len: u64, fine: bool) -> Result<Self, Malformed> {
         let mut columns = ColumnReader::new(bytes);
         let (first_sequence, points) = (columns.number()?, columns.number()?);
         let keys = decode_keys(&mut columns)?;
@@ -205,7 +208,7 @@ impl Footer {
         let pool_base = columns.count()?;
         columns.end()?;
         let footer =
-            Self { first_sequence, points, keys, writers, run_lens, runs, axes, series, stats, pages, pool_base };
+            Self { first_sequence, points, keys, writers, run_lens, runs, axes, series, stats, pages, pool_base, fine };
         footer.check()?;
         Ok(footer)
     }
@@ -219,7 +222,7 @@ impl Footer {
         for series in &self.series {
             let axis = self.axes[series.axis as usize];
             points = points.checked_add(axis.count as u64).ok_or(Malformed("the count of points"))?;
-            let long_end = || series.base.checked_add(pages(axis.count) + bucket_pages(axis.count));
+            let long_end = || series.base.checked_add(pages(axis.count) + bucket_pages(axis.count, self.fine));
             if !axis.pooled() && long_end().is_none_or(|end| end > self.pool_base) {
                 return Err(Malformed("a series beyond the pages"));
             }

@@ -9,9 +9,10 @@ pub const PAGE_POINTS: usize = 1024;
 pub const POOLED_BELOW: usize = 96;
 /// How many buckets of one pyramid level make one of the next.
 pub const FAN_OUT: usize = 8;
-/// Series of at least so many points have a level below that of pages:
+/// Series of at least so many points have a level of finer buckets below that of pages; of a shorter one a plot may read
+/// every point.
 pub const FINE_FROM: usize = 128 * PAGE_POINTS;
-/// with a bucket for so many points. Of a shorter series a plot may read every point.
+/// How many points a bucket of that level stands for.
 pub const FINE_POINTS: usize = 256;
 /// Most buckets in one page of a pyramid.
 pub const BUCKETS_PER_PAGE: usize = 256;
@@ -19,8 +20,10 @@ pub const BUCKETS_PER_PAGE: usize = 256;
 pub const RUN_PAGE_BYTES: usize = 64 << 10;
 /// The last bytes of a group: footer length (u32), footer CRC-32 (u32), magic (u64).
 pub const TRAILER_LEN: usize = 16;
-/// Marks the end of a group.
+/// Marks the end of a group in which no pyramid has a fine level, however long a series is.
 pub const GROUP_MAGIC: u64 = u64::from_le_bytes(*b"SWgroup1");
+/// Marks the end of a group in which the pyramids of long series have one.
+pub const GROUP_MAGIC_FINE: u64 = u64::from_le_bytes(*b"SWgroup2");
 /// Most entries in any list of a footer; decoding refuses more.
 pub const ENTRIES_MAX: usize = 1 << 24;
 

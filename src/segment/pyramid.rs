@@ -103,11 +103,17 @@ pub fn pages(count: usize) -> usize {
     count.div_ceil(PAGE_POINTS)
 }
 
-/// The number of buckets of each level, lowest first, for a series of `count` points; empty when it has one page.
+/// Whether the pyramid of a series of `count` points has a level below that of pages, in a group that has such levels.
+fn has_fine_level(count: usize, fine: bool) -> bool {
+    fine && count >= FINE_FROM
+}
+
+/// The number of buckets of each level, lowest first, for a series of `count` points; empty when it has one page. `fine` says
+/// whether its group has levels below that of pages.
 #[must_use]
-pub fn levels(count: usize) -> Vec<usize> {
+pub fn levels(count: usize, fine: bool) -> Vec<usize> {
     let mut levels = Vec::new();
-    if count >= FINE_FROM {
+    if has_fine_level(count, fine) {
         levels.push(count.div_ceil(FINE_POINTS));
     }
     let mut buckets = pages(count);
@@ -123,8 +129,8 @@ pub fn levels(count: usize) -> Vec<usize> {
 
 /// How many buckets of the level below, or points below the lowest, make a bucket of a level of a series of `count` points.
 #[must_use]
-pub fn fan_out(count: usize, level: usize) -> usize {
-    match (level, count >= FINE_FROM) {
+pub fn fan_out(count: usize, fine: bool, level: usize) -> usize {
+    match (level, has_fine_level(count, fine)) {
         (0, false) => PAGE_POINTS,
         (0, true) => FINE_POINTS,
         (1, true) => PAGE_POINTS / FINE_POINTS,
@@ -134,8 +140,8 @@ pub fn fan_out(count: usize, level: usize) -> usize {
 
 /// How many pages the pyramid of a series of `count` points takes.
 #[must_use]
-pub fn bucket_pages(count: usize) -> usize {
-    levels(count).iter().map(|buckets| buckets.div_ceil(BUCKETS_PER_PAGE)).sum()
+pub fn bucket_pages(count: usize, fine: bool) -> usize {
+    levels(count, fine).iter().map(|buckets| buckets.div_ceil(BUCKETS_PER_PAGE)).sum()
 }
 
 /// The next level up.
@@ -261,17 +267,21 @@ mod tests {
 
     #[test]
     fn levels_shrink_by_the_fan_out() {
-        assert!(levels(1024).is_empty());
-        assert_eq!(levels(1025), [2]);
-        assert_eq!(levels(1024 * 33), [33, 5]);
-        assert_eq!(levels(FINE_FROM - 1), [128, 16, 2]);
-        assert_eq!(levels(FINE_FROM), [512, 128, 16, 2]);
-        assert_eq!(levels(100_000_000), [390_625, 97_657, 12_208, 1_526, 191, 24, 3]);
-        assert_eq!(bucket_pages(100_000_000), 1526 + 382 + 48 + 6 + 3);
-        for count in [1025, 50_000, FINE_FROM - 1, FINE_FROM, FINE_FROM + 1, 100_000_000] {
+        assert!(levels(1024, true).is_empty());
+        assert_eq!(levels(1025, true), [2]);
+        assert_eq!(levels(1024 * 33, true), [33, 5]);
+        assert_eq!(levels(FINE_FROM - 1, true), [128, 16, 2]);
+        assert_eq!(levels(FINE_FROM, true), [512, 128, 16, 2]);
+        assert_eq!(levels(FINE_FROM, false), [128, 16, 2]);
+        assert_eq!(levels(100_000_000, true), [390_625, 97_657, 12_208, 1_526, 191, 24, 3]);
+        assert_eq!(bucket_pages(100_000_000, true), 1526 + 382 + 48 + 6 + 3);
+        for (count, fine) in [1025, 50_000, FINE_FROM - 1, FINE_FROM, FINE_FROM + 1, 100_000_000]
+            .into_iter()
+            .flat_map(|count| [(count, false), (count, true)])
+        {
             let mut below = count;
-            for (level, buckets) in levels(count).into_iter().enumerate() {
-                assert_eq!(buckets, below.div_ceil(fan_out(count, level)), "level {level} of {count} points");
+            for (level, buckets) in levels(count, fine).into_iter().enumerate() {
+                assert_eq!(buckets, below.div_ceil(fan_out(count, fine, level)), "level {level} of {count} points");
                 below = buckets;
             }
         }

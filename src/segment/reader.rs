@@ -15,9 +15,9 @@ use crate::codec::{self, CodecId};
 use crate::error::{Error, Result};
 use crate::segment::footer::{Axis, Footer, Page, Pool};
 use crate::segment::layout::{
-    BUCKETS_PER_PAGE, GROUP_MAGIC, PAGE_POINTS, TIMESTAMPS_NONE, TIMESTAMPS_SOME, TRAILER_LEN,
+    BUCKETS_PER_PAGE, GROUP_MAGIC, GROUP_MAGIC_FINE, PAGE_POINTS, TIMESTAMPS_NONE, TIMESTAMPS_SOME, TRAILER_LEN,
 };
-use crate::segment::pyramid::{Bucket, decode_some_buckets, levels, pages};
+use crate::segment::pyramid::{Bucket, decode_some_buckets, fan_out, levels, pages};
 use crate::segment::stats::stats_of;
 use crate::segment::writer::run_pages;
 use crate::storage::File;
@@ -126,7 +126,8 @@ impl Group {
         let word = |at: usize| u32::from_le_bytes([trailer[at], trailer[at + 1], trailer[at + 2], trailer[at + 3]]);
         let (footer_len, footer_crc) = (u64::from(word(0)), word(4));
         let damaged = |what: &str| source.corrupt(offset + trailer_at, what);
-        if trailer[8..] != GROUP_MAGIC.to_le_bytes() {
+        let fine = trailer[8..] == GROUP_MAGIC_FINE.to_le_bytes();
+        if !fine && trailer[8..] != GROUP_MAGIC.to_le_bytes() {
             return Err(damaged("the end mark of a group is missing"));
         }
         let pages_len = trailer_at.checked_sub(footer_len).ok_or_else(|| damaged("a footer longer than its group"))?;
@@ -134,7 +135,7 @@ impl Group {
         if crc32(0, &bytes) != footer_crc {
             return Err(source.corrupt(offset + pages_len, "the checksum of a group's footer"));
         }
-        let footer = Footer::decode(&bytes, pages_len)
+        let footer = Footer::decode(&bytes, pages_len, fine)
             .map_err(|Malformed(what)| source.corrupt(offset + pages_len, format!("in a group's footer: {what}")))?;
         let pool = footer.pool();
         Ok(Self { source, offset, len, footer, pool, recent: Mutex::default() })
@@ -168,6 +169,18 @@ impl Group {
     #[must_use]
     pub fn axis_of(&self, series: usize) -> Axis {
         self.footer.axes[self.footer.series[series].axis as usize]
+    }
+
+    /// How many buckets each level of a series' pyramid has, the lowest first; none when it has at most one page.
+    #[must_use]
+    pub fn levels(&self, series: usize) -> Vec<usize> {
+        levels(self.axis_of(series).count, self.footer.fine)
+    }
+
+    /// How many buckets of the level below, or points below the lowest, make a bucket of a level of a series' pyramid.
+    #[must_use]
+    pub fn fan_out(&self, series: usize, level: usize) -> usize {
+        fan_out(self.axis_of(series).count, self.footer.fine, level)
     }
 
     /// The statistics of a series: from the footer for a long one, from its few points for a short one.
@@ -281,7 +294,7 @@ impl Group {
     /// [`Error::Corrupt`] naming the page, [`Error::Io`].
     pub fn buckets(&self, series: usize, level: usize, range: Range<usize>) -> Result<Vec<Bucket>> {
         let count = self.axis_of(series).count;
-        let levels = levels(count);
+        let levels = self.levels(series);
         let below: usize = levels[..level].iter().map(|buckets| buckets.div_ceil(BUCKETS_PER_PAGE)).sum();
         let first_page = self.footer.series[series].base + pages(count) + below;
         let mut out = Vec::with_capacity(range.len());

@@ -12,8 +12,8 @@ use crate::codec::{self, CodecId, Effort, Hint, Scratch};
 use crate::error::{Error, Result};
 use crate::segment::footer::{Axis, Footer, Page, Series};
 use crate::segment::layout::{
-    BUCKETS_PER_PAGE, FAN_OUT, FINE_FROM, FINE_POINTS, GROUP_MAGIC, PAGE_POINTS, POOLED_BELOW, RUN_PAGE_BYTES,
-    TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
+    BUCKETS_PER_PAGE, FAN_OUT, FINE_FROM, FINE_POINTS, GROUP_MAGIC, GROUP_MAGIC_FINE, PAGE_POINTS, POOLED_BELOW,
+    RUN_PAGE_BYTES, TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
 };
 use crate::segment::pyramid::{Bucket, encode_buckets, level_above};
 use crate::segment::stats::summarise;
@@ -50,6 +50,26 @@ pub struct SeriesName {
     pub axis: u32,
 }
 
+/// The lowest level of a pyramid, kept until the series' pages are written: by its bytes, since its buckets are many.
+#[derive(Debug, Default)]
+struct FineLevel {
+    newest: Vec<Bucket>,
+    /// Of the buckets before those.
+    pages: Vec<Vec<u8>>,
+}
+
+impl FineLevel {
+    fn push(&mut self, bucket: Bucket, scratch: &mut Scratch) {
+        self.newest.push(bucket);
+        if self.newest.len() == BUCKETS_PER_PAGE {
+            let mut page = Vec::new();
+            encode_buckets(&self.newest, PYRAMID_EFFORT, scratch, &mut page);
+            self.pages.push(page);
+            self.newest.clear();
+        }
+    }
+}
+
 /// A long series being written page by page.
 #[derive(Debug)]
 struct OpenSeries {
@@ -58,14 +78,14 @@ struct OpenSeries {
     stats: Option<SeriesStats>,
     /// Of each page.
     buckets: Vec<Bucket>,
-    /// The level below, where there is one: the newest buckets, and the pages of those before.
-    fine: Option<(Vec<Bucket>, Vec<Vec<u8>>)>,
+    /// The level below, where there is one.
+    fine: Option<FineLevel>,
     hint: Hint,
 }
 
 impl OpenSeries {
     /// Takes the next page into statistics and pyramid.
-    fn add_page(&mut self, steps: &[i64], timestamps: TimestampsRef<'_>, values: &[f64], scratch: &mut Scratch) {
+    fn summarise(&mut self, steps: &[i64], timestamps: TimestampsRef<'_>, values: &[f64], scratch: &mut Scratch) {
         let piece = if self.fine.is_some() { FINE_POINTS } else { PAGE_POINTS };
         let mut page: Option<Bucket> = None;
         for start in (0..values.len()).step_by(piece) {
@@ -81,19 +101,11 @@ impl OpenSeries {
                 Some(earlier) => earlier.merge(&bucket),
                 None => page = Some(bucket),
             }
-            if let Some((newest, _)) = &mut self.fine {
-                newest.push(bucket);
+            if let Some(fine) = &mut self.fine {
+                fine.push(bucket, scratch);
             }
         }
         self.buckets.extend(page);
-        if let Some((newest, pages)) = &mut self.fine
-            && newest.len() >= BUCKETS_PER_PAGE
-        {
-            let mut page = Vec::new();
-            encode_buckets(newest, PYRAMID_EFFORT, scratch, &mut page);
-            pages.push(page);
-            newest.clear();
-        }
     }
 }
 
@@ -151,10 +163,10 @@ impl<S: PageSink> GroupWriter<S> {
     /// The number of a metric key in this group.
     ///
     /// # Errors
-    /// When all keys exceed 4 GiB.
+    /// When they are too many for one group: 4 GiB.
     pub fn key(&mut self, key: &str) -> Result<u32> {
         let number = self.keys.find((), key).or_else(|| self.keys.insert((), key));
-        number.ok_or_else(|| Error::invalid("group", "its keys exceed 4 GiB; seal or compact fewer series at once"))
+        number.ok_or_else(too_many_keys)
     }
 
     /// The number of a writer in this group.
@@ -262,7 +274,8 @@ impl<S: PageSink> GroupWriter<S> {
     /// Starts a long series of `count` points, whose pages follow at once; the hint is that of one like it.
     pub fn begin_series(&mut self, name: SeriesName, count: usize, hint: Hint) {
         let base = self.footer.pages.len();
-        let fine = (count >= FINE_FROM).then(Default::default);
+        let fine = (count >= FINE_FROM).then(FineLevel::default);
+        self.footer.fine |= fine.is_some();
         self.open = Some(OpenSeries { name, base, stats: None, buckets: Vec::new(), fine, hint });
     }
 
@@ -274,7 +287,7 @@ impl<S: PageSink> GroupWriter<S> {
         let mut none = Hint::default();
         let hint = match &mut self.open {
             Some(open) => {
-                open.add_page(steps, timestamps, values, &mut self.scratch);
+                open.summarise(steps, timestamps, values, &mut self.scratch);
                 &mut open.hint
             }
             None => &mut none,
@@ -294,7 +307,7 @@ impl<S: PageSink> GroupWriter<S> {
         else {
             return Ok(Hint::default());
         };
-        let (newest, pages) = fine.unwrap_or_default();
+        let FineLevel { newest, pages } = fine.unwrap_or_default();
         for page in pages {
             self.buffer = page;
             self.page(CodecId(0))?;
@@ -328,7 +341,7 @@ impl<S: PageSink> GroupWriter<S> {
     /// # Errors
     /// The sink's.
     pub fn finish(mut self, first_sequence: u64) -> Result<(S, u64)> {
-        self.sort_keys();
+        self.sort_keys()?;
         self.write_pool()?;
         self.write_runs()?;
         let footer = &mut self.footer;
@@ -342,26 +355,29 @@ impl<S: PageSink> GroupWriter<S> {
         let crc = crc32(0, &self.buffer);
         self.buffer.extend_from_slice(&len.to_le_bytes());
         self.buffer.extend_from_slice(&crc.to_le_bytes());
-        self.buffer.extend_from_slice(&GROUP_MAGIC.to_le_bytes());
+        let magic = if self.footer.fine { GROUP_MAGIC_FINE } else { GROUP_MAGIC };
+        self.buffer.extend_from_slice(&magic.to_le_bytes());
         self.sink.write(&self.buffer)?;
         let len = self.offset + self.buffer.len() as u64;
         Ok((self.sink, len))
     }
 
     /// Numbers the keys in order of their bytes.
-    fn sort_keys(&mut self) {
+    fn sort_keys(&mut self) -> Result<()> {
         let keys = std::mem::take(&mut self.keys);
         let mut order: Vec<u32> = (0..keys.len() as u32).collect();
         order.sort_unstable_by_key(|&key| keys.get(key).1);
         let mut rank = vec![0; order.len()];
         for (index, &key) in order.iter().enumerate() {
             rank[key as usize] = index as u32;
-            // All of them fit together already.
-            let _ = self.footer.keys.push(keys.get(key).1);
+            if !self.footer.keys.push(keys.get(key).1) {
+                return Err(too_many_keys());
+            }
         }
         for series in self.footer.series.iter_mut().chain(&mut self.short) {
             series.key = rank[series.key as usize];
         }
+        Ok(())
     }
 
     fn write_pool(&mut self) -> Result<()> {
@@ -433,6 +449,10 @@ impl<S: PageSink> GroupWriter<S> {
         self.offset += u64::from(len);
         Ok(())
     }
+}
+
+fn too_many_keys() -> Error {
+    Error::invalid("group", "it has too many keys; seal or compact fewer series at once")
 }
 
 /// Which of the `TIMESTAMPS_` kinds these are.

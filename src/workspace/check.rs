@@ -17,7 +17,6 @@ use crate::segment::pack::Pack;
 use crate::segment::pyramid::{bucket_pages, decode_buckets, levels, pages};
 use crate::segment::reader::{Group, Source};
 use crate::workspace::catalog::Catalog;
-use crate::workspace::compaction::CompactOptions;
 use crate::workspace::journal::{Journal, State};
 use crate::workspace::logs::is_blank;
 use crate::workspace::manifest::Manifest;
@@ -52,10 +51,10 @@ pub struct Report {
     pub bytes: u64,
 }
 
-/// How often, and after which pauses, a frame is looked at again that may be in the middle of being appended: its writer may
-/// have to wait for a processor.
-const APPENDING_LOOKS: usize = 100;
-const APPENDING_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+/// How often in all, and after which pauses, frames are looked at again that may be in the middle of being appended: their
+/// writers may have to wait for a processor.
+const LOOKS: u32 = 100;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 impl Workspace {
     /// Reads every byte of the workspace, but for `quarantine` and `tmp`, and verifies it. `progress` is told how many
@@ -74,14 +73,14 @@ impl Workspace {
                 files.push((path.to_owned(), len));
             }
         })?;
-        let mut report = Report::default();
+        let (mut report, mut looks) = (Report::default(), LOOKS);
         self.check_missing(&files, &mut report)?;
         self.check_journal::<Manifest>(paths::MANIFEST, "which packs are live", &mut report)?;
         self.check_journal::<Catalog>(paths::CATALOG, "experiments", &mut report)?;
         self.check_journal::<Registry>(paths::REGISTRY, "the model registry", &mut report)?;
         for (path, len) in files {
             progress(report.bytes, total);
-            self.check_file(&path, len, &mut report)?;
+            self.check_file(&path, len, &mut looks, &mut report)?;
             report.files += 1;
             report.bytes += len;
         }
@@ -89,7 +88,7 @@ impl Workspace {
         Ok(report)
     }
 
-    fn check_file(&self, path: &Path, len: u64, report: &mut Report) -> Result<()> {
+    fn check_file(&self, path: &Path, len: u64, looks: &mut u32, report: &mut Report) -> Result<()> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let dir = path.parent().unwrap_or(path);
         let found = match path.extension().and_then(|kind| kind.to_str()) {
@@ -104,7 +103,7 @@ impl Workspace {
                 other => other.map_err(|error| (error, "nothing: an index is made anew from its pack")),
             },
             Some("log") => match LogName::parse(dir, name) {
-                Some(name) => return self.check_log(&name, report),
+                Some(name) => return self.check_log(&name, looks, report),
                 None => Err((Error::corrupt(path, 0, "no name of a log"), "whatever it holds is not read")),
             },
             Some("tail") => return self.check_tail_owner(path, len, report),
@@ -194,9 +193,9 @@ impl Workspace {
         Ok(())
     }
 
-    fn check_log(&self, name: &LogName, report: &mut Report) -> Result<()> {
+    fn check_log(&self, name: &LogName, looks: &mut u32, report: &mut Report) -> Result<()> {
         let path = name.log();
-        let image = match self.read_settled(name) {
+        let image = match self.read_settled(name, looks) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(Error::Corrupt { .. }) if is_blank(&*self.inner.storage, name) => return Ok(()),
             Err(error) => {
@@ -237,21 +236,27 @@ impl Workspace {
         for group in image.groups() {
             self.check_group(group, &runs, report)?;
         }
-        self.check_tail(name, &image, &of, report)
+        self.check_tail(name, &image, &of, looks, report)
     }
 
-    /// A log as it is when no frame is just being appended: while somebody writes it, what looks torn is looked at again; once
-    /// where nobody can tell.
-    fn read_settled(&self, name: &LogName) -> Result<LogImage> {
-        let read = || LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::All);
-        let is_free = || self.inner.storage.open_write(&name.log()).and_then(|file| file.try_lock());
-        let mut image = read()?;
-        for look in 0..APPENDING_LOOKS {
-            if image.log().torn.is_none() || image.log().ended || is_free().unwrap_or(look > 0) {
+    /// Whether nobody writes a log; an error where nobody can tell.
+    fn is_free(&self, name: &LogName) -> std::io::Result<bool> {
+        self.inner.storage.open_write(&name.log()).and_then(|file| file.try_lock())
+    }
+
+    /// A log as it is when no frame is just being appended: while somebody writes it, what looks torn is looked at again, as
+    /// long as there are `looks` left; once where nobody can tell.
+    fn read_settled(&self, name: &LogName, looks: &mut u32) -> Result<LogImage> {
+        let read = |depth: Depth| LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), depth);
+        let mut image = read(Depth::All)?;
+        let mut looked = false;
+        while let Some(torn) = image.log().torn.clone() {
+            if *looks == 0 || image.log().ended || self.is_free(name).unwrap_or(looked) {
                 break;
             }
-            std::thread::sleep(APPENDING_PAUSE);
-            image = read()?;
+            (*looks, looked) = (*looks - 1, true);
+            std::thread::sleep(PAUSE);
+            image = read(Depth::Recent(torn.offset))?;
         }
         Ok(image)
     }
@@ -259,12 +264,19 @@ impl Workspace {
     /// Whether every slot of the tail of a log that nobody writes is known.
     pub(super) fn tail_is_whole(&self, name: &LogName, image: &LogImage) -> Result<bool> {
         let mut report = Report::default();
-        self.check_tail(name, image, "", &mut report)?;
+        self.check_tail(name, image, "", &mut 0, &mut report)?;
         Ok(report.is_ok())
     }
 
     /// Every slot of a tail: a point of the present turn, what a former turn left, or zeros.
-    fn check_tail(&self, name: &LogName, image: &LogImage, of: &str, report: &mut Report) -> Result<()> {
+    fn check_tail(
+        &self,
+        name: &LogName,
+        image: &LogImage,
+        of: &str,
+        looks: &mut u32,
+        report: &mut Report,
+    ) -> Result<()> {
         let path = name.tail();
         let Ok(file) = self.inner.storage.open_read(&path) else { return Ok(()) };
         let tail = read_tail(&*file).map_err(Error::io("read", &path))?;
@@ -285,11 +297,20 @@ impl Workspace {
         }
         for (slots, start) in halves(&tail, half).into_iter().zip([0, half as usize]) {
             for (index, bytes) in slots.iter().enumerate().filter(|(index, bytes)| !known(&turns, bytes, *index)) {
-                // A live writer may have put it there just now.
-                let mut again = [0; SLOT_LEN];
+                // A live writer may have put it there just now, or be about to: it may wait for a processor between two words.
                 let offset = ((start + index) * SLOT_LEN) as u64;
-                let got = file.read_at(&mut again, offset).map_err(Error::io("read", &path))?;
-                if got == SLOT_LEN && (again != *bytes || known(&turns, &again, index)) {
+                let moved_on = || {
+                    let mut again = [0; SLOT_LEN];
+                    let got = file.read_at(&mut again, offset).map_err(Error::io("read", &path))?;
+                    Ok::<bool, Error>(got == SLOT_LEN && (again != *bytes || known(&turns, &again, index)))
+                };
+                let mut moves = moved_on()?;
+                while !moves && *looks > 0 && !self.is_free(name).unwrap_or(true) {
+                    *looks -= 1;
+                    std::thread::sleep(PAUSE);
+                    moves = moved_on()?;
+                }
+                if moves {
                     continue;
                 }
                 let what = "a slot that is no point".to_owned();
@@ -375,7 +396,8 @@ fn costs(footer: &Footer, runs: &[String]) -> BTreeMap<usize, String> {
             note(series.base + page, index, points);
             (0..axis.stride()).for_each(|column| note(axis.base + page * axis.stride() + column, index, points));
         }
-        (0..bucket_pages(axis.count)).for_each(|page| note(series.base + pages(axis.count) + page, index, 0));
+        (0..bucket_pages(axis.count, footer.fine))
+            .for_each(|page| note(series.base + pages(axis.count) + page, index, 0));
     }
     let name = |series: usize| {
         let series = footer.series[series];
@@ -422,11 +444,13 @@ fn decode_page(footer: &Footer, index: usize, bytes: &[u8]) -> Result<(), String
     }
     for series in footer.long_series() {
         let count = footer.axes[series.axis as usize].count;
-        let Some(at) = index.checked_sub(series.base).filter(|&at| at < pages(count) + bucket_pages(count)) else {
+        let Some(at) =
+            index.checked_sub(series.base).filter(|&at| at < pages(count) + bucket_pages(count, footer.fine))
+        else {
             continue;
         };
         let Some(mut at) = at.checked_sub(pages(count)) else { return floats(in_page(count, at)) };
-        for buckets in levels(count) {
+        for buckets in levels(count, footer.fine) {
             let level_pages = buckets.div_ceil(BUCKETS_PER_PAGE);
             if at < level_pages {
                 let in_page = (buckets - at * BUCKETS_PER_PAGE).min(BUCKETS_PER_PAGE);

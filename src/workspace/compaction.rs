@@ -90,7 +90,7 @@ impl Workspace {
     fn remove_empty_folders(&self) -> Result<()> {
         let logs = self.inner.root.join(paths::LOGS);
         for entry in self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs))? {
-            if entry.is_dir {
+            if entry.is_dir && paths::is_log_folder(&entry.name) {
                 // It fails where there is something in it.
                 let _ = self.inner.storage.remove_dir(&logs.join(entry.name));
             }

@@ -31,6 +31,16 @@ pub fn log_dir(root: &Path, run: RunKey) -> PathBuf {
     root.join(LOGS).join(format!("{:02x}", run.0 >> 120))
 }
 
+/// Whether a folder of this name within [`LOGS`] is one of logs.
+#[must_use]
+pub fn is_log_folder(name: &str) -> bool {
+    name.len() == 2 && name.bytes().all(is_hex)
+}
+
+fn is_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+}
+
 /// A log's files by name: `<stem>.<writer>.log` and, beside it, `<stem>.<writer>.tail`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogName {
@@ -47,7 +57,7 @@ impl LogName {
     #[must_use]
     pub fn parse(dir: &Path, name: &str) -> Option<Self> {
         let (stem, writer) = name.strip_suffix(".log")?.split_once('.')?;
-        let hex = |text: &str| text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let hex = |text: &str| text.len() == 32 && text.bytes().all(is_hex);
         let valid = hex(writer) && (hex(stem) || stem == EDITS);
         let writer = u128::from_str_radix(writer, 16).ok().filter(|_| valid)?;
         Some(Self { dir: dir.to_owned(), stem: stem.to_owned(), writer: WriterId(writer) })

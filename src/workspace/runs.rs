@@ -226,7 +226,7 @@ impl Workspace {
     fn with_edit_log<T>(&self, state: &RunState, act: impl FnOnce(&mut Session, u32) -> Result<T>) -> Result<T> {
         let mut edits = self.inner.edits.lock();
         if edits.is_none() {
-            let place = self.place(self.inner.root.join(paths::EDITS), paths::EDITS.to_owned(), 1)?;
+            let place = self.place(self.inner.root.join(paths::EDITS), paths::EDITS.to_owned(), 1);
             *edits = Some(self.session(place)?);
         }
         let Some(session) = edits.as_mut() else { unreachable!("it was created above") };
@@ -309,13 +309,14 @@ impl Workspace {
     }
 
     /// Where a session keeps its files.
-    pub(super) fn place(&self, dir: std::path::PathBuf, stem: String, order: u64) -> Result<Place> {
+    pub(super) fn place(&self, dir: std::path::PathBuf, stem: String, order: u64) -> Place {
         let mapped = match self.inner.options.tail {
-            TailMode::Auto => self.inner.storage.mapping_is_safe(&self.inner.root),
+            // The folder itself may be made later; the one that it is in is there, and on the same file system.
+            TailMode::Auto => self.inner.storage.mapping_is_safe(dir.parent().unwrap_or(&dir)),
             TailMode::Mapped => true,
             TailMode::Written => false,
         };
-        Ok(Place {
+        Place {
             storage: std::sync::Arc::clone(&self.inner.storage),
             dir,
             stem,
@@ -323,7 +324,7 @@ impl Workspace {
             half: self.inner.options.tail_points.clamp(2, crate::log::slot::HALF_MAX),
             order,
             created_ms: now_ms(),
-        })
+        }
     }
 }
 

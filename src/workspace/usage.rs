@@ -102,7 +102,15 @@ impl Workspace {
         entries.sort();
         for entry in entries {
             let path = dir.join(&entry.name);
-            if entry.is_dir { self.each_file_in(&path, visit)? } else { self.visit_file(&path, visit)? }
+            if !entry.is_dir {
+                self.visit_file(&path, visit)?;
+                continue;
+            }
+            match self.each_file_in(&path, visit) {
+                // Others may remove folders meanwhile.
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                visited => visited?,
+            }
         }
         Ok(())
     }

@@ -63,7 +63,7 @@ impl RunWriter {
         let packs = workspace.inner.manifest.lock().number();
         let key = state.id.key();
         let dir = paths::log_dir(&workspace.inner.root, key);
-        let place = workspace.place(dir, key.to_string(), state.greatest_order() + 1)?;
+        let place = workspace.place(dir, key.to_string(), state.greatest_order() + 1);
         let mut session = workspace.session(place)?;
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         // The log says at once whose it is.
