@@ -171,8 +171,8 @@ fn read_any_log(log: Vec<u8>, tail: &[u8]) {
     let path = Path::new("/fuzzed");
     let file = Bytes(log.clone());
     let copied = read_tail(&Bytes(tail.to_vec())).expect("memory reads");
-    let recent = read_log(&file, path, &copied, Depth::Recent(0));
-    let all = read_log(&file, path, &copied, Depth::All);
+    let recent = read_log(&file, path, &copied, Depth::Recent, None).map(|(log, _)| log);
+    let all = read_log(&file, path, &copied, Depth::All, None).map(|(log, _)| log);
     for read in [&recent, &all].into_iter().flatten() {
         assert!(read.sequence_end() >= read.slots_from);
         let turns = read.turns(read);
@@ -184,8 +184,8 @@ fn read_any_log(log: Vec<u8>, tail: &[u8]) {
         let file = disk.create_new(Path::new(name)).expect("a new file");
         file.write_at(bytes, 0).expect("a write to memory");
     }
-    for depth in [Depth::Recent(0), Depth::Recent(u64::MAX), Depth::All] {
-        let Ok(image) = LogImage::read(&disk, Path::new("/log"), Path::new("/tail"), depth) else { continue };
+    for depth in [Depth::Recent, Depth::All] {
+        let Ok(image) = LogImage::read(&disk, Path::new("/log"), Path::new("/tail"), depth, None) else { continue };
         image.damage().count();
         let ids: Vec<RunId> = image.runs().cloned().collect();
         for id in ids {

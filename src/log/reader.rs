@@ -15,6 +15,7 @@
 
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::bytes::Malformed;
 use crate::base::checksum::crc32;
@@ -61,7 +62,7 @@ pub struct Log {
     /// Who wrote it.
     pub start: Start,
     /// Frames of records, each with the sequence number of its first row, in order.
-    pub batches: Vec<(u64, Batch)>,
+    pub batches: Vec<(u64, Arc<Batch>)>,
     /// Sealed groups in order.
     pub groups: Vec<GroupPlace>,
     /// Points of the tail, the first having the sequence number `slots_from`.
@@ -129,7 +130,7 @@ impl Log {
 }
 
 /// One frame of the walk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Frame {
     /// Where it begins in the log.
     pub offset: u64,
@@ -148,12 +149,12 @@ impl Frame {
 }
 
 /// What a frame holds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Payload {
     /// See [`Kind::Start`].
     Start(Start),
     /// See [`Kind::Records`].
-    Records(Batch),
+    Records(Arc<Batch>),
     /// See [`Kind::Group`]; the group is read from its place.
     Group,
     /// See [`Kind::End`].
@@ -165,26 +166,67 @@ pub enum Payload {
 /// How much of a log is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// What a crash may have torn, but for groups before this offset, which the caller read before; pages of other groups
-    /// are verified when they are read.
-    Recent(u64),
+    /// What a crash may have torn; pages of other groups are verified when they are read.
+    Recent,
     /// Every byte.
     All,
 }
 
-/// Reads a log's file; `tail` is a copy of its tail's bytes made before, empty where there is none.
+/// A log's frames up to a byte to which it was whole when it was read: whoever reads it again need not read them. Of what nobody
+/// has synced only a reading of all of it tells what a crash tore; but once whole it stays so until the machine stops.
+#[derive(Clone, Debug)]
+pub struct Prefix {
+    start: Start,
+    first_end: u64,
+    frames: Vec<Frame>,
+    end: u64,
+}
+
+impl Prefix {
+    /// Up to which byte.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// About how much memory it takes, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let of = |frame: &Frame| {
+            let contents = if matches!(frame.payload, Payload::Group) { 0 } else { 4 * frame.header.len as usize };
+            size_of::<Frame>() + contents
+        };
+        self.frames.iter().map(of).sum()
+    }
+}
+
+/// Reads a log's file; `tail` is a copy of its tail's bytes made before, empty where there is none. Gives the log, and its frames
+/// where it is whole and has others than were `known`. Of a log whose beginning is known only the rest is read, unless
+/// all is to be verified.
 ///
 /// # Errors
 /// [`Error::Corrupt`] when the first frame does not verify, so that the writer is unknown; [`Error::NewerFormat`];
 /// [`Error::Io`].
-pub fn read_log(file: &dyn File, path: &Path, tail: &[u8], depth: Depth) -> Result<Log> {
+pub fn read_log(
+    file: &dyn File,
+    path: &Path,
+    tail: &[u8],
+    depth: Depth,
+    known: Option<&Prefix>,
+) -> Result<(Log, Option<Prefix>)> {
     let mut walk = Walk::new(file, path)?;
-    let (start, first_end) = walk.start()?;
+    let known = known.filter(|known| depth == Depth::Recent && known.end <= walk.len);
+    let (start, first_end) = match known {
+        Some(known) => (known.start.clone(), known.first_end),
+        None => walk.start()?,
+    };
     let writer = start.writer;
-    let (mut frames, mut bad) = walk.frames(writer, first_end)?;
+    let (later, mut bad) = walk.frames(writer, known.map_or(first_end, Prefix::end))?;
+    let mut frames = known.map_or_else(Vec::new, |known| known.frames.clone());
+    frames.extend(later);
     let durable = frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0);
     let verified = match depth {
-        Depth::Recent(known) => durable.max(known),
+        Depth::Recent => durable.max(known.map_or(0, Prefix::end)),
         Depth::All => 0,
     };
     walk.check_groups(writer, verified, &frames, &mut bad)?;
@@ -197,10 +239,13 @@ pub fn read_log(file: &dyn File, path: &Path, tail: &[u8], depth: Depth) -> Resu
         bad.retain(|span| span.offset < cut);
         torn = Some(BadSpan { offset: cut, len: walk.len - cut, what: "a frame torn by a crash" });
     }
+    let end = frames.last().map_or(first_end, Frame::end);
+    let new = bad.is_empty() && torn.is_none() && end > known.map_or(0, Prefix::end);
+    let prefix = new.then(|| Prefix { start: start.clone(), first_end, frames: frames.clone(), end });
     let mut log = assemble(start, frames, first_end, tail, (durable, !bad.is_empty()));
     log.damage = bad;
     log.torn = torn;
-    Ok(log)
+    Ok((log, prefix))
 }
 
 /// The frames from offset `from` on, which is the end of one that counts; `None` where anything behind it does not verify,
@@ -466,7 +511,7 @@ impl<'a> Walk<'a> {
                 .and_then(
                     |batch| if batch.rows.len() == header.count as usize { Ok(batch) } else { Err(Malformed("rows")) },
                 )
-                .map(Payload::Records),
+                .map(|batch| Payload::Records(Arc::new(batch))),
             Kind::End | Kind::Group if bytes.is_empty() => Ok(Payload::End),
             Kind::End | Kind::Group => Err(Malformed("an end with contents")),
         };

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::base::point::Columns;
 use crate::error::Result;
@@ -88,7 +89,7 @@ pub fn downsample(parts: &[SeriesPart], steps: Option<RangeInclusive<i64>>, coun
     let (first, last) = match steps {
         Some(steps) => (*steps.start(), *steps.end()),
         None => {
-            let all = tops.iter().flatten();
+            let all = tops.iter().flat_map(|top| top.iter());
             (all.clone().map(|top| top.first.step).min().unwrap_or(0), all.map(|top| top.last.step).max().unwrap_or(0))
         }
     };
@@ -109,8 +110,11 @@ pub fn downsample(parts: &[SeriesPart], steps: Option<RangeInclusive<i64>>, coun
 }
 
 /// The points themselves, where the range has no more than there are pixels.
-fn exact(parts: &[SeriesPart], tops: &[Vec<Bucket>], pixels: Pixels, total: usize) -> Result<Option<Downsampled>> {
-    let whole = tops.iter().flatten().all(|top| top.first.step >= pixels.first && top.last.step <= pixels.last);
+fn exact(parts: &[SeriesPart], tops: &[Arc<[Bucket]>], pixels: Pixels, total: usize) -> Result<Option<Downsampled>> {
+    let whole = tops
+        .iter()
+        .flat_map(|top| top.iter())
+        .all(|top| top.first.step >= pixels.first && top.last.step <= pixels.last);
     if whole && total > pixels.count as usize {
         return Ok(None);
     }
@@ -133,17 +137,14 @@ fn exact(parts: &[SeriesPart], tops: &[Vec<Bucket>], pixels: Pixels, total: usiz
 }
 
 /// The buckets on top of a part's pyramid: few, and together all its points.
-fn top(part: &SeriesPart) -> Result<Vec<Bucket>> {
-    match part {
-        SeriesPart::Sealed(group, index) => match group.levels(*index).len() {
-            0 => Ok(page_bucket(part)?.into_iter().collect()),
-            level => {
-                let count = group.levels(*index)[level - 1];
-                group.buckets(*index, level - 1, 0..count)
-            }
-        },
-        SeriesPart::Rows(_) => Ok(page_bucket(part)?.into_iter().collect()),
+fn top(part: &SeriesPart) -> Result<Arc<[Bucket]>> {
+    if let SeriesPart::Sealed(group, index) = part {
+        let top = group.top(*index)?;
+        if !top.is_empty() {
+            return Ok(top);
+        }
     }
+    Ok(page_bucket(part)?.into_iter().collect())
 }
 
 fn page_bucket(part: &SeriesPart) -> Result<Option<Bucket>> {

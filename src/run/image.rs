@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::ids::{ExperimentId, RunId, RunKey};
 use crate::base::point::{Columns, Point};
 use crate::error::{Error, Result};
-use crate::log::reader::{BadSpan, Depth, Log, read_log, read_tail};
+use crate::log::reader::{BadSpan, Depth, Log, Prefix, read_log, read_tail};
 use crate::log::record::Record;
 use crate::run::state::{Coverage, RunState};
 use crate::segment::reader::{Group, Source};
@@ -22,11 +22,29 @@ pub enum SeriesPart {
     Rows(Arc<Columns>),
 }
 
+/// What of a log need not be read again: its frames and the footers of its groups, up to a byte to which it was whole.
+#[derive(Clone, Debug)]
+pub struct Known {
+    prefix: Prefix,
+    groups: Vec<Arc<Group>>,
+    source: Source,
+}
+
+impl Known {
+    /// About how much memory it takes, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.prefix.weight() + self.groups.iter().map(|group| group.weight()).sum::<usize>()
+    }
+}
+
 /// A log at one moment.
 #[derive(Debug)]
 pub struct LogImage {
     path: PathBuf,
     log: Log,
+    prefix: Option<Prefix>,
+    source: Source,
     groups: Vec<Arc<Group>>,
     /// By the run's number.
     runs: BTreeMap<u32, RunName>,
@@ -48,23 +66,33 @@ struct RunName {
 }
 
 impl LogImage {
-    /// Reads a log and its tail. Costs the reading of the log's frames, not of the columns in it.
+    /// Reads a log and its tail. Costs the reading of the log's frames, not of the columns in it; of what is `known` nothing is
+    /// read.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when not even the log's beginning verifies; other damage is kept in the image.
     /// [`Error::NewerFormat`], [`Error::Io`]; `NotFound` when compaction has taken the log away.
-    pub fn read(storage: &dyn Storage, log_path: &Path, tail_path: &Path, depth: Depth) -> Result<Self> {
+    pub fn read(
+        storage: &dyn Storage,
+        log_path: &Path,
+        tail_path: &Path,
+        depth: Depth,
+        known: Option<&Known>,
+    ) -> Result<Self> {
         let tail = match storage.open_read(tail_path) {
             Ok(tail) => read_tail(&*tail).map_err(Error::io("read", tail_path))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(Error::io("open", tail_path)(error)),
         };
         let file = storage.open_read(log_path).map_err(Error::io("open", log_path))?;
-        let log = read_log(&*file, log_path, &tail, depth)?;
-        let source = Source::new(file, log_path.to_owned());
+        let (log, prefix) = read_log(&*file, log_path, &tail, depth, known.map(|known| &known.prefix))?;
+        // One handle serves all groups.
+        let source = known.map_or_else(|| Source::new(file, log_path.to_owned()), |known| known.source.clone());
         let mut image = Self {
             path: log_path.to_owned(),
             log,
+            prefix,
+            source,
             groups: Vec::new(),
             runs: BTreeMap::new(),
             series: BTreeMap::new(),
@@ -72,8 +100,13 @@ impl LogImage {
             damage: Vec::new(),
             lost: 0,
         };
-        for place in &image.log.groups {
-            match Group::open(source.clone(), place.offset, place.len) {
+        let known = known.filter(|_| depth == Depth::Recent).map_or(&[][..], |known| &known.groups);
+        for (index, place) in image.log.groups.iter().enumerate() {
+            if let Some(group) = known.get(index).filter(|group| group.extent() == (place.offset, place.len)) {
+                image.groups.push(Arc::clone(group));
+                continue;
+            }
+            match Group::open(image.source.clone(), place.offset, place.len) {
                 Ok(group)
                     if group.footer().points != place.points || group.footer().first_sequence != place.sequence =>
                 {
@@ -138,6 +171,18 @@ impl LogImage {
         let sealed: u64 = self.groups.iter().map(|group| group.footer().points).sum();
         self.lost = self.log.sequence_end().saturating_sub(sealed.saturating_add(found));
         self.rows = rows.into_iter().map(|(series, columns)| (series, Arc::new(columns))).collect();
+    }
+
+    /// Whether nothing in it is damaged or torn.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.log.torn.is_none() && self.damage().next().is_none()
+    }
+
+    /// What need not be read again, once: of a log that is whole and longer than what was known before.
+    pub fn take_known(&mut self) -> Option<Known> {
+        let prefix = self.prefix.take().filter(|_| self.damage.is_empty())?;
+        Some(Known { prefix, groups: self.groups.clone(), source: self.source.clone() })
     }
 
     /// The log's file.
@@ -226,5 +271,78 @@ pub fn record_run(record: &Record) -> u32 {
         | Record::Tag { run, .. }
         | Record::Attribute { run, .. }
         | Record::Item { run, .. } => *run,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::log::record::Attribute;
+    use crate::run::place::Place;
+    use crate::run::session::Session;
+    use crate::storage::memory::SimDisk;
+
+    /// All that an image says.
+    fn contents(image: &LogImage) -> String {
+        let groups: Vec<_> = image.groups.iter().map(|group| (group.extent(), group.footer())).collect();
+        let LogImage { log, runs, series, rows, damage, lost, .. } = image;
+        format!("{log:?} {groups:?} {runs:?} {series:?} {rows:?} {damage:?} {lost}")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever a writer does between two readings, and whatever a crash tears behind what was read, a reading that goes on
+        /// says what a reading of all of it says.
+        #[test]
+        fn what_is_read_on_is_what_is_read_anew(
+            doings in proptest::collection::vec((0_u8..7, 1_usize..400), 1..40),
+            mapped in any::<bool>(),
+            garbage in proptest::collection::vec(any::<u8>(), 0..100),
+        ) {
+            let disk = SimDisk::new();
+            disk.create_dir(Path::new("/w")).unwrap();
+            let place = Place {
+                storage: Arc::new(disk.clone()),
+                dir: "/w".into(),
+                stem: format!("{:032x}", 7),
+                mapped,
+                half: 256,
+                order: 1,
+                created_ms: 0,
+            };
+            let mut session = Session::create(place).unwrap();
+            let run = session.run(&RunId::new("r").unwrap(), ExperimentId::DEFAULT, "Default");
+            session.commit(Vec::new(), &[]).unwrap();
+            let log = session.path().to_owned();
+            let tail = log.with_extension("tail");
+            let read = |known: Option<&Known>| LogImage::read(&disk, &log, &tail, Depth::Recent, known).unwrap();
+            let mut known: Option<Known> = None;
+            for (at, (doing, count)) in doings.into_iter().enumerate() {
+                match doing {
+                    0 => session.sync().unwrap(),
+                    1 => session.seal().unwrap(),
+                    2 => {
+                        let attribute = Attribute::Name(at.to_string());
+                        session.commit(vec![Record::Attribute { run, attribute, order: at as u64 }], &[]).unwrap();
+                    }
+                    _ => for step in 0..count as i64 {
+                        let series = session.series(run, ["a", "b", "c"][(step as usize + at) % 3]).unwrap();
+                        session.push(series, step, Some(step), step as f64).unwrap();
+                    },
+                }
+                if at % 3 == 2 {
+                    continue;
+                }
+                let mut on = read(known.as_ref());
+                prop_assert_eq!(contents(&on), contents(&read(None)));
+                known = on.take_known().or(known);
+            }
+            let file = disk.open_write(&log).unwrap();
+            file.write_at(&garbage, file.len().unwrap()).unwrap();
+            prop_assert_eq!(contents(&read(known.as_ref())), contents(&read(None)));
+        }
     }
 }

@@ -134,6 +134,18 @@ impl Footer {
         self.series.iter().take(self.stats.len())
     }
 
+    /// About how much memory it takes, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of_val(&self.pages[..])
+            + size_of_val(&self.series[..])
+            + size_of_val(&self.stats[..])
+            + size_of_val(&self.axes[..])
+            + size_of_val(&self.run_lens[..])
+            + self.keys.concatenated().len()
+            + size_of::<Self>()
+    }
+
     /// What lies in the pool.
     #[must_use]
     pub fn pool(&self) -> Pool {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use crate::base::bytes::Malformed;
 use crate::base::checksum::crc32;
@@ -15,7 +16,8 @@ use crate::codec::{self, CodecId};
 use crate::error::{Error, Result};
 use crate::segment::footer::{Axis, Footer, Page, Pool};
 use crate::segment::layout::{
-    BUCKETS_PER_PAGE, GROUP_MAGIC, GROUP_MAGIC_FINE, PAGE_POINTS, TIMESTAMPS_NONE, TIMESTAMPS_SOME, TRAILER_LEN,
+    BUCKETS_PER_PAGE, FAN_OUT, GROUP_MAGIC, GROUP_MAGIC_FINE, PAGE_POINTS, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
+    TRAILER_LEN,
 };
 use crate::segment::pyramid::{Bucket, decode_some_buckets, fan_out, levels, pages};
 use crate::segment::stats::stats_of;
@@ -101,7 +103,12 @@ pub struct Group {
     /// Of each column of the pool the page that was decoded last: whoever reads short series one after the other finds many
     /// in one page.
     recent: Mutex<Recent>,
+    /// The tops of pyramids that were asked for.
+    tops: Mutex<FxHashMap<usize, Arc<[Bucket]>>>,
 }
+
+/// Of more series than this a group keeps no tops.
+const TOPS_MAX: usize = 8;
 
 /// Fills a slice from a page's bytes.
 type Decode<T> = fn(CodecId, &[u8], &mut [T]) -> Result<(), codec::CodecError>;
@@ -138,7 +145,7 @@ impl Group {
         let footer = Footer::decode(&bytes, pages_len, fine)
             .map_err(|Malformed(what)| source.corrupt(offset + pages_len, format!("in a group's footer: {what}")))?;
         let pool = footer.pool();
-        Ok(Self { source, offset, len, footer, pool, recent: Mutex::default() })
+        Ok(Self { source, offset, len, footer, pool, recent: Mutex::default(), tops: Mutex::default() })
     }
 
     /// The footer.
@@ -308,6 +315,31 @@ impl Group {
             decoded.map_err(|Malformed(what)| self.damaged(page, what))?;
         }
         Ok(out)
+    }
+
+    /// The buckets on top of a series' pyramid: few, and together all its points; none when it has at most one page. They are
+    /// kept for whoever asks again.
+    ///
+    /// # Errors
+    /// Those of [`Self::buckets`].
+    pub fn top(&self, series: usize) -> Result<Arc<[Bucket]>> {
+        if let Some(top) = self.tops.lock().get(&series) {
+            return Ok(Arc::clone(top));
+        }
+        let levels = self.levels(series);
+        let Some(&count) = levels.last() else { return Ok(Arc::default()) };
+        let top: Arc<[Bucket]> = self.buckets(series, levels.len() - 1, 0..count)?.into();
+        let mut tops = self.tops.lock();
+        if tops.len() < TOPS_MAX {
+            tops.insert(series, Arc::clone(&top));
+        }
+        Ok(top)
+    }
+
+    /// About how much memory it takes at most, in bytes, beside pages at hand.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.footer.weight() + TOPS_MAX * FAN_OUT * size_of::<Bucket>()
     }
 
     /// The records of all runs of a pack's group, in order.

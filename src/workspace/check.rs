@@ -247,16 +247,16 @@ impl Workspace {
     /// A log as it is when no frame is just being appended: while somebody writes it, what looks torn is looked at again, as
     /// long as there are `looks` left; once where nobody can tell.
     fn read_settled(&self, name: &LogName, looks: &mut u32) -> Result<LogImage> {
-        let read = |depth: Depth| LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), depth);
-        let mut image = read(Depth::All)?;
+        let read = || LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::All, None);
+        let mut image = read()?;
         let mut looked = false;
-        while let Some(torn) = image.log().torn.clone() {
+        while image.log().torn.is_some() {
             if *looks == 0 || image.log().ended || self.is_free(name).unwrap_or(looked) {
                 break;
             }
             (*looks, looked) = (*looks - 1, true);
             std::thread::sleep(PAUSE);
-            image = read(Depth::Recent(torn.offset))?;
+            image = read()?;
         }
         Ok(image)
     }
@@ -281,7 +281,7 @@ impl Workspace {
         let Ok(file) = self.inner.storage.open_read(&path) else { return Ok(()) };
         let tail = read_tail(&*file).map_err(Error::io("read", &path))?;
         // The writer may have gone on since the image was made: look at the log once more, after the tail.
-        let later = LogImage::read(&*self.inner.storage, &name.log(), &path, Depth::Recent(0))?;
+        let later = LogImage::read(&*self.inner.storage, &name.log(), &path, Depth::Recent, None)?;
         let (check, half) = (Check::new(name.writer), later.log().start.half);
         let mut turns = later.log().turns(image.log());
         // A turn that follows a damaged one is numbered from where that one should have ended.

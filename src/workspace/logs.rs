@@ -3,13 +3,13 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{RunId, RunKey, WriterId};
 use crate::error::{Error, Result};
 use crate::log::frame;
 use crate::log::reader::{Depth, durable_mark};
-use crate::run::image::LogImage;
+use crate::run::image::{Known, LogImage};
 use crate::run::snapshot::RunPart;
 use crate::storage::Storage;
 use crate::workspace::open::Workspace;
@@ -21,32 +21,48 @@ pub struct EditLogs {
     known: FxHashMap<LogName, (u64, Arc<LogImage>)>,
 }
 
-/// How far long logs verified when they were read last: what was whole then is not read again to tell what a crash tore.
+/// What of long logs need not be read again: of an open run that is looked at again only what is new is read.
 #[derive(Debug, Default)]
 pub struct ReadLogs {
-    known: FxHashMap<LogName, u64>,
+    known: FxHashMap<LogName, Arc<Known>>,
+    /// Of all of them.
+    weight: usize,
 }
 
 impl ReadLogs {
-    /// Logs below this length are verified each time.
+    /// Logs below this length are read as a whole each time.
     const LONG: u64 = 1 << 20;
-    /// Of more logs than this, all are forgotten.
-    const LOGS_MAX: usize = 1024;
+    /// Of more logs than this, whose files are kept open, or of more bytes in all, all are forgotten.
+    const LOGS_MAX: usize = 64;
+    const WEIGHT_MAX: usize = 64 << 20;
 
-    fn through(&self, name: &LogName) -> u64 {
-        self.known.get(name).copied().unwrap_or(0)
-    }
-
-    fn note(&mut self, name: &LogName, image: &LogImage) {
-        let end = image.log().end;
-        if end < Self::LONG || image.log().torn.is_some() || image.damage().next().is_some() {
-            self.known.remove(name);
+    fn note(&mut self, name: &LogName, image: &mut LogImage) {
+        let known = image.take_known().filter(|_| image.log().end >= Self::LONG);
+        if known.is_none() && image.is_whole() {
             return;
         }
-        if self.known.len() >= Self::LOGS_MAX {
-            self.known.clear();
+        self.forget(name);
+        let Some(known) = known else { return };
+        let weight = known.weight();
+        if self.known.len() >= Self::LOGS_MAX || self.weight + weight > Self::WEIGHT_MAX {
+            (self.known, self.weight) = Default::default();
         }
-        self.known.insert(name.clone(), end);
+        if weight <= Self::WEIGHT_MAX {
+            self.weight += weight;
+            self.known.insert(name.clone(), Arc::new(known));
+        }
+    }
+
+    fn forget(&mut self, name: &LogName) {
+        if let Some(known) = self.known.remove(name) {
+            self.weight -= known.weight();
+        }
+    }
+
+    /// Forgets logs that are gone, so that their files are closed.
+    fn retain(&mut self, is_there: impl Fn(&LogName) -> bool) {
+        let gone: Vec<LogName> = self.known.keys().filter(|name| !is_there(name)).cloned().collect();
+        gone.iter().for_each(|name| self.forget(name));
     }
 }
 
@@ -64,6 +80,7 @@ impl Workspace {
     pub(super) fn run_log_names(&self, run: RunKey) -> Result<Vec<LogName>> {
         let mut names = self.log_names(&paths::log_dir(&self.inner.root, run))?;
         names.retain(|name| name.run() == Some(run));
+        self.inner.read_logs.lock().retain(|known| known.run() != Some(run) || names.contains(known));
         Ok(names)
     }
 
@@ -75,6 +92,11 @@ impl Workspace {
         for shard in shards.iter().filter(|shard| shard.is_dir) {
             names.extend(self.log_names(&logs.join(&shard.name))?);
         }
+        let mut known = self.inner.read_logs.lock();
+        if !known.known.is_empty() {
+            let there: FxHashSet<&LogName> = names.iter().collect();
+            known.retain(|name| name.run().is_none() || there.contains(name));
+        }
         Ok(names)
     }
 
@@ -85,9 +107,9 @@ impl Workspace {
 
     /// A log as it is now; `None` when compaction has taken it away, so that a pack has it.
     pub(super) fn read_log(&self, name: &LogName) -> Result<Option<LogImage>> {
-        let known = self.inner.read_logs.lock().through(name);
-        let image = LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::Recent(known));
-        let image = match image {
+        let known = self.inner.read_logs.lock().known.get(name).cloned();
+        let image = LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::Recent, known.as_deref());
+        let mut image = match image {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Ok(None);
             }
@@ -98,7 +120,7 @@ impl Workspace {
         if image.log().start.writer != name.writer {
             return Err(Error::corrupt(&name.log(), 0, "the log names another writer; was the file renamed?"));
         }
-        self.inner.read_logs.lock().note(name, &image);
+        self.inner.read_logs.lock().note(name, &mut image);
         Ok(Some(image))
     }
 
