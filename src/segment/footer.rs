@@ -129,7 +129,6 @@ impl Footer {
     }
 
     /// The series that have pages of their own.
-    #[must_use]
     pub fn long_series(&self) -> impl Iterator<Item = &Series> {
         self.series.iter().take(self.stats.len())
     }
