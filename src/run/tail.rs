@@ -107,12 +107,19 @@ impl Tail {
         if mapped {
             let len = capacity * SLOT_LEN;
             self.file.allocate(len as u64).map_err(Error::io("reserve space for", &self.path))?;
-            let region = self.file.map(len).map_err(Error::io("map", &self.path))?;
-            self.slots = region.as_ptr().cast();
-            self.memory = Memory::Mapped { _region: region };
-        } else if let Memory::Written(slots) = &mut self.memory {
-            slots.resize(capacity, Slot::default());
-            self.slots = slots.as_mut_ptr();
+        }
+        match &mut self.memory {
+            Memory::Mapped { .. } => {}
+            // All that it may ever have, at once: pages that are mapped anew are touched anew.
+            Memory::Written(_) if mapped => {
+                let region = self.file.map(2 * self.half * SLOT_LEN).map_err(Error::io("map", &self.path))?;
+                self.slots = region.as_ptr().cast();
+                self.memory = Memory::Mapped { _region: region };
+            }
+            Memory::Written(slots) => {
+                slots.resize(capacity, Slot::default());
+                self.slots = slots.as_mut_ptr();
+            }
         }
         self.capacity = capacity;
         self.pause_after(usize::MAX);
@@ -278,9 +285,10 @@ impl Tail {
     #[inline]
     fn store(&mut self, index: usize, slot: Slot) {
         debug_assert!(index < self.capacity);
-        // SAFETY: `slots` points to `capacity` slots of owned, writable, 32-byte aligned memory (a mapping starts at a
-        // page, a vector of slots is aligned as they are), and both callers checked `index < capacity`. Other
-        // processes may read the mapping meanwhile; they copy it by a system call and trust only what verifies.
+        // SAFETY: `slots` points to `capacity` slots of owned, writable, 32-byte aligned memory (a mapping starts at a page,
+        // and so many of its slots are allocated; a vector of slots is aligned as they are), and both callers checked
+        // `index < capacity`. Other processes may read the mapping meanwhile; they copy it by a system call and trust only
+        // what verifies.
         unsafe {
             let at = self.slots.add(index).cast::<u64>();
             at.write(slot.0[0].to_le());

@@ -236,10 +236,10 @@ impl File for DiskFile {
     }
 
     fn map(&self, len: usize) -> io::Result<Box<dyn Region>> {
-        if len == 0 || self.len()? < len as u64 {
+        if len == 0 || self.is_empty()? {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "a mapping must have at least one byte and end within the file",
+                "a mapping must have at least one byte, and so must the file",
             ));
         }
         Ok(Box::new(map::Mapping::new(&self.file, len)?))

@@ -84,9 +84,10 @@ pub trait File: Send + Sync {
     fn try_lock(&self) -> io::Result<bool>;
     /// Whether the file still has a name in some folder.
     fn is_linked(&self) -> io::Result<bool>;
-    /// Maps the first `len` bytes (at least one), which must be allocated, for reading and writing, shared with every other
-    /// reader. The handle must be for writing; it may be closed before the region. As long as the region lives the file must
-    /// not be shortened below `len`. The first store to each page of 4 KiB costs about a microsecond, also the first after
+    /// Maps the first `len` bytes (at least one) of a file that is not empty, for reading and writing, shared with every other
+    /// reader. All that the file has of them must be allocated; the mapping may be longer than the file, but what lies behind
+    /// the file's end must not be touched before it is allocated. The handle must be for writing; it may be closed before the
+    /// region. As long as the region lives the file must not be shortened below `len`. The first store to each page of 4 KiB costs about a microsecond, also the first after
     /// what was stored there before reached the device.
     fn map(&self, len: usize) -> io::Result<Box<dyn Region>>;
 }

@@ -25,6 +25,8 @@ pub(super) enum Change {
 struct Head {
     buffer: Arc<Buffer>,
     len: usize,
+    /// How long the longest mapping is: the head grows up to there when the file does.
+    mapped: usize,
     /// The bytes at the last sync, also a failed one: pages that differ were stored to since.
     clean: Vec<u8>,
 }
@@ -163,6 +165,7 @@ impl Content {
         let len = checked(Some(len))?;
         self.grow(len);
         self.take_room(0, len);
+        self.extend_head();
         self.pending.push((number, Change::Allocate(len)));
         Ok(())
     }
@@ -238,13 +241,13 @@ impl Content {
         }
     }
 
-    /// Makes the first `len` bytes memory and returns it.
+    /// Makes the first `len` bytes memory, as far as there are so many, and returns it.
     pub(super) fn map(&mut self, len: usize) -> io::Result<Arc<Buffer>> {
         let allocated = self.blocks.iter().take_while(|block| **block).count() * PAGE;
-        if len == 0 || len > self.len || len > allocated {
+        if len == 0 || self.len == 0 || len.min(self.len) > allocated {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "a mapping must have at least one byte, end within the file, and lie in what was allocated or written",
+                "a mapping must have at least one byte, as must the file, and lie in what was allocated or written",
             ));
         }
         let room = len.max(MAPPABLE);
@@ -260,17 +263,28 @@ impl Content {
                 ));
             }
         }
-        let mut head =
-            self.head.take().unwrap_or_else(|| Head { buffer: Arc::new(Buffer::new(room)), len: 0, clean: Vec::new() });
-        if head.len < len {
-            let moved: Vec<u8> = self.rest.drain(..len - head.len).collect();
+        let new = || Head { buffer: Arc::new(Buffer::new(room)), len: 0, mapped: 0, clean: Vec::new() };
+        let head = self.head.get_or_insert_with(new);
+        head.mapped = head.mapped.max(len);
+        let buffer = head.buffer.clone();
+        self.extend_head();
+        Ok(buffer)
+    }
+
+    /// Makes what is mapped and allocated part of the head.
+    fn extend_head(&mut self) {
+        let allocated = self.blocks.iter().take_while(|block| **block).count() * PAGE;
+        let Some(head) = &mut self.head else { return };
+        let end = head.mapped.min(self.len).min(allocated);
+        if head.len < end {
+            let mut early = vec![0; end - head.len];
+            head.buffer.read(head.len, &mut early);
+            assert!(early.iter().all(|byte| *byte == 0), "a store behind the end of a file: SIGBUS on a real disk");
+            let moved: Vec<u8> = self.rest.drain(..end - head.len).collect();
             head.buffer.write(head.len, &moved);
             head.clean.extend_from_slice(&moved);
-            head.len = len;
+            head.len = end;
         }
-        let buffer = head.buffer.clone();
-        self.head = Some(head);
-        Ok(buffer)
     }
 
     /// Turns the head into plain bytes, and stores to it into pending writes, unless a mapping is in use.
@@ -295,6 +309,7 @@ impl Content {
         let head = self.head.as_ref().map(|head| Head {
             buffer: head.copy(head.len),
             len: head.len,
+            mapped: head.len,
             clean: head.clean.clone(),
         });
         Content {
@@ -311,6 +326,7 @@ impl Content {
     pub(super) fn freeze(&mut self) {
         if let Some(head) = &mut self.head {
             head.buffer = head.copy(head.len);
+            head.mapped = head.len;
         }
     }
 
