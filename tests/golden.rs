@@ -131,7 +131,7 @@ fn live(disk: &SimDisk) {
     let slots: Vec<Slot> = (0..130).map(|index| slot(u32::from(index % 3 == 0), index)).collect();
     let mut names = Names::default();
     for key in ["loss", "val/accuracy"] {
-        names.insert(0, key).unwrap();
+        names.number(0, key).unwrap();
     }
     let head = Head { slots: [&slots, &[]], extra: None, series: &names };
     let group = seal(head, 1, WRITERS[0], 0, &mut Hints::default()).unwrap();

@@ -49,13 +49,17 @@ impl<T: Copy + Eq + Hash> Names<T> {
         Some(self.places[place]).filter(|&number| number != FREE)
     }
 
-    /// Takes in a name that is not there yet, and numbers it. `None` when the texts exceed 4 GiB, or all numbers are taken.
-    pub fn insert(&mut self, of: T, text: &str) -> Option<u32> {
-        let number = u32::try_from(self.len()).ok().filter(|&number| number != FREE)?;
+    /// The number of a name, which is taken in when it is new. `None` when the texts would exceed 4 GiB, or all numbers are
+    /// taken.
+    pub fn number(&mut self, of: T, text: &str) -> Option<u32> {
         if (self.len() + 1) * 4 > self.places.len() * 3 {
             self.grow();
         }
         let place = self.place(of, text)?;
+        if self.places[place] != FREE {
+            return Some(self.places[place]);
+        }
+        let number = u32::try_from(self.len()).ok().filter(|&number| number != FREE)?;
         if !self.texts.push(text) {
             return None;
         }
@@ -110,7 +114,8 @@ mod tests {
         };
         for number in 0..5000 {
             assert_eq!(names.find(number % 3, &key(number)), None);
-            assert_eq!(names.insert(number % 3, &key(number)), Some(number));
+            assert_eq!(names.number(number % 3, &key(number)), Some(number));
+            assert_eq!(names.number(number % 3, &key(number)), Some(number));
         }
         for number in 0..5000 {
             assert_eq!(names.get(number), (number % 3, &*key(number)));

@@ -180,8 +180,8 @@ impl Session {
         if self.pending.len() >= DEFINED_AT_ONCE {
             self.commit(Vec::new(), &[])?;
         }
-        let inserted = if self.series_count() < SERIES_PER_LOG_MAX { self.series.insert(run, key) } else { None };
-        let Some(series) = inserted else {
+        let number = if self.series_count() < SERIES_PER_LOG_MAX { self.series.number(run, key) } else { None };
+        let Some(series) = number else {
             let why = format!("one writer has at most {SERIES_PER_LOG_MAX} series and 4 GiB of keys");
             return Err(Error::invalid("metric", why));
         };

@@ -165,8 +165,7 @@ impl<S: PageSink> GroupWriter<S> {
     /// # Errors
     /// When they are too many for one group: 4 GiB.
     pub fn key(&mut self, key: &str) -> Result<u32> {
-        let number = self.keys.find((), key).or_else(|| self.keys.insert((), key));
-        number.ok_or_else(too_many_keys)
+        self.keys.number((), key).ok_or_else(too_many_keys)
     }
 
     /// The number of a writer in this group.
