@@ -28,6 +28,8 @@ use crate::log::record::{Batch, LOG_VERSION, Record, Start};
 use crate::log::slot::{Check, HALF_MAX, SLOT_LEN, Slot};
 use crate::storage::File;
 
+/// What a text in memory of its own takes beside itself, in bytes, about.
+const ALLOCATED: usize = 16;
 /// How much is read at once where reading goes on, and after a jump over a group.
 const WINDOW: usize = 64 << 10;
 const WINDOW_AFTER_JUMP: usize = 1 << 10;
@@ -189,11 +191,28 @@ impl Prefix {
         self.end
     }
 
+    /// Whether the last of its frames stands in this file, as it must in the log that was read: each is bound to its writer, its
+    /// place and its contents.
+    #[must_use]
+    pub fn is_in(&self, file: &dyn File) -> bool {
+        let Some(last) = self.frames.last() else { return false };
+        let mut bytes = [0; HEADER_LEN];
+        let read = file.read_at(&mut bytes, last.offset);
+        let header = frame::decode(&bytes, self.start.writer, last.offset);
+        read.is_ok_and(|read| read == HEADER_LEN) && header.is_ok_and(|header| header == last.header)
+    }
+
     /// About how much memory it takes, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         let of = |frame: &Frame| {
-            let contents = if matches!(frame.payload, Payload::Group) { 0 } else { 4 * frame.header.len as usize };
+            let contents = match &frame.payload {
+                Payload::Records(batch) => {
+                    let records = batch.records.len() * (size_of::<Record>() + ALLOCATED);
+                    records + size_of_val(&batch.rows[..]) + frame.header.len as usize
+                }
+                _ => 0,
+            };
             size_of::<Frame>() + contents
         };
         self.frames.iter().map(of).sum()
@@ -201,7 +220,7 @@ impl Prefix {
 }
 
 /// Reads a log's file; `tail` is a copy of its tail's bytes made before, empty where there is none. Gives the log, and its frames
-/// where it is whole and has others than were `known`. Of a log whose beginning is known only the rest is read, unless
+/// where nothing is damaged, up to a torn end, and has others than were `known`. Of a log whose beginning is known only the rest is read, unless
 /// all is to be verified.
 ///
 /// # Errors
@@ -240,7 +259,7 @@ pub fn read_log(
         torn = Some(BadSpan { offset: cut, len: walk.len - cut, what: "a frame torn by a crash" });
     }
     let end = frames.last().map_or(first_end, Frame::end);
-    let new = bad.is_empty() && torn.is_none() && end > known.map_or(0, Prefix::end);
+    let new = bad.is_empty() && end > known.map_or(0, Prefix::end);
     let prefix = new.then(|| Prefix { start: start.clone(), first_end, frames: frames.clone(), end });
     let mut log = assemble(start, frames, first_end, tail, (durable, !bad.is_empty()));
     log.damage = bad;

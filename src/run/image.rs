@@ -11,7 +11,7 @@ use crate::log::reader::{BadSpan, Depth, Log, Prefix, read_log, read_tail};
 use crate::log::record::Record;
 use crate::run::state::{Coverage, RunState};
 use crate::segment::reader::{Group, Source};
-use crate::storage::Storage;
+use crate::storage::{File, Storage};
 
 /// Some points of a series, all of one writer, in order of arrival.
 #[derive(Clone, Debug)]
@@ -28,13 +28,19 @@ pub struct Known {
     prefix: Prefix,
     groups: Vec<Arc<Group>>,
     source: Source,
+    weight: usize,
 }
 
 impl Known {
     /// About how much memory it takes, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.prefix.weight() + self.groups.iter().map(|group| group.weight()).sum::<usize>()
+        self.weight
+    }
+
+    /// Whether this file is the one that it is of: another may have taken the name, such as a newer copy.
+    fn is_of(&self, file: &dyn File) -> bool {
+        self.source.file.is_linked().unwrap_or(false) && self.prefix.is_in(file)
     }
 }
 
@@ -85,6 +91,7 @@ impl LogImage {
             Err(error) => return Err(Error::io("open", tail_path)(error)),
         };
         let file = storage.open_read(log_path).map_err(Error::io("open", log_path))?;
+        let known = known.filter(|known| depth == Depth::Recent && known.is_of(&*file));
         let (log, prefix) = read_log(&*file, log_path, &tail, depth, known.map(|known| &known.prefix))?;
         // One handle serves all groups.
         let source = known.map_or_else(|| Source::new(file, log_path.to_owned()), |known| known.source.clone());
@@ -100,7 +107,7 @@ impl LogImage {
             damage: Vec::new(),
             lost: 0,
         };
-        let known = known.filter(|_| depth == Depth::Recent).map_or(&[][..], |known| &known.groups);
+        let known = known.map_or(&[][..], |known| &known.groups);
         for (index, place) in image.log.groups.iter().enumerate() {
             if let Some(group) = known.get(index).filter(|group| group.extent() == (place.offset, place.len)) {
                 image.groups.push(Arc::clone(group));
@@ -173,16 +180,11 @@ impl LogImage {
         self.rows = rows.into_iter().map(|(series, columns)| (series, Arc::new(columns))).collect();
     }
 
-    /// Whether nothing in it is damaged or torn.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.log.torn.is_none() && self.damage().next().is_none()
-    }
-
-    /// What need not be read again, once: of a log that is whole and longer than what was known before.
+    /// What need not be read again, once: of a log without damage that is longer than what was known before.
     pub fn take_known(&mut self) -> Option<Known> {
         let prefix = self.prefix.take().filter(|_| self.damage.is_empty())?;
-        Some(Known { prefix, groups: self.groups.clone(), source: self.source.clone() })
+        let weight = prefix.weight() + self.groups.iter().map(|group| group.weight()).sum::<usize>();
+        Some(Known { prefix, groups: self.groups.clone(), source: self.source.clone(), weight })
     }
 
     /// The log's file.
@@ -339,9 +341,20 @@ mod tests {
                 let mut on = read(known.as_ref());
                 prop_assert_eq!(contents(&on), contents(&read(None)));
                 known = on.take_known().or(known);
+                prop_assert!(known.is_some());
             }
             let file = disk.open_write(&log).unwrap();
-            file.write_at(&garbage, file.len().unwrap()).unwrap();
+            let whole = file.len().unwrap();
+            file.write_at(&garbage, whole).unwrap();
+            let mut torn = read(known.as_ref());
+            prop_assert_eq!(contents(&torn), contents(&read(None)));
+            known = torn.take_known().or(known);
+            // A copy takes the name, as tools that copy folders do.
+            let mut bytes = vec![0; whole as usize];
+            file.read_at(&mut bytes, 0).unwrap();
+            let copy = disk.create_new(Path::new("/w/copy")).unwrap();
+            copy.write_at(&bytes, 0).unwrap();
+            disk.rename(Path::new("/w/copy"), &log).unwrap();
             prop_assert_eq!(contents(&read(known.as_ref())), contents(&read(None)));
         }
     }

@@ -13,7 +13,7 @@
 //! half, so that no call waits for all of them; whatever else frames points ends that first.
 //!
 //! A sync from beside asks for the points to be framed ([`Watermark::ask`]). The next call hears it: few points are sealed at
-//! once, of more the half is turned over early and sealed like a full one, with shorter pauses. All this moving is in [`head`].
+//! once, of more the half is turned over early and sealed like a full one, with shorter pauses. All this moving is in `head`.
 
 mod head;
 
@@ -398,8 +398,8 @@ impl Session {
             return Ok(());
         }
         self.leave_tail()?;
-        self.watermark.ending();
-        self.append(Kind::End, self.sequence, 0, &[])?;
+        self.watermark.ending(true);
+        self.append(Kind::End, self.sequence, 0, &[]).inspect_err(|_| self.watermark.ending(false))?;
         self.ended = true;
         if let Some(tail) = self.tail.take() {
             // What was promised to survive in the tail survives in the log before the tail goes.

@@ -279,9 +279,9 @@ impl Watermark {
         }
     }
 
-    /// The writer is about to end the log: from now on compaction may take it, and its folder when that is empty then.
-    pub fn ending(&self) {
-        self.files.lock().ending = true;
+    /// Whether the writer is about to end the log: from then on compaction may take it, and its folder when that is empty then.
+    pub fn ending(&self, ending: bool) {
+        self.files.lock().ending = ending;
     }
 
     /// Whether the writer is gone, and nothing is left to sync.

@@ -107,7 +107,7 @@ pub struct Group {
     tops: Mutex<FxHashMap<usize, Arc<[Bucket]>>>,
 }
 
-/// Of more series than this a group keeps no tops.
+/// Of more series than this a group forgets the tops that it has.
 const TOPS_MAX: usize = 8;
 
 /// Fills a slice from a page's bytes.
@@ -330,16 +330,19 @@ impl Group {
         let Some(&count) = levels.last() else { return Ok(Arc::default()) };
         let top: Arc<[Bucket]> = self.buckets(series, levels.len() - 1, 0..count)?.into();
         let mut tops = self.tops.lock();
-        if tops.len() < TOPS_MAX {
-            tops.insert(series, Arc::clone(&top));
+        if tops.len() >= TOPS_MAX {
+            tops.clear();
         }
+        tops.insert(series, Arc::clone(&top));
         Ok(top)
     }
 
-    /// About how much memory it takes at most, in bytes, beside pages at hand.
+    /// About how much memory it takes at most, in bytes: with tops, and pages of the pool at hand.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.footer.weight() + TOPS_MAX * FAN_OUT * size_of::<Bucket>()
+        let tops = TOPS_MAX.min(self.footer.stats.len()) * FAN_OUT * size_of::<Bucket>();
+        let at_hand = 4 * size_of::<f64>() * PAGE_POINTS.min(self.pool.values.max(self.pool.axis_points));
+        self.footer.weight() + tops + at_hand
     }
 
     /// The records of all runs of a pack's group, in order.

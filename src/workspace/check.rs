@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::base::control;
 use crate::codec;
 use crate::error::{Error, Result};
-use crate::log::reader::{BadSpan, Depth, begun_within, halves, read_tail};
+use crate::log::reader::{BadSpan, Depth, begun_within, halves, read_on, read_tail};
 use crate::log::slot::{Check, SLOT_LEN, Slot};
 use crate::registry::rules::Registry;
 use crate::run::image::LogImage;
@@ -51,9 +51,11 @@ pub struct Report {
     pub bytes: u64,
 }
 
-/// How often in all, and after which pauses, frames are looked at again that may be in the middle of being appended: their
-/// writers may have to wait for a processor.
+/// How often, in all and in one file, and after which pauses, frames and slots are looked at again that may be in the middle of
+/// being written: their writers may have to wait for a processor. Some looks are left to each file.
 const LOOKS: u32 = 100;
+const LOOKS_A_FILE: u32 = 25;
+const LOOKS_LEFT: u32 = 5;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 impl Workspace {
@@ -249,14 +251,18 @@ impl Workspace {
     fn read_settled(&self, name: &LogName, looks: &mut u32) -> Result<LogImage> {
         let read = || LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::All, None);
         let mut image = read()?;
-        let mut looked = false;
-        while image.log().torn.is_some() {
-            if *looks == 0 || image.log().ended || self.is_free(name).unwrap_or(looked) {
+        let mut looked = 0;
+        while let Some(torn) = image.log().torn.clone() {
+            if image.log().ended || self.is_free(name).unwrap_or(looked > 0) || !may_look(looked, looks) {
                 break;
             }
-            (*looks, looked) = (*looks - 1, true);
+            looked += 1;
             std::thread::sleep(PAUSE);
-            image = read()?;
+            let path = name.log();
+            let file = self.inner.storage.open_read(&path).map_err(Error::io("open", &path))?;
+            if read_on(&*file, &path, name.writer, torn.offset)?.is_some() {
+                image = read()?;
+            }
         }
         Ok(image)
     }
@@ -295,6 +301,7 @@ impl Workspace {
                 turns.extend(begun_within(slots, name.writer, from..=from + u64::from(half)));
             }
         }
+        let mut looked = 0;
         for (slots, start) in halves(&tail, half).into_iter().zip([0, half as usize]) {
             for (index, bytes) in slots.iter().enumerate().filter(|(index, bytes)| !known(&turns, bytes, *index)) {
                 // A live writer may have put it there just now, or be about to: it may wait for a processor between two words.
@@ -305,8 +312,8 @@ impl Workspace {
                     Ok::<bool, Error>(got == SLOT_LEN && (again != *bytes || known(&turns, &again, index)))
                 };
                 let mut moves = moved_on()?;
-                while !moves && *looks > 0 && !self.is_free(name).unwrap_or(true) {
-                    *looks -= 1;
+                while !moves && !self.is_free(name).unwrap_or(true) && may_look(looked, looks) {
+                    looked += 1;
                     std::thread::sleep(PAUSE);
                     moves = moved_on()?;
                 }
@@ -339,6 +346,13 @@ impl Workspace {
         }
         Ok(())
     }
+}
+
+/// Whether a file that was looked at again so often may be once more; takes from what is left of all looks.
+fn may_look(looked: u32, looks: &mut u32) -> bool {
+    let may = looked < LOOKS_LEFT || looked < LOOKS_A_FILE && *looks > 0;
+    *looks = looks.saturating_sub(u32::from(may));
+    may
 }
 
 impl Report {

@@ -236,6 +236,7 @@ impl Workspace {
 
     /// Removes a log whose points a pack has; one with bytes that do not verify is kept in quarantine.
     pub(super) fn retire_log(&self, name: &LogName, whole: bool) -> Result<()> {
+        self.inner.read_logs.lock().forget(name);
         let storage = &*self.inner.storage;
         let (log, tail) = (name.log(), name.tail());
         let gone = |result: std::io::Result<()>| match result {

@@ -36,33 +36,32 @@ impl ReadLogs {
     const LOGS_MAX: usize = 64;
     const WEIGHT_MAX: usize = 64 << 20;
 
-    fn note(&mut self, name: &LogName, image: &mut LogImage) {
-        let known = image.take_known().filter(|_| image.log().end >= Self::LONG);
-        if known.is_none() && image.is_whole() {
-            return;
+    /// Takes in what was read, and gives what it replaces, to be dropped without the lock.
+    fn note(&mut self, name: &LogName, known: Known) -> Vec<Arc<Known>> {
+        let mut gone: Vec<Arc<Known>> = self.forget(name).into_iter().collect();
+        if known.weight() > Self::WEIGHT_MAX {
+            return gone;
         }
-        self.forget(name);
-        let Some(known) = known else { return };
-        let weight = known.weight();
-        if self.known.len() >= Self::LOGS_MAX || self.weight + weight > Self::WEIGHT_MAX {
-            (self.known, self.weight) = Default::default();
+        if self.known.len() >= Self::LOGS_MAX || self.weight + known.weight() > Self::WEIGHT_MAX {
+            gone.extend(self.known.drain().map(|(_, known)| known));
+            self.weight = 0;
         }
-        if weight <= Self::WEIGHT_MAX {
-            self.weight += weight;
-            self.known.insert(name.clone(), Arc::new(known));
-        }
+        self.weight += known.weight();
+        self.known.insert(name.clone(), Arc::new(known));
+        gone
     }
 
-    fn forget(&mut self, name: &LogName) {
-        if let Some(known) = self.known.remove(name) {
-            self.weight -= known.weight();
-        }
+    /// Forgets a log, so that its file is closed.
+    pub(super) fn forget(&mut self, name: &LogName) -> Option<Arc<Known>> {
+        let known = self.known.remove(name)?;
+        self.weight -= known.weight();
+        Some(known)
     }
 
     /// Forgets logs that are gone, so that their files are closed.
     fn retain(&mut self, is_there: impl Fn(&LogName) -> bool) {
         let gone: Vec<LogName> = self.known.keys().filter(|name| !is_there(name)).cloned().collect();
-        gone.iter().for_each(|name| self.forget(name));
+        gone.iter().for_each(|name| _ = self.forget(name));
     }
 }
 
@@ -102,13 +101,23 @@ impl Workspace {
 
     /// Names of the logs of edits.
     pub(super) fn edit_log_names(&self) -> Result<Vec<LogName>> {
-        self.log_names(&self.inner.root.join(paths::EDITS))
+        let names = self.log_names(&self.inner.root.join(paths::EDITS))?;
+        self.inner.read_logs.lock().retain(|known| known.run().is_some() || names.contains(known));
+        Ok(names)
     }
 
     /// A log as it is now; `None` when compaction has taken it away, so that a pack has it.
     pub(super) fn read_log(&self, name: &LogName) -> Result<Option<LogImage>> {
+        let read = |known: Option<&Known>| {
+            LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::Recent, known)
+        };
         let known = self.inner.read_logs.lock().known.get(name).cloned();
-        let image = LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::Recent, known.as_deref());
+        let mut image = read(known.as_deref());
+        if image.is_err() && known.is_some() {
+            // It may be what was known, and its file, that cannot be read any more.
+            self.inner.read_logs.lock().forget(name);
+            image = read(None);
+        }
         let mut image = match image {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Ok(None);
@@ -120,7 +129,12 @@ impl Workspace {
         if image.log().start.writer != name.writer {
             return Err(Error::corrupt(&name.log(), 0, "the log names another writer; was the file renamed?"));
         }
-        self.inner.read_logs.lock().note(name, &mut image);
+        if let Some(known) = image.take_known().filter(|_| image.log().end >= ReadLogs::LONG) {
+            let gone = self.inner.read_logs.lock().note(name, known);
+            drop(gone);
+        } else if image.damage().next().is_some() {
+            self.inner.read_logs.lock().forget(name);
+        }
         Ok(Some(image))
     }
 
