@@ -2,10 +2,11 @@
 //!
 //! A log is two files. `<run>.<writer>.log` is a sequence of frames ([`frame`]), each of records ([`record`]) or of a
 //! sealed group. `<run>.<writer>.tail` is an array of fixed slots ([`slot`]) for the points that no frame has yet.
-//! [`cursor`] reads on in it.
+//! [`cursor`] reads on in it, [`prefix`] is what of a log need not be read again.
 
 pub mod cursor;
 pub mod frame;
+pub mod prefix;
 pub mod reader;
 pub mod record;
 pub mod slot;
