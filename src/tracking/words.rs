@@ -409,40 +409,36 @@ mod tests {
         ] {
             begins(Language::Runs, filter, words);
         }
-        begins(
-            Language::Experiments,
-            "metrics.a > 1",
-            "Invalid entity type 'metrics'. Valid entity types are ('attribute'",
-        );
-        begins(
-            Language::Experiments,
-            "creation_time > 1.5",
-            "Invalid value for numeric attribute 'creation_time': '1.5'",
-        );
-        begins(Language::Experiments, "experiment_id > '1'", "Invalid comparator for experiment_id: >");
-        begins(
-            Language::Versions,
-            "tags.k IS NULL",
-            "IS NULL / IS NOT NULL is not supported for model version search.",
-        );
-        begins(Language::Versions, "source_path IN ('a')", "Only ['name', 'run_id'] attributes support comparison");
-        begins(Language::Versions, "version_number = 'x'", "Invalid value for numeric attribute 'version_number': 'x'");
-        begins(Language::Versions, "run_id = 5", "Only the '{'creation_timestamp', 'last_updated_timestamp'");
-        begins(
-            Language::Runs,
-            "dataset.name IS NULL",
-            "IS NULL / IS NOT NULL is only supported for tags and params, not for 'dataset'",
-        );
-        begins(Language::Experiments, "name > 'x'", "Invalid comparator '>' not one of");
-        begins(Language::Experiments, "creation_time > 1.5", "Invalid value for numeric attribute 'creation_time'");
-        begins(Language::Experiments, "bad", "Invalid clause(s) in filter string: bad");
-        begins(Language::Models, "run_id = 'x'", "Invalid attribute key 'run_id' specified. Valid keys are '{'name'}'");
-        begins(
-            Language::Models,
-            "tags.k IS NULL",
-            "IS NULL / IS NOT NULL is not supported for registered model search.",
-        );
-        begins(Language::Versions, "version_number LIKE 1", "Invalid comparator for attribute version_number: LIKE");
+        for (language, filter, words) in [
+            (
+                Language::Experiments,
+                "metrics.a > 1",
+                "Invalid entity type 'metrics'. Valid entity types are ('attribute'",
+            ),
+            (
+                Language::Experiments,
+                "creation_time > 1.5",
+                "Invalid value for numeric attribute 'creation_time': '1.5'",
+            ),
+            (Language::Experiments, "experiment_id > '1'", "Invalid comparator for experiment_id: >"),
+            (Language::Versions, "tags.k IS NULL", "IS NULL / IS NOT NULL is not supported for model version search."),
+            (Language::Versions, "source_path IN ('a')", "Only ['name', 'run_id'] attributes support comparison"),
+            (Language::Versions, "version_number = 'x'", "Invalid value for numeric attribute 'version_number': 'x'"),
+            (Language::Versions, "run_id = 5", "Only the '{'creation_timestamp', 'last_updated_timestamp'"),
+            (
+                Language::Runs,
+                "dataset.name IS NULL",
+                "IS NULL / IS NOT NULL is only supported for tags and params, not for 'dataset'",
+            ),
+            (Language::Experiments, "name > 'x'", "Invalid comparator '>' not one of"),
+            (Language::Experiments, "creation_time > 1.5", "Invalid value for numeric attribute 'creation_time'"),
+            (Language::Experiments, "bad", "Invalid clause(s) in filter string: bad"),
+            (Language::Models, "run_id = 'x'", "Invalid attribute key 'run_id' specified. Valid keys are '{'name'}'"),
+            (Language::Models, "tags.k IS NULL", "IS NULL / IS NOT NULL is not supported for registered model search."),
+            (Language::Versions, "version_number LIKE 1", "Invalid comparator for attribute version_number: LIKE"),
+        ] {
+            begins(language, filter, words);
+        }
     }
 
     #[test]
