@@ -214,8 +214,8 @@ pub fn read_log(
     }
     let end = frames.last().map_or(first_end, Frame::end);
     let new = bad.is_empty() && end > known.map_or(0, Prefix::end);
-    let prefix = new.then(|| Prefix { start: start.clone(), first_end, frames: frames.clone(), end });
-    let mut log = assemble(start, frames, first_end, tail, (durable, !bad.is_empty()));
+    let mut log = assemble(start.clone(), &frames, first_end, tail, (durable, !bad.is_empty()));
+    let prefix = new.then_some(Prefix { start, first_end, frames, end });
     log.damage = bad;
     log.torn = torn;
     Ok((log, prefix))
@@ -244,7 +244,7 @@ pub fn durable_mark(file: &dyn File, path: &Path, writer: WriterId) -> Result<u6
     Ok(frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0))
 }
 
-fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8], (durable, damaged): (u64, bool)) -> Log {
+fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durable, damaged): (u64, bool)) -> Log {
     let mut log = Log {
         start,
         batches: Vec::new(),
@@ -258,8 +258,9 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8], (dura
         torn: None,
     };
     let mut plain = Vec::new();
-    for Frame { offset, header, payload } in frames {
-        log.end = offset + HEADER_LEN as u64 + u64::from(header.len);
+    for frame in frames {
+        let &Frame { offset, header, ref payload } = frame;
+        log.end = frame.end();
         let (sequence, points) = (header.sequence, u64::from(header.count));
         if points > 0 {
             log.slots_from = log.slots_from.max(sequence.saturating_add(points));
@@ -270,7 +271,7 @@ fn assemble(start: Start, frames: Vec<Frame>, first_end: u64, tail: &[u8], (dura
                 if points == 0 {
                     plain.push((log.batches.len(), offset, sequence));
                 }
-                log.batches.push((sequence, batch));
+                log.batches.push((sequence, Arc::clone(batch)));
             }
             Payload::Group => {
                 let (offset, len) = (offset + HEADER_LEN as u64, u64::from(header.len));

@@ -246,19 +246,16 @@ impl Canvas {
 
 /// Adds a part, of which `top` was read.
 fn add_part(part: &SeriesPart, top: &[Bucket], canvas: &mut Canvas) -> Result<()> {
-    match part {
-        SeriesPart::Sealed(group, index) if !group.levels(*index).is_empty() => {
-            let levels = group.levels(*index);
-            let level = levels.len() - 1;
-            Walk { group, index: *index, levels }.place(level, 0, top, canvas)
-        }
-        _ => {
-            let mut columns = Columns::default();
-            read_part(part, 0..part_len(part), &mut columns)?;
-            canvas.add_points(&columns);
-            Ok(())
+    if let SeriesPart::Sealed(group, index) = part {
+        let levels = group.levels(*index);
+        if let Some(level) = levels.len().checked_sub(1) {
+            return Walk { group, index: *index, levels }.place(level, 0, top, canvas);
         }
     }
+    let mut columns = Columns::default();
+    read_part(part, 0..part_len(part), &mut columns)?;
+    canvas.add_points(&columns);
+    Ok(())
 }
 
 struct Walk<'a> {

@@ -241,11 +241,6 @@ impl Workspace {
         self.check_tail(name, &image, &of, looks, report)
     }
 
-    /// Whether nobody writes a log; an error where nobody can tell.
-    fn is_free(&self, name: &LogName) -> std::io::Result<bool> {
-        self.inner.storage.open_write(&name.log()).and_then(|file| file.try_lock())
-    }
-
     /// A log as it is when no frame is just being appended: while somebody writes it, what looks torn is looked at again, as
     /// long as there are `looks` left; once where nobody can tell.
     fn read_settled(&self, name: &LogName, looks: &mut u32) -> Result<LogImage> {

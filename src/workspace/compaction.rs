@@ -115,14 +115,17 @@ impl Workspace {
             return true;
         }
         // Nobody ever goes on with a log that another left, so a free lock stays free of meaning for ever.
-        self.inner.storage.open_write(&name.log()).and_then(|file| file.try_lock()).unwrap_or(false)
+        self.is_free(name).unwrap_or(false)
+    }
+
+    /// Whether nobody has a log open for writing; an error where nobody can tell.
+    pub(super) fn is_free(&self, name: &LogName) -> std::io::Result<bool> {
+        self.inner.storage.open_write(&name.log()).and_then(|file| file.try_lock())
     }
 
     /// Whether a log is there that nobody writes, and whose beginning is damaged.
     fn is_headless(&self, name: &LogName) -> bool {
-        let storage = &*self.inner.storage;
-        let free = storage.open_write(&name.log()).and_then(|file| file.try_lock()).unwrap_or(false);
-        free && !is_blank(storage, name)
+        self.is_free(name).unwrap_or(false) && !is_blank(&*self.inner.storage, name)
     }
 
     /// Gathers these logs. A run of which a page does not verify is left, so that one damaged run never keeps the others

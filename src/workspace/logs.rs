@@ -129,7 +129,8 @@ impl Workspace {
         if image.log().start.writer != name.writer {
             return Err(Error::corrupt(&name.log(), 0, "the log names another writer; was the file renamed?"));
         }
-        if let Some(known) = image.take_known().filter(|_| image.log().end >= ReadLogs::LONG) {
+        let long = image.log().end >= ReadLogs::LONG;
+        if let Some(known) = long.then(|| image.take_known()).flatten() {
             let gone = self.inner.read_logs.lock().note(name, known);
             drop(gone);
         } else if image.damage().next().is_some() {
