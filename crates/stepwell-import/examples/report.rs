@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use stepwell_import::{BoxError, ImportedRun, Sink, import};
+use stepwell_import::{BoxError, ImportedRun, Sink, Taken, import};
 
 struct Forget;
 
 impl Sink for Forget {
-    fn run(&mut self, run: ImportedRun) -> Result<(), BoxError> {
+    fn run(&mut self, run: ImportedRun) -> Result<Taken, BoxError> {
         let points: usize = run.series.iter().map(|series| series.values.len()).sum();
         println!("{}  {} series, {points} points  {}", run.id, run.series.len(), run.source);
-        Ok(())
+        Ok(Taken::new(run.counts()))
     }
 }
 
@@ -23,9 +23,9 @@ fn main() -> Result<(), stepwell_import::ImportError> {
     }
     println!(
         "{} runs, {} series, {} points, {} places skipped",
-        report.runs,
-        report.series,
-        report.points,
+        report.runs(),
+        report.series(),
+        report.points(),
         report.skipped.len()
     );
     Ok(())

@@ -1,14 +1,17 @@
 //! What all readers share: the sink, the report, progress, and the ids already taken.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use stepwell::base::ids::RunId;
 
-use crate::run::{ImportError, ImportedRun, Report, Sink, Skipped};
+use crate::report::{Counts, Kind, Named, Report, Skipped, Taken};
+use crate::run::{ImportError, ImportedRun, Sink};
 
 /// Reports kept for one file; the rest is counted.
 const SKIPS_PER_PATH_COUNT_MAX: u64 = 1_000;
+/// How many earlier reports are looked at for one of the same reason.
+const LOOK_BACK: usize = 64;
 
 /// The state of one import.
 pub(crate) struct Context<'a> {
@@ -21,18 +24,54 @@ pub(crate) struct Context<'a> {
     taken: HashMap<RunId, String>,
     /// The file reported last and how often it was.
     skipping: (PathBuf, u64),
+    /// Which of the named paths what is being read belongs to.
+    named: BTreeSet<usize>,
 }
 
 impl<'a> Context<'a> {
-    /// A fresh import into `sink`.
-    pub(crate) fn new(sink: &'a mut dyn Sink) -> Self {
+    /// A fresh import of `paths` into `sink`.
+    pub(crate) fn new(sink: &'a mut dyn Sink, paths: &[PathBuf]) -> Self {
+        let paths = paths.iter().map(|path| Named { path: path.clone(), ..Named::default() }).collect();
         Self {
             sink,
-            report: Report::default(),
+            report: Report { paths, ..Report::default() },
             bytes_total: 0,
             bytes_done: 0,
             taken: HashMap::new(),
             skipping: (PathBuf::new(), 0),
+            named: BTreeSet::new(),
+        }
+    }
+
+    /// Says to which of the named paths, by their places, belongs what is taken from here on.
+    pub(crate) fn reading(&mut self, named: impl IntoIterator<Item = usize>) {
+        self.named = named.into_iter().collect();
+    }
+
+    /// Counts a file below a named path that is no log known here.
+    pub(crate) fn unrecognised(&mut self, named: usize, path: &Path) {
+        let ending = path.extension().map(|ending| format!(".{}", ending.to_string_lossy())).unwrap_or_default();
+        if let Some(named) = self.report.paths.get_mut(named) {
+            *named.unrecognised.entry(ending).or_default() += 1;
+        }
+    }
+
+    /// Notes what the sink did with something from `path`.
+    pub(crate) fn took(&mut self, done: Taken, path: &Path) {
+        self.report.taken.merge(&done.taken);
+        self.report.added.merge(&done.added);
+        self.credit(&done.taken);
+        for (kind, count, reason) in done.left_out {
+            self.leave_out(path, kind, count, reason);
+        }
+    }
+
+    /// Counts for the named paths what the sink holds of them.
+    fn credit(&mut self, taken: &Counts) {
+        for named in &self.named {
+            if let Some(named) = self.report.paths.get_mut(*named) {
+                named.taken.merge(taken);
+            }
         }
     }
 
@@ -43,17 +82,14 @@ impl<'a> Context<'a> {
                 "run {} was already imported from {first}; not imported again (to import both, give the folder above them, or import them into two workspaces)",
                 run.id
             );
-            self.skip(path, None, reason);
+            self.leave_out(path, Kind::Run, 1, reason);
+            self.credit(&Counts::default().with(Kind::Run, 1));
             return Ok(());
         }
         self.taken.insert(run.id.clone(), run.source.clone());
-        let (series, points) =
-            (run.series.len() as u64, run.series.iter().map(|series| series.values.len() as u64).sum::<u64>());
         let (id, from) = (run.id.clone(), run.source.clone());
-        self.sink.run(run).map_err(|error| ImportError::Sink { run: id, from, error })?;
-        self.report.runs += 1;
-        self.report.series += series;
-        self.report.points += points;
+        let done = self.sink.run(run).map_err(|error| ImportError::Sink { run: id, from, error })?;
+        self.took(done, path);
         Ok(())
     }
 
@@ -65,7 +101,21 @@ impl<'a> Context<'a> {
         }
         self.skipping.1 += 1;
         if self.skipping.1 <= SKIPS_PER_PATH_COUNT_MAX {
-            self.report.skipped.push(Skipped { path: path.to_path_buf(), offset, reason: reason.into() });
+            let (kind, count) = (Kind::Place, 1);
+            self.report.skipped.push(Skipped { path: path.to_path_buf(), offset, kind, count, reason: reason.into() });
+        }
+    }
+
+    /// Reports that so many of a kind were not taken from a file or folder as they are. Equal reasons add up.
+    pub(crate) fn leave_out(&mut self, path: &Path, kind: Kind, count: u64, reason: impl Into<String>) {
+        let reason = reason.into();
+        if count == 0 {
+            return;
+        }
+        let same = |known: &&mut Skipped| known.path == path && known.kind == kind && known.reason == reason;
+        match self.report.skipped.iter_mut().rev().take(LOOK_BACK).find(same) {
+            Some(known) => known.count = known.count.saturating_add(count),
+            None => self.report.skipped.push(Skipped { path: path.to_path_buf(), offset: None, kind, count, reason }),
         }
     }
 
@@ -89,6 +139,8 @@ impl<'a> Context<'a> {
             self.report.skipped.push(Skipped {
                 path,
                 offset: None,
+                kind: Kind::Place,
+                count: more,
                 reason: format!("and {more} more places in this file"),
             });
         }
@@ -102,15 +154,15 @@ mod tests {
 
     struct Nothing;
     impl Sink for Nothing {
-        fn run(&mut self, _: ImportedRun) -> Result<(), crate::BoxError> {
-            Ok(())
+        fn run(&mut self, run: ImportedRun) -> Result<Taken, crate::BoxError> {
+            Ok(Taken::new(run.counts()))
         }
     }
 
     #[test]
     fn reports_of_one_file_are_bounded_and_counted() {
         let mut sink = Nothing;
-        let mut context = Context::new(&mut sink);
+        let mut context = Context::new(&mut sink, &[PathBuf::from("a")]);
         for offset in 0..1_500 {
             context.skip(Path::new("a"), Some(offset), "x");
         }
@@ -119,5 +171,24 @@ mod tests {
         assert_eq!(report.skipped.len(), 1_002);
         assert_eq!(report.skipped[1_000].reason, "and 500 more places in this file");
         assert_eq!(report.skipped[1_001].path, Path::new("b"));
+        assert_eq!(report.left_out().get(Kind::Place), 1_501);
+    }
+
+    #[test]
+    fn equal_reasons_add_up_and_nothing_is_taken_from_what_is_left_out() {
+        let mut sink = Nothing;
+        let mut context = Context::new(&mut sink, &[PathBuf::from("a"), PathBuf::from("b")]);
+        context.reading([1]);
+        for _ in 0..3 {
+            context.leave_out(Path::new("b/c"), Kind::Image, 2, "an image is no number");
+        }
+        context.leave_out(Path::new("b/d"), Kind::Image, 1, "an image is no number");
+        context.took(Taken::new(Counts::default().with(Kind::Model, 1)), Path::new("b/c"));
+        context.unrecognised(0, Path::new("a/x.png"));
+        let report = context.finish();
+        assert_eq!(report.skipped.iter().map(|skipped| skipped.count).collect::<Vec<_>>(), [6, 1]);
+        let nothing: Vec<_> = report.gave_nothing().map(|named| named.path.as_path()).collect();
+        assert_eq!((nothing, report.taken.get(Kind::Model)), (vec![Path::new("a")], 1));
+        assert_eq!(report.paths[0].unrecognised.get(".png"), Some(&1));
     }
 }

@@ -188,7 +188,7 @@ fn logs_of_a_resumed_wandb_run_are_one_run_in_the_order_of_its_starts() {
         write_log(&records.iter().map(Message::encode_to_vec).collect::<Vec<_>>())
     };
     let (runs, report) = import_files(&[("a/run-r1.wandb", &log(200, "2", 0)), ("b/run-r1.wandb", &log(100, "1", 7))]);
-    assert_eq!((report.runs, report.points, report.skipped), (1, 2, vec![]));
+    assert_eq!((report.runs(), report.points(), report.skipped), (1, 2, vec![]));
     assert_eq!(points(&runs[0], "x"), [(100, None, 1f64.to_bits()), (200, None, 2f64.to_bits())]);
     assert_eq!((runs[0].start_time_ms, runs[0].end_time_ms), (Some(100_000), Some(201_000)));
     assert_eq!(runs[0].status, stepwell::index::summary::RunStatus::Finished);
@@ -197,7 +197,7 @@ fn logs_of_a_resumed_wandb_run_are_one_run_in_the_order_of_its_starts() {
 #[test]
 fn a_parquet_file_is_read_and_its_runs_may_be_mixed() {
     let (runs, report) = import_files(&[("p.parquet", &parquet_file())]);
-    assert_eq!((report.runs, report.series, report.points, report.skipped), (2, 3, 3, vec![]));
+    assert_eq!((report.runs(), report.series(), report.points(), report.skipped), (2, 3, 3, vec![]));
     let a = runs.iter().find(|run| run.id.as_str() == "a").unwrap();
     assert_eq!(points(a, "x"), [(0, Some(5), 1f64.to_bits())]);
     assert_eq!(points(a, "y"), [(2, None, (-0.0f64).to_bits())]);
@@ -220,8 +220,8 @@ fn records_under_another_name_are_events_only_when_they_were_meant() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("train.tfrecord");
     std::fs::write(&path, events().concat()).unwrap();
-    assert_eq!(import_path(folder.path()).1.runs, 0);
-    assert_eq!(import_path(&path).1.points, 8);
+    assert_eq!(import_path(folder.path()).1.runs(), 0);
+    assert_eq!(import_path(&path).1.points(), 8);
 }
 
 #[test]
@@ -255,7 +255,7 @@ proptest! {
         let all = [head, &bytes].concat();
         for name in NAMES {
             let (_, report) = import_files(&[(name, &all)]);
-            prop_assert!(report.points <= all.len() as u64);
+            prop_assert!(report.points() <= all.len() as u64);
         }
     }
 
@@ -268,7 +268,7 @@ proptest! {
                 bytes[at] ^= flip;
             }
             let (_, report) = import_files(&[(name, &bytes)]);
-            prop_assert!(report.points <= 20);
+            prop_assert!(report.points() <= 20);
         }
     }
 }

@@ -12,6 +12,7 @@ mod context;
 mod lines;
 mod mlflow;
 mod number;
+mod report;
 mod run;
 mod series;
 mod table;
@@ -26,7 +27,8 @@ mod testing;
 
 use std::path::{Path, PathBuf};
 
-pub use crate::run::{BoxError, ImportError, ImportedRun, ImportedSeries, Report, Sink, Skipped};
+pub use crate::report::{Counts, Kind, Named, Report, Skipped, Taken};
+pub use crate::run::{BoxError, ImportError, ImportedRun, ImportedSeries, Sink};
 pub use crate::tensorboard::{Ending, EventWriter};
 
 use crate::context::Context;
@@ -42,12 +44,13 @@ use crate::walk::{Group, Source};
 ///
 /// # Errors
 /// [`ImportError::Path`] before anything is read when one of `paths` cannot be looked at, [`ImportError::Sink`] when
-/// the sink refuses a run. Damage in sources is no error; it is in [`Report::skipped`].
+/// the sink fails. Damage in sources is no error; it is in [`Report::skipped`].
 pub fn import(paths: &[PathBuf], sink: &mut dyn Sink) -> Result<Report, ImportError> {
-    let mut context = Context::new(sink);
+    let mut context = Context::new(sink, paths);
     let groups = walk::find(paths, &mut context)?;
     context.bytes_total = groups.iter().flat_map(|group| &group.files).map(|file| file.bytes).sum();
     for group in &groups {
+        context.reading(group.named.iter().copied());
         read_group(group, &mut context)?;
     }
     Ok(context.finish())

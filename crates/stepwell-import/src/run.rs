@@ -1,9 +1,11 @@
-//! What an import gives: runs, their series, the report, and the sink's side of the bargain.
+//! What an import gives: runs, their series, and the sink that takes them.
 
 use std::path::{Path, PathBuf};
 
 use stepwell::base::ids::RunId;
 use stepwell::index::summary::RunStatus;
+
+use crate::report::{Counts, Kind, Taken};
 
 /// One metric of one run, in the order in which the source holds it.
 #[derive(Clone, Debug)]
@@ -47,28 +49,18 @@ pub struct ImportedRun {
     pub series: Vec<ImportedSeries>,
 }
 
-/// One place that could not be read as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// The byte at which the trouble begins, where there is one.
-    pub offset: Option<u64>,
-    /// What is wrong and what was done about it.
-    pub reason: String,
-}
-
-/// What an import did.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Runs given to the sink.
-    pub runs: u64,
-    /// Their series.
-    pub series: u64,
-    /// Their points.
-    pub points: u64,
-    /// Places that could not be read, in reading order; at most 1,000 for each file, then one line with their count.
-    pub skipped: Vec<Skipped>,
+impl ImportedRun {
+    /// How much the run holds.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let points = self.series.iter().map(|series| series.values.len() as u64).sum();
+        Counts::default()
+            .with(Kind::Run, 1)
+            .with(Kind::Series, self.series.len() as u64)
+            .with(Kind::Point, points)
+            .with(Kind::Param, self.params.len() as u64)
+            .with(Kind::Tag, self.tags.len() as u64)
+    }
 }
 
 /// An error of the sink's own.
@@ -76,11 +68,11 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Receives the runs.
 pub trait Sink {
-    /// Takes one complete run.
+    /// Takes one complete run, and says what of it was taken. A run that is refused for a reason of its own is no error.
     ///
     /// # Errors
     /// Any error ends the import.
-    fn run(&mut self, run: ImportedRun) -> Result<(), BoxError>;
+    fn run(&mut self, run: ImportedRun) -> Result<Taken, BoxError>;
 
     /// Hears how far the import is: bytes read, of about how many, and the file being read. Called at least once a file.
     fn progress(&mut self, bytes_done: u64, bytes_total: u64, path: &Path) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{BoxError, ImportedRun, ImportedSeries, Report, Sink, import};
+use crate::{BoxError, ImportedRun, ImportedSeries, Report, Sink, Taken, import};
 
 /// Keeps every run.
 #[derive(Default)]
@@ -11,9 +11,10 @@ pub(crate) struct Collect {
 }
 
 impl Sink for Collect {
-    fn run(&mut self, run: ImportedRun) -> Result<(), BoxError> {
+    fn run(&mut self, run: ImportedRun) -> Result<Taken, BoxError> {
+        let taken = Taken::new(run.counts());
         self.runs.push(run);
-        Ok(())
+        Ok(taken)
     }
 }
 

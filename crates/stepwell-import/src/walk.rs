@@ -1,11 +1,12 @@
 //! Finds the sources below the given paths and says of which kind each is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::context::Context;
+use crate::report::Kind;
 use crate::run::ImportError;
 use crate::{mlflow, slashed, tensorboard, wandb};
 
@@ -49,6 +50,8 @@ pub(crate) struct Group {
     pub(crate) relative: String,
     /// The files in reading order; never empty.
     pub(crate) files: Vec<SourceFile>,
+    /// Which of the named paths lead to it.
+    pub(crate) named: BTreeSet<usize>,
 }
 
 /// Where a walk stands.
@@ -59,8 +62,12 @@ struct Walk<'c, 'a> {
     wandb: HashMap<String, usize>,
     /// Start times of W&B logs, by path, to order a run's logs.
     wandb_starts: HashMap<PathBuf, i64>,
-    /// Real paths of files and of folders behind links already seen, so that none is read twice.
-    seen: HashSet<PathBuf>,
+    /// Real paths of files already seen, so that none is read twice, and the places of their groups.
+    seen: HashMap<PathBuf, usize>,
+    /// Real paths of folders behind links already seen.
+    linked: HashSet<PathBuf>,
+    /// Which of the named paths is looked through.
+    named: usize,
 }
 
 /// All sources below `paths`, in a fixed order: folders' files by name, then their folders by name.
@@ -68,9 +75,17 @@ pub(crate) fn find(paths: &[PathBuf], context: &mut Context<'_>) -> Result<Vec<G
     for path in paths {
         fs::metadata(path).map_err(|source| ImportError::Path { path: path.clone(), source })?;
     }
-    let mut walk =
-        Walk { context, groups: Vec::new(), wandb: HashMap::new(), wandb_starts: HashMap::new(), seen: HashSet::new() };
-    for path in paths {
+    let mut walk = Walk {
+        context,
+        groups: Vec::new(),
+        wandb: HashMap::new(),
+        wandb_starts: HashMap::new(),
+        seen: HashMap::new(),
+        linked: HashSet::new(),
+        named: 0,
+    };
+    for (named, path) in paths.iter().enumerate() {
+        walk.named = named;
         if path.is_dir() { walk.folder(path) } else { walk.given_file(path) }
     }
     let Walk { mut groups, wandb_starts, .. } = walk;
@@ -85,18 +100,21 @@ impl Walk<'_, '_> {
     fn given_file(&mut self, path: &Path) {
         // Opening a pipe that nobody writes would wait for ever.
         if !path.is_file() {
-            return self.context.skip(path, None, "neither a file nor a folder; give the log's own path");
+            let reason = "neither a file nor a folder; give the log's own path";
+            return self.context.leave_out(path, Kind::File, 1, reason);
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         match self.kind_of(path, &name) {
-            Some(source) => self.add_file(source, path, &name, &name),
+            Ok(Some(source)) => self.add_file(source, path, &name, &name),
             // Event files under other names are taken when they were meant: in a folder they may be datasets.
-            None if looks_like_events(path) => self.add_file(Source::TensorBoard, path, &name, &name),
-            None => self.context.skip(
+            Ok(None) if looks_like_events(path) => self.add_file(Source::TensorBoard, path, &name, &name),
+            Ok(None) => self.context.leave_out(
                 path,
-                Some(0),
+                Kind::File,
+                1,
                 "not a log known here: TensorBoard events, W&B .wandb, MLflow .db, .csv, .tsv, .jsonl or .parquet are expected",
             ),
+            Err(error) => self.unreadable(path, &error),
         }
     }
 
@@ -145,9 +163,13 @@ impl Walk<'_, '_> {
             let has_wandb = entries.names.iter().any(|name| name.ends_with(".wandb"));
             for path in entries.files {
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                if let Some(source) = self.kind_of(&path, &name) {
-                    let below = path.strip_prefix(root).map_or_else(|_| slashed(&path), slashed);
-                    self.add_file(source, &path, &below, &relative);
+                match self.kind_of(&path, &name) {
+                    Ok(Some(source)) => {
+                        let below = path.strip_prefix(root).map_or_else(|_| slashed(&path), slashed);
+                        self.add_file(source, &path, &below, &relative);
+                    }
+                    Ok(None) => self.context.unrecognised(self.named, &path),
+                    Err(error) => self.unreadable(&path, &error),
                 }
             }
             for child in entries.folders.into_iter().rev() {
@@ -167,7 +189,7 @@ impl Walk<'_, '_> {
             return true;
         }
         fs::canonicalize(folder)
-            .is_ok_and(|real| !real.starts_with(real_root) && !real_root.starts_with(&real) && self.seen.insert(real))
+            .is_ok_and(|real| !real.starts_with(real_root) && !real_root.starts_with(&real) && self.linked.insert(real))
     }
 
     /// A folder's entries, sorted by name; `None` when it cannot be listed.
@@ -194,18 +216,17 @@ impl Walk<'_, '_> {
         Some(entries)
     }
 
+    /// Reports a file that cannot be read.
+    fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
+        self.context.leave_out(path, Kind::File, 1, format!("cannot be read: {error}"));
+    }
+
     /// What a file is, by its name, or else by its first bytes.
-    fn kind_of(&mut self, path: &Path, name: &str) -> Option<Source> {
+    fn kind_of(&self, path: &Path, name: &str) -> std::io::Result<Option<Source>> {
         let lower = name.to_ascii_lowercase();
         let ends = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
-        let head = match head_of(path) {
-            Ok(head) => head,
-            Err(error) => {
-                self.context.skip(path, None, format!("cannot open the file: {error}"));
-                return None;
-            }
-        };
-        if head.starts_with(b"SQLite format 3\0") {
+        let head = head_of(path)?;
+        Ok(if head.starts_with(b"SQLite format 3\0") {
             mlflow::database::is_tracking_store(path).then_some(Source::MlflowDb)
         } else if lower.contains("tfevents") {
             // Profiler traces carry the marker and another ending.
@@ -220,26 +241,34 @@ impl Walk<'_, '_> {
             Some(Source::JsonLines)
         } else {
             None
-        }
+        })
     }
 
     /// Adds a file to the group in which it belongs.
     fn add_file(&mut self, source: Source, path: &Path, relative: &str, folder: &str) {
-        if fs::canonicalize(path).is_ok_and(|real| !self.seen.insert(real)) {
+        let real = fs::canonicalize(path).ok();
+        let known = real.as_ref().and_then(|real| self.seen.get(real).copied());
+        if let Some(group) = known.and_then(|at| self.groups.get_mut(at)) {
+            group.named.insert(self.named);
             return;
         }
         let bytes = fs::metadata(path).map_or(0, |found| found.len());
         let file = SourceFile { path: path.to_path_buf(), bytes, relative: relative.to_owned() };
-        match source {
+        let at = match source {
             Source::TensorBoard => self.add_event_file(file, folder),
             Source::WandB => self.add_wandb(file),
             _ => self.add(source, relative, file),
+        };
+        self.groups[at].named.insert(self.named);
+        if let Some(real) = real {
+            self.seen.insert(real, at);
         }
     }
 
     /// Event files of one folder are one run; they follow each other in a walk.
-    fn add_event_file(&mut self, file: SourceFile, folder: &str) {
+    fn add_event_file(&mut self, file: SourceFile, folder: &str) -> usize {
         let parent = file.path.parent().map(Path::to_path_buf);
+        let at = self.groups.len().saturating_sub(1);
         match self.groups.last_mut() {
             Some(last)
                 if last.source == Source::TensorBoard
@@ -247,31 +276,35 @@ impl Walk<'_, '_> {
                     && last.files[0].path.parent() == parent.as_deref() =>
             {
                 last.files.push(file);
+                at
             }
             _ => self.add(Source::TensorBoard, folder, file),
         }
     }
 
     /// W&B logs with one run id are one run, wherever they are: a resumed run has a log for each start.
-    fn add_wandb(&mut self, file: SourceFile) {
+    fn add_wandb(&mut self, file: SourceFile) -> usize {
         let head = wandb::peek(&file.path);
         if let Some(start) = head.start_time_ms {
             self.wandb_starts.insert(file.path.clone(), start);
         }
-        let known = head.id.as_ref().and_then(|id| self.wandb.get(id));
-        if let Some(group) = known.and_then(|&at| self.groups.get_mut(at)) {
+        let known = head.id.as_ref().and_then(|id| self.wandb.get(id)).copied();
+        if let Some((at, group)) = known.and_then(|at| Some((at, self.groups.get_mut(at)?))) {
             group.files.push(file);
-            return;
+            return at;
         }
         if let Some(id) = head.id {
             self.wandb.insert(id, self.groups.len());
         }
         let relative = file.relative.clone();
-        self.add(Source::WandB, &relative, file);
+        self.add(Source::WandB, &relative, file)
     }
 
-    fn add(&mut self, source: Source, relative: &str, file: SourceFile) {
-        self.groups.push(Group { source, relative: relative.to_owned(), files: vec![file] });
+    /// Adds a group of one file; gives its place.
+    fn add(&mut self, source: Source, relative: &str, file: SourceFile) -> usize {
+        let named = BTreeSet::from([self.named]);
+        self.groups.push(Group { source, relative: relative.to_owned(), files: vec![file], named });
+        self.groups.len() - 1
     }
 }
 

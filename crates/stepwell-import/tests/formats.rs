@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use stepwell::base::ids::RunId;
 use stepwell::index::summary::RunStatus;
-use stepwell_import::{BoxError, ImportError, ImportedRun, Report, Sink, import};
+use stepwell_import::{BoxError, ImportError, ImportedRun, Report, Sink, Taken, import};
 
 #[derive(Default)]
 struct Collect {
@@ -14,12 +14,13 @@ struct Collect {
 }
 
 impl Sink for Collect {
-    fn run(&mut self, run: ImportedRun) -> Result<(), BoxError> {
+    fn run(&mut self, run: ImportedRun) -> Result<Taken, BoxError> {
         if self.full {
             return Err("the disk is full".into());
         }
+        let taken = Taken::new(run.counts());
         self.runs.push(run);
-        Ok(())
+        Ok(taken)
     }
     fn progress(&mut self, bytes_done: u64, bytes_total: u64, _: &Path) {
         self.done.push((bytes_done, bytes_total));
@@ -111,7 +112,7 @@ fn wide_csv_has_a_column_for_each_metric() {
 fn long_csv_keeps_run_ids_and_mixed_runs() {
     let text = "run_id,key,step,timestamp_ms,value\na1,loss,0,5,0.1\nb2,loss,0,,0.2\na1,loss,-1,7,0.3\na1,\"x,y\",0,8,inf\na/1,loss,3,,4\n";
     let (runs, report) = import_files(&[("log.csv", text)]);
-    assert_eq!((report.runs, report.series, report.points, report.skipped.len()), (3, 4, 5, 0));
+    assert_eq!((report.runs(), report.series(), report.points(), report.skipped.len()), (3, 4, 5, 0));
     let run = |name: &str| runs.iter().find(|run| run.name == name).unwrap();
     assert_eq!(run("a1").id.as_str(), "a1");
     assert_eq!(series(run("a1"), "loss"), ["0@5=0.1", "-1@7=0.3"]);
@@ -208,7 +209,7 @@ fn json_lines_are_flattened_and_their_nan_read() {
     assert!(report.skipped[2].reason.contains("torn"));
     let long = "{\"run_id\":\"r\",\"key\":\"a\",\"step\":1,\"timestamp_ms\":9,\"value\":\"NaN\"}\n{\"run_id\":\"q\",\"key\":\"a\",\"step\":1,\"value\":2}\n";
     let (runs, report) = import_files(&[("log.jsonl", long)]);
-    assert_eq!((report.runs, report.skipped.len()), (2, 0));
+    assert_eq!((report.runs(), report.skipped.len()), (2, 0));
     assert_eq!((runs[0].id.as_str(), series(&runs[0], "a")), ("r", vec!["1@9=NaN".to_owned()]));
 }
 
@@ -252,7 +253,7 @@ fn mlruns_are_read_with_names_trash_and_torn_lines() {
         assert_eq!(places(&report), [Some(32), Some(62)], "{:?}", report.skipped);
     }
     let (runs, report) = import_files(&[("1/abc/meta.yaml", "run_id: [torn"), ("1/abc/metrics/loss", "1 2 3\n")]);
-    assert_eq!((runs[0].id.as_str(), report.points, report.skipped.len()), ("abc", 1, 1));
+    assert_eq!((runs[0].id.as_str(), report.points(), report.skipped.len()), ("abc", 1, 1));
 }
 
 #[test]
@@ -330,7 +331,7 @@ fn two_sources_with_one_id_are_not_mixed() {
     let report =
         import(&[folder.path().join("a"), folder.path().join("b"), folder.path().join("a/log.csv")], &mut sink)
             .unwrap();
-    assert_eq!((report.runs, report.skipped.len()), (1, 1));
+    assert_eq!((report.runs(), report.skipped.len()), (1, 1));
     assert!(report.skipped[0].reason.contains("already imported"));
     let (runs, _) = import_path(folder.path());
     assert_eq!(runs.len(), 2);

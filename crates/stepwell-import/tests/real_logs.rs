@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use stepwell_import::{BoxError, ImportedRun, ImportedSeries, Report, Sink, import};
+use stepwell_import::{BoxError, ImportedRun, ImportedSeries, Report, Sink, Taken, import};
 use tempfile::TempDir;
 
 /// A point by its bits.
@@ -21,14 +21,15 @@ struct Collect {
 }
 
 impl Sink for Collect {
-    fn run(&mut self, run: ImportedRun) -> Result<(), BoxError> {
+    fn run(&mut self, run: ImportedRun) -> Result<Taken, BoxError> {
         for series in &run.series {
             assert_eq!(series.steps.len(), series.values.len());
             assert!(series.timestamps_ms.as_ref().is_none_or(|timestamps| timestamps.len() == series.steps.len()));
             assert!(series.timestamps_ms.as_ref().is_none_or(|timestamps| timestamps.iter().any(Option::is_some)));
         }
+        let taken = Taken::new(run.counts());
         self.runs.push(run);
-        Ok(())
+        Ok(taken)
     }
 }
 
@@ -69,8 +70,8 @@ fn unpack(data: &Path, name: &str, wanted: impl Fn(&str) -> bool) -> (TempDir, P
 fn read(path: &Path) -> (Vec<ImportedRun>, Report) {
     let mut sink = Collect::default();
     let report = import(&[path.to_path_buf()], &mut sink).unwrap();
-    assert_eq!(report.runs, sink.runs.len() as u64);
-    assert_eq!(report.series, sink.runs.iter().map(|run| run.series.len() as u64).sum::<u64>());
+    assert_eq!(report.runs(), sink.runs.len() as u64);
+    assert_eq!(report.series(), sink.runs.iter().map(|run| run.series.len() as u64).sum::<u64>());
     (sink.runs, report)
 }
 
@@ -98,7 +99,7 @@ fn content(runs: &[ImportedRun], name: impl Fn(&ImportedRun) -> String) -> Conte
 fn oracle(data: &Path, name: &str, counts: (u64, u64, u64)) -> Content {
     let (runs, report) = read(&data.join(format!("parquet/{name}.parquet")));
     assert_eq!(report.skipped, []);
-    assert_eq!((report.runs, report.series, report.points), counts, "{name}");
+    assert_eq!((report.runs(), report.series(), report.points()), counts, "{name}");
     content(&runs, |run| run.name.clone())
 }
 
@@ -278,7 +279,7 @@ fn mlflow_folders_and_databases() {
         &content(&runs, |run| format!("mlflow.db:{}", run.id)),
     );
     let (runs, report) = read(&root);
-    assert_eq!((runs.len(), report.points), (60, 168 + 227));
+    assert_eq!((runs.len(), report.points()), (60, 168 + 227));
 
     let (_folder, root) = unpack(&data, "mlflow-empty-schemas", |_| true);
     let root = if root.exists() { root } else { _folder.path().to_path_buf() };

@@ -1,7 +1,7 @@
 //! Takes runs from the importers into a workspace.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use stepwell::base::ids::ExperimentId;
 use stepwell::base::limits::{
@@ -9,67 +9,54 @@ use stepwell::base::limits::{
 };
 use stepwell::base::point::{Columns, Timestamps};
 use stepwell::error::Error;
+use stepwell::options::Options;
 use stepwell::workspace::clock::now_ms;
 use stepwell::workspace::import::{Importer, RunImport};
 use stepwell::workspace::open::Workspace;
-use stepwell_import::{BoxError, ImportedRun, ImportedSeries, Sink, Skipped};
+use stepwell_import::{BoxError, Counts, ImportedRun, ImportedSeries, Kind, Sink, Taken};
 
+use crate::context::Context;
 use crate::failure::Outcome;
 use crate::progress::Progress;
 
-/// Runs, series and points.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Runs.
-    pub(crate) runs: u64,
-    /// Series.
-    pub(crate) series: u64,
-    /// Points.
-    pub(crate) points: u64,
-}
-
 /// The workspace's side of an import. A run that the workspace refuses is noted, and the next one goes on.
-pub(crate) struct Importing {
-    /// Nothing for a dry run.
+pub(crate) struct Importing<'a> {
+    context: &'a Context,
+    /// Nothing is stored.
+    dry_run: bool,
+    /// The workspace, which is not created before there is something to store in it.
     target: Option<(Workspace, Importer)>,
     /// The experiment for all runs, if one was named.
     experiment: Option<String>,
     /// Experiments met so far; for those that do not take runs, why.
     experiments: HashMap<String, Result<ExperimentId, String>>,
-    read: Counts,
-    added: Counts,
-    skipped: Vec<Skipped>,
     progress: Progress,
 }
 
-impl Importing {
-    /// A sink into `workspace`, or into nothing.
-    pub(crate) fn new(workspace: Option<Workspace>, experiment: Option<String>, progress: Progress) -> Self {
-        Self {
-            target: workspace.map(|workspace| {
-                let importer = workspace.importer();
-                (workspace, importer)
-            }),
-            experiment,
-            experiments: HashMap::new(),
-            read: Counts::default(),
-            added: Counts::default(),
-            skipped: Vec::new(),
-            progress,
-        }
+impl<'a> Importing<'a> {
+    /// A sink into the workspace of the call, or into nothing.
+    pub(crate) fn new(context: &'a Context, dry_run: bool, experiment: Option<String>) -> Self {
+        let progress = Progress::bytes("importing", context.json);
+        Self { context, dry_run, target: None, experiment, experiments: HashMap::new(), progress }
     }
 
-    /// Stores what waits. Gives what the sources had, what of it is new, and what was not taken.
-    pub(crate) fn finish(self) -> Outcome<(Counts, Counts, Vec<Skipped>)> {
+    /// Stores what waits.
+    pub(crate) fn finish(self) -> Outcome<()> {
         self.progress.say("storing");
-        if let Some((_, importer)) = self.target {
-            importer.finish()?;
+        match self.target {
+            Some((_, importer)) => Ok(importer.finish()?),
+            None => Ok(()),
         }
-        Ok((self.read, self.added, self.skipped))
     }
 
-    fn skip(&mut self, source: &str, reason: String) {
-        self.skipped.push(Skipped { path: PathBuf::from(source), offset: None, reason });
+    /// The workspace and what stores runs in it; the workspace is created at the first call.
+    fn target(&mut self) -> Result<&mut (Workspace, Importer), Error> {
+        if self.target.is_none() {
+            let workspace = Workspace::open_or_create_with(&self.context.dir, Options::default())?;
+            let importer = workspace.importer();
+            self.target = Some((workspace, importer));
+        }
+        Ok(self.target.as_mut().expect("it was set just now"))
     }
 
     /// The experiment for a run.
@@ -84,92 +71,81 @@ impl Importing {
         self.experiments.insert(name.to_owned(), found.clone());
         found
     }
-
-    /// Brings words and keys within MLflow's limits: long values are cut as MLflow cuts them; what has a key that no
-    /// tracker could show is left out. Each is noted.
-    fn fit(&mut self, run: &mut ImportedRun) {
-        let mut notes = Vec::new();
-        let mut cut = |what: String, value: &mut String, chars_max: usize| {
-            if let Some((at, _)) = value.char_indices().nth(chars_max) {
-                let chars = value.chars().count();
-                value.truncate(at);
-                notes.push(format!("{what} of run {} was cut from {chars} to {chars_max} characters", run.id));
-            }
-        };
-        cut("the name".into(), &mut run.name, RUN_NAME_CHARS_MAX);
-        cut("the user".into(), &mut run.user, RUN_NAME_CHARS_MAX);
-        for (key, value) in &mut run.params {
-            cut(format!("param {key:?}"), value, PARAM_VALUE_CHARS_MAX);
-        }
-        for (key, value) in &mut run.tags {
-            cut(format!("tag {key:?}"), value, TAG_VALUE_CHARS_MAX);
-        }
-        let mut good = |what: &'static str, key: &str| {
-            let good = check_key(what, key).is_ok();
-            if !good {
-                let start: String = key.chars().take(40).collect();
-                notes.push(format!(
-                    "a {what} of run {} was left out: {start:?} is empty or longer than {KEY_CHARS_MAX} characters",
-                    run.id
-                ));
-            }
-            good
-        };
-        run.params.retain(|(key, _)| good("param key", key));
-        run.tags.retain(|(key, _)| good("tag key", key));
-        run.series.retain(|series| good("metric key", &series.key));
-        for note in notes {
-            self.skip(&run.source, note);
-        }
-    }
 }
 
-impl Sink for Importing {
-    fn run(&mut self, mut run: ImportedRun) -> Result<(), BoxError> {
-        self.fit(&mut run);
-        let of_run = Counts {
-            runs: 1,
-            series: run.series.len() as u64,
-            points: run.series.iter().map(|series| series.values.len() as u64).sum(),
-        };
-        if let Some((workspace, _)) = &self.target {
-            let workspace = workspace.clone();
-            let experiment = match self.experiment(&workspace, run.experiment.as_deref()) {
-                Ok(id) => id,
-                Err(why) => {
-                    self.skip(&run.source, format!("run {} was not imported: {why}", run.id));
-                    return Ok(());
-                }
-            };
-            let source = run.source.clone();
-            let id = run.id.clone();
-            let run = store_form(&workspace, run, experiment)?;
-            let Some((_, importer)) = &mut self.target else {
-                return Ok(());
-            };
-            match importer.add(run) {
-                Ok(new) => {
-                    self.added.runs += u64::from(new.run);
-                    self.added.series += new.series;
-                    self.added.points += new.points;
-                }
-                // The disk fails for every run alike.
-                Err(error @ Error::Io { .. }) => return Err(error.into()),
-                Err(error) => {
-                    self.skip(&source, format!("run {id} was not imported: {error}"));
-                    return Ok(());
-                }
-            }
+/// Brings words and keys within MLflow's limits: long values are cut as MLflow cuts them; what has a key that no
+/// tracker could show is left out. Each is noted.
+fn fit(run: &mut ImportedRun) -> Vec<(Kind, u64, String)> {
+    let mut notes = Vec::new();
+    let mut cut = |kind: Kind, what: String, value: &mut String, chars_max: usize| {
+        if let Some((at, _)) = value.char_indices().nth(chars_max) {
+            let chars = value.chars().count();
+            value.truncate(at);
+            notes.push((kind, 1, format!("{what} of run {} was cut from {chars} to {chars_max} characters", run.id)));
         }
-        self.read.runs += of_run.runs;
-        self.read.series += of_run.series;
-        self.read.points += of_run.points;
-        Ok(())
+    };
+    cut(Kind::Run, "the name".into(), &mut run.name, RUN_NAME_CHARS_MAX);
+    cut(Kind::Run, "the user".into(), &mut run.user, RUN_NAME_CHARS_MAX);
+    for (key, value) in &mut run.params {
+        cut(Kind::Param, format!("param {key:?}"), value, PARAM_VALUE_CHARS_MAX);
+    }
+    for (key, value) in &mut run.tags {
+        cut(Kind::Tag, format!("tag {key:?}"), value, TAG_VALUE_CHARS_MAX);
+    }
+    let mut good = |kind: Kind, what: &'static str, key: &str| {
+        let good = check_key(what, key).is_ok();
+        if !good {
+            let start: String = key.chars().take(40).collect();
+            let why = format!("{start:?} is empty or longer than {KEY_CHARS_MAX} characters");
+            notes.push((kind, 1, format!("a {what} of run {} was left out: {why}", run.id)));
+        }
+        good
+    };
+    run.params.retain(|(key, _)| good(Kind::Param, "param key", key));
+    run.tags.retain(|(key, _)| good(Kind::Tag, "tag key", key));
+    run.series.retain(|series| good(Kind::Series, "metric key", &series.key));
+    notes
+}
+
+impl Sink for Importing<'_> {
+    fn run(&mut self, mut run: ImportedRun) -> Result<Taken, BoxError> {
+        let notes = fit(&mut run);
+        let counts = run.counts();
+        let mut done =
+            if self.dry_run { Taken { taken: counts, ..Taken::default() } } else { self.store(run, counts)? };
+        done.left_out.splice(0..0, notes);
+        Ok(done)
     }
 
     fn progress(&mut self, done: u64, total: u64, path: &Path) {
         self.progress.set(done, total);
         self.progress.say(&path.file_name().unwrap_or_default().to_string_lossy());
+    }
+}
+
+impl Importing<'_> {
+    /// Gives a run to the workspace.
+    fn store(&mut self, run: ImportedRun, counts: Counts) -> Result<Taken, Error> {
+        let workspace = self.target()?.0.clone();
+        let id = run.id.clone();
+        let refused = |why: String| Taken::refused(Kind::Run, format!("run {id} was not imported: {why}"));
+        let experiment = match self.experiment(&workspace, run.experiment.as_deref()) {
+            Ok(experiment) => experiment,
+            Err(why) => return Ok(refused(why)),
+        };
+        let run = store_form(&workspace, run, experiment)?;
+        match self.target()?.1.add(run) {
+            Ok(new) => {
+                let added = Counts::default()
+                    .with(Kind::Run, u64::from(new.run))
+                    .with(Kind::Series, new.series)
+                    .with(Kind::Point, new.points);
+                Ok(Taken { taken: counts, added, left_out: Vec::new() })
+            }
+            // The disk fails for every run alike.
+            Err(error @ Error::Io { .. }) => Err(error),
+            Err(error) => Ok(refused(error.to_string())),
+        }
     }
 }
 

@@ -113,11 +113,46 @@ fn paths_that_do_not_serve_are_told() {
     place.fails(&["import", "nowhere"], 3, &["nowhere"]);
     assert!(!place.path("w").exists());
     place.fails(&["import"], 2, &["PATH"]);
+    // Nothing came of these: a sentence, exit status 1, and no workspace is made.
     place.file("readme.md", "nothing");
-    assert!(
-        place.ok(&["import", "readme.md"]).contains("found 0 runs")
-            || place.ok(&["import", "readme.md"]).contains("imported 0 runs")
-    );
+    std::fs::create_dir(place.path("empty")).unwrap();
+    let unreadable = place.file("locked.csv", "step,m\n0,1\n");
+    for (path, says) in [
+        ("readme.md", "not a log known here"),
+        ("/etc/passwd", "not a log known here"),
+        ("empty", "nothing was imported from empty"),
+    ] {
+        let ended = place.call(&["import", path]);
+        assert_eq!(ended.status, 1, "{ended:?}");
+        assert!(
+            ended.out.contains(says) && ended.out.contains(&format!("nothing was imported from {path}\n")),
+            "{ended:?}"
+        );
+        assert!(!place.path("w").exists(), "{path}");
+    }
+    std::fs::set_permissions(&unreadable, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    // Root reads everything.
+    if std::fs::read(&unreadable).is_err() {
+        let ended = place.call(&["import", "locked.csv"]);
+        assert_eq!((ended.status, ended.out.contains("cannot be read")), (1, true), "{ended:?}");
+        assert!(!place.path("w").exists());
+    }
+    // One path that gave nothing among others is told, and the others are taken; files that are no logs are counted.
+    place.file("logs/a.csv", "step,m\n0,1\n");
+    place.file("logs/x.png", "");
+    place.file("logs/y.png", "");
+    place.file("logs/LICENSE", "");
+    let ended = place.call(&["import", "logs", "readme.md"]);
+    assert_eq!(ended.status, 1, "{ended:?}");
+    assert!(ended.out.contains("no logs known here in logs: 3 files (2 .png, 1 without an ending)\n"), "{ended:?}");
+    assert!(ended.out.contains("imported 1 run, 1 series, 1 point\n"), "{ended:?}");
+    // What an earlier import took counts as given, by whichever path.
+    let again = place.json(&["import", "logs", "logs/a.csv", "logs"]);
+    assert_eq!((&again["added"]["points"], &again["paths"][0]["unrecognised"][".png"]), (&json!(0), &json!(2)));
+    assert_eq!(again["paths"].as_array().unwrap().len(), 3);
+    let told = place.call(&["--json", "import", "readme.md"]);
+    let told: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!((&told["left_out"], &told["skipped"][0]["kind"]), (&json!({"files": 1}), &json!("file")), "{told}");
 }
 
 #[test]
