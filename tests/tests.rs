@@ -13,5 +13,6 @@ mod regressions;
 mod replay;
 mod scale;
 mod search;
+mod stopped;
 mod support;
 mod tidy;

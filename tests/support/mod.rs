@@ -5,5 +5,6 @@ pub(crate) mod frozen;
 pub(crate) mod ledger;
 pub(crate) mod plot;
 pub(crate) mod seen;
+pub(crate) mod stop;
 mod upkeep;
 pub(crate) mod world;
