@@ -127,17 +127,53 @@ impl Error {
         Self::NotFound { entity, id: id.to_string() }
     }
 
-    /// An [`Error::Corrupt`] that says what another error said of a file; one that is none says so of no place.
-    pub fn corrupt_as(other: &Self) -> Self {
-        match other {
+    /// The same error of a file once more; any other becomes an [`Error::Corrupt`] of no place.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
             Self::Corrupt { path, offset, what } => Self::corrupt(path, *offset, what),
             Self::NewerFormat { path, found, supported } => {
                 Self::NewerFormat { path: path.clone(), found: *found, supported: *supported }
             }
-            Self::Io { path, operation, source } => {
-                Self::corrupt(path, 0, format!("it cannot be used: {operation}: {source}"))
-            }
+            Self::Io { path, operation, source } => Self::io(operation, path)(match source.raw_os_error() {
+                Some(number) => io::Error::from_raw_os_error(number),
+                None => io::Error::new(source.kind(), source.to_string()),
+            }),
             other => Self::corrupt(Path::new(""), 0, other),
+        }
+    }
+
+    /// Whether this is about one file alone, so that whoever reads many files tells of it and goes on with the others: the
+    /// file does not verify, or the operating system refuses it. `false` where the process itself lacks something, such as
+    /// descriptors or memory: then every file may be refused, and trying again may help.
+    #[must_use]
+    pub fn is_of_one_file(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } | Self::NewerFormat { .. } => true,
+            Self::Io { source, .. } => match source.raw_os_error() {
+                Some(number) => !matches!(number, libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR),
+                None => !matches!(source.kind(), io::ErrorKind::Other | io::ErrorKind::OutOfMemory),
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether the operating system says that there is no such file.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The file or folder that this is about, if it is about one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. }
+            | Self::Corrupt { path, .. }
+            | Self::NotWorkspace { path, .. }
+            | Self::NewerFormat { path, .. }
+            | Self::LogRemoved { path } => Some(path),
+            _ => None,
         }
     }
 

@@ -294,6 +294,7 @@ fn refused_at_every_operation() {
             let _at = At(format!("operation {n}, {errno}, {times:?}"), disk.clone());
             disk.fail_at(n, errno, times);
             let mut hurt = world(&disk, options);
+            hurt.may_leave = true;
             let mut failed = 0;
             for op in life() {
                 match hurt.apply(&op) {

@@ -9,6 +9,7 @@ mod maintenance;
 mod oracle;
 mod processes;
 mod purge;
+mod refused;
 mod regressions;
 mod replay;
 mod scale;

@@ -76,8 +76,10 @@ pub enum NoHeader {
     Short,
     /// Only zeros: the common rest of a stop of the machine.
     Zero,
+    /// A header but for a few bytes: it was whole once.
+    Changed,
     /// Something else.
-    Damaged,
+    Foreign,
 }
 
 /// The seed of both checksums of the frame at `offset`.
@@ -142,7 +144,16 @@ pub fn decode(bytes: &[u8], writer: WriterId, offset: u64) -> Result<Header, NoH
         return Err(NoHeader::Zero);
     }
     let mut reader = Reader::new(header);
-    parse(&mut reader, seed(writer, offset), header).map_err(|_| NoHeader::Damaged)
+    let not = |_| if resembles_header(header) { NoHeader::Changed } else { NoHeader::Foreign };
+    parse(&mut reader, seed(writer, offset), header).map_err(not)
+}
+
+/// Whether of the bytes that are alike in all headers, which are the magic, the kind's second byte and the flags, all but two
+/// are as they should be, and not the zero ones alone.
+fn resembles_header(header: &[u8]) -> bool {
+    let alike = MAGIC.iter().zip(header).filter(|(own, byte)| own == byte).count();
+    let zeros = header[5..8].iter().filter(|&&byte| byte == 0).count();
+    alike >= 2 && alike + zeros >= 5
 }
 
 fn parse(reader: &mut Reader<'_>, seed: u32, header: &[u8]) -> Result<Header, Malformed> {
@@ -191,8 +202,8 @@ mod tests {
         assert_eq!((header.kind, header.len, header.count), (Kind::Records, 7, 3));
         assert_eq!((header.sequence, header.durable), (5, 64));
         assert_eq!(header.payload_crc, crc32(seed(WriterId(7), 100), &bytes[HEADER_LEN..]));
-        assert_eq!(decode(&bytes, WriterId(7), 101), Err(NoHeader::Damaged));
-        assert_eq!(decode(&bytes, WriterId(8), 100), Err(NoHeader::Damaged));
+        assert_eq!(decode(&bytes, WriterId(7), 101), Err(NoHeader::Changed));
+        assert_eq!(decode(&bytes, WriterId(8), 100), Err(NoHeader::Changed));
     }
 
     #[test]
@@ -201,8 +212,10 @@ mod tests {
         for bit in 0..HEADER_LEN * 8 {
             let mut bytes = bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode(&bytes, WriterId(7), 100), Err(NoHeader::Damaged));
+            assert_eq!(decode(&bytes, WriterId(7), 100), Err(NoHeader::Changed));
         }
+        let text = b"no header at all, but forty bytes of text";
+        assert_eq!(decode(text, WriterId(7), 100), Err(NoHeader::Foreign));
         assert_eq!(decode(&bytes[..20], WriterId(7), 100), Err(NoHeader::Short));
         assert_eq!(decode(&[0; 100], WriterId(7), 100), Err(NoHeader::Zero));
         assert_eq!(decode(&[0; 10], WriterId(7), 100), Err(NoHeader::Zero));

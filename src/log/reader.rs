@@ -7,8 +7,9 @@
 //! 2. Frames are walked one after the other. Where a header does not verify, the walk goes on at the next bytes that
 //!    look like a frame and verify at their place.
 //! 3. Bytes before the greatest durable mark were on disk once: what does not verify there is damage, it is reported,
-//!    and what follows counts. What does not verify behind that mark is a tail torn by a crash: the log ends there,
-//!    even if later bytes verify, since an acknowledged order must have no gap.
+//!    and what follows counts. So it is behind that mark where bytes were changed as no stop of the machine does it:
+//!    [`Walk::frames`] says how that is told. Anything else behind the mark is a tail torn by a crash: the log ends
+//!    there, even if later bytes verify, since an acknowledged order must have no gap.
 //! 4. Slots of the tail count from where the last frame with points ends, in the half where that one verifies, then in the
 //!    other, up to the first that does not verify or, where nothing is damaged, names a series that no frame names; a batch
 //!    whose end is missing does not count.
@@ -33,6 +34,9 @@ use crate::storage::File;
 const WINDOW: usize = 64 << 10;
 const WINDOW_AFTER_JUMP: usize = 1 << 10;
 
+/// The least that a disk writes at once, in bytes.
+const BLOCK: u64 = 512;
+
 /// A span of bytes that do not verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadSpan {
@@ -42,6 +46,17 @@ pub struct BadSpan {
     pub len: u64,
     /// What was expected there.
     pub what: &'static str,
+    /// Whether it was whole once and was changed: no stop of the machine leaves such bytes.
+    pub changed: bool,
+}
+
+/// Why a log has no beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unbegun {
+    /// Nothing of it is there, or no more than a crash leaves of what was never synced.
+    Torn,
+    /// It was there once: it was changed, or later frames say that it was synced.
+    Damaged,
 }
 
 /// A sealed group within the log.
@@ -204,19 +219,21 @@ pub fn read_log(
     };
     walk.check_groups(writer, verified, &frames, &mut bad)?;
 
-    // Step 3: cut at the first bad span behind the durable mark.
-    let cut = bad.iter().filter(|span| span.offset + span.len > durable).map(|span| span.offset).min();
+    // Step 3: cut at the first torn span behind the durable mark.
+    let torn_span = |span: &&BadSpan| span.offset + span.len > durable && !span.changed;
+    let cut = bad.iter().filter(torn_span).map(|span| span.offset).min();
     let mut torn = None;
     if let Some(cut) = cut {
         frames.retain(|frame| frame.offset < cut);
         bad.retain(|span| span.offset < cut);
-        torn = Some(BadSpan { offset: cut, len: walk.len - cut, what: "a frame torn by a crash" });
+        let what = "a frame torn by a crash";
+        torn = Some(BadSpan { offset: cut, len: walk.len - cut, what, changed: false });
     }
     let end = frames.last().map_or(first_end, Frame::end);
     let new = bad.is_empty() && end > known.map_or(0, Prefix::end);
     let mut log = assemble(start.clone(), &frames, first_end, tail, (durable, !bad.is_empty()));
     let prefix = new.then_some(Prefix { start, first_end, frames, end });
-    log.damage = bad;
+    log.damage.append(&mut bad);
     log.torn = torn;
     Ok((log, prefix))
 }
@@ -234,14 +251,19 @@ pub fn read_on(file: &dyn File, path: &Path, writer: WriterId, from: u64) -> Res
     Ok(bad.is_empty().then_some(frames))
 }
 
-/// How many bytes of a log are known to have survived a stop of the machine, by the frames of `writer` that verify; for a
-/// log whose first frame does not.
+/// Why the first frame of a log of `writer` does not verify.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn durable_mark(file: &dyn File, path: &Path, writer: WriterId) -> Result<u64> {
-    let (frames, _) = Walk::new(file, path)?.frames(writer, 0)?;
-    Ok(frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0))
+pub fn why_unbegun(file: &dyn File, path: &Path, writer: WriterId) -> Result<Unbegun> {
+    let mut walk = Walk::new(file, path)?;
+    let changed = match frame::decode(walk.bytes(0, HEADER_LEN)?, WriterId(0), 0) {
+        Ok(header) => walk.is_changed(0, header)?,
+        Err(why) => why == NoHeader::Changed,
+    };
+    let (frames, _) = walk.frames(writer, 0)?;
+    let synced = frames.iter().any(|frame| frame.header.durable > 0);
+    Ok(if changed || synced { Unbegun::Damaged } else { Unbegun::Torn })
 }
 
 fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durable, damaged): (u64, bool)) -> Log {
@@ -304,6 +326,10 @@ fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durabl
         log.batches.truncate(index);
         log.end = offset;
         log.ended = false;
+    }
+    if plain.iter().any(|&(_, offset, sequence)| sequence > sequence_end && offset < log.end.min(durable)) {
+        let what = "points that later frames count: they were in the tail, or in a frame that is damaged";
+        log.damage.push(BadSpan { offset: log.end, len: 0, what, changed: true });
     }
     log
 }
@@ -406,6 +432,10 @@ impl<'a> Walk<'a> {
     }
 
     /// All frames after the first, and the spans between them that do not verify.
+    ///
+    /// Of what was not synced, a stop of the machine may leave nothing, zeros in place of whole blocks, or, on some file
+    /// systems, what was there before. So a span was *changed* when its header is one but for a few bytes, or when its header
+    /// verifies, all of the frame lies within the file, and no block of its contents is missing.
     fn frames(&mut self, writer: WriterId, from: u64) -> Result<(Vec<Frame>, Vec<BadSpan>)> {
         let (mut frames, mut bad) = (Vec::new(), Vec::new());
         let mut offset = from;
@@ -417,9 +447,9 @@ impl<'a> Walk<'a> {
                     let what = match why {
                         NoHeader::Zero => "zeros in place of a frame",
                         NoHeader::Short => "a frame cut short",
-                        NoHeader::Damaged => "the header of a frame",
+                        NoHeader::Changed | NoHeader::Foreign => "the header of a frame",
                     };
-                    bad.push(BadSpan { offset, len: next - offset, what });
+                    bad.push(BadSpan { offset, len: next - offset, what, changed: why == NoHeader::Changed });
                     offset = next;
                     continue;
                 }
@@ -427,12 +457,32 @@ impl<'a> Walk<'a> {
             let len = HEADER_LEN as u64 + u64::from(header.len);
             let payload = self.payload(writer, offset, header)?;
             if payload.is_none() {
-                bad.push(BadSpan { offset, len: len.min(self.len - offset), what: "the contents of a frame" });
+                let (len, what) = (len.min(self.len - offset), "the contents of a frame");
+                bad.push(BadSpan { offset, len, what, changed: self.is_changed(offset, header)? });
             }
             frames.push(Frame { offset, header, payload: payload.unwrap_or(Payload::Lost) });
             offset += len;
         }
         Ok((frames, bad))
+    }
+
+    /// Whether the contents of a frame that do not verify were changed after they were written: all are there, and none of
+    /// their blocks is zeros to its end.
+    fn is_changed(&mut self, offset: u64, header: Header) -> Result<bool> {
+        let from = offset + HEADER_LEN as u64;
+        let end = from + u64::from(header.len);
+        if end > self.len {
+            return Ok(false);
+        }
+        let mut at = from;
+        while at < end {
+            let to = (at + 1).next_multiple_of(BLOCK).min(self.len);
+            if self.bytes(at, (to - at) as usize)?.iter().all(|&byte| byte == 0) {
+                return Ok(false);
+            }
+            at = to;
+        }
+        Ok(true)
     }
 
     /// The next offset from `from` on where a frame verifies, or the end of the file.
@@ -499,8 +549,9 @@ impl<'a> Walk<'a> {
             let start = frame.offset + HEADER_LEN as u64;
             let end = start + u64::from(frame.header.len);
             if end > mark && self.crc(frame::seed(writer, frame.offset), start, end)? != frame.header.payload_crc {
-                let what = "the contents of a sealed group";
-                bad.push(BadSpan { offset: frame.offset, len: end - frame.offset, what });
+                let (len, what) = (end - frame.offset, "the contents of a sealed group");
+                let changed = self.is_changed(frame.offset, frame.header)?;
+                bad.push(BadSpan { offset: frame.offset, len, what, changed });
             }
         }
         bad.sort_by_key(|span| span.offset);

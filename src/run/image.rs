@@ -119,12 +119,12 @@ impl LogImage {
                     if group.footer().points != place.points || group.footer().first_sequence != place.sequence =>
                 {
                     let what = "a sealed group that has other points than its frame says";
-                    image.damage.push(BadSpan { offset: place.offset, len: place.len, what });
+                    image.damage.push(BadSpan { offset: place.offset, len: place.len, what, changed: true });
                 }
                 Ok(group) => image.groups.push(Arc::new(group)),
                 Err(Error::Corrupt { offset, .. }) => {
                     let len = place.offset + place.len - offset;
-                    image.damage.push(BadSpan { offset, len, what: "the footer of a sealed group" });
+                    image.damage.push(BadSpan { offset, len, what: "the footer of a sealed group", changed: true });
                 }
                 Err(error) => return Err(error),
             }

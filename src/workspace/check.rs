@@ -18,7 +18,7 @@ use crate::segment::pyramid::{bucket_pages, decode_buckets, levels, pages};
 use crate::segment::reader::{Group, Source};
 use crate::workspace::catalog::Catalog;
 use crate::workspace::journal::{Journal, State};
-use crate::workspace::logs::is_blank;
+use crate::workspace::logs::{is_unbegun, of_one_file};
 use crate::workspace::manifest::Manifest;
 use crate::workspace::mark;
 use crate::workspace::open::Workspace;
@@ -45,6 +45,8 @@ pub struct Damage {
 pub struct Report {
     /// Every damage, file by file.
     pub damage: Vec<Damage>,
+    /// What a crash left half written, file by file: nothing of it was promised to survive, so it is no damage.
+    pub torn: Vec<Damage>,
     /// How many files were read.
     pub files: u64,
     /// How many bytes were read.
@@ -69,20 +71,24 @@ impl Workspace {
         let mut files = Vec::new();
         let mut total = 0;
         let skipped = [paths::TEMPORARY, paths::QUARANTINE].map(|folder| self.inner.root.join(folder));
-        self.each_file(&mut |path, len| {
-            if !skipped.iter().any(|folder| path.starts_with(folder)) {
+        let (mut report, mut looks) = (Report::default(), LOOKS);
+        self.each_file(&mut |path, len| match len {
+            Ok(_) if skipped.iter().any(|folder| path.starts_with(folder)) => {}
+            Ok(len) => {
                 total += len;
                 files.push((path.to_owned(), len));
             }
+            Err(error) => report.add_unread(&error, path),
         })?;
-        let (mut report, mut looks) = (Report::default(), LOOKS);
         self.check_missing(&files, &mut report)?;
         self.check_journal::<Manifest>(paths::MANIFEST, "which packs are live", &mut report)?;
         self.check_journal::<Catalog>(paths::CATALOG, "experiments", &mut report)?;
         self.check_journal::<Registry>(paths::REGISTRY, "the model registry", &mut report)?;
         for (path, len) in files {
             progress(report.bytes, total);
-            self.check_file(&path, len, &mut looks, &mut report)?;
+            if let Err(error) = self.check_file(&path, len, &mut looks, &mut report) {
+                report.add_unread(&of_one_file(error)?, &path);
+            }
             report.files += 1;
             report.bytes += len;
         }
@@ -199,10 +205,21 @@ impl Workspace {
         let path = name.log();
         let image = match self.read_settled(name, looks) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(Error::Corrupt { .. }) if is_blank(&*self.inner.storage, name) => return Ok(()),
             Err(error) => {
                 let len = self.inner.storage.open_read(&path).and_then(|file| file.len()).unwrap_or(0);
-                return report.add_rest(error, len, "everything that this writer logged");
+                if matches!(error, Error::Corrupt { .. }) && is_unbegun(&*self.inner.storage, name)? {
+                    let what = "a log without its beginning, torn by a crash".to_owned();
+                    let cost = format!("what was logged to run {}, without having been synced", run_of(name));
+                    if len > 0 {
+                        report.torn.push(Damage { file: path, offset: 0, length: len, what, cost });
+                    }
+                    return Ok(());
+                }
+                return report.add_rest(
+                    error,
+                    len,
+                    &format!("everything that this writer logged to run {}", run_of(name)),
+                );
             }
             Ok(image) => image,
         };
@@ -214,8 +231,9 @@ impl Workspace {
             )?;
         }
         let runs: Vec<String> = image.runs().map(|id| id.to_string()).collect();
-        let of = runs.join(", ");
-        for BadSpan { offset, len, what } in image.damage() {
+        // Damage may have taken all names.
+        let of = if runs.is_empty() { run_of(name) } else { runs.join(", ") };
+        for BadSpan { offset, len, what, .. } in image.damage() {
             let cost = format!("what one call, or one sealed group of points, logged to run {of}");
             report.damage.push(Damage {
                 file: path.clone(),
@@ -225,9 +243,9 @@ impl Workspace {
                 cost,
             });
         }
-        if let Some(BadSpan { offset, len, what }) = &image.log().torn {
+        if let Some(BadSpan { offset, len, what, .. }) = &image.log().torn {
             let cost = format!("what was logged last to run {of}, without having been synced");
-            report.damage.push(Damage {
+            report.torn.push(Damage {
                 file: path.clone(),
                 offset: *offset,
                 length: *len,
@@ -343,6 +361,11 @@ impl Workspace {
     }
 }
 
+/// The run of a log, as the log's name says it.
+fn run_of(name: &LogName) -> String {
+    name.run().map_or_else(|| "of any name".to_owned(), |key| key.to_string())
+}
+
 /// Whether a file that was looked at again so often may be once more; takes from what is left of all looks.
 fn may_look(looked: u32, looks: &mut u32) -> bool {
     let may = looked < LOOKS_LEFT || looked < LOOKS_A_FILE && *looks > 0;
@@ -361,6 +384,21 @@ impl Report {
     fn add_rest(&mut self, error: Error, file_len: u64, cost: &str) -> Result<()> {
         let offset = if let Error::Corrupt { offset, .. } = error { offset } else { 0 };
         self.add(error, file_len.saturating_sub(offset), cost)
+    }
+
+    /// Takes in a file or folder that the operating system refuses.
+    fn add_unread(&mut self, error: &Error, path: &Path) {
+        let (file, offset) = match error {
+            Error::Corrupt { path, offset, .. } => (path.clone(), *offset),
+            other => (other.path().unwrap_or(path).to_owned(), 0),
+        };
+        let what = if let Error::Io { operation, source, .. } = error {
+            format!("it cannot be used: {operation}: {source}")
+        } else {
+            error.to_string()
+        };
+        let cost = "nobody knows: what it holds is in no answer, and `repair` leaves it alone";
+        self.damage.push(Damage { file, offset, length: 0, what, cost: cost.to_owned() });
     }
 
     /// Takes damage into the report; every other error is the caller's.

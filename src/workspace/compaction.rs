@@ -5,6 +5,7 @@
 //! in at least one of them, and count it once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::base::ids::{RunId, RunKey};
 use crate::error::{Error, Result};
@@ -13,13 +14,13 @@ use crate::run::image::LogImage;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::Coverage;
 use crate::workspace::clock::now_ms;
-use crate::workspace::logs::{is_blank, part_of};
+use crate::workspace::logs::{is_blank, of_one_file, part_of};
 use crate::workspace::manifest::{Change, Manifest};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
 use crate::workspace::paths::{self, LogName};
 use crate::workspace::repair::keep_readable;
-use crate::workspace::runs::{merge, pack_parts};
+use crate::workspace::runs::{merge, name_alike, pack_parts};
 
 /// Logs that one pack gathers at most: their images are in memory meanwhile.
 const LOGS_AT_ONCE: usize = 4096;
@@ -73,8 +74,11 @@ impl Workspace {
             done.busy = true;
             return Ok(done);
         };
-        let mut names = self.all_run_log_names()?;
-        names.extend(self.edit_log_names()?);
+        let (mut names, unlisted) = self.all_log_names()?;
+        done.left.extend(unlisted.iter().filter_map(|error| Some((error.path()?.to_owned(), error.to_string()))));
+        done.left.extend(
+            self.refresh()?.broken().iter().map(|(&id, error)| (paths::pack(&self.inner.root, id), error.to_string())),
+        );
         // Logs of one run stay together.
         names.sort();
         for names in names.chunks(LOGS_AT_ONCE) {
@@ -82,20 +86,20 @@ impl Workspace {
         }
         self.merge_packs(&mut done)?;
         self.remove_leftovers()?;
-        self.remove_empty_folders()?;
+        self.remove_empty_folders();
         Ok(done)
     }
 
     /// Removes folders of logs where no log is left: every search would list them. A writer makes its folder when it is missing.
-    fn remove_empty_folders(&self) -> Result<()> {
+    fn remove_empty_folders(&self) {
         let logs = self.inner.root.join(paths::LOGS);
-        for entry in self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs))? {
+        // One that cannot be listed was told by then.
+        for entry in self.inner.storage.read_dir(&logs).unwrap_or_default() {
             if entry.is_dir && paths::is_log_folder(&entry.name) {
                 // It fails where there is something in it.
                 let _ = self.inner.storage.remove_dir(&logs.join(entry.name));
             }
         }
-        Ok(())
     }
 
     /// The right to compact, which saves two processes from doing the same work. Not needed for correctness.
@@ -150,15 +154,16 @@ impl Workspace {
                     done.left.append(&mut attempt.left);
                     return Ok(());
                 }
-                Err(Error::Corrupt { path, offset, what }) => {
-                    let of = names.iter().find(|name| name.log() == path).and_then(|name| name.run());
-                    let error = Error::corrupt(&path, offset, what);
-                    // A pack is no log: what does not verify there was just written.
-                    let Some(run) = of else { return Err(error) };
+                Err(error) => {
+                    let error = of_one_file(error)?;
+                    let of = |path: &Path| names.iter().find(|name| name.log() == path).and_then(|name| name.run());
+                    // A pack is no log: what cannot be read there was just written.
+                    let Some((path, run)) = error.path().and_then(|path| Some((path, of(path)?))) else {
+                        return Err(error);
+                    };
                     damaged.insert(run);
-                    done.left.push((path, error.to_string()));
+                    done.left.push((path.to_owned(), error.to_string()));
                 }
-                Err(error) => return Err(error),
             }
         }
     }
@@ -184,11 +189,10 @@ impl Workspace {
                     None
                 }
                 Ok(_) => None,
-                Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => {
-                    done.left.push((name.log(), error.to_string()));
+                Err(error) => {
+                    done.left.push((name.log(), of_one_file(error)?.to_string()));
                     None
                 }
-                Err(error) => return Err(error),
             };
             let Some(image) = closed else { continue };
             let ids: Vec<RunId> = image.runs().cloned().collect();
@@ -215,7 +219,11 @@ impl Workspace {
             self.sync_entries()?;
         }
         let manifest = self.manifest()?;
-        let mut runs = parts.into_values().filter_map(|parts| merge(parts, &manifest)).map(Ok);
+        let one = |(key, mut parts): (RunKey, Vec<RunPart>)| {
+            name_alike(&mut parts, None, key);
+            merge(parts, &manifest)
+        };
+        let mut runs = parts.into_iter().filter_map(one).map(Ok);
         let (mut gathered_runs, mut gathered_points) = (0, 0);
         let published = self.publish_pack(
             |pack| {
@@ -278,15 +286,16 @@ impl Workspace {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
                 // One damaged pack does not keep the others from being merged.
-                Err(Error::Corrupt { path, offset, what }) => {
-                    let id = path.file_name().and_then(|name| paths::pack_id(name.to_str()?));
-                    let error = Error::corrupt(&path, offset, what);
-                    let Some(id) = id.filter(|id| chosen.contains(id)) else { return Err(error) };
+                Err(error) => {
+                    let error = of_one_file(error)?;
+                    let of = |path: &Path| paths::pack_id(path.file_name()?.to_str()?).filter(|id| chosen.contains(id));
+                    let Some((path, id)) = error.path().and_then(|path| Some((path, of(path)?))) else {
+                        return Err(error);
+                    };
                     damaged.insert(id);
-                    done.left.push((path, error.to_string()));
+                    done.left.push((path.to_owned(), error.to_string()));
                     continue;
                 }
-                Err(error) => return Err(error),
             }
             done.packs_merged += chosen.len() as u64;
         }
@@ -382,8 +391,8 @@ impl Workspace {
 fn is_packed(packs: &PackSet, id: &RunId, part: &RunPart) -> Result<bool> {
     let packed = match pack_parts(packs, id) {
         // What cannot be read does not count.
-        Err(Error::Corrupt { .. }) => return Ok(false),
-        other => RunSnapshot::merge(other?),
+        Err(error) => return of_one_file(error).map(|_| false),
+        Ok(parts) => RunSnapshot::merge(parts),
     };
     let Some(packed) = packed else { return Ok(false) };
     let covered = |own: &Coverage| {

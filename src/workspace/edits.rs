@@ -92,7 +92,12 @@ impl Editor<'_> {
         {
             return Ok(None);
         }
-        Ok(self.workspace.find_run(id)?.map(|run| run.state().clone()))
+        let (run, unread) = self.workspace.read_run(id.key(), Some(id))?;
+        match unread.into_iter().find(|error| matches!(error, Error::Io { .. }) && !error.is_absent()) {
+            // What cannot be read just now may claim another value.
+            Some(error) => Err(error),
+            None => Ok(run.map(|run| run.state().clone())),
+        }
     }
 
     /// Sets params, write-once among all writers of the run, without a lock:

@@ -15,6 +15,7 @@ use crate::run::gather::gather;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::catalog::Experiment;
+use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Tombstone, covers};
 use crate::workspace::open::Workspace;
 
@@ -83,11 +84,10 @@ impl Workspace {
                     run
                 }
                 Ok(None) => continue,
-                Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => {
-                    waiting.done.left_out.push(error.to_string());
+                Err(error) => {
+                    waiting.done.left_out.push(of_one_file(error)?.to_string());
                     continue;
                 }
-                Err(error) => return Err(error),
             };
             waiting.done.seen += 1;
             if let Some(news) = self.news(run, &mut pairs, &mut waiting.done)? {

@@ -85,13 +85,13 @@ struct Known {
 impl Known {
     fn of(workspace: &Workspace) -> Result<Self> {
         // Logs before packs, as always.
-        let mut logged: FxHashSet<RunKey> =
-            workspace.all_run_log_names()?.iter().filter_map(|name| name.run()).collect();
+        let (names, unlisted) = workspace.all_log_names()?;
+        let mut logged: FxHashSet<RunKey> = names.iter().filter_map(|name| name.run()).collect();
         let (edits, unreadable) = workspace.edit_images()?;
         logged.extend(edits.iter().flat_map(|image| image.runs()).map(RunId::key));
         let packs = workspace.refresh()?;
         packs.check()?;
-        let unclear = !unreadable.is_empty() || !packs.broken().is_empty();
+        let unclear = !unlisted.is_empty() || !unreadable.is_empty() || !packs.broken().is_empty();
         Ok(Self { logged, packs, unclear, experiments: FxHashMap::default() })
     }
 

@@ -19,10 +19,11 @@ use crate::error::{Error, Result};
 use crate::index::summary::RunSummary;
 use crate::run::digest::LogDigest;
 use crate::run::snapshot::{RunPart, StatsPart, summarise};
+use crate::workspace::logs::of_one_file;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
 use crate::workspace::paths::LogName;
-use crate::workspace::runs::surviving;
+use crate::workspace::runs::{named, surviving};
 
 /// Most bytes of all digests of a handle, about: those of some 10,000 logs of a few keys.
 const WEIGHT_MAX: usize = 64 << 20;
@@ -107,6 +108,8 @@ pub(super) struct Live {
     pub(super) unclear: BTreeSet<RunKey>,
     /// Whether a log of edits must be, which may speak of any run.
     pub(super) unclear_edits: bool,
+    /// Why folders of logs could not be listed.
+    pub(super) unlisted: Vec<Error>,
 }
 
 impl Live {
@@ -135,7 +138,9 @@ impl Workspace {
             logs.round
         };
         let mut live = Live::default();
-        for name in self.all_run_log_names()?.into_iter().chain(self.edit_log_names()?) {
+        let (names, unlisted) = self.all_log_names()?;
+        live.unlisted = unlisted;
+        for name in names {
             let followed = self.follow(&name)?;
             live.add(&name, followed);
         }
@@ -160,10 +165,11 @@ impl Workspace {
                     self.inner.live.lock().forget(name);
                     return Ok(Followed::Gone);
                 }
-                Ok(false) | Err(Error::Corrupt { .. } | Error::NewerFormat { .. }) => {
+                Ok(false) => _ = self.inner.live.lock().weigh(name, 0),
+                Err(error) => {
+                    of_one_file(error)?;
                     self.inner.live.lock().weigh(name, 0);
                 }
-                Err(error) => return Err(error),
             }
         }
         let image = match self.read_log(name) {
@@ -172,17 +178,17 @@ impl Workspace {
                 self.inner.live.lock().forget(name);
                 return Ok(Followed::Gone);
             }
-            Err(Error::Corrupt { .. } | Error::NewerFormat { .. }) => return Ok(Followed::Unclear),
-            Err(error) => return Err(error),
+            Err(error) => return of_one_file(error).map(|_| Followed::Unclear),
         };
-        match LogDigest::of(&image)?.map(Arc::new) {
-            Some(digest) => {
+        match LogDigest::of(&image).map(|digest| digest.map(Arc::new)) {
+            Ok(Some(digest)) => {
                 if self.inner.live.lock().weigh(name, digest.weight()) {
                     *kept = Some(Arc::clone(&digest));
                 }
                 Ok(Followed::Whole(digest))
             }
-            None => Ok(Followed::Unclear),
+            Ok(None) => Ok(Followed::Unclear),
+            Err(error) => of_one_file(error).map(|_| Followed::Unclear),
         }
     }
 
@@ -194,7 +200,12 @@ impl Workspace {
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn find_summary(&self, id: &RunId) -> Result<Option<RunSummary>> {
         let mut live = Live::default();
-        for name in self.run_log_names(id.key())?.into_iter().chain(self.edit_log_names()?) {
+        let listed = self.run_log_names(id.key()).and_then(|mut names| {
+            names.extend(self.edit_log_names()?);
+            Ok(names)
+        });
+        let Ok(names) = listed else { return self.find_run(id)?.map(|run| run.summary()).transpose() };
+        for name in names {
             let followed = self.follow(&name)?;
             live.add(&name, followed);
         }
@@ -207,7 +218,7 @@ impl Workspace {
         self.summary_of(Some(id), id.key(), &spoken, &packs)
     }
 
-    /// A run's row from all that speaks of it, logs and packs; of the run that is found first where no id is given.
+    /// A run's row from all that speaks of it, logs and packs; of the run of the key where no id is given.
     pub(super) fn summary_of(
         &self,
         id: Option<&RunId>,
@@ -220,10 +231,7 @@ impl Workspace {
         for (pack, place) in packs.find(key) {
             parts.extend(pack.group(place.group)?.part(place.run).map(RunPart::from));
         }
-        let Some(id) = id.cloned().or_else(|| parts.first().map(|part| part.state.id.clone())) else {
-            return Ok(None);
-        };
-        parts.retain(|part| part.state.id == id);
+        named(&mut parts, id, key);
         let parts = surviving(parts, self.inner.manifest.lock().state());
         summarise(parts)
     }

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::base::ids::{RunId, RunKey, WriterId};
 use crate::error::{Error, Result};
 use crate::log::frame;
-use crate::log::reader::{Depth, durable_mark};
+use crate::log::reader::{Depth, Unbegun, why_unbegun};
 use crate::run::image::{Known, LogImage};
 use crate::run::snapshot::RunPart;
 use crate::storage::Storage;
@@ -83,20 +83,38 @@ impl Workspace {
         Ok(names)
     }
 
-    /// Names of all runs' logs.
-    pub(super) fn all_run_log_names(&self) -> Result<Vec<LogName>> {
+    /// Names of all logs, those of edits behind those of runs, and why folders of them could not be listed: whatever is in
+    /// those is not known.
+    ///
+    /// # Errors
+    /// [`Error::Io`] that is not about one folder alone.
+    pub(super) fn all_log_names(&self) -> Result<(Vec<LogName>, Vec<Error>)> {
+        let (mut names, mut unread) = (Vec::new(), Vec::new());
         let logs = self.inner.root.join(paths::LOGS);
-        let shards = self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs))?;
-        let mut names = Vec::new();
-        for shard in shards.iter().filter(|shard| shard.is_dir) {
-            names.extend(self.log_names(&logs.join(&shard.name))?);
+        let shards = match self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs)) {
+            Ok(shards) => shards,
+            Err(error) => {
+                unread.push(of_one_file(error)?);
+                Vec::new()
+            }
+        };
+        for shard in shards.iter().filter(|shard| paths::is_log_folder(&shard.name)) {
+            match self.log_names(&logs.join(&shard.name)) {
+                Ok(found) => names.extend(found),
+                Err(error) => unread.push(of_one_file(error)?),
+            }
         }
         let mut known = self.inner.read_logs.lock();
         if !known.known.is_empty() {
             let there: FxHashSet<&LogName> = names.iter().collect();
             known.retain(|name| name.run().is_none() || there.contains(name));
         }
-        Ok(names)
+        drop(known);
+        match self.edit_log_names() {
+            Ok(edits) => names.extend(edits),
+            Err(error) => unread.push(of_one_file(error)?),
+        }
+        Ok((names, unread))
     }
 
     /// Names of the logs of edits.
@@ -123,7 +141,7 @@ impl Workspace {
                 return Ok(None);
             }
             // The first frame is on its way, or died on it: nothing in the log was ever known to survive.
-            Err(Error::Corrupt { .. }) if is_unborn(&*self.inner.storage, name)? => return Ok(None),
+            Err(Error::Corrupt { .. }) if is_unbegun(&*self.inner.storage, name)? => return Ok(None),
             other => other?,
         };
         if image.log().start.writer != name.writer {
@@ -141,10 +159,16 @@ impl Workspace {
 
     /// All logs of edits that can be read, and why others cannot: those bar no run, but may have spoken of any.
     pub(super) fn edit_images(&self) -> Result<(Vec<Arc<LogImage>>, Vec<Error>)> {
-        let names = self.edit_log_names()?;
+        let (mut images, mut unreadable) = (Vec::new(), Vec::new());
+        let names = match self.edit_log_names() {
+            Ok(names) => names,
+            Err(error) => {
+                unreadable.push(of_one_file(error)?);
+                Vec::new()
+            }
+        };
         let mut logs = self.inner.edit_logs.lock();
         logs.known.retain(|name, _| names.contains(name));
-        let (mut images, mut unreadable) = (Vec::with_capacity(names.len()), Vec::new());
         for name in names {
             let len = self.inner.storage.open_read(&name.log()).and_then(|file| file.len()).unwrap_or(0);
             if let Some((known, image)) = logs.known.get(&name)
@@ -160,8 +184,7 @@ impl Workspace {
                     images.push(image);
                 }
                 Ok(None) => {}
-                Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => unreadable.push(error),
-                Err(error) => return Err(error),
+                Err(error) => unreadable.push(of_one_file(error)?),
             }
         }
         Ok((images, unreadable))
@@ -183,30 +206,44 @@ impl Workspace {
         Ok(manifest.number() == manifest_number)
     }
 
-    /// What logs know of a run, its own and edits; and what in them does not verify, so that it may miss something. A
-    /// damaged log of edits may have spoken of any run.
-    pub(super) fn log_parts(&self, id: &RunId) -> Result<(Vec<RunPart>, Vec<Error>)> {
+    /// What logs know of the run of a key, its own and edits; and what of them cannot be read, so that something may be
+    /// missing. A log of edits that cannot be read may have spoken of any run.
+    pub(super) fn log_parts(&self, key: RunKey) -> Result<(Vec<RunPart>, Vec<Error>)> {
         let (mut parts, mut damage) = (Vec::new(), Vec::new());
-        for name in self.run_log_names(id.key())? {
+        let names = match self.run_log_names(key) {
+            Ok(names) => names,
+            Err(error) => {
+                damage.push(of_one_file(error)?);
+                Vec::new()
+            }
+        };
+        for name in names {
             match self.read_log(&name) {
                 Ok(Some(image)) => {
                     damage.extend(damage_of(&image));
-                    parts.extend(part_of(&image, id));
+                    parts.extend(part_of_key(&image, key));
                 }
                 Ok(None) => {}
                 // The run's other logs serve on.
-                Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => damage.push(error),
-                Err(error) => return Err(error),
+                Err(error) => damage.push(of_one_file(error)?),
             }
         }
         let (images, unreadable) = self.edit_images()?;
         damage.extend(unreadable);
         for image in images {
             damage.extend(damage_of(&image));
-            parts.extend(part_of(&image, id));
+            parts.extend(part_of_key(&image, key));
         }
         Ok((parts, damage))
     }
+}
+
+/// An error that is about one file alone, for those who tell of it and go on with the other files.
+///
+/// # Errors
+/// Every other error.
+pub(super) fn of_one_file(error: Error) -> Result<Error> {
+    if error.is_of_one_file() { Ok(error) } else { Err(error) }
 }
 
 /// Where a log does not verify.
@@ -216,19 +253,27 @@ fn damage_of(image: &LogImage) -> impl Iterator<Item = Error> {
 
 /// What a log knows of a run.
 pub(super) fn part_of(image: &LogImage, id: &RunId) -> Option<RunPart> {
-    let run = image.run(id)?;
+    image.run(id).map(|run| part_of_number(image, run))
+}
+
+/// What a log knows of the run of a key.
+fn part_of_key(image: &LogImage, key: RunKey) -> impl Iterator<Item = RunPart> {
+    image.runs().filter(move |id| id.key() == key).filter_map(|id| part_of(image, id))
+}
+
+fn part_of_number(image: &LogImage, run: u32) -> RunPart {
     let state = image.state(run);
     let parts = image.parts(run).map(|(key, part)| (key.to_owned(), part)).collect();
     let series = vec![(state.coverage[0], parts)];
-    Some(RunPart { state, series })
+    RunPart { state, series }
 }
 
-/// Whether a log whose first frame does not verify never got as far as a sync: no frame in it says so. A stop of the
-/// machine may leave the names of such a log and its tail, any length, and any of its bytes.
-fn is_unborn(storage: &dyn Storage, name: &LogName) -> Result<bool> {
+/// Whether a log whose first frame does not verify is what a stop of the machine may leave of one that was never synced: its
+/// name and that of its tail, any length, and any of its blocks.
+pub(super) fn is_unbegun(storage: &dyn Storage, name: &LogName) -> Result<bool> {
     let path = name.log();
     match storage.open_read(&path) {
-        Ok(file) => Ok(durable_mark(&*file, &path, name.writer)? == 0),
+        Ok(file) => Ok(why_unbegun(&*file, &path, name.writer)? == Unbegun::Torn),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
         Err(error) => Err(Error::io("open", &path)(error)),
     }

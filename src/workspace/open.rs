@@ -123,7 +123,7 @@ impl Workspace {
     /// Those of [`Self::open_damaged`].
     pub fn open_damaged_on(storage: Arc<dyn Storage>, root: &Path, options: Options) -> Result<Self> {
         let id = match mark::read(&*storage, root) {
-            Err(Error::Corrupt { .. }) => 0,
+            Err(error) if error.is_of_one_file() && !matches!(error, Error::NewerFormat { .. }) => 0,
             read => read?,
         };
         Self::open_with_id(storage, root, options, id)

@@ -1,7 +1,6 @@
 //! Open packs: found by the manifest, their groups read once and kept while there is room.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -124,8 +123,8 @@ pub struct PackSet {
     /// Which reading of the manifest it follows.
     reading: u64,
     broken: BTreeMap<u128, Arc<Error>>,
-    /// Why the operating system refused one of them, which may pass: too many open files, a network that is away.
-    refused: Option<Arc<Error>>,
+    /// Whether the operating system refused one of them, which may pass: too many open files, a network that is away.
+    refused: bool,
 }
 
 impl PackSet {
@@ -135,7 +134,7 @@ impl PackSet {
         self.reading = reading;
         self.packs.retain(|id, _| manifest.packs.contains_key(id));
         self.broken.clear();
-        self.refused = None;
+        self.refused = false;
         for &id in manifest.packs.keys() {
             if self.packs.contains_key(&id) {
                 continue;
@@ -143,12 +142,8 @@ impl PackSet {
             match open(storage, root, id) {
                 Ok(pack) => _ = self.packs.insert(id, Arc::new(OpenPack::new(pack))),
                 Err(error) => {
-                    let refused = matches!(&error, Error::Io { source, .. } if source.kind() != ErrorKind::NotFound);
-                    let error = Arc::new(error);
-                    if refused {
-                        self.refused = Some(Arc::clone(&error));
-                    }
-                    self.broken.insert(id, error);
+                    self.refused |= matches!(error, Error::Io { .. }) && !error.is_absent();
+                    self.broken.insert(id, Arc::new(error));
                 }
             }
         }
@@ -175,24 +170,18 @@ impl PackSet {
     /// Whether the operating system refused a pack when it was last asked, so that asking again may help.
     #[must_use]
     pub fn refused(&self) -> bool {
-        self.refused.is_some()
+        self.refused
     }
 
-    /// Refuses to answer where a pack could not be asked: what is in it would silently be missing.
+    /// Refuses to answer where a pack could not be opened for want of something that the process lacks, such as
+    /// descriptors: then asking again may help. A pack that itself cannot be read is left out and told, see
+    /// [`Self::broken`].
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn check(&self) -> Result<()> {
-        match self.refused.as_deref() {
-            Some(Error::Io { operation, path, source }) => {
-                let again = match source.raw_os_error() {
-                    Some(number) => std::io::Error::from_raw_os_error(number),
-                    None => std::io::Error::new(source.kind(), source.to_string()),
-                };
-                Err(Error::io(operation, path)(again))
-            }
-            _ => Ok(()),
-        }
+        let lacking = self.broken.values().find(|error| !error.is_of_one_file());
+        lacking.map_or(Ok(()), |error| Err(error.again()))
     }
 
     /// Where a run lies.

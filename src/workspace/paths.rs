@@ -94,6 +94,12 @@ pub fn index(root: &Path, id: u128) -> PathBuf {
     root.join(PACKS).join(format!("{id:032x}.index"))
 }
 
+/// Whether a path is that of a pack.
+#[must_use]
+pub fn is_pack(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "pack")
+}
+
 /// The number in the name of a pack or its index.
 #[must_use]
 pub fn pack_id(name: &str) -> Option<u128> {

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::run::snapshot::RunSnapshot;
 use crate::workspace::catalog;
 use crate::workspace::compaction::{CompactOptions, Compacted};
+use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Change, Manifest, Tombstone, covers};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::OpenPack;
@@ -31,6 +32,8 @@ pub struct Collected {
     pub experiments: Vec<ExperimentId>,
     /// Files of no more use that were removed.
     pub files: u64,
+    /// What could not be read, and so was left alone, and why; `verify` tells what it costs.
+    pub left_out: Vec<String>,
 }
 
 impl Workspace {
@@ -46,8 +49,18 @@ impl Workspace {
         let mut left: BTreeSet<ExperimentId> = BTreeSet::new();
         let catalog = self.catalog()?;
         let (ids, unreadable) = self.readable_ids(None)?;
+        collected.left_out = unreadable;
         for id in ids {
-            let Some(run) = self.find_run(&id)? else { continue };
+            let run = match self.find_run(&id) {
+                Ok(Some(run)) => run,
+                Ok(None) => continue,
+                // What cannot be read is left alone.
+                Err(error) => {
+                    collected.left_out.push(of_one_file(error)?.to_string());
+                    continue;
+                }
+            };
+            collected.left_out.extend(run.damage().iter().cloned());
             let experiment = run.state().experiment;
             if deleted_since(&catalog, &run).is_none_or(|since| since >= before_ms) {
                 left.insert(experiment);
@@ -63,9 +76,12 @@ impl Workspace {
             let old = experiment.deleted && experiment.updated_ms < before_ms;
             let forgettable = old && experiment.id != ExperimentId::DEFAULT;
             // What cannot be read may have runs of it.
-            forgettable && unreadable.is_empty() && !left.contains(&experiment.id)
+            forgettable && collected.left_out.is_empty() && !left.contains(&experiment.id)
         };
-        collected.experiments = catalog.experiments.values().filter(gone).map(|gone| gone.id).collect();
+        let gone: Vec<ExperimentId> = catalog.experiments.values().filter(gone).map(|gone| gone.id).collect();
+        collected.experiments = gone;
+        collected.left_out.sort();
+        collected.left_out.dedup();
         if dry_run {
             return Ok(collected);
         }
@@ -143,9 +159,13 @@ impl Workspace {
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn has_live_writer(&self, id: &RunId) -> Result<bool> {
         for name in self.run_log_names(id.key())? {
-            if let Some(image) = self.read_log(&name)?
-                && !self.is_closed(&name, &image, CompactOptions::default())
-            {
+            let written = match self.read_log(&name) {
+                Ok(Some(image)) => !self.is_closed(&name, &image, CompactOptions::default()),
+                Ok(None) => false,
+                // Of a log that cannot be read its lock alone tells; where that cannot be asked either, nobody knows.
+                Err(error) => of_one_file(error).map(|_| !self.is_free(&name).unwrap_or(false))?,
+            };
+            if written {
                 return Ok(true);
             }
         }
@@ -218,7 +238,7 @@ impl Workspace {
         if touched.is_empty() {
             return Ok(());
         }
-        for name in self.all_run_log_names()? {
+        for name in self.all_log_names()?.0 {
             if let Some(key) = name.run().filter(|key| touched.contains(key)) {
                 self.retire_deleted_logs(key)?;
             }
@@ -232,9 +252,12 @@ impl Workspace {
         for name in self.run_log_names(key)? {
             let image = match self.read_log(&name) {
                 Ok(Some(image)) => image,
-                // What does not verify is left to `repair`; nobody sees it.
-                Ok(None) | Err(Error::Corrupt { .. } | Error::NewerFormat { .. }) => continue,
-                Err(error) => return Err(error),
+                Ok(None) => continue,
+                // What cannot be read is left to `repair`; nobody sees it.
+                Err(error) => {
+                    of_one_file(error)?;
+                    continue;
+                }
             };
             let through = image.log().sequence_end();
             if covers(Some(&tombstone), name.writer, through)

@@ -22,6 +22,9 @@ use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::paths;
 
+/// How much of a file is read at once to see whether it can be, in bytes.
+const READ_AT_ONCE: usize = 1 << 20;
+
 /// What a repair did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
@@ -31,6 +34,8 @@ pub struct Repaired {
     pub quarantined: Vec<PathBuf>,
     /// What could not be salvaged.
     pub lost: Vec<String>,
+    /// Files that the operating system refuses to read, and why: they stay as they are, since what they hold may be whole.
+    pub left: Vec<(PathBuf, String)>,
 }
 
 impl Workspace {
@@ -40,7 +45,15 @@ impl Workspace {
     /// [`Error::Io`]; what was done until then stands.
     pub fn repair(&self) -> Result<Repaired> {
         let mut repaired = Repaired::default();
-        let damage = self.verify(&mut |_, _| {})?.damage;
+        let mut damage = self.verify(&mut |_, _| {})?.damage;
+        damage.retain(|damage| match self.refusal(&damage.file) {
+            Some(why) => {
+                repaired.left.push((damage.file.clone(), why));
+                false
+            }
+            None => true,
+        });
+        repaired.left.dedup();
         let mut files: Vec<&PathBuf> = damage.iter().map(|damage| &damage.file).collect();
         files.dedup();
         let of_kind = |kind: &str| {
@@ -75,6 +88,9 @@ impl Workspace {
             repaired.lost.extend(lost.map(|damage| damage.cost.clone()));
             let compacted = self.compact_by(CompactOptions::default(), true)?;
             for (path, why) in compacted.left {
+                if paths::is_pack(&path) || self.refusal(&path).is_some() {
+                    continue;
+                }
                 repaired.lost.push(why);
                 self.quarantine(&path, &mut repaired)?;
                 self.quarantine(&path.with_extension("tail"), &mut repaired)?;
@@ -82,6 +98,31 @@ impl Workspace {
         }
         self.restore_indexes()?;
         Ok(repaired)
+    }
+
+    /// Why the operating system refuses to read a file, or to list a folder, so that nobody knows whether it is whole. What
+    /// stands in the place of a file and is none holds nothing that could be read.
+    fn refusal(&self, path: &std::path::Path) -> Option<String> {
+        let read = || {
+            let file = self.inner.storage.open_read(path)?;
+            let mut bytes = vec![0; READ_AT_ONCE];
+            let mut at = 0;
+            loop {
+                match file.read_at(&mut bytes, at)? {
+                    0 => return Ok::<(), std::io::Error>(()),
+                    got => at += got as u64,
+                }
+            }
+        };
+        match read() {
+            Ok(()) => None,
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::InvalidInput => None,
+                // A folder has its place, or stands in that of a file.
+                ErrorKind::IsADirectory => self.inner.storage.read_dir(path).err().map(|error| error.to_string()),
+                _ => Some(error.to_string()),
+            },
+        }
     }
 
     fn quarantine(&self, path: &std::path::Path, repaired: &mut Repaired) -> Result<()> {
@@ -139,9 +180,9 @@ impl Workspace {
         if live {
             let mut runs = match &pack {
                 Ok(pack) => salvage(pack)?,
-                Err(Error::Corrupt { .. }) => Vec::new(),
-                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Vec::new(),
-                Err(_) => return Ok(()),
+                Err(Error::NewerFormat { .. }) => return Ok(()),
+                Err(error) if error.is_of_one_file() => Vec::new(),
+                Err(error) => return Err(error.again()),
             };
             repaired.salvaged_runs += runs.len() as u64;
             let mut runs = runs.drain(..).map(Ok);

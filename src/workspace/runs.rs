@@ -1,6 +1,6 @@
 //! Runs of a workspace: creating them, reading them, and light edits without a writer.
 
-use crate::base::ids::{ExperimentId, RunId};
+use crate::base::ids::{ExperimentId, RunId, RunKey};
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
 use crate::log::record::{Attribute, Record};
@@ -13,6 +13,7 @@ use crate::run::watermark::Watermark;
 use crate::workspace::clock::now_ms;
 pub use crate::workspace::edits::RunEdit;
 use crate::workspace::edits::{Editor, check_edit};
+use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Manifest, covers};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
@@ -108,24 +109,40 @@ impl Workspace {
         self.find_run(id)?.ok_or_else(|| Error::not_found("run", id))
     }
 
-    /// A run as it is now, if there is one.
+    /// A run as it is now, if there is one. What of its files cannot be read is named by [`RunSnapshot::damage`]; the rest
+    /// serves.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`].
+    /// [`Error::Corrupt`], [`Error::Io`] where nothing is found of the run and something that may have it cannot be read.
     pub fn find_run(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
+        let (run, mut unread) = self.read_run(id.key(), Some(id))?;
+        if run.is_none() && !unread.is_empty() {
+            // It may be in there.
+            return Err(unread.swap_remove(0));
+        }
+        Ok(run.map(|run| run.with_damage(unread.iter().map(Error::to_string).collect())))
+    }
+
+    /// The run of a key, as far as it can be read, and what that may have some of it cannot be read. `None` as well where
+    /// it has another name than the one that is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Io`] that is not about one file alone.
+    pub(super) fn read_run(&self, key: RunKey, id: Option<&RunId>) -> Result<(Option<RunSnapshot>, Vec<Error>)> {
         // Logs before packs: a log that is gone by now is in a pack that the manifest names by then.
-        let (mut parts, mut damage) = self.log_parts(id)?;
+        let (mut parts, mut unread) = self.log_parts(key)?;
         let packs = self.refresh()?;
         packs.check()?;
-        parts.extend(pack_parts(&packs, id)?);
-        damage.extend(packs.broken().values().map(|error| Error::corrupt_as(error)));
-        if parts.is_empty() && !damage.is_empty() {
-            // It may be in there.
-            return Err(damage.swap_remove(0));
+        for (pack, place) in packs.find(key) {
+            match pack.group(place.group) {
+                Ok(group) => parts.extend(group.part(place.run)),
+                Err(error) => unread.push(of_one_file(error)?),
+            }
         }
-        let damage = damage.iter().map(Error::to_string).collect();
+        unread.extend(packs.broken().values().map(|error| error.again()));
+        named(&mut parts, id, key);
         let manifest = self.inner.manifest.lock();
-        Ok(merge(parts, manifest.state()).map(|run| run.with_damage(damage)))
+        Ok((merge(parts, manifest.state()), unread))
     }
 
     fn active_run(&self, id: &RunId) -> Result<RunState> {
@@ -326,6 +343,33 @@ impl Workspace {
             created_ms: now_ms(),
         }
     }
+}
+
+/// Leaves the parts of the run that was asked for, or, where no id is given, of the one that the key stands for.
+pub(super) fn named<S>(parts: &mut Vec<RunPart<S>>, id: Option<&RunId>, key: RunKey) {
+    let id = name_alike(parts, id, key);
+    parts.retain(|part| part.state.id == id);
+}
+
+/// Gives the parts of a run one name, and puts the one first that says its experiment. `key` is that of all of them.
+///
+/// Damage may take the name of a run from one of its sources, which then goes by the digits of the key and says nothing of
+/// the experiment. No other run's id is spelled by those digits, so such a source belongs to the run that other sources
+/// name. Of sources that name different experiments, the one of the writer with the least order counts.
+pub(super) fn name_alike<S>(parts: &mut [RunPart<S>], id: Option<&RunId>, key: RunKey) -> RunId {
+    let digits = RunId::of_key(key);
+    let name = parts.iter().map(|part| &part.state.id).find(|name| **name != digits);
+    let id = id.filter(|id| **id != digits).or(name).unwrap_or(&digits).clone();
+    if parts.len() > 1 {
+        parts.sort_by_cached_key(|RunPart { state, .. }| {
+            let first = state.coverage.iter().map(|own| (own.order, own.writer)).min();
+            (state.id == digits, first, state.experiment)
+        });
+    }
+    for part in parts.iter_mut().filter(|part| part.state.id == digits) {
+        part.state.id.clone_from(&id);
+    }
+    id
 }
 
 /// What packs know of a run.

@@ -4,7 +4,6 @@
 //! puts the runs that they name over those of the packs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,6 +23,7 @@ use crate::search::execute::{Deletions, MaskedPart, Page, Query, execute};
 use crate::segment::pack::Pack;
 use crate::storage::Storage;
 use crate::workspace::live::Spoken;
+use crate::workspace::logs::of_one_file;
 use crate::workspace::open::Workspace;
 use crate::workspace::overlay::Made;
 use crate::workspace::packs::{self, OpenPack, PackSet};
@@ -233,9 +233,9 @@ impl Workspace {
         loop {
             let view = self.view()?;
             match question(&view) {
-                Err(Error::Corrupt { path, offset, what }) => {
-                    if !self.replace_index(&path, &view)? {
-                        return Err(Error::Corrupt { path, offset, what });
+                Err(error) if error.is_of_one_file() => {
+                    if !error.path().map_or(Ok(false), |path| self.replace_index(path, &view))? {
+                        return Err(error);
                     }
                 }
                 answer => return Ok((view.unreadable, answer?)),
@@ -281,19 +281,16 @@ impl Workspace {
         let live = self.live()?;
         let (edits, unreadable_edits) = if live.unclear_edits { self.edit_images()? } else { Default::default() };
         let packs = self.refresh()?;
+        packs.check()?;
         let mut unreadable = self.damage()?;
-        unreadable.extend(unreadable_edits.iter().map(Error::to_string));
+        unreadable.extend(live.unlisted.iter().chain(&unreadable_edits).map(Error::to_string));
         let scattered = self.scattered(&packs);
         let tombstones: Vec<RunKey> = self.inner.manifest.lock().state().touched().collect();
         let of_packs = scattered.iter().copied().chain(tombstones).map(|key| (key, Vec::new()));
         let mut over: BTreeMap<RunKey, Spoken> = of_packs.collect();
         over.extend(live.runs);
         over.extend(live.unclear.iter().map(|&key| (key, Vec::new())));
-        let mut named: BTreeMap<RunKey, RunId> = BTreeMap::new();
-        for id in edits.iter().flat_map(|image| image.runs()) {
-            over.entry(id.key()).or_default();
-            named.insert(id.key(), id.clone());
-        }
+        edits.iter().flat_map(|image| image.runs()).for_each(|id| _ = over.entry(id.key()).or_default());
 
         let mut parts = Vec::with_capacity(packs.packs().len() + 3);
         for (&id, pack) in packs.packs() {
@@ -307,9 +304,6 @@ impl Workspace {
             parts.push((Arc::clone(&index.part), excluded));
         }
 
-        if !over.is_empty() {
-            packs.check()?;
-        }
         // What is not whole is read as a whole, and told of, each time.
         let all_unclear = live.unclear_edits || !packs.broken().is_empty();
         let mut unclear: BTreeSet<RunKey> = if all_unclear { over.keys().copied().collect() } else { live.unclear };
@@ -318,53 +312,32 @@ impl Workspace {
         let stamps = clear.map(|(&key, spoken)| (key, stamps_of(spoken))).collect();
         let make = |key: RunKey| match self.summary_of(None, key, &over[&key], &packs) {
             Ok(row) => Ok(row.map_or(Made::Nothing, |row| Made::Row(Box::new(row)))),
-            Err(Error::Corrupt { .. } | Error::NewerFormat { .. }) => {
+            Err(error) => {
+                of_one_file(error)?;
                 unclear.insert(key);
                 Ok(Made::Unclear)
             }
-            Err(error) => Err(error),
         };
         let kept = self.inner.overlay.lock().update(packs.reading(), stamps, make)?;
         parts.extend(kept);
         let mut rows = Vec::new();
         for key in unclear {
-            let run = self.run_of(key, named.get(&key), &packs);
-            if let Ok(Some(run)) = &run {
-                unreadable.extend(run.damage().iter().cloned());
-            }
-            match run.and_then(|run| run.map(|run| run.summary()).transpose()) {
+            let (run, unread) = self.read_run(key, None)?;
+            unreadable.extend(unread.iter().map(Error::to_string));
+            match run.map(|run| run.summary()).transpose() {
                 Ok(row) => rows.extend(row),
                 // One damaged run does not hide the others.
-                Err(error @ (Error::Corrupt { .. } | Error::NewerFormat { .. })) => unreadable.push(error.to_string()),
-                Err(error) => return Err(error),
+                Err(error) => unreadable.push(of_one_file(error)?.to_string()),
             }
         }
+        // What may have some of every run is met with each of them.
+        let mut told = BTreeSet::new();
+        unreadable.retain(|what| told.insert(what.clone()));
         if !rows.is_empty() {
             let none = Bitmap::none(rows.len());
             parts.push((Arc::new(IndexPart::build(&rows)?), none));
         }
         Ok(View { parts, unreadable })
-    }
-
-    /// The run of a key, as it is now.
-    fn run_of(&self, key: RunKey, named: Option<&RunId>, packs: &PackSet) -> Result<Option<RunSnapshot>> {
-        let mut id = named.cloned();
-        if id.is_none() {
-            for name in self.run_log_names(key)? {
-                if let Some(image) = self.read_log(&name)? {
-                    id = image.runs().find(|id| id.key() == key).cloned().or(id);
-                }
-            }
-        }
-        if id.is_none() {
-            for (pack, place) in packs.find(key) {
-                id = pack.group(place.group)?.states().get(place.run as usize).map(|state| state.id.clone()).or(id);
-            }
-        }
-        match id {
-            Some(id) => self.find_run(&id),
-            None => Ok(None),
-        }
     }
 
     /// Runs that lie in more than one place of these packs.
@@ -395,8 +368,8 @@ impl Workspace {
         let path = paths::index(&self.inner.root, id);
         let from_file = match self.inner.storage.open_read(&path) {
             Ok(file) => IndexPart::from_file(file, &path, pack.pack()).ok(),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(Error::io("open", &path)(error)),
+            // What cannot be read is made anew from the pack.
+            Err(error) => of_one_file(Error::io("open", &path)(error)).map(|_| None)?,
         };
         let index = match from_file {
             Some(index) => PackIndex { part: Arc::new(index), unreadable: Vec::new(), from_file: true },
@@ -456,18 +429,19 @@ fn read_rows(pack: &OpenPack) -> Result<(Vec<Option<RunSummary>>, Places)> {
     for index in 0..pack.pack().group_count() {
         let of_group = pack.pack().rows(index);
         let group = match pack.group(index as u32) {
-            Err(Error::Corrupt { .. }) => {
+            Err(error) => {
+                of_one_file(error)?;
                 rows.extend(of_group.map(|_| None));
                 continue;
             }
-            other => other?,
+            Ok(group) => group,
         };
         places.add(group.group());
         for run in 0..of_group.len() as u32 {
             let run = group.part(run).and_then(|part| RunSnapshot::merge(vec![part]));
             rows.push(match run.map(|run| run.summary()).transpose() {
-                Err(Error::Corrupt { .. }) => None,
-                other => other?,
+                Err(error) => of_one_file(error).map(|_| None)?,
+                Ok(row) => row,
             });
         }
     }

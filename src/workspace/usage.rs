@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::base::items::RUN;
 use crate::error::{Error, Result};
 use crate::run::snapshot::part_len;
+use crate::workspace::logs::of_one_file;
 use crate::workspace::open::Workspace;
 use crate::workspace::paths;
 
@@ -45,17 +46,14 @@ impl Workspace {
         usage.unreadable = unreadable;
         for id in ids {
             let run = match self.find_run(&id) {
-                // All runs of one group say the same.
-                Err(error @ Error::Corrupt { .. }) => {
-                    let what = error.to_string();
-                    if !usage.unreadable.contains(&what) {
-                        usage.unreadable.push(what);
-                    }
+                Err(error) => {
+                    usage.unreadable.push(of_one_file(error)?.to_string());
                     continue;
                 }
-                found => found?,
+                Ok(found) => found,
             };
             let Some(run) = run else { continue };
+            usage.unreadable.extend(run.damage().iter().cloned());
             usage.runs += 1;
             for (key, series) in run.series() {
                 let points = series.parts.iter().map(part_len).sum::<usize>() as u64;
@@ -70,8 +68,12 @@ impl Workspace {
         usage.largest_keys = keys.into_iter().collect();
         usage.largest_keys.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         usage.largest_keys.truncate(KEYS_NAMED);
+        // All runs of one group say the same.
+        usage.unreadable.sort();
+        usage.unreadable.dedup();
         let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         self.each_file(&mut |path, len| {
+            let len = len.unwrap_or(0);
             usage.files += 1;
             usage.bytes_on_disk += len;
             let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or("other").to_owned();
@@ -82,45 +84,47 @@ impl Workspace {
         Ok(usage)
     }
 
-    /// Names every file of the workspace, with its length in bytes.
-    pub(super) fn each_file(&self, visit: &mut dyn FnMut(&Path, u64)) -> Result<()> {
+    /// Names every file of the workspace, with its length in bytes or the reason why that cannot be known; and every folder
+    /// that cannot be listed, with the reason. What is missing is not named.
+    ///
+    /// # Errors
+    /// [`Error::Io`] that is not about one file alone.
+    pub(super) fn each_file(&self, visit: &mut dyn FnMut(&Path, Result<u64>)) -> Result<()> {
         let root = &self.inner.root;
         self.visit_file(&root.join(paths::MARK), visit)?;
-        for folder in paths::FOLDERS {
-            match self.each_file_in(&root.join(folder), visit) {
-                // Nobody registered a model yet, in a workspace of before the registry.
-                Err(Error::Io { source, .. })
-                    if folder == paths::REGISTRY && source.kind() == std::io::ErrorKind::NotFound => {}
-                visited => visited?,
-            }
-        }
-        Ok(())
+        paths::FOLDERS.iter().try_for_each(|folder| self.each_file_in(&root.join(folder), visit))
     }
 
-    fn each_file_in(&self, dir: &Path, visit: &mut dyn FnMut(&Path, u64)) -> Result<()> {
-        let mut entries = self.inner.storage.read_dir(dir).map_err(Error::io("list", dir))?;
+    fn each_file_in(&self, dir: &Path, visit: &mut dyn FnMut(&Path, Result<u64>)) -> Result<()> {
+        let mut entries = match self.inner.storage.read_dir(dir).map_err(Error::io("list", dir)) {
+            Ok(entries) => entries,
+            // Others may remove folders meanwhile, and not every workspace has all of them.
+            Err(error) if error.is_absent() => return Ok(()),
+            Err(error) => {
+                visit(dir, Err(of_one_file(error)?));
+                return Ok(());
+            }
+        };
         entries.sort();
+        let at_root = dir.parent() == Some(&self.inner.root);
         for entry in entries {
             let path = dir.join(&entry.name);
-            if !entry.is_dir {
+            // Folders have their places; elsewhere one stands where a file should.
+            if entry.is_dir && at_root && paths::is_log_folder(&entry.name) {
+                self.each_file_in(&path, visit)?;
+            } else {
                 self.visit_file(&path, visit)?;
-                continue;
-            }
-            match self.each_file_in(&path, visit) {
-                // Others may remove folders meanwhile.
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
-                visited => visited?,
             }
         }
         Ok(())
     }
 
-    fn visit_file(&self, path: &Path, visit: &mut dyn FnMut(&Path, u64)) -> Result<()> {
-        match self.inner.storage.open_read(path).and_then(|file| file.len()) {
-            Ok(len) => visit(path, len),
+    fn visit_file(&self, path: &Path, visit: &mut dyn FnMut(&Path, Result<u64>)) -> Result<()> {
+        match self.inner.storage.open_read(path).and_then(|file| file.len()).map_err(Error::io("open", path)) {
+            Ok(len) => visit(path, Ok(len)),
             // Others may remove files meanwhile.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("inspect", path)(error)),
+            Err(error) if error.is_absent() => {}
+            Err(error) => visit(path, Err(of_one_file(error)?)),
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! What every command works with: the workspace, the form of the output, and runs and experiments found by name.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 
 use stepwell::base::ids::{ExperimentId, RunId};
@@ -13,7 +12,7 @@ use stepwell::workspace::open::Workspace;
 use stepwell::workspace::search::{RunQuery, ViewType};
 
 use crate::failure::{Failure, Outcome};
-use crate::output::escape;
+use crate::left_out;
 
 /// How many candidates an error lists.
 const CANDIDATES: usize = 10;
@@ -157,9 +156,7 @@ pub(crate) fn search(
         query.max_results = (max - taken).clamp(1, PAGE);
         let page = workspace.search(&query)?;
         if query.page_token.is_none() {
-            for what in &page.unreadable {
-                let _ = writeln!(std::io::stderr(), "warning: left out: {}", escape(what));
-            }
+            left_out::tell(&page.unreadable);
         }
         for run in page.runs {
             if taken == max {

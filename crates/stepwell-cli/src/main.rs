@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod context;
 mod failure;
+mod left_out;
 mod mirror;
 mod output;
 mod plot;
@@ -23,7 +24,7 @@ use crate::failure::{Answer, Failure, Outcome};
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let context = Context { dir: arguments.workspace, json: arguments.json };
-    match run(&context, arguments.command) {
+    match run(&context, arguments.command).map(left_out::close) {
         Ok(Answer::Done) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
         Err(failure) => {

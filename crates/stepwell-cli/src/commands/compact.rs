@@ -23,6 +23,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let progress = Progress::spinner("compacting", context.json);
     let done = workspace.compact(CompactOptions { take_over: arguments.take_over })?;
     drop(progress);
+    let answer = if done.left.is_empty() { Answer::Done } else { Answer::No };
     if context.json {
         let left: Vec<_> =
             done.left.iter().map(|(file, reason)| json!({"file": file.to_string_lossy(), "reason": reason})).collect();
@@ -34,7 +35,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             "packs_merged": done.packs_merged,
             "left": left,
         }))?;
-        return Ok(Answer::Done);
+        return Ok(answer);
     }
     let mut text = if done.busy {
         "another process is compacting this workspace; nothing was done\n".to_owned()
@@ -51,5 +52,5 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         text += &format!("left {}: {}\n", escape(&file.to_string_lossy()), escape(reason));
     }
     output::lines(&text)?;
-    Ok(Answer::Done)
+    Ok(answer)
 }

@@ -10,6 +10,7 @@ use stepwell::workspace::clock::now_ms;
 
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
+use crate::left_out;
 use crate::output::{self, escape, plural};
 use crate::progress::Progress;
 use crate::time::parse_span;
@@ -43,6 +44,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         folders.iter().try_for_each(|folder| std::fs::remove_dir_all(folder).map_err(Failure::io("remove", folder)))?;
     }
     drop(progress);
+    left_out::tell(&done.left_out);
     if context.json {
         output::json(&json!({
             "runs": done.runs.iter().map(|(_, run)| run.as_str()).collect::<Vec<_>>(),
@@ -50,6 +52,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             "experiments": done.experiments.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "artifact_folders": folders.iter().map(|folder| folder.to_string_lossy()).collect::<Vec<_>>(),
             "files": done.files,
+            "left_out": done.left_out,
             "dry_run": arguments.dry_run,
         }))?;
         return Ok(Answer::Done);

@@ -13,6 +13,7 @@ use stepwell::run::snapshot::RunSnapshot;
 use crate::commands::parquet;
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};
+use crate::left_out;
 use crate::output::{self, Value};
 use crate::shape::PointShape;
 
@@ -66,6 +67,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     }
     let workspace = context.open()?;
     let run = context::run(&workspace, &arguments.run)?;
+    left_out::tell(run.damage());
     context::check_metric(&run, &arguments.key)?;
     let points = match arguments.max_points {
         Some(max) => at_most(&run, &arguments.key, max)?,

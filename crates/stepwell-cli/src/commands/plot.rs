@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};
+use crate::left_out;
 use crate::output::{self, escape, escape_middle, escape_short};
 use crate::plot::curve::Curve;
 use crate::plot::picture::{self, Titles};
@@ -117,6 +118,7 @@ fn read(context: &Context, arguments: &Arguments, pixels: usize, y: Vertical) ->
     let (mut curves, mut notes, mut missing) = (Vec::new(), Vec::new(), None);
     for argument in &arguments.runs {
         let run = context::run(&workspace, argument)?;
+        left_out::tell(run.damage());
         let id: String = run.id().as_str().chars().take(12).collect();
         let name = match run.state().name() {
             "" => id,

@@ -12,10 +12,18 @@ pub(crate) fn run(context: &Context) -> Outcome {
     let progress = Progress::spinner("repairing", context.json);
     let done = workspace.repair()?;
     drop(progress);
+    let answer = if done.left.is_empty() { Answer::Done } else { Answer::No };
     if context.json {
         let files: Vec<_> = done.quarantined.iter().map(|file| file.to_string_lossy()).collect();
-        output::json(&json!({"salvaged_runs": done.salvaged_runs, "quarantined": files, "lost": done.lost}))?;
-        return Ok(Answer::Done);
+        let left: Vec<_> =
+            done.left.iter().map(|(file, reason)| json!({"file": file.to_string_lossy(), "reason": reason})).collect();
+        output::json(&json!({
+            "salvaged_runs": done.salvaged_runs,
+            "quarantined": files,
+            "lost": done.lost,
+            "left": left,
+        }))?;
+        return Ok(answer);
     }
     let mut text = String::new();
     for file in &done.quarantined {
@@ -24,11 +32,18 @@ pub(crate) fn run(context: &Context) -> Outcome {
     for lost in &done.lost {
         text += &format!("lost: {}\n", escape(lost));
     }
+    for (file, reason) in &done.left {
+        text += &format!(
+            "left as it is, since it cannot be read: {}: {}\n",
+            escape(&file.to_string_lossy()),
+            escape(reason)
+        );
+    }
     text += &if done.quarantined.is_empty() {
         "nothing to repair\n".to_owned()
     } else {
         format!("saved {}\n", plural(done.salvaged_runs, "run", "runs"))
     };
     output::lines(&text)?;
-    Ok(Answer::Done)
+    Ok(answer)
 }

@@ -11,6 +11,7 @@ use stepwell::index::summary::RunSummary;
 use crate::commands::runs::duration;
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};
+use crate::left_out;
 use crate::output::{self, count, escape, escape_short, rounded, table};
 use crate::shape::{RunShape, StatsShape};
 use crate::time::moment_or_empty;
@@ -31,11 +32,14 @@ struct Shown<'a> {
     experiment: &'a str,
     points: u64,
     series: BTreeMap<&'a str, StatsShape>,
+    /// What could not be read, and so is missing.
+    left_out: &'a [String],
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open()?;
     let snapshot = context::run(&workspace, &arguments.run)?;
+    left_out::tell(snapshot.damage());
     let run = snapshot.summary()?;
     let experiment = match workspace.experiment(run.experiment_id) {
         Ok(known) => known.name,
@@ -47,6 +51,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             experiment: &experiment,
             points: snapshot.points(),
             series: run.metrics.iter().map(|(key, stats)| (key.as_str(), stats.into())).collect(),
+            left_out: snapshot.damage(),
         })?;
         return Ok(Answer::Done);
     }

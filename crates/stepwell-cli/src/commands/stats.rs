@@ -1,12 +1,11 @@
 //! `stepwell stats`: how much there is and what it costs on disk.
 
-use std::io::Write;
-
 use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::{Answer, Outcome};
-use crate::output::{self, bytes, count, escape, escape_short, table};
+use crate::left_out;
+use crate::output::{self, bytes, count, escape_short, table};
 use crate::progress::Progress;
 
 pub(crate) fn run(context: &Context) -> Outcome {
@@ -14,6 +13,7 @@ pub(crate) fn run(context: &Context) -> Outcome {
     let progress = Progress::spinner("counting", context.json);
     let usage = workspace.usage()?;
     drop(progress);
+    left_out::tell(&usage.unreadable);
     let bytes_per_point = (usage.points > 0).then(|| usage.bytes_on_disk as f64 / usage.points as f64);
     if context.json {
         let by_kind: Vec<_> = usage
@@ -35,9 +35,6 @@ pub(crate) fn run(context: &Context) -> Outcome {
             "unreadable": usage.unreadable,
         }))?;
         return Ok(Answer::Done);
-    }
-    for what in &usage.unreadable {
-        let _ = writeln!(std::io::stderr(), "warning: left out: {}", escape(what));
     }
     let mut text = format!(
         "runs             {}\nseries           {}\npoints           {}\non disk          {} in {} files\n\

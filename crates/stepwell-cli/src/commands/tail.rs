@@ -14,6 +14,7 @@ use stepwell::run::snapshot::{RunSnapshot, part_len, read_part};
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};
+use crate::left_out;
 use crate::output::{self, Value, escape};
 use crate::shape::PointShape;
 use crate::time::time_of_day;
@@ -104,6 +105,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let begun = Instant::now();
     let workspace = context.open()?;
     let mut run = context::run(&workspace, &arguments.run)?;
+    left_out::tell(run.damage());
     let id = run.id().clone();
     let mut seen = Seen::default();
     let before = if arguments.from_start { usize::MAX } else { arguments.lines };

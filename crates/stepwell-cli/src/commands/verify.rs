@@ -1,11 +1,37 @@
 //! `stepwell verify`: reads every byte and reports damage.
 
-use serde_json::json;
+use serde_json::{Value, json};
+
+use stepwell::workspace::check::Damage;
 
 use crate::context::Context;
 use crate::failure::{Answer, Outcome};
 use crate::output::{self, bytes, count, escape, plural};
 use crate::progress::Progress;
+
+fn shape(places: &[Damage]) -> Vec<Value> {
+    let of_place = |place: &Damage| {
+        json!({
+            "file": place.file.to_string_lossy(),
+            "offset": place.offset,
+            "length": place.length,
+            "what": place.what,
+            "cost": place.cost,
+        })
+    };
+    places.iter().map(of_place).collect()
+}
+
+fn line(place: &Damage, cost: &str) -> String {
+    format!(
+        "{} at byte {}, {}: {}\n  {cost}: {}\n",
+        escape(&place.file.to_string_lossy()),
+        count(place.offset),
+        plural(place.length, "byte", "bytes"),
+        escape(&place.what),
+        escape(&place.cost),
+    )
+}
 
 pub(crate) fn run(context: &Context) -> Outcome {
     let workspace = context.open_damaged()?;
@@ -15,33 +41,13 @@ pub(crate) fn run(context: &Context) -> Outcome {
     let ok = report.damage.is_empty();
     let answer = if ok { Answer::Done } else { Answer::No };
     if context.json {
-        let damage: Vec<_> = report
-            .damage
-            .iter()
-            .map(|damage| {
-                json!({
-                    "file": damage.file.to_string_lossy(),
-                    "offset": damage.offset,
-                    "length": damage.length,
-                    "what": damage.what,
-                    "cost": damage.cost,
-                })
-            })
-            .collect();
-        output::json(&json!({"ok": ok, "damage": damage, "files": report.files, "bytes": report.bytes}))?;
+        let (damage, torn) = (shape(&report.damage), shape(&report.torn));
+        let told = json!({"ok": ok, "damage": damage, "torn": torn, "files": report.files, "bytes": report.bytes});
+        output::json(&told)?;
         return Ok(answer);
     }
-    let mut text = String::new();
-    for damage in &report.damage {
-        text += &format!(
-            "{} at byte {}, {}: {}\n  cost: {}\n",
-            escape(&damage.file.to_string_lossy()),
-            count(damage.offset),
-            plural(damage.length, "byte", "bytes"),
-            escape(&damage.what),
-            escape(&damage.cost),
-        );
-    }
+    let mut text: String = report.damage.iter().map(|damage| line(damage, "cost")).collect();
+    text.extend(report.torn.iter().map(|torn| line(torn, "no damage, but gone")));
     let read = format!("{} in {}", bytes(report.bytes), plural(report.files, "file", "files"));
     text += &if ok {
         format!("sound: read {read}\n")

@@ -147,6 +147,7 @@ impl Export<'_> {
         for id in &self.ids {
             let run = self.workspace.run(id);
             if let Some(run) = self.damage.past(run)? {
+                run.damage().iter().for_each(|place| self.damage.tell(place.clone()));
                 give(&mut self.damage, &run)?;
             }
             self.progress.step();
@@ -189,7 +190,7 @@ impl Damage {
     fn past<T>(&mut self, result: Result<T, Error>) -> Outcome<Option<T>> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(error @ Error::Corrupt { .. }) => {
+            Err(error) if error.is_of_one_file() => {
                 self.tell(error.to_string());
                 Ok(None)
             }

@@ -1,0 +1,164 @@
+//! One file or folder that the disk refuses: everything else is served, and every answer says what is not in it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use stepwell::base::ids::{ExperimentId, RunId};
+use stepwell::base::stats::RunStatus;
+use stepwell::options::{Options, TailMode};
+use stepwell::storage::Storage;
+use stepwell::storage::memory::SimDisk;
+use stepwell::workspace::compaction::CompactOptions;
+use stepwell::workspace::open::Workspace;
+use stepwell::workspace::runs::{NewRun, RunEdit};
+use stepwell::workspace::search::RunQuery;
+
+use crate::support::frozen::Frozen;
+use crate::support::refusing::{Refusal, Refusing};
+
+const ROOT: &str = "/w";
+/// Runs in packs, two in each; runs in ended logs; a run whose writer was killed.
+const RUNS: [&str; 7] = ["p1", "p2", "p3", "p4", "l1", "l2", "killed"];
+
+fn open(storage: impl Storage) -> Workspace {
+    Workspace::open_on(Arc::new(storage), Path::new(ROOT), Options::default()).unwrap()
+}
+
+fn id(name: &str) -> RunId {
+    RunId::new(name).unwrap()
+}
+
+/// Two packs, three logs, one with a tail, and a log of edits.
+fn sample() -> SimDisk {
+    let disk = SimDisk::new();
+    let options = Options { tail: TailMode::Written, ..Options::default() };
+    let workspace = Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new(ROOT), options).unwrap();
+    for name in RUNS {
+        let new = NewRun { id: Some(id(name)), name: name.to_uppercase(), ..NewRun::default() };
+        let mut writer = workspace.create_run(ExperimentId::DEFAULT, new).unwrap();
+        (0..20).for_each(|step| writer.log_metric("loss", step, step as f64).unwrap());
+        if name == "killed" {
+            workspace.edit_run(&id("l1"), &[RunEdit::Tag("a".into(), "b".into())]).unwrap();
+            return disk.process_crash();
+        }
+        writer.finish(RunStatus::Finished).unwrap();
+        if matches!(name, "p2" | "p4") {
+            workspace.compact(CompactOptions::default()).unwrap();
+        }
+    }
+    unreachable!("the last run is the killed one")
+}
+
+/// Every log, tail, pack, index and folder with such in it.
+fn places(disk: &SimDisk) -> Vec<PathBuf> {
+    let files = Frozen::of(disk, Path::new(ROOT));
+    let of_kind = |path: &&PathBuf| {
+        path.extension().is_some_and(|kind| ["log", "tail", "pack", "index"].iter().any(|own| *own == kind))
+    };
+    let of_logs = |path: &&PathBuf| path.parent().is_some_and(|parent| parent.ends_with("logs"));
+    files.files.keys().filter(of_kind).chain(files.folders.iter().filter(of_logs)).cloned().collect()
+}
+
+/// The runs that a search finds, and what it left out.
+fn listed(workspace: &Workspace) -> (Vec<String>, Vec<String>) {
+    let page = workspace.search(&RunQuery::default()).unwrap();
+    let mut runs: Vec<String> = page.runs.iter().map(|run| run.run_id.to_string()).collect();
+    runs.sort();
+    (runs, page.unreadable)
+}
+
+#[test]
+fn one_refused_file_or_folder_costs_its_own_content_only() {
+    let disk = sample();
+    for path in places(&disk) {
+        for how in Refusal::ALL {
+            let what = format!("{how:?} in place of {}", path.display());
+            let is_index = path.extension().is_some_and(|kind| kind == "index");
+            let is_folder = path.extension().is_none();
+            if is_folder && how == Refusal::Folder {
+                continue;
+            }
+            let disk = disk.process_crash();
+            let workspace = open(Refusing { disk: disk.clone(), path: path.clone(), how });
+            let named = |told: &[String]| told.iter().any(|told| told.contains(path.to_str().unwrap()));
+            // Of a pack two runs are lost at most, else one.
+            let check = |workspace: &Workspace, when: &str| {
+                let (runs, left_out) = listed(workspace);
+                let most = if path.extension().is_some_and(|kind| kind == "pack") { 2 } else { 1 };
+                assert!(runs.len() + most >= RUNS.len(), "{what}, {when}: {runs:?}");
+                assert!(is_index || named(&left_out), "{what}, {when}: the list does not say it: {left_out:?}");
+                for name in RUNS {
+                    let found = workspace.find_run(&id(name));
+                    let in_list = runs.iter().any(|run| run == name);
+                    match &found {
+                        Ok(Some(run)) => {
+                            assert!(in_list, "{what}, {when}: {name} is shown and not listed");
+                            let whole = run.points() == 20 && run.state().name() == name.to_uppercase();
+                            assert!(whole || named(run.damage()), "{what}, {when}: {name} lacks something in silence");
+                        }
+                        Ok(None) => panic!("{what}, {when}: {name} is not there, and nothing says why"),
+                        Err(error) => {
+                            assert!(!in_list, "{what}, {when}: {name} is listed, and not shown: {error}");
+                            assert!(error.path() == Some(path.as_path()), "{what}, {when}: {error}");
+                        }
+                    }
+                }
+                let usage = workspace.usage().unwrap();
+                assert_eq!(usage.runs, runs.len() as u64, "{what}, {when}");
+                assert!(is_index || named(&usage.unreadable), "{what}, {when}: {:?}", usage.unreadable);
+            };
+            check(&workspace, "first");
+            let report = workspace.verify(&mut |_, _| {}).unwrap();
+            assert!(report.damage.iter().any(|damage| damage.file == path), "{what}: {report:?}");
+
+            let target = Workspace::open_or_create_on(Arc::new(SimDisk::new()), Path::new(ROOT), Options::default());
+            let pulled = target.unwrap().pull(&workspace, &mut |_, _| {}).unwrap();
+            assert!(is_index || named(&pulled.left_out), "{what}: {:?}", pulled.left_out);
+            let compacted = workspace.compact(CompactOptions::default()).unwrap();
+            let left = compacted.left.iter().any(|(left, _)| *left == path || left.with_extension("tail") == path);
+            assert!(is_index || left, "{what}: {compacted:?}");
+            workspace.collect_garbage(i64::MAX, false).unwrap();
+            check(&workspace, "compacted");
+
+            // Whatever was refused is as it was, and read again it is all there.
+            let mended = open(disk.process_crash());
+            let report = mended.verify(&mut |_, _| {}).unwrap();
+            assert!(report.is_ok(), "{what}, mended: {:?}", report.damage);
+            let (runs, left_out) = listed(&mended);
+            assert_eq!((runs.len(), left_out), (RUNS.len(), Vec::new()), "{what}, mended");
+            for name in RUNS {
+                assert_eq!(mended.run(&id(name)).unwrap().points(), 20, "{what}, mended: {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn repair_leaves_what_the_disk_refuses_to_read_and_mends_the_rest() {
+    let disk = sample();
+    let files = Frozen::of(&disk, Path::new(ROOT));
+    for path in places(&disk) {
+        for how in [Refusal::Sector, Refusal::Permission] {
+            let what = format!("{how:?} in place of {}", path.display());
+            // Beside it another log is damaged.
+            let other = files.files.keys().find(|own| {
+                own.extension().is_some_and(|kind| kind == "log")
+                    && !own.starts_with(&path)
+                    && own.with_extension("") != path.with_extension("")
+            });
+            let other = other.unwrap();
+            let disk = disk.process_crash();
+            disk.damage(other, |bytes| bytes[8] ^= 1).unwrap();
+            let workspace = open(Refusing { disk: disk.clone(), path: path.clone(), how });
+            let repaired = workspace.repair().unwrap();
+            assert!(repaired.left.iter().any(|(left, _)| *left == path), "{what}: {repaired:?}");
+            let kept = |kept: &PathBuf| kept.file_name() == other.file_name();
+            assert!(repaired.quarantined.iter().any(kept), "{what}: {repaired:?}");
+            let mended = open(disk.process_crash());
+            let report = mended.verify(&mut |_, _| {}).unwrap();
+            assert!(report.is_ok(), "{what}, mended: {:?}", report.damage);
+            let (runs, _) = listed(&mended);
+            assert!(runs.len() + 1 >= RUNS.len(), "{what}, mended: {runs:?}");
+        }
+    }
+}
