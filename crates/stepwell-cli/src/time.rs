@@ -74,6 +74,18 @@ pub(crate) fn parse_span(text: &str) -> Result<i64, String> {
     Ok(total as i64)
 }
 
+/// Reads a moment: `2024-01-31`, `2024-01-31 12:34`, `2024-01-31T12:34:56.789`, with `Z` or `+02:00` if it is not UTC. In milliseconds
+/// since the epoch.
+pub(crate) fn parse_moment(text: &str) -> Result<i64, String> {
+    let text = text.trim();
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Ok(moment.as_millisecond());
+    }
+    let moment = text.parse::<jiff::civil::DateTime>().and_then(|moment| moment.to_zoned(jiff::tz::TimeZone::UTC));
+    let wrong = |_| format!("{text:?} is not a moment; write 2024-01-31, 2024-01-31T12:34 or 2024-01-31T12:34:56");
+    moment.map(|moment| moment.timestamp().as_millisecond()).map_err(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +97,18 @@ mod tests {
         assert_eq!(moment(-1), "1969-12-31 23:59:59");
         assert_eq!(moment(4_107_542_400_000), "2100-03-01 00:00:00");
         assert!(moment(i64::MAX).len() > 10 && moment(i64::MIN).len() > 10);
+    }
+
+    #[test]
+    fn moments_are_read() {
+        assert_eq!(parse_moment("2000-02-29"), Ok(951_782_400_000));
+        for text in ["2000-02-29T12:34:56", "2000-02-29 12:34:56Z", "2000-02-29T14:34:56+02:00"] {
+            assert_eq!(parse_moment(text), Ok(951_827_696_000), "{text}");
+        }
+        assert_eq!(parse_moment("2000-02-29 12:34"), Ok(951_827_640_000));
+        for bad in ["", "2000-02-30", "12:00", "1700000000", "2000-02-29T25:00"] {
+            assert!(parse_moment(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,88 +1,115 @@
 //! Reads a metric as a curve: few points, every spike among them.
+//!
+//! 1. By steps, and by time without a range, a curve comes from the pyramid of its series, and costs the same for a long
+//!    series as for a short one.
+//! 2. A logarithmic axis of steps is read octave by octave, each with the pixels that it gets.
+//! 3. Smoothing, and a range or a logarithm of times, need every point: they are read piece by piece and thinned to columns of
+//!    pixels.
+
+use std::ops::RangeInclusive;
 
 use stepwell::base::point::Point;
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell::segment::pyramid::Bucket;
 
 use crate::failure::Outcome;
-use crate::plot::scale::{Horizontal, Vertical};
+use crate::output::count;
+use crate::plot::columns::{Columns, Place};
+use crate::plot::scale::Horizontal;
+use crate::plot::smooth::Smoother;
+use crate::plot::view::View;
 
-/// Points that may be read to find the finite extremes of buckets with infinite ones.
+/// Points that are read to look behind the extremes of buckets that cannot be drawn.
 const REFINE_POINTS: u64 = 1 << 20;
+/// Points that are in memory at once where all are read.
+const PIECE_POINTS: u64 = 1 << 18;
 
 /// One metric of one run, ready to be drawn.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Curve {
+    /// The run's id.
+    pub(crate) run_id: String,
+    /// The metric.
+    pub(crate) key: String,
     /// What the legend says.
     pub(crate) label: String,
-    /// Unbroken stretches, each of at least one point: x, and y as [`Vertical::place`] has it.
-    pub(crate) stretches: Vec<Vec<(f64, f64)>>,
-    /// Values that are NaN.
+    /// Unbroken stretches, each of at least one point, in order of x. The outermost may lie outside of the range that was asked
+    /// for, so that a line leads out of the picture.
+    pub(crate) stretches: Vec<Vec<Place>>,
+    /// The same before smoothing; empty where nothing was smoothed.
+    pub(crate) raw: Vec<Vec<Place>>,
+    /// Where infinite values are: x, and whether they are above.
+    pub(crate) infinities: Vec<(f64, bool)>,
+    /// Values of the whole series that are NaN.
     pub(crate) nan: u64,
-    /// Values that are infinite.
+    /// Values of the whole series that are infinite.
     pub(crate) infinite: u64,
     /// Points that were left out since they have no timestamp.
     pub(crate) without_time: u64,
-    /// Whether values were left out since they have no logarithm.
-    pub(crate) without_logarithm: bool,
+    /// Points that were left out since a logarithmic axis has no place for them.
+    pub(crate) without_logarithm: u64,
+    /// Whether more points than that were left out, which were not counted.
+    pub(crate) and_more: bool,
+    /// Whether the series has no point in the range that was asked for.
+    pub(crate) outside: bool,
+}
+
+/// What becomes of a point.
+enum Fate {
+    Drawn(Place),
+    Nan(f64),
+    Infinite(f64, bool),
+    WithoutTime,
+    WithoutLogarithm(Option<f64>),
+}
+
+struct Reader<'a> {
+    run: &'a RunSnapshot,
+    key: &'a str,
+    view: View,
+    /// The timestamp that relative times count from.
+    origin: i64,
+    budget: u64,
+    curve: Curve,
 }
 
 impl Curve {
-    /// Reads a metric with about `pixels` columns of the plot in mind.
-    pub(crate) fn read(
-        run: &RunSnapshot,
-        key: &str,
-        label: String,
-        pixels: usize,
-        x: Horizontal,
-        y: Vertical,
-    ) -> Outcome<Self> {
+    /// Reads a metric.
+    pub(crate) fn read(run: &RunSnapshot, key: &str, label: String, view: View) -> Outcome<Self> {
         let stats = run.stats(key)?;
-        let mut curve = Self { label, nan: stats.nan_count, infinite: stats.inf_count, ..Self::default() };
-        let buckets = run.downsample(key, None, pixels)?.buckets;
-        let origin = match x {
-            Horizontal::Relative => buckets
-                .iter()
-                .flat_map(|bucket| bucket.points())
-                .filter_map(|point| point.timestamp_ms)
-                .min()
-                .unwrap_or(0),
-            _ => 0,
+        let buckets = run.downsample(key, None, view.pixels.max(1))?.buckets;
+        let times = || buckets.iter().flat_map(Bucket::points).filter_map(|point| point.timestamp_ms);
+        let curve = Self {
+            run_id: run.id().to_string(),
+            key: key.to_owned(),
+            label,
+            nan: stats.nan_count,
+            infinite: stats.inf_count,
+            ..Self::default()
         };
-        let mut budget = REFINE_POINTS;
-        let mut stretch = Vec::new();
-        for bucket in &buckets {
-            let mut drawn = false;
-            for point in finite_points(run, key, bucket, &mut budget)? {
-                let at = match (x, point.timestamp_ms) {
-                    (Horizontal::Step, _) => point.step as f64,
-                    (_, Some(ms)) => ms.saturating_sub(origin) as f64,
-                    (_, None) => {
-                        curve.without_time += 1;
-                        drawn = true;
-                        continue;
-                    }
-                };
-                drawn = true;
-                match y.place(point.value) {
-                    Some(place) => stretch.push((at, place)),
-                    None => curve.without_logarithm = true,
-                }
+        let origin = if view.x == Horizontal::Relative { times().min().unwrap_or(0) } else { 0 };
+        let mut reader = Reader { run, key, view, origin, budget: REFINE_POINTS, curve };
+        let of_time = view.x != Horizontal::Step;
+        if view.smooth.is_some() || of_time && (view.has_range() || view.log_x) {
+            reader.all_points(&buckets)?;
+        } else if view.has_range() || view.log_x {
+            for (steps, pixels) in reader.pieces(&buckets) {
+                let buckets = run.downsample(key, Some(steps), pixels)?.buckets;
+                reader.buckets(&buckets)?;
             }
-            // A bucket of nothing but NaN and infinities is a gap.
-            if !drawn && !stretch.is_empty() {
-                curve.stretches.push(std::mem::take(&mut stretch));
-            }
+        } else {
+            reader.buckets(&buckets)?;
         }
-        if !stretch.is_empty() {
-            curve.stretches.push(stretch);
-        }
-        if x != Horizontal::Step {
+        let mut curve = reader.curve;
+        if of_time {
             // Clocks step back, and restarts log old steps later.
-            for stretch in &mut curve.stretches {
+            for stretch in curve.stretches.iter_mut().chain(&mut curve.raw) {
                 stretch.sort_by(|a, b| a.0.total_cmp(&b.0));
             }
         }
+        curve.stretches.retain(|stretch| !stretch.is_empty());
+        let within = curve.stretches.iter().flatten().any(|place| view.contains_x(place.0));
+        curve.outside = view.has_range() && !within && curve.infinities.is_empty();
         Ok(curve)
     }
 
@@ -91,48 +118,269 @@ impl Curve {
         self.stretches.iter().map(Vec::len).sum()
     }
 
+    /// Whether there is anything to see of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.outside || self.stretches.is_empty() && self.infinities.is_empty()
+    }
+
     /// What the drawing leaves out, as a sentence; `None` when nothing.
     pub(crate) fn note(&self) -> Option<String> {
+        let more = if self.and_more { " or more" } else { "" };
         let mut parts = Vec::new();
+        if self.outside {
+            parts.push("no point in this range".to_owned());
+        }
         if self.nan > 0 {
-            parts.push(format!("{} NaN", self.nan));
+            parts.push(format!("{} NaN, a gap", count(self.nan)));
         }
         if self.infinite > 0 {
-            parts.push(format!("{} infinite", self.infinite));
+            parts.push(format!("{} infinite, at the edge", count(self.infinite)));
         }
         if self.without_time > 0 {
-            parts.push("points without timestamps".to_owned());
+            parts.push(format!("{}{more} without a timestamp, left out", count(self.without_time)));
         }
-        if self.without_logarithm {
-            parts.push("values that are not above zero".to_owned());
+        if self.without_logarithm > 0 {
+            parts.push(format!("{}{more} not above zero, left out", count(self.without_logarithm)));
         }
-        (!parts.is_empty()).then(|| format!("{}: not drawn: {}", self.label, parts.join(", ")))
+        (!parts.is_empty()).then(|| format!("{}: {}", self.label, parts.join("; ")))
     }
 }
 
-/// The finite points of a bucket in order of step. Where an extreme is infinite the finite ones are looked up.
-fn finite_points(run: &RunSnapshot, key: &str, bucket: &Bucket, budget: &mut u64) -> Outcome<Vec<Point>> {
-    let infinite = |point: Option<Point>| point.is_some_and(|point| point.value.is_infinite());
-    let mut points: Vec<Point> = bucket.points().filter(|point| point.value.is_finite()).collect();
-    if bucket.count > 1 && (infinite(bucket.min) || infinite(bucket.max)) && bucket.count <= *budget {
-        *budget -= bucket.count;
-        let all = run.range(key, bucket.first.step..=bucket.last.step)?;
-        let mut finite = all.iter().filter(|point| point.value.is_finite());
-        if let Some(first) = finite.next() {
-            let mut of_finite = Bucket::of(first);
-            finite.for_each(|point| of_finite.add(point));
-            points = of_finite.points().collect();
+impl Reader<'_> {
+    /// What becomes of a point.
+    fn fate(&self, point: &Point) -> Fate {
+        let x = match (self.view.x, point.timestamp_ms) {
+            (Horizontal::Step, _) => point.step as f64,
+            (_, Some(ms)) => ms.saturating_sub(self.origin) as f64,
+            (_, None) => return Fate::WithoutTime,
+        };
+        if self.view.log_x && x <= 0.0 {
+            return Fate::WithoutLogarithm(None);
+        }
+        match point.value {
+            value if value.is_nan() => Fate::Nan(x),
+            value if value.is_infinite() => Fate::Infinite(x, value > 0.0),
+            value if self.view.log_y && value <= 0.0 => Fate::WithoutLogarithm(Some(x)),
+            value => Fate::Drawn((x, value)),
         }
     }
-    Ok(points)
+
+    /// Counts a point that is not drawn; gives its x where it leaves a gap.
+    fn leave_out(&mut self, fate: &Fate) -> Option<f64> {
+        match *fate {
+            Fate::Drawn(_) => None,
+            Fate::Nan(x) => Some(x),
+            Fate::Infinite(x, above) => {
+                if self.view.contains_x(x) {
+                    self.curve.infinities.push((x, above));
+                }
+                Some(x)
+            }
+            Fate::WithoutTime => {
+                self.curve.without_time += 1;
+                None
+            }
+            Fate::WithoutLogarithm(x) => {
+                self.curve.without_logarithm += 1;
+                x
+            }
+        }
+    }
+
+    /// Draws buckets. Those of nothing that can be drawn are gaps.
+    fn buckets(&mut self, buckets: &[Bucket]) -> Outcome<()> {
+        for bucket in buckets {
+            let points = self.points(bucket)?;
+            let (mut drawn, mut gap) = (Vec::new(), false);
+            for point in points {
+                match self.fate(&point) {
+                    Fate::Drawn(place) => drawn.push(place),
+                    fate => gap |= self.leave_out(&fate).is_some(),
+                }
+            }
+            let stretches = &mut self.curve.stretches;
+            match drawn.is_empty() {
+                true if gap && stretches.last().is_some_and(|stretch| !stretch.is_empty()) => {
+                    stretches.push(Vec::new())
+                }
+                true => {}
+                false => match stretches.last_mut() {
+                    Some(stretch) => stretch.extend(drawn),
+                    None => stretches.push(drawn),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// The points of a bucket in order of step. Where one of them cannot be drawn, what the others of the bucket would show is
+    /// looked up; the points that cannot be drawn come too, to be counted.
+    fn points(&mut self, bucket: &Bucket) -> Outcome<Vec<Point>> {
+        let points: Vec<Point> = bucket.points().collect();
+        let drawable = |point: &Point| matches!(self.fate(point), Fate::Drawn(_) | Fate::Nan(_));
+        if bucket.count <= points.len() as u64 || points.iter().all(drawable) {
+            return Ok(points);
+        }
+        if bucket.count > self.budget {
+            self.curve.and_more = true;
+            return Ok(points);
+        }
+        self.budget -= bucket.count;
+        let all = self.run.range(self.key, bucket.first.step..=bucket.last.step)?;
+        let mut shown: Option<Bucket> = None;
+        let mut others = Vec::new();
+        for point in all.iter() {
+            match (self.fate(&point), &mut shown) {
+                (Fate::Drawn(_), Some(bucket)) => bucket.add(point),
+                (Fate::Drawn(_), None) => shown = Some(Bucket::of(point)),
+                (Fate::Nan(_), _) => {}
+                _ => others.push(point),
+            }
+        }
+        others.extend(shown.iter().flat_map(Bucket::points));
+        Ok(others)
+    }
+
+    /// The ranges of steps to read one after the other, each with its number of pixels: one before and one after a chosen
+    /// range, for the lines that lead out of it, and on a logarithmic axis one for each octave.
+    fn pieces(&mut self, buckets: &[Bucket]) -> Vec<(RangeInclusive<i64>, usize)> {
+        let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
+            return Vec::new();
+        };
+        let (first, last) = (first.first.step, last.last.step);
+        let least = if self.view.log_x { 1 } else { i64::MIN };
+        if self.view.log_x && first < 1 {
+            let left_out = self.run.downsample(self.key, Some(first..=0), 1);
+            self.curve.without_logarithm +=
+                left_out.map_or(0, |read| read.buckets.iter().map(|bucket| bucket.count).sum::<u64>());
+        }
+        let (from, to) = (self.view.from.unwrap_or(first).max(least), self.view.to.unwrap_or(last));
+        let mut pieces = Vec::new();
+        if from > first.max(least) {
+            pieces.push((first.max(least)..=from - 1, 1));
+        }
+        if from <= to && self.view.log_x {
+            let octaves = (to as f64 / from as f64).log2().max(1.0);
+            let pixels = (self.view.pixels as f64 / octaves).ceil() as usize + 1;
+            let mut low = from;
+            while low <= to {
+                let high = low.saturating_mul(2).saturating_sub(1).min(to).max(low);
+                pieces.push((low..=high, pixels));
+                match high.checked_add(1) {
+                    Some(next) => low = next,
+                    None => break,
+                }
+            }
+        } else if from <= to {
+            pieces.push((from..=to, self.view.pixels.max(1)));
+        }
+        if to < last {
+            pieces.push((to.saturating_add(1)..=last, 1));
+        }
+        pieces
+    }
+
+    /// Reads every point, smooths if asked for, and thins to columns.
+    fn all_points(&mut self, buckets: &[Bucket]) -> Outcome<()> {
+        let places = buckets.iter().flat_map(Bucket::points);
+        let x_of = |point: Point| match self.fate(&point) {
+            Fate::Drawn((x, _)) | Fate::Nan(x) | Fate::Infinite(x, _) | Fate::WithoutLogarithm(Some(x)) => Some(x),
+            Fate::WithoutTime | Fate::WithoutLogarithm(None) => None,
+        };
+        let extent = places.filter_map(x_of).fold(None, |extent: Option<(f64, f64)>, x| {
+            Some(extent.map_or((x, x), |(low, high)| (low.min(x), high.max(x))))
+        });
+        let axis = self.view.horizontal(extent);
+        let (mut shown, mut raw) = (Columns::new(axis, self.view.pixels), Columns::new(axis, self.view.pixels));
+        let mut smoother = self.view.smooth.map(Smoother::new);
+        // Of what lies outside only the nearest is drawn.
+        let mut outside: [Option<(Place, Place)>; 2] = [None, None];
+        for steps in pieces_of(buckets) {
+            let points = self.run.range(self.key, steps)?;
+            for mut point in points.iter() {
+                let before = point;
+                if let Some(smoother) = &mut smoother {
+                    point.value = smoother.next(point.value);
+                }
+                match self.fate(&point) {
+                    Fate::Drawn(place) => {
+                        let before = (place.0, before.value);
+                        if self.view.contains_x(place.0) {
+                            shown.add(place);
+                            if !self.view.log_y || before.1 > 0.0 {
+                                raw.add(before);
+                            } else {
+                                raw.gap(before.0);
+                            }
+                            continue;
+                        }
+                        let above = usize::from(self.view.to.is_some_and(|to| place.0 > to as f64));
+                        let nearer = |other: &(Place, Place)| {
+                            if above == 0 { place.0 >= other.0.0 } else { place.0 < other.0.0 }
+                        };
+                        if outside[above].as_ref().is_none_or(nearer) {
+                            outside[above] = Some((place, before));
+                        }
+                    }
+                    fate => {
+                        if let Some(x) = self.leave_out(&fate).filter(|&x| self.view.contains_x(x)) {
+                            shown.gap(x);
+                            raw.gap(x);
+                        }
+                    }
+                }
+            }
+        }
+        for (place, before) in outside.into_iter().flatten() {
+            shown.add(place);
+            if !self.view.log_y || before.1 > 0.0 {
+                raw.add(before);
+            }
+        }
+        self.curve.stretches = shown.finish();
+        if self.view.smooth.is_some() {
+            self.curve.raw = raw.finish();
+        }
+        Ok(())
+    }
 }
 
-/// The least and greatest x and y of all curves; `None` when nothing is drawn.
-pub(crate) fn extent(curves: &[Curve]) -> Option<((f64, f64), (f64, f64))> {
-    let points = || curves.iter().flat_map(|curve| curve.stretches.iter().flatten());
-    points().next()?;
-    let range = |of: fn(&(f64, f64)) -> f64| {
-        points().map(of).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), at| (low.min(at), high.max(at)))
+/// Cuts a series into ranges of steps with about [`PIECE_POINTS`] points each, or more where one step has more.
+fn pieces_of(buckets: &[Bucket]) -> Vec<RangeInclusive<i64>> {
+    let mut starts = Vec::new();
+    let mut points = PIECE_POINTS;
+    for bucket in buckets {
+        if points >= PIECE_POINTS && starts.last().is_none_or(|&start| start < bucket.first.step) {
+            starts.push(bucket.first.step);
+            points = 0;
+        }
+        points += bucket.count;
+    }
+    let least = buckets.iter().map(|bucket| bucket.first.step).min();
+    let most = buckets.iter().map(|bucket| bucket.last.step).max();
+    let (Some(least), Some(most)) = (least, most) else {
+        return Vec::new();
     };
-    Some((range(|point| point.0), range(|point| point.1)))
+    starts[0] = least;
+    let ends = starts.iter().skip(1).map(|start| start - 1).chain([most]);
+    starts.iter().zip(ends).map(|(&start, end)| start..=end).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_all_steps_once() {
+        let bucket = |first, last, count| {
+            let mut bucket = Bucket::of(Point { step: first, timestamp_ms: None, value: 0.0 });
+            bucket.add(Point { step: last, timestamp_ms: None, value: 0.0 });
+            bucket.count = count;
+            bucket
+        };
+        let many = PIECE_POINTS;
+        assert_eq!(pieces_of(&[bucket(-5, 10, many), bucket(11, 20, 3), bucket(21, 30, 1)]), [-5..=10, 11..=30]);
+        assert_eq!(pieces_of(&[bucket(7, 7, many), bucket(7, 7, many), bucket(7, 9, 1)]), [7..=9]);
+        assert!(pieces_of(&[]).is_empty());
+    }
 }

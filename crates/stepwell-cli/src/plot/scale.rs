@@ -1,12 +1,13 @@
-//! Scales: which numbers an axis names, and how.
+//! Axes: what they show, how far they reach, where a number stands on them, and their ticks.
 
-use crate::output::rounded;
-use crate::time::{moment, span};
+use crate::plot::{calendar, number};
+use crate::time::{parse_moment, parse_span};
 
 /// What the horizontal axis shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Horizontal {
     /// Steps.
+    #[default]
     Step,
     /// Times, UTC.
     Time,
@@ -24,115 +25,212 @@ impl Horizontal {
         }
     }
 
-    /// A number of the axis as text; `width` is how much the axis spans.
-    pub(crate) fn label(self, at: f64, width: f64) -> String {
+    fn unit(self) -> Unit {
         match self {
-            Self::Step => rounded(at),
-            Self::Relative => span(at as i64),
-            Self::Time => {
-                let text = moment(at as i64);
-                // The date where the axis spans days, the time of day where it spans less.
-                let (date, time) = text.split_at(text.find(' ').unwrap_or(0));
-                match width {
-                    ..=60_000.0 => format!("{}.{:03}", time.trim(), (at as i64).rem_euclid(1000)),
-                    ..=172_800_000.0 => time.trim().to_owned(),
-                    ..=2_592_000_000.0 => text[text.find('-').map_or(0, |at| at + 1)..].to_owned(),
-                    _ => date.to_owned(),
-                }
-            }
+            Self::Step => Unit::Whole,
+            Self::Time => Unit::Moment,
+            Self::Relative => Unit::Span,
+        }
+    }
+
+    /// Reads a place on this axis: a step, a moment, or a span; times in milliseconds.
+    pub(crate) fn parse(self, text: &str) -> Result<i64, String> {
+        match self {
+            Self::Step => text.parse().map_err(|_| format!("{text:?} is not a step; write a whole number")),
+            Self::Time => parse_moment(text),
+            Self::Relative if text.trim() == "0" => Ok(0),
+            Self::Relative => parse_span(text),
         }
     }
 }
 
-/// A value's place on the vertical axis: itself, or its logarithm.
+/// What an axis counts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Vertical {
-    /// As it is.
-    Linear,
-    /// By its decimal logarithm; only what is above zero has a place.
-    Logarithmic,
+enum Unit {
+    /// Any numbers.
+    Number,
+    /// Whole numbers.
+    Whole,
+    /// Milliseconds since something began.
+    Span,
+    /// Milliseconds since the epoch.
+    Moment,
 }
 
-impl Vertical {
-    /// Where a finite value stands, if it has a place.
-    pub(crate) fn place(self, value: f64) -> Option<f64> {
-        match self {
-            Self::Linear => Some(value),
-            Self::Logarithmic => (value > 0.0).then(|| value.log10()),
+/// A named place on an axis.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tick {
+    /// The number.
+    pub(crate) at: f64,
+    /// Its text.
+    pub(crate) label: String,
+    /// A second line of text, such as the date of a time of day.
+    pub(crate) within: Option<String>,
+}
+
+/// An axis from `low` to `high`, which are finite and differ; above zero if it is logarithmic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Axis {
+    low: f64,
+    high: f64,
+    unit: Unit,
+    logarithmic: bool,
+}
+
+impl Axis {
+    /// The horizontal axis of curves that reach from one number to another. Ends that the caller chose stay.
+    pub(crate) fn horizontal(
+        x: Horizontal,
+        extent: Option<(f64, f64)>,
+        chosen: (Option<f64>, Option<f64>),
+        logarithmic: bool,
+    ) -> Self {
+        Self::around(x.unit(), extent, chosen, logarithmic)
+    }
+
+    /// The vertical axis, with some air above and below, so that no spike touches the frame.
+    pub(crate) fn vertical(extent: Option<(f64, f64)>, chosen: (Option<f64>, Option<f64>), logarithmic: bool) -> Self {
+        let axis = Self::around(Unit::Number, extent, chosen, logarithmic);
+        let (low, high) = (axis.number(-0.04), axis.number(1.04));
+        let air = Self { low: chosen.0.unwrap_or(low), high: chosen.1.unwrap_or(high), ..axis };
+        // Where there is no number beyond the range there is no air.
+        if air.low.is_finite() && air.high.is_finite() && (!logarithmic || air.low > 0.0) { air } else { axis }
+    }
+
+    fn around(unit: Unit, extent: Option<(f64, f64)>, chosen: (Option<f64>, Option<f64>), logarithmic: bool) -> Self {
+        let (low, high) = extent.unwrap_or(match (logarithmic, unit) {
+            (true, _) => (1.0, 10.0),
+            (_, Unit::Moment) => (0.0, 86_400_000.0),
+            _ => (0.0, 1.0),
+        });
+        let (mut low, mut high) = (chosen.0.unwrap_or(low), chosen.1.unwrap_or(high));
+        // An end that was chosen beyond all that is there is the middle of nothing; the other end gives way.
+        if chosen.0.is_some() && low > high {
+            high = low;
+        } else if chosen.1.is_some() && low > high {
+            low = high;
+        }
+        let narrow =
+            if logarithmic { high / low < 1.0 + 1e-9 } else { (high - low) <= low.abs().max(high.abs()) * 1e-12 };
+        if narrow {
+            let room = match unit {
+                Unit::Number if low == 0.0 => 1.0,
+                Unit::Number => low.abs() * 0.05,
+                Unit::Whole => 1_f64.max(low.abs() * 1e-12),
+                Unit::Span => 1e3,
+                Unit::Moment => 30e3,
+            };
+            let wide = if logarithmic { (low / 2.0, high * 2.0) } else { (low - room, high + room) };
+            // The ends of all numbers have room on one side only.
+            let (least, most) = (if logarithmic { 5e-324 } else { f64::MIN }, f64::MAX);
+            let wide = (wide.0.max(least), wide.1.min(most));
+            (low, high) = match chosen {
+                (Some(low), None) => (low, wide.1),
+                (None, Some(high)) => (wide.0, high),
+                _ => wide,
+            };
+        }
+        Self { low, high, unit, logarithmic }
+    }
+
+    /// Where a number stands: 0 at the low end, 1 at the high end. Numbers without a logarithm have no place on a logarithmic
+    /// axis; the caller has left them out.
+    pub(crate) fn fraction(&self, at: f64) -> f64 {
+        let (at, low, high) = if self.logarithmic {
+            (at.log10(), self.low.log10(), self.high.log10())
+        } else if (self.high - self.low).is_finite() {
+            (at, self.low, self.high)
+        } else {
+            (at / 2.0, self.low / 2.0, self.high / 2.0)
+        };
+        (at - low) / (high - low)
+    }
+
+    /// The number that stands at a fraction; may be beyond all floats for one outside of 0 to 1.
+    fn number(&self, fraction: f64) -> f64 {
+        if self.logarithmic {
+            let (low, high) = (self.low.log10(), self.high.log10());
+            return 10_f64.powf(low + (high - low) * fraction);
+        }
+        self.low * (1.0 - fraction) + self.high * fraction
+    }
+
+    /// The ticks, in order: about `count`.
+    pub(crate) fn ticks(&self, count: usize) -> Vec<Tick> {
+        let numbers = |numbers: Vec<f64>| {
+            let texts = number::texts(&numbers);
+            numbers.into_iter().zip(texts).map(|(at, label)| Tick { at, label, within: None }).collect()
+        };
+        let times = |ticks: Vec<calendar::Tick>| {
+            ticks.into_iter().map(|tick| Tick { at: tick.at as f64, label: tick.label, within: tick.within }).collect()
+        };
+        match (self.unit, self.logarithmic) {
+            (Unit::Number | Unit::Whole, true) => numbers(number::logarithmic(self.low, self.high, count)),
+            (Unit::Number, false) => numbers(number::linear(self.low, self.high, count, false)),
+            (Unit::Whole, false) => numbers(number::linear(self.low, self.high, count, true)),
+            (Unit::Span, false) => times(calendar::spans(self.low.ceil() as i64, self.high.floor() as i64, count)),
+            // Powers of ten of a second.
+            (Unit::Span | Unit::Moment, true) => number::logarithmic(self.low, self.high, count)
+                .into_iter()
+                .map(|at| Tick { at, label: calendar::span(at as i64), within: None })
+                .collect(),
+            (Unit::Moment, false) => times(calendar::moments(self.low.ceil() as i64, self.high.floor() as i64, count)),
         }
     }
 
-    /// A place as text.
-    pub(crate) fn label(self, place: f64) -> String {
-        match self {
-            Self::Linear => number(place),
-            Self::Logarithmic => number(10_f64.powf(place)),
-        }
+    /// Where fainter lines than those of the ticks help to read the axis: between the powers of ten.
+    pub(crate) fn faint_lines(&self) -> Vec<f64> {
+        if self.logarithmic { number::between_powers(self.low, self.high) } else { Vec::new() }
     }
-}
-
-/// Four digits are enough beside an axis.
-fn number(value: f64) -> String {
-    let short: f64 = format!("{value:.3e}").parse().unwrap_or(value);
-    rounded(short)
-}
-
-/// A range that is never empty: a single number gets room around it.
-pub(crate) fn widen((low, high): (f64, f64)) -> (f64, f64) {
-    let middle = low / 2.0 + high / 2.0;
-    if high > low && (high - low).is_finite() && high - low > middle.abs() * 1e-12 {
-        return (low, high);
-    }
-    if !(high - low).is_finite() {
-        // A span beyond all numbers: half of it is drawn.
-        return (low.max(f64::MIN / 4.0), high.min(f64::MAX / 4.0));
-    }
-    let room = if middle == 0.0 { 1.0 } else { middle.abs() * 0.05 };
-    (low - room, high + room)
-}
-
-/// At most `count` round numbers within a range: multiples of 1, 2 or 5 times a power of ten.
-pub(crate) fn ticks((low, high): (f64, f64), count: usize) -> Vec<f64> {
-    let rough = (high - low) / count.max(1) as f64;
-    if !(rough > 0.0 && rough.is_finite()) {
-        return Vec::new();
-    }
-    let power = 10_f64.powf(rough.log10().floor());
-    let step =
-        [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|&step| step >= rough * (1.0 - 1e-9));
-    let step = step.unwrap_or(10.0 * power);
-    if !(step > 0.0 && step.is_finite()) {
-        return Vec::new();
-    }
-    let first = (low / step).ceil();
-    let at = |index: usize| {
-        let tick = (first + index as f64) * step;
-        // What should be zero is zero, whatever rounding left of it.
-        if tick.abs() < step * 1e-9 { 0.0 } else { tick }
-    };
-    (0..=count + 1).map(at).take_while(|&tick| tick <= high + step * 1e-9).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn ticks_are_round_and_within() {
-        assert_eq!(ticks((0.0, 10.0), 5), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
-        assert_eq!(ticks((-1.0, 1.0), 4), [-1.0, -0.5, 0.0, 0.5, 1.0]);
-        for range in [(1e-300, 3e-300), (-1e300, 1e300), (1e15, 1e15 + 4.0), (5e-324, 1e-323)] {
-            let ticks = ticks(range, 6);
-            assert!(ticks.len() <= 8 && ticks.iter().all(|tick| tick.is_finite()), "{range:?}: {ticks:?}");
-        }
-        assert!(ticks((1.0, 1.0), 5).is_empty());
+    fn one_number_has_a_sensible_axis() {
+        let none = (None, None);
+        let ticks = |axis: Axis| axis.ticks(6).into_iter().map(|tick| tick.label).collect::<Vec<_>>();
+        assert_eq!(ticks(Axis::vertical(Some((5.0, 5.0)), none, false)), ["4.8", "4.9", "5", "5.1", "5.2"]);
+        assert_eq!(ticks(Axis::vertical(Some((0.0, 0.0)), none, false)), ["-1", "-0.5", "0", "0.5", "1"]);
+        assert_eq!(ticks(Axis::horizontal(Horizontal::Step, Some((7.0, 7.0)), none, false)), ["6", "7", "8"]);
+        assert!(ticks(Axis::vertical(Some((3.0, 3.0)), none, true)).len() >= 2);
+        assert!(ticks(Axis::vertical(None, none, false)).len() >= 2);
     }
 
     #[test]
-    fn no_range_is_empty() {
-        for range in [(0.0, 0.0), (5.0, 5.0), (f64::MIN, f64::MAX), (-3.0, -3.0), (1.0, 1.0 + f64::EPSILON)] {
-            let (low, high) = widen(range);
-            assert!(low < high && (high - low).is_finite(), "{range:?}");
+    fn chosen_ends_stay() {
+        let axis = Axis::vertical(Some((3.0, 9.0)), (Some(0.0), None), false);
+        assert_eq!((axis.fraction(0.0), axis.fraction(9.0) < 1.0), (0.0, true));
+        let axis = Axis::vertical(Some((3.0, 9.0)), (None, Some(1.0)), false);
+        assert_eq!(axis.fraction(1.0), 1.0);
+        assert!(axis.low < axis.high);
+    }
+
+    proptest! {
+        #[test]
+        fn every_finite_number_has_a_place(a in any::<f64>(), b in any::<f64>(), share in 0.0..=1.0_f64) {
+            prop_assume!(a.is_finite() && b.is_finite());
+            for (a, b, logarithmic) in [(a, b, false), (a.abs().max(5e-324), b.abs().max(5e-324), true)] {
+                let extent = (a.min(b), a.max(b));
+                for axis in [
+                    Axis::vertical(Some(extent), (None, None), logarithmic),
+                    Axis::horizontal(Horizontal::Step, Some(extent), (None, None), logarithmic),
+                ] {
+                    prop_assert!(axis.low < axis.high && axis.low.is_finite() && axis.high.is_finite(), "{:?}", axis);
+                    let between = extent.0 * (1.0 - share) + extent.1 * share;
+                    for number in [extent.0, extent.1, between.clamp(extent.0, extent.1)] {
+                        let place = axis.fraction(number);
+                        prop_assert!((-1e-9..=1.0 + 1e-9).contains(&place), "{:?} {} {}", axis, number, place);
+                    }
+                    for tick in axis.ticks(8) {
+                        prop_assert!((-1e-9..=1.0 + 1e-9).contains(&axis.fraction(tick.at)));
+                    }
+                }
+            }
         }
     }
 }

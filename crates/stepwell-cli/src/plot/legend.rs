@@ -1,0 +1,102 @@
+//! The legend: how many rows and columns it takes, what is cut and what is left out.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Where the entries of a legend go, in any unit of width.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Layout {
+    /// Entries beside each other.
+    pub(crate) columns: usize,
+    /// The width of each, beyond which its text is cut.
+    pub(crate) width: f32,
+    /// How many entries are shown; of the others their number is told in one place more.
+    pub(crate) shown: usize,
+    /// Rows, the one that tells of the others included.
+    pub(crate) rows: usize,
+}
+
+/// Lays out entries of these widths in `room`. There are at most `rows_max` rows; texts are cut before entries are left out,
+/// but not below `least`.
+pub(crate) fn arrange(widths: &[f32], room: f32, rows_max: usize, least: f32) -> Layout {
+    let (count, rows_max) = (widths.len(), rows_max.max(1));
+    let widest = widths.iter().fold(least, |widest, &width| widest.max(width)).min(room.max(1.0));
+    let fitting = ((room / widest) as usize).max(1);
+    let at_most = ((room / least) as usize).max(fitting);
+    let columns = count.div_ceil(rows_max).clamp(fitting, at_most).min(count.max(1));
+    let places = columns * rows_max;
+    let shown = if count > places { places - 1 } else { count };
+    let rows = (shown + usize::from(shown < count)).div_ceil(columns);
+    Layout { columns, width: room / columns as f32, shown, rows }
+}
+
+/// A text cut to `cells_max` cells of a terminal with an ellipsis in the middle, since names differ at their ends.
+pub(crate) fn cut_middle(text: &str, cells_max: usize) -> String {
+    if text.width() <= cells_max {
+        return text.to_owned();
+    }
+    let room = cells_max.saturating_sub(1);
+    let (mut head, mut tail) = (String::new(), Vec::new());
+    let mut cells = 0;
+    for c in text.chars() {
+        cells += c.width().unwrap_or(0);
+        if cells > room / 2 {
+            break;
+        }
+        head.push(c);
+    }
+    cells = head.width();
+    for c in text.chars().rev() {
+        cells += c.width().unwrap_or(0);
+        if cells > room {
+            break;
+        }
+        tail.push(c);
+    }
+    head.push('…');
+    head.extend(tail.into_iter().rev());
+    head
+}
+
+/// What stands in the last place of a legend that leaves some out.
+pub(crate) fn more(count: usize) -> String {
+    format!("… and {count} more")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn entries_go_beside_each_other_before_they_are_cut_or_left_out() {
+        assert_eq!(arrange(&[90.0; 3], 300.0, 4, 40.0), Layout { columns: 3, width: 100.0, shown: 3, rows: 1 });
+        assert_eq!(arrange(&[290.0; 8], 300.0, 4, 40.0), Layout { columns: 2, width: 150.0, shown: 8, rows: 4 });
+        let many = arrange(&[290.0; 40], 300.0, 4, 100.0);
+        assert_eq!((many.columns, many.shown, many.rows), (3, 11, 4));
+    }
+
+    #[test]
+    fn texts_are_cut_by_cells() {
+        assert_eq!(cut_middle("abcdefgh", 7), "abc…fgh");
+        assert_eq!(cut_middle("実験一番二番", 7), "実…二番");
+        assert_eq!(cut_middle("abc", 3), "abc");
+    }
+
+    proptest! {
+        #[test]
+        fn a_legend_keeps_its_room(
+            widths in prop::collection::vec(1.0..2000.0_f32, 1..200), room in 50.0..3000.0_f32, rows_max in 1_usize..20,
+        ) {
+            let layout = arrange(&widths, room, rows_max, 120.0);
+            prop_assert!(layout.rows <= rows_max && layout.shown <= widths.len());
+            prop_assert!(layout.columns as f32 * layout.width <= room * 1.001);
+            prop_assert!(layout.columns * layout.rows >= layout.shown + usize::from(layout.shown < widths.len()));
+        }
+
+        #[test]
+        fn cut_texts_are_no_wider(text in "\\PC{0,40}", cells in 1_usize..30) {
+            prop_assert!(cut_middle(&text, cells).width() <= cells.max(1));
+        }
+    }
+}
