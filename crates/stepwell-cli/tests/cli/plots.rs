@@ -76,7 +76,7 @@ fn pictures_are_written() {
     let both = svg(&place, &[&ids[0], &ids[1], "--key", "loss"]);
     assert!(both.starts_with("<svg") && both.trim_end().ends_with("</svg>"));
     assert_eq!((both.matches("class=\"curve\"").count(), texts(&both, "title")), (2, vec!["loss"]));
-    assert!(both.contains(">one</text>") && both.contains(">two</text>"), "a legend by names");
+    assert!(both.contains(">one.csv</text>") && both.contains(">two.csv</text>"), "a legend by names");
     // Steps 100 to 119 are NaN, so each curve has two stretches; step 130 is infinite.
     assert_eq!(both.matches("class=\"infinite\"").count(), 2);
     let (width, height, pixels) = png(&place, &[&ids[0], "--key", "loss"]);
@@ -98,7 +98,7 @@ fn pictures_are_written() {
 #[test]
 fn options_choose_axes_ranges_smoothing_and_size() {
     let place = with_curves();
-    let run = "one";
+    let run = "one.csv";
     let range = svg(&place, &[run, "-k", "loss", "--from", "300", "--to", "400", "--size", "640x400"]);
     assert!(range.contains("width=\"640\" height=\"400\""));
     let x = texts(&range, "x");
@@ -111,7 +111,7 @@ fn options_choose_axes_ranges_smoothing_and_size() {
     );
     let smooth = svg(&place, &[run, "-k", "loss", "--smooth", "0.9", "--y-max", "600"]);
     assert!(smooth.find("class=\"raw\"").unwrap() < smooth.find("class=\"curve\"").unwrap());
-    assert_eq!(texts(&smooth, "title"), ["loss of one, smoothed by 0.9"]);
+    assert_eq!(texts(&smooth, "title"), ["loss of one.csv, smoothed by 0.9"]);
     let relative = svg(&place, &[run, "-k", "loss", "--x", "relative", "--from", "1m", "--to", "4m"]);
     assert!(texts(&relative, "x").contains(&"2 min"), "{:?}", texts(&relative, "x"));
     let moments = svg(&place, &[run, "-k", "loss", "--x", "time", "--from", "2023-11-14T22:15"]);
@@ -137,23 +137,30 @@ fn options_choose_axes_ranges_smoothing_and_size() {
 #[test]
 fn each_metric_has_a_panel_and_patterns_name_several() {
     let place = Place::new();
-    let a = place.ok(&["log", "--new", "--name", "a", "train/loss=1", "train/acc=0.5", "val/loss=2", "odd[1]=3"]);
-    place.ok(&["log", "--new", "--name", "b", "train/loss=3", "val/loss=1"]);
-    let panels = svg(&place, &["a", "b", "-k", "train/loss", "-k", "val/*"]);
+    let a = place.ok(&["log", "--new", "--name", "run-a", "train/loss=1", "train/acc=0.5", "val/loss=2", "odd[1]=3"]);
+    place.ok(&["log", "--new", "--name", "run-b", "train/loss=3", "val/loss=1"]);
+    let panels = svg(&place, &["run-a", "run-b", "-k", "train/loss", "-k", "val/*"]);
     assert_eq!(texts(&panels, "key"), ["train/loss", "val/loss"]);
     assert_eq!(panels.matches("class=\"panel\"").count(), 2);
-    assert_eq!((panels.matches(">a</text>").count(), panels.matches(">b</text>").count()), (1, 1), "one legend");
-    let together = svg(&place, &["a", "-k", "train/*", "--together"]);
+    assert_eq!(
+        (panels.matches(">run-a</text>").count(), panels.matches(">run-b</text>").count()),
+        (1, 1),
+        "one legend"
+    );
+    let together = svg(&place, &["run-a", "-k", "train/*", "--together"]);
     assert!(texts(&together, "key").is_empty() && together.contains(">train/acc</text>"));
-    assert!(place.ok(&["plot", "a", "-k", "odd[1]"]).contains('└'), "a name wins over a pattern");
-    let some = place.call(&["plot", "a", "b", "-k", "train/*"]);
+    assert!(place.ok(&["plot", "run-a", "-k", "odd[1]"]).contains('└'), "a name wins over a pattern");
+    let some = place.call(&["plot", "run-a", "run-b", "-k", "train/*"]);
     assert_eq!(some.status, 0, "{some:?}");
-    assert!(some.err.contains("b lacks 1 of the 2 metrics that match") && some.out.contains("train/acc"), "{some:?}");
-    let none = place.call(&["plot", "a", "b", "-k", "train/acc"]);
-    assert_eq!((none.status, none.err.contains("b has no metric \"train/acc\"")), (1, true), "{none:?}");
-    place.fails(&["plot", "a", "-k", "test/*"], 3, &["no metric \"test/*\""]);
+    assert!(
+        some.err.contains("run-b lacks 1 of the 2 metrics that match") && some.out.contains("train/acc"),
+        "{some:?}"
+    );
+    let none = place.call(&["plot", "run-a", "run-b", "-k", "train/acc"]);
+    assert_eq!((none.status, none.err.contains("run-b has no metric \"train/acc\"")), (1, true), "{none:?}");
+    place.fails(&["plot", "run-a", "-k", "test/*"], 3, &["no metric \"test/*\""]);
     let json: serde_json::Value =
-        serde_json::from_str(&place.call(&["--json", "plot", "a", "-k", "train/*"]).out).unwrap();
+        serde_json::from_str(&place.call(&["--json", "plot", "run-a", "-k", "train/*"]).out).unwrap();
     assert_eq!((&json["panels"], &json["curves"][0]["key"]), (&2.into(), &"train/acc".into()));
     assert_eq!(json["curves"][0]["run_id"], a.trim());
 }
