@@ -5,11 +5,13 @@
 //! text is a field and equal fields give equal texts.
 
 /// A dataset that the run read. Key: name, digest. Value: source type, source, schema, profile (each of the last two
-/// `+text`, or empty where there is none), then key and value of each tag of this use.
+/// `+text`, or empty where there is none), then key and value of each tag of this use, then the place among the run's inputs and
+/// outputs in decimal, from 0, in the order in which they were logged. Without a place it comes after those that have one.
 pub const DATASET: u8 = 1;
-/// A logged model that the run read. Key: the model's id.
+/// A logged model that the run read. Key: the model's id. Value: its place, as of a dataset, or nothing.
 pub const MODEL_INPUT: u8 = 2;
-/// A logged model that the run made. Key: the model's id. Value: the step in decimal.
+/// A logged model that the run made. Key: the model's id. Value: the step in decimal, then a blank and
+/// the place, as of a dataset.
 pub const MODEL_OUTPUT: u8 = 3;
 /// Of a logged model: a metric's latest value. Key: metric, dataset name, dataset digest, run. Value: see the facade.
 pub const MODEL_METRIC: u8 = 4;

@@ -1,6 +1,10 @@
 //! What a call of the facade answers when it refuses: one of MLflow's codes, and a message.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use crate::error::Error;
+use crate::workspace::paths;
 
 /// A result of the facade.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
@@ -27,6 +31,10 @@ pub enum Code {
     InternalError,
     /// The store could not do it now; `INTERNAL_ERROR` on the wire.
     StoreFailed,
+    /// The workspace may be read here, and not written. Asking again does not help.
+    PermissionDenied,
+    /// The disk is full. What was acknowledged before stays.
+    ResourceExhausted,
 }
 
 impl Code {
@@ -42,6 +50,8 @@ impl Code {
             Self::NotImplemented => "NOT_IMPLEMENTED",
             Self::DataLoss => "DATA_LOSS",
             Self::InternalError | Self::StoreFailed => "INTERNAL_ERROR",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
         }
     }
 }
@@ -52,14 +62,17 @@ impl Code {
 pub struct Fault {
     /// Which kind.
     pub code: Code,
-    /// What, where, what to do; MLflow's words where clients look at them.
+    /// What, where, what to do; MLflow's words where clients look at them. Files are named from the workspace's folder on, so
+    /// that no client learns where on the machine it is.
     pub message: String,
+    /// The same for the owner's log, with whole paths, where that differs.
+    pub detail: Option<String>,
 }
 
 impl Fault {
     /// A refusal of this kind.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), detail: None }
     }
 
     /// An argument that breaks a rule.
@@ -101,10 +114,102 @@ impl From<Error> for Fault {
             }
             Error::Invalid { .. } => Code::InvalidParameterValue,
             Error::Corrupt { .. } | Error::DurabilityLost { .. } => Code::DataLoss,
-            Error::Io { .. } | Error::NotWorkspace { .. } | Error::NewerFormat { .. } | Error::LogRemoved { .. } => {
-                Code::StoreFailed
-            }
+            Error::Io { source, .. } => match source.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Code::PermissionDenied,
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Code::ResourceExhausted,
+                _ => Code::StoreFailed,
+            },
+            Error::NotWorkspace { .. } | Error::NewerFormat { .. } | Error::LogRemoved { .. } => Code::StoreFailed,
         };
-        Self::new(code, error.to_string())
+        let (message, detail) = (told(&error), error.to_string());
+        Self { code, detail: Some(detail).filter(|detail| *detail != message), message }
+    }
+}
+
+/// What a client is told of an error: as the error itself tells it, without the place of the workspace.
+fn told(error: &Error) -> String {
+    match error {
+        Error::Io { operation, path, source } => {
+            let file = inner(path);
+            match source.kind() {
+                ErrorKind::ReadOnlyFilesystem => format!(
+                    "This workspace is on a read-only file system: it can be read, and nothing can be written to it ({operation} {file})."
+                ),
+                ErrorKind::PermissionDenied => format!(
+                    "The owner of this workspace does not let the server do that ({operation} {file}: permission denied). Where it \
+                     is shared for reading only, nothing can be written."
+                ),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!(
+                    "The disk of this workspace is full or over its quota ({operation} {file}). What was logged before is kept; \
+                     free some room, then send this again."
+                ),
+                _ => format!("{operation} {file}: {source}"),
+            }
+        }
+        Error::Corrupt { path, offset, what } => {
+            let file = inner(path);
+            format!("{file} is damaged at byte {offset}: {what}; run `stepwell verify` to see what it costs")
+        }
+        Error::NewerFormat { path, found, supported } => {
+            let file = inner(path);
+            format!(
+                "{file} has format version {found}, and this server reads up to {supported}; it needs a newer Stepwell"
+            )
+        }
+        Error::NotWorkspace { why, .. } => format!("The server's folder is no Stepwell workspace: {why}"),
+        Error::LogRemoved { path } => format!("The log {} was removed while it was written", inner(path)),
+        Error::DurabilityLost { from, to, .. } => format!(
+            "points {from} to {to} of this writer may not survive a power loss, since a sync failed; the server's log says more"
+        ),
+        other => other.to_string(),
+    }
+}
+
+/// A file of a workspace by its path from the workspace's folder on, as far as its name shows that; else its name alone.
+fn inner(path: &Path) -> String {
+    let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
+    let from = parts.iter().rposition(|part| paths::FOLDERS.contains(part)).unwrap_or(parts.len().saturating_sub(1));
+    parts.get(from..).unwrap_or_default().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_message_holds_the_place_of_the_workspace() {
+        let root = Path::new("/home/someone/secret place/ws");
+        let io = |kind: ErrorKind, at: &str| Error::io("create", &root.join(at))(kind.into());
+        let log = "logs/9c/9c3c46da8317354d72c6c9bb454e2495.000000000000000000000000000000a1.log";
+        let told = [
+            (io(ErrorKind::StorageFull, "tmp/1.entry"), Code::ResourceExhausted, "tmp/1.entry"),
+            (io(ErrorKind::QuotaExceeded, log), Code::ResourceExhausted, log),
+            (io(ErrorKind::ReadOnlyFilesystem, "tmp/1.entry"), Code::PermissionDenied, "read-only"),
+            (io(ErrorKind::PermissionDenied, log), Code::PermissionDenied, log),
+            (io(ErrorKind::Other, "stepwell.workspace"), Code::StoreFailed, "stepwell.workspace"),
+            (Error::corrupt(&root.join("packs/1.pack"), 7, "x"), Code::DataLoss, "packs/1.pack is damaged at byte 7"),
+            (
+                Error::NewerFormat { path: root.join("manifest/1.entry"), found: 9, supported: 1 },
+                Code::StoreFailed,
+                "manifest/1.entry has format version 9",
+            ),
+            (
+                Error::NotWorkspace { path: root.to_owned(), why: "it is empty".into() },
+                Code::StoreFailed,
+                "it is empty",
+            ),
+            (
+                Error::DurabilityLost { from: 1, to: 2, why: format!("sync of {} failed", root.join(log).display()) },
+                Code::DataLoss,
+                "may not survive",
+            ),
+            (Error::LogRemoved { path: root.join(log) }, Code::StoreFailed, log),
+        ];
+        for (error, code, words) in told {
+            let fault = Fault::from(error);
+            assert_eq!(fault.code, code, "{fault}");
+            assert!(fault.message.contains(words) && !fault.message.contains("secret"), "{fault}");
+            assert!(fault.detail.is_some_and(|detail| detail.contains("/home/someone/secret place/ws")));
+        }
     }
 }

@@ -22,6 +22,22 @@ impl Tracking {
         max_results: Option<i64>,
         offset: usize,
     ) -> Result<PageOf<Point>> {
+        self.get_metric_history_within(run_id, key, max_results, offset, |_| Ok(()))
+    }
+
+    /// The same, if `before` lets it: it is told how many points the metric has, all of which are in memory at once for a page
+    /// too, some 100 bytes each.
+    ///
+    /// # Errors
+    /// As [`Self::get_metric_history`], and what `before` says.
+    pub fn get_metric_history_within<E: From<Fault>>(
+        &self,
+        run_id: &str,
+        key: &str,
+        max_results: Option<i64>,
+        offset: usize,
+        before: impl FnOnce(u64) -> Result<(), E>,
+    ) -> Result<PageOf<Point>, E> {
         let max = match max_results {
             Some(max) => usize::try_from(max).ok().filter(|&max| max > 0).ok_or_else(|| {
                 Fault::invalid(format!(
@@ -33,6 +49,11 @@ impl Tracking {
         let Some(run) = self.known_run(run_id)? else {
             return Ok(PageOf { items: Vec::new(), next_offset: None });
         };
+        match run.stats(key) {
+            Ok(stats) => before(stats.count)?,
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(Fault::from(error).into()),
+        }
         Ok(PageOf::cut(points(&run, key)?, offset, max))
     }
 

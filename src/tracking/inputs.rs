@@ -3,6 +3,9 @@
 //! A dataset is named by its experiment, name and digest, and its first description stands. Each run that read it keeps the
 //! description, so that a run is whole wherever it is copied. Two processes that describe one dataset differently in the
 //! same moment may both be first, each for its run.
+//!
+//! Each item has its place among those of its run, so that they come back in the order in which they were logged. Two processes
+//! that log inputs of one run in the same moment may give out one place twice; then the order of keys decides.
 
 use std::collections::BTreeMap;
 
@@ -34,6 +37,7 @@ impl Tracking {
         // One at a time in this process, so that the first description is one.
         let mut known = self.inner.datasets.lock();
         let mut edits: BTreeMap<(u8, String), String> = BTreeMap::new();
+        let before = places_taken(run.state());
         for input in datasets {
             let key = join(&[&input.dataset.name, &input.dataset.digest]);
             if run.state().item(DATASET, &key).is_some() || edits.contains_key(&(DATASET, key.clone())) {
@@ -50,11 +54,13 @@ impl Tracking {
             for (key, tag) in &input.tags {
                 value.push_str(&join(&[key, tag]));
             }
+            value.push_str(&join(&[(before + edits.len()).to_string()]));
             edits.insert((DATASET, key), value);
         }
         for model in models {
-            if run.state().item(MODEL_INPUT, model).is_none() {
-                edits.insert((MODEL_INPUT, model.clone()), String::new());
+            if run.state().item(MODEL_INPUT, model).is_none() && !edits.contains_key(&(MODEL_INPUT, model.clone())) {
+                let place = (before + edits.len()).to_string();
+                edits.insert((MODEL_INPUT, model.clone()), place);
             }
         }
         if edits.is_empty() {
@@ -75,13 +81,15 @@ impl Tracking {
         let run = self.snapshot(&id)?;
         self.inner.workspace.check_active(&id).map_err(|error| not_active(error.into(), &id))?;
         let mut edits = Vec::with_capacity(models.len());
+        let taken = places_taken(run.state());
         for (index, model) in models.iter().enumerate() {
             let before = models[..index].iter().any(|before| before.model_id == model.model_id);
             if before || run.state().item(MODEL_OUTPUT, &model.model_id).is_some() {
                 let why = format!("Run {id} has the output {} already", model.model_id);
                 return Err(Fault::new(Code::BadRequest, why));
             }
-            edits.push(RunEdit::Item(MODEL_OUTPUT, model.model_id.clone(), Some(model.step.to_string())));
+            let value = format!("{} {}", model.step, taken + index);
+            edits.push(RunEdit::Item(MODEL_OUTPUT, model.model_id.clone(), Some(value)));
         }
         if edits.is_empty() { Ok(()) } else { self.edit(&id, &edits) }
     }
@@ -130,6 +138,18 @@ fn describe(dataset: &Dataset) -> String {
     join(&[&dataset.source_type, &dataset.source, &optional(&dataset.schema), &optional(&dataset.profile)])
 }
 
+/// How many inputs and outputs a run has, which is the place of the next.
+fn places_taken(state: &RunState) -> usize {
+    [DATASET, MODEL_INPUT, MODEL_OUTPUT].into_iter().map(|kind| state.items(kind).count()).sum()
+}
+
+/// The place of a dataset among the inputs of its run: the field after its tags, where there is one.
+fn dataset_place(value: &str) -> Option<usize> {
+    let value = split(value);
+    let after = value.get(DESCRIPTION_FIELDS..)?;
+    after.last().filter(|_| after.len() % 2 == 1)?.parse().ok()
+}
+
 fn dataset_input(key: &str, value: &str) -> Option<DatasetInput> {
     let (key, value) = (split(key), split(value));
     let [source_type, source, schema, profile] = *value.get(..DESCRIPTION_FIELDS)? else { return None };
@@ -151,12 +171,24 @@ fn dataset_input(key: &str, value: &str) -> Option<DatasetInput> {
 /// What a run read and made, from its items by kind and key.
 fn of_items<'a>(items: impl Iterator<Item = (u8, &'a str, &'a str)>) -> (RunInputs, RunOutputs) {
     let (mut inputs, mut outputs) = (RunInputs::default(), RunOutputs::default());
-    for (kind, key, value) in items {
+    let mut placed: Vec<(usize, (u8, &str, &str))> = items
+        .map(|(kind, key, value)| {
+            let place = match kind {
+                DATASET => dataset_place(value),
+                MODEL_INPUT => value.parse().ok(),
+                MODEL_OUTPUT => value.split_once(' ').and_then(|(_, place)| place.parse().ok()),
+                _ => None,
+            };
+            (place.unwrap_or(usize::MAX), (kind, key, value))
+        })
+        .collect();
+    placed.sort_by_key(|(place, _)| *place);
+    for (_, (kind, key, value)) in placed {
         match kind {
             DATASET => inputs.dataset_inputs.extend(dataset_input(key, value)),
             MODEL_INPUT => inputs.model_inputs.push(key.to_owned()),
             MODEL_OUTPUT => {
-                let step = value.parse().unwrap_or(0);
+                let step = value.split_once(' ').map_or(value, |(step, _)| step).parse().unwrap_or(0);
                 outputs.model_outputs.push(ModelOutput { model_id: key.to_owned(), step });
             }
             _ => {}

@@ -5,6 +5,7 @@ use crate::tracking::entities::{Dataset, DatasetInput, LifecycleStage, ModelOutp
 use crate::tracking::error::Code;
 use crate::tracking::store::Tracking;
 use crate::tracking::{CreateRun, NewExperiment, RunSearch};
+use crate::workspace::compaction::CompactOptions;
 
 fn input(name: &str, digest: &str, source: &str, context: &str) -> DatasetInput {
     DatasetInput {
@@ -26,6 +27,42 @@ fn found(tracking: &Tracking, filter: &str, view: ViewType) -> Vec<String> {
         tracking.search_runs(&search).unwrap().items.into_iter().map(|run| run.info.run_name).collect();
     names.sort();
     names
+}
+
+#[test]
+fn inputs_and_outputs_come_in_the_order_in_which_they_were_logged() {
+    let disk = disk();
+    let tracking = on(&disk);
+    let id = run(&tracking, "a");
+    let names = ["zebra", "ant", "m10", "m9", "é", "B"];
+    for pair in names.chunks(2) {
+        let inputs: Vec<DatasetInput> = pair.iter().map(|name| input(name, "1", "s", "train")).collect();
+        tracking.log_inputs(&id, &inputs, &pair.iter().map(|name| format!("m-{name}")).collect::<Vec<_>>()).unwrap();
+        // What is known already keeps its place, also where it is said twice at once.
+        tracking.log_inputs(&id, &[inputs[1].clone(), inputs[1].clone()], &[format!("m-{}", pair[0])]).unwrap();
+        let outputs: Vec<ModelOutput> =
+            pair.iter().map(|name| ModelOutput { model_id: format!("m-{name}"), step: -3 }).collect();
+        tracking.log_outputs(&id, &outputs).unwrap();
+    }
+    let models = names.map(|name| format!("m-{name}"));
+    let check = |tracking: &Tracking| {
+        let search = RunSearch { experiment_ids: vec!["0".into()], ..RunSearch::default() };
+        let listed = tracking.search_runs(&search).unwrap().items.remove(0);
+        let got = tracking.get_run(&id).unwrap();
+        for (inputs, outputs) in [(got.inputs, got.outputs), (listed.inputs, listed.outputs)] {
+            let told: Vec<&str> = inputs.dataset_inputs.iter().map(|input| input.dataset.name.as_str()).collect();
+            assert_eq!(told, names);
+            assert!(inputs.dataset_inputs.iter().all(|read| read.tags == input("", "", "", "train").tags));
+            assert_eq!(inputs.model_inputs, models);
+            assert!(outputs.model_outputs.iter().all(|output| output.step == -3));
+            assert_eq!(outputs.model_outputs.iter().map(|output| output.model_id.as_str()).collect::<Vec<_>>(), models);
+        }
+    };
+    check(&tracking);
+    // Packed too.
+    tracking.close().unwrap();
+    on(&disk).workspace().compact(CompactOptions::default()).unwrap();
+    check(&on(&disk));
 }
 
 #[test]
