@@ -61,7 +61,8 @@ impl std::fmt::Debug for Workspace {
 }
 
 impl Workspace {
-    /// Opens a workspace.
+    /// Opens a workspace. Opening and reading write nothing, so that a workspace on a read-only disk, or of another user, is
+    /// read like any other; [`Self::check_writable`] tells which it is.
     ///
     /// # Errors
     /// [`Error::NotWorkspace`], [`Error::NewerFormat`], [`Error::Corrupt`], [`Error::Io`].
@@ -165,6 +166,15 @@ impl Workspace {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.inner.root
+    }
+
+    /// Whether this process may write to the workspace, as far as opening its mark for writing shows. Writes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the operating system's reason: a read-only file system, a missing permission.
+    pub fn check_writable(&self) -> Result<()> {
+        let mark = self.inner.root.join(paths::MARK);
+        self.inner.storage.open_write(&mark).map(drop).map_err(Error::io("write to", &mark))
     }
 
     /// The random number that the workspace got when it was created.
