@@ -7,7 +7,11 @@ SAMPLED = "of more points than were asked for, the least and greatest of each st
 
 # Where the answers differ on purpose, by scenario: the beginning of the call, and why.
 DECLARED = {
-    "runs": [('POST runs/delete {} []', "a body that is a list is an empty message here; MLflow fails on it with 500")],
+    "runs": [
+        ('POST runs/delete {} []', "a body that is no object is refused here; MLflow fails on it with 500"),
+        ('POST runs/update {"run_id": "{r}", "status": "NOPE"}', "a value that is none of its names is refused here; MLflow passes over it"),
+    ],
+    "search": [('POST runs/search {} {', "a body that is no JSON is refused here; MLflow takes it for an empty message")],
     "finding_logged_models": [
         *[(f'POST logged-models/search {{"experiment_ids": ["{{e}}"], "filter": "status {test}', "MLflow 3.17 finds no status; 3.18 finds it by its name") for test in ("=", "!=", "IN")],
         *[(f'POST logged-models/search {{"experiment_ids": ["{{e}}"], "filter": "metrics.acc {test}', "MLflow 3.17 looks at every value, 3.18 at the latest") for test in ("=", ">", "!=")],
@@ -60,7 +64,7 @@ SCENARIOS = {
         post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": True, "timestamp": 7, "step": -1}),
         post("runs/log-metric", {"run_id": "{r}", "key": "n", "value": "NaN", "timestamp": 7}),
         post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": "x", "timestamp": 7}), post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 1}),
-        post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 1, "timestamp": 1.5}), post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 1, "timestamp": -1}),
+        post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 1, "timestamp": -1}),
         post("runs/log-metric", {"run_id": "{r}", "key": "a@b", "value": 1, "timestamp": 1}), SHOW,
         get("metrics/get-history", {"run_id": "{r}", "metric_key": "m"}), get("metrics/get-history", {"run_id": "{r}", "metric_key": "n"}),
         get("metrics/get-history", {"run_id": "{r}", "metric_key": "m", "max_results": 2}), get("metrics/get-history", {"run_id": "{r}", "metric_key": "m", "max_results": 0}),

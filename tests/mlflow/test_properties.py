@@ -154,6 +154,18 @@ VALUES = st.one_of(st.sampled_from([0, 1.5, "1.5", "NaN", "Infinity", "-Infinity
 STAMPS = st.sampled_from([0, 1, "5", 7.0, -1, 1.5, None, 2**62, "x"])
 
 
+def is_number(metric, name):
+    """Whether protobuf's mapping takes what a metric has under a name for a number, or there is nothing."""
+    value = metric.get(name)
+    if value is None:
+        return True
+    if name == "value" and isinstance(value, str):
+        return value in ("NaN", "Infinity", "-Infinity", "1.5")
+    if isinstance(value, str):
+        return value.lstrip("-").isdigit()
+    return name == "value" or float(value).is_integer()
+
+
 @MANY
 @seed(4)
 @given(st.data())
@@ -173,6 +185,10 @@ def test_batches(sides, data):
         kept = {kind: sorted((item["key"], str(item.get("value")), item.get("step", 0), item.get("timestamp", 0)) for item in got.get(kind, [])) for kind in ("metrics", "params", "tags")}
         left.append((answer.status_code, answer.json().get("error_code") if answer.status_code != 200 else "", kept))
     ours, theirs = left
+    if not all(is_number(metric, name) for metric in batch["metrics"] for name in ("value", "timestamp", "step")):
+        # Declared (W3): MLflow passes over a number that does not parse, and over all that comes after it.
+        assert 400 <= ours[0] < 500 and not ours[2]["metrics"] and not ours[2]["params"], f"{batch}\n  stepwell {ours}"
+        return
     if theirs[0] != 200:
         # A batch that MLflow refuses may have left a part behind there; here it leaves nothing.
         assert 400 <= ours[0] < 500 and not ours[2]["metrics"], f"{batch}\n  stepwell {ours}\n  mlflow   {theirs}"

@@ -5,6 +5,8 @@ error on the console.
 that the test logs itself. `STEPWELL_UI_SCREENSHOTS` names a folder that gets a picture of each page.
 """
 
+import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -12,6 +14,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 
 import mlflow
@@ -218,6 +221,104 @@ def test_the_table_sorts_and_filters(shown, browser):
     box.fill("")
     box.press("Enter")
     page.get_by_text("12 matching runs").wait_for(timeout=30_000)
+    page.close()
+
+
+class Proxy(http.server.BaseHTTPRequestHandler):
+    """A reverse proxy as nginx is one: it hands on what lies below /lab, with the host that the browser asked."""
+
+    protocol_version = "HTTP/1.1"
+    behind = None
+
+    def hand_on(self):
+        if not self.path.startswith("/lab"):
+            self.send_error(404)
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        connection = http.client.HTTPConnection("127.0.0.1", self.behind, timeout=60)
+        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            if name.lower() not in ("connection", "content-length"):
+                connection.putheader(name, value)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        data = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("connection", "content-length", "transfer-encoding", "date"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+        connection.close()
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = hand_on
+
+    def log_message(self, *_):
+        pass
+
+
+CHART = "<h1 id=mark>before</h1><script>document.getElementById('mark').textContent = 'ran in ' + origin</script>"
+
+
+def test_behind_a_proxy_with_a_prefix(shown, browser):
+    """The UI and MLflow's client below a prefix, and an HTML artifact whose scripts run in a sandbox."""
+    ours, names = shown
+    ui = pathlib.Path(mlflow.__file__).parent / "server/js/build"
+    server = Stepwell(ours.workspace, "--ui", str(ui), "--path-prefix", "/lab", "--trust-artifacts")
+    handler = type("Handler", (Proxy,), {"behind": server.port})
+    proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    root = f"http://localhost:{proxy.server_port}/lab"
+    try:
+        client = MlflowClient(root)
+        client.log_text(names["run"], CHART, "chart.html")
+        assert client.get_run(names["run"]).info.run_name == "with files"
+        assert [file.path for file in client.list_artifacts(names["run"], "notes")] == ["notes/hello.txt"]
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        wrong, asked = [], []
+        page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+        page.on("response", lambda answer: (asked.append(answer.url), wrong.append(f"{answer.status}: {answer.url}") if answer.status >= 400 else None))
+        # Without the slash at the end, which the server adds.
+        page.goto(root)
+        page.get_by_text("files and models").first.wait_for(timeout=30_000)
+        own, run = names["experiment"], names["run"]
+        for path, says in (
+            (f"/#/experiments/{own}/runs", "with files"),
+            (f"/#/experiments/{own}/runs/{run}/model-metrics", "accuracy"),
+            (f"/#/experiments/{own}/runs/{run}/artifacts/notes/hello.txt", "hello text"),
+            ("/#/models/registered-echo", "says what it is told"),
+        ):
+            page.goto(root + path)
+            page.get_by_text(says).first.wait_for(state="attached", timeout=30_000)
+        page.goto(f"{root}/#/experiments/{own}/runs/{run}/artifacts/chart.html")
+        frame = page.frame_locator("iframe#html")
+        frame.get_by_text("ran in null").wait_for(timeout=30_000)
+        folder = os.environ.get("STEPWELL_UI_SCREENSHOTS")
+        if folder:
+            page.screenshot(path=str(pathlib.Path(folder, "behind-a-proxy.png")))
+        # At its own address too.
+        page.goto(f"{root}/get-artifact?run_id={run}&path=chart.html")
+        page.get_by_text("ran in null").wait_for(timeout=30_000)
+        outside = [url for url in asked if not url.startswith(root) and url.startswith("http")]
+        assert not outside, outside
+        assert not wrong, "\n".join(wrong)
+        page.close()
+    finally:
+        proxy.shutdown()
+        server.stop()
+
+
+def test_scripts_of_artifacts_are_blocked(shown, browser):
+    """As it is by default: neither in the UI's frame nor at the file's own address."""
+    server, names = shown
+    own, run = names["experiment"], names["run"]
+    MlflowClient(server.uri).log_text(run, CHART, "blocked.html")
+    page = browser.new_page(viewport={"width": 1500, "height": 1000})
+    page.goto(f"{server.uri}/#/experiments/{own}/runs/{run}/artifacts/blocked.html")
+    page.frame_locator("iframe#html").get_by_text("before").wait_for(timeout=30_000)
     page.close()
 
 

@@ -10,11 +10,11 @@ use crate::artifacts::roots::Roots;
 use crate::auth::access::Object;
 use crate::auth::tokens::Tokens;
 use crate::config::{Access, Config};
-use crate::http::body::Room;
-use crate::http::guard::Hosts;
+use crate::http::guard::{Allowed, Hosts};
 use crate::http::lanes::Lanes;
 use crate::http::observe::Observed;
 use crate::http::place::Place;
+use crate::http::room::Rooms;
 use crate::ui::files::UiFiles;
 use crate::wire::fault::{Code, Fault};
 
@@ -27,10 +27,11 @@ pub struct App {
     pub(crate) tokens: Tokens,
     pub(crate) hosts: Hosts,
     pub(crate) lanes: Arc<Lanes>,
-    pub(crate) room: Room,
-    pub(crate) answers: Room,
+    pub(crate) rooms: Rooms,
     pub(crate) observed: Observed,
     pub(crate) ui: Option<UiFiles>,
+    /// What the source of a model version must match, where the owner chose something.
+    pub(crate) model_source: Option<fancy_regex::Regex>,
     /// Why the store last failed, until a call to it succeeds.
     trouble: Mutex<Option<String>>,
     upkeep: Mutex<Upkeep>,
@@ -40,37 +41,49 @@ pub struct App {
 #[derive(Debug, Default)]
 struct Upkeep {
     running: Option<Maintenance>,
+    /// Whether the log was told that nothing can be packed, because the workspace may only be read.
+    told_read_only: bool,
     /// Why the last sync failed, until one succeeds.
     sync: Option<String>,
 }
 
 impl App {
-    /// Opens everything that `config` names, for a server that is asked at `bound`.
+    /// Opens everything that `config` names, for a server that is asked at `bound`. A workspace that may only be read is served
+    /// for reading: what would change something is refused.
     ///
     /// # Errors
-    /// When the choices do not fit together, or something cannot be opened.
+    /// When the choices do not fit together, or something cannot be opened; the error names it.
     pub fn open(config: Config, bound: &Place) -> io::Result<Arc<Self>> {
         config.check()?;
+        let allowed = config.allowed_hosts.iter().map(|name| Allowed::parse(name));
+        let hosts = Hosts::new(bound, allowed.collect::<Result<_, _>>().map_err(io::Error::other)?);
         let workspace = Workspace::open_or_create(&config.workspace).map_err(io::Error::other)?;
+        if let Err(error) = workspace.check_writable() {
+            tracing::warn!(%error, "this workspace may only be read: what would change it is refused");
+        }
         let destination = config.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
-        let roots = Roots::open(&destination, &config.default_artifact_root)?;
+        let roots = Roots::open(&destination, &config.default_artifact_root, &hosts, &config.path_prefix)?;
         let tokens = Tokens::of(workspace.root());
         if config.access == Access::Token && tokens.list()?.is_empty() {
             tracing::warn!("there is no token yet, so that nobody can use this server: `stepwell token create`");
         }
-        let options =
-            TrackingOptions { artifact_root: config.default_artifact_root.clone(), ..TrackingOptions::default() };
+        let model_source = config.model_source_pattern.as_deref().map(model_source).transpose()?;
+        let options = TrackingOptions {
+            artifact_root: config.default_artifact_root.clone(),
+            extended_filters: config.extended_filters,
+            ..TrackingOptions::default()
+        };
         let ui = config.ui.as_deref().map(UiFiles::open).transpose()?;
         Ok(Arc::new(Self {
             tracking: Tracking::new(workspace, options),
             roots,
             tokens,
-            hosts: Hosts::new(bound, &config.allowed_hosts),
+            hosts,
             lanes: Arc::default(),
-            room: Room::new(config.limits.bodies_bytes),
-            answers: Room::new(config.limits.answers_bytes),
+            rooms: Rooms::new(&config.limits),
             observed: Observed::default(),
             ui,
+            model_source,
             trouble: Mutex::default(),
             upkeep: Mutex::default(),
             config,
@@ -81,7 +94,9 @@ impl App {
     pub(crate) fn note(&self, fault: Option<&Fault>) {
         let trouble = match fault {
             None => None,
-            Some(fault) if matches!(fault.code, Code::StoreFailed | Code::DataLoss) => Some(fault.message.clone()),
+            Some(fault) if matches!(fault.code, Code::StoreFailed | Code::DataLoss | Code::ResourceExhausted) => {
+                Some(fault.detail.as_ref().unwrap_or(&fault.message).clone())
+            }
             Some(_) => return,
         };
         let mut noted = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,9 +147,16 @@ impl App {
     /// Tells the log what failed in the background since it was last looked at; gives why the last sync failed, if it did.
     pub(crate) fn look_at_upkeep(&self) -> Option<String> {
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
-        let Upkeep { running: Some(running), sync } = &mut *upkeep else { return None };
-        if let Some(Err(error)) = running.compactions().last {
-            tracing::warn!(%error, "logs could not be packed");
+        let Upkeep { running: Some(running), sync, told_read_only } = &mut *upkeep else { return None };
+        match running.compactions().last {
+            // Where nothing may be written, that is how it is; once is enough.
+            Some(Err(error)) if is_refusal(&error) => {
+                if !std::mem::replace(told_read_only, true) {
+                    tracing::warn!(%error, "logs are not packed, because this workspace may only be read");
+                }
+            }
+            Some(Err(error)) => tracing::warn!(%error, "logs could not be packed"),
+            _ => {}
         }
         match running.syncs().last {
             Some(Ok(())) => *sync = None,
@@ -156,4 +178,17 @@ impl App {
         drop(self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).running.take());
         self.tracking.close().map_err(io::Error::other)
     }
+}
+
+/// Compiles the pattern that sources of model versions must match.
+fn model_source(pattern: &str) -> io::Result<fancy_regex::Regex> {
+    fancy_regex::Regex::new(pattern).map_err(|error| {
+        io::Error::other(format!("the pattern {pattern:?} of model sources is no regular expression: {error}"))
+    })
+}
+
+/// Whether the operating system refused because nothing may be written there.
+fn is_refusal(error: &stepwell::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error, stepwell::Error::Io { source, .. } if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
 }

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::http::guard::Allowed;
+
 /// Who may use the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -34,8 +36,17 @@ pub struct Config {
     pub ui: Option<PathBuf>,
     /// Who may use the server.
     pub access: Access,
-    /// Further names under which the server is asked, as `name` or `name:port`.
+    /// Further names under which the server is asked: `name` at any port, or `name:port`.
     pub allowed_hosts: Vec<String>,
+    /// What a reverse proxy puts before all paths, such as `/stepwell`; empty for nothing. Requests are answered with and without
+    /// it.
+    pub path_prefix: String,
+    /// Whether filters of runs may go beyond MLflow's: OR, NOT, parentheses, IN, regular expressions, statistics of metrics.
+    pub extended_filters: bool,
+    /// Whether HTML and SVG among artifacts are shown and run their scripts, in a sandbox of no origin.
+    pub trust_artifacts: bool,
+    /// A regular expression that must be found in the source of a model version; other sources are refused.
+    pub model_source_pattern: Option<String>,
     /// The limits.
     pub limits: Limits,
 }
@@ -51,6 +62,8 @@ pub struct Limits {
     pub head: Duration,
     /// Most bytes of JSON bodies that are held at once, of all requests together. Bodies under 64 KiB do not count.
     pub bodies_bytes: u64,
+    /// Most bytes that JSON bodies take once they are parsed, of all together. Calls wait for it before they parse.
+    pub parsed_bytes: u64,
     /// Most bytes of JSON answers that clients have not fetched yet, of all together. Answers under 64 KiB and those of calls that
     /// change something do not count, and one answer counts for half of this at most.
     pub answers_bytes: u64,
@@ -76,8 +89,9 @@ impl Default for Limits {
             body_bytes: 16 << 20,
             artifact_bytes: 1 << 40,
             head: Duration::from_secs(10),
-            bodies_bytes: 256 << 20,
-            answers_bytes: 256 << 20,
+            bodies_bytes: 64 << 20,
+            parsed_bytes: 96 << 20,
+            answers_bytes: 64 << 20,
             body_idle: Duration::from_secs(30),
             answer_idle: Duration::from_secs(30),
             call: Duration::from_secs(60),
@@ -103,6 +117,10 @@ impl Config {
             ui: None,
             access: Access::Local,
             allowed_hosts: Vec::new(),
+            path_prefix: String::new(),
+            extended_filters: false,
+            trust_artifacts: false,
+            model_source_pattern: None,
             limits: Limits::default(),
         }
     }
@@ -110,8 +128,20 @@ impl Config {
     /// Checks that the choices fit together.
     ///
     /// # Errors
-    /// An address that others reach, without tokens and without the owner's word that it is meant so.
+    /// An address that others reach, without tokens and without the owner's word that it is meant so; a prefix that is no
+    /// path of plain segments; an allowed host that is no name.
     pub fn check(&self) -> std::io::Result<()> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+        let segment = |part: &str| part.starts_with(|c: char| c != '.') && part.chars().all(plain);
+        let prefix = self.path_prefix.strip_prefix('/');
+        if !self.path_prefix.is_empty() && !prefix.is_some_and(|prefix| prefix.split('/').all(segment)) {
+            return Err(std::io::Error::other(format!(
+                "--path-prefix {:?}: give a path such as /stepwell, of letters, digits and -._~ between single slashes, without \
+                 a slash at its end",
+                self.path_prefix
+            )));
+        }
+        self.allowed_hosts.iter().try_for_each(|name| Allowed::parse(name).map(drop)).map_err(std::io::Error::other)?;
         if self.access == Access::Local && !self.host.is_loopback() && self.unix_socket.is_none() {
             return Err(std::io::Error::other(format!(
                 "{} can be reached by others: use --auth and give out tokens (`stepwell token create`), or say \
@@ -120,5 +150,51 @@ impl Config {
             )));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::guard::{HEAD_BYTES_MAX, URI_BYTES_MAX};
+    use crate::wire::json::{DEPTH_MAX, VALUES_MAX};
+
+    #[test]
+    fn the_page_says_the_limits_that_hold() {
+        let page = include_str!("../../../docs/server.md");
+        let limits = Limits::default();
+        let (mib, seconds) =
+            (|bytes: u64| format!("{} MiB", bytes >> 20), |time: Duration| format!("{} s", time.as_secs()));
+        let rows = [
+            ("address of a request", format!("{} KiB", URI_BYTES_MAX >> 10)),
+            (
+                "head of a request",
+                format!("{} KiB, {} headers", HEAD_BYTES_MAX >> 10, crate::http::listen::HEADERS_MAX),
+            ),
+            ("time for a head", seconds(limits.head)),
+            ("JSON body", mib(limits.body_bytes)),
+            ("nesting of a JSON body", format!("{DEPTH_MAX} levels")),
+            ("values in a JSON body", format!("{},000", VALUES_MAX / 1000)),
+            ("time between bytes of a body", seconds(limits.body_idle)),
+            ("JSON bodies over 64 KiB", mib(limits.bodies_bytes)),
+            ("parsed JSON bodies", mib(limits.parsed_bytes)),
+            (
+                "JSON answers over 64 KiB",
+                format!("{}; one answer counts for {}", mib(limits.answers_bytes), mib(limits.answers_bytes / 2)),
+            ),
+            ("time for a client to fetch", seconds(limits.answer_idle)),
+            ("one artifact", format!("{} TiB", limits.artifact_bytes >> 40)),
+            ("time for a call", seconds(limits.call)),
+            ("connections", format!("1,{:03}; {}", limits.connections - 1000, limits.connections_per_address)),
+        ];
+        for (what, limit) in rows {
+            let row = page
+                .lines()
+                .find(|line| line.starts_with(&format!("| {what}")))
+                .unwrap_or_else(|| panic!("no row for {what}"));
+            assert!(row.contains(&limit), "{what}: {limit} is not in {row}");
+        }
+        let rooms = mib(limits.bodies_bytes + limits.parsed_bytes + limits.answers_bytes);
+        assert!(page.contains(&format!("{rooms} for bodies, their parsed forms and answers")), "{rooms}");
     }
 }

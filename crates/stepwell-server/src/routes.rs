@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::{MethodFilter, MethodRouter, any, on};
+use axum::routing::{MethodFilter, MethodRouter, any};
 
 use crate::app::App;
 use crate::artifacts::serve as files;
@@ -34,10 +34,24 @@ pub enum Verb {
     Delete,
 }
 
+impl Verb {
+    /// The methods of HTTP by which it is asked.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Get => &["GET", "HEAD"],
+            Self::Post => &["POST"],
+            Self::Put => &["PUT"],
+            Self::Patch => &["PATCH"],
+            Self::Delete => &["DELETE"],
+        }
+    }
+}
+
 /// Where a route's path begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum At {
-    /// `/api/V.0` for clients and `/ajax-api/V.0` for the UI.
+    /// `/api/V.0` for clients and `/ajax-api/V.0` for the UI. What is below `/mlflow/` in version 2 is at `preview` too, where
+    /// clients before MLflow 1.0 ask for it.
     Both(u8),
     /// `/ajax-api/V.0` alone.
     Ajax(u8),
@@ -86,6 +100,11 @@ impl Route {
     pub fn paths(&self) -> Vec<String> {
         let Self { path, .. } = self;
         match self.at {
+            At::Both(2) if path.starts_with("/mlflow/") => {
+                ["api/2.0", "ajax-api/2.0", "api/2.0/preview", "ajax-api/2.0/preview"]
+                    .map(|start| format!("/{start}{path}"))
+                    .to_vec()
+            }
             At::Both(version) => vec![format!("/api/{version}.0{path}"), format!("/ajax-api/{version}.0{path}")],
             At::Ajax(version) => vec![format!("/ajax-api/{version}.0{path}")],
             At::Root => vec![(*path).to_owned()],
@@ -379,22 +398,33 @@ pub static TABLE: &[Route] = &[
     stream(Post, Ajax(2), "/mlflow/upload-artifact", WRITE, Reach::Run, files::upload_to_run),
 ];
 
-/// The router of the table.
+/// The router of the table. Every path is there with the prefix of a reverse proxy too, where the owner chose one.
 pub fn router(app: Arc<App>) -> Router {
-    let mut paths: Vec<(String, MethodRouter<Arc<App>>)> = Vec::new();
+    let prefix = app.config.path_prefix.clone();
+    let mut paths: Vec<(String, MethodRouter<Arc<App>>, Vec<&'static str>)> = Vec::new();
     for route in TABLE {
-        for path in route.paths() {
+        let plain = route.paths();
+        let prefixed = plain.iter().filter(|_| !prefix.is_empty()).map(|path| format!("{prefix}{path}"));
+        for path in prefixed.collect::<Vec<_>>().into_iter().chain(plain) {
             let handler = move |State(app): State<Arc<App>>, request: Request| dispatch::serve(route, app, request);
-            match paths.iter_mut().find(|(known, _)| *known == path) {
-                Some((_, methods)) => *methods = std::mem::take(methods).on(route.filter(), handler),
-                None => paths.push((path, on(route.filter(), handler))),
-            }
+            let at = paths.iter().position(|(known, ..)| *known == path).unwrap_or_else(|| {
+                paths.push((path, MethodRouter::new(), Vec::new()));
+                paths.len() - 1
+            });
+            let (_, methods, names) = &mut paths[at];
+            *methods = std::mem::take(methods).on(route.filter(), handler);
+            names.extend(route.verb.names());
         }
     }
     let nowhere = any(|State(app): State<Arc<App>>, request: Request| dispatch::nowhere(app, request));
     let mut router = Router::new();
-    for (path, methods) in paths {
-        let otherwise = |State(app): State<Arc<App>>, request: Request| dispatch::not_so(app, request);
+    for (path, methods, mut names) in paths {
+        names.push("OPTIONS");
+        let allowed: Arc<str> = names.join(", ").into();
+        let otherwise = move |State(app): State<Arc<App>>, request: Request| {
+            let allowed = Arc::clone(&allowed);
+            async move { dispatch::not_so(app, &allowed, request).await }
+        };
         router = router.route(&path, methods.fallback(otherwise));
     }
     router
@@ -406,8 +436,11 @@ pub fn router(app: Arc<App>) -> Router {
 /// Holds every request against the guard, before any route sees it. `/health` is asked by address, and says nothing.
 async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let request = read_off(request);
-    if request.uri().path() != "/health"
-        && let Err(fault) = guard::check(&app.hosts, request.method(), request.uri(), request.headers())
+    let path = request.uri().path();
+    let path = path.strip_prefix(app.config.path_prefix.as_str()).unwrap_or(path);
+    if path != "/health"
+        && let Err(fault) =
+            guard::check(&app.hosts, request.method(), request.uri(), request.headers(), matches!(path, "" | "/"))
     {
         app.observed.request(request.method(), "-", fault.http_status(), std::time::Duration::ZERO);
         return dispatch::refuse(&fault);

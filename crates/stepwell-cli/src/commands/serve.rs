@@ -13,6 +13,7 @@ use crate::failure::{Answer, Failure, Outcome};
 use crate::output::escape;
 
 const HELP: &str = "\
+A workspace that may only be read is served for reading: what would change it is refused with 403 and the reason.
 Clients find it by MLFLOW_TRACKING_URI=http://127.0.0.1:5000. Anyone on this machine may use it; other machines reach it
 only with --host, which needs --auth. Without MLflow's UI there is a plain page. /health, /ready and /metrics are for
 probes and Prometheus. SIGTERM or Ctrl-C ends it: requests under way finish, and all that was logged is synced.";
@@ -46,9 +47,28 @@ pub(crate) struct Arguments {
     /// Let everybody who reaches the server read, change and delete everything.
     #[arg(long, conflicts_with = "auth")]
     insecure_no_auth: bool,
-    /// A further name under which the server is asked; may be given several times.
+    /// A further name under which the server is asked, at any port or at this one; may be given several times. `localhost` and
+    /// the machine's own addresses are allowed at any port.
     #[arg(long, value_name = "NAME[:PORT]")]
     allowed_host: Vec<String>,
+    /// What a reverse proxy puts before all paths, such as /stepwell.
+    #[arg(long, value_name = "PATH", default_value = "")]
+    path_prefix: String,
+    /// Let clients use OR, NOT, parentheses, IN, regular expressions and statistics of metrics in filters of runs, as
+    /// `stepwell runs` does.
+    #[arg(long)]
+    extended_filters: bool,
+    /// Show HTML and SVG among artifacts and run their scripts, in a sandbox that is apart from this server's own pages.
+    #[arg(long)]
+    trust_artifacts: bool,
+    /// Refuse versions of registered models whose source does not match this regular expression.
+    #[arg(
+        long,
+        value_name = "REGEX",
+        env = "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX",
+        hide_env_values = true
+    )]
+    model_source: Option<String>,
     /// Log every request.
     #[arg(short, long)]
     verbose: bool,
@@ -82,25 +102,32 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         ui: ui.clone(),
         access,
         allowed_hosts: arguments.allowed_host.clone(),
+        path_prefix: arguments.path_prefix.trim_end_matches('/').to_owned(),
+        extended_filters: arguments.extended_filters,
+        trust_artifacts: arguments.trust_artifacts,
+        model_source_pattern: arguments.model_source.clone().filter(|pattern| !pattern.is_empty()),
         ..Config::of(&context.dir)
     };
     config.check().map_err(|error| Failure::Usage(error.to_string()))?;
     let json = context.json;
+    let prefix = config.path_prefix.clone();
     let mut ready = |place: &Place| {
         let text = if json {
-            format!("{}\n", serde_json::json!({ "url": place.to_string(), "ui": ui }))
+            format!("{}\n", serde_json::json!({ "url": format!("{place}{prefix}"), "ui": ui }))
         } else {
             let ui = match &ui {
                 Some(folder) => format!("Web UI: MLflow's, from {}", escape(&folder.display().to_string())),
                 None => "Web UI: a plain page. For MLflow's, `pip install mlflow` here, or give --ui DIR".to_owned(),
             };
-            format!("Listening on {place}\n{ui}\n")
+            format!("Listening on {place}{prefix}\n{ui}\n")
         };
         // In one piece; nobody may be reading it.
         let _ = std::io::stdout().write_all(text.as_bytes());
         let _ = std::io::stdout().flush();
     };
-    serve(config, &mut ready).map_err(|error| Failure::failed(format!("cannot serve: {error}")))?;
+    let workspace = config.workspace.display().to_string();
+    serve(config, &mut ready)
+        .map_err(|error| Failure::failed(format!("cannot serve {}: {error}", escape(&workspace))))?;
     Ok(Answer::Done)
 }
 

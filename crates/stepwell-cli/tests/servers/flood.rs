@@ -16,17 +16,17 @@ const FLOODS: usize = 8;
 const ROUNDS: usize = 6;
 /// Bytes of each body that are sent; the limit is 16 MiB.
 const SENT: usize = 20 << 20;
-/// The bound, of which `docs/server.md` says how it is made up.
-const RESIDENT_MAX: u64 = 384 << 20;
+/// The bound, which `docs/server.md` adds up.
+pub(crate) const RESIDENT_MAX: u64 = 384 << 20;
 
-fn connect(server: &Server) -> TcpStream {
+pub(crate) fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(&server.address).unwrap();
     stream.set_read_timeout(Some(crate::process::PATIENCE)).unwrap();
     stream.set_write_timeout(Some(crate::process::PATIENCE)).unwrap();
     stream
 }
 
-fn begin(server: &Server, line: &str, rest: &str) -> TcpStream {
+pub(crate) fn begin(server: &Server, line: &str, rest: &str) -> TcpStream {
     let mut stream = connect(server);
     let head = format!("{line} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n{rest}", server.address);
     stream.write_all(head.as_bytes()).unwrap();

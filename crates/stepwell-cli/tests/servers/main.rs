@@ -2,7 +2,9 @@
 #![allow(clippy::disallowed_methods, reason = "a test may start threads")]
 
 mod flood;
+mod memory;
 mod process;
+mod refusing;
 mod registry;
 mod together;
 mod trainer;

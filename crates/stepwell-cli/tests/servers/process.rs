@@ -20,7 +20,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server on a workspace; port 0 takes a free one.
     pub(crate) fn start(workspace: &Path, port: u16) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_stepwell"))
+        Self::started(Command::new(env!("CARGO_BIN_EXE_stepwell")), workspace, port)
+    }
+
+    /// Starts a server by a command that runs `stepwell` with what is added to it.
+    pub(crate) fn started(mut command: Command, workspace: &Path, port: u16) -> Self {
+        let mut child = command
             .arg("-w")
             .arg(workspace)
             .args(["serve", "--port", &port.to_string()])
@@ -46,8 +51,17 @@ impl Server {
 
     /// Most memory that it had resident at any time, in bytes.
     pub(crate) fn peak_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// Memory that it has resident now, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
     }
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use stepwell::tracking::Batch;
 use stepwell::tracking::entities::{Metric, MetricRef};
 
@@ -126,9 +126,29 @@ fn log(call: &Call<'_>, run_id: &str, batch: &Batch<'_>) -> Outcome {
 
 fn lenient_batch(call: &Call<'_>) -> Outcome {
     let checks = &[("run_id", &[Text, Required][..]), ("metrics", &[Array]), ("params", &[Array]), ("tags", &[Array])];
-    let request = call.read(BATCH, checks)?;
-    let raw = call.input.object()?;
-    for (list, fields) in [("metrics", &["key", "value", "timestamp"][..]), ("params", &["key"]), ("tags", &["key"])] {
+    let raw = call.input.raw(BATCH)?;
+    let request = call.input.read_from(&raw, BATCH, checks);
+    // What is missing is told before what is wrong, as MLflow does.
+    if request.is_ok() || LISTS.iter().all(|(list, _)| raw.get(*list).is_none_or(Value::is_array)) {
+        all_given(&raw)?;
+    }
+    let request = request?;
+    drop(raw);
+    let metrics: Vec<Metric> = request.messages("metrics").iter().map(metric).collect();
+    let metrics: Vec<MetricRef<'_>> = metrics.iter().map(Into::into).collect();
+    let (params, tags) = (pairs(&request, "params"), pairs(&request, "tags"));
+    let [params, tags] =
+        [&params, &tags].map(|pairs| pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>());
+    log(call, request.text("run_id"), &Batch { metrics: &metrics, params: &params, tags: &tags })
+}
+
+/// The lists of a batch, and what each of their items must have.
+const LISTS: [(&str, &[&str]); 3] =
+    [("metrics", &["key", "value", "timestamp"]), ("params", &["key"]), ("tags", &["key"])];
+
+/// Checks that no item of a batch lacks what it must have.
+fn all_given(raw: &Map<String, Value>) -> Result<(), Fault> {
+    for (list, fields) in LISTS {
         let items = raw.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for (index, item) in items.iter().enumerate() {
             let given = |field: &&&str| item.get(**field).is_some_and(|value| !value.is_null() && value != "");
@@ -140,12 +160,7 @@ fn lenient_batch(call: &Call<'_>) -> Outcome {
             }
         }
     }
-    let metrics: Vec<Metric> = request.messages("metrics").iter().map(metric).collect();
-    let metrics: Vec<MetricRef<'_>> = metrics.iter().map(Into::into).collect();
-    let (params, tags) = (pairs(&request, "params"), pairs(&request, "tags"));
-    let [params, tags] =
-        [&params, &tags].map(|pairs| pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>());
-    log(call, request.text("run_id"), &Batch { metrics: &metrics, params: &params, tags: &tags })
+    Ok(())
 }
 
 fn metric(fields: &Fields) -> Metric {

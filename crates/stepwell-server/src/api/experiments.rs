@@ -20,6 +20,9 @@ const SEARCH: &[Field] = &[
     one("view_type", VIEW_TYPE_KIND),
 ];
 
+/// Bytes of an experiment in an answer, roughly.
+const EXPERIMENT_BYTES: usize = 1024;
+
 /// One experiment.
 #[derive(Serialize)]
 struct Got<'a> {
@@ -75,6 +78,7 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
         order_by: request.texts("order_by"),
         offset: page::offset(request.text("page_token"))?,
     })?;
+    call.reserve(page.items.len() * EXPERIMENT_BYTES)?;
     Answer::json(&Page {
         experiments: Each(&page.items, Into::into),
         next_page_token: page.next_offset.map(page::token),

@@ -104,6 +104,9 @@ impl<'a> From<&'a LoggedModel> for Shape<'a> {
     }
 }
 
+/// Bytes of a model in an answer, roughly.
+const MODEL_BYTES: usize = 4096;
+
 /// One model.
 #[derive(Serialize)]
 struct Got<'a> {
@@ -235,6 +238,7 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
         max_results: request.int("max_results").unwrap_or(50),
         offset: page::bound_offset(&asked, request.text("page_token"))?,
     })?;
+    call.reserve(page.items.len() * MODEL_BYTES)?;
     let next_page_token = page.next_offset.map(|offset| page::bound_token(&asked, offset));
     Answer::json(&Page { models: Each(&page.items, Into::into), next_page_token })
 }

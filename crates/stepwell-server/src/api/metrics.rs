@@ -16,6 +16,9 @@ const POINTS_MAX: i64 = 25_000;
 /// Most points of each run in a plot.
 const PLOT_POINTS_MAX: i64 = 2_500;
 
+/// Bytes of a point while a history is read, sorted and written.
+const POINT_BYTES: usize = 128;
+
 /// `GetMetricHistory`.
 const HISTORY: &[Field] =
     &[text("run_id"), text("run_uuid"), text("metric_key"), text("page_token"), int("max_results")];
@@ -26,7 +29,9 @@ pub(crate) fn history(call: &Call<'_>) -> Outcome {
     let request = call.read(HISTORY, checks)?;
     let offset = page::offset(request.text("page_token"))?;
     let (run_id, key) = (request.run_id(), request.text("metric_key"));
-    let page = call.app.tracking.get_metric_history(run_id, key, request.int("max_results"), offset)?;
+    let room = |points: u64| call.reserve(usize::try_from(points).unwrap_or(usize::MAX).saturating_mul(POINT_BYTES));
+    let max_results = request.int("max_results");
+    let page = call.app.tracking.get_metric_history_within(run_id, key, max_results, offset, room)?;
     let mut json = PointsJson::new();
     json.curve(key, None, &page.items);
     Answer::json_bytes(json.finish(page.next_offset.map(page::token).as_deref(), false))
@@ -56,8 +61,8 @@ pub(crate) fn history_bulk(call: &Call<'_>) -> Outcome {
     let key = key.ok_or_else(|| Fault::invalid("GetMetricHistoryBulk request must specify a metric_key."))?;
     let most = match call.input.argument("max_results").map(str::parse::<i64>) {
         None => POINTS_MAX,
-        Some(Ok(most)) => most.min(POINTS_MAX),
-        Some(Err(_)) => return Err(Fault::invalid("max_results must be an integer.")),
+        Some(Ok(most)) if most >= 0 => most.min(POINTS_MAX),
+        Some(_) => return Err(Fault::invalid("max_results must be an integer of at least 0.")),
     };
     let run_ids: Vec<String> = run_ids.into_iter().map(str::to_owned).collect();
     let most = usize::try_from(most).unwrap_or(0);

@@ -57,6 +57,9 @@ impl<'a> From<&'a RegisteredModel> for Shape<'a> {
     }
 }
 
+/// Bytes of a registered model in an answer, roughly.
+const MODEL_BYTES: usize = 4096;
+
 /// One registered model.
 #[derive(Serialize)]
 struct Got<'a> {
@@ -125,6 +128,7 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
         request.int("max_results").unwrap_or(100),
         page::offset(request.text("page_token"))?,
     )?;
+    call.reserve(page.items.len() * MODEL_BYTES)?;
     Answer::json(&Page {
         registered_models: Each(&page.items, Into::into),
         next_page_token: page.next_offset.map(page::token),

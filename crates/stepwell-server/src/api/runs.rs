@@ -9,8 +9,8 @@ use crate::app::App;
 use crate::wire::call::{Answer, Call, Outcome};
 use crate::wire::check::Check::{Array, AtMost, Int, Required, Text};
 use crate::wire::fault::{Code, Fault};
-use crate::wire::page;
 use crate::wire::schema::{Field, Kind, int, many, one, text};
+use crate::wire::{json, page};
 
 const CREATE: &[Field] =
     &[text("experiment_id"), text("user_id"), text("run_name"), int("start_time"), many("tags", Kind::Message(PAIR))];
@@ -131,6 +131,7 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
         offset: page::offset(request.text("page_token"))?,
     })?;
     let rows = call.app.tracking.rows(&page)?;
+    call.reserve(rows.len() * 2 * RUN_BYTES)?;
     let next_page_token = page.next_offset.map(page::token);
     Answer::long_json(&Page { runs: Each(&rows, Into::into), next_page_token }, (rows.len() + 1) * RUN_BYTES)
 }
@@ -169,7 +170,9 @@ const MODEL_FIELDS_KEPT: [&str; 5] = ["run_id", "artifact_path", "utc_time_creat
 pub(crate) fn log_model(call: &Call<'_>) -> Outcome {
     let checks = &[("run_id", &[Text, Required][..]), ("model_json", &[Text, Required])];
     let request = call.read(&[text("run_id"), text("model_json")], checks)?;
-    let model: Value = serde_json::from_str(request.text("model_json"))
+    let model = request.text("model_json").as_bytes();
+    json::Shape::of(model).check()?;
+    let model: Value = serde_json::from_slice(model)
         .map_err(|_| Fault::invalid("Malformed model info: model_json is not a valid JSON."))?;
     let missing: Vec<&str> = MODEL_FIELDS.into_iter().filter(|name| model.get(name).is_none()).collect();
     if !missing.is_empty() {

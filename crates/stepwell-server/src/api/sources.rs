@@ -23,9 +23,6 @@ pub(super) fn check(app: &App, source: &str, run_id: &str, model_id: &str, is_pr
         return if PROMPT_SOURCES.contains(&source) { Ok(()) } else { Err(Fault::invalid(why)) };
     }
     let (scheme, rest) = split(source);
-    if names_host(&scheme, rest) {
-        return Err(foreign_host("source", &scheme));
-    }
     let param = if model_id.is_empty() { "run_id" } else { "model_id" };
     let roots = || -> Result<Vec<String>, Fault> {
         let mut roots = Vec::new();
@@ -37,6 +34,16 @@ pub(super) fn check(app: &App, source: &str, run_id: &str, model_id: &str, is_pr
         }
         Ok(roots)
     };
+    if names_host(&scheme, rest) {
+        // Where the default artifact root is this server's own address, its runs' files are named by it.
+        let own = is_plain(source) && app.roots.resolve(source).is_ok();
+        let place = plain(source);
+        let inside = |root: &String| {
+            let (scheme, root) = plain(root);
+            scheme == place.0 && within(&place.1, &root)
+        };
+        return if own && roots()?.iter().any(inside) { Ok(()) } else { Err(foreign_host("source", &scheme)) };
+    }
     if matches!(scheme.as_str(), "" | "file") && !source.contains('\\') {
         if !is_here(&scheme, rest) {
             return Err(Fault::new(Code::InternalError, format!("{source} is not a valid remote uri.")));
@@ -88,6 +95,20 @@ pub(super) fn check(app: &App, source: &str, run_id: &str, model_id: &str, is_pr
     let param = if scheme == "models" { "model_id" } else { param };
     let why = || format!("The {param} request parameter must identify the resource that contains the source.");
     if of_request { Ok(()) } else { refused(source, &why()) }
+}
+
+/// Holds a source against the pattern that the owner chose, if there is one; MLflow's word for it is
+/// `MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX`.
+///
+/// # Errors
+/// 400 when the pattern is not found in it.
+pub(super) fn check_pattern(app: &App, source: &str) -> Result<(), Fault> {
+    let Some(pattern) = app.model_source.as_ref().filter(|_| !source.is_empty()) else { return Ok(()) };
+    // A pattern that gives up on a source has not been found in it.
+    if pattern.is_match(source).unwrap_or(false) {
+        return Ok(());
+    }
+    refused(source, "It does not match the pattern that the owner of this server chose for sources.")
 }
 
 const NOT_ABSOLUTE: &str = "If supplying a source as an http, https, local file path, ftp, objectstore, or mlflow-artifacts \

@@ -29,6 +29,9 @@ const DESCRIBED: &[Field] = &[text("name"), text("version"), text("description")
 const STAGED: &[Field] = &[text("name"), text("version"), text("stage"), one("archive_existing_versions", Kind::Bool)];
 const TAG: &[Field] = &[text("name"), text("version"), text("key"), text("value")];
 
+/// Bytes of a version in an answer, roughly.
+const VERSION_BYTES: usize = 1024;
+
 /// A version.
 #[derive(Serialize)]
 pub(crate) struct VersionShape<'a> {
@@ -117,6 +120,7 @@ pub(crate) fn create(call: &Call<'_>) -> Outcome {
     ];
     let request = call.read(CREATE, checks)?;
     let words = |name: &str| request.text(name).to_owned();
+    sources::check_pattern(call.app, request.text("source"))?;
     let tags = pairs(&request, "tags");
     let is_prompt = tags.iter().any(|(key, value)| sources::is_prompt_tag(key, value));
     let (mut source, mut run_id, mut model_id) = (words("source"), words("run_id"), words("model_id"));
@@ -198,6 +202,7 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
         request.int("max_results").unwrap_or(200_000),
         page::offset(request.text("page_token"))?,
     )?;
+    call.reserve(found.items.len() * VERSION_BYTES)?;
     page(&found.items, found.next_offset)
 }
 

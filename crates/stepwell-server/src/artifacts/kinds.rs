@@ -37,6 +37,16 @@ pub(crate) fn of(name: &str) -> &'static str {
     KINDS.iter().find(|(known, _)| *known == end).map_or("application/octet-stream", |(_, kind)| kind)
 }
 
+/// The kind of a file that browsers run, by its name: HTML and SVG.
+pub(crate) fn active(name: &str) -> Option<&'static str> {
+    match name.rsplit_once('.').map_or("", |(_, end)| end).to_ascii_lowercase().as_str() {
+        "html" | "htm" => Some("text/html; charset=utf-8"),
+        "xhtml" => Some("application/xhtml+xml"),
+        "svg" => Some("image/svg+xml"),
+        _ => None,
+    }
+}
+
 /// The header that makes a browser save a file rather than show it, with its name in a form that no header breaks on.
 pub(crate) fn disposition(name: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

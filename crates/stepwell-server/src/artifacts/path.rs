@@ -18,27 +18,30 @@ pub(crate) const UPLOADS: &str = ".stepwell-uploads";
 pub struct ArtifactPath(String);
 
 impl ArtifactPath {
-    /// Checks a path that was decoded once. A single slash at the end is taken off.
+    /// Checks a path that was decoded once. Slashes that follow each other count as one, as on disk; those at the end are taken
+    /// off.
     ///
     /// # Errors
-    /// 400 for whatever could mean another place than it says, on this or another system.
+    /// 400 for whatever could mean another place than it says, on this or another system: which character, and why.
     pub fn new(path: &str) -> Result<Self, Fault> {
-        let path = path.strip_suffix('/').unwrap_or(path);
-        if path.is_empty() {
-            return Ok(Self::default());
-        }
+        let refused = |why: String| Fault::invalid(format!("Invalid path: {why}"));
         let mut decoded = path.to_owned();
         for _ in 0..DECODINGS_MAX {
-            if !is_plain(&decoded) {
-                return Err(refused());
-            }
-            let Ok(again) = percent_decode_str(&decoded).decode_utf8() else { return Err(refused()) };
+            check(&decoded).map_err(|why| {
+                // What stands there only once it is decoded is shown as it was found.
+                let hidden = if decoded == path { "" } else { " once it is decoded" };
+                refused(format!("{why}{hidden}"))
+            })?;
+            let Ok(again) = percent_decode_str(&decoded).decode_utf8() else {
+                return Err(refused("what its % stands for is not UTF-8".into()));
+            };
             if again == decoded {
-                return Ok(Self(path.to_owned()));
+                let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+                return Ok(Self(segments.join("/")));
             }
             decoded = again.into_owned();
         }
-        Err(refused())
+        Err(refused("it is encoded too often".into()))
     }
 
     /// As [`Self::new`], of a folder that is listed: clients name it by a dot at its end too (`.`, `a/.`).
@@ -90,44 +93,76 @@ impl ArtifactPath {
     }
 }
 
-fn refused() -> Fault {
-    Fault::invalid("Invalid path")
+/// The character that a later normalisation (NFKC) makes of one that looks like a dot or a separator.
+fn normalised(c: char) -> &'static str {
+    match c {
+        '\u{2024}' | '\u{ff0e}' => ".",
+        '\u{2025}' => "..",
+        '\u{2026}' => "...",
+        '\u{ff0f}' => "/",
+        '\u{ff3c}' => "\\",
+        _ => "",
+    }
 }
 
-fn is_plain(path: &str) -> bool {
-    // What other systems or a later normalisation take for a separator or for dots.
-    let alike = |c: char| {
-        matches!(
-            c,
-            '\\' | '\u{2024}'
-                | '\u{2025}'
-                | '\u{2026}'
-                | '\u{ff0e}'
-                | '\u{ff0f}'
-                | '\u{ff3c}'
-                | '\u{2215}'
-                | '\u{2044}'
-                | '\u{29f8}'
-        )
-    };
-    path.len() <= PATH_BYTES_MAX
-        && !path.chars().any(|c| c.is_control() || c == '#' || c == '\u{fffd}' || alike(c))
-        && path.split('/').all(is_plain_segment)
-        && path.split('/').next() != Some(UPLOADS)
+/// What is wrong with a path, as it stands and as it is read once it is normalised.
+fn check(path: &str) -> Result<(), String> {
+    check_letters(path)?;
+    if path.contains(|c| !normalised(c).is_empty()) {
+        let plain = |c: char| match normalised(c) {
+            "" => c.to_string(),
+            other => other.to_owned(),
+        };
+        check_letters(&path.chars().map(plain).collect::<String>())
+            .map_err(|why| format!("{why} once its characters are normalised"))?;
+    }
+    Ok(())
 }
 
-fn is_plain_segment(segment: &str) -> bool {
-    !segment.is_empty()
-        && segment.len() <= SEGMENT_BYTES_MAX
-        && segment != "."
-        && segment != ".."
-        && !segment.ends_with(['.', ' '])
-        && !segment.starts_with(' ')
-        // Parameters of a segment, by which some readers hide one.
-        && !segment.starts_with(';')
-        // A drive, and a scheme.
-        && segment.as_bytes().get(1) != Some(&b':')
-        && !segment.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"))
+fn check_letters(path: &str) -> Result<(), String> {
+    if path.len() > PATH_BYTES_MAX {
+        return Err(format!("it is over {PATH_BYTES_MAX} bytes"));
+    }
+    for c in path.chars() {
+        match c {
+            '\\' => return Err("it holds the character '\\', which separates folders on Windows".into()),
+            '#' => return Err("it holds the character '#', which begins a fragment of a URI".into()),
+            '\u{fffd}' => return Err("it holds the character U+FFFD, which stands for bytes that are not UTF-8".into()),
+            c if c.is_control() => return Err(format!("it holds the control character U+{:04X}", u32::from(c))),
+            _ => {}
+        }
+    }
+    if path.starts_with('/') {
+        return Err("it begins with the character '/', which makes it absolute".into());
+    }
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    if let Some(first) = segments.clone().next() {
+        if first == UPLOADS {
+            return Err(format!("'{UPLOADS}' is where the server keeps unfinished uploads"));
+        }
+        if first.len() == 2 && first.ends_with(':') && first.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            return Err(format!("it begins with '{first}', which is a drive on Windows"));
+        }
+    }
+    segments.try_for_each(check_segment)
+}
+
+fn check_segment(segment: &str) -> Result<(), String> {
+    if segment.len() > SEGMENT_BYTES_MAX {
+        return Err(format!("the name of one of its folders or files is over {SEGMENT_BYTES_MAX} bytes"));
+    }
+    // Windows drops dots and blanks at an end; some readers drop all from a semicolon on.
+    let kept = segment.split(';').next().unwrap_or_default();
+    if !kept.is_empty() && kept.trim_matches(['.', ' ']).is_empty() && kept.contains('.') {
+        return Err(format!("the name '{segment}' is made of dots, which name a folder itself or the one above"));
+    }
+    if segment.trim_matches(' ').is_empty() {
+        return Err("the name of one of its folders or files is made of the character ' ' alone".into());
+    }
+    if segment.trim_start().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:")) {
+        return Err("it holds 'file:', which begins a URI".into());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -136,15 +171,52 @@ mod tests {
 
     #[test]
     fn plain_paths_are_taken() {
-        for path in
-            ["a", "0/f00d/artifacts/model/MLmodel", "50%.txt", "ünïcode/日本.png", ".hidden", "a b/c-d_e.f", "..a/b..c"]
-        {
+        for path in [
+            "a",
+            "0/f00d/artifacts/model/MLmodel",
+            "50%.txt",
+            "ünïcode/日本.png",
+            ".hidden",
+            "a b/c-d_e.f",
+            "..a/b..c",
+            // As MLflow takes them.
+            " blank at the start",
+            "d/ blank",
+            "blank at the end ",
+            "a:b",
+            "12:30:00.log",
+            "model:v1/weights",
+            "d/C:/x",
+            "x.",
+            "a...",
+            "loading…",
+            "a⁄b",
+            ";x",
+            "a;b=1",
+            "q?x=1&y",
+            "'\"*<>|`$(id)",
+        ] {
             assert_eq!(ArtifactPath::new(path).unwrap().as_str(), path);
         }
+        assert_eq!(ArtifactPath::new("a//b///c//").unwrap().as_str(), "a/b/c");
         assert!(ArtifactPath::new("").unwrap().is_root());
         assert_eq!(ArtifactPath::new("a/b/").unwrap().as_str(), "a/b");
         assert!(ArtifactPath::folder(".").unwrap().is_root());
         assert_eq!(ArtifactPath::folder("a/b/.").unwrap().as_str(), "a/b");
+        for (path, character) in [
+            ("a\\b", "'\\'"),
+            ("a#b", "'#'"),
+            ("a%23b", "'#', which begins a fragment of a URI once it is decoded"),
+            ("a\tb", "U+0009"),
+            ("/a", "'/'"),
+            ("a/\u{fffd}", "U+FFFD"),
+            ("a/../b", "'..'"),
+            ("C:/x", "'C:'"),
+            ("a/  /b", "' '"),
+        ] {
+            let told = ArtifactPath::new(path).unwrap_err().message;
+            assert!(told.starts_with("Invalid path: ") && told.contains(character), "{path}: {told}");
+        }
         for bad in ["./.", "/.", "a/./.", "../.", "./a", "%2e"] {
             assert!(ArtifactPath::folder(bad).is_err(), "{bad}");
         }
@@ -165,12 +237,10 @@ mod tests {
             ".",
             "a/./b",
             "a/./.",
-            "a//b",
             "..\\..\\x",
             "\\..\\filename",
             "C:\\x",
             "C:/x",
-            "C:x",
             "\\\\host\\share",
             "\\\\?\\C:\\x",
             "..%2f..%2fhome",
@@ -198,8 +268,14 @@ mod tests {
             "‥/x",
             "a/..",
             "a/.. ",
+            "a/. .",
+            "a/..;x/b",
+            "%2e%2e;/x",
+            " ../x",
+            "a／..／..／x",
+            "C:",
+            "a/ /b",
             "a/...",
-            "x.",
             ".stepwell-uploads/x",
             "%2estepwell-uploads/x",
         ];

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{Seek, SeekFrom};
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -9,17 +10,18 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HeaderValue, IF_RANGE, RANGE,
+    HeaderName, HeaderValue, IF_RANGE, RANGE,
 };
 use axum::response::Response;
 use bytes::BytesMut;
+use rustix::io::Errno;
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
 
 use super::kinds;
 use super::path::ArtifactPath;
 use super::range::{self, Part};
-use super::store::ArtifactStore;
+use super::store::{self, ArtifactStore};
 use crate::app::App;
 use crate::http::body::Reader;
 use crate::http::dispatch::{Streamed, respond};
@@ -32,6 +34,14 @@ use crate::wire::fault::{Code, Fault};
 const CHUNK: usize = 256 << 10;
 /// Most bytes of an upload from the UI, as MLflow has it.
 const UI_UPLOAD_BYTES_MAX: u64 = 10 << 20;
+
+/// What a file may that the owner trusts: run its scripts, in an origin that is nobody's, so that no call of theirs is taken for
+/// one of this server's pages.
+const SANDBOX: &str = "sandbox allow-scripts";
+/// The header that says what of a file is blocked.
+const NOTE: HeaderName = HeaderName::from_static("x-stepwell-note");
+const BLOCKED: &str = "This file is to be saved, not shown: its scripts would run with the rights of this server's own pages. \
+                       `stepwell serve --trust-artifacts` shows it in a sandbox.";
 
 type Streaming = Pin<Box<dyn Future<Output = Result<Response, Fault>> + Send>>;
 
@@ -50,7 +60,7 @@ pub(crate) fn upload(request: Streamed) -> Streaming {
         let path = ArtifactPath::new(request.input.path("artifact_path"))?;
         let store = Arc::clone(&request.app.roots.proxied);
         let limit = request.app.config.limits.artifact_bytes;
-        receive(&request.app, store, path, request.body, limit).await?;
+        receive(&request.app, store, path, request.body, 0..=limit).await?;
         Ok(respond(Answer::done()?))
     })
 }
@@ -110,10 +120,7 @@ pub(crate) fn upload_to_run(request: Streamed) -> Streaming {
             ));
         }
         let (store, path) = located(&request.app, path, move |app| crate::api::runs::artifact_uri(app, &run)).await?;
-        let bytes = receive(&request.app, store, path, request.body, UI_UPLOAD_BYTES_MAX).await?;
-        if bytes == 0 {
-            return Err(Fault::invalid("Request must specify data."));
-        }
+        receive(&request.app, store, path, request.body, 1..=UI_UPLOAD_BYTES_MAX).await?;
         Ok(respond(Answer::done()?))
     })
 }
@@ -163,6 +170,7 @@ async fn send(request: Streamed, store: Arc<ArtifactStore>, path: ArtifactPath) 
         }
         Part::None => (StatusCode::RANGE_NOT_SATISFIABLE, 0, Some(format!("bytes */{length}"))),
     };
+    app.rooms.pass_file(bytes);
     // A file that grows meanwhile is sent as long as it was, as the header says.
     let file = tokio::io::AsyncReadExt::take(tokio::fs::File::from_std(file), bytes);
     let mut response = Response::new(Body::from_stream(ReaderStream::with_capacity(file, CHUNK)));
@@ -174,49 +182,59 @@ async fn send(request: Streamed, store: Arc<ArtifactStore>, path: ArtifactPath) 
     if let Some(place) = place.and_then(|place| HeaderValue::try_from(place).ok()) {
         headers.insert(CONTENT_RANGE, place);
     }
-    let disposition =
-        HeaderValue::try_from(kinds::disposition(&name)).unwrap_or(HeaderValue::from_static("attachment"));
-    headers.insert(CONTENT_DISPOSITION, disposition);
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    match kinds::active(&name) {
+        Some(kind) if app.config.trust_artifacts => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
+        }
+        active => {
+            let disposition =
+                HeaderValue::try_from(kinds::disposition(&name)).unwrap_or(HeaderValue::from_static("attachment"));
+            headers.insert(CONTENT_DISPOSITION, disposition);
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+            if active.is_some() {
+                headers.insert(NOTE, HeaderValue::from_static(BLOCKED));
+            }
+        }
+    }
     guard::secure(headers);
     Ok(response)
 }
 
-/// Receives a file of at most `limit` bytes and puts it in its place; returns how many it had. Until then nobody sees it,
-/// and when the client breaks off nothing is left of it.
+/// Receives a file of so many bytes and puts it in its place. Until then nobody sees it; when it is refused or the client
+/// breaks off, nothing is left of it, and what was in its place stays.
 async fn receive(
     app: &Arc<App>,
     store: Arc<ArtifactStore>,
     path: ArtifactPath,
     body: Body,
-    limit: u64,
-) -> Result<u64, Fault> {
+    bytes: RangeInclusive<u64>,
+) -> Result<(), Fault> {
     let limits = app.config.limits;
-    let mut reader = Reader::new(body, limit, limits.body_idle)?;
+    let mut reader = Reader::new(body, *bytes.end(), limits.body_idle)?;
     let begun = Arc::clone(&store);
     let (file, upload) = app.lanes.run(Lane::Artifact, limits.call, move || begun.begin()).await??;
     let mut file = tokio::fs::File::from_std(file);
     file.set_max_buf_size(CHUNK);
     let (mut buffer, mut total) = (BytesMut::with_capacity(CHUNK), 0u64);
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            Fault::new(Code::TemporarilyUnavailable, "The disk is full.")
-                .with_status(axum::http::StatusCode::INSUFFICIENT_STORAGE)
-        }
-        _ => Fault::new(Code::InternalError, format!("Cannot store the artifact: {error}")),
-    };
-    while let Some(bytes) = reader.next().await? {
-        total += bytes.len() as u64;
-        buffer.extend_from_slice(&bytes);
+    let failed =
+        |error: std::io::Error| store::fault("write", path.as_str(), Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    while let Some(part) = reader.next().await? {
+        total += part.len() as u64;
+        buffer.extend_from_slice(&part);
         if buffer.len() >= CHUNK {
             file.write_all(&buffer).await.map_err(failed)?;
             buffer.clear();
         }
+    }
+    if !bytes.contains(&total) {
+        return Err(Fault::invalid("Request must specify data."));
     }
     file.write_all(&buffer).await.map_err(failed)?;
     file.flush().await.map_err(failed)?;
     let file = file.into_std().await;
     app.lanes.run(Lane::Artifact, limits.call, move || store.publish(&file, upload, &path)).await??;
     app.observed.uploaded.inc_by(total);
-    Ok(total)
+    app.rooms.pass_file(total);
+    Ok(())
 }

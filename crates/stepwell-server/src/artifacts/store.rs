@@ -20,7 +20,8 @@ const DEPTH_MAX: usize = 512;
 /// A tree of artifacts.
 #[derive(Debug)]
 pub(crate) struct ArtifactStore {
-    root: OwnedFd,
+    /// Its folder; why it cannot be had, where this process may neither open nor make it.
+    root: Result<OwnedFd, Errno>,
     #[cfg(test)]
     place: PathBuf,
 }
@@ -52,31 +53,47 @@ impl Drop for Upload {
 }
 
 impl ArtifactStore {
-    /// Opens the tree in `place`, which is made when it is absent. Removes uploads that a dead server left.
+    /// Opens the tree in `place`, which is made when it is absent. Removes uploads that a dead server left. Where this process
+    /// may not read or make the folder, as in a workspace that is shared for reading only, each use of it is refused instead.
     ///
     /// # Errors
-    /// When the folder cannot be opened, or the kernel lacks openat2 (Linux 5.6).
+    /// When the folder cannot be opened for another reason, or the kernel lacks openat2 (Linux 5.6). The error names the
+    /// folder.
     pub(crate) fn open(place: &Path) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(place)?;
-        let root = rustix::fs::open(place, folder_flags(), Mode::empty())?;
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot open the folder of artifacts {}: {error}", place.display()))
+        };
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(place);
+        let opened = rustix::fs::open(place, folder_flags(), Mode::empty());
+        let root = match (opened, made) {
+            (Ok(root), _) => Ok(root),
+            (Err(Errno::NOENT), Err(error)) if is_refusal(&error) => Err(Errno::NOENT),
+            (Err(errno), _) if is_refusal(&errno.into()) => Err(errno),
+            (Err(_), Err(error)) => return Err(named(error)),
+            (Err(errno), Ok(())) => return Err(named(errno.into())),
+        };
+        if let Err(errno) = &root {
+            tracing::warn!(folder = %place.display(), %errno, "the folder of artifacts can be neither read nor made here");
+        }
         let store = Self {
             root,
             #[cfg(test)]
             place: place.to_owned(),
         };
-        match store.beneath(store.root.as_fd(), ".", folder_flags()) {
+        let Ok(root) = &store.root else { return Ok(store) };
+        match store.beneath(root, ".", folder_flags()) {
             Err(Errno::NOSYS | Errno::PERM) => {
                 return Err(io::Error::other(
                     "this kernel (or a sandbox around this process) has no openat2, without which artifacts cannot be \
                      served safely; Linux 5.6 or newer is needed",
                 ));
             }
-            result => drop(result?),
+            result => drop(result.map_err(|errno| named(errno.into()))?),
         }
         // Another server may be at work in the same tree: only what nobody can be writing any more is removed.
-        if let Ok(uploads) = store.beneath(store.root.as_fd(), UPLOADS, folder_flags()) {
-            for name in names(&uploads)? {
+        if let Ok(uploads) = store.beneath(root, UPLOADS, folder_flags()) {
+            for name in names(&uploads).unwrap_or_default() {
                 if is_stale(&uploads, &name) {
                     let _ = rustix::fs::unlinkat(&uploads, name.as_str(), AtFlags::empty());
                 }
@@ -102,9 +119,14 @@ impl ArtifactStore {
         }
     }
 
+    fn root(&self) -> Result<&OwnedFd, Errno> {
+        self.root.as_ref().map_err(|errno| *errno)
+    }
+
     fn folder(&self, path: &ArtifactPath) -> Result<OwnedFd, Fault> {
         let path = if path.is_root() { "." } else { path.as_str() };
-        self.beneath(&self.root, path, folder_flags()).map_err(|errno| fault("open", path, errno))
+        let opened = self.root().and_then(|root| self.beneath(root, path, folder_flags()));
+        opened.map_err(|errno| fault("open", path, errno))
     }
 
     /// What is at a path: a folder's entries by name, or nothing for a file or for what does not exist, as MLflow lists.
@@ -142,9 +164,8 @@ impl ArtifactStore {
             return Err(fault("open", "", Errno::ISDIR));
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-        let file =
-            self.beneath(&self.root, path.as_str(), flags).map_err(|errno| fault("open", path.as_str(), errno))?;
-        let file = File::from(file);
+        let file = self.root().and_then(|root| self.beneath(root, path.as_str(), flags));
+        let file = File::from(file.map_err(|errno| fault("open", path.as_str(), errno))?);
         let meta = file.metadata().map_err(|error| failed("read", path.as_str(), &error))?;
         if meta.is_dir() {
             let why = format!("Artifact path refers to a directory, not a file: '{}'", path.as_str());
@@ -159,14 +180,23 @@ impl ArtifactStore {
     /// Begins an upload: a file that nobody sees, and its handle.
     ///
     /// # Errors
-    /// 500 when it cannot be made.
+    /// 403 where nothing may be written, 507 on a full disk, 500 when it cannot be made.
     pub(crate) fn begin(&self) -> Result<(File, Upload), Fault> {
-        let failed = |errno: Errno| fault("make", UPLOADS, errno);
-        match rustix::fs::mkdirat(&self.root, UPLOADS, Mode::RWXU) {
+        let failed = |errno: Errno| match errno {
+            // There is no folder where none could be made.
+            Errno::NOENT | Errno::ROFS | Errno::ACCESS | Errno::PERM => Fault::new(
+                Code::PermissionDenied,
+                "The server may not store files in its folder of artifacts, which can only be read here.",
+            ),
+            Errno::NOSPC | Errno::DQUOT => Fault::disk_full("store an artifact"),
+            errno => fault("begin", "an upload", errno),
+        };
+        let root = self.root().map_err(failed)?;
+        match rustix::fs::mkdirat(root, UPLOADS, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(failed(errno)),
         }
-        let uploads = self.beneath(&self.root, UPLOADS, folder_flags()).map_err(failed)?;
+        let uploads = self.beneath(root, UPLOADS, folder_flags()).map_err(failed)?;
         let mut random = [0u8; 16];
         getrandom::fill(&mut random).map_err(|error| Fault::new(Code::InternalError, error.to_string()))?;
         let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -209,7 +239,7 @@ impl ArtifactStore {
     /// 400 for the root or a path over a link, 500 when a file operation fails.
     pub(crate) fn remove(&self, path: &ArtifactPath) -> Result<(), Fault> {
         if path.is_root() {
-            return Err(Fault::invalid("Invalid path"));
+            return Err(Fault::invalid("Invalid path: it names all artifacts there are"));
         }
         let folder = match self.folder(&path.parent()) {
             Ok(folder) => folder,
@@ -265,15 +295,28 @@ fn failed(what: &str, path: &str, error: &io::Error) -> Fault {
     fault(what, path, Errno::from_io_error(error).unwrap_or(Errno::IO))
 }
 
-fn fault(what: &str, path: &str, errno: Errno) -> Fault {
+/// Whether the operating system refused because nothing may be read or written there.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+pub(super) fn fault(what: &str, path: &str, errno: Errno) -> Fault {
+    let no_file = || Fault::missing(format!("No such artifact: '{path}'"));
+    let invalid = |why: &str| Fault::invalid(format!("Invalid path: '{path}': {why}"));
     match errno {
-        Errno::NOENT | Errno::ISDIR => Fault::missing(format!("No such artifact: '{path}'")),
-        // A link, a way out, or a file where a folder is named.
-        Errno::LOOP | Errno::XDEV | Errno::NOTEMPTY | Errno::EXIST => Fault::invalid("Invalid path"),
-        Errno::NOTDIR if what == "open" => Fault::missing(format!("No such artifact: '{path}'")),
-        Errno::NOTDIR | Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ => Fault::invalid("Invalid path"),
-        Errno::NOSPC | Errno::DQUOT => Fault::new(Code::TemporarilyUnavailable, "The disk is full.")
-            .with_status(axum::http::StatusCode::INSUFFICIENT_STORAGE),
+        Errno::NOENT => no_file(),
+        Errno::ISDIR if what == "open" => no_file(),
+        Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST => invalid("there is a folder of that name"),
+        Errno::LOOP | Errno::XDEV => invalid("a link on the way leads elsewhere"),
+        Errno::NOTDIR if what == "open" => no_file(),
+        Errno::NOTDIR => invalid("a part of it is a file, where a folder is needed"),
+        Errno::NAMETOOLONG => invalid("the file system takes no name as long as that"),
+        Errno::INVAL | Errno::ILSEQ => invalid("the file system takes no such name"),
+        Errno::NOSPC | Errno::DQUOT => Fault::disk_full(&format!("{what} artifact '{path}'")),
+        Errno::ROFS | Errno::ACCESS | Errno::PERM => Fault::new(
+            Code::PermissionDenied,
+            format!("The server may not {what} artifact '{path}': its folder of artifacts does not let it ({errno})."),
+        ),
         errno => {
             tracing::error!(what, path, %errno, "artifact");
             Fault::new(Code::InternalError, format!("Cannot {what} artifact '{path}': {errno}"))
@@ -348,7 +391,7 @@ mod tests {
         let store = ArtifactStore::open(&root).unwrap();
         std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
         std::os::unix::fs::symlink(outside.join("secret"), root.join("file")).unwrap();
-        rustix::fs::mknodat(&store.root, "pipe", FileType::Fifo, Mode::RWXU, 0).unwrap();
+        rustix::fs::mknodat(store.root().unwrap(), "pipe", FileType::Fifo, Mode::RWXU, 0).unwrap();
         for at in ["link/secret", "file", "pipe", "link"] {
             assert!(get(&store, at).is_err(), "{at}");
         }

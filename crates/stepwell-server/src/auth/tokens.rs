@@ -166,7 +166,10 @@ impl Tokens {
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, Vec::new())),
-            Err(error) => return Err(error),
+            Err(error) => {
+                let why = format!("cannot read the tokens in {}: {error}", path.display());
+                return Err(io::Error::new(error.kind(), why));
+            }
         };
         let meta = file.metadata()?;
         if meta.permissions().mode() & 0o077 != 0 {

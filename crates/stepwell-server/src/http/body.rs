@@ -2,26 +2,20 @@
 //! the client hears the answer. Of answers, as long as clients take to fetch them. All together have their room.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use crate::http::room::{Held, Room, SMALL};
+use crate::wire::fault::{Code, Fault};
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::EXPECT;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use crate::wire::fault::{Code, Fault};
 
 /// Bytes a second that a client has to send on the whole.
 const RATE: f64 = 1024.0;
-/// A body shorter than this takes no room of all bodies together.
-const SMALL: usize = 64 << 10;
-/// Room is counted in pieces of so many bytes.
-const PIECE: usize = 16 << 10;
 /// Bytes of a long answer that are given on at once.
 const ANSWER_PIECE: usize = 256 << 10;
 /// Bytes of an unwanted body that are read off before the connection is closed.
@@ -29,46 +23,12 @@ const UNWANTED_BYTES_MAX: usize = 64 << 20;
 /// How long they are read off.
 const UNWANTED_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Room for all bodies of a kind together.
-#[derive(Clone, Debug)]
-pub(crate) struct Room {
-    free: Arc<Semaphore>,
-    pieces: usize,
-}
-
-impl Room {
-    /// Room for `bytes`.
-    pub(crate) fn new(bytes: u64) -> Self {
-        let pieces = (usize::try_from(bytes).unwrap_or(usize::MAX) / PIECE).min(u32::MAX as usize / 2);
-        Self { free: Arc::new(Semaphore::new(pieces)), pieces }
-    }
-
-    /// Takes room until what is held suffices for `bytes`, or is `most` pieces: one body may be longer.
-    fn take(&self, bytes: usize, most: usize, held: &mut Option<OwnedSemaphorePermit>) -> Result<(), Fault> {
-        let wanted = if bytes <= SMALL { 0 } else { bytes.div_ceil(PIECE).min(most.max(1)) };
-        let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let Some(more) = wanted.checked_sub(has).filter(|more| *more > 0) else { return Ok(()) };
-        let more = u32::try_from(more).ok().and_then(|more| Arc::clone(&self.free).try_acquire_many_owned(more).ok());
-        let Some(more) = more else {
-            return Err(Fault::new(
-                Code::TemporarilyUnavailable,
-                "The server holds too many long requests or answers; try again in a second.",
-            ));
-        };
-        match held {
-            Some(held) => held.merge(more),
-            None => *held = Some(more),
-        }
-        Ok(())
-    }
-}
-
 /// A body that was read whole, and the room that it takes as long as it is held.
 #[derive(Debug, Default)]
 pub(crate) struct Whole {
     pub(crate) bytes: Bytes,
     /// Given back when it is dropped.
-    pub(crate) room: Option<OwnedSemaphorePermit>,
+    pub(crate) room: Held,
 }
 
 /// A body that is being read.
@@ -128,9 +88,10 @@ impl Reader {
     /// # Errors
     /// As [`Self::next`], and 503 when there is no room for it.
     pub(crate) async fn all(mut self, room: &Room) -> Result<Whole, Fault> {
-        let mut held = None;
+        let mut held = Held::default();
         let Some(first) = self.next().await? else { return Ok(Whole::default()) };
-        room.take(first.len(), room.pieces, &mut held)?;
+        room.pass(first.len());
+        room.take(first.len(), usize::MAX, &mut held)?;
         let Some(second) = self.next().await? else { return Ok(Whole { bytes: first, room: held }) };
         // Memory that nobody writes to costs nothing, so that a client may say how much it will send and not send it.
         let mut all = BytesMut::with_capacity(self.told.unwrap_or(first.len() + second.len()));
@@ -138,7 +99,8 @@ impl Reader {
         drop(first);
         let mut next = Some(second);
         while let Some(more) = next {
-            room.take(all.len() + more.len(), room.pieces, &mut held)?;
+            room.pass(more.len());
+            room.take(all.len() + more.len(), usize::MAX, &mut held)?;
             all.extend_from_slice(&more);
             next = self.next().await?;
         }
@@ -147,14 +109,18 @@ impl Reader {
 }
 
 /// The body of an answer that was written whole, with its room, which it gives back as the client takes it. However long it
-/// is, it takes no more than half of all room, so that one slow client leaves some to the others. Copies the answer.
+/// is, it takes no more than half of all room, so that one slow client leaves some to the others. `held` is what was taken
+/// beforehand. Copies the answer.
 ///
 /// # Errors
 /// 503 when there is no room for it.
-pub(crate) fn answer(mut bytes: Vec<u8>, room: &Room) -> Result<Body, Fault> {
-    let mut held = None;
-    room.take(bytes.len(), room.pieces / 2, &mut held)?;
-    let Some(held) = held else { return Ok(Body::from(bytes)) };
+pub(crate) fn answer(mut bytes: Vec<u8>, room: &Room, mut held: Held) -> Result<Body, Fault> {
+    room.pass(bytes.len());
+    room.take(bytes.len(), room.half(), &mut held)?;
+    if bytes.len() <= SMALL || held.is_none() {
+        return Ok(Body::from(bytes));
+    }
+    held.shrink(bytes.len());
     let left = bytes.len();
     let mut pieces = Vec::with_capacity(left.div_ceil(ANSWER_PIECE));
     // From its end, so that the memory of what is cut off goes back at once.
@@ -171,7 +137,7 @@ struct Answer {
     /// What is left, the next last.
     pieces: Vec<Bytes>,
     left: usize,
-    room: OwnedSemaphorePermit,
+    room: Held,
 }
 
 impl hyper::body::Body for Answer {
@@ -181,7 +147,7 @@ impl hyper::body::Body for Answer {
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let own = self.get_mut();
         // Who asks for a piece has sent the one before, but not yet this one.
-        drop(own.room.num_permits().checked_sub(own.left.div_ceil(PIECE)).and_then(|sent| own.room.split(sent)));
+        own.room.shrink(own.left);
         let piece = own.pieces.pop();
         own.left -= piece.as_ref().map_or(0, Bytes::len);
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
@@ -284,39 +250,48 @@ mod tests {
         assert_eq!(read(6).await.unwrap().bytes.len(), 60_000);
         drop(first);
         assert_eq!(read(100).await.unwrap().bytes.len(), 1_000_000);
-        assert_eq!(room.free.available_permits(), (1 << 20) / PIECE);
+        assert_eq!(room.free_bytes(), 1 << 20);
     }
 
     #[tokio::test]
     async fn answers_hold_their_room_until_they_are_fetched() {
         let room = Room::new(2 << 20);
         let bytes: Vec<u8> = (0..900_000u32).map(|at| (at % 251) as u8).collect();
-        let first = answer(bytes.clone(), &room).unwrap();
+        let first = answer(bytes.clone(), &room, Held::default()).unwrap();
         assert_eq!(first.size_hint().exact(), Some(900_000));
-        let second = answer(bytes.clone(), &room).unwrap();
-        assert_eq!(answer(bytes.clone(), &room).unwrap_err().http_status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(answer(vec![1; SMALL], &room).unwrap().collect().await.unwrap().to_bytes().len(), SMALL);
+        let second = answer(bytes.clone(), &room, Held::default()).unwrap();
+        assert_eq!(
+            answer(bytes.clone(), &room, Held::default()).unwrap_err().http_status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        assert_eq!(
+            answer(vec![1; SMALL], &room, Held::default()).unwrap().collect().await.unwrap().to_bytes().len(),
+            SMALL
+        );
         assert_eq!(first.collect().await.unwrap().to_bytes(), bytes);
-        drop(answer(bytes, &room).unwrap());
+        drop(answer(bytes, &room, Held::default()).unwrap());
         drop(second);
-        assert_eq!(room.free.available_permits(), (2 << 20) / PIECE);
+        assert_eq!(room.free_bytes(), 2 << 20);
     }
 
     #[tokio::test]
     async fn one_slow_reader_leaves_room_to_others() {
         let room = Room::new(2 << 20);
-        let long = answer((0..5 << 20).map(|at| (at % 251) as u8).collect(), &room).unwrap();
-        assert_eq!(room.free.available_permits(), (1 << 20) / PIECE);
-        assert_eq!(answer(vec![7; 1 << 20], &room).unwrap().collect().await.unwrap().to_bytes().len(), 1 << 20);
+        let long = answer((0..5 << 20).map(|at| (at % 251) as u8).collect(), &room, Held::default()).unwrap();
+        assert_eq!(room.free_bytes(), 1 << 20);
+        assert_eq!(
+            answer(vec![7; 1 << 20], &room, Held::default()).unwrap().collect().await.unwrap().to_bytes().len(),
+            1 << 20
+        );
         drop(long);
         // What was sent is given back while the rest is not.
-        let mut half = answer(vec![7; 1 << 20], &room).unwrap();
+        let mut half = answer(vec![7; 1 << 20], &room, Held::default()).unwrap();
         for sent in 0..4 {
             assert_eq!(half.frame().await.unwrap().unwrap().into_data().unwrap().len(), ANSWER_PIECE);
-            assert_eq!(room.free.available_permits(), ((1 << 20) + sent * ANSWER_PIECE) / PIECE);
+            assert_eq!(room.free_bytes(), (1 << 20) + sent * ANSWER_PIECE);
         }
         assert!(half.frame().await.is_none());
-        assert_eq!(room.free.available_permits(), (2 << 20) / PIECE);
+        assert_eq!(room.free_bytes(), 2 << 20);
     }
 
     #[tokio::test]

@@ -1,12 +1,13 @@
 //! From a request to a call: who asks, what is asked, within which limits, and back.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::RequestPartsExt;
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
@@ -18,9 +19,14 @@ use crate::config::Access;
 use crate::http::body::{self, Reader};
 use crate::http::guard;
 use crate::http::lanes::Lane;
+use crate::http::room::Held;
 use crate::routes::{Route, Run};
 use crate::wire::call::{Answer, Call, Input};
 use crate::wire::fault::{Code, Fault};
+use crate::wire::json::Shape;
+
+/// A body up to so many bytes takes no room when it is parsed: with all lanes full of them it is a few megabytes.
+const PARSED_FREE: usize = 1 << 10;
 
 /// A request to a route that takes or gives a stream.
 pub(crate) struct Streamed {
@@ -52,7 +58,11 @@ pub(crate) async fn serve(route: &'static Route, app: Arc<App>, request: Request
 /// Serves a request to an address that is not in the table.
 pub(crate) async fn nowhere(app: Arc<App>, request: Request) -> Response {
     let fault = Fault::new(Code::EndpointNotFound, "This server has no such endpoint.");
-    match without_doubled_slashes(request.uri()) {
+    if request.method() == Method::OPTIONS && request.uri().path() == "*" {
+        // Of the server as a whole.
+        return unknown(&app, &request, || options("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    match moved(request.uri(), &app.config.path_prefix) {
         Some(there) => unknown(&app, &request, || {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
@@ -64,10 +74,32 @@ pub(crate) async fn nowhere(app: Arc<App>, request: Request) -> Response {
     }
 }
 
-/// Serves a request to an address of the table by another method.
-pub(crate) async fn not_so(app: Arc<App>, request: Request) -> Response {
+/// Serves a request to an address of the table by another method, of which `allowed` are the ones that it has.
+pub(crate) async fn not_so(app: Arc<App>, allowed: &str, request: Request) -> Response {
+    if request.method() == Method::OPTIONS {
+        return unknown(&app, &request, || options(allowed));
+    }
     let fault = Fault::new(Code::EndpointNotFound, "This server has no such method at that endpoint.");
-    unknown(&app, &request, || refuse(&fault.with_status(StatusCode::METHOD_NOT_ALLOWED)))
+    unknown(&app, &request, || {
+        let mut response = refuse(&fault.with_status(StatusCode::METHOD_NOT_ALLOWED));
+        allow(&mut response, allowed);
+        response
+    })
+}
+
+/// The answer to OPTIONS: which methods there are. It allows no other site anything.
+fn options(allowed: &str) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    allow(&mut response, allowed);
+    guard::secure(response.headers_mut());
+    response
+}
+
+fn allow(response: &mut Response, allowed: &str) {
+    if let Ok(allowed) = HeaderValue::try_from(allowed) {
+        response.headers_mut().insert(ALLOW, allowed);
+    }
 }
 
 /// Answers a request that no route takes, if the caller may know.
@@ -81,15 +113,26 @@ fn unknown(app: &App, request: &Request, answer: impl FnOnce() -> Response) -> R
     response
 }
 
-/// The address with single slashes where it has doubled ones, as clients send when their server's name ends with a slash.
-fn without_doubled_slashes(uri: &Uri) -> Option<HeaderValue> {
-    if !uri.path().contains("//") {
+/// Where an address that is not in the table is found instead: with single slashes where it has doubled ones, as clients send
+/// when their server's name ends with a slash; with a slash after the prefix of all paths, from which the UI's page needs it.
+fn moved(uri: &Uri, prefix: &str) -> Option<HeaderValue> {
+    // A browser takes a backslash for a slash, so that what follows two of them would be another host.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/".contains(&byte);
+    if !uri.path().bytes().all(plain) {
         return None;
     }
     let mut path = String::from("/");
     path.push_str(&uri.path().split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"));
+    if path == prefix {
+        path.push('/');
+    } else if !uri.path().contains("//") {
+        return None;
+    }
     let query = uri.query().map_or(String::new(), |query| format!("?{query}"));
-    HeaderValue::try_from(path + &query).ok()
+    // A proxy may have taken the prefix off.
+    let prefix =
+        if path == prefix || path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/')) { "" } else { prefix };
+    HeaderValue::try_from(format!("{prefix}{path}{query}")).ok()
 }
 
 async fn handle(route: &'static Route, app: &Arc<App>, request: Request) -> Result<Response, Fault> {
@@ -105,20 +148,28 @@ async fn handle(route: &'static Route, app: &Arc<App>, request: Request) -> Resu
         Run::Call(run) => {
             content_type(&parts)?;
             let limits = app.config.limits;
-            let body = Reader::new(body, limits.body_bytes, limits.body_idle)?.all(&app.room).await?;
+            let body = Reader::new(body, limits.body_bytes, limits.body_idle)?.all(&app.rooms.bodies).await?;
             input.body = body.bytes;
+            // Waited for before anything is parsed, and held until the call is done.
+            let mut parsed = None;
+            if input.body.len() > PARSED_FREE {
+                let shape = Shape::of(&input.body);
+                shape.check()?;
+                parsed = Some(app.rooms.parsed.wait(shape.bytes(), limits.call).await?);
+            }
             reach(route, app, &who, &input).await?;
             let own = Arc::clone(app);
             let work = move || {
-                let outcome = run(&Call { app: &own, principal: &who, input: &input });
+                let held = RefCell::new(Held::default());
+                let outcome = run(&Call { app: &own, principal: &who, input: &input, held: &held });
                 own.note(outcome.as_ref().err());
-                drop((input, body.room));
+                drop((input, body.room, parsed));
                 let mut answer = outcome?;
                 if !route.need.is_to_read() {
                     // What was changed is told at once, or the client would do it again.
                     return Ok(respond(answer));
                 }
-                let body = body::answer(std::mem::take(&mut answer.body), &own.answers)?;
+                let body = body::answer(std::mem::take(&mut answer.body), &own.rooms.answers, held.into_inner())?;
                 let mut response = respond(answer);
                 *response.body_mut() = body;
                 Ok(response)

@@ -20,14 +20,18 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::http::lanes;
+use crate::http::guard::HEAD_BYTES_MAX;
 use crate::http::place::{self, Listener, Place};
 use crate::http::socket::Patient;
+use crate::http::{heap, lanes};
 
-/// Bytes that a request's head may take.
-const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Headers of a request.
-const HEADERS_MAX: usize = 100;
+pub(crate) const HEADERS_MAX: usize = 100;
+/// How often the heap is looked after, and after how many bytes of requests and answers it may be worth it.
+const HEAP_ROUND: Duration = Duration::from_secs(1);
+const HEAP_WORTH_BYTES: u64 = 16 << 20;
+/// How many rounds a busy server goes without.
+const HEAP_ROUNDS_MAX: u32 = 15;
 /// How often logs are looked through for ones that nobody writes any more.
 const IDLE_ROUND: Duration = Duration::from_secs(15);
 
@@ -36,10 +40,11 @@ const IDLE_ROUND: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// When the choices do not fit together, something cannot be opened, the address cannot be listened on, or the store
-/// cannot be closed.
+/// cannot be closed. The error names the path or the address and port.
 pub fn serve(config: Config, ready: &mut dyn FnMut(&Place)) -> io::Result<()> {
     config.check()?;
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    heap::settle();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(lanes::THREADS_MAX)
@@ -58,9 +63,11 @@ pub fn serve(config: Config, ready: &mut dyn FnMut(&Place)) -> io::Result<()> {
             }
         };
         let idle = tokio::spawn(close_idle(Arc::clone(&app)));
+        let heap = tokio::spawn(give_back(Arc::clone(&app)));
         listen(&app, listeners, stop).await;
         tracing::info!("stopping");
         idle.abort();
+        heap.abort();
         tokio::task::spawn_blocking(move || app.close()).await.map_err(io::Error::other)?
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -165,6 +172,21 @@ async fn close_idle(app: Arc<App>) {
         };
         if let Ok(Err(fault)) = tokio::task::spawn_blocking(round).await {
             tracing::warn!(%fault, "cannot close an idle log");
+        }
+    }
+}
+
+/// Gives the memory of requests and answers back to the operating system when they are over, and now and then while there are
+/// always some.
+async fn give_back(app: Arc<App>) {
+    let (mut passed, mut rounds) = (0, 0);
+    loop {
+        tokio::time::sleep(HEAP_ROUND).await;
+        rounds += 1;
+        let now = app.rooms.passed();
+        if now - passed >= HEAP_WORTH_BYTES && (app.rooms.are_free() || rounds >= HEAP_ROUNDS_MAX) {
+            (passed, rounds) = (now, 0);
+            let _ = tokio::task::spawn_blocking(heap::trim).await;
         }
     }
 }

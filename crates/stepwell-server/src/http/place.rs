@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::Config;
+use crate::http::occupant;
 
 /// Where a server is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,12 +62,16 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 /// either by `localhost`.
 ///
 /// # Errors
-/// When the place is taken or cannot be had.
+/// When the place is taken or cannot be had: which, why, and what to do.
 pub(crate) async fn open(config: &Config) -> io::Result<(Place, Vec<Listener>)> {
     if let Some(path) = &config.unix_socket {
-        return Ok((Place::Socket(path.clone()), vec![socket(path)?]));
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen on the socket {}: {error}", path.display()))
+        };
+        return Ok((Place::Socket(path.clone()), vec![socket(path).map_err(named)?]));
     }
-    let first = TcpListener::bind((config.host, config.port)).await?;
+    let asked = SocketAddr::new(config.host, config.port);
+    let first = TcpListener::bind(asked).await.map_err(|error| refused(asked, &error))?;
     let bound = first.local_addr()?;
     let mut all = vec![Listener::Tcp(first)];
     if config.host == IpAddr::from([127, 0, 0, 1]) {
@@ -78,13 +83,31 @@ pub(crate) async fn open(config: &Config) -> io::Result<(Place, Vec<Listener>)> 
     Ok((Place::Address(bound), all))
 }
 
+/// Why an address cannot be listened on.
+fn refused(asked: SocketAddr, error: &io::Error) -> io::Error {
+    let (host, port) = (asked.ip(), asked.port());
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let by = occupant::of(port).unwrap_or_else(|| "another program".into());
+            format!("port {port} is in use by {by}; stop it, or choose another with --port (0 takes a free one)")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("port {port} needs rights that this user lacks; choose one from 1024 on with --port")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no address {host}; name one of its own with --host")
+        }
+        _ => format!("cannot listen on {asked}: {error}"),
+    };
+    io::Error::new(error.kind(), why)
+}
+
 /// A socket at a path, for its owner alone. One that a server left behind is replaced.
 fn socket(path: &Path) -> io::Result<Listener> {
     let left = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
     if left {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            let why = format!("another server listens on {}", path.display());
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens there"));
         }
         std::fs::remove_file(path)?;
     }
@@ -124,6 +147,24 @@ mod tests {
         std::fs::write(&path, "mine").unwrap();
         assert!(open(&config).await.is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_told_with_who_uses_it() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        let told = open(&Config { port, ..Config::of(Path::new("/nowhere")) }).await.unwrap_err();
+        assert_eq!(told.kind(), io::ErrorKind::AddrInUse);
+        let told = told.to_string();
+        let own = format!("port {port} is in use by process {} (", std::process::id());
+        assert!(told.starts_with(&own) && told.contains("--port"), "{told}");
+        // An address of documentation, which no machine has.
+        let host = IpAddr::from([192, 0, 2, 1]);
+        let told = open(&Config { host, port: 0, ..Config::of(Path::new("/nowhere")) }).await.unwrap_err().to_string();
+        assert!(told.contains("192.0.2.1") && told.contains("--host"), "{told}");
+        let path = Path::new("/nowhere/at/all/socket");
+        let told = open(&Config { unix_socket: Some(path.into()), ..Config::of(path) }).await.unwrap_err().to_string();
+        assert!(told.contains("/nowhere/at/all/socket"), "{told}");
     }
 
     #[tokio::test]

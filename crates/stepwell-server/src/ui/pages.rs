@@ -22,6 +22,14 @@ const UI_POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-eval' blo
      style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; \
      connect-src 'self' blob: data:; frame-src 'self' blob: data:; object-src 'none'; base-uri 'self'; \
      form-action 'self'; frame-ancestors 'self'";
+/// The same where artifacts are trusted. The UI shows HTML artifacts in a frame that its own attribute makes a sandbox of no
+/// origin, and that inherits the page's policy; so elements with scripts inline are allowed. Handlers in attributes are not: those
+/// are what markup brings into the page itself, where an element with a script that is put in later does not run.
+const TRUSTING_POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-eval' blob:; \
+     script-src-elem 'self' 'unsafe-inline' blob:; script-src-attr 'none'; worker-src 'self' blob:; \
+     style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; \
+     connect-src 'self' blob: data:; frame-src 'self' blob: data:; object-src 'none'; base-uri 'self'; \
+     form-action 'self'; frame-ancestors 'self'";
 /// What the plain page may: its own script and style.
 const PLAIN_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -70,7 +78,8 @@ async fn file(app: &Arc<App>, path: ArtifactPath, cache: &'static str) -> Result
     let (file, bytes) = app.lanes.run(Lane::Artifact, app.config.limits.call, work).await??;
     let file = tokio::io::AsyncReadExt::take(tokio::fs::File::from_std(file), bytes);
     let body = Body::from_stream(ReaderStream::with_capacity(file, 256 << 10));
-    Ok(page(body, kind, bytes, cache, UI_POLICY))
+    let policy = if app.config.trust_artifacts { TRUSTING_POLICY } else { UI_POLICY };
+    Ok(page(body, kind, bytes, cache, policy))
 }
 
 fn page(body: Body, kind: &'static str, bytes: u64, cache: &'static str, policy: &'static str) -> Response {

@@ -1,5 +1,7 @@
 //! One call of the API: what came with it, and what goes back.
 
+use std::cell::RefCell;
+
 use axum::http::{Method, StatusCode};
 use bytes::Bytes;
 use serde::Serialize;
@@ -7,12 +9,11 @@ use serde_json::{Map, Value};
 
 use super::check::{Checks, check};
 use super::fault::Fault;
+use super::json;
 use super::schema::{Field, Fields, from_query, read, refuse_both_spellings};
 use crate::app::App;
 use crate::auth::access::Principal;
-
-/// Deepest nesting of a request's JSON.
-const DEPTH_MAX: usize = 64;
+use crate::http::room::Held;
 
 /// A call.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Call<'a> {
     pub(crate) principal: &'a Principal,
     /// The request.
     pub(crate) input: &'a Input,
+    /// Room for the answer that was taken before it is made.
+    pub(crate) held: &'a RefCell<Held>,
 }
 
 /// What came with a call.
@@ -89,24 +92,12 @@ impl Input {
         self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body as an object; empty when it is none, or no JSON.
+    /// The body as an object; empty where there is no body.
     ///
     /// # Errors
-    /// Nesting over the limit.
+    /// As [`json::object`].
     pub(crate) fn object(&self) -> Result<Map<String, Value>, Fault> {
-        if depth(&self.body) > DEPTH_MAX {
-            return Err(Fault::invalid(format!("The request's JSON is nested deeper than {DEPTH_MAX} levels.")));
-        }
-        let body = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
-        let mut value = serde_json::from_slice(body).unwrap_or(Value::Null);
-        // Old clients send a string that holds the document.
-        if let Value::String(text) = &value {
-            value = serde_json::from_str(text).unwrap_or(Value::Null);
-        }
-        match value {
-            Value::Object(object) => Ok(object),
-            _ => Ok(Map::new()),
-        }
+        json::object(&self.body)
     }
 
     /// What the call says, before any reading: arguments of a GET, the body of anything else.
@@ -126,11 +117,23 @@ impl Input {
     /// # Errors
     /// A parameter that is missing, of the wrong form, or spelled twice.
     pub(crate) fn read(&self, message: &[Field], checks: Checks<'_>) -> Result<Fields, Fault> {
-        let raw = self.raw(message)?;
-        refuse_both_spellings(&raw, message)?;
-        let (fields, whole) = read(&raw, message);
-        check(&raw, whole, checks)?;
-        Ok(fields)
+        self.read_from(&self.raw(message)?, message, checks)
+    }
+
+    /// As [`Self::read`], of what [`Self::raw`] gave.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn read_from(
+        &self,
+        raw: &Map<String, Value>,
+        message: &[Field],
+        checks: Checks<'_>,
+    ) -> Result<Fields, Fault> {
+        refuse_both_spellings(raw, message)?;
+        let fields = read(raw, message);
+        check(raw, fields.is_ok(), checks)?;
+        fields
     }
 }
 
@@ -142,56 +145,13 @@ impl Call<'_> {
     pub(crate) fn read(&self, message: &[Field], checks: Checks<'_>) -> Result<Fields, Fault> {
         self.input.read(message, checks)
     }
-}
 
-/// The deepest nesting of brackets outside of strings.
-pub(crate) fn depth(json: &[u8]) -> usize {
-    let (mut depth, mut most, mut in_text, mut escaped) = (0usize, 0usize, false, false);
-    for &byte in json {
-        if in_text {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_text = false,
-                _ => {}
-            }
-        } else {
-            match byte {
-                b'"' => in_text = true,
-                b'{' | b'[' => {
-                    depth += 1;
-                    most = most.max(depth);
-                }
-                b'}' | b']' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-        }
-    }
-    most
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn input(body: &str) -> Input {
-        Input { method: Method::POST, body: Bytes::copy_from_slice(body.as_bytes()), ..Input::default() }
-    }
-
-    #[test]
-    fn bodies_that_are_no_object_are_empty() {
-        for body in ["", "nonsense", "[1]", "null", "{\"a\":", "{} trailing", "\"text\""] {
-            assert!(input(body).object().unwrap().is_empty(), "{body}");
-        }
-        assert_eq!(input(r#""{\"a\":1}""#).object().unwrap()["a"], 1);
-        assert_eq!(input("\u{feff}{\"a\":1}").object().unwrap()["a"], 1);
-    }
-
-    #[test]
-    fn deep_nesting_is_refused_and_brackets_in_strings_do_not_count() {
-        assert!(input(&"[".repeat(100_000)).object().is_err());
-        assert!(input(&"{\"a\":".repeat(65)).object().is_err());
-        let text = format!("{{\"a\":\"{}\\\"[\"}}", "[".repeat(1000));
-        assert_eq!(depth(text.as_bytes()), 1);
+    /// Takes room for an answer of about so many bytes before it is made, so that many calls at once make no more than there
+    /// is room for. As with answers, one call takes half of all room at most.
+    ///
+    /// # Errors
+    /// 503 when there is none.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<(), Fault> {
+        self.app.rooms.answer(bytes, &mut self.held.borrow_mut())
     }
 }

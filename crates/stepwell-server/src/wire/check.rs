@@ -27,7 +27,7 @@ pub(crate) enum Check {
 /// Which parameters are checked, and for what.
 pub(crate) type Checks<'a> = &'a [(&'static str, &'a [Check])];
 
-/// Checks a request. Types are looked at only when it was not read wholly, as MLflow does.
+/// Checks a request with the words of MLflow. Types are looked at only when it could not be read, as MLflow does.
 ///
 /// # Errors
 /// The first parameter that does not hold.

@@ -36,6 +36,8 @@ pub enum Code {
     DataLoss,
     /// 501: the server does not do this.
     NotImplemented,
+    /// 507: the disk is full. MLflow's clients do not ask again at this status, and show the message.
+    ResourceExhausted,
     /// 503: not now.
     TemporarilyUnavailable,
     /// 504: it took too long.
@@ -60,6 +62,7 @@ impl Code {
             Self::InvalidState => "INVALID_STATE",
             Self::DataLoss => "DATA_LOSS",
             Self::NotImplemented => "NOT_IMPLEMENTED",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Self::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
         }
@@ -78,6 +81,7 @@ impl Code {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Self::ResourceExhausted => StatusCode::INSUFFICIENT_STORAGE,
             Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -109,6 +113,8 @@ pub struct Fault {
     pub message: String,
     /// An HTTP status other than the code's own.
     pub status: Option<StatusCode>,
+    /// What the server's log is told and no client: the message with whole paths.
+    pub detail: Option<String>,
 }
 
 /// The body of an error.
@@ -125,7 +131,7 @@ struct Body<'a> {
 impl Fault {
     /// A fault of a kind.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), status: None }
+        Self { code, message: message.into(), status: None, detail: None }
     }
 
     /// A parameter that is missing, of the wrong form, or against a rule.
@@ -143,6 +149,12 @@ impl Fault {
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
         self
+    }
+
+    /// A disk without room, of an artifact at `what`.
+    pub(crate) fn disk_full(what: &str) -> Self {
+        let why = format!("The disk is full or over its quota ({what}); free some room, then send this again.");
+        Self::new(Code::ResourceExhausted, why)
     }
 
     /// The HTTP status of the answer.
@@ -187,8 +199,10 @@ impl From<stepwell::tracking::error::Fault> for Fault {
             C::NotImplemented => Code::NotImplemented,
             C::DataLoss => Code::DataLoss,
             C::StoreFailed => Code::StoreFailed,
+            C::PermissionDenied => Code::PermissionDenied,
+            C::ResourceExhausted => Code::ResourceExhausted,
             _ => Code::InternalError,
         };
-        Self::new(code, from.message)
+        Self { detail: from.detail, ..Self::new(code, from.message) }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod call;
 pub(crate) mod check;
 pub mod fault;
+pub(crate) mod json;
 pub(crate) mod number;
 pub(crate) mod page;
 pub(crate) mod points;

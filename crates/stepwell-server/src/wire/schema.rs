@@ -1,7 +1,7 @@
-//! Messages as MLflow's protobuf descriptors give them, and the lenient reading of JSON into them.
+//! Messages as MLflow's protobuf descriptors give them, and the reading of JSON into them.
 //!
-//! MLflow parses a request with protobuf's JSON mapping. What it does not know it ignores; at the first value of a wrong
-//! type it stops, and goes on with what it has read so far. So does this.
+//! MLflow parses a request with protobuf's JSON mapping. What it does not know it ignores; at the first value of a wrong type it
+//! stops, and goes on with what it has read so far, so that numbers become 0 and lists are cut. Here such a value is refused.
 
 use serde_json::{Map, Value};
 
@@ -61,14 +61,57 @@ pub(crate) const fn int(name: &'static str) -> Field {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields(Map<String, Value>);
 
-/// Reads a JSON object. The flag says whether all of it was read.
-pub(crate) fn read(from: &Map<String, Value>, message: &[Field]) -> (Fields, bool) {
-    let mut to = Map::new();
-    let whole = read_into(from, message, &mut to);
-    (Fields(to), whole)
+/// Longest text of a wrong value that is told, in characters.
+const SHOWN_MAX: usize = 100;
+
+/// A value that its field cannot hold.
+struct Wrong {
+    /// Where it is, from the innermost field to the outermost.
+    path: Vec<String>,
+    value: String,
+    kind: Kind,
+    /// Whether a list is wanted.
+    many: bool,
 }
 
-fn read_into(from: &Map<String, Value>, message: &[Field], to: &mut Map<String, Value>) -> bool {
+/// Reads a JSON object.
+///
+/// # Errors
+/// 400 for the first value that its field cannot hold: its place, the value, and what it must be.
+pub(crate) fn read(from: &Map<String, Value>, message: &[Field]) -> Result<Fields, Fault> {
+    let mut to = Map::new();
+    match read_into(from, message, &mut to) {
+        Ok(()) => Ok(Fields(to)),
+        Err(wrong) => {
+            let path = wrong.path.iter().rev().fold(String::new(), |path, part| match part.as_str() {
+                part if path.is_empty() || part.starts_with('[') => path + part,
+                part => path + "." + part,
+            });
+            Err(Fault::invalid(format!(
+                "Invalid value {} for parameter '{path}' supplied: it must be {}. See the API docs for more information about \
+                 request parameters.",
+                wrong.value,
+                if wrong.many { "a list".to_owned() } else { wanted(wrong.kind) }
+            )))
+        }
+    }
+}
+
+/// What a field of a kind must be.
+fn wanted(kind: Kind) -> String {
+    match kind {
+        Kind::Text => "a string".into(),
+        Kind::Int => "an integer of 64 bits, or a string of one".into(),
+        Kind::Float => "a number, or a string of one (\"NaN\", \"Infinity\" and \"-Infinity\" too)".into(),
+        Kind::Bool => "true or false".into(),
+        Kind::Enum(names) => {
+            format!("one of {}", names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "))
+        }
+        Kind::Message(_) => "an object".into(),
+    }
+}
+
+fn read_into(from: &Map<String, Value>, message: &[Field], to: &mut Map<String, Value>) -> Result<(), Wrong> {
     for (name, value) in from {
         let Some(field) = message.iter().find(|field| field.name == name || is_camel(name, field.name)) else {
             continue;
@@ -76,31 +119,41 @@ fn read_into(from: &Map<String, Value>, message: &[Field], to: &mut Map<String, 
         if value.is_null() {
             continue;
         }
+        let within = |mut wrong: Wrong| {
+            wrong.path.push(field.name.to_owned());
+            wrong
+        };
         if field.many {
-            let Value::Array(items) = value else { return false };
-            let list = to.entry(field.name).or_insert_with(|| Value::Array(Vec::new()));
-            let Value::Array(list) = list else { return false };
-            for item in items {
-                let (value, whole) = read_value(item, field.kind);
-                list.extend(value);
-                if !whole {
-                    return false;
+            let Value::Array(items) = value else {
+                return Err(within(Wrong { many: true, ..wrong(value, field.kind) }));
+            };
+            let list = to.entry(field.name).or_insert_with(|| Value::Array(Vec::with_capacity(items.len())));
+            for (index, item) in items.iter().enumerate() {
+                let item = read_value(item, field.kind).map_err(|mut wrong| {
+                    wrong.path.push(format!("[{index}]"));
+                    within(wrong)
+                })?;
+                if let Value::Array(list) = list {
+                    list.push(item);
                 }
             }
         } else {
-            let (value, whole) = read_value(value, field.kind);
-            if let Some(value) = value {
-                to.insert(field.name.to_owned(), value);
-            }
-            if !whole {
-                return false;
-            }
+            to.insert(field.name.to_owned(), read_value(value, field.kind).map_err(within)?);
         }
     }
-    true
+    Ok(())
 }
 
-fn read_value(value: &Value, kind: Kind) -> (Option<Value>, bool) {
+fn wrong(value: &Value, kind: Kind) -> Wrong {
+    let mut text = value.to_string();
+    if let Some((cut, _)) = text.char_indices().nth(SHOWN_MAX) {
+        text.truncate(cut);
+        text.push('…');
+    }
+    Wrong { path: Vec::new(), value: text, kind, many: false }
+}
+
+fn read_value(value: &Value, kind: Kind) -> Result<Value, Wrong> {
     let read = match (kind, value) {
         (Kind::Text, Value::String(_)) | (Kind::Bool, Value::Bool(_)) => Some(value.clone()),
         (Kind::Int, _) => integer(value).map(Value::from),
@@ -116,13 +169,12 @@ fn read_value(value: &Value, kind: Kind) -> (Option<Value>, bool) {
             .map(|(name, _)| Value::from(*name)),
         (Kind::Message(message), Value::Object(object)) => {
             let mut to = Map::new();
-            let whole = read_into(object, message, &mut to);
-            return (Some(Value::Object(to)), whole);
+            read_into(object, message, &mut to)?;
+            Some(Value::Object(to))
         }
         _ => None,
     };
-    let whole = read.is_some();
-    (read, whole)
+    read.ok_or_else(|| wrong(value, kind))
 }
 
 /// Reads the arguments of a URL, which know no types: a field that is a list takes all of its name, another the first.
@@ -278,13 +330,27 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_a_wrong_value_is_not_read() {
-        let (fields, whole) = read(&object(r#"{"run_id":"a","x":1,"status":"NOPE","endTime":"5"}"#), MESSAGE);
-        assert!(!whole);
-        assert_eq!(fields.text("run_id"), "a");
-        assert_eq!(fields.int("end_time"), None);
-        let (fields, whole) = read(&object(r#"{"endTime":"5","status":3,"value":"NaN"}"#), MESSAGE);
-        assert!(whole);
+    fn a_wrong_value_is_refused_with_its_place() {
+        for (json, path, wanted) in [
+            (r#"{"run_id":"a","x":1,"status":"NOPE","endTime":"5"}"#, "'status'", "one of RUNNING, FINISHED"),
+            (r#"{"status":7}"#, "'status'", "one of"),
+            (r#"{"endTime":"abc"}"#, "'end_time'", "an integer"),
+            (r#"{"end_time":1.5}"#, "'end_time'", "an integer"),
+            (r#"{"end_time":""}"#, "'end_time'", "an integer"),
+            (r#"{"end_time":9223372036854775808}"#, "'end_time'", "an integer"),
+            (r#"{"value":"abc"}"#, "'value'", "a number"),
+            (r#"{"value":[1]}"#, "'value'", "a number"),
+            (r#"{"run_id":1}"#, "'run_id'", "a string"),
+            (r#"{"tags":{}}"#, "'tags'", "a list"),
+            (r#"{"tags":[{"key":"a"},5]}"#, "'tags[1]'", "an object"),
+            (r#"{"tags":[{"key":"a","value":1}]}"#, "'tags[0].value'", "a string"),
+        ] {
+            let told = read(&object(json), MESSAGE).unwrap_err().message;
+            assert!(told.contains(path) && told.contains(wanted), "{json}: {told}");
+        }
+        let long = object(&format!(r#"{{"end_time":"{}"}}"#, "9".repeat(1000)));
+        assert!(read(&long, MESSAGE).unwrap_err().message.len() < 400);
+        let fields = read(&object(r#"{"endTime":"5","status":3,"value":"NaN","x":"y"}"#), MESSAGE).unwrap();
         assert_eq!((fields.int("end_time"), fields.text("status")), (Some(5), "FINISHED"));
         assert!(fields.float("value").is_nan());
     }

@@ -25,6 +25,7 @@ fn a_file_comes_back_with_headers_that_keep_it_from_running() {
     assert_eq!(page.headers["content-disposition"], "attachment; filename=\"page.html\"");
     assert_eq!(page.headers["x-content-type-options"], "nosniff");
     assert_eq!(page.headers["content-security-policy"], "sandbox; default-src 'none'");
+    assert!(page.headers["x-stepwell-note"].to_str().unwrap().contains("--trust-artifacts"));
     let head =
         server.send(Method::HEAD, "/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/big.bin", &[], Body::empty());
     assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
@@ -89,6 +90,102 @@ fn a_runs_artifacts_are_listed_fetched_and_stored_by_its_id() {
         StatusCode::PAYLOAD_TOO_LARGE
     );
     assert_eq!(server.get("/get-artifact?run_id=none&path=a").status, StatusCode::NOT_FOUND);
+    // What is refused leaves what was there.
+    assert_eq!(server.send(Method::POST, &uri, &kind, Body::empty()).status, StatusCode::BAD_REQUEST);
+    assert_eq!(server.get(&format!("/get-artifact?run_id={run}&path=notes/a.txt")).text(), "hi");
+    let new = uri.replace("a.txt", "new.txt");
+    assert_eq!(server.send(Method::POST, &new, &kind, Body::empty()).status, StatusCode::BAD_REQUEST);
+    assert_eq!(server.get(&format!("/get-artifact?run_id={run}&path=notes/new.txt")).status, StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn artifacts_that_are_trusted_run_in_a_sandbox_of_no_origin() {
+    let ui = tempfile::tempdir().unwrap();
+    std::fs::write(ui.path().join("index.html"), "<html>ui</html>").unwrap();
+    let server = Server::with(|config| {
+        config.trust_artifacts = true;
+        config.ui = Some(ui.path().to_owned());
+    });
+    let run = server.run_in("0");
+    for (name, kind) in
+        [("p.html", "text/html; charset=utf-8"), ("p.HTM", "text/html; charset=utf-8"), ("p.svg", "image/svg+xml")]
+    {
+        assert_eq!(put(&server, &format!("0/{run}/artifacts/{name}"), b"<script>x</script>"), StatusCode::OK);
+        for uri in [
+            format!("/get-artifact?run_id={run}&path={name}"),
+            format!("/ajax-api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts/{name}"),
+        ] {
+            let page = server.get(&uri);
+            assert_eq!(page.headers["content-type"], kind, "{uri}");
+            assert_eq!(page.headers["content-security-policy"], "sandbox allow-scripts", "{uri}");
+            assert!(!page.headers.contains_key("content-disposition") && !page.headers.contains_key("x-stepwell-note"));
+        }
+    }
+    // Others are served as ever, and a script in such a sandbox is a stranger to the API.
+    assert_eq!(put(&server, &format!("0/{run}/artifacts/a.js"), b"x"), StatusCode::OK);
+    let script = server.get(&format!("/get-artifact?run_id={run}&path=a.js"));
+    assert_eq!(script.headers["content-type"], "application/octet-stream");
+    let stranger = [("origin", "null"), ("sec-fetch-site", "cross-site")];
+    let asked =
+        server.send(Method::GET, "/ajax-api/2.0/mlflow/experiments/get?experiment_id=0", &stranger, Body::empty());
+    assert_eq!(asked.status, StatusCode::FORBIDDEN);
+    // Markup that reaches the UI's own page brings no handler to life.
+    let policy = server.get("/").headers["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(
+        policy.contains("script-src-attr 'none'") && !policy.contains("script-src 'self' 'unsafe-inline'"),
+        "{policy}"
+    );
+    let usual = Server::with(|config| config.ui = Some(ui.path().to_owned()));
+    let policy = usual.get("/").headers["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(!policy.split(';').any(|rule| rule.contains("script") && rule.contains("'unsafe-inline'")), "{policy}");
+}
+
+#[test]
+fn names_that_mlflow_takes_are_taken() {
+    let server = Server::new();
+    let run = server.run_in("0");
+    for name in [" blank.txt", "a:b.txt", "12:30:00.log", "d//e.txt", "x.", "loading\u{2026}.png", "q?x=1&y", "+%"] {
+        let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let uri = format!("0/{run}/artifacts/{encoded}");
+        assert_eq!(put(&server, &uri, name.as_bytes()), StatusCode::OK, "{name}");
+        assert_eq!(server.get(&format!("/get-artifact?run_id={run}&path={encoded}")).body, name.as_bytes(), "{name}");
+    }
+    assert_eq!(server.get(&format!("/get-artifact?run_id={run}&path=d/e.txt")).text(), "d//e.txt");
+    let answer = server.send(
+        Method::PUT,
+        &format!("/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts/a%5Cb"),
+        &[],
+        Body::from("x"),
+    );
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.json()["message"].as_str().unwrap().contains("the character '\\'"), "{}", answer.text());
+}
+
+#[test]
+fn the_default_root_may_be_this_servers_own_address() {
+    let root = format!("http://{}/api/2.0/mlflow-artifacts/artifacts", crate::support::HOST);
+    let server = Server::with(|config| config.default_artifact_root = root.clone());
+    let run = server.run_in("0");
+    let uri =
+        server.get(&format!("/api/2.0/mlflow/runs/get?run_id={run}")).json()["run"]["info"]["artifact_uri"].clone();
+    let uri = uri.as_str().unwrap();
+    assert_eq!(uri, format!("{root}/0/{run}/artifacts"));
+    // The client puts the file there by that address.
+    let path = uri.split_once("5000").unwrap().1;
+    assert_eq!(server.send(Method::PUT, &format!("{path}/model/a.txt"), &[], Body::from("hi")).status, StatusCode::OK);
+    let listed = server.get(&format!("/api/2.0/mlflow/artifacts/list?run_id={run}&path=model")).json();
+    assert_eq!((&listed["root_uri"], &listed["files"][0]["path"]), (&json!(uri), &json!("model/a.txt")));
+    assert_eq!(server.get(&format!("/get-artifact?run_id={run}&path=model/a.txt")).text(), "hi");
+    server.post("registered-models/create", &json!({ "name": "m" }));
+    let version = |source: String, run: &str| {
+        server.post("model-versions/create", &json!({ "name": "m", "source": source, "run_id": run })).status
+    };
+    assert_eq!(version(format!("{uri}/model"), &run), StatusCode::OK);
+    assert_eq!(server.get("/model-versions/get-artifact?name=m&version=1&path=a.txt").text(), "hi");
+    for other in ["http://evil.example/x".to_owned(), format!("{uri}/../x"), format!("{root}/0/other")] {
+        assert_eq!(version(other.clone(), &run), StatusCode::BAD_REQUEST, "{other}");
+    }
+    assert_ne!(version(format!("{uri}/model"), ""), StatusCode::OK);
 }
 
 #[test]

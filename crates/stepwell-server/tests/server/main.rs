@@ -13,3 +13,4 @@ mod sealed;
 mod support;
 mod tcp;
 mod tracking;
+mod wire;

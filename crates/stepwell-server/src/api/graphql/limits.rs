@@ -1,6 +1,7 @@
 //! How much one operation may ask for, told with MLflow's words.
 
 use super::document::{Document, Selection};
+use super::introspection;
 
 /// Most fields at the root of an operation.
 const ROOT_FIELDS_MAX: usize = 10;
@@ -8,6 +9,8 @@ const ROOT_FIELDS_MAX: usize = 10;
 const ALIASES_MAX: usize = 10;
 /// Deepest nesting of selections.
 const DEPTH_MAX: usize = 10;
+/// Deepest nesting within `__schema` and `__type`: the query that tools for GraphQL send goes deeper than any other.
+const INTROSPECTION_DEPTH_MAX: usize = 20;
 /// Most selections, fragments counted wherever they are spread.
 const SELECTIONS_MAX: usize = 1000;
 
@@ -17,11 +20,11 @@ const SELECTIONS_MAX: usize = 1000;
 /// The limit that it is beyond.
 pub(super) fn check(document: &Document, operation: &[Selection]) -> Result<(), String> {
     let (mut left, mut aliases_most) = (SELECTIONS_MAX, 0);
-    let mut levels = vec![(operation, 1)];
+    let mut levels = vec![(operation, 1, DEPTH_MAX)];
     let mut roots = 0;
-    while let Some((selections, depth)) = levels.pop() {
-        if depth > DEPTH_MAX {
-            return Err(format!("Query exceeds maximum depth of {DEPTH_MAX}"));
+    while let Some((selections, depth, depth_max)) = levels.pop() {
+        if depth > depth_max {
+            return Err(format!("Query exceeds maximum depth of {depth_max}"));
         }
         let (mut aliases, mut same_level) = (0, vec![selections]);
         while let Some(selections) = same_level.pop() {
@@ -35,7 +38,9 @@ pub(super) fn check(document: &Document, operation: &[Selection]) -> Result<(), 
                         roots += usize::from(depth == 1);
                         aliases += usize::from(field.has_alias());
                         if !field.selections.is_empty() {
-                            levels.push((&field.selections[..], depth + 1));
+                            let introspects = depth == 1 && introspection::root(&field.name).is_some();
+                            let most = if introspects { INTROSPECTION_DEPTH_MAX } else { depth_max };
+                            levels.push((&field.selections[..], depth + 1, most));
                         }
                     }
                     Selection::Inline { selections, .. } => same_level.push(selections),
@@ -78,6 +83,8 @@ mod tests {
         assert_eq!((said(&named(10)).as_str(), said(&named(12)).contains("at most 10 aliases, got 12")), ("", true));
         let deep = |count: usize| format!("{{ a {}b{} }}", "{ a ".repeat(count), " }".repeat(count));
         assert_eq!((said(&deep(8)), said(&deep(11))), (String::new(), "Query exceeds maximum depth of 10".into()));
+        let schema = |count: usize| format!("{{ __schema {{ {}b{} }} }}", "a { ".repeat(count), " }".repeat(count));
+        assert_eq!((said(&schema(18)), said(&schema(21))), (String::new(), "Query exceeds maximum depth of 20".into()));
         let long = format!("{{ a {{ {} }} }}", many(1002, &|at| format!("f{at} {{ g }}")));
         assert_eq!(said(&long), "Query exceeds maximum total selections of 1000");
         let round = "{ a { ...x } } fragment x on A { ...x }";

@@ -4,17 +4,26 @@
 //! selected, by the table of types (`schema`).
 
 mod document;
+mod introspection;
 mod limits;
 mod schema;
 
-use serde_json::{Map, Value, json};
+use std::cell::Cell;
+
+use serde_json::{Map, Value, json as object};
 
 use self::document::{Document, Selection, parse};
 use self::schema::{Holds, QUERY, TEST, Type};
 use crate::auth::access::mentioned;
 use crate::wire::call::{Answer, Call, Input, Outcome};
 use crate::wire::fault::Fault;
+use crate::wire::json;
 use crate::wire::schema::is_camel;
+
+/// Bytes that a byte of JSON takes as a tree and in what is selected of it.
+const TREE_BYTES: usize = 8;
+/// Most bytes that the trees of one operation take.
+const BYTES_MAX: usize = 64 << 20;
 
 /// `POST /graphql`.
 pub(crate) fn post(call: &Call<'_>) -> Outcome {
@@ -27,14 +36,14 @@ pub(crate) fn post(call: &Call<'_>) -> Outcome {
 
 /// `GET /graphql?query=…`.
 pub(crate) fn get(call: &Call<'_>) -> Outcome {
-    let variables =
-        call.input.argument("variables").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let variables = json::object(call.input.argument("variables").unwrap_or_default().as_bytes())
+        .map_err(|fault| Fault::invalid(format!("The argument 'variables': {}", fault.message)))?;
     let query = call.input.argument("query").unwrap_or_default();
     Answer::json(&answer(call, query, &variables, call.input.argument("operationName")))
 }
 
 fn answer(call: &Call<'_>, query: &str, variables: &Map<String, Value>, operation: Option<&str>) -> Value {
-    let failed = |message: String| json!({ "data": null, "errors": [message] });
+    let failed = |message: String| object!({ "data": null, "errors": [message] });
     let document = match parse(query) {
         Ok(document) => document,
         Err(message) => return failed(format!("Syntax Error: {message}")),
@@ -46,7 +55,8 @@ fn answer(call: &Call<'_>, query: &str, variables: &Map<String, Value>, operatio
     if let Err(message) = limits::check(&document, selections) {
         return failed(message);
     }
-    let mut work = Work { call, document: &document, variables, errors: Vec::new(), unknown: false };
+    let mut work =
+        Work { call, document: &document, variables, errors: Vec::new(), unknown: false, bytes: Cell::default() };
     let mut fields = Vec::new();
     work.collect(selections, QUERY.name, &mut fields);
     let mut data = Map::new();
@@ -56,10 +66,10 @@ fn answer(call: &Call<'_>, query: &str, variables: &Map<String, Value>, operatio
     }
     if work.unknown {
         // Such a document is refused as a whole, as by MLflow.
-        return json!({ "data": null, "errors": work.errors });
+        return object!({ "data": null, "errors": work.errors });
     }
     let errors = (!work.errors.is_empty()).then_some(work.errors);
-    json!({ "data": data, "errors": errors })
+    object!({ "data": data, "errors": errors })
 }
 
 /// A field that was selected.
@@ -73,6 +83,8 @@ struct Work<'a, 'd> {
     errors: Vec<String>,
     /// Whether the root was asked for a field that there is none of.
     unknown: bool,
+    /// Bytes that the answers of the calls so far take, as trees.
+    bytes: Cell<usize>,
 }
 
 impl<'d> Work<'_, 'd> {
@@ -100,12 +112,22 @@ impl<'d> Work<'_, 'd> {
         if field.name == "__typename" {
             return QUERY.name.into();
         }
+        if let Some(known) = introspection::root(&field.name) {
+            let given = field.argument("name", self.variables);
+            return known
+                .answer(given.as_ref().and_then(Value::as_str), &field.selections, self.document)
+                .unwrap_or_else(|message| {
+                    self.errors.push(message);
+                    Value::Null
+                });
+        }
         if field.name == "test" {
             // By which clients of MLflow see whether GraphQL is served at all.
             let given = field.argument("inputString", self.variables).unwrap_or_default();
-            return self.project(&json!({ "output": given }), &TEST, &field.selections);
+            return self.project(&object!({ "output": given }), &TEST, &field.selections);
         }
-        let Some((name, kind, run)) = schema::ROOTS.iter().find(|(name, ..)| *name == field.name) else {
+        let Some(schema::Root { name, kind, run, .. }) = schema::ROOTS.iter().find(|root| root.name == field.name)
+        else {
             self.no_field(field, QUERY.name);
             self.unknown = true;
             return Value::Null;
@@ -142,7 +164,14 @@ impl<'d> Work<'_, 'd> {
         let body = Value::from(input).to_string().into();
         let input = Input { body, ..Input::default() };
         let input = Input { method: axum::http::Method::POST, ..input };
-        let answer = run(&Call { app: self.call.app, principal: self.call.principal, input: &input })?;
+        let Call { app, principal, held, .. } = *self.call;
+        let answer = run(&Call { app, principal, input: &input, held })?;
+        // It becomes a tree, and what is selected of it another; all fields of the root are held at once.
+        self.bytes.set(self.bytes.get() + answer.body.len() * TREE_BYTES);
+        self.call.reserve(self.bytes.get())?;
+        if self.bytes.get() > BYTES_MAX {
+            return Err(Fault::invalid("This operation asks for too much at once; ask for fewer results."));
+        }
         serde_json::from_slice(&answer.body)
             .map_err(|error| Fault::new(crate::wire::fault::Code::InternalError, error.to_string()))
     }
@@ -168,18 +197,18 @@ impl<'d> Work<'_, 'd> {
                 Holds::Text => inner.cloned().unwrap_or_else(|| "".into()),
                 Holds::Long => inner.map_or_else(|| "0".into(), |number| number.to_string().into()),
                 // NaN is a string in our JSON, and nothing in GraphQL's.
-                Holds::Float => match inner.unwrap_or(&json!(0.0)) {
+                Holds::Float => match inner.unwrap_or(&object!(0.0)) {
                     Value::String(text) if text.ends_with("Infinity") => {
-                        json!(if text.starts_with('-') { f64::MIN } else { f64::MAX })
+                        object!(if text.starts_with('-') { f64::MIN } else { f64::MAX })
                     }
                     Value::String(_) => Value::Null,
                     number => number.clone(),
                 },
                 Holds::Bool => inner.cloned().unwrap_or(Value::Bool(false)),
-                Holds::Enum => inner.cloned().unwrap_or_default(),
+                Holds::Enum(_) | Holds::Optional => inner.cloned().unwrap_or_default(),
                 Holds::Nothing => Value::Null,
-                Holds::Texts => inner.cloned().unwrap_or_else(|| json!([])),
-                Holds::One(kind) => self.project(inner.unwrap_or(&json!({})), kind, &field.selections),
+                Holds::Texts => inner.cloned().unwrap_or_else(|| object!([])),
+                Holds::One(kind) => self.project(inner.unwrap_or(&object!({})), kind, &field.selections),
                 Holds::Many(kind) => {
                     let items = inner.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
                     items.iter().map(|item| self.project(item, kind, &field.selections)).collect()
@@ -196,7 +225,7 @@ impl<'d> Work<'_, 'd> {
         let input = (asked.input)(value);
         // The registry is of the whole workspace, also as far as it is about one's own runs.
         let allowed = if asked.name == "model_versions" && self.call.principal.scope().is_some() {
-            return json!([]);
+            return object!([]);
         } else {
             self.may_reach(&input)
         };
@@ -212,7 +241,7 @@ impl<'d> Work<'_, 'd> {
                 items.iter().map(|item| self.project(item, asked.kind, &field.selections)).collect()
             }
             Some(item) => self.project(item, asked.kind, &field.selections),
-            None => json!([]),
+            None => object!([]),
         }
     }
 }

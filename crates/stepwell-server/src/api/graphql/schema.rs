@@ -20,7 +20,10 @@ pub(super) enum Holds {
     Long,
     Float,
     Bool,
-    Enum,
+    /// A name of an enumeration.
+    Enum(&'static Names),
+    /// A text that is null where there is none.
+    Optional,
     Texts,
     /// Always null.
     Nothing,
@@ -41,7 +44,72 @@ pub(super) struct Asked {
     pub(super) kind: &'static Type,
 }
 
-use Holds::{Bool, Enum, Float, Long, Many, Nothing, One, Text, Texts};
+use Holds::{Bool, Enum, Float, Long, Many, Nothing, One, Optional, Text, Texts};
+
+/// An enumeration.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) name: &'static str,
+    pub(super) values: &'static [&'static str],
+}
+
+/// What an argument of the root takes: a name of the type, and its fields with their types as GraphQL writes them.
+#[derive(Debug)]
+pub(super) struct Input {
+    pub(super) name: &'static str,
+    pub(super) fields: &'static [(&'static str, &'static str)],
+}
+
+/// All enumerations.
+pub(super) static ENUMS: [&Names; 3] = [&RUN_STATUS, &VERSION_STATUS, &VIEW_TYPE];
+static RUN_STATUS: Names =
+    Names { name: "MlflowRunStatus", values: &["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"] };
+static VERSION_STATUS: Names =
+    Names { name: "MlflowModelVersionStatus", values: &["PENDING_REGISTRATION", "FAILED_REGISTRATION", "READY"] };
+static VIEW_TYPE: Names = Names { name: "MlflowViewType", values: &["ACTIVE_ONLY", "DELETED_ONLY", "ALL"] };
+
+/// All types of arguments.
+pub(super) static INPUTS: [&Input; 7] = [
+    &GET_RUN_IN,
+    &GET_EXPERIMENT_IN,
+    &SEARCH_RUNS_IN,
+    &LIST_ARTIFACTS_IN,
+    &SEARCH_VERSIONS_IN,
+    &INTERVAL_IN,
+    &DATASETS_IN,
+];
+static GET_RUN_IN: Input = Input { name: "MlflowGetRunInput", fields: &[("runId", "String"), ("runUuid", "String")] };
+static GET_EXPERIMENT_IN: Input = Input { name: "MlflowGetExperimentInput", fields: &[("experimentId", "String")] };
+static SEARCH_RUNS_IN: Input = Input {
+    name: "MlflowSearchRunsInput",
+    fields: &[
+        ("experimentIds", "[String]"),
+        ("filter", "String"),
+        ("runViewType", "MlflowViewType"),
+        ("maxResults", "Int"),
+        ("orderBy", "[String]"),
+        ("pageToken", "String"),
+    ],
+};
+static LIST_ARTIFACTS_IN: Input = Input {
+    name: "MlflowListArtifactsInput",
+    fields: &[("runId", "String"), ("runUuid", "String"), ("path", "String"), ("pageToken", "String")],
+};
+static SEARCH_VERSIONS_IN: Input = Input {
+    name: "MlflowSearchModelVersionsInput",
+    fields: &[("filter", "String"), ("maxResults", "LongString"), ("orderBy", "[String]"), ("pageToken", "String")],
+};
+static INTERVAL_IN: Input = Input {
+    name: "MlflowGetMetricHistoryBulkIntervalInput",
+    fields: &[
+        ("runIds", "[String]"),
+        ("metricKey", "String"),
+        ("startStep", "Int"),
+        ("endStep", "Int"),
+        ("maxResults", "Int"),
+    ],
+};
+static DATASETS_IN: Input = Input { name: "MlflowSearchDatasetsInput", fields: &[("experimentIds", "[String]")] };
 
 /// The root.
 pub(super) static QUERY: Type = Type { name: "Query", fields: &[] };
@@ -49,17 +117,49 @@ pub(super) static QUERY: Type = Type { name: "Query", fields: &[] };
 /// What the field `test` answers.
 pub(super) static TEST: Type = Type { name: "Test", fields: &[("output", Text)] };
 
-type Root = (&'static str, &'static Type, fn(&Call<'_>) -> Outcome);
+/// A field of the root.
+#[derive(Debug)]
+pub(super) struct Root {
+    pub(super) name: &'static str,
+    pub(super) kind: &'static Type,
+    /// The REST call that answers it.
+    pub(super) run: fn(&Call<'_>) -> Outcome,
+    pub(super) input: &'static Input,
+    /// Whether it is a field of queries, and of mutations. Both are answered alike.
+    pub(super) of: (bool, bool),
+}
 
-/// The fields of the root, of queries and mutations alike, and the REST call that answers each.
+const fn root(
+    name: &'static str,
+    kind: &'static Type,
+    run: fn(&Call<'_>) -> Outcome,
+    input: &'static Input,
+    of: (bool, bool),
+) -> Root {
+    Root { name, kind, run, input, of }
+}
+
+/// The fields of the root.
 pub(super) static ROOTS: &[Root] = &[
-    ("mlflowGetRun", &GET_RUN, api::runs::get),
-    ("mlflowGetExperiment", &GET_EXPERIMENT, api::experiments::get),
-    ("mlflowSearchRuns", &SEARCH_RUNS, api::runs::search),
-    ("mlflowListArtifacts", &LIST_ARTIFACTS, api::artifacts::list_of_run),
-    ("mlflowSearchModelVersions", &SEARCH_MODEL_VERSIONS, api::versions::search),
-    ("mlflowGetMetricHistoryBulkInterval", &BULK_INTERVAL, api::metrics::history_bulk_interval),
-    ("mlflowSearchDatasets", &SEARCH_DATASETS, api::datasets::search),
+    root("mlflowGetRun", &GET_RUN, api::runs::get, &GET_RUN_IN, (true, false)),
+    root("mlflowGetExperiment", &GET_EXPERIMENT, api::experiments::get, &GET_EXPERIMENT_IN, (true, false)),
+    root("mlflowSearchRuns", &SEARCH_RUNS, api::runs::search, &SEARCH_RUNS_IN, (true, true)),
+    root("mlflowListArtifacts", &LIST_ARTIFACTS, api::artifacts::list_of_run, &LIST_ARTIFACTS_IN, (true, false)),
+    root(
+        "mlflowSearchModelVersions",
+        &SEARCH_MODEL_VERSIONS,
+        api::versions::search,
+        &SEARCH_VERSIONS_IN,
+        (true, false),
+    ),
+    root(
+        "mlflowGetMetricHistoryBulkInterval",
+        &BULK_INTERVAL,
+        api::metrics::history_bulk_interval,
+        &INTERVAL_IN,
+        (true, false),
+    ),
+    root("mlflowSearchDatasets", &SEARCH_DATASETS, api::datasets::search, &DATASETS_IN, (false, true)),
 ];
 
 static GET_RUN: Type = Type { name: "MlflowGetRunResponse", fields: &[("run", One(&RUN)), ("api_error", Nothing)] };
@@ -67,15 +167,15 @@ static GET_EXPERIMENT: Type =
     Type { name: "MlflowGetExperimentResponse", fields: &[("experiment", One(&EXPERIMENT)), ("api_error", Nothing)] };
 static SEARCH_RUNS: Type = Type {
     name: "MlflowSearchRunsResponse",
-    fields: &[("runs", Many(&RUN)), ("next_page_token", Enum), ("api_error", Nothing)],
+    fields: &[("runs", Many(&RUN)), ("next_page_token", Optional), ("api_error", Nothing)],
 };
 static LIST_ARTIFACTS: Type = Type {
     name: "MlflowListArtifactsResponse",
-    fields: &[("root_uri", Text), ("files", Many(&FILE_INFO)), ("next_page_token", Enum), ("api_error", Nothing)],
+    fields: &[("root_uri", Text), ("files", Many(&FILE_INFO)), ("next_page_token", Optional), ("api_error", Nothing)],
 };
 static SEARCH_MODEL_VERSIONS: Type = Type {
     name: "MlflowSearchModelVersionsResponse",
-    fields: &[("model_versions", Many(&MODEL_VERSION)), ("next_page_token", Enum), ("api_error", Nothing)],
+    fields: &[("model_versions", Many(&MODEL_VERSION)), ("next_page_token", Optional), ("api_error", Nothing)],
 };
 static BULK_INTERVAL: Type = Type {
     name: "MlflowGetMetricHistoryBulkIntervalResponse",
@@ -141,7 +241,7 @@ static RUN_INFO: Type = Type {
         ("run_name", Text),
         ("experiment_id", Text),
         ("user_id", Text),
-        ("status", Enum),
+        ("status", Enum(&RUN_STATUS)),
         ("start_time", Long),
         ("end_time", Long),
         ("artifact_uri", Text),
@@ -204,7 +304,7 @@ static MODEL_VERSION: Type = Type {
         ("description", Text),
         ("source", Text),
         ("run_id", Text),
-        ("status", Enum),
+        ("status", Enum(&VERSION_STATUS)),
         ("status_message", Text),
         ("tags", Many(&MODEL_VERSION_TAG)),
         ("run_link", Text),
