@@ -330,9 +330,11 @@ fn names_follow_what_they_name() {
         }
         let trace: Vec<Op> = disk.trace().into_iter().filter(|op| op.ok).collect();
         let in_folder = |path: &Path, folder: &str| path.parent().is_some_and(|parent| parent.ends_with(folder));
+        // Entries lie in a folder of the journal's folder.
+        let is_entry = |path: &Path, journal: &str| path.parent().is_some_and(|parent| in_folder(parent, journal));
         // Indexes beside the packs are derived: they may be lost.
         let pack = |path: &Path| in_folder(path, "packs") && path.extension().is_some_and(|end| end == "pack");
-        let (mut packs, mut entries, mut logs) = (0, 0, 0);
+        let (mut packs, mut entries, mut anchors, mut logs) = (0, 0, 0, 0);
         for (at, op) in trace.iter().enumerate() {
             let before = &trace[..at];
             let last = |wanted: &dyn Fn(&Op) -> bool| before.iter().rposition(wanted);
@@ -343,7 +345,7 @@ fn names_follow_what_they_name() {
                     let synced = last(&|own| own.kind == OpKind::Sync && own.path == op.path);
                     assert!(written.is_some() && synced > written, "a pack got its name before it was synced");
                 }
-                (OpKind::Link, Some(to)) if in_folder(to, "manifest") || in_folder(to, "catalog") => {
+                (OpKind::Link, Some(to)) if is_entry(to, "manifest") || is_entry(to, "catalog") => {
                     entries += 1;
                     let synced = last(&|own| own.kind == OpKind::Sync && own.path == op.path);
                     assert!(synced.is_some(), "an entry got its name before it was synced");
@@ -351,18 +353,25 @@ fn names_follow_what_they_name() {
                     let folder = last(&|own| own.kind == OpKind::SyncDir && own.path.ends_with("packs"));
                     assert!(folder >= named, "an entry was published before the names of packs were synced");
                 }
+                (OpKind::Link, Some(to)) if in_folder(to, "anchors") => {
+                    anchors += 1;
+                    let entry = last(&|own| own.kind == OpKind::Link && own.path == op.path);
+                    let folder = last(&|own| own.kind == OpKind::SyncDir);
+                    assert!(entry.is_some() && folder > entry, "an anchor was given before its entry was safe");
+                }
                 (OpKind::RemoveFile, _) if op.path.extension().is_some_and(|end| end == "log" || end == "pack") => {
                     logs += u32::from(!in_folder(&op.path, "tmp"));
                     let published = last(&|own| {
-                        own.kind == OpKind::Link && own.to.as_ref().is_some_and(|to| in_folder(to, "manifest"))
+                        own.kind == OpKind::Link && own.to.as_ref().is_some_and(|to| is_entry(to, "manifest"))
                     });
-                    let folder = last(&|own| own.kind == OpKind::SyncDir && own.path.ends_with("manifest"));
+                    let folder = last(&|own| own.kind == OpKind::SyncDir && in_folder(&own.path, "manifest"));
                     assert!(published.is_some() && folder > published, "{:?} went before the entry was safe", op.path);
                 }
                 _ => {}
             }
         }
         assert!(packs >= 8 && entries >= 8 && logs >= 8, "{packs} packs, {entries} entries, {logs} removals");
+        assert!(anchors >= entries, "{anchors} anchors");
     }
 }
 

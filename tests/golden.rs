@@ -219,10 +219,10 @@ fn pack(disk: &SimDisk) -> PackEntry {
     PackEntry { runs: gathered.runs, series: gathered.series, points: gathered.points, bytes }
 }
 
-fn publish<S: State>(disk: &SimDisk, folder: &str, changes: Vec<Vec<S::Change>>) {
+fn publish<S: State>(disk: &SimDisk, folder: &'static str, changes: Vec<Vec<S::Change>>) {
     let root = Path::new(ROOT);
     let storage = Arc::new(disk.clone());
-    let mut journal = Journal::<S>::open(storage, root.join(folder), root.join(paths::TEMPORARY)).unwrap();
+    let mut journal = Journal::<S>::open(storage, root.to_owned(), folder).unwrap();
     for changes in changes {
         assert!(journal.publish(|_| Ok(changes.clone())).unwrap());
     }

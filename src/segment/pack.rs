@@ -81,7 +81,7 @@ impl PackWriter {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn new(file: Box<dyn File>, path: &Path, id: u128, effort: Effort) -> Result<Self> {
+    pub fn new(file: impl Into<Arc<dyn File>>, path: &Path, id: u128, effort: Effort) -> Result<Self> {
         let mut sink =
             FileSink { file: file.into(), path: path.into(), offset: 0, buffer: Vec::with_capacity(BUFFER_LEN) };
         let mut header = Vec::with_capacity(HEADER_LEN);

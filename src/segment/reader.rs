@@ -48,6 +48,14 @@ impl std::fmt::Debug for Source {
 }
 
 impl Source {
+    /// The file's length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn file_len(&self) -> Result<u64> {
+        self.file.len().map_err(Error::io("read", &self.path))
+    }
+
     /// Wraps an open file.
     #[must_use]
     pub fn new(file: Box<dyn File>, path: PathBuf) -> Self {

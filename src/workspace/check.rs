@@ -51,6 +51,8 @@ pub struct Report {
     pub files: u64,
     /// How many bytes were read.
     pub bytes: u64,
+    /// What is no damage and worth knowing: files, and what they are.
+    pub notes: Vec<(PathBuf, String)>,
 }
 
 /// How often, in all and in one file, and after which pauses, frames and slots are looked at again that may be in the middle of
@@ -81,6 +83,7 @@ impl Workspace {
             Err(error) => report.add_unread(&error, path),
         })?;
         self.check_missing(&files, &mut report)?;
+        self.check_unlisted(&mut report)?;
         self.check_journal::<Manifest>(paths::MANIFEST, "which packs are live", &mut report)?;
         self.check_journal::<Catalog>(paths::CATALOG, "experiments", &mut report)?;
         self.check_journal::<Registry>(paths::REGISTRY, "the model registry", &mut report)?;
@@ -115,6 +118,8 @@ impl Workspace {
                 None => Err((Error::corrupt(path, 0, "no name of a log"), "whatever it holds is not read")),
             },
             Some("tail") => return self.check_tail_owner(path, len, report),
+            // An entry within a folder of its name.
+            None if dir.extension().is_some_and(|kind| kind == "entry") => return Ok(()),
             _ => Err((Error::corrupt(path, 0, "a file that does not belong here"), "nothing")),
         };
         match found {
@@ -141,13 +146,35 @@ impl Workspace {
         Ok(())
     }
 
-    fn check_journal<S: State>(&self, folder: &str, of: &str, report: &mut Report) -> Result<()> {
+    /// Packs that no entry names. While the last entry has its anchor, none behind it was ever acknowledged; otherwise it may
+    /// be one that is lost.
+    fn check_unlisted(&self, report: &mut Report) -> Result<()> {
+        let anchored = self.inner.manifest.lock().is_anchored()?;
+        for (file, what) in self.unlisted_content()? {
+            if anchored {
+                let note = "an import or a copy was interrupted; `repair` takes it in, `gc --drop-unlisted` removes it";
+                report.notes.push((file, format!("{what}: {note}")));
+            } else {
+                let cost = "they are not seen, since an entry may be lost; `repair` takes them in".to_owned();
+                report.damage.push(Damage { file, offset: 0, length: 0, what, cost });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_journal<S: State>(&self, folder: &'static str, of: &str, report: &mut Report) -> Result<()> {
         let (root, storage) = (&self.inner.root, &self.inner.storage);
-        let dir = root.join(folder);
-        let journal = Journal::<S>::open_optional(std::sync::Arc::clone(storage), dir, root.join(paths::TEMPORARY))?;
+        let (storage_of_journal, root) = (std::sync::Arc::clone(storage), root.clone());
+        let mut journal = match folder {
+            paths::REGISTRY => Journal::<S>::open_optional(storage_of_journal, root, folder)?,
+            _ => Journal::<S>::open(storage_of_journal, root, folder)?,
+        };
         for bad in journal.check_all()? {
             let length = storage.open_read(&bad.path).and_then(|file| file.len()).unwrap_or(0);
-            let cost = format!("a change of {of}; `repair` keeps what the other entries and the packs themselves say");
+            let cost = match bad.is_lost {
+                true => format!("a change of {of}; `repair` keeps what the other entries and the packs themselves say"),
+                false => "nothing: what it says is known from another copy or a later entry".to_owned(),
+            };
             report.damage.push(Damage { file: bad.path, offset: 0, length, what: bad.what, cost });
         }
         Ok(())
@@ -158,7 +185,7 @@ impl Workspace {
         let entry = live.and_then(|id| self.inner.manifest.lock().state().packs.get(&id).copied());
         let all = match entry {
             Some(entry) => format!("{} runs with {} points", entry.runs, entry.points),
-            None => "nothing: another pack replaced this one".to_owned(),
+            None => "what it has, if nothing else does: no entry of the manifest names this pack".to_owned(),
         };
         let file = match self.inner.storage.open_read(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),

@@ -11,9 +11,7 @@ use crate::base::ids::{RunId, RunKey};
 use crate::error::{Error, Result};
 use crate::run::gather::{Gathered, gather};
 use crate::run::image::LogImage;
-use crate::run::snapshot::{RunPart, RunSnapshot};
-use crate::run::state::Coverage;
-use crate::workspace::clock::now_ms;
+use crate::run::snapshot::RunPart;
 use crate::workspace::logs::{is_blank, of_one_file, part_of};
 use crate::workspace::manifest::{Change, Manifest};
 use crate::workspace::open::Workspace;
@@ -21,6 +19,7 @@ use crate::workspace::packs::PackSet;
 use crate::workspace::paths::{self, LogName};
 use crate::workspace::repair::keep_readable;
 use crate::workspace::runs::{merge, name_alike, pack_parts};
+use crate::workspace::unlisted::{LeftoverOptions, has_all};
 
 /// Logs that one pack gathers at most: their images are in memory meanwhile.
 const LOGS_AT_ONCE: usize = 4096;
@@ -85,7 +84,7 @@ impl Workspace {
             self.gather_logs(names, options, salvage, &mut done)?;
         }
         self.merge_packs(&mut done)?;
-        self.remove_leftovers()?;
+        self.remove_leftovers(LeftoverOptions { take_over: options.take_over, ..LeftoverOptions::default() })?;
         self.remove_empty_folders();
         Ok(done)
     }
@@ -217,6 +216,7 @@ impl Workspace {
         }
         if packed {
             self.sync_entries()?;
+            self.check_names(&packs)?;
         }
         let manifest = self.manifest()?;
         let one = |(key, mut parts): (RunKey, Vec<RunPart>)| {
@@ -234,7 +234,8 @@ impl Workspace {
             &[],
             |_| true,
         )?;
-        if published.is_none() && gathered_runs > 0 {
+        // The logs stay for another compaction to judge.
+        if published.is_none() && gathered_runs > 0 || published.is_some_and(|published| !published.stands) {
             return Ok(());
         }
         done.runs += gathered_runs;
@@ -357,54 +358,18 @@ impl Workspace {
     }
 
     /// Makes every entry that was read survive a stop of the machine: whoever published it may have died before it did.
-    fn sync_entries(&self) -> Result<()> {
-        let dir = self.inner.root.join(paths::MANIFEST);
-        self.inner.storage.sync_dir(&dir).map_err(Error::io("sync", &dir))
-    }
-
-    /// Removes files that nothing names, once they are older than the grace period. Gives how many.
-    pub(super) fn remove_leftovers(&self) -> Result<u64> {
-        let storage = &*self.inner.storage;
-        let before = now_ms() - self.inner.options.grace_ms;
-        let manifest = self.manifest()?;
-        self.sync_entries()?;
-        let mut removed = 0;
-        for (folder, named) in [(paths::TEMPORARY, false), (paths::PACKS, true)] {
-            let dir = self.inner.root.join(folder);
-            for entry in storage.read_dir(&dir).map_err(Error::io("list", &dir))? {
-                let live = named && paths::pack_id(&entry.name).is_none_or(|id| manifest.packs.contains_key(&id));
-                let path = dir.join(&entry.name);
-                if !live && !entry.is_dir && storage.modified_ms(&path).is_ok_and(|modified| modified < before) {
-                    storage.remove_file(&path).map_err(Error::io("remove", &path))?;
-                    removed += 1;
-                }
-            }
-        }
-        removed += self.inner.manifest.lock().remove_folded(before)? as u64;
-        removed += self.inner.catalog.lock().remove_folded(before)? as u64;
-        removed += self.inner.registry.lock().remove_folded(before)? as u64;
-        Ok(removed)
+    pub(super) fn sync_entries(&self) -> Result<()> {
+        self.inner.manifest.lock().sync()
     }
 }
 
 /// Whether packs have all of a part already: a compaction that was stopped between publishing and removing left the log.
 fn is_packed(packs: &PackSet, id: &RunId, part: &RunPart) -> Result<bool> {
-    let packed = match pack_parts(packs, id) {
+    match pack_parts(packs, id) {
         // What cannot be read does not count.
-        Err(error) => return of_one_file(error).map(|_| false),
-        Ok(parts) => RunSnapshot::merge(parts),
-    };
-    let Some(packed) = packed else { return Ok(false) };
-    let covered = |own: &Coverage| {
-        packed
-            .state()
-            .coverage
-            .iter()
-            .any(|known| known.writer == own.writer && known.through >= own.through && known.lost <= own.lost)
-    };
-    let mut both = packed.state().clone();
-    both.merge(&part.state);
-    Ok(part.state.coverage.iter().all(covered) && both == *packed.state())
+        Err(error) => of_one_file(error).map(|_| false),
+        Ok(parts) => Ok(has_all(parts, part)),
+    }
 }
 
 /// Which packs to merge: those of the smallest size class that has [`MERGE_AT`] of them, classes being factors of 8.

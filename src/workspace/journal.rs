@@ -1,75 +1,94 @@
-//! A state kept as a sequence of immutable, synced files, changed by several processes without a lock.
+//! A state kept as a sequence of immutable, synced files, changed by several processes without a lock or a clock.
 //!
-//! Entry `n + 1` says what changes after entry `n`. To publish it:
+//! Entry `n + 1` says what changes after entry `n`. The entries lie in one folder, which is named after an entry: `g`. It
+//! counts from entry `g` on. To publish:
 //!
-//! 1. Read all entries there are, and plan the change on that state.
+//! 1. Find the folder and read all entries in it from `g` on, and plan the change on that state.
 //! 2. Write the entry to a temporary file and sync it.
-//! 3. Link it to its name, which must not exist. If somebody was faster, go back to 1.
-//! 4. Sync the folder.
+//! 3. Link it to the next name in the folder, which must not exist. If the name is taken, or no folder is named so any more,
+//!    go back to 1.
+//! 4. Look at the folder's name again. If it is another one by now, find out whether the entry counts (below).
+//! 5. Sync the folder.
+//! 6. Link the entry to its second name among the anchors, sync their folder, and remove the anchor before.
 //!
-//! So a name is taken once, numbers have no gap, and what was planned held when it was published. Now and then an entry
-//! carries the whole state, and those before it are removed after a grace period.
+//! So a name is taken once, numbers have no gap, and what was planned held when it was published.
 //!
-//! ```text
-//! magic u64 | number u64 | payload length u32 | CRC-32 of all the rest u32 | payload: a control record
-//! ```
+//! Now and then an entry `f` carries the whole state, and the entries before it are not needed. To remove them:
+//!
+//! 1. Sync the folder, so that `f` survives.
+//! 2. Rename the folder from `g` to `f`, and sync the folder above it.
+//! 3. Remove from it what has a number below `f`.
+//!
+//! Q: Can a name be taken again that was removed? A: Not under a folder's present name. Only numbers below `f` are removed
+//! from the folder `f`, and whoever publishes there has read entry `f`, so tries a greater number. Whoever read the folder
+//! while it was `g`, and slept since, names a folder that is not there. There is one folder, which moves from name to name,
+//! and each name is greater than the one before, so no name comes back. A step is one call, which happens at once or not;
+//! however long a process sleeps between two of them, it finds what it relied on or a failing call.
+//!
+//! Q: And within the call, on a network that delivers it late, or where somebody makes a folder of an old name again? A: Then
+//! the entry may get a name that does not count. So the publisher looks again (4): an entry with the whole state names the
+//! CRC-32s of the last [`REMEMBERED`] entries before it. If the one of that number is the publisher's own, it counts; if it is
+//! another's, the publisher goes back to 1. Only if more entries were published meanwhile is it unknown, which is an error.
+//!
+//! Where the file system has no links, step 3 moves the entry into a folder of its own, and renames that to the entry's name:
+//! renaming a folder fails where a file or a folder with something in it has the name.
+//!
+//! An anchor is only given to an entry that survives a stop of the machine. So an anchor without its entry shows that the
+//! entry was lost; what it says is read from the anchor.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-
-use crate::base::bytes::{Malformed, Reader};
-use crate::base::checksum::crc32;
-use crate::base::control;
-use crate::base::ids::random_u128;
 use crate::error::{Error, Result};
 use crate::storage::Storage;
+use crate::workspace::entry::Entry;
+pub use crate::workspace::entry::State;
+use crate::workspace::journal_files::{JournalFiles, NUMBER_MAX, is_taken};
+use crate::workspace::making::{self, Making};
+use crate::workspace::paths;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"SWentry1");
-/// The digit at the end of [`MAGIC`].
-const JOURNAL_VERSION: u32 = 1;
-const HEADER_LEN: usize = 24;
 /// An entry carries the whole state when so many came after the last that did.
 const FOLD_AFTER: u64 = 32;
-
-/// A state that entries change.
-pub trait State: Clone + Default + Serialize + DeserializeOwned {
-    /// One change.
-    type Change: Clone + Serialize + DeserializeOwned;
-    /// Carries it out.
-    fn apply(&mut self, change: &Self::Change);
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(bound(serialize = "", deserialize = ""))]
-struct Payload<S: State> {
-    /// The state before the changes, now and then.
-    state: Option<S>,
-    changes: Vec<S::Change>,
-}
+/// Of so many entries before it an entry with the whole state names the CRC-32.
+const REMEMBERED: usize = 256;
+/// How often a journal is read again that changes while it is read.
+const READINGS: u32 = 1000;
+/// Missing entries are looked for one by one as long as there are at most so many in a row.
+const HOLE_MAX: u64 = 1024;
 
 /// An entry that cannot be read, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadEntry {
-    /// Its file.
+    /// Its file, or the folder where that is missing.
     pub path: PathBuf,
     /// Why.
     pub what: String,
+    /// Whether what it said is missing from the state; else a second copy of it verifies.
+    pub is_lost: bool,
+}
+
+/// Whether an entry counts that was given a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Counts,
+    CountsNot,
+    Unknown,
 }
 
 /// One such state, as far as this process has read it.
 pub struct Journal<S: State> {
-    storage: Arc<dyn Storage>,
-    dir: PathBuf,
-    temporary: PathBuf,
+    files: JournalFiles,
+    /// The number in the name of the folder of entries; `None` where there is no such folder.
+    folder: Option<u64>,
     state: S,
     /// The number of the last entry read; 0 before the first.
     number: u64,
     /// The number of the last entry that carried the whole state.
     folded: u64,
+    /// CRC-32s of the entries up to the last one read, that one first; 0 where one could not be read.
+    recent: VecDeque<u32>,
     bad: Vec<BadEntry>,
     /// How often the state changed in this process.
     reading: u64,
@@ -79,39 +98,31 @@ pub struct Journal<S: State> {
 
 impl<S: State> std::fmt::Debug for Journal<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Journal({}, entry {})", self.dir.display(), self.number)
+        write!(f, "Journal({}, entry {})", self.files.dir().display(), self.number)
     }
 }
 
 impl<S: State> Journal<S> {
-    /// Reads the state in `dir`.
+    /// Reads the state of the journal of a name in the workspace at `root`.
     ///
     /// # Errors
-    /// [`Error::Io`]. Entries that do not verify are left out and named by [`Self::bad`].
-    pub fn open(storage: Arc<dyn Storage>, dir: PathBuf, temporary: PathBuf) -> Result<Self> {
-        Self::open_as(storage, dir, temporary, false)
+    /// [`Error::Io`]. Entries that do not verify are left out and named by [`Self::lost`].
+    pub fn open(storage: Arc<dyn Storage>, root: PathBuf, name: &'static str) -> Result<Self> {
+        Self::open_as(storage, root, name, false)
     }
 
     /// The same of a journal whose folder may be missing, as long as nobody wrote to it.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_optional(storage: Arc<dyn Storage>, dir: PathBuf, temporary: PathBuf) -> Result<Self> {
-        Self::open_as(storage, dir, temporary, true)
+    pub fn open_optional(storage: Arc<dyn Storage>, root: PathBuf, name: &'static str) -> Result<Self> {
+        Self::open_as(storage, root, name, true)
     }
 
-    fn open_as(storage: Arc<dyn Storage>, dir: PathBuf, temporary: PathBuf, optional: bool) -> Result<Self> {
-        let mut journal = Self {
-            storage,
-            dir,
-            temporary,
-            state: S::default(),
-            number: 0,
-            folded: 0,
-            bad: Vec::new(),
-            reading: 0,
-            optional,
-        };
+    fn open_as(storage: Arc<dyn Storage>, root: PathBuf, name: &'static str, optional: bool) -> Result<Self> {
+        let (state, recent, bad) = Default::default();
+        let files = JournalFiles { storage, root, name };
+        let mut journal = Self { files, folder: None, state, number: 0, folded: 0, recent, bad, reading: 0, optional };
         journal.read_all()?;
         Ok(journal)
     }
@@ -135,51 +146,76 @@ impl<S: State> Journal<S> {
         self.reading
     }
 
-    /// Entries that could not be read: what they said is missing from the state.
-    #[must_use]
-    pub fn bad(&self) -> &[BadEntry] {
-        &self.bad
+    /// Entries of which no copy can be read: what they said is missing from the state.
+    pub fn lost(&self) -> impl Iterator<Item = &BadEntry> {
+        self.bad.iter().filter(|bad| bad.is_lost)
     }
 
-    /// Every entry in the folder that does not verify, and every one that is missing.
+    /// Whether something is missing from the state.
+    #[must_use]
+    pub fn has_gap(&self) -> bool {
+        self.lost().next().is_some()
+    }
+
+    /// Whether the last entry has an anchor. If it has, no later one was ever acknowledged.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn check_all(&self) -> Result<Vec<BadEntry>> {
+    pub fn is_anchored(&self) -> Result<bool> {
+        Ok(self.files.anchors()?.last() == Some(&self.number) && self.number > 0)
+    }
+
+    /// Every entry and every anchor in the folders that does not verify, and every entry that is missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn check_all(&mut self) -> Result<Vec<BadEntry>> {
+        self.read_all()?;
         let mut bad = self.bad.clone();
-        for number in self.numbers()? {
-            if let Some(Err(what)) = self.read(number)?
-                && !bad.iter().any(|known| known.path == self.path(number))
+        let numbers = self.folder.map(|folder| self.files.numbers(folder)).transpose()?;
+        let entries = numbers.flatten().unwrap_or_default().into_iter().map(|number| (self.path(number), number));
+        let anchors = self.files.anchors()?.into_iter().map(|number| (self.files.anchor_path(number), number));
+        for (path, number) in entries.chain(anchors) {
+            if let Some(Err(what)) = self.files.read::<S>(&path, number)?
+                && !bad.iter().any(|known| known.path == path)
             {
-                bad.push(BadEntry { path: self.path(number), what });
+                bad.push(BadEntry { path, what, is_lost: false });
             }
         }
         Ok(bad)
     }
 
-    /// Reads what others published since; costs one failing open when nobody did.
+    /// Reads what others published since; costs two opens, one of them failing, when nobody did.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn refresh(&mut self) -> Result<()> {
+        if self.folder.is_none() {
+            return if self.files.folder()?.is_none() { Ok(()) } else { self.read_all() };
+        }
         loop {
-            match self.read(self.number + 1)? {
-                Some(Ok(payload)) => self.take(self.number + 1, payload),
-                Some(Err(_)) => self.read_all()?,
-                None => {
-                    // The next entry may be missing because this process slept while it was folded and removed.
-                    let own = self.path(self.number);
-                    if self.number > 0
-                        && self.storage.open_read(&own).is_err_and(|error| error.kind() == ErrorKind::NotFound)
-                    {
-                        self.read_all()?;
-                    }
-                    return Ok(());
+            let next = self.number + 1;
+            match self.files.read(&self.path(next), next)? {
+                // In a folder that somebody made again entries do not count.
+                Some(Ok((entry, crc)))
+                    if follows(&entry, self.recent.front()) && self.files.folder()? == self.folder =>
+                {
+                    self.take(next, entry, crc);
                 }
+                Some(_) => return self.read_all(),
+                // The next entry may be missing because the folder has another name by now.
+                None if self.is_where_it_was()? => return Ok(()),
+                None => return self.read_all(),
             }
-            if !self.bad.is_empty() {
-                return Ok(());
-            }
+        }
+    }
+
+    /// Whether the last entry read still has its name; before the first, whether the folder has it.
+    fn is_where_it_was(&self) -> Result<bool> {
+        if self.number == 0 {
+            Ok(self.files.folder()? == self.folder)
+        } else {
+            Ok(self.files.is_there(&self.path(self.number)))
         }
     }
 
@@ -187,8 +223,21 @@ impl<S: State> Journal<S> {
     /// Gives whether there was anything to publish.
     ///
     /// # Errors
-    /// Those of `plan`; [`Error::Io`], and then nothing was published.
-    pub fn publish(&mut self, mut plan: impl FnMut(&S) -> Result<Vec<S::Change>>) -> Result<bool> {
+    /// Those of `plan`; [`Error::Corrupt`] where the journal's folder is missing; [`Error::Io`], and then it may have been
+    /// published all the same: look, and try again if it was not.
+    pub fn publish(&mut self, plan: impl FnMut(&S) -> Result<Vec<S::Change>>) -> Result<bool> {
+        self.publish_as(plan, false)
+    }
+
+    /// The same in an entry that carries the whole state, so that the journal's damage no longer matters.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub fn publish_whole(&mut self, plan: impl FnMut(&S) -> Result<Vec<S::Change>>) -> Result<bool> {
+        self.publish_as(plan, true)
+    }
+
+    fn publish_as(&mut self, mut plan: impl FnMut(&S) -> Result<Vec<S::Change>>, whole: bool) -> Result<bool> {
         self.refresh()?;
         loop {
             let changes = plan(&self.state)?;
@@ -196,195 +245,296 @@ impl<S: State> Journal<S> {
                 return Ok(false);
             }
             let number = self.number + 1;
-            // After damage the state is written whole, so that the damage no longer matters.
-            let fold = number - self.folded > FOLD_AFTER || !self.bad.is_empty();
-            let payload = Payload { state: fold.then(|| self.state.clone()), changes };
-            if self.try_publish(number, &encode(number, &payload))? {
-                self.bad.clear();
-                self.take(number, payload);
+            // Damage stays visible until somebody asks for a repair. What only an anchor says must not depend on it.
+            let fold = whole || !self.has_gap() && (number - self.folded > FOLD_AFTER || !self.bad.is_empty());
+            let known = if fold { REMEMBERED } else { 1 };
+            let before = self.recent.iter().take(known).copied().collect();
+            let entry = Entry { before, state: fold.then(|| self.state.clone()), changes };
+            let (bytes, crc) = entry.encode(number);
+            if self.try_publish(number, &bytes, crc, whole)? {
+                if fold {
+                    self.bad.clear();
+                }
+                self.take(number, entry, crc);
                 return Ok(true);
             }
-            let before = self.number;
+            let before = (self.number, self.folder);
             self.refresh()?;
-            if self.number == before {
-                // Somebody holds the name with an entry that does not verify: step over it.
+            if (self.number, self.folder) == before {
                 self.read_all()?;
             }
         }
     }
 
-    fn try_publish(&self, number: u64, bytes: &[u8]) -> Result<bool> {
-        let temporary = self.temporary.join(format!("{:032x}.entry", random_u128()));
-        let path = self.path(number);
-        let file = self.storage.create_new(&temporary).map_err(Error::io("create", &temporary))?;
-        let written = file.write_at(bytes, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
-        let linked = written.and_then(|()| match self.storage.link(&temporary, &path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(error) if cannot_link(&error) => self.create_at_once(&path, bytes),
-            Err(error) => Err(Error::io("publish", &path)(error)),
+    /// Gives the entry its name, and says whether it counts; `false` when others were faster.
+    fn try_publish(&mut self, number: u64, bytes: &[u8], crc: u32, whole: bool) -> Result<bool> {
+        if number > NUMBER_MAX {
+            return Err(Error::corrupt(&self.path(number), 0, "a journal has no room for entries behind this name"));
+        }
+        self.make_folder(whole)?;
+        let storage = Arc::clone(&self.files.storage);
+        let making = making::begin(&*storage, &self.files.root.join(paths::TEMPORARY), "entry")?;
+        let written = making.file.write_at(bytes, 0).and_then(|()| making.file.sync());
+        let published = written.map_err(Error::io("write", &making.path)).and_then(|()| {
+            let counts = self.name_entry(&making, number, bytes, crc)?;
+            if counts {
+                self.sync_folder()?;
+                // The entry stands without its anchor too, which only tells of its loss.
+                let _ = self.anchor(&making, number, bytes);
+            }
+            Ok(counts)
         });
         // The name is published, or nothing is: what is left of the temporary file says nothing.
-        let _ = self.storage.remove_file(&temporary);
-        if linked? {
-            self.storage.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))?;
-            return Ok(true);
-        }
-        Ok(false)
+        let _ = storage.remove_file(&making.path);
+        published
     }
 
-    /// For file systems without links: an exclusive create, whose bytes a crash may tear; readers then step over it.
-    fn create_at_once(&self, path: &Path, bytes: &[u8]) -> Result<bool> {
-        let file = match self.storage.create_new(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
-            Err(error) => return Err(Error::io("create", path)(error)),
+    /// Makes the folder of the first entries, whose name then survives whoever made it and died; to repair a journal whose
+    /// folder is lost, one for the entry that is to come.
+    fn make_folder(&mut self, whole: bool) -> Result<()> {
+        let name = match self.folder {
+            Some(_) if self.number > 0 => return Ok(()),
+            Some(name) => name,
+            None if self.number == 0 && !self.has_gap() => 0,
+            None if whole => self.number + 1,
+            None => {
+                let why = "the folder of a journal's entries is missing; `repair` makes it anew";
+                return Err(Error::corrupt(&self.files.dir(), 0, why));
+            }
         };
-        let written = file.write_at(bytes, 0).and_then(|()| file.sync());
-        if let Err(error) = written {
-            let _ = self.storage.remove_file(path);
-            return Err(Error::io("write", path)(error));
+        let (storage, dir) = (&self.files.storage, self.files.dir());
+        for (folder, above) in [(&dir, &self.files.root), (&self.files.folder_path(name), &dir)] {
+            match storage.create_dir(folder) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create", folder)(error));
+                }
+                _ => storage.sync_dir(above).map_err(Error::io("sync", above))?,
+            }
         }
-        Ok(true)
+        self.folder = Some(name);
+        Ok(())
     }
 
-    /// Removes entries that a later one made needless, if they are older than `before_ms`. Gives how many went.
+    /// Step 3 and 4.
+    fn name_entry(&self, making: &Making, number: u64, bytes: &[u8], crc: u32) -> Result<bool> {
+        let path = self.path(number);
+        let failed = match self.files.give_name(making, bytes, &path) {
+            Ok(()) if self.files.folder()? == self.folder => return Ok(true),
+            Ok(()) => None,
+            Err(error) => Some(error),
+        };
+        // A call may have been carried out whose answer got lost; a name that is taken may be this entry's own.
+        match (self.standing(number, crc)?, failed) {
+            (Standing::Counts, _) => Ok(true),
+            (Standing::CountsNot, None) => Ok(false),
+            (Standing::CountsNot, Some(error)) if is_taken(&error) => Ok(false),
+            (Standing::CountsNot, Some(error))
+                if error.kind() == ErrorKind::NotFound && self.files.folder()? != self.folder =>
+            {
+                Ok(false)
+            }
+            (_, Some(error)) => Err(Error::io("publish", &path)(error)),
+            (Standing::Unknown, None) => {
+                let why = "others published so much meanwhile that nobody can tell whether this change is among it; look, \
+                           and try again if it is not";
+                Err(Error::io("publish", &path)(std::io::Error::other(why)))
+            }
+        }
+    }
+
+    /// Whether an entry that was named, or may have been, is one of the journal.
+    fn standing(&self, number: u64, crc: u32) -> Result<Standing> {
+        let now = Self::open_optional(Arc::clone(&self.files.storage), self.files.root.clone(), self.files.name)?;
+        let Some(back) = now.number.checked_sub(number) else { return Ok(Standing::CountsNot) };
+        Ok(match usize::try_from(back).ok().and_then(|back| now.recent.get(back)) {
+            Some(&own) if own == crc => Standing::Counts,
+            None | Some(0) => Standing::Unknown,
+            Some(_) => Standing::CountsNot,
+        })
+    }
+
+    /// Syncs the folder of entries, whatever its name is by now.
+    fn sync_folder(&self) -> Result<()> {
+        let mut folder = self.folder;
+        loop {
+            let path = self.files.folder_path(folder.unwrap_or(0));
+            match self.files.storage.sync_dir(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound && self.files.folder()? != folder => {
+                    folder = self.files.folder()?;
+                }
+                synced => return synced.map_err(Error::io("sync", &path)),
+            }
+        }
+    }
+
+    /// Makes every entry that was read survive a stop of the machine: whoever published it may have died before it did.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn remove_folded(&mut self, before_ms: i64) -> Result<usize> {
-        let mut removed = 0;
-        for number in self.numbers()?.into_iter().filter(|&number| number < self.folded) {
-            let path = self.path(number);
-            if self.storage.modified_ms(&path).is_ok_and(|modified| modified < before_ms) {
-                self.storage.remove_file(&path).map_err(Error::io("remove", &path))?;
-                removed += 1;
+    pub fn sync(&self) -> Result<()> {
+        if self.folder.is_none() { Ok(()) } else { self.sync_folder() }
+    }
+
+    /// Step 6.
+    fn anchor(&self, making: &Making, number: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.files.give_anchor(making, bytes, number)?;
+        // While something is missing the anchors before may be what is left of it.
+        if !self.has_gap() {
+            let _ = self.files.remove(&self.files.anchor_path(number - 1));
+        }
+        Ok(())
+    }
+
+    /// Removes entries that a later one made needless, and anchors before the last. Gives how many files went. Others may
+    /// read and publish meanwhile, and may have stopped at any step of it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_folded(&mut self) -> Result<usize> {
+        self.refresh()?;
+        let Some(folder) = self.folder.filter(|_| self.bad.is_empty()) else { return Ok(0) };
+        let (files, dir) = (self.files.clone(), self.files.dir());
+        let folder = folder.max(self.folded);
+        if self.folder < Some(folder) {
+            self.sync_folder()?;
+            let from = files.folder_path(self.folder.unwrap_or(0));
+            match files.storage.rename(&from, &files.folder_path(folder)) {
+                Ok(()) => self.folder = Some(folder),
+                // Another process was faster.
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+                Err(error) => return Err(Error::io("rename", &from)(error)),
             }
+        }
+        files.storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
+        let mut needless = Vec::new();
+        for older in files.folders()?.unwrap_or_default().into_iter().filter(|&older| older <= folder) {
+            let numbers = files.numbers(older)?.unwrap_or_default().into_iter();
+            let below = numbers.filter(|&number| older < folder || number < folder);
+            needless.extend(below.map(|number| files.entry_path(older, number)));
+        }
+        let anchors = files.anchors()?;
+        needless.extend(anchors.iter().rev().skip(1).map(|&number| files.anchor_path(number)));
+        let mut removed = 0;
+        for path in needless {
+            removed += usize::from(files.remove(&path)?);
+        }
+        for older in files.folders()?.unwrap_or_default().into_iter().filter(|&older| older < folder) {
+            // A folder that somebody made again who slept while it moved on.
+            let _ = files.storage.remove_dir(&files.folder_path(older));
         }
         Ok(removed)
     }
 
     /// Starts from the newest whole state and reads all entries after it.
     fn read_all(&mut self) -> Result<()> {
-        let numbers = self.numbers()?;
-        let mut payloads = Vec::new();
-        let mut bad = Vec::new();
-        let mut expected = None;
-        for &number in numbers.iter().rev() {
-            // Missing numbers are damage only where a later entry builds on them.
-            while let Some(missing) = expected.filter(|&expected| expected > number) {
-                bad.push(BadEntry { path: self.path(missing), what: "the entry is missing".into() });
-                expected = Some(missing - 1);
+        for _ in 0..READINGS {
+            if self.try_read_all()? {
+                return Ok(());
             }
-            match self.read(number)? {
-                Some(Ok(payload)) => {
-                    let whole = payload.state.is_some();
-                    payloads.push((number, payload));
-                    if whole {
-                        expected = None;
-                        break;
-                    }
-                }
-                Some(Err(what)) => bad.push(BadEntry { path: self.path(number), what }),
-                None => {}
-            }
-            expected = Some(number - 1);
         }
-        for missing in (1..=expected.unwrap_or(0)).rev() {
-            bad.push(BadEntry { path: self.path(missing), what: "the entry is missing".into() });
-        }
-        self.state = S::default();
-        self.folded = 0;
-        for (number, payload) in payloads.into_iter().rev() {
-            self.take(number, payload);
-        }
-        self.number = numbers.last().copied().unwrap_or(0);
-        self.bad = bad;
-        self.reading += 1;
-        Ok(())
+        let why = std::io::Error::other("what was listed there was not there, again and again");
+        Err(Error::io("read", &self.files.dir())(why))
     }
 
-    fn take(&mut self, number: u64, payload: Payload<S>) {
-        if let Some(state) = payload.state {
-            self.state = state;
-            self.folded = number;
+    /// Says `false` when the folder got another name meanwhile.
+    fn try_read_all(&mut self) -> Result<bool> {
+        // Anchors first: an entry has its name before its anchor has.
+        let anchors = self.files.anchors()?;
+        let folders = self.files.folders()?;
+        let folder = folders.as_ref().and_then(|folders| folders.last()).copied();
+        let numbers = match folder.map(|folder| self.files.numbers(folder)).transpose()? {
+            Some(None) => return Ok(false),
+            numbers => numbers.flatten().unwrap_or_default(),
+        };
+        self.folder = folder;
+        let (mut entries, mut bad) = (Vec::new(), Vec::new());
+        if folders.is_none() && !self.optional {
+            let (path, what) = (self.files.dir(), "the folder is missing".to_owned());
+            bad.push(BadEntry { path, what, is_lost: true });
         }
-        payload.changes.iter().for_each(|change| self.state.apply(change));
+        let known = || numbers.iter().chain(&anchors).copied();
+        let last = known().max().unwrap_or(0);
+        let first = folder.unwrap_or(0).max(1);
+        let mut number = last;
+        while number >= first {
+            let path = self.path(number);
+            let (mut found, mut what) = (None, "the entry is missing".to_owned());
+            match self.files.read(&path, number)? {
+                Some(Ok(entry)) => found = Some(entry),
+                Some(Err(why)) => what = why,
+                None if numbers.binary_search(&number).is_ok() => return Ok(false),
+                None => {}
+            }
+            if found.is_none() {
+                if anchors.binary_search(&number).is_ok() {
+                    found = self.files.read(&self.files.anchor_path(number), number)?.and_then(Result::ok);
+                }
+                bad.push(BadEntry { path, what, is_lost: found.is_none() });
+            }
+            let whole = found.as_ref().is_some_and(|(entry, _): &(Entry<S>, u32)| entry.state.is_some());
+            entries.extend(found.map(|(entry, crc)| (number, entry, crc)));
+            if whole {
+                break;
+            }
+            number -= 1;
+            let below = known().filter(|&known| known <= number).max().unwrap_or(first - 1);
+            if number - below > HOLE_MAX {
+                let what = format!("this entry and all before it down to number {} are missing", below + 1);
+                bad.push(BadEntry { path: self.path(number), what, is_lost: true });
+                number = below;
+            }
+        }
+        if !bad.is_empty() && self.files.folder()? != folder {
+            return Ok(false);
+        }
+        (self.state, self.number, self.folded) = (S::default(), 0, 0);
+        self.recent.clear();
+        for (number, entry, crc) in entries.into_iter().rev() {
+            let before = if number == self.number + 1 { self.recent.front() } else { None };
+            if !follows(&entry, before) {
+                let what = "it does not follow the entry before it".to_owned();
+                bad.push(BadEntry { path: self.path(number), what, is_lost: true });
+            }
+            self.take(number, entry, crc);
+        }
+        self.skip_to(last);
+        self.bad = bad;
+        self.reading += 1;
+        Ok(true)
+    }
+
+    fn take(&mut self, number: u64, entry: Entry<S>, crc: u32) {
+        if let Some(state) = entry.state {
+            (self.state, self.folded) = (state, number);
+            (self.recent, self.number) = (entry.before.into(), number - 1);
+        }
+        self.skip_to(number - 1);
+        self.remember(crc);
+        entry.changes.iter().for_each(|change| self.state.apply(change));
         self.number = number;
         self.reading += 1;
     }
 
+    fn remember(&mut self, crc: u32) {
+        self.recent.push_front(crc);
+        self.recent.truncate(REMEMBERED);
+    }
+
+    /// Goes on behind entries that cannot be read.
+    fn skip_to(&mut self, number: u64) {
+        (self.number..number).take(REMEMBERED).for_each(|_| self.remember(0));
+        self.number = self.number.max(number);
+    }
+
     fn path(&self, number: u64) -> PathBuf {
-        self.dir.join(format!("{number:016}.entry"))
-    }
-
-    /// Numbers of the entries there are, rising.
-    fn numbers(&self) -> Result<Vec<u64>> {
-        let entries = match self.storage.read_dir(&self.dir) {
-            Err(error) if error.kind() == ErrorKind::NotFound && self.optional => return Ok(Vec::new()),
-            entries => entries.map_err(Error::io("list", &self.dir))?,
-        };
-        let number = |name: &str| name.strip_suffix(".entry").filter(|digits| digits.len() == 16)?.parse().ok();
-        let mut numbers: Vec<u64> =
-            entries.iter().filter_map(|entry| number(&entry.name)).filter(|&number| number > 0).collect();
-        numbers.sort_unstable();
-        Ok(numbers)
-    }
-
-    fn read(&self, number: u64) -> Result<Option<Result<Payload<S>, String>>> {
-        let path = self.path(number);
-        let file = match self.storage.open_read(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("open", &path)(error)),
-        };
-        let len = file.len().map_err(Error::io("read", &path))?;
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(control::CONTROL_BYTES_MAX)];
-        let got = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
-        if let Some(found) = newer_version(&bytes[..got]) {
-            return Err(Error::NewerFormat { path, found, supported: JOURNAL_VERSION });
-        }
-        Ok(Some(decode(&bytes[..got], number).map_err(|Malformed(what)| what.to_owned())))
+        self.files.entry_path(self.folder.unwrap_or(0), number)
     }
 }
 
-/// Whether the file system has no links at all, as opposed to a full disk or a missing permission.
-fn cannot_link(error: &std::io::Error) -> bool {
-    error.kind() == ErrorKind::Unsupported
-        || matches!(error.raw_os_error(), Some(libc::EPERM | libc::EMLINK | libc::ENOSYS))
-}
-
-/// The version of an entry that a newer Stepwell wrote whole, so that nobody builds on a state without it.
-fn newer_version(bytes: &[u8]) -> Option<u32> {
-    let (magic, rest) = bytes.split_first_chunk::<8>()?;
-    let version = magic.strip_prefix(b"SWentry").and_then(|digit| char::from(*digit.first()?).to_digit(10))?;
-    let stored = u32::from_le_bytes(*rest.get(12..)?.first_chunk()?);
-    let whole = bytes.len() >= HEADER_LEN && stored == crc32(crc32(0, &bytes[..20]), &bytes[HEADER_LEN..]);
-    (version > JOURNAL_VERSION && whole).then_some(version)
-}
-
-fn encode<S: State>(number: u64, payload: &Payload<S>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    bytes.extend_from_slice(&MAGIC.to_le_bytes());
-    bytes.extend_from_slice(&number.to_le_bytes());
-    bytes.extend_from_slice(&[0; 8]);
-    control::encode(payload, &mut bytes);
-    let len = (bytes.len() - HEADER_LEN) as u32;
-    bytes[16..20].copy_from_slice(&len.to_le_bytes());
-    let crc = crc32(crc32(0, &bytes[..20]), &bytes[HEADER_LEN..]);
-    bytes[20..24].copy_from_slice(&crc.to_le_bytes());
-    bytes
-}
-
-fn decode<S: State>(bytes: &[u8], number: u64) -> Result<Payload<S>, Malformed> {
-    let mut reader = Reader::new(bytes);
-    let (magic, own) = (reader.u64()?, reader.u64()?);
-    let (len, crc) = (reader.u32()?, reader.u32()?);
-    if magic != MAGIC || own != number || len as usize != reader.remaining() {
-        return Err(Malformed("the header of an entry"));
+/// Whether an entry follows the one with this CRC-32, as far as both are known.
+fn follows<S: State>(entry: &Entry<S>, last: Option<&u32>) -> bool {
+    match (entry.before.first(), last) {
+        (Some(&before), Some(&last)) => before == last || before == 0 || last == 0,
+        _ => true,
     }
-    if crc != crc32(crc32(0, &bytes[..20]), &bytes[HEADER_LEN..]) {
-        return Err(Malformed("the checksum of an entry"));
-    }
-    control::decode(&bytes[HEADER_LEN..])
 }

@@ -8,6 +8,7 @@ use crate::base::checksum::crc32;
 use crate::base::ids::random_u128;
 use crate::error::{Error, Result};
 use crate::storage::Storage;
+use crate::workspace::making::{self, Making};
 use crate::workspace::paths;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"STEPWELL");
@@ -59,9 +60,8 @@ pub(super) fn write(storage: &dyn Storage, root: &Path) -> Result<()> {
     mark.extend_from_slice(&WORKSPACE_VERSION.to_le_bytes());
     mark.extend_from_slice(&random_u128().to_le_bytes());
     mark.extend_from_slice(&crc32(0, &mark).to_le_bytes());
-    let temporary = root.join(paths::TEMPORARY).join(format!("{:032x}.mark", random_u128()));
+    let Making { path: temporary, file, .. } = making::begin(storage, &root.join(paths::TEMPORARY), "mark")?;
     let path = root.join(paths::MARK);
-    let file = storage.create_new(&temporary).map_err(Error::io("create", &temporary))?;
     let written = file.write_at(&mark, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
     let linked = written.and_then(|()| match storage.link(&temporary, &path) {
         // Another process was faster: its mark serves.

@@ -1,23 +1,27 @@
 //! A workspace: a folder of runs that any number of processes write and read at once, without a server.
 //!
 //! In reading order: [`open`] is the handle, [`paths`] the files, [`mark`] the one
-//! that makes the folder a workspace, [`journal`] how shared state changes without a lock,
+//! that makes the folder a workspace, [`journal`] how shared state changes without a lock, in files that `journal_files` names and
+//! `entry` spells out, `making` how a file is marked as being made,
 //! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`import`] whole
 //! runs, [`exchange`] those of another workspace; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and
 //! [`overlay`] keep, [`table`] as columns; [`compaction`] moves logs into packs through [`publish`], [`purge`] deletes for good,
-//! [`maintenance`] does so in the background; [`check`] verifies every byte and [`repair`] salvages.
+//! [`maintenance`] does so in the background; [`unlisted`] judges packs that no entry names, [`check`] verifies every byte and [`repair`] salvages.
 
 pub mod catalog;
 pub mod check;
 pub mod clock;
 pub mod compaction;
 pub mod edits;
+mod entry;
 pub mod exchange;
 pub mod import;
 pub mod journal;
+mod journal_files;
 pub mod live;
 pub mod logs;
 pub mod maintenance;
+mod making;
 pub mod manifest;
 pub mod mark;
 pub mod open;
@@ -31,5 +35,6 @@ pub mod repair;
 pub mod runs;
 pub mod search;
 pub mod table;
+pub mod unlisted;
 pub mod usage;
 pub mod writer;

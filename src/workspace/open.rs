@@ -133,13 +133,9 @@ impl Workspace {
     fn open_with_id(storage: Arc<dyn Storage>, root: &Path, options: Options, id: u128) -> Result<Self> {
         // Handles go on when the process changes its folder.
         let root = std::path::absolute(root).map_err(Error::io("resolve", root))?;
-        let journal = |folder: &str| (Arc::clone(&storage), root.join(folder), root.join(paths::TEMPORARY));
-        let (manifest_storage, manifest_dir, temporary) = journal(paths::MANIFEST);
-        let manifest = Journal::open(manifest_storage, manifest_dir, temporary)?;
-        let (catalog_storage, catalog_dir, temporary) = journal(paths::CATALOG);
-        let catalog = Journal::open(catalog_storage, catalog_dir, temporary)?;
-        let (registry_storage, registry_dir, temporary) = journal(paths::REGISTRY);
-        let registry = Journal::open_optional(registry_storage, registry_dir, temporary)?;
+        let manifest = Journal::open(Arc::clone(&storage), root.clone(), paths::MANIFEST)?;
+        let catalog = Journal::open(Arc::clone(&storage), root.clone(), paths::CATALOG)?;
+        let registry = Journal::open_optional(Arc::clone(&storage), root.clone(), paths::REGISTRY)?;
         let inner = Inner {
             storage,
             root,
@@ -200,12 +196,27 @@ impl Workspace {
     }
 
     pub(super) fn update_packs(&self) -> Result<PackSet> {
-        // Asked for first: what the manifest gains meanwhile is read again later, never taken for read.
-        let reading = self.inner.manifest.lock().reading();
-        let manifest = self.manifest()?;
-        let mut packs = self.inner.packs.lock();
-        packs.update(&*self.inner.storage, &self.inner.root, &manifest, reading);
-        Ok(packs.clone())
+        loop {
+            // Asked for first: what the manifest gains meanwhile is read again later, never taken for read.
+            let (reading, number) = {
+                let manifest = self.inner.manifest.lock();
+                (manifest.reading(), manifest.number())
+            };
+            let manifest = self.manifest()?;
+            let mut packs = self.inner.packs.lock();
+            packs.update(&*self.inner.storage, &self.inner.root, &manifest, reading);
+            let updated = packs.clone();
+            drop(packs);
+            if updated.broken().is_empty() {
+                return Ok(updated);
+            }
+            // A pack may be gone because another has replaced it since the manifest was read.
+            let mut manifest = self.inner.manifest.lock();
+            manifest.refresh()?;
+            if manifest.number() == number {
+                return Ok(updated);
+            }
+        }
     }
 
     /// The manifest as last read. Where entries of it are damaged, every pack in the folder counts: what two packs both
@@ -213,7 +224,7 @@ impl Workspace {
     pub(super) fn manifest(&self) -> Result<Manifest> {
         let journal = self.inner.manifest.lock();
         let mut manifest = journal.state().clone();
-        if !journal.bad().is_empty() {
+        if journal.has_gap() {
             let dir = self.inner.root.join(paths::PACKS);
             let entries = self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir))?;
             for id in entries
@@ -238,14 +249,14 @@ impl Workspace {
         let packs = self.refresh()?;
         let mut damage: Vec<String> = packs.broken().values().map(|error| error.to_string()).collect();
         let tell = |bad: &BadEntry| Error::corrupt(&bad.path, 0, &bad.what).to_string();
-        damage.extend(self.inner.manifest.lock().bad().iter().map(tell));
+        damage.extend(self.inner.manifest.lock().lost().map(tell));
         let mut catalog = self.inner.catalog.lock();
         catalog.refresh()?;
-        damage.extend(catalog.bad().iter().map(tell));
+        damage.extend(catalog.lost().map(tell));
         drop(catalog);
         let mut registry = self.inner.registry.lock();
         registry.refresh()?;
-        damage.extend(registry.bad().iter().map(tell));
+        damage.extend(registry.lost().map(tell));
         Ok(damage)
     }
 
@@ -280,14 +291,14 @@ impl Workspace {
     pub fn experiment(&self, id: ExperimentId) -> Result<Experiment> {
         let mut catalog = self.inner.catalog.lock();
         catalog.refresh()?;
-        let damage = catalog.bad().first().map(|bad| Error::corrupt(&bad.path, 0, &bad.what));
+        let damage = catalog.lost().next().map(|bad| Error::corrupt(&bad.path, 0, &bad.what));
         let found = catalog.state().get(id).cloned().map_err(|error| damage.unwrap_or(error));
         Ok(self.dated(found?))
     }
 
     /// Why an experiment that is not found may be there: an entry of the catalog that does not verify.
     fn catalog_damage(&self) -> Option<Error> {
-        self.inner.catalog.lock().bad().first().map(|bad| Error::corrupt(&bad.path, 0, &bad.what))
+        self.inner.catalog.lock().lost().next().map(|bad| Error::corrupt(&bad.path, 0, &bad.what))
     }
 
     /// The experiment of a name, deleted or not, if there is one.

@@ -6,6 +6,8 @@ use crate::base::ids::{RunKey, WriterId};
 
 /// The file that makes a folder a workspace.
 pub const MARK: &str = "stepwell.workspace";
+/// Second names of the journals' last entries.
+pub const ANCHORS: &str = "anchors";
 /// Entries that say which packs are live.
 pub const MANIFEST: &str = "manifest";
 /// Entries that say which experiments there are.
@@ -23,7 +25,7 @@ pub const TEMPORARY: &str = "tmp";
 /// Originals of what `repair` took out of use, and of logs with damage that compaction read around.
 pub const QUARANTINE: &str = "quarantine";
 /// All folders.
-pub const FOLDERS: [&str; 8] = [MANIFEST, CATALOG, REGISTRY, LOGS, EDITS, PACKS, TEMPORARY, QUARANTINE];
+pub const FOLDERS: [&str; 9] = [ANCHORS, MANIFEST, CATALOG, REGISTRY, LOGS, EDITS, PACKS, TEMPORARY, QUARANTINE];
 
 /// The folder of a run's logs.
 #[must_use]
@@ -35,6 +37,12 @@ pub fn log_dir(root: &Path, run: RunKey) -> PathBuf {
 #[must_use]
 pub fn is_log_folder(name: &str) -> bool {
     name.len() == 2 && name.bytes().all(is_hex)
+}
+
+/// Whether a folder of this name within one of a journal is one of entries.
+#[must_use]
+pub fn is_entry_folder(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_hex(byte: u8) -> bool {

@@ -1,35 +1,55 @@
-//! Publishes packs: written aside, read back, named, and only then live.
+//! Publishes packs: written aside, read back, named, made live, and only then relied on.
+//!
+//! 1. The pack is written to `tmp` by a maker that holds its lock ([`making`](crate::workspace::making)), synced, and read back.
+//! 2. It is renamed into the folder of packs, and the folder is synced. The lock stays with it.
+//! 3. An entry of the manifest makes it live.
+//! 4. The maker proves that it is there: under its name lies the file that it holds, which reads, and the manifest as it is now
+//!    names it. Only then may what the pack was made from be removed.
+//!
+//! A maker that dies before 3 leaves a pack that no entry names, and whatever it was made from.
 
-use crate::base::ids::random_u128;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
 use crate::codec::Effort;
 use crate::error::{Error, Result};
 use crate::index::summary::RunSummary;
 use crate::run::gather::Gathered;
 use crate::segment::pack::{Pack, PackWriter};
 use crate::segment::reader::Source;
+use crate::workspace::making::{self, Making};
 use crate::workspace::manifest::{Change, Manifest, PackEntry};
 use crate::workspace::open::Workspace;
-use crate::workspace::packs::{self, OpenPack};
+use crate::workspace::packs::{self, OpenPack, PackSet};
 use crate::workspace::paths;
+
+/// A pack that was made live.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Published {
+    /// Whether it was live, whole and under its name after that. If not, others have replaced it meanwhile, and what it was
+    /// made from must stay.
+    pub(super) stands: bool,
+}
 
 impl Workspace {
     /// Writes a pack by `fill` and makes it live together with `changes`, unless `holds` says that the manifest has
-    /// moved on in a way that makes the pack needless. Gives the pack's entry, or `None` when nothing was published.
+    /// moved on in a way that makes the pack needless. `None` when nothing was published.
     ///
     /// # Errors
-    /// Those of `fill`; [`Error::Io`]. Nothing was published then, and no file is left.
+    /// Those of `fill`; [`Error::Io`], and then the pack is live or a leftover; [`Error::Corrupt`] when it was published and is
+    /// not there afterwards. In each case what it was made from must stay.
     pub(super) fn publish_pack(
         &self,
         fill: impl FnOnce(&mut PackWriter) -> Result<Gathered>,
         changes: &[Change],
         holds: impl Fn(&Manifest) -> bool,
-    ) -> Result<Option<PackEntry>> {
+    ) -> Result<Option<Published>> {
         let storage = &*self.inner.storage;
-        let id = random_u128();
-        let temporary = self.inner.root.join(paths::TEMPORARY).join(format!("{id:032x}.pack"));
+        let making = making::begin(storage, &self.inner.root.join(paths::TEMPORARY), "pack")?;
+        let id = making.id;
         let path = paths::pack(&self.inner.root, id);
-        let written = self.write_pack(id, &temporary, fill).and_then(|(entry, rows)| {
-            storage.rename(&temporary, &path).map_err(Error::io("publish", &path))?;
+        let written = self.write_pack(&making, fill).and_then(|(entry, rows)| {
+            storage.rename(&making.path, &path).map_err(Error::io("publish", &path))?;
             let dir = self.inner.root.join(paths::PACKS);
             storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
             // An index that could not be written is made by whoever needs it.
@@ -40,7 +60,7 @@ impl Workspace {
         let entry = match written {
             Ok(entry) => entry,
             Err(error) => {
-                let _ = storage.remove_file(&temporary);
+                let _ = storage.remove_file(&making.path);
                 let _ = storage.remove_file(&path);
                 let _ = storage.remove_file(&paths::index(&self.inner.root, id));
                 return Err(error);
@@ -63,26 +83,69 @@ impl Workspace {
             let _ = storage.remove_file(&paths::index(&self.inner.root, id));
         }
         let published = published?;
+        let stands = published && (entry.runs == 0 || self.stands(&making)?);
         self.update_packs()?;
-        Ok(published.then_some(entry))
+        Ok(published.then_some(Published { stands }))
     }
 
     fn write_pack(
         &self,
-        id: u128,
-        temporary: &std::path::Path,
+        making: &Making,
         fill: impl FnOnce(&mut PackWriter) -> Result<Gathered>,
     ) -> Result<(PackEntry, Option<Vec<RunSummary>>)> {
-        let storage = &*self.inner.storage;
-        let file = storage.create_new(temporary).map_err(Error::io("create", temporary))?;
-        let mut pack = PackWriter::new(file, temporary, id, Effort::Tight)?;
+        let mut pack = PackWriter::new(Arc::clone(&making.file), &making.path, making.id, Effort::Tight)?;
         let Gathered { runs, series, points, rows } = fill(&mut pack)?;
         let bytes = pack.finish()?;
         // What was read from must not go before what was written is known to be readable.
-        let file = storage.open_read(temporary).map_err(Error::io("open", temporary))?;
-        check_pack(&Pack::open(Source::new(file, temporary.to_owned()))?)?;
+        let file = self.inner.storage.open_read(&making.path).map_err(Error::io("open", &making.path))?;
+        check_pack(&Pack::open(Source::new(file, making.path.clone()))?)?;
         Ok((PackEntry { runs, series, points, bytes }, rows))
     }
+
+    /// Step 4. Says `false` when others have replaced the pack since it was published.
+    fn stands(&self, making: &Making) -> Result<bool> {
+        let is_named = || {
+            let mut manifest = self.inner.manifest.lock();
+            manifest.refresh().map(|()| manifest.state().packs.contains_key(&making.id))
+        };
+        let proven = self.prove(making);
+        match (is_named()?, proven) {
+            (false, _) => Ok(false),
+            (true, Ok(())) => Ok(true),
+            (true, Err(Error::Io { path, operation, source })) if source.kind() != ErrorKind::NotFound => {
+                Err(Error::Io { path, operation, source })
+            }
+            (true, Err(error)) => {
+                let why =
+                    format!("the pack was published and is not whole under its name, so its sources stay: {error}");
+                Err(Error::corrupt(&paths::pack(&self.inner.root, making.id), 0, why))
+            }
+        }
+    }
+
+    /// Opens a pack in the making by its name: it is the same file, and its directory and footers read.
+    fn prove(&self, making: &Making) -> Result<()> {
+        let path = paths::pack(&self.inner.root, making.id);
+        let named = self.inner.storage.open_write(&path).map_err(Error::io("open", &path))?;
+        // The maker has the lock of its own file, so whoever gets one here got that of another.
+        if making.file.try_lock().is_ok_and(|ours| ours) && named.try_lock().is_ok_and(|other| other) {
+            return Err(Error::corrupt(&path, 0, "another file has the pack's name"));
+        }
+        check_readable(&packs::open(&*self.inner.storage, &self.inner.root, making.id)?)
+    }
+
+    /// Opens packs anew by their names: an open pack reads on when its file was removed.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`] of the first that is not there.
+    pub(super) fn check_names(&self, packs: &PackSet) -> Result<()> {
+        packs.packs().keys().try_for_each(|&id| packs::open(&*self.inner.storage, &self.inner.root, id).map(|_| ()))
+    }
+}
+
+/// Reads the footers and run records of a pack's groups.
+fn check_readable(pack: &Pack) -> Result<()> {
+    (0..pack.group_count()).try_for_each(|index| pack.group(index)?.run_records().map(|_| ()))
 }
 
 /// Reads every page of a pack and verifies it.

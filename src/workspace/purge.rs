@@ -17,6 +17,7 @@ use crate::workspace::manifest::{Change, Manifest, Tombstone, covers};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::OpenPack;
 use crate::workspace::runs::surviving;
+use crate::workspace::unlisted::LeftoverOptions;
 
 /// How often packs are looked through for what was deleted while a compaction replaces them.
 const REWRITES: usize = 8;
@@ -34,6 +35,8 @@ pub struct Collected {
     pub files: u64,
     /// What could not be read, and so was left alone, and why; `verify` tells what it costs.
     pub left_out: Vec<String>,
+    /// Files that nothing names and that stay, and why.
+    pub left: Vec<(std::path::PathBuf, String)>,
 }
 
 impl Workspace {
@@ -44,6 +47,14 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn collect_garbage(&self, before_ms: i64, dry_run: bool) -> Result<Collected> {
+        self.collect_garbage_with(before_ms, dry_run, LeftoverOptions::default())
+    }
+
+    /// The same, with a say in what becomes of files that nothing names.
+    ///
+    /// # Errors
+    /// As [`Self::collect_garbage`].
+    pub fn collect_garbage_with(&self, before_ms: i64, dry_run: bool, leftovers: LeftoverOptions) -> Result<Collected> {
         let mut collected = Collected::default();
         let mut doomed = Vec::new();
         let mut left: BTreeSet<ExperimentId> = BTreeSet::new();
@@ -88,7 +99,8 @@ impl Workspace {
         self.purge(&doomed)?;
         self.forget_experiments(&collected.experiments)?;
         self.finish_deletions()?;
-        collected.files = self.remove_leftovers()?;
+        let left = self.remove_leftovers(leftovers)?;
+        (collected.files, collected.left) = (left.removed, left.kept);
         Ok(collected)
     }
 

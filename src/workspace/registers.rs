@@ -2,8 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::registry::rules::{Change, Registry};
-use crate::workspace::open::{Workspace, create_folder};
-use crate::workspace::paths;
+use crate::workspace::open::Workspace;
 
 impl Workspace {
     /// Reads the newest state of the registry. Costs a failing open where nobody changed it.
@@ -13,7 +12,7 @@ impl Workspace {
     pub fn read_registry<T>(&self, read: impl FnOnce(&Registry) -> Result<T>) -> Result<T> {
         let mut registry = self.inner.registry.lock();
         registry.refresh()?;
-        match (read(registry.state()), registry.bad().first()) {
+        match (read(registry.state()), registry.lost().next()) {
             (Err(Error::NotFound { .. }), Some(bad)) => Err(Error::corrupt(&bad.path, 0, &bad.what)),
             (answer, _) => answer,
         }
@@ -24,8 +23,6 @@ impl Workspace {
     /// # Errors
     /// Those of `plan`; [`Error::Io`].
     pub fn change_registry(&self, plan: impl FnMut(&Registry) -> Result<Vec<Change>>) -> Result<()> {
-        // Workspaces of before the registry have no folder for it.
-        create_folder(&*self.inner.storage, &self.inner.root.join(paths::REGISTRY))?;
         self.inner.registry.lock().publish(plan).map(|_| ())
     }
 }

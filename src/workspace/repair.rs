@@ -67,15 +67,15 @@ impl Workspace {
         for file in of_kind("index") {
             self.quarantine(file, &mut repaired)?;
         }
-        if of_kind("entry").next().is_some() {
-            self.repair_journals(&mut repaired)?;
-            for file in of_kind("entry") {
-                self.quarantine(file, &mut repaired)?;
-            }
+        for file in of_kind("entry") {
+            self.quarantine(file, &mut repaired)?;
         }
+        self.repair_journals(&mut repaired)?;
+        let taken_in = self.take_in_packs(&mut repaired)?;
         for file in of_kind("pack") {
             let id = file.file_name().and_then(|name| paths::pack_id(name.to_str()?));
-            if let Some(id) = id {
+            let whole = taken_in.contains(file) && damage.iter().filter(|damage| damage.file == **file).count() == 1;
+            if let Some(id) = id.filter(|_| !whole) {
                 self.repair_pack(id, &damage, &mut repaired)?;
             }
         }
@@ -136,40 +136,60 @@ impl Workspace {
         Ok(())
     }
 
-    /// Publishes entries that carry the whole state, so that nothing builds on the damaged ones.
+    /// Publishes entries that carry the whole state, so that nothing builds on what is damaged or lost.
     fn repair_journals(&self, repaired: &mut Repaired) -> Result<()> {
-        let known = self.manifest()?;
         let mut manifest = self.inner.manifest.lock();
-        if !manifest.bad().is_empty() {
-            repaired.lost.push("a change of the manifest: runs deleted for good by it may be back".into());
-            let missing = known.packs.iter().filter(|(id, _)| !manifest.state().packs.contains_key(id));
-            let mut changes: Vec<Change> = missing.map(|(&id, &entry)| Change::Add { id, entry }).collect();
-            if changes.is_empty() {
-                // Any entry serves to fold the state: drop a pack that never was.
-                changes.push(Change::Drop { id: 0 });
+        if !manifest.check_all()?.is_empty() {
+            if manifest.has_gap() {
+                repaired.lost.push("a change of the manifest: runs deleted for good by it may be back".into());
             }
-            manifest.publish(|_| Ok(changes.clone()))?;
+            let mut known = manifest.state().packs.keys().copied().collect::<Vec<_>>();
+            drop(manifest);
+            // Where entries are lost every pack counts.
+            let all = self.manifest()?.packs;
+            known.sort_unstable();
+            let missing = all.iter().filter(|(id, _)| known.binary_search(id).is_err());
+            let mut changes: Vec<Change> = missing.map(|(&id, &entry)| Change::Add { id, entry }).collect();
+            // Any entry serves to fold the state: it drops a pack that never was.
+            changes.push(Change::Drop { id: 0 });
+            self.inner.manifest.lock().publish_whole(|_| Ok(changes.clone()))?;
         }
-        drop(manifest);
         let mut catalog = self.inner.catalog.lock();
-        if !catalog.bad().is_empty() {
-            repaired.lost.push("a change of the experiments; their runs stay".into());
+        if !catalog.check_all()?.is_empty() {
+            if catalog.has_gap() {
+                repaired.lost.push("a change of the experiments; their runs stay".into());
+            }
             let default = catalog.state().experiments.get(&ExperimentId::DEFAULT).cloned();
             let rename = default.map(|experiment| crate::workspace::catalog::Change::Rename {
                 id: experiment.id,
                 name: experiment.name,
                 at_ms: experiment.updated_ms,
             });
-            catalog.publish(|_| Ok(rename.clone().into_iter().collect()))?;
+            catalog.publish_whole(|_| Ok(rename.clone().into_iter().collect()))?;
         }
         drop(catalog);
         let mut registry = self.inner.registry.lock();
-        if !registry.bad().is_empty() {
-            repaired.lost.push("a change of the model registry".into());
+        if !registry.check_all()?.is_empty() {
+            if registry.has_gap() {
+                repaired.lost.push("a change of the model registry".into());
+            }
             // Any entry serves to fold the state: the removal of a model that never was.
-            registry.publish(|_| Ok(vec![crate::registry::rules::Change::Delete { name: String::new() }]))?;
+            registry.publish_whole(|_| Ok(vec![crate::registry::rules::Change::Delete { name: String::new() }]))?;
         }
         Ok(())
+    }
+
+    /// Publishes entries for packs that none names and that have something of their own. Gives their files.
+    fn take_in_packs(&self, repaired: &mut Repaired) -> Result<Vec<PathBuf>> {
+        let mut taken = Vec::new();
+        for (pack, entry) in self.to_take_in()? {
+            let add = Change::Add { id: pack.id, entry };
+            self.inner.manifest.lock().publish(|_| Ok(vec![add.clone()]))?;
+            repaired.salvaged_runs += entry.runs;
+            taken.push(pack.path);
+        }
+        self.update_packs()?;
+        Ok(taken)
     }
 
     fn repair_pack(&self, id: u128, damage: &[Damage], repaired: &mut Repaired) -> Result<()> {

@@ -24,6 +24,7 @@ use crate::segment::pack::Pack;
 use crate::storage::Storage;
 use crate::workspace::live::Spoken;
 use crate::workspace::logs::of_one_file;
+use crate::workspace::making::{self, Making};
 use crate::workspace::open::Workspace;
 use crate::workspace::overlay::Made;
 use crate::workspace::packs::{self, OpenPack, PackSet};
@@ -393,10 +394,10 @@ impl Workspace {
         // Empty rows would be taken for runs; whoever searches makes them anew and knows which they are.
         let Some(rows) = rows else { return Ok(()) };
         let bytes = IndexPart::image_of_pack(&rows, &places)?;
-        let temporary = self.inner.root.join(paths::TEMPORARY).join(format!("{id:032x}.index"));
         let path = paths::index(&self.inner.root, id);
         let storage = &*self.inner.storage;
-        let file = storage.create_new(&temporary).map_err(Error::io("create", &temporary))?;
+        let Making { path: temporary, file, .. } =
+            making::begin(storage, &self.inner.root.join(paths::TEMPORARY), "index")?;
         let written = file.write_at(&bytes, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
         let renamed = written.and_then(|()| storage.rename(&temporary, &path).map_err(Error::io("publish", &path)));
         if renamed.is_err() {

@@ -110,7 +110,8 @@ impl Workspace {
         for entry in entries {
             let path = dir.join(&entry.name);
             // Folders have their places; elsewhere one stands where a file should.
-            if entry.is_dir && at_root && paths::is_log_folder(&entry.name) {
+            let has_files = paths::is_log_folder(&entry.name) || paths::is_entry_folder(&entry.name);
+            if entry.is_dir && (at_root && has_files || entry.name.ends_with(".entry")) {
                 self.each_file_in(&path, visit)?;
             } else {
                 self.visit_file(&path, visit)?;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use stepwell::base::ids::{ExperimentId, RunId};
 use stepwell::workspace::clock::now_ms;
+use stepwell::workspace::unlisted::LeftoverOptions;
 
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
@@ -28,6 +29,14 @@ pub(crate) struct Arguments {
     /// Where the server keeps artifacts, if `serve` was told [default: `artifacts` in the workspace].
     #[arg(long, value_name = "DIR")]
     artifacts_destination: Option<PathBuf>,
+    /// Also remove files of which nobody can tell whether they are being made, as on network file systems: only when all who
+    /// worked on the workspace are gone.
+    #[arg(long)]
+    take_over: bool,
+    /// Also remove packs that the manifest does not name and that have points of their own: what an interrupted import brought,
+    /// or runs whose entry is lost. `repair` takes them in instead.
+    #[arg(long)]
+    drop_unlisted: bool,
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
@@ -35,7 +44,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     // Without an age, what was deleted in this very millisecond goes too.
     let before_ms = arguments.older_than.map_or(i64::MAX, |age| now_ms().saturating_sub(age));
     let progress = Progress::spinner("collecting", context.json);
-    let done = workspace.collect_garbage(before_ms, arguments.dry_run)?;
+    let leftovers = LeftoverOptions { take_over: arguments.take_over, drop_unlisted: arguments.drop_unlisted };
+    let done = workspace.collect_garbage_with(before_ms, arguments.dry_run, leftovers)?;
     let artifacts = arguments.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
     let of_run = |(experiment, run): &(ExperimentId, RunId)| artifacts.join(experiment.to_string()).join(run.as_str());
     let folders: Vec<PathBuf> = done.runs.iter().map(of_run).filter(|folder| folder.is_dir()).collect();
@@ -53,6 +63,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             "artifact_folders": folders.iter().map(|folder| folder.to_string_lossy()).collect::<Vec<_>>(),
             "files": done.files,
             "left_out": done.left_out,
+            "left": done.left.iter().map(|(file, why)| json!({"file": file.to_string_lossy(), "why": why})).collect::<Vec<_>>(),
             "dry_run": arguments.dry_run,
         }))?;
         return Ok(Answer::Done);
@@ -62,6 +73,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     text.extend(done.kept.iter().map(|run| format!("kept {run}: somebody writes it still\n")));
     text.extend(done.experiments.iter().map(|experiment| format!("{verb} experiment {experiment}\n")));
     text.extend(folders.iter().map(|folder| format!("{verb} {}\n", escape(&folder.display().to_string()))));
+    text.extend(
+        done.left.iter().map(|(file, why)| format!("left {}: {}\n", escape(&file.to_string_lossy()), escape(why))),
+    );
     text += &format!("{verb} {}", plural(done.runs.len() as u64, "run", "runs"));
     if !arguments.dry_run {
         text += &format!(" and {} of no more use", plural(done.files, "file", "files"));

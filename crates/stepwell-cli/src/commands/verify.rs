@@ -42,12 +42,19 @@ pub(crate) fn run(context: &Context) -> Outcome {
     let answer = if ok { Answer::Done } else { Answer::No };
     if context.json {
         let (damage, torn) = (shape(&report.damage), shape(&report.torn));
-        let told = json!({"ok": ok, "damage": damage, "torn": torn, "files": report.files, "bytes": report.bytes});
-        output::json(&told)?;
+        let note = |(file, what): &(std::path::PathBuf, String)| json!({"file": file.to_string_lossy(), "what": what});
+        let notes: Vec<_> = report.notes.iter().map(note).collect();
+        output::json(&json!({
+            "ok": ok, "damage": damage, "torn": torn, "notes": notes, "files": report.files, "bytes": report.bytes
+        }))?;
         return Ok(answer);
     }
     let mut text: String = report.damage.iter().map(|damage| line(damage, "cost")).collect();
     text.extend(report.torn.iter().map(|torn| line(torn, "no damage, but gone")));
+    let note = |(file, what): &(std::path::PathBuf, String)| {
+        format!("note: {}: {}\n", escape(&file.to_string_lossy()), escape(what))
+    };
+    text.extend(report.notes.iter().map(note));
     let read = format!("{} in {}", bytes(report.bytes), plural(report.files, "file", "files"));
     text += &if ok {
         format!("sound: read {read}\n")
