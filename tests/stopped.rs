@@ -183,48 +183,46 @@ fn without_locks(disk: &SimDisk) {
 fn a_publisher_of_an_entry_stops_anywhere_while_others_fold_its_number_away() {
     // The first entry, which makes the folder, and one in the middle.
     for (links, before) in [(true, 0), (true, 30), (false, 30)] {
-        {
-            let first = SimDisk::new();
-            on(&first);
-            (1..=before).for_each(|number| _ = publish(&mut catalog_on(&first), number).unwrap());
-            let prepare = || {
-                let disk = first.process_crash();
-                if !links {
-                    without_links(&disk);
+        let first = SimDisk::new();
+        on(&first);
+        (1..=before).for_each(|number| _ = publish(&mut catalog_on(&first), number).unwrap());
+        let prepare = || {
+            let disk = first.process_crash();
+            if !links {
+                without_links(&disk);
+            }
+            (disk, ())
+        };
+        let act = |storage: Arc<dyn Storage>| publish(&mut catalog(storage)?, 1_000);
+        at_every_operation(
+            prepare,
+            act,
+            |disk, ()| {
+                let mut others = catalog_on(disk);
+                for number in 100..140 {
+                    assert!(publish(&mut others, number).unwrap());
+                    if number % 20 == 0 {
+                        others.remove_folded().unwrap();
+                    }
                 }
-                (disk, ())
-            };
-            let act = |storage: Arc<dyn Storage>| publish(&mut catalog(storage)?, 1_000);
-            at_every_operation(
-                prepare,
-                act,
-                |disk, ()| {
-                    let mut others = catalog_on(disk);
-                    for number in 100..140 {
-                        assert!(publish(&mut others, number).unwrap());
-                        if number % 20 == 0 {
-                            others.remove_folded().unwrap();
-                        }
-                    }
-                    others.remove_folded().unwrap();
-                },
-                |disk, (), done| {
-                    let mut now = catalog_on(disk);
-                    let has = |number, journal: &Journal<Catalog>| {
-                        journal.state().experiments.contains_key(&ExperimentId(number))
-                    };
-                    if let Some(done) = done {
-                        assert!(done.unwrap());
-                        assert!(has(1_000, &now), "what was acknowledged is seen by nobody");
-                    }
-                    let others = (100..140).filter(|&number| has(number, &now)).count();
-                    assert!(others == 40 || others == 0, "{others} of others' changes are there");
-                    assert!((1..=before).all(|number| has(number, &now)));
-                    assert_eq!(now.check_all().unwrap(), []);
-                    assert!(publish(&mut now, 2_000).unwrap() && has(2_000, &catalog_on(disk)));
-                },
-            );
-        }
+                others.remove_folded().unwrap();
+            },
+            |disk, (), done| {
+                let mut now = catalog_on(disk);
+                let has = |number, journal: &Journal<Catalog>| {
+                    journal.state().experiments.contains_key(&ExperimentId(number))
+                };
+                if let Some(done) = done {
+                    assert!(done.unwrap());
+                    assert!(has(1_000, &now), "what was acknowledged is seen by nobody");
+                }
+                let others = (100..140).filter(|&number| has(number, &now)).count();
+                assert!(others == 40 || others == 0, "{others} of others' changes are there");
+                assert!((1..=before).all(|number| has(number, &now)));
+                assert_eq!(now.check_all().unwrap(), []);
+                assert!(publish(&mut now, 2_000).unwrap() && has(2_000, &catalog_on(disk)));
+            },
+        );
     }
 }
 

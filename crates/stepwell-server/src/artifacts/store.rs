@@ -8,7 +8,7 @@ use std::path::Path;
 #[cfg(test)]
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::path::{ArtifactPath, UPLOADS};
@@ -202,6 +202,8 @@ impl ArtifactStore {
         let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&uploads, name.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        // Held as long as the file is open, it says that somebody writes; without locks uploads that were left stay.
+        let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
         Ok((File::from(file), Upload { uploads, name, published: false }))
     }
 
@@ -283,12 +285,15 @@ fn names(folder: &OwnedFd) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether nobody has written an upload for a day, by the file system's own clock.
+/// Whether nobody is writing an upload, which its lock tells, and nobody has for a day.
 fn is_stale(uploads: &OwnedFd, name: &str) -> bool {
     const DAY: i64 = 86_400;
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
-    rustix::fs::statx(uploads, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MTIME)
-        .is_ok_and(|meta| now.saturating_sub(meta.stx_mtime.tv_sec) > DAY)
+    let is_old = rustix::fs::statx(uploads, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MTIME)
+        .is_ok_and(|meta| now.saturating_sub(meta.stx_mtime.tv_sec) > DAY);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let free = |file: OwnedFd| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    is_old && rustix::fs::openat(uploads, name, flags, Mode::empty()).is_ok_and(free)
 }
 
 fn failed(what: &str, path: &str, error: &io::Error) -> Fault {
@@ -376,10 +381,17 @@ mod tests {
         file.write_all(b"half").unwrap();
         drop(upload);
         assert_eq!(std::fs::read_dir(dir.path().join(UPLOADS)).unwrap().count(), 0);
-        let (_, upload) = store.begin().unwrap();
+        let (file, upload) = store.begin().unwrap();
         std::mem::forget(upload);
-        ArtifactStore::open(dir.path()).unwrap();
-        assert_eq!(std::fs::read_dir(dir.path().join(UPLOADS)).unwrap().count(), 1, "a fresh one may be alive");
+        let count = || {
+            ArtifactStore::open(dir.path()).unwrap();
+            std::fs::read_dir(dir.path().join(UPLOADS)).unwrap().count()
+        };
+        assert_eq!(count(), 1, "a fresh one may be alive");
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(count(), 1, "somebody has it open, however long it stands still");
+        drop(file);
+        assert_eq!(count(), 0);
     }
 
     #[test]
