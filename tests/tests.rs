@@ -1,8 +1,10 @@
 //! Integration tests, one module a subject. They reach the store only through its public names.
 
 mod crash;
+mod evidence;
 mod exchange;
 mod flips;
+mod foreign;
 mod golden;
 mod life;
 mod maintenance;

@@ -70,6 +70,7 @@ const FORMAT: [&str; 9] = [
     "src/log/frame.rs",
     "src/log/record.rs",
     "src/log/slot.rs",
+    "src/log/ledger.rs",
     "src/segment/layout.rs",
     "src/segment/footer.rs",
     "src/segment/pack.rs",

@@ -9,7 +9,7 @@
 //! seed is that of the writer 0.
 
 use crate::base::bytes::{Malformed, Reader};
-use crate::base::checksum::crc32;
+use crate::base::checksum::{crc32, differs_by_one_byte};
 use crate::base::ids::WriterId;
 
 /// Length of a frame's header, in bytes.
@@ -76,7 +76,7 @@ pub enum NoHeader {
     Short,
     /// Only zeros: the common rest of a stop of the machine.
     Zero,
-    /// A header but for a few bytes: it was whole once.
+    /// A header but for one byte: it was whole once.
     Changed,
     /// Something else.
     Foreign,
@@ -144,16 +144,13 @@ pub fn decode(bytes: &[u8], writer: WriterId, offset: u64) -> Result<Header, NoH
         return Err(NoHeader::Zero);
     }
     let mut reader = Reader::new(header);
-    let not = |_| if resembles_header(header) { NoHeader::Changed } else { NoHeader::Foreign };
-    parse(&mut reader, seed(writer, offset), header).map_err(not)
-}
-
-/// Whether of the bytes that are alike in all headers, which are the magic, the kind's second byte and the flags, all but two
-/// are as they should be, and not the zero ones alone.
-fn resembles_header(header: &[u8]) -> bool {
-    let alike = MAGIC.iter().zip(header).filter(|(own, byte)| own == byte).count();
-    let zeros = header[5..8].iter().filter(|&&byte| byte == 0).count();
-    alike >= 2 && alike + zeros >= 5
+    let seed = seed(writer, offset);
+    parse(&mut reader, seed, header).map_err(|_| {
+        let (bytes, stored) = header.split_at(HEADER_LEN - 4);
+        let stored = Reader::new(stored).u32().unwrap_or_default();
+        let changed = differs_by_one_byte(stored, crc32(seed, bytes), bytes.len());
+        if changed { NoHeader::Changed } else { NoHeader::Foreign }
+    })
 }
 
 fn parse(reader: &mut Reader<'_>, seed: u32, header: &[u8]) -> Result<Header, Malformed> {
@@ -202,8 +199,8 @@ mod tests {
         assert_eq!((header.kind, header.len, header.count), (Kind::Records, 7, 3));
         assert_eq!((header.sequence, header.durable), (5, 64));
         assert_eq!(header.payload_crc, crc32(seed(WriterId(7), 100), &bytes[HEADER_LEN..]));
-        assert_eq!(decode(&bytes, WriterId(7), 101), Err(NoHeader::Changed));
-        assert_eq!(decode(&bytes, WriterId(8), 100), Err(NoHeader::Changed));
+        assert_eq!(decode(&bytes, WriterId(7), 101), Err(NoHeader::Foreign));
+        assert_eq!(decode(&bytes, WriterId(8), 100), Err(NoHeader::Foreign));
     }
 
     #[test]

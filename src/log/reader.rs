@@ -14,12 +14,11 @@
 //!    other, up to the first that does not verify or, where nothing is damaged, names a series that no frame names; a batch
 //!    whose end is missing does not count.
 
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::bytes::Malformed;
-use crate::base::checksum::crc32;
+use crate::base::checksum::{crc32, differs_by_one_byte};
 use crate::base::control;
 use crate::base::ids::WriterId;
 use crate::error::{Error, Result};
@@ -27,7 +26,8 @@ use crate::log::cursor::drop_open_batch;
 use crate::log::frame::{self, HEADER_LEN, Header, Kind, MAGIC, NoHeader};
 use crate::log::prefix::Prefix;
 use crate::log::record::{Batch, LOG_VERSION, Record, Start};
-use crate::log::slot::{Check, HALF_MAX, SLOT_LEN, Slot};
+use crate::log::slot::Slot;
+use crate::log::turns::{find_turn, verified_slots};
 use crate::storage::File;
 
 /// How much is read at once where reading goes on, and after a jump over a group.
@@ -36,6 +36,8 @@ const WINDOW_AFTER_JUMP: usize = 1 << 10;
 
 /// The least that a disk writes at once, in bytes.
 const BLOCK: u64 = 512;
+/// Up to so many bytes of contents it is asked whether one of them was changed; such frames are written at once.
+const ONE_BYTE_OF: u32 = 64 << 10;
 
 /// A span of bytes that do not verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -258,7 +260,7 @@ pub fn read_on(file: &dyn File, path: &Path, writer: WriterId, from: u64) -> Res
 pub fn why_unbegun(file: &dyn File, path: &Path, writer: WriterId) -> Result<Unbegun> {
     let mut walk = Walk::new(file, path)?;
     let changed = match frame::decode(walk.bytes(0, HEADER_LEN)?, WriterId(0), 0) {
-        Ok(header) => walk.is_changed(0, header)?,
+        Ok(header) => walk.is_changed(frame::seed(writer, 0), 0, header)?,
         Err(why) => why == NoHeader::Changed,
     };
     let (frames, _) = walk.frames(writer, 0)?;
@@ -334,58 +336,6 @@ fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durabl
     log
 }
 
-/// Most sequence numbers that are tried for the beginning of a turn.
-const TURNS_TRIED: u64 = 8 << 20;
-
-/// Where the tail's present turn begins when damage took the frame that says so: the first number from `from` on that the
-/// first slot of a half may have. At the latest it is as far behind the newest words, said at `said`, as a tail is long; where
-/// that is far, only its ends are tried, since damaged bytes may say any number.
-fn find_turn(tail: &[u8], start: &Start, from: u64, said: u64) -> u64 {
-    let long = 2 * u64::from(start.half.min(HALF_MAX));
-    let last = said.max(from).saturating_add(long);
-    let near = from..=last.min(from.saturating_add(TURNS_TRIED));
-    let far = last.saturating_sub(2 * long).max(from)..=last;
-    let first = |numbers: &RangeInclusive<u64>| {
-        let begun = halves(tail, start.half).map(|slots| begun_within(slots, start.writer, numbers.clone()));
-        begun.into_iter().flatten().min()
-    };
-    first(&near).or_else(|| first(&far)).unwrap_or(from)
-}
-
-/// The first of these numbers with which the first two slots of a half verify.
-#[must_use]
-pub fn begun_within(slots: &[[u8; SLOT_LEN]], writer: WriterId, mut numbers: RangeInclusive<u64>) -> Option<u64> {
-    let check = Check::new(writer);
-    let slots: Vec<Slot> = slots.iter().take(2).map(Slot::from_bytes).collect();
-    let fits = |&turn: &u64| (turn..).zip(&slots).all(|(sequence, slot)| slot.verifies(check, sequence));
-    if slots.first().is_none_or(|slot| *slot == Slot::default()) { None } else { numbers.find(fits) }
-}
-
-/// The slots of a tail by halves of so many.
-#[must_use]
-pub fn halves(tail: &[u8], half: u32) -> [&[[u8; SLOT_LEN]]; 2] {
-    let (slots, _) = tail.as_chunks::<SLOT_LEN>();
-    let (first, second) = slots.split_at(slots.len().min(half as usize));
-    [first, &second[..second.len().min(half as usize)]]
-}
-
-/// The slots of a tail that verify from sequence number `from` on: the turn in the half where that one is, and the one that
-/// follows it in the other half.
-#[must_use]
-pub fn verified_slots(tail: &[u8], writer: WriterId, half: u32, from: u64) -> [&[[u8; SLOT_LEN]]; 2] {
-    let check = Check::new(writer);
-    let count = |slots: &[[u8; SLOT_LEN]], from: u64| {
-        let numbered = slots.iter().zip(0..).map(|(bytes, index)| (Slot::from_bytes(bytes), from.wrapping_add(index)));
-        numbered.take_while(|(slot, sequence)| slot.verifies(check, *sequence)).count()
-    };
-    let [mut begun, mut other] = halves(tail, half);
-    if count(begun, from) == 0 {
-        (begun, other) = (other, begun);
-    }
-    let begun = &begun[..count(begun, from)];
-    [begun, &other[..count(other, from.wrapping_add(begun.len() as u64))]]
-}
-
 struct Walk<'a> {
     file: &'a dyn File,
     path: &'a Path,
@@ -433,9 +383,10 @@ impl<'a> Walk<'a> {
 
     /// All frames after the first, and the spans between them that do not verify.
     ///
-    /// Of what was not synced, a stop of the machine may leave nothing, zeros in place of whole blocks, or, on some file
-    /// systems, what was there before. So a span was *changed* when its header is one but for a few bytes, or when its header
-    /// verifies, all of the frame lies within the file, and no block of its contents is missing.
+    /// Of what was not synced, a stop of the machine may leave nothing, a part, zeros, or, on some file systems, what was
+    /// there before; never all but one byte. So a span was *changed* when its header is one but for one byte, or when its header
+    /// verifies and its contents would but for one byte. Of long contents too many bytes could be that one: those were
+    /// changed when all of the frame lies within the file, and none of its blocks is missing.
     fn frames(&mut self, writer: WriterId, from: u64) -> Result<(Vec<Frame>, Vec<BadSpan>)> {
         let (mut frames, mut bad) = (Vec::new(), Vec::new());
         let mut offset = from;
@@ -458,7 +409,12 @@ impl<'a> Walk<'a> {
             let payload = self.payload(writer, offset, header)?;
             if payload.is_none() {
                 let (len, what) = (len.min(self.len - offset), "the contents of a frame");
-                bad.push(BadSpan { offset, len, what, changed: self.is_changed(offset, header)? });
+                bad.push(BadSpan {
+                    offset,
+                    len,
+                    what,
+                    changed: self.is_changed(frame::seed(writer, offset), offset, header)?,
+                });
             }
             frames.push(Frame { offset, header, payload: payload.unwrap_or(Payload::Lost) });
             offset += len;
@@ -466,13 +422,16 @@ impl<'a> Walk<'a> {
         Ok((frames, bad))
     }
 
-    /// Whether the contents of a frame that do not verify were changed after they were written: all are there, and none of
-    /// their blocks is zeros to its end.
-    fn is_changed(&mut self, offset: u64, header: Header) -> Result<bool> {
+    /// Whether the contents of a frame that do not verify were changed after they were written.
+    fn is_changed(&mut self, seed: u32, offset: u64, header: Header) -> Result<bool> {
         let from = offset + HEADER_LEN as u64;
         let end = from + u64::from(header.len);
         if end > self.len {
             return Ok(false);
+        }
+        if header.len <= ONE_BYTE_OF {
+            let computed = self.crc(seed, from, end)?;
+            return Ok(differs_by_one_byte(header.payload_crc, computed, header.len as usize));
         }
         let mut at = from;
         while at < end {
@@ -550,7 +509,7 @@ impl<'a> Walk<'a> {
             let end = start + u64::from(frame.header.len);
             if end > mark && self.crc(frame::seed(writer, frame.offset), start, end)? != frame.header.payload_crc {
                 let (len, what) = (end - frame.offset, "the contents of a sealed group");
-                let changed = self.is_changed(frame.offset, frame.header)?;
+                let changed = self.is_changed(frame::seed(writer, frame.offset), frame.offset, frame.header)?;
                 bad.push(BadSpan { offset: frame.offset, len, what, changed });
             }
         }
@@ -572,24 +531,3 @@ impl<'a> Walk<'a> {
         Ok(crc)
     }
 }
-
-/// Reads all of a tail's file.
-///
-/// # Errors
-/// The operating system's answer.
-pub fn read_tail(file: &dyn File) -> std::io::Result<Vec<u8>> {
-    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX).min(MAX_TAIL_LEN);
-    let mut bytes = vec![0; len];
-    let mut at = 0;
-    while at < len {
-        match file.read_at(&mut bytes[at..], at as u64)? {
-            0 => break,
-            got => at += got,
-        }
-    }
-    bytes.truncate(at);
-    Ok(bytes)
-}
-
-/// Longest tail that is read, in bytes.
-pub const MAX_TAIL_LEN: usize = 2 * HALF_MAX as usize * SLOT_LEN;

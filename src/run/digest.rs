@@ -123,6 +123,12 @@ impl LogDigest {
         Ok(Some(digest))
     }
 
+    /// How far the log goes: the end of its last frame, how many points it has, and whether it was ended.
+    #[must_use]
+    pub fn reach(&self) -> (u64, u64, bool) {
+        (self.end, self.tail.through(), self.ended)
+    }
+
     /// Takes in what was appended since. `false` when what is found does not simply continue what is known: the digest is of
     /// no use then, and the log must be read as a whole. Costs nothing once the log is ended.
     ///

@@ -8,8 +8,9 @@ use crate::base::ids::{ExperimentId, RunId, RunKey};
 use crate::base::point::{Columns, Point};
 use crate::error::{Error, Result};
 use crate::log::prefix::Prefix;
-use crate::log::reader::{BadSpan, Depth, Log, read_log, read_tail};
+use crate::log::reader::{BadSpan, Depth, Log, read_log};
 use crate::log::record::Record;
+use crate::log::turns::read_tail;
 use crate::run::state::{Coverage, RunState};
 use crate::segment::reader::{Group, Source};
 use crate::storage::{File, Storage};
@@ -315,6 +316,7 @@ mod tests {
                 half: 256,
                 order: 1,
                 created_ms: 0,
+                ledger: None,
             };
             let mut session = Session::create(place).unwrap();
             let run = session.run(&RunId::new("r").unwrap(), ExperimentId::DEFAULT, "Default");

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::control;
-use crate::base::ids::WriterId;
+use crate::base::ids::{RunKey, WriterId};
 use crate::error::{Error, Result};
 use crate::log::frame::Kind;
+use crate::log::ledger::Ledger;
 use crate::log::record::{LOG_VERSION, Start};
 use crate::log::writer::LogWriter;
 use crate::run::watermark::Watermark;
@@ -33,6 +34,8 @@ pub struct Place {
     pub order: u64,
     /// Creation time, in milliseconds since the epoch.
     pub created_ms: i64,
+    /// Where lines about the log are written; without one the log is evidence of itself alone.
+    pub ledger: Option<Arc<Ledger>>,
 }
 
 impl Place {
@@ -61,7 +64,9 @@ impl Place {
                 // The folder too may be new, and whoever created it may have died before its name was synced.
                 let folders = std::iter::once(&*self.dir).chain(self.dir.parent()).map(Path::to_owned).collect();
                 let file = Arc::clone(log.file());
-                let watermark = Watermark::new(Arc::clone(&self.storage), folders, file, path, half);
+                let key = u128::from_str_radix(&self.stem, 16).ok().filter(|_| self.stem.len() == 32).map(RunKey);
+                let line = self.ledger.as_ref().and_then(|ledger| ledger.begin(key, writer, log.len()));
+                let watermark = Watermark::new(Arc::clone(&self.storage), folders, file, path, half, line);
                 watermark.append(log.len());
                 Ok((log, Arc::new(watermark)))
             }

@@ -78,6 +78,8 @@ pub struct Session {
     ended: bool,
     /// Whether an append failed: what was to be taken back by it may stand.
     failed: bool,
+    /// Whether the ledger says that the tail holds points.
+    tail_noted: bool,
     generation: u32,
 }
 
@@ -112,6 +114,7 @@ impl Session {
             pending: Vec::new(),
             ended: false,
             failed: false,
+            tail_noted: false,
             generation: fork::generation(),
         })
     }
@@ -233,7 +236,17 @@ impl Session {
     fn push_slow(&mut self, series: u32, step: i64, timestamp_ms: Option<i64>, value: f64) -> Result<()> {
         self.make_ready(1)?;
         let sequence = self.sequence;
-        self.tail()?.push(Slot::new(series, step, timestamp_ms, value), sequence)
+        self.tail()?.push(Slot::new(series, step, timestamp_ms, value), sequence)?;
+        self.note_tail();
+        Ok(())
+    }
+
+    /// Says once, outside the log, that the tail holds points.
+    fn note_tail(&mut self) {
+        if !self.tail_noted {
+            self.watermark.tail_used();
+            self.tail_noted = true;
+        }
     }
 
     /// Logs points that are there together or not at all.
@@ -252,6 +265,7 @@ impl Session {
         let slots =
             points.iter().map(|(series, point)| Slot::new(*series, point.step, point.timestamp_ms, point.value));
         self.tail()?.push_batch(slots, sequence)?;
+        self.note_tail();
         self.advance(points.len() as u64);
         Ok(())
     }
@@ -401,6 +415,7 @@ impl Session {
         self.watermark.ending(true);
         self.append(Kind::End, self.sequence, 0, &[]).inspect_err(|_| self.watermark.ending(false))?;
         self.ended = true;
+        self.watermark.ended();
         if let Some(tail) = self.tail.take() {
             // What was promised to survive in the tail survives in the log before the tail goes.
             self.watermark.keep(tail.kept_anywhere());
@@ -448,7 +463,7 @@ impl Session {
         }
         (self.log, self.watermark) = self.place.create_log()?;
         self.generation = fork::generation();
-        (self.tail, self.sealing) = (None, None);
+        (self.tail, self.sealing, self.tail_noted) = (None, None, false);
         self.settled = Vec::new();
         (self.sealed, self.base, self.sequence, self.wanted) = (0, 0, 0, 0);
         self.ended = false;

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
+use crate::log::ledger::Line;
 use crate::storage::{File, Storage, fork};
 
 /// From so many points on a writer is asked to frame them; fewer take no more pages in the tail than in the log.
@@ -41,6 +42,7 @@ pub struct Watermark {
     asked_from: u64,
     /// Of the process that the writer is of; in a forked child there is nothing to sync, and locks may never be let go.
     generation: u32,
+    line: Option<Line>,
     /// Held while files are synced, so that one sync follows another; taken before `files`.
     syncing: Mutex<()>,
     files: Mutex<Files>,
@@ -78,7 +80,8 @@ impl std::fmt::Debug for Watermark {
 }
 
 impl Watermark {
-    /// For a log that was just created, whose tail has halves of so many slots; `folders` hold its name and theirs.
+    /// For a log that was just created, whose tail has halves of so many slots; `folders` hold its name and theirs, and its
+    /// line in a ledger is told how far it goes.
     #[must_use]
     pub fn new(
         storage: Arc<dyn Storage>,
@@ -86,6 +89,7 @@ impl Watermark {
         log: Arc<dyn File>,
         log_path: PathBuf,
         half: u32,
+        line: Option<Line>,
     ) -> Self {
         let files = Files {
             storage,
@@ -105,7 +109,7 @@ impl Watermark {
         let (asked, asked_from) = (AtomicBool::new(false), ASKED_FROM.min(u64::from(half) / 2));
         let (syncing, files) = (Mutex::new(()), Mutex::new(files));
         let generation = fork::generation();
-        Self { published, asked, appended, durable, log_durable, marked, asked_from, generation, syncing, files }
+        Self { published, asked, appended, durable, log_durable, marked, asked_from, generation, line, syncing, files }
     }
 
     /// The writer published all points before `sequence`.
@@ -233,6 +237,12 @@ impl Watermark {
         synced.map_err(|why| Error::DurabilityLost { from: self.durable(), to: through, why })?;
         self.durable.fetch_max(through, Ordering::AcqRel);
         self.marked.fetch_max(marked, Ordering::AcqRel);
+        if let Some(line) = &self.line {
+            line.change(|entry| {
+                entry.synced_len = appended.max(entry.synced_len);
+                entry.synced_points = through.max(entry.synced_points);
+            });
+        }
         Ok(true)
     }
 
@@ -264,6 +274,21 @@ impl Watermark {
         match lost {
             Some(sync) => _ = sync(),
             None => _ = self.sync_log(appended),
+        }
+    }
+
+    /// A point was put into the tail, which is there until the log ends.
+    pub fn tail_used(&self) {
+        if let Some(line) = &self.line {
+            line.change(|entry| entry.tail = true);
+        }
+    }
+
+    /// The writer ended the log.
+    pub fn ended(&self) {
+        if let Some(line) = &self.line {
+            let (len, points) = (self.appended.load(Ordering::Acquire), self.published.load(Ordering::Acquire));
+            line.change(|entry| (entry.len, entry.points, entry.ended) = (len, points, true));
         }
     }
 

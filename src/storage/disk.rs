@@ -3,10 +3,13 @@
 //! What it adds to the operating system's calls:
 //!
 //!  * Every open refuses what is no regular file (a symbolic link, a FIFO, a device, a folder) with an error that says so,
-//!    and never blocks on it. Only the last part of a path is checked: the folders above are the caller's.
+//!    and never blocks on it. Only the last part of a path is checked: the folders above are the caller's, but for paths
+//!    below a workspace, of which every part is ([`beneath`]).
 //!  * A descriptor is never 0, 1 or 2, so that no text for the terminal ends in a log, and none is inherited by `exec`.
 //!  * A write past the process's file size limit is an error, not the signal SIGXFSZ.
 
+mod beneath;
+mod life;
 mod lock;
 mod map;
 mod sys;
@@ -17,6 +20,7 @@ use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Entry, File, Region, Storage};
 
@@ -83,13 +87,7 @@ impl Storage for Disk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        open_dir(path)?.sync_all().map_err(|error| match error.raw_os_error() {
-            Some(libc::EINVAL | libc::EOPNOTSUPP) => io::Error::new(
-                io::ErrorKind::Unsupported,
-                "this file system cannot sync a folder, so names in it may not survive a power loss",
-            ),
-            _ => error,
-        })
+        sync_folder(&open_dir(path)?)
     }
 
     fn mapping_is_safe(&self, path: &Path) -> bool {
@@ -100,6 +98,20 @@ impl Storage for Disk {
         let metadata = fs::symlink_metadata(path)?;
         Ok(metadata.mtime().saturating_mul(1000).saturating_add(metadata.mtime_nsec() / 1_000_000))
     }
+
+    fn beneath(&self, folder: &Path) -> io::Result<Option<Arc<dyn Storage>>> {
+        Ok(Some(Arc::new(beneath::Beneath::new(folder)?)))
+    }
+}
+
+fn sync_folder(folder: &fs::File) -> io::Result<()> {
+    folder.sync_all().map_err(|error| match error.raw_os_error() {
+        Some(libc::EINVAL | libc::EOPNOTSUPP) => io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this file system cannot sync a folder, so names in it may not survive a power loss",
+        ),
+        _ => error,
+    })
 }
 
 /// Options of every open of a file: a name that is a symbolic link or a FIFO fails or returns instead of leading elsewhere
@@ -117,6 +129,11 @@ fn open_existing(path: &Path, write: bool) -> io::Result<Box<dyn File>> {
         Some(libc::ENXIO) => refused("a socket or a device"),
         _ => error,
     })?;
+    regular(opened)
+}
+
+/// The file that was opened, which must be a regular one.
+fn regular(opened: fs::File) -> io::Result<Box<dyn File>> {
     let metadata = opened.metadata()?;
     if !metadata.is_file() {
         return Err(not_regular(&metadata));
@@ -229,6 +246,10 @@ impl File for DiskFile {
 
     fn try_lock(&self) -> io::Result<bool> {
         lock::try_exclusive(&self.file)
+    }
+
+    fn life(&self) -> io::Result<u64> {
+        life::of(&self.file)
     }
 
     fn is_linked(&self) -> io::Result<bool> {

@@ -12,6 +12,7 @@ mod conformance;
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 /// One name in a folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +55,11 @@ pub trait Storage: Send + Sync + 'static {
     fn mapping_is_safe(&self, path: &Path) -> bool;
     /// When the file was last changed, in milliseconds since the epoch, by the file system's clock.
     fn modified_ms(&self, path: &Path) -> io::Result<i64>;
+    /// The same disk for paths below one folder, which is there and may be reached by links; no link below it is followed,
+    /// and every path elsewhere is refused. `None` for a disk without links.
+    fn beneath(&self, _folder: &Path) -> io::Result<Option<Arc<dyn Storage>>> {
+        Ok(None)
+    }
 }
 
 /// An open file. Offsets and lengths are in bytes.
@@ -82,6 +88,12 @@ pub trait File: Send + Sync {
     /// the process forked, with the last process that has it open. The handle must be for writing. An error means that locks
     /// cannot be relied on here, so that nobody's absence is shown.
     fn try_lock(&self) -> io::Result<bool>;
+    /// A number, not 0, that stays as long as nothing can have been lost that was written to this file and not synced: it
+    /// changes when the machine stops or the file system is mounted anew, and no copy of the file has it. An error where
+    /// that cannot be known.
+    fn life(&self) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Whether the file still has a name in some folder.
     fn is_linked(&self) -> io::Result<bool>;
     /// Maps the first `len` bytes (at least one) of a file that is not empty, for reading and writing, shared with every other

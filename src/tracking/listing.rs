@@ -54,6 +54,14 @@ pub struct FoundRuns {
     pub next_offset: Option<usize>,
 }
 
+impl FoundRuns {
+    /// What could not be read, so that runs or words of theirs may be missing, and why.
+    #[must_use]
+    pub fn left_out(&self) -> &[String] {
+        self.list.as_ref().map_or(&[], |list| &list.unreadable)
+    }
+}
+
 /// A run on a page, its words borrowed from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListedRun<'a> {

@@ -1,27 +1,25 @@
 //! Verifies a workspace: reads every byte, and says of each that is damaged where it is and what it costs.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::base::control;
-use crate::codec;
 use crate::error::{Error, Result};
-use crate::log::reader::{BadSpan, Depth, begun_within, halves, read_on, read_tail};
+use crate::log::ledger::LINE_LEN;
+use crate::log::reader::{BadSpan, Depth, read_on};
 use crate::log::slot::{Check, SLOT_LEN, Slot};
+use crate::log::turns::{begun_within, halves, read_tail};
 use crate::registry::rules::Registry;
 use crate::run::image::LogImage;
-use crate::run::state::RunState;
-use crate::segment::footer::Footer;
-use crate::segment::layout::{BUCKETS_PER_PAGE, PAGE_POINTS, TIMESTAMPS_NONE};
 use crate::segment::pack::Pack;
-use crate::segment::pyramid::{bucket_pages, decode_buckets, levels, pages};
 use crate::segment::reader::{Group, Source};
 use crate::workspace::catalog::Catalog;
+use crate::workspace::evidence::{Claim, Reach, Reaches};
 use crate::workspace::journal::{Journal, State};
 use crate::workspace::logs::{is_unbegun, of_one_file};
 use crate::workspace::manifest::Manifest;
 use crate::workspace::mark;
 use crate::workspace::open::Workspace;
+use crate::workspace::pages::{costs, decode_page, group_names};
 use crate::workspace::paths::{self, LogName};
 use crate::workspace::search::check_index;
 
@@ -69,6 +67,8 @@ impl Workspace {
     /// # Errors
     /// [`Error::Io`]; damage is in the report, not an error.
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
+        // What should be there is asked before what is: see `evidence`.
+        let claims = self.claims(true)?;
         self.refresh()?;
         let mut files = Vec::new();
         let mut total = 0;
@@ -89,17 +89,47 @@ impl Workspace {
         self.check_journal::<Registry>(paths::REGISTRY, "the model registry", &mut report)?;
         for (path, len) in files {
             progress(report.bytes, total);
-            if let Err(error) = self.check_file(&path, len, &mut looks, &mut report) {
+            let alive = |name: &LogName| claims.iter().any(|claim| claim.is_alive() && claim.is_of(name));
+            if let Err(error) = self.check_file(&path, len, &alive, &mut looks, &mut report) {
                 report.add_unread(&of_one_file(error)?, &path);
             }
             report.files += 1;
             report.bytes += len;
         }
+        self.check_claims(&claims, &mut report)?;
         progress(report.bytes, total);
         Ok(report)
     }
 
-    fn check_file(&self, path: &Path, len: u64, looks: &mut u32, report: &mut Report) -> Result<()> {
+    /// Logs and tails that should be there, or reach further than they do.
+    fn check_claims(&self, claims: &[Claim], report: &mut Report) -> Result<()> {
+        let mut reaches = Reaches::default();
+        let mut unread = BTreeSet::new();
+        for claim in claims {
+            let name = claim.name(self);
+            match self.read_log(&name) {
+                Ok(Some(image)) => _ = reaches.insert(name.writer, Reach::of(&image)),
+                Ok(None) => {}
+                // It was told when it was verified.
+                Err(error) => _ = unread.insert(of_one_file(error).map(|_| name.log())?),
+            }
+        }
+        let packs = self.refresh()?;
+        for (claim, error) in self.lacking(claims, &reaches, |name| unread.contains(&name.log()), &packs) {
+            let cost = format!("what this writer logged to run {} and is not there", run_of(&claim.name(self)));
+            report.add(error, 0, &cost)?;
+        }
+        Ok(())
+    }
+
+    fn check_file(
+        &self,
+        path: &Path,
+        len: u64,
+        alive: &dyn Fn(&LogName) -> bool,
+        looks: &mut u32,
+        report: &mut Report,
+    ) -> Result<()> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let dir = path.parent().unwrap_or(path);
         let found = match path.extension().and_then(|kind| kind.to_str()) {
@@ -114,10 +144,16 @@ impl Workspace {
                 other => other.map_err(|error| (error, "nothing: an index is made anew from its pack")),
             },
             Some("log") => match LogName::parse(dir, name) {
-                Some(name) => return self.check_log(&name, looks, report),
+                Some(name) => return self.check_log(&name, alive(&name), looks, report),
                 None => Err((Error::corrupt(path, 0, "no name of a log"), "whatever it holds is not read")),
             },
             Some("tail") => return self.check_tail_owner(path, len, report),
+            Some("ledger") => {
+                for bad in self.check_ledger(path)? {
+                    report.add(bad, LINE_LEN as u64, "no data: that a log is emptied or gone may not be noticed")?;
+                }
+                return Ok(());
+            }
             // An entry within a folder of its name.
             None if dir.extension().is_some_and(|kind| kind == "entry") => return Ok(()),
             _ => Err((Error::corrupt(path, 0, "a file that does not belong here"), "nothing")),
@@ -228,7 +264,8 @@ impl Workspace {
         Ok(())
     }
 
-    fn check_log(&self, name: &LogName, looks: &mut u32, report: &mut Report) -> Result<()> {
+    /// `alive` says that nothing of it can have been lost by a stop of the machine.
+    fn check_log(&self, name: &LogName, alive: bool, looks: &mut u32, report: &mut Report) -> Result<()> {
         let path = name.log();
         let image = match self.read_settled(name, looks) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -283,7 +320,7 @@ impl Workspace {
         for group in image.groups() {
             self.check_group(group, &runs, report)?;
         }
-        self.check_tail(name, &image, &of, looks, report)
+        self.check_tail(name, &image, (&of, alive), looks, report)
     }
 
     /// A log as it is when no frame is just being appended: while somebody writes it, what looks torn is looked at again, as
@@ -310,16 +347,17 @@ impl Workspace {
     /// Whether every slot of the tail of a log that nobody writes is known.
     pub(super) fn tail_is_whole(&self, name: &LogName, image: &LogImage) -> Result<bool> {
         let mut report = Report::default();
-        self.check_tail(name, image, "", &mut 0, &mut report)?;
+        self.check_tail(name, image, ("", true), &mut 0, &mut report)?;
         Ok(report.is_ok())
     }
 
-    /// Every slot of a tail: a point of the present turn, what a former turn left, or zeros.
+    /// Every slot of a tail: a point of the present turn, what a former turn left, or zeros. Any other is damage as long as the
+    /// machine did not stop since it was written; afterwards it may be of a turn whose frames were lost, or half of a slot.
     fn check_tail(
         &self,
         name: &LogName,
         image: &LogImage,
-        of: &str,
+        (of, alive): (&str, bool),
         looks: &mut u32,
         report: &mut Report,
     ) -> Result<()> {
@@ -362,7 +400,8 @@ impl Workspace {
                 }
                 let what = "a slot that is no point".to_owned();
                 let cost = format!("a point of run {of}, and those behind it that no frame has");
-                report.damage.push(Damage { file: path.clone(), offset, length: SLOT_LEN as u64, what, cost });
+                let found = if alive { &mut report.damage } else { &mut report.torn };
+                found.push(Damage { file: path.clone(), offset, length: SLOT_LEN as u64, what, cost });
             }
         }
         let slots: usize = halves(&tail, half).iter().map(|slots| slots.len()).sum();
@@ -370,7 +409,8 @@ impl Workspace {
         if !rest.is_empty() {
             let (offset, what) = ((tail.len() - rest.len()) as u64, "bytes behind the last slot".to_owned());
             let cost = format!("a point of run {of}");
-            report.damage.push(Damage { file: path, offset, length: rest.len() as u64, what, cost });
+            let found = if alive { &mut report.damage } else { &mut report.torn };
+            found.push(Damage { file: path, offset, length: rest.len() as u64, what, cost });
         }
         Ok(())
     }
@@ -381,8 +421,10 @@ impl Workspace {
         let missing =
             self.inner.storage.open_read(&log).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
         if missing && self.inner.storage.open_read(path).is_ok() {
-            let cost = "points that were logged last; without the log nothing says of which series";
-            return report.add(Error::corrupt(path, 0, "the log of this tail is missing"), len, cost);
+            // Where the log was synced, or nothing can have been lost, its line says that it should be there.
+            let cost = "points that were logged last; without the log nothing says of which series".to_owned();
+            let what = "the log of this tail is missing".to_owned();
+            report.torn.push(Damage { file: path.to_owned(), offset: 0, length: len, what, cost });
         }
         Ok(())
     }
@@ -439,99 +481,4 @@ impl Report {
         self.damage.push(Damage { file, offset, length, what, cost: cost.to_owned() });
         Ok(())
     }
-}
-
-/// The ids of a pack's group's runs, as far as they can be read.
-fn group_names(group: &Group) -> Vec<String> {
-    let records = group.run_records().unwrap_or_default();
-    let states = records.iter().map(|record| control::decode::<RunState>(record));
-    states.map(|state| state.map_or_else(|_| "?".to_owned(), |state| state.id.to_string())).collect()
-}
-
-/// For each page what its loss costs.
-fn costs(footer: &Footer, runs: &[String]) -> BTreeMap<usize, String> {
-    let mut users: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
-    let pool = footer.pool().bounds().map(|bound| footer.pool_base + bound);
-    let mut note = |page: usize, series: usize, points: usize| users.entry(page).or_default().push((series, points));
-    for (index, series) in footer.series.iter().enumerate() {
-        let axis = footer.axes[series.axis as usize];
-        if axis.pooled() {
-            let of =
-                |base: usize, first: usize| first + base / PAGE_POINTS..=first + (base + axis.count - 1) / PAGE_POINTS;
-            of(series.base, pool[3]).for_each(|page| note(page, index, axis.count));
-            let columns = [(pool[0], pool[1]), (pool[1], pool[2]), (pool[2], pool[3])];
-            for (first, _) in columns.into_iter().filter(|(first, end)| first < end) {
-                of(axis.base, first).for_each(|page| note(page, index, axis.count));
-            }
-            continue;
-        }
-        for page in 0..pages(axis.count) {
-            let points = (axis.count - page * PAGE_POINTS).min(PAGE_POINTS);
-            note(series.base + page, index, points);
-            (0..axis.stride()).for_each(|column| note(axis.base + page * axis.stride() + column, index, points));
-        }
-        (0..bucket_pages(axis.count, footer.fine))
-            .for_each(|page| note(series.base + pages(axis.count) + page, index, 0));
-    }
-    let name = |series: usize| {
-        let series = footer.series[series];
-        let run = runs.get(series.run as usize).map_or("?", String::as_str);
-        format!("{:?} of run {run}", footer.key_of(&series))
-    };
-    let tell = |users: &Vec<(usize, usize)>| {
-        let points: usize = users.iter().map(|(_, points)| points).sum();
-        let series = users.len();
-        match users.first() {
-            Some(&(first, 0)) => format!("plots of metric {}", name(first)),
-            Some(&(first, _)) if series == 1 => format!("{points} points of metric {}", name(first)),
-            Some(&(first, _)) => format!("{points} points of {series} series, metric {} among them", name(first)),
-            None => String::new(),
-        }
-    };
-    let mut costs: BTreeMap<usize, String> = users.iter().map(|(&page, users)| (page, tell(users))).collect();
-    let words = "names, params and tags of runs, whose points are read again after a repair";
-    (pool[4]..footer.pages.len()).for_each(|page| _ = costs.insert(page, words.to_owned()));
-    costs
-}
-
-/// Whether a page's bytes are what the footer says of them.
-fn decode_page(footer: &Footer, index: usize, bytes: &[u8]) -> Result<(), String> {
-    let page = footer.pages[index];
-    let told = |error: codec::CodecError| error.to_string();
-    let ints = |count: usize| codec::decode_ints(page.codec, bytes, &mut vec![0; count]).map_err(told);
-    let floats = |count: usize| codec::decode_floats(page.codec, bytes, &mut vec![0.0; count]).map_err(told);
-    let in_page = |total: usize, page: usize| (total - page * PAGE_POINTS).min(PAGE_POINTS);
-    if index >= footer.pool_base {
-        let (pool, at) = (footer.pool(), index - footer.pool_base);
-        let bounds = pool.bounds();
-        if at < bounds[3] {
-            return ints(in_page(pool.axis_points, at % pages(pool.axis_points)));
-        }
-        // The records of runs are decoded when they are named.
-        return if at < bounds[4] { floats(in_page(pool.values, at - bounds[3])) } else { Ok(()) };
-    }
-    for axis in footer.axes.iter().filter(|axis| !axis.pooled()) {
-        if let Some(at) = index.checked_sub(axis.base).filter(|&at| at < pages(axis.count) * axis.stride()) {
-            debug_assert!(axis.stride() == 1 || axis.timestamps != TIMESTAMPS_NONE);
-            return ints(in_page(axis.count, at / axis.stride()));
-        }
-    }
-    for series in footer.long_series() {
-        let count = footer.axes[series.axis as usize].count;
-        let Some(at) =
-            index.checked_sub(series.base).filter(|&at| at < pages(count) + bucket_pages(count, footer.fine))
-        else {
-            continue;
-        };
-        let Some(mut at) = at.checked_sub(pages(count)) else { return floats(in_page(count, at)) };
-        for buckets in levels(count, footer.fine) {
-            let level_pages = buckets.div_ceil(BUCKETS_PER_PAGE);
-            if at < level_pages {
-                let in_page = (buckets - at * BUCKETS_PER_PAGE).min(BUCKETS_PER_PAGE);
-                return decode_buckets(bytes, in_page).map(|_| ()).map_err(|malformed| malformed.to_string());
-            }
-            at -= level_pages;
-        }
-    }
-    Ok(())
 }

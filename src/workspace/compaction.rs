@@ -7,14 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::base::ids::{RunId, RunKey};
+use rustc_hash::FxHashMap;
+
+use crate::base::ids::{RunId, RunKey, WriterId};
 use crate::error::{Error, Result};
 use crate::run::gather::{Gathered, gather};
 use crate::run::image::LogImage;
 use crate::run::snapshot::RunPart;
+use crate::workspace::evidence::{Claim, Reach};
 use crate::workspace::logs::{is_blank, of_one_file, part_of};
 use crate::workspace::manifest::{Change, Manifest};
-use crate::workspace::open::Workspace;
+use crate::workspace::open::{Workspace, create_folder};
 use crate::workspace::packs::PackSet;
 use crate::workspace::paths::{self, LogName};
 use crate::workspace::repair::keep_readable;
@@ -73,6 +76,7 @@ impl Workspace {
             done.busy = true;
             return Ok(done);
         };
+        self.claims(true)?;
         let (mut names, unlisted) = self.all_log_names()?;
         done.left.extend(unlisted.iter().filter_map(|error| Some((error.path()?.to_owned(), error.to_string()))));
         done.left.extend(
@@ -86,6 +90,7 @@ impl Workspace {
         self.merge_packs(&mut done)?;
         self.remove_leftovers(LeftoverOptions { take_over: options.take_over, ..LeftoverOptions::default() })?;
         self.remove_empty_folders();
+        self.remove_spent_ledgers()?;
         Ok(done)
     }
 
@@ -178,6 +183,8 @@ impl Workspace {
         let mut parts: BTreeMap<RunKey, Vec<RunPart>> = BTreeMap::new();
         let packs = self.refresh()?;
         let mut packed = false;
+        let claims: FxHashMap<WriterId, Claim> =
+            self.claims(false)?.into_iter().map(|claim| (claim.writer(), claim)).collect();
         for &name in names {
             let closed = match self.read_log(name) {
                 // Closed is asked first and the log is read after, so that nothing is missed between.
@@ -195,7 +202,13 @@ impl Workspace {
             };
             let Some(image) = closed else { continue };
             let ids: Vec<RunId> = image.runs().cloned().collect();
-            let mut whole = image.damage().next().is_none() && image.log().torn.is_none();
+            // What is missing is known only as long as the log and its line are there.
+            let missing = claims.get(&name.writer).and_then(|claim| self.missing(claim, Some(Reach::of(&image))));
+            if let Some(error) = missing.as_ref().filter(|_| !salvage) {
+                done.left.push((name.log(), error.to_string()));
+                continue;
+            }
+            let mut whole = missing.is_none() && image.damage().next().is_none() && image.log().torn.is_none();
             whole = whole && self.tail_is_whole(name, &image)?;
             for id in ids {
                 let Some(mut part) = part_of(&image, &id) else { continue };
@@ -248,6 +261,7 @@ impl Workspace {
 
     /// Removes a log whose points a pack has; one with bytes that do not verify is kept in quarantine.
     pub(super) fn retire_log(&self, name: &LogName, whole: bool) -> Result<()> {
+        self.settle(name);
         self.inner.read_logs.lock().forget(name);
         let storage = &*self.inner.storage;
         let (log, tail) = (name.log(), name.tail());
@@ -259,6 +273,8 @@ impl Workspace {
             gone(storage.remove_file(&log)).map_err(Error::io("remove", &log))?;
             gone(storage.remove_file(&tail)).map_err(Error::io("remove", &tail))?;
         } else {
+            // A copy of a workspace need not have it.
+            create_folder(storage, &self.inner.root.join(paths::QUARANTINE))?;
             for path in [&log, &tail] {
                 let Some(file_name) = path.file_name() else {
                     continue;

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::index::summary::RunSummary;
 use crate::run::digest::LogDigest;
 use crate::run::snapshot::{RunPart, StatsPart, summarise};
+use crate::workspace::evidence::{Reach, Reaches, of_run};
 use crate::workspace::logs::of_one_file;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
@@ -110,12 +111,15 @@ pub(super) struct Live {
     pub(super) unclear_edits: bool,
     /// Why folders of logs could not be listed.
     pub(super) unlisted: Vec<Error>,
+    /// How far the logs go that need not be read as a whole.
+    pub(super) reaches: Reaches,
 }
 
 impl Live {
     fn add(&mut self, name: &LogName, followed: Followed) {
         match followed {
             Followed::Whole(digest) => {
+                self.reaches.insert(name.writer, Reach::of_digest(&digest));
                 for (run, number, stamp) in digest.runs() {
                     self.runs.entry(run).or_default().push((Arc::clone(&digest), number, stamp));
                 }
@@ -200,6 +204,7 @@ impl Workspace {
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn find_summary(&self, id: &RunId) -> Result<Option<RunSummary>> {
         let mut live = Live::default();
+        let claims = of_run(self.claims(false)?, id.key());
         let listed = self.run_log_names(id.key()).and_then(|mut names| {
             names.extend(self.edit_log_names()?);
             Ok(names)
@@ -211,7 +216,8 @@ impl Workspace {
         }
         let packs = self.refresh()?;
         packs.check()?;
-        if live.unclear_edits || !live.unclear.is_empty() || !packs.broken().is_empty() {
+        let lacking = !self.lacking(&claims, &live.reaches, |_| false, &packs).is_empty();
+        if lacking || live.unclear_edits || !live.unclear.is_empty() || !packs.broken().is_empty() {
             return self.find_run(id)?.map(|run| run.summary()).transpose();
         }
         let spoken = live.runs.remove(&id.key()).unwrap_or_default();

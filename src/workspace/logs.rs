@@ -12,6 +12,7 @@ use crate::log::reader::{Depth, Unbegun, why_unbegun};
 use crate::run::image::{Known, LogImage};
 use crate::run::snapshot::RunPart;
 use crate::storage::Storage;
+use crate::workspace::evidence::{Reach, Reaches};
 use crate::workspace::open::Workspace;
 use crate::workspace::paths::{self, LogName};
 
@@ -208,7 +209,8 @@ impl Workspace {
 
     /// What logs know of the run of a key, its own and edits; and what of them cannot be read, so that something may be
     /// missing. A log of edits that cannot be read may have spoken of any run.
-    pub(super) fn log_parts(&self, key: RunKey) -> Result<(Vec<RunPart>, Vec<Error>)> {
+    /// `reaches` is told how far each log goes.
+    pub(super) fn log_parts(&self, key: RunKey, reaches: &mut Reaches) -> Result<(Vec<RunPart>, Vec<Error>)> {
         let (mut parts, mut damage) = (Vec::new(), Vec::new());
         let names = match self.run_log_names(key) {
             Ok(names) => names,
@@ -220,6 +222,7 @@ impl Workspace {
         for name in names {
             match self.read_log(&name) {
                 Ok(Some(image)) => {
+                    reaches.insert(name.writer, Reach::of(&image));
                     damage.extend(damage_of(&image));
                     parts.extend(part_of_key(&image, key));
                 }
@@ -231,6 +234,7 @@ impl Workspace {
         let (images, unreadable) = self.edit_images()?;
         damage.extend(unreadable);
         for image in images {
+            reaches.insert(image.log().start.writer, Reach::of(&image));
             damage.extend(damage_of(&image));
             parts.extend(part_of_key(&image, key));
         }

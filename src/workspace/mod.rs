@@ -6,7 +6,8 @@
 //! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`import`] whole
 //! runs, [`exchange`] those of another workspace; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and
 //! [`overlay`] keep, [`table`] as columns; [`compaction`] moves logs into packs through [`publish`], [`purge`] deletes for good,
-//! [`maintenance`] does so in the background; [`unlisted`] judges packs that no entry names, [`check`] verifies every byte and [`repair`] salvages.
+//! [`maintenance`] does so in the background; [`unlisted`] judges packs that no entry names, [`check`] verifies every byte,
+//! [`pages`] those of columns, [`evidence`] misses what is not there, and [`repair`] salvages.
 
 pub mod catalog;
 pub mod check;
@@ -14,6 +15,7 @@ pub mod clock;
 pub mod compaction;
 pub mod edits;
 mod entry;
+pub mod evidence;
 pub mod exchange;
 pub mod import;
 pub mod journal;
@@ -27,6 +29,7 @@ pub mod mark;
 pub mod open;
 pub mod overlay;
 pub mod packs;
+pub mod pages;
 pub mod paths;
 pub mod publish;
 pub mod purge;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::base::ids::ExperimentId;
 use crate::error::{Error, Result};
+use crate::log::ledger::Ledger;
 use crate::options::Options;
 use crate::registry::rules::Registry;
 use crate::run::session::Session;
@@ -16,6 +17,7 @@ use crate::storage::Storage;
 use crate::storage::disk::Disk;
 use crate::workspace::catalog::{self, Catalog, Experiment, NewExperiment, check_tag};
 use crate::workspace::clock::now_ms;
+use crate::workspace::evidence::Ledgers;
 use crate::workspace::journal::{BadEntry, Journal};
 use crate::workspace::live::LiveLogs;
 use crate::workspace::logs::{EditLogs, ReadLogs};
@@ -51,6 +53,9 @@ pub(super) struct Inner {
     pub(super) writers: Mutex<Vec<Arc<Watermark>>>,
     pub(super) indexes: Mutex<Indexes>,
     pub(super) live: Mutex<LiveLogs>,
+    /// Where writers of this handle leave lines about their logs, and what ledgers say.
+    pub(super) ledger: Mutex<Option<Arc<Ledger>>>,
+    pub(super) ledgers: Mutex<Ledgers>,
     pub(super) overlay: Mutex<Overlay>,
 }
 
@@ -93,7 +98,7 @@ impl Workspace {
     pub fn open_or_create_on(storage: Arc<dyn Storage>, root: &Path, options: Options) -> Result<Self> {
         match Self::open_on(Arc::clone(&storage), root, options) {
             Err(Error::NotWorkspace { .. }) => {
-                create(&*storage, root)?;
+                create(&storage, root)?;
                 Self::open_on(storage, root, options)
             }
             other => other,
@@ -132,7 +137,7 @@ impl Workspace {
 
     fn open_with_id(storage: Arc<dyn Storage>, root: &Path, options: Options, id: u128) -> Result<Self> {
         // Handles go on when the process changes its folder.
-        let root = std::path::absolute(root).map_err(Error::io("resolve", root))?;
+        let (storage, root) = confined(storage, root)?;
         let manifest = Journal::open(Arc::clone(&storage), root.clone(), paths::MANIFEST)?;
         let catalog = Journal::open(Arc::clone(&storage), root.clone(), paths::CATALOG)?;
         let registry = Journal::open_optional(Arc::clone(&storage), root.clone(), paths::REGISTRY)?;
@@ -151,6 +156,8 @@ impl Workspace {
             writers: Mutex::default(),
             indexes: Mutex::default(),
             live: Mutex::default(),
+            ledger: Mutex::new(None),
+            ledgers: Mutex::default(),
             overlay: Mutex::default(),
         };
         let workspace = Self { inner: Arc::new(inner) };
@@ -431,7 +438,7 @@ impl Workspace {
 }
 
 /// Creates the folders, and last the mark: without it the folder is no workspace, and creating goes on later.
-fn create(storage: &dyn Storage, root: &Path) -> Result<()> {
+fn create(storage: &Arc<dyn Storage>, root: &Path) -> Result<()> {
     match storage.read_dir(root) {
         Ok(entries) => {
             if let Some(foreign) =
@@ -441,11 +448,12 @@ fn create(storage: &dyn Storage, root: &Path) -> Result<()> {
                 return Err(Error::NotWorkspace { path: root.to_owned(), why });
             }
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => create_folders(storage, root)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => create_folders(&**storage, root)?,
         Err(error) => return Err(Error::io("list", root)(error)),
     }
+    let (inner, inner_root) = confined(Arc::clone(storage), root)?;
     for folder in paths::FOLDERS {
-        create_folder(storage, &root.join(folder))?;
+        create_folder(&*inner, &inner_root.join(folder))?;
     }
     // Whoever sees the mark may rely on the folders and on the root's own name and those above it, whoever created them
     // and did not live to sync them.
@@ -457,7 +465,15 @@ fn create(storage: &dyn Storage, root: &Path) -> Result<()> {
             other => other.map_err(Error::io("sync", folder))?,
         }
     }
-    mark::write(storage, root)
+    mark::write(&*inner, &inner_root)
+}
+
+/// The disk for what is in a workspace, where no link leads out of it, and its folder as an absolute path: a handle goes on
+/// when the process changes its own.
+fn confined(storage: Arc<dyn Storage>, root: &Path) -> Result<(Arc<dyn Storage>, PathBuf)> {
+    let root = std::path::absolute(root).map_err(Error::io("resolve", root))?;
+    let within = storage.beneath(&root).map_err(Error::io("open", &root))?;
+    Ok((within.unwrap_or(storage), root))
 }
 
 fn create_folders(storage: &dyn Storage, path: &Path) -> Result<()> {

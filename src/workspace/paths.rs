@@ -24,8 +24,11 @@ pub const PACKS: &str = "packs";
 pub const TEMPORARY: &str = "tmp";
 /// Originals of what `repair` took out of use, and of logs with damage that compaction read around.
 pub const QUARANTINE: &str = "quarantine";
+/// What should be in logs, told outside them.
+pub const LEDGERS: &str = "ledgers";
 /// All folders.
-pub const FOLDERS: [&str; 9] = [ANCHORS, MANIFEST, CATALOG, REGISTRY, LOGS, EDITS, PACKS, TEMPORARY, QUARANTINE];
+pub const FOLDERS: [&str; 10] =
+    [ANCHORS, MANIFEST, CATALOG, REGISTRY, LEDGERS, LOGS, EDITS, PACKS, TEMPORARY, QUARANTINE];
 
 /// The folder of a run's logs.
 #[must_use]
@@ -100,6 +103,12 @@ pub fn pack(root: &Path, id: u128) -> PathBuf {
 #[must_use]
 pub fn index(root: &Path, id: u128) -> PathBuf {
     root.join(PACKS).join(format!("{id:032x}.index"))
+}
+
+/// Whether a name is that of a ledger.
+#[must_use]
+pub fn is_ledger(name: &str) -> bool {
+    name.strip_suffix(".ledger").is_some_and(|hex| hex.len() == 32 && hex.bytes().all(is_hex))
 }
 
 /// Whether a path is that of a pack.

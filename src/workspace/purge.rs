@@ -101,6 +101,7 @@ impl Workspace {
         self.finish_deletions()?;
         let left = self.remove_leftovers(leftovers)?;
         (collected.files, collected.left) = (left.removed, left.kept);
+        self.remove_spent_ledgers()?;
         Ok(collected)
     }
 

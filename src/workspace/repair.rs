@@ -16,9 +16,10 @@ use crate::segment::layout::PAGE_POINTS;
 use crate::segment::reader::Group;
 use crate::workspace::check::Damage;
 use crate::workspace::compaction::CompactOptions;
+use crate::workspace::evidence::Reaches;
 use crate::workspace::manifest::Change;
 use crate::workspace::mark;
-use crate::workspace::open::Workspace;
+use crate::workspace::open::{Workspace, create_folder};
 use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::paths;
 
@@ -96,8 +97,29 @@ impl Workspace {
                 self.quarantine(&path.with_extension("tail"), &mut repaired)?;
             }
         }
+        for file in of_kind("ledger") {
+            self.quarantine(file, &mut repaired)?;
+        }
+        self.settle_lost(&mut repaired)?;
         self.restore_indexes()?;
         Ok(repaired)
+    }
+
+    /// What was told as lost is missed no more; what stands in its place is taken out of use.
+    fn settle_lost(&self, repaired: &mut Repaired) -> Result<()> {
+        let claims = self.claims(true)?;
+        let packs = self.refresh()?;
+        for claim in &claims {
+            let name = claim.name(self);
+            if !matches!(self.read_log(&name), Ok(None)) {
+                continue;
+            }
+            if !self.lacking(std::slice::from_ref(claim), &Reaches::default(), |_| false, &packs).is_empty() {
+                self.settle(&name);
+                self.quarantine(&name.log(), repaired)?;
+            }
+        }
+        Ok(())
     }
 
     /// Why the operating system refuses to read a file, or to list a folder, so that nobody knows whether it is whole. What
@@ -128,6 +150,8 @@ impl Workspace {
     fn quarantine(&self, path: &std::path::Path, repaired: &mut Repaired) -> Result<()> {
         let Some(name) = path.file_name() else { return Ok(()) };
         let kept = self.inner.root.join(paths::QUARANTINE).join(name);
+        // A copy of a workspace need not have it.
+        create_folder(&*self.inner.storage, &self.inner.root.join(paths::QUARANTINE))?;
         match self.inner.storage.rename(path, &kept) {
             Ok(()) => repaired.quarantined.push(kept),
             Err(error) if error.kind() == ErrorKind::NotFound => {}

@@ -13,11 +13,12 @@ use crate::run::watermark::Watermark;
 use crate::workspace::clock::now_ms;
 pub use crate::workspace::edits::RunEdit;
 use crate::workspace::edits::{Editor, check_edit};
+use crate::workspace::evidence::{Reaches, of_run};
 use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Manifest, covers};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
-use crate::workspace::paths;
+use crate::workspace::paths::{self, LogName};
 use crate::workspace::writer::RunWriter;
 
 /// A log of edits that has grown beyond this is ended, and the next edit begins another.
@@ -130,7 +131,9 @@ impl Workspace {
     /// [`Error::Io`] that is not about one file alone.
     pub(super) fn read_run(&self, key: RunKey, id: Option<&RunId>) -> Result<(Option<RunSnapshot>, Vec<Error>)> {
         // Logs before packs: a log that is gone by now is in a pack that the manifest names by then.
-        let (mut parts, mut unread) = self.log_parts(key)?;
+        let claims = of_run(self.claims(false)?, key);
+        let mut reaches = Reaches::default();
+        let (mut parts, mut unread) = self.log_parts(key, &mut reaches)?;
         let packs = self.refresh()?;
         packs.check()?;
         for (pack, place) in packs.find(key) {
@@ -139,14 +142,31 @@ impl Workspace {
                 Err(error) => unread.push(of_one_file(error)?),
             }
         }
+        let told = |name: &LogName| unread.iter().any(|error| error.path() == Some(&name.log()));
+        let lacking = self.lacking(&claims, &reaches, told, &packs);
+        unread.extend(lacking.into_iter().map(|(_, error)| error));
         unread.extend(packs.broken().values().map(|error| error.again()));
         named(&mut parts, id, key);
         let manifest = self.inner.manifest.lock();
         Ok((merge(parts, manifest.state()), unread))
     }
 
+    /// A run as it is now, for a change of it, which must come behind all that was said: so nothing of it may be refused by
+    /// the operating system just now. What does not verify is told by readers and bars no change.
+    fn run_to_change(&self, id: &RunId) -> Result<RunSnapshot> {
+        let (run, unread) = self.read_run(id.key(), Some(id))?;
+        let (mut refused, damaged): (Vec<Error>, Vec<Error>) =
+            unread.into_iter().partition(|error| matches!(error, Error::Io { .. }) && !error.is_absent());
+        match (run, damaged.into_iter().next()) {
+            _ if !refused.is_empty() => Err(refused.swap_remove(0)),
+            (Some(run), _) => Ok(run),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(Error::not_found("run", id)),
+        }
+    }
+
     fn active_run(&self, id: &RunId) -> Result<RunState> {
-        let run = self.run(id)?;
+        let run = self.run_to_change(id)?;
         if self.counts_as_deleted(run.state())? {
             return Err(Error::Deleted { entity: "run", id: id.to_string() });
         }
@@ -199,7 +219,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::NotFound`], [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`].
     pub fn edit_any_run(&self, id: &RunId, edits: &[RunEdit]) -> Result<()> {
-        let run = self.run(id)?;
+        let run = self.run_to_change(id)?;
         self.edit(run.state(), edits)
     }
 
@@ -220,7 +240,7 @@ impl Workspace {
     }
 
     fn mark_deleted(&self, id: &RunId, deleted: bool) -> Result<()> {
-        let run = self.run(id)?;
+        let run = self.run_to_change(id)?;
         if self.counts_as_deleted(run.state())? == deleted {
             return Ok(());
         }
@@ -341,6 +361,7 @@ impl Workspace {
             half: self.inner.options.tail_points.clamp(2, crate::log::slot::HALF_MAX),
             order,
             created_ms: now_ms(),
+            ledger: self.ledger(),
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::workspace::making::{self, Making};
 use crate::workspace::open::Workspace;
 use crate::workspace::overlay::Made;
 use crate::workspace::packs::{self, OpenPack, PackSet};
-use crate::workspace::paths;
+use crate::workspace::paths::{self, LogName};
 
 /// Which runs to find.
 #[derive(Clone, Debug)]
@@ -279,12 +279,20 @@ impl Workspace {
 
     fn view(&self) -> Result<View> {
         // Logs before packs, as always: what leaves a log meanwhile is in a pack that is read after.
+        let claims = self.claims(false)?;
         let live = self.live()?;
         let (edits, unreadable_edits) = if live.unclear_edits { self.edit_images()? } else { Default::default() };
         let packs = self.refresh()?;
         packs.check()?;
         let mut unreadable = self.damage()?;
         unreadable.extend(live.unlisted.iter().chain(&unreadable_edits).map(Error::to_string));
+        // Runs that are read as a whole tell of this themselves.
+        let told = |name: &LogName| match name.run() {
+            Some(run) => live.unclear_edits || live.unclear.contains(&run),
+            None => live.unclear_edits,
+        };
+        let lacking = self.lacking(&claims, &live.reaches, told, &packs);
+        unreadable.extend(lacking.iter().map(|(_, error)| error.to_string()));
         let scattered = self.scattered(&packs);
         let tombstones: Vec<RunKey> = self.inner.manifest.lock().state().touched().collect();
         let of_packs = scattered.iter().copied().chain(tombstones).map(|key| (key, Vec::new()));

@@ -13,12 +13,15 @@ use stepwell::storage::{Entry, File, Region, Storage};
 pub(crate) struct Frozen {
     pub(crate) files: BTreeMap<PathBuf, Arc<Vec<u8>>>,
     pub(crate) folders: Vec<PathBuf>,
+    /// What the disk says of each file's life.
+    lives: BTreeMap<PathBuf, u64>,
+    origin: SimDisk,
 }
 
 impl Frozen {
     /// A copy of what is in a simulated disk below `root`.
     pub(crate) fn of(disk: &SimDisk, root: &Path) -> Self {
-        let mut frozen = Self::default();
+        let mut frozen = Self { origin: disk.process_crash(), ..Self::default() };
         let mut todo = vec![root.to_owned()];
         while let Some(dir) = todo.pop() {
             for entry in disk.read_dir(&dir).unwrap() {
@@ -27,6 +30,7 @@ impl Frozen {
                     todo.push(path);
                 } else {
                     let content = disk.content(&path).unwrap();
+                    frozen.lives.insert(path.clone(), disk.open_read(&path).unwrap().life().unwrap());
                     frozen.files.insert(path, content.into());
                 }
             }
@@ -49,14 +53,11 @@ impl Frozen {
         other
     }
 
-    /// A simulated disk with these files.
+    /// The disk that was copied, with these bytes in its files.
     pub(crate) fn thaw(&self) -> SimDisk {
-        let disk = SimDisk::new();
-        let mut folders = self.folders.clone();
-        folders.sort();
-        folders.iter().for_each(|folder| disk.create_dir(folder).unwrap());
+        let disk = self.origin.process_crash();
         for (path, bytes) in &self.files {
-            disk.create_new(path).unwrap().write_at(bytes, 0).unwrap();
+            disk.damage(path, |old| old.clone_from(bytes)).unwrap();
         }
         disk
     }
@@ -72,7 +73,7 @@ impl Storage for Frozen {
     }
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
         match self.files.get(path) {
-            Some(bytes) => Ok(Box::new(Bytes(Arc::clone(bytes)))),
+            Some(bytes) => Ok(Box::new(Bytes(Arc::clone(bytes), self.lives.get(path).copied()))),
             None => Err(ErrorKind::NotFound.into()),
         }
     }
@@ -116,7 +117,7 @@ impl Storage for Frozen {
     }
 }
 
-struct Bytes(Arc<Vec<u8>>);
+struct Bytes(Arc<Vec<u8>>, Option<u64>);
 
 impl File for Bytes {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -145,6 +146,9 @@ impl File for Bytes {
     }
     fn is_linked(&self) -> io::Result<bool> {
         Ok(true)
+    }
+    fn life(&self) -> io::Result<u64> {
+        self.1.ok_or_else(|| ErrorKind::Unsupported.into())
     }
     fn map(&self, _: usize) -> io::Result<Box<dyn Region>> {
         refused()

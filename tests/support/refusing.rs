@@ -127,6 +127,9 @@ impl File for Sector {
     fn try_lock(&self) -> io::Result<bool> {
         self.0.try_lock()
     }
+    fn life(&self) -> io::Result<u64> {
+        self.0.life()
+    }
     fn is_linked(&self) -> io::Result<bool> {
         self.0.is_linked()
     }

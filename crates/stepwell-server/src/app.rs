@@ -1,5 +1,6 @@
 //! What all requests share: the workspace, the trees of artifacts, tokens, lanes, and what the server notes about itself.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +19,9 @@ use crate::http::room::Rooms;
 use crate::ui::files::UiFiles;
 use crate::wire::fault::{Code, Fault};
 
+/// Most things that are told to be left out of answers.
+const TOLD_MAX: usize = 1000;
+
 /// A server, without its sockets.
 #[derive(Debug)]
 pub struct App {
@@ -34,6 +38,8 @@ pub struct App {
     pub(crate) model_source: Option<fancy_regex::Regex>,
     /// Why the store last failed, until a call to it succeeds.
     trouble: Mutex<Option<String>>,
+    /// What was told to be left out of answers.
+    told: Mutex<BTreeSet<String>>,
     upkeep: Mutex<Upkeep>,
 }
 
@@ -85,6 +91,7 @@ impl App {
             ui,
             model_source,
             trouble: Mutex::default(),
+            told: Mutex::default(),
             upkeep: Mutex::default(),
             config,
         }))
@@ -104,6 +111,16 @@ impl App {
             tracing::error!(trouble, "the store failed");
         }
         *noted = trouble;
+    }
+
+    /// Tells the log what an answer was made without, each thing once.
+    pub(crate) fn tell_left_out(&self, places: &[String]) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for place in places {
+            if told.len() < TOLD_MAX && told.insert(place.clone()) {
+                tracing::warn!(place, "left out, since it cannot be read; `stepwell verify` says what it costs");
+            }
+        }
     }
 
     /// Why the server should get no work now, if there is a reason.
@@ -156,7 +173,10 @@ impl App {
                 }
             }
             Some(Err(error)) => tracing::warn!(%error, "logs could not be packed"),
-            _ => {}
+            Some(Ok(done)) => {
+                self.tell_left_out(&done.left.into_iter().map(|(_, why)| why).collect::<Vec<_>>());
+            }
+            None => {}
         }
         match running.syncs().last {
             Some(Ok(())) => *sync = None,

@@ -102,3 +102,63 @@ fn names_that_are_not_utf8_are_left_out() {
     let entries = Disk.read_dir(dir.path()).unwrap();
     assert_eq!(entries, [Entry { name: "good".into(), is_dir: false }]);
 }
+
+#[test]
+fn beneath_a_folder_no_link_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, outside) = (dir.path().join("w"), dir.path().join("home"));
+    for folder in [&root, &outside, &root.join("logs")] {
+        fs::create_dir(folder).unwrap();
+    }
+    fs::write(outside.join("thesis"), b"kept").unwrap();
+    symlink(&outside, root.join("tmp")).unwrap();
+    symlink("../../home", root.join("logs/ab")).unwrap();
+    symlink(outside.join("thesis"), root.join("logs/link")).unwrap();
+    // The folder itself may be reached by a link.
+    symlink(&root, dir.path().join("by_link")).unwrap();
+    let root = dir.path().join("by_link");
+    let disk = Disk.beneath(&root).unwrap().unwrap();
+    disk.create_new(&root.join("logs/own")).unwrap().write_at(b"x", 0).unwrap();
+    let bad = ["tmp/thesis", "logs/ab/thesis", "logs/link", "../home/thesis", "logs/../../home/thesis"];
+    for path in bad.map(|path| root.join(path)) {
+        let name = path.display();
+        for opened in [disk.open_read(&path), disk.open_write(&path)] {
+            let error = opened.err().unwrap_or_else(|| panic!("{name} was opened"));
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}: {error}");
+        }
+        let new = path.with_file_name("new");
+        if !path.ends_with("logs/link") {
+            assert!(disk.create_new(&new).is_err() && disk.create_dir(&new).is_err(), "{name}");
+            assert!(disk.remove_file(&path).is_err(), "{name}");
+            assert!(disk.rename(&path, &root.join("logs/stolen")).is_err(), "{name}");
+            assert!(disk.rename(&root.join("logs/own"), &new).is_err(), "{name}");
+            assert!(disk.link(&path, &root.join("logs/stolen")).is_err(), "{name}");
+            assert!(disk.modified_ms(&path).is_err(), "{name}");
+        }
+    }
+    for folder in ["tmp", "logs/ab"].map(|folder| root.join(folder)) {
+        assert!(disk.read_dir(&folder).is_err() && disk.sync_dir(&folder).is_err(), "{}", folder.display());
+        assert!(!disk.mapping_is_safe(&folder));
+    }
+    let mut entries = disk.read_dir(&root.join("logs")).unwrap();
+    entries.sort();
+    let names: Vec<_> = entries.iter().map(|entry| (entry.name.as_str(), entry.is_dir)).collect();
+    assert_eq!(names, [("ab", false), ("link", false), ("own", false)]);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    assert_eq!(fs::read(outside.join("thesis")).unwrap(), b"kept");
+    // A link itself can be moved and removed.
+    disk.rename(&root.join("logs/link"), &root.join("logs/moved")).unwrap();
+    disk.remove_file(&root.join("logs/moved")).unwrap();
+    assert!(outside.join("thesis").exists());
+}
+
+#[test]
+fn the_life_of_a_file_is_that_of_no_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let (own, copy) = (dir.path().join("own"), dir.path().join("copy"));
+    let file = Disk.create_new(&own).unwrap();
+    fs::copy(&own, &copy).unwrap();
+    let Ok(life) = file.life() else { return };
+    assert_eq!(Disk.open_read(&own).unwrap().life().unwrap(), life);
+    assert_ne!(Disk.open_read(&copy).unwrap().life().unwrap(), life);
+}

@@ -332,6 +332,11 @@ impl File for Handle {
         })
     }
 
+    fn life(&self) -> io::Result<u64> {
+        let lives = self.disk.state.lock().lives;
+        Ok((lives << 32) + self.file + 1)
+    }
+
     fn is_linked(&self) -> io::Result<bool> {
         self.disk.run(self.op(OpKind::Stat, 0, 0), |state, _| {
             Ok(state.nodes.get(&self.file).is_some_and(|node| node.links > 0))

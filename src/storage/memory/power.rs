@@ -244,5 +244,7 @@ fn image(state: &State, list: &[(Place, Pending)], fates: &[Fate]) -> SimDisk {
         };
         (*id, node.with_kind(kind))
     });
-    SimDisk::from_state(state.with_nodes(nodes.collect(), Vec::new()))
+    let mut after = state.with_nodes(nodes.collect(), Vec::new());
+    after.lives += 1;
+    SimDisk::from_state(after)
 }

@@ -62,6 +62,8 @@ pub(super) struct State {
     pub(super) mapping_is_safe: bool,
     pub(super) crashed: bool,
     pub(super) clock_ms: i64,
+    /// Counts the power losses.
+    pub(super) lives: u64,
     next_id: u64,
 }
 
@@ -79,6 +81,7 @@ impl State {
             mapping_is_safe: true,
             crashed: false,
             clock_ms: 1_700_000_000_000,
+            lives: 0,
             next_id: ROOT + 1,
         }
     }
@@ -95,6 +98,7 @@ impl State {
             mapping_is_safe: self.mapping_is_safe,
             crashed: false,
             clock_ms: self.clock_ms,
+            lives: self.lives,
             next_id: self.next_id,
         };
         image.recount();

@@ -1,6 +1,6 @@
 //! `stepwell gc`: removes for good what was deleted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -39,6 +39,12 @@ pub(crate) struct Arguments {
     drop_unlisted: bool,
 }
 
+/// Whether any part of a path below a folder is a symbolic link.
+fn leads_through_link(folder: &Path, path: &Path) -> bool {
+    let below = path.ancestors().take_while(|part| *part != folder);
+    below.into_iter().any(|part| std::fs::symlink_metadata(part).is_ok_and(|metadata| metadata.is_symlink()))
+}
+
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open()?;
     // Without an age, what was deleted in this very millisecond goes too.
@@ -49,6 +55,12 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let artifacts = arguments.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
     let of_run = |(experiment, run): &(ExperimentId, RunId)| artifacts.join(experiment.to_string()).join(run.as_str());
     let folders: Vec<PathBuf> = done.runs.iter().map(of_run).filter(|folder| folder.is_dir()).collect();
+    // The folder that the caller names may be a link, and so may the workspace; what somebody put into them may not.
+    let own = if arguments.artifacts_destination.is_some() { &artifacts } else { workspace.root() };
+    let (linked, folders): (Vec<PathBuf>, Vec<PathBuf>) =
+        folders.into_iter().partition(|folder| leads_through_link(own, folder));
+    let why = |folder: &PathBuf| format!("{} is reached through a link and was not removed", folder.display());
+    left_out::tell(&linked.iter().map(why).collect::<Vec<_>>());
     if !arguments.dry_run {
         // It follows no link.
         folders.iter().try_for_each(|folder| std::fs::remove_dir_all(folder).map_err(Failure::io("remove", folder)))?;

@@ -130,6 +130,7 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
         order_by: request.texts("order_by"),
         offset: page::offset(request.text("page_token"))?,
     })?;
+    call.app.tell_left_out(page.left_out());
     let rows = call.app.tracking.rows(&page)?;
     call.reserve(rows.len() * 2 * RUN_BYTES)?;
     let next_page_token = page.next_offset.map(page::token);

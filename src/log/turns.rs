@@ -1,0 +1,81 @@
+//! Finds the turns of points in a tail's bytes.
+
+use std::ops::RangeInclusive;
+
+use crate::base::ids::WriterId;
+use crate::log::record::Start;
+use crate::log::slot::{Check, HALF_MAX, SLOT_LEN, Slot};
+use crate::storage::File;
+
+/// Most sequence numbers that are tried for the beginning of a turn.
+const TURNS_TRIED: u64 = 8 << 20;
+
+/// Where the tail's present turn begins when damage took the frame that says so: the first number from `from` on that the
+/// first slot of a half may have. At the latest it is as far behind the newest words, said at `said`, as a tail is long; where
+/// that is far, only its ends are tried, since damaged bytes may say any number.
+pub fn find_turn(tail: &[u8], start: &Start, from: u64, said: u64) -> u64 {
+    let long = 2 * u64::from(start.half.min(HALF_MAX));
+    let last = said.max(from).saturating_add(long);
+    let near = from..=last.min(from.saturating_add(TURNS_TRIED));
+    let far = last.saturating_sub(2 * long).max(from)..=last;
+    let first = |numbers: &RangeInclusive<u64>| {
+        let begun = halves(tail, start.half).map(|slots| begun_within(slots, start.writer, numbers.clone()));
+        begun.into_iter().flatten().min()
+    };
+    first(&near).or_else(|| first(&far)).unwrap_or(from)
+}
+
+/// The first of these numbers with which the first two slots of a half verify.
+#[must_use]
+pub fn begun_within(slots: &[[u8; SLOT_LEN]], writer: WriterId, mut numbers: RangeInclusive<u64>) -> Option<u64> {
+    let check = Check::new(writer);
+    let slots: Vec<Slot> = slots.iter().take(2).map(Slot::from_bytes).collect();
+    let fits = |&turn: &u64| (turn..).zip(&slots).all(|(sequence, slot)| slot.verifies(check, sequence));
+    if slots.first().is_none_or(|slot| *slot == Slot::default()) { None } else { numbers.find(fits) }
+}
+
+/// The slots of a tail by halves of so many.
+#[must_use]
+pub fn halves(tail: &[u8], half: u32) -> [&[[u8; SLOT_LEN]]; 2] {
+    let (slots, _) = tail.as_chunks::<SLOT_LEN>();
+    let (first, second) = slots.split_at(slots.len().min(half as usize));
+    [first, &second[..second.len().min(half as usize)]]
+}
+
+/// The slots of a tail that verify from sequence number `from` on: the turn in the half where that one is, and the one that
+/// follows it in the other half.
+#[must_use]
+pub fn verified_slots(tail: &[u8], writer: WriterId, half: u32, from: u64) -> [&[[u8; SLOT_LEN]]; 2] {
+    let check = Check::new(writer);
+    let count = |slots: &[[u8; SLOT_LEN]], from: u64| {
+        let numbered = slots.iter().zip(0..).map(|(bytes, index)| (Slot::from_bytes(bytes), from.wrapping_add(index)));
+        numbered.take_while(|(slot, sequence)| slot.verifies(check, *sequence)).count()
+    };
+    let [mut begun, mut other] = halves(tail, half);
+    if count(begun, from) == 0 {
+        (begun, other) = (other, begun);
+    }
+    let begun = &begun[..count(begun, from)];
+    [begun, &other[..count(other, from.wrapping_add(begun.len() as u64))]]
+}
+
+/// Reads all of a tail's file.
+///
+/// # Errors
+/// The operating system's answer.
+pub fn read_tail(file: &dyn File) -> std::io::Result<Vec<u8>> {
+    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX).min(MAX_TAIL_LEN);
+    let mut bytes = vec![0; len];
+    let mut at = 0;
+    while at < len {
+        match file.read_at(&mut bytes[at..], at as u64)? {
+            0 => break,
+            got => at += got,
+        }
+    }
+    bytes.truncate(at);
+    Ok(bytes)
+}
+
+/// Longest tail that is read, in bytes.
+pub const MAX_TAIL_LEN: usize = 2 * HALF_MAX as usize * SLOT_LEN;

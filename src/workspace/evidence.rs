@@ -1,0 +1,350 @@
+//! What should be there: the ledgers of writers held against logs and packs, so that what is missing is missed.
+//!
+//! 1. Ledgers are read before logs, and logs before packs: what a line says holds of a log that is looked at later, and a log
+//!    that is gone by then is in a pack, or deleted for good.
+//! 2. What is known of a line stays true when the line moves on, so ledgers are read again only when they grow.
+//! 3. Compaction settles a line before it removes the log. A ledger of settled lines whose lock is free is removed.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::base::bytes::Malformed;
+use crate::base::ids::{RunKey, WriterId, random_u128};
+use crate::error::{Error, Result};
+use crate::log::ledger::{Entry, LINE_LEN, Ledger};
+use crate::log::slot::SLOT_LEN;
+use crate::run::digest::LogDigest;
+use crate::run::image::LogImage;
+use crate::storage::File;
+use crate::workspace::logs::of_one_file;
+use crate::workspace::manifest::covers;
+use crate::workspace::open::Workspace;
+use crate::workspace::packs::PackSet;
+use crate::workspace::paths::{self, LogName};
+
+/// Ledgers as last read.
+#[derive(Default)]
+pub struct Ledgers {
+    known: FxHashMap<PathBuf, (u64, Vec<Claim>)>,
+    /// Where the line of each writer stands.
+    places: FxHashMap<WriterId, (PathBuf, u64)>,
+    /// Logs that were found in packs though their lines do not say so.
+    settled: FxHashSet<WriterId>,
+}
+
+/// One line, and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    pub(super) ledger: PathBuf,
+    pub(super) offset: u64,
+    pub(super) entry: Entry,
+    /// Whether nothing that was written since can have been lost, so that all of the line counts.
+    alive: bool,
+}
+
+/// How far logs go that could be read, by writer.
+pub(super) type Reaches = FxHashMap<WriterId, Reach>;
+
+/// How far a log goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reach {
+    end: u64,
+    points: u64,
+    ended: bool,
+}
+
+impl Reach {
+    pub(super) fn of(image: &LogImage) -> Self {
+        let log = image.log();
+        Self { end: log.end, points: log.sequence_end(), ended: log.ended }
+    }
+
+    pub(super) fn of_digest(digest: &LogDigest) -> Self {
+        let (end, points, ended) = digest.reach();
+        Self { end, points, ended }
+    }
+}
+
+impl Claim {
+    /// The names of the log.
+    pub(super) fn name(&self, workspace: &Workspace) -> LogName {
+        let root = &workspace.inner.root;
+        let (dir, stem) = match self.entry.run {
+            Some(run) => (paths::log_dir(root, run), run.to_string()),
+            None => (root.join(paths::EDITS), paths::EDITS.to_owned()),
+        };
+        LogName { dir, stem, writer: self.entry.writer }
+    }
+
+    /// How many bytes the log must have, and how many points there must be.
+    fn floor(&self) -> (u64, u64) {
+        let Entry { len, points, synced_len, synced_points, .. } = self.entry;
+        if self.alive { (len.max(synced_len), points.max(synced_points)) } else { (synced_len, synced_points) }
+    }
+
+    /// Whose log it is about.
+    pub(super) fn writer(&self) -> WriterId {
+        self.entry.writer
+    }
+
+    /// Whether this is a log's line.
+    pub(super) fn is_of(&self, name: &LogName) -> bool {
+        self.entry.writer == name.writer
+    }
+
+    /// Whether every slot of the log's tail must be known: nothing that was stored there can have been lost.
+    pub(super) fn is_alive(&self) -> bool {
+        self.alive
+    }
+
+    /// What of the log is missing, if anything, where it goes so far; `None` stands for no log.
+    fn missing(&self, reach: Option<Reach>) -> Option<String> {
+        let (len, points) = self.floor();
+        let Some(reach) = reach else {
+            let of_points = if points > 0 { format!(" and {points} points") } else { String::new() };
+            return (len > 0).then(|| format!("the log is missing or empty: it had {len} bytes{of_points}"));
+        };
+        if reach.end < len {
+            return Some(format!("the log ends at byte {}: it had {len} bytes", reach.end));
+        }
+        (reach.points < points).then(|| format!("the log has {} points: it had {points}", reach.points))
+    }
+}
+
+impl Workspace {
+    /// A ledger to write lines to; `None` where none can be made, so that logs are evidence of themselves alone.
+    pub(super) fn ledger(&self) -> Option<Arc<Ledger>> {
+        let mut own = self.inner.ledger.lock();
+        if !own.as_ref().is_some_and(|own| own.has_room()) {
+            *own = self.take_ledger().map(Arc::new);
+        }
+        own.clone()
+    }
+
+    /// Goes on with a ledger that nobody has locked, or makes one.
+    fn take_ledger(&self) -> Option<Ledger> {
+        let (storage, dir) = (&*self.inner.storage, self.inner.root.join(paths::LEDGERS));
+        for path in self.ledger_paths().unwrap_or_default() {
+            let free = |file: Box<dyn File>| (file.try_lock().ok()? && file.is_linked().ok()?).then_some(file);
+            let taken = storage.open_write(&path).ok().and_then(free).and_then(|file| Ledger::new(file).ok());
+            if let Some(ledger) = taken.filter(Ledger::has_room) {
+                return Some(ledger);
+            }
+        }
+        let path = dir.join(format!("{:032x}.ledger", random_u128()));
+        let file = storage.create_new(&path).or_else(|error| match error.kind() {
+            ErrorKind::NotFound => storage.create_dir(&dir).and_then(|()| storage.create_new(&path)),
+            _ => Err(error),
+        });
+        let file = file.ok()?;
+        // Where there are no locks, the name drawn at random keeps others away: nobody goes on with a ledger unlocked.
+        let _ = file.try_lock();
+        Ledger::new(file).ok()
+    }
+
+    fn ledger_paths(&self) -> Result<Vec<PathBuf>> {
+        let dir = self.inner.root.join(paths::LEDGERS);
+        match self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir)) {
+            Ok(entries) => {
+                let named = entries.iter().filter(|entry| paths::is_ledger(&entry.name));
+                Ok(named.map(|entry| dir.join(&entry.name)).collect())
+            }
+            Err(error) if error.is_absent() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Everything that ledgers say of logs that are not settled. To be asked before logs are listed; with `anew` all is read
+    /// again. A ledger that cannot be read is no evidence.
+    pub(super) fn claims(&self, anew: bool) -> Result<Vec<Claim>> {
+        let paths = match self.ledger_paths() {
+            Ok(paths) => paths,
+            Err(error) => {
+                of_one_file(error)?;
+                Vec::new()
+            }
+        };
+        let mut ledgers = self.inner.ledgers.lock();
+        if ledgers.known.keys().any(|path| !paths.contains(path)) {
+            ledgers.known.retain(|path, _| paths.contains(path));
+            ledgers.places.retain(|_, (path, _)| paths.contains(path));
+        }
+        for path in paths {
+            let Ok(file) = self.inner.storage.open_read(&path) else { continue };
+            let len = file.len().unwrap_or(0);
+            if anew || ledgers.known.get(&path).is_none_or(|(known, _)| *known != len) {
+                let (claims, _) = read_ledger(&*file, &path).unwrap_or_default();
+                let place = |claim: &Claim| (claim.entry.writer, (claim.ledger.clone(), claim.offset));
+                ledgers.places.extend(claims.iter().map(place));
+                ledgers.known.insert(path, (len, claims));
+            }
+        }
+        let all = ledgers.known.values().flat_map(|(_, claims)| claims);
+        let open = all.filter(|claim| !claim.entry.settled && !ledgers.settled.contains(&claim.entry.writer));
+        Ok(open.cloned().collect())
+    }
+
+    /// What of the logs of these claims is missing: the log, and what, as an error. `reaches` says how far those logs go that
+    /// could be read; those `unread` are told of by themselves.
+    pub(super) fn lacking(
+        &self,
+        claims: &[Claim],
+        reaches: &Reaches,
+        unread: impl Fn(&LogName) -> bool,
+        packs: &PackSet,
+    ) -> Vec<(Claim, Error)> {
+        let mut lacking = Vec::new();
+        for claim in claims {
+            let (name, reach) = (claim.name(self), reaches.get(&claim.entry.writer).copied());
+            let missing = self.missing(claim, reach).filter(|_| !unread(&name));
+            if let Some(missing) = missing.filter(|_| !self.is_elsewhere(claim, packs)) {
+                lacking.push((claim.clone(), missing));
+            }
+        }
+        lacking
+    }
+
+    /// What of a log is missing that goes so far, if anything, as an error of the log or of its tail; `None` stands for no log.
+    pub(super) fn missing(&self, claim: &Claim, reach: Option<Reach>) -> Option<Error> {
+        let name = claim.name(self);
+        if reach.is_some_and(|reach| !self.tail_is_there(claim, &name, reach)) {
+            return Some(Error::corrupt(&name.tail(), 0, "the tail is missing or empty: it held points"));
+        }
+        let end = reach.map_or(0, |reach| reach.end);
+        claim.missing(reach).map(|what| Error::corrupt(&name.log(), end, what))
+    }
+
+    /// Whether the tail is there that a writer must have. One that ends meanwhile removes it.
+    fn tail_is_there(&self, claim: &Claim, name: &LogName, reach: Reach) -> bool {
+        if !claim.alive || !claim.entry.tail || claim.entry.ended || reach.ended {
+            return true;
+        }
+        let holds_something = || {
+            let file = self.inner.storage.open_read(&name.tail())?;
+            // The first point of all was put here, and nothing is ever emptied.
+            let mut bytes = [0; SLOT_LEN];
+            let got = file.read_at(&mut bytes, 0)?;
+            Ok::<bool, std::io::Error>(bytes[..got].iter().any(|&byte| byte != 0))
+        };
+        match holds_something() {
+            Ok(there) if there => true,
+            Err(error) if error.kind() != ErrorKind::NotFound => true,
+            _ => {
+                let image = self.read_log(name);
+                !matches!(image, Ok(Some(image)) if !image.log().ended)
+            }
+        }
+    }
+
+    /// Whether packs or tombstones have all that a log must have had.
+    fn is_elsewhere(&self, claim: &Claim, packs: &PackSet) -> bool {
+        let (writer, (_, points)) = (claim.entry.writer, claim.floor());
+        let manifest = self.inner.manifest.lock();
+        let deleted = claim.entry.run.and_then(|run| manifest.state().tombstones.get(&run));
+        let deleted = covers(deleted, writer, points);
+        drop(manifest);
+        let has = |states: &[crate::run::state::RunState]| {
+            states.iter().flat_map(|state| &state.coverage).any(|own| own.writer == writer && own.through >= points)
+        };
+        let packed = || match claim.entry.run {
+            Some(run) => packs.find(run).any(|(pack, place)| {
+                pack.group(place.group)
+                    .is_ok_and(|group| group.states().get(place.run as usize..=place.run as usize).is_some_and(has))
+            }),
+            // Edits went to their runs, each of which names the log.
+            None => packs.packs().values().any(|pack| {
+                let groups = 0..pack.pack().group_count() as u32;
+                groups.into_iter().any(|group| pack.group(group).is_ok_and(|group| has(group.states())))
+            }),
+        };
+        let found = deleted || packed();
+        if found {
+            self.inner.ledgers.lock().settled.insert(writer);
+        }
+        found
+    }
+
+    /// Says in a log's line that the log may go. Whoever says so knows that a pack or a tombstone has it.
+    pub(super) fn settle(&self, name: &LogName) {
+        let place = self.inner.ledgers.lock().places.get(&name.writer).cloned();
+        let Some((ledger, offset)) = place else { return };
+        let Ok(file) = self.inner.storage.open_write(&ledger) else { return };
+        // The line may have moved on since it was read.
+        let mut line = [0; LINE_LEN];
+        if file.read_at(&mut line, offset).is_ok_and(|got| got == LINE_LEN)
+            && let Ok(entry) = Entry::decode(&line, offset)
+            && entry.writer == name.writer
+        {
+            let _ = file.write_at(&Entry { settled: true, ..entry }.encode(offset), offset);
+        }
+        self.inner.ledgers.lock().settled.insert(name.writer);
+    }
+
+    /// Removes ledgers that nobody writes and whose lines are all settled.
+    pub(super) fn remove_spent_ledgers(&self) -> Result<()> {
+        for path in self.ledger_paths()? {
+            let Ok(file) = self.inner.storage.open_write(&path) else { continue };
+            if !file.try_lock().unwrap_or(false) {
+                continue;
+            }
+            let Ok((claims, bad)) = read_ledger(&*file, &path) else { continue };
+            let known = self.inner.ledgers.lock();
+            let spent = |claim: &Claim| claim.entry.settled || known.settled.contains(&claim.entry.writer);
+            let open: Vec<Claim> = claims.into_iter().filter(|claim| !spent(claim)).collect();
+            drop(known);
+            let packs = self.refresh()?;
+            let gone = |claim: &Claim| {
+                let log = self.inner.storage.open_read(&claim.name(self).log());
+                log.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+            };
+            let over = |claim: &Claim| gone(claim) && (claim.floor() == (0, 0) || self.is_elsewhere(claim, &packs));
+            if bad.is_empty() && open.iter().all(over) {
+                self.inner.storage.remove_file(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The lines of a ledger that do not verify, each an error, for `verify`.
+    pub(super) fn check_ledger(&self, path: &std::path::Path) -> Result<Vec<Error>> {
+        let file = self.inner.storage.open_read(path).map_err(Error::io("open", path))?;
+        let mut bad = read_ledger(&*file, path)?.1;
+        // One that is just being written is whole when it is read again.
+        if !bad.is_empty() {
+            bad = read_ledger(&*file, path)?.1;
+        }
+        Ok(bad)
+    }
+}
+
+/// The lines of a ledger that verify, and why others do not. Zeros, and a line that is cut short, are what a crash leaves.
+fn read_ledger(file: &dyn File, path: &std::path::Path) -> Result<(Vec<Claim>, Vec<Error>)> {
+    let len = file.len().map_err(Error::io("read", path))?;
+    let life = file.life().unwrap_or(0);
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(LEDGER_MAX)];
+    let got = file.read_at(&mut bytes, 0).map_err(Error::io("read", path))?;
+    let (mut claims, mut bad) = (Vec::new(), Vec::new());
+    let (lines, _) = bytes[..got].as_chunks::<LINE_LEN>();
+    for (line, offset) in lines.iter().zip((0..).step_by(LINE_LEN)) {
+        match Entry::decode(line, offset) {
+            Ok(entry) => {
+                let alive = life != 0 && entry.life == life;
+                claims.push(Claim { ledger: path.to_owned(), offset, entry, alive });
+            }
+            Err(_) if line.iter().all(|&byte| byte == 0) => {}
+            Err(Malformed(what)) => bad.push(Error::corrupt(path, offset, what)),
+        }
+    }
+    Ok((claims, bad))
+}
+
+/// Longest ledger that is read, in bytes.
+const LEDGER_MAX: usize = 16 << 20;
+
+/// Claims of a run, and of logs of edits.
+pub(super) fn of_run(claims: Vec<Claim>, key: RunKey) -> Vec<Claim> {
+    claims.into_iter().filter(|claim| claim.entry.run.is_none_or(|run| run == key)).collect()
+}

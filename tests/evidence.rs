@@ -1,0 +1,249 @@
+//! What is missing is missed: logs and tails that are emptied, cut, replaced or gone, and what a stop of the machine takes,
+//! which is no damage.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use stepwell::base::ids::{ExperimentId, RunId};
+use stepwell::base::stats::RunStatus;
+use stepwell::options::{Options, TailMode};
+use stepwell::storage::Storage;
+use stepwell::storage::memory::{PowerLoss, SimDisk};
+use stepwell::workspace::compaction::CompactOptions;
+use stepwell::workspace::open::Workspace;
+use stepwell::workspace::runs::NewRun;
+use stepwell::workspace::search::RunQuery;
+
+const ROOT: &str = "/w";
+
+fn open(disk: &SimDisk) -> Workspace {
+    let options = Options { tail: TailMode::Written, ..Options::default() };
+    Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new(ROOT), options).unwrap()
+}
+
+fn id(name: &str) -> RunId {
+    RunId::new(name).unwrap()
+}
+
+/// How the writer of a run left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// Finished: ended and synced.
+    Finished,
+    /// Dropped: ended, and never synced.
+    Dropped,
+    /// Synced, and killed with points in its tail.
+    Synced,
+    /// Killed with points in its tail, and never synced.
+    Killed,
+}
+
+impl Left {
+    const ALL: [Self; 4] = [Self::Finished, Self::Dropped, Self::Synced, Self::Killed];
+}
+
+/// The run `hurt`, left so, and the run `other`, which is finished.
+fn sample(left: Left) -> SimDisk {
+    let disk = SimDisk::new();
+    let workspace = open(&disk);
+    let create = |name: &str| {
+        workspace.create_run(ExperimentId::DEFAULT, NewRun { id: Some(id(name)), ..NewRun::default() }).unwrap()
+    };
+    let mut other = create("other");
+    (0..5).for_each(|step| other.log_metric("loss", step, 1.0).unwrap());
+    other.finish(RunStatus::Finished).unwrap();
+    let mut hurt = create("hurt");
+    let mut log = |from: i64| (from..from + 20).for_each(|step| hurt.log_metric("loss", step, step as f64).unwrap());
+    log(0);
+    match left {
+        Left::Finished => hurt.finish(RunStatus::Finished).unwrap(),
+        Left::Dropped => drop(hurt),
+        Left::Synced => {
+            workspace.sync().unwrap();
+            log(20);
+            return disk.process_crash();
+        }
+        Left::Killed => return disk.process_crash(),
+    }
+    disk.process_crash()
+}
+
+/// The files of the run `hurt` with this ending.
+fn file(disk: &SimDisk, kind: &str) -> Option<PathBuf> {
+    let dir = Path::new(ROOT).join("logs").join(&id("hurt").key().to_string()[..2]);
+    let entries = disk.read_dir(&dir).unwrap();
+    let own = entries.iter().find(|entry| {
+        entry.name.starts_with(&id("hurt").key().to_string()) && entry.name.ends_with(&format!(".{kind}"))
+    });
+    own.map(|entry| dir.join(&entry.name))
+}
+
+/// `verify` names the file, the list and the run say that something is missing, and compaction does not hide it.
+fn is_missed(disk: &SimDisk, path: &Path, what: &str) {
+    let told_of = |told: &[String]| told.iter().any(|told| told.contains(path.to_str().unwrap()));
+    let check = |workspace: &Workspace, when: &str| {
+        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        assert!(report.damage.iter().any(|damage| damage.file == path), "{what}, {when}: {report:?}");
+        let page = workspace.search(&RunQuery::default()).unwrap();
+        assert!(told_of(&page.unreadable), "{what}, {when}: the list does not tell it: {:?}", page.unreadable);
+        match workspace.find_run(&id("hurt")) {
+            Ok(Some(run)) => assert!(told_of(run.damage()), "{what}, {when}: the run does not tell it"),
+            Ok(None) => panic!("{what}, {when}: the run is gone in silence"),
+            Err(error) => assert!(error.to_string().contains(path.to_str().unwrap()), "{what}, {when}: {error}"),
+        }
+        assert_eq!(workspace.run(&id("other")).unwrap().points(), 5, "{what}, {when}");
+    };
+    check(&open(disk), "first");
+    let workspace = open(disk);
+    workspace.compact(CompactOptions::default()).unwrap();
+    workspace.collect_garbage(i64::MAX, false).unwrap();
+    drop(workspace);
+    check(&open(disk), "compacted");
+    let workspace = open(disk);
+    let repaired = workspace.repair().unwrap();
+    assert!(!repaired.lost.is_empty(), "{what}: {repaired:?}");
+    let report = workspace.verify(&mut |_, _| {}).unwrap();
+    assert!(report.is_ok(), "{what}, repaired: {:?}", report.damage);
+    assert_eq!(workspace.run(&id("other")).unwrap().points(), 5, "{what}, repaired");
+}
+
+#[test]
+fn a_log_or_tail_that_is_emptied_replaced_cut_or_gone_is_missed() {
+    type Harm = fn(&mut Vec<u8>);
+    let harms: [(&str, Harm); 4] = [
+        ("emptied", |bytes| bytes.clear()),
+        ("zeroed", |bytes| bytes.fill(0)),
+        ("replaced", |bytes| *bytes = (0..61).map(|byte: u8| byte.wrapping_mul(167) ^ 0x5A).collect()),
+        ("cut to its first frame", |bytes| {
+            let payload = u32::from_le_bytes(*bytes[8..].first_chunk().unwrap());
+            bytes.truncate(40 + payload as usize);
+        }),
+    ];
+    for left in Left::ALL {
+        for (harm, change) in harms {
+            // Of a log that was never synced nor ended only the creation is told outside it.
+            if left == Left::Killed && harm.starts_with("cut") {
+                continue;
+            }
+            let disk = sample(left);
+            let log = file(&disk, "log").unwrap();
+            disk.damage(&log, change).unwrap();
+            is_missed(&disk, &log, &format!("log of {left:?} {harm}"));
+        }
+        let disk = sample(left);
+        let log = file(&disk, "log").unwrap();
+        disk.remove_file(&log).unwrap();
+        is_missed(&disk, &log, &format!("log of {left:?} deleted"));
+        if matches!(left, Left::Finished | Left::Dropped) {
+            assert_eq!(file(&sample(left), "tail"), None, "an ended log has no tail");
+            continue;
+        }
+        for (harm, change) in &harms[..2] {
+            let disk = sample(left);
+            disk.damage(&tail_of(&disk), change).unwrap();
+            is_missed(&disk, &tail_of(&disk), &format!("tail of {left:?} {harm}"));
+        }
+        let disk = sample(left);
+        let tail = tail_of(&disk);
+        disk.remove_file(&tail).unwrap();
+        is_missed(&disk, &tail, &format!("tail of {left:?} deleted"));
+    }
+}
+
+fn tail_of(disk: &SimDisk) -> PathBuf {
+    file(disk, "tail").unwrap()
+}
+
+#[test]
+fn what_a_stop_of_the_machine_takes_is_no_damage() {
+    for left in Left::ALL {
+        let whole = sample(left);
+        let images = [whole.power_loss(PowerLoss::DropAll), whole.power_loss(PowerLoss::KeepAll)];
+        for (disk, at) in
+            images.into_iter().chain((0..60).map(|seed| whole.power_loss(PowerLoss::Seeded(seed)))).zip(0..)
+        {
+            let workspace = open(&disk);
+            let report = workspace.verify(&mut |_, _| {}).unwrap();
+            assert!(report.is_ok(), "{left:?}, loss {at}: {:?}", report.damage);
+            let page = workspace.search(&RunQuery::default()).unwrap();
+            assert!(page.unreadable.is_empty(), "{left:?}, loss {at}: {:?}", page.unreadable);
+            workspace.compact(CompactOptions::default()).unwrap();
+            let report = workspace.verify(&mut |_, _| {}).unwrap();
+            assert!(report.is_ok(), "{left:?}, loss {at}, compacted: {:?}", report.damage);
+        }
+    }
+}
+
+#[test]
+fn what_was_synced_is_missed_after_a_stop_of_the_machine_too() {
+    for left in [Left::Finished, Left::Synced] {
+        let disk = sample(left).power_loss(PowerLoss::KeepAll);
+        let log = file(&disk, "log").unwrap();
+        disk.damage(&log, Vec::clear).unwrap();
+        is_missed(&disk, &log, &format!("log of {left:?} emptied after a power loss"));
+    }
+}
+
+/// Copies made without ledgers, without `tmp` and `quarantine`, or of a folder whose logs went into packs, miss nothing.
+#[test]
+fn copies_and_compacted_workspaces_miss_nothing() {
+    for left in Left::ALL {
+        for without in [&["tmp", "quarantine"][..], &["tmp", "quarantine", "ledgers"]] {
+            let disk = sample(left);
+            for folder in without {
+                let dir = Path::new(ROOT).join(folder);
+                for entry in disk.read_dir(&dir).unwrap() {
+                    disk.remove_file(&dir.join(entry.name)).unwrap();
+                }
+                disk.remove_dir(&dir).unwrap();
+            }
+            let points = open(&disk).run(&id("hurt")).unwrap().points();
+            for _ in 0..2 {
+                let workspace = open(&disk);
+                let report = workspace.verify(&mut |_, _| {}).unwrap();
+                assert!(report.is_ok(), "{left:?} without {without:?}: {:?}", report.damage);
+                workspace.compact(CompactOptions::default()).unwrap();
+                workspace.collect_garbage(i64::MAX, false).unwrap();
+                assert_eq!(workspace.repair().unwrap(), Default::default(), "{left:?} without {without:?}");
+                assert_eq!(workspace.run(&id("hurt")).unwrap().points(), points, "{left:?} without {without:?}");
+            }
+        }
+    }
+}
+
+/// One ledger serves processes that come one after the other, and goes when all of its logs are in packs.
+#[test]
+fn ledgers_are_few_and_go() {
+    let disk = SimDisk::new();
+    for run in 0..20 {
+        let workspace = open(&disk);
+        let new = NewRun { id: Some(id(&format!("r{run}"))), ..NewRun::default() };
+        let mut writer = workspace.create_run(ExperimentId::DEFAULT, new).unwrap();
+        writer.log_metric("loss", 0, 1.0).unwrap();
+        writer.finish(RunStatus::Finished).unwrap();
+    }
+    let ledgers = || disk.read_dir(&Path::new(ROOT).join("ledgers")).unwrap().len();
+    assert_eq!(ledgers(), 1);
+    open(&disk).compact(CompactOptions::default()).unwrap();
+    assert_eq!(ledgers(), 0);
+    assert!(open(&disk).verify(&mut |_, _| {}).unwrap().is_ok());
+}
+
+#[test]
+fn damage_to_a_ledger_is_told_and_costs_no_data() {
+    let disk = sample(Left::Finished);
+    let dir = Path::new(ROOT).join("ledgers");
+    let ledger = dir.join(&disk.read_dir(&dir).unwrap()[0].name);
+    let len = disk.content(&ledger).unwrap().len();
+    for byte in 0..len {
+        let disk = disk.process_crash();
+        disk.damage(&ledger, |bytes| bytes[byte] ^= 1).unwrap();
+        let workspace = open(&disk);
+        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        assert!(report.damage.iter().all(|damage| damage.file == ledger), "byte {byte}: {:?}", report.damage);
+        assert!(!report.is_ok(), "byte {byte} is not told");
+        assert_eq!(workspace.run(&id("hurt")).unwrap().points(), 20);
+        workspace.repair().unwrap();
+        assert!(workspace.verify(&mut |_, _| {}).unwrap().is_ok(), "byte {byte}");
+    }
+}
