@@ -14,7 +14,7 @@ use stepwell::workspace::runs::{NewRun, RunEdit};
 use stepwell::workspace::search::RunQuery;
 
 use crate::support::frozen::Frozen;
-use crate::support::refusing::{Refusal, Refusing};
+use crate::support::refusing::{Meanwhile, Refusal, Refusing};
 
 const ROOT: &str = "/w";
 /// Runs in packs, two in each; runs in ended logs; a run whose writer was killed.
@@ -79,7 +79,7 @@ fn one_refused_file_or_folder_costs_its_own_content_only() {
                 continue;
             }
             let disk = disk.process_crash();
-            let workspace = open(Refusing { disk: disk.clone(), path: path.clone(), how });
+            let workspace = open(Refusing::new(&disk, &path, how));
             let named = |told: &[String]| told.iter().any(|told| told.contains(path.to_str().unwrap()));
             // Of a pack two runs are lost at most, else one.
             let check = |workspace: &Workspace, when: &str| {
@@ -149,7 +149,7 @@ fn repair_leaves_what_the_disk_refuses_to_read_and_mends_the_rest() {
             let other = other.unwrap();
             let disk = disk.process_crash();
             disk.damage(other, |bytes| bytes[8] ^= 1).unwrap();
-            let workspace = open(Refusing { disk: disk.clone(), path: path.clone(), how });
+            let workspace = open(Refusing::new(&disk, &path, how));
             let repaired = workspace.repair().unwrap();
             assert!(repaired.left.iter().any(|(left, _)| *left == path), "{what}: {repaired:?}");
             let kept = |kept: &PathBuf| kept.file_name() == other.file_name();
@@ -161,4 +161,42 @@ fn repair_leaves_what_the_disk_refuses_to_read_and_mends_the_rest() {
             assert!(runs.len() + 1 >= RUNS.len(), "{what}, mended: {runs:?}");
         }
     }
+}
+
+/// Whatever another process compacts and removes while `verify` is at any of its files, nothing of that is damage.
+#[test]
+fn verify_beside_compaction_finds_no_damage() {
+    let mut at = 0;
+    loop {
+        let disk = sample();
+        let other = Options { grace_ms: 0, ..Options::default() };
+        let other = Workspace::open_on(Arc::new(disk.clone()), Path::new(ROOT), other).unwrap();
+        let compact = move |opened: u64| {
+            if opened == at {
+                // So many packs that they are merged.
+                for run in 0..8 {
+                    let new = NewRun { id: Some(id(&format!("more{run}"))), ..NewRun::default() };
+                    let writer = other.create_run(ExperimentId::DEFAULT, new).unwrap();
+                    writer.finish(RunStatus::Finished).unwrap();
+                    other.compact(CompactOptions::default()).unwrap();
+                }
+                other.collect_garbage(i64::MAX, false).unwrap();
+            }
+        };
+        let meanwhile = Meanwhile::new(compact);
+        let storage = Refusing {
+            meanwhile: Some(meanwhile.clone()),
+            ..Refusing::new(&disk, Path::new("/none"), Refusal::Sector)
+        };
+        let workspace = open(storage);
+        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        assert!(report.is_ok(), "compaction before opening {at}: {:?}", report.damage);
+        let page = workspace.search(&RunQuery::default()).unwrap();
+        assert!(page.unreadable.is_empty(), "compaction before opening {at}: {:?}", page.unreadable);
+        if meanwhile.opened() <= at {
+            break;
+        }
+        at += 1;
+    }
+    assert!(at > 20, "{at}");
 }

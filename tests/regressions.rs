@@ -422,10 +422,10 @@ fn what_was_whole_at_the_last_look_is_not_taken_for_torn() {
     log.read_at(&mut byte, at).unwrap();
     log.write_at(&[!byte[0]], at).unwrap();
 
-    // This reader knows that the group was whole: the damage is named. Another one can't tell it from a torn end.
-    let run = workspace.run(&id).unwrap();
-    assert_eq!(run.count("a").unwrap(), 400_000);
-    assert!(matches!(run.history("a"), Err(Error::Corrupt { .. })));
-    let other = open(&disk, TailMode::Mapped).run(&id).unwrap();
-    assert!(other.count("a").unwrap_or(0) < 400_000);
+    // This reader knows that the group was whole: the damage is named. So it is by another one, since no crash leaves it so.
+    for workspace in [&workspace, &open(&disk, TailMode::Mapped)] {
+        let run = workspace.run(&id).unwrap();
+        assert_eq!(run.count("a").unwrap(), 400_000);
+        assert!(matches!(run.history("a"), Err(Error::Corrupt { .. })));
+    }
 }

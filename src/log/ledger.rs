@@ -14,7 +14,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::base::bytes::{Malformed, Reader};
-use crate::base::checksum::crc32;
+use crate::base::checksum::{crc32, differs_by_one_byte};
 use crate::base::ids::{RunKey, WriterId};
 use crate::storage::{File, fork};
 
@@ -22,6 +22,8 @@ use crate::storage::{File, fork};
 pub const LINE_LEN: usize = 128;
 /// The first bytes of a line; none of them is zero.
 const MAGIC: [u8; 4] = *b"SWl\x1A";
+/// Where in a line the life stands.
+const LIFE_AT: usize = 40;
 /// Most lines of a ledger; then another is begun.
 const LINES_MAX: u64 = 8 << 10;
 
@@ -109,6 +111,19 @@ impl Entry {
         let (tail, ended, settled) = (has(TAIL), has(ENDED), has(SETTLED));
         Ok(Self { run, writer, life, len, points, synced_len, synced_points, tail, ended, settled })
     }
+}
+
+/// Whether a line that does not verify was changed: but for one byte it would verify, and but for that it is of this life of
+/// its file. A stop of the machine may leave part of a line in place of an older one.
+#[must_use]
+pub fn is_changed(line: &[u8; LINE_LEN], offset: u64, life: u64) -> bool {
+    let own = line[LIFE_AT..].iter().zip(life.to_le_bytes());
+    if life == 0 || own.filter(|(own, byte)| **own != *byte).count() > 1 {
+        return false;
+    }
+    let (bytes, stored) = line.split_at(LINE_LEN - 4);
+    let stored = Reader::new(stored).u32().unwrap_or_default();
+    differs_by_one_byte(stored, check(bytes, offset), bytes.len())
 }
 
 fn check(bytes: &[u8], offset: u64) -> u32 {
@@ -229,7 +244,8 @@ mod tests {
         for bit in 0..LINE_LEN * 8 {
             let mut line = line;
             line[bit / 8] ^= 1 << (bit % 8);
-            assert!(Entry::decode(&line, 0).is_err(), "bit {bit}");
+            assert!(Entry::decode(&line, 0).is_err() && is_changed(&line, 0, 1), "bit {bit}");
+            assert!(!is_changed(&line, 0, 0x0102_0304), "bit {bit}");
         }
     }
 }

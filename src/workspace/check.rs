@@ -82,20 +82,25 @@ impl Workspace {
             }
             Err(error) => report.add_unread(&error, path),
         })?;
-        self.check_missing(&files, &mut report)?;
         self.check_unlisted(&mut report)?;
         self.check_journal::<Manifest>(paths::MANIFEST, "which packs are live", &mut report)?;
         self.check_journal::<Catalog>(paths::CATALOG, "experiments", &mut report)?;
         self.check_journal::<Registry>(paths::REGISTRY, "the model registry", &mut report)?;
-        for (path, len) in files {
+        let alive: BTreeSet<_> = claims.iter().filter(|claim| claim.is_alive()).map(Claim::writer).collect();
+        for (path, len) in &files {
+            let len = *len;
             progress(report.bytes, total);
-            let alive = |name: &LogName| claims.iter().any(|claim| claim.is_alive() && claim.is_of(name));
-            if let Err(error) = self.check_file(&path, len, &alive, &mut looks, &mut report) {
-                report.add_unread(&of_one_file(error)?, &path);
+            let alive = |name: &LogName| alive.contains(&name.writer);
+            match self.check_file(path, len, &alive, &mut looks, &mut report) {
+                // It went meanwhile. What should be there is looked for at the end.
+                Err(error) if error.is_absent() => {}
+                Err(error) => report.add_unread(&of_one_file(error)?, path),
+                Ok(()) => {}
             }
             report.files += 1;
             report.bytes += len;
         }
+        self.check_missing(&files, &mut report)?;
         self.check_claims(&claims, &mut report)?;
         progress(report.bytes, total);
         Ok(report)
@@ -166,9 +171,24 @@ impl Workspace {
 
     /// Packs that the manifest names and that are gone.
     fn check_missing(&self, files: &[(PathBuf, u64)], report: &mut Report) -> Result<()> {
-        for (&id, entry) in &self.manifest()?.packs {
-            let path = paths::pack(&self.inner.root, id);
-            if !files.iter().any(|(file, _)| *file == path) && self.inner.storage.open_read(&path).is_err() {
+        let listed: BTreeSet<&Path> = files.iter().map(|(file, _)| file.as_path()).collect();
+        self.refresh()?;
+        let named = self.manifest()?.packs;
+        let absent = |path: &Path| {
+            let file = self.inner.storage.open_read(path);
+            file.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        };
+        let unlisted = named.keys().map(|&id| (id, paths::pack(&self.inner.root, id)));
+        let gone: Vec<(u128, PathBuf)> =
+            unlisted.filter(|(_, path)| !listed.contains(path.as_path()) && absent(path)).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        // Another pack may have replaced it just now.
+        self.refresh()?;
+        let still = self.manifest()?.packs;
+        for (id, path) in gone {
+            if let Some(entry) = still.get(&id) {
                 let cost = format!("{} runs with {} points", entry.runs, entry.points);
                 report.damage.push(Damage {
                     file: path,

@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::base::bytes::Malformed;
 use crate::base::ids::{RunKey, WriterId, random_u128};
 use crate::error::{Error, Result};
-use crate::log::ledger::{Entry, LINE_LEN, Ledger};
+use crate::log::ledger::{Entry, LINE_LEN, Ledger, is_changed};
 use crate::log::slot::SLOT_LEN;
 use crate::run::digest::LogDigest;
 use crate::run::image::LogImage;
@@ -88,11 +88,6 @@ impl Claim {
     /// Whose log it is about.
     pub(super) fn writer(&self) -> WriterId {
         self.entry.writer
-    }
-
-    /// Whether this is a log's line.
-    pub(super) fn is_of(&self, name: &LogName) -> bool {
-        self.entry.writer == name.writer
     }
 
     /// Whether every slot of the log's tail must be known: nothing that was stored there can have been lost.
@@ -320,7 +315,7 @@ impl Workspace {
     }
 }
 
-/// The lines of a ledger that verify, and why others do not. Zeros, and a line that is cut short, are what a crash leaves.
+/// The lines of a ledger that verify, and those that were changed.
 fn read_ledger(file: &dyn File, path: &std::path::Path) -> Result<(Vec<Claim>, Vec<Error>)> {
     let len = file.len().map_err(Error::io("read", path))?;
     let life = file.life().unwrap_or(0);
@@ -334,8 +329,9 @@ fn read_ledger(file: &dyn File, path: &std::path::Path) -> Result<(Vec<Claim>, V
                 let alive = life != 0 && entry.life == life;
                 claims.push(Claim { ledger: path.to_owned(), offset, entry, alive });
             }
-            Err(_) if line.iter().all(|&byte| byte == 0) => {}
-            Err(Malformed(what)) => bad.push(Error::corrupt(path, offset, what)),
+            Err(Malformed(what)) if is_changed(line, offset, life) => bad.push(Error::corrupt(path, offset, what)),
+            // What a crash left: no evidence.
+            Err(_) => {}
         }
     }
     Ok((claims, bad))

@@ -89,12 +89,13 @@ impl Workspace {
             repaired.lost.extend(lost.map(|damage| damage.cost.clone()));
             let compacted = self.compact_by(CompactOptions::default(), true)?;
             for (path, why) in compacted.left {
-                if paths::is_pack(&path) || self.refusal(&path).is_some() {
+                let tail = path.with_extension("tail");
+                if paths::is_pack(&path) || self.refusal(&path).or_else(|| self.refusal(&tail)).is_some() {
                     continue;
                 }
                 repaired.lost.push(why);
                 self.quarantine(&path, &mut repaired)?;
-                self.quarantine(&path.with_extension("tail"), &mut repaired)?;
+                self.quarantine(&tail, &mut repaired)?;
             }
         }
         for file in of_kind("ledger") {

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use stepwell::storage::memory::SimDisk;
 use stepwell::storage::{Entry, File, Region, Storage};
@@ -38,9 +40,32 @@ pub(crate) struct Refusing {
     pub(crate) disk: SimDisk,
     pub(crate) path: PathBuf,
     pub(crate) how: Refusal,
+    /// What others do before each opening of a file for reading, which is told how many there were.
+    pub(crate) meanwhile: Option<Meanwhile>,
+}
+
+/// See [`Refusing::meanwhile`].
+#[derive(Clone)]
+pub(crate) struct Meanwhile {
+    opened: Arc<AtomicU64>,
+    act: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Meanwhile {
+    pub(crate) fn new(act: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self { opened: Arc::default(), act: Arc::new(act) }
+    }
+
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
 }
 
 impl Refusing {
+    pub(crate) fn new(disk: &SimDisk, path: &Path, how: Refusal) -> Self {
+        Self { disk: disk.clone(), path: path.to_owned(), how, meanwhile: None }
+    }
+
     fn check(&self, path: &Path) -> io::Result<()> {
         if path == self.path && self.how != Refusal::Sector { Err(self.how.error()) } else { Ok(()) }
     }
@@ -55,6 +80,9 @@ impl Storage for Refusing {
         self.disk.create_new(path)
     }
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        if let Some(Meanwhile { opened, act }) = &self.meanwhile {
+            act(opened.fetch_add(1, Ordering::Relaxed));
+        }
         self.check(path)?;
         self.disk.open_read(path).map(|file| self.opened(path, file))
     }

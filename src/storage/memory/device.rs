@@ -334,7 +334,8 @@ impl File for Handle {
 
     fn life(&self) -> io::Result<u64> {
         let lives = self.disk.state.lock().lives;
-        Ok((lives << 32) + self.file + 1)
+        // No two are alike in more than a byte by chance.
+        Ok(xxhash_rust::xxh3::xxh3_64(&[lives.to_le_bytes(), self.file.to_le_bytes()].concat()).max(1))
     }
 
     fn is_linked(&self) -> io::Result<bool> {
