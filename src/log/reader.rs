@@ -236,6 +236,11 @@ pub fn read_log(
     let mut log = assemble(start.clone(), &frames, first_end, tail, (durable, !bad.is_empty()));
     let prefix = new.then_some(Prefix { start, first_end, frames, end });
     log.damage.append(&mut bad);
+    // Nothing follows an end, so no crash left it.
+    let behind = |span| BadSpan { what: "bytes behind the end of a log", changed: true, ..span };
+    if log.ended {
+        log.damage.extend(torn.take().map(behind));
+    }
     log.torn = torn;
     Ok((log, prefix))
 }
