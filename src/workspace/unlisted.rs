@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::Coverage;
 use crate::workspace::clock::now_ms;
+use crate::workspace::evidence::Reaches;
 use crate::workspace::logs::of_one_file;
 use crate::workspace::making::{Maker, maker_of};
 use crate::workspace::manifest::PackEntry;
@@ -236,7 +237,7 @@ impl Workspace {
                     Ok(parts) => parts,
                 };
                 if !has_all(known.clone(), &part) && logged.contains(&id.key()) {
-                    known.extend(self.log_parts(id.key())?.0);
+                    known.extend(self.log_parts(id.key(), &mut Reaches::default())?.0);
                 }
                 if !has_all(known, &part) {
                     runs += 1;
