@@ -297,7 +297,9 @@ fn a_compaction_stops_anywhere_while_others_collect_garbage() {
             is_sound(&others);
         },
         |disk, (), done| {
-            done.map(|done| done.unwrap());
+            if let Some(done) = done {
+                done.unwrap();
+            }
             let now = on(disk);
             let mut names = vec!["packed", "a", "b"];
             names.extend(now.find_run(&id("c")).unwrap().map(|_| "c"));
@@ -333,7 +335,9 @@ fn a_merge_stops_anywhere_while_others_collect_garbage() {
             collect(&others);
         },
         |disk, (), done| {
-            done.map(|done| done.unwrap());
+            if let Some(done) = done {
+                done.unwrap();
+            }
             let now = on(disk);
             names.iter().for_each(|name| is_whole(&now, name));
             is_sound(&now);
@@ -483,7 +487,9 @@ fn without_locks_nothing_is_taken_for_a_leftover() {
                 collected.left.iter().filter(|(path, _)| path.extension().is_some_and(|kind| kind == "pack")).count();
         },
         |disk, (), done| {
-            done.map(|done| done.unwrap());
+            if let Some(done) = done {
+                done.unwrap();
+            }
             is_whole(&on(disk), "a");
             let leftovers = LeftoverOptions { take_over: true, ..LeftoverOptions::default() };
             let collected = on(disk).collect_garbage_with(0, false, leftovers).unwrap();

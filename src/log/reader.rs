@@ -8,7 +8,7 @@
 //!    look like a frame and verify at their place.
 //! 3. Bytes before the greatest durable mark were on disk once: what does not verify there is damage, it is reported,
 //!    and what follows counts. So it is behind that mark where bytes were changed as no stop of the machine does it:
-//!    [`Walk::frames`] says how that is told. Anything else behind the mark is a tail torn by a crash: the log ends
+//!    `Walk::frames` says how that is told. Anything else behind the mark is a tail torn by a crash: the log ends
 //!    there, even if later bytes verify, since an acknowledged order must have no gap.
 //! 4. Slots of the tail count from where the last frame with points ends, in the half where that one verifies, then in the
 //!    other, up to the first that does not verify or, where nothing is damaged, names a series that no frame names; a batch

@@ -27,7 +27,7 @@
 //!
 //! Q: And within the call, on a network that delivers it late, or where somebody makes a folder of an old name again? A: Then
 //! the entry may get a name that does not count. So the publisher looks again (4): an entry with the whole state names the
-//! CRC-32s of the last [`REMEMBERED`] entries before it. If the one of that number is the publisher's own, it counts; if it is
+//! CRC-32s of the last 256 entries before it. If the one of that number is the publisher's own, it counts; if it is
 //! another's, the publisher goes back to 1. Only if more entries were published meanwhile is it unknown, which is an error.
 //!
 //! Where the file system has no links, step 3 moves the entry into a folder of its own, and renames that to the entry's name:

@@ -99,6 +99,7 @@ pub(crate) struct Actor<T> {
 
 impl<T: Send + 'static> Actor<T> {
     /// Lets `act` work on `disk`, and returns when it stands where it should stop, or has ended without coming there.
+    #[allow(clippy::disallowed_methods, reason = "an actor is a process of its own")]
     pub(crate) fn start(
         disk: Arc<dyn Storage>,
         stop: Stop,
