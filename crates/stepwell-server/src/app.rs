@@ -167,10 +167,10 @@ impl App {
         let Upkeep { running: Some(running), sync, told_read_only } = &mut *upkeep else { return None };
         match running.compactions().last {
             // Where nothing may be written, that is how it is; once is enough.
+            Some(Err(error)) if is_refusal(&error) && *told_read_only => tracing::debug!(%error, "logs are not packed"),
             Some(Err(error)) if is_refusal(&error) => {
-                if !std::mem::replace(told_read_only, true) {
-                    tracing::warn!(%error, "logs are not packed, because this workspace may only be read");
-                }
+                *told_read_only = true;
+                tracing::warn!(%error, "logs are not packed, because this workspace may only be read");
             }
             Some(Err(error)) => tracing::warn!(%error, "logs could not be packed"),
             Some(Ok(done)) => {

@@ -398,10 +398,13 @@ pub static TABLE: &[Route] = &[
     stream(Post, Ajax(2), "/mlflow/upload-artifact", WRITE, Reach::Run, files::upload_to_run),
 ];
 
+/// A path, its handlers by method, and the names of those methods.
+type Place = (String, MethodRouter<Arc<App>>, Vec<&'static str>);
+
 /// The router of the table. Every path is there with the prefix of a reverse proxy too, where the owner chose one.
 pub fn router(app: Arc<App>) -> Router {
     let prefix = app.config.path_prefix.clone();
-    let mut paths: Vec<(String, MethodRouter<Arc<App>>, Vec<&'static str>)> = Vec::new();
+    let mut paths: Vec<Place> = Vec::new();
     for route in TABLE {
         let plain = route.paths();
         let prefixed = plain.iter().filter(|_| !prefix.is_empty()).map(|path| format!("{prefix}{path}"));
