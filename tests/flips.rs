@@ -270,7 +270,10 @@ fn each_flipped_byte_of_a_crashed_run_is_named_and_costs_what_follows_at_most() 
 fn files_cut_at_any_length_and_grown_by_a_byte_are_told() {
     for sample in [Sample::packed(), Sample::crashed(TailMode::Written)] {
         for (path, bytes) in &sample.files.files {
-            let of_log = matches!(path.extension().and_then(|kind| kind.to_str()), Some("log" | "tail"));
+            let kind = path.extension().and_then(|kind| kind.to_str());
+            // A crash leaves parts of lines too: they are no evidence, and no data.
+            let of_ledger = kind == Some("ledger");
+            let of_log = of_ledger || matches!(kind, Some("log" | "tail"));
             let step = if bytes.len() > 4096 { 7 } else { 1 };
             for len in (0..bytes.len()).rev().step_by(step) {
                 let what = format!("{len} bytes left");
@@ -290,7 +293,7 @@ fn files_cut_at_any_length_and_grown_by_a_byte_are_told() {
             for byte in [0, 0x5A] {
                 let what = format!("a byte {byte} appended");
                 let files = sample.files.with(path, [&bytes[..], &[byte]].concat());
-                if of_log && byte == 0 {
+                if of_log && byte == 0 || of_ledger {
                     continue;
                 }
                 if let Some(seen) = sample.check(path, files, &what) {

@@ -82,7 +82,10 @@ impl Workspace {
             }
             Err(error) => report.add_unread(&error, path),
         })?;
-        self.check_unlisted(&mut report)?;
+        if let Err(error) = self.check_unlisted(&mut report) {
+            // It was told when files were listed, or is told when they are read.
+            of_one_file(error)?;
+        }
         self.check_journal::<Manifest>(paths::MANIFEST, "which packs are live", &mut report)?;
         self.check_journal::<Catalog>(paths::CATALOG, "experiments", &mut report)?;
         self.check_journal::<Registry>(paths::REGISTRY, "the model registry", &mut report)?;

@@ -62,9 +62,9 @@ impl Workspace {
         let (ids, unreadable) = self.readable_ids(None)?;
         collected.left_out = unreadable;
         for id in ids {
-            let run = match self.find_run(&id) {
-                Ok(Some(run)) => run,
-                Ok(None) => continue,
+            let run = match self.run_to_change(&id) {
+                Ok(run) => run,
+                Err(Error::NotFound { .. }) => continue,
                 // What cannot be read is left alone.
                 Err(error) => {
                     collected.left_out.push(of_one_file(error)?.to_string());
@@ -112,7 +112,7 @@ impl Workspace {
     /// [`Error::NotFound`]; [`Error::Invalid`] when it is not marked deleted, or is being written; [`Error::Corrupt`],
     /// [`Error::Io`].
     pub fn purge_run(&self, id: &RunId) -> Result<()> {
-        let run = self.run(id)?;
+        let run = self.run_to_change(id)?;
         if deleted_since(&self.catalog()?, &run).is_none() {
             return Err(Error::invalid("run", format!("{id} is not deleted; mark it deleted first")));
         }
@@ -134,8 +134,11 @@ impl Workspace {
             return Err(Error::invalid("experiment", why));
         }
         for run in ids {
-            let of_experiment = self.find_run(&run)?.filter(|run| run.state().experiment == id);
-            if let Some(found) = of_experiment {
+            let found = match self.run_to_change(&run) {
+                Err(Error::NotFound { .. }) => continue,
+                found => found?,
+            };
+            if found.state().experiment == id {
                 self.check_unwritten(&run)?;
                 runs.push(found);
             }
@@ -151,7 +154,7 @@ impl Workspace {
     /// [`Error::NotFound`]; [`Error::Invalid`] when the run is being written; [`Error::Corrupt`], [`Error::Io`].
     pub fn delete_metric(&self, id: &RunId, key: &str) -> Result<()> {
         self.check_unwritten(id)?;
-        let run = self.run(id)?;
+        let run = self.run_to_change(id)?;
         if !run.series().contains_key(key) {
             return Err(Error::not_found("metric", format!("{key} of run {id}")));
         }
@@ -205,7 +208,15 @@ impl Workspace {
         let mut changes: Vec<Change> = Vec::new();
         let mut purged = BTreeSet::new();
         for run in runs {
-            let Some(now) = self.find_run(run.id())? else { continue };
+            let now = match self.run_to_change(run.id()) {
+                Ok(now) => now,
+                Err(Error::NotFound { .. }) => continue,
+                // A deletion must name all writers: it is left for another time.
+                Err(error) => {
+                    of_one_file(error)?;
+                    continue;
+                }
+            };
             if deleted_since(&catalog, &now).is_some() && !self.has_live_writer(run.id())? {
                 changes.push(Change::Delete { run: run.id().key(), writers: reach(&now) });
                 purged.insert(run.id().key());

@@ -153,15 +153,15 @@ impl Workspace {
 
     /// A run as it is now, for a change of it, which must come behind all that was said: so nothing of it may be refused by
     /// the operating system just now. What does not verify is told by readers and bars no change.
-    fn run_to_change(&self, id: &RunId) -> Result<RunSnapshot> {
+    pub(super) fn run_to_change(&self, id: &RunId) -> Result<RunSnapshot> {
         let (run, unread) = self.read_run(id.key(), Some(id))?;
-        let (mut refused, damaged): (Vec<Error>, Vec<Error>) =
+        let (mut refused, mut damaged): (Vec<Error>, Vec<Error>) =
             unread.into_iter().partition(|error| matches!(error, Error::Io { .. }) && !error.is_absent());
-        match (run, damaged.into_iter().next()) {
+        match run {
             _ if !refused.is_empty() => Err(refused.swap_remove(0)),
-            (Some(run), _) => Ok(run),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(Error::not_found("run", id)),
+            Some(run) => Ok(run.with_damage(damaged.iter().map(Error::to_string).collect())),
+            None if !damaged.is_empty() => Err(damaged.swap_remove(0)),
+            None => Err(Error::not_found("run", id)),
         }
     }
 
