@@ -23,14 +23,10 @@ fn run(number: u64) -> RunImport {
         (format!("m{key}"), [point].into_iter().collect())
     };
     RunImport {
-        id: RunId::new(format!("{:016x}{:016x}", noise.next(), noise.next())).unwrap(),
-        experiment: ExperimentId::DEFAULT,
         name: format!("clever-name-{}", number % 5000),
         user: format!("user{}", number % 7),
-        status: RunStatus::Finished,
         start_time_ms: Some(start),
         end_time_ms: Some(start + 120_000),
-        deleted_ms: None,
         params: (0..5).map(|key| (format!("p{key}"), (noise.next() % 10).to_string())).collect(),
         tags: vec![
             ("mlflow.runName".into(), format!("clever-name-{}", number % 5000)),
@@ -38,6 +34,10 @@ fn run(number: u64) -> RunImport {
             ("mlflow.source.name".into(), format!("train_{}.py", number % 3)),
         ],
         series: (0..5).map(|key| metric(&mut noise, key)).collect(),
+        ..RunImport::new(
+            RunId::new(format!("{:016x}{:016x}", noise.next(), noise.next())).unwrap(),
+            ExperimentId::DEFAULT,
+        )
     }
 }
 

@@ -128,17 +128,8 @@ fn models_are_taken_whole_or_named_never_overwritten() {
 fn an_import_of_a_run_that_was_deleted_for_good_is_refused() {
     let (_dir, workspace, _other) = two();
     let import = |count: usize| stepwell::RunImport {
-        id: RunId::new("imported").unwrap(),
-        experiment: ExperimentId::DEFAULT,
-        name: String::new(),
-        user: String::new(),
-        status: RunStatus::Finished,
-        start_time_ms: None,
-        end_time_ms: None,
-        deleted_ms: None,
-        params: vec![],
-        tags: vec![],
         series: vec![("m".into(), (0..count as i64).map(point).collect())],
+        ..stepwell::RunImport::new(RunId::new("imported").unwrap(), ExperimentId::DEFAULT)
     };
     let add = |count: usize| {
         let mut importer = workspace.importer();

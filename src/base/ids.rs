@@ -153,10 +153,12 @@ impl WriterId {
         Self(random_u128())
     }
 
-    /// The writer under which a foreign source's points are stored: the same for each import of one run.
+    /// The writer under which a foreign source's points are stored: the same for each import of one run, or of one `part`
+    /// of a run that has several logs. Empty for a run that is one piece.
     #[must_use]
-    pub fn derived(run: &RunId) -> Self {
-        Self(xxhash_rust::xxh3::xxh3_128(format!("stepwell\0import\0{run}").as_bytes()))
+    pub fn derived(run: &RunId, part: &str) -> Self {
+        let separator = if part.is_empty() { "" } else { "\0" };
+        Self(xxhash_rust::xxh3::xxh3_128(format!("stepwell\0import\0{run}{separator}{part}").as_bytes()))
     }
 }
 

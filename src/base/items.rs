@@ -17,6 +17,11 @@ pub const MODEL_OUTPUT: u8 = 3;
 pub const MODEL_METRIC: u8 = 4;
 /// Of a logged model: its own words (`type`, `run`, `status`, `message`, `updated`).
 pub const MODEL_WORD: u8 = 5;
+/// Where the artifacts of a run or logged model are, when that is not below its experiment's place. Key: empty. Value: the URI.
+pub const ARTIFACT_URI: u8 = 6;
+/// A part of a run that was imported: a resumed run leaves a log for each of its starts. Key: the part. Value: when it started, in
+/// milliseconds since the epoch, or empty.
+pub const IMPORTED_PART: u8 = 7;
 
 /// The kind of a plain run, in [`crate::log::record::Attribute`]'s word for it.
 pub const RUN: u8 = 0;

@@ -108,7 +108,7 @@ impl RunSnapshot {
             let at_ms = deleted.then(|| self.state.deleted_ms().or(self.state.end_time_ms()).unwrap_or(0));
             let order = self.state.greatest_order() + 1;
             let attribute = Attribute::Deleted { at_ms, generation };
-            self.state.apply(WriterId::derived(&self.state.id), &Record::Attribute { run: 0, attribute, order });
+            self.state.apply(WriterId::derived(&self.state.id, ""), &Record::Attribute { run: 0, attribute, order });
         }
         self
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{ExperimentId, RunId};
-use crate::base::items::{DATASET, dataset_context, split};
+use crate::base::items::{ARTIFACT_URI, DATASET, dataset_context, split};
 use crate::error::Result;
 use crate::index::bitmap::Bitmap;
 use crate::index::layout::{Family, run};
@@ -203,9 +203,10 @@ fn attributes(part: &IndexPart, attribute: TextAttribute, test: &TextTest, conte
             Ok(part.run_ints(run::STATUS)?.among(&wanted))
         }
         TextAttribute::ArtifactUri => {
+            let own = own_artifact_uris(part)?;
             let mut passed = Bitmap::none(part.len());
             for ordinal in 0..part.len() as u32 {
-                if artifact_uri(part, ordinal, context.roots)?.is_some_and(|uri| indexed.passes(&uri)) {
+                if artifact_uri(part, ordinal, context.roots, &own)?.is_some_and(|uri| indexed.passes(&uri)) {
                     passed.insert(ordinal);
                 }
             }
@@ -215,17 +216,31 @@ fn attributes(part: &IndexPart, attribute: TextAttribute, test: &TextTest, conte
     }
 }
 
-/// The run's artifact URI, if its experiment's root is known.
+/// The run's artifact URI: its own, else below its experiment's root, if that is known. `own` are the URIs of
+/// [`own_artifact_uris`].
 pub(crate) fn artifact_uri(
     part: &IndexPart,
     ordinal: u32,
     roots: &BTreeMap<ExperimentId, String>,
+    own: &FxHashMap<u32, String>,
 ) -> Result<Option<String>> {
+    if let Some(uri) = own.get(&ordinal) {
+        return Ok(Some(uri.clone()));
+    }
     let experiment = part.experiment(part.run_ints(run::EXPERIMENT_CODES)?.get(ordinal as usize) as usize)?;
     let Some(root) = roots.get(&experiment) else {
         return Ok(None);
     };
     Ok(Some(format!("{}/{}/artifacts", root.trim_end_matches('/'), part.run_id(ordinal)?)))
+}
+
+/// The URIs of runs that name a place of their own.
+pub(crate) fn own_artifact_uris(part: &IndexPart) -> Result<FxHashMap<u32, String>> {
+    let mut own = FxHashMap::default();
+    part.each_item(ARTIFACT_URI, |ordinal, _, _, uri| {
+        own.insert(ordinal, uri.to_owned());
+    })?;
+    Ok(own)
 }
 
 fn run_ids(part: &IndexPart, test: &TextTest, indexed: &Indexed<'_>) -> Result<Bitmap> {

@@ -18,7 +18,7 @@ use crate::index::strings::Strings;
 use crate::index::summary::RunStatus;
 use crate::search::ast::TextAttribute;
 use crate::search::column::{NumberColumn, Numbers, TextColumn, hex, meant, times, words};
-use crate::search::filter::{Context, artifact_uri};
+use crate::search::filter::{Context, artifact_uri, own_artifact_uris};
 use crate::search::order::{OrderBy, OrderKey};
 
 /// Gathering below this many runs is not worth a selection.
@@ -86,7 +86,8 @@ impl<'a> PartOrder<'a> {
             OrderKey::Time(attribute) => times(part, *attribute).map(|(times, present)| Column::Time(times, present)),
             OrderKey::Text(TextAttribute::Status) => Ok(Column::Status(part.run_ints(run::STATUS)?)),
             OrderKey::Text(TextAttribute::ArtifactUri) => {
-                let uris = (0..part.len() as u32).map(|ordinal| artifact_uri(part, ordinal, context.roots));
+                let own = own_artifact_uris(part)?;
+                let uris = (0..part.len() as u32).map(|ordinal| artifact_uri(part, ordinal, context.roots, &own));
                 uris.collect::<Result<_>>().map(Column::Made)
             }
             OrderKey::Text(attribute) => Ok(match words(part, *attribute)? {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::ExperimentId;
+use crate::base::items::{ARTIFACT_URI, of_index_key};
 use crate::base::stats::StatPoint;
 use crate::index::rows::Row;
 use crate::search::execute::Query;
@@ -130,10 +131,18 @@ impl Tracking {
                 &other
             }
         };
-        let artifact_uri = below(&below(root, row.run_id.as_str()), "artifacts");
+        let artifact_uri = match own_artifact_uri(row.items.iter().copied()) {
+            Some(uri) => uri.to_owned(),
+            None => below(&below(root, row.run_id.as_str()), "artifacts"),
+        };
         let lifecycle_stage = LifecycleStage::of(row.deleted);
         ListedRun { row, experiment_id, artifact_uri, lifecycle_stage, inputs, outputs }
     }
+}
+
+/// The place of artifacts that a row names itself, of the items by their keys in the index.
+pub(super) fn own_artifact_uri<'a>(mut items: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
+    items.find(|(key, _)| of_index_key(key).is_some_and(|(kind, _)| kind == ARTIFACT_URI)).map(|(_, uri)| uri)
 }
 
 impl ListedRun<'_> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{RunId, random_u128};
-use crate::base::items::{LOGGED_MODEL, MODEL_METRIC, MODEL_WORD, index_key, join, of_index_key, split};
+use crate::base::items::{ARTIFACT_URI, LOGGED_MODEL, MODEL_METRIC, MODEL_WORD, index_key, join, of_index_key, split};
 use crate::base::limits::TAG_VALUE_CHARS_MAX;
 use crate::index::summary::RunSummary;
 use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric, MetricRef};
@@ -255,7 +255,10 @@ impl Tracking {
             name: row.name.clone(),
             creation_timestamp: created,
             last_updated_timestamp: word("updated").and_then(|time| time.parse().ok()).unwrap_or(created),
-            artifact_uri: below(&below(&below(&root, "models"), row.run_id.as_str()), "artifacts"),
+            artifact_uri: match row.items.get(&index_key(ARTIFACT_URI, "")) {
+                Some(uri) => uri.clone(),
+                None => below(&below(&below(&root, "models"), row.run_id.as_str()), "artifacts"),
+            },
             status: word("status").and_then(|status| status.parse().ok()).unwrap_or(LoggedModelStatus::Unspecified),
             model_type: word("type"),
             source_run_id: word("run").unwrap_or_default(),

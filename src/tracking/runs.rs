@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{ExperimentId, RunId};
-use crate::base::items::RUN;
+use crate::base::items::{ARTIFACT_URI, RUN};
 use crate::base::stats::{RunStatus, StatPoint};
 use crate::error::Error;
 use crate::index::rows::Row;
@@ -196,7 +196,10 @@ impl Tracking {
                 status: state.status(),
                 start_time: state.start_time_ms(),
                 end_time: state.end_time_ms(),
-                artifact_uri: self.artifact_uri(state.experiment, &state.id)?,
+                artifact_uri: match state.item(ARTIFACT_URI, "") {
+                    Some(uri) => uri.to_owned(),
+                    None => self.artifact_uri(state.experiment, &state.id)?,
+                },
                 lifecycle_stage: LifecycleStage::of(self.inner.workspace.counts_as_deleted(state)?),
             },
             data: RunData {

@@ -3,7 +3,11 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
-use crate::base::limits::{PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars, check_key};
+use crate::base::items::RUN;
+use crate::base::limits::{
+    ITEM_CHARS_MAX, ITEM_KEY_CHARS_MAX, PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars,
+    check_key,
+};
 use crate::base::point::{Columns, Point};
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
@@ -44,12 +48,56 @@ pub struct RunImport {
     pub params: Vec<(String, String)>,
     /// Tags.
     pub tags: Vec<(String, String)>,
+    /// What is attached, by kind and key: see [`crate::base::items`].
+    pub items: Vec<(u8, String, String)>,
+    /// What the run stands for: [`crate::base::items::RUN`] for a plain run.
+    pub kind: u8,
     /// Metrics, each key once, with its points in the source's order.
     pub series: Vec<(String, Columns)>,
+    /// Which part of the run this is: a resumed run leaves a log for each of its starts, and they may come in any order. Empty for
+    /// a run that is one piece.
+    pub part: String,
+    /// Whether words that the run has already stay as they are: name, user, status, times, tags and items.
+    pub keep_words: bool,
+}
+
+impl RunImport {
+    /// A run of which nothing but its id and experiment is known.
+    #[must_use]
+    pub fn new(id: RunId, experiment: ExperimentId) -> Self {
+        Self {
+            id,
+            experiment,
+            name: String::new(),
+            user: String::new(),
+            status: RunStatus::Finished,
+            start_time_ms: None,
+            end_time_ms: None,
+            deleted_ms: None,
+            params: Vec::new(),
+            tags: Vec::new(),
+            items: Vec::new(),
+            kind: RUN,
+            series: Vec::new(),
+            part: String::new(),
+            keep_words: false,
+        }
+    }
+}
+
+/// A param of a source that has another value here, which stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherParam {
+    /// Its key.
+    pub key: String,
+    /// The value here.
+    pub existing: String,
+    /// The source's.
+    pub given: String,
 }
 
 /// What an import added to one run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Added {
     /// Whether the run is new here.
     pub run: bool,
@@ -57,6 +105,8 @@ pub struct Added {
     pub series: u64,
     /// Points.
     pub points: u64,
+    /// Params that were not taken, as they are write-once.
+    pub other_params: Vec<OtherParam>,
 }
 
 /// Takes in runs, a batch of some thousand at a time. What it was given is stored for good when [`Self::finish`] returned; a
@@ -122,11 +172,12 @@ impl Workspace {
 
 impl Importer {
     /// Takes in a run. Of a run that was imported before, only what its series gained at their ends is added, so that
-    /// importing again adds nothing. A metric that was deleted for good since it was imported stays deleted.
+    /// importing again adds nothing, nor does an older and shorter copy. A metric that was deleted for good since it was imported
+    /// stays deleted. A param that has another value here stays, see [`Added::other_params`].
     ///
     /// # Errors
     /// [`Error::Invalid`] when a limit is broken, or when the source's points are not those that were imported before;
-    /// [`Error::ParamConflict`]; [`Error::Corrupt`], [`Error::Io`]. Nothing of the run was added then.
+    /// [`Error::Corrupt`], [`Error::Io`]. Nothing of the run was added then.
     pub fn add(&mut self, run: RunImport) -> Result<Added> {
         check_words(&run)?;
         if self.by_id.contains(&run.id) {
@@ -140,15 +191,15 @@ impl Importer {
         let known = if at_start.may_have(run.id.key()) { self.workspace.find_run(&run.id) } else { Ok(None) };
         self.known = Some(at_start);
         let ((experiment_name, generation), known) = (experiment?, known?);
-        let writer = WriterId::derived(&run.id);
+        let writer = WriterId::derived(&run.id, &run.part);
         let mut state = RunState::new(run.id.clone(), run.experiment, experiment_name);
         let existing = known.as_ref().map(|known| known.state().clone());
-        let words = add_words(&mut state, existing.as_ref(), writer, &run, generation)?;
+        let (words, other_params) = add_words(&mut state, existing.as_ref(), writer, &run, generation);
         let own = |coverage: &&Coverage| coverage.writer == writer;
         let before = existing.as_ref().and_then(|known| known.coverage.iter().find(own).copied());
         let from = before.map_or(0, |coverage| coverage.through);
 
-        let mut added = Added { run: known.is_none(), ..Added::default() };
+        let mut added = Added { run: known.is_none(), other_params, ..Added::default() };
         let (of_run, of_metrics) = self.workspace.deleted_for_good(&run.id);
         if covers(of_run.as_ref(), writer, 0) {
             let why = format!("{} was deleted for good here; import it under another id", run.id);
@@ -216,17 +267,22 @@ fn check_words(run: &RunImport) -> Result<()> {
         check_key("tag key", key)?;
         check_chars("tag value", value, TAG_VALUE_CHARS_MAX)?;
     }
+    for (_, key, value) in &run.items {
+        check_chars("item key", key, ITEM_KEY_CHARS_MAX)?;
+        check_chars("item", value, ITEM_CHARS_MAX)?;
+    }
     run.series.iter().try_for_each(|(key, _)| check_key("metric key", key))
 }
 
-/// Puts the source's words into `state` as far as `existing` has not got them; says whether there were any.
+/// Puts the source's words into `state` as far as `existing` has not got them; says whether there were any, and which params have
+/// other values here.
 fn add_words(
     state: &mut RunState,
     existing: Option<&RunState>,
     writer: WriterId,
     run: &RunImport,
     generation: u64,
-) -> Result<bool> {
+) -> (bool, Vec<OtherParam>) {
     let mut order = existing.map_or(0, RunState::greatest_order);
     let mut apply = |record: &dyn Fn(u64) -> Record| {
         order += 1;
@@ -239,11 +295,12 @@ fn add_words(
         run.start_time_ms.map(|time| Attribute::StartTime(Some(time))),
         run.end_time_ms.map(|time| Attribute::EndTime(Some(time))),
         run.deleted_ms.map(|time| Attribute::Deleted { at_ms: Some(time), generation }),
+        (run.kind != RUN).then_some(Attribute::Kind(run.kind)),
     ];
-    let mut any = false;
+    let (mut any, mut others) = (false, Vec::new());
     for attribute in attributes.into_iter().flatten() {
         let known = existing.and_then(|known| known.attributes[attribute.kind()].as_ref());
-        if known.is_none_or(|known| known.value != attribute) {
+        if known.is_none_or(|known| known.value != attribute && !run.keep_words) {
             any = true;
             apply(&|order| Record::Attribute { run: 0, attribute: attribute.clone(), order });
         }
@@ -252,8 +309,7 @@ fn add_words(
         match existing.and_then(|known| known.param(key)) {
             Some(known) if known == value => {}
             Some(known) => {
-                let (run, key) = (run.id.to_string(), key.clone());
-                return Err(Error::ParamConflict { run, key, existing: known.to_owned(), given: value.clone() });
+                others.push(OtherParam { key: key.clone(), existing: known.to_owned(), given: value.clone() });
             }
             None => {
                 any = true;
@@ -263,12 +319,19 @@ fn add_words(
     }
     for (key, value) in &run.tags {
         let known = existing.and_then(|known| known.tags.get(key)).and_then(|tag| tag.value.as_ref());
-        if known != Some(value) {
+        if known != Some(value) && !(known.is_some() && run.keep_words) {
             any = true;
             apply(&|order| Record::Tag { run: 0, key: key.clone(), value: Some(value.clone()), order });
         }
     }
-    Ok(any)
+    for (kind, key, value) in &run.items {
+        let known = existing.and_then(|known| known.item(*kind, key));
+        if known != Some(value) && !(known.is_some() && run.keep_words) {
+            any = true;
+            apply(&|order| Record::Item { run: 0, kind: *kind, key: key.clone(), value: Some(value.clone()), order });
+        }
+    }
+    (any, others)
 }
 
 /// What a series gained since it was imported last.
@@ -278,12 +341,21 @@ fn gained(known: &RunSnapshot, writer: WriterId, key: &str, mut columns: Columns
     };
     let own = || series.parts.iter().zip(&series.writers).filter(|&(_, of)| *of == writer).map(|(part, _)| part);
     let count: usize = own().map(part_len).sum();
-    let Some(last) = own().next_back().filter(|_| count > 0) else {
-        return Ok(columns);
+    // The last point that both have says whether the source begins as it did. A source may be an older copy, which is shorter.
+    let Some(mut at) = count.min(columns.len()).checked_sub(1) else {
+        return Ok(if count == 0 { columns } else { Columns::default() });
     };
+    let given: Option<Point> = columns.get(at);
     let mut point = Columns::default();
-    read_part(last, part_len(last) - 1..part_len(last), &mut point)?;
-    let given: Option<Point> = columns.get(count - 1);
+    for part in own() {
+        match at.checked_sub(part_len(part)) {
+            Some(rest) => at = rest,
+            None => {
+                read_part(part, at..at + 1, &mut point)?;
+                break;
+            }
+        }
+    }
     if given != point.get(0) {
         let why = format!(
             "metric {key:?} of run {} was imported with {count} points, and the source no longer begins with them; \

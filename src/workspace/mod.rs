@@ -4,11 +4,12 @@
 //! that makes the folder a workspace, [`journal`] how shared state changes without a lock, in files that `journal_files` names and
 //! `entry` spells out, `making` how a file is marked as being made,
 //! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`import`] whole
-//! runs, [`exchange`] those of another workspace; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and
+//! runs, [`adopt`] experiments of other stores, [`exchange`] what another workspace has; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and
 //! [`overlay`] keep, [`table`] as columns; [`compaction`] moves logs into packs through [`publish`], [`purge`] deletes for good,
 //! [`maintenance`] does so in the background; [`unlisted`] judges packs that no entry names, [`check`] verifies every byte,
 //! [`pages`] those of columns, [`evidence`] misses what is not there, and [`repair`] salvages.
 
+pub mod adopt;
 pub mod catalog;
 pub mod check;
 pub mod clock;

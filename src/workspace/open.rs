@@ -433,7 +433,12 @@ impl Workspace {
     }
 
     fn change_catalog(&self, mut plan: impl FnMut(&Catalog) -> Result<catalog::Change>) -> Result<()> {
-        self.inner.catalog.lock().publish(|catalog| Ok(vec![plan(catalog)?])).map(|_| ())
+        self.change_catalog_if(|catalog| Ok(vec![plan(catalog)?]))
+    }
+
+    /// Publishes what `plan` says of the newest catalog, if it says anything.
+    pub(super) fn change_catalog_if(&self, plan: impl FnMut(&Catalog) -> Result<Vec<catalog::Change>>) -> Result<()> {
+        self.inner.catalog.lock().publish(plan).map(|_| ())
     }
 }
 

@@ -93,17 +93,9 @@ impl World {
             series.entry(key.clone()).or_default().push(*point);
         }
         let import = RunImport {
-            id,
-            experiment: ExperimentId::DEFAULT,
-            name: String::new(),
-            user: String::new(),
             status: RunStatus::Killed,
-            start_time_ms: None,
-            end_time_ms: None,
-            deleted_ms: None,
-            params: Vec::new(),
-            tags: Vec::new(),
             series: series.into_iter().collect(),
+            ..RunImport::new(id, ExperimentId::DEFAULT)
         };
         let refused = own.not_imported.clone();
         own.writers[place].in_flight = gained.into_iter().filter(|(key, _)| !refused.contains(key)).collect();

@@ -115,17 +115,9 @@ fn in_stepwell(logs: &Logs, dir: &Path) -> Result<u64> {
         .collect::<stepwell::Result<_>>()?;
     for (run, series) in by_run {
         importer.add(RunImport {
-            id: numbers[run].clone(),
-            experiment: ExperimentId::DEFAULT,
             name: run.to_owned(),
-            user: String::new(),
-            status: RunStatus::Finished,
-            start_time_ms: None,
-            end_time_ms: None,
-            deleted_ms: None,
-            params: Vec::new(),
-            tags: Vec::new(),
             series,
+            ..RunImport::new(numbers[run].clone(), ExperimentId::DEFAULT)
         })?;
     }
     importer.finish()?;

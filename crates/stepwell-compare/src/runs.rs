@@ -99,17 +99,14 @@ fn fill(root: &Path, rows: &[Row], with_metrics: bool) -> Result<Workspace> {
         };
         let series = row.metrics.iter().enumerate().map(|(key, value)| (format!("m{key}"), point(*value)));
         importer.add(RunImport {
-            id: run_id(at as u32),
-            experiment: ExperimentId::DEFAULT,
             name: format!("clever-name-{}", at % 5000),
             user: format!("user{}", at % 7),
-            status: RunStatus::Finished,
             start_time_ms: Some(row.start_ms),
             end_time_ms: Some(row.start_ms + 120_000),
-            deleted_ms: None,
             params: row.params.iter().enumerate().map(|(key, value)| (format!("p{key}"), value.to_string())).collect(),
             tags: tags(at),
             series: if with_metrics { series.collect() } else { Vec::new() },
+            ..RunImport::new(run_id(at as u32), ExperimentId::DEFAULT)
         })?;
     }
     importer.finish()?;

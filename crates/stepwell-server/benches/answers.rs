@@ -11,7 +11,7 @@ use axum::http::{Method, Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use stepwell::{ExperimentId, Point, RunId, RunImport, RunStatus, Workspace};
+use stepwell::{ExperimentId, Point, RunId, RunImport, Workspace};
 use stepwell_server::{App, Config, Place};
 use tower::ServiceExt;
 
@@ -64,17 +64,14 @@ fn fill(workspace: &Workspace, runs: usize) -> String {
         let one = |key: usize| (format!("m{key}"), [point((number + key) as f64 / 7.0, 0)].into_iter().collect());
         let long = || ("long".to_owned(), (0..POINTS).map(|step| point(1.0 / (step + 1) as f64, step)).collect());
         let run = RunImport {
-            id: RunId::new(format!("{number:032x}")).unwrap(),
-            experiment: ExperimentId::DEFAULT,
             name: format!("run {number}"),
             user: "somebody".into(),
-            status: RunStatus::Finished,
             start_time_ms: Some(number as i64),
             end_time_ms: Some(number as i64 + 1000),
-            deleted_ms: None,
             params: pairs("p", 5, (number % 10).to_string()),
             tags: pairs("mlflow.tag", 3, format!("value {}", number % 7)),
             series: (0..5).map(one).chain((number == 0).then(long)).collect(),
+            ..RunImport::new(RunId::new(format!("{number:032x}")).unwrap(), ExperimentId::DEFAULT)
         };
         importer.add(run).unwrap();
     }

@@ -1,0 +1,175 @@
+//! Taking in registered models that another registry made, with their versions, numbers, times, stages, tags and aliases.
+//!
+//! A model is known by its name and its time of creation; another one of that name stays away. What the source says of a model
+//! is taken each time; what is only here stays. A version that was deleted here, or is another one here, stays as it is.
+
+use crate::error::Result;
+use crate::registry::rules::{Change, Model, Version};
+use crate::workspace::open::Workspace;
+
+/// How the places of files begin that a server of this workspace keeps.
+const SERVED: &str = "mlflow-artifacts:";
+
+/// What became of a source's model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdoptedModel {
+    /// Whether it is new here.
+    pub is_new: bool,
+    /// Whether anything was written.
+    pub is_changed: bool,
+    /// Whether another model has its name here; nothing was taken then.
+    pub is_other: bool,
+    /// Versions that are new here.
+    pub versions_added: u64,
+    /// Numbers of versions that are others here, or were deleted here; not taken.
+    pub versions_left_out: Vec<u64>,
+}
+
+impl Workspace {
+    /// Takes in a registered model of a source, all in one step; see the module's description. Costs some syncs where something
+    /// changes.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`]; nothing was changed then.
+    pub fn adopt_model(&self, name: &str, theirs: &Model) -> Result<AdoptedModel> {
+        let mut done = AdoptedModel::default();
+        self.change_registry(|registry| {
+            done = AdoptedModel::default();
+            let after = match registry.models.get(name) {
+                None => {
+                    done.is_new = true;
+                    done.versions_added = theirs.versions.len() as u64;
+                    theirs.clone()
+                }
+                Some(own) if own.created_ms != theirs.created_ms => {
+                    done.is_other = true;
+                    return Ok(Vec::new());
+                }
+                Some(own) => {
+                    let after = updated(own, theirs, &mut done);
+                    if after == *own {
+                        return Ok(Vec::new());
+                    }
+                    after
+                }
+            };
+            done.is_changed = true;
+            Ok(vec![Change::Create { name: name.to_owned(), model: after }])
+        })?;
+        Ok(done)
+    }
+}
+
+/// The model here with what the source says of it.
+fn updated(own: &Model, theirs: &Model, done: &mut AdoptedModel) -> Model {
+    let mut after = own.clone();
+    if !theirs.description.is_empty() {
+        after.description.clone_from(&theirs.description);
+    }
+    after.tags.extend(theirs.tags.clone());
+    for (&number, version) in &theirs.versions {
+        match after.versions.get_mut(&number) {
+            Some(known) if known.created_ms == version.created_ms => *known = updated_version(known, version),
+            None if number > own.last_number => {
+                done.versions_added += 1;
+                after.versions.insert(number, version.clone());
+            }
+            _ => done.versions_left_out.push(number),
+        }
+    }
+    let named = theirs
+        .aliases
+        .iter()
+        .filter(|(_, number)| after.versions.contains_key(number) && !done.versions_left_out.contains(number));
+    after.aliases.extend(named.map(|(alias, number)| (alias.clone(), *number)));
+    after.last_number = own.last_number.max(theirs.last_number);
+    after.updated_ms = own.updated_ms.max(theirs.updated_ms);
+    after
+}
+
+fn updated_version(own: &Version, theirs: &Version) -> Version {
+    let mut after = theirs.clone();
+    if after.description.is_empty() {
+        after.description.clone_from(&own.description);
+    }
+    after.tags = own.tags.clone();
+    after.tags.extend(theirs.tags.clone());
+    after.updated_ms = own.updated_ms.max(theirs.updated_ms);
+    // Files that were copied here stay known by their place here, also when the source is read again without them.
+    if own.storage_location.starts_with(SERVED) && !theirs.storage_location.starts_with(SERVED) {
+        after.storage_location.clone_from(&own.storage_location);
+    }
+    after
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::registry::rules::Stage;
+    use crate::registry::store::Store;
+
+    fn model() -> Model {
+        let version = |number: u64| Version {
+            created_ms: 100 + number as i64,
+            updated_ms: 100 + number as i64,
+            source: format!("s3://b/{number}"),
+            storage_location: format!("s3://b/{number}"),
+            run_id: "gone".into(),
+            ..Version::default()
+        };
+        Model {
+            created_ms: 50,
+            updated_ms: 60,
+            description: "d".into(),
+            tags: BTreeMap::from([("t".to_owned(), "1".to_owned())]),
+            aliases: BTreeMap::from([("best".to_owned(), 1)]),
+            versions: BTreeMap::from([(1, version(1)), (2, version(2))]),
+            last_number: 3,
+        }
+    }
+
+    #[test]
+    fn a_model_comes_as_it_was_and_follows_its_source() {
+        let dir = tempfile::tempdir().unwrap();
+        let workspace = Workspace::open_or_create(dir.path()).unwrap();
+        let done = workspace.adopt_model("net", &model()).unwrap();
+        assert_eq!((done.is_new, done.versions_added), (true, 2));
+        assert_eq!(workspace.read_registry(|all| Ok(all.models["net"].clone())).unwrap(), model());
+        assert!(!workspace.adopt_model("net", &model()).unwrap().is_changed);
+
+        let store = Store::new(&workspace);
+        store.tag_model("net", "own", Some("x")).unwrap();
+        let mut later = model();
+        later.aliases.insert("best".into(), 2);
+        later.versions.get_mut(&1).unwrap().stage = Stage::Production;
+        later.tags.insert("t".into(), "2".into());
+        assert!(workspace.adopt_model("net", &later).unwrap().is_changed);
+        let shown = store.model("net").unwrap();
+        assert_eq!((shown.aliases["best"], shown.tags["t"].as_str(), shown.tags["own"].as_str()), (2, "2", "x"));
+        assert_eq!(store.version("net", 1).unwrap().current_stage, Stage::Production);
+        assert_eq!(
+            store
+                .create_version(&crate::registry::store::NewVersion { name: "net".into(), ..Default::default() })
+                .unwrap()
+                .version,
+            4,
+            "the number of a version that the source deleted stays taken"
+        );
+    }
+
+    #[test]
+    fn other_models_and_deleted_versions_stay_as_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let workspace = Workspace::open_or_create(dir.path()).unwrap();
+        workspace.adopt_model("net", &model()).unwrap();
+        let other = Model { created_ms: 51, ..model() };
+        let done = workspace.adopt_model("net", &other).unwrap();
+        assert!(done.is_other && !done.is_changed);
+        Store::new(&workspace).delete_version("net", 1).unwrap();
+        let done = workspace.adopt_model("net", &model()).unwrap();
+        assert_eq!((done.versions_left_out, done.is_changed), (vec![1], false));
+        assert!(Store::new(&workspace).model("net").unwrap().aliases.is_empty(), "its alias stays away too");
+    }
+}
