@@ -11,7 +11,7 @@ use stepwell::base::point::{Columns, Timestamps};
 use stepwell::error::Error;
 use stepwell::options::Options;
 use stepwell::workspace::clock::now_ms;
-use stepwell::workspace::import::{Importer, RunImport};
+use stepwell::workspace::import::{Importer, OtherParam, RunImport};
 use stepwell::workspace::open::Workspace;
 use stepwell_import::{BoxError, Counts, ImportedRun, ImportedSeries, Kind, Sink, Taken};
 
@@ -140,7 +140,13 @@ impl Importing<'_> {
                     .with(Kind::Run, u64::from(new.run))
                     .with(Kind::Series, new.series)
                     .with(Kind::Point, new.points);
-                Ok(Taken { taken: counts, added, left_out: Vec::new() })
+                let others = new.other_params.iter().map(|param| {
+                    let OtherParam { key, existing, given } = param;
+                    let why =
+                        format!("param {key:?} of run {id} is {given:?} in the source and stays {existing:?} here");
+                    (Kind::Param, 1, why + ": params are write-once")
+                });
+                Ok(Taken { taken: counts, added, left_out: others.collect() })
             }
             // The disk fails for every run alike.
             Err(error @ Error::Io { .. }) => Err(error),
@@ -159,8 +165,6 @@ fn store_form(workspace: &Workspace, run: ImportedRun, experiment: ExperimentId)
         None
     };
     Ok(RunImport {
-        id: run.id,
-        experiment,
         name: run.name,
         user: run.user,
         status: run.status,
@@ -170,6 +174,7 @@ fn store_form(workspace: &Workspace, run: ImportedRun, experiment: ExperimentId)
         params: run.params,
         tags: run.tags,
         series: run.series.into_iter().map(columns).collect(),
+        ..RunImport::new(run.id, experiment)
     })
 }
 
