@@ -57,7 +57,7 @@ pub struct RunImport {
     /// Which part of the run this is: a resumed run leaves a log for each of its starts, and they may come in any order. Empty for
     /// a run that is one piece.
     pub part: String,
-    /// Whether words that the run has already stay as they are: name, user, status, times, tags and items.
+    /// Whether words that the run has already stay as they are: name, user, status, end, tags and items.
     pub keep_words: bool,
 }
 
@@ -300,7 +300,8 @@ fn add_words(
     let (mut any, mut others) = (false, Vec::new());
     for attribute in attributes.into_iter().flatten() {
         let known = existing.and_then(|known| known.attributes[attribute.kind()].as_ref());
-        if known.is_none_or(|known| known.value != attribute && !run.keep_words) {
+        let is_kept = run.keep_words && !matches!(attribute, Attribute::StartTime(_));
+        if known.is_none_or(|known| known.value != attribute && !is_kept) {
             any = true;
             apply(&|order| Record::Attribute { run: 0, attribute: attribute.clone(), order });
         }

@@ -21,6 +21,10 @@ pub(crate) struct Mirrored {
     pub(crate) files: u64,
     /// Their bytes.
     pub(crate) bytes: u64,
+    /// Files that were there already.
+    pub(crate) present: u64,
+    /// Links and special files of the source.
+    pub(crate) others: u64,
     /// Files that are on both sides with different lengths, below the folder: they stay as they are.
     pub(crate) differing: Vec<PathBuf>,
 }
@@ -48,12 +52,14 @@ pub(crate) fn missing_files(
                 let Some(own) = place(&name) else { continue };
                 let len = entry.metadata().map_err(Failure::io("look at", &entry.path()))?.len();
                 match fs::symlink_metadata(to.join(&own)) {
-                    Ok(known) if known.is_file() && known.len() == len => {}
+                    Ok(known) if known.is_file() && known.len() == len => done.present += 1,
                     Ok(_) => done.differing.push(own),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push((name, own, len)),
                     Err(error) if error.kind() == io::ErrorKind::NotADirectory => done.differing.push(own),
                     Err(error) => return Err(Failure::io("look at", &to.join(&own))(error)),
                 }
+            } else if !kind.is_file() {
+                done.others += 1;
             }
         }
     }

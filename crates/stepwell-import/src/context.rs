@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use stepwell::base::ids::RunId;
 
+use crate::attached::{ImportedExperiment, ImportedModel};
 use crate::report::{Counts, Kind, Named, Report, Skipped, Taken};
 use crate::run::{ImportError, ImportedRun, Sink};
 
@@ -22,6 +23,8 @@ pub(crate) struct Context<'a> {
     bytes_done: u64,
     /// Ids given to the sink, with their sources.
     taken: HashMap<RunId, String>,
+    /// Keys of experiments given to the sink.
+    experiments: BTreeSet<String>,
     /// The file reported last and how often it was.
     skipping: (PathBuf, u64),
     /// Which of the named paths what is being read belongs to.
@@ -38,6 +41,7 @@ impl<'a> Context<'a> {
             bytes_total: 0,
             bytes_done: 0,
             taken: HashMap::new(),
+            experiments: BTreeSet::new(),
             skipping: (PathBuf::new(), 0),
             named: BTreeSet::new(),
         }
@@ -75,9 +79,42 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Gives a run to the sink, unless another source had its id.
-    pub(crate) fn emit(&mut self, run: ImportedRun, path: &Path) -> Result<(), ImportError> {
-        if let Some(first) = self.taken.get(&run.id) {
+    /// Whether an experiment was given to the sink.
+    pub(crate) fn knows_experiment(&self, key: &str) -> bool {
+        self.experiments.contains(key)
+    }
+
+    /// Gives an experiment to the sink, once.
+    pub(crate) fn emit_experiment(&mut self, experiment: ImportedExperiment, path: &Path) -> Result<(), ImportError> {
+        if !self.experiments.insert(experiment.key.clone()) {
+            return Ok(());
+        }
+        let what = format!("experiment {:?} from {}", experiment.experiment.name, path.display());
+        let done = self.sink.experiment(experiment).map_err(|error| ImportError::Store { what, error })?;
+        self.took(done, path);
+        Ok(())
+    }
+
+    /// Gives a registered model to the sink.
+    pub(crate) fn emit_model(&mut self, model: ImportedModel, path: &Path) -> Result<(), ImportError> {
+        let what = format!("model {:?} from {}", model.name, path.display());
+        let done = self.sink.model(model).map_err(|error| ImportError::Store { what, error })?;
+        self.took(done, path);
+        Ok(())
+    }
+
+    /// Whether the sink takes files that belong to runs.
+    pub(crate) fn wants_artifacts(&self) -> bool {
+        self.sink.wants_artifacts()
+    }
+
+    /// Gives a run to the sink, unless another source had its id. Parts of one run share theirs.
+    pub(crate) fn emit(&mut self, mut run: ImportedRun, path: &Path) -> Result<(), ImportError> {
+        let is_known = self.taken.contains_key(&run.id);
+        if let Some(part) = &mut run.attached.part {
+            part.is_further = is_known;
+        }
+        if let Some(first) = self.taken.get(&run.id).filter(|_| run.attached.part.is_none()) {
             let reason = format!(
                 "run {} was already imported from {first}; not imported again (to import both, give the folder above them, or import them into two workspaces)",
                 run.id
@@ -86,7 +123,7 @@ impl<'a> Context<'a> {
             self.credit(&Counts::default().with(Kind::Run, 1));
             return Ok(());
         }
-        self.taken.insert(run.id.clone(), run.source.clone());
+        self.taken.entry(run.id.clone()).or_insert_with(|| run.source.clone());
         let (id, from) = (run.id.clone(), run.source.clone());
         let done = self.sink.run(run).map_err(|error| ImportError::Sink { run: id, from, error })?;
         self.took(done, path);

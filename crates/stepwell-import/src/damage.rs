@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use prost::Message;
 use std::sync::Arc;
 
+use crate::report::Kind;
 use crate::tensorboard::frame;
 use crate::tensorboard::messages::{Event, Metadata, PluginData, Summary, Tensor, Value};
 use crate::testing::{import_files, import_path, points};
@@ -187,11 +188,78 @@ fn logs_of_a_resumed_wandb_run_are_one_run_in_the_order_of_its_starts() {
         ];
         write_log(&records.iter().map(Message::encode_to_vec).collect::<Vec<_>>())
     };
-    let (runs, report) = import_files(&[("a/run-r1.wandb", &log(200, "2", 0)), ("b/run-r1.wandb", &log(100, "1", 7))]);
-    assert_eq!((report.runs(), report.points(), report.skipped), (1, 2, vec![]));
-    assert_eq!(points(&runs[0], "x"), [(100, None, 1f64.to_bits()), (200, None, 2f64.to_bits())]);
-    assert_eq!((runs[0].start_time_ms, runs[0].end_time_ms), (Some(100_000), Some(201_000)));
-    assert_eq!(runs[0].status, stepwell::index::summary::RunStatus::Finished);
+    let (first, second) = (log(100, "1", 7), log(200, "2", 0));
+    let files: [(&str, &[u8]); 4] = [
+        ("a/run-r1.wandb", &second),
+        ("b/run-r1.wandb", &first),
+        ("c/run-r1.wandb", &first),
+        ("d/run-r1.wandb", &second),
+    ];
+    let (runs, report) = import_files(&files);
+    assert_eq!((report.runs(), report.points(), runs.len()), (1, 2, 2));
+    assert_eq!(points(&runs[0], "x"), [(100, None, 1f64.to_bits())]);
+    assert_eq!(points(&runs[1], "x"), [(200, None, 2f64.to_bits())]);
+    let parts: Vec<_> = runs.iter().map(|run| run.attached.part.clone().unwrap()).collect();
+    assert_eq!((parts[0].started_ms, parts[1].started_ms), (Some(100_000), Some(200_000)));
+    assert_eq!((parts[0].is_further, parts[1].is_further), (false, true));
+    assert_eq!(runs[1].status, stepwell::index::summary::RunStatus::Finished);
+    let copies: Vec<_> = report.skipped.iter().map(|skipped| (skipped.kind, skipped.count)).collect();
+    assert_eq!(copies, [(Kind::File, 1), (Kind::File, 1)], "copies are told and not taken");
+    // A part is known wherever it lies, and when it comes alone.
+    let (alone, _) = import_files(&[("elsewhere/run-r1.wandb", &second)]);
+    assert_eq!(alone[0].attached.part.as_ref().unwrap().id, parts[1].id);
+    assert_ne!(parts[0].id, parts[1].id);
+}
+
+#[test]
+fn wandb_media_are_no_metrics_and_a_summary_is_kept() {
+    let row = |step: i64| History {
+        item: vec![
+            item("loss", &[], "0.5"),
+            item("", &["img", "_type"], "\"image-file\""),
+            item("", &["img", "size"], "69"),
+            item("h", &[], "{\"_type\":\"histogram\",\"values\":[1],\"bins\":[0,1]}"),
+            item("note", &[], "\"warm\""),
+        ],
+        step: Some(Step { num: step }),
+    };
+    let summary = |items: Vec<Item>| Record {
+        summary: Some(crate::wandb::messages::Config { update: items, remove: vec![] }),
+        ..Record::default()
+    };
+    let config = Some(crate::wandb::messages::Config {
+        update: vec![item("a", &[], "{\"b\": 1}"), item("a.b", &[], "2")],
+        remove: vec![],
+    });
+    let run = Run { run_id: "r2".into(), config, ..Run::default() };
+    let mut records = vec![
+        Record { run: Some(run), ..Record::default() },
+        Record { history: Some(row(4)), ..Record::default() },
+        summary(vec![item("test/acc", &[], "0.87"), item("verdict", &[], "\"good\""), item("loss", &[], "0.5")]),
+        summary(vec![item("", &["loss2", "best"], "1"), item("_wandb", &[], "{\"runtime\":2}")]),
+        summary(vec![item("", &["loss", "max"], "0.9")]),
+        Record { alert: Some(vec![]), ..Record::default() },
+    ];
+    let encoded = |records: &[Record]| write_log(&records.iter().map(Message::encode_to_vec).collect::<Vec<_>>());
+    let (open, _) = import_files(&[("run-r2.wandb", &encoded(&records))]);
+    records.push(Record { exit: Some(Exit { exit_code: 0, runtime: 1 }), ..Record::default() });
+    let (ended, report) = import_files(&[("run-r2.wandb", &encoded(&records))]);
+    let keys = |run: &crate::ImportedRun| run.series.iter().map(|series| series.key.clone()).collect::<Vec<_>>();
+    assert_eq!(keys(&open[0]), ["loss"], "a summary may still change");
+    assert_eq!(keys(&ended[0]), ["loss", "test/acc", "loss2.best"]);
+    assert_eq!(points(&ended[0], "test/acc"), [(4, None, 0.87f64.to_bits())]);
+    let tag = |run: &crate::ImportedRun, key: &str| {
+        run.tags.iter().find(|(known, _)| known == key).map(|(_, value)| value.clone())
+    };
+    assert_eq!(tag(&open[0], "wandb.summary.test/acc").as_deref(), Some("0.87"));
+    assert_eq!(tag(&ended[0], "wandb.summary.verdict").as_deref(), Some("good"));
+    assert_eq!(tag(&ended[0], "wandb.summary.loss.max").as_deref(), Some("0.9"));
+    assert_eq!(tag(&ended[0], "wandb.summary.note").as_deref(), Some("warm"));
+    assert_eq!(tag(&ended[0], "wandb.summary._wandb.runtime"), None);
+    let told =
+        |kind: Kind| report.skipped.iter().filter(|skipped| skipped.kind == kind).map(|skipped| skipped.count).sum();
+    let told: Vec<u64> = [Kind::Image, Kind::Histogram, Kind::Text, Kind::Param, Kind::Record].map(told).into();
+    assert_eq!(told, [1, 1, 1, 1, 1], "{:?}", report.skipped);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! [`EventWriter`] goes the other way, for exports: it writes TensorBoard's event files.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+mod attached;
 mod context;
 mod lines;
 mod mlflow;
@@ -27,6 +28,8 @@ mod testing;
 
 use std::path::{Path, PathBuf};
 
+pub use crate::attached::{ArtifactFolder, Attached, ImportedExperiment, ImportedModel, Part};
+pub use crate::mlflow::is_local;
 pub use crate::report::{Counts, Kind, Named, Report, Skipped, Taken};
 pub use crate::run::{BoxError, ImportError, ImportedRun, ImportedSeries, Sink};
 pub use crate::tensorboard::{Ending, EventWriter};
@@ -62,6 +65,8 @@ fn read_group(group: &Group, context: &mut Context<'_>) -> Result<(), ImportErro
         Source::TensorBoard => tensorboard::read(group, context),
         Source::WandB => wandb::read(group, context),
         Source::MlRuns => mlflow::folder::read(group, context),
+        Source::MlExperiment => mlflow::store::read(group, context),
+        Source::MlModel => mlflow::registry::read(group, context),
         Source::MlflowDb => mlflow::database::read(group, context),
         Source::Csv => table::csv::read(group, context),
         Source::JsonLines => table::jsonl::read(group, context),

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use stepwell::base::ids::RunId;
 use stepwell::index::summary::RunStatus;
 
-use crate::report::{Counts, Kind, Taken};
+use crate::attached::{Attached, ImportedExperiment, ImportedModel};
+use crate::report::Taken;
 
 /// One metric of one run, in the order in which the source holds it.
 #[derive(Clone, Debug)]
@@ -47,20 +48,8 @@ pub struct ImportedRun {
     pub tags: Vec<(String, String)>,
     /// Series in the order of their first point.
     pub series: Vec<ImportedSeries>,
-}
-
-impl ImportedRun {
-    /// How much the run holds.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        let points = self.series.iter().map(|series| series.values.len() as u64).sum();
-        Counts::default()
-            .with(Kind::Run, 1)
-            .with(Kind::Series, self.series.len() as u64)
-            .with(Kind::Point, points)
-            .with(Kind::Param, self.params.len() as u64)
-            .with(Kind::Tag, self.tags.len() as u64)
-    }
+    /// What else belongs to it.
+    pub attached: Attached,
 }
 
 /// An error of the sink's own.
@@ -73,6 +62,29 @@ pub trait Sink {
     /// # Errors
     /// Any error ends the import.
     fn run(&mut self, run: ImportedRun) -> Result<Taken, BoxError>;
+
+    /// Takes an experiment, before its runs. Who keeps none says nothing of it.
+    ///
+    /// # Errors
+    /// Any error ends the import.
+    fn experiment(&mut self, experiment: ImportedExperiment) -> Result<Taken, BoxError> {
+        let _ = experiment;
+        Ok(Taken::default())
+    }
+
+    /// Takes a registered model with its versions, after the runs that made them. Who keeps none says nothing of it.
+    ///
+    /// # Errors
+    /// Any error ends the import.
+    fn model(&mut self, model: ImportedModel) -> Result<Taken, BoxError> {
+        let _ = model;
+        Ok(Taken::default())
+    }
+
+    /// Whether files that belong to runs are taken. Who wants none is spared of reading them.
+    fn wants_artifacts(&self) -> bool {
+        false
+    }
 
     /// Hears how far the import is: bytes read, of about how many, and the file being read. Called at least once a file.
     fn progress(&mut self, bytes_done: u64, bytes_total: u64, path: &Path) {
@@ -99,6 +111,14 @@ pub enum ImportError {
         run: RunId,
         /// The run's [`ImportedRun::source`].
         from: String,
+        /// The sink's error.
+        error: BoxError,
+    },
+    /// The sink refused an experiment or a registered model. What came before it was taken.
+    #[error("{what} could not be stored: {error}")]
+    Store {
+        /// What it was.
+        what: String,
         /// The sink's error.
         error: BoxError,
     },

@@ -66,6 +66,11 @@ impl Gather {
         self.index.get(key).and_then(|&slot| self.series.get(slot)).map_or(0, |series| series.values.len())
     }
 
+    /// The last value of the key's series.
+    pub(crate) fn last_of(&self, key: &str) -> Option<f64> {
+        self.index.get(key).and_then(|&slot| self.series.get(slot)?.values.last().copied())
+    }
+
     /// The finished series, in the order of their first point. Series without a point are left out.
     pub(crate) fn finish(self) -> Vec<ImportedSeries> {
         let mut series = self.series;

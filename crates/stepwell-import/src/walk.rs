@@ -22,6 +22,10 @@ pub(crate) enum Source {
     WandB,
     /// One run's folder in MLflow's file store.
     MlRuns,
+    /// One experiment's folder in MLflow's file store.
+    MlExperiment,
+    /// One registered model's folder in MLflow's file store.
+    MlModel,
     /// MLflow's SQLite database.
     MlflowDb,
     /// Comma-, semicolon- or tab-separated values, SB3's monitor files among them.
@@ -146,16 +150,16 @@ impl Walk<'_, '_> {
                     );
                     continue;
                 }
-                mlflow::folder::Kind::Experiment => {
-                    // Only runs: models and traces beside them hold no logs.
-                    pending.extend(
-                        entries
-                            .folders
-                            .into_iter()
-                            .rev()
-                            .filter(|child| child.join("meta.yaml").exists())
-                            .map(|child| (child, depth + 1)),
-                    );
+                kind @ (mlflow::folder::Kind::Experiment | mlflow::folder::Kind::Model) => {
+                    let is_model = kind == mlflow::folder::Kind::Model;
+                    let source = if is_model { Source::MlModel } else { Source::MlExperiment };
+                    let bytes = entries.names.len() as u64;
+                    self.add(source, &relative, SourceFile { path: folder, bytes, relative: relative.clone() });
+                    continue;
+                }
+                mlflow::folder::Kind::Version => {
+                    let why = "a version of a registered model alone; name the folder of the model";
+                    self.context.leave_out(&folder, Kind::ModelVersion, 1, why);
                     continue;
                 }
                 mlflow::folder::Kind::Other => {}

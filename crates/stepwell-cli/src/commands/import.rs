@@ -38,6 +38,10 @@ pub(crate) struct Arguments {
     /// Read everything and store nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Also copy the files of runs into the workspace, where `serve` finds them: artifacts of MLflow's stores that are on this
+    /// machine, files of W&B's runs, and images, sounds, histograms and texts in TensorBoard's and W&B's logs.
+    #[arg(long)]
+    artifacts: bool,
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
@@ -46,6 +50,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         std::fs::metadata(path).map_err(Failure::io("open", path))?;
     }
     let mut sink = Importing::new(context, arguments.dry_run, arguments.experiment.clone());
+    sink.take_artifacts(arguments.artifacts);
     let report = match stepwell_import::import(&arguments.paths, &mut sink) {
         Ok(report) => report,
         Err(ImportError::Path { path, source }) => return Err(Failure::io("open", &path)(source)),

@@ -4,6 +4,7 @@ pub(crate) mod compact;
 pub(crate) mod completions;
 pub(crate) mod experiments;
 pub(crate) mod export;
+mod files;
 pub(crate) mod gc;
 pub(crate) mod history;
 pub(crate) mod import;

@@ -1,22 +1,27 @@
 //! Takes runs from the importers into a workspace.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use stepwell::base::ids::ExperimentId;
+use stepwell::base::ids::{ExperimentId, RunId};
+use stepwell::base::items::{ARTIFACT_URI, IMPORTED_PART, LOGGED_MODEL};
 use stepwell::base::limits::{
     KEY_CHARS_MAX, PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_key,
 };
 use stepwell::base::point::{Columns, Timestamps};
 use stepwell::error::Error;
 use stepwell::options::Options;
+use stepwell::workspace::catalog::Experiment;
 use stepwell::workspace::clock::now_ms;
 use stepwell::workspace::import::{Importer, OtherParam, RunImport};
 use stepwell::workspace::open::Workspace;
-use stepwell_import::{BoxError, Counts, ImportedRun, ImportedSeries, Kind, Sink, Taken};
+use stepwell_import::{
+    BoxError, Counts, ImportedExperiment, ImportedModel, ImportedRun, ImportedSeries, Kind, Sink, Taken, is_local,
+};
 
+use crate::commands::files::{self, Files};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
 
 /// The workspace's side of an import. A run that the workspace refuses is noted, and the next one goes on.
@@ -30,6 +35,15 @@ pub(crate) struct Importing<'a> {
     experiment: Option<String>,
     /// Experiments met so far; for those that do not take runs, why.
     experiments: HashMap<String, Result<ExperimentId, String>>,
+    /// Experiments of tracking stores, by their keys.
+    adopted: HashMap<String, Result<Experiment, String>>,
+    /// Whether the workspace had no run before, so that its default experiment may become the source's.
+    is_fresh: Option<bool>,
+    /// Whether files of runs are copied.
+    artifacts: bool,
+    files: Files,
+    /// When the parts of runs started that were given so far, in milliseconds since the epoch.
+    starts: HashMap<RunId, BTreeSet<i64>>,
     progress: Progress,
 }
 
@@ -37,7 +51,24 @@ impl<'a> Importing<'a> {
     /// A sink into the workspace of the call, or into nothing.
     pub(crate) fn new(context: &'a Context, dry_run: bool, experiment: Option<String>) -> Self {
         let progress = Progress::bytes("importing", context.json);
-        Self { context, dry_run, target: None, experiment, experiments: HashMap::new(), progress }
+        Self {
+            context,
+            dry_run,
+            target: None,
+            experiment,
+            experiments: HashMap::new(),
+            adopted: HashMap::new(),
+            is_fresh: None,
+            artifacts: false,
+            files: Files::default(),
+            starts: HashMap::new(),
+            progress,
+        }
+    }
+
+    /// Also copies the files of runs.
+    pub(crate) fn take_artifacts(&mut self, artifacts: bool) {
+        self.artifacts = artifacts;
     }
 
     /// Stores what waits.
@@ -111,10 +142,50 @@ impl Sink for Importing<'_> {
     fn run(&mut self, mut run: ImportedRun) -> Result<Taken, BoxError> {
         let notes = fit(&mut run);
         let counts = run.counts();
+        let mut of_files = Taken::default();
+        if !self.artifacts {
+            files::tell(&run, &mut of_files);
+        }
         let mut done =
             if self.dry_run { Taken { taken: counts, ..Taken::default() } } else { self.store(run, counts)? };
         done.left_out.splice(0..0, notes);
+        done.left_out.append(&mut of_files.left_out);
         Ok(done)
+    }
+
+    fn experiment(&mut self, experiment: ImportedExperiment) -> Result<Taken, BoxError> {
+        if let Some(name) = &self.experiment {
+            let why = format!("--experiment puts all runs into {name:?}");
+            return Ok(Taken::refused(Kind::Experiment, why));
+        }
+        let taken = Counts::default().with(Kind::Experiment, 1);
+        if self.dry_run { Ok(Taken { taken, ..Taken::default() }) } else { Ok(self.adopt(experiment, taken)?) }
+    }
+
+    fn model(&mut self, mut model: ImportedModel) -> Result<Taken, BoxError> {
+        let counts = model.counts();
+        if self.dry_run {
+            return Ok(Taken { taken: counts, ..Taken::default() });
+        }
+        self.files.follow(&mut model);
+        let done = self.target()?.0.adopt_model(&model.name, &model.model)?;
+        if done.is_other {
+            let why = format!("another registered model is named {:?} here; rename one of them", model.name);
+            let left_out = counts.iter().map(|(kind, count)| (kind, count, why.clone())).collect();
+            return Ok(Taken { left_out, ..Taken::default() });
+        }
+        let added =
+            Counts::default().with(Kind::Model, u64::from(done.is_new)).with(Kind::ModelVersion, done.versions_added);
+        let others = &done.versions_left_out;
+        let left_out = match others.len() as u64 {
+            0 => Vec::new(),
+            count => vec![(Kind::ModelVersion, count, files::versions_left_out(&model.name, others))],
+        };
+        Ok(Taken { taken: counts, added, left_out })
+    }
+
+    fn wants_artifacts(&self) -> bool {
+        self.artifacts
     }
 
     fn progress(&mut self, done: u64, total: u64, path: &Path) {
@@ -124,16 +195,85 @@ impl Sink for Importing<'_> {
 }
 
 impl Importing<'_> {
+    /// Gives an experiment to the workspace.
+    fn adopt(&mut self, given: ImportedExperiment, taken: Counts) -> Result<Taken, Error> {
+        let ImportedExperiment { key, mut experiment } = given;
+        let workspace = self.target()?.0.clone();
+        let is_fresh = match self.is_fresh {
+            Some(known) => known,
+            None => *self.is_fresh.insert(workspace.run_ids()?.is_empty()),
+        };
+        if self.artifacts && is_local(&experiment.artifact_location) {
+            // Its files come here, and so do those of later runs.
+            experiment.artifact_location.clear();
+        }
+        let refused = |count: u64, why: String| (Kind::Experiment, count, why);
+        let done = match workspace.adopt(&experiment, is_fresh) {
+            Ok(done) => done,
+            Err(error @ Error::Io { .. }) => return Err(error),
+            Err(error) => {
+                self.adopted.insert(key, Err(error.to_string()));
+                return Ok(Taken { left_out: vec![refused(1, error.to_string())], ..Taken::default() });
+            }
+        };
+        let own = done.experiment;
+        let mut left_out = Vec::new();
+        if let Some(number) = experiment.id.filter(|number| *number != own.id) {
+            let why = format!("experiment {:?} has the number {number} in the source and {} here", own.name, own.id);
+            left_out.push(refused(1, why));
+        }
+        for tag in done.tags_left_out {
+            left_out.push((Kind::Tag, 1, format!("tag {tag:?} of experiment {:?} is too long; left out", own.name)));
+        }
+        let is_refused = own.deleted && !experiment.deleted;
+        let why = format!("experiment {:?} is deleted here; restore it to import its runs", own.name);
+        let outcome = if is_refused { Err(why) } else { Ok(own) };
+        self.adopted.insert(key, outcome);
+        let added = Counts::default().with(Kind::Experiment, u64::from(done.is_new));
+        Ok(Taken { taken, added, left_out })
+    }
+
     /// Gives a run to the workspace.
     fn store(&mut self, run: ImportedRun, counts: Counts) -> Result<Taken, Error> {
         let workspace = self.target()?.0.clone();
         let id = run.id.clone();
         let refused = |why: String| Taken::refused(Kind::Run, format!("run {id} was not imported: {why}"));
-        let experiment = match self.experiment(&workspace, run.experiment.as_deref()) {
+        let adopted = run.attached.experiment_key.as_ref().and_then(|key| self.adopted.get(key)).cloned();
+        let found = match adopted {
+            Some(adopted) => adopted,
+            None => self
+                .experiment(&workspace, run.experiment.as_deref())
+                .and_then(|id| workspace.experiment(id).map_err(|error| error.to_string())),
+        };
+        let experiment = match found {
             Ok(experiment) => experiment,
             Err(why) => return Ok(refused(why)),
         };
-        let run = store_form(&workspace, run, experiment)?;
+        let mut of_files = Taken::default();
+        let place = match self.artifacts {
+            true => {
+                let number = experiment.id.to_string();
+                match self.files.copy(workspace.root(), &number, &run, &mut of_files, &self.progress) {
+                    Ok(place) => place,
+                    Err(Failure::Usage(why) | Failure::Failed(why, _)) => {
+                        of_files.left_out.push((
+                            Kind::Artifact,
+                            1,
+                            format!("files of run {id} were not copied: {why}"),
+                        ));
+                        None
+                    }
+                    Err(Failure::PipeClosed) => None,
+                }
+            }
+            false => None,
+        };
+        let mut none = BTreeSet::new();
+        let starts = match run.attached.part {
+            Some(_) => self.starts.entry(id.clone()).or_default(),
+            None => &mut none,
+        };
+        let run = store_form(&workspace, run, &experiment, place, starts)?;
         match self.target()?.1.add(run) {
             Ok(new) => {
                 let added = Counts::default()
@@ -146,7 +286,10 @@ impl Importing<'_> {
                         format!("param {key:?} of run {id} is {given:?} in the source and stays {existing:?} here");
                     (Kind::Param, 1, why + ": params are write-once")
                 });
-                Ok(Taken { taken: counts, added, left_out: others.collect() })
+                of_files.left_out.extend(others);
+                of_files.taken.merge(&counts);
+                of_files.added.merge(&added);
+                Ok(of_files)
             }
             // The disk fails for every run alike.
             Err(error @ Error::Io { .. }) => Err(error),
@@ -155,27 +298,74 @@ impl Importing<'_> {
     }
 }
 
-/// The run as the workspace takes it.
-fn store_form(workspace: &Workspace, run: ImportedRun, experiment: ExperimentId) -> Result<RunImport, Error> {
-    // Sources say that a run is deleted, not since when: the time of the first import stays.
+/// The run as the workspace takes it. `place` is where its files were copied to.
+fn store_form(
+    workspace: &Workspace,
+    run: ImportedRun,
+    experiment: &Experiment,
+    place: Option<String>,
+    starts: &mut BTreeSet<i64>,
+) -> Result<RunImport, Error> {
+    let attached = run.attached;
+    // A run without a part or a deletion of its own costs no look at the workspace.
+    let needs_known = run.deleted || attached.part.is_some() || attached.artifact_uri.is_some();
+    let known = if needs_known { workspace.find_run(&run.id)? } else { None };
+    let state = known.as_ref().map(|known| known.state());
     let deleted_ms = if run.deleted {
-        let known = workspace.find_run(&run.id)?.and_then(|known| known.state().deleted_ms());
-        Some(known.unwrap_or_else(now_ms))
+        // Where a source does not say since when, the time of the first import stays.
+        let since = state.and_then(|state| state.deleted_ms());
+        Some(since.or(attached.deleted_ms).unwrap_or_else(now_ms))
     } else {
         None
     };
+    let mut items = attached.items;
+    let own_place = match (place, attached.artifact_uri) {
+        (Some(place), _) => Some(place),
+        // Files may have been copied here since the run was imported first: then the place here stays.
+        (None, Some(uri)) if state.is_none() => {
+            Some(uri).filter(|uri| *uri != derived(experiment, &run.id, attached.kind))
+        }
+        _ => None,
+    };
+    items.extend(own_place.map(|place| (ARTIFACT_URI, String::new(), place)));
+    let mut start_time_ms = run.start_time_ms;
+    let mut keep_words = false;
+    if let Some(part) = &attached.part {
+        // The words of the latest start stand, in whatever order the parts come; the run starts with its earliest.
+        let known = state.into_iter().flat_map(|state| state.items(IMPORTED_PART));
+        starts.extend(known.filter_map(|(_, at)| at.parse::<i64>().ok()));
+        keep_words = starts.last().is_some_and(|latest| part.started_ms.is_none_or(|own| own < *latest));
+        starts.extend(part.started_ms);
+        start_time_ms = starts.first().copied().or(start_time_ms);
+        let since = part.started_ms.map(|time| time.to_string()).unwrap_or_default();
+        items.push((IMPORTED_PART, part.id.clone(), since));
+    }
     Ok(RunImport {
         name: run.name,
         user: run.user,
         status: run.status,
-        start_time_ms: run.start_time_ms,
+        start_time_ms,
         end_time_ms: run.end_time_ms,
         deleted_ms,
         params: run.params,
         tags: run.tags,
+        items,
+        kind: attached.kind,
         series: run.series.into_iter().map(columns).collect(),
-        ..RunImport::new(run.id, experiment)
+        part: attached.part.map(|part| part.id).unwrap_or_default(),
+        keep_words,
+        ..RunImport::new(run.id, experiment.id)
     })
+}
+
+/// Where the artifacts of a run are by its experiment's place, if that is known.
+fn derived(experiment: &Experiment, run: &RunId, kind: u8) -> String {
+    let root = experiment.artifact_location.trim_end_matches('/');
+    match (root, kind) {
+        ("", _) => String::new(),
+        (root, LOGGED_MODEL) => format!("{root}/models/{run}/artifacts"),
+        (root, _) => format!("{root}/{run}/artifacts"),
+    }
 }
 
 fn columns(series: ImportedSeries) -> (String, Columns) {

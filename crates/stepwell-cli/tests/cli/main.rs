@@ -1,6 +1,7 @@
 //! Runs the real `stepwell` on logs that the tests write, and reads what it prints.
 
 mod exchange;
+mod foreign;
 mod place;
 mod plots;
 mod reading;

@@ -5,12 +5,17 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use stepwell::base::ids::RunId;
+use stepwell::base::items::{MODEL_INPUT, MODEL_OUTPUT};
 use stepwell::index::summary::RunStatus;
 
+use crate::attached::Attached;
 use crate::context::Context;
 use crate::lines::Lines;
 use crate::mlflow::meta::{self, Meta};
+use crate::mlflow::model::{Dataset, source_tags};
+use crate::mlflow::{milliseconds, nested, place, store};
 use crate::number;
+use crate::report::Kind as Import;
 use crate::run::{ImportError, ImportedRun};
 use crate::series::Gather;
 use crate::slashed;
@@ -28,7 +33,11 @@ pub(crate) enum Kind {
     Run,
     /// An experiment, which has runs as folders.
     Experiment,
-    /// Neither.
+    /// A registered model, which has versions as folders.
+    Model,
+    /// A version of a registered model.
+    Version,
+    /// None of them.
     Other,
 }
 
@@ -40,30 +49,44 @@ pub(crate) fn recognise(folder: &Path, names: &[String]) -> Kind {
     }
     let looks_like_run = has("metrics") || has("params");
     match meta::read(&folder.join("meta.yaml")) {
+        Ok(meta) if meta.get("version").is_some() && meta.get("name").is_some() => Kind::Version,
         Ok(meta) if meta.get("model_id").is_some() => Kind::Other,
         Ok(meta) if meta.first(&["run_uuid", "run_id"]).is_some() => Kind::Run,
         Ok(meta) if meta.get("experiment_id").is_some() && !looks_like_run => Kind::Experiment,
+        Ok(meta) if meta.get("name").is_some() && meta.get("creation_timestamp").is_some() => Kind::Model,
         Ok(_) | Err(_) if looks_like_run => Kind::Run,
         Ok(_) | Err(_) => Kind::Other,
     }
 }
 
-/// Reads a run's folder.
+/// Whether a folder in an experiment's is a run, be it one whose meta file never came.
+pub(crate) fn may_be_run(folder: &Path) -> bool {
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let is_id = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id || ["meta.yaml", "metrics", "params"].iter().any(|name| folder.join(name).exists())
+}
+
+/// Reads a run's folder that stands alone, with what is known of its experiment.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
     for file in &group.files {
+        if let Some(experiment) = file.path.parent().filter(|parent| parent.join("meta.yaml").exists()) {
+            store::emit(experiment, context)?;
+        }
         read_run(&file.path, &file.relative, context)?;
         context.advance(&file.path, file.bytes);
     }
     Ok(())
 }
 
-fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>) -> Result<(), ImportError> {
+/// Reads a run's folder.
+pub(crate) fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>) -> Result<(), ImportError> {
     let meta_path = folder.join("meta.yaml");
     let meta = meta::read(&meta_path).unwrap_or_else(|reason| {
         context.skip(&meta_path, Some(0), format!("{reason}; the run is imported without it"));
         Meta::default()
     });
-    let experiment = folder.parent().and_then(|parent| meta::read(&parent.join("meta.yaml")).ok()).unwrap_or_default();
+    let parent = folder.parent().unwrap_or(folder);
+    let experiment = meta::read(&parent.join("meta.yaml")).unwrap_or_default();
     let folder_name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let id = [meta.first(&["run_uuid", "run_id"]), Some(folder_name.as_str())]
         .into_iter()
@@ -78,9 +101,20 @@ fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>) -> Result<
         }
     }
     let params = read_words(&folder.join("params"), context);
-    let tags = read_words(&folder.join("tags"), context);
+    let mut tags = read_words(&folder.join("tags"), context);
+    source_tags(&mut tags, |word| meta.get(word).map(str::to_owned));
     let tag = |wanted: &str| tags.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone());
-    let in_trash = folder.components().any(|part| part.as_os_str() == ".trash");
+    let uri = meta.get("artifact_uri").map(str::to_owned);
+    let beside = parent.parent().and_then(Path::parent).unwrap_or(parent);
+    let artifacts = place::of(uri.as_deref(), id.as_str(), Some(folder.join("artifacts")), beside);
+    let attached = Attached {
+        experiment_key: context.knows_experiment(&store::key(parent)).then(|| store::key(parent)),
+        items: read_links(folder, parent, context),
+        deleted_ms: meta.get("deleted_time").and_then(milliseconds),
+        artifacts: artifacts.into_iter().collect(),
+        artifact_uri: uri,
+        ..Attached::default()
+    };
     let is_deleted = |meta: &Meta| meta.get("lifecycle_stage") == Some("deleted");
     let run = ImportedRun {
         source: format!("mlruns:{relative}"),
@@ -93,14 +127,62 @@ fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>) -> Result<
         id,
         user: meta.get("user_id").map(str::to_owned).or_else(|| tag("mlflow.user")).unwrap_or_default(),
         status: meta.get("status").and_then(status_of).unwrap_or(RunStatus::Finished),
-        start_time_ms: meta.get("start_time").and_then(number::step),
-        end_time_ms: meta.get("end_time").and_then(number::step),
-        deleted: in_trash || is_deleted(&meta) || is_deleted(&experiment),
+        start_time_ms: meta.get("start_time").and_then(milliseconds),
+        end_time_ms: meta.get("end_time").and_then(milliseconds),
+        deleted: store::is_in_trash(folder) || is_deleted(&meta) || is_deleted(&experiment),
         params,
         tags,
         series: gather.finish(),
+        attached,
     };
     context.emit(run, folder)
+}
+
+/// What a run read and made: datasets, logged models.
+fn read_links(folder: &Path, experiment: &Path, context: &mut Context<'_>) -> Vec<(u8, String, String)> {
+    let mut items = Vec::new();
+    for (kind, below) in [("inputs", MODEL_INPUT), ("outputs", MODEL_OUTPUT)] {
+        let links = folder.join(kind);
+        if !links.is_dir() {
+            continue;
+        }
+        for link in store::folders(&links, context) {
+            let meta_path = link.join("meta.yaml");
+            let meta = meta::read(&meta_path).unwrap_or_default();
+            let source = meta.get("source_id").unwrap_or_default();
+            let other = if kind == "outputs" { meta.get("destination_id").unwrap_or(source) } else { source };
+            match meta.get("source_type") {
+                Some("DATASET") => match read_dataset(&experiment.join("datasets").join(source)) {
+                    Some(dataset) => items.push(dataset.item(&nested::read(&meta_path, "tags"))),
+                    None => context.leave_out(
+                        &link,
+                        Import::Dataset,
+                        1,
+                        "its description is not in the experiment's folder",
+                    ),
+                },
+                Some("MODEL" | "RUN_INPUT" | "MODEL_INPUT" | "RUN_OUTPUT" | "MODEL_OUTPUT") if !other.is_empty() => {
+                    let step = if kind == "outputs" { meta.get("step").unwrap_or("0") } else { "" };
+                    items.push((below, other.to_owned(), step.to_owned()));
+                }
+                _ => context.leave_out(&link, Import::Other, 1, "an input or output that is no dataset and no model"),
+            }
+        }
+    }
+    items
+}
+
+fn read_dataset(folder: &Path) -> Option<Dataset> {
+    let meta = meta::read(&folder.join("meta.yaml")).ok()?;
+    let own = |name: &str| meta.get(name).map(str::to_owned);
+    Some(Dataset {
+        name: own("name")?,
+        digest: own("digest")?,
+        source_type: own("source_type").unwrap_or_default(),
+        source: own("source").unwrap_or_default(),
+        schema: own("schema"),
+        profile: own("profile"),
+    })
 }
 
 /// A status as MLflow's number or name.
@@ -112,7 +194,7 @@ pub(crate) fn status_of(text: &str) -> Option<RunStatus> {
 }
 
 /// All files below a folder with their relative paths, sorted; MLflow nests a key with slashes.
-fn files_below(folder: &Path, context: &mut Context<'_>) -> Vec<(String, PathBuf)> {
+pub(crate) fn files_below(folder: &Path, context: &mut Context<'_>) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     let mut pending = vec![(folder.to_path_buf(), 0)];
     while let Some((next, depth)) = pending.pop() {
@@ -138,7 +220,7 @@ fn files_below(folder: &Path, context: &mut Context<'_>) -> Vec<(String, PathBuf
 }
 
 /// Params or tags: each is a file.
-fn read_words(folder: &Path, context: &mut Context<'_>) -> Vec<(String, String)> {
+pub(crate) fn read_words(folder: &Path, context: &mut Context<'_>) -> Vec<(String, String)> {
     let mut words = Vec::new();
     for (key, path) in files_below(folder, context) {
         let mut bytes = Vec::new();
@@ -172,7 +254,7 @@ fn read_metric(key: &str, path: &Path, gather: &mut Gather, context: &mut Contex
             _ => None,
         };
         let point = point.and_then(|(timestamp, value, step)| {
-            Some((number::step(timestamp)?, number::value(value)?, number::step(step)?))
+            Some((milliseconds(timestamp)?, number::value(value)?, number::step(step)?))
         });
         match point {
             Some((timestamp_ms, value, step)) => gather.push(key, step, Some(timestamp_ms), value),

@@ -1,5 +1,32 @@
 //! MLflow: its folder store (`mlruns`) and its SQLite database (`mlflow.db`).
+//!
+//! [`store`] reads an experiment's folder, [`folder`] a run's, [`registry`] a registered model's; [`database`] reads all of it from
+//! SQLite through [`sqlite`], with [`entities`] for what is not a run. [`model`] puts together what both have, [`place`] finds the
+//! folders of artifacts.
 
 pub(crate) mod database;
+mod entities;
 pub(crate) mod folder;
-mod meta;
+pub(crate) mod meta;
+mod model;
+mod nested;
+mod place;
+pub(crate) mod registry;
+mod sqlite;
+pub(crate) mod store;
+
+use crate::number;
+
+/// Whether a location of artifacts is on this machine, or in a server's keeping beside the store.
+#[must_use]
+pub fn is_local(location: &str) -> bool {
+    place::is_local(location)
+}
+
+/// Why nothing is made of what has no counterpart here.
+const NO_PLACE: &str = "they have no place here and stay in the source";
+
+/// A time as MLflow writes it: milliseconds, with a fraction where a client passed one, which is rounded.
+fn milliseconds(text: &str) -> Option<i64> {
+    number::step(text).or_else(|| number::whole(text.trim().parse::<f64>().ok()?.round_ties_even()))
+}

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use stepwell::base::ids::RunId;
 use stepwell::index::summary::RunStatus;
 
+use crate::attached::Attached;
 use crate::context::Context;
 use crate::run::{ImportError, ImportedRun, ImportedSeries};
 use crate::series::Gather;
@@ -137,6 +138,7 @@ impl<'f> Rows<'f> {
             params: std::mem::take(&mut self.params),
             tags: Vec::new(),
             series,
+            attached: Attached::default(),
         };
         context.emit(imported, &self.file.path)
     }

@@ -1,4 +1,4 @@
-//! Events to a run: scalars to series, hyperparameters to params, texts to tags.
+//! Events to a run: scalars to series, hyperparameters to params, the last text of each tag to a tag.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,16 +7,19 @@ use prost::Message;
 use stepwell::base::ids::RunId;
 use stepwell::index::summary::RunStatus;
 
+use crate::attached::Attached;
 use crate::context::Context;
 use crate::number::{seconds_to_ms, widen};
+use crate::report::Kind;
 use crate::run::{ImportError, ImportedRun};
 use crate::series::Gather;
+use crate::tensorboard::keep::Keep;
 use crate::tensorboard::messages::{Event, HParamsData, Value};
 use crate::tensorboard::tensor;
 use crate::tensorboard::tfrecord::{Next, Records};
 use crate::walk::{Group, SourceFile};
 
-/// Longer texts are left out of the tags.
+/// Longer texts are not kept as tags.
 const TEXT_BYTES_MAX: usize = 8_000;
 
 /// What the event files of a folder add up to.
@@ -26,6 +29,7 @@ struct Events {
     plugins: HashMap<String, String>,
     params: Vec<(String, String)>,
     tags: Vec<(String, String)>,
+    keep: Keep,
     status: RunStatus,
     first_ms: Option<i64>,
     last_ms: Option<i64>,
@@ -39,6 +43,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         plugins: HashMap::new(),
         params: Vec::new(),
         tags: Vec::new(),
+        keep: Keep::new(context.wants_artifacts()),
         status: RunStatus::Finished,
         first_ms: None,
         last_ms: None,
@@ -51,6 +56,9 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         context.advance(&file.path, file.bytes);
     }
     let path = &group.files[0].path;
+    for ((kind, what), count) in events.keep.left_out() {
+        context.leave_out(path, *kind, *count, what.clone());
+    }
     if events.count == 0 {
         context.skip(path, Some(0), "no event in it; no run made of it");
         return Ok(());
@@ -68,6 +76,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         params: events.params,
         tags: events.tags,
         series: events.gather.finish(),
+        attached: Attached { artifacts: events.keep.folders(), ..Attached::default() },
     };
     context.emit(run, path)
 }
@@ -96,6 +105,16 @@ impl Events {
             self.first_ms = Some(self.first_ms.map_or(ms, |first| first.min(ms)));
             self.last_ms = Some(self.last_ms.map_or(ms, |last| last.max(ms)));
         }
+        for (graph, what) in
+            [(&event.graph, "graph"), (&event.meta_graph, "meta graph"), (&event.run_metadata, "run metadata")]
+        {
+            if let Some(bytes) = graph {
+                self.keep.graph(what, event.step, bytes);
+            }
+        }
+        if event.log_message.is_some() {
+            self.keep.leave_out(Kind::Text, "messages of a logger: no place here");
+        }
         for value in event.summary.map(|summary| summary.value).unwrap_or_default() {
             self.take_value(event.step, timestamp_ms, value);
         }
@@ -110,23 +129,40 @@ impl Events {
                 self.plugins.entry(value.tag.clone()).or_insert(plugin.plugin_name);
             }
         }
+        let tag = value.tag.as_str();
         if let Some(number) = value.simple_value {
-            return self.gather.push(&value.tag, step, timestamp_ms, widen(number));
+            return self.gather.push(tag, step, timestamp_ms, widen(number));
+        }
+        if let Some(image) = &value.image {
+            return self.keep.image(tag, step, &image.encoded);
+        }
+        if let Some(audio) = &value.audio {
+            return self.keep.audio(tag, step, &audio.encoded);
+        }
+        if let Some(histogram) = &value.histogram {
+            return self.keep.histogram(tag, step, histogram);
+        }
+        if value.old_histogram.is_some() {
+            return self.keep.leave_out(Kind::Histogram, "histograms of an old form: no place here");
         }
         let Some(found) = value.tensor else { return };
-        match self.plugins.get(&value.tag).map(String::as_str) {
-            None | Some("scalars") => {
-                if let Some(number) = tensor::scalar(&found) {
-                    self.gather.push(&value.tag, step, timestamp_ms, number);
-                }
-            }
+        match self.plugins.get(tag).map(String::as_str) {
+            None | Some("scalars") => match tensor::scalar(&found) {
+                Some(number) => self.gather.push(tag, step, timestamp_ms, number),
+                None => self.keep.leave_out(Kind::Other, "tensors that are not one number: no place here"),
+            },
             Some("text") => {
-                let name = value.tag.strip_suffix("/text_summary").unwrap_or(&value.tag);
-                if let Some(text) = tensor::text(&found).filter(|text| text.len() <= TEXT_BYTES_MAX) {
-                    put(&mut self.tags, name, text);
+                let name = tag.strip_suffix("/text_summary").unwrap_or(tag);
+                let text =
+                    found.string_val.iter().map(|text| String::from_utf8_lossy(text)).collect::<Vec<_>>().join("\n");
+                if text.len() <= TEXT_BYTES_MAX {
+                    put(&mut self.tags, name, text.clone());
                 }
+                self.keep.text(name, step, &text);
             }
-            Some(_) => {}
+            // Hyperparameters are in the metadata.
+            Some("hparams") => {}
+            Some(plugin) => self.keep.tensor(plugin, tag, step, &found),
         }
     }
 

@@ -12,8 +12,16 @@ pub(crate) struct Event {
     pub(crate) step: i64,
     #[prost(string, optional, tag = "3")]
     pub(crate) file_version: Option<String>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub(crate) graph: Option<Vec<u8>>,
     #[prost(message, optional, tag = "5")]
     pub(crate) summary: Option<Summary>,
+    #[prost(bytes = "vec", optional, tag = "6")]
+    pub(crate) log_message: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "8")]
+    pub(crate) run_metadata: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "9")]
+    pub(crate) meta_graph: Option<Vec<u8>>,
 }
 
 /// `tensorboard.Summary`.
@@ -23,17 +31,60 @@ pub(crate) struct Summary {
     pub(crate) value: Vec<Value>,
 }
 
-/// `tensorboard.Summary.Value`. Images, audio and histograms are not looked at.
+/// `tensorboard.Summary.Value`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Value {
     #[prost(string, tag = "1")]
     pub(crate) tag: String,
     #[prost(float, optional, tag = "2")]
     pub(crate) simple_value: Option<f32>,
+    /// A histogram of a form that nothing writes any more.
+    #[prost(bytes = "vec", optional, tag = "3")]
+    pub(crate) old_histogram: Option<Vec<u8>>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) image: Option<Image>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) histogram: Option<Histogram>,
+    #[prost(message, optional, tag = "6")]
+    pub(crate) audio: Option<Audio>,
     #[prost(message, optional, tag = "8")]
     pub(crate) tensor: Option<Tensor>,
     #[prost(message, optional, tag = "9")]
     pub(crate) metadata: Option<Metadata>,
+}
+
+/// `tensorboard.Summary.Image`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Image {
+    #[prost(bytes = "vec", tag = "4")]
+    pub(crate) encoded: Vec<u8>,
+}
+
+/// `tensorboard.Summary.Audio`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Audio {
+    #[prost(bytes = "vec", tag = "4")]
+    pub(crate) encoded: Vec<u8>,
+}
+
+/// `tensorboard.HistogramProto`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Histogram {
+    #[prost(double, tag = "1")]
+    pub(crate) min: f64,
+    #[prost(double, tag = "2")]
+    pub(crate) max: f64,
+    #[prost(double, tag = "3")]
+    pub(crate) count: f64,
+    #[prost(double, tag = "4")]
+    pub(crate) sum: f64,
+    #[prost(double, tag = "5")]
+    pub(crate) sum_of_squares: f64,
+    /// The upper bounds of the buckets.
+    #[prost(double, repeated, tag = "6")]
+    pub(crate) limits: Vec<f64>,
+    #[prost(double, repeated, tag = "7")]
+    pub(crate) counts: Vec<f64>,
 }
 
 /// `tensorboard.SummaryMetadata`.

@@ -1,6 +1,7 @@
 //! TensorBoard: the event files of one folder as one run, and a run as an event file.
 
 mod events;
+mod keep;
 pub(crate) mod messages;
 mod tensor;
 mod tfrecord;

@@ -1,4 +1,4 @@
-//! Scalars and texts in tensors.
+//! Numbers in tensors.
 
 use crate::number::{widen, widen_half};
 use crate::tensorboard::messages::Tensor;
@@ -42,9 +42,21 @@ pub(crate) fn scalar(tensor: &Tensor) -> Option<f64> {
     }
 }
 
-/// The tensor's first string.
-pub(crate) fn text(tensor: &Tensor) -> Option<String> {
-    tensor.string_val.first().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+/// The tensor's floats, with its shape; `None` for other types.
+pub(crate) fn floats(tensor: &Tensor) -> Option<(Vec<i64>, Vec<f64>)> {
+    let shape = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(|dim| dim.size).collect()).unwrap_or_default();
+    let content = tensor.content.as_slice();
+    let values = match (tensor.dtype, content.is_empty()) {
+        (1, false) => content.chunks_exact(4).map(|b| widen(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect(),
+        (1, true) => tensor.float_val.iter().copied().map(widen).collect(),
+        (2, false) => content
+            .chunks_exact(8)
+            .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
+            .collect(),
+        (2, true) => tensor.double_val.clone(),
+        _ => return None,
+    };
+    Some((shape, values))
 }
 
 fn one<T: Copy>(values: &[T]) -> Option<T> {

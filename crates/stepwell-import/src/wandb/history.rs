@@ -1,77 +1,170 @@
-//! W&B's JSON values: metrics in history rows and machine statistics, params in config.
+//! W&B's values as Stepwell's: metrics in history rows and machine statistics, params in config, what is left in the summary.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
 
 use crate::number;
+use crate::report::Kind;
 use crate::series::Gather;
 use crate::table::json;
-use crate::wandb::messages::{History, Item, Stats};
+use crate::wandb::messages::{Config, History, Item, Stats};
+use crate::wandb::values::{self, Leaf, kind_of, leaves};
 
-/// Adds a history row's numbers, each under its key, nested ones joined with `.`.
-///
-/// The row's step is its `_step` if that is a whole number, else the record's own, which is 0 when not set; its time
-/// is its `_timestamp` in seconds. Returns the first value that is no JSON.
-pub(crate) fn add_row(gather: &mut Gather, row: &History) -> Result<(), String> {
-    let mut step = row.step.as_ref().map_or(0, |step| step.num);
-    let mut timestamp_ms = None;
-    let mut values = Vec::with_capacity(row.item.len());
-    let mut bad = None;
-    for item in &row.item {
-        let key = item.full_key();
-        match json::parse(item.value_json.as_bytes()) {
-            Some(value) if key == "_step" && !value.is_object() => step = value.as_i64().unwrap_or(step),
-            Some(value) if key == "_timestamp" && !value.is_object() => {
-                timestamp_ms = value.as_f64().and_then(number::seconds_to_ms)
+/// How the tags begin that hold values of the summary.
+const SUMMARY: &str = "wandb.summary.";
+
+/// What the rows and the summary of one log come to.
+#[derive(Default)]
+pub(crate) struct Rows {
+    pub(crate) gather: Gather,
+    summary: Map<String, Value>,
+    /// The step and the time of the last row.
+    last: Option<(i64, Option<i64>)>,
+    /// The last text of each key.
+    texts: BTreeMap<String, String>,
+    /// Types of media by key.
+    media: BTreeMap<String, String>,
+    /// How many values of a kind were no metrics, and what they were.
+    pub(crate) left_out: BTreeMap<(Kind, String), u64>,
+}
+
+impl Rows {
+    /// Adds a history row's numbers, each under its key, nested ones joined with `.`.
+    ///
+    /// The row's step is its `_step` if that is a whole number, else the record's own, which is 0 when not set; its time
+    /// is its `_timestamp` in seconds. Returns the first key whose value is not JSON.
+    pub(crate) fn add_row(&mut self, row: &History) -> Result<(), String> {
+        let (mut tree, bad) = values::tree(&row.item);
+        let mut step = row.step.as_ref().map_or(0, |step| step.num);
+        let mut timestamp_ms = None;
+        if tree.get("_step").is_some_and(|value| !value.is_object()) {
+            step = tree.shift_remove("_step").and_then(|value| value.as_i64()).unwrap_or(step);
+        }
+        if tree.get("_timestamp").is_some_and(|value| !value.is_object()) {
+            let time = tree.shift_remove("_timestamp").and_then(|value| value.as_f64());
+            timestamp_ms = time.and_then(number::seconds_to_ms);
+        }
+        self.last = Some((step, timestamp_ms));
+        for (key, value) in &tree {
+            leaves(key, value, &mut |key, leaf| match leaf {
+                Leaf::Number(number) => self.gather.push(key, step, timestamp_ms, number),
+                Leaf::Text(text) => {
+                    self.texts.insert(key.to_owned(), text.to_owned());
+                    self.count(Kind::Text, "texts in the history; the last of each key is a tag", 1);
+                }
+                Leaf::List(_) => self.count(Kind::Other, "lists in the history", 1),
+                Leaf::Media(kind, count) => {
+                    self.media.insert(key.to_owned(), kind.to_owned());
+                    self.count(kind_of(kind), &format!("values of the type {kind}"), count);
+                }
+            });
+        }
+        bad.map_or(Ok(()), Err)
+    }
+
+    fn count(&mut self, kind: Kind, what: &str, count: u64) {
+        *self.left_out.entry((kind, what.to_owned())).or_default() += count;
+    }
+
+    /// Adds machine statistics under `system/`. They have no step of their own: it is the point's place in its series.
+    pub(crate) fn add_stats(&mut self, stats: &Stats) -> Result<(), String> {
+        let timestamp_ms = stats.timestamp.as_ref().and_then(super::messages::Timestamp::to_ms);
+        let (tree, bad) = values::tree(&stats.item);
+        for (key, value) in &tree {
+            json::flatten(&format!("system/{key}"), value, ".", &mut |key, value| {
+                let step = self.gather.len_of(key) as i64;
+                self.gather.push(key, step, timestamp_ms, value);
+            });
+        }
+        bad.map_or(Ok(()), Err)
+    }
+
+    /// Notes what the summary says.
+    pub(crate) fn set_summary(&mut self, change: &Config) -> Result<(), String> {
+        let mut bad = None;
+        for item in &change.update {
+            match json::parse(item.value_json.as_bytes()) {
+                Some(value) => values::put(&mut self.summary, item.path(), value),
+                None => bad = bad.or_else(|| Some(item.full_key())),
             }
-            Some(value) => values.push((key, value)),
-            None => bad = bad.or(Some(key)),
         }
+        change.remove.iter().for_each(|item| values::remove(&mut self.summary, item.path()));
+        bad.map_or(Ok(()), Err)
     }
-    for (key, value) in &values {
-        add(gather, key, value, &mut |gather, key, value| gather.push(key, step, timestamp_ms, value));
-    }
-    bad.map_or(Ok(()), Err)
-}
 
-/// Adds machine statistics under `system/`. They have no step of their own: it is the point's place in its series.
-pub(crate) fn add_stats(gather: &mut Gather, stats: &Stats) -> Result<(), String> {
-    let timestamp_ms = stats.timestamp.as_ref().and_then(super::messages::Timestamp::to_ms);
-    let mut bad = None;
-    for item in &stats.item {
-        let key = format!("system/{}", item.full_key());
-        match json::parse(item.value_json.as_bytes()) {
-            Some(value) => add(gather, &key, &value, &mut |gather, key, value| {
-                let step = gather.len_of(key) as i64;
-                gather.push(key, step, timestamp_ms, value);
-            }),
-            None => bad = bad.or(Some(key)),
+    /// Puts what only the summary has into metrics and tags. A number whose key has no history is a metric of one point once
+    /// the log has ended; until then it may still change and is a tag, as is everything else that differs from the history's end.
+    pub(crate) fn close(&mut self, has_ended: bool, tags: &mut Vec<(String, String)>) {
+        let mut words: BTreeMap<String, String> = std::mem::take(&mut self.texts);
+        let summary = std::mem::take(&mut self.summary);
+        let (step, timestamp_ms) = self.last.unwrap_or((0, None));
+        let is_own = |key: &String| matches!(key.as_str(), "_wandb" | "_step" | "_runtime" | "_timestamp");
+        for (key, value) in summary.iter().filter(|(key, _)| !is_own(key)) {
+            leaves(key, value, &mut |key, leaf| match leaf {
+                Leaf::Number(number) => {
+                    let text = value_text(number);
+                    match self.gather.last_of(key) {
+                        Some(last) if last.to_bits() == number.to_bits() || (last.is_nan() && number.is_nan()) => {}
+                        // `acc.max` is a statistic of `acc` in the language of filters.
+                        None if has_ended && !self.is_statistic(key) => {
+                            self.gather.push(key, step, timestamp_ms, number);
+                        }
+                        _ => _ = words.insert(key.to_owned(), text),
+                    }
+                }
+                Leaf::Text(text) => _ = words.insert(key.to_owned(), text.to_owned()),
+                Leaf::List(list) => _ = words.insert(key.to_owned(), list.to_string()),
+                Leaf::Media(kind, count) => {
+                    if !self.media.contains_key(key) {
+                        self.count(kind_of(kind), &format!("values of the type {kind}"), count);
+                    }
+                }
+            });
         }
+        tags.extend(words.into_iter().map(|(key, word)| (format!("{SUMMARY}{key}"), word)));
     }
-    bad.map_or(Ok(()), Err)
+
+    /// Whether a key of the summary is a metric's key and the name of a statistic.
+    fn is_statistic(&self, key: &str) -> bool {
+        key.rsplit_once('.').is_some_and(|(metric, _)| self.gather.len_of(metric) > 0)
+    }
 }
 
-/// Adds the numbers in a value; tables are files beside the log, and their sizes no metrics.
-fn add(gather: &mut Gather, key: &str, value: &Value, push: &mut impl FnMut(&mut Gather, &str, f64)) {
-    if value
-        .get("_type")
-        .and_then(Value::as_str)
-        .is_some_and(|kind| kind.ends_with("table-file") || kind.ends_with("-table"))
-    {
-        return;
-    }
-    json::flatten(key, value, ".", &mut |key, value| push(gather, key, value));
+fn value_text(number: f64) -> String {
+    if number.is_finite() { number.to_string() } else { format!("{number:?}") }
 }
 
-/// Sets a config item's params, nested ones joined with `.`; W&B's own item is left out.
-pub(crate) fn set_config(params: &mut Vec<(String, String)>, item: &Item) -> Result<(), String> {
+/// Sets a config item's params, nested ones joined with `.`; W&B's own item is left out. Returns how many values took the place of
+/// another that stands under the same key by another path.
+pub(crate) fn set_config(params: &mut BTreeMap<String, (Vec<String>, String)>, item: &Item) -> Result<u64, String> {
     let key = item.full_key();
     if key == "_wandb" || key.starts_with("_wandb.") {
-        return Ok(());
+        return Ok(0);
     }
     let value = json::parse(item.value_json.as_bytes()).ok_or_else(|| key.clone())?;
-    json::flatten_words(&key, &value, ".", &mut |key, word| match params.iter_mut().find(|(known, _)| known == key) {
-        Some((_, old)) => *old = word,
-        None => params.push((key.to_owned(), word)),
+    let mut replaced = 0;
+    flatten(&mut item.path().to_vec(), &value, &mut |path, word| {
+        let key = path.join(".");
+        if params.get(&key).is_some_and(|(before, old)| before != path && *old != word) {
+            replaced += 1;
+        }
+        params.insert(key, (path.to_vec(), word));
     });
-    Ok(())
+    Ok(replaced)
+}
+
+/// Calls with each leaf of a value as a word and its path: strings as they are, the rest as JSON.
+fn flatten(path: &mut Vec<String>, value: &Value, put: &mut dyn FnMut(&[String], String)) {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (name, member) in members {
+                path.push(name.clone());
+                flatten(path, member, put);
+                path.pop();
+            }
+        }
+        Value::String(text) => put(path, text.clone()),
+        other => put(path, other.to_string()),
+    }
 }

@@ -5,12 +5,26 @@
 pub(crate) struct Record {
     #[prost(message, optional, tag = "2")]
     pub(crate) history: Option<History>,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) summary: Option<Config>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub(crate) output: Option<Vec<u8>>,
     #[prost(message, optional, tag = "5")]
     pub(crate) config: Option<Config>,
     #[prost(message, optional, tag = "7")]
     pub(crate) stats: Option<Stats>,
+    #[prost(bytes = "vec", optional, tag = "8")]
+    pub(crate) artifact: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "9")]
+    pub(crate) tensorboard: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "10")]
+    pub(crate) alert: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "13")]
+    pub(crate) output_raw: Option<Vec<u8>>,
     #[prost(message, optional, tag = "17")]
     pub(crate) run: Option<Run>,
+    #[prost(bytes = "vec", optional, tag = "25")]
+    pub(crate) used_artifact: Option<Vec<u8>>,
     #[prost(message, optional, tag = "18")]
     pub(crate) exit: Option<Exit>,
 }
@@ -31,7 +45,7 @@ pub(crate) struct Step {
     pub(crate) num: i64,
 }
 
-/// `HistoryItem`, `ConfigItem` and `StatsItem`, which agree.
+/// `HistoryItem`, `SummaryItem`, `ConfigItem` and `StatsItem`, which agree.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Item {
     #[prost(string, tag = "1")]
@@ -43,13 +57,18 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    /// The names on the way to the value: one, or those of a nested key.
+    pub(crate) fn path(&self) -> &[String] {
+        if self.key.is_empty() { &self.nested_key } else { std::slice::from_ref(&self.key) }
+    }
+
     /// The key, with `.` between the parts of a nested one.
     pub(crate) fn full_key(&self) -> String {
         if self.key.is_empty() { self.nested_key.join(".") } else { self.key.clone() }
     }
 }
 
-/// `ConfigRecord`.
+/// `ConfigRecord` and `SummaryRecord`, which agree.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Config {
     #[prost(message, repeated, tag = "1")]

@@ -1,9 +1,10 @@
-//! W&B: transaction logs (`.wandb`), all logs of one run id as one run.
+//! W&B: transaction logs (`.wandb`), each log of a run as a part of it: a resumed run leaves one for each of its starts.
 
 mod framing;
 mod history;
 pub(crate) mod messages;
 mod run;
+mod values;
 
 pub(crate) use framing::MAGIC;
 #[cfg(test)]

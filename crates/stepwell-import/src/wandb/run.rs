@@ -1,5 +1,6 @@
-//! The logs of one W&B run as one run.
+//! The logs of one W&B run as parts of it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
@@ -7,13 +8,14 @@ use prost::Message;
 use stepwell::base::ids::RunId;
 use stepwell::index::summary::RunStatus;
 
+use crate::attached::{ArtifactFolder, Attached, Part};
 use crate::context::Context;
+use crate::report::Kind;
 use crate::run::{ImportError, ImportedRun};
-use crate::series::Gather;
 use crate::walk::{Group, SourceFile};
 use crate::wandb::framing::{Next, Records};
-use crate::wandb::history;
-use crate::wandb::messages::{Record, Run};
+use crate::wandb::history::{self, Rows};
+use crate::wandb::messages::{Item, Record, Run};
 
 /// The run record is looked for in this many first records.
 const PEEK_RECORDS_COUNT_MAX: usize = 32;
@@ -54,37 +56,55 @@ fn id_in_name(path: &Path) -> Option<String> {
     name.strip_prefix("run-")?.strip_suffix(".wandb").filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
-/// What the logs add up to.
+/// What one log adds up to.
 #[derive(Default)]
 struct Log {
-    gather: Gather,
+    rows: Rows,
     run: Option<Run>,
-    params: Vec<(String, String)>,
-    start_ms: Option<i64>,
+    /// Params by key, each with the path of names on which its value was found.
+    params: BTreeMap<String, (Vec<String>, String)>,
+    replaced_params_count: u64,
     end_ms: Option<i64>,
     exit_code: Option<i32>,
     records: u64,
+    /// The records up to the first point, by which the log is known wherever it is copied.
+    beginning: Vec<u8>,
+    has_points: bool,
 }
 
-/// Reads the logs of a run, in the order of its starts.
+/// Reads the logs of a run, each as a part of it, in the order of its starts. Of copies of one log the longest is taken.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
-    let mut log = Log::default();
+    let mut parts: Vec<(&SourceFile, Log)> = Vec::new();
     for file in &group.files {
-        // A later start has its own end.
-        log.exit_code = None;
-        log.end_ms = None;
+        let mut log = Log::default();
         if let Err(error) = read_file(file, &mut log, context) {
             context.skip(&file.path, None, format!("cannot be read: {error}"));
         }
         context.advance(&file.path, file.bytes);
+        if log.records == 0 {
+            continue;
+        }
+        match parts.iter_mut().find(|(_, known)| known.has_points && known.beginning == log.beginning) {
+            Some((known_file, known)) => {
+                context.leave_out(&file.path, Kind::File, 1, "a copy of a log that was read");
+                if log.records > known.records {
+                    (*known_file, *known) = (file, log);
+                }
+            }
+            None => parts.push((file, log)),
+        }
     }
-    let path = &group.files[0].path;
-    if log.records == 0 {
-        return Ok(());
+    for (file, log) in parts {
+        emit(file, log, context)?;
     }
-    let run = log.run.unwrap_or_default();
+    Ok(())
+}
+
+fn emit(file: &SourceFile, mut log: Log, context: &mut Context<'_>) -> Result<(), ImportError> {
+    let path = &file.path;
+    let run = log.run.take().unwrap_or_default();
     let id = [Some(run.run_id.clone()), id_in_name(path)].into_iter().flatten().find_map(|id| RunId::new(id).ok());
-    let id = id.unwrap_or_else(|| RunId::derived("wandb", &group.relative));
+    let id = id.unwrap_or_else(|| RunId::derived("wandb", &file.relative));
     let words = [
         ("wandb.notes", &run.notes),
         ("wandb.group", &run.run_group),
@@ -100,8 +120,31 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
     if !run.tags.is_empty() {
         tags.push(("wandb.tags".into(), run.tags.join(",")));
     }
+    log.rows.close(log.exit_code.is_some(), &mut tags);
+    let files = path.parent().map(|folder| folder.join("files")).filter(|files| files.is_dir());
+    for ((kind, what), count) in &log.rows.left_out {
+        let has_file = !matches!(kind, Kind::Text | Kind::Histogram) && what.starts_with("values of the type");
+        if has_file && files.is_some() && context.wants_artifacts() {
+            continue;
+        }
+        let hint = if has_file && files.is_some() {
+            "; their files are in the run's folder, --artifacts copies them"
+        } else {
+            ""
+        };
+        context.leave_out(path, *kind, *count, format!("{what}: no metrics{hint}"));
+    }
+    let why = "config values under one key by two paths (`a.b` and `a` with `b`); the last stands";
+    context.leave_out(path, Kind::Param, log.replaced_params_count, why);
+    let started_ms = run.start_time.as_ref().and_then(super::messages::Timestamp::to_ms);
+    let below = path.parent().and_then(|folder| folder.file_name()).unwrap_or_default().to_string_lossy().into_owned();
+    let attached = Attached {
+        artifacts: files.into_iter().map(|folder| ArtifactFolder { folder, below: below.clone() }).collect(),
+        part: Some(Part { id: part_id(&log.beginning), started_ms, is_further: false }),
+        ..Attached::default()
+    };
     let imported = ImportedRun {
-        source: format!("wandb:{}", group.relative),
+        source: format!("wandb:{}", file.relative),
         experiment: Some(run.project).filter(|project| !project.is_empty()),
         name: if run.display_name.is_empty() { id.to_string() } else { run.display_name },
         id,
@@ -112,14 +155,21 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
             // W&B writes an exit record whenever it can; without one the process is running or was killed.
             None => RunStatus::Running,
         },
-        start_time_ms: log.start_ms,
+        start_time_ms: started_ms,
         end_time_ms: log.end_ms,
         deleted: false,
-        params: log.params,
+        params: log.params.into_iter().map(|(key, (_, word))| (key, word)).collect(),
         tags,
-        series: log.gather.finish(),
+        series: log.rows.gather.finish(),
+        attached,
     };
     context.emit(imported, path)
+}
+
+/// What tells a log from the other logs of its run.
+fn part_id(beginning: &[u8]) -> String {
+    let text: String = beginning.iter().map(|byte| format!("{byte:02x}")).collect();
+    RunId::derived("wandb log", &text).to_string()
 }
 
 fn read_file(file: &SourceFile, log: &mut Log, context: &mut Context<'_>) -> std::io::Result<()> {
@@ -137,6 +187,10 @@ fn read_file(file: &SourceFile, log: &mut Log, context: &mut Context<'_>) -> std
                             "a record fails its checksum; it reads as a whole message and was kept",
                         );
                     }
+                    if !log.has_points {
+                        log.beginning.extend_from_slice(&bytes);
+                    }
+                    tell_others(&record, file, context);
                     if let Err(key) = log.take(record) {
                         context.skip(&file.path, Some(offset), format!("the value of {key:?} is no JSON; left out"));
                     }
@@ -150,32 +204,44 @@ fn read_file(file: &SourceFile, log: &mut Log, context: &mut Context<'_>) -> std
     }
 }
 
+/// Counts records that have no place here.
+fn tell_others(record: &Record, file: &SourceFile, context: &mut Context<'_>) {
+    let mut count = |is_there: bool, kind: Kind, what: &str| {
+        context.leave_out(&file.path, kind, u64::from(is_there), format!("{what}: no place here"));
+    };
+    count(record.output.is_some() || record.output_raw.is_some(), Kind::Record, "output of the console");
+    count(record.artifact.is_some(), Kind::Record, "artifacts that were logged to W&B");
+    count(record.used_artifact.is_some(), Kind::Record, "artifacts of W&B that were used");
+    count(record.tensorboard.is_some(), Kind::Record, "folders of TensorBoard that W&B followed");
+    count(record.alert.is_some(), Kind::Record, "alerts");
+}
+
 impl Log {
     /// Takes a record; the error is the key of a value that is no JSON.
     fn take(&mut self, record: Record) -> Result<(), String> {
         self.records += 1;
         let mut result = Ok(());
         if let Some(row) = &record.history {
-            result = history::add_row(&mut self.gather, row);
+            self.has_points = true;
+            result = self.rows.add_row(row);
+        }
+        if let Some(summary) = &record.summary {
+            result = result.and(self.rows.set_summary(summary));
         }
         if let Some(stats) = &record.stats {
-            result = history::add_stats(&mut self.gather, stats);
+            self.has_points = true;
+            result = result.and(self.rows.add_stats(stats));
         }
         if let Some(mut run) = record.run {
-            let start_ms = run.start_time.as_ref().and_then(super::messages::Timestamp::to_ms);
-            self.start_ms = self.start_ms.or(start_ms);
-            for item in run.config.take().iter().flat_map(|config| &config.update) {
-                result = result.and(history::set_config(&mut self.params, item));
-            }
+            let items = run.config.take().map(|config| config.update).unwrap_or_default();
+            result = result.and(self.set_config(&items));
             self.run = Some(run);
         }
         if let Some(config) = &record.config {
-            for item in &config.update {
-                result = result.and(history::set_config(&mut self.params, item));
-            }
+            result = result.and(self.set_config(&config.update));
             for item in &config.remove {
                 let (key, nested) = (item.full_key(), format!("{}.", item.full_key()));
-                self.params.retain(|(known, _)| *known != key && !known.starts_with(&nested));
+                self.params.retain(|known, _| *known != key && !known.starts_with(&nested));
             }
         }
         if let Some(exit) = record.exit {
@@ -185,6 +251,17 @@ impl Log {
             self.end_ms = start_ms
                 .filter(|_| exit.runtime > 0)
                 .and_then(|start| start.checked_add(i64::from(exit.runtime) * 1000));
+        }
+        result
+    }
+
+    fn set_config(&mut self, items: &[Item]) -> Result<(), String> {
+        let mut result = Ok(());
+        for item in items {
+            match history::set_config(&mut self.params, item) {
+                Ok(replaced) => self.replaced_params_count += replaced,
+                Err(key) => result = result.and(Err(key)),
+            }
         }
         result
     }

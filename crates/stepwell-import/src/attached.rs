@@ -1,0 +1,96 @@
+//! What an import gives beside runs' words and points: experiments, registered models, and what belongs to a run.
+
+use std::path::PathBuf;
+
+use stepwell::base::items::{DATASET, LOGGED_MODEL};
+use stepwell::registry::rules::Model;
+use stepwell::workspace::adopt::ExperimentImport;
+
+use crate::report::{Counts, Kind};
+use crate::run::ImportedRun;
+
+/// An experiment of a tracking store.
+#[derive(Clone, Debug)]
+pub struct ImportedExperiment {
+    /// By what its runs name it, see [`Attached::experiment_key`].
+    pub key: String,
+    /// What it is.
+    pub experiment: ExperimentImport,
+}
+
+/// A registered model or prompt, with its versions.
+#[derive(Clone, Debug)]
+pub struct ImportedModel {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub model: Model,
+}
+
+/// What belongs to a run beside its words and points.
+#[derive(Clone, Debug, Default)]
+pub struct Attached {
+    /// The [`ImportedExperiment::key`] of the run's experiment, which was given to the sink before.
+    pub experiment_key: Option<String>,
+    /// What the run stands for, see [`stepwell::base::items`].
+    pub kind: u8,
+    /// Items by kind and key, see [`stepwell::base::items`].
+    pub items: Vec<(u8, String, String)>,
+    /// When it was deleted, in milliseconds since the epoch, where the source says it.
+    pub deleted_ms: Option<i64>,
+    /// Where its artifacts are, as the source says it.
+    pub artifact_uri: Option<String>,
+    /// Folders with its files, which exist.
+    pub artifacts: Vec<ArtifactFolder>,
+    /// Which part of the run this is, for a run that was resumed and so has several logs.
+    pub part: Option<Part>,
+}
+
+/// A folder whose files belong to a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArtifactFolder {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Where its files go, below the run's artifacts; empty for right there.
+    pub below: String,
+}
+
+/// One of several logs of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What tells it from other parts: the same wherever the log is copied, and when it grows.
+    pub id: String,
+    /// When this start of the run began, in milliseconds since the epoch.
+    pub started_ms: Option<i64>,
+    /// Whether another part of the run was given before in this import.
+    pub is_further: bool,
+}
+
+impl ImportedRun {
+    /// How much the run holds.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let points = self.series.iter().map(|series| series.values.len() as u64).sum();
+        let is_further = self.attached.part.as_ref().is_some_and(|part| part.is_further);
+        let what = if self.attached.kind == LOGGED_MODEL { Kind::LoggedModel } else { Kind::Run };
+        let datasets = self.attached.items.iter().filter(|(kind, ..)| *kind == DATASET).count();
+        Counts::default()
+            .with(what, u64::from(!is_further))
+            .with(Kind::Series, self.series.len() as u64)
+            .with(Kind::Point, points)
+            .with(Kind::Param, self.params.len() as u64)
+            .with(Kind::Tag, self.tags.len() as u64)
+            .with(Kind::Dataset, datasets as u64)
+    }
+}
+
+impl ImportedModel {
+    /// How much the model holds.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts::default()
+            .with(Kind::Model, 1)
+            .with(Kind::ModelVersion, self.model.versions.len() as u64)
+            .with(Kind::Alias, self.model.aliases.len() as u64)
+    }
+}
