@@ -259,18 +259,11 @@ impl Actor {
                 values: (0..points).map(|at| (life * LIFE + at) as f64).collect(),
             };
             let deed = Deed::Import { run: run.clone(), life, through: points };
+            let id = RunId::new(&run)?;
             let import = RunImport {
-                id: RunId::new(&run)?,
-                experiment: ExperimentId::DEFAULT,
                 name: run,
-                user: String::new(),
-                status: RunStatus::Finished,
-                start_time_ms: None,
-                end_time_ms: None,
-                deleted_ms: None,
-                params: Vec::new(),
-                tags: Vec::new(),
                 series: vec![(KEY.into(), columns)],
+                ..RunImport::new(id, ExperimentId::DEFAULT)
             };
             self.diary.around(&deed, never, || {
                 let mut importer = workspace.importer();
