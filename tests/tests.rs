@@ -6,6 +6,7 @@ mod exchange;
 mod flips;
 mod foreign;
 mod golden;
+mod imports;
 mod life;
 mod maintenance;
 mod oracle;

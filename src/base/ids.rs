@@ -157,8 +157,18 @@ impl WriterId {
     /// of a run that has several logs. Empty for a run that is one piece.
     #[must_use]
     pub fn derived(run: &RunId, part: &str) -> Self {
-        let separator = if part.is_empty() { "" } else { "\0" };
-        Self(xxhash_rust::xxh3::xxh3_128(format!("stepwell\0import\0{run}{separator}{part}").as_bytes()))
+        Self::derived_at(run, part, 0)
+    }
+
+    /// The same after the run was replaced so many times by what its source became.
+    #[must_use]
+    pub fn derived_at(run: &RunId, part: &str, generation: u64) -> Self {
+        let name = match (part, generation) {
+            ("", 0) => format!("stepwell\0import\0{run}"),
+            (part, 0) => format!("stepwell\0import\0{run}\0{part}"),
+            (part, later) => format!("stepwell\0import\0{run}\0{part}\0{later}"),
+        };
+        Self(xxhash_rust::xxh3::xxh3_128(name.as_bytes()))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Taking in runs that something else logged: whole, straight into packs, and as often as one likes.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
@@ -8,17 +11,18 @@ use crate::base::limits::{
     ITEM_CHARS_MAX, ITEM_KEY_CHARS_MAX, PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars,
     check_key,
 };
-use crate::base::point::{Columns, Point};
+use crate::base::point::Columns;
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
 use crate::log::record::{Attribute, Record};
 use crate::run::gather::gather;
 use crate::run::image::SeriesPart;
-use crate::run::snapshot::{RunPart, RunSnapshot, part_len, read_part};
+use crate::run::snapshot::{RunPart, RunSnapshot, SeriesParts, part_len, read_part};
 use crate::run::state::{Coverage, RunState};
-use crate::workspace::manifest::covers;
+use crate::workspace::manifest::{Change, Manifest, covers};
 use crate::workspace::open::Workspace;
-use crate::workspace::packs::PackSet;
+use crate::workspace::packs::{self, PackSet};
+use crate::workspace::purge::reach;
 
 /// Points that wait in memory before a pack is written.
 const POINTS_PENDING: u64 = 4 << 20;
@@ -30,6 +34,9 @@ const RUNS_PENDING: usize = 16 << 10;
 pub struct RunImport {
     /// Its id: the source's own, or one derived from the source's name.
     pub id: RunId,
+    /// Whether the source itself names the run. Of such a run a source may have some series only; a source that is known by
+    /// its place must have all that was imported from it.
+    pub own_id: bool,
     /// Its experiment, which exists.
     pub experiment: ExperimentId,
     /// Its name; may be empty.
@@ -67,6 +74,7 @@ impl RunImport {
     pub fn new(id: RunId, experiment: ExperimentId) -> Self {
         Self {
             id,
+            own_id: true,
             experiment,
             name: String::new(),
             user: String::new(),
@@ -105,12 +113,35 @@ pub struct Added {
     pub series: u64,
     /// Points.
     pub points: u64,
+    /// Points that were imported before and that the source has no longer, since it is a shorter copy. They stay.
+    pub behind: u64,
     /// Params that were not taken, as they are write-once.
     pub other_params: Vec<OtherParam>,
 }
 
+/// What became of a run that was offered.
+#[derive(Debug)]
+pub enum Offered {
+    /// It was taken.
+    Taken(Added),
+    /// It was not, and nothing of it was added. The caller has the run back.
+    Refused(Box<RunImport>, Refusal),
+}
+
+/// Why a run was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The source is not what was imported before under this id, in these words: it was overwritten, or is another one.
+    Changed(String),
+    /// It does not name its run, and gives a param another value than the run has.
+    Param(OtherParam),
+    /// The run was deleted for good.
+    Deleted,
+}
+
 /// Takes in runs, a batch of some thousand at a time. What it was given is stored for good when [`Self::finish`] returned; a
-/// part may be before. What others log to a run after its batch began is merged like anything else that is said at once.
+/// part may be before. What others log to a run after its batch began is merged like anything else that is said at once;
+/// what another import stored meanwhile is not stored a second time.
 #[derive(Debug)]
 pub struct Importer {
     workspace: Workspace,
@@ -118,6 +149,19 @@ pub struct Importer {
     by_id: FxHashSet<RunId>,
     points: u64,
     known: Option<Known>,
+    /// Tombstones of what waiting runs replace.
+    replaced: Vec<Change>,
+    progress: Progress,
+}
+
+/// Whom to tell how much of a batch is stored: points done, and points in all.
+#[derive(Default)]
+struct Progress(Option<Box<dyn FnMut(u64, u64) + Send>>);
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Progress").field(&self.0.is_some()).finish()
+    }
 }
 
 /// What was known when a batch began, so that a run that is new costs no listing of folders.
@@ -165,20 +209,62 @@ impl Workspace {
     /// Starts an import.
     #[must_use]
     pub fn importer(&self) -> Importer {
-        let (pending, by_id) = (Vec::new(), FxHashSet::default());
-        Importer { workspace: self.clone(), pending, by_id, points: 0, known: None }
+        Importer {
+            workspace: self.clone(),
+            pending: Vec::new(),
+            by_id: FxHashSet::default(),
+            points: 0,
+            known: None,
+            replaced: Vec::new(),
+            progress: Progress::default(),
+        }
     }
 }
 
 impl Importer {
+    /// Calls `tell` with points stored and points in all while a batch is written.
+    pub fn on_progress(&mut self, tell: impl FnMut(u64, u64) + Send + 'static) {
+        self.progress = Progress(Some(Box::new(tell)));
+    }
+
     /// Takes in a run. Of a run that was imported before, only what its series gained at their ends is added, so that
     /// importing again adds nothing, nor does an older and shorter copy. A metric that was deleted for good since it was imported
-    /// stays deleted. A param that has another value here stays, see [`Added::other_params`].
+    /// stays deleted. A param of a run that its source names stays when it has another value here, see
+    /// [`Added::other_params`].
     ///
     /// # Errors
     /// [`Error::Invalid`] when a limit is broken, or when the source's points are not those that were imported before;
-    /// [`Error::Corrupt`], [`Error::Io`]. Nothing of the run was added then.
+    /// [`Error::ParamConflict`]; [`Error::Corrupt`], [`Error::Io`]. Nothing of the run was added then.
     pub fn add(&mut self, run: RunImport) -> Result<Added> {
+        match self.offer(run)? {
+            Offered::Taken(added) => Ok(added),
+            Offered::Refused(run, refusal) => Err(refusal.into_error(&run.id)),
+        }
+    }
+
+    /// As [`Self::add`], but gives back a run that is refused for what is known of it. Compares the source with every point
+    /// that was imported before, which costs their decoding.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when a limit is broken; [`Error::Corrupt`], [`Error::Io`]. Nothing of the run was added then.
+    pub fn offer(&mut self, run: RunImport) -> Result<Offered> {
+        self.take(run, false)
+    }
+
+    /// Takes in a run in place of what was imported under its id, and of all that was said of that run since; also of a run
+    /// that was deleted for good. The old points are gone in the same moment in which the new ones are there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when a limit is broken, or somebody writes the run; [`Error::Corrupt`], [`Error::Io`].
+    pub fn replace(&mut self, run: RunImport) -> Result<Added> {
+        let id = run.id.clone();
+        match self.take(run, true)? {
+            Offered::Taken(added) => Ok(added),
+            Offered::Refused(_, refusal) => Err(refusal.into_error(&id)),
+        }
+    }
+
+    fn take(&mut self, run: RunImport, replace: bool) -> Result<Offered> {
         check_words(&run)?;
         if self.by_id.contains(&run.id) {
             self.flush()?;
@@ -190,38 +276,72 @@ impl Importer {
         let experiment = at_start.experiment(&self.workspace, run.experiment);
         let known = if at_start.may_have(run.id.key()) { self.workspace.find_run(&run.id) } else { Ok(None) };
         self.known = Some(at_start);
-        let ((experiment_name, generation), known) = (experiment?, known?);
-        let writer = WriterId::derived(&run.id, &run.part);
+        let ((experiment_name, generation), mut known) = (experiment?, known?);
+        let (of_run, of_metrics) = self.workspace.deleted_for_good(&run.id);
+        let (mut replacements, mut writer) = (0, WriterId::derived(&run.id, &run.part));
+        while covers(of_run.as_ref(), writer, 0) {
+            replacements += 1;
+            writer = WriterId::derived_at(&run.id, &run.part, replacements);
+        }
+        let is_own = |known: &RunSnapshot| known.state().coverage.iter().any(|own| own.writer == writer);
+        if replacements > 0 && !replace && !known.as_ref().is_some_and(is_own) {
+            return Ok(Offered::Refused(Box::new(run), Refusal::Deleted));
+        }
+        let mut order = 0;
+        if let Some(old) = known.take_if(|_| replace) {
+            if self.workspace.has_live_writer(&run.id)? {
+                let why = format!("{} is being written, so it cannot be replaced", run.id);
+                return Err(Error::invalid("run", why));
+            }
+            order = old.state().greatest_order();
+            if old.state().coverage.iter().any(|own| own.writer == writer) {
+                writer = WriterId::derived_at(&run.id, &run.part, replacements + 1);
+            }
+            self.replaced.push(Change::Delete { run: run.id.key(), writers: reach(&old) });
+        }
         let mut state = RunState::new(run.id.clone(), run.experiment, experiment_name);
         let existing = known.as_ref().map(|known| known.state().clone());
-        let (words, other_params) = add_words(&mut state, existing.as_ref(), writer, &run, generation);
+        let stored = |key: &str| covers(of_metrics.get(key), writer, 0);
+        let gained = match &known {
+            None => Gained::all(&run, stored),
+            Some(known) => match Gained::of(known, writer, &run, stored)? {
+                Ok(gained) => gained,
+                Err(why) => return Ok(Offered::Refused(Box::new(run), Refusal::Changed(why))),
+            },
+        };
+        let mut added = Added { run: known.is_none(), behind: gained.behind, ..Added::default() };
+        if gained.behind > 0 {
+            // What an older copy says of the run is older too.
+            return Ok(Offered::Taken(added));
+        }
+        let (words, mut other_params) = add_words(&mut state, existing.as_ref(), writer, &run, generation, order);
+        if !run.own_id
+            && let Some(other) = other_params.pop()
+        {
+            return Ok(Offered::Refused(Box::new(run), Refusal::Param(other)));
+        }
+        added.other_params = other_params;
         let own = |coverage: &&Coverage| coverage.writer == writer;
         let before = existing.as_ref().and_then(|known| known.coverage.iter().find(own).copied());
-        let from = before.map_or(0, |coverage| coverage.through);
-
-        let mut added = Added { run: known.is_none(), other_params, ..Added::default() };
-        let (of_run, of_metrics) = self.workspace.deleted_for_good(&run.id);
-        if covers(of_run.as_ref(), writer, 0) {
-            let why = format!("{} was deleted for good here; import it under another id", run.id);
-            return Err(Error::invalid("run", why));
-        }
         let mut series = Vec::new();
-        for (key, columns) in run.series.into_iter().filter(|(key, _)| !covers(of_metrics.get(key), writer, 0)) {
-            let gained = match &known {
-                Some(known) => gained(known, writer, &key, columns)?,
-                None => columns,
-            };
-            if !gained.is_empty() {
+        for (key, columns) in run.series {
+            let Some(&from) = gained.from.get(&key) else { continue };
+            if from < columns.len() {
+                let rest: Columns = match from {
+                    0 => columns,
+                    from => (from..columns.len()).filter_map(|index| columns.get(index)).collect(),
+                };
                 added.series += 1;
-                added.points += gained.len() as u64;
-                series.push((key, SeriesPart::Rows(std::sync::Arc::new(gained))));
+                added.points += rest.len() as u64;
+                series.push((key, SeriesPart::Rows(std::sync::Arc::new(rest))));
             }
         }
         if !words && added.points == 0 && !added.run {
-            return Ok(added);
+            return Ok(Offered::Taken(added));
         }
-        let order =
-            before.map_or_else(|| existing.map_or(1, |known| known.greatest_order() + 1), |before| before.order);
+        let from = before.map_or(0, |coverage| coverage.through);
+        let order = before
+            .map_or_else(|| existing.map_or(order + 1, |known| known.greatest_order() + 1), |before| before.order);
         let coverage = Coverage { order, writer, from, through: from + added.points, lost: 0 };
         state.coverage.push(coverage);
         if let Some(snapshot) = RunSnapshot::merge(vec![RunPart { state, series: vec![(coverage, series)] }]) {
@@ -232,7 +352,7 @@ impl Importer {
         if self.points >= POINTS_PENDING || self.pending.len() >= RUNS_PENDING {
             self.flush()?;
         }
-        Ok(added)
+        Ok(Offered::Taken(added))
     }
 
     /// Stores everything.
@@ -244,15 +364,88 @@ impl Importer {
     }
 
     fn flush(&mut self) -> Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let runs = std::mem::take(&mut self.pending);
+        let mut runs = std::mem::take(&mut self.pending);
+        let mut seen: BTreeSet<u128> =
+            self.known.take().map(|known| known.packs.packs().keys().copied().collect()).unwrap_or_default();
+        let changes = std::mem::take(&mut self.replaced);
         self.by_id.clear();
-        self.known = None;
         self.points = 0;
-        let mut runs = runs.into_iter().map(Ok);
-        self.workspace.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true).map(|_| ())
+        while !runs.is_empty() {
+            let workspace = &self.workspace;
+            let met = Cell::new(false);
+            let total: u64 = runs.iter().map(RunSnapshot::points).sum();
+            let (mut done, tell) = (0, &mut self.progress.0);
+            let mut each = runs.iter().map(|run| {
+                if let Some(tell) = tell.as_mut() {
+                    tell(done, total);
+                }
+                done += run.points();
+                Ok(run.clone())
+            });
+            // Another import may store the same runs at the same time: who comes second looks at what the first one stored.
+            let is_alone = |manifest: &Manifest| {
+                let mut others = manifest.packs.keys().filter(|id| !seen.contains(id));
+                met.set(others.any(|id| workspace.pack_has_any(*id, &runs)));
+                !met.get()
+            };
+            workspace.publish_pack(|pack| gather(pack, &mut each), &changes, is_alone)?;
+            if let Some(tell) = self.progress.0.as_mut() {
+                tell(total, total);
+            }
+            if !met.get() {
+                return Ok(());
+            }
+            seen.extend(workspace.refresh()?.packs().keys());
+            let mut left = Vec::with_capacity(runs.len());
+            for run in runs {
+                let stored = workspace.find_run(run.id())?.is_some_and(|stored| has_all(&stored, &run));
+                if !stored {
+                    left.push(run);
+                }
+            }
+            runs = left;
+        }
+        Ok(())
+    }
+}
+
+impl Workspace {
+    /// Whether a pack has something of one of these runs.
+    fn pack_has_any(&self, id: u128, runs: &[RunSnapshot]) -> bool {
+        let pack = packs::open(&*self.inner.storage, &self.inner.root, id);
+        pack.is_ok_and(|pack| runs.iter().any(|run| pack.find(run.id().key()).next().is_some()))
+    }
+}
+
+/// Whether a run as it is stored has the points and the words of one that waits to be stored.
+fn has_all(stored: &RunSnapshot, waiting: &RunSnapshot) -> bool {
+    let (stored, waiting) = (stored.state(), waiting.state());
+    let of_writer = |writer| stored.coverage.iter().filter(move |own| own.writer == writer);
+    let points = waiting
+        .coverage
+        .iter()
+        .all(|own| of_writer(own.writer).any(|known| known.from <= own.from && known.through >= own.through));
+    let attributes = waiting.attributes.iter().zip(&stored.attributes).all(|(own, known)| {
+        own.as_ref().is_none_or(|own| known.as_ref().is_some_and(|known| known.value == own.value))
+    });
+    let params = waiting.params().all(|(key, value)| stored.param(key) == Some(value));
+    let items =
+        waiting.items.iter().all(|(key, item)| stored.items.get(key).is_some_and(|known| known.value == item.value));
+    let tags = waiting.tags.iter().all(|(key, tag)| stored.tags.get(key).is_some_and(|known| known.value == tag.value));
+    points && attributes && params && tags && items
+}
+
+impl Refusal {
+    fn into_error(self, id: &RunId) -> Error {
+        match self {
+            Self::Changed(why) => Error::invalid("source", why),
+            Self::Param(OtherParam { key, existing, given }) => {
+                Error::ParamConflict { run: id.to_string(), key, existing, given }
+            }
+            Self::Deleted => {
+                Error::invalid("run", format!("{id} was deleted for good here; import it under another id"))
+            }
+        }
     }
 }
 
@@ -274,16 +467,17 @@ fn check_words(run: &RunImport) -> Result<()> {
     run.series.iter().try_for_each(|(key, _)| check_key("metric key", key))
 }
 
-/// Puts the source's words into `state` as far as `existing` has not got them; says whether there were any, and which params have
-/// other values here.
+/// Puts the source's words into `state` as far as `existing` has not got them, with stamps after `order`; says whether there
+/// were any, and which params have other values here.
 fn add_words(
     state: &mut RunState,
     existing: Option<&RunState>,
     writer: WriterId,
     run: &RunImport,
     generation: u64,
+    order: u64,
 ) -> (bool, Vec<OtherParam>) {
-    let mut order = existing.map_or(0, RunState::greatest_order);
+    let mut order = existing.map_or(order, RunState::greatest_order);
     let mut apply = |record: &dyn Fn(u64) -> Record| {
         order += 1;
         state.apply(writer, &record(order));
@@ -335,37 +529,67 @@ fn add_words(
     (any, others)
 }
 
-/// What a series gained since it was imported last.
-fn gained(known: &RunSnapshot, writer: WriterId, key: &str, mut columns: Columns) -> Result<Columns> {
-    let Some(series) = known.series().get(key) else {
-        return Ok(columns);
-    };
-    let own = || series.parts.iter().zip(&series.writers).filter(|&(_, of)| *of == writer).map(|(part, _)| part);
-    let count: usize = own().map(part_len).sum();
-    // The last point that both have says whether the source begins as it did. A source may be an older copy, which is shorter.
-    let Some(mut at) = count.min(columns.len()).checked_sub(1) else {
-        return Ok(if count == 0 { columns } else { Columns::default() });
-    };
-    let given: Option<Point> = columns.get(at);
-    let mut point = Columns::default();
-    for part in own() {
-        match at.checked_sub(part_len(part)) {
-            Some(rest) => at = rest,
-            None => {
-                read_part(part, at..at + 1, &mut point)?;
-                break;
+/// What a source has that was not imported yet.
+struct Gained {
+    /// For each series that is taken, how many of its points were imported before.
+    from: FxHashMap<String, usize>,
+    /// Points that were imported and that the source has no longer.
+    behind: u64,
+}
+
+impl Gained {
+    /// Everything, but for series that were deleted for good.
+    fn all(run: &RunImport, deleted: impl Fn(&str) -> bool) -> Self {
+        let kept = run.series.iter().filter(|(key, _)| !deleted(key));
+        Self { from: kept.map(|(key, _)| (key.clone(), 0)).collect(), behind: 0 }
+    }
+
+    /// What comes behind the points that were imported under `writer`; or, in words, why the source is another one.
+    fn of(
+        known: &RunSnapshot,
+        writer: WriterId,
+        run: &RunImport,
+        deleted: impl Fn(&str) -> bool,
+    ) -> Result<std::result::Result<Self, String>> {
+        let mut gained = Self { from: FxHashMap::default(), behind: 0 };
+        let (mut met, mut grew) = (0, false);
+        for (key, columns) in run.series.iter().filter(|(key, _)| !deleted(key)) {
+            let mut at = 0;
+            for part in known.series().get(key).into_iter().flat_map(|series| own_parts(series, writer)) {
+                let mut stored = Columns::default();
+                read_part(part, 0..part_len(part), &mut stored)?;
+                let both = stored.len().min(columns.len().saturating_sub(at));
+                if let Some(place) = (0..both).find(|&place| stored.get(place) != columns.get(at + place)) {
+                    let place = at + place + 1;
+                    return Ok(Err(format!("point {place} of metric {key:?} is not the one that was imported")));
+                }
+                gained.behind += (stored.len() - both) as u64;
+                at += stored.len();
+            }
+            met += usize::from(at > 0);
+            grew |= at < columns.len();
+            gained.from.insert(key.clone(), at.min(columns.len()));
+        }
+        let mut imported = 0;
+        for (key, series) in known.series() {
+            let points: usize = own_parts(series, writer).map(part_len).sum();
+            imported += usize::from(points > 0);
+            if !run.own_id && !gained.from.contains_key(key) {
+                gained.behind += points as u64;
             }
         }
+        if !run.own_id && met < imported && (grew || met == 0) {
+            return Ok(Err(format!("{} of its {imported} metrics are not in the source", imported - met)));
+        }
+        if gained.behind > 0 && grew {
+            let why = format!("the source has points that are new, and {} that were imported are gone", gained.behind);
+            return Ok(Err(why));
+        }
+        Ok(Ok(gained))
     }
-    if given != point.get(0) {
-        let why = format!(
-            "metric {key:?} of run {} was imported with {count} points, and the source no longer begins with them; \
-             import it under another id",
-            known.id()
-        );
-        return Err(Error::invalid("source", why));
-    }
-    let rest = (count..columns.len()).filter_map(|index| columns.get(index)).collect();
-    columns.clear();
-    Ok(rest)
+}
+
+/// The parts of a series that a writer wrote, in order of arrival.
+fn own_parts(series: &SeriesParts, writer: WriterId) -> impl Iterator<Item = &SeriesPart> {
+    series.parts.iter().zip(&series.writers).filter(move |&(_, of)| *of == writer).map(|(part, _)| part)
 }

@@ -320,7 +320,7 @@ fn deleted_since(catalog: &catalog::Catalog, run: &RunSnapshot) -> Option<i64> {
 }
 
 /// How far a run's points reach: its writers, and through which point.
-fn reach(run: &RunSnapshot) -> Vec<(WriterId, u64)> {
+pub(super) fn reach(run: &RunSnapshot) -> Vec<(WriterId, u64)> {
     run.state().coverage.iter().map(|own| (own.writer, own.through)).collect()
 }
 

@@ -7,6 +7,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::escape_short;
 
+/// A bar over bytes.
+const BYTES: &str = "{prefix} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left {wide_msg}";
+
 /// One task's progress; it vanishes when dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -16,7 +19,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// A bar over bytes.
     pub(crate) fn bytes(what: &str, json: bool) -> Self {
-        Self::new(what, json, "{prefix} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left {wide_msg}")
+        Self::new(what, json, BYTES)
     }
 
     /// A bar over things that are counted.
@@ -49,6 +52,21 @@ impl Progress {
     pub(crate) fn set(&self, done: u64, total: u64) {
         self.bar.set_length(total);
         self.bar.set_position(done);
+    }
+
+    /// Shows, while it is called, how many points of how many are stored; then the bar is over bytes again.
+    pub(crate) fn storing(&self) -> impl FnMut(u64, u64) + Send + 'static {
+        let bar = self.bar.clone();
+        move |done, total| {
+            let is_over = done >= total;
+            let template =
+                if is_over { BYTES } else { "storing [{bar:30}] {human_pos} of {human_len} points {wide_msg}" };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_length(total);
+            bar.set_position(done);
+        }
     }
 
     /// One more thing is done.

@@ -1,13 +1,15 @@
 //! What all readers share: the sink, the report, progress, and the ids already taken.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use stepwell::base::ids::RunId;
 
 use crate::attached::{ImportedExperiment, ImportedModel};
+use crate::options::Options;
 use crate::report::{Counts, Kind, Named, Report, Skipped, Taken};
 use crate::run::{ImportError, ImportedRun, Sink};
+use crate::words::{self, RunWords};
 
 /// Reports kept for one file; the rest is counted.
 const SKIPS_PER_PATH_COUNT_MAX: u64 = 1_000;
@@ -17,6 +19,8 @@ const LOOK_BACK: usize = 64;
 /// The state of one import.
 pub(crate) struct Context<'a> {
     sink: &'a mut dyn Sink,
+    /// The caller's choices.
+    pub(crate) options: &'a Options,
     report: Report,
     /// Bytes of all sources, for progress.
     pub(crate) bytes_total: u64,
@@ -29,14 +33,17 @@ pub(crate) struct Context<'a> {
     skipping: (PathBuf, u64),
     /// Which of the named paths what is being read belongs to.
     named: BTreeSet<usize>,
+    /// What exports say of their runs: the list's path, and which of the named paths led to it.
+    words: BTreeMap<String, (RunWords, PathBuf, usize)>,
 }
 
 impl<'a> Context<'a> {
     /// A fresh import of `paths` into `sink`.
-    pub(crate) fn new(sink: &'a mut dyn Sink, paths: &[PathBuf]) -> Self {
+    pub(crate) fn new(sink: &'a mut dyn Sink, paths: &[PathBuf], options: &'a Options) -> Self {
         let paths = paths.iter().map(|path| Named { path: path.clone(), ..Named::default() }).collect();
         Self {
             sink,
+            options,
             report: Report { paths, ..Report::default() },
             bytes_total: 0,
             bytes_done: 0,
@@ -44,7 +51,29 @@ impl<'a> Context<'a> {
             experiments: BTreeSet::new(),
             skipping: (PathBuf::new(), 0),
             named: BTreeSet::new(),
+            words: BTreeMap::new(),
         }
+    }
+
+    /// Notes what an export says of its runs; says whether the file is such a list.
+    pub(crate) fn note_words(&mut self, path: &Path, named: usize) -> bool {
+        let Some(list) = words::list(path) else { return false };
+        for words in list {
+            self.words.entry(words.run_id.clone()).or_insert_with(|| (words, path.to_path_buf(), named));
+        }
+        true
+    }
+
+    /// Gives the sink the runs of which exports have words and no points.
+    pub(crate) fn emit_words_alone(&mut self) -> Result<(), ImportError> {
+        for (id, (words, path, named)) in std::mem::take(&mut self.words) {
+            let is_taken = RunId::new(id.as_str()).is_ok_and(|id| self.taken.contains_key(&id));
+            if let Some(run) = words.alone(format!("{}:{id}", words::LIST)).filter(|_| !is_taken) {
+                self.reading([named]);
+                self.emit(run, &path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Says to which of the named paths, by their places, belongs what is taken from here on.
@@ -68,6 +97,7 @@ impl<'a> Context<'a> {
         for (kind, count, reason) in done.left_out {
             self.leave_out(path, kind, count, reason);
         }
+        self.report.notes.extend(done.notes.into_iter().map(|note| (path.to_path_buf(), note)));
     }
 
     /// Counts for the named paths what the sink holds of them.
@@ -108,15 +138,25 @@ impl<'a> Context<'a> {
         self.sink.wants_artifacts()
     }
 
-    /// Gives a run to the sink, unless another source had its id. Parts of one run share theirs.
+    /// Gives a run to the sink, unless another source had its id. Sources that are known by their place and beginning may
+    /// share one by chance; the sink looks further into them. Parts of one run share theirs.
     pub(crate) fn emit(&mut self, mut run: ImportedRun, path: &Path) -> Result<(), ImportError> {
+        let folder = if run.source.starts_with("mlruns:") { Some(path) } else { path.parent() };
+        if ["mlruns:", "tensorboard:"].iter().any(|kind| run.source.starts_with(kind))
+            && let Some(words) = folder.and_then(RunWords::in_folder)
+        {
+            words.complete(&mut run);
+        } else if let Some((words, ..)) = self.words.get(run.id.as_str()).filter(|_| run.own_id) {
+            words.apply(&mut run);
+        }
         let is_known = self.taken.contains_key(&run.id);
         if let Some(part) = &mut run.attached.part {
             part.is_further = is_known;
         }
-        if let Some(first) = self.taken.get(&run.id).filter(|_| run.attached.part.is_none()) {
+        let is_whole = run.own_id && run.attached.part.is_none();
+        if let Some(first) = self.taken.get(&run.id).filter(|_| is_whole) {
             let reason = format!(
-                "run {} was already imported from {first}; not imported again (to import both, give the folder above them, or import them into two workspaces)",
+                "run {} was already imported from {first}; not imported again (--as ID imports one file under another id)",
                 run.id
             );
             self.leave_out(path, Kind::Run, 1, reason);
@@ -145,14 +185,28 @@ impl<'a> Context<'a> {
 
     /// Reports that so many of a kind were not taken from a file or folder as they are. Equal reasons add up.
     pub(crate) fn leave_out(&mut self, path: &Path, kind: Kind, count: u64, reason: impl Into<String>) {
+        self.leave_out_at(path, None, kind, count, reason);
+    }
+
+    /// The same, with the place where it begins.
+    pub(crate) fn leave_out_at(
+        &mut self,
+        path: &Path,
+        offset: Option<u64>,
+        kind: Kind,
+        count: u64,
+        reason: impl Into<String>,
+    ) {
         let reason = reason.into();
         if count == 0 {
             return;
         }
-        let same = |known: &&mut Skipped| known.path == path && known.kind == kind && known.reason == reason;
+        let same = |known: &&mut Skipped| {
+            known.path == path && known.kind == kind && known.offset == offset && known.reason == reason
+        };
         match self.report.skipped.iter_mut().rev().take(LOOK_BACK).find(same) {
             Some(known) => known.count = known.count.saturating_add(count),
-            None => self.report.skipped.push(Skipped { path: path.to_path_buf(), offset: None, kind, count, reason }),
+            None => self.report.skipped.push(Skipped { path: path.to_path_buf(), offset, kind, count, reason }),
         }
     }
 
@@ -198,8 +252,8 @@ mod tests {
 
     #[test]
     fn reports_of_one_file_are_bounded_and_counted() {
-        let mut sink = Nothing;
-        let mut context = Context::new(&mut sink, &[PathBuf::from("a")]);
+        let (mut sink, options) = (Nothing, Options::default());
+        let mut context = Context::new(&mut sink, &[PathBuf::from("a")], &options);
         for offset in 0..1_500 {
             context.skip(Path::new("a"), Some(offset), "x");
         }
@@ -213,8 +267,8 @@ mod tests {
 
     #[test]
     fn equal_reasons_add_up_and_nothing_is_taken_from_what_is_left_out() {
-        let mut sink = Nothing;
-        let mut context = Context::new(&mut sink, &[PathBuf::from("a"), PathBuf::from("b")]);
+        let (mut sink, options) = (Nothing, Options::default());
+        let mut context = Context::new(&mut sink, &[PathBuf::from("a"), PathBuf::from("b")], &options);
         context.reading([1]);
         for _ in 0..3 {
             context.leave_out(Path::new("b/c"), Kind::Image, 2, "an image is no number");

@@ -311,15 +311,27 @@ fn a_wandb_record_whose_checksum_fails_is_told_and_kept_if_it_is_whole() {
     assert_eq!(points(&runs[0], "loss").len(), 3);
 }
 
-const NAMES: [&str; 8] =
-    ["a.tfevents", "run-a.wandb", "a.csv", "a.jsonl", "a.parquet", "a.db", "m/meta.yaml", "m/metrics/k"];
+const NAMES: [&str; 12] = [
+    "a.tfevents",
+    "run-a.wandb",
+    "a.csv",
+    "a.csv.gz",
+    "a.jsonl",
+    "a.json",
+    "trainer_state.json",
+    "d/dvclive/plots/metrics/a.tsv",
+    "a.parquet",
+    "a.db",
+    "m/meta.yaml",
+    "m/metrics/k",
+];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), form in 0..6usize) {
-        let head: &[u8] = [&b""[..], b"SQLite format 3\0", b"PAR1", b":W&B\xe1\xbe\0", b"run_id,key,step,value\n", b"#{\"t_start\": 1}\nr,l,t\n"][form];
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), form in 0..9usize) {
+        let head: &[u8] = [&b""[..], b"SQLite format 3\0", b"PAR1", b":W&B\xe1\xbe\0", b"run_id,key,step,value\n", b"#{\"t_start\": 1}\nr,l,t\n", b"\xff\xfe", b"\x1f\x8b\x08", b"[{\"step\": 1, \"x\": 2}"][form];
         let all = [head, &bytes].concat();
         for name in NAMES {
             let (_, report) = import_files(&[(name, &all)]);

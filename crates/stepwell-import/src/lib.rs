@@ -1,4 +1,5 @@
-//! Reads other trackers' logs as runs: TensorBoard, MLflow (folders and SQLite), W&B, CSV, JSON lines, Parquet.
+//! Reads other trackers' logs as runs: TensorBoard, MLflow (folders and SQLite), W&B, CSV, JSON lines, Parquet, DVCLive,
+//! Hugging Face's `trainer_state.json`.
 //!
 //! [`import`] walks the given files and folders, recognises each source by its name and first bytes, and gives complete
 //! runs to a [`Sink`], one at a time and always in the same order. Nothing is written. What cannot be read is reported
@@ -13,13 +14,17 @@ mod context;
 mod lines;
 mod mlflow;
 mod number;
+mod options;
 mod report;
 mod run;
 mod series;
+mod sniff;
 mod table;
 mod tensorboard;
+mod text;
 mod walk;
 mod wandb;
+mod words;
 
 #[cfg(test)]
 mod damage;
@@ -30,18 +35,23 @@ use std::path::{Path, PathBuf};
 
 pub use crate::attached::{ArtifactFolder, Attached, ImportedExperiment, ImportedModel, Part};
 pub use crate::mlflow::is_local;
+pub use crate::options::{Format, Options};
 pub use crate::report::{Counts, Kind, Named, Report, Skipped, Taken};
 pub use crate::run::{BoxError, ImportError, ImportedRun, ImportedSeries, Sink};
 pub use crate::tensorboard::{Ending, EventWriter};
+pub use crate::words::RunWords;
+
+use stepwell::base::ids::RunId;
 
 use crate::context::Context;
 use crate::walk::{Group, Source};
 
 /// Reads every source under `paths` and gives its runs to `sink`; see the crate's description.
 ///
-/// Runs keep their own id; a source without ids gets [`RunId::derived`](stepwell::base::ids::RunId::derived) of its
-/// kind and its path relative to the given path, so importing again gives identical runs. Of two sources that claim
-/// one id the first is imported and the second reported, except W&B logs of one run, which are one run's parts.
+/// Runs keep their own id; a source without ids gets [`RunId::derived`] of its kind, its path relative to the given path
+/// and its beginning, so importing again gives identical runs, and two projects with the same relative paths do not.
+/// Of two sources that claim one id the first is imported and the second reported, except W&B logs of one run, which are
+/// one run's parts.
 ///
 /// Memory holds one run at a time, and for tables with a run column those runs whose last row has not been seen yet.
 ///
@@ -49,13 +59,22 @@ use crate::walk::{Group, Source};
 /// [`ImportError::Path`] before anything is read when one of `paths` cannot be looked at, [`ImportError::Sink`] when
 /// the sink fails. Damage in sources is no error; it is in [`Report::skipped`].
 pub fn import(paths: &[PathBuf], sink: &mut dyn Sink) -> Result<Report, ImportError> {
-    let mut context = Context::new(sink, paths);
+    import_with(paths, &Options::default(), sink)
+}
+
+/// As [`import`], with choices.
+///
+/// # Errors
+/// As there.
+pub fn import_with(paths: &[PathBuf], options: &Options, sink: &mut dyn Sink) -> Result<Report, ImportError> {
+    let mut context = Context::new(sink, paths, options);
     let groups = walk::find(paths, &mut context)?;
     context.bytes_total = groups.iter().flat_map(|group| &group.files).map(|file| file.bytes).sum();
     for group in &groups {
         context.reading(group.named.iter().copied());
         read_group(group, &mut context)?;
     }
+    context.emit_words_alone()?;
     Ok(context.finish())
 }
 
@@ -71,6 +90,9 @@ fn read_group(group: &Group, context: &mut Context<'_>) -> Result<(), ImportErro
         Source::Csv => table::csv::read(group, context),
         Source::JsonLines => table::jsonl::read(group, context),
         Source::Parquet => table::parquet::read(group, context),
+        Source::JsonDocument => table::document::read(group, context),
+        Source::TrainerState => table::trainer::read(group, context),
+        Source::DvcLive => table::dvclive::read(group, context),
     }
 }
 
@@ -78,4 +100,10 @@ fn read_group(group: &Group, context: &mut Context<'_>) -> Result<(), ImportErro
 fn slashed(path: &Path) -> String {
     let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
     parts.join("/")
+}
+
+/// The id of a run that its source does not name: of its kind, its path relative to the given path, and its beginning, which
+/// tells apart what two projects keep at the same place.
+fn placed_id(kind: &str, relative: &str, beginning: &str) -> RunId {
+    RunId::derived(kind, &format!("{relative}\0{beginning}"))
 }

@@ -1,6 +1,6 @@
 //! Lines of a text file with their byte offsets, each of bounded length.
 
-use std::io::{BufRead, BufReader, Read, Result, Seek};
+use std::io::{BufRead, BufReader, Read, Result};
 
 /// Longer lines are not kept.
 pub(crate) const LINE_BYTES_MAX: usize = 16 << 20;
@@ -24,15 +24,10 @@ pub(crate) struct Lines<R> {
     buffer: Vec<u8>,
 }
 
-impl<R: Read + Seek> Lines<R> {
+impl<R: Read> Lines<R> {
     /// Lines from the source's present position, which counts as offset 0.
     pub(crate) fn new(source: R) -> Self {
         Self { reader: BufReader::with_capacity(1 << 18, source), offset: 0, buffer: Vec::new() }
-    }
-
-    /// The offset behind the last line.
-    pub(crate) fn offset(&self) -> u64 {
-        self.offset
     }
 
     /// The next line; `None` at the end.
@@ -90,7 +85,6 @@ mod tests {
             seen.push((line.offset, line.bytes.to_vec(), line.ended));
         }
         assert_eq!(seen, [(0, b"ab".to_vec(), true), (4, vec![], true), (5, b"c".to_vec(), false)]);
-        assert_eq!(lines.offset(), 6);
     }
 
     #[test]

@@ -57,56 +57,66 @@ pub(crate) fn time_text_to_ms(text: &str) -> Option<i64> {
         Ok(whole) => whole.checked_mul(1000),
         Err(_) => match text.parse::<f64>() {
             Ok(number) => time_to_ms(number),
-            Err(_) => iso_to_ms(text),
+            Err(_) => date_to_ms(text),
         },
     }
 }
 
-/// ISO 8601 date and time, with `T` or a space between them, as milliseconds since epoch (a fraction is cut off).
-fn iso_to_ms(text: &str) -> Option<i64> {
-    let number = |from: usize, to: usize| -> Option<i64> {
-        let digits = text.get(from..to)?;
-        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
-    };
-    let mark = |at: usize, allowed: &[u8]| text.as_bytes().get(at).is_some_and(|b| allowed.contains(b));
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    if !(mark(4, b"-") && mark(7, b"-") && (1..=12).contains(&month) && (1..=31).contains(&day)) {
+/// An ISO 8601 date, or date and time of day with `T` or a space between them, as milliseconds since epoch (a finer fraction
+/// is cut off); without a zone, UTC. `None` for anything else, numbers included.
+pub(crate) fn date_to_ms(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let mark = |at: usize, allowed: &[u8]| text.as_bytes().get(at).is_some_and(|byte| allowed.contains(byte));
+    let (year, month, day) = (digits(text, 0, 4)?, digits(text, 5, 7)?, digits(text, 8, 10)?);
+    if !(mark(4, b"-/") && mark(7, b"-/") && (1..=12).contains(&month) && (1..=31).contains(&day)) {
         return None;
     }
     let days = days_from_civil(year, month, day);
     if text.len() == 10 {
         return Some(days * 86_400_000);
     }
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    if !(mark(10, b"T t") && mark(13, b":") && mark(16, b":") && hour < 24 && minute < 60 && second <= 60) {
+    let (hour, minute) = (digits(text, 11, 13)?, digits(text, 14, 16)?);
+    if !(mark(10, b"T t_") && mark(13, b":") && hour < 24 && minute < 60) {
         return None;
     }
-    let mut rest = text.get(19..)?;
-    let mut ms = 0;
-    if let Some(fraction) = rest.strip_prefix('.') {
-        let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-        if digits == 0 {
-            return None;
-        }
-        ms = format!("{:0<3}", &fraction[..digits.min(3)]).parse::<i64>().ok()?;
-        rest = &fraction[digits..];
-    }
-    let zone_minutes = match rest.as_bytes() {
-        [] | [b'Z' | b'z'] => 0,
-        [sign @ (b'+' | b'-'), zone @ ..] => {
-            let digits: Vec<i64> =
-                zone.iter().filter(|b| **b != b':').map(|b| i64::from(b.wrapping_sub(b'0'))).collect();
-            let [a, b, c, d] = digits[..] else {
-                return None;
-            };
-            if digits.iter().any(|digit| *digit > 9) {
+    let mut rest = text.get(16..)?;
+    let (mut second, mut ms) = (0, 0);
+    if let Some(seconds) = rest.strip_prefix(':') {
+        second = digits(seconds, 0, 2).filter(|second| *second <= 60)?;
+        rest = seconds.get(2..)?;
+        if let Some(fraction) = rest.strip_prefix(['.', ',']) {
+            let count = fraction.bytes().take_while(u8::is_ascii_digit).count();
+            if count == 0 {
                 return None;
             }
-            (if *sign == b'-' { -1 } else { 1 }) * (60 * (10 * a + b) + 10 * c + d)
+            ms = format!("{:0<3}", &fraction[..count.min(3)]).parse::<i64>().ok()?;
+            rest = &fraction[count..];
         }
+    }
+    let zone_minutes = zone_minutes(rest.trim_start())?;
+    Some((days * 86_400 + hour * 3600 + minute * 60 + second - zone_minutes * 60) * 1000 + ms)
+}
+
+/// The number that some bytes of a text are, if they are all digits.
+fn digits(text: &str, from: usize, to: usize) -> Option<i64> {
+    let digits = text.get(from..to)?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+}
+
+/// A zone as minutes east of UTC: nothing, `Z`, `UTC`, `+02:00`, `+0200` or `+02`.
+fn zone_minutes(zone: &str) -> Option<i64> {
+    if zone.is_empty() || ["z", "utc", "gmt"].iter().any(|utc| zone.eq_ignore_ascii_case(utc)) {
+        return Some(0);
+    }
+    let sign = if zone.starts_with('-') { -1 } else { 1 };
+    let east = zone.strip_prefix(['+', '-'])?;
+    let (hours, minutes) = match east.len() {
+        2 => (digits(east, 0, 2)?, 0),
+        4 => (digits(east, 0, 2)?, digits(east, 2, 4)?),
+        5 if east.as_bytes()[2] == b':' => (digits(east, 0, 2)?, digits(east, 3, 5)?),
         _ => return None,
     };
-    Some((days * 86_400 + hour * 3600 + minute * 60 + second - zone_minutes * 60) * 1000 + ms)
+    (hours < 24 && minutes < 60).then_some(sign * (60 * hours + minutes))
 }
 
 /// Days since 1970-01-01 of a date in the Gregorian calendar. Years are counted from March, so that the leap day is
@@ -188,6 +198,16 @@ mod tests {
         assert_eq!(time_text_to_ms("1719086897.9095"), Some(1_719_086_897_910));
         assert_eq!(time_text_to_ms("2024-06-22T20:08:17.909Z"), Some(1_719_086_897_909));
         assert_eq!(time_text_to_ms("2024-06-22 22:08:17.9+02:00"), Some(1_719_086_897_900));
+        for text in [
+            "2024-06-22T20:08:17,909123456+00:00",
+            "2024-06-22 20:08:17.909 UTC",
+            "2024/06/22 22:08:17.909 +0200",
+            "2024-06-22T21:08:17.909+01",
+        ] {
+            assert_eq!(time_text_to_ms(text), Some(1_719_086_897_909), "{text}");
+        }
+        assert_eq!(time_text_to_ms("2024-06-22T15:08-05:00"), Some(1_719_086_880_000));
+        assert_eq!((date_to_ms("1719086897"), date_to_ms("2024-06-22")), (None, Some(1_719_014_400_000)));
         assert_eq!(time_text_to_ms("1970-01-01"), Some(0));
         assert_eq!(time_text_to_ms("1969-12-31T23:59:59"), Some(-1000));
         assert_eq!(time_text_to_ms("2000-03-01"), Some(951_868_800_000));
@@ -196,7 +216,7 @@ mod tests {
             "x",
             "2024-13-01",
             "2024-06-22T25:00:00",
-            "2024-06-22T10:00",
+            "2024-06-22T10",
             "nan",
             "1e300",
             "2024-06-22T20:08:17.Z",

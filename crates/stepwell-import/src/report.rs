@@ -179,13 +179,15 @@ pub struct Taken {
     pub added: Counts,
     /// What was not taken as it is: the kind, how many, and why.
     pub left_out: Vec<(Kind, u64, String)>,
+    /// What else a person should know of it.
+    pub notes: Vec<String>,
 }
 
 impl Taken {
     /// All of it is new.
     #[must_use]
     pub fn new(counts: Counts) -> Self {
-        Self { added: counts.clone(), taken: counts, left_out: Vec::new() }
+        Self { added: counts.clone(), taken: counts, ..Self::default() }
     }
 
     /// Nothing was taken, for this reason.
@@ -215,6 +217,8 @@ pub struct Report {
     pub added: Counts,
     /// What was not taken as it is, in reading order; at most 1,000 places for each file, then one line with their count.
     pub skipped: Vec<Skipped>,
+    /// What a person should know of what was taken: the path, and what it is.
+    pub notes: Vec<(PathBuf, String)>,
     /// The named paths, in the order in which they were given.
     pub paths: Vec<Named>,
 }

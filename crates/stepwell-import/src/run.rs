@@ -24,8 +24,11 @@ pub struct ImportedSeries {
 /// One complete run.
 #[derive(Clone, Debug)]
 pub struct ImportedRun {
-    /// The source's own id, or one derived from the kind of source and its relative path.
+    /// The source's own id, or one derived from the kind of source, its relative path and its beginning.
     pub id: RunId,
+    /// Whether the source itself names the run. Else it is known by its place and content only, and a source that has the
+    /// id of an earlier one and goes on otherwise is another run.
+    pub own_id: bool,
     /// The kind of source and its path relative to the given path, as `kind:path`.
     pub source: String,
     /// The experiment's (MLflow) or project's (W&B) name, if the source has one.

@@ -1,6 +1,7 @@
 //! Gathers a run's points into series, in arrival order.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use crate::run::ImportedSeries;
 
@@ -11,6 +12,10 @@ pub(crate) struct Gather {
     index: HashMap<String, usize>,
     /// The series expected next: logs name their keys in the same order at each step.
     next: usize,
+    /// The points of the first row that has any, in words, by which a source is known again.
+    beginning: String,
+    /// Whether that row is over.
+    begun: bool,
 }
 
 impl Gather {
@@ -48,6 +53,9 @@ impl Gather {
         let Some(series) = self.series.get_mut(slot) else {
             return;
         };
+        if !self.begun {
+            let _ = write!(self.beginning, "{}\0{step}\0{timestamp_ms:?}\0{:x}\0", series.key, value.to_bits());
+        }
         match (&mut series.timestamps_ms, timestamp_ms) {
             (Some(timestamps), timestamp) => timestamps.push(timestamp),
             (None, None) => {}
@@ -59,6 +67,16 @@ impl Gather {
         }
         series.steps.push(step);
         series.values.push(value);
+    }
+
+    /// Says that a row of the source is over.
+    pub(crate) fn end_row(&mut self) {
+        self.begun = self.begun || !self.beginning.is_empty();
+    }
+
+    /// The points of the first row that had any.
+    pub(crate) fn beginning(&self) -> &str {
+        &self.beginning
     }
 
     /// How many points the key's series has; 0 when there is none.

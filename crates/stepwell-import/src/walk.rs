@@ -1,17 +1,21 @@
 //! Finds the sources below the given paths and says of which kind each is.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::context::Context;
 use crate::report::Kind;
 use crate::run::ImportError;
-use crate::{mlflow, slashed, tensorboard, wandb};
+use crate::table::{dvclive, trainer};
+use crate::words::{self, RunWords};
+use crate::{mlflow, slashed, sniff, wandb};
 
 /// Folders nested deeper are reported, not read.
 const DEPTH_MAX: usize = 128;
+/// What can be read, for whoever named something else.
+const KNOWN: &str = "TensorBoard events, W&B .wandb, MLflow mlruns and .db, CSV, JSON lines, JSON and Parquet with a step \
+                     column, trainer_state.json and DVCLive are known; --format says what a file is";
 
 /// The kinds of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +32,22 @@ pub(crate) enum Source {
     MlModel,
     /// MLflow's SQLite database.
     MlflowDb,
-    /// Comma-, semicolon- or tab-separated values, SB3's monitor files among them.
+    /// Comma-, semicolon-, bar- or tab-separated values, SB3's monitor files among them.
     Csv,
     /// One JSON object a line.
     JsonLines,
     /// Apache Parquet.
     Parquet,
+    /// A JSON document of rows.
+    JsonDocument,
+    /// Hugging Face's trainer states; all of one training are one run.
+    TrainerState,
+    /// DVCLive's folder.
+    DvcLive,
 }
 
-/// One file (or, for [`Source::MlRuns`], one folder) to read.
+/// One file (or, for [`Source::MlRuns`] and [`Source::DvcLive`], one folder) to read.
+#[derive(Clone, Debug)]
 pub(crate) struct SourceFile {
     /// Where it is.
     pub(crate) path: PathBuf,
@@ -44,6 +55,8 @@ pub(crate) struct SourceFile {
     pub(crate) bytes: u64,
     /// Its path relative to the given path, with `/`.
     pub(crate) relative: String,
+    /// Whether nobody writes it any more, so that its last line is whole.
+    pub(crate) complete: bool,
 }
 
 /// Files that are read together because they are one run or hold runs of their own.
@@ -64,6 +77,8 @@ struct Walk<'c, 'a> {
     groups: Vec<Group>,
     /// Where each W&B run's group is.
     wandb: HashMap<String, usize>,
+    /// Where the group of each training of Hugging Face is, by its folder.
+    trainings: HashMap<PathBuf, usize>,
     /// Start times of W&B logs, by path, to order a run's logs.
     wandb_starts: HashMap<PathBuf, i64>,
     /// Real paths of files already seen, so that none is read twice, and the places of their groups.
@@ -72,6 +87,8 @@ struct Walk<'c, 'a> {
     linked: HashSet<PathBuf>,
     /// Which of the named paths is looked through.
     named: usize,
+    /// Its own name, where it is a folder.
+    own_name: String,
 }
 
 /// All sources below `paths`, in a fixed order: folders' files by name, then their folders by name.
@@ -83,10 +100,12 @@ pub(crate) fn find(paths: &[PathBuf], context: &mut Context<'_>) -> Result<Vec<G
         context,
         groups: Vec::new(),
         wandb: HashMap::new(),
+        trainings: HashMap::new(),
         wandb_starts: HashMap::new(),
         seen: HashMap::new(),
         linked: HashSet::new(),
         named: 0,
+        own_name: String::new(),
     };
     for (named, path) in paths.iter().enumerate() {
         walk.named = named;
@@ -108,16 +127,22 @@ impl Walk<'_, '_> {
             return self.context.leave_out(path, Kind::File, 1, reason);
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        match self.kind_of(path, &name) {
-            Ok(Some(source)) => self.add_file(source, path, &name, &name),
-            // Event files under other names are taken when they were meant: in a folder they may be datasets.
-            Ok(None) if looks_like_events(path) => self.add_file(Source::TensorBoard, path, &name, &name),
-            Ok(None) => self.context.leave_out(
-                path,
-                Kind::File,
-                1,
-                "not a log known here: TensorBoard events, W&B .wandb, MLflow .db, .csv, .tsv, .jsonl or .parquet are expected",
-            ),
+        // What came by standard input has no name of its own.
+        let name = if self.context.options.stdin.as_deref() == Some(path) { "stdin".to_owned() } else { name };
+        if name == words::LIST && self.context.note_words(path, self.named) {
+            return;
+        }
+        match sniff::kind_of_named(path, &name, self.context.options) {
+            Ok(Some(source)) => {
+                // An export's points have their runs' words beside them.
+                if matches!(source, Source::Csv | Source::Parquet)
+                    && path.file_stem().is_some_and(|stem| stem == "points")
+                {
+                    self.context.note_words(&path.with_file_name(words::LIST), self.named);
+                }
+                self.add_file(source, path, &name, &name);
+            }
+            Ok(None) => self.context.leave_out(path, Kind::File, 1, format!("not a log known here; {KNOWN}")),
             Err(error) => self.unreadable(path, &error),
         }
     }
@@ -127,6 +152,8 @@ impl Walk<'_, '_> {
         let real_root = fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
         // The root's own name stands in for the empty path of a source that is the root itself.
         let own_name = real_root.file_name().map_or_else(|| ".".to_owned(), |name| name.to_string_lossy().into_owned());
+        // A checkpoint that is the root itself belongs to no folder that was named.
+        self.own_name = if trainer::is_checkpoint(&own_name) { String::new() } else { own_name.clone() };
         let mut pending = vec![(root.to_path_buf(), 0)];
         while let Some((folder, depth)) = pending.pop() {
             let relative = match folder.strip_prefix(root) {
@@ -143,18 +170,13 @@ impl Walk<'_, '_> {
             };
             match mlflow::folder::recognise(&folder, &entries.names) {
                 mlflow::folder::Kind::Run => {
-                    self.add(
-                        Source::MlRuns,
-                        &relative,
-                        SourceFile { path: folder, bytes: entries.names.len() as u64, relative: relative.clone() },
-                    );
+                    self.add_folder(Source::MlRuns, folder, &relative, &entries);
                     continue;
                 }
                 kind @ (mlflow::folder::Kind::Experiment | mlflow::folder::Kind::Model) => {
                     let is_model = kind == mlflow::folder::Kind::Model;
                     let source = if is_model { Source::MlModel } else { Source::MlExperiment };
-                    let bytes = entries.names.len() as u64;
-                    self.add(source, &relative, SourceFile { path: folder, bytes, relative: relative.clone() });
+                    self.add_folder(source, folder, &relative, &entries);
                     continue;
                 }
                 mlflow::folder::Kind::Version => {
@@ -164,10 +186,21 @@ impl Walk<'_, '_> {
                 }
                 mlflow::folder::Kind::Other => {}
             }
+            let is_dvclive = dvclive::is_folder(&folder);
+            if is_dvclive {
+                self.add_folder(Source::DvcLive, folder.clone(), &relative, &entries);
+            }
+            // What an export of ours says beside its points.
+            let has_words = entries.names.iter().any(|name| name == words::LIST)
+                && self.context.note_words(&folder.join(words::LIST), self.named);
+            let is_read = |path: &Path| {
+                let of_dvclive = is_dvclive && dvclive::FILES.iter().any(|name| path.ends_with(name));
+                of_dvclive || has_words && path.ends_with(words::LIST) || path.ends_with(RunWords::FILE)
+            };
             let has_wandb = entries.names.iter().any(|name| name.ends_with(".wandb"));
-            for path in entries.files {
+            for path in entries.files.into_iter().filter(|path| !is_read(path)) {
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                match self.kind_of(&path, &name) {
+                match sniff::kind_of(&path, &name, self.context.options) {
                     Ok(Some(source)) => {
                         let below = path.strip_prefix(root).map_or_else(|_| slashed(&path), slashed);
                         self.add_file(source, &path, &below, &relative);
@@ -178,7 +211,10 @@ impl Walk<'_, '_> {
             }
             for child in entries.folders.into_iter().rev() {
                 // A W&B run's copies of its own data are no further runs.
-                if !(has_wandb && ["files", "logs", "tmp"].iter().any(|name| child.ends_with(name)))
+                let is_series =
+                    child.ends_with(dvclive::SERIES) && child.ancestors().nth(2).is_some_and(dvclive::is_folder);
+                if !is_series
+                    && !(has_wandb && ["files", "logs", "tmp"].iter().any(|name| child.ends_with(name)))
                     && self.may_enter(&child, &real_root)
                 {
                     pending.push((child, depth + 1));
@@ -225,27 +261,16 @@ impl Walk<'_, '_> {
         self.context.leave_out(path, Kind::File, 1, format!("cannot be read: {error}"));
     }
 
-    /// What a file is, by its name, or else by its first bytes.
-    fn kind_of(&self, path: &Path, name: &str) -> std::io::Result<Option<Source>> {
-        let lower = name.to_ascii_lowercase();
-        let ends = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
-        let head = head_of(path)?;
-        Ok(if head.starts_with(b"SQLite format 3\0") {
-            mlflow::database::is_tracking_store(path).then_some(Source::MlflowDb)
-        } else if lower.contains("tfevents") {
-            // Profiler traces carry the marker and another ending.
-            (!ends(&[".profile-empty", ".pb", ".json", ".gz", ".csv", ".txt"])).then_some(Source::TensorBoard)
-        } else if ends(&[".wandb"]) || head.starts_with(wandb::MAGIC) {
-            Some(Source::WandB)
-        } else if head.starts_with(b"PAR1") || ends(&[".parquet"]) {
-            Some(Source::Parquet)
-        } else if ends(&[".csv", ".tsv"]) {
-            Some(Source::Csv)
-        } else if ends(&[".jsonl", ".ndjson"]) {
-            Some(Source::JsonLines)
-        } else {
-            None
-        })
+    /// Whether the caller says that nobody writes a file any more.
+    fn is_complete(&self, path: &Path) -> bool {
+        self.context.options.complete || self.context.options.stdin.as_deref() == Some(path)
+    }
+
+    /// Adds a folder that is one run.
+    fn add_folder(&mut self, source: Source, folder: PathBuf, relative: &str, entries: &Entries) {
+        let complete = self.is_complete(&folder);
+        let bytes = entries.names.len() as u64;
+        self.add(source, relative, SourceFile { path: folder, bytes, relative: relative.to_owned(), complete });
     }
 
     /// Adds a file to the group in which it belongs.
@@ -257,10 +282,16 @@ impl Walk<'_, '_> {
             return;
         }
         let bytes = fs::metadata(path).map_or(0, |found| found.len());
-        let file = SourceFile { path: path.to_path_buf(), bytes, relative: relative.to_owned() };
+        let file = SourceFile {
+            path: path.to_path_buf(),
+            bytes,
+            relative: relative.to_owned(),
+            complete: self.is_complete(path),
+        };
         let at = match source {
             Source::TensorBoard => self.add_event_file(file, folder),
             Source::WandB => self.add_wandb(file),
+            Source::TrainerState => self.add_trainer_state(file, folder),
             _ => self.add(source, relative, file),
         };
         self.groups[at].named.insert(self.named);
@@ -284,6 +315,26 @@ impl Walk<'_, '_> {
             }
             _ => self.add(Source::TensorBoard, folder, file),
         }
+    }
+
+    /// The states of a training and of its checkpoints are one run.
+    fn add_trainer_state(&mut self, file: SourceFile, folder: &str) -> usize {
+        let parent = file.path.parent().unwrap_or(Path::new(""));
+        let is_checkpoint = parent.file_name().is_some_and(|name| trainer::is_checkpoint(&name.to_string_lossy()));
+        let training = if is_checkpoint { parent.parent().unwrap_or(parent) } else { parent }.to_path_buf();
+        if let Some((at, group)) = self.trainings.get(&training).and_then(|&at| Some((at, self.groups.get_mut(at)?))) {
+            group.files.push(file);
+            return at;
+        }
+        self.trainings.insert(training, self.groups.len());
+        let relative = match folder.rsplit_once('/') {
+            Some((above, last)) if is_checkpoint && trainer::is_checkpoint(last) => above.to_owned(),
+            None if is_checkpoint && trainer::is_checkpoint(folder) && !self.own_name.is_empty() => {
+                self.own_name.clone()
+            }
+            _ => folder.to_owned(),
+        };
+        self.add(Source::TrainerState, &relative, file)
     }
 
     /// W&B logs with one run id are one run, wherever they are: a resumed run has a log for each start.
@@ -310,17 +361,6 @@ impl Walk<'_, '_> {
         self.groups.push(Group { source, relative: relative.to_owned(), files: vec![file], named });
         self.groups.len() - 1
     }
-}
-
-/// A file's first 16 bytes, or all of a shorter one.
-fn head_of(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut head = Vec::with_capacity(16);
-    File::open(path)?.take(16).read_to_end(&mut head)?;
-    Ok(head)
-}
-
-fn looks_like_events(path: &Path) -> bool {
-    head_of(path).is_ok_and(|head| tensorboard::is_event_file(&head))
 }
 
 /// A folder's content.

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use stepwell::base::ids::RunId;
 use stepwell::index::summary::RunStatus;
 use stepwell_import::{BoxError, ImportError, ImportedRun, Kind, Report, Sink, Taken, import};
 
@@ -97,7 +96,8 @@ fn wide_csv_has_a_column_for_each_metric() {
     let (runs, report) = import_files(&[("sub/log.csv", text)]);
     assert_eq!(report.skipped, []);
     let [run] = &runs[..] else { panic!() };
-    assert_eq!((run.id.clone(), run.source.as_str()), (RunId::derived("csv", "sub/log.csv"), "csv:sub/log.csv"));
+    assert_eq!((run.own_id, run.source.as_str()), (false, "csv:sub/log.csv"));
+    assert_eq!(import_files(&[("sub/log.csv", text)]).0[0].id, run.id, "the same place and beginning");
     assert_eq!(series(run, "loss"), ["10@1700000000500=0.5", "20@1700000001000=NaN", "30=-inf"]);
     assert_eq!(series(run, "acc"), ["20@1700000001000=0.25", "30=1.0"]);
     assert_eq!(series(run, "epoch").len(), 3);
@@ -118,7 +118,7 @@ fn long_csv_keeps_run_ids_and_mixed_runs() {
     assert_eq!(series(run("a1"), "loss"), ["0@5=0.1", "-1@7=0.3"]);
     assert_eq!(series(run("a1"), "x,y"), ["0@8=inf"]);
     assert!(run("b2").series[0].timestamps_ms.is_none());
-    assert_eq!(run("a/1").id, RunId::derived("csv", "log.csv\0a/1"));
+    assert!(run("a1").own_id && !run("a/1").own_id, "a name that can be no id is one with its place only");
 }
 
 #[test]
@@ -329,15 +329,22 @@ fn two_sources_with_one_id_are_not_mixed() {
     write(folder.path(), "a/log.csv", "step,x\n1,2\n");
     write(folder.path(), "b/log.csv", "step,x\n1,3\n");
     let mut sink = Collect::default();
-    let report =
-        import(&[folder.path().join("a"), folder.path().join("b"), folder.path().join("a/log.csv")], &mut sink)
-            .unwrap();
-    assert_eq!((report.runs(), report.skipped.len()), (1, 1));
-    assert!(report.skipped[0].reason.contains("already imported"));
+    let paths = ["a", "b", "a/log.csv"].map(|path| folder.path().join(path));
+    let report = import(&paths, &mut sink).unwrap();
+    assert_eq!((report.runs(), report.skipped.len(), report.gave_nothing().count()), (2, 0, 0));
+    assert_ne!(sink.runs[0].id, sink.runs[1].id, "equal places of two projects, told apart by their beginnings");
+    assert_eq!(sink.runs[0].name, sink.runs[1].name);
     let (runs, _) = import_path(folder.path());
     assert_eq!(runs.len(), 2);
     assert_ne!(runs[0].id, runs[1].id);
     assert_eq!(sink.done.last().map(|(done, total)| done == total), Some(true));
+    // Runs that name themselves are taken once.
+    write(folder.path(), "c/log.csv", "run_id,step,x\nr,1,2\n");
+    write(folder.path(), "d/log.csv", "run_id,step,x\nr,1,3\n");
+    let mut sink = Collect::default();
+    let report = import(&["c", "d"].map(|path| folder.path().join(path)), &mut sink).unwrap();
+    assert_eq!((report.runs(), report.gave_nothing().count()), (1, 0));
+    assert!(report.skipped[0].reason.contains("already imported"), "{:?}", report.skipped);
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use stepwell_import::{Counts, ImportError, Kind, Named, Report, Skipped};
+use stepwell::base::ids::RunId;
+use stepwell_import::{Counts, Format, ImportError, Kind, Named, Options, Report, Skipped};
 
-use crate::commands::sink::Importing;
+use crate::commands::sink::{Changed, Importing};
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
 use crate::output::{self, count, escape, plural};
@@ -17,19 +18,29 @@ const SKIPPED_SHOWN: usize = 20;
 /// How many endings of unrecognised files are printed for people.
 const ENDINGS_SHOWN: usize = 8;
 
-/// Takes in logs: TensorBoard event files, MLflow's `mlruns` folders and `mlflow.db`, W&B's `.wandb`, CSV, JSON lines,
-/// Parquet. Folders are searched. Importing again adds only what is new: a source that grew is appended.
+/// Takes in logs: TensorBoard event files, MLflow's `mlruns` folders and `mlflow.db`, W&B's `.wandb`, DVCLive folders,
+/// Hugging Face's `trainer_state.json`, and tables: CSV, JSON lines, JSON, Parquet (gzip and UTF-16 too). Folders are
+/// searched. Importing again adds only what is new: a source that grew is appended. A last row without a line break may be
+/// half-written; it waits until it is ended.
 ///
-/// With `--json`, `runs`, `series`, `points` and `taken` count what the sources have and the workspace has now; `added`
+/// Runs keep the ids of their sources. A source without ids is known by its place below the named path and by its first
+/// row. When it no longer begins with what was imported from it, it is another training and becomes another run; a source
+/// that names its run itself is refused then. --replace and --as-new say what else to do.
+///
+/// A table needs a column of steps: step, global_step, steps, total_timesteps, TimestepsSoFar, iteration, iter, round,
+/// epoch and their like, the first of these that is there, in any spelling. Times are timestamp, wall_time and their like,
+/// in seconds or milliseconds since 1970 or as ISO 8601 (UTC without a zone).
+///
+/// With --json, `runs`, `series`, `points` and `taken` count what the sources have and the workspace has now; `added`
 /// counts what is new in it. What could not be read, has no place here, or was cut to MLflow's limits, is listed under
 /// `skipped` with its path, kind, count and reason, and summed up by kind under `left_out`; the rest is imported. Files
-/// that are no logs known here are counted by ending under `paths`.
+/// that are no logs known here are counted by ending under `paths`, and `notes` say what else one should know.
 ///
 /// Exit status 1 when one of the named paths gave nothing, neither now nor in an earlier import. A workspace is
 /// created only when there is something to store.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Files and folders.
+    /// Files and folders; - is standard input.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Put all runs into this experiment, whatever the source says; it is created if needed.
@@ -42,31 +53,143 @@ pub(crate) struct Arguments {
     /// machine, files of W&B's runs, and images, sounds, histograms and texts in TensorBoard's and W&B's logs.
     #[arg(long)]
     artifacts: bool,
+    /// Import a changed source in place of the run that it was imported as, also when that was deleted for good.
+    #[arg(long, conflicts_with_all = ["as_new", "as_id"])]
+    replace: bool,
+    /// Import a changed source as another run, also when it names its run itself or that was deleted for good.
+    #[arg(long, conflicts_with = "as_id")]
+    as_new: bool,
+    /// Import the one run that there is under this id.
+    #[arg(long = "as", id = "as_id", value_name = "ID")]
+    as_id: Option<String>,
+    /// What the named files are, when neither name nor content says it.
+    #[arg(long, value_enum)]
+    format: Option<TableFormat>,
+    /// The column of steps, by name or by number from 1; `row` counts the rows from 0.
+    #[arg(long, value_name = "COLUMN")]
+    step_column: Option<String>,
+    /// The column of times, by name or by number from 1.
+    #[arg(long, value_name = "COLUMN")]
+    time_column: Option<String>,
+    /// The column with the name of each row's run, by name or by number from 1.
+    #[arg(long, value_name = "COLUMN")]
+    run_column: Option<String>,
+    /// Names for the columns of CSV files without a header row, with commas between.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    columns: Option<Vec<String>>,
+    /// CSV files have no header row: their columns are column_1, column_2 and so on.
+    #[arg(long, conflicts_with = "columns")]
+    no_header: bool,
+    /// The files are complete: a last row without a line break is whole.
+    #[arg(long)]
+    complete: bool,
+}
+
+/// The forms of tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum TableFormat {
+    /// Values with commas, semicolons, bars or tabs between.
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
+    /// A JSON document: an array of objects, or one with `log_history`.
+    Json,
+    /// Apache Parquet.
+    Parquet,
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    let as_id = arguments.as_id.as_deref().map(RunId::new).transpose();
+    let as_id = as_id.map_err(|error| Failure::Usage(error.to_string()))?;
     // A path that is not there is a mistake of the call: nothing else is begun.
-    for path in &arguments.paths {
+    let is_stdin = |path: &&PathBuf| path.as_os_str() == "-" && !path.exists();
+    for path in arguments.paths.iter().filter(|path| !is_stdin(path)) {
         std::fs::metadata(path).map_err(Failure::io("open", path))?;
     }
-    let mut sink = Importing::new(context, arguments.dry_run, arguments.experiment.clone());
-    sink.take_artifacts(arguments.artifacts);
-    let report = match stepwell_import::import(&arguments.paths, &mut sink) {
-        Ok(report) => report,
-        Err(ImportError::Path { path, source }) => return Err(Failure::io("open", &path)(source)),
-        Err(ImportError::Sink { run, from, error }) => {
-            let message = format!("run {run} from {}: {}", escape(&from), escape(&error.to_string()));
-            return Err(Failure::hinted(message, "what was imported before it may be stored; import again to go on"));
-        }
-        Err(error) => return Err(Failure::failed(escape(&error.to_string()))),
+    let stdin = match arguments.paths.iter().any(|path| is_stdin(&path)) {
+        true => Some(kept_stdin()?),
+        false => None,
     };
+    let file = stdin.as_ref().map(|file| file.path().to_path_buf());
+    let paths: Vec<PathBuf> = arguments
+        .paths
+        .iter()
+        .map(|path| file.clone().filter(|_| is_stdin(&path)).unwrap_or_else(|| path.clone()))
+        .collect();
+    let options = options(arguments, file.clone());
+    if as_id.is_some() {
+        // Nothing is stored before it is known that there is one run only.
+        let mut sink = Importing::new(context, true, None, Changed::AsItIs);
+        let runs = import(&paths, &options, &mut sink)?.runs();
+        if runs != 1 {
+            return Err(Failure::Usage(format!("--as names one run, and the paths have {}", count(runs))));
+        }
+    }
+    let changed = match (arguments.replace, arguments.as_new) {
+        (true, _) => Changed::Replace,
+        (_, true) => Changed::AsNew,
+        _ => Changed::AsItIs,
+    };
+    let mut sink = Importing::new(context, arguments.dry_run, arguments.experiment.clone(), changed);
+    sink.name_as(as_id);
+    sink.take_artifacts(arguments.artifacts);
+    let mut report = import(&paths, &options, &mut sink)?;
     sink.finish()?;
+    // What came by standard input has no path that anybody knows.
+    let shown = |path: &mut PathBuf| {
+        if file.as_ref() == Some(path) {
+            *path = PathBuf::from("-");
+        }
+    };
+    report.skipped.iter_mut().for_each(|skipped| shown(&mut skipped.path));
+    report.notes.iter_mut().for_each(|(path, _)| shown(path));
+    report.paths.iter_mut().for_each(|named| shown(&mut named.path));
     if context.json {
         output::json(&shape(&report, arguments.dry_run))?;
     } else {
         output::lines(&text(&report, arguments.dry_run))?;
     }
     Ok(if report.gave_nothing().next().is_some() { Answer::No } else { Answer::Done })
+}
+
+fn options(arguments: &Arguments, stdin: Option<PathBuf>) -> Options {
+    Options {
+        step_column: arguments.step_column.clone(),
+        time_column: arguments.time_column.clone(),
+        run_column: arguments.run_column.clone(),
+        columns: arguments.columns.clone(),
+        no_header: arguments.no_header,
+        complete: arguments.complete,
+        format: arguments.format.map(|format| match format {
+            TableFormat::Csv => Format::Csv,
+            TableFormat::Jsonl => Format::JsonLines,
+            TableFormat::Json => Format::Json,
+            TableFormat::Parquet => Format::Parquet,
+        }),
+        stdin,
+        ..Options::default()
+    }
+}
+
+fn import(paths: &[PathBuf], options: &Options, sink: &mut Importing<'_>) -> Outcome<Report> {
+    match stepwell_import::import_with(paths, options, sink) {
+        Ok(report) => Ok(report),
+        Err(ImportError::Path { path, source }) => Err(Failure::io("open", &path)(source)),
+        Err(ImportError::Sink { run, from, error }) => {
+            let message = format!("run {run} from {}: {}", escape(&from), escape(&error.to_string()));
+            Err(Failure::hinted(message, "what was imported before it may be stored; import again to go on"))
+        }
+        Err(error) => Err(Failure::failed(escape(&error.to_string()))),
+    }
+}
+
+/// Everything that comes by standard input, as a file: tables are read twice where they have several runs.
+fn kept_stdin() -> Outcome<tempfile::NamedTempFile> {
+    let mut file = tempfile::NamedTempFile::new()
+        .map_err(|error| Failure::failed(format!("cannot keep standard input in a file: {error}")))?;
+    std::io::copy(&mut std::io::stdin().lock(), &mut file)
+        .map_err(|error| Failure::failed(format!("cannot read standard input: {error}")))?;
+    Ok(file)
 }
 
 fn shape(report: &Report, dry_run: bool) -> Value {
@@ -95,6 +218,7 @@ fn shape(report: &Report, dry_run: bool) -> Value {
         "added": by_kind(&report.added),
         "left_out": Value::Object(kinds(&report.left_out())),
         "paths": report.paths.iter().map(named).collect::<Vec<_>>(),
+        "notes": report.notes.iter().map(|(path, note)| json!({"path": path.to_string_lossy(), "note": note})).collect::<Vec<_>>(),
         "dry_run": dry_run,
     })
 }
@@ -135,6 +259,13 @@ fn text(report: &Report, dry_run: bool) -> String {
         let more = count((report.skipped.len() - SKIPPED_SHOWN) as u64);
         text += &format!("… and {more} more; --json lists them all\n");
     }
+    for (path, note) in report.notes.iter().take(SKIPPED_SHOWN) {
+        text += &format!("note on {}: {}\n", escape(&path.to_string_lossy()), escape(note));
+    }
+    if report.notes.len() > SKIPPED_SHOWN {
+        let more = count((report.notes.len() - SKIPPED_SHOWN) as u64);
+        text += &format!("… and {more} more notes; --json lists them all\n");
+    }
     for named in report.paths.iter().filter(|named| !named.unrecognised.is_empty()) {
         let path = escape(&named.path.to_string_lossy());
         text += &format!("no logs known here in {path}: {}\n", unrecognised(named));
@@ -143,8 +274,8 @@ fn text(report: &Report, dry_run: bool) -> String {
         text += &format!("nothing was imported from {}\n", escape(&named.path.to_string_lossy()));
     }
     if report.taken.is_empty() && report.skipped.is_empty() {
-        text += "no log was recognised; known are TensorBoard event files, mlruns folders, mlflow.db, .wandb, CSV, \
-                 JSON lines and Parquet\n";
+        text += "no log was recognised; known are TensorBoard event files, mlruns folders, mlflow.db, .wandb, DVCLive, \
+                 trainer_state.json, CSV, JSON lines, JSON and Parquet\n";
     }
     let plain = |counts: &Counts| [Kind::Run, Kind::Series, Kind::Point].map(|kind| counts.get(kind));
     text += &match dry_run {

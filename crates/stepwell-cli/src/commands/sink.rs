@@ -13,7 +13,7 @@ use stepwell::error::Error;
 use stepwell::options::Options;
 use stepwell::workspace::catalog::Experiment;
 use stepwell::workspace::clock::now_ms;
-use stepwell::workspace::import::{Importer, OtherParam, RunImport};
+use stepwell::workspace::import::{Added, Importer, Offered, OtherParam, Refusal, RunImport};
 use stepwell::workspace::open::Workspace;
 use stepwell_import::{
     BoxError, Counts, ImportedExperiment, ImportedModel, ImportedRun, ImportedSeries, Kind, Sink, Taken, is_local,
@@ -22,6 +22,7 @@ use stepwell_import::{
 use crate::commands::files::{self, Files};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
+use crate::output::plural;
 use crate::progress::Progress;
 
 /// The workspace's side of an import. A run that the workspace refuses is noted, and the next one goes on.
@@ -44,12 +45,27 @@ pub(crate) struct Importing<'a> {
     files: Files,
     /// When the parts of runs started that were given so far, in milliseconds since the epoch.
     starts: HashMap<RunId, BTreeSet<i64>>,
+    changed: Changed,
+    /// The id of the only run, if the caller gave one.
+    as_id: Option<RunId>,
     progress: Progress,
+}
+
+/// What is done with a source that no longer begins with what was imported from it, or whose run was deleted for good.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// It is another run if it is known by its place only, and refused if it names the run itself or the run was deleted.
+    #[default]
+    AsItIs,
+    /// It is another run in any case.
+    AsNew,
+    /// It takes the place of the run.
+    Replace,
 }
 
 impl<'a> Importing<'a> {
     /// A sink into the workspace of the call, or into nothing.
-    pub(crate) fn new(context: &'a Context, dry_run: bool, experiment: Option<String>) -> Self {
+    pub(crate) fn new(context: &'a Context, dry_run: bool, experiment: Option<String>, changed: Changed) -> Self {
         let progress = Progress::bytes("importing", context.json);
         Self {
             context,
@@ -62,6 +78,8 @@ impl<'a> Importing<'a> {
             artifacts: false,
             files: Files::default(),
             starts: HashMap::new(),
+            changed,
+            as_id: None,
             progress,
         }
     }
@@ -71,9 +89,13 @@ impl<'a> Importing<'a> {
         self.artifacts = artifacts;
     }
 
+    /// Stores the only run under this id.
+    pub(crate) fn name_as(&mut self, id: Option<RunId>) {
+        self.as_id = id;
+    }
+
     /// Stores what waits.
     pub(crate) fn finish(self) -> Outcome<()> {
-        self.progress.say("storing");
         match self.target {
             Some((_, importer)) => Ok(importer.finish()?),
             None => Ok(()),
@@ -84,7 +106,8 @@ impl<'a> Importing<'a> {
     fn target(&mut self) -> Result<&mut (Workspace, Importer), Error> {
         if self.target.is_none() {
             let workspace = Workspace::open_or_create_with(&self.context.dir, Options::default())?;
-            let importer = workspace.importer();
+            let mut importer = workspace.importer();
+            importer.on_progress(self.progress.storing());
             self.target = Some((workspace, importer));
         }
         Ok(self.target.as_mut().expect("it was set just now"))
@@ -140,6 +163,9 @@ fn fit(run: &mut ImportedRun) -> Vec<(Kind, u64, String)> {
 
 impl Sink for Importing<'_> {
     fn run(&mut self, mut run: ImportedRun) -> Result<Taken, BoxError> {
+        if let Some(id) = &self.as_id {
+            (run.id, run.own_id) = (id.clone(), true);
+        }
         let notes = fit(&mut run);
         let counts = run.counts();
         let mut of_files = Taken::default();
@@ -181,7 +207,7 @@ impl Sink for Importing<'_> {
             0 => Vec::new(),
             count => vec![(Kind::ModelVersion, count, files::versions_left_out(&model.name, others))],
         };
-        Ok(Taken { taken: counts, added, left_out })
+        Ok(Taken { taken: counts, added, left_out, ..Taken::default() })
     }
 
     fn wants_artifacts(&self) -> bool {
@@ -230,14 +256,15 @@ impl Importing<'_> {
         let outcome = if is_refused { Err(why) } else { Ok(own) };
         self.adopted.insert(key, outcome);
         let added = Counts::default().with(Kind::Experiment, u64::from(done.is_new));
-        Ok(Taken { taken, added, left_out })
+        Ok(Taken { taken, added, left_out, ..Taken::default() })
     }
 
-    /// Gives a run to the workspace.
+    /// Gives a run to the workspace: under its id, or under that of another run where the source is not the one that was
+    /// imported under it.
     fn store(&mut self, run: ImportedRun, counts: Counts) -> Result<Taken, Error> {
         let workspace = self.target()?.0.clone();
-        let id = run.id.clone();
-        let refused = |why: String| Taken::refused(Kind::Run, format!("run {id} was not imported: {why}"));
+        let (first, own_id) = (run.id.clone(), run.own_id);
+        let refused = |why: String| Taken::refused(Kind::Run, format!("run {first} was not imported: {why}"));
         let adopted = run.attached.experiment_key.as_ref().and_then(|key| self.adopted.get(key)).cloned();
         let found = match adopted {
             Some(adopted) => adopted,
@@ -259,7 +286,7 @@ impl Importing<'_> {
                         of_files.left_out.push((
                             Kind::Artifact,
                             1,
-                            format!("files of run {id} were not copied: {why}"),
+                            format!("files of run {first} were not copied: {why}"),
                         ));
                         None
                     }
@@ -270,32 +297,94 @@ impl Importing<'_> {
         };
         let mut none = BTreeSet::new();
         let starts = match run.attached.part {
-            Some(_) => self.starts.entry(id.clone()).or_default(),
+            Some(_) => self.starts.entry(first.clone()).or_default(),
             None => &mut none,
         };
-        let run = store_form(&workspace, run, &experiment, place, starts)?;
-        match self.target()?.1.add(run) {
-            Ok(new) => {
-                let added = Counts::default()
-                    .with(Kind::Run, u64::from(new.run))
-                    .with(Kind::Series, new.series)
-                    .with(Kind::Point, new.points);
-                let others = new.other_params.iter().map(|param| {
-                    let OtherParam { key, existing, given } = param;
-                    let why =
-                        format!("param {key:?} of run {id} is {given:?} in the source and stays {existing:?} here");
-                    (Kind::Param, 1, why + ": params are write-once")
-                });
-                of_files.left_out.extend(others);
-                of_files.taken.merge(&counts);
-                of_files.added.merge(&added);
-                Ok(of_files)
+        let mut run = store_form(&workspace, run, &experiment, place, starts)?;
+        let changed = self.changed.clone();
+        let mut first_refusal: Option<Refusal> = None;
+        for number in 1.. {
+            // A run beyond the first refusal is offered where it is, or may be made.
+            let may_be_new = match (&first_refusal, &changed) {
+                (None, _) | (_, Changed::AsNew) => true,
+                (Some(Refusal::Deleted), _) | (_, Changed::Replace) => false,
+                (Some(_), _) => !own_id,
+            };
+            if !may_be_new && workspace.find_run(&run.id)?.is_none() {
+                break;
             }
-            // The disk fails for every run alike.
+            let id = run.id.clone();
+            let (back, refusal) = match self.target()?.1.offer(run) {
+                Ok(Offered::Taken(added)) => {
+                    return Ok(taken(of_files, &counts, &added, &first, &id, first_refusal.as_ref()));
+                }
+                Ok(Offered::Refused(back, refusal)) => (*back, refusal),
+                // The disk fails for every run alike.
+                Err(error @ Error::Io { .. }) => return Err(error),
+                Err(error) => return Ok(refused(error.to_string())),
+            };
+            run = back;
+            first_refusal.get_or_insert(refusal);
+            run.id = RunId::derived("again", &format!("{first}\0{number}"));
+            run.own_id = false;
+        }
+        let why = first_refusal.as_ref().map(why).unwrap_or_default();
+        if changed != Changed::Replace {
+            let ways = "--replace puts it in the place of that run, --as-new imports it as another one";
+            return Ok(refused(format!("{why}; {ways}")));
+        }
+        (run.id, run.own_id) = (first.clone(), own_id);
+        match self.target()?.1.replace(run) {
+            Ok(added) => {
+                let mut done = taken(of_files, &counts, &added, &first, &first, None);
+                done.notes.push(format!("run {first} was replaced: {why}"));
+                Ok(done)
+            }
             Err(error @ Error::Io { .. }) => Err(error),
             Err(error) => Ok(refused(error.to_string())),
         }
     }
+}
+
+/// Why a source is not the run that it was offered as.
+fn why(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Changed(why) => format!("the source is not what was imported before: {why}"),
+        Refusal::Param(OtherParam { key, existing, given }) => {
+            format!("the source is not what was imported before: param {key:?} was {existing:?} and is {given:?}")
+        }
+        Refusal::Deleted => "the run was deleted for good here".to_owned(),
+    }
+}
+
+/// Adds to what was done with its files what was taken of a run that was read as `first` and stored as `id`.
+fn taken(
+    mut done: Taken,
+    counts: &Counts,
+    added: &Added,
+    first: &RunId,
+    id: &RunId,
+    refusal: Option<&Refusal>,
+) -> Taken {
+    done.taken.merge(counts);
+    done.added.add(Kind::Run, u64::from(added.run));
+    done.added.add(Kind::Series, added.series);
+    done.added.add(Kind::Point, added.points);
+    for OtherParam { key, existing, given } in &added.other_params {
+        let why = format!("param {key:?} of run {id} is {given:?} in the source and stays {existing:?} here");
+        done.left_out.push((Kind::Param, 1, why + ": params are write-once"));
+    }
+    if added.behind > 0 {
+        let behind = plural(added.behind, "point", "points");
+        let note = format!("run {id} has {behind} more from an earlier import, which the source lacks; they stay");
+        done.notes.push(note);
+    }
+    if let Some(refusal) = refusal.filter(|_| added.run) {
+        let why = why(refusal);
+        let way = "--replace would have put it in the place of the other";
+        done.notes.push(format!("not run {first}: {why}. It is run {id}; {way}"));
+    }
+    done
 }
 
 /// The run as the workspace takes it. `place` is where its files were copied to.
@@ -341,6 +430,7 @@ fn store_form(
         items.push((IMPORTED_PART, part.id.clone(), since));
     }
     Ok(RunImport {
+        own_id: run.own_id,
         name: run.name,
         user: run.user,
         status: run.status,

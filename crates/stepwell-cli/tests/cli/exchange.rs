@@ -34,25 +34,6 @@ fn importing_again_adds_nothing_and_a_grown_file_appends() {
 }
 
 #[test]
-fn a_source_that_changed_its_past_is_skipped_and_the_rest_goes_on() {
-    let place = Place::new();
-    place.file("in/a.csv", "step,m\n0,1\n1,2\n");
-    place.file("in/b.csv", "step,m\n0,1\n");
-    let folder = place.path("in");
-    place.ok(&["import", text(&folder)]);
-    place.file("in/a.csv", "step,m\n0,1\n1,3\n");
-    place.file("in/b.csv", "step,m\n0,1\n1,5\n");
-    let second = place.json(&["import", text(&folder)]);
-    assert_eq!((&second["runs"], &second["added"]["points"]), (&json!(1), &json!(1)));
-    let skipped = second["skipped"].as_array().unwrap();
-    assert_eq!(skipped.len(), 1);
-    assert!(
-        skipped[0]["path"].as_str().unwrap().contains("a.csv")
-            && skipped[0]["reason"].as_str().unwrap().contains("no longer")
-    );
-}
-
-#[test]
 fn damage_is_told_with_its_place() {
     let place = Place::new();
     let mut file = event_file(&[(0, 1.0, "m", 1.0), (1, 2.0, "m", 2.0)]);
@@ -320,6 +301,7 @@ fn what_is_exported_as_event_files_comes_back() {
     assert_eq!((&runs[0]["params"], &runs[0]["status"]), (&json!({"lr": "0.1"}), &json!("FINISHED")));
     assert_eq!(runs[0]["tags"]["note"], "a\nb");
     let new = runs[0]["run_id"].as_str().unwrap();
+    assert_eq!(new, id);
     for key in ["loss", "a/b"] {
         let there: Vec<String> = at_back(&["history", new, key]).lines().map(str::to_owned).collect();
         assert_eq!(there, lines(&place, &id, key));

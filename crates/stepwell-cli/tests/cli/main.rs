@@ -5,5 +5,7 @@ mod foreign;
 mod place;
 mod plots;
 mod reading;
+mod round_trip;
+mod sources;
 mod upkeep;
 mod writing;

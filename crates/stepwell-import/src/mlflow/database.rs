@@ -136,6 +136,7 @@ fn read_runs(
         let run = ImportedRun {
             id: RunId::new(name.as_str())
                 .unwrap_or_else(|_| RunId::derived("mlflow.db", &format!("{}\0{name}", file.relative))),
+            own_id: true,
             source: format!("mlflow.db:{}", file.relative),
             experiment: Some(experiment.name),
             name: text(row, 1)?.filter(|name| !name.is_empty()).or_else(|| tag("mlflow.runName")).unwrap_or(name),

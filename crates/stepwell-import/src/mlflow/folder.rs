@@ -117,6 +117,7 @@ pub(crate) fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>)
     };
     let is_deleted = |meta: &Meta| meta.get("lifecycle_stage") == Some("deleted");
     let run = ImportedRun {
+        own_id: true,
         source: format!("mlruns:{relative}"),
         experiment: experiment.get("name").map(str::to_owned),
         name: meta

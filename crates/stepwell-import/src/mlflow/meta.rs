@@ -9,6 +9,8 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 
 /// Longer files are no MLflow meta files.
 const BYTES_MAX: u64 = 1 << 20;
+/// Deeper nesting is refused.
+const NESTING_MAX: usize = 64;
 
 /// The top level of a `meta.yaml`: names and their scalars; null is absent.
 #[derive(Debug, Default)]
@@ -39,6 +41,66 @@ pub(crate) fn read(path: &Path) -> Result<Meta, String> {
         return Err(format!("longer than {BYTES_MAX} bytes"));
     }
     parse(std::str::from_utf8(&bytes).map_err(|_| "no UTF-8")?)
+}
+
+/// Reads a YAML file of nested mappings: each scalar with its keys joined by dots; those of lists have their place as a key.
+///
+/// # Errors
+/// What is wrong, in words.
+pub(crate) fn read_nested(path: &Path) -> Result<Vec<(String, String)>, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(format!("longer than {BYTES_MAX} bytes"));
+    }
+    nested(std::str::from_utf8(&bytes).map_err(|_| "no UTF-8")?)
+}
+
+/// The scalars of nested mappings and lists.
+fn nested(text: &str) -> Result<Vec<(String, String)>, String> {
+    /// An open mapping or list: its key so far, and the next place of a list.
+    struct Open {
+        key: String,
+        next: Option<usize>,
+        name: Option<String>,
+    }
+    let (mut found, mut open): (Vec<(String, String)>, Vec<Open>) = (Vec::new(), Vec::new());
+    for event in Parser::new_from_str(text) {
+        let (event, _) = event.map_err(|error| format!("no YAML: {error}"))?;
+        let takes_value =
+            matches!(event, Event::MappingStart(..) | Event::SequenceStart(..) | Event::Scalar(..) | Event::Alias(_));
+        // A scalar in a mapping without a name is the name of what comes next.
+        if let (Event::Scalar(name, ..), Some(Open { next: None, name: free @ None, .. })) = (&event, open.last_mut()) {
+            *free = Some(name.to_string());
+            continue;
+        }
+        let key = match open.last_mut() {
+            Some(last) if takes_value => {
+                let name = match &mut last.next {
+                    Some(next) => {
+                        *next += 1;
+                        (*next - 1).to_string()
+                    }
+                    None => last.name.take().unwrap_or_default(),
+                };
+                if last.key.is_empty() { name } else { format!("{}.{name}", last.key) }
+            }
+            _ => String::new(),
+        };
+        match event {
+            Event::MappingStart(..) | Event::SequenceStart(..) if open.len() >= NESTING_MAX => {
+                return Err(format!("nested more than {NESTING_MAX} levels"));
+            }
+            Event::MappingStart(..) => open.push(Open { key, next: None, name: None }),
+            Event::SequenceStart(..) => open.push(Open { key, next: Some(0), name: None }),
+            Event::MappingEnd | Event::SequenceEnd => _ = open.pop(),
+            Event::Scalar(text, ..) if !open.is_empty() => found.push((key, text.into_owned())),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// Parses a meta file's text.
@@ -94,6 +156,23 @@ mod tests {
         assert_eq!(meta.get("run_name"), Some("a: \"b\""));
         assert_eq!(meta.get("user_id"), Some("dell"));
         assert_eq!(meta.first(&["entry_point_name", "status"]), Some("3"));
+    }
+
+    #[test]
+    fn nested_scalars_have_all_their_keys() {
+        let text = "lr: 0.1\nmodel:\n  depth: 3\n  sizes: [64, {a: b}]\n  none: ~\nempty: {}\nname: 'x: y'\n";
+        let found = nested(text).unwrap();
+        let found: Vec<_> = found.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let expected = [
+            ("lr", "0.1"),
+            ("model.depth", "3"),
+            ("model.sizes.0", "64"),
+            ("model.sizes.1.a", "b"),
+            ("model.none", "~"),
+            ("name", "x: y"),
+        ];
+        assert_eq!(found, expected);
+        assert!(nested(&"[".repeat(1_000)).is_err() && nested("a: 'open").is_err());
     }
 
     #[test]

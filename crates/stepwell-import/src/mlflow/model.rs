@@ -74,6 +74,7 @@ impl LoggedModel {
         attached.items.extend(self.metrics.into_items());
         Some(ImportedRun {
             id,
+            own_id: true,
             source,
             experiment: None,
             name: self.name,

@@ -7,6 +7,7 @@ use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 
 use crate::number;
+use crate::table::columns::Time;
 
 /// Whether a column can be a metric.
 pub(crate) fn is_number(kind: &DataType) -> bool {
@@ -61,8 +62,14 @@ pub(crate) fn whole_numbers(array: &ArrayRef) -> Result<Int64Array, ArrowError> 
 }
 
 /// A time column in milliseconds.
-pub(crate) fn times(array: &ArrayRef, is_ms: bool) -> Result<Int64Array, ArrowError> {
+pub(crate) fn times(array: &ArrayRef, time: Time) -> Result<Int64Array, ArrowError> {
+    let is_ms = time.is_ms;
     match array.data_type() {
+        kind if time.dates_only && is_number(kind) => Ok(Int64Array::new_null(array.len())),
+        DataType::Date32 | DataType::Date64 => {
+            let ms = cast(array, &DataType::Date64)?;
+            Ok(cast(&ms, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+        }
         DataType::Timestamp(_, zone) => {
             let ms = cast(array, &DataType::Timestamp(TimeUnit::Millisecond, zone.clone()))?;
             Ok(cast(&ms, &DataType::Int64)?.as_primitive::<Int64Type>().clone())

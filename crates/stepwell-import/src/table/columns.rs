@@ -1,41 +1,91 @@
 //! What a table's columns mean, by their names.
 //!
 //! Long form has a row for each point: `key` (or `metric`, `tag`) and `value`. Wide form has a row for each step and a
-//! column for each metric. Both need a step column; run and time columns are optional. Case does not matter.
+//! column for each metric. Both need a step column; run and time columns are optional. Neither case nor the marks between
+//! words matter.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// Names of the run column.
-const RUN: [&str; 2] = ["run_id", "run_uuid"];
+use crate::options::Options;
+
+/// Names of the run column, with ids.
+const RUN_IDS: [&str; 2] = ["run_id", "run_uuid"];
+/// Names of the run column, with names.
+const RUN_NAMES: [&str; 2] = ["run", "run_name"];
 /// Names of the long form's key column.
-const KEY: [&str; 3] = ["key", "metric", "tag"];
-/// Names of the step column, the surest first: where two are there the later one is a metric.
-const STEP: [&str; 12] = [
+const KEY: [&str; 4] = ["key", "metric", "tag", "name"];
+/// Names of the step column, the surest first: where several are there the others are metrics. Steps of the trainer come
+/// before steps of the environment, both before rounds and epochs. Names are compared as [`plain`] has them.
+const STEP: [&str; 33] = [
     "step",
-    "_step",
     "global_step",
-    "trainer/global_step",
+    "steps",
+    "total_steps",
+    "num_steps",
+    "train_step",
     "total_timesteps",
-    "time/total_timesteps",
+    "num_timesteps",
+    "timesteps_so_far",
     "timesteps_total",
+    "timesteps",
+    "timestep",
+    "time_step",
+    "num_env_steps_sampled",
+    "total_env_steps",
+    "num_env_steps",
+    "env_steps",
+    "total_env_interacts",
+    "number of env steps total",
     "training_iteration",
     "iteration",
+    "iterations",
     "iter",
+    "iters",
+    "itr",
+    "update",
+    "updates",
+    "nupdates",
+    "round",
+    "rounds",
     "epoch",
-    "time/iterations",
+    "epochs",
+    "episode",
 ];
 /// Names of time columns; `_ms` counts milliseconds, the others are told apart by their size, or are ISO 8601.
 const TIME: [&str; 8] =
-    ["timestamp_ms", "time_ms", "timestamp", "_timestamp", "wall_time", "wall time", "walltime", "datetime"];
+    ["timestamp_ms", "time_ms", "timestamp", "timestamp_utc", "wall_time", "unix_time", "created_at", "datetime"];
+/// Names of columns that hold times where they hold dates, and metrics where they hold numbers.
+const DATES: [&str; 4] = ["time", "date", "ts", "date_time"];
+
+/// Where a row's step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// In a column.
+    At(usize),
+    /// It is the row's number, from 0.
+    Row,
+}
+
+impl Step {
+    /// The column, if it is one.
+    pub(crate) fn column(self) -> Option<usize> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::Row => None,
+        }
+    }
+}
 
 /// Places of the columns with a meaning.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Columns {
-    /// The run's id.
+    /// The run's id or name.
     pub(crate) run: Option<usize>,
+    /// Whether the run column has ids.
+    pub(crate) own_ids: bool,
     /// The step.
-    pub(crate) step: usize,
+    pub(crate) step: Step,
     /// The time.
     pub(crate) time: Option<Time>,
     /// Key and value of the long form.
@@ -53,29 +103,78 @@ pub(crate) struct Time {
     pub(crate) at: usize,
     /// Whether it counts milliseconds for sure.
     pub(crate) is_ms: bool,
+    /// Whether only dates in it are times, and numbers are values of a metric.
+    pub(crate) dates_only: bool,
 }
 
-/// The place of the first of `wanted` that is among `names`.
-pub(crate) fn find(names: &[&str], wanted: &[&str]) -> Option<usize> {
-    wanted.iter().find_map(|wanted| names.iter().position(|name| name.eq_ignore_ascii_case(wanted)))
+/// A name in lower case with letters and digits only, so that `TimestepsSoFar` and `timesteps_so_far` are one.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// The columns' meaning.
+/// The place of the first of `wanted` that is among `names`. A name whose part behind the last slash is one (`time/total_timesteps`)
+/// counts where `last_part` says so, and comes after all whole names.
+fn find(names: &[&str], wanted: &[&str], last_part: bool) -> Option<usize> {
+    let plains: Vec<String> = names.iter().map(|name| plain(name)).collect();
+    let tails: Vec<Option<String>> =
+        names.iter().map(|name| name.rsplit_once('/').map(|(_, tail)| plain(tail))).collect();
+    let whole = wanted.iter().find_map(|wanted| names.iter().position(|name| name.eq_ignore_ascii_case(wanted)));
+    let wanted: Vec<String> = wanted.iter().map(|wanted| plain(wanted)).collect();
+    let spelt = || wanted.iter().find_map(|wanted| plains.iter().position(|name| name == wanted));
+    let tail = || wanted.iter().find_map(|wanted| tails.iter().position(|tail| tail.as_ref() == Some(wanted)));
+    whole.or_else(spelt).or_else(|| tail().filter(|_| last_part))
+}
+
+/// The place of the column that the caller named, by its name or its number from 1.
+fn chosen(names: &[&str], what: &str, asked: &str) -> Result<usize, String> {
+    let by_name = names.iter().position(|name| *name == asked);
+    let by_name = by_name.or_else(|| names.iter().position(|name| name.eq_ignore_ascii_case(asked)));
+    let by_number =
+        || asked.parse().ok().and_then(|number: usize| number.checked_sub(1)).filter(|at| *at < names.len());
+    by_name.or_else(by_number).ok_or_else(|| {
+        let shown = names.iter().take(NAMES_SHOWN).copied().collect::<Vec<_>>().join(", ");
+        format!("no {what} column {asked:?} among {} columns ({shown}); not imported", names.len())
+    })
+}
+
+/// How many columns an error names.
+const NAMES_SHOWN: usize = 12;
+
+/// The columns' meaning, as far as the caller's choices leave it open.
 ///
 /// # Errors
 /// What is missing, in words.
-pub(crate) fn recognise(names: &[&str]) -> Result<Columns, String> {
-    let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
-    let run = find(&names, &RUN);
-    let time = find(&names, &TIME).map(|at| Time { at, is_ms: names[at].to_ascii_lowercase().ends_with("_ms") });
-    let Some(step) = find(&names, &STEP) else {
-        return Err(format!(
-            "no step column among {} columns (step, global_step, iteration, epoch ... are known); not imported",
-            names.len()
-        ));
+pub(crate) fn recognise(names: &[&str], options: &Options) -> Result<Columns, String> {
+    let names: Vec<&str> = names.iter().map(|name| name.trim().trim_matches('"').trim()).collect();
+    let choose = |what, asked: &Option<String>| asked.as_deref().map(|asked| chosen(&names, what, asked)).transpose();
+    let named_run = choose("run", &options.run_column)?;
+    let ids = find(&names, &RUN_IDS, false);
+    let run = named_run.or(ids).or_else(|| find(&names, &RUN_NAMES, false));
+    let is_ms = |at: usize| names[at].to_ascii_lowercase().ends_with("_ms");
+    let time = match choose("time", &options.time_column)? {
+        Some(at) => Some(Time { at, is_ms: is_ms(at), dates_only: false }),
+        None => match find(&names, &TIME, false) {
+            Some(at) => Some(Time { at, is_ms: is_ms(at), dates_only: false }),
+            None => find(&names, &DATES, false).map(|at| Time { at, is_ms: false, dates_only: true }),
+        },
     };
-    let long = find(&names, &KEY).zip(find(&names, &["value"]));
-    let meaning = [run, Some(step), time.map(|time| time.at)];
+    let step = match options.step_column.as_deref() {
+        Some(asked) if asked.eq_ignore_ascii_case("row") && !names.contains(&asked) => Step::Row,
+        Some(asked) => Step::At(chosen(&names, "step", asked)?),
+        None => match find(&names, &STEP, true) {
+            Some(at) => Step::At(at),
+            None => {
+                let shown = names.iter().take(NAMES_SHOWN).copied().collect::<Vec<_>>().join(", ");
+                return Err(format!(
+                    "no step column among {} columns ({shown}); not imported. --step-column NAME says which it is, \
+                     --step-column row counts the rows",
+                    names.len()
+                ));
+            }
+        },
+    };
+    let long = find(&names, &KEY, false).zip(find(&names, &["value"], false));
+    let meaning = [run, step.column(), time.filter(|time| !time.dates_only).map(|time| time.at)];
     let (mut metrics, mut nameless) = (Vec::new(), Vec::new());
     let mut seen = HashMap::new();
     for (at, name) in names.iter().enumerate().filter(|_| long.is_none()) {
@@ -95,26 +194,34 @@ pub(crate) fn recognise(names: &[&str]) -> Result<Columns, String> {
     if long.is_none() && metrics.is_empty() {
         return Err("no metric column beside the step column; not imported".into());
     }
-    Ok(Columns { run, step, time, long, metrics, nameless })
+    let own_ids = named_run.is_none() && ids.is_some();
+    Ok(Columns { run, own_ids, step, time, long, metrics, nameless })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn recognise(names: &[&str]) -> Result<Columns, String> {
+        super::recognise(names, &Options::default())
+    }
+
     #[test]
     fn long_and_wide_forms_are_told_apart() {
         let long = recognise(&["run_id", "key", "step", "timestamp_ms", "value"]).unwrap();
         let expected = Columns {
             run: Some(0),
-            step: 2,
-            time: Some(Time { at: 3, is_ms: true }),
+            own_ids: true,
+            step: Step::At(2),
+            time: Some(Time { at: 3, is_ms: true, dates_only: false }),
             long: Some((1, 4)),
-            ..Columns::default()
+            metrics: vec![],
+            nameless: vec![],
         };
         assert_eq!(long, expected);
         let wide = recognise(&[" Epoch", "step", "loss", "", "_timestamp"]).unwrap();
-        assert_eq!((wide.step, wide.time, wide.long), (1, Some(Time { at: 4, is_ms: false }), None));
+        let time = Some(Time { at: 4, is_ms: false, dates_only: false });
+        assert_eq!((wide.step, wide.time, wide.long), (Step::At(1), time, None));
         assert_eq!(wide.metrics, [("Epoch".to_owned(), 0), ("loss".to_owned(), 2)]);
         assert_eq!(wide.nameless, [("column 4 has no name".to_owned(), 3)]);
         let twice = recognise(&["step", "a", "b", "a"]).unwrap();
@@ -122,11 +229,50 @@ mod tests {
         assert_eq!(twice.nameless, [("column 4 is named \"a\" as column 2 is".to_owned(), 3)]);
         let board = recognise(&["Wall time", "Step", "Value"]).unwrap();
         assert_eq!(board.metrics, [("Value".to_owned(), 2)]);
+        let named = recognise(&["run", "step", "loss", "time"]).unwrap();
+        assert_eq!((named.run, named.own_ids, named.metrics.len()), (Some(0), false, 2));
+    }
+
+    #[test]
+    fn step_columns_are_known_in_every_spelling_and_in_order() {
+        for (names, step) in [
+            (&["EpisodesSoFar", "TimestepsSoFar", "EpRewMean"][..], 1),
+            (&["epochs", "steps", "loss"], 1),
+            (&["Iters", "loss"], 0),
+            (&["round", "train-rmse"], 0),
+            (&["time/iterations", "time/total_timesteps", "loss"], 1),
+            (&["time/iterations", "loss"], 0),
+            (&["trainer/global_step", "epoch", "loss"], 1),
+            (&["loss", "\"Epoch\""], 1),
+            (&["misc/nupdates", "loss"], 0),
+            (&["TotalEnvInteracts", "Epoch", "AverageEpRet"], 0),
+            (&["_step", "loss"], 0),
+            (&["epoch", "Step", "loss"], 1),
+            (&["timesteps_total", "training_iteration", "x"], 0),
+        ] {
+            assert_eq!(recognise(names).unwrap().step, Step::At(step), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn the_caller_chooses_by_name_or_number() {
+        let choose = |step: &str, time: Option<&str>| {
+            let (step_column, time_column) = (Some(step.to_owned()), time.map(str::to_owned));
+            super::recognise(&["a", "b", "3"], &Options { step_column, time_column, ..Options::default() })
+        };
+        assert_eq!(choose("B", None).unwrap().step, Step::At(1));
+        assert_eq!(choose("3", None).unwrap().step, Step::At(2), "a name before a number");
+        assert_eq!(choose("row", None).unwrap().metrics.len(), 3);
+        let both = choose("1", Some("2")).unwrap();
+        assert_eq!((both.step, both.time.unwrap().at, both.metrics.len()), (Step::At(0), 1, 1));
+        assert!(choose("c", None).unwrap_err().contains("no step column \"c\" among 3 columns (a, b, 3)"));
+        assert!(choose("row", Some("4")).unwrap_err().contains("no time column"));
     }
 
     #[test]
     fn what_is_missing_is_said() {
-        assert!(recognise(&["a", "b"]).unwrap_err().contains("no step column"));
+        let missing = recognise(&["a", "b"]).unwrap_err();
+        assert!(missing.contains("no step column among 2 columns (a, b)") && missing.contains("--step-column"));
         assert!(recognise(&["step", "timestamp"]).unwrap_err().contains("no metric column"));
         assert!(recognise(&[]).is_err());
     }

@@ -1,18 +1,23 @@
-//! CSV in long or wide form, with `,`, `;` or tab between the fields; SB3's monitor files are handed on.
+//! CSV (RFC 4180) in long or wide form, with `,`, `;`, `|` or tab between the fields; SB3's monitor files are handed on.
 //!
-//! A row is a line: quoted line breaks are not known, so that a lost quote costs its line and not the file.
+//! No row is taken that begins within quotes or that has no line break at its end: the first is a part of a cell, the second
+//! may be half-written.
 
-use std::borrow::Cow;
-use std::fs::File;
-use std::io;
+use std::io::{self, Chain, Cursor, Read};
+use std::path::Path;
 
 use crate::context::Context;
-use crate::lines::{Line, Lines};
+use crate::lines::LINE_BYTES_MAX;
 use crate::number;
+use crate::options::Options;
+use crate::report::Kind;
 use crate::run::ImportError;
-use crate::table::columns::{self, Columns};
+use crate::table::cells::Cells;
+use crate::table::columns;
 use crate::table::monitor;
+use crate::table::records::{Record, Records, delimiter_of};
 use crate::table::rows::{LastRows, Rows};
+use crate::text::{self, Text};
 use crate::walk::{Group, SourceFile};
 
 /// Rows between two words of progress.
@@ -21,312 +26,192 @@ const PROGRESS_ROWS: u64 = 1 << 16;
 /// Reads a CSV file.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
     for file in &group.files {
-        let told = match read_file(file, context) {
-            Ok(told) => told?,
+        let mut told = 0;
+        match read_file(file, &mut told, context) {
+            Ok(done) => done?,
             Err(error) => {
-                context.skip(&file.path, None, format!("cannot be read: {error}"));
-                0
+                context.leave_out(&file.path, Kind::File, 1, format!("not read to its end: {error}"));
             }
-        };
+        }
         context.advance(&file.path, file.bytes.saturating_sub(told));
     }
     Ok(())
 }
 
-/// A header row.
-struct Header {
-    delimiter: u8,
-    names: Vec<String>,
+/// A table from its header row on.
+type Body = Records<Chain<Cursor<Vec<u8>>, Text>>;
+
+/// What a file is by its first lines.
+enum Start {
+    /// A monitor file; its first line.
+    Monitor(Vec<u8>, Text),
+    /// A table: its records, its delimiter, and the names in a comment before the rows, as numpy writes them.
+    Table(Body, u8, Option<Vec<String>>),
+    /// There is no row.
+    Empty,
 }
 
-/// The bytes told as progress, or the sink's error; the outer error is the file's.
-fn read_file(file: &SourceFile, context: &mut Context<'_>) -> io::Result<Result<u64, ImportError>> {
-    let mut lines = Lines::new(File::open(&file.path)?);
-    let header = loop {
-        let Some(line) = lines.next()? else {
-            context.skip(&file.path, Some(0), "no header row; not imported");
-            return Ok(Ok(0));
-        };
-        if line.offset == 0 && line.bytes.starts_with(b"#{") {
-            let first = line.bytes.to_vec();
-            return monitor::read(file, &first, lines, context);
+/// Goes to the header row: behind blank lines, comments, and Excel's `sep=;`.
+fn start(path: &Path) -> io::Result<Start> {
+    let mut text = text::open(path)?;
+    let (mut offset, mut line, mut said, mut comment) = (0, Vec::new(), None, None);
+    loop {
+        let read = text::read_line(&mut text, &mut line, LINE_BYTES_MAX)? as u64;
+        if read == 0 {
+            return Ok(Start::Empty);
         }
-        if !line.bytes.is_empty() && !line.bytes.starts_with(b"#") {
-            break header_of(&line);
+        if let Some(rest) = line.strip_prefix(b"#") {
+            let rest = rest.trim_ascii();
+            if rest.starts_with(b"{") {
+                return Ok(Start::Monitor(line, text));
+            }
+            comment = Some(rest.to_vec());
+        } else if let Some([delimiter]) = line.strip_prefix(b"sep=").map(<[u8]>::trim_ascii_end) {
+            said = Some(*delimiter);
+        } else if !line.trim_ascii().is_empty() {
+            let delimiter = said.unwrap_or_else(|| delimiter_of(&line));
+            let names = |comment: Vec<u8>| {
+                let mut records = Records::new(&comment[..], delimiter, 0);
+                records.next().ok().flatten().map(|record| record.iter().map(str::to_owned).collect())
+            };
+            let records = Records::new(Cursor::new(line).chain(text), delimiter, offset);
+            return Ok(Start::Table(records, delimiter, comment.and_then(names)));
+        }
+        offset += read;
+    }
+}
+
+/// The names of the columns: the caller's, those of a comment over rows of numbers, or the first row.
+fn header(
+    records: &mut Body,
+    comment: Option<Vec<String>>,
+    options: &Options,
+) -> io::Result<Result<Vec<String>, String>> {
+    let (numbers, first) = match records.next()? {
+        Some(first) => (
+            first.iter().all(|cell| number::value(cell).is_some()),
+            first.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect::<Vec<_>>(),
+        ),
+        None => return Ok(Err("no header row; not imported".into())),
+    };
+    if let Some(names) = &options.columns {
+        records.unread();
+        return Ok(if names.len() == first.len() {
+            Ok(names.clone())
+        } else {
+            Err(format!("{} columns, but --columns names {}; not imported", first.len(), names.len()))
+        });
+    }
+    if options.no_header {
+        records.unread();
+        return Ok(Ok((1..=first.len()).map(|number| format!("column_{number}")).collect()));
+    }
+    if numbers {
+        if let Some(names) = comment.filter(|names| names.len() == first.len()) {
+            records.unread();
+            return Ok(Ok(names));
+        }
+        let why = format!(
+            "the first row is {} numbers, not names; not imported. --columns NAME,... names the columns of files without \
+             a header row, --no-header numbers them, --step-column says which has the steps",
+            first.len()
+        );
+        return Ok(Err(why));
+    }
+    Ok(Ok(first))
+}
+
+/// Whether a row is whole; reports one that is not.
+pub(crate) fn is_whole(record: &Record<'_>, fields: usize, file: &SourceFile, context: &mut Context<'_>) -> bool {
+    let mut skip = |reason: String| context.skip(&file.path, Some(record.offset), reason);
+    if !record.ended && !file.complete {
+        let lines = match record.lines {
+            0 => "the last row has no line break at its end, so it may be half-written".to_owned(),
+            more => format!("a quote is opened and not closed in the {} lines to the end", more + 1),
+        };
+        skip(format!("{lines}; left out until it is ended"));
+        return false;
+    }
+    if record.too_long {
+        skip("a row too long; passed over".into());
+        return false;
+    }
+    if record.len() != fields {
+        let lines = if record.lines > 1 { format!(" in {} lines", record.lines) } else { String::new() };
+        skip(format!("a row of {} fields{lines} where the header has {fields}; passed over", record.len()));
+        return false;
+    }
+    true
+}
+
+/// The outer error is the file's, the inner one the sink's. `told` is how many bytes were told as progress.
+fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io::Result<Result<(), ImportError>> {
+    let (mut records, delimiter, comment) = match start(&file.path)? {
+        Start::Monitor(line, text) => return monitor::read(file, &line, text, context),
+        Start::Table(records, delimiter, comment) => (records, delimiter, comment),
+        Start::Empty => {
+            context.leave_out(&file.path, Kind::File, 1, "no header row; not imported");
+            return Ok(Ok(()));
         }
     };
-    let names: Vec<&str> = header.names.iter().map(String::as_str).collect();
-    let columns = match columns::recognise(&names) {
+    let names = match header(&mut records, comment, context.options)? {
+        Ok(names) => names,
+        Err(reason) => {
+            context.leave_out(&file.path, Kind::File, 1, reason);
+            return Ok(Ok(()));
+        }
+    };
+    let columns = match columns::recognise(&names.iter().map(String::as_str).collect::<Vec<_>>(), context.options) {
         Ok(columns) => columns,
         Err(reason) => {
-            context.skip(&file.path, Some(0), reason);
-            return Ok(Ok(0));
+            context.leave_out(&file.path, Kind::File, 1, reason);
+            return Ok(Ok(()));
         }
     };
     let mut rows = match columns.run {
         None => Rows::one("csv", file),
-        Some(run) => Rows::many("csv", file, last_rows(file, run, &header, lines.offset())?),
+        Some(run) => Rows::many("csv", file, last_rows(file, run, &names, context.options)?, columns.own_ids),
     };
-    let mut table = Table {
-        file,
-        header: &header,
-        columns: &columns,
-        text: vec![Text::Unseen; header.names.len()],
-        bad_times: None,
-    };
-    let (mut row, mut told) = (0, 0);
-    while let Some(line) = lines.next()? {
-        if line.bytes.is_empty() && !line.too_long {
-            continue;
+    let mut cells = Cells::new(file, delimiter, &columns, names.len());
+    let mut row = 0;
+    while let Some(record) = records.next()? {
+        let (offset, run) = (record.offset, columns.run.map_or("", |run| record.text(run)).to_owned());
+        let whole = is_whole(&record, names.len(), file, context);
+        if whole && !repeats(&record, &names) {
+            cells.take(&record, row, &run, &mut rows, context);
         }
-        let mut fields = Vec::with_capacity(header.names.len());
-        split(line.bytes, header.delimiter, &mut fields);
-        let run =
-            columns.run.and_then(|run| fields.get(run)).map(|field| String::from_utf8_lossy(field)).unwrap_or_default();
-        table.take(&line, &fields, &run, &mut rows, context);
-        if let Err(error) = rows.row_done(&run, row, context) {
+        if whole && let Err(error) = rows.row_done(&run, row, context) {
             return Ok(Err(error));
         }
         row += 1;
         if row % PROGRESS_ROWS == 0 {
-            let offset = line.offset;
-            context.advance(&file.path, offset - told);
-            told = offset;
+            let offset = offset.min(file.bytes);
+            context.advance(&file.path, offset.saturating_sub(*told));
+            *told = offset;
         }
     }
-    table.tell_texts(&mut rows, context);
-    table.tell_left_out(context);
-    Ok(rows.finish(context).map(|()| told))
+    cells.tell(&mut rows, context);
+    Ok(rows.finish(context))
 }
 
-/// Splits the header with whichever delimiter gives the most fields.
-fn header_of(line: &Line<'_>) -> Header {
-    let bytes = line.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line.bytes);
-    let mut best = Header { delimiter: b',', names: Vec::new() };
-    for delimiter in [b',', b'\t', b';'] {
-        let mut fields = Vec::new();
-        split(bytes, delimiter, &mut fields);
-        if fields.len() > best.names.len() {
-            best = Header {
-                delimiter,
-                names: fields.iter().map(|field| String::from_utf8_lossy(field).trim().to_owned()).collect(),
-            };
-        }
+/// The first pass over a table with a run column: the last row of each run.
+fn last_rows(file: &SourceFile, run: usize, names: &[String], options: &Options) -> io::Result<LastRows> {
+    let mut last = LastRows::default();
+    let Start::Table(mut records, _, comment) = start(&file.path)? else { return Ok(last) };
+    if header(&mut records, comment, options)?.is_err() {
+        return Ok(last);
     }
-    best
-}
-
-/// A line's fields; quotes around a field are taken off, doubled ones inside are one.
-pub(crate) fn split<'l>(line: &'l [u8], delimiter: u8, fields: &mut Vec<Cow<'l, [u8]>>) {
-    let mut rest = line;
-    loop {
-        if let Some(quoted) = rest.strip_prefix(b"\"") {
-            let mut field = Vec::new();
-            let mut at = 0;
-            loop {
-                match (quoted.get(at), quoted.get(at + 1)) {
-                    (Some(b'"'), Some(b'"')) => at += 1,
-                    (Some(b'"') | None, _) => break,
-                    _ => {}
-                }
-                field.extend(quoted.get(at));
-                at += 1;
-            }
-            fields.push(Cow::Owned(field));
-            // What stands between the closing quote and the delimiter is passed over.
-            let after = quoted.get(at..).unwrap_or_default();
-            match after.iter().position(|byte| *byte == delimiter) {
-                Some(at) => rest = &after[at + 1..],
-                None => return,
-            }
-        } else {
-            match rest.iter().position(|byte| *byte == delimiter) {
-                Some(at) => {
-                    fields.push(Cow::Borrowed(&rest[..at]));
-                    rest = &rest[at + 1..];
-                }
-                None => {
-                    fields.push(Cow::Borrowed(rest));
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// The first pass over a table with a run column.
-fn last_rows(file: &SourceFile, run: usize, header: &Header, from: u64) -> io::Result<LastRows> {
-    let mut lines = Lines::new(File::open(&file.path)?);
-    let (mut last, mut row) = (LastRows::default(), 0);
-    while let Some(line) = lines.next()? {
-        if line.offset < from || (line.bytes.is_empty() && !line.too_long) {
-            continue;
-        }
-        let mut fields = Vec::with_capacity(header.names.len());
-        split(line.bytes, header.delimiter, &mut fields);
-        if let Some(field) = fields.get(run).filter(|_| fields.len() == header.names.len()) {
-            last.note(&String::from_utf8_lossy(field), row);
+    let mut row = 0;
+    while let Some(record) = records.next()? {
+        if record.len() == names.len() && (record.ended || file.complete) {
+            last.note(record.text(run), row);
         }
         row += 1;
     }
     Ok(last)
 }
 
-/// What a wide column's cells were so far.
-#[derive(Clone, Debug)]
-enum Text {
-    /// Empty, or nothing yet.
-    Unseen,
-    /// Numbers, at least one.
-    Numbers,
-    /// One and the same text in each row: the text, the offset of the first row, how many rows.
-    Constant(String, u64, u64),
-    /// Texts; the first at this offset, in so many rows.
-    Texts(u64, u64),
-}
-
-/// A table being read.
-struct Table<'t> {
-    file: &'t SourceFile,
-    header: &'t Header,
-    columns: &'t Columns,
-    text: Vec<Text>,
-    /// The first time that could not be read: its offset and words, and how many there are.
-    bad_times: Option<(u64, String, u64)>,
-}
-
-impl Table<'_> {
-    /// Takes a row's points, or reports the row.
-    fn take(
-        &mut self,
-        line: &Line<'_>,
-        fields: &[Cow<'_, [u8]>],
-        run: &str,
-        rows: &mut Rows<'_>,
-        context: &mut Context<'_>,
-    ) {
-        let mut skip = |reason: String| context.skip(&self.file.path, Some(line.offset), reason);
-        if line.too_long {
-            return skip("a line too long for a row; passed over".into());
-        }
-        if fields.len() != self.header.names.len() {
-            let torn = if line.ended { "" } else { ", and the file ends in it" };
-            return skip(format!(
-                "a row of {} fields where the header has {}{torn}; passed over",
-                fields.len(),
-                self.header.names.len()
-            ));
-        }
-        let text =
-            |at: usize| fields.get(at).and_then(|field| std::str::from_utf8(field).ok()).unwrap_or("\u{fffd}").trim();
-        if columns_repeat_header(self.header, fields) {
-            return;
-        }
-        let Some(step) = number::step(text(self.columns.step)) else {
-            return skip(format!("{:?} is no step; the row is passed over", text(self.columns.step)));
-        };
-        let time = self.columns.time.map(|time| (text(time.at), time.is_ms)).filter(|(time, _)| !time.is_empty());
-        let timestamp_ms =
-            time.and_then(|(time, is_ms)| if is_ms { number::step(time) } else { number::time_text_to_ms(time) });
-        if let (Some((time, _)), None) = (time, timestamp_ms) {
-            self.bad_times.get_or_insert_with(|| (line.offset, time.to_owned(), 0)).2 += 1;
-        }
-        if let Some((key, value)) = self.columns.long {
-            return match (std::str::from_utf8(&fields[key]), number::value(text(value))) {
-                (Ok(key), Some(value)) => rows.gather(run).push(key, step, timestamp_ms, value),
-                (Ok(_), None) => skip(format!("{:?} is no value; the row is passed over", text(value))),
-                (Err(_), _) => skip("a key that is no UTF-8; the row is passed over".into()),
-            };
-        }
-        for (_, at) in &self.columns.nameless {
-            if !text(*at).is_empty() {
-                self.text[*at] = match self.text[*at] {
-                    Text::Texts(offset, count) => Text::Texts(offset, count + 1),
-                    _ => Text::Texts(line.offset, 1),
-                };
-            }
-        }
-        for (name, at) in &self.columns.metrics {
-            let cell = text(*at);
-            if cell.is_empty() {
-                continue;
-            }
-            let seen = &mut self.text[*at];
-            if let Some(value) = number::value(cell) {
-                rows.gather(run).push(name, step, timestamp_ms, value);
-                match *seen {
-                    Text::Unseen => *seen = Text::Numbers,
-                    Text::Constant(_, offset, count) => *seen = Text::Texts(offset, count),
-                    Text::Numbers | Text::Texts(..) => {}
-                }
-                continue;
-            }
-            *seen = match std::mem::replace(seen, Text::Unseen) {
-                Text::Unseen => Text::Constant(cell.to_owned(), line.offset, 1),
-                Text::Constant(known, offset, count) if known == cell => Text::Constant(known, offset, count + 1),
-                Text::Constant(_, offset, count) | Text::Texts(offset, count) => Text::Texts(offset, count + 1),
-                Text::Numbers => Text::Texts(line.offset, 1),
-            };
-        }
-    }
-
-    /// A column of one constant text is a param of the table's only run; other texts are reported.
-    fn tell_texts(&mut self, rows: &mut Rows<'_>, context: &mut Context<'_>) {
-        for (name, at) in &self.columns.metrics {
-            match &self.text[*at] {
-                Text::Constant(text, ..) if self.columns.run.is_none() => {
-                    rows.params.push((name.clone(), text.clone()))
-                }
-                Text::Constant(..) => {
-                    context.skip(&self.file.path, None, format!("column {name:?} holds a text; left out"))
-                }
-                Text::Texts(offset, count) => {
-                    context.skip(
-                        &self.file.path,
-                        Some(*offset),
-                        format!("column {name:?} holds text, not a number, in rows that were left out: {count}"),
-                    );
-                }
-                Text::Unseen | Text::Numbers => {}
-            }
-        }
-    }
-
-    /// Reports what was lost to columns without a name of their own, and to times that are none.
-    fn tell_left_out(&self, context: &mut Context<'_>) {
-        for (why, at) in &self.columns.nameless {
-            if let Text::Texts(offset, count) = self.text[*at] {
-                let reason = format!("{why}; left out with its cells, {count}: give it a name of its own");
-                context.skip(&self.file.path, Some(offset), reason);
-            }
-        }
-        if let Some((offset, time, count)) = &self.bad_times {
-            let reason = format!("{time:?} is no time; points kept without one, in rows: {count}");
-            context.skip(&self.file.path, Some(*offset), reason);
-        }
-    }
-}
-
 /// Whether a row repeats the header, as writers do that are started again on an old file.
-fn columns_repeat_header(header: &Header, fields: &[Cow<'_, [u8]>]) -> bool {
-    header.names.iter().zip(fields).all(|(name, field)| field.trim_ascii() == name.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_split_with_and_without_quotes() {
-        let fields = |line: &str| {
-            let mut fields = Vec::new();
-            split(line.as_bytes(), b',', &mut fields);
-            fields.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(fields("a,b,"), ["a", "b", ""]);
-        assert_eq!(fields(r#""a,""b""",c"#), ["a,\"b\"", "c"]);
-        assert_eq!(fields(r#""open,c"#), ["open,c"]);
-        assert_eq!(fields(r#""a"x,b"#), ["a", "b"]);
-        assert_eq!(fields(""), [""]);
-    }
+fn repeats(record: &Record<'_>, names: &[String]) -> bool {
+    record.iter().zip(names).all(|(field, name)| field == name)
 }

@@ -92,18 +92,29 @@ pub(crate) fn scalar(value: &Value) -> Option<f64> {
 
 /// Calls with each number in a value and its key, nested keys joined; lists, nulls and other strings are passed over.
 pub(crate) fn flatten(key: &str, value: &Value, joint: &str, push: &mut dyn FnMut(&str, f64)) {
+    leaves(key, value, joint, &mut |key, leaf| {
+        if let Ok(number) = leaf {
+            push(key, number);
+        }
+    });
+}
+
+/// Calls with each leaf of a value and its key, nested keys joined: a number, or what is none. Nulls are passed over.
+pub(crate) fn leaves(key: &str, value: &Value, joint: &str, give: &mut dyn FnMut(&str, Result<f64, &Value>)) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
-                flatten(&format!("{key}{joint}{name}"), member, joint, push);
+                leaves(&format!("{key}{joint}{name}"), member, joint, give);
             }
         }
-        scalar_or_list => {
-            if let Some(number) = scalar(scalar_or_list) {
-                push(key, number);
-            }
-        }
+        Value::Null => {}
+        leaf => give(key, scalar(leaf).ok_or(leaf)),
     }
+}
+
+/// A leaf that is no number as a word: a string as it is, the rest as JSON.
+pub(crate) fn word(leaf: &Value) -> String {
+    leaf.as_str().map_or_else(|| leaf.to_string(), str::to_owned)
 }
 
 /// Calls with each leaf of a value as a word and its key: strings as they are, the rest as JSON.

@@ -1,10 +1,17 @@
-//! Tables: CSV, JSON lines and Parquet, whose columns mean runs, keys, steps, times and values.
+//! Tables: CSV, JSON lines, JSON documents and Parquet, whose columns mean runs, keys, steps, times and values.
 
 pub(crate) mod cast;
+pub(crate) mod cells;
 pub(crate) mod columns;
 pub(crate) mod csv;
+pub(crate) mod document;
+pub(crate) mod dvclive;
 pub(crate) mod json;
 pub(crate) mod jsonl;
 pub(crate) mod monitor;
+pub(crate) mod objects;
 pub(crate) mod parquet;
+pub(crate) mod records;
 pub(crate) mod rows;
+pub(crate) mod seen;
+pub(crate) mod trainer;

@@ -14,9 +14,10 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use crate::context::Context;
+use crate::report::Kind;
 use crate::run::ImportError;
 use crate::table::cast::{dictionary, floats, is_number, times, whole_numbers, word};
-use crate::table::columns::{self, Columns, Time};
+use crate::table::columns::{self, Columns, Step, Time};
 use crate::table::rows::{LastRows, Rows};
 use crate::walk::{Group, SourceFile};
 
@@ -115,27 +116,31 @@ fn code_at(array: &DictionaryArray<Int32Type>, row: usize) -> Option<i32> {
 fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Result<(), Stop> {
     let (_, schema, total_rows) = open(file, &[0])?;
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let mut columns = columns::recognise(&names).map_err(Stop::File)?;
+    let mut columns = columns::recognise(&names, context.options).map_err(Stop::File)?;
+    // A column of dates is no metric.
+    let dates = columns.time.filter(|time| time.dates_only && !is_number(schema.field(time.at).data_type()));
+    columns.metrics.retain(|(_, at)| dates.is_none_or(|time| time.at != *at));
     let (numbers, others): (Vec<_>, Vec<_>) =
         std::mem::take(&mut columns.metrics).into_iter().partition(|(_, at)| is_number(schema.field(*at).data_type()));
     if !others.is_empty() {
         let names: Vec<_> = others.iter().map(|(name, _)| name.as_str()).collect();
-        context.skip(&file.path, None, format!("columns that hold no numbers, left out: {}", names.join(", ")));
+        let why = format!("columns that hold no numbers, left out: {}", names.join(", "));
+        context.leave_out(&file.path, Kind::Column, names.len() as u64, why);
     }
     columns.metrics = numbers;
     for (why, _) in &columns.nameless {
-        context.skip(&file.path, None, format!("{why}; left out: give it a name of its own"));
+        context.leave_out(&file.path, Kind::Column, 1, format!("{why}; left out: give it a name of its own"));
     }
     if columns.long.is_none() && columns.metrics.is_empty() {
         return Err(Stop::File("no column of numbers beside the step column".into()));
     }
     let mut rows = match columns.run {
         None => Rows::one("parquet", file),
-        Some(run) => Rows::many("parquet", file, last_rows(file, run)?),
+        Some(run) => Rows::many("parquet", file, last_rows(file, run)?, columns.own_ids),
     };
     // Only what is needed is decoded; a projection keeps the columns' order.
     let mut needed: Vec<usize> = [
-        Some(columns.step),
+        columns.step.column(),
         columns.run,
         columns.time.map(|time| time.at),
         columns.long.map(|long| long.0),
@@ -151,7 +156,7 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Re
     let mut row = 0u64;
     for batch in open(file, &needed)?.0 {
         let batch = batch?;
-        let table = guarded(|| Batch::new(&batch, &columns))?;
+        let table = guarded(|| Batch::new(&batch, &columns, row))?;
         table.take(&mut rows, row, file, context)?;
         row += batch.num_rows() as u64;
         let done = if total_rows == 0 {
@@ -171,7 +176,11 @@ fn projected(columns: Columns, needed: &[usize]) -> Columns {
     let place = |at: usize| needed.binary_search(&at).unwrap_or(usize::MAX);
     Columns {
         run: columns.run.map(place),
-        step: place(columns.step),
+        own_ids: columns.own_ids,
+        step: match columns.step {
+            Step::At(at) => Step::At(place(at)),
+            Step::Row => Step::Row,
+        },
         time: columns.time.map(|time| Time { at: place(time.at), ..time }),
         long: columns.long.map(|(key, value)| (place(key), place(value))),
         metrics: columns.metrics.into_iter().map(|(name, at)| (name, place(at))).collect(),
@@ -214,14 +223,18 @@ struct Batch<'b> {
 }
 
 impl<'b> Batch<'b> {
-    fn new(batch: &RecordBatch, columns: &'b Columns) -> Result<Self, Stop> {
+    /// A batch whose first row is the file's row `first`.
+    fn new(batch: &RecordBatch, columns: &'b Columns, first: u64) -> Result<Self, Stop> {
         let column =
             |at: usize| batch.columns().get(at).ok_or_else(|| Stop::File("a column is missing in a row group".into()));
         Ok(Self {
             columns,
             runs: columns.run.map(|at| Ok::<_, Stop>(dictionary(column(at)?)?)).transpose()?,
-            steps: whole_numbers(column(columns.step)?)?,
-            times: columns.time.map(|time| Ok::<_, Stop>(times(column(time.at)?, time.is_ms)?)).transpose()?,
+            steps: match columns.step {
+                Step::At(at) => whole_numbers(column(at)?)?,
+                Step::Row => (first..).take(batch.num_rows()).map(|row| i64::try_from(row).ok()).collect(),
+            },
+            times: columns.time.map(|time| Ok::<_, Stop>(times(column(time.at)?, time)?)).transpose()?,
             long: columns
                 .long
                 .map(|(key, value)| Ok::<_, Stop>((dictionary(column(key)?)?, floats(column(value)?)?)))
@@ -285,6 +298,7 @@ impl<'b> Batch<'b> {
                     *known = Some(slot);
                 }
                 gather.push_at(slot, self.steps.value(row), time(row), values.value(row));
+                gather.end_row();
             }
             return bad_rows;
         }
@@ -298,6 +312,7 @@ impl<'b> Batch<'b> {
                     gather.push(name, self.steps.value(row), time(row), values.value(row));
                 }
             }
+            gather.end_row();
         }
         bad_rows
     }

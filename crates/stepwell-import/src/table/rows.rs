@@ -7,6 +7,8 @@ use stepwell::index::summary::RunStatus;
 
 use crate::attached::Attached;
 use crate::context::Context;
+use crate::placed_id;
+use crate::report::Kind;
 use crate::run::{ImportError, ImportedRun, ImportedSeries};
 use crate::series::Gather;
 use crate::walk::SourceFile;
@@ -55,6 +57,14 @@ pub(crate) struct Rows<'f> {
     only: Option<Gather>,
     /// Params of the only run.
     pub(crate) params: Vec<(String, String)>,
+    /// Tags of the only run.
+    pub(crate) tags: Vec<(String, String)>,
+    /// Whether the run column has ids, which are the runs' own.
+    own_ids: bool,
+    /// The only run's place, where it is not its file's.
+    relative: Option<String>,
+    /// Whether the only run is known by its place alone.
+    by_place: bool,
     /// Start of the only run, where the table tells it apart from its points.
     pub(crate) start_time_ms: Option<i64>,
 }
@@ -69,13 +79,32 @@ impl<'f> Rows<'f> {
             open: HashMap::new(),
             only: Some(Gather::default()),
             params: Vec::new(),
+            tags: Vec::new(),
+            own_ids: false,
+            relative: None,
+            by_place: false,
             start_time_ms: None,
         }
     }
 
-    /// For a table with a run column.
-    pub(crate) fn many(kind: &'static str, file: &'f SourceFile, last_rows: LastRows) -> Self {
-        Self { last_rows: last_rows.finish(), only: None, ..Self::one(kind, file) }
+    /// For a table with a run column; `own_ids` says that it has ids, not names.
+    pub(crate) fn many(kind: &'static str, file: &'f SourceFile, last_rows: LastRows, own_ids: bool) -> Self {
+        Self { last_rows: last_rows.finish(), only: None, own_ids, ..Self::one(kind, file) }
+    }
+
+    /// Names the only run otherwise than by its file's place; it is known by that name too.
+    pub(crate) fn name_as(&mut self, relative: &str) {
+        self.relative = Some(relative.to_owned());
+    }
+
+    /// Makes the only run known by its place, whatever it begins with.
+    pub(crate) fn known_by_place(&mut self) {
+        self.by_place = true;
+    }
+
+    /// Whether the table has no run column.
+    pub(crate) fn is_one(&self) -> bool {
+        self.only.is_some()
     }
 
     /// The series of a row's run; `run` is not looked at in a table without run column.
@@ -93,6 +122,9 @@ impl<'f> Rows<'f> {
 
     /// Gives the run away if this was its last row.
     pub(crate) fn row_done(&mut self, run: &str, row: u64, context: &mut Context<'_>) -> Result<(), ImportError> {
+        if let Some(gather) = self.only.as_mut().or_else(|| self.open.get_mut(run)) {
+            gather.end_row();
+        }
         if self.only.is_none() && self.last_rows.get(run) == Some(&row) {
             let gather = self.open.remove(run).unwrap_or_default();
             return self.emit(Some(run), gather, context);
@@ -111,32 +143,37 @@ impl<'f> Rows<'f> {
     }
 
     fn emit(&mut self, run: Option<&str>, gather: Gather, context: &mut Context<'_>) -> Result<(), ImportError> {
+        // A run that has a start of its own is known by it: a table may have no row yet.
+        let beginning = match self.start_time_ms {
+            _ if self.by_place => String::new(),
+            Some(start) => start.to_string(),
+            None => gather.beginning().to_owned(),
+        };
         let series = gather.finish();
         // A table of which nothing is known yet is no run; once it has grown, it is imported under the same id.
-        if series.is_empty() && self.params.is_empty() && self.start_time_ms.is_none() {
+        if series.is_empty() && self.start_time_ms.is_none() {
             let what = run.map_or("no point in it".into(), |run| format!("run {run:?} has no point"));
-            context.skip(&self.file.path, None, format!("{what}; not imported"));
+            context.leave_out(&self.file.path, Kind::Run, 1, format!("{what}; not imported"));
             return Ok(());
         }
         let (first_ms, last_ms) = time_span(&series);
-        let relative = &self.file.relative;
+        let relative = self.relative.as_ref().unwrap_or(&self.file.relative).clone();
+        let own = run.filter(|_| self.own_ids).and_then(|run| RunId::new(run).ok());
         // A run's name that cannot be an id is one only together with the table's place.
-        let id = match run {
-            Some(run) => RunId::new(run).unwrap_or_else(|_| RunId::derived(self.kind, &format!("{relative}\0{run}"))),
-            None => RunId::derived(self.kind, relative),
-        };
+        let place = run.map_or_else(|| relative.clone(), |run| format!("{relative}\0{run}"));
         let imported = ImportedRun {
-            id,
+            own_id: own.is_some(),
+            id: own.unwrap_or_else(|| placed_id(self.kind, &place, &beginning)),
             source: format!("{}:{relative}", self.kind),
             experiment: None,
-            name: run.unwrap_or(relative).to_owned(),
+            name: run.unwrap_or(&relative).to_owned(),
             user: String::new(),
             status: RunStatus::Finished,
             start_time_ms: self.start_time_ms.or(first_ms),
             end_time_ms: last_ms,
             deleted: false,
             params: std::mem::take(&mut self.params),
-            tags: Vec::new(),
+            tags: std::mem::take(&mut self.tags),
             series,
             attached: Attached::default(),
         };

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::fs::File;
 
 use prost::Message;
-use stepwell::base::ids::RunId;
 use stepwell::index::summary::RunStatus;
 
 use crate::attached::Attached;
 use crate::context::Context;
 use crate::number::{seconds_to_ms, widen};
+use crate::placed_id;
 use crate::report::Kind;
 use crate::run::{ImportError, ImportedRun};
 use crate::series::Gather;
@@ -21,6 +21,9 @@ use crate::walk::{Group, SourceFile};
 
 /// Longer texts are not kept as tags.
 const TEXT_BYTES_MAX: usize = 8_000;
+
+/// So much of the first record says which run it is: it has the time at which its writer began.
+const BEGINNING_BYTES: usize = 4096;
 
 /// What the event files of a folder add up to.
 struct Events {
@@ -34,6 +37,8 @@ struct Events {
     first_ms: Option<i64>,
     last_ms: Option<i64>,
     count: u64,
+    /// The first file's name and first record, by which the run is known again.
+    beginning: String,
 }
 
 /// Reads a folder's event files, in the order of their names, as TensorBoard does.
@@ -48,6 +53,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         first_ms: None,
         last_ms: None,
         count: 0,
+        beginning: String::new(),
     };
     for file in &group.files {
         if let Err(error) = read_file(file, &mut events, context) {
@@ -64,7 +70,8 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         return Ok(());
     }
     let run = ImportedRun {
-        id: RunId::derived("tensorboard", &group.relative),
+        id: placed_id("tensorboard", &group.relative, &events.beginning),
+        own_id: false,
         source: format!("tensorboard:{}", group.relative),
         experiment: None,
         name: group.relative.clone(),
@@ -88,10 +95,16 @@ fn read_file(file: &SourceFile, events: &mut Events, context: &mut Context<'_>) 
         match records.next(&mut buffer)? {
             Next::End => return Ok(()),
             Next::Damage { offset, reason } => context.skip(&file.path, Some(offset), reason),
-            Next::Record { offset } => match Event::decode(buffer.as_slice()) {
-                Ok(event) => events.take(event),
-                Err(error) => context.skip(&file.path, Some(offset), format!("a record that is no event: {error}")),
-            },
+            Next::Record { offset } => {
+                if events.beginning.is_empty() {
+                    let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+                    events.beginning = format!("{name}\0{:?}", &buffer[..buffer.len().min(BEGINNING_BYTES)]);
+                }
+                match Event::decode(buffer.as_slice()) {
+                    Ok(event) => events.take(event),
+                    Err(error) => context.skip(&file.path, Some(offset), format!("a record that is no event: {error}")),
+                }
+            }
         }
     }
 }

@@ -144,6 +144,7 @@ fn emit(file: &SourceFile, mut log: Log, context: &mut Context<'_>) -> Result<()
         ..Attached::default()
     };
     let imported = ImportedRun {
+        own_id: true,
         source: format!("wandb:{}", file.relative),
         experiment: Some(run.project).filter(|project| !project.is_empty()),
         name: if run.display_name.is_empty() { id.to_string() } else { run.display_name },

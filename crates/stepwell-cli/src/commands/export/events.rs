@@ -1,6 +1,6 @@
 //! Each run as a folder with a TensorBoard event file.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use stepwell::base::stats::RunStatus;
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell_import::{Ending, EventWriter};
 
-use super::{Damage, Export, Written, as_path, check_free, each_series, whole_file, write_runs};
+use super::{Damage, Export, Written, as_path, at_zero, check_free, each_series, whole_file, write_runs, write_words};
 use crate::failure::{Failure, Outcome};
 
 /// Writes a folder for each run, named as the run where no other has the name, and `runs.json`.
 pub(super) fn write(export: &mut Export<'_>) -> Outcome<Written> {
     check_free(&export.to.join(super::RUNS), export.overwrite)?;
-    let (to, overwrite) = (export.to.to_owned(), export.overwrite);
+    let (to, overwrite, workspace) = (export.to.to_owned(), export.overwrite, export.workspace.clone());
     let (mut taken, mut written) = (HashSet::new(), Written::default());
     export.each_run(|damage, run| {
         let folder = to.join(folder_name(run, &mut taken));
@@ -23,14 +23,17 @@ pub(super) fn write(export: &mut Export<'_>) -> Outcome<Written> {
         let path = folder.join(format!("events.out.tfevents.{}.stepwell", start.div_euclid(1000)));
         check_free(&path, overwrite)?;
         fs::create_dir_all(&folder).map_err(Failure::io("create", &folder))?;
+        let mut times_at_zero = BTreeMap::new();
         whole_file(&path, |file| {
             let mut out = BufWriter::new(file);
-            let (series, points) = write_run(run, &mut out, damage, &path)?;
+            let (series, points) = write_run(run, &mut out, damage, &path, &mut times_at_zero)?;
             written.series += series;
             written.points += points;
             out.flush().map_err(Failure::io("write", &path))
         })?;
         written.files.push(path);
+        let deleted = workspace.counts_as_deleted(run.state())?;
+        written.files.push(write_words(run, deleted, &folder, None, times_at_zero)?);
         Ok(())
     })?;
     let (runs, words) = write_runs(export)?;
@@ -44,6 +47,7 @@ fn write_run(
     out: &mut impl Write,
     damage: &mut Damage,
     path: &std::path::Path,
+    times_at_zero: &mut BTreeMap<String, Vec<u64>>,
 ) -> Outcome<(u64, u64)> {
     let state = run.state();
     let failed = || Failure::io("write", path);
@@ -53,7 +57,14 @@ fn write_run(
     for (key, value) in state.tags() {
         events.text(key, value).map_err(failed())?;
     }
-    let counts = each_series(run, damage, |_, key, columns| events.scalars(key, columns).map_err(failed()))?;
+    let counts = each_series(run, damage, |_, key, columns| {
+        let zero = at_zero(columns);
+        if !zero.is_empty() {
+            times_at_zero.insert(key.to_owned(), zero);
+        }
+        events.scalars(key, columns).map_err(failed())?;
+        Ok(true)
+    })?;
     let ending = match state.status() {
         RunStatus::Finished => Ending::Success,
         RunStatus::Failed | RunStatus::Killed => Ending::Failure,

@@ -1,6 +1,6 @@
 //! Runs in MLflow's folder layout, which MLflow's tools and older releases read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
@@ -10,13 +10,15 @@ use stepwell::base::point::{Columns, Point};
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell::workspace::catalog::Experiment;
 
-use super::{Damage, Export, Written, as_path, check_free, each_series};
+use super::{Damage, Export, Written, as_path, at_zero, check_free, each_series, write_words};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
 /// Writes `EXPERIMENT/meta.yaml` and `EXPERIMENT/RUN/` for each run.
 pub(super) fn write(export: &mut Export<'_>) -> Outcome<Written> {
-    let (to, overwrite, workspace) = (export.to.to_owned(), export.overwrite, export.workspace.clone());
+    let (overwrite, workspace) = (export.overwrite, export.workspace.clone());
+    // MLflow keeps where artifacts are as a whole path.
+    let to = fs::canonicalize(export.to).map_err(Failure::io("look at", export.to))?;
     let (mut written, mut experiments) = (Written::default(), BTreeSet::new());
     export.each_run(|damage, run| {
         let number = run.state().experiment.to_string();
@@ -55,7 +57,7 @@ fn write_run(
         let path = folder.join(part);
         fs::create_dir_all(&path).map_err(Failure::io("create", &path))?;
     }
-    put(&folder.join("meta.yaml"), run_meta(run, deleted, folder).as_bytes(), written)?;
+    let (mut first_ms, mut times_at_zero) = (None::<i64>, BTreeMap::new());
     let words = [("params", run.state().params().collect::<Vec<_>>()), ("tags", run.state().tags().collect())];
     for (part, words) in words {
         for (key, value) in words {
@@ -63,8 +65,19 @@ fn write_run(
         }
     }
     let (series, points) = each_series(run, damage, |damage, key, columns| {
-        put_key(run, folder, "metrics", key, metric_lines(columns).as_bytes(), damage, written)
+        let is_written = put_key(run, folder, "metrics", key, metric_lines(columns).as_bytes(), damage, written)?;
+        let zero = at_zero(columns);
+        if is_written && !zero.is_empty() {
+            times_at_zero.insert(key.to_owned(), zero);
+        }
+        let first = columns.iter().filter_map(|point| point.timestamp_ms).min();
+        first_ms = first_ms.into_iter().chain(first).min();
+        Ok(is_written)
     })?;
+    // MLflow reads no run without a start.
+    let start_ms = run.state().start_time_ms().or(first_ms).unwrap_or(0);
+    put(&folder.join("meta.yaml"), run_meta(run, deleted, folder, start_ms).as_bytes(), written)?;
+    written.files.push(write_words(run, deleted, folder, Some(start_ms), times_at_zero)?);
     written.runs += 1;
     written.series += series;
     written.points += points;
@@ -85,7 +98,8 @@ fn metric_lines(columns: &Columns) -> String {
     text
 }
 
-/// Writes a file named by a key; a key that cannot be a path, or stands in the way of another, is named and left out.
+/// Writes a file named by a key; a key that MLflow does not take, that cannot be a path, or that stands in the way of another
+/// is named and left out. Says whether it was written.
 fn put_key(
     run: &RunSnapshot,
     folder: &Path,
@@ -94,17 +108,19 @@ fn put_key(
     bytes: &[u8],
     damage: &mut Damage,
     written: &mut Written,
-) -> Outcome<()> {
-    let path: Option<PathBuf> = as_path(key).map(|key| folder.join(part).join(key));
+) -> Outcome<bool> {
+    let is_good = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | ' ' | ':' | '/');
+    let path: Option<PathBuf> =
+        as_path(key).filter(|_| key.chars().all(is_good)).map(|key| folder.join(part).join(key));
     let free = path.filter(|path| {
         let folder = path.parent().unwrap_or(path);
         !path.exists() && fs::create_dir_all(folder).is_ok()
     });
     match free {
-        Some(path) => put(&path, bytes, written),
+        Some(path) => put(&path, bytes, written).map(|()| true),
         None => {
             damage.tell(format!("{key:?} in {part} of run {}: it cannot be a file's name here", run.id()));
-            Ok(())
+            Ok(false)
         }
     }
 }
@@ -129,7 +145,7 @@ fn experiment_meta(number: &str, folder: &Path, run: &RunSnapshot, known: Option
     )
 }
 
-fn run_meta(run: &RunSnapshot, deleted: bool, folder: &Path) -> String {
+fn run_meta(run: &RunSnapshot, deleted: bool, folder: &Path, start_ms: i64) -> String {
     let state = run.state();
     let time = |time: Option<i64>| time.map_or_else(|| "null".to_owned(), |time| time.to_string());
     let id = quoted(run.id().as_str());
@@ -142,7 +158,7 @@ fn run_meta(run: &RunSnapshot, deleted: bool, folder: &Path) -> String {
         quoted(&state.experiment.to_string()),
         if deleted { "deleted" } else { "active" },
         quoted(state.name()),
-        time(state.start_time_ms()),
+        start_ms,
         state.status() as u8,
         quoted(state.user()),
     )

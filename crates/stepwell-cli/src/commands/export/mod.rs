@@ -4,6 +4,7 @@ mod events;
 mod folders;
 mod table;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use stepwell::error::Error;
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::search::{RunQuery, ViewType};
+use stepwell_import::RunWords;
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};
@@ -28,16 +30,21 @@ use crate::shape::RunShape;
 const RUNS: &str = "runs.json";
 
 /// Writes runs to a folder: `points.parquet` with the columns run_id, key, step, timestamp_ms (null where absent) and
-/// value, each series in the order in which it was logged, every bit kept; and `runs.json` with names, params and tags,
-/// as `runs --json` prints them. With `--format csv` the points are in `points.csv`, with the same columns: values in the
-/// shortest form that reads back as the same number, and every NaN as NaN.
+/// value, each series in the order in which it was logged, every bit kept; and `runs.json` with names, experiments, params
+/// and tags, as `runs --json` prints them, runs without points too. With `--format csv` the points are in `points.csv`, with
+/// the same columns: values in the shortest form that reads back as the same number, and every NaN as NaN.
 ///
 /// With `--format tfevents` each run is a folder with a TensorBoard event file, params as hyperparameters and tags as texts;
-/// numbers that no float32 holds are written as float64. With `--format mlruns` the runs are in MLflow's folder layout; a
-/// point without a time gets time 0 there. Both take only keys that can be paths; others are named and left out.
+/// numbers that no float32 holds are written as float64. With `--format mlruns` the runs are in MLflow's folder layout; it
+/// takes only keys that MLflow takes, and a run without a start begins with its first point. A point without a time gets
+/// time 0 in both. What each of them cannot hold is in `stepwell-run.json` beside the run.
+///
+/// `import` of the folder gives the same runs again, by id: with all their points, absent times, names, params, tags. What a
+/// form has no place for is named, left out, and not counted: keys that cannot be files, datasets and links to models.
+/// Artifacts are not exported.
 ///
 /// Runs and series that are damaged are named and left out, the rest is written, and the exit status is 1; `repair` may
-/// save more of them.
+/// save more of them. It is 1 as well when anything else was left out.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Ids, beginnings of ids, or names.
@@ -149,6 +156,11 @@ impl Export<'_> {
             if let Some(run) = self.damage.past(run)? {
                 run.damage().iter().for_each(|place| self.damage.tell(place.clone()));
                 give(&mut self.damage, &run)?;
+                let items = run.state().items.values().filter(|item| item.value.is_some()).count();
+                if items > 0 {
+                    let what = plural(items as u64, "dataset or link to a model", "datasets and links to models");
+                    self.damage.tell(format!("{what} of run {id}: this format has no place for them"));
+                }
             }
             self.progress.step();
         }
@@ -156,18 +168,20 @@ impl Export<'_> {
     }
 }
 
-/// Gives each series of a run that can be read, in order of arrival. Says how many series and points.
+/// Gives each series of a run that can be read, in order of arrival; `give` says whether it wrote it. Says how many series
+/// and points were written.
 fn each_series(
     run: &RunSnapshot,
     damage: &mut Damage,
-    mut give: impl FnMut(&mut Damage, &str, &Columns) -> Outcome<()>,
+    mut give: impl FnMut(&mut Damage, &str, &Columns) -> Outcome<bool>,
 ) -> Outcome<(u64, u64)> {
     let (mut series, mut points) = (0, 0);
     for key in run.keys() {
         let Some(columns) = damage.past(run.arrivals(key))? else { continue };
-        series += 1;
-        points += columns.len() as u64;
-        give(damage, key, &columns)?;
+        if give(damage, key, &columns)? {
+            series += 1;
+            points += columns.len() as u64;
+        }
     }
     Ok((series, points))
 }
@@ -248,8 +262,12 @@ fn write_runs(export: &mut Export<'_>) -> Outcome<(u64, PathBuf)> {
     let path = export.to.join(RUNS);
     let mut runs: Vec<Value> = Vec::with_capacity(export.ids.len());
     for id in &export.ids {
-        if let Some(summary) = export.damage.past(export.workspace.run(id).and_then(|run| run.summary()))? {
-            runs.push(serde_json::to_value(RunShape::from(&summary))?);
+        if let Some(run) = export.damage.past(export.workspace.run(id))?
+            && let Some(summary) = export.damage.past(run.summary())?
+        {
+            let mut shape = serde_json::to_value(RunShape::from(&summary))?;
+            shape["experiment"] = run.state().experiment_name.as_str().into();
+            runs.push(shape);
         }
     }
     whole_file(&path, |file| {
@@ -259,4 +277,42 @@ fn write_runs(export: &mut Export<'_>) -> Outcome<(u64, PathBuf)> {
         out.flush().map_err(Failure::io("write", &path))
     })?;
     Ok((runs.len() as u64, path))
+}
+
+/// Writes beside a run what its form cannot hold, for whoever imports it again: see [`stepwell_import::RunWords`].
+fn write_words(
+    run: &RunSnapshot,
+    deleted: bool,
+    folder: &Path,
+    start_as: Option<i64>,
+    times_at_zero: BTreeMap<String, Vec<u64>>,
+) -> Outcome<PathBuf> {
+    let state = run.state();
+    let words = RunWords {
+        run_id: run.id().to_string(),
+        experiment: Some(state.experiment_name.clone()),
+        name: state.name().to_owned(),
+        user: state.user().to_owned(),
+        status: state.status().as_str().to_owned(),
+        start_time: state.start_time_ms(),
+        end_time: state.end_time_ms(),
+        deleted,
+        params: owned(state.params()),
+        tags: owned(state.tags()),
+        start_as,
+        times_at_zero,
+    };
+    let path = folder.join(RunWords::FILE);
+    whole_file(&path, |file| Ok(serde_json::to_writer_pretty(file, &words)?))?;
+    Ok(path)
+}
+
+fn owned<'a>(words: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    words.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// The points of a series whose time is 0, where forms have it that write 0 for no time.
+fn at_zero(columns: &Columns) -> Vec<u64> {
+    let zero = columns.iter().enumerate().filter(|(_, point)| point.timestamp_ms == Some(0));
+    zero.map(|(at, _)| at as u64).collect()
 }

@@ -61,7 +61,7 @@ fn table<'a>(
 fn each(export: &mut Export<'_>, mut add: impl FnMut(&RunId, &str, &Columns) -> Outcome<()>) -> Outcome<(u64, u64)> {
     let mut total = (0, 0);
     export.each_run(|damage, run| {
-        let counts = each_series(run, damage, |_, key, columns| add(run.id(), key, columns))?;
+        let counts = each_series(run, damage, |_, key, columns| add(run.id(), key, columns).map(|()| true))?;
         total = (total.0 + counts.0, total.1 + counts.1);
         Ok(())
     })?;

@@ -1,0 +1,172 @@
+//! The cells of a CSV table to points: what is a number, a time, a param, or a text that is told and left out.
+
+use crate::context::Context;
+use crate::number;
+use crate::report::Kind;
+use crate::table::columns::{Columns, Step};
+use crate::table::records::Record;
+use crate::table::rows::Rows;
+use crate::table::seen::Seen;
+use crate::walk::SourceFile;
+
+/// Words by which tables say that a cell is empty.
+const EMPTY: [&str; 9] = ["", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-nan(ind)"];
+
+/// A table being read.
+pub(crate) struct Cells<'t> {
+    file: &'t SourceFile,
+    delimiter: u8,
+    columns: &'t Columns,
+    seen: Vec<Seen>,
+    /// The first time that could not be read: its offset and words, and how many there are.
+    bad_times: Option<(u64, String, u64)>,
+}
+
+/// A cell's number. Where fields are divided by `;` a comma is the decimal mark; elsewhere commas between groups of three
+/// digits divide thousands.
+fn value(cell: &str, delimiter: u8) -> Option<f64> {
+    if let Some(value) = number::value(cell) {
+        return Some(value);
+    }
+    let commas = cell.bytes().filter(|byte| *byte == b',').count();
+    match (delimiter, commas) {
+        (_, 0) => None,
+        (b';', 1) if !cell.contains('.') => number::value(&cell.replace(',', ".")),
+        (b';', _) => None,
+        _ => {
+            let (whole, fraction) = cell.split_once('.').map_or((cell, None), |(whole, rest)| (whole, Some(rest)));
+            let mut groups = whole.trim_start_matches(['-', '+']).split(',');
+            let first = groups.next()?;
+            let three = |group: &str| group.len() == 3 && group.bytes().all(|byte| byte.is_ascii_digit());
+            let good = (1..=3).contains(&first.len())
+                && first.bytes().all(|byte| byte.is_ascii_digit())
+                && groups.all(three)
+                && fraction.is_none_or(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+            good.then(|| number::value(&cell.replace(',', ""))).flatten()
+        }
+    }
+}
+
+fn is_empty(cell: &str) -> bool {
+    EMPTY.iter().any(|word| cell.eq_ignore_ascii_case(word))
+}
+
+impl<'t> Cells<'t> {
+    /// The cells of a table of so many columns.
+    pub(crate) fn new(file: &'t SourceFile, delimiter: u8, columns: &'t Columns, count: usize) -> Self {
+        Self { file, delimiter, columns, seen: vec![Seen::default(); count], bad_times: None }
+    }
+
+    /// Takes a row's points, or reports the row.
+    pub(crate) fn take(
+        &mut self,
+        record: &Record<'_>,
+        row: u64,
+        run: &str,
+        rows: &mut Rows<'_>,
+        context: &mut Context<'_>,
+    ) {
+        let mut skip = |reason: String| context.skip(&self.file.path, Some(record.offset), reason);
+        let step = match self.columns.step {
+            Step::Row => i64::try_from(row).unwrap_or(i64::MAX),
+            Step::At(at) => {
+                let cell = record.text(at);
+                match number::step(cell).or_else(|| number::whole(value(cell, self.delimiter)?)) {
+                    Some(step) => step,
+                    None => return skip(format!("{cell:?} is no step; the row is passed over")),
+                }
+            }
+        };
+        let timestamp_ms = self.time(record);
+        if let Some((key, at)) = self.columns.long {
+            let (key, cell) = (std::str::from_utf8(record.get(key)), record.text(at));
+            return match (key, value(cell, self.delimiter)) {
+                (Ok(key), Some(value)) => rows.gather(run).push(key, step, timestamp_ms, value),
+                (Ok(_), None) => skip(format!("{cell:?} is no value; the row is passed over")),
+                (Err(_), _) => skip("a key that is no UTF-8; the row is passed over".into()),
+            };
+        }
+        for (_, at) in &self.columns.nameless {
+            if !is_empty(record.text(*at)) {
+                self.seen[*at].lost(record.offset);
+            }
+        }
+        let dates = self.columns.time.filter(|time| time.dates_only && timestamp_ms.is_some()).map(|time| time.at);
+        for (name, at) in self.columns.metrics.iter().filter(|(_, at)| Some(*at) != dates) {
+            let cell = record.text(*at);
+            if is_empty(cell) {
+                continue;
+            }
+            match value(cell, self.delimiter) {
+                Some(value) => {
+                    rows.gather(run).push(name, step, timestamp_ms, value);
+                    self.seen[*at].number();
+                }
+                None => self.seen[*at].text(cell, record.offset),
+            }
+        }
+    }
+
+    /// A row's time. One that cannot be read is counted.
+    fn time(&mut self, record: &Record<'_>) -> Option<i64> {
+        let time = self.columns.time?;
+        let cell = record.text(time.at);
+        if is_empty(cell) {
+            return None;
+        }
+        if time.dates_only {
+            return number::date_to_ms(cell);
+        }
+        let ms = if time.is_ms {
+            number::step(cell).or_else(|| number::date_to_ms(cell))
+        } else {
+            number::time_text_to_ms(cell)
+        };
+        if ms.is_none() {
+            self.bad_times.get_or_insert_with(|| (record.offset, cell.to_owned(), 0)).2 += 1;
+        }
+        ms
+    }
+
+    /// Reports what was left out. A column of one constant text is a param of the table's only run.
+    pub(crate) fn tell(&self, rows: &mut Rows<'_>, context: &mut Context<'_>) {
+        for (name, at) in &self.columns.metrics {
+            self.seen[*at].tell(name, self.file, rows, context);
+        }
+        for (why, at) in &self.columns.nameless {
+            if let Some((offset, count)) = self.seen[*at].left_out() {
+                let reason = format!("{why}; left out with its cells, {count}: give it a name of its own");
+                context.leave_out_at(&self.file.path, Some(offset), Kind::Cell, count, reason);
+            }
+        }
+        if let Some((offset, time, count)) = &self.bad_times {
+            let reason = format!("{time:?} is no time; points kept without one, in rows: {count}");
+            context.leave_out_at(&self.file.path, Some(*offset), Kind::Cell, *count, reason);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_with_marks_are_read_where_they_mean_one_thing() {
+        for (cell, delimiter, expected) in [
+            ("1,5", b';', Some(1.5)),
+            ("-0,25e2", b';', Some(-25.0)),
+            ("1.234,5", b';', None),
+            ("1,234", b',', Some(1234.0)),
+            ("-12,345,678.5", b',', Some(-12_345_678.5)),
+            ("1,5", b',', None),
+            ("1,23,456", b',', None),
+            ("1,234.5,6", b',', None),
+            (",123", b',', None),
+            ("1e3", b',', Some(1000.0)),
+            ("word", b',', None),
+        ] {
+            assert_eq!(value(cell, delimiter), expected, "{cell} between {}", delimiter as char);
+        }
+        assert!(is_empty("NA") && is_empty("") && is_empty("None") && !is_empty("nan") && !is_empty("-"));
+    }
+}

@@ -1,0 +1,75 @@
+//! JSON documents: an array of objects, each a row, or an object of which `log_history` is one.
+
+use std::io::Read;
+
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::report::Kind;
+use crate::run::ImportError;
+use crate::table::json;
+use crate::table::objects::Objects;
+use crate::table::rows::Rows;
+use crate::text;
+use crate::walk::{Group, SourceFile};
+
+/// Longer documents are reported, not read: a document is in memory as a whole.
+const BYTES_MAX: u64 = 256 << 20;
+
+/// Reads a document.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(crate) fn parse(file: &SourceFile) -> Result<Value, String> {
+    let mut bytes = Vec::new();
+    text::open(&file.path)
+        .and_then(|text| text.take(BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(format!("a JSON document of more than {} MiB; not read", BYTES_MAX >> 20));
+    }
+    json::parse(&bytes).ok_or_else(|| "no whole JSON document, so it may be half-written; left out until it is".into())
+}
+
+/// The rows of a document.
+pub(crate) fn rows_of(document: &Value) -> Option<&Vec<Value>> {
+    document.as_array().or_else(|| document.get("log_history")?.as_array())
+}
+
+/// Takes the rows of a document.
+pub(crate) fn take(
+    items: &[Value],
+    file: &SourceFile,
+    rows: &mut Rows<'_>,
+    context: &mut Context<'_>,
+) -> Result<(), ImportError> {
+    let mut objects = Objects::new(file, context.options);
+    for (row, item) in items.iter().enumerate() {
+        let taken = match item {
+            Value::Object(object) => objects.take(object, "", 0, rows),
+            _ => Err("a row that is no JSON object; passed over".into()),
+        };
+        if let Err(reason) = taken {
+            context.leave_out(&file.path, Kind::Row, 1, reason);
+        }
+        rows.row_done("", row as u64, context)?;
+    }
+    objects.tell(rows, context);
+    Ok(())
+}
+
+/// Reads a document of rows.
+pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
+    for file in &group.files {
+        match parse(file).and_then(|document| rows_of(&document).cloned().ok_or_else(|| "no rows in it".to_owned())) {
+            Ok(items) => {
+                let mut rows = Rows::one("json", file);
+                take(&items, file, &mut rows, context)?;
+                rows.finish(context)?;
+            }
+            Err(reason) => context.leave_out(&file.path, Kind::File, 1, reason),
+        }
+        context.advance(&file.path, file.bytes);
+    }
+    Ok(())
+}
