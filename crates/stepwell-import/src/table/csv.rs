@@ -136,8 +136,12 @@ pub(crate) fn is_whole(record: &Record<'_>, fields: usize, file: &SourceFile, co
         skip("a row too long; passed over".into());
         return false;
     }
+    let lines = if record.lines > 1 { format!(" in {} lines", record.lines) } else { String::new() };
+    if record.malformed {
+        skip(format!("a row{lines} with text behind a closing quote; passed over"));
+        return false;
+    }
     if record.len() != fields {
-        let lines = if record.lines > 1 { format!(" in {} lines", record.lines) } else { String::new() };
         skip(format!("a row of {} fields{lines} where the header has {fields}; passed over", record.len()));
         return false;
     }

@@ -13,6 +13,8 @@ const FIELDS_MAX: usize = 1 << 20;
 pub(crate) struct Records<R> {
     text: R,
     core: Reader,
+    delimiter: u8,
+    place: Place,
     offset: u64,
     bytes: Vec<u8>,
     ends: Vec<usize>,
@@ -28,7 +30,41 @@ struct Shape {
     fields: usize,
     ended: bool,
     too_long: bool,
+    malformed: bool,
     lines: u64,
+}
+
+/// Where in a field a byte stands.
+#[derive(Clone, Copy)]
+enum Place {
+    /// At its start.
+    Start,
+    /// In a field without quotes.
+    Plain,
+    /// Within quotes.
+    Quoted,
+    /// Behind a quote within quotes: the closing one, or the first of two that stand for one.
+    Behind,
+}
+
+/// Follows the quotes of some bytes; says whether text stands behind a closing quote, where it cannot be.
+fn scan(place: &mut Place, bytes: &[u8], delimiter: u8) -> bool {
+    let mut malformed = false;
+    for &byte in bytes {
+        *place = match (*place, byte) {
+            (Place::Quoted, b'"') => Place::Behind,
+            (Place::Quoted, _) | (Place::Start | Place::Behind, b'"') => Place::Quoted,
+            (_, b'\n' | b'\r') => Place::Start,
+            (_, byte) if byte == delimiter => Place::Start,
+            (Place::Behind, b' ' | b'\t') => Place::Behind,
+            (Place::Behind, _) => {
+                malformed = true;
+                Place::Plain
+            }
+            (Place::Start | Place::Plain, _) => Place::Plain,
+        };
+    }
+    malformed
 }
 
 /// One record.
@@ -40,6 +76,8 @@ pub(crate) struct Record<'r> {
     pub(crate) ended: bool,
     /// Whether it has more bytes or fields than are kept; it has no fields then.
     pub(crate) too_long: bool,
+    /// Whether text stands behind a closing quote: a quote is missing, and the fields may not be what they seem.
+    pub(crate) malformed: bool,
     /// How many lines it spans.
     pub(crate) lines: u64,
     bytes: &'r [u8],
@@ -75,6 +113,8 @@ impl<R: BufRead> Records<R> {
         Self {
             text,
             core: ReaderBuilder::new().delimiter(delimiter).build(),
+            delimiter,
+            place: Place::Start,
             offset,
             bytes: vec![0; 1 << 10],
             ends: vec![0; 64],
@@ -101,9 +141,9 @@ impl<R: BufRead> Records<R> {
                 }
             }
         }
-        let Shape { offset, fields, ended, too_long, lines } = self.record;
+        let Shape { offset, fields, ended, too_long, malformed, lines } = self.record;
         let ends = &self.ends[..if too_long { 0 } else { fields }];
-        Ok(Some(Record { offset, ended, too_long, lines, bytes: &self.bytes, ends }))
+        Ok(Some(Record { offset, ended, too_long, malformed, lines, bytes: &self.bytes, ends }))
     }
 
     /// Reads a record; says whether there was one.
@@ -119,6 +159,7 @@ impl<R: BufRead> Records<R> {
             self.offset += breaks as u64;
         }
         self.record = Shape { offset: self.offset, ..Shape::default() };
+        self.place = Place::Start;
         let mut written = 0;
         loop {
             let buffer = self.text.fill_buf()?;
@@ -126,6 +167,7 @@ impl<R: BufRead> Records<R> {
             let (result, read, bytes, fields) =
                 self.core.read_record(buffer, &mut self.bytes[written..], &mut self.ends[self.record.fields..]);
             self.record.lines += buffer[..read].iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.record.malformed |= scan(&mut self.place, &buffer[..read], self.delimiter);
             self.text.consume(read);
             self.offset += read as u64;
             written += bytes;
