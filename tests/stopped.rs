@@ -352,17 +352,9 @@ fn an_import_stops_anywhere_while_others_collect_garbage() {
         let mut importer = workspace.importer();
         let points = (0..3).map(|step| Point { step, timestamp_ms: None, value: 0.5 + step as f64 }).collect();
         importer.add(RunImport {
-            id: id("imported"),
-            experiment: ExperimentId::DEFAULT,
-            name: String::new(),
-            user: String::new(),
-            status: RunStatus::Finished,
-            start_time_ms: None,
-            end_time_ms: None,
-            deleted_ms: None,
             params: vec![("name".into(), "imported".into())],
-            tags: Vec::new(),
             series: vec![("loss".into(), points)],
+            ..RunImport::new(id("imported"), ExperimentId::DEFAULT)
         })?;
         importer.finish()
     };
