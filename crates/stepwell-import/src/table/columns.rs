@@ -118,11 +118,12 @@ fn find(names: &[&str], wanted: &[&str], last_part: bool) -> Option<usize> {
     let plains: Vec<String> = names.iter().map(|name| plain(name)).collect();
     let tails: Vec<Option<String>> =
         names.iter().map(|name| name.rsplit_once('/').map(|(_, tail)| plain(tail))).collect();
-    let whole = wanted.iter().find_map(|wanted| names.iter().position(|name| name.eq_ignore_ascii_case(wanted)));
-    let wanted: Vec<String> = wanted.iter().map(|wanted| plain(wanted)).collect();
-    let spelt = || wanted.iter().find_map(|wanted| plains.iter().position(|name| name == wanted));
-    let tail = || wanted.iter().find_map(|wanted| tails.iter().position(|tail| tail.as_ref() == Some(wanted)));
-    whole.or_else(spelt).or_else(|| tail().filter(|_| last_part))
+    let place = |wanted: &&str| {
+        let whole = names.iter().position(|name| name.eq_ignore_ascii_case(wanted));
+        whole.or_else(|| plains.iter().position(|name| *name == plain(wanted)))
+    };
+    let tail = |wanted: &&str| tails.iter().position(|tail| tail.as_ref().is_some_and(|tail| *tail == plain(wanted)));
+    wanted.iter().find_map(place).or_else(|| wanted.iter().find_map(tail).filter(|_| last_part))
 }
 
 /// The place of the column that the caller named, by its name or its number from 1.

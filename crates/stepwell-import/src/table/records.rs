@@ -231,7 +231,7 @@ mod tests {
         let fields = |fields: &[&str]| fields.iter().map(|field| (*field).to_owned()).collect::<Vec<_>>();
         assert_eq!(
             all(text),
-            [(0, fields(&["a", "b"]), true), (7, fields(&["1", "x\n\"y\""]), true), (23, fields(&["2", "z"]), false)]
+            [(0, fields(&["a", "b"]), true), (7, fields(&["1", "x\n\"y\""]), true), (22, fields(&["2", "z"]), false)]
         );
         assert_eq!(all("a,\"open\nb,c\n"), [(0, fields(&["a", "open\nb,c"]), false)]);
         assert_eq!(all("a\rb\r"), [(0, fields(&["a"]), true), (2, fields(&["b"]), true)]);
