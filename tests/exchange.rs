@@ -147,6 +147,38 @@ fn an_import_of_a_run_that_was_deleted_for_good_is_refused() {
     workspace.compact(CompactOptions::default()).unwrap();
 }
 
+#[test]
+fn names_and_tags_of_experiments_merge_by_how_often_they_were_changed() {
+    let (_dir, source, target) = two();
+    let id = source.create_experiment("vision").unwrap();
+    source.set_experiment_tag(id, "owner", Some("ann")).unwrap();
+    pull(&target, &source);
+    assert_eq!(target.experiment(id).unwrap().tags["owner"], "ann");
+    // Each side changes something else; a tag is removed.
+    source.rename_experiment(id, "sight").unwrap();
+    target.set_experiment_tag(id, "team", Some("a")).unwrap();
+    target.set_experiment_tag(id, "owner", None).unwrap();
+    assert_eq!((pull(&target, &source).experiments_updated, pull(&source, &target).experiments_updated), (1, 1));
+    for workspace in [&source, &target] {
+        let known = workspace.experiment(id).unwrap();
+        assert_eq!((known.name.as_str(), known.tags.len(), known.tags["team"].as_str()), ("sight", 1, "a"));
+    }
+    assert_eq!((pull(&target, &source).experiments_updated, pull(&source, &target).experiments_updated), (0, 0));
+    // Equally often: the greater stands on both sides. A name that is taken stays away and is told each time.
+    source.set_experiment_tag(id, "team", Some("b")).unwrap();
+    target.set_experiment_tag(id, "team", Some("c")).unwrap();
+    pull(&target, &source);
+    pull(&source, &target);
+    assert!([&source, &target].iter().all(|workspace| workspace.experiment(id).unwrap().tags["team"] == "c"));
+    target.create_experiment("taken").unwrap();
+    source.rename_experiment(id, "taken").unwrap();
+    for _ in 0..2 {
+        let pulled = pull(&target, &source);
+        assert!(pulled.left_out.iter().any(|why| why.contains("\"taken\"")), "{:?}", pulled.left_out);
+        assert_eq!(target.experiment(id).unwrap().name, "sight");
+    }
+}
+
 fn version(name: &str) -> NewVersion {
     NewVersion { name: name.into(), source: "runs:/a/model".into(), ..NewVersion::default() }
 }

@@ -164,7 +164,11 @@ fn edits(disk: &SimDisk) {
         Record::Attribute { run: 0, attribute: Attribute::Name("renamed".into()), order: 9 },
         Record::Tag { run: 0, key: "host".into(), value: None, order: 10 },
         run_record(1, id("short")),
-        Record::Attribute { run: 1, attribute: Attribute::Deleted { at_ms: Some(TIME + 5), generation: 0 }, order: 9 },
+        Record::Attribute {
+            run: 1,
+            attribute: Attribute::Deleted { at_ms: Some(TIME + 5), generation: 0, by: "ann".into() },
+            order: 9,
+        },
     ];
     log.records(0, 0, records, Vec::new());
     let durable = log.bytes.len() as u64;
@@ -254,8 +258,11 @@ fn build() -> Frozen {
         updated_ms: TIME,
         deleted: false,
         generation: 0,
+        deletion_by: String::new(),
         artifact_location: "s3://bucket/vision".into(),
         tags: [("owner".to_owned(), "me".to_owned())].into(),
+        renames: 0,
+        tag_changes: Default::default(),
     };
     let rename = catalog::Change::Rename { id: VISION, name: "vision".into(), at_ms: TIME + 1 };
     publish::<Catalog>(&disk, paths::CATALOG, vec![vec![catalog::Change::Create(vision)], vec![rename]]);
@@ -268,7 +275,13 @@ fn build() -> Frozen {
             registry::Change::CreateVersion { name: name(), number: 1, version },
             registry::Change::Alias { name: name(), alias, version: Some(1) },
         ],
-        vec![registry::Change::Stage { name: name(), number: 1, stage: Stage::Production, at_ms: TIME + 1 }],
+        vec![registry::Change::Stage {
+            name: name(),
+            number: 1,
+            stage: Stage::Production,
+            at_ms: TIME + 1,
+            by: "ann".into(),
+        }],
     ];
     publish::<Registry>(&disk, paths::REGISTRY, registry);
     let entry = pack(&disk);

@@ -161,6 +161,8 @@ pub enum Attribute {
         at_ms: Option<i64>,
         /// How often its experiment had been deleted or restored by then: the mark counts until that happens again.
         generation: u64,
+        /// Who did it; empty when nobody said.
+        by: String,
     },
     /// What it stands for: see [`crate::base::items`]; a plain run has no such word.
     Kind(u8),

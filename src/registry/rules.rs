@@ -1,8 +1,9 @@
 //! What the registry holds, and the changes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{Error, Result};
 use crate::workspace::journal::State;
@@ -12,6 +13,22 @@ use crate::workspace::journal::State;
 pub struct Registry {
     /// By name.
     pub models: BTreeMap<String, Model>,
+    /// Models that were deleted, by [`Model::id`].
+    pub gone: BTreeMap<u128, Gone>,
+}
+
+/// A model that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// What it was called.
+    pub name: String,
+    /// All versions that were known by then, deleted ones included: by number and time of creation. Others, which another
+    /// workspace created meanwhile, live.
+    pub versions: BTreeSet<(u64, i64)>,
+    /// When, in milliseconds since the epoch.
+    pub at_ms: i64,
+    /// Who did it.
+    pub by: String,
 }
 
 /// A registered model.
@@ -31,6 +48,42 @@ pub struct Model {
     pub versions: BTreeMap<u64, Version>,
     /// The greatest number that any version ever had: the next gets one more.
     pub last_number: u64,
+    /// What copies of the model in other workspaces know it by, whatever it is called; 0 until it is created.
+    pub id: u128,
+    /// Who created it; empty when nobody said.
+    pub user: String,
+    /// Versions that were deleted.
+    pub deleted_versions: BTreeMap<u64, DeletedVersion>,
+    /// How often each of its words was changed.
+    pub changes: Changes,
+}
+
+/// A version that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeletedVersion {
+    /// When it had been created, which tells it from another one that got its number elsewhere.
+    pub created_ms: i64,
+    /// Who deleted it.
+    pub by: String,
+}
+
+/// How often words were changed, see [`Word`]. Copies in two workspaces agree by that: what was changed more often stands, of what
+/// was changed equally often the greater. No clock is asked.
+pub type Changes = BTreeMap<Word, u64>;
+
+/// A word of a model or of a version that is changed as one. The order of variants is the format.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Word {
+    /// A model's name.
+    Name,
+    /// What it is about.
+    Description,
+    /// The tag of this key.
+    Tag(String),
+    /// The alias of this name.
+    Alias(String),
+    /// A version's stage.
+    Stage,
 }
 
 /// A version of a registered model.
@@ -56,6 +109,12 @@ pub struct Version {
     pub model_id: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+    /// Who created it; empty when nobody said.
+    pub user: String,
+    /// Who moved it to its stage; empty when nobody did.
+    pub stage_by: String,
+    /// How often each of its words was changed.
+    pub changes: Changes,
 }
 
 /// Where a version stands. The order of variants is the format.
@@ -125,6 +184,10 @@ pub enum Change {
     Delete {
         /// Which.
         name: String,
+        /// When, in milliseconds since the epoch.
+        at_ms: i64,
+        /// Who did it.
+        by: String,
     },
     /// What a model is about.
     Describe {
@@ -170,6 +233,8 @@ pub enum Change {
         number: u64,
         /// When, in milliseconds since the epoch.
         at_ms: i64,
+        /// Who did it.
+        by: String,
     },
     /// What a version is about.
     DescribeVersion {
@@ -203,6 +268,17 @@ pub enum Change {
         stage: Stage,
         /// When, in milliseconds since the epoch.
         at_ms: i64,
+        /// Who did it.
+        by: String,
+    },
+    /// What became of models when the state of another workspace was merged with this one.
+    Merge {
+        /// Names that are no longer used.
+        unused: Vec<String>,
+        /// Models as they are now, by name.
+        models: BTreeMap<String, Model>,
+        /// Models that are deleted, all of them.
+        gone: BTreeMap<u128, Gone>,
     },
 }
 
@@ -212,7 +288,7 @@ impl Change {
         match self {
             Self::Create { name, .. }
             | Self::Rename { name, .. }
-            | Self::Delete { name }
+            | Self::Delete { name, .. }
             | Self::Describe { name, .. }
             | Self::Tag { name, .. }
             | Self::Alias { name, .. }
@@ -221,6 +297,7 @@ impl Change {
             | Self::DescribeVersion { name, .. }
             | Self::VersionTag { name, .. }
             | Self::Stage { name, .. } => name,
+            Self::Merge { .. } => "",
         }
     }
 }
@@ -231,13 +308,28 @@ impl State for Registry {
     fn apply(&mut self, change: &Change) {
         match change {
             Change::Create { name, model } => {
-                self.models.insert(name.clone(), model.clone());
+                let mut model = model.clone();
+                if model.id == 0 {
+                    model.id = self.free_id(name, model.created_ms);
+                }
+                self.models.insert(name.clone(), model);
             }
-            Change::Delete { name } => {
-                self.models.remove(name);
+            Change::Delete { name, at_ms, by } => {
+                if let Some(model) = self.models.remove(name) {
+                    let mut versions: BTreeSet<(u64, i64)> = model.known_versions().collect();
+                    versions.extend(self.gone.get(&model.id).iter().flat_map(|gone| &gone.versions));
+                    let gone = Gone { name: name.clone(), versions, at_ms: *at_ms, by: by.clone() };
+                    self.gone.insert(model.id, gone);
+                }
+            }
+            Change::Merge { unused, models, gone } => {
+                unused.iter().for_each(|name| _ = self.models.remove(name));
+                self.models.extend(models.iter().map(|(name, model)| (name.clone(), model.clone())));
+                self.gone.clone_from(gone);
             }
             Change::Rename { name, new_name, at_ms } => {
                 if let Some(mut model) = self.models.remove(name) {
+                    count(&mut model.changes, Word::Name);
                     model.updated_ms = *at_ms;
                     model.versions.values_mut().for_each(|version| version.updated_ms = *at_ms);
                     self.models.insert(new_name.clone(), model);
@@ -255,42 +347,69 @@ impl State for Registry {
 impl Model {
     fn apply(&mut self, change: &Change) {
         match change {
-            Change::Create { .. } | Change::Delete { .. } | Change::Rename { .. } => {}
+            Change::Create { .. } | Change::Delete { .. } | Change::Rename { .. } | Change::Merge { .. } => {}
             Change::Describe { description, at_ms, .. } => {
+                count(&mut self.changes, Word::Description);
                 self.description.clone_from(description);
                 self.updated_ms = *at_ms;
             }
-            Change::Tag { key, value, .. } => put(&mut self.tags, key, value.clone()),
-            Change::Alias { alias, version, .. } => put(&mut self.aliases, alias, *version),
+            Change::Tag { key, value, .. } => {
+                count(&mut self.changes, Word::Tag(key.clone()));
+                put(&mut self.tags, key, value.clone());
+            }
+            Change::Alias { alias, version, .. } => {
+                count(&mut self.changes, Word::Alias(alias.clone()));
+                put(&mut self.aliases, alias, *version);
+            }
             Change::CreateVersion { number, version, .. } => {
                 self.last_number = self.last_number.max(*number);
                 self.updated_ms = version.created_ms;
                 self.versions.insert(*number, version.clone());
             }
-            Change::DeleteVersion { number, at_ms, .. } => {
-                self.versions.remove(number);
-                self.aliases.retain(|_, version| version != number);
+            Change::DeleteVersion { number, at_ms, by, .. } => {
+                if let Some(version) = self.versions.get(number) {
+                    let deleted = DeletedVersion { created_ms: version.created_ms, by: by.clone() };
+                    self.deleted_versions.insert(*number, deleted);
+                }
+                self.remove_versions(|other, _| other == *number);
                 self.updated_ms = *at_ms;
             }
             Change::DescribeVersion { number, description, at_ms, .. } => {
                 if let Some(version) = self.versions.get_mut(number) {
+                    count(&mut version.changes, Word::Description);
                     version.description.clone_from(description);
                     version.updated_ms = *at_ms;
                 }
             }
             Change::VersionTag { number, key, value, .. } => {
                 if let Some(version) = self.versions.get_mut(number) {
+                    count(&mut version.changes, Word::Tag(key.clone()));
                     put(&mut version.tags, key, value.clone());
                 }
             }
-            Change::Stage { number, stage, at_ms, .. } => {
+            Change::Stage { number, stage, at_ms, by, .. } => {
                 if let Some(version) = self.versions.get_mut(number) {
+                    count(&mut version.changes, Word::Stage);
                     version.stage = *stage;
+                    version.stage_by.clone_from(by);
                     version.updated_ms = *at_ms;
                     self.updated_ms = *at_ms;
                 }
             }
         }
+    }
+
+    /// Its versions by number and time of creation, deleted ones included.
+    pub fn known_versions(&self) -> impl Iterator<Item = (u64, i64)> {
+        let live = self.versions.iter().map(|(&number, version)| (number, version.created_ms));
+        live.chain(self.deleted_versions.iter().map(|(&number, version)| (number, version.created_ms)))
+    }
+
+    /// Takes away versions, and the aliases that named them.
+    pub fn remove_versions(&mut self, which: impl Fn(u64, &Version) -> bool) {
+        self.versions.retain(|&number, version| !which(number, version));
+        let versions = &self.versions;
+        self.aliases.retain(|_, number| versions.contains_key(number));
     }
 
     /// The greatest version of each stage that has one. The stages come as their first versions do (MLflow's order).
@@ -306,6 +425,11 @@ impl Model {
     }
 }
 
+fn count(changes: &mut Changes, word: Word) {
+    let times = changes.entry(word).or_default();
+    *times = times.saturating_add(1);
+}
+
 fn put<T>(map: &mut BTreeMap<String, T>, key: &str, value: Option<T>) {
     match value {
         Some(value) => map.insert(key.to_owned(), value),
@@ -314,6 +438,15 @@ fn put<T>(map: &mut BTreeMap<String, T>, key: &str, value: Option<T>) {
 }
 
 impl Registry {
+    /// What copies of a new model will know it by: the same wherever the same model is imported, and never that of one that is here
+    /// or was deleted here.
+    fn free_id(&self, name: &str, created_ms: i64) -> u128 {
+        let taken =
+            |id: &u128| *id == 0 || self.gone.contains_key(id) || self.models.values().any(|model| model.id == *id);
+        let of = |again: u64| xxh3_128(format!("{created_ms}/{again}/{name}").as_bytes());
+        (0..).map(of).find(|id| !taken(id)).unwrap_or_default()
+    }
+
     /// A model.
     ///
     /// # Errors

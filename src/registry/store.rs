@@ -25,6 +25,8 @@ pub struct RegisteredModel {
     pub aliases: BTreeMap<String, u64>,
     /// The greatest version of each stage.
     pub latest_versions: Vec<ModelVersion>,
+    /// Who created it; empty when nobody said.
+    pub user: String,
 }
 
 /// A version as it is told. Its status is READY from the start.
@@ -56,6 +58,10 @@ pub struct ModelVersion {
     pub tags: BTreeMap<String, String>,
     /// The aliases that name it.
     pub aliases: Vec<String>,
+    /// Who created it; empty when nobody said.
+    pub user: String,
+    /// Who moved it to its stage; empty when nobody did.
+    pub stage_by: String,
 }
 
 /// A version to be created.
@@ -115,7 +121,8 @@ impl<'a> Store<'a> {
     ) -> Result<RegisteredModel> {
         let now = now_ms();
         let (description, updated_ms) = (description.to_owned(), now);
-        let model = Model { created_ms: now, updated_ms, description, tags, ..Model::default() };
+        let user = self.workspace.actor().to_owned();
+        let model = Model { created_ms: now, updated_ms, description, tags, user, ..Model::default() };
         self.change(|registry| {
             registry.check_free(name)?;
             Ok(vec![Change::Create { name: name.to_owned(), model: model.clone() }])
@@ -165,9 +172,10 @@ impl<'a> Store<'a> {
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
     pub fn delete_model(self, name: &str) -> Result<()> {
+        let (at_ms, actor) = (now_ms(), self.workspace.actor());
         self.change(|registry| {
             registry.model(name)?;
-            Ok(vec![Change::Delete { name: name.to_owned() }])
+            Ok(vec![Change::Delete { name: name.to_owned(), at_ms, by: actor.to_owned() }])
         })
     }
 
@@ -227,6 +235,8 @@ impl<'a> Store<'a> {
             run_link: new.run_link.clone(),
             model_id: new.model_id.clone(),
             tags: new.tags.clone(),
+            user: self.workspace.actor().to_owned(),
+            ..Version::default()
         };
         let mut number = 0;
         self.change(|registry| {
@@ -266,10 +276,10 @@ impl<'a> Store<'a> {
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
     pub fn delete_version(self, name: &str, number: u64) -> Result<()> {
-        let at_ms = now_ms();
+        let (at_ms, actor) = (now_ms(), self.workspace.actor());
         self.change(|registry| {
             registry.version(name, number)?;
-            Ok(vec![Change::DeleteVersion { name: name.to_owned(), number, at_ms }])
+            Ok(vec![Change::DeleteVersion { name: name.to_owned(), number, at_ms, by: actor.to_owned() }])
         })
     }
 
@@ -291,13 +301,19 @@ impl<'a> Store<'a> {
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
     pub fn move_version(self, name: &str, number: u64, stage: Stage, archive_others: bool) -> Result<ModelVersion> {
-        let at_ms = now_ms();
+        let (at_ms, actor) = (now_ms(), self.workspace.actor());
         self.change(|registry| {
             registry.version(name, number)?;
             let versions = registry.model(name)?.versions.iter();
             let others =
                 versions.filter(|(other, version)| archive_others && **other != number && version.stage == stage);
-            let to = |number: u64, stage: Stage| Change::Stage { name: name.to_owned(), number, stage, at_ms };
+            let to = |number: u64, stage: Stage| Change::Stage {
+                name: name.to_owned(),
+                number,
+                stage,
+                at_ms,
+                by: actor.to_owned(),
+            };
             let mut changes: Vec<Change> = others.map(|(&other, _)| to(other, Stage::Archived)).collect();
             changes.push(to(number, stage));
             Ok(changes)
@@ -367,6 +383,7 @@ fn shown_model(name: &str, model: &Model) -> RegisteredModel {
         tags: model.tags.clone(),
         aliases: model.aliases.clone(),
         latest_versions: model.latest().map(|(number, version)| shown_version(name, model, number, version)).collect(),
+        user: model.user.clone(),
     }
 }
 
@@ -386,5 +403,7 @@ fn shown_version(name: &str, model: &Model, number: u64, version: &Version) -> M
         model_id: version.model_id.clone(),
         tags: version.tags.clone(),
         aliases: aliases.map(|(alias, _)| alias.clone()).collect(),
+        user: version.user.clone(),
+        stage_by: version.stage_by.clone(),
     }
 }

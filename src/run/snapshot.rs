@@ -9,10 +9,10 @@ use crate::base::point::{Columns, Point};
 use crate::base::stats::SeriesStats;
 use crate::error::{Error, Result};
 use crate::index::summary::RunSummary;
-use crate::log::record::{Attribute, Record};
+use crate::log::record::Attribute;
 use crate::run::downsample::{self, Downsampled};
 use crate::run::image::SeriesPart;
-use crate::run::state::{Coverage, RunState};
+use crate::run::state::{Coverage, RunState, Stamped};
 use crate::segment::stats::stats_of;
 
 /// A source of a run's data: one log, or one group of a pack.
@@ -100,15 +100,13 @@ impl RunSnapshot {
         self
     }
 
-    /// The same run as part of another experiment; if asked for, said to be deleted or not at a generation of that one.
+    /// The same run as part of another experiment, and with another mark of deletion if one is given.
     #[must_use]
-    pub fn moved(mut self, experiment: ExperimentId, name: String, deleted: Option<(bool, u64)>) -> Self {
+    pub fn moved(mut self, experiment: ExperimentId, name: String, mark: Option<Stamped<Attribute>>) -> Self {
         (self.state.experiment, self.state.experiment_name) = (experiment, name);
-        if let Some((deleted, generation)) = deleted {
-            let at_ms = deleted.then(|| self.state.deleted_ms().or(self.state.end_time_ms()).unwrap_or(0));
-            let order = self.state.greatest_order() + 1;
-            let attribute = Attribute::Deleted { at_ms, generation };
-            self.state.apply(WriterId::derived(&self.state.id, ""), &Record::Attribute { run: 0, attribute, order });
+        if let Some(mark) = mark {
+            let kind = mark.value.kind();
+            self.state.attributes[kind] = Some(mark);
         }
         self
     }

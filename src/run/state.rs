@@ -132,8 +132,23 @@ impl RunState {
 
     fn attribute(&mut self, attribute: Stamped<Attribute>) {
         let own = &mut self.attributes[attribute.value.kind()];
-        if own.as_ref().is_none_or(|own| attribute.stamp >= own.stamp) {
+        if own.as_ref().is_none_or(|own| rank(&attribute) >= rank(own)) {
             *own = Some(attribute);
+        }
+    }
+
+    /// Its mark of deletion, if anybody set one: the word of kind 5.
+    #[must_use]
+    pub fn mark(&self) -> Option<&Stamped<Attribute>> {
+        self.attributes[5].as_ref()
+    }
+
+    /// Who marked it deleted, or restored it, last; empty when nobody did, or said who.
+    #[must_use]
+    pub fn deletion_by(&self) -> &str {
+        match self.word(5) {
+            Some(Attribute::Deleted { by, .. }) => by,
+            _ => "",
         }
     }
 
@@ -256,6 +271,16 @@ impl RunState {
     /// The tags that stand.
     pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
         self.tags.iter().filter_map(|(key, tag)| Some((key.as_str(), tag.value.as_deref()?)))
+    }
+}
+
+/// What decides between two words of one kind: the stamp; of a mark of deletion that was carried into a later generation of its
+/// experiment with its stamp, the later generation.
+#[must_use]
+pub fn rank(word: &Stamped<Attribute>) -> (Stamp, u64, Option<i64>, &str) {
+    match &word.value {
+        Attribute::Deleted { at_ms, generation, by } => (word.stamp, *generation, *at_ms, by),
+        _ => (word.stamp, 0, None, ""),
     }
 }
 

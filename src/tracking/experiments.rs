@@ -96,7 +96,7 @@ impl Tracking {
     /// `RESOURCE_DOES_NOT_EXIST`, also for one that is deleted already; `INVALID_PARAMETER_VALUE`.
     pub fn delete_experiment(&self, experiment_id: &str) -> Result<()> {
         let id = validate::experiment_id(experiment_id)?;
-        let done = self.inner.workspace.delete_experiment(id);
+        let done = self.acting.delete_experiment(id);
         self.inner.writers.deleted();
         done.map_err(|error| no_experiment(error, &id.to_string()))
     }
@@ -108,7 +108,7 @@ impl Tracking {
     /// `RESOURCE_DOES_NOT_EXIST`, also for one that is not deleted; `INVALID_PARAMETER_VALUE`.
     pub fn restore_experiment(&self, experiment_id: &str) -> Result<()> {
         let id = validate::experiment_id(experiment_id)?;
-        let done = self.inner.workspace.restore_experiment(id);
+        let done = self.acting.restore_experiment(id);
         self.inner.writers.deleted();
         done.map_err(|error| no_experiment(error, &id.to_string()))
     }

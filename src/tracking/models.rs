@@ -133,7 +133,7 @@ impl Tracking {
     pub fn delete_logged_model(&self, model_id: &str) -> Result<()> {
         let run = self.model_run(model_id)?;
         self.edit_model(model_id, Vec::new())?;
-        Ok(self.inner.workspace.delete_run(run.id())?)
+        Ok(self.acting.delete_run(run.id())?)
     }
 
     /// Sets tags of a model; of a key that is given twice the last counts.

@@ -28,7 +28,7 @@ impl Tracking {
         let id = validate::experiment_id(experiment_id)?;
         self.experiment(experiment_id)?;
         self.inner.writers.close_all()?;
-        self.inner.workspace.purge_experiment(id).map_err(in_this_state)
+        self.acting.purge_experiment(id).map_err(in_this_state)
     }
 
     /// Deletes one metric of a run for good, with all its points. It may be logged anew.

@@ -63,7 +63,7 @@ fn taken(name: &str, known_is_prompt: bool, new_is_prompt: bool) -> String {
 
 impl Tracking {
     fn registry(&self) -> Store<'_> {
-        Store::new(&self.inner.workspace)
+        Store::new(&self.acting)
     }
 
     /// Registers a model.

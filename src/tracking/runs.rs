@@ -129,7 +129,7 @@ impl Tracking {
         // What was logged before comes before the deletion.
         self.inner.writers.close(&id)?;
         self.snapshot(&id)?;
-        let done = self.inner.workspace.delete_run(&id);
+        let done = self.acting.delete_run(&id);
         self.inner.writers.deleted();
         Ok(done?)
     }
@@ -141,7 +141,7 @@ impl Tracking {
     pub fn restore_run(&self, run_id: &str) -> Result<()> {
         let id = validate::run_id(run_id)?;
         self.snapshot(&id)?;
-        let done = self.inner.workspace.restore_run(&id);
+        let done = self.acting.restore_run(&id);
         self.inner.writers.deleted();
         Ok(done?)
     }

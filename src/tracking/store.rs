@@ -45,6 +45,8 @@ impl Default for TrackingOptions {
 #[derive(Clone)]
 pub struct Tracking {
     pub(super) inner: Arc<Inner>,
+    /// The workspace as whoever acts through this handle has it.
+    pub(super) acting: Workspace,
 }
 
 /// What the clones of a handle share.
@@ -67,7 +69,14 @@ impl Tracking {
     #[must_use]
     pub fn new(workspace: Workspace, options: TrackingOptions) -> Self {
         let writers = Writers::new(options.writers_max.max(1), options.writer_idle_ms);
-        Self { inner: Arc::new(Inner { workspace, options, writers, datasets: Mutex::default() }) }
+        let acting = workspace.clone();
+        Self { inner: Arc::new(Inner { workspace, options, writers, datasets: Mutex::default() }), acting }
+    }
+
+    /// The same facade for somebody else: see [`Workspace::acting_as`].
+    #[must_use]
+    pub fn acting_as(&self, actor: &str) -> Self {
+        Self { inner: Arc::clone(&self.inner), acting: self.inner.workspace.acting_as(actor) }
     }
 
     /// The workspace below.

@@ -1,6 +1,11 @@
 //! The catalog: experiments, whose names are unique.
+//!
+//! Of the name and of each tag it is counted how often they were changed. Copies of an experiment in two workspaces agree
+//! by that count: what was changed more often stands, and of what was changed equally often the greater text by bytes, a
+//! removed tag being less than any. No clock is asked, and copies come to the same whatever way they took
+//! ([`Experiment::news`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,12 +27,19 @@ pub struct Experiment {
     pub updated_ms: i64,
     /// Whether it is marked deleted, and its runs with it.
     pub deleted: bool,
-    /// How often it was deleted or restored: what was said of a run's deletion before the last time counts no more.
+    /// How often it was deleted or restored: what was said of a run's deletion before the last time counts no more. Between
+    /// workspaces the greater generation stands, and of equal ones the deletion.
     pub generation: u64,
+    /// Who deleted or restored it last; empty when nobody did.
+    pub deletion_by: String,
     /// Where the artifacts of its runs go; empty for the place that the facade chooses.
     pub artifact_location: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+    /// How often it was renamed.
+    pub renames: u64,
+    /// How often each tag was set or removed since the experiment was created; tags that were removed are here too.
+    pub tag_changes: BTreeMap<String, u64>,
 }
 
 /// An experiment to be created.
@@ -48,6 +60,17 @@ pub struct NewExperiment {
 pub struct Catalog {
     /// By number. `Default` is there from the start.
     pub experiments: BTreeMap<ExperimentId, Experiment>,
+    /// Those that were deleted for good.
+    pub forgotten: BTreeMap<ExperimentId, Forgotten>,
+}
+
+/// An experiment that was deleted for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// When, in milliseconds since the epoch.
+    pub at_ms: i64,
+    /// Who did it.
+    pub by: String,
 }
 
 impl Default for Catalog {
@@ -59,10 +82,13 @@ impl Default for Catalog {
             updated_ms: 0,
             deleted: false,
             generation: 0,
+            deletion_by: String::new(),
             artifact_location: String::new(),
             tags: BTreeMap::new(),
+            renames: 0,
+            tag_changes: BTreeMap::new(),
         };
-        Self { experiments: [(default.id, default)].into() }
+        Self { experiments: [(default.id, default)].into(), forgotten: BTreeMap::new() }
     }
 }
 
@@ -99,19 +125,95 @@ pub enum Change {
         deleted: bool,
         /// When, in milliseconds since the epoch.
         at_ms: i64,
+        /// Who did it.
+        by: String,
     },
     /// Deleted for good: its name is free.
     Forget {
         /// Which.
         id: ExperimentId,
+        /// When, in milliseconds since the epoch.
+        at_ms: i64,
+        /// Who did it.
+        by: String,
+    },
+    /// What another workspace knows of its name and tags and this one does not.
+    Merge {
+        /// Which.
+        id: ExperimentId,
+        /// The name and how often it was changed there.
+        name: Option<(String, u64)>,
+        /// Each tag's value, `None` for one that was removed, and how often it was changed there.
+        tags: Vec<(String, Option<String>, u64)>,
+        /// When, in milliseconds since the epoch.
+        at_ms: i64,
+    },
+    /// Marked deleted or restored in another workspace.
+    Carry {
+        /// Which.
+        id: ExperimentId,
+        /// Whether it is deleted now.
+        deleted: bool,
+        /// The generation there.
+        generation: u64,
+        /// When that was taken over, in milliseconds since the epoch.
+        at_ms: i64,
+        /// Who did it there.
+        by: String,
     },
 }
 
+/// What of one copy of an experiment stands over what another has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// The name and how often it was changed.
+    pub name: Option<(String, u64)>,
+    /// Each tag's value, `None` for one that was removed, and how often it was changed.
+    pub tags: Vec<(String, Option<String>, u64)>,
+}
+
+impl News {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.name.is_none() && self.tags.is_empty()
+    }
+}
+
 impl Experiment {
+    /// What `theirs`, a copy of this experiment in another workspace, says that stands over what is said here. O(tags).
+    #[must_use]
+    pub fn news(&self, theirs: &Self) -> News {
+        let name = (theirs.renames, &theirs.name) > (self.renames, &self.name);
+        let changes = |of: &Self, key: &str| of.tag_changes.get(key).copied().unwrap_or(0);
+        let keys: BTreeSet<&String> = theirs.tags.keys().chain(theirs.tag_changes.keys()).collect();
+        let tags = keys.into_iter().filter_map(|key| {
+            let (own, other) = ((changes(self, key), self.tags.get(key)), (changes(theirs, key), theirs.tags.get(key)));
+            (other > own).then(|| (key.clone(), other.1.cloned(), other.0))
+        });
+        News { name: name.then(|| (theirs.name.clone(), theirs.renames)), tags: tags.collect() }
+    }
+
+    /// What decides between copies of the experiment in two workspaces whether it is deleted: the greater stands.
+    #[must_use]
+    pub fn deletion(&self) -> (u64, bool) {
+        (self.generation, self.deleted)
+    }
+
     /// Whether a run of the experiment counts as deleted, given its own mark and the mark's generation.
     #[must_use]
     pub fn counts_as_deleted(&self, deleted: bool, generation: u64) -> bool {
         if generation >= self.generation { deleted } else { self.deleted }
+    }
+}
+
+impl Experiment {
+    fn put_tag(&mut self, key: &str, value: Option<&String>, changes: u64) {
+        match value {
+            Some(value) => _ = self.tags.insert(key.to_owned(), value.clone()),
+            None => _ = self.tags.remove(key),
+        }
+        self.tag_changes.insert(key.to_owned(), changes);
     }
 }
 
@@ -121,16 +223,20 @@ impl State for Catalog {
     fn apply(&mut self, change: &Change) {
         let (id, at) = match change {
             Change::Create(experiment) => {
+                self.forgotten.remove(&experiment.id);
                 self.experiments.insert(experiment.id, experiment.clone());
                 return;
             }
-            Change::Forget { id } => {
+            Change::Forget { id, at_ms, by } => {
                 self.experiments.remove(id);
+                self.forgotten.insert(*id, Forgotten { at_ms: *at_ms, by: by.clone() });
                 return;
             }
-            Change::Rename { id, at_ms, .. } | Change::Tag { id, at_ms, .. } | Change::Deleted { id, at_ms, .. } => {
-                (id, at_ms)
-            }
+            Change::Rename { id, at_ms, .. }
+            | Change::Tag { id, at_ms, .. }
+            | Change::Deleted { id, at_ms, .. }
+            | Change::Carry { id, at_ms, .. }
+            | Change::Merge { id, at_ms, .. } => (id, at_ms),
         };
         let Some(experiment) = self.experiments.get_mut(id) else {
             return;
@@ -138,16 +244,32 @@ impl State for Catalog {
         experiment.updated_ms = *at;
         match change {
             Change::Create(_) | Change::Forget { .. } => {}
-            Change::Rename { name, .. } => experiment.name.clone_from(name),
-            Change::Tag { key, value: Some(value), .. } => {
-                experiment.tags.insert(key.clone(), value.clone());
+            Change::Rename { name, .. } => {
+                experiment.name.clone_from(name);
+                experiment.renames = experiment.renames.saturating_add(1);
             }
-            Change::Tag { key, value: None, .. } => {
-                experiment.tags.remove(key);
+            Change::Tag { key, value, .. } => {
+                let changes = experiment.tag_changes.get(key).copied().unwrap_or(0).saturating_add(1);
+                experiment.put_tag(key, value.as_ref(), changes);
             }
-            Change::Deleted { deleted, .. } => {
+            Change::Merge { name, tags, .. } => {
+                if let Some((name, renames)) = name {
+                    experiment.name.clone_from(name);
+                    experiment.renames = *renames;
+                }
+                for (key, value, changes) in tags {
+                    experiment.put_tag(key, value.as_ref(), *changes);
+                }
+            }
+            Change::Deleted { deleted, by, .. } => {
                 experiment.deleted = *deleted;
-                experiment.generation += 1;
+                experiment.generation = experiment.generation.saturating_add(1);
+                experiment.deletion_by.clone_from(by);
+            }
+            Change::Carry { deleted, generation, by, .. } => {
+                experiment.deleted = *deleted;
+                experiment.generation = *generation;
+                experiment.deletion_by.clone_from(by);
             }
         }
     }
@@ -210,4 +332,76 @@ impl Catalog {
 pub fn check_tag(key: &str, value: &str) -> Result<()> {
     check_key("experiment tag key", key)?;
     check_chars("experiment tag value", value, EXPERIMENT_TAG_VALUE_CHARS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A step of the test: which of three copies changes, or takes what another has.
+    #[derive(Clone, Debug)]
+    enum Act {
+        Rename(usize, String),
+        Tag(usize, String, Option<String>),
+        Take(usize, usize),
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        let copy = 0..3_usize;
+        prop_oneof![
+            (copy.clone(), "[a-c]").prop_map(|(at, name)| Act::Rename(at, name)),
+            (copy.clone(), "[kl]", prop::option::of("[x-z]")).prop_map(|(at, key, value)| Act::Tag(at, key, value)),
+            (copy.clone(), copy).prop_map(|(to, from)| Act::Take(to, from)),
+        ]
+    }
+
+    fn take(copies: &mut [Catalog], to: usize, from: usize) {
+        let id = ExperimentId::DEFAULT;
+        let news = copies[to].experiments[&id].news(&copies[from].experiments[&id]);
+        copies[to].apply(&Change::Merge { id, name: news.name, tags: news.tags, at_ms: 0 });
+    }
+
+    proptest! {
+        /// Whatever was done, and whoever took from whom before: when each has taken from each, all are the same, and a
+        /// further time brings nothing.
+        #[test]
+        fn copies_come_to_one_state(acts in prop::collection::vec(act(), 0..30), last in 0..6_usize) {
+            let mut copies = vec![Catalog::default(); 3];
+            let id = ExperimentId::DEFAULT;
+            for act in acts {
+                match act {
+                    Act::Rename(at, name) => copies[at].apply(&Change::Rename { id, name, at_ms: 0 }),
+                    Act::Tag(at, key, value) => copies[at].apply(&Change::Tag { id, key, value, at_ms: 0 }),
+                    Act::Take(to, from) => take(&mut copies, to, from),
+                }
+            }
+            let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+            for _ in 0..2 {
+                for to in orders[last] {
+                    (0..3).for_each(|from| take(&mut copies, to, from));
+                }
+            }
+            prop_assert_eq!(&copies[0], &copies[1]);
+            prop_assert_eq!(&copies[1], &copies[2]);
+            prop_assert!(copies[0].experiments[&id].news(&copies[1].experiments[&id]).is_empty());
+        }
+
+        /// A copy that took what another had and then changed it stands over that other.
+        #[test]
+        fn a_later_change_stands(before in prop::collection::vec(act(), 0..10)) {
+            let mut copies = vec![Catalog::default(); 3];
+            let id = ExperimentId::DEFAULT;
+            for act in before {
+                if let Act::Rename(at, name) = act {
+                    copies[at].apply(&Change::Rename { id, name, at_ms: 0 });
+                }
+            }
+            take(&mut copies, 0, 1);
+            copies[0].apply(&Change::Rename { id, name: String::new(), at_ms: 0 });
+            take(&mut copies, 1, 0);
+            prop_assert_eq!(copies[1].experiments[&id].name.as_str(), "");
+            prop_assert!(copies[0].experiments[&id].news(&copies[1].experiments[&id]).is_empty());
+        }
+    }
 }

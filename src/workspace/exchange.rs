@@ -15,6 +15,7 @@ use crate::run::gather::gather;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::catalog::Experiment;
+use crate::workspace::deletions::Pair;
 use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Tombstone, covers};
 use crate::workspace::open::Workspace;
@@ -37,6 +38,16 @@ pub struct Pulled {
     pub points: u64,
     /// Runs that were deleted for good here, and so stayed away.
     pub deleted: Vec<RunId>,
+    /// Runs that were deleted for good there, and are no longer here.
+    pub removed: Vec<RunId>,
+    /// Metrics of runs that were deleted for good there, and are no longer here.
+    pub metrics_removed: u64,
+    /// Experiments here that were deleted or restored as they are there.
+    pub experiments_marked: Vec<ExperimentId>,
+    /// Experiments that were deleted for good there, and are no longer here.
+    pub experiments_removed: Vec<ExperimentId>,
+    /// Experiments that were here, of whose names or tags the source knew more.
+    pub experiments_updated: u64,
     /// Experiments of the source by the number that stands for them here.
     pub experiments: BTreeMap<ExperimentId, ExperimentId>,
     /// Runs and experiments of the source that were left out, and why.
@@ -54,8 +65,9 @@ struct Waiting {
 impl Workspace {
     /// Brings in what `source` has and this workspace has not: runs with all they logged, whatever they stand for, and their
     /// experiments. Others may write to both meanwhile; of a run that is being written what was acknowledged by now comes.
-    /// Neither workspace loses anything: words that differ merge as those of two writers of one run do, and what was
-    /// deleted for good here stays so. An experiment is known by its number, then by its name. `progress` is told how many
+    /// Words that differ merge as those of two writers of one run do. Deletions come too, as [`crate::workspace::deletions`] says; what was
+    /// deleted for good here stays so. An experiment is known by its number, then by its name; its names and tags merge as
+    /// [`crate::workspace::catalog`] says. `progress` is told how many
     /// runs of how many were looked at.
     ///
     /// Costs one look at each run of the source, and gathering for those that have news.
@@ -70,9 +82,23 @@ impl Workspace {
         let mut waiting = Waiting::default();
         let (ids, unreadable) = source.readable_ids(None)?;
         waiting.done.left_out = unreadable;
+        self.pull_tombstones(source, &mut waiting.done)?;
         let mut pairs = BTreeMap::new();
+        let forgotten = self.catalog()?.forgotten;
         for theirs in source.experiments()? {
-            pairs.insert(theirs.id, (self.counterpart(&theirs)?, theirs));
+            // One that was deleted for good here comes back with a run that was not.
+            if forgotten.contains_key(&theirs.id) && !self.catalog()?.experiments.contains_key(&theirs.id) {
+                continue;
+            }
+            let own = self.counterpart(&theirs)?;
+            let (changed, taken) = self.merge_experiment(own.id, &theirs)?;
+            waiting.done.experiments_updated += u64::from(changed);
+            if let Some(name) = taken {
+                let why = format!("experiment {:?} is called {name:?} there, as another experiment is here", own.name);
+                waiting.done.left_out.push(why);
+            }
+            let own = if changed { self.experiment(own.id)? } else { own };
+            pairs.insert(theirs.id, Pair { own, theirs });
         }
         let total = ids.len() as u64;
         for (count, id) in ids.iter().enumerate() {
@@ -90,7 +116,7 @@ impl Workspace {
                 }
             };
             waiting.done.seen += 1;
-            if let Some(news) = self.news(run, &mut pairs, &mut waiting.done)? {
+            if let Some(news) = self.news(run, source, &mut pairs, &mut waiting.done)? {
                 waiting.points += news.points();
                 waiting.runs.push(news);
             }
@@ -99,8 +125,11 @@ impl Workspace {
             }
         }
         self.take(&mut waiting)?;
+        waiting.runs = self.carried_marks(source, &pairs)?;
+        self.take(&mut waiting)?;
+        self.carry_experiments(source, &pairs, &mut waiting.done)?;
         progress(total, total);
-        waiting.done.experiments = pairs.into_iter().map(|(theirs, (own, _))| (theirs, own.id)).collect();
+        waiting.done.experiments = pairs.into_iter().map(|(theirs, pair)| (theirs, pair.own.id)).collect();
         waiting.done.left_out.sort();
         waiting.done.left_out.dedup();
         Ok(waiting.done)
@@ -110,7 +139,8 @@ impl Workspace {
     fn news(
         &self,
         run: RunSnapshot,
-        pairs: &mut BTreeMap<ExperimentId, (Experiment, Experiment)>,
+        source: &Self,
+        pairs: &mut BTreeMap<ExperimentId, Pair>,
         done: &mut Pulled,
     ) -> Result<Option<RunSnapshot>> {
         let id = run.id().clone();
@@ -121,21 +151,26 @@ impl Workspace {
         let state = run.state();
         let known = self.find_run(&state.id)?;
         let points_known = known.as_ref().is_some_and(|known| reaches(known.state(), state));
+        let pair = match pairs.entry(state.experiment) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                // It was deleted for good here, or the run's log was copied without the catalog.
+                let theirs = source.catalog()?.get(state.experiment).cloned();
+                let theirs = theirs.unwrap_or_else(|_| unknown(state.experiment, &state.experiment_name));
+                free.insert(Pair { own: self.counterpart(&theirs)?, theirs })
+            }
+        };
+        let mark = pair.mark(known.as_ref().map(RunSnapshot::state), Some(state));
         if let Some(known) = &known {
             let mut both = known.state().clone();
             both.merge(state);
+            if let Some(mark) = &mark {
+                both.attributes[mark.value.kind()] = Some(mark.clone());
+            }
             if points_known && both == *known.state() {
                 return Ok(None);
             }
         }
-        let (own, theirs) = match pairs.entry(state.experiment) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(free) => {
-                // Its log was copied without the catalog.
-                let theirs = unknown(state.experiment, &state.experiment_name);
-                free.insert((self.counterpart(&theirs)?, theirs))
-            }
-        };
         done.points += match &known {
             Some(known) => missing(known.state(), state).min(run.points()),
             None => run.points(),
@@ -144,10 +179,7 @@ impl Workspace {
             Some(_) => done.updated += 1,
             None => done.added += 1,
         }
-        let mark = |experiment: &Experiment| experiment.counts_as_deleted(state.deleted(), state.deleted_generation());
-        // Deletions of experiments are counted on each side by itself: a run that is new here is what it is there.
-        let deleted = (known.is_none() && mark(own) != mark(theirs)).then(|| mark(theirs));
-        let run = run.moved(own.id, own.name.clone(), deleted.map(|deleted| (deleted, own.generation)));
+        let run = run.moved(pair.own.id, pair.own.name.clone(), mark);
         Ok(Some(if points_known { run.without_points() } else { run }))
     }
 
@@ -162,13 +194,15 @@ impl Workspace {
         if of_run.is_none() && of_metrics.is_none() {
             return Some(run);
         }
+        // One that took the id after the deletion shares no writer with what was deleted, and lives though it has no point yet.
+        let same = run.state().coverage.iter().any(|own| named(of_run, own.writer));
         let of_metric = |metric: &str| of_metrics.and_then(|of_metrics| of_metrics.get(metric));
         let left = run.without(
             |writer| named(of_run, writer),
             |metric, writer| named(of_run, writer) || named(of_metric(metric), writer),
         );
         let empty = left.state().coverage.iter().all(|own| own.through == own.from);
-        (of_run.is_none() || !empty).then_some(left)
+        (!same || !empty).then_some(left)
     }
 
     /// The experiment here that stands for one of the source: by number, by name, or made after it.
@@ -204,7 +238,19 @@ impl Workspace {
 fn unknown(id: ExperimentId, name: &str) -> Experiment {
     let (artifact_location, tags) = Default::default();
     let name = if name.trim().is_empty() { id.to_string() } else { name.to_owned() };
-    Experiment { id, name, created_ms: 0, updated_ms: 0, deleted: false, generation: 0, artifact_location, tags }
+    Experiment {
+        id,
+        name,
+        created_ms: 0,
+        updated_ms: 0,
+        deleted: false,
+        generation: 0,
+        deletion_by: String::new(),
+        artifact_location,
+        tags,
+        renames: 0,
+        tag_changes: BTreeMap::new(),
+    }
 }
 
 /// How many points another copy of a run has behind what is known of each of its writers.

@@ -488,7 +488,7 @@ fn add_words(
         Some(Attribute::Status(run.status)),
         run.start_time_ms.map(|time| Attribute::StartTime(Some(time))),
         run.end_time_ms.map(|time| Attribute::EndTime(Some(time))),
-        run.deleted_ms.map(|time| Attribute::Deleted { at_ms: Some(time), generation }),
+        run.deleted_ms.map(|time| Attribute::Deleted { at_ms: Some(time), generation, by: String::new() }),
         (run.kind != RUN).then_some(Attribute::Kind(run.kind)),
     ];
     let (mut any, mut others) = (false, Vec::new());

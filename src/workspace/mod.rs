@@ -9,11 +9,13 @@
 //! [`maintenance`] does so in the background; [`unlisted`] judges packs that no entry names, [`check`] verifies every byte,
 //! [`pages`] those of columns, [`evidence`] misses what is not there, and [`repair`] salvages.
 
+pub mod actor;
 pub mod adopt;
 pub mod catalog;
 pub mod check;
 pub mod clock;
 pub mod compaction;
+pub mod deletions;
 pub mod edits;
 mod entry;
 pub mod evidence;

@@ -15,6 +15,7 @@ use crate::run::session::Session;
 use crate::run::watermark::Watermark;
 use crate::storage::Storage;
 use crate::storage::disk::Disk;
+use crate::workspace::actor;
 use crate::workspace::catalog::{self, Catalog, Experiment, NewExperiment, check_tag};
 use crate::workspace::clock::now_ms;
 use crate::workspace::evidence::Ledgers;
@@ -33,6 +34,8 @@ use crate::workspace::search::Indexes;
 #[derive(Clone)]
 pub struct Workspace {
     pub(super) inner: Arc<Inner>,
+    /// Who acts through this handle.
+    actor: Arc<str>,
 }
 
 /// What the clones of a handle share.
@@ -160,7 +163,7 @@ impl Workspace {
             ledgers: Mutex::default(),
             overlay: Mutex::default(),
         };
-        let workspace = Self { inner: Arc::new(inner) };
+        let workspace = Self { inner: Arc::new(inner), actor: actor::of_process() };
         workspace.update_packs()?;
         Ok(workspace)
     }
@@ -349,8 +352,11 @@ impl Workspace {
                 updated_ms: now,
                 deleted: false,
                 generation: 0,
+                deletion_by: String::new(),
                 artifact_location: new.artifact_location.clone(),
                 tags: new.tags.clone(),
+                renames: 0,
+                tag_changes: Default::default(),
             }))
         })?;
         Ok(created)
@@ -365,6 +371,56 @@ impl Workspace {
             }
             Ok(catalog::Change::Create(theirs.clone()))
         })
+    }
+
+    /// Takes over what another workspace's copy of an experiment says of its name and tags and is not known here. A name that
+    /// another experiment has here stays away, and is returned. Says also whether anything changed.
+    pub(super) fn merge_experiment(&self, id: ExperimentId, theirs: &Experiment) -> Result<(bool, Option<String>)> {
+        let mut taken = None;
+        // Most often there is no news, and nothing to publish.
+        if self.catalog()?.get(id)?.news(theirs).is_empty() {
+            return Ok((false, None));
+        }
+        let mut changed = false;
+        self.inner.catalog.lock().publish(|catalog| {
+            let mut news = catalog.get(id)?.news(theirs);
+            taken = news.name.take_if(|(name, _)| catalog.by_name(name).is_some_and(|known| known.id != id));
+            changed = !news.is_empty();
+            let change = catalog::Change::Merge { id, name: news.name, tags: news.tags, at_ms: now_ms() };
+            Ok(if changed { vec![change] } else { Vec::new() })
+        })?;
+        Ok((changed, taken.map(|(name, _)| name)))
+    }
+
+    /// Takes over that an experiment was deleted or restored elsewhere, unless that is known here; says whether it did.
+    pub(super) fn carry_deletion(&self, id: ExperimentId, theirs: &Experiment) -> Result<bool> {
+        // Who did it is told alike on both sides, even if both did it.
+        let rank = |of: &Experiment| (of.deletion(), of.deletion_by.clone());
+        let news = |own: &Experiment| rank(theirs) > rank(own);
+        if !self.catalog()?.get(id).is_ok_and(news) {
+            return Ok(false);
+        }
+        let mut carried = false;
+        self.inner.catalog.lock().publish(|catalog| {
+            carried = catalog.get(id).is_ok_and(news);
+            let Experiment { deleted, generation, deletion_by: by, .. } = theirs.clone();
+            let change = catalog::Change::Carry { id, deleted, generation, at_ms: now_ms(), by };
+            Ok(if carried { vec![change] } else { Vec::new() })
+        })?;
+        Ok(carried)
+    }
+
+    /// The same folder and caches, for somebody else: what this handle deletes, restores and moves to a stage is said to be done by
+    /// `actor`. Without it that is the user who runs the process.
+    #[must_use]
+    pub fn acting_as(&self, actor: &str) -> Self {
+        Self { inner: Arc::clone(&self.inner), actor: actor.into() }
+    }
+
+    /// Who acts through this handle.
+    #[must_use]
+    pub fn actor(&self) -> &str {
+        &self.actor
     }
 
     /// The active experiment of a name; creates it where there is none.
@@ -415,7 +471,7 @@ impl Workspace {
     pub fn delete_experiment(&self, id: ExperimentId) -> Result<()> {
         self.change_catalog(|catalog| {
             catalog.active(id)?;
-            Ok(catalog::Change::Deleted { id, deleted: true, at_ms: now_ms() })
+            Ok(catalog::Change::Deleted { id, deleted: true, at_ms: now_ms(), by: self.actor().to_owned() })
         })
     }
 
@@ -428,7 +484,7 @@ impl Workspace {
             if !catalog.get(id)?.deleted {
                 return Err(Error::not_found("deleted experiment", id));
             }
-            Ok(catalog::Change::Deleted { id, deleted: false, at_ms: now_ms() })
+            Ok(catalog::Change::Deleted { id, deleted: false, at_ms: now_ms(), by: self.actor().to_owned() })
         })
     }
 

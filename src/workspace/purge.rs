@@ -11,6 +11,7 @@ use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::error::{Error, Result};
 use crate::run::snapshot::RunSnapshot;
 use crate::workspace::catalog;
+use crate::workspace::clock::now_ms;
 use crate::workspace::compaction::{CompactOptions, Compacted};
 use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Change, Manifest, Tombstone, covers};
@@ -257,7 +258,7 @@ impl Workspace {
     }
 
     /// Goes on with deletions that did not come to their end: takes out of logs and packs what tombstones cover.
-    fn finish_deletions(&self) -> Result<()> {
+    pub(super) fn finish_deletions(&self) -> Result<()> {
         let touched: BTreeSet<RunKey> = self.manifest()?.touched().collect();
         if touched.is_empty() {
             return Ok(());
@@ -293,15 +294,30 @@ impl Workspace {
         Ok(())
     }
 
+    /// Takes experiments out of the catalog that were deleted for good in `source`, which says who did it.
+    pub(super) fn forget_for(&self, ids: &[ExperimentId], source: &Self) -> Result<()> {
+        let forgotten = source.catalog()?.forgotten;
+        let change = |id: &ExperimentId| {
+            let catalog::Forgotten { at_ms, by } = forgotten.get(id)?.clone();
+            Some(catalog::Change::Forget { id: *id, at_ms, by })
+        };
+        let changes: Vec<catalog::Change> = ids.iter().filter_map(change).collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.inner.catalog.lock().publish(|_| Ok(changes.clone())).map(|_| ())
+    }
+
     /// Takes experiments out of the catalog, but for those that were restored meanwhile.
     fn forget_experiments(&self, ids: &[ExperimentId]) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
         }
+        let at_ms = now_ms();
         let mut catalog = self.inner.catalog.lock();
         let plan = |known: &catalog::Catalog| {
             let gone = ids.iter().filter(|&&id| known.get(id).is_ok_and(|known| check_forgettable(known).is_ok()));
-            Ok(gone.map(|&id| catalog::Change::Forget { id }).collect())
+            Ok(gone.map(|&id| catalog::Change::Forget { id, at_ms, by: self.actor().to_owned() }).collect())
         };
         catalog.publish(plan).map(|_| ())
     }

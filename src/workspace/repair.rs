@@ -199,7 +199,9 @@ impl Workspace {
                 repaired.lost.push("a change of the model registry".into());
             }
             // Any entry serves to fold the state: the removal of a model that never was.
-            registry.publish_whole(|_| Ok(vec![crate::registry::rules::Change::Delete { name: String::new() }]))?;
+            registry.publish_whole(|_| {
+                Ok(vec![crate::registry::rules::Change::Delete { name: String::new(), at_ms: 0, by: String::new() }])
+            })?;
         }
         Ok(())
     }

@@ -245,7 +245,7 @@ impl Workspace {
             return Ok(());
         }
         let generation = self.experiment(run.state().experiment).map_or(0, |experiment| experiment.generation);
-        let attribute = Attribute::Deleted { at_ms: deleted.then(now_ms), generation };
+        let attribute = Attribute::Deleted { at_ms: deleted.then(now_ms), generation, by: self.actor().to_owned() };
         let order = run.state().greatest_order() + 1;
         self.with_edit_log(run.state(), |session, run| {
             session.commit(vec![Record::Attribute { run, attribute: attribute.clone(), order }], &[])

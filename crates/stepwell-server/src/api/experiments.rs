@@ -88,14 +88,14 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
 /// `POST experiments/delete`.
 pub(crate) fn delete(call: &Call<'_>) -> Outcome {
     let request = call.read(&[text("experiment_id")], &[("experiment_id", &[Required, Text])])?;
-    call.app.tracking.delete_experiment(request.text("experiment_id"))?;
+    call.acting().delete_experiment(request.text("experiment_id"))?;
     Answer::done()
 }
 
 /// `POST experiments/restore`.
 pub(crate) fn restore(call: &Call<'_>) -> Outcome {
     let request = call.read(&[text("experiment_id")], &[("experiment_id", &[Required, Text])])?;
-    call.app.tracking.restore_experiment(request.text("experiment_id"))?;
+    call.acting().restore_experiment(request.text("experiment_id"))?;
     Answer::done()
 }
 

@@ -171,7 +171,7 @@ pub(crate) fn finalize(call: &Call<'_>) -> Outcome {
 
 /// `DELETE logged-models/{model_id}`.
 pub(crate) fn delete(call: &Call<'_>) -> Outcome {
-    call.app.tracking.delete_logged_model(call.input.path("model_id"))?;
+    call.acting().delete_logged_model(call.input.path("model_id"))?;
     Answer::done()
 }
 

@@ -30,6 +30,8 @@ struct Shape<'a> {
     creation_timestamp: i64,
     last_updated_timestamp: i64,
     #[serde(skip_serializing_if = "str::is_empty")]
+    user_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     description: &'a str,
     #[serde(skip_serializing_if = "Each::is_empty")]
     latest_versions: Each<'a, ModelVersion, VersionShape<'a>>,
@@ -45,6 +47,7 @@ impl<'a> From<&'a RegisteredModel> for Shape<'a> {
             name: &from.name,
             creation_timestamp: from.creation_timestamp,
             last_updated_timestamp: from.last_updated_timestamp,
+            user_id: &from.user,
             description: &from.description,
             latest_versions: Each(&from.latest_versions, Into::into),
             tags: (&from.tags).into(),
@@ -83,7 +86,7 @@ fn got(model: &RegisteredModel) -> Outcome {
 pub(crate) fn create(call: &Call<'_>) -> Outcome {
     let request = call.read(CREATE, &[("name", &[Text, Required]), ("tags", &[Array]), ("description", &[Text])])?;
     let (name, tags) = (request.text("name"), pairs(&request, "tags"));
-    got(&call.app.tracking.create_registered_model(name, &tags, request.text("description"))?)
+    got(&call.acting().create_registered_model(name, &tags, request.text("description"))?)
 }
 
 /// `GET registered-models/get`.
@@ -109,7 +112,7 @@ pub(crate) fn update(call: &Call<'_>) -> Outcome {
 /// `DELETE registered-models/delete`.
 pub(crate) fn delete(call: &Call<'_>) -> Outcome {
     let request = call.read(NAME, &[("name", &[Text, Required])])?;
-    call.app.tracking.delete_registered_model(request.text("name"))?;
+    call.acting().delete_registered_model(request.text("name"))?;
     Answer::done()
 }
 

@@ -102,14 +102,14 @@ pub(crate) fn update(call: &Call<'_>) -> Outcome {
 /// `POST runs/delete`.
 pub(crate) fn delete(call: &Call<'_>) -> Outcome {
     let request = call.read(RUN_ID, &[("run_id", &[Required, Text])])?;
-    call.app.tracking.delete_run(request.run_id())?;
+    call.acting().delete_run(request.run_id())?;
     Answer::done()
 }
 
 /// `POST runs/restore`.
 pub(crate) fn restore(call: &Call<'_>) -> Outcome {
     let request = call.read(RUN_ID, &[("run_id", &[Required, Text])])?;
-    call.app.tracking.restore_run(request.run_id())?;
+    call.acting().restore_run(request.run_id())?;
     Answer::done()
 }
 

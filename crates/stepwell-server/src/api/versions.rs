@@ -39,6 +39,8 @@ pub(crate) struct VersionShape<'a> {
     version: String,
     creation_timestamp: i64,
     last_updated_timestamp: i64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    user_id: &'a str,
     current_stage: &'static str,
     description: &'a str,
     source: &'a str,
@@ -60,6 +62,7 @@ impl<'a> From<&'a ModelVersion> for VersionShape<'a> {
             version: from.version.to_string(),
             creation_timestamp: from.creation_timestamp,
             last_updated_timestamp: from.last_updated_timestamp,
+            user_id: &from.user,
             current_stage: from.current_stage.as_str(),
             description: &from.description,
             source: &from.source,
@@ -131,7 +134,7 @@ pub(crate) fn create(call: &Call<'_>) -> Outcome {
         }
     }
     sources::check(call.app, &source, &run_id, &model_id, is_prompt)?;
-    got(&call.app.tracking.create_model_version(&CreateModelVersion {
+    got(&call.acting().create_model_version(&CreateModelVersion {
         name: words("name"),
         source,
         run_id,
@@ -172,7 +175,7 @@ pub(crate) fn transition(call: &Call<'_>) -> Outcome {
         ("archive_existing_versions", &[Bool]),
     ];
     let request = call.read(STAGED, checks)?;
-    got(&call.app.tracking.transition_model_version_stage(
+    got(&call.acting().transition_model_version_stage(
         request.text("name"),
         request.text("version"),
         request.text("stage"),
@@ -183,7 +186,7 @@ pub(crate) fn transition(call: &Call<'_>) -> Outcome {
 /// `DELETE model-versions/delete`.
 pub(crate) fn delete(call: &Call<'_>) -> Outcome {
     let request = call.read(VERSION, &[("name", &[Text, Required]), ("version", &[Text, Required])])?;
-    call.app.tracking.delete_model_version(request.text("name"), request.text("version"))?;
+    call.acting().delete_model_version(request.text("name"), request.text("version"))?;
     Answer::done()
 }
 

@@ -59,7 +59,7 @@ enum Kind {
     /// No valid token.
     Unknown,
     /// The holder of a token.
-    Holder { role: Role, experiments: Vec<String> },
+    Holder { name: String, role: Role, experiments: Vec<String> },
 }
 
 /// An object that a call names.
@@ -88,7 +88,17 @@ impl Principal {
 
     /// The holder of a token.
     pub(crate) fn token(token: &Token) -> Self {
-        Self { kind: Kind::Holder { role: token.role, experiments: token.experiments.clone() } }
+        Self {
+            kind: Kind::Holder { name: token.name.clone(), role: token.role, experiments: token.experiments.clone() },
+        }
+    }
+
+    /// The name of the caller's token.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Holder { name, .. } => Some(name),
+            _ => None,
+        }
     }
 
     /// The role; without authorisation all is allowed.
@@ -221,7 +231,7 @@ mod tests {
 
     fn holder(experiments: &[&str]) -> Principal {
         let experiments = experiments.iter().map(|&id| id.to_owned()).collect();
-        Principal { kind: Kind::Holder { role: Role::Write, experiments } }
+        Principal { kind: Kind::Holder { name: "t".into(), role: Role::Write, experiments } }
     }
 
     #[test]

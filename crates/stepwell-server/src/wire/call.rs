@@ -6,6 +6,7 @@ use axum::http::{Method, StatusCode};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use stepwell::tracking::store::Tracking;
 
 use super::check::{Checks, check};
 use super::fault::Fault;
@@ -26,6 +27,16 @@ pub(crate) struct Call<'a> {
     pub(crate) input: &'a Input,
     /// Room for the answer that was taken before it is made.
     pub(crate) held: &'a RefCell<Held>,
+}
+
+impl Call<'_> {
+    /// The facade as the caller has it: what it deletes, restores, creates or moves is said to be done by the token of that name.
+    pub(crate) fn acting(&self) -> Tracking {
+        match self.principal.name() {
+            Some(name) => self.app.tracking.acting_as(name),
+            None => self.app.tracking.clone(),
+        }
+    }
 }
 
 /// What came with a call.

@@ -322,3 +322,31 @@ fn others_reach_a_server_only_when_its_owner_said_how() {
     assert!(config(Access::Anyone).check().is_ok());
     assert!(Config::of(dir.path()).check().is_ok());
 }
+
+#[test]
+fn who_did_it_is_the_name_of_the_token() {
+    let server = Server::with_tokens();
+    let token = format!("Bearer {}", server.token(Role::Admin, &[]));
+    let post = |path: &str, body: serde_json::Value| {
+        let headers = [("content-type", "application/json"), ("authorization", &token)];
+        let answer =
+            server.send(Method::POST, &format!("/api/2.0/mlflow/{path}"), &headers, Body::from(body.to_string()));
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+        answer.json()
+    };
+    let made = post("registered-models/create", serde_json::json!({ "name": "m" }));
+    assert_eq!(made["registered_model"]["user_id"], "test");
+    let version = post("model-versions/create", serde_json::json!({ "name": "m", "source": "s3://b/m" }));
+    assert_eq!(version["model_version"]["user_id"], "test");
+    let stage = serde_json::json!({ "name": "m", "version": "1", "stage": "Staging" });
+    post("model-versions/transition-stage", stage);
+    let run = post("runs/create", serde_json::json!({ "experiment_id": "0" }));
+    let run = run["run"]["info"]["run_id"].as_str().unwrap();
+    post("runs/delete", serde_json::json!({ "run_id": run }));
+    let workspace = stepwell::Workspace::open(server.dir.path().join("workspace")).unwrap();
+    let id = stepwell::base::ids::RunId::new(run).unwrap();
+    assert_eq!(workspace.run(&id).unwrap().state().deletion_by(), "test");
+    let store = stepwell::registry::store::Store::new(&workspace);
+    assert_eq!(store.version("m", 1).unwrap().stage_by, "test");
+    assert_ne!(workspace.actor(), "test", "a handle of its own acts for the user who runs the process");
+}
