@@ -111,6 +111,7 @@ fn list(workspace: &Workspace, json: bool, all: bool) -> Outcome {
                 "created": experiment.created_ms,
                 "updated": experiment.updated_ms,
                 "deleted": experiment.deleted,
+                "deletion_by": experiment.deletion_by,
                 "tags": experiment.tags,
             })
         };
@@ -118,12 +119,13 @@ fn list(workspace: &Workspace, json: bool, all: bool) -> Outcome {
         return Ok(Answer::Done);
     }
     let mut head = vec!["id", "name", "runs", "created (UTC)"];
-    head.extend(all.then_some("state"));
+    head.extend(all.then_some(["state", "by"]).into_iter().flatten());
     let mut rows = table(&head, &[2]);
     for (experiment, runs) in &experiments {
         let created = if experiment.created_ms == 0 { String::new() } else { moment(experiment.created_ms) };
         let mut row = vec![experiment.id.to_string(), escape_short(&experiment.name, 80), count(*runs as u64), created];
         row.extend(all.then(|| if experiment.deleted { "deleted" } else { "active" }.to_owned()));
+        row.extend(all.then(|| escape_short(&experiment.deletion_by, 40)));
         rows.add_row(row);
     }
     output::lines(&format!("{rows}\n"))?;

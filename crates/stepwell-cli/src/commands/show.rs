@@ -31,6 +31,8 @@ struct Shown<'a> {
     run: RunShape<'a>,
     experiment: &'a str,
     points: u64,
+    /// Who deleted it or restored it last; empty when nobody did.
+    deletion_by: &'a str,
     series: BTreeMap<&'a str, StatsShape>,
     /// What could not be read, and so is missing.
     left_out: &'a [String],
@@ -50,6 +52,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             run: RunShape::from(&run),
             experiment: &experiment,
             points: snapshot.points(),
+            deletion_by: snapshot.state().deletion_by(),
             series: run.metrics.iter().map(|(key, stats)| (key.as_str(), stats.into())).collect(),
             left_out: snapshot.damage(),
         })?;
@@ -64,6 +67,9 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     word("name", escape(&run.name));
     word("experiment", format!("{} ({})", escape(&experiment), run.experiment_id));
     word("status", format!("{}{}", run.status.as_str(), if run.deleted { ", deleted" } else { "" }));
+    let by = snapshot.state().deletion_by();
+    let marked = if snapshot.state().deleted() { "deleted by" } else { "restored by" };
+    word(marked, escape(by));
     word("user", escape(&run.user));
     word("started", moment_or_empty(run.start_time_ms));
     word("ended", moment_or_empty(run.end_time_ms));

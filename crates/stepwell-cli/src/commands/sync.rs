@@ -22,7 +22,8 @@ use crate::progress::Progress;
 /// registered models, and the artifacts that the server keeps. Both may be in use meanwhile. Every byte is verified on the
 /// way, and again where it arrived. Stopped half-way, it goes on where it was; a second time it copies only what is new.
 ///
-/// Nothing is removed or overwritten: what both sides said of a run is merged, and what was deleted for good at DST stays so.
+/// What both sides said of a run is merged. Deletions are copied too: what was marked deleted, restored or deleted for good at SRC is so at
+/// DST, and what was deleted for good at DST stays so. Artifacts are never removed or overwritten.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// The workspace to copy from.
@@ -123,6 +124,11 @@ fn shape(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> Value {
         "updated": runs.updated,
         "points": runs.points,
         "deleted": runs.deleted.len(),
+        "removed": runs.removed.len(),
+        "metrics_removed": runs.metrics_removed,
+        "experiments_marked": runs.experiments_marked.len(),
+        "experiments_removed": runs.experiments_removed.len(),
+        "models_removed": models.removed.len(),
         "models": models.added.len() + models.updated.len(),
         "artifacts": artifacts.files,
         "artifact_bytes": artifacts.bytes,
@@ -143,6 +149,23 @@ fn text(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> String {
         plural((models.added.len() + models.updated.len()) as u64, "model", "models"),
         plural(artifacts.files, "artifact", "artifacts"),
     );
+    let removed: Vec<String> = [
+        (runs.removed.len() as u64, ("run", "runs")),
+        (runs.metrics_removed, ("metric", "metrics")),
+        (runs.experiments_removed.len() as u64, ("experiment", "experiments")),
+        (models.removed.len() as u64, ("model", "models")),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, (one, many))| plural(number, one, many))
+    .collect();
+    if !removed.is_empty() {
+        text += &format!("deleted for good as in the source: {}\n", removed.join(", "));
+    }
+    if !runs.experiments_marked.is_empty() {
+        let marked = plural(runs.experiments_marked.len() as u64, "experiment", "experiments");
+        text += &format!("deleted or restored as in the source: {marked}\n");
+    }
     if !runs.deleted.is_empty() {
         let deleted = plural(runs.deleted.len() as u64, "run was", "runs were");
         text += &format!("{deleted} deleted for good there, and left alone\n");
