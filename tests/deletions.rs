@@ -203,7 +203,7 @@ proptest! {
                 Act::Restore(run) => _ = side.restore_run(&ids[run]),
                 Act::Purge(run) => {
                     if is_deleted(side, &ids[run]) == Some(true) {
-                        ["m", "n"].map(|key| oracle.purge(side, &ids[run], key));
+                        ["m", "n"].iter().for_each(|key| oracle.purge(side, &ids[run], key));
                         side.purge_run(&ids[run]).unwrap();
                     }
                 }
@@ -220,8 +220,11 @@ proptest! {
                     let doomed = side.experiment(id).is_ok_and(|known| known.deleted && id != ExperimentId::DEFAULT);
                     if doomed {
                         for run in &ids {
-                            if side.find_run(run).unwrap().is_some_and(|found| found.state().experiment == id) {
-                                ["m", "n"].map(|key| oracle.purge(side, run, key));
+                            // One that was restored by itself stays.
+                            let found = side.find_run(run).unwrap();
+                            let of_it = found.is_some_and(|found| found.state().experiment == id);
+                            if of_it && is_deleted(side, run) == Some(true) {
+                                ["m", "n"].iter().for_each(|key| oracle.purge(side, run, key));
                             }
                         }
                         side.purge_experiment(id).unwrap();

@@ -103,7 +103,7 @@ fn runs_are_deleted_or_not_as_they_are_at_the_source() {
 }
 
 #[test]
-fn models_are_taken_whole_or_named_never_overwritten() {
+fn models_are_merged_word_by_word() {
     let (_dir, source, target) = two();
     let (theirs, own) = (Store::new(&source), Store::new(&target));
     theirs.create_model("m", "", Default::default()).unwrap();
@@ -119,7 +119,8 @@ fn models_are_taken_whole_or_named_never_overwritten() {
     own.set_alias("m", "own", Some(2)).unwrap();
     theirs.create_version(&version("m")).unwrap();
     let pulled = target.pull_models(&source).unwrap();
-    assert_eq!((pulled.updated, pulled.diverged), (vec![], vec!["m".to_owned()]));
+    assert_eq!((pulled.updated, pulled.diverged), (vec!["m".to_owned()], vec![]));
+    assert_eq!(own.version("m", 3).unwrap().version, 3);
     assert_eq!(own.version_by_alias("m", "own").unwrap().unwrap().version, 2);
     assert_eq!(own.version_by_alias("m", "own").unwrap().unwrap().current_stage, Stage::None);
 }

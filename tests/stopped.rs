@@ -145,6 +145,9 @@ fn experiment(number: u64) -> Change {
         updated_ms: 1,
         deleted: false,
         generation: 0,
+        deletion_by: String::new(),
+        renames: 0,
+        tag_changes: Default::default(),
         artifact_location,
         tags,
     })
