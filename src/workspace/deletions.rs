@@ -91,7 +91,7 @@ fn carried(id: &RunId, newest: Option<&Stamped<Attribute>>, wanted: bool, merged
         }
         // What said so was a change of the experiment.
         other => {
-            let stamp = other.map_or(Stamp { order: 0, writer: WriterId::derived(id) }, |mark| Stamp {
+            let stamp = other.map_or(Stamp { order: 0, writer: WriterId::derived(id, "") }, |mark| Stamp {
                 order: mark.stamp.order.saturating_add(1),
                 writer: mark.stamp.writer,
             });
