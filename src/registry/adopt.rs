@@ -95,6 +95,8 @@ fn updated_version(own: &Version, theirs: &Version) -> Version {
     after.tags = own.tags.clone();
     after.tags.extend(theirs.tags.clone());
     after.updated_ms = own.updated_ms.max(theirs.updated_ms);
+    (after.user, after.stage_by) = (own.user.clone(), own.stage_by.clone());
+    after.changes = own.changes.clone();
     // Files that were copied here stay known by their place here, also when the source is read again without them.
     if own.storage_location.starts_with(SERVED) && !theirs.storage_location.starts_with(SERVED) {
         after.storage_location.clone_from(&own.storage_location);

@@ -97,8 +97,11 @@ fn created(catalog: &Catalog, theirs: &ExperimentImport, now: i64) -> Result<Exp
         updated_ms: theirs.updated_ms.unwrap_or(created_ms),
         deleted: theirs.deleted,
         generation: u64::from(theirs.deleted),
+        deletion_by: String::new(),
         artifact_location: theirs.artifact_location.clone(),
         tags: theirs.tags.clone(),
+        renames: 0,
+        tag_changes: Default::default(),
     })
 }
 

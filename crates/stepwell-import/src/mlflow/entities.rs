@@ -356,6 +356,7 @@ fn read_versions(
             model_id: model_of_source(&source).unwrap_or_default().to_owned(),
             tags: pairs(tags).collect(),
             source,
+            ..Version::default()
         };
         if !matches!(word(&mut row, 9).as_str(), "" | "READY") {
             context.leave_out(&file.path, Kind::Other, 1, "the status of a version, which is READY here");

@@ -106,6 +106,7 @@ fn read_version(folder: &Path, model: &mut Model, context: &mut Context<'_>) {
         model_id: meta.get("model_id").or_else(|| model_of_source(&source)).unwrap_or_default().to_owned(),
         tags: read_words(&folder.join("tags"), context).into_iter().collect(),
         source,
+        ..Version::default()
     };
     model.versions.insert(number, version);
 }
