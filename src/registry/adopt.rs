@@ -129,6 +129,7 @@ mod tests {
             aliases: BTreeMap::from([("best".to_owned(), 1)]),
             versions: BTreeMap::from([(1, version(1)), (2, version(2))]),
             last_number: 3,
+            ..Model::default()
         }
     }
 
