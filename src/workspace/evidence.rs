@@ -195,7 +195,8 @@ impl Workspace {
         for claim in claims {
             let (name, reach) = (claim.name(self), reaches.get(&claim.entry.writer).copied());
             let missing = self.missing(claim, reach).filter(|_| !unread(&name));
-            if let Some(missing) = missing.filter(|_| !self.is_elsewhere(claim, packs)) {
+            let missing = missing.filter(|_| !self.is_settled(claim) && !self.is_elsewhere(claim, packs));
+            if let Some(missing) = missing {
                 lacking.push((claim.clone(), missing));
             }
         }
@@ -232,6 +233,23 @@ impl Workspace {
                 !matches!(image, Ok(Some(image)) if !image.log().ended)
             }
         }
+    }
+
+    /// Whether a claim's line says by now that the log may go, is another log's, or is gone with its ledger. Asked of logs that
+    /// are not there: whoever removes one settles its line before.
+    fn is_settled(&self, claim: &Claim) -> bool {
+        let mut line = [0; LINE_LEN];
+        let read = self.inner.storage.open_read(&claim.ledger).and_then(|file| file.read_at(&mut line, claim.offset));
+        let settled = match read {
+            Ok(LINE_LEN) => Entry::decode(&line, claim.offset)
+                .is_ok_and(|entry| entry.settled || entry.writer != claim.entry.writer),
+            Ok(_) => false,
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        };
+        if settled {
+            self.inner.ledgers.lock().settled.insert(claim.entry.writer);
+        }
+        settled
     }
 
     /// Whether packs or tombstones have all that a log must have had.

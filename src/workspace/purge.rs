@@ -161,6 +161,8 @@ impl Workspace {
         }
         let change = Change::DeleteMetric { run: id.key(), key: key.to_owned(), writers: reach(&run) };
         self.inner.manifest.lock().publish(|_| Ok(vec![change.clone()]))?;
+        // Lines of the logs that go are settled, so they are known before the logs are listed.
+        self.claims(true)?;
         let mut names = self.run_log_names(id.key())?;
         names.sort();
         let mut done = Compacted::default();
@@ -228,6 +230,7 @@ impl Workspace {
         }
         self.end_edit_log()?;
         self.inner.manifest.lock().publish(|_| Ok(changes.clone()))?;
+        self.claims(true)?;
         purged.iter().try_for_each(|&key| self.retire_deleted_logs(key))?;
         self.rewrite_those_with(&purged)
     }
@@ -263,6 +266,7 @@ impl Workspace {
         if touched.is_empty() {
             return Ok(());
         }
+        self.claims(true)?;
         for name in self.all_log_names()?.0 {
             if let Some(key) = name.run().filter(|key| touched.contains(key)) {
                 self.retire_deleted_logs(key)?;
