@@ -53,11 +53,13 @@ impl Frozen {
         other
     }
 
-    /// The disk that was copied, with these bytes in its files.
+    /// The disk that was copied, with these bytes in its files. Names of one file share what is changed under one of them.
     pub(crate) fn thaw(&self) -> SimDisk {
         let disk = self.origin.process_crash();
         for (path, bytes) in &self.files {
-            disk.damage(path, |old| old.clone_from(bytes)).unwrap();
+            if self.origin.content(path).unwrap() != **bytes {
+                disk.damage(path, |old| old.clone_from(bytes)).unwrap();
+            }
         }
         disk
     }
