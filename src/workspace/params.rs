@@ -15,8 +15,8 @@
 //!
 //! A writer that fails to retract keeps its claim, which costs others an error at most, and retracts with its next frame.
 //!
-//! Imports, and copies from another workspace, go straight into packs. They keep the rule by a log that holds nothing but their
-//! claims while the pack is made ([`Workspace::publish_runs`]).
+//! Copies from another workspace go straight into packs. They keep the rule by a log that holds nothing but their claims while the
+//! pack is made ([`Workspace::publish_runs`]).
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::ids::{RunId, RunKey};
+use crate::base::ids::RunId;
 use crate::error::{Error, Result};
 use crate::run::digest::LogDigest;
 use crate::run::image::LogImage;
@@ -27,18 +27,6 @@ impl LogWords {
             Self::Digest(digest) => digest.state(id),
             Self::Image(image) => image.run(id).map(|run| image.state(run)),
         }
-    }
-
-    /// What the log says of the run of a key, as parts that have no points.
-    pub(super) fn parts(&self, key: RunKey) -> Vec<RunPart> {
-        let states: Vec<RunState> = match self {
-            Self::Digest(digest) => digest.state_of_key(key).into_iter().collect(),
-            Self::Image(image) => {
-                let of_key = image.runs().filter(|id| id.key() == key);
-                of_key.filter_map(|id| image.run(id)).map(|run| image.state(run)).collect()
-            }
-        };
-        states.into_iter().map(words).collect()
     }
 
     /// The value of a param of a run that the log claims, and has neither set nor retracted.
