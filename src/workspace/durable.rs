@@ -23,6 +23,7 @@ use crate::run::gather::gather;
 use crate::run::image::LogImage;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::watermark::Watermark;
+use crate::workspace::journal::{Journal, State};
 use crate::workspace::logs::part_of;
 use crate::workspace::open::Workspace;
 use crate::workspace::paths::{self, LogName};
@@ -157,29 +158,24 @@ impl Workspace {
     }
 
     fn sync_names_of_packs(&self, id: &RunId) -> Result<()> {
-        let number = self.manifest_number()?;
         if self.refresh()?.find(id.key()).next().is_none() {
             return Ok(());
         }
-        self.sync_names(paths::MANIFEST, number, &self.inner.durable.manifest)
+        let mut manifest = self.inner.manifest.lock();
+        sync_names(&mut manifest, &self.inner.durable.manifest)
     }
 
     fn sync_names_of_experiments(&self) -> Result<()> {
-        let number = {
-            let mut catalog = self.inner.catalog.lock();
-            catalog.refresh()?;
-            catalog.number()
-        };
-        self.sync_names(paths::CATALOG, number, &self.inner.durable.catalog)
+        sync_names(&mut self.inner.catalog.lock(), &self.inner.durable.catalog)
     }
+}
 
-    /// Makes the names of a journal's entries up to `number` survive.
-    fn sync_names(&self, folder: &str, number: u64, durable: &AtomicU64) -> Result<()> {
-        if number > durable.load(Ordering::Acquire) {
-            let dir = self.inner.root.join(folder);
-            self.inner.storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
-            durable.fetch_max(number, Ordering::AcqRel);
-        }
-        Ok(())
+/// Makes all entries of a journal survive, unless that is known of the last one.
+fn sync_names<S: State>(journal: &mut Journal<S>, durable: &AtomicU64) -> Result<()> {
+    journal.refresh()?;
+    if journal.number() > durable.load(Ordering::Acquire) {
+        journal.sync()?;
+        durable.fetch_max(journal.number(), Ordering::AcqRel);
     }
+    Ok(())
 }
