@@ -92,6 +92,20 @@ pub enum Error {
         /// The value that was refused.
         given: String,
     },
+    /// Another writer claims the param and has neither set nor retracted it. Nothing was changed.
+    #[error(
+        "param {key:?} of run {run} is just being set by the writer of {log}; try again, and if that writer hangs, end its \
+         process; where locks cannot tell that it is gone, run `stepwell compact --take-over`",
+        log = log.display()
+    )]
+    ParamClaimed {
+        /// The run.
+        run: String,
+        /// The param's key.
+        key: String,
+        /// The other writer's log.
+        log: PathBuf,
+    },
     /// A sync failed and the points could not be written anew, so some of what was logged may not survive power loss.
     #[error("points {from} to {to} of this writer may not survive a power loss: {why}")]
     DurabilityLost {

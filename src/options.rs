@@ -23,10 +23,13 @@ pub struct Options {
     pub tail_points: u32,
     /// How long files stay that something newer replaced, in milliseconds, so that open snapshots go on.
     pub grace_ms: i64,
+    /// How long setting a param waits for another writer that is just setting the same one, in milliseconds, before it
+    /// refuses with [`crate::error::Error::ParamClaimed`].
+    pub param_wait_ms: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { tail: TailMode::Auto, tail_points: 32 << 10, grace_ms: 600_000 }
+        Self { tail: TailMode::Auto, tail_points: 32 << 10, grace_ms: 600_000, param_wait_ms: 2000 }
     }
 }

@@ -27,7 +27,7 @@ fn disk() -> SimDisk {
 
 fn options(tail: TailMode, grace_ms: i64) -> Options {
     // Halves so small that a few points fill both and begin anew.
-    Options { tail, grace_ms, tail_points: 6 }
+    Options { tail, grace_ms, tail_points: 6, ..Options::default() }
 }
 
 fn world(disk: &SimDisk, options: Options) -> World {

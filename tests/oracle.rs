@@ -161,7 +161,7 @@ proptest! {
     #[test]
     fn readers_find_what_was_acknowledged(history in history(), tail in tail(), tail_points in tail_points(), grace in any::<bool>()) {
         let disk = SimDisk::new();
-        let options = Options { tail, tail_points, grace_ms: if grace { 600_000 } else { 0 } };
+        let options = Options { tail, tail_points, grace_ms: if grace { 600_000 } else { 0 }, ..Options::default() };
         let mut world = World::new(Arc::new(disk.clone()), PathBuf::from("/w"), options);
         run(&mut world, Some(disk), &history);
     }
@@ -244,7 +244,7 @@ proptest! {
     #[test]
     fn readers_find_what_was_acknowledged_on_a_real_disk(history in history(), tail in tail(), tail_points in tail_points()) {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { tail, tail_points, grace_ms: 0 };
+        let options = Options { tail, tail_points, grace_ms: 0, ..Options::default() };
         let mut world = World::new(Arc::new(Disk), dir.path().join("w"), options);
         run(&mut world, None, &history);
     }

@@ -77,7 +77,7 @@ fn every_operation_is_a_place_to_stop() {
 }
 
 fn open(storage: Arc<dyn Storage>) -> Result<Workspace> {
-    let options = Options { tail: TailMode::Written, tail_points: 8, grace_ms: 0 };
+    let options = Options { tail: TailMode::Written, tail_points: 8, grace_ms: 0, ..Options::default() };
     Workspace::open_or_create_on(storage, Path::new(ROOT), options)
 }
 

@@ -2,6 +2,7 @@
 
 mod crash;
 mod deletions;
+mod durable;
 mod evidence;
 mod exchange;
 mod flips;
@@ -11,6 +12,7 @@ mod imports;
 mod life;
 mod maintenance;
 mod oracle;
+mod params;
 mod processes;
 mod purge;
 mod refused;

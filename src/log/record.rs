@@ -89,7 +89,7 @@ pub enum Record {
         /// Its metric's key.
         key: String,
     },
-    /// Sets a param, which nobody set before.
+    /// Sets a param: from here on it has this value for good.
     Param {
         /// The run.
         run: u32,
@@ -100,7 +100,7 @@ pub enum Record {
         /// See [`Record`].
         order: u64,
     },
-    /// Takes back this writer's param, since another writer's value stood first.
+    /// Takes back what this writer said of a param, its claim.
     ParamRetracted {
         /// The run.
         run: u32,
@@ -139,6 +139,16 @@ pub enum Record {
         value: Option<String>,
         /// See [`Record`].
         order: u64,
+    },
+    /// Claims a param that this writer is about to set: other writers heed it, readers do not. It names its run by id, so that
+    /// it makes none. A writer's later claim of a key replaces its earlier one.
+    ParamClaimed {
+        /// The run's id.
+        id: RunId,
+        /// The param's key.
+        key: String,
+        /// The value that it is to have.
+        value: String,
     },
 }
 
@@ -214,6 +224,7 @@ mod tests {
                 Record::Tag { run: 0, key: "a".into(), value: None, order: 2 },
                 Record::Attribute { run: 0, attribute: Attribute::Status(RunStatus::Finished), order: 3 },
                 Record::Item { run: 0, kind: 2, key: "k".into(), value: Some("v".into()), order: 4 },
+                Record::ParamClaimed { id: RunId::new("r1").unwrap(), key: "lr".into(), value: "0.1".into() },
             ],
             rows: vec![Row::new(0, Point { step: -1, timestamp_ms: Some(2), value: 1.0 })],
         };
@@ -222,13 +233,14 @@ mod tests {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
-            "0700000272310007446566617561756c74".replace("7561756c74", "756c74")
+            "0800000272310007446566617561756c74".replace("7561756c74", "756c74")
                 + "010000046c6f7373"
                 + "0200026c7203302e3101"
                 + "0300026c72"
                 + "040001610002"
                 + "0500020203"
                 + "060002016b01017604"
+                + "07027231026c7203302e31"
                 + "01"
                 + "0001"
                 + "0104"

@@ -58,6 +58,8 @@ pub struct LogDigest {
     numbers: BTreeMap<RunKey, u32>,
     /// The run and key of each series, by its number.
     series: BTreeMap<u32, (u32, Arc<str>)>,
+    /// Values of params that the log claims, and has neither set nor retracted, by run and key.
+    claims: BTreeMap<(RunId, String), String>,
     weight: usize,
 }
 
@@ -105,6 +107,7 @@ impl LogDigest {
             runs: BTreeMap::new(),
             numbers: BTreeMap::new(),
             series: BTreeMap::new(),
+            claims: BTreeMap::new(),
             weight: WEIGHT,
         };
         if !log.batches.iter().flat_map(|(_, batch)| &batch.records).all(|record| digest.take_record(record)) {
@@ -277,10 +280,20 @@ impl LogDigest {
                 key.len() + value.as_ref().map_or(0, String::len)
             }
             Record::Attribute { .. } => 0,
+            // It says nothing to readers.
+            Record::ParamClaimed { id, key, value } => {
+                self.claims.insert((id.clone(), key.clone()), value.clone());
+                return true;
+            }
         };
-        let Some(run) = self.runs.get_mut(&record_run(record)) else { return false };
+        let Some(run) = record_run(record).and_then(|run| self.runs.get_mut(&run)) else { return false };
         self.weight += WEIGHT + text;
         let run = Arc::make_mut(run);
+        if let (false, Record::Param { key, .. } | Record::ParamRetracted { key, .. }) =
+            (self.claims.is_empty(), record)
+        {
+            self.claims.remove(&(run.state.id.clone(), key.clone()));
+        }
         run.state.apply(self.writer, record);
         run.stamp = next_stamp();
         true
@@ -336,14 +349,46 @@ impl LogDigest {
         self.numbers.get(&id.key()).copied().filter(|number| self.runs[number].state.id == *id)
     }
 
+    /// What the log says of a run.
+    #[must_use]
+    pub fn state(&self, id: &RunId) -> Option<RunState> {
+        self.number(id).map(|number| self.state_of(&self.runs[&number]))
+    }
+
+    fn state_of(&self, run: &RunDigest) -> RunState {
+        let mut state = run.state.clone();
+        let through = self.tail.through();
+        state.coverage.push(Coverage { order: self.order, writer: self.writer, from: 0, through, lost: 0 });
+        state
+    }
+
+    /// The value of a param of a run that the log claims, and has neither set nor retracted.
+    #[must_use]
+    pub fn open_claim(&self, id: &RunId, param: &str) -> Option<&str> {
+        if self.claims.is_empty() {
+            return None;
+        }
+        self.claims.get(&(id.clone(), param.to_owned())).map(String::as_str)
+    }
+
+    /// Whether the log claims any param of a run.
+    #[must_use]
+    pub fn claims(&self, id: &RunId) -> bool {
+        self.claims.range((id.clone(), String::new())..).next().is_some_and(|((of, _), _)| of == id)
+    }
+
+    /// Whether the writer said that nothing more will come.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// What the log has of a run, by its number there.
     #[must_use]
     pub fn part(&self, number: u32) -> Option<RunPart<StatsPart>> {
         let run = self.runs.get(&number)?;
-        let mut state = run.state.clone();
-        let coverage =
-            Coverage { order: self.order, writer: self.writer, from: 0, through: self.tail.through(), lost: 0 };
-        state.coverage.push(coverage);
+        let state = self.state_of(run);
+        let coverage = *state.coverage.last()?;
         let sealed = run.sealed.iter().map(|(key, stats)| (key.to_string(), *stats));
         let head = run.head.iter().filter_map(|(series, stats)| Some((self.series.get(series)?.1.to_string(), *stats)));
         let parts = sealed.chain(head).map(|(key, stats)| (key, StatsPart::Known(stats))).collect();

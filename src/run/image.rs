@@ -1,6 +1,6 @@
 //! What one log holds, read at one moment: for each of its runs the words, and the points as parts of series.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -56,6 +56,8 @@ pub struct LogImage {
     groups: Vec<Arc<Group>>,
     /// By the run's number.
     runs: BTreeMap<u32, RunName>,
+    /// Runs of which a param was ever claimed.
+    claimed: BTreeSet<RunKey>,
     /// The run and key of each series, by its number.
     series: BTreeMap<u32, (u32, String)>,
     /// Points in row form, by series.
@@ -104,6 +106,7 @@ impl LogImage {
             source,
             groups: Vec::new(),
             runs: BTreeMap::new(),
+            claimed: BTreeSet::new(),
             series: BTreeMap::new(),
             rows: BTreeMap::new(),
             damage: Vec::new(),
@@ -147,6 +150,7 @@ impl LogImage {
                 Record::Series { series, run, key } => {
                     self.series.insert(*series, (*run, key.clone()));
                 }
+                Record::ParamClaimed { id, .. } => _ = self.claimed.insert(id.key()),
                 _ => {}
             }
         }
@@ -241,13 +245,41 @@ impl LogImage {
         let mut state = RunState::new(id, experiment, experiment_name);
         let writer = self.log.start.writer;
         for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
-            if record_run(record) == run {
+            if record_run(record) == Some(run) {
                 state.apply(writer, record);
             }
         }
         let through = self.log.sequence_end();
         state.coverage.push(Coverage { order: self.log.start.order, writer, from: 0, through, lost: self.lost });
         state
+    }
+
+    /// Whether the log speaks of a run: says something of it, or claimed a param.
+    #[must_use]
+    pub fn speaks_of(&self, id: &RunId) -> bool {
+        self.run(id).is_some() || self.claimed.contains(&id.key())
+    }
+
+    /// Runs of which the log ever claimed a param.
+    pub fn claimed(&self) -> impl Iterator<Item = RunKey> {
+        self.claimed.iter().copied()
+    }
+
+    /// The value of a param of a run that this log claims, and has neither set nor retracted.
+    #[must_use]
+    pub fn open_claim(&self, id: &RunId, param: &str) -> Option<&str> {
+        if !self.claimed.contains(&id.key()) {
+            return None;
+        }
+        let of_run = self.run(id);
+        let records = self.log.batches.iter().rev().flat_map(|(_, batch)| batch.records.iter().rev());
+        records.into_iter().find_map(|record| match record {
+            Record::ParamClaimed { id: of, key, value } => (of == id && key == param).then_some(Some(value.as_str())),
+            Record::Param { run, key, .. } | Record::ParamRetracted { run, key } => {
+                (Some(*run) == of_run && key == param).then_some(None)
+            }
+            _ => None,
+        })?
     }
 
     /// The parts of a run's series, in order of arrival, each with its key.
@@ -264,9 +296,9 @@ impl LogImage {
     }
 }
 
-/// The number of the run that a record is about.
+/// The number of the run that a record is about; `None` for a claim, which names its run by id and says nothing of it.
 #[must_use]
-pub fn record_run(record: &Record) -> u32 {
+pub fn record_run(record: &Record) -> Option<u32> {
     match record {
         Record::Run { run, .. }
         | Record::Series { run, .. }
@@ -274,7 +306,8 @@ pub fn record_run(record: &Record) -> u32 {
         | Record::ParamRetracted { run, .. }
         | Record::Tag { run, .. }
         | Record::Attribute { run, .. }
-        | Record::Item { run, .. } => *run,
+        | Record::Item { run, .. } => Some(*run),
+        Record::ParamClaimed { .. } => None,
     }
 }
 

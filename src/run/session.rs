@@ -17,8 +17,11 @@
 
 mod head;
 
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::base::control::CONTROL_BYTES_MAX;
 use crate::base::ids::{ExperimentId, RunId, WriterId};
@@ -71,6 +74,7 @@ pub struct Session {
     wanted: u64,
     watermark: Arc<Watermark>,
     runs: Vec<RunEntry>,
+    run_numbers: FxHashMap<RunId, u32>,
     /// The log's series: each a key of a run.
     series: Names<u32>,
     /// Records that must be in the log before any point is published.
@@ -110,6 +114,7 @@ impl Session {
             wanted: 0,
             watermark,
             runs: Vec::new(),
+            run_numbers: FxHashMap::default(),
             series: Names::default(),
             pending: Vec::new(),
             ended: false,
@@ -123,6 +128,12 @@ impl Session {
     #[must_use]
     pub fn writer(&self) -> WriterId {
         self.log.writer()
+    }
+
+    /// The length of this writer's log, in bytes.
+    #[must_use]
+    pub fn log_len(&self) -> u64 {
+        self.log.len()
     }
 
     /// The path of this writer's log.
@@ -161,15 +172,30 @@ impl Session {
         self.sealed
     }
 
+    /// Puts records before whatever comes next: what it was too late, or impossible, to say in a frame of its own.
+    pub fn say_first(&mut self, records: Vec<Record>) {
+        self.pending.extend(records);
+    }
+
+    /// See [`LogWriter::check_linked`].
+    ///
+    /// # Errors
+    /// Those of it.
+    pub fn check_linked(&self) -> Result<()> {
+        self.log.check_linked()
+    }
+
     /// Numbers a run in this log.
     pub fn run(&mut self, id: &RunId, experiment: ExperimentId, experiment_name: &str) -> u32 {
-        if let Some(known) = self.runs.iter().position(|run| run.id == *id) {
-            return known as u32;
+        let number = self.runs.len() as u32;
+        match self.run_numbers.entry(id.clone()) {
+            Entry::Occupied(known) => return *known.get(),
+            Entry::Vacant(free) => _ = free.insert(number),
         }
         let entry = RunEntry { id: id.clone(), experiment, experiment_name: experiment_name.to_owned() };
         self.pending.push(run_record(self.runs.len(), &entry));
         self.runs.push(entry);
-        self.runs.len() as u32 - 1
+        number
     }
 
     /// Numbers a series of a run in this log; the key was checked by the caller. Costs a frame when thousands wait for one.
@@ -456,8 +482,11 @@ impl Session {
         }
     }
 
-    /// In a forked child the log, its lock and its tail are the parent's: go on with a log of one's own.
-    fn adopt_after_fork(&mut self) -> Result<()> {
+    /// In a forked child the log, its lock and its tail are the parent's: goes on with a log of one's own.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn adopt_after_fork(&mut self) -> Result<()> {
         if self.generation == fork::generation() {
             return Ok(());
         }

@@ -124,6 +124,11 @@ impl RunSnapshot {
         self
     }
 
+    /// Leaves out params by key.
+    pub fn leave_params_out(&mut self, which: impl Fn(&str) -> bool) {
+        self.state.params.retain(|key, _| !which(key));
+    }
+
     /// What is said of the run, as a copy that has none of its points.
     #[must_use]
     pub fn without_points(mut self) -> Self {

@@ -53,7 +53,7 @@ pub struct RunState {
     pub experiment_name: String,
     /// Its own words, by [`Attribute::kind`].
     pub attributes: [Option<Stamped<Attribute>>; Attribute::KINDS],
-    /// For each key the values that writers claimed and did not take back; the first counts.
+    /// For each key the values that writers set; the first counts.
     pub params: BTreeMap<String, Vec<Stamped<String>>>,
     /// Tags; `None` is a removed one, which older words must not bring back.
     pub tags: BTreeMap<String, Stamped<Option<String>>>,
@@ -82,15 +82,16 @@ impl RunState {
     /// Takes in one record of a writer about this run.
     pub fn apply(&mut self, writer: WriterId, record: &Record) {
         match record {
-            Record::Run { .. } | Record::Series { .. } => {}
+            // A claim is no value: only other writers heed it.
+            Record::Run { .. } | Record::Series { .. } | Record::ParamClaimed { .. } => {}
             Record::Param { key, value, order, .. } => {
                 let stamp = Stamp { order: *order, writer };
-                self.claim(key, Stamped { stamp, value: value.clone() });
+                self.set_param(key, Stamped { stamp, value: value.clone() });
             }
             Record::ParamRetracted { key, .. } => {
-                if let Some(claims) = self.params.get_mut(key) {
-                    claims.retain(|claim| claim.stamp.writer != writer);
-                    if claims.is_empty() {
+                if let Some(values) = self.params.get_mut(key) {
+                    values.retain(|value| value.stamp.writer != writer);
+                    if values.is_empty() {
                         self.params.remove(key);
                     }
                 }
@@ -113,21 +114,22 @@ impl RunState {
     /// Takes in all that another copy or part of the run knows, but for its coverage.
     pub fn merge(&mut self, other: &Self) {
         other.attributes.iter().flatten().for_each(|attribute| self.attribute(attribute.clone()));
-        for (key, claims) in &other.params {
-            claims.iter().for_each(|claim| self.claim(key, claim.clone()));
+        for (key, values) in &other.params {
+            values.iter().for_each(|value| self.set_param(key, value.clone()));
         }
         other.tags.iter().for_each(|(key, tag)| last_word(&mut self.tags, key.clone(), tag.clone()));
         other.items.iter().for_each(|(key, item)| last_word(&mut self.items, key.clone(), item.clone()));
     }
 
-    fn claim(&mut self, key: &str, claim: Stamped<String>) {
-        let claims = self.params.entry(key.to_owned()).or_default();
-        match claims.iter_mut().find(|own| own.stamp.writer == claim.stamp.writer) {
-            Some(own) if claim.stamp < own.stamp => *own = claim,
+    fn set_param(&mut self, key: &str, value: Stamped<String>) {
+        let values = self.params.entry(key.to_owned()).or_default();
+        let rank = |value: &Stamped<String>| (value.stamp, value.value.clone());
+        match values.iter_mut().find(|own| own.stamp.writer == value.stamp.writer) {
+            Some(own) if rank(&value) < rank(own) => *own = value,
             Some(_) => {}
-            None => claims.push(claim),
+            None => values.push(value),
         }
-        claims.sort_by_key(|claim| claim.stamp);
+        values.sort_by_key(|value| value.stamp);
     }
 
     fn attribute(&mut self, attribute: Stamped<Attribute>) {
@@ -156,7 +158,7 @@ impl RunState {
     #[must_use]
     pub fn greatest_order(&self) -> u64 {
         let attributes = self.attributes.iter().flatten().map(|attribute| attribute.stamp.order);
-        let params = self.params.values().flatten().map(|claim| claim.stamp.order);
+        let params = self.params.values().flatten().map(|value| value.stamp.order);
         let tags = self.tags.values().map(|tag| tag.stamp.order);
         let writers = self.coverage.iter().map(|coverage| coverage.order);
         let items = self.items.values().map(|item| item.stamp.order);
@@ -259,13 +261,13 @@ impl RunState {
 
     /// The params that stand.
     pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.params.iter().filter_map(|(key, claims)| Some((key.as_str(), claims.first()?.value.as_str())))
+        self.params.iter().filter_map(|(key, values)| Some((key.as_str(), values.first()?.value.as_str())))
     }
 
     /// The param of a key.
     #[must_use]
     pub fn param(&self, key: &str) -> Option<&str> {
-        self.params.get(key).and_then(|claims| Some(claims.first()?.value.as_str()))
+        self.params.get(key).and_then(|values| Some(values.first()?.value.as_str()))
     }
 
     /// The tags that stand.
@@ -348,11 +350,26 @@ mod tests {
     }
 
     #[test]
-    fn the_first_param_stands_and_a_retraction_frees_it() {
+    fn the_param_of_the_least_stamp_stands_and_a_claim_is_no_value() {
         let param = |value: &str, order| Record::Param { run: 0, key: "lr".into(), value: value.into(), order };
-        let mut state = state(&[(WriterId(2), param("2", 5)), (WriterId(1), param("1", 5))]);
-        assert_eq!(state.param("lr"), Some("1"));
-        state.apply(WriterId(1), &Record::ParamRetracted { run: 0, key: "lr".into() });
-        assert_eq!(state.param("lr"), Some("2"));
+        let mut state = state(&[(WriterId(2), param("2", 5)), (WriterId(3), param("3", 4))]);
+        let claim = Record::ParamClaimed { id: state.id.clone(), key: "lr".into(), value: "1".into() };
+        state.apply(WriterId(1), &claim);
+        assert_eq!(state.param("lr"), Some("3"));
+        state.apply(WriterId(2), &Record::ParamRetracted { run: 0, key: "lr".into() });
+        assert_eq!(state.param("lr"), Some("3"), "a writer takes back what it said itself");
+    }
+
+    #[test]
+    fn of_one_stamp_the_lesser_value_counts_in_any_order() {
+        let param = |value: &str| {
+            let param = Record::Param { run: 0, key: "lr".into(), value: value.into(), order: 5 };
+            state(&[(WriterId(1), param)])
+        };
+        for [first, second] in [["a", "b"], ["b", "a"]] {
+            let mut merged = param(first);
+            merged.merge(&param(second));
+            assert_eq!(merged.param("lr"), Some("a"));
+        }
     }
 }

@@ -11,7 +11,7 @@
 //! The writer's thread takes the lock of `files` for a moment only, never while something is synced.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -321,6 +321,12 @@ impl Watermark {
             && self.appended.load(Ordering::Acquire) == self.log_durable();
         let gone = || files.storage.open_read(&files.log_path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
         files.log.is_none() && (synced || gone())
+    }
+
+    /// Whether it can sync its log, and this says so of the log's path.
+    #[must_use]
+    pub fn is_of(&self, log: impl FnOnce(&Path) -> bool) -> bool {
+        !self.is_foreign() && log(&self.files.lock().log_path)
     }
 
     /// Whether this process is a forked child of the writer's.

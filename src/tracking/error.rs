@@ -119,7 +119,10 @@ impl From<Error> for Fault {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Code::ResourceExhausted,
                 _ => Code::StoreFailed,
             },
-            Error::NotWorkspace { .. } | Error::NewerFormat { .. } | Error::LogRemoved { .. } => Code::StoreFailed,
+            Error::NotWorkspace { .. }
+            | Error::NewerFormat { .. }
+            | Error::ParamClaimed { .. }
+            | Error::LogRemoved { .. } => Code::StoreFailed,
         };
         let (message, detail) = (told(&error), error.to_string());
         Self { code, detail: Some(detail).filter(|detail| *detail != message), message }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::ids::{RunId, random_u128};
+use crate::base::ids::RunId;
 use crate::base::items::{ARTIFACT_URI, LOGGED_MODEL, MODEL_METRIC, MODEL_WORD, index_key, join, of_index_key, split};
 use crate::base::limits::TAG_VALUE_CHARS_MAX;
 use crate::index::summary::RunSummary;
@@ -55,7 +55,6 @@ impl Tracking {
             None => names::random_name(),
         };
         let experiment = self.active_experiment(&new.experiment_id)?;
-        let id = RunId::new(format!("m-{:032x}", random_u128()))?;
         let now = now_ms();
         let word = |key: &str, value: String| RunEdit::Item(MODEL_WORD, key.to_owned(), Some(value));
         let mut edits = vec![RunEdit::Kind(LOGGED_MODEL), word("updated", now.to_string())];
@@ -65,13 +64,14 @@ impl Tracking {
         edits.extend(self.model_params(&new.params)?);
         let tags: BTreeMap<String, String> = self.model_tags(&new.tags)?.into_iter().collect();
         let run = NewRun {
-            id: Some(id.clone()),
+            id: None,
+            id_prefix: "m-",
             name,
             user: String::new(),
             start_time_ms: Some(now),
             tags: tags.into_iter().collect(),
         };
-        self.inner.workspace.create_light(experiment.id, run, &edits)?;
+        let id = self.inner.workspace.create_light(experiment.id, run, &edits)?;
         self.model(id.as_str(), true)
     }
 

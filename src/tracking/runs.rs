@@ -78,6 +78,7 @@ impl Tracking {
             user: new.user_id.clone(),
             start_time_ms: new.start_time,
             tags: tags.into_iter().collect(),
+            ..NewRun::default()
         };
         let writer = self.inner.workspace.create_run(experiment.id, run)?;
         let id = writer.run_id().clone();
@@ -98,11 +99,13 @@ impl Tracking {
         Ok(self.listed(Row::of(&run), &roots).to_run())
     }
 
-    /// Changes a run's words, and gives them. With an end (finished, failed, killed), its log is closed: from then on what
-    /// it logged survives a stop of the machine. It may be logged to all the same, as in MLflow.
+    /// Changes a run's words, and gives them. With an end (finished, failed, killed), its log is closed: from then on all that
+    /// the run was given, here or by other processes on this machine, survives a stop of the machine. It may be logged to all
+    /// the same, as in MLflow.
     ///
     /// # Errors
-    /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for a deleted run.
+    /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for a deleted run; `DATA_LOSS` and `INTERNAL_ERROR` where something
+    /// could not be made to survive; the run has ended all the same.
     pub fn update_run(&self, run_id: &str, update: &UpdateRun) -> Result<RunInfo> {
         let id = validate::run_id(run_id)?;
         let mut edits = Vec::new();
@@ -113,9 +116,14 @@ impl Tracking {
             let (key, value) = validate::tag("", RUN_NAME_TAG, name, true)?;
             edits.push(RunEdit::Tag(key, value));
         }
+        let ends = update.status.is_some_and(RunStatus::is_terminal);
+        // Before the run says that it has ended.
+        let given = if ends { self.inner.workspace.sync_run(&id) } else { Ok(()) };
         self.edit(&id, &edits)?;
-        if update.status.is_some_and(RunStatus::is_terminal) {
+        if ends {
             self.inner.writers.close(&id)?;
+            // Its end may stand in the log of edits.
+            given.and(self.inner.workspace.sync_edits())?;
         }
         Ok(self.shown_run(&self.snapshot(&id)?)?.info)
     }

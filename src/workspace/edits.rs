@@ -1,4 +1,4 @@
-//! Changing what is said of a run: limits, the last word, and params, which are set once among all writers.
+//! Changing what is said of a run: limits, the last word, and params first, which alone can fail against others.
 
 use crate::base::ids::RunId;
 use crate::base::limits::{
@@ -38,9 +38,6 @@ pub enum RunEdit {
     Param(String, String),
 }
 
-/// How often a claim is tried again when two writers met: each time all but one of them find the winner's.
-const CLAIM_ATTEMPTS: u32 = 16;
-
 /// Whoever changes a run: a writer of it, or the log of edits.
 pub(super) struct Editor<'a> {
     pub(super) workspace: &'a Workspace,
@@ -49,32 +46,56 @@ pub(super) struct Editor<'a> {
     pub(super) run: u32,
     /// What is known of the run.
     pub(super) state: &'a mut RunState,
-    /// The manifest's number up to which packs are known to `state`; `None` when the state was read just now.
-    pub(super) manifest_seen: Option<u64>,
+    /// The manifest's number up to which `state` has all that packs say of the run, if it has.
+    pub(super) seen: &'a mut Option<u64>,
+    /// Whose the run is, and how old `state` may be.
+    pub(super) since: Since,
+    /// Whether something could not be read that may speak of the run, so that `state` may lack it.
+    pub(super) partly: bool,
+}
+
+/// The greatest order of words that cannot be read is taken for so much more than that of those that can.
+pub(super) const UNREAD_ORDERS: u64 = 1 << 32;
+
+/// When what is known of a run was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    /// Earlier: others may have said more.
+    Earlier,
+    /// Just now.
+    JustNow,
+    /// The run begins with this edit, and nobody else can know its random id.
+    Begin,
 }
 
 impl Editor<'_> {
-    /// Commits edits: params first, since they alone can fail against others, then all else and the points in one step.
+    /// Commits edits: params first, since they alone can fail against others, then all else and the points in one step. All of
+    /// a run that begins with it comes in one step.
     pub(super) fn commit(&mut self, edits: &[RunEdit], points: &[(u32, Point)]) -> Result<()> {
         edits.iter().try_for_each(check_edit)?;
-        let (params, others): (Vec<&RunEdit>, Vec<&RunEdit>) =
-            edits.iter().partition(|edit| matches!(edit, RunEdit::Param(..)));
-        if !params.is_empty() {
-            self.commit_params(&params)?;
+        let params: Vec<(&str, &str)> = edits.iter().filter_map(param).collect();
+        let begins = self.since == Since::Begin;
+        match &params[..] {
+            [] => {}
+            params if begins => _ = self.unset(params)?,
+            params => self.set_params(params)?,
         }
+        let others: Vec<&RunEdit> = edits.iter().filter(|edit| begins || param(edit).is_none()).collect();
         // The last word wins, so it must come after what others said meanwhile.
-        let seen = match self.manifest_seen {
-            Some(_) if !others.is_empty() => self.others()?.map_or(0, |others| others.greatest_order()),
-            _ => 0,
-        };
+        let mut said = 0;
+        if self.since == Since::Earlier && !others.is_empty() {
+            said = self.others()?.map_or(0, |others| others.greatest_order());
+        }
+        if self.partly {
+            said = said.max(self.state.greatest_order()) + UNREAD_ORDERS;
+        }
         let mut records = Vec::with_capacity(others.len());
         let mut after = self.state.clone();
         for edit in others {
-            let order = after.greatest_order().max(seen) + 1;
-            if let Some(record) = record(self.run, &after, edit, order)? {
-                after.apply(self.session.writer(), &record);
-                records.push(record);
-            }
+            let order = after.greatest_order().max(said) + 1;
+            let record = record(self.run, edit, order);
+            after.apply(self.session.writer(), &record);
+            records.push(record);
         }
         if records.is_empty() {
             return self.session.push_batch(points);
@@ -85,82 +106,25 @@ impl Editor<'_> {
     }
 
     /// What all writers have said of the run by now; `None` when nobody else can have said anything.
-    fn others(&self) -> Result<Option<RunState>> {
+    fn others(&mut self) -> Result<Option<RunState>> {
         let (id, writer) = (&self.state.id, self.session.writer());
-        if let Some(number) = self.manifest_seen.filter(|_| !self.session.has_failed())
-            && self.workspace.alone(id, writer, number)?
+        if let Some(manifest) = *self.seen
+            && self.workspace.alone(id, writer, manifest)?
         {
             return Ok(None);
         }
+        // What cannot be read of the run bars no word of it.
         let (run, unread) = self.workspace.read_run(id.key(), Some(id))?;
-        match unread.into_iter().find(|error| matches!(error, Error::Io { .. }) && !error.is_absent()) {
-            // What cannot be read just now may claim another value.
-            Some(error) => Err(error),
-            None => Ok(run.map(|run| run.state().clone())),
-        }
+        self.partly = !unread.is_empty();
+        Ok(run.map(|run| run.state().clone()))
     }
+}
 
-    /// Sets params, write-once among all writers of the run, without a lock:
-    ///
-    /// 1. Append the claim. From now on every other writer that reads sees it.
-    /// 2. Read what the others appended. Whoever finds another value takes its own back; so of two claims at most one is
-    ///    acknowledged.
-    /// 3. If both took theirs back, each waits a random moment and tries again.
-    fn commit_params(&mut self, params: &[&RunEdit]) -> Result<()> {
-        let (run, writer) = (self.run, self.session.writer());
-        for attempt in 0..CLAIM_ATTEMPTS {
-            let mut records: Vec<Record> = Vec::new();
-            let mut claimed = self.state.clone();
-            for edit in params {
-                let order = claimed.greatest_order() + 1;
-                if let Some(record) = record(run, &claimed, edit, order)? {
-                    claimed.apply(writer, &record);
-                    records.push(record);
-                }
-            }
-            if records.is_empty() {
-                return Ok(());
-            }
-            self.session.commit(records.clone(), &[])?;
-            let retract = |record: &Record| match record {
-                Record::Param { key, .. } => Some(Record::ParamRetracted { run, key: key.clone() }),
-                _ => None,
-            };
-            let others = match self.others() {
-                Ok(others) => others,
-                Err(error) => {
-                    // Nobody knows whether the claim stands, so it must not.
-                    let _ = self.session.commit(records.iter().filter_map(retract).collect(), &[]);
-                    return Err(error);
-                }
-            };
-            // A claim of this writer's own counts too: an earlier one may be left whose withdrawal failed.
-            let rival = |record: &Record| {
-                let Record::Param { key, value, .. } = record else { return false };
-                let claims = others.as_ref().and_then(|others| others.params.get(key));
-                claims.into_iter().flatten().any(|claim| claim.value != *value)
-            };
-            if !records.iter().any(rival) {
-                self.state.merge(&claimed);
-                return Ok(());
-            }
-            self.session.commit(records.iter().filter_map(retract).collect(), &[])?;
-            let wait = crate::base::ids::random_u128() as u64 % (2000 << attempt.min(5));
-            std::thread::sleep(std::time::Duration::from_micros(wait));
-            // What stands by now decides: a conflict is an error in the next round, a withdrawn claim is not.
-            let others = self.workspace.run(&self.state.id)?;
-            self.state.merge(others.state());
-            for (key, claims) in &mut self.state.params {
-                claims.retain(|claim| others.state().params.get(key).is_some_and(|known| known.contains(claim)));
-            }
-            self.state.params.retain(|_, claims| !claims.is_empty());
-        }
-        let first = params.iter().find_map(|edit| match edit {
-            RunEdit::Param(key, value) => Some((key.as_str(), value.as_str())),
-            _ => None,
-        });
-        let (key, given) = first.unwrap_or_default();
-        Err(conflict(&self.state.id, key, "claimed by several writers at once", given))
+/// The param that an edit sets.
+fn param(edit: &RunEdit) -> Option<(&str, &str)> {
+    match edit {
+        RunEdit::Param(key, value) => Some((key, value)),
+        _ => None,
     }
 }
 
@@ -186,28 +150,24 @@ pub(super) fn check_edit(edit: &RunEdit) -> Result<()> {
     }
 }
 
-/// The edit as a record; `None` when it changes nothing.
-fn record(run: u32, state: &RunState, edit: &RunEdit, order: u64) -> Result<Option<Record>> {
-    let attribute = |attribute| Ok(Some(Record::Attribute { run, attribute, order }));
+/// The edit as a record.
+fn record(run: u32, edit: &RunEdit, order: u64) -> Record {
+    let attribute = |attribute| Record::Attribute { run, attribute, order };
     match edit.clone() {
         RunEdit::Name(name) => attribute(Attribute::Name(name)),
         RunEdit::User(user) => attribute(Attribute::User(user)),
         RunEdit::Status(status) => attribute(Attribute::Status(status)),
         RunEdit::StartTime(time) => attribute(Attribute::StartTime(time)),
         RunEdit::EndTime(time) => attribute(Attribute::EndTime(time)),
-        RunEdit::Tag(key, value) => Ok(Some(Record::Tag { run, key, value: Some(value), order })),
+        RunEdit::Tag(key, value) => Record::Tag { run, key, value: Some(value), order },
         RunEdit::Kind(kind) => attribute(Attribute::Kind(kind)),
-        RunEdit::Item(kind, key, value) => Ok(Some(Record::Item { run, kind, key, value, order })),
-        RunEdit::RemoveTag(key) => Ok(Some(Record::Tag { run, key, value: None, order })),
-        RunEdit::Param(key, value) => match state.param(&key) {
-            Some(existing) if existing == value => Ok(None),
-            Some(existing) => Err(conflict(&state.id, &key, existing, &value)),
-            None => Ok(Some(Record::Param { run, key, value, order })),
-        },
+        RunEdit::Item(kind, key, value) => Record::Item { run, kind, key, value, order },
+        RunEdit::RemoveTag(key) => Record::Tag { run, key, value: None, order },
+        RunEdit::Param(key, value) => Record::Param { run, key, value, order },
     }
 }
 
-fn conflict(run: &RunId, key: &str, existing: &str, given: &str) -> Error {
+pub(super) fn conflict(run: &RunId, key: &str, existing: &str, given: &str) -> Error {
     let (run, key) = (run.to_string(), key.to_owned());
     Error::ParamConflict { run, key, existing: existing.to_owned(), given: given.to_owned() }
 }

@@ -11,7 +11,6 @@ use std::collections::btree_map::Entry;
 
 use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::error::{Error, Result};
-use crate::run::gather::gather;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::catalog::Experiment;
@@ -19,6 +18,7 @@ use crate::workspace::deletions::Pair;
 use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Tombstone, covers};
 use crate::workspace::open::Workspace;
+use crate::workspace::params::Refused;
 
 /// Points of runs that one pack takes, about.
 const POINTS_AT_ONCE: u64 = 4 << 20;
@@ -144,12 +144,18 @@ impl Workspace {
         done: &mut Pulled,
     ) -> Result<Option<RunSnapshot>> {
         let id = run.id().clone();
-        let Some(run) = self.left_of(run) else {
+        let Some(mut run) = self.left_of(run) else {
             done.deleted.push(id);
             return Ok(None);
         };
+        let known = self.find_run(run.id())?;
+        if let Some(known) = &known {
+            // What was set here stands here.
+            let refused: Vec<Refused> = other_params(known.state(), run.state()).collect();
+            run.leave_params_out(|key| refused.iter().any(|refused| refused.key == key));
+            done.left_out.extend(refused.iter().map(Refused::to_string));
+        }
         let state = run.state();
-        let known = self.find_run(&state.id)?;
         let points_known = known.as_ref().is_some_and(|known| reaches(known.state(), state));
         let pair = match pairs.entry(state.experiment) {
             Entry::Occupied(known) => known.into_mut(),
@@ -229,8 +235,9 @@ impl Workspace {
         if runs.is_empty() {
             return Ok(());
         }
-        let mut runs = runs.into_iter().map(Ok);
-        self.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true).map(|_| ())
+        let refused = self.publish_runs(runs)?;
+        waiting.done.left_out.extend(refused.iter().map(Refused::to_string));
+        Ok(())
     }
 }
 
@@ -251,6 +258,14 @@ fn unknown(id: ExperimentId, name: &str) -> Experiment {
         renames: 0,
         tag_changes: BTreeMap::new(),
     }
+}
+
+/// The params of which another copy of a run has another value.
+fn other_params(known: &RunState, other: &RunState) -> impl Iterator<Item = Refused> {
+    other.params().filter_map(|(key, given)| {
+        let existing = known.param(key).filter(|existing| *existing != given)?.to_owned();
+        Some(Refused { run: known.id.clone(), key: key.to_owned(), existing, given: given.to_owned() })
+    })
 }
 
 /// How many points another copy of a run has behind what is known of each of its writers.

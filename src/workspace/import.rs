@@ -166,7 +166,7 @@ impl std::fmt::Debug for Progress {
 
 /// What was known when a batch began, so that a run that is new costs no listing of folders.
 #[derive(Debug)]
-struct Known {
+pub(super) struct Known {
     /// Runs that logs speak of.
     logged: FxHashSet<RunKey>,
     packs: PackSet,
@@ -177,12 +177,13 @@ struct Known {
 }
 
 impl Known {
-    fn of(workspace: &Workspace) -> Result<Self> {
+    /// What is known now.
+    pub(super) fn of(workspace: &Workspace) -> Result<Self> {
         // Logs before packs, as always.
         let (names, unlisted) = workspace.all_log_names()?;
         let mut logged: FxHashSet<RunKey> = names.iter().filter_map(|name| name.run()).collect();
         let (edits, unreadable) = workspace.edit_images()?;
-        logged.extend(edits.iter().flat_map(|image| image.runs()).map(RunId::key));
+        logged.extend(edits.iter().flat_map(|image| image.runs().map(RunId::key).chain(image.claimed())));
         let packs = workspace.refresh()?;
         packs.check()?;
         let unclear = !unlisted.is_empty() || !unreadable.is_empty() || !packs.broken().is_empty();
@@ -190,7 +191,7 @@ impl Known {
     }
 
     /// Whether anything may be known of a run.
-    fn may_have(&self, run: RunKey) -> bool {
+    pub(super) fn may_have(&self, run: RunKey) -> bool {
         self.unclear || self.logged.contains(&run) || self.packs.find(run).next().is_some()
     }
 

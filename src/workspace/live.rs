@@ -153,7 +153,7 @@ impl Workspace {
     }
 
     /// What is known of a log, after what was appended to it was read.
-    fn follow(&self, name: &LogName) -> Result<Followed> {
+    pub(super) fn follow(&self, name: &LogName) -> Result<Followed> {
         let slot = self.inner.live.lock().slot(name);
         let mut kept = slot.lock();
         if let Some(mut digest) = kept.take() {

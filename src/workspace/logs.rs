@@ -195,12 +195,19 @@ impl Workspace {
     /// is there, nor edits of it, and packs are the same. Costs two listings of folders, an open for each log of edits and
     /// a failing one.
     pub(super) fn alone(&self, id: &RunId, writer: WriterId, manifest_number: u64) -> Result<bool> {
-        if self.run_log_names(id.key())?.iter().any(|name| name.writer != writer) {
-            return Ok(false);
-        }
-        let (images, unreadable) = self.edit_images()?;
-        if !unreadable.is_empty() || images.iter().any(|image| image.run(id).is_some()) {
-            return Ok(false);
+        let others = self.run_log_names(id.key()).and_then(|names| {
+            let mut others = names.iter().any(|name| name.writer != writer);
+            for name in self.edit_log_names()?.iter().filter(|name| name.writer != writer) {
+                let words = self.edit_words(name)?;
+                others |= words.is_some_and(|words| !words.damage().is_empty() || words.speaks_of(id));
+            }
+            Ok(others)
+        });
+        match others {
+            Ok(false) => {}
+            Ok(true) => return Ok(false),
+            // There may be others in it.
+            Err(error) => return of_one_file(error).map(|_| false),
         }
         let mut manifest = self.inner.manifest.lock();
         manifest.refresh()?;

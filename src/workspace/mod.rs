@@ -3,10 +3,10 @@
 //! In reading order: [`open`] is the handle, [`paths`] the files, [`mark`] the one
 //! that makes the folder a workspace, [`journal`] how shared state changes without a lock, in files that `journal_files` names and
 //! `entry` spells out, `making` how a file is marked as being made,
-//! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`import`] whole
+//! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`params`] those that are set once, [`import`] whole
 //! runs, [`adopt`] experiments of other stores, [`exchange`] what another workspace has; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and
 //! [`overlay`] keep, [`table`] as columns; [`compaction`] moves logs into packs through [`publish`], [`purge`] deletes for good,
-//! [`maintenance`] does so in the background; [`unlisted`] judges packs that no entry names, [`check`] verifies every byte,
+//! [`maintenance`] does so in the background; [`durable`] makes a run survive a stop of the machine; [`unlisted`] judges packs that no entry names, [`check`] verifies every byte,
 //! [`pages`] those of columns, [`evidence`] misses what is not there, and [`repair`] salvages.
 
 pub mod actor;
@@ -16,6 +16,7 @@ pub mod check;
 pub mod clock;
 pub mod compaction;
 pub mod deletions;
+pub mod durable;
 pub mod edits;
 mod entry;
 pub mod evidence;
@@ -33,6 +34,7 @@ pub mod open;
 pub mod overlay;
 pub mod packs;
 pub mod pages;
+pub mod params;
 pub mod paths;
 pub mod publish;
 pub mod purge;
@@ -43,4 +45,5 @@ pub mod search;
 pub mod table;
 pub mod unlisted;
 pub mod usage;
+mod words;
 pub mod writer;

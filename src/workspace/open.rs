@@ -18,6 +18,7 @@ use crate::storage::disk::Disk;
 use crate::workspace::actor;
 use crate::workspace::catalog::{self, Catalog, Experiment, NewExperiment, check_tag};
 use crate::workspace::clock::now_ms;
+use crate::workspace::durable::Durable;
 use crate::workspace::evidence::Ledgers;
 use crate::workspace::journal::{BadEntry, Journal};
 use crate::workspace::live::LiveLogs;
@@ -54,6 +55,7 @@ pub(super) struct Inner {
     pub(super) edits: Mutex<Option<Session>>,
     /// Watermarks of the writers that were opened by this handle and are there still, or have something to sync.
     pub(super) writers: Mutex<Vec<Arc<Watermark>>>,
+    pub(super) durable: Durable,
     pub(super) indexes: Mutex<Indexes>,
     pub(super) live: Mutex<LiveLogs>,
     /// Where writers of this handle leave lines about their logs, and what ledgers say.
@@ -157,6 +159,7 @@ impl Workspace {
             read_logs: Mutex::default(),
             edits: Mutex::new(None),
             writers: Mutex::default(),
+            durable: Durable::default(),
             indexes: Mutex::default(),
             live: Mutex::default(),
             ledger: Mutex::new(None),

@@ -12,7 +12,7 @@ use crate::run::state::{Coverage, RunState};
 use crate::run::watermark::Watermark;
 use crate::workspace::clock::now_ms;
 pub use crate::workspace::edits::RunEdit;
-use crate::workspace::edits::{Editor, check_edit};
+use crate::workspace::edits::{Editor, Since, UNREAD_ORDERS, check_edit};
 use crate::workspace::evidence::{Reaches, of_run};
 use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Manifest, covers};
@@ -37,6 +37,8 @@ pub struct NewRun {
     pub start_time_ms: Option<i64>,
     /// Its first tags.
     pub tags: Vec<(String, String)>,
+    /// What a random id begins with.
+    pub id_prefix: &'static str,
 }
 
 impl Workspace {
@@ -46,28 +48,25 @@ impl Workspace {
     /// [`Error::NotFound`] or [`Error::Deleted`] for the experiment, [`Error::AlreadyExists`] for a given id,
     /// [`Error::Invalid`], [`Error::Io`].
     pub fn create_run(&self, experiment: ExperimentId, new: NewRun) -> Result<RunWriter> {
+        let seen = self.manifest_number()?;
         let (state, edits) = self.begin(experiment, new)?;
-        let mut writer = RunWriter::open(self, state)?;
+        let mut writer = RunWriter::open(self, state, Some(seen))?;
         writer.edit(&edits)?;
         Ok(writer)
     }
 
     /// Creates a run that only has words, without a log of its own: what a server does with light things that it makes
-    /// many of. `edits` come in one step with the words of `new`, but for params, which follow.
+    /// many of. Its id is random; `edits` come in one step with the words of `new`.
     ///
     /// # Errors
-    /// As [`Self::create_run`].
+    /// As [`Self::create_run`]; [`Error::Invalid`] where `new` gives an id.
     pub fn create_light(&self, experiment: ExperimentId, new: NewRun, edits: &[RunEdit]) -> Result<RunId> {
-        let (state, mut words) = self.begin(experiment, new)?;
-        let (params, others): (Vec<RunEdit>, Vec<RunEdit>) =
-            edits.iter().cloned().partition(|edit| matches!(edit, RunEdit::Param(..)));
-        words.extend(others);
-        params.iter().try_for_each(check_edit)?;
-        // Params are claimed before anything else of a commit; but nobody may see the run without its kind.
-        self.edit(&state, &words)?;
-        if !params.is_empty() {
-            self.edit_any_run(&state.id, &params)?;
+        if let Some(id) = &new.id {
+            return Err(Error::invalid("run", format!("a light run has a random id, and {id} is given")));
         }
+        let (mut state, mut words) = self.begin(experiment, new)?;
+        words.extend_from_slice(edits);
+        self.edit(&mut state, Since::Begin, false, &words)?;
         Ok(state.id)
     }
 
@@ -77,13 +76,14 @@ impl Workspace {
         if experiment.deleted {
             return Err(Error::Deleted { entity: "experiment", id: experiment.name });
         }
-        let NewRun { id, name, user, start_time_ms, tags } = new;
+        let NewRun { id, name, user, start_time_ms, tags, id_prefix } = new;
         let id = match id {
             Some(id) if self.find_run(&id)?.is_some() => {
                 return Err(Error::AlreadyExists { entity: "run", id: id.to_string() });
             }
             Some(id) => id,
-            None => RunId::random(),
+            None if id_prefix.is_empty() => RunId::random(),
+            None => RunId::new(format!("{id_prefix}{}", RunId::random()))?,
         };
         let mut edits =
             vec![RunEdit::Status(RunStatus::Running), RunEdit::StartTime(Some(start_time_ms.unwrap_or_else(now_ms)))];
@@ -99,7 +99,17 @@ impl Workspace {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Deleted`], [`Error::Corrupt`], [`Error::Io`].
     pub fn writer(&self, id: &RunId) -> Result<RunWriter> {
-        RunWriter::open(self, self.active_run(id)?)
+        // Asked before the run is read, so that it is never said to have more than it has.
+        let seen = self.manifest_number()?;
+        let run = self.find_active(id)?;
+        RunWriter::open(self, run.state().clone(), run.damage().is_empty().then_some(seen))
+    }
+
+    /// The number of the manifest's last entry by now.
+    pub(super) fn manifest_number(&self) -> Result<u64> {
+        let mut manifest = self.inner.manifest.lock();
+        manifest.refresh()?;
+        Ok(manifest.number())
     }
 
     /// A run as it is now.
@@ -165,12 +175,12 @@ impl Workspace {
         }
     }
 
-    fn active_run(&self, id: &RunId) -> Result<RunState> {
+    fn find_active(&self, id: &RunId) -> Result<RunSnapshot> {
         let run = self.run_to_change(id)?;
         if self.counts_as_deleted(run.state())? {
             return Err(Error::Deleted { entity: "run", id: id.to_string() });
         }
-        Ok(run.state().clone())
+        Ok(run)
     }
 
     /// Refuses a run that takes no change.
@@ -210,8 +220,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Deleted`], [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`].
     pub fn edit_run(&self, id: &RunId, edits: &[RunEdit]) -> Result<()> {
-        let state = self.active_run(id)?;
-        self.edit(&state, edits)
+        self.edit_found(&self.find_active(id)?, edits)
     }
 
     /// The same, whether the run is deleted or not.
@@ -219,8 +228,11 @@ impl Workspace {
     /// # Errors
     /// [`Error::NotFound`], [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`].
     pub fn edit_any_run(&self, id: &RunId, edits: &[RunEdit]) -> Result<()> {
-        let run = self.run_to_change(id)?;
-        self.edit(run.state(), edits)
+        self.edit_found(&self.run_to_change(id)?, edits)
+    }
+
+    fn edit_found(&self, run: &RunSnapshot, edits: &[RunEdit]) -> Result<()> {
+        self.edit(&mut run.state().clone(), Since::JustNow, !run.damage().is_empty(), edits)
     }
 
     /// Marks a run deleted; nothing happens to one that is.
@@ -246,32 +258,37 @@ impl Workspace {
         }
         let generation = self.experiment(run.state().experiment).map_or(0, |experiment| experiment.generation);
         let attribute = Attribute::Deleted { at_ms: deleted.then(now_ms), generation, by: self.actor().to_owned() };
-        let order = run.state().greatest_order() + 1;
-        self.with_edit_log(run.state(), |session, run| {
+        let unread = if run.damage().is_empty() { 0 } else { UNREAD_ORDERS };
+        let order = run.state().greatest_order() + unread + 1;
+        let state = run.state();
+        self.with_edit_log((&state.id, state.experiment, &state.experiment_name), |session, run| {
             session.commit(vec![Record::Attribute { run, attribute: attribute.clone(), order }], &[])
         })
     }
 
-    fn edit(&self, state: &RunState, edits: &[RunEdit]) -> Result<()> {
-        let mut own = state.clone();
-        self.with_edit_log(state, |session, run| {
-            Editor { workspace: self, session, run, state: &mut own, manifest_seen: None }.commit(edits, &[])
+    fn edit(&self, state: &mut RunState, since: Since, partly: bool, edits: &[RunEdit]) -> Result<()> {
+        let (id, experiment, name) = (state.id.clone(), state.experiment, state.experiment_name.clone());
+        self.with_edit_log((&id, experiment, &name), |session, run| {
+            Editor { workspace: self, session, run, state, seen: &mut None, since, partly }.commit(edits, &[])
         })
     }
 
     /// Does something with this handle's own log of edits, which it creates if needed.
-    fn with_edit_log<T>(&self, state: &RunState, act: impl FnOnce(&mut Session, u32) -> Result<T>) -> Result<T> {
+    fn with_edit_log<T>(
+        &self,
+        (id, experiment, experiment_name): (&RunId, ExperimentId, &str),
+        act: impl FnOnce(&mut Session, u32) -> Result<T>,
+    ) -> Result<T> {
         let mut edits = self.inner.edits.lock();
         if edits.is_none() {
             let place = self.place(self.inner.root.join(paths::EDITS), paths::EDITS.to_owned(), 1);
             *edits = Some(self.session(place)?);
         }
         let Some(session) = edits.as_mut() else { unreachable!("it was created above") };
-        let run = session.run(&state.id, state.experiment, &state.experiment_name);
+        let run = session.run(id, experiment, experiment_name);
         let done = act(session, run);
-        // Readers read a log of edits anew whenever it has grown, so it must not grow for ever.
-        let len = self.inner.storage.open_read(session.path()).and_then(|file| file.len()).unwrap_or(0);
-        if len > EDIT_LOG_BYTES_MAX
+        // Readers keep what a log of edits says in memory, and compaction takes none that is open: it must not grow for ever.
+        if session.log_len() > EDIT_LOG_BYTES_MAX
             && let Some(mut session) = edits.take()
         {
             session.end()?;

@@ -9,7 +9,7 @@ use crate::run::seal::GivenColumns;
 use crate::run::session::Session;
 use crate::run::state::RunState;
 use crate::workspace::clock::{coarse_now_ms, now_ms};
-use crate::workspace::edits::{Editor, RunEdit};
+use crate::workspace::edits::{Editor, RunEdit, Since};
 use crate::workspace::open::Workspace;
 use crate::workspace::paths;
 
@@ -29,8 +29,8 @@ pub struct RunWriter {
     state: RunState,
     run: u32,
     order: Order,
-    /// The manifest's number when the writer was opened: until it moves on, packs say nothing new.
-    packs: u64,
+    /// The manifest's number up to which `state` has all that packs say of the run, if it has.
+    seen: Option<u64>,
 }
 
 /// Guesses which metric comes next. Loops log the same keys in the same order again and again, so that the key to come is
@@ -59,8 +59,9 @@ impl Order {
 }
 
 impl RunWriter {
-    pub(super) fn open(workspace: &Workspace, state: RunState) -> Result<Self> {
-        let packs = workspace.inner.manifest.lock().number();
+    /// Opens a writer of the run of this state, which has all that packs say of it up to the manifest's number `seen`, if it
+    /// has.
+    pub(super) fn open(workspace: &Workspace, state: RunState, seen: Option<u64>) -> Result<Self> {
         let key = state.id.key();
         let dir = paths::log_dir(&workspace.inner.root, key);
         let place = workspace.place(dir, key.to_string(), state.greatest_order() + 1);
@@ -68,7 +69,7 @@ impl RunWriter {
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         // The log says at once whose it is.
         session.commit(Vec::new(), &[])?;
-        Ok(Self { workspace: workspace.clone(), session, state, run, order: Order::default(), packs })
+        Ok(Self { workspace: workspace.clone(), session, state, run, order: Order::default(), seen })
     }
 
     /// The run's id.
@@ -211,7 +212,8 @@ impl RunWriter {
 
     fn commit(&mut self, edits: &[RunEdit], points: &[(u32, Point)]) -> Result<()> {
         let (workspace, session, state) = (&self.workspace, &mut self.session, &mut self.state);
-        Editor { workspace, session, run: self.run, state, manifest_seen: Some(self.packs) }.commit(edits, points)
+        let (seen, since, partly) = (&mut self.seen, Since::Earlier, false);
+        Editor { workspace, session, run: self.run, state, seen, since, partly }.commit(edits, points)
     }
 
     /// Sets a param: once, and for all writers of the run.
@@ -230,12 +232,29 @@ impl RunWriter {
         self.edit(&[RunEdit::Tag(key.to_owned(), value.to_owned())])
     }
 
-    /// Makes everything so far survive a stop of the machine. Costs one or two syncs of files.
+    /// Makes everything that the run was given so far, by this writer and by all others on this machine, survive a stop of the
+    /// machine. Costs one or two syncs of files, and some for each other writer that has something new. Of a writer in another
+    /// process that goes on logging, the newest points survive until it seals them; [`Self::finish`] keeps them for good.
     ///
     /// # Errors
-    /// [`Error::DurabilityLost`] when a sync failed, now or before; [`Error::LogRemoved`]; [`Error::Io`].
+    /// [`Error::DurabilityLost`] when a sync failed, now or before; [`Error::LogRemoved`]; [`Error::Io`]. What one log refuses
+    /// keeps no other from being synced.
     pub fn sync(&mut self) -> Result<()> {
-        self.session.sync()
+        let others = self.sync_others(false);
+        self.session.sync()?;
+        others
+    }
+
+    /// Makes what others gave the run survive a stop of the machine, whatever they do after that if it is `for_good`. Costs a
+    /// look where there is no other.
+    fn sync_others(&mut self, for_good: bool) -> Result<()> {
+        self.session.adopt_after_fork()?;
+        let (id, writer) = (&self.state.id, self.session.writer());
+        let alone = match self.seen {
+            Some(manifest) => self.workspace.alone(id, writer, manifest)?,
+            None => false,
+        };
+        self.workspace.sync_others(id, Some(writer), alone, for_good)
     }
 
     /// How many points this writer was given.
@@ -258,16 +277,20 @@ impl RunWriter {
         self.session.seal()
     }
 
-    /// Ends the run, with the present time as its end, and makes everything survive a stop of the machine.
+    /// Ends the run, with the present time as its end, and makes everything that it was given, by whichever writer on this
+    /// machine, survive a stop of the machine.
     ///
     /// # Errors
     /// As [`Self::sync`]; what was logged stays.
     pub fn finish(mut self, status: RunStatus) -> Result<()> {
+        // Before the run says that it has ended.
+        let others = self.sync_others(true);
         self.edit(&[RunEdit::Status(status), RunEdit::EndTime(Some(now_ms()))])?;
-        self.session.end_durably()
+        self.session.end_durably()?;
+        others
     }
 
-    /// Closes the writer, and makes everything survive a stop of the machine; the run's words stay as they are.
+    /// Closes the writer, and makes all that it logged survive a stop of the machine; the run's words stay as they are.
     ///
     /// # Errors
     /// As [`Self::sync`]; what was logged stays.

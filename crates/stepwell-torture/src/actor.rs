@@ -111,7 +111,10 @@ impl Actor {
         // Tails of another size in each life: some are sealed all the time, some never.
         let tail = if self.life.is_multiple_of(3) { TailMode::Written } else { TailMode::Auto };
         let tail_points = 64 << (self.life % 11);
-        Workspace::open_or_create_with(&self.orders.workspace, Options { tail, tail_points, grace_ms: 0 })
+        Workspace::open_or_create_with(
+            &self.orders.workspace,
+            Options { tail, tail_points, grace_ms: 0, ..Options::default() },
+        )
     }
 
     fn write_maintained(&mut self) -> Result<(), Error> {

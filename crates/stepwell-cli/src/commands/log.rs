@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     /// A tag; may be given several times.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_tag)]
     tag: Vec<(String, String)>,
-    /// End the run, as FINISHED or with another status.
+    /// End the run, as FINISHED or with another status; all that was logged to it survives a power loss then.
     #[arg(long, value_name = "STATUS", num_args = 0..=1, default_missing_value = "FINISHED", require_equals = true,
           value_parser = parse_status)]
     finish: Option<RunStatus>,

@@ -1,0 +1,181 @@
+//! Making a run survive a stop of the machine: all that it was given by now, by whichever writer on this machine.
+//!
+//! What others gave the run lies in their logs and tails, in logs of edits, and in packs:
+//!
+//! - A log of a writer of this handle is synced through its watermark, like its writer does.
+//! - Of a writer that is gone, log and tail are synced. They do not change any more.
+//! - Of a writer elsewhere that may go on, log and tail are synced too. But it uses the slots of its tail again, and nobody tells it
+//!   to sync its log before: when a run ends, what such a log has is put into a pack if some of it is in the tail alone.
+//! - Packs are synced before they are named; so is the entry that names them, but for its own name, if its publisher was killed
+//!   just then. The same holds for the entry of the run's experiment.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
+
+use crate::base::ids::{RunId, WriterId};
+use crate::error::{Error, Result};
+use crate::run::gather::gather;
+use crate::run::image::LogImage;
+use crate::run::snapshot::{RunPart, RunSnapshot};
+use crate::run::watermark::Watermark;
+use crate::workspace::journal::{Journal, State};
+use crate::workspace::logs::part_of;
+use crate::workspace::open::Workspace;
+use crate::workspace::paths::{self, LogName};
+
+/// Of more logs than this it is forgotten that they survive.
+const LOGS_MAX: usize = 4096;
+
+/// What this handle knows to survive a stop of the machine, beside what it wrote itself.
+#[derive(Debug, Default)]
+pub struct Durable {
+    /// Logs that do not change any more.
+    logs: Mutex<FxHashSet<LogName>>,
+    /// Through which entry the names in the manifest's folder survive, and in the catalog's.
+    manifest: AtomicU64,
+    catalog: AtomicU64,
+}
+
+impl Workspace {
+    /// Makes all that a run was given by now survive a stop of the machine: by writers of this handle and by any other on this
+    /// machine, open, closed or killed, as points, words or edits; and its experiment. Costs some syncs for each log of the run
+    /// that has something new, and a pack where a writer elsewhere has points in its tail.
+    ///
+    /// # Errors
+    /// [`Error::DurabilityLost`], [`Error::Io`] of the first that could not be synced; the others are.
+    pub fn sync_run(&self, id: &RunId) -> Result<()> {
+        self.sync_others(id, None, false, true)
+    }
+
+    /// The same without the log of `writer`. `alone` says that no other log speaks of the run. Where it is not `for_good`, points
+    /// in the tail of a writer elsewhere survive until that one uses their slots again.
+    pub(super) fn sync_others(&self, id: &RunId, writer: Option<WriterId>, alone: bool, for_good: bool) -> Result<()> {
+        let mut first = Ok(());
+        let mut note = |done: Result<()>| {
+            if first.is_ok() {
+                first = done;
+            }
+        };
+        if !alone {
+            note(self.sync_logs(id, writer, for_good));
+        }
+        // Behind the logs: what left one by now is in a pack.
+        note(self.sync_names_of_packs(id));
+        note(self.sync_names_of_experiments());
+        first
+    }
+
+    /// Syncs the logs that speak of a run, but for that of `writer`.
+    fn sync_logs(&self, id: &RunId, writer: Option<WriterId>, for_good: bool) -> Result<()> {
+        let mut first = Ok(());
+        let (mut folders, mut open) = (BTreeSet::new(), Vec::new());
+        let mut names = self.run_log_names(id.key())?;
+        names.extend(self.edit_log_names()?);
+        for name in names.into_iter().filter(|name| Some(name.writer) != writer) {
+            match self.sync_log(&name, id, &mut folders) {
+                Ok(part) => open.extend(part.filter(|_| for_good)),
+                Err(error) if first.is_ok() => first = Err(error),
+                Err(_) => {}
+            }
+        }
+        for folder in folders {
+            match self.inner.storage.sync_dir(&folder).map_err(Error::io("sync", &folder)) {
+                // Compaction took it away when it was empty, so packs have what was in it.
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if first.is_ok() => first = Err(error),
+                _ => {}
+            }
+        }
+        if let Some(run) = RunSnapshot::merge(open) {
+            let mut runs = [Ok(run)].into_iter();
+            self.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true)?;
+        }
+        first
+    }
+
+    /// Syncs a log if it speaks of a run, and its tail; notes the folders that have its name. Gives what the log has if somebody
+    /// may write it who holds some of it in the tail alone.
+    fn sync_log(&self, name: &LogName, id: &RunId, folders: &mut BTreeSet<PathBuf>) -> Result<Option<RunPart>> {
+        let durable = &self.inner.durable.logs;
+        if durable.lock().contains(name) {
+            return Ok(None);
+        }
+        // One that does not verify may speak of it.
+        let is_of_another = || matches!(self.edit_words(name), Ok(Some(words)) if !words.speaks_of(id));
+        if name.run().is_none() && is_of_another() {
+            return Ok(None);
+        }
+        if let Some(own) = self.watermark_of(&name.log()) {
+            return own.sync().map(|_| None);
+        }
+        let free = self.is_free(name).unwrap_or(false);
+        let image = if free { None } else { self.read_log(name).ok().flatten() };
+        let there = self.sync_file(&name.log())?;
+        self.sync_file(&name.tail())?;
+        if there {
+            folders.insert(name.dir.clone());
+            folders.extend(name.run().and(name.dir.parent()).map(Path::to_owned));
+        }
+        if free {
+            let mut durable = durable.lock();
+            if durable.len() >= LOGS_MAX {
+                durable.clear();
+            }
+            durable.insert(name.clone());
+        }
+        let in_tail = |image: &LogImage| !image.log().slots.is_empty() && image.damage().next().is_none();
+        Ok(image.filter(in_tail).and_then(|image| part_of(&image, id)))
+    }
+
+    /// Syncs a file; says whether there is one.
+    fn sync_file(&self, path: &Path) -> Result<bool> {
+        match self.inner.storage.open_write(path) {
+            Ok(file) => file.sync().map(|()| true).map_err(Error::io("sync", path)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("open", path)(error)),
+        }
+    }
+
+    /// The watermark of a log that a writer of this handle writes or wrote.
+    fn watermark_of(&self, log: &Path) -> Option<Arc<Watermark>> {
+        self.inner.writers.lock().iter().find(|writer| writer.is_of(|own| own == log)).cloned()
+    }
+
+    /// Makes all edits of this handle ([`Self::edit_run`] and others) survive a stop of the machine.
+    ///
+    /// # Errors
+    /// As [`Self::sync_run`].
+    pub fn sync_edits(&self) -> Result<()> {
+        let dir = self.inner.root.join(paths::EDITS);
+        let writers = self.inner.writers.lock().clone();
+        let mut of_edits = writers.iter().filter(|writer| writer.is_of(|log| log.parent() == Some(&dir)));
+        of_edits.try_for_each(|writer| writer.sync().map(|_| ()))
+    }
+
+    fn sync_names_of_packs(&self, id: &RunId) -> Result<()> {
+        if self.refresh()?.find(id.key()).next().is_none() {
+            return Ok(());
+        }
+        let mut manifest = self.inner.manifest.lock();
+        sync_names(&mut manifest, &self.inner.durable.manifest)
+    }
+
+    fn sync_names_of_experiments(&self) -> Result<()> {
+        sync_names(&mut self.inner.catalog.lock(), &self.inner.durable.catalog)
+    }
+}
+
+/// Makes all entries of a journal survive, unless that is known of the last one.
+fn sync_names<S: State>(journal: &mut Journal<S>, durable: &AtomicU64) -> Result<()> {
+    journal.refresh()?;
+    if journal.number() > durable.load(Ordering::Acquire) {
+        journal.sync()?;
+        durable.fetch_max(journal.number(), Ordering::AcqRel);
+    }
+    Ok(())
+}

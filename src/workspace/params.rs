@@ -1,0 +1,350 @@
+//! Setting params: write-once among all writers of a run, without a lock that anybody waits for.
+//!
+//! 1. **Claim.** The writer appends a claim of each param to its log. A claim is no value: readers do not see it.
+//! 2. **Look.** It reads what the others have said of the run: logs first, then packs.
+//! 3. **Decide.** Where another value is set, it retracts its claims and refuses. Where another writer that may still set its own
+//!    claims another value, the writer with the lesser number keeps its claim and looks again, and the other one retracts, waits
+//!    and begins anew; both give up after a while. A claim of a dead writer counts for nothing.
+//! 4. **Set.** Otherwise it appends the params, in one frame, and only then are they values and is the call acknowledged.
+//!
+//! Why no two values are ever set: let A and B set different values of one param. Each appended its claim before its last look,
+//! and left it there until it had set the param. Of the two claims one was appended first, say A's; then B's last look began
+//! after it and found it, or the param itself. Finding the param, B retracts. Finding the claim, B sets its value only where it
+//! takes A for dead: A's lock was free and A's log, read after that, had not set the param. A log is never continued by another
+//! writer, so it never will. What A set and compaction moved into a pack B finds there, since packs are read last.
+//!
+//! A writer that fails to retract keeps its claim, which costs others an error at most, and retracts with its next frame.
+//!
+//! Copies from another workspace go straight into packs. They keep the rule by a log that holds nothing but their claims while the
+//! pack is made ([`Workspace::publish_runs`]).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::ids::{RunId, WriterId};
+use crate::error::{Error, Result};
+use crate::log::record::Record;
+use crate::run::gather::gather;
+use crate::run::session::Session;
+use crate::run::snapshot::RunSnapshot;
+use crate::run::state::RunState;
+use crate::workspace::edits::{Editor, conflict};
+use crate::workspace::import::Known;
+use crate::workspace::open::Workspace;
+use crate::workspace::paths::{self, LogName};
+use crate::workspace::runs::merge;
+use crate::workspace::words::{LogWords, words};
+
+/// Pauses between looks begin with this and double up to that.
+const PAUSE_MIN: Duration = Duration::from_micros(100);
+const PAUSE_MAX: Duration = Duration::from_millis(20);
+
+/// Claims in one frame at most.
+const CLAIMS_AT_ONCE: usize = 4096;
+
+/// A param to be set.
+pub(super) type Wanted<'a> = (&'a str, &'a str);
+
+/// Another writer that claims another value, and may set it.
+struct Rival {
+    writer: WriterId,
+    log: PathBuf,
+    key: String,
+    value: String,
+}
+
+/// What all others have said of a run.
+struct Look {
+    /// `None` when they have said nothing.
+    state: Option<RunState>,
+    /// Who stands against the values wanted, of several the one with the least number.
+    rival: Option<Rival>,
+    /// The manifest's number up to which packs are in the state.
+    manifest: u64,
+}
+
+/// How a look ends that was repeated as long as it was of use.
+enum Found {
+    /// Nobody stands against the values.
+    Free,
+    /// Others have set some of the params; the state has them.
+    Set,
+    /// A rival goes first, or does not come to an end.
+    Rival(Rival),
+}
+
+impl Editor<'_> {
+    /// Sets params: all of them, or none. See the module.
+    pub(super) fn set_params(&mut self, params: &[Wanted<'_>]) -> Result<()> {
+        self.session.adopt_after_fork()?;
+        let mut patience = Patience::new(self.workspace.inner.options.param_wait_ms);
+        loop {
+            let wanted = self.unset(params)?;
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            let claims = wanted.iter().map(|&wanted| claim(&self.state.id, wanted)).collect();
+            self.session.commit(claims, &[])?;
+            let found = self.decide(&wanted, &mut patience);
+            if matches!(found, Ok(Found::Free)) {
+                return self.set(&wanted);
+            }
+            self.retract(&wanted);
+            if let Found::Rival(rival) = found? {
+                self.outwait(&wanted, rival, &mut patience)?;
+            }
+        }
+    }
+
+    /// The params that are not set yet.
+    pub(super) fn unset<'a>(&self, params: &[Wanted<'a>]) -> Result<Vec<Wanted<'a>>> {
+        let mut wanted: Vec<Wanted<'a>> = Vec::with_capacity(params.len());
+        for &(key, value) in params {
+            let twice = wanted.iter().find(|(known, _)| *known == key).map(|&(_, value)| value);
+            match self.state.param(key).or(twice) {
+                Some(existing) if existing == value => {}
+                Some(existing) => return Err(conflict(&self.state.id, key, existing, value)),
+                None => wanted.push((key, value)),
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Looks until it is known who goes first, or patience ends.
+    fn decide(&mut self, wanted: &[Wanted<'_>], patience: &mut Patience) -> Result<Found> {
+        loop {
+            match self.look(wanted)? {
+                Found::Rival(rival) if self.session.writer() < rival.writer && patience.pause() => {}
+                found => return Ok(found),
+            }
+        }
+    }
+
+    /// Waits until a rival has set its value or retracted its claim.
+    fn outwait(&mut self, wanted: &[Wanted<'_>], mut rival: Rival, patience: &mut Patience) -> Result<()> {
+        while patience.pause() {
+            match self.look(wanted)? {
+                Found::Rival(another) => rival = another,
+                Found::Free | Found::Set => return Ok(()),
+            }
+        }
+        let Rival { key, log, .. } = rival;
+        Err(Error::ParamClaimed { run: self.state.id.to_string(), key, log })
+    }
+
+    /// Takes in what others have said by now, and says whether it stands against these values.
+    fn look(&mut self, wanted: &[Wanted<'_>]) -> Result<Found> {
+        let (id, writer) = (&self.state.id, self.session.writer());
+        if let Some(manifest) = *self.seen
+            && self.workspace.alone(id, writer, manifest)?
+        {
+            return Ok(Found::Free);
+        }
+        let Look { state, rival, manifest } = self.workspace.look(id, writer, wanted)?;
+        *self.seen = Some(manifest);
+        if let Some(others) = state {
+            self.state.merge(&others);
+        }
+        let set = wanted.iter().any(|(key, _)| self.state.param(key).is_some());
+        Ok(if set { Found::Set } else { rival.map_or(Found::Free, Found::Rival) })
+    }
+
+    /// Takes claims back. Where that fails it is said before whatever the writer says next.
+    fn retract(&mut self, wanted: &[Wanted<'_>]) {
+        let retract = |(key, _): &Wanted<'_>| Record::ParamRetracted { run: self.run, key: (*key).to_owned() };
+        let records: Vec<Record> = wanted.iter().map(retract).collect();
+        if self.session.commit(records.clone(), &[]).is_err() {
+            self.session.say_first(records);
+        }
+    }
+
+    /// Appends params that nobody stands against.
+    fn set(&mut self, wanted: &[Wanted<'_>]) -> Result<()> {
+        let param = |(order, &(key, value)): (u64, &Wanted<'_>)| Record::Param {
+            run: self.run,
+            key: key.to_owned(),
+            value: value.to_owned(),
+            order,
+        };
+        let records: Vec<Record> = (self.state.greatest_order() + 1..).zip(wanted).map(param).collect();
+        if let Err(error) = self.session.commit(records.clone(), &[]) {
+            self.retract(wanted);
+            return Err(error);
+        }
+        let writer = self.session.writer();
+        records.iter().for_each(|record| self.state.apply(writer, record));
+        match self.session.check_linked() {
+            // What was appended vanishes with this process.
+            Err(error @ Error::LogRemoved { .. }) => Err(error),
+            // Where nobody can tell, the params are set all the same.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A param that was left out of a pack, since another value stands or is just being set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The run.
+    pub run: RunId,
+    /// The param's key.
+    pub key: String,
+    /// The other value.
+    pub existing: String,
+    /// The value that was left out.
+    pub given: String,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { run, key, existing, given } = self;
+        write!(f, "param {key:?} of run {run} stays {existing:?} and was not set to {given:?}")
+    }
+}
+
+impl Workspace {
+    /// Publishes runs of other sources as a pack, without the params that others have set otherwise by now or are just setting,
+    /// which it gives.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where something cannot be read that may speak of a run with params. [`Error::Io`]; nothing was
+    /// published then.
+    pub(super) fn publish_runs(&self, mut runs: Vec<RunSnapshot>) -> Result<Vec<Refused>> {
+        let claims: Vec<Record> = runs.iter().flat_map(|run| claims_of(run.state())).collect();
+        let mut refused = Vec::new();
+        // Its claims stand until the pack is published, and count for nothing once it is gone.
+        let claiming = if claims.is_empty() { None } else { Some(self.claim_for_pack(claims)?) };
+        if let Some(session) = &claiming {
+            let known = Known::of(self)?;
+            for run in runs.iter_mut().filter(|run| known.may_have(run.id().key())) {
+                let others = self.refused_of(run.state(), session.writer())?;
+                run.leave_params_out(|key| others.iter().any(|other| other.key == key));
+                refused.extend(others);
+            }
+        }
+        let mut runs = runs.into_iter().map(Ok);
+        let published = self.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true);
+        if let Some(session) = claiming {
+            let path = session.path().to_owned();
+            // It is ended by being dropped.
+            drop(session);
+            let _ = self.inner.storage.remove_file(&path);
+        }
+        published.map(|_| refused)
+    }
+
+    /// Makes a log of edits with nothing but claims.
+    fn claim_for_pack(&self, claims: Vec<Record>) -> Result<Session> {
+        let mut session = Session::create(self.place(self.inner.root.join(paths::EDITS), paths::EDITS.to_owned(), 1))?;
+        let mut claims = claims.into_iter().peekable();
+        while claims.peek().is_some() {
+            session.commit(claims.by_ref().take(CLAIMS_AT_ONCE).collect(), &[])?;
+        }
+        Ok(session)
+    }
+
+    /// The params of a run that others have set otherwise, or are setting.
+    fn refused_of(&self, state: &RunState, writer: WriterId) -> Result<Vec<Refused>> {
+        let mut wanted: Vec<Wanted<'_>> = state.params().collect();
+        let mut refused = Vec::new();
+        let mut refuse = |(key, given): Wanted<'_>, existing: &str| {
+            let (run, key, given) = (state.id.clone(), key.to_owned(), given.to_owned());
+            refused.push(Refused { run, key, existing: existing.to_owned(), given });
+        };
+        while !wanted.is_empty() {
+            let Look { state: known, rival, .. } = self.look(&state.id, writer, &wanted)?;
+            wanted.retain(|&(key, value)| {
+                let claimed = rival.as_ref().filter(|rival| rival.key == key).map(|rival| rival.value.as_str());
+                let set = known.as_ref().and_then(|known| known.param(key)).filter(|set| *set != value);
+                set.or(claimed).inspect(|existing| refuse((key, value), existing)).is_none()
+            });
+            if rival.is_none() {
+                break;
+            }
+        }
+        Ok(refused)
+    }
+
+    /// What all logs and packs say of a run, but for the log of `writer`, and who in them stands against the values wanted.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where something cannot be read that may speak of the run: a param may be set there. [`Error::Io`].
+    fn look(&self, id: &RunId, writer: WriterId, wanted: &[Wanted<'_>]) -> Result<Look> {
+        let (mut parts, mut rivals) = (Vec::new(), Vec::new());
+        let names = self.run_log_names(id.key())?.into_iter().chain(self.edit_log_names()?);
+        for name in names.filter(|name| name.writer != writer) {
+            let read = || if name.run().is_some() { self.log_words(&name) } else { self.edit_words(&name) };
+            let Some(mut log) = read()? else { continue };
+            let mut against = rival(&name, &log, id, wanted);
+            if against.is_some() && (log.has_ended() || self.is_free(&name).unwrap_or(false)) {
+                // What it said before it died counts; what it only claims can never become a value.
+                let Some(last) = read()? else { continue };
+                (log, against) = (last, None);
+            }
+            if let Some(error) = log.damage().into_iter().next() {
+                return Err(error);
+            }
+            rivals.extend(against);
+            parts.extend(log.state(id).map(words));
+        }
+        // Packs last: what left a log by now is in one.
+        let manifest = {
+            let mut manifest = self.inner.manifest.lock();
+            manifest.refresh()?;
+            manifest.number()
+        };
+        let packs = self.refresh()?;
+        packs.check()?;
+        if let Some(error) = packs.broken().values().next() {
+            return Err(error.again());
+        }
+        for (pack, place) in packs.find(id.key()) {
+            let group = pack.group(place.group)?;
+            parts.extend(group.states().get(place.run as usize).filter(|state| state.id == *id).cloned().map(words));
+        }
+        let state = merge(parts, self.inner.manifest.lock().state()).map(|run| run.state().clone());
+        Ok(Look { state, rival: rivals.into_iter().min_by_key(|rival: &Rival| rival.writer), manifest })
+    }
+}
+
+/// The claims of all params of a state.
+fn claims_of(state: &RunState) -> impl Iterator<Item = Record> {
+    state.params().map(|wanted| claim(&state.id, wanted))
+}
+
+/// The record that claims a param.
+fn claim(id: &RunId, (key, value): Wanted<'_>) -> Record {
+    Record::ParamClaimed { id: id.clone(), key: key.to_owned(), value: value.to_owned() }
+}
+
+/// Whether a log claims a value other than one of those wanted, which it has neither set nor retracted.
+fn rival(name: &LogName, log: &LogWords, id: &RunId, wanted: &[Wanted<'_>]) -> Option<Rival> {
+    wanted.iter().find_map(|&(key, value)| {
+        let claimed = log.open_claim(id, key).filter(|claimed| *claimed != value)?.to_owned();
+        Some(Rival { writer: name.writer, log: name.log(), key: key.to_owned(), value: claimed })
+    })
+}
+
+/// How long to wait for others, all pauses together.
+struct Patience {
+    left: Duration,
+    next: Duration,
+}
+
+impl Patience {
+    fn new(total_ms: u64) -> Self {
+        Self { left: Duration::from_millis(total_ms), next: PAUSE_MIN }
+    }
+
+    /// Waits a little; `false` when that was enough.
+    fn pause(&mut self) -> bool {
+        if self.left.is_zero() {
+            return false;
+        }
+        let pause = self.next.min(self.left);
+        std::thread::sleep(pause);
+        self.left -= pause;
+        self.next = (self.next * 2).min(PAUSE_MAX);
+        true
+    }
+}

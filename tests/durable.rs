@@ -1,0 +1,203 @@
+//! The end of a run, and a sync of it, cover all that the run was given before, by whichever writer on the machine.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use stepwell::base::ids::RunId;
+use stepwell::base::point::Point;
+use stepwell::base::stats::RunStatus;
+use stepwell::options::{Options, TailMode};
+use stepwell::storage::Storage;
+use stepwell::storage::memory::{OpKind, PowerLoss, SimDisk};
+use stepwell::tracking::UpdateRun;
+use stepwell::tracking::store::{Tracking, TrackingOptions};
+use stepwell::workspace::compaction::CompactOptions;
+use stepwell::workspace::edits::RunEdit;
+use stepwell::workspace::open::Workspace;
+use stepwell::workspace::runs::NewRun;
+use stepwell::workspace::writer::RunWriter;
+
+use crate::support::stop::{Actor, Stop};
+
+/// The half of a tail in these tests.
+const HALF: u32 = 8;
+
+fn on(disk: &SimDisk, tail: TailMode) -> Workspace {
+    let options = Options { tail, tail_points: HALF, ..Options::default() };
+    Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new("/w"), options).unwrap()
+}
+
+fn log(writer: &mut RunWriter, key: &str, steps: std::ops::Range<i64>) {
+    for step in steps {
+        let metric = writer.metric(key).unwrap();
+        writer.log_point(metric, Point { step, timestamp_ms: None, value: step as f64 }).unwrap();
+    }
+}
+
+/// How the run ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Finish,
+    Sync,
+    Server,
+}
+
+/// Every other writer is another process: one was killed, one ended, two are at work, one edits. Then the run ends, the others
+/// go on so far that they use their tails' slots again, and the machine stops.
+#[test]
+fn the_end_of_a_run_covers_what_every_other_writer_gave_it() {
+    for tail in [TailMode::Mapped, TailMode::Written] {
+        for end in [End::Finish, End::Sync, End::Server] {
+            for more in [0, 1, 5, 40] {
+                // A sync alone does not keep what another process overwrites.
+                if matches!(end, End::Sync) && more > 1 {
+                    continue;
+                }
+                let disk = SimDisk::new();
+                let processes: Vec<Workspace> = (0..6).map(|_| on(&disk, tail)).collect();
+                let experiment = processes[0].experiment_named("vision").unwrap();
+                let new = NewRun { name: "probe".into(), ..NewRun::default() };
+                let mut first = processes[0].create_run(experiment, new).unwrap();
+                let id = first.run_id().clone();
+                first.log_param("lr", "0.1").unwrap();
+                log(&mut first, "first", 0..5);
+                let mut killed = processes[1].writer(&id).unwrap();
+                log(&mut killed, "killed", 0..11);
+                killed.set_tag("killed", "yes").unwrap();
+                let mut live = processes[2].writer(&id).unwrap();
+                log(&mut live, "live", 0..13);
+                live.set_tag("live", "yes").unwrap();
+                let mut framed = processes[3].writer(&id).unwrap();
+                log(&mut framed, "framed", 0..3);
+                framed.seal().unwrap();
+                processes[4].edit_run(&id, &[RunEdit::Param("depth".into(), "3".into())]).unwrap();
+                drop(first);
+                // Its log and tail stay as they are, and its lock is free.
+                disk.crash_at(disk.operations());
+                drop(killed);
+                let disk_of = |disk: &SimDisk| disk.process_crash();
+                let disk = disk_of(&disk);
+                // The others are processes of their own, which go on.
+                let processes: Vec<Workspace> = (0..6).map(|_| on(&disk, tail)).collect();
+                drop((live, framed));
+                let mut live = processes[2].writer(&id).unwrap();
+                log(&mut live, "again", 0..13);
+                live.set_tag("again", "yes").unwrap();
+                processes[4].edit_run(&id, &[RunEdit::Tag("edited".into(), "yes".into())]).unwrap();
+
+                match end {
+                    End::Finish => processes[5].writer(&id).unwrap().finish(RunStatus::Finished).unwrap(),
+                    End::Sync => {
+                        let mut own = processes[5].writer(&id).unwrap();
+                        own.sync().unwrap();
+                        own.sync().unwrap();
+                        std::mem::forget(own);
+                    }
+                    End::Server => {
+                        let tracking = Tracking::new(processes[5].clone(), TrackingOptions::default());
+                        let update = UpdateRun { status: Some(RunStatus::Finished), ..UpdateRun::default() };
+                        tracking.update_run(id.as_str(), &update).unwrap();
+                    }
+                }
+                log(&mut live, "again", 13..13 + more);
+
+                for how in [PowerLoss::DropAll, PowerLoss::KeepAll] {
+                    let after = disk.power_loss(how);
+                    for compacted in [false, true] {
+                        let workspace = on(&after, tail);
+                        if compacted {
+                            workspace.compact(CompactOptions::default()).unwrap();
+                        }
+                        let run = workspace.run(&id).unwrap();
+                        let state = run.state();
+                        let at = format!("{tail:?} {end:?} {more} {how:?} {compacted}");
+                        assert_eq!(
+                            (state.name(), state.param("lr"), state.param("depth")),
+                            ("probe", Some("0.1"), Some("3")),
+                            "{at}"
+                        );
+                        let tags: Vec<&str> = state.tags().map(|(key, _)| key).collect();
+                        assert_eq!(tags, ["again", "edited", "killed", "live"], "{at}");
+                        for (key, count) in [("first", 5), ("killed", 11), ("live", 13), ("framed", 3)] {
+                            assert_eq!(
+                                run.history(key).unwrap().steps,
+                                (0..count).collect::<Vec<i64>>(),
+                                "{at}: {key}"
+                            );
+                        }
+                        let again = run.history("again").unwrap().steps;
+                        assert!(
+                            again.len() >= 13 && again.iter().copied().eq(0..again.len() as i64),
+                            "{at}: {again:?}"
+                        );
+                        if !matches!(end, End::Sync) {
+                            assert_eq!(state.status(), RunStatus::Finished, "{at}");
+                        }
+                        assert!(workspace.experiment_by_name("vision").unwrap().is_some(), "{at}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The experiment's entry has its name, and whoever published it was killed before that survived a stop of the machine.
+#[test]
+fn the_end_of_a_run_covers_the_name_of_its_experiment() {
+    let mut lost_otherwise = 0;
+    for number in 0.. {
+        let disk = SimDisk::new();
+        on(&disk, TailMode::Written);
+        let create = |disk: Arc<dyn Storage>| {
+            let workspace = Workspace::open_on(disk, Path::new("/w"), Options::default())?;
+            workspace.experiment_named("vision")
+        };
+        let actor = Actor::start(Arc::new(disk.clone()), Stop::After(number), create);
+        if actor.stands_at().is_none() {
+            break;
+        }
+        actor.kill();
+        let workspace = on(&disk, TailMode::Written);
+        let Some(experiment) = workspace.experiment_by_name("vision").unwrap() else { continue };
+        let is_there = |disk: &SimDisk| on(disk, TailMode::Written).experiment_by_name("vision").unwrap().is_some();
+        lost_otherwise += u32::from(!is_there(&disk.power_loss(PowerLoss::DropAll)));
+        let writer = workspace.create_run(experiment.id, NewRun::default()).unwrap();
+        writer.finish(RunStatus::Finished).unwrap();
+        assert!(is_there(&disk.power_loss(PowerLoss::DropAll)), "operation {number}");
+    }
+    assert!(lost_otherwise > 0, "the name survived each time by itself");
+}
+
+/// A run with one writer costs a look, and no sync more.
+#[test]
+fn the_end_of_a_run_with_one_writer_syncs_nothing_else() {
+    let disk = SimDisk::new();
+    let workspace = on(&disk, TailMode::Written);
+    let experiment = workspace.experiment_named("vision").unwrap();
+    let mut others: Vec<RunId> = Vec::new();
+    for _ in 0..3 {
+        let mut other = workspace.create_run(experiment, NewRun::default()).unwrap();
+        log(&mut other, "loss", 0..3);
+        others.push(other.run_id().clone());
+    }
+    let syncs = |disk: &SimDisk, from: u64| {
+        let trace = disk.trace();
+        let syncs = trace[from as usize..].iter().filter(|op| matches!(op.kind, OpKind::Sync | OpKind::SyncDir));
+        syncs.map(|op| op.path.to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    let mut counts = Vec::new();
+    for _ in 0..2 {
+        let mut writer = workspace.create_run(experiment, NewRun::default()).unwrap();
+        log(&mut writer, "loss", 0..3);
+        let from = disk.operations();
+        let own = format!("{:032x}", writer.run_id().key().0);
+        writer.finish(RunStatus::Finished).unwrap();
+        let synced = syncs(&disk, from);
+        let foreign = synced.iter().filter(|path| path.ends_with(".log") && !path.contains(&own)).count();
+        assert_eq!(foreign, 0, "{synced:?}");
+        counts.push(synced.len());
+    }
+    // The first end of a handle makes the names of experiments survive; two syncs of the log and two of folders are its own.
+    assert_eq!(counts, [5, 4]);
+    assert_eq!(others.len(), 3);
+}
