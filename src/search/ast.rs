@@ -2,6 +2,7 @@
 
 use regex::Regex;
 
+use crate::base::stats::SeriesStats;
 use crate::search::like::Like;
 
 /// A condition on a run. A clause is true or false of a run, never unknown, so NOT is the plain complement:
@@ -93,6 +94,34 @@ pub enum Aggregate {
     Timestamp,
 }
 
+/// The value of a statistic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Statistic {
+    /// A value, or what values come to.
+    Float(f64),
+    /// A count, a step or a time.
+    Integer(i64),
+}
+
+impl MetricName {
+    /// The name that a key without quotes is: its last word is a statistic where it is the name of one.
+    #[must_use]
+    pub fn unquoted(text: &str) -> Self {
+        match text.rsplit_once('.').and_then(|(key, name)| Some((key, Aggregate::named(name)?))) {
+            Some((key, aggregate)) if !key.is_empty() => {
+                Self { key: key.to_owned(), aggregate, literal: Some(text.to_owned()) }
+            }
+            _ => Self::latest(text),
+        }
+    }
+
+    /// The latest value of the metric of this key, whatever the key ends in.
+    #[must_use]
+    pub fn latest(key: &str) -> Self {
+        Self { key: key.to_owned(), aggregate: Aggregate::Latest, literal: None }
+    }
+}
+
 impl Aggregate {
     /// Names as a filter spells them; `last` and `latest` are one.
     pub const NAMES: [(&'static str, Self); 14] = [
@@ -111,6 +140,27 @@ impl Aggregate {
         ("step", Self::Step),
         ("timestamp", Self::Timestamp),
     ];
+
+    /// What it is of a series; `None` where the series has none.
+    #[must_use]
+    pub fn of(self, stats: &SeriesStats) -> Option<Statistic> {
+        let count = |number: u64| Some(Statistic::Integer(i64::try_from(number).unwrap_or(i64::MAX)));
+        match self {
+            Self::Latest => Some(Statistic::Float(stats.latest.value)),
+            Self::First => Some(Statistic::Float(stats.first.value)),
+            Self::Min => stats.min.map(|min| Statistic::Float(min.value)),
+            Self::Max => stats.max.map(|max| Statistic::Float(max.value)),
+            Self::Mean => stats.mean().map(Statistic::Float),
+            Self::Sum => Some(Statistic::Float(stats.sum)),
+            Self::Count => count(stats.count),
+            Self::NanCount => count(stats.nan_count),
+            Self::InfCount => count(stats.inf_count),
+            Self::ArgminStep => stats.min.map(|min| Statistic::Integer(min.step)),
+            Self::ArgmaxStep => stats.max.map(|max| Statistic::Integer(max.step)),
+            Self::Step => Some(Statistic::Integer(stats.latest.step)),
+            Self::Timestamp => stats.latest.timestamp_ms.map(Statistic::Integer),
+        }
+    }
 
     /// The statistic of that name.
     #[must_use]
@@ -203,6 +253,10 @@ pub struct Number {
 pub enum NumberTest {
     /// Compares with a number.
     Is(Comparison, Number),
+    /// `BETWEEN a AND b`: from `a` to `b`, both included.
+    Between(Number, Number),
+    /// `NOT BETWEEN a AND b`: less than `a` or greater than `b`.
+    NotBetween(Number, Number),
     /// `IS NULL`: the run lacks it.
     Null,
     /// `IS NOT NULL`.
@@ -211,6 +265,22 @@ pub enum NumberTest {
     Nan,
     /// `IS NOT NAN`: the run has it and it is a number.
     NotNan,
+}
+
+impl NumberTest {
+    /// The two comparisons that a test of a range is made of, and whether both must hold rather than one.
+    #[must_use]
+    pub fn halves(self) -> Option<(Self, Self, bool)> {
+        match self {
+            Self::Between(low, high) => {
+                Some((Self::Is(Comparison::GreaterEqual, low), Self::Is(Comparison::LessEqual, high), true))
+            }
+            Self::NotBetween(low, high) => {
+                Some((Self::Is(Comparison::Less, low), Self::Is(Comparison::Greater, high), false))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A test of a text.
@@ -222,13 +292,15 @@ pub enum TextTest {
     NotEqual(String),
     /// `LIKE` and `ILIKE`.
     Like(Like),
+    /// `NOT LIKE` and `NOT ILIKE`.
+    NotLike(Like),
     /// `IN`
     In(Vec<String>),
     /// `NOT IN`
     NotIn(Vec<String>),
     /// `=~` and `RLIKE`: the regular expression matches anywhere within.
     Matches(Regex),
-    /// `!~`
+    /// `!~` and `NOT RLIKE`.
     NotMatches(Regex),
     /// `IS NULL`: the run lacks it.
     Null,
@@ -244,6 +316,7 @@ impl TextTest {
             Self::Equal(wanted) => text == wanted,
             Self::NotEqual(wanted) => text != wanted,
             Self::Like(like) => like.matches(text),
+            Self::NotLike(like) => !like.matches(text),
             Self::In(wanted) => wanted.iter().any(|wanted| wanted == text),
             Self::NotIn(wanted) => !wanted.iter().any(|wanted| wanted == text),
             Self::Matches(regex) => regex.is_match(text),

@@ -183,6 +183,11 @@ impl NumberTest {
                 let (low, high, outside) = number.integers(*comparison);
                 (low..=high).contains(&value) != outside
             }
+            Self::Between(low, high) | Self::NotBetween(low, high) => {
+                let within = |comparison, number| Self::Is(comparison, number).passes(value);
+                let between = within(Comparison::GreaterEqual, *low) && within(Comparison::LessEqual, *high);
+                between == matches!(self, Self::Between(..))
+            }
             Self::NotNull | Self::NotNan => true,
             Self::Null | Self::Nan => false,
         }
@@ -200,6 +205,8 @@ impl NumberTest {
                 Comparison::Greater => value > number.value,
                 Comparison::GreaterEqual => value >= number.value,
             },
+            Self::Between(low, high) => low.value <= value && value <= high.value,
+            Self::NotBetween(low, high) => value < low.value || value > high.value,
             Self::Nan => value.is_nan(),
             Self::NotNan => !value.is_nan(),
             Self::NotNull => true,
@@ -350,17 +357,21 @@ impl<'a> Parser<'_, 'a> {
     }
 
     fn comparison(&mut self) -> Result<(Operator, Value)> {
-        const OPERATORS: &str = "=, !=, <, <=, >, >=, LIKE, ILIKE, IN, NOT IN or IS";
+        // Every key takes `=`. Which others it takes, the caller knows, so no hint names them.
+        const OPERATORS: &str = "an operator such as =";
+        let from = self.at;
         if self.keyword("IS") {
             let not = self.keyword("NOT");
             if !self.keyword("NULL") {
-                return Err(self.expected("NULL or NOT NULL"));
+                self.at = from;
+                return Err(self.expected(OPERATORS));
             }
             return Ok((if not { Operator::NotNull } else { Operator::Null }, Value::None));
         }
         if self.keyword("NOT") {
             if !self.keyword("IN") {
-                return Err(self.expected("IN"));
+                self.at = from;
+                return Err(self.expected(OPERATORS));
             }
             return Ok((Operator::NotIn, self.list()?));
         }

@@ -9,11 +9,11 @@ use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::layout::{Family, run};
 use crate::index::part::IndexPart;
-use crate::search::ast::{Clause, Expr, MetricName};
+use crate::search::ast::{Clause, Expr};
 use crate::search::filter::{Context, evaluate};
-use crate::search::order::{OrderBy, OrderKey, complete, parse_order_by};
+use crate::search::order::{OrderBy, OrderKey, complete, parse_order_by_in};
 use crate::search::page::{page_token, parse_page_token};
-use crate::search::parser::parse_filter;
+use crate::search::parser::{Dialect, parse_filter_in};
 use crate::search::rank::{PartOrder, best};
 
 /// A part and those of its runs that are not to be found, because a newer part has them.
@@ -94,7 +94,27 @@ impl Query {
     /// # Errors
     /// [`Error::Invalid`] with the place and what would be right.
     pub fn parse<S: AsRef<str>>(filter: &str, order_by: &[S]) -> Result<Self> {
-        Ok(Self { filter: parse_filter(filter)?, order_by: parse_order_by(order_by)?, ..Self::default() })
+        Self::parse_in(Dialect::Full, filter, order_by)
+    }
+
+    /// The same, with errors that advise only what `dialect` takes.
+    ///
+    /// # Errors
+    /// As [`Query::parse`].
+    pub fn parse_in<S: AsRef<str>>(dialect: Dialect, filter: &str, order_by: &[S]) -> Result<Self> {
+        let (filter, order_by) = (parse_filter_in(dialect, filter)?, parse_order_by_in(dialect, order_by)?);
+        Ok(Self { filter, order_by, ..Self::default() })
+    }
+
+    /// What its filter and its order name: metrics, params, tags and attributes, some perhaps often.
+    #[must_use]
+    pub fn names(&self) -> Vec<OrderKey> {
+        let mut names = Vec::new();
+        if let Some(filter) = &self.filter {
+            named(filter, &mut names);
+        }
+        names.extend(self.order_by.iter().map(|clause| clause.key.clone()));
+        names
     }
 
     /// Goes to the page that a token names; the empty token is the first page.
@@ -210,18 +230,14 @@ fn counts_as_deleted(part: &IndexPart, own: Option<&Bitmap>, query: &Query) -> R
 
 /// The ambiguous names of the query that are keys in some part.
 fn literals(parts: &[MaskedPart<'_>], query: &Query) -> Result<FxHashSet<String>> {
-    let mut names = Vec::new();
-    if let Some(filter) = &query.filter {
-        metric_names(filter, &mut names);
-    }
-    names.extend(query.order_by.iter().filter_map(|clause| match &clause.key {
-        OrderKey::Metric(name) => Some(name),
-        _ => None,
-    }));
     let mut literals = FxHashSet::default();
-    for literal in names.into_iter().filter_map(|name| name.literal.as_ref()) {
+    let literal = |name| match name {
+        OrderKey::Metric(name) => name.literal,
+        _ => None,
+    };
+    for literal in query.names().into_iter().filter_map(literal) {
         for part in parts {
-            if part.part.cells(Family::Metrics, literal)?.is_some() {
+            if part.part.cells(Family::Metrics, &literal)?.is_some() {
                 literals.insert(literal.clone());
             }
         }
@@ -229,11 +245,17 @@ fn literals(parts: &[MaskedPart<'_>], query: &Query) -> Result<FxHashSet<String>
     Ok(literals)
 }
 
-fn metric_names<'a>(expr: &'a Expr, names: &mut Vec<&'a MetricName>) {
+fn named(expr: &Expr, names: &mut Vec<OrderKey>) {
     match expr {
-        Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| metric_names(part, names)),
-        Expr::Not(inner) => metric_names(inner, names),
-        Expr::Clause(Clause::Metric(name, _)) => names.push(name),
-        Expr::Clause(_) => {}
+        Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| named(part, names)),
+        Expr::Not(inner) => named(inner, names),
+        Expr::Clause(clause) => names.extend(match clause {
+            Clause::Metric(name, _) => Some(OrderKey::Metric(name.clone())),
+            Clause::Time(attribute, _) => Some(OrderKey::Time(*attribute)),
+            Clause::Param(key, _) => Some(OrderKey::Param(key.clone())),
+            Clause::Tag(key, _) => Some(OrderKey::Tag(key.clone())),
+            Clause::Text(attribute, _) => Some(OrderKey::Text(*attribute)),
+            Clause::Dataset(..) => None,
+        }),
     }
 }

@@ -49,6 +49,23 @@ pub(crate) fn evaluate(part: &IndexPart, expr: &Expr, context: &Context<'_>) -> 
 }
 
 fn evaluate_clause(part: &IndexPart, clause: &Clause, context: &Context<'_>) -> Result<Bitmap> {
+    if let Clause::Metric(_, test) | Clause::Time(_, test) = clause
+        && let Some((low, high, both)) = test.halves()
+    {
+        let of = |test: NumberTest| match clause {
+            Clause::Metric(name, _) => Clause::Metric(name.clone(), test),
+            Clause::Time(attribute, _) => Clause::Time(*attribute, test),
+            other => other.clone(),
+        };
+        let mut passed = evaluate_clause(part, &of(low), context)?;
+        let other = evaluate_clause(part, &of(high), context)?;
+        if both {
+            passed.and(&other)
+        } else {
+            passed.or(&other)
+        }
+        return Ok(passed);
+    }
     match clause {
         Clause::Metric(name, test) => {
             let (key, aggregate) = meant(name, &context.literals);
@@ -70,7 +87,8 @@ fn evaluate_clause(part: &IndexPart, clause: &Clause, context: &Context<'_>) -> 
                     passed
                 }
                 NumberTest::NotNull | NumberTest::Null | NumberTest::NotNan => Bitmap::all(part.len()),
-                NumberTest::Nan => Bitmap::none(part.len()),
+                // Ranges were taken apart above.
+                NumberTest::Nan | NumberTest::Between(..) | NumberTest::NotBetween(..) => Bitmap::none(part.len()),
             };
             present.inspect(|present| passed.and(present));
             if *test == NumberTest::Null {
@@ -128,6 +146,8 @@ fn numbers(column: &NumberColumn<'_>, rows: usize, test: NumberTest) -> Bitmap {
             };
         }
         NumberTest::Is(comparison, number) => (comparison, number),
+        // Taken apart by the caller.
+        NumberTest::Between(..) | NumberTest::NotBetween(..) => return Bitmap::none(rows),
     };
     let values = match &column.numbers {
         Numbers::Ints(values) => return column.integers(values, rows, number.integers(comparison)),

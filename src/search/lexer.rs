@@ -91,7 +91,8 @@ pub(crate) fn tokens<'a>(what: &'static str, text: &'a str) -> Result<Vec<Token<
     Ok(tokens)
 }
 
-fn word(c: char) -> bool {
+/// Whether a key may hold it without quotes.
+pub(crate) fn word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '.'
 }
 

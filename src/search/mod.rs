@@ -1,6 +1,6 @@
 //! The filter language and its execution over the run index.
 //!
-//! A filter's way: `lexer` → [`parser`] → [`ast`] → `filter` (sets of runs, one part at a time) → `rank` (order,
+//! A filter's way: `lexer` → [`parser`] and `comparison` → [`ast`] → `filter` (sets of runs, one part at a time) → `rank` (order,
 //! the best k) → [`execute`] (pages). [`order`] reads order-by clauses, [`like`] matches LIKE patterns, [`page`] makes
 //! page tokens.
 //!
@@ -11,6 +11,7 @@
 
 pub mod ast;
 pub(crate) mod column;
+mod comparison;
 pub mod conditions;
 pub mod execute;
 pub(crate) mod filter;

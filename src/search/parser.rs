@@ -6,20 +6,15 @@
 //! any     = all { OR all }          all  = one { AND one }
 //! one     = NOT one | "(" any ")" | name test
 //! name    = [entity "."] key        key  = word | `text` | "text" | `text`.statistic | "text".statistic
-//! test    = compare number | IS [NOT] (NULL | NAN)                       of metrics and times
-//!         | (= | != | LIKE | ILIKE | =~ | RLIKE | !~) 'text' | [NOT] IN ('text', …) | IS [NOT] NULL   of texts
+//! test    = compare number | [NOT] BETWEEN number AND number | IS [NOT] (NULL | NAN)        of metrics and times
+//!         | (= | != | =~ | !~ | [NOT] (LIKE | ILIKE | RLIKE)) 'text' | [NOT] IN ('text', …) | IS [NOT] NULL   of texts
 //! ```
 //! Keywords take any case; entities, keys and values do not.
 
-use regex::{Regex, RegexBuilder};
-
 use crate::error::{Error, Result};
-use crate::search::ast::{
-    Aggregate, Clause, Comparison, DatasetField, Expr, MetricName, Number, NumberTest, TextAttribute, TextTest,
-    TimeAttribute,
-};
-use crate::search::lexer::{Kind, Token, tokens, wrong};
-use crate::search::like::Like;
+use crate::search::ast::{Aggregate, Clause, DatasetField, Expr, MetricName, TextAttribute, TimeAttribute};
+use crate::search::comparison::TextKind;
+use crate::search::lexer::{Kind, Token, tokens, word, wrong};
 
 /// Longest filter, in bytes.
 pub const FILTER_BYTES_MAX: usize = 10 << 10;
@@ -27,8 +22,15 @@ pub const FILTER_BYTES_MAX: usize = 10 << 10;
 pub const CLAUSES_MAX: usize = 100;
 /// Deepest nesting of parentheses and NOT.
 pub const DEPTH_MAX: usize = 64;
-/// Most memory that one compiled regular expression takes, in bytes; its cache of states is bounded by the same.
-const REGEX_BYTES_MAX: usize = 1 << 20;
+/// Whose language the caller of a filter may use. The grammar is one; errors advise only what the dialect takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// All of it.
+    #[default]
+    Full,
+    /// What MLflow takes; the facade refuses the rest after parsing.
+    Mlflow,
+}
 
 /// Parses a filter; `None` for the empty text, which keeps every run. O(length).
 ///
@@ -36,6 +38,14 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 /// [`Error::Invalid`] with the column, what stands there and what would be right. A text of white space only is refused,
 /// as in MLflow.
 pub fn parse_filter(text: &str) -> Result<Option<Expr>> {
+    parse_filter_in(Dialect::Full, text)
+}
+
+/// The same, with errors that advise only what `dialect` takes.
+///
+/// # Errors
+/// As [`parse_filter`].
+pub fn parse_filter_in(dialect: Dialect, text: &str) -> Result<Option<Expr>> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -52,11 +62,11 @@ pub fn parse_filter(text: &str) -> Result<Option<Expr>> {
             "there is nothing but white space; leave the filter empty to keep every run",
         ));
     }
-    let mut parser = Parser { what: "filter", text, tokens: &tokens, at: 0, clauses: 0 };
+    let mut parser = Parser { what: "filter", text, tokens: &tokens, at: 0, clauses: 0, dialect };
     let expr = parser.any(0)?;
     match parser.peek() {
         None => Ok(Some(expr)),
-        Some(_) => Err(parser.expected("AND, OR or the end")),
+        Some(_) => Err(parser.expected(parser.by_dialect("AND, OR or the end", "AND or the end"))),
     }
 }
 
@@ -77,6 +87,7 @@ pub(crate) struct Parser<'t, 'a> {
     pub(crate) tokens: &'t [Token<'a>],
     pub(crate) at: usize,
     pub(crate) clauses: usize,
+    pub(crate) dialect: Dialect,
 }
 
 impl<'t, 'a> Parser<'t, 'a> {
@@ -84,7 +95,15 @@ impl<'t, 'a> Parser<'t, 'a> {
         self.tokens.get(self.at)
     }
 
-    fn wrong(&self, at: usize, why: impl std::fmt::Display) -> Error {
+    /// What a hint says to those who may use everything, and to MLflow's clients.
+    pub(super) fn by_dialect(&self, full: &'static str, mlflow: &'static str) -> &'static str {
+        match self.dialect {
+            Dialect::Full => full,
+            Dialect::Mlflow => mlflow,
+        }
+    }
+
+    pub(super) fn wrong(&self, at: usize, why: impl std::fmt::Display) -> Error {
         wrong(self.what, self.text, at, why)
     }
 
@@ -106,7 +125,7 @@ impl<'t, 'a> Parser<'t, 'a> {
         found
     }
 
-    fn punctuation(&mut self, wanted: char) -> bool {
+    pub(super) fn punctuation(&mut self, wanted: char) -> bool {
         let found = matches!(self.peek(), Some(Token { kind: Kind::Punctuation(found), .. }) if *found == wanted);
         self.at += usize::from(found);
         found
@@ -143,19 +162,27 @@ impl<'t, 'a> Parser<'t, 'a> {
         }
         if self.punctuation('(') {
             let expr = self.any(deeper?)?;
-            return if self.punctuation(')') { Ok(expr) } else { Err(self.expected("')', AND or OR")) };
+            return if self.punctuation(')') {
+                Ok(expr)
+            } else {
+                Err(self.expected(self.by_dialect("')', AND or OR", "')'")))
+            };
         }
         self.clauses += 1;
         if self.clauses > CLAUSES_MAX {
-            return Err(self.expected(&format!("at most {CLAUSES_MAX} comparisons; IN takes a list of any length")));
+            let list = self.by_dialect("; IN takes a list of any length", "");
+            return Err(self.expected(&format!("at most {CLAUSES_MAX} comparisons{list}")));
         }
         Ok(Expr::Clause(match self.subject(true)? {
             Subject::Metric(name) => Clause::Metric(name, self.number_test(true)?),
             Subject::Time(attribute) => Clause::Time(attribute, self.number_test(false)?),
-            Subject::Param(key) => Clause::Param(key, self.text_test(true)?),
-            Subject::Tag(key) => Clause::Tag(key, self.text_test(true)?),
-            Subject::Text(attribute) => Clause::Text(attribute, self.text_test(false)?),
-            Subject::Dataset(field) => Clause::Dataset(field, self.text_test(false)?),
+            Subject::Param(key) => Clause::Param(key, self.text_test(TextKind::Keyed)?),
+            Subject::Tag(key) => Clause::Tag(key, self.text_test(TextKind::Keyed)?),
+            Subject::Text(attribute @ TextAttribute::RunId) => {
+                Clause::Text(attribute, self.text_test(TextKind::Listed)?)
+            }
+            Subject::Text(attribute) => Clause::Text(attribute, self.text_test(TextKind::Plain)?),
+            Subject::Dataset(field) => Clause::Dataset(field, self.text_test(TextKind::Listed)?),
         }))
     }
 
@@ -216,7 +243,8 @@ impl<'t, 'a> Parser<'t, 'a> {
             return self.metric(key_start, key, suffix).map(Subject::Metric);
         }
         if let Some(suffix) = suffix {
-            return Err(self.wrong(key_start, format!("{suffix:?} follows the key; only metrics have statistics")));
+            let why = self.by_dialect("; only metrics have statistics", "");
+            return Err(self.wrong(key_start, format!("{suffix:?} follows the key{why}")));
         }
         match unquoted {
             "param" | "params" | "parameter" | "parameters" => Ok(Subject::Param(text.to_owned())),
@@ -244,24 +272,18 @@ impl<'t, 'a> Parser<'t, 'a> {
     }
 
     fn metric(&self, start: usize, key: Key<'_>, suffix: Option<&str>) -> Result<MetricName> {
-        let plain = |key: &str| MetricName { key: key.to_owned(), aggregate: Aggregate::Latest, literal: None };
         match (key, suffix) {
-            (Key::Quoted(key), None) => Ok(plain(key)),
+            (Key::Quoted(key), None) => Ok(MetricName::latest(key)),
             (Key::Quoted(key), Some(suffix)) => match suffix.strip_prefix('.').and_then(Aggregate::named) {
                 Some(aggregate) => Ok(MetricName { key: key.to_owned(), aggregate, literal: None }),
+                None if self.dialect == Dialect::Mlflow => Err(self
+                    .wrong(start, format!("{suffix:?} follows the key; a key is either all in quotes or not at all"))),
                 None => {
                     let names: Vec<_> = Aggregate::NAMES.iter().map(|(name, _)| *name).collect();
                     Err(self.wrong(start, format!("{suffix:?} is no statistic; there are {}", names.join(", "))))
                 }
             },
-            (Key::Plain(text), _) => {
-                match text.rsplit_once('.').and_then(|(key, name)| Some((key, Aggregate::named(name)?))) {
-                    Some((key, aggregate)) if !key.is_empty() => {
-                        Ok(MetricName { key: key.to_owned(), aggregate, literal: Some(text.to_owned()) })
-                    }
-                    _ => Ok(plain(text)),
-                }
-            }
+            (Key::Plain(text), _) => Ok(MetricName::unquoted(text)),
         }
     }
 
@@ -276,135 +298,38 @@ impl<'t, 'a> Parser<'t, 'a> {
             "artifact_uri" => Subject::Text(TextAttribute::ArtifactUri),
             "user_id" => Subject::Text(TextAttribute::UserId),
             _ => {
-                let hint = match key {
-                    "experiment_id" => "; give the experiments beside the filter",
-                    "lifecycle_stage" => "; give the view (active, deleted, all) beside the filter",
-                    _ => "",
-                };
                 let known = "run_id, run_name, status, artifact_uri, user_id, start_time, end_time";
+                let hint = match key {
+                    "experiment_id" => "; give the experiments beside the filter".to_owned(),
+                    "lifecycle_stage" => "; give the view (active, deleted, all) beside the filter".to_owned(),
+                    _ => self.meant(key).map_or_else(String::new, |meant| format!("; did you mean {meant}?")),
+                };
                 return Err(self.wrong(start, format!("{key:?} is no attribute of runs; there are {known}{hint}")));
             }
         })
     }
 
-    fn number_test(&mut self, metric: bool) -> Result<NumberTest> {
-        if self.keyword("IS") {
-            let not = self.keyword("NOT");
-            return match (self.keyword("NULL"), metric && self.keyword("NAN")) {
-                (true, _) => Ok(if not { NumberTest::NotNull } else { NumberTest::Null }),
-                (_, true) => Ok(if not { NumberTest::NotNan } else { NumberTest::Nan }),
-                _ => Err(self.expected(if metric { "NULL, NOT NULL, NAN or NOT NAN" } else { "NULL or NOT NULL" })),
-            };
-        }
-        let comparison = match self.peek().map(|token| token.kind) {
-            Some(Kind::Operator(operator)) => Comparison::of(operator),
-            _ => None,
+    /// What a name that is no attribute may stand for, by what it is compared with.
+    fn meant(&self, key: &str) -> Option<String> {
+        let key = match key {
+            key if key.chars().all(|c| word(c) && c != '.') => key.to_owned(),
+            key if !key.contains('`') => format!("`{key}`"),
+            _ => return None,
         };
-        let comparison = comparison.ok_or_else(|| self.expected("=, !=, <, <=, >, >= or IS for a number"))?;
-        self.at += 1;
-        let value = match self.peek().map(|token| token.kind) {
-            Some(Kind::Number(text)) => Number::parse(text),
-            Some(Kind::Word(word)) if word.eq_ignore_ascii_case("inf") => {
-                Some(Number { value: f64::INFINITY, integer: None })
-            }
-            Some(Kind::Word(word)) if word.eq_ignore_ascii_case("nan") => {
-                return Err(self.expected("a number; NaN is found by IS NAN"));
-            }
-            _ => None,
-        };
-        let value = value.ok_or_else(|| self.expected("a number without quotes, as 0.5, -1 or 1e-3"))?;
-        self.at += 1;
-        Ok(NumberTest::Is(comparison, value))
-    }
-
-    fn text_test(&mut self, nullable: bool) -> Result<TextTest> {
-        const TESTS: &str = "=, !=, LIKE, ILIKE, IN, NOT IN, =~, !~ or RLIKE for a text";
-        if nullable && self.keyword("IS") {
-            let not = self.keyword("NOT");
-            return match self.keyword("NULL") {
-                true => Ok(if not { TextTest::NotNull } else { TextTest::Null }),
-                false => Err(self.expected("NULL or NOT NULL")),
-            };
-        }
-        if self.keyword("IN") {
-            return self.list().map(TextTest::In);
-        }
-        if self.keyword("NOT") {
-            return if self.keyword("IN") {
-                self.list().map(TextTest::NotIn)
-            } else {
-                Err(self.expected("IN; or put NOT before the whole comparison"))
-            };
-        }
-        if self.keyword("LIKE") {
-            return Ok(TextTest::Like(Like::new(self.value()?, false)));
-        }
-        if self.keyword("ILIKE") {
-            return Ok(TextTest::Like(Like::new(self.value()?, true)));
-        }
-        if self.keyword("RLIKE") {
-            return self.regex().map(TextTest::Matches);
-        }
-        let Some(Kind::Operator(operator)) = self.peek().map(|token| token.kind) else {
-            return Err(self.expected(if nullable {
-                "=, !=, LIKE, ILIKE, IN, NOT IN, =~, !~, RLIKE or IS for a text"
-            } else {
-                TESTS
-            }));
-        };
-        if !matches!(operator, "=" | "!=" | "=~" | "!~") {
-            return Err(self.expected(TESTS));
-        }
-        self.at += 1;
-        Ok(match operator {
-            "=" => TextTest::Equal(self.value()?.to_owned()),
-            "!=" => TextTest::NotEqual(self.value()?.to_owned()),
-            "=~" => TextTest::Matches(self.regex()?),
-            _ => TextTest::NotMatches(self.regex()?),
+        let rest = self.tokens.get(self.at..).unwrap_or_default();
+        let number = rest.iter().take(3).any(|token| match token.kind {
+            Kind::Number(_) => true,
+            Kind::Operator(operator) => operator.starts_with(['<', '>']),
+            Kind::Word(word) => word.eq_ignore_ascii_case("BETWEEN") || word.eq_ignore_ascii_case("NAN"),
+            _ => false,
+        });
+        Some(if number {
+            format!("metrics.{key}")
+        } else if rest.iter().any(|token| matches!(token.kind, Kind::Quoted('\'' | '"', _))) {
+            format!("params.{key} or tags.{key}")
+        } else {
+            format!("metrics.{key}, params.{key} or tags.{key}")
         })
-    }
-
-    fn value(&mut self) -> Result<&'a str> {
-        match self.peek().map(|token| token.kind) {
-            Some(Kind::Quoted('\'' | '"', text)) => {
-                self.at += 1;
-                Ok(text)
-            }
-            _ => Err(self.expected("a text in quotes, as 'adam'")),
-        }
-    }
-
-    fn list(&mut self) -> Result<Vec<String>> {
-        if !self.punctuation('(') {
-            return Err(self.expected("a list of texts, as ('a', 'b')"));
-        }
-        let mut list = Vec::new();
-        loop {
-            list.push(self.value()?.to_owned());
-            if self.punctuation(')') {
-                return Ok(list);
-            }
-            if !self.punctuation(',') {
-                return Err(self.expected("',' or ')'"));
-            }
-            // One comma may follow the last, as in Python's tuples, of which clients make lists.
-            if self.punctuation(')') {
-                return Ok(list);
-            }
-        }
-    }
-
-    fn regex(&mut self) -> Result<Regex> {
-        let at = self.peek().map_or(self.text.len(), |token| token.start);
-        let pattern = self.value()?;
-        RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).build().map_err(
-            |error| {
-                self.wrong(
-                    at,
-                    format!("not a regular expression that is taken: {}", error.to_string().replace('\n', " ")),
-                )
-            },
-        )
     }
 }
 

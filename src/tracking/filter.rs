@@ -4,6 +4,7 @@ use crate::search::ast::{Aggregate, Clause, Expr, MetricName, NumberTest, TextAt
 use crate::search::execute::Query;
 use crate::search::lexer::{Kind, tokens};
 use crate::search::order::OrderKey;
+use crate::search::parser::Dialect;
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::words::{Language, tell};
 
@@ -13,7 +14,8 @@ pub(super) fn runs(filter: &str, order_by: &[String], extended: bool) -> Result<
 }
 
 fn parsed(filter: &str, order_by: &[String], extended: bool) -> Result<Query> {
-    let mut query = Query::parse(filter, order_by)?;
+    let dialect = if extended { Dialect::Full } else { Dialect::Mlflow };
+    let mut query = Query::parse_in(dialect, filter, order_by)?;
     if extended {
         return Ok(query);
     }
@@ -98,6 +100,7 @@ fn literal(filter: &str, name: &mut MetricName) -> Result<()> {
 fn number(filter: &str, test: &NumberTest) -> Result<()> {
     match test {
         NumberTest::Is(..) => Ok(()),
+        NumberTest::Between(..) | NumberTest::NotBetween(..) => Err(refused(filter, "BETWEEN")),
         NumberTest::Null | NumberTest::NotNull | NumberTest::Nan | NumberTest::NotNan => {
             Err(refused(filter, "IS NULL and IS NAN of numbers"))
         }
@@ -106,6 +109,7 @@ fn number(filter: &str, test: &NumberTest) -> Result<()> {
 
 fn text(filter: &str, test: &TextTest) -> Result<()> {
     match test {
+        TextTest::NotLike(_) => Err(refused(filter, "NOT LIKE and NOT ILIKE")),
         TextTest::Matches(_) | TextTest::NotMatches(_) => Err(refused(filter, "regular expressions")),
         _ => Ok(()),
     }
@@ -159,11 +163,92 @@ mod tests {
             "   ",
             "metrics.x = 'NaN'",
             "params.x < 'a'",
+            "metrics.x BETWEEN 1 AND 2",
+            "metrics.x NOT BETWEEN 1 AND 2",
+            "start_time BETWEEN 1 AND 2 AND params.x = 'a'",
+            "params.x NOT LIKE 'a%'",
+            "status NOT ILIKE 'a%'",
+            "tags.x NOT RLIKE 'a'",
         ] {
             assert!(runs(filter, &[], false).is_err(), "{filter}");
         }
-        for filter in ["params.x = 'a' OR params.x = 'b'", "metrics.`x`.min > 1", "(tags.x =~ 'a')"] {
+        for filter in [
+            "params.x = 'a' OR params.x = 'b'",
+            "metrics.`x`.min > 1",
+            "(tags.x =~ 'a')",
+            "metrics.x BETWEEN 1 AND 2 AND params.y NOT LIKE 'a%'",
+        ] {
             runs(filter, &[], true).unwrap();
+        }
+    }
+
+    /// Wrong filters of every kind, each with what the right one begins with.
+    const WRONG: [(&str, &str); 16] = [
+        ("metrics.loss", "metrics.loss = NaN"),
+        ("metrics.loss", "metrics.loss LIKE 'x'"),
+        ("metrics.loss", "metrics.loss IS 5"),
+        ("metrics.loss", "metrics.loss NOT 5"),
+        ("start_time", "start_time IS NAN"),
+        ("end_time", "end_time x"),
+        ("params.a", "params.a b = 'x'"),
+        ("params.a", "params.a NOT 'x'"),
+        ("tags.a", "tags.a < 'x'"),
+        ("tags.a", "tags.a IS 5"),
+        ("run_id", "run_id < 'x'"),
+        ("run_id", "run_id NOT 'x'"),
+        ("status", "status b"),
+        ("user_id", "user_id NOT 'x'"),
+        ("dataset.name", "dataset.name <> 'x'"),
+        ("datasets.context", "datasets.context NOT 5"),
+    ];
+
+    /// Every operator that an error advises is taken after the name that it was advised for, in both dialects.
+    #[test]
+    fn hints_advise_nothing_that_is_refused() {
+        let mut tried = 0;
+        for extended in [false, true] {
+            for (name, wrong) in WRONG {
+                let message = runs(wrong, &[], extended).expect_err(wrong).message;
+                let said = message.rsplit("(invalid filter: ").next().unwrap();
+                let Some((_, advice)) = said.split_once("expected ") else { panic!("{wrong}: {message}") };
+                let advice = advice.split("; or put NOT").next().unwrap().trim_end_matches(')');
+                let number = advice.contains(" for a number");
+                let advice = advice.split(" for a ").next().unwrap();
+                for operator in advice.split(", ").flat_map(|words| words.split(" or ")) {
+                    let right = match operator {
+                        "a number" => format!("{name} = 1"),
+                        "a number; NaN is found by IS NAN" => format!("{name} IS NAN"),
+                        "NULL" | "NOT NULL" | "NAN" | "NOT NAN" => format!("{name} IS {operator}"),
+                        "IS" => format!("{name} IS NULL"),
+                        "BETWEEN" | "NOT BETWEEN" => format!("{name} {operator} 1 AND 2"),
+                        "IN" | "NOT IN" => format!("{name} {operator} ('x')"),
+                        _ if number => format!("{name} {operator} 1"),
+                        _ => format!("{name} {operator} 'x'"),
+                    };
+                    runs(&right, &[], extended).unwrap_or_else(|error| panic!("{wrong}: {message}\n{right}: {error}"));
+                    tried += 1;
+                }
+            }
+        }
+        assert!(tried > 150, "{tried}");
+    }
+
+    /// Of what MLflow refuses, no word stands in what its clients are told.
+    #[test]
+    fn clients_of_mlflow_hear_of_mlflows_language_only() {
+        for wrong in [
+            "metrics.loss = NaN",
+            "params.a = 'x' params.b = 'y'",
+            "metrics.`a`.median > 1",
+            "params.`a`.min = 'x'",
+            "params.a BETWEEN 'a' AND 'b'",
+            "(params.a = 'x'",
+        ] {
+            let message = runs(wrong, &[], false).expect_err(wrong).message;
+            let said = message.rsplit("(invalid filter: ").next().unwrap();
+            for word in ["IS NAN", " OR", "argmax", "statistic", "RLIKE", "=~", "BETWEEN compares"] {
+                assert!(!said.contains(word), "{wrong}: {message}");
+            }
         }
     }
 }

@@ -110,8 +110,15 @@ fn updated(catalog: &Catalog, own: &Experiment, theirs: &ExperimentImport, may_p
     let mut after = own.clone();
     if after.name != theirs.name && catalog.check_name(&theirs.name).is_ok() {
         after.name.clone_from(&theirs.name);
+        after.renames = after.renames.saturating_add(1);
     }
-    after.tags.extend(theirs.tags.clone());
+    for (key, value) in &theirs.tags {
+        if after.tags.get(key) != Some(value) {
+            after.tags.insert(key.clone(), value.clone());
+            let changes = after.tag_changes.entry(key.clone()).or_default();
+            *changes = changes.saturating_add(1);
+        }
+    }
     if theirs.deleted && !after.deleted {
         after.deleted = true;
         after.generation += 1;

@@ -5,8 +5,9 @@
 //! `entry` spells out, `making` how a file is marked as being made,
 //! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`params`] those that are set once, [`import`] whole
 //! runs, [`adopt`] experiments of other stores, [`exchange`] what another workspace has; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and
-//! [`overlay`] keep, [`table`] as columns; [`compaction`] moves logs into packs through [`publish`], [`purge`] deletes for good,
-//! [`maintenance`] does so in the background; [`durable`] makes a run survive a stop of the machine; [`unlisted`] judges packs that no entry names, [`check`] verifies every byte,
+//! [`overlay`] keep, [`table`] as columns, [`keys`] by what they logged; [`compaction`] moves logs into packs through [`publish`], [`purge`] deletes for good,
+//! [`maintenance`] does so in the background; [`durable`] makes a run survive a stop of the machine;
+//! [`unlisted`] judges packs that no entry names, [`check`] verifies every byte,
 //! [`pages`] those of columns, [`evidence`] misses what is not there, and [`repair`] salvages.
 
 pub mod actor;
@@ -24,6 +25,7 @@ pub mod exchange;
 pub mod import;
 pub mod journal;
 mod journal_files;
+pub mod keys;
 pub mod live;
 pub mod logs;
 pub mod maintenance;

@@ -16,11 +16,14 @@ use crate::commands;
     version,
     propagate_version = true,
     max_term_width = 110,
-    after_help = "Exit status: 0 done; 1 the answer is no (damage found; nothing matched, with --exit-code); 2 wrong \
-                  usage; 3 failed.\n\nRUN is an id, the beginning of an id that no other run shares, or a name that no \
-                  other run has.\n\nExamples:\n  stepwell import ~/tensorboard-logs\n  stepwell runs --filter \
-                  \"metrics.loss < 0.1 AND params.lr = '0.01'\"\n  stepwell plot 3fa9 81c0 --key loss -o loss.png\n  \
-                  stepwell log --new --name probe loss=0.5"
+    disable_help_subcommand = true,
+    after_help = format!(
+        "Exit status: 0 done; 1 the answer is no (damage found; nothing to change; nothing matched, with --exit-code); 2 \
+         wrong usage; 3 failed.\n\n{}\n\nExamples:\n  stepwell import ~/tensorboard-logs\n  stepwell runs --filter \
+         \"metrics.loss < 0.1 AND params.lr = '0.01'\"\n  stepwell plot 3fa9 81c0 --key loss -o loss.png\n  \
+         stepwell log --new --name probe loss=0.5\n  stepwell help filter",
+        crate::find::RULE
+    )
 )]
 pub(crate) struct Arguments {
     /// The workspace's folder.
@@ -29,6 +32,12 @@ pub(crate) struct Arguments {
     /// Print one JSON document and nothing else (NaN and ±infinity as "NaN", "Infinity", "-Infinity").
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Print times in this machine's zone ($TZ, else the system's) rather than in UTC; axes of plots stay in UTC.
+    #[arg(long, global = true, overrides_with = "utc")]
+    pub(crate) local: bool,
+    /// Print times in UTC, as is the rule.
+    #[arg(long, global = true, overrides_with = "local")]
+    pub(crate) utc: bool,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -75,16 +84,122 @@ pub(crate) enum Command {
     Serve(commands::serve::Arguments),
     /// Make, list and revoke tokens for the server.
     Token(commands::token::Arguments),
-    /// Print a completion script for a shell.
+    /// Print what a shell must read to complete commands, runs and keys.
     Completions(commands::completions::Arguments),
+    /// Print manual pages.
+    Man(commands::man::Arguments),
+    /// Explain a command, or the filter language.
+    Help(commands::help::Arguments),
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::path::Path;
+
+    use clap::{CommandFactory, Parser};
+
+    use super::Arguments;
 
     #[test]
     fn the_arguments_are_consistent() {
-        super::Arguments::command().debug_assert();
+        Arguments::command().debug_assert();
+    }
+
+    /// The words of a call as a shell takes it apart, up to a pipe or a redirection.
+    fn words(call: &str) -> Vec<String> {
+        let words = shlex::split(call).unwrap_or_else(|| panic!("no shell takes {call}"));
+        let mut kept = Vec::new();
+        for word in words {
+            match word.strip_suffix(';') {
+                _ if matches!(word.as_str(), "|" | ">" | "&&") => break,
+                Some(last) => {
+                    kept.push(last.to_owned());
+                    break;
+                }
+                None => kept.push(word),
+            }
+        }
+        kept
+    }
+
+    fn check(call: &str, from: &str) {
+        let words = crate::commands::log::join_finish(words(call).into_iter().map(Into::into));
+        if let Err(error) = Arguments::try_parse_from(words)
+            && error.use_stderr()
+        {
+            panic!("{from}: {call}\n{error}");
+        }
+    }
+
+    /// The text between `stepwell` after a backtick and the next backtick, of each such place.
+    fn in_backticks(text: &str) -> Vec<String> {
+        let starts = text.match_indices("`stepwell ").map(|(at, _)| at + 1);
+        starts.filter_map(|at| Some(text[at..].split_once('`')?.0.to_owned())).collect()
+    }
+
+    #[test]
+    fn every_call_in_help_is_taken() {
+        fn each(command: &mut clap::Command, path: &str, seen: &mut usize) {
+            let help = command.render_long_help().to_string();
+            for line in help.lines().filter(|line| line.starts_with("  stepwell ")) {
+                check(line.trim(), path);
+                *seen += 1;
+            }
+            for below in command.get_subcommands_mut() {
+                let path = format!("{path} {}", below.get_name());
+                each(below, &path, seen);
+            }
+        }
+        let mut seen = 0;
+        let mut root = Arguments::command().term_width(400);
+        root.build();
+        each(&mut root, "stepwell", &mut seen);
+        assert!(seen > 25, "{seen}");
+    }
+
+    #[test]
+    fn every_call_in_the_documents_is_taken() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut pages = vec![root.join("README.md")];
+        pages.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+        let mut seen = 0;
+        for page in pages.iter().filter(|page| page.extension().is_some_and(|end| end == "md")) {
+            let text = std::fs::read_to_string(page).unwrap();
+            for line in text.lines() {
+                let line = line.trim();
+                let call = line.strip_prefix("RUN=$(").map_or(line, |rest| rest.trim_end_matches(')'));
+                if call.starts_with("stepwell ") && call.split(' ').nth(1).is_some_and(|word| word.is_ascii()) {
+                    check(call, &page.display().to_string());
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 20, "{seen}");
+    }
+
+    /// Every command that a message names in backticks, with what stands for names filled in.
+    #[test]
+    fn every_call_that_a_message_advises_is_taken() {
+        fn each(folder: &Path, seen: &mut usize) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    each(&path, seen);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                // What a file says of itself on its first lines describes, and advises nothing.
+                let lines = text.lines().take_while(|line| *line != "mod tests {");
+                let lines = lines.filter(|line| !line.trim_start().starts_with("//!"));
+                for call in in_backticks(&lines.collect::<Vec<_>>().join(" ")) {
+                    check(&call.replace(['{', '}'], "x"), &path.display().to_string());
+                    *seen += 1;
+                }
+            }
+        }
+        let mut seen = 0;
+        each(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut seen);
+        each(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../stepwell-server/src"), &mut seen);
+        assert!(seen > 15, "{seen}");
     }
 }

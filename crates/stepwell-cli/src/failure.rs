@@ -79,7 +79,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let hint = match &error {
             Error::NotWorkspace { .. } => Some(
-                "name a workspace with -w DIR or $STEPWELL_DIR; `stepwell import` and `stepwell log --new` make one",
+                "name a workspace with -w DIR or $STEPWELL_DIR; `stepwell import PATH` and `stepwell log --new` make one",
             ),
             Error::NotFound { entity: "run", .. } => Some("`stepwell runs` lists the runs"),
             Error::NotFound { entity: "experiment", .. } => Some("`stepwell experiments` lists the experiments"),

@@ -1,28 +1,42 @@
 //! The `stepwell` command: reads the call, runs one command, and turns its end into an exit status.
 
 mod arguments;
+mod columns;
 mod commands;
+mod complete;
 mod context;
 mod failure;
+mod find;
+mod keys;
 mod left_out;
 mod mirror;
 mod output;
 mod plot;
 mod progress;
 mod shape;
+mod table;
 mod time;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
 
 use crate::arguments::{Arguments, Command};
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    CompleteEnv::with_factory(Arguments::command).var(complete::VARIABLE).complete();
+    let arguments = Arguments::parse_from(commands::log::join_finish(std::env::args_os()));
+    if arguments.local
+        && let Err(why) = time::use_local()
+    {
+        let failure = Failure::hinted(why, "set $TZ to a name such as Europe/Berlin");
+        report(&failure);
+        return ExitCode::from(failure.status());
+    }
     let context = Context { dir: arguments.workspace, json: arguments.json };
     match run(&context, arguments.command).map(left_out::close) {
         Ok(Answer::Done) => ExitCode::SUCCESS,
@@ -57,6 +71,8 @@ fn run(context: &Context, command: Command) -> Outcome {
         Command::Serve(arguments) => on::serve::run(context, &arguments),
         Command::Token(arguments) => on::token::run(context, &arguments),
         Command::Completions(arguments) => on::completions::run(&arguments),
+        Command::Man(arguments) => on::man::run(&arguments),
+        Command::Help(arguments) => on::help::run(&arguments),
     }
 }
 

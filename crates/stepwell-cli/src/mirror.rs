@@ -27,6 +27,8 @@ pub(crate) struct Mirrored {
     pub(crate) others: u64,
     /// Files that are on both sides with different lengths, below the folder: they stay as they are.
     pub(crate) differing: Vec<PathBuf>,
+    /// Links, pipes and the like, which are not copied.
+    pub(crate) no_files: Vec<PathBuf>,
 }
 
 /// Copies every regular file below `from` to the place below `to` that `place` names, if it is not there. Links are neither
@@ -48,7 +50,9 @@ pub(crate) fn missing_files(
             let kind = entry.file_type().map_err(Failure::io("look at", &entry.path()))?;
             if kind.is_dir() {
                 folders.push(name);
-            } else if kind.is_file() && !entry.file_name().to_string_lossy().starts_with(PART) {
+            } else if !kind.is_file() {
+                done.no_files.push(name);
+            } else if !entry.file_name().to_string_lossy().starts_with(PART) {
                 let Some(own) = place(&name) else { continue };
                 let len = entry.metadata().map_err(Failure::io("look at", &entry.path()))?.len();
                 match fs::symlink_metadata(to.join(&own)) {

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 use serde::ser::Serializer;
 
 use crate::failure::Outcome;
+use crate::table::{Column, Table, cut_end, cut_middle};
 
 /// A text from a log, fit for a terminal: control characters, which could move the cursor or forge lines, and marks
 /// that turn the direction of writing become visible escapes; all else stays.
@@ -29,28 +29,14 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
-/// [`escape`], cut to `chars_max` characters with an ellipsis.
-pub(crate) fn escape_short(text: &str, chars_max: usize) -> String {
-    let escaped = escape(text);
-    match escaped.char_indices().nth(chars_max) {
-        Some(_) => {
-            let kept: String = escaped.chars().take(chars_max.saturating_sub(1)).collect();
-            format!("{kept}…")
-        }
-        None => escaped,
-    }
+/// [`escape`], cut to `width` columns of a terminal with an ellipsis.
+pub(crate) fn escape_short(text: &str, width: usize) -> String {
+    cut_end(&escape(text), width)
 }
 
-/// [`escape`], cut to `chars_max` characters with an ellipsis in the middle, since paths differ at their ends.
-pub(crate) fn escape_middle(text: &str, chars_max: usize) -> String {
-    let chars: Vec<char> = escape(text).chars().collect();
-    if chars.len() <= chars_max {
-        return chars.into_iter().collect();
-    }
-    let head = chars_max.saturating_sub(1) / 3;
-    let tail = chars_max.saturating_sub(1) - head;
-    let (head, tail) = (&chars[..head], &chars[chars.len() - tail..]);
-    head.iter().chain(['…'].iter()).chain(tail).collect()
+/// [`escape`], cut to `width` columns with an ellipsis in the middle, since paths differ at their ends.
+pub(crate) fn escape_middle(text: &str, width: usize) -> String {
+    cut_middle(&escape(text), width)
 }
 
 /// A value's shortest text that reads back as the same number: positional for everyday magnitudes, else with an
@@ -132,29 +118,16 @@ pub(crate) fn width() -> Option<u16> {
     terminal_size::terminal_size().map(|(width, _)| width.0)
 }
 
-/// A table with a head; cells are escaped already. The columns of `right` are aligned to the right.
+/// A table for standard output; cells are escaped already. Numbers are the columns of `right`, all others texts.
 pub(crate) fn table(head: &[&str], right: &[usize]) -> Table {
-    let mut table = Table::new();
-    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
-    table.set_header(head.iter().copied());
-    match width() {
-        Some(width) => {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-            table.set_width(width);
-        }
-        None => {
-            table.set_content_arrangement(ContentArrangement::Disabled);
-        }
-    }
-    if !colours() {
-        table.force_no_tty();
-    }
-    for &index in right {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
+    let column =
+        |(at, head): (usize, &&str)| if right.contains(&at) { Column::number(head) } else { Column::text(head) };
+    table_of(head.iter().enumerate().map(column).collect())
+}
+
+/// A table of these columns for standard output.
+pub(crate) fn table_of(columns: Vec<Column>) -> Table {
+    Table::new(columns, width().map(usize::from), colours())
 }
 
 /// 1234567 as `1,234,567`.
@@ -222,9 +195,8 @@ mod tests {
     #[test]
     fn texts_of_others_do_no_harm() {
         assert_eq!(escape("a\u{1b}[2J\n\tb\u{202e}\u{7}é"), "a\\e[2J\\n\\tb\\u{202e}\\x07é");
-        assert_eq!(escape_short("abcdef", 4), "abc…");
-        assert_eq!(escape_short("abcd", 4), "abcd");
-        assert_eq!((escape_middle("abcdefgh", 7), escape_middle("abcd", 4)), ("ab…efgh".into(), "abcd".into()));
+        assert_eq!(escape_short("a\ncdef", 4), "a\\n…");
+        assert_eq!(escape_middle("a\u{7}cdefgh", 7), "a\\…efgh");
     }
 
     #[test]

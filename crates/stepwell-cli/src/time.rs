@@ -1,10 +1,36 @@
-//! Times and durations as people write them. Times are UTC, so that one call prints the same on every machine.
+//! Times and durations as people write them. Times are UTC, so that one call prints the same on every machine, unless
+//! the call asks for local times.
 
-/// Milliseconds since the epoch as `2024-01-31 12:34:56`.
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// The zone of all times that this process prints; UTC where nobody chose.
+static ZONE: OnceLock<TimeZone> = OnceLock::new();
+
+/// Prints times in this machine's zone: $TZ, else what the system is set to. Call it before any time is printed.
+///
+/// # Errors
+/// Says why the zone is not known.
+pub(crate) fn use_local() -> Result<(), String> {
+    let zone = TimeZone::try_system().map_err(|error| format!("the local time zone is not known: {error}"))?;
+    let _ = ZONE.set(zone);
+    Ok(())
+}
+
+fn zone() -> &'static TimeZone {
+    ZONE.get_or_init(|| TimeZone::UTC)
+}
+
+/// What heads of columns call the zone: `UTC`, `Europe/Berlin`, or `local`.
+pub(crate) fn zone_name() -> &'static str {
+    zone().iana_name().unwrap_or("local")
+}
+
+/// Milliseconds since the epoch as `2024-01-31 12:34:56`; beyond the years -9999 to 9999 as the number.
 pub(crate) fn moment(ms: i64) -> String {
-    let (days, of_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) / 1000);
-    let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02} {}", clock(of_day))
+    format(ms, "%Y-%m-%d %H:%M:%S").unwrap_or_else(|| format!("{ms} ms"))
 }
 
 /// [`moment`], or nothing.
@@ -14,25 +40,11 @@ pub(crate) fn moment_or_empty(ms: Option<i64>) -> String {
 
 /// The time of day of `ms`, as `12:34:56`.
 pub(crate) fn time_of_day(ms: i64) -> String {
-    clock(ms.rem_euclid(86_400_000) / 1000)
+    format(ms, "%H:%M:%S").unwrap_or_else(|| "--:--:--".to_owned())
 }
 
-fn clock(seconds: i64) -> String {
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-/// Year, month and day of a day counted from 1970-01-01. Years begin in March here, so that the leap day is the last
-/// of them, and 400 years are one cycle of 146,097 days.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let cycle = shifted.div_euclid(146_097);
-    let of_cycle = shifted.rem_euclid(146_097);
-    let year = (of_cycle - of_cycle / 1460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
-    let of_year = of_cycle - (365 * year + year / 4 - year / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (400 * cycle + year + i64::from(month <= 2), month, day)
+fn format(ms: i64, form: &str) -> Option<String> {
+    Some(Timestamp::from_millisecond(ms).ok()?.to_zoned(zone().clone()).strftime(form).to_string())
 }
 
 /// A span as `1.5 s`, `2 m 03 s`, `4 h 05 m`, `3 d 04 h`.
@@ -96,7 +108,8 @@ mod tests {
         assert_eq!(moment(951_827_696_000), "2000-02-29 12:34:56");
         assert_eq!(moment(-1), "1969-12-31 23:59:59");
         assert_eq!(moment(4_107_542_400_000), "2100-03-01 00:00:00");
-        assert!(moment(i64::MAX).len() > 10 && moment(i64::MIN).len() > 10);
+        assert_eq!(moment(i64::MAX), "9223372036854775807 ms");
+        assert_eq!((time_of_day(3_661_000), time_of_day(i64::MIN)), ("01:01:01".into(), "--:--:--".into()));
     }
 
     #[test]

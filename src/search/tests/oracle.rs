@@ -107,6 +107,11 @@ fn statistic_of(stats: &SeriesStats, name: &str) -> Option<f64> {
     }
 }
 
+/// The other end of a range that begins at `bound`.
+fn above(bound: f64) -> f64 {
+    if bound.is_infinite() { f64::INFINITY } else { bound + bound.abs().max(1.0) }
+}
+
 /// LIKE by its definition.
 fn like(pattern: &[char], text: &[char]) -> bool {
     match pattern.split_first() {
@@ -128,6 +133,9 @@ impl Plain {
             Self::Not(inner) => format!("NOT ({})", inner.text()),
             Self::Number(field, operator, _) if operator.starts_with("IS") => {
                 format!("{} {operator}", field.text())
+            }
+            Self::Number(field, operator, bound) if operator.ends_with("BETWEEN") => {
+                format!("{} {operator} {bound:?} AND {:?}", field.text(), above(*bound))
             }
             Self::Number(field, operator, bound) => {
                 format!("{} {operator} {bound:?}", field.text())
@@ -162,6 +170,8 @@ impl Plain {
                     ("<", Some(number)) => number < *bound,
                     ("<=", Some(number)) => number <= *bound,
                     (">", Some(number)) => number > *bound,
+                    ("BETWEEN", Some(number)) => number >= *bound && number <= above(*bound),
+                    ("NOT BETWEEN", Some(number)) => number < *bound || number > above(*bound),
                     (_, Some(number)) => number >= *bound,
                 }
             }
@@ -175,10 +185,14 @@ impl Plain {
                     ("!=", Some(text)) => text != operands[0],
                     ("LIKE", Some(text)) => like(&chars(&operands[0]), &chars(&text)),
                     ("ILIKE", Some(text)) => like(&chars(&operands[0].to_lowercase()), &chars(&text.to_lowercase())),
+                    ("NOT LIKE", Some(text)) => !like(&chars(&operands[0]), &chars(&text)),
+                    ("NOT ILIKE", Some(text)) => {
+                        !like(&chars(&operands[0].to_lowercase()), &chars(&text.to_lowercase()))
+                    }
                     ("IN", Some(text)) => operands.contains(&text),
                     ("NOT IN", Some(text)) => !operands.contains(&text),
                     // The patterns made below have no special character, so that a match is containment.
-                    ("!~", Some(text)) => !text.contains(&operands[0]),
+                    ("!~" | "NOT RLIKE", Some(text)) => !text.contains(&operands[0]),
                     (_, Some(text)) => text.contains(&operands[0]),
                 }
             }
@@ -211,9 +225,21 @@ fn random_filter(numbers: &mut Numbers, runs: &[RunSummary], depth: u64) -> Plai
     }
     if numbers.below(2) == 0 {
         let field = field(numbers, false);
-        const OPERATORS: [&str; 10] =
-            ["=", "!=", "<", "<=", ">", ">=", "IS NULL", "IS NOT NULL", "IS NAN", "IS NOT NAN"];
-        let known = if matches!(field, Field::Time(_)) { 8 } else { 10 };
+        const OPERATORS: [&str; 12] = [
+            "=",
+            "!=",
+            "<",
+            "<=",
+            ">",
+            ">=",
+            "BETWEEN",
+            "NOT BETWEEN",
+            "IS NULL",
+            "IS NOT NULL",
+            "IS NAN",
+            "IS NOT NAN",
+        ];
+        let known = if matches!(field, Field::Time(_)) { 10 } else { 12 };
         // Bounds come from the runs, so that equality happens; NaN cannot be written. i64 read as f64 is exact here or
         // saturates on both sides, except near 2^53 and above, where only orders of magnitude are asked for.
         let run = &runs[numbers.below(runs.len() as u64) as usize];
@@ -237,9 +263,23 @@ fn random_filter(numbers: &mut Numbers, runs: &[RunSummary], depth: u64) -> Plai
         }
     };
     let operands = vec![operand(), operand()];
-    const OPERATORS: [&str; 11] =
-        ["=", "!=", "LIKE", "ILIKE", "IN", "NOT IN", "=~", "!~", "RLIKE", "IS NULL", "IS NOT NULL"];
-    let known = if matches!(field, Field::Word(_)) { 9 } else { 11 };
+    const OPERATORS: [&str; 14] = [
+        "=",
+        "!=",
+        "LIKE",
+        "NOT LIKE",
+        "ILIKE",
+        "NOT ILIKE",
+        "IN",
+        "NOT IN",
+        "=~",
+        "!~",
+        "RLIKE",
+        "NOT RLIKE",
+        "IS NULL",
+        "IS NOT NULL",
+    ];
+    let known = if matches!(field, Field::Word(_)) { 12 } else { 14 };
     Plain::Text(field, OPERATORS[numbers.below(known) as usize], operands)
 }
 

@@ -1,22 +1,38 @@
-//! `stepwell completions SHELL`: a completion script.
+//! `stepwell completions SHELL`: what a shell must read to complete calls of this program.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
+use clap_complete::env::Shells;
 
-use crate::failure::{Answer, Outcome};
+use crate::complete::VARIABLE;
+use crate::failure::{Answer, Failure, Outcome};
 use crate::output;
 
-/// Prints a completion script, for example `stepwell completions bash > ~/.local/share/bash-completion/completions/stepwell`.
+const HELP: &str = "\
+Runs, experiments, metrics and names of columns are completed from the workspace that the call names (-w DIR, else
+$STEPWELL_DIR, else ./stepwell). What a shell would take apart, such as a name with blanks, is not offered; ids are.
+
+Examples:
+  stepwell completions bash > ~/.local/share/bash-completion/completions/stepwell
+  stepwell completions zsh > ~/.zfunc/_stepwell
+  stepwell completions fish > ~/.config/fish/completions/stepwell.fish";
+
+/// Prints what a shell must read to complete commands, options, runs, experiments and keys.
 #[derive(Args, Debug)]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// The shell.
     shell: Shell,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    let shells = Shells::builtins();
+    let name = arguments.shell.to_string();
+    let Some(shell) = shells.completer(&name) else {
+        return Err(Failure::Usage(format!("no completions are known for {name}")));
+    };
     let mut script = Vec::new();
-    let mut command = crate::arguments::Arguments::command();
-    clap_complete::generate(arguments.shell, &mut command, "stepwell", &mut script);
+    shell.write_registration(VARIABLE, "stepwell", "stepwell", "stepwell", &mut script)?;
     output::lines(&String::from_utf8_lossy(&script))?;
     Ok(Answer::Done)
 }

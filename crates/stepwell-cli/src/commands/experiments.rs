@@ -3,17 +3,21 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use stepwell::base::ids::ExperimentId;
 use stepwell::options::Options;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::search::{RunQuery, ViewType};
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};
-use crate::output::{self, count, escape, escape_short, table};
-use crate::time::moment;
+use crate::output::{self, count, escape, plural, table_of};
+use crate::table::Column;
+use crate::time::{moment, zone_name};
 
-/// Lists experiments, unless told to change one.
+/// Lists experiments, unless told to change one. EXPERIMENT is an id or a name; an id counts before a name.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  stepwell experiments --all\n  stepwell experiments rename vision vision-2024\n  \
+                        stepwell experiments delete vision-2024")]
 pub(crate) struct Arguments {
     /// Also those that are deleted.
     #[arg(long)]
@@ -32,19 +36,22 @@ enum Change {
     },
     /// Give an experiment another name.
     Rename {
-        /// Its name or id.
+        /// Its id or name.
+        #[arg(add = crate::complete::experiments())]
         experiment: String,
         /// The new name.
         name: String,
     },
     /// Mark an experiment deleted, and its runs with it.
     Delete {
-        /// Its name or id.
+        /// Its id or name.
+        #[arg(add = crate::complete::experiments())]
         experiment: String,
     },
     /// Restore an experiment that was marked deleted.
     Restore {
-        /// Its name or id.
+        /// Its id or name.
+        #[arg(add = crate::complete::experiments())]
         experiment: String,
     },
 }
@@ -60,20 +67,31 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Outcome {
         Some(Change::Rename { experiment, name }) => {
             let workspace = context.open()?;
             let id = context::experiment(&workspace, &experiment)?;
+            if workspace.experiment(id)?.name == name {
+                return unchanged(context, id, &name, "has this name already");
+            }
             workspace.rename_experiment(id, &name)?;
             tell(context, &id.to_string(), &name)
         }
         Some(Change::Delete { experiment }) => {
             let workspace = context.open()?;
             let id = context::experiment(&workspace, &experiment)?;
+            let known = workspace.experiment(id)?;
+            if known.deleted {
+                return unchanged(context, id, &known.name, "was deleted already");
+            }
             workspace.delete_experiment(id)?;
-            tell(context, &id.to_string(), &workspace.experiment(id)?.name)
+            tell(context, &id.to_string(), &known.name)
         }
         Some(Change::Restore { experiment }) => {
             let workspace = context.open()?;
             let id = context::experiment(&workspace, &experiment)?;
+            let known = workspace.experiment(id)?;
+            if !known.deleted {
+                return unchanged(context, id, &known.name, "is not deleted");
+            }
             workspace.restore_experiment(id)?;
-            tell(context, &id.to_string(), &workspace.experiment(id)?.name)
+            tell(context, &id.to_string(), &known.name)
         }
     }
 }
@@ -88,10 +106,22 @@ fn tell(context: &Context, id: &str, name: &str) -> Outcome {
     Ok(Answer::Done)
 }
 
+/// Says that there was nothing to change.
+fn unchanged(context: &Context, id: ExperimentId, name: &str, why: &str) -> Outcome {
+    if context.json {
+        output::json(&json!({"experiment_id": id.to_string(), "name": name, "unchanged": why}))?;
+    } else {
+        output::lines(&format!("experiment {id} ({}) {why}\n", escape(name)))?;
+    }
+    Ok(Answer::No)
+}
+
 fn list(workspace: &Workspace, json: bool, all: bool) -> Outcome {
     let mut experiments = Vec::new();
+    let mut not_listed = 0;
     for experiment in workspace.experiments()? {
         if experiment.deleted && !all {
+            not_listed += 1;
             continue;
         }
         let query = RunQuery {
@@ -118,16 +148,25 @@ fn list(workspace: &Workspace, json: bool, all: bool) -> Outcome {
         output::json(&experiments.iter().map(shape).collect::<Vec<_>>())?;
         return Ok(Answer::Done);
     }
-    let mut head = vec!["id", "name", "runs", "created (UTC)"];
-    head.extend(all.then_some(["state", "by"]).into_iter().flatten());
-    let mut rows = table(&head, &[2]);
+    let created = format!("created ({})", zone_name());
+    let mut columns =
+        vec![Column::whole("id"), Column::name("name"), Column::number("runs"), Column::whole(&created).rank(1)];
+    columns.extend(all.then(|| [Column::whole("state"), Column::text("by").rank(2)]).into_iter().flatten());
+    let mut rows = table_of(columns);
     for (experiment, runs) in &experiments {
         let created = if experiment.created_ms == 0 { String::new() } else { moment(experiment.created_ms) };
-        let mut row = vec![experiment.id.to_string(), escape_short(&experiment.name, 80), count(*runs as u64), created];
+        let mut row = vec![experiment.id.to_string(), escape(&experiment.name), count(*runs as u64), created];
         row.extend(all.then(|| if experiment.deleted { "deleted" } else { "active" }.to_owned()));
-        row.extend(all.then(|| escape_short(&experiment.deletion_by, 40)));
+        row.extend(all.then(|| escape(&experiment.deletion_by)));
         rows.add_row(row);
     }
-    output::lines(&format!("{rows}\n"))?;
+    let mut text = format!("{rows}\n");
+    if not_listed > 0 {
+        text += &format!(
+            "{} not listed; --all lists all\n",
+            plural(not_listed, "deleted experiment is", "deleted experiments are")
+        );
+    }
+    output::lines(&text)?;
     Ok(Answer::Done)
 }

@@ -25,10 +25,11 @@ use crate::shape::PointShape;
 /// of NaN.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// The run's id, the beginning of it, or its name.
+    /// The run's id, its name, or the beginning of its id.
+    #[arg(add = crate::complete::runs())]
     run: String,
     /// The metric's key.
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, add = crate::complete::metrics())]
     key: String,
     /// The form [default: csv; json with --json].
     #[arg(short, long, value_enum)]

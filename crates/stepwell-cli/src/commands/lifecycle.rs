@@ -8,34 +8,38 @@ use stepwell::error::{Error, Result};
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell::workspace::open::Workspace;
 
-use crate::context::{self, Context};
+use crate::context::Context;
 use crate::failure::{Answer, Outcome};
+use crate::find;
 use crate::output::{self, escape};
 
 /// Names the runs.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Ids, beginnings of ids, or names.
-    #[arg(required = true, value_name = "RUN")]
+    /// Ids, names, or beginnings of ids of at least 4 characters.
+    #[arg(required = true, value_name = "RUN", add = crate::complete::runs())]
     runs: Vec<String>,
 }
 
-/// Marks runs deleted; with `--metric` the runs stay, and these metrics of them go at once and for good.
+/// Marks runs deleted; with `--metric` the runs stay, and these metrics of them go at once and for good. The exit status is
+/// 1 when one of the runs was deleted already.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  stepwell delete 3fa9c1d0 probe\n  stepwell delete probe --metric grad_norm\n  \
+                        stepwell restore probe\n  stepwell gc")]
 pub(crate) struct Deletion {
     #[command(flatten)]
     runs: Arguments,
     /// A metric that goes for good, of each of the runs; may be given often. Nobody may be writing the runs.
-    #[arg(long = "metric", value_name = "KEY")]
+    #[arg(long = "metric", value_name = "KEY", add = crate::complete::metrics())]
     metrics: Vec<String>,
 }
 
 pub(crate) fn delete(context: &Context, arguments: &Deletion) -> Outcome {
-    if arguments.metrics.is_empty() {
-        return each(context, &arguments.runs, "deleted", Workspace::delete_run);
-    }
     let workspace = context.open()?;
     let runs = named(&workspace, &arguments.runs)?;
+    if arguments.metrics.is_empty() {
+        return mark(context, &workspace, &runs, true);
+    }
     // All are looked for first, so that a misspelt one leaves the others as they are.
     for run in &runs {
         let missing = arguments.metrics.iter().find(|key| !run.series().contains_key(*key));
@@ -58,29 +62,44 @@ pub(crate) fn delete(context: &Context, arguments: &Deletion) -> Outcome {
 }
 
 pub(crate) fn restore(context: &Context, arguments: &Arguments) -> Outcome {
-    each(context, arguments, "restored", Workspace::restore_run)
-}
-
-fn named(workspace: &Workspace, arguments: &Arguments) -> Outcome<Vec<RunSnapshot>> {
-    arguments.runs.iter().map(|argument| context::run(workspace, argument)).collect()
-}
-
-/// Finds all runs first, so that a misspelt one leaves the others as they are.
-fn each(
-    context: &Context,
-    arguments: &Arguments,
-    done: &str,
-    act: impl Fn(&Workspace, &RunId) -> Result<()>,
-) -> Outcome {
     let workspace = context.open()?;
     let runs = named(&workspace, arguments)?;
-    runs.iter().try_for_each(|run| act(&workspace, run.id()))?;
-    let names: Vec<&str> = runs.iter().map(|run| run.id().as_str()).collect();
+    mark(context, &workspace, &runs, false)
+}
+
+/// The runs, each once, all of them found before any is changed.
+fn named(workspace: &Workspace, arguments: &Arguments) -> Outcome<Vec<RunSnapshot>> {
+    let mut runs: Vec<RunSnapshot> = Vec::new();
+    for argument in &arguments.runs {
+        let run = find::run_to_change(workspace, argument)?;
+        if runs.iter().all(|known| known.id() != run.id()) {
+            runs.push(run);
+        }
+    }
+    Ok(runs)
+}
+
+/// Marks runs deleted or not, and tells which were so already: then the answer is no.
+fn mark(context: &Context, workspace: &Workspace, runs: &[RunSnapshot], deleted: bool) -> Outcome {
+    let (mut changed, mut already) = (Vec::new(), Vec::new());
+    for run in runs {
+        if workspace.counts_as_deleted(run.state())? == deleted {
+            already.push(run.id());
+        } else {
+            let act: fn(&Workspace, &RunId) -> Result<()> =
+                if deleted { Workspace::delete_run } else { Workspace::restore_run };
+            act(workspace, run.id())?;
+            changed.push(run.id());
+        }
+    }
+    let (done, was) = if deleted { ("deleted", "was deleted already") } else { ("restored", "is not deleted") };
     if context.json {
-        output::json(&json!({ done: names }))?;
+        let ids = |runs: &[&RunId]| runs.iter().map(ToString::to_string).collect::<Vec<_>>();
+        output::json(&json!({ done: ids(&changed), "unchanged": ids(&already) }))?;
     } else {
-        let text: String = names.iter().map(|id| format!("{done} {id}\n")).collect();
+        let mut text: String = changed.iter().map(|id| format!("{done} {id}\n")).collect();
+        text.extend(already.iter().map(|id| format!("{id} {was}\n")));
         output::lines(&text)?;
     }
-    Ok(Answer::Done)
+    Ok(if already.is_empty() { Answer::Done } else { Answer::No })
 }

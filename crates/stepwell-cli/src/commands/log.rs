@@ -1,5 +1,7 @@
 //! `stepwell log`: logging from a shell script.
 
+use std::ffi::OsString;
+
 use clap::Args;
 use serde_json::json;
 
@@ -8,12 +10,13 @@ use stepwell::base::limits::{PARAM_VALUE_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_c
 use stepwell::base::point::Point;
 use stepwell::base::stats::RunStatus;
 use stepwell::options::{Options, TailMode};
+use stepwell::run::snapshot::RunSnapshot;
 use stepwell::workspace::clock::now_ms;
 use stepwell::workspace::runs::{NewRun, RunEdit};
 
-use crate::context::{self, Context};
+use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
-use crate::output;
+use crate::{find, output};
 
 /// Logs values, params and tags to a run, and prints the run's id.
 ///
@@ -21,24 +24,27 @@ use crate::output;
 /// stepwell log $RUN loss=0.5 acc=0.7 --step 1
 /// stepwell log $RUN --finish
 ///
-/// All values of one call are logged together or not at all. VALUE may be NaN, inf or -inf.
+/// All values of one call are logged together or not at all, at one step. Without --step that is one more than the
+/// greatest step that any of these metrics has in the run, 0 where none has a point. VALUE may be NaN, inf or -inf.
+///
+/// RUN is an id, a name, or the beginning of an id of at least 4 characters.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// A run (unless --new is given), then the values.
-    #[arg(value_name = "RUN|KEY=VALUE", required_unless_present = "new")]
+    #[arg(value_name = "RUN|KEY=VALUE", required_unless_present = "new", add = crate::complete::runs())]
     words: Vec<String>,
     /// Begin a new run; makes the workspace if there is none.
     #[arg(long)]
     new: bool,
-    /// The step of the values.
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
-    step: i64,
+    /// The step of the values [default: one after the greatest of these metrics].
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    step: Option<i64>,
     /// The time of the values, in milliseconds since the epoch [default: now].
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     timestamp: Option<i64>,
-    /// The new run's experiment: its name, created if needed [default: Default].
-    #[arg(long, value_name = "NAME", requires = "new")]
+    /// The new run's experiment: its id or name; one of this name is created if there is none [default: Default].
+    #[arg(long, value_name = "EXPERIMENT", requires = "new", add = crate::complete::experiments())]
     experiment: Option<String>,
     /// The run's name.
     #[arg(long, value_name = "NAME")]
@@ -49,10 +55,36 @@ pub(crate) struct Arguments {
     /// A tag; may be given several times.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_tag)]
     tag: Vec<(String, String)>,
-    /// End the run, as FINISHED or with another status; all that was logged to it survives a power loss then.
+    /// End the run, as FINISHED unless FAILED or KILLED follows; all that was logged to it survives a power loss then.
     #[arg(long, value_name = "STATUS", num_args = 0..=1, default_missing_value = "FINISHED", require_equals = true,
           value_parser = parse_status)]
     finish: Option<RunStatus>,
+}
+
+/// Joins `--finish STATUS` to `--finish=STATUS` in a call of `log`, so that a status is one with a blank before it too,
+/// while a run or a value after `--finish` is none.
+pub(crate) fn join_finish(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut is_log = false;
+    let mut words = words.into_iter().peekable();
+    while let Some(word) = words.next() {
+        let is_status = |word: &OsString| word.to_str().is_some_and(|word| parse_status(word).is_ok());
+        if is_log
+            && word == "--finish"
+            && let Some(status) = words.next_if(is_status)
+        {
+            joined.push(format!("--finish={}", status.to_string_lossy()).into());
+            continue;
+        }
+        is_log |= word == "log";
+        let ends = word == "--";
+        joined.push(word);
+        if ends {
+            break;
+        }
+    }
+    joined.extend(words);
+    joined
 }
 
 // What breaks a limit is refused before a run is made, which would be left without it.
@@ -93,32 +125,95 @@ fn parse_value(text: &str) -> Outcome<(String, f64)> {
     }
 }
 
+/// The run that a call names. A first word that reads as a value names none, unless a run is called so.
+fn named(context: &Context, word: &str) -> Outcome<RunSnapshot> {
+    let workspace = match context.open_if_present()? {
+        Some(workspace) => workspace,
+        None if parse_value(word).is_ok() => return Err(no_run(word)),
+        // Says that there is no workspace, rather than make an empty one.
+        None => context.open()?,
+    };
+    match find::exact_run(&workspace, word)? {
+        Some(run) => Ok(run),
+        None if parse_value(word).is_ok() => Err(no_run(word)),
+        None => find::run_to_change(&workspace, word),
+    }
+}
+
+fn no_run(word: &str) -> Failure {
+    Failure::Usage(format!("no run is named before {word:?}; put one first, or begin one with --new"))
+}
+
+/// The step of values without one: after the greatest of their metrics.
+fn next_step(run: &RunSnapshot, values: &[(String, f64)]) -> Outcome<i64> {
+    let mut next = None;
+    for (key, _) in values {
+        if run.series().contains_key(key) {
+            // The latest point is the one of the greatest step.
+            let step = run.stats(key)?.latest.step;
+            let after = step.checked_add(1).ok_or_else(|| {
+                Failure::hinted(
+                    format!("metric {key:?} has a point at step {step}, after which there is none"),
+                    "give --step",
+                )
+            })?;
+            next = next.max(Some(after));
+        }
+    }
+    Ok(next.unwrap_or(0))
+}
+
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let (name, words) = match &arguments.words[..] {
         words if arguments.new => (None, words),
         [run, words @ ..] => (Some(run), words),
         [] => return Err(Failure::Usage("name a run, or begin one with --new".into())),
     };
+    let says_nothing = words.is_empty() && arguments.param.is_empty() && arguments.tag.is_empty();
+    if name.is_some_and(|name| parse_value(name).is_err())
+        && says_nothing
+        && arguments.name.is_none()
+        && arguments.finish.is_none()
+    {
+        let why = "nothing to log: give KEY=VALUE, --param, --tag, --name or --finish";
+        return Err(Failure::Usage(why.into()));
+    }
+    let known = match name {
+        Some(name) => Some(named(context, name)?),
+        None => None,
+    };
     let mut values = Vec::with_capacity(words.len());
     for word in words {
-        values.push(parse_value(word)?);
+        values.push(parse_value(word).map_err(|failure| match failure {
+            Failure::Usage(why) if arguments.finish.is_some() && !word.contains('=') => {
+                Failure::Usage(format!("{why}; a status after --finish is FINISHED, FAILED or KILLED"))
+            }
+            failure => failure,
+        })?);
     }
-    for (at, (key, value)) in arguments.param.iter().enumerate() {
-        if let Some((_, other)) = arguments.param[..at].iter().find(|(known, other)| known == key && other != value) {
-            return Err(Failure::Usage(format!("param {key:?} is given twice, as {other:?} and as {value:?}")));
+    for (kind, pairs) in [("param", &arguments.param), ("tag", &arguments.tag)] {
+        for (at, (key, value)) in pairs.iter().enumerate() {
+            if let Some((_, other)) = pairs[..at].iter().find(|(known, other)| known == key && other != value) {
+                return Err(Failure::Usage(format!("{kind} {key:?} is given twice, as {other:?} and as {value:?}")));
+            }
         }
     }
     let mut edits: Vec<RunEdit> = Vec::new();
     let owned = |pair: &(String, String)| pair.clone();
     edits.extend(arguments.param.iter().map(owned).map(|(key, value)| RunEdit::Param(key, value)));
     edits.extend(arguments.tag.iter().map(owned).map(|(key, value)| RunEdit::Tag(key, value)));
+    let step = match (arguments.step, &known) {
+        (Some(step), _) => step,
+        (None, Some(run)) => next_step(run, &values)?,
+        (None, None) => 0,
+    };
     // A process that logs a handful of points is better off without a mapped tail of its own.
     let options = Options { tail: TailMode::Written, ..Options::default() };
-    let mut writer = match name {
+    let mut writer = match &known {
         None => {
             let workspace = context.open_or_create(options)?;
             let experiment = match &arguments.experiment {
-                Some(name) => workspace.experiment_named(name)?,
+                Some(name) => find::experiment_or_create(&workspace, name)?,
                 None => ExperimentId::DEFAULT,
             };
             let user = std::env::var("USER").unwrap_or_default();
@@ -126,20 +221,15 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             workspace.create_run(experiment, NewRun { name, user, ..NewRun::default() })?
         }
         Some(run) => {
-            if context.open_if_present()?.is_none() {
-                // Says that there is no workspace, rather than make an empty one.
-                context.open()?;
-            }
             let workspace = context.open_or_create(options)?;
             edits.extend(arguments.name.iter().map(|name| RunEdit::Name(name.clone())));
-            let id = context::run(&workspace, run)?.id().clone();
-            workspace.writer(&id)?
+            workspace.writer(run.id())?
         }
     };
     let timestamp_ms = Some(arguments.timestamp.unwrap_or_else(now_ms));
     let mut points = Vec::with_capacity(values.len());
     for (key, value) in &values {
-        points.push((writer.metric(key)?, Point { step: arguments.step, timestamp_ms, value: *value }));
+        points.push((writer.metric(key)?, Point { step, timestamp_ms, value: *value }));
     }
     writer.log_batch(&points, &edits)?;
     let id = writer.run_id().to_string();
@@ -147,9 +237,38 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         writer.finish(status)?;
     }
     if context.json {
-        output::json(&json!({"run_id": id}))?;
+        let step = (!values.is_empty()).then_some(step);
+        output::json(&json!({"run_id": id, "step": step}))?;
     } else {
         output::lines(&format!("{id}\n"))?;
     }
     Ok(Answer::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_may_follow_after_a_blank() {
+        let joined = |words: &[&str]| -> Vec<String> {
+            let words = words.iter().map(OsString::from);
+            join_finish(words).into_iter().map(|word| word.into_string().unwrap()).collect()
+        };
+        assert_eq!(
+            joined(&["stepwell", "log", "r", "--finish", "FAILED"]),
+            ["stepwell", "log", "r", "--finish=FAILED"]
+        );
+        assert_eq!(joined(&["log", "--finish", "killed", "r", "a=1"]), ["log", "--finish=killed", "r", "a=1"]);
+        for same in [
+            &["log", "--finish", "r"][..],
+            &["log", "--finish", "a=1"],
+            &["log", "r", "--finish"],
+            &["log", "FAILED", "--finish"],
+            &["log", "r", "--", "--finish", "FAILED"],
+            &["show", "--finish", "FAILED"],
+        ] {
+            assert_eq!(joined(same), same);
+        }
+    }
 }

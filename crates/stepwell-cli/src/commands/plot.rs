@@ -32,11 +32,11 @@ const ROWS: (u16, u16) = (20, 12);
 /// is nothing to draw.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Ids, beginnings of ids, or names.
-    #[arg(required = true, value_name = "RUN")]
+    /// Ids, names, or beginnings of ids.
+    #[arg(required = true, value_name = "RUN", add = crate::complete::runs())]
     runs: Vec<String>,
     /// The metric, or a pattern such as 'train/*' with *, ? and [abc]; may be given several times.
-    #[arg(short, long, required = true, allow_hyphen_values = true)]
+    #[arg(short, long, required = true, allow_hyphen_values = true, add = crate::complete::metrics())]
     key: Vec<String>,
     /// Write a picture: FILE.svg or FILE.png.
     #[arg(short, long, value_name = "FILE")]

@@ -1,39 +1,56 @@
 //! `stepwell runs`: lists and searches runs.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use clap::Args;
-use comfy_table::{Cell, Color, ColumnConstraint};
 use serde::Serialize;
 
 use stepwell::base::stats::RunStatus;
 use stepwell::index::summary::RunSummary;
+use stepwell::search::execute::Query;
 use stepwell::workspace::clock::now_ms;
 use stepwell::workspace::search::{RunQuery, ViewType};
 
+use crate::columns::{self, Columns, Known};
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};
-use crate::output::{self, count, escape_middle, escape_short, rounded, table};
+use crate::keys::tell_unknown;
+use crate::output::{self, count, escape, table_of};
 use crate::shape::RunShape;
-use crate::time::{moment_or_empty, span};
+use crate::table::{Cell, Colour, Column};
+use crate::time::{moment_or_empty, span, zone_name};
 
 /// How many runs a table has unless asked for more; `--json` has all.
 const ROWS: usize = 100;
 
+const HELP: &str = "\
+FILTER in short:
+  metrics.loss < 0.1              a metric's latest value: = != < <= > >=, [NOT] BETWEEN 1 AND 2, IS [NOT] NULL, IS [NOT] NAN
+  metrics.loss.min < 0.1          a statistic: min max mean sum first count step argmin_step and more
+  params.optimizer IN ('adam', 'sgd')
+  tags.team LIKE 'vis%'           texts: = != [NOT] LIKE, [NOT] ILIKE, [NOT] IN, =~ 'regex', IS [NOT] NULL
+  status = 'FINISHED'             attributes: run_id run_name status user_id start_time end_time artifact_uri
+  ... AND ... OR NOT (...)        keys with other characters in quotes: metrics.\"train/loss\"
+Put the filter in single quotes or escape its own; `stepwell help filter` tells all of it.
+
+Examples:
+  stepwell runs --filter \"metrics.accuracy > 0.9 AND params.lr = '0.01'\" --order-by \"metrics.loss.min\"
+  stepwell runs -e vision -c metrics.loss,metrics.loss.min,params.lr
+  stepwell runs --filter 'metrics.\"train/loss\" BETWEEN 0.1 AND 0.2' --exit-code";
+
 /// Lists runs, the newest first; `--filter` and `--order-by` speak MLflow's language and more.
-///
-/// FILTER examples: "metrics.loss < 0.1", "params.optimizer IN ('adam', 'sgd') OR tags.best = 'yes'",
-/// "attributes.status = 'FINISHED' AND attributes.run_name LIKE 'probe%'".
 #[derive(Args, Debug)]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// Only runs of this experiment: its name or id; may be given several times.
-    #[arg(short, long, value_name = "EXPERIMENT")]
+    /// Only runs of this experiment: its id or name; may be given several times.
+    #[arg(short, long, value_name = "EXPERIMENT", add = crate::complete::experiments())]
     experiment: Vec<String>,
     /// Only runs that this matches.
     #[arg(short, long, value_name = "FILTER", default_value = "")]
     filter: String,
     /// The order, for example "metrics.loss ASC"; may be given several times.
-    #[arg(short, long, value_name = "ORDER")]
+    #[arg(short, long, value_name = "ORDER", add = crate::complete::names())]
     order_by: Vec<String>,
     /// At most so many [default: 100 in the table, all with --json].
     #[arg(short = 'n', long, value_name = "N")]
@@ -44,50 +61,22 @@ pub(crate) struct Arguments {
     /// Deleted runs too.
     #[arg(long)]
     all: bool,
-    /// More columns of the table, with commas between: metrics.loss,params.lr,tags.team
-    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',', value_parser = parse_column)]
-    columns: Vec<Column>,
+    /// More columns, with commas between: metrics.loss,metrics.loss.min,params.lr,tags.team,user_id; with --json they are
+    /// under "columns".
+    #[arg(short, long, value_name = "COLUMN", value_parser = columns::parse, add = crate::complete::names())]
+    columns: Vec<Columns>,
     /// Exit with 1 when nothing matches.
     #[arg(long)]
     exit_code: bool,
 }
 
-/// A column that the caller asked for.
-#[derive(Clone, Debug)]
-enum Column {
-    /// A metric's latest value.
-    Metric(String),
-    /// A param.
-    Param(String),
-    /// A tag.
-    Tag(String),
-}
-
-fn parse_column(text: &str) -> Result<Column, String> {
-    let (kind, key) = text.split_once('.').unwrap_or((text, ""));
-    match (kind, key) {
-        (_, "") => Err("write metrics.KEY, params.KEY or tags.KEY".to_owned()),
-        ("metrics" | "metric", key) => Ok(Column::Metric(key.to_owned())),
-        ("params" | "param" | "parameters", key) => Ok(Column::Param(key.to_owned())),
-        ("tags" | "tag", key) => Ok(Column::Tag(key.to_owned())),
-        _ => Err(format!("{kind:?} is none of metrics, params, tags")),
-    }
-}
-
-impl Column {
-    fn head(&self) -> String {
-        let (Self::Metric(key) | Self::Param(key) | Self::Tag(key)) = self;
-        escape_short(key, 30)
-    }
-
-    fn cell(&self, run: &RunSummary) -> String {
-        match self {
-            Self::Metric(key) => run.metrics.get(key).map(|stats| rounded(stats.latest.value)),
-            Self::Param(key) => run.params.get(key).map(|value| escape_short(value, 30)),
-            Self::Tag(key) => run.tags.get(key).map(|value| escape_short(value, 30)),
-        }
-        .unwrap_or_default()
-    }
+/// A run of the list in JSON.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    run: RunShape<'a>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    columns: BTreeMap<&'a str, serde_json::Value>,
 }
 
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Outcome {
@@ -108,6 +97,12 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Outcome {
         Failure::Failed(message, _) if message.starts_with("invalid ") => Failure::Usage(message),
         other => other,
     };
+    // A name that stands in the filter too is told of once.
+    let asked = Query::parse(&query.filter, &query.order_by).map(|query| query.names()).unwrap_or_default();
+    let of_columns: Vec<_> =
+        columns::names(&arguments.columns).into_iter().filter(|name| !asked.contains(name)).collect();
+    tell_unknown(&workspace, &of_columns)?;
+    let columns = columns::look_up(&workspace, &arguments.columns)?;
     let total = if context.json {
         let max = arguments.max.unwrap_or(usize::MAX);
         let mut out = output::stdout();
@@ -116,7 +111,8 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Outcome {
         let total = context::search(&workspace, query, max, |run| {
             out.write_all(if first { b"[" } else { b",\n" })?;
             first = false;
-            RunShape::from(&run).serialize(&mut serde_json::Serializer::new(&mut out))?;
+            let listed = Listed { run: RunShape::from(&run), columns: columns::shape(&columns, &run) };
+            listed.serialize(&mut serde_json::Serializer::new(&mut out))?;
             Ok(())
         })
         .map_err(usage)?;
@@ -132,11 +128,11 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Outcome {
         })
         .map_err(usage)?;
         let names = workspace.experiments()?;
-        print(&runs, total, &arguments.columns, |run| {
+        print(&runs, total, &columns, |run| {
             names
                 .iter()
                 .find(|known| known.id == run.experiment_id)
-                .map_or_else(|| run.experiment_id.to_string(), |known| escape_short(&known.name, 30))
+                .map_or_else(|| run.experiment_id.to_string(), |known| escape(&known.name))
         })?;
         total
     };
@@ -144,18 +140,18 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Outcome {
 }
 
 /// A status as a cell, coloured on terminals.
-pub(crate) fn status_cell(status: RunStatus, deleted: bool) -> Cell {
+fn status_cell(status: RunStatus, deleted: bool) -> Cell {
     if deleted {
-        return Cell::new("DELETED").fg(Color::DarkGrey);
+        return Cell::from("DELETED").coloured(Colour::Grey);
     }
     let colour = match status {
-        RunStatus::Running => Color::Cyan,
-        RunStatus::Finished => Color::Green,
-        RunStatus::Failed => Color::Red,
-        RunStatus::Killed => Color::Yellow,
-        RunStatus::Scheduled => Color::Blue,
+        RunStatus::Running => Colour::Cyan,
+        RunStatus::Finished => Colour::Green,
+        RunStatus::Failed => Colour::Red,
+        RunStatus::Killed => Colour::Yellow,
+        RunStatus::Scheduled => Colour::Blue,
     };
-    Cell::new(status.as_str()).fg(colour)
+    Cell::from(status.as_str()).coloured(colour)
 }
 
 /// How long a run took, or has taken so far.
@@ -176,36 +172,39 @@ fn short_id(id: &str) -> &str {
 fn print(
     runs: &[RunSummary],
     total: usize,
-    columns: &[Column],
+    columns: &[Known],
     experiment: impl Fn(&RunSummary) -> String,
 ) -> Outcome<()> {
     if total == 0 {
         return output::lines("no run matches\n");
     }
-    let heads: Vec<String> = columns.iter().map(Column::head).collect();
-    let mut head = vec!["run", "name", "experiment", "status", "started (UTC)", "took", "metrics"];
-    head.extend(heads.iter().map(String::as_str));
-    let mut rows = table(&head, &[6]);
-    // What the other columns leave of a terminal's width; elsewhere there is room.
-    let name_chars = output::width().map_or(60, |width| usize::from(width).saturating_sub(90).clamp(16, 60));
-    for run in runs {
+    // What is the same in each row says the least.
+    let experiments: Vec<String> = runs.iter().map(experiment).collect();
+    let one_experiment = experiments.windows(2).all(|pair| pair[0] == pair[1]);
+    let started = format!("started ({})", zone_name());
+    let mut head = vec![
+        Column::text("run"),
+        Column::name("name").at_least(16),
+        Column::text("experiment").at_least(8).rank(if one_experiment { 7 } else { 3 }),
+        Column::whole("status").rank(2),
+        Column::whole(&started).rank(4),
+        Column::whole("took").rank(5),
+        Column::number("metrics").rank(6),
+    ];
+    head.extend(columns.iter().map(Known::column));
+    let mut rows = table_of(head);
+    for (run, experiment) in runs.iter().zip(experiments) {
         let mut row = vec![
-            Cell::new(short_id(run.run_id.as_str())),
-            Cell::new(escape_middle(&run.name, name_chars)),
-            Cell::new(experiment(run)),
+            Cell::from(short_id(run.run_id.as_str())),
+            Cell::from(escape(&run.name)),
+            Cell::from(experiment),
             status_cell(run.status, run.deleted),
-            Cell::new(moment_or_empty(run.start_time_ms)),
-            Cell::new(duration(run)),
-            Cell::new(count(run.metrics.len() as u64)),
+            Cell::from(moment_or_empty(run.start_time_ms)),
+            Cell::from(duration(run)),
+            Cell::from(count(run.metrics.len() as u64)),
         ];
-        row.extend(columns.iter().map(|column| Cell::new(column.cell(run))));
+        row.extend(columns.iter().map(|column| column.cell(run)));
         rows.add_row(row);
-    }
-    // Ids, statuses and times are copied and compared, so other columns give way where the terminal is narrow.
-    for index in [0, 1, 3, 4, 5, 6] {
-        if let Some(column) = rows.column_mut(index) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
     }
     let mut text = format!("{rows}\n");
     if total > runs.len() {
@@ -217,16 +216,9 @@ fn print(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn a_wrong_filter_is_told_apart() {
         assert!(stepwell::error::Error::invalid("filter", "x").to_string().starts_with("invalid "));
-    }
-
-    #[test]
-    fn columns_are_read() {
-        assert!(matches!(parse_column("metrics.a.b"), Ok(Column::Metric(key)) if key == "a.b"));
-        assert!(parse_column("loss").is_err() && parse_column("x.y").is_err());
     }
 }

@@ -1,6 +1,9 @@
 //! `stepwell show RUN`: one run in full.
 
+mod beside;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
@@ -9,19 +12,27 @@ use stepwell::base::stats::SeriesStats;
 use stepwell::index::summary::RunSummary;
 
 use crate::commands::runs::duration;
+use crate::commands::show::beside::Beside;
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};
 use crate::left_out;
-use crate::output::{self, count, escape, escape_short, rounded, table};
+use crate::output::{self, count, escape, rounded, table_of};
 use crate::shape::{RunShape, StatsShape};
-use crate::time::moment_or_empty;
+use crate::table::Column;
+use crate::time::{moment, zone_name};
 
-/// Shows one run in full: its words, and of each metric the number of points, the latest, least, greatest and mean
-/// value. `--json` prints the shape of `runs` with these statistics under `series`.
+/// Shows one run in full: its words; of each metric the number of points, the latest, least, greatest and mean value; the
+/// datasets and models that it read and made, the versions that were registered of it, and its artifacts. `--json` prints
+/// the shape of `runs` with the statistics under `series`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  stepwell show probe\n  stepwell show 3fa9 --json\n  stepwell show probe --local")]
 pub(crate) struct Arguments {
-    /// The run's id, the beginning of it, or its name.
+    /// The run's id, its name, or the beginning of its id.
+    #[arg(add = crate::complete::runs())]
     run: String,
+    /// Where the server keeps artifacts, if `serve` was told [default: `artifacts` in the workspace].
+    #[arg(long, value_name = "DIR")]
+    artifacts_destination: Option<PathBuf>,
 }
 
 /// The run's JSON.
@@ -36,17 +47,24 @@ struct Shown<'a> {
     series: BTreeMap<&'a str, StatsShape>,
     /// What could not be read, and so is missing.
     left_out: &'a [String],
+    #[serde(flatten)]
+    beside: &'a Beside,
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open()?;
     let snapshot = context::run(&workspace, &arguments.run)?;
     left_out::tell(snapshot.damage());
-    let run = snapshot.summary()?;
+    let mut run = snapshot.summary()?;
+    let marked = run.deleted;
+    // As `runs` counts: by the run's own mark, or with its experiment.
+    run.deleted = workspace.counts_as_deleted(snapshot.state())?;
     let experiment = match workspace.experiment(run.experiment_id) {
         Ok(known) => known.name,
         Err(_) => snapshot.state().experiment_name.clone(),
     };
+    let folder = arguments.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
+    let beside = Beside::read(&workspace, snapshot.state(), &folder)?;
     if context.json {
         output::json(&Shown {
             run: RunShape::from(&run),
@@ -55,29 +73,38 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             deletion_by: snapshot.state().deletion_by(),
             series: run.metrics.iter().map(|(key, stats)| (key.as_str(), stats.into())).collect(),
             left_out: snapshot.damage(),
+            beside: &beside,
         })?;
         return Ok(Answer::Done);
     }
+    let deleted = match (run.deleted, marked) {
+        (false, _) => "",
+        (true, true) => ", deleted",
+        (true, false) => ", deleted with its experiment",
+    };
     let mut text = format!("run         {}\n", run.run_id);
     let mut word = |name: &str, value: String| {
         if !value.is_empty() {
             text += &format!("{name:<12}{value}\n");
         }
     };
+    let time = |ms: Option<i64>| ms.map(|ms| format!("{} {}", moment(ms), zone_name())).unwrap_or_default();
     word("name", escape(&run.name));
     word("experiment", format!("{} ({})", escape(&experiment), run.experiment_id));
-    word("status", format!("{}{}", run.status.as_str(), if run.deleted { ", deleted" } else { "" }));
+    word("status", format!("{}{deleted}", run.status.as_str()));
     let by = snapshot.state().deletion_by();
     let marked = if snapshot.state().deleted() { "deleted by" } else { "restored by" };
     word(marked, escape(by));
     word("user", escape(&run.user));
-    word("started", moment_or_empty(run.start_time_ms));
-    word("ended", moment_or_empty(run.end_time_ms));
+    word("started", time(run.start_time_ms));
+    word("ended", time(run.end_time_ms));
     word("took", duration(&run));
     word("points", count(snapshot.points()));
+    word("artifacts", escape(&beside.artifact_uri));
     text += &words("param", &run.params);
     text += &words("tag", &run.tags);
     text += &metrics(&run);
+    text += &beside.text();
     output::lines(&text)?;
     Ok(Answer::Done)
 }
@@ -86,9 +113,9 @@ fn words(kind: &str, words: &BTreeMap<String, String>) -> String {
     if words.is_empty() {
         return String::new();
     }
-    let mut rows = table(&[kind, "value"], &[]);
+    let mut rows = table_of(vec![Column::name(kind), Column::text("value")]);
     for (key, value) in words {
-        rows.add_row([escape(key), escape_short(value, 200)]);
+        rows.add_row([escape(key), escape(value)]);
     }
     format!("\n{rows}\n")
 }
@@ -97,8 +124,20 @@ fn metrics(run: &RunSummary) -> String {
     if run.metrics.is_empty() {
         return String::new();
     }
-    let head = ["metric", "points", "latest", "at step", "min", "at step", "max", "at step", "mean", "NaN", "inf"];
-    let mut rows = table(&head, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let number = |head, rank| Column::number(head).rank(rank);
+    let mut rows = table_of(vec![
+        Column::name("metric"),
+        number("points", 4),
+        number("latest", 0),
+        number("step", 5),
+        number("min", 1),
+        number("min step", 7),
+        number("max", 1),
+        number("max step", 7),
+        number("mean", 6),
+        number("NaN", 2),
+        number("inf", 3),
+    ]);
     let some = |number: u64| if number == 0 { String::new() } else { count(number) };
     for (key, stats) in &run.metrics {
         let SeriesStats { count: points, nan_count, inf_count, latest, min, max, .. } = stats;

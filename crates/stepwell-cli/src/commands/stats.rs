@@ -5,8 +5,9 @@ use serde_json::json;
 use crate::context::Context;
 use crate::failure::{Answer, Outcome};
 use crate::left_out;
-use crate::output::{self, bytes, count, escape_short, table};
+use crate::output::{self, bytes, count, escape, table, table_of};
 use crate::progress::Progress;
+use crate::table::Column;
 
 pub(crate) fn run(context: &Context) -> Outcome {
     let workspace = context.open()?;
@@ -54,9 +55,9 @@ pub(crate) fn run(context: &Context) -> Outcome {
         text += &format!("\n{kinds}\n");
     }
     if !usage.largest_keys.is_empty() {
-        let mut keys = table(&["largest metrics", "points"], &[1]);
+        let mut keys = table_of(vec![Column::name("largest metrics"), Column::number("points")]);
         for (key, points) in &usage.largest_keys {
-            keys.add_row([escape_short(key, 80), count(*points)]);
+            keys.add_row([escape(key), count(*points)]);
         }
         text += &format!("\n{keys}\n");
     }

@@ -13,7 +13,7 @@ use stepwell::workspace::exchange::Pulled;
 use stepwell::workspace::open::Workspace;
 
 use crate::context::Context;
-use crate::failure::{Answer, Outcome};
+use crate::failure::{Answer, Failure, Outcome};
 use crate::mirror::{self, Mirrored};
 use crate::output::{self, count, escape, plural};
 use crate::progress::Progress;
@@ -24,7 +24,14 @@ use crate::progress::Progress;
 ///
 /// What both sides said of a run is merged. Deletions are copied too: what was marked deleted, restored or deleted for good at SRC is so at
 /// DST, and what was deleted for good at DST stays so. Artifacts are never removed or overwritten.
+/// Of an experiment's name, and of each of its tags, the one that was changed more often stands on both sides; of those that
+/// were changed equally often the greater by bytes. Neither workspace may lie within the other.
+///
+/// The exit status is 1 when something of SRC was left out, which is named.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  stepwell sync stepwell /backup/stepwell\n  stepwell sync --both laptop /mnt/lab/stepwell"
+)]
 pub(crate) struct Arguments {
     /// The workspace to copy from.
     #[arg(value_name = "SRC")]
@@ -48,6 +55,7 @@ struct Done {
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    check_apart(&arguments.source, &arguments.target)?;
     let source = Workspace::open(&arguments.source)?;
     let target = Workspace::open_or_create_with(&arguments.target, Options::default())?;
     let mut ways = vec![(&source, &target)];
@@ -71,6 +79,47 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         output::json(&if arguments.both { Value::Array(told) } else { told.remove(0) })?;
     }
     Ok(if complete { Answer::Done } else { Answer::No })
+}
+
+/// Refuses two workspaces of which one is or would be within the other, or the same.
+fn check_apart(source: &Path, target: &Path) -> Outcome<()> {
+    let (from, to) = (real(source)?, real(target)?);
+    let [source, target] = [source, target].map(|path| escape(&path.display().to_string()));
+    if from == to {
+        return Err(Failure::Usage(format!("{source} and {target} are the same folder")));
+    }
+    for (outer, inner, names) in [(&from, &to, (&source, &target)), (&to, &from, (&target, &source))] {
+        if inner.starts_with(outer) {
+            let (outer, inner) = names;
+            return Err(Failure::Usage(format!(
+                "{inner} is within {outer}; a workspace is kept outside of others, which hold nothing but their own files"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A path without links and without `..`, as far as it exists.
+fn real(path: &Path) -> Outcome<PathBuf> {
+    let mut missing: Vec<std::ffi::OsString> = Vec::new();
+    let mut there = std::path::absolute(path).map_err(Failure::io("look at", path))?;
+    loop {
+        match there.canonicalize() {
+            Ok(mut real) => {
+                real.extend(missing.iter().rev());
+                return Ok(real);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let Some(name) = there.file_name().map(ToOwned::to_owned) else {
+                    // What ends in `..` of a folder that is not there is nowhere.
+                    return Err(Failure::io("look at", path)(error));
+                };
+                missing.push(name);
+                there.pop();
+            }
+            Err(error) => return Err(Failure::io("look at", path)(error)),
+        }
+    }
 }
 
 fn copy(context: &Context, from: &Workspace, to: &Workspace, no_artifacts: bool) -> Outcome<Done> {
@@ -111,6 +160,8 @@ fn left_out(done: &Done) -> Vec<String> {
     left_out.extend(done.models.diverged.iter().map(|name| format!("model {name:?} was changed on both sides")));
     let differ = |path: &PathBuf| format!("artifact {} differs on both sides", path.display());
     left_out.extend(done.artifacts.differing.iter().map(differ));
+    let no_file = |path: &PathBuf| format!("artifact {} is a link or another thing that is no file", path.display());
+    left_out.extend(done.artifacts.no_files.iter().map(no_file));
     left_out
 }
 
@@ -129,6 +180,7 @@ fn shape(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> Value {
         "experiments_marked": runs.experiments_marked.len(),
         "experiments_removed": runs.experiments_removed.len(),
         "models_removed": models.removed.len(),
+        "experiments": runs.experiments_updated,
         "models": models.added.len() + models.updated.len(),
         "artifacts": artifacts.files,
         "artifact_bytes": artifacts.bytes,
@@ -165,6 +217,9 @@ fn text(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> String {
     if !runs.experiments_marked.is_empty() {
         let marked = plural(runs.experiments_marked.len() as u64, "experiment", "experiments");
         text += &format!("deleted or restored as in the source: {marked}\n");
+    }
+    if runs.experiments_updated > 0 {
+        text += &format!("took names or tags of {}\n", plural(runs.experiments_updated, "experiment", "experiments"));
     }
     if !runs.deleted.is_empty() {
         let deleted = plural(runs.deleted.len() as u64, "run was", "runs were");

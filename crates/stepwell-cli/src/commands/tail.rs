@@ -15,21 +15,25 @@ use stepwell::run::snapshot::{RunSnapshot, part_len, read_part};
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};
 use crate::left_out;
-use crate::output::{self, Value, escape};
+use crate::output::{self, Value, count, escape};
 use crate::shape::PointShape;
 use crate::time::time_of_day;
 
 /// How often the run is looked at.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Prints points as they are logged, until the run has ended and nobody writes it any more. With --json each point is
-/// one line of JSON, so that the lines can be read as they come.
+/// Prints points as they are logged, until the run has ended and nobody writes it any more. Of a run that has ended before,
+/// its last points are printed, and standard error says so. With --json each point is one line of JSON, so that the lines
+/// can be read as they come.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  stepwell tail probe\n  stepwell tail probe --key loss --from-start\n  \
+                        stepwell tail probe --json --timeout 60")]
 pub(crate) struct Arguments {
-    /// The run's id, the beginning of it, or its name.
+    /// The run's id, its name, or the beginning of its id.
+    #[arg(add = crate::complete::runs())]
     run: String,
     /// Only this metric; may be given several times.
-    #[arg(short, long)]
+    #[arg(short, long, add = crate::complete::metrics())]
     key: Vec<String>,
     /// Begin with the last N points that are there already.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
@@ -104,28 +108,57 @@ impl Seen {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let begun = Instant::now();
     let workspace = context.open()?;
-    let mut run = context::run(&workspace, &arguments.run)?;
+    let id = context::run(&workspace, &arguments.run)?.id().clone();
+    // Asked before the run is read, so that the last points of a writer that ends meanwhile are not missed.
+    let mut live = workspace.has_live_writer(&id)?;
+    let mut run = workspace.run(&id)?;
     left_out::tell(run.damage());
-    let id = run.id().clone();
+    let ended = run.state().status().is_terminal() && !live;
+    for key in arguments.key.iter().filter(|key| !run.series().contains_key(*key)) {
+        if ended {
+            context::check_metric(&run, key)?;
+        }
+        note(&format!("run {id} has no metric {key:?} so far"));
+    }
     let mut seen = Seen::default();
     let before = if arguments.from_start { usize::MAX } else { arguments.lines };
     let mut lines = seen.read_new(&run, &arguments.key, before)?;
     lines.drain(..lines.len().saturating_sub(before));
     print(&lines, context.json)?;
+    if ended {
+        let all: u64 = seen.counts.values().map(|count| *count as u64).sum();
+        let status = run.state().status().as_str();
+        note(&match (all, lines.len() as u64) {
+            (0, _) => format!("run {id} has ended ({status}) without a point"),
+            (all, shown) if all == shown => format!("run {id} has ended ({status}); these are all its points"),
+            (all, shown) => format!(
+                "run {id} has ended ({status}); {} of its {} points are shown, --from-start shows all",
+                count(shown),
+                count(all)
+            ),
+        });
+        return Ok(Answer::Done);
+    }
     loop {
-        // Asked before the run is read, so that the last points of a writer that ends meanwhile are not missed.
-        let live = workspace.has_live_writer(&id)?;
-        run = workspace.run(&id)?;
         print(&seen.read_new(&run, &arguments.key, usize::MAX)?, context.json)?;
         if run.state().status().is_terminal() && !live {
+            note(&format!("run {id} has ended ({})", run.state().status().as_str()));
             return Ok(Answer::Done);
         }
         let left = arguments.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
         if left == Some(Duration::ZERO) {
+            note(&format!("run {id} has not ended; this is the end of --timeout"));
             return Ok(Answer::Done);
         }
         sleep(left.map_or(POLL, |left| left.min(POLL)));
+        live = workspace.has_live_writer(&id)?;
+        run = workspace.run(&id)?;
     }
+}
+
+/// Tells something beside the points.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "note: {}", escape(text));
 }
 
 fn print(lines: &[Line], json: bool) -> Outcome<()> {

@@ -10,6 +10,7 @@ use stepwell_server::{Role, Token, Tokens};
 
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
+use crate::find;
 use crate::output::{self, escape};
 
 /// Milliseconds of a minute, and of a day.
@@ -38,8 +39,8 @@ enum What {
         /// What it allows; each role includes those before it.
         #[arg(long, value_enum, default_value_t = RoleName::Write)]
         role: RoleName,
-        /// Only this experiment, by number; may be given several times. Without it: the whole workspace.
-        #[arg(long, value_name = "ID")]
+        /// Only this experiment, by id or name; may be given several times. Without it: the whole workspace.
+        #[arg(long, value_name = "EXPERIMENT", add = crate::complete::experiments())]
         experiment: Vec<String>,
         /// Days until it ends [default: 90].
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
@@ -125,9 +126,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
                 RoleName::Write => Role::Write,
                 RoleName::Admin => Role::Admin,
             };
-            if let Some(wrong) = experiment.iter().find(|id| id.parse::<stepwell::ExperimentId>().is_err()) {
-                return Err(Failure::Usage(format!("--experiment {wrong:?} is no number of an experiment")));
-            }
+            let known = |name: &String| find::experiment(&workspace, name).map(|id| id.to_string());
+            let experiments: Vec<String> = experiment.iter().map(known).collect::<Outcome<_>>()?;
             let uri = uri.as_deref().map(Uri::parse).transpose()?;
             let valid_ms = match (days, minutes) {
                 (Some(days), _) => i64::from(*days) * DAY_MS,
@@ -140,7 +140,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
                 (None, None) if uri.is_some() => i64::from(URI_MINUTES_MAX) * MINUTE_MS,
                 (None, None) => DAYS * DAY_MS,
             };
-            let (token, secret) = tokens.create(name, role, experiment.clone(), now_ms(), valid_ms).map_err(failed)?;
+            let (token, secret) = tokens.create(name, role, experiments, now_ms(), valid_ms).map_err(failed)?;
             if context.json {
                 let mut shape = shape(&token);
                 if let Some(uri) = uri {

@@ -249,7 +249,7 @@ fn sync_copies_what_is_missing_both_ways_and_once() {
     place.ok(&["-w", text(&other), "gc"]);
     let left = place.json(&["sync", text(&own), text(&other)]);
     assert_eq!((&left["deleted"], &left["runs"]), (&json!(1), &json!(0)));
-    place.fails(&["sync", text(&own), text(&own)], 3, &["this workspace itself"]);
+    place.fails(&["sync", text(&own), text(&own)], 2, &["are the same folder"]);
     place.fails(&["sync", text(&place.path("nowhere")), text(&other)], 3, &["no Stepwell workspace"]);
     assert_eq!(at_other(&["verify"])["ok"], true);
 }

@@ -1,11 +1,16 @@
 //! Runs the real `stepwell` on logs that the tests write, and reads what it prints.
 
 mod exchange;
+mod filters;
 mod foreign;
+mod naming;
 mod place;
 mod plots;
 mod reading;
 mod round_trip;
+mod shells;
 mod sources;
+mod syncing;
+mod terminal;
 mod upkeep;
 mod writing;

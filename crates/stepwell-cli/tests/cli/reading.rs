@@ -47,7 +47,7 @@ fn values_keep_their_bits_in_every_form() {
     let id = place.ok(&["log", "--new", "v=5e-324", "--timestamp", "-5"]);
     let id = id.trim();
     for value in ["-0", "NaN", "inf", "-inf", "1.7976931348623157e308", "0.1", "100000"] {
-        place.ok(&["log", id, &format!("v={value}"), "--timestamp", "7"]);
+        place.ok(&["log", id, &format!("v={value}"), "--timestamp", "7", "--step", "0"]);
     }
     let csv = place.ok(&["history", id, "v"]);
     let expected = "0,-5,5e-324\n0,7,-0\n0,7,NaN\n0,7,inf\n0,7,-inf\n0,7,1.7976931348623157e308\n0,7,0.1\n0,7,100000\n";
@@ -111,15 +111,8 @@ fn runs_are_found_by_prefix_and_name() {
     }
     assert_eq!(place.json(&["show", &ids[2][..10]])["run_id"], ids[2].as_str());
     assert_eq!(place.json(&["show", "it's \"one\""])["run_id"], ids[2].as_str());
-    place.fails(&["show", "twin"], 3, &["2 runs", &ids[0], &ids[1]]);
     place.fails(&["show", "basline"], 3, &["no run \"basline\"", "did you mean \"baseline\"?"]);
     place.fails(&["show", "no such\u{1b}run"], 3, &["stepwell runs", "\\u{1b}run"]);
-    let first = |id: &String| id.chars().next().unwrap();
-    if let Some((a, b)) =
-        (0..4).flat_map(|a| (0..a).map(move |b| (a, b))).find(|&(a, b)| first(&ids[a]) == first(&ids[b]))
-    {
-        place.fails(&["show", &ids[a][..1]], 3, &["begins the ids of", &ids[a], &ids[b]]);
-    }
 }
 
 #[test]

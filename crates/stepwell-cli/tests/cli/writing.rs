@@ -50,12 +50,69 @@ fn wrong_words_are_told() {
     place.fails(&["log", "--new", "loss"], 2, &["\"loss\"", "KEY=VALUE"]);
     place.fails(&["log", "--new", "loss=high"], 2, &["\"high\" is no number"]);
     place.fails(&["log"], 2, &["RUN"]);
+    place.fails(&["log", "loss=1"], 2, &["\"loss=1\"", "--new"]);
+    place.fails(&["log", "--new", "loss=1", "--finish", "FAIL"], 2, &["\"FAIL\"", "FINISHED, FAILED or KILLED"]);
+    assert!(!place.path("w").exists());
     place.fails(&["log", "--new", "--param", "lr"], 2, &["KEY=VALUE"]);
     place.fails(&["log", "some", "loss=1"], 3, &["no Stepwell workspace", "hint"]);
     assert!(!place.path("w").exists(), "a call that fails makes no workspace");
     place.fails(&["serv"], 2, &["serve"]);
     place.fails(&["serve", "--port", "none"], 2, &["--port"]);
     place.fails(&["runs", "--no-such"], 2, &["--no-such"]);
+    let id = place.ok(&["log", "--new", "--name", "lr=0.1"]);
+    place.fails(&["log", "loss=1", "acc=2"], 2, &["\"loss=1\"", "--new"]);
+    place.fails(&["log", id.trim()], 2, &["nothing to log"]);
+    // A run may be called like a value.
+    place.ok(&["log", "lr=0.1", "loss=2"]);
+    assert_eq!(place.json(&["show", id.trim()])["metrics"], json!({"loss": 2.0}));
+}
+
+#[test]
+fn values_without_a_step_count_on() {
+    let place = Place::new();
+    let id = place.ok(&["log", "--new", "loss=3", "acc=1"]);
+    let id = id.trim();
+    for loss in ["2", "1"] {
+        place.ok(&["log", id, &format!("loss={loss}")]);
+    }
+    assert_eq!(place.json(&["log", id, "loss=0.5", "acc=0.9", "new=1"])["step"], 3);
+    place.ok(&["log", id, "acc=0.95"]);
+    place.ok(&["log", id, "other=1", "--step", "-9"]);
+    place.ok(&["log", id, "other=2"]);
+    let steps = |key: &str| -> Vec<i64> {
+        let points = place.json(&["history", id, key]);
+        points.as_array().unwrap().iter().map(|point| point["step"].as_i64().unwrap()).collect()
+    };
+    assert_eq!((steps("loss"), steps("acc")), (vec![0, 1, 2, 3], vec![0, 3, 4]));
+    assert_eq!((steps("new"), steps("other")), (vec![3], vec![-9, -8]));
+    place.ok(&["log", id, "loss=7", "--step", "10"]);
+    place.ok(&["log", id, "loss=8", "--step", "5"]);
+    assert_eq!(place.json(&["log", id, "loss=9"])["step"], 11, "after the greatest, not after the last");
+    place.ok(&["compact"]);
+    assert_eq!(place.json(&["log", id, "loss=9"])["step"], 12);
+    place.ok(&["log", id, "end=1", "--step", &i64::MAX.to_string()]);
+    place.fails(&["log", id, "end=2"], 3, &["give --step"]);
+}
+
+#[test]
+fn a_run_is_finished_with_any_status() {
+    let place = Place::new();
+    for (words, status) in [
+        (&["--finish"][..], "FINISHED"),
+        (&["--finish", "FAILED"], "FAILED"),
+        (&["--finish", "killed"], "KILLED"),
+        (&["--finish=failed"], "FAILED"),
+        (&["--finish", "loss=1"], "FINISHED"),
+    ] {
+        let id = place.ok(&["log", "--new"]);
+        place.ok(&[&["log", id.trim()], words].concat());
+        assert_eq!(place.json(&["show", id.trim()])["status"], status, "{words:?}");
+        let new = place.json(&[&["log", "--new"], words].concat())["run_id"].clone();
+        assert_eq!(place.json(&["show", new.as_str().unwrap()])["status"], status, "{words:?}");
+    }
+    let id = place.ok(&["log", "--new"]);
+    place.ok(&["log", "--finish", "FAILED", id.trim(), "loss=1"]);
+    assert_eq!(place.json(&["show", id.trim()])["status"], "FAILED");
 }
 
 #[test]
@@ -115,10 +172,21 @@ fn tail_prints_new_points_and_ends_with_the_run() {
     assert_eq!(next()["value"], "NaN");
     assert!(lines.next().is_none(), "it ends by itself");
     assert!(tail.wait().unwrap().success());
-    let text = place.ok(&["tail", "live", "-n", "2"]);
-    assert_eq!(text.lines().count(), 2, "{text}");
-    assert!(place.ok(&["tail", "live", "-n", "0"]).is_empty());
-    assert_eq!(place.ok(&["tail", "live", "--from-start"]).lines().count(), 5);
+    for (options, lines, says) in [
+        (&["-n", "2"][..], 2, "has ended (FINISHED); 2 of its 5 points are shown, --from-start shows all"),
+        (&["-n", "0"], 0, "0 of its 5 points are shown"),
+        (&["--from-start"], 5, "has ended (FINISHED); these are all its points"),
+        (&["--key", "other"], 2, "these are all its points"),
+    ] {
+        let ended = place.call(&[&["tail", "live"], options].concat());
+        assert_eq!((ended.status, ended.out.lines().count()), (0, lines), "{ended:?}");
+        assert!(ended.err.contains(says), "{options:?}: {}", ended.err);
+    }
+    place.fails(&["tail", "live", "--key", "los"], 3, &["no metric \"los\""]);
+    let empty = place.ok(&["log", "--new", "--finish", "FAILED"]);
+    let ended = place.call(&["tail", empty.trim()]);
+    assert_eq!((ended.status, ended.out.as_str()), (0, ""));
+    assert!(ended.err.contains("has ended (FAILED) without a point"), "{ended:?}");
 }
 
 #[test]
@@ -130,6 +198,7 @@ fn what_breaks_a_limit_leaves_no_run_behind() {
     place.fails(&["log", "--new", "--param", &format!("a={value}")], 2, &["8001", "6000"]);
     place.fails(&["log", "--new", "--tag", &format!("a={value}")], 2, &["8001", "8000"]);
     place.fails(&["log", "--new", "--param", "a=1", "--param", "a=2"], 2, &["given twice"]);
+    place.fails(&["log", "--new", "--tag", "a=1", "--tag", "a=2"], 2, &["tag \"a\" is given twice"]);
     assert!(!place.path("w").exists());
     place.ok(&["log", "--new", &format!("{}=1", "é".repeat(250)), "--param", "a=1", "--param", "a=1"]);
     assert_eq!(place.json(&["runs"]).as_array().unwrap().len(), 1);

@@ -47,8 +47,8 @@ const RUNS: &str = "runs.json";
 /// save more of them. It is 1 as well when anything else was left out.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Ids, beginnings of ids, or names.
-    #[arg(value_name = "RUN", required_unless_present_any = ["all", "filter"])]
+    /// Ids, names, or beginnings of ids.
+    #[arg(value_name = "RUN", required_unless_present_any = ["all", "filter"], add = crate::complete::runs())]
     runs: Vec<String>,
     /// All runs that are not deleted.
     #[arg(long, conflicts_with_all = ["runs", "filter"])]

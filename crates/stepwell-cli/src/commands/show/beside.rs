@@ -1,0 +1,210 @@
+//! What belongs to a run beside its words and metrics: datasets, models, registered versions, artifacts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use stepwell::base::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT, dataset_context, split};
+use stepwell::run::state::RunState;
+use stepwell::workspace::open::Workspace;
+
+use crate::failure::{Failure, Outcome};
+use crate::output::{bytes, count, escape, table_of};
+use crate::table::Column;
+
+/// Most artifacts that the text lists; `--json` has all.
+const ARTIFACTS_SHOWN: usize = 50;
+/// How locations begin that the server keeps in its own folder.
+const OF_SERVER: &str = "mlflow-artifacts:/";
+
+/// All of it.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Beside {
+    datasets: Vec<Dataset>,
+    models: Vec<Model>,
+    registered: Vec<Version>,
+    /// Where the run's artifacts are.
+    pub(super) artifact_uri: String,
+    /// Nothing where they are not on this machine.
+    artifacts: Option<Vec<Artifact>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Dataset {
+    name: String,
+    digest: String,
+    context: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Model {
+    model_id: String,
+    name: String,
+    /// `read` or `made`.
+    by_run: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Version {
+    model: String,
+    version: u64,
+    stage: &'static str,
+    aliases: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Artifact {
+    path: String,
+    bytes: u64,
+}
+
+impl Beside {
+    /// Reads it. `folder` is where the server keeps artifacts.
+    pub(super) fn read(workspace: &Workspace, run: &RunState, folder: &Path) -> Outcome<Self> {
+        let location = match workspace.experiment(run.experiment) {
+            Ok(known) if !known.artifact_location.is_empty() => known.artifact_location,
+            _ => format!("{OF_SERVER}{}", run.experiment),
+        };
+        let artifact_uri = format!("{}/{}/artifacts", location.trim_end_matches('/'), run.id);
+        let artifacts = match on_this_machine(&artifact_uri, folder) {
+            Some(place) => Some(files(&place)?),
+            None => None,
+        };
+        Ok(Self {
+            datasets: datasets(run),
+            models: models(workspace, run)?,
+            registered: registered(workspace, run)?,
+            artifact_uri,
+            artifacts,
+        })
+    }
+
+    /// What there is as tables.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        if !self.datasets.is_empty() {
+            let mut rows =
+                table_of(vec![Column::name("dataset"), Column::text("digest").rank(1), Column::text("used for")]);
+            for dataset in &self.datasets {
+                let context = dataset.context.as_deref().unwrap_or_default();
+                rows.add_row([escape(&dataset.name), escape(&dataset.digest), escape(context)]);
+            }
+            text += &format!("\n{rows}\n");
+        }
+        if !self.models.is_empty() {
+            let mut rows = table_of(vec![Column::whole("model"), Column::name("name"), Column::whole("by this run")]);
+            for model in &self.models {
+                rows.add_row([escape(&model.model_id), escape(&model.name), model.by_run.to_owned()]);
+            }
+            text += &format!("\n{rows}\n");
+        }
+        if !self.registered.is_empty() {
+            let mut rows = table_of(vec![
+                Column::name("registered as"),
+                Column::number("version"),
+                Column::whole("stage").rank(1),
+                Column::text("aliases"),
+            ]);
+            for version in &self.registered {
+                let aliases: Vec<String> = version.aliases.iter().map(|alias| escape(alias)).collect();
+                let number = version.version.to_string();
+                rows.add_row([escape(&version.model), number, version.stage.to_owned(), aliases.join(", ")]);
+            }
+            text += &format!("\n{rows}\n");
+        }
+        let Some(artifacts) = &self.artifacts else {
+            return text + "\nthe artifacts are not on this machine and are not listed\n";
+        };
+        if !artifacts.is_empty() {
+            let mut rows = table_of(vec![Column::name("artifact"), Column::number("size")]);
+            for artifact in artifacts.iter().take(ARTIFACTS_SHOWN) {
+                rows.add_row([escape(&artifact.path), bytes(artifact.bytes)]);
+            }
+            text += &format!("\n{rows}\n");
+        }
+        if artifacts.len() > ARTIFACTS_SHOWN {
+            let more = count((artifacts.len() - ARTIFACTS_SHOWN) as u64);
+            text += &format!("… and {more} more artifacts; --json lists them all\n");
+        }
+        text
+    }
+}
+
+fn datasets(run: &RunState) -> Vec<Dataset> {
+    let items = run.items(DATASET).map(|(key, value)| {
+        let fields = split(key);
+        let field = |at: usize| fields.get(at).copied().unwrap_or_default().to_owned();
+        Dataset { name: field(0), digest: field(1), context: dataset_context(value).map(str::to_owned) }
+    });
+    items.collect()
+}
+
+fn models(workspace: &Workspace, run: &RunState) -> Outcome<Vec<Model>> {
+    let mut models = Vec::new();
+    for (kind, by_run) in [(MODEL_INPUT, "read"), (MODEL_OUTPUT, "made")] {
+        for (id, _) in run.items(kind) {
+            let known = match stepwell::RunId::new(id) {
+                Ok(id) => workspace.find_run(&id)?,
+                Err(_) => None,
+            };
+            let name = known.map(|model| model.state().name().to_owned()).unwrap_or_default();
+            models.push(Model { model_id: id.to_owned(), name, by_run });
+        }
+    }
+    Ok(models)
+}
+
+fn registered(workspace: &Workspace, run: &RunState) -> Outcome<Vec<Version>> {
+    Ok(workspace.read_registry(|registry| {
+        let mut found = Vec::new();
+        for (name, model) in &registry.models {
+            for (&version, known) in model.versions.iter().filter(|(_, known)| known.run_id == run.id.as_str()) {
+                let aliases = model.aliases.iter().filter(|(_, of)| **of == version);
+                found.push(Version {
+                    model: name.clone(),
+                    version,
+                    stage: known.stage.as_str(),
+                    aliases: aliases.map(|(alias, _)| alias.clone()).collect(),
+                });
+            }
+        }
+        Ok(found)
+    })?)
+}
+
+/// The folder of a location that is on this machine.
+fn on_this_machine(uri: &str, folder: &Path) -> Option<PathBuf> {
+    if let Some(rest) = uri.strip_prefix(OF_SERVER) {
+        return Some(folder.join(rest.trim_start_matches('/')));
+    }
+    let path = uri.strip_prefix("file://").or_else(|| uri.strip_prefix("file:")).unwrap_or(uri);
+    path.starts_with('/').then(|| PathBuf::from(path))
+}
+
+/// The files below a folder, by path. A link is listed and not followed; a folder that is not there has none.
+fn files(folder: &Path) -> Outcome<Vec<Artifact>> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(below) = folders.pop() {
+        let path = folder.join(&below);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(Failure::io("list", &path)(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(Failure::io("list", &path))?;
+            let name = below.join(entry.file_name());
+            // Of the entry itself, not of what a link leads to.
+            let kind = entry.metadata().map_err(Failure::io("look at", &entry.path()))?;
+            if kind.is_dir() {
+                folders.push(name);
+            } else {
+                found.push(Artifact { path: name.to_string_lossy().into_owned(), bytes: kind.len() });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}

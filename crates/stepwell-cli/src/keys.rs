@@ -1,0 +1,57 @@
+//! Keys that a filter, an order or a column names and no run has: they are told, with what may be meant.
+
+use std::io::Write;
+
+use stepwell::search::ast::MetricName;
+use stepwell::search::order::OrderKey;
+use stepwell::workspace::keys::KeyKind;
+use stepwell::workspace::open::Workspace;
+
+use crate::failure::Outcome;
+use crate::find::closest;
+use crate::output::escape;
+
+/// Tells on standard error of each name that no run has, deleted runs included.
+pub(crate) fn tell_unknown(workspace: &Workspace, names: &[OrderKey]) -> Outcome<()> {
+    let mut told: Vec<(KeyKind, String)> = Vec::new();
+    for name in names {
+        let (kind, key, other) = match name {
+            OrderKey::Metric(MetricName { key, literal, .. }) => (KeyKind::Metric, key, literal.as_ref()),
+            OrderKey::Param(key) => (KeyKind::Param, key, None),
+            OrderKey::Tag(key) => (KeyKind::Tag, key, None),
+            OrderKey::Time(_) | OrderKey::Text(_) => continue,
+        };
+        let known = |key: &String| workspace.has_key(kind, key);
+        if known(key)? || other.map(known).transpose()?.unwrap_or(false) || told.contains(&(kind, key.clone())) {
+            continue;
+        }
+        told.push((kind, key.clone()));
+        let mut text = format!("note: no run has {}", spelt(kind, key));
+        if let Some(meant) = meant(workspace, kind, key)? {
+            text += &format!("; did you mean {meant}?");
+        }
+        let _ = writeln!(std::io::stderr(), "{}", escape(&text));
+    }
+    Ok(())
+}
+
+/// The name that is most like a key that no run has: of the same kind, or the same key of another.
+fn meant(workspace: &Workspace, kind: KeyKind, key: &str) -> Outcome<Option<String>> {
+    if let Some(other) = KeyKind::ALL.into_iter().find(|&other| matches!(workspace.has_key(other, key), Ok(true))) {
+        return Ok(Some(spelt(other, key)));
+    }
+    let known = workspace.keys(kind)?;
+    Ok(closest(key, known.iter().map(String::as_str)).map(|key| spelt(kind, key)))
+}
+
+/// A key as filters and orders name it.
+pub(crate) fn spelt(kind: KeyKind, key: &str) -> String {
+    let plain = key.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.');
+    // Quotes say that the whole is the key, though it ends in the name of a statistic.
+    let is_statistic = kind == KeyKind::Metric && MetricName::unquoted(key).literal.is_some();
+    match (plain && !is_statistic, key.contains('`')) {
+        (true, _) => format!("{}.{key}", kind.entity()),
+        (false, false) => format!("{}.`{key}`", kind.entity()),
+        (false, true) => format!("{}.\"{key}\"", kind.entity()),
+    }
+}

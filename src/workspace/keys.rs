@@ -1,0 +1,106 @@
+//! Which metrics, params and tags the runs have.
+
+use std::collections::BTreeSet;
+
+use crate::base::items::RUN;
+use crate::error::Result;
+use crate::index::bitmap::Bitmap;
+use crate::index::layout::{Family, run};
+use crate::index::part::{Cells, IndexPart, Place};
+use crate::workspace::open::Workspace;
+
+/// What a key is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyKind {
+    /// Of a metric.
+    Metric,
+    /// Of a param.
+    Param,
+    /// Of a tag.
+    Tag,
+}
+
+impl KeyKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Metric, Self::Param, Self::Tag];
+
+    /// The word that filters put before a key.
+    #[must_use]
+    pub fn entity(self) -> &'static str {
+        match self {
+            Self::Metric => "metrics",
+            Self::Param => "params",
+            Self::Tag => "tags",
+        }
+    }
+
+    fn family(self) -> Family {
+        match self {
+            Self::Metric => Family::Metrics,
+            Self::Param => Family::Params,
+            Self::Tag => Family::Tags,
+        }
+    }
+}
+
+impl Workspace {
+    /// Whether any run has the key, deleted runs included. O(log keys) for each pack.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
+    pub fn has_key(&self, kind: KeyKind, key: &str) -> Result<bool> {
+        let family = kind.family();
+        let (_, found) = self.ask(|view| {
+            for (part, excluded) in &view.parts {
+                if let Some(cells) = part.cells(family, key)?
+                    && has_run(part, &cells, &other_than_runs(part, excluded)?)?
+                {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })?;
+        Ok(found)
+    }
+
+    /// All keys that runs have, deleted runs included. Costs a look at each key of each pack.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
+    pub fn keys(&self, kind: KeyKind) -> Result<BTreeSet<String>> {
+        let family = kind.family();
+        let (_, found) = self.ask(|view| {
+            let mut found = BTreeSet::new();
+            for (part, excluded) in &view.parts {
+                let others = other_than_runs(part, excluded)?;
+                let keys = part.keys(family)?;
+                for (at, name) in keys.names.iter().enumerate() {
+                    if !found.contains(name) && has_run(part, &part.cells_at(family, keys, at)?, &others)? {
+                        found.insert(name.to_owned());
+                    }
+                }
+            }
+            Ok(found)
+        })?;
+        Ok(found)
+    }
+}
+
+/// The rows of a part that a search does not look at, or that stand for something else than a run.
+fn other_than_runs(part: &IndexPart, excluded: &Bitmap) -> Result<Bitmap> {
+    let mut others = part.run_ints(run::KIND)?.within(i64::from(RUN), i64::from(RUN));
+    others.invert();
+    others.or(excluded);
+    Ok(others)
+}
+
+/// Whether a run other than `others` has a cell.
+fn has_run(part: &IndexPart, cells: &Cells, others: &Bitmap) -> Result<bool> {
+    let mut all = cells.start..cells.end;
+    Ok(match part.place(cells)? {
+        Place::Sparse(ordinals) => all.any(|at| !others.contains(ordinals.get(at) as u32)),
+        Place::Dense(present) => {
+            all.any(|at| present.is_none_or(|set| set.contains(at as u32)) && !others.contains(at as u32))
+        }
+    })
+}
