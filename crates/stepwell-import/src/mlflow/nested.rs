@@ -25,7 +25,11 @@ fn parse(text: &str, wanted: &str) -> Vec<(String, String)> {
     for event in Parser::new_from_str(text) {
         let Ok((event, _)) = event else { break };
         match event {
-            Event::MappingStart(..) | Event::SequenceStart(..) => depth += 1,
+            Event::MappingStart(..) | Event::SequenceStart(..) => {
+                // A list under the name is no mapping.
+                is_wanted &= !(depth == 1 && matches!(event, Event::SequenceStart(..)));
+                depth += 1;
+            }
             Event::MappingEnd | Event::SequenceEnd => {
                 depth = depth.saturating_sub(1);
                 if depth == 1 {

@@ -168,10 +168,12 @@ impl Events {
                 let name = tag.strip_suffix("/text_summary").unwrap_or(tag);
                 let text =
                     found.string_val.iter().map(|text| String::from_utf8_lossy(text)).collect::<Vec<_>>().join("\n");
-                if text.len() <= TEXT_BYTES_MAX {
-                    put(&mut self.tags, name, text.clone());
+                // What the tag has is not left out; an earlier text that it no longer has is.
+                let is_tag = text.len() <= TEXT_BYTES_MAX;
+                let is_other = is_tag && put(&mut self.tags, name, text.clone());
+                if self.keep.wants_files() || !is_tag || is_other {
+                    self.keep.text(name, step, &text);
                 }
-                self.keep.text(name, step, &text);
             }
             // Hyperparameters are in the metadata.
             Some("hparams") => {}
@@ -193,7 +195,7 @@ impl Events {
                     (None, None, Some(boolean)) => boolean.to_string(),
                     (None, None, None) => continue,
                 };
-                put(&mut self.params, &key, text);
+                let _ = put(&mut self.params, &key, text);
             }
         }
         match data.session_end.map(|end| end.status) {
@@ -204,10 +206,13 @@ impl Events {
     }
 }
 
-/// Sets a word; the last one said stands.
-fn put(words: &mut Vec<(String, String)>, key: &str, value: String) {
+/// Sets a word; the last one said stands. Says whether another one stood there.
+fn put(words: &mut Vec<(String, String)>, key: &str, value: String) -> bool {
     match words.iter_mut().find(|(known, _)| known == key) {
-        Some((_, old)) => *old = value,
-        None => words.push((key.to_owned(), value)),
+        Some((_, old)) => std::mem::replace(old, value) != *old,
+        None => {
+            words.push((key.to_owned(), value));
+            false
+        }
     }
 }

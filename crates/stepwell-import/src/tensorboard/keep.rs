@@ -52,7 +52,7 @@ impl Keep {
     fn put(&mut self, kind: Kind, of: &'static str, tag: &str, step: i64, ending: &str, bytes: &[u8]) {
         let Some(folder) = &self.folder else {
             let why = match kind {
-                Kind::Text => "texts: the last of each tag is a tag of the run, --artifacts keeps all as files",
+                Kind::Text => "texts behind which another came, or too long for a tag: --artifacts keeps all as files",
                 _ => "no metrics: --artifacts keeps them as files",
             };
             return self.leave_out(kind, why);
@@ -81,6 +81,11 @@ impl Keep {
     /// Keeps a sound as it is encoded.
     pub(crate) fn audio(&mut self, tag: &str, step: i64, bytes: &[u8]) {
         self.put(Kind::Audio, "audio", tag, step, if bytes.starts_with(b"RIFF") { "wav" } else { "bin" }, bytes);
+    }
+
+    /// Whether values are kept as files.
+    pub(crate) fn wants_files(&self) -> bool {
+        self.folder.is_some()
     }
 
     /// Keeps a text.
