@@ -17,6 +17,7 @@ use crate::segment::reader::Group;
 use crate::workspace::check::Damage;
 use crate::workspace::compaction::CompactOptions;
 use crate::workspace::evidence::Reaches;
+use crate::workspace::journal::{Journal, State};
 use crate::workspace::manifest::Change;
 use crate::workspace::mark;
 use crate::workspace::open::{Workspace, create_folder};
@@ -37,6 +38,13 @@ pub struct Repaired {
     pub lost: Vec<String>,
     /// Files that the operating system refuses to read, and why: they stay as they are, since what they hold may be whole.
     pub left: Vec<(PathBuf, String)>,
+}
+
+/// Whether each journal lacks a change that no other copy has.
+struct Gaps {
+    manifest: bool,
+    catalog: bool,
+    registry: bool,
 }
 
 impl Workspace {
@@ -68,10 +76,12 @@ impl Workspace {
         for file in of_kind("index") {
             self.quarantine(file, &mut repaired)?;
         }
+        // Asked before the damaged entries go: without them nothing may show that there was one.
+        let gaps = self.journal_gaps()?;
         for file in of_kind("entry") {
             self.quarantine(file, &mut repaired)?;
         }
-        self.repair_journals(&mut repaired)?;
+        self.repair_journals(&gaps, &mut repaired)?;
         let taken_in = self.take_in_packs(&mut repaired)?;
         for file in of_kind("pack") {
             let id = file.file_name().and_then(|name| paths::pack_id(name.to_str()?));
@@ -161,11 +171,24 @@ impl Workspace {
         Ok(())
     }
 
+    /// Which journals lack a change that no other copy has.
+    fn journal_gaps(&self) -> Result<Gaps> {
+        fn gap<S: State>(journal: &mut Journal<S>) -> Result<bool> {
+            journal.check_all()?;
+            Ok(journal.has_gap())
+        }
+        Ok(Gaps {
+            manifest: gap(&mut self.inner.manifest.lock())?,
+            catalog: gap(&mut self.inner.catalog.lock())?,
+            registry: gap(&mut self.inner.registry.lock())?,
+        })
+    }
+
     /// Publishes entries that carry the whole state, so that nothing builds on what is damaged or lost.
-    fn repair_journals(&self, repaired: &mut Repaired) -> Result<()> {
+    fn repair_journals(&self, gaps: &Gaps, repaired: &mut Repaired) -> Result<()> {
         let mut manifest = self.inner.manifest.lock();
-        if !manifest.check_all()?.is_empty() {
-            if manifest.has_gap() {
+        if !manifest.check_all()?.is_empty() || gaps.manifest {
+            if gaps.manifest || manifest.has_gap() {
                 repaired.lost.push("a change of the manifest: runs deleted for good by it may be back".into());
             }
             let mut known = manifest.state().packs.keys().copied().collect::<Vec<_>>();
@@ -180,8 +203,8 @@ impl Workspace {
             self.inner.manifest.lock().publish_whole(|_| Ok(changes.clone()))?;
         }
         let mut catalog = self.inner.catalog.lock();
-        if !catalog.check_all()?.is_empty() {
-            if catalog.has_gap() {
+        if !catalog.check_all()?.is_empty() || gaps.catalog {
+            if gaps.catalog || catalog.has_gap() {
                 repaired.lost.push("a change of the experiments; their runs stay".into());
             }
             let default = catalog.state().experiments.get(&ExperimentId::DEFAULT).cloned();
@@ -194,8 +217,8 @@ impl Workspace {
         }
         drop(catalog);
         let mut registry = self.inner.registry.lock();
-        if !registry.check_all()?.is_empty() {
-            if registry.has_gap() {
+        if !registry.check_all()?.is_empty() || gaps.registry {
+            if gaps.registry || registry.has_gap() {
                 repaired.lost.push("a change of the model registry".into());
             }
             // Any entry serves to fold the state: the removal of a model that never was.
