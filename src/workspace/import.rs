@@ -265,6 +265,12 @@ impl Importer {
         }
     }
 
+    /// What is known of a run; an error where some of it cannot be read, since the source is compared with all of it.
+    fn known_whole(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
+        let (run, unread) = self.workspace.read_run(id.key(), Some(id))?;
+        unread.into_iter().next().map_or(Ok(run), Err)
+    }
+
     fn take(&mut self, run: RunImport, replace: bool) -> Result<Offered> {
         check_words(&run)?;
         if self.by_id.contains(&run.id) {
@@ -275,7 +281,7 @@ impl Importer {
             None => Known::of(&self.workspace)?,
         };
         let experiment = at_start.experiment(&self.workspace, run.experiment);
-        let known = if at_start.may_have(run.id.key()) { self.workspace.find_run(&run.id) } else { Ok(None) };
+        let known = if at_start.may_have(run.id.key()) { self.known_whole(&run.id) } else { Ok(None) };
         self.known = Some(at_start);
         let ((experiment_name, generation), mut known) = (experiment?, known?);
         let (of_run, of_metrics) = self.workspace.deleted_for_good(&run.id);
