@@ -215,7 +215,7 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Act {
-        Change(usize, Change),
+        Change(usize, Box<Change>),
         NewVersion(usize, String),
         Take(usize, usize),
     }
@@ -239,7 +239,7 @@ mod tests {
                     7 => return Act::NewVersion(at, name),
                     _ => return Act::Take(at, other),
                 };
-                Act::Change(at, change)
+                Act::Change(at, Box::new(change))
             },
         )
     }
@@ -279,7 +279,7 @@ mod tests {
                     }
                     Act::Change(at, change) => {
                         if let Some(model) = copies[at].models.get(change_name(&change)) {
-                            match &change {
+                            match &*change {
                                 Change::Delete { .. } => {
                                     deleted.extend(model.known_versions().map(|(number, _)| (model.id, number)));
                                 }

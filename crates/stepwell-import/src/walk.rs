@@ -213,10 +213,8 @@ impl Walk<'_, '_> {
                 // A W&B run's copies of its own data are no further runs.
                 let is_series =
                     child.ends_with(dvclive::SERIES) && child.ancestors().nth(2).is_some_and(dvclive::is_folder);
-                if !is_series
-                    && !(has_wandb && ["files", "logs", "tmp"].iter().any(|name| child.ends_with(name)))
-                    && self.may_enter(&child, &real_root)
-                {
+                let is_copy = has_wandb && ["files", "logs", "tmp"].iter().any(|name| child.ends_with(name));
+                if !is_series && !is_copy && self.may_enter(&child, &real_root) {
                     pending.push((child, depth + 1));
                 }
             }

@@ -46,7 +46,7 @@ enum Start {
     /// A monitor file; its first line.
     Monitor(Vec<u8>, Text),
     /// A table: its records, its delimiter, and the names in a comment before the rows, as numpy writes them.
-    Table(Body, u8, Option<Vec<String>>),
+    Table(Box<Body>, u8, Option<Vec<String>>),
     /// There is no row.
     Empty,
 }
@@ -75,7 +75,7 @@ fn start(path: &Path) -> io::Result<Start> {
                 records.next().ok().flatten().map(|record| record.iter().map(str::to_owned).collect())
             };
             let records = Records::new(Cursor::new(line).chain(text), delimiter, offset);
-            return Ok(Start::Table(records, delimiter, comment.and_then(names)));
+            return Ok(Start::Table(Box::new(records), delimiter, comment.and_then(names)));
         }
         offset += read;
     }

@@ -60,7 +60,7 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
             }
         }
         row += 1;
-        if row % PROGRESS_ROWS == 0 {
+        if row.is_multiple_of(PROGRESS_ROWS) {
             let offset = offset.min(file.bytes);
             context.advance(&file.path, offset.saturating_sub(*told));
             *told = offset;
