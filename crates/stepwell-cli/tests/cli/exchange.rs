@@ -111,7 +111,7 @@ fn paths_that_do_not_serve_are_told() {
         );
         assert!(!place.path("w").exists(), "{path}");
     }
-    std::fs::set_permissions(&unreadable, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&unreadable, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     // Root reads everything.
     if std::fs::read(&unreadable).is_err() {
         let ended = place.call(&["import", "locked.csv"]);
