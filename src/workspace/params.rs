@@ -16,7 +16,7 @@
 //! A writer that fails to retract keeps its claim, which costs others an error at most, and retracts with its next frame.
 //!
 //! Copies from another workspace go straight into packs. They keep the rule by a log that holds nothing but their claims while the
-//! pack is made ([`Workspace::publish_runs`]).
+//! pack is made (`Workspace::publish_runs`).
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -167,7 +167,6 @@ fn options(arguments: &Arguments, stdin: Option<PathBuf>) -> Options {
             TableFormat::Parquet => Format::Parquet,
         }),
         stdin,
-        ..Options::default()
     }
 }
 
