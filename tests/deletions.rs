@@ -85,7 +85,8 @@ fn seen(workspace: &Workspace) -> (Vec<String>, Vec<String>) {
     let experiments = experiments
         .map(|known| format!("{} {}: {:?} by {}", known.id, known.name, known.deletion(), known.deletion_by));
     let mut seen: (Vec<String>, Vec<String>) = (runs.collect(), experiments.collect());
-    (seen.0.sort(), seen.1.sort());
+    seen.0.sort();
+    seen.1.sort();
     seen
 }
 
@@ -262,7 +263,7 @@ fn a_deleted_run_does_not_come_back() {
     sides[0].purge_run(&id).unwrap();
     sides[1].edit_any_run(&id, &[RunEdit::Tag("later".into(), "word".into())]).unwrap();
     let pulled = pull(&sides[1], &sides[0]);
-    assert_eq!(pulled.removed, [id.clone()]);
+    assert_eq!(pulled.removed, std::slice::from_ref(&id));
     both(&sides);
     assert_eq!([0, 1].map(|at| is_deleted(&sides[at], &id)), [None; 2]);
     // The id is free, and what takes it is no part of what was deleted.

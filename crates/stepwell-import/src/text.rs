@@ -60,7 +60,7 @@ mod tests {
         let plain = "step,löss\n1,2\n";
         let utf16 = |big: bool| -> Vec<u8> {
             let units = std::iter::once(0xfeff).chain(plain.encode_utf16());
-            units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
+            units.flat_map(|unit| if big { unit.swap_bytes() } else { unit }.to_le_bytes()).collect()
         };
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(plain.as_bytes()).unwrap();

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// Ids, names, or beginnings of ids.
     #[arg(required = true, value_name = "RUN", add = crate::complete::runs())]
     runs: Vec<String>,
-    /// The metric, or a pattern such as 'train/*' with *, ? and [abc]; may be given several times.
+    /// The metric, or a pattern such as 'train/*' with *, ? and sets of characters in brackets; may be given several times.
     #[arg(short, long, required = true, allow_hyphen_values = true, add = crate::complete::metrics())]
     key: Vec<String>,
     /// Write a picture: FILE.svg or FILE.png.
