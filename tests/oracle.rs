@@ -234,7 +234,8 @@ proptest! {
             assert_eq!(source.pull(&other, &mut |_, _| {}).unwrap().points, 0);
             check::exact(&world.ledger, &source, Depth::Contents);
         }
-        assert!(other.verify(&mut |_, _| {}).unwrap().is_ok());
+        let report = other.verify(&mut |_, _| {}).unwrap();
+        assert!(report.is_ok(), "{report:?}");
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::base::ids::ExperimentId;
 use crate::base::limits::EXPERIMENT_TAG_VALUE_CHARS_MAX;
 use crate::base::limits::KEY_CHARS_MAX;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::workspace::catalog::{Catalog, Change, Experiment};
 use crate::workspace::open::Workspace;
 
@@ -73,7 +73,7 @@ impl Workspace {
             done = Some(AdoptedExperiment { experiment: experiment.clone(), is_new, is_changed, tags_left_out });
             Ok(if is_changed { vec![Change::Create(experiment)] } else { Vec::new() })
         })?;
-        done.ok_or_else(|| crate::Error::invalid("experiment", "nothing was planned for it"))
+        done.ok_or_else(|| Error::invalid("experiment", "nothing was planned for it"))
     }
 }
 

@@ -315,7 +315,11 @@ impl Workspace {
             };
             let over = |claim: &Claim| gone(claim) && (claim.floor() == (0, 0) || self.is_elsewhere(claim, &packs));
             if bad.is_empty() && open.iter().all(over) {
-                self.inner.storage.remove_file(&path).map_err(Error::io("remove", &path))?;
+                match self.inner.storage.remove_file(&path) {
+                    // Another process was faster.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    removed => removed.map_err(Error::io("remove", &path))?,
+                }
             }
         }
         Ok(())
