@@ -225,10 +225,13 @@ impl Workspace {
         let mut runs = runs.into_iter().map(Ok);
         let published = self.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true);
         if let Some(session) = claiming {
-            let path = session.path().to_owned();
-            // It is ended by being dropped.
+            let dir = self.inner.root.join(paths::EDITS);
+            let name = LogName { dir, stem: paths::EDITS.to_owned(), writer: session.writer() };
+            // It is ended by being dropped. Its ledger line is settled, so that nobody misses it; if that fails, it stays.
             drop(session);
-            let _ = self.inner.storage.remove_file(&path);
+            self.claims(true)?;
+            self.settle(&name);
+            let _ = self.inner.storage.remove_file(&name.log());
         }
         published.map(|_| refused)
     }
