@@ -139,7 +139,9 @@ mod tests {
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
         let done = workspace.adopt_model("net", &model()).unwrap();
         assert_eq!((done.is_new, done.versions_added), (true, 2));
-        assert_eq!(workspace.read_registry(|all| Ok(all.models["net"].clone())).unwrap(), model());
+        let kept = workspace.read_registry(|all| Ok(all.models["net"].clone())).unwrap();
+        assert_ne!(kept.id, 0, "a model gets a number of its own here");
+        assert_eq!(kept, Model { id: kept.id, ..model() });
         assert!(!workspace.adopt_model("net", &model()).unwrap().is_changed);
 
         let store = Store::new(&workspace);
