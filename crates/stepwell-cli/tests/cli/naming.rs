@@ -43,7 +43,7 @@ fn an_exact_id_goes_before_a_name_and_a_name_before_a_beginning() {
     assert_eq!(place.ok(&["tail", "2"]).lines().count(), 2);
     place.ok(&["export", "2", "--to", "out", "--format", "csv"]);
     assert!(std::fs::read_to_string(place.path("out/points.csv")).unwrap().contains("9c11"));
-    assert!(place.ok(&["plot", "2", "--key", "loss"]).contains("9c11"));
+    assert!(place.ok(&["plot", "2", "--key", "loss"]).contains("loss of 2"), "the run that is called 2");
 }
 
 #[test]

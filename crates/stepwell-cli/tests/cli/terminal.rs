@@ -69,7 +69,8 @@ fn tables_fit_terminals_and_numbers_stay_whole() {
     for width in WIDTHS {
         let plain = on_terminal(&place, &["runs"], width);
         check_width(&plain, width);
-        assert!(plain.contains("resnet50") && plain.contains("status") && plain.contains('…'), "{plain}");
+        assert!(plain.contains("resnet50") && plain.contains("status"), "{plain}");
+        assert_eq!(plain.contains('…'), width < 144, "names are cut where the table is wider: {plain}");
         let columns = "metrics.loss,metrics.loss.min,metrics.an/accuracy,params.lr,start_time";
         let asked = on_terminal(&place, &["runs", "--columns", columns], width);
         check_width(&asked, width);
