@@ -1,5 +1,5 @@
-//! Searches while runs are being logged to: 1,000 open runs with 1,000 points each that nobody sealed, and two with 100,000.
-//! Each answer is verified.
+//! Searches while runs are being logged to: 1,000 open runs with 1,000 points each that nobody sealed, two with 100,000, and
+//! one with 300,000 metrics, which is then packed. Each answer is verified.
 //!
 //! `cargo bench --bench live [-- RUNS]` prints one table of wall times: the least and the median of some rounds.
 
@@ -108,6 +108,33 @@ fn main() {
     let hundred = |(runs, _): &mut (Vec<Open>, Workspace)| (0..100).for_each(|_| runs[0].step());
     row("one of them logged 1,000 points", &mut state, 20, hundred, |(runs, handle)| listed(handle, runs));
     row("one run by itself, after 1,000 points", &mut state, 20, hundred, one);
+    drop(state);
+    wide(300_000);
+}
+
+/// Searches a run of so many metrics, open and packed.
+fn wide(metrics: usize) {
+    let (_dir, store) = workspace();
+    let mut writer = store.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+    for number in 0..metrics {
+        writer.log_metric(&format!("layer{}/unit{number}", number % 100), 1, number as f64).unwrap();
+    }
+    let search = |store: &mut Workspace| {
+        let (key, value) = (format!("layer{}/unit{}", (metrics - 1) % 100, metrics - 1), metrics - 1);
+        let query = RunQuery { filter: format!("metrics.\"{key}\" = {value}"), ..RunQuery::default() };
+        let page = store.search(&query).unwrap();
+        assert_eq!((page.total, page.runs[0].metrics.len()), (1, metrics));
+    };
+    println!("\n1 run of {metrics} metrics");
+    row("open, a handle opened now", &mut fresh_of(&store), 3, |handle| *handle = fresh_of(&store), search);
+    row("open, nothing changed", &mut fresh_of(&store), 5, |_| {}, search);
+    let mut state = (fresh_of(&store), writer);
+    let log = |(_, writer): &mut (Workspace, RunWriter)| writer.log_metric("layer0/unit0", 2, 0.0).unwrap();
+    row("open, a point was logged", &mut state, 5, log, |(handle, _)| search(handle));
+    state.1.finish(stepwell::RunStatus::Finished).unwrap();
+    assert_eq!(store.compact(stepwell::CompactOptions::default()).unwrap().runs, 1);
+    row("packed, a handle opened now", &mut fresh_of(&store), 3, |handle| *handle = fresh_of(&store), search);
+    row("packed, nothing changed", &mut fresh_of(&store), 5, |_| {}, search);
 }
 
 fn fresh_of(store: &Workspace) -> Workspace {

@@ -7,6 +7,7 @@ mod support;
 
 use std::time::Instant;
 
+use stepwell::tracking::CreateRun;
 use stepwell::tracking::store::{Tracking, TrackingOptions};
 use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunQuery, RunStatus, Workspace};
 use support::workspace;
@@ -33,7 +34,7 @@ const CALLS_OF: [Call; 6] = [
     }),
     ("the same, by a handle opened for it", |store, _| created(&Workspace::open(store.root()).unwrap())),
     ("a run created and given a param by the facade", |_, tracking| {
-        let new = stepwell::tracking::runs::CreateRun { experiment_id: "0".into(), ..Default::default() };
+        let new = CreateRun { experiment_id: "0".into(), ..Default::default() };
         let id = tracking.create_run(&new).unwrap().info.run_id;
         tracking.log_param(&id, "lr", "0.1").unwrap();
         RunId::new(&id).unwrap()

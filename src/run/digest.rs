@@ -355,6 +355,12 @@ impl LogDigest {
         self.number(id).map(|number| self.state_of(&self.runs[&number]))
     }
 
+    /// What the log says of the run of a key.
+    #[must_use]
+    pub fn state_of_key(&self, key: RunKey) -> Option<RunState> {
+        self.numbers.get(&key).map(|number| self.state_of(&self.runs[number]))
+    }
+
     fn state_of(&self, run: &RunDigest) -> RunState {
         let mut state = run.state.clone();
         let through = self.tail.through();

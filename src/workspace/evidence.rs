@@ -2,13 +2,16 @@
 //!
 //! 1. Ledgers are read before logs, and logs before packs: what a line says holds of a log that is looked at later, and a log
 //!    that is gone by then is in a pack, or deleted for good.
-//! 2. What is known of a line stays true when the line moves on, so ledgers are read again only when they grow.
+//! 2. What is known of a line stays true when the line moves on, and lines are only ever added, so of a ledger that grew only
+//!    what is new is read. A question about one run reads the lines of its logs again, and no others.
 //! 3. Compaction settles a line before it removes the log. A ledger of settled lines whose lock is free is removed.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::bytes::Malformed;
@@ -28,17 +31,58 @@ use crate::workspace::paths::{self, LogName};
 /// Ledgers as last read.
 #[derive(Default)]
 pub struct Ledgers {
-    known: FxHashMap<PathBuf, (u64, Vec<Claim>)>,
-    /// Where the line of each writer stands.
-    places: FxHashMap<WriterId, (PathBuf, u64)>,
+    /// How far each was read.
+    read: FxHashMap<PathBuf, Lines>,
+    /// What their lines say of logs that are not settled, by run (none for logs of edits) and writer.
+    open: BTreeMap<(Option<RunKey>, WriterId), Claim>,
     /// Logs that were found in packs though their lines do not say so.
     settled: FxHashSet<WriterId>,
+}
+
+/// What was read of a ledger.
+#[derive(Default)]
+struct Lines {
+    /// The lines before this offset.
+    end: u64,
+    /// Those of them that did not verify, which may just have been in the making.
+    unclear: Vec<u64>,
+}
+
+impl Ledgers {
+    /// Takes in a line; one that is known is replaced.
+    fn note(&mut self, claim: Claim) {
+        let Entry { run, writer, settled, .. } = claim.entry;
+        if settled || self.settled.contains(&writer) {
+            self.open.remove(&(run, writer));
+        } else {
+            self.open.insert((run, writer), claim);
+        }
+    }
+
+    /// Notes that nothing of a log is to be missed any more.
+    fn settle(&mut self, run: Option<RunKey>, writer: WriterId) {
+        self.open.remove(&(run, writer));
+        self.settled.insert(writer);
+    }
+
+    /// What is known of the logs of a run; of logs of edits where none is given.
+    fn of(&self, run: Option<RunKey>) -> impl Iterator<Item = &Claim> {
+        self.open.range((run, WriterId(0))..=(run, WriterId(u128::MAX))).map(|(_, claim)| claim)
+    }
+
+    /// Forgets ledgers that are gone.
+    fn retain(&mut self, paths: &[PathBuf]) {
+        if self.read.keys().any(|path| !paths.contains(path)) {
+            self.read.retain(|path, _| paths.contains(path));
+            self.open.retain(|_, claim| self.read.contains_key(&*claim.ledger));
+        }
+    }
 }
 
 /// One line, and where it stands.
 #[derive(Clone, Debug)]
 pub(super) struct Claim {
-    pub(super) ledger: PathBuf,
+    pub(super) ledger: Arc<Path>,
     pub(super) offset: u64,
     pub(super) entry: Entry,
     /// Whether nothing that was written since can have been lost, so that all of the line counts.
@@ -155,6 +199,27 @@ impl Workspace {
     /// Everything that ledgers say of logs that are not settled. To be asked before logs are listed; with `anew` all is read
     /// again. A ledger that cannot be read is no evidence.
     pub(super) fn claims(&self, anew: bool) -> Result<Vec<Claim>> {
+        let ledgers = self.read_ledgers(anew)?;
+        Ok(ledgers.open.values().cloned().collect())
+    }
+
+    /// What ledgers say by now of the logs of a run, and of logs of edits, that are not settled. To be asked before logs are
+    /// listed. Costs a listing, an open for each ledger, and a read for each of these logs.
+    pub(super) fn claims_of(&self, run: RunKey) -> Result<Vec<Claim>> {
+        let ledgers = self.read_ledgers(false)?;
+        let mut claims: Vec<Claim> = ledgers.of(Some(run)).chain(ledgers.of(None)).cloned().collect();
+        drop(ledgers);
+        claims.retain_mut(|claim| {
+            if let Some(entry) = self.line(claim) {
+                claim.entry = entry;
+            }
+            !claim.entry.settled
+        });
+        Ok(claims)
+    }
+
+    /// Reads what is new of all ledgers, or with `anew` all of them.
+    fn read_ledgers(&self, anew: bool) -> Result<MutexGuard<'_, Ledgers>> {
         let paths = match self.ledger_paths() {
             Ok(paths) => paths,
             Err(error) => {
@@ -163,23 +228,30 @@ impl Workspace {
             }
         };
         let mut ledgers = self.inner.ledgers.lock();
-        if ledgers.known.keys().any(|path| !paths.contains(path)) {
-            ledgers.known.retain(|path, _| paths.contains(path));
-            ledgers.places.retain(|_, (path, _)| paths.contains(path));
-        }
+        ledgers.retain(&paths);
         for path in paths {
             let Ok(file) = self.inner.storage.open_read(&path) else { continue };
             let len = file.len().unwrap_or(0);
-            if anew || ledgers.known.get(&path).is_none_or(|(known, _)| *known != len) {
-                let (claims, _) = read_ledger(&*file, &path).unwrap_or_default();
-                let place = |claim: &Claim| (claim.entry.writer, (claim.ledger.clone(), claim.offset));
-                ledgers.places.extend(claims.iter().map(place));
-                ledgers.known.insert(path, (len, claims));
+            let mut lines = ledgers.read.remove(&path).filter(|lines| !anew && lines.end <= len).unwrap_or_default();
+            if lines.end < len {
+                let from = std::mem::take(&mut lines.unclear).into_iter().min().unwrap_or(lines.end);
+                if let Ok(read) = read_ledger(&*file, &path, from) {
+                    read.claims.into_iter().for_each(|claim| ledgers.note(claim));
+                    lines = Lines { end: read.end, unclear: read.unclear };
+                }
             }
+            ledgers.read.insert(path, lines);
         }
-        let all = ledgers.known.values().flat_map(|(_, claims)| claims);
-        let open = all.filter(|claim| !claim.entry.settled && !ledgers.settled.contains(&claim.entry.writer));
-        Ok(open.cloned().collect())
+        Ok(ledgers)
+    }
+
+    /// The line of a claim as it is now, if it is still there and the log's own.
+    fn line(&self, claim: &Claim) -> Option<Entry> {
+        let mut line = [0; LINE_LEN];
+        let file = self.inner.storage.open_read(&claim.ledger).ok()?;
+        let whole = file.read_at(&mut line, claim.offset).ok()? == LINE_LEN;
+        let entry = Entry::decode(&line, claim.offset).ok().filter(|_| whole)?;
+        (entry.writer == claim.entry.writer).then_some(entry)
     }
 
     /// What of the logs of these claims is missing: the log, and what, as an error. `reaches` says how far those logs go that
@@ -247,7 +319,7 @@ impl Workspace {
             Err(error) => error.kind() == ErrorKind::NotFound,
         };
         if settled {
-            self.inner.ledgers.lock().settled.insert(claim.entry.writer);
+            self.inner.ledgers.lock().settle(claim.entry.run, claim.entry.writer);
         }
         settled
     }
@@ -275,25 +347,26 @@ impl Workspace {
         };
         let found = deleted || packed();
         if found {
-            self.inner.ledgers.lock().settled.insert(writer);
+            self.inner.ledgers.lock().settle(claim.entry.run, writer);
         }
         found
     }
 
     /// Says in a log's line that the log may go. Whoever says so knows that a pack or a tombstone has it.
     pub(super) fn settle(&self, name: &LogName) {
-        let place = self.inner.ledgers.lock().places.get(&name.writer).cloned();
-        let Some((ledger, offset)) = place else { return };
-        let Ok(file) = self.inner.storage.open_write(&ledger) else { return };
+        let claim = {
+            let mut ledgers = self.inner.ledgers.lock();
+            let claim = ledgers.open.get(&(name.run(), name.writer)).cloned();
+            ledgers.settle(name.run(), name.writer);
+            claim
+        };
         // The line may have moved on since it was read.
-        let mut line = [0; LINE_LEN];
-        if file.read_at(&mut line, offset).is_ok_and(|got| got == LINE_LEN)
-            && let Ok(entry) = Entry::decode(&line, offset)
-            && entry.writer == name.writer
+        if let Some(claim) = claim
+            && let Some(entry) = self.line(&claim)
+            && let Ok(file) = self.inner.storage.open_write(&claim.ledger)
         {
-            let _ = file.write_at(&Entry { settled: true, ..entry }.encode(offset), offset);
+            let _ = file.write_at(&Entry { settled: true, ..entry }.encode(claim.offset), claim.offset);
         }
-        self.inner.ledgers.lock().settled.insert(name.writer);
     }
 
     /// Removes ledgers that nobody writes and whose lines are all settled.
@@ -303,7 +376,7 @@ impl Workspace {
             if !file.try_lock().unwrap_or(false) {
                 continue;
             }
-            let Ok((claims, bad)) = read_ledger(&*file, &path) else { continue };
+            let Ok(ReadLedger { claims, bad, .. }) = read_ledger(&*file, &path, 0) else { continue };
             let known = self.inner.ledgers.lock();
             let spent = |claim: &Claim| claim.entry.settled || known.settled.contains(&claim.entry.writer);
             let open: Vec<Claim> = claims.into_iter().filter(|claim| !spent(claim)).collect();
@@ -328,41 +401,52 @@ impl Workspace {
     /// The lines of a ledger that do not verify, each an error, for `verify`.
     pub(super) fn check_ledger(&self, path: &std::path::Path) -> Result<Vec<Error>> {
         let file = self.inner.storage.open_read(path).map_err(Error::io("open", path))?;
-        let mut bad = read_ledger(&*file, path)?.1;
+        let mut bad = read_ledger(&*file, path, 0)?.bad;
         // One that is just being written is whole when it is read again.
         if !bad.is_empty() {
-            bad = read_ledger(&*file, path)?.1;
+            bad = read_ledger(&*file, path, 0)?.bad;
         }
         Ok(bad)
     }
 }
 
-/// The lines of a ledger that verify, and those that were changed.
-fn read_ledger(file: &dyn File, path: &std::path::Path) -> Result<(Vec<Claim>, Vec<Error>)> {
-    let len = file.len().map_err(Error::io("read", path))?;
+/// Lines of a ledger.
+struct ReadLedger {
+    /// Those that verify.
+    claims: Vec<Claim>,
+    /// Where those stand that do not.
+    unclear: Vec<u64>,
+    /// Those of them that were changed, each an error.
+    bad: Vec<Error>,
+    /// Behind the last one.
+    end: u64,
+}
+
+/// The lines of a ledger from the one at an offset on.
+fn read_ledger(file: &dyn File, path: &Path, from: u64) -> Result<ReadLedger> {
+    let len = file.len().map_err(Error::io("read", path))?.saturating_sub(from);
     let life = file.life().unwrap_or(0);
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(LEDGER_MAX)];
-    let got = file.read_at(&mut bytes, 0).map_err(Error::io("read", path))?;
-    let (mut claims, mut bad) = (Vec::new(), Vec::new());
+    let got = file.read_at(&mut bytes, from).map_err(Error::io("read", path))?;
     let (lines, _) = bytes[..got].as_chunks::<LINE_LEN>();
-    for (line, offset) in lines.iter().zip((0..).step_by(LINE_LEN)) {
+    let end = from + (lines.len() * LINE_LEN) as u64;
+    let mut read = ReadLedger { claims: Vec::with_capacity(lines.len()), unclear: Vec::new(), bad: Vec::new(), end };
+    let ledger: Arc<Path> = path.into();
+    for (line, offset) in lines.iter().zip((from..).step_by(LINE_LEN)) {
         match Entry::decode(line, offset) {
             Ok(entry) => {
                 let alive = life != 0 && entry.life == life;
-                claims.push(Claim { ledger: path.to_owned(), offset, entry, alive });
+                read.claims.push(Claim { ledger: Arc::clone(&ledger), offset, entry, alive });
+                continue;
             }
-            Err(Malformed(what)) if is_changed(line, offset, life) => bad.push(Error::corrupt(path, offset, what)),
+            Err(Malformed(what)) if is_changed(line, offset, life) => read.bad.push(Error::corrupt(path, offset, what)),
             // What a crash left: no evidence.
             Err(_) => {}
         }
+        read.unclear.push(offset);
     }
-    Ok((claims, bad))
+    Ok(read)
 }
 
 /// Longest ledger that is read, in bytes.
 const LEDGER_MAX: usize = 16 << 20;
-
-/// Claims of a run, and of logs of edits.
-pub(super) fn of_run(claims: Vec<Claim>, key: RunKey) -> Vec<Claim> {
-    claims.into_iter().filter(|claim| claim.entry.run.is_none_or(|run| run == key)).collect()
-}

@@ -19,15 +19,16 @@ use crate::error::{Error, Result};
 use crate::index::summary::RunSummary;
 use crate::run::digest::LogDigest;
 use crate::run::snapshot::{RunPart, StatsPart, summarise};
-use crate::workspace::evidence::{Reach, Reaches, of_run};
+use crate::workspace::evidence::{Reach, Reaches};
 use crate::workspace::logs::of_one_file;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
 use crate::workspace::paths::LogName;
 use crate::workspace::runs::{named, surviving};
 
-/// Most bytes of all digests of a handle, about: those of some 10,000 logs of a few keys.
-const WEIGHT_MAX: usize = 64 << 20;
+/// Most bytes of all digests of a handle, about: those of some 20,000 logs of a few keys, or of one log of 400,000. Logs of
+/// edits are kept beyond it too: each has a bounded length, and every question asks them all.
+const WEIGHT_MAX: usize = 128 << 20;
 
 /// Digests as last followed.
 #[derive(Default)]
@@ -62,7 +63,7 @@ impl LiveLogs {
     fn weigh(&mut self, name: &LogName, weight: usize) -> bool {
         let Some(kept) = self.known.get_mut(name) else { return false };
         let total = self.weight - kept.weight + weight;
-        let fits = total <= WEIGHT_MAX;
+        let fits = total <= WEIGHT_MAX || name.run().is_none();
         let weight = if fits { weight } else { 0 };
         self.weight = self.weight - kept.weight + weight;
         kept.weight = weight;
@@ -204,7 +205,7 @@ impl Workspace {
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn find_summary(&self, id: &RunId) -> Result<Option<RunSummary>> {
         let mut live = Live::default();
-        let claims = of_run(self.claims(false)?, id.key());
+        let claims = self.claims_of(id.key())?;
         let listed = self.run_log_names(id.key()).and_then(|mut names| {
             names.extend(self.edit_log_names()?);
             Ok(names)

@@ -15,6 +15,7 @@ use crate::storage::Storage;
 use crate::workspace::evidence::{Reach, Reaches};
 use crate::workspace::open::Workspace;
 use crate::workspace::paths::{self, LogName};
+use crate::workspace::words::words;
 
 /// Logs of edits as last read, by name and length: they have no tail, so one of the same length is the same.
 #[derive(Debug, Default)]
@@ -216,7 +217,7 @@ impl Workspace {
 
     /// What logs know of the run of a key, its own and edits; and what of them cannot be read, so that something may be
     /// missing. A log of edits that cannot be read may have spoken of any run.
-    /// `reaches` is told how far each log goes.
+    /// `reaches` is told how far each log goes. Costs the run's logs, and of logs of edits what is new in them.
     pub(super) fn log_parts(&self, key: RunKey, reaches: &mut Reaches) -> Result<(Vec<RunPart>, Vec<Error>)> {
         let (mut parts, mut damage) = (Vec::new(), Vec::new());
         let names = match self.run_log_names(key) {
@@ -238,12 +239,23 @@ impl Workspace {
                 Err(error) => damage.push(of_one_file(error)?),
             }
         }
-        let (images, unreadable) = self.edit_images()?;
-        damage.extend(unreadable);
-        for image in images {
-            reaches.insert(image.log().start.writer, Reach::of(&image));
-            damage.extend(damage_of(&image));
-            parts.extend(part_of_key(&image, key));
+        let edits = match self.edit_log_names() {
+            Ok(edits) => edits,
+            Err(error) => {
+                damage.push(of_one_file(error)?);
+                Vec::new()
+            }
+        };
+        for name in edits {
+            match self.edit_words(&name) {
+                Ok(Some(log)) => {
+                    reaches.insert(name.writer, log.reach());
+                    damage.extend(log.damage());
+                    parts.extend(log.states_of_key(key).into_iter().map(words));
+                }
+                Ok(None) => {}
+                Err(error) => damage.push(of_one_file(error)?),
+            }
         }
         Ok((parts, damage))
     }

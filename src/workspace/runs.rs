@@ -13,7 +13,7 @@ use crate::run::watermark::Watermark;
 use crate::workspace::clock::now_ms;
 pub use crate::workspace::edits::RunEdit;
 use crate::workspace::edits::{Editor, Since, UNREAD_ORDERS, check_edit};
-use crate::workspace::evidence::{Reaches, of_run};
+use crate::workspace::evidence::Reaches;
 use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Manifest, covers};
 use crate::workspace::open::Workspace;
@@ -141,7 +141,7 @@ impl Workspace {
     /// [`Error::Io`] that is not about one file alone.
     pub(super) fn read_run(&self, key: RunKey, id: Option<&RunId>) -> Result<(Option<RunSnapshot>, Vec<Error>)> {
         // Logs before packs: a log that is gone by now is in a pack that the manifest names by then.
-        let claims = of_run(self.claims(false)?, key);
+        let claims = self.claims_of(key)?;
         let mut reaches = Reaches::default();
         let (mut parts, mut unread) = self.log_parts(key, &mut reaches)?;
         let packs = self.refresh()?;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::base::ids::RunId;
+use crate::base::ids::{RunId, RunKey};
 use crate::error::{Error, Result};
 use crate::run::digest::LogDigest;
 use crate::run::image::LogImage;
 use crate::run::snapshot::RunPart;
 use crate::run::state::RunState;
+use crate::workspace::evidence::Reach;
 use crate::workspace::live::Followed;
 use crate::workspace::open::Workspace;
 use crate::workspace::paths::LogName;
@@ -26,6 +27,25 @@ impl LogWords {
         match self {
             Self::Digest(digest) => digest.state(id),
             Self::Image(image) => image.run(id).map(|run| image.state(run)),
+        }
+    }
+
+    /// What the log says of the runs of a key.
+    pub(super) fn states_of_key(&self, key: RunKey) -> Vec<RunState> {
+        match self {
+            Self::Digest(digest) => digest.state_of_key(key).into_iter().collect(),
+            Self::Image(image) => {
+                let of_key = image.runs().filter(|id| id.key() == key);
+                of_key.filter_map(|id| image.run(id)).map(|run| image.state(run)).collect()
+            }
+        }
+    }
+
+    /// How far the log goes.
+    pub(super) fn reach(&self) -> Reach {
+        match self {
+            Self::Digest(digest) => Reach::of_digest(digest),
+            Self::Image(image) => Reach::of(image),
         }
     }
 
