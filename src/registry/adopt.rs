@@ -1,10 +1,12 @@
 //! Taking in registered models that another registry made, with their versions, numbers, times, stages, tags and aliases.
 //!
-//! A model is known by its name and its time of creation; another one of that name stays away. What the source says of a model
-//! is taken each time; what is only here stays. A version that was deleted here, or is another one here, stays as it is.
+//! A model is known by the name and the time of its creation there, also when it has another name here; another one of that name
+//! stays away. What the source says of a model is taken each time; what is only here stays. A version that was deleted here, or is
+//! another one here, stays as it is. A model that was deleted here stays deleted until the caller asks for it; it is another one
+//! to workspaces that know of the deletion then.
 
 use crate::error::Result;
-use crate::registry::rules::{Change, Model, Version};
+use crate::registry::rules::{Change, Known, Model, Version};
 use crate::workspace::open::Workspace;
 
 /// How the places of files begin that a server of this workspace keeps.
@@ -19,6 +21,10 @@ pub struct AdoptedModel {
     pub is_changed: bool,
     /// Whether another model has its name here; nothing was taken then.
     pub is_other: bool,
+    /// Whether it was deleted here; nothing was taken then.
+    pub is_deleted: bool,
+    /// What it is called here, where that is not its name there.
+    pub name_here: Option<String>,
     /// Versions that are new here.
     pub versions_added: u64,
     /// Numbers of versions that are others here, or were deleted here; not taken.
@@ -26,31 +32,43 @@ pub struct AdoptedModel {
 }
 
 impl Workspace {
-    /// Takes in a registered model of a source, all in one step; see the module's description. Costs some syncs where something
-    /// changes.
+    /// Takes in a registered model of a source, all in one step; see the module's description. `revive` asks for one that was
+    /// deleted here. Costs some syncs where something changes.
     ///
     /// # Errors
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`]; nothing was changed then.
-    pub fn adopt_model(&self, name: &str, theirs: &Model) -> Result<AdoptedModel> {
+    pub fn adopt_model(&self, name: &str, theirs: &Model, revive: bool) -> Result<AdoptedModel> {
         let mut done = AdoptedModel::default();
         self.change_registry(|registry| {
             done = AdoptedModel::default();
-            let after = match registry.models.get(name) {
+            let known = match registry.known(name, theirs.created_ms) {
+                Known::Here(own_name, own) => Some((own_name, own)),
+                // A model that was created here has no such id.
+                Known::New | Known::Gone(_) => {
+                    registry.models.get_key_value(name).map(|(name, own)| (name.as_str(), own))
+                }
+            };
+            let (name, after) = match known {
+                None if !revive && matches!(registry.known(name, theirs.created_ms), Known::Gone(_)) => {
+                    done.is_deleted = true;
+                    return Ok(Vec::new());
+                }
                 None => {
                     done.is_new = true;
                     done.versions_added = theirs.versions.len() as u64;
-                    theirs.clone()
+                    (name, theirs.clone())
                 }
-                Some(own) if own.created_ms != theirs.created_ms => {
+                Some((_, own)) if own.created_ms != theirs.created_ms => {
                     done.is_other = true;
                     return Ok(Vec::new());
                 }
-                Some(own) => {
+                Some((own_name, own)) => {
+                    done.name_here = Some(own_name.to_owned()).filter(|here| here != name);
                     let after = updated(own, theirs, &mut done);
                     if after == *own {
                         return Ok(Vec::new());
                     }
-                    after
+                    (own_name, after)
                 }
             };
             done.is_changed = true;
@@ -137,12 +155,12 @@ mod tests {
     fn a_model_comes_as_it_was_and_follows_its_source() {
         let dir = tempfile::tempdir().unwrap();
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
-        let done = workspace.adopt_model("net", &model()).unwrap();
+        let done = workspace.adopt_model("net", &model(), false).unwrap();
         assert_eq!((done.is_new, done.versions_added), (true, 2));
         let kept = workspace.read_registry(|all| Ok(all.models["net"].clone())).unwrap();
         assert_ne!(kept.id, 0, "a model gets a number of its own here");
         assert_eq!(kept, Model { id: kept.id, ..model() });
-        assert!(!workspace.adopt_model("net", &model()).unwrap().is_changed);
+        assert!(!workspace.adopt_model("net", &model(), false).unwrap().is_changed);
 
         let store = Store::new(&workspace);
         store.tag_model("net", "own", Some("x")).unwrap();
@@ -150,7 +168,7 @@ mod tests {
         later.aliases.insert("best".into(), 2);
         later.versions.get_mut(&1).unwrap().stage = Stage::Production;
         later.tags.insert("t".into(), "2".into());
-        assert!(workspace.adopt_model("net", &later).unwrap().is_changed);
+        assert!(workspace.adopt_model("net", &later, false).unwrap().is_changed);
         let shown = store.model("net").unwrap();
         assert_eq!((shown.aliases["best"], shown.tags["t"].as_str(), shown.tags["own"].as_str()), (2, "2", "x"));
         assert_eq!(store.version("net", 1).unwrap().current_stage, Stage::Production);
@@ -168,13 +186,49 @@ mod tests {
     fn other_models_and_deleted_versions_stay_as_they_are() {
         let dir = tempfile::tempdir().unwrap();
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
-        workspace.adopt_model("net", &model()).unwrap();
+        workspace.adopt_model("net", &model(), false).unwrap();
         let other = Model { created_ms: 51, ..model() };
-        let done = workspace.adopt_model("net", &other).unwrap();
+        let done = workspace.adopt_model("net", &other, false).unwrap();
         assert!(done.is_other && !done.is_changed);
         Store::new(&workspace).delete_version("net", 1).unwrap();
-        let done = workspace.adopt_model("net", &model()).unwrap();
+        let done = workspace.adopt_model("net", &model(), false).unwrap();
         assert_eq!((done.versions_left_out, done.is_changed), (vec![1], false));
         assert!(Store::new(&workspace).model("net").unwrap().aliases.is_empty(), "its alias stays away too");
+    }
+
+    #[test]
+    fn a_deleted_model_stays_deleted_until_it_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let workspace = Workspace::open_or_create(dir.path()).unwrap();
+        let store = Store::new(&workspace);
+        let adopt = |theirs: &Model, revive| workspace.adopt_model("net", theirs, revive).unwrap();
+        for round in 0..2 {
+            assert!(adopt(&model(), true).is_new, "{round}");
+            store.delete_model("net").unwrap();
+            let mut grown = model();
+            grown.last_number = 4;
+            grown.versions.insert(4, Version::default());
+            for theirs in [&model(), &grown] {
+                let done = adopt(theirs, false);
+                assert_eq!((done.is_deleted, done.is_changed, done.versions_added), (true, false, 0), "{round}");
+            }
+            assert!(store.model("net").is_err(), "{round}");
+        }
+        // Another model of that name is another one.
+        assert!(adopt(&Model { created_ms: 51, ..model() }, false).is_new);
+    }
+
+    #[test]
+    fn a_model_that_was_renamed_here_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let workspace = Workspace::open_or_create(dir.path()).unwrap();
+        workspace.adopt_model("net", &model(), false).unwrap();
+        let store = Store::new(&workspace);
+        store.rename_model("net", "vision").unwrap();
+        let mut later = model();
+        later.tags.insert("t".into(), "2".into());
+        let done = workspace.adopt_model("net", &later, false).unwrap();
+        assert_eq!((done.is_new, done.name_here.as_deref()), (false, Some("vision")));
+        assert_eq!((store.model("vision").unwrap().tags["t"].as_str(), store.model("net").is_err()), ("2", true));
     }
 }

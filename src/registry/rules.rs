@@ -31,6 +31,22 @@ pub struct Gone {
     pub by: String,
 }
 
+/// What became of a model of another registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known<'a> {
+    /// It was never taken in.
+    New,
+    /// It is here, under this name.
+    Here(&'a str, &'a Model),
+    /// It was deleted here.
+    Gone(&'a Gone),
+}
+
+/// The ids that copies of a model may have, the first one first: the next serves where those before were deleted.
+fn ids(name: &str, created_ms: i64) -> impl Iterator<Item = u128> {
+    (0_u64..).map(move |again| xxh3_128(format!("{created_ms}/{again}/{name}").as_bytes())).filter(|id| *id != 0)
+}
+
 /// A registered model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Model {
@@ -441,10 +457,25 @@ impl Registry {
     /// What copies of a new model will know it by: the same wherever the same model is imported, and never that of one that is here
     /// or was deleted here.
     fn free_id(&self, name: &str, created_ms: i64) -> u128 {
-        let taken =
-            |id: &u128| *id == 0 || self.gone.contains_key(id) || self.models.values().any(|model| model.id == *id);
-        let of = |again: u64| xxh3_128(format!("{created_ms}/{again}/{name}").as_bytes());
-        (0..).map(of).find(|id| !taken(id)).unwrap_or_default()
+        let taken = |id: &u128| self.gone.contains_key(id) || self.models.values().any(|model| model.id == *id);
+        ids(name, created_ms).find(|id| !taken(id)).unwrap_or_default()
+    }
+
+    /// What became of a model that another registry created under this name and at this time, as far as it was taken in here before.
+    #[must_use]
+    pub fn known(&self, name: &str, created_ms: i64) -> Known<'_> {
+        let mut known = Known::New;
+        for id in ids(name, created_ms) {
+            let here = self.models.iter().find(|(_, model)| model.id == id);
+            if let Some((name, model)) = here {
+                return Known::Here(name, model);
+            }
+            match self.gone.get(&id) {
+                Some(gone) => known = Known::Gone(gone),
+                None => break,
+            }
+        }
+        known
     }
 
     /// A model.

@@ -22,6 +22,7 @@ pub mod edits;
 mod entry;
 pub mod evidence;
 pub mod exchange;
+mod gained;
 pub mod import;
 pub mod journal;
 mod journal_files;

@@ -62,8 +62,8 @@ pub struct Part {
     pub id: String,
     /// When this start of the run began, in milliseconds since the epoch.
     pub started_ms: Option<i64>,
-    /// Whether another part of the run was given before in this import.
-    pub is_further: bool,
+    /// How much of what this part has, the run itself and names of metrics, params and tags, parts before it had too.
+    pub known: Counts,
 }
 
 impl ImportedRun {
@@ -71,16 +71,23 @@ impl ImportedRun {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let points = self.series.iter().map(|series| series.values.len() as u64).sum();
-        let is_further = self.attached.part.as_ref().is_some_and(|part| part.is_further);
-        let what = if self.attached.kind == LOGGED_MODEL { Kind::LoggedModel } else { Kind::Run };
         let datasets = self.attached.items.iter().filter(|(kind, ..)| *kind == DATASET).count();
-        Counts::default()
-            .with(what, u64::from(!is_further))
-            .with(Kind::Series, self.series.len() as u64)
-            .with(Kind::Point, points)
-            .with(Kind::Param, self.params.len() as u64)
-            .with(Kind::Tag, self.tags.len() as u64)
-            .with(Kind::Dataset, datasets as u64)
+        let known = |kind: Kind| self.attached.part.as_ref().map_or(0, |part| part.known.get(kind));
+        let all = [
+            (self.what(), 1),
+            (Kind::Series, self.series.len()),
+            (Kind::Param, self.params.len()),
+            (Kind::Tag, self.tags.len()),
+            (Kind::Dataset, datasets),
+        ];
+        let new = |counts: Counts, (kind, count)| counts.with(kind, (count as u64).saturating_sub(known(kind)));
+        all.into_iter().fold(Counts::default().with(Kind::Point, points), new)
+    }
+
+    /// What it counts as.
+    #[must_use]
+    pub fn what(&self) -> Kind {
+        if self.attached.kind == LOGGED_MODEL { Kind::LoggedModel } else { Kind::Run }
     }
 }
 

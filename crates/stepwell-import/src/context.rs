@@ -1,6 +1,6 @@
 //! What all readers share: the sink, the report, progress, and the ids already taken.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use stepwell::base::ids::RunId;
@@ -27,6 +27,8 @@ pub(crate) struct Context<'a> {
     bytes_done: u64,
     /// Ids given to the sink, with their sources.
     taken: HashMap<RunId, String>,
+    /// What the parts given so far had, by their runs.
+    parts: HashMap<RunId, HashSet<(Kind, String)>>,
     /// Keys of experiments given to the sink.
     experiments: BTreeSet<String>,
     /// The file reported last and how often it was.
@@ -48,6 +50,7 @@ impl<'a> Context<'a> {
             bytes_total: 0,
             bytes_done: 0,
             taken: HashMap::new(),
+            parts: HashMap::new(),
             experiments: BTreeSet::new(),
             skipping: (PathBuf::new(), 0),
             named: BTreeSet::new(),
@@ -100,6 +103,11 @@ impl<'a> Context<'a> {
         self.report.notes.extend(done.notes.into_iter().map(|note| (path.to_path_buf(), note)));
     }
 
+    /// Says what a person should know of what is taken from a file.
+    pub(crate) fn note(&mut self, path: &Path, note: impl Into<String>) {
+        self.report.notes.push((path.to_path_buf(), note.into()));
+    }
+
     /// Counts for the named paths what the sink holds of them.
     fn credit(&mut self, taken: &Counts) {
         for named in &self.named {
@@ -149,9 +157,9 @@ impl<'a> Context<'a> {
         } else if let Some((words, ..)) = self.words.get(run.id.as_str()).filter(|_| run.own_id) {
             words.apply(&mut run);
         }
-        let is_known = self.taken.contains_key(&run.id);
-        if let Some(part) = &mut run.attached.part {
-            part.is_further = is_known;
+        if run.attached.part.is_some() {
+            let known = self.known_of_parts(&run);
+            run.attached.part.iter_mut().for_each(|part| part.known = known.clone());
         }
         let is_whole = run.own_id && run.attached.part.is_none();
         if let Some(first) = self.taken.get(&run.id).filter(|_| is_whole) {
@@ -168,6 +176,17 @@ impl<'a> Context<'a> {
         let done = self.sink.run(run).map_err(|error| ImportError::Sink { run: id, from, error })?;
         self.took(done, path);
         Ok(())
+    }
+
+    /// How much of what a part of a run has the parts before it had.
+    fn known_of_parts(&mut self, run: &ImportedRun) -> Counts {
+        let known = self.parts.entry(run.id.clone()).or_default();
+        let series = run.series.iter().map(|series| (Kind::Series, series.key.as_str()));
+        let params = run.params.iter().map(|(key, _)| (Kind::Param, key.as_str()));
+        let tags = run.tags.iter().map(|(key, _)| (Kind::Tag, key.as_str()));
+        let all = series.chain(params).chain(tags).chain([(Kind::Run, "")]);
+        let met = all.filter(|(kind, key)| !known.insert((*kind, (*key).to_owned())));
+        met.fold(Counts::default(), |counts, (kind, _)| counts.with(kind, 1))
     }
 
     /// Reports a place that could not be read.

@@ -19,8 +19,12 @@ fn event(step: i64, value: Value) -> Vec<u8> {
 
 /// Records of an event file: scalars as simple values and as tensors, and a text.
 fn events() -> Vec<Vec<u8>> {
-    let plugin =
-        |name: &str| Some(Metadata { plugin_data: Some(PluginData { plugin_name: name.into(), content: vec![] }) });
+    let plugin = |name: &str| {
+        Some(Metadata {
+            plugin_data: Some(PluginData { plugin_name: name.into(), content: vec![] }),
+            ..Metadata::default()
+        })
+    };
     let mut records = vec![frame(&Event { wall_time: 1_700_000_000.0, ..Event::default() }.encode_to_vec())];
     for step in 0..4 {
         let simple = Value { tag: "loss".into(), simple_value: Some(0.1 * step as f32), ..Value::default() };
@@ -201,7 +205,8 @@ fn logs_of_a_resumed_wandb_run_are_one_run_in_the_order_of_its_starts() {
     assert_eq!(points(&runs[1], "x"), [(200, None, 2f64.to_bits())]);
     let parts: Vec<_> = runs.iter().map(|run| run.attached.part.clone().unwrap()).collect();
     assert_eq!((parts[0].started_ms, parts[1].started_ms), (Some(100_000), Some(200_000)));
-    assert_eq!((parts[0].is_further, parts[1].is_further), (false, true));
+    let known = |at: usize| (parts[at].known.get(Kind::Run), parts[at].known.get(Kind::Series));
+    assert_eq!((known(0), known(1)), ((0, 0), (1, 1)));
     assert_eq!(runs[1].status, stepwell::index::summary::RunStatus::Finished);
     let copies: Vec<_> = report.skipped.iter().map(|skipped| (skipped.kind, skipped.count)).collect();
     assert_eq!(copies, [(Kind::File, 1), (Kind::File, 1)], "copies are told and not taken");

@@ -194,12 +194,23 @@ impl Sink for Importing<'_> {
             return Ok(Taken { taken: counts, ..Taken::default() });
         }
         self.files.follow(&mut model);
-        let done = self.target()?.0.adopt_model(&model.name, &model.model)?;
-        if done.is_other {
-            let why = format!("another registered model is named {:?} here; rename one of them", model.name);
+        let revive = self.changed != Changed::AsItIs;
+        let done = self.target()?.0.adopt_model(&model.name, &model.model, revive)?;
+        let refusal = match (done.is_other, done.is_deleted) {
+            (true, _) => Some(format!("another registered model is named {:?} here; rename one of them", model.name)),
+            (_, true) => Some(format!(
+                "the registered model {:?} was deleted here and stays so; --replace brings it back",
+                model.name
+            )),
+            _ => None,
+        };
+        if let Some(why) = refusal {
             let left_out = counts.iter().map(|(kind, count)| (kind, count, why.clone())).collect();
             return Ok(Taken { left_out, ..Taken::default() });
         }
+        let renamed =
+            done.name_here.iter().map(|here| format!("the registered model {:?} is {here:?} here", model.name));
+        let notes = renamed.collect();
         let added =
             Counts::default().with(Kind::Model, u64::from(done.is_new)).with(Kind::ModelVersion, done.versions_added);
         let others = &done.versions_left_out;
@@ -207,7 +218,7 @@ impl Sink for Importing<'_> {
             0 => Vec::new(),
             count => vec![(Kind::ModelVersion, count, files::versions_left_out(&model.name, others))],
         };
-        Ok(Taken { taken: counts, added, left_out, ..Taken::default() })
+        Ok(Taken { taken: counts, added, left_out, notes })
     }
 
     fn wants_artifacts(&self) -> bool {
@@ -253,6 +264,10 @@ impl Importing<'_> {
         }
         let is_refused = own.deleted && !experiment.deleted;
         let why = format!("experiment {:?} is deleted here; restore it to import its runs", own.name);
+        if is_refused {
+            let way = format!("`stepwell experiments restore {}` restores it", own.id);
+            left_out.push(refused(1, format!("experiment {:?} is deleted here and stays so; {way}", own.name)));
+        }
         let outcome = if is_refused { Err(why) } else { Ok(own) };
         self.adopted.insert(key, outcome);
         let added = Counts::default().with(Kind::Experiment, u64::from(done.is_new));
@@ -263,7 +278,7 @@ impl Importing<'_> {
     /// imported under it.
     fn store(&mut self, run: ImportedRun, counts: Counts) -> Result<Taken, Error> {
         let workspace = self.target()?.0.clone();
-        let (first, own_id) = (run.id.clone(), run.own_id);
+        let (first, own_id, what) = (run.id.clone(), run.own_id, run.what());
         let refused = |why: String| Taken::refused(Kind::Run, format!("run {first} was not imported: {why}"));
         let adopted = run.attached.experiment_key.as_ref().and_then(|key| self.adopted.get(key)).cloned();
         let found = match adopted {
@@ -316,7 +331,7 @@ impl Importing<'_> {
             let id = run.id.clone();
             let (back, refusal) = match self.target()?.1.offer(run) {
                 Ok(Offered::Taken(added)) => {
-                    return Ok(taken(of_files, &counts, &added, &first, &id, first_refusal.as_ref()));
+                    return Ok(taken(of_files, what, &counts, &added, &first, &id, first_refusal.as_ref()));
                 }
                 Ok(Offered::Refused(back, refusal)) => (*back, refusal),
                 // The disk fails for every run alike.
@@ -336,7 +351,7 @@ impl Importing<'_> {
         (run.id, run.own_id) = (first.clone(), own_id);
         match self.target()?.1.replace(run) {
             Ok(added) => {
-                let mut done = taken(of_files, &counts, &added, &first, &first, None);
+                let mut done = taken(of_files, what, &counts, &added, &first, &first, None);
                 done.notes.push(format!("run {first} was replaced: {why}"));
                 Ok(done)
             }
@@ -360,6 +375,7 @@ fn why(refusal: &Refusal) -> String {
 /// Adds to what was done with its files what was taken of a run that was read as `first` and stored as `id`.
 fn taken(
     mut done: Taken,
+    what: Kind,
     counts: &Counts,
     added: &Added,
     first: &RunId,
@@ -367,12 +383,17 @@ fn taken(
     refusal: Option<&Refusal>,
 ) -> Taken {
     done.taken.merge(counts);
-    done.added.add(Kind::Run, u64::from(added.run));
-    done.added.add(Kind::Series, added.series);
+    done.added.add(what, u64::from(added.run));
+    // A series counts once, however many parts of a run have some of it.
+    done.added.add(Kind::Series, added.series.min(counts.get(Kind::Series)));
     done.added.add(Kind::Point, added.points);
     for OtherParam { key, existing, given } in &added.other_params {
         let why = format!("param {key:?} of run {id} is {given:?} in the source and stays {existing:?} here");
         done.left_out.push((Kind::Param, 1, why + ": params are write-once"));
+    }
+    if added.stays_deleted {
+        let why = "deleted here, and stays so; `stepwell restore RUN` brings it back, `stepwell runs --deleted` lists such runs";
+        done.left_out.push((what, 1, why.to_owned()));
     }
     if added.behind > 0 {
         let behind = plural(added.behind, "point", "points");

@@ -133,6 +133,35 @@ fn artifacts_are_copied_on_request_and_found_where_the_server_looks() {
 }
 
 #[test]
+fn what_was_deleted_here_stays_deleted_is_counted_and_comes_back_when_it_is_asked_for() {
+    let place = Place::new();
+    let root = store(&place);
+    place.ok(&["import", text(&root)]);
+    let registry = || Workspace::open(place.path("w")).unwrap();
+    Store::new(&registry()).delete_model("net").unwrap();
+    place.ok(&["delete", RUN]);
+    place.ok(&["experiments", "delete", "local"]);
+    for _ in 0..2 {
+        let done = place.json(&["import", text(&root)]);
+        assert_eq!(done["added"], json!({"runs": 0, "series": 0, "points": 0}), "{done}");
+        let left_out = &done["left_out"];
+        let counts = ["models", "model versions", "aliases", "experiments", "runs"].map(|kind| left_out[kind].clone());
+        // The run that is marked, and the run of the experiment.
+        assert_eq!(json!(counts), json!([1, 1, 1, 1, 2]), "{done}");
+        let reasons = done["skipped"].to_string();
+        for way in ["--replace brings it back", "stepwell restore RUN", "stepwell experiments restore 12"] {
+            assert!(reasons.contains(way), "{way}: {reasons}");
+        }
+        assert!(Store::new(&registry()).model("net").is_err());
+        assert_eq!(place.json(&["runs"]), json!([]));
+    }
+    let back = place.json(&["import", text(&root), "--replace"]);
+    assert_eq!((&back["added"]["models"], &back["added"]["model versions"]), (&json!(1), &json!(1)), "{back}");
+    assert_eq!(Store::new(&registry()).model("net").unwrap().aliases["best"], 1);
+    assert_eq!(place.json(&["import", text(&root)])["left_out"].get("models"), None, "it is known again");
+}
+
+#[test]
 fn an_experiments_number_that_is_taken_is_told() {
     let place = Place::new();
     let root = store(&place);

@@ -7,6 +7,7 @@ mod naming;
 mod place;
 mod plots;
 mod reading;
+mod resumed;
 mod round_trip;
 mod shells;
 mod sources;

@@ -113,7 +113,7 @@ pub(crate) fn event_file(events: &[(i64, f64, &str, f32)]) -> Vec<u8> {
     file
 }
 
-fn varint(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -121,8 +121,8 @@ fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-fn bytes_field(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    out.push(field << 3 | 2);
+pub(crate) fn bytes_field(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+    varint(out, u64::from(field) << 3 | 2);
     varint(out, bytes.len() as u64);
     out.extend(bytes);
 }

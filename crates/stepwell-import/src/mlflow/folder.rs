@@ -96,7 +96,7 @@ pub(crate) fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>)
 
     let mut gather = Gather::default();
     for (key, path) in files_below(&folder.join("metrics"), context) {
-        if let Err(error) = read_metric(&key, &path, &mut gather, context) {
+        if let Err(error) = read_metric(folder, &key, &path, &mut gather, context) {
             context.skip(&path, None, format!("cannot be read: {error}"));
         }
     }
@@ -236,9 +236,16 @@ pub(crate) fn read_words(folder: &Path, context: &mut Context<'_>) -> Vec<(Strin
     words
 }
 
-/// A metric's file: a line for each point, `timestamp value step`; old versions wrote no step, new ones add a dataset.
-fn read_metric(key: &str, path: &Path, gather: &mut Gather, context: &mut Context<'_>) -> std::io::Result<()> {
+/// A metric's file in a run's folder: a line for each point, `timestamp value step`; old versions wrote no step, new ones add a dataset.
+fn read_metric(
+    folder: &Path,
+    key: &str,
+    path: &Path,
+    gather: &mut Gather,
+    context: &mut Context<'_>,
+) -> std::io::Result<()> {
     let mut lines = Lines::new(File::open(path)?);
+    let mut with_dataset = 0;
     while let Some(line) = lines.next()? {
         if line.bytes.trim_ascii().is_empty() && !line.too_long {
             continue;
@@ -258,9 +265,14 @@ fn read_metric(key: &str, path: &Path, gather: &mut Gather, context: &mut Contex
             Some((milliseconds(timestamp)?, number::value(value)?, number::step(step)?))
         });
         match point {
-            Some((timestamp_ms, value, step)) => gather.push(key, step, Some(timestamp_ms), value),
+            Some((timestamp_ms, value, step)) => {
+                with_dataset += u64::from(fields.len() > 3);
+                gather.push(key, step, Some(timestamp_ms), value);
+            }
             None => context.skip(path, Some(line.offset), "a line that is not `timestamp value step`; passed over"),
         }
     }
+    let why = "names of the datasets by which points were measured: a point has no place for them";
+    context.leave_out(folder, Import::Other, with_dataset, why);
     Ok(())
 }
