@@ -7,9 +7,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::options::{Format, Options};
-use crate::table::{json, objects, trainer};
+use crate::table::{columnar, columns, json, objects, records, trainer};
 use crate::walk::Source;
-use crate::{mlflow, tensorboard, text, wandb};
+use crate::{mlflow, number, tensorboard, text, wandb};
 
 /// So much of a JSON file is looked at.
 const JSON_HEAD_BYTES: usize = 256 << 10;
@@ -18,6 +18,9 @@ const JSON_ROWS: usize = 32;
 
 /// How the names of JSON files end that are logs from their first line on: Detectron2's, MMDetection's, Ray's.
 const LOG_NAMES: [&str; 4] = ["metrics.json", "log.json", "scalars.json", "result.json"];
+
+/// Endings of texts that may be logs: Keras' `training.log`, `log.txt` with a JSON object a line.
+const TEXTS: [&str; 3] = [".log", ".txt", ".dat"];
 
 /// What a file is; `None` for one that is no log known here.
 ///
@@ -49,7 +52,13 @@ pub(crate) fn kind_of(path: &Path, name: &str, options: &Options) -> Result<Opti
     } else if text_ends(&[".json"]) {
         // One object alone may as well be a configuration.
         let one_is_enough = LOG_NAMES.iter().any(|name| lower.trim_end_matches(".gz").ends_with(name));
-        json_kind(&text::head(path, JSON_HEAD_BYTES)?, if one_is_enough { 1 } else { 2 }, options)
+        let head = text::head(path, JSON_HEAD_BYTES)?;
+        json_kind(&head, if one_is_enough { 1 } else { 2 }, options)
+            .or_else(|| json_columns(&head, &lower, false, options))
+    } else if text_ends(&TEXTS) {
+        let head = text::head(path, JSON_HEAD_BYTES)?;
+        let table = || looks_like_csv(&head, true, options).then_some(Source::Csv);
+        json_kind(&head, 2, options).filter(|kind| *kind == Source::JsonLines).or_else(table)
     } else {
         None
     })
@@ -76,10 +85,10 @@ pub(crate) fn kind_of_named(path: &Path, name: &str, options: &Options) -> Resul
         return Ok(Some(Source::TensorBoard));
     }
     let head = text::head(path, JSON_HEAD_BYTES)?;
-    if let Some(json) = json_kind(&head, 1, options) {
+    if let Some(json) = json_kind(&head, 1, options).or_else(|| json_columns(&head, name, true, options)) {
         return Ok(Some(json));
     }
-    Ok(looks_like_csv(&head, options).then_some(Source::Csv))
+    Ok(looks_like_csv(&head, false, options).then_some(Source::Csv))
 }
 
 /// A file's first 16 bytes, or all of a shorter one.
@@ -120,13 +129,34 @@ fn json_kind(head: &[u8], lines_min: usize, options: &Options) -> Option<Source>
     (text.starts_with(b"{") && text.windows(history.len()).any(|part| part == history)).then_some(Source::TrainerState)
 }
 
-/// Whether a text without a telling name begins as a table with a step column does, on its first line that is no comment.
-fn looks_like_csv(head: &[u8], options: &Options) -> bool {
-    use crate::table::{columns, records};
+/// Whether a JSON file is one of columns, by its beginning.
+fn json_columns(head: &[u8], name: &str, named: bool, options: &Options) -> Option<Source> {
+    if !head.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
+    let document = json::parse(head).or_else(|| columnar::closed(head))?;
+    columnar::is_columns(&document, name, named, options).then_some(Source::JsonDocument)
+}
+
+/// Whether a text without a telling name begins as a table with a step column does, on its first line that is no comment; with
+/// `rows`, also that a row of numbers follows.
+fn looks_like_csv(head: &[u8], rows: bool, options: &Options) -> bool {
     let mut lines = head.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"));
     let Some(line) = lines.next().filter(|line| std::str::from_utf8(line).is_ok()) else { return false };
-    let mut fields = records::Records::new(line, records::delimiter_of(line), 0);
-    let Ok(Some(record)) = fields.next() else { return false };
-    let names: Vec<&str> = record.iter().collect();
-    names.len() > 1 && columns::recognise(&names, options).is_ok()
+    let delimiter = records::delimiter_of(line);
+    let fields = |line: &[u8]| -> Option<Vec<String>> {
+        let mut fields = records::Records::new(line, delimiter, 0);
+        let record = fields.next().ok().flatten()?;
+        Some(record.iter().map(str::to_owned).collect())
+    };
+    let Some(names) = fields(line).filter(|names| names.len() > 1) else { return false };
+    let Ok(columns) = columns::recognise(&names.iter().map(String::as_str).collect::<Vec<_>>(), options) else {
+        return false;
+    };
+    let is_number = |cell: &String| number::value(cell).is_some();
+    !rows
+        || lines.next().and_then(fields).is_some_and(|row| {
+            let is_step = columns.step.column().is_none_or(|at| row.get(at).is_some_and(is_number));
+            row.len() == names.len() && is_step && row.iter().filter(|cell| is_number(cell)).count() > 1
+        })
 }

@@ -219,10 +219,8 @@ fn json_lines_are_known_by_their_content() {
     let by_name = |name: &str| runs.iter().find(|run| run.name == name).unwrap_or_else(|| panic!("{name}: {report:?}"));
     assert_eq!(series(by_name("metrics.json"), "total_loss"), ["19=1.5", "39=1.25"]);
     let mmdet = by_name("20200101_000000.log.json");
-    assert_eq!(series(mmdet, "loss"), ["50=2.5"]);
-    assert!(
-        mmdet.params.contains(&("seed".into(), "0".into())) && mmdet.params.contains(&("mode".into(), "train".into()))
-    );
+    assert_eq!(series(mmdet, "train/loss"), ["50=2.5"]);
+    assert!(mmdet.params.contains(&("seed".into(), "0".into())));
     assert_eq!(series(by_name("vis_data/scalars.json"), "lr"), ["50=0.1"]);
     assert_eq!(series(by_name("history.json"), "loss"), ["1=0.5", "2=NaN"]);
     assert_eq!((runs.len(), report.skipped.len()), (4, 0), "{:?}", report.skipped);
@@ -316,4 +314,83 @@ fn named_files_are_known_by_what_is_in_them() {
     assert!(import(&odd, &Options::default()).1.skipped[0].reason.contains("not a log known here"));
     let options = Options { format: Some(Format::Csv), step_column: option("a"), ..Options::default() };
     assert_eq!(import(&odd, &options).1.points(), 1);
+}
+
+#[test]
+fn the_parts_of_a_training_are_metrics_of_their_own() {
+    // As MMDetection logs it: iterations count anew in each epoch, those of an evaluation count what was evaluated.
+    let log = "{\"env_info\": \"linux\", \"seed\": 0, \"exp_name\": \"faster.py\"}\n\
+               {\"mode\": \"train\", \"epoch\": 1, \"iter\": 50, \"lr\": 0.5, \"loss\": 4.0}\n\
+               {\"mode\": \"train\", \"epoch\": 1, \"iter\": 100, \"lr\": 0.5, \"loss\": 3.0}\n\
+               {\"mode\": \"val\", \"epoch\": 1, \"iter\": 5000, \"bbox_mAP\": 0.25, \"loss\": 9.0, \"copypaste\": \"0.2 0.1\"}\n\
+               {\"mode\": \"train\", \"epoch\": 2, \"iter\": 50, \"lr\": 0.25, \"loss\": 2.0}\n\
+               {\"mode\": \"val\", \"epoch\": 2, \"iter\": 5000, \"bbox_mAP\": 0.5, \"loss\": 8.0, \"copypaste\": \"0.3 0.1\"}\n";
+    let (runs, report) = files(&[("20200101_000000.log.json", log)]);
+    let run = &runs[0];
+    assert_eq!(keys(run), ["train/epoch", "train/lr", "train/loss", "val/epoch", "val/bbox_mAP", "val/loss"]);
+    assert_eq!(series(run, "train/loss"), ["50=4.0", "100=3.0", "150=2.0"]);
+    assert_eq!(series(run, "val/loss"), ["100=9.0", "150=8.0"]);
+    assert_eq!(run.params.len(), 3);
+    assert_eq!(report.left_out().iter().collect::<Vec<_>>(), [(Kind::Cell, 2)], "{:?}", report.skipped);
+    assert!(report.notes[0].1.contains("--step-column iter"), "{:?}", report.notes);
+    let options = Options { step_column: option("iter"), ..Options::default() };
+    let (runs, report) = files_with(&[("a.log.json", log.as_bytes())], &options);
+    assert_eq!(series(&runs[0], "train/loss"), ["50=4.0", "100=3.0", "50=2.0"]);
+    assert_eq!(report.notes, []);
+
+    let csv = "epoch,phase,loss,acc\n0,train,1,0.5\n0,val,2,0.25\n1,train,0.5,0.75\n1,val,1.5,\n";
+    let (runs, report) = files(&[("log.csv", csv), ("long.csv", "split,step,key,value\ntest,1,a,7\ndev,1,a,8\n")]);
+    assert_eq!(keys(&runs[0]), ["train/loss", "train/acc", "val/loss", "val/acc"]);
+    assert_eq!(series(&runs[0], "val/loss"), ["0=2.0", "1=1.5"]);
+    assert_eq!((keys(&runs[1]), report.skipped), (vec!["test/a", "dev/a"], vec![]));
+    // Other words in such a column mean nothing, and numbers are values.
+    let (runs, report) = files(&[("a.csv", "step,mode,stage,loss\n0,max,1,5\n1,min,2,6\n")]);
+    assert_eq!((keys(&runs[0]), report.left_out().get(Kind::Cell)), (vec!["stage", "loss"], 2));
+}
+
+#[test]
+fn histories_of_keras_and_frames_of_pandas_are_columns() {
+    let history = "{\"loss\": [1.0, 0.5, 0.25], \"val_loss\": [2.0, NaN, 1.5], \"lr\": [0.1, 0.1, 0.01]}";
+    let (runs, report) = files(&[("history.json", history)]);
+    assert_eq!(series(&runs[0], "loss"), ["0=1.0", "1=0.5", "2=0.25"]);
+    assert_eq!(series(&runs[0], "val_loss"), ["0=2.0", "1=NaN", "2=1.5"]);
+    assert_eq!((report.runs(), report.series(), &report.skipped[..]), (1, 3, &[][..]));
+    // A training that goes on is the same run, another one is not.
+    let id = |text: &str| files(&[("history.json", text)]).0[0].id.clone();
+    let first = id("{\"loss\": [1.0, 0.5], \"val_loss\": [2.0, NaN], \"lr\": [0.1, 0.1]}");
+    assert_eq!(first, runs[0].id);
+    assert_ne!(first, id("{\"loss\": [1.5, 0.5], \"val_loss\": [2.0, NaN], \"lr\": [0.1, 0.1]}"));
+    let frame = "{\"loss\":{\"0\":1.0,\"1\":0.5},\"val_loss\":{\"0\":2.0,\"1\":null}}";
+    let whole = "{\"params\": {\"epochs\": 2, \"steps\": 10}, \"epoch\": [0, 1], \"history\": {\"loss\": [1.0, 0.5]}}";
+    let uneven = "{\"mae\": [4, 3, 2, 1], \"val_mae\": [8, 7]}";
+    let (runs, report) = files(&[("a.json", frame), ("b.json", whole), ("c.json", uneven)]);
+    assert_eq!((series(&runs[0], "val_loss"), runs.len()), (vec!["0=2.0".to_owned()], 3));
+    assert_eq!(series(&runs[1], "loss"), ["0=1.0", "1=0.5"]);
+    assert_eq!(runs[1].params, [("epochs".to_owned(), "2".to_owned()), ("steps".to_owned(), "10".to_owned())]);
+    assert_eq!(series(&runs[2], "val_mae"), ["0=8.0", "1=7.0"]);
+    assert!(report.notes[0].1.contains("2 to 4 values"), "{:?}", report.notes);
+    // A long one is known by its beginning; what is cut is half-written.
+    let long = format!("{{\"loss\": [{}0]}}", "0.125, ".repeat(60_000));
+    let (runs, _) = files(&[("x.json", &long)]);
+    assert_eq!(runs[0].series[0].values.len(), 60_001);
+    let (runs, report) =
+        files(&[("history.json", &long[..400_000]), ("norm.json", "{\"mean\": [1, 2], \"std\": [3, 4]}")]);
+    assert_eq!((runs.len(), report.paths[0].unrecognised.get(".json")), (0, Some(&1)));
+    assert!(report.skipped[0].reason.contains("half-written"), "{:?}", report.skipped);
+}
+
+#[test]
+fn texts_with_tables_or_objects_in_them_are_logs_whatever_they_are_called() {
+    let (runs, report) = files(&[
+        ("training.log", "epoch,accuracy,loss\n0,0.5,1.0\n1,0.75,0.5\n"),
+        ("log.txt", "{\"train_lr\": 0.1, \"epoch\": 0}\n{\"train_lr\": 0.2, \"epoch\": 1}\n"),
+        ("debug.log", "step,by step,we go on\nand on, and on, and on\n"),
+        ("notes.txt", "step one: loss\nstep two\n"),
+        ("empty.log", ""),
+    ]);
+    let names: Vec<_> = runs.iter().map(|run| run.name.as_str()).collect();
+    assert_eq!(names, ["log.txt", "training.log"]);
+    assert_eq!(series(&runs[1], "loss"), ["0=1.0", "1=0.5"]);
+    let unrecognised: Vec<_> = report.paths[0].unrecognised.iter().map(|(end, count)| (end.as_str(), *count)).collect();
+    assert_eq!(unrecognised, [(".log", 2), (".txt", 1)]);
 }

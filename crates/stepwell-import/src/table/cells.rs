@@ -3,7 +3,8 @@
 use crate::context::Context;
 use crate::number;
 use crate::report::Kind;
-use crate::table::columns::{Columns, Step};
+use crate::table::columns::{Columns, Step, in_part, part_of};
+use crate::table::epochs::{Epochs, NOTE as EPOCHS};
 use crate::table::records::Record;
 use crate::table::rows::Rows;
 use crate::table::seen::Seen;
@@ -20,6 +21,7 @@ pub(crate) struct Cells<'t> {
     seen: Vec<Seen>,
     /// The first time that could not be read: its offset and words, and how many there are.
     bad_times: Option<(u64, String, u64)>,
+    epochs: Epochs,
 }
 
 /// A cell's number. Where fields are divided by `;` a comma is the decimal mark; elsewhere commas between groups of three
@@ -54,7 +56,14 @@ fn is_empty(cell: &str) -> bool {
 impl<'t> Cells<'t> {
     /// The cells of a table of so many columns.
     pub(crate) fn new(file: &'t SourceFile, delimiter: u8, columns: &'t Columns, count: usize) -> Self {
-        Self { file, delimiter, columns, seen: vec![Seen::default(); count], bad_times: None }
+        Self {
+            file,
+            delimiter,
+            columns,
+            seen: vec![Seen::default(); count],
+            bad_times: None,
+            epochs: Epochs::default(),
+        }
     }
 
     /// Takes a row's points, or reports the row.
@@ -77,11 +86,17 @@ impl<'t> Cells<'t> {
                 }
             }
         };
+        let part = self.columns.part.and_then(|at| part_of(record.text(at)));
+        let epoch = self.columns.epoch.filter(|_| rows.is_one()).and_then(|at| number::step(record.text(at)));
+        let step = match part.zip(epoch) {
+            Some((part, epoch)) => self.epochs.step(part, epoch, step),
+            None => step,
+        };
         let timestamp_ms = self.time(record);
         if let Some((key, at)) = self.columns.long {
             let (key, cell) = (std::str::from_utf8(record.get(key)), record.text(at));
             return match (key, value(cell, self.delimiter)) {
-                (Ok(key), Some(value)) => rows.gather(run).push(key, step, timestamp_ms, value),
+                (Ok(key), Some(value)) => rows.gather(run).push(&in_part(part, key), step, timestamp_ms, value),
                 (Ok(_), None) => skip(format!("{cell:?} is no value; the row is passed over")),
                 (Err(_), _) => skip("a key that is no UTF-8; the row is passed over".into()),
             };
@@ -92,14 +107,15 @@ impl<'t> Cells<'t> {
             }
         }
         let dates = self.columns.time.filter(|time| time.dates_only && timestamp_ms.is_some()).map(|time| time.at);
-        for (name, at) in self.columns.metrics.iter().filter(|(_, at)| Some(*at) != dates) {
+        let is_part = |at: usize| part.is_some() && self.columns.part == Some(at);
+        for (name, at) in self.columns.metrics.iter().filter(|(_, at)| Some(*at) != dates && !is_part(*at)) {
             let cell = record.text(*at);
             if is_empty(cell) {
                 continue;
             }
             match value(cell, self.delimiter) {
                 Some(value) => {
-                    rows.gather(run).push(name, step, timestamp_ms, value);
+                    rows.gather(run).push(&in_part(part, name), step, timestamp_ms, value);
                     self.seen[*at].number();
                 }
                 None => self.seen[*at].text(cell, record.offset),
@@ -138,6 +154,9 @@ impl<'t> Cells<'t> {
                 let reason = format!("{why}; left out with its cells, {count}: give it a name of its own");
                 context.leave_out_at(&self.file.path, Some(offset), Kind::Cell, count, reason);
             }
+        }
+        if self.epochs.changed {
+            context.note(&self.file.path, EPOCHS);
         }
         if let Some((offset, time, count)) = &self.bad_times {
             let reason = format!("{time:?} is no time; points kept without one, in rows: {count}");

@@ -2,8 +2,9 @@
 //!
 //! Long form has a row for each point: `key` (or `metric`, `tag`) and `value`. Wide form has a row for each step and a
 //! column for each metric. Both need a step column; run and time columns are optional. Neither case nor the marks between
-//! words matter.
+//! words matter. A column may say which part of a training a row is about: its values are metrics of that part.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -58,6 +59,41 @@ const TIME: [&str; 8] =
 /// Names of columns that hold times where they hold dates, and metrics where they hold numbers.
 const DATES: [&str; 4] = ["time", "date", "ts", "date_time"];
 
+/// Names of columns that say which part of a training a row is about, in rows that have a word of [`PARTS`] there.
+const PART: [&str; 5] = ["mode", "phase", "split", "stage", "subset"];
+/// Words for the parts of a training.
+const PARTS: [&str; 12] = [
+    "train",
+    "training",
+    "val",
+    "valid",
+    "validation",
+    "test",
+    "testing",
+    "eval",
+    "evaluation",
+    "dev",
+    "holdout",
+    "infer",
+];
+
+/// The part of a training that a cell names, as it is written there.
+pub(crate) fn part_of(cell: &str) -> Option<&str> {
+    let cell = cell.trim();
+    PARTS.iter().any(|part| cell.eq_ignore_ascii_case(part)).then_some(cell)
+}
+
+/// A metric's key in a part of a training: `train/loss`.
+pub(crate) fn in_part<'k>(part: Option<&str>, key: &'k str) -> Cow<'k, str> {
+    match part {
+        // A metric without a name stays one.
+        Some(part) if !key.is_empty() && !key.strip_prefix(part).is_some_and(|rest| rest.starts_with('/')) => {
+            Cow::Owned(format!("{part}/{key}"))
+        }
+        _ => Cow::Borrowed(key),
+    }
+}
+
 /// Where a row's step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -88,6 +124,10 @@ pub(crate) struct Columns {
     pub(crate) step: Step,
     /// The time.
     pub(crate) time: Option<Time>,
+    /// Which part of a training a row is about, where [`part_of`] the cell says it.
+    pub(crate) part: Option<usize>,
+    /// The epoch, where steps may count the iterations of one epoch; see [`crate::table::epochs`].
+    pub(crate) epoch: Option<usize>,
     /// Key and value of the long form.
     pub(crate) long: Option<(usize, usize)>,
     /// Names and places of the metrics in wide form.
@@ -176,6 +216,10 @@ pub(crate) fn recognise(names: &[&str], options: &Options) -> Result<Columns, St
     };
     let long = find(&names, &KEY, false).zip(find(&names, &["value"], false));
     let meaning = [run, step.column(), time.filter(|time| !time.dates_only).map(|time| time.at)];
+    let taken = |at: usize| meaning.contains(&Some(at)) || long.is_some_and(|(key, value)| [key, value].contains(&at));
+    let part = find(&names, &PART, false).filter(|at| !taken(*at));
+    let is_iterations = options.step_column.is_none() && step.column().is_some_and(|at| plain(names[at]) == "iter");
+    let epoch = find(&names, &["epoch"], false).filter(|_| is_iterations && part.is_some() && long.is_none());
     let (mut metrics, mut nameless) = (Vec::new(), Vec::new());
     let mut seen = HashMap::new();
     for (at, name) in names.iter().enumerate().filter(|_| long.is_none()) {
@@ -196,7 +240,7 @@ pub(crate) fn recognise(names: &[&str], options: &Options) -> Result<Columns, St
         return Err("no metric column beside the step column; not imported".into());
     }
     let own_ids = named_run.is_none() && ids.is_some();
-    Ok(Columns { run, own_ids, step, time, long, metrics, nameless })
+    Ok(Columns { run, own_ids, step, time, part, epoch, long, metrics, nameless })
 }
 
 #[cfg(test)]
@@ -215,6 +259,8 @@ mod tests {
             own_ids: true,
             step: Step::At(2),
             time: Some(Time { at: 3, is_ms: true, dates_only: false }),
+            part: None,
+            epoch: None,
             long: Some((1, 4)),
             metrics: vec![],
             nameless: vec![],
@@ -268,6 +314,16 @@ mod tests {
         assert_eq!((both.step, both.time.unwrap().at, both.metrics.len()), (Step::At(0), 1, 1));
         assert!(choose("c", None).unwrap_err().contains("no step column \"c\" among 3 columns (a, b, 3)"));
         assert!(choose("row", Some("4")).unwrap_err().contains("no time column"));
+    }
+
+    #[test]
+    fn parts_of_a_training_are_told_apart_by_their_words() {
+        let logged = recognise(&["mode", "epoch", "iter", "loss"]).unwrap();
+        assert_eq!((logged.part, logged.epoch, logged.step), (Some(0), Some(1), Step::At(2)));
+        assert_eq!(recognise(&["epoch", "Phase", "loss"]).unwrap().epoch, None, "epochs are steps there");
+        assert_eq!((part_of(" Val "), part_of("max"), part_of("")), (Some("Val"), None, None));
+        assert_eq!((in_part(Some("val"), "loss"), in_part(None, "loss")), ("val/loss".into(), "loss".into()));
+        assert_eq!((in_part(Some("val"), "val/loss"), in_part(Some("val"), "")), ("val/loss".into(), "".into()));
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! JSON documents: an array of objects, each a row, or an object of which `log_history` is one.
+//! JSON documents: an array of objects, each a row, an object of which `log_history` is one, or an object of columns.
 
 use std::io::Read;
 
 use serde_json::Value;
 
 use crate::context::Context;
+use crate::options::Options;
 use crate::report::Kind;
 use crate::run::ImportError;
+use crate::table::columnar::{self, ROW};
 use crate::table::json;
 use crate::table::objects::Objects;
 use crate::table::rows::Rows;
@@ -40,10 +42,11 @@ pub(crate) fn rows_of(document: &Value) -> Option<&Vec<Value>> {
 pub(crate) fn take(
     items: &[Value],
     file: &SourceFile,
+    options: &Options,
     rows: &mut Rows<'_>,
     context: &mut Context<'_>,
 ) -> Result<(), ImportError> {
-    let mut objects = Objects::new(file, context.options);
+    let mut objects = Objects::new(file, options);
     for (row, item) in items.iter().enumerate() {
         let taken = match item {
             Value::Object(object) => objects.take(object, "", 0, rows),
@@ -58,18 +61,39 @@ pub(crate) fn take(
     Ok(())
 }
 
-/// Reads a document of rows.
+/// Reads a document of rows or of columns.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
     for file in &group.files {
-        match parse(file).and_then(|document| rows_of(&document).cloned().ok_or_else(|| "no rows in it".to_owned())) {
-            Ok(items) => {
-                let mut rows = Rows::one("json", file);
-                take(&items, file, &mut rows, context)?;
-                rows.finish(context)?;
-            }
+        match parse(file) {
+            Ok(document) => read_document(&document, file, context)?,
             Err(reason) => context.leave_out(&file.path, Kind::File, 1, reason),
         }
         context.advance(&file.path, file.bytes);
     }
     Ok(())
+}
+
+fn read_document(document: &Value, file: &SourceFile, context: &mut Context<'_>) -> Result<(), ImportError> {
+    let mut rows = Rows::one("json", file);
+    let options = context.options;
+    if let Some(items) = rows_of(document) {
+        take(items, file, options, &mut rows, context)?;
+        return rows.finish(context);
+    }
+    let Some(table) = columnar::rows_of(document, options) else {
+        context.leave_out(&file.path, Kind::File, 1, "no rows in it");
+        return Ok(());
+    };
+    let by_row = Options { step_column: Some(ROW.to_owned()), ..options.clone() };
+    take(&table.rows, file, if table.has_steps { options } else { &by_row }, &mut rows, context)?;
+    if let Some((longest, shortest)) = table.uneven {
+        let note = format!("its columns have {shortest} to {longest} values; each is counted from its own first one");
+        context.note(&file.path, note);
+    }
+    if let Some(Value::Object(params)) = document.get("params").filter(|_| document.get("history").is_some()) {
+        for (name, value) in params {
+            json::flatten_words(name, value, ".", &mut |key, word| rows.params.push((key.to_owned(), word)));
+        }
+    }
+    rows.finish(context)
 }

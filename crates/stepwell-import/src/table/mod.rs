@@ -2,10 +2,12 @@
 
 pub(crate) mod cast;
 pub(crate) mod cells;
+pub(crate) mod columnar;
 pub(crate) mod columns;
 pub(crate) mod csv;
 pub(crate) mod document;
 pub(crate) mod dvclive;
+pub(crate) mod epochs;
 pub(crate) mod json;
 pub(crate) mod jsonl;
 pub(crate) mod monitor;

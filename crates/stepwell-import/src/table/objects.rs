@@ -8,7 +8,8 @@ use crate::context::Context;
 use crate::number;
 use crate::options::Options;
 use crate::report::Kind;
-use crate::table::columns::{self, Columns, Step, Time};
+use crate::table::columns::{self, Columns, Step, Time, in_part, part_of};
+use crate::table::epochs::{self, Epochs};
 use crate::table::json;
 use crate::table::rows::Rows;
 use crate::table::seen::Seen;
@@ -27,6 +28,7 @@ pub(crate) struct Objects<'t> {
     texts: Vec<(String, Seen)>,
     place: HashMap<String, usize>,
     more_texts: u64,
+    epochs: Epochs,
     /// Rows read.
     rows: u64,
     /// Whether a row with a step was taken.
@@ -93,6 +95,7 @@ impl<'t> Objects<'t> {
             texts: Vec::new(),
             place: HashMap::new(),
             more_texts: 0,
+            epochs: Epochs::default(),
             rows: 0,
             any: false,
         }
@@ -136,6 +139,12 @@ impl<'t> Objects<'t> {
                 .and_then(step_of)
                 .ok_or_else(|| format!("{} is no whole number; the row is passed over", names[at]))?,
         };
+        let part = columns.part.and_then(|at| part_of(value_at(at)?.as_str()?));
+        let epoch = columns.epoch.filter(|_| rows.is_one()).and_then(|at| step_of(value_at(at)?));
+        let step = match part.zip(epoch) {
+            Some((part, epoch)) => self.epochs.step(part, epoch, step),
+            None => step,
+        };
         let timestamp_ms = columns.time.and_then(|time| time_of(time, value_at(time.at)?));
         let gather = rows.gather(run);
         if let Some((key, value)) = columns.long {
@@ -143,7 +152,7 @@ impl<'t> Objects<'t> {
             let value = value_at(value)
                 .and_then(json::scalar)
                 .ok_or_else(|| format!("the value of {key:?} is no number; the row is passed over"))?;
-            gather.push(key, step, timestamp_ms, value);
+            gather.push(&in_part(part, key), step, timestamp_ms, value);
             self.any = true;
             return Ok(());
         }
@@ -168,11 +177,13 @@ impl<'t> Objects<'t> {
         // An object has each name once; one without a name goes along, and whoever takes the run says that it cannot be.
         let nameless = columns.nameless.iter().map(|(_, at)| ("", *at));
         for (name, at) in columns.metrics.iter().map(|(name, at)| (name.as_str(), *at)).chain(nameless) {
-            if let Some(value) = value_at(at).filter(|_| Some(at) != dates) {
+            let is_part = part.is_some() && columns.part == Some(at);
+            if let Some(value) = value_at(at).filter(|_| Some(at) != dates && !is_part) {
                 json::leaves(name, value, "/", &mut |key, leaf| {
-                    seen(key, leaf);
+                    let key = in_part(part, key);
+                    seen(&key, leaf);
                     if let Ok(value) = leaf {
-                        points.push((key.to_owned(), value));
+                        points.push((key.into_owned(), value));
                     }
                 });
             }
@@ -188,6 +199,9 @@ impl<'t> Objects<'t> {
     pub(crate) fn tell(&self, rows: &mut Rows<'_>, context: &mut Context<'_>) {
         for (name, seen) in &self.texts {
             seen.tell(name, self.file, rows, context);
+        }
+        if self.epochs.changed {
+            context.note(&self.file.path, epochs::NOTE);
         }
         let why = format!("texts of more than {TEXTS_MAX} columns; left out");
         context.leave_out(&self.file.path, Kind::Cell, self.more_texts, why);

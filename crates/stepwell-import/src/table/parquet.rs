@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::report::Kind;
 use crate::run::ImportError;
 use crate::table::cast::{dictionary, floats, is_number, times, whole_numbers, word};
-use crate::table::columns::{self, Columns, Step, Time};
+use crate::table::columns::{self, Columns, Step, Time, in_part, part_of};
 use crate::table::rows::{LastRows, Rows};
 use crate::walk::{Group, SourceFile};
 
@@ -120,6 +120,8 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Re
     // A column of dates is no metric.
     let dates = columns.time.filter(|time| time.dates_only && !is_number(schema.field(time.at).data_type()));
     columns.metrics.retain(|(_, at)| dates.is_none_or(|time| time.at != *at));
+    columns.part = columns.part.filter(|at| !is_number(schema.field(*at).data_type()));
+    columns.metrics.retain(|(_, at)| columns.part != Some(*at));
     let (numbers, others): (Vec<_>, Vec<_>) =
         std::mem::take(&mut columns.metrics).into_iter().partition(|(_, at)| is_number(schema.field(*at).data_type()));
     if !others.is_empty() {
@@ -143,6 +145,7 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Re
         columns.step.column(),
         columns.run,
         columns.time.map(|time| time.at),
+        columns.part,
         columns.long.map(|long| long.0),
         columns.long.map(|long| long.1),
     ]
@@ -182,6 +185,8 @@ fn projected(columns: Columns, needed: &[usize]) -> Columns {
             Step::Row => Step::Row,
         },
         time: columns.time.map(|time| Time { at: place(time.at), ..time }),
+        part: columns.part.map(place),
+        epoch: None,
         long: columns.long.map(|(key, value)| (place(key), place(value))),
         metrics: columns.metrics.into_iter().map(|(name, at)| (name, place(at))).collect(),
         nameless: Vec::new(),
@@ -218,6 +223,7 @@ struct Batch<'b> {
     runs: Option<DictionaryArray<Int32Type>>,
     steps: Int64Array,
     times: Option<Int64Array>,
+    parts: Option<DictionaryArray<Int32Type>>,
     long: Option<(DictionaryArray<Int32Type>, Float64Array)>,
     metrics: Vec<Float64Array>,
 }
@@ -235,6 +241,7 @@ impl<'b> Batch<'b> {
                 Step::Row => (first..).take(batch.num_rows()).map(|row| i64::try_from(row).ok()).collect(),
             },
             times: columns.time.map(|time| Ok::<_, Stop>(times(column(time.at)?, time)?)).transpose()?,
+            parts: columns.part.map(|at| Ok::<_, Stop>(dictionary(column(at)?)?)).transpose()?,
             long: columns
                 .long
                 .map(|(key, value)| Ok::<_, Stop>((dictionary(column(key)?)?, floats(column(value)?)?)))
@@ -245,7 +252,7 @@ impl<'b> Batch<'b> {
 
     /// Takes the batch's points, whose first row is the file's row `first`.
     fn take(&self, rows: &mut Rows<'_>, first: u64, file: &SourceFile, context: &mut Context<'_>) -> Result<(), Stop> {
-        let (mut at, mut bad_rows) = (0, 0u64);
+        let (mut at, mut bad_rows, mut other_parts) = (0, 0u64, 0u64);
         while at < self.steps.len() {
             // Rows of one run mostly follow each other: they are taken together.
             let mut end = self.steps.len();
@@ -260,10 +267,22 @@ impl<'b> Batch<'b> {
                 };
                 run = found;
             }
-            bad_rows += self.take_run(rows, run, at, end);
+            let mut part = None;
+            if let Some(parts) = &self.parts {
+                let code = code_at(parts, at);
+                end = (at + 1..end).find(|row| code_at(parts, *row) != code).unwrap_or(end);
+                let found = code.and_then(|code| word(parts.values().as_string::<i32>(), code));
+                part = found.and_then(part_of);
+                if found.is_some() && part.is_none() {
+                    other_parts += (end - at) as u64;
+                }
+            }
+            bad_rows += self.take_run(rows, run, part, at, end);
             rows.row_done(run, first + end as u64 - 1, context).map_err(Stop::Import)?;
             at = end;
         }
+        let why = "the column of a training's parts holds other words, which were left out";
+        context.leave_out(&file.path, Kind::Cell, other_parts, why);
         if bad_rows > 0 {
             context.skip(
                 &file.path,
@@ -278,7 +297,7 @@ impl<'b> Batch<'b> {
     }
 
     /// Takes the rows of one run; says how many had to be passed over.
-    fn take_run(&self, rows: &mut Rows<'_>, run: &str, from: usize, to: usize) -> u64 {
+    fn take_run(&self, rows: &mut Rows<'_>, run: &str, part: Option<&str>, from: usize, to: usize) -> u64 {
         let mut bad_rows = 0;
         let gather = rows.gather(run);
         let time = |row: usize| self.times.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row));
@@ -293,7 +312,7 @@ impl<'b> Batch<'b> {
                     bad_rows += 1;
                     continue;
                 };
-                let slot = slots.get(code).copied().flatten().unwrap_or_else(|| gather.slot(key));
+                let slot = slots.get(code).copied().flatten().unwrap_or_else(|| gather.slot(&in_part(part, key)));
                 if let Some(known) = slots.get_mut(code) {
                     *known = Some(slot);
                 }
@@ -302,12 +321,13 @@ impl<'b> Batch<'b> {
             }
             return bad_rows;
         }
+        let names: Vec<_> = self.columns.metrics.iter().map(|(name, _)| in_part(part, name)).collect();
         for row in from..to {
             if self.steps.is_null(row) {
                 bad_rows += 1;
                 continue;
             }
-            for ((name, _), values) in self.columns.metrics.iter().zip(&self.metrics) {
+            for (name, values) in names.iter().zip(&self.metrics) {
                 if values.is_valid(row) {
                     gather.push(name, self.steps.value(row), time(row), values.value(row));
                 }

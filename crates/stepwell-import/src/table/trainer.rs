@@ -55,7 +55,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         }
     }
     let mut rows = Rows::one("trainer", file);
-    document::take(history(&state), file, &mut rows, context)?;
+    document::take(history(&state), file, context.options, &mut rows, context)?;
     for (key, value) in state.as_object().into_iter().flatten().filter(|(key, _)| *key != "log_history") {
         let words = if PARAMS.contains(&key.as_str()) { &mut rows.params } else { &mut rows.tags };
         if !value.is_null() {
