@@ -11,6 +11,7 @@
 
 mod attached;
 mod context;
+mod keep;
 mod lines;
 mod mlflow;
 mod number;

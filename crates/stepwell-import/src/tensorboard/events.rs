@@ -1,6 +1,6 @@
 //! Events to a run: scalars to series, hyperparameters to params, the last text of each tag to a tag.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 
 use prost::Message;
@@ -8,12 +8,13 @@ use stepwell::index::summary::RunStatus;
 
 use crate::attached::Attached;
 use crate::context::Context;
+use crate::keep::Keep;
 use crate::number::{seconds_to_ms, widen};
 use crate::placed_id;
 use crate::report::Kind;
 use crate::run::{ImportError, ImportedRun};
 use crate::series::Gather;
-use crate::tensorboard::keep::Keep;
+use crate::table::json;
 use crate::tensorboard::messages::{Event, HParamsData, Value};
 use crate::tensorboard::tensor;
 use crate::tensorboard::tfrecord::{Next, Records};
@@ -30,6 +31,8 @@ struct Events {
     gather: Gather,
     /// Which plugin a tag belongs to; writers may say it with the tag's first value only.
     plugins: HashMap<String, String>,
+    /// Tags that have a description.
+    described: HashSet<String>,
     params: Vec<(String, String)>,
     tags: Vec<(String, String)>,
     keep: Keep,
@@ -46,6 +49,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
     let mut events = Events {
         gather: Gather::default(),
         plugins: HashMap::new(),
+        described: HashSet::new(),
         params: Vec::new(),
         tags: Vec::new(),
         keep: Keep::new(context.wants_artifacts()),
@@ -134,7 +138,11 @@ impl Events {
     }
 
     fn take_value(&mut self, step: i64, timestamp_ms: Option<i64>, value: Value) {
-        if let Some(plugin) = value.metadata.and_then(|metadata| metadata.plugin_data) {
+        if let Some(metadata) = value.metadata {
+            if !metadata.description.is_empty() && self.described.insert(value.tag.clone()) {
+                self.keep.leave_out(Kind::Text, "descriptions of tags: no place here");
+            }
+            let plugin = metadata.plugin_data.unwrap_or_default();
             if plugin.plugin_name == "hparams" {
                 self.take_hparams(&plugin.content);
             }
@@ -162,7 +170,7 @@ impl Events {
         match self.plugins.get(tag).map(String::as_str) {
             None | Some("scalars") => match tensor::scalar(&found) {
                 Some(number) => self.gather.push(tag, step, timestamp_ms, number),
-                None => self.keep.leave_out(Kind::Other, "tensors that are not one number: no place here"),
+                None => self.keep.tensor("", tag, step, &found),
             },
             Some("text") => {
                 let name = tag.strip_suffix("/text_summary").unwrap_or(tag);
@@ -183,17 +191,28 @@ impl Events {
 
     fn take_hparams(&mut self, content: &[u8]) {
         let Ok(data) = HParamsData::decode(content) else {
-            return;
+            return self.keep.leave_out(Kind::Other, "hyperparameters that cannot be read");
         };
+        if data.experiment.is_some() {
+            self.keep
+                .leave_out(Kind::Other, "lists of the hyperparameters and metrics of an experiment: no place here");
+        }
         if let Some(start) = data.session_start {
+            for (key, word) in [("hparams.group", start.group_name), ("hparams.monitor_url", start.monitor_url)] {
+                if !word.is_empty() {
+                    let _ = put(&mut self.tags, key, word);
+                }
+            }
             let mut hparams: Vec<_> = start.hparams.into_iter().collect();
             hparams.sort_by(|a, b| a.0.cmp(&b.0));
             for (key, value) in hparams {
-                let text = match (value.string, value.number, value.boolean) {
-                    (Some(text), ..) => text,
-                    (None, Some(number), _) => number.to_string(),
-                    (None, None, Some(boolean)) => boolean.to_string(),
-                    (None, None, None) => continue,
+                let text = match (value.json(), value.number) {
+                    (serde_json::Value::Null, _) => {
+                        self.keep.leave_out(Kind::Param, "hyperparameters without a value");
+                        continue;
+                    }
+                    (_, Some(number)) => number.to_string(),
+                    (other, None) => json::word(&other),
                 };
                 let _ = put(&mut self.params, &key, text);
             }

@@ -1,6 +1,6 @@
 //! TensorBoard's protocol buffer messages, as far as scalars, texts and hyperparameters need them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// `tensorboard.Event`.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -92,6 +92,8 @@ pub(crate) struct Histogram {
 pub(crate) struct Metadata {
     #[prost(message, optional, tag = "1")]
     pub(crate) plugin_data: Option<PluginData>,
+    #[prost(string, tag = "3")]
+    pub(crate) description: String,
 }
 
 /// `tensorboard.SummaryMetadata.PluginData`.
@@ -149,6 +151,9 @@ pub(crate) struct Dim {
 /// `tensorboard.hparams.HParamsPluginData`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct HParamsData {
+    /// What hyperparameters and metrics an experiment has.
+    #[prost(bytes = "vec", optional, tag = "2")]
+    pub(crate) experiment: Option<Vec<u8>>,
     #[prost(message, optional, tag = "3")]
     pub(crate) session_start: Option<SessionStart>,
     #[prost(message, optional, tag = "4")]
@@ -160,6 +165,10 @@ pub(crate) struct HParamsData {
 pub(crate) struct SessionStart {
     #[prost(map = "string, message", tag = "1")]
     pub(crate) hparams: HashMap<String, Any>,
+    #[prost(string, tag = "3")]
+    pub(crate) monitor_url: String,
+    #[prost(string, tag = "4")]
+    pub(crate) group_name: String,
 }
 
 /// `tensorboard.hparams.SessionEndInfo`.
@@ -170,7 +179,7 @@ pub(crate) struct SessionEnd {
     pub(crate) status: i32,
 }
 
-/// `google.protobuf.Value`, without lists and structures.
+/// `google.protobuf.Value`; one without any of these is null.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Any {
     #[prost(double, optional, tag = "2")]
@@ -179,4 +188,40 @@ pub(crate) struct Any {
     pub(crate) string: Option<String>,
     #[prost(bool, optional, tag = "4")]
     pub(crate) boolean: Option<bool>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) object: Option<Object>,
+    #[prost(message, optional, tag = "6")]
+    pub(crate) list: Option<List>,
+}
+
+/// `google.protobuf.Struct`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Object {
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub(crate) fields: BTreeMap<String, Any>,
+}
+
+/// `google.protobuf.ListValue`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct List {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) values: Vec<Any>,
+}
+
+impl Any {
+    /// The value as JSON; numbers that JSON does not have are their names.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        match self {
+            Self { string: Some(text), .. } => text.clone().into(),
+            Self { number: Some(number), .. } => {
+                serde_json::Number::from_f64(*number).map_or_else(|| number.to_string().into(), Into::into)
+            }
+            Self { boolean: Some(boolean), .. } => (*boolean).into(),
+            Self { list: Some(list), .. } => list.values.iter().map(Self::json).collect(),
+            Self { object: Some(object), .. } => {
+                object.fields.iter().map(|(name, value)| (name.clone(), value.json())).collect()
+            }
+            _ => serde_json::Value::Null,
+        }
+    }
 }

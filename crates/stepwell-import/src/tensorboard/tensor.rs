@@ -5,65 +5,51 @@ use crate::tensorboard::messages::Tensor;
 
 /// The tensor's one number as f64, exact except for integers beyond 2^53; `None` when it is not one number.
 pub(crate) fn scalar(tensor: &Tensor) -> Option<f64> {
-    if tensor.shape.as_ref().is_some_and(|shape| shape.dim.iter().any(|dim| dim.size != 1)) {
-        return None;
-    }
-    let content = tensor.content.as_slice();
-    let packed = !content.is_empty();
-    // The numbers of TensorFlow's DataType.
-    match tensor.dtype {
-        1 if packed => Some(widen(f32::from_le_bytes(content.try_into().ok()?))),
-        1 => one(&tensor.float_val).map(widen),
-        2 if packed => Some(f64::from_le_bytes(content.try_into().ok()?)),
-        2 => one(&tensor.double_val),
-        3 if packed => Some(f64::from(i32::from_le_bytes(content.try_into().ok()?))),
-        4 if packed => Some(f64::from(u8::from_le_bytes(content.try_into().ok()?))),
-        5 if packed => Some(f64::from(i16::from_le_bytes(content.try_into().ok()?))),
-        6 if packed => Some(f64::from(i8::from_le_bytes(content.try_into().ok()?))),
-        17 if packed => Some(f64::from(u16::from_le_bytes(content.try_into().ok()?))),
-        3..=6 | 17 => one(&tensor.int_val).map(f64::from),
-        9 if packed => Some(i64::from_le_bytes(content.try_into().ok()?) as f64),
-        9 => one(&tensor.int64_val).map(|value| value as f64),
-        10 if packed => Some(f64::from(u8::from(*one(content).as_ref()? != 0))),
-        10 => one(&tensor.bool_val).map(|value| f64::from(u8::from(value))),
-        14 | 19 => {
-            let bits = if packed {
-                u16::from_le_bytes(content.try_into().ok()?)
-            } else {
-                u16::try_from(one(&tensor.half_val)?).ok()?
-            };
-            Some(if tensor.dtype == 19 { widen_half(bits) } else { widen(f32::from_bits(u32::from(bits) << 16)) })
-        }
-        22 if packed => Some(f64::from(u32::from_le_bytes(content.try_into().ok()?))),
-        22 => one(&tensor.uint32_val).map(f64::from),
-        23 if packed => Some(u64::from_le_bytes(content.try_into().ok()?) as f64),
-        23 => one(&tensor.uint64_val).map(|value| value as f64),
+    let (shape, values) = numbers(tensor)?;
+    match values[..] {
+        [value] if shape.iter().all(|size| *size == 1) => Some(value),
         _ => None,
     }
 }
 
-/// The tensor's floats, with its shape; `None` for other types.
-pub(crate) fn floats(tensor: &Tensor) -> Option<(Vec<i64>, Vec<f64>)> {
+/// The tensor's numbers, with its shape; `None` for other types.
+pub(crate) fn numbers(tensor: &Tensor) -> Option<(Vec<i64>, Vec<f64>)> {
     let shape = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(|dim| dim.size).collect()).unwrap_or_default();
     let content = tensor.content.as_slice();
+    let ints = |values: &[i32]| values.iter().copied().map(f64::from).collect();
+    let half =
+        |bits: u16| if tensor.dtype == 19 { widen_half(bits) } else { widen(f32::from_bits(u32::from(bits) << 16)) };
+    // The numbers of TensorFlow's DataType.
     let values = match (tensor.dtype, content.is_empty()) {
-        (1, false) => content.chunks_exact(4).map(|b| widen(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect(),
+        (1, false) => all(content, |bytes| widen(f32::from_le_bytes(bytes)))?,
         (1, true) => tensor.float_val.iter().copied().map(widen).collect(),
-        (2, false) => content
-            .chunks_exact(8)
-            .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
-            .collect(),
+        (2, false) => all(content, f64::from_le_bytes)?,
         (2, true) => tensor.double_val.clone(),
+        (3, false) => all(content, |bytes| f64::from(i32::from_le_bytes(bytes)))?,
+        (4, false) => all(content, |[byte]| f64::from(byte))?,
+        (5, false) => all(content, |bytes| f64::from(i16::from_le_bytes(bytes)))?,
+        (6, false) => all(content, |bytes| f64::from(i8::from_le_bytes(bytes)))?,
+        (17, false) => all(content, |bytes| f64::from(u16::from_le_bytes(bytes)))?,
+        (3..=6 | 17, true) => ints(&tensor.int_val),
+        (9, false) => all(content, |bytes| i64::from_le_bytes(bytes) as f64)?,
+        (9, true) => tensor.int64_val.iter().map(|value| *value as f64).collect(),
+        (10, false) => all(content, |[byte]| f64::from(u8::from(byte != 0)))?,
+        (10, true) => tensor.bool_val.iter().map(|value| f64::from(u8::from(*value))).collect(),
+        (14 | 19, false) => all(content, |bytes| half(u16::from_le_bytes(bytes)))?,
+        (14 | 19, true) => tensor.half_val.iter().map(|bits| half(*bits as u16)).collect(),
+        (22, false) => all(content, |bytes| f64::from(u32::from_le_bytes(bytes)))?,
+        (22, true) => tensor.uint32_val.iter().copied().map(f64::from).collect(),
+        (23, false) => all(content, |bytes| u64::from_le_bytes(bytes) as f64)?,
+        (23, true) => tensor.uint64_val.iter().map(|value| *value as f64).collect(),
         _ => return None,
     };
     Some((shape, values))
 }
 
-fn one<T: Copy>(values: &[T]) -> Option<T> {
-    match values {
-        [value] => Some(*value),
-        _ => None,
-    }
+/// All numbers of so many bytes each; `None` where some bytes are left.
+fn all<const N: usize>(content: &[u8], number: impl Fn([u8; N]) -> f64) -> Option<Vec<f64>> {
+    let (numbers, rest) = content.as_chunks::<N>();
+    rest.is_empty().then(|| numbers.iter().map(|bytes| number(*bytes)).collect())
 }
 
 #[cfg(test)]

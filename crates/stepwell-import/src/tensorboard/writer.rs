@@ -79,7 +79,10 @@ impl<W: Write> EventWriter<W> {
     pub fn params(&mut self, params: &[(&str, &str)]) -> io::Result<()> {
         let any = |text: &str| Any { string: Some(text.to_owned()), ..Any::default() };
         let hparams = params.iter().map(|(key, value)| ((*key).to_owned(), any(value))).collect();
-        let data = HParamsData { session_start: Some(SessionStart { hparams }), ..HParamsData::default() };
+        let data = HParamsData {
+            session_start: Some(SessionStart { hparams, ..SessionStart::default() }),
+            ..HParamsData::default()
+        };
         self.write_hparams("_hparams_/session_start_info", &data, 0.0)
     }
 
@@ -123,7 +126,7 @@ impl<W: Write> EventWriter<W> {
 }
 
 fn plugin(name: &str, content: Vec<u8>) -> Metadata {
-    Metadata { plugin_data: Some(PluginData { plugin_name: name.to_owned(), content }) }
+    Metadata { plugin_data: Some(PluginData { plugin_name: name.to_owned(), content }), ..Metadata::default() }
 }
 
 fn seconds(timestamp_ms: Option<i64>) -> f64 {

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::keep::Keep;
 use crate::number;
 use crate::report::Kind;
 use crate::series::Gather;
 use crate::table::json;
 use crate::wandb::messages::{Config, History, Item, Stats};
-use crate::wandb::values::{self, Leaf, kind_of, leaves};
+use crate::wandb::values::{self, Leaf, Media, kind_of, leaves};
 
+/// What is told of texts that are not kept one by one.
+const TEXTS: &str = "texts in the history; the last of each key is a tag: --artifacts keeps all as files";
 /// How the tags begin that hold values of the summary.
 const SUMMARY: &str = "wandb.summary.";
 
@@ -25,8 +28,10 @@ pub(crate) struct Rows {
     texts: BTreeMap<String, String>,
     /// Types of media by key.
     media: BTreeMap<String, String>,
-    /// How many values of a kind were no metrics, and what they were.
-    pub(crate) left_out: BTreeMap<(Kind, String), u64>,
+    /// What is no metric and has no file of its own.
+    pub(crate) keep: Keep,
+    /// How many values of a kind are in files of the run, and what they were.
+    pub(crate) in_files: BTreeMap<(Kind, String), u64>,
 }
 
 impl Rows {
@@ -51,20 +56,31 @@ impl Rows {
                 Leaf::Number(number) => self.gather.push(key, step, timestamp_ms, number),
                 Leaf::Text(text) => {
                     self.texts.insert(key.to_owned(), text.to_owned());
-                    self.count(Kind::Text, "texts in the history; the last of each key is a tag", 1);
+                    match self.keep.wants_files() {
+                        true => self.keep.text(key, step, text),
+                        false => self.keep.leave_out(Kind::Text, TEXTS),
+                    }
                 }
-                Leaf::List(_) => self.count(Kind::Other, "lists in the history", 1),
-                Leaf::Media(kind, count) => {
-                    self.media.insert(key.to_owned(), kind.to_owned());
-                    self.count(kind_of(kind), &format!("values of the type {kind}"), count);
+                Leaf::List(list) => self.keep.put(Kind::Other, "lists", key, step, "json", list.to_string().as_bytes()),
+                Leaf::Media(media) => {
+                    self.media.insert(key.to_owned(), media.kind.to_owned());
+                    self.take_media(key, step, media);
                 }
             });
         }
         bad.map_or(Ok(()), Err)
     }
 
-    fn count(&mut self, kind: Kind, what: &str, count: u64) {
-        *self.left_out.entry((kind, what.to_owned())).or_default() += count;
+    /// Keeps an object that is a value of its own; one that names a file is counted.
+    fn take_media(&mut self, key: &str, step: i64, media: Media<'_>) {
+        let Media { kind, count, inline } = media;
+        match inline {
+            Some(value) => {
+                let of = if kind.contains("histogram") { "histograms" } else { "values" };
+                self.keep.put(kind_of(kind), of, key, step, "json", value.to_string().as_bytes());
+            }
+            None => *self.in_files.entry((kind_of(kind), kind.to_owned())).or_default() += count,
+        }
     }
 
     /// Adds machine statistics under `system/`. They have no step of their own: it is the point's place in its series.
@@ -115,9 +131,9 @@ impl Rows {
                 }
                 Leaf::Text(text) => _ = words.insert(key.to_owned(), text.to_owned()),
                 Leaf::List(list) => _ = words.insert(key.to_owned(), list.to_string()),
-                Leaf::Media(kind, count) => {
+                Leaf::Media(media) => {
                     if !self.media.contains_key(key) {
-                        self.count(kind_of(kind), &format!("values of the type {kind}"), count);
+                        self.take_media(key, step, media);
                     }
                 }
             });

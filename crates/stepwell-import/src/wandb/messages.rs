@@ -27,6 +27,8 @@ pub(crate) struct Record {
     pub(crate) used_artifact: Option<Vec<u8>>,
     #[prost(message, optional, tag = "18")]
     pub(crate) exit: Option<Exit>,
+    #[prost(message, optional, tag = "26")]
+    pub(crate) environment: Option<Environment>,
 }
 
 /// `HistoryRecord`.
@@ -129,6 +131,34 @@ pub(crate) struct Run {
     pub(crate) host: String,
     #[prost(message, optional, tag = "17")]
     pub(crate) start_time: Option<Timestamp>,
+    #[prost(message, optional, tag = "21")]
+    pub(crate) git: Option<Git>,
+}
+
+/// `GitRepoRecord`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Git {
+    #[prost(string, tag = "1")]
+    pub(crate) remote_url: String,
+    #[prost(string, tag = "2")]
+    pub(crate) commit: String,
+}
+
+/// `EnvironmentRecord`: the script and its machine.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Environment {
+    #[prost(string, tag = "1")]
+    pub(crate) os: String,
+    #[prost(string, tag = "2")]
+    pub(crate) python: String,
+    #[prost(string, repeated, tag = "5")]
+    pub(crate) args: Vec<String>,
+    #[prost(string, tag = "6")]
+    pub(crate) program: String,
+    #[prost(message, optional, tag = "9")]
+    pub(crate) git: Option<Git>,
+    #[prost(string, tag = "18")]
+    pub(crate) gpu: String,
 }
 
 /// `RunExitRecord`.

@@ -10,12 +10,13 @@ use stepwell::index::summary::RunStatus;
 
 use crate::attached::{ArtifactFolder, Attached, Part};
 use crate::context::Context;
-use crate::report::Kind;
+use crate::keep::Keep;
+use crate::report::{Counts, Kind};
 use crate::run::{ImportError, ImportedRun};
 use crate::walk::{Group, SourceFile};
 use crate::wandb::framing::{Next, Records};
 use crate::wandb::history::{self, Rows};
-use crate::wandb::messages::{Item, Record, Run};
+use crate::wandb::messages::{Environment, Item, Record, Run};
 
 /// The run record is looked for in this many first records.
 const PEEK_RECORDS_COUNT_MAX: usize = 32;
@@ -61,6 +62,7 @@ fn id_in_name(path: &Path) -> Option<String> {
 struct Log {
     rows: Rows,
     run: Option<Run>,
+    environment: Option<Environment>,
     /// Params by key, each with the path of names on which its value was found.
     params: BTreeMap<String, (Vec<String>, String)>,
     replaced_params_count: u64,
@@ -77,6 +79,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
     let mut parts: Vec<(&SourceFile, Log)> = Vec::new();
     for file in &group.files {
         let mut log = Log::default();
+        log.rows.keep = Keep::new(context.wants_artifacts());
         if let Err(error) = read_file(file, &mut log, context) {
             context.skip(&file.path, None, format!("cannot be read: {error}"));
         }
@@ -117,30 +120,45 @@ fn emit(file: &SourceFile, mut log: Log, context: &mut Context<'_>) -> Result<()
         .filter(|(_, word)| !word.is_empty())
         .map(|(key, word)| (key.to_owned(), word.clone()))
         .collect();
+    let environment = log.environment.unwrap_or_default();
+    let git = run.git.clone().or(environment.git).unwrap_or_default();
+    let machine = [
+        ("wandb.git.commit", git.commit),
+        ("wandb.git.remote", git.remote_url),
+        ("wandb.program", environment.program),
+        ("wandb.args", environment.args.join(" ")),
+        ("wandb.python", environment.python),
+        ("wandb.os", environment.os),
+        ("wandb.gpu", environment.gpu),
+    ];
+    tags.extend(machine.into_iter().filter(|(_, word)| !word.is_empty()).map(|(key, word)| (key.to_owned(), word)));
     if !run.tags.is_empty() {
         tags.push(("wandb.tags".into(), run.tags.join(",")));
     }
     log.rows.close(log.exit_code.is_some(), &mut tags);
     let files = path.parent().map(|folder| folder.join("files")).filter(|files| files.is_dir());
-    for ((kind, what), count) in &log.rows.left_out {
-        let has_file = !matches!(kind, Kind::Text | Kind::Histogram) && what.starts_with("values of the type");
-        if has_file && files.is_some() && context.wants_artifacts() {
-            continue;
-        }
-        let hint = if has_file && files.is_some() {
-            "; their files are in the run's folder, --artifacts copies them"
-        } else {
-            ""
+    for ((kind, what), count) in log.rows.keep.left_out() {
+        context.leave_out(path, *kind, *count, what.clone());
+    }
+    for ((kind, what), count) in &log.rows.in_files {
+        let why = match &files {
+            Some(_) if context.wants_artifacts() => continue,
+            Some(_) => "no metrics; their files are in the run's folder, --artifacts copies them",
+            None => "no metrics, and the run's folder is not beside the log",
         };
-        context.leave_out(path, *kind, *count, format!("{what}: no metrics{hint}"));
+        context.leave_out(path, *kind, *count, format!("values of the type {what}: {why}"));
     }
     let why = "config values under one key by two paths (`a.b` and `a` with `b`); the last stands";
     context.leave_out(path, Kind::Param, log.replaced_params_count, why);
     let started_ms = run.start_time.as_ref().and_then(super::messages::Timestamp::to_ms);
     let below = path.parent().and_then(|folder| folder.file_name()).unwrap_or_default().to_string_lossy().into_owned();
     let attached = Attached {
-        artifacts: files.into_iter().map(|folder| ArtifactFolder { folder, below: below.clone() }).collect(),
-        part: Some(Part { id: part_id(&log.beginning), started_ms, is_further: false }),
+        artifacts: files
+            .into_iter()
+            .chain(log.rows.keep.folders().into_iter().map(|kept| kept.folder))
+            .map(|folder| ArtifactFolder { folder, below: below.clone() })
+            .collect(),
+        part: Some(Part { id: part_id(&log.beginning), started_ms, known: Counts::default() }),
         ..Attached::default()
     };
     let imported = ImportedRun {
@@ -245,6 +263,7 @@ impl Log {
                 self.params.retain(|known, _| *known != key && !known.starts_with(&nested));
             }
         }
+        self.environment = record.environment.or(self.environment.take());
         if let Some(exit) = record.exit {
             self.exit_code = Some(exit.exit_code);
             let start_ms = self.run.as_ref().and_then(|run| run.start_time.as_ref()?.to_ms());

@@ -18,8 +18,19 @@ pub(crate) enum Leaf<'v> {
     Text(&'v str),
     /// A list.
     List(&'v Value),
-    /// An image, a table, a histogram or another object of a type of W&B's own, and how many it stands for.
-    Media(&'v str, u64),
+    /// An image, a table, a histogram or another object of a type of W&B's own.
+    Media(Media<'v>),
+}
+
+/// An object of a type of W&B's own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Media<'v> {
+    /// Its type.
+    pub(crate) kind: &'v str,
+    /// How many it stands for.
+    pub(crate) count: u64,
+    /// All of it, where it is no name of a file.
+    pub(crate) inline: Option<&'v Value>,
 }
 
 /// Items as one object. Returns the first key whose value is not JSON, too.
@@ -68,7 +79,9 @@ pub(crate) fn leaves<'v>(key: &str, value: &'v Value, take: &mut dyn FnMut(&str,
         Value::Object(members) => match members.get("_type").and_then(Value::as_str) {
             Some(kind) => {
                 let count = members.get("count").and_then(Value::as_u64).filter(|_| kind.contains("separated"));
-                take(key, Leaf::Media(kind, count.unwrap_or(1)));
+                let has_file = ["path", "filenames", "artifact_path"].iter().any(|name| members.contains_key(*name));
+                let inline = (!has_file).then_some(value);
+                take(key, Leaf::Media(Media { kind, count: count.unwrap_or(1), inline }));
             }
             None => members.iter().for_each(|(name, member)| leaves(&format!("{key}.{name}"), member, take)),
         },
@@ -106,6 +119,14 @@ mod tests {
         Item { key: String::new(), nested_key, value_json: json.to_owned() }
     }
 
+    fn shown(leaf: Leaf<'_>) -> String {
+        match leaf {
+            Leaf::Media(Media { kind, count, inline: Some(_) }) => format!("{count} {kind}"),
+            Leaf::Media(Media { kind, count, inline: None }) => format!("{count} {kind} in a file"),
+            other => format!("{other:?}"),
+        }
+    }
+
     #[test]
     fn split_media_are_put_together_and_their_sizes_are_no_numbers() {
         let items = [
@@ -113,6 +134,8 @@ mod tests {
             item(&["loss"], "0.5"),
             item(&["img", "_type"], "\"image-file\""),
             item(&["img", "width"], "5"),
+            item(&["img", "path"], "\"media/x.png\""),
+            item(&["h"], "{\"_type\":\"histogram\",\"bins\":[0,1],\"values\":[2]}"),
             item(&["n", "q"], "NaN"),
             item(&["s"], "{\"_type\":\"images/separated\",\"count\":3}"),
             item(&["w"], "\"word\""),
@@ -122,17 +145,18 @@ mod tests {
         assert_eq!(bad.as_deref(), Some("bad"));
         let mut seen = Vec::new();
         for (key, value) in &tree {
-            leaves(key, value, &mut |key, leaf| seen.push((key.to_owned(), format!("{leaf:?}"))));
+            leaves(key, value, &mut |key, leaf| seen.push((key.to_owned(), shown(leaf))));
         }
         let words: Vec<_> = seen.iter().map(|(key, leaf)| format!("{key} {leaf}")).collect();
         assert_eq!(
             words,
             [
-                "img Media(\"image-file\", 1)",
+                "img 1 image-file in a file",
                 "loss Number(0.5)",
                 "n.q Number(NaN)",
-                "s Media(\"images/separated\", 3)",
-                "w Text(\"word\")"
+                "s 3 images/separated",
+                "w Text(\"word\")",
+                "h 1 histogram",
             ]
         );
     }
