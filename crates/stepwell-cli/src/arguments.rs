@@ -32,10 +32,10 @@ pub(crate) struct Arguments {
     /// Print one JSON document and nothing else (NaN and ±infinity as "NaN", "Infinity", "-Infinity").
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Print times in this machine's zone ($TZ, else the system's) rather than in UTC; axes of plots stay in UTC.
+    /// Print and read times in this machine's zone ($TZ, else the system's) rather than in UTC.
     #[arg(long, global = true, overrides_with = "utc")]
     pub(crate) local: bool,
-    /// Print times in UTC, as is the rule.
+    /// Print and read times in UTC, as is the rule.
     #[arg(long, global = true, overrides_with = "local")]
     pub(crate) utc: bool,
     /// What to do.

@@ -5,6 +5,7 @@ mod columns;
 mod commands;
 mod complete;
 mod context;
+mod cut;
 mod failure;
 mod find;
 mod keys;

@@ -6,8 +6,9 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 use serde::ser::Serializer;
 
+use crate::cut::{cut_end, cut_middle};
 use crate::failure::Outcome;
-use crate::table::{Column, Table, cut_end, cut_middle};
+use crate::table::{Column, Table};
 
 /// A text from a log, fit for a terminal: control characters, which could move the cursor or forge lines, and marks
 /// that turn the direction of writing become visible escapes; all else stays.

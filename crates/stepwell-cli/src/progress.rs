@@ -54,13 +54,19 @@ impl Progress {
         self.bar.set_position(done);
     }
 
-    /// Shows, while it is called, how many points of how many are stored; then the bar is over bytes again.
+    /// Shows, while it is called, how many points of how many are stored; then the bar is over bytes again, as it was.
     pub(crate) fn storing(&self) -> impl FnMut(u64, u64) + Send + 'static {
         let bar = self.bar.clone();
+        let mut bytes = None;
         move |done, total| {
-            let is_over = done >= total;
-            let template =
-                if is_over { BYTES } else { "storing [{bar:30}] {human_pos} of {human_len} points {wide_msg}" };
+            let (read, of) = *bytes.get_or_insert_with(|| (bar.position(), bar.length().unwrap_or(0)));
+            let (done, total, template) = match done >= total {
+                true => {
+                    bytes = None;
+                    (read, of, BYTES)
+                }
+                false => (done, total, "storing [{bar:30}] {human_pos} of {human_len} points {wide_msg}"),
+            };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style.progress_chars("=> "));
             }

@@ -9,8 +9,9 @@
 
 use std::fmt;
 
-use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
+
+use crate::cut::{cut_end, cut_middle};
 
 /// Blanks between columns.
 const GAP: usize = 2;
@@ -253,59 +254,10 @@ impl fmt::Display for Table {
     }
 }
 
-/// The text, or its beginning and an ellipsis, in at most `width` columns. Characters that are drawn as one stay together.
-pub(crate) fn cut_end(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let room = width.saturating_sub(1);
-    let mut kept = String::new();
-    for piece in text.graphemes(true) {
-        if kept.width() + piece.width() > room {
-            break;
-        }
-        kept += piece;
-    }
-    kept + "…"
-}
-
-/// The text, or its beginning and its end with an ellipsis between, in at most `width` columns.
-pub(crate) fn cut_middle(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let room = width.saturating_sub(1);
-    let mut head = String::new();
-    for piece in text.graphemes(true) {
-        if head.width() + piece.width() > room / 3 {
-            break;
-        }
-        head += piece;
-    }
-    let mut tail = String::new();
-    for piece in text.graphemes(true).rev() {
-        if head.width() + tail.width() + piece.width() > room {
-            break;
-        }
-        tail.insert_str(0, piece);
-    }
-    format!("{head}…{tail}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Names that are wide, combined of several characters, or long.
-    const NAMES: [&str; 7] = [
-        "resnet50",
-        "畳み込みニューラルネットワークの学習率を変えた実験",
-        "e\u{301}te\u{301} a\u{300} la plage, avec beaucoup de mots accentue\u{301}s partout",
-        "👩\u{200d}🔬👨\u{200d}👩\u{200d}👧\u{200d}👦🏳\u{fe0f}\u{200d}🌈 family of emoji in a name 🚀🚀🚀🚀",
-        "한국어 실험 이름이 아주 길어서 잘려야 합니다",
-        "a/very/long/path/to/some/experiment/with/a/seed/at/its/end/seed=17",
-        "",
-    ];
+    use crate::cut::tests::NAMES;
 
     fn runs(width: Option<usize>, values: usize) -> Table {
         let mut columns = vec![
@@ -386,25 +338,6 @@ mod tests {
             assert!(text.contains("a value of a param") && text.contains("0.123456"), "{width}\n{text}");
             if width >= 40 {
                 assert!(text.lines().all(|line| line.width() <= width), "{width}\n{text}");
-            }
-        }
-    }
-
-    #[test]
-    fn texts_are_cut_between_what_is_drawn_as_one() {
-        assert_eq!((cut_end("abcdef", 4), cut_end("abcd", 4)), ("abc…".into(), "abcd".into()));
-        assert_eq!((cut_middle("abcdefgh", 7), cut_middle("abcd", 4)), ("ab…efgh".into(), "abcd".into()));
-        assert_eq!(cut_end("日本語", 4), "日…");
-        assert_eq!(cut_end("e\u{301}e\u{301}e\u{301}", 2), "e\u{301}…");
-        let family = "👨\u{200d}👩\u{200d}👧\u{200d}👦";
-        assert_eq!(cut_end(&format!("{family}{family}{family}"), 4), format!("{family}…"));
-        for name in NAMES {
-            for width in 1..60 {
-                for cut in [cut_end(name, width), cut_middle(name, width)] {
-                    assert!(cut.width() <= width, "{cut} in {width}");
-                    let pieces: Vec<&str> = name.graphemes(true).collect();
-                    assert!(cut.graphemes(true).all(|piece| piece == "…" || pieces.contains(&piece)), "{cut}");
-                }
             }
         }
     }

@@ -19,7 +19,8 @@ pub(crate) fn use_local() -> Result<(), String> {
     Ok(())
 }
 
-fn zone() -> &'static TimeZone {
+/// The zone of all times that are printed or read without one.
+pub(crate) fn zone() -> &'static TimeZone {
     ZONE.get_or_init(|| TimeZone::UTC)
 }
 
@@ -86,14 +87,14 @@ pub(crate) fn parse_span(text: &str) -> Result<i64, String> {
     Ok(total as i64)
 }
 
-/// Reads a moment: `2024-01-31`, `2024-01-31 12:34`, `2024-01-31T12:34:56.789`, with `Z` or `+02:00` if it is not UTC. In milliseconds
+/// Reads a moment: `2024-01-31`, `2024-01-31 12:34`, `2024-01-31T12:34:56.789`, with `Z` or `+02:00` if it is not in [`zone`]. In milliseconds
 /// since the epoch.
 pub(crate) fn parse_moment(text: &str) -> Result<i64, String> {
     let text = text.trim();
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         return Ok(moment.as_millisecond());
     }
-    let moment = text.parse::<jiff::civil::DateTime>().and_then(|moment| moment.to_zoned(jiff::tz::TimeZone::UTC));
+    let moment = text.parse::<jiff::civil::DateTime>().and_then(|moment| moment.to_zoned(zone().clone()));
     let wrong = |_| format!("{text:?} is not a moment; write 2024-01-31, 2024-01-31T12:34 or 2024-01-31T12:34:56");
     moment.map(|moment| moment.timestamp().as_millisecond()).map_err(wrong)
 }

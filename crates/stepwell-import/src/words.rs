@@ -72,9 +72,14 @@ impl RunWords {
         }
         run.series.iter_mut().for_each(|series| self.times(series));
         if !is_mlflow {
-            self.apply(run);
-        } else if self.start_time.is_none() && run.start_time_ms == self.start_as {
+            return self.apply(run);
+        }
+        if self.start_time.is_none() && run.start_time_ms == self.start_as {
             run.start_time_ms = None;
+        }
+        // Where MLflow's form has no name, its readers show another word.
+        if self.name.is_empty() && run.name == run.id.as_str() {
+            run.name.clear();
         }
     }
 

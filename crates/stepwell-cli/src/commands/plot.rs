@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     /// The horizontal axis.
     #[arg(short, long, value_enum, default_value = "step")]
     x: Horizontal,
-    /// Where the horizontal axis begins: a step; for times 2024-01-31 or 2024-01-31T12:30, UTC; for relative times 90s, 10m,
+    /// Where the horizontal axis begins: a step; for times 2024-01-31 or 2024-01-31T12:30, UTC without --local; for relative times 90s, 10m,
     /// 1h30m, 2d.
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     from: Option<String>,

@@ -1,6 +1,8 @@
 //! Ticks of spans and moments: whole seconds, minutes, hours, days, months and years, rather than round numbers of milliseconds.
+//!
+//! Moments are whole by the clocks of a zone, which may be moved on or back within a day.
 
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
@@ -116,9 +118,9 @@ enum Distance {
     Months(i32),
 }
 
-/// Ticks of moments, UTC: times of the day with the date below where it changes, dates with the year below, months, or
+/// Ticks of moments in a zone: times of the day with the date below where it changes, dates with the year below, months, or
 /// years. At most about `count` of them.
-pub(crate) fn moments(low: i64, high: i64, count: usize) -> Vec<Tick> {
+pub(crate) fn moments(low: i64, high: i64, count: usize, zone: &TimeZone) -> Vec<Tick> {
     let rough = rough(low, high, count);
     let week = 7 * DAY;
     let small = WITHIN_A_DAY.into_iter().chain([2 * DAY, week, 2 * week]).find(|&step| step >= rough);
@@ -134,19 +136,13 @@ pub(crate) fn moments(low: i64, high: i64, count: usize) -> Vec<Tick> {
     };
     let at: Vec<i64> = match distance {
         // Weeks begin on Mondays; 1970-01-05 was one.
-        Distance::Milliseconds(step) if step % week == 0 => {
-            multiples(low.saturating_sub(4 * DAY), high.saturating_sub(4 * DAY), step)
-                .into_iter()
-                .map(|at| at + 4 * DAY)
-                .collect()
-        }
-        Distance::Milliseconds(step) => multiples(low, high, step),
-        Distance::Months(step) => months(low, high, step),
+        Distance::Milliseconds(step) => whole(low, high, step, if step % week == 0 { 4 * DAY } else { 0 }, zone),
+        Distance::Months(step) => months(low, high, step, zone),
     };
     let mut last = None;
     at.into_iter()
         .filter_map(|at| {
-            let moment = calendar(at)?;
+            let moment = calendar(at, zone)?;
             let (label, within) = match distance {
                 Distance::Milliseconds(step) if step % DAY == 0 => ("%m-%d", "%Y"),
                 Distance::Milliseconds(step) if step % MINUTE == 0 => ("%H:%M", "%Y-%m-%d"),
@@ -163,21 +159,54 @@ pub(crate) fn moments(low: i64, high: i64, count: usize) -> Vec<Tick> {
         .collect()
 }
 
+/// The moments at which the clocks of a zone stand at multiples of `step`, counted from `origin`. Times that clocks skip are moved
+/// on; of those that come twice the first counts.
+fn whole(low: i64, high: i64, step: i64, origin: i64, zone: &TimeZone) -> Vec<i64> {
+    let ahead = |ms: i64| clock(ms, zone).map_or(0, |shown| shown - ms).saturating_sub(origin);
+    if step < HOUR {
+        // Clocks are moved by whole steps.
+        let ahead = ahead(low);
+        let times = multiples(low.saturating_add(ahead), high.saturating_add(ahead), step);
+        return times.into_iter().map(|at| at.saturating_sub(ahead)).filter(|at| (low..=high).contains(at)).collect();
+    }
+    // Some islands moved their clocks by a day.
+    let from = low.saturating_add(ahead(low)).saturating_sub(DAY);
+    let to = high.saturating_add(ahead(high)).saturating_add(DAY);
+    let times = multiples(from, to, step).into_iter().map(|at| at.saturating_add(origin));
+    let mut at: Vec<i64> =
+        times.map(|at| moment(at, zone).unwrap_or(at)).filter(|at| (low..=high).contains(at)).collect();
+    at.sort_unstable();
+    at.dedup();
+    at
+}
+
+/// What the clocks of a zone show at a moment, as the moment at which those of UTC show it.
+fn clock(ms: i64, zone: &TimeZone) -> Option<i64> {
+    Some(calendar(ms, zone)?.datetime().to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond())
+}
+
+/// The moment at which the clocks of a zone show what those of UTC show at `ms`.
+fn moment(ms: i64, zone: &TimeZone) -> Option<i64> {
+    let shown: DateTime = calendar(ms, &TimeZone::UTC)?.datetime();
+    Some(shown.to_zoned(zone.clone()).ok()?.timestamp().as_millisecond())
+}
+
 /// A moment's date and time of day; `None` beyond the years -9999 to 9999.
-fn calendar(ms: i64) -> Option<Zoned> {
-    Some(Timestamp::from_millisecond(ms).ok()?.to_zoned(TimeZone::UTC))
+fn calendar(ms: i64, zone: &TimeZone) -> Option<Zoned> {
+    Some(Timestamp::from_millisecond(ms).ok()?.to_zoned(zone.clone()))
 }
 
 /// The first days of every `step`th month.
-fn months(low: i64, high: i64, step: i32) -> Vec<i64> {
-    let month_of = |ms: i64| calendar(ms).map(|moment| i32::from(moment.year()) * 12 + i32::from(moment.month()) - 1);
+fn months(low: i64, high: i64, step: i32, zone: &TimeZone) -> Vec<i64> {
+    let month_of =
+        |ms: i64| calendar(ms, zone).map(|moment| i32::from(moment.year()) * 12 + i32::from(moment.month()) - 1);
     // Years that the calendar does not have have no ticks.
     let (first, last) = (month_of(low).unwrap_or(-12 * 9999), month_of(high).unwrap_or(12 * 9999 + 11));
     (first.div_euclid(step)..=last.div_euclid(step) + 1)
         .filter_map(|index| {
             let month = index * step;
             let (year, month) = (i16::try_from(month.div_euclid(12)).ok()?, month.rem_euclid(12) as i8 + 1);
-            Some(Date::new(year, month, 1).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond())
+            Some(Date::new(year, month, 1).ok()?.to_zoned(zone.clone()).ok()?.timestamp().as_millisecond())
         })
         .filter(|at| (low..=high).contains(at))
         .collect()
@@ -205,24 +234,52 @@ mod tests {
     #[test]
     fn moments_are_whole_and_say_their_date_once() {
         let day = 1_700_006_400_000;
-        let ticks = moments(day - 3 * HOUR, day + 9 * HOUR, 4);
+        let ticks = moments(day - 3 * HOUR, day + 9 * HOUR, 4, &TimeZone::UTC);
         assert_eq!(labels(&ticks), ["21:00", "00:00", "03:00", "06:00", "09:00"]);
         let within: Vec<_> = ticks.iter().map(|tick| tick.within.as_deref()).collect();
         assert_eq!(within, [Some("2023-11-14"), Some("2023-11-15"), None, None, None]);
-        assert_eq!(labels(&moments(day, day + 400 * DAY, 5)), ["2024-01", "2024-04", "2024-07", "2024-10"]);
-        assert_eq!(labels(&moments(day, day + 30 * DAY, 4)), ["11-27", "12-11"]);
-        assert_eq!(labels(&moments(0, 100 * 365 * DAY, 6)), ["1980", "2000", "2020", "2040", "2060"]);
+        assert_eq!(
+            labels(&moments(day, day + 400 * DAY, 5, &TimeZone::UTC)),
+            ["2024-01", "2024-04", "2024-07", "2024-10"]
+        );
+        assert_eq!(labels(&moments(day, day + 30 * DAY, 4, &TimeZone::UTC)), ["11-27", "12-11"]);
+        assert_eq!(labels(&moments(0, 100 * 365 * DAY, 6, &TimeZone::UTC)), ["1980", "2000", "2020", "2040", "2060"]);
+    }
+
+    #[test]
+    fn moments_are_whole_by_the_clocks_of_their_zone() {
+        let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        // 2024-03-31, when clocks went from 02:00 to 03:00, at 21:00 the day before.
+        let evening = 1_711_828_800_000;
+        let ticks = moments(evening, evening + 12 * HOUR, 4, &berlin);
+        assert_eq!(labels(&ticks), ["21:00", "00:00", "03:00", "06:00", "09:00"]);
+        assert_eq!(ticks[1].within.as_deref(), Some("2024-03-31"));
+        let apart: Vec<_> = ticks.windows(2).map(|pair| (pair[1].at - pair[0].at) / HOUR).collect();
+        assert_eq!(apart, [3, 2, 3, 3]);
+        // And back: 2024-10-27 has 25 hours.
+        let ticks = moments(1_729_980_000_000 - HOUR, 1_729_980_000_000 + 26 * HOUR, 3, &berlin);
+        assert_eq!(labels(&ticks), ["00:00", "12:00", "00:00"]);
+        assert_eq!(ticks[2].at - ticks[0].at, 25 * HOUR);
+        assert_eq!(labels(&moments(evening, evening + 200 * DAY, 4, &berlin)), ["2024-05", "2024-07", "2024-09"]);
     }
 
     proptest! {
         #[test]
         fn ticks_of_any_time_are_in_order_and_named_apart(
-            low in any::<i64>(), width in 1_u64..1 << 45, count in 1_usize..20,
+            low in any::<i64>(), width in 1_u64..1 << 45, count in 1_usize..20, zone in 0_usize..5,
         ) {
+            let zones = [
+                "UTC0",
+                "CET-1CEST,M3.5.0,M10.5.0/3",
+                "<+0545>-5:45",
+                "NST3:30NDT,M3.2.0,M11.1.0",
+                "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0",
+            ];
+            let zone = TimeZone::posix(zones[zone]).unwrap();
             let high = low.saturating_add_unsigned(width);
             let spans = spans(low, high, count);
             prop_assert!(spans.len() <= count + 1);
-            let moments = moments(low, high, count);
+            let moments = moments(low, high, count, &zone);
             prop_assert!(moments.len() <= 2 * count + 2, "{} of {count}", moments.len());
             for ticks in [&spans, &moments] {
                 prop_assert!(ticks.windows(2).all(|pair| pair[0].at < pair[1].at));
@@ -235,7 +292,7 @@ mod tests {
         #[test]
         fn everyday_times_have_ticks(low in 0_i64..4_000_000_000_000, width in 6_i64..1 << 40, count in 6_usize..20) {
             prop_assert!(spans(low, low + width, count).len() >= 2);
-            prop_assert!(moments(low, low + width, count).len() >= 2);
+            prop_assert!(moments(low, low + width, count, &TimeZone::UTC).len() >= 2);
         }
     }
 }

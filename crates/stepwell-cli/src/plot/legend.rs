@@ -1,6 +1,4 @@
-//! The legend: how many rows and columns it takes, what is cut and what is left out.
-
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+//! The legend: how many rows and columns it takes, and what is left out.
 
 /// Where the entries of a legend go, in any unit of width.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,34 +27,6 @@ pub(crate) fn arrange(widths: &[f32], room: f32, rows_max: usize, least: f32) ->
     Layout { columns, width: room / columns as f32, shown, rows }
 }
 
-/// A text cut to `cells_max` cells of a terminal with an ellipsis in the middle, since names differ at their ends.
-pub(crate) fn cut_middle(text: &str, cells_max: usize) -> String {
-    if text.width() <= cells_max {
-        return text.to_owned();
-    }
-    let room = cells_max.saturating_sub(1);
-    let (mut head, mut tail) = (String::new(), Vec::new());
-    let mut cells = 0;
-    for c in text.chars() {
-        cells += c.width().unwrap_or(0);
-        if cells > room / 2 {
-            break;
-        }
-        head.push(c);
-    }
-    cells = head.width();
-    for c in text.chars().rev() {
-        cells += c.width().unwrap_or(0);
-        if cells > room {
-            break;
-        }
-        tail.push(c);
-    }
-    head.push('…');
-    head.extend(tail.into_iter().rev());
-    head
-}
-
 /// What stands in the last place of a legend that leaves some out.
 pub(crate) fn more(count: usize) -> String {
     format!("… and {count} more")
@@ -76,13 +46,6 @@ mod tests {
         assert_eq!((many.columns, many.shown, many.rows), (3, 11, 4));
     }
 
-    #[test]
-    fn texts_are_cut_by_cells() {
-        assert_eq!(cut_middle("abcdefgh", 7), "abc…fgh");
-        assert_eq!(cut_middle("実験一番二番", 7), "実…二番");
-        assert_eq!(cut_middle("abc", 3), "abc");
-    }
-
     proptest! {
         #[test]
         fn a_legend_keeps_its_room(
@@ -92,11 +55,6 @@ mod tests {
             prop_assert!(layout.rows <= rows_max && layout.shown <= widths.len());
             prop_assert!(layout.columns as f32 * layout.width <= room * 1.001);
             prop_assert!(layout.columns * layout.rows >= layout.shown + usize::from(layout.shown < widths.len()));
-        }
-
-        #[test]
-        fn cut_texts_are_no_wider(text in "\\PC{0,40}", cells in 1_usize..30) {
-            prop_assert!(cut_middle(&text, cells).width() <= cells.max(1));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Draws panels of curves as SVG, and through it as PNG: title, panels side by side, and a legend below of at most a quarter of
 //! the height.
 
+use crate::cut::cut_middle;
 use crate::failure::{Failure, Outcome};
 use crate::output::plural;
 use crate::plot::columns::Place;
@@ -277,7 +278,7 @@ impl Picture<'_> {
         }
         let second = if x_ticks.iter().any(|tick| tick.within.is_some()) { 16.0 } else { 0.0 };
         let at = (room.x + room.width / 2.0, bottom + 34.0 + second);
-        svg.text(self.view.x.name(), at, TEXT, Anchor::Middle, "class=\"name\"");
+        svg.text(&self.view.x.name(), at, TEXT, Anchor::Middle, "class=\"name\"");
         svg.close();
         Ok(())
     }
@@ -336,7 +337,7 @@ fn fitting(fonts: &Fonts, texts: &[String], size: f32, room: f64) -> Outcome<Vec
             let width = f64::from(width) * 1.08;
             if width > room {
                 let cells = text.width() as f64 * room / width;
-                *text = legend::cut_middle(text, (cells as usize).max(1));
+                *text = cut_middle(text, (cells as usize).max(1));
                 cut = true;
             }
         }

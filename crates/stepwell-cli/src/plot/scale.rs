@@ -1,7 +1,9 @@
 //! Axes: what they show, how far they reach, where a number stands on them, and their ticks.
 
+use std::borrow::Cow;
+
 use crate::plot::{calendar, number};
-use crate::time::{parse_moment, parse_span};
+use crate::time::{parse_moment, parse_span, zone, zone_name};
 
 /// What the horizontal axis shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -9,7 +11,7 @@ pub(crate) enum Horizontal {
     /// Steps.
     #[default]
     Step,
-    /// Times, UTC.
+    /// Times, UTC without --local.
     Time,
     /// Times since the first point of each curve.
     Relative,
@@ -17,11 +19,11 @@ pub(crate) enum Horizontal {
 
 impl Horizontal {
     /// The axis's name.
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> Cow<'static, str> {
         match self {
-            Self::Step => "step",
-            Self::Time => "time (UTC)",
-            Self::Relative => "time since the first point",
+            Self::Step => "step".into(),
+            Self::Time => format!("time ({})", zone_name()).into(),
+            Self::Relative => "time since the first point".into(),
         }
     }
 
@@ -174,7 +176,9 @@ impl Axis {
                 .into_iter()
                 .map(|at| Tick { at, label: calendar::span(at as i64), within: None })
                 .collect(),
-            (Unit::Moment, false) => times(calendar::moments(self.low.ceil() as i64, self.high.floor() as i64, count)),
+            (Unit::Moment, false) => {
+                times(calendar::moments(self.low.ceil() as i64, self.high.floor() as i64, count, zone()))
+            }
         }
     }
 

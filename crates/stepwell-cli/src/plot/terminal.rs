@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::cut::cut_middle;
 use crate::plot::legend;
 use crate::plot::panel::{Axes, Panel, horizontal};
 use crate::plot::scale::{Axis, Tick};
@@ -112,7 +113,7 @@ pub(crate) fn draw(panels: &[Panel], entries: &[String], frame: Frame) -> String
     let mut text = String::new();
     for panel in panels {
         if !panel.title.is_empty() {
-            _ = writeln!(text, "{}", legend::cut_middle(&panel.title, frame.width));
+            _ = writeln!(text, "{}", cut_middle(&panel.title, frame.width));
         }
         if panel.is_empty() {
             text.push_str("nothing to draw\n");
@@ -182,7 +183,7 @@ fn draw_legend(text: &mut String, entries: &[String], frame: Frame, manner: Mann
             (true, true) => format!("{}{} \u{1b}[0m", Manner::colour(owner), Manner::mark(owner)),
             (false, _) => format!("{} ", Manner::mark(owner)),
         };
-        let entry = legend::cut_middle(entry, room.saturating_sub(5));
+        let entry = cut_middle(entry, room.saturating_sub(5));
         (format!("{mark} {entry}"), entry.width() + 3)
     });
     let left_out = entries.len() - layout.shown;

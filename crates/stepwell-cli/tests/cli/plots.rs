@@ -205,3 +205,25 @@ fn what_cannot_be_drawn_is_told() {
     let zeros = place.call(&["plot", &ids[0], "-k", "loss", "--log-y"]);
     assert!(zeros.err.contains("1 not above zero, left out"), "{zeros:?}");
 }
+
+#[test]
+fn times_are_those_of_the_zone_that_was_asked_for() {
+    let place = with_curves();
+    let id = &names(&place)[0];
+    let draw = |more: &[&str]| {
+        let call = [&["plot", id, "-k", "loss", "--x", "time"], more].concat();
+        let output = place.command(&call).env("TZ", "UTC-9").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let utc = draw(&[]);
+    assert!(utc.contains("22:1") && utc.contains("time (UTC)") && utc.contains("2023-11-14"), "{utc}");
+    let local = draw(&["--local"]);
+    assert!(local.contains("07:1") && local.contains("time (local)") && local.contains("2023-11-15"), "{local}");
+    let curve = |drawn: &str| drawn.lines().take(20).map(str::to_owned).collect::<Vec<_>>();
+    let (from, to) = (["--from", "2023-11-14T22:15"], ["--to", "2023-11-15T07:18", "--local"]);
+    let here = draw(&[&["--from", "2023-11-15 07:15"][..], &to].concat());
+    assert_eq!(curve(&here), curve(&draw(&[&from[..], &["--to", "2023-11-14T22:18"]].concat())));
+    assert_ne!(curve(&here), curve(&local));
+    assert_eq!(here, draw(&[&["--from", "2023-11-14T22:15Z"][..], &to].concat()), "a zone that is said counts");
+}

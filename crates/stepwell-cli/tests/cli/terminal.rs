@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -16,6 +17,14 @@ const WIDTHS: [u16; 4] = [80, 100, 120, 200];
 
 /// What a call prints on a terminal of `columns`, without colours.
 fn on_terminal(place: &Place, arguments: &[&str], columns: u16) -> String {
+    let (master, terminal) = terminal(columns);
+    let mut command = place.command(arguments);
+    command.env("NO_COLOR", "1").stdout(terminal);
+    printed(command, master)
+}
+
+/// A terminal of `columns`: who reads what is printed on it, and the side that programs have.
+fn terminal(columns: u16) -> (File, File) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -23,16 +32,19 @@ fn on_terminal(place: &Place, arguments: &[&str], columns: u16) -> String {
     let path = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
     let terminal = File::options().read(true).write(true).open(path).unwrap();
     tcsetwinsize(&terminal, Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
-    let mut command = place.command(arguments);
-    command.env("NO_COLOR", "1").stdout(terminal);
+    (File::from(master), terminal)
+}
+
+/// What a call prints on its terminal until it ends.
+fn printed(mut command: Command, mut master: File) -> String {
     let mut child = command.spawn().unwrap();
     // Only the child holds the terminal then, so that reading ends with it.
     drop(command);
-    let (mut bytes, mut piece, mut master) = (Vec::new(), [0; 4096], File::from(master));
+    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
     while let Ok(len @ 1..) = master.read(&mut piece) {
         bytes.extend(&piece[..len]);
     }
-    assert!(child.wait().unwrap().success(), "{arguments:?}");
+    assert!(child.wait().unwrap().success());
     String::from_utf8(bytes).unwrap().replace("\r\n", "\n")
 }
 
@@ -87,8 +99,9 @@ fn tables_fit_terminals_and_numbers_stay_whole() {
             check_width(&on_terminal(&place, call, width), width);
         }
     }
+    // How long runs took is whatever it was.
     let narrow = on_terminal(&place, &["runs"], 80);
-    assert!(narrow.contains("no room for: took, metrics"), "{narrow}");
+    assert!(narrow.contains("no room for: ") && narrow.ends_with("metrics\n"), "{narrow}");
     assert!(!on_terminal(&place, &["runs"], 200).contains("no room"), "all columns fit 200");
 }
 
@@ -106,4 +119,37 @@ fn a_pipe_gets_everything_whatever_the_terminal_is() {
     let long = "x".repeat(3000);
     place.ok(&["log", "resnet50", "--tag", &format!("note={long}")]);
     assert!(place.ok(&["show", "resnet50"]).contains(&long), "a value is whole in a pipe");
+}
+
+#[test]
+fn a_bar_moves_while_sources_are_read_and_stored_and_pipes_get_none_of_it() {
+    let place = Place::new();
+    let mut rows = String::from("step,a,b\n");
+    (0..25_000).for_each(|step| {
+        rows += &format!("{step},{},{}\n", f64::from(step).sqrt(), f64::from(step * step % 977) / 7.0)
+    });
+    (0..40).for_each(|file| _ = place.file(&format!("d/m{file}.csv"), &rows));
+    let (master, terminal) = terminal(120);
+    let mut command = place.command(&["import", "d"]);
+    command.env("TERM", "xterm").stdout(Stdio::null()).stderr(terminal);
+    let shown = printed(command, master);
+    // Each picture of the bar begins with what is being done.
+    let pictures = |what: &str, unit: &str| -> Vec<(String, String)> {
+        let words =
+            shown.split(what).skip(1).filter_map(|picture| Some(picture.split_once("] ")?.1.split_once(unit)?.0));
+        let both = words.filter_map(|words| words.split_once(" of "));
+        let mut both: Vec<(String, String)> = both.map(|(done, of)| (done.to_owned(), of.to_owned())).collect();
+        both.dedup();
+        both
+    };
+    let stored = pictures("storing [", " points");
+    assert!(stored.len() >= 2, "the bar stands still while points are stored: {stored:?} {shown:?}");
+    assert!(stored.iter().all(|(_, of)| of == "2,000,000"), "{stored:?}");
+    let read = pictures("importing [", ",");
+    assert!(read.len() >= 3, "{read:?} {shown:?}");
+    let all = read.last().unwrap().1.clone();
+    assert!(read.iter().all(|(_, of)| *of == all || of == "0 B"), "points are no bytes: {read:?}");
+    let piped = place.call(&["-w", "other", "import", "d"]);
+    let said = "imported 40 runs, 80 series, 2,000,000 points\n";
+    assert_eq!((piped.status, piped.err.as_str(), piped.out.as_str()), (0, "", said));
 }
