@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 
+import mlflow
 import pytest
 from conftest import Stepwell
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, LoggedModelOutput, ViewType
@@ -96,6 +97,8 @@ def test_a_whole_store_moves(tmp_path, kind):
     uri = f"sqlite:///{tmp_path}/mlflow.db" if kind == "database" else f"file://{tmp_path}/mlruns"
     path = tmp_path / ("mlflow.db" if kind == "database" else "mlruns")
     source = MlflowClient(uri, registry_uri=uri)
+    # Versions of logged models are looked up where all clients look.
+    mlflow.set_tracking_uri(uri)
     run, model = fill(source, tmp_path)
     report = import_store(tmp_path / "w", path)
     assert report["taken"]["experiments"] == 5 and report["taken"]["models"] == 3, report
