@@ -21,6 +21,8 @@ use crate::support::stop::{Actor, Stop};
 
 /// The half of a tail in these tests.
 const HALF: u32 = 8;
+/// How many chosen losses of power are tried each time, beside those of all and of nothing.
+const LOSSES: u64 = 400;
 
 fn on(disk: &SimDisk, tail: TailMode) -> Workspace {
     let options = Options { tail, tail_points: HALF, ..Options::default() };
@@ -101,7 +103,8 @@ fn the_end_of_a_run_covers_what_every_other_writer_gave_it() {
                 }
                 log(&mut live, "again", 13..13 + more);
 
-                for how in [PowerLoss::DropAll, PowerLoss::KeepAll] {
+                let seeds = (0..LOSSES).map(PowerLoss::Seeded);
+                for how in [PowerLoss::DropAll, PowerLoss::KeepAll].into_iter().chain(seeds) {
                     let after = disk.power_loss(how);
                     for compacted in [false, true] {
                         let workspace = on(&after, tail);

@@ -9,7 +9,7 @@
 //! seed is that of the writer 0.
 
 use crate::base::bytes::{Malformed, Reader};
-use crate::base::checksum::{crc32, differs_by_one_byte};
+use crate::base::checksum::{changed_bytes, crc32};
 use crate::base::ids::WriterId;
 
 /// Length of a frame's header, in bytes.
@@ -18,6 +18,9 @@ pub const HEADER_LEN: usize = 40;
 pub const MAGIC: [u8; 4] = *b"SWf\x1A";
 /// Longest payload, in bytes.
 pub const PAYLOAD_MAX: usize = 1 << 30;
+
+/// The least that a disk writes at once, in bytes.
+pub const BLOCK: u64 = 512;
 
 /// No writer logs so many points: a greater number is damage, and sums of numbers do not overflow.
 const SEQUENCE_MAX: u64 = 1 << 60;
@@ -76,7 +79,7 @@ pub enum NoHeader {
     Short,
     /// Only zeros: the common rest of a stop of the machine.
     Zero,
-    /// A header but for one byte: it was whole once.
+    /// A header but for one byte, which a stop of the machine does not explain: it was whole once.
     Changed,
     /// Something else.
     Foreign,
@@ -132,6 +135,16 @@ pub fn encode_header(label: Label, writer: WriterId, offset: u64, payload: &[u8]
     out.extend_from_slice(&header_crc.to_le_bytes());
 }
 
+/// Whether one of the bytes that begin at `offset` of a log may be zero because it never reached the disk: it and all behind it,
+/// up to the end of the bytes or of what a disk writes at once, are zeros. A stop of the machine leaves so much of a write, and
+/// without the last byte too.
+#[must_use]
+pub fn may_be_lost(bytes: &[u8], offset: u64, at: usize) -> bool {
+    let block = (offset + at as u64 + 1).next_multiple_of(BLOCK) - offset;
+    let end = usize::try_from(block).unwrap_or(usize::MAX).min(bytes.len());
+    bytes[at..end].iter().all(|&byte| byte == 0)
+}
+
 /// Reads the header at `offset` from the bytes that start there.
 ///
 /// # Errors
@@ -148,7 +161,7 @@ pub fn decode(bytes: &[u8], writer: WriterId, offset: u64) -> Result<Header, NoH
     parse(&mut reader, seed, header).map_err(|_| {
         let (bytes, stored) = header.split_at(HEADER_LEN - 4);
         let stored = Reader::new(stored).u32().unwrap_or_default();
-        let changed = differs_by_one_byte(stored, crc32(seed, bytes), bytes.len());
+        let changed = changed_bytes(stored, crc32(seed, bytes), bytes.len()).any(|at| !may_be_lost(header, offset, at));
         if changed { NoHeader::Changed } else { NoHeader::Foreign }
     })
 }

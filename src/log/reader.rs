@@ -18,12 +18,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::bytes::Malformed;
-use crate::base::checksum::{crc32, differs_by_one_byte};
+use crate::base::checksum::{changed_bytes, crc32};
 use crate::base::control;
 use crate::base::ids::WriterId;
 use crate::error::{Error, Result};
 use crate::log::cursor::drop_open_batch;
-use crate::log::frame::{self, HEADER_LEN, Header, Kind, MAGIC, NoHeader};
+use crate::log::frame::{self, BLOCK, HEADER_LEN, Header, Kind, MAGIC, NoHeader};
 use crate::log::prefix::Prefix;
 use crate::log::record::{Batch, LOG_VERSION, Record, Start};
 use crate::log::slot::Slot;
@@ -34,10 +34,10 @@ use crate::storage::File;
 const WINDOW: usize = 64 << 10;
 const WINDOW_AFTER_JUMP: usize = 1 << 10;
 
-/// The least that a disk writes at once, in bytes.
-const BLOCK: u64 = 512;
 /// Up to so many bytes of contents it is asked whether one of them was changed; such frames are written at once.
 const ONE_BYTE_OF: u32 = 64 << 10;
+/// With these bytes, and one that says which, every group ends.
+const GROUP_END: [u8; 7] = *b"SWgroup";
 
 /// A span of bytes that do not verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -265,7 +265,7 @@ pub fn read_on(file: &dyn File, path: &Path, writer: WriterId, from: u64) -> Res
 pub fn why_unbegun(file: &dyn File, path: &Path, writer: WriterId) -> Result<Unbegun> {
     let mut walk = Walk::new(file, path)?;
     let changed = match frame::decode(walk.bytes(0, HEADER_LEN)?, WriterId(0), 0) {
-        Ok(header) => walk.is_changed(frame::seed(writer, 0), 0, header)?,
+        Ok(header) => walk.is_changed(writer, 0, header)?,
         Err(why) => why == NoHeader::Changed,
     };
     let (frames, _) = walk.frames(writer, 0)?;
@@ -389,9 +389,10 @@ impl<'a> Walk<'a> {
     /// All frames after the first, and the spans between them that do not verify.
     ///
     /// Of what was not synced, a stop of the machine may leave nothing, a part, zeros, or, on some file systems, what was
-    /// there before; never all but one byte. So a span was *changed* when its header is one but for one byte, or when its header
-    /// verifies and its contents would but for one byte. Of long contents too many bytes could be that one: those were
-    /// changed when all of the frame lies within the file, and none of its blocks is missing.
+    /// there before; never all but one byte, unless that is the last byte of a part. So a span was *changed* when its header is one
+    /// but for one byte, or when its header verifies and its contents would but for one byte, and that byte is not the first of
+    /// zeros that may be a lost part. Of long contents too many bytes could be that one: those were changed when all of the frame
+    /// lies within the file, none of its blocks is missing, and they are what such contents are.
     fn frames(&mut self, writer: WriterId, from: u64) -> Result<(Vec<Frame>, Vec<BadSpan>)> {
         let (mut frames, mut bad) = (Vec::new(), Vec::new());
         let mut offset = from;
@@ -414,12 +415,7 @@ impl<'a> Walk<'a> {
             let payload = self.payload(writer, offset, header)?;
             if payload.is_none() {
                 let (len, what) = (len.min(self.len - offset), "the contents of a frame");
-                bad.push(BadSpan {
-                    offset,
-                    len,
-                    what,
-                    changed: self.is_changed(frame::seed(writer, offset), offset, header)?,
-                });
+                bad.push(BadSpan { offset, len, what, changed: self.is_changed(writer, offset, header)? });
             }
             frames.push(Frame { offset, header, payload: payload.unwrap_or(Payload::Lost) });
             offset += len;
@@ -428,25 +424,43 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the contents of a frame that do not verify were changed after they were written.
-    fn is_changed(&mut self, seed: u32, offset: u64, header: Header) -> Result<bool> {
+    fn is_changed(&mut self, writer: WriterId, offset: u64, header: Header) -> Result<bool> {
         let from = offset + HEADER_LEN as u64;
         let end = from + u64::from(header.len);
         if end > self.len {
             return Ok(false);
         }
-        if header.len <= ONE_BYTE_OF {
-            let computed = self.crc(seed, from, end)?;
-            return Ok(differs_by_one_byte(header.payload_crc, computed, header.len as usize));
-        }
+        // A part that never reached the disk.
         let mut at = from;
         while at < end {
-            let to = (at + 1).next_multiple_of(BLOCK).min(self.len);
+            let to = (at + 1).next_multiple_of(BLOCK).min(end);
             if self.bytes(at, (to - at) as usize)?.iter().all(|&byte| byte == 0) {
                 return Ok(false);
             }
             at = to;
         }
-        Ok(true)
+        let seed = frame::seed(writer, offset);
+        if header.len <= ONE_BYTE_OF {
+            let computed = self.crc(seed, from, end)?;
+            let contents = self.bytes(from, header.len as usize)?;
+            let mut changed = changed_bytes(header.payload_crc, computed, contents.len());
+            return Ok(changed.any(|at| contents.get(at).is_some() && !frame::may_be_lost(contents, from, at)));
+        }
+        // Too many bytes could be that one. So it is asked whether they are such contents, to the end, and not what was on the
+        // disk before.
+        Ok(match header.kind {
+            Kind::Group => {
+                let mark = self.bytes(end - GROUP_END.len() as u64 - 1, GROUP_END.len())?;
+                mark.iter().zip(GROUP_END).filter(|(byte, expected)| **byte != *expected).count() <= 1
+            }
+            Kind::Records => {
+                let contents = self.bytes(from, header.len as usize)?;
+                let batch = control::decode::<Batch>(contents);
+                batch.is_ok_and(|batch| batch.rows.len() == header.count as usize)
+                    && contents.last().is_some_and(|&byte| byte != 0)
+            }
+            Kind::Start | Kind::End => false,
+        })
     }
 
     /// The next offset from `from` on where a frame verifies, or the end of the file.
@@ -514,7 +528,7 @@ impl<'a> Walk<'a> {
             let end = start + u64::from(frame.header.len);
             if end > mark && self.crc(frame::seed(writer, frame.offset), start, end)? != frame.header.payload_crc {
                 let (len, what) = (end - frame.offset, "the contents of a sealed group");
-                let changed = self.is_changed(frame::seed(writer, frame.offset), frame.offset, frame.header)?;
+                let changed = self.is_changed(writer, frame.offset, frame.header)?;
                 bad.push(BadSpan { offset: frame.offset, len, what, changed });
             }
         }
