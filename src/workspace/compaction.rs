@@ -17,7 +17,7 @@ use crate::run::snapshot::RunPart;
 use crate::workspace::evidence::{Claim, Reach};
 use crate::workspace::logs::{is_blank, of_one_file, part_of};
 use crate::workspace::manifest::{Change, Manifest};
-use crate::workspace::open::{Workspace, create_folder};
+use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
 use crate::workspace::paths::{self, LogName};
 use crate::workspace::repair::keep_readable;
@@ -273,14 +273,8 @@ impl Workspace {
             gone(storage.remove_file(&log)).map_err(Error::io("remove", &log))?;
             gone(storage.remove_file(&tail)).map_err(Error::io("remove", &tail))?;
         } else {
-            // A copy of a workspace need not have it.
-            create_folder(storage, &self.inner.root.join(paths::QUARANTINE))?;
             for path in [&log, &tail] {
-                let Some(file_name) = path.file_name() else {
-                    continue;
-                };
-                let kept = self.inner.root.join(paths::QUARANTINE).join(file_name);
-                gone(storage.rename(path, &kept)).map_err(Error::io("move to quarantine", path))?;
+                self.keep_original(path)?;
             }
         }
         Ok(())

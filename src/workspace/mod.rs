@@ -41,6 +41,7 @@ pub mod params;
 pub mod paths;
 pub mod publish;
 pub mod purge;
+mod quarantine;
 pub mod registers;
 pub mod repair;
 pub mod runs;
