@@ -1,11 +1,14 @@
 //! One file or folder that the disk refuses: everything else is served, and every answer says what is not in it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stepwell::base::ids::{ExperimentId, RunId};
 use stepwell::base::stats::RunStatus;
+use stepwell::error::Error;
 use stepwell::options::{Options, TailMode};
+use stepwell::registry::store::Store;
 use stepwell::storage::Storage;
 use stepwell::storage::memory::SimDisk;
 use stepwell::workspace::compaction::CompactOptions;
@@ -199,4 +202,119 @@ fn verify_beside_compaction_finds_no_damage() {
         at += 1;
     }
     assert!(at > 20, "{at}");
+}
+
+/// A journal whose folder cannot be listed says nothing. Runs are read, every answer says what is not known, what would change the
+/// journal is refused and names the folder, and nothing is removed on account of it.
+#[test]
+fn a_journal_that_cannot_be_listed_is_told_and_bars_no_reading() {
+    let disk = sample();
+    open(disk.clone()).create_experiment("vision").unwrap();
+    Store::new(&open(disk.clone())).create_model("m", "", BTreeMap::new()).unwrap();
+    let folders = Frozen::of(&disk, Path::new(ROOT)).folders;
+    let of_journals = |path: &&PathBuf| {
+        let names = ["manifest", "catalog", "registry", "anchors"].map(|name| Path::new(ROOT).join(name));
+        names.iter().any(|name| path.starts_with(name))
+    };
+    let places: Vec<&PathBuf> = folders.iter().filter(of_journals).collect();
+    assert_eq!(places.len(), 7, "{places:?}");
+    for path in places {
+        for how in [Refusal::Sector, Refusal::Permission, Refusal::NoFile] {
+            for was_open in [false, true] {
+                let what = format!("{how:?} in place of {}, {was_open}", path.display());
+                let disk = disk.process_crash();
+                let before = Frozen::of(&disk, Path::new(ROOT));
+                let refusing = Refusing::new(&disk, path, how);
+                // A handle that is open already meets the same.
+                let workspace = if was_open {
+                    refusing.is_well(true);
+                    let workspace = open(refusing.clone());
+                    refusing.is_well(false);
+                    workspace
+                } else {
+                    open(refusing.clone())
+                };
+                let of = |name: &str| path.starts_with(Path::new(ROOT).join(name));
+                let named = |told: &[String]| told.iter().any(|told| told.contains(path.to_str().unwrap()));
+                let (runs, left_out) = listed(&workspace);
+                assert_eq!(runs.len(), RUNS.len(), "{what}: {left_out:?}");
+                for name in RUNS {
+                    assert_eq!(workspace.run(&id(name)).unwrap().points(), 20, "{what}: {name}");
+                }
+                let anchors = of("anchors");
+                // An open handle looks only where something seems new.
+                assert!(was_open || anchors || named(&workspace.damage().unwrap()), "{what}");
+                let report = workspace.verify(&mut |_, _| {}).unwrap();
+                assert!(report.damage.iter().any(|damage| damage.file == *path), "{what}: {report:?}");
+                // A handle that is open already knows the names of the entries in a folder.
+                let may_go_on = was_open && path.parent() != Some(Path::new(ROOT));
+                let refused = |done: Result<(), Error>, journal: &str| match done {
+                    Err(error) if of(journal) => assert!(named(&[error.to_string()]), "{what}: {error}"),
+                    other => assert!(other.is_ok() && (!of(journal) || may_go_on), "{what}: {other:?}"),
+                };
+                refused(workspace.create_experiment("text").map(|_| ()), "catalog");
+                refused(Store::new(&workspace).create_model("n", "", BTreeMap::new()).map(|_| ()), "registry");
+                refused(workspace.compact(CompactOptions::default()).map(|_| ()), "manifest");
+                workspace.edit_run(&id("l1"), &[RunEdit::Tag("a".into(), "c".into())]).unwrap();
+                let mut writer = workspace.writer(&id("p1")).unwrap();
+                writer.log_metric("loss", 20, 20.0).unwrap();
+                writer.log_param("lr", "0.1").unwrap();
+                drop(writer);
+                match workspace.collect_garbage(i64::MAX, false) {
+                    Err(error) => assert!(of("manifest") && named(&[error.to_string()]), "{what}: {error}"),
+                    Ok(done) => assert_eq!(done.experiments, Vec::new(), "{what}"),
+                }
+                let repaired = workspace.repair().unwrap();
+                assert!(repaired.left.iter().any(|(left, _)| left == path), "{what}: {repaired:?}");
+                assert_eq!(repaired.lost, Vec::<String>::new(), "{what}");
+                drop(workspace);
+
+                // Listed again it is all there.
+                let mended = open(disk.process_crash());
+                let report = mended.verify(&mut |_, _| {}).unwrap();
+                assert!(report.is_ok(), "{what}, mended: {:?}", report.damage);
+                assert_eq!(listed(&mended), (runs, Vec::new()), "{what}, mended");
+                assert_eq!(
+                    mended.experiment_by_name("vision").unwrap().map(|found| found.name).as_deref(),
+                    Some("vision")
+                );
+                assert!(Store::new(&mended).model("m").is_ok(), "{what}");
+                let packs = |path: &&PathBuf| path.extension().is_some_and(|kind| kind == "pack");
+                let after = Frozen::of(&disk, Path::new(ROOT));
+                let is_there = |path: &PathBuf| after.files.contains_key(path);
+                assert!(!of("manifest") || before.files.keys().filter(packs).all(is_there), "{what}: a pack is gone");
+            }
+        }
+    }
+}
+
+/// Entries of two journals have one name, and a file may be damaged twice: repair keeps every original.
+#[test]
+fn quarantine_keeps_originals_of_one_name() {
+    let disk = sample();
+    let workspace = open(disk.clone());
+    (0..4).for_each(|number| _ = workspace.create_experiment(&format!("e{number}")).unwrap());
+    let entries = || -> Vec<PathBuf> {
+        let files = Frozen::of(&disk, Path::new(ROOT)).files;
+        let entry = |path: &&PathBuf| {
+            let folder = path.parent().and_then(|dir| dir.file_name()?.to_str());
+            path.extension().is_some_and(|kind| kind == "entry") && folder.is_some_and(|name| name.starts_with("00"))
+        };
+        files.keys().filter(entry).cloned().collect()
+    };
+    let mut originals = Vec::new();
+    for time in 0..3_u8 {
+        for path in entries() {
+            disk.damage(&path, |bytes| bytes.extend([time, originals.len() as u8])).unwrap();
+            originals.push(disk.content(&path).unwrap());
+        }
+        let repaired = open(disk.clone()).repair().unwrap();
+        assert!(!repaired.quarantined.is_empty());
+    }
+    let dir = Path::new(ROOT).join("quarantine");
+    let kept: Vec<Vec<u8>> =
+        disk.read_dir(&dir).unwrap().iter().map(|entry| disk.content(&dir.join(&entry.name)).unwrap()).collect();
+    for original in &originals {
+        assert!(kept.contains(original), "of {} originals {} were kept", originals.len(), kept.len());
+    }
 }

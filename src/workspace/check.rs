@@ -229,6 +229,10 @@ impl Workspace {
             _ => Journal::<S>::open(storage_of_journal, root, folder)?,
         };
         for bad in journal.check_all()? {
+            // A folder that cannot be listed was told when files were.
+            if report.damage.iter().any(|known| known.file == bad.path && known.length == 0) {
+                continue;
+            }
             let length = storage.open_read(&bad.path).and_then(|file| file.len()).unwrap_or(0);
             let cost = match bad.is_lost {
                 true => format!("a change of {of}; `repair` keeps what the other entries and the packs themselves say"),

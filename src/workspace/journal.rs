@@ -38,7 +38,7 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -46,6 +46,7 @@ use crate::storage::Storage;
 use crate::workspace::entry::Entry;
 pub use crate::workspace::entry::State;
 use crate::workspace::journal_files::{JournalFiles, NUMBER_MAX, is_taken};
+use crate::workspace::logs::of_one_file;
 use crate::workspace::making::{self, Making};
 use crate::workspace::paths;
 
@@ -90,6 +91,8 @@ pub struct Journal<S: State> {
     /// CRC-32s of the entries up to the last one read, that one first; 0 where one could not be read.
     recent: VecDeque<u32>,
     bad: Vec<BadEntry>,
+    /// Why a folder of the journal cannot be listed: what is in it is not known, and nothing is published beside it.
+    unlisted: Option<Error>,
     /// How often the state changed in this process.
     reading: u64,
     /// Whether a missing folder is a journal that nobody wrote yet.
@@ -121,8 +124,9 @@ impl<S: State> Journal<S> {
 
     fn open_as(storage: Arc<dyn Storage>, root: PathBuf, name: &'static str, optional: bool) -> Result<Self> {
         let (state, recent, bad) = Default::default();
-        let files = JournalFiles { storage, root, name };
-        let mut journal = Self { files, folder: None, state, number: 0, folded: 0, recent, bad, reading: 0, optional };
+        let (files, unlisted) = (JournalFiles { storage, root, name }, None);
+        let (folder, number, folded, reading) = (None, 0, 0, 0);
+        let mut journal = Self { files, folder, state, number, folded, recent, bad, unlisted, reading, optional };
         journal.read_all()?;
         Ok(journal)
     }
@@ -157,12 +161,24 @@ impl<S: State> Journal<S> {
         self.lost().next().is_some()
     }
 
+    /// Why a folder of the journal cannot be listed, if one cannot: the state is what was known before.
+    #[must_use]
+    pub fn unlisted(&self) -> Option<&Error> {
+        self.unlisted.as_ref()
+    }
+
+    /// Refuses where the journal's entries are not known.
+    fn check_listed(&self) -> Result<()> {
+        self.unlisted.as_ref().map_or(Ok(()), |error| Err(error.again()))
+    }
+
     /// Whether the last entry has an anchor. If it has, no later one was ever acknowledged.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn is_anchored(&self) -> Result<bool> {
-        Ok(self.files.anchors()?.last() == Some(&self.number) && self.number > 0)
+        let anchors = self.files.anchors().or_else(|error| of_one_file(error).map(|_| Vec::new()))?;
+        Ok(anchors.last() == Some(&self.number) && self.number > 0)
     }
 
     /// Every entry and every anchor in the folders that does not verify, and every entry that is missing.
@@ -172,9 +188,14 @@ impl<S: State> Journal<S> {
     pub fn check_all(&mut self) -> Result<Vec<BadEntry>> {
         self.read_all()?;
         let mut bad = self.bad.clone();
-        let numbers = self.folder.map(|folder| self.files.numbers(folder)).transpose()?;
-        let entries = numbers.flatten().unwrap_or_default().into_iter().map(|number| (self.path(number), number));
-        let anchors = self.files.anchors()?.into_iter().map(|number| (self.files.anchor_path(number), number));
+        let numbers = match self.folder.filter(|_| self.unlisted.is_none()) {
+            Some(folder) => self.files.numbers(folder)?,
+            None => None,
+        };
+        let entries = numbers.unwrap_or_default().into_iter().map(|number| (self.path(number), number));
+        // Where they cannot be listed that is in `bad`.
+        let anchors = self.files.anchors().or_else(|error| of_one_file(error).map(|_| Vec::new()))?;
+        let anchors = anchors.into_iter().map(|number| (self.files.anchor_path(number), number));
         for (path, number) in entries.chain(anchors) {
             if let Some(Err(what)) = self.files.read::<S>(&path, number)?
                 && !bad.iter().any(|known| known.path == path)
@@ -190,8 +211,21 @@ impl<S: State> Journal<S> {
     /// # Errors
     /// [`Error::Io`].
     pub fn refresh(&mut self) -> Result<()> {
+        if self.unlisted.is_some() {
+            return self.read_all();
+        }
+        match self.read_on() {
+            Ok(true) => Ok(()),
+            Ok(false) => self.read_all(),
+            // That a folder cannot be listed is told there.
+            Err(error) => of_one_file(error).and_then(|_| self.read_all()),
+        }
+    }
+
+    /// Says `false` where what was published since cannot simply be read on.
+    fn read_on(&mut self) -> Result<bool> {
         if self.folder.is_none() {
-            return if self.files.folder()?.is_none() { Ok(()) } else { self.read_all() };
+            return Ok(self.files.folder()?.is_none());
         }
         loop {
             let next = self.number + 1;
@@ -202,10 +236,9 @@ impl<S: State> Journal<S> {
                 {
                     self.take(next, entry, crc);
                 }
-                Some(_) => return self.read_all(),
+                Some(_) => return Ok(false),
                 // The next entry may be missing because the folder has another name by now.
-                None if self.is_where_it_was()? => return Ok(()),
-                None => return self.read_all(),
+                None => return self.is_where_it_was(),
             }
         }
     }
@@ -240,6 +273,7 @@ impl<S: State> Journal<S> {
     fn publish_as(&mut self, mut plan: impl FnMut(&S) -> Result<Vec<S::Change>>, whole: bool) -> Result<bool> {
         self.refresh()?;
         loop {
+            self.check_listed()?;
             let changes = plan(&self.state)?;
             if changes.is_empty() {
                 return Ok(false);
@@ -271,6 +305,8 @@ impl<S: State> Journal<S> {
         if number > NUMBER_MAX {
             return Err(Error::corrupt(&self.path(number), 0, "a journal has no room for entries behind this name"));
         }
+        // Where the folder cannot be looked up, nobody could tell afterwards whether the entry counts.
+        self.files.folder()?;
         self.make_folder(whole)?;
         let storage = Arc::clone(&self.files.storage);
         let making = making::begin(&*storage, &self.files.root.join(paths::TEMPORARY), "entry")?;
@@ -345,6 +381,7 @@ impl<S: State> Journal<S> {
     /// Whether an entry that was named, or may have been, is one of the journal.
     fn standing(&self, number: u64, crc: u32) -> Result<Standing> {
         let now = Self::open_optional(Arc::clone(&self.files.storage), self.files.root.clone(), self.files.name)?;
+        now.check_listed()?;
         let Some(back) = now.number.checked_sub(number) else { return Ok(Standing::CountsNot) };
         Ok(match usize::try_from(back).ok().and_then(|back| now.recent.get(back)) {
             Some(&own) if own == crc => Standing::Counts,
@@ -372,6 +409,7 @@ impl<S: State> Journal<S> {
     /// # Errors
     /// [`Error::Io`].
     pub fn sync(&self) -> Result<()> {
+        self.check_listed()?;
         if self.folder.is_none() { Ok(()) } else { self.sync_folder() }
     }
 
@@ -392,6 +430,10 @@ impl<S: State> Journal<S> {
     /// [`Error::Io`].
     pub fn remove_folded(&mut self) -> Result<usize> {
         self.refresh()?;
+        if let Err(error) = self.list().and_then(|_| self.files.anchors()) {
+            // Reading it tells of it.
+            return of_one_file(error).and_then(|_| self.read_all()).map(|()| 0);
+        }
         let Some(folder) = self.folder.filter(|_| self.bad.is_empty()) else { return Ok(0) };
         let (files, dir) = (self.files.clone(), self.files.dir());
         let folder = folder.max(self.folded);
@@ -438,16 +480,30 @@ impl<S: State> Journal<S> {
 
     /// Says `false` when the folder got another name meanwhile.
     fn try_read_all(&mut self) -> Result<bool> {
-        // Anchors first: an entry has its name before its anchor has.
-        let anchors = self.files.anchors()?;
-        let folders = self.files.folders()?;
-        let folder = folders.as_ref().and_then(|folders| folders.last()).copied();
-        let numbers = match folder.map(|folder| self.files.numbers(folder)).transpose()? {
-            Some(None) => return Ok(false),
-            numbers => numbers.flatten().unwrap_or_default(),
-        };
-        self.folder = folder;
         let (mut entries, mut bad) = (Vec::new(), Vec::new());
+        // Anchors first: an entry has its name before its anchor has.
+        let anchors = match self.files.anchors() {
+            Ok(anchors) => anchors,
+            // They only tell of entries that are lost.
+            Err(error) => {
+                bad.push(unlisted(&of_one_file(error)?, false));
+                Vec::new()
+            }
+        };
+        let (folders, numbers) = match self.list() {
+            Ok(Some(listed)) => listed,
+            Ok(None) => return Ok(false),
+            // What was known before serves on.
+            Err(error) => {
+                let error = of_one_file(error)?;
+                bad.push(unlisted(&error, true));
+                self.reading += u64::from(self.unlisted.is_none());
+                (self.bad, self.unlisted) = (bad, Some(error));
+                return Ok(true);
+            }
+        };
+        let folder = folders.as_ref().and_then(|folders| folders.last()).copied();
+        (self.folder, self.unlisted) = (folder, None);
         if folders.is_none() && !self.optional {
             let (path, what) = (self.files.dir(), "the folder is missing".to_owned());
             bad.push(BadEntry { path, what, is_lost: true });
@@ -503,6 +559,17 @@ impl<S: State> Journal<S> {
         Ok(true)
     }
 
+    /// The journal's folders, `None` where its own is missing, and the numbers of the entries in the last of them; `None` when that
+    /// got another name meanwhile.
+    fn list(&self) -> Result<Option<(Option<Vec<u64>>, Vec<u64>)>> {
+        let folders = self.files.folders()?;
+        let numbers = match folders.as_ref().and_then(|folders| folders.last()) {
+            Some(&folder) => self.files.numbers(folder)?,
+            None => Some(Vec::new()),
+        };
+        Ok(numbers.map(|numbers| (folders, numbers)))
+    }
+
     fn take(&mut self, number: u64, entry: Entry<S>, crc: u32) {
         if let Some(state) = entry.state {
             (self.state, self.folded) = (state, number);
@@ -529,6 +596,12 @@ impl<S: State> Journal<S> {
     fn path(&self, number: u64) -> PathBuf {
         self.files.entry_path(self.folder.unwrap_or(0), number)
     }
+}
+
+/// A folder that cannot be listed.
+fn unlisted(error: &Error, is_lost: bool) -> BadEntry {
+    let path = error.path().map_or_else(PathBuf::new, Path::to_owned);
+    BadEntry { path, what: format!("the folder cannot be listed, so what is in it is not known: {error}"), is_lost }
 }
 
 /// Whether an entry follows the one with this CRC-32, as far as both are known.

@@ -20,7 +20,7 @@ use crate::workspace::evidence::Reaches;
 use crate::workspace::journal::{Journal, State};
 use crate::workspace::manifest::Change;
 use crate::workspace::mark;
-use crate::workspace::open::{Workspace, create_folder};
+use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::paths;
 
@@ -62,6 +62,20 @@ impl Workspace {
             }
             None => true,
         });
+        // Asked before the damaged entries go: without them nothing may show that there was one.
+        let gaps = self.journal_gaps()?;
+        // What stands in the place of a journal's folder is no file to be moved away.
+        let unlisted = [
+            self.inner.manifest.lock().unlisted().map(Error::again),
+            self.inner.catalog.lock().unlisted().map(Error::again),
+            self.inner.registry.lock().unlisted().map(Error::again),
+        ];
+        for error in unlisted.iter().flatten() {
+            let path = error.path().map_or_else(PathBuf::new, std::path::Path::to_owned);
+            if !repaired.left.iter().any(|(left, _)| *left == path) {
+                repaired.left.push((path, error.to_string()));
+            }
+        }
         repaired.left.dedup();
         let mut files: Vec<&PathBuf> = damage.iter().map(|damage| &damage.file).collect();
         files.dedup();
@@ -76,12 +90,15 @@ impl Workspace {
         for file in of_kind("index") {
             self.quarantine(file, &mut repaired)?;
         }
-        // Asked before the damaged entries go: without them nothing may show that there was one.
-        let gaps = self.journal_gaps()?;
         for file in of_kind("entry") {
             self.quarantine(file, &mut repaired)?;
         }
         self.repair_journals(&gaps, &mut repaired)?;
+        if unlisted[0].is_some() {
+            // Packs and logs are mended by packs that the manifest names.
+            self.restore_indexes()?;
+            return Ok(repaired);
+        }
         let taken_in = self.take_in_packs(&mut repaired)?;
         for file in of_kind("pack") {
             let id = file.file_name().and_then(|name| paths::pack_id(name.to_str()?));
@@ -159,15 +176,7 @@ impl Workspace {
     }
 
     fn quarantine(&self, path: &std::path::Path, repaired: &mut Repaired) -> Result<()> {
-        let Some(name) = path.file_name() else { return Ok(()) };
-        let kept = self.inner.root.join(paths::QUARANTINE).join(name);
-        // A copy of a workspace need not have it.
-        create_folder(&*self.inner.storage, &self.inner.root.join(paths::QUARANTINE))?;
-        match self.inner.storage.rename(path, &kept) {
-            Ok(()) => repaired.quarantined.push(kept),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("move to quarantine", path)(error)),
-        }
+        repaired.quarantined.extend(self.keep_original(path)?);
         Ok(())
     }
 
@@ -175,7 +184,7 @@ impl Workspace {
     fn journal_gaps(&self) -> Result<Gaps> {
         fn gap<S: State>(journal: &mut Journal<S>) -> Result<bool> {
             journal.check_all()?;
-            Ok(journal.has_gap())
+            Ok(journal.has_gap() && journal.unlisted().is_none())
         }
         Ok(Gaps {
             manifest: gap(&mut self.inner.manifest.lock())?,
@@ -186,8 +195,12 @@ impl Workspace {
 
     /// Publishes entries that carry the whole state, so that nothing builds on what is damaged or lost.
     fn repair_journals(&self, gaps: &Gaps, repaired: &mut Repaired) -> Result<()> {
+        let anchors = self.inner.root.join(paths::ANCHORS);
+        fn is_damaged<S: State>(journal: &mut Journal<S>, anchors: &std::path::Path) -> Result<bool> {
+            Ok(journal.check_all()?.iter().any(|bad| bad.path != anchors) && journal.unlisted().is_none())
+        }
         let mut manifest = self.inner.manifest.lock();
-        if !manifest.check_all()?.is_empty() || gaps.manifest {
+        if is_damaged(&mut manifest, &anchors)? || gaps.manifest {
             if gaps.manifest || manifest.has_gap() {
                 repaired.lost.push("a change of the manifest: runs deleted for good by it may be back".into());
             }
@@ -203,7 +216,7 @@ impl Workspace {
             self.inner.manifest.lock().publish_whole(|_| Ok(changes.clone()))?;
         }
         let mut catalog = self.inner.catalog.lock();
-        if !catalog.check_all()?.is_empty() || gaps.catalog {
+        if is_damaged(&mut catalog, &anchors)? || gaps.catalog {
             if gaps.catalog || catalog.has_gap() {
                 repaired.lost.push("a change of the experiments; their runs stay".into());
             }
@@ -217,7 +230,7 @@ impl Workspace {
         }
         drop(catalog);
         let mut registry = self.inner.registry.lock();
-        if !registry.check_all()?.is_empty() || gaps.registry {
+        if is_damaged(&mut registry, &anchors)? || gaps.registry {
             if gaps.registry || registry.has_gap() {
                 repaired.lost.push("a change of the model registry".into());
             }

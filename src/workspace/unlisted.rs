@@ -72,11 +72,11 @@ impl Workspace {
     /// period, which delays a removal and never permits it.
     pub(super) fn remove_leftovers(&self, options: LeftoverOptions) -> Result<Leftovers> {
         let mut left = Leftovers::default();
-        self.sync_entries()?;
         if self.inner.manifest.lock().has_gap() {
             // Nobody knows what is needed.
             return Ok(left);
         }
+        self.sync_entries()?;
         self.remove_temporary(options, &mut left)?;
         self.remove_unlisted(options, &mut left)?;
         left.removed += self.inner.manifest.lock().remove_folded()? as u64;

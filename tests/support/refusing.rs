@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use stepwell::storage::memory::SimDisk;
 use stepwell::storage::{Entry, File, Region, Storage};
@@ -40,6 +40,7 @@ pub(crate) struct Refusing {
     pub(crate) disk: SimDisk,
     pub(crate) path: PathBuf,
     pub(crate) how: Refusal,
+    pub(crate) well: Arc<AtomicBool>,
     /// What others do before each opening of a file for reading, which is told how many there were.
     pub(crate) meanwhile: Option<Meanwhile>,
 }
@@ -63,15 +64,24 @@ impl Meanwhile {
 
 impl Refusing {
     pub(crate) fn new(disk: &SimDisk, path: &Path, how: Refusal) -> Self {
-        Self { disk: disk.clone(), path: path.to_owned(), how, meanwhile: None }
+        Self { disk: disk.clone(), path: path.to_owned(), how, well: Arc::default(), meanwhile: None }
+    }
+
+    /// Whether nothing is refused for now.
+    pub(crate) fn is_well(&self, well: bool) {
+        self.well.store(well, Ordering::Relaxed);
+    }
+
+    fn refuses(&self, path: &Path) -> bool {
+        path == self.path && !self.well.load(Ordering::Relaxed)
     }
 
     fn check(&self, path: &Path) -> io::Result<()> {
-        if path == self.path && self.how != Refusal::Sector { Err(self.how.error()) } else { Ok(()) }
+        if self.refuses(path) && self.how != Refusal::Sector { Err(self.how.error()) } else { Ok(()) }
     }
 
     fn opened(&self, path: &Path, file: Box<dyn File>) -> Box<dyn File> {
-        if path == self.path { Box::new(Sector(file)) } else { file }
+        if self.refuses(path) { Box::new(Sector(file)) } else { file }
     }
 }
 
@@ -94,10 +104,10 @@ impl Storage for Refusing {
         self.disk.create_dir(path)
     }
     fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        if path == self.path && self.how == Refusal::Folder {
+        if self.refuses(path) && self.how == Refusal::Folder {
             return Ok(Vec::new());
         }
-        if path == self.path {
+        if self.refuses(path) {
             return Err(self.how.error());
         }
         let mut entries = self.disk.read_dir(path)?;
