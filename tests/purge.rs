@@ -127,6 +127,22 @@ fn a_run_and_an_experiment_are_purged_only_when_deleted() {
     assert!(matches!(workspace.purge_experiment(vision), Err(Error::NotFound { .. })));
     assert_ne!(workspace.create_experiment("vision").unwrap(), vision, "the name is free, the number is not");
 
+    // A run that was restored by itself keeps its experiment.
+    let speech = workspace.create_experiment("speech").unwrap();
+    let (restored, gone) = (log(&workspace, "d", speech), log(&workspace, "e", speech));
+    workspace.delete_experiment(speech).unwrap();
+    workspace.restore_run(&restored).unwrap();
+    let refused = workspace.purge_experiment(speech);
+    assert!(matches!(&refused, Err(Error::Invalid { why, .. }) if why.contains("run d")), "{refused:?}");
+    assert!(workspace.find_run(&gone).unwrap().is_some(), "nothing went");
+    let collected = workspace.collect_garbage(i64::MAX, false).unwrap();
+    assert_eq!((collected.runs, collected.experiments), (vec![(speech, gone)], vec![]));
+    assert_eq!(workspace.run(&restored).unwrap().points(), 4_000);
+    assert!(workspace.experiment_by_name("speech").unwrap().is_some_and(|experiment| experiment.deleted));
+    workspace.delete_run(&restored).unwrap();
+    workspace.purge_experiment(speech).unwrap();
+    assert!(workspace.experiment_by_name("speech").unwrap().is_none());
+
     workspace.delete_experiment(ExperimentId::DEFAULT).unwrap();
     assert!(matches!(workspace.purge_experiment(ExperimentId::DEFAULT), Err(Error::Invalid { .. })));
     let collected = workspace.collect_garbage(i64::MAX, false).unwrap();

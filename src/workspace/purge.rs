@@ -98,7 +98,7 @@ impl Workspace {
             return Ok(collected);
         }
         self.purge(&doomed)?;
-        self.forget_experiments(&collected.experiments)?;
+        collected.experiments = self.forget_experiments(&collected.experiments)?;
         self.finish_deletions()?;
         let left = self.remove_leftovers(leftovers)?;
         (collected.files, collected.left) = (left.removed, left.kept);
@@ -125,7 +125,7 @@ impl Workspace {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] when it is not marked deleted, for the default one, or when one of its runs is
-    /// being written; [`Error::Corrupt`], [`Error::Io`].
+    /// being written or was restored by itself; [`Error::Corrupt`], [`Error::Io`].
     pub fn purge_experiment(&self, id: ExperimentId) -> Result<()> {
         check_forgettable(self.catalog()?.get(id)?)?;
         let mut runs = Vec::new();
@@ -141,11 +141,21 @@ impl Workspace {
             };
             if found.state().experiment == id {
                 self.check_unwritten(&run)?;
+                if deleted_since(&self.catalog()?, &found).is_none() {
+                    let why =
+                        format!("run {run} of it was restored by itself; delete it too, or restore the experiment");
+                    return Err(Error::invalid("experiment", why));
+                }
                 runs.push(found);
             }
         }
         self.purge(&runs)?;
-        self.forget_experiments(&[id])
+        let forgotten = self.forget_experiments(&[id])?;
+        if forgotten.is_empty() {
+            let why = "a run of it was restored, or came to it, meanwhile; look, and try again";
+            return Err(Error::invalid("experiment", why));
+        }
+        Ok(())
     }
 
     /// Deletes one metric of a run for good, with all its points. What is logged under its key later lives; importing the
@@ -312,18 +322,27 @@ impl Workspace {
         self.inner.catalog.lock().publish(|_| Ok(changes.clone())).map(|_| ())
     }
 
-    /// Takes experiments out of the catalog, but for those that were restored meanwhile.
-    fn forget_experiments(&self, ids: &[ExperimentId]) -> Result<()> {
+    /// Takes experiments out of the catalog, but for those that were restored meanwhile, or in which a run is left. Gives those
+    /// that went.
+    fn forget_experiments(&self, ids: &[ExperimentId]) -> Result<Vec<ExperimentId>> {
         if ids.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
+        let (used, unreadable) = self.experiments_in_use()?;
+        // What cannot be read may have runs of them.
+        let empty: Vec<ExperimentId> =
+            ids.iter().filter(|id| unreadable.is_empty() && !used.contains(id)).copied().collect();
         let at_ms = now_ms();
+        let mut gone = Vec::new();
         let mut catalog = self.inner.catalog.lock();
         let plan = |known: &catalog::Catalog| {
-            let gone = ids.iter().filter(|&&id| known.get(id).is_ok_and(|known| check_forgettable(known).is_ok()));
-            Ok(gone.map(|&id| catalog::Change::Forget { id, at_ms, by: self.actor().to_owned() }).collect())
+            let forgettable = |id: &&ExperimentId| known.get(**id).is_ok_and(|known| check_forgettable(known).is_ok());
+            gone = empty.iter().filter(forgettable).copied().collect();
+            let forget = |&id: &ExperimentId| catalog::Change::Forget { id, at_ms, by: self.actor().to_owned() };
+            Ok(gone.iter().map(forget).collect())
         };
-        catalog.publish(plan).map(|_| ())
+        catalog.publish(plan)?;
+        Ok(gone)
     }
 }
 

@@ -228,6 +228,22 @@ impl Workspace {
         Ok((ids, unreadable))
     }
 
+    /// The experiments that have a run, of whatever kind and deleted or not; and what could not be read, so that some may be
+    /// missing.
+    pub(super) fn experiments_in_use(&self) -> Result<(BTreeSet<ExperimentId>, Vec<String>)> {
+        let (unreadable, used) = self.ask(|view| {
+            let mut used = BTreeSet::new();
+            for (part, excluded) in &view.parts {
+                let codes = part.run_ints(run::EXPERIMENT_CODES)?;
+                for ordinal in (0..part.len() as u32).filter(|&at| !excluded.contains(at)) {
+                    used.insert(part.experiment(codes.get(ordinal as usize) as usize)?);
+                }
+            }
+            Ok(used)
+        })?;
+        Ok((used, unreadable))
+    }
+
     /// Asks what a view holds, and gives what cannot be read beside the answer. Where the index of a pack turns out to be
     /// damaged, or the pack's values that it names, it is made anew from what verifies of the pack, and asked again.
     pub(super) fn ask<T>(&self, mut question: impl FnMut(&View) -> Result<T>) -> Result<(Vec<String>, T)> {
