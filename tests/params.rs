@@ -11,6 +11,7 @@ use stepwell::storage::memory::{Effect, Fault, OpKind, SimDisk, Times};
 use stepwell::workspace::clock::now_ms;
 use stepwell::workspace::compaction::CompactOptions;
 use stepwell::workspace::edits::RunEdit;
+use stepwell::workspace::import::RunImport;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::runs::NewRun;
 use stepwell::workspace::search::RunQuery;
@@ -375,9 +376,76 @@ fn a_copy_overturns_no_param() {
     let (here, there) = (with_run(), with_run());
     set(&on(&here), By::Writer, "1").unwrap();
     set(&on(&there), By::Edit, "2").unwrap();
-    for _ in 0..2 {
-        let told = on(&here).pull(&on(&there), &mut |_, _| {}).unwrap().left_out;
-        assert_eq!(told, ["param \"lr\" of run run stays \"1\" and was not set to \"2\""]);
-        assert_eq!(on(&here).run(&id()).unwrap().state().param("lr"), Some("1"));
+    // Neither side gives up what it acknowledged, each is told, and so each time, whatever was copied before.
+    for time in 0..6 {
+        let (from, to, own, other) = if time % 2 == 0 { (&there, &here, "1", "2") } else { (&here, &there, "2", "1") };
+        let told = on(to).pull(&on(from), &mut |_, _| {}).unwrap().left_out;
+        assert_eq!(told, [format!("param \"lr\" of run run stays {own:?} and was not set to {other:?}")], "{time}");
+        assert_eq!(on(to).run(&id()).unwrap().state().param("lr"), Some(own), "{time}");
+        assert_eq!(on(from).run(&id()).unwrap().state().param("lr"), Some(other), "{time}");
+        if time == 3 {
+            on(to).compact(CompactOptions::default()).unwrap();
+            on(from).compact(CompactOptions::default()).unwrap();
+        }
     }
+    // Who has neither takes the first, and is told of the second.
+    let third = SimDisk::new();
+    assert_eq!(on(&third).pull(&on(&there), &mut |_, _| {}).unwrap().left_out, Vec::<String>::new());
+    let told = on(&third).pull(&on(&here), &mut |_, _| {}).unwrap().left_out;
+    assert_eq!(told, ["param \"lr\" of run run stays \"2\" and was not set to \"1\""]);
+}
+
+/// An import publishes its params after it looked what is set. Whoever sets them meanwhile keeps what was acknowledged, and who
+/// sets them while the import stands at any of its steps is refused or goes first.
+#[test]
+fn an_import_overturns_no_param() {
+    let source = || RunImport {
+        own_id: true,
+        params: vec![("lr".into(), "1".into())],
+        ..RunImport::new(id(), ExperimentId::DEFAULT)
+    };
+    for by in [By::Writer, By::Edit] {
+        let disk = with_run();
+        let workspace = on(&disk);
+        let mut importer = workspace.importer();
+        importer.add(source()).unwrap();
+        set(&on(&disk), by, "2").unwrap();
+        let refused = importer.finish();
+        let told = |error: &Error| matches!(error, Error::ParamConflict { existing, .. } if existing == "2");
+        assert!(refused.as_ref().is_err_and(told), "{refused:?}");
+        assert_eq!(on(&disk).run(&id()).unwrap().state().param("lr"), Some("2"));
+        assert!(files(&disk, "edits", ".log").len() <= 1, "the claims are gone");
+        // Again it is told beforehand, and the rest is taken.
+        let mut importer = workspace.importer();
+        let other = importer.add(source()).unwrap().other_params;
+        assert_eq!(other.iter().map(|other| other.existing.as_str()).collect::<Vec<_>>(), ["2"]);
+        importer.finish().unwrap();
+        assert_eq!(on(&disk).run(&id()).unwrap().state().param("lr"), Some("2"));
+    }
+    let (mut set_meanwhile, mut refused_meanwhile) = (0, 0);
+    for number in 0.. {
+        let disk = with_run();
+        let act = move |storage: Arc<dyn Storage>| {
+            let workspace = open(storage);
+            let mut importer = workspace.importer();
+            importer.add(source()).and_then(|_| importer.finish())
+        };
+        let import = Actor::start(Arc::new(disk.clone()), Stop::After(number), act);
+        if import.stands_at().is_none() {
+            break;
+        }
+        let other = set(&on(&disk), By::Writer, "2");
+        let imported = import.resume();
+        let value = on(&disk).run(&id()).unwrap().state().param("lr").map(str::to_owned);
+        match (&other, &imported) {
+            (Ok(()), _) => assert_eq!(value.as_deref(), Some("2"), "operation {number}: {imported:?}"),
+            (Err(Error::ParamConflict { .. } | Error::ParamClaimed { .. }), Ok(())) => {
+                assert_eq!(value.as_deref(), Some("1"), "operation {number}");
+            }
+            other => panic!("operation {number}: {other:?}"),
+        }
+        set_meanwhile += u32::from(other.is_ok());
+        refused_meanwhile += u32::from(other.is_err());
+    }
+    assert!(set_meanwhile > 5 && refused_meanwhile > 5, "{set_meanwhile} and {refused_meanwhile}");
 }

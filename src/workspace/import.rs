@@ -23,6 +23,7 @@ use crate::workspace::gained::Gained;
 use crate::workspace::manifest::{Change, Manifest, covers};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, PackSet};
+use crate::workspace::params::Refused;
 use crate::workspace::purge::reach;
 
 /// Points that wait in memory before a pack is written.
@@ -378,10 +379,34 @@ impl Importer {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let mut runs = std::mem::take(&mut self.pending);
+        let runs = std::mem::take(&mut self.pending);
+        if runs.is_empty() {
+            self.replaced.clear();
+            self.known = None;
+            return Ok(());
+        }
+        let changes = std::mem::take(&mut self.replaced);
+        // What a source replaces goes with what it set.
+        let is_replaced =
+            |id: &RunId| changes.iter().any(|change| matches!(change, Change::Delete { run, .. } if *run == id.key()));
+        let workspace = self.workspace.clone();
+        workspace.claiming_params(
+            runs,
+            |id| !is_replaced(id),
+            |runs, refused| match refused.into_iter().next() {
+                // Somebody was faster since the run was compared: when it is imported again that is told.
+                Some(Refused { run, key, existing, given }) => {
+                    Err(Error::ParamConflict { run: run.to_string(), key, existing, given })
+                }
+                None => self.publish(runs, &changes),
+            },
+        )
+    }
+
+    /// Publishes runs, unless another import does.
+    fn publish(&mut self, mut runs: Vec<RunSnapshot>, changes: &[Change]) -> Result<()> {
         let mut seen: BTreeSet<u128> =
             self.known.take().map(|known| known.packs.packs().keys().copied().collect()).unwrap_or_default();
-        let changes = std::mem::take(&mut self.replaced);
         self.by_id.clear();
         self.points = 0;
         while !runs.is_empty() {
@@ -402,7 +427,7 @@ impl Importer {
                 met.set(others.any(|id| workspace.pack_has_any(*id, &runs)));
                 !met.get()
             };
-            workspace.publish_pack(|pack| gather(pack, &mut each), &changes, is_alone)?;
+            workspace.publish_pack(|pack| gather(pack, &mut each), changes, is_alone)?;
             if let Some(tell) = self.progress.0.as_mut() {
                 tell(total, total);
             }

@@ -15,8 +15,8 @@
 //!
 //! A writer that fails to retract keeps its claim, which costs others an error at most, and retracts with its next frame.
 //!
-//! Copies from another workspace go straight into packs. They keep the rule by a log that holds nothing but their claims while the
-//! pack is made (`Workspace::publish_runs`).
+//! Imports and copies from another workspace go straight into packs. They keep the rule by a log that holds nothing but their claims
+//! while the pack is made (`Workspace::claiming_params`).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -209,21 +209,45 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`] where something cannot be read that may speak of a run with params. [`Error::Io`]; nothing was
     /// published then.
-    pub(super) fn publish_runs(&self, mut runs: Vec<RunSnapshot>) -> Result<Vec<Refused>> {
+    pub(super) fn publish_runs(&self, runs: Vec<RunSnapshot>) -> Result<Vec<Refused>> {
+        self.claiming_params(
+            runs,
+            |_| true,
+            |mut runs, refused| {
+                for run in &mut runs {
+                    let id = run.id().clone();
+                    run.leave_params_out(|key| refused.iter().any(|other| other.run == id && other.key == key));
+                }
+                let mut runs = runs.into_iter().map(Ok);
+                self.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true)?;
+                Ok(refused)
+            },
+        )
+    }
+
+    /// Does something with runs whose params are claimed as long as it takes, so that nobody else sets another value meanwhile. It
+    /// is told which of them others have set otherwise by now or are just setting, of runs that `asks` says.
+    ///
+    /// # Errors
+    /// Those of `act`; [`Error::Corrupt`] where something cannot be read that may speak of a run with params; [`Error::Io`].
+    pub(super) fn claiming_params<T>(
+        &self,
+        runs: Vec<RunSnapshot>,
+        asks: impl Fn(&RunId) -> bool,
+        act: impl FnOnce(Vec<RunSnapshot>, Vec<Refused>) -> Result<T>,
+    ) -> Result<T> {
         let claims: Vec<Record> = runs.iter().flat_map(|run| claims_of(run.state())).collect();
-        let mut refused = Vec::new();
         // Its claims stand until the pack is published, and count for nothing once it is gone.
         let claiming = if claims.is_empty() { None } else { Some(self.claim_for_pack(claims)?) };
-        if let Some(session) = &claiming {
+        let refused = claiming.as_ref().map_or(Ok(Vec::new()), |session| {
             let known = Known::of(self)?;
-            for run in runs.iter_mut().filter(|run| known.may_have(run.id().key())) {
-                let others = self.refused_of(run.state(), session.writer())?;
-                run.leave_params_out(|key| others.iter().any(|other| other.key == key));
-                refused.extend(others);
+            let mut refused = Vec::new();
+            for run in runs.iter().filter(|run| asks(run.id()) && known.may_have(run.id().key())) {
+                refused.extend(self.refused_of(run.state(), session.writer())?);
             }
-        }
-        let mut runs = runs.into_iter().map(Ok);
-        let published = self.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true);
+            Ok(refused)
+        });
+        let done = refused.and_then(|refused| act(runs, refused));
         if let Some(session) = claiming {
             let dir = self.inner.root.join(paths::EDITS);
             let name = LogName { dir, stem: paths::EDITS.to_owned(), writer: session.writer() };
@@ -233,7 +257,7 @@ impl Workspace {
             self.settle(&name);
             let _ = self.inner.storage.remove_file(&name.log());
         }
-        published.map(|_| refused)
+        done
     }
 
     /// Makes a log of edits with nothing but claims.
