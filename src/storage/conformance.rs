@@ -25,7 +25,7 @@ type Rule = fn(&dyn Storage, &Path);
 
 /// Runs every rule in a folder of its own.
 fn conformance(storage: &dyn Storage, root: &Path) {
-    let rules: [(&str, Rule); 10] = [
+    let rules: [(&str, Rule); 12] = [
         ("create", creating_is_exclusive),
         ("bytes", bytes_come_back),
         ("length", lengths_change_with_zeros),
@@ -33,6 +33,8 @@ fn conformance(storage: &dyn Storage, root: &Path) {
         ("names", names_are_given_and_taken),
         ("rename", renaming_replaces),
         ("folders", folders_are_made_and_removed),
+        ("moved", folders_take_what_is_in_them_along),
+        ("taken", folders_replace_nothing_that_holds_something),
         ("locks", locks_belong_to_handles),
         ("unlinked", unlinked_files_live_on),
         ("mapping", mappings_are_the_file),
@@ -187,6 +189,66 @@ fn folders_are_made_and_removed(storage: &dyn Storage, folder: &Path) {
     storage.remove_file(&folder.join("other/f")).unwrap();
     storage.remove_dir(&folder.join("other")).unwrap();
     assert!(names(storage, folder).is_empty());
+}
+
+/// Journals rely on it: whoever names a folder by the name that it had finds nothing there, and changes nothing.
+fn folders_take_what_is_in_them_along(storage: &dyn Storage, folder: &Path) {
+    let (old, new) = (folder.join("0"), folder.join("5"));
+    storage.create_dir(&old).unwrap();
+    let file = storage.create_new(&old.join("a")).unwrap();
+    file.write_at(b"a", 0).unwrap();
+    assert!(file.try_lock().unwrap());
+    storage.create_new(&folder.join("entry")).unwrap().write_at(b"entry", 0).unwrap();
+    storage.link(&folder.join("entry"), &old.join("1")).unwrap();
+    storage.rename(&old, &new).unwrap();
+    assert_eq!(names(storage, folder), ["5", "entry"]);
+    assert_eq!(names(storage, &new), ["1", "a"]);
+    for result in [
+        storage.link(&folder.join("entry"), &old.join("2")),
+        storage.rename(&folder.join("entry"), &old.join("2")),
+        storage.create_new(&old.join("2")).map(drop),
+        storage.open_read(&old.join("a")).map(drop),
+        storage.open_write(&old.join("a")).map(drop),
+        storage.remove_file(&old.join("a")),
+        storage.sync_dir(&old),
+        storage.read_dir(&old).map(drop),
+        storage.rename(&old, &folder.join("9")),
+    ] {
+        assert_eq!(kind_of(result), ErrorKind::NotFound);
+    }
+    assert_eq!(names(storage, folder), ["5", "entry"], "nothing was made under the old name");
+    storage.link(&folder.join("entry"), &new.join("2")).unwrap();
+    assert_eq!(kind_of(storage.link(&folder.join("entry"), &new.join("2"))), ErrorKind::AlreadyExists);
+    assert_eq!(all(&*storage.open_read(&new.join("2")).unwrap()), b"entry");
+    // Handles, and locks, are the file's and not the name's.
+    file.write_at(b"b", 1).unwrap();
+    assert_eq!(all(&*storage.open_read(&new.join("a")).unwrap()), b"ab");
+    assert!(file.is_linked().unwrap());
+    assert!(!storage.open_write(&new.join("a")).unwrap().try_lock().unwrap());
+    storage.sync_dir(&new).unwrap();
+    // The old name is free for another folder.
+    storage.create_dir(&old).unwrap();
+    assert_eq!(names(storage, &old), Vec::<String>::new());
+}
+
+fn folders_replace_nothing_that_holds_something(storage: &dyn Storage, folder: &Path) {
+    let paths = ["from", "empty", "full", "file"].map(|name| folder.join(name));
+    let [from, empty, full, file] = &paths;
+    [from, empty, full].iter().for_each(|path| storage.create_dir(path).unwrap());
+    storage.create_new(&from.join("f")).unwrap().write_at(b"from", 0).unwrap();
+    storage.create_new(&full.join("f")).unwrap().write_at(b"full", 0).unwrap();
+    storage.create_new(file).unwrap();
+    assert_eq!(kind_of(storage.rename(from, full)), ErrorKind::DirectoryNotEmpty);
+    assert_eq!(kind_of(storage.rename(from, file)), ErrorKind::NotADirectory);
+    assert_eq!(kind_of(storage.rename(file, from)), ErrorKind::IsADirectory);
+    assert_eq!(kind_of(storage.rename(from, &from.join("within"))), ErrorKind::InvalidInput);
+    assert!(storage.link(from, &folder.join("link")).is_err(), "a folder has one name");
+    assert_eq!(kind_of(storage.link(file, full)), ErrorKind::AlreadyExists);
+    assert_eq!(all(&*storage.open_read(&full.join("f")).unwrap()), b"full");
+    storage.rename(from, from).unwrap();
+    storage.rename(from, empty).unwrap();
+    assert_eq!(names(storage, folder), ["empty", "file", "full"]);
+    assert_eq!(all(&*storage.open_read(&empty.join("f")).unwrap()), b"from");
 }
 
 fn locks_belong_to_handles(storage: &dyn Storage, folder: &Path) {
