@@ -219,14 +219,17 @@ proptest! {
                 Act::PurgeExperiment(experiment) => {
                     let id = experiments[experiment];
                     let doomed = side.experiment(id).is_ok_and(|known| known.deleted && id != ExperimentId::DEFAULT);
-                    if doomed {
-                        for run in &ids {
-                            // One that was restored by itself stays.
-                            let found = side.find_run(run).unwrap();
-                            let of_it = found.is_some_and(|found| found.state().experiment == id);
-                            if of_it && is_deleted(side, run) == Some(true) {
-                                ["m", "n"].iter().for_each(|key| oracle.purge(side, run, key));
-                            }
+                    let of_it = |run: &&RunId| {
+                        side.find_run(run).unwrap().is_some_and(|found| found.state().experiment == id)
+                    };
+                    let runs: Vec<&RunId> = ids.iter().filter(of_it).collect();
+                    if doomed && runs.iter().any(|run| is_deleted(side, run) != Some(true)) {
+                        // One that was restored by itself keeps it.
+                        let refused = side.purge_experiment(id);
+                        assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
+                    } else if doomed {
+                        for run in runs {
+                            ["m", "n"].iter().for_each(|key| oracle.purge(side, run, key));
                         }
                         side.purge_experiment(id).unwrap();
                     }

@@ -22,7 +22,7 @@ use crate::support::stop::{Actor, Stop};
 /// The half of a tail in these tests.
 const HALF: u32 = 8;
 /// How many chosen losses of power are tried each time, beside those of all and of nothing.
-const LOSSES: u64 = 400;
+const LOSSES: u64 = 20;
 
 fn on(disk: &SimDisk, tail: TailMode) -> Workspace {
     let options = Options { tail, tail_points: HALF, ..Options::default() };

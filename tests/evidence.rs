@@ -10,6 +10,7 @@ use stepwell::options::{Options, TailMode};
 use stepwell::storage::Storage;
 use stepwell::storage::memory::{PowerLoss, SimDisk};
 use stepwell::workspace::compaction::CompactOptions;
+use stepwell::workspace::edits::RunEdit;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::runs::NewRun;
 use stepwell::workspace::search::RunQuery;
@@ -171,6 +172,126 @@ fn what_a_stop_of_the_machine_takes_is_no_damage() {
             let report = workspace.verify(&mut |_, _| {}).unwrap();
             assert!(report.is_ok(), "{left:?}, loss {at}, compacted: {:?}", report.damage);
         }
+    }
+}
+
+/// Where the frames of a log begin, how long their headers and contents are, and whether they are one write.
+fn frames(bytes: &[u8]) -> Vec<(usize, usize)> {
+    let mut frames = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let len = 40 + u32::from_le_bytes(*bytes[at + 8..].first_chunk().unwrap()) as usize;
+        frames.push((at, len));
+        at += len;
+    }
+    assert_eq!(at, bytes.len());
+    frames
+}
+
+/// A log that was never synced, with short frames, one of columns and one of words longer than what is written at once.
+fn never_synced() -> (SimDisk, PathBuf) {
+    let disk = SimDisk::new();
+    let workspace = open(&disk);
+    let new = NewRun { id: Some(id("hurt")), ..NewRun::default() };
+    let mut writer = workspace.create_run(ExperimentId::DEFAULT, new).unwrap();
+    writer.set_tag("a", "b").unwrap();
+    (0..20).for_each(|step| writer.log_metric("loss", step, step as f64).unwrap());
+    writer.seal().unwrap();
+    let (steps, metric) = ((0..12_000).collect::<Vec<i64>>(), writer.metric("wild").unwrap());
+    let wild =
+        |step: &i64| f64::from_bits(0x3FF0_0000_0000_0000 | (*step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 12);
+    writer.log_columns(metric, &steps, None, &steps.iter().map(wild).collect::<Vec<f64>>()).unwrap();
+    let words = |key: usize| RunEdit::Tag(format!("t{key}"), format!("{key}").repeat(6_000 / format!("{key}").len()));
+    writer.edit(&(0..14).map(words).collect::<Vec<_>>()).unwrap();
+    writer.set_tag("last", "c").unwrap();
+    drop(writer);
+    let disk = disk.process_crash();
+    let log = file(&disk, "log").unwrap();
+    (disk, log)
+}
+
+/// Every frame of a log that was never synced loses its end at any byte, any block, or all that it was: no damage, and what stands
+/// before it serves.
+#[test]
+fn no_part_of_a_write_that_a_stop_of_the_machine_takes_is_damage() {
+    let (disk, log) = never_synced();
+    let disk = disk.power_loss(PowerLoss::KeepAll);
+    let whole = disk.content(&log).unwrap();
+    let frames = frames(&whole);
+    let long = frames.iter().filter(|(_, len)| *len > 40 + (64 << 10)).count();
+    assert!(frames.len() > 6 && long >= 2, "{frames:?}");
+    let mut lost: Vec<(String, std::ops::Range<usize>, bool)> = Vec::new();
+    for &(from, len) in &frames {
+        let end = from + len;
+        // A short frame is one write; of a long one the contents are written before the header.
+        let writes = if len > 40 + (64 << 10) { vec![from + 40..end, from..from + 40] } else { vec![from..end] };
+        for write in writes {
+            let step = if write.len() <= 4096 { 1 } else { 512 };
+            lost.extend(write.clone().step_by(step).map(|at| (format!("torn at {at}"), at..write.end, false)));
+            let mut at = write.start;
+            while at < write.end {
+                let to = (at + 1).next_multiple_of(512).min(write.end);
+                lost.push((format!("without the block at {at}"), at..to, false));
+                at = to;
+            }
+            lost.push((format!("{write:?} replaced by what was there before"), write, true));
+        }
+    }
+    lost.retain(|(_, range, garbage)| *garbage || whole[range.clone()].iter().any(|&byte| byte != 0));
+    for (what, range, garbage) in lost {
+        let disk = disk.process_crash();
+        let mut seed = range.start as u64;
+        let mut random = || {
+            seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            (seed ^ seed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9).to_le_bytes()[7]
+        };
+        disk.damage(&log, |bytes| bytes[range.clone()].fill_with(|| if garbage { random() } else { 0 })).unwrap();
+        let workspace = open(&disk);
+        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        assert!(report.is_ok(), "{what}: {:?}", report.damage);
+        let page = workspace.search(&RunQuery::default()).unwrap();
+        assert!(page.unreadable.is_empty(), "{what}: {:?}", page.unreadable);
+        let points = workspace.find_run(&id("hurt")).unwrap().map_or(0, |run| run.points());
+        assert!([0, 20, 12_020].contains(&points), "{what}: {points} points");
+    }
+}
+
+/// As long as the machine did not stop, nothing can have been lost: bytes that are no frame were changed, also in a log that was
+/// never synced and has not ended. But a killed writer leaves half of its last frame.
+#[test]
+fn bytes_that_are_overwritten_in_a_log_that_was_never_synced_are_missed() {
+    let disk = SimDisk::new();
+    let workspace = open(&disk);
+    let create = |name: &str| {
+        workspace.create_run(ExperimentId::DEFAULT, NewRun { id: Some(id(name)), ..NewRun::default() }).unwrap()
+    };
+    let mut other = create("other");
+    (0..5).for_each(|step| other.log_metric("loss", step, 1.0).unwrap());
+    other.finish(RunStatus::Finished).unwrap();
+    let mut hurt = create("hurt");
+    hurt.log_param("lr", "0.1").unwrap();
+    hurt.set_tag("a", "b").unwrap();
+    hurt.set_tag("c", "d").unwrap();
+    let disk = disk.process_crash();
+    drop(hurt);
+    let log = file(&disk, "log").unwrap();
+    let whole = disk.content(&log).unwrap();
+    let frames = frames(&whole);
+    assert!(frames.len() >= 4);
+    for &(from, len) in &frames[1..] {
+        for at in [from, from + 8, from + 36, from + 40].into_iter().filter(|at| at + 3 < from + len) {
+            let disk = disk.process_crash();
+            disk.damage(&log, |bytes| bytes[at..at + 3].iter_mut().for_each(|byte| *byte ^= 0x5A)).unwrap();
+            is_missed(&disk, &log, &format!("3 bytes from {at} on of a log that was never synced"));
+        }
+    }
+    // What a killed writer leaves of its last frame is no damage.
+    let &(last, len) = frames.last().unwrap();
+    for kept in 0..len {
+        let disk = disk.process_crash();
+        disk.damage(&log, |bytes| bytes.truncate(last + kept)).unwrap();
+        let report = open(&disk).verify(&mut |_, _| {}).unwrap();
+        assert!(report.is_ok(), "{kept} bytes of the last frame: {:?}", report.damage);
     }
 }
 

@@ -11,6 +11,7 @@ use stepwell::options::{Options, TailMode};
 use stepwell::registry::store::Store;
 use stepwell::storage::Storage;
 use stepwell::storage::memory::SimDisk;
+use stepwell::tracking::store::{Tracking, TrackingOptions};
 use stepwell::workspace::compaction::CompactOptions;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::runs::{NewRun, RunEdit};
@@ -202,6 +203,79 @@ fn verify_beside_compaction_finds_no_damage() {
         at += 1;
     }
     assert!(at > 20, "{at}");
+}
+
+/// Whoever asks for a run of which a pack has a part, or all, gets one answer: what the run, its row in a list, its row by itself and
+/// its histories say is the same, and each that can tell what is missing tells it.
+#[test]
+fn all_answers_about_a_run_with_an_unreadable_pack_agree() {
+    let disk = sample();
+    // `p1` is in a log too, `l1` is in logs alone, `p2` in the pack alone.
+    let mut writer = open(disk.clone()).writer(&id("p1")).unwrap();
+    (20..25).for_each(|step| writer.log_metric("loss", step, step as f64).unwrap());
+    writer.set_tag("late", "yes").unwrap();
+    drop(writer);
+    let packs: Vec<PathBuf> =
+        places(&disk).into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "pack")).collect();
+    let has = |path: &PathBuf, run: &str| {
+        let workspace = open(Refusing::new(&disk, path, Refusal::Permission));
+        workspace.find_run(&id(run)).is_err()
+    };
+    let pack = packs.iter().find(|path| has(path, "p2")).unwrap();
+    for how in Refusal::ALL {
+        let named = |told: &[String]| told.iter().any(|told| told.contains(pack.to_str().unwrap()));
+        let storage = Refusing::new(&disk, pack, how);
+        {
+            let workspace = open(storage);
+            let at = format!("{how:?}");
+            let page = workspace.search(&RunQuery::default()).unwrap();
+            assert!(named(&page.unreadable), "{at}: {:?}", page.unreadable);
+            let usage = workspace.usage().unwrap();
+            assert!(named(&usage.unreadable) && usage.runs == page.runs.len() as u64, "{at}: {usage:?}");
+            for name in RUNS {
+                let listed = page.runs.iter().find(|run| run.run_id.as_str() == name);
+                let alone = workspace.find_summary(&id(name));
+                let tracking = Tracking::new(workspace.clone(), TrackingOptions::default());
+                let shown = tracking.get_run(name);
+                let history = tracking.get_metric_history(name, "loss", None, 0);
+                match workspace.find_run(&id(name)) {
+                    Ok(run) => {
+                        let run = run.unwrap_or_else(|| panic!("{at}: {name} is absent in silence"));
+                        assert!(named(run.damage()), "{at}: {name}: {:?}", run.damage());
+                        let listed = listed.unwrap_or_else(|| panic!("{at}: {name} is shown and not listed"));
+                        assert_eq!(
+                            format!("{:?}", alone.unwrap().as_ref()),
+                            format!("{:?}", Some(listed)),
+                            "{at}: {name}"
+                        );
+                        let keys: Vec<&str> = run.keys().collect();
+                        assert_eq!(keys, listed.metrics.keys().map(String::as_str).collect::<Vec<_>>(), "{at}: {name}");
+                        assert_eq!(run.stats("loss").unwrap(), listed.metrics["loss"], "{at}: {name}");
+                        let tags: Vec<(&str, &str)> = run.state().tags().collect();
+                        let of_list: Vec<(&str, &str)> =
+                            listed.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+                        assert_eq!(tags, of_list, "{at}: {name}");
+                        assert_eq!(run.state().name(), listed.name, "{at}: {name}");
+                        let steps = run.history("loss").unwrap().steps;
+                        assert_eq!(steps.len() as u64, listed.metrics["loss"].count, "{at}: {name}");
+                        assert_eq!(history.unwrap().items.len(), steps.len(), "{at}: {name}");
+                        assert_eq!(shown.unwrap().info.run_name, listed.name, "{at}: {name}");
+                        let expected = if name == "p1" { 20..25 } else { 0..20 };
+                        assert_eq!(steps, expected.collect::<Vec<i64>>(), "{at}: {name}");
+                    }
+                    Err(error) => {
+                        assert!(name == "p2" && named(&[error.to_string()]), "{at}: {name}: {error}");
+                        assert!(listed.is_none(), "{at}: {name} is listed and not shown");
+                        assert!(alone.is_err_and(|error| named(&[error.to_string()])), "{at}: {name}");
+                        // Clients are not told where the workspace lies.
+                        let file = pack.file_name().and_then(|name| name.to_str()).unwrap();
+                        assert!(shown.is_err_and(|fault| fault.to_string().contains(file)), "{at}: {name}");
+                        assert!(history.is_err_and(|fault| fault.to_string().contains(file)), "{at}: {name}");
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// A journal whose folder cannot be listed says nothing. Runs are read, every answer says what is not known, what would change the

@@ -97,6 +97,9 @@ pub struct Log {
     pub damage: Vec<BadSpan>,
     /// What a crash left behind the end, if anything but zeros: never acknowledged as surviving it.
     pub torn: Option<BadSpan>,
+    /// Whether a stop of the machine must have left that: a writer that is killed leaves the beginning of a frame at the end of the
+    /// file, or contents whose header was never written.
+    pub torn_by_stop: bool,
 }
 
 impl Log {
@@ -224,8 +227,10 @@ pub fn read_log(
     // Step 3: cut at the first torn span behind the durable mark.
     let torn_span = |span: &&BadSpan| span.offset + span.len > durable && !span.changed;
     let cut = bad.iter().filter(torn_span).map(|span| span.offset).min();
-    let mut torn = None;
+    let (mut torn, mut torn_by_stop) = (None, false);
     if let Some(cut) = cut {
+        let end = bad.iter().filter(|span| span.offset == cut).map(|span| span.offset + span.len).max();
+        torn_by_stop = !walk.may_be_unfinished(writer, cut, end.unwrap_or(cut))?;
         frames.retain(|frame| frame.offset < cut);
         bad.retain(|span| span.offset < cut);
         let what = "a frame torn by a crash";
@@ -241,6 +246,7 @@ pub fn read_log(
     if log.ended {
         log.damage.extend(torn.take().map(behind));
     }
+    log.torn_by_stop = torn_by_stop && torn.is_some();
     log.torn = torn;
     Ok((log, prefix))
 }
@@ -285,6 +291,7 @@ fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durabl
         end: first_end,
         damage: Vec::new(),
         torn: None,
+        torn_by_stop: false,
     };
     let mut plain = Vec::new();
     for frame in frames {
@@ -460,6 +467,17 @@ impl<'a> Walk<'a> {
                     && contents.last().is_some_and(|&byte| byte != 0)
             }
             Kind::Start | Kind::End => false,
+        })
+    }
+
+    /// Whether a writer may have been killed while it wrote the frame at an offset that does not verify up to `end`.
+    fn may_be_unfinished(&mut self, writer: WriterId, offset: u64, end: u64) -> Result<bool> {
+        Ok(match frame::decode(self.bytes(offset, HEADER_LEN)?, writer, offset) {
+            Ok(header) => offset + HEADER_LEN as u64 + u64::from(header.len) > self.len,
+            // The header of long contents is written last.
+            Err(NoHeader::Zero) => end >= self.len,
+            Err(NoHeader::Short) => true,
+            Err(NoHeader::Changed | NoHeader::Foreign) => false,
         })
     }
 

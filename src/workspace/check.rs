@@ -334,7 +334,9 @@ impl Workspace {
                 cost,
             });
         }
-        if let Some(BadSpan { offset, len, what, .. }) = &image.log().torn {
+        // Where nothing can have been lost, the log's line says that it is damage.
+        let torn = image.log().torn.as_ref().filter(|_| !(alive && image.log().torn_by_stop));
+        if let Some(BadSpan { offset, len, what, .. }) = torn {
             let cost = format!("what was logged last to run {of}, without having been synced");
             report.torn.push(Damage {
                 file: path.clone(),

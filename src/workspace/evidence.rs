@@ -98,17 +98,19 @@ pub(super) struct Reach {
     end: u64,
     points: u64,
     ended: bool,
+    /// Whether what is behind the end is no frame, as only a stop of the machine leaves it.
+    torn_by_stop: bool,
 }
 
 impl Reach {
     pub(super) fn of(image: &LogImage) -> Self {
         let log = image.log();
-        Self { end: log.end, points: log.sequence_end(), ended: log.ended }
+        Self { end: log.end, points: log.sequence_end(), ended: log.ended, torn_by_stop: log.torn_by_stop }
     }
 
     pub(super) fn of_digest(digest: &LogDigest) -> Self {
         let (end, points, ended) = digest.reach();
-        Self { end, points, ended }
+        Self { end, points, ended, torn_by_stop: false }
     }
 }
 
@@ -148,6 +150,10 @@ impl Claim {
         };
         if reach.end < len {
             return Some(format!("the log ends at byte {}: it had {len} bytes", reach.end));
+        }
+        if self.alive && reach.torn_by_stop {
+            let end = reach.end;
+            return Some(format!("the log does not verify from byte {end} on, and the machine did not stop since"));
         }
         (reach.points < points).then(|| format!("the log has {} points: it had {points}", reach.points))
     }
@@ -278,6 +284,12 @@ impl Workspace {
     /// What of a log is missing that goes so far, if anything, as an error of the log or of its tail; `None` stands for no log.
     pub(super) fn missing(&self, claim: &Claim, reach: Option<Reach>) -> Option<Error> {
         let name = claim.name(self);
+        let mut reach = reach;
+        if let Some(torn) = reach.as_mut().filter(|reach| claim.alive && reach.torn_by_stop) {
+            // A frame may have been in the middle of being written.
+            let again = self.read_log(&name).ok().flatten().map(|image| Reach::of(&image));
+            *torn = again.unwrap_or(Reach { torn_by_stop: false, ..*torn });
+        }
         if reach.is_some_and(|reach| !self.tail_is_there(claim, &name, reach)) {
             return Some(Error::corrupt(&name.tail(), 0, "the tail is missing or empty: it held points"));
         }

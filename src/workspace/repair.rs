@@ -60,11 +60,16 @@ impl Workspace {
                 repaired.left.push((damage.file.clone(), why));
                 false
             }
+            // What stands in the place of a folder is no file to be moved away.
+            None if damage.file.extension().is_none() && self.is_no_file(&damage.file) => {
+                repaired.left.push((damage.file.clone(), damage.what.clone()));
+                false
+            }
             None => true,
         });
         // Asked before the damaged entries go: without them nothing may show that there was one.
         let gaps = self.journal_gaps()?;
-        // What stands in the place of a journal's folder is no file to be moved away.
+        // Nothing is published where entries may be that nobody sees.
         let unlisted = [
             self.inner.manifest.lock().unlisted().map(Error::again),
             self.inner.catalog.lock().unlisted().map(Error::again),
@@ -173,6 +178,11 @@ impl Workspace {
                 _ => Some(error.to_string()),
             },
         }
+    }
+
+    /// Whether a link, FIFO, socket or device has this name.
+    fn is_no_file(&self, path: &std::path::Path) -> bool {
+        self.inner.storage.open_read(path).is_err_and(|error| error.kind() == ErrorKind::InvalidInput)
     }
 
     fn quarantine(&self, path: &std::path::Path, repaired: &mut Repaired) -> Result<()> {
