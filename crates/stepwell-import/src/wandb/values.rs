@@ -153,10 +153,10 @@ mod tests {
             [
                 "img 1 image-file in a file",
                 "loss Number(0.5)",
+                "h 1 histogram",
                 "n.q Number(NaN)",
                 "s 3 images/separated",
                 "w Text(\"word\")",
-                "h 1 histogram",
             ]
         );
     }
