@@ -348,19 +348,21 @@ fn a_merge_stops_anywhere_while_others_collect_garbage() {
     );
 }
 
+/// Imports a run of three points.
+fn import(workspace: &Workspace) -> Result<()> {
+    let mut importer = workspace.importer();
+    let points = (0..3).map(|step| Point { step, timestamp_ms: None, value: 0.5 + step as f64 }).collect();
+    importer.add(RunImport {
+        params: vec![("name".into(), "imported".into())],
+        series: vec![("loss".into(), points)],
+        ..RunImport::new(id("imported"), ExperimentId::DEFAULT)
+    })?;
+    importer.finish().map(|_| ())
+}
+
 /// What an import said it stored is there; what it was about to store when it died stays until somebody says otherwise.
 #[test]
 fn an_import_stops_anywhere_while_others_collect_garbage() {
-    let import = |workspace: &Workspace| {
-        let mut importer = workspace.importer();
-        let points = (0..3).map(|step| Point { step, timestamp_ms: None, value: 0.5 + step as f64 }).collect();
-        importer.add(RunImport {
-            params: vec![("name".into(), "imported".into())],
-            series: vec![("loss".into(), points)],
-            ..RunImport::new(id("imported"), ExperimentId::DEFAULT)
-        })?;
-        importer.finish()
-    };
     let mut noted = 0;
     at_every_operation(
         copies(|workspace| log(workspace, "other")),
@@ -581,6 +583,44 @@ fn a_pack_that_no_entry_names_is_told_and_stays() {
     let now = on(&disk);
     ["a", "b"].iter().for_each(|name| is_whole(&now, name));
     is_sound(&now);
+}
+
+/// Who publishes may stop before it gives the last entry its anchor. Those before show all the same that nothing that was
+/// acknowledged came after, so what an interrupted import left is no damage.
+#[test]
+fn an_import_that_was_interrupted_behind_an_entry_without_an_anchor_is_no_damage() {
+    let disk = SimDisk::new();
+    let workspace = on(&disk);
+    log(&workspace, "a");
+    compact(&workspace).unwrap();
+    let anchors = |disk: &SimDisk| {
+        entries(disk, paths::ANCHORS)
+            .into_iter()
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(paths::MANIFEST)))
+            .collect::<Vec<_>>()
+    };
+    let first = anchors(&disk);
+    let kept = disk.process_crash();
+    log(&workspace, "b");
+    compact(&workspace).unwrap();
+    // As if the second compaction had stopped behind its entry, and an import behind its pack.
+    let all = packs(&disk);
+    import(&workspace).unwrap();
+    let last = entries(&disk, paths::MANIFEST).pop().unwrap();
+    disk.remove_file(&last).unwrap();
+    for anchor in anchors(&disk) {
+        disk.remove_file(&anchor).unwrap();
+    }
+    for anchor in &first {
+        let file = kept.open_read(anchor).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_at(&mut bytes, 0).unwrap();
+        disk.create_new(anchor).unwrap().write_at(&bytes, 0).unwrap();
+    }
+    let now = on(&disk);
+    ["a", "b"].iter().for_each(|name| is_whole(&now, name));
+    let report = now.verify(&mut |_, _| {}).unwrap();
+    assert!(report.is_ok() && report.notes.len() == 1 && !all.contains(&report.notes[0].0), "{report:?}");
 }
 
 /// Damage in an entry stays visible, and costs no pack, whatever is published after it.

@@ -172,13 +172,15 @@ impl<S: State> Journal<S> {
         self.unlisted.as_ref().map_or(Ok(()), |error| Err(error.again()))
     }
 
-    /// Whether the last entry has an anchor. If it has, no later one was ever acknowledged.
+    /// Whether an entry that was acknowledged may be lost behind the last one that was read, without a trace. An entry is
+    /// acknowledged once it has an anchor, and the anchor before goes after that. So where there is an anchor none is lost; and
+    /// where there are several entries and no anchor, anchors are.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn is_anchored(&self) -> Result<bool> {
+    pub fn may_lack_entries(&self) -> Result<bool> {
         let anchors = self.files.anchors().or_else(|error| of_one_file(error).map(|_| Vec::new()))?;
-        Ok(anchors.last() == Some(&self.number) && self.number > 0)
+        Ok(self.number > 1 && anchors.is_empty())
     }
 
     /// Every entry and every anchor in the folders that does not verify, and every entry that is missing.

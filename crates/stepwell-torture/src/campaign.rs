@@ -12,6 +12,7 @@ use stepwell::{CompactOptions, ExperimentId, NewRun, Options, RunId, Workspace};
 
 use crate::actor::{LIVES, Role};
 use crate::device::{Device, FileSystem};
+use crate::diary::now_ns;
 use crate::oracle::{Fault, Round, Settled};
 use crate::random::Random;
 
@@ -48,6 +49,8 @@ pub(crate) struct Outcome {
     pub(crate) faults: u64,
     /// Processes that were started.
     pub(crate) processes: u64,
+    /// Faults after which nothing could be looked at, since the file system itself was beyond what its checker mends unasked.
+    pub(crate) given_up: u64,
     /// Points that were acknowledged.
     pub(crate) acknowledged: u64,
     /// Calls that answered an error, as they may while a disk fails.
@@ -192,11 +195,13 @@ impl Life<'_> {
             actors.push(self.start(role, &diaries, round)?);
             outcome.processes += 1;
         }
+        let mut over_ns = u64::MAX;
         match self.plan.kind {
             Kind::Kill | Kind::Fork => self.kill_some(cast, &mut actors, &diaries, round, random, outcome)?,
             Kind::Stop => self.stop_some(&mut actors, random, outcome),
             Kind::Power => {
                 std::thread::sleep(Duration::from_millis(60 + random.below(700)));
+                over_ns = now_ns();
                 self.device.expect("power is cut from a device").cut_power()?;
                 outcome.faults += 1;
             }
@@ -215,9 +220,12 @@ impl Life<'_> {
         }
         if let Some(device) = self.device {
             device.give_room(2 * DISK_MEGABYTES)?;
-            device.remount()?;
+            if !device.remount()? {
+                outcome.given_up += 1;
+                return Ok(());
+            }
         }
-        self.look(round, &diaries, outcome)?;
+        self.look(round, &diaries, over_ns, outcome)?;
         Ok(())
     }
 
@@ -263,8 +271,9 @@ impl Life<'_> {
         std::thread::sleep(Duration::from_millis(20));
     }
 
-    fn look(&mut self, number: u64, diaries: &Path, outcome: &mut Outcome) -> Result<(), String> {
-        let round = Round::read(diaries).map_err(|error| format!("diaries: {error}"))?;
+    /// Looks for all that was acknowledged before the moment `over_ns`.
+    fn look(&mut self, number: u64, diaries: &Path, over_ns: u64, outcome: &mut Outcome) -> Result<(), String> {
+        let round = Round::read(diaries, over_ns).map_err(|error| format!("diaries: {error}"))?;
         let place = self.dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let mut wrong: Vec<String> = Vec::new();
         outcome.failed_calls += round.failures().len() as u64;

@@ -102,18 +102,22 @@ impl Device {
         run("mount", &["-o", &format!("remount,size={megabytes}m"), text(thin)])
     }
 
-    /// Mounts the image anew, so that everything is read from it. Nobody has a file on it open.
-    pub(crate) fn remount(&self) -> Result<(), String> {
+    /// Mounts the image anew, so that everything is read from it. Nobody has a file on it open. `false` where the file system
+    /// is broken: it is not mounted then.
+    pub(crate) fn remount(&self) -> Result<bool, String> {
         self.unmount()?;
         if self.thin.is_some() && self.file_system == FileSystem::Ext4 {
-            // A failed journal is replayed by the checker; 1 says that it mended something.
+            // A failed journal is replayed by the checker; 1 says that it mended something, 4 that somebody would have to choose
+            // how to mend the rest.
             let status = Command::new("e2fsck").args(["-p", text(&self.image)]).output();
             let code = status.map_err(|error| format!("cannot start `e2fsck`: {error}"))?.status.code();
-            if !matches!(code, Some(0 | 1)) {
-                return Err(format!("e2fsck could not mend the file system by itself: {code:?}"));
+            match code {
+                Some(0 | 1) => {}
+                Some(4) => return Ok(false),
+                _ => return Err(format!("e2fsck could not look at the file system: exit status {code:?}")),
             }
         }
-        self.mount()
+        self.mount().map(|()| true)
     }
 
     fn unmount(&self) -> Result<(), String> {

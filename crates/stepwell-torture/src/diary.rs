@@ -108,7 +108,8 @@ pub(crate) fn read(path: &Path) -> std::io::Result<Vec<Line>> {
         .collect()
 }
 
-fn now_ns() -> u64 {
+/// The moment by the clock of the diaries.
+pub(crate) fn now_ns() -> u64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("Linux has a monotonic clock");
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }

@@ -115,9 +115,10 @@ fn seed_of_now() -> u64 {
 
 fn summary(outcome: &Outcome) -> String {
     format!(
-        "{} rounds, {} faults, {} processes, {} points acknowledged, {} failed calls, {} checks, {} violations",
+        "{} rounds, {} faults ({} given up), {} processes, {} points acknowledged, {} failed calls, {} checks, {} violations",
         outcome.rounds,
         outcome.faults,
+        outcome.given_up,
         outcome.processes,
         outcome.acknowledged,
         outcome.failed_calls,

@@ -79,11 +79,14 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// Reads all diaries in `dir`.
-    pub(crate) fn read(dir: &Path) -> std::io::Result<Self> {
+    /// Reads all diaries in `dir`. What was acknowledged from the moment `over_ns` on does not count: the machine had no power
+    /// any more, though the kernel went on and told some callers that a sync had succeeded.
+    pub(crate) fn read(dir: &Path, over_ns: u64) -> std::io::Result<Self> {
         let mut diaries = Vec::new();
         for entry in std::fs::read_dir(dir)? {
-            diaries.push(diary::read(&entry?.path())?);
+            let mut diary = diary::read(&entry?.path())?;
+            diary.retain(|line| line.mark != Mark::Done || line.at_ns < over_ns);
+            diaries.push(diary);
         }
         Ok(Self::of(&diaries))
     }
