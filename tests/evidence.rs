@@ -14,6 +14,7 @@ use stepwell::workspace::edits::RunEdit;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::runs::NewRun;
 use stepwell::workspace::search::RunQuery;
+use stepwell::workspace::writer::RunWriter;
 
 const ROOT: &str = "/w";
 
@@ -367,4 +368,72 @@ fn damage_to_a_ledger_is_told_and_costs_no_data() {
         workspace.repair().unwrap();
         assert!(workspace.verify(&mut |_, _| {}).unwrap().is_ok(), "byte {byte}");
     }
+}
+
+/// A writer that is killed while it stores a point leaves some words of a slot: behind its last point, over nothing or over a point
+/// of a former turn. Nobody was told that it is there.
+#[test]
+fn half_of_a_slot_that_a_killed_writer_left_is_no_damage() {
+    for over in ["nothing", "a former turn"] {
+        let disk = SimDisk::new();
+        let workspace = open(&disk);
+        let new = NewRun { id: Some(id("hurt")), ..NewRun::default() };
+        let mut writer = workspace.create_run(ExperimentId::DEFAULT, new).unwrap();
+        let mut next = 0..;
+        let mut log = |writer: &mut RunWriter, count: usize| {
+            let steps = next.by_ref().take(count);
+            steps.for_each(|step| writer.log_metric("loss", step, step as f64).unwrap());
+        };
+        if over == "a former turn" {
+            // Both halves of the tail have held points by then.
+            (0..4).for_each(|_| {
+                log(&mut writer, 20);
+                writer.seal().unwrap();
+            });
+        }
+        log(&mut writer, 3);
+        let points = writer.points();
+        let dead = disk.process_crash();
+        let tail = file(&dead, "tail").unwrap();
+        let whole = bytes_of(&dead, &tail);
+        let last = (0..whole.len() / SLOT).rev().find(|slot| {
+            // The last point of all: a byte of it that changes is missed.
+            let disk = dead.process_crash();
+            disk.damage(&tail, |bytes| bytes[slot * SLOT] ^= 1).unwrap();
+            open(&disk).run(&id("hurt")).unwrap().points() == points - 1
+        });
+        let last = last.expect("the last point is in the tail");
+        let words = [0xAA; SLOT - 8];
+        dead.damage(&tail, |bytes| {
+            bytes.resize(bytes.len().max((last + 2) * SLOT), 0);
+            bytes[(last + 1) * SLOT..][..words.len()].copy_from_slice(&words);
+        })
+        .unwrap();
+        let now = open(&dead);
+        let report = now.verify(&mut |_, _| {}).unwrap();
+        assert!(report.is_ok() && report.torn.len() == 1, "over {over}: {report:?}");
+        assert_eq!(report.torn[0].offset as usize, (last + 1) * SLOT, "over {over}");
+        assert_eq!(now.run(&id("hurt")).unwrap().points(), points);
+        let compacted = now.compact(CompactOptions::default()).unwrap();
+        assert!(compacted.left.is_empty() && dead.open_read(&tail).is_err(), "over {over}: {compacted:?}");
+        assert_eq!(now.run(&id("hurt")).unwrap().points(), points);
+        let kept = dead.read_dir(&Path::new(ROOT).join("quarantine")).unwrap_or_default();
+        assert!(kept.is_empty(), "over {over}: {kept:?}");
+
+        // The last point itself is missed when a byte of it changes.
+        let dead = disk.process_crash();
+        dead.damage(&tail, |bytes| bytes[last * SLOT + 9] ^= 0x5A).unwrap();
+        let report = open(&dead).verify(&mut |_, _| {}).unwrap();
+        assert_eq!(report.damage.len(), 1, "over {over}: {report:?}");
+    }
+}
+
+/// Length of a slot of a tail.
+const SLOT: usize = 32;
+
+fn bytes_of(disk: &SimDisk, path: &Path) -> Vec<u8> {
+    let file = disk.open_read(path).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    assert_eq!(file.read_at(&mut bytes, 0).unwrap(), bytes.len());
+    bytes
 }

@@ -560,7 +560,7 @@ fn a_lost_last_entry_is_missed_and_costs_nothing() {
 fn a_pack_that_no_entry_names_is_told_and_stays() {
     let disk = SimDisk::new();
     let workspace = on(&disk);
-    ["a", "b"].iter().for_each(|name| {
+    ["a", "b", "c"].iter().for_each(|name| {
         log(&workspace, name);
         compact(&workspace).unwrap();
     });
@@ -570,7 +570,7 @@ fn a_pack_that_no_entry_names_is_told_and_stays() {
         disk.remove_file(&anchor).unwrap();
     }
     let now = on(&disk);
-    is_whole(&now, "a");
+    ["a", "b"].iter().for_each(|name| is_whole(&now, name));
     let before = packs(&disk);
     let report = now.verify(&mut |_, _| {}).unwrap();
     assert_eq!(report.damage.len(), 1, "{report:?}");
@@ -581,7 +581,7 @@ fn a_pack_that_no_entry_names_is_told_and_stays() {
     let repaired = on(&disk).repair().unwrap();
     assert_eq!((repaired.salvaged_runs, repaired.quarantined), (1, vec![]));
     let now = on(&disk);
-    ["a", "b"].iter().for_each(|name| is_whole(&now, name));
+    ["a", "b", "c"].iter().for_each(|name| is_whole(&now, name));
     is_sound(&now);
 }
 
@@ -621,6 +621,28 @@ fn an_import_that_was_interrupted_behind_an_entry_without_an_anchor_is_no_damage
     ["a", "b"].iter().for_each(|name| is_whole(&now, name));
     let report = now.verify(&mut |_, _| {}).unwrap();
     assert!(report.is_ok() && report.notes.len() == 1 && !all.contains(&report.notes[0].0), "{report:?}");
+}
+
+/// In a workspace whose first import died there is nothing to be missed.
+#[test]
+fn what_the_first_import_left_is_no_damage() {
+    let mut noted = 0;
+    let fresh = || {
+        let disk = SimDisk::new();
+        on(&disk);
+        (disk, ())
+    };
+    at_every_operation(
+        fresh,
+        |storage| import(&open(storage)?),
+        |_, ()| {},
+        |disk, (), _| {
+            let report = on(disk).verify(&mut |_, _| {}).unwrap();
+            assert!(report.is_ok(), "{:?}", report.damage);
+            noted += report.notes.len();
+        },
+    );
+    assert!(noted > 0, "an import can leave a pack behind");
 }
 
 /// Damage in an entry stays visible, and costs no pack, whatever is published after it.

@@ -208,14 +208,14 @@ impl Workspace {
     /// Packs that no entry names. While the last entry has its anchor, none behind it was ever acknowledged; otherwise it may
     /// be one that is lost.
     fn check_unlisted(&self, report: &mut Report) -> Result<()> {
-        let anchored = self.inner.manifest.lock().is_anchored()?;
+        let may_lack_entries = self.inner.manifest.lock().may_lack_entries()?;
         for (file, what) in self.unlisted_content()? {
-            if anchored {
-                let note = "an import or a copy was interrupted; `repair` takes it in, `gc --drop-unlisted` removes it";
-                report.notes.push((file, format!("{what}: {note}")));
-            } else {
+            if may_lack_entries {
                 let cost = "they are not seen, since an entry may be lost; `repair` takes them in".to_owned();
                 report.damage.push(Damage { file, offset: 0, length: 0, what, cost });
+            } else {
+                let note = "an import or a copy was interrupted; `repair` takes it in, `gc --drop-unlisted` removes it";
+                report.notes.push((file, format!("{what}: {note}")));
             }
         }
         Ok(())
@@ -381,7 +381,8 @@ impl Workspace {
     }
 
     /// Every slot of a tail: a point of the present turn, what a former turn left, or zeros. Any other is damage as long as the
-    /// machine did not stop since it was written; afterwards it may be of a turn whose frames were lost, or half of a slot.
+    /// machine did not stop since it was written; afterwards it may be of a turn whose frames were lost, or half of a slot. A
+    /// writer that was killed leaves half of a slot too, right behind its last point.
     fn check_tail(
         &self,
         name: &LogName,
@@ -410,6 +411,7 @@ impl Workspace {
         }
         let mut looked = 0;
         for (slots, start) in halves(&tail, half).into_iter().zip([0, half as usize]) {
+            let next = newest_points(slots, &turns, check);
             for (index, bytes) in slots.iter().enumerate().filter(|(index, bytes)| !known(&turns, bytes, *index)) {
                 // A live writer may have put it there just now, or be about to: it may wait for a processor between two words.
                 let offset = ((start + index) * SLOT_LEN) as u64;
@@ -429,7 +431,8 @@ impl Workspace {
                 }
                 let what = "a slot that is no point".to_owned();
                 let cost = format!("a point of run {of}, and those behind it that no frame has");
-                let found = if alive { &mut report.damage } else { &mut report.torn };
+                let is_half = index == next && !is_one_byte_off(bytes, index, &turns, check);
+                let found = if alive && !is_half { &mut report.damage } else { &mut report.torn };
                 found.push(Damage { file: path.clone(), offset, length: SLOT_LEN as u64, what, cost });
             }
         }
@@ -457,6 +460,30 @@ impl Workspace {
         }
         Ok(())
     }
+}
+
+/// How many points of the newest turn a half begins with.
+fn newest_points(slots: &[[u8; SLOT_LEN]], turns: &[u64], check: Check) -> usize {
+    let points = |&turn: &u64| {
+        (turn..).zip(slots).take_while(|(sequence, bytes)| Slot::from_bytes(bytes).verifies(check, *sequence)).count()
+    };
+    let begun = turns.iter().map(|turn| (turn, points(turn))).filter(|(_, points)| *points > 0);
+    begun.max().map_or(0, |(_, points)| points)
+}
+
+/// Whether a slot would be a point of one of these turns but for one byte.
+fn is_one_byte_off(bytes: &[u8; SLOT_LEN], index: usize, turns: &[u64], check: Check) -> bool {
+    let mut bytes = *bytes;
+    (0..SLOT_LEN).any(|at| {
+        let own = bytes[at];
+        let verifies = (0..=u8::MAX).any(|byte| {
+            bytes[at] = byte;
+            let slot = Slot::from_bytes(&bytes);
+            turns.iter().any(|&turn| slot.verifies(check, turn + index as u64))
+        });
+        bytes[at] = own;
+        verifies
+    })
 }
 
 /// The run of a log, as the log's name says it.

@@ -36,7 +36,7 @@ use crate::workspace::search::Indexes;
 pub struct Workspace {
     pub(super) inner: Arc<Inner>,
     /// Who acts through this handle.
-    actor: Arc<str>,
+    actor: Option<Arc<str>>,
 }
 
 /// What the clones of a handle share.
@@ -166,7 +166,7 @@ impl Workspace {
             ledgers: Mutex::default(),
             overlay: Mutex::default(),
         };
-        let workspace = Self { inner: Arc::new(inner), actor: actor::of_process() };
+        let workspace = Self { inner: Arc::new(inner), actor: None };
         workspace.update_packs()?;
         Ok(workspace)
     }
@@ -417,13 +417,16 @@ impl Workspace {
     /// `actor`. Without it that is the user who runs the process.
     #[must_use]
     pub fn acting_as(&self, actor: &str) -> Self {
-        Self { inner: Arc::clone(&self.inner), actor: actor.into() }
+        Self { inner: Arc::clone(&self.inner), actor: Some(actor.into()) }
     }
 
     /// Who acts through this handle.
     #[must_use]
     pub fn actor(&self) -> &str {
-        &self.actor
+        match &self.actor {
+            Some(actor) => actor,
+            None => actor::of_process(),
+        }
     }
 
     /// The active experiment of a name; creates it where there is none.
