@@ -225,8 +225,8 @@ fn no_part_of_a_write_that_a_stop_of_the_machine_takes_is_damage() {
     for &(from, len) in &frames {
         let end = from + len;
         // A short frame is one write; of a long one the contents are written before the header.
-        let writes = if len > 40 + (64 << 10) { vec![from + 40..end, from..from + 40] } else { vec![from..end] };
-        for write in writes {
+        let split = if len > 40 + (64 << 10) { from + 40 } else { end };
+        for write in [split..end, from..split].into_iter().filter(|write| !write.is_empty()) {
             let step = if write.len() <= 4096 { 1 } else { 512 };
             lost.extend(write.clone().step_by(step).map(|at| (format!("torn at {at}"), at..write.end, false)));
             let mut at = write.start;

@@ -70,6 +70,14 @@ pub struct BadEntry {
     pub is_lost: bool,
 }
 
+/// What the folders of a journal hold.
+struct Listed {
+    /// Numbers in the names of folders of entries, rising; `None` where the journal's own folder is missing.
+    folders: Option<Vec<u64>>,
+    /// Numbers of the entries in the last of them.
+    numbers: Vec<u64>,
+}
+
 /// Whether an entry counts that was given a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
@@ -492,7 +500,7 @@ impl<S: State> Journal<S> {
                 Vec::new()
             }
         };
-        let (folders, numbers) = match self.list() {
+        let Listed { folders, numbers } = match self.list() {
             Ok(Some(listed)) => listed,
             Ok(None) => return Ok(false),
             // What was known before serves on.
@@ -561,15 +569,14 @@ impl<S: State> Journal<S> {
         Ok(true)
     }
 
-    /// The journal's folders, `None` where its own is missing, and the numbers of the entries in the last of them; `None` when that
-    /// got another name meanwhile.
-    fn list(&self) -> Result<Option<(Option<Vec<u64>>, Vec<u64>)>> {
+    /// What the journal's folders hold; `None` when the last of them got another name meanwhile.
+    fn list(&self) -> Result<Option<Listed>> {
         let folders = self.files.folders()?;
         let numbers = match folders.as_ref().and_then(|folders| folders.last()) {
             Some(&folder) => self.files.numbers(folder)?,
             None => Some(Vec::new()),
         };
-        Ok(numbers.map(|numbers| (folders, numbers)))
+        Ok(numbers.map(|numbers| Listed { folders, numbers }))
     }
 
     fn take(&mut self, number: u64, entry: Entry<S>, crc: u32) {
