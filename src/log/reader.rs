@@ -193,9 +193,9 @@ pub enum Depth {
     All,
 }
 
-/// Reads a log's file; `tail` is a copy of its tail's bytes made before, empty where there is none. Gives the log, and its frames
-/// where nothing is damaged, up to a torn end, and has others than were `known`. Of a log whose beginning is known only the rest is read, unless
-/// all is to be verified.
+/// Reads a log's file; `tail` is a copy of its tail's bytes made before, empty where there is none. Returns the log and, if it
+/// is undamaged up to a torn end and longer than `known`, a prefix to pass next time. Of a log whose beginning is `known` only
+/// the rest is read, unless all is to be verified.
 ///
 /// # Errors
 /// [`Error::Corrupt`] when the first frame does not verify, so that the writer is unknown; [`Error::NewerFormat`];

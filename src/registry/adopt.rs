@@ -43,7 +43,7 @@ impl Workspace {
             done = AdoptedModel::default();
             let known = match registry.known(name, theirs.created_ms) {
                 Known::Here(own_name, own) => Some((own_name, own)),
-                // A model that was created here has no such id.
+                // One that was created here has another id, and still is the one of this name: its time of creation tells below.
                 Known::New | Known::Gone(_) => {
                     registry.models.get_key_value(name).map(|(name, own)| (name.as_str(), own))
                 }

@@ -38,7 +38,7 @@ pub struct Tail {
     capacity: usize,
     /// How many slots of the other half hold points that no frame has yet.
     full: usize,
-    /// For each half how far the log must survive before its slots are used again, in bytes.
+    /// For each half the log's offset that must be durable before its slots are overwritten.
     kept: [u64; 2],
     /// Slots from `next` up to here may hold in the file what a failed write left: it must not be taken for points.
     dirty: usize,
@@ -183,8 +183,8 @@ impl Tail {
         self.next == self.start
     }
 
-    /// How far the log must survive before the next turn's first slot is stored, in bytes: see [`Self::release`]. 0 once the
-    /// turn has points.
+    /// The log's offset that must be durable before the next turn's first slot is stored: see [`Self::release`]. 0 once the turn
+    /// has points.
     #[must_use]
     pub fn kept(&self) -> u64 {
         if self.is_empty() { self.kept[self.start / self.half] } else { 0 }
@@ -196,7 +196,7 @@ impl Tail {
         self.kept[1 - self.start / self.half]
     }
 
-    /// The same for all slots: how far the log must survive before the file goes.
+    /// The same for all slots: the log's offset that must be durable before the file is removed.
     #[must_use]
     pub fn kept_anywhere(&self) -> u64 {
         self.kept.into_iter().max().unwrap_or(0)

@@ -247,7 +247,7 @@ impl Watermark {
     }
 
     /// The log has all points before `sequence`, so that their slots are free. If some of them were promised to survive
-    /// there, this is how far the log must survive before the slots are used again; else 0.
+    /// there, returns the log's offset that must be durable before they are overwritten; else 0.
     #[must_use]
     pub fn framed(&self, sequence: u64) -> u64 {
         let mut files = self.files.lock();

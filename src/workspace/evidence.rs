@@ -141,7 +141,7 @@ impl Claim {
         self.alive
     }
 
-    /// What of the log is missing, if anything, where it goes so far; `None` stands for no log.
+    /// What is missing of a log that goes so far, if anything; `None` stands for no log.
     fn missing(&self, reach: Option<Reach>) -> Option<String> {
         let (len, points) = self.floor();
         let Some(reach) = reach else {
@@ -281,7 +281,7 @@ impl Workspace {
         lacking
     }
 
-    /// What of a log is missing that goes so far, if anything, as an error of the log or of its tail; `None` stands for no log.
+    /// What is missing of a log that goes so far, if anything, as an error of the log or of its tail; `None` stands for no log.
     pub(super) fn missing(&self, claim: &Claim, reach: Option<Reach>) -> Option<Error> {
         let name = claim.name(self);
         let mut reach = reach;

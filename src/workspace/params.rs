@@ -7,11 +7,7 @@
 //!    and begins anew; both give up after a while. A claim of a dead writer counts for nothing.
 //! 4. **Set.** Otherwise it appends the params, in one frame, and only then are they values and is the call acknowledged.
 //!
-//! Why no two values are ever set: let A and B set different values of one param. Each appended its claim before its last look,
-//! and left it there until it had set the param. Of the two claims one was appended first, say A's; then B's last look began
-//! after it and found it, or the param itself. Finding the param, B retracts. Finding the claim, B sets its value only where it
-//! takes A for dead: A's lock was free and A's log, read after that, had not set the param. A log is never continued by another
-//! writer, so it never will. What A set and compaction moved into a pack B finds there, since packs are read last.
+//! `docs/format.md` says why no two values are ever set, and what is left whoever dies at which step ("How a param is set").
 //!
 //! A writer that fails to retract keeps its claim, which costs others an error at most, and retracts with its next frame.
 //!

@@ -244,8 +244,8 @@ impl Workspace {
         Ok((used, unreadable))
     }
 
-    /// Asks what a view holds, and gives what cannot be read beside the answer. Where the index of a pack turns out to be
-    /// damaged, or the pack's values that it names, it is made anew from what verifies of the pack, and asked again.
+    /// Runs a query. Returns its answer, and the names of what could not be read for it. If the index of a pack is damaged, or
+    /// the values in the pack that it names, rebuilds it from what verifies of the pack and runs the query again.
     pub(super) fn ask<T>(&self, mut question: impl FnMut(&View) -> Result<T>) -> Result<(Vec<String>, T)> {
         loop {
             let view = self.view()?;

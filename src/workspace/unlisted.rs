@@ -182,7 +182,7 @@ impl Workspace {
         Ok(named.filter_map(|entry| Some((dir.join(&entry.name), paths::pack_id(&entry.name)?))).collect())
     }
 
-    /// Packs that the manifest, as read after the folder, does not name. None where entries are lost: then every pack counts.
+    /// Packs that the manifest, read after the folder was listed, does not name. Empty where entries are lost: then every pack counts.
     pub(super) fn unlisted_ids(&self) -> Result<Vec<u128>> {
         let files = self.pack_files(".pack")?;
         self.refresh()?;

@@ -13,7 +13,7 @@ use crate::workspace::live::Followed;
 use crate::workspace::open::Workspace;
 use crate::workspace::paths::LogName;
 
-/// See the module.
+/// What a log says, by the way in which it was read.
 pub(super) enum LogWords {
     /// Of a log that is whole: what was appended since it was last asked for was read.
     Digest(Arc<LogDigest>),

@@ -33,8 +33,7 @@ pub struct RunWriter {
     seen: Option<u64>,
 }
 
-/// Guesses which metric comes next. Loops log the same keys in the same order again and again, so that the key to come is
-/// mostly the one that came after the last one before: a comparison, and no hash.
+/// Predicts the next key: training loops log their keys in a fixed order, so that one comparison mostly replaces a hash.
 #[derive(Debug, Default)]
 struct Order {
     /// For each metric the one that followed it last.
@@ -128,7 +127,7 @@ impl RunWriter {
         self.session.push(metric.0, point.step, point.timestamp_ms, point.value)
     }
 
-    /// Logs one value by key, with the present time to some milliseconds.
+    /// Logs one value by key, stamped by the coarse clock (a few milliseconds).
     ///
     /// # Errors
     /// As [`Self::log`] and [`Self::metric`].

@@ -18,8 +18,8 @@ use crate::commands;
     max_term_width = 110,
     disable_help_subcommand = true,
     after_help = format!(
-        "Exit status: 0 done; 1 the answer is no (damage found; nothing to change; nothing matched, with --exit-code); 2 \
-         wrong usage; 3 failed.\n\n{}\n\nExamples:\n  stepwell import ~/tensorboard-logs\n  stepwell runs --filter \
+        "Exit status: 0 done; 1 the answer is no (damage found; nothing to change; nothing matched, with --exit-code); \
+         2 wrong usage; 3 failed.\n\n{}\n\nExamples:\n  stepwell import ~/tensorboard-logs\n  stepwell runs --filter \
          \"metrics.loss < 0.1 AND params.lr = '0.01'\"\n  stepwell plot 3fa9 81c0 --key loss -o loss.png\n  \
          stepwell log --new --name probe loss=0.5\n  stepwell help filter",
         crate::find::RULE
@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Take in logs of TensorBoard, MLflow, W&B, CSV, JSON lines and Parquet.
+    /// Take in logs of TensorBoard, MLflow, W&B, DVCLive, CSV, JSON, Parquet, and what `export` wrote.
     Import(commands::import::Arguments),
     /// List experiments; create, rename, delete, restore them.
     Experiments(commands::experiments::Arguments),
@@ -78,7 +78,7 @@ pub(crate) enum Command {
     Verify,
     /// Take damaged files out of use, and save what still reads. The originals stay in `quarantine`.
     Repair,
-    /// Copy to a workspace what it lacks of another: runs, models, artifacts.
+    /// Copy to a workspace what it lacks of another: runs, models, artifacts, deletions.
     Sync(commands::sync::Arguments),
     /// Answer MLflow's clients and show MLflow's web UI.
     Serve(commands::serve::Arguments),

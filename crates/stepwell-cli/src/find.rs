@@ -5,8 +5,8 @@
 //! 2. the exact name,
 //! 3. of runs only: the beginning of an id that no other run shares.
 //!
-//! Where several runs fit alike, none is taken and all are listed. A command that changes a run takes no beginning of
-//! less than [`BEGINNING_CHARS_MIN`] characters: `2` is more likely a mistyped name than an id.
+//! Where several runs fit alike, none is taken, and up to [`CANDIDATES`] of them are listed. A command that changes a run takes
+//! no beginning of less than [`BEGINNING_CHARS_MIN`] characters: `2` is more likely a mistyped name than an id.
 
 use std::collections::BTreeSet;
 
@@ -32,8 +32,8 @@ const NAMES_COMPARED: usize = 10_000;
 
 /// How help explains an argument that names a run.
 pub(crate) const RULE: &str = "\
-RUN is an id, a name, or the beginning of an id, looked for in this order. Where several runs fit alike, none is taken
-and all are listed. log, delete and restore take no beginning of less than 4 characters.";
+RUN is an id, a name, or the beginning of an id, looked for in this order. Where several runs fit alike, none is taken \
+and the first 10 are listed. log, delete and restore take no beginning of less than 4 characters.";
 
 /// The run that an argument names, to be read.
 pub(crate) fn run(workspace: &Workspace, argument: &str) -> Outcome<RunSnapshot> {

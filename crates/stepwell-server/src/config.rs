@@ -41,7 +41,7 @@ pub struct Config {
     /// What a reverse proxy puts before all paths, such as `/stepwell`; empty for nothing. Requests are answered with and without
     /// it.
     pub path_prefix: String,
-    /// Whether filters of runs may go beyond MLflow's: OR, NOT, parentheses, IN, regular expressions, statistics of metrics.
+    /// Whether filters of runs may go beyond MLflow's: OR, NOT, parentheses, BETWEEN, regular expressions, statistics of metrics.
     pub extended_filters: bool,
     /// Whether HTML and SVG among artifacts are shown and run their scripts, in a sandbox of no origin.
     pub trust_artifacts: bool,

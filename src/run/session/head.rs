@@ -1,5 +1,4 @@
-//! How the points of a session's head move on: the halves of the tail are turned over, settled as rows or sealed as groups, and
-//! freed.
+//! Moves unsealed points from the tail into the log, as rows or as groups, then frees their slots.
 
 use std::sync::Arc;
 
@@ -38,8 +37,8 @@ impl Session {
         Ok(())
     }
 
-    /// A sync asks for what was logged so far: notes it, unless series have less than a point each, of which columns are no
-    /// shorter than slots.
+    /// Notes that a sync asks for what was logged so far. Ignored when there are fewer points than series: columns would be no
+    /// smaller than slots.
     pub(super) fn hear(&mut self) {
         self.watermark.heard();
         let Some(tail) = &mut self.tail else { return };

@@ -9,7 +9,7 @@ use crate::failure::{Answer, Failure, Outcome};
 use crate::output;
 
 const HELP: &str = "\
-Runs, experiments, metrics and names of columns are completed from the workspace that the call names (-w DIR, else
+Runs, experiments, metrics and names of columns are completed from the workspace that the call names (-w DIR, else \
 $STEPWELL_DIR, else ./stepwell). What a shell would take apart, such as a name with blanks, is not offered; ids are.
 
 Examples:

@@ -29,12 +29,12 @@ pub(crate) struct Arguments {
     /// Where the server keeps artifacts, if `serve` was told [default: `artifacts` in the workspace].
     #[arg(long, value_name = "DIR")]
     artifacts_destination: Option<PathBuf>,
-    /// Also remove files of which nobody can tell whether they are being made, as on network file systems: only when all who
-    /// worked on the workspace are gone.
+    /// Also remove files of which nobody can tell whether they are being made, as on network file systems: only when all
+    /// processes that worked on the workspace have ended.
     #[arg(long)]
     take_over: bool,
-    /// Also remove packs that the manifest does not name and that have points of their own: what an interrupted import brought,
-    /// or runs whose entry is lost. `repair` takes them in instead.
+    /// Also remove packs that the manifest does not name and that have what nothing else has: what an interrupted import
+    /// brought, or runs whose entry is lost. `repair` takes them in instead.
     #[arg(long)]
     drop_unlisted: bool,
 }

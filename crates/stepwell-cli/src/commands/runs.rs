@@ -26,16 +26,17 @@ const ROWS: usize = 100;
 
 const HELP: &str = "\
 FILTER in short:
-  metrics.loss < 0.1              a metric's latest value: = != < <= > >=, [NOT] BETWEEN 1 AND 2, IS [NOT] NULL, IS [NOT] NAN
-  metrics.loss.min < 0.1          a statistic: min max mean sum first count step argmin_step and more
-  params.optimizer IN ('adam', 'sgd')
-  tags.team LIKE 'vis%'           texts: = != [NOT] LIKE, [NOT] ILIKE, [NOT] IN, =~ 'regex', IS [NOT] NULL
-  status = 'FINISHED'             attributes: run_id run_name status user_id start_time end_time artifact_uri
-  ... AND ... OR NOT (...)        keys with other characters in quotes: metrics.\"train/loss\"
-Put the filter in single quotes or escape its own; `stepwell help filter` tells all of it.
+  metrics.loss < 0.1        a metric's latest value: = != < <= > >=, [NOT] BETWEEN 1 AND 2,
+                            IS [NOT] NULL, IS [NOT] NAN
+  metrics.loss.min < 0.1    a statistic: min max mean sum first count step argmin_step and more
+  tags.team LIKE 'vis%'     texts: = !=, [NOT] LIKE, [NOT] ILIKE, [NOT] IN ('a', 'b'), =~ 'regex',
+                            IS [NOT] NULL; params.KEY too
+  status = 'FINISHED'       also run_id run_name user_id start_time end_time artifact_uri
+  ... AND ... OR NOT (...)  keys with other characters in quotes: metrics.\"train/loss\"
+Put the filter in single quotes, or escape quotes within it; `stepwell help filter` explains all of it.
 
 Examples:
-  stepwell runs --filter \"metrics.accuracy > 0.9 AND params.lr = '0.01'\" --order-by \"metrics.loss.min\"
+  stepwell runs --filter \"metrics.accuracy > 0.9 AND params.lr = '0.01'\" --order-by metrics.loss
   stepwell runs -e vision -c metrics.loss,metrics.loss.min,params.lr
   stepwell runs --filter 'metrics.\"train/loss\" BETWEEN 0.1 AND 0.2' --exit-code";
 

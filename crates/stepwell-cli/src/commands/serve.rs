@@ -13,10 +13,11 @@ use crate::failure::{Answer, Failure, Outcome};
 use crate::output::escape;
 
 const HELP: &str = "\
-A workspace that may only be read is served for reading: what would change it is refused with 403 and the reason.
-Clients find it by MLFLOW_TRACKING_URI=http://127.0.0.1:5000. Anyone on this machine may use it; other machines reach it
-only with --host, which needs --auth. Without MLflow's UI there is a plain page. /health, /ready and /metrics are for
-probes and Prometheus. SIGTERM or Ctrl-C ends it: requests under way finish, and all that was logged is synced.";
+Clients find it by MLFLOW_TRACKING_URI=http://127.0.0.1:5000. Anyone on this machine may use it; other machines reach it \
+only with --host, which needs --auth (or --insecure-no-auth). A workspace that may only be read is served for reading: \
+what would change it is refused with 403 and the reason. Without MLflow's UI there is a plain page. /health, /ready and \
+/metrics are for probes and Prometheus. SIGTERM or Ctrl-C ends it: requests under way finish, and all that was logged is \
+synced.";
 
 /// Answers MLflow's clients and shows MLflow's web UI, in the foreground, until it gets SIGTERM or SIGINT. Other
 /// processes may log into the workspace and read it meanwhile.
@@ -54,8 +55,8 @@ pub(crate) struct Arguments {
     /// What a reverse proxy puts before all paths, such as /stepwell.
     #[arg(long, value_name = "PATH", default_value = "")]
     path_prefix: String,
-    /// Let clients use OR, NOT, parentheses, IN, regular expressions and statistics of metrics in filters of runs, as
-    /// `stepwell runs` does.
+    /// Let clients use the whole filter language for runs, as `stepwell runs` does: OR, NOT, parentheses, BETWEEN, regular
+    /// expressions, statistics of metrics.
     #[arg(long)]
     extended_filters: bool,
     /// Show HTML and SVG among artifacts and run their scripts, in a sandbox that is apart from this server's own pages.
