@@ -10,9 +10,9 @@
 //!    and what follows counts. So it is behind that mark where bytes were changed as no stop of the machine does it:
 //!    `Walk::frames` says how that is told. Anything else behind the mark is a tail torn by a crash: the log ends
 //!    there, even if later bytes verify, since an acknowledged order must have no gap.
-//! 4. Slots of the tail count from where the last frame with points ends, in the half where that one verifies, then in the
-//!    other, up to the first that does not verify or, where nothing is damaged, names a series that no frame names; a batch
-//!    whose end is missing does not count.
+//! 4. Slots of the tail count from where the last frame with points ends, in the half where that one verifies, then in
+//!    the other, up to the first that does not verify or, where nothing is damaged, names a series that no frame names;
+//!    a batch whose end is missing does not count.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -97,8 +97,8 @@ pub struct Log {
     pub damage: Vec<BadSpan>,
     /// What a crash left behind the end, if anything but zeros: never acknowledged as surviving it.
     pub torn: Option<BadSpan>,
-    /// Whether a stop of the machine must have left that: a writer that is killed leaves the beginning of a frame at the end of the
-    /// file, or contents whose header was never written.
+    /// Whether a stop of the machine must have left that: a writer that is killed leaves the beginning of a frame at
+    /// the end of the file, or contents whose header was never written.
     pub torn_by_stop: bool,
 }
 
@@ -116,8 +116,8 @@ impl Log {
     }
 
     /// Sequence numbers at which the tail was begun anew so far, here or in an earlier reading of the same log: the
-    /// slots of former turns that are still in the tail's file were numbered from one of these, as are those of its last
-    /// turn, which may follow one that no frame has yet.
+    /// slots of former turns that are still in the tail's file were numbered from one of these, as are those of its
+    /// last turn, which may follow one that no frame has yet.
     #[must_use]
     pub fn turns(&self, earlier: &Self) -> Vec<u64> {
         let of = |log: &Self| {
@@ -193,9 +193,9 @@ pub enum Depth {
     All,
 }
 
-/// Reads a log's file; `tail` is a copy of its tail's bytes made before, empty where there is none. Returns the log and, if it
-/// is undamaged up to a torn end and longer than `known`, a prefix to pass next time. Of a log whose beginning is `known` only
-/// the rest is read, unless all is to be verified.
+/// Reads a log's file; `tail` is a copy of its tail's bytes made before, empty where there is none. Returns the log
+/// and, if it is undamaged up to a torn end and longer than `known`, a prefix to pass next time. Of a log whose
+/// beginning is `known` only the rest is read, unless all is to be verified.
 ///
 /// # Errors
 /// [`Error::Corrupt`] when the first frame does not verify, so that the writer is unknown; [`Error::NewerFormat`];
@@ -251,8 +251,8 @@ pub fn read_log(
     Ok((log, prefix))
 }
 
-/// The frames from offset `from` on, which is the end of one that counts; `None` where anything behind it does not verify,
-/// so that only [`read_log`] can say what counts.
+/// The frames from offset `from` on, which is the end of one that counts; `None` where anything behind it does not
+/// verify, so that only [`read_log`] can say what counts.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -395,11 +395,12 @@ impl<'a> Walk<'a> {
 
     /// All frames after the first, and the spans between them that do not verify.
     ///
-    /// Of what was not synced, a stop of the machine may leave nothing, a part, zeros, or, on some file systems, what was
-    /// there before; never all but one byte, unless that is the last byte of a part. So a span was *changed* when its header is one
-    /// but for one byte, or when its header verifies and its contents would but for one byte, and that byte is not the first of
-    /// zeros that may be a lost part. Of long contents too many bytes could be that one: those were changed when all of the frame
-    /// lies within the file, none of its blocks is missing, and they are what such contents are.
+    /// Of what was not synced, a stop of the machine may leave nothing, a part, zeros, or, on some file systems, what
+    /// was there before; never all but one byte, unless that is the last byte of a part. So a span was *changed* when
+    /// its header is one but for one byte, or when its header verifies and its contents would but for one byte, and
+    /// that byte is not the first of zeros that may be a lost part. Of long contents too many bytes could be that one:
+    /// those were changed when all of the frame lies within the file, none of its blocks is missing, and they are what
+    /// such contents are.
     fn frames(&mut self, writer: WriterId, from: u64) -> Result<(Vec<Frame>, Vec<BadSpan>)> {
         let (mut frames, mut bad) = (Vec::new(), Vec::new());
         let mut offset = from;
@@ -453,8 +454,8 @@ impl<'a> Walk<'a> {
             let mut changed = changed_bytes(header.payload_crc, computed, contents.len());
             return Ok(changed.any(|at| contents.get(at).is_some() && !frame::may_be_lost(contents, from, at)));
         }
-        // Too many bytes could be that one. So it is asked whether they are such contents, to the end, and not what was on the
-        // disk before.
+        // Too many bytes could be that one. So it is asked whether they are such contents, to the end, and not what was
+        // on the disk before.
         Ok(match header.kind {
             Kind::Group => {
                 let mark = self.bytes(end - GROUP_END.len() as u64 - 1, GROUP_END.len())?;
@@ -538,8 +539,8 @@ impl<'a> Walk<'a> {
         Ok(payload.ok())
     }
 
-    /// Verifies all bytes of the groups behind a mark, the durable one or what was read before: a crash may have torn them.
-    /// Those before it were whole once, and each of their pages is verified when it is read.
+    /// Verifies all bytes of the groups behind a mark, the durable one or what was read before: a crash may have torn
+    /// them. Those before it were whole once, and each of their pages is verified when it is read.
     fn check_groups(&mut self, writer: WriterId, mark: u64, frames: &[Frame], bad: &mut Vec<BadSpan>) -> Result<()> {
         for frame in frames.iter().filter(|frame| matches!(frame.payload, Payload::Group)) {
             let start = frame.offset + HEADER_LEN as u64;

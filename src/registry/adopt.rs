@@ -1,9 +1,10 @@
-//! Taking in registered models that another registry made, with their versions, numbers, times, stages, tags and aliases.
+//! Taking in registered models that another registry made, with their versions, numbers, times, stages, tags and
+//! aliases.
 //!
-//! A model is known by the name and the time of its creation there, also when it has another name here; another one of that name
-//! stays away. What the source says of a model is taken each time; what is only here stays. A version that was deleted here, or is
-//! another one here, stays as it is. A model that was deleted here stays deleted until the caller asks for it; it is another one
-//! to workspaces that know of the deletion then.
+//! A model is known by the name and the time of its creation there, also when it has another name here; another one of
+//! that name stays away. What the source says of a model is taken each time; what is only here stays. A version that
+//! was deleted here, or is another one here, stays as it is. A model that was deleted here stays deleted until the
+//! caller asks for it; it is another one to workspaces that know of the deletion then.
 
 use crate::error::Result;
 use crate::registry::rules::{Change, Known, Model, Version};
@@ -32,8 +33,8 @@ pub struct AdoptedModel {
 }
 
 impl Workspace {
-    /// Takes in a registered model of a source, all in one step; see the module's description. `revive` asks for one that was
-    /// deleted here. Costs some syncs where something changes.
+    /// Takes in a registered model of a source, all in one step; see the module's description. `revive` asks for one
+    /// that was deleted here. Costs some syncs where something changes.
     ///
     /// # Errors
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`]; nothing was changed then.
@@ -43,7 +44,8 @@ impl Workspace {
             done = AdoptedModel::default();
             let known = match registry.known(name, theirs.created_ms) {
                 Known::Here(own_name, own) => Some((own_name, own)),
-                // One that was created here has another id, and still is the one of this name: its time of creation tells below.
+                // One that was created here has another id, and still is the one of this name: its time of creation
+                // tells below.
                 Known::New | Known::Gone(_) => {
                     registry.models.get_key_value(name).map(|(name, own)| (name.as_str(), own))
                 }

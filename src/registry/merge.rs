@@ -1,12 +1,12 @@
 //! Merges the registries of two workspaces, without I/O and without a clock.
 //!
 //! 1. A model is known by its id, whatever it is called.
-//! 2. What one side deleted is deleted: a model with the versions that were known to that side, a version by its number.
-//!    Versions that the other side created meanwhile live, and the model with them.
-//! 3. Each word (name, description, tag, alias, stage) stands as it was changed more often; of words that were changed equally
-//!    often the greater stands, where none is less than any.
-//! 4. Two versions that got one number on two sides cannot be merged, nor can two models of one name: each side keeps its
-//!    own, and they are named.
+//! 2. What one side deleted is deleted: a model with the versions that were known to that side, a version by its
+//!    number. Versions that the other side created meanwhile live, and the model with them.
+//! 3. Each word (name, description, tag, alias, stage) stands as it was changed more often; of words that were changed
+//!    equally often the greater stands, where none is less than any.
+//! 4. Two versions that got one number on two sides cannot be merged, nor can two models of one name: each side keeps
+//!    its own, and they are named.
 //!
 //! Without such conflicts merging is commutative, associative and idempotent.
 
@@ -68,7 +68,8 @@ pub fn merge(own: &Registry, theirs: &Registry) -> Merged {
     merged
 }
 
-/// Puts models under their names. Where two have one name, each keeps the name that it has here; one that is new here stays away.
+/// Puts models under their names. Where two have one name, each keeps the name that it has here; one that is new here
+/// stays away.
 fn named(
     models: BTreeMap<u128, (String, Model)>,
     own: &Registry,
@@ -77,7 +78,8 @@ fn named(
     let known: BTreeMap<u128, &String> = own.models.iter().map(|(name, model)| (model.id, name)).collect();
     let mut uses: BTreeMap<String, usize> = BTreeMap::new();
     models.values().for_each(|(name, _)| *uses.entry(name.clone()).or_default() += 1);
-    // A name that a model keeps, since its new one is taken, may be wanted by another: look again until nothing changes.
+    // A name that a model keeps, since its new one is taken, may be wanted by another: look again until nothing
+    // changes.
     let mut names: BTreeMap<u128, String> = models.iter().map(|(id, (name, _))| (*id, name.clone())).collect();
     loop {
         let mut changed = false;
@@ -257,8 +259,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever was done, and whoever took from whom before: when each took from each, all are the same, nothing that was
-        /// deleted is back, and of what nobody deleted nothing is missing.
+        /// Whatever was done, and whoever took from whom before: when each took from each, all are the same, nothing
+        /// that was deleted is back, and of what nobody deleted nothing is missing.
         #[test]
         fn copies_come_to_one_state(acts in prop::collection::vec(act(), 0..40), last in 0..6_usize) {
             let mut copies = vec![two_models(); 3];

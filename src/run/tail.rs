@@ -4,9 +4,9 @@
 //! owns. Elsewhere the same bytes are written by one call a point. Either way the file is the array and nothing else;
 //! see [`crate::log::slot`] for why stale bytes in it never count.
 //!
-//! The array has two halves. A turn of points begins at the first slot of either; while the points of one half are on their
-//! way into a frame, the other takes what comes next. A half whose points were promised to survive where they lie is begun
-//! anew only after the log survives up to the frame that has them.
+//! The array has two halves. A turn of points begins at the first slot of either; while the points of one half are on
+//! their way into a frame, the other takes what comes next. A half whose points were promised to survive where they lie
+//! is begun anew only after the log survives up to the frame that has them.
 #![allow(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -183,8 +183,8 @@ impl Tail {
         self.next == self.start
     }
 
-    /// The log's offset that must be durable before the next turn's first slot is stored: see [`Self::release`]. 0 once the turn
-    /// has points.
+    /// The log's offset that must be durable before the next turn's first slot is stored: see [`Self::release`]. 0 once
+    /// the turn has points.
     #[must_use]
     pub fn kept(&self) -> u64 {
         if self.is_empty() { self.kept[self.start / self.half] } else { 0 }
@@ -202,8 +202,8 @@ impl Tail {
         self.kept.into_iter().max().unwrap_or(0)
     }
 
-    /// Begins a turn in the other half; the points here stay, as [`Self::full_slots`], until [`Self::release`]. Whoever stores
-    /// its first slot sees to [`Self::kept`] first.
+    /// Begins a turn in the other half; the points here stay, as [`Self::full_slots`], until [`Self::release`]. Whoever
+    /// stores its first slot sees to [`Self::kept`] first.
     ///
     /// # Errors
     /// [`Error::Io`]; nothing changed then.
@@ -227,8 +227,8 @@ impl Tail {
         self.published(self.half - self.start, self.full)
     }
 
-    /// A frame has the points of the half that was full; its slots may be used again once the log survives up to the byte
-    /// `kept`.
+    /// A frame has the points of the half that was full; its slots may be used again once the log survives up to the
+    /// byte `kept`.
     pub fn release(&mut self, kept: u64) {
         self.full = 0;
         self.kept[1 - self.start / self.half] = kept;
@@ -285,10 +285,10 @@ impl Tail {
     #[inline]
     fn store(&mut self, index: usize, slot: Slot) {
         debug_assert!(index < self.capacity);
-        // SAFETY: `slots` points to `capacity` slots of owned, writable, 32-byte aligned memory (a mapping starts at a page,
-        // and so many of its slots are allocated; a vector of slots is aligned as they are), and both callers checked
-        // `index < capacity`. Other processes may read the mapping meanwhile; they copy it by a system call and trust only
-        // what verifies.
+        // SAFETY: `slots` points to `capacity` slots of owned, writable, 32-byte aligned memory (a mapping starts at a
+        // page, and so many of its slots are allocated; a vector of slots is aligned as they are), and both callers
+        // checked `index < capacity`. Other processes may read the mapping meanwhile; they copy it by a system call and
+        // trust only what verifies.
         unsafe {
             let at = self.slots.add(index).cast::<u64>();
             at.write(slot.0[0].to_le());
@@ -339,8 +339,8 @@ impl Tail {
         unsafe { std::slice::from_raw_parts(self.slots.add(start), len) }
     }
 
-    /// Forgets all points: frames have them now. Their slots may be used again once the log survives up to the byte `kept`; it
-    /// survives up to `durable`. The next turn is in the first half unless that has to wait.
+    /// Forgets all points: frames have them now. Their slots may be used again once the log survives up to the byte
+    /// `kept`; it survives up to `durable`. The next turn is in the first half unless that has to wait.
     pub fn restart(&mut self, kept: u64, durable: u64) {
         let here = self.start / self.half;
         if !self.is_empty() {

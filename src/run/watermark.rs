@@ -1,12 +1,12 @@
-//! How far a writer's points and words are known to survive a stop of the machine: shared between the writer and whoever
-//! syncs its files meanwhile.
+//! How far a writer's points and words are known to survive a stop of the machine: shared between the writer and
+//! whoever syncs its files meanwhile.
 //!
 //! There are two ways for a sync by another thread:
 //!
 //! - It **asks** the writer to frame what it has, lets it go on for a moment, and syncs the log: few bytes.
-//! - Where the writer did not come by, or has few points, it syncs the tail where it lies: its slots verify one by one, so
-//!   they need no frame. From then on the tail holds a promise: before the writer uses those slots again, the log must
-//!   survive up to the frame that has their points by then ([`Watermark::framed`], [`Watermark::keep`]).
+//! - Where the writer did not come by, or has few points, it syncs the tail where it lies: its slots verify one by one,
+//!   so they need no frame. From then on the tail holds a promise: before the writer uses those slots again, the log
+//!   must survive up to the frame that has their points by then ([`Watermark::framed`], [`Watermark::keep`]).
 //!
 //! The writer's thread takes the lock of `files` for a moment only, never while something is synced.
 
@@ -28,7 +28,8 @@ const ASKED_FROM: u64 = 256;
 pub struct Watermark {
     /// One past the sequence number of the last point that was published.
     published: AtomicU64,
-    /// Whether the writer is asked to frame what it has. Only a hint: what was framed is said under the lock of `files`.
+    /// Whether the writer is asked to frame what it has. Only a hint: what was framed is said under the lock of
+    /// `files`.
     asked: AtomicBool,
     /// End of the log's last frame, in bytes.
     appended: AtomicU64,
@@ -80,8 +81,8 @@ impl std::fmt::Debug for Watermark {
 }
 
 impl Watermark {
-    /// For a log that was just created, whose tail has halves of so many slots; `folders` hold its name and theirs, and its
-    /// line in a ledger is told how far it goes.
+    /// For a log that was just created, whose tail has halves of so many slots; `folders` hold its name and theirs, and
+    /// its line in a ledger is told how far it goes.
     #[must_use]
     pub fn new(
         storage: Arc<dyn Storage>,
@@ -141,8 +142,8 @@ impl Watermark {
         self.log_durable.load(Ordering::Acquire)
     }
 
-    /// How many bytes of the log a frame may call durable: a reader takes for damage what is missing before them, points
-    /// included.
+    /// How many bytes of the log a frame may call durable: a reader takes for damage what is missing before them,
+    /// points included.
     #[must_use]
     pub fn marked(&self) -> u64 {
         self.marked.load(Ordering::Acquire)
@@ -184,8 +185,8 @@ impl Watermark {
         self.asked.store(false, Ordering::Relaxed);
     }
 
-    /// Makes everything that was published and appended by now survive a stop of the machine. Costs nothing when it does
-    /// already. Says whether there was anything to do.
+    /// Makes everything that was published and appended by now survive a stop of the machine. Costs nothing when it
+    /// does already. Says whether there was anything to do.
     ///
     /// # Errors
     /// [`Error::DurabilityLost`] when a sync failed, now or before.
@@ -193,9 +194,9 @@ impl Watermark {
         self.sync_through(|_| None)
     }
 
-    /// Makes what was published when the writer was asked survive a stop of the machine, and all that was appended: if it
-    /// answered, by a sync of the log alone. If it was not asked, or did not answer, as [`Self::sync`]; it need not answer
-    /// any more then.
+    /// Makes what was published when the writer was asked survive a stop of the machine, and all that was appended: if
+    /// it answered, by a sync of the log alone. If it was not asked, or did not answer, as [`Self::sync`]; it need not
+    /// answer any more then.
     ///
     /// # Errors
     /// [`Error::DurabilityLost`] when a sync failed, now or before.
@@ -207,16 +208,16 @@ impl Watermark {
         })
     }
 
-    /// Makes all points before the one that `choose` says survive a stop of the machine, and may call the log durable up to
-    /// the byte that it says; all that was published, and what was appended before, when it says nothing.
+    /// Makes all points before the one that `choose` says survive a stop of the machine, and may call the log durable
+    /// up to the byte that it says; all that was published, and what was appended before, when it says nothing.
     fn sync_through(&self, choose: impl FnOnce(&mut Files) -> Option<(u64, u64)>) -> Result<bool> {
         if self.is_foreign() {
             return Ok(false);
         }
         let _one = self.syncing.lock();
         let mut files = self.files.lock();
-        // What was appended before these points speaks of none behind them; what defines their series was appended before
-        // they were published, and what has those before `base` too.
+        // What was appended before these points speaks of none behind them; what defines their series was appended
+        // before they were published, and what has those before `base` too.
         let said = self.appended.load(Ordering::Acquire);
         let published = self.published.load(Ordering::Acquire);
         let appended = self.appended.load(Ordering::Acquire);
@@ -256,9 +257,9 @@ impl Watermark {
         if promised { files.framed_end } else { 0 }
     }
 
-    /// Makes the log survive up to this byte, so that slots may be used again that were promised to survive. When this fails,
-    /// every later sync says that points may be lost. When one failed before, what had been promised by then is still moved,
-    /// and nothing new is.
+    /// Makes the log survive up to this byte, so that slots may be used again that were promised to survive. When this
+    /// fails, every later sync says that points may be lost. When one failed before, what had been promised by then is
+    /// still moved, and nothing new is.
     pub fn keep(&self, appended: u64) {
         if appended <= self.log_durable() {
             return;
@@ -292,8 +293,8 @@ impl Watermark {
         }
     }
 
-    /// The writer is gone, so its log's lock is let go. What is not synced by then still can be. `ended` says whether all
-    /// points are in the log.
+    /// The writer is gone, so its log's lock is let go. What is not synced by then still can be. `ended` says whether
+    /// all points are in the log.
     pub fn close(&self, ended: bool) {
         // A sync that is under way has the handle too.
         let _one = self.syncing.lock();
@@ -304,7 +305,8 @@ impl Watermark {
         }
     }
 
-    /// Whether the writer is about to end the log: from then on compaction may take it, and its folder when that is empty then.
+    /// Whether the writer is about to end the log: from then on compaction may take it, and its folder when that is
+    /// empty then.
     pub fn ending(&self, ending: bool) {
         self.files.lock().ending = ending;
     }

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 /// The local users; others are known to services that the system asks for us, which may take long.
 const USERS: &str = "/etc/passwd";
 
-/// The user's name, or `uid:1000` where the system has none for the number. The first call in a process reads the list of local
-/// users, and may ask services of the network for a user who is not in it.
+/// The user's name, or `uid:1000` where the system has none for the number. The first call in a process reads the list
+/// of local users, and may ask services of the network for a user who is not in it.
 pub fn of_process() -> &'static str {
     static USER: OnceLock<String> = OnceLock::new();
     USER.get_or_init(|| {

@@ -1,22 +1,24 @@
-//! Deletions on their way from one workspace into another: marks of runs and experiments, and what was deleted for good.
+//! Deletions on their way from one workspace into another: marks of runs and experiments, and what was deleted for
+//! good.
 //!
-//! Whether an experiment is deleted is decided between two copies by its generation, which counts the deletions and restorations
-//! that a copy has seen: the greater stands, and of equal ones the deletion. A run's mark is a word with a stamp, and counts in
-//! the generation that it was set in. When the generation of a copy rises because the other side's is greater, the marks that
-//! the other side had not seen would count no more. So they are carried into the greater generation:
+//! Whether an experiment is deleted is decided between two copies by its generation, which counts the deletions and
+//! restorations that a copy has seen: the greater stands, and of equal ones the deletion. A run's mark is a word with a
+//! stamp, and counts in the generation that it was set in. When the generation of a copy rises because the other side's
+//! is greater, the marks that the other side had not seen would count no more. So they are carried into the greater
+//! generation:
 //!
 //! 1. A run that only one side has stays what it is there.
 //! 2. Where both sides agree whether a run is deleted, it stays so.
-//! 3. Where one side has the newer mark and the other the newer generation, neither knew of the other: the run is deleted, which
-//!    can be undone.
+//! 3. Where one side has the newer mark and the other the newer generation, neither knew of the other: the run is
+//!    deleted, which can be undone.
 //! 4. Otherwise one side knows all that the other does, and its answer stands.
 //!
-//! The same mark comes out on either side, so that both come to the same. Marks are carried before the generation rises: a process
-//! that dies between leaves every run what it was.
+//! The same mark comes out on either side, so that both come to the same. Marks are carried before the generation
+//! rises: a process that dies between leaves every run what it was.
 //!
-//! What was deleted for good is named by tombstones, which merge as [`crate::workspace::manifest`] says. A word that was said of such
-//! a run here, by a writer without points, goes with it. An experiment that was deleted for good there goes here when no run is
-//! left in it.
+//! What was deleted for good is named by tombstones, which merge as [`crate::workspace::manifest`] says. A word that
+//! was said of such a run here, by a writer without points, goes with it. An experiment that was deleted for good there
+//! goes here when no run is left in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,8 +51,8 @@ impl Pair {
         self.theirs.deletion() > self.own.deletion()
     }
 
-    /// The mark that a run needs so that it is deleted, or not, as the module says; `None` if it needs no other one. `own` and
-    /// `theirs` are what is known of it on either side.
+    /// The mark that a run needs so that it is deleted, or not, as the module says; `None` if it needs no other one.
+    /// `own` and `theirs` are what is known of it on either side.
     pub(super) fn mark(&self, own: Option<&RunState>, theirs: Option<&RunState>) -> Option<Stamped<Attribute>> {
         let id = &own.or(theirs)?.id;
         let mark = |state: Option<&RunState>| state.and_then(RunState::mark).cloned();
@@ -169,8 +171,8 @@ impl Workspace {
         self.finish_deletions()
     }
 
-    /// Carries the marks of runs that the source has not into the generation that their experiment will have; gives the runs of
-    /// which there is a word to add.
+    /// Carries the marks of runs that the source has not into the generation that their experiment will have; gives the
+    /// runs of which there is a word to add.
     pub(super) fn carried_marks(
         &self,
         source: &Self,
@@ -236,8 +238,8 @@ impl Workspace {
     }
 }
 
-/// The writers that said something of a run here and logged no point, if it is the run that a tombstone names: another one that took
-/// its id later shares no writer with it.
+/// The writers that said something of a run here and logged no point, if it is the run that a tombstone names: another
+/// one that took its id later shares no writer with it.
 fn words_of(known: &RunSnapshot, tombstone: &Tombstone) -> Option<Vec<(WriterId, u64)>> {
     let coverage = &known.state().coverage;
     let same = coverage.iter().any(|own| tombstone.contains_key(&own.writer));

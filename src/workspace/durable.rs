@@ -4,10 +4,11 @@
 //!
 //! - A log of a writer of this handle is synced through its watermark, like its writer does.
 //! - Of a writer that is gone, log and tail are synced. They do not change any more.
-//! - Of a writer elsewhere that may go on, log and tail are synced too. But it uses the slots of its tail again, and nobody tells it
-//!   to sync its log before: when a run ends, what such a log has is put into a pack if some of it is in the tail alone.
-//! - Packs are synced before they are named; so is the entry that names them, but for its own name, if its publisher was killed
-//!   just then. The same holds for the entry of the run's experiment.
+//! - Of a writer elsewhere that may go on, log and tail are synced too. But it uses the slots of its tail again, and
+//!   nobody tells it to sync its log before: when a run ends, what such a log has is put into a pack if some of it is
+//!   in the tail alone.
+//! - Packs are synced before they are named; so is the entry that names them, but for its own name, if its publisher
+//!   was killed just then. The same holds for the entry of the run's experiment.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -42,9 +43,9 @@ pub struct Durable {
 }
 
 impl Workspace {
-    /// Makes all that a run was given by now survive a stop of the machine: by writers of this handle and by any other on this
-    /// machine, open, closed or killed, as points, words or edits; and its experiment. Costs some syncs for each log of the run
-    /// that has something new, and a pack where a writer elsewhere has points in its tail.
+    /// Makes all that a run was given by now survive a stop of the machine: by writers of this handle and by any other
+    /// on this machine, open, closed or killed, as points, words or edits; and its experiment. Costs some syncs for
+    /// each log of the run that has something new, and a pack where a writer elsewhere has points in its tail.
     ///
     /// # Errors
     /// [`Error::DurabilityLost`], [`Error::Io`] of the first that could not be synced; the others are.
@@ -52,8 +53,8 @@ impl Workspace {
         self.sync_others(id, None, false, true)
     }
 
-    /// The same without the log of `writer`. `alone` says that no other log speaks of the run. Where it is not `for_good`, points
-    /// in the tail of a writer elsewhere survive until that one uses their slots again.
+    /// The same without the log of `writer`. `alone` says that no other log speaks of the run. Where it is not
+    /// `for_good`, points in the tail of a writer elsewhere survive until that one uses their slots again.
     pub(super) fn sync_others(&self, id: &RunId, writer: Option<WriterId>, alone: bool, for_good: bool) -> Result<()> {
         let mut first = Ok(());
         let mut note = |done: Result<()>| {
@@ -98,8 +99,8 @@ impl Workspace {
         first
     }
 
-    /// Syncs a log if it speaks of a run, and its tail; notes the folders that have its name. Gives what the log has if somebody
-    /// may write it who holds some of it in the tail alone.
+    /// Syncs a log if it speaks of a run, and its tail; notes the folders that have its name. Gives what the log has if
+    /// somebody may write it who holds some of it in the tail alone.
     fn sync_log(&self, name: &LogName, id: &RunId, folders: &mut BTreeSet<PathBuf>) -> Result<Option<RunPart>> {
         let durable = &self.inner.durable.logs;
         if durable.lock().contains(name) {

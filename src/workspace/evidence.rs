@@ -1,9 +1,9 @@
 //! What should be there: the ledgers of writers held against logs and packs, so that what is missing is missed.
 //!
-//! 1. Ledgers are read before logs, and logs before packs: what a line says holds of a log that is looked at later, and a log
-//!    that is gone by then is in a pack, or deleted for good.
-//! 2. What is known of a line stays true when the line moves on, and lines are only ever added, so of a ledger that grew only
-//!    what is new is read. A question about one run reads the lines of its logs again, and no others.
+//! 1. Ledgers are read before logs, and logs before packs: what a line says holds of a log that is looked at later, and
+//!    a log that is gone by then is in a pack, or deleted for good.
+//! 2. What is known of a line stays true when the line moves on, and lines are only ever added, so of a ledger that
+//!    grew only what is new is read. A question about one run reads the lines of its logs again, and no others.
 //! 3. Compaction settles a line before it removes the log. A ledger of settled lines whose lock is free is removed.
 
 use std::collections::BTreeMap;
@@ -202,15 +202,15 @@ impl Workspace {
         }
     }
 
-    /// Everything that ledgers say of logs that are not settled. To be asked before logs are listed; with `anew` all is read
-    /// again. A ledger that cannot be read is no evidence.
+    /// Everything that ledgers say of logs that are not settled. To be asked before logs are listed; with `anew` all is
+    /// read again. A ledger that cannot be read is no evidence.
     pub(super) fn claims(&self, anew: bool) -> Result<Vec<Claim>> {
         let ledgers = self.read_ledgers(anew)?;
         Ok(ledgers.open.values().cloned().collect())
     }
 
-    /// What ledgers say by now of the logs of a run, and of logs of edits, that are not settled. To be asked before logs are
-    /// listed. Costs a listing, an open for each ledger, and a read for each of these logs.
+    /// What ledgers say by now of the logs of a run, and of logs of edits, that are not settled. To be asked before
+    /// logs are listed. Costs a listing, an open for each ledger, and a read for each of these logs.
     pub(super) fn claims_of(&self, run: RunKey) -> Result<Vec<Claim>> {
         let ledgers = self.read_ledgers(false)?;
         let mut claims: Vec<Claim> = ledgers.of(Some(run)).chain(ledgers.of(None)).cloned().collect();
@@ -260,8 +260,8 @@ impl Workspace {
         (entry.writer == claim.entry.writer).then_some(entry)
     }
 
-    /// What of the logs of these claims is missing: the log, and what, as an error. `reaches` says how far those logs go that
-    /// could be read; those `unread` are told of by themselves.
+    /// What of the logs of these claims is missing: the log, and what, as an error. `reaches` says how far those logs
+    /// go that could be read; those `unread` are told of by themselves.
     pub(super) fn lacking(
         &self,
         claims: &[Claim],
@@ -281,7 +281,8 @@ impl Workspace {
         lacking
     }
 
-    /// What is missing of a log that goes so far, if anything, as an error of the log or of its tail; `None` stands for no log.
+    /// What is missing of a log that goes so far, if anything, as an error of the log or of its tail; `None` stands for
+    /// no log.
     pub(super) fn missing(&self, claim: &Claim, reach: Option<Reach>) -> Option<Error> {
         let name = claim.name(self);
         let mut reach = reach;
@@ -319,8 +320,8 @@ impl Workspace {
         }
     }
 
-    /// Whether a claim's line says by now that the log may go, is another log's, or is gone with its ledger. Asked of logs that
-    /// are not there: whoever removes one settles its line before.
+    /// Whether a claim's line says by now that the log may go, is another log's, or is gone with its ledger. Asked of
+    /// logs that are not there: whoever removes one settles its line before.
     fn is_settled(&self, claim: &Claim) -> bool {
         let mut line = [0; LINE_LEN];
         let read = self.inner.storage.open_read(&claim.ledger).and_then(|file| file.read_at(&mut line, claim.offset));

@@ -59,7 +59,8 @@ impl JournalFiles {
         Ok(Some(folders))
     }
 
-    /// The number in the name of the folder of entries, the greatest where there are several; `None` where there is none.
+    /// The number in the name of the folder of entries, the greatest where there are several; `None` where there is
+    /// none.
     pub(super) fn folder(&self) -> Result<Option<u64>> {
         Ok(self.folders()?.unwrap_or_default().last().copied())
     }
@@ -122,8 +123,8 @@ impl JournalFiles {
         !self.storage.open_read(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }
 
-    /// Gives a file that was synced a name that must be free, in one step: by a link; where there are none, as a folder that
-    /// holds it, since a folder is never renamed to a name that is taken.
+    /// Gives a file that was synced a name that must be free, in one step: by a link; where there are none, as a folder
+    /// that holds it, since a folder is never renamed to a name that is taken.
     pub(super) fn give_name(&self, making: &Making, bytes: &[u8], path: &Path) -> std::io::Result<()> {
         match self.storage.link(&making.path, path) {
             Err(error) if cannot_link(&error) => {}

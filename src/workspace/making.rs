@@ -1,12 +1,12 @@
 //! Files in the making: their maker holds their lock, so that nobody takes them for what a dead process left.
 //!
-//! 1. The maker creates the file in `tmp`, takes its lock, and looks whether it still has a name. If not, somebody took it
-//!    for a leftover in between, and the maker begins again.
+//! 1. The maker creates the file in `tmp`, takes its lock, and looks whether it still has a name. If not, somebody took
+//!    it for a leftover in between, and the maker begins again.
 //! 2. The lock belongs to the file, whatever it is named, and ends with the maker, however that ends. It is kept until
 //!    something else says what the file is for.
-//! 3. Who collects garbage takes the lock before it judges. While it is taken by another, the file is in the making, however
-//!    old it is and whatever any clock says. Where there are no locks nobody can tell, and the file stays until a person says
-//!    that its maker is gone.
+//! 3. Who collects garbage takes the lock before it judges. While it is taken by another, the file is in the making,
+//!    however old it is and whatever any clock says. Where there are no locks nobody can tell, and the file stays until
+//!    a person says that its maker is gone.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -2,17 +2,21 @@
 //!
 //! 1. **Claim.** The writer appends a claim of each param to its log. A claim is no value: readers do not see it.
 //! 2. **Look.** It reads what the others have said of the run: logs first, then packs.
-//! 3. **Decide.** Where another value is set, it retracts its claims and refuses. Where another writer that may still set its own
-//!    claims another value, the writer with the lesser number keeps its claim and looks again, and the other one retracts, waits
-//!    and begins anew; both give up after a while. A claim of a dead writer counts for nothing.
-//! 4. **Set.** Otherwise it appends the params, in one frame, and only then are they values and is the call acknowledged.
+//! 3. **Decide.** Where another value is set, it retracts its claims and refuses. Where another writer that may still
+//!    set its own claims another value, the writer with the lesser number keeps its claim and looks again, and the
+//!    other one retracts, waits and begins anew; both give up after a while. A claim of a dead writer counts for
+//!    nothing.
+//! 4. **Set.** Otherwise it appends the params, in one frame, and only then are they values and is the call
+//!    acknowledged.
 //!
-//! `docs/format.md` says why no two values are ever set, and what is left whoever dies at which step ("How a param is set").
+//! `docs/format.md` says why no two values are ever set, and what is left whoever dies at which step ("How a param is
+//! set").
 //!
-//! A writer that fails to retract keeps its claim, which costs others an error at most, and retracts with its next frame.
+//! A writer that fails to retract keeps its claim, which costs others an error at most, and retracts with its next
+//! frame.
 //!
-//! Imports and copies from another workspace go straight into packs. They keep the rule by a log that holds nothing but their claims
-//! while the pack is made (`Workspace::claiming_params`).
+//! Imports and copies from another workspace go straight into packs. They keep the rule by a log that holds nothing but
+//! their claims while the pack is made (`Workspace::claiming_params`).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -199,12 +203,12 @@ impl std::fmt::Display for Refused {
 }
 
 impl Workspace {
-    /// Publishes runs of other sources as a pack, without the params that others have set otherwise by now or are just setting,
-    /// which it gives.
+    /// Publishes runs of other sources as a pack, without the params that others have set otherwise by now or are just
+    /// setting, which it gives.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where something cannot be read that may speak of a run with params. [`Error::Io`]; nothing was
-    /// published then.
+    /// [`Error::Corrupt`] where something cannot be read that may speak of a run with params. [`Error::Io`]; nothing
+    /// was published then.
     pub(super) fn publish_runs(&self, runs: Vec<RunSnapshot>) -> Result<Vec<Refused>> {
         self.claiming_params(
             runs,
@@ -221,11 +225,13 @@ impl Workspace {
         )
     }
 
-    /// Does something with runs whose params are claimed as long as it takes, so that nobody else sets another value meanwhile. It
-    /// is told which of them others have set otherwise by now or are just setting, of runs that `asks` says.
+    /// Does something with runs whose params are claimed as long as it takes, so that nobody else sets another value
+    /// meanwhile. It is told which of them others have set otherwise by now or are just setting, of runs that `asks`
+    /// says.
     ///
     /// # Errors
-    /// Those of `act`; [`Error::Corrupt`] where something cannot be read that may speak of a run with params; [`Error::Io`].
+    /// Those of `act`; [`Error::Corrupt`] where something cannot be read that may speak of a run with params;
+    /// [`Error::Io`].
     pub(super) fn claiming_params<T>(
         &self,
         runs: Vec<RunSnapshot>,
@@ -247,7 +253,8 @@ impl Workspace {
         if let Some(session) = claiming {
             let dir = self.inner.root.join(paths::EDITS);
             let name = LogName { dir, stem: paths::EDITS.to_owned(), writer: session.writer() };
-            // It is ended by being dropped. Its ledger line is settled, so that nobody misses it; if that fails, it stays.
+            // It is ended by being dropped. Its ledger line is settled, so that nobody misses it; if that fails, it
+            // stays.
             drop(session);
             self.claims(true)?;
             self.settle(&name);
@@ -288,10 +295,12 @@ impl Workspace {
         Ok(refused)
     }
 
-    /// What all logs and packs say of a run, but for the log of `writer`, and who in them stands against the values wanted.
+    /// What all logs and packs say of a run, but for the log of `writer`, and who in them stands against the values
+    /// wanted.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where something cannot be read that may speak of the run: a param may be set there. [`Error::Io`].
+    /// [`Error::Corrupt`] where something cannot be read that may speak of the run: a param may be set there.
+    /// [`Error::Io`].
     fn look(&self, id: &RunId, writer: WriterId, wanted: &[Wanted<'_>]) -> Result<Look> {
         let (mut parts, mut rivals) = (Vec::new(), Vec::new());
         let names = self.run_log_names(id.key())?.into_iter().chain(self.edit_log_names()?);

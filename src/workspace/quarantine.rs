@@ -8,8 +8,8 @@ use crate::workspace::open::{Workspace, create_folder};
 use crate::workspace::paths;
 
 impl Workspace {
-    /// Moves a file, or whatever stands in its place, to `quarantine`, and gives its name there; `None` where it is gone. What is
-    /// in quarantine already stays: journals have entries of one name, and a file may be damaged again.
+    /// Moves a file, or whatever stands in its place, to `quarantine`, and gives its name there; `None` where it is
+    /// gone. What is in quarantine already stays: journals have entries of one name, and a file may be damaged again.
     ///
     /// # Errors
     /// [`Error::Io`]; everything is where it was then.
@@ -25,8 +25,8 @@ impl Workspace {
                 name.push(format!(".{copy}"));
             }
             let kept = dir.join(name);
-            // The name is taken first, so that no other process moves something over it, or is moved over. A folder takes the place
-            // of an empty folder, never that of a file.
+            // The name is taken first, so that no other process moves something over it, or is moved over. A folder
+            // takes the place of an empty folder, never that of a file.
             let taken = if is_folder { storage.create_dir(&kept) } else { storage.create_new(&kept).map(drop) };
             match taken {
                 Ok(()) => {}

@@ -174,8 +174,8 @@ impl Workspace {
             let end = query.offset.saturating_add(hits.len());
             let next_offset = (end < page.total && !hits.is_empty()).then_some(end);
             let list = RunList { hits, deletions, next_offset, total: page.total, unreadable: Vec::new() };
-            // Damage to what rows are made of is met here, where the index can still be made anew: the first time, and again
-            // after rows could not be made.
+            // Damage to what rows are made of is met here, where the index can still be made anew: the first time, and
+            // again after rows could not be made.
             if !list.hits.iter().all(|(part, _)| part.rows_made()) {
                 list.rows()?;
                 list.hits.iter().for_each(|(part, _)| part.note_rows(true));
@@ -228,8 +228,8 @@ impl Workspace {
         Ok((ids, unreadable))
     }
 
-    /// The experiments that have a run, of whatever kind and deleted or not; and what could not be read, so that some may be
-    /// missing.
+    /// The experiments that have a run, of whatever kind and deleted or not; and what could not be read, so that some
+    /// may be missing.
     pub(super) fn experiments_in_use(&self) -> Result<(BTreeSet<ExperimentId>, Vec<String>)> {
         let (unreadable, used) = self.ask(|view| {
             let mut used = BTreeSet::new();
@@ -244,8 +244,9 @@ impl Workspace {
         Ok((used, unreadable))
     }
 
-    /// Runs a query. Returns its answer, and the names of what could not be read for it. If the index of a pack is damaged, or
-    /// the values in the pack that it names, rebuilds it from what verifies of the pack and runs the query again.
+    /// Runs a query. Returns its answer, and the names of what could not be read for it. If the index of a pack is
+    /// damaged, or the values in the pack that it names, rebuilds it from what verifies of the pack and runs the query
+    /// again.
     pub(super) fn ask<T>(&self, mut question: impl FnMut(&View) -> Result<T>) -> Result<(Vec<String>, T)> {
         loop {
             let view = self.view()?;
@@ -260,8 +261,8 @@ impl Workspace {
         }
     }
 
-    /// Makes the index of a pack from the pack, in memory, if it was read from its file so far. `path` is that file, or the
-    /// pack's.
+    /// Makes the index of a pack from the pack, in memory, if it was read from its file so far. `path` is that file, or
+    /// the pack's.
     fn replace_index(&self, path: &Path, view: &View) -> Result<bool> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some(id) = paths::pack_id(name) else { return Ok(false) };
@@ -405,8 +406,8 @@ impl Workspace {
         Ok(index)
     }
 
-    /// Writes the index of a pack beside it, of its rows where they are known. It is derived: should this fail, searches make it
-    /// from the pack.
+    /// Writes the index of a pack beside it, of its rows where they are known. It is derived: should this fail,
+    /// searches make it from the pack.
     pub(super) fn write_index(&self, id: u128, pack: &OpenPack, rows: Option<Vec<RunSummary>>) -> Result<()> {
         let (rows, places) = match rows {
             Some(rows) => (Some(rows), places(pack.pack())?),
@@ -446,8 +447,8 @@ fn places(pack: &Pack) -> Result<Places> {
     Ok(places)
 }
 
-/// What is known of the runs of a pack, in the order of its rows, `None` for one that cannot be read; and where their points
-/// stand, as far as all groups can be read.
+/// What is known of the runs of a pack, in the order of its rows, `None` for one that cannot be read; and where their
+/// points stand, as far as all groups can be read.
 fn read_rows(pack: &OpenPack) -> Result<(Vec<Option<RunSummary>>, Places)> {
     let mut rows = Vec::with_capacity(pack.pack().len());
     let mut places = Places::new(pack.pack().id());

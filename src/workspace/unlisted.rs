@@ -1,9 +1,10 @@
 //! Packs that no entry of the manifest names: what they are, and what becomes of them.
 //!
-//! A pack gets its name before its entry does, and keeps it for a while after another has replaced it. So a pack without an
-//! entry is in the making; or it was replaced, or its maker died before the entry, and all it has is elsewhere; or it has what
-//! nothing else has: an import was interrupted, or the entry is lost. The first is told by its maker's lock, the others by what
-//! is in it. No clock decides: a pack that has something of its own stays until a person says what to do with it.
+//! A pack gets its name before its entry does, and keeps it for a while after another has replaced it. So a pack
+//! without an entry is in the making; or it was replaced, or its maker died before the entry, and all it has is
+//! elsewhere; or it has what nothing else has: an import was interrupted, or the entry is lost. The first is told by
+//! its maker's lock, the others by what is in it. No clock decides: a pack that has something of its own stays until a
+//! person says what to do with it.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -50,8 +51,8 @@ pub(super) struct Unlisted {
 /// What to do with files that nothing names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeftoverOptions {
-    /// Also remove those of which nobody can tell whether they are in the making, as on network file systems: only when all
-    /// who worked on the workspace are known to be gone.
+    /// Also remove those of which nobody can tell whether they are in the making, as on network file systems: only when
+    /// all who worked on the workspace are known to be gone.
     pub take_over: bool,
     /// Also remove packs that no entry of the manifest names and that have something that nothing else has: what an
     /// interrupted import brought, or runs whose entry is lost.
@@ -68,8 +69,8 @@ pub struct Leftovers {
 }
 
 impl Workspace {
-    /// Removes files that nothing names, nobody makes, and that hold nothing of their own, once they are older than the grace
-    /// period, which delays a removal and never permits it.
+    /// Removes files that nothing names, nobody makes, and that hold nothing of their own, once they are older than the
+    /// grace period, which delays a removal and never permits it.
     pub(super) fn remove_leftovers(&self, options: LeftoverOptions) -> Result<Leftovers> {
         let mut left = Leftovers::default();
         if self.inner.manifest.lock().has_gap() {
@@ -182,7 +183,8 @@ impl Workspace {
         Ok(named.filter_map(|entry| Some((dir.join(&entry.name), paths::pack_id(&entry.name)?))).collect())
     }
 
-    /// Packs that the manifest, read after the folder was listed, does not name. Empty where entries are lost: then every pack counts.
+    /// Packs that the manifest, read after the folder was listed, does not name. Empty where entries are lost: then
+    /// every pack counts.
     pub(super) fn unlisted_ids(&self) -> Result<Vec<u128>> {
         let files = self.pack_files(".pack")?;
         self.refresh()?;
@@ -190,8 +192,8 @@ impl Workspace {
         Ok(files.into_iter().map(|(_, id)| id).filter(|id| !listed.contains_key(id)).collect())
     }
 
-    /// What a pack is that was not listed a moment ago; `None` when it is gone, or listed by now. Costs a look at every run in
-    /// it.
+    /// What a pack is that was not listed a moment ago; `None` when it is gone, or listed by now. Costs a look at every
+    /// run in it.
     pub(super) fn judge(&self, id: u128) -> Result<Option<Unlisted>> {
         let path = paths::pack(&self.inner.root, id);
         // The lock comes first: whoever had it until now has published the entry, or never will.
@@ -218,8 +220,8 @@ impl Workspace {
         Ok(Some(Unlisted { id, path, standing, maker_unknown, _lock: lock }))
     }
 
-    /// How many runs a pack has something of that no listed pack and no log has, and that was not deleted for good; and how
-    /// many points these have in it.
+    /// How many runs a pack has something of that no listed pack and no log has, and that was not deleted for good; and
+    /// how many points these have in it.
     fn content_of(&self, pack: &OpenPack) -> Result<(u64, u64)> {
         // Logs before packs, as always.
         let mut logged: FxHashSet<RunKey> = self.all_log_names()?.0.iter().filter_map(|name| name.run()).collect();

@@ -85,8 +85,8 @@ impl LogWords {
 }
 
 impl Workspace {
-    /// A log of edits as it is now; `None` when compaction has taken it away. Costs what was appended since it was last asked
-    /// for, and nothing once it has ended.
+    /// A log of edits as it is now; `None` when compaction has taken it away. Costs what was appended since it was last
+    /// asked for, and nothing once it has ended.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].

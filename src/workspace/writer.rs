@@ -33,7 +33,8 @@ pub struct RunWriter {
     seen: Option<u64>,
 }
 
-/// Predicts the next key: training loops log their keys in a fixed order, so that one comparison mostly replaces a hash.
+/// Predicts the next key: training loops log their keys in a fixed order, so that one comparison mostly replaces a
+/// hash.
 #[derive(Debug, Default)]
 struct Order {
     /// For each metric the one that followed it last.
@@ -58,8 +59,8 @@ impl Order {
 }
 
 impl RunWriter {
-    /// Opens a writer of the run of this state, which has all that packs say of it up to the manifest's number `seen`, if it
-    /// has.
+    /// Opens a writer of the run of this state, which has all that packs say of it up to the manifest's number `seen`,
+    /// if it has.
     pub(super) fn open(workspace: &Workspace, state: RunState, seen: Option<u64>) -> Result<Self> {
         let key = state.id.key();
         let dir = paths::log_dir(&workspace.inner.root, key);
@@ -80,8 +81,8 @@ impl RunWriter {
     /// Resolves a metric key, so that logging by the handle needs no lookup.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a key that is empty or longer than 250 characters. [`Error::Io`] when thousands of new keys were
-    /// to be written.
+    /// [`Error::Invalid`] for a key that is empty or longer than 250 characters. [`Error::Io`] when thousands of new
+    /// keys were to be written.
     #[inline]
     pub fn metric(&mut self, key: &str) -> Result<Metric> {
         if let Some(guess) = self.order.guess()
@@ -231,21 +232,22 @@ impl RunWriter {
         self.edit(&[RunEdit::Tag(key.to_owned(), value.to_owned())])
     }
 
-    /// Makes everything that the run was given so far, by this writer and by all others on this machine, survive a stop of the
-    /// machine. Costs one or two syncs of files, and some for each other writer that has something new. Of a writer in another
-    /// process that goes on logging, the newest points survive until it seals them; [`Self::finish`] keeps them for good.
+    /// Makes everything that the run was given so far, by this writer and by all others on this machine, survive a stop
+    /// of the machine. Costs one or two syncs of files, and some for each other writer that has something new. Of a
+    /// writer in another process that goes on logging, the newest points survive until it seals them; [`Self::finish`]
+    /// keeps them for good.
     ///
     /// # Errors
-    /// [`Error::DurabilityLost`] when a sync failed, now or before; [`Error::LogRemoved`]; [`Error::Io`]. What one log refuses
-    /// keeps no other from being synced.
+    /// [`Error::DurabilityLost`] when a sync failed, now or before; [`Error::LogRemoved`]; [`Error::Io`]. What one log
+    /// refuses keeps no other from being synced.
     pub fn sync(&mut self) -> Result<()> {
         let others = self.sync_others(false);
         self.session.sync()?;
         others
     }
 
-    /// Makes what others gave the run survive a stop of the machine, whatever they do after that if it is `for_good`. Costs a
-    /// look where there is no other.
+    /// Makes what others gave the run survive a stop of the machine, whatever they do after that if it is `for_good`.
+    /// Costs a look where there is no other.
     fn sync_others(&mut self, for_good: bool) -> Result<()> {
         self.session.adopt_after_fork()?;
         let (id, writer) = (&self.state.id, self.session.writer());
@@ -276,8 +278,8 @@ impl RunWriter {
         self.session.seal()
     }
 
-    /// Ends the run, with the present time as its end, and makes everything that it was given, by whichever writer on this
-    /// machine, survive a stop of the machine.
+    /// Ends the run, with the present time as its end, and makes everything that it was given, by whichever writer on
+    /// this machine, survive a stop of the machine.
     ///
     /// # Errors
     /// As [`Self::sync`]; what was logged stays.

@@ -19,7 +19,8 @@ pub(crate) fn cut_end(text: &str, width: usize) -> String {
     kept + "…"
 }
 
-/// The text, or its beginning and its end with an ellipsis between, in at most `width` columns: names differ at their ends.
+/// The text, or its beginning and its end with an ellipsis between, in at most `width` columns: names differ at their
+/// ends.
 pub(crate) fn cut_middle(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();

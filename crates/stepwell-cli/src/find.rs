@@ -5,8 +5,9 @@
 //! 2. the exact name,
 //! 3. of runs only: the beginning of an id that no other run shares.
 //!
-//! Where several runs fit alike, none is taken, and up to [`CANDIDATES`] of them are listed. A command that changes a run takes
-//! no beginning of less than [`BEGINNING_CHARS_MIN`] characters: `2` is more likely a mistyped name than an id.
+//! Where several runs fit alike, none is taken, and up to [`CANDIDATES`] of them are listed. A command that changes a
+//! run takes no beginning of less than [`BEGINNING_CHARS_MIN`] characters: `2` is more likely a mistyped name than an
+//! id.
 
 use std::collections::BTreeSet;
 

@@ -38,10 +38,11 @@ pub struct Config {
     pub access: Access,
     /// Further names under which the server is asked: `name` at any port, or `name:port`.
     pub allowed_hosts: Vec<String>,
-    /// What a reverse proxy puts before all paths, such as `/stepwell`; empty for nothing. Requests are answered with and without
-    /// it.
+    /// What a reverse proxy puts before all paths, such as `/stepwell`; empty for nothing. Requests are answered with
+    /// and without it.
     pub path_prefix: String,
-    /// Whether filters of runs may go beyond MLflow's: OR, NOT, parentheses, BETWEEN, regular expressions, statistics of metrics.
+    /// Whether filters of runs may go beyond MLflow's: OR, NOT, parentheses, BETWEEN, regular expressions, statistics
+    /// of metrics.
     pub extended_filters: bool,
     /// Whether HTML and SVG among artifacts are shown and run their scripts, in a sandbox of no origin.
     pub trust_artifacts: bool,
@@ -64,8 +65,8 @@ pub struct Limits {
     pub bodies_bytes: u64,
     /// Most bytes that JSON bodies take once they are parsed, of all together. Calls wait for it before they parse.
     pub parsed_bytes: u64,
-    /// Most bytes of JSON answers that clients have not fetched yet, of all together. Answers under 64 KiB and those of calls that
-    /// change something do not count, and one answer counts for half of this at most.
+    /// Most bytes of JSON answers that clients have not fetched yet, of all together. Answers under 64 KiB and those of
+    /// calls that change something do not count, and one answer counts for half of this at most.
     pub answers_bytes: u64,
     /// How long a client may send nothing within a body. Beyond that it has to send 1 KiB/s on the whole.
     pub body_idle: Duration,
@@ -128,8 +129,8 @@ impl Config {
     /// Checks that the choices fit together.
     ///
     /// # Errors
-    /// An address that others reach, without tokens and without the owner's word that it is meant so; a prefix that is no
-    /// path of plain segments; an allowed host that is no name.
+    /// An address that others reach, without tokens and without the owner's word that it is meant so; a prefix that is
+    /// no path of plain segments; an allowed host that is no name.
     pub fn check(&self) -> std::io::Result<()> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
         let segment = |part: &str| part.starts_with(|c: char| c != '.') && part.chars().all(plain);

@@ -49,7 +49,8 @@ pub(crate) struct Outcome {
     pub(crate) faults: u64,
     /// Processes that were started.
     pub(crate) processes: u64,
-    /// Faults after which nothing could be looked at, since the file system itself was beyond what its checker mends unasked.
+    /// Faults after which nothing could be looked at, since the file system itself was beyond what its checker mends
+    /// unasked.
     pub(crate) given_up: u64,
     /// Points that were acknowledged.
     pub(crate) acknowledged: u64,

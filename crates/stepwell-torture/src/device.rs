@@ -16,8 +16,8 @@ pub(crate) enum FileSystem {
     Xfs,
 }
 
-/// Starts this program again in a mount namespace of its own, unless it is there already. Returns the exit status of the
-/// inner one, if it was started.
+/// Starts this program again in a mount namespace of its own, unless it is there already. Returns the exit status of
+/// the inner one, if it was started.
 pub(crate) fn enter_own_mounts() -> Result<Option<i32>, String> {
     if std::env::var_os(OWN_MOUNTS).is_some() {
         return Ok(None);
@@ -50,7 +50,8 @@ impl Device {
         Self::create_in(dir, dir, file_system, megabytes, None)
     }
 
-    /// The same of a thin disk: the image believes in `megabytes`, of which only `behind` more are there than it takes when empty.
+    /// The same of a thin disk: the image believes in `megabytes`, of which only `behind` more are there than it takes
+    /// when empty.
     pub(crate) fn create_thin(
         dir: &Path,
         file_system: FileSystem,
@@ -102,13 +103,13 @@ impl Device {
         run("mount", &["-o", &format!("remount,size={megabytes}m"), text(thin)])
     }
 
-    /// Mounts the image anew, so that everything is read from it. Nobody has a file on it open. `false` where the file system
-    /// is broken: it is not mounted then.
+    /// Mounts the image anew, so that everything is read from it. Nobody has a file on it open. `false` where the file
+    /// system is broken: it is not mounted then.
     pub(crate) fn remount(&self) -> Result<bool, String> {
         self.unmount()?;
         if self.thin.is_some() && self.file_system == FileSystem::Ext4 {
-            // A failed journal is replayed by the checker; 1 says that it mended something, 4 that somebody would have to choose
-            // how to mend the rest.
+            // A failed journal is replayed by the checker; 1 says that it mended something, 4 that somebody would have
+            // to choose how to mend the rest.
             let status = Command::new("e2fsck").args(["-p", text(&self.image)]).output();
             let code = status.map_err(|error| format!("cannot start `e2fsck`: {error}"))?.status.code();
             match code {

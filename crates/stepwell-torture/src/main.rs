@@ -56,7 +56,8 @@ struct Options {
     /// Begins the same way as another campaign with this seed; the order of processes is the machine's.
     #[arg(long)]
     seed: Option<u64>,
-    /// Where workspaces are made. Those in which something was lost are kept. Default: a new folder among temporary files.
+    /// Where workspaces are made. Those in which something was lost are kept. Default: a new folder among temporary
+    /// files.
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Prints the outcome as one JSON document.

@@ -79,8 +79,8 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// Reads all diaries in `dir`. What was acknowledged from the moment `over_ns` on does not count: the machine had no power
-    /// any more, though the kernel went on and told some callers that a sync had succeeded.
+    /// Reads all diaries in `dir`. What was acknowledged from the moment `over_ns` on does not count: the machine had
+    /// no power any more, though the kernel went on and told some callers that a sync had succeeded.
     pub(crate) fn read(dir: &Path, over_ns: u64) -> std::io::Result<Self> {
         let mut diaries = Vec::new();
         for entry in std::fs::read_dir(dir)? {

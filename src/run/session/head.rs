@@ -14,8 +14,8 @@ use crate::run::tail::Tail;
 const ROWS_AT_END: usize = 64;
 /// Into so many parts a half of the tail is divided by pauses, at which a full half is sealed further.
 const PAUSES: usize = 128;
-/// How much of a full half's work is done at a pause, in parts of the points that came since the last: sealing costs about
-/// as much as the pages of two columns, so it ends well before the other half is full.
+/// How much of a full half's work is done at a pause, in parts of the points that came since the last: sealing costs
+/// about as much as the pages of two columns, so it ends well before the other half is full.
 const WORK_AT_PAUSE: usize = 3;
 /// Points between two pieces of the work when a sync waits for it, and how much is done then: about a page.
 const ASKED_PAUSE: usize = 16;
@@ -37,8 +37,8 @@ impl Session {
         Ok(())
     }
 
-    /// Notes that a sync asks for what was logged so far. Ignored when there are fewer points than series: columns would be no
-    /// smaller than slots.
+    /// Notes that a sync asks for what was logged so far. Ignored when there are fewer points than series: columns
+    /// would be no smaller than slots.
     pub(super) fn hear(&mut self) {
         self.watermark.heard();
         let Some(tail) = &mut self.tail else { return };
@@ -50,8 +50,8 @@ impl Session {
 
     /// Makes room in the tail for `count` points, of which a half can hold that many; seals some of a full half.
     pub(super) fn make_room(&mut self, count: usize) -> Result<()> {
-        // While there is room, what fails here is tried again later, but not for a sync, which can do without: the points are
-        // safe where they are.
+        // While there is room, what fails here is tried again later, but not for a sync, which can do without: the
+        // points are safe where they are.
         if self.seal_further().is_err() {
             self.wanted = 0;
         }
@@ -73,8 +73,8 @@ impl Session {
         Ok(())
     }
 
-    /// Does the next piece of the work that a full half makes. When a sync waits for more than that half has, turns the other
-    /// over too, or seals it if it is short; unless it would have to wait for its place.
+    /// Does the next piece of the work that a full half makes. When a sync waits for more than that half has, turns the
+    /// other over too, or seals it if it is short; unless it would have to wait for its place.
     fn seal_further(&mut self) -> Result<()> {
         let half = self.place.half as usize;
         let work = if self.wanted > self.base { ASKED_WORK } else { WORK_AT_PAUSE * (half / PAUSES).max(1) };
@@ -89,8 +89,8 @@ impl Session {
         }
     }
 
-    /// Does about so much of the work that a full half makes, in points of a page, if there is one; all that is left of it
-    /// at the end, with the frame.
+    /// Does about so much of the work that a full half makes, in points of a page, if there is one; all that is left of
+    /// it at the end, with the frame.
     fn seal_some(&mut self, work: usize) -> Result<()> {
         let Some(tail) = self.tail.as_ref().filter(|tail| !tail.full_slots().is_empty()) else { return Ok(()) };
         let head = Head { slots: [&self.settled, tail.full_slots()], extra: None, series: &self.series };
@@ -178,8 +178,8 @@ impl Session {
         self.free_slots(self.sequence, Tail::restart);
     }
 
-    /// Frames have all points before `base`: `free` is told how far the log must survive before slots that were promised to
-    /// survive are used again, and how far it does.
+    /// Frames have all points before `base`: `free` is told how far the log must survive before slots that were
+    /// promised to survive are used again, and how far it does.
     fn free_slots(&mut self, base: u64, free: impl FnOnce(&mut Tail, u64, u64)) {
         self.base = base;
         let kept = self.watermark.framed(base);

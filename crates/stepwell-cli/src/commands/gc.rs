@@ -16,8 +16,8 @@ use crate::output::{self, escape, plural};
 use crate::progress::Progress;
 use crate::time::parse_span;
 
-/// Removes runs that were marked deleted, by themselves or with their experiment, with the artifacts that the server keeps
-/// for them; experiments that were; and files of no more use.
+/// Removes runs that were marked deleted, by themselves or with their experiment, with the artifacts that the server
+/// keeps for them; experiments that were; and files of no more use.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Keep what was deleted within this time: 30d, 12h, 90m, 2w [default: remove all that is deleted].
@@ -29,12 +29,12 @@ pub(crate) struct Arguments {
     /// Where the server keeps artifacts, if `serve` was told [default: `artifacts` in the workspace].
     #[arg(long, value_name = "DIR")]
     artifacts_destination: Option<PathBuf>,
-    /// Also remove files of which nobody can tell whether they are being made, as on network file systems: only when all
-    /// processes that worked on the workspace have ended.
+    /// Also remove files of which nobody can tell whether they are being made, as on network file systems: only when
+    /// all processes that worked on the workspace have ended.
     #[arg(long)]
     take_over: bool,
-    /// Also remove packs that the manifest does not name and that have what nothing else has: what an interrupted import
-    /// brought, or runs whose entry is lost. `repair` takes them in instead.
+    /// Also remove packs that the manifest does not name and that have what nothing else has: what an interrupted
+    /// import brought, or runs whose entry is lost. `repair` takes them in instead.
     #[arg(long)]
     drop_unlisted: bool,
 }

@@ -20,16 +20,16 @@ const ENDINGS_SHOWN: usize = 8;
 
 /// Takes in logs: TensorBoard event files, MLflow's `mlruns` folders and `mlflow.db`, W&B's `.wandb`, DVCLive folders,
 /// Hugging Face's `trainer_state.json`, and tables: CSV, JSON lines, JSON, Parquet (gzip and UTF-16 too). Folders are
-/// searched. Importing again adds only what is new: a source that grew is appended. A last row without a line break may be
-/// half-written; it waits until it is ended.
+/// searched. Importing again adds only what is new: a source that grew is appended. A last row without a line break may
+/// be half-written; it waits until it is ended.
 ///
 /// Runs keep the ids of their sources. A source without ids is known by its place below the named path and by its first
-/// row. When it no longer begins with what was imported from it, it is another training and becomes another run; a source
-/// that names its run itself is refused then. --replace and --as-new say what else to do.
+/// row. When it no longer begins with what was imported from it, it is another training and becomes another run; a
+/// source that names its run itself is refused then. --replace and --as-new say what else to do.
 ///
 /// A table needs a column of steps: step, global_step, steps, total_timesteps, TimestepsSoFar, iteration, iter, round,
-/// epoch and their like, the first of these that is there, in any spelling. Times are timestamp, wall_time and their like,
-/// in seconds or milliseconds since 1970 or as ISO 8601 (UTC without a zone).
+/// epoch and their like, the first of these that is there, in any spelling. Times are timestamp, wall_time and their
+/// like, in seconds or milliseconds since 1970 or as ISO 8601 (UTC without a zone).
 ///
 /// With --json, `runs`, `series`, `points` and `taken` count what the sources have and the workspace has now; `added`
 /// counts what is new in it. What could not be read, has no place here, or was cut to MLflow's limits, is listed under
@@ -49,8 +49,8 @@ pub(crate) struct Arguments {
     /// Read everything and store nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Also copy the files of runs into the workspace, where `serve` finds them: artifacts of MLflow's stores that are on this
-    /// machine, files of W&B's runs, and images, sounds, histograms and texts in TensorBoard's and W&B's logs.
+    /// Also copy the files of runs into the workspace, where `serve` finds them: artifacts of MLflow's stores that are
+    /// on this machine, files of W&B's runs, and images, sounds, histograms and texts in TensorBoard's and W&B's logs.
     #[arg(long)]
     artifacts: bool,
     /// Import a changed source in place of the run that it was imported as, also when that was deleted for good.

@@ -21,8 +21,8 @@ pub(crate) struct Arguments {
     runs: Vec<String>,
 }
 
-/// Marks runs deleted; with `--metric` the runs stay, and these metrics of them go at once and for good. The exit status is
-/// 1 when one of the runs was deleted already.
+/// Marks runs deleted; with `--metric` the runs stay, and these metrics of them go at once and for good. The exit
+/// status is 1 when one of the runs was deleted already.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  stepwell delete 3fa9c1d0 probe\n  stepwell delete probe --metric grad_norm\n  \
                         stepwell restore probe\n  stepwell gc")]

@@ -26,16 +26,17 @@ const WIDTH: usize = 100;
 /// Rows of a plot in the terminal, and of each of several.
 const ROWS: (u16, u16) = (20, 12);
 
-/// Draws metrics of one or several runs, each metric in a panel of its own. A column of the plot shows the least and the greatest
-/// value of its steps, so that every spike stays visible. NaN is a gap; an infinite value is a triangle at the edge.
-/// Whatever is left out is told. The exit status is 1 if a run has none of the metrics, a metric is in none of the runs, or there
-/// is nothing to draw.
+/// Draws metrics of one or several runs, each metric in a panel of its own. A column of the plot shows the least and
+/// the greatest value of its steps, so that every spike stays visible. NaN is a gap; an infinite value is a triangle at
+/// the edge. Whatever is left out is told. The exit status is 1 if a run has none of the metrics, a metric is in none
+/// of the runs, or there is nothing to draw.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Ids, names, or beginnings of ids.
     #[arg(required = true, value_name = "RUN", add = crate::complete::runs())]
     runs: Vec<String>,
-    /// The metric, or a pattern such as 'train/*' with *, ? and sets of characters in brackets; may be given several times.
+    /// The metric, or a pattern such as 'train/*' with *, ? and sets of characters in brackets; may be given several
+    /// times.
     #[arg(short, long, required = true, allow_hyphen_values = true, add = crate::complete::metrics())]
     key: Vec<String>,
     /// Write a picture: FILE.svg or FILE.png.
@@ -44,15 +45,15 @@ pub(crate) struct Arguments {
     /// All metrics in one panel.
     #[arg(long)]
     together: bool,
-    /// Smooth as TensorBoard does: 0 does nothing, 0.99 much. In a picture the values as logged stand pale behind. All points are
-    /// read.
+    /// Smooth as TensorBoard does: 0 does nothing, 0.99 much. In a picture the values as logged stand pale behind. All
+    /// points are read.
     #[arg(long, value_name = "WEIGHT", value_parser = weight)]
     smooth: Option<f64>,
     /// The horizontal axis.
     #[arg(short, long, value_enum, default_value = "step")]
     x: Horizontal,
-    /// Where the horizontal axis begins: a step; for times 2024-01-31 or 2024-01-31T12:30, UTC without --local; for relative times 90s, 10m,
-    /// 1h30m, 2d.
+    /// Where the horizontal axis begins: a step; for times 2024-01-31 or 2024-01-31T12:30, UTC without --local; for
+    /// relative times 90s, 10m, 1h30m, 2d.
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     from: Option<String>,
     /// Where the horizontal axis ends.
@@ -254,8 +255,8 @@ fn missing(missing: &[char]) -> Option<String> {
     })
 }
 
-/// The metrics that the arguments name, each with whether a pattern named it: in order of the arguments, and for a pattern in order
-/// of the keys.
+/// The metrics that the arguments name, each with whether a pattern named it: in order of the arguments, and for a
+/// pattern in order of the keys.
 fn keys(runs: &[RunSnapshot], arguments: &[String]) -> Outcome<Vec<Named>> {
     let mut named: Vec<Named> = Vec::new();
     let mut add = |key: &str, pattern: bool| {

@@ -62,8 +62,8 @@ pub(crate) struct Arguments {
     /// Deleted runs too.
     #[arg(long)]
     all: bool,
-    /// More columns, with commas between: metrics.loss,metrics.loss.min,params.lr,tags.team,user_id; with --json they are
-    /// under "columns".
+    /// More columns, with commas between: metrics.loss,metrics.loss.min,params.lr,tags.team,user_id; with --json they
+    /// are under "columns".
     #[arg(short, long, value_name = "COLUMN", value_parser = columns::parse, add = crate::complete::names())]
     columns: Vec<Columns>,
     /// Exit with 1 when nothing matches.

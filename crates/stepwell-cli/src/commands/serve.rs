@@ -48,18 +48,19 @@ pub(crate) struct Arguments {
     /// Let everybody who reaches the server read, change and delete everything.
     #[arg(long, conflicts_with = "auth")]
     insecure_no_auth: bool,
-    /// A further name under which the server is asked, at any port or at this one; may be given several times. `localhost` and
-    /// the machine's own addresses are allowed at any port.
+    /// A further name under which the server is asked, at any port or at this one; may be given several times.
+    /// `localhost` and the machine's own addresses are allowed at any port.
     #[arg(long, value_name = "NAME[:PORT]")]
     allowed_host: Vec<String>,
     /// What a reverse proxy puts before all paths, such as /stepwell.
     #[arg(long, value_name = "PATH", default_value = "")]
     path_prefix: String,
-    /// Let clients use the whole filter language for runs, as `stepwell runs` does: OR, NOT, parentheses, BETWEEN, regular
-    /// expressions, statistics of metrics.
+    /// Let clients use the whole filter language for runs, as `stepwell runs` does: OR, NOT, parentheses, BETWEEN,
+    /// regular expressions, statistics of metrics.
     #[arg(long)]
     extended_filters: bool,
-    /// Show HTML and SVG among artifacts and run their scripts, in a sandbox that is apart from this server's own pages.
+    /// Show HTML and SVG among artifacts and run their scripts, in a sandbox that is apart from this server's own
+    /// pages.
     #[arg(long)]
     trust_artifacts: bool,
     /// Refuse versions of registered models whose source does not match this regular expression.

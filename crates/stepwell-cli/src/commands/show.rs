@@ -21,9 +21,9 @@ use crate::shape::{RunShape, StatsShape};
 use crate::table::Column;
 use crate::time::{moment, zone_name};
 
-/// Shows one run in full: its words; of each metric the number of points, the latest, least, greatest and mean value; the
-/// datasets and models that it read and made, the versions that were registered of it, and its artifacts. `--json` prints
-/// the shape of `runs` with the statistics under `series`.
+/// Shows one run in full: its words; of each metric the number of points, the latest, least, greatest and mean value;
+/// the datasets and models that it read and made, the versions that were registered of it, and its artifacts. `--json`
+/// prints the shape of `runs` with the statistics under `series`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  stepwell show probe\n  stepwell show 3fa9 --json\n  stepwell show probe --local")]
 pub(crate) struct Arguments {

@@ -18,14 +18,15 @@ use crate::mirror::{self, Mirrored};
 use crate::output::{self, count, escape, plural};
 use crate::progress::Progress;
 
-/// Copies what is missing from one workspace to another, which is created if needed: runs with all they logged, experiments,
-/// registered models, and the artifacts that the server keeps. Both may be in use meanwhile. Every byte is verified on the
-/// way, and again where it arrived. Stopped half-way, it goes on where it was; a second time it copies only what is new.
+/// Copies what is missing from one workspace to another, which is created if needed: runs with all they logged,
+/// experiments, registered models, and the artifacts that the server keeps. Both may be in use meanwhile. Every byte is
+/// verified on the way, and again where it arrived. Stopped half-way, it goes on where it was; a second time it copies
+/// only what is new.
 ///
-/// What both sides said of a run is merged. Deletions are copied too: what was marked deleted, restored or deleted for good at SRC is so at
-/// DST, and what was deleted for good at DST stays so. Artifacts are never removed or overwritten.
-/// Of an experiment's name, and of each of its tags, the one that was changed more often stands on both sides; of those that
-/// were changed equally often the greater by bytes. Neither workspace may lie within the other.
+/// What both sides said of a run is merged. Deletions are copied too: what was marked deleted, restored or deleted for
+/// good at SRC is so at DST, and what was deleted for good at DST stays so. Artifacts are never removed or overwritten.
+/// Of an experiment's name, and of each of its tags, the one that was changed more often stands on both sides; of those
+/// that were changed equally often the greater by bytes. Neither workspace may lie within the other.
 ///
 /// The exit status is 1 when something of SRC was left out, which is named.
 #[derive(Args, Debug)]

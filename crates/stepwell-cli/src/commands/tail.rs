@@ -22,9 +22,9 @@ use crate::time::time_of_day;
 /// How often the run is looked at.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Prints points as they are logged, until the run has ended and nobody writes it any more. Of a run that has ended before,
-/// its last points are printed, and standard error says so. With --json each point is one line of JSON, so that the lines
-/// can be read as they come.
+/// Prints points as they are logged, until the run has ended and nobody writes it any more. Of a run that has ended
+/// before, its last points are printed, and standard error says so. With --json each point is one line of JSON, so that
+/// the lines can be read as they come.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  stepwell tail probe\n  stepwell tail probe --key loss --from-start\n  \
                         stepwell tail probe --json --timeout 60")]

@@ -48,8 +48,8 @@ enum What {
         /// Minutes until it ends.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1440), conflicts_with = "days")]
         minutes: Option<u32>,
-        /// Print the server's address with the token in it, for MLFLOW_TRACKING_URI. As clients show this address in what they
-        /// print, the token ends after an hour at most [default with it: 60 minutes].
+        /// Print the server's address with the token in it, for MLFLOW_TRACKING_URI. As clients show this address in
+        /// what they print, the token ends after an hour at most [default with it: 60 minutes].
         #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://127.0.0.1:5000", conflicts_with = "days")]
         uri: Option<String>,
     },

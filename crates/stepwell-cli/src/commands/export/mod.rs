@@ -30,18 +30,19 @@ use crate::shape::RunShape;
 const RUNS: &str = "runs.json";
 
 /// Writes runs to a folder: `points.parquet` with the columns run_id, key, step, timestamp_ms (null where absent) and
-/// value, each series in the order in which it was logged, every bit kept; and `runs.json` with names, experiments, params
-/// and tags, as `runs --json` prints them, runs without points too. With `--format csv` the points are in `points.csv`, with
-/// the same columns: values in the shortest form that reads back as the same number, and every NaN as NaN.
+/// value, each series in the order in which it was logged, every bit kept; and `runs.json` with names, experiments,
+/// params and tags, as `runs --json` prints them, runs without points too. With `--format csv` the points are in
+/// `points.csv`, with the same columns: values in the shortest form that reads back as the same number, and every NaN
+/// as NaN.
 ///
-/// With `--format tfevents` each run is a folder with a TensorBoard event file, params as hyperparameters and tags as texts;
-/// numbers that no float32 holds are written as float64. With `--format mlruns` the runs are in MLflow's folder layout; it
-/// takes only keys that MLflow takes, and a run without a start begins with its first point. A point without a time gets
-/// time 0 in both. What each of them cannot hold is in `stepwell-run.json` beside the run.
+/// With `--format tfevents` each run is a folder with a TensorBoard event file, params as hyperparameters and tags as
+/// texts; numbers that no float32 holds are written as float64. With `--format mlruns` the runs are in MLflow's folder
+/// layout; it takes only keys that MLflow takes, and a run without a start begins with its first point. A point without
+/// a time gets time 0 in both. What each of them cannot hold is in `stepwell-run.json` beside the run.
 ///
-/// `import` of the folder gives the same runs again, by id: with all their points, absent times, names, params, tags. What a
-/// form has no place for is named, left out, and not counted: keys that cannot be files, datasets and links to models.
-/// Artifacts are not exported.
+/// `import` of the folder gives the same runs again, by id: with all their points, absent times, names, params, tags.
+/// What a form has no place for is named, left out, and not counted: keys that cannot be files, datasets and links to
+/// models. Artifacts are not exported.
 ///
 /// Runs and series that are damaged are named and left out, the rest is written, and the exit status is 1; `repair` may
 /// save more of them. It is 1 as well when anything else was left out.
@@ -168,8 +169,8 @@ impl Export<'_> {
     }
 }
 
-/// Gives each series of a run that can be read, in order of arrival; `give` says whether it wrote it. Says how many series
-/// and points were written.
+/// Gives each series of a run that can be read, in order of arrival; `give` says whether it wrote it. Says how many
+/// series and points were written.
 fn each_series(
     run: &RunSnapshot,
     damage: &mut Damage,
