@@ -1,5 +1,5 @@
-//! Searches while runs are being logged to: 1,000 open runs with 1,000 points each that nobody sealed, two with 100,000, and
-//! one with 300,000 metrics, which is then packed. Each answer is verified.
+//! Searches while runs are being logged to: 1,000 open runs with 1,000 points each that nobody sealed, two with
+//! 100,000, and one with 300,000 metrics, which is then packed. Each answer is verified.
 //!
 //! `cargo bench --bench live [-- RUNS]` prints one table of wall times: the least and the median of some rounds.
 

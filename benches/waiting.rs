@@ -1,7 +1,8 @@
-//! What a new run costs while others wait to be compacted: it must not depend on how many wait. Each answer is verified.
+//! What a new run costs while others wait to be compacted: it must not depend on how many wait. Each answer is
+//! verified.
 //!
-//! `cargo bench --bench waiting [-- RUNS]` prints one table: the median wall time of 100 calls, behind 100, RUNS / 3 and RUNS
-//! waiting runs (3,000 where nothing is given).
+//! `cargo bench --bench waiting [-- RUNS]` prints one table: the median wall time of 100 calls, behind 100, RUNS / 3
+//! and RUNS waiting runs (3,000 where nothing is given).
 
 mod support;
 

@@ -1,7 +1,8 @@
-//! A workspace of 10^5 runs (5 params, 5 one-point metrics, 3 tags each): import, open, search, latest of all; each answer
-//! is verified.
+//! A workspace of 10^5 runs (5 params, 5 one-point metrics, 3 tags each): import, open, search, latest of all; each
+//! answer is verified.
 //!
-//! `cargo bench --bench workspace [-- RUNS]` prints one table, with processor time and wall time: the least of some rounds.
+//! `cargo bench --bench workspace [-- RUNS]` prints one table, with processor time and wall time: the least of some
+//! rounds.
 
 mod support;
 

@@ -157,9 +157,9 @@ impl Error {
         }
     }
 
-    /// Whether this is about one file alone, so that whoever reads many files tells of it and goes on with the others: the
-    /// file does not verify, or the operating system refuses it. `false` where the process itself lacks something, such as
-    /// descriptors or memory: then every file may be refused, and trying again may help.
+    /// Whether this is about one file alone, so that whoever reads many files tells of it and goes on with the others:
+    /// the file does not verify, or the operating system refuses it. `false` where the process itself lacks something,
+    /// such as descriptors or memory: then every file may be refused, and trying again may help.
     #[must_use]
     pub fn is_of_one_file(&self) -> bool {
         match self {

@@ -6,8 +6,8 @@ pub enum TailMode {
     /// Mapped where the file system is known to keep the promises that this needs (ext4, tmpfs), else written.
     #[default]
     Auto,
-    /// Mapped: a point costs nanoseconds and survives the death of the process. The hazard that remains: should the file
-    /// system itself fail (device gone, journal aborted), a store raises SIGBUS, which ends the process.
+    /// Mapped: a point costs nanoseconds and survives the death of the process. The hazard that remains: should the
+    /// file system itself fail (device gone, journal aborted), a store raises SIGBUS, which ends the process.
     Mapped,
     /// Written by one system call a point (0.3 to 2 µs): the same promise without that hazard, on any file system.
     Written,
@@ -18,8 +18,8 @@ pub enum TailMode {
 pub struct Options {
     /// See [`TailMode`].
     pub tail: TailMode,
-    /// How many of a writer's newest points each half of its tail holds, 32 bytes apiece: what is sealed in one piece. More
-    /// of them make better columns, fewer less memory; it is held within 2 and 262,144.
+    /// How many of a writer's newest points each half of its tail holds, 32 bytes apiece: what is sealed in one piece.
+    /// More of them make better columns, fewer less memory; it is held within 2 and 262,144.
     pub tail_points: u32,
     /// How long files stay that something newer replaced, in milliseconds, so that open snapshots go on.
     pub grace_ms: i64,

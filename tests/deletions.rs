@@ -1,5 +1,5 @@
-//! Deletions between workspaces: whatever was done on either side and in whatever order they took from each other, both come to
-//! the same, nothing that was deleted comes back, and nothing is lost that nobody deleted.
+//! Deletions between workspaces: whatever was done on either side and in whatever order they took from each other, both
+//! come to the same, nothing that was deleted comes back, and nothing is lost that nobody deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -151,7 +151,8 @@ impl Oracle {
     }
 }
 
-/// Takes what the other side has, and holds that runs on which both agreed, or which one side alone has, stay what they are.
+/// Takes what the other side has, and holds that runs on which both agreed, or which one side alone has, stay what they
+/// are.
 fn pull_and_check(sides: &[Workspace; 2], at: usize, ids: &[RunId]) {
     let before: Vec<_> = ids.iter().map(|id| [is_deleted(&sides[at], id), is_deleted(&sides[1 - at], id)]).collect();
     pull(&sides[at], &sides[1 - at]);

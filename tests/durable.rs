@@ -44,8 +44,8 @@ enum End {
     Server,
 }
 
-/// Every other writer is another process: one was killed, one ended, two are at work, one edits. Then the run ends, the others
-/// go on so far that they use their tails' slots again, and the machine stops.
+/// Every other writer is another process: one was killed, one ended, two are at work, one edits. Then the run ends, the
+/// others go on so far that they use their tails' slots again, and the machine stops.
 #[test]
 fn the_end_of_a_run_covers_what_every_other_writer_gave_it() {
     for tail in [TailMode::Mapped, TailMode::Written] {
@@ -200,7 +200,8 @@ fn the_end_of_a_run_with_one_writer_syncs_nothing_else() {
         assert_eq!(foreign, 0, "{synced:?}");
         counts.push(synced.len());
     }
-    // The first end of a handle makes the names of experiments survive; two syncs of the log and two of folders are its own.
+    // The first end of a handle makes the names of experiments survive; two syncs of the log and two of folders are its
+    // own.
     assert_eq!(counts, [5, 4]);
     assert_eq!(others.len(), 3);
 }

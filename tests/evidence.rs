@@ -1,5 +1,5 @@
-//! What is missing is missed: logs and tails that are emptied, cut, replaced or gone, and what a stop of the machine takes,
-//! which is no damage.
+//! What is missing is missed: logs and tails that are emptied, cut, replaced or gone, and what a stop of the machine
+//! takes, which is no damage.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -211,8 +211,8 @@ fn never_synced() -> (SimDisk, PathBuf) {
     (disk, log)
 }
 
-/// Every frame of a log that was never synced loses its end at any byte, any block, or all that it was: no damage, and what stands
-/// before it serves.
+/// Every frame of a log that was never synced loses its end at any byte, any block, or all that it was: no damage, and
+/// what stands before it serves.
 #[test]
 fn no_part_of_a_write_that_a_stop_of_the_machine_takes_is_damage() {
     let (disk, log) = never_synced();
@@ -257,8 +257,8 @@ fn no_part_of_a_write_that_a_stop_of_the_machine_takes_is_damage() {
     }
 }
 
-/// As long as the machine did not stop, nothing can have been lost: bytes that are no frame were changed, also in a log that was
-/// never synced and has not ended. But a killed writer leaves half of its last frame.
+/// As long as the machine did not stop, nothing can have been lost: bytes that are no frame were changed, also in a log
+/// that was never synced and has not ended. But a killed writer leaves half of its last frame.
 #[test]
 fn bytes_that_are_overwritten_in_a_log_that_was_never_synced_are_missed() {
     let disk = SimDisk::new();
@@ -306,7 +306,8 @@ fn what_was_synced_is_missed_after_a_stop_of_the_machine_too() {
     }
 }
 
-/// Copies made without ledgers, without `tmp` and `quarantine`, or of a folder whose logs went into packs, miss nothing.
+/// Copies made without ledgers, without `tmp` and `quarantine`, or of a folder whose logs went into packs, miss
+/// nothing.
 #[test]
 fn copies_and_compacted_workspaces_miss_nothing() {
     for left in Left::ALL {
@@ -370,8 +371,8 @@ fn damage_to_a_ledger_is_told_and_costs_no_data() {
     }
 }
 
-/// A writer that is killed while it stores a point leaves some words of a slot: behind its last point, over nothing or over a point
-/// of a former turn. Nobody was told that it is there.
+/// A writer that is killed while it stores a point leaves some words of a slot: behind its last point, over nothing or
+/// over a point of a former turn. Nobody was told that it is there.
 #[test]
 fn half_of_a_slot_that_a_killed_writer_left_is_no_damage() {
     for over in ["nothing", "a former turn"] {

@@ -1,4 +1,5 @@
-//! What one workspace takes from another: what was deleted stays so, nothing is taken twice, and nothing here is overwritten.
+//! What one workspace takes from another: what was deleted stays so, nothing is taken twice, and nothing here is
+//! overwritten.
 
 use stepwell::base::ids::{ExperimentId, RunId};
 use stepwell::registry::rules::Stage;

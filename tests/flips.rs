@@ -1,4 +1,5 @@
-//! Damage of every kind at every byte: it is found and named, no reader answers wrongly, the rest reads, repair salvages it.
+//! Damage of every kind at every byte: it is found and named, no reader answers wrongly, the rest reads, repair
+//! salvages it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,7 +61,8 @@ impl Sample {
         Self { files, runs, whole }
     }
 
-    /// Two experiments; a long run, one of short series, one of single points, one that was edited and deleted after it was packed.
+    /// Two experiments; a long run, one of short series, one of single points, one that was edited and deleted after it
+    /// was packed.
     fn packed() -> Self {
         let disk = SimDisk::new();
         let options = Options { tail: TailMode::Mapped, ..Options::default() };
@@ -97,7 +99,8 @@ impl Sample {
         Self::of(&disk, &[("long", keys), ("short", keys), ("edited", keys), ("points", &["m00", "m07"])])
     }
 
-    /// A run whose writer was killed: sealed groups, frames, points in the tail; and another whose writer ended, edited.
+    /// A run whose writer was killed: sealed groups, frames, points in the tail; and another whose writer ended,
+    /// edited.
     fn crashed(tail: TailMode) -> Self {
         let disk = SimDisk::new();
         // Once all is in one half of the tail, once in both.
@@ -380,8 +383,8 @@ fn check_repaired(sample: &Sample, workspace: &Workspace, what: &str, nothing_lo
     }
 }
 
-/// A run with a chosen id and three writers, each with its own points: whatever bit of the first frames of one log is flipped,
-/// and whichever log it is, the list, the run and its histories agree, and lack that writer's part at most.
+/// A run with a chosen id and three writers, each with its own points: whatever bit of the first frames of one log is
+/// flipped, and whichever log it is, the list, the run and its histories agree, and lack that writer's part at most.
 #[test]
 fn each_flipped_bit_of_the_first_frames_costs_that_writer_alone() {
     for writers in [1, 2, 3] {

@@ -1,4 +1,5 @@
-//! Tests that fork: apart from the others, because a child holds every file, and so every lock, that its parent has open.
+//! Tests that fork: apart from the others, because a child holds every file, and so every lock, that its parent has
+//! open.
 #![cfg(unix)]
 #![allow(unsafe_code)]
 

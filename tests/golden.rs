@@ -1,8 +1,8 @@
 //! The files of format version 1, checked in: today's code reads them as they were meant, and writes the same bytes.
 //!
-//! `tests/golden/v1` is a workspace that [`build`] wrote once. Neither is ever changed: a later format gets a folder and
-//! a builder of its own, and this one goes on being read. Identities and times are drawn at random by the store, so the
-//! builder sets each file together from the layer below, which takes them from its caller. Bytes of zstd and pco
+//! `tests/golden/v1` is a workspace that [`build`] wrote once. Neither is ever changed: a later format gets a folder
+//! and a builder of its own, and this one goes on being read. Identities and times are drawn at random by the store, so
+//! the builder sets each file together from the layer below, which takes them from its caller. Bytes of zstd and pco
 //! may change with their versions: packs, which use both, are held to what they say, everything else byte by byte.
 
 use std::collections::BTreeMap;
@@ -177,7 +177,8 @@ fn edits(disk: &SimDisk) {
     put(disk, &name.log(), &log.bytes);
 }
 
-/// Runs as the pack gets them: a long one, a short one, one that the manifest's tombstone covers, and one of single points.
+/// Runs as the pack gets them: a long one, a short one, one that the manifest's tombstone covers, and one of single
+/// points.
 fn packed_runs() -> Vec<RunSnapshot> {
     let runs = [("long", 0..1100), ("short", 3..6), ("gone", 0..2)].map(|(name, range)| {
         let mut state = RunState::new(id(name), VISION, "vision".into());
@@ -434,8 +435,8 @@ fn without_fine_level(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Of the second kind of groups, the bytes and what they say; and what a group of the first kind says of as long a series, which
-/// differs by the level that it lacks.
+/// Of the second kind of groups, the bytes and what they say; and what a group of the first kind says of as long a
+/// series, which differs by the level that it lacks.
 #[test]
 fn groups_with_and_without_fine_levels_are_read_and_written_as_they_were() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/fine.group");

@@ -1,5 +1,5 @@
-//! Maintenance in the background: it syncs what is written and compacts what is finished while others write, and ends with
-//! its handle.
+//! Maintenance in the background: it syncs what is written and compacts what is finished while others write, and ends
+//! with its handle.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,8 +49,8 @@ fn it_gathers_finished_runs_while_others_write() {
     assert_eq!(workspace.run(live.run_id()).unwrap().count("loss").unwrap(), written as u64);
 }
 
-/// What background syncs report as durable survives a power loss, though the writer never syncs: also while it seals, and
-/// when it stands still.
+/// What background syncs report as durable survives a power loss, though the writer never syncs: also while it seals,
+/// and when it stands still.
 #[test]
 fn it_syncs_what_writers_log_while_they_go_on() {
     let disk = SimDisk::new();
@@ -91,8 +91,8 @@ fn it_syncs_what_writers_log_while_they_go_on() {
     assert_eq!(left.count("loss").unwrap(), logged as u64);
 }
 
-/// Points that a sync by another thread made durable in the tail stay so when the tail is begun anew: its stores may reach
-/// the disk before anything that was appended to the log.
+/// Points that a sync by another thread made durable in the tail stay so when the tail is begun anew: its stores may
+/// reach the disk before anything that was appended to the log.
 #[test]
 fn a_promise_is_kept_before_the_tail_is_begun_anew() {
     for tail in [TailMode::Mapped, TailMode::Written] {
@@ -115,8 +115,8 @@ fn a_promise_is_kept_before_the_tail_is_begun_anew() {
     }
 }
 
-/// A writer that is asked seals what it has in some pieces of its next calls, and syncing its log is enough then; its tail
-/// is not synced. What is said after points that were not asked for is no mark that those were on disk.
+/// A writer that is asked seals what it has in some pieces of its next calls, and syncing its log is enough then; its
+/// tail is not synced. What is said after points that were not asked for is no mark that those were on disk.
 #[test]
 fn a_writer_that_is_asked_frames_what_it_has() {
     for (tail, points) in [(TailMode::Mapped, 9_000), (TailMode::Written, 9_000), (TailMode::Mapped, 700)] {
@@ -258,7 +258,8 @@ fn verifying_finds_nothing_wrong_while_others_write() {
     });
 }
 
-/// A folder of logs goes when compaction has emptied it, so that no search lists it; what was in it can still be synced.
+/// A folder of logs goes when compaction has emptied it, so that no search lists it; what was in it can still be
+/// synced.
 #[test]
 fn empty_folders_of_logs_go() {
     let dir = tempfile::tempdir().unwrap();

@@ -166,7 +166,8 @@ proptest! {
         run(&mut world, Some(disk), &history);
     }
 
-    /// A copy of a workspace, made at any moment, is packed by itself; then the first one's logs are copied into it again.
+    /// A copy of a workspace, made at any moment, is packed by itself; then the first one's logs are copied into it
+    /// again.
     #[test]
     fn copies_merge_and_count_once(before in history(), after in history(), tail in tail(), tail_points in tail_points(), packed in any::<bool>()) {
         let simple = |next: &Next| !matches!(

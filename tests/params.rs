@@ -1,4 +1,5 @@
-//! Params are set once: whoever stops, dies or fails at whichever step, what was acknowledged is what everyone reads from then on.
+//! Params are set once: whoever stops, dies or fails at whichever step, what was acknowledged is what everyone reads
+//! from then on.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -76,7 +77,8 @@ impl Seen {
         self.value = found;
     }
 
-    /// Takes in what a call that sets `value` came to. Says whether it was refused for a writer that does not come to an end.
+    /// Takes in what a call that sets `value` came to. Says whether it was refused for a writer that does not come to
+    /// an end.
     fn told(&mut self, disk: &SimDisk, value: &str, done: Result<(), Error>) -> bool {
         match done {
             Ok(()) => {
@@ -299,8 +301,8 @@ fn files(disk: &SimDisk, folder: &str, end: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The param may be set in a file that cannot be read: a write of it is refused, any other is taken, and once the file is back
-/// the value is what it was.
+/// The param may be set in a file that cannot be read: a write of it is refused, any other is taken, and once the file
+/// is back the value is what it was.
 #[test]
 fn a_param_is_not_set_beside_what_cannot_be_read() {
     type Harm = fn(&mut Vec<u8>);
@@ -395,8 +397,8 @@ fn a_copy_overturns_no_param() {
     assert_eq!(told, ["param \"lr\" of run run stays \"2\" and was not set to \"1\""]);
 }
 
-/// An import publishes its params after it looked what is set. Whoever sets them meanwhile keeps what was acknowledged, and who
-/// sets them while the import stands at any of its steps is refused or goes first.
+/// An import publishes its params after it looked what is set. Whoever sets them meanwhile keeps what was acknowledged,
+/// and who sets them while the import stands at any of its steps is refused or goes first.
 #[test]
 fn an_import_overturns_no_param() {
     let source = || RunImport {

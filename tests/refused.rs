@@ -205,8 +205,8 @@ fn verify_beside_compaction_finds_no_damage() {
     assert!(at > 20, "{at}");
 }
 
-/// Whoever asks for a run of which a pack has a part, or all, gets one answer: what the run, its row in a list, its row by itself and
-/// its histories say is the same, and each that can tell what is missing tells it.
+/// Whoever asks for a run of which a pack has a part, or all, gets one answer: what the run, its row in a list, its row
+/// by itself and its histories say is the same, and each that can tell what is missing tells it.
 #[test]
 fn all_answers_about_a_run_with_an_unreadable_pack_agree() {
     let disk = sample();
@@ -278,8 +278,8 @@ fn all_answers_about_a_run_with_an_unreadable_pack_agree() {
     }
 }
 
-/// A journal whose folder cannot be listed says nothing. Runs are read, every answer says what is not known, what would change the
-/// journal is refused and names the folder, and nothing is removed on account of it.
+/// A journal whose folder cannot be listed says nothing. Runs are read, every answer says what is not known, what would
+/// change the journal is refused and names the folder, and nothing is removed on account of it.
 #[test]
 fn a_journal_that_cannot_be_listed_is_told_and_bars_no_reading() {
     let disk = sample();

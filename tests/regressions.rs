@@ -242,7 +242,8 @@ fn a_pack_that_cannot_be_opened_now_is_opened_later() {
     }
 }
 
-/// An entry had its name but its folder was not synced; the next compaction found the points packed, and removed the log.
+/// An entry had its name but its folder was not synced; the next compaction found the points packed, and removed the
+/// log.
 #[test]
 fn a_log_stays_until_the_entry_that_replaces_it_is_safe() {
     let disk = SimDisk::new();
@@ -270,8 +271,8 @@ fn a_log_stays_until_the_entry_that_replaces_it_is_safe() {
     assert_eq!(open(&left, TailMode::Auto).run(&id).unwrap().points(), 1);
 }
 
-/// Whoever looked at the manifest first, a writer or a publisher, kept the next reader from opening the packs that others
-/// had published: their words and points were missing from its view, and new words were numbered below theirs.
+/// Whoever looked at the manifest first, a writer or a publisher, kept the next reader from opening the packs that
+/// others had published: their words and points were missing from its view, and new words were numbered below theirs.
 #[test]
 fn packs_of_others_are_opened_whoever_read_the_manifest_first() {
     let disk = SimDisk::new();
@@ -289,7 +290,8 @@ fn packs_of_others_are_opened_whoever_read_the_manifest_first() {
     assert_eq!(run.state().tags().next(), Some(("a", "last")));
 }
 
-/// The index of another pack with as many runs verifies, and was taken for a pack's own: searches found the other's runs.
+/// The index of another pack with as many runs verifies, and was taken for a pack's own: searches found the other's
+/// runs.
 #[test]
 fn an_index_that_was_moved_from_another_pack_is_made_anew() {
     let dir = tempfile::tempdir().unwrap();
@@ -319,8 +321,8 @@ fn an_index_that_was_moved_from_another_pack_is_made_anew() {
     }
 }
 
-/// The power failed when a tail had reached the disk, and the frame that named a series had not: points of that series were
-/// missing, and later ones of others were there.
+/// The power failed when a tail had reached the disk, and the frame that named a series had not: points of that series
+/// were missing, and later ones of others were there.
 #[test]
 fn no_point_outlives_one_before_it_whose_series_was_lost() {
     let disk = SimDisk::new();
@@ -375,8 +377,8 @@ fn verifying_goes_on_when_packs_are_replaced() {
     assert!(report.is_ok(), "{report:?}");
 }
 
-/// A sync of the tail failed; then points that an earlier one had made durable there were overwritten before the log was
-/// synced, which has them.
+/// A sync of the tail failed; then points that an earlier one had made durable there were overwritten before the log
+/// was synced, which has them.
 #[test]
 fn a_failed_sync_takes_nothing_that_was_durable_before() {
     let disk = SimDisk::new();
@@ -400,7 +402,8 @@ fn a_failed_sync_takes_nothing_that_was_durable_before() {
     assert!(workspace.sync().is_err());
 }
 
-/// All that nobody had synced was verified at each look at a run, so that a plot of a long one cost the reading of it all.
+/// All that nobody had synced was verified at each look at a run, so that a plot of a long one cost the reading of it
+/// all.
 #[test]
 fn what_was_whole_at_the_last_look_is_not_taken_for_torn() {
     let disk = SimDisk::new();
@@ -422,7 +425,8 @@ fn what_was_whole_at_the_last_look_is_not_taken_for_torn() {
     log.read_at(&mut byte, at).unwrap();
     log.write_at(&[!byte[0]], at).unwrap();
 
-    // This reader knows that the group was whole: the damage is named. So it is by another one, since no crash leaves it so.
+    // This reader knows that the group was whole: the damage is named. So it is by another one, since no crash leaves
+    // it so.
     for workspace in [&workspace, &open(&disk, TailMode::Mapped)] {
         let run = workspace.run(&id).unwrap();
         assert_eq!(run.count("a").unwrap(), 400_000);

@@ -1,4 +1,5 @@
-//! Shapes that break stores built for the usual ones: very many keys, very many tiny runs, odd keys, paths that are none.
+//! Shapes that break stores built for the usual ones: very many keys, very many tiny runs, odd keys, paths that are
+//! none.
 
 use stepwell::{
     Columns, CompactOptions, Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunQuery, RunStatus,
@@ -143,9 +144,9 @@ fn a_written_tail_keeps_the_same_promises_as_a_mapped_one() {
     assert!(run.arrivals("loss").unwrap() == expected);
 }
 
-/// A plot of far more points than buckets moves an edge by half a bucket at most, and by an eighth where buckets are wider
-/// than pages, and shows each spike: also where edges lie within pages, steps repeat across pages, and several writers share
-/// the series.
+/// A plot of far more points than buckets moves an edge by half a bucket at most, and by an eighth where buckets are
+/// wider than pages, and shows each spike: also where edges lie within pages, steps repeat across pages, and several
+/// writers share the series.
 #[test]
 fn a_long_plot_shows_each_spike_in_its_place() {
     let (_dir, workspace) = workspace();

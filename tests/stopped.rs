@@ -1,5 +1,5 @@
-//! The crash suite's other axis: a process that stops at any step of a protocol, for ever or until others have done all they
-//! do, whatever the clocks say.
+//! The crash suite's other axis: a process that stops at any step of a protocol, for ever or until others have done all
+//! they do, whatever the clocks say.
 //!
 //! The clock of the simulated disk stands in 1970, so each file is older than any grace period.
 
@@ -72,7 +72,8 @@ fn every_operation_is_a_place_to_stop() {
             }
         },
     );
-    // The name is there at the last of ten places, for each of three ways to go on; one of these ends, and so does the last run.
+    // The name is there at the last of ten places, for each of three ways to go on; one of these ends, and so does the
+    // last run.
     assert_eq!((operations, with_name, ended), (5, 3, 11));
 }
 
@@ -181,7 +182,8 @@ fn without_locks(disk: &SimDisk) {
     disk.add_fault(Fault { at: 0, only: Some(OpKind::Lock), error, times: Times::Forever, effect: Effect::Nothing });
 }
 
-/// Item 3 of issue 11: whoever publishes an entry, and stops anywhere, publishes it under a number that counts or not at all.
+/// Item 3 of issue 11: whoever publishes an entry, and stops anywhere, publishes it under a number that counts or not
+/// at all.
 #[test]
 fn a_publisher_of_an_entry_stops_anywhere_while_others_fold_its_number_away() {
     // The first entry, which makes the folder, and one in the middle.
@@ -278,8 +280,8 @@ fn a_remover_of_entries_stops_anywhere_while_others_publish() {
     }
 }
 
-/// Item 1 of issue 11: a compaction stops anywhere, for longer than any grace period, while others collect garbage, compact,
-/// log, search and verify. Nothing is lost, whether it goes on or not.
+/// Item 1 of issue 11: a compaction stops anywhere, for longer than any grace period, while others collect garbage,
+/// compact, log, search and verify. Nothing is lost, whether it goes on or not.
 #[test]
 fn a_compaction_stops_anywhere_while_others_collect_garbage() {
     let prepare = copies(|workspace| {
@@ -435,8 +437,8 @@ fn a_collection_of_garbage_stops_anywhere_while_others_publish() {
     );
 }
 
-/// An outsider, or a program that judges by age, removes packs that no entry names. The publisher finds out before it removes
-/// what its pack was made from.
+/// An outsider, or a program that judges by age, removes packs that no entry names. The publisher finds out before it
+/// removes what its pack was made from.
 #[test]
 fn a_publisher_whose_pack_was_taken_keeps_its_sources() {
     let (mut refused, prepare) = (0, copies(|workspace| ["a", "b"].iter().for_each(|name| log(workspace, name))));
@@ -585,8 +587,8 @@ fn a_pack_that_no_entry_names_is_told_and_stays() {
     is_sound(&now);
 }
 
-/// Who publishes may stop before it gives the last entry its anchor. Those before show all the same that nothing that was
-/// acknowledged came after, so what an interrupted import left is no damage.
+/// Who publishes may stop before it gives the last entry its anchor. Those before show all the same that nothing that
+/// was acknowledged came after, so what an interrupted import left is no damage.
 #[test]
 fn an_import_that_was_interrupted_behind_an_entry_without_an_anchor_is_no_damage() {
     let disk = SimDisk::new();

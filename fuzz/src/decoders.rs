@@ -1,4 +1,5 @@
-//! Every decoder of the store behind one function of bytes: fuzz targets and the replay tests of the workspace share them.
+//! Every decoder of the store behind one function of bytes: fuzz targets and the replay tests of the workspace share
+//! them.
 //!
 //! Each may refuse its bytes; none may panic, run long, or take memory beyond what the bytes can pay for. Where a
 //! checksum would stop every mutation at the door, the `_forged` twins make it good first.

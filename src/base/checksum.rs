@@ -38,9 +38,9 @@ const BY_TOP: [u8; 256] = {
     by_top
 };
 
-/// Which one byte, if it alone was changed among `len` bytes or in the checksum stored with them, explains why their CRC-32 is
-/// `computed` and not `stored`: its index, those from `len` on in the checksum. Bytes that differ otherwise give an index with a
-/// chance of `len` in 16 million. Costs a nanosecond a byte or two.
+/// Which one byte, if it alone was changed among `len` bytes or in the checksum stored with them, explains why their
+/// CRC-32 is `computed` and not `stored`: its index, those from `len` on in the checksum. Bytes that differ otherwise
+/// give an index with a chance of `len` in 16 million. Costs a nanosecond a byte or two.
 pub fn changed_bytes(stored: u32, computed: u32, len: usize) -> impl Iterator<Item = usize> {
     let difference = stored ^ computed;
     let of_checksum = (0..4).filter(move |byte| difference & !(0xFF << (8 * byte)) == 0).map(move |byte| len + byte);

@@ -95,8 +95,8 @@ impl fmt::Display for RunKey {
     }
 }
 
-/// An experiment's number. `0` is `Default`; others are random and positive, so that workspaces merge without conflict, and
-/// greater than those that were there before.
+/// An experiment's number. `0` is `Default`; others are random and positive, so that workspaces merge without conflict,
+/// and greater than those that were there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ExperimentId(pub u64);
 
@@ -106,8 +106,8 @@ impl ExperimentId {
 
     /// Least number of 18 decimal digits, which JSON numbers and MLflow's clients hold exactly as text.
     const LOW: u64 = 100_000_000_000_000_000;
-    /// Greatest random step from one number to the next: copies of a workspace that go on apart will hardly take the same,
-    /// and there is room for some ten million steps.
+    /// Greatest random step from one number to the next: copies of a workspace that go on apart will hardly take the
+    /// same, and there is room for some ten million steps.
     const STEP_MAX: u64 = 100_000_000_000;
 
     /// A new random number of 18 digits.
@@ -116,8 +116,8 @@ impl ExperimentId {
         Self(Self::LOW + (random_u128() as u64) % (9 * Self::LOW))
     }
 
-    /// A new number after the `greatest` that is taken: greater by a random step while there are such numbers of 18 digits.
-    /// Of a new workspace the first leaves room for those that follow.
+    /// A new number after the `greatest` that is taken: greater by a random step while there are such numbers of 18
+    /// digits. Of a new workspace the first leaves room for those that follow.
     #[must_use]
     pub fn after(greatest: Self) -> Self {
         let step = |bound: u64| 1 + (random_u128() as u64) % bound;
@@ -153,8 +153,8 @@ impl WriterId {
         Self(random_u128())
     }
 
-    /// The writer under which a foreign source's points are stored: the same for each import of one run, or of one `part`
-    /// of a run that has several logs. Empty for a run that is one piece.
+    /// The writer under which a foreign source's points are stored: the same for each import of one run, or of one
+    /// `part` of a run that has several logs. Empty for a run that is one piece.
     #[must_use]
     pub fn derived(run: &RunId, part: &str) -> Self {
         Self::derived_at(run, part, 0)

@@ -5,8 +5,9 @@
 //! text is a field and equal fields give equal texts.
 
 /// A dataset that the run read. Key: name, digest. Value: source type, source, schema, profile (each of the last two
-/// `+text`, or empty where there is none), then key and value of each tag of this use, then the place among the run's inputs and
-/// outputs in decimal, from 0, in the order in which they were logged. Without a place it comes after those that have one.
+/// `+text`, or empty where there is none), then key and value of each tag of this use, then the place among the run's
+/// inputs and outputs in decimal, from 0, in the order in which they were logged. Without a place it comes after those
+/// that have one.
 pub const DATASET: u8 = 1;
 /// A logged model that the run read. Key: the model's id. Value: its place, as of a dataset, or nothing.
 pub const MODEL_INPUT: u8 = 2;
@@ -17,10 +18,11 @@ pub const MODEL_OUTPUT: u8 = 3;
 pub const MODEL_METRIC: u8 = 4;
 /// Of a logged model: its own words (`type`, `run`, `status`, `message`, `updated`).
 pub const MODEL_WORD: u8 = 5;
-/// Where the artifacts of a run or logged model are, when that is not below its experiment's place. Key: empty. Value: the URI.
+/// Where the artifacts of a run or logged model are, when that is not below its experiment's place. Key: empty. Value:
+/// the URI.
 pub const ARTIFACT_URI: u8 = 6;
-/// A part of a run that was imported: a resumed run leaves a log for each of its starts. Key: the part. Value: when it started, in
-/// milliseconds since the epoch, or empty.
+/// A part of a run that was imported: a resumed run leaves a log for each of its starts. Key: the part. Value: when it
+/// started, in milliseconds since the epoch, or empty.
 pub const IMPORTED_PART: u8 = 7;
 
 /// The kind of a plain run, in [`crate::log::record::Attribute`]'s word for it.

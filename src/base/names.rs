@@ -14,7 +14,8 @@ const FREE: u32 = u32::MAX;
 pub struct Names<T = ()> {
     texts: Texts,
     of: Vec<T>,
-    /// Numbers of names, each at the first free place from the one that its hash says; at most three quarters are taken.
+    /// Numbers of names, each at the first free place from the one that its hash says; at most three quarters are
+    /// taken.
     places: Vec<u32>,
 }
 
@@ -49,8 +50,8 @@ impl<T: Copy + Eq + Hash> Names<T> {
         Some(self.places[place]).filter(|&number| number != FREE)
     }
 
-    /// The number of a name, which is taken in when it is new. `None` when the texts would exceed 4 GiB, or all numbers are
-    /// taken.
+    /// The number of a name, which is taken in when it is new. `None` when the texts would exceed 4 GiB, or all numbers
+    /// are taken.
     pub fn number(&mut self, of: T, text: &str) -> Option<u32> {
         if (self.len() + 1) * 4 > self.places.len() * 3 {
             self.grow();

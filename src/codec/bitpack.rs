@@ -71,8 +71,8 @@ fn pack_rest(values: &[i64], width: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&word.to_le_bytes()[..filled.div_ceil(8) as usize]);
 }
 
-/// Fills `out` with `base` plus each number (wrapping), from bytes of exactly [`packed_len`]; the caller has checked their
-/// length.
+/// Fills `out` with `base` plus each number (wrapping), from bytes of exactly [`packed_len`]; the caller has checked
+/// their length.
 pub(super) fn unpack(bytes: &[u8], width: u32, base: i64, out: &mut [i64]) {
     debug_assert_eq!(bytes.len(), packed_len(out.len(), width));
     if width == 0 {
@@ -97,8 +97,8 @@ fn unpack_block(block: &[u8], width: u32, base: i64, out: &mut [i64]) {
     let mut bit = 0;
     for out in out.chunks_exact_mut(LANES) {
         let (at, shift) = ((bit / WORD_BITS) as usize, bit % WORD_BITS);
-        // Each number looks at two rows without a branch. One that ends in the first takes nothing of the second, so that for
-        // the last of all any row will do.
+        // Each number looks at two rows without a branch. One that ends in the first takes nothing of the second, so
+        // that for the last of all any row will do.
         let (low, high) = (row(at), row((at + 1).min(last)));
         for lane in 0..LANES {
             let bits = (low[lane] >> shift | high[lane] << (WORD_BITS - 1 - shift) << 1) & mask;

@@ -183,7 +183,8 @@ fn decode_dictionary(mut reader: Reader<'_>, out: &mut [i64]) -> Result<(), Malf
     Ok(())
 }
 
-/// Varint: the common divisor, 2 or more; zigzag varint: the first value; last inner column: `(value - first) / divisor`.
+/// Varint: the common divisor, 2 or more; zigzag varint: the first value; last inner column:
+/// `(value - first) / divisor`.
 fn encode_scaled(values: &[i64], effort: Effort, buffers: &mut Buffers, out: &mut Vec<u8>) -> Option<()> {
     let (&first, rest) = values.split_first()?;
     let mut divisor = 0_u64;

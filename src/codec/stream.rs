@@ -185,7 +185,8 @@ pub(super) fn read(reader: &mut Reader<'_>, out: &mut [i64]) -> Result<(), Malfo
         if high == 0 || high << width >> width != high {
             return Err(Malformed("exception that is none"));
         }
-        // The low bits of what is added are zero, so that adding puts the high bits in place also where the base is there.
+        // The low bits of what is added are zero, so that adding puts the high bits in place also where the base is
+        // there.
         let value = out.get_mut(at).ok_or(Malformed("exception out of place"))?;
         *value = value.wrapping_add(high << width);
         at += 1;

@@ -173,7 +173,8 @@ pub(super) fn exponent_of(value: f64, from: u8, narrow: bool) -> Option<u8> {
     })
 }
 
-/// The floats of ordered float32. NaNs, which are rare, are left for a second pass, so that the first is vector instructions.
+/// The floats of ordered float32. NaNs, which are rare, are left for a second pass, so that the first is vector
+/// instructions.
 fn unsee_narrow(ints: &[i64], out: &mut [f64]) {
     let mut nans = false;
     for (out, &int) in out.iter_mut().zip(ints) {

@@ -67,8 +67,8 @@ impl Writer {
         self.directory.sections.push(section);
     }
 
-    /// A column of integers in the form that takes least: as they are, relative to the one before, or, in a given form, to those
-    /// of another column.
+    /// A column of integers in the form that takes least: as they are, relative to the one before, or, in a given form,
+    /// to those of another column.
     fn ints(&mut self, values: &[i64], reference: Option<(u8, &[i64])>) {
         let mut best = (form::PLAIN, None, Ints::new(values));
         let mut offer = |form: u8, origin: Option<i64>, deltas: &[i64]| {

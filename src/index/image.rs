@@ -37,15 +37,16 @@ enum Column {
 }
 
 impl Image {
-    /// Verifies the header and the directory. `pack` is the number of the pack whose runs the image must have, and of how many;
-    /// without, the image must stand alone. Errors name `origin`.
+    /// Verifies the header and the directory. `pack` is the number of the pack whose runs the image must have, and of
+    /// how many; without, the image must stand alone. Errors name `origin`.
     pub(crate) fn open(source: Source, origin: &Path, pack: Option<(u128, usize)>) -> Result<Self> {
         let image = Self::open_any(source, origin)?;
         let (number, rows) = pack.unwrap_or((0, image.directory.rows));
         if (image.directory.pack, image.directory.rows) != (number, rows) {
             return Err(image.damaged(0, Malformed("the index of another pack")));
         }
-        // Keys are 16 bytes a run, here or in the pack, which bounds what a false count of runs can make anybody allocate.
+        // Keys are 16 bytes a run, here or in the pack, which bounds what a false count of runs can make anybody
+        // allocate.
         let keys = if pack.is_some() { 0 } else { image.directory.rows * 16 };
         if image.directory.sections[run::IDS].raw_len != keys {
             return Err(image.bad(run::IDS, "run keys of another count"));
@@ -120,8 +121,8 @@ impl Image {
         })
     }
 
-    /// Integers of which each must be at least 0 and below `bound`, if there is one. Only checked ones are kept. `add_base` makes
-    /// values of those stored relative to something else, or says that it does not know the form.
+    /// Integers of which each must be at least 0 and below `bound`, if there is one. Only checked ones are kept.
+    /// `add_base` makes values of those stored relative to something else, or says that it does not know the form.
     pub(crate) fn ints_on(
         &self,
         section: usize,
@@ -181,8 +182,8 @@ impl Image {
         })
     }
 
-    /// A column of `len` values; `decode` makes them of what follows the first byte, where that is not [`form::PLAIN`], or says
-    /// that it does not know the form.
+    /// A column of `len` values; `decode` makes them of what follows the first byte, where that is not [`form::PLAIN`],
+    /// or says that it does not know the form.
     pub(crate) fn floats_on(
         &self,
         section: usize,

@@ -6,12 +6,13 @@
 //! sections, one after the other without a gap, each with its own checksum
 //! directory: rows, groups of four families, one entry a section; it ends the image
 //! ```
-//! Sections stand in this order: the runs' own columns ([`run`]), then for metrics, params, tags and items the key table
-//! ([`KEY_SECTIONS`]) and each group's sections. A **group** holds the cells of one dense key (a row for each run) or of
-//! several sparse keys (a row for each run that has the key, key after key), so that rare keys share sections.
+//! Sections stand in this order: the runs' own columns ([`run`]), then for metrics, params, tags and items the key
+//! table ([`KEY_SECTIONS`]) and each group's sections. A **group** holds the cells of one dense key (a row for each
+//! run) or of several sparse keys (a row for each run that has the key, key after key), so that rare keys share
+//! sections.
 //!
-//! An image is that of a pack, whose runs it has in the order of the pack's rows, or stands alone and names no pack. That of
-//! a pack repeats neither run keys nor the values of single points: see [`crate::index::packed`].
+//! An image is that of a pack, whose runs it has in the order of the pack's rows, or stands alone and names no pack.
+//! That of a pack repeats neither run keys nor the values of single points: see [`crate::index::packed`].
 
 use crate::base::bytes::{Malformed, Reader, put_varint};
 use crate::base::checksum::crc32;
@@ -131,8 +132,8 @@ pub(crate) mod form {
     pub(crate) const PLAIN: u8 = 0;
     /// Relative to another column of the group: integers by difference, floats by XOR.
     pub(crate) const RELATIVE: u8 = 1;
-    /// Floats: first the spans of the pack's pools that hold the cells of one point, then the values of the others, which are
-    /// no cells of 0 points.
+    /// Floats: first the spans of the pack's pools that hold the cells of one point, then the values of the others,
+    /// which are no cells of 0 points.
     pub(crate) const IN_PACK: u8 = 2;
     /// Integers: relative to the start of the cell's run.
     pub(crate) const TO_START: u8 = 3;

@@ -1,7 +1,8 @@
 //! Values that an index does not repeat: single points' values stand in the pools of its pack's groups.
 //!
-//! A pool holds the values of short series key after key, and within a key run after run, which is the order of an index's
-//! cells. So few spans (`Span`) say where the values of many cells are, and `Pools` where a pool's pages lie in the file.
+//! A pool holds the values of short series key after key, and within a key run after run, which is the order of an
+//! index's cells. So few spans (`Span`) say where the values of many cells are, and `Pools` where a pool's pages lie in
+//! the file.
 
 use crate::base::bytes::Malformed;
 use crate::base::checksum::crc32;
@@ -213,8 +214,8 @@ impl Places {
         self.entries.iter().any(|entry| entry.value.is_some())
     }
 
-    /// Where the only point of a metric of a row has its value: group and number. `None` where there are more points, or
-    /// more series than one.
+    /// Where the only point of a metric of a row has its value: group and number. `None` where there are more points,
+    /// or more series than one.
     pub(crate) fn find(&self, row: usize, key: &str) -> Option<(u32, u32)> {
         let (group, range) = self.rows.get(row)?.clone();
         let (keys, entries) = (&self.keys[group as usize], &self.entries[range]);

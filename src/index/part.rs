@@ -23,7 +23,8 @@ use crate::storage::File;
 ///
 /// Opening reads the directory only. A column is read, verified and decoded when it is first asked for and then kept,
 /// so a search costs memory for the columns that it names (8 bytes a run for a metric, 1 to 4 for a param or tag) and
-/// damage is found, with its place, by the first question that needs the damaged bytes. [`IndexPart::verify`] reads all.
+/// damage is found, with its place, by the first question that needs the damaged bytes. [`IndexPart::verify`] reads
+/// all.
 pub struct IndexPart {
     image: Image,
     /// The pack whose runs these are, in the order of its rows.
@@ -90,8 +91,8 @@ impl IndexPart {
         Self::open(Source::Memory(build::build(runs, None)?), Path::new("run index"), None)
     }
 
-    /// The image of all runs of a pack, in the order of its rows, which leaves to the pack what it has. Only together with that
-    /// pack can it be read.
+    /// The image of all runs of a pack, in the order of its rows, which leaves to the pack what it has. Only together
+    /// with that pack can it be read.
     ///
     /// # Errors
     /// As [`IndexPart::build`].
@@ -115,8 +116,8 @@ impl IndexPart {
         Self::open(Source::Memory(bytes.to_vec()), Path::new("run index"), None)
     }
 
-    /// Opens the image of a pack's runs in a file, of which only what is asked for is read, with two reads here and one for each
-    /// column. `path` is what errors name.
+    /// Opens the image of a pack's runs in a file, of which only what is asked for is read, with two reads here and one
+    /// for each column. `path` is what errors name.
     ///
     /// # Errors
     /// As [`IndexPart::from_bytes`], also for the image of another pack; [`Error::Io`].

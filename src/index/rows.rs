@@ -36,8 +36,8 @@ fn by_key<T>(list: &mut [(&str, T)]) {
     }
 }
 
-/// A run as lists show it, its words borrowed from the columns: of each metric the latest point, which costs fewer columns
-/// than all statistics. Each list is by key.
+/// A run as lists show it, its words borrowed from the columns: of each metric the latest point, which costs fewer
+/// columns than all statistics. Each list is by key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row<'a> {
     /// The run's id.
@@ -129,7 +129,8 @@ impl IndexPart {
     /// then O(keys of the run × log runs).
     ///
     /// # Errors
-    /// [`crate::error::Error::NotFound`] past the end; [`crate::error::Error::Corrupt`] or [`crate::error::Error::Io`] when a column cannot be read.
+    /// [`crate::error::Error::NotFound`] past the end; [`crate::error::Error::Corrupt`] or [`crate::error::Error::Io`]
+    /// when a column cannot be read.
     pub fn summary(&self, ordinal: u32) -> Result<RunSummary> {
         let mut metrics = BTreeMap::new();
         self.each_cell(
@@ -146,8 +147,8 @@ impl IndexPart {
         Ok(words.with_metrics(metrics))
     }
 
-    /// The runs at some ordinals as lists show them, in that order. No word is copied. Columns are read one after the other for
-    /// all runs, so that the memory of one run is on its way while others are waited for.
+    /// The runs at some ordinals as lists show them, in that order. No word is copied. Columns are read one after the
+    /// other for all runs, so that the memory of one run is on its way while others are waited for.
     ///
     /// # Errors
     /// As [`IndexPart::summary`].
@@ -167,7 +168,8 @@ impl IndexPart {
         Ok(rows)
     }
 
-    /// The latest point of one metric of each of some runs, `None` where a run has none. Decodes four columns at the first call.
+    /// The latest point of one metric of each of some runs, `None` where a run has none. Decodes four columns at the
+    /// first call.
     ///
     /// # Errors
     /// As [`IndexPart::summary`].
@@ -307,8 +309,9 @@ impl IndexPart {
         Ok(())
     }
 
-    /// Calls `take` with each key that some runs have: the run's place among `ordinals`, the key, what `columns` made of the key's
-    /// cells, and the run's cell among the group's. Keys come in order, but for those that few runs have, which come last.
+    /// Calls `take` with each key that some runs have: the run's place among `ordinals`, the key, what `columns` made
+    /// of the key's cells, and the run's cell among the group's. Keys come in order, but for those that few runs have,
+    /// which come last.
     fn each_cell<'a, C>(
         &'a self,
         family: Family,

@@ -1,4 +1,5 @@
-//! Sections of an index image: the two functions that turn a column's bytes into stored ones and back, and their checks.
+//! Sections of an index image: the two functions that turn a column's bytes into stored ones and back, and their
+//! checks.
 
 use crate::base::bytes::{Malformed, Reader, put_varint};
 use crate::base::checksum::crc32;

@@ -109,7 +109,8 @@ pub(crate) fn random_runs(seed: u64, count: usize) -> Vec<RunSummary> {
     (0..count).map(|at| random_run(&mut numbers, at)).collect()
 }
 
-/// Equality by bits, which `==` on floats is not; `Debug` prints a NaN without its payload, so values are added as bits.
+/// Equality by bits, which `==` on floats is not; `Debug` prints a NaN without its payload, so values are added as
+/// bits.
 pub(crate) fn bits(run: &RunSummary) -> String {
     let payloads: Vec<u64> = run
         .metrics

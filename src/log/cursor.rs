@@ -51,8 +51,8 @@ impl TailCursor {
         (self.turn, self.start, self.through, self.last) = (through, None, through, None);
     }
 
-    /// What follows in the tail's file, whole batches only, and the place behind it. `None` when the last slot that was read
-    /// is not there any more: another turn has begun there, or another file is here.
+    /// What follows in the tail's file, whole batches only, and the place behind it. `None` when the last slot that was
+    /// read is not there any more: another turn has begun there, or another file is here.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -135,9 +135,9 @@ pub fn encode_header(label: Label, writer: WriterId, offset: u64, payload: &[u8]
     out.extend_from_slice(&header_crc.to_le_bytes());
 }
 
-/// Whether one of the bytes that begin at `offset` of a log may be zero because it never reached the disk: it and all behind it,
-/// up to the end of the bytes or of what a disk writes at once, are zeros. A stop of the machine leaves so much of a write, and
-/// without the last byte too.
+/// Whether one of the bytes that begin at `offset` of a log may be zero because it never reached the disk: it and all
+/// behind it, up to the end of the bytes or of what a disk writes at once, are zeros. A stop of the machine leaves so
+/// much of a write, and without the last byte too.
 #[must_use]
 pub fn may_be_lost(bytes: &[u8], offset: u64, at: usize) -> bool {
     let block = (offset + at as u64 + 1).next_multiple_of(BLOCK) - offset;

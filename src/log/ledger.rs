@@ -1,9 +1,11 @@
-//! Lines that a writer leaves outside its log: what must be in the log, so that one that is emptied, cut or gone is missed.
+//! Lines that a writer leaves outside its log: what must be in the log, so that one that is emptied, cut or gone is
+//! missed.
 //!
-//! A ledger is an array of lines of 128 bytes, one for each writer, and nothing else. A process that opens writers takes a
-//! ledger that nobody has locked, or makes one, and keeps its lock as long as it or one of its writers lives. A line is
-//! written when its writer creates the log, first puts a point into its tail, is synced, and ends: in place, one write each,
-//! never synced by itself. So a line may be older than what it speaks of, and never says what is not so:
+//! A ledger is an array of lines of 128 bytes, one for each writer, and nothing else. A process that opens writers
+//! takes a ledger that nobody has locked, or makes one, and keeps its lock as long as it or one of its writers lives. A
+//! line is written when its writer creates the log, first puts a point into its tail, is synced, and ends: in place,
+//! one write each, never synced by itself. So a line may be older than what it speaks of, and never says what is not
+//! so:
 //!
 //! * What a line calls synced was synced before, and is there whatever happened since.
 //! * All else holds until the machine stops. The line has the `life` of its file then, which changes when what was not
@@ -113,8 +115,8 @@ impl Entry {
     }
 }
 
-/// Whether a line that does not verify was changed: but for one byte it would verify, and but for that it is of this life of
-/// its file. A stop of the machine may leave part of a line in place of an older one.
+/// Whether a line that does not verify was changed: but for one byte it would verify, and but for that it is of this
+/// life of its file. A stop of the machine may leave part of a line in place of an older one.
 #[must_use]
 pub fn is_changed(line: &[u8; LINE_LEN], offset: u64, life: u64) -> bool {
     let own = line[LIFE_AT..].iter().zip(life.to_le_bytes());
@@ -162,8 +164,8 @@ impl Ledger {
         self.generation == fork::generation() && *self.end.lock() < LINES_MAX * LINE_LEN as u64
     }
 
-    /// Begins the line of a writer whose log has so many bytes; of a log of edits where no run is given. `None` in a forked
-    /// child, whose parent has the lock.
+    /// Begins the line of a writer whose log has so many bytes; of a log of edits where no run is given. `None` in a
+    /// forked child, whose parent has the lock.
     #[must_use]
     pub fn begin(self: &Arc<Self>, run: Option<RunKey>, writer: WriterId, len: u64) -> Option<Line> {
         if self.generation != fork::generation() {

@@ -2,8 +2,8 @@
 //!
 //! A log is two files. `<run>.<writer>.log` is a sequence of frames ([`frame`]), each of records ([`record`]) or of a
 //! sealed group. `<run>.<writer>.tail` is an array of fixed slots ([`slot`]) for the points that no frame has yet.
-//! [`turns`] finds out which of them count, [`cursor`] reads on in it, [`prefix`] is what of a log need not be read again.
-//! What must be in a log is told outside it, in a [`ledger`].
+//! [`turns`] finds out which of them count, [`cursor`] reads on in it, [`prefix`] is what of a log need not be read
+//! again. What must be in a log is told outside it, in a [`ledger`].
 
 pub mod cursor;
 pub mod frame;

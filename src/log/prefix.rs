@@ -8,8 +8,9 @@ use crate::storage::File;
 /// What a text in memory of its own takes beside itself, in bytes, about.
 const ALLOCATED: usize = 16;
 
-/// A log's frames up to a byte to which it was whole when it was read: whoever reads it again need not read them. Of what nobody
-/// has synced only a reading of all of it tells what a crash tore; but once whole it stays so until the machine stops.
+/// A log's frames up to a byte to which it was whole when it was read: whoever reads it again need not read them. Of
+/// what nobody has synced only a reading of all of it tells what a crash tore; but once whole it stays so until the
+/// machine stops.
 #[derive(Clone, Debug)]
 pub struct Prefix {
     pub(super) start: Start,
@@ -27,8 +28,8 @@ impl Prefix {
         self.end
     }
 
-    /// Whether the last of its frames stands in this file, as it must in the log that was read: each is bound to its writer, its
-    /// place and its contents.
+    /// Whether the last of its frames stands in this file, as it must in the log that was read: each is bound to its
+    /// writer, its place and its contents.
     #[must_use]
     pub fn is_in(&self, file: &dyn File) -> bool {
         let Some(last) = self.frames.last() else { return false };

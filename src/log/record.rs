@@ -140,8 +140,8 @@ pub enum Record {
         /// See [`Record`].
         order: u64,
     },
-    /// Claims a param that this writer is about to set: other writers heed it, readers do not. It names its run by id, so that
-    /// it makes none. A writer's later claim of a key replaces its earlier one.
+    /// Claims a param that this writer is about to set: other writers heed it, readers do not. It names its run by id,
+    /// so that it makes none. A writer's later claim of a key replaces its earlier one.
     ParamClaimed {
         /// The run's id.
         id: RunId,

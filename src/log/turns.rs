@@ -10,9 +10,9 @@ use crate::storage::File;
 /// Most sequence numbers that are tried for the beginning of a turn.
 const TURNS_TRIED: u64 = 8 << 20;
 
-/// Where the tail's present turn begins when damage took the frame that says so: the first number from `from` on that the
-/// first slot of a half may have. At the latest it is as far behind the newest words, said at `said`, as a tail is long; where
-/// that is far, only its ends are tried, since damaged bytes may say any number.
+/// Where the tail's present turn begins when damage took the frame that says so: the first number from `from` on that
+/// the first slot of a half may have. At the latest it is as far behind the newest words, said at `said`, as a tail is
+/// long; where that is far, only its ends are tried, since damaged bytes may say any number.
 pub fn find_turn(tail: &[u8], start: &Start, from: u64, said: u64) -> u64 {
     let long = 2 * u64::from(start.half.min(HALF_MAX));
     let last = said.max(from).saturating_add(long);
@@ -42,8 +42,8 @@ pub fn halves(tail: &[u8], half: u32) -> [&[[u8; SLOT_LEN]]; 2] {
     [first, &second[..second.len().min(half as usize)]]
 }
 
-/// The slots of a tail that verify from sequence number `from` on: the turn in the half where that one is, and the one that
-/// follows it in the other half.
+/// The slots of a tail that verify from sequence number `from` on: the turn in the half where that one is, and the one
+/// that follows it in the other half.
 #[must_use]
 pub fn verified_slots(tail: &[u8], writer: WriterId, half: u32, from: u64) -> [&[[u8; SLOT_LEN]]; 2] {
     let check = Check::new(writer);

@@ -1,4 +1,5 @@
-//! Bringing the registered models of another workspace into this one, deletions among it, as [`crate::registry::merge`] says.
+//! Bringing the registered models of another workspace into this one, deletions among it, as [`crate::registry::merge`]
+//! says.
 
 use crate::error::Result;
 use crate::registry::merge::merge;

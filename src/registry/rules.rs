@@ -22,8 +22,8 @@ pub struct Registry {
 pub struct Gone {
     /// What it was called.
     pub name: String,
-    /// All versions that were known by then, deleted ones included: by number and time of creation. Others, which another
-    /// workspace created meanwhile, live.
+    /// All versions that were known by then, deleted ones included: by number and time of creation. Others, which
+    /// another workspace created meanwhile, live.
     pub versions: BTreeSet<(u64, i64)>,
     /// When, in milliseconds since the epoch.
     pub at_ms: i64,
@@ -83,8 +83,8 @@ pub struct DeletedVersion {
     pub by: String,
 }
 
-/// How often words were changed, see [`Word`]. Copies in two workspaces agree by that: what was changed more often stands, of what
-/// was changed equally often the greater. No clock is asked.
+/// How often words were changed, see [`Word`]. Copies in two workspaces agree by that: what was changed more often
+/// stands, of what was changed equally often the greater. No clock is asked.
 pub type Changes = BTreeMap<Word, u64>;
 
 /// A word of a model or of a version that is changed as one. The order of variants is the format.
@@ -454,14 +454,15 @@ fn put<T>(map: &mut BTreeMap<String, T>, key: &str, value: Option<T>) {
 }
 
 impl Registry {
-    /// What copies of a new model will know it by: the same wherever the same model is imported, and never that of one that is here
-    /// or was deleted here.
+    /// What copies of a new model will know it by: the same wherever the same model is imported, and never that of one
+    /// that is here or was deleted here.
     fn free_id(&self, name: &str, created_ms: i64) -> u128 {
         let taken = |id: &u128| self.gone.contains_key(id) || self.models.values().any(|model| model.id == *id);
         ids(name, created_ms).find(|id| !taken(id)).unwrap_or_default()
     }
 
-    /// What became of a model that another registry created under this name and at this time, as far as it was taken in here before.
+    /// What became of a model that another registry created under this name and at this time, as far as it was taken in
+    /// here before.
     #[must_use]
     pub fn known(&self, name: &str, created_ms: i64) -> Known<'_> {
         let mut known = Known::New;

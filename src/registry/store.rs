@@ -133,7 +133,8 @@ impl<'a> Store<'a> {
     /// A model.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
+    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Corrupt`](crate::error::Error::Corrupt),
+    /// [`Error::Io`](crate::error::Error::Io).
     pub fn model(self, name: &str) -> Result<RegisteredModel> {
         self.read(|registry| Ok(shown_model(name, registry.model(name)?)))
     }
@@ -141,7 +142,8 @@ impl<'a> Store<'a> {
     /// Renames a model; to its own name nothing but its time changes.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::AlreadyExists`](crate::error::Error::AlreadyExists), [`Error::Io`](crate::error::Error::Io).
+    /// [`Error::NotFound`](crate::error::Error::NotFound),
+    /// [`Error::AlreadyExists`](crate::error::Error::AlreadyExists), [`Error::Io`](crate::error::Error::Io).
     pub fn rename_model(self, name: &str, new_name: &str) -> Result<RegisteredModel> {
         let at_ms = now_ms();
         self.change(|registry| {
@@ -194,7 +196,8 @@ impl<'a> Store<'a> {
     /// Sets an alias, or removes it; nothing happens where there is none.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound) for the model and the version, [`Error::Io`](crate::error::Error::Io).
+    /// [`Error::NotFound`](crate::error::Error::NotFound) for the model and the version,
+    /// [`Error::Io`](crate::error::Error::Io).
     pub fn set_alias(self, name: &str, alias: &str, version: Option<u64>) -> Result<()> {
         self.change(|registry| {
             let known = registry.model(name)?.aliases.get(alias).copied();
@@ -209,7 +212,8 @@ impl<'a> Store<'a> {
     /// The version that an alias names; `None` where the model has no such alias.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound) for the model, [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
+    /// [`Error::NotFound`](crate::error::Error::NotFound) for the model,
+    /// [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
     pub fn version_by_alias(self, name: &str, alias: &str) -> Result<Option<ModelVersion>> {
         self.read(|registry| {
             let model = registry.model(name)?;
@@ -249,7 +253,8 @@ impl<'a> Store<'a> {
     /// A version.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
+    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Corrupt`](crate::error::Error::Corrupt),
+    /// [`Error::Io`](crate::error::Error::Io).
     pub fn version(self, name: &str, number: u64) -> Result<ModelVersion> {
         self.read(|registry| {
             let version = registry.version(name, number)?;
@@ -324,7 +329,8 @@ impl<'a> Store<'a> {
     /// The greatest version of each of these stages.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
+    /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Corrupt`](crate::error::Error::Corrupt),
+    /// [`Error::Io`](crate::error::Error::Io).
     pub fn latest_versions(self, name: &str, stages: &[Stage]) -> Result<Vec<ModelVersion>> {
         let mut latest = self.model(name)?.latest_versions;
         latest.retain(|version| stages.contains(&version.current_stage));

@@ -7,8 +7,8 @@ use crate::base::point::TimestampsRef;
 use crate::log::slot::Slot;
 use crate::run::seal::GivenColumns;
 
-/// Buffers of up to so many points and series in all are kept by their thread, also for writers that take turns: fresh memory
-/// costs more than filling it.
+/// Buffers of up to so many points and series in all are kept by their thread, also for writers that take turns: fresh
+/// memory costs more than filling it.
 const KEPT: usize = 160 << 10;
 
 thread_local! {
@@ -18,8 +18,8 @@ thread_local! {
 /// Points of all series, gathered by series.
 #[derive(Debug, Default)]
 pub struct Gathered {
-    /// Of each series: how many points it has; from [`Self::lay_out`] on where its next point goes, which is where it ends
-    /// when all are placed.
+    /// Of each series: how many points it has; from [`Self::lay_out`] on where its next point goes, which is where it
+    /// ends when all are placed.
     ends: Vec<u32>,
     /// Whether every point has a timestamp.
     all_timed: bool,
@@ -119,8 +119,8 @@ impl Gathered {
         }
     }
 
-    /// The columns of a series, when all points are placed: steps, timestamps and values. `apart` are columns of a series that
-    /// has no other points, given rather than gathered.
+    /// The columns of a series, when all points are placed: steps, timestamps and values. `apart` are columns of a
+    /// series that has no other points, given rather than gathered.
     #[inline]
     #[must_use]
     pub fn of<'a>(
@@ -140,8 +140,8 @@ impl Gathered {
     }
 }
 
-/// Gives a column this length; what is in it is overwritten later. Fresh memory is left to the kernel to fill with zeros when
-/// it is touched.
+/// Gives a column this length; what is in it is overwritten later. Fresh memory is left to the kernel to fill with
+/// zeros when it is touched.
 fn resize<T: Clone + Default>(column: &mut Vec<T>, len: usize) {
     if column.capacity() < len {
         *column = vec![T::default(); len];

@@ -5,12 +5,12 @@
 //!
 //! 1. It has taken in the log's frames before `end` and the tail's slots behind them up to its cursor, each once, in
 //!    their order, and nothing else. So it says what an image read at that moment says ([`LogImage`]).
-//! 2. It follows a log only as long as frames and slots continue those that it has, bit by bit as their checks say. Whatever
-//!    else is found (damage, a torn end, a log that became shorter, a tail of another turn) ends it, and the log is read
-//!    anew by [`LogImage`], which alone knows what counts then.
+//! 2. It follows a log only as long as frames and slots continue those that it has, bit by bit as their checks say.
+//!    Whatever else is found (damage, a torn end, a log that became shorter, a tail of another turn) ends it, and the
+//!    log is read anew by [`LogImage`], which alone knows what counts then.
 //! 3. It holds no file and no point, so a log costs memory by its series and words, however much was logged.
-//! 4. Each run carries a stamp that no other content of any run has in this process: whoever keeps what was made of a run
-//!    may keep it as long as its stamps stay.
+//! 4. Each run carries a stamp that no other content of any run has in this process: whoever keeps what was made of a
+//!    run may keep it as long as its stamps stay.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -132,8 +132,8 @@ impl LogDigest {
         (self.end, self.tail.through(), self.ended)
     }
 
-    /// Takes in what was appended since. `false` when what is found does not simply continue what is known: the digest is of
-    /// no use then, and the log must be read as a whole. Costs nothing once the log is ended.
+    /// Takes in what was appended since. `false` when what is found does not simply continue what is known: the digest
+    /// is of no use then, and the log must be read as a whole. Costs nothing once the log is ended.
     ///
     /// # Errors
     /// [`Error::Io`], of kind `NotFound` when a log that was not ended is gone.

@@ -4,9 +4,9 @@
 //! 2. A part of the series is walked from the top of its pyramid: a pyramid bucket that lies within one pixel is
 //!    merged into it whole; one that spans several is opened, down to the points below the lowest.
 //! 3. So at most one chain of pyramid buckets is opened for each edge between pixels, whatever the length.
-//! 4. A bucket that is no wider than a pixel is not opened for an edge: it goes whole to the side where most of it lies.
-//!    So an edge may be half a pixel off, which moves nothing in the picture: all its points are as logged, each spike
-//!    among them. What a plot costs depends on its pixels alone.
+//! 4. A bucket that is no wider than a pixel is not opened for an edge: it goes whole to the side where most of it
+//!    lies. So an edge may be half a pixel off, which moves nothing in the picture: all its points are as logged, each
+//!    spike among them. What a plot costs depends on its pixels alone.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -35,8 +35,8 @@ pub struct Gathered {
     pub series: u64,
     /// Points.
     pub points: u64,
-    /// What lists show of the runs, in order; `None` where it takes the pack to know, since statistics of long series are
-    /// made as they are written.
+    /// What lists show of the runs, in order; `None` where it takes the pack to know, since statistics of long series
+    /// are made as they are written.
     pub rows: Option<Vec<RunSummary>>,
 }
 

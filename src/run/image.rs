@@ -76,8 +76,8 @@ struct RunName {
 }
 
 impl LogImage {
-    /// Reads a log and its tail. Costs the reading of the log's frames, not of the columns in it; of what is `known` nothing is
-    /// read.
+    /// Reads a log and its tail. Costs the reading of the log's frames, not of the columns in it; of what is `known`
+    /// nothing is read.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when not even the log's beginning verifies; other damage is kept in the image.
@@ -331,8 +331,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Whatever a writer does between two readings, and whatever a crash tears behind what was read, a reading that goes on
-        /// says what a reading of all of it says.
+        /// Whatever a writer does between two readings, and whatever a crash tears behind what was read, a reading that
+        /// goes on says what a reading of all of it says.
         #[test]
         fn what_is_read_on_is_what_is_read_anew(
             doings in proptest::collection::vec((0_u8..7, 1_usize..400), 1..40),

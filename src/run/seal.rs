@@ -90,7 +90,8 @@ const SEALED_BYTES: usize = 6;
 const SLOTS_AT_ONCE: usize = 2 << 10;
 
 impl Sealing {
-    /// Begins the group of a head's points, of which `sequence` is the number of the first, for a log with so many runs.
+    /// Begins the group of a head's points, of which `sequence` is the number of the first, for a log with so many
+    /// runs.
     #[must_use]
     pub fn new(head: Head<'_>, runs: usize, writer: WriterId, sequence: u64) -> Self {
         let apart =

@@ -9,11 +9,12 @@
 //! ```
 //!
 //! *Settling* appends the slots' points to the log as rows; *sealing* appends rows' and slots' points as a group. Both
-//! restart the tail. When half of the tail is full, its points are sealed page by page, a few at each pause of the other
-//! half, so that no call waits for all of them; whatever else frames points ends that first.
+//! restart the tail. When half of the tail is full, its points are sealed page by page, a few at each pause of the
+//! other half, so that no call waits for all of them; whatever else frames points ends that first.
 //!
-//! A sync from beside asks for the points to be framed ([`Watermark::ask`]). The next call hears it: few points are sealed at
-//! once, of more the half is turned over early and sealed like a full one, with shorter pauses. All this moving is in `head`.
+//! A sync from beside asks for the points to be framed ([`Watermark::ask`]). The next call hears it: few points are
+//! sealed at once, of more the half is turned over early and sealed like a full one, with shorter pauses. All this
+//! moving is in `head`.
 
 mod head;
 
@@ -198,7 +199,8 @@ impl Session {
         number
     }
 
-    /// Numbers a series of a run in this log; the key was checked by the caller. Costs a frame when thousands wait for one.
+    /// Numbers a series of a run in this log; the key was checked by the caller. Costs a frame when thousands wait for
+    /// one.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the log has 2^30 series or 4 GiB of keys. [`Error::Io`]; the series has no number then.
@@ -451,8 +453,8 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the log and makes all of it survive a stop of the machine. The end is written after a first sync, so that it
-    /// carries the mark of what was on disk, and then synced itself.
+    /// Ends the log and makes all of it survive a stop of the machine. The end is written after a first sync, so that
+    /// it carries the mark of what was on disk, and then synced itself.
     ///
     /// # Errors
     /// As [`Self::sync`] and [`Self::end`].

@@ -71,7 +71,8 @@ impl RunSnapshot {
         let of_writer =
             |(coverage, parts): OfWriter<SeriesPart>| parts.into_iter().map(move |part| (coverage.writer, part));
         let mut parts: Vec<(WriterId, (String, SeriesPart))> = sources.into_iter().flat_map(of_writer).collect();
-        // Stable, so that the parts of a key stay in order; sources mostly have their keys in order, which makes it a merge.
+        // Stable, so that the parts of a key stay in order; sources mostly have their keys in order, which makes it a
+        // merge.
         parts.sort_by(|(_, (a, _)), (_, (b, _))| a.cmp(b));
         let mut series: Vec<(String, SeriesParts)> = Vec::new();
         for (writer, (key, part)) in parts {
@@ -202,8 +203,8 @@ impl RunSnapshot {
         Ok(columns)
     }
 
-    /// [`Self::history`] in place of what `columns` hold, whose memory serves again: faster for whoever reads many series,
-    /// since fresh memory costs as much as decoding into it.
+    /// [`Self::history`] in place of what `columns` hold, whose memory serves again: faster for whoever reads many
+    /// series, since fresh memory costs as much as decoding into it.
     ///
     /// # Errors
     /// Those of [`Self::history`]; `columns` hold nothing of use then.
@@ -248,9 +249,10 @@ impl RunSnapshot {
     }
 
     /// At most `buckets` buckets of equal width over a range of steps (all steps for `None`), each with its first,
-    /// last, least and greatest point, so that a plot shows every spike. Where the range has no more points than buckets,
-    /// the points themselves. Costs no more for a longer series: where a page of 1,024 points is no wider than a bucket, no point
-    /// is read, and an edge between buckets lies between two pages, at most half a bucket's width beside its place.
+    /// last, least and greatest point, so that a plot shows every spike. Where the range has no more points than
+    /// buckets, the points themselves. Costs no more for a longer series: where a page of 1,024 points is no wider than
+    /// a bucket, no point is read, and an edge between buckets lies between two pages, at most half a bucket's width
+    /// beside its place.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`]; [`Error::Invalid`] for 0 buckets.
@@ -280,8 +282,8 @@ impl RunSnapshot {
     }
 }
 
-/// What the parts of one run say together, and what serves of their points: writers in their order, of each the copies that
-/// count, in order of their points. `None` where there is no part.
+/// What the parts of one run say together, and what serves of their points: writers in their order, of each the copies
+/// that count, in order of their points. `None` where there is no part.
 fn merge_parts<S>(parts: Vec<RunPart<S>>) -> Option<(RunState, Vec<OfWriter<S>>)> {
     let mut parts = parts.into_iter();
     let RunPart { mut state, series: mut sources } = parts.next()?;
@@ -354,7 +356,8 @@ fn add_stats(known: &mut Option<SeriesStats>, later: &SeriesStats) {
 /// A growing source that was imported at different moments into two workspaces has copies that overlap in part; the
 /// chain that reaches furthest has all of them.
 fn choose_copies(copies: &[Coverage]) -> Vec<usize> {
-    // For each copy, from the last to the first: how far the best chain from it reaches, what it lost, and its next copy.
+    // For each copy, from the last to the first: how far the best chain from it reaches, what it lost, and its next
+    // copy.
     let mut best: Vec<(u64, u64, Option<usize>)> = vec![(0, 0, None); copies.len()];
     for index in (0..copies.len()).rev() {
         let own = copies[index];

@@ -276,8 +276,8 @@ impl RunState {
     }
 }
 
-/// What decides between two words of one kind: the stamp; of a mark of deletion that was carried into a later generation of its
-/// experiment with its stamp, the later generation.
+/// What decides between two words of one kind: the stamp; of a mark of deletion that was carried into a later
+/// generation of its experiment with its stamp, the later generation.
 #[must_use]
 pub fn rank(word: &Stamped<Attribute>) -> (Stamp, u64, Option<i64>, &str) {
     match &word.value {

@@ -138,8 +138,9 @@ pub struct Page {
     pub total: usize,
 }
 
-/// Finds the runs. Memory: one bit a run for each nested condition, and 24 bytes for each of twice `offset + max_results`
-/// runs; beside the columns that the parts keep once decoded. Time: one pass over each named column.
+/// Finds the runs. Memory: one bit a run for each nested condition, and 24 bytes for each of twice
+/// `offset + max_results` runs; beside the columns that the parts keep once decoded. Time: one pass over each named
+/// column.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `max_results` of 0 and for a mask of another length; [`Error::Corrupt`] or [`Error::Io`] when

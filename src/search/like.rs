@@ -1,8 +1,9 @@
 //! LIKE and ILIKE: `%` is any text, `_` any one character, nothing escapes them.
 //!
-//! The pattern is split at `%`. The first piece must stand at the beginning, the last at the end, and each piece between
-//! is looked for as far left as it can be, which never spoils a later one. Looking is Shift-And: one bit a pattern
-//! character, all advanced at once, so that a text of n characters costs n × pieces / 64 steps whatever the pattern.
+//! The pattern is split at `%`. The first piece must stand at the beginning, the last at the end, and each piece
+//! between is looked for as far left as it can be, which never spoils a later one. Looking is Shift-And: one bit a
+//! pattern character, all advanced at once, so that a text of n characters costs n × pieces / 64 steps whatever the
+//! pattern.
 
 use rustc_hash::FxHashMap;
 

@@ -35,7 +35,8 @@ pub struct OrderBy {
 /// Parses clauses such as `metrics.loss DESC`, `` params.`my key` ``, `start_time`; ascending unless it says DESC.
 ///
 /// # Errors
-/// [`Error::Invalid`] with the clause's column. Naming one key twice is no error (MLflow answers 500): the first counts.
+/// [`Error::Invalid`] with the clause's column. Naming one key twice is no error (MLflow answers 500): the first
+/// counts.
 pub fn parse_order_by<S: AsRef<str>>(clauses: &[S]) -> Result<Vec<OrderBy>> {
     parse_order_by_in(Dialect::Full, clauses)
 }

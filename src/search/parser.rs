@@ -35,8 +35,8 @@ pub enum Dialect {
 /// Parses a filter; `None` for the empty text, which keeps every run. O(length).
 ///
 /// # Errors
-/// [`Error::Invalid`] with the column, what stands there and what would be right. A text of white space only is refused,
-/// as in MLflow.
+/// [`Error::Invalid`] with the column, what stands there and what would be right. A text of white space only is
+/// refused, as in MLflow.
 pub fn parse_filter(text: &str) -> Result<Option<Expr>> {
     parse_filter_in(Dialect::Full, text)
 }

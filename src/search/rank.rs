@@ -1,7 +1,8 @@
 //! The best k of many runs in the order of several keys, without sorting the rest.
 //!
-//! 1. The first two keys of a run become two coarse `u64`s: whoever has the smaller comes first, equal ones say nothing.
-//!    The second counts only where equal first ones mean equal values: of numbers, and of texts that have ranks.
+//! 1. The first two keys of a run become two coarse `u64`s: whoever has the smaller comes first, equal ones say
+//!    nothing. The second counts only where equal first ones mean equal values: of numbers, and of texts that have
+//!    ranks.
 //! 2. Runs are gathered until there are twice k; then the best k stay, and the worst of them becomes the bar, below
 //!    which nothing is gathered any more. Most runs fail at the bar and cost one comparison of integers.
 //! 3. Where coarse keys are equal, the values themselves are compared, key after key.

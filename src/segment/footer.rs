@@ -194,8 +194,8 @@ impl Footer {
         columns.number(self.pool_base as u64);
     }
 
-    /// Reads a footer of a group whose pages take `pages_len` bytes, and whose end mark says whether it has `fine` levels; checks
-    /// that every index in it is in range.
+    /// Reads a footer of a group whose pages take `pages_len` bytes, and whose end mark says whether it has `fine`
+    /// levels; checks that every index in it is in range.
     ///
     /// # Errors
     /// [`Malformed`] naming what is wrong.

@@ -9,8 +9,8 @@ pub const PAGE_POINTS: usize = 1024;
 pub const POOLED_BELOW: usize = 96;
 /// How many buckets of one pyramid level make one of the next.
 pub const FAN_OUT: usize = 8;
-/// Series of at least so many points have a level of finer buckets below that of pages; of a shorter one a plot may read
-/// every point.
+/// Series of at least so many points have a level of finer buckets below that of pages; of a shorter one a plot may
+/// read every point.
 pub const FINE_FROM: usize = 128 * PAGE_POINTS;
 /// How many points a bucket of that level stands for.
 pub const FINE_POINTS: usize = 256;

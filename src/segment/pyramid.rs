@@ -1,6 +1,6 @@
 //! The pyramid of a series: for each page a bucket of its first, last, least and greatest point, and for each
-//! [`FAN_OUT`] buckets one above, so that a plot touches few of them however long the series is. A long one has a level below,
-//! so that no plot reads many pages to draw a pixel from a part of each.
+//! [`FAN_OUT`] buckets one above, so that a plot touches few of them however long the series is. A long one has a level
+//! below, so that no plot reads many pages to draw a pixel from a part of each.
 
 use std::ops::Range;
 
@@ -108,8 +108,8 @@ fn has_fine_level(count: usize, fine: bool) -> bool {
     fine && count >= FINE_FROM
 }
 
-/// The number of buckets of each level, lowest first, for a series of `count` points; empty when it has one page. `fine` says
-/// whether its group has levels below that of pages.
+/// The number of buckets of each level, lowest first, for a series of `count` points; empty when it has one page.
+/// `fine` says whether its group has levels below that of pages.
 #[must_use]
 pub fn levels(count: usize, fine: bool) -> Vec<usize> {
     let mut levels = Vec::new();
@@ -127,7 +127,8 @@ pub fn levels(count: usize, fine: bool) -> Vec<usize> {
     levels
 }
 
-/// How many buckets of the level below, or points below the lowest, make a bucket of a level of a series of `count` points.
+/// How many buckets of the level below, or points below the lowest, make a bucket of a level of a series of `count`
+/// points.
 #[must_use]
 pub fn fan_out(count: usize, fine: bool, level: usize) -> usize {
     match (level, has_fine_level(count, fine)) {

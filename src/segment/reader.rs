@@ -108,8 +108,8 @@ pub struct Group {
     len: u64,
     footer: Footer,
     pool: Pool,
-    /// Of each column of the pool the page that was decoded last: whoever reads short series one after the other finds many
-    /// in one page.
+    /// Of each column of the pool the page that was decoded last: whoever reads short series one after the other finds
+    /// many in one page.
     recent: Mutex<Recent>,
     /// The tops of pyramids that were asked for.
     tops: Mutex<FxHashMap<usize, Arc<[Bucket]>>>,
@@ -325,8 +325,8 @@ impl Group {
         Ok(out)
     }
 
-    /// The buckets on top of a series' pyramid: few, and together all its points; none when it has at most one page. They are
-    /// kept for whoever asks again.
+    /// The buckets on top of a series' pyramid: few, and together all its points; none when it has at most one page.
+    /// They are kept for whoever asks again.
     ///
     /// # Errors
     /// Those of [`Self::buckets`].

@@ -2,9 +2,9 @@
 //!
 //! What it adds to the operating system's calls:
 //!
-//!  * Every open refuses what is no regular file (a symbolic link, a FIFO, a device, a folder) with an error that says so,
-//!    and never blocks on it. Only the last part of a path is checked: the folders above are the caller's, but for paths
-//!    below a workspace, of which every part is (`beneath`).
+//!  * Every open refuses what is no regular file (a symbolic link, a FIFO, a device, a folder) with an error that says
+//!    so, and never blocks on it. Only the last part of a path is checked: the folders above are the caller's, but for
+//!    paths below a workspace, of which every part is (`beneath`).
 //!  * A descriptor is never 0, 1 or 2, so that no text for the terminal ends in a log, and none is inherited by `exec`.
 //!  * A write past the process's file size limit is an error, not the signal SIGXFSZ.
 
@@ -114,8 +114,8 @@ fn sync_folder(folder: &fs::File) -> io::Result<()> {
     })
 }
 
-/// Options of every open of a file: a name that is a symbolic link or a FIFO fails or returns instead of leading elsewhere
-/// or blocking. On a regular file O_NONBLOCK changes nothing.
+/// Options of every open of a file: a name that is a symbolic link or a FIFO fails or returns instead of leading
+/// elsewhere or blocking. On a regular file O_NONBLOCK changes nothing.
 fn options(write: bool) -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(write);
@@ -163,7 +163,8 @@ fn refused(what: &str) -> io::Error {
     )
 }
 
-/// Opens a folder for syncing or for asking about its file system. Links are followed: a workspace may be reached by one.
+/// Opens a folder for syncing or for asking about its file system. Links are followed: a workspace may be reached by
+/// one.
 fn open_dir(path: &Path) -> io::Result<fs::File> {
     let folder = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC).open(path)?;
     sys::above_standard(folder)

@@ -29,10 +29,11 @@ use state::State;
 ///
 /// # What is where
 ///
-/// A file is its durable bytes and the changes since (writes, lengths, reservations, pages stored to through a mapping); a
-/// folder its durable names and the changes since (created, linked, renamed, removed). Readers see everything at once.
-/// A file exists apart from its names: syncing it makes its bytes durable, and only [`sync_dir`](super::Storage::sync_dir)
-/// makes a name durable, for each folder on the way from the root. The root is always there, and relative paths start there.
+/// A file is its durable bytes and the changes since (writes, lengths, reservations, pages stored to through a
+/// mapping); a folder its durable names and the changes since (created, linked, renamed, removed). Readers see
+/// everything at once. A file exists apart from its names: syncing it makes its bytes durable, and only
+/// [`sync_dir`](super::Storage::sync_dir) makes a name durable, for each folder on the way from the root. The root is
+/// always there, and relative paths start there.
 ///
 /// # When the process is killed
 ///
@@ -41,19 +42,19 @@ use state::State;
 /// # When the power fails
 ///
 /// [`power_loss`](SimDisk::power_loss) and its siblings: each change that was not synced meets a [`Fate`] of its own,
-/// whatever came before or after it. So a file that was synced may have no name, a name may lead to an empty file, a later
-/// write may be there and an earlier one not, a file may have its length and no bytes. Renames and links happen wholly or
-/// not; a move between folders is durable in both when either is synced. A page stored to through a mapping may be new, old
-/// or mixed; a page beyond the durable length is lost. What was synced is never touched.
+/// whatever came before or after it. So a file that was synced may have no name, a name may lead to an empty file, a
+/// later write may be there and an earlier one not, a file may have its length and no bytes. Renames and links happen
+/// wholly or not; a move between folders is durable in both when either is synced. A page stored to through a mapping
+/// may be new, old or mixed; a page beyond the durable length is lost. What was synced is never touched.
 ///
 /// # Faults
 ///
-/// Each call is an operation, numbered from 0 ([`operations`](SimDisk::operations)); only `mapping_is_safe` and the end of
-/// handles are not counted. [`fail_at`](SimDisk::fail_at) and [`add_fault`](SimDisk::add_fault) make them fail,
-/// [`crash_at`](SimDisk::crash_at) ends the process there. After a failed `sync` of a file, what it should have written is
-/// still read back but never becomes durable, not by a later sync either, as on Linux; a failed `sync_dir` changes nothing.
-/// [`set_capacity`](SimDisk::set_capacity) makes the disk full, [`set_lying`](SimDisk::set_lying) makes syncs do nothing,
-/// [`damage`](SimDisk::damage) changes bytes behind everyone's back.
+/// Each call is an operation, numbered from 0 ([`operations`](SimDisk::operations)); only `mapping_is_safe` and the end
+/// of handles are not counted. [`fail_at`](SimDisk::fail_at) and [`add_fault`](SimDisk::add_fault) make them fail,
+/// [`crash_at`](SimDisk::crash_at) ends the process there. After a failed `sync` of a file, what it should have written
+/// is still read back but never becomes durable, not by a later sync either, as on Linux; a failed `sync_dir` changes
+/// nothing. [`set_capacity`](SimDisk::set_capacity) makes the disk full, [`set_lying`](SimDisk::set_lying) makes syncs
+/// do nothing, [`damage`](SimDisk::damage) changes bytes behind everyone's back.
 ///
 /// # Example
 ///
@@ -78,9 +79,9 @@ use state::State;
 ///
 /// # Limits
 ///
-/// Files are at most 1 GiB long; a mapped file grows to 8 MiB while mapped, or to its first mapping's length. Shortening a
-/// file that is mapped is an error here: on a real disk the next store there is SIGBUS. Mapping asks for room, reserved or
-/// written. Times come from a clock that moves one millisecond at each operation.
+/// Files are at most 1 GiB long; a mapped file grows to 8 MiB while mapped, or to its first mapping's length.
+/// Shortening a file that is mapped is an error here: on a real disk the next store there is SIGBUS. Mapping asks for
+/// room, reserved or written. Times come from a clock that moves one millisecond at each operation.
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
@@ -122,7 +123,8 @@ impl SimDisk {
         self.state.lock().plan.trace.clone()
     }
 
-    /// Fails operation `number` (and all later ones, if for ever) with an error. A write that fails leaves half its bytes.
+    /// Fails operation `number` (and all later ones, if for ever) with an error. A write that fails leaves half its
+    /// bytes.
     pub fn fail_at(&self, number: u64, error: impl Into<FaultError>, times: Times) {
         self.add_fault(Fault { at: number, only: None, error: error.into(), times, effect: Effect::Half });
     }
@@ -132,8 +134,8 @@ impl SimDisk {
         self.state.lock().plan.add(fault);
     }
 
-    /// Ends the process at operation `number`: this call and all later ones fail with an error that [`is_crash`] knows, and
-    /// stores to mappings are no longer seen. A write leaves half its bytes. Then ask for an image.
+    /// Ends the process at operation `number`: this call and all later ones fail with an error that [`is_crash`] knows,
+    /// and stores to mappings are no longer seen. A write leaves half its bytes. Then ask for an image.
     pub fn crash_at(&self, number: u64) {
         self.state.lock().plan.crash_at(number);
     }
@@ -143,8 +145,8 @@ impl SimDisk {
         self.state.lock().plan.clear_faults();
     }
 
-    /// Gives the disk this much room in bytes; files take whole pages of 4 KiB, folders and names take none. What is there
-    /// stays, even if it is more.
+    /// Gives the disk this much room in bytes; files take whole pages of 4 KiB, folders and names take none. What is
+    /// there stays, even if it is more.
     pub fn set_capacity(&self, bytes: u64) {
         self.state.lock().capacity = Some(bytes);
     }
@@ -171,8 +173,8 @@ impl SimDisk {
         Ok(state.file(file)?.live())
     }
 
-    /// Changes a file's bytes on the disk and for readers, as a fault of the medium does: flip bits, cut it, fill it. All
-    /// of the file is durable afterwards. Fails while the file is mapped; no operation.
+    /// Changes a file's bytes on the disk and for readers, as a fault of the medium does: flip bits, cut it, fill it.
+    /// All of the file is durable afterwards. Fails while the file is mapped; no operation.
     pub fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         let mut state = self.state.lock();
         let file = state.find(path)?;

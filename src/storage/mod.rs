@@ -40,23 +40,23 @@ pub trait Storage: Send + Sync + 'static {
     fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>>;
     /// Gives the file `from` a second name `to` that must not exist (exclusive). `AlreadyExists` when it does.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Gives the file `from` the name `to`, replacing what had it, in one step. When both names are the same file's already,
-    /// nothing happens and both stay.
+    /// Gives the file `from` the name `to`, replacing what had it, in one step. When both names are the same file's
+    /// already, nothing happens and both stay.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file's name.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty folder.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
-    /// Makes the folder's names survive a stop of the machine; a new folder's own name is its parent's. `Unsupported` where
-    /// the file system cannot sync a folder.
+    /// Makes the folder's names survive a stop of the machine; a new folder's own name is its parent's. `Unsupported`
+    /// where the file system cannot sync a folder.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Whether a mapping of a file in this folder keeps the promises that a log's region needs: stores survive the
     /// process, and a full disk cannot turn a store into SIGBUS once the file is allocated.
     fn mapping_is_safe(&self, path: &Path) -> bool;
     /// When the file was last changed, in milliseconds since the epoch, by the file system's clock.
     fn modified_ms(&self, path: &Path) -> io::Result<i64>;
-    /// The same disk for paths below one folder, which is there and may be reached by links; no link below it is followed,
-    /// and every path elsewhere is refused. `None` for a disk without links.
+    /// The same disk for paths below one folder, which is there and may be reached by links; no link below it is
+    /// followed, and every path elsewhere is refused. `None` for a disk without links.
     fn beneath(&self, _folder: &Path) -> io::Result<Option<Arc<dyn Storage>>> {
         Ok(None)
     }
@@ -80,27 +80,28 @@ pub trait File: Send + Sync {
     /// What the file holds stays, but nobody may be writing to it meanwhile: a file system that cannot reserve has its
     /// blocks written instead. After an error the file may be longer.
     fn allocate(&self, len: u64) -> io::Result<()>;
-    /// Makes all that was written, or stored through a mapping, survive a stop of the machine, and the length with it; not
-    /// the file's name. After an error nothing is known of what was written since the last success, and a later success does
-    /// not cover it: write it again, to another file.
+    /// Makes all that was written, or stored through a mapping, survive a stop of the machine, and the length with it;
+    /// not the file's name. After an error nothing is known of what was written since the last success, and a later
+    /// success does not cover it: write it again, to another file.
     fn sync(&self) -> io::Result<()>;
-    /// Takes the file's exclusive lock if nobody has it (also nobody in this process); it ends with the file handle, or, if
-    /// the process forked, with the last process that has it open. The handle must be for writing. An error means that locks
-    /// cannot be relied on here, so that nobody's absence is shown.
+    /// Takes the file's exclusive lock if nobody has it (also nobody in this process); it ends with the file handle,
+    /// or, if the process forked, with the last process that has it open. The handle must be for writing. An error
+    /// means that locks cannot be relied on here, so that nobody's absence is shown.
     fn try_lock(&self) -> io::Result<bool>;
-    /// A number, not 0, that stays as long as nothing can have been lost that was written to this file and not synced: it
-    /// changes when the machine stops or the file system is mounted anew, and no copy of the file has it. An error where
-    /// that cannot be known.
+    /// A number, not 0, that stays as long as nothing can have been lost that was written to this file and not synced:
+    /// it changes when the machine stops or the file system is mounted anew, and no copy of the file has it. An error
+    /// where that cannot be known.
     fn life(&self) -> io::Result<u64> {
         Err(io::ErrorKind::Unsupported.into())
     }
     /// Whether the file still has a name in some folder.
     fn is_linked(&self) -> io::Result<bool>;
-    /// Maps the first `len` bytes (at least one) of a file that is not empty, for reading and writing, shared with every other
-    /// reader. All that the file has of them must be allocated; the mapping may be longer than the file, but what lies behind
-    /// the file's end must not be touched before it is allocated. The handle must be for writing; it may be closed before the
-    /// region. As long as the region lives the file must not be shortened below `len`. The first store to each page of 4 KiB costs about a microsecond, also the first after
-    /// what was stored there before reached the device.
+    /// Maps the first `len` bytes (at least one) of a file that is not empty, for reading and writing, shared with
+    /// every other reader. All that the file has of them must be allocated; the mapping may be longer than the file,
+    /// but what lies behind the file's end must not be touched before it is allocated. The handle must be for writing;
+    /// it may be closed before the region. As long as the region lives the file must not be shortened below `len`. The
+    /// first store to each page of 4 KiB costs about a microsecond, also the first after what was stored there before
+    /// reached the device.
     fn map(&self, len: usize) -> io::Result<Box<dyn Region>>;
 }
 

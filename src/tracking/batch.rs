@@ -65,7 +65,8 @@ impl Tracking {
     /// Removes a tag.
     ///
     /// # Errors
-    /// `RESOURCE_DOES_NOT_EXIST` for the run and for a tag that is not there; `INVALID_PARAMETER_VALUE` for a deleted run.
+    /// `RESOURCE_DOES_NOT_EXIST` for the run and for a tag that is not there; `INVALID_PARAMETER_VALUE` for a deleted
+    /// run.
     pub fn delete_tag(&self, run_id: &str, key: &str) -> Result<()> {
         let id = validate::run_id(run_id)?;
         let run = self.snapshot(&id)?;

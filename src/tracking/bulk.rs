@@ -1,9 +1,9 @@
 //! Histories of many runs at once, whole or cut down for charts.
 //!
 //! A chart's points come from footers and pyramids: of each of its pieces the first, least, greatest and last point, so
-//! that no spike is missing, and the cost is bounded however long the history is. A short series is looked at whole: where
-//! every n-th of its points, as MLflow takes them, shows all there is to see, these are taken. So they are of a series whose
-//! points crowd on few steps, as when nobody gave steps.
+//! that no spike is missing, and the cost is bounded however long the history is. A short series is looked at whole:
+//! where every n-th of its points, as MLflow takes them, shows all there is to see, these are taken. So they are of a
+//! series whose points crowd on few steps, as when nobody gave steps.
 
 use std::ops::RangeInclusive;
 
@@ -52,12 +52,13 @@ impl Tracking {
         Ok(found)
     }
 
-    /// Points of a metric of several runs for a chart, at most `max_results` of each: run by run as asked for, each by step,
-    /// time and value. The last point is always among them; where there are no more points than asked for, all of them.
+    /// Points of a metric of several runs for a chart, at most `max_results` of each: run by run as asked for, each by
+    /// step, time and value. The last point is always among them; where there are no more points than asked for, all of
+    /// them.
     ///
     /// # Errors
-    /// `INVALID_PARAMETER_VALUE` for no run or more than 100, for more than 2,500 points, and for a range that ends before
-    /// it begins.
+    /// `INVALID_PARAMETER_VALUE` for no run or more than 100, for more than 2,500 points, and for a range that ends
+    /// before it begins.
     pub fn get_metric_history_bulk_interval(
         &self,
         run_ids: &[String],
@@ -143,7 +144,8 @@ fn ordered(points: &mut Vec<Point>) {
     points.dedup_by(|a, b| order(a) == order(b) && a.value.to_bits() == b.value.to_bits());
 }
 
-/// Where the `at`-th of `max` pieces of `len` points begins; the first pieces have one point more where they cannot be equal.
+/// Where the `at`-th of `max` pieces of `len` points begins; the first pieces have one point more where they cannot be
+/// equal.
 fn begin(at: usize, max: usize, len: usize) -> usize {
     at * (len / max) + at.min(len % max)
 }

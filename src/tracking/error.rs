@@ -62,8 +62,8 @@ impl Code {
 pub struct Fault {
     /// Which kind.
     pub code: Code,
-    /// What, where, what to do; MLflow's words where clients look at them. Files are named from the workspace's folder on, so
-    /// that no client learns where on the machine it is.
+    /// What, where, what to do; MLflow's words where clients look at them. Files are named from the workspace's folder
+    /// on, so that no client learns where on the machine it is.
     pub message: String,
     /// The same for the owner's log, with whole paths, where that differs.
     pub detail: Option<String>,
@@ -168,7 +168,8 @@ fn told(error: &Error) -> String {
     }
 }
 
-/// A file of a workspace by its path from the workspace's folder on, as far as its name shows that; else its name alone.
+/// A file of a workspace by its path from the workspace's folder on, as far as its name shows that; else its name
+/// alone.
 fn inner(path: &Path) -> String {
     let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
     let from = parts.iter().rposition(|part| paths::FOLDERS.contains(part)).unwrap_or(parts.len().saturating_sub(1));

@@ -58,7 +58,8 @@ fn parenthesis(filter: &str) -> Result<bool> {
     Ok((0..tokens.len()).filter(opens).any(|at| at == 0 || !is_in(at - 1)))
 }
 
-/// Whether a number is the word for infinity. Digits that are too great for a float are infinite too, as they are to MLflow.
+/// Whether a number is the word for infinity. Digits that are too great for a float are infinite too, as they are to
+/// MLflow.
 fn infinity(filter: &str) -> Result<bool> {
     let is_word = |kind: &Kind<'_>| matches!(kind, Kind::Word(word) | Kind::Number(word) if word.trim_start_matches('-').eq_ignore_ascii_case("inf"));
     let tokens = tokens("filter", filter)?;

@@ -10,8 +10,8 @@ use crate::tracking::store::Tracking;
 use crate::tracking::validate;
 
 impl Tracking {
-    /// All points of a metric by time, then step, then value (NaN as 0), each point once; or a page of them. Empty for a
-    /// run or a metric that nobody knows (MLflow's rule).
+    /// All points of a metric by time, then step, then value (NaN as 0), each point once; or a page of them. Empty for
+    /// a run or a metric that nobody knows (MLflow's rule).
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for a page of no points; `DATA_LOSS` where bytes do not verify.
@@ -25,8 +25,8 @@ impl Tracking {
         self.get_metric_history_within(run_id, key, max_results, offset, |_| Ok(()))
     }
 
-    /// The same, if `before` lets it: it is told how many points the metric has, all of which are in memory at once for a page
-    /// too, some 100 bytes each.
+    /// The same, if `before` lets it: it is told how many points the metric has, all of which are in memory at once for
+    /// a page too, some 100 bytes each.
     ///
     /// # Errors
     /// As [`Self::get_metric_history`], and what `before` says.

@@ -1,11 +1,12 @@
 //! What runs read and made: datasets and logged models, kept as items of the run.
 //!
-//! A dataset is named by its experiment, name and digest, and its first description stands. Each run that read it keeps the
-//! description, so that a run is whole wherever it is copied. Two processes that describe one dataset differently in the
-//! same moment may both be first, each for its run.
+//! A dataset is named by its experiment, name and digest, and its first description stands. Each run that read it keeps
+//! the description, so that a run is whole wherever it is copied. Two processes that describe one dataset differently
+//! in the same moment may both be first, each for its run.
 //!
-//! Each item has its place among those of its run, so that they come back in the order in which they were logged. Two processes
-//! that log inputs of one run in the same moment may give out one place twice; then the order of keys decides.
+//! Each item has its place among those of its run, so that they come back in the order in which they were logged. Two
+//! processes that log inputs of one run in the same moment may give out one place twice; then the order of keys
+//! decides.
 
 use std::collections::BTreeMap;
 
@@ -74,8 +75,8 @@ impl Tracking {
     /// Says which logged models a run made.
     ///
     /// # Errors
-    /// `BAD_REQUEST` for a model that the run is known to have made already (MLflow's rule); `INVALID_PARAMETER_VALUE` for a
-    /// deleted run; `RESOURCE_DOES_NOT_EXIST`.
+    /// `BAD_REQUEST` for a model that the run is known to have made already (MLflow's rule); `INVALID_PARAMETER_VALUE`
+    /// for a deleted run; `RESOURCE_DOES_NOT_EXIST`.
     pub fn log_outputs(&self, run_id: &str, models: &[ModelOutput]) -> Result<()> {
         let id = validate::run_id(run_id)?;
         let run = self.snapshot(&id)?;

@@ -1,9 +1,9 @@
 //! The facade: MLflow's tracking and registry data model on a workspace, with MLflow's rules, and without HTTP or JSON.
 //!
 //! In reading order: [`entities`] are the values, [`error`] the refusals, `validate` the rules of names and lengths;
-//! [`store`] is the handle, with `writers` behind it. Its methods stand by subject: `experiments`, `runs`, `listing`, `batch`,
-//! `history`, `bulk`, `inputs`, `models`, `model_filter`, `model_search`, `registered`, `purge`. `docs/mlflow.md` goes call by
-//! call and lists every difference.
+//! [`store`] is the handle, with `writers` behind it. Its methods stand by subject: `experiments`, `runs`, `listing`,
+//! `batch`, `history`, `bulk`, `inputs`, `models`, `model_filter`, `model_search`, `registered`, `purge`.
+//! `docs/mlflow.md` goes call by call and lists every difference.
 
 mod batch;
 mod bulk;

@@ -1,5 +1,5 @@
-//! The language of filters of logged models, which has its own words in MLflow: comparisons joined by AND of attributes,
-//! metrics, params and tags.
+//! The language of filters of logged models, which has its own words in MLflow: comparisons joined by AND of
+//! attributes, metrics, params and tags.
 
 use std::fmt::Write as _;
 

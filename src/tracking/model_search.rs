@@ -1,5 +1,5 @@
-//! Finding logged models: what the index can tell it tells; metrics by dataset are looked at here. The language of filters is
-//! in `model_filter`.
+//! Finding logged models: what the index can tell it tells; metrics by dataset are looked at here. The language of
+//! filters is in `model_filter`.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -22,8 +22,8 @@ pub struct LoggedModelSearch {
     pub experiment_ids: Vec<String>,
     /// The condition; empty for none.
     pub filter: String,
-    /// Datasets, by name and, where given, digest: metrics count only as measured on one of them, and without a metric in
-    /// the filter a model must have some metric on one of them.
+    /// Datasets, by name and, where given, digest: metrics count only as measured on one of them, and without a metric
+    /// in the filter a model must have some metric on one of them.
     pub datasets: Vec<(String, Option<String>)>,
     /// The order; then latest created, then by id.
     pub order_by: Vec<ModelOrder>,

@@ -226,8 +226,8 @@ impl Tracking {
         Ok(())
     }
 
-    /// Adds a version to the tag by which a logged model knows in which registered models it is, a list in JSON's letters
-    /// as MLflow writes it. A list that has become too long for a tag stays as it is.
+    /// Adds a version to the tag by which a logged model knows in which registered models it is, a list in JSON's
+    /// letters as MLflow writes it. A list that has become too long for a tag stays as it is.
     pub(super) fn note_version(&self, model_id: &str, name: &str, number: u64) -> Result<()> {
         let entry = format!("{{\"name\": {}, \"version\": {number}}}", validate::quoted(name));
         let known = self.model(model_id, true)?.tags.remove(VERSIONS_TAG).unwrap_or_default();

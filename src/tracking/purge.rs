@@ -1,5 +1,5 @@
-//! Deleting for good: runs and experiments that were deleted before, and single metrics. MLflow's server has no call for
-//! it; `mlflow gc` does the first two on the database.
+//! Deleting for good: runs and experiments that were deleted before, and single metrics. MLflow's server has no call
+//! for it; `mlflow gc` does the first two on the database.
 
 use crate::error::Error;
 use crate::tracking::error::{Code, Fault, Result};
@@ -7,7 +7,8 @@ use crate::tracking::store::Tracking;
 use crate::tracking::validate;
 
 impl Tracking {
-    /// Deletes a run for good that was deleted before, with all that it logged. Its artifacts are the caller's to remove.
+    /// Deletes a run for good that was deleted before, with all that it logged. Its artifacts are the caller's to
+    /// remove.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_STATE` when it is active, or some process writes it.
@@ -18,8 +19,8 @@ impl Tracking {
         self.inner.workspace.purge_run(&id).map_err(in_this_state)
     }
 
-    /// Deletes an experiment for good that was deleted before, with all its runs; its name is free then. The artifacts are
-    /// the caller's to remove.
+    /// Deletes an experiment for good that was deleted before, with all its runs; its name is free then. The artifacts
+    /// are the caller's to remove.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_STATE` when it is active, when it is the default one, or when some process

@@ -126,8 +126,8 @@ impl Tracking {
         Ok(self.registry().delete_model(name)?)
     }
 
-    /// Finds registered models, by name unless another order is asked for. Prompts are left out unless the filter asks for
-    /// them by the tag `mlflow.prompt.is_prompt`.
+    /// Finds registered models, by name unless another order is asked for. Prompts are left out unless the filter asks
+    /// for them by the tag `mlflow.prompt.is_prompt`.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`, also for more than 1,000 on a page; none or less than none gives an empty page.
@@ -234,7 +234,8 @@ impl Tracking {
     /// Which sources a server takes from others is for the server to say.
     ///
     /// # Errors
-    /// `RESOURCE_DOES_NOT_EXIST` for the model, and for a source `models:/…` that names none; `INVALID_PARAMETER_VALUE`.
+    /// `RESOURCE_DOES_NOT_EXIST` for the model, and for a source `models:/…` that names none;
+    /// `INVALID_PARAMETER_VALUE`.
     pub fn create_model_version(&self, new: &CreateModelVersion) -> Result<ModelVersion> {
         check_name(&new.name, "name")?;
         new.tags.iter().try_for_each(|(key, value)| check_tag(key, value))?;
@@ -348,8 +349,8 @@ impl Tracking {
         Ok(self.registry().move_version(name, number(name, version)?, target, archive_existing_versions)?)
     }
 
-    /// Finds versions: latest updated first, unless another order is asked for. Prompts' versions are left out as prompts
-    /// are.
+    /// Finds versions: latest updated first, unless another order is asked for. Prompts' versions are left out as
+    /// prompts are.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`, also for a page of none or of more than 200,000.

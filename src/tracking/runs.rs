@@ -99,13 +99,13 @@ impl Tracking {
         Ok(self.listed(Row::of(&run), &roots).to_run())
     }
 
-    /// Changes a run's words, and gives them. With an end (finished, failed, killed), its log is closed: from then on all that
-    /// the run was given, here or by other processes on this machine, survives a stop of the machine. It may be logged to all
-    /// the same, as in MLflow.
+    /// Changes a run's words, and gives them. With an end (finished, failed, killed), its log is closed: from then on
+    /// all that the run was given, here or by other processes on this machine, survives a stop of the machine. It may
+    /// be logged to all the same, as in MLflow.
     ///
     /// # Errors
-    /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for a deleted run; `DATA_LOSS` and `INTERNAL_ERROR` where something
-    /// could not be made to survive; the run has ended all the same.
+    /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for a deleted run; `DATA_LOSS` and `INTERNAL_ERROR` where
+    /// something could not be made to survive; the run has ended all the same.
     pub fn update_run(&self, run_id: &str, update: &UpdateRun) -> Result<RunInfo> {
         let id = validate::run_id(run_id)?;
         let mut edits = Vec::new();

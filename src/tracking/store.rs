@@ -119,8 +119,8 @@ impl Tracking {
         }
     }
 
-    /// Where a run's artifacts are. Of an experiment that the catalog does not know, as after a copy of single runs, it is
-    /// where they would be by default.
+    /// Where a run's artifacts are. Of an experiment that the catalog does not know, as after a copy of single runs, it
+    /// is where they would be by default.
     pub(super) fn artifact_uri(&self, experiment: ExperimentId, run: &RunId) -> Result<String> {
         let root = match self.inner.workspace.experiment(experiment) {
             Ok(experiment) => self.artifact_location(&experiment),

@@ -142,8 +142,8 @@ pub(super) fn tag(path: &str, key: &str, value: &str, truncate: bool) -> Result<
     Ok((key.to_owned(), cut("value", value, TAG_VALUE_CHARS_MAX, truncate)?.to_owned()))
 }
 
-/// A tag that comes with what is created, or one of a logged model, as it is kept. MLflow does not look at the letters of
-/// these.
+/// A tag that comes with what is created, or one of a logged model, as it is kept. MLflow does not look at the letters
+/// of these.
 pub(super) fn free_tag(key: &str, value: &str, truncate: bool) -> Result<(String, String)> {
     check_length("key", key, KEY_CHARS_MAX)?;
     Ok((key.to_owned(), cut("value", value, TAG_VALUE_CHARS_MAX, truncate)?.to_owned()))

@@ -1,8 +1,8 @@
-//! What MLflow says to a filter or an order that is refused. Its users match these words in scripts and tests; ours, which say
-//! the column and what would be right, follow in parentheses.
+//! What MLflow says to a filter or an order that is refused. Its users match these words in scripts and tests; ours,
+//! which say the column and what would be right, follow in parentheses.
 //!
-//! A text that was refused is looked at once more, leniently: what is no comparison is told first, then names, then values,
-//! then operators, in the order in which MLflow looks.
+//! A text that was refused is looked at once more, leniently: what is no comparison is told first, then names, then
+//! values, then operators, in the order in which MLflow looks.
 
 mod clauses;
 

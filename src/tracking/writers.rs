@@ -1,11 +1,12 @@
 //! The logs that a facade holds open for writing, a bounded number: one for each run that is being logged to.
 //!
-//! 1. A call asks for its run's slot under the table's lock, and leaves it at once; it waits for the run's own lock only.
+//! 1. A call asks for its run's slot under the table's lock, and leaves it at once; it waits for the run's own lock
+//!    only.
 //! 2. Where the table is full, the slot that was used longest ago goes, unless a call holds it.
 //! 3. A slot that was not written for a while is closed by [`Writers::close_idle`].
 //!
-//! A run may be deleted by another process meanwhile, which no lock prevents: an open log asks again when it has not done
-//! so for a second. Deletions through the same facade are known at once.
+//! A run may be deleted by another process meanwhile, which no lock prevents: an open log asks again when it has not
+//! done so for a second. Deletions through the same facade are known at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,8 +1,8 @@
 //! Taking in experiments that another tracking store made, with its numbers, times, places and deletion.
 //!
-//! A source's experiment is known here by its number, when name or time of creation agree; then by its name. One that is not
-//! known keeps its number if that is free. What the source says of name, tags and deletion is taken each time; what is only
-//! here stays, and what was deleted here is not restored.
+//! A source's experiment is known here by its number, when name or time of creation agree; then by its name. One that
+//! is not known keeps its number if that is free. What the source says of name, tags and deletion is taken each time;
+//! what is only here stays, and what was deleted here is not restored.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +26,8 @@ pub struct ExperimentImport {
     pub updated_ms: Option<i64>,
     /// Whether it is deleted.
     pub deleted: bool,
-    /// Where the artifacts of its runs go; empty for the place that the facade chooses. Taken when the experiment is new
-    /// here: runs that are here are found by the place that stands.
+    /// Where the artifacts of its runs go; empty for the place that the facade chooses. Taken when the experiment is
+    /// new here: runs that are here are found by the place that stands.
     pub artifact_location: String,
     /// Its tags. Those that break a limit are left out: see [`AdoptedExperiment::tags_left_out`].
     pub tags: BTreeMap<String, String>,
@@ -47,8 +47,9 @@ pub struct AdoptedExperiment {
 }
 
 impl Workspace {
-    /// Takes in an experiment of a source; see the module's description. `may_place_default` says that the default experiment
-    /// takes the source's place and times too, which is right as long as no run is in it. Costs some syncs where something changes.
+    /// Takes in an experiment of a source; see the module's description. `may_place_default` says that the default
+    /// experiment takes the source's place and times too, which is right as long as no run is in it. Costs some syncs
+    /// where something changes.
     ///
     /// # Errors
     /// [`crate::Error::Invalid`] for a name that is blank or too long, [`crate::Error::Io`].

@@ -1,8 +1,8 @@
 //! The catalog: experiments, whose names are unique.
 //!
-//! Of the name and of each tag it is counted how often they were changed. Copies of an experiment in two workspaces agree
-//! by that count: what was changed more often stands, and of what was changed equally often the greater text by bytes, a
-//! removed tag being less than any. No clock is asked, and copies come to the same whatever way they took
+//! Of the name and of each tag it is counted how often they were changed. Copies of an experiment in two workspaces
+//! agree by that count: what was changed more often stands, and of what was changed equally often the greater text by
+//! bytes, a removed tag being less than any. No clock is asked, and copies come to the same whatever way they took
 //! ([`Experiment::news`]).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +27,8 @@ pub struct Experiment {
     pub updated_ms: i64,
     /// Whether it is marked deleted, and its runs with it.
     pub deleted: bool,
-    /// How often it was deleted or restored: what was said of a run's deletion before the last time counts no more. Between
-    /// workspaces the greater generation stands, and of equal ones the deletion.
+    /// How often it was deleted or restored: what was said of a run's deletion before the last time counts no more.
+    /// Between workspaces the greater generation stands, and of equal ones the deletion.
     pub generation: u64,
     /// Who deleted or restored it last; empty when nobody did.
     pub deletion_by: String,

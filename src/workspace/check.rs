@@ -53,8 +53,8 @@ pub struct Report {
     pub notes: Vec<(PathBuf, String)>,
 }
 
-/// How often, in all and in one file, and after which pauses, frames and slots are looked at again that may be in the middle of
-/// being written: their writers may have to wait for a processor. Some looks are left to each file.
+/// How often, in all and in one file, and after which pauses, frames and slots are looked at again that may be in the
+/// middle of being written: their writers may have to wait for a processor. Some looks are left to each file.
 const LOOKS: u32 = 100;
 const LOOKS_A_FILE: u32 = 25;
 const LOOKS_LEFT: u32 = 5;
@@ -205,8 +205,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Packs that no entry names. While the last entry has its anchor, none behind it was ever acknowledged; otherwise it may
-    /// be one that is lost.
+    /// Packs that no entry names. While the last entry has its anchor, none behind it was ever acknowledged; otherwise
+    /// it may be one that is lost.
     fn check_unlisted(&self, report: &mut Report) -> Result<()> {
         let may_lack_entries = self.inner.manifest.lock().may_lack_entries()?;
         for (file, what) in self.unlisted_content()? {
@@ -352,8 +352,8 @@ impl Workspace {
         self.check_tail(name, &image, (&of, alive), looks, report)
     }
 
-    /// A log as it is when no frame is just being appended: while somebody writes it, what looks torn is looked at again, as
-    /// long as there are `looks` left; once where nobody can tell.
+    /// A log as it is when no frame is just being appended: while somebody writes it, what looks torn is looked at
+    /// again, as long as there are `looks` left; once where nobody can tell.
     fn read_settled(&self, name: &LogName, looks: &mut u32) -> Result<LogImage> {
         let read = || LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::All, None);
         let mut image = read()?;
@@ -380,9 +380,9 @@ impl Workspace {
         Ok(report.is_ok())
     }
 
-    /// Every slot of a tail: a point of the present turn, what a former turn left, or zeros. Any other is damage as long as the
-    /// machine did not stop since it was written; afterwards it may be of a turn whose frames were lost, or half of a slot. A
-    /// writer that was killed leaves half of a slot too, right behind its last point.
+    /// Every slot of a tail: a point of the present turn, what a former turn left, or zeros. Any other is damage as
+    /// long as the machine did not stop since it was written; afterwards it may be of a turn whose frames were lost, or
+    /// half of a slot. A writer that was killed leaves half of a slot too, right behind its last point.
     fn check_tail(
         &self,
         name: &LogName,
@@ -413,7 +413,8 @@ impl Workspace {
         for (slots, start) in halves(&tail, half).into_iter().zip([0, half as usize]) {
             let next = newest_points(slots, &turns, check);
             for (index, bytes) in slots.iter().enumerate().filter(|(index, bytes)| !known(&turns, bytes, *index)) {
-                // A live writer may have put it there just now, or be about to: it may wait for a processor between two words.
+                // A live writer may have put it there just now, or be about to: it may wait for a processor between two
+                // words.
                 let offset = ((start + index) * SLOT_LEN) as u64;
                 let moved_on = || {
                     let mut again = [0; SLOT_LEN];

@@ -12,8 +12,8 @@ pub fn now_ms() -> i64 {
     }
 }
 
-/// [`now_ms`] as the kernel noted it at its last tick, up to 10 ms ago: for the many points that are logged without a time,
-/// at a quarter of the cost.
+/// [`now_ms`] as the kernel noted it at its last tick, up to 10 ms ago: for the many points that are logged without a
+/// time, at a quarter of the cost.
 #[cfg(target_os = "linux")]
 #[must_use]
 #[inline]

@@ -94,7 +94,8 @@ impl Workspace {
         Ok(done)
     }
 
-    /// Removes folders of logs where no log is left: every search would list them. A writer makes its folder when it is missing.
+    /// Removes folders of logs where no log is left: every search would list them. A writer makes its folder when it is
+    /// missing.
     fn remove_empty_folders(&self) {
         let logs = self.inner.root.join(paths::LOGS);
         // One that cannot be listed was told by then.
@@ -136,8 +137,8 @@ impl Workspace {
         self.is_free(name).unwrap_or(false) && !is_blank(&*self.inner.storage, name)
     }
 
-    /// Gathers these logs. A run of which a page does not verify is left, so that one damaged run never keeps the others
-    /// from being gathered.
+    /// Gathers these logs. A run of which a page does not verify is left, so that one damaged run never keeps the
+    /// others from being gathered.
     pub(super) fn gather_logs(
         &self,
         names: &[LogName],
@@ -189,7 +190,8 @@ impl Workspace {
             let closed = match self.read_log(name) {
                 // Closed is asked first and the log is read after, so that nothing is missed between.
                 Ok(Some(image)) if self.is_closed(name, &image, options) => self.read_log(name)?,
-                // Its first frame does not verify, and nothing in it was ever synced; what verifies behind may be salvaged.
+                // Its first frame does not verify, and nothing in it was ever synced; what verifies behind may be
+                // salvaged.
                 Ok(None) if salvage && self.is_headless(name) => {
                     done.left.push((name.log(), "a log's first frame does not verify".into()));
                     None
@@ -373,7 +375,8 @@ impl Workspace {
     }
 }
 
-/// Whether packs have all of a part already: a compaction that was stopped between publishing and removing left the log.
+/// Whether packs have all of a part already: a compaction that was stopped between publishing and removing left the
+/// log.
 fn is_packed(packs: &PackSet, id: &RunId, part: &RunPart) -> Result<bool> {
     match pack_parts(packs, id) {
         // What cannot be read does not count.

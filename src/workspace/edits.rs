@@ -69,8 +69,8 @@ pub(super) enum Since {
 }
 
 impl Editor<'_> {
-    /// Commits edits: params first, since they alone can fail against others, then all else and the points in one step. All of
-    /// a run that begins with it comes in one step.
+    /// Commits edits: params first, since they alone can fail against others, then all else and the points in one step.
+    /// All of a run that begins with it comes in one step.
     pub(super) fn commit(&mut self, edits: &[RunEdit], points: &[(u32, Point)]) -> Result<()> {
         edits.iter().try_for_each(check_edit)?;
         let params: Vec<(&str, &str)> = edits.iter().filter_map(param).collect();

@@ -28,8 +28,8 @@ pub trait State: Clone + Default + Serialize + DeserializeOwned {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(bound(serialize = "", deserialize = ""))]
 pub(super) struct Entry<S: State> {
-    /// The CRC-32s of the entries before this one, the last first; 0 where one could not be read. An entry with the whole
-    /// state names many of them, any other one only the last.
+    /// The CRC-32s of the entries before this one, the last first; 0 where one could not be read. An entry with the
+    /// whole state names many of them, any other one only the last.
     pub(super) before: Vec<u32>,
     /// The state before the changes, now and then.
     pub(super) state: Option<S>,

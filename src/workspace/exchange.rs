@@ -2,9 +2,10 @@
 //!
 //! 1. A run of the source is compared by its words and by how far it reaches in each writer's points. What is here
 //!    already costs no more than that.
-//! 2. Runs that say more are gathered into packs of this workspace, their writers and numbers with them: merging copies is
-//!    what readers do anyway, so whatever way a run took, it reads the same everywhere.
-//! 3. A pack is read back before it is live. A process that dies leaves the packs that it finished, and the next one goes on.
+//! 2. Runs that say more are gathered into packs of this workspace, their writers and numbers with them: merging copies
+//!    is what readers do anyway, so whatever way a run took, it reads the same everywhere.
+//! 3. A pack is read back before it is live. A process that dies leaves the packs that it finished, and the next one
+//!    goes on.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -63,18 +64,18 @@ struct Waiting {
 }
 
 impl Workspace {
-    /// Brings in what `source` has and this workspace has not: runs with all they logged, whatever they stand for, and their
-    /// experiments. Others may write to both meanwhile; of a run that is being written what was acknowledged by now comes.
-    /// Words that differ merge as those of two writers of one run do. Deletions come too, as [`crate::workspace::deletions`] says; what was
-    /// deleted for good here stays so. An experiment is known by its number, then by its name; its names and tags merge as
-    /// [`crate::workspace::catalog`] says. `progress` is told how many
-    /// runs of how many were looked at.
+    /// Brings in what `source` has and this workspace has not: runs with all they logged, whatever they stand for, and
+    /// their experiments. Others may write to both meanwhile; of a run that is being written what was acknowledged by
+    /// now comes. Words that differ merge as those of two writers of one run do. Deletions come too, as
+    /// [`crate::workspace::deletions`] says; what was deleted for good here stays so. An experiment is known by its
+    /// number, then by its name; its names and tags merge as [`crate::workspace::catalog`] says. `progress` is told how
+    /// many runs of how many were looked at.
     ///
     /// Costs one look at each run of the source, and gathering for those that have news.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Corrupt`] of this workspace; what was published before stays. Damage in the source is told in
-    /// [`Pulled::left_out`].
+    /// [`Error::Io`], [`Error::Corrupt`] of this workspace; what was published before stays. Damage in the source is
+    /// told in [`Pulled::left_out`].
     pub fn pull(&self, source: &Self, progress: &mut dyn FnMut(u64, u64)) -> Result<Pulled> {
         if self.id() == source.id() && self.root() == source.root() {
             return Err(Error::invalid("source", "it is this workspace itself"));
@@ -189,8 +190,8 @@ impl Workspace {
         Ok(Some(if points_known { run.without_points() } else { run }))
     }
 
-    /// What is left of a copy of a run without the writers that a deletion for good named here, for the run or for single
-    /// metrics; `None` when that was all.
+    /// What is left of a copy of a run without the writers that a deletion for good named here, for the run or for
+    /// single metrics; `None` when that was all.
     fn left_of(&self, run: RunSnapshot) -> Option<RunSnapshot> {
         let manifest = self.inner.manifest.lock();
         let manifest = manifest.state();
@@ -200,7 +201,8 @@ impl Workspace {
         if of_run.is_none() && of_metrics.is_none() {
             return Some(run);
         }
-        // One that took the id after the deletion shares no writer with what was deleted, and lives though it has no point yet.
+        // One that took the id after the deletion shares no writer with what was deleted, and lives though it has no
+        // point yet.
         let same = run.state().coverage.iter().any(|own| named(of_run, own.writer));
         let of_metric = |metric: &str| of_metrics.and_then(|of_metrics| of_metrics.get(metric));
         let left = run.without(

@@ -36,8 +36,8 @@ const RUNS_PENDING: usize = 16 << 10;
 pub struct RunImport {
     /// Its id: the source's own, or one derived from the source's name.
     pub id: RunId,
-    /// Whether the source itself names the run. Of such a run a source may have some series only; a source that is known by
-    /// its place must have all that was imported from it.
+    /// Whether the source itself names the run. Of such a run a source may have some series only; a source that is
+    /// known by its place must have all that was imported from it.
     pub own_id: bool,
     /// Its experiment, which exists.
     pub experiment: ExperimentId,
@@ -63,8 +63,8 @@ pub struct RunImport {
     pub kind: u8,
     /// Metrics, each key once, with its points in the source's order.
     pub series: Vec<(String, Columns)>,
-    /// Which part of the run this is: a resumed run leaves a log for each of its starts, and they may come in any order. Empty for
-    /// a run that is one piece.
+    /// Which part of the run this is: a resumed run leaves a log for each of its starts, and they may come in any
+    /// order. Empty for a run that is one piece.
     pub part: String,
     /// Whether words that the run has already stay as they are: name, user, status, end, tags and items.
     pub keep_words: bool,
@@ -143,9 +143,9 @@ pub enum Refusal {
     Deleted,
 }
 
-/// Takes in runs, a batch of some thousand at a time. What it was given is stored for good when [`Self::finish`] returned; a
-/// part may be before. What others log to a run after its batch began is merged like anything else that is said at once;
-/// what another import stored meanwhile is not stored a second time.
+/// Takes in runs, a batch of some thousand at a time. What it was given is stored for good when [`Self::finish`]
+/// returned; a part may be before. What others log to a run after its batch began is merged like anything else that is
+/// said at once; what another import stored meanwhile is not stored a second time.
 #[derive(Debug)]
 pub struct Importer {
     workspace: Workspace,
@@ -233,8 +233,8 @@ impl Importer {
     }
 
     /// Takes in a run. Of a run that was imported before, only what its series gained at their ends is added, so that
-    /// importing again adds nothing, nor does an older and shorter copy. A metric that was deleted for good since it was imported
-    /// stays deleted. A param of a run that its source names stays when it has another value here, see
+    /// importing again adds nothing, nor does an older and shorter copy. A metric that was deleted for good since it
+    /// was imported stays deleted. A param of a run that its source names stays when it has another value here, see
     /// [`Added::other_params`].
     ///
     /// # Errors
@@ -247,8 +247,8 @@ impl Importer {
         }
     }
 
-    /// As [`Self::add`], but gives back a run that is refused for what is known of it. Compares the source with every point
-    /// that was imported before, which costs their decoding.
+    /// As [`Self::add`], but gives back a run that is refused for what is known of it. Compares the source with every
+    /// point that was imported before, which costs their decoding.
     ///
     /// # Errors
     /// [`Error::Invalid`] when a limit is broken; [`Error::Corrupt`], [`Error::Io`]. Nothing of the run was added then.
@@ -256,8 +256,8 @@ impl Importer {
         self.take(run, false)
     }
 
-    /// Takes in a run in place of what was imported under its id, and of all that was said of that run since; also of a run
-    /// that was deleted for good. The old points are gone in the same moment in which the new ones are there.
+    /// Takes in a run in place of what was imported under its id, and of all that was said of that run since; also of a
+    /// run that was deleted for good. The old points are gone in the same moment in which the new ones are there.
     ///
     /// # Errors
     /// [`Error::Invalid`] when a limit is broken, or somebody writes the run; [`Error::Corrupt`], [`Error::Io`].
@@ -421,7 +421,8 @@ impl Importer {
                 done += run.points();
                 Ok(run.clone())
             });
-            // Another import may store the same runs at the same time: who comes second looks at what the first one stored.
+            // Another import may store the same runs at the same time: who comes second looks at what the first one
+            // stored.
             let is_alone = |manifest: &Manifest| {
                 let mut others = manifest.packs.keys().filter(|id| !seen.contains(id));
                 met.set(others.any(|id| workspace.pack_has_any(*id, &runs)));
@@ -506,8 +507,8 @@ fn check_words(run: &RunImport) -> Result<()> {
     run.series.iter().try_for_each(|(key, _)| check_key("metric key", key))
 }
 
-/// Puts the source's words into `state` as far as `existing` has not got them, with stamps after `order`; says whether there
-/// were any, and which params have other values here.
+/// Puts the source's words into `state` as far as `existing` has not got them, with stamps after `order`; says whether
+/// there were any, and which params have other values here.
 fn add_words(
     state: &mut RunState,
     existing: Option<&RunState>,

@@ -1,12 +1,12 @@
 //! A state kept as a sequence of immutable, synced files, changed by several processes without a lock or a clock.
 //!
-//! Entry `n + 1` says what changes after entry `n`. The entries lie in one folder, which is named after an entry: `g`. It
-//! counts from entry `g` on. To publish:
+//! Entry `n + 1` says what changes after entry `n`. The entries lie in one folder, which is named after an entry: `g`.
+//! It counts from entry `g` on. To publish:
 //!
 //! 1. Find the folder and read all entries in it from `g` on, and plan the change on that state.
 //! 2. Write the entry to a temporary file and sync it.
-//! 3. Link it to the next name in the folder, which must not exist. If the name is taken, or no folder is named so any more,
-//!    go back to 1.
+//! 3. Link it to the next name in the folder, which must not exist. If the name is taken, or no folder is named so any
+//!    more, go back to 1.
 //! 4. Look at the folder's name again. If it is another one by now, find out whether the entry counts (below).
 //! 5. Sync the folder.
 //! 6. Link the entry to its second name among the anchors, sync their folder, and remove the anchor before.
@@ -19,22 +19,24 @@
 //! 2. Rename the folder from `g` to `f`, and sync the folder above it.
 //! 3. Remove from it what has a number below `f`.
 //!
-//! Q: Can a name be taken again that was removed? A: Not under a folder's present name. Only numbers below `f` are removed
-//! from the folder `f`, and whoever publishes there has read entry `f`, so tries a greater number. Whoever read the folder
-//! while it was `g`, and slept since, names a folder that is not there. There is one folder, which moves from name to name,
-//! and each name is greater than the one before, so no name comes back. A step is one call, which happens at once or not;
-//! however long a process sleeps between two of them, it finds what it relied on or a failing call.
+//! Q: Can a name be taken again that was removed? A: Not under a folder's present name. Only numbers below `f` are
+//! removed from the folder `f`, and whoever publishes there has read entry `f`, so tries a greater number. Whoever read
+//! the folder while it was `g`, and slept since, names a folder that is not there. There is one folder, which moves
+//! from name to name, and each name is greater than the one before, so no name comes back. A step is one call, which
+//! happens at once or not; however long a process sleeps between two of them, it finds what it relied on or a failing
+//! call.
 //!
-//! Q: And within the call, on a network that delivers it late, or where somebody makes a folder of an old name again? A: Then
-//! the entry may get a name that does not count. So the publisher looks again (4): an entry with the whole state names the
-//! CRC-32s of the last 256 entries before it. If the one of that number is the publisher's own, it counts; if it is
-//! another's, the publisher goes back to 1. Only if more entries were published meanwhile is it unknown, which is an error.
+//! Q: And within the call, on a network that delivers it late, or where somebody makes a folder of an old name again?
+//! A: Then the entry may get a name that does not count. So the publisher looks again (4): an entry with the whole
+//! state names the CRC-32s of the last 256 entries before it. If the one of that number is the publisher's own, it
+//! counts; if it is another's, the publisher goes back to 1. Only if more entries were published meanwhile is it
+//! unknown, which is an error.
 //!
-//! Where the file system has no links, step 3 moves the entry into a folder of its own, and renames that to the entry's name:
-//! renaming a folder fails where a file or a folder with something in it has the name.
+//! Where the file system has no links, step 3 moves the entry into a folder of its own, and renames that to the entry's
+//! name: renaming a folder fails where a file or a folder with something in it has the name.
 //!
-//! An anchor is only given to an entry that survives a stop of the machine. So an anchor without its entry shows that the
-//! entry was lost; what it says is read from the anchor.
+//! An anchor is only given to an entry that survives a stop of the machine. So an anchor without its entry shows that
+//! the entry was lost; what it says is read from the anchor.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -151,8 +153,8 @@ impl<S: State> Journal<S> {
         self.number
     }
 
-    /// How often the state changed in this process: what was derived from it at another reading is stale, whoever in the
-    /// process read on since.
+    /// How often the state changed in this process: what was derived from it at another reading is stale, whoever in
+    /// the process read on since.
     #[must_use]
     pub fn reading(&self) -> u64 {
         self.reading
@@ -180,9 +182,9 @@ impl<S: State> Journal<S> {
         self.unlisted.as_ref().map_or(Ok(()), |error| Err(error.again()))
     }
 
-    /// Whether an entry that was acknowledged may be lost behind the last one that was read, without a trace. An entry is
-    /// acknowledged once it has an anchor, and the anchor before goes after that. So where there is an anchor none is lost; and
-    /// where there are several entries and no anchor, anchors are.
+    /// Whether an entry that was acknowledged may be lost behind the last one that was read, without a trace. An entry
+    /// is acknowledged once it has an anchor, and the anchor before goes after that. So where there is an anchor none
+    /// is lost; and where there are several entries and no anchor, anchors are.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -266,8 +268,8 @@ impl<S: State> Journal<S> {
     /// Gives whether there was anything to publish.
     ///
     /// # Errors
-    /// Those of `plan`; [`Error::Corrupt`] where the journal's folder is missing; [`Error::Io`], and then it may have been
-    /// published all the same: look, and try again if it was not.
+    /// Those of `plan`; [`Error::Corrupt`] where the journal's folder is missing; [`Error::Io`], and then it may have
+    /// been published all the same: look, and try again if it was not.
     pub fn publish(&mut self, plan: impl FnMut(&S) -> Result<Vec<S::Change>>) -> Result<bool> {
         self.publish_as(plan, false)
     }
@@ -335,8 +337,8 @@ impl<S: State> Journal<S> {
         published
     }
 
-    /// Makes the folder of the first entries, whose name then survives whoever made it and died; to repair a journal whose
-    /// folder is lost, one for the entry that is to come.
+    /// Makes the folder of the first entries, whose name then survives whoever made it and died; to repair a journal
+    /// whose folder is lost, one for the entry that is to come.
     fn make_folder(&mut self, whole: bool) -> Result<()> {
         let name = match self.folder {
             Some(_) if self.number > 0 => return Ok(()),
@@ -433,8 +435,8 @@ impl<S: State> Journal<S> {
         Ok(())
     }
 
-    /// Removes entries that a later one made needless, and anchors before the last. Gives how many files went. Others may
-    /// read and publish meanwhile, and may have stopped at any step of it.
+    /// Removes entries that a later one made needless, and anchors before the last. Gives how many files went. Others
+    /// may read and publish meanwhile, and may have stopped at any step of it.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -1,8 +1,8 @@
 //! The logs that are not in packs yet, as lists see them: a digest of each, kept by the handle and followed.
 //!
-//! Each question lists the folders anew and follows the digests of the logs that it finds, so an answer has everything that
-//! was acknowledged before the question, whoever wrote it. A log of which there is no digest, because it is damaged, torn or
-//! not yet whole, is named, and whoever asks reads it as a whole each time.
+//! Each question lists the folders anew and follows the digests of the logs that it finds, so an answer has everything
+//! that was acknowledged before the question, whoever wrote it. A log of which there is no digest, because it is
+//! damaged, torn or not yet whole, is named, and whoever asks reads it as a whole each time.
 //!
 //! Digests take memory by words and series, not by points; beyond a bound further ones are made anew for each
 //! question. What is kept of a log goes when the log is gone.
@@ -26,8 +26,8 @@ use crate::workspace::packs::PackSet;
 use crate::workspace::paths::LogName;
 use crate::workspace::runs::{named, surviving};
 
-/// Most bytes of all digests of a handle, about: those of some 20,000 logs of a few keys, or of one log of 400,000. Logs of
-/// edits are kept beyond it too: each has a bounded length, and every question asks them all.
+/// Most bytes of all digests of a handle, about: those of some 20,000 logs of a few keys, or of one log of 400,000.
+/// Logs of edits are kept beyond it too: each has a bounded length, and every question asks them all.
 const WEIGHT_MAX: usize = 128 << 20;
 
 /// Digests as last followed.
@@ -198,8 +198,8 @@ impl Workspace {
     }
 
     /// A run as lists show it, if there is one: its words as they are now, and statistics of its metrics. Unlike
-    /// [`Self::find_run`] it costs nothing for points that were there when the run was last asked for. The mark of deletion is
-    /// the run's own; [`Self::counts_as_deleted`] knows what it means.
+    /// [`Self::find_run`] it costs nothing for points that were there when the run was last asked for. The mark of
+    /// deletion is the run's own; [`Self::counts_as_deleted`] knows what it means.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].

@@ -85,8 +85,8 @@ impl Workspace {
         Ok(names)
     }
 
-    /// Names of all logs, those of edits behind those of runs, and why folders of them could not be listed: whatever is in
-    /// those is not known.
+    /// Names of all logs, those of edits behind those of runs, and why folders of them could not be listed: whatever is
+    /// in those is not known.
     ///
     /// # Errors
     /// [`Error::Io`] that is not about one folder alone.
@@ -193,8 +193,8 @@ impl Workspace {
     }
 
     /// Whether nobody but this writer can have said anything of a run since the manifest had this number: no other log
-    /// is there, nor edits of it, and packs are the same. Costs two listings of folders, an open for each log of edits and
-    /// a failing one.
+    /// is there, nor edits of it, and packs are the same. Costs two listings of folders, an open for each log of edits
+    /// and a failing one.
     pub(super) fn alone(&self, id: &RunId, writer: WriterId, manifest_number: u64) -> Result<bool> {
         let others = self.run_log_names(id.key()).and_then(|names| {
             let mut others = names.iter().any(|name| name.writer != writer);
@@ -291,8 +291,8 @@ fn part_of_number(image: &LogImage, run: u32) -> RunPart {
     RunPart { state, series }
 }
 
-/// Whether a log whose first frame does not verify is what a stop of the machine may leave of one that was never synced: its
-/// name and that of its tail, any length, and any of its blocks.
+/// Whether a log whose first frame does not verify is what a stop of the machine may leave of one that was never
+/// synced: its name and that of its tail, any length, and any of its blocks.
 pub(super) fn is_unbegun(storage: &dyn Storage, name: &LogName) -> Result<bool> {
     let path = name.log();
     match storage.open_read(&path) {
@@ -302,8 +302,8 @@ pub(super) fn is_unbegun(storage: &dyn Storage, name: &LogName) -> Result<bool> 
     }
 }
 
-/// Whether there is nothing in a log that could be lost: its first frame is not there, nothing verifies behind it, and there
-/// is no tail, so nothing was acknowledged that could be lost.
+/// Whether there is nothing in a log that could be lost: its first frame is not there, nothing verifies behind it, and
+/// there is no tail, so nothing was acknowledged that could be lost.
 pub(super) fn is_blank(storage: &dyn Storage, name: &LogName) -> bool {
     const FIRST_FRAMES_LEN: usize = 4096;
     let mut bytes = [0; FIRST_FRAMES_LEN];

@@ -13,9 +13,9 @@ use crate::workspace::open::Workspace;
 /// What maintenance does, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Time between syncs of all that writers of this handle logged: after a power loss, at most what was logged in the last
-    /// interval and during one sync is missing. A sync begins by letting writers that have much to write out make columns of
-    /// it, for a tenth of the interval and 100 ms at most. `None` for no syncs.
+    /// Time between syncs of all that writers of this handle logged: after a power loss, at most what was logged in the
+    /// last interval and during one sync is missing. A sync begins by letting writers that have much to write out make
+    /// columns of it, for a tenth of the interval and 100 ms at most. `None` for no syncs.
     pub sync_every: Option<Duration>,
     /// Time between compactions. `None` for none.
     pub compact_every: Option<Duration>,
@@ -28,11 +28,11 @@ impl Default for Schedule {
     }
 }
 
-/// A sync waits for so many times as long as the last one took, if that is longer than the interval, so that a slow disk is
-/// not kept busy by syncs alone.
+/// A sync waits for so many times as long as the last one took, if that is longer than the interval, so that a slow
+/// disk is not kept busy by syncs alone.
 const SYNC_REST: u32 = 9;
-/// Before a sync writers are asked to frame what they have, and get this part of the interval for it, at most so long; it is
-/// looked after in so many steps.
+/// Before a sync writers are asked to frame what they have, and get this part of the interval for it, at most so long;
+/// it is looked after in so many steps.
 const ANSWER_PART: u32 = 10;
 const ANSWER_MAX: Duration = Duration::from_millis(100);
 const ANSWER_STEPS: u32 = 10;
@@ -72,8 +72,9 @@ struct Signal {
 }
 
 impl Workspace {
-    /// Starts maintenance. The first sync and the first compaction come after one interval each. Errors do not end it; the
-    /// last one is kept, see [`Maintenance::syncs`] and [`Maintenance::compactions`]. A forked child has no such threads.
+    /// Starts maintenance. The first sync and the first compaction come after one interval each. Errors do not end it;
+    /// the last one is kept, see [`Maintenance::syncs`] and [`Maintenance::compactions`]. A forked child has no such
+    /// threads.
     ///
     /// # Errors
     /// [`Error::Io`] when a thread cannot be started.

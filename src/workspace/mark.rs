@@ -50,7 +50,8 @@ pub(super) fn read(storage: &dyn Storage, root: &Path) -> Result<u128> {
     Ok(id)
 }
 
-/// Writes a mark with a new number, whole under its name or not there; one that is there already stays. The name is synced.
+/// Writes a mark with a new number, whole under its name or not there; one that is there already stays. The name is
+/// synced.
 ///
 /// # Errors
 /// [`Error::Io`].

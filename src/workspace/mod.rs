@@ -1,14 +1,14 @@
 //! A workspace: a folder of runs that any number of processes write and read at once, without a server.
 //!
-//! In reading order: [`open`] is the handle, [`paths`] the files, [`mark`] the one
-//! that makes the folder a workspace, [`journal`] how shared state changes without a lock, in files that `journal_files` names and
-//! `entry` spells out, `making` how a file is marked as being made,
-//! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`params`] those that are set once, [`import`] whole
-//! runs, [`adopt`] experiments of other stores, [`exchange`] what another workspace has; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and
-//! [`overlay`] keep, [`table`] as columns, [`keys`] by what they logged; [`compaction`] moves logs into packs through [`publish`], [`purge`] deletes for good,
-//! [`maintenance`] does so in the background; [`durable`] makes a run survive a stop of the machine;
-//! [`unlisted`] judges packs that no entry names, [`check`] verifies every byte,
-//! [`pages`] those of columns, [`evidence`] misses what is not there, and [`repair`] salvages.
+//! In reading order: [`open`] is the handle, [`paths`] the files, [`mark`] the one that makes the folder a workspace,
+//! [`journal`] how shared state changes without a lock, in files that `journal_files` names and `entry` spells out,
+//! `making` how a file is marked as being made, [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`]
+//! take points and words in, [`params`] those that are set once, [`import`] whole runs, [`adopt`] experiments of other
+//! stores, [`exchange`] what another workspace has; [`logs`], [`packs`] and [`search`] find them again, the last by
+//! what [`live`] and [`overlay`] keep, [`table`] as columns, [`keys`] by what they logged; [`compaction`] moves logs
+//! into packs through [`publish`], [`purge`] deletes for good, [`maintenance`] does so in the background; [`durable`]
+//! makes a run survive a stop of the machine; [`unlisted`] judges packs that no entry names, [`check`] verifies every
+//! byte, [`pages`] those of columns, [`evidence`] misses what is not there, and [`repair`] salvages.
 
 pub mod actor;
 pub mod adopt;

@@ -71,8 +71,8 @@ impl std::fmt::Debug for Workspace {
 }
 
 impl Workspace {
-    /// Opens a workspace. Opening and reading write nothing, so that a workspace on a read-only disk, or of another user, is
-    /// read like any other; [`Self::check_writable`] tells which it is.
+    /// Opens a workspace. Opening and reading write nothing, so that a workspace on a read-only disk, or of another
+    /// user, is read like any other; [`Self::check_writable`] tells which it is.
     ///
     /// # Errors
     /// [`Error::NotWorkspace`], [`Error::NewerFormat`], [`Error::Corrupt`], [`Error::Io`].
@@ -119,8 +119,8 @@ impl Workspace {
         Self::open_with_id(storage, root, options, id)
     }
 
-    /// Opens a workspace to verify or repair it, also where its mark is damaged; [`Self::id`] is 0 then. Everything else
-    /// works too, but whoever comes later needs the mark, which [`Self::repair`] makes anew.
+    /// Opens a workspace to verify or repair it, also where its mark is damaged; [`Self::id`] is 0 then. Everything
+    /// else works too, but whoever comes later needs the mark, which [`Self::repair`] makes anew.
     ///
     /// # Errors
     /// [`Error::NotWorkspace`] where there is no mark at all, [`Error::NewerFormat`], [`Error::Io`].
@@ -273,7 +273,8 @@ impl Workspace {
         Ok(damage)
     }
 
-    /// All experiments, deleted ones included, by number. Where [`Self::damage`] names the catalog, some may be missing.
+    /// All experiments, deleted ones included, by number. Where [`Self::damage`] names the catalog, some may be
+    /// missing.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -376,8 +377,8 @@ impl Workspace {
         })
     }
 
-    /// Takes over what another workspace's copy of an experiment says of its name and tags and is not known here. A name that
-    /// another experiment has here stays away, and is returned. Says also whether anything changed.
+    /// Takes over what another workspace's copy of an experiment says of its name and tags and is not known here. A
+    /// name that another experiment has here stays away, and is returned. Says also whether anything changed.
     pub(super) fn merge_experiment(&self, id: ExperimentId, theirs: &Experiment) -> Result<(bool, Option<String>)> {
         let mut taken = None;
         // Most often there is no news, and nothing to publish.
@@ -413,8 +414,8 @@ impl Workspace {
         Ok(carried)
     }
 
-    /// The same folder and caches, for somebody else: what this handle deletes, restores and moves to a stage is said to be done by
-    /// `actor`. Without it that is the user who runs the process.
+    /// The same folder and caches, for somebody else: what this handle deletes, restores and moves to a stage is said
+    /// to be done by `actor`. Without it that is the user who runs the process.
     #[must_use]
     pub fn acting_as(&self, actor: &str) -> Self {
         Self { inner: Arc::clone(&self.inner), actor: Some(actor.into()) }
@@ -535,8 +536,8 @@ fn create(storage: &Arc<dyn Storage>, root: &Path) -> Result<()> {
     mark::write(&*inner, &inner_root)
 }
 
-/// The disk for what is in a workspace, where no link leads out of it, and its folder as an absolute path: a handle goes on
-/// when the process changes its own.
+/// The disk for what is in a workspace, where no link leads out of it, and its folder as an absolute path: a handle
+/// goes on when the process changes its own.
 fn confined(storage: Arc<dyn Storage>, root: &Path) -> Result<(Arc<dyn Storage>, PathBuf)> {
     let root = std::path::absolute(root).map_err(Error::io("resolve", root))?;
     let within = storage.beneath(&root).map_err(Error::io("open", &root))?;

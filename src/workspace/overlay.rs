@@ -1,10 +1,11 @@
-//! Rows of the runs that logs or several packs speak of, kept between searches as small parts of an index over those of the
-//! packs.
+//! Rows of the runs that logs or several packs speak of, kept between searches as small parts of an index over those of
+//! the packs.
 //!
-//! A row stays as long as the stamps of all logs that speak of its run, and the packs, stay: only then could it be another
-//! one. Rows lie in two parts. Most are in the *base*; the *top* has those that were made since the base was, and is made anew
-//! when one changes. When it has grown beside the base, both are made anew: runs whose row changed just then, which are being
-//! logged to, begin in the top. So a search costs by the rows that change between searches, not by all of them.
+//! A row stays as long as the stamps of all logs that speak of its run, and the packs, stay: only then could it be
+//! another one. Rows lie in two parts. Most are in the *base*; the *top* has those that were made since the base was,
+//! and is made anew when one changes. When it has grown beside the base, both are made anew: runs whose row changed
+//! just then, which are being logged to, begin in the top. So a search costs by the rows that change between searches,
+//! not by all of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,8 +56,8 @@ enum Place {
 }
 
 impl Overlay {
-    /// Makes rows that are missing or may have changed, by `make`, and forgets those of other runs than `wanted`, which gives
-    /// each run's stamps. The parts, each with the rows of it that do not count.
+    /// Makes rows that are missing or may have changed, by `make`, and forgets those of other runs than `wanted`, which
+    /// gives each run's stamps. The parts, each with the rows of it that do not count.
     ///
     /// # Errors
     /// Those of `make`, and of reading rows back; what was kept is forgotten then.

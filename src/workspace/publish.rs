@@ -3,8 +3,8 @@
 //! 1. The pack is written to `tmp` by a maker that holds its lock (`workspace/making.rs`), synced, and read back.
 //! 2. It is renamed into the folder of packs, and the folder is synced. The lock stays with it.
 //! 3. An entry of the manifest makes it live.
-//! 4. The maker proves that it is there: under its name lies the file that it holds, which reads, and the manifest as it is now
-//!    names it. Only then may what the pack was made from be removed.
+//! 4. The maker proves that it is there: under its name lies the file that it holds, which reads, and the manifest as
+//!    it is now names it. Only then may what the pack was made from be removed.
 //!
 //! A maker that dies before 3 leaves a pack that no entry names, and whatever it was made from.
 
@@ -26,8 +26,8 @@ use crate::workspace::paths;
 /// A pack that was made live.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Published {
-    /// Whether it was live, whole and under its name after that. If not, others have replaced it meanwhile, and what it was
-    /// made from must stay.
+    /// Whether it was live, whole and under its name after that. If not, others have replaced it meanwhile, and what it
+    /// was made from must stay.
     pub(super) stands: bool,
 }
 
@@ -36,8 +36,8 @@ impl Workspace {
     /// moved on in a way that makes the pack needless. `None` when nothing was published.
     ///
     /// # Errors
-    /// Those of `fill`; [`Error::Io`], and then the pack is live or a leftover; [`Error::Corrupt`] when it was published and is
-    /// not there afterwards. In each case what it was made from must stay.
+    /// Those of `fill`; [`Error::Io`], and then the pack is live or a leftover; [`Error::Corrupt`] when it was
+    /// published and is not there afterwards. In each case what it was made from must stay.
     pub(super) fn publish_pack(
         &self,
         fill: impl FnOnce(&mut PackWriter) -> Result<Gathered>,
@@ -76,8 +76,8 @@ impl Workspace {
             }
             Ok(all)
         });
-        // After an error the entry may have its name, and so be read and built upon by others: then the pack must stay. If
-        // it has none, the pack is a leftover like any other.
+        // After an error the entry may have its name, and so be read and built upon by others: then the pack must stay.
+        // If it has none, the pack is a leftover like any other.
         if published.is_ok() && (!matches!(published, Ok(true)) || entry.runs == 0) {
             let _ = storage.remove_file(&path);
             let _ = storage.remove_file(&paths::index(&self.inner.root, id));

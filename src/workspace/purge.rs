@@ -1,7 +1,8 @@
 //! Deleting for good: runs and experiments that were marked deleted, and single metrics.
 //!
-//! 1. A change of the manifest says through which point of each writer a run, or one metric of it, is gone. From then on
-//!    no reader sees what the change covers, wherever it lies, and no copy of it that comes back later is seen either.
+//! 1. A change of the manifest says through which point of each writer a run, or one metric of it, is gone. From then
+//!    on no reader sees what the change covers, wherever it lies, and no copy of it that comes back later is seen
+//!    either.
 //! 2. Logs and packs that hold some of it are written anew without it. Should the process die before that, the next
 //!    collection of garbage goes on with it.
 
@@ -42,8 +43,8 @@ pub struct Collected {
 
 impl Workspace {
     /// Deletes for good the runs that were marked deleted before `before_ms` (milliseconds since the epoch), by
-    /// themselves or with their experiment; then the experiments that were, unless a run of theirs was kept; and files of
-    /// no more use. A dry run only says which.
+    /// themselves or with their experiment; then the experiments that were, unless a run of theirs was kept; and files
+    /// of no more use. A dry run only says which.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
@@ -124,8 +125,8 @@ impl Workspace {
     /// Deletes an experiment for good that was marked deleted, with all its runs. Its name is free then.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] when it is not marked deleted, for the default one, or when one of its runs is
-    /// being written or was restored by itself; [`Error::Corrupt`], [`Error::Io`].
+    /// [`Error::NotFound`]; [`Error::Invalid`] when it is not marked deleted, for the default one, or when one of its
+    /// runs is being written or was restored by itself; [`Error::Corrupt`], [`Error::Io`].
     pub fn purge_experiment(&self, id: ExperimentId) -> Result<()> {
         check_forgettable(self.catalog()?.get(id)?)?;
         let mut runs = Vec::new();
@@ -158,8 +159,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Deletes one metric of a run for good, with all its points. What is logged under its key later lives; importing the
-    /// run again does not bring it back. Costs the rewriting of the logs and packs that hold the run.
+    /// Deletes one metric of a run for good, with all its points. What is logged under its key later lives; importing
+    /// the run again does not bring it back. Costs the rewriting of the logs and packs that hold the run.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] when the run is being written; [`Error::Corrupt`], [`Error::Io`].
@@ -245,8 +246,8 @@ impl Workspace {
         self.rewrite_those_with(&purged)
     }
 
-    /// Writes every pack anew that has one of these runs. A compaction beside it may replace packs meanwhile; then it looks
-    /// again.
+    /// Writes every pack anew that has one of these runs. A compaction beside it may replace packs meanwhile; then it
+    /// looks again.
     fn rewrite_those_with(&self, purged: &BTreeSet<RunKey>) -> Result<()> {
         for _ in 0..REWRITES {
             let (packs, manifest) = (self.refresh()?, self.manifest()?);
@@ -285,7 +286,8 @@ impl Workspace {
         self.rewrite_those_with(&touched)
     }
 
-    /// Removes the logs of a run that was deleted for good: those of writers that the tombstone covers, which write no more.
+    /// Removes the logs of a run that was deleted for good: those of writers that the tombstone covers, which write no
+    /// more.
     fn retire_deleted_logs(&self, key: RunKey) -> Result<()> {
         let Some(tombstone) = self.manifest()?.tombstones.get(&key).cloned() else { return Ok(()) };
         for name in self.run_log_names(key)? {
@@ -322,8 +324,8 @@ impl Workspace {
         self.inner.catalog.lock().publish(|_| Ok(changes.clone())).map(|_| ())
     }
 
-    /// Takes experiments out of the catalog, but for those that were restored meanwhile, or in which a run is left. Gives those
-    /// that went.
+    /// Takes experiments out of the catalog, but for those that were restored meanwhile, or in which a run is left.
+    /// Gives those that went.
     fn forget_experiments(&self, ids: &[ExperimentId]) -> Result<Vec<ExperimentId>> {
         if ids.is_empty() {
             return Ok(Vec::new());

@@ -8,7 +8,8 @@ impl Workspace {
     /// Reads the newest state of the registry. Costs a failing open where nobody changed it.
     ///
     /// # Errors
-    /// Those of `read`; [`Error::Corrupt`] where something is not found that a damaged entry may have had; [`Error::Io`].
+    /// Those of `read`; [`Error::Corrupt`] where something is not found that a damaged entry may have had;
+    /// [`Error::Io`].
     pub fn read_registry<T>(&self, read: impl FnOnce(&Registry) -> Result<T>) -> Result<T> {
         let mut registry = self.inner.registry.lock();
         registry.refresh()?;

@@ -36,7 +36,8 @@ pub struct Repaired {
     pub quarantined: Vec<PathBuf>,
     /// What could not be salvaged.
     pub lost: Vec<String>,
-    /// Files that the operating system refuses to read, and why: they stay as they are, since what they hold may be whole.
+    /// Files that the operating system refuses to read, and why: they stay as they are, since what they hold may be
+    /// whole.
     pub left: Vec<(PathBuf, String)>,
 }
 
@@ -155,8 +156,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Why the operating system refuses to read a file, or to list a folder, so that nobody knows whether it is whole. What
-    /// stands in the place of a file and is none holds nothing that could be read.
+    /// Why the operating system refuses to read a file, or to list a folder, so that nobody knows whether it is whole.
+    /// What stands in the place of a file and is none holds nothing that could be read.
     fn refusal(&self, path: &std::path::Path) -> Option<String> {
         let read = || {
             let file = self.inner.storage.open_read(path)?;

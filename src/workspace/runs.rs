@@ -120,11 +120,12 @@ impl Workspace {
         self.find_run(id)?.ok_or_else(|| Error::not_found("run", id))
     }
 
-    /// A run as it is now, if there is one. What of its files cannot be read is named by [`RunSnapshot::damage`]; the rest
-    /// serves.
+    /// A run as it is now, if there is one. What of its files cannot be read is named by [`RunSnapshot::damage`]; the
+    /// rest serves.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`] where nothing is found of the run and something that may have it cannot be read.
+    /// [`Error::Corrupt`], [`Error::Io`] where nothing is found of the run and something that may have it cannot be
+    /// read.
     pub fn find_run(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
         let (run, mut unread) = self.read_run(id.key(), Some(id))?;
         if run.is_none() && !unread.is_empty() {
@@ -134,8 +135,8 @@ impl Workspace {
         Ok(run.map(|run| run.with_damage(unread.iter().map(Error::to_string).collect())))
     }
 
-    /// The run of a key, as far as it can be read, and what that may have some of it cannot be read. `None` as well where
-    /// it has another name than the one that is asked for.
+    /// The run of a key, as far as it can be read, and what that may have some of it cannot be read. `None` as well
+    /// where it has another name than the one that is asked for.
     ///
     /// # Errors
     /// [`Error::Io`] that is not about one file alone.
@@ -161,8 +162,8 @@ impl Workspace {
         Ok((merge(parts, manifest.state()), unread))
     }
 
-    /// A run as it is now, for a change of it, which must come behind all that was said: so nothing of it may be refused by
-    /// the operating system just now. What does not verify is told by readers and bars no change.
+    /// A run as it is now, for a change of it, which must come behind all that was said: so nothing of it may be
+    /// refused by the operating system just now. What does not verify is told by readers and bars no change.
     pub(super) fn run_to_change(&self, id: &RunId) -> Result<RunSnapshot> {
         let (run, unread) = self.read_run(id.key(), Some(id))?;
         let (mut refused, mut damaged): (Vec<Error>, Vec<Error>) =
@@ -287,7 +288,8 @@ impl Workspace {
         let Some(session) = edits.as_mut() else { unreachable!("it was created above") };
         let run = session.run(id, experiment, experiment_name);
         let done = act(session, run);
-        // Readers keep what a log of edits says in memory, and compaction takes none that is open: it must not grow for ever.
+        // Readers keep what a log of edits says in memory, and compaction takes none that is open: it must not grow for
+        // ever.
         if session.log_len() > EDIT_LOG_BYTES_MAX
             && let Some(mut session) = edits.take()
         {
@@ -306,8 +308,8 @@ impl Workspace {
         self.sync_writers(Watermark::sync)
     }
 
-    /// Asks the writers of this handle to frame what they logged, at their next calls, so that a sync soon after has less to
-    /// write. Says whether any has so much that it was asked.
+    /// Asks the writers of this handle to frame what they logged, at their next calls, so that a sync soon after has
+    /// less to write. Says whether any has so much that it was asked.
     #[must_use]
     pub fn ask_writers(&self) -> bool {
         let writers = self.inner.writers.lock().clone();
@@ -321,8 +323,8 @@ impl Workspace {
         writers.iter().all(|writer| writer.has_answered())
     }
 
-    /// As [`Self::sync`], but of writers that were asked by [`Self::ask_writers`] and answered, only what they had logged by
-    /// then need survive.
+    /// As [`Self::sync`], but of writers that were asked by [`Self::ask_writers`] and answered, only what they had
+    /// logged by then need survive.
     ///
     /// # Errors
     /// As [`Self::sync`].
@@ -391,9 +393,9 @@ pub(super) fn named<S>(parts: &mut Vec<RunPart<S>>, id: Option<&RunId>, key: Run
 
 /// Gives the parts of a run one name, and puts the one first that says its experiment. `key` is that of all of them.
 ///
-/// Damage may take the name of a run from one of its sources, which then goes by the digits of the key and says nothing of
-/// the experiment. No other run's id is spelled by those digits, so such a source belongs to the run that other sources
-/// name. Of sources that name different experiments, the one of the writer with the least order counts.
+/// Damage may take the name of a run from one of its sources, which then goes by the digits of the key and says nothing
+/// of the experiment. No other run's id is spelled by those digits, so such a source belongs to the run that other
+/// sources name. Of sources that name different experiments, the one of the writer with the least order counts.
 pub(super) fn name_alike<S>(parts: &mut [RunPart<S>], id: Option<&RunId>, key: RunKey) -> RunId {
     let digits = RunId::of_key(key);
     let name = parts.iter().map(|part| &part.state.id).find(|name| **name != digits);

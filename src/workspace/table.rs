@@ -20,9 +20,9 @@ pub struct LatestTable {
 }
 
 impl Workspace {
-    /// Finds runs by a query that was parsed already, and gives the latest point of these metrics of each, and nothing else of
-    /// them: faster than [`Self::list`], since no words and no keys are copied. Costs some nanoseconds a run and metric once columns
-    /// are decoded.
+    /// Finds runs by a query that was parsed already, and gives the latest point of these metrics of each, and nothing
+    /// else of them: faster than [`Self::list`], since no words and no keys are copied. Costs some nanoseconds a run
+    /// and metric once columns are decoded.
     ///
     /// # Errors
     /// As [`Self::search`].

@@ -84,8 +84,8 @@ impl Workspace {
         Ok(usage)
     }
 
-    /// Names every file of the workspace, with its length in bytes or the reason why that cannot be known; and every folder
-    /// that cannot be listed, with the reason. What is missing is not named.
+    /// Names every file of the workspace, with its length in bytes or the reason why that cannot be known; and every
+    /// folder that cannot be listed, with the reason. What is missing is not named.
     ///
     /// # Errors
     /// [`Error::Io`] that is not about one file alone.

@@ -74,8 +74,8 @@ pub(crate) fn exact(ledger: &Ledger, workspace: &Workspace, depth: Depth) {
     }
 }
 
-/// Lists of a handle that has been there for long say, run by run and bit by bit, what those of one opened now do, and what
-/// the ledger says.
+/// Lists of a handle that has been there for long say, run by run and bit by bit, what those of one opened now do, and
+/// what the ledger says.
 pub(crate) fn lists(ledger: &Ledger, workspace: &Workspace, fresh: &Workspace) {
     let query = RunQuery { view: ViewType::All, max_results: usize::MAX, ..RunQuery::default() };
     let (old, new) = (workspace.search(&query).unwrap(), fresh.search(&query).unwrap());

@@ -53,7 +53,8 @@ impl Frozen {
         other
     }
 
-    /// The disk that was copied, with these bytes in its files. Names of one file share what is changed under one of them.
+    /// The disk that was copied, with these bytes in its files. Names of one file share what is changed under one of
+    /// them.
     pub(crate) fn thaw(&self) -> SimDisk {
         let disk = self.origin.process_crash();
         for (path, bytes) in &self.files {

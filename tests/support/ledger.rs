@@ -1,4 +1,5 @@
-//! The plain twin of a workspace: what was acknowledged, what may be there, and what must survive a stop of the machine.
+//! The plain twin of a workspace: what was acknowledged, what may be there, and what must survive a stop of the
+//! machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -162,7 +163,8 @@ impl RunLedger {
         }
     }
 
-    /// After a deletion that did not return: it came to pass, or not, by the first point of the metric that a reader finds.
+    /// After a deletion that did not return: it came to pass, or not, by the first point of the metric that a reader
+    /// finds.
     pub(crate) fn settle_deletion(&mut self, first: impl FnOnce(&str) -> Option<Point>) {
         let Some((key, _)) = &self.deleting else { return };
         let known = self.arrivals(true).get(key.as_str()).and_then(|points| points.first().copied());

@@ -1,8 +1,9 @@
 //! A process that stops at one of its operations on the disk, for as long as a test wants, while others go on.
 //!
-//! An [`Actor`] works on a thread of its own, on a disk that counts its operations. At the one that was named it stands still,
-//! with its locks and its open files, as after SIGSTOP or on a disk that hangs. Then the test does what others do, and lets it
-//! go on, ends it, or looks at the outcome while it stands there. [`at_every_operation`] does so at each operation in turn.
+//! An [`Actor`] works on a thread of its own, on a disk that counts its operations. At the one that was named it stands
+//! still, with its locks and its open files, as after SIGSTOP or on a disk that hangs. Then the test does what others
+//! do, and lets it go on, ends it, or looks at the outcome while it stands there. [`at_every_operation`] does so at
+//! each operation in turn.
 
 use std::fmt::Debug;
 use std::io;
@@ -160,8 +161,9 @@ impl<T> Drop for Actor<T> {
 
 /// Stops `act` before and after every operation of its, once for each way to go on.
 ///
-/// `prepare` gives a disk and what the others keep. `others` do what they do while the actor stands, or after it died. `check`
-/// looks at the outcome, and gets what `act` returned if it came to its end. Says at how many operations it stopped.
+/// `prepare` gives a disk and what the others keep. `others` do what they do while the actor stands, or after it died.
+/// `check` looks at the outcome, and gets what `act` returned if it came to its end. Says at how many operations it
+/// stopped.
 pub(crate) fn at_every_operation<W, T: Send + Debug + 'static>(
     prepare: impl Fn() -> (SimDisk, W),
     act: impl Fn(Arc<dyn Storage>) -> T + Clone + Send + 'static,

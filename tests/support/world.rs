@@ -145,8 +145,8 @@ pub(crate) struct World {
     pub(crate) dying: bool,
     /// Whether the disk may refuse to read a file, so that compaction leaves it as it is.
     pub(crate) may_leave: bool,
-    /// Whether the process was killed: a call that still succeeds, because what failed was of no consequence to it, would not
-    /// have returned.
+    /// Whether the process was killed: a call that still succeeds, because what failed was of no consequence to it,
+    /// would not have returned.
     pub(crate) is_dead: Option<Box<dyn Fn() -> bool>>,
 }
 

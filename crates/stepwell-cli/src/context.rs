@@ -54,8 +54,8 @@ impl Context {
     }
 }
 
-/// Gives all runs of a query, page by page and at most `max`, to `take`; returns how many match altogether. What cannot be
-/// read, and keys that no run has, are told on standard error.
+/// Gives all runs of a query, page by page and at most `max`, to `take`; returns how many match altogether. What cannot
+/// be read, and keys that no run has, are told on standard error.
 pub(crate) fn search(
     workspace: &Workspace,
     mut query: RunQuery,

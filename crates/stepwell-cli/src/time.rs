@@ -87,8 +87,8 @@ pub(crate) fn parse_span(text: &str) -> Result<i64, String> {
     Ok(total as i64)
 }
 
-/// Reads a moment: `2024-01-31`, `2024-01-31 12:34`, `2024-01-31T12:34:56.789`, with `Z` or `+02:00` if it is not in [`zone`]. In milliseconds
-/// since the epoch.
+/// Reads a moment: `2024-01-31`, `2024-01-31 12:34`, `2024-01-31T12:34:56.789`, with `Z` or `+02:00` if it is not in
+/// [`zone`]. In milliseconds since the epoch.
 pub(crate) fn parse_moment(text: &str) -> Result<i64, String> {
     let text = text.trim();
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {

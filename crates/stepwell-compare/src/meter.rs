@@ -68,8 +68,8 @@ pub fn bytes(folder: &Path) -> io::Result<(u64, u64)> {
     Ok((lengths, allocated))
 }
 
-/// Bytes that this process caused to be written to devices so far, by the system's account: without those whose files were
-/// removed before they were written.
+/// Bytes that this process caused to be written to devices so far, by the system's account: without those whose files
+/// were removed before they were written.
 pub fn device_bytes() -> io::Result<u64> {
     Ok(account("write_bytes: ")?.saturating_sub(account("cancelled_write_bytes: ")?))
 }

@@ -45,7 +45,8 @@ pub fn measure(figures: &mut Figures, contenders: &[Contender], work: &Work, pla
             eprintln!("  {}", contender.name);
             let measured = one(figures, contender, work, plan, folder.path());
             if work.runs() > 1 {
-                // For minutes ext4 looks at each file that was removed when it makes a new one: removed with all, at the end.
+                // For minutes ext4 looks at each file that was removed when it makes a new one: removed with all, at
+                // the end.
                 let _ = folder.keep();
             }
             if let Err(error) = measured {

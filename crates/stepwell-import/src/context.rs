@@ -146,8 +146,8 @@ impl<'a> Context<'a> {
         self.sink.wants_artifacts()
     }
 
-    /// Gives a run to the sink, unless another source had its id. Sources that are known by their place and beginning may
-    /// share one by chance; the sink looks further into them. Parts of one run share theirs.
+    /// Gives a run to the sink, unless another source had its id. Sources that are known by their place and beginning
+    /// may share one by chance; the sink looks further into them. Parts of one run share theirs.
     pub(crate) fn emit(&mut self, mut run: ImportedRun, path: &Path) -> Result<(), ImportError> {
         let folder = if run.source.starts_with("mlruns:") { Some(path) } else { path.parent() };
         if ["mlruns:", "tensorboard:"].iter().any(|kind| run.source.starts_with(kind))

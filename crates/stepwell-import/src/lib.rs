@@ -1,5 +1,5 @@
-//! Reads other trackers' logs as runs: TensorBoard, MLflow (folders and SQLite), W&B, CSV, JSON lines, Parquet, DVCLive,
-//! Hugging Face's `trainer_state.json`.
+//! Reads other trackers' logs as runs: TensorBoard, MLflow (folders and SQLite), W&B, CSV, JSON lines, Parquet,
+//! DVCLive, Hugging Face's `trainer_state.json`.
 //!
 //! [`import`] walks the given files and folders, recognises each source by its name and first bytes, and gives complete
 //! runs to a [`Sink`], one at a time and always in the same order. Nothing is written. What cannot be read is reported
@@ -49,10 +49,10 @@ use crate::walk::{Group, Source};
 
 /// Reads every source under `paths` and gives its runs to `sink`; see the crate's description.
 ///
-/// Runs keep their own id; a source without ids gets [`RunId::derived`] of its kind, its path relative to the given path
-/// and its beginning, so importing again gives identical runs, and two projects with the same relative paths do not.
-/// Of two sources that claim one id the first is imported and the second reported, except W&B logs of one run, which are
-/// one run's parts.
+/// Runs keep their own id; a source without ids gets [`RunId::derived`] of its kind, its path relative to the given
+/// path and its beginning, so importing again gives identical runs, and two projects with the same relative paths do
+/// not. Of two sources that claim one id the first is imported and the second reported, except W&B logs of one run,
+/// which are one run's parts.
 ///
 /// Memory holds one run at a time, and for tables with a run column those runs whose last row has not been seen yet.
 ///
@@ -103,8 +103,8 @@ fn slashed(path: &Path) -> String {
     parts.join("/")
 }
 
-/// The id of a run that its source does not name: of its kind, its path relative to the given path, and its beginning, which
-/// tells apart what two projects keep at the same place.
+/// The id of a run that its source does not name: of its kind, its path relative to the given path, and its beginning,
+/// which tells apart what two projects keep at the same place.
 fn placed_id(kind: &str, relative: &str, beginning: &str) -> RunId {
     RunId::derived(kind, &format!("{relative}\0{beginning}"))
 }

@@ -1,7 +1,7 @@
 //! Numbers and times in their many spellings.
 
-/// A metric value as text: a decimal number, or NaN, infinity and booleans as Python, JavaScript, Rust and C write them.
-/// Empty or other text is no value.
+/// A metric value as text: a decimal number, or NaN, infinity and booleans as Python, JavaScript, Rust and C write
+/// them. Empty or other text is no value.
 pub(crate) fn value(text: &str) -> Option<f64> {
     let text = text.trim();
     let (sign, word) = match text.as_bytes().first()? {
@@ -62,8 +62,8 @@ pub(crate) fn time_text_to_ms(text: &str) -> Option<i64> {
     }
 }
 
-/// An ISO 8601 date, or date and time of day with `T` or a space between them, as milliseconds since epoch (a finer fraction
-/// is cut off); without a zone, UTC. `None` for anything else, numbers included.
+/// An ISO 8601 date, or date and time of day with `T` or a space between them, as milliseconds since epoch (a finer
+/// fraction is cut off); without a zone, UTC. `None` for anything else, numbers included.
 pub(crate) fn date_to_ms(text: &str) -> Option<i64> {
     let text = text.trim();
     let mark = |at: usize, allowed: &[u8]| text.as_bytes().get(at).is_some_and(|byte| allowed.contains(byte));

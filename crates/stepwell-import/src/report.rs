@@ -215,7 +215,8 @@ pub struct Report {
     pub taken: Counts,
     /// What of it is new in the sink.
     pub added: Counts,
-    /// What was not taken as it is, in reading order; at most 1,000 places for each file, then one line with their count.
+    /// What was not taken as it is, in reading order; at most 1,000 places for each file, then one line with their
+    /// count.
     pub skipped: Vec<Skipped>,
     /// What a person should know of what was taken: the path, and what it is.
     pub notes: Vec<(PathBuf, String)>,

@@ -26,8 +26,8 @@ pub struct ImportedSeries {
 pub struct ImportedRun {
     /// The source's own id, or one derived from the kind of source, its relative path and its beginning.
     pub id: RunId,
-    /// Whether the source itself names the run. Else it is known by its place and content only, and a source that has the
-    /// id of an earlier one and goes on otherwise is another run.
+    /// Whether the source itself names the run. Else it is known by its place and content only, and a source that has
+    /// the id of an earlier one and goes on otherwise is another run.
     pub own_id: bool,
     /// The kind of source and its path relative to the given path, as `kind:path`.
     pub source: String,
@@ -60,7 +60,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Receives the runs.
 pub trait Sink {
-    /// Takes one complete run, and says what of it was taken. A run that is refused for a reason of its own is no error.
+    /// Takes one complete run, and says what of it was taken. A run that is refused for a reason of its own is no
+    /// error.
     ///
     /// # Errors
     /// Any error ends the import.
@@ -89,7 +90,8 @@ pub trait Sink {
         false
     }
 
-    /// Hears how far the import is: bytes read, of about how many, and the file being read. Called at least once a file.
+    /// Hears how far the import is: bytes read, of about how many, and the file being read. Called at least once a
+    /// file.
     fn progress(&mut self, bytes_done: u64, bytes_total: u64, path: &Path) {
         let _ = (bytes_done, bytes_total, path);
     }

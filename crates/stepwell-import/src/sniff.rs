@@ -98,8 +98,8 @@ fn head_of(path: &Path) -> Result<Vec<u8>> {
     Ok(head)
 }
 
-/// What a JSON file is by its beginning: at least so many lines, or an array, of objects with steps, or a document with a
-/// history of them.
+/// What a JSON file is by its beginning: at least so many lines, or an array, of objects with steps, or a document with
+/// a history of them.
 fn json_kind(head: &[u8], lines_min: usize, options: &Options) -> Option<Source> {
     let text = head.trim_ascii_start();
     if text.starts_with(b"[") {
@@ -138,8 +138,8 @@ fn json_columns(head: &[u8], name: &str, named: bool, options: &Options) -> Opti
     columnar::is_columns(&document, name, named, options).then_some(Source::JsonDocument)
 }
 
-/// Whether a text without a telling name begins as a table with a step column does, on its first line that is no comment; with
-/// `rows`, also that a row of numbers follows.
+/// Whether a text without a telling name begins as a table with a step column does, on its first line that is no
+/// comment; with `rows`, also that a row of numbers follows.
 fn looks_like_csv(head: &[u8], rows: bool, options: &Options) -> bool {
     let mut lines = head.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"));
     let Some(line) = lines.next().filter(|line| std::str::from_utf8(line).is_ok()) else { return false };

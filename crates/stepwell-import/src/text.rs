@@ -40,7 +40,8 @@ pub(crate) fn head(path: &Path, bytes_max: usize) -> Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Reads a line into `line`, its line break included, unless it is longer than `bytes_max`. Says how many bytes it read.
+/// Reads a line into `line`, its line break included, unless it is longer than `bytes_max`. Says how many bytes it
+/// read.
 ///
 /// # Errors
 /// Those of the source.

@@ -1,8 +1,8 @@
 //! What a Stepwell export says of its runs beside their points, so that they come back as they were.
 //!
-//! `runs.json` beside `points.csv` or `points.parquet` lists all runs, those without points too. [`RunWords::FILE`] in a
-//! run's own folder has what TensorBoard's and MLflow's forms cannot hold; what MLflow's form holds counts more, since
-//! somebody may have changed it there.
+//! `runs.json` beside `points.csv` or `points.parquet` lists all runs, those without points too. [`RunWords::FILE`] in
+//! a run's own folder has what TensorBoard's and MLflow's forms cannot hold; what MLflow's form holds counts more,
+//! since somebody may have changed it there.
 
 use std::collections::BTreeMap;
 use std::fs::File;

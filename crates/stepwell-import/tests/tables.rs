@@ -1,4 +1,5 @@
-//! Tables as tools write them: every dress of text, every spelling of steps and times, and files that are being written.
+//! Tables as tools write them: every dress of text, every spelling of steps and times, and files that are being
+//! written.
 
 use std::io::Write;
 use std::path::Path;

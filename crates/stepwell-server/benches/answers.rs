@@ -1,7 +1,7 @@
 //! What an answer costs without sockets: requests through the router, by time and by allocations, each answer verified.
 //!
-//! `cargo bench -p stepwell-server --bench answers [-- RUNS]` prints one table: the least and the median time of some rounds, in
-//! microseconds, the allocations of one, and both by metric, run or point.
+//! `cargo bench -p stepwell-server --bench answers [-- RUNS]` prints one table: the least and the median time of some
+//! rounds, in microseconds, the allocations of one, and both by metric, run or point.
 
 use std::alloc::System;
 use std::time::Instant;
@@ -53,7 +53,8 @@ impl Server {
     }
 }
 
-/// Finished and packed runs of 5 params, 5 metrics of one point and 3 tags, and one with a long history; gives the latter's id.
+/// Finished and packed runs of 5 params, 5 metrics of one point and 3 tags, and one with a long history; gives the
+/// latter's id.
 fn fill(workspace: &Workspace, runs: usize) -> String {
     let mut importer = workspace.importer();
     let point = |value: f64, step: i64| Point { step, timestamp_ms: Some(1_760_000_000_000 + step), value };

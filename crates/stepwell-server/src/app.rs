@@ -1,4 +1,5 @@
-//! What all requests share: the workspace, the trees of artifacts, tokens, lanes, and what the server notes about itself.
+//! What all requests share: the workspace, the trees of artifacts, tokens, lanes, and what the server notes about
+//! itself.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -54,8 +55,8 @@ struct Upkeep {
 }
 
 impl App {
-    /// Opens everything that `config` names, for a server that is asked at `bound`. A workspace that may only be read is served
-    /// for reading: what would change something is refused.
+    /// Opens everything that `config` names, for a server that is asked at `bound`. A workspace that may only be read
+    /// is served for reading: what would change something is refused.
     ///
     /// # Errors
     /// When the choices do not fit together, or something cannot be opened; the error names it.
@@ -161,7 +162,8 @@ impl App {
         Ok(())
     }
 
-    /// Tells the log what failed in the background since it was last looked at; gives why the last sync failed, if it did.
+    /// Tells the log what failed in the background since it was last looked at; gives why the last sync failed, if it
+    /// did.
     pub(crate) fn look_at_upkeep(&self) -> Option<String> {
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let Upkeep { running: Some(running), sync, told_read_only } = &mut *upkeep else { return None };

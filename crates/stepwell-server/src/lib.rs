@@ -3,8 +3,9 @@
 //! The only part of the project that knows HTTP, JSON and async. What MLflow's rules are is known below it, in the
 //! library's facade; here is how requests are written, who may send them, and how many at once.
 //!
-//! In reading order: [`config`] what the owner chooses, [`auth`] who may do what, [`wire`] JSON and errors, [`artifacts`]
-//! files, `api` the endpoints, [`routes`] the one table of them, `http` connections and limits, [`ui`] pages.
+//! In reading order: [`config`] what the owner chooses, [`auth`] who may do what, [`wire`] JSON and errors,
+//! [`artifacts`] files, `api` the endpoints, [`routes`] the one table of them, `http` connections and limits, [`ui`]
+//! pages.
 //!
 //! ```no_run
 //! # fn main() -> std::io::Result<()> {

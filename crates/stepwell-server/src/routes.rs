@@ -50,8 +50,8 @@ impl Verb {
 /// Where a route's path begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum At {
-    /// `/api/V.0` for clients and `/ajax-api/V.0` for the UI. What is below `/mlflow/` in version 2 is at `preview` too, where
-    /// clients before MLflow 1.0 ask for it.
+    /// `/api/V.0` for clients and `/ajax-api/V.0` for the UI. What is below `/mlflow/` in version 2 is at `preview`
+    /// too, where clients before MLflow 1.0 ask for it.
     Both(u8),
     /// `/ajax-api/V.0` alone.
     Ajax(u8),

@@ -1,8 +1,8 @@
 //! The real disk beneath one folder: a link below it is never followed, whoever puts it there, and whenever.
 //!
-//! The folder itself is opened once, and may be reached by links: its name is the caller's. Every path is then opened from
-//! that folder in one step of the kernel that refuses links (`openat2`); where there is none, part by part, each without
-//! following a link. What changes names acts on the folder that was opened so.
+//! The folder itself is opened once, and may be reached by links: its name is the caller's. Every path is then opened
+//! from that folder in one step of the kernel that refuses links (`openat2`); where there is none, part by part, each
+//! without following a link. What changes names acts on the folder that was opened so.
 
 use std::ffi::OsStr;
 use std::fs;

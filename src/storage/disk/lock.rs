@@ -5,15 +5,16 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// Takes the whole file's exclusive lock without waiting; `false` when another open of the file has it, in this process or
-/// in another. It ends when the last descriptor of this open is closed, a forked child's included. An error (ENOLCK, EINVAL)
-/// means that the file system keeps no such locks.
+/// Takes the whole file's exclusive lock without waiting; `false` when another open of the file has it, in this process
+/// or in another. It ends when the last descriptor of this open is closed, a forked child's included. An error (ENOLCK,
+/// EINVAL) means that the file system keeps no such locks.
 ///
-/// Linux's open file description locks: closing another descriptor of the same file does not drop them, as it drops POSIX
-/// record locks, and an unlock by a forked child cannot be confused with `flock` locks that others take.
+/// Linux's open file description locks: closing another descriptor of the same file does not drop them, as it drops
+/// POSIX record locks, and an unlock by a forked child cannot be confused with `flock` locks that others take.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn try_exclusive(file: &File) -> io::Result<bool> {
-    // SAFETY: flock is a C structure of integers, for which all bits zero is a value: the whole file, process 0 as asked.
+    // SAFETY: flock is a C structure of integers, for which all bits zero is a value: the whole file, process 0 as
+    // asked.
     let mut request: libc::flock = unsafe { std::mem::zeroed() };
     request.l_type = libc::F_WRLCK as _;
     request.l_whence = libc::SEEK_SET as _;

@@ -13,7 +13,8 @@ pub(super) struct Mapping {
 }
 
 impl Mapping {
-    /// Maps the first `len` bytes. A page becomes present when it is first stored to: only then does it count as changed.
+    /// Maps the first `len` bytes. A page becomes present when it is first stored to: only then does it count as
+    /// changed.
     pub(super) fn new(file: &File, len: usize) -> io::Result<Self> {
         Ok(Mapping { map: MmapOptions::new().len(len).map_raw(file)? })
     }

@@ -8,8 +8,8 @@ use std::os::fd::{AsRawFd, FromRawFd};
 /// The lowest descriptor that is none of the standard streams.
 const FIRST_FREE_FD: libc::c_int = 3;
 
-/// Moves a file away from the descriptors of the standard streams, which are free in a process that closed them: what the
-/// process, or a library in it, prints would be written into the file.
+/// Moves a file away from the descriptors of the standard streams, which are free in a process that closed them: what
+/// the process, or a library in it, prints would be written into the file.
 pub(super) fn above_standard(file: File) -> io::Result<File> {
     if file.as_raw_fd() >= FIRST_FREE_FD {
         return Ok(file);
@@ -36,11 +36,11 @@ pub(super) fn file_size_limit() -> u64 {
     bytes
 }
 
-/// Reserves blocks for the first `len` (> 0) bytes and makes the file at least that long; what it holds stays. `false` when
-/// the file system cannot, and nothing was changed.
+/// Reserves blocks for the first `len` (> 0) bytes and makes the file at least that long; what it holds stays. `false`
+/// when the file system cannot, and nothing was changed.
 ///
-/// The kernel's call, not the C library's `posix_fallocate`: that one silently writes a byte into each block where the file
-/// system cannot allocate.
+/// The kernel's call, not the C library's `posix_fallocate`: that one silently writes a byte into each block where the
+/// file system cannot allocate.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn allocate(file: &File, len: u64) -> io::Result<bool> {
     let Ok(len) = libc::off64_t::try_from(len) else {
@@ -68,9 +68,9 @@ pub(super) fn allocate(_file: &File, _len: u64) -> io::Result<bool> {
 
 /// Whether a mapping of an allocated file on this folder's file system keeps every store and never meets a full disk.
 ///
-/// Yes on ext2 to ext4 (one number names all three) and on tmpfs: they write allocated blocks in place. No on everything
-/// else: btrfs, f2fs, bcachefs and ZFS copy on write; XFS does so too for a file that anyone has cloned, which `cp` does by
-/// default; an overlay may move the file; a network may lose the store.
+/// Yes on ext2 to ext4 (one number names all three) and on tmpfs: they write allocated blocks in place. No on
+/// everything else: btrfs, f2fs, bcachefs and ZFS copy on write; XFS does so too for a file that anyone has cloned,
+/// which `cp` does by default; an overlay may move the file; a network may lose the store.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn keeps_mapped_stores(folder: &File) -> bool {
     const EXT: i64 = 0xEF53;

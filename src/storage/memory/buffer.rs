@@ -14,8 +14,8 @@ pub(super) struct Buffer {
     len: usize,
 }
 
-// SAFETY: the memory is owned by this value, lives as long as it, and is only read and written with atomic operations here;
-// who stores through the pointer answers for its own threads, as with a real mapping.
+// SAFETY: the memory is owned by this value, lives as long as it, and is only read and written with atomic operations
+// here; who stores through the pointer answers for its own threads, as with a real mapping.
 unsafe impl Send for Buffer {}
 // SAFETY: as above.
 unsafe impl Sync for Buffer {}

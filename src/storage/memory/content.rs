@@ -143,8 +143,8 @@ impl Content {
         Ok(())
     }
 
-    /// Refuses to shorten a file while a mapping of what would go is in use: on a real disk the next store there ends the
-    /// process with SIGBUS.
+    /// Refuses to shorten a file while a mapping of what would go is in use: on a real disk the next store there ends
+    /// the process with SIGBUS.
     pub(super) fn set_len(&mut self, number: u64, len: u64) -> io::Result<()> {
         let len = checked(Some(len))?;
         if len < self.head_len() {

@@ -26,7 +26,8 @@ impl SimDisk {
         })
     }
 
-    /// The same for operations that do something even when stopped; what they then return is replaced by the fault's error.
+    /// The same for operations that do something even when stopped; what they then return is replaced by the fault's
+    /// error.
     fn run_or_stop<T>(
         &self,
         op: Op,

@@ -7,8 +7,8 @@ const SECTOR: usize = 512;
 
 /// What becomes of one unsynced change at a power loss.
 ///
-/// Changes of names and of a file's length happen or not: for them everything but [`Fate::Drop`] is [`Fate::Keep`], except
-/// that a torn `allocate` lengthens the file as far as it got.
+/// Changes of names and of a file's length happen or not: for them everything but [`Fate::Drop`] is [`Fate::Keep`],
+/// except that a torn `allocate` lengthens the file as far as it got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It reached the disk.
@@ -21,8 +21,8 @@ pub enum Fate {
     Zeros,
     /// As `Zeros`, but where the file grew there is what the disk held before, made from this seed.
     Garbage(u64),
-    /// Some parts reached the disk, chosen by this seed: of a write, sectors of 512 bytes; of a mapped page, each sector
-    /// wholly, not at all, or by slots of 32 or words of 8 bytes, because stores went on while it was written.
+    /// Some parts reached the disk, chosen by this seed: of a write, sectors of 512 bytes; of a mapped page, each
+    /// sector wholly, not at all, or by slots of 32 or words of 8 bytes, because stores went on while it was written.
     Mixed(u64),
 }
 

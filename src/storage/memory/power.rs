@@ -50,7 +50,8 @@ pub enum PowerLoss {
     DropAll,
     /// Everything reached the disk just in time.
     KeepAll,
-    /// Fates chosen by this seed. By turns: each change for itself, an earliest part of the changes, all changes but a few.
+    /// Fates chosen by this seed. By turns: each change for itself, an earliest part of the changes, all changes but a
+    /// few.
     Seeded(u64),
 }
 
@@ -68,8 +69,8 @@ impl SimDisk {
         list(&self.state.lock()).into_iter().map(|(_, pending)| pending).collect()
     }
 
-    /// The disk as the next process finds it when this one was killed: all that was written or stored is there, also what a
-    /// power loss would still take; locks are free. This disk goes on as it was.
+    /// The disk as the next process finds it when this one was killed: all that was written or stored is there, also
+    /// what a power loss would still take; locks are free. This disk goes on as it was.
     pub fn process_crash(&self) -> SimDisk {
         let state = self.state.lock();
         let nodes = state.nodes.iter().map(|(id, node)| {
@@ -82,7 +83,8 @@ impl SimDisk {
         SimDisk::from_state(state.with_nodes(nodes.collect(), state.pending.clone()))
     }
 
-    /// The disk after a power loss, as the next process finds it: everything on it is durable. This disk goes on as it was.
+    /// The disk after a power loss, as the next process finds it: everything on it is durable. This disk goes on as it
+    /// was.
     pub fn power_loss(&self, how: PowerLoss) -> SimDisk {
         let state = self.state.lock();
         let list = list(&state);
@@ -104,8 +106,8 @@ impl SimDisk {
         image(&state, &list, &fates)
     }
 
-    /// Every image that a test should look at. With at most 10 pending changes, those of all subsets; with more, those of
-    /// all earliest parts, all single omissions and, up to 48 changes, all pairs of omissions. After that, `samples`
+    /// Every image that a test should look at. With at most 10 pending changes, those of all subsets; with more, those
+    /// of all earliest parts, all single omissions and, up to 48 changes, all pairs of omissions. After that, `samples`
     /// seeded ones, which also tear. The images are of now, and made one at a time.
     pub fn power_loss_images(&self, samples: u64) -> impl Iterator<Item = SimDisk> + use<> {
         let copy = self.process_crash();

@@ -253,7 +253,8 @@ impl State {
         }
     }
 
-    /// Makes a folder's names durable, and with them the other halves of moves and whatever came before on the same names.
+    /// Makes a folder's names durable, and with them the other halves of moves and whatever came before on the same
+    /// names.
     pub(super) fn sync_names(&mut self, dir: u64) {
         let touches = |change: &NameChange| change.namings.iter().any(|naming| naming.dir == dir);
         let mut keys = BTreeSet::new();

@@ -1,4 +1,5 @@
-//! Each rule of the fault model, in the smallest scenario that shows it: here, what a power loss leaves of files and names.
+//! Each rule of the fault model, in the smallest scenario that shows it: here, what a power loss leaves of files and
+//! names.
 
 mod faults;
 mod mapping;

@@ -54,7 +54,8 @@ pub(crate) struct Importing<'a> {
 /// What is done with a source that no longer begins with what was imported from it, or whose run was deleted for good.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Changed {
-    /// It is another run if it is known by its place only, and refused if it names the run itself or the run was deleted.
+    /// It is another run if it is known by its place only, and refused if it names the run itself or the run was
+    /// deleted.
     #[default]
     AsItIs,
     /// It is another run in any case.
@@ -274,8 +275,8 @@ impl Importing<'_> {
         Ok(Taken { taken, added, left_out, ..Taken::default() })
     }
 
-    /// Gives a run to the workspace: under its id, or under that of another run where the source is not the one that was
-    /// imported under it.
+    /// Gives a run to the workspace: under its id, or under that of another run where the source is not the one that
+    /// was imported under it.
     fn store(&mut self, run: ImportedRun, counts: Counts) -> Result<Taken, Error> {
         let workspace = self.target()?.0.clone();
         let (first, own_id, what) = (run.id.clone(), run.own_id, run.what());

@@ -1,4 +1,5 @@
-//! Ticks of spans and moments: whole seconds, minutes, hours, days, months and years, rather than round numbers of milliseconds.
+//! Ticks of spans and moments: whole seconds, minutes, hours, days, months and years, rather than round numbers of
+//! milliseconds.
 //!
 //! Moments are whole by the clocks of a zone, which may be moved on or back within a day.
 
@@ -118,8 +119,8 @@ enum Distance {
     Months(i32),
 }
 
-/// Ticks of moments in a zone: times of the day with the date below where it changes, dates with the year below, months, or
-/// years. At most about `count` of them.
+/// Ticks of moments in a zone: times of the day with the date below where it changes, dates with the year below,
+/// months, or years. At most about `count` of them.
 pub(crate) fn moments(low: i64, high: i64, count: usize, zone: &TimeZone) -> Vec<Tick> {
     let rough = rough(low, high, count);
     let week = 7 * DAY;
@@ -159,8 +160,8 @@ pub(crate) fn moments(low: i64, high: i64, count: usize, zone: &TimeZone) -> Vec
         .collect()
 }
 
-/// The moments at which the clocks of a zone stand at multiples of `step`, counted from `origin`. Times that clocks skip are moved
-/// on; of those that come twice the first counts.
+/// The moments at which the clocks of a zone stand at multiples of `step`, counted from `origin`. Times that clocks
+/// skip are moved on; of those that come twice the first counts.
 fn whole(low: i64, high: i64, step: i64, origin: i64, zone: &TimeZone) -> Vec<i64> {
     let ahead = |ms: i64| clock(ms, zone).map_or(0, |shown| shown - ms).saturating_sub(origin);
     if step < HOUR {

@@ -1,10 +1,10 @@
 //! Reads a metric as a curve: few points, every spike among them.
 //!
-//! 1. By steps, and by time without a range, a curve comes from the pyramid of its series, and costs the same for a long
-//!    series as for a short one.
+//! 1. By steps, and by time without a range, a curve comes from the pyramid of its series, and costs the same for a
+//!    long series as for a short one.
 //! 2. A logarithmic axis of steps is read octave by octave, each with the pixels that it gets.
-//! 3. Smoothing, and a range or a logarithm of times, need every point: they are read piece by piece and thinned to columns of
-//!    pixels.
+//! 3. Smoothing, and a range or a logarithm of times, need every point: they are read piece by piece and thinned to
+//!    columns of pixels.
 
 use std::ops::RangeInclusive;
 
@@ -33,8 +33,8 @@ pub(crate) struct Curve {
     pub(crate) key: String,
     /// What the legend says.
     pub(crate) label: String,
-    /// Unbroken stretches, each of at least one point, in order of x. The outermost may lie outside of the range that was asked
-    /// for, so that a line leads out of the picture.
+    /// Unbroken stretches, each of at least one point, in order of x. The outermost may lie outside of the range that
+    /// was asked for, so that a line leads out of the picture.
     pub(crate) stretches: Vec<Vec<Place>>,
     /// The same before smoothing; empty where nothing was smoothed.
     pub(crate) raw: Vec<Vec<Place>>,
@@ -213,8 +213,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The points of a bucket in order of step. Where one of them cannot be drawn, what the others of the bucket would show is
-    /// looked up; the points that cannot be drawn come too, to be counted.
+    /// The points of a bucket in order of step. Where one of them cannot be drawn, what the others of the bucket would
+    /// show is looked up; the points that cannot be drawn come too, to be counted.
     fn points(&mut self, bucket: &Bucket) -> Outcome<Vec<Point>> {
         let points: Vec<Point> = bucket.points().collect();
         let drawable = |point: &Point| matches!(self.fate(point), Fate::Drawn(_) | Fate::Nan(_));
@@ -241,8 +241,8 @@ impl Reader<'_> {
         Ok(others)
     }
 
-    /// The ranges of steps to read one after the other, each with its number of pixels: one before and one after a chosen
-    /// range, for the lines that lead out of it, and on a logarithmic axis one for each octave.
+    /// The ranges of steps to read one after the other, each with its number of pixels: one before and one after a
+    /// chosen range, for the lines that lead out of it, and on a logarithmic axis one for each octave.
     fn pieces(&mut self, buckets: &[Bucket]) -> Vec<(RangeInclusive<i64>, usize)> {
         let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
             return Vec::new();

@@ -13,8 +13,8 @@ pub(crate) struct Layout {
     pub(crate) rows: usize,
 }
 
-/// Lays out entries of these widths in `room`. There are at most `rows_max` rows; texts are cut before entries are left out,
-/// but not below `least`.
+/// Lays out entries of these widths in `room`. There are at most `rows_max` rows; texts are cut before entries are left
+/// out, but not below `least`.
 pub(crate) fn arrange(widths: &[f32], room: f32, rows_max: usize, least: f32) -> Layout {
     let (count, rows_max) = (widths.len(), rows_max.max(1));
     let widest = widths.iter().fold(least, |widest, &width| widest.max(width)).min(room.max(1.0));

@@ -1,6 +1,6 @@
-//! Curves: [`view`] says what is asked for, [`curve`] and [`smooth`] read it from runs, [`scale`], [`number`] and [`calendar`]
-//! place and name ticks, [`panel`] puts curves on axes, [`palette`] tells them apart, [`legend`] names them, and [`terminal`],
-//! [`picture`] and [`raster`] draw.
+//! Curves: [`view`] says what is asked for, [`curve`] and [`smooth`] read it from runs, [`scale`], [`number`] and
+//! [`calendar`] place and name ticks, [`panel`] puts curves on axes, [`palette`] tells them apart, [`legend`] names
+//! them, and [`terminal`], [`picture`] and [`raster`] draw.
 
 pub(crate) mod calendar;
 pub(crate) mod columns;

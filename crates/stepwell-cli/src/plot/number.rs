@@ -1,7 +1,7 @@
 //! Round numbers for an axis, and their texts.
 
-/// Multiples of 1, 2 or 5 times a power of ten within `low..=high`, at most `count` + 1 of them and in order. With `whole` no
-/// two are closer than 1. Each is the float nearest to its decimal text, so that its shortest text is short.
+/// Multiples of 1, 2 or 5 times a power of ten within `low..=high`, at most `count` + 1 of them and in order. With
+/// `whole` no two are closer than 1. Each is the float nearest to its decimal text, so that its shortest text is short.
 pub(crate) fn linear(low: f64, high: f64, count: usize, whole: bool) -> Vec<f64> {
     let parts = count.max(1) as f64;
     // Divided first: the span of two floats may be beyond all floats.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-/// Twelve colours on white. Any two differ by at least 0.1 in OKLab for eyes of all kinds (normal, and without one of the
-/// three cones), and the first ones differ most.
+/// Twelve colours on white. Any two differ by at least 0.1 in OKLab for eyes of all kinds (normal, and without one of
+/// the three cones), and the first ones differ most.
 pub(crate) const COLOURS: [(u8, u8, u8); 12] = [
     (0x00, 0x77, 0xaa),
     (0xdd, 0x66, 0x00),

@@ -68,8 +68,8 @@ impl Axes {
         (self.x.fraction(place.0), self.y.fraction(place.1).clamp(-BEYOND, 1.0 + BEYOND))
     }
 
-    /// A stretch as a line in fractions of the panel. What lies left or right of the panel is cut off where the line crosses its
-    /// edge.
+    /// A stretch as a line in fractions of the panel. What lies left or right of the panel is cut off where the line
+    /// crosses its edge.
     pub(crate) fn line(&self, stretch: &[Place]) -> Vec<Place> {
         let mut line: Vec<Place> = Vec::with_capacity(stretch.len());
         let mut before: Option<Place> = None;

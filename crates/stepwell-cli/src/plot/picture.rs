@@ -1,5 +1,5 @@
-//! Draws panels of curves as SVG, and through it as PNG: title, panels side by side, and a legend below of at most a quarter of
-//! the height.
+//! Draws panels of curves as SVG, and through it as PNG: title, panels side by side, and a legend below of at most a
+//! quarter of the height.
 
 use crate::cut::cut_middle;
 use crate::failure::{Failure, Outcome};

@@ -1,5 +1,5 @@
-//! Turns SVG into PNG and measures texts. Letters come from the font in the program, so that a bare machine draws the same
-//! picture; what that font lacks, such as Chinese or emoji, comes from the fonts of the system.
+//! Turns SVG into PNG and measures texts. Letters come from the font in the program, so that a bare machine draws the
+//! same picture; what that font lacks, such as Chinese or emoji, comes from the fonts of the system.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,7 +116,8 @@ fn family(face: &FaceInfo) -> &str {
     face.families.first().map_or("", |family| family.0.as_str())
 }
 
-/// Which of the scripts that share characters the texts are likely to be in: fonts draw those in the manner of one language.
+/// Which of the scripts that share characters the texts are likely to be in: fonts draw those in the manner of one
+/// language.
 fn language(texts: &[String]) -> &'static str {
     let has = |from: char, to: char| texts.iter().any(|text| text.chars().any(|c| (from..=to).contains(&c)));
     if has('\u{3040}', '\u{30ff}') {

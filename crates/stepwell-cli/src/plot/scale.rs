@@ -135,8 +135,8 @@ impl Axis {
         Self { low, high, unit, logarithmic }
     }
 
-    /// Where a number stands: 0 at the low end, 1 at the high end. Numbers without a logarithm have no place on a logarithmic
-    /// axis; the caller has left them out.
+    /// Where a number stands: 0 at the low end, 1 at the high end. Numbers without a logarithm have no place on a
+    /// logarithmic axis; the caller has left them out.
     pub(crate) fn fraction(&self, at: f64) -> f64 {
         let (at, low, high) = if self.logarithmic {
             (at.log10(), self.low.log10(), self.high.log10())

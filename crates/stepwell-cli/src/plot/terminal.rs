@@ -102,8 +102,8 @@ impl Canvas {
     }
 }
 
-/// The drawing as lines of text. `entries` is what the legend says of each number of a curve; none where there is nothing to tell
-/// apart.
+/// The drawing as lines of text. `entries` is what the legend says of each number of a curve; none where there is
+/// nothing to tell apart.
 pub(crate) fn draw(panels: &[Panel], entries: &[String], frame: Frame) -> String {
     let x = horizontal(panels, &frame.view);
     let manner = Manner {

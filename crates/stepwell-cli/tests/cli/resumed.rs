@@ -67,7 +67,8 @@ fn with_parts() -> Place {
     place
 }
 
-/// What the run is, without what the order of imports may decide: the param that came first, and the number of its experiment.
+/// What the run is, without what the order of imports may decide: the param that came first, and the number of its
+/// experiment.
 fn content(place: &Place, workspace: &str) -> (Value, Vec<String>) {
     let shown = place.json(&["-w", workspace, "show", "r1"]);
     let history = place.ok(&["-w", workspace, "history", "r1", "loss"]);

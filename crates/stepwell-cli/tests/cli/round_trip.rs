@@ -1,4 +1,5 @@
-//! What `export` writes, `import` reads back: each form, run by run and point by point, and what a form has no place for is told.
+//! What `export` writes, `import` reads back: each form, run by run and point by point, and what a form has no place
+//! for is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +13,8 @@ use stepwell::workspace::open::Workspace;
 
 use crate::place::{Place, text};
 
-/// A workspace with all that a form may lose: words, absent times and times 0, steps that go back, equal points, both widths
-/// of numbers, odd keys, and runs without points.
+/// A workspace with all that a form may lose: words, absent times and times 0, steps that go back, equal points, both
+/// widths of numbers, odd keys, and runs without points.
 fn everything() -> Place {
     let place = Place::new();
     place.file(
@@ -92,7 +93,8 @@ fn what_has_no_place_is_told_and_not_counted() {
     assert_eq!(content(&place, text(&back)), content(&place, text(&place.path("w"))));
 }
 
-/// Texts that text formats like to change: blanks at the ends, line breaks, quotes, words that YAML and JSON know, other scripts.
+/// Texts that text formats like to change: blanks at the ends, line breaks, quotes, words that YAML and JSON know,
+/// other scripts.
 fn word() -> impl Strategy<Value = String> {
     let odd = prop::sample::select(vec![
         "",

@@ -1,5 +1,5 @@
-//! A crowd of bad clients on the real server with its own limits: it goes on answering, and its memory stays within a bound that
-//! no number of clients moves.
+//! A crowd of bad clients on the real server with its own limits: it goes on answering, and its memory stays within a
+//! bound that no number of clients moves.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -1,5 +1,5 @@
-//! Floods of several kinds, one after the other and together, on the real server with its own limits: what `docs/server.md` says
-//! of memory holds, and when a flood is over the memory goes back.
+//! Floods of several kinds, one after the other and together, on the real server with its own limits: what
+//! `docs/server.md` says of memory holds, and when a flood is over the memory goes back.
 
 use std::io::{Read, Write};
 use std::sync::Barrier;

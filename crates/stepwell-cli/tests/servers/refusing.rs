@@ -1,5 +1,5 @@
-//! What the server may not or cannot write: workspaces that are shared for reading, read-only disks, full disks. It reads on, says
-//! why nothing is written, in a way that clients do not ask again, and tells no place of the machine.
+//! What the server may not or cannot write: workspaces that are shared for reading, read-only disks, full disks. It
+//! reads on, says why nothing is written, in a way that clients do not ask again, and tells no place of the machine.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;

@@ -7,7 +7,8 @@ use crate::trainer::{Trainer, Way, value};
 
 const STEPS: i64 = 6_000;
 
-/// Holds what a server shows against what was acknowledged: every point once, bit for bit, and the batches' params and tags.
+/// Holds what a server shows against what was acknowledged: every point once, bit for bit, and the batches' params and
+/// tags.
 fn holds(server: &Server, trainer: &Trainer, whose: &str) {
     let history = server.history(&trainer.run, &trainer.key);
     let expected: Vec<(i64, f64)> = (0..STEPS).map(|step| (step, value(step))).collect();

@@ -57,8 +57,8 @@ pub fn ingest_columns(dir: &Path, work: &Work) -> Result<Cost> {
     Ok(cost)
 }
 
-/// Gathers the runs that were logged into a pack, which is then thrown away: compaction without its publishing. With the fast
-/// codecs this is what it costs to read, merge and write; with the strong ones all of it.
+/// Gathers the runs that were logged into a pack, which is then thrown away: compaction without its publishing. With
+/// the fast codecs this is what it costs to read, merge and write; with the strong ones all of it.
 pub fn gathering(dir: &Path, work: &Work, effort: Effort) -> Result<Cost> {
     let workspace = Workspace::open(dir.join("stepwell"))?;
     let path = dir.join("gathered.pack");

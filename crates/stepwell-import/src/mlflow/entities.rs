@@ -1,5 +1,5 @@
-//! What MLflow's database holds beside runs: experiments, inputs and outputs, logged models, registered models; and a count of the
-//! rest, table by table.
+//! What MLflow's database holds beside runs: experiments, inputs and outputs, logged models, registered models; and a
+//! count of the rest, table by table.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -236,7 +236,8 @@ pub(crate) fn read_words(folder: &Path, context: &mut Context<'_>) -> Vec<(Strin
     words
 }
 
-/// A metric's file in a run's folder: a line for each point, `timestamp value step`; old versions wrote no step, new ones add a dataset.
+/// A metric's file in a run's folder: a line for each point, `timestamp value step`; old versions wrote no step, new
+/// ones add a dataset.
 fn read_metric(
     folder: &Path,
     key: &str,

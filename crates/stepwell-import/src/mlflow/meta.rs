@@ -43,7 +43,8 @@ pub(crate) fn read(path: &Path) -> Result<Meta, String> {
     parse(std::str::from_utf8(&bytes).map_err(|_| "no UTF-8")?)
 }
 
-/// Reads a YAML file of nested mappings: each scalar with its keys joined by dots; those of lists have their place as a key.
+/// Reads a YAML file of nested mappings: each scalar with its keys joined by dots; those of lists have their place as a
+/// key.
 ///
 /// # Errors
 /// What is wrong, in words.

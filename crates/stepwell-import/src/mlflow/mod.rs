@@ -1,8 +1,8 @@
 //! MLflow: its folder store (`mlruns`) and its SQLite database (`mlflow.db`).
 //!
-//! [`store`] reads an experiment's folder, [`folder`] a run's, [`registry`] a registered model's; [`database`] reads all of it from
-//! SQLite through [`sqlite`], with [`entities`] for what is not a run. [`model`] puts together what both have, [`place`] finds the
-//! folders of artifacts.
+//! [`store`] reads an experiment's folder, [`folder`] a run's, [`registry`] a registered model's; [`database`] reads
+//! all of it from SQLite through [`sqlite`], with [`entities`] for what is not a run. [`model`] puts together what both
+//! have, [`place`] finds the folders of artifacts.
 
 pub(crate) mod database;
 mod entities;

@@ -1,4 +1,5 @@
-//! An experiment's folder in MLflow's file store, with all that lies in it: runs, logged models, tags, and what has no place here.
+//! An experiment's folder in MLflow's file store, with all that lies in it: runs, logged models, tags, and what has no
+//! place here.
 
 use std::collections::BTreeMap;
 use std::fs;

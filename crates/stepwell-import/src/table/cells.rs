@@ -24,8 +24,8 @@ pub(crate) struct Cells<'t> {
     epochs: Epochs,
 }
 
-/// A cell's number. Where fields are divided by `;` a comma is the decimal mark; elsewhere commas between groups of three
-/// digits divide thousands.
+/// A cell's number. Where fields are divided by `;` a comma is the decimal mark; elsewhere commas between groups of
+/// three digits divide thousands.
 fn value(cell: &str, delimiter: u8) -> Option<f64> {
     if let Some(value) = number::value(cell) {
         return Some(value);

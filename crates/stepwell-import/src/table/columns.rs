@@ -1,8 +1,8 @@
 //! What a table's columns mean, by their names.
 //!
 //! Long form has a row for each point: `key` (or `metric`, `tag`) and `value`. Wide form has a row for each step and a
-//! column for each metric. Both need a step column; run and time columns are optional. Neither case nor the marks between
-//! words matter. A column may say which part of a training a row is about: its values are metrics of that part.
+//! column for each metric. Both need a step column; run and time columns are optional. Neither case nor the marks
+//! between words matter. A column may say which part of a training a row is about: its values are metrics of that part.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,8 +16,8 @@ const RUN_IDS: [&str; 2] = ["run_id", "run_uuid"];
 const RUN_NAMES: [&str; 2] = ["run", "run_name"];
 /// Names of the long form's key column.
 const KEY: [&str; 4] = ["key", "metric", "tag", "name"];
-/// Names of the step column, the surest first: where several are there the others are metrics. Steps of the trainer come
-/// before steps of the environment, both before rounds and epochs. Names are compared as [`plain`] has them.
+/// Names of the step column, the surest first: where several are there the others are metrics. Steps of the trainer
+/// come before steps of the environment, both before rounds and epochs. Names are compared as [`plain`] has them.
 const STEP: [&str; 33] = [
     "step",
     "global_step",
@@ -152,8 +152,8 @@ fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// The place of the first of `wanted` that is among `names`. A name whose part behind the last slash is one (`time/total_timesteps`)
-/// counts where `last_part` says so, and comes after all whole names.
+/// The place of the first of `wanted` that is among `names`. A name whose part behind the last slash is one
+/// (`time/total_timesteps`) counts where `last_part` says so, and comes after all whole names.
 fn find(names: &[&str], wanted: &[&str], last_part: bool) -> Option<usize> {
     let plains: Vec<String> = names.iter().map(|name| plain(name)).collect();
     let tails: Vec<Option<String>> =

@@ -1,5 +1,5 @@
-//! DVCLive's folder as one run: `plots/metrics/**.tsv` are its series, `params.yaml` its params, and what `metrics.json` has
-//! beside them its tags.
+//! DVCLive's folder as one run: `plots/metrics/**.tsv` are its series, `params.yaml` its params, and what
+//! `metrics.json` has beside them its tags.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -174,7 +174,8 @@ impl<'t> Objects<'t> {
             }
         };
         let mut points = Vec::new();
-        // An object has each name once; one without a name goes along, and whoever takes the run says that it cannot be.
+        // An object has each name once; one without a name goes along, and whoever takes the run says that it cannot
+        // be.
         let nameless = columns.nameless.iter().map(|(_, at)| ("", *at));
         for (name, at) in columns.metrics.iter().map(|(name, at)| (name.as_str(), *at)).chain(nameless) {
             let is_part = part.is_some() && columns.part == Some(at);

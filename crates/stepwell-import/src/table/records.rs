@@ -1,4 +1,5 @@
-//! RFC 4180 records of a text: where each begins, whether it ended, and its fields. A record may span lines within quotes.
+//! RFC 4180 records of a text: where each begins, whether it ended, and its fields. A record may span lines within
+//! quotes.
 
 use std::io::{BufRead, Result};
 

@@ -1,5 +1,5 @@
-//! Hugging Face's `trainer_state.json`: the trainer's own, and a copy in each checkpoint's folder with the history until then.
-//! Together they are one run, read from the file with the longest history.
+//! Hugging Face's `trainer_state.json`: the trainer's own, and a copy in each checkpoint's folder with the history
+//! until then. Together they are one run, read from the file with the longest history.
 
 use serde_json::Value;
 

@@ -50,8 +50,8 @@ impl<W: Write> EventWriter<W> {
         Ok(writer)
     }
 
-    /// Writes the points of one tag in their order, every bit kept: as float32 where each value is one, else as float64.
-    /// A point without a time has time 0, which this crate reads as none.
+    /// Writes the points of one tag in their order, every bit kept: as float32 where each value is one, else as
+    /// float64. A point without a time has time 0, which this crate reads as none.
     ///
     /// # Errors
     /// Those of the output.

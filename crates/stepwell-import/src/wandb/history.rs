@@ -1,4 +1,5 @@
-//! W&B's values as Stepwell's: metrics in history rows and machine statistics, params in config, what is left in the summary.
+//! W&B's values as Stepwell's: metrics in history rows and machine statistics, params in config, what is left in the
+//! summary.
 
 use std::collections::BTreeMap;
 
@@ -37,8 +38,8 @@ pub(crate) struct Rows {
 impl Rows {
     /// Adds a history row's numbers, each under its key, nested ones joined with `.`.
     ///
-    /// The row's step is its `_step` if that is a whole number, else the record's own, which is 0 when not set; its time
-    /// is its `_timestamp` in seconds. Returns the first key whose value is not JSON.
+    /// The row's step is its `_step` if that is a whole number, else the record's own, which is 0 when not set; its
+    /// time is its `_timestamp` in seconds. Returns the first key whose value is not JSON.
     pub(crate) fn add_row(&mut self, row: &History) -> Result<(), String> {
         let (mut tree, bad) = values::tree(&row.item);
         let mut step = row.step.as_ref().map_or(0, |step| step.num);
@@ -109,8 +110,9 @@ impl Rows {
         bad.map_or(Ok(()), Err)
     }
 
-    /// Puts what only the summary has into metrics and tags. A number whose key has no history is a metric of one point once
-    /// the log has ended; until then it may still change and is a tag, as is everything else that differs from the history's end.
+    /// Puts what only the summary has into metrics and tags. A number whose key has no history is a metric of one point
+    /// once the log has ended; until then it may still change and is a tag, as is everything else that differs from the
+    /// history's end.
     pub(crate) fn close(&mut self, has_ended: bool, tags: &mut Vec<(String, String)>) {
         let mut words: BTreeMap<String, String> = std::mem::take(&mut self.texts);
         let summary = std::mem::take(&mut self.summary);
@@ -151,8 +153,8 @@ fn value_text(number: f64) -> String {
     if number.is_finite() { number.to_string() } else { format!("{number:?}") }
 }
 
-/// Sets a config item's params, nested ones joined with `.`; W&B's own item is left out. Returns how many values took the place of
-/// another that stands under the same key by another path.
+/// Sets a config item's params, nested ones joined with `.`; W&B's own item is left out. Returns how many values took
+/// the place of another that stands under the same key by another path.
 pub(crate) fn set_config(params: &mut BTreeMap<String, (Vec<String>, String)>, item: &Item) -> Result<u64, String> {
     let key = item.full_key();
     if key == "_wandb" || key.starts_with("_wandb.") {

@@ -1,4 +1,5 @@
-//! W&B: transaction logs (`.wandb`), each log of a run as a part of it: a resumed run leaves one for each of its starts.
+//! W&B: transaction logs (`.wandb`), each log of a run as a part of it: a resumed run leaves one for each of its
+//! starts.
 
 mod framing;
 mod history;

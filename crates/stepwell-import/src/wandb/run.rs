@@ -74,7 +74,8 @@ struct Log {
     has_points: bool,
 }
 
-/// Reads the logs of a run, each as a part of it, in the order of its starts. Of copies of one log the longest is taken.
+/// Reads the logs of a run, each as a part of it, in the order of its starts. Of copies of one log the longest is
+/// taken.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
     let mut parts: Vec<(&SourceFile, Log)> = Vec::new();
     for file in &group.files {

@@ -1,4 +1,5 @@
-//! W&B's nested values: items put together into a tree, and what its leaves are. Media come as objects that name their type.
+//! W&B's nested values: items put together into a tree, and what its leaves are. Media come as objects that name their
+//! type.
 
 use serde_json::{Map, Value};
 

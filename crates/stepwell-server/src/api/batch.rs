@@ -106,8 +106,8 @@ impl QuickMetric<'_> {
 
 /// `POST runs/log-batch`.
 pub(crate) fn log_batch(call: &Call<'_>) -> Outcome {
-    // What the quick pass takes is as the lenient one would read it: no spelling but one, no unknown field that could be
-    // another spelling within, nothing empty that must be there.
+    // What the quick pass takes is as the lenient one would read it: no spelling but one, no unknown field that could
+    // be another spelling within, nothing empty that must be there.
     let quick = serde_json::from_slice::<QuickBatch<'_>>(&call.input.body).ok();
     let Some(quick) = quick.filter(QuickBatch::is_whole) else { return lenient_batch(call) };
     fn pairs<'a>(pairs: &'a [QuickPair<'_>]) -> Vec<(&'a str, &'a str)> {

@@ -1,5 +1,5 @@
-//! The check of where a model version says that its files are. The server follows no such URI; the check keeps a name in
-//! the registry from leading the clients that load it to another place than its run's or model's own.
+//! The check of where a model version says that its files are. The server follows no such URI; the check keeps a name
+//! in the registry from leading the clients that load it to another place than its run's or model's own.
 
 use percent_encoding::percent_decode_str;
 
@@ -143,16 +143,16 @@ fn is_here(scheme: &str, rest: &str) -> bool {
     host.is_none_or(|host| host.is_empty() || host == "localhost")
 }
 
-/// All places that a local path may mean, from as it stands to decoded to the end; `None` where a part of it may be read as
-/// no path, or where it does not end.
+/// All places that a local path may mean, from as it stands to decoded to the end; `None` where a part of it may be
+/// read as no path, or where it does not end.
 fn local_places(path: &str) -> Option<Vec<String>> {
     let bad = |c: char| c.is_control() || matches!(c, '\\' | '#' | '?' | '\u{fffd}');
     let all = decodings(path)?;
     all.iter().all(|one| !one.contains(bad)).then(|| all.iter().map(|one| resolved(one)).collect())
 }
 
-/// A path by its letters without `.` and `..`; nothing is looked at on any disk. Above the root is the root, and what leads
-/// above where a relative path begins stays as it is.
+/// A path by its letters without `.` and `..`; nothing is looked at on any disk. Above the root is the root, and what
+/// leads above where a relative path begins stays as it is.
 fn resolved(path: &str) -> String {
     let (start, rest) = path.strip_prefix('/').map_or(("", path), |rest| ("/", rest));
     let mut parts: Vec<&str> = Vec::new();
@@ -170,8 +170,8 @@ fn resolved(path: &str) -> String {
     start.to_owned() + &parts.join("/")
 }
 
-/// A source `models:/NAME/VERSION`, `models:/NAME/STAGE` or `models:/NAME@ALIAS` as it is kept: with the version's number,
-/// its run and its model. `None` for other sources.
+/// A source `models:/NAME/VERSION`, `models:/NAME/STAGE` or `models:/NAME@ALIAS` as it is kept: with the version's
+/// number, its run and its model. `None` for other sources.
 ///
 /// # Errors
 /// 404 where there is no such version; 400 where it is a prompt's, or the request names another run or model.
@@ -263,8 +263,8 @@ fn split(source: &str) -> (String, &str) {
     }
 }
 
-/// A place in one spelling: its scheme, which a path and a `file:` URI have none of, and its path without the empty host of
-/// a URI and without a slash at its end.
+/// A place in one spelling: its scheme, which a path and a `file:` URI have none of, and its path without the empty
+/// host of a URI and without a slash at its end.
 fn plain(place: &str) -> (String, String) {
     let (scheme, rest) = split(place);
     let path = rest.strip_prefix("//localhost").or(rest.strip_prefix("//")).filter(|path| path.starts_with('/'));

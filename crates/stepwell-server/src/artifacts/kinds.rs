@@ -24,8 +24,8 @@ const KINDS: [(&str, &str); 15] = [
     ("ogg", "audio/ogg"),
 ];
 
-/// The kind that a file of this name is served as. Nothing that a browser would run: HTML, SVG, XML and scripts are plain
-/// bytes. The kinds of text are MLflow's to the letter, which clients compare.
+/// The kind that a file of this name is served as. Nothing that a browser would run: HTML, SVG, XML and scripts are
+/// plain bytes. The kinds of text are MLflow's to the letter, which clients compare.
 pub(crate) fn of(name: &str) -> &'static str {
     if TEXT_NAMES.contains(&name) {
         return "text/plain";

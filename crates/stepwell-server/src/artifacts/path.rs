@@ -18,8 +18,8 @@ pub(crate) const UPLOADS: &str = ".stepwell-uploads";
 pub struct ArtifactPath(String);
 
 impl ArtifactPath {
-    /// Checks a path that was decoded once. Slashes that follow each other count as one, as on disk; those at the end are taken
-    /// off.
+    /// Checks a path that was decoded once. Slashes that follow each other count as one, as on disk; those at the end
+    /// are taken off.
     ///
     /// # Errors
     /// 400 for whatever could mean another place than it says, on this or another system: which character, and why.

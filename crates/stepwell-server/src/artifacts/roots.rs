@@ -19,14 +19,14 @@ const PROXY_PATHS: [&str; 2] = ["/api/2.0/mlflow-artifacts/artifacts", "/ajax-ap
 pub(crate) struct Roots {
     /// What the artifact proxy serves.
     pub(crate) proxied: Arc<ArtifactStore>,
-    /// The default artifact root, when that is a folder of this machine or this server's own proxy by its address; and the path
-    /// in its tree that it stands for.
+    /// The default artifact root, when that is a folder of this machine or this server's own proxy by its address; and
+    /// the path in its tree that it stands for.
     default: Option<(String, Arc<ArtifactStore>, ArtifactPath)>,
 }
 
 impl Roots {
-    /// Opens the proxy's folder, and the default artifact root when that is a folder. `hosts` are this server's names and
-    /// `prefix` the path that a proxy puts before its own.
+    /// Opens the proxy's folder, and the default artifact root when that is a folder. `hosts` are this server's names
+    /// and `prefix` the path that a proxy puts before its own.
     ///
     /// # Errors
     /// When one cannot be opened.
@@ -67,8 +67,8 @@ impl Roots {
     }
 }
 
-/// The path within the artifact proxy that a location names by this server's own address: `http://HOST/…/artifacts/PATH`,
-/// with `https` where a proxy ends TLS, or `mlflow-artifacts://HOST/PATH`.
+/// The path within the artifact proxy that a location names by this server's own address:
+/// `http://HOST/…/artifacts/PATH`, with `https` where a proxy ends TLS, or `mlflow-artifacts://HOST/PATH`.
 fn own_address<'a>(location: &'a str, hosts: &Hosts, prefix: &str) -> Option<&'a str> {
     let (scheme, rest) = location.split_once("://")?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

@@ -35,8 +35,8 @@ const CHUNK: usize = 256 << 10;
 /// Most bytes of an upload from the UI, as MLflow has it.
 const UI_UPLOAD_BYTES_MAX: u64 = 10 << 20;
 
-/// What a file may that the owner trusts: run its scripts, in an origin that is nobody's, so that no call of theirs is taken for
-/// one of this server's pages.
+/// What a file may that the owner trusts: run its scripts, in an origin that is nobody's, so that no call of theirs is
+/// taken for one of this server's pages.
 const SANDBOX: &str = "sandbox allow-scripts";
 /// The header that says what of a file is blocked.
 const NOTE: HeaderName = HeaderName::from_static("x-stepwell-note");
@@ -201,8 +201,8 @@ async fn send(request: Streamed, store: Arc<ArtifactStore>, path: ArtifactPath) 
     Ok(response)
 }
 
-/// Receives a file of so many bytes and puts it in its place. Until then nobody sees it; when it is refused or the client
-/// breaks off, nothing is left of it, and what was in its place stays.
+/// Receives a file of so many bytes and puts it in its place. Until then nobody sees it; when it is refused or the
+/// client breaks off, nothing is left of it, and what was in its place stays.
 async fn receive(
     app: &Arc<App>,
     store: Arc<ArtifactStore>,

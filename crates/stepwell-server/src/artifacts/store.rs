@@ -1,5 +1,5 @@
-//! A tree of artifacts below one folder. Every name is opened beneath that folder by the kernel's own check (openat2), so
-//! that neither dots nor links lead out, even when the tree changes meanwhile.
+//! A tree of artifacts below one folder. Every name is opened beneath that folder by the kernel's own check (openat2),
+//! so that neither dots nor links lead out, even when the tree changes meanwhile.
 
 use std::fs::File;
 use std::io;
@@ -53,12 +53,13 @@ impl Drop for Upload {
 }
 
 impl ArtifactStore {
-    /// Opens the tree in `place`, which is made when it is absent. Removes uploads that a dead server left. Where this process
-    /// may not read or make the folder, as in a workspace that is shared for reading only, each use of it is refused instead.
+    /// Opens the tree in `place`, which is made when it is absent. Removes uploads that a dead server left. Where this
+    /// process may not read or make the folder, as in a workspace that is shared for reading only, each use of it is
+    /// refused instead.
     ///
     /// # Errors
-    /// When the folder cannot be opened for another reason, or the kernel lacks openat2 (Linux 5.6). The error names the
-    /// folder.
+    /// When the folder cannot be opened for another reason, or the kernel lacks openat2 (Linux 5.6). The error names
+    /// the folder.
     pub(crate) fn open(place: &Path) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
         let named = |error: io::Error| {
@@ -129,7 +130,8 @@ impl ArtifactStore {
         opened.map_err(|errno| fault("open", path, errno))
     }
 
-    /// What is at a path: a folder's entries by name, or nothing for a file or for what does not exist, as MLflow lists.
+    /// What is at a path: a folder's entries by name, or nothing for a file or for what does not exist, as MLflow
+    /// lists.
     ///
     /// # Errors
     /// 400 when the path leads over a link, 500 when the folder cannot be read.
@@ -207,8 +209,8 @@ impl ArtifactStore {
         Ok((File::from(file), Upload { uploads, name, published: false }))
     }
 
-    /// Syncs an upload and puts it in its place, over what was there. Folders on the way are made. When this returns, the
-    /// file is there whole, also after a power loss.
+    /// Syncs an upload and puts it in its place, over what was there. Folders on the way are made. When this returns,
+    /// the file is there whole, also after a power loss.
     ///
     /// # Errors
     /// 400 when something on the way is no folder, or the place is one; 500 when a file operation fails. The place then

@@ -1,5 +1,6 @@
-//! Bodies: of requests, read with limits in bytes and in time, whole or as a stream; what is left unread is read off, so that
-//! the client hears the answer. Of answers, as long as clients take to fetch them. All together have their room.
+//! Bodies: of requests, read with limits in bytes and in time, whole or as a stream; what is left unread is read off,
+//! so that the client hears the answer. Of answers, as long as clients take to fetch them. All together have their
+//! room.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -43,8 +44,8 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Reads a body of at most `limit` bytes, of a client that is never silent for longer than `idle`, and that sends 1 KiB a
-    /// second on the whole.
+    /// Reads a body of at most `limit` bytes, of a client that is never silent for longer than `idle`, and that sends 1
+    /// KiB a second on the whole.
     ///
     /// # Errors
     /// 413 when the client says beforehand that it is longer.
@@ -108,9 +109,9 @@ impl Reader {
     }
 }
 
-/// The body of an answer that was written whole, with its room, which it gives back as the client takes it. However long it
-/// is, it takes no more than half of all room, so that one slow client leaves some to the others. `held` is what was taken
-/// beforehand. Copies the answer.
+/// The body of an answer that was written whole, with its room, which it gives back as the client takes it. However
+/// long it is, it takes no more than half of all room, so that one slow client leaves some to the others. `held` is
+/// what was taken beforehand. Copies the answer.
 ///
 /// # Errors
 /// 503 when there is no room for it.
@@ -167,8 +168,8 @@ fn too_long(limit: u64) -> Fault {
         .with_status(StatusCode::PAYLOAD_TOO_LARGE)
 }
 
-/// The body of a request, which reads off a part of what nobody wanted. A connection that is closed while the client still
-/// sends is reset, and the client may then never see the answer that says why.
+/// The body of a request, which reads off a part of what nobody wanted. A connection that is closed while the client
+/// still sends is reset, and the client may then never see the answer that says why.
 struct ReadOff {
     body: Option<Body>,
 }

@@ -113,8 +113,9 @@ fn unknown(app: &App, request: &Request, answer: impl FnOnce() -> Response) -> R
     response
 }
 
-/// Where an address that is not in the table is found instead: with single slashes where it has doubled ones, as clients send
-/// when their server's name ends with a slash; with a slash after the prefix of all paths, from which the UI's page needs it.
+/// Where an address that is not in the table is found instead: with single slashes where it has doubled ones, as
+/// clients send when their server's name ends with a slash; with a slash after the prefix of all paths, from which the
+/// UI's page needs it.
 fn moved(uri: &Uri, prefix: &str) -> Option<HeaderValue> {
     // A browser takes a backslash for a slash, so that what follows two of them would be another host.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/".contains(&byte);

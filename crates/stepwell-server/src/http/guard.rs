@@ -12,8 +12,8 @@ use crate::wire::fault::{Code, Fault};
 pub(crate) const URI_BYTES_MAX: usize = 32 << 10;
 /// Longest head of a request, in bytes: its first line, its headers, and the empty line after them.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
-/// Headers of which a request has one at most, because something is decided by them. A proxy and this server might each read
-/// another of two.
+/// Headers of which a request has one at most, because something is decided by them. A proxy and this server might each
+/// read another of two.
 const ONCE: [HeaderName; 7] = [
     HOST,
     ORIGIN,
@@ -83,8 +83,9 @@ impl Hosts {
     /// Whether an authority (`name`, `name:port`) is one of the server's. Addresses are compared as addresses, names as
     /// names: `10.evil.com` is a name.
     ///
-    /// Any port will do for an address and for `localhost`: `ssh -L` and `docker -p` show the server at another one. The check
-    /// keeps off other sites whose *name* leads here (DNS rebinding), and neither an address nor `localhost` can be made to.
+    /// Any port will do for an address and for `localhost`: `ssh -L` and `docker -p` show the server at another one.
+    /// The check keeps off other sites whose *name* leads here (DNS rebinding), and neither an address nor `localhost`
+    /// can be made to.
     pub(crate) fn has(&self, authority: &str) -> bool {
         if authority.len() > 300 {
             return false;

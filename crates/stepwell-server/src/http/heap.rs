@@ -1,9 +1,9 @@
 //! The process's heap: what a flood of requests took goes back to the operating system when the flood is over.
 //!
-//! 1. The C library's allocator keeps freed memory for later, and after a large block was freed keeps blocks of that size too.
-//!    [`settle`] has every block over 1 MiB mapped by itself, so that it goes back as soon as it is freed.
-//! 2. Small blocks lie among others in use, and whole free pages between them are kept. [`trim`] gives those back; a server
-//!    calls it when requests have passed and are over.
+//! 1. The C library's allocator keeps freed memory for later, and after a large block was freed keeps blocks of that
+//!    size too. [`settle`] has every block over 1 MiB mapped by itself, so that it goes back as soon as it is freed.
+//! 2. Small blocks lie among others in use, and whole free pages between them are kept. [`trim`] gives those back; a
+//!    server calls it when requests have passed and are over.
 //!
 //! Other allocators than that of GNU's C library are left as they are.
 #![allow(unsafe_code)]

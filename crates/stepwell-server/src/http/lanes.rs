@@ -1,4 +1,5 @@
-//! Lanes: how many calls of a kind work on the store at once, and how many may wait, so that searches never hold up logging.
+//! Lanes: how many calls of a kind work on the store at once, and how many may wait, so that searches never hold up
+//! logging.
 
 use std::time::Duration;
 

@@ -36,7 +36,8 @@ const HEAP_ROUNDS_MAX: u32 = 15;
 const IDLE_ROUND: Duration = Duration::from_secs(15);
 
 /// Serves until SIGTERM or SIGINT, then lets requests under way finish and makes what was logged survive a power loss.
-/// `ready` is told the place as soon as connections are taken. From here on the process makes files for its owner alone.
+/// `ready` is told the place as soon as connections are taken. From here on the process makes files for its owner
+/// alone.
 ///
 /// # Errors
 /// When the choices do not fit together, something cannot be opened, the address cannot be listened on, or the store
@@ -176,8 +177,8 @@ async fn close_idle(app: Arc<App>) {
     }
 }
 
-/// Gives the memory of requests and answers back to the operating system when they are over, and now and then while there are
-/// always some.
+/// Gives the memory of requests and answers back to the operating system when they are over, and now and then while
+/// there are always some.
 async fn give_back(app: Arc<App>) {
     let (mut passed, mut rounds) = (0, 0);
     loop {

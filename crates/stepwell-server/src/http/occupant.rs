@@ -5,8 +5,8 @@ use std::path::Path;
 /// The state of a socket that listens, in the kernel's tables.
 const LISTENS: &str = "0A";
 
-/// The process that listens on a TCP port of this machine: its number and name. `None` where that cannot be seen, as with a
-/// process of another user.
+/// The process that listens on a TCP port of this machine: its number and name. `None` where that cannot be seen, as
+/// with a process of another user.
 pub(crate) fn of(port: u16) -> Option<String> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()

@@ -58,8 +58,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
 }
 
-/// Opens what the choices name. Who listens on `127.0.0.1` listens on `[::1]` too where it can be had, since programs mean
-/// either by `localhost`.
+/// Opens what the choices name. Who listens on `127.0.0.1` listens on `[::1]` too where it can be had, since programs
+/// mean either by `localhost`.
 ///
 /// # Errors
 /// When the place is taken or cannot be had: which, why, and what to do.

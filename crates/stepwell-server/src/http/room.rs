@@ -1,7 +1,7 @@
 //! Room: how many bytes requests and answers may take together, so that no number of clients takes more.
 //!
-//! Three kinds are counted, each apart: bodies as they arrive, what bodies become when they are parsed, and answers from when
-//! they are made until clients have fetched them. `docs/server.md` adds up what this comes to.
+//! Three kinds are counted, each apart: bodies as they arrive, what bodies become when they are parsed, and answers
+//! from when they are made until clients have fetched them. `docs/server.md` adds up what this comes to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -139,8 +139,8 @@ impl Room {
         Ok(())
     }
 
-    /// Waits until there is room for `bytes`, in the order of asking, but no longer than `limit`. More than all of the room
-    /// counts as all of it. Whoever waits holds none of this room, so that all come to their turn.
+    /// Waits until there is room for `bytes`, in the order of asking, but no longer than `limit`. More than all of the
+    /// room counts as all of it. Whoever waits holds none of this room, so that all come to their turn.
     ///
     /// # Errors
     /// 503 when there was none in time.

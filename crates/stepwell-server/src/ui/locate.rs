@@ -8,8 +8,8 @@ const BUILD: &str = "mlflow/server/js/build";
 /// Folders of packages in one of Python's libraries, those of Debian too.
 const PACKAGES: [&str; 2] = ["site-packages", "dist-packages"];
 
-/// The folder of MLflow's UI: `given`, else that of the virtual environment that is active, of the Python installations on the
-/// `PATH`, of the user's own packages, or of an installation that pyenv keeps; the first of them.
+/// The folder of MLflow's UI: `given`, else that of the virtual environment that is active, of the Python installations
+/// on the `PATH`, of the user's own packages, or of an installation that pyenv keeps; the first of them.
 #[must_use]
 pub fn find(given: Option<&Path>) -> Option<PathBuf> {
     if let Some(given) = given {
@@ -26,8 +26,8 @@ pub fn find(given: Option<&Path>) -> Option<PathBuf> {
     prefixes.iter().find_map(|prefix| in_installation(prefix))
 }
 
-/// The installations whose programs stand on a search path: `PREFIX/bin` beside `PREFIX/lib`. Nothing is looked for in the
-/// current folder.
+/// The installations whose programs stand on a search path: `PREFIX/bin` beside `PREFIX/lib`. Nothing is looked for in
+/// the current folder.
 fn of_path(path: &OsStr) -> impl Iterator<Item = PathBuf> {
     std::env::split_paths(path)
         .filter(|folder| folder.is_absolute() && (folder.join("mlflow").exists() || folder.join("python3").exists()))

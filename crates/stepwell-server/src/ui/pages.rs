@@ -16,15 +16,16 @@ use crate::http::guard;
 use crate::http::lanes::Lane;
 use crate::wire::fault::Fault;
 
-/// What MLflow's UI may load and run: its own files. Its charts build functions from text, its styles are inline, and it
-/// shows artifacts as blobs.
+/// What MLflow's UI may load and run: its own files. Its charts build functions from text, its styles are inline, and
+/// it shows artifacts as blobs.
 const UI_POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-eval' blob:; worker-src 'self' blob:; \
      style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; \
      connect-src 'self' blob: data:; frame-src 'self' blob: data:; object-src 'none'; base-uri 'self'; \
      form-action 'self'; frame-ancestors 'self'";
-/// The same where artifacts are trusted. The UI shows HTML artifacts in a frame that its own attribute makes a sandbox of no
-/// origin, and that inherits the page's policy; so elements with scripts inline are allowed. Handlers in attributes are not: those
-/// are what markup brings into the page itself, where an element with a script that is put in later does not run.
+/// The same where artifacts are trusted. The UI shows HTML artifacts in a frame that its own attribute makes a sandbox
+/// of no origin, and that inherits the page's policy; so elements with scripts inline are allowed. Handlers in
+/// attributes are not: those are what markup brings into the page itself, where an element with a script that is put in
+/// later does not run.
 const TRUSTING_POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-eval' blob:; \
      script-src-elem 'self' 'unsafe-inline' blob:; script-src-attr 'none'; worker-src 'self' blob:; \
      style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; \

@@ -30,7 +30,8 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The facade as the caller has it: what it deletes, restores, creates or moves is said to be done by the token of that name.
+    /// The facade as the caller has it: what it deletes, restores, creates or moves is said to be done by the token of
+    /// that name.
     pub(crate) fn acting(&self) -> Tracking {
         match self.principal.name() {
             Some(name) => self.app.tracking.acting_as(name),
@@ -157,8 +158,8 @@ impl Call<'_> {
         self.input.read(message, checks)
     }
 
-    /// Takes room for an answer of about so many bytes before it is made, so that many calls at once make no more than there
-    /// is room for. As with answers, one call takes half of all room at most.
+    /// Takes room for an answer of about so many bytes before it is made, so that many calls at once make no more than
+    /// there is room for. As with answers, one call takes half of all room at most.
     ///
     /// # Errors
     /// 503 when there is none.

@@ -8,8 +8,8 @@ use super::fault::Fault;
 pub(crate) const DEPTH_MAX: usize = 64;
 /// Most values of a request's JSON, the keys of objects counted too.
 pub(crate) const VALUES_MAX: usize = 100_000;
-/// Bytes that a value takes at most once it is parsed: in the tree of the document, in the message that is read from it, and in
-/// the copies that a call makes of the message. Texts come to that, see [`Shape::bytes`].
+/// Bytes that a value takes at most once it is parsed: in the tree of the document, in the message that is read from
+/// it, and in the copies that a call makes of the message. Texts come to that, see [`Shape::bytes`].
 const VALUE_BYTES: usize = 448;
 /// How often the texts of a document are copied.
 const TEXTS_COPIES: usize = 3;
@@ -119,7 +119,8 @@ pub(crate) fn parse(json: &[u8]) -> Result<Value, Fault> {
     })
 }
 
-/// The first bare word outside of texts that other writers of JSON use for a number which JSON has none of, and its byte.
+/// The first bare word outside of texts that other writers of JSON use for a number which JSON has none of, and its
+/// byte.
 fn bare_number(json: &[u8]) -> Option<(String, usize)> {
     let (mut at, mut in_text, mut escaped) = (0, false, false);
     while let Some(&byte) = json.get(at) {

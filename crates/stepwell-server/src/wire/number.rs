@@ -1,10 +1,12 @@
-//! Numbers on the wire: doubles with NaN and infinities as strings, and what protobuf's JSON mapping takes for a number.
+//! Numbers on the wire: doubles with NaN and infinities as strings, and what protobuf's JSON mapping takes for a
+//! number.
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// A double in an answer. NaN and the infinities, which JSON cannot write, are the strings that protobuf's mapping uses.
+/// A double in an answer. NaN and the infinities, which JSON cannot write, are the strings that protobuf's mapping
+/// uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Double(pub(crate) f64);
 

@@ -1,7 +1,8 @@
 //! Messages as MLflow's protobuf descriptors give them, and the reading of JSON into them.
 //!
-//! MLflow parses a request with protobuf's JSON mapping. What it does not know it ignores; at the first value of a wrong type it
-//! stops, and goes on with what it has read so far, so that numbers become 0 and lists are cut. Here such a value is refused.
+//! MLflow parses a request with protobuf's JSON mapping. What it does not know it ignores; at the first value of a
+//! wrong type it stops, and goes on with what it has read so far, so that numbers become 0 and lists are cut. Here such
+//! a value is refused.
 
 use serde_json::{Map, Value};
 

@@ -1,5 +1,5 @@
-//! The record of MLflow's faults that are about neither paths nor access: names without bound, batches of operations, and
-//! places of models that a server could be made to fetch from.
+//! The record of MLflow's faults that are about neither paths nor access: names without bound, batches of operations,
+//! and places of models that a server could be made to fetch from.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! Crowds of bad clients over real sockets: slow heads, slow bodies, slow readers, and floods of what is too long. Others are
-//! served meanwhile, and the bad ones are let go in the end.
+//! Crowds of bad clients over real sockets: slow heads, slow bodies, slow readers, and floods of what is too long.
+//! Others are served meanwhile, and the bad ones are let go in the end.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -125,8 +125,8 @@ fn three_hundred_slow_clients_hold_up_nobody_and_are_let_go() {
         let ended = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer);
         match number % 3 {
-            // A body that comes too slowly is answered before the connection is closed; the client's own bytes since then may
-            // have torn the answer away.
+            // A body that comes too slowly is answered before the connection is closed; the client's own bytes since
+            // then may have torn the answer away.
             1 => assert!(answer.starts_with("HTTP/1.1 408") || ended.is_err(), "{answer}"),
             0 => assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}"),
             _ => assert!(answer.len() < long.len(), "a reader that took nothing got all"),

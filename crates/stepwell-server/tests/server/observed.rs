@@ -10,8 +10,8 @@ use crate::support::Server;
 /// A sample: its labels by name, and its value.
 type Sample = (BTreeMap<String, String>, f64);
 
-/// All samples by name, after checks: every family has its help and type before its samples, names and labels are of the right
-/// form, samples have the endings of their type, and the document ends.
+/// All samples by name, after checks: every family has its help and type before its samples, names and labels are of
+/// the right form, samples have the endings of their type, and the document ends.
 fn read(text: &str) -> BTreeMap<String, Vec<Sample>> {
     let name_is_good = |name: &str| {
         !name.is_empty()

@@ -1,4 +1,5 @@
-//! The record of MLflow's path faults as payloads: every one, in every place that takes a path, encoded up to three times.
+//! The record of MLflow's path faults as payloads: every one, in every place that takes a path, encoded up to three
+//! times.
 
 use axum::body::Body;
 use axum::http::{Method, Request};

@@ -1,5 +1,6 @@
-//! The record of MLflow's faults, as payloads, and the test that holds each. A row names faults by the numbers under which they
-//! were published; tests are those of this folder unless a crate's file is named. What no other test has is here.
+//! The record of MLflow's faults, as payloads, and the test that holds each. A row names faults by the numbers under
+//! which they were published; tests are those of this folder unless a crate's file is named. What no other test has is
+//! here.
 //!
 //! | fault | payload | test |
 //! | --- | --- | --- |

@@ -1,8 +1,9 @@
-//! A server under a filter of system calls that ends the process when it starts a program, forks, or connects to anything, while
-//! every route is asked. So nothing that a client sends becomes a command, a deserialiser's gadget or a request of the server's own.
+//! A server under a filter of system calls that ends the process when it starts a program, forks, or connects to
+//! anything, while every route is asked. So nothing that a client sends becomes a command, a deserialiser's gadget or a
+//! request of the server's own.
 //!
-//! The server runs in a process of its own: this test program, started again with only [`the_inside`] to run. Controls do what
-//! the filter forbids, and end by its signal.
+//! The server runs in a process of its own: this test program, started again with only [`the_inside`] to run. Controls
+//! do what the filter forbids, and end by its signal.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

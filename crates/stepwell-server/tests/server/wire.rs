@@ -1,4 +1,5 @@
-//! Requests as clients write them: numbers, JSON that is none, methods, sizes of heads, old addresses, the owner's choices.
+//! Requests as clients write them: numbers, JSON that is none, methods, sizes of heads, old addresses, the owner's
+//! choices.
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode};

@@ -32,8 +32,8 @@ fn publish(disk: &SimDisk, steps: &[Step]) -> std::io::Result<bool> {
     Ok(false)
 }
 
-/// Stops the process or the machine before each operation, and returns how many images broke a promise: the name leads to
-/// the old or the new content, wholly, and to the new one once it was acknowledged.
+/// Stops the process or the machine before each operation, and returns how many images broke a promise: the name leads
+/// to the old or the new content, wholly, and to the new one once it was acknowledged.
 fn broken_images(steps: &[Step]) -> usize {
     let new = [[1; 3000], [2; 3000]].concat();
     let mut broken = 0;

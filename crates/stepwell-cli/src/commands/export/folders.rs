@@ -98,8 +98,8 @@ fn metric_lines(columns: &Columns) -> String {
     text
 }
 
-/// Writes a file named by a key; a key that MLflow does not take, that cannot be a path, or that stands in the way of another
-/// is named and left out. Says whether it was written.
+/// Writes a file named by a key; a key that MLflow does not take, that cannot be a path, or that stands in the way of
+/// another is named and left out. Says whether it was written.
 fn put_key(
     run: &RunSnapshot,
     folder: &Path,

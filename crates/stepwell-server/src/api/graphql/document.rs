@@ -1,5 +1,5 @@
-//! GraphQL documents: operations, fragments, selections and arguments. Types of variables and directives are read and passed
-//! over.
+//! GraphQL documents: operations, fragments, selections and arguments. Types of variables and directives are read and
+//! passed over.
 
 use serde_json::{Map, Value};
 

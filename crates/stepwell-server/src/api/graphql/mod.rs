@@ -88,8 +88,8 @@ struct Work<'a, 'd> {
 }
 
 impl<'d> Work<'_, 'd> {
-    /// The fields of a selection, with those of fragments of this type. It ends, since [`limits::check`] lets no fragment
-    /// through that spreads itself.
+    /// The fields of a selection, with those of fragments of this type. It ends, since [`limits::check`] lets no
+    /// fragment through that spreads itself.
     fn collect(&self, selections: &'d [Selection], name: &str, to: &mut Vec<Field<'d>>) {
         for selection in selections {
             match selection {
