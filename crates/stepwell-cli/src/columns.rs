@@ -69,7 +69,7 @@ fn parse_one(text: &str) -> Result<OrderKey, String> {
         Some(("tags" | "tag", key)) => OrderKey::Tag(key.to_owned()),
         _ => match parse_name(text).map_err(|error| error.to_string())? {
             OrderKey::Text(TextAttribute::ArtifactUri) => {
-                return Err("artifact_uri is no column; `stepwell show RUN` has it".to_owned());
+                return Err("artifact_uri is not a column; `stepwell show RUN` has it".to_owned());
             }
             key => key,
         },

@@ -64,7 +64,7 @@ pub(crate) fn rounded(value: f64) -> String {
     Value(rounded).to_string()
 }
 
-/// A value in JSON, which has no word for what is no number: `"NaN"`, `"Infinity"`, `"-Infinity"`.
+/// A value in JSON, which has no word for what is not a number: `"NaN"`, `"Infinity"`, `"-Infinity"`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JsonValue(pub(crate) f64);
 

@@ -62,7 +62,7 @@ pub(crate) fn span(ms: i64) -> String {
 
 /// Reads a span such as `30d`, `12h`, `1.5h`, `10m`, `45s`, `2w`; several add up (`1d12h`). In milliseconds.
 pub(crate) fn parse_span(text: &str) -> Result<i64, String> {
-    let wrong = || format!("{text:?} is no span of time; write 30d, 12h, 90m, 45s, 2w or 1d12h");
+    let wrong = || format!("{text:?} is not a span of time; write 30d, 12h, 90m, 45s, 2w or 1d12h");
     let mut rest = text.trim();
     let mut total = 0.0_f64;
     if rest.is_empty() {

@@ -111,7 +111,7 @@ fn parse_status(text: &str) -> Result<RunStatus, String> {
 
 /// A value with its key, which may hold `=` itself.
 fn parse_value(text: &str) -> Outcome<(String, f64)> {
-    let wrong = |why: String| Failure::Usage(format!("{text:?} is no KEY=VALUE: {why}"));
+    let wrong = |why: String| Failure::Usage(format!("{text:?} is not KEY=VALUE: {why}"));
     match text.rsplit_once('=') {
         Some(("", _)) => Err(wrong("the key is empty".into())),
         Some((key, value)) => match value.trim().parse() {

@@ -141,7 +141,7 @@ fn address(host: &str) -> Outcome<IpAddr> {
     let found = (host, 0u16).to_socket_addrs().ok().and_then(|mut found| found.next());
     found
         .map(|found| found.ip())
-        .ok_or_else(|| Failure::Usage(format!("--host {host:?} is no address of this machine")))
+        .ok_or_else(|| Failure::Usage(format!("--host {host:?} is not an address of this machine")))
 }
 
 /// The folder that a path or a `file:` URI names.

@@ -84,7 +84,7 @@ impl<'a> Uri<'a> {
             matches!(*scheme, "http" | "https") && !rest.is_empty() && !rest.contains(['@', ' ', '?', '#'])
         });
         let (scheme, rest) =
-            parts.ok_or_else(|| Failure::Usage(format!("--uri {text:?} is no address of a server")))?;
+            parts.ok_or_else(|| Failure::Usage(format!("--uri {text:?} is not the address of a server")))?;
         Ok(Self { scheme, rest: rest.trim_end_matches('/') })
     }
 
