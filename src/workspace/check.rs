@@ -75,7 +75,7 @@ impl Workspace {
         let skipped = [paths::TEMPORARY, paths::QUARANTINE].map(|folder| self.inner.root.join(folder));
         let (mut report, mut looks) = (Report::default(), LOOKS);
         self.each_file(&mut |path, len| match len {
-            Ok(_) if skipped.iter().any(|folder| path.starts_with(folder)) => {}
+            _ if skipped.iter().any(|folder| path.starts_with(folder)) => {}
             Ok(len) => {
                 total += len;
                 files.push((path.to_owned(), len));

@@ -168,7 +168,9 @@ impl Workspace {
                 done.removed.push(id);
             }
         }
-        self.finish_deletions()
+        let left = self.finish_deletions()?;
+        done.left_out.extend(left.iter().map(|(path, why)| format!("{}: {why}", path.display())));
+        Ok(())
     }
 
     /// Carries the marks of runs that the source has not into the generation that their experiment will have; gives the

@@ -240,7 +240,7 @@ impl Workspace {
             let len = file.len().unwrap_or(0);
             let mut lines = ledgers.read.remove(&path).filter(|lines| !anew && lines.end <= len).unwrap_or_default();
             if lines.end < len {
-                let from = std::mem::take(&mut lines.unclear).into_iter().min().unwrap_or(lines.end);
+                let from = lines.unclear.iter().copied().min().unwrap_or(lines.end);
                 if let Ok(read) = read_ledger(&*file, &path, from) {
                     read.claims.into_iter().for_each(|claim| ledgers.note(claim));
                     lines = Lines { end: read.end, unclear: read.unclear };

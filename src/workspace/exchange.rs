@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::path::Path;
 
 use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::error::{Error, Result};
@@ -58,9 +59,16 @@ pub struct Pulled {
 /// What of the source is on its way.
 #[derive(Default)]
 struct Waiting {
-    runs: Vec<RunSnapshot>,
+    runs: Vec<News>,
     points: u64,
     done: Pulled,
+}
+
+/// A run of the source, or what is new of it.
+struct News {
+    run: RunSnapshot,
+    /// Whether there was no such run here, and how many points are new; `None` for one that is not counted.
+    counts: Option<(bool, u64)>,
 }
 
 impl Workspace {
@@ -118,16 +126,17 @@ impl Workspace {
             };
             waiting.done.seen += 1;
             if let Some(news) = self.news(run, source, &mut pairs, &mut waiting.done)? {
-                waiting.points += news.points();
+                waiting.points += news.run.points();
                 waiting.runs.push(news);
             }
             if waiting.points >= POINTS_AT_ONCE || waiting.runs.len() >= RUNS_AT_ONCE {
-                self.take(&mut waiting)?;
+                self.take(&mut waiting, source)?;
             }
         }
-        self.take(&mut waiting)?;
-        waiting.runs = self.carried_marks(source, &pairs)?;
-        self.take(&mut waiting)?;
+        self.take(&mut waiting, source)?;
+        let marks = self.carried_marks(source, &pairs)?;
+        waiting.runs = marks.into_iter().map(|run| News { run, counts: None }).collect();
+        self.take(&mut waiting, source)?;
         self.carry_experiments(source, &pairs, &mut waiting.done)?;
         progress(total, total);
         waiting.done.experiments = pairs.into_iter().map(|(theirs, pair)| (theirs, pair.own.id)).collect();
@@ -143,7 +152,7 @@ impl Workspace {
         source: &Self,
         pairs: &mut BTreeMap<ExperimentId, Pair>,
         done: &mut Pulled,
-    ) -> Result<Option<RunSnapshot>> {
+    ) -> Result<Option<News>> {
         let id = run.id().clone();
         let Some(mut run) = self.left_of(run) else {
             done.deleted.push(id);
@@ -178,16 +187,13 @@ impl Workspace {
                 return Ok(None);
             }
         }
-        done.points += match &known {
+        let points = match &known {
             Some(known) => missing(known.state(), state).min(run.points()),
             None => run.points(),
         };
-        match known {
-            Some(_) => done.updated += 1,
-            None => done.added += 1,
-        }
+        let counts = Some((known.is_none(), points));
         let run = run.moved(pair.own.id, pair.own.name.clone(), mark);
-        Ok(Some(if points_known { run.without_points() } else { run }))
+        Ok(Some(News { run: if points_known { run.without_points() } else { run }, counts }))
     }
 
     /// What is left of a copy of a run without the writers that a deletion for good named here, for the run or for
@@ -231,16 +237,44 @@ impl Workspace {
         }
     }
 
-    fn take(&self, waiting: &mut Waiting) -> Result<()> {
-        let runs = std::mem::take(&mut waiting.runs);
+    /// Stores what waits. A run that does not verify where it is read is left out, and told.
+    fn take(&self, waiting: &mut Waiting, source: &Self) -> Result<()> {
+        let news = std::mem::take(&mut waiting.runs);
         waiting.points = 0;
-        if runs.is_empty() {
+        if news.is_empty() {
             return Ok(());
         }
-        let refused = self.publish_runs(runs)?;
-        waiting.done.left_out.extend(refused.iter().map(Refused::to_string));
+        match self.take_all(&news, &mut waiting.done) {
+            Err(error) if is_within(&error, source.root()) => {}
+            taken => return taken,
+        }
+        for one in news {
+            let id = one.run.id().clone();
+            match self.take_all(std::slice::from_ref(&one), &mut waiting.done) {
+                Err(error) if is_within(&error, source.root()) => {
+                    waiting.done.left_out.push(format!("run {id}: {error}"));
+                }
+                taken => taken?,
+            }
+        }
         Ok(())
     }
+
+    /// Stores these in one pack, and counts them.
+    fn take_all(&self, news: &[News], done: &mut Pulled) -> Result<()> {
+        let refused = self.publish_runs(news.iter().map(|news| news.run.clone()).collect())?;
+        done.left_out.extend(refused.iter().map(Refused::to_string));
+        for (is_new, points) in news.iter().filter_map(|news| news.counts) {
+            *(if is_new { &mut done.added } else { &mut done.updated }) += 1;
+            done.points += points;
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error is about one file below a folder.
+fn is_within(error: &Error, folder: &Path) -> bool {
+    error.is_of_one_file() && error.path().is_some_and(|path| path.starts_with(folder))
 }
 
 /// An experiment of which nothing but a run's words is known.

@@ -7,6 +7,7 @@
 //!    collection of garbage goes on with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::error::{Error, Result};
@@ -18,6 +19,7 @@ use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Change, Manifest, Tombstone, covers};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::OpenPack;
+use crate::workspace::paths;
 use crate::workspace::runs::surviving;
 use crate::workspace::unlisted::LeftoverOptions;
 
@@ -98,11 +100,14 @@ impl Workspace {
         if dry_run {
             return Ok(collected);
         }
-        self.purge(&doomed)?;
+        let mut kept = self.purge(&doomed)?;
         collected.experiments = self.forget_experiments(&collected.experiments)?;
-        self.finish_deletions()?;
+        kept.extend(self.finish_deletions()?);
+        kept.sort();
+        kept.dedup();
         let left = self.remove_leftovers(leftovers)?;
         (collected.files, collected.left) = (left.removed, left.kept);
+        collected.left.extend(kept);
         self.remove_spent_ledgers()?;
         Ok(collected)
     }
@@ -119,7 +124,7 @@ impl Workspace {
             return Err(Error::invalid("run", format!("{id} is not deleted; mark it deleted first")));
         }
         self.check_unwritten(id)?;
-        self.purge(&[run])
+        check_taken_out(self.purge(&[run])?)
     }
 
     /// Deletes an experiment for good that was marked deleted, with all its runs. Its name is free then.
@@ -150,7 +155,7 @@ impl Workspace {
                 runs.push(found);
             }
         }
-        self.purge(&runs)?;
+        check_taken_out(self.purge(&runs)?)?;
         let forgotten = self.forget_experiments(&[id])?;
         if forgotten.is_empty() {
             let why = "a run of it was restored, or came to it, meanwhile; look, and try again";
@@ -178,9 +183,9 @@ impl Workspace {
         names.sort();
         let mut done = Compacted::default();
         self.gather_logs(&names, CompactOptions::default(), false, &mut done)?;
-        self.rewrite_those_with(&BTreeSet::from([id.key()]))?;
-        // No reader sees the metric any more, but a log that does not verify still has it.
-        done.left.into_iter().next().map_or(Ok(()), |(path, why)| Err(Error::corrupt(&path, 0, why)))
+        // No reader sees the metric any more, but what does not verify still has it.
+        done.left.extend(self.rewrite_those_with(&BTreeSet::from([id.key()]))?);
+        check_taken_out(done.left)
     }
 
     /// Whether somebody writes the run now, here or in another process.
@@ -216,8 +221,9 @@ impl Workspace {
         Ok(())
     }
 
-    /// Deletes these runs for good, but for those that were restored or are written since they were looked at.
-    fn purge(&self, runs: &[RunSnapshot]) -> Result<()> {
+    /// Deletes these runs for good, but for those that were restored or are written since they were looked at. Gives the
+    /// packs that still have something of them, and why: no reader sees it any more.
+    fn purge(&self, runs: &[RunSnapshot]) -> Result<Vec<(PathBuf, String)>> {
         let catalog = self.catalog()?;
         let mut changes: Vec<Change> = Vec::new();
         let mut purged = BTreeSet::new();
@@ -237,7 +243,7 @@ impl Workspace {
             }
         }
         if changes.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.end_edit_log()?;
         self.inner.manifest.lock().publish(|_| Ok(changes.clone()))?;
@@ -247,35 +253,44 @@ impl Workspace {
     }
 
     /// Writes every pack anew that has one of these runs. A compaction beside it may replace packs meanwhile; then it
-    /// looks again.
-    fn rewrite_those_with(&self, purged: &BTreeSet<RunKey>) -> Result<()> {
+    /// looks again. Gives the packs that do not verify, so that they stay as they are, and why.
+    fn rewrite_those_with(&self, purged: &BTreeSet<RunKey>) -> Result<Vec<(PathBuf, String)>> {
+        let mut left: BTreeMap<u128, (PathBuf, String)> = BTreeMap::new();
         for _ in 0..REWRITES {
             let (packs, manifest) = (self.refresh()?, self.manifest()?);
-            let mut touched = BTreeSet::new();
-            for &key in purged {
-                for (&id, pack) in packs.packs() {
-                    if !touched.contains(&id) && holds_deleted(pack, key, &manifest)? {
-                        touched.insert(id);
+            let mut whole = true;
+            for (&id, pack) in packs.packs() {
+                let path = paths::pack(&self.inner.root, id);
+                let rewrite = || {
+                    for &key in purged {
+                        if holds_deleted(pack, key, &manifest)? {
+                            return self.rewrite(&packs, &[id], &[], purged);
+                        }
                     }
+                    Ok(true)
+                };
+                match rewrite() {
+                    Ok(done) => whole &= done,
+                    Err(error) if error.is_of_one_file() && error.path() == Some(&path) => {
+                        left.insert(id, (path, format!("it still has what was deleted: {error}")));
+                    }
+                    Err(error) => return Err(error),
                 }
             }
-            let mut whole = true;
-            for &id in &touched {
-                whole &= self.rewrite(&packs, &[id], &[], purged)?;
-            }
             if whole {
-                return Ok(());
+                break;
             }
         }
         // Readers do not see it in any case, and the next collection of garbage tries again.
-        Ok(())
+        Ok(left.into_values().collect())
     }
 
-    /// Goes on with deletions that did not come to their end: takes out of logs and packs what tombstones cover.
-    pub(super) fn finish_deletions(&self) -> Result<()> {
+    /// Goes on with deletions that did not come to their end: takes out of logs and packs what tombstones cover. Gives the
+    /// packs that still have some of it, and why.
+    pub(super) fn finish_deletions(&self) -> Result<Vec<(PathBuf, String)>> {
         let touched: BTreeSet<RunKey> = self.manifest()?.touched().collect();
         if touched.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.claims(true)?;
         for name in self.all_log_names()?.0 {
@@ -346,6 +361,11 @@ impl Workspace {
         catalog.publish(plan)?;
         Ok(gone)
     }
+}
+
+/// Refuses where something that was deleted is still in a file, which no reader sees any more.
+fn check_taken_out(left: Vec<(PathBuf, String)>) -> Result<()> {
+    left.into_iter().next().map_or(Ok(()), |(path, why)| Err(Error::corrupt(&path, 0, why)))
 }
 
 /// Since when a run counts as deleted, in milliseconds since the epoch, if it does.

@@ -8,6 +8,7 @@ import mlflow
 import pytest
 from conftest import Stepwell
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, LoggedModelOutput, ViewType
+from mlflow.entities.model_registry import RegisteredModelTag
 from mlflow.tracking import MlflowClient
 
 os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
@@ -44,7 +45,8 @@ def fill(client, root):
     client.transition_model_version_stage("net", "2", "Production")
     client.delete_model_version("net", "3")
     client.create_registered_model("versionless")
-    client.create_registered_model("greeting", tags={"mlflow.prompt.is_prompt": "true"})
+    # A prompt is a model with a tag, which clients of today make by another call only.
+    client._get_registry_client().store.create_registered_model("greeting", tags=[RegisteredModelTag("mlflow.prompt.is_prompt", "true")])
     return run, model.model_id
 
 

@@ -12,6 +12,7 @@
 use std::collections::BTreeSet;
 
 use stepwell::base::ids::{ExperimentId, RunId};
+use stepwell::error::Error;
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell::run::state::RunState;
 use stepwell::search::ast::{Clause, Expr, TextAttribute, TextTest};
@@ -20,6 +21,7 @@ use stepwell::workspace::open::Workspace;
 use stepwell::workspace::search::ViewType;
 
 use crate::failure::{Failure, Outcome};
+use crate::left_out;
 use crate::output::escape;
 use crate::table::{Column, Table};
 use crate::time::moment_or_empty;
@@ -48,13 +50,26 @@ pub(crate) fn run_to_change(workspace: &Workspace, argument: &str) -> Outcome<Ru
 
 /// The run of an exact id or an exact name, if there is one.
 pub(crate) fn exact_run(workspace: &Workspace, argument: &str) -> Outcome<Option<RunSnapshot>> {
+    match exact(workspace, argument)? {
+        (None, Some(error)) => Err(error.into()),
+        (run, _) => Ok(run),
+    }
+}
+
+/// The same, and why the run of this id may be there all the same, where nothing is found.
+fn exact(workspace: &Workspace, argument: &str) -> Outcome<(Option<RunSnapshot>, Option<Error>)> {
     if argument.is_empty() {
         return Err(Failure::Usage("a run is named by an empty text; is a variable of the script unset?".into()));
     }
-    if let Ok(id) = RunId::new(argument)
-        && let Some(run) = workspace.find_run(&id)?
-    {
-        return Ok(Some(run));
+    let mut unread = None;
+    if let Ok(id) = RunId::new(argument) {
+        match workspace.find_run(&id) {
+            Ok(Some(run)) => return Ok((Some(run), None)),
+            Ok(None) => {}
+            // A run of this name may be read all the same.
+            Err(error) if error.is_of_one_file() => unread = Some(error),
+            Err(error) => return Err(error.into()),
+        }
     }
     let test = Clause::Text(TextAttribute::RunName, TextTest::Equal(argument.to_owned()));
     let list = workspace.list(Query {
@@ -65,8 +80,8 @@ pub(crate) fn exact_run(workspace: &Workspace, argument: &str) -> Outcome<Option
     })?;
     let ids: Vec<RunId> = list.rows()?.into_iter().map(|row| row.run_id).collect();
     match &ids[..] {
-        [] => Ok(None),
-        [only] if list.total == 1 => Ok(Some(workspace.run(only)?)),
+        [] => Ok((None, unread)),
+        [only] if list.total == 1 => Ok((Some(workspace.run(only)?), None)),
         some => {
             Err(ambiguous(workspace, &format!("{argument:?} is the name of {} runs", list.total), some, list.total))
         }
@@ -74,14 +89,15 @@ pub(crate) fn exact_run(workspace: &Workspace, argument: &str) -> Outcome<Option
 }
 
 fn find(workspace: &Workspace, argument: &str, chars_min: usize) -> Outcome<RunSnapshot> {
-    if let Some(run) = exact_run(workspace, argument)? {
+    let (run, unread) = exact(workspace, argument)?;
+    if let Some(run) = run {
         return Ok(run);
     }
     let mut ids = workspace.run_ids()?;
     ids.retain(|id| id.as_str().starts_with(argument));
     ids.sort();
     match &ids[..] {
-        [] => Err(unknown(workspace, argument)),
+        [] => Err(unread.map_or_else(|| unknown(workspace, argument), Failure::from)),
         [only] if argument.chars().count() >= chars_min => Ok(workspace.run(only)?),
         [only] => Err(Failure::hinted(
             format!(
@@ -126,10 +142,15 @@ fn candidate(workspace: &Workspace, run: &RunState) -> [String; 4] {
 
 fn unknown(workspace: &Workspace, argument: &str) -> Failure {
     let everything = Query { view: ViewType::All, max_results: NAMES_COMPARED, ..Query::default() };
-    let names: BTreeSet<String> = match workspace.list(everything) {
-        Ok(list) => list.rows().unwrap_or_default().into_iter().map(|row| row.name.to_owned()).collect(),
-        Err(_) => BTreeSet::new(),
+    let (names, unreadable): (BTreeSet<String>, Vec<String>) = match workspace.list(everything) {
+        Ok(list) => {
+            let names = list.rows().unwrap_or_default().into_iter().map(|row| row.name.to_owned()).collect();
+            (names, list.unreadable.clone())
+        }
+        Err(error) => (BTreeSet::new(), vec![error.to_string()]),
     };
+    // It may be in there.
+    left_out::tell(&unreadable);
     let names = names.iter().map(String::as_str);
     Failure::hinted(
         format!("no run {argument:?}"),

@@ -1,6 +1,7 @@
 //! The `stepwell` command: reads the call, runs one command, and turns its end into an exit status.
 
 mod arguments;
+mod artifacts;
 mod columns;
 mod commands;
 mod complete;

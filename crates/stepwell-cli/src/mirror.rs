@@ -23,8 +23,6 @@ pub(crate) struct Mirrored {
     pub(crate) bytes: u64,
     /// Files that were there already.
     pub(crate) present: u64,
-    /// Links and special files of the source.
-    pub(crate) others: u64,
     /// Files that are on both sides with different lengths, below the folder: they stay as they are.
     pub(crate) differing: Vec<PathBuf>,
     /// Links, pipes and the like, which are not copied.
@@ -62,8 +60,6 @@ pub(crate) fn missing_files(
                     Err(error) if error.kind() == io::ErrorKind::NotADirectory => done.differing.push(own),
                     Err(error) => return Err(Failure::io("look at", &to.join(&own))(error)),
                 }
-            } else if !kind.is_file() {
-                done.others += 1;
             }
         }
     }

@@ -51,7 +51,7 @@ impl Files {
                 }
             };
             leave_out(copied.differing.len() as u64, "another file has the name in the workspace, where it stays");
-            leave_out(copied.others, "links and special files, which are not followed");
+            leave_out(copied.no_files.len() as u64, "links and special files, which are not followed");
         }
         let uri = format!("{SERVED}{place}");
         if let Some(before) = &run.attached.artifact_uri {

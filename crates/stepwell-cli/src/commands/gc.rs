@@ -1,6 +1,6 @@
 //! `stepwell gc`: removes for good what was deleted.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
@@ -9,8 +9,9 @@ use stepwell::base::ids::{ExperimentId, RunId};
 use stepwell::workspace::clock::now_ms;
 use stepwell::workspace::unlisted::LeftoverOptions;
 
+use crate::artifacts::Gone;
 use crate::context::Context;
-use crate::failure::{Answer, Failure, Outcome};
+use crate::failure::{Answer, Outcome};
 use crate::left_out;
 use crate::output::{self, escape, plural};
 use crate::progress::Progress;
@@ -39,12 +40,6 @@ pub(crate) struct Arguments {
     drop_unlisted: bool,
 }
 
-/// Whether any part of a path below a folder is a symbolic link.
-fn leads_through_link(folder: &Path, path: &Path) -> bool {
-    let below = path.ancestors().take_while(|part| *part != folder);
-    below.into_iter().any(|part| std::fs::symlink_metadata(part).is_ok_and(|metadata| metadata.is_symlink()))
-}
-
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open()?;
     // Without an age, what was deleted in this very millisecond goes too.
@@ -54,37 +49,34 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let done = workspace.collect_garbage_with(before_ms, arguments.dry_run, leftovers)?;
     let artifacts = arguments.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
     let of_run = |(experiment, run): &(ExperimentId, RunId)| artifacts.join(experiment.to_string()).join(run.as_str());
-    let folders: Vec<PathBuf> = done.runs.iter().map(of_run).filter(|folder| folder.is_dir()).collect();
     // The folder that the caller names may be a link, and so may the workspace; what somebody put into them may not.
     let own = if arguments.artifacts_destination.is_some() { &artifacts } else { workspace.root() };
-    let (linked, folders): (Vec<PathBuf>, Vec<PathBuf>) =
-        folders.into_iter().partition(|folder| leads_through_link(own, folder));
-    let why = |folder: &PathBuf| format!("{} is reached through a link and was not removed", folder.display());
-    left_out::tell(&linked.iter().map(why).collect::<Vec<_>>());
+    let gone = Gone::of(own, done.runs.iter().map(of_run));
     if !arguments.dry_run {
-        // It follows no link.
-        folders.iter().try_for_each(|folder| std::fs::remove_dir_all(folder).map_err(Failure::io("remove", folder)))?;
+        gone.remove()?;
     }
     drop(progress);
-    left_out::tell(&done.left_out);
+    let left_out: Vec<String> = done.left_out.iter().cloned().chain(gone.left_out()).collect();
+    left_out::tell(&left_out);
+    let answer = if done.left.is_empty() && left_out.is_empty() { Answer::Done } else { Answer::No };
     if context.json {
         output::json(&json!({
             "runs": done.runs.iter().map(|(_, run)| run.as_str()).collect::<Vec<_>>(),
             "kept": done.kept.iter().map(RunId::as_str).collect::<Vec<_>>(),
             "experiments": done.experiments.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "artifact_folders": folders.iter().map(|folder| folder.to_string_lossy()).collect::<Vec<_>>(),
+            "artifact_folders": gone.folders.iter().map(|folder| folder.to_string_lossy()).collect::<Vec<_>>(),
             "files": done.files,
-            "left_out": done.left_out,
+            "left_out": left_out,
             "left": done.left.iter().map(|(file, why)| json!({"file": file.to_string_lossy(), "why": why})).collect::<Vec<_>>(),
             "dry_run": arguments.dry_run,
         }))?;
-        return Ok(Answer::Done);
+        return Ok(answer);
     }
     let verb = if arguments.dry_run { "would remove" } else { "removed" };
     let mut text: String = done.runs.iter().map(|(_, run)| format!("{verb} {run}\n")).collect();
     text.extend(done.kept.iter().map(|run| format!("kept {run}: somebody writes it still\n")));
     text.extend(done.experiments.iter().map(|experiment| format!("{verb} experiment {experiment}\n")));
-    text.extend(folders.iter().map(|folder| format!("{verb} {}\n", escape(&folder.display().to_string()))));
+    text.extend(gone.folders.iter().map(|folder| format!("{verb} {}\n", escape(&folder.display().to_string()))));
     text.extend(
         done.left.iter().map(|(file, why)| format!("left {}: {}\n", escape(&file.to_string_lossy()), escape(why))),
     );
@@ -94,5 +86,5 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     }
     text.push('\n');
     output::lines(&text)?;
-    Ok(Answer::Done)
+    Ok(answer)
 }

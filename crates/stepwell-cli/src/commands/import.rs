@@ -133,6 +133,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let mut sink = Importing::new(context, arguments.dry_run, arguments.experiment.clone(), changed);
     sink.name_as(as_id);
     sink.take_artifacts(arguments.artifacts);
+    sink.take_from(&paths);
     let mut report = import(&paths, &options, &mut sink)?;
     sink.finish()?;
     // What came by standard input has no path that anybody knows.

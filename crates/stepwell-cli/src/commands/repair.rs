@@ -39,7 +39,9 @@ pub(crate) fn run(context: &Context) -> Outcome {
             escape(reason)
         );
     }
-    text += &if done.quarantined.is_empty() {
+    let nothing =
+        done.quarantined.is_empty() && done.lost.is_empty() && done.left.is_empty() && done.salvaged_runs == 0;
+    text += &if nothing {
         "nothing to repair\n".to_owned()
     } else {
         format!("saved {}\n", plural(done.salvaged_runs, "run", "runs"))

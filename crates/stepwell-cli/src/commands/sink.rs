@@ -1,7 +1,7 @@
 //! Takes runs from the importers into a workspace.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use stepwell::base::ids::{ExperimentId, RunId};
 use stepwell::base::items::{ARTIFACT_URI, IMPORTED_PART, LOGGED_MODEL};
@@ -38,8 +38,8 @@ pub(crate) struct Importing<'a> {
     experiments: HashMap<String, Result<ExperimentId, String>>,
     /// Experiments of tracking stores, by their keys.
     adopted: HashMap<String, Result<Experiment, String>>,
-    /// Whether the workspace had no run before, so that its default experiment may become the source's.
-    is_fresh: Option<bool>,
+    /// Whether the default experiment may become the source's.
+    may_place_default: Option<bool>,
     /// Whether files of runs are copied.
     artifacts: bool,
     files: Files,
@@ -75,7 +75,7 @@ impl<'a> Importing<'a> {
             experiment,
             experiments: HashMap::new(),
             adopted: HashMap::new(),
-            is_fresh: None,
+            may_place_default: None,
             artifacts: false,
             files: Files::default(),
             starts: HashMap::new(),
@@ -88,6 +88,18 @@ impl<'a> Importing<'a> {
     /// Also copies the files of runs.
     pub(crate) fn take_artifacts(&mut self, artifacts: bool) {
         self.artifacts = artifacts;
+    }
+
+    /// Says what is imported. Unless that is one tracking store alone, into a workspace that had no run before, the
+    /// default experiment keeps its place: runs of other sources come to it too.
+    pub(crate) fn take_from(&mut self, paths: &[PathBuf]) {
+        let is_store = |path: &PathBuf| {
+            let mut below = std::fs::read_dir(path).into_iter().flatten().flatten();
+            path.is_file() || below.any(|entry| entry.path().join("meta.yaml").is_file())
+        };
+        if !matches!(paths, [only] if is_store(only)) {
+            self.may_place_default = Some(false);
+        }
     }
 
     /// Stores the only run under this id.
@@ -237,16 +249,16 @@ impl Importing<'_> {
     fn adopt(&mut self, given: ImportedExperiment, taken: Counts) -> Result<Taken, Error> {
         let ImportedExperiment { key, mut experiment } = given;
         let workspace = self.target()?.0.clone();
-        let is_fresh = match self.is_fresh {
+        let may_place_default = match self.may_place_default {
             Some(known) => known,
-            None => *self.is_fresh.insert(workspace.run_ids()?.is_empty()),
+            None => *self.may_place_default.insert(workspace.run_ids()?.is_empty()),
         };
         if self.artifacts && is_local(&experiment.artifact_location) {
             // Its files come here, and so do those of later runs.
             experiment.artifact_location.clear();
         }
         let refused = |count: u64, why: String| (Kind::Experiment, count, why);
-        let done = match workspace.adopt(&experiment, is_fresh) {
+        let done = match workspace.adopt(&experiment, may_place_default) {
             Ok(done) => done,
             Err(error @ Error::Io { .. }) => return Err(error),
             Err(error) => {

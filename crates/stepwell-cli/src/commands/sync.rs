@@ -12,6 +12,7 @@ use stepwell::registry::exchange::PulledModels;
 use stepwell::workspace::exchange::Pulled;
 use stepwell::workspace::open::Workspace;
 
+use crate::artifacts::Gone;
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
 use crate::mirror::{self, Mirrored};
@@ -24,9 +25,10 @@ use crate::progress::Progress;
 /// only what is new.
 ///
 /// What both sides said of a run is merged. Deletions are copied too: what was marked deleted, restored or deleted for
-/// good at SRC is so at DST, and what was deleted for good at DST stays so. Artifacts are never removed or overwritten.
-/// Of an experiment's name, and of each of its tags, the one that was changed more often stands on both sides; of those
-/// that were changed equally often the greater by bytes. Neither workspace may lie within the other.
+/// good at SRC is so at DST, with the artifacts of runs that were deleted for good; what was deleted for good at DST stays
+/// so. No other artifact is removed, and none is overwritten. Of an experiment's name, and of each of its tags, the one
+/// that was changed more often stands on both sides; of those that were changed equally often the greater by bytes.
+/// Neither workspace may lie within the other.
 ///
 /// The exit status is 1 when something of SRC was left out, which is named.
 #[derive(Args, Debug)]
@@ -53,6 +55,8 @@ struct Done {
     runs: Pulled,
     models: PulledModels,
     artifacts: Mirrored,
+    /// Folders of artifacts of runs that are no longer here.
+    gone: Gone,
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
@@ -128,6 +132,11 @@ fn copy(context: &Context, from: &Workspace, to: &Workspace, no_artifacts: bool)
     let runs = to.pull(from, &mut |done, total| progress.set(done, total))?;
     let models = to.pull_models(from)?;
     drop(progress);
+    let gone = match no_artifacts {
+        true => Gone::default(),
+        false => Gone::of_runs(to.root(), &runs.removed.iter().map(RunId::as_str).collect::<Vec<_>>())?,
+    };
+    gone.remove()?;
     let folders = (from.root().join("artifacts"), to.root().join("artifacts"));
     let artifacts = if no_artifacts || !folders.0.is_dir() {
         Mirrored::default()
@@ -139,7 +148,7 @@ fn copy(context: &Context, from: &Workspace, to: &Workspace, no_artifacts: bool)
         let deleted: BTreeSet<&str> = runs.deleted.iter().map(RunId::as_str).collect();
         mirror::missing_files(&folders.0, &folders.1, &|path| place(path, &own, &deleted), &progress)?
     };
-    Ok(Done { runs, models, artifacts })
+    Ok(Done { runs, models, artifacts, gone })
 }
 
 /// Where an artifact of the source belongs here; nowhere when its run was deleted for good.
@@ -163,11 +172,12 @@ fn left_out(done: &Done) -> Vec<String> {
     left_out.extend(done.artifacts.differing.iter().map(differ));
     let no_file = |path: &PathBuf| format!("artifact {} is a link or another thing that is no file", path.display());
     left_out.extend(done.artifacts.no_files.iter().map(no_file));
+    left_out.extend(done.gone.left_out());
     left_out
 }
 
 fn shape(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> Value {
-    let Done { runs, models, artifacts } = done;
+    let Done { runs, models, artifacts, gone } = done;
     json!({
         "from": from.to_string_lossy(),
         "to": to.to_string_lossy(),
@@ -180,6 +190,7 @@ fn shape(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> Value {
         "metrics_removed": runs.metrics_removed,
         "experiments_marked": runs.experiments_marked.len(),
         "experiments_removed": runs.experiments_removed.len(),
+        "artifact_folders_removed": gone.folders.len(),
         "models_removed": models.removed.len(),
         "experiments": runs.experiments_updated,
         "models": models.added.len() + models.updated.len(),
@@ -190,7 +201,7 @@ fn shape(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> Value {
 }
 
 fn text(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> String {
-    let Done { runs, models, artifacts } = done;
+    let Done { runs, models, artifacts, gone } = done;
     let mut text = format!(
         "{} → {}: {} new and {} updated of {}, {}, {}, {}\n",
         escape(&from.display().to_string()),
@@ -207,6 +218,7 @@ fn text(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> String {
         (runs.metrics_removed, ("metric", "metrics")),
         (runs.experiments_removed.len() as u64, ("experiment", "experiments")),
         (models.removed.len() as u64, ("model", "models")),
+        (gone.folders.len() as u64, ("folder of artifacts", "folders of artifacts")),
     ]
     .into_iter()
     .filter(|(number, _)| *number > 0)

@@ -124,12 +124,31 @@ fn artifacts_are_copied_on_request_and_found_where_the_server_looks() {
     assert_eq!(version.source, format!("s3://other/{RUN}/artifacts/sub"));
     let again = place.json(&["import", text(&root), "--artifacts"]);
     assert_eq!((&again["taken"]["artifacts"], again["added"].get("artifacts")), (&json!(1), None));
+    std::os::unix::fs::symlink("/etc/hostname", root.join(format!("11/{RUN}/artifacts/link"))).unwrap();
+    let linked = place.json(&["import", text(&root), "--artifacts"]);
+    assert_eq!(linked["left_out"]["artifacts"], 1, "a link is not followed, and told: {linked}");
     place.ok(&["import", text(&root)]);
     assert_eq!(
         tracking(&place).get_run(RUN).unwrap().info.artifact_uri,
         uri,
         "an import without files leaves the place"
     );
+}
+
+#[test]
+fn the_default_experiment_moves_only_with_a_store_that_comes_alone() {
+    for alone in [true, false] {
+        let place = Place::new();
+        let meta =
+            "artifact_location: file:///C:/theirs/0\nexperiment_id: '0'\nlifecycle_stage: active\nname: Default\n";
+        place.file("mlruns/0/meta.yaml", meta);
+        place.file("tables/run.csv", "step,loss\n1,0.5\n2,0.25\n");
+        let sources: &[&str] = if alone { &["import", "mlruns"] } else { &["import", "mlruns", "tables"] };
+        place.ok(sources);
+        let workspace = Workspace::open(place.path("w")).unwrap();
+        let own = workspace.experiment(stepwell::ExperimentId::DEFAULT).unwrap();
+        assert_eq!(own.artifact_location, if alone { "file:///C:/theirs/0" } else { "" });
+    }
 }
 
 #[test]

@@ -80,3 +80,33 @@ fn links_among_artifacts_are_told() {
     assert!(shown.contains("model.bin") && shown.contains("7 B") && shown.contains("link"), "{shown}");
     assert_eq!(place.json(&["show", &id])["artifacts"][1], json!({"path": "model.bin", "bytes": 7}));
 }
+
+#[test]
+fn artifacts_go_with_runs_that_were_deleted_for_good() {
+    let place = Place::new();
+    let ids = ["a", "b", "c"].map(|name| {
+        let id = place.ok(&["log", "--new", "--name", name, "m=1", "--finish"]).trim().to_owned();
+        place.file(&format!("w/artifacts/0/{id}/artifacts/model.bin"), "weights");
+        id
+    });
+    let other = place.path("other");
+    let sync = |more: &[&str]| place.call(&[&["sync", text(&place.path("w")), text(&other), "--json"], more].concat());
+    assert_eq!(sync(&[]).status, 0);
+    let there = |id: &str| other.join("artifacts/0").join(id);
+    assert!(ids.iter().all(|id| there(id).join("artifacts/model.bin").is_file()));
+    // Somebody put the artifacts of one elsewhere.
+    std::fs::rename(there(&ids[1]), place.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(place.path("elsewhere"), there(&ids[1])).unwrap();
+    place.ok(&["delete", "a", "b"]);
+    place.ok(&["gc"]);
+    let told = sync(&[]);
+    let json: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(
+        (told.status, &json["removed"], &json["artifact_folders_removed"]),
+        (1, &json!(2), &json!(1)),
+        "{told:?}"
+    );
+    assert!(json["left_out"][0].as_str().unwrap().contains("reached through a link"), "{told:?}");
+    assert!(!there(&ids[0]).exists() && there(&ids[2]).join("artifacts/model.bin").is_file());
+    assert!(place.path("elsewhere/artifacts/model.bin").is_file());
+}

@@ -96,7 +96,7 @@ impl Principal {
     /// The name of the caller's token.
     pub(crate) fn name(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Holder { name, .. } => Some(name),
+            Kind::Holder { name, .. } => Some(name.as_str()).filter(|name| !name.is_empty()),
             _ => None,
         }
     }

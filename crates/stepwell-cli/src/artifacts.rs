@@ -1,0 +1,56 @@
+//! Folders of artifacts whose runs are gone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Outcome};
+
+/// Folders of artifacts that no run has any more.
+#[derive(Debug, Default)]
+pub(crate) struct Gone {
+    /// Those that may be removed.
+    pub(crate) folders: Vec<PathBuf>,
+    /// Those that are reached through a link, which leads somebody knows where: they stay.
+    linked: Vec<PathBuf>,
+}
+
+impl Gone {
+    /// Those of the folders that are there. Links above `own` are the caller's.
+    pub(crate) fn of(own: &Path, folders: impl IntoIterator<Item = PathBuf>) -> Self {
+        let there = folders.into_iter().filter(|folder| folder.is_dir());
+        let (linked, folders) = there.partition(|folder| leads_through_link(own, folder));
+        Self { folders, linked }
+    }
+
+    /// The folders of runs in the workspace at `root`, whichever experiments they were in.
+    pub(crate) fn of_runs(root: &Path, runs: &[&str]) -> Outcome<Self> {
+        let artifacts = root.join("artifacts");
+        if runs.is_empty() || !artifacts.is_dir() {
+            return Ok(Self::default());
+        }
+        let mut folders = Vec::new();
+        for experiment in fs::read_dir(&artifacts).map_err(Failure::io("list", &artifacts))? {
+            let experiment = experiment.map_err(Failure::io("list", &artifacts))?.path();
+            folders.extend(runs.iter().map(|run| experiment.join(run)));
+        }
+        folders.sort();
+        Ok(Self::of(root, folders))
+    }
+
+    /// Removes the folders with all that is in them. It follows no link.
+    pub(crate) fn remove(&self) -> Outcome<()> {
+        self.folders.iter().try_for_each(|folder| fs::remove_dir_all(folder).map_err(Failure::io("remove", folder)))
+    }
+
+    /// What stays, and why.
+    pub(crate) fn left_out(&self) -> Vec<String> {
+        let why = |folder: &PathBuf| format!("{} is reached through a link and was not removed", folder.display());
+        self.linked.iter().map(why).collect()
+    }
+}
+
+/// Whether any part of a path below a folder is a symbolic link.
+fn leads_through_link(folder: &Path, path: &Path) -> bool {
+    let below = path.ancestors().take_while(|part| *part != folder);
+    below.into_iter().any(|part| fs::symlink_metadata(part).is_ok_and(|metadata| metadata.is_symlink()))
+}
