@@ -182,15 +182,16 @@ impl<S: State> Journal<S> {
         self.unlisted.as_ref().map_or(Ok(()), |error| Err(error.again()))
     }
 
-    /// Whether an entry that was acknowledged may be lost behind the last one that was read, without a trace. An entry
-    /// is acknowledged once it has an anchor, and the anchor before goes after that. So where there is an anchor none
-    /// is lost; and where there are several entries and no anchor, anchors are.
+    /// Whether an entry that was acknowledged may be lost behind the last one that was read, without a trace. An entry is
+    /// acknowledged once it has an anchor, and the anchor before goes after that. So where there is an anchor none is lost.
+    /// Where there is none, publishers stopped before they gave one, or anchors are lost: if there are several entries, and
+    /// no other journal has an anchor either.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn may_lack_entries(&self) -> Result<bool> {
-        let anchors = self.files.anchors().or_else(|error| of_one_file(error).map(|_| Vec::new()))?;
-        Ok(self.number > 1 && anchors.is_empty())
+        let has_any = self.files.has_any_anchor().or_else(|error| of_one_file(error).map(|_| false))?;
+        Ok(self.number > 1 && !has_any)
     }
 
     /// Every entry and every anchor in the folders that does not verify, and every entry that is missing.

@@ -91,6 +91,15 @@ impl JournalFiles {
         Ok(numbers)
     }
 
+    /// Whether any journal of the workspace has an anchor.
+    pub(super) fn has_any_anchor(&self) -> Result<bool> {
+        let dir = self.root.join(paths::ANCHORS);
+        match self.storage.read_dir(&dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            entries => Ok(!entries.map_err(Error::io("list", &dir))?.is_empty()),
+        }
+    }
+
     /// An entry by its path, also one within a folder of its name; `None` where there is none.
     pub(super) fn read<S: State>(&self, path: &Path, number: u64) -> Result<Option<Found<S>>> {
         let bytes = match self.bytes(path).map_err(Error::io("read", path)) {
