@@ -61,7 +61,9 @@ def experiments(client):
 def runs(client):
     ids = [e.experiment_id for e in client.search_experiments(view_type=ViewType.ALL)]
     shown = {}
-    for run in client.search_runs(ids, run_view_type=ViewType.ALL):
+    for found in client.search_runs(ids, run_view_type=ViewType.ALL):
+        # A search of MLflow's database leaves the models out that a run without datasets was given.
+        run = client.get_run(found.info.run_id)
         info, data, inputs = run.info, run.data, run.inputs
         shown[info.run_id] = (
             info.run_name, info.experiment_id, info.status, info.start_time, info.end_time, info.lifecycle_stage, info.artifact_uri,
