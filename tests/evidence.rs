@@ -27,6 +27,17 @@ fn id(name: &str) -> RunId {
     RunId::new(name).unwrap()
 }
 
+fn create(workspace: &Workspace, name: &str) -> RunWriter {
+    workspace.create_run(ExperimentId::DEFAULT, NewRun { id: Some(id(name)), ..NewRun::default() }).unwrap()
+}
+
+/// Logs five points to the run `other`, and finishes it.
+fn finish_other(workspace: &Workspace) {
+    let mut other = create(workspace, "other");
+    (0..5).for_each(|step| other.log_metric("loss", step, 1.0).unwrap());
+    other.finish(RunStatus::Finished).unwrap();
+}
+
 /// How the writer of a run left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Left {
@@ -48,13 +59,8 @@ impl Left {
 fn sample(left: Left) -> SimDisk {
     let disk = SimDisk::new();
     let workspace = open(&disk);
-    let create = |name: &str| {
-        workspace.create_run(ExperimentId::DEFAULT, NewRun { id: Some(id(name)), ..NewRun::default() }).unwrap()
-    };
-    let mut other = create("other");
-    (0..5).for_each(|step| other.log_metric("loss", step, 1.0).unwrap());
-    other.finish(RunStatus::Finished).unwrap();
-    let mut hurt = create("hurt");
+    finish_other(&workspace);
+    let mut hurt = create(&workspace, "hurt");
     let mut log = |from: i64| (from..from + 20).for_each(|step| hurt.log_metric("loss", step, step as f64).unwrap());
     log(0);
     match left {
@@ -263,13 +269,8 @@ fn no_part_of_a_write_that_a_stop_of_the_machine_takes_is_damage() {
 fn bytes_that_are_overwritten_in_a_log_that_was_never_synced_are_missed() {
     let disk = SimDisk::new();
     let workspace = open(&disk);
-    let create = |name: &str| {
-        workspace.create_run(ExperimentId::DEFAULT, NewRun { id: Some(id(name)), ..NewRun::default() }).unwrap()
-    };
-    let mut other = create("other");
-    (0..5).for_each(|step| other.log_metric("loss", step, 1.0).unwrap());
-    other.finish(RunStatus::Finished).unwrap();
-    let mut hurt = create("hurt");
+    finish_other(&workspace);
+    let mut hurt = create(&workspace, "hurt");
     hurt.log_param("lr", "0.1").unwrap();
     hurt.set_tag("a", "b").unwrap();
     hurt.set_tag("c", "d").unwrap();
@@ -378,8 +379,7 @@ fn half_of_a_slot_that_a_killed_writer_left_is_no_damage() {
     for over in ["nothing", "a former turn"] {
         let disk = SimDisk::new();
         let workspace = open(&disk);
-        let new = NewRun { id: Some(id("hurt")), ..NewRun::default() };
-        let mut writer = workspace.create_run(ExperimentId::DEFAULT, new).unwrap();
+        let mut writer = create(&workspace, "hurt");
         let mut next = 0..;
         let mut log = |writer: &mut RunWriter, count: usize| {
             let steps = next.by_ref().take(count);

@@ -206,8 +206,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Packs that no entry names. While the last entry has its anchor, none behind it was ever acknowledged; otherwise
-    /// it may be one that is lost.
+    /// Packs that no entry names: damage where their entries may be lost, else what somebody left who was interrupted.
     fn check_unlisted(&self, report: &mut Report) -> Result<()> {
         let may_lack_entries = self.inner.manifest.lock().may_lack_entries()?;
         for (file, what) in self.unlisted_content()? {

@@ -251,13 +251,16 @@ impl Workspace {
         Ok(ledgers)
     }
 
+    /// What stands in the place of a claim's line by now; `None` where that is no line that verifies.
+    fn line_there(&self, claim: &Claim) -> std::io::Result<Option<Entry>> {
+        let mut line = [0; LINE_LEN];
+        let got = self.inner.storage.open_read(&claim.ledger)?.read_at(&mut line, claim.offset)?;
+        Ok(Entry::decode(&line, claim.offset).ok().filter(|_| got == LINE_LEN))
+    }
+
     /// The line of a claim as it is now, if it is still there and the log's own.
     fn line(&self, claim: &Claim) -> Option<Entry> {
-        let mut line = [0; LINE_LEN];
-        let file = self.inner.storage.open_read(&claim.ledger).ok()?;
-        let whole = file.read_at(&mut line, claim.offset).ok()? == LINE_LEN;
-        let entry = Entry::decode(&line, claim.offset).ok().filter(|_| whole)?;
-        (entry.writer == claim.entry.writer).then_some(entry)
+        self.line_there(claim).ok().flatten().filter(|entry| entry.writer == claim.entry.writer)
     }
 
     /// What of the logs of these claims is missing: the log, and what, as an error. `reaches` says how far those logs
@@ -323,12 +326,8 @@ impl Workspace {
     /// Whether a claim's line says by now that the log may go, is another log's, or is gone with its ledger. Asked of
     /// logs that are not there: whoever removes one settles its line before.
     fn is_settled(&self, claim: &Claim) -> bool {
-        let mut line = [0; LINE_LEN];
-        let read = self.inner.storage.open_read(&claim.ledger).and_then(|file| file.read_at(&mut line, claim.offset));
-        let settled = match read {
-            Ok(LINE_LEN) => Entry::decode(&line, claim.offset)
-                .is_ok_and(|entry| entry.settled || entry.writer != claim.entry.writer),
-            Ok(_) => false,
+        let settled = match self.line_there(claim) {
+            Ok(entry) => entry.is_some_and(|entry| entry.settled || entry.writer != claim.entry.writer),
             Err(error) => error.kind() == ErrorKind::NotFound,
         };
         if settled {

@@ -190,8 +190,8 @@ impl<S: State> Journal<S> {
     /// # Errors
     /// [`Error::Io`].
     pub fn may_lack_entries(&self) -> Result<bool> {
-        let has_any = self.files.has_any_anchor().or_else(|error| of_one_file(error).map(|_| false))?;
-        Ok(self.number > 1 && !has_any)
+        let anchors = self.files.anchors_of_all().or_else(|error| of_one_file(error).map(|_| Vec::new()))?;
+        Ok(self.number > 1 && anchors.is_empty())
     }
 
     /// Every entry and every anchor in the folders that does not verify, and every entry that is missing.

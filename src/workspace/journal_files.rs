@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::bytes::Malformed;
 use crate::base::control;
 use crate::error::{Error, Result};
-use crate::storage::Storage;
+use crate::storage::{self, Storage};
 use crate::workspace::entry::{Entry, JOURNAL_VERSION, State, newer_version};
 use crate::workspace::logs::of_one_file;
 use crate::workspace::making::Making;
@@ -80,23 +80,18 @@ impl JournalFiles {
 
     /// Numbers of the journal's anchors, rising; none where their folder is missing.
     pub(super) fn anchors(&self) -> Result<Vec<u64>> {
-        let dir = self.root.join(paths::ANCHORS);
-        let entries = match self.storage.read_dir(&dir) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(Error::io("list", &dir))?,
-        };
         let own = |name: &str| number_of(name.strip_prefix(self.name)?.strip_prefix('.')?.strip_suffix(".entry")?);
-        let mut numbers: Vec<u64> = entries.iter().filter_map(|entry| own(&entry.name)).collect();
+        let mut numbers: Vec<u64> = self.anchors_of_all()?.iter().filter_map(|anchor| own(&anchor.name)).collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
 
-    /// Whether any journal of the workspace has an anchor.
-    pub(super) fn has_any_anchor(&self) -> Result<bool> {
+    /// The anchors of all journals of the workspace; none where their folder is missing.
+    pub(super) fn anchors_of_all(&self) -> Result<Vec<storage::Entry>> {
         let dir = self.root.join(paths::ANCHORS);
         match self.storage.read_dir(&dir) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            entries => Ok(!entries.map_err(Error::io("list", &dir))?.is_empty()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            entries => entries.map_err(Error::io("list", &dir)),
         }
     }
 

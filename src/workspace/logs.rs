@@ -93,18 +93,9 @@ impl Workspace {
     pub(super) fn all_log_names(&self) -> Result<(Vec<LogName>, Vec<Error>)> {
         let (mut names, mut unread) = (Vec::new(), Vec::new());
         let logs = self.inner.root.join(paths::LOGS);
-        let shards = match self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs)) {
-            Ok(shards) => shards,
-            Err(error) => {
-                unread.push(of_one_file(error)?);
-                Vec::new()
-            }
-        };
+        let shards = or_told(self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs)), &mut unread)?;
         for shard in shards.iter().filter(|shard| paths::is_log_folder(&shard.name)) {
-            match self.log_names(&logs.join(&shard.name)) {
-                Ok(found) => names.extend(found),
-                Err(error) => unread.push(of_one_file(error)?),
-            }
+            names.extend(or_told(self.log_names(&logs.join(&shard.name)), &mut unread)?);
         }
         let mut known = self.inner.read_logs.lock();
         if !known.known.is_empty() {
@@ -112,10 +103,7 @@ impl Workspace {
             known.retain(|name| name.run().is_none() || there.contains(name));
         }
         drop(known);
-        match self.edit_log_names() {
-            Ok(edits) => names.extend(edits),
-            Err(error) => unread.push(of_one_file(error)?),
-        }
+        names.extend(or_told(self.edit_log_names(), &mut unread)?);
         Ok((names, unread))
     }
 
@@ -162,13 +150,7 @@ impl Workspace {
     /// All logs of edits that can be read, and why others cannot: those bar no run, but may have spoken of any.
     pub(super) fn edit_images(&self) -> Result<(Vec<Arc<LogImage>>, Vec<Error>)> {
         let (mut images, mut unreadable) = (Vec::new(), Vec::new());
-        let names = match self.edit_log_names() {
-            Ok(names) => names,
-            Err(error) => {
-                unreadable.push(of_one_file(error)?);
-                Vec::new()
-            }
-        };
+        let names = or_told(self.edit_log_names(), &mut unreadable)?;
         let mut logs = self.inner.edit_logs.lock();
         logs.known.retain(|name, _| names.contains(name));
         for name in names {
@@ -220,14 +202,7 @@ impl Workspace {
     /// `reaches` is told how far each log goes. Costs the run's logs, and of logs of edits what is new in them.
     pub(super) fn log_parts(&self, key: RunKey, reaches: &mut Reaches) -> Result<(Vec<RunPart>, Vec<Error>)> {
         let (mut parts, mut damage) = (Vec::new(), Vec::new());
-        let names = match self.run_log_names(key) {
-            Ok(names) => names,
-            Err(error) => {
-                damage.push(of_one_file(error)?);
-                Vec::new()
-            }
-        };
-        for name in names {
+        for name in or_told(self.run_log_names(key), &mut damage)? {
             match self.read_log(&name) {
                 Ok(Some(image)) => {
                     reaches.insert(name.writer, Reach::of(&image));
@@ -239,14 +214,7 @@ impl Workspace {
                 Err(error) => damage.push(of_one_file(error)?),
             }
         }
-        let edits = match self.edit_log_names() {
-            Ok(edits) => edits,
-            Err(error) => {
-                damage.push(of_one_file(error)?);
-                Vec::new()
-            }
-        };
-        for name in edits {
+        for name in or_told(self.edit_log_names(), &mut damage)? {
             match self.edit_words(&name) {
                 Ok(Some(log)) => {
                     reaches.insert(name.writer, log.reach());
@@ -267,6 +235,14 @@ impl Workspace {
 /// Every other error.
 pub(super) fn of_one_file(error: Error) -> Result<Error> {
     if error.is_of_one_file() { Ok(error) } else { Err(error) }
+}
+
+/// What a folder holds; nothing where it alone cannot be listed, which is told.
+fn or_told<T>(listed: Result<Vec<T>>, unread: &mut Vec<Error>) -> Result<Vec<T>> {
+    listed.or_else(|error| {
+        unread.push(of_one_file(error)?);
+        Ok(Vec::new())
+    })
 }
 
 /// Where a log does not verify.

@@ -260,6 +260,9 @@ impl Workspace {
             let (packs, manifest) = (self.refresh()?, self.manifest()?);
             let mut whole = true;
             for (&id, pack) in packs.packs() {
+                if left.contains_key(&id) {
+                    continue;
+                }
                 let path = paths::pack(&self.inner.root, id);
                 let rewrite = || {
                     for &key in purged {

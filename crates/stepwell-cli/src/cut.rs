@@ -8,15 +8,7 @@ pub(crate) fn cut_end(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
-    let room = width.saturating_sub(1);
-    let mut kept = String::new();
-    for piece in text.graphemes(true) {
-        if kept.width() + piece.width() > room {
-            break;
-        }
-        kept += piece;
-    }
-    kept + "…"
+    beginning(text, width.saturating_sub(1)) + "…"
 }
 
 /// The text, or its beginning and its end with an ellipsis between, in at most `width` columns: names differ at their
@@ -26,13 +18,7 @@ pub(crate) fn cut_middle(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     let room = width.saturating_sub(1);
-    let mut head = String::new();
-    for piece in text.graphemes(true) {
-        if head.width() + piece.width() > room / 3 {
-            break;
-        }
-        head += piece;
-    }
+    let head = beginning(text, room / 3);
     let mut tail = String::new();
     for piece in text.graphemes(true).rev() {
         if head.width() + tail.width() + piece.width() > room {
@@ -41,6 +27,18 @@ pub(crate) fn cut_middle(text: &str, width: usize) -> String {
         tail.insert_str(0, piece);
     }
     format!("{head}…{tail}")
+}
+
+/// As much of the beginning of a text as `room` columns take.
+fn beginning(text: &str, room: usize) -> String {
+    let mut kept = String::new();
+    for piece in text.graphemes(true) {
+        if kept.width() + piece.width() > room {
+            break;
+        }
+        kept += piece;
+    }
+    kept
 }
 
 #[cfg(test)]
