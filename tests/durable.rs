@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stepwell::base::ids::RunId;
+use stepwell::base::ids::{ExperimentId, RunId};
 use stepwell::base::point::Point;
 use stepwell::base::stats::RunStatus;
 use stepwell::options::{Options, TailMode};
 use stepwell::storage::Storage;
-use stepwell::storage::memory::{OpKind, PowerLoss, SimDisk};
+use stepwell::storage::memory::{OpKind, PowerLoss, SimDisk, Times};
 use stepwell::tracking::UpdateRun;
 use stepwell::tracking::store::{Tracking, TrackingOptions};
 use stepwell::workspace::compaction::CompactOptions;
@@ -142,6 +142,76 @@ fn the_end_of_a_run_covers_what_every_other_writer_gave_it() {
             }
         }
     }
+}
+
+/// A sync failed, and who was told of it is gone or another process: whoever syncs later is told nothing by the kernel,
+/// but what it calls durable is.
+#[test]
+fn what_another_process_failed_to_sync_is_written_once_more() {
+    for tail in [TailMode::Mapped, TailMode::Written] {
+        for (end, framed) in [(End::Finish, false), (End::Finish, true), (End::Sync, false), (End::Sync, true)] {
+            let mut failures = 0;
+            for operation in 0.. {
+                let disk = SimDisk::new();
+                let process = on(&disk, tail);
+                let mut writer = process.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+                let id = writer.run_id().clone();
+                writer.set_tag("of", "the first").unwrap();
+                log(&mut writer, "loss", 0..5);
+                if framed {
+                    writer.seal().unwrap();
+                    log(&mut writer, "loss", 5..7);
+                }
+                let points = if framed { 7 } else { 5 };
+                let fault = disk.operations() + operation;
+                disk.fail_at(fault, libc::EIO, Times::Once);
+                failures += u32::from(writer.sync().is_err());
+                if disk.operations() <= fault {
+                    break;
+                }
+                disk.crash_at(disk.operations());
+                drop((writer, process));
+                let disk = disk.process_crash();
+                let other = on(&disk, tail);
+                match end {
+                    End::Finish => other.writer(&id).unwrap().finish(RunStatus::Finished).unwrap(),
+                    _ => other.sync_run(&id).unwrap(),
+                }
+                let after = on(&disk.power_loss(PowerLoss::DropAll), tail);
+                let run = after.run(&id).unwrap();
+                let at = format!("{tail:?} {end:?} {framed} {operation}");
+                assert_eq!(run.history("loss").unwrap().steps, (0..points).collect::<Vec<i64>>(), "{at}");
+                assert_eq!(run.state().tags().collect::<Vec<_>>(), [("of", "the first")], "{at}");
+            }
+            assert!(failures >= 2, "{tail:?} {end:?} {framed}: {failures} syncs failed");
+        }
+    }
+}
+
+/// A writer closed its log, and another process that tried to sync it was told of a failure.
+#[test]
+fn a_closed_log_that_another_process_failed_to_sync_is_written_once_more() {
+    let mut failures = 0;
+    for operation in 0.. {
+        let disk = SimDisk::new();
+        let process = on(&disk, TailMode::Mapped);
+        let mut writer = process.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+        let id = writer.run_id().clone();
+        log(&mut writer, "loss", 0..5);
+        writer.seal().unwrap();
+        drop(writer);
+        let other = on(&disk, TailMode::Mapped);
+        let fault = disk.operations() + operation;
+        disk.fail_at(fault, libc::EIO, Times::Once);
+        failures += u32::from(other.sync_run(&id).is_err());
+        if disk.operations() <= fault {
+            break;
+        }
+        process.sync().unwrap();
+        let after = on(&disk.power_loss(PowerLoss::DropAll), TailMode::Mapped);
+        assert_eq!(after.run(&id).unwrap().history("loss").unwrap().steps, (0..5).collect::<Vec<i64>>(), "{operation}");
+    }
+    assert!(failures >= 2, "{failures} syncs failed");
 }
 
 /// The experiment's entry has its name, and whoever published it was killed before that survived a stop of the machine.

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::log::ledger::Line;
-use crate::storage::{File, Storage, fork};
+use crate::storage::{File, Storage, fork, sync_again};
 
 /// From so many points on a writer is asked to frame them; fewer take no more pages in the tail than in the log.
 const ASKED_FROM: u64 = 256;
@@ -270,7 +270,7 @@ impl Watermark {
             return;
         }
         let files = self.files.lock();
-        let lost = files.lost.is_some().then(|| files.log_syncer());
+        let lost = files.lost.is_some().then(|| files.log_syncer(self.log_durable()));
         drop(files);
         match lost {
             Some(sync) => _ = sync(),
@@ -343,7 +343,7 @@ impl Watermark {
             return Err(why.clone());
         }
         if appended > self.log_durable() {
-            let sync = files.log_syncer();
+            let sync = files.log_syncer(self.log_durable());
             drop(files);
             self.note(sync(), "")?;
             self.log_durable.store(appended, Ordering::Release);
@@ -375,13 +375,14 @@ impl Watermark {
 }
 
 impl Files {
-    /// What syncs the log, to be called without the lock of this.
-    fn log_syncer(&self) -> impl FnOnce() -> std::io::Result<()> + use<> {
+    /// What syncs the log, which survives up to `from`; to be called without the lock of this.
+    fn log_syncer(&self, from: u64) -> impl FnOnce() -> std::io::Result<()> + use<> {
         let (log, storage, path) = (self.log.clone(), Arc::clone(&self.storage), self.log_path.clone());
         move || match log {
             Some(log) => log.sync(),
             None => match storage.open_write(&path) {
-                Ok(log) => log.sync(),
+                // Others may have synced it since, and been told of a failure.
+                Ok(log) => sync_again(&*log, from, u64::MAX),
                 // Compaction took it away, so a pack has it, and was synced before.
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
                 Err(error) => Err(error),

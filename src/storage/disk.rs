@@ -7,6 +7,8 @@
 //!    paths below a workspace, of which every part is (`beneath`).
 //!  * A descriptor is never 0, 1 or 2, so that no text for the terminal ends in a log, and none is inherited by `exec`.
 //!  * A write past the process's file size limit is an error, not the signal SIGXFSZ.
+//!  * A sync is believed only if the file system still takes writes after it: ext4 confirms one whose transaction it
+//!    just gave up.
 
 mod beneath;
 mod life;
@@ -111,7 +113,8 @@ fn sync_folder(folder: &fs::File) -> io::Result<()> {
             "this file system cannot sync a folder, so names in it may not survive a power loss",
         ),
         _ => error,
-    })
+    })?;
+    sys::takes_writes(folder)
 }
 
 /// Options of every open of a file: a name that is a symbolic link or a FIFO fails or returns instead of leading
@@ -242,7 +245,8 @@ impl File for DiskFile {
 
     fn sync(&self) -> io::Result<()> {
         // fdatasync: it leaves out times, but not the length or the blocks, without which the bytes could not be read.
-        self.file.sync_data()
+        self.file.sync_data()?;
+        sys::takes_writes(&self.file)
     }
 
     fn try_lock(&self) -> io::Result<bool> {

@@ -82,7 +82,8 @@ pub trait File: Send + Sync {
     fn allocate(&self, len: u64) -> io::Result<()>;
     /// Makes all that was written, or stored through a mapping, survive a stop of the machine, and the length with it;
     /// not the file's name. After an error nothing is known of what was written since the last success, and a later
-    /// success does not cover it: write it again, to another file.
+    /// success does not cover it: write it again, to another file. The error is told to who had the file open when it
+    /// happened, and to nobody else once they know: of what others wrote a success may say nothing ([`sync_again`]).
     fn sync(&self) -> io::Result<()>;
     /// Takes the file's exclusive lock if nobody has it (also nobody in this process); it ends with the file handle,
     /// or, if the process forked, with the last process that has it open. The handle must be for writing. An error
@@ -103,6 +104,27 @@ pub trait File: Send + Sync {
     /// first store to each page of 4 KiB costs about a microsecond, also the first after what was stored there before
     /// reached the device.
     fn map(&self, len: usize) -> io::Result<Box<dyn Region>>;
+}
+
+/// Makes the bytes from `from` to `end` of a file survive a stop of the machine, whoever wrote them: writes them once more
+/// and syncs, since a sync that failed for another process may have dropped them, and no later one would say so. Nobody
+/// may change them meanwhile; none behind the file's end is written, and no page of zeros, which hold nothing. Costs a
+/// read of all pages and a write of the others.
+pub fn sync_again(file: &dyn File, from: u64, end: u64) -> io::Result<()> {
+    const PAGE: usize = 4 << 10;
+    let end = end.min(file.len()?);
+    let mut bytes = vec![0; 64 * PAGE];
+    let mut at = from - from % PAGE as u64;
+    while at < end {
+        let want = usize::try_from(end - at).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let read = file.read_at(&mut bytes[..want], at)?;
+        let pages = bytes[..read].chunks(PAGE).enumerate();
+        for (number, page) in pages.filter(|(_, page)| page.iter().any(|&byte| byte != 0)) {
+            file.write_at(page, at + (number * PAGE) as u64)?;
+        }
+        at += want as u64;
+    }
+    file.sync()
 }
 
 /// Mapped bytes of a file, at a fixed address as long as this lives.

@@ -3,10 +3,12 @@
 //! What others gave the run lies in their logs and tails, in logs of edits, and in packs:
 //!
 //! - A log of a writer of this handle is synced through its watermark, like its writer does.
-//! - Of a writer that is gone, log and tail are synced. They do not change any more.
-//! - Of a writer elsewhere that may go on, log and tail are synced too. But it uses the slots of its tail again, and
-//!   nobody tells it to sync its log before: when a run ends, what such a log has is put into a pack if some of it is
-//!   in the tail alone.
+//! - What others wrote and no ledger calls synced is written once more before it is synced: if a sync failed for its
+//!   writer, the kernel may have dropped it, and tells nobody who comes later.
+//! - Of a writer that is gone, log and tail are written and synced so. They do not change any more.
+//! - Of a writer elsewhere that may go on, the log is too, as far as its frames go, and the tail is synced. But the
+//!   writer uses the slots of its tail again, and nobody tells it to sync its log before: when a run ends, what such a
+//!   log has is put into a pack if some of it is in the tail alone.
 //! - Packs are synced before they are named; so is the entry that names them, but for its own name, if its publisher
 //!   was killed just then. The same holds for the entry of the run's experiment.
 
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{RunId, WriterId};
 use crate::error::{Error, Result};
@@ -24,6 +26,7 @@ use crate::run::gather::gather;
 use crate::run::image::LogImage;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::watermark::Watermark;
+use crate::storage::{File, sync_again};
 use crate::workspace::journal::{Journal, State};
 use crate::workspace::logs::part_of;
 use crate::workspace::open::Workspace;
@@ -75,10 +78,13 @@ impl Workspace {
     fn sync_logs(&self, id: &RunId, writer: Option<WriterId>, for_good: bool) -> Result<()> {
         let mut first = Ok(());
         let (mut folders, mut open) = (BTreeSet::new(), Vec::new());
+        let claims = self.claims_of(id.key())?;
+        let synced = claims.iter().map(|claim| (claim.writer(), claim.synced_len()));
+        let synced: FxHashMap<WriterId, u64> = synced.collect();
         let mut names = self.run_log_names(id.key())?;
         names.extend(self.edit_log_names()?);
         for name in names.into_iter().filter(|name| Some(name.writer) != writer) {
-            match self.sync_log(&name, id, &mut folders) {
+            match self.sync_log(&name, id, synced.get(&name.writer).copied().unwrap_or(0), &mut folders) {
                 Ok(part) => open.extend(part.filter(|_| for_good)),
                 Err(error) if first.is_ok() => first = Err(error),
                 Err(_) => {}
@@ -99,9 +105,15 @@ impl Workspace {
         first
     }
 
-    /// Syncs a log if it speaks of a run, and its tail; notes the folders that have its name. Gives what the log has if
-    /// somebody may write it who holds some of it in the tail alone.
-    fn sync_log(&self, name: &LogName, id: &RunId, folders: &mut BTreeSet<PathBuf>) -> Result<Option<RunPart>> {
+    /// Syncs a log if it speaks of a run, and its tail; notes the folders that have its name. The log is known to survive
+    /// up to `synced`. Gives what the log has if somebody may write it who holds some of it in the tail alone.
+    fn sync_log(
+        &self,
+        name: &LogName,
+        id: &RunId,
+        synced: u64,
+        folders: &mut BTreeSet<PathBuf>,
+    ) -> Result<Option<RunPart>> {
         let durable = &self.inner.durable.logs;
         if durable.lock().contains(name) {
             return Ok(None);
@@ -114,11 +126,20 @@ impl Workspace {
         if let Some(own) = self.watermark_of(&name.log()) {
             return own.sync().map(|_| None);
         }
-        let free = self.is_free(name).unwrap_or(false);
+        let log = self.open_to_sync(&name.log())?;
+        // The lock keeps everybody from the files as long as they are written.
+        let free = log.as_ref().is_some_and(|log| log.try_lock().unwrap_or(false));
         let image = if free { None } else { self.read_log(name).ok().flatten() };
-        let there = self.sync_file(&name.log())?;
-        self.sync_file(&name.tail())?;
-        if there {
+        if let Some(log) = &log {
+            let framed = image.as_ref().map_or(0, |image| image.log().end);
+            let end = if free { u64::MAX } else { framed };
+            sync_again(&**log, synced, end).map_err(Error::io("sync", &name.log()))?;
+        }
+        if let Some(tail) = self.open_to_sync(&name.tail())? {
+            let synced = if free { sync_again(&*tail, 0, u64::MAX) } else { tail.sync() };
+            synced.map_err(Error::io("sync", &name.tail()))?;
+        }
+        if log.is_some() {
             folders.insert(name.dir.clone());
             folders.extend(name.run().and(name.dir.parent()).map(Path::to_owned));
         }
@@ -133,11 +154,11 @@ impl Workspace {
         Ok(image.filter(in_tail).and_then(|image| part_of(&image, id)))
     }
 
-    /// Syncs a file; says whether there is one.
-    fn sync_file(&self, path: &Path) -> Result<bool> {
+    /// Opens a file for a sync, if it is there.
+    fn open_to_sync(&self, path: &Path) -> Result<Option<Box<dyn File>>> {
         match self.inner.storage.open_write(path) {
-            Ok(file) => file.sync().map(|()| true).map_err(Error::io("sync", path)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("open", path)(error)),
         }
     }

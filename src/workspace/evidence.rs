@@ -136,6 +136,11 @@ impl Claim {
         self.entry.writer
     }
 
+    /// So many bytes of the log survived a sync of its writer.
+    pub(super) fn synced_len(&self) -> u64 {
+        self.entry.synced_len
+    }
+
     /// Whether every slot of the log's tail must be known: nothing that was stored there can have been lost.
     pub(super) fn is_alive(&self) -> bool {
         self.alive

@@ -66,6 +66,37 @@ pub(super) fn allocate(_file: &File, _len: u64) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Fails if the file system of an open file or folder has given up, so that what it confirmed just before may be lost.
+///
+/// When ext4 cannot write its journal, it drops the transactions in it. A sync that comes then, before anything else
+/// asked the journal for room, finds no transaction to wait for and answers that all is well (`jbd2_complete_transaction`
+/// in the kernel; seen on 6.18). What asks for room fails, and does so ever after; the cheapest is to remove an
+/// attribute that is not there, which changes nothing. Other file systems answer the question without a journal, or
+/// tell of the failure themselves. Costs a microsecond.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn takes_writes(file: &File) -> io::Result<()> {
+    const ABSENT: &std::ffi::CStr = c"user.stepwell.absent";
+    loop {
+        // SAFETY: the descriptor is open for as long as `file` is borrowed, and the name ends in a zero byte.
+        if unsafe { libc::fremovexattr(file.as_raw_fd(), ABSENT.as_ptr()) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EROFS | libc::EIO | libc::ESHUTDOWN | libc::EUCLEAN | libc::ENODEV) => return Err(error),
+            // There is none (ENODATA), or no such attributes, or no right to change them: no answer, as good as yes.
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Elsewhere a sync is believed.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn takes_writes(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
 /// Whether a mapping of an allocated file on this folder's file system keeps every store and never meets a full disk.
 ///
 /// Yes on ext2 to ext4 (one number names all three) and on tmpfs: they write allocated blocks in place. No on
