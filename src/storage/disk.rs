@@ -20,6 +20,7 @@ mod tests;
 
 use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -104,6 +105,16 @@ impl Storage for Disk {
     fn beneath(&self, folder: &Path) -> io::Result<Option<Arc<dyn Storage>>> {
         Ok(Some(Arc::new(beneath::Beneath::new(folder)?)))
     }
+}
+
+/// Makes a file or a folder that is not the store's own survive a stop of the machine, with the care that the store takes
+/// of its own.
+///
+/// # Errors
+/// The operating system's answer.
+pub fn sync_all(file: impl AsFd) -> io::Result<()> {
+    rustix::fs::fsync(&file)?;
+    sys::takes_writes(file)
 }
 
 fn sync_folder(folder: &fs::File) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use stepwell::base::ids::random_u128;
+use stepwell::storage::disk::sync_all;
 
 use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
@@ -96,7 +97,7 @@ fn copy_and_compare(from: &Path, to: &Path) -> Outcome<()> {
     let mut source = File::open(from).map_err(Failure::io("open", from))?;
     let mut target = File::create_new(to).map_err(Failure::io("create", to))?;
     io::copy(&mut source, &mut target).map_err(Failure::io("write", to))?;
-    target.flush().and_then(|()| target.sync_all()).map_err(Failure::io("write", to))?;
+    target.flush().and_then(|()| sync_all(&target)).map_err(Failure::io("write", to))?;
     let (mut source, mut target) =
         (File::open(from).map_err(Failure::io("open", from))?, File::open(to).map_err(Failure::io("open", to))?);
     let (mut own, mut other) = (vec![0; PIECE], vec![0; PIECE]);

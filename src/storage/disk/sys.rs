@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 
 /// The lowest descriptor that is none of the standard streams.
 const FIRST_FREE_FD: libc::c_int = 3;
@@ -74,26 +74,18 @@ pub(super) fn allocate(_file: &File, _len: u64) -> io::Result<bool> {
 /// attribute that is not there, which changes nothing. Other file systems answer the question without a journal, or
 /// tell of the failure themselves. Costs a microsecond.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn takes_writes(file: &File) -> io::Result<()> {
-    const ABSENT: &std::ffi::CStr = c"user.stepwell.absent";
-    loop {
-        // SAFETY: the descriptor is open for as long as `file` is borrowed, and the name ends in a zero byte.
-        if unsafe { libc::fremovexattr(file.as_raw_fd(), ABSENT.as_ptr()) } == 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EINTR) => {}
-            Some(libc::EROFS | libc::EIO | libc::ESHUTDOWN | libc::EUCLEAN | libc::ENODEV) => return Err(error),
-            // There is none (ENODATA), or no such attributes, or no right to change them: no answer, as good as yes.
-            _ => return Ok(()),
-        }
+pub(super) fn takes_writes(file: impl AsFd) -> io::Result<()> {
+    use rustix::io::Errno;
+    match rustix::io::retry_on_intr(|| rustix::fs::fremovexattr(&file, c"user.stepwell.absent")) {
+        Err(gone @ (Errno::ROFS | Errno::IO | Errno::SHUTDOWN | Errno::UCLEAN | Errno::NODEV)) => Err(gone.into()),
+        // There is none (ENODATA), or no such attributes, or no right to change them: no answer, as good as yes.
+        _ => Ok(()),
     }
 }
 
 /// Elsewhere a sync is believed.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn takes_writes(_file: &File) -> io::Result<()> {
+pub(super) fn takes_writes(_file: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 

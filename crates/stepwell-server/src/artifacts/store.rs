@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
+use stepwell::storage::disk::sync_all;
+
 use super::path::{ArtifactPath, UPLOADS};
 use crate::wire::fault::{Code, Fault};
 
@@ -220,12 +222,12 @@ impl ArtifactStore {
         if path.is_root() {
             return Err(fault("write", named, Errno::ISDIR));
         }
-        file.sync_all().map_err(|error| failed("sync", named, &error))?;
+        sync_all(file).map_err(|error| failed("sync", named, &error))?;
         let parent = path.parent();
         let mut folder = self.folder(&ArtifactPath::default())?;
         for segment in parent.as_str().split('/').filter(|segment| !segment.is_empty()) {
             match rustix::fs::mkdirat(&folder, segment, Mode::RWXU) {
-                Ok(()) => rustix::fs::fsync(&folder).map_err(|errno| fault("sync", named, errno))?,
+                Ok(()) => sync_all(&folder).map_err(|error| failed("sync", named, &error))?,
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(fault("make folders for", named, errno)),
             }
@@ -234,7 +236,7 @@ impl ArtifactStore {
         rustix::fs::renameat_with(&upload.uploads, upload.name.as_str(), &folder, path.name(), RenameFlags::empty())
             .map_err(|errno| fault("write", named, errno))?;
         upload.published = true;
-        rustix::fs::fsync(&folder).map_err(|errno| fault("sync", named, errno))
+        sync_all(&folder).map_err(|error| failed("sync", named, &error))
     }
 
     /// Removes a file or a folder with all that is in it. What does not exist is removed already.
@@ -251,7 +253,7 @@ impl ArtifactStore {
             Err(fault) => return Err(fault),
         };
         self.remove_in(&folder, path.name(), DEPTH_MAX).map_err(|errno| fault("remove", path.as_str(), errno))?;
-        rustix::fs::fsync(&folder).map_err(|errno| fault("sync", path.as_str(), errno))
+        sync_all(&folder).map_err(|error| failed("sync", path.as_str(), &error))
     }
 
     fn remove_in(&self, folder: &OwnedFd, name: &str, depth: usize) -> Result<(), Errno> {

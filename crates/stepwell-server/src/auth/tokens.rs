@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use stepwell::storage::disk::sync_all;
 use subtle::ConstantTimeEq;
 
 use super::access::Principal;
@@ -204,9 +205,9 @@ impl Tokens {
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temporary)?;
         serde_json::to_writer_pretty(&mut file, &tokens)?;
         file.write_all(b"\n")?;
-        file.sync_all()?;
+        sync_all(&file)?;
         std::fs::rename(&temporary, self.folder.join(FILE))?;
-        File::open(&self.folder)?.sync_all()
+        sync_all(File::open(&self.folder)?)
     }
 }
 

@@ -16,6 +16,7 @@ use stepwell::base::ids::RunId;
 use stepwell::base::point::Columns;
 use stepwell::error::Error;
 use stepwell::run::snapshot::RunSnapshot;
+use stepwell::storage::disk::sync_all;
 use stepwell::workspace::open::Workspace;
 use stepwell::workspace::search::{RunQuery, ViewType};
 use stepwell_import::RunWords;
@@ -250,7 +251,7 @@ fn whole_file(path: &Path, write: impl FnOnce(&File) -> Outcome<()>) -> Outcome<
     name.push(".part");
     let part = path.with_file_name(name);
     let file = File::create(&part).map_err(Failure::io("create", &part))?;
-    let written = write(&file).and_then(|()| file.sync_all().map_err(Failure::io("write", &part)));
+    let written = write(&file).and_then(|()| sync_all(&file).map_err(Failure::io("write", &part)));
     if written.is_err() {
         let _ = fs::remove_file(&part);
         return written;
