@@ -134,7 +134,7 @@ fn check(bytes: &[u8], offset: u64) -> u32 {
 
 /// A ledger that this process has locked.
 pub struct Ledger {
-    file: Box<dyn File>,
+    file: Arc<dyn File>,
     life: u64,
     generation: u32,
     /// Where the next line begins.
@@ -152,7 +152,8 @@ impl Ledger {
     ///
     /// # Errors
     /// The operating system's answer.
-    pub fn new(file: Box<dyn File>) -> std::io::Result<Self> {
+    pub fn new(file: impl Into<Arc<dyn File>>) -> std::io::Result<Self> {
+        let file = file.into();
         let end = file.len()?.next_multiple_of(LINE_LEN as u64);
         let life = file.life().unwrap_or(0);
         Ok(Self { file, life, generation: fork::generation(), end: Mutex::new(end) })

@@ -15,7 +15,7 @@ use crate::run::gather::{Gathered, gather};
 use crate::run::image::LogImage;
 use crate::run::snapshot::RunPart;
 use crate::workspace::evidence::{Claim, Reach};
-use crate::workspace::logs::{is_blank, of_one_file, part_of};
+use crate::workspace::logs::{is_abandoned, is_blank, of_one_file, part_of};
 use crate::workspace::manifest::{Change, Manifest};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
@@ -127,9 +127,9 @@ impl Workspace {
         self.is_free(name).unwrap_or(false)
     }
 
-    /// Whether nobody has a log open for writing; an error where nobody can tell.
+    /// Whether nobody writes a log any more, as its lock tells; an error where nobody can tell.
     pub(super) fn is_free(&self, name: &LogName) -> std::io::Result<bool> {
-        self.inner.storage.open_write(&name.log()).and_then(|file| file.try_lock())
+        self.inner.storage.open_write(&name.log()).and_then(|file| is_abandoned(&*file))
     }
 
     /// Whether a log is there that nobody writes, and whose beginning is damaged.

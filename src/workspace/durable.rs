@@ -28,7 +28,7 @@ use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::watermark::Watermark;
 use crate::storage::{File, sync_again};
 use crate::workspace::journal::{Journal, State};
-use crate::workspace::logs::part_of;
+use crate::workspace::logs::{is_abandoned, part_of};
 use crate::workspace::open::Workspace;
 use crate::workspace::paths::{self, LogName};
 
@@ -128,7 +128,7 @@ impl Workspace {
         }
         let log = self.open_to_sync(&name.log())?;
         // The lock keeps everybody from the files as long as they are written.
-        let free = log.as_ref().is_some_and(|log| log.try_lock().unwrap_or(false));
+        let free = log.as_ref().is_some_and(|log| is_abandoned(&**log).unwrap_or(false));
         let image = if free { None } else { self.read_log(name).ok().flatten() };
         if let Some(log) = &log {
             let framed = image.as_ref().map_or(0, |image| image.log().end);

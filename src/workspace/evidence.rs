@@ -15,7 +15,7 @@ use parking_lot::MutexGuard;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::bytes::Malformed;
-use crate::base::ids::{RunKey, WriterId, random_u128};
+use crate::base::ids::{RunKey, WriterId};
 use crate::error::{Error, Result};
 use crate::log::ledger::{Entry, LINE_LEN, Ledger, is_changed};
 use crate::log::slot::SLOT_LEN;
@@ -23,6 +23,7 @@ use crate::run::digest::LogDigest;
 use crate::run::image::LogImage;
 use crate::storage::File;
 use crate::workspace::logs::of_one_file;
+use crate::workspace::making;
 use crate::workspace::manifest::covers;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
@@ -184,15 +185,9 @@ impl Workspace {
                 return Some(ledger);
             }
         }
-        let path = dir.join(format!("{:032x}.ledger", random_u128()));
-        let file = storage.create_new(&path).or_else(|error| match error.kind() {
-            ErrorKind::NotFound => storage.create_dir(&dir).and_then(|()| storage.create_new(&path)),
-            _ => Err(error),
-        });
-        let file = file.ok()?;
-        // Where there are no locks, the name drawn at random keeps others away: nobody goes on with a ledger unlocked.
-        let _ = file.try_lock();
-        Ledger::new(file).ok()
+        // One that another process went on with, or removed, before it was locked is left to it.
+        let making = making::begin(storage, &dir, "ledger").ok()?;
+        Ledger::new(making.file).ok()
     }
 
     fn ledger_paths(&self) -> Result<Vec<PathBuf>> {

@@ -11,7 +11,7 @@ use crate::log::frame;
 use crate::log::reader::{Depth, Unbegun, why_unbegun};
 use crate::run::image::{Known, LogImage};
 use crate::run::snapshot::RunPart;
-use crate::storage::Storage;
+use crate::storage::{File, Storage};
 use crate::workspace::evidence::{Reach, Reaches};
 use crate::workspace::open::Workspace;
 use crate::workspace::paths::{self, LogName};
@@ -276,6 +276,12 @@ pub(super) fn is_unbegun(storage: &dyn Storage, name: &LogName) -> Result<bool> 
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
         Err(error) => Err(Error::io("open", &path)(error)),
     }
+}
+
+/// Whether nobody writes a log any more. Takes its lock, which the handle keeps, if so. A writer locks its log before the
+/// first byte: an empty one may have a writer who is about to, and its lock is never taken from it.
+pub(super) fn is_abandoned(log: &dyn File) -> std::io::Result<bool> {
+    Ok(!log.is_empty()? && log.try_lock()?)
 }
 
 /// Whether there is nothing in a log that could be lost: its first frame is not there, nothing verifies behind it, and
