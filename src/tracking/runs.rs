@@ -186,10 +186,11 @@ impl Tracking {
         let state = run.state();
         let (inputs, outputs) = inputs::of_state(state);
         let mut metrics = Vec::new();
+        let mut reader = run.salvage();
         for key in run.keys() {
-            match run.stats(key) {
+            match reader.stats(key) {
                 Ok(stats) => metrics.push(metric(key, stats.latest)),
-                // A series without points.
+                // A series without points, or of which none verifies.
                 Err(Error::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

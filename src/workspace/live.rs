@@ -210,7 +210,7 @@ impl Workspace {
             names.extend(self.edit_log_names()?);
             Ok(names)
         });
-        let Ok(names) = listed else { return self.find_run(id)?.map(|run| run.summary()).transpose() };
+        let Ok(names) = listed else { return self.summary_around(id) };
         for name in names {
             let followed = self.follow(&name)?;
             live.add(&name, followed);
@@ -219,10 +219,18 @@ impl Workspace {
         packs.check()?;
         let lacking = !self.lacking(&claims, &live.reaches, |_| false, &packs).is_empty();
         if lacking || live.unclear_edits || !live.unclear.is_empty() || !packs.broken().is_empty() {
-            return self.find_run(id)?.map(|run| run.summary()).transpose();
+            return self.summary_around(id);
         }
         let spoken = live.runs.remove(&id.key()).unwrap_or_default();
-        self.summary_of(Some(id), id.key(), &spoken, &packs)
+        match self.summary_of(Some(id), id.key(), &spoken, &packs) {
+            Err(error) => of_one_file(error).and_then(|_| self.summary_around(id)),
+            found => found,
+        }
+    }
+
+    /// The same from what verifies of the run.
+    fn summary_around(&self, id: &RunId) -> Result<Option<RunSummary>> {
+        self.find_run(id)?.map(|run| run.salvage().summary()).transpose()
     }
 
     /// A run's row from all that speaks of it, logs and packs; of the run of the key where no id is given.
