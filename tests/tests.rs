@@ -3,6 +3,7 @@
 mod crash;
 mod deletions;
 mod durable;
+mod entries;
 mod evidence;
 mod exchange;
 mod flips;
@@ -17,7 +18,9 @@ mod processes;
 mod purge;
 mod refused;
 mod regressions;
+mod repairs;
 mod replay;
+mod salvage;
 mod scale;
 mod search;
 mod stopped;

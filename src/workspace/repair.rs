@@ -25,6 +25,7 @@ use crate::workspace::mark;
 use crate::workspace::open::{Workspace, create_folder};
 use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::paths::{self, LogName};
+use crate::workspace::search::check_index;
 
 /// How much of a file is read at once to see whether it can be, in bytes.
 const READ_AT_ONCE: usize = 1 << 20;
@@ -251,6 +252,7 @@ impl Workspace {
             }
             "log" => self.read_log(&LogName::parse(dir, name)?).map(drop),
             "tail" => return self.newer(&path.with_extension("log")),
+            "index" => check_index(&*self.inner.storage, &self.inner.root, path),
             _ => return None,
         };
         read.err().filter(|error| matches!(error, Error::NewerFormat { .. })).map(|error| error.to_string())
