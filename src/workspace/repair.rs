@@ -346,11 +346,12 @@ impl Workspace {
     fn repair_journals(&self, gaps: &Gaps, repaired: &mut Repaired) -> Result<()> {
         let anchors = self.inner.root.join(paths::ANCHORS);
         let bad_of = |bad: Vec<BadEntry>| bad.into_iter().filter(|bad| bad.path != anchors).collect::<Vec<_>>();
+        let lost = |bad: &[BadEntry]| bad.iter().any(|bad| bad.is_lost);
         let mut manifest = self.inner.manifest.lock();
         let bad = bad_of(manifest.check_all()?);
         if manifest.unlisted().is_none() && (!bad.is_empty() || gaps.manifest) {
             self.quarantine_strays(&mut manifest, repaired)?;
-            if gaps.manifest || manifest.has_gap() {
+            if gaps.manifest || lost(&bad) {
                 repaired.lost.push("a change of the manifest: runs deleted for good by it may be back".into());
             }
             let mut known = manifest.state().packs.keys().copied().collect::<Vec<_>>();
@@ -370,7 +371,7 @@ impl Workspace {
         let bad = bad_of(catalog.check_all()?);
         if catalog.unlisted().is_none() && (!bad.is_empty() || gaps.catalog) {
             self.quarantine_strays(&mut catalog, repaired)?;
-            if gaps.catalog || catalog.has_gap() {
+            if gaps.catalog || lost(&bad) {
                 repaired.lost.push("a change of the experiments; their runs stay".into());
             }
             let default = catalog.state().experiments.get(&ExperimentId::DEFAULT).cloned();
@@ -386,7 +387,7 @@ impl Workspace {
         let bad = bad_of(registry.check_all()?);
         if registry.unlisted().is_none() && (!bad.is_empty() || gaps.registry) {
             self.quarantine_strays(&mut registry, repaired)?;
-            if gaps.registry || registry.has_gap() {
+            if gaps.registry || lost(&bad) {
                 repaired.lost.push("a change of the model registry".into());
             }
             // Any entry serves to fold the state: the removal of a model that never was.
