@@ -198,6 +198,35 @@ fn without_locks_a_damaged_log_stays_until_somebody_says_that_its_writer_is_gone
     assert!(!repaired.quarantined.is_empty() && repaired.left.is_empty(), "{repaired:?}");
 }
 
+/// The same of a pack that may be in the making.
+#[test]
+fn without_locks_a_pack_that_no_entry_names_stays_until_somebody_says_that_its_maker_is_gone() {
+    let disk = SimDisk::new();
+    let workspace = open(&disk);
+    for name in ["a", "b"] {
+        log(&workspace, name);
+        compact(&workspace);
+    }
+    // The entry of the second pack is gone, with all that shows it.
+    let mut entries = disk.read_dir(&Path::new(ROOT).join("manifest/0000000000000000")).unwrap();
+    entries.sort();
+    let last = entries.pop().unwrap().name;
+    disk.remove_file(&Path::new(ROOT).join("manifest/0000000000000000").join(last)).unwrap();
+    for anchor in disk.read_dir(&Path::new(ROOT).join("anchors")).unwrap() {
+        disk.remove_file(&Path::new(ROOT).join("anchors").join(anchor.name)).unwrap();
+    }
+    let disk = disk.process_crash();
+    let error = libc::ENOLCK.into();
+    disk.add_fault(Fault { at: 0, only: Some(OpKind::Lock), error, times: Times::Forever, effect: Effect::Nothing });
+    let workspace = open(&disk);
+    let repaired = workspace.repair().unwrap();
+    assert!(repaired.left.len() == 1 && repaired.left[0].1.contains("nobody can tell"), "{repaired:?}");
+    assert!(workspace.find_run(&id("b")).unwrap().is_none());
+    let repaired = workspace.repair_with(RepairOptions { take_over: true }).unwrap();
+    assert_eq!((repaired.salvaged_runs, repaired.left.len()), (1, 0), "{repaired:?}");
+    assert_eq!(workspace.run(&id("b")).unwrap().points(), 5);
+}
+
 /// A ledger has the lock of the process that writes it.
 #[test]
 fn the_ledger_of_a_live_process_stays_where_it_is() {

@@ -128,7 +128,7 @@ impl Workspace {
             self.restore_indexes()?;
             return Ok(repaired);
         }
-        let taken_in = self.take_in_packs(&mut repaired)?;
+        let taken_in = self.take_in_packs(options, &mut repaired)?;
         for file in of_kind("pack") {
             let id = file.file_name().and_then(|name| paths::pack_id(name.to_str()?));
             let whole = taken_in.contains(file) && damage.iter().filter(|damage| damage.file == **file).count() == 1;
@@ -144,7 +144,7 @@ impl Workspace {
             self.repair_logs(&of_logs, options, &mut repaired)?;
         }
         for file in of_kind("ledger") {
-            self.take_out(file, file, options, &mut repaired)?;
+            self.take_out(file, options, &mut repaired)?;
         }
         self.settle_lost(options, &mut repaired)?;
         self.restore_indexes()?;
@@ -158,9 +158,7 @@ impl Workspace {
             let tail = path.with_extension("tail");
             if let Some(why) = self.must_stay(&path).or_else(|| self.must_stay(&tail)) {
                 repaired.leave(&path, why);
-            } else if path.extension().is_some_and(|kind| kind == "log")
-                && self.take_out(&path, &path, options, repaired)?
-            {
+            } else if path.extension().is_some_and(|kind| kind == "log") && self.take_out(&path, options, repaired)? {
                 repaired.lost.push(why);
                 self.quarantine(&tail, repaired)?;
             }
@@ -191,7 +189,7 @@ impl Workspace {
                 continue;
             }
             let lacking = !self.lacking(std::slice::from_ref(claim), &Reaches::default(), |_| false, &packs).is_empty();
-            if lacking && self.take_out(&name.log(), &name.log(), options, repaired)? {
+            if lacking && self.take_out(&name.log(), options, repaired)? {
                 self.settle(&name);
             }
         }
@@ -267,18 +265,15 @@ impl Workspace {
         match maker_of(&*self.inner.storage, path) {
             None => Held::No(None),
             Some(Maker::AtWork) => Held::Yes("somebody is writing it; repair again when that process has ended".into()),
-            Some(Maker::Unknown(error)) if !options.take_over => Held::Yes(format!(
-                "nobody can tell whether somebody is writing it ({error}); `repair --take-over` takes it out of use if \
-                 nobody is"
-            )),
+            Some(Maker::Unknown(error)) if !options.take_over => Held::Yes(unknown(&error.to_string())),
             Some(lock) => Held::No(Some(lock)),
         }
     }
 
-    /// Moves a file to quarantine, unless it must stay or whoever has the lock of `locked` may be writing it: then that
-    /// is told. Says whether it is gone.
-    fn take_out(&self, path: &Path, locked: &Path, options: RepairOptions, repaired: &mut Repaired) -> Result<bool> {
-        let held = self.held(locked, options);
+    /// Moves a file to quarantine, unless it must stay or somebody may be writing it: then that is told. Says whether it
+    /// is gone.
+    fn take_out(&self, path: &Path, options: RepairOptions, repaired: &mut Repaired) -> Result<bool> {
+        let held = self.held(path, options);
         match (self.must_stay(path), held) {
             (Some(why), _) | (None, Held::Yes(why)) => {
                 repaired.leave(path, why);
@@ -429,9 +424,13 @@ impl Workspace {
     }
 
     /// Publishes entries for packs that none names and that have something of their own. Gives their files.
-    fn take_in_packs(&self, repaired: &mut Repaired) -> Result<Vec<PathBuf>> {
+    fn take_in_packs(&self, options: RepairOptions, repaired: &mut Repaired) -> Result<Vec<PathBuf>> {
         let mut taken = Vec::new();
         for (pack, entry) in self.to_take_in()? {
+            if let Some(why) = pack.maker_unknown.as_ref().filter(|_| !options.take_over) {
+                repaired.leave(&pack.path, unknown(why));
+                continue;
+            }
             let add = Change::Add { id: pack.id, entry };
             self.inner.manifest.lock().publish(|_| Ok(vec![add.clone()]))?;
             repaired.salvaged_runs += entry.runs;
@@ -495,6 +494,10 @@ enum Held {
     Yes(String),
     /// Nobody is. The lock is held as long as this is, where there is one.
     No(Option<Maker>),
+}
+
+fn unknown(why: &str) -> String {
+    format!("nobody can tell whether somebody is writing it ({why}); if nobody is, use `repair --take-over`")
 }
 
 /// Everything of a pack that verifies.

@@ -234,7 +234,7 @@ fn compact_tells_packs_that_nothing_names() {
         std::fs::remove_dir_all(place.path("w").join(folder)).unwrap();
     }
     std::fs::create_dir(place.path("w/manifest")).unwrap();
-    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(3600);
     for file in std::fs::read_dir(place.path("w/packs")).unwrap() {
         std::fs::File::options().write(true).open(file.unwrap().path()).unwrap().set_modified(old).unwrap();
     }
