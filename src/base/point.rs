@@ -150,6 +150,14 @@ impl Columns {
         self.values.clear();
     }
 
+    /// Keeps the first `len` points, also where columns have got different lengths.
+    pub fn truncate(&mut self, len: usize) {
+        self.steps.truncate(len);
+        self.timestamps.ms.truncate(len);
+        self.timestamps.absent.truncate(len);
+        self.values.truncate(len);
+    }
+
     /// The point at `index`, or `None` past the end.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Point> {

@@ -7,14 +7,17 @@
 //! 4. A bucket that is no wider than a pixel is not opened for an edge: it goes whole to the side where most of it
 //!    lies. So an edge may be half a pixel off, which moves nothing in the picture: all its points are as logged, each
 //!    spike among them. What a plot costs depends on its pixels alone.
+//! 5. Of a part of which something does not verify every point in the range is read that does, as far as its pyramid
+//!    says which these are; but only for who wants what verifies.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use crate::base::point::Columns;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::run::image::SeriesPart;
+use crate::run::salvage::read_around;
 use crate::run::snapshot::{part_len, read_part};
 use crate::segment::layout::PAGE_POINTS;
 use crate::segment::pyramid::Bucket;
@@ -77,14 +80,102 @@ impl Pixels {
     }
 }
 
+/// Who is told of stretches of points of a part, by its place, that cannot be read, and why; it may refuse them.
+type Missing<'a> = &'a mut dyn FnMut(usize, Range<usize>, Error) -> Result<()>;
+
+/// An error, and the place of the part that it is of.
+struct Failed {
+    at: usize,
+    error: Error,
+}
+
+/// Names the part of an error.
+fn of(at: usize) -> impl FnOnce(Error) -> Failed {
+    move |error| Failed { at, error }
+}
+
 /// See [`crate::run::snapshot::RunSnapshot::downsample`].
 ///
 /// # Errors
 /// Those of reading the parts.
 pub fn downsample(parts: &[SeriesPart], steps: Option<RangeInclusive<i64>>, count: usize) -> Result<Downsampled> {
+    let parts: Vec<Part<'_>> = parts.iter().map(Part::whole).collect();
+    draw(&parts, steps, count, &mut |_, _, error| Err(error)).map_err(|failed| failed.error)
+}
+
+/// See [`crate::run::salvage::Salvage::downsample`].
+///
+/// # Errors
+/// Those of reading the parts that are not about one file alone, and what `missing` says.
+pub fn downsample_around(
+    parts: &[SeriesPart],
+    steps: Option<RangeInclusive<i64>>,
+    count: usize,
+    missing: Missing<'_>,
+) -> Result<Downsampled> {
+    let mut parts: Vec<Part<'_>> = parts.iter().map(Part::whole).collect();
+    loop {
+        match draw(&parts, steps.clone(), count, missing) {
+            Err(Failed { at, error }) if error.is_of_one_file() && !parts[at].broken => parts[at].broken = true,
+            drawn => return drawn.map_err(|failed| failed.error),
+        }
+    }
+}
+
+/// A part of a series to be drawn.
+struct Part<'a> {
+    part: &'a SeriesPart,
+    /// Whether something of it does not verify: then all its points in the range are read, those left out that cannot be.
+    broken: bool,
+}
+
+impl<'a> Part<'a> {
+    fn whole(part: &'a SeriesPart) -> Self {
+        Self { part, broken: false }
+    }
+
+    /// The ranges of points that may lie within these steps.
+    fn stretches(&self, steps: Option<&RangeInclusive<i64>>) -> Result<Vec<Range<usize>>> {
+        if self.broken { stretches_around(self.part, steps) } else { stretches_within(self.part, steps) }
+    }
+
+    /// Gives the points of ranges, some pages at a time, in order of arrival.
+    fn each_piece(
+        &self,
+        ranges: Vec<Range<usize>>,
+        missing: &mut dyn FnMut(Range<usize>, Error) -> Result<()>,
+        mut give: impl FnMut(&Columns),
+    ) -> Result<()> {
+        let mut columns = Columns::default();
+        for range in ranges {
+            let mut start = range.start;
+            while start < range.end {
+                // In whole pages, so that none is decoded twice.
+                let end = range.end.min((start / PAGE_POINTS + PAGES_AT_ONCE) * PAGE_POINTS);
+                columns.clear();
+                if self.broken {
+                    read_around(self.part, start..end, &mut columns, missing)?;
+                } else {
+                    read_part(self.part, start..end, &mut columns)?;
+                }
+                give(&columns);
+                start = end;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn draw(
+    parts: &[Part<'_>],
+    steps: Option<RangeInclusive<i64>>,
+    count: usize,
+    missing: Missing<'_>,
+) -> Result<Downsampled, Failed> {
     let mut tops = Vec::with_capacity(parts.len());
-    for part in parts {
-        tops.push(top(part)?);
+    for (at, part) in parts.iter().enumerate() {
+        let mut missing = |stretch: Range<usize>, error: Error| missing(at, stretch, error);
+        tops.push(top(part, steps.as_ref(), &mut missing).map_err(of(at))?);
     }
     let (first, last) = match steps {
         Some(steps) => (*steps.start(), *steps.end()),
@@ -94,14 +185,14 @@ pub fn downsample(parts: &[SeriesPart], steps: Option<RangeInclusive<i64>>, coun
         }
     };
     let pixels = Pixels { first, last, count: count as u64 };
-    let total: usize = parts.iter().map(part_len).sum();
-    if let Some(exact) = exact(parts, &tops, pixels, total)? {
+    if let Some(exact) = exact(parts, &tops, pixels, missing)? {
         return Ok(exact);
     }
     let mut canvas = Canvas::new(pixels);
-    for (part, top) in parts.iter().zip(&tops) {
+    for (at, (part, top)) in parts.iter().zip(&tops).enumerate() {
         if top.iter().any(|top| pixels.contains_any(top)) {
-            add_part(part, top, &mut canvas)?;
+            let mut missing = |stretch: Range<usize>, error: Error| missing(at, stretch, error);
+            add_part(part, top, &mut canvas, &mut missing).map_err(of(at))?;
         }
     }
     let buckets = canvas.finish();
@@ -110,7 +201,13 @@ pub fn downsample(parts: &[SeriesPart], steps: Option<RangeInclusive<i64>>, coun
 }
 
 /// The points themselves, where the range has no more than there are pixels.
-fn exact(parts: &[SeriesPart], tops: &[Arc<[Bucket]>], pixels: Pixels, total: usize) -> Result<Option<Downsampled>> {
+fn exact(
+    parts: &[Part<'_>],
+    tops: &[Arc<[Bucket]>],
+    pixels: Pixels,
+    missing: Missing<'_>,
+) -> Result<Option<Downsampled>, Failed> {
+    let total: usize = parts.iter().map(|part| part_len(part.part)).sum();
     let whole = tops
         .iter()
         .flat_map(|top| top.iter())
@@ -122,11 +219,13 @@ fn exact(parts: &[SeriesPart], tops: &[Arc<[Bucket]>], pixels: Pixels, total: us
     let limit = (pixels.count as usize).saturating_add(4 * PAGE_POINTS * parts.len());
     let steps = pixels.first..=pixels.last;
     let mut columns = Columns::default();
-    for part in parts {
-        if points_touched(part, &steps)? + columns.len() > limit {
+    for (at, part) in parts.iter().enumerate() {
+        let stretches = part.stretches(Some(&steps)).map_err(of(at))?;
+        if stretches.iter().map(ExactSizeIterator::len).sum::<usize>() + columns.len() > limit {
             return Ok(None);
         }
-        read_range(part, &steps, &mut columns)?;
+        let mut missing = |stretch: Range<usize>, error: Error| missing(at, stretch, error);
+        part.each_piece(stretches, &mut missing, |piece| columns.extend(piece)).map_err(of(at))?;
     }
     let mut within: Columns = columns.iter().filter(|point| steps.contains(&point.step)).collect();
     if within.len() > pixels.count as usize {
@@ -136,26 +235,31 @@ fn exact(parts: &[SeriesPart], tops: &[Arc<[Bucket]>], pixels: Pixels, total: us
     Ok(Some(Downsampled { buckets: within.iter().map(Bucket::of).collect(), exact: true }))
 }
 
-/// The buckets on top of a part's pyramid: few, and together all its points.
-fn top(part: &SeriesPart) -> Result<Arc<[Bucket]>> {
-    if let SeriesPart::Sealed(group, index) = part {
+/// The buckets on top of a part's pyramid: few, and together all its points. Of a broken part one bucket of those of
+/// its points that may lie within these steps.
+fn top(
+    part: &Part<'_>,
+    steps: Option<&RangeInclusive<i64>>,
+    missing: &mut dyn FnMut(Range<usize>, Error) -> Result<()>,
+) -> Result<Arc<[Bucket]>> {
+    if let (SeriesPart::Sealed(group, index), false) = (part.part, part.broken) {
         let top = group.top(*index)?;
         if !top.is_empty() {
             return Ok(top);
         }
     }
-    Ok(page_bucket(part)?.into_iter().collect())
-}
-
-fn page_bucket(part: &SeriesPart) -> Result<Option<Bucket>> {
-    let mut columns = Columns::default();
-    read_part(part, 0..part_len(part), &mut columns)?;
-    let mut points = columns.iter();
-    let Some(mut bucket) = points.next().map(Bucket::of) else {
-        return Ok(None);
-    };
-    points.for_each(|point| bucket.add(point));
-    Ok(Some(bucket))
+    // Where a part has no pyramid, all its points are in one stretch.
+    let stretches = part.stretches(steps)?;
+    let mut bucket: Option<Bucket> = None;
+    part.each_piece(stretches, missing, |piece| {
+        for point in piece.iter() {
+            match &mut bucket {
+                Some(bucket) => bucket.add(point),
+                None => bucket = Some(Bucket::of(point)),
+            }
+        }
+    })?;
+    Ok(bucket.into_iter().collect())
 }
 
 /// The picture as far as it is drawn. Neighbours mostly fall into one pixel, which is kept at hand.
@@ -245,20 +349,24 @@ impl Canvas {
 }
 
 /// Adds a part, of which `top` was read.
-fn add_part(part: &SeriesPart, top: &[Bucket], canvas: &mut Canvas) -> Result<()> {
-    if let SeriesPart::Sealed(group, index) = part {
+fn add_part(
+    part: &Part<'_>,
+    top: &[Bucket],
+    canvas: &mut Canvas,
+    missing: &mut dyn FnMut(Range<usize>, Error) -> Result<()>,
+) -> Result<()> {
+    if let (SeriesPart::Sealed(group, index), false) = (part.part, part.broken) {
         let levels = group.levels(*index);
         if let Some(level) = levels.len().checked_sub(1) {
-            return Walk { group, index: *index, levels }.place(level, 0, top, canvas);
+            return Walk { part, group, index: *index, levels }.place(level, 0, top, canvas);
         }
     }
-    let mut columns = Columns::default();
-    read_part(part, 0..part_len(part), &mut columns)?;
-    canvas.add_points(&columns);
-    Ok(())
+    let steps = canvas.pixels.first..=canvas.pixels.last;
+    part.each_piece(part.stretches(Some(&steps))?, missing, |piece| canvas.add_points(piece))
 }
 
 struct Walk<'a> {
+    part: &'a Part<'a>,
     group: &'a Group,
     index: usize,
     levels: Vec<usize>,
@@ -266,7 +374,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Adds buckets `range` of a level.
-    fn add(&self, level: usize, range: std::ops::Range<usize>, canvas: &mut Canvas) -> Result<()> {
+    fn add(&self, level: usize, range: Range<usize>, canvas: &mut Canvas) -> Result<()> {
         let range = range.start..range.end.min(self.levels[level]);
         let buckets = self.group.buckets(self.index, level, range.clone())?;
         self.place(level, range.start, &buckets, canvas)
@@ -274,7 +382,7 @@ impl Walk<'_> {
 
     /// Adds buckets of a level from number `first` on, opening those that span several pixels.
     fn place(&self, level: usize, first: usize, buckets: &[Bucket], canvas: &mut Canvas) -> Result<()> {
-        let mut open: Option<std::ops::Range<usize>> = None;
+        let mut open: Option<Range<usize>> = None;
         for (bucket, at) in buckets.iter().zip(first..) {
             if !canvas.pixels.contains_any(bucket) {
                 continue;
@@ -296,41 +404,32 @@ impl Walk<'_> {
     }
 
     /// Adds what lies below neighbouring buckets of a level.
-    fn open(&self, level: usize, range: Option<std::ops::Range<usize>>, canvas: &mut Canvas) -> Result<()> {
+    fn open(&self, level: usize, range: Option<Range<usize>>, canvas: &mut Canvas) -> Result<()> {
         let Some(range) = range else { return Ok(()) };
         let below = self.group.fan_out(self.index, level);
         let range = range.start * below..range.end * below;
         if level > 0 {
             return self.add(level - 1, range, canvas);
         }
-        let mut columns = Columns::default();
-        let mut start = range.start;
-        while start < range.end {
-            // In whole pages, so that none is decoded twice.
-            let end = range.end.min((start / PAGE_POINTS + PAGES_AT_ONCE) * PAGE_POINTS);
-            columns.clear();
-            self.group.read(self.index, start..end, &mut columns)?;
-            start = end;
-            canvas.add_points(&columns);
-        }
-        Ok(())
+        let range = range.start..range.end.min(part_len(self.part.part));
+        self.part.each_piece(vec![range], &mut |_, error| Err(error), |piece| canvas.add_points(piece))
     }
 }
 
-/// The points below the lowest buckets of a part that may have some within a range of steps, as ranges.
-fn stretches_within(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<Vec<std::ops::Range<usize>>> {
+/// The points below the lowest buckets of a part that may have some within a range of steps, as ranges; all points
+/// where no range is given.
+fn stretches_within(part: &SeriesPart, steps: Option<&RangeInclusive<i64>>) -> Result<Vec<Range<usize>>> {
     let len = part_len(part);
-    let SeriesPart::Sealed(group, index) = part else {
-        return Ok(std::iter::once(0..len).collect());
-    };
+    let all = || std::iter::once(0..len).collect();
+    let (SeriesPart::Sealed(group, index), Some(steps)) = (part, steps) else { return Ok(all()) };
     let levels = group.levels(*index);
     if levels.is_empty() {
-        return Ok(std::iter::once(0..len).collect());
+        return Ok(all());
     }
     // From the top down, keep what may touch the range.
-    let mut candidates: Vec<std::ops::Range<usize>> = std::iter::once(0..levels[levels.len() - 1]).collect();
+    let mut candidates: Vec<Range<usize>> = std::iter::once(0..levels[levels.len() - 1]).collect();
     for level in (0..levels.len()).rev() {
-        let mut next: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut next: Vec<Range<usize>> = Vec::new();
         let factor = group.fan_out(*index, level);
         for range in candidates {
             let range = range.start..range.end.min(levels[level]);
@@ -349,8 +448,15 @@ fn stretches_within(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<Ve
     Ok(candidates.into_iter().map(|range| range.start..range.end.min(len)).collect())
 }
 
-fn points_touched(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<usize> {
-    Ok(stretches_within(part, steps)?.into_iter().map(|range| range.len()).sum())
+/// The same; all points where the pyramid does not say it, since it does not verify.
+///
+/// # Errors
+/// [`Error::Io`] that is not about one file alone.
+pub fn stretches_around(part: &SeriesPart, steps: Option<&RangeInclusive<i64>>) -> Result<Vec<Range<usize>>> {
+    match stretches_within(part, steps) {
+        Err(error) if error.is_of_one_file() => Ok(std::iter::once(0..part_len(part)).collect()),
+        stretches => stretches,
+    }
 }
 
 /// Appends the points of a part that may lie within a range of steps: all those below a bucket, in order of arrival.
@@ -358,7 +464,7 @@ fn points_touched(part: &SeriesPart, steps: &RangeInclusive<i64>) -> Result<usiz
 /// # Errors
 /// Those of reading the part.
 pub fn read_range(part: &SeriesPart, steps: &RangeInclusive<i64>, out: &mut Columns) -> Result<()> {
-    for range in stretches_within(part, steps)? {
+    for range in stretches_within(part, Some(steps))? {
         read_part(part, range, out)?;
     }
     Ok(())

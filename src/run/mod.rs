@@ -4,7 +4,7 @@
 //! says how far they survive a stop of the machine, [`seal`] makes columns of them ([`columns`] sorts them by series,
 //! [`axes`] finds shared ones), [`session`] is one writer's log, tail and head ([`place`] says where), [`image`] what a
 //! log holds for readers and [`digest`] what of it lists need, [`snapshot`] a reader's fixed view of a run,
-//! [`downsample`] its plots, [`gather`] writes finished runs into packs.
+//! [`salvage`] the same around damage, [`downsample`] its plots, [`gather`] writes finished runs into packs.
 
 pub mod axes;
 pub mod columns;
@@ -13,6 +13,7 @@ pub mod downsample;
 pub mod gather;
 pub mod image;
 pub mod place;
+pub mod salvage;
 pub mod seal;
 pub mod session;
 pub mod snapshot;

@@ -12,6 +12,7 @@ use crate::index::summary::RunSummary;
 use crate::log::record::Attribute;
 use crate::run::downsample::{self, Downsampled};
 use crate::run::image::SeriesPart;
+use crate::run::salvage::Salvage;
 use crate::run::state::{Coverage, RunState, Stamped};
 use crate::segment::stats::stats_of;
 
@@ -88,7 +89,8 @@ impl RunSnapshot {
     }
 
     /// What does not verify in the logs that this view was made from: whatever stood there is missing from it. Empty
-    /// for a run that is whole. Damage in columns is not among it, since reading them answers with an error.
+    /// for a run that is whole. Damage in columns is not among it: reading them answers with an error, and
+    /// [`Self::salvage`] reads around it.
     #[must_use]
     pub fn damage(&self) -> &[String] {
         &self.damage
@@ -163,7 +165,15 @@ impl RunSnapshot {
         &self.series
     }
 
-    fn known(&self, key: &str) -> Result<&[SeriesPart]> {
+    /// Reads the run's points around damage: its answers have every point that verifies, and it says how many are
+    /// missing. The methods here answer with an error instead, for those who need all points.
+    #[must_use]
+    pub fn salvage(&self) -> Salvage<'_> {
+        Salvage::new(self)
+    }
+
+    /// The parts of a series.
+    pub(super) fn known(&self, key: &str) -> Result<&[SeriesPart]> {
         let parts = self
             .series
             .get(key)
@@ -257,10 +267,15 @@ impl RunSnapshot {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`]; [`Error::Invalid`] for 0 buckets.
     pub fn downsample(&self, key: &str, steps: Option<RangeInclusive<i64>>, buckets: usize) -> Result<Downsampled> {
+        downsample::downsample(self.to_draw(key, buckets)?, steps, buckets)
+    }
+
+    /// The parts of a series, for a plot of so many buckets.
+    pub(super) fn to_draw(&self, key: &str, buckets: usize) -> Result<&[SeriesPart]> {
         if buckets == 0 {
             return Err(Error::invalid("buckets", "at least 1 is needed"));
         }
-        downsample::downsample(self.known(key)?, steps, buckets)
+        self.known(key)
     }
 
     /// The run as lists and search see it.
@@ -335,7 +350,7 @@ pub fn summarise(parts: Vec<RunPart<StatsPart>>) -> Result<Option<RunSummary>> {
 }
 
 /// The statistics of a part; `None` for one without points.
-fn part_stats(part: &SeriesPart) -> Result<Option<SeriesStats>> {
+pub(super) fn part_stats(part: &SeriesPart) -> Result<Option<SeriesStats>> {
     match part {
         SeriesPart::Sealed(group, index) => group.stats(*index).map(Some),
         SeriesPart::Rows(columns) => Ok(stats_of(columns)),
@@ -343,7 +358,7 @@ fn part_stats(part: &SeriesPart) -> Result<Option<SeriesStats>> {
 }
 
 /// Adds the statistics of points that were logged after those known.
-fn add_stats(known: &mut Option<SeriesStats>, later: &SeriesStats) {
+pub(super) fn add_stats(known: &mut Option<SeriesStats>, later: &SeriesStats) {
     match known {
         Some(stats) => stats.merge(later),
         None => *known = Some(*later),

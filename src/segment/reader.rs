@@ -236,6 +236,25 @@ impl Group {
         })
     }
 
+    /// Cuts points `range` of a series, counted in order of arrival, into stretches that each lie in one page of every
+    /// column, so that each can be read where a neighbour cannot.
+    #[must_use]
+    pub fn page_stretches(&self, series: usize, range: Range<usize>) -> Vec<Range<usize>> {
+        let (entry, axis) = (self.footer.series[series], self.axis_of(series));
+        let end = range.end.min(axis.count);
+        // Where the points begin within the columns that they share with other series.
+        let bases = if axis.pooled() { [axis.base, entry.base] } else { [0, 0] };
+        let mut stretches = Vec::new();
+        let mut start = range.start.min(end);
+        while start < end {
+            let next = bases.map(|base| (base + start) / PAGE_POINTS * PAGE_POINTS + PAGE_POINTS - base);
+            let stop = next[0].min(next[1]).min(end);
+            stretches.push(start..stop);
+            start = stop;
+        }
+        stretches
+    }
+
     /// Appends values `range` of `total` of a pooled column that begins at page `first`, by way of the page at hand.
     fn pooled<T: Copy + Default>(
         &self,

@@ -200,7 +200,8 @@ fn all_logged(workspace: &Workspace, held: &Held, metrics: &[MetricRef<'_>]) -> 
     for (key, metrics) in by_key {
         let steps = metrics.iter().map(|metric| metric.step);
         let (Some(low), Some(high)) = (steps.clone().min(), steps.max()) else { continue };
-        let known = match run.range(key, low..=high) {
+        // What does not verify is not known to be there.
+        let known = match run.salvage().range(key, low..=high) {
             Err(Error::NotFound { .. }) => return Ok(false),
             known => known?,
         };

@@ -9,10 +9,10 @@ use std::ops::RangeInclusive;
 
 use crate::base::point::Point;
 use crate::error::Error;
-use crate::run::snapshot::RunSnapshot;
+use crate::run::salvage::Salvage;
 use crate::tracking::entities::Curve;
 use crate::tracking::error::{Fault, Result};
-use crate::tracking::history::{by_value, points};
+use crate::tracking::history::{by_value, left_out, points};
 use crate::tracking::store::Tracking;
 
 /// Most runs in one question.
@@ -43,10 +43,11 @@ impl Tracking {
                 break;
             }
             if let Some(run) = self.known_run(id)? {
-                let mut points = points(&run, key)?;
+                let mut reader = run.salvage();
+                let mut points = points(&mut reader, key)?;
                 points.truncate(left);
                 left -= points.len();
-                found.push(Curve { run_id: id.clone(), points });
+                found.push(Curve { run_id: id.clone(), points, left_out: left_out(&run, &reader) });
             }
         }
         Ok(found)
@@ -84,11 +85,10 @@ impl Tracking {
         let mut found = Vec::new();
         for id in run_ids {
             if let Some(run) = self.known_run(id)? {
-                let sampled = match sample(&run, key, steps.clone(), max_results) {
-                    Err(Error::NotFound { .. }) => continue,
-                    sampled => sampled?,
-                };
-                found.push(Curve { run_id: id.clone(), points: sampled });
+                let Ok(count) = run.count(key) else { continue };
+                let mut reader = run.salvage();
+                let points = sample(&mut reader, count, key, steps.clone(), max_results)?;
+                found.push(Curve { run_id: id.clone(), points, left_out: left_out(&run, &reader) });
             }
         }
         Ok(found)
@@ -105,11 +105,18 @@ fn check_runs(run_ids: &[String]) -> Result<()> {
     }
 }
 
-fn sample(run: &RunSnapshot, key: &str, steps: Option<RangeInclusive<i64>>, max: usize) -> Result<Vec<Point>, Error> {
-    let may_fit = steps.is_some() || run.count(key)? <= max as u64;
+/// At most `max` points of a series that has `count`.
+fn sample(
+    run: &mut Salvage<'_>,
+    count: u64,
+    key: &str,
+    steps: Option<RangeInclusive<i64>>,
+    max: usize,
+) -> Result<Vec<Point>, Error> {
+    let may_fit = steps.is_some() || count <= max as u64;
     let all = if may_fit { Some(run.downsample(key, steps.clone(), max)?).filter(|all| all.exact) } else { None };
     let exact = all.is_some();
-    if !exact && run.count(key)? <= SHORT_POINTS_MAX {
+    if !exact && count <= SHORT_POINTS_MAX {
         let mut points: Vec<Point> = run.range(key, steps.clone().unwrap_or(i64::MIN..=i64::MAX))?.iter().collect();
         ordered(&mut points);
         if let Some(told) = telling(&points, max) {

@@ -159,6 +159,8 @@ pub struct Curve {
     pub run_id: String,
     /// Its points, by step, time and value.
     pub points: Vec<Point>,
+    /// What of them could not be read, and so is missing, in words for clients.
+    pub left_out: Vec<String>,
 }
 
 /// What a run read.
@@ -304,14 +306,21 @@ pub struct PageOf<T> {
     pub items: Vec<T>,
     /// How many come before the next page, if there is one.
     pub next_offset: Option<usize>,
+    /// What could not be read, and so is on no page, in words for clients; told for histories.
+    pub left_out: Vec<String>,
 }
 
 impl<T> PageOf<T> {
+    /// A page from which nothing was left out.
+    pub(super) fn of(items: Vec<T>, next_offset: Option<usize>) -> Self {
+        Self { items, next_offset, left_out: Vec::new() }
+    }
+
     /// The page of a whole list.
     pub(super) fn cut(all: impl IntoIterator<Item = T>, offset: usize, max: usize) -> Self {
         let mut rest = all.into_iter().skip(offset);
         let items: Vec<T> = rest.by_ref().take(max).collect();
         let next_offset = rest.next().is_some().then_some(offset + items.len());
-        Self { items, next_offset }
+        Self::of(items, next_offset)
     }
 }

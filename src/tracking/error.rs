@@ -130,7 +130,7 @@ impl From<Error> for Fault {
 }
 
 /// What a client is told of an error: as the error itself tells it, without the place of the workspace.
-fn told(error: &Error) -> String {
+pub(super) fn told(error: &Error) -> String {
     match error {
         Error::Io { operation, path, source } => {
             let file = inner(path);

@@ -181,7 +181,7 @@ impl Tracking {
         });
         let page = PageOf::cut(found, search.offset, max);
         let items = page.items.iter().map(|experiment| self.shown(experiment)).collect();
-        Ok(PageOf { items, next_offset: page.next_offset })
+        Ok(PageOf::of(items, page.next_offset))
     }
 
     pub(super) fn experiment(&self, experiment_id: &str) -> Result<catalog::Experiment> {

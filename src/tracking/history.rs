@@ -3,18 +3,20 @@
 use crate::base::items::RUN;
 use crate::base::point::{Columns, Point};
 use crate::error::Error;
+use crate::run::salvage::{Gap, Salvage};
 use crate::run::snapshot::RunSnapshot;
 use crate::tracking::entities::PageOf;
-use crate::tracking::error::{Fault, Result};
+use crate::tracking::error::{Fault, Result, told};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate;
 
 impl Tracking {
     /// All points of a metric by time, then step, then value (NaN as 0), each point once; or a page of them. Empty for
-    /// a run or a metric that nobody knows (MLflow's rule).
+    /// a run or a metric that nobody knows (MLflow's rule). Points that do not verify are missing, and named by
+    /// [`PageOf::left_out`].
     ///
     /// # Errors
-    /// `INVALID_PARAMETER_VALUE` for a page of no points; `DATA_LOSS` where bytes do not verify.
+    /// `INVALID_PARAMETER_VALUE` for a page of no points; `DATA_LOSS` where nothing of the run can be read.
     pub fn get_metric_history(
         &self,
         run_id: &str,
@@ -47,14 +49,16 @@ impl Tracking {
             None => usize::MAX,
         };
         let Some(run) = self.known_run(run_id)? else {
-            return Ok(PageOf { items: Vec::new(), next_offset: None });
+            return Ok(PageOf::of(Vec::new(), None));
         };
-        match run.stats(key) {
-            Ok(stats) => before(stats.count)?,
+        match run.count(key) {
+            Ok(count) => before(count)?,
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(Fault::from(error).into()),
         }
-        Ok(PageOf::cut(points(&run, key)?, offset, max))
+        let mut reader = run.salvage();
+        let page = PageOf::cut(points(&mut reader, key)?, offset, max);
+        Ok(PageOf { left_out: left_out(&run, &reader), ..page })
     }
 
     /// A run, where there is one of that id.
@@ -66,8 +70,16 @@ impl Tracking {
     }
 }
 
-/// All points of a series by time, step and value, each once; none where there is no such series.
-pub(super) fn points(run: &RunSnapshot, key: &str) -> Result<Vec<Point>> {
+/// What of a run could not be read, and so is missing from what a reader gave, in words for clients.
+pub(super) fn left_out(run: &RunSnapshot, reader: &Salvage<'_>) -> Vec<String> {
+    let line = |(key, gap): (&str, &Gap)| {
+        format!("{} points of {key:?} of run {}: {}", gap.points(), run.id(), told(&gap.error))
+    };
+    reader.gaps().map(line).collect()
+}
+
+/// All points of a series that verify by time, step and value, each once; none where there is no such series.
+pub(super) fn points(run: &mut Salvage<'_>, key: &str) -> Result<Vec<Point>> {
     let columns = match run.arrivals(key) {
         Err(Error::NotFound { .. }) => Columns::default(),
         columns => columns?,

@@ -88,7 +88,7 @@ impl Tracking {
     pub fn search_runs(&self, search: &RunSearch) -> Result<PageOf<Run>> {
         let found = self.find_runs(search)?;
         let items = self.rows(&found)?.iter().map(ListedRun::to_run).collect();
-        Ok(PageOf { items, next_offset: found.next_offset })
+        Ok(PageOf::of(items, found.next_offset))
     }
 
     /// As [`Self::search_runs`], without a copy of any word: [`Self::rows`] gives the runs.

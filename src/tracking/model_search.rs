@@ -72,7 +72,7 @@ impl Tracking {
         let max = if search.max_results == 0 { DEFAULT_RESULTS } else { search.max_results };
         let max = usize::try_from(max).unwrap_or(0).min(RESULTS_MAX);
         if max == 0 {
-            return Ok(PageOf { items: Vec::new(), next_offset: None });
+            return Ok(PageOf::of(Vec::new(), None));
         }
         if search.datasets.iter().any(|(name, _)| name.is_empty()) {
             return Err(Fault::invalid("`dataset_name` in the `datasets` clause must be specified."));
@@ -85,7 +85,7 @@ impl Tracking {
             tests.push(Test::AnyMetric);
         }
         if experiments.is_empty() {
-            return Ok(PageOf { items: Vec::new(), next_offset: None });
+            return Ok(PageOf::of(Vec::new(), None));
         }
         let roots = self.artifact_roots(&experiments)?;
         let plain = tests.is_empty() && order.is_empty();
@@ -105,7 +105,7 @@ impl Tracking {
         };
         let mut models: Vec<LoggedModel> = found.rows()?.into_iter().map(shown).collect();
         if plain {
-            return Ok(PageOf { items: models, next_offset: found.next_offset });
+            return Ok(PageOf::of(models, found.next_offset));
         }
         models.retain(|model| tests.iter().all(|test| test.passes(model, &search.datasets)));
         // The index gave the latest created first, which a stable sort keeps among equals.

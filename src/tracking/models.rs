@@ -102,7 +102,7 @@ impl Tracking {
         if !even_deleted && self.inner.workspace.counts_as_deleted(state.state())? {
             return Err(no_model(model_id));
         }
-        let row = state.summary()?;
+        let row = state.salvage().summary()?;
         let experiment = state.state().experiment;
         let roots = self.artifact_roots(&[experiment])?;
         Ok(self.shown_model(&row, roots.get(&experiment).map(String::as_str)))

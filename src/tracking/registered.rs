@@ -149,7 +149,7 @@ impl Tracking {
             .registry()
             .search_models(filter, order_by, offset, max)
             .map_err(|error| tell(Language::Models, filter, order_by, error.into()))?;
-        Ok(PageOf { items, next_offset })
+        Ok(PageOf::of(items, next_offset))
     }
 
     /// The greatest version of each stage, or of these stages; stages in any case.
@@ -369,7 +369,7 @@ impl Tracking {
                     .registry()
                     .search_versions(filter, order_by, offset, max)
                     .map_err(|error| tell(Language::Versions, filter, order_by, error.into()))?;
-                return Ok(PageOf { items, next_offset });
+                return Ok(PageOf::of(items, next_offset));
             }
             _ => format!(
                 "Invalid value for request parameter max_results. It must be at most {VERSIONS_MAX}, but got value \

@@ -91,12 +91,20 @@ impl Tracking {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
     pub fn get_run(&self, run_id: &str) -> Result<Run> {
+        self.get_run_and_left_out(run_id).map(|(run, _)| run)
+    }
+
+    /// The same, and what of the run could not be read, so that it is missing, in words for the owner's log.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`.
+    pub fn get_run_and_left_out(&self, run_id: &str) -> Result<(Run, Vec<String>)> {
         let (id, workspace) = (validate::run_id(run_id)?, &self.inner.workspace);
-        let found = workspace.find_summary(&id)?.filter(|run| run.kind == RUN);
-        let mut run = found.ok_or_else(|| Fault::missing(format!("Run with id={id} not found")))?;
+        let found = workspace.find_summary_and_damage(&id)?.filter(|(run, _)| run.kind == RUN);
+        let (mut run, left_out) = found.ok_or_else(|| Fault::missing(format!("Run with id={id} not found")))?;
         run.deleted = workspace.is_deleted(run.experiment_id, run.deleted, run.deleted_generation)?;
         let roots = self.artifact_roots(&[run.experiment_id])?;
-        Ok(self.listed(Row::of(&run), &roots).to_run())
+        Ok((self.listed(Row::of(&run), &roots).to_run(), left_out))
     }
 
     /// Changes a run's words, and gives them. With an end (finished, failed, killed), its log is closed: from then on
@@ -186,10 +194,11 @@ impl Tracking {
         let state = run.state();
         let (inputs, outputs) = inputs::of_state(state);
         let mut metrics = Vec::new();
+        let mut reader = run.salvage();
         for key in run.keys() {
-            match run.stats(key) {
+            match reader.stats(key) {
                 Ok(stats) => metrics.push(metric(key, stats.latest)),
-                // A series without points.
+                // A series without points, or of which none verifies.
                 Err(Error::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

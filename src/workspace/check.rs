@@ -523,7 +523,7 @@ impl Report {
         } else {
             error.to_string()
         };
-        let cost = "nobody knows: what it holds is in no answer, and `repair` leaves it alone";
+        let cost = "nobody knows: what it holds is in no answer, and `repair` leaves alone what cannot be read";
         self.damage.push(Damage { file, offset, length: 0, what, cost: cost.to_owned() });
     }
 

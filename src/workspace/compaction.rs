@@ -48,6 +48,8 @@ pub struct Compacted {
     pub packs_merged: u64,
     /// Logs and packs that were left as they are, since they do not verify: their paths and why.
     pub left: Vec<(std::path::PathBuf, String)>,
+    /// Files that nothing names and that stay, and why: see [`crate::workspace::unlisted::Leftovers`].
+    pub kept: Vec<(std::path::PathBuf, String)>,
 }
 
 /// How to compact.
@@ -88,7 +90,8 @@ impl Workspace {
             self.gather_logs(names, options, salvage, &mut done)?;
         }
         self.merge_packs(&mut done)?;
-        self.remove_leftovers(LeftoverOptions { take_over: options.take_over, ..LeftoverOptions::default() })?;
+        let leftovers = LeftoverOptions { take_over: options.take_over, ..LeftoverOptions::default() };
+        done.kept = self.remove_leftovers(leftovers)?.kept;
         self.remove_empty_folders();
         self.remove_spent_ledgers()?;
         Ok(done)

@@ -32,14 +32,17 @@
 //! counts; if it is another's, the publisher goes back to 1. Only if more entries were published meanwhile is it
 //! unknown, which is an error.
 //!
+//! Q: And a number whose entry is damaged or lost? A: Whoever repairs publishes the whole state behind the greatest
+//! number that any name tells, of an entry, an anchor or the folder, whatever is in it; then moves the folder on; and
+//! only then takes what is damaged out of it. So that number too becomes free in a folder where nobody tries it.
+//!
 //! Where the file system has no links, step 3 moves the entry into a folder of its own, and renames that to the entry's
 //! name: renaming a folder fails where a file or a folder with something in it has the name.
 //!
 //! An anchor is only given to an entry that survives a stop of the machine. So an anchor without its entry shows that
 //! the entry was lost; what it says is read from the anchor.
 
-use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,15 +50,11 @@ use crate::error::{Error, Result};
 use crate::storage::Storage;
 use crate::workspace::entry::Entry;
 pub use crate::workspace::entry::State;
-use crate::workspace::journal_files::{JournalFiles, NUMBER_MAX, is_taken};
+use crate::workspace::journal_files::JournalFiles;
 use crate::workspace::logs::of_one_file;
-use crate::workspace::making::{self, Making};
-use crate::workspace::paths;
 
-/// An entry carries the whole state when so many came after the last that did.
-const FOLD_AFTER: u64 = 32;
 /// Of so many entries before it an entry with the whole state names the CRC-32.
-const REMEMBERED: usize = 256;
+pub(super) const REMEMBERED: usize = 256;
 /// How often a journal is read again that changes while it is read.
 const READINGS: u32 = 1000;
 /// Missing entries are looked for one by one as long as there are at most so many in a row.
@@ -73,34 +72,26 @@ pub struct BadEntry {
 }
 
 /// What the folders of a journal hold.
-struct Listed {
+pub(super) struct Listed {
     /// Numbers in the names of folders of entries, rising; `None` where the journal's own folder is missing.
     folders: Option<Vec<u64>>,
     /// Numbers of the entries in the last of them.
     numbers: Vec<u64>,
 }
 
-/// Whether an entry counts that was given a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Counts,
-    CountsNot,
-    Unknown,
-}
-
 /// One such state, as far as this process has read it.
 pub struct Journal<S: State> {
-    files: JournalFiles,
+    pub(super) files: JournalFiles,
     /// The number in the name of the folder of entries; `None` where there is no such folder.
-    folder: Option<u64>,
-    state: S,
+    pub(super) folder: Option<u64>,
+    pub(super) state: S,
     /// The number of the last entry read; 0 before the first.
-    number: u64,
+    pub(super) number: u64,
     /// The number of the last entry that carried the whole state.
-    folded: u64,
+    pub(super) folded: u64,
     /// CRC-32s of the entries up to the last one read, that one first; 0 where one could not be read.
-    recent: VecDeque<u32>,
-    bad: Vec<BadEntry>,
+    pub(super) recent: VecDeque<u32>,
+    pub(super) bad: Vec<BadEntry>,
     /// Why a folder of the journal cannot be listed: what is in it is not known, and nothing is published beside it.
     unlisted: Option<Error>,
     /// How often the state changed in this process.
@@ -178,7 +169,7 @@ impl<S: State> Journal<S> {
     }
 
     /// Refuses where the journal's entries are not known.
-    fn check_listed(&self) -> Result<()> {
+    pub(super) fn check_listed(&self) -> Result<()> {
         self.unlisted.as_ref().map_or(Ok(()), |error| Err(error.again()))
     }
 
@@ -205,15 +196,30 @@ impl<S: State> Journal<S> {
             Some(folder) => self.files.numbers(folder)?,
             None => None,
         };
-        let entries = numbers.unwrap_or_default().into_iter().map(|number| (self.path(number), number));
         // Where they cannot be listed that is in `bad`.
         let anchors = self.files.anchors().or_else(|error| of_one_file(error).map(|_| Vec::new()))?;
-        let anchors = anchors.into_iter().map(|number| (self.files.anchor_path(number), number));
-        for (path, number) in entries.chain(anchors) {
-            if let Some(Err(what)) = self.files.read::<S>(&path, number)?
-                && !bad.iter().any(|known| known.path == path)
-            {
-                bad.push(BadEntry { path, what, is_lost: false });
+        let mut add = |path: PathBuf, what: String, is_lost: bool| {
+            if !bad.iter().any(|known| known.path == path) {
+                bad.push(BadEntry { path, what, is_lost });
+            }
+        };
+        let mut crcs = BTreeMap::new();
+        for number in numbers.unwrap_or_default() {
+            let path = self.path(number);
+            match self.files.read::<S>(&path, number)? {
+                Some(Ok((_, crc))) => _ = crcs.insert(number, crc),
+                Some(Err(what)) => add(path, what, false),
+                None => {}
+            }
+        }
+        for number in anchors {
+            let path = self.files.anchor_path(number);
+            match self.files.read::<S>(&path, number)? {
+                Some(Ok((_, crc))) if crcs.get(&number).is_some_and(|&own| own != crc) => {
+                    add(path, "another entry has the number of this one, which is lost".to_owned(), true);
+                }
+                Some(Err(what)) => add(path, what, false),
+                _ => {}
             }
         }
         Ok(bad)
@@ -265,223 +271,8 @@ impl<S: State> Journal<S> {
         }
     }
 
-    /// Publishes the changes that `plan` makes of the present state; `plan` runs again whenever somebody was faster.
-    /// Gives whether there was anything to publish.
-    ///
-    /// # Errors
-    /// Those of `plan`; [`Error::Corrupt`] where the journal's folder is missing; [`Error::Io`], and then it may have
-    /// been published all the same: look, and try again if it was not.
-    pub fn publish(&mut self, plan: impl FnMut(&S) -> Result<Vec<S::Change>>) -> Result<bool> {
-        self.publish_as(plan, false)
-    }
-
-    /// The same in an entry that carries the whole state, so that the journal's damage no longer matters.
-    ///
-    /// # Errors
-    /// As [`Self::publish`].
-    pub fn publish_whole(&mut self, plan: impl FnMut(&S) -> Result<Vec<S::Change>>) -> Result<bool> {
-        self.publish_as(plan, true)
-    }
-
-    fn publish_as(&mut self, mut plan: impl FnMut(&S) -> Result<Vec<S::Change>>, whole: bool) -> Result<bool> {
-        self.refresh()?;
-        loop {
-            self.check_listed()?;
-            let changes = plan(&self.state)?;
-            if changes.is_empty() {
-                return Ok(false);
-            }
-            let number = self.number + 1;
-            // Damage stays visible until somebody asks for a repair. What only an anchor says must not depend on it.
-            let fold = whole || !self.has_gap() && (number - self.folded > FOLD_AFTER || !self.bad.is_empty());
-            let known = if fold { REMEMBERED } else { 1 };
-            let before = self.recent.iter().take(known).copied().collect();
-            let entry = Entry { before, state: fold.then(|| self.state.clone()), changes };
-            let (bytes, crc) = entry.encode(number);
-            if self.try_publish(number, &bytes, crc, whole)? {
-                if fold {
-                    self.bad.clear();
-                }
-                self.take(number, entry, crc);
-                return Ok(true);
-            }
-            let before = (self.number, self.folder);
-            self.refresh()?;
-            if (self.number, self.folder) == before {
-                self.read_all()?;
-            }
-        }
-    }
-
-    /// Gives the entry its name, and says whether it counts; `false` when others were faster.
-    fn try_publish(&mut self, number: u64, bytes: &[u8], crc: u32, whole: bool) -> Result<bool> {
-        if number > NUMBER_MAX {
-            return Err(Error::corrupt(&self.path(number), 0, "a journal has no room for entries behind this name"));
-        }
-        // Where the folder cannot be looked up, nobody could tell afterwards whether the entry counts.
-        self.files.folder()?;
-        self.make_folder(whole)?;
-        let storage = Arc::clone(&self.files.storage);
-        let making = making::begin(&*storage, &self.files.root.join(paths::TEMPORARY), "entry")?;
-        let written = making.file.write_at(bytes, 0).and_then(|()| making.file.sync());
-        let published = written.map_err(Error::io("write", &making.path)).and_then(|()| {
-            let counts = self.name_entry(&making, number, bytes, crc)?;
-            if counts {
-                self.sync_folder()?;
-                // The entry stands without its anchor too, which only tells of its loss.
-                let _ = self.anchor(&making, number, bytes);
-            }
-            Ok(counts)
-        });
-        // The name is published, or nothing is: what is left of the temporary file says nothing.
-        let _ = storage.remove_file(&making.path);
-        published
-    }
-
-    /// Makes the folder of the first entries, whose name then survives whoever made it and died; to repair a journal
-    /// whose folder is lost, one for the entry that is to come.
-    fn make_folder(&mut self, whole: bool) -> Result<()> {
-        let name = match self.folder {
-            Some(_) if self.number > 0 => return Ok(()),
-            Some(name) => name,
-            None if self.number == 0 && !self.has_gap() => 0,
-            None if whole => self.number + 1,
-            None => {
-                let why = "the folder of a journal's entries is missing; `repair` makes it anew";
-                return Err(Error::corrupt(&self.files.dir(), 0, why));
-            }
-        };
-        let (storage, dir) = (&self.files.storage, self.files.dir());
-        for (folder, above) in [(&dir, &self.files.root), (&self.files.folder_path(name), &dir)] {
-            match storage.create_dir(folder) {
-                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                    return Err(Error::io("create", folder)(error));
-                }
-                _ => storage.sync_dir(above).map_err(Error::io("sync", above))?,
-            }
-        }
-        self.folder = Some(name);
-        Ok(())
-    }
-
-    /// Step 3 and 4.
-    fn name_entry(&self, making: &Making, number: u64, bytes: &[u8], crc: u32) -> Result<bool> {
-        let path = self.path(number);
-        let failed = match self.files.give_name(making, bytes, &path) {
-            Ok(()) if self.files.folder()? == self.folder => return Ok(true),
-            Ok(()) => None,
-            Err(error) => Some(error),
-        };
-        // A call may have been carried out whose answer got lost; a name that is taken may be this entry's own.
-        match (self.standing(number, crc)?, failed) {
-            (Standing::Counts, _) => Ok(true),
-            (Standing::CountsNot, None) => Ok(false),
-            (Standing::CountsNot, Some(error)) if is_taken(&error) => Ok(false),
-            (Standing::CountsNot, Some(error))
-                if error.kind() == ErrorKind::NotFound && self.files.folder()? != self.folder =>
-            {
-                Ok(false)
-            }
-            (_, Some(error)) => Err(Error::io("publish", &path)(error)),
-            (Standing::Unknown, None) => {
-                let why = "others published so much meanwhile that nobody can tell whether this change is among it; look, \
-                           and try again if it is not";
-                Err(Error::io("publish", &path)(std::io::Error::other(why)))
-            }
-        }
-    }
-
-    /// Whether an entry that was named, or may have been, is one of the journal.
-    fn standing(&self, number: u64, crc: u32) -> Result<Standing> {
-        let now = Self::open_optional(Arc::clone(&self.files.storage), self.files.root.clone(), self.files.name)?;
-        now.check_listed()?;
-        let Some(back) = now.number.checked_sub(number) else { return Ok(Standing::CountsNot) };
-        Ok(match usize::try_from(back).ok().and_then(|back| now.recent.get(back)) {
-            Some(&own) if own == crc => Standing::Counts,
-            None | Some(0) => Standing::Unknown,
-            Some(_) => Standing::CountsNot,
-        })
-    }
-
-    /// Syncs the folder of entries, whatever its name is by now.
-    fn sync_folder(&self) -> Result<()> {
-        let mut folder = self.folder;
-        loop {
-            let path = self.files.folder_path(folder.unwrap_or(0));
-            match self.files.storage.sync_dir(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound && self.files.folder()? != folder => {
-                    folder = self.files.folder()?;
-                }
-                synced => return synced.map_err(Error::io("sync", &path)),
-            }
-        }
-    }
-
-    /// Makes every entry that was read survive a stop of the machine: whoever published it may have died before it did.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn sync(&self) -> Result<()> {
-        self.check_listed()?;
-        if self.folder.is_none() { Ok(()) } else { self.sync_folder() }
-    }
-
-    /// Step 6.
-    fn anchor(&self, making: &Making, number: u64, bytes: &[u8]) -> std::io::Result<()> {
-        self.files.give_anchor(making, bytes, number)?;
-        // While something is missing the anchors before may be what is left of it.
-        if !self.has_gap() {
-            let _ = self.files.remove(&self.files.anchor_path(number - 1));
-        }
-        Ok(())
-    }
-
-    /// Removes entries that a later one made needless, and anchors before the last. Gives how many files went. Others
-    /// may read and publish meanwhile, and may have stopped at any step of it.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn remove_folded(&mut self) -> Result<usize> {
-        self.refresh()?;
-        if let Err(error) = self.list().and_then(|_| self.files.anchors()) {
-            // Reading it tells of it.
-            return of_one_file(error).and_then(|_| self.read_all()).map(|()| 0);
-        }
-        let Some(folder) = self.folder.filter(|_| self.bad.is_empty()) else { return Ok(0) };
-        let (files, dir) = (self.files.clone(), self.files.dir());
-        let folder = folder.max(self.folded);
-        if self.folder < Some(folder) {
-            self.sync_folder()?;
-            let from = files.folder_path(self.folder.unwrap_or(0));
-            match files.storage.rename(&from, &files.folder_path(folder)) {
-                Ok(()) => self.folder = Some(folder),
-                // Another process was faster.
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-                Err(error) => return Err(Error::io("rename", &from)(error)),
-            }
-        }
-        files.storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
-        let mut needless = Vec::new();
-        for older in files.folders()?.unwrap_or_default().into_iter().filter(|&older| older <= folder) {
-            let numbers = files.numbers(older)?.unwrap_or_default().into_iter();
-            let below = numbers.filter(|&number| older < folder || number < folder);
-            needless.extend(below.map(|number| files.entry_path(older, number)));
-        }
-        let anchors = files.anchors()?;
-        needless.extend(anchors.iter().rev().skip(1).map(|&number| files.anchor_path(number)));
-        let mut removed = 0;
-        for path in needless {
-            removed += usize::from(files.remove(&path)?);
-        }
-        for older in files.folders()?.unwrap_or_default().into_iter().filter(|&older| older < folder) {
-            // A folder that somebody made again who slept while it moved on.
-            let _ = files.storage.remove_dir(&files.folder_path(older));
-        }
-        Ok(removed)
-    }
-
     /// Starts from the newest whole state and reads all entries after it.
-    fn read_all(&mut self) -> Result<()> {
+    pub(super) fn read_all(&mut self) -> Result<()> {
         for _ in 0..READINGS {
             if self.try_read_all()? {
                 return Ok(());
@@ -521,7 +312,8 @@ impl<S: State> Journal<S> {
             let (path, what) = (self.files.dir(), "the folder is missing".to_owned());
             bad.push(BadEntry { path, what, is_lost: true });
         }
-        let known = || numbers.iter().chain(&anchors).copied();
+        // The entry of which the folder has its name was there, whatever else is gone.
+        let known = || numbers.iter().chain(&anchors).chain(&folder).copied();
         let last = known().max().unwrap_or(0);
         let first = folder.unwrap_or(0).max(1);
         let mut number = last;
@@ -573,7 +365,7 @@ impl<S: State> Journal<S> {
     }
 
     /// What the journal's folders hold; `None` when the last of them got another name meanwhile.
-    fn list(&self) -> Result<Option<Listed>> {
+    pub(super) fn list(&self) -> Result<Option<Listed>> {
         let folders = self.files.folders()?;
         let numbers = match folders.as_ref().and_then(|folders| folders.last()) {
             Some(&folder) => self.files.numbers(folder)?,
@@ -582,7 +374,7 @@ impl<S: State> Journal<S> {
         Ok(numbers.map(|numbers| Listed { folders, numbers }))
     }
 
-    fn take(&mut self, number: u64, entry: Entry<S>, crc: u32) {
+    pub(super) fn take(&mut self, number: u64, entry: Entry<S>, crc: u32) {
         if let Some(state) = entry.state {
             (self.state, self.folded) = (state, number);
             (self.recent, self.number) = (entry.before.into(), number - 1);
@@ -605,7 +397,7 @@ impl<S: State> Journal<S> {
         self.number = self.number.max(number);
     }
 
-    fn path(&self, number: u64) -> PathBuf {
+    pub(super) fn path(&self, number: u64) -> PathBuf {
         self.files.entry_path(self.folder.unwrap_or(0), number)
     }
 }

@@ -188,7 +188,7 @@ impl JournalFiles {
 }
 
 /// A number as names have it: 16 digits.
-fn number_of(digits: &str) -> Option<u64> {
+pub(super) fn number_of(digits: &str) -> Option<u64> {
     digits.parse().ok().filter(|_| digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_digit()))
 }
 

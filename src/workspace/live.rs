@@ -199,18 +199,28 @@ impl Workspace {
 
     /// A run as lists show it, if there is one: its words as they are now, and statistics of its metrics. Unlike
     /// [`Self::find_run`] it costs nothing for points that were there when the run was last asked for. The mark of
-    /// deletion is the run's own; [`Self::counts_as_deleted`] knows what it means.
+    /// deletion is the run's own; [`Self::counts_as_deleted`] knows what it means. What of the run does not verify is
+    /// missing; [`Self::find_summary_and_damage`] tells it.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`].
+    /// [`Error::Corrupt`], [`Error::Io`] where nothing is found of the run and something that may have it cannot be
+    /// read.
     pub fn find_summary(&self, id: &RunId) -> Result<Option<RunSummary>> {
+        Ok(self.find_summary_and_damage(id)?.map(|(row, _)| row))
+    }
+
+    /// The same, with what of the run does not verify, in words.
+    ///
+    /// # Errors
+    /// As [`Self::find_summary`].
+    pub fn find_summary_and_damage(&self, id: &RunId) -> Result<Option<(RunSummary, Vec<String>)>> {
         let mut live = Live::default();
         let claims = self.claims_of(id.key())?;
         let listed = self.run_log_names(id.key()).and_then(|mut names| {
             names.extend(self.edit_log_names()?);
             Ok(names)
         });
-        let Ok(names) = listed else { return self.find_run(id)?.map(|run| run.summary()).transpose() };
+        let Ok(names) = listed else { return self.summary_around(id) };
         for name in names {
             let followed = self.follow(&name)?;
             live.add(&name, followed);
@@ -219,10 +229,21 @@ impl Workspace {
         packs.check()?;
         let lacking = !self.lacking(&claims, &live.reaches, |_| false, &packs).is_empty();
         if lacking || live.unclear_edits || !live.unclear.is_empty() || !packs.broken().is_empty() {
-            return self.find_run(id)?.map(|run| run.summary()).transpose();
+            return self.summary_around(id);
         }
         let spoken = live.runs.remove(&id.key()).unwrap_or_default();
-        self.summary_of(Some(id), id.key(), &spoken, &packs)
+        match self.summary_of(Some(id), id.key(), &spoken, &packs) {
+            Err(error) => of_one_file(error).and_then(|_| self.summary_around(id)),
+            found => Ok(found?.map(|row| (row, Vec::new()))),
+        }
+    }
+
+    /// The same from what verifies of the run.
+    fn summary_around(&self, id: &RunId) -> Result<Option<(RunSummary, Vec<String>)>> {
+        let Some(run) = self.find_run(id)? else { return Ok(None) };
+        let mut reader = run.salvage();
+        let row = reader.summary()?;
+        Ok(Some((row, [run.damage(), &reader.told()].concat())))
     }
 
     /// A run's row from all that speaks of it, logs and packs; of the run of the key where no id is given.

@@ -30,6 +30,9 @@ pub const LEDGERS: &str = "ledgers";
 pub const FOLDERS: [&str; 10] =
     [ANCHORS, MANIFEST, CATALOG, REGISTRY, LEDGERS, LOGS, EDITS, PACKS, TEMPORARY, QUARANTINE];
 
+/// Folders of journals.
+pub const JOURNALS: [&str; 3] = [MANIFEST, CATALOG, REGISTRY];
+
 /// The folder of a run's logs.
 #[must_use]
 pub fn log_dir(root: &Path, run: RunKey) -> PathBuf {

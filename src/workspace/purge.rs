@@ -100,11 +100,10 @@ impl Workspace {
         if dry_run {
             return Ok(collected);
         }
-        let mut kept = self.purge(&doomed)?;
+        self.entomb(&doomed)?;
         collected.experiments = self.forget_experiments(&collected.experiments)?;
-        kept.extend(self.finish_deletions()?);
-        kept.sort();
-        kept.dedup();
+        // What was begun before, and what was begun just now.
+        let kept = self.finish_deletions()?;
         let left = self.remove_leftovers(leftovers)?;
         (collected.files, collected.left) = (left.removed, left.kept);
         collected.left.extend(kept);
@@ -224,6 +223,17 @@ impl Workspace {
     /// Deletes these runs for good, but for those that were restored or are written since they were looked at. Gives the
     /// packs that still have something of them, and why: no reader sees it any more.
     fn purge(&self, runs: &[RunSnapshot]) -> Result<Vec<(PathBuf, String)>> {
+        let purged = self.entomb(runs)?;
+        if purged.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.claims(true)?;
+        purged.iter().try_for_each(|&key| self.retire_deleted_logs(key))?;
+        self.rewrite_those_with(&purged)
+    }
+
+    /// The first step of it: no reader sees these runs any more. Gives their keys.
+    fn entomb(&self, runs: &[RunSnapshot]) -> Result<BTreeSet<RunKey>> {
         let catalog = self.catalog()?;
         let mut changes: Vec<Change> = Vec::new();
         let mut purged = BTreeSet::new();
@@ -242,14 +252,11 @@ impl Workspace {
                 purged.insert(run.id().key());
             }
         }
-        if changes.is_empty() {
-            return Ok(Vec::new());
+        if !changes.is_empty() {
+            self.end_edit_log()?;
+            self.inner.manifest.lock().publish(|_| Ok(changes.clone()))?;
         }
-        self.end_edit_log()?;
-        self.inner.manifest.lock().publish(|_| Ok(changes.clone()))?;
-        self.claims(true)?;
-        purged.iter().try_for_each(|&key| self.retire_deleted_logs(key))?;
-        self.rewrite_those_with(&purged)
+        Ok(purged)
     }
 
     /// Writes every pack anew that has one of these runs. A compaction beside it may replace packs meanwhile; then it

@@ -2,7 +2,7 @@
 //! originals go to `quarantine`, and a bad checksum never becomes a good one.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::ids::{ExperimentId, RunId};
@@ -10,22 +10,33 @@ use crate::base::point::Columns;
 use crate::error::{Error, Result};
 use crate::run::gather::gather;
 use crate::run::image::SeriesPart;
-use crate::run::snapshot::{RunPart, RunSnapshot, part_len, read_part};
+use crate::run::salvage::read_around;
+use crate::run::snapshot::{RunPart, RunSnapshot, part_len};
 use crate::run::state::{Coverage, RunState};
-use crate::segment::layout::PAGE_POINTS;
-use crate::segment::reader::Group;
+use crate::segment::pack::Pack;
+use crate::segment::reader::{Group, Source};
 use crate::workspace::check::Damage;
 use crate::workspace::compaction::CompactOptions;
 use crate::workspace::evidence::Reaches;
-use crate::workspace::journal::{Journal, State};
+use crate::workspace::journal::{BadEntry, Journal, State};
+use crate::workspace::making::{Maker, maker_of};
 use crate::workspace::manifest::Change;
 use crate::workspace::mark;
-use crate::workspace::open::Workspace;
+use crate::workspace::open::{Workspace, create_folder};
 use crate::workspace::packs::{self, OpenPack};
-use crate::workspace::paths;
+use crate::workspace::paths::{self, LogName};
+use crate::workspace::search::check_index;
 
 /// How much of a file is read at once to see whether it can be, in bytes.
 const READ_AT_ONCE: usize = 1 << 20;
+
+/// How to repair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepairOptions {
+    /// Also take out of use files of which nobody can tell whether somebody writes them, as on network file systems:
+    /// only when all who worked on the workspace are known to be gone.
+    pub take_over: bool,
+}
 
 /// What a repair did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,9 +47,17 @@ pub struct Repaired {
     pub quarantined: Vec<PathBuf>,
     /// What could not be salvaged.
     pub lost: Vec<String>,
-    /// Files that the operating system refuses to read, and why: they stay as they are, since what they hold may be
-    /// whole.
+    /// Files and folders that stay as they are, and why: the operating system refuses to read them, a newer Stepwell
+    /// wrote them, somebody writes them, or nothing can be put in their place.
     pub left: Vec<(PathBuf, String)>,
+}
+
+impl Repaired {
+    fn leave(&mut self, path: &Path, why: String) {
+        if !self.left.iter().any(|(left, _)| left == path) {
+            self.left.push((path.to_owned(), why));
+        }
+    }
 }
 
 /// Whether each journal lacks a change that no other copy has.
@@ -54,16 +73,27 @@ impl Workspace {
     /// # Errors
     /// [`Error::Io`]; what was done until then stands.
     pub fn repair(&self) -> Result<Repaired> {
+        self.repair_with(RepairOptions::default())
+    }
+
+    /// The same, with a say in what becomes of files that somebody may be writing.
+    ///
+    /// # Errors
+    /// As [`Self::repair`].
+    pub fn repair_with(&self, options: RepairOptions) -> Result<Repaired> {
         let mut repaired = Repaired::default();
+        if !self.free_folders(&mut repaired)? {
+            return Ok(repaired);
+        }
         let mut damage = self.verify(&mut |_, _| {})?.damage;
-        damage.retain(|damage| match self.refusal(&damage.file) {
+        damage.retain(|damage| match self.must_stay(&damage.file) {
             Some(why) => {
-                repaired.left.push((damage.file.clone(), why));
+                repaired.leave(&damage.file, why);
                 false
             }
             // What stands in the place of a folder is no file to be moved away.
             None if damage.file.extension().is_none() && self.is_no_file(&damage.file) => {
-                repaired.left.push((damage.file.clone(), damage.what.clone()));
+                repaired.leave(&damage.file, damage.what.clone());
                 false
             }
             None => true,
@@ -77,12 +107,8 @@ impl Workspace {
             self.inner.registry.lock().unlisted().map(Error::again),
         ];
         for error in unlisted.iter().flatten() {
-            let path = error.path().map_or_else(PathBuf::new, std::path::Path::to_owned);
-            if !repaired.left.iter().any(|(left, _)| *left == path) {
-                repaired.left.push((path, error.to_string()));
-            }
+            repaired.leave(error.path().unwrap_or(Path::new("")), error.to_string());
         }
-        repaired.left.dedup();
         let mut files: Vec<&PathBuf> = damage.iter().map(|damage| &damage.file).collect();
         files.dedup();
         let of_kind = |kind: &str| {
@@ -96,51 +122,65 @@ impl Workspace {
         for file in of_kind("index") {
             self.quarantine(file, &mut repaired)?;
         }
-        for file in of_kind("entry") {
-            self.quarantine(file, &mut repaired)?;
-        }
         self.repair_journals(&gaps, &mut repaired)?;
         if unlisted[0].is_some() {
             // Packs and logs are mended by packs that the manifest names.
             self.restore_indexes()?;
             return Ok(repaired);
         }
-        let taken_in = self.take_in_packs(&mut repaired)?;
+        let taken_in = self.take_in_packs(options, &mut repaired)?;
         for file in of_kind("pack") {
             let id = file.file_name().and_then(|name| paths::pack_id(name.to_str()?));
             let whole = taken_in.contains(file) && damage.iter().filter(|damage| damage.file == **file).count() == 1;
             if let Some(id) = id.filter(|_| !whole) {
-                self.repair_pack(id, &damage, &mut repaired)?;
+                self.repair_pack(id, &damage, options, &mut repaired)?;
             }
         }
-        // Logs with damage are read around and kept in quarantine by compaction.
-        if of_kind("log").next().is_some() || of_kind("tail").next().is_some() {
-            let of_logs = |kind: &str| kind == "log" || kind == "tail";
-            let lost = damage
-                .iter()
-                .filter(|damage| damage.file.extension().and_then(|kind| kind.to_str()).is_some_and(of_logs));
-            repaired.lost.extend(lost.map(|damage| damage.cost.clone()));
-            let compacted = self.compact_by(CompactOptions::default(), true)?;
-            for (path, why) in compacted.left {
-                let tail = path.with_extension("tail");
-                if paths::is_pack(&path) || self.refusal(&path).or_else(|| self.refusal(&tail)).is_some() {
-                    continue;
-                }
-                repaired.lost.push(why);
-                self.quarantine(&path, &mut repaired)?;
-                self.quarantine(&tail, &mut repaired)?;
-            }
+        let of_logs = |damage: &&Damage| {
+            damage.file.extension().and_then(|kind| kind.to_str()).is_some_and(|kind| kind == "log" || kind == "tail")
+        };
+        let of_logs: Vec<&Damage> = damage.iter().filter(of_logs).collect();
+        if !of_logs.is_empty() {
+            self.repair_logs(&of_logs, options, &mut repaired)?;
         }
         for file in of_kind("ledger") {
-            self.quarantine(file, &mut repaired)?;
+            self.take_out(file, options, &mut repaired)?;
         }
-        self.settle_lost(&mut repaired)?;
+        self.settle_lost(options, &mut repaired)?;
         self.restore_indexes()?;
         Ok(repaired)
     }
 
+    /// Logs with damage are read around and kept in quarantine by compaction.
+    fn repair_logs(&self, damage: &[&Damage], options: RepairOptions, repaired: &mut Repaired) -> Result<()> {
+        let compacted = self.compact_by(CompactOptions { take_over: options.take_over }, true)?;
+        for (path, why) in compacted.left.into_iter().filter(|(path, _)| !paths::is_pack(path)) {
+            let tail = path.with_extension("tail");
+            if let Some(why) = self.must_stay(&path).or_else(|| self.must_stay(&tail)) {
+                repaired.leave(&path, why);
+            } else if path.extension().is_some_and(|kind| kind == "log") && self.take_out(&path, options, repaired)? {
+                repaired.lost.push(why);
+                self.quarantine(&tail, repaired)?;
+            }
+        }
+        for Damage { file, cost, .. } in damage {
+            let log = file.with_extension("log");
+            if self.is_gone(&log) {
+                repaired.lost.push(cost.clone());
+            } else if compacted.busy {
+                repaired
+                    .leave(&log, "another process is compacting the workspace; repair again when it has ended".into());
+            } else if let Held::Yes(why) = self.held(&log, options) {
+                repaired.leave(&log, why);
+            } else {
+                repaired.lost.push(cost.clone());
+            }
+        }
+        Ok(())
+    }
+
     /// What was told as lost is missed no more; what stands in its place is taken out of use.
-    fn settle_lost(&self, repaired: &mut Repaired) -> Result<()> {
+    fn settle_lost(&self, options: RepairOptions, repaired: &mut Repaired) -> Result<()> {
         let claims = self.claims(true)?;
         let packs = self.refresh()?;
         for claim in &claims {
@@ -148,17 +188,109 @@ impl Workspace {
             if !matches!(self.read_log(&name), Ok(None)) {
                 continue;
             }
-            if !self.lacking(std::slice::from_ref(claim), &Reaches::default(), |_| false, &packs).is_empty() {
+            let lacking = !self.lacking(std::slice::from_ref(claim), &Reaches::default(), |_| false, &packs).is_empty();
+            if lacking && self.take_out(&name.log(), options, repaired)? {
                 self.settle(&name);
-                self.quarantine(&name.log(), repaired)?;
             }
         }
         Ok(())
     }
 
+    /// Moves regular files away that stand where folders must be, so that the folders can be made anew; what was in
+    /// them is missed then like what is gone. `false` where that cannot be done, so that nothing can.
+    fn free_folders(&self, repaired: &mut Repaired) -> Result<bool> {
+        let (storage, root) = (&*self.inner.storage, &self.inner.root);
+        let is_file = |path: &Path| storage.read_dir(path).is_err() && storage.open_read(path).is_ok();
+        let quarantine = root.join(paths::QUARANTINE);
+        if is_file(&quarantine) {
+            let why = "a file stands where the folder must be to which damaged files are moved, so nothing was \
+                       repaired; move it elsewhere";
+            repaired.leave(&quarantine, why.into());
+            return Ok(false);
+        }
+        for folder in paths::FOLDERS.map(|folder| root.join(folder)) {
+            if !is_file(&folder) {
+                continue;
+            }
+            self.quarantine(&folder, repaired)?;
+            // The folder of a journal is made with its next entry; until then it is missed.
+            if !paths::JOURNALS.iter().any(|journal| folder.ends_with(journal)) {
+                create_folder(storage, &folder)?;
+            }
+        }
+        // Folders within these are made by who needs them.
+        let inner = std::iter::once(paths::LOGS).chain(paths::JOURNALS).map(|folder| root.join(folder));
+        for folder in inner {
+            let Ok(entries) = storage.read_dir(&folder) else { continue };
+            for entry in entries.into_iter().filter(|entry| !entry.is_dir) {
+                let of_logs = folder.ends_with(paths::LOGS);
+                let is_place =
+                    if of_logs { paths::is_log_folder(&entry.name) } else { paths::is_entry_folder(&entry.name) };
+                let path = folder.join(&entry.name);
+                if is_place && is_file(&path) {
+                    self.quarantine(&path, repaired)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Why a file stays as it is, whoever has it: nobody knows what is in it, or whoever wrote it knows more.
+    fn must_stay(&self, path: &Path) -> Option<String> {
+        self.refusal(path).or_else(|| self.newer(path))
+    }
+
+    /// The error of a file that a newer Stepwell wrote.
+    fn newer(&self, path: &Path) -> Option<String> {
+        let (dir, name) = (path.parent()?, path.file_name()?.to_str()?);
+        let read = match path.extension()?.to_str()? {
+            "pack" => {
+                let file = self.inner.storage.open_read(path).ok()?;
+                Pack::open(Source::new(file, path.to_owned())).map(drop)
+            }
+            "log" => self.read_log(&LogName::parse(dir, name)?).map(drop),
+            "tail" => return self.newer(&path.with_extension("log")),
+            "index" => check_index(&*self.inner.storage, &self.inner.root, path),
+            _ => return None,
+        };
+        read.err().filter(|error| matches!(error, Error::NewerFormat { .. })).map(|error| error.to_string())
+    }
+
+    /// Whether somebody may be writing a file.
+    fn held(&self, path: &Path, options: RepairOptions) -> Held {
+        // What is no file is nobody's.
+        if self.is_no_file(path) || self.inner.storage.read_dir(path).is_ok() {
+            return Held::No(None);
+        }
+        match maker_of(&*self.inner.storage, path) {
+            None => Held::No(None),
+            Some(Maker::AtWork) => Held::Yes("somebody is writing it; repair again when that process has ended".into()),
+            Some(Maker::Unknown(error)) if !options.take_over => Held::Yes(unknown(&error.to_string())),
+            Some(lock) => Held::No(Some(lock)),
+        }
+    }
+
+    /// Moves a file to quarantine, unless it must stay or somebody may be writing it: then that is told. Says whether it
+    /// is gone.
+    fn take_out(&self, path: &Path, options: RepairOptions, repaired: &mut Repaired) -> Result<bool> {
+        let held = self.held(path, options);
+        match (self.must_stay(path), held) {
+            (Some(why), _) | (None, Held::Yes(why)) => {
+                repaired.leave(path, why);
+                Ok(false)
+            }
+            // The lock is held until the name is gone.
+            (None, Held::No(_lock)) => self.quarantine(path, repaired).map(|()| true),
+        }
+    }
+
+    fn is_gone(&self, path: &Path) -> bool {
+        self.inner.storage.open_read(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    }
+
     /// Why the operating system refuses to read a file, or to list a folder, so that nobody knows whether it is whole.
     /// What stands in the place of a file and is none holds nothing that could be read.
-    fn refusal(&self, path: &std::path::Path) -> Option<String> {
+    fn refusal(&self, path: &Path) -> Option<String> {
         let read = || {
             let file = self.inner.storage.open_read(path)?;
             let mut bytes = vec![0; READ_AT_ONCE];
@@ -182,7 +314,7 @@ impl Workspace {
     }
 
     /// Whether a link, FIFO, socket or device has this name.
-    fn is_no_file(&self, path: &std::path::Path) -> bool {
+    fn is_no_file(&self, path: &Path) -> bool {
         self.inner.storage.open_read(path).is_err_and(|error| error.kind() == ErrorKind::InvalidInput)
     }
 
@@ -204,15 +336,17 @@ impl Workspace {
         })
     }
 
-    /// Publishes entries that carry the whole state, so that nothing builds on what is damaged or lost.
+    /// Publishes entries that carry the whole state, so that nothing builds on what is damaged or lost; then the
+    /// damaged entries go.
     fn repair_journals(&self, gaps: &Gaps, repaired: &mut Repaired) -> Result<()> {
         let anchors = self.inner.root.join(paths::ANCHORS);
-        fn is_damaged<S: State>(journal: &mut Journal<S>, anchors: &std::path::Path) -> Result<bool> {
-            Ok(journal.check_all()?.iter().any(|bad| bad.path != anchors) && journal.unlisted().is_none())
-        }
+        let bad_of = |bad: Vec<BadEntry>| bad.into_iter().filter(|bad| bad.path != anchors).collect::<Vec<_>>();
+        let lost = |bad: &[BadEntry]| bad.iter().any(|bad| bad.is_lost);
         let mut manifest = self.inner.manifest.lock();
-        if is_damaged(&mut manifest, &anchors)? || gaps.manifest {
-            if gaps.manifest || manifest.has_gap() {
+        let bad = bad_of(manifest.check_all()?);
+        if manifest.unlisted().is_none() && (!bad.is_empty() || gaps.manifest) {
+            self.quarantine_strays(&mut manifest, repaired)?;
+            if gaps.manifest || lost(&bad) {
                 repaired.lost.push("a change of the manifest: runs deleted for good by it may be back".into());
             }
             let mut known = manifest.state().packs.keys().copied().collect::<Vec<_>>();
@@ -224,11 +358,15 @@ impl Workspace {
             let mut changes: Vec<Change> = missing.map(|(&id, &entry)| Change::Add { id, entry }).collect();
             // Any entry serves to fold the state: it drops a pack that never was.
             changes.push(Change::Drop { id: 0 });
-            self.inner.manifest.lock().publish_whole(|_| Ok(changes.clone()))?;
+            self.renew(&mut self.inner.manifest.lock(), &bad, &changes, repaired)?;
+        } else {
+            drop(manifest);
         }
         let mut catalog = self.inner.catalog.lock();
-        if is_damaged(&mut catalog, &anchors)? || gaps.catalog {
-            if gaps.catalog || catalog.has_gap() {
+        let bad = bad_of(catalog.check_all()?);
+        if catalog.unlisted().is_none() && (!bad.is_empty() || gaps.catalog) {
+            self.quarantine_strays(&mut catalog, repaired)?;
+            if gaps.catalog || lost(&bad) {
                 repaired.lost.push("a change of the experiments; their runs stay".into());
             }
             let default = catalog.state().experiments.get(&ExperimentId::DEFAULT).cloned();
@@ -237,26 +375,62 @@ impl Workspace {
                 name: experiment.name,
                 at_ms: experiment.updated_ms,
             });
-            catalog.publish_whole(|_| Ok(rename.clone().into_iter().collect()))?;
+            self.renew(&mut catalog, &bad, &rename.into_iter().collect::<Vec<_>>(), repaired)?;
         }
         drop(catalog);
         let mut registry = self.inner.registry.lock();
-        if is_damaged(&mut registry, &anchors)? || gaps.registry {
-            if gaps.registry || registry.has_gap() {
+        let bad = bad_of(registry.check_all()?);
+        if registry.unlisted().is_none() && (!bad.is_empty() || gaps.registry) {
+            self.quarantine_strays(&mut registry, repaired)?;
+            if gaps.registry || lost(&bad) {
                 repaired.lost.push("a change of the model registry".into());
             }
             // Any entry serves to fold the state: the removal of a model that never was.
-            registry.publish_whole(|_| {
-                Ok(vec![crate::registry::rules::Change::Delete { name: String::new(), at_ms: 0, by: String::new() }])
-            })?;
+            let nothing = crate::registry::rules::Change::Delete { name: String::new(), at_ms: 0, by: String::new() };
+            self.renew(&mut registry, &bad, &[nothing], repaired)?;
         }
         Ok(())
     }
 
+    /// Takes names out of use that no entry can have had: numbers rise by one, and behind these there is none.
+    fn quarantine_strays<S: State>(&self, journal: &mut Journal<S>, repaired: &mut Repaired) -> Result<()> {
+        for path in journal.strays()? {
+            self.quarantine(&path, repaired)?;
+        }
+        journal.check_all().map(drop)
+    }
+
+    /// Publishes the whole state behind every number that was ever given, and gives the folder of entries its name.
+    /// Only then the damaged ones are taken out of use: a number that becomes free before could be given again, by a
+    /// process that slept since before the damage, where no reader looks for it.
+    fn renew<S: State>(
+        &self,
+        journal: &mut Journal<S>,
+        bad: &[BadEntry],
+        changes: &[S::Change],
+        repaired: &mut Repaired,
+    ) -> Result<()> {
+        if !journal.publish_whole(|_| Ok(changes.to_vec()))? || !journal.move_on()? {
+            return Ok(());
+        }
+        for bad in bad {
+            let Some(path) = journal.now_at(&bad.path) else { continue };
+            match self.refusal(&path) {
+                Some(why) => repaired.leave(&path, why),
+                None => self.quarantine(&path, repaired)?,
+            }
+        }
+        journal.refresh()
+    }
+
     /// Publishes entries for packs that none names and that have something of their own. Gives their files.
-    fn take_in_packs(&self, repaired: &mut Repaired) -> Result<Vec<PathBuf>> {
+    fn take_in_packs(&self, options: RepairOptions, repaired: &mut Repaired) -> Result<Vec<PathBuf>> {
         let mut taken = Vec::new();
         for (pack, entry) in self.to_take_in()? {
+            if let Some(why) = pack.maker_unknown.as_ref().filter(|_| !options.take_over) {
+                repaired.leave(&pack.path, unknown(why));
+                continue;
+            }
             let add = Change::Add { id: pack.id, entry };
             self.inner.manifest.lock().publish(|_| Ok(vec![add.clone()]))?;
             repaired.salvaged_runs += entry.runs;
@@ -266,15 +440,26 @@ impl Workspace {
         Ok(taken)
     }
 
-    fn repair_pack(&self, id: u128, damage: &[Damage], repaired: &mut Repaired) -> Result<()> {
+    fn repair_pack(&self, id: u128, damage: &[Damage], options: RepairOptions, repaired: &mut Repaired) -> Result<()> {
         let path = paths::pack(&self.inner.root, id);
-        repaired.lost.extend(damage.iter().filter(|damage| damage.file == path).map(|damage| damage.cost.clone()));
         let live = self.manifest()?.packs.contains_key(&id);
+        // Whoever makes a pack needs its lock until the manifest names it.
+        let _lock = match self.held(&path, RepairOptions { take_over: options.take_over || live }) {
+            Held::Yes(why) => {
+                repaired.leave(&path, why);
+                return Ok(());
+            }
+            Held::No(lock) => lock,
+        };
+        if let Some(why) = self.must_stay(&path) {
+            repaired.leave(&path, why);
+            return Ok(());
+        }
+        repaired.lost.extend(damage.iter().filter(|damage| damage.file == path).map(|damage| damage.cost.clone()));
         let pack = packs::open(&*self.inner.storage, &self.inner.root, id).map(OpenPack::new);
         if live {
             let mut runs = match &pack {
                 Ok(pack) => salvage(pack)?,
-                Err(Error::NewerFormat { .. }) => return Ok(()),
                 Err(error) if error.is_of_one_file() => Vec::new(),
                 Err(error) => return Err(error.again()),
             };
@@ -301,6 +486,18 @@ impl Workspace {
         }
         Ok(())
     }
+}
+
+/// Whether somebody may be writing a file.
+enum Held {
+    /// Who, or why nobody can tell.
+    Yes(String),
+    /// Nobody is. The lock is held as long as this is, where there is one.
+    No(Option<Maker>),
+}
+
+fn unknown(why: &str) -> String {
+    format!("nobody can tell whether somebody is writing it ({why}); if nobody is, use `repair --take-over`")
 }
 
 /// Everything of a pack that verifies.
@@ -372,14 +569,10 @@ fn nameless(group: &Arc<Group>, run: u32, id: RunId) -> Option<RunPart> {
 /// The points of a part whose pages verify.
 fn readable(part: &SeriesPart) -> Result<Columns> {
     let mut columns = Columns::default();
-    let len = part_len(part);
-    for start in (0..len).step_by(PAGE_POINTS) {
-        let mut page = Columns::default();
-        match read_part(part, start..len.min(start + PAGE_POINTS), &mut page) {
-            Ok(()) => columns.extend(&page),
-            Err(Error::Corrupt { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    read_around(part, 0..part_len(part), &mut columns, &mut |_, error| match error {
+        Error::Corrupt { .. } => Ok(()),
+        // It may be whole.
+        error => Err(error),
+    })?;
     Ok(columns)
 }

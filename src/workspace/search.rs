@@ -127,6 +127,8 @@ pub struct Indexes {
 struct PackIndex {
     part: Arc<IndexPart>,
     unreadable: Vec<u32>,
+    /// Points that are missing from the statistics in the other rows, in words.
+    missing: Vec<String>,
     /// Whether it is read from its file, a column when it is needed, so that damage to it may be met later.
     from_file: bool,
 }
@@ -326,6 +328,7 @@ impl Workspace {
             if !index.unreadable.is_empty() {
                 unreadable.push(format!("{} runs of {}", index.unreadable.len(), pack.pack().source().path.display()));
             }
+            unreadable.extend_from_slice(&index.missing);
             over.keys().flat_map(|&key| pack.pack().rows_of(key)).for_each(|&row| excluded.insert(row));
             parts.push((Arc::clone(&index.part), excluded));
         }
@@ -350,11 +353,11 @@ impl Workspace {
         for key in unclear {
             let (run, unread) = self.read_run(key, None)?;
             unreadable.extend(unread.iter().map(Error::to_string));
-            match run.map(|run| run.summary()).transpose() {
-                Ok(row) => rows.extend(row),
-                // One damaged run does not hide the others.
-                Err(error) => unreadable.push(of_one_file(error)?.to_string()),
-            }
+            let Some(run) = run else { continue };
+            // A damaged page hides neither the run nor its other metrics.
+            let mut reader = run.salvage();
+            rows.push(reader.summary()?);
+            unreadable.extend(reader.told());
         }
         // What may have some of every run is met with each of them.
         let mut told = BTreeSet::new();
@@ -398,7 +401,9 @@ impl Workspace {
             Err(error) => of_one_file(Error::io("open", &path)(error)).map(|_| None)?,
         };
         let index = match from_file {
-            Some(index) => PackIndex { part: Arc::new(index), unreadable: Vec::new(), from_file: true },
+            Some(index) => {
+                PackIndex { part: Arc::new(index), unreadable: Vec::new(), missing: Vec::new(), from_file: true }
+            }
             None => build_index(pack)?,
         };
         let index = Arc::new(index);
@@ -412,11 +417,12 @@ impl Workspace {
         let (rows, places) = match rows {
             Some(rows) => (Some(rows), places(pack.pack())?),
             None => {
-                let (rows, places) = read_rows(pack)?;
-                (rows.into_iter().collect(), places)
+                let PackRows { rows, places, missing } = read_rows(pack)?;
+                (rows.into_iter().collect::<Option<_>>().filter(|_| missing.is_empty()), places)
             }
         };
-        // Empty rows would be taken for runs; whoever searches makes them anew and knows which they are.
+        // Empty rows would be taken for runs, and statistics of some points for those of all; whoever searches makes
+        // them anew and knows which they are.
         let Some(rows) = rows else { return Ok(()) };
         let bytes = IndexPart::image_of_pack(&rows, &places)?;
         let path = paths::index(&self.inner.root, id);
@@ -447,11 +453,19 @@ fn places(pack: &Pack) -> Result<Places> {
     Ok(places)
 }
 
-/// What is known of the runs of a pack, in the order of its rows, `None` for one that cannot be read; and where their
-/// points stand, as far as all groups can be read.
-fn read_rows(pack: &OpenPack) -> Result<(Vec<Option<RunSummary>>, Places)> {
+/// What is known of the runs of a pack.
+struct PackRows {
+    /// In order, `None` for a run that cannot be read.
+    rows: Vec<Option<RunSummary>>,
+    /// Where their points stand, as far as all groups can be read.
+    places: Places,
+    /// Points that are missing from the statistics, in words.
+    missing: Vec<String>,
+}
+
+fn read_rows(pack: &OpenPack) -> Result<PackRows> {
     let mut rows = Vec::with_capacity(pack.pack().len());
-    let mut places = Places::new(pack.pack().id());
+    let (mut places, mut missing) = (Places::new(pack.pack().id()), Vec::new());
     for index in 0..pack.pack().group_count() {
         let of_group = pack.pack().rows(index);
         let group = match pack.group(index as u32) {
@@ -465,25 +479,28 @@ fn read_rows(pack: &OpenPack) -> Result<(Vec<Option<RunSummary>>, Places)> {
         places.add(group.group());
         for run in 0..of_group.len() as u32 {
             let run = group.part(run).and_then(|part| RunSnapshot::merge(vec![part]));
-            rows.push(match run.map(|run| run.summary()).transpose() {
-                Err(error) => of_one_file(error).map(|_| None)?,
-                Ok(row) => row,
-            });
+            let Some(run) = run else {
+                rows.push(None);
+                continue;
+            };
+            let mut reader = run.salvage();
+            rows.push(Some(reader.summary()?));
+            missing.extend(reader.told());
         }
     }
-    Ok((rows, places))
+    Ok(PackRows { rows, places, missing })
 }
 
 /// Makes the index of a pack from what is in it. Runs that cannot be read get an empty row, which searches leave out.
 fn build_index(pack: &OpenPack) -> Result<PackIndex> {
-    let (rows, _) = read_rows(pack)?;
+    let PackRows { rows, missing, .. } = read_rows(pack)?;
     let unreadable = (0..).zip(&rows).filter(|(_, row)| row.is_none()).map(|(ordinal, _)| ordinal).collect();
     let empty = |row: u32| {
         let id = RunId::of_key(pack.pack().key(row));
         summary_of(&RunState::new(id, ExperimentId::DEFAULT, String::new()), BTreeMap::new())
     };
     let rows: Vec<RunSummary> = (0..).zip(rows).map(|(at, row)| row.unwrap_or_else(|| empty(at))).collect();
-    Ok(PackIndex { part: Arc::new(IndexPart::build(&rows)?), unreadable, from_file: false })
+    Ok(PackIndex { part: Arc::new(IndexPart::build(&rows)?), unreadable, missing, from_file: false })
 }
 
 /// Whether an index file verifies, for `verify`. What it names in its pack is the pack's to verify.

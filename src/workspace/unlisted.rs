@@ -36,6 +36,8 @@ pub(super) enum Standing {
     Holds { runs: u64, points: u64 },
     /// It does not verify, or cannot be opened.
     Unreadable(String),
+    /// A newer Stepwell wrote it.
+    Newer(String),
 }
 
 /// A pack that no entry names. While this lives nobody else judges the pack, where there are locks.
@@ -143,6 +145,7 @@ impl Workspace {
                 (Standing::Unreadable(what), _) => {
                     format!("no entry of the manifest names it, and it cannot be read: {what}; `repair` moves it away")
                 }
+                (Standing::Newer(what), _) => format!("no entry of the manifest names it: {what}"),
                 _ => {
                     self.remove_file(&unlisted.path)?;
                     left.removed += 1;
@@ -215,6 +218,7 @@ impl Workspace {
             Ok((0, _)) => Standing::Needless,
             Ok((runs, points)) => Standing::Holds { runs, points },
             Err(error) if error.is_absent() => return Ok(None),
+            Err(error @ Error::NewerFormat { .. }) => Standing::Newer(error.to_string()),
             Err(error) => Standing::Unreadable(of_one_file(error)?.to_string()),
         };
         Ok(Some(Unlisted { id, path, standing, maker_unknown, _lock: lock }))

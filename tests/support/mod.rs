@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod frozen;
 pub(crate) mod ledger;
 pub(crate) mod plot;
+pub(crate) mod protocol;
 pub(crate) mod refusing;
 pub(crate) mod seen;
 pub(crate) mod stop;

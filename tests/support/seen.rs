@@ -77,6 +77,9 @@ pub(crate) fn look(workspace: &Workspace, runs: &BTreeMap<RunId, Vec<String>>) -
             tell(format!("run {id} statistics of {key}"), ask(&|run| Ok(print(&run.stats(key)?))));
             tell(format!("run {id} plot of {key}"), ask(&|run| Ok(print(&run.downsample(key, None, 10)?))));
             tell(format!("run {id} range of {key}"), ask(&|run| Ok(print_columns(&run.range(key, 100..=300)?))));
+            if let Ok(run) = run {
+                around(run, key);
+            }
             if let Ok(columns) = run.clone().and_then(|run| run.arrivals(key).map_err(|error| error.to_string())) {
                 seen.points.insert(format!("{id} {key}"), columns);
             }
@@ -109,6 +112,42 @@ pub(crate) fn look(workspace: &Workspace, runs: &BTreeMap<RunId, Vec<String>>) -
     let damaged = workspace.damage().unwrap().into_iter().find(|damage| damage.contains("/catalog/"));
     tell("experiments".into(), damaged.map_or(experiments.map(|experiments| print(&experiments)), Err));
     seen
+}
+
+/// Whoever reads around damage gets all that verifies, is told how much is missing, and is told nothing where whoever
+/// needs all of it gets it.
+fn around(run: &RunSnapshot, key: &str) {
+    let Ok(count) = run.count(key) else { return };
+    let mut reader = run.salvage();
+    let points = reader.arrivals(key).unwrap();
+    assert_eq!(points.len() as u64 + reader.missing(), count, "{:?}", reader.told());
+    assert_eq!(reader.history(key).unwrap().len(), points.len());
+    assert_eq!(points.len() as u64 + reader.missing(), count, "what is missing is counted once");
+    match run.arrivals(key) {
+        Ok(all) => assert!(all == points && reader.told().is_empty()),
+        Err(error) => assert!(reader.missing() > 0 && !reader.told().is_empty(), "{error}"),
+    }
+    for buckets in [10, 1_000_000] {
+        let mut reader = run.salvage();
+        let plot = reader.downsample(key, None, buckets).unwrap();
+        let drawn: u64 = plot.buckets.iter().map(|bucket| bucket.count).sum();
+        assert_eq!(drawn + reader.missing(), count, "{:?}", reader.told());
+        if let Ok(all) = run.downsample(key, None, buckets) {
+            assert!(all == plot && reader.missing() == 0);
+        }
+    }
+    let mut reader = run.salvage();
+    let within = reader.range(key, 100..=300).unwrap();
+    assert!(within.iter().all(|point| points.iter().any(|own| own == point)));
+    if let Ok(all) = run.range(key, 100..=300) {
+        assert!(all == within && reader.missing() == 0);
+    }
+    let mut reader = run.salvage();
+    match (run.stats(key), reader.stats(key)) {
+        (Ok(all), stats) => assert!(stats.unwrap() == all && reader.missing() == 0),
+        (Err(_), Ok(stats)) => assert_eq!(stats.count + reader.missing(), count),
+        (Err(_), Err(error)) => assert!(matches!(error, Error::NotFound { .. }) && reader.missing() == count),
+    }
 }
 
 fn words(run: &RunSnapshot) -> Result<u64, String> {

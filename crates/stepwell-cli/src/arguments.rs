@@ -77,7 +77,7 @@ pub(crate) enum Command {
     /// Read every byte and report damage: which file, where, and what it cost. Exit status 1 when there is any.
     Verify,
     /// Take damaged files out of use, and save what still reads. The originals stay in `quarantine`.
-    Repair,
+    Repair(commands::repair::Arguments),
     /// Copy to a workspace what it lacks of another: runs, models, artifacts, deletions.
     Sync(commands::sync::Arguments),
     /// Answer MLflow's clients and show MLflow's web UI.

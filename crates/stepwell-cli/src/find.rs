@@ -22,7 +22,7 @@ use stepwell::workspace::search::ViewType;
 
 use crate::failure::{Failure, Outcome};
 use crate::left_out;
-use crate::output::escape;
+use crate::output::{escape, plural};
 use crate::table::{Column, Table};
 use crate::time::moment_or_empty;
 
@@ -149,9 +149,21 @@ fn unknown(workspace: &Workspace, argument: &str) -> Failure {
         }
         Err(error) => (BTreeSet::new(), vec![error.to_string()]),
     };
-    // It may be in there.
     left_out::tell(&unreadable);
     let names = names.iter().map(String::as_str);
+    if !unreadable.is_empty() {
+        let places = plural(unreadable.len() as u64, "file or place", "files or places");
+        return Failure::hinted(
+            format!(
+                "no run {argument:?} in what can be read; it may be in the {places} named above that cannot be read"
+            ),
+            hint(
+                argument,
+                names,
+                "`stepwell verify` says what is damaged, and `stepwell repair` saves what can be saved",
+            ),
+        );
+    }
     Failure::hinted(
         format!("no run {argument:?}"),
         hint(argument, names, "`stepwell runs --all` lists ids and names; the beginning of an id is enough"),

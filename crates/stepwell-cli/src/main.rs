@@ -68,7 +68,7 @@ fn run(context: &Context, command: Command) -> Outcome {
         Command::Compact(arguments) => on::compact::run(context, &arguments),
         Command::Gc(arguments) => on::gc::run(context, &arguments),
         Command::Verify => on::verify::run(context),
-        Command::Repair => on::repair::run(context),
+        Command::Repair(arguments) => on::repair::run(context, &arguments),
         Command::Sync(arguments) => on::sync::run(context, &arguments),
         Command::Serve(arguments) => on::serve::run(context, &arguments),
         Command::Token(arguments) => on::token::run(context, &arguments),

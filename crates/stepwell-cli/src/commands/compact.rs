@@ -1,5 +1,7 @@
 //! `stepwell compact`: seals and gathers.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::json;
 
@@ -23,17 +25,19 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let progress = Progress::spinner("compacting", context.json);
     let done = workspace.compact(CompactOptions { take_over: arguments.take_over })?;
     drop(progress);
-    let answer = if done.left.is_empty() { Answer::Done } else { Answer::No };
+    let answer = if done.left.is_empty() && done.kept.is_empty() { Answer::Done } else { Answer::No };
     if context.json {
-        let left: Vec<_> =
-            done.left.iter().map(|(file, reason)| json!({"file": file.to_string_lossy(), "reason": reason})).collect();
+        let named = |files: &[(PathBuf, String)]| -> Vec<_> {
+            files.iter().map(|(file, reason)| json!({"file": file.to_string_lossy(), "reason": reason})).collect()
+        };
         output::json(&json!({
             "busy": done.busy,
             "logs": done.logs,
             "runs": done.runs,
             "points": done.points,
             "packs_merged": done.packs_merged,
-            "left": left,
+            "left": named(&done.left),
+            "kept": named(&done.kept),
         }))?;
         return Ok(answer);
     }
@@ -50,6 +54,12 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     };
     for (file, reason) in &done.left {
         text += &format!("left {}: {}\n", escape(&file.to_string_lossy()), escape(reason));
+    }
+    for (file, reason) in &done.kept {
+        text += &format!("kept {}: {}\n", escape(&file.to_string_lossy()), escape(reason));
+    }
+    if !done.kept.is_empty() {
+        text += &format!("kept {} that nothing names\n", plural(done.kept.len() as u64, "file", "files"));
     }
     output::lines(&text)?;
     Ok(answer)

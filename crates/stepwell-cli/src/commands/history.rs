@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use stepwell::base::point::Columns;
+use stepwell::run::salvage::Salvage;
 use stepwell::run::snapshot::RunSnapshot;
 
 use crate::commands::parquet;
@@ -70,10 +71,12 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let run = context::run(&workspace, &arguments.run)?;
     left_out::tell(run.damage());
     context::check_metric(&run, &arguments.key)?;
+    let mut reader = run.salvage();
     let points = match arguments.max_points {
-        Some(max) => at_most(&run, &arguments.key, max)?,
-        None => run.history(&arguments.key)?,
+        Some(max) if run.count(&arguments.key)? > max => at_most(&mut reader, &arguments.key, max)?,
+        _ => reader.history(&arguments.key)?,
     };
+    left_out::tell(&reader.told());
     match &arguments.output {
         Some(path) => {
             let file = File::create(path).map_err(Failure::io("create", path))?;
@@ -84,11 +87,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     Ok(Answer::Done)
 }
 
-/// At most `max` points of a series, with its spikes.
-fn at_most(run: &RunSnapshot, key: &str, max: u64) -> Outcome<Columns> {
-    if run.count(key)? <= max {
-        return Ok(run.history(key)?);
-    }
+/// At most `max` points of a series that has more, with its spikes.
+fn at_most(run: &mut Salvage<'_>, key: &str, max: u64) -> Outcome<Columns> {
     // A bucket gives up to four points.
     let buckets = usize::try_from(max / 4).unwrap_or(usize::MAX).max(1);
     let points = run.downsample(key, None, buckets)?.points();

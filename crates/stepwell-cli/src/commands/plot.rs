@@ -237,11 +237,20 @@ fn print_json(drawing: &Drawing, file: Option<&Path>) -> Outcome<()> {
                 "infinite": curve.infinite,
                 "without_timestamp": curve.without_time,
                 "not_above_zero": curve.without_logarithm,
+                "missing": curve.missing,
             })
         })
         .collect();
+    let curves = drawing.panels.iter().flat_map(|panel| &panel.curves);
+    let left_out: Vec<&String> = curves.flat_map(|(_, curve)| &curve.left_out).collect();
     let file = file.map(|path| path.to_string_lossy());
-    output::json(&json!({"file": file, "panels": drawing.panels.len(), "curves": shapes, "notes": drawing.notes}))
+    output::json(&json!({
+        "file": file,
+        "panels": drawing.panels.len(),
+        "curves": shapes,
+        "notes": drawing.notes,
+        "left_out": left_out,
+    }))
 }
 
 /// What to say of characters that no font has.
@@ -342,6 +351,7 @@ fn read(runs: &[RunSnapshot], keys: &[Named], arguments: &Arguments, view: View)
             };
             let curve = Curve::read(run, key, label.clone(), view)?;
             notes.extend(curve.note());
+            left_out::tell(&curve.left_out);
             let place = if together { legend.len() } else { number };
             if together {
                 legend.push(label);

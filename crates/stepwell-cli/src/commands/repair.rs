@@ -1,16 +1,29 @@
 //! `stepwell repair`: takes damaged files out of use and saves what still reads.
 
+use clap::Args;
 use serde_json::json;
+
+use stepwell::workspace::repair::RepairOptions;
 
 use crate::context::Context;
 use crate::failure::{Answer, Outcome};
 use crate::output::{self, escape, plural};
 use crate::progress::Progress;
 
-pub(crate) fn run(context: &Context) -> Outcome {
+/// Writes anew what of damaged files verifies, and moves the originals to `quarantine` in the workspace. What cannot be
+/// read, what a newer Stepwell wrote and what somebody is writing stays as it is, and is named; the exit status is 1 then.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Also take files out of use of which nobody can tell whether somebody writes them, as on network file systems: only
+    /// when all processes that worked on the workspace have ended.
+    #[arg(long)]
+    take_over: bool,
+}
+
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open_damaged()?;
     let progress = Progress::spinner("repairing", context.json);
-    let done = workspace.repair()?;
+    let done = workspace.repair_with(RepairOptions { take_over: arguments.take_over })?;
     drop(progress);
     let answer = if done.left.is_empty() { Answer::Done } else { Answer::No };
     if context.json {
@@ -33,11 +46,7 @@ pub(crate) fn run(context: &Context) -> Outcome {
         text += &format!("lost: {}\n", escape(lost));
     }
     for (file, reason) in &done.left {
-        text += &format!(
-            "left as it is, since it cannot be read: {}: {}\n",
-            escape(&file.to_string_lossy()),
-            escape(reason)
-        );
+        text += &format!("left as it is: {}: {}\n", escape(&file.to_string_lossy()), escape(reason));
     }
     let nothing =
         done.quarantined.is_empty() && done.lost.is_empty() && done.left.is_empty() && done.salvaged_runs == 0;

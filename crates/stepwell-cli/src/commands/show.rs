@@ -54,8 +54,10 @@ struct Shown<'a> {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open()?;
     let snapshot = context::run(&workspace, &arguments.run)?;
-    left_out::tell(snapshot.damage());
-    let mut run = snapshot.summary()?;
+    let mut reader = snapshot.salvage();
+    let mut run = reader.summary()?;
+    let left_out = [snapshot.damage(), &reader.told()].concat();
+    left_out::tell(&left_out);
     let marked = run.deleted;
     // As `runs` counts: by the run's own mark, or with its experiment.
     run.deleted = workspace.counts_as_deleted(snapshot.state())?;
@@ -72,7 +74,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             points: snapshot.points(),
             deletion_by: snapshot.state().deletion_by(),
             series: run.metrics.iter().map(|(key, stats)| (key.as_str(), stats.into())).collect(),
-            left_out: snapshot.damage(),
+            left_out: &left_out,
             beside: &beside,
         })?;
         return Ok(Answer::Done);

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use stepwell::base::ids::WriterId;
 use stepwell::base::point::{Columns, Point};
-use stepwell::run::snapshot::{RunSnapshot, part_len, read_part};
+use stepwell::run::snapshot::{RunSnapshot, part_len};
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};
@@ -75,6 +75,7 @@ impl Seen {
     /// Reads what is new, at most the last `last` points of each series and writer.
     fn read_new(&mut self, run: &RunSnapshot, keys: &[String], last: usize) -> Outcome<Vec<Line>> {
         let mut lines = Vec::new();
+        let mut reader = run.salvage();
         for (key, series) in run.series() {
             if !keys.is_empty() && !keys.contains(key) {
                 continue;
@@ -84,7 +85,7 @@ impl Seen {
                 *totals.entry(writer).or_default() += part_len(part);
             }
             let mut offsets: HashMap<WriterId, usize> = HashMap::new();
-            for (part, &writer) in series.parts.iter().zip(&series.writers) {
+            for (at, (part, &writer)) in series.parts.iter().zip(&series.writers).enumerate() {
                 let offset = offsets.entry(writer).or_default();
                 let seen = self.counts.get(&(key.clone(), writer)).copied().unwrap_or(0);
                 let wanted_from = seen.max(totals[&writer].saturating_sub(last));
@@ -92,13 +93,14 @@ impl Seen {
                 let from = wanted_from.saturating_sub(*offset).min(len);
                 *offset += len;
                 let mut points = Columns::default();
-                read_part(part, from..len, &mut points)?;
+                reader.part(key, at, from..len, &mut points)?;
                 lines.extend(points.iter().map(|point| Line { key: key.clone(), point }));
             }
             for (writer, total) in totals {
                 self.counts.insert((key.clone(), writer), total);
             }
         }
+        left_out::tell(&reader.told());
         // One poll may bring points of many series: as far as the times tell, they are printed as they were logged.
         lines.sort_by_key(|line| (line.point.timestamp_ms, line.point.step));
         Ok(lines)

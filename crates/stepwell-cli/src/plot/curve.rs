@@ -9,6 +9,8 @@
 use std::ops::RangeInclusive;
 
 use stepwell::base::point::Point;
+use stepwell::error::Error;
+use stepwell::run::salvage::Salvage;
 use stepwell::run::snapshot::RunSnapshot;
 use stepwell::segment::pyramid::Bucket;
 
@@ -48,6 +50,10 @@ pub(crate) struct Curve {
     pub(crate) without_time: u64,
     /// Points that were left out since a logarithmic axis has no place for them.
     pub(crate) without_logarithm: u64,
+    /// What could not be read, and so is not drawn, in words.
+    pub(crate) left_out: Vec<String>,
+    /// How many points that is.
+    pub(crate) missing: u64,
     /// Whether more points than that were left out, which were not counted.
     pub(crate) and_more: bool,
     /// Whether the series has no point in the range that was asked for.
@@ -64,7 +70,7 @@ enum Fate {
 }
 
 struct Reader<'a> {
-    run: &'a RunSnapshot,
+    run: Salvage<'a>,
     key: &'a str,
     view: View,
     /// The timestamp that relative times count from.
@@ -76,31 +82,32 @@ struct Reader<'a> {
 impl Curve {
     /// Reads a metric.
     pub(crate) fn read(run: &RunSnapshot, key: &str, label: String, view: View) -> Outcome<Self> {
-        let stats = run.stats(key)?;
+        let id = run.id().to_string();
+        let mut run = run.salvage();
         let buckets = run.downsample(key, None, view.pixels.max(1))?.buckets;
-        let times = || buckets.iter().flat_map(Bucket::points).filter_map(|point| point.timestamp_ms);
-        let curve = Self {
-            run_id: run.id().to_string(),
-            key: key.to_owned(),
-            label,
-            nan: stats.nan_count,
-            infinite: stats.inf_count,
-            ..Self::default()
+        let (nan, infinite) = match run.stats(key) {
+            Ok(stats) => (stats.nan_count, stats.inf_count),
+            // No point verifies.
+            Err(Error::NotFound { .. }) => (0, 0),
+            Err(error) => return Err(error.into()),
         };
+        let times = || buckets.iter().flat_map(Bucket::points).filter_map(|point| point.timestamp_ms);
+        let curve = Self { run_id: id, key: key.to_owned(), label, nan, infinite, ..Self::default() };
         let origin = if view.x == Horizontal::Relative { times().min().unwrap_or(0) } else { 0 };
         let mut reader = Reader { run, key, view, origin, budget: REFINE_POINTS, curve };
         let of_time = view.x != Horizontal::Step;
         if view.smooth.is_some() || of_time && (view.has_range() || view.log_x) {
             reader.all_points(&buckets)?;
         } else if view.has_range() || view.log_x {
-            for (steps, pixels) in reader.pieces(&buckets) {
-                let buckets = run.downsample(key, Some(steps), pixels)?.buckets;
+            for (steps, pixels) in reader.pieces(&buckets)? {
+                let buckets = reader.run.downsample(key, Some(steps), pixels)?.buckets;
                 reader.buckets(&buckets)?;
             }
         } else {
             reader.buckets(&buckets)?;
         }
         let mut curve = reader.curve;
+        (curve.left_out, curve.missing) = (reader.run.told(), reader.run.missing());
         if of_time {
             // Clocks step back, and restarts log old steps later.
             for stretch in curve.stretches.iter_mut().chain(&mut curve.raw) {
@@ -132,6 +139,9 @@ impl Curve {
         }
         if self.nan > 0 {
             parts.push(format!("{} NaN, a gap", count(self.nan)));
+        }
+        if self.missing > 0 {
+            parts.push(format!("{} not readable, missing", count(self.missing)));
         }
         if self.infinite > 0 {
             parts.push(format!("{} infinite, at the edge", count(self.infinite)));
@@ -243,16 +253,15 @@ impl Reader<'_> {
 
     /// The ranges of steps to read one after the other, each with its number of pixels: one before and one after a
     /// chosen range, for the lines that lead out of it, and on a logarithmic axis one for each octave.
-    fn pieces(&mut self, buckets: &[Bucket]) -> Vec<(RangeInclusive<i64>, usize)> {
+    fn pieces(&mut self, buckets: &[Bucket]) -> Outcome<Vec<(RangeInclusive<i64>, usize)>> {
         let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let (first, last) = (first.first.step, last.last.step);
         let least = if self.view.log_x { 1 } else { i64::MIN };
         if self.view.log_x && first < 1 {
-            let left_out = self.run.downsample(self.key, Some(first..=0), 1);
-            self.curve.without_logarithm +=
-                left_out.map_or(0, |read| read.buckets.iter().map(|bucket| bucket.count).sum::<u64>());
+            let left_out = self.run.downsample(self.key, Some(first..=0), 1)?;
+            self.curve.without_logarithm += left_out.buckets.iter().map(|bucket| bucket.count).sum::<u64>();
         }
         let (from, to) = (self.view.from.unwrap_or(first).max(least), self.view.to.unwrap_or(last));
         let mut pieces = Vec::new();
@@ -277,7 +286,7 @@ impl Reader<'_> {
         if to < last {
             pieces.push((to.saturating_add(1)..=last, 1));
         }
-        pieces
+        Ok(pieces)
     }
 
     /// Reads every point, smooths if asked for, and thins to columns.

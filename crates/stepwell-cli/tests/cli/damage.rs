@@ -115,3 +115,156 @@ fn what_repair_took_out_of_use_is_not_damage_any_more() {
     assert_eq!(json_of(&repaired)["quarantined"].as_array().unwrap().len(), 1, "{repaired:?}");
     place.ok(&["verify"]);
 }
+
+/// A page costs its 1,024 points, told with their number by each reader and by the exit status; the rest is served.
+#[test]
+fn a_damaged_page_costs_readers_its_own_points() {
+    let place = with_packs();
+    damage(&only_file(&place, "w/packs", "pack"));
+    let damaged = place.call(&["verify", "--json"]);
+    let told = |ended: &Ended| {
+        assert_eq!(ended.status, 1, "{ended:?}");
+        assert!(ended.err.contains("1024 points of \"loss\" of run") && ended.err.contains(".pack"), "{ended:?}");
+    };
+    assert!(json_of(&damaged)["damage"][0]["cost"].as_str().unwrap().contains("1024"), "{damaged:?}");
+    let run = "a.csv";
+    let history = place.call(&["history", run, "loss"]);
+    told(&history);
+    assert_eq!(history.out.lines().count(), 1 + 3000 - 1024);
+    let history = place.call(&["history", run, "loss", "--json"]);
+    told(&history);
+    assert_eq!(json_of(&history).as_array().unwrap().len(), 3000 - 1024);
+    let few = place.call(&["history", run, "loss", "-n", "2500"]);
+    assert!(few.out.lines().count() > 500, "{few:?}");
+    // Every point is drawn, or smoothed, but those; with a logarithmic axis of steps too.
+    for options in [&["--smooth", "0.5"][..], &["--log-x"], &["--log-y"], &["--from", "0", "--to", "2999"]] {
+        let plot = [&["plot", run, "--key", "loss", "--json", "-o", "x.svg"], options].concat();
+        let plot = place.call(&plot);
+        let drawn = json_of(&plot);
+        assert!(drawn["curves"][0]["points"].as_u64().unwrap() > 100, "{drawn}");
+        let missing = drawn["curves"][0]["missing"].as_u64().unwrap();
+        assert!(missing == 0 && plot.status == 0 || missing == 1024 && plot.status == 1, "{plot:?}");
+        assert_eq!(drawn["left_out"].as_array().unwrap().len(), usize::from(missing > 0), "{drawn}");
+        assert!(options[0] != "--smooth" || missing > 0, "{drawn}");
+    }
+    let tail = place.call(&["tail", run, "--from-start"]);
+    told(&tail);
+    assert_eq!(tail.out.lines().count(), 3000 - 1024);
+    for format in ["csv", "parquet", "mlruns", "tfevents"] {
+        let to = format!("out-{format}");
+        let export = place.call(&["export", run, "--to", &to, "--format", format, "--json"]);
+        told(&export);
+        assert_eq!(json_of(&export)["points"], 3000 - 1024, "{export:?}");
+    }
+    // Statistics stand elsewhere, under a checksum of their own: nothing is missing from these.
+    assert_eq!(place.json(&["show", run])["series"]["loss"]["count"], 3000);
+    assert_eq!(place.json(&["runs", "--filter", "metrics.loss.count = 3000"]).as_array().unwrap().len(), 3);
+    // The other runs of the pack lack nothing.
+    assert_eq!(place.ok(&["history", "b.csv", "loss"]).lines().count(), 3001);
+    place.call(&["repair"]);
+    assert_eq!(place.ok(&["history", run, "loss"]).lines().count(), 1 + 3000 - 1024);
+}
+
+/// Short series share pages. Where one does not verify, and the index is gone, each run is listed with what verifies.
+#[test]
+fn a_damaged_page_that_runs_share_hides_no_run() {
+    let place = Place::new();
+    for number in 0..5 {
+        place.file(&format!("in/{number}.csv"), format!("step,loss\n0,0.{number}17\n1,0.3{number}\n2,{number}.5\n"));
+    }
+    place.ok(&["import", "in"]);
+    let pack = only_file(&place, "w/packs", "pack");
+    let whole = std::fs::read(&pack).unwrap();
+    let mut seen = 0;
+    for at in 32..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x40;
+        std::fs::write(&pack, bytes).unwrap();
+        let verified = place.call(&["verify", "--json"]);
+        if !json_of(&verified)["damage"][0]["cost"].as_str().unwrap().contains("points") {
+            continue;
+        }
+        let _ = std::fs::remove_file(pack.with_extension("index"));
+        let listed = place.call(&["runs", "--json"]);
+        let shown = place.call(&["show", "3.csv", "--json"]);
+        let history = place.call(&["history", "3.csv", "loss"]);
+        if json_of(&listed).as_array().unwrap().is_empty() {
+            continue;
+        }
+        seen += 1;
+        assert_eq!(json_of(&listed).as_array().unwrap().len(), 5, "{listed:?}");
+        assert!(listed.err.contains("3 points of \"loss\""), "{listed:?}");
+        assert!(json_of(&shown)["left_out"][0].as_str().unwrap().contains("3 points of \"loss\""), "{shown:?}");
+        assert_eq!((listed.status, shown.status, history.status), (1, 1, 1), "{history:?}");
+        assert!(history.err.contains("3 points of \"loss\""), "{history:?}");
+    }
+    assert!(seen > 0, "no byte is of a page of points");
+}
+
+/// A run that is not found, while a pack cannot be read, may be in there: the error says so.
+#[test]
+fn a_run_that_may_be_in_an_unreadable_pack_is_not_told_as_absent() {
+    let place = with_packs();
+    let pack = only_file(&place, "w/packs", "pack");
+    place.ok(&["import", "other"]);
+    std::fs::remove_file(&pack).unwrap();
+    assert!(Command::new("mkfifo").arg(&pack).status().unwrap().success());
+    let name = pack.file_name().unwrap().to_str().unwrap();
+    for arguments in [
+        &["show", "a.csv"][..],
+        &["history", "a.csv", "loss"],
+        &["delete", "a.csv"],
+        &["plot", "a.csv", "--key", "loss"],
+    ] {
+        place.fails(arguments, 3, &["it may be in the 1 file or place named above", name]);
+    }
+    // What is found is served, and what is missing told.
+    let shown = place.call(&["show", "d.csv"]);
+    assert!(shown.status == 1 && shown.err.contains(name), "{shown:?}");
+}
+
+/// What compaction leaves unnamed is told, with the number.
+#[test]
+fn compact_tells_packs_that_nothing_names() {
+    let place = with_packs();
+    let pack = only_file(&place, "w/packs", "pack");
+    place.ok(&["import", "other"]);
+    // Entries that named it are gone, with their anchors.
+    for folder in ["manifest", "anchors"] {
+        std::fs::remove_dir_all(place.path("w").join(folder)).unwrap();
+    }
+    std::fs::create_dir(place.path("w/manifest")).unwrap();
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(3600);
+    for file in std::fs::read_dir(place.path("w/packs")).unwrap() {
+        std::fs::File::options().write(true).open(file.unwrap().path()).unwrap().set_modified(old).unwrap();
+    }
+    let compacted = place.call(&["compact", "--json"]);
+    let kept = json_of(&compacted)["kept"].clone();
+    assert_eq!((compacted.status, kept.as_array().unwrap().len()), (1, 2), "{compacted:?}");
+    let named = |file: &Value| file["file"].as_str().unwrap() == pack.to_str().unwrap();
+    assert!(kept.as_array().unwrap().iter().any(named), "{kept}");
+    let compacted = place.call(&["compact"]);
+    assert!(compacted.status == 1 && compacted.out.contains("kept 2 files that nothing names"), "{compacted:?}");
+    place.ok(&["repair"]);
+    place.ok(&["compact"]);
+}
+
+/// A file stands where a folder must be.
+#[test]
+fn repair_moves_a_file_out_of_the_place_of_a_folder() {
+    let place = with_packs();
+    for folder in ["logs", "edits", "tmp"] {
+        let _ = std::fs::remove_dir_all(place.path("w").join(folder));
+        place.file(&format!("w/{folder}"), "mine");
+    }
+    assert_eq!(place.call(&["verify"]).status, 1);
+    let repaired = place.call(&["repair", "--json"]);
+    assert_eq!(json_of(&repaired)["quarantined"].as_array().unwrap().len(), 3, "{repaired:?}");
+    place.ok(&["verify"]);
+    place.ok(&["log", "--new", "m=1", "--finish"]);
+    place.ok(&["compact"]);
+    let _ = std::fs::remove_dir_all(place.path("w/quarantine"));
+    place.file("w/quarantine", "mine");
+    let repaired = place.call(&["repair"]);
+    assert!(repaired.status == 1 && repaired.out.contains("nothing was repaired"), "{repaired:?}");
+}

@@ -34,13 +34,19 @@ pub(crate) fn history(call: &Call<'_>) -> Outcome {
     let page = call.app.tracking.get_metric_history_within(run_id, key, max_results, offset, room)?;
     let mut json = PointsJson::new();
     json.curve(key, None, &page.items);
+    call.app.tell_left_out(&page.left_out);
+    json.left_out(&page.left_out);
     Answer::json_bytes(json.finish(page.next_offset.map(page::token).as_deref(), false))
 }
 
 /// The points of some runs' curves, one run after the other.
-fn of_curves(key: &str, curves: &[Curve]) -> PointsJson {
+fn of_curves(call: &Call<'_>, key: &str, curves: &[Curve]) -> PointsJson {
     let mut json = PointsJson::new();
-    curves.iter().for_each(|curve| json.curve(key, Some(&curve.run_id), &curve.points));
+    for curve in curves {
+        json.curve(key, Some(&curve.run_id), &curve.points);
+        call.app.tell_left_out(&curve.left_out);
+        json.left_out(&curve.left_out);
+    }
     json
 }
 
@@ -67,7 +73,7 @@ pub(crate) fn history_bulk(call: &Call<'_>) -> Outcome {
     let run_ids: Vec<String> = run_ids.into_iter().map(str::to_owned).collect();
     let most = usize::try_from(most).unwrap_or(0);
     let curves = call.app.tracking.get_metric_history_bulk(&run_ids, key, most)?;
-    Answer::json_bytes(of_curves(key, &curves).finish(None, true))
+    Answer::json_bytes(of_curves(call, key, &curves).finish(None, true))
 }
 
 /// `GetMetricHistoryBulkInterval`.
@@ -112,5 +118,5 @@ pub(crate) fn history_bulk_interval(call: &Call<'_>) -> Outcome {
     let most = usize::try_from(most).unwrap_or(1);
     let key = request.text("metric_key");
     let curves = call.app.tracking.get_metric_history_bulk_interval(&run_ids, key, most, steps)?;
-    Answer::json_bytes(of_curves(key, &curves).finish(None, false))
+    Answer::json_bytes(of_curves(call, key, &curves).finish(None, false))
 }

@@ -82,7 +82,8 @@ pub(crate) fn create(call: &Call<'_>) -> Outcome {
 /// `GET runs/get`.
 pub(crate) fn get(call: &Call<'_>) -> Outcome {
     let request = call.read(RUN_ID, &[("run_id", &[Required, Text])])?;
-    let run = call.app.tracking.get_run(request.run_id())?;
+    let (run, left_out) = call.app.tracking.get_run_and_left_out(request.run_id())?;
+    call.app.tell_left_out(&left_out);
     Answer::json(&Got { run: (&run).into() })
 }
 

@@ -11,12 +11,13 @@ const NUMBERS_BYTES: usize = 24 + 20 + 20;
 pub(crate) struct PointsJson {
     body: Vec<u8>,
     empty: bool,
+    left_out: Vec<String>,
 }
 
 impl PointsJson {
     /// One without points.
     pub(crate) fn new() -> Self {
-        Self { body: b"{\"metrics\":[".to_vec(), empty: true }
+        Self { body: b"{\"metrics\":[".to_vec(), empty: true, left_out: Vec::new() }
     }
 
     /// Appends the points of a metric, with the id of their run where it is not plain from the request.
@@ -47,6 +48,11 @@ impl PointsJson {
         }
     }
 
+    /// Tells what could not be read, and so is missing: in a list `left_out` that MLflow's clients pass over.
+    pub(crate) fn left_out(&mut self, places: &[String]) {
+        self.left_out.extend_from_slice(places);
+    }
+
     /// The document, with where the next page begins. Without a point there is no list either, unless it is `kept`.
     pub(crate) fn finish(mut self, next_page_token: Option<&str>, kept: bool) -> Vec<u8> {
         let list = !self.empty || kept;
@@ -58,6 +64,11 @@ impl PointsJson {
         if let Some(token) = next_page_token {
             self.body.extend_from_slice(if list { b",\"next_page_token\":" } else { b"\"next_page_token\":" });
             self.body.extend_from_slice(&text(token));
+        }
+        if !self.left_out.is_empty() {
+            let comma = if list || next_page_token.is_some() { "," } else { "" };
+            let places = serde_json::to_string(&self.left_out).unwrap_or_default();
+            self.body.extend_from_slice(format!("{comma}\"left_out\":{places}").as_bytes());
         }
         self.body.push(b'}');
         self.body
@@ -116,5 +127,11 @@ mod tests {
         assert_eq!(finish(None, false), "{}");
         assert_eq!(finish(None, true), "{\"metrics\":[]}");
         assert_eq!(finish(Some("t"), false), "{\"next_page_token\":\"t\"}");
+        for (token, kept) in [(None, false), (None, true), (Some("t"), false), (Some("t"), true)] {
+            let mut json = PointsJson::new();
+            json.left_out(&["5 points of \"loss\"".to_owned()]);
+            let read: Value = serde_json::from_slice(&json.finish(token, kept)).unwrap();
+            assert_eq!(read["left_out"], json!(["5 points of \"loss\""]));
+        }
     }
 }

@@ -6,6 +6,7 @@ mod access;
 mod artifacts;
 mod browsers;
 mod crowd;
+mod damage;
 mod observed;
 mod paths;
 mod record;

@@ -45,8 +45,8 @@ const RUNS: &str = "runs.json";
 /// What a form has no place for is named, left out, and not counted: keys that cannot be files, datasets and links to
 /// models. Artifacts are not exported.
 ///
-/// Runs and series that are damaged are named and left out, the rest is written, and the exit status is 1; `repair` may
-/// save more of them. It is 1 as well when anything else was left out.
+/// Runs and points that are damaged are named with their number and left out, the rest is written, and the exit status
+/// is 1; `repair` may save more of them. It is 1 as well when anything else was left out.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Ids, names, or beginnings of ids.
@@ -170,7 +170,7 @@ impl Export<'_> {
     }
 }
 
-/// Gives each series of a run that can be read, in order of arrival; `give` says whether it wrote it. Says how many
+/// Gives of each series of a run what can be read, in order of arrival; `give` says whether it wrote it. Says how many
 /// series and points were written.
 fn each_series(
     run: &RunSnapshot,
@@ -179,7 +179,13 @@ fn each_series(
 ) -> Outcome<(u64, u64)> {
     let (mut series, mut points) = (0, 0);
     for key in run.keys() {
-        let Some(columns) = damage.past(run.arrivals(key))? else { continue };
+        let mut reader = run.salvage();
+        let columns = reader.arrivals(key)?;
+        reader.told().into_iter().for_each(|place| damage.tell(place));
+        // Where nothing of a series verifies, no form has it.
+        if columns.is_empty() && reader.missing() > 0 {
+            continue;
+        }
         if give(damage, key, &columns)? {
             series += 1;
             points += columns.len() as u64;
@@ -264,9 +270,10 @@ fn write_runs(export: &mut Export<'_>) -> Outcome<(u64, PathBuf)> {
     let path = export.to.join(RUNS);
     let mut runs: Vec<Value> = Vec::with_capacity(export.ids.len());
     for id in &export.ids {
-        if let Some(run) = export.damage.past(export.workspace.run(id))?
-            && let Some(summary) = export.damage.past(run.summary())?
-        {
+        if let Some(run) = export.damage.past(export.workspace.run(id))? {
+            let mut reader = run.salvage();
+            let summary = reader.summary()?;
+            reader.told().into_iter().for_each(|place| export.damage.tell(place));
             let mut shape = serde_json::to_value(RunShape::from(&summary))?;
             shape["experiment"] = run.state().experiment_name.as_str().into();
             runs.push(shape);

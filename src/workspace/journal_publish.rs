@@ -1,0 +1,195 @@
+//! Publishes entries of a journal: the steps are in [`crate::workspace::journal`].
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::workspace::entry::{Entry, State};
+use crate::workspace::journal::{Journal, REMEMBERED};
+use crate::workspace::journal_files::{NUMBER_MAX, is_taken};
+use crate::workspace::making::{self, Making};
+use crate::workspace::paths;
+
+/// An entry carries the whole state when so many came after the last that did.
+const FOLD_AFTER: u64 = 32;
+
+/// Whether an entry counts that was given a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Counts,
+    CountsNot,
+    Unknown,
+}
+
+impl<S: State> Journal<S> {
+    /// Publishes the changes that `plan` makes of the present state; `plan` runs again whenever somebody was faster.
+    /// Gives whether there was anything to publish.
+    ///
+    /// # Errors
+    /// Those of `plan`; [`Error::Corrupt`] where the journal's folder is missing; [`Error::Io`], and then it may have
+    /// been published all the same: look, and try again if it was not.
+    pub fn publish(&mut self, plan: impl FnMut(&S) -> Result<Vec<S::Change>>) -> Result<bool> {
+        self.publish_as(plan, false)
+    }
+
+    /// The same in an entry that carries the whole state, so that the journal's damage no longer matters.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub fn publish_whole(&mut self, plan: impl FnMut(&S) -> Result<Vec<S::Change>>) -> Result<bool> {
+        self.publish_as(plan, true)
+    }
+
+    fn publish_as(&mut self, mut plan: impl FnMut(&S) -> Result<Vec<S::Change>>, whole: bool) -> Result<bool> {
+        self.refresh()?;
+        loop {
+            self.check_listed()?;
+            let changes = plan(&self.state)?;
+            if changes.is_empty() {
+                return Ok(false);
+            }
+            let number = self.number + 1;
+            // Damage stays visible until somebody asks for a repair. What only an anchor says must not depend on it.
+            let fold = whole || !self.has_gap() && (number - self.folded > FOLD_AFTER || !self.bad.is_empty());
+            let known = if fold { REMEMBERED } else { 1 };
+            let before = self.recent.iter().take(known).copied().collect();
+            let entry = Entry { before, state: fold.then(|| self.state.clone()), changes };
+            let (bytes, crc) = entry.encode(number);
+            if self.try_publish(number, &bytes, crc, whole)? {
+                if fold {
+                    self.bad.clear();
+                }
+                self.take(number, entry, crc);
+                return Ok(true);
+            }
+            let before = (self.number, self.folder);
+            self.refresh()?;
+            if (self.number, self.folder) == before {
+                self.read_all()?;
+            }
+        }
+    }
+
+    /// Gives the entry its name, and says whether it counts; `false` when others were faster.
+    fn try_publish(&mut self, number: u64, bytes: &[u8], crc: u32, whole: bool) -> Result<bool> {
+        if number > NUMBER_MAX {
+            return Err(Error::corrupt(&self.path(number), 0, "a journal has no room for entries behind this name"));
+        }
+        // Where the folder cannot be looked up, nobody could tell afterwards whether the entry counts.
+        self.files.folder()?;
+        self.make_folder(whole)?;
+        let storage = Arc::clone(&self.files.storage);
+        let making = making::begin(&*storage, &self.files.root.join(paths::TEMPORARY), "entry")?;
+        let written = making.file.write_at(bytes, 0).and_then(|()| making.file.sync());
+        let published = written.map_err(Error::io("write", &making.path)).and_then(|()| {
+            let counts = self.name_entry(&making, number, bytes, crc)?;
+            if counts {
+                self.sync_folder()?;
+                // The entry stands without its anchor too, which only tells of its loss.
+                let _ = self.anchor(&making, number, bytes);
+            }
+            Ok(counts)
+        });
+        // The name is published, or nothing is: what is left of the temporary file says nothing.
+        let _ = storage.remove_file(&making.path);
+        published
+    }
+
+    /// Makes the folder of the first entries, whose name then survives whoever made it and died; to repair a journal
+    /// whose folder is lost, one for the entry that is to come.
+    fn make_folder(&mut self, whole: bool) -> Result<()> {
+        let name = match self.folder {
+            Some(_) if self.number > 0 => return Ok(()),
+            Some(name) => name,
+            None if self.number == 0 && !self.has_gap() => 0,
+            None if whole => self.number + 1,
+            None => {
+                let why = "the folder of a journal's entries is missing; `repair` makes it anew";
+                return Err(Error::corrupt(&self.files.dir(), 0, why));
+            }
+        };
+        let (storage, dir) = (&self.files.storage, self.files.dir());
+        for (folder, above) in [(&dir, &self.files.root), (&self.files.folder_path(name), &dir)] {
+            match storage.create_dir(folder) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create", folder)(error));
+                }
+                _ => storage.sync_dir(above).map_err(Error::io("sync", above))?,
+            }
+        }
+        self.folder = Some(name);
+        Ok(())
+    }
+
+    /// Step 3 and 4.
+    fn name_entry(&self, making: &Making, number: u64, bytes: &[u8], crc: u32) -> Result<bool> {
+        let path = self.path(number);
+        let failed = match self.files.give_name(making, bytes, &path) {
+            Ok(()) if self.files.folder()? == self.folder => return Ok(true),
+            Ok(()) => None,
+            Err(error) => Some(error),
+        };
+        // A call may have been carried out whose answer got lost; a name that is taken may be this entry's own.
+        match (self.standing(number, crc)?, failed) {
+            (Standing::Counts, _) => Ok(true),
+            (Standing::CountsNot, None) => Ok(false),
+            (Standing::CountsNot, Some(error)) if is_taken(&error) => Ok(false),
+            (Standing::CountsNot, Some(error))
+                if error.kind() == ErrorKind::NotFound && self.files.folder()? != self.folder =>
+            {
+                Ok(false)
+            }
+            (_, Some(error)) => Err(Error::io("publish", &path)(error)),
+            (Standing::Unknown, None) => {
+                let why = "others published so much meanwhile that nobody can tell whether this change is among it; look, \
+                           and try again if it is not";
+                Err(Error::io("publish", &path)(std::io::Error::other(why)))
+            }
+        }
+    }
+
+    /// Whether an entry that was named, or may have been, is one of the journal.
+    fn standing(&self, number: u64, crc: u32) -> Result<Standing> {
+        let now = Self::open_optional(Arc::clone(&self.files.storage), self.files.root.clone(), self.files.name)?;
+        now.check_listed()?;
+        let Some(back) = now.number.checked_sub(number) else { return Ok(Standing::CountsNot) };
+        Ok(match usize::try_from(back).ok().and_then(|back| now.recent.get(back)) {
+            Some(&own) if own == crc => Standing::Counts,
+            None | Some(0) => Standing::Unknown,
+            Some(_) => Standing::CountsNot,
+        })
+    }
+
+    /// Syncs the folder of entries, whatever its name is by now.
+    pub(super) fn sync_folder(&self) -> Result<()> {
+        let mut folder = self.folder;
+        loop {
+            let path = self.files.folder_path(folder.unwrap_or(0));
+            match self.files.storage.sync_dir(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound && self.files.folder()? != folder => {
+                    folder = self.files.folder()?;
+                }
+                synced => return synced.map_err(Error::io("sync", &path)),
+            }
+        }
+    }
+
+    /// Makes every entry that was read survive a stop of the machine: whoever published it may have died before it did.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sync(&self) -> Result<()> {
+        self.check_listed()?;
+        if self.folder.is_none() { Ok(()) } else { self.sync_folder() }
+    }
+
+    /// Step 6.
+    fn anchor(&self, making: &Making, number: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.files.give_anchor(making, bytes, number)?;
+        // While something is missing the anchors before may be what is left of it.
+        if !self.has_gap() {
+            let _ = self.files.remove(&self.files.anchor_path(number - 1));
+        }
+        Ok(())
+    }
+}
