@@ -219,6 +219,7 @@ fn shape(report: &Report, dry_run: bool) -> Value {
         "left_out": Value::Object(kinds(&report.left_out())),
         "paths": report.paths.iter().map(named).collect::<Vec<_>>(),
         "notes": report.notes.iter().map(|(path, note)| json!({"path": path.to_string_lossy(), "note": note})).collect::<Vec<_>>(),
+        "changed": {"new_runs": report.changed.beside, "replaced": report.changed.replaced},
         "dry_run": dry_run,
     })
 }
@@ -276,6 +277,16 @@ fn text(report: &Report, dry_run: bool) -> String {
     if report.taken.is_empty() && report.skipped.is_empty() {
         text += "no log was recognised; known are TensorBoard event files, mlruns folders, mlflow.db, .wandb, DVCLive, \
                  trainer_state.json, CSV, JSON lines, JSON and Parquet\n";
+    }
+    let beside = report.changed.beside;
+    if beside > 0 {
+        let runs = if beside == 1 { "a new run beside the old one" } else { "new runs beside the old ones" };
+        let sources = plural(beside, "source", "sources");
+        text += &format!("{sources} changed: {runs}; --replace puts the next change in the place of the run\n");
+    }
+    if report.changed.replaced > 0 {
+        let sources = plural(report.changed.replaced, "source", "sources");
+        text += &format!("{sources} changed: in the place of what they gave before\n");
     }
     let plain = |counts: &Counts| [Kind::Run, Kind::Series, Kind::Point].map(|kind| counts.get(kind));
     text += &match dry_run {
