@@ -10,7 +10,13 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Value> {
     parse_counting(bytes).map(|(value, _)| value)
 }
 
-/// The same, and how many numbers were too large for a float.
+/// The value that a text begins with, read in the same way.
+pub(crate) fn first(bytes: &[u8]) -> Option<Value> {
+    let first = |bytes: &[u8]| serde_json::Deserializer::from_slice(bytes).into_iter().next()?.ok();
+    first(bytes).or_else(|| first(&quote_bare_words(bytes)?.0))
+}
+
+/// The same as [`parse`], and how many numbers were too large for a float.
 pub(crate) fn parse_counting(bytes: &[u8]) -> Option<(Value, u64)> {
     if let Ok(value) = serde_json::from_slice(bytes) {
         return Some((value, 0));

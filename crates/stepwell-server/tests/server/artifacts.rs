@@ -27,8 +27,8 @@ fn a_file_comes_back_with_headers_that_keep_it_from_running() {
     assert_eq!(page.headers["content-security-policy"], "sandbox; default-src 'none'");
     assert!(page.headers["x-stepwell-note"].to_str().unwrap().contains("--trust-artifacts"));
     for name in ["a.js", "a.MJS", "a.wasm", "a.xml", "a.css"] {
-        assert_eq!(put(&server, &format!("0/r/artifacts/{name}"), b"x"), StatusCode::OK);
-        let script = server.get(&format!("/ajax-api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/{name}"));
+        assert_eq!(put(&server, &format!("0/s/artifacts/{name}"), b"x"), StatusCode::OK);
+        let script = server.get(&format!("/ajax-api/2.0/mlflow-artifacts/artifacts/0/s/artifacts/{name}"));
         assert_eq!(script.headers["content-type"], "application/octet-stream", "{name}");
         assert!(script.headers["x-stepwell-note"].to_str().unwrap().contains("saved, not shown"), "{name}");
     }
