@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::catalog::Experiment;
+use crate::workspace::copies::without_copies;
 use crate::workspace::deletions::Pair;
 use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Tombstone, covers};
@@ -74,7 +75,7 @@ struct News {
 impl Workspace {
     /// Brings in what `source` has and this workspace has not: runs with all they logged, whatever they stand for, and
     /// their experiments. Others may write to both meanwhile; of a run that is being written what was acknowledged by
-    /// now comes. Words that differ merge as those of two writers of one run do. Deletions come too, as
+    /// now comes. Of a run that was exported and imported, the copy and the points themselves count once. Words that differ merge as those of two writers of one run do. Deletions come too, as
     /// [`crate::workspace::deletions`] says; what was deleted for good here stays so. An experiment is known by its
     /// number, then by its name; its names and tags merge as [`crate::workspace::catalog`] says. `progress` is told how
     /// many runs of how many were looked at.
@@ -160,6 +161,12 @@ impl Workspace {
         };
         let known = self.find_run(run.id())?;
         if let Some(known) = &known {
+            let twice;
+            (run, twice) = without_copies(known, run)?;
+            if twice > 0 {
+                let why = "are here under other writers, and cannot be told apart from new ones; they may count twice";
+                done.left_out.push(format!("run {id}: {twice} of its points {why}"));
+            }
             // What was set here stands here.
             let refused: Vec<Refused> = other_params(known.state(), run.state()).collect();
             run.leave_params_out(|key| refused.iter().any(|refused| refused.key == key));
