@@ -4,11 +4,14 @@
 //! Imports and exchanges therefore compare a copy with the points, one by one: what is there already is not taken. A
 //! point that was logged twice counts twice on both sides.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::WriterId;
 use crate::base::items::IMPORTED_PART;
 use crate::base::point::{Columns, Point};
+use crate::base::stats::{SeriesStats, StatPoint};
 use crate::error::Result;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{RunPart, RunSnapshot, SeriesParts, part_len, read_part};
@@ -58,6 +61,34 @@ fn columns_of(series: &SeriesParts, of: impl Fn(WriterId) -> bool) -> Result<Col
         read_part(part, 0..part_len(part), &mut columns)?;
     }
     Ok(columns)
+}
+
+/// Whether two copies of a run that reach equally far have other points, as far as statistics tell. Only imports can make
+/// such copies: their writers are known by the run's id, all others are drawn.
+pub(super) fn differs(known: &RunSnapshot, run: &RunSnapshot) -> Result<bool> {
+    let imports = imports([known.state(), run.state()]);
+    let is_import = |own: &Coverage| own.through > own.from && imports.contains(&own.writer);
+    let reach = |state: &RunState| -> BTreeSet<(WriterId, u64, u64)> {
+        state.coverage.iter().map(|own| (own.writer, own.from, own.through)).collect()
+    };
+    if !run.state().coverage.iter().any(is_import) || reach(known.state()) != reach(run.state()) {
+        return Ok(false);
+    }
+    for key in run.series().keys() {
+        if !known.series().contains_key(key) {
+            return Ok(true);
+        }
+        let [own, theirs] = [known.stats(key)?, run.stats(key)?];
+        let word = |stats: &SeriesStats| {
+            let point = |at: &StatPoint| (at.step, at.timestamp_ms, at.value.to_bits());
+            (stats.count, stats.nan_count, point(&stats.first), point(&stats.latest))
+        };
+        let extremes = |stats: &SeriesStats| (stats.min, stats.max);
+        if word(&own) != word(&theirs) || extremes(&own) != extremes(&theirs) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What of a writer's points another copy of the run has under other writers.

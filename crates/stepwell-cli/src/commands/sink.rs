@@ -295,7 +295,7 @@ impl Importing<'_> {
     fn store(&mut self, run: ImportedRun, counts: Counts) -> Result<Taken, Error> {
         let workspace = self.target()?.0.clone();
         let (first, own_id, what) = (run.id.clone(), run.own_id, run.what());
-        let refused = |why: String| Taken::refused(Kind::Run, format!("run {first} was not imported: {why}"));
+        let refused = |why: String| Taken::refused(what, format!("{} {first} was not imported: {why}", what.name()));
         let adopted = run.attached.experiment_key.as_ref().and_then(|key| self.adopted.get(key)).cloned();
         let found = match adopted {
             Some(adopted) => adopted,

@@ -170,3 +170,43 @@ fn a_run_that_was_exported_and_imported_has_its_points_once() {
         );
     }
 }
+
+#[test]
+fn copies_of_a_run_that_do_not_agree_are_told() {
+    let place = Place::new();
+    let paths = [place.path("a"), place.path("b")];
+    let [a, b] = [text(&paths[0]), text(&paths[1])];
+    for (workspace, experiment, rate) in [(a, "one", "lr=1"), (b, "two", "lr=2")] {
+        place.file("t.csv", "run_id,step,loss\nr1,0,0.5\nr2,0,1\n");
+        place.ok(&["-w", workspace, "import", "t.csv", "--experiment", experiment]);
+        place.ok(&["-w", workspace, "log", "r1", "--param", rate]);
+    }
+    let told = |both: bool| {
+        let mut arguments = vec!["--json", "sync", a, b];
+        arguments.extend(both.then_some("--both"));
+        let ended = place.call(&arguments);
+        let told: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        let ways = if both { told.as_array().unwrap().clone() } else { vec![told] };
+        let count = |way: &serde_json::Value, what: &str| {
+            let left_out = way["left_out"].as_array().unwrap();
+            left_out.iter().filter(|words| words.as_str().unwrap().contains(what)).count()
+        };
+        let counts: Vec<[usize; 3]> =
+            ways.iter().map(|way| ["experiment", "param", "other points"].map(|what| count(way, what))).collect();
+        (ended.status, counts)
+    };
+    // r2 is in two experiments, and so is r1, which also has two values of a param.
+    let (status, counts) = told(true);
+    assert_eq!((status, counts.iter().all(|counts| counts[1] == 1)), (1, true), "{counts:?}");
+    assert!(counts[0][0] > 0, "{counts:?}");
+    // What is not made one is told again each time.
+    assert_eq!(told(true).0, 1);
+    // Two sources under one id.
+    let other = place.path("c");
+    place.file("t.csv", "run_id,step,loss\nr2,7,3\n");
+    place.ok(&["-w", text(&other), "import", "t.csv", "--experiment", "one"]);
+    let ended = place.call(&["--json", "sync", text(&other), a]);
+    let told: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(ended.status, 1, "{told}");
+    assert!(told["left_out"][0].as_str().unwrap().contains("run r2: other points were imported"), "{told}");
+}
