@@ -189,7 +189,7 @@ fn trimmed(
             let all = columns_of(parts, |writer| writer == theirs.writer)?;
             let from = of_series.get(key).copied().unwrap_or_default();
             let rest: Columns = all.iter().skip(from).collect();
-            if rest.len() > 0 {
+            if !rest.is_empty() {
                 series.push((key.clone(), SeriesPart::Rows(std::sync::Arc::new(rest))));
             }
         }

@@ -342,7 +342,7 @@ impl Importer {
         for (key, columns) in run.series {
             let Some(new) = gained.new.get(&key) else { continue };
             let rest = new.of(columns);
-            if rest.len() > 0 {
+            if !rest.is_empty() {
                 added.series += 1;
                 added.points += rest.len() as u64;
                 series.push((key, SeriesPart::Rows(std::sync::Arc::new(rest))));

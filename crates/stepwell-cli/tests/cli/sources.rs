@@ -74,8 +74,11 @@ fn a_source_that_was_overwritten_is_another_run_or_replaces_it() {
     assert_eq!(place.json(&["verify"])["ok"], true);
 }
 
+/// What a source holds for some values of a metric.
+type Content = fn(&[f32]) -> Vec<u8>;
+
 /// Each kind of source that does not name its run: where it is, and what it holds for some values of a metric.
-fn sources() -> Vec<(&'static str, fn(&[f32]) -> Vec<u8>)> {
+fn sources() -> Vec<(&'static str, Content)> {
     fn rows(values: &[f32], row: impl Fn((usize, &f32)) -> String) -> Vec<u8> {
         values.iter().enumerate().map(row).collect::<String>().into_bytes()
     }
