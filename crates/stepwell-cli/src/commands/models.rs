@@ -75,7 +75,7 @@ fn list(context: &Context, registry: &Registry, all: bool) -> Outcome {
         rows.add_row([escape(&gone.name), versions, String::new(), String::new(), time(gone.at_ms), String::new(), by]);
     }
     let mut text = format!("{rows}\n");
-    if registry.models.is_empty() && !(all && !registry.gone.is_empty()) {
+    if registry.models.is_empty() && (registry.gone.is_empty() || !all) {
         text = "no model is registered\n".to_owned();
     }
     let gone = registry.gone.len() as u64;
