@@ -24,6 +24,9 @@ pub const ARTIFACT_URI: u8 = 6;
 /// A part of a run that was imported: a resumed run leaves a log for each of its starts. Key: the part. Value: when it
 /// started, in milliseconds since the epoch, or empty.
 pub const IMPORTED_PART: u8 = 7;
+/// A source that an imported run came from. Key: empty for the first, else the source. Value: the source, a blank, and
+/// how many runs the source had given by then, this one included, in decimal: the greatest is the run it gave last.
+pub const IMPORTED_FROM: u8 = 8;
 
 /// The kind of a plain run, in [`crate::log::record::Attribute`]'s word for it.
 pub const RUN: u8 = 0;

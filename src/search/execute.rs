@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashSet;
 
 use crate::base::ids::ExperimentId;
+use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::layout::{Family, run};
 use crate::index::part::IndexPart;
-use crate::search::ast::{Clause, Expr};
+use crate::search::ast::{Clause, Expr, TextAttribute, TextTest};
 use crate::search::filter::{Context, evaluate};
 use crate::search::order::{OrderBy, OrderKey, complete, parse_order_by_in};
 use crate::search::page::{page_token, parse_page_token};
@@ -115,6 +116,17 @@ impl Query {
         }
         names.extend(self.order_by.iter().map(|clause| clause.key.clone()));
         names
+    }
+
+    /// The words that its filter compares with statuses, and that are none.
+    #[must_use]
+    pub fn unknown_statuses(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if let Some(filter) = &self.filter {
+            statuses(filter, &mut words);
+        }
+        words.retain(|word| !RunStatus::ALL.iter().any(|status| status.as_str() == word));
+        words
     }
 
     /// Goes to the page that a token names; the empty token is the first page.
@@ -258,5 +270,18 @@ fn named(expr: &Expr, names: &mut Vec<OrderKey>) {
             Clause::Text(attribute, _) => Some(OrderKey::Text(*attribute)),
             Clause::Dataset(..) => None,
         }),
+    }
+}
+
+fn statuses(expr: &Expr, words: &mut Vec<String>) {
+    match expr {
+        Expr::And(parts) | Expr::Or(parts) => parts.iter().for_each(|part| statuses(part, words)),
+        Expr::Not(inner) => statuses(inner, words),
+        Expr::Clause(Clause::Text(TextAttribute::Status, test)) => match test {
+            TextTest::Equal(word) | TextTest::NotEqual(word) => words.push(word.clone()),
+            TextTest::In(list) | TextTest::NotIn(list) => words.extend(list.iter().cloned()),
+            _ => {}
+        },
+        Expr::Clause(_) => {}
     }
 }

@@ -12,10 +12,12 @@ use std::collections::btree_map::Entry;
 use std::path::Path;
 
 use crate::base::ids::{ExperimentId, RunId, WriterId};
+use crate::base::items::RUN;
 use crate::error::{Error, Result};
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::catalog::Experiment;
+use crate::workspace::copies::{differs, without_copies};
 use crate::workspace::deletions::Pair;
 use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Tombstone, covers};
@@ -30,12 +32,16 @@ const RUNS_AT_ONCE: usize = 16 << 10;
 /// What was brought in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pulled {
-    /// Runs of the source that could be read.
+    /// Runs of the source that could be read. Logged models are no runs here.
     pub seen: u64,
     /// Runs that were not here.
     pub added: u64,
     /// Runs that were here, of which the source knew more.
     pub updated: u64,
+    /// Logged models that were not here.
+    pub models_added: u64,
+    /// Logged models that were here, of which the source knew more.
+    pub models_updated: u64,
     /// Points that were not here.
     pub points: u64,
     /// Runs that were deleted for good here, and so stayed away.
@@ -74,7 +80,7 @@ struct News {
 impl Workspace {
     /// Brings in what `source` has and this workspace has not: runs with all they logged, whatever they stand for, and
     /// their experiments. Others may write to both meanwhile; of a run that is being written what was acknowledged by
-    /// now comes. Words that differ merge as those of two writers of one run do. Deletions come too, as
+    /// now comes. Of a run that was exported and imported, the copy and the points themselves count once. Words that differ merge as those of two writers of one run do. Deletions come too, as
     /// [`crate::workspace::deletions`] says; what was deleted for good here stays so. An experiment is known by its
     /// number, then by its name; its names and tags merge as [`crate::workspace::catalog`] says. `progress` is told how
     /// many runs of how many were looked at.
@@ -124,7 +130,7 @@ impl Workspace {
                     continue;
                 }
             };
-            waiting.done.seen += 1;
+            waiting.done.seen += u64::from(run.state().kind() == RUN);
             if let Some(news) = self.news(run, source, &mut pairs, &mut waiting.done)? {
                 waiting.points += news.run.points();
                 waiting.runs.push(news);
@@ -160,6 +166,12 @@ impl Workspace {
         };
         let known = self.find_run(run.id())?;
         if let Some(known) = &known {
+            let twice;
+            (run, twice) = without_copies(known, run)?;
+            if twice > 0 {
+                let why = "are here under other writers, and cannot be told apart from new ones; they may count twice";
+                done.left_out.push(format!("run {id}: {twice} of its points {why}"));
+            }
             // What was set here stands here.
             let refused: Vec<Refused> = other_params(known.state(), run.state()).collect();
             run.leave_params_out(|key| refused.iter().any(|refused| refused.key == key));
@@ -184,6 +196,16 @@ impl Workspace {
                 both.attributes[mark.value.kind()] = Some(mark.clone());
             }
             if points_known && both == *known.state() {
+                if known.state().experiment != pair.own.id && first_writer(known.state()) == first_writer(state) {
+                    let (here, there) = (&known.state().experiment_name, &pair.theirs.name);
+                    let why = "each side keeps its own";
+                    done.left_out
+                        .push(format!("run {id} is in experiment {here:?} here and in {there:?} there; {why}"));
+                }
+                if differs(known, &run)? {
+                    let why = "other points were imported under its id on the other side; each side keeps its own";
+                    done.left_out.push(format!("run {id}: {why}"));
+                }
                 return Ok(None);
             }
         }
@@ -264,8 +286,13 @@ impl Workspace {
     fn take_all(&self, news: &[News], done: &mut Pulled) -> Result<()> {
         let refused = self.publish_runs(news.iter().map(|news| news.run.clone()).collect())?;
         done.left_out.extend(refused.iter().map(Refused::to_string));
-        for (is_new, points) in news.iter().filter_map(|news| news.counts) {
-            *(if is_new { &mut done.added } else { &mut done.updated }) += 1;
+        for (news, (is_new, points)) in news.iter().filter_map(|news| Some((news, news.counts?))) {
+            *match (news.run.state().kind(), is_new) {
+                (RUN, true) => &mut done.added,
+                (RUN, false) => &mut done.updated,
+                (_, true) => &mut done.models_added,
+                (_, false) => &mut done.models_updated,
+            } += 1;
             done.points += points;
         }
         Ok(())
@@ -312,6 +339,11 @@ fn missing(known: &RunState, other: &RunState) -> u64 {
         theirs.through.saturating_sub(reached)
     };
     other.coverage.iter().map(of_writer).sum()
+}
+
+/// The writer whose word on the run's experiment counts.
+fn first_writer(state: &RunState) -> Option<(u64, WriterId)> {
+    state.coverage.iter().map(|own| (own.order, own.writer)).min()
 }
 
 /// Whether a copy of a run has all points that another has.

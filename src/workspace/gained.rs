@@ -1,27 +1,47 @@
 //! What a source has beyond what was imported from it, or why it is another source.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::WriterId;
 use crate::base::point::Columns;
 use crate::error::Result;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{RunSnapshot, SeriesParts, part_len, read_part};
+use crate::workspace::copies::{Pool, imports};
 use crate::workspace::import::RunImport;
 
-/// What a source has that was not imported yet.
+/// What a source has that is not here yet.
 pub(super) struct Gained {
-    /// For each series that is taken, how many of its points were imported before.
-    pub(super) from: FxHashMap<String, usize>,
+    /// For each series that is taken, which of its points are new.
+    pub(super) new: FxHashMap<String, New>,
     /// Points that were imported and that the source has no longer.
     pub(super) behind: u64,
+}
+
+/// Which points of a series are new.
+pub(super) enum New {
+    /// All behind the first so many.
+    From(usize),
+    /// Those at these places.
+    At(Vec<usize>),
+}
+
+impl New {
+    /// The new points.
+    pub(super) fn of(&self, columns: Columns) -> Columns {
+        match self {
+            Self::From(0) => columns,
+            Self::From(from) => (*from..columns.len()).filter_map(|place| columns.get(place)).collect(),
+            Self::At(places) => places.iter().filter_map(|place| columns.get(*place)).collect(),
+        }
+    }
 }
 
 impl Gained {
     /// Everything, but for series that were deleted for good.
     pub(super) fn all(run: &RunImport, deleted: impl Fn(&str) -> bool) -> Self {
         let kept = run.series.iter().filter(|(key, _)| !deleted(key));
-        Self { from: kept.map(|(key, _)| (key.clone(), 0)).collect(), behind: 0 }
+        Self { new: kept.map(|(key, _)| (key.clone(), New::From(0))).collect(), behind: 0 }
     }
 
     /// What comes behind the points that were imported under `writer`; or, in words, why the source is another one.
@@ -31,30 +51,39 @@ impl Gained {
         run: &RunImport,
         deleted: impl Fn(&str) -> bool,
     ) -> Result<std::result::Result<Self, String>> {
-        let mut gained = Self { from: FxHashMap::default(), behind: 0 };
+        let mut gained = Self { new: FxHashMap::default(), behind: 0 };
+        // A run that names itself may be an export of what its own writers logged here.
+        let others = if run.own_id { others(known) } else { FxHashSet::default() };
         let (mut met, mut grew) = (0, false);
         for (key, columns) in run.series.iter().filter(|(key, _)| !deleted(key)) {
+            let series = known.series().get(key);
+            if let Some(series) = series.filter(|series| series.writers.iter().any(|of| others.contains(of))) {
+                match among_others(series, writer, &others, columns)? {
+                    Ok(new) => gained.new.insert(key.clone(), New::At(new)),
+                    Err(place) => return Ok(Err(other_point(place, key))),
+                };
+                continue;
+            }
             let mut at = 0;
-            for part in known.series().get(key).into_iter().flat_map(|series| own_parts(series, writer)) {
+            for part in series.into_iter().flat_map(|series| own_parts(series, writer)) {
                 let mut stored = Columns::default();
                 read_part(part, 0..part_len(part), &mut stored)?;
                 let both = stored.len().min(columns.len().saturating_sub(at));
                 if let Some(place) = (0..both).find(|&place| stored.get(place) != columns.get(at + place)) {
-                    let place = at + place + 1;
-                    return Ok(Err(format!("point {place} of metric {key:?} is not the one that was imported")));
+                    return Ok(Err(other_point(at + place, key)));
                 }
                 gained.behind += (stored.len() - both) as u64;
                 at += stored.len();
             }
             met += usize::from(at > 0);
             grew |= at < columns.len();
-            gained.from.insert(key.clone(), at.min(columns.len()));
+            gained.new.insert(key.clone(), New::From(at.min(columns.len())));
         }
         let mut imported = 0;
         for (key, series) in known.series() {
             let points: usize = own_parts(series, writer).map(part_len).sum();
             imported += usize::from(points > 0);
-            if !run.own_id && !gained.from.contains_key(key) {
+            if !run.own_id && !gained.new.contains_key(key) {
                 gained.behind += points as u64;
             }
         }
@@ -67,6 +96,44 @@ impl Gained {
         }
         Ok(Ok(gained))
     }
+}
+
+fn other_point(place: usize, key: &str) -> String {
+    format!("point {} of metric {key:?} is not the one that was imported", place + 1)
+}
+
+/// The writers of a run that stand for no import.
+fn others(known: &RunSnapshot) -> FxHashSet<WriterId> {
+    let imports = imports([known.state()]);
+    known.state().coverage.iter().map(|own| own.writer).filter(|writer| !imports.contains(writer)).collect()
+}
+
+/// The places of the points that neither an earlier import by `writer` nor others have; or the place at which the source
+/// is not what was imported before.
+fn among_others(
+    series: &SeriesParts,
+    writer: WriterId,
+    others: &FxHashSet<WriterId>,
+    columns: &Columns,
+) -> Result<std::result::Result<Vec<usize>, usize>> {
+    let mut stored = Columns::default();
+    for part in own_parts(series, writer) {
+        read_part(part, 0..part_len(part), &mut stored)?;
+    }
+    let mut pool = Pool::of(series, |of| others.contains(&of))?;
+    let (mut own, mut new) = (0, Vec::new());
+    for (place, point) in columns.iter().enumerate() {
+        if own < stored.len() && stored.get(own) == Some(point) {
+            own += 1;
+        } else if !pool.take(&point) {
+            new.push(place);
+        }
+    }
+    let is_behind = own < stored.len();
+    Ok(match new.first() {
+        Some(place) if is_behind => Err(*place),
+        _ => Ok(new),
+    })
 }
 
 /// The parts of a series that a writer wrote, in order of arrival.

@@ -235,7 +235,7 @@ impl Importer {
     /// Takes in a run. Of a run that was imported before, only what its series gained at their ends is added, so that
     /// importing again adds nothing, nor does an older and shorter copy. A metric that was deleted for good since it
     /// was imported stays deleted. A param of a run that its source names stays when it has another value here, see
-    /// [`Added::other_params`].
+    /// [`Added::other_params`]; of its points, those that its own writers logged here are not taken a second time.
     ///
     /// # Errors
     /// [`Error::Invalid`] when a limit is broken, or when the source's points are not those that were imported before;
@@ -340,12 +340,9 @@ impl Importer {
         let before = existing.as_ref().and_then(|known| known.coverage.iter().find(own).copied());
         let mut series = Vec::new();
         for (key, columns) in run.series {
-            let Some(&from) = gained.from.get(&key) else { continue };
-            if from < columns.len() {
-                let rest: Columns = match from {
-                    0 => columns,
-                    from => (from..columns.len()).filter_map(|index| columns.get(index)).collect(),
-                };
+            let Some(new) = gained.new.get(&key) else { continue };
+            let rest = new.of(columns);
+            if !rest.is_empty() {
                 added.series += 1;
                 added.points += rest.len() as u64;
                 series.push((key, SeriesPart::Rows(std::sync::Arc::new(rest))));

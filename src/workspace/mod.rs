@@ -16,6 +16,7 @@ pub mod catalog;
 pub mod check;
 pub mod clock;
 pub mod compaction;
+mod copies;
 pub mod deletions;
 pub mod durable;
 pub mod edits;

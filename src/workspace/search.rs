@@ -206,6 +206,29 @@ impl Workspace {
         Ok(found)
     }
 
+    /// The items of a kind that runs have, deleted runs included: the run, the item's key and value, in no order.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn runs_with_items(&self, kind: u8) -> Result<Vec<(RunId, String, String)>> {
+        let (_, found) = self.ask(|view| {
+            let mut found = Vec::new();
+            for (part, excluded) in &view.parts {
+                let mut of_part = Vec::new();
+                part.each_item(kind, |ordinal, _, key, value| {
+                    if !excluded.contains(ordinal) {
+                        of_part.push((ordinal, key.to_owned(), value.to_owned()));
+                    }
+                })?;
+                for (ordinal, key, value) in of_part {
+                    found.push((part.run_id(ordinal)?, key, value));
+                }
+            }
+            Ok(found)
+        })?;
+        Ok(found)
+    }
+
     /// Ids of all runs, deleted ones included, in no order.
     ///
     /// # Errors

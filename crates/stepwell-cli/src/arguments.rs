@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Import(commands::import::Arguments),
     /// List experiments; create, rename, delete, restore them.
     Experiments(commands::experiments::Arguments),
+    /// List registered models: versions, stages, aliases, and who changed them.
+    Models(commands::models::Arguments),
     /// List and search runs.
     Runs(commands::runs::Arguments),
     /// Show one run in full.

@@ -41,6 +41,23 @@ pub(crate) fn experiments() -> ArgValueCompleter {
     })
 }
 
+/// Completes a registered model.
+pub(crate) fn models() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        offer(current, |workspace, current| {
+            let names = workspace.read_registry(|registry| Ok(registry.models.keys().cloned().collect::<Vec<_>>()));
+            Some(
+                names
+                    .ok()?
+                    .into_iter()
+                    .filter(|name| name.starts_with(current))
+                    .map(|name| (name, String::new()))
+                    .collect(),
+            )
+        })
+    })
+}
+
 /// Completes a metric: of the runs that the call names, else of any.
 pub(crate) fn metrics() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {

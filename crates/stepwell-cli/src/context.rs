@@ -13,7 +13,7 @@ use stepwell::workspace::search::RunQuery;
 use crate::failure::{Failure, Outcome};
 use crate::find::{CANDIDATES, hint};
 pub(crate) use crate::find::{experiment, run};
-use crate::keys::tell_unknown;
+use crate::keys::{tell_unknown, tell_unknown_statuses};
 use crate::left_out;
 
 /// Runs that one page of a search brings.
@@ -67,7 +67,9 @@ pub(crate) fn search(
         query.max_results = (max - taken).clamp(1, PAGE);
         let page = workspace.search(&query)?;
         if query.page_token.is_none() {
-            tell_unknown(workspace, &Query::parse(&query.filter, &query.order_by)?.names())?;
+            let asked = Query::parse(&query.filter, &query.order_by)?;
+            tell_unknown(workspace, &asked.names())?;
+            tell_unknown_statuses(&asked.unknown_statuses());
             left_out::tell(&page.unreadable);
         }
         for run in page.runs {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use stepwell::base::stats::RunStatus;
 use stepwell::search::ast::MetricName;
 use stepwell::search::order::OrderKey;
 use stepwell::workspace::keys::KeyKind;
@@ -33,6 +34,19 @@ pub(crate) fn tell_unknown(workspace: &Workspace, names: &[OrderKey]) -> Outcome
         let _ = writeln!(std::io::stderr(), "{}", escape(&text));
     }
     Ok(())
+}
+
+/// Tells on standard error of each word that a filter compares with the status and that no run can have.
+pub(crate) fn tell_unknown_statuses(words: &[String]) {
+    let all = RunStatus::ALL.map(RunStatus::as_str);
+    for word in words {
+        let upper = word.to_uppercase();
+        let meant = match closest(&upper, all.iter().copied()) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => format!("there are {}", all.join(", ")),
+        };
+        let _ = writeln!(std::io::stderr(), "{}", escape(&format!("note: no status is {word:?}; {meant}")));
+    }
 }
 
 /// The name that is most like a key that no run has: of the same kind, or the same key of another.

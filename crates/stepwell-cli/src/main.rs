@@ -13,6 +13,7 @@ mod keys;
 mod left_out;
 mod mirror;
 mod output;
+mod place;
 mod plot;
 mod progress;
 mod shape;
@@ -55,6 +56,7 @@ fn run(context: &Context, command: Command) -> Outcome {
     match command {
         Command::Import(arguments) => on::import::run(context, &arguments),
         Command::Experiments(arguments) => on::experiments::run(context, arguments),
+        Command::Models(arguments) => on::models::run(context, &arguments),
         Command::Runs(arguments) => on::runs::run(context, arguments),
         Command::Show(arguments) => on::show::run(context, &arguments),
         Command::History(arguments) => on::history::run(context, &arguments),

@@ -191,6 +191,7 @@ mod tests {
         assert_eq!(Value(-0.0).to_string(), "-0");
         assert_eq!(Value(f64::NAN).to_string(), "NaN");
         assert_eq!(rounded(0.123_456_789), "0.123457");
+        assert_eq!([0.1, 0.25, -1.5, 1e-7, 12_345.678].map(rounded), ["0.1", "0.25", "-1.5", "1e-7", "12345.7"]);
     }
 
     #[test]

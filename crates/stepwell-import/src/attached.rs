@@ -44,6 +44,9 @@ pub struct Attached {
     pub artifacts: Vec<ArtifactFolder>,
     /// Which part of the run this is, for a run that was resumed and so has several logs.
     pub part: Option<Part>,
+    /// What the run came from, for a run that its source does not name: the kind of source, its absolute path, and the
+    /// run's name within it. It stays the same when the source is overwritten.
+    pub origin: Option<String>,
 }
 
 /// A folder whose files belong to a run.

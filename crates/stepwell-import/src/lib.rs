@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 pub use crate::attached::{ArtifactFolder, Attached, ImportedExperiment, ImportedModel, Part};
 pub use crate::mlflow::is_local;
 pub use crate::options::{Format, Options};
-pub use crate::report::{Counts, Kind, Named, Report, Skipped, Taken};
+pub use crate::report::{Changes, Counts, Kind, Named, Report, Skipped, Taken};
 pub use crate::run::{BoxError, ImportError, ImportedRun, ImportedSeries, Sink};
 pub use crate::tensorboard::{Ending, EventWriter};
 pub use crate::words::RunWords;
@@ -107,4 +107,14 @@ fn slashed(path: &Path) -> String {
 /// which tells apart what two projects keep at the same place.
 fn placed_id(kind: &str, relative: &str, beginning: &str) -> RunId {
     RunId::derived(kind, &format!("{relative}\0{beginning}"))
+}
+
+/// What a run came from that its source does not name, whatever the source holds by now. `None` for what has no path
+/// that could be named again.
+fn origin(kind: &str, path: &Path, run: &str, options: &Options) -> Option<String> {
+    if options.stdin.as_deref() == Some(path) {
+        return None;
+    }
+    let path = std::fs::canonicalize(path).ok()?;
+    Some(format!("{kind}\0{}\0{run}", path.to_string_lossy()))
 }

@@ -97,6 +97,13 @@ pub(crate) fn date_to_ms(text: &str) -> Option<i64> {
     Some((days * 86_400 + hour * 3600 + minute * 60 + second - zone_minutes * 60) * 1000 + ms)
 }
 
+/// Whether an ISO 8601 time of day has a zone; `None` for dates alone and for all else.
+pub(crate) fn has_zone(text: &str) -> Option<bool> {
+    let text = text.trim();
+    let time = text.get(11..).filter(|_| date_to_ms(text).is_some())?;
+    Some(time.contains(['+', '-']) || time.ends_with(|last: char| last.is_ascii_alphabetic()))
+}
+
 /// The number that some bytes of a text are, if they are all digits.
 fn digits(text: &str, from: usize, to: usize) -> Option<i64> {
     let digits = text.get(from..to)?;
@@ -207,6 +214,16 @@ mod tests {
             assert_eq!(time_text_to_ms(text), Some(1_719_086_897_909), "{text}");
         }
         assert_eq!(time_text_to_ms("2024-06-22T15:08-05:00"), Some(1_719_086_880_000));
+        for (text, zone) in [
+            ("2024-06-22T10:00:00", Some(false)),
+            ("2024-06-22T10:00:00.5Z", Some(true)),
+            ("2024-06-22 10:00 UTC", Some(true)),
+            ("2024-06-22 10:00-05:00", Some(true)),
+            ("2024-06-22", None),
+            ("1719086897", None),
+        ] {
+            assert_eq!(has_zone(text), zone, "{text}");
+        }
         assert_eq!((date_to_ms("1719086897"), date_to_ms("2024-06-22")), (None, Some(1_719_014_400_000)));
         assert_eq!(time_text_to_ms("1970-01-01"), Some(0));
         assert_eq!(time_text_to_ms("1969-12-31T23:59:59"), Some(-1000));

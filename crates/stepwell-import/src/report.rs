@@ -181,6 +181,17 @@ pub struct Taken {
     pub left_out: Vec<(Kind, u64, String)>,
     /// What else a person should know of it.
     pub notes: Vec<String>,
+    /// What became of it when it came from a source that had given something else before.
+    pub changed: Changes,
+}
+
+/// How many runs came from sources that had given other runs before, and were overwritten since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Runs that are new beside those that their sources gave before.
+    pub beside: u64,
+    /// Runs that took the place of those that their sources gave before.
+    pub replaced: u64,
 }
 
 impl Taken {
@@ -220,6 +231,8 @@ pub struct Report {
     pub skipped: Vec<Skipped>,
     /// What a person should know of what was taken: the path, and what it is.
     pub notes: Vec<(PathBuf, String)>,
+    /// How many sources were overwritten since they were imported.
+    pub changed: Changes,
     /// The named paths, in the order in which they were given.
     pub paths: Vec<Named>,
 }

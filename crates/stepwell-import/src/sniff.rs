@@ -103,8 +103,7 @@ fn head_of(path: &Path) -> Result<Vec<u8>> {
 fn json_kind(head: &[u8], lines_min: usize, options: &Options) -> Option<Source> {
     let text = head.trim_ascii_start();
     if text.starts_with(b"[") {
-        let mut items = serde_json::Deserializer::from_slice(text.get(1..)?).into_iter::<Value>();
-        return matches!(items.next(), Some(Ok(Value::Object(row))) if objects::is_row(&row, options))
+        return matches!(json::first(text.get(1..)?), Some(Value::Object(row)) if objects::is_row(&row, options))
             .then_some(Source::JsonDocument);
     }
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).take(JSON_ROWS);

@@ -317,9 +317,8 @@ impl Walk<'_, '_> {
 
     /// The states of a training and of its checkpoints are one run.
     fn add_trainer_state(&mut self, file: SourceFile, folder: &str) -> usize {
-        let parent = file.path.parent().unwrap_or(Path::new(""));
-        let is_checkpoint = parent.file_name().is_some_and(|name| trainer::is_checkpoint(&name.to_string_lossy()));
-        let training = if is_checkpoint { parent.parent().unwrap_or(parent) } else { parent }.to_path_buf();
+        let training = trainer::training_of(&file.path).to_path_buf();
+        let is_checkpoint = file.path.parent() != Some(&training);
         if let Some((at, group)) = self.trainings.get(&training).and_then(|&at| Some((at, self.groups.get_mut(at)?))) {
             group.files.push(file);
             return at;

@@ -176,7 +176,7 @@ fn times_that_are_none_are_told() {
     let (runs, report) = import_files(&[("log.csv", text)]);
     assert_eq!(series(&runs[0], "x"), ["1=2.0", "2=3.0", "3@1700000000000=4.0", "4=5.0"]);
     assert_eq!(report.skipped[0].offset, Some(17));
-    assert_eq!(report.skipped[0].reason, "\"soon\" is no time; points kept without one, in rows: 2");
+    assert_eq!(report.skipped[0].reason, "\"soon\" is not a time; points kept without one, in rows: 2");
 }
 
 #[test]

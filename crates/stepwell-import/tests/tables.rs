@@ -395,3 +395,69 @@ fn texts_with_tables_or_objects_in_them_are_logs_whatever_they_are_called() {
     let unrecognised: Vec<_> = report.paths[0].unrecognised.iter().map(|(end, count)| (end.as_str(), *count)).collect();
     assert_eq!(unrecognised, [(".log", 2), (".txt", 1)]);
 }
+
+#[test]
+fn headers_and_texts_in_older_encodings_are_read_and_told() {
+    let latin: &[u8] = b"step,L\xe4nge,ort\n0,1.5,K\xf6ln\n1,2.5,K\xf6ln\n";
+    let (runs, report) = files_with(&[("a.csv", latin)], &Options::default());
+    assert_eq!((keys(&runs[0]), series(&runs[0], "Länge")), (vec!["Länge"], vec!["0=1.5".into(), "1=2.5".into()]));
+    assert_eq!(runs[0].params, [("ort".to_owned(), "Köln".to_owned())]);
+    assert!(report.notes[0].1.contains("3; read as Windows-1252"), "{:?}", report.notes);
+    let long: &[u8] = b"step,key,value\n0,\xe9,1\n0,\xc3\xa9,2\n";
+    let (runs, report) = files_with(&[("a.csv", long)], &Options::default());
+    assert_eq!((series(&runs[0], "é"), report.notes.len()), (vec!["0=1.0".into(), "0=2.0".into()], 1));
+    let (_, report) = files(&[("a.csv", "step,Länge\n0,1\n")]);
+    assert_eq!(report.notes, []);
+}
+
+#[test]
+fn numbers_that_no_float_holds_are_told_with_their_count() {
+    let csv = "step,n,x\n0,9007199254740993,1e400\n1,9007199254740992,-1e999\n2,18014398509481985,inf\n";
+    let lines = "{\"step\":0,\"n\":9007199254740993,\"x\":1e400}\n{\"step\":1,\"n\":9007199254740992,\"x\":-1e999}\n\
+                 {\"step\":2,\"n\":18014398509481985,\"x\":Infinity}\n";
+    let state = format!("[{}]", lines.trim().replace("}\n", "},"));
+    let long = "step,key,value\n0,n,9007199254740993\n2,n,18014398509481985\n1,x,1e400\n2,x,-1e400\n";
+    for (name, text) in [("a.csv", csv), ("a.jsonl", lines), ("a.json", &state), ("long.csv", long)] {
+        let (runs, report) = files(&[(name, text)]);
+        let told = |what: &str| {
+            let cells = report.skipped.iter().filter(|skipped| skipped.kind == Kind::Cell);
+            cells.filter(|skipped| skipped.reason.contains(what)).map(|skipped| skipped.count).sum::<u64>()
+        };
+        assert_eq!((runs.len(), told("no float holds"), told("too large")), (1, 2, 2), "{name}: {report:?}");
+    }
+    let (_, report) = files(&[("a.csv", "step,n,x\n0,9007199254740992,0.12345678901234567\n1,1234,inf\n")]);
+    assert_eq!(report.skipped, []);
+}
+
+#[test]
+fn columns_of_dates_that_hold_other_things_are_told() {
+    for (rows, times, told) in [
+        // The first cell says what the column holds.
+        ("2024-06-22,1\n20240623,2\n06/24/2024,3\n", 1, 2),
+        ("2024-06-22 10:00:00,1\n,2\n1719086897,3\n", 1, 1),
+        ("2024-06-22,1\n06/24/2024,2\n06/24/2024,2\n", 1, 2),
+    ] {
+        let table: String = rows.lines().enumerate().map(|(step, row)| format!("{step},{row}\n")).collect();
+        let lines: String = table
+            .lines()
+            .map(|row| row.split(',').collect::<Vec<_>>())
+            .map(|row| format!("{{\"step\":{},\"date\":{:?},\"loss\":{}}}\n", row[0], row[1], row[2]))
+            .map(|row| row.replace("\"date\":\"\"", "\"date\":null"))
+            .collect();
+        for (name, text) in [("a.csv", format!("step,date,loss\n{table}")), ("a.jsonl", lines)] {
+            let (runs, report) = files(&[(name, &text)]);
+            assert_eq!((keys(&runs[0]), runs[0].params.len()), (vec!["loss"], 0), "{name} {text}");
+            let timed = runs[0].series[0].timestamps_ms.iter().flatten().flatten().count();
+            let cells = report.left_out().get(Kind::Cell);
+            assert_eq!((timed, cells, runs[0].series[0].values.len()), (times, told, 3), "{name} {text} {report:?}");
+        }
+    }
+    // Numbers first: the column is a metric, and dates in it are texts.
+    let (runs, report) = files(&[("a.csv", "step,time,loss\n0,0.5,1\n1,2024-06-22,2\n")]);
+    assert_eq!((keys(&runs[0]), report.left_out().get(Kind::Cell)), (vec!["time", "loss"], 1));
+    // With a zone and without one.
+    let (_, report) = files(&[("a.csv", "step,timestamp,x\n0,2024-06-22T10:00:00Z,1\n1,2024-06-22T10:00:00,2\n")]);
+    assert!(report.notes[0].1.contains("without: 1"), "{:?}", report.notes);
+    let (_, report) = files(&[("a.jsonl", "{\"step\":0,\"timestamp\":\"x\",\"y\":1}\n")]);
+    assert!(report.skipped[0].reason.contains("\"x\" is not a time"), "{report:?}");
+}

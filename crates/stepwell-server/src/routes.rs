@@ -436,15 +436,17 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Holds every request against the guard, before any route sees it. `/health` is asked by address, and says nothing.
+/// Holds every request against the guard, before any route sees it.
 async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let request = read_off(request);
     let path = request.uri().path();
     let path = path.strip_prefix(app.config.path_prefix.as_str()).unwrap_or(path);
-    if path != "/health"
-        && let Err(fault) =
-            guard::check(&app.hosts, request.method(), request.uri(), request.headers(), matches!(path, "" | "/"))
-    {
+    let asked = match path {
+        "" | "/" => guard::Asked::FrontPage,
+        "/health" => guard::Asked::Health,
+        _ => guard::Asked::Own,
+    };
+    if let Err(fault) = guard::check(&app.hosts, request.method(), request.uri(), request.headers(), asked) {
         app.observed.request(request.method(), "-", fault.http_status(), std::time::Duration::ZERO);
         return dispatch::refuse(&fault);
     }

@@ -23,16 +23,17 @@ const ENDINGS_SHOWN: usize = 8;
 /// searched. Importing again adds only what is new: a source that grew is appended. A last row without a line break may
 /// be half-written; it waits until it is ended.
 ///
-/// Runs keep the ids of their sources. A source without ids is known by its place below the named path and by its first
-/// row. When it no longer begins with what was imported from it, it is another training and becomes another run; a
-/// source that names its run itself is refused then. --replace and --as-new say what else to do.
+/// Runs keep the ids of their sources. A source without ids is known by its path, and by its place below the named path
+/// with its first row. When it no longer begins with what was imported from it, it is another training and becomes a
+/// new run beside the old one; a source that names its run itself is refused then. --replace and --as-new say what else
+/// to do.
 ///
 /// A table needs a column of steps: step, global_step, steps, total_timesteps, TimestepsSoFar, iteration, iter, round,
 /// epoch and their like, the first of these that is there, in any spelling. Times are timestamp, wall_time and their
 /// like, in seconds or milliseconds since 1970 or as ISO 8601 (UTC without a zone).
 ///
 /// With --json, `runs`, `series`, `points` and `taken` count what the sources have and the workspace has now; `added`
-/// counts what is new in it. What could not be read, has no place here, or was cut to MLflow's limits, is listed under
+/// counts what is new in it, `changed` sources that were overwritten since they were imported. What could not be read, has no place here, or was cut to MLflow's limits, is listed under
 /// `skipped` with its path, kind, count and reason, and summed up by kind under `left_out`; the rest is imported. Files
 /// that are no logs known here are counted by ending under `paths`, and `notes` say what else one should know.
 ///
@@ -53,7 +54,7 @@ pub(crate) struct Arguments {
     /// on this machine, files of W&B's runs, and images, sounds, histograms and texts in TensorBoard's and W&B's logs.
     #[arg(long)]
     artifacts: bool,
-    /// Import a changed source in place of the run that it was imported as, also when that was deleted for good.
+    /// Import a changed source in place of the run that it gave last, also when that was deleted for good.
     #[arg(long, conflicts_with_all = ["as_new", "as_id"])]
     replace: bool,
     /// Import a changed source as another run, also when it names its run itself or that was deleted for good.
@@ -219,6 +220,7 @@ fn shape(report: &Report, dry_run: bool) -> Value {
         "left_out": Value::Object(kinds(&report.left_out())),
         "paths": report.paths.iter().map(named).collect::<Vec<_>>(),
         "notes": report.notes.iter().map(|(path, note)| json!({"path": path.to_string_lossy(), "note": note})).collect::<Vec<_>>(),
+        "changed": {"new_runs": report.changed.beside, "replaced": report.changed.replaced},
         "dry_run": dry_run,
     })
 }
@@ -276,6 +278,16 @@ fn text(report: &Report, dry_run: bool) -> String {
     if report.taken.is_empty() && report.skipped.is_empty() {
         text += "no log was recognised; known are TensorBoard event files, mlruns folders, mlflow.db, .wandb, DVCLive, \
                  trainer_state.json, CSV, JSON lines, JSON and Parquet\n";
+    }
+    let beside = report.changed.beside;
+    if beside > 0 {
+        let runs = if beside == 1 { "a new run beside the old one" } else { "new runs beside the old ones" };
+        let sources = plural(beside, "source", "sources");
+        text += &format!("{sources} changed: {runs}; --replace puts the next change in the place of the run\n");
+    }
+    if report.changed.replaced > 0 {
+        let sources = plural(report.changed.replaced, "source", "sources");
+        text += &format!("{sources} changed: in the place of what they gave before\n");
     }
     let plain = |counts: &Counts| [Kind::Run, Kind::Series, Kind::Point].map(|kind| counts.get(kind));
     text += &match dry_run {

@@ -1,6 +1,7 @@
 //! `stepwell log`: logging from a shell script.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 
 use clap::Args;
 use serde_json::json;
@@ -25,7 +26,8 @@ use crate::{find, output};
 /// stepwell log $RUN --finish
 ///
 /// All values of one call are logged together or not at all, at one step. Without --step that is one more than the
-/// greatest step that any of these metrics has in the run, 0 where none has a point. VALUE may be NaN, inf or -inf.
+/// greatest step that any of these metrics has in the run, 0 where none has a point. VALUE may be NaN, inf or -inf;
+/// a number too large for a metric is refused, and a whole number that no float holds is told.
 ///
 /// RUN is an id, a name, or the beginning of an id of at least 4 characters.
 #[derive(Args, Debug)]
@@ -114,7 +116,10 @@ fn parse_value(text: &str) -> Outcome<(String, f64)> {
     let wrong = |why: String| Failure::Usage(format!("{text:?} is not KEY=VALUE: {why}"));
     match text.rsplit_once('=') {
         Some(("", _)) => Err(wrong("the key is empty".into())),
-        Some((key, value)) => match value.trim().parse() {
+        Some((key, value)) => match value.trim().parse::<f64>() {
+            Ok(number) if number.is_infinite() && value.contains(|c: char| c.is_ascii_digit()) => {
+                Err(wrong(format!("{value:?} is too large for a metric; write inf or -inf for infinity")))
+            }
             Ok(number) => match check_key("key", key) {
                 Ok(()) => Ok((key.to_owned(), number)),
                 Err(error) => Err(wrong(error.to_string())),
@@ -123,6 +128,16 @@ fn parse_value(text: &str) -> Outcome<(String, f64)> {
         },
         None => Err(wrong("there is no '='".into())),
     }
+}
+
+/// The whole numbers among some values that no float holds, as they were given, each with what is logged for it.
+fn rounded(words: &[String], values: &[(String, f64)]) -> Vec<(String, f64)> {
+    let is_other = |word: &str, value: f64| {
+        let given = word.rsplit_once('=').and_then(|(_, given)| given.trim().parse::<i128>().ok());
+        given.is_some_and(|given| value as i128 != given)
+    };
+    let both = words.iter().zip(values).filter(|(word, (_, value))| is_other(word, *value));
+    both.map(|(word, (_, value))| (word.clone(), *value)).collect()
 }
 
 /// The run that a call names. A first word that reads as a value names none, unless a run is called so.
@@ -232,14 +247,21 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         points.push((writer.metric(key)?, Point { step, timestamp_ms, value: *value }));
     }
     writer.log_batch(&points, &edits)?;
+    let rounded = rounded(words, &values);
     let id = writer.run_id().to_string();
     if let Some(status) = arguments.finish {
         writer.finish(status)?;
     }
     if context.json {
         let step = (!values.is_empty()).then_some(step);
-        output::json(&json!({"run_id": id, "step": step}))?;
+        let rounded = rounded.iter().map(|(given, value)| json!({"given": given, "logged": value}));
+        output::json(&json!({"run_id": id, "step": step, "rounded": rounded.collect::<Vec<_>>()}))?;
     } else {
+        for (given, value) in &rounded {
+            let logged = output::Value(*value);
+            let _ =
+                writeln!(std::io::stderr(), "note: {} is logged as {logged}, the nearest float", output::escape(given));
+        }
         output::lines(&format!("{id}\n"))?;
     }
     Ok(Answer::Done)

@@ -12,6 +12,8 @@ pub(crate) mod import;
 pub(crate) mod lifecycle;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod models;
+mod origins;
 mod parquet;
 pub(crate) mod plot;
 pub(crate) mod repair;

@@ -20,6 +20,7 @@ use stepwell_import::{
 };
 
 use crate::commands::files::{self, Files};
+use crate::commands::origins::Origins;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::plural;
@@ -45,6 +46,7 @@ pub(crate) struct Importing<'a> {
     files: Files,
     /// When the parts of runs started that were given so far, in milliseconds since the epoch.
     starts: HashMap<RunId, BTreeSet<i64>>,
+    origins: Origins,
     changed: Changed,
     /// The id of the only run, if the caller gave one.
     as_id: Option<RunId>,
@@ -79,6 +81,7 @@ impl<'a> Importing<'a> {
             artifacts: false,
             files: Files::default(),
             starts: HashMap::new(),
+            origins: Origins::default(),
             changed,
             as_id: None,
             progress,
@@ -231,7 +234,7 @@ impl Sink for Importing<'_> {
             0 => Vec::new(),
             count => vec![(Kind::ModelVersion, count, files::versions_left_out(&model.name, others))],
         };
-        Ok(Taken { taken: counts, added, left_out, notes })
+        Ok(Taken { taken: counts, added, left_out, notes, ..Taken::default() })
     }
 
     fn wants_artifacts(&self) -> bool {
@@ -292,7 +295,7 @@ impl Importing<'_> {
     fn store(&mut self, run: ImportedRun, counts: Counts) -> Result<Taken, Error> {
         let workspace = self.target()?.0.clone();
         let (first, own_id, what) = (run.id.clone(), run.own_id, run.what());
-        let refused = |why: String| Taken::refused(Kind::Run, format!("run {first} was not imported: {why}"));
+        let refused = |why: String| Taken::refused(what, format!("{} {first} was not imported: {why}", what.name()));
         let adopted = run.attached.experiment_key.as_ref().and_then(|key| self.adopted.get(key)).cloned();
         let found = match adopted {
             Some(adopted) => adopted,
@@ -328,44 +331,71 @@ impl Importing<'_> {
             Some(_) => self.starts.entry(first.clone()).or_default(),
             None => &mut none,
         };
+        let origin = run.attached.origin.as_deref().filter(|_| !own_id).map(Origins::name);
         let mut run = store_form(&workspace, run, &experiment, place, starts)?;
-        let changed = self.changed.clone();
-        let mut first_refusal: Option<Refusal> = None;
-        for number in 1.. {
-            // A run beyond the first refusal is offered where it is, or may be made.
-            let may_be_new = match (&first_refusal, &changed) {
-                (None, _) | (_, Changed::AsNew) => true,
-                (Some(Refusal::Deleted), _) | (_, Changed::Replace) => false,
-                (Some(_), _) => !own_id,
-            };
-            if !may_be_new && workspace.find_run(&run.id)?.is_none() {
-                break;
-            }
-            let id = run.id.clone();
-            let (back, refusal) = match self.target()?.1.offer(run) {
-                Ok(Offered::Taken(added)) => {
-                    return Ok(taken(of_files, what, &counts, &added, &first, &id, first_refusal.as_ref()));
+        let given_before = match &origin {
+            Some(origin) => self.origins.runs_of(&workspace, origin)?,
+            None => Vec::new(),
+        };
+        let items = run.items.len();
+        // What the source gave before comes first, then its own id, then those of what it gave after it had changed.
+        let again = (1..).map(|number| RunId::derived("again", &format!("{first}\0{number}")));
+        let own = std::iter::once(first.clone()).chain(again).filter(|id| !given_before.contains(id));
+        let all = given_before.iter().cloned().map(|id| (id, true)).chain(own.map(|id| (id, false)));
+        // The first run that the source is not any more, and why.
+        let mut other: Option<(RunId, Refusal)> = None;
+        let mut is_gone = false;
+        for (id, was_given) in all {
+            let may_be_new = !was_given
+                && match self.changed {
+                    _ if other.is_none() => true,
+                    Changed::AsNew => true,
+                    Changed::Replace => false,
+                    Changed::AsItIs => !own_id && !is_gone,
+                };
+            if !may_be_new {
+                match workspace.find_run(&id)? {
+                    None if was_given => continue,
+                    None => break,
+                    // Of a run without a point nobody can tell whether the source is still that run.
+                    Some(known) if was_given && id != first && known.points() == 0 => continue,
+                    Some(_) => {}
                 }
-                Ok(Offered::Refused(back, refusal)) => (*back, refusal),
+            }
+            run.id = id.clone();
+            run.own_id = own_id && id == first;
+            run.items.truncate(items);
+            run.items.extend(origin.as_deref().and_then(|origin| self.origins.item(origin, &id)));
+            let refusal = match self.target()?.1.offer(run) {
+                Ok(Offered::Taken(added)) => {
+                    return Ok(taken(of_files, what, &counts, &added, &id, other.as_ref()));
+                }
+                Ok(Offered::Refused(back, refusal)) => {
+                    run = *back;
+                    refusal
+                }
                 // The disk fails for every run alike.
                 Err(error @ Error::Io { .. }) => return Err(error),
                 Err(error) => return Ok(refused(error.to_string())),
             };
-            run = back;
-            first_refusal.get_or_insert(refusal);
-            run.id = RunId::derived("again", &format!("{first}\0{number}"));
-            run.own_id = false;
+            is_gone |= refusal == Refusal::Deleted;
+            other.get_or_insert((id, refusal));
         }
-        let why = first_refusal.as_ref().map(why).unwrap_or_default();
-        if changed != Changed::Replace {
+        let Some((id, refusal)) = other else { return Ok(refused("it has no id that is free".to_owned())) };
+        if self.changed != Changed::Replace {
+            let why = if is_gone { why(&Refusal::Deleted) } else { why(&refusal) };
             let ways = "--replace puts it in the place of that run, --as-new imports it as another one";
             return Ok(refused(format!("{why}; {ways}")));
         }
-        (run.id, run.own_id) = (first.clone(), own_id);
+        run.id = id.clone();
+        run.own_id = own_id && id == first;
+        run.items.truncate(items);
+        run.items.extend(origin.as_deref().map(|origin| self.origins.item_anew(origin)));
         match self.target()?.1.replace(run) {
             Ok(added) => {
-                let mut done = taken(of_files, what, &counts, &added, &first, &first, None);
-                done.notes.push(format!("run {first} was replaced: {why}"));
+                let mut done = taken(of_files, what, &counts, &added, &id, None);
+                done.notes.push(format!("run {id} was replaced: {}", why(&refusal)));
+                done.changed.replaced += 1;
                 Ok(done)
             }
             Err(error @ Error::Io { .. }) => Err(error),
@@ -385,15 +415,15 @@ fn why(refusal: &Refusal) -> String {
     }
 }
 
-/// Adds to what was done with its files what was taken of a run that was read as `first` and stored as `id`.
+/// Adds to what was done with its files what was taken of a run that was stored as `id`, and that its source had given
+/// as the `other` run before.
 fn taken(
     mut done: Taken,
     what: Kind,
     counts: &Counts,
     added: &Added,
-    first: &RunId,
     id: &RunId,
-    refusal: Option<&Refusal>,
+    other: Option<&(RunId, Refusal)>,
 ) -> Taken {
     done.taken.merge(counts);
     done.added.add(what, u64::from(added.run));
@@ -413,10 +443,10 @@ fn taken(
         let note = format!("run {id} has {behind} more from an earlier import, which the source lacks; they stay");
         done.notes.push(note);
     }
-    if let Some(refusal) = refusal.filter(|_| added.run) {
-        let why = why(refusal);
-        let way = "--replace would have put it in the place of the other";
-        done.notes.push(format!("not run {first}: {why}. It is run {id}; {way}"));
+    if let Some((other, refusal)) = other.filter(|_| added.run) {
+        let way = format!("`stepwell delete {other}` drops the old one, --replace would have put it in its place");
+        done.notes.push(format!("a new run {id} beside run {other}: {}; {way}", why(refusal)));
+        done.changed.beside += 1;
     }
     done
 }

@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
 use crate::mirror::{self, Mirrored};
 use crate::output::{self, count, escape, plural};
+use crate::place;
 use crate::progress::Progress;
 
 /// Copies what is missing from one workspace to another, which is created if needed: runs with all they logged,
@@ -88,7 +89,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
 
 /// Refuses two workspaces of which one is or would be within the other, or the same.
 fn check_apart(source: &Path, target: &Path) -> Outcome<()> {
-    let (from, to) = (real(source)?, real(target)?);
+    let (from, to) = (place::real(source)?, place::real(target)?);
     let [source, target] = [source, target].map(|path| escape(&path.display().to_string()));
     if from == to {
         return Err(Failure::Usage(format!("{source} and {target} are the same folder")));
@@ -102,29 +103,6 @@ fn check_apart(source: &Path, target: &Path) -> Outcome<()> {
         }
     }
     Ok(())
-}
-
-/// A path without links and without `..`, as far as it exists.
-fn real(path: &Path) -> Outcome<PathBuf> {
-    let mut missing: Vec<std::ffi::OsString> = Vec::new();
-    let mut there = std::path::absolute(path).map_err(Failure::io("look at", path))?;
-    loop {
-        match there.canonicalize() {
-            Ok(mut real) => {
-                real.extend(missing.iter().rev());
-                return Ok(real);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let Some(name) = there.file_name().map(ToOwned::to_owned) else {
-                    // What ends in `..` of a folder that is not there is nowhere.
-                    return Err(Failure::io("look at", path)(error));
-                };
-                missing.push(name);
-                there.pop();
-            }
-            Err(error) => return Err(Failure::io("look at", path)(error)),
-        }
-    }
 }
 
 fn copy(context: &Context, from: &Workspace, to: &Workspace, no_artifacts: bool) -> Outcome<Done> {
@@ -146,13 +124,13 @@ fn copy(context: &Context, from: &Workspace, to: &Workspace, no_artifacts: bool)
         let own: BTreeMap<String, String> =
             runs.experiments.iter().map(|(theirs, own)| (theirs.to_string(), own.to_string())).collect();
         let deleted: BTreeSet<&str> = runs.deleted.iter().map(RunId::as_str).collect();
-        mirror::missing_files(&folders.0, &folders.1, &|path| place(path, &own, &deleted), &progress)?
+        mirror::missing_files(&folders.0, &folders.1, &|path| artifact_place(path, &own, &deleted), &progress)?
     };
     Ok(Done { runs, models, artifacts, gone })
 }
 
 /// Where an artifact of the source belongs here; nowhere when its run was deleted for good.
-fn place(path: &Path, experiments: &BTreeMap<String, String>, deleted: &BTreeSet<&str>) -> Option<PathBuf> {
+fn artifact_place(path: &Path, experiments: &BTreeMap<String, String>, deleted: &BTreeSet<&str>) -> Option<PathBuf> {
     let mut parts = path.iter().map(|part| part.to_str());
     let (Some(Some(experiment)), Some(Some(run))) = (parts.next(), parts.next()) else { return Some(path.to_owned()) };
     if deleted.contains(run) {
@@ -184,6 +162,8 @@ fn shape(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> Value {
         "seen": runs.seen,
         "runs": runs.added,
         "updated": runs.updated,
+        "logged_models": runs.models_added,
+        "logged_models_updated": runs.models_updated,
         "points": runs.points,
         "deleted": runs.deleted.len(),
         "removed": runs.removed.len(),
@@ -213,6 +193,10 @@ fn text(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> String {
         plural((models.added.len() + models.updated.len()) as u64, "model", "models"),
         plural(artifacts.files, "artifact", "artifacts"),
     );
+    if runs.models_added + runs.models_updated > 0 {
+        let new = plural(runs.models_added, "logged model", "logged models");
+        text += &format!("{new} new, {} updated\n", count(runs.models_updated));
+    }
     let removed: Vec<String> = [
         (runs.removed.len() as u64, ("run", "runs")),
         (runs.metrics_removed, ("metric", "metrics")),

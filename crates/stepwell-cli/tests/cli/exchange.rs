@@ -368,3 +368,24 @@ fn artifacts_follow_their_runs_and_stay_away_with_them() {
     assert_eq!((&again["deleted"], &again["artifacts"]), (&json!(1), &json!(0)));
     assert!(!copied.exists());
 }
+
+#[test]
+fn an_export_into_the_workspace_is_refused() {
+    let place = Place::new();
+    place.ok(&["log", "--new", "--name", "r", "loss=1", "--finish"]);
+    for folder in ["w", "w/logs", "w/new/below", "./w/../w/packs"] {
+        place.fails(&["export", "r", "--to", folder], 2, &["is within the workspace"]);
+    }
+    assert!(!place.path("w/new").exists());
+    std::os::unix::fs::symlink(place.path("w"), place.path("link")).unwrap();
+    place.fails(&["export", "r", "--to", "link/x"], 2, &["is within the workspace"]);
+    place.ok(&["export", "r", "--to", "w-export"]);
+}
+
+#[test]
+fn an_imported_run_is_exported_without_a_word_of_where_it_came_from() {
+    let place = Place::new();
+    place.file("a.csv", "step,loss\n0,1\n");
+    place.ok(&["import", "a.csv"]);
+    assert_eq!(place.json(&["export", "--all", "--to", "out"])["left_out"], serde_json::json!([]));
+}

@@ -137,3 +137,24 @@ fn every_example_of_the_language_is_taken() {
     assert!(tried > 40, "{tried}");
     assert!(place.ok(&["runs", "--help"]).contains("stepwell help filter"));
 }
+
+#[test]
+fn a_status_that_is_none_is_told() {
+    let place = Place::new();
+    place.ok(&["log", "--new", "loss=1", "--finish"]);
+    for (filter, told) in [
+        ("attributes.status = 'FINSHED'", "note: no status is \"FINSHED\"; did you mean FINISHED?\n"),
+        ("status IN ('FAILED', 'kiled')", "note: no status is \"kiled\"; did you mean KILLED?\n"),
+        ("status != 'x'", "note: no status is \"x\"; there are RUNNING"),
+        ("status = 'finished'", "did you mean FINISHED?"),
+        ("status LIKE 'F%'", ""),
+        ("status = 'FINISHED'", ""),
+    ] {
+        let ended = place.call(&["runs", "-f", filter]);
+        assert_eq!(
+            (ended.status, ended.err.contains(told), ended.err.is_empty()),
+            (0, true, told.is_empty()),
+            "{ended:?}"
+        );
+    }
+}

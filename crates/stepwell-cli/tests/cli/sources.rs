@@ -54,7 +54,8 @@ fn a_source_that_was_overwritten_is_another_run_or_replaces_it() {
     let told = place.json(&["import", "d"]);
     assert_eq!(added(&told), (1, 2), "{told}");
     let note = told["notes"][0]["note"].as_str().unwrap();
-    assert!(note.contains("point 2 of metric \"loss\"") && note.contains("--replace"), "{note}");
+    assert!(note.contains("a new run") && note.contains("--replace"), "{note}");
+    assert_eq!(told["changed"], json!({"new_runs": 1, "replaced": 0}));
     assert_eq!(histories(&place, "loss"), [["0,,1", "1,,2"], ["0,,1", "1,,3"], ["0,,9", "1,,8"]]);
     // Each of the three is known again, wherever the folder is named from.
     for values in ["0,1\n1,2\n", "0,9\n1,8\n", "0,1\n1,3\n"] {
@@ -64,13 +65,106 @@ fn a_source_that_was_overwritten_is_another_run_or_replaces_it() {
             assert_eq!((added(&again), &again["runs"], &again["notes"]), ((0, 0), &json!(2), &json!([])), "{values}");
         }
     }
-    // Asked to, it takes the place of the run as which it was known.
+    // Asked to, it takes the place of the run that it was last.
     write("0,1\n1,4\n2,5\n");
     let replaced = place.json(&["import", "d", "--replace"]);
     assert!(replaced["notes"][0]["note"].as_str().unwrap().contains("was replaced"), "{replaced}");
-    assert_eq!(histories(&place, "loss"), [vec!["0,,1", "1,,3"], vec!["0,,1", "1,,4", "2,,5"], vec!["0,,9", "1,,8"]]);
+    assert_eq!(histories(&place, "loss"), [vec!["0,,1", "1,,2"], vec!["0,,1", "1,,4", "2,,5"], vec!["0,,9", "1,,8"]]);
     assert_eq!(added(&place.json(&["import", "d"])), (0, 0));
     assert_eq!(place.json(&["verify"])["ok"], true);
+}
+
+/// What a source holds for some values of a metric.
+type Content = fn(&[f32]) -> Vec<u8>;
+
+/// Each kind of source that does not name its run: where it is, and what it holds for some values of a metric.
+fn sources() -> Vec<(&'static str, Content)> {
+    fn rows(values: &[f32], row: impl Fn((usize, &f32)) -> String) -> Vec<u8> {
+        values.iter().enumerate().map(row).collect::<String>().into_bytes()
+    }
+    vec![
+        ("d/m.csv", |values| [b"step,loss\n".to_vec(), rows(values, |(at, v)| format!("{at},{v}\n"))].concat()),
+        ("d/runs.csv", |values| {
+            [b"run,step,loss\n".to_vec(), rows(values, |(at, v)| format!("a,{at},{v}\n"))].concat()
+        }),
+        ("d/m.jsonl", |values| rows(values, |(at, v)| format!("{{\"step\":{at},\"loss\":{v}}}\n"))),
+        ("d/dvclive/plots/metrics/loss.tsv", |values| {
+            [b"step\tloss\n".to_vec(), rows(values, |(at, v)| format!("{at}\t{v}\n"))].concat()
+        }),
+        ("d/checkpoint-1/trainer_state.json", |values| {
+            let rows: Vec<Value> =
+                values.iter().enumerate().map(|(at, v)| json!({"step": at, "loss": f64::from(*v)})).collect();
+            json!({"log_history": rows}).to_string().into_bytes()
+        }),
+        ("d/tb/events.out.tfevents.1.a.0", |values| {
+            let start = f64::from(values[0]) * 1000.0;
+            let events: Vec<_> =
+                values.iter().enumerate().map(|(at, v)| (at as i64, start + at as f64, "loss", *v)).collect();
+            event_file(&events)
+        }),
+    ]
+}
+
+#[test]
+fn a_source_of_which_the_beginning_changed_is_known_by_its_place() {
+    for (path, content) in sources() {
+        let place = Place::new();
+        place.file("d/dvclive/metrics.json", "{}");
+        let give = |values: &[f32]| _ = place.file(path, content(values));
+        let values = |place: &Place| {
+            let of_run = |run: Vec<String>| {
+                let values: Vec<String> = run.iter().map(|line| line.rsplit(',').next().unwrap().to_owned()).collect();
+                values.join(" ")
+            };
+            histories(place, "loss").into_iter().map(of_run).collect::<Vec<_>>()
+        };
+        give(&[1.0, 2.0]);
+        place.ok(&["import", "d"]);
+        let id = place.json(&["runs"])[0]["run_id"].clone();
+        // By itself a change is another run, and that is told.
+        give(&[9.0, 8.0, 7.0]);
+        let told = place.json(&["import", "d"]);
+        assert_eq!(told["changed"], json!({"new_runs": 1, "replaced": 0}), "{path} {told}");
+        let note = told["notes"][0]["note"].as_str().unwrap();
+        assert!(note.contains(id.as_str().unwrap()) && note.contains("stepwell delete"), "{path} {note}");
+        assert_eq!(values(&place), ["1 2", "9 8 7"], "{path}");
+        let again = place.json(&["import", "d", "--replace"]);
+        assert_eq!((added(&again), &again["changed"]["replaced"]), ((0, 0), &json!(0)), "{path} {again}");
+        // Asked to, it takes the place of what the source gave last, whatever it begins with now.
+        give(&[5.0, 6.0]);
+        let told = place.json(&["import", "d", "--replace"]);
+        assert_eq!(told["changed"], json!({"new_runs": 0, "replaced": 1}), "{path} {told}");
+        assert_eq!(values(&place), ["1 2", "5 6"], "{path}");
+        // It is known again under that id, and followed.
+        give(&[5.0, 6.0, 7.0]);
+        assert_eq!(added(&place.json(&["import", "d"])), (0, 1), "{path}");
+        give(&[3.0]);
+        assert_eq!(place.json(&["import", "d", "--replace"])["changed"]["replaced"], 1, "{path}");
+        assert_eq!(values(&place), ["1 2", "3"], "{path}");
+        let words = place.ok(&["import", "d"]);
+        assert!(!words.contains("changed"), "{path} {words}");
+        // What it was before is known too, and is then what it gave last.
+        give(&[1.0, 2.0]);
+        assert_eq!(added(&place.json(&["import", "d"])), (0, 0), "{path}");
+        give(&[4.0, 4.0]);
+        place.ok(&["import", "d", "--replace"]);
+        assert_eq!(values(&place), ["3", "4 4"], "{path}");
+        assert_eq!(place.json(&["verify"])["ok"], true);
+    }
+}
+
+#[test]
+fn a_column_that_is_added_to_a_whole_table_belongs_to_its_run() {
+    let place = Place::new();
+    place.file("d/m.csv", "step,loss\n0,1\n1,2\n");
+    place.ok(&["import", "d"]);
+    place.file("d/m.csv", "step,acc,loss\n0,7,1\n1,8,2\n");
+    let told = place.json(&["import", "d"]);
+    assert_eq!((added(&told), &told["added"]["series"]), ((0, 2), &json!(1)), "{told}");
+    assert_eq!((place.json(&["runs"]).as_array().unwrap().len(), &told["notes"]), (1, &json!([])));
+    // Two of them at equal places are still two.
+    place.file("e/m.csv", "step,acc,loss\n0,7,1\n1,9,2\n");
+    assert_eq!(added(&place.json(&["import", "e"])), (1, 4));
 }
 
 #[test]

@@ -110,3 +110,103 @@ fn artifacts_go_with_runs_that_were_deleted_for_good() {
     assert!(!there(&ids[0]).exists() && there(&ids[2]).join("artifacts/model.bin").is_file());
     assert!(place.path("elsewhere/artifacts/model.bin").is_file());
 }
+
+/// The values of a metric in both workspaces, after one was synced with the other both ways.
+fn both(place: &Place, a: &str, b: &str) -> [String; 2] {
+    place.ok(&["sync", text(&place.path(a)), text(&place.path(b)), "--both"]);
+    [a, b].map(|workspace| {
+        let history = place.ok(&["-w", text(&place.path(workspace)), "history", "r", "loss"]);
+        history.lines().skip(1).map(|line| line.rsplit(',').next().unwrap()).collect::<Vec<_>>().join(" ")
+    })
+}
+
+#[test]
+fn a_run_that_was_exported_and_imported_has_its_points_once() {
+    for format in ["mlruns", "csv", "parquet", "tfevents"] {
+        let place = Place::new();
+        let log = |workspace: &str, words: &[&str]| {
+            let path = place.path(workspace);
+            place.ok(&[&["-w", text(&path), "log"], words].concat());
+        };
+        let export = |to: &str| {
+            place.ok(&["-w", text(&place.path("a")), "export", "--all", "--to", to, "--format", format]);
+        };
+        // A point that was logged twice counts twice, everywhere.
+        log("a", &["--new", "--name", "r", "loss=1", "--timestamp", "7", "acc=9"]);
+        log("a", &["r", "loss=1", "--step", "0", "--timestamp", "7"]);
+        log("a", &["r", "loss=2"]);
+        export("out");
+        // Into the workspace that it came from.
+        let told = place.json(&["-w", text(&place.path("a")), "import", "out"]);
+        assert_eq!(told["added"]["points"], 0, "{format} {told}");
+        // Into another one, then each from the other.
+        place.ok(&["-w", text(&place.path("b")), "import", "out"]);
+        for _ in 0..2 {
+            assert_eq!(both(&place, "a", "b"), ["1 1 2", "1 1 2"], "{format}");
+        }
+        // Both go on: there by its writer, here by another; and by another export.
+        log("a", &["r", "loss=3"]);
+        log("b", &["r", "loss=4", "--step", "9"]);
+        for _ in 0..2 {
+            assert_eq!(both(&place, "a", "b"), ["1 1 2 3 4", "1 1 2 3 4"], "{format}");
+        }
+        log("a", &["r", "loss=5", "--step", "10"]);
+        let again = format!("{format}-again");
+        export(&again);
+        place.ok(&["-w", text(&place.path("b")), "import", &again]);
+        for _ in 0..2 {
+            assert_eq!(both(&place, "a", "b"), ["1 1 2 3 4 5", "1 1 2 3 4 5"], "{format}");
+        }
+        // A third one takes from either, and compaction changes nothing.
+        place.ok(&["-w", text(&place.path("a")), "compact"]);
+        place.ok(&["-w", text(&place.path("b")), "compact"]);
+        assert_eq!(both(&place, "b", "c"), ["1 1 2 3 4 5", "1 1 2 3 4 5"], "{format}");
+        assert_eq!(both(&place, "a", "c"), ["1 1 2 3 4 5", "1 1 2 3 4 5"], "{format}");
+        let told = place.json(&["sync", text(&place.path("a")), text(&place.path("c"))]);
+        assert_eq!(
+            (&told["updated"], &told["points"], &told["left_out"]),
+            (&json!(0), &json!(0), &json!([])),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn copies_of_a_run_that_do_not_agree_are_told() {
+    let place = Place::new();
+    let paths = [place.path("a"), place.path("b")];
+    let [a, b] = [text(&paths[0]), text(&paths[1])];
+    for (workspace, experiment, rate) in [(a, "one", "lr=1"), (b, "two", "lr=2")] {
+        place.file("t.csv", "run_id,step,loss\nr1,0,0.5\nr2,0,1\n");
+        place.ok(&["-w", workspace, "import", "t.csv", "--experiment", experiment]);
+        place.ok(&["-w", workspace, "log", "r1", "--param", rate]);
+    }
+    let told = |both: bool| {
+        let mut arguments = vec!["--json", "sync", a, b];
+        arguments.extend(both.then_some("--both"));
+        let ended = place.call(&arguments);
+        let told: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        let ways = if both { told.as_array().unwrap().clone() } else { vec![told] };
+        let count = |way: &serde_json::Value, what: &str| {
+            let left_out = way["left_out"].as_array().unwrap();
+            left_out.iter().filter(|words| words.as_str().unwrap().contains(what)).count()
+        };
+        let counts: Vec<[usize; 3]> =
+            ways.iter().map(|way| ["experiment", "param", "other points"].map(|what| count(way, what))).collect();
+        (ended.status, counts)
+    };
+    // r2 is in two experiments, and so is r1, which also has two values of a param.
+    let (status, counts) = told(true);
+    assert_eq!((status, counts.iter().all(|counts| counts[1] == 1)), (1, true), "{counts:?}");
+    assert!(counts[0][0] > 0, "{counts:?}");
+    // What is not made one is told again each time.
+    assert_eq!(told(true).0, 1);
+    // Two sources under one id.
+    let other = place.path("c");
+    place.file("t.csv", "run_id,step,loss\nr2,7,3\n");
+    place.ok(&["-w", text(&other), "import", "t.csv", "--experiment", "one"]);
+    let ended = place.call(&["--json", "sync", text(&other), a]);
+    let told: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(ended.status, 1, "{told}");
+    assert!(told["left_out"][0].as_str().unwrap().contains("run r2: other points were imported"), "{told}");
+}

@@ -203,3 +203,19 @@ fn what_breaks_a_limit_leaves_no_run_behind() {
     place.ok(&["log", "--new", &format!("{}=1", "é".repeat(250)), "--param", "a=1", "--param", "a=1"]);
     assert_eq!(place.json(&["runs"]).as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn numbers_that_no_float_holds_are_refused_or_told() {
+    let place = Place::new();
+    for value in ["1e400", "-1e999", "9".repeat(400).as_str()] {
+        let word = format!("loss={value}");
+        place.fails(&["log", "--new", &word], 2, &["too large", "inf"]);
+    }
+    assert!(!place.path("w").exists(), "nothing was made for what is refused");
+    let told = place.call(&["log", "--new", "--name", "r", "n=9007199254740993", "m=9007199254740992", "i=-inf"]);
+    assert_eq!(told.status, 0, "{told:?}");
+    assert_eq!(told.err, "note: n=9007199254740993 is logged as 9007199254740992, the nearest float\n");
+    let told = place.json(&["log", "r", "n=9007199254740993"]);
+    assert_eq!(told["rounded"][0]["given"], "n=9007199254740993", "{told}");
+    assert_eq!(place.json(&["log", "r", "n=1"])["rounded"], serde_json::json!([]));
+}

@@ -89,3 +89,58 @@ fn two_servers_number_versions_as_one() {
         assert_eq!(own.count(), THREADS - 1, "{model}");
     }
 }
+
+#[test]
+fn who_moved_a_version_and_who_deleted_a_model_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = dir.path().join("w");
+    let server = Server::start(&workspace, 0);
+    server.post("registered-models/create", &json!({ "name": "net", "description": "a net" }));
+    server.post("registered-models/create", &json!({ "name": "old" }));
+    for turn in 0..3 {
+        server.post("model-versions/create", &json!({ "name": "net", "source": format!("s3://b/{turn}") }));
+    }
+    let stage = json!({ "name": "net", "version": "2", "stage": "Production", "archive_existing_versions": false });
+    server.post("model-versions/transition-stage", &stage);
+    server.post("registered-models/alias", &json!({ "name": "net", "alias": "champion", "version": "2" }));
+    server.post("model-versions/set-tag", &json!({ "name": "net", "version": "2", "key": "ok", "value": "yes" }));
+    server.ok("DELETE", "model-versions/delete", &json!({ "name": "net", "version": "1" }));
+    server.ok("DELETE", "registered-models/delete", &json!({ "name": "old" }));
+    let call = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stepwell"));
+        let ended = command.arg("-w").arg(&workspace).args(arguments).output().unwrap();
+        (
+            ended.status.code().unwrap(),
+            String::from_utf8(ended.stdout).unwrap(),
+            String::from_utf8(ended.stderr).unwrap(),
+        )
+    };
+    let json = |arguments: &[&str]| -> Value { serde_json::from_str(&call(arguments).1).unwrap() };
+    let who = json(&["--json", "models", "net"])["created_by"].as_str().unwrap().to_owned();
+    assert!(!who.is_empty());
+    let net = json(&["--json", "models", "net", "--all"]);
+    let version = &net["versions"][0];
+    assert_eq!(
+        (&version["version"], &version["stage"], &version["stage_by"]),
+        (&json!(2), &json!("Production"), &json!(who))
+    );
+    assert_eq!((&version["aliases"], &version["tags"]["ok"]), (&json!(["champion"]), &json!("yes")));
+    assert_eq!(net["versions"][1]["stage_by"], "", "nobody moved it");
+    assert_eq!(net["deleted_versions"], json!([{ "version": 1, "deleted_by": who }]));
+    let all = json(&["--json", "models", "--all"]);
+    assert_eq!((&all[1]["name"], &all[1]["deleted_by"]), (&json!("old"), &json!(who)));
+    assert_eq!(json(&["--json", "models"]).as_array().unwrap().len(), 1);
+    let (status, text, _) = call(&["models"]);
+    assert!(status == 0 && text.contains("Production 2") && text.contains("champion"), "{text}");
+    assert!(text.contains("1 deleted model is not listed; --all lists all"), "{text}");
+    let (_, text, _) = call(&["models", "net"]);
+    assert!(text.contains(&who) && text.contains("1 deleted version is not listed"), "{text}");
+    let (_, text, _) = call(&["models", "--all"]);
+    assert!(text.lines().any(|line| line.starts_with("old") && line.contains(&who)), "{text}");
+    let (status, _, told) = call(&["models", "nett"]);
+    assert!(status == 3 && told.contains("did you mean \"net\"?"), "{status} {told}");
+    assert!(call(&["models", "old"]).2.contains("it was deleted"));
+    // Tables keep to 80 columns, whatever is in them.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stepwell"));
+    assert!(command.args(["man", "models"]).output().unwrap().status.success());
+}

@@ -1,13 +1,14 @@
 //! Parquet's columns cast to what they mean. What does not fit becomes null.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type};
+use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, DictionaryArray, Float64Array, Int64Array, StringArray};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 
 use crate::number;
 use crate::table::columns::Time;
+use crate::table::inexact::Inexact;
 
 /// Whether a column can be a metric.
 pub(crate) fn is_number(kind: &DataType) -> bool {
@@ -51,6 +52,21 @@ pub(crate) fn floats(array: &ArrayRef) -> Result<Float64Array, ArrowError> {
         _ => array.clone(),
     };
     Ok(cast(&array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
+}
+
+/// Counts the whole numbers of a column that are no floats.
+pub(crate) fn look_at_whole(array: &ArrayRef, inexact: &mut Inexact) -> Result<(), ArrowError> {
+    match array.data_type() {
+        DataType::Int64 => {
+            array.as_primitive::<Int64Type>().iter().flatten().for_each(|number| inexact.look_at_whole(number.into()));
+        }
+        DataType::UInt64 => {
+            array.as_primitive::<UInt64Type>().iter().flatten().for_each(|number| inexact.look_at_whole(number.into()));
+        }
+        DataType::Dictionary(_, value) if value.is_integer() => look_at_whole(&cast(array, &value.clone())?, inexact)?,
+        _ => {}
+    }
+    Ok(())
 }
 
 /// A step column: whole numbers in any type; others are null.

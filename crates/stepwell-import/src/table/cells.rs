@@ -5,9 +5,11 @@ use crate::number;
 use crate::report::Kind;
 use crate::table::columns::{Columns, Step, in_part, part_of};
 use crate::table::epochs::{Epochs, NOTE as EPOCHS};
+use crate::table::inexact::Inexact;
 use crate::table::records::Record;
 use crate::table::rows::Rows;
 use crate::table::seen::Seen;
+use crate::table::times::{Cell, Times};
 use crate::walk::SourceFile;
 
 /// Words by which tables say that a cell is empty.
@@ -19,8 +21,8 @@ pub(crate) struct Cells<'t> {
     delimiter: u8,
     columns: &'t Columns,
     seen: Vec<Seen>,
-    /// The first time that could not be read: its offset and words, and how many there are.
-    bad_times: Option<(u64, String, u64)>,
+    times: Times,
+    inexact: Inexact,
     epochs: Epochs,
 }
 
@@ -61,7 +63,8 @@ impl<'t> Cells<'t> {
             delimiter,
             columns,
             seen: vec![Seen::default(); count],
-            bad_times: None,
+            times: Times::default(),
+            inexact: Inexact::default(),
             epochs: Epochs::default(),
         }
     }
@@ -92,13 +95,19 @@ impl<'t> Cells<'t> {
             Some((part, epoch)) => self.epochs.step(part, epoch, step),
             None => step,
         };
-        let timestamp_ms = self.time(record);
+        let time = self.time(record);
+        let timestamp_ms = match time {
+            Some(Cell::At(ms)) => Some(ms),
+            _ => None,
+        };
         if let Some((key, at)) = self.columns.long {
-            let (key, cell) = (std::str::from_utf8(record.get(key)), record.text(at));
-            return match (key, value(cell, self.delimiter)) {
-                (Ok(key), Some(value)) => rows.gather(run).push(&in_part(part, key), step, timestamp_ms, value),
-                (Ok(_), None) => skip(format!("{cell:?} is no value; the row is passed over")),
-                (Err(_), _) => skip("a key that is no UTF-8; the row is passed over".into()),
+            let (key, cell) = (record.untrimmed(key), record.text(at));
+            return match value(cell, self.delimiter) {
+                Some(value) => {
+                    self.inexact.look(cell, value, record.offset);
+                    rows.gather(run).push(&in_part(part, key), step, timestamp_ms, value);
+                }
+                None => skip(format!("{cell:?} is no value; the row is passed over")),
             };
         }
         for (_, at) in &self.columns.nameless {
@@ -106,7 +115,7 @@ impl<'t> Cells<'t> {
                 self.seen[*at].lost(record.offset);
             }
         }
-        let dates = self.columns.time.filter(|time| time.dates_only && timestamp_ms.is_some()).map(|time| time.at);
+        let dates = self.columns.time.filter(|_| time != Some(Cell::Value)).map(|time| time.at);
         let is_part = |at: usize| part.is_some() && self.columns.part == Some(at);
         for (name, at) in self.columns.metrics.iter().filter(|(_, at)| Some(*at) != dates && !is_part(*at)) {
             let cell = record.text(*at);
@@ -115,6 +124,7 @@ impl<'t> Cells<'t> {
             }
             match value(cell, self.delimiter) {
                 Some(value) => {
+                    self.inexact.look(cell, value, record.offset);
                     rows.gather(run).push(&in_part(part, name), step, timestamp_ms, value);
                     self.seen[*at].number();
                 }
@@ -123,25 +133,21 @@ impl<'t> Cells<'t> {
         }
     }
 
-    /// A row's time. One that cannot be read is counted.
-    fn time(&mut self, record: &Record<'_>) -> Option<i64> {
+    /// A row's time; `None` for an empty cell.
+    fn time(&mut self, record: &Record<'_>) -> Option<Cell> {
         let time = self.columns.time?;
         let cell = record.text(time.at);
         if is_empty(cell) {
             return None;
         }
-        if time.dates_only {
-            return number::date_to_ms(cell);
-        }
-        let ms = if time.is_ms {
+        let ms = if time.dates_only {
+            number::date_to_ms(cell)
+        } else if time.is_ms {
             number::step(cell).or_else(|| number::date_to_ms(cell))
         } else {
             number::time_text_to_ms(cell)
         };
-        if ms.is_none() {
-            self.bad_times.get_or_insert_with(|| (record.offset, cell.to_owned(), 0)).2 += 1;
-        }
-        ms
+        Some(self.times.take(cell, ms, time.dates_only, record.offset))
     }
 
     /// Reports what was left out. A column of one constant text is a param of the table's only run.
@@ -158,10 +164,8 @@ impl<'t> Cells<'t> {
         if self.epochs.changed {
             context.note(&self.file.path, EPOCHS);
         }
-        if let Some((offset, time, count)) = &self.bad_times {
-            let reason = format!("{time:?} is no time; points kept without one, in rows: {count}");
-            context.leave_out_at(&self.file.path, Some(*offset), Kind::Cell, *count, reason);
-        }
+        self.times.tell(&self.file.path, context);
+        self.inexact.tell(&self.file.path, context);
     }
 }
 

@@ -4,7 +4,7 @@
 //! No row is taken that begins within quotes or that has no line break at its end: the first is a part of a cell, the
 //! second may be half-written.
 
-use std::io::{self, Chain, Cursor, Read};
+use std::io::{self, BufRead, Chain, Cursor, Read};
 use std::path::Path;
 
 use crate::context::Context;
@@ -122,6 +122,17 @@ fn header(
     Ok(Ok(first))
 }
 
+/// Says how many rows were no UTF-8.
+pub(crate) fn tell_encoding<R: BufRead>(records: &Records<R>, file: &SourceFile, context: &mut Context<'_>) {
+    match records.recoded() {
+        0 => {}
+        rows => {
+            let note = format!("not UTF-8 in rows, the header included: {rows}; read as Windows-1252 (Latin-1)");
+            context.note(&file.path, note);
+        }
+    }
+}
+
 /// Whether a row is whole; reports one that is not.
 pub(crate) fn is_whole(record: &Record<'_>, fields: usize, file: &SourceFile, context: &mut Context<'_>) -> bool {
     let mut skip = |reason: String| context.skip(&file.path, Some(record.offset), reason);
@@ -196,6 +207,7 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
         }
     }
     cells.tell(&mut rows, context);
+    tell_encoding(&records, file, context);
     Ok(rows.finish(context))
 }
 

@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::report::Kind;
 use crate::run::ImportError;
 use crate::table::columnar::{self, ROW};
+use crate::table::inexact::Inexact;
 use crate::table::json;
 use crate::table::objects::Objects;
 use crate::table::rows::Rows;
@@ -18,11 +19,11 @@ use crate::walk::{Group, SourceFile};
 /// Longer documents are reported, not read: a document is in memory as a whole.
 const BYTES_MAX: u64 = 256 << 20;
 
-/// Reads a document.
+/// Reads a document. Numbers in it that are too large for a float are told.
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub(crate) fn parse(file: &SourceFile) -> Result<Value, String> {
+pub(crate) fn parse(file: &SourceFile, context: &mut Context<'_>) -> Result<Value, String> {
     let mut bytes = Vec::new();
     text::open(&file.path)
         .and_then(|text| text.take(BYTES_MAX + 1).read_to_end(&mut bytes))
@@ -30,7 +31,13 @@ pub(crate) fn parse(file: &SourceFile) -> Result<Value, String> {
     if bytes.len() as u64 > BYTES_MAX {
         return Err(format!("a JSON document of more than {} MiB; not read", BYTES_MAX >> 20));
     }
-    json::parse(&bytes).ok_or_else(|| "no whole JSON document, so it may be half-written; left out until it is".into())
+    let Some((document, too_large)) = json::parse_counting(&bytes) else {
+        return Err("no whole JSON document, so it may be half-written; left out until it is".into());
+    };
+    let mut inexact = Inexact::default();
+    inexact.infinite(0, too_large);
+    inexact.tell(&file.path, context);
+    Ok(document)
 }
 
 /// The rows of a document.
@@ -64,7 +71,7 @@ pub(crate) fn take(
 /// Reads a document of rows or of columns.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
     for file in &group.files {
-        match parse(file) {
+        match parse(file, context) {
             Ok(document) => read_document(&document, file, context)?,
             Err(reason) => context.leave_out(&file.path, Kind::File, 1, reason),
         }

@@ -11,8 +11,10 @@ use crate::mlflow::meta;
 use crate::number;
 use crate::report::Kind;
 use crate::run::ImportError;
+use crate::table::inexact::Inexact;
 use crate::table::records::Records;
 use crate::table::rows::Rows;
+use crate::table::times::{Cell, Times};
 use crate::table::{csv, document, json};
 use crate::walk::{Group, SourceFile};
 use crate::{slashed, text};
@@ -54,7 +56,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         }
         let latest = SourceFile { path: file.path.join("metrics.json"), ..file.clone() };
         if latest.path.is_file() {
-            match document::parse(&latest) {
+            match document::parse(&latest, context) {
                 Ok(Value::Object(members)) => members.iter().for_each(|(name, value)| {
                     json::flatten_words(name, value, "/", &mut |key, word| {
                         if !keys.iter().any(|known| known == key) {
@@ -110,15 +112,27 @@ fn read_series(key: &str, file: &SourceFile, rows: &mut Rows<'_>, context: &mut 
         context.leave_out(&file.path, Kind::File, 1, "no columns step and value; left out");
         return Ok(());
     };
+    let (mut times, mut inexact) = (Times::default(), Inexact::default());
     while let Some(record) = records.next()? {
         if !csv::is_whole(&record, names.len(), file, context) {
             continue;
         }
-        let timestamp_ms = time_at.and_then(|at| number::time_text_to_ms(record.text(at)));
+        let time = time_at.map(|at| record.text(at)).filter(|cell| !cell.is_empty());
+        let timestamp_ms =
+            time.and_then(|cell| match times.take(cell, number::time_text_to_ms(cell), false, record.offset) {
+                Cell::At(ms) => Some(ms),
+                Cell::Lost | Cell::Value => None,
+            });
         match (number::step(record.text(step_at)), number::value(record.text(value_at))) {
-            (Some(step), Some(value)) => rows.gather("").push(key, step, timestamp_ms, value),
+            (Some(step), Some(value)) => {
+                inexact.look(record.text(value_at), value, record.offset);
+                rows.gather("").push(key, step, timestamp_ms, value);
+            }
             _ => context.skip(&file.path, Some(record.offset), "a row without step or value; passed over"),
         }
     }
+    times.tell(&file.path, context);
+    inexact.tell(&file.path, context);
+    csv::tell_encoding(&records, file, context);
     Ok(())
 }

@@ -7,11 +7,28 @@ use crate::number;
 /// Parses a JSON text. Bare `NaN`, `Infinity` and `-Infinity` become the strings of these names, and so do numbers that
 /// are too large for a float, as in Python's `json`; nesting is limited to 128 levels; numbers are rounded correctly.
 pub(crate) fn parse(bytes: &[u8]) -> Option<Value> {
-    serde_json::from_slice(bytes).ok().or_else(|| serde_json::from_slice(&quote_bare_words(bytes)?).ok())
+    parse_counting(bytes).map(|(value, _)| value)
 }
 
-/// Puts quotes around the bare words, and writes numbers beyond all floats as such; `None` when there are none.
-fn quote_bare_words(bytes: &[u8]) -> Option<Vec<u8>> {
+/// The value that a text begins with, read in the same way.
+pub(crate) fn first(bytes: &[u8]) -> Option<Value> {
+    let first = |bytes: &[u8]| serde_json::Deserializer::from_slice(bytes).into_iter().next()?.ok();
+    first(bytes).or_else(|| first(&quote_bare_words(bytes)?.0))
+}
+
+/// The same as [`parse`], and how many numbers were too large for a float.
+pub(crate) fn parse_counting(bytes: &[u8]) -> Option<(Value, u64)> {
+    if let Ok(value) = serde_json::from_slice(bytes) {
+        return Some((value, 0));
+    }
+    let (quoted, too_large) = quote_bare_words(bytes)?;
+    Some((serde_json::from_slice(&quoted).ok()?, too_large))
+}
+
+/// Puts quotes around the bare words, and writes numbers beyond all floats as such; `None` when there are none. Also
+/// gives how many of those numbers there are.
+fn quote_bare_words(bytes: &[u8]) -> Option<(Vec<u8>, u64)> {
+    let mut too_large = 0;
     let mut quoted = Vec::with_capacity(bytes.len() + 16);
     let (mut at, mut in_string, mut found) = (0, false, false);
     while let Some(&byte) = bytes.get(at) {
@@ -40,6 +57,7 @@ fn quote_bare_words(bytes: &[u8]) -> Option<Vec<u8>> {
                 Ok(value) if value.is_infinite() => {
                     quoted.extend_from_slice(if value > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" });
                     found = true;
+                    too_large += 1;
                 }
                 _ => quoted.extend_from_slice(number),
             }
@@ -49,7 +67,7 @@ fn quote_bare_words(bytes: &[u8]) -> Option<Vec<u8>> {
         quoted.extend(bytes.get(at));
         at += 1;
     }
-    found.then_some(quoted)
+    found.then_some((quoted, too_large))
 }
 
 /// The number that begins here in JSON's grammar; where none does, the one byte.
@@ -109,6 +127,15 @@ pub(crate) fn leaves(key: &str, value: &Value, joint: &str, give: &mut dyn FnMut
         }
         Value::Null => {}
         leaf => give(key, scalar(leaf).ok_or(leaf)),
+    }
+}
+
+/// Calls with each number in a value.
+pub(crate) fn numbers<'v>(value: &'v Value, give: &mut dyn FnMut(&'v Value)) {
+    match value {
+        Value::Object(members) => members.values().for_each(|member| numbers(member, give)),
+        Value::Number(_) => give(value),
+        _ => {}
     }
 }
 

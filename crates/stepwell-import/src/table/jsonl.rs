@@ -49,7 +49,8 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
         let offset = line.offset;
         match object_of(&line) {
             Err(reason) => context.skip(&file.path, Some(offset), reason),
-            Ok(object) => {
+            Ok((object, too_large)) => {
+                objects.inexact.infinite(offset, too_large);
                 let run = objects::run_of(&object, options).unwrap_or_default();
                 if let Err(reason) = objects.take(&object, &run, offset, &mut rows) {
                     context.skip(&file.path, Some(offset), reason);
@@ -74,12 +75,13 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
     Ok(rows.finish(context))
 }
 
-fn object_of(line: &Line<'_>) -> Result<Map<String, Value>, String> {
+/// A line's object, and how many of its numbers were too large for a float.
+fn object_of(line: &Line<'_>) -> Result<(Map<String, Value>, u64), String> {
     if line.too_long {
         return Err("a line too long for a row; passed over".into());
     }
-    match json::parse(line.bytes) {
-        Some(Value::Object(object)) => Ok(object),
+    match json::parse_counting(line.bytes) {
+        Some((Value::Object(object), too_large)) => Ok((object, too_large)),
         Some(_) => Err("a line that is no JSON object; passed over".into()),
         None if line.ended => Err("a line that is no JSON; passed over".into()),
         None => Err("the last line is torn; left out until it is whole".into()),
@@ -95,7 +97,7 @@ fn last_rows(file: &SourceFile, options: &Options) -> io::Result<Option<(LastRow
         if line.bytes.trim_ascii().is_empty() && !line.too_long {
             continue;
         }
-        if let Ok(object) = object_of(&line) {
+        if let Ok((object, _)) = object_of(&line) {
             let run = objects::run_of(&object, options);
             if own_ids.is_none() && run.is_none() {
                 return Ok(None);

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::number;
 use crate::report::Kind;
 use crate::run::ImportError;
+use crate::table::inexact::Inexact;
 use crate::table::records::Records;
 use crate::table::rows::Rows;
 use crate::table::{csv, json};
@@ -42,7 +43,7 @@ pub(crate) fn read(
         context.skip(&file.path, Some(first.len() as u64), "no column l, the episodes' length; not imported");
         return Ok(Ok(()));
     };
-    let (mut step, mut row) = (0i64, 0);
+    let (mut step, mut row, mut inexact) = (0i64, 0, Inexact::default());
     while let Some(record) = records.next()? {
         if !csv::is_whole(&record, names.len(), file, context) {
             continue;
@@ -60,7 +61,10 @@ pub(crate) fn read(
         for (at, name) in names.iter().enumerate() {
             let cell = record.text(at);
             match number::value(cell) {
-                Some(value) => rows.gather("").push(name, step, timestamp_ms, value),
+                Some(value) => {
+                    inexact.look(cell, value, record.offset);
+                    rows.gather("").push(name, step, timestamp_ms, value);
+                }
                 None if cell.is_empty() => {}
                 None => {
                     let why = format!("{cell:?} is no value of {name:?}; left out");
@@ -73,5 +77,7 @@ pub(crate) fn read(
         }
         row += 1;
     }
+    inexact.tell(&file.path, context);
+    csv::tell_encoding(&records, file, context);
     Ok(rows.finish(context))
 }

@@ -10,9 +10,11 @@ use crate::options::Options;
 use crate::report::Kind;
 use crate::table::columns::{self, Columns, Step, Time, in_part, part_of};
 use crate::table::epochs::{self, Epochs};
+use crate::table::inexact::Inexact;
 use crate::table::json;
 use crate::table::rows::Rows;
 use crate::table::seen::Seen;
+use crate::table::times::{Cell, Times};
 use crate::walk::SourceFile;
 
 /// Columns with texts of which each is told by its name; the cells of more are counted together.
@@ -29,6 +31,9 @@ pub(crate) struct Objects<'t> {
     place: HashMap<String, usize>,
     more_texts: u64,
     epochs: Epochs,
+    times: Times,
+    /// Numbers that are no floats.
+    pub(crate) inexact: Inexact,
     /// Rows read.
     rows: u64,
     /// Whether a row with a step was taken.
@@ -96,6 +101,8 @@ impl<'t> Objects<'t> {
             place: HashMap::new(),
             more_texts: 0,
             epochs: Epochs::default(),
+            times: Times::default(),
+            inexact: Inexact::default(),
             rows: 0,
             any: false,
         }
@@ -145,19 +152,31 @@ impl<'t> Objects<'t> {
             Some((part, epoch)) => self.epochs.step(part, epoch, step),
             None => step,
         };
-        let timestamp_ms = columns.time.and_then(|time| time_of(time, value_at(time.at)?));
+        let mut time = None;
+        if let Some((column, cell)) = columns.time.and_then(|column| Some((column, value_at(column.at)?)))
+            && !cell.is_null()
+        {
+            time = Some(self.times.take(&json::word(cell), time_of(column, cell), column.dates_only, offset));
+        }
+        let timestamp_ms = match time {
+            Some(Cell::At(ms)) => Some(ms),
+            _ => None,
+        };
         let gather = rows.gather(run);
         if let Some((key, value)) = columns.long {
             let key = value_at(key).and_then(Value::as_str).ok_or("a key that is no string; the row is passed over")?;
-            let value = value_at(value)
+            let cell = value_at(value);
+            cell.into_iter().for_each(|cell| self.inexact.look_at(cell, offset));
+            let value = cell
                 .and_then(json::scalar)
                 .ok_or_else(|| format!("the value of {key:?} is no number; the row is passed over"))?;
             gather.push(&in_part(part, key), step, timestamp_ms, value);
             self.any = true;
             return Ok(());
         }
-        let dates = columns.time.filter(|time| time.dates_only && timestamp_ms.is_some()).map(|time| time.at);
+        let dates = columns.time.filter(|_| time.is_some() && time != Some(Cell::Value)).map(|time| time.at);
         let (texts, place, more) = (&mut self.texts, &mut self.place, &mut self.more_texts);
+        let inexact = &mut self.inexact;
         let mut seen = |key: &str, leaf: Result<f64, &Value>| match (place.get(key), leaf) {
             (None, Ok(_)) => {}
             (Some(&at), Ok(_)) => texts[at].1.number(),
@@ -180,6 +199,7 @@ impl<'t> Objects<'t> {
         for (name, at) in columns.metrics.iter().map(|(name, at)| (name.as_str(), *at)).chain(nameless) {
             let is_part = part.is_some() && columns.part == Some(at);
             if let Some(value) = value_at(at).filter(|_| Some(at) != dates && !is_part) {
+                json::numbers(value, &mut |number| inexact.look_at(number, offset));
                 json::leaves(name, value, "/", &mut |key, leaf| {
                     let key = in_part(part, key);
                     seen(&key, leaf);
@@ -204,6 +224,8 @@ impl<'t> Objects<'t> {
         if self.epochs.changed {
             context.note(&self.file.path, epochs::NOTE);
         }
+        self.times.tell(&self.file.path, context);
+        self.inexact.tell(&self.file.path, context);
         let why = format!("texts of more than {TEXTS_MAX} columns; left out");
         context.leave_out(&self.file.path, Kind::Cell, self.more_texts, why);
     }

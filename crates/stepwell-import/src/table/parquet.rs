@@ -16,8 +16,9 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use crate::context::Context;
 use crate::report::Kind;
 use crate::run::ImportError;
-use crate::table::cast::{dictionary, floats, is_number, times, whole_numbers, word};
+use crate::table::cast::{dictionary, floats, is_number, look_at_whole, times, whole_numbers, word};
 use crate::table::columns::{self, Columns, Step, Time, in_part, part_of};
+use crate::table::inexact::Inexact;
 use crate::table::rows::{LastRows, Rows};
 use crate::walk::{Group, SourceFile};
 
@@ -156,10 +157,14 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Re
     needed.sort_unstable();
     needed.dedup();
     let columns = projected(columns, &needed);
-    let mut row = 0u64;
+    let (mut row, mut inexact) = (0u64, Inexact::default());
     for batch in open(file, &needed)?.0 {
         let batch = batch?;
         let table = guarded(|| Batch::new(&batch, &columns, row))?;
+        let values = columns.metrics.iter().map(|(_, at)| *at).chain(columns.long.map(|(_, value)| value));
+        for column in values.filter_map(|at| batch.columns().get(at)) {
+            guarded(|| Ok(look_at_whole(column, &mut inexact)?))?;
+        }
         table.take(&mut rows, row, file, context)?;
         row += batch.num_rows() as u64;
         let done = if total_rows == 0 {
@@ -171,6 +176,7 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Re
         context.advance(&file.path, done.saturating_sub(*told));
         *told = done;
     }
+    inexact.tell(&file.path, context);
     rows.finish(context).map_err(Stop::Import)
 }
 

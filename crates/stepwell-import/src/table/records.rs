@@ -22,6 +22,8 @@ pub(crate) struct Records<R> {
     record: Shape,
     /// Gives the last record once more.
     again: bool,
+    /// How many records were no UTF-8.
+    recoded: u64,
 }
 
 /// What is known of a record beside its fields.
@@ -97,9 +99,15 @@ impl<'r> Record<'r> {
         self.ends.get(at).and_then(|end| self.bytes.get(start..*end)).unwrap_or_default()
     }
 
-    /// A field's text without blanks around it; one replacement character where it is no UTF-8.
+    /// A field's text without blanks around it.
     pub(crate) fn text(&self, at: usize) -> &'r str {
-        std::str::from_utf8(self.get(at)).unwrap_or("\u{fffd}").trim()
+        self.untrimmed(at).trim()
+    }
+
+    /// A field's text.
+    pub(crate) fn untrimmed(&self, at: usize) -> &'r str {
+        // A record that is no UTF-8 was recoded when it was read.
+        std::str::from_utf8(self.get(at)).unwrap_or("\u{fffd}")
     }
 
     /// All fields.
@@ -121,12 +129,32 @@ impl<R: BufRead> Records<R> {
             ends: vec![0; 64],
             record: Shape::default(),
             again: false,
+            recoded: 0,
         }
     }
 
     /// Gives the last record once more at the next call of [`Self::next`].
     pub(crate) fn unread(&mut self) {
         self.again = true;
+    }
+
+    /// How many records were no UTF-8, and so were read as Windows-1252, which has Latin-1 in it.
+    pub(crate) fn recoded(&self) -> u64 {
+        self.recoded
+    }
+
+    /// Makes UTF-8 of the record that was read.
+    fn recode(&mut self) {
+        let (ends, mut from) = (&mut self.ends[..self.record.fields], 0);
+        let mut text = String::new();
+        for end in ends {
+            text.extend(self.bytes[from..*end].iter().map(|byte| windows_1252(*byte)));
+            from = std::mem::replace(end, text.len());
+        }
+        self.bytes.truncate(0);
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.resize(self.bytes.capacity().max(1 << 10), 0);
+        self.recoded += 1;
     }
 
     /// The next record that is not blank; `None` at the end.
@@ -188,12 +216,24 @@ impl<R: BufRead> Records<R> {
                 }
                 ReadRecordResult::Record => {
                     self.record.ended = !at_end;
+                    if !self.record.too_long && std::str::from_utf8(&self.bytes[..written]).is_err() {
+                        self.recode();
+                    }
                     return Ok(true);
                 }
                 ReadRecordResult::End => return Ok(false),
             }
         }
     }
+}
+
+/// A byte of the encoding that most programs mean by Latin-1 and ANSI: ISO 8859-1 but for 27 places.
+fn windows_1252(byte: u8) -> char {
+    const PLACES: [char; 32] = [
+        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘',
+        '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+    ];
+    byte.checked_sub(0x80).and_then(|at| PLACES.get(usize::from(at)).copied()).unwrap_or(char::from(byte))
 }
 
 /// How many fields a line has with each delimiter; the delimiter that gives the most, the first of equal ones.
@@ -237,6 +277,17 @@ mod tests {
         assert_eq!(all("a,\"open\nb,c\n"), [(0, fields(&["a", "open\nb,c"]), false)]);
         assert_eq!(all("a\rb\r"), [(0, fields(&["a"]), true), (2, fields(&["b"]), true)]);
         assert_eq!(all(""), []);
+    }
+
+    #[test]
+    fn a_record_in_an_older_encoding_is_recoded() {
+        let text = b"step,L\xe4nge,\x80\n1,\"\xfc\n\",3\n2,\xc3\xa4,5\n".as_slice();
+        let mut records = Records::new(text, b',', 0);
+        for (expected, recoded) in [(["step", "Länge", "€"], 1), (["1", "ü", "3"], 2), (["2", "ä", "5"], 2)] {
+            let record = records.next().unwrap().unwrap();
+            assert_eq!(record.iter().collect::<Vec<_>>(), expected);
+            assert_eq!(records.recoded(), recoded);
+        }
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! A table's rows to runs: one run, or one for each value of the run column, each given away at its last row.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use stepwell::base::ids::RunId;
 use stepwell::index::summary::RunStatus;
 
 use crate::attached::Attached;
 use crate::context::Context;
-use crate::placed_id;
 use crate::report::Kind;
 use crate::run::{ImportError, ImportedRun, ImportedSeries};
 use crate::series::Gather;
 use crate::walk::SourceFile;
+use crate::{origin, placed_id};
 
 /// The last row of each run in a table with a run column.
 #[derive(Default)]
@@ -61,8 +62,8 @@ pub(crate) struct Rows<'f> {
     pub(crate) tags: Vec<(String, String)>,
     /// Whether the run column has ids, which are the runs' own.
     own_ids: bool,
-    /// The only run's place, where it is not its file's.
-    relative: Option<String>,
+    /// The only run's place, where it is not its file's: below the named path, and by itself.
+    place: Option<(String, PathBuf)>,
     /// Whether the only run is known by its place alone.
     by_place: bool,
     /// Start of the only run, where the table tells it apart from its points.
@@ -81,7 +82,7 @@ impl<'f> Rows<'f> {
             params: Vec::new(),
             tags: Vec::new(),
             own_ids: false,
-            relative: None,
+            place: None,
             by_place: false,
             start_time_ms: None,
         }
@@ -93,8 +94,8 @@ impl<'f> Rows<'f> {
     }
 
     /// Names the only run otherwise than by its file's place; it is known by that name too.
-    pub(crate) fn name_as(&mut self, relative: &str) {
-        self.relative = Some(relative.to_owned());
+    pub(crate) fn name_as(&mut self, relative: &str, path: PathBuf) {
+        self.place = Some((relative.to_owned(), path));
     }
 
     /// Makes the only run known by its place, whatever it begins with.
@@ -157,7 +158,10 @@ impl<'f> Rows<'f> {
             return Ok(());
         }
         let (first_ms, last_ms) = time_span(&series);
-        let relative = self.relative.as_ref().unwrap_or(&self.file.relative).clone();
+        let (relative, path) = match &self.place {
+            Some((relative, path)) => (relative.clone(), path),
+            None => (self.file.relative.clone(), &self.file.path),
+        };
         let own = run.filter(|_| self.own_ids).and_then(|run| RunId::new(run).ok());
         // A run's name that cannot be an id is one only together with the table's place.
         let place = run.map_or_else(|| relative.clone(), |run| format!("{relative}\0{run}"));
@@ -175,7 +179,10 @@ impl<'f> Rows<'f> {
             params: std::mem::take(&mut self.params),
             tags: std::mem::take(&mut self.tags),
             series,
-            attached: Attached::default(),
+            attached: Attached {
+                origin: origin(self.kind, path, run.unwrap_or_default(), context.options),
+                ..Attached::default()
+            },
         };
         context.emit(imported, &self.file.path)
     }

@@ -1,6 +1,8 @@
 //! Hugging Face's `trainer_state.json`: the trainer's own, and a copy in each checkpoint's folder with the history
 //! until then. Together they are one run, read from the file with the longest history.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::context::Context;
@@ -31,11 +33,18 @@ pub(crate) fn is_checkpoint(name: &str) -> bool {
     name.strip_prefix("checkpoint-").is_some_and(|step| step.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// The folder of the training whose state a file has.
+pub(crate) fn training_of(state: &Path) -> &Path {
+    let parent = state.parent().unwrap_or(Path::new(""));
+    let of_checkpoint = parent.file_name().is_some_and(|name| is_checkpoint(&name.to_string_lossy()));
+    if of_checkpoint { parent.parent().unwrap_or(parent) } else { parent }
+}
+
 /// Reads the states of one training.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
     let mut states: Vec<(&SourceFile, Value)> = Vec::new();
     for file in &group.files {
-        match document::parse(file) {
+        match document::parse(file, context) {
             Ok(state) if document::rows_of(&state).is_some_and(|rows| !rows.is_empty()) => states.push((file, state)),
             Ok(_) => context.leave_out(&file.path, Kind::File, 1, "no row in its log_history; not imported"),
             Err(reason) => context.leave_out(&file.path, Kind::File, 1, reason),
@@ -62,7 +71,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
             json::flatten_words(key, value, ".", &mut |key, word| words.push((key.to_owned(), word)));
         }
     }
-    rows.name_as(&group.relative);
+    rows.name_as(&group.relative, training_of(&file.path).to_path_buf());
     rows.finish(context)
 }
 

@@ -10,7 +10,6 @@ use crate::attached::Attached;
 use crate::context::Context;
 use crate::keep::Keep;
 use crate::number::{seconds_to_ms, widen};
-use crate::placed_id;
 use crate::report::Kind;
 use crate::run::{ImportError, ImportedRun};
 use crate::series::Gather;
@@ -19,6 +18,7 @@ use crate::tensorboard::messages::{Event, HParamsData, Value};
 use crate::tensorboard::tensor;
 use crate::tensorboard::tfrecord::{Next, Records};
 use crate::walk::{Group, SourceFile};
+use crate::{origin, placed_id};
 
 /// Longer texts are not kept as tags.
 const TEXT_BYTES_MAX: usize = 8_000;
@@ -87,7 +87,11 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         params: events.params,
         tags: events.tags,
         series: events.gather.finish(),
-        attached: Attached { artifacts: events.keep.folders(), ..Attached::default() },
+        attached: Attached {
+            artifacts: events.keep.folders(),
+            origin: origin("tensorboard", path.parent().unwrap_or(path), "", context.options),
+            ..Attached::default()
+        },
     };
     context.emit(run, path)
 }

@@ -24,27 +24,40 @@ const KINDS: [(&str, &str); 15] = [
     ("ogg", "audio/ogg"),
 ];
 
+/// Endings of files that run in a browser though they are no pages, and are never served as what they are.
+const LOADED: [&str; 14] =
+    ["js", "mjs", "cjs", "jsx", "wasm", "css", "xml", "xsl", "xslt", "swf", "shtml", "mht", "mhtml", "hta"];
+
 /// The kind that a file of this name is served as. Nothing that a browser would run: HTML, SVG, XML and scripts are
 /// plain bytes. The kinds of text are MLflow's to the letter, which clients compare.
 pub(crate) fn of(name: &str) -> &'static str {
     if TEXT_NAMES.contains(&name) {
         return "text/plain";
     }
-    let end = name.rsplit_once('.').map_or("", |(_, end)| end).to_ascii_lowercase();
+    let end = ending(name);
     if TEXT.contains(&end.as_str()) {
         return "text/plain";
     }
     KINDS.iter().find(|(known, _)| *known == end).map_or("application/octet-stream", |(_, kind)| kind)
 }
 
-/// The kind of a file that browsers run, by its name: HTML and SVG.
+/// The kind of a file that browsers run when it is shown, by its name: HTML and SVG.
 pub(crate) fn active(name: &str) -> Option<&'static str> {
-    match name.rsplit_once('.').map_or("", |(_, end)| end).to_ascii_lowercase().as_str() {
+    match ending(name).as_str() {
         "html" | "htm" => Some("text/html; charset=utf-8"),
-        "xhtml" => Some("application/xhtml+xml"),
+        "xhtml" | "xht" => Some("application/xhtml+xml"),
         "svg" => Some("image/svg+xml"),
         _ => None,
     }
+}
+
+/// Whether a file is run by pages that load it, or in ways that no sandbox is known to hold, by its name.
+pub(crate) fn is_loaded(name: &str) -> bool {
+    LOADED.contains(&ending(name).as_str())
+}
+
+fn ending(name: &str) -> String {
+    name.rsplit_once('.').map_or("", |(_, end)| end).to_ascii_lowercase()
 }
 
 /// The header that makes a browser save a file rather than show it, with its name in a form that no header breaks on.
@@ -72,6 +85,10 @@ mod tests {
     fn nothing_active_is_served_as_what_it_is() {
         for name in ["a.html", "a.HTM", "a.svg", "a.xml", "a.xhtml", "a.js", "a.mjs", "a.swf", "a.wasm", "a", "html"] {
             assert_eq!(of(name), "application/octet-stream", "{name}");
+        }
+        for name in super::LOADED.map(|end| format!("a.{}", end.to_uppercase())) {
+            assert_eq!((of(&name), active(&name)), ("application/octet-stream", None), "{name}");
+            assert!(is_loaded(&name));
         }
         assert_eq!(of("MLmodel"), "text/plain");
         assert_eq!(of("plot.PNG"), "image/png");

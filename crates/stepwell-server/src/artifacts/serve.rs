@@ -43,6 +43,9 @@ const NOTE: HeaderName = HeaderName::from_static("x-stepwell-note");
 const BLOCKED: &str = "This file is to be saved, not shown: its scripts would run with the rights of this server's own pages. \
                        `stepwell serve --trust-artifacts` shows it in a sandbox.";
 
+const BLOCKED_ALWAYS: &str =
+    "This file is to be saved, not shown: pages do not get it as a script or style, also with --trust-artifacts.";
+
 type Streaming = Pin<Box<dyn Future<Output = Result<Response, Fault>> + Send>>;
 
 /// `GET mlflow-artifacts/artifacts/PATH`.
@@ -194,6 +197,8 @@ async fn send(request: Streamed, store: Arc<ArtifactStore>, path: ArtifactPath) 
             headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
             if active.is_some() {
                 headers.insert(NOTE, HeaderValue::from_static(BLOCKED));
+            } else if kinds::is_loaded(&name) {
+                headers.insert(NOTE, HeaderValue::from_static(BLOCKED_ALWAYS));
             }
         }
     }

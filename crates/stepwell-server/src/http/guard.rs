@@ -148,17 +148,23 @@ fn head_bytes(method: &Method, uri: &Uri, headers: &HeaderMap) -> usize {
     line + headers.iter().map(each).sum::<usize>() + "\r\n".len()
 }
 
-/// Checks the head of a request. `is_front_page` says whether its address is that of the UI itself.
+/// What a request asks for, as far as other sites may ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The UI's page, to which others may link: it holds no data.
+    FrontPage,
+    /// Whether the process is up, under whatever name: a load balancer asks by address. The answer is the same two
+    /// letters for everybody.
+    Health,
+    /// Something that only this server's own pages and programs may ask for.
+    Own,
+}
+
+/// Checks the head of a request.
 ///
 /// # Errors
 /// 400, 403, 414, 415, 421 or 431, each with its reason.
-pub(crate) fn check(
-    hosts: &Hosts,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    is_front_page: bool,
-) -> Result<(), Fault> {
+pub(crate) fn check(hosts: &Hosts, method: &Method, uri: &Uri, headers: &HeaderMap, asked: Asked) -> Result<(), Fault> {
     if uri.path_and_query().map_or(0, |path| path.as_str().len()) > URI_BYTES_MAX {
         return Err(Fault::new(Code::BadRequest, format!("The address is over {URI_BYTES_MAX} bytes."))
             .with_status(StatusCode::URI_TOO_LONG));
@@ -173,6 +179,9 @@ pub(crate) fn check(
             format!("The header '{twice}' stands in the request more than once."),
         ));
     }
+    if asked == Asked::Health && matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let whole = uri.authority().is_none_or(|authority| authority.as_str().eq_ignore_ascii_case(host));
     if !whole || !hosts.has(host) {
@@ -186,8 +195,8 @@ pub(crate) fn check(
     }
     if let Some(site) = headers.get("sec-fetch-site")
         && !matches!(site.as_bytes(), b"same-origin" | b"none")
-        // A link or bookmark elsewhere may open the UI itself, which holds no data.
-        && !(method == Method::GET && is_front_page && headers.get("sec-fetch-mode").is_some_and(|m| m == "navigate"))
+        // A link or bookmark elsewhere may open the UI itself.
+        && !(method == Method::GET && asked == Asked::FrontPage && headers.get("sec-fetch-mode").is_some_and(|m| m == "navigate"))
     {
         return Err(cross_origin());
     }
@@ -324,7 +333,12 @@ mod tests {
             for (name, value) in pairs {
                 headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
             }
-            check(&hosts, &method, &path.parse().unwrap(), &headers, path == "/")
+            let asked = match path {
+                "/" => Asked::FrontPage,
+                "/health" => Asked::Health,
+                _ => Asked::Own,
+            };
+            check(&hosts, &method, &path.parse().unwrap(), &headers, asked)
                 .map_err(|fault| fault.http_status().as_u16())
         };
         let get = |pairs: &[(&str, &str)]| try_(Method::GET, "/api", pairs);
@@ -342,6 +356,11 @@ mod tests {
         let link = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
         assert_eq!(try_(Method::GET, "/", &link), Ok(()));
         assert_eq!(try_(Method::GET, "/get-artifact", &link), Err(403));
+        // Whether the process is up, everybody may ask, and nothing else at that address.
+        assert_eq!(try_(Method::GET, "/health", &link), Ok(()));
+        assert_eq!(try_(Method::GET, "/health", &[("origin", "http://evil.com")]), Ok(()));
+        assert_eq!(try_(Method::GET, "/health", &[("host", "evil.com")]), Err(400), "two of them");
+        assert_eq!(try_(Method::POST, "/health", &link), Err(403));
         // What decides something stands there once, though both say the same.
         let own = "http://localhost:5000";
         for twice in [
@@ -360,7 +379,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_static(host));
             headers.insert(ORIGIN, HeaderValue::from_str(origin).unwrap());
-            check(&hosts, &Method::GET, &Uri::from_static("/api"), &headers, false).is_ok()
+            check(&hosts, &Method::GET, &Uri::from_static("/api"), &headers, Asked::Own).is_ok()
         };
         assert!(behind("localhost:8080", "http://localhost:8080"));
         assert!(!behind("localhost:8080", "http://localhost:5000") && !behind("localhost:8080", "http://localhost"));

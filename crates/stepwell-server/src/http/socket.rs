@@ -1,4 +1,5 @@
-//! A socket that does not wait for ever for a client that takes nothing.
+//! A socket that does not wait for ever for a client that takes nothing, and lets through no head that may be read in
+//! two ways.
 
 use std::future::Future;
 use std::io;
@@ -8,6 +9,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
+
+use crate::http::framing::Framing;
 
 /// Bytes that a client has to take within the limit, when it lets the server wait.
 const WORTH: usize = 16 << 10;
@@ -20,12 +23,13 @@ pub(crate) struct Patient<S> {
     /// Runs since the client first let the server wait, until it has taken [`WORTH`] bytes or all there are.
     waiting: Option<Pin<Box<Sleep>>>,
     taken: usize,
+    framing: Framing,
 }
 
 impl<S> Patient<S> {
     /// A stream whose client has `limit` for every 16 KiB.
     pub(crate) fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, waiting: None, taken: 0 }
+        Self { stream, limit, waiting: None, taken: 0, framing: Framing::default() }
     }
 
     fn settle(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -57,7 +61,11 @@ impl<S> Patient<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+        let own = self.get_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut own.stream).poll_read(cx, buf))?;
+        own.framing.look(buf.filled_mut().get_mut(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
     }
 }
 

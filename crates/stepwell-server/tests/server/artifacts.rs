@@ -26,6 +26,14 @@ fn a_file_comes_back_with_headers_that_keep_it_from_running() {
     assert_eq!(page.headers["x-content-type-options"], "nosniff");
     assert_eq!(page.headers["content-security-policy"], "sandbox; default-src 'none'");
     assert!(page.headers["x-stepwell-note"].to_str().unwrap().contains("--trust-artifacts"));
+    for name in ["a.js", "a.MJS", "a.wasm", "a.xml", "a.css"] {
+        assert_eq!(put(&server, &format!("0/s/artifacts/{name}"), b"x"), StatusCode::OK);
+        let script = server.get(&format!("/ajax-api/2.0/mlflow-artifacts/artifacts/0/s/artifacts/{name}"));
+        assert_eq!(script.headers["content-type"], "application/octet-stream", "{name}");
+        assert!(script.headers["x-stepwell-note"].to_str().unwrap().contains("saved, not shown"), "{name}");
+    }
+    let plain = server.get("/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/big.bin");
+    assert!(!plain.headers.contains_key("x-stepwell-note"));
     let head =
         server.send(Method::HEAD, "/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/big.bin", &[], Body::empty());
     assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
@@ -125,6 +133,7 @@ fn artifacts_that_are_trusted_run_in_a_sandbox_of_no_origin() {
     assert_eq!(put(&server, &format!("0/{run}/artifacts/a.js"), b"x"), StatusCode::OK);
     let script = server.get(&format!("/get-artifact?run_id={run}&path=a.js"));
     assert_eq!(script.headers["content-type"], "application/octet-stream");
+    assert!(script.headers["x-stepwell-note"].to_str().unwrap().contains("also with --trust-artifacts"));
     let stranger = [("origin", "null"), ("sec-fetch-site", "cross-site")];
     let asked =
         server.send(Method::GET, "/ajax-api/2.0/mlflow/experiments/get?experiment_id=0", &stranger, Body::empty());

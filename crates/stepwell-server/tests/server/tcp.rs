@@ -154,6 +154,61 @@ fn heads_that_are_no_http_are_refused_and_others_are_served_meanwhile() {
 }
 
 #[test]
+fn requests_of_which_the_end_is_unclear_are_refused_and_the_connection_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Process::start(&dir.path().join("w"));
+    let host = format!("Host: {}", server.address);
+    let start = format!("POST /api/2.0/mlflow/runs/search HTTP/1.1\r\n{host}\r\nContent-Type: application/json\r\n");
+    // All answers to what is sent over one connection, which the client does not close.
+    let answers = |request: &str| {
+        let mut stream = server.connect();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let _ = stream.write_all(request.as_bytes());
+        let (mut all, mut part) = (Vec::new(), [0; 4096]);
+        let closed = loop {
+            match stream.read(&mut part) {
+                Ok(0) => break true,
+                Ok(bytes) => all.extend_from_slice(&part[..bytes]),
+                Err(error) => break error.kind() == std::io::ErrorKind::ConnectionReset,
+            }
+        };
+        (String::from_utf8_lossy(&all).into_owned(), closed)
+    };
+    let behind = format!("GET /version HTTP/1.1\r\n{host}\r\n\r\n");
+    let chunks = "2\r\n{}\r\n0\r\n\r\n";
+    for (head, body) in [
+        ("Content-Length: 12\r\nTransfer-Encoding: chunked\r\n", chunks),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 12\r\n", chunks),
+        ("Content-Length: 2\r\nContent-Length: 3\r\n", "{} "),
+        ("Content-Length: 2, 2\r\n", "{}"),
+        ("Content-Length: +2\r\n", "{}"),
+        ("Content-Length : 2\r\n", "{}"),
+        ("Transfer-Encoding : chunked\r\n", chunks),
+        ("Transfer-Encoding: chunked, identity\r\n", chunks),
+        ("Transfer-Encoding: identity, chunked\r\n", chunks),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", chunks),
+        ("Transfer-Encoding: \u{b}chunked\r\n", chunks),
+        ("X: 1\r\n Content-Length: 2\r\n", "{}"),
+        ("X: 1\nContent-Length: 2\r\n", "{}"),
+        ("X: 1\rContent-Length: 2\r\n", "{}"),
+    ] {
+        let (answer, closed) = answers(&format!("{start}{head}\r\n{body}{behind}"));
+        assert!(answer.starts_with("HTTP/1.1 400") && closed, "{head:?}: {closed} {answer}");
+        assert!(!answer.contains("HTTP/1.1 200"), "{head:?}: {answer}");
+    }
+    // What is clear is served, one request behind the other.
+    for (head, body) in [
+        ("Content-Length: 24\r\n", r#"{"experiment_ids":["0"]}"#),
+        ("Content-Length: 24\r\nContent-Length: 24\r\n", r#"{"experiment_ids":["0"]}"#),
+        ("Transfer-Encoding: Chunked\r\n", "18\r\n{\"experiment_ids\":[\"0\"]}\r\n0\r\n\r\n"),
+    ] {
+        let last = behind.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        let (answer, closed) = answers(&format!("{start}{head}\r\n{body}{start}{head}\r\n{body}{last}"));
+        assert_eq!((answer.matches("HTTP/1.1 200").count(), closed), (3, true), "{head:?}: {answer}");
+    }
+}
+
+#[test]
 fn heads_are_taken_up_to_the_limit_to_the_byte() {
     let dir = tempfile::tempdir().unwrap();
     let server = Process::start(&dir.path().join("w"));

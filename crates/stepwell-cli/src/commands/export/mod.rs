@@ -13,6 +13,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use stepwell::base::ids::RunId;
+use stepwell::base::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT};
 use stepwell::base::point::Columns;
 use stepwell::error::Error;
 use stepwell::run::snapshot::RunSnapshot;
@@ -24,6 +25,7 @@ use stepwell_import::RunWords;
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::output::{self, bytes, count, escape, plural};
+use crate::place;
 use crate::progress::Progress;
 use crate::shape::RunShape;
 
@@ -95,6 +97,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open()?;
     let mut damage = Damage::default();
     let ids = chosen(&workspace, arguments, &mut damage)?;
+    check_outside(workspace.root(), &arguments.to)?;
     fs::create_dir_all(&arguments.to).map_err(Failure::io("create", &arguments.to))?;
     let progress = Progress::items("exporting", ids.len() as u64, context.json);
     let mut export = Export { workspace, ids, to: &arguments.to, overwrite: arguments.overwrite, progress, damage };
@@ -141,6 +144,17 @@ struct Export<'a> {
     damage: Damage,
 }
 
+/// Refuses a folder within the workspace, which holds nothing but its own files.
+fn check_outside(workspace: &Path, to: &Path) -> Outcome<()> {
+    if place::real(to)?.starts_with(place::real(workspace)?) {
+        let [to, workspace] = [to, workspace].map(|path| escape(&path.display().to_string()));
+        return Err(Failure::Usage(format!(
+            "{to} is within the workspace {workspace}; export to a folder outside of it"
+        )));
+    }
+    Ok(())
+}
+
 /// Refuses to replace what is there, unless it was asked for.
 fn check_free(path: &Path, overwrite: bool) -> Outcome<()> {
     if path.exists() && !overwrite {
@@ -158,7 +172,8 @@ impl Export<'_> {
             if let Some(run) = self.damage.past(run)? {
                 run.damage().iter().for_each(|place| self.damage.tell(place.clone()));
                 give(&mut self.damage, &run)?;
-                let items = run.state().items.values().filter(|item| item.value.is_some()).count();
+                let items: usize =
+                    [DATASET, MODEL_INPUT, MODEL_OUTPUT].into_iter().map(|kind| run.state().items(kind).count()).sum();
                 if items > 0 {
                     let what = plural(items as u64, "dataset or link to a model", "datasets and links to models");
                     self.damage.tell(format!("{what} of run {id}: this format has no place for them"));

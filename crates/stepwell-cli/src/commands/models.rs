@@ -1,0 +1,234 @@
+//! `stepwell models`: registered models with their versions, and who moved them where.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use stepwell::registry::rules::{Gone, Model, Registry, Version};
+
+use crate::context::Context;
+use crate::failure::{Answer, Failure, Outcome};
+use crate::find::hint;
+use crate::output::{self, count, escape, plural, table_of};
+use crate::table::Column;
+use crate::time::{moment, zone_name};
+
+/// Lists registered models and prompts; with the name of one, its versions: where each stands, who moved it there, when
+/// it was last changed, its aliases and tags, and the run or logged model that it is of.
+///
+/// `by` is the name of the token by which the server was asked, else the user who did it; it is empty where nobody said.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  stepwell models\n  stepwell models classifier\n  stepwell models --all --json")]
+pub(crate) struct Arguments {
+    /// The model's name.
+    #[arg(value_name = "MODEL", add = crate::complete::models())]
+    model: Option<String>,
+    /// Also models and versions that were deleted, with who deleted them.
+    #[arg(long)]
+    all: bool,
+}
+
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    let registry = context.open()?.read_registry(|registry| Ok(registry.clone()))?;
+    match &arguments.model {
+        None => list(context, &registry, arguments.all),
+        Some(name) => show(context, &registry, name, arguments.all),
+    }
+}
+
+fn time(ms: i64) -> String {
+    if ms == 0 { String::new() } else { moment(ms) }
+}
+
+fn list(context: &Context, registry: &Registry, all: bool) -> Outcome {
+    if context.json {
+        let mut models: Vec<Value> = registry.models.iter().map(|(name, model)| shape(name, model, all)).collect();
+        models.extend(registry.gone.values().filter(|_| all).map(shape_gone));
+        output::json(&models)?;
+        return Ok(Answer::Done);
+    }
+    let changed = format!("changed ({})", zone_name());
+    let mut columns = vec![
+        Column::name("model"),
+        Column::number("versions"),
+        Column::text("stages").rank(1),
+        Column::text("aliases").rank(3),
+        Column::whole(&changed).rank(4),
+        Column::text("created by").rank(5),
+    ];
+    columns.extend(all.then(|| Column::whole("deleted by").rank(2)));
+    let mut rows = table_of(columns);
+    for (name, model) in &registry.models {
+        let mut row = vec![
+            escape(name),
+            count(model.versions.len() as u64),
+            stages(model),
+            aliases(model.aliases.keys()),
+            time(model.updated_ms),
+            escape(&model.user),
+        ];
+        row.extend(all.then(String::new));
+        rows.add_row(row);
+    }
+    for gone in registry.gone.values().filter(|_| all) {
+        let by = if gone.by.is_empty() { "(nobody said)".to_owned() } else { escape(&gone.by) };
+        let versions = count(gone.versions.len() as u64);
+        rows.add_row([escape(&gone.name), versions, String::new(), String::new(), time(gone.at_ms), String::new(), by]);
+    }
+    let mut text = format!("{rows}\n");
+    if registry.models.is_empty() && (registry.gone.is_empty() || !all) {
+        text = "no model is registered\n".to_owned();
+    }
+    let gone = registry.gone.len() as u64;
+    if gone > 0 && !all {
+        text += &format!("{} not listed; --all lists all\n", plural(gone, "deleted model is", "deleted models are"));
+    }
+    output::lines(&text)?;
+    Ok(Answer::Done)
+}
+
+fn aliases<'a>(aliases: impl Iterator<Item = &'a String>) -> String {
+    aliases.map(|alias| escape(alias)).collect::<Vec<_>>().join(", ")
+}
+
+/// `Production 3, Staging 4`: the greatest version of each stage.
+fn stages(model: &Model) -> String {
+    let mut latest: Vec<(&str, u64)> = Vec::new();
+    for (number, version) in model.versions.iter().rev() {
+        let stage = version.stage.as_str();
+        if stage != "None" && !latest.iter().any(|(known, _)| *known == stage) {
+            latest.push((stage, *number));
+        }
+    }
+    latest.iter().map(|(stage, number)| format!("{stage} {number}")).collect::<Vec<_>>().join(", ")
+}
+
+fn aliases_of(model: &Model, number: u64) -> impl Iterator<Item = &String> {
+    model.aliases.iter().filter(move |(_, version)| **version == number).map(|(alias, _)| alias)
+}
+
+fn show(context: &Context, registry: &Registry, name: &str, all: bool) -> Outcome {
+    let Some(model) = registry.models.get(name) else {
+        let gone = registry.gone.values().filter(|gone| all && gone.name == name).map(shape_gone).collect::<Vec<_>>();
+        if !gone.is_empty() && context.json {
+            output::json(&gone)?;
+            return Ok(Answer::Done);
+        }
+        let was = registry.gone.values().any(|gone| gone.name == name);
+        let otherwise =
+            if was { "it was deleted; `stepwell models --all` says by whom" } else { "`stepwell models` lists them" };
+        let hint = hint(name, registry.models.keys().map(String::as_str), otherwise);
+        return Err(Failure::hinted(format!("no registered model {name:?}"), hint));
+    };
+    if context.json {
+        output::json(&shape(name, model, all))?;
+        return Ok(Answer::Done);
+    }
+    let mut text = format!("model       {}\n", escape(name));
+    let mut word = |name: &str, value: String| {
+        if !value.is_empty() {
+            text += &format!("{name:<12}{value}\n");
+        }
+    };
+    let at = |ms: i64| if ms == 0 { String::new() } else { format!("{} {}", moment(ms), zone_name()) };
+    word("about", escape(&model.description));
+    word("created", at(model.created_ms));
+    word("created by", escape(&model.user));
+    word("changed", at(model.updated_ms));
+    for (key, value) in &model.tags {
+        word("tag", format!("{} = {}", escape(key), escape(value)));
+    }
+    let changed = format!("changed ({})", zone_name());
+    let mut rows = table_of(vec![
+        Column::number("version"),
+        Column::whole("stage"),
+        Column::text("stage by").at_least(8),
+        Column::text("aliases").at_least(8),
+        Column::whole(&changed).rank(2),
+        Column::text("of").rank(3),
+        Column::text("tags").rank(4),
+        Column::text("created by").rank(5),
+    ]);
+    for (number, version) in &model.versions {
+        let tags: Vec<String> =
+            version.tags.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value))).collect();
+        rows.add_row([
+            number.to_string(),
+            version.stage.as_str().to_owned(),
+            escape(&version.stage_by),
+            aliases(aliases_of(model, *number)),
+            time(version.updated_ms),
+            escape(of(version)),
+            tags.join(", "),
+            escape(&version.user),
+        ]);
+    }
+    if !model.versions.is_empty() {
+        text += &format!("\n{rows}\n");
+    }
+    let deleted = &model.deleted_versions;
+    if all {
+        for (number, version) in deleted {
+            let by = if version.by.is_empty() { String::new() } else { format!(" by {}", escape(&version.by)) };
+            text += &format!("version {number} was deleted{by}\n");
+        }
+    } else if !deleted.is_empty() {
+        let versions = plural(deleted.len() as u64, "deleted version is", "deleted versions are");
+        text += &format!("{versions} not listed; --all lists all\n");
+    }
+    output::lines(&text)?;
+    Ok(Answer::Done)
+}
+
+/// What a version is of: its run, else its logged model, else its source.
+fn of(version: &Version) -> &str {
+    [&version.run_id, &version.model_id, &version.source]
+        .into_iter()
+        .find(|word| !word.is_empty())
+        .map_or("", String::as_str)
+}
+
+fn shape(name: &str, model: &Model, all: bool) -> Value {
+    let version = |(number, version): (&u64, &Version)| {
+        json!({
+            "version": number,
+            "stage": version.stage.as_str(),
+            "stage_by": version.stage_by,
+            "aliases": aliases_of(model, *number).collect::<Vec<_>>(),
+            "description": version.description,
+            "source": version.source,
+            "run_id": version.run_id,
+            "model_id": version.model_id,
+            "tags": version.tags,
+            "created": version.created_ms,
+            "created_by": version.user,
+            "updated": version.updated_ms,
+        })
+    };
+    let mut shape = json!({
+        "name": name,
+        "deleted": false,
+        "description": model.description,
+        "tags": model.tags,
+        "aliases": model.aliases,
+        "created": model.created_ms,
+        "created_by": model.user,
+        "updated": model.updated_ms,
+        "versions": model.versions.iter().map(version).collect::<Vec<_>>(),
+    });
+    if all {
+        let deleted = |(number, by): (&u64, &str)| json!({"version": number, "deleted_by": by});
+        let gone = model.deleted_versions.iter().map(|(number, version)| deleted((number, &version.by)));
+        shape["deleted_versions"] = gone.collect();
+    }
+    shape
+}
+
+fn shape_gone(gone: &Gone) -> Value {
+    json!({
+        "name": gone.name,
+        "deleted": true,
+        "deleted_at": gone.at_ms,
+        "deleted_by": gone.by,
+        "versions": gone.versions.iter().map(|(number, _)| json!({"version": number})).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,107 @@
+//! Numbers of a table that no float holds: they are taken as the nearest one, and that is told.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::report::Kind;
+
+/// Whole numbers with fewer digits are floats.
+const DIGITS_SAFE: usize = 16;
+
+/// The first of some cells, its offset, and how many there are.
+type Cells = Option<(Option<u64>, String, u64)>;
+
+/// What was met so far.
+#[derive(Debug, Default)]
+pub(crate) struct Inexact {
+    /// Whole numbers that were rounded.
+    rounded: Cells,
+    /// Numbers beyond all floats, which became infinite.
+    infinite: Cells,
+}
+
+fn count(cells: &mut Cells, offset: Option<u64>, cell: impl FnOnce() -> String) {
+    cells.get_or_insert_with(|| (offset, cell(), 0)).2 += 1;
+}
+
+/// Whether a whole number is no float.
+pub(crate) fn is_rounded(number: i128) -> bool {
+    (number as f64) as i128 != number
+}
+
+/// Whether a text is a whole number that is no float.
+fn is_rounded_text(text: &str) -> bool {
+    let text = text.trim();
+    let digits = text.trim_start_matches(['-', '+']);
+    digits.len() >= DIGITS_SAFE
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        // Of numbers beyond 128 bits few are floats, and none that anybody counted.
+        && text.parse().map_or(true, is_rounded)
+}
+
+impl Inexact {
+    /// Looks at a cell that was read as `value`.
+    pub(crate) fn look(&mut self, cell: &str, value: f64, offset: u64) {
+        if value.is_infinite() && cell.bytes().any(|byte| byte.is_ascii_digit()) {
+            count(&mut self.infinite, Some(offset), || cell.to_owned());
+        } else if cell.len() >= DIGITS_SAFE && is_rounded_text(cell) {
+            count(&mut self.rounded, Some(offset), || cell.to_owned());
+        }
+    }
+
+    /// Looks at a number in JSON.
+    pub(crate) fn look_at(&mut self, value: &Value, offset: u64) {
+        let Value::Number(number) = value else { return };
+        let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+        if whole.is_some_and(is_rounded) {
+            count(&mut self.rounded, Some(offset), || number.to_string());
+        }
+    }
+
+    /// Counts a whole number if it is no float.
+    pub(crate) fn look_at_whole(&mut self, number: i128) {
+        if is_rounded(number) {
+            count(&mut self.rounded, None, || number.to_string());
+        }
+    }
+
+    /// Counts numbers that became infinite.
+    pub(crate) fn infinite(&mut self, offset: u64, cells: u64) {
+        if cells > 0 {
+            count(&mut self.infinite, Some(offset), String::new);
+            self.infinite.iter_mut().for_each(|(.., count)| *count += cells - 1);
+        }
+    }
+
+    /// Reports all of them.
+    pub(crate) fn tell(&self, path: &Path, context: &mut Context<'_>) {
+        let kinds = [
+            (&self.rounded, "a whole number that no float holds: taken as the nearest one"),
+            (&self.infinite, "a number too large for a float: taken as infinite"),
+        ];
+        for (cells, why) in kinds {
+            if let Some((offset, first, count)) = cells {
+                let first = if first.is_empty() { String::new() } else { format!("{first:?} is ") };
+                context.leave_out_at(path, *offset, Kind::Cell, *count, format!("{first}{why}; in cells: {count}"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_that_are_no_floats_are_found() {
+        for text in ["9007199254740993", "-9007199254740993", "+18014398509481985", "123456789012345678901234567891"] {
+            assert!(is_rounded_text(text), "{text}");
+        }
+        for text in ["9007199254740992", "1000000000000000000000", "0.12345678901234567", "9007199254740993.0", "1e300"]
+        {
+            assert!(!is_rounded_text(text), "{text}");
+        }
+    }
+}

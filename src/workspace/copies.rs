@@ -1,0 +1,202 @@
+//! Points that are known twice: by their own writers, and by an import of what somebody exported of the same run.
+//!
+//! An import has a writer of its own, so that merging by writers would count its copy beside the points themselves.
+//! Imports and exchanges therefore compare a copy with the points, one by one: what is there already is not taken. A
+//! point that was logged twice counts twice on both sides.
+
+use std::collections::BTreeSet;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::base::ids::WriterId;
+use crate::base::items::IMPORTED_PART;
+use crate::base::point::{Columns, Point};
+use crate::base::stats::{SeriesStats, StatPoint};
+use crate::error::Result;
+use crate::run::image::SeriesPart;
+use crate::run::snapshot::{RunPart, RunSnapshot, SeriesParts, part_len, read_part};
+use crate::run::state::{Coverage, RunState};
+
+/// How often a run is taken to have been replaced at most.
+const REPLACEMENTS_MAX: u64 = 16;
+
+/// Whether a writer of a run stands for an import of it, by what is known of the run.
+pub(super) fn imports<'s>(states: impl IntoIterator<Item = &'s RunState>) -> FxHashSet<WriterId> {
+    let of_state = |state: &'s RunState| {
+        let parts = std::iter::once("").chain(state.items(IMPORTED_PART).map(|(part, _)| part));
+        parts.flat_map(move |part| (0..REPLACEMENTS_MAX).map(move |at| WriterId::derived_at(&state.id, part, at)))
+    };
+    states.into_iter().flat_map(of_state).collect()
+}
+
+/// Points of a series, each with how often it is there.
+#[derive(Debug, Default)]
+pub(super) struct Pool(FxHashMap<(i64, Option<i64>, u64), u32>);
+
+impl Pool {
+    /// The points of some writers.
+    pub(super) fn of(series: &SeriesParts, of: impl Fn(WriterId) -> bool) -> Result<Self> {
+        let mut pool = Self::default();
+        for point in columns_of(series, of)?.iter() {
+            *pool.0.entry(key_of(&point)).or_default() += 1;
+        }
+        Ok(pool)
+    }
+
+    /// Takes a point out; says whether it was there.
+    pub(super) fn take(&mut self, point: &Point) -> bool {
+        let left = self.0.get_mut(&key_of(point)).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
+    }
+}
+
+fn key_of(point: &Point) -> (i64, Option<i64>, u64) {
+    (point.step, point.timestamp_ms, point.value.to_bits())
+}
+
+/// The points of some writers in a series, in order of arrival.
+fn columns_of(series: &SeriesParts, of: impl Fn(WriterId) -> bool) -> Result<Columns> {
+    let mut columns = Columns::default();
+    for (part, _) in series.parts.iter().zip(&series.writers).filter(|(_, writer)| of(**writer)) {
+        read_part(part, 0..part_len(part), &mut columns)?;
+    }
+    Ok(columns)
+}
+
+/// Whether two copies of a run that reach equally far have other points, as far as statistics tell. Only imports can make
+/// such copies: their writers are known by the run's id, all others are drawn.
+pub(super) fn differs(known: &RunSnapshot, run: &RunSnapshot) -> Result<bool> {
+    let imports = imports([known.state(), run.state()]);
+    let is_import = |own: &Coverage| own.through > own.from && imports.contains(&own.writer);
+    let reach = |state: &RunState| -> BTreeSet<(WriterId, u64, u64)> {
+        state.coverage.iter().map(|own| (own.writer, own.from, own.through)).collect()
+    };
+    if !run.state().coverage.iter().any(is_import) || reach(known.state()) != reach(run.state()) {
+        return Ok(false);
+    }
+    for key in run.series().keys() {
+        if !known.series().contains_key(key) {
+            return Ok(true);
+        }
+        let [own, theirs] = [known.stats(key)?, run.stats(key)?];
+        let word = |stats: &SeriesStats| {
+            let point = |at: &StatPoint| (at.step, at.timestamp_ms, at.value.to_bits());
+            (stats.count, stats.nan_count, point(&stats.first), point(&stats.latest))
+        };
+        let extremes = |stats: &SeriesStats| (stats.min, stats.max);
+        if word(&own) != word(&theirs) || extremes(&own) != extremes(&theirs) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What of a writer's points another copy of the run has under other writers.
+enum Shared {
+    Nothing,
+    /// All of them.
+    All,
+    /// The first so many, which are these first ones of each series.
+    First(u64, FxHashMap<String, usize>),
+    /// So many, among others.
+    Some(u64),
+}
+
+/// A copy of a run without what `known` has under other writers, and how many points are told twice because nobody can
+/// tell them apart from what is new.
+pub(super) fn without_copies(known: &RunSnapshot, mut run: RunSnapshot) -> Result<(RunSnapshot, u64)> {
+    let imports = imports([known.state(), run.state()]);
+    let has = |state: &RunState, import: bool| {
+        state.coverage.iter().any(|own| own.through > own.from && imports.contains(&own.writer) == import)
+    };
+    let mut twice = 0;
+    // Where one kind of writers is on one side only, and the other kind on the other: nothing is there twice else.
+    if !(has(known.state(), true) && has(run.state(), false) || has(known.state(), false) && has(run.state(), true)) {
+        return Ok((run, 0));
+    }
+    let is_known = |theirs: &Coverage| {
+        let mut own = known.state().coverage.iter().filter(|own| own.writer == theirs.writer);
+        own.any(|own| own.from <= theirs.from && own.through >= theirs.through && own.lost <= theirs.lost)
+    };
+    let news: Vec<Coverage> =
+        run.state().coverage.iter().filter(|own| own.through > own.from && !is_known(own)).copied().collect();
+    for theirs in news {
+        match shared(known, &run, theirs, &imports)? {
+            Shared::Nothing => {}
+            Shared::All => run = run.without(|own| own == theirs.writer, |_, own| own == theirs.writer),
+            Shared::First(count, of_series) => match trimmed(&run, theirs, count, &of_series)? {
+                Some(trimmed) => run = trimmed,
+                None => twice += count,
+            },
+            Shared::Some(count) => twice += count,
+        }
+    }
+    Ok((run, twice))
+}
+
+fn shared(known: &RunSnapshot, run: &RunSnapshot, theirs: Coverage, imports: &FxHashSet<WriterId>) -> Result<Shared> {
+    let is_import = imports.contains(&theirs.writer);
+    let is_other = |own: WriterId| own == theirs.writer || imports.contains(&own) != is_import;
+    let (mut count, mut total, mut in_front) = (0, 0, true);
+    let mut first = FxHashMap::default();
+    for (key, series) in run.series() {
+        let Some(own) = known.series().get(key) else {
+            total += columns_of(series, |own| own == theirs.writer)?.len() as u64;
+            continue;
+        };
+        let mut pool = Pool::of(own, is_other)?;
+        let mut front = 0;
+        for (place, point) in columns_of(series, |own| own == theirs.writer)?.iter().enumerate() {
+            total += 1;
+            if pool.take(&point) {
+                count += 1;
+                in_front &= front == place;
+                front += 1;
+            }
+        }
+        first.insert(key.clone(), front);
+    }
+    Ok(match count {
+        0 => Shared::Nothing,
+        count if count == total => Shared::All,
+        count if in_front && theirs.from == 0 && theirs.lost == 0 => Shared::First(count, first),
+        count => Shared::Some(count),
+    })
+}
+
+/// A run with the rest of a writer's points behind the first `count`, which are so many of each series. `None` where
+/// the writer's points lie in several pieces.
+fn trimmed(
+    run: &RunSnapshot,
+    theirs: Coverage,
+    count: u64,
+    of_series: &FxHashMap<String, usize>,
+) -> Result<Option<RunSnapshot>> {
+    let mut state = run.state().clone();
+    let once = |writer: WriterId| state.coverage.iter().filter(|own| own.writer == writer).count() == 1;
+    if !state.coverage.iter().all(|own| once(own.writer)) {
+        return Ok(None);
+    }
+    let mut of_writers = Vec::with_capacity(state.coverage.len());
+    for own in &mut state.coverage {
+        let mut series: Vec<(String, SeriesPart)> = Vec::new();
+        for (key, parts) in run.series() {
+            if own.writer != theirs.writer {
+                let of_own = parts.parts.iter().zip(&parts.writers).filter(|(_, writer)| **writer == own.writer);
+                series.extend(of_own.map(|(part, _)| (key.clone(), part.clone())));
+                continue;
+            }
+            let all = columns_of(parts, |writer| writer == theirs.writer)?;
+            let from = of_series.get(key).copied().unwrap_or_default();
+            let rest: Columns = all.iter().skip(from).collect();
+            if !rest.is_empty() {
+                series.push((key.clone(), SeriesPart::Rows(std::sync::Arc::new(rest))));
+            }
+        }
+        if own.writer == theirs.writer {
+            own.from = count;
+        }
+        of_writers.push((*own, series));
+    }
+    Ok(RunSnapshot::merge(vec![RunPart { state, series: of_writers }]))
+}
