@@ -375,7 +375,9 @@ impl Workspace {
 
 /// Refuses where something that was deleted is still in a file, which no reader sees any more.
 fn check_taken_out(left: Vec<(PathBuf, String)>) -> Result<()> {
-    left.into_iter().next().map_or(Ok(()), |(path, why)| Err(Error::corrupt(&path, 0, why)))
+    let refuse =
+        |(path, why): (PathBuf, String)| Error::io("take what was deleted out of", &path)(std::io::Error::other(why));
+    left.into_iter().next().map_or(Ok(()), |first| Err(refuse(first)))
 }
 
 /// Since when a run counts as deleted, in milliseconds since the epoch, if it does.
