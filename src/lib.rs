@@ -18,41 +18,30 @@
 //! let mut run = workspace.create_run(experiment, NewRun { name: "first".into(), ..NewRun::default() })?;
 //! let id = run.run_id().clone();
 //! run.log_param("learning_rate", "0.01")?;
-//! run.set_tag("dataset", "spirals")?;
 //!
 //! // The fastest form: resolve a key once, then log by the handle.
 //! let loss = run.metric("loss")?;
 //! for step in 0..5_000 {
 //!     run.log(loss, step, 1_700_000_000_000 + step, 1.0 / (step + 1) as f64)?;
 //! }
-//! // Many keys at one step: all of them are there, or none. `None` is the present time.
+//! // Many keys at one step, all or none; then columns of one key. `None` is now, and no timestamps.
 //! run.log_metrics(5_000, None, &[("accuracy", 0.93), ("lr", 1e-4)])?;
-//! // Whole columns of one metric, here without timestamps.
-//! let gradient = run.metric("gradient_norm")?;
-//! run.log_columns(gradient, &[0, 1, 2], None, &[0.5, f64::NAN, f64::INFINITY])?;
-//!
+//! run.log_columns(loss, &[5_001, 5_002], None, &[f64::NAN, f64::INFINITY])?;
 //! // From here on all of it survives a power loss.
-//! run.sync()?;
 //! run.finish(RunStatus::Finished)?;
 //!
 //! // A snapshot is a fixed view, whatever is written meanwhile.
 //! let snapshot = workspace.run(&id)?;
-//! assert_eq!(snapshot.stats("loss")?.latest.step, 4_999);
-//! assert_eq!(snapshot.history("loss")?.len(), 5_000);
-//! let plot = snapshot.downsample("loss", None, 200)?;
-//! assert_eq!(plot.buckets.len(), 200);
+//! assert_eq!(snapshot.history("loss")?.len(), 5_002);
+//! assert_eq!(snapshot.downsample("loss", None, 200)?.buckets.len(), 200);
 //!
 //! // MLflow's filter language, and OR, IN, regular expressions and statistics beyond it.
-//! let page = workspace.search(&RunQuery {
-//!     filter: "metrics.loss < 0.001 AND params.learning_rate = '0.01'".into(),
-//!     order_by: vec!["metrics.accuracy DESC".into()],
-//!     ..RunQuery::default()
-//! })?;
+//! let filter = "metrics.loss.min < 0.001 AND params.learning_rate = '0.01'".into();
+//! let page = workspace.search(&RunQuery { filter, ..RunQuery::default() })?;
 //! assert_eq!(page.runs[0].run_id, id);
 //!
 //! // Finished runs go into packs: fewer files, fewer bytes, the same answers.
-//! let done = workspace.compact(CompactOptions::default())?;
-//! assert_eq!(done.runs, 1);
+//! assert_eq!(workspace.compact(CompactOptions::default())?.runs, 1);
 //! assert!(workspace.verify(&mut |_, _| {})?.is_ok());
 //! # Ok(())
 //! # }

@@ -116,3 +116,30 @@ fn words_follow_their_rules() {
     workspace.compact(CompactOptions::default()).unwrap();
     check();
 }
+
+#[test]
+fn a_handle_of_another_writer_is_refused() {
+    let (_dir, workspace) = workspace(TailMode::Mapped);
+    let mut first = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+    let id = first.run_id().clone();
+    let mut same_run = workspace.writer(&id).unwrap();
+    let mut other_run = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+    let handle = first.metric("loss").unwrap();
+    for other in [&mut same_run, &mut other_run] {
+        let own = other.metric("accuracy").unwrap();
+        let refused = [
+            other.log(handle, 1, 2, 123.0),
+            other.log_point(handle, point(1)),
+            other.log_points(&[(own, point(1)), (handle, point(1))]),
+            other.log_columns(handle, &[1], None, &[1.0]),
+            other.log_batch(&[(own, point(1)), (handle, point(1))], &[RunEdit::Tag("key".into(), "value".into())]),
+        ];
+        for answer in refused {
+            assert!(matches!(answer, Err(Error::Invalid { .. })), "{answer:?}");
+        }
+        assert_eq!(other.points(), 0);
+    }
+    first.log(handle, 1, 2, 123.0).unwrap();
+    let run = workspace.run(&id).unwrap();
+    assert_eq!((run.points(), run.state().tags().count()), (1, 0));
+}

@@ -1,5 +1,7 @@
 //! Writing one run: what a training script holds.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::base::ids::RunId;
 use crate::base::limits::check_key;
 use crate::base::point::{Point, Timestamps, TimestampsRef};
@@ -13,9 +15,17 @@ use crate::workspace::edits::{Editor, RunEdit, Since};
 use crate::workspace::open::Workspace;
 use crate::workspace::paths;
 
-/// A resolved metric of one [`RunWriter`]: logging by it needs no lookup. Valid for the writer that gave it.
+/// A resolved metric of one [`RunWriter`]: logging by it needs no lookup. Any other writer refuses it, also one of the
+/// same run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Metric(u32);
+pub struct Metric {
+    series: u32,
+    /// [`RunWriter::number`].
+    writer: u32,
+}
+
+/// The number of the next writer of this process.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A writer of one run. It owns its log alone: threads and processes that write to the same run open one each.
 ///
@@ -28,6 +38,8 @@ pub struct RunWriter {
     session: Session,
     state: RunState,
     run: u32,
+    /// Tells this writer's handles from those of others in the process.
+    number: u32,
     order: Order,
     /// The manifest's number up to which `state` has all that packs say of the run, if it has.
     seen: Option<u64>,
@@ -69,7 +81,8 @@ impl RunWriter {
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         // The log says at once whose it is.
         session.commit(Vec::new(), &[])?;
-        Ok(Self { workspace: workspace.clone(), session, state, run, order: Order::default(), seen })
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { workspace: workspace.clone(), session, state, run, number, order: Order::default(), seen })
     }
 
     /// The run's id.
@@ -89,9 +102,14 @@ impl RunWriter {
             && self.session.key(guess) == key
         {
             self.order.last = guess;
-            return Ok(Metric(guess));
+            return Ok(self.handle(guess));
         }
         self.find_metric(key)
+    }
+
+    #[inline]
+    fn handle(&self, series: u32) -> Metric {
+        Metric { series, writer: self.number }
     }
 
     /// The metric of a key that was not guessed.
@@ -105,7 +123,7 @@ impl RunWriter {
             }
         };
         self.order.learn(series);
-        Ok(Metric(series))
+        Ok(self.handle(series))
     }
 
     /// Logs one value: the fastest form. `timestamp_ms` is in milliseconds since the epoch.
@@ -115,7 +133,7 @@ impl RunWriter {
     #[inline]
     pub fn log(&mut self, metric: Metric, step: i64, timestamp_ms: i64, value: f64) -> Result<()> {
         self.check(metric)?;
-        self.session.push(metric.0, step, Some(timestamp_ms), value)
+        self.session.push(metric.series, step, Some(timestamp_ms), value)
     }
 
     /// Logs one point, which may have no timestamp.
@@ -125,7 +143,7 @@ impl RunWriter {
     #[inline]
     pub fn log_point(&mut self, metric: Metric, point: Point) -> Result<()> {
         self.check(metric)?;
-        self.session.push(metric.0, point.step, point.timestamp_ms, point.value)
+        self.session.push(metric.series, point.step, point.timestamp_ms, point.value)
     }
 
     /// Logs one value by key, stamped by the coarse clock (a few milliseconds).
@@ -135,7 +153,7 @@ impl RunWriter {
     #[inline]
     pub fn log_metric(&mut self, key: &str, step: i64, value: f64) -> Result<()> {
         let metric = self.metric(key)?;
-        self.session.push(metric.0, step, Some(coarse_now_ms()), value)
+        self.session.push(metric.series, step, Some(coarse_now_ms()), value)
     }
 
     /// Logs values of many keys at one step: all of them are there, or none. Without a timestamp, the present time.
@@ -146,7 +164,7 @@ impl RunWriter {
         let timestamp_ms = Some(timestamp_ms.unwrap_or_else(coarse_now_ms));
         let mut points = Vec::with_capacity(values.len());
         for &(key, value) in values {
-            points.push((self.metric(key)?.0, Point { step, timestamp_ms, value }));
+            points.push((self.metric(key)?.series, Point { step, timestamp_ms, value }));
         }
         self.session.push_batch(&points)
     }
@@ -157,7 +175,7 @@ impl RunWriter {
     /// As [`Self::log`].
     pub fn log_points(&mut self, points: &[(Metric, Point)]) -> Result<()> {
         points.iter().try_for_each(|(metric, _)| self.check(*metric))?;
-        let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.0, *point)).collect();
+        let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.series, *point)).collect();
         self.session.push_batch(&points)
     }
 
@@ -188,7 +206,7 @@ impl RunWriter {
                 none.view()
             }
         };
-        self.session.push_columns(GivenColumns { series: metric.0, steps, timestamps, values })
+        self.session.push_columns(GivenColumns { series: metric.series, steps, timestamps, values })
     }
 
     /// Logs points together with edits of the run. Params come first: when one of them conflicts, nothing else happens.
@@ -198,7 +216,7 @@ impl RunWriter {
     /// As [`Self::log`] and [`Self::edit`].
     pub fn log_batch(&mut self, points: &[(Metric, Point)], edits: &[RunEdit]) -> Result<()> {
         points.iter().try_for_each(|(metric, _)| self.check(*metric))?;
-        let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.0, *point)).collect();
+        let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.series, *point)).collect();
         self.commit(edits, &points)
     }
 
@@ -301,9 +319,9 @@ impl RunWriter {
 
     #[inline]
     fn check(&self, metric: Metric) -> Result<()> {
-        if metric.0 < self.session.series_count() {
+        if metric.writer == self.number {
             return Ok(());
         }
-        Err(Error::invalid("metric handle", "it was given by another writer"))
+        Err(Error::invalid("metric handle", "another writer gave it; resolve the key by this one's `metric`"))
     }
 }
