@@ -188,6 +188,48 @@ fn what_another_process_failed_to_sync_is_written_once_more() {
     }
 }
 
+/// Whoever ends or syncs a run says of each other log, outside that log, that it survived: it is missed when it is gone
+/// after the machine stopped.
+#[test]
+fn a_log_that_another_process_synced_is_missed_after_the_machine_stopped() {
+    for end in [End::Finish, End::Sync] {
+        for killed in [false, true] {
+            let disk = SimDisk::new();
+            let process = on(&disk, TailMode::Mapped);
+            let mut writer = process.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+            let id = writer.run_id().clone();
+            log(&mut writer, "loss", 0..5);
+            let known = logs(&disk);
+            let disk = if killed {
+                disk.crash_at(disk.operations());
+                drop((writer, process));
+                disk.process_crash()
+            } else {
+                drop((writer, process));
+                disk
+            };
+            let other = on(&disk, TailMode::Mapped);
+            match end {
+                End::Finish => other.writer(&id).unwrap().finish(RunStatus::Finished).unwrap(),
+                _ => other.sync_run(&id).unwrap(),
+            }
+            drop(other);
+            let after = disk.power_loss(PowerLoss::KeepAll);
+            let sound = on(&after, TailMode::Mapped).verify(&mut |_, _| {}).unwrap();
+            assert!(sound.is_ok(), "{end:?} {killed}: {:?}", sound.damage);
+            after.remove_file(&known[0]).unwrap();
+            let report = on(&after, TailMode::Mapped).verify(&mut |_, _| {}).unwrap();
+            assert!(report.damage.iter().any(|damage| damage.file == known[0]), "{end:?} {killed}: {report:?}");
+        }
+    }
+}
+
+/// Files of logs.
+fn logs(disk: &SimDisk) -> Vec<std::path::PathBuf> {
+    let found = crate::support::protocol::entries(disk, "logs").into_iter();
+    found.filter(|path| path.extension().is_some_and(|kind| kind == "log")).collect()
+}
+
 /// A writer closed its log, and another process that tried to sync it was told of a failure.
 #[test]
 fn a_closed_log_that_another_process_failed_to_sync_is_written_once_more() {

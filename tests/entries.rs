@@ -455,3 +455,25 @@ fn repair_takes_a_stray_name_with_a_great_number_away() {
     now.create_experiment("text").unwrap();
     assert!(on(&disk).experiment_by_name("vision").unwrap().is_some());
 }
+
+/// Two publish the same change, byte by byte: one of them is told that it did, the other that it is there.
+#[test]
+fn of_two_who_publish_the_same_one_did() {
+    let mut decided = 0;
+    at_every_operation(
+        || {
+            let disk = SimDisk::new();
+            on(&disk);
+            (disk, None)
+        },
+        |storage| publish(&mut catalog(storage)?, 1),
+        |disk, other| *other = Some(publish(&mut catalog_on(disk), 1).unwrap()),
+        |_, other, done| {
+            if let (Some(done), Some(other)) = (done, *other) {
+                assert_eq!(u32::from(done.unwrap()) + u32::from(other), 1);
+                decided += 1;
+            }
+        },
+    );
+    assert!(decided >= 20, "{decided}");
+}

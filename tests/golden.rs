@@ -227,7 +227,7 @@ fn pack(disk: &SimDisk) -> PackEntry {
 fn publish<S: State>(disk: &SimDisk, folder: &'static str, changes: Vec<Vec<S::Change>>) {
     let root = Path::new(ROOT);
     let storage = Arc::new(disk.clone());
-    let mut journal = Journal::<S>::open(storage, root.to_owned(), folder).unwrap();
+    let mut journal = Journal::<S>::open(storage, root.to_owned(), folder).unwrap().with_nonce(7);
     for changes in changes {
         assert!(journal.publish(|_| Ok(changes.clone())).unwrap());
     }

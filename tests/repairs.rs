@@ -18,6 +18,8 @@ use stepwell::workspace::repair::{RepairOptions, Repaired};
 use stepwell::workspace::runs::{NewRun, RunEdit};
 use stepwell::workspace::writer::RunWriter;
 
+use crate::support::protocol::entries;
+
 const ROOT: &str = "/w";
 
 fn open(disk: &SimDisk) -> Workspace {
@@ -330,5 +332,68 @@ fn a_file_in_the_place_of_a_folder_within_is_moved_away() {
         assert_eq!(workspace.run(&id("packed")).unwrap().points(), 5, "{folder}");
         workspace.create_experiment("text").unwrap();
         assert!(Workspace::open(&root).unwrap().experiment_by_name("text").unwrap().is_some(), "{folder}");
+    }
+}
+
+/// A run, or its experiment, was deleted and restored, and the restoration does not verify or is gone: nothing is
+/// deleted for good on account of what is left, neither before nor after a repair.
+#[test]
+fn what_a_damaged_change_may_have_restored_is_not_deleted_for_good() {
+    for of_experiment in [false, true] {
+        for gone in [false, true] {
+            let disk = SimDisk::new();
+            let workspace = open(&disk);
+            let experiment = workspace.experiment_named("vision").unwrap();
+            let new = NewRun { id: Some(id("a")), ..NewRun::default() };
+            let mut run = workspace.create_run(experiment, new).unwrap();
+            run.log_metric("loss", 0, 0.5).unwrap();
+            run.finish(RunStatus::Finished).unwrap();
+            workspace.compact(CompactOptions::default()).unwrap();
+            let folder = if of_experiment { "catalog" } else { "edits" };
+            if of_experiment {
+                workspace.delete_experiment(experiment).unwrap();
+            } else {
+                workspace.delete_run(&id("a")).unwrap();
+            }
+            drop(workspace);
+            let known = entries(&disk, folder);
+            let workspace = open(&disk);
+            if of_experiment {
+                workspace.restore_experiment(experiment).unwrap();
+            } else {
+                workspace.restore_run(&id("a")).unwrap();
+            }
+            drop(workspace);
+            let restored: Vec<_> = entries(&disk, folder).into_iter().filter(|path| !known.contains(path)).collect();
+            assert_eq!(restored.len(), 1, "{restored:?}");
+            if gone {
+                disk.remove_file(&restored[0]).unwrap();
+                if of_experiment {
+                    // Its anchor is another name of the same file, and would serve.
+                    let anchor = format!("catalog.{}", restored[0].file_name().unwrap().to_str().unwrap());
+                    disk.damage(&Path::new(ROOT).join("anchors").join(anchor), |bytes| bytes[30] ^= 1).unwrap();
+                }
+            } else {
+                disk.damage(&restored[0], |bytes| *bytes.last_mut().unwrap() ^= 1).unwrap();
+            }
+            let what = format!("of experiment {of_experiment}, gone {gone}");
+            for repaired in [false, true, true] {
+                let workspace = open(&disk);
+                if repaired {
+                    workspace.repair().unwrap();
+                }
+                let collected = workspace.collect_garbage(i64::MAX, false).unwrap();
+                assert_eq!((collected.runs.len(), collected.experiments.len()), (0, 0), "{what} {collected:?}");
+                if repaired {
+                    assert!(workspace.verify(&mut |_, _| {}).unwrap().is_ok(), "{what}");
+                    assert!(!workspace.counts_as_deleted(workspace.run(&id("a")).unwrap().state()).unwrap(), "{what}");
+                } else {
+                    assert!(!collected.left_out.is_empty(), "{what}");
+                    assert!(workspace.purge_run(&id("a")).is_err(), "{what}");
+                    assert!(workspace.purge_experiment(experiment).is_err(), "{what}");
+                }
+                assert_eq!(open(&disk).run(&id("a")).unwrap().points(), 1, "{what}");
+            }
+        }
     }
 }

@@ -504,7 +504,7 @@ fn read_any_pack(bytes: Vec<u8>) {
 pub fn journal(data: &[u8]) {
     let Some((&kind, bytes)) = data.split_first() else { return };
     let entry = |number: u64, payload: &[u8]| {
-        let mut entry = b"SWentry1".to_vec();
+        let mut entry = b"SWentry2".to_vec();
         entry.extend_from_slice(&number.to_le_bytes());
         entry.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         let crc = crc32(crc32(0, &entry), payload);

@@ -27,6 +27,7 @@ use crate::run::image::LogImage;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::watermark::Watermark;
 use crate::storage::{File, sync_again};
+use crate::workspace::evidence::Claim;
 use crate::workspace::journal::{Journal, State};
 use crate::workspace::logs::{is_abandoned, part_of};
 use crate::workspace::open::Workspace;
@@ -79,12 +80,11 @@ impl Workspace {
         let mut first = Ok(());
         let (mut folders, mut open) = (BTreeSet::new(), Vec::new());
         let claims = self.claims_of(id.key())?;
-        let synced = claims.iter().map(|claim| (claim.writer(), claim.synced_len()));
-        let synced: FxHashMap<WriterId, u64> = synced.collect();
+        let claims: FxHashMap<WriterId, &Claim> = claims.iter().map(|claim| (claim.writer(), claim)).collect();
         let mut names = self.run_log_names(id.key())?;
         names.extend(self.edit_log_names()?);
         for name in names.into_iter().filter(|name| Some(name.writer) != writer) {
-            match self.sync_log(&name, id, synced.get(&name.writer).copied().unwrap_or(0), &mut folders) {
+            match self.sync_log(&name, id, claims.get(&name.writer).copied(), &mut folders) {
                 Ok(part) => open.extend(part.filter(|_| for_good)),
                 Err(error) if first.is_ok() => first = Err(error),
                 Err(_) => {}
@@ -105,13 +105,14 @@ impl Workspace {
         first
     }
 
-    /// Syncs a log if it speaks of a run, and its tail; notes the folders that have its name. The log is known to survive
-    /// up to `synced`. Gives what the log has if somebody may write it who holds some of it in the tail alone.
+    /// Syncs a log if it speaks of a run, and its tail; notes the folders that have its name. What its ledger says
+    /// need not be synced again, and is told how far it survives now, if nobody writes the log. Gives what the log has if
+    /// somebody may write it who holds some of it in the tail alone.
     fn sync_log(
         &self,
         name: &LogName,
         id: &RunId,
-        synced: u64,
+        claim: Option<&Claim>,
         folders: &mut BTreeSet<PathBuf>,
     ) -> Result<Option<RunPart>> {
         let durable = &self.inner.durable.logs;
@@ -129,7 +130,10 @@ impl Workspace {
         let log = self.open_to_sync(&name.log())?;
         // The lock keeps everybody from the files as long as they are written.
         let free = log.as_ref().is_some_and(|log| is_abandoned(&**log).unwrap_or(false));
-        let image = if free { None } else { self.read_log(name).ok().flatten() };
+        // A line of a log that ended says itself how far it goes.
+        let ended = claim.and_then(|claim| claim.end()).filter(|_| free);
+        let image = if ended.is_some() { None } else { self.read_log(name).ok().flatten() };
+        let synced = claim.map_or(0, Claim::synced_len);
         if let Some(log) = &log {
             let framed = image.as_ref().map_or(0, |image| image.log().end);
             let end = if free { u64::MAX } else { framed };
@@ -144,13 +148,17 @@ impl Workspace {
             folders.extend(name.run().and(name.dir.parent()).map(Path::to_owned));
         }
         if free {
+            let reach = ended.or_else(|| image.as_ref().map(|image| (image.log().end, image.log().sequence_end())));
+            if let (Some(claim), Some((len, points))) = (claim, reach) {
+                self.note_synced(claim, len, points);
+            }
             let mut durable = durable.lock();
             if durable.len() >= LOGS_MAX {
                 durable.clear();
             }
             durable.insert(name.clone());
         }
-        let in_tail = |image: &LogImage| !image.log().slots.is_empty() && image.damage().next().is_none();
+        let in_tail = |image: &LogImage| !free && !image.log().slots.is_empty() && image.damage().next().is_none();
         Ok(image.filter(in_tail).and_then(|image| part_of(&image, id)))
     }
 

@@ -11,9 +11,9 @@ use crate::base::bytes::{Malformed, Reader};
 use crate::base::checksum::crc32;
 use crate::base::control;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"SWentry1");
+const MAGIC: u64 = u64::from_le_bytes(*b"SWentry2");
 /// The digit at the end of [`MAGIC`].
-pub(super) const JOURNAL_VERSION: u32 = 1;
+pub(super) const JOURNAL_VERSION: u32 = 2;
 const HEADER_LEN: usize = 24;
 
 /// A state that entries change.
@@ -28,6 +28,8 @@ pub trait State: Clone + Default + Serialize + DeserializeOwned {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(bound(serialize = "", deserialize = ""))]
 pub(super) struct Entry<S: State> {
+    /// Drawn at random, so that of two publishers with equal changes neither takes the other's entry for its own.
+    pub(super) nonce: u64,
     /// The CRC-32s of the entries before this one, the last first; 0 where one could not be read. An entry with the
     /// whole state names many of them, any other one only the last.
     pub(super) before: Vec<u32>,

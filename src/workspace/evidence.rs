@@ -137,6 +137,11 @@ impl Claim {
         self.entry.writer
     }
 
+    /// How many bytes and points the log has, if its writer ended it.
+    pub(super) fn end(&self) -> Option<(u64, u64)> {
+        self.entry.ended.then_some((self.entry.len, self.entry.points))
+    }
+
     /// So many bytes of the log survived a sync of its writer.
     pub(super) fn synced_len(&self) -> u64 {
         self.entry.synced_len
@@ -362,6 +367,18 @@ impl Workspace {
             self.inner.ledgers.lock().settle(claim.entry.run, writer);
         }
         found
+    }
+
+    /// Says in the line of a log that nobody writes any more that so many bytes and points of it survived a sync.
+    pub(super) fn note_synced(&self, claim: &Claim, len: u64, points: u64) {
+        if let Some(entry) = self.line(claim)
+            && (entry.synced_len, entry.synced_points) != (len, points)
+            && let Ok(file) = self.inner.storage.open_write(&claim.ledger)
+        {
+            let synced_len = len.max(entry.synced_len);
+            let synced = Entry { synced_len, synced_points: points.max(entry.synced_points), ..entry };
+            let _ = file.write_at(&synced.encode(claim.offset), claim.offset);
+        }
     }
 
     /// Says in a log's line that the log may go. Whoever says so knows that a pack or a tombstone has it.

@@ -98,6 +98,8 @@ pub struct Journal<S: State> {
     reading: u64,
     /// Whether a missing folder is a journal that nobody wrote yet.
     optional: bool,
+    /// The nonce of every entry; drawn at random where none is given.
+    pub(super) nonce: Option<u64>,
 }
 
 impl<S: State> std::fmt::Debug for Journal<S> {
@@ -115,6 +117,15 @@ impl<S: State> Journal<S> {
         Self::open_as(storage, root, name, false)
     }
 
+    /// Gives all entries of this handle one nonce, so that their bytes can be foretold. For tests: whoever publishes the
+    /// same changes with the same nonce at once may take another's entry for its own.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_nonce(mut self, nonce: u64) -> Self {
+        self.nonce = Some(nonce);
+        self
+    }
+
     /// The same of a journal whose folder may be missing, as long as nobody wrote to it.
     ///
     /// # Errors
@@ -127,7 +138,9 @@ impl<S: State> Journal<S> {
         let (state, recent, bad) = Default::default();
         let (files, unlisted) = (JournalFiles { storage, root, name }, None);
         let (folder, number, folded, reading) = (None, 0, 0, 0);
-        let mut journal = Self { files, folder, state, number, folded, recent, bad, unlisted, reading, optional };
+        let nonce = None;
+        let mut journal =
+            Self { files, folder, state, number, folded, recent, bad, unlisted, reading, optional, nonce };
         journal.read_all()?;
         Ok(journal)
     }

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use crate::base::ids::random_u128;
 use crate::error::{Error, Result};
 use crate::workspace::entry::{Entry, State};
 use crate::workspace::journal::{Journal, REMEMBERED};
@@ -53,7 +54,8 @@ impl<S: State> Journal<S> {
             let fold = whole || !self.has_gap() && (number - self.folded > FOLD_AFTER || !self.bad.is_empty());
             let known = if fold { REMEMBERED } else { 1 };
             let before = self.recent.iter().take(known).copied().collect();
-            let entry = Entry { before, state: fold.then(|| self.state.clone()), changes };
+            let nonce = self.nonce.unwrap_or_else(|| random_u128() as u64);
+            let entry = Entry { nonce, before, state: fold.then(|| self.state.clone()), changes };
             let (bytes, crc) = entry.encode(number);
             if self.try_publish(number, &bytes, crc, whole)? {
                 if fold {

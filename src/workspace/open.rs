@@ -273,6 +273,17 @@ impl Workspace {
         Ok(damage)
     }
 
+    /// What is missing from the registry of models, in words. Empty when nothing is.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn damage_of_registry(&self) -> Result<Vec<String>> {
+        let mut registry = self.inner.registry.lock();
+        registry.refresh()?;
+        let lost = registry.lost().map(|bad| Error::corrupt(&bad.path, 0, &bad.what).to_string());
+        Ok(lost.chain(registry.unlisted().map(ToString::to_string)).collect())
+    }
+
     /// All experiments, deleted ones included, by number. Where [`Self::damage`] names the catalog, some may be
     /// missing.
     ///

@@ -65,6 +65,12 @@ impl Workspace {
         let catalog = self.catalog()?;
         let (ids, unreadable) = self.readable_ids(None)?;
         collected.left_out = unreadable;
+        // What is missing there may be the restoration of any experiment.
+        let lost = self.lost_of_catalog()?;
+        let may_be_restored = |run: &RunSnapshot| {
+            !run.damage().is_empty() || !lost.is_empty() && is_deleted_with_experiment(&catalog, run)
+        };
+        collected.left_out.extend(lost.iter().cloned());
         for id in ids {
             let run = match self.run_to_change(&id) {
                 Ok(run) => run,
@@ -77,7 +83,7 @@ impl Workspace {
             };
             collected.left_out.extend(run.damage().iter().cloned());
             let experiment = run.state().experiment;
-            if deleted_since(&catalog, &run).is_none_or(|since| since >= before_ms) {
+            if deleted_since(&catalog, &run).is_none_or(|since| since >= before_ms) || may_be_restored(&run) {
                 left.insert(experiment);
             } else if self.has_live_writer(&id)? {
                 left.insert(experiment);
@@ -122,6 +128,7 @@ impl Workspace {
         if deleted_since(&self.catalog()?, &run).is_none() {
             return Err(Error::invalid("run", format!("{id} is not deleted; mark it deleted first")));
         }
+        self.check_known(&run)?;
         self.check_unwritten(id)?;
         check_taken_out(self.purge(&[run])?)
     }
@@ -145,6 +152,7 @@ impl Workspace {
                 found => found?,
             };
             if found.state().experiment == id {
+                self.check_known(&found)?;
                 self.check_unwritten(&run)?;
                 if deleted_since(&self.catalog()?, &found).is_none() {
                     let why =
@@ -211,6 +219,25 @@ impl Workspace {
         let manifest = self.inner.manifest.lock();
         let (state, key) = (manifest.state(), id.key());
         (state.tombstones.get(&key).cloned(), state.metrics.get(&key).cloned().unwrap_or_default())
+    }
+
+    /// Refuses where something is missing that may have restored the run.
+    fn check_known(&self, run: &RunSnapshot) -> Result<()> {
+        match run.damage().iter().chain(&self.lost_of_catalog()?).next() {
+            Some(lost) => {
+                let why = format!("{} may have been restored by what cannot be read; repair first: {lost}", run.id());
+                Err(Error::invalid("run", why))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What is missing from the catalog, in words.
+    pub(super) fn lost_of_catalog(&self) -> Result<Vec<String>> {
+        let mut catalog = self.inner.catalog.lock();
+        catalog.refresh()?;
+        let lost = catalog.lost().map(|bad| Error::corrupt(&bad.path, 0, &bad.what).to_string());
+        Ok(lost.chain(catalog.unlisted().map(ToString::to_string)).collect())
     }
 
     fn check_unwritten(&self, id: &RunId) -> Result<()> {
@@ -390,6 +417,12 @@ fn deleted_since(catalog: &catalog::Catalog, run: &RunSnapshot) -> Option<i64> {
         }
         _ => state.deleted_ms(),
     }
+}
+
+/// Whether a run counts as deleted because its experiment is.
+fn is_deleted_with_experiment(catalog: &catalog::Catalog, run: &RunSnapshot) -> bool {
+    let generation = run.state().deleted_generation();
+    catalog.get(run.state().experiment).is_ok_and(|experiment| generation < experiment.generation)
 }
 
 /// How far a run's points reach: its writers, and through which point.

@@ -15,7 +15,9 @@ use crate::run::snapshot::{RunPart, RunSnapshot, part_len};
 use crate::run::state::{Coverage, RunState};
 use crate::segment::pack::Pack;
 use crate::segment::reader::{Group, Source};
+use crate::workspace::catalog;
 use crate::workspace::check::Damage;
+use crate::workspace::clock::now_ms;
 use crate::workspace::compaction::CompactOptions;
 use crate::workspace::evidence::Reaches;
 use crate::workspace::journal::{BadEntry, Journal, State};
@@ -148,7 +150,32 @@ impl Workspace {
         }
         self.settle_lost(options, &mut repaired)?;
         self.restore_indexes()?;
+        // Also those that are gone: `verify` names a log of edits that a ledger tells of.
+        let edits = self.inner.root.join(paths::EDITS);
+        if damage.iter().any(|damage| damage.file.starts_with(&edits) && self.is_gone(&damage.file)) {
+            self.restore_what_edits_deleted(&mut repaired)?;
+        }
         Ok(repaired)
+    }
+
+    /// Restores all runs that are marked deleted: a log of edits is lost, which may have restored any of them.
+    fn restore_what_edits_deleted(&self, repaired: &mut Repaired) -> Result<()> {
+        let mut restored = 0;
+        for id in self.readable_ids(None)?.0 {
+            if let Some(run) = self.find_run(&id)?
+                && run.state().deleted()
+                && self.counts_as_deleted(run.state())?
+            {
+                self.restore_run(&id)?;
+                restored += 1;
+            }
+        }
+        if restored > 0 {
+            repaired
+                .lost
+                .push(format!("edits; {restored} runs that were deleted are restored, as those may have done"));
+        }
+        Ok(())
     }
 
     /// Logs with damage are read around and kept in quarantine by compaction.
@@ -366,16 +393,33 @@ impl Workspace {
         let bad = bad_of(catalog.check_all()?);
         if catalog.unlisted().is_none() && (!bad.is_empty() || gaps.catalog) {
             self.quarantine_strays(&mut catalog, repaired)?;
-            if gaps.catalog || lost(&bad) {
-                repaired.lost.push("a change of the experiments; their runs stay".into());
-            }
             let default = catalog.state().experiments.get(&ExperimentId::DEFAULT).cloned();
-            let rename = default.map(|experiment| crate::workspace::catalog::Change::Rename {
+            let rename = default.map(|experiment| catalog::Change::Rename {
                 id: experiment.id,
                 name: experiment.name,
                 at_ms: experiment.updated_ms,
             });
-            self.renew(&mut catalog, &bad, &rename.into_iter().collect::<Vec<_>>(), repaired)?;
+            let mut changes = rename.into_iter().collect::<Vec<_>>();
+            if gaps.catalog || lost(&bad) {
+                // It may have restored any of those that count as deleted.
+                let deleted = catalog.state().experiments.values().filter(|experiment| experiment.deleted);
+                let (at_ms, by) = (now_ms(), self.actor().to_owned());
+                let restore = |own: &catalog::Experiment| catalog::Change::Deleted {
+                    id: own.id,
+                    deleted: false,
+                    at_ms,
+                    by: by.clone(),
+                };
+                let before = changes.len();
+                changes.extend(deleted.map(restore));
+                let restored = changes.len() - before;
+                let mut lost = "a change of the experiments; their runs stay".to_owned();
+                if restored > 0 {
+                    lost += &format!("; {restored} that were deleted are restored, as that change may have done");
+                }
+                repaired.lost.push(lost);
+            }
+            self.renew(&mut catalog, &bad, &changes, repaired)?;
         }
         drop(catalog);
         let mut registry = self.inner.registry.lock();

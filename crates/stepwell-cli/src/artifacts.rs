@@ -49,6 +49,21 @@ impl Gone {
     }
 }
 
+/// The folder of artifacts in the workspace at `root`.
+///
+/// # Errors
+/// When it is a link: a workspace from somebody else touches nothing outside itself.
+pub(crate) fn folder(root: &Path) -> Outcome<PathBuf> {
+    let folder = root.join("artifacts");
+    if leads_through_link(root, &folder) {
+        return Err(Failure::hinted(
+            format!("{} is a symbolic link, and what is in a workspace leads nowhere else", folder.display()),
+            "put the folder itself there, or name another place with --artifacts-destination where there is that option",
+        ));
+    }
+    Ok(folder)
+}
+
 /// Whether any part of a path below a folder is a symbolic link.
 fn leads_through_link(folder: &Path, path: &Path) -> bool {
     let below = path.ancestors().take_while(|part| *part != folder);

@@ -27,6 +27,15 @@ pub(crate) enum Failure {
     PipeClosed,
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usage(why) | Self::Failed(why, _) => f.write_str(why),
+            Self::PipeClosed => f.write_str("nobody reads the output"),
+        }
+    }
+}
+
 /// A command's result.
 pub(crate) type Outcome<T = Answer> = Result<T, Failure>;
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stepwell::tracking::store::{Tracking, TrackingOptions};
@@ -10,7 +11,7 @@ use stepwell::{Maintenance, Schedule, Workspace};
 
 use crate::artifacts::roots::Roots;
 use crate::auth::access::Object;
-use crate::auth::tokens::Tokens;
+use crate::auth::tokens::{FOLDER, Tokens};
 use crate::config::{Access, Config};
 use crate::http::guard::{Allowed, Hosts};
 use crate::http::lanes::Lanes;
@@ -68,7 +69,11 @@ impl App {
         if let Err(error) = workspace.check_writable() {
             tracing::warn!(%error, "this workspace may only be read: what would change it is refused");
         }
-        let destination = config.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
+        let destination = match &config.artifacts_destination {
+            Some(named) => named.clone(),
+            None => inside(&workspace.root().join("artifacts"))?,
+        };
+        inside(&workspace.root().join(FOLDER))?;
         let roots = Roots::open(&destination, &config.default_artifact_root, &hosts, &config.path_prefix)?;
         let tokens = Tokens::of(workspace.root());
         if config.access == Access::Token && tokens.list()?.is_empty() {
@@ -213,4 +218,17 @@ fn model_source(pattern: &str) -> io::Result<fancy_regex::Regex> {
 fn is_refusal(error: &stepwell::Error) -> bool {
     use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     matches!(error, stepwell::Error::Io { source, .. } if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
+}
+
+/// Refuses a folder of the workspace that is a link: a workspace from somebody else touches nothing outside itself.
+fn inside(folder: &Path) -> io::Result<PathBuf> {
+    if std::fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_symlink()) {
+        let why = format!(
+            "{} is a symbolic link, and what is in a workspace leads nowhere else; keep artifacts elsewhere with \
+             --artifacts-destination",
+            folder.display()
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    Ok(folder.to_owned())
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use stepwell::base::items::LOGGED_MODEL;
 use stepwell_import::{Counts, ImportedModel, ImportedRun, Kind, Taken};
 
+use crate::artifacts;
 use crate::failure::Outcome;
 use crate::mirror;
 use crate::output::plural;
@@ -40,7 +41,7 @@ impl Files {
             _ => format!("{experiment}/{}/artifacts", run.id),
         };
         for part in &run.attached.artifacts {
-            let to = root.join("artifacts").join(&place).join(&part.below);
+            let to = artifacts::folder(root)?.join(&place).join(&part.below);
             let copied = mirror::missing_files(&part.folder, &to, &|path| Some(path.to_owned()), progress)?;
             let total = copied.files + copied.present;
             done.taken.merge(&Counts::default().with(Kind::Artifact, total));

@@ -8,6 +8,7 @@ use stepwell::registry::rules::{Gone, Model, Registry, Version};
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
 use crate::find::hint;
+use crate::left_out;
 use crate::output::{self, count, escape, plural, table_of};
 use crate::table::Column;
 use crate::time::{moment, zone_name};
@@ -28,7 +29,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
-    let registry = context.open()?.read_registry(|registry| Ok(registry.clone()))?;
+    let workspace = context.open()?;
+    let registry = workspace.read_registry(|registry| Ok(registry.clone()))?;
+    left_out::tell(&workspace.damage_of_registry()?);
     match &arguments.model {
         None => list(context, &registry, arguments.all),
         Some(name) => show(context, &registry, name, arguments.all),

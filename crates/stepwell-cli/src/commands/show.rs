@@ -11,6 +11,7 @@ use serde::Serialize;
 use stepwell::base::stats::SeriesStats;
 use stepwell::index::summary::RunSummary;
 
+use crate::artifacts;
 use crate::commands::runs::duration;
 use crate::commands::show::beside::Beside;
 use crate::context::{self, Context};
@@ -65,8 +66,18 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         Ok(known) => known.name,
         Err(_) => snapshot.state().experiment_name.clone(),
     };
-    let folder = arguments.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
-    let beside = Beside::read(&workspace, snapshot.state(), &folder)?;
+    let mut left_out = left_out;
+    let lost = workspace.damage_of_registry()?;
+    left_out::tell(&lost);
+    left_out.extend(lost);
+    let folder = match &arguments.artifacts_destination {
+        Some(named) => Ok(named.clone()),
+        None => artifacts::folder(workspace.root()),
+    };
+    if let Err(failure) = &folder {
+        left_out::tell(&[format!("artifacts: {failure}")]);
+    }
+    let beside = Beside::read(&workspace, snapshot.state(), folder.ok().as_deref())?;
     if context.json {
         output::json(&Shown {
             run: RunShape::from(&run),

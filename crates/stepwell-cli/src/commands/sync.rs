@@ -12,7 +12,7 @@ use stepwell::registry::exchange::PulledModels;
 use stepwell::workspace::exchange::Pulled;
 use stepwell::workspace::open::Workspace;
 
-use crate::artifacts::Gone;
+use crate::artifacts::{self, Gone};
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
 use crate::mirror::{self, Mirrored};
@@ -106,6 +106,10 @@ fn check_apart(source: &Path, target: &Path) -> Outcome<()> {
 }
 
 fn copy(context: &Context, from: &Workspace, to: &Workspace, no_artifacts: bool) -> Outcome<Done> {
+    let folders = match no_artifacts {
+        true => None,
+        false => Some((artifacts::folder(from.root())?, artifacts::folder(to.root())?)),
+    };
     let progress = Progress::items("copying runs", 0, context.json);
     let runs = to.pull(from, &mut |done, total| progress.set(done, total))?;
     let models = to.pull_models(from)?;
@@ -115,16 +119,15 @@ fn copy(context: &Context, from: &Workspace, to: &Workspace, no_artifacts: bool)
         false => Gone::of_runs(to.root(), &runs.removed.iter().map(RunId::as_str).collect::<Vec<_>>())?,
     };
     gone.remove()?;
-    let folders = (from.root().join("artifacts"), to.root().join("artifacts"));
-    let artifacts = if no_artifacts || !folders.0.is_dir() {
-        Mirrored::default()
-    } else {
+    let artifacts = if let Some(folders) = folders.filter(|(source, _)| source.is_dir()) {
         let progress = Progress::bytes("copying artifacts", context.json);
         // Artifacts lie below their experiment's number and their run's id.
         let own: BTreeMap<String, String> =
             runs.experiments.iter().map(|(theirs, own)| (theirs.to_string(), own.to_string())).collect();
         let deleted: BTreeSet<&str> = runs.deleted.iter().map(RunId::as_str).collect();
         mirror::missing_files(&folders.0, &folders.1, &|path| artifact_place(path, &own, &deleted), &progress)?
+    } else {
+        Mirrored::default()
     };
     Ok(Done { runs, models, artifacts, gone })
 }

@@ -210,3 +210,26 @@ fn copies_of_a_run_that_do_not_agree_are_told() {
     assert_eq!(ended.status, 1, "{told}");
     assert!(told["left_out"][0].as_str().unwrap().contains("run r2: other points were imported"), "{told}");
 }
+
+/// A workspace from somebody else, whose own folders lead elsewhere: nothing there is read, listed or written.
+#[test]
+fn folders_of_a_workspace_that_are_links_are_not_followed() {
+    let place = Place::new();
+    let id = place.ok(&["log", "--new", "m=1", "--finish"]).trim().to_owned();
+    let outside = place.path("outside");
+    let secret = place.file(&format!("outside/0/{id}/artifacts/secret"), "secret");
+    std::os::unix::fs::symlink(&outside, place.path("w/artifacts")).unwrap();
+    std::os::unix::fs::symlink(&outside, place.path("w/server")).unwrap();
+    let (own, other) = (place.path("w"), place.path("other"));
+    place.ok(&["-w", text(&other), "log", "--new", "m=2", "--finish"]);
+    for (from, to) in [(&own, &other), (&other, &own)] {
+        place.fails(&["sync", text(from), text(to)], 3, &["artifacts is a symbolic link"]);
+    }
+    let shown = place.call(&["show", &id]);
+    assert_eq!(shown.status, 1, "{shown:?}");
+    assert!(shown.err.contains("artifacts is a symbolic link") && !shown.out.contains("secret"), "{shown:?}");
+    place.fails(&["serve", "--port", "0"], 3, &["is a symbolic link"]);
+    place.fails(&["token", "create", "me"], 3, &["symbolic link"]);
+    let names: Vec<_> = std::fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!((names.len(), std::fs::read(secret).unwrap()), (1, b"secret".to_vec()), "{names:?}");
+}

@@ -144,3 +144,26 @@ fn who_moved_a_version_and_who_deleted_a_model_is_shown() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stepwell"));
     assert!(command.args(["man", "models"]).output().unwrap().status.success());
 }
+
+/// Where a change of the registry is lost, whoever asks for models is told so.
+#[test]
+fn a_damaged_registry_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = dir.path().join("w");
+    let server = Server::start(&workspace, 0);
+    server.post("registered-models/create", &json!({ "name": "net" }));
+    server.post("model-versions/create", &json!({ "name": "net", "source": "s3://b/1" }));
+    drop(server);
+    let folder = std::fs::read_dir(workspace.join("registry")).unwrap().next().unwrap().unwrap().path();
+    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    let mut bytes = std::fs::read(entries.last().unwrap()).unwrap();
+    bytes[50] ^= 1;
+    std::fs::write(entries.last().unwrap(), bytes).unwrap();
+    for arguments in [&["models"][..], &["models", "net"], &["--json", "models"]] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stepwell"));
+        let ended = command.arg("-w").arg(&workspace).args(arguments).output().unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.code() == Some(1) && told.contains("registry"), "{arguments:?}: {told}");
+    }
+}

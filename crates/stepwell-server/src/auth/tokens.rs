@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq;
 use super::access::Principal;
 
 /// The folder of the server's own files in a workspace.
-const FOLDER: &str = "server";
+pub(crate) const FOLDER: &str = "server";
 /// The file of tokens in it.
 const FILE: &str = "tokens.json";
 /// What every token begins with, so that scanners for leaked secrets find them.
@@ -188,6 +188,12 @@ impl Tokens {
 
     /// Changes the file in one step, one process after the other.
     fn change(&self, change: impl FnOnce(&mut Vec<Token>)) -> io::Result<()> {
+        if std::fs::symlink_metadata(&self.folder).is_ok_and(|metadata| metadata.is_symlink()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is a symbolic link; a workspace keeps its own",
+            ));
+        }
         match std::fs::DirBuilder::new().mode(0o700).create(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}

@@ -10,6 +10,7 @@ use stepwell::run::state::RunState;
 use stepwell::workspace::open::Workspace;
 
 use crate::failure::{Failure, Outcome};
+use crate::left_out;
 use crate::output::{bytes, count, escape, table_of};
 use crate::table::Column;
 
@@ -61,16 +62,15 @@ struct Artifact {
 
 impl Beside {
     /// Reads it. `folder` is where the server keeps artifacts.
-    pub(super) fn read(workspace: &Workspace, run: &RunState, folder: &Path) -> Outcome<Self> {
+    pub(super) fn read(workspace: &Workspace, run: &RunState, folder: Option<&Path>) -> Outcome<Self> {
         let location = match workspace.experiment(run.experiment) {
             Ok(known) if !known.artifact_location.is_empty() => known.artifact_location,
             _ => format!("{OF_SERVER}{}", run.experiment),
         };
         let artifact_uri = format!("{}/{}/artifacts", location.trim_end_matches('/'), run.id);
-        let artifacts = match on_this_machine(&artifact_uri, folder) {
-            Some(place) => Some(files(&place)?),
-            None => None,
-        };
+        let place = folder.and_then(|folder| on_this_machine(&artifact_uri, folder));
+        let artifacts = place
+            .and_then(|place| files(&place).map_err(|failure| left_out::tell(&[format!("artifacts: {failure}")])).ok());
         Ok(Self {
             datasets: datasets(run),
             models: models(workspace, run)?,
