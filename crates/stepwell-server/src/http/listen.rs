@@ -157,6 +157,7 @@ impl Door {
                 tracing::debug!(%error, "a connection ended");
             }
             app.observed.connections.dec();
+            app.rooms.pass_buffers(HEAD_BYTES_MAX);
             drop(held);
         });
     }

@@ -50,6 +50,11 @@ impl Rooms {
         self.bodies.pass(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
 
+    /// Notes the buffers of a connection that ended, for heads and bodies too small to be counted themselves.
+    pub(crate) fn pass_buffers(&self, bytes: usize) {
+        self.bodies.pass(bytes);
+    }
+
     /// Bytes that passed through since the server started.
     pub(crate) fn passed(&self) -> u64 {
         self.bodies.passed() + self.answers.passed()
