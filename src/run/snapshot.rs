@@ -127,6 +127,14 @@ impl RunSnapshot {
         self
     }
 
+    /// The same run without all that some writers logged and said.
+    #[must_use]
+    pub fn without_writers(self, of: impl Fn(WriterId) -> bool) -> Self {
+        let mut left = self.without(&of, |_, writer| of(writer));
+        left.state.forget_words(of);
+        left
+    }
+
     /// Leaves out params by key.
     pub fn leave_params_out(&mut self, which: impl Fn(&str) -> bool) {
         self.state.params.retain(|key, _| !which(key));

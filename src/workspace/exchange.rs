@@ -46,6 +46,8 @@ pub struct Pulled {
     pub points: u64,
     /// Runs that were deleted for good here, and so stayed away.
     pub deleted: Vec<RunId>,
+    /// Metrics of runs that were deleted for good here, and so stayed away.
+    pub metrics_deleted: u64,
     /// Runs that were deleted for good there, and are no longer here.
     pub removed: Vec<RunId>,
     /// Metrics of runs that were deleted for good there, and are no longer here.
@@ -160,7 +162,7 @@ impl Workspace {
         done: &mut Pulled,
     ) -> Result<Option<News>> {
         let id = run.id().clone();
-        let Some(mut run) = self.left_of(run) else {
+        let Some(mut run) = self.left_of(run, done) else {
             done.deleted.push(id);
             return Ok(None);
         };
@@ -220,7 +222,7 @@ impl Workspace {
 
     /// What is left of a copy of a run without the writers that a deletion for good named here, for the run or for
     /// single metrics; `None` when that was all.
-    fn left_of(&self, run: RunSnapshot) -> Option<RunSnapshot> {
+    fn left_of(&self, run: RunSnapshot, done: &mut Pulled) -> Option<RunSnapshot> {
         let manifest = self.inner.manifest.lock();
         let manifest = manifest.state();
         let key = run.id().key();
@@ -233,12 +235,21 @@ impl Workspace {
         // point yet.
         let same = run.state().coverage.iter().any(|own| named(of_run, own.writer));
         let of_metric = |metric: &str| of_metrics.and_then(|of_metrics| of_metrics.get(metric));
+        let series: Vec<(String, Vec<WriterId>)> =
+            run.series().iter().map(|(key, series)| (key.clone(), series.writers.clone())).collect();
         let left = run.without(
             |writer| named(of_run, writer),
             |metric, writer| named(of_run, writer) || named(of_metric(metric), writer),
         );
         let empty = left.state().coverage.iter().all(|own| own.through == own.from);
-        (!same || !empty).then_some(left)
+        let is_left = !same || !empty;
+        if is_left {
+            let stays_away = |(key, writers): &&(String, Vec<WriterId>)| {
+                writers.iter().any(|writer| !named(of_run, *writer) && named(of_metric(key), *writer))
+            };
+            done.metrics_deleted += series.iter().filter(stays_away).count() as u64;
+        }
+        is_left.then_some(left)
     }
 
     /// The experiment here that stands for one of the source: by number, by name, or made after it.
