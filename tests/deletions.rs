@@ -169,6 +169,23 @@ fn pull_and_check(sides: &[Workspace; 2], at: usize, ids: &[RunId]) {
     }
 }
 
+/// Both sides have writers of their own of one run, and only one side's mark says that it is deleted: when that side
+/// deletes its own for good, the mark stays on the other.
+#[test]
+fn a_mark_stays_when_the_writer_that_gave_it_is_deleted_for_good() {
+    let sides = two();
+    let id = RunId::new("r").unwrap();
+    for (side, value) in sides.iter().zip([1.0, 2.0]) {
+        assert!(create(side, ExperimentId::DEFAULT, &id, value));
+    }
+    sides[1].delete_run(&id).unwrap();
+    pull(&sides[0], &sides[1]);
+    assert_eq!(is_deleted(&sides[0], &id), Some(true));
+    sides[1].purge_run(&id).unwrap();
+    pull(&sides[0], &sides[1]);
+    assert_ne!(is_deleted(&sides[0], &id), Some(false));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 

@@ -349,6 +349,8 @@ fn what_a_damaged_change_may_have_restored_is_not_deleted_for_good() {
             run.log_metric("loss", 0, 0.5).unwrap();
             run.finish(RunStatus::Finished).unwrap();
             workspace.compact(CompactOptions::default()).unwrap();
+            let copy = open(&SimDisk::new());
+            copy.pull(&workspace, &mut |_, _| {}).unwrap();
             let folder = if of_experiment { "catalog" } else { "edits" };
             if of_experiment {
                 workspace.delete_experiment(experiment).unwrap();
@@ -391,6 +393,9 @@ fn what_a_damaged_change_may_have_restored_is_not_deleted_for_good() {
                     assert!(!collected.left_out.is_empty(), "{what}");
                     assert!(workspace.purge_run(&id("a")).is_err(), "{what}");
                     assert!(workspace.purge_experiment(experiment).is_err(), "{what}");
+                    let pulled = copy.pull(&workspace, &mut |_, _| {}).unwrap();
+                    assert!(!pulled.left_out.is_empty(), "{what}");
+                    assert!(!copy.counts_as_deleted(copy.run(&id("a")).unwrap().state()).unwrap(), "{what}");
                 }
                 assert_eq!(open(&disk).run(&id("a")).unwrap().points(), 1, "{what}");
             }

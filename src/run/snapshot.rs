@@ -127,9 +127,24 @@ impl RunSnapshot {
         self
     }
 
+    /// The same run without all that some writers logged and said.
+    #[must_use]
+    pub fn without_writers(self, of: impl Fn(WriterId) -> bool) -> Self {
+        let mut left = self.without(&of, |_, writer| of(writer));
+        left.state.forget_words(of);
+        left
+    }
+
     /// Leaves out params by key.
     pub fn leave_params_out(&mut self, which: impl Fn(&str) -> bool) {
         self.state.params.retain(|key, _| !which(key));
+    }
+
+    /// Leaves out whether the run is marked deleted.
+    pub fn leave_deletion_out(&mut self) {
+        self.state.attributes.iter_mut().for_each(|said| {
+            said.take_if(|said| matches!(said.value, Attribute::Deleted { .. }));
+        });
     }
 
     /// What is said of the run, as a copy that has none of its points.

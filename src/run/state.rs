@@ -111,6 +111,17 @@ impl RunState {
         }
     }
 
+    /// Forgets what some writers said.
+    pub fn forget_words(&mut self, of: impl Fn(WriterId) -> bool) {
+        for attribute in &mut self.attributes {
+            attribute.take_if(|word| of(word.stamp.writer));
+        }
+        self.params.values_mut().for_each(|values| values.retain(|value| !of(value.stamp.writer)));
+        self.params.retain(|_, values| !values.is_empty());
+        self.tags.retain(|_, tag| !of(tag.stamp.writer));
+        self.items.retain(|_, item| !of(item.stamp.writer));
+    }
+
     /// Takes in all that another copy or part of the run knows, but for its coverage.
     pub fn merge(&mut self, other: &Self) {
         other.attributes.iter().flatten().for_each(|attribute| self.attribute(attribute.clone()));

@@ -4,7 +4,7 @@
 //! Imports and exchanges therefore compare a copy with the points, one by one: what is there already is not taken. A
 //! point that was logged twice counts twice on both sides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -29,29 +29,56 @@ pub(super) fn imports<'s>(states: impl IntoIterator<Item = &'s RunState>) -> FxH
     states.into_iter().flat_map(of_state).collect()
 }
 
+/// What a deletion for good names: the writers of a run, through which point; and those under which a copy of it that
+/// was exported would be imported, through all points, so that no such copy brings back what is gone. After them the next
+/// one is free for who asks to take the run in again.
+pub(super) fn with_copies(run: &RunSnapshot) -> Vec<(WriterId, u64)> {
+    let state = run.state();
+    let has = |writer: &WriterId| state.coverage.iter().any(|own| own.writer == *writer);
+    let mut writers: BTreeMap<WriterId, u64> = BTreeMap::new();
+    for own in &state.coverage {
+        let through = writers.entry(own.writer).or_default();
+        *through = own.through.max(*through);
+    }
+    for part in std::iter::once("").chain(state.items(IMPORTED_PART).map(|(part, _)| part)) {
+        let of_part = |at: u64| WriterId::derived_at(&state.id, part, at);
+        let last = (0..REPLACEMENTS_MAX).rev().find(|at| has(&of_part(*at))).unwrap_or_default();
+        writers.extend((0..=last).map(|at| (of_part(at), u64::MAX)));
+    }
+    writers.into_iter().collect()
+}
+
 /// Points of a series, each with how often it is there.
 #[derive(Debug, Default)]
-pub(super) struct Pool(FxHashMap<(i64, Option<i64>, u64), u32>);
+pub(super) struct Pool(FxHashMap<Word, u32>);
+
+/// A point as copies of it are compared.
+pub(super) type Word = (i64, Option<i64>, u64);
 
 impl Pool {
     /// The points of some writers.
     pub(super) fn of(series: &SeriesParts, of: impl Fn(WriterId) -> bool) -> Result<Self> {
         let mut pool = Self::default();
         for point in columns_of(series, of)?.iter() {
-            *pool.0.entry(key_of(&point)).or_default() += 1;
+            *pool.0.entry(word_of(&point)).or_default() += 1;
         }
         Ok(pool)
     }
 
     /// Takes a point out; says whether it was there.
     pub(super) fn take(&mut self, point: &Point) -> bool {
-        let left = self.0.get_mut(&key_of(point)).filter(|left| **left > 0);
+        let left = self.0.get_mut(&word_of(point)).filter(|left| **left > 0);
         left.map(|left| *left -= 1).is_some()
     }
 }
 
-fn key_of(point: &Point) -> (i64, Option<i64>, u64) {
-    (point.step, point.timestamp_ms, point.value.to_bits())
+/// A point as copies of it are compared: forms of text do not hold which NaN a NaN is, so all of them are one.
+pub(super) fn word_of(point: &Point) -> Word {
+    (point.step, point.timestamp_ms, bits_of(point.value))
+}
+
+fn bits_of(value: f64) -> u64 {
+    if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() }
 }
 
 /// The points of some writers in a series, in order of arrival.
@@ -80,7 +107,7 @@ pub(super) fn differs(known: &RunSnapshot, run: &RunSnapshot) -> Result<bool> {
         }
         let [own, theirs] = [known.stats(key)?, run.stats(key)?];
         let word = |stats: &SeriesStats| {
-            let point = |at: &StatPoint| (at.step, at.timestamp_ms, at.value.to_bits());
+            let point = |at: &StatPoint| (at.step, at.timestamp_ms, bits_of(at.value));
             (stats.count, stats.nan_count, point(&stats.first), point(&stats.latest))
         };
         let extremes = |stats: &SeriesStats| (stats.min, stats.max);
@@ -96,10 +123,8 @@ enum Shared {
     Nothing,
     /// All of them.
     All,
-    /// The first so many, which are these first ones of each series.
-    First(u64, FxHashMap<String, usize>),
-    /// So many, among others.
-    Some(u64),
+    /// So many; and the places of the others in each series that both have.
+    Some(u64, FxHashMap<String, Vec<usize>>),
 }
 
 /// A copy of a run without what `known` has under other writers, and how many points are told twice because nobody can
@@ -124,11 +149,10 @@ pub(super) fn without_copies(known: &RunSnapshot, mut run: RunSnapshot) -> Resul
         match shared(known, &run, theirs, &imports)? {
             Shared::Nothing => {}
             Shared::All => run = run.without(|own| own == theirs.writer, |_, own| own == theirs.writer),
-            Shared::First(count, of_series) => match trimmed(&run, theirs, count, &of_series)? {
+            Shared::Some(count, others) => match trimmed(known, &run, theirs, count, &others)? {
                 Some(trimmed) => run = trimmed,
                 None => twice += count,
             },
-            Shared::Some(count) => twice += count,
         }
     }
     Ok((run, twice))
@@ -137,44 +161,40 @@ pub(super) fn without_copies(known: &RunSnapshot, mut run: RunSnapshot) -> Resul
 fn shared(known: &RunSnapshot, run: &RunSnapshot, theirs: Coverage, imports: &FxHashSet<WriterId>) -> Result<Shared> {
     let is_import = imports.contains(&theirs.writer);
     let is_other = |own: WriterId| own == theirs.writer || imports.contains(&own) != is_import;
-    let (mut count, mut total, mut in_front) = (0, 0, true);
-    let mut first = FxHashMap::default();
+    let (mut count, mut total) = (0, 0);
+    let mut others = FxHashMap::default();
     for (key, series) in run.series() {
-        let Some(own) = known.series().get(key) else {
-            total += columns_of(series, |own| own == theirs.writer)?.len() as u64;
-            continue;
-        };
+        let points = columns_of(series, |own| own == theirs.writer)?;
+        total += points.len() as u64;
+        let Some(own) = known.series().get(key) else { continue };
         let mut pool = Pool::of(own, is_other)?;
-        let mut front = 0;
-        for (place, point) in columns_of(series, |own| own == theirs.writer)?.iter().enumerate() {
-            total += 1;
-            if pool.take(&point) {
-                count += 1;
-                in_front &= front == place;
-                front += 1;
-            }
-        }
-        first.insert(key.clone(), front);
+        let new = points.iter().enumerate().filter(|(_, point)| !pool.take(point));
+        let new: Vec<usize> = new.map(|(place, _)| place).collect();
+        count += (points.len() - new.len()) as u64;
+        others.insert(key.clone(), new);
     }
     Ok(match count {
         0 => Shared::Nothing,
         count if count == total => Shared::All,
-        count if in_front && theirs.from == 0 && theirs.lost == 0 => Shared::First(count, first),
-        count => Shared::Some(count),
+        count => Shared::Some(count, others),
     })
 }
 
-/// A run with the rest of a writer's points behind the first `count`, which are so many of each series. `None` where
-/// the writer's points lie in several pieces.
+/// A run with those of a writer's points that `others` names by series and place; they are numbered as the last ones of
+/// the writer, behind the `count` that are known. `None` where the writer's points lie in several pieces, or others of
+/// its points are known under these numbers.
 fn trimmed(
+    known: &RunSnapshot,
     run: &RunSnapshot,
     theirs: Coverage,
     count: u64,
-    of_series: &FxHashMap<String, usize>,
+    others: &FxHashMap<String, Vec<usize>>,
 ) -> Result<Option<RunSnapshot>> {
     let mut state = run.state().clone();
     let once = |writer: WriterId| state.coverage.iter().filter(|own| own.writer == writer).count() == 1;
-    if !state.coverage.iter().all(|own| once(own.writer)) {
+    let from = theirs.from + count;
+    let mut of_same = known.state().coverage.iter().filter(|own| own.writer == theirs.writer);
+    if theirs.lost > 0 || of_same.any(|own| own.through > from) || !state.coverage.iter().all(|own| once(own.writer)) {
         return Ok(None);
     }
     let mut of_writers = Vec::with_capacity(state.coverage.len());
@@ -187,14 +207,16 @@ fn trimmed(
                 continue;
             }
             let all = columns_of(parts, |writer| writer == theirs.writer)?;
-            let from = of_series.get(key).copied().unwrap_or_default();
-            let rest: Columns = all.iter().skip(from).collect();
+            let rest: Columns = match others.get(key) {
+                Some(places) => places.iter().filter_map(|place| all.get(*place)).collect(),
+                None => all,
+            };
             if !rest.is_empty() {
                 series.push((key.clone(), SeriesPart::Rows(std::sync::Arc::new(rest))));
             }
         }
         if own.writer == theirs.writer {
-            own.from = count;
+            own.from = from;
         }
         of_writers.push((*own, series));
     }

@@ -149,7 +149,7 @@ impl Workspace {
                 if let Some(words) = words_of(&known, &writers) {
                     writers.extend(words);
                 }
-                touched.push(id.clone());
+                touched.push((id.clone(), self.counts_as_deleted(known.state())?));
             }
             changes.push(Change::Delete { run, writers: writers.into_iter().collect() });
         }
@@ -163,9 +163,12 @@ impl Workspace {
             changes.push(Change::DeleteMetric { run, key: key.clone(), writers });
         }
         self.inner.manifest.lock().publish(|_| Ok(changes.clone())).map(|_| ())?;
-        for id in touched {
-            if self.found(&id)?.is_none() {
-                done.removed.push(id);
+        for (id, was_deleted) in touched {
+            match self.found(&id)? {
+                None => done.removed.push(id),
+                // The mark was among what went; what is left of the run does not come back by that.
+                Some(_) if was_deleted => self.delete_run(&id)?,
+                Some(_) => {}
             }
         }
         let left = self.finish_deletions()?;

@@ -46,6 +46,8 @@ pub struct Pulled {
     pub points: u64,
     /// Runs that were deleted for good here, and so stayed away.
     pub deleted: Vec<RunId>,
+    /// Metrics of runs that were deleted for good here, and so stayed away.
+    pub metrics_deleted: u64,
     /// Runs that were deleted for good there, and are no longer here.
     pub removed: Vec<RunId>,
     /// Metrics of runs that were deleted for good there, and are no longer here.
@@ -100,12 +102,19 @@ impl Workspace {
         self.pull_tombstones(source, &mut waiting.done)?;
         let mut pairs = BTreeMap::new();
         let forgotten = self.catalog()?.forgotten;
+        // What is missing there may have restored what counts as deleted: then no mark is believed.
+        let lost = source.lost_of_catalog()?;
+        waiting.done.left_out.extend(lost.iter().cloned());
         for theirs in source.experiments()? {
             // One that was deleted for good here comes back with a run that was not.
             if forgotten.contains_key(&theirs.id) && !self.catalog()?.experiments.contains_key(&theirs.id) {
                 continue;
             }
             let own = self.counterpart(&theirs)?;
+            if !lost.is_empty() {
+                pairs.insert(theirs.id, Pair { own, theirs });
+                continue;
+            }
             let (changed, taken) = self.merge_experiment(own.id, &theirs)?;
             waiting.done.experiments_updated += u64::from(changed);
             if let Some(name) = taken {
@@ -120,8 +129,9 @@ impl Workspace {
             progress(count as u64, total);
             let run = match source.find_run(id) {
                 Ok(Some(run)) if run.damage().is_empty() => run,
-                Ok(Some(run)) => {
+                Ok(Some(mut run)) => {
                     waiting.done.left_out.extend(run.damage().iter().cloned());
+                    run.leave_deletion_out();
                     run
                 }
                 Ok(None) => continue,
@@ -140,10 +150,12 @@ impl Workspace {
             }
         }
         self.take(&mut waiting, source)?;
-        let marks = self.carried_marks(source, &pairs)?;
-        waiting.runs = marks.into_iter().map(|run| News { run, counts: None }).collect();
-        self.take(&mut waiting, source)?;
-        self.carry_experiments(source, &pairs, &mut waiting.done)?;
+        if lost.is_empty() {
+            let marks = self.carried_marks(source, &pairs)?;
+            waiting.runs = marks.into_iter().map(|run| News { run, counts: None }).collect();
+            self.take(&mut waiting, source)?;
+            self.carry_experiments(source, &pairs, &mut waiting.done)?;
+        }
         progress(total, total);
         waiting.done.experiments = pairs.into_iter().map(|(theirs, pair)| (theirs, pair.own.id)).collect();
         waiting.done.left_out.sort();
@@ -160,7 +172,7 @@ impl Workspace {
         done: &mut Pulled,
     ) -> Result<Option<News>> {
         let id = run.id().clone();
-        let Some(mut run) = self.left_of(run) else {
+        let Some(mut run) = self.left_of(run, done) else {
             done.deleted.push(id);
             return Ok(None);
         };
@@ -220,7 +232,7 @@ impl Workspace {
 
     /// What is left of a copy of a run without the writers that a deletion for good named here, for the run or for
     /// single metrics; `None` when that was all.
-    fn left_of(&self, run: RunSnapshot) -> Option<RunSnapshot> {
+    fn left_of(&self, run: RunSnapshot, done: &mut Pulled) -> Option<RunSnapshot> {
         let manifest = self.inner.manifest.lock();
         let manifest = manifest.state();
         let key = run.id().key();
@@ -233,12 +245,21 @@ impl Workspace {
         // point yet.
         let same = run.state().coverage.iter().any(|own| named(of_run, own.writer));
         let of_metric = |metric: &str| of_metrics.and_then(|of_metrics| of_metrics.get(metric));
+        let series: Vec<(String, Vec<WriterId>)> =
+            run.series().iter().map(|(key, series)| (key.clone(), series.writers.clone())).collect();
         let left = run.without(
             |writer| named(of_run, writer),
             |metric, writer| named(of_run, writer) || named(of_metric(metric), writer),
         );
         let empty = left.state().coverage.iter().all(|own| own.through == own.from);
-        (!same || !empty).then_some(left)
+        let is_left = !same || !empty;
+        if is_left {
+            let stays_away = |(key, writers): &&(String, Vec<WriterId>)| {
+                writers.iter().any(|writer| !named(of_run, *writer) && named(of_metric(key), *writer))
+            };
+            done.metrics_deleted += series.iter().filter(stays_away).count() as u64;
+        }
+        is_left.then_some(left)
     }
 
     /// The experiment here that stands for one of the source: by number, by name, or made after it.

@@ -3,11 +3,11 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::WriterId;
-use crate::base::point::Columns;
+use crate::base::point::{Columns, Point};
 use crate::error::Result;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{RunSnapshot, SeriesParts, part_len, read_part};
-use crate::workspace::copies::{Pool, imports};
+use crate::workspace::copies::{Pool, imports, word_of};
 use crate::workspace::import::RunImport;
 
 /// What a source has that is not here yet.
@@ -69,7 +69,7 @@ impl Gained {
                 let mut stored = Columns::default();
                 read_part(part, 0..part_len(part), &mut stored)?;
                 let both = stored.len().min(columns.len().saturating_sub(at));
-                if let Some(place) = (0..both).find(|&place| stored.get(place) != columns.get(at + place)) {
+                if let Some(place) = (0..both).find(|&place| !is_same(stored.get(place), columns.get(at + place))) {
                     return Ok(Err(other_point(at + place, key)));
                 }
                 gained.behind += (stored.len() - both) as u64;
@@ -98,6 +98,11 @@ impl Gained {
     }
 }
 
+/// Whether a point and what an import has of it are the same, as far as all forms can tell.
+fn is_same(stored: Option<Point>, given: Option<Point>) -> bool {
+    stored.as_ref().map(word_of) == given.as_ref().map(word_of)
+}
+
 fn other_point(place: usize, key: &str) -> String {
     format!("point {} of metric {key:?} is not the one that was imported", place + 1)
 }
@@ -123,7 +128,7 @@ fn among_others(
     let mut pool = Pool::of(series, |of| others.contains(&of))?;
     let (mut own, mut new) = (0, Vec::new());
     for (place, point) in columns.iter().enumerate() {
-        if own < stored.len() && stored.get(own) == Some(point) {
+        if own < stored.len() && is_same(stored.get(own), Some(point)) {
             own += 1;
         } else if !pool.take(&point) {
             new.push(place);

@@ -19,12 +19,12 @@ use crate::run::gather::gather;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::{Coverage, RunState};
+use crate::workspace::copies::imports;
 use crate::workspace::gained::Gained;
 use crate::workspace::manifest::{Change, Manifest, covers};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, PackSet};
 use crate::workspace::params::Refused;
-use crate::workspace::purge::reach;
 
 /// Points that wait in memory before a pack is written.
 const POINTS_PENDING: u64 = 4 << 20;
@@ -117,6 +117,10 @@ pub struct Added {
     pub points: u64,
     /// Points that were imported before and that the source has no longer, since it is a shorter copy. They stay.
     pub behind: u64,
+    /// Series of the source that were deleted for good here, and stay so.
+    pub deleted_series: u64,
+    /// Points of these.
+    pub deleted_points: u64,
     /// Params that were not taken, as they are write-once.
     pub other_params: Vec<OtherParam>,
     /// Whether the run is marked deleted here, and not in the source. It stays so.
@@ -256,8 +260,9 @@ impl Importer {
         self.take(run, false)
     }
 
-    /// Takes in a run in place of what was imported under its id, and of all that was said of that run since; also of a
-    /// run that was deleted for good. The old points are gone in the same moment in which the new ones are there.
+    /// Takes in a run in place of what was imported under its id; also of a run that was deleted for good. The old points
+    /// and words are gone in the same moment in which the new ones are there. What others logged to the run and said of
+    /// it stays; a param that they set otherwise is told in [`Added::other_params`].
     ///
     /// # Errors
     /// [`Error::Invalid`] when a limit is broken, or somebody writes the run; [`Error::Corrupt`], [`Error::Io`].
@@ -308,7 +313,14 @@ impl Importer {
             if old.state().coverage.iter().any(|own| own.writer == writer) {
                 writer = WriterId::derived_at(&run.id, &run.part, replacements + 1);
             }
-            self.replaced.push(Change::Delete { run: run.id.key(), writers: reach(&old) });
+            let mut own = imports([old.state()]);
+            own.extend((0..=replacements).map(|at| WriterId::derived_at(&run.id, &run.part, at)));
+            let mut writers: Vec<WriterId> = old.state().coverage.iter().map(|known| known.writer).collect();
+            writers.retain(|writer| own.contains(writer));
+            let writers = writers.into_iter().map(|writer| (writer, u64::MAX)).collect();
+            self.replaced.push(Change::Delete { run: run.id.key(), writers });
+            let left = old.without_writers(|writer| own.contains(&writer));
+            known = Some(left).filter(|left| !left.state().coverage.is_empty());
         }
         let mut state = RunState::new(run.id.clone(), run.experiment, experiment_name);
         let existing = known.as_ref().map(|known| known.state().clone());
@@ -325,12 +337,17 @@ impl Importer {
             _ => false,
         };
         let mut added = Added { run: known.is_none(), behind: gained.behind, stays_deleted, ..Added::default() };
+        for (_, columns) in run.series.iter().filter(|(key, _)| stored(key)) {
+            added.deleted_series += 1;
+            added.deleted_points += columns.len() as u64;
+        }
         if gained.behind > 0 {
             // What an older copy says of the run is older too.
             return Ok(Offered::Taken(added));
         }
         let (words, mut other_params) = add_words(&mut state, existing.as_ref(), writer, &run, generation, order);
         if !run.own_id
+            && !replace
             && let Some(other) = other_params.pop()
         {
             return Ok(Offered::Refused(Box::new(run), Refusal::Param(other)));

@@ -2,19 +2,20 @@
 //!
 //! 1. A change of the manifest says through which point of each writer a run, or one metric of it, is gone. From then
 //!    on no reader sees what the change covers, wherever it lies, and no copy of it that comes back later is seen
-//!    either.
+//!    either, one that was exported and imported among them.
 //! 2. Logs and packs that hold some of it are written anew without it. Should the process die before that, the next
 //!    collection of garbage goes on with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
+use crate::base::ids::{ExperimentId, RunId, RunKey};
 use crate::error::{Error, Result};
 use crate::run::snapshot::RunSnapshot;
 use crate::workspace::catalog;
 use crate::workspace::clock::now_ms;
 use crate::workspace::compaction::{CompactOptions, Compacted};
+use crate::workspace::copies::with_copies;
 use crate::workspace::logs::of_one_file;
 use crate::workspace::manifest::{Change, Manifest, Tombstone, covers};
 use crate::workspace::open::Workspace;
@@ -182,7 +183,7 @@ impl Workspace {
         if !run.series().contains_key(key) {
             return Err(Error::not_found("metric", format!("{key} of run {id}")));
         }
-        let change = Change::DeleteMetric { run: id.key(), key: key.to_owned(), writers: reach(&run) };
+        let change = Change::DeleteMetric { run: id.key(), key: key.to_owned(), writers: with_copies(&run) };
         self.inner.manifest.lock().publish(|_| Ok(vec![change.clone()]))?;
         // Lines of the logs that go are settled, so they are known before the logs are listed.
         self.claims(true)?;
@@ -275,7 +276,7 @@ impl Workspace {
                 }
             };
             if deleted_since(&catalog, &now).is_some() && !self.has_live_writer(run.id())? {
-                changes.push(Change::Delete { run: run.id().key(), writers: reach(&now) });
+                changes.push(Change::Delete { run: run.id().key(), writers: with_copies(&now) });
                 purged.insert(run.id().key());
             }
         }
@@ -423,11 +424,6 @@ fn deleted_since(catalog: &catalog::Catalog, run: &RunSnapshot) -> Option<i64> {
 fn is_deleted_with_experiment(catalog: &catalog::Catalog, run: &RunSnapshot) -> bool {
     let generation = run.state().deleted_generation();
     catalog.get(run.state().experiment).is_ok_and(|experiment| generation < experiment.generation)
-}
-
-/// How far a run's points reach: its writers, and through which point.
-pub(super) fn reach(run: &RunSnapshot) -> Vec<(WriterId, u64)> {
-    run.state().coverage.iter().map(|own| (own.writer, own.through)).collect()
 }
 
 /// Refuses an experiment that is not marked deleted, and the default one.

@@ -1,6 +1,6 @@
 //! Runs of a workspace: creating them, reading them, and light edits without a writer.
 
-use crate::base::ids::{ExperimentId, RunId, RunKey};
+use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
 use crate::log::record::{Attribute, Record};
@@ -11,6 +11,7 @@ use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::{Coverage, RunState};
 use crate::run::watermark::Watermark;
 use crate::workspace::clock::now_ms;
+use crate::workspace::copies::imports;
 pub use crate::workspace::edits::RunEdit;
 use crate::workspace::edits::{Editor, Since, UNREAD_ORDERS, check_edit};
 use crate::workspace::evidence::Reaches;
@@ -433,6 +434,15 @@ pub(super) fn surviving<S>(mut parts: Vec<RunPart<S>>, manifest: &Manifest) -> V
         let gone = |coverage: &Coverage| covers(Some(of_run), coverage.writer, coverage.through);
         for part in &mut parts {
             part.series.retain(|(coverage, _)| !gone(coverage));
+            let left = part.state.coverage.iter().filter(|own| !gone(own)).count();
+            if left > 0 && left < part.state.coverage.len() {
+                // What replaces an import replaces its words, while those of others stay.
+                let imports = imports([&part.state]);
+                let is_gone = |own: &Coverage| gone(own) && imports.contains(&own.writer);
+                let words: Vec<WriterId> =
+                    part.state.coverage.iter().filter(|own| is_gone(own)).map(|own| own.writer).collect();
+                part.state.forget_words(|writer| words.contains(&writer));
+            }
             part.state.coverage.retain(|coverage| !gone(coverage));
         }
         parts.retain(|part| !part.state.coverage.is_empty());

@@ -50,7 +50,7 @@ pub(crate) struct RunLedger {
     pub(crate) imported: Option<usize>,
     /// Whether an import was stored.
     pub(crate) import_stored: bool,
-    /// Metrics that imports do not bring back, since they were deleted for good after one.
+    /// Metrics that imports do not bring back, since they were deleted for good.
     pub(crate) not_imported: BTreeSet<String>,
     /// The metric that a call was deleting for good that did not return, and how many points each writer had.
     pub(crate) deleting: Option<(String, Vec<usize>)>,
@@ -158,9 +158,7 @@ impl RunLedger {
             });
             writer.durable = kept_durable;
         }
-        if self.import_stored {
-            self.not_imported.insert(key);
-        }
+        self.not_imported.insert(key);
     }
 
     /// After a deletion that did not return: it came to pass, or not, by the first point of the metric that a reader

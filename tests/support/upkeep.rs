@@ -85,7 +85,12 @@ impl World {
         let gained: Vec<(String, Point)> = (0..more)
             .map(|at| {
                 ledger.counter += 1;
-                (KEYS[at % 2].to_owned(), point(ledger.counter, at as u8))
+                let mut point = point(ledger.counter, at as u8);
+                // An import takes all NaNs of one step and time for one point.
+                if point.value.is_nan() {
+                    point.value = -0.5 - ledger.counter as f64;
+                }
+                (KEYS[at % 2].to_owned(), point)
             })
             .collect();
         let mut series: BTreeMap<String, Columns> = BTreeMap::new();

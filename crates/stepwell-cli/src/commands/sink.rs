@@ -434,6 +434,11 @@ fn taken(
         let why = format!("param {key:?} of run {id} is {given:?} in the source and stays {existing:?} here");
         done.left_out.push((Kind::Param, 1, why + ": params are write-once"));
     }
+    if added.deleted_series > 0 {
+        let points = plural(added.deleted_points, "point", "points");
+        let why = format!("of run {id}, with {points}: deleted for good here, and stays so");
+        done.left_out.push((Kind::Series, added.deleted_series, why));
+    }
     if added.stays_deleted {
         let why = "deleted here, and stays so; `stepwell restore RUN` brings it back, `stepwell runs --deleted` lists such runs";
         done.left_out.push((what, 1, why.to_owned()));

@@ -169,6 +169,7 @@ fn shape(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> Value {
         "logged_models_updated": runs.models_updated,
         "points": runs.points,
         "deleted": runs.deleted.len(),
+        "metrics_deleted": runs.metrics_deleted,
         "removed": runs.removed.len(),
         "metrics_removed": runs.metrics_removed,
         "experiments_marked": runs.experiments_marked.len(),
@@ -223,6 +224,10 @@ fn text(from: &Path, to: &Path, done: &Done, left_out: &[String]) -> String {
     }
     if !runs.deleted.is_empty() {
         let deleted = plural(runs.deleted.len() as u64, "run was", "runs were");
+        text += &format!("{deleted} deleted for good there, and left alone\n");
+    }
+    if runs.metrics_deleted > 0 {
+        let deleted = plural(runs.metrics_deleted, "metric was", "metrics were");
         text += &format!("{deleted} deleted for good there, and left alone\n");
     }
     text.extend(left_out.iter().map(|place| format!("left out: {}\n", escape(place))));
