@@ -1,5 +1,6 @@
 //! Runs the real `stepwell` on logs that the tests write, and reads what it prints.
 
+mod alike;
 mod damage;
 mod exchange;
 mod filters;
