@@ -15,5 +15,6 @@ mod shells;
 mod sources;
 mod syncing;
 mod terminal;
+mod told;
 mod upkeep;
 mod writing;
