@@ -107,6 +107,15 @@ fn parts_of_a_resumed_run_come_in_any_order_alone_and_together() {
 }
 
 #[test]
+fn a_number_that_no_float_holds_is_told() {
+    let place = Place::new();
+    place.file("d/run-a-r1/run-r1.wandb", log(1_700_000_000, &[(0, "1152921504606846977"), (1, "2")], "2", 0));
+    let done = place.json(&["import", "d"]);
+    assert_eq!(done["left_out"], json!({"cells": 1}), "{done}");
+    assert!(done["skipped"][0]["reason"].as_str().unwrap().contains("1152921504606846977"), "{done}");
+}
+
+#[test]
 fn a_copied_folder_doubles_nothing() {
     let place = with_parts();
     let both = place.json(&["import", "d", "copies"]);

@@ -150,6 +150,7 @@ fn emit(file: &SourceFile, mut log: Log, context: &mut Context<'_>) -> Result<()
         };
         context.leave_out(path, *kind, *count, format!("values of the type {what}: {why}"));
     }
+    log.rows.inexact.tell(path, context);
     let why = "config values under one key by two paths (`a.b` and `a` with `b`); the last stands";
     context.leave_out(path, Kind::Param, log.replaced_params_count, why);
     let started_ms = run.start_time.as_ref().and_then(super::messages::Timestamp::to_ms);
