@@ -65,6 +65,9 @@ pub struct Part {
     pub id: String,
     /// When this start of the run began, in milliseconds since the epoch.
     pub started_ms: Option<i64>,
+    /// Where the log is: the kind of source and its absolute path. It stays the same when the log is overwritten. A log
+    /// without a point has none, since its beginning is not whole.
+    pub place: Option<String>,
     /// How much of what this part has, the run itself and names of metrics, params and tags, parts before it had too.
     pub known: Counts,
 }

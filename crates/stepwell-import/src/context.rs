@@ -60,7 +60,15 @@ impl<'a> Context<'a> {
 
     /// Notes what an export says of its runs; says whether the file is such a list.
     pub(crate) fn note_words(&mut self, path: &Path, named: usize) -> bool {
-        let Some(list) = words::list(path) else { return false };
+        let Some(list) = words::list(path) else {
+            // A list of another tool has no points of ours beside it.
+            let is_ours = ["points.csv", "points.parquet"].iter().any(|name| path.with_file_name(name).exists());
+            if is_ours && path.exists() {
+                let why = "not a list of runs any more: the words of the runs beside it are lost";
+                self.leave_out(path, Kind::File, 1, why);
+            }
+            return is_ours && path.exists();
+        };
         for words in list {
             self.words.entry(words.run_id.clone()).or_insert_with(|| (words, path.to_path_buf(), named));
         }
@@ -73,6 +81,7 @@ impl<'a> Context<'a> {
             let is_taken = RunId::new(id.as_str()).is_ok_and(|id| self.taken.contains_key(&id));
             if let Some(run) = words.alone(format!("{}:{id}", words::LIST)).filter(|_| !is_taken) {
                 self.reading([named]);
+                self.tell_missing(&run, words.missing(&run), &path);
                 self.emit(run, &path)?;
             }
         }
@@ -151,14 +160,22 @@ impl<'a> Context<'a> {
     /// Gives a run to the sink, unless another source had its id. Sources that are known by their place and beginning
     /// may share one by chance; the sink looks further into them. Parts of one run share theirs.
     pub(crate) fn emit(&mut self, mut run: ImportedRun, path: &Path) -> Result<(), ImportError> {
+        let mut missing = (0, 0);
         let folder = if run.source.starts_with("mlruns:") { Some(path) } else { path.parent() };
         if ["mlruns:", "tensorboard:"].iter().any(|kind| run.source.starts_with(kind))
             && let Some(words) = folder.and_then(RunWords::in_folder)
         {
             words.complete(&mut run);
+            missing = words.missing(&run);
         } else if let Some((words, ..)) = self.words.get(run.id.as_str()).filter(|_| run.own_id) {
             words.apply(&mut run);
+            missing = words.missing(&run);
         }
+        // Words of an event file's run stand in its folder, and the numbers of its points in the list.
+        if let Some((words, ..)) = self.words.get(run.id.as_str()).filter(|_| run.own_id && missing == (0, 0)) {
+            missing = words.missing(&run);
+        }
+        self.tell_missing(&run, missing, path);
         if run.attached.part.is_some() {
             let known = self.known_of_parts(&run);
             run.attached.part.iter_mut().for_each(|part| part.known = known.clone());
@@ -178,6 +195,13 @@ impl<'a> Context<'a> {
         let done = self.sink.run(run).map_err(|error| ImportError::Sink { run: id, from, error })?;
         self.took(done, path);
         Ok(())
+    }
+
+    /// Reports what an export said that it wrote of a run, and that is not there.
+    fn tell_missing(&mut self, run: &ImportedRun, (series, points): (u64, u64), path: &Path) {
+        let why = format!("of run {}: the export wrote them, and they are gone from it", run.id);
+        self.leave_out(path, Kind::Series, series, why.clone());
+        self.leave_out(path, Kind::Point, points, why);
     }
 
     /// How much of what a part of a run has the parts before it had.

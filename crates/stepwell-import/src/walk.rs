@@ -247,8 +247,7 @@ impl Walk<'_, '_> {
             match fs::metadata(&path) {
                 Ok(found) if found.is_dir() => entries.folders.push(path),
                 Ok(found) if found.is_file() => entries.files.push(path),
-                // Sockets, pipes, devices and dangling links hold no logs.
-                _ => {}
+                _ => self.context.skip(&path, None, "a link to nothing, a pipe or a device; passed over"),
             }
         }
         Some(entries)

@@ -53,6 +53,9 @@ pub struct RunWords {
     /// The places, by series, of points whose time is 0: all other times 0 stand for none.
     #[serde(default)]
     pub times_at_zero: BTreeMap<String, Vec<u64>>,
+    /// How many points of each metric were written.
+    #[serde(default)]
+    pub points: BTreeMap<String, u64>,
 }
 
 impl RunWords {
@@ -81,6 +84,17 @@ impl RunWords {
         if self.name.is_empty() && run.name == run.id.as_str() {
             run.name.clear();
         }
+    }
+
+    /// How many metrics and points that were exported a run lacks.
+    pub(crate) fn missing(&self, run: &ImportedRun) -> (u64, u64) {
+        let (mut series, mut points) = (0, 0);
+        for (key, count) in &self.points {
+            let found = run.series.iter().find(|series| series.key == *key).map(|series| series.values.len() as u64);
+            series += u64::from(found.is_none());
+            points += count.saturating_sub(found.unwrap_or_default());
+        }
+        (series, points)
     }
 
     /// Makes all times 0 absent but for those that are.

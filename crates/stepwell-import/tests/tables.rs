@@ -461,3 +461,25 @@ fn columns_of_dates_that_hold_other_things_are_told() {
     let (_, report) = files(&[("a.jsonl", "{\"step\":0,\"timestamp\":\"x\",\"y\":1}\n")]);
     assert!(report.skipped[0].reason.contains("\"x\" is not a time"), "{report:?}");
 }
+
+#[test]
+fn the_whole_rows_of_a_packed_table_that_was_cut_are_taken() {
+    let numbers = || (0..20_000).map(|step| (step, step * 7_919 % 9_973));
+    let rows: String = numbers().map(|(step, value)| format!("{step},{value}.5\n")).collect();
+    let of_runs: String = numbers().map(|(step, value)| format!("a,{step},{value}.5\n")).collect();
+    let lines: String = numbers().map(|(step, value)| format!("{{\"step\":{step},\"loss\":{value}.5}}\n")).collect();
+    for (name, text) in [
+        ("t.csv.gz", format!("step,loss\n{rows}")),
+        ("r.csv.gz", format!("run,step,loss\n{of_runs}")),
+        ("t.jsonl.gz", lines),
+    ] {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(text.as_bytes()).unwrap();
+        let packed = packed.finish().unwrap();
+        let (runs, report) = files_with(&[(name, &packed[..packed.len() / 2])], &Options::default());
+        let points = runs.iter().flat_map(|run| &run.series).map(|series| series.values.len()).sum::<usize>();
+        assert!(points > 2_000, "{name}: {points}");
+        let told = report.skipped.iter().filter(|skipped| skipped.reason.contains("not read to its end")).count();
+        assert_eq!((runs.len(), told), (1, 1), "{name}: {:?}", report.skipped);
+    }
+}

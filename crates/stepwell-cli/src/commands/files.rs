@@ -13,7 +13,7 @@ use crate::output::plural;
 use crate::progress::Progress;
 
 /// How the places begin that the server keeps in the workspace.
-const SERVED: &str = "mlflow-artifacts:/";
+pub(crate) const SERVED: &str = "mlflow-artifacts:/";
 
 /// What became of the files of runs so far.
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ pub(crate) fn tell(run: &ImportedRun, done: &mut Taken) {
 }
 
 /// How many files are in a folder, links not followed; what cannot be listed counts as none.
-fn files_in(folder: &Path) -> u64 {
+pub(crate) fn files_in(folder: &Path) -> u64 {
     let (mut count, mut pending) = (0, vec![PathBuf::from(folder)]);
     while let Some(folder) = pending.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

@@ -11,7 +11,7 @@ use stepwell::workspace::open::Workspace;
 /// point by point all the same.
 const NAME_CHARS: usize = 16;
 
-/// Sources of the runs of a workspace, as they were when the import began.
+/// Sources of the runs of a workspace: as they were when the import began, and what it stored since.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
     known: Option<Known>,
@@ -65,6 +65,30 @@ impl Origins {
             self.known = Some(Known::of(workspace)?);
         }
         Ok(self.given(name).iter().map(|given| given.run.clone()).collect())
+    }
+
+    /// Whether any place gave this run.
+    pub(crate) fn has_source(&mut self, workspace: &Workspace, run: &RunId) -> Result<bool, Error> {
+        self.runs_of(workspace, "")?;
+        Ok(self.known.as_ref().is_some_and(|known| known.with_source.contains(run)))
+    }
+
+    /// Keeps in mind what was stored with a run: the item of its source, if it got one. A run that was stored `anew`
+    /// has no other source.
+    pub(crate) fn stored(&mut self, run: &RunId, item: Option<(u8, String, String)>, anew: bool) {
+        let Some(known) = &mut self.known else { return };
+        if anew {
+            known.with_source.remove(run);
+            known.given.values_mut().for_each(|given| given.retain(|given| given.run != *run));
+        }
+        let Some((_, key, value)) = item else { return };
+        let Some((name, number)) = value.split_once(' ') else { return };
+        if key.is_empty() {
+            known.with_source.insert(run.clone());
+        }
+        let given = known.given.entry(name.to_owned()).or_default();
+        given.retain(|given| given.run != *run);
+        given.insert(0, Given { number: number.parse().unwrap_or_default(), run: run.clone(), key });
     }
 
     /// The item that makes a run the last one that a source gave; `None` where it is that already.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::items::{ARTIFACT_URI, IMPORTED_PART, LOGGED_MODEL};
+use stepwell::base::items::{ARTIFACT_URI, IMPORTED_FROM, IMPORTED_PART, LOGGED_MODEL};
 use stepwell::base::limits::{
     KEY_CHARS_MAX, PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_key,
 };
@@ -47,6 +47,8 @@ pub(crate) struct Importing<'a> {
     /// When the parts of runs started that were given so far, in milliseconds since the epoch.
     starts: HashMap<RunId, BTreeSet<i64>>,
     origins: Origins,
+    /// The parts of runs that were stored so far.
+    parts: HashMap<RunId, BTreeSet<String>>,
     changed: Changed,
     /// The id of the only run, if the caller gave one.
     as_id: Option<RunId>,
@@ -82,6 +84,7 @@ impl<'a> Importing<'a> {
             files: Files::default(),
             starts: HashMap::new(),
             origins: Origins::default(),
+            parts: HashMap::new(),
             changed,
             as_id: None,
             progress,
@@ -331,26 +334,40 @@ impl Importing<'_> {
             Some(_) => self.starts.entry(first.clone()).or_default(),
             None => &mut none,
         };
+        let log_place = run.attached.part.as_ref().and_then(|part| part.place.as_deref()).map(Origins::name);
         let origin = run.attached.origin.as_deref().filter(|_| !own_id).map(Origins::name);
         let mut run = store_form(&workspace, run, &experiment, place, starts)?;
+        let part = Some(run.part.clone()).filter(|part| !part.is_empty());
         let given_before = match &origin {
             Some(origin) => self.origins.runs_of(&workspace, origin)?,
             None => Vec::new(),
+        };
+        run.items.extend(log_place.as_ref().map(|name| (IMPORTED_FROM, name.clone(), format!("{name} {}", run.part))));
+        let overwritten = match &log_place {
+            Some(name) => self.other_part(&workspace, &run, name)?,
+            None => None,
         };
         let items = run.items.len();
         // What the source gave before comes first, then its own id, then those of what it gave after it had changed.
         let again = (1..).map(|number| RunId::derived("again", &format!("{first}\0{number}")));
         let own = std::iter::once(first.clone()).chain(again).filter(|id| !given_before.contains(id));
         let all = given_before.iter().cloned().map(|id| (id, true)).chain(own.map(|id| (id, false)));
-        // The first run that the source is not any more, and why.
-        let mut other: Option<(RunId, Refusal)> = None;
+        // The first run that the source is not, and why; and the first of these that is the source's own.
+        let (mut other, mut its_own) = (None::<(RunId, Refusal)>, None::<(RunId, Refusal)>);
         let mut is_gone = false;
         for (id, was_given) in all {
+            if id == first && overwritten.is_some() {
+                let why = "another log was at this place, which begins otherwise".to_owned();
+                its_own.get_or_insert((id.clone(), Refusal::Changed(why.clone())));
+                other.get_or_insert((id, Refusal::Changed(why)));
+                continue;
+            }
             let may_be_new = !was_given
                 && match self.changed {
                     _ if other.is_none() => true,
                     Changed::AsNew => true,
-                    Changed::Replace => false,
+                    // What another place gave is nothing that this one may replace.
+                    Changed::Replace => its_own.is_none(),
                     Changed::AsItIs => !own_id && !is_gone,
                 };
             if !may_be_new {
@@ -365,10 +382,18 @@ impl Importing<'_> {
             run.id = id.clone();
             run.own_id = own_id && id == first;
             run.items.truncate(items);
-            run.items.extend(origin.as_deref().and_then(|origin| self.origins.item(origin, &id)));
+            let item = origin.as_deref().and_then(|origin| self.origins.item(origin, &id));
+            run.items.extend(item.clone());
             let refusal = match self.target()?.1.offer(run) {
                 Ok(Offered::Taken(added)) => {
-                    return Ok(taken(of_files, what, &counts, &added, &id, other.as_ref()));
+                    self.origins.stored(&id, item, false);
+                    self.parts.entry(id.clone()).or_default().extend(part.clone());
+                    let mut done = taken(of_files, what, &counts, &added, &id, its_own.as_ref());
+                    if let Some((other, _)) = other.filter(|_| its_own.is_none() && added.run) {
+                        let alike = "which has an equal path below what was named, and begins alike";
+                        done.notes.push(format!("run {id} is not run {other} of another source, {alike}"));
+                    }
+                    return Ok(done);
                 }
                 Ok(Offered::Refused(back, refusal)) => {
                     run = *back;
@@ -379,20 +404,42 @@ impl Importing<'_> {
                 Err(error) => return Ok(refused(error.to_string())),
             };
             is_gone |= refusal == Refusal::Deleted;
+            let is_own = own_id
+                || was_given
+                || refusal == Refusal::Deleted
+                || origin.is_none() && !self.origins.has_source(&workspace, &id)?;
+            if is_own {
+                its_own.get_or_insert_with(|| (id.clone(), refusal.clone()));
+            }
             other.get_or_insert((id, refusal));
         }
-        let Some((id, refusal)) = other else { return Ok(refused("it has no id that is free".to_owned())) };
+        let Some((id, refusal)) = its_own.or(other) else { return Ok(refused("it has no id that is free".to_owned())) };
         if self.changed != Changed::Replace {
             let why = if is_gone { why(&Refusal::Deleted) } else { why(&refusal) };
             let ways = "--replace puts it in the place of that run, --as-new imports it as another one";
             return Ok(refused(format!("{why}; {ways}")));
         }
+        if let Some(part) = &part {
+            let mut others = self.parts_of(&workspace, &id)?;
+            others.retain(|known| known != part && Some(known) != overwritten.as_ref());
+            if !others.is_empty() {
+                let logs = plural(others.len() as u64, "other log", "other logs");
+                let way = "--as-new imports this one as another run";
+                return Ok(refused(format!(
+                    "{}; it is not replaced, as {logs} of it would be lost; {way}",
+                    why(&refusal)
+                )));
+            }
+        }
         run.id = id.clone();
         run.own_id = own_id && id == first;
         run.items.truncate(items);
-        run.items.extend(origin.as_deref().map(|origin| self.origins.item_anew(origin)));
+        let item = origin.as_deref().map(|origin| self.origins.item_anew(origin));
+        run.items.extend(item.clone());
         match self.target()?.1.replace(run) {
             Ok(added) => {
+                self.origins.stored(&id, item, true);
+                self.parts.insert(id.clone(), part.into_iter().collect());
                 let mut done = taken(of_files, what, &counts, &added, &id, None);
                 done.notes.push(format!("run {id} was replaced: {}", why(&refusal)));
                 done.changed.replaced += 1;
@@ -401,6 +448,25 @@ impl Importing<'_> {
             Err(error @ Error::Io { .. }) => Err(error),
             Err(error) => Ok(refused(error.to_string())),
         }
+    }
+}
+
+impl Importing<'_> {
+    /// The parts that a run has.
+    fn parts_of(&self, workspace: &Workspace, id: &RunId) -> Result<BTreeSet<String>, Error> {
+        let known = workspace.find_run(id)?;
+        let stored = known.iter().flat_map(|known| known.state().items(IMPORTED_PART)).map(|(part, _)| part.to_owned());
+        Ok(stored.chain(self.parts.get(id).into_iter().flatten().cloned()).collect())
+    }
+
+    /// The part that a log's place gave before, where the run does not know the one that is there now.
+    fn other_part(&self, workspace: &Workspace, run: &RunImport, place: &str) -> Result<Option<String>, Error> {
+        let Some(known) = workspace.find_run(&run.id)? else { return Ok(None) };
+        if self.parts_of(workspace, &run.id)?.contains(&run.part) {
+            return Ok(None);
+        }
+        let given = known.state().item(IMPORTED_FROM, place).and_then(|value| value.split_once(' '));
+        Ok(given.map(|(_, part)| part.to_owned()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Runs the real `stepwell` on logs that the tests write, and reads what it prints.
 
+mod alike;
 mod copied;
 mod damage;
 mod exchange;
@@ -15,5 +16,6 @@ mod shells;
 mod sources;
 mod syncing;
 mod terminal;
+mod told;
 mod upkeep;
 mod writing;

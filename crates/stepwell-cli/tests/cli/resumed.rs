@@ -107,6 +107,15 @@ fn parts_of_a_resumed_run_come_in_any_order_alone_and_together() {
 }
 
 #[test]
+fn a_number_that_no_float_holds_is_told() {
+    let place = Place::new();
+    place.file("d/run-a-r1/run-r1.wandb", log(1_700_000_000, &[(0, "1152921504606846977"), (1, "2")], "2", 0));
+    let done = place.json(&["import", "d"]);
+    assert_eq!(done["left_out"], json!({"cells": 1}), "{done}");
+    assert!(done["skipped"][0]["reason"].as_str().unwrap().contains("1152921504606846977"), "{done}");
+}
+
+#[test]
 fn a_copied_folder_doubles_nothing() {
     let place = with_parts();
     let both = place.json(&["import", "d", "copies"]);
@@ -120,4 +129,47 @@ fn a_copied_folder_doubles_nothing() {
     let old = place.json(&["import", "old"]);
     assert_eq!(old["added"], json!({"runs": 0, "series": 0, "points": 0}), "{old}");
     assert_eq!(content(&place, "w").1.len(), 6);
+}
+
+#[test]
+fn a_log_that_was_overwritten_is_a_changed_source() {
+    let old = log(1_700_000_000, &[(0, "1"), (1, "0.5")], "2", 0);
+    let new = log(1_700_300_000, &[(0, "9"), (1, "8"), (2, "7")], "2", 0);
+    let values = |place: &Place, run: &str| {
+        let history = place.ok(&["history", run, "loss"]);
+        history.lines().skip(1).map(|line| line.rsplit(',').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let with_change = || {
+        let place = Place::new();
+        place.file("d/run-a-r1/run-r1.wandb", &old);
+        place.ok(&["import", "d"]);
+        place.file("d/run-a-r1/run-r1.wandb", &new);
+        place
+    };
+    let place = with_change();
+    for _ in 0..2 {
+        let refused = place.call(&["import", "d"]);
+        assert!(refused.out.contains("another log was at this place"), "{refused:?}");
+        assert!(refused.status == 1 && refused.out.contains("--replace"), "{refused:?}");
+        assert_eq!(values(&place, "r1"), ["1", "0.5"]);
+    }
+    let replaced = place.json(&["import", "d", "--replace"]);
+    assert_eq!(replaced["changed"]["replaced"], 1, "{replaced}");
+    assert_eq!(values(&place, "r1"), ["9", "8", "7"]);
+    assert_eq!(place.json(&["import", "d"])["added"]["points"], 0);
+
+    let place = with_change();
+    let beside = place.json(&["import", "d", "--as-new"]);
+    assert_eq!((&beside["added"]["runs"], &beside["changed"]["new_runs"]), (&json!(1), &json!(1)), "{beside}");
+    assert_eq!(values(&place, "r1"), ["1", "0.5"]);
+    assert_eq!(place.json(&["import", "d"])["added"], json!({"runs": 0, "series": 0, "points": 0}));
+
+    // A run that has other logs too is not replaced by one of them.
+    let place = with_change();
+    let second = log(1_700_100_000, &[(2, "0.25")], "2", 0);
+    place.file("d/run-b-r1/run-r1.wandb", &second);
+    place.ok(&["import", "d/run-b-r1"]);
+    let refused = place.json(&["import", "d", "--replace"]);
+    assert!(refused["skipped"].to_string().contains("1 other log of it would be lost"), "{refused}");
+    assert_eq!(values(&place, "r1"), ["1", "0.5", "0.25"]);
 }

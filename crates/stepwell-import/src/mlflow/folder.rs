@@ -19,12 +19,16 @@ use crate::report::Kind as Import;
 use crate::run::{ImportError, ImportedRun};
 use crate::series::Gather;
 use crate::slashed;
+use crate::table::inexact::Inexact;
 use crate::walk::Group;
 
 /// Params and tags longer than this are cut by nobody else either.
 const WORD_BYTES_MAX: u64 = 1 << 20;
 /// Keys are nested as folders, this deep at most.
 const DEPTH_MAX: usize = 64;
+
+/// What is told of links.
+pub(crate) const LINK: &str = "a link; not followed in a store of MLflow";
 
 /// What a folder is to MLflow.
 #[derive(Debug, PartialEq, Eq)]
@@ -107,6 +111,15 @@ pub(crate) fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>)
     let uri = meta.get("artifact_uri").map(str::to_owned);
     let beside = parent.parent().and_then(Path::parent).unwrap_or(parent);
     let artifacts = place::of(uri.as_deref(), id.as_str(), Some(folder.join("artifacts")), beside);
+    let unread = [
+        ("status", meta.get("status").is_some_and(|word| status_of(word).is_none()), "the run is taken as finished"),
+        ("start_time", meta.get("start_time").is_some_and(|word| milliseconds(word).is_none()), "left out"),
+        ("end_time", meta.get("end_time").is_some_and(|word| milliseconds(word).is_none()), "left out"),
+    ];
+    for (name, _, what) in unread.into_iter().filter(|(_, is_bad, _)| *is_bad) {
+        let word: String = meta.get(name).unwrap_or_default().chars().take(40).collect();
+        context.leave_out(&meta_path, Import::Place, 1, format!("{name} {word:?} cannot be read; {what}"));
+    }
     let attached = Attached {
         experiment_key: context.knows_experiment(&store::key(parent)).then(|| store::key(parent)),
         items: read_links(folder, parent, context),
@@ -209,7 +222,9 @@ pub(crate) fn files_below(folder: &Path, context: &mut Context<'_>) -> Vec<(Stri
             }
         };
         for path in listing.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
-            match fs::metadata(&path) {
+            // What a link leads to is not the store's, and may be any file of whoever imports it.
+            match fs::symlink_metadata(&path) {
+                Ok(kind) if kind.is_symlink() => context.skip(&path, None, LINK),
                 Ok(kind) if kind.is_dir() && depth < DEPTH_MAX => pending.push((path, depth + 1)),
                 Ok(kind) if kind.is_file() => found.push((slashed(path.strip_prefix(folder).unwrap_or(&path)), path)),
                 _ => context.skip(&path, None, "neither a file nor a folder to look into; passed over"),
@@ -246,7 +261,7 @@ fn read_metric(
     context: &mut Context<'_>,
 ) -> std::io::Result<()> {
     let mut lines = Lines::new(File::open(path)?);
-    let mut with_dataset = 0;
+    let (mut with_dataset, mut inexact) = (0, Inexact::default());
     while let Some(line) = lines.next()? {
         if line.bytes.trim_ascii().is_empty() && !line.too_long {
             continue;
@@ -267,12 +282,14 @@ fn read_metric(
         });
         match point {
             Some((timestamp_ms, value, step)) => {
+                inexact.look(fields[1], value, line.offset);
                 with_dataset += u64::from(fields.len() > 3);
                 gather.push(key, step, Some(timestamp_ms), value);
             }
             None => context.skip(path, Some(line.offset), "a line that is not `timestamp value step`; passed over"),
         }
     }
+    inexact.tell(path, context);
     let why = "names of the datasets by which points were measured: a point has no place for them";
     context.leave_out(folder, Import::Other, with_dataset, why);
     Ok(())

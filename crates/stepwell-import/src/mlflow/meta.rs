@@ -28,13 +28,21 @@ impl Meta {
     }
 }
 
+/// Opens a file of a store. What a link leads to is not the store's.
+pub(crate) fn open(path: &Path) -> std::io::Result<File> {
+    if path.is_symlink() {
+        return Err(std::io::Error::other("a link, which is not followed"));
+    }
+    File::open(path)
+}
+
 /// Reads a meta file.
 ///
 /// # Errors
 /// What is wrong, in words.
 pub(crate) fn read(path: &Path) -> Result<Meta, String> {
     let mut bytes = Vec::new();
-    File::open(path)
+    open(path)
         .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(|error| format!("cannot be read: {error}"))?;
     if bytes.len() as u64 > BYTES_MAX {
@@ -50,7 +58,7 @@ pub(crate) fn read(path: &Path) -> Result<Meta, String> {
 /// What is wrong, in words.
 pub(crate) fn read_nested(path: &Path) -> Result<Vec<(String, String)>, String> {
     let mut bytes = Vec::new();
-    File::open(path)
+    open(path)
         .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(|error| format!("cannot be read: {error}"))?;
     if bytes.len() as u64 > BYTES_MAX {

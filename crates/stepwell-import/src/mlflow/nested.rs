@@ -1,10 +1,11 @@
 //! A mapping within a `meta.yaml`: the aliases of a registered model, the tags of a run's input.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use saphyr_parser::{Event, Parser};
+
+use crate::mlflow::meta;
 
 /// Longer files are not read.
 const BYTES_MAX: u64 = 1 << 20;
@@ -12,7 +13,7 @@ const BYTES_MAX: u64 = 1 << 20;
 /// The scalars of the mapping under a name; none where there is no such mapping, or the file does not parse.
 pub(crate) fn read(path: &Path, name: &str) -> Vec<(String, String)> {
     let mut text = String::new();
-    match File::open(path).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text)) {
+    match meta::open(path).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text)) {
         Ok(_) => parse(&text, name),
         Err(_) => Vec::new(),
     }

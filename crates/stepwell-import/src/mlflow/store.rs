@@ -179,6 +179,13 @@ pub(crate) fn folders(folder: &Path, context: &mut Context<'_>) -> Vec<PathBuf> 
             let mut found: Vec<PathBuf> =
                 listing.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_dir()).collect();
             found.sort();
+            found.retain(|path| {
+                let is_link = path.is_symlink();
+                if is_link {
+                    context.skip(path, None, folder::LINK);
+                }
+                !is_link
+            });
             found
         }
         Err(error) => {

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::number;
 use crate::report::Kind;
 use crate::table::columns::{Columns, Step, in_part, part_of};
+use crate::table::commas::Commas;
 use crate::table::epochs::{Epochs, NOTE as EPOCHS};
 use crate::table::inexact::Inexact;
 use crate::table::records::Record;
@@ -18,37 +19,12 @@ const EMPTY: [&str; 9] = ["", "na", "n/a", "#n/a", "<na>", "null", "none", "nil"
 /// A table being read.
 pub(crate) struct Cells<'t> {
     file: &'t SourceFile,
-    delimiter: u8,
+    commas: Commas<'t>,
     columns: &'t Columns,
     seen: Vec<Seen>,
     times: Times,
     inexact: Inexact,
     epochs: Epochs,
-}
-
-/// A cell's number. Where fields are divided by `;` a comma is the decimal mark; elsewhere commas between groups of
-/// three digits divide thousands.
-fn value(cell: &str, delimiter: u8) -> Option<f64> {
-    if let Some(value) = number::value(cell) {
-        return Some(value);
-    }
-    let commas = cell.bytes().filter(|byte| *byte == b',').count();
-    match (delimiter, commas) {
-        (_, 0) => None,
-        (b';', 1) if !cell.contains('.') => number::value(&cell.replace(',', ".")),
-        (b';', _) => None,
-        _ => {
-            let (whole, fraction) = cell.split_once('.').map_or((cell, None), |(whole, rest)| (whole, Some(rest)));
-            let mut groups = whole.trim_start_matches(['-', '+']).split(',');
-            let first = groups.next()?;
-            let three = |group: &str| group.len() == 3 && group.bytes().all(|byte| byte.is_ascii_digit());
-            let good = (1..=3).contains(&first.len())
-                && first.bytes().all(|byte| byte.is_ascii_digit())
-                && groups.all(three)
-                && fraction.is_none_or(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-            good.then(|| number::value(&cell.replace(',', ""))).flatten()
-        }
-    }
 }
 
 fn is_empty(cell: &str) -> bool {
@@ -60,7 +36,7 @@ impl<'t> Cells<'t> {
     pub(crate) fn new(file: &'t SourceFile, delimiter: u8, columns: &'t Columns, count: usize) -> Self {
         Self {
             file,
-            delimiter,
+            commas: Commas::new(file, delimiter, count),
             columns,
             seen: vec![Seen::default(); count],
             times: Times::default(),
@@ -78,12 +54,13 @@ impl<'t> Cells<'t> {
         rows: &mut Rows<'_>,
         context: &mut Context<'_>,
     ) {
+        let options = context.options;
         let mut skip = |reason: String| context.skip(&self.file.path, Some(record.offset), reason);
         let step = match self.columns.step {
             Step::Row => i64::try_from(row).unwrap_or(i64::MAX),
             Step::At(at) => {
                 let cell = record.text(at);
-                match number::step(cell).or_else(|| number::whole(value(cell, self.delimiter)?)) {
+                match number::step(cell).or_else(|| number::whole(self.commas.value(cell, at, options)?)) {
                     Some(step) => step,
                     None => return skip(format!("{cell:?} is no step; the row is passed over")),
                 }
@@ -102,7 +79,7 @@ impl<'t> Cells<'t> {
         };
         if let Some((key, at)) = self.columns.long {
             let (key, cell) = (record.untrimmed(key), record.text(at));
-            return match value(cell, self.delimiter) {
+            return match self.commas.value(cell, at, options) {
                 Some(value) => {
                     self.inexact.look(cell, value, record.offset);
                     rows.gather(run).push(&in_part(part, key), step, timestamp_ms, value);
@@ -122,7 +99,7 @@ impl<'t> Cells<'t> {
             if is_empty(cell) {
                 continue;
             }
-            match value(cell, self.delimiter) {
+            match self.commas.value(cell, *at, options) {
                 Some(value) => {
                     self.inexact.look(cell, value, record.offset);
                     rows.gather(run).push(&in_part(part, name), step, timestamp_ms, value);
@@ -166,6 +143,8 @@ impl<'t> Cells<'t> {
         }
         self.times.tell(&self.file.path, context);
         self.inexact.tell(&self.file.path, context);
+        let metrics = self.columns.metrics.iter().map(|(name, at)| (name.as_str(), *at));
+        self.commas.tell(metrics.chain(self.columns.long.map(|(_, at)| ("value", at))), context);
     }
 }
 
@@ -174,22 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_with_marks_are_read_where_they_mean_one_thing() {
-        for (cell, delimiter, expected) in [
-            ("1,5", b';', Some(1.5)),
-            ("-0,25e2", b';', Some(-25.0)),
-            ("1.234,5", b';', None),
-            ("1,234", b',', Some(1234.0)),
-            ("-12,345,678.5", b',', Some(-12_345_678.5)),
-            ("1,5", b',', None),
-            ("1,23,456", b',', None),
-            ("1,234.5,6", b',', None),
-            (",123", b',', None),
-            ("1e3", b',', Some(1000.0)),
-            ("word", b',', None),
-        ] {
-            assert_eq!(value(cell, delimiter), expected, "{cell} between {}", delimiter as char);
-        }
+    fn empty_cells_have_many_words() {
         assert!(is_empty("NA") && is_empty("") && is_empty("None") && !is_empty("nan") && !is_empty("-"));
     }
 }

@@ -189,8 +189,17 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
         Some(run) => Rows::many("csv", file, last_rows(file, run, &names, context.options)?, columns.own_ids),
     };
     let mut cells = Cells::new(file, delimiter, &columns, names.len());
-    let mut row = 0;
-    while let Some(record) = records.next()? {
+    let (mut row, mut cut) = (0, None);
+    loop {
+        let record = match records.next() {
+            Ok(Some(record)) => record,
+            Ok(None) => break,
+            // The rows before the place where a packed file was cut, or the disk failed, are whole.
+            Err(error) => {
+                cut = Some(error);
+                break;
+            }
+        };
         let (offset, run) = (record.offset, columns.run.map_or("", |run| record.text(run)).to_owned());
         let whole = is_whole(&record, names.len(), file, context);
         if whole && !repeats(&record, &names) {
@@ -208,7 +217,23 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
     }
     cells.tell(&mut rows, context);
     tell_encoding(&records, file, context);
+    if let Some(error) = cut {
+        context.leave_out(&file.path, Kind::File, 1, format!("not read to its end: {error}"));
+    }
     Ok(rows.finish(context))
+}
+
+/// Shows every whole row of a table below its header row, as far as the file can be read.
+pub(crate) fn each_row(file: &SourceFile, options: &Options, fields: usize, mut look: impl FnMut(&Record<'_>)) {
+    let Ok(Start::Table(mut records, _, comment)) = start(&file.path) else { return };
+    if !matches!(header(&mut records, comment, options), Ok(Ok(_))) {
+        return;
+    }
+    while let Ok(Some(record)) = records.next() {
+        if record.len() == fields && !record.malformed && (record.ended || file.complete) {
+            look(&record);
+        }
+    }
 }
 
 /// The first pass over a table with a run column: the last row of each run.
@@ -219,7 +244,8 @@ fn last_rows(file: &SourceFile, run: usize, names: &[String], options: &Options)
         return Ok(last);
     }
     let mut row = 0;
-    while let Some(record) = records.next()? {
+    // Where the file cannot be read further, its rows end.
+    while let Ok(Some(record)) = records.next() {
         if record.len() == names.len() && (record.ended || file.complete) {
             last.note(record.text(run), row);
         }

@@ -41,8 +41,17 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
     };
     let mut objects = Objects::new(file, options);
     let mut lines = Lines::new(text::open(&file.path)?);
-    let mut row = 0u64;
-    while let Some(line) = lines.next()? {
+    let (mut row, mut cut) = (0u64, None);
+    loop {
+        let line = match lines.next() {
+            Ok(Some(line)) => line,
+            Ok(None) => break,
+            // The lines before the place where a packed file was cut, or the disk failed, are whole.
+            Err(error) => {
+                cut = Some(error);
+                break;
+            }
+        };
         if line.bytes.trim_ascii().is_empty() && !line.too_long {
             continue;
         }
@@ -66,6 +75,9 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
             context.advance(&file.path, offset.saturating_sub(*told));
             *told = offset;
         }
+    }
+    if let Some(error) = cut {
+        context.leave_out(&file.path, Kind::File, 1, format!("not read to its end: {error}"));
     }
     if !objects.any {
         context.leave_out(&file.path, Kind::File, 1, "no row with a step; not imported");
@@ -93,7 +105,8 @@ fn object_of(line: &Line<'_>) -> Result<(Map<String, Value>, u64), String> {
 fn last_rows(file: &SourceFile, options: &Options) -> io::Result<Option<(LastRows, bool)>> {
     let mut lines = Lines::new(text::open(&file.path)?);
     let (mut last, mut row, mut own_ids) = (LastRows::default(), 0, None);
-    while let Some(line) = lines.next()? {
+    // Where the file cannot be read further, its rows end.
+    while let Ok(Some(line)) = lines.next() {
         if line.bytes.trim_ascii().is_empty() && !line.too_long {
             continue;
         }

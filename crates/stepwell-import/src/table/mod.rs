@@ -4,6 +4,7 @@ pub(crate) mod cast;
 pub(crate) mod cells;
 pub(crate) mod columnar;
 pub(crate) mod columns;
+pub(crate) mod commas;
 pub(crate) mod csv;
 pub(crate) mod document;
 pub(crate) mod dvclive;

@@ -9,6 +9,7 @@ use crate::keep::Keep;
 use crate::number;
 use crate::report::Kind;
 use crate::series::Gather;
+use crate::table::inexact::Inexact;
 use crate::table::json;
 use crate::wandb::messages::{Config, History, Item, Stats};
 use crate::wandb::values::{self, Leaf, Media, kind_of, leaves};
@@ -33,6 +34,20 @@ pub(crate) struct Rows {
     pub(crate) keep: Keep,
     /// How many values of a kind are in files of the run, and what they were.
     pub(crate) in_files: BTreeMap<(Kind, String), u64>,
+    /// Numbers that no float holds.
+    pub(crate) inexact: Inexact,
+}
+
+/// Looks for whole numbers that no float holds; a list is no metric.
+fn look(inexact: &mut Inexact, value: &Value) {
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+            whole.into_iter().for_each(|whole| inexact.look_at_whole(whole));
+        }
+        Value::Object(object) => object.values().for_each(|value| look(inexact, value)),
+        _ => {}
+    }
 }
 
 impl Rows {
@@ -53,6 +68,7 @@ impl Rows {
         }
         self.last = Some((step, timestamp_ms));
         for (key, value) in &tree {
+            look(&mut self.inexact, value);
             leaves(key, value, &mut |key, leaf| match leaf {
                 Leaf::Number(number) => self.gather.push(key, step, timestamp_ms, number),
                 Leaf::Text(text) => {

@@ -11,6 +11,7 @@ use stepwell::index::summary::RunStatus;
 use crate::attached::{ArtifactFolder, Attached, Part};
 use crate::context::Context;
 use crate::keep::Keep;
+use crate::origin;
 use crate::report::{Counts, Kind};
 use crate::run::{ImportError, ImportedRun};
 use crate::walk::{Group, SourceFile};
@@ -149,6 +150,7 @@ fn emit(file: &SourceFile, mut log: Log, context: &mut Context<'_>) -> Result<()
         };
         context.leave_out(path, *kind, *count, format!("values of the type {what}: {why}"));
     }
+    log.rows.inexact.tell(path, context);
     let why = "config values under one key by two paths (`a.b` and `a` with `b`); the last stands";
     context.leave_out(path, Kind::Param, log.replaced_params_count, why);
     let started_ms = run.start_time.as_ref().and_then(super::messages::Timestamp::to_ms);
@@ -159,7 +161,12 @@ fn emit(file: &SourceFile, mut log: Log, context: &mut Context<'_>) -> Result<()
             .chain(log.rows.keep.folders().into_iter().map(|kept| kept.folder))
             .map(|folder| ArtifactFolder { folder, below: below.clone() })
             .collect(),
-        part: Some(Part { id: part_id(&log.beginning), started_ms, known: Counts::default() }),
+        part: Some(Part {
+            id: part_id(&log.beginning),
+            started_ms,
+            place: origin("wandb", path, "", context.options).filter(|_| log.has_points),
+            known: Counts::default(),
+        }),
         ..Attached::default()
     };
     let imported = ImportedRun {

@@ -16,7 +16,7 @@ use crate::failure::{Failure, Outcome};
 pub(super) fn write(export: &mut Export<'_>) -> Outcome<Written> {
     check_free(&export.to.join(super::RUNS), export.overwrite)?;
     let (to, overwrite, workspace) = (export.to.to_owned(), export.overwrite, export.workspace.clone());
-    let (mut taken, mut written) = (HashSet::new(), Written::default());
+    let (mut taken, mut written) = (HashSet::from([super::RUNS.to_owned()]), Written::default());
     export.each_run(|damage, run| {
         let folder = to.join(folder_name(run, &mut taken));
         let start = run.state().start_time_ms().unwrap_or(0);
@@ -33,7 +33,7 @@ pub(super) fn write(export: &mut Export<'_>) -> Outcome<Written> {
         })?;
         written.files.push(path);
         let deleted = workspace.counts_as_deleted(run.state())?;
-        written.files.push(write_words(run, deleted, &folder, None, times_at_zero)?);
+        written.files.push(write_words(run, deleted, &folder, None, times_at_zero, BTreeMap::new())?);
         Ok(())
     })?;
     let (runs, words) = write_runs(export)?;
@@ -79,5 +79,7 @@ fn folder_name(run: &RunSnapshot, taken: &mut HashSet<String>) -> PathBuf {
     let id = run.id().as_str();
     let name = as_path(run.state().name()).map(|_| run.state().name().replace('/', "_"));
     let name = name.filter(|name| name.len() <= 250 && taken.insert(name.to_lowercase()));
-    PathBuf::from(name.unwrap_or_else(|| id.to_owned()))
+    let free = |name: &String| taken.insert(name.to_lowercase());
+    let by_id = || std::iter::once(id.to_owned()).chain((2..).map(|number| format!("{id}_{number}"))).find(free);
+    PathBuf::from(name.or_else(by_id).unwrap_or_else(|| id.to_owned()))
 }

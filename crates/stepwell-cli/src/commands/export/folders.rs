@@ -33,6 +33,14 @@ pub(super) fn write(export: &mut Export<'_>) -> Outcome<Written> {
                 check_free(&meta, overwrite)?;
                 put(&meta, text.as_bytes(), &mut written)?;
             }
+            let tags = experiment.join("tags");
+            if tags.exists() {
+                fs::remove_dir_all(&tags).map_err(Failure::io("remove", &tags))?;
+            }
+            let what = format!("experiment {number}");
+            for (key, value) in known.iter().flat_map(|known| &known.tags) {
+                put_key(&what, &experiment, "tags", key, value.as_bytes(), damage, &mut written)?;
+            }
         }
         let folder = experiment.join(run.id().as_str());
         check_free(&folder, overwrite)?;
@@ -57,16 +65,20 @@ fn write_run(
         let path = folder.join(part);
         fs::create_dir_all(&path).map_err(Failure::io("create", &path))?;
     }
-    let (mut first_ms, mut times_at_zero) = (None::<i64>, BTreeMap::new());
+    let (mut first_ms, mut times_at_zero, mut counts) = (None::<i64>, BTreeMap::new(), BTreeMap::new());
+    let what = format!("run {}", run.id());
     let words = [("params", run.state().params().collect::<Vec<_>>()), ("tags", run.state().tags().collect())];
     for (part, words) in words {
         for (key, value) in words {
-            put_key(run, folder, part, key, value.as_bytes(), damage, written)?;
+            put_key(&what, folder, part, key, value.as_bytes(), damage, written)?;
         }
     }
     let (series, points) = each_series(run, damage, |damage, key, columns| {
-        let is_written = put_key(run, folder, "metrics", key, metric_lines(columns).as_bytes(), damage, written)?;
+        let is_written = put_key(&what, folder, "metrics", key, metric_lines(columns).as_bytes(), damage, written)?;
         let zero = at_zero(columns);
+        if is_written {
+            counts.insert(key.to_owned(), columns.len() as u64);
+        }
         if is_written && !zero.is_empty() {
             times_at_zero.insert(key.to_owned(), zero);
         }
@@ -77,7 +89,7 @@ fn write_run(
     // MLflow reads no run without a start.
     let start_ms = run.state().start_time_ms().or(first_ms).unwrap_or(0);
     put(&folder.join("meta.yaml"), run_meta(run, deleted, folder, start_ms).as_bytes(), written)?;
-    written.files.push(write_words(run, deleted, folder, Some(start_ms), times_at_zero)?);
+    written.files.push(write_words(run, deleted, folder, Some(start_ms), times_at_zero, counts)?);
     written.runs += 1;
     written.series += series;
     written.points += points;
@@ -101,7 +113,7 @@ fn metric_lines(columns: &Columns) -> String {
 /// Writes a file named by a key; a key that MLflow does not take, that cannot be a path, or that stands in the way of
 /// another is named and left out. Says whether it was written.
 fn put_key(
-    run: &RunSnapshot,
+    what: &str,
     folder: &Path,
     part: &str,
     key: &str,
@@ -119,7 +131,7 @@ fn put_key(
     match free {
         Some(path) => put(&path, bytes, written).map(|()| true),
         None => {
-            damage.tell(format!("{key:?} in {part} of run {}: it cannot be a file's name here", run.id()));
+            damage.tell(format!("{key:?} in {part} of {what}: it cannot be a file's name here"));
             Ok(false)
         }
     }

@@ -4,7 +4,7 @@ mod events;
 mod folders;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use stepwell::base::ids::RunId;
-use stepwell::base::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT};
+use stepwell::base::items::{ARTIFACT_URI, DATASET, MODEL_INPUT, MODEL_OUTPUT};
 use stepwell::base::point::Columns;
 use stepwell::error::Error;
 use stepwell::run::snapshot::RunSnapshot;
@@ -22,6 +22,7 @@ use stepwell::workspace::open::Workspace;
 use stepwell::workspace::search::{RunQuery, ViewType};
 use stepwell_import::RunWords;
 
+use crate::commands::files::{SERVED, files_in};
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::output::{self, bytes, count, escape, plural};
@@ -100,7 +101,15 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     check_outside(workspace.root(), &arguments.to)?;
     fs::create_dir_all(&arguments.to).map_err(Failure::io("create", &arguments.to))?;
     let progress = Progress::items("exporting", ids.len() as u64, context.json);
-    let mut export = Export { workspace, ids, to: &arguments.to, overwrite: arguments.overwrite, progress, damage };
+    let mut export = Export {
+        workspace,
+        ids,
+        to: &arguments.to,
+        overwrite: arguments.overwrite,
+        progress,
+        damage,
+        keeps_experiments: arguments.format == Format::Mlruns,
+    };
     let written = match arguments.format {
         Format::Parquet => table::parquet(&mut export)?,
         Format::Csv => table::csv(&mut export)?,
@@ -142,6 +151,8 @@ struct Export<'a> {
     overwrite: bool,
     progress: Progress,
     damage: Damage,
+    /// Whether the form holds the words of experiments.
+    keeps_experiments: bool,
 }
 
 /// Refuses a folder within the workspace, which holds nothing but its own files.
@@ -178,10 +189,50 @@ impl Export<'_> {
                     let what = plural(items as u64, "dataset or link to a model", "datasets and links to models");
                     self.damage.tell(format!("{what} of run {id}: this format has no place for them"));
                 }
+                let files = artifacts_of(&self.workspace, &run);
+                if files > 0 {
+                    let what = plural(files, "artifact", "artifacts");
+                    self.damage.tell(format!("{what} of run {id}: exports have no files of runs"));
+                }
+                let place = run.state().item(ARTIFACT_URI, "").filter(|place| !place.starts_with(SERVED));
+                if let Some(place) = place {
+                    self.damage.tell(format!("the place of the artifacts of run {id}, {place:?}: it is not followed"));
+                }
             }
             self.progress.step();
         }
+        if !self.keeps_experiments {
+            self.tell_experiments()?;
+        }
         Ok(())
+    }
+
+    /// Says which experiments have tags that the form has no place for.
+    fn tell_experiments(&mut self) -> Outcome<()> {
+        let mut seen = BTreeSet::new();
+        for id in &self.ids {
+            let Ok(run) = self.workspace.run(id) else { continue };
+            let number = run.state().experiment;
+            let Some(known) = self.workspace.experiment(number).ok().filter(|_| seen.insert(number)) else { continue };
+            if !known.tags.is_empty() {
+                let what = plural(known.tags.len() as u64, "tag", "tags");
+                self.damage.tell(format!("{what} of experiment {:?}: this format has no place for them", known.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many files a run has among the artifacts that the workspace keeps.
+fn artifacts_of(workspace: &Workspace, run: &RunSnapshot) -> u64 {
+    let state = run.state();
+    let place = match state.item(ARTIFACT_URI, "").and_then(|place| place.strip_prefix(SERVED)) {
+        Some(place) => place.to_owned(),
+        None => format!("{}/{}/artifacts", state.experiment, run.id()),
+    };
+    match place.split('/').any(|part| part == "..") {
+        true => 0,
+        false => files_in(&workspace.root().join("artifacts").join(place)),
     }
 }
 
@@ -277,7 +328,10 @@ fn whole_file(path: &Path, write: impl FnOnce(&File) -> Outcome<()>) -> Outcome<
         let _ = fs::remove_file(&part);
         return written;
     }
-    fs::rename(&part, path).map_err(Failure::io("create", path))
+    fs::rename(&part, path).map_err(|error| {
+        let _ = fs::remove_file(&part);
+        Failure::io("create", path)(error)
+    })
 }
 
 /// Writes the words of the runs beside their points; says of how many.
@@ -290,6 +344,7 @@ fn write_runs(export: &mut Export<'_>) -> Outcome<(u64, PathBuf)> {
             let summary = reader.summary()?;
             reader.told().into_iter().for_each(|place| export.damage.tell(place));
             let mut shape = serde_json::to_value(RunShape::from(&summary))?;
+            shape["points"] = summary.metrics.iter().map(|(key, stats)| (key.clone(), stats.count)).collect();
             shape["experiment"] = run.state().experiment_name.as_str().into();
             runs.push(shape);
         }
@@ -310,6 +365,7 @@ fn write_words(
     folder: &Path,
     start_as: Option<i64>,
     times_at_zero: BTreeMap<String, Vec<u64>>,
+    points: BTreeMap<String, u64>,
 ) -> Outcome<PathBuf> {
     let state = run.state();
     let words = RunWords {
@@ -325,6 +381,7 @@ fn write_words(
         tags: owned(state.tags()),
         start_as,
         times_at_zero,
+        points,
     };
     let path = folder.join(RunWords::FILE);
     whole_file(&path, |file| Ok(serde_json::to_writer_pretty(file, &words)?))?;
