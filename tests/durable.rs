@@ -224,6 +224,31 @@ fn a_log_that_another_process_synced_is_missed_after_the_machine_stopped() {
     }
 }
 
+/// A sync of a run fails at any operation: the next one by the same handle leaves nothing out.
+#[test]
+fn a_failed_sync_of_a_run_is_made_good_by_the_next() {
+    for operation in 0.. {
+        let disk = SimDisk::new();
+        let process = on(&disk, TailMode::Mapped);
+        let mut writer = process.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+        let id = writer.run_id().clone();
+        log(&mut writer, "loss", 0..5);
+        drop((writer, process));
+        let other = on(&disk, TailMode::Mapped);
+        let fault = disk.operations() + operation;
+        disk.fail_at(fault, libc::EIO, Times::Once);
+        let _ = other.sync_run(&id);
+        if disk.operations() <= fault {
+            assert!(operation > 10);
+            break;
+        }
+        other.sync_run(&id).unwrap();
+        let after = on(&disk.power_loss(PowerLoss::DropAll), TailMode::Mapped);
+        assert_eq!(after.run(&id).unwrap().history("loss").unwrap().steps, (0..5).collect::<Vec<i64>>(), "{operation}");
+        assert!(after.verify(&mut |_, _| {}).unwrap().is_ok(), "{operation}");
+    }
+}
+
 /// Files of logs.
 fn logs(disk: &SimDisk) -> Vec<std::path::PathBuf> {
     let found = crate::support::protocol::entries(disk, "logs").into_iter();

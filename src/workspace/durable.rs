@@ -46,6 +46,15 @@ pub struct Durable {
     catalog: AtomicU64,
 }
 
+/// Logs of others that were synced, whose names may not survive yet.
+#[derive(Default)]
+struct Synced<'c> {
+    /// Folders that have their names.
+    folders: BTreeSet<PathBuf>,
+    /// Those that nobody writes any more: what their ledgers say of them, and how many bytes and points they have.
+    logs: Vec<(LogName, Option<(&'c Claim, u64, u64)>)>,
+}
+
 impl Workspace {
     /// Makes all that a run was given by now survive a stop of the machine: by writers of this handle and by any other
     /// on this machine, open, closed or killed, as points, words or edits; and its experiment. Costs some syncs for
@@ -78,25 +87,32 @@ impl Workspace {
     /// Syncs the logs that speak of a run, but for that of `writer`.
     fn sync_logs(&self, id: &RunId, writer: Option<WriterId>, for_good: bool) -> Result<()> {
         let mut first = Ok(());
-        let (mut folders, mut open) = (BTreeSet::new(), Vec::new());
+        let (mut synced, mut open) = (Synced::default(), Vec::new());
         let claims = self.claims_of(id.key())?;
         let claims: FxHashMap<WriterId, &Claim> = claims.iter().map(|claim| (claim.writer(), claim)).collect();
         let mut names = self.run_log_names(id.key())?;
         names.extend(self.edit_log_names()?);
         for name in names.into_iter().filter(|name| Some(name.writer) != writer) {
-            match self.sync_log(&name, id, claims.get(&name.writer).copied(), &mut folders) {
+            match self.sync_log(&name, id, claims.get(&name.writer).copied(), &mut synced) {
                 Ok(part) => open.extend(part.filter(|_| for_good)),
                 Err(error) if first.is_ok() => first = Err(error),
                 Err(_) => {}
             }
         }
-        for folder in folders {
+        let mut are_named = true;
+        for folder in synced.folders {
             match self.inner.storage.sync_dir(&folder).map_err(Error::io("sync", &folder)) {
                 // Compaction took it away when it was empty, so packs have what was in it.
                 Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) if first.is_ok() => first = Err(error),
-                _ => {}
+                Err(error) => {
+                    are_named = false;
+                    first = first.and(Err(error));
+                }
+                Ok(()) => {}
             }
+        }
+        if are_named {
+            self.note_durable(synced.logs);
         }
         if let Some(run) = RunSnapshot::merge(open) {
             let mut runs = [Ok(run)].into_iter();
@@ -105,18 +121,30 @@ impl Workspace {
         first
     }
 
-    /// Syncs a log if it speaks of a run, and its tail; notes the folders that have its name. What its ledger says
-    /// need not be synced again, and is told how far it survives now, if nobody writes the log. Gives what the log has if
-    /// somebody may write it who holds some of it in the tail alone.
-    fn sync_log(
+    /// Remembers logs that nobody writes any more and that survive by now, and says so in their ledgers.
+    fn note_durable(&self, logs: Vec<(LogName, Option<(&Claim, u64, u64)>)>) {
+        for (name, reach) in logs {
+            if let Some((claim, len, points)) = reach {
+                self.note_synced(claim, len, points);
+            }
+            let mut durable = self.inner.durable.logs.lock();
+            if durable.len() >= LOGS_MAX {
+                durable.clear();
+            }
+            durable.insert(name);
+        }
+    }
+
+    /// Syncs a log if it speaks of a run, and its tail, and adds it to `done`. What its ledger calls synced is not written
+    /// again. Gives what the log has if somebody may write it who holds some of it in the tail alone.
+    fn sync_log<'c>(
         &self,
         name: &LogName,
         id: &RunId,
-        claim: Option<&Claim>,
-        folders: &mut BTreeSet<PathBuf>,
+        claim: Option<&'c Claim>,
+        done: &mut Synced<'c>,
     ) -> Result<Option<RunPart>> {
-        let durable = &self.inner.durable.logs;
-        if durable.lock().contains(name) {
+        if self.inner.durable.logs.lock().contains(name) {
             return Ok(None);
         }
         // One that does not verify may speak of it.
@@ -144,19 +172,15 @@ impl Workspace {
             synced.map_err(Error::io("sync", &name.tail()))?;
         }
         if log.is_some() {
-            folders.insert(name.dir.clone());
-            folders.extend(name.run().and(name.dir.parent()).map(Path::to_owned));
+            done.folders.insert(name.dir.clone());
+            done.folders.extend(name.run().and(name.dir.parent()).map(Path::to_owned));
         }
         if free {
             let reach = ended.or_else(|| image.as_ref().map(|image| (image.log().end, image.log().sequence_end())));
-            if let (Some(claim), Some((len, points))) = (claim, reach) {
-                self.note_synced(claim, len, points);
-            }
-            let mut durable = durable.lock();
-            if durable.len() >= LOGS_MAX {
-                durable.clear();
-            }
-            durable.insert(name.clone());
+            // Packs need not show that they have a log of edits, so that one that compaction removed would be missed.
+            let claim = claim.filter(|_| name.run().is_some());
+            let reach = claim.and_then(|claim| reach.map(|(len, points)| (claim, len, points)));
+            done.logs.push((name.clone(), reach));
         }
         let in_tail = |image: &LogImage| !free && !image.log().slots.is_empty() && image.damage().next().is_none();
         Ok(image.filter(in_tail).and_then(|image| part_of(&image, id)))

@@ -229,7 +229,7 @@ fn folders_of_a_workspace_that_are_links_are_not_followed() {
     assert_eq!(shown.status, 1, "{shown:?}");
     assert!(shown.err.contains("artifacts is a symbolic link") && !shown.out.contains("secret"), "{shown:?}");
     place.fails(&["serve", "--port", "0"], 3, &["is a symbolic link"]);
-    place.fails(&["token", "create", "me"], 3, &["symbolic link"]);
+    place.fails(&["token", "create", "--name", "me"], 3, &["symbolic link"]);
     let names: Vec<_> = std::fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!((names.len(), std::fs::read(secret).unwrap()), (1, b"secret".to_vec()), "{names:?}");
 }
