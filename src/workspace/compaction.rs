@@ -266,7 +266,7 @@ impl Workspace {
 
     /// Removes a log whose points a pack has; one with bytes that do not verify is kept in quarantine.
     pub(super) fn retire_log(&self, name: &LogName, whole: bool) -> Result<()> {
-        self.settle(name);
+        self.settle(name)?;
         self.inner.read_logs.lock().forget(name);
         let storage = &*self.inner.storage;
         let (log, tail) = (name.log(), name.tail());

@@ -382,20 +382,27 @@ impl Workspace {
     }
 
     /// Says in a log's line that the log may go. Whoever says so knows that a pack or a tombstone has it.
-    pub(super) fn settle(&self, name: &LogName) {
-        let claim = {
-            let mut ledgers = self.inner.ledgers.lock();
-            let claim = ledgers.open.get(&(name.run(), name.writer)).cloned();
-            ledgers.settle(name.run(), name.writer);
-            claim
-        };
+    ///
+    /// # Errors
+    /// [`Error::Io`]: the line may still ask for the log, which must stay then.
+    pub(super) fn settle(&self, name: &LogName) -> Result<()> {
+        let claim = self.inner.ledgers.lock().open.get(&(name.run(), name.writer)).cloned();
         // The line may have moved on since it was read.
+        let line = |claim: &Claim| match self.line_there(claim) {
+            // Nothing is missed without its ledger.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            line => line.map_err(Error::io("read", &claim.ledger)),
+        };
         if let Some(claim) = claim
-            && let Some(entry) = self.line(&claim)
-            && let Ok(file) = self.inner.storage.open_write(&claim.ledger)
+            && let Some(entry) = line(&claim)?.filter(|entry| entry.writer == name.writer)
         {
-            let _ = file.write_at(&Entry { settled: true, ..entry }.encode(claim.offset), claim.offset);
+            let settled = Entry { settled: true, ..entry }.encode(claim.offset);
+            let written = self.inner.storage.open_write(&claim.ledger);
+            let written = written.and_then(|file| file.write_at(&settled, claim.offset));
+            written.map_err(Error::io("write", &claim.ledger))?;
         }
+        self.inner.ledgers.lock().settle(name.run(), name.writer);
+        Ok(())
     }
 
     /// Removes ledgers that nobody writes and whose lines are all settled.

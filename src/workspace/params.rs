@@ -257,8 +257,9 @@ impl Workspace {
             // stays.
             drop(session);
             self.claims(true)?;
-            self.settle(&name);
-            let _ = self.inner.storage.remove_file(&name.log());
+            if self.settle(&name).is_ok() {
+                let _ = self.inner.storage.remove_file(&name.log());
+            }
         }
         done
     }

@@ -217,7 +217,7 @@ impl Workspace {
             }
             let lacking = !self.lacking(std::slice::from_ref(claim), &Reaches::default(), |_| false, &packs).is_empty();
             if lacking && self.take_out(&name.log(), options, repaired)? {
-                self.settle(&name);
+                self.settle(&name)?;
             }
         }
         Ok(())
