@@ -46,13 +46,16 @@ pub struct Durable {
     catalog: AtomicU64,
 }
 
+/// What a ledger says of a log, and how many bytes and points the log has.
+type Reached<'c> = (&'c Claim, u64, u64);
+
 /// Logs of others that were synced, whose names may not survive yet.
 #[derive(Default)]
 struct Synced<'c> {
     /// Folders that have their names.
     folders: BTreeSet<PathBuf>,
-    /// Those that nobody writes any more: what their ledgers say of them, and how many bytes and points they have.
-    logs: Vec<(LogName, Option<(&'c Claim, u64, u64)>)>,
+    /// Those that nobody writes any more.
+    logs: Vec<(LogName, Option<Reached<'c>>)>,
 }
 
 impl Workspace {
@@ -122,7 +125,7 @@ impl Workspace {
     }
 
     /// Remembers logs that nobody writes any more and that survive by now, and says so in their ledgers.
-    fn note_durable(&self, logs: Vec<(LogName, Option<(&Claim, u64, u64)>)>) {
+    fn note_durable(&self, logs: Vec<(LogName, Option<Reached<'_>>)>) {
         for (name, reach) in logs {
             if let Some((claim, len, points)) = reach {
                 self.note_synced(claim, len, points);
