@@ -36,6 +36,21 @@ fn log(writer: &mut RunWriter, key: &str, steps: std::ops::Range<i64>) {
     }
 }
 
+/// A run of five points by a process, which goes on.
+fn begun(disk: &SimDisk) -> (Workspace, RunWriter) {
+    let process = on(disk, TailMode::Mapped);
+    let mut writer = process.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+    log(&mut writer, "loss", 0..5);
+    (process, writer)
+}
+
+/// Fails the operation of the disk that has this place among those to come.
+fn fail(disk: &SimDisk, operation: u64) -> u64 {
+    let fault = disk.operations() + operation;
+    disk.fail_at(fault, libc::EIO, Times::Once);
+    fault
+}
+
 /// How the run ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
@@ -163,8 +178,7 @@ fn what_another_process_failed_to_sync_is_written_once_more() {
                     log(&mut writer, "loss", 5..7);
                 }
                 let points = if framed { 7 } else { 5 };
-                let fault = disk.operations() + operation;
-                disk.fail_at(fault, libc::EIO, Times::Once);
+                let fault = fail(&disk, operation);
                 failures += u32::from(writer.sync().is_err());
                 if disk.operations() <= fault {
                     break;
@@ -195,10 +209,8 @@ fn a_log_that_another_process_synced_is_missed_after_the_machine_stopped() {
     for end in [End::Finish, End::Sync] {
         for killed in [false, true] {
             let disk = SimDisk::new();
-            let process = on(&disk, TailMode::Mapped);
-            let mut writer = process.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+            let (process, writer) = begun(&disk);
             let id = writer.run_id().clone();
-            log(&mut writer, "loss", 0..5);
             let known = logs(&disk);
             let disk = if killed {
                 disk.crash_at(disk.operations());
@@ -229,14 +241,11 @@ fn a_log_that_another_process_synced_is_missed_after_the_machine_stopped() {
 fn a_failed_sync_of_a_run_is_made_good_by_the_next() {
     for operation in 0.. {
         let disk = SimDisk::new();
-        let process = on(&disk, TailMode::Mapped);
-        let mut writer = process.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+        let (process, writer) = begun(&disk);
         let id = writer.run_id().clone();
-        log(&mut writer, "loss", 0..5);
         drop((writer, process));
         let other = on(&disk, TailMode::Mapped);
-        let fault = disk.operations() + operation;
-        disk.fail_at(fault, libc::EIO, Times::Once);
+        let fault = fail(&disk, operation);
         let _ = other.sync_run(&id);
         if disk.operations() <= fault {
             assert!(operation > 10);
@@ -261,15 +270,12 @@ fn a_closed_log_that_another_process_failed_to_sync_is_written_once_more() {
     let mut failures = 0;
     for operation in 0.. {
         let disk = SimDisk::new();
-        let process = on(&disk, TailMode::Mapped);
-        let mut writer = process.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+        let (process, mut writer) = begun(&disk);
         let id = writer.run_id().clone();
-        log(&mut writer, "loss", 0..5);
         writer.seal().unwrap();
         drop(writer);
         let other = on(&disk, TailMode::Mapped);
-        let fault = disk.operations() + operation;
-        disk.fail_at(fault, libc::EIO, Times::Once);
+        let fault = fail(&disk, operation);
         failures += u32::from(other.sync_run(&id).is_err());
         if disk.operations() <= fault {
             break;

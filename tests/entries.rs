@@ -39,6 +39,15 @@ fn catalog_on(disk: &SimDisk) -> Journal<Catalog> {
     catalog(Arc::new(disk.clone())).unwrap()
 }
 
+/// The same disk after its processes died, with links or without as before.
+fn again(disk: &SimDisk, links: bool) -> SimDisk {
+    let disk = disk.process_crash();
+    if !links {
+        without_links(&disk);
+    }
+    disk
+}
+
 /// Publishes an experiment, unless there is one of the number.
 fn publish(journal: &mut Journal<Catalog>, number: u64) -> Result<bool> {
     journal.publish(|catalog| match catalog.experiments.contains_key(&ExperimentId(number)) {
@@ -57,10 +66,7 @@ fn a_publisher_of_an_entry_stops_anywhere_while_others_fold_its_number_away() {
         on(&first);
         (1..=before).for_each(|number| _ = publish(&mut catalog_on(&first), number).unwrap());
         let prepare = || {
-            let disk = first.process_crash();
-            if !links {
-                without_links(&disk);
-            }
+            let disk = again(&first, links);
             (disk, ())
         };
         let act = |storage: Arc<dyn Storage>| publish(&mut catalog(storage)?, 1_000);
@@ -107,10 +113,7 @@ fn a_remover_of_entries_stops_anywhere_while_others_publish() {
         }
         (1..=40).for_each(|number| _ = publish(&mut catalog_on(&first), number).unwrap());
         let prepare = || {
-            let disk = first.process_crash();
-            if !links {
-                without_links(&disk);
-            }
+            let disk = again(&first, links);
             let old = catalog_on(&disk);
             (disk, old)
         };
@@ -330,10 +333,7 @@ fn a_publisher_stops_anywhere_while_a_journal_that_is_damaged_is_repaired() {
         let known = files_of_catalog(&first);
         assert!(known.len() >= 2);
         let prepare = || {
-            let disk = first.process_crash();
-            if !links {
-                without_links(&disk);
-            }
+            let disk = again(&first, links);
             // One who read all that there was, and reads on afterwards.
             let old = catalog_on(&disk);
             (disk, old)

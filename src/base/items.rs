@@ -25,8 +25,9 @@ pub const ARTIFACT_URI: u8 = 6;
 /// started, in milliseconds since the epoch, or empty.
 pub const IMPORTED_PART: u8 = 7;
 /// A source that an imported run came from. Key: empty for the first, else the source. Value: the source, a blank, and
-/// how many runs the source had given by then, this one included, in decimal: the greatest is the run it gave last. Where the source is
-/// one of several logs of a run, its key is the source, and the part that it gave stands in place of the number.
+/// how many runs the source had given by then, this one included, in decimal: the greatest is the run it gave last.
+/// Where the source is one of several logs of a run, its key is the source, and the part that it gave stands in place
+/// of the number.
 pub const IMPORTED_FROM: u8 = 8;
 
 /// The kind of a plain run, in [`crate::log::record::Attribute`]'s word for it.

@@ -125,7 +125,8 @@ pub fn downsample_around(
 /// A part of a series to be drawn.
 struct Part<'a> {
     part: &'a SeriesPart,
-    /// Whether something of it does not verify: then all its points in the range are read, those left out that cannot be.
+    /// Whether something of it does not verify: then all its points in the range are read, those left out that cannot
+    /// be.
     broken: bool,
 }
 

@@ -107,14 +107,26 @@ impl Storage for Disk {
     }
 }
 
-/// Makes a file or a folder that is not the store's own survive a stop of the machine, with the care that the store takes
-/// of its own.
+/// Makes a file or a folder that is not the store's own survive a stop of the machine, with the care that the store
+/// takes of its own.
 ///
 /// # Errors
 /// The operating system's answer.
 pub fn sync_all(file: impl AsFd) -> io::Result<()> {
     rustix::fs::fsync(&file)?;
     sys::takes_writes(file)
+}
+
+/// Refuses a folder of a workspace that is a link: what somebody else put there leads nowhere else.
+///
+/// # Errors
+/// `InvalidInput` that names the folder.
+pub fn check_no_link(folder: &Path) -> io::Result<()> {
+    if !is_symlink(folder) {
+        return Ok(());
+    }
+    let why = format!("{} is a symbolic link, and what is in a workspace leads nowhere else", folder.display());
+    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
 }
 
 fn sync_folder(folder: &fs::File) -> io::Result<()> {

@@ -106,10 +106,10 @@ pub trait File: Send + Sync {
     fn map(&self, len: usize) -> io::Result<Box<dyn Region>>;
 }
 
-/// Makes the bytes from `from` to `end` of a file survive a stop of the machine, whoever wrote them: writes them once more
-/// and syncs, since a sync that failed for another process may have dropped them, and no later one would say so. Nobody
-/// may change them meanwhile; none behind the file's end is written, and no page of zeros, which hold nothing. Costs a
-/// read of all pages and a write of the others.
+/// Makes the bytes from `from` to `end` of a file survive a stop of the machine, whoever wrote them: writes them once
+/// more and syncs, since a sync that failed for another process may have dropped them, and no later one would say so.
+/// Nobody may change them meanwhile; none behind the file's end is written, and no page of zeros, which hold nothing.
+/// Costs a read of all pages and a write of the others.
 pub fn sync_again(file: &dyn File, from: u64, end: u64) -> io::Result<()> {
     const PAGE: usize = 4 << 10;
     let end = end.min(file.len()?);

@@ -23,15 +23,20 @@ const REPLACEMENTS_MAX: u64 = 16;
 /// Whether a writer of a run stands for an import of it, by what is known of the run.
 pub(super) fn imports<'s>(states: impl IntoIterator<Item = &'s RunState>) -> FxHashSet<WriterId> {
     let of_state = |state: &'s RunState| {
-        let parts = std::iter::once("").chain(state.items(IMPORTED_PART).map(|(part, _)| part));
-        parts.flat_map(move |part| (0..REPLACEMENTS_MAX).map(move |at| WriterId::derived_at(&state.id, part, at)))
+        parts_of(state)
+            .flat_map(move |part| (0..REPLACEMENTS_MAX).map(move |at| WriterId::derived_at(&state.id, part, at)))
     };
     states.into_iter().flat_map(of_state).collect()
 }
 
+/// The parts in which a run may have been imported; the empty one stands for all of it.
+fn parts_of(state: &RunState) -> impl Iterator<Item = &str> {
+    std::iter::once("").chain(state.items(IMPORTED_PART).map(|(part, _)| part))
+}
+
 /// What a deletion for good names: the writers of a run, through which point; and those under which a copy of it that
-/// was exported would be imported, through all points, so that no such copy brings back what is gone. After them the next
-/// one is free for who asks to take the run in again.
+/// was exported would be imported, through all points, so that no such copy brings back what is gone. After them the
+/// next one is free for who asks to take the run in again.
 pub(super) fn with_copies(run: &RunSnapshot) -> Vec<(WriterId, u64)> {
     let state = run.state();
     let has = |writer: &WriterId| state.coverage.iter().any(|own| own.writer == *writer);
@@ -40,7 +45,7 @@ pub(super) fn with_copies(run: &RunSnapshot) -> Vec<(WriterId, u64)> {
         let through = writers.entry(own.writer).or_default();
         *through = own.through.max(*through);
     }
-    for part in std::iter::once("").chain(state.items(IMPORTED_PART).map(|(part, _)| part)) {
+    for part in parts_of(state) {
         let of_part = |at: u64| WriterId::derived_at(&state.id, part, at);
         let last = (0..REPLACEMENTS_MAX).rev().find(|at| has(&of_part(*at))).unwrap_or_default();
         writers.extend((0..=last).map(|at| (of_part(at), u64::MAX)));
@@ -82,7 +87,7 @@ fn bits_of(value: f64) -> u64 {
 }
 
 /// The points of some writers in a series, in order of arrival.
-fn columns_of(series: &SeriesParts, of: impl Fn(WriterId) -> bool) -> Result<Columns> {
+pub(super) fn columns_of(series: &SeriesParts, of: impl Fn(WriterId) -> bool) -> Result<Columns> {
     let mut columns = Columns::default();
     for (part, _) in series.parts.iter().zip(&series.writers).filter(|(_, writer)| of(**writer)) {
         read_part(part, 0..part_len(part), &mut columns)?;
@@ -90,8 +95,8 @@ fn columns_of(series: &SeriesParts, of: impl Fn(WriterId) -> bool) -> Result<Col
     Ok(columns)
 }
 
-/// Whether two copies of a run that reach equally far have other points, as far as statistics tell. Only imports can make
-/// such copies: their writers are known by the run's id, all others are drawn.
+/// Whether two copies of a run that reach equally far have other points, as far as statistics tell. Only imports can
+/// make such copies: their writers are known by the run's id, all others are drawn.
 pub(super) fn differs(known: &RunSnapshot, run: &RunSnapshot) -> Result<bool> {
     let imports = imports([known.state(), run.state()]);
     let is_import = |own: &Coverage| own.through > own.from && imports.contains(&own.writer);

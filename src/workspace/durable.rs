@@ -138,8 +138,8 @@ impl Workspace {
         }
     }
 
-    /// Syncs a log if it speaks of a run, and its tail, and adds it to `done`. What its ledger calls synced is not written
-    /// again. Gives what the log has if somebody may write it who holds some of it in the tail alone.
+    /// Syncs a log if it speaks of a run, and its tail, and adds it to `done`. What its ledger calls synced is not
+    /// written again. Gives what the log has if somebody may write it who holds some of it in the tail alone.
     fn sync_log<'c>(
         &self,
         name: &LogName,

@@ -371,14 +371,11 @@ impl Workspace {
 
     /// Says in the line of a log that nobody writes any more that so many bytes and points of it survived a sync.
     pub(super) fn note_synced(&self, claim: &Claim, len: u64, points: u64) {
-        if let Some(entry) = self.line(claim)
-            && (entry.synced_len, entry.synced_points) != (len, points)
-            && let Ok(file) = self.inner.storage.open_write(&claim.ledger)
-        {
-            let synced_len = len.max(entry.synced_len);
-            let synced = Entry { synced_len, synced_points: points.max(entry.synced_points), ..entry };
-            let _ = file.write_at(&synced.encode(claim.offset), claim.offset);
-        }
+        // Should it fail, the line says less than is so.
+        let _ = self.change_line(claim, |entry| {
+            entry.synced_len = len.max(entry.synced_len);
+            entry.synced_points = points.max(entry.synced_points);
+        });
     }
 
     /// Says in a log's line that the log may go. Whoever says so knows that a pack or a tombstone has it.
@@ -387,22 +384,29 @@ impl Workspace {
     /// [`Error::Io`]: the line may still ask for the log, which must stay then.
     pub(super) fn settle(&self, name: &LogName) -> Result<()> {
         let claim = self.inner.ledgers.lock().open.get(&(name.run(), name.writer)).cloned();
-        // The line may have moved on since it was read.
-        let line = |claim: &Claim| match self.line_there(claim) {
-            // Nothing is missed without its ledger.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            line => line.map_err(Error::io("read", &claim.ledger)),
-        };
-        if let Some(claim) = claim
-            && let Some(entry) = line(&claim)?.filter(|entry| entry.writer == name.writer)
-        {
-            let settled = Entry { settled: true, ..entry }.encode(claim.offset);
-            let written = self.inner.storage.open_write(&claim.ledger);
-            let written = written.and_then(|file| file.write_at(&settled, claim.offset));
-            written.map_err(Error::io("write", &claim.ledger))?;
+        if let Some(claim) = claim {
+            self.change_line(&claim, |entry| entry.settled = true)?;
         }
         self.inner.ledgers.lock().settle(name.run(), name.writer);
         Ok(())
+    }
+
+    /// Changes the line of a claim as it is now, which may have moved on since it was read; if it is still the log's.
+    fn change_line(&self, claim: &Claim, change: impl FnOnce(&mut Entry)) -> Result<()> {
+        let line = match self.line_there(claim) {
+            // Nothing is missed without its ledger.
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            line => line.map_err(Error::io("read", &claim.ledger))?,
+        };
+        let Some(known) = line.filter(|entry| entry.writer == claim.entry.writer) else { return Ok(()) };
+        let mut entry = known;
+        change(&mut entry);
+        if entry == known {
+            return Ok(());
+        }
+        let file = self.inner.storage.open_write(&claim.ledger);
+        let written = file.and_then(|file| file.write_at(&entry.encode(claim.offset), claim.offset));
+        written.map_err(Error::io("write", &claim.ledger))
     }
 
     /// Removes ledgers that nobody writes and whose lines are all settled.

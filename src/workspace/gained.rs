@@ -7,7 +7,7 @@ use crate::base::point::{Columns, Point};
 use crate::error::Result;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{RunSnapshot, SeriesParts, part_len, read_part};
-use crate::workspace::copies::{Pool, imports, word_of};
+use crate::workspace::copies::{Pool, columns_of, imports, word_of};
 use crate::workspace::import::RunImport;
 
 /// What a source has that is not here yet.
@@ -113,18 +113,15 @@ fn others(known: &RunSnapshot) -> FxHashSet<WriterId> {
     known.state().coverage.iter().map(|own| own.writer).filter(|writer| !imports.contains(writer)).collect()
 }
 
-/// The places of the points that neither an earlier import by `writer` nor others have; or the place at which the source
-/// is not what was imported before.
+/// The places of the points that neither an earlier import by `writer` nor others have; or the place at which the
+/// source is not what was imported before.
 fn among_others(
     series: &SeriesParts,
     writer: WriterId,
     others: &FxHashSet<WriterId>,
     columns: &Columns,
 ) -> Result<std::result::Result<Vec<usize>, usize>> {
-    let mut stored = Columns::default();
-    for part in own_parts(series, writer) {
-        read_part(part, 0..part_len(part), &mut stored)?;
-    }
+    let stored = columns_of(series, |of| of == writer)?;
     let mut pool = Pool::of(series, |of| others.contains(&of))?;
     let (mut own, mut new) = (0, Vec::new());
     for (place, point) in columns.iter().enumerate() {

@@ -260,9 +260,9 @@ impl Importer {
         self.take(run, false)
     }
 
-    /// Takes in a run in place of what was imported under its id; also of a run that was deleted for good. The old points
-    /// and words are gone in the same moment in which the new ones are there. What others logged to the run and said of
-    /// it stays; a param that they set otherwise is told in [`Added::other_params`].
+    /// Takes in a run in place of what was imported under its id; also of a run that was deleted for good. The old
+    /// points and words are gone in the same moment in which the new ones are there. What others logged to the run and
+    /// said of it stays; a param that they set otherwise is told in [`Added::other_params`].
     ///
     /// # Errors
     /// [`Error::Invalid`] when a limit is broken, or somebody writes the run; [`Error::Corrupt`], [`Error::Io`].

@@ -117,8 +117,8 @@ impl<S: State> Journal<S> {
         Self::open_as(storage, root, name, false)
     }
 
-    /// Gives all entries of this handle one nonce, so that their bytes can be foretold. For tests: whoever publishes the
-    /// same changes with the same nonce at once may take another's entry for its own.
+    /// Gives all entries of this handle one nonce, so that their bytes can be foretold. For tests: whoever publishes
+    /// the same changes with the same nonce at once may take another's entry for its own.
     #[doc(hidden)]
     #[must_use]
     pub fn with_nonce(mut self, nonce: u64) -> Self {
@@ -169,6 +169,17 @@ impl<S: State> Journal<S> {
         self.bad.iter().filter(|bad| bad.is_lost)
     }
 
+    /// What the entries said that are lost, as errors that name them.
+    pub fn losses(&self) -> impl Iterator<Item = Error> {
+        self.lost().map(|bad| Error::corrupt(&bad.path, 0, &bad.what))
+    }
+
+    /// All that may be missing from the state, in words: lost entries, and a folder that cannot be listed.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        self.losses().map(|error| error.to_string()).chain(self.unlisted().map(ToString::to_string)).collect()
+    }
+
     /// Whether something is missing from the state.
     #[must_use]
     pub fn has_gap(&self) -> bool {
@@ -186,10 +197,10 @@ impl<S: State> Journal<S> {
         self.unlisted.as_ref().map_or(Ok(()), |error| Err(error.again()))
     }
 
-    /// Whether an entry that was acknowledged may be lost behind the last one that was read, without a trace. An entry is
-    /// acknowledged once it has an anchor, and the anchor before goes after that. So where there is an anchor none is lost.
-    /// Where there is none, publishers stopped before they gave one, or anchors are lost: if there are several entries, and
-    /// no other journal has an anchor either.
+    /// Whether an entry that was acknowledged may be lost behind the last one that was read, without a trace. An entry
+    /// is acknowledged once it has an anchor, and the anchor before goes after that. So where there is an anchor none
+    /// is lost. Where there is none, publishers stopped before they gave one, or anchors are lost: if there are several
+    /// entries, and no other journal has an anchor either.
     ///
     /// # Errors
     /// [`Error::Io`].

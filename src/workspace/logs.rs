@@ -278,8 +278,8 @@ pub(super) fn is_unbegun(storage: &dyn Storage, name: &LogName) -> Result<bool> 
     }
 }
 
-/// Whether nobody writes a log any more. Takes its lock, which the handle keeps, if so. A writer locks its log before the
-/// first byte: an empty one may have a writer who is about to, and its lock is never taken from it.
+/// Whether nobody writes a log any more. Takes its lock, which the handle keeps, if so. A writer locks its log before
+/// the first byte: an empty one may have a writer who is about to, and its lock is never taken from it.
 pub(super) fn is_abandoned(log: &dyn File) -> std::io::Result<bool> {
     Ok(!log.is_empty()? && log.try_lock()?)
 }

@@ -1,7 +1,7 @@
 //! Files in the making: their maker holds their lock, so that nobody takes them for what a dead process left.
 //!
-//! 1. The maker creates the file, in `tmp` for most, takes its lock, and looks whether it still has a name. If not, somebody took
-//!    it for a leftover in between, and the maker begins again.
+//! 1. The maker creates the file, in `tmp` for most, takes its lock, and looks whether it still has a name. If not,
+//!    somebody took it for a leftover in between, and the maker begins again.
 //! 2. The lock belongs to the file, whatever it is named, and ends with the maker, however that ends. It is kept until
 //!    something else says what the file is for.
 //! 3. Who collects garbage takes the lock before it judges. While it is taken by another, the file is in the making,

@@ -2,13 +2,14 @@
 //!
 //! In reading order: [`open`] is the handle, [`paths`] the files, [`mark`] the one that makes the folder a workspace,
 //! [`journal`] how shared state changes without a lock, in files that `journal_files` names and `entry` spells out
-//! (`journal_publish` adds entries, `journal_fold` takes them away), `making` how a file is marked as being made, [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`]
-//! take points and words in, [`params`] those that are set once, [`import`] whole runs, [`adopt`] experiments of other
-//! stores, [`exchange`] what another workspace has; [`logs`], [`packs`] and [`search`] find them again, the last by
-//! what [`live`] and [`overlay`] keep, [`table`] as columns, [`keys`] by what they logged; [`compaction`] moves logs
-//! into packs through [`publish`], [`purge`] deletes for good, [`maintenance`] does so in the background; [`durable`]
-//! makes a run survive a stop of the machine; [`unlisted`] judges packs that no entry names, [`check`] verifies every
-//! byte, [`pages`] those of columns, [`evidence`] misses what is not there, and [`repair`] salvages.
+//! (`journal_publish` adds entries, `journal_fold` takes them away), `making` how a file is marked as being made,
+//! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`params`] those
+//! that are set once, [`import`] whole runs, [`adopt`] experiments of other stores, [`exchange`] what another workspace
+//! has; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and [`overlay`] keep, [`table`]
+//! as columns, [`keys`] by what they logged; [`compaction`] moves logs into packs through [`publish`], [`purge`]
+//! deletes for good, [`maintenance`] does so in the background; [`durable`] makes a run survive a stop of the machine;
+//! [`unlisted`] judges packs that no entry names, [`check`] verifies every byte, [`pages`] those of columns,
+//! [`evidence`] misses what is not there, and [`repair`] salvages.
 
 pub mod actor;
 pub mod adopt;
@@ -47,6 +48,7 @@ pub mod purge;
 mod quarantine;
 pub mod registers;
 pub mod repair;
+mod repair_files;
 pub mod runs;
 pub mod search;
 pub mod table;

@@ -20,7 +20,7 @@ use crate::workspace::catalog::{self, Catalog, Experiment, NewExperiment, check_
 use crate::workspace::clock::now_ms;
 use crate::workspace::durable::Durable;
 use crate::workspace::evidence::Ledgers;
-use crate::workspace::journal::{BadEntry, Journal};
+use crate::workspace::journal::Journal;
 use crate::workspace::live::LiveLogs;
 use crate::workspace::logs::{EditLogs, ReadLogs};
 use crate::workspace::manifest::Manifest;
@@ -261,15 +261,15 @@ impl Workspace {
     pub fn damage(&self) -> Result<Vec<String>> {
         let packs = self.refresh()?;
         let mut damage: Vec<String> = packs.broken().values().map(|error| error.to_string()).collect();
-        let tell = |bad: &BadEntry| Error::corrupt(&bad.path, 0, &bad.what).to_string();
-        damage.extend(self.inner.manifest.lock().lost().map(tell));
+        let tell = |error: Error| error.to_string();
+        damage.extend(self.inner.manifest.lock().losses().map(tell));
         let mut catalog = self.inner.catalog.lock();
         catalog.refresh()?;
-        damage.extend(catalog.lost().map(tell));
+        damage.extend(catalog.losses().map(tell));
         drop(catalog);
         let mut registry = self.inner.registry.lock();
         registry.refresh()?;
-        damage.extend(registry.lost().map(tell));
+        damage.extend(registry.losses().map(tell));
         Ok(damage)
     }
 
@@ -280,8 +280,7 @@ impl Workspace {
     pub fn damage_of_registry(&self) -> Result<Vec<String>> {
         let mut registry = self.inner.registry.lock();
         registry.refresh()?;
-        let lost = registry.lost().map(|bad| Error::corrupt(&bad.path, 0, &bad.what).to_string());
-        Ok(lost.chain(registry.unlisted().map(ToString::to_string)).collect())
+        Ok(registry.missing())
     }
 
     /// All experiments, deleted ones included, by number. Where [`Self::damage`] names the catalog, some may be
@@ -316,14 +315,14 @@ impl Workspace {
     pub fn experiment(&self, id: ExperimentId) -> Result<Experiment> {
         let mut catalog = self.inner.catalog.lock();
         catalog.refresh()?;
-        let damage = catalog.lost().next().map(|bad| Error::corrupt(&bad.path, 0, &bad.what));
+        let damage = catalog.losses().next();
         let found = catalog.state().get(id).cloned().map_err(|error| damage.unwrap_or(error));
         Ok(self.dated(found?))
     }
 
     /// Why an experiment that is not found may be there: an entry of the catalog that does not verify.
     fn catalog_damage(&self) -> Option<Error> {
-        self.inner.catalog.lock().lost().next().map(|bad| Error::corrupt(&bad.path, 0, &bad.what))
+        self.inner.catalog.lock().losses().next()
     }
 
     /// The experiment of a name, deleted or not, if there is one.

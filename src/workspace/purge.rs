@@ -68,9 +68,8 @@ impl Workspace {
         collected.left_out = unreadable;
         // What is missing there may be the restoration of any experiment.
         let lost = self.lost_of_catalog()?;
-        let may_be_restored = |run: &RunSnapshot| {
-            !run.damage().is_empty() || !lost.is_empty() && is_deleted_with_experiment(&catalog, run)
-        };
+        let may_be_restored =
+            |run: &RunSnapshot| !run.damage().is_empty() || !lost.is_empty() && decides(&catalog, run).is_some();
         collected.left_out.extend(lost.iter().cloned());
         for id in ids {
             let run = match self.run_to_change(&id) {
@@ -237,8 +236,7 @@ impl Workspace {
     pub(super) fn lost_of_catalog(&self) -> Result<Vec<String>> {
         let mut catalog = self.inner.catalog.lock();
         catalog.refresh()?;
-        let lost = catalog.lost().map(|bad| Error::corrupt(&bad.path, 0, &bad.what).to_string());
-        Ok(lost.chain(catalog.unlisted().map(ToString::to_string)).collect())
+        Ok(catalog.missing())
     }
 
     fn check_unwritten(&self, id: &RunId) -> Result<()> {
@@ -248,8 +246,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Deletes these runs for good, but for those that were restored or are written since they were looked at. Gives the
-    /// packs that still have something of them, and why: no reader sees it any more.
+    /// Deletes these runs for good, but for those that were restored or are written since they were looked at. Gives
+    /// the packs that still have something of them, and why: no reader sees it any more.
     fn purge(&self, runs: &[RunSnapshot]) -> Result<Vec<(PathBuf, String)>> {
         let purged = self.entomb(runs)?;
         if purged.is_empty() {
@@ -323,8 +321,8 @@ impl Workspace {
         Ok(left.into_values().collect())
     }
 
-    /// Goes on with deletions that did not come to their end: takes out of logs and packs what tombstones cover. Gives the
-    /// packs that still have some of it, and why.
+    /// Goes on with deletions that did not come to their end: takes out of logs and packs what tombstones cover. Gives
+    /// the packs that still have some of it, and why.
     pub(super) fn finish_deletions(&self) -> Result<Vec<(PathBuf, String)>> {
         let touched: BTreeSet<RunKey> = self.manifest()?.touched().collect();
         if touched.is_empty() {
@@ -410,20 +408,16 @@ fn check_taken_out(left: Vec<(PathBuf, String)>) -> Result<()> {
 
 /// Since when a run counts as deleted, in milliseconds since the epoch, if it does.
 fn deleted_since(catalog: &catalog::Catalog, run: &RunSnapshot) -> Option<i64> {
-    let state = run.state();
-    match catalog.get(state.experiment) {
-        // What was said of the run counts no more.
-        Ok(experiment) if state.deleted_generation() < experiment.generation => {
-            experiment.deleted.then_some(experiment.updated_ms)
-        }
-        _ => state.deleted_ms(),
+    match decides(catalog, run) {
+        Some(experiment) => experiment.deleted.then_some(experiment.updated_ms),
+        None => run.state().deleted_ms(),
     }
 }
 
-/// Whether a run counts as deleted because its experiment is.
-fn is_deleted_with_experiment(catalog: &catalog::Catalog, run: &RunSnapshot) -> bool {
+/// The run's experiment, where what was said of the run counts no more.
+fn decides<'c>(catalog: &'c catalog::Catalog, run: &RunSnapshot) -> Option<&'c catalog::Experiment> {
     let generation = run.state().deleted_generation();
-    catalog.get(run.state().experiment).is_ok_and(|experiment| generation < experiment.generation)
+    catalog.get(run.state().experiment).ok().filter(|experiment| generation < experiment.generation)
 }
 
 /// Refuses an experiment that is not marked deleted, and the default one.

@@ -1,7 +1,6 @@
 //! Salvages what a damaged workspace still has. Nothing is repaired in place: what verifies is written anew, the
 //! originals go to `quarantine`, and a bad checksum never becomes a good one.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,24 +12,19 @@ use crate::run::image::SeriesPart;
 use crate::run::salvage::read_around;
 use crate::run::snapshot::{RunPart, RunSnapshot, part_len};
 use crate::run::state::{Coverage, RunState};
-use crate::segment::pack::Pack;
-use crate::segment::reader::{Group, Source};
+use crate::segment::reader::Group;
 use crate::workspace::catalog;
 use crate::workspace::check::Damage;
 use crate::workspace::clock::now_ms;
 use crate::workspace::compaction::CompactOptions;
 use crate::workspace::evidence::Reaches;
 use crate::workspace::journal::{BadEntry, Journal, State};
-use crate::workspace::making::{Maker, maker_of};
 use crate::workspace::manifest::Change;
 use crate::workspace::mark;
-use crate::workspace::open::{Workspace, create_folder};
+use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
-use crate::workspace::paths::{self, LogName};
-use crate::workspace::search::check_index;
-
-/// How much of a file is read at once to see whether it can be, in bytes.
-const READ_AT_ONCE: usize = 1 << 20;
+use crate::workspace::paths;
+use crate::workspace::repair_files::{Held, unknown};
 
 /// How to repair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +49,7 @@ pub struct Repaired {
 }
 
 impl Repaired {
-    fn leave(&mut self, path: &Path, why: String) {
+    pub(super) fn leave(&mut self, path: &Path, why: String) {
         if !self.left.iter().any(|(left, _)| left == path) {
             self.left.push((path.to_owned(), why));
         }
@@ -223,129 +217,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Moves regular files away that stand where folders must be, so that the folders can be made anew; what was in
-    /// them is missed then like what is gone. `false` where that cannot be done, so that nothing can.
-    fn free_folders(&self, repaired: &mut Repaired) -> Result<bool> {
-        let (storage, root) = (&*self.inner.storage, &self.inner.root);
-        let is_file = |path: &Path| storage.read_dir(path).is_err() && storage.open_read(path).is_ok();
-        let quarantine = root.join(paths::QUARANTINE);
-        if is_file(&quarantine) {
-            let why = "a file stands where the folder must be to which damaged files are moved, so nothing was \
-                       repaired; move it elsewhere";
-            repaired.leave(&quarantine, why.into());
-            return Ok(false);
-        }
-        for folder in paths::FOLDERS.map(|folder| root.join(folder)) {
-            if !is_file(&folder) {
-                continue;
-            }
-            self.quarantine(&folder, repaired)?;
-            // The folder of a journal is made with its next entry; until then it is missed.
-            if !paths::JOURNALS.iter().any(|journal| folder.ends_with(journal)) {
-                create_folder(storage, &folder)?;
-            }
-        }
-        // Folders within these are made by who needs them.
-        let inner = std::iter::once(paths::LOGS).chain(paths::JOURNALS).map(|folder| root.join(folder));
-        for folder in inner {
-            let Ok(entries) = storage.read_dir(&folder) else { continue };
-            for entry in entries.into_iter().filter(|entry| !entry.is_dir) {
-                let of_logs = folder.ends_with(paths::LOGS);
-                let is_place =
-                    if of_logs { paths::is_log_folder(&entry.name) } else { paths::is_entry_folder(&entry.name) };
-                let path = folder.join(&entry.name);
-                if is_place && is_file(&path) {
-                    self.quarantine(&path, repaired)?;
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// Why a file stays as it is, whoever has it: nobody knows what is in it, or whoever wrote it knows more.
-    fn must_stay(&self, path: &Path) -> Option<String> {
-        self.refusal(path).or_else(|| self.newer(path))
-    }
-
-    /// The error of a file that a newer Stepwell wrote.
-    fn newer(&self, path: &Path) -> Option<String> {
-        let (dir, name) = (path.parent()?, path.file_name()?.to_str()?);
-        let read = match path.extension()?.to_str()? {
-            "pack" => {
-                let file = self.inner.storage.open_read(path).ok()?;
-                Pack::open(Source::new(file, path.to_owned())).map(drop)
-            }
-            "log" => self.read_log(&LogName::parse(dir, name)?).map(drop),
-            "tail" => return self.newer(&path.with_extension("log")),
-            "index" => check_index(&*self.inner.storage, &self.inner.root, path),
-            _ => return None,
-        };
-        read.err().filter(|error| matches!(error, Error::NewerFormat { .. })).map(|error| error.to_string())
-    }
-
-    /// Whether somebody may be writing a file.
-    fn held(&self, path: &Path, options: RepairOptions) -> Held {
-        // What is no file is nobody's.
-        if self.is_no_file(path) || self.inner.storage.read_dir(path).is_ok() {
-            return Held::No(None);
-        }
-        match maker_of(&*self.inner.storage, path) {
-            None => Held::No(None),
-            Some(Maker::AtWork) => Held::Yes("somebody is writing it; repair again when that process has ended".into()),
-            Some(Maker::Unknown(error)) if !options.take_over => Held::Yes(unknown(&error.to_string())),
-            Some(lock) => Held::No(Some(lock)),
-        }
-    }
-
-    /// Moves a file to quarantine, unless it must stay or somebody may be writing it: then that is told. Says whether it
-    /// is gone.
-    fn take_out(&self, path: &Path, options: RepairOptions, repaired: &mut Repaired) -> Result<bool> {
-        let held = self.held(path, options);
-        match (self.must_stay(path), held) {
-            (Some(why), _) | (None, Held::Yes(why)) => {
-                repaired.leave(path, why);
-                Ok(false)
-            }
-            // The lock is held until the name is gone.
-            (None, Held::No(_lock)) => self.quarantine(path, repaired).map(|()| true),
-        }
-    }
-
-    fn is_gone(&self, path: &Path) -> bool {
-        self.inner.storage.open_read(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
-    }
-
-    /// Why the operating system refuses to read a file, or to list a folder, so that nobody knows whether it is whole.
-    /// What stands in the place of a file and is none holds nothing that could be read.
-    fn refusal(&self, path: &Path) -> Option<String> {
-        let read = || {
-            let file = self.inner.storage.open_read(path)?;
-            let mut bytes = vec![0; READ_AT_ONCE];
-            let mut at = 0;
-            loop {
-                match file.read_at(&mut bytes, at)? {
-                    0 => return Ok::<(), std::io::Error>(()),
-                    got => at += got as u64,
-                }
-            }
-        };
-        match read() {
-            Ok(()) => None,
-            Err(error) => match error.kind() {
-                ErrorKind::NotFound | ErrorKind::InvalidInput => None,
-                // A folder has its place, or stands in that of a file.
-                ErrorKind::IsADirectory => self.inner.storage.read_dir(path).err().map(|error| error.to_string()),
-                _ => Some(error.to_string()),
-            },
-        }
-    }
-
-    /// Whether a link, FIFO, socket or device has this name.
-    fn is_no_file(&self, path: &Path) -> bool {
-        self.inner.storage.open_read(path).is_err_and(|error| error.kind() == ErrorKind::InvalidInput)
-    }
-
-    fn quarantine(&self, path: &std::path::Path, repaired: &mut Repaired) -> Result<()> {
+    pub(super) fn quarantine(&self, path: &Path, repaired: &mut Repaired) -> Result<()> {
         repaired.quarantined.extend(self.keep_original(path)?);
         Ok(())
     }
@@ -530,18 +402,6 @@ impl Workspace {
         }
         Ok(())
     }
-}
-
-/// Whether somebody may be writing a file.
-enum Held {
-    /// Who, or why nobody can tell.
-    Yes(String),
-    /// Nobody is. The lock is held as long as this is, where there is one.
-    No(Option<Maker>),
-}
-
-fn unknown(why: &str) -> String {
-    format!("nobody can tell whether somebody is writing it ({why}); if nobody is, use `repair --take-over`")
 }
 
 /// Everything of a pack that verifies.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use stepwell::storage::disk::check_no_link;
+
 use crate::failure::{Failure, Outcome};
 
 /// Folders of artifacts that no run has any more.
@@ -55,12 +57,8 @@ impl Gone {
 /// When it is a link: a workspace from somebody else touches nothing outside itself.
 pub(crate) fn folder(root: &Path) -> Outcome<PathBuf> {
     let folder = root.join("artifacts");
-    if leads_through_link(root, &folder) {
-        return Err(Failure::hinted(
-            format!("{} is a symbolic link, and what is in a workspace leads nowhere else", folder.display()),
-            "put the folder itself there, or name another place with --artifacts-destination where there is that option",
-        ));
-    }
+    let hint = "put the folder itself there, or name another place with --artifacts-destination where there is that";
+    check_no_link(&folder).map_err(|error| Failure::hinted(error.to_string(), hint))?;
     Ok(folder)
 }
 

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use stepwell::storage::disk::check_no_link;
 use stepwell::tracking::store::{Tracking, TrackingOptions};
 use stepwell::{Maintenance, Schedule, Workspace};
 
@@ -71,9 +71,17 @@ impl App {
         }
         let destination = match &config.artifacts_destination {
             Some(named) => named.clone(),
-            None => inside(&workspace.root().join("artifacts"))?,
+            None => {
+                let own = workspace.root().join("artifacts");
+                let hint = |error: io::Error| {
+                    let why = format!("{error}; keep artifacts elsewhere with --artifacts-destination");
+                    io::Error::new(error.kind(), why)
+                };
+                check_no_link(&own).map_err(hint)?;
+                own
+            }
         };
-        inside(&workspace.root().join(FOLDER))?;
+        check_no_link(&workspace.root().join(FOLDER))?;
         let roots = Roots::open(&destination, &config.default_artifact_root, &hosts, &config.path_prefix)?;
         let tokens = Tokens::of(workspace.root());
         if config.access == Access::Token && tokens.list()?.is_empty() {
@@ -218,17 +226,4 @@ fn model_source(pattern: &str) -> io::Result<fancy_regex::Regex> {
 fn is_refusal(error: &stepwell::Error) -> bool {
     use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     matches!(error, stepwell::Error::Io { source, .. } if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
-}
-
-/// Refuses a folder of the workspace that is a link: a workspace from somebody else touches nothing outside itself.
-fn inside(folder: &Path) -> io::Result<PathBuf> {
-    if std::fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_symlink()) {
-        let why = format!(
-            "{} is a symbolic link, and what is in a workspace leads nowhere else; keep artifacts elsewhere with \
-             --artifacts-destination",
-            folder.display()
-        );
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    }
-    Ok(folder.to_owned())
 }

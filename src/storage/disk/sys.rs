@@ -69,10 +69,10 @@ pub(super) fn allocate(_file: &File, _len: u64) -> io::Result<bool> {
 /// Fails if the file system of an open file or folder has given up, so that what it confirmed just before may be lost.
 ///
 /// When ext4 cannot write its journal, it drops the transactions in it. A sync that comes then, before anything else
-/// asked the journal for room, finds no transaction to wait for and answers that all is well (`jbd2_complete_transaction`
-/// in the kernel; seen on 6.18). What asks for room fails, and does so ever after; the cheapest is to remove an
-/// attribute that is not there, which changes nothing. Other file systems answer the question without a journal, or
-/// tell of the failure themselves. Costs a microsecond.
+/// asked the journal for room, finds no transaction to wait for and answers that all is well
+/// (`jbd2_complete_transaction` in the kernel; seen on 6.18). What asks for room fails, and does so ever after; the
+/// cheapest is to remove an attribute that is not there, which changes nothing. Other file systems answer the question
+/// without a journal, or tell of the failure themselves. Costs a microsecond.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn takes_writes(file: impl AsFd) -> io::Result<()> {
     use rustix::io::Errno;

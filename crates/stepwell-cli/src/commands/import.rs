@@ -33,9 +33,10 @@ const ENDINGS_SHOWN: usize = 8;
 /// like, in seconds or milliseconds since 1970 or as ISO 8601 (UTC without a zone).
 ///
 /// With --json, `runs`, `series`, `points` and `taken` count what the sources have and the workspace has now; `added`
-/// counts what is new in it, `changed` sources that were overwritten since they were imported. What could not be read, has no place here, or was cut to MLflow's limits, is listed under
-/// `skipped` with its path, kind, count and reason, and summed up by kind under `left_out`; the rest is imported. Files
-/// that are no logs known here are counted by ending under `paths`, and `notes` say what else one should know.
+/// counts what is new in it, `changed` sources that were overwritten since they were imported. What could not be read,
+/// has no place here, or was cut to MLflow's limits, is listed under `skipped` with its path, kind, count and reason,
+/// and summed up by kind under `left_out`; the rest is imported. Files that are no logs known here are counted by
+/// ending under `paths`, and `notes` say what else one should know.
 ///
 /// Exit status 1 when one of the named paths gave nothing, neither now nor in an earlier import. A workspace is
 /// created only when there is something to store.

@@ -16,7 +16,8 @@ use crate::time::{moment, zone_name};
 /// Lists registered models and prompts; with the name of one, its versions: where each stands, who moved it there, when
 /// it was last changed, its aliases and tags, and the run or logged model that it is of.
 ///
-/// `by` is the name of the token by which the server was asked, else the user who did it; it is empty where nobody said.
+/// `by` is the name of the token by which the server was asked, else the user who did it; it is empty where nobody
+/// said.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  stepwell models\n  stepwell models classifier\n  stepwell models --all --json")]
 pub(crate) struct Arguments {

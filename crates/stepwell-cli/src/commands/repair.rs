@@ -11,11 +11,12 @@ use crate::output::{self, escape, plural};
 use crate::progress::Progress;
 
 /// Writes anew what of damaged files verifies, and moves the originals to `quarantine` in the workspace. What cannot be
-/// read, what a newer Stepwell wrote and what somebody is writing stays as it is, and is named; the exit status is 1 then.
+/// read, what a newer Stepwell wrote and what somebody is writing stays as it is, and is named; the exit status is 1
+/// then.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Also take files out of use of which nobody can tell whether somebody writes them, as on network file systems: only
-    /// when all processes that worked on the workspace have ended.
+    /// Also take files out of use of which nobody can tell whether somebody writes them, as on network file systems:
+    /// only when all processes that worked on the workspace have ended.
     #[arg(long)]
     take_over: bool,
 }

@@ -57,7 +57,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let snapshot = context::run(&workspace, &arguments.run)?;
     let mut reader = snapshot.salvage();
     let mut run = reader.summary()?;
-    let left_out = [snapshot.damage(), &reader.told()].concat();
+    let left_out = [snapshot.damage(), &reader.told(), &workspace.damage_of_registry()?].concat();
     left_out::tell(&left_out);
     let marked = run.deleted;
     // As `runs` counts: by the run's own mark, or with its experiment.
@@ -66,10 +66,6 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         Ok(known) => known.name,
         Err(_) => snapshot.state().experiment_name.clone(),
     };
-    let mut left_out = left_out;
-    let lost = workspace.damage_of_registry()?;
-    left_out::tell(&lost);
-    left_out.extend(lost);
     let folder = match &arguments.artifacts_destination {
         Some(named) => Ok(named.clone()),
         None => artifacts::folder(workspace.root()),

@@ -26,10 +26,10 @@ use crate::progress::Progress;
 /// only what is new.
 ///
 /// What both sides said of a run is merged. Deletions are copied too: what was marked deleted, restored or deleted for
-/// good at SRC is so at DST, with the artifacts of runs that were deleted for good; what was deleted for good at DST stays
-/// so. No other artifact is removed, and none is overwritten. Of an experiment's name, and of each of its tags, the one
-/// that was changed more often stands on both sides; of those that were changed equally often the greater by bytes.
-/// Neither workspace may lie within the other.
+/// good at SRC is so at DST, with the artifacts of runs that were deleted for good; what was deleted for good at DST
+/// stays so. No other artifact is removed, and none is overwritten. Of an experiment's name, and of each of its tags,
+/// the one that was changed more often stands on both sides; of those that were changed equally often the greater by
+/// bytes. Neither workspace may lie within the other.
 ///
 /// The exit status is 1 when something of SRC was left out, which is named.
 #[derive(Args, Debug)]

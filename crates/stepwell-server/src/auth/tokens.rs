@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stepwell::storage::disk::sync_all;
+use stepwell::storage::disk::{check_no_link, sync_all};
 use subtle::ConstantTimeEq;
 
 use super::access::Principal;
@@ -188,12 +188,7 @@ impl Tokens {
 
     /// Changes the file in one step, one process after the other.
     fn change(&self, change: impl FnOnce(&mut Vec<Token>)) -> io::Result<()> {
-        if std::fs::symlink_metadata(&self.folder).is_ok_and(|metadata| metadata.is_symlink()) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "it is a symbolic link; a workspace keeps its own",
-            ));
-        }
+        check_no_link(&self.folder)?;
         match std::fs::DirBuilder::new().mode(0o700).create(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}

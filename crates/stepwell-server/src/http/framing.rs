@@ -1,8 +1,8 @@
 //! Refuses requests of which a proxy and this server might see the ends in different places.
 //!
-//! The HTTP library serves a request that has both a `Content-Length` and a `Transfer-Encoding`, as RFC 9112 allows, and
-//! hides the former. This looks at the bytes before the library does: it follows heads and bodies, and where a head may
-//! be read in two ways it spoils that head's last byte. The library then answers 400 and closes the connection.
+//! The HTTP library serves a request that has both a `Content-Length` and a `Transfer-Encoding`, as RFC 9112 allows,
+//! and hides the former. This looks at the bytes before the library does: it follows heads and bodies, and where a head
+//! may be read in two ways it spoils that head's last byte. The library then answers 400 and closes the connection.
 //!
 //! 1. A line of a head ends with CR LF, never with LF alone.
 //! 2. `Transfer-Encoding` stands there once at most, says `chunked` and nothing else, and only in HTTP/1.1.
