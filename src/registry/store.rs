@@ -1,10 +1,10 @@
 //! The registry as a workspace keeps it: each operation reads the newest state, checks its rules, and publishes.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::registry::rules::{Change, Model, Registry, Stage, Version};
-use crate::registry::search;
 use crate::workspace::clock::now_ms;
 use crate::workspace::open::Workspace;
 
@@ -85,7 +85,10 @@ pub struct NewVersion {
     pub tags: BTreeMap<String, String>,
 }
 
-/// One page of what a search found.
+/// A version that was found: its model's name, its number, and itself.
+pub type FoundVersion<'a> = (&'a str, u64, &'a Version);
+
+/// One page of what a search found, and where the next begins.
 pub type Found<T> = (Vec<T>, Option<usize>);
 
 /// The registry of a workspace. Cheap to make: it borrows the handle.
@@ -337,47 +340,64 @@ impl<'a> Store<'a> {
         Ok(latest)
     }
 
-    /// Finds models: one page of them.
+    /// One page of the models that pass, in an order.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::error::Error::Invalid), [`Error::Io`](crate::error::Error::Io).
-    pub fn search_models(
+    /// [`Error::Io`](crate::error::Error::Io), [`Error::Corrupt`](crate::error::Error::Corrupt).
+    pub fn find_models(
         self,
-        filter: &str,
-        order_by: &[String],
+        passes: impl Fn(&str, &Model) -> bool,
+        order: impl Fn((&str, &Model), (&str, &Model)) -> Ordering,
         offset: usize,
         max: usize,
     ) -> Result<Found<RegisteredModel>> {
         self.read(|registry| {
-            let found = search::models(registry, filter, order_by)?;
-            let page: Vec<RegisteredModel> =
-                found.iter().skip(offset).take(max).map(|(name, model)| shown_model(name, model)).collect();
-            let end = offset.saturating_add(page.len());
-            Ok((page, (end < found.len() && max > 0).then_some(end)))
+            let models = registry.models.iter().map(|(name, model)| (name.as_str(), model));
+            let mut found: Vec<(&str, &Model)> = models.filter(|(name, model)| passes(name, model)).collect();
+            found.sort_by(|a, b| order(*a, *b));
+            Ok(page(found, offset, max, |(name, model)| shown_model(name, model)))
         })
     }
 
-    /// Finds versions: one page of them.
+    /// One page of the versions that pass, in an order; of one model where it is named.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::error::Error::Invalid), [`Error::Io`](crate::error::Error::Io).
-    pub fn search_versions(
+    /// [`Error::Io`](crate::error::Error::Io), [`Error::Corrupt`](crate::error::Error::Corrupt).
+    pub fn find_versions(
         self,
-        filter: &str,
-        order_by: &[String],
+        only: Option<&str>,
+        passes: impl Fn(&FoundVersion<'_>) -> bool,
+        order: impl Fn(&FoundVersion<'_>, &FoundVersion<'_>) -> Ordering,
         offset: usize,
         max: usize,
     ) -> Result<Found<ModelVersion>> {
         self.read(|registry| {
-            let found = search::versions(registry, filter, order_by)?;
-            let mut page = Vec::new();
-            for &(name, number, version) in found.iter().skip(offset).take(max) {
-                page.push(shown_version(name, registry.model(name)?, number, version));
+            let mut found: Vec<(FoundVersion<'_>, &Model)> = Vec::new();
+            let models: Vec<(&str, &Model)> = match only {
+                Some(name) => registry
+                    .models
+                    .get_key_value(name)
+                    .into_iter()
+                    .map(|(name, model)| (name.as_str(), model))
+                    .collect(),
+                None => registry.models.iter().map(|(name, model)| (name.as_str(), model)).collect(),
+            };
+            for (name, model) in models {
+                let versions = model.versions.iter().map(|(&number, version)| (name, number, version));
+                found.extend(versions.filter(&passes).map(|version| (version, model)));
             }
-            let end = offset.saturating_add(page.len());
-            Ok((page, (end < found.len() && max > 0).then_some(end)))
+            found.sort_by(|(a, _), (b, _)| order(a, b));
+            Ok(page(found, offset, max, |((name, number, version), model)| shown_version(name, model, number, version)))
         })
     }
+}
+
+/// A page of what was found, and where the next begins.
+fn page<F, T>(found: Vec<F>, offset: usize, max: usize, shown: impl Fn(F) -> T) -> Found<T> {
+    let count = found.len();
+    let page: Vec<T> = found.into_iter().skip(offset).take(max).map(shown).collect();
+    let end = offset.saturating_add(page.len());
+    (page, (end < count && max > 0).then_some(end))
 }
 
 fn shown_model(name: &str, model: &Model) -> RegisteredModel {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::error::Error;
 use crate::options::Options;
 use crate::registry::rules::Stage;
-use crate::registry::store::{NewVersion, Store};
+use crate::registry::store::{FoundVersion, NewVersion, Store};
 use crate::storage::memory::SimDisk;
 use crate::workspace::open::Workspace;
 
@@ -159,16 +159,16 @@ proptest! {
         }
         // A handle that was not there sees the same.
         let other = on(&disk);
-        let (found, _) = Store::new(&other).search_models("", &[], 0, 10).unwrap();
+        let (found, _) = Store::new(&other).find_models(|_, _| true, |a, b| a.0.cmp(b.0), 0, 10).unwrap();
         let names: Vec<&str> = found.iter().map(|model| model.name.as_str()).collect();
         prop_assert_eq!(names, models.keys().copied().collect::<Vec<_>>());
         for model in found {
             let plain = &models[model.name.as_str()];
             prop_assert_eq!(&model.aliases, &plain.aliases);
             prop_assert_eq!(model.tags.keys().cloned().collect::<BTreeSet<_>>(), plain.tags.clone());
-            let filter = format!("name = '{}'", model.name);
+            let by_number = |a: &FoundVersion<'_>, b: &FoundVersion<'_>| a.1.cmp(&b.1);
             let (versions, _) =
-                Store::new(&other).search_versions(&filter, &["version_number".into()], 0, 1000).unwrap();
+                Store::new(&other).find_versions(Some(&model.name), |_| true, by_number, 0, 1000).unwrap();
             let versions: Vec<(u64, Stage)> =
                 versions.iter().map(|version| (version.version, version.current_stage)).collect();
             prop_assert_eq!(&versions, &plain.versions);

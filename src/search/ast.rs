@@ -268,6 +268,45 @@ pub enum NumberTest {
 }
 
 impl NumberTest {
+    /// Whether an integer passes.
+    #[must_use]
+    pub fn passes(&self, value: i64) -> bool {
+        match self {
+            Self::Is(comparison, number) => {
+                let (low, high, outside) = number.integers(*comparison);
+                (low..=high).contains(&value) != outside
+            }
+            Self::Between(low, high) | Self::NotBetween(low, high) => {
+                let within = |comparison, number| Self::Is(comparison, number).passes(value);
+                let between = within(Comparison::GreaterEqual, *low) && within(Comparison::LessEqual, *high);
+                between == matches!(self, Self::Between(..))
+            }
+            Self::NotNull | Self::NotNan => true,
+            Self::Null | Self::Nan => false,
+        }
+    }
+
+    /// Whether a float passes; NaN satisfies `!=` only.
+    #[must_use]
+    pub fn passes_float(&self, value: f64) -> bool {
+        match self {
+            Self::Is(comparison, number) => match comparison {
+                Comparison::Equal => value == number.value,
+                Comparison::NotEqual => value != number.value,
+                Comparison::Less => value < number.value,
+                Comparison::LessEqual => value <= number.value,
+                Comparison::Greater => value > number.value,
+                Comparison::GreaterEqual => value >= number.value,
+            },
+            Self::Between(low, high) => low.value <= value && value <= high.value,
+            Self::NotBetween(low, high) => value < low.value || value > high.value,
+            Self::Nan => value.is_nan(),
+            Self::NotNan => !value.is_nan(),
+            Self::NotNull => true,
+            Self::Null => false,
+        }
+    }
+
     /// The two comparisons that a test of a range is made of, and whether both must hold rather than one.
     #[must_use]
     pub fn halves(self) -> Option<(Self, Self, bool)> {
@@ -309,6 +348,15 @@ pub enum TextTest {
 }
 
 impl TextTest {
+    /// Whether a text passes, or its absence.
+    #[must_use]
+    pub fn passes_optional(&self, text: Option<&str>) -> bool {
+        match text {
+            Some(text) => self.passes(text),
+            None => matches!(self, Self::Null),
+        }
+    }
+
     /// Whether a text that is there passes.
     #[must_use]
     pub fn passes(&self, text: &str) -> bool {

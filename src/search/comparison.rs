@@ -2,194 +2,256 @@
 
 use regex::{Regex, RegexBuilder};
 
-use crate::error::Result;
 use crate::search::ast::{Comparison, Number, NumberTest, TextTest};
-use crate::search::lexer::Kind;
+use crate::search::dialect::{Kind as Compared, Operator, Rules};
+use crate::search::lexer::{Kind, Token};
 use crate::search::like::Like;
-use crate::search::parser::{Dialect, Parser};
+use crate::search::parser::{Parser, Test, alternatives};
+use crate::search::refusal::{Form, Parsed, Reason, Refusal};
 
 /// Most memory that one compiled regular expression takes, in bytes; its cache of states is bounded by the same.
 const REGEX_BYTES_MAX: usize = 1 << 20;
+/// Words that are not values.
+const KEYWORDS: [&str; 8] = ["AND", "OR", "NOT", "IN", "IS", "LIKE", "ILIKE", "NULL"];
+/// Operators of one word: the word, what it means, and what it means behind NOT.
+const WORDS: [(&str, Operator, Operator); 5] = [
+    ("LIKE", Operator::Like, Operator::NotLike),
+    ("ILIKE", Operator::Ilike, Operator::NotIlike),
+    ("RLIKE", Operator::Matches, Operator::NotMatches),
+    ("IN", Operator::In, Operator::NotIn),
+    ("BETWEEN", Operator::Between, Operator::NotBetween),
+];
+/// What follows IS.
+const STATES: [(&str, Operator, Operator); 2] =
+    [("NULL", Operator::Null, Operator::NotNull), ("NAN", Operator::Nan, Operator::NotNan)];
 
-/// What kind of text is tested, which decides the operators that a hint names.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum TextKind {
-    /// A param or tag, which a run may lack.
-    Keyed,
-    /// The run's id, or a word of a dataset.
-    Listed,
-    /// Another attribute.
-    Plain,
-}
+impl<'a, A: Copy> Parser<'_, 'a, A> {
+    /// An operator that the rules take, and what it compares with.
+    pub(super) fn test(&mut self, rules: Rules) -> Parsed<Test> {
+        let operator = self.operator(rules)?;
+        match rules.kind {
+            Compared::Text { loose } => self.text_test(operator, loose).map(Test::Text),
+            kind => self.number_test(operator, kind, rules).map(Test::Number),
+        }
+    }
 
-impl<'a> Parser<'_, 'a> {
-    pub(super) fn number_test(&mut self, metric: bool) -> Result<NumberTest> {
-        let tests = self.by_dialect(
-            "=, !=, <, <=, >, >=, BETWEEN, NOT BETWEEN or IS for a number",
-            "=, !=, <, <=, > or >= for a number",
-        );
+    fn operator(&mut self, rules: Rules) -> Parsed<Operator> {
         let from = self.at;
-        if self.keyword("IS") {
-            let not = self.keyword("NOT");
-            return match (self.keyword("NULL"), metric && self.keyword("NAN")) {
-                (true, _) => Ok(if not { NumberTest::NotNull } else { NumberTest::Null }),
-                (_, true) => Ok(if not { NumberTest::NotNan } else { NumberTest::Nan }),
-                _ if self.dialect == Dialect::Mlflow => {
-                    self.at = from;
-                    Err(self.expected(tests))
-                }
-                _ => Err(self.expected(if metric { "NULL, NOT NULL, NAN or NOT NAN" } else { "NULL or NOT NULL" })),
-            };
-        }
+        let takes = |operator: &Operator| rules.operators.contains(operator);
+        let is = self.keyword("IS");
         let not = self.keyword("NOT");
-        if self.keyword("BETWEEN") {
-            return self.range(not);
-        }
-        if not {
-            self.at = from;
-            return Err(self.expected(tests));
-        }
-        let comparison = match self.peek().map(|token| token.kind) {
-            Some(Kind::Operator(operator)) => Comparison::of(operator),
-            _ => None,
+        let after_not = self.at;
+        let pair = |pairs: &[(&'static str, Operator, Operator)], parser: &mut Self| {
+            let (word, plain, negated) = pairs.iter().find(|(word, ..)| parser.keyword(word))?;
+            Some((*word, if not { *negated } else { *plain }))
         };
-        let comparison = comparison.ok_or_else(|| self.expected(tests))?;
-        self.at += 1;
-        Ok(NumberTest::Is(comparison, self.number()?))
+        let found = if is { pair(&STATES, self) } else { pair(&WORDS, self) };
+        let (spelled, operator) = match (found, self.peek().map(|token| token.kind)) {
+            (Some((word, operator)), _) => {
+                (format!("{}{}{word}", if is { "IS " } else { "" }, if not { "NOT " } else { "" }), Some(operator))
+            }
+            (None, Some(Kind::Operator(symbols))) if !is && !not => {
+                self.at += 1;
+                let operator = match symbols {
+                    "=~" => Some(Operator::Matches),
+                    "!~" => Some(Operator::NotMatches),
+                    _ => Comparison::of(symbols).map(Operator::Is),
+                };
+                (symbols.to_owned(), operator)
+            }
+            _ => (String::new(), None),
+        };
+        if let Some(operator) = operator.filter(takes) {
+            return Ok(operator);
+        }
+        let states: Vec<Operator> = STATES.iter().flat_map(|(_, plain, not)| [*plain, *not]).filter(takes).collect();
+        if is && !states.is_empty() {
+            self.at = after_not;
+            let states: Vec<&str> = states.iter().map(|state| state.as_str().trim_start_matches("IS ")).collect();
+            return Err(self.expected(alternatives(&states)));
+        }
+        let is_text = matches!(rules.kind, Compared::Text { .. });
+        if not && spelled.is_empty() && is_text && takes(&Operator::NotLike) {
+            return Err(self.expected("IN, LIKE, ILIKE or RLIKE; or put NOT before the whole comparison"));
+        }
+        let wanted = if is_text && operator == Some(Operator::Between) && takes(&Operator::NotLike) {
+            "another test: BETWEEN compares numbers, and this is a text".to_owned()
+        } else {
+            format!("{} for a {}", spellings(rules.operators), if is_text { "text" } else { "number" })
+        };
+        let (form, value) = (self.form(), self.value());
+        self.at = from;
+        Err(self.refuse_next(Reason::Operator { operator: spelled, known: rules.operators, wanted, form, value }))
     }
 
-    /// The two numbers of BETWEEN.
-    fn range(&mut self, not: bool) -> Result<NumberTest> {
-        let at = self.peek().map_or(self.text.len(), |token| token.start);
-        let low = self.number()?;
-        if !self.keyword("AND") {
-            return Err(self.expected("AND and a second number, as in BETWEEN 1 AND 2"));
+    /// The form of what comes next.
+    fn form(&self) -> Form {
+        match self.peek().map(|token| token.kind) {
+            Some(Kind::Quoted('\'' | '"', _)) => Form::Text,
+            Some(Kind::Number(_)) => Form::Number,
+            Some(Kind::Punctuation('(')) => Form::List,
+            Some(Kind::Word(_) | Kind::Quoted(..)) => Form::Word,
+            _ => Form::None,
         }
-        let high = self.number()?;
-        let reversed = match (low.integer, high.integer) {
-            (Some(low), Some(high)) => low > high,
-            _ => low.value > high.value,
-        };
-        if reversed {
-            return Err(self.wrong(at, "the first number of BETWEEN is greater than the second, so no run matches"));
-        }
-        self.clauses += 1;
-        Ok(if not { NumberTest::NotBetween(low, high) } else { NumberTest::Between(low, high) })
     }
 
-    fn number(&mut self) -> Result<Number> {
-        let number = match self.peek().map(|token| token.kind) {
-            Some(Kind::Number(text)) => Number::parse(text),
-            Some(Kind::Word(word)) if word.eq_ignore_ascii_case("inf") => {
+    /// What comes next as it is written, a list to its end.
+    fn value(&self) -> String {
+        let rest = self.peek().map_or("", |token| &self.text[token.start..]);
+        match (self.form(), rest.find(')')) {
+            (Form::List, Some(end)) => rest[..=end].to_owned(),
+            (Form::List, None) => rest.to_owned(),
+            _ => self.found().to_owned(),
+        }
+    }
+
+    /// A refusal of the next token, which is not what the operator compares with.
+    fn unwanted(&self, operator: Operator, wanted: impl Into<String>) -> Box<Refusal> {
+        let (form, value) = (self.form(), self.value());
+        self.refuse_next(Reason::Value { operator, wanted: wanted.into(), form, value })
+    }
+
+    fn number_test(&mut self, operator: Operator, kind: Compared, rules: Rules) -> Parsed<NumberTest> {
+        Ok(match operator {
+            Operator::Null => NumberTest::Null,
+            Operator::NotNull => NumberTest::NotNull,
+            Operator::Nan => NumberTest::Nan,
+            Operator::NotNan => NumberTest::NotNan,
+            Operator::Between | Operator::NotBetween => {
+                let from = self.at;
+                let low = self.number(operator, kind, rules)?;
+                if !self.keyword("AND") {
+                    return Err(self.expected("AND and a second number, as in BETWEEN 1 AND 2"));
+                }
+                let high = self.number(operator, kind, rules)?;
+                let reversed = match (low.integer, high.integer) {
+                    (Some(low), Some(high)) => low > high,
+                    _ => low.value > high.value,
+                };
+                if reversed {
+                    self.at = from;
+                    return Err(self.refuse_next(Reason::Reversed));
+                }
+                self.comparisons += 1;
+                if operator == Operator::Between {
+                    NumberTest::Between(low, high)
+                } else {
+                    NumberTest::NotBetween(low, high)
+                }
+            }
+            Operator::Is(comparison) => NumberTest::Is(comparison, self.number(operator, kind, rules)?),
+            _ => return Err(self.unwanted(operator, "a comparison of numbers")),
+        })
+    }
+
+    fn number(&mut self, operator: Operator, kind: Compared, rules: Rules) -> Parsed<Number> {
+        let whole = |number: i64| Number { value: number as f64, integer: Some(number) };
+        let infinities = self.dialect.statistics;
+        let number = match (self.peek().map(|token| token.kind), kind) {
+            (Some(Kind::Number(text)), Compared::Integer { .. }) => text.parse().ok().map(whole),
+            (Some(Kind::Quoted('\'' | '"', text)), Compared::Integer { quoted: true }) => text.parse().ok().map(whole),
+            (Some(Kind::Number(text)), _) if infinities || text != "-inf" => Number::parse(text),
+            (Some(Kind::Word(word)), Compared::Number) if infinities && word.eq_ignore_ascii_case("inf") => {
                 Some(Number { value: f64::INFINITY, integer: None })
             }
-            Some(Kind::Word(word)) if word.eq_ignore_ascii_case("nan") => {
-                return Err(self.expected(self.by_dialect("a number; NaN is found by IS NAN", "a number")));
-            }
             _ => None,
         };
-        let number = number.ok_or_else(|| self.expected("a number without quotes, as 0.5, -1 or 1e-3"))?;
+        let Some(number) = number else {
+            let nan =
+                self.peek().is_some_and(|token| token.is_keyword("NAN")) && rules.operators.contains(&Operator::Nan);
+            return Err(self.unwanted(
+                operator,
+                match kind {
+                    _ if nan => "a number; NaN is found by IS NAN",
+                    Compared::Integer { .. } => "a whole number without quotes",
+                    _ => "a number without quotes, as 0.5, -1 or 1e-3",
+                },
+            ));
+        };
         self.at += 1;
         Ok(number)
     }
 
-    pub(super) fn text_test(&mut self, kind: TextKind) -> Result<TextTest> {
-        const FULL: &str =
-            "=, !=, LIKE, NOT LIKE, ILIKE, NOT ILIKE, IN, NOT IN, =~, RLIKE, !~, NOT RLIKE or IS for a text";
-        const FULL_WITHOUT_NULL: &str =
-            "=, !=, LIKE, NOT LIKE, ILIKE, NOT ILIKE, IN, NOT IN, =~, RLIKE, !~ or NOT RLIKE for a text";
-        let tests = match kind {
-            TextKind::Keyed => self.by_dialect(FULL, "=, !=, LIKE, ILIKE or IS for a text"),
-            TextKind::Listed => self.by_dialect(FULL_WITHOUT_NULL, "=, !=, LIKE, ILIKE, IN or NOT IN for a text"),
-            TextKind::Plain => self.by_dialect(FULL_WITHOUT_NULL, "=, !=, LIKE or ILIKE for a text"),
-        };
-        let from = self.at;
-        if kind == TextKind::Keyed && self.keyword("IS") {
-            let not = self.keyword("NOT");
-            return match self.keyword("NULL") {
-                true => Ok(if not { TextTest::NotNull } else { TextTest::Null }),
-                false => Err(self.expected("NULL or NOT NULL")),
-            };
-        }
-        let not = self.keyword("NOT");
-        if self.keyword("IN") {
-            return self.list().map(if not { TextTest::NotIn } else { TextTest::In });
-        }
-        for (keyword, ignore_case) in [("LIKE", false), ("ILIKE", true)] {
-            if self.keyword(keyword) {
-                let like = Like::new(self.value()?, ignore_case);
-                return Ok(if not { TextTest::NotLike(like) } else { TextTest::Like(like) });
-            }
-        }
-        if self.keyword("RLIKE") {
-            return self.regex().map(if not { TextTest::NotMatches } else { TextTest::Matches });
-        }
-        if not {
-            if self.dialect == Dialect::Full {
-                return Err(self.expected("IN, LIKE, ILIKE or RLIKE; or put NOT before the whole comparison"));
-            }
-            self.at = from;
-            return Err(self.expected(tests));
-        }
-        let operator = match self.peek().map(|token| token.kind) {
-            Some(Kind::Operator(operator)) => operator,
-            Some(Kind::Word(word)) if word.eq_ignore_ascii_case("BETWEEN") && self.dialect == Dialect::Full => {
-                return Err(self.expected("another test: BETWEEN compares numbers, and this is a text"));
-            }
-            _ => return Err(self.expected(tests)),
-        };
-        if !matches!(operator, "=" | "!=" | "=~" | "!~") {
-            return Err(self.expected(tests));
-        }
-        self.at += 1;
+    fn text_test(&mut self, operator: Operator, loose: bool) -> Parsed<TextTest> {
         Ok(match operator {
-            "=" => TextTest::Equal(self.value()?.to_owned()),
-            "!=" => TextTest::NotEqual(self.value()?.to_owned()),
-            "=~" => TextTest::Matches(self.regex()?),
-            _ => TextTest::NotMatches(self.regex()?),
+            Operator::Null => TextTest::Null,
+            Operator::NotNull => TextTest::NotNull,
+            Operator::In => TextTest::In(self.list(operator)?),
+            Operator::NotIn => TextTest::NotIn(self.list(operator)?),
+            Operator::Matches => TextTest::Matches(self.regex(operator)?),
+            Operator::NotMatches => TextTest::NotMatches(self.regex(operator)?),
+            Operator::Like | Operator::Ilike => {
+                TextTest::Like(Like::new(self.word(operator, loose)?, operator == Operator::Ilike))
+            }
+            Operator::NotLike | Operator::NotIlike => {
+                TextTest::NotLike(Like::new(self.word(operator, loose)?, operator == Operator::NotIlike))
+            }
+            Operator::Is(Comparison::Equal) => TextTest::Equal(self.word(operator, loose)?.to_owned()),
+            Operator::Is(Comparison::NotEqual) => TextTest::NotEqual(self.word(operator, loose)?.to_owned()),
+            _ => return Err(self.unwanted(operator, "a comparison of texts")),
         })
     }
 
-    fn value(&mut self) -> Result<&'a str> {
-        match self.peek().map(|token| token.kind) {
-            Some(Kind::Quoted('\'' | '"', text)) => {
-                self.at += 1;
-                Ok(text)
+    /// A text in quotes; where that is `loose`, a word or a number without quotes too.
+    fn word(&mut self, operator: Operator, loose: bool) -> Parsed<&'a str> {
+        let text = match self.peek() {
+            Some(Token { kind: Kind::Quoted('\'' | '"', text), .. }) => *text,
+            Some(token @ Token { kind: Kind::Word(_) | Kind::Number(_), .. })
+                if loose && !KEYWORDS.iter().any(|keyword| token.is_keyword(keyword)) =>
+            {
+                self.found()
             }
-            _ => Err(self.expected("a text in quotes, as 'adam'")),
-        }
+            _ => return Err(self.unwanted(operator, "a text in quotes, as 'adam'")),
+        };
+        self.at += 1;
+        Ok(text)
     }
 
-    fn list(&mut self) -> Result<Vec<String>> {
+    fn list(&mut self, operator: Operator) -> Parsed<Vec<String>> {
+        let whole = self.value();
         if !self.punctuation('(') {
-            return Err(self.expected("a list of texts, as ('a', 'b')"));
+            return Err(self.unwanted(operator, "a list of texts, as ('a', 'b')"));
         }
         let mut list = Vec::new();
         loop {
-            list.push(self.value()?.to_owned());
-            if self.punctuation(')') {
-                return Ok(list);
-            }
-            if !self.punctuation(',') {
-                return Err(self.expected("',' or ')'"));
-            }
+            let Ok(text) = self.word(operator, false) else {
+                let (wanted, form) = ("a text in quotes, as 'adam'".into(), Form::List);
+                return Err(self.refuse_next(Reason::Value { operator, wanted, form, value: whole }));
+            };
+            list.push(text.to_owned());
+            let comma = self.punctuation(',');
             // One comma may follow the last, as in Python's tuples, of which clients make lists.
             if self.punctuation(')') {
                 return Ok(list);
             }
+            if !comma {
+                return Err(self.expected("',' or ')'"));
+            }
         }
     }
 
-    fn regex(&mut self) -> Result<Regex> {
-        let at = self.peek().map_or(self.text.len(), |token| token.start);
-        let pattern = self.value()?;
-        RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).build().map_err(
-            |error| {
-                self.wrong(
-                    at,
-                    format!("not a regular expression that is taken: {}", error.to_string().replace('\n', " ")),
-                )
-            },
-        )
+    fn regex(&mut self, operator: Operator) -> Parsed<Regex> {
+        let from = self.at;
+        let pattern = self.word(operator, false)?;
+        let built = RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).build();
+        built.map_err(|error| {
+            self.at = from;
+            self.refuse_next(Reason::Regex(error.to_string().replace('\n', " ")))
+        })
     }
+}
+
+/// Operators as they may be written.
+fn spellings(operators: &[Operator]) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for operator in operators {
+        match operator {
+            Operator::Matches => words.extend(["=~", "RLIKE"]),
+            Operator::NotMatches => words.extend(["!~", "NOT RLIKE"]),
+            Operator::Null | Operator::NotNull | Operator::Nan | Operator::NotNan if words.contains(&"IS") => {}
+            Operator::Null | Operator::NotNull | Operator::Nan | Operator::NotNan => words.push("IS"),
+            operator => words.push(operator.as_str()),
+        }
+    }
+    alternatives(&words)
 }

@@ -11,11 +11,13 @@ use crate::index::bitmap::Bitmap;
 use crate::index::layout::{Family, run};
 use crate::index::part::IndexPart;
 use crate::search::ast::{Clause, Expr, TextAttribute, TextTest};
+use crate::search::dialect::{Dialect, RUNS, RunAttribute};
 use crate::search::filter::{Context, evaluate};
-use crate::search::order::{OrderBy, OrderKey, complete, parse_order_by_in};
+use crate::search::order::{OrderBy, OrderKey, complete};
 use crate::search::page::{page_token, parse_page_token};
-use crate::search::parser::{Dialect, parse_filter_in};
 use crate::search::rank::{PartOrder, best};
+use crate::search::refusal::Parsed;
+use crate::search::runs::{parse_filter_in, parse_order_by_in};
 
 /// A part and those of its runs that are not to be found, because a newer part has them.
 #[derive(Clone, Copy, Debug)]
@@ -95,14 +97,14 @@ impl Query {
     /// # Errors
     /// [`Error::Invalid`] with the place and what would be right.
     pub fn parse<S: AsRef<str>>(filter: &str, order_by: &[S]) -> Result<Self> {
-        Self::parse_in(Dialect::Full, filter, order_by)
+        Ok(Self::parse_in(&RUNS, filter, order_by)?)
     }
 
-    /// The same, with errors that advise only what `dialect` takes.
+    /// The same in another dialect.
     ///
     /// # Errors
-    /// As [`Query::parse`].
-    pub fn parse_in<S: AsRef<str>>(dialect: Dialect, filter: &str, order_by: &[S]) -> Result<Self> {
+    /// The filter or the clause, the place in it, and what would be right.
+    pub fn parse_in<S: AsRef<str>>(dialect: &Dialect<RunAttribute>, filter: &str, order_by: &[S]) -> Parsed<Self> {
         let (filter, order_by) = (parse_filter_in(dialect, filter)?, parse_order_by_in(dialect, order_by)?);
         Ok(Self { filter, order_by, ..Self::default() })
     }

@@ -1,6 +1,9 @@
 //! Filter text to tokens.
 
-use crate::error::{Error, Result};
+use crate::search::refusal::{Parsed, Reason, Refusal, Source};
+
+/// Longest filter, or clause of an order, in bytes.
+pub(crate) const TEXT_BYTES_MAX: usize = 10 << 10;
 
 /// A token and where it stands in the text, in bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,17 +27,22 @@ pub(crate) enum Kind<'a> {
     Punctuation(char),
 }
 
-/// An error about `what` (`filter` or `order_by`) at a byte of the text, told as a column in characters, from 1.
-pub(crate) fn wrong(what: &'static str, text: &str, at: usize, why: impl std::fmt::Display) -> Error {
-    let column = text.get(..at).map_or(0, |before| before.chars().count()) + 1;
-    Error::invalid(what, format!("at column {column}: {why}"))
+impl Token<'_> {
+    /// Whether it is this keyword, in any case.
+    pub(crate) fn is_keyword(&self, keyword: &str) -> bool {
+        matches!(self.kind, Kind::Word(word) if word.eq_ignore_ascii_case(keyword))
+    }
 }
 
 /// All tokens of `text`.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a quote that does not end and for a character that begins no token.
-pub(crate) fn tokens<'a>(what: &'static str, text: &'a str) -> Result<Vec<Token<'a>>> {
+/// A text that is too long, a quote that is not closed, and a character that begins no token.
+pub(crate) fn tokens(source: Source, text: &str) -> Parsed<Vec<Token<'_>>> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Refusal::new(source, text, 0, Reason::TooLong));
+    }
+    let refuse = |at, reason| Err(Refusal::new(source, text, at, reason));
     let mut tokens = Vec::new();
     let mut start = 0;
     while let Some(c) = text[start..].chars().next() {
@@ -46,12 +54,7 @@ pub(crate) fn tokens<'a>(what: &'static str, text: &'a str) -> Result<Vec<Token<
         let (kind, len) = match c {
             '\'' | '"' | '`' => {
                 let Some(close) = closing(rest, c) else {
-                    return Err(wrong(
-                        what,
-                        text,
-                        start,
-                        format!("the {c} is not closed; end the text with another {c}"),
-                    ));
+                    return refuse(start, Reason::Unclosed(c));
                 };
                 (Kind::Quoted(c, &rest[1..close]), close + 1)
             }
@@ -68,22 +71,8 @@ pub(crate) fn tokens<'a>(what: &'static str, text: &'a str) -> Result<Vec<Token<
                 let len = rest.find(|c| !word(c)).unwrap_or(rest.len());
                 (Kind::Word(&rest[..len]), len)
             }
-            ';' => {
-                return Err(wrong(
-                    what,
-                    text,
-                    start,
-                    "found ';', but only one expression is taken; join conditions by AND",
-                ));
-            }
-            _ => {
-                return Err(wrong(
-                    what,
-                    text,
-                    start,
-                    format!("found {c:?}; a key with such characters goes in backticks, as in metrics.`my{c}key`"),
-                ));
-            }
+            ';' => return refuse(start, Reason::SecondFilter),
+            _ => return refuse(start, Reason::Character(c)),
         };
         tokens.push(Token { kind, start, end: start + len });
         start += len;
@@ -156,7 +145,7 @@ mod tests {
     use super::*;
 
     fn kinds(text: &str) -> Vec<Kind<'_>> {
-        tokens("filter", text).unwrap().into_iter().map(|token| token.kind).collect()
+        tokens(Source::Filter, text).unwrap().into_iter().map(|token| token.kind).collect()
     }
 
     #[test]
@@ -189,7 +178,7 @@ mod tests {
     #[test]
     fn what_is_no_token_is_told_with_its_column() {
         for (text, column) in [("a = 'x", 5), ("é; b", 2), ("metrics.a-b", 10), ("a = `", 5)] {
-            let error = tokens("filter", text).unwrap_err().to_string();
+            let error = tokens(Source::Filter, text).unwrap_err().to_string();
             assert!(error.contains(&format!("column {column}:")), "{text}: {error}");
         }
     }

@@ -1,8 +1,8 @@
 //! The filter language and its execution over the run index.
 //!
-//! A filter's way: `lexer` → [`parser`] and `comparison` → [`ast`] → `filter` (sets of runs, one part at a time) →
-//! `rank` (order, the best k) → [`execute`] (pages). [`order`] reads order-by clauses, [`like`] matches LIKE patterns,
-//! [`page`] makes page tokens.
+//! A filter's way: `lexer` → [`parser`] and `comparison`, which know names and operators from a [`dialect`] and refuse
+//! with a [`refusal`] → [`runs`] → [`ast`] → `filter` (sets of runs, one part at a time) → `rank` (order, the best k)
+//! → [`execute`] (pages). [`order`] says what orders, [`like`] matches LIKE patterns, [`page`] makes page tokens.
 //!
 //! Where the answers differ from MLflow's, on filters that MLflow takes: `run_name` reads the run's name, not the tag
 //! `mlflow.runName`; infinite values are themselves, not ±1.8e308; ILIKE folds every letter, not ASCII alone;
@@ -12,7 +12,7 @@
 pub mod ast;
 pub(crate) mod column;
 mod comparison;
-pub mod conditions;
+pub mod dialect;
 pub mod execute;
 pub(crate) mod filter;
 pub(crate) mod lexer;
@@ -21,6 +21,8 @@ pub mod order;
 pub mod page;
 pub mod parser;
 pub(crate) mod rank;
+pub mod refusal;
+pub mod runs;
 
 #[cfg(test)]
 mod tests;

@@ -1,126 +1,196 @@
-//! Filter text to an expression: MLflow's language for runs, and OR, NOT, parentheses, IN, regular expressions and
-//! statistics of metrics beyond it.
+//! Filter text to comparisons, in any dialect.
 //!
 //! ```text
-//! filter  = "" | any [AND]
+//! filter  = "" | any
 //! any     = all { OR all }          all  = one { AND one }
 //! one     = NOT one | "(" any ")" | name test
 //! name    = [entity "."] key        key  = word | `text` | "text" | `text`.statistic | "text".statistic
-//! test    = compare number | [NOT] BETWEEN number AND number | IS [NOT] (NULL | NAN)        of metrics and times
-//!         | (= | != | =~ | !~ | [NOT] (LIKE | ILIKE | RLIKE)) 'text' | [NOT] IN ('text', …) | IS [NOT] NULL   of texts
+//! test    = compare value | [NOT] BETWEEN number AND number | IS [NOT] (NULL | NAN)
+//!         | (=~ | !~ | [NOT] (LIKE | ILIKE | RLIKE)) 'text' | [NOT] IN ('text', …)
 //! ```
-//! Keywords take any case; entities, keys and values do not.
+//! Keywords take any case; entities, keys and values do not. Which names there are and which operators they take, a
+//! [`Dialect`] says.
 
-use crate::error::{Error, Result};
-use crate::search::ast::{Aggregate, Clause, DatasetField, Expr, MetricName, TextAttribute, TimeAttribute};
-use crate::search::comparison::TextKind;
-use crate::search::lexer::{Kind, Token, tokens, word, wrong};
-
-/// Longest filter, in bytes.
-pub const FILTER_BYTES_MAX: usize = 10 << 10;
-/// Most comparisons in a filter.
-pub const CLAUSES_MAX: usize = 100;
-/// Deepest nesting of parentheses and NOT.
-pub const DEPTH_MAX: usize = 64;
-/// Whose language the caller of a filter may use. The grammar is one; errors advise only what the dialect takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dialect {
-    /// All of it.
-    #[default]
-    Full,
-    /// What MLflow takes; the facade refuses the rest after parsing.
-    Mlflow,
-}
-
-/// Parses a filter; `None` for the empty text, which keeps every run. O(length).
-///
-/// # Errors
-/// [`Error::Invalid`] with the column, what stands there and what would be right. A text of white space only is
-/// refused, as in MLflow.
-pub fn parse_filter(text: &str) -> Result<Option<Expr>> {
-    parse_filter_in(Dialect::Full, text)
-}
-
-/// The same, with errors that advise only what `dialect` takes.
-///
-/// # Errors
-/// As [`parse_filter`].
-pub fn parse_filter_in(dialect: Dialect, text: &str) -> Result<Option<Expr>> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    if text.len() > FILTER_BYTES_MAX {
-        return Err(Error::invalid(
-            "filter",
-            format!("{} bytes are more than the limit of {FILTER_BYTES_MAX}", text.len()),
-        ));
-    }
-    let tokens = tokens("filter", text)?;
-    if tokens.is_empty() {
-        return Err(Error::invalid(
-            "filter",
-            "there is nothing but white space; leave the filter empty to keep every run",
-        ));
-    }
-    let mut parser = Parser { what: "filter", text, tokens: &tokens, at: 0, clauses: 0, dialect };
-    let expr = parser.any(0)?;
-    match parser.peek() {
-        None => Ok(Some(expr)),
-        Some(_) => Err(parser.expected(parser.by_dialect("AND, OR or the end", "AND or the end"))),
-    }
-}
+use crate::search::ast::{Aggregate, DatasetField, MetricName, NumberTest, TextTest};
+use crate::search::dialect::{Attribute, Dialect, Entity, Rules};
+use crate::search::lexer::{Kind, Token, tokens, word};
+use crate::search::refusal::{CLAUSES_MAX, DEPTH_MAX, ORDER_BY_MAX, Parsed, Reason, Refusal, Source};
 
 /// What a name names.
-pub(crate) enum Subject {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field<A> {
+    /// An attribute.
+    Attribute(A),
+    /// A metric.
     Metric(MetricName),
+    /// A param.
     Param(String),
+    /// A tag.
     Tag(String),
-    Time(TimeAttribute),
-    Text(TextAttribute),
+    /// Something of a dataset.
     Dataset(DatasetField),
 }
 
-pub(crate) struct Parser<'t, 'a> {
-    /// `filter` or `order_by`.
-    pub(crate) what: &'static str,
-    pub(crate) text: &'a str,
-    pub(crate) tokens: &'t [Token<'a>],
-    pub(crate) at: usize,
-    pub(crate) clauses: usize,
-    pub(crate) dialect: Dialect,
+/// What is asked of it.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// Of a number.
+    Number(NumberTest),
+    /// Of a text.
+    Text(TextTest),
 }
 
-impl<'t, 'a> Parser<'t, 'a> {
-    pub(crate) fn peek(&self) -> Option<&'t Token<'a>> {
+/// Comparisons joined by AND, OR and NOT.
+#[derive(Clone, Debug)]
+pub enum Tree<A> {
+    /// All hold.
+    And(Vec<Self>),
+    /// At least one holds.
+    Or(Vec<Self>),
+    /// It does not hold.
+    Not(Box<Self>),
+    /// One comparison.
+    Comparison(Field<A>, Test),
+}
+
+/// One clause of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sorting<A> {
+    /// What orders.
+    pub field: Field<A>,
+    /// Greatest first.
+    pub descending: bool,
+}
+
+/// Parses a filter; `None` for the empty text, which keeps everything. O(length).
+///
+/// # Errors
+/// The place, what stands there and what would be right. A text of white space only is refused, as in MLflow.
+pub fn parse_tree<A: Copy>(dialect: &Dialect<A>, text: &str) -> Parsed<Option<Tree<A>>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let tokens = tokens(Source::Filter, text)?;
+    if tokens.is_empty() {
+        return Err(Refusal::new(Source::Filter, text, 0, Reason::Blank));
+    }
+    let mut parser = Parser::new(Source::Filter, text, &tokens, dialect);
+    let tree = parser.any(0)?;
+    match parser.peek() {
+        None => Ok(Some(tree)),
+        Some(_) => Err(parser.expected(parser.joined("the end"))),
+    }
+}
+
+/// Parses a filter of a dialect without nesting: all of its comparisons must hold.
+///
+/// # Errors
+/// As [`parse_tree`].
+pub fn parse_list<A: Copy>(dialect: &Dialect<A>, text: &str) -> Parsed<Vec<(Field<A>, Test)>> {
+    debug_assert!(!dialect.nesting);
+    let all = match parse_tree(dialect, text)? {
+        None => Vec::new(),
+        Some(Tree::And(all)) => all,
+        Some(one) => vec![one],
+    };
+    let comparison = |tree| match tree {
+        Tree::Comparison(field, test) => Some((field, test)),
+        Tree::And(_) | Tree::Or(_) | Tree::Not(_) => None,
+    };
+    Ok(all.into_iter().filter_map(comparison).collect())
+}
+
+/// Parses clauses such as `metrics.loss DESC`; ascending unless they say DESC.
+///
+/// # Errors
+/// The clause and the place in it. Naming one key twice is not an error here.
+pub fn parse_sorting<A: Copy, S: AsRef<str>>(dialect: &Dialect<A>, clauses: &[S]) -> Parsed<Vec<Sorting<A>>> {
+    if clauses.len() > ORDER_BY_MAX {
+        return Err(Refusal::new(Source::OrderBy, "", 0, Reason::TooManyClauses(clauses.len())));
+    }
+    let parse = |clause: &S| {
+        let text = clause.as_ref();
+        let tokens = tokens(Source::OrderBy, text)?;
+        let mut parser = Parser::new(Source::OrderBy, text, &tokens, dialect);
+        let (field, _) = parser.field()?;
+        let descending = parser.keyword("DESC");
+        if !descending {
+            parser.keyword("ASC");
+        }
+        match parser.peek() {
+            None => Ok(Sorting { field, descending }),
+            Some(_) => Err(parser.expected("ASC, DESC or the end; what lacks a value always comes last")),
+        }
+    };
+    clauses.iter().map(parse).collect()
+}
+
+/// Parses a name alone, as a column of a table is given.
+///
+/// # Errors
+/// The place, and what would be right.
+pub fn parse_field<A: Copy>(dialect: &Dialect<A>, text: &str) -> Parsed<Field<A>> {
+    let tokens = tokens(Source::Column, text)?;
+    let mut parser = Parser::new(Source::Column, text, &tokens, dialect);
+    let (field, _) = parser.field()?;
+    match parser.peek() {
+        None => Ok(field),
+        Some(_) => Err(parser.expected("the end of the name")),
+    }
+}
+
+pub(super) struct Parser<'t, 'a, A: 'static> {
+    source: Source,
+    pub(super) text: &'a str,
+    tokens: &'t [Token<'a>],
+    pub(super) at: usize,
+    pub(super) comparisons: usize,
+    pub(super) dialect: &'t Dialect<A>,
+    /// The name whose comparison is read.
+    name: Option<(Entity, String)>,
+}
+
+impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
+    fn new(source: Source, text: &'a str, tokens: &'t [Token<'a>], dialect: &'t Dialect<A>) -> Self {
+        Self { source, text, tokens, at: 0, comparisons: 0, dialect, name: None }
+    }
+
+    pub(super) fn peek(&self) -> Option<&'t Token<'a>> {
         self.tokens.get(self.at)
     }
 
-    /// What a hint says to those who may use everything, and to MLflow's clients.
-    pub(super) fn by_dialect(&self, full: &'static str, mlflow: &'static str) -> &'static str {
-        match self.dialect {
-            Dialect::Full => full,
-            Dialect::Mlflow => mlflow,
-        }
+    /// The text of the next token; nothing at the end.
+    pub(super) fn found(&self) -> &'a str {
+        self.peek().map_or("", |token| &self.text[token.start..token.end])
     }
 
-    pub(super) fn wrong(&self, at: usize, why: impl std::fmt::Display) -> Error {
-        wrong(self.what, self.text, at, why)
+    /// A refusal of what stands at a place.
+    fn refuse(&self, at: usize, found: &str, reason: Reason) -> Box<Refusal> {
+        let mut refusal = Refusal::new(self.source, self.text, at, reason);
+        refusal.found = found.to_owned();
+        refusal.name = self.name.clone();
+        refusal
     }
 
-    /// The error that the next token is not `wanted`.
-    pub(crate) fn expected(&self, wanted: &str) -> Error {
-        match self.peek() {
-            Some(token) => {
-                self.wrong(token.start, format!("found {}, expected {wanted}", &self.text[token.start..token.end]))
-            }
-            None => self.wrong(self.text.len(), format!("the text ends, expected {wanted}")),
-        }
+    /// A refusal of the next token.
+    pub(super) fn refuse_next(&self, reason: Reason) -> Box<Refusal> {
+        let at = self.peek().map_or(self.text.len(), |token| token.start);
+        self.refuse(at, self.found(), reason)
+    }
+
+    /// A refusal of the next token, which is not what is wanted.
+    pub(super) fn expected(&self, wanted: impl Into<String>) -> Box<Refusal> {
+        self.refuse_next(Reason::Expected(wanted.into()))
+    }
+
+    /// What may join comparisons, or end them.
+    fn joined(&self, end: &str) -> String {
+        if self.dialect.nesting { format!("AND, OR or {end}") } else { format!("AND or {end}") }
     }
 
     /// Takes the next token if it is this keyword.
-    pub(crate) fn keyword(&mut self, keyword: &str) -> bool {
-        let found =
-            matches!(self.peek(), Some(Token { kind: Kind::Word(word), .. }) if word.eq_ignore_ascii_case(keyword));
+    pub(super) fn keyword(&mut self, keyword: &str) -> bool {
+        let found = self.peek().is_some_and(|token| token.is_keyword(keyword));
         self.at += usize::from(found);
         found
     }
@@ -131,185 +201,183 @@ impl<'t, 'a> Parser<'t, 'a> {
         found
     }
 
-    fn any(&mut self, depth: usize) -> Result<Expr> {
+    fn any(&mut self, depth: usize) -> Parsed<Tree<A>> {
         let mut parts = vec![self.all(depth)?];
-        while self.keyword("OR") {
+        while self.dialect.nesting && self.keyword("OR") {
             parts.push(self.all(depth)?);
         }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Expr::Or(parts) })
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Tree::Or(parts) })
     }
 
-    fn all(&mut self, depth: usize) -> Result<Expr> {
+    fn all(&mut self, depth: usize) -> Parsed<Tree<A>> {
         let mut parts = vec![self.one(depth)?];
-        // MLflow accepts an AND at the very end, and clients that join clauses rely on it.
-        while self.keyword("AND") && !(depth == 0 && self.peek().is_none()) {
+        while self.keyword("AND") {
+            if self.dialect.trailing_and && depth == 0 && self.peek().is_none() {
+                break;
+            }
             parts.push(self.one(depth)?);
         }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Expr::And(parts) })
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Tree::And(parts) })
     }
 
-    fn one(&mut self, depth: usize) -> Result<Expr> {
-        let deeper = || {
-            if depth < DEPTH_MAX {
-                Ok(depth + 1)
-            } else {
-                Err(self.expected(&format!("at most {DEPTH_MAX} nested parentheses and NOTs")))
-            }
-        };
-        let deeper = deeper();
-        if self.keyword("NOT") {
-            return Ok(Expr::Not(Box::new(self.one(deeper?)?)));
+    fn one(&mut self, depth: usize) -> Parsed<Tree<A>> {
+        let start = self.at;
+        let not = self.dialect.nesting && self.keyword("NOT");
+        let open = !not && self.dialect.nesting && self.punctuation('(');
+        if (not || open) && depth == DEPTH_MAX {
+            self.at = start;
+            return Err(self.refuse_next(Reason::TooDeep));
         }
-        if self.punctuation('(') {
-            let expr = self.any(deeper?)?;
-            return if self.punctuation(')') {
-                Ok(expr)
-            } else {
-                Err(self.expected(self.by_dialect("')', AND or OR", "')'")))
-            };
+        if not {
+            return Ok(Tree::Not(Box::new(self.one(depth + 1)?)));
         }
-        self.clauses += 1;
-        if self.clauses > CLAUSES_MAX {
-            let list = self.by_dialect("; IN takes a list of any length", "");
-            return Err(self.expected(&format!("at most {CLAUSES_MAX} comparisons{list}")));
+        if open {
+            let tree = self.any(depth + 1)?;
+            return if self.punctuation(')') { Ok(tree) } else { Err(self.expected("')', AND or OR")) };
         }
-        Ok(Expr::Clause(match self.subject(true)? {
-            Subject::Metric(name) => Clause::Metric(name, self.number_test(true)?),
-            Subject::Time(attribute) => Clause::Time(attribute, self.number_test(false)?),
-            Subject::Param(key) => Clause::Param(key, self.text_test(TextKind::Keyed)?),
-            Subject::Tag(key) => Clause::Tag(key, self.text_test(TextKind::Keyed)?),
-            Subject::Text(attribute @ TextAttribute::RunId) => {
-                Clause::Text(attribute, self.text_test(TextKind::Listed)?)
-            }
-            Subject::Text(attribute) => Clause::Text(attribute, self.text_test(TextKind::Plain)?),
-            Subject::Dataset(field) => Clause::Dataset(field, self.text_test(TextKind::Listed)?),
-        }))
+        self.comparisons += 1;
+        if self.comparisons > CLAUSES_MAX {
+            return Err(self.refuse_next(Reason::TooManyComparisons));
+        }
+        let (field, rules) = self.field()?;
+        let test = self.test(rules)?;
+        self.name = None;
+        Ok(Tree::Comparison(field, test))
     }
 
-    /// A name, of tokens that touch each other; aliases that MLflow filters but does not order by depend on `aliases`.
-    pub(crate) fn subject(&mut self, aliases: bool) -> Result<Subject> {
-        const NAME: &str = "a name as metrics.loss, params.`my key`, tags.owner or start_time";
+    /// A name, of tokens that touch each other, and how it is compared.
+    fn field(&mut self) -> Parsed<(Field<A>, Rules)> {
         let from = self.at;
-        if matches!(self.peek(), Some(Token { kind: Kind::Word(word), .. }) if word.eq_ignore_ascii_case("AND") || word.eq_ignore_ascii_case("OR"))
-        {
-            return Err(self.expected(NAME));
+        if !self.peek().is_some_and(|token| token.is_keyword("AND") || token.is_keyword("OR")) {
+            while let Some(token) = self.peek()
+                && matches!(token.kind, Kind::Word(_) | Kind::Quoted('`' | '"', _))
+                && (self.at == from || self.tokens[self.at - 1].end == token.start)
+            {
+                self.at += 1;
+            }
         }
-        while let Some(token) = self.peek()
-            && matches!(token.kind, Kind::Word(_) | Kind::Quoted('`' | '"', _))
-            && (self.at == from || self.tokens[self.at - 1].end == token.start)
-        {
-            self.at += 1;
+        match &self.tokens[from..self.at] {
+            [] => Err(self.refuse_next(Reason::Name(self.names()))),
+            tokens => self.named(tokens),
         }
-        let tokens = &self.tokens[from..self.at];
-        let [first, .., last] = tokens else {
-            return match tokens {
-                [only] => self.named(only.start, only.end, tokens, aliases),
-                _ => Err(self.expected(NAME)),
-            };
-        };
-        self.named(first.start, last.end, tokens, aliases)
     }
 
-    /// MLflow splits a name at its first dot: the entity before it, the key after it; without a dot it is an attribute.
-    fn named(&self, start: usize, end: usize, tokens: &[Token<'a>], aliases: bool) -> Result<Subject> {
-        let raw = &self.text[start..end];
+    /// Names as examples.
+    fn names(&self) -> String {
+        let example = |entity| match entity {
+            Entity::Metric => Some("metrics.loss"),
+            Entity::Param => Some("params.`my key`"),
+            Entity::Tag => Some("tags.owner"),
+            Entity::Attribute | Entity::Dataset => None,
+        };
+        let keys = self.dialect.keys.iter().filter_map(|keys| example(keys.entity));
+        let mut names: Vec<&str> = keys.collect();
+        names.extend(self.known().last());
+        format!("a name as {}", alternatives(&names))
+    }
+
+    /// The names of attributes, of each the usual one.
+    fn known(&self) -> impl Iterator<Item = &'static str> {
+        let names = self.dialect.attributes.iter().map(|attribute| match self.source {
+            Source::Filter => attribute.filtered,
+            Source::OrderBy | Source::Column => attribute.ordered,
+        });
+        names.filter_map(|names| names.first().copied())
+    }
+
+    /// A name is split at its first dot: the entity before it, the key after it; without a dot it is an attribute
+    /// (MLflow's rule).
+    fn named(&mut self, tokens: &[Token<'a>]) -> Parsed<(Field<A>, Rules)> {
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
+            return Err(self.refuse_next(Reason::Name(self.names())));
+        };
+        let (start, raw) = (first.start, &self.text[first.start..last.end]);
         let Some((entity, _)) = raw.split_once('.') else {
             let key = match tokens {
                 [Token { kind: Kind::Word(key) | Kind::Quoted(_, key), .. }] => key,
                 _ => raw,
             };
-            return self.attribute(start, key, aliases);
+            return self.attribute(start, key);
         };
         let key_start = start + entity.len() + 1;
         let unquoted = entity.strip_prefix('`').and_then(|entity| entity.strip_suffix('`')).unwrap_or(entity);
+        let refuse_key = |parser: &Self, why: String| Err(parser.refuse(key_start, "", Reason::Key(why)));
         // The key's tokens: the entity's own token may go on into the key.
         let mut pieces = tokens.iter().filter(|token| token.end > key_start).map(|token| match token.kind {
-            Kind::Word(word) => (None, &word[key_start.saturating_sub(token.start)..]),
-            Kind::Quoted(quote, text) => (Some(quote), text),
-            _ => (None, ""),
+            Kind::Word(word) => (false, &word[key_start.saturating_sub(token.start)..]),
+            Kind::Quoted(_, text) => (true, text),
+            _ => (false, ""),
         });
-        let (key, suffix) = match (pieces.next(), pieces.next(), pieces.next()) {
-            (Some((None, word)), None, None) => (Key::Plain(word), None),
-            (Some((Some(_), text)), None, None) => (Key::Quoted(text), None),
-            (Some((Some(_), text)), Some((None, suffix)), None) => (Key::Quoted(text), Some(suffix)),
-            (None, ..) => return Err(self.wrong(key_start, "a key is missing after the dot")),
-            _ => return Err(self.wrong(key_start, "a key is either all in quotes or not at all")),
+        let (quoted, key, suffix) = match (pieces.next(), pieces.next(), pieces.next()) {
+            (Some((quoted, key)), None, None) => (quoted, key, None),
+            (Some((true, key)), Some((false, suffix)), None) => (true, key, Some(suffix)),
+            (None, ..) => return refuse_key(self, "a key is missing after the dot".into()),
+            _ => return refuse_key(self, "a key is either all in quotes or not at all".into()),
         };
-        let (Key::Plain(text) | Key::Quoted(text)) = key;
-        if text.is_empty() {
-            return Err(self.wrong(key_start, "a key must not be empty"));
+        if key.is_empty() {
+            return refuse_key(self, "a key must not be empty".into());
         }
-        if unquoted == "metric" || unquoted == "metrics" {
-            return self.metric(key_start, key, suffix).map(Subject::Metric);
+        let Some(keys) = self.dialect.keys.iter().find(|keys| keys.words.contains(&unquoted)) else {
+            let words = self.dialect.keys.iter().filter_map(|keys| keys.words.first().copied());
+            let quotes = entity.starts_with(['"', '`']);
+            let hint = if quotes { "; quotes go around the key alone, as in tags.`my key`" } else { "" };
+            let known = format!("{}{hint}", words.collect::<Vec<_>>().join(", "));
+            return Err(self.refuse(start, unquoted, Reason::Entity(known)));
+        };
+        if self.source != Source::Filter && !keys.ordered {
+            return Err(self.refuse(start, unquoted, Reason::NotOrdered(keys.entity)));
         }
-        if let Some(suffix) = suffix {
-            let why = self.by_dialect("; only metrics have statistics", "");
-            return Err(self.wrong(key_start, format!("{suffix:?} follows the key{why}")));
+        if let Some(suffix) = suffix
+            && !(self.dialect.statistics && keys.entity == Entity::Metric)
+        {
+            let why = if self.dialect.statistics { "only metrics have statistics" } else { "a key is all in quotes" };
+            return refuse_key(self, format!("{suffix:?} follows the key; {why}"));
         }
-        match unquoted {
-            "param" | "params" | "parameter" | "parameters" => Ok(Subject::Param(text.to_owned())),
-            "tag" | "tags" => Ok(Subject::Tag(text.to_owned())),
-            "attr" | "attribute" | "attributes" | "run" => self.attribute(key_start, text, aliases),
-            "dataset" | "datasets" if !aliases => {
-                Err(self.wrong(start, "runs are not ordered by their datasets, of which they have many"))
-            }
-            "dataset" | "datasets" => match text {
-                "name" => Ok(Subject::Dataset(DatasetField::Name)),
-                "digest" => Ok(Subject::Dataset(DatasetField::Digest)),
-                "context" => Ok(Subject::Dataset(DatasetField::Context)),
-                _ => Err(self.wrong(key_start, format!("datasets have no {text:?}, only name, digest and context"))),
+        self.name = Some((keys.entity, key.to_owned()));
+        let field = match keys.entity {
+            Entity::Attribute => return self.attribute(key_start, key),
+            Entity::Metric => Field::Metric(match suffix {
+                None if quoted || !self.dialect.statistics => MetricName::latest(key),
+                None => MetricName::unquoted(key),
+                Some(suffix) => match suffix.strip_prefix('.').and_then(Aggregate::named) {
+                    Some(aggregate) => MetricName { key: key.to_owned(), aggregate, literal: None },
+                    None => {
+                        let names: Vec<_> = Aggregate::NAMES.iter().map(|(name, _)| *name).collect();
+                        return refuse_key(self, format!("{suffix:?} is no statistic; there are {}", names.join(", ")));
+                    }
+                },
+            }),
+            Entity::Param => Field::Param(key.to_owned()),
+            Entity::Tag => Field::Tag(key.to_owned()),
+            Entity::Dataset => match key {
+                "name" => Field::Dataset(DatasetField::Name),
+                "digest" => Field::Dataset(DatasetField::Digest),
+                "context" => Field::Dataset(DatasetField::Context),
+                _ => return refuse_key(self, format!("datasets have no {key:?}, only name, digest and context")),
             },
-            _ => {
-                let hint = if entity.starts_with(['"', '`']) {
-                    "; quotes go around the key alone, as in metrics.`my key`"
-                } else {
-                    ""
-                };
-                Err(self
-                    .wrong(start, format!("{unquoted:?} is none of metrics, params, tags, attributes, datasets{hint}")))
-            }
+        };
+        Ok((field, keys.rules))
+    }
+
+    fn attribute(&mut self, start: usize, key: &str) -> Parsed<(Field<A>, Rules)> {
+        self.name = Some((Entity::Attribute, key.to_owned()));
+        let names = |attribute: &&Attribute<A>| match self.source {
+            Source::Filter => attribute.filtered.contains(&key),
+            Source::OrderBy | Source::Column => attribute.ordered.contains(&key),
+        };
+        if let Some(attribute) = self.dialect.attributes.iter().find(names) {
+            return Ok((Field::Attribute(attribute.id), attribute.rules));
         }
+        let hint = match self.dialect.hints.iter().find(|(name, _)| *name == key) {
+            Some((_, hint)) => format!("; {hint}"),
+            None => self.meant(key).map_or_else(String::new, |meant| format!("; did you mean {meant}?")),
+        };
+        let known = self.known().collect::<Vec<_>>().join(", ");
+        let reason = Reason::Attribute(format!("{}; there are {known}{hint}", self.dialect.of));
+        Err(self.refuse(start, key, reason))
     }
 
-    fn metric(&self, start: usize, key: Key<'_>, suffix: Option<&str>) -> Result<MetricName> {
-        match (key, suffix) {
-            (Key::Quoted(key), None) => Ok(MetricName::latest(key)),
-            (Key::Quoted(key), Some(suffix)) => match suffix.strip_prefix('.').and_then(Aggregate::named) {
-                Some(aggregate) => Ok(MetricName { key: key.to_owned(), aggregate, literal: None }),
-                None if self.dialect == Dialect::Mlflow => Err(self
-                    .wrong(start, format!("{suffix:?} follows the key; a key is either all in quotes or not at all"))),
-                None => {
-                    let names: Vec<_> = Aggregate::NAMES.iter().map(|(name, _)| *name).collect();
-                    Err(self.wrong(start, format!("{suffix:?} is no statistic; there are {}", names.join(", "))))
-                }
-            },
-            (Key::Plain(text), _) => Ok(MetricName::unquoted(text)),
-        }
-    }
-
-    fn attribute(&self, start: usize, key: &str, aliases: bool) -> Result<Subject> {
-        Ok(match key {
-            "start_time" | "created" | "Created" => Subject::Time(TimeAttribute::Start),
-            "end_time" => Subject::Time(TimeAttribute::End),
-            "run_id" => Subject::Text(TextAttribute::RunId),
-            "run_name" => Subject::Text(TextAttribute::RunName),
-            "run name" | "Run name" | "Run Name" if aliases => Subject::Text(TextAttribute::RunName),
-            "status" => Subject::Text(TextAttribute::Status),
-            "artifact_uri" => Subject::Text(TextAttribute::ArtifactUri),
-            "user_id" => Subject::Text(TextAttribute::UserId),
-            _ => {
-                let known = "run_id, run_name, status, artifact_uri, user_id, start_time, end_time";
-                let hint = match key {
-                    "experiment_id" => "; give the experiments beside the filter".to_owned(),
-                    "lifecycle_stage" => "; give the view (active, deleted, all) beside the filter".to_owned(),
-                    _ => self.meant(key).map_or_else(String::new, |meant| format!("; did you mean {meant}?")),
-                };
-                return Err(self.wrong(start, format!("{key:?} is no attribute of runs; there are {known}{hint}")));
-            }
-        })
-    }
-
-    /// What a name that is no attribute may stand for, by what it is compared with.
+    /// What a name that is not an attribute may stand for, by what it is compared with.
     fn meant(&self, key: &str) -> Option<String> {
         let key = match key {
             key if key.chars().all(|c| word(c) && c != '.') => key.to_owned(),
@@ -320,21 +388,26 @@ impl<'t, 'a> Parser<'t, 'a> {
         let number = rest.iter().take(3).any(|token| match token.kind {
             Kind::Number(_) => true,
             Kind::Operator(operator) => operator.starts_with(['<', '>']),
-            Kind::Word(word) => word.eq_ignore_ascii_case("BETWEEN") || word.eq_ignore_ascii_case("NAN"),
-            _ => false,
+            _ => token.is_keyword("BETWEEN") || token.is_keyword("NAN"),
         });
-        Some(if number {
-            format!("metrics.{key}")
-        } else if rest.iter().any(|token| matches!(token.kind, Kind::Quoted('\'' | '"', _))) {
-            format!("params.{key} or tags.{key}")
-        } else {
-            format!("metrics.{key}, params.{key} or tags.{key}")
-        })
+        let text = rest.iter().any(|token| matches!(token.kind, Kind::Quoted('\'' | '"', _)));
+        let candidates = self.dialect.keys.iter().filter(|keys| match keys.entity {
+            Entity::Metric => number || !text,
+            Entity::Param | Entity::Tag => !number,
+            Entity::Attribute | Entity::Dataset => false,
+        });
+        let names: Vec<String> =
+            candidates.filter_map(|keys| keys.words.first().map(|word| format!("{word}.{key}"))).collect();
+        (!names.is_empty()).then(|| alternatives(&names))
     }
 }
 
-#[derive(Clone, Copy)]
-enum Key<'a> {
-    Plain(&'a str),
-    Quoted(&'a str),
+/// `a`, `a or b`, `a, b or c`.
+pub(super) fn alternatives<S: AsRef<str>>(words: &[S]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    match words.split_last() {
+        None => String::new(),
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, before)) => format!("{} or {last}", before.join(", ")),
+    }
 }

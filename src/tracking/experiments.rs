@@ -3,8 +3,9 @@
 use std::cmp::Ordering;
 
 use crate::error::Error;
-use crate::search::ast::{NumberTest, TextTest};
-use crate::search::conditions::{Condition, Operator, TEXTS, parse_conditions, parse_sorting};
+use crate::search::ast::TextTest;
+use crate::search::dialect::{Attribute, Dialect, Entity, Keys, Kind, NO_RULES, NUMBERS, Operator, Rules, TEXTS};
+use crate::search::parser::{Field, Sorting, Test, parse_list, parse_sorting};
 use crate::tracking::entities::{Experiment, LifecycleStage, PageOf, ViewType};
 use crate::tracking::error::{Code, Fault, Result};
 use crate::tracking::store::Tracking;
@@ -160,9 +161,8 @@ impl Tracking {
     /// `INVALID_PARAMETER_VALUE`.
     pub fn search_experiments(&self, search: &ExperimentSearch) -> Result<PageOf<Experiment>> {
         let max = validate::max_results(search.max_results, RESULTS_MAX)?;
-        let told = |fault: Fault| tell(Language::Experiments, &search.filter, &search.order_by, fault);
-        let tests = tests(&search.filter).map_err(told)?;
-        let order = order(&search.order_by).map_err(told)?;
+        let tests = tests(&search.filter)?;
+        let order = order(&search.order_by)?;
         let mut found = self.inner.workspace.experiments()?;
         found.retain(|experiment| {
             let stage = match search.view {
@@ -170,7 +170,7 @@ impl Tracking {
                 ViewType::DeletedOnly => experiment.deleted,
                 ViewType::All => true,
             };
-            stage && tests.iter().all(|test| test.passes(experiment))
+            stage && tests.iter().all(|test| passes(test, experiment))
         });
         found.sort_by(|a, b| {
             let by = |(key, descending): &(Key, bool)| {
@@ -220,72 +220,73 @@ fn no_experiment(error: Error, id: &str) -> Fault {
     }
 }
 
-/// A condition on an experiment.
-enum Test {
-    Name(TextTest),
-    Id(TextTest),
-    Created(NumberTest),
-    Updated(NumberTest),
-    Tag(String, TextTest),
+/// How experiments are searched.
+pub(super) const DIALECT: Dialect<Key> = Dialect {
+    of: "experiments",
+    keys: &[
+        Keys { entity: Entity::Attribute, words: &["attributes", "attribute"], rules: NO_RULES, ordered: true },
+        Keys {
+            entity: Entity::Tag,
+            words: &["tags", "tag"],
+            rules: texts(&[TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], Operator::Null, Operator::NotNull]),
+            ordered: false,
+        },
+    ],
+    attributes: &[
+        attribute(Key::Name, &["name"], texts(&TEXTS)),
+        attribute(Key::Id, &["experiment_id"], texts(&[TEXTS[0], TEXTS[1], Operator::In, Operator::NotIn])),
+        attribute(Key::Created, &["creation_time"], TIME),
+        attribute(Key::Updated, &["last_update_time"], TIME),
+    ],
+    hints: &[],
+    nesting: false,
+    statistics: false,
+    trailing_and: true,
+};
+const TIME: Rules = Rules { kind: Kind::Integer { quoted: false }, operators: &NUMBERS };
+
+const fn texts(operators: &'static [Operator]) -> Rules {
+    Rules { kind: Kind::Text { loose: false }, operators }
 }
 
-/// The tests of a filter.
-fn tests(filter: &str) -> Result<Vec<Test>> {
-    parse_conditions(filter)?.iter().map(Test::new).collect()
+const fn attribute(id: Key, names: &'static [&'static str], rules: Rules) -> Attribute<Key> {
+    Attribute { id, filtered: names, ordered: names, rules }
 }
 
-impl Test {
-    fn new(condition: &Condition) -> Result<Self> {
-        use crate::search::ast::Comparison::{Equal, NotEqual};
-        match (condition.entity.as_deref(), condition.key.as_str()) {
-            (Some("tag" | "tags"), key) => {
-                let allowed = [&TEXTS[..], &[Operator::Null, Operator::NotNull]].concat();
-                Ok(Self::Tag(key.to_owned(), condition.text(&allowed)?))
+/// The conditions of a filter; ids are numbers.
+fn tests(filter: &str) -> Result<Vec<(Field<Key>, Test)>> {
+    let tests = parse_list(&DIALECT, filter).map_err(|refusal| tell(Language::Experiments, &DIALECT, refusal))?;
+    for (field, test) in &tests {
+        let ids = match (field, test) {
+            (Field::Attribute(Key::Id), Test::Text(TextTest::Equal(id) | TextTest::NotEqual(id))) => {
+                std::slice::from_ref(id)
             }
-            (None | Some("attribute" | "attributes"), "name") => Ok(Self::Name(condition.text(&TEXTS)?)),
-            (None | Some("attribute" | "attributes"), "experiment_id") => {
-                let allowed = [Operator::Is(Equal), Operator::Is(NotEqual), Operator::In, Operator::NotIn];
-                let test = condition.text(&allowed)?;
-                let ids = match &test {
-                    TextTest::Equal(id) | TextTest::NotEqual(id) => std::slice::from_ref(id),
-                    TextTest::In(ids) | TextTest::NotIn(ids) => ids,
-                    _ => &[],
-                };
-                match ids.iter().find(|id| id.trim().parse::<i128>().is_err()) {
-                    Some(id) => Err(Fault::invalid(format!(
-                        "Invalid experiment ID '{id}'. Experiment ID must be a valid integer."
-                    ))),
-                    None => Ok(Self::Id(test)),
-                }
-            }
-            (None | Some("attribute" | "attributes"), "creation_time") => Ok(Self::Created(condition.integer(false)?)),
-            (None | Some("attribute" | "attributes"), "last_update_time") => {
-                Ok(Self::Updated(condition.integer(false)?))
-            }
-            (None | Some("attribute" | "attributes"), key) => {
-                let why = format!("{key:?} is none of name, experiment_id, creation_time, last_update_time");
-                Err(condition.wrong(why).into())
-            }
-            (Some(entity), _) => {
-                let why = format!("{entity:?} is none of attribute, tag, tags");
-                Err(condition.wrong(why).into())
-            }
+            (Field::Attribute(Key::Id), Test::Text(TextTest::In(ids) | TextTest::NotIn(ids))) => ids,
+            _ => &[],
+        };
+        if let Some(id) = ids.iter().find(|id| id.trim().parse::<i128>().is_err()) {
+            return Err(Fault::invalid(format!(
+                "Invalid experiment ID '{id}'. Experiment ID must be a valid integer."
+            )));
         }
     }
+    Ok(tests)
+}
 
-    fn passes(&self, experiment: &catalog::Experiment) -> bool {
-        match self {
-            Self::Name(test) => test.passes(&experiment.name),
-            Self::Id(test) => test.passes(&experiment.id.to_string()),
-            Self::Created(test) => test.passes(experiment.created_ms),
-            Self::Updated(test) => test.passes(experiment.updated_ms),
-            Self::Tag(key, test) => test.passes_optional(experiment.tags.get(key).map(String::as_str)),
-        }
+fn passes((field, test): &(Field<Key>, Test), experiment: &catalog::Experiment) -> bool {
+    match (field, test) {
+        (Field::Attribute(Key::Name), Test::Text(test)) => test.passes(&experiment.name),
+        (Field::Attribute(Key::Id), Test::Text(test)) => test.passes(&experiment.id.to_string()),
+        (Field::Attribute(Key::Created), Test::Number(test)) => test.passes(experiment.created_ms),
+        (Field::Attribute(Key::Updated), Test::Number(test)) => test.passes(experiment.updated_ms),
+        (Field::Tag(key), Test::Text(test)) => test.passes_optional(experiment.tags.get(key).map(String::as_str)),
+        _ => false,
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Key {
+/// An attribute of an experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
     Name,
     Id,
     Created,
@@ -307,18 +308,11 @@ impl Key {
 /// the greatest first (MLflow's rule).
 fn order(clauses: &[String]) -> Result<Vec<(Key, bool)>> {
     let mut order: Vec<(Key, bool)> = Vec::new();
-    for clause in parse_sorting(clauses)? {
-        let key = match (clause.entity.as_deref(), clause.key.as_str()) {
-            (None | Some("attribute" | "attributes"), "name") => Key::Name,
-            (None | Some("attribute" | "attributes"), "experiment_id") => Key::Id,
-            (None | Some("attribute" | "attributes"), "creation_time") => Key::Created,
-            (None | Some("attribute" | "attributes"), "last_update_time") => Key::Updated,
-            (_, key) => {
-                let why = format!("{key:?} is none of name, experiment_id, creation_time, last_update_time");
-                return Err(Error::invalid("order_by", why).into());
-            }
-        };
-        order.push((key, clause.descending));
+    let refused = |refusal| tell(Language::Experiments, &DIALECT, refusal);
+    for Sorting { field, descending } in parse_sorting(&DIALECT, clauses).map_err(refused)? {
+        if let Field::Attribute(key) = field {
+            order.push((key, descending));
+        }
     }
     if order.is_empty() {
         order.push((Key::Created, true));

@@ -1,124 +1,40 @@
-//! Filters of runs as MLflow takes them: our language is larger, and what MLflow refuses is refused here.
+//! Filters and orders of runs as MLflow takes them.
 
-use crate::search::ast::{Aggregate, Clause, Expr, MetricName, NumberTest, TextAttribute, TextTest};
+use crate::search::dialect::{
+    Dialect, Kind, LISTED, NUMBERS, Operator, RUN_HINTS, RUNS, Rules, RunAttribute, TEXTS, run_attributes, run_keys,
+};
 use crate::search::execute::Query;
-use crate::search::lexer::{Kind, tokens};
-use crate::search::order::OrderKey;
-use crate::search::parser::Dialect;
-use crate::tracking::error::{Fault, Result};
+use crate::tracking::error::Result;
 use crate::tracking::words::{Language, tell};
 
-/// The query of a filter and an order.
+const NUMBER: Rules = Rules { kind: Kind::Number, operators: &NUMBERS };
+const TEXT: Rules = Rules { kind: Kind::Text { loose: false }, operators: &TEXTS };
+const LIST: Rules = Rules { operators: &LISTED, ..TEXT };
+const KEYED: Rules =
+    Rules { operators: &[TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], Operator::Null, Operator::NotNull], ..TEXT };
+
+/// MLflow's language of runs: comparisons joined by AND. `metrics.a.min` is the metric of that name.
+pub(super) static MLFLOW: Dialect<RunAttribute> = Dialect {
+    of: "runs",
+    keys: &run_keys(NUMBER, KEYED, LIST),
+    attributes: &run_attributes(NUMBER, TEXT, LIST),
+    hints: RUN_HINTS,
+    nesting: false,
+    statistics: false,
+    trailing_and: true,
+};
+
+/// The query of a filter and an order; `extended` takes all of the store's language too.
 pub(super) fn runs(filter: &str, order_by: &[String], extended: bool) -> Result<Query> {
-    parsed(filter, order_by, extended).map_err(|fault| tell(Language::Runs, filter, order_by, fault))
-}
-
-fn parsed(filter: &str, order_by: &[String], extended: bool) -> Result<Query> {
-    let dialect = if extended { Dialect::Full } else { Dialect::Mlflow };
-    let mut query = Query::parse_in(dialect, filter, order_by)?;
-    if extended {
-        return Ok(query);
-    }
-    if parenthesis(filter)? {
-        return Err(refused(filter, "parentheses"));
-    }
-    if infinity(filter)? {
-        return Err(refused(filter, "infinities"));
-    }
-    if let Some(expr) = &mut query.filter {
-        match expr {
-            Expr::And(parts) => parts.iter_mut().try_for_each(|part| only_clause(filter, part))?,
-            expr => only_clause(filter, expr)?,
-        }
-    }
-    for (at, order) in query.order_by.iter_mut().enumerate() {
-        if let OrderKey::Metric(name) = &mut order.key {
-            literal(filter, name)?;
-        }
-        if let OrderKey::Metric(MetricName { aggregate, .. }) = &order.key
-            && *aggregate != Aggregate::Latest
-        {
-            let why =
-                format!("invalid order_by: {}: statistics of metrics are not part of MLflow's language", order_by[at]);
-            return Err(Fault::invalid(why));
-        }
-    }
-    Ok(query)
-}
-
-fn refused(text: &str, what: &str) -> Fault {
-    Fault::invalid(format!("invalid filter: {text}: {what} are not part of MLflow's language"))
-}
-
-/// Whether there is a parenthesis that begins no list.
-fn parenthesis(filter: &str) -> Result<bool> {
-    let tokens = tokens("filter", filter)?;
-    let is_in = |at: usize| matches!(tokens[at].kind, Kind::Word(word) if word.eq_ignore_ascii_case("IN"));
-    let opens = |at: &usize| tokens[*at].kind == Kind::Punctuation('(');
-    Ok((0..tokens.len()).filter(opens).any(|at| at == 0 || !is_in(at - 1)))
-}
-
-/// Whether a number is the word for infinity. Digits that are too great for a float are infinite too, as they are to
-/// MLflow.
-fn infinity(filter: &str) -> Result<bool> {
-    let is_word = |kind: &Kind<'_>| matches!(kind, Kind::Word(word) | Kind::Number(word) if word.trim_start_matches('-').eq_ignore_ascii_case("inf"));
-    let tokens = tokens("filter", filter)?;
-    Ok(tokens.windows(2).any(|pair| matches!(pair[0].kind, Kind::Operator(_)) && is_word(&pair[1].kind)))
-}
-
-fn only_clause(filter: &str, expr: &mut Expr) -> Result<()> {
-    let refuse = |what| Err(refused(filter, what));
-    match expr {
-        Expr::Clause(Clause::Metric(name, test)) => {
-            literal(filter, name)?;
-            number(filter, test)
-        }
-        Expr::Clause(Clause::Time(_, test)) => number(filter, test),
-        Expr::Clause(Clause::Param(_, test) | Clause::Tag(_, test)) => match test {
-            TextTest::In(_) | TextTest::NotIn(_) => refuse("lists of params and tags"),
-            test => text(filter, test),
-        },
-        Expr::Clause(Clause::Text(attribute, test)) => match test {
-            TextTest::In(_) | TextTest::NotIn(_) if *attribute != TextAttribute::RunId => {
-                refuse("lists of other attributes than run_id")
-            }
-            TextTest::Null | TextTest::NotNull => refuse("IS NULL of attributes"),
-            test => text(filter, test),
-        },
-        Expr::Clause(Clause::Dataset(_, test)) => text(filter, test),
-        Expr::And(_) | Expr::Or(_) | Expr::Not(_) => refuse("OR, NOT and parentheses"),
-    }
-}
-
-/// `metrics.a.min` is the metric of that name, always.
-fn literal(filter: &str, name: &mut MetricName) -> Result<()> {
-    if let Some(key) = name.literal.take() {
-        *name = MetricName { key, aggregate: Aggregate::Latest, literal: None };
-    }
-    if name.aggregate == Aggregate::Latest { Ok(()) } else { Err(refused(filter, "statistics of metrics")) }
-}
-
-fn number(filter: &str, test: &NumberTest) -> Result<()> {
-    match test {
-        NumberTest::Is(..) => Ok(()),
-        NumberTest::Between(..) | NumberTest::NotBetween(..) => Err(refused(filter, "BETWEEN")),
-        NumberTest::Null | NumberTest::NotNull | NumberTest::Nan | NumberTest::NotNan => {
-            Err(refused(filter, "IS NULL and IS NAN of numbers"))
-        }
-    }
-}
-
-fn text(filter: &str, test: &TextTest) -> Result<()> {
-    match test {
-        TextTest::NotLike(_) => Err(refused(filter, "NOT LIKE and NOT ILIKE")),
-        TextTest::Matches(_) | TextTest::NotMatches(_) => Err(refused(filter, "regular expressions")),
-        _ => Ok(()),
-    }
+    let dialect = if extended { Dialect { trailing_and: true, ..RUNS } } else { MLFLOW };
+    Query::parse_in(&dialect, filter, order_by).map_err(|refusal| tell(Language::Runs, &dialect, refusal))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::search::ast::{Clause, Expr};
+    use crate::search::order::OrderKey;
 
     #[test]
     fn mlflows_language_is_taken() {
@@ -213,12 +129,15 @@ mod tests {
                 let said = message.rsplit("(invalid filter: ").next().unwrap();
                 let Some((_, advice)) = said.split_once("expected ") else { panic!("{wrong}: {message}") };
                 let advice = advice.split("; or put NOT").next().unwrap().trim_end_matches(')');
+                if advice.starts_with("a number") {
+                    let right = if advice.contains("IS NAN") { "IS NAN" } else { "= -1" };
+                    runs(&format!("{name} {right}"), &[], extended).unwrap();
+                    continue;
+                }
                 let number = advice.contains(" for a number");
                 let advice = advice.split(" for a ").next().unwrap();
                 for operator in advice.split(", ").flat_map(|words| words.split(" or ")) {
                     let right = match operator {
-                        "a number" => format!("{name} = 1"),
-                        "a number; NaN is found by IS NAN" => format!("{name} IS NAN"),
                         "NULL" | "NOT NULL" | "NAN" | "NOT NAN" => format!("{name} IS {operator}"),
                         "IS" => format!("{name} IS NULL"),
                         "BETWEEN" | "NOT BETWEEN" => format!("{name} {operator} 1 AND 2"),

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`entities`] are the values, [`error`] the refusals, `validate` the rules of names and lengths;
 //! [`store`] is the handle, with `writers` behind it. Its methods stand by subject: `experiments`, `runs`, `listing`,
-//! `batch`, `history`, `bulk`, `inputs`, `models`, `model_filter`, `model_search`, `registered`, `purge`.
+//! `batch`, `history`, `bulk`, `inputs`, `models`, `model_filter`, `model_search`, `registered`, `registry_search`, `purge`.
 //! `docs/mlflow.md` goes call by call and lists every difference.
 
 mod batch;
@@ -20,6 +20,7 @@ mod models;
 mod names;
 mod purge;
 mod registered;
+mod registry_search;
 mod runs;
 pub mod store;
 mod validate;

@@ -1,16 +1,17 @@
 //! The language of filters of logged models, which has its own words in MLflow: comparisons joined by AND of
 //! attributes, metrics, params and tags.
 
-use std::fmt::Write as _;
-
-use crate::search::ast::{Clause, Comparison, Expr, NumberTest, TextAttribute, TextTest, TimeAttribute};
-use crate::search::conditions::{Condition, Operator, TEXTS, parse_conditions};
+use crate::error::Error;
+use crate::search::ast::{Clause, Expr, NumberTest, TextAttribute, TextTest, TimeAttribute};
+use crate::search::dialect::{self, Dialect, Entity, Keys, Kind, LISTED, NO_RULES, NUMBERS, Operator, Rules};
+use crate::search::parser::{Field, Test, parse_list};
+use crate::search::refusal::{Reason, Refusal};
 use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric};
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::words::python_text;
 
 /// A condition that the index does not answer.
-pub(super) enum Test {
+pub(super) enum Asked {
     /// On the latest value of a metric.
     Metric(String, NumberTest),
     /// That there is some metric.
@@ -24,7 +25,7 @@ pub(super) enum Test {
 }
 
 /// An attribute that is a text; the empty one where a model has none, as in MLflow.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Word {
     Type,
     Run,
@@ -45,7 +46,7 @@ impl Word {
 }
 
 /// An attribute of a model.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Attribute {
     Name,
     Id,
@@ -55,20 +56,48 @@ pub(super) enum Attribute {
     Word(Word),
 }
 
+const NUMBER: Rules = Rules { kind: Kind::Number, operators: &NUMBERS };
+const TEXT: Rules = Rules { kind: Kind::Text { loose: true }, operators: &LISTED };
+const STATUS: Rules = Rules { operators: &[LISTED[0], LISTED[1], Operator::In, Operator::NotIn], ..TEXT };
+
+/// How logged models are searched.
+const DIALECT: Dialect<Attribute> = Dialect {
+    of: "logged models",
+    keys: &[
+        Keys { entity: Entity::Attribute, words: &["attributes"], rules: NO_RULES, ordered: true },
+        Keys { entity: Entity::Metric, words: &["metrics"], rules: NUMBER, ordered: true },
+        Keys { entity: Entity::Param, words: &["params"], rules: TEXT, ordered: false },
+        Keys { entity: Entity::Tag, words: &["tags"], rules: TEXT, ordered: false },
+    ],
+    attributes: &[
+        named(Attribute::Name, &["name"], TEXT),
+        named(Attribute::Id, &["model_id"], TEXT),
+        named(Attribute::Created, &["creation_timestamp", "creation_timestamp_ms", "creation_time"], NUMBER),
+        named(
+            Attribute::Updated,
+            &["last_updated_timestamp", "last_updated_timestamp_ms", "last_updated_time"],
+            NUMBER,
+        ),
+        named(Attribute::Word(Word::Type), &["model_type"], TEXT),
+        named(Attribute::Status, &["status"], STATUS),
+        named(Attribute::Word(Word::Run), &["source_run_id"], TEXT),
+        named(Attribute::Word(Word::Experiment), &["experiment_id"], TEXT),
+        named(Attribute::Word(Word::Artifacts), &["artifact_location", "artifact_uri"], TEXT),
+    ],
+    hints: &[],
+    nesting: false,
+    statistics: false,
+    trailing_and: true,
+};
+
+const fn named(id: Attribute, names: &'static [&'static str], rules: Rules) -> dialect::Attribute<Attribute> {
+    dialect::Attribute { id, filtered: names, ordered: names, rules }
+}
+
 /// The attribute of a name, as filters and orders name them.
 pub(super) fn attribute(name: &str) -> Option<Attribute> {
-    Some(match name {
-        "name" => Attribute::Name,
-        "model_id" => Attribute::Id,
-        "creation_timestamp" | "creation_timestamp_ms" | "creation_time" => Attribute::Created,
-        "last_updated_timestamp" | "last_updated_timestamp_ms" | "last_updated_time" => Attribute::Updated,
-        "model_type" => Attribute::Word(Word::Type),
-        "status" => Attribute::Status,
-        "source_run_id" => Attribute::Word(Word::Run),
-        "experiment_id" => Attribute::Word(Word::Experiment),
-        "artifact_location" | "artifact_uri" => Attribute::Word(Word::Artifacts),
-        _ => return None,
-    })
+    let named = |attribute: &&dialect::Attribute<Attribute>| attribute.ordered.contains(&name);
+    DIALECT.attributes.iter().find(named).map(|attribute| attribute.id)
 }
 
 /// Of some metrics the latest by time, then step; of equal ones that of the first run by id.
@@ -76,7 +105,7 @@ pub(super) fn latest<'a>(metrics: impl Iterator<Item = &'a Metric>) -> Option<&'
     metrics.max_by(|a, b| (a.timestamp, a.step).cmp(&(b.timestamp, b.step)).then_with(|| b.run_id.cmp(&a.run_id)))
 }
 
-impl Test {
+impl Asked {
     /// Whether a model passes; metrics count as measured on one of the datasets, where there are any.
     pub(super) fn passes(&self, model: &LoggedModel, datasets: &[(String, Option<String>)]) -> bool {
         let on = |metric: &&Metric| {
@@ -102,69 +131,37 @@ impl Test {
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` with MLflow's words; what is wrong exactly follows in parentheses.
-pub(super) fn filter(text: &str) -> Result<(Vec<Expr>, Vec<Test>)> {
-    let conditions = parse_conditions(text).map_err(|error| {
-        Fault::invalid(format!(
-            "Invalid filter string: {}. Expected a list of comparisons separated by 'AND' (e.g. 'metrics.loss > 0.1 AND \
-             params.lr = 0.01'). ({error})",
-            python_text(text)
-        ))
-    })?;
+pub(super) fn filter(text: &str) -> Result<(Vec<Expr>, Vec<Asked>)> {
     let (mut indexed, mut others) = (Vec::new(), Vec::new());
-    for condition in &conditions {
-        let key = condition.key.clone();
-        match (condition.entity.as_deref(), condition.key.as_str()) {
-            (Some("params"), _) => indexed.push(Clause::Param(key, texts(condition)?)),
-            (Some("tags"), _) => indexed.push(Clause::Tag(key, texts(condition)?)),
-            (Some("metrics"), _) => others.push(Test::Metric(key, number(condition)?)),
-            (None | Some("attributes"), name) => match attribute(name) {
-                Some(Attribute::Name) => indexed.push(Clause::Text(TextAttribute::RunName, texts(condition)?)),
-                Some(Attribute::Id) => indexed.push(Clause::Text(TextAttribute::RunId, texts(condition)?)),
-                Some(Attribute::Created) => indexed.push(Clause::Time(TimeAttribute::Start, number(condition)?)),
-                Some(Attribute::Updated) => others.push(Test::Updated(number(condition)?)),
-                Some(Attribute::Status) => others.push(Test::Status(status(condition)?)),
-                Some(Attribute::Word(word)) => others.push(Test::Text(word, texts(condition)?)),
-                None => return Err(condition.wrong(format!("Invalid attribute name: {name}")).into()),
-            },
-            (Some(entity), _) => {
-                return Err(Fault::invalid(format!(
-                    "Invalid entity type: {}. Expected one of ['attributes', 'metrics', 'params', 'tags'].",
-                    python_text(entity)
-                )));
+    for (field, test) in parse_list(&DIALECT, text).map_err(told)? {
+        match (field, test) {
+            (Field::Param(key), Test::Text(test)) => indexed.push(Clause::Param(key, test)),
+            (Field::Tag(key), Test::Text(test)) => indexed.push(Clause::Tag(key, test)),
+            (Field::Metric(name), Test::Number(test)) => others.push(Asked::Metric(name.key, test)),
+            (Field::Attribute(Attribute::Name), Test::Text(test)) => {
+                indexed.push(Clause::Text(TextAttribute::RunName, test));
             }
+            (Field::Attribute(Attribute::Id), Test::Text(test)) => {
+                indexed.push(Clause::Text(TextAttribute::RunId, test));
+            }
+            (Field::Attribute(Attribute::Created), Test::Number(test)) => {
+                indexed.push(Clause::Time(TimeAttribute::Start, test));
+            }
+            (Field::Attribute(Attribute::Updated), Test::Number(test)) => others.push(Asked::Updated(test)),
+            (Field::Attribute(Attribute::Status), Test::Text(test)) => others.push(Asked::Status(status(test)?)),
+            (Field::Attribute(Attribute::Word(word)), Test::Text(test)) => others.push(Asked::Text(word, test)),
+            _ => {}
         }
     }
     Ok((indexed.into_iter().map(Expr::Clause).collect(), others))
 }
 
-/// The operators that texts take.
-fn text_operators() -> [Operator; 6] {
-    let [equal, unequal, like, ilike] = TEXTS;
-    [equal, unequal, like, ilike, Operator::In, Operator::NotIn]
-}
-
-fn texts(condition: &Condition) -> Result<TextTest> {
-    let allowed = text_operators();
-    check_operator(condition, &allowed)?;
-    Ok(condition.loose_text(&allowed)?)
-}
-
-fn number(condition: &Condition) -> Result<NumberTest> {
-    use Comparison::{Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual};
-    check_operator(condition, &[Less, LessEqual, Greater, GreaterEqual, Equal, NotEqual].map(Operator::Is))?;
-    Ok(condition.number()?)
-}
-
 /// A test of the status, which is named as in `READY`.
-fn status(condition: &Condition) -> Result<TextTest> {
-    let test = texts(condition)?;
+fn status(test: TextTest) -> Result<TextTest> {
     let named = match &test {
         TextTest::Equal(name) | TextTest::NotEqual(name) => std::slice::from_ref(name),
         TextTest::In(names) | TextTest::NotIn(names) => names.as_slice(),
-        _ => {
-            let why = format!("Invalid comparison operator for status: {}", condition.operator);
-            return Err(Fault::invalid(why));
-        }
+        _ => &[],
     };
     match named.iter().find(|name| LoggedModelStatus::ALL.iter().all(|status| status.as_str() != name.as_str())) {
         Some(name) => Err(Fault::invalid(format!("Unknown model status in filter: {}", python_text(name)))),
@@ -172,28 +169,41 @@ fn status(condition: &Condition) -> Result<TextTest> {
     }
 }
 
-fn check_operator(condition: &Condition, allowed: &[Operator]) -> Result<()> {
-    if allowed.contains(&condition.operator) {
-        return Ok(());
-    }
-    let entity = condition.entity.as_deref().unwrap_or("attributes");
-    // Times have a longer name in MLflow's tables.
-    let is_time = entity == "attributes" && condition.key.ends_with("_timestamp");
-    let name = format!("{entity}.{}{}", condition.key, if is_time { "_ms" } else { "" });
-    if matches!(condition.operator, Operator::Null | Operator::NotNull) {
-        return Err(Fault::invalid(format!(
-            "Invalid comparison: {name} {}. Expected a comparison with 3 tokens.",
-            condition.operator
-        )));
-    }
-    let mut known = String::new();
-    for operator in allowed {
-        let _ = write!(known, "{}'{operator}'", if known.is_empty() { "" } else { ", " });
-    }
-    Err(Fault::invalid(format!(
-        "Invalid comparison operator for {name}: '{}'. Expected one of ({known}).",
-        condition.operator
-    )))
+/// MLflow's words for a refusal, and ours.
+fn told(refusal: Box<Refusal>) -> Fault {
+    let own = Error::from(refusal.clone());
+    let name = refusal.name.as_ref().map(|(entity, key)| {
+        let entity = DIALECT.keys.iter().find(|keys| keys.entity == *entity).map_or("attributes", |keys| keys.words[0]);
+        // Times have a longer name in MLflow's tables.
+        let is_time = entity == "attributes" && key.ends_with("_timestamp");
+        format!("{entity}.{key}{}", if is_time { "_ms" } else { "" })
+    });
+    let words = match (&refusal.reason, name) {
+        (Reason::Entity(_), _) => {
+            let entity = python_text(&refusal.found);
+            format!("Invalid entity type: {entity}. Expected one of ['attributes', 'metrics', 'params', 'tags'].")
+        }
+        (Reason::Attribute(_), _) if !refusal.is_last() => {
+            format!("Invalid attribute name: {}", refusal.found)
+        }
+        (Reason::Operator { operator, .. }, Some(name)) if operator.starts_with("IS ") => {
+            format!("Invalid comparison: {name} {operator}. Expected a comparison with 3 tokens.")
+        }
+        (Reason::Operator { operator, .. }, Some(name)) if !operator.is_empty() && name == "attributes.status" => {
+            format!("Invalid comparison operator for status: {operator}")
+        }
+        (Reason::Operator { operator, known, .. }, Some(name)) if !operator.is_empty() => {
+            let known: Vec<String> = known.iter().map(|operator| format!("'{}'", operator.as_str())).collect();
+            format!("Invalid comparison operator for {name}: '{operator}'. Expected one of ({}).", known.join(", "))
+        }
+        (Reason::Value { .. }, _) => return own.into(),
+        _ => format!(
+            "Invalid filter string: {}. Expected a list of comparisons separated by 'AND' (e.g. 'metrics.loss > 0.1 AND \
+             params.lr = 0.01').",
+            python_text(&refusal.text)
+        ),
+    };
+    Fault::invalid(format!("{words} ({own})"))
 }
 
 #[cfg(test)]
@@ -220,12 +230,12 @@ mod tests {
             ),
             (
                 "metrics.foo LIKE 0",
-                "Invalid comparison operator for metrics.foo: 'LIKE'. Expected one of ('<', '<=', '>', '>=', '=', '!=').",
+                "Invalid comparison operator for metrics.foo: 'LIKE'. Expected one of ('=', '!=', '<', '<=', '>', '>=').",
             ),
             ("tags.t IS NULL", "Invalid comparison: tags.t IS NULL. Expected a comparison with 3 tokens."),
             ("status LIKE 'R%'", "Invalid comparison operator for status: LIKE"),
             ("status = 'LOGGED_MODEL_READY'", "Unknown model status in filter: 'LOGGED_MODEL_READY'"),
-            ("nothing = 'x'", "invalid filter: at column 1: Invalid attribute name: nothing"),
+            ("nothing = 'x'", "Invalid attribute name: nothing"),
         ] {
             let fault = filter(text).map(|_| ()).unwrap_err();
             assert!(fault.message.starts_with(words), "{text}: {fault}");

@@ -11,7 +11,7 @@ use crate::search::ast::Expr;
 use crate::search::execute::Query;
 use crate::tracking::entities::{LoggedModel, PageOf};
 use crate::tracking::error::{Fault, Result};
-use crate::tracking::model_filter::{Attribute, Test, attribute, filter, latest};
+use crate::tracking::model_filter::{Asked, Attribute, attribute, filter, latest};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate::{self, RESULTS_MAX};
 
@@ -81,8 +81,8 @@ impl Tracking {
         let experiments: Vec<ExperimentId> = ids.collect::<Result<_>>()?;
         let (indexed, mut tests) = filter(&search.filter)?;
         let order = search.order_by.iter().map(Key::new).collect::<Result<Vec<_>>>()?;
-        if !search.datasets.is_empty() && !tests.iter().any(|test| matches!(test, Test::Metric(..))) {
-            tests.push(Test::AnyMetric);
+        if !search.datasets.is_empty() && !tests.iter().any(|test| matches!(test, Asked::Metric(..))) {
+            tests.push(Asked::AnyMetric);
         }
         if experiments.is_empty() {
             return Ok(PageOf::of(Vec::new(), None));

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::error::Error;
 use crate::registry::rules::Stage;
-use crate::registry::search::PROMPT_TAG;
 use crate::registry::store::{ModelVersion, NewVersion, RegisteredModel, Store};
 use crate::tracking::entities::PageOf;
 use crate::tracking::error::{Code, Fault, Result};
+use crate::tracking::registry_search::{self, PROMPT_TAG};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate::{self, check_length};
-use crate::tracking::words::{Language, python_text, tell};
+use crate::tracking::words::python_text;
 
 /// Longest value of a tag, in characters.
 const TAG_CHARS_MAX: usize = 100_000;
@@ -145,10 +145,7 @@ impl Tracking {
             )));
         }
         let max = usize::try_from(max_results).unwrap_or(0);
-        let (items, next_offset) = self
-            .registry()
-            .search_models(filter, order_by, offset, max)
-            .map_err(|error| tell(Language::Models, filter, order_by, error.into()))?;
+        let (items, next_offset) = registry_search::models(self.registry(), filter, order_by, offset, max)?;
         Ok(PageOf::of(items, next_offset))
     }
 
@@ -365,10 +362,7 @@ impl Tracking {
             ..1 => format!("Invalid value for max_results. It must be a positive integer, but got {max_results}"),
             1..=VERSIONS_MAX => {
                 let max = usize::try_from(max_results).unwrap_or(usize::MAX);
-                let (items, next_offset) = self
-                    .registry()
-                    .search_versions(filter, order_by, offset, max)
-                    .map_err(|error| tell(Language::Versions, filter, order_by, error.into()))?;
+                let (items, next_offset) = registry_search::versions(self.registry(), filter, order_by, offset, max)?;
                 return Ok(PageOf::of(items, next_offset));
             }
             _ => format!(

@@ -1,13 +1,10 @@
 //! What MLflow says to a filter or an order that is refused. Its users match these words in scripts and tests; ours,
 //! which say the column and what would be right, follow in parentheses.
-//!
-//! A text that was refused is looked at once more, leniently: what is no comparison is told first, then names, then
-//! values, then operators, in the order in which MLflow looks.
 
-mod clauses;
-
-use crate::tracking::error::{Code, Fault};
-use crate::tracking::words::clauses::{Kind, Piece, comparisons, pieces};
+use crate::error::Error;
+use crate::search::dialect::{Dialect, Entity, Kind, Operator};
+use crate::search::refusal::{Form, Reason, Refusal, Source};
+use crate::tracking::error::Fault;
 
 /// Which language a text is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,123 +13,6 @@ pub(super) enum Language {
     Experiments,
     Models,
     Versions,
-}
-
-/// What a name is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entity {
-    Metric,
-    Param,
-    Tag,
-    Attribute,
-    Dataset,
-}
-
-const NUMBERS: &[&str] = &["!=", "<", "<=", "=", ">", ">="];
-const TEXTS: &[&str] = &["!=", "=", "ILIKE", "LIKE"];
-const LISTS: &[&str] = &["!=", "=", "ILIKE", "IN", "LIKE", "NOT IN"];
-const NULLS: &[&str] = &["!=", "=", "ILIKE", "IS NOT NULL", "IS NULL", "LIKE"];
-
-impl Language {
-    fn entity(self, name: &str) -> Option<Entity> {
-        Some(match name.strip_prefix('`').and_then(|name| name.strip_suffix('`')).unwrap_or(name) {
-            "tag" | "tags" => Entity::Tag,
-            "attribute" | "attributes" => Entity::Attribute,
-            "attr" | "run" if self == Self::Runs => Entity::Attribute,
-            "metric" | "metrics" if self == Self::Runs => Entity::Metric,
-            "parameter" | "parameters" | "param" | "params" if self == Self::Runs => Entity::Param,
-            "dataset" | "datasets" if self == Self::Runs => Entity::Dataset,
-            _ => return None,
-        })
-    }
-
-    fn no_entity(self, name: &str) -> String {
-        let known = match self {
-            Self::Runs => "Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']",
-            Self::Experiments => "Valid entity types are ('attribute', 'attributes', 'tag', 'tags')",
-            _ => "Valid entity types are ('attribute', 'tag', 'tags')",
-        };
-        format!("Invalid entity type '{name}'. {known}")
-    }
-
-    /// Attributes that filters take.
-    fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Runs => &[
-                "Created",
-                "Run Name",
-                "Run name",
-                "artifact_uri",
-                "created",
-                "end_time",
-                "run name",
-                "run_id",
-                "run_name",
-                "start_time",
-                "status",
-                "user_id",
-            ],
-            Self::Experiments => &["creation_time", "experiment_id", "last_update_time", "name"],
-            Self::Models => &["name"],
-            Self::Versions => &["name", "run_id", "source_path", "version_number"],
-        }
-    }
-
-    /// Attributes that orders take.
-    fn order_keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Runs => &[
-                "Created",
-                "artifact_uri",
-                "created",
-                "end_time",
-                "run_id",
-                "run_name",
-                "start_time",
-                "status",
-                "user_id",
-            ],
-            Self::Experiments => self.keys(),
-            Self::Models => &["name", "timestamp"],
-            Self::Versions => &["creation_timestamp", "last_updated_timestamp", "name", "version_number"],
-        }
-    }
-
-    fn is_number(self, key: &str) -> bool {
-        match self {
-            Self::Runs => matches!(key, "start_time" | "end_time" | "created" | "Created"),
-            Self::Experiments => matches!(key, "creation_time" | "last_update_time"),
-            Self::Models => false,
-            Self::Versions => key == "version_number",
-        }
-    }
-
-    /// The attributes that are compared with lists, if not all are.
-    fn list_keys(self) -> Option<&'static [&'static str]> {
-        match self {
-            Self::Runs => Some(&["run_id"]),
-            Self::Experiments => Some(&["experiment_id"]),
-            Self::Versions => Some(&["name", "run_id"]),
-            Self::Models => None,
-        }
-    }
-
-    fn operators(self, entity: Entity, key: &str) -> &'static [&'static str] {
-        match entity {
-            Entity::Metric => NUMBERS,
-            Entity::Attribute if self.is_number(key) => NUMBERS,
-            Entity::Attribute if key == "source_path" => TEXTS,
-            Entity::Attribute if key == "experiment_id" => &["!=", "=", "IN", "NOT IN"],
-            Entity::Attribute | Entity::Dataset => LISTS,
-            Entity::Tag if matches!(self, Self::Models | Self::Versions) => TEXTS,
-            Entity::Param | Entity::Tag => NULLS,
-        }
-    }
-}
-
-/// A set as MLflow writes it, but in order.
-fn set(words: &[&str]) -> String {
-    format!("{{{}}}", words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", "))
 }
 
 /// A text as Python shows it.
@@ -153,220 +33,276 @@ pub(super) fn python_text(text: &str) -> String {
     out
 }
 
-/// What MLflow says to a filter, if it says anything that is known here.
-fn of_filter(language: Language, text: &str) -> Option<String> {
-    if text.trim().is_empty() {
-        return Some(format!("Invalid filter '{text}'. Could not be parsed."));
+/// A set as MLflow writes it, but in order.
+fn set(words: &[&str]) -> String {
+    let mut words = words.to_vec();
+    words.sort_unstable();
+    format!("{{{}}}", words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", "))
+}
+
+/// Puts MLflow's words before those of a refusal.
+pub(super) fn tell<A: Copy>(language: Language, dialect: &Dialect<A>, refusal: Box<Refusal>) -> Fault {
+    let words = Words { language, dialect, refusal: &refusal };
+    let words = if refusal.source == Source::Filter { words.of_filter() } else { words.of_order() };
+    let own = Error::from(refusal);
+    match words {
+        Some(words) => Fault::invalid(format!("{words} ({own})")),
+        None => own.into(),
     }
-    if text.split_once(';').is_some_and(|(first, rest)| !first.contains(['\'', '"', '`']) && !rest.trim().is_empty())
-        || text.contains("'; ")
-    {
-        return Some(format!("Search filter contained multiple expression {text:?}. Provide AND-ed expression list."));
-    }
-    let (found, others) = comparisons(text);
-    if !others.is_empty() {
-        // For runs MLflow puts quotes around each.
-        let quote = if language == Language::Runs { "'" } else { "" };
-        let others: Vec<String> = others.iter().map(|piece| format!("{quote}{piece}{quote}")).collect();
-        return Some(format!("Invalid clause(s) in filter string: {}", others.join(", ")));
-    }
-    let mut names = Vec::new();
-    for (left, operator, right) in &found {
-        let (entity, key) = match identifier(language, left, language.keys()) {
-            Ok(named) => named,
-            Err(words) => return Some(words),
-        };
-        match right {
-            Some(right) => {
-                if let Some(words) = of_value(language, entity, &key, *right) {
-                    return Some(words);
-                }
+}
+
+/// A refusal in a language.
+struct Words<'a, A: 'static> {
+    language: Language,
+    dialect: &'a Dialect<A>,
+    refusal: &'a Refusal,
+}
+
+impl<A: Copy> Words<'_, A> {
+    /// What MLflow says to a filter, if it says anything that is known here.
+    fn of_filter(&self) -> Option<String> {
+        let Refusal { text, found, reason, .. } = self.refusal;
+        match reason {
+            Reason::Blank => Some(format!("Invalid filter '{text}'. Could not be parsed.")),
+            Reason::SecondFilter => {
+                Some(format!("Search filter contained multiple expression {text:?}. Provide AND-ed expression list."))
             }
-            None if language == Language::Runs && !matches!(entity, Entity::Tag | Entity::Param) => {
+            Reason::Name(_) if found.starts_with('\'') => {
+                Some(format!("Invalid comparison clause. Expected 'Identifier' found '{found}'"))
+            }
+            Reason::Unclosed(_) | Reason::Character(_) | Reason::Expected(_) | Reason::Name(_) => self.invalid_clause(),
+            Reason::Attribute(_) if self.refusal.is_last() => self.invalid_clause(),
+            Reason::Entity(_) | Reason::Attribute(_) | Reason::Key(_) => self.of_name(),
+            Reason::Operator { operator, form, value, .. } => self.of_operator(operator, *form, value),
+            Reason::Value { form: Form::None, .. } => self.invalid_clause(),
+            Reason::Value { form: Form::List, operator: Operator::In | Operator::NotIn, value, .. } => {
+                Some(of_list(value))
+            }
+            Reason::Value { form, value, .. } => self.of_value(*form, value).or_else(|| self.invalid_clause()),
+            _ => None,
+        }
+    }
+
+    /// What is not part of a comparison.
+    fn invalid_clause(&self) -> Option<String> {
+        let rest = self.refusal.text.get(self.refusal.at..)?.trim();
+        let piece = match self.refusal.found.as_str() {
+            "(" => rest.find(')').map_or(rest, |end| &rest[..=end]),
+            "" => rest,
+            found => found,
+        };
+        // For runs MLflow puts quotes around each.
+        let quote = if self.language == Language::Runs { "'" } else { "" };
+        Some(format!("Invalid clause(s) in filter string: {quote}{piece}{quote}"))
+    }
+
+    fn of_name(&self) -> Option<String> {
+        let found = &self.refusal.found;
+        match (&self.refusal.reason, &self.refusal.name) {
+            (Reason::Entity(_), _) => {
+                let known = match self.language {
+                    Language::Runs => "Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']",
+                    Language::Experiments => "Valid entity types are ('attribute', 'attributes', 'tag', 'tags')",
+                    Language::Models | Language::Versions => "Valid entity types are ('attribute', 'tag', 'tags')",
+                };
+                Some(format!("Invalid entity type '{found}'. {known}"))
+            }
+            (Reason::Attribute(_), _) => {
+                let is_filter = self.refusal.source == Source::Filter;
+                let names = self
+                    .dialect
+                    .attributes
+                    .iter()
+                    .flat_map(|attribute| if is_filter { attribute.filtered } else { attribute.ordered });
+                let known = set(&names.copied().collect::<Vec<_>>());
+                Some(if self.language == Language::Models && !is_filter {
+                    format!("Invalid order by key '{found}' specified. Valid keys are '{known}'")
+                } else {
+                    format!("Invalid attribute key '{found}' specified. Valid keys are '{known}'")
+                })
+            }
+            (_, Some((Entity::Dataset, key))) => {
+                let known = set(&["context", "digest", "name"]);
+                Some(format!("Invalid dataset key '{key}' specified. Valid keys are '{known}'"))
+            }
+            _ => None,
+        }
+    }
+
+    /// What MLflow says to an operator: what it compares with is looked at first.
+    fn of_operator(&self, operator: &str, form: Form, value: &str) -> Option<String> {
+        let (entity, key) = self.refusal.name.as_ref()?;
+        let number = self.is_number(*entity, key);
+        match operator {
+            "IS NULL" | "IS NOT NULL" => return Some(self.of_null(*entity, key)),
+            "" | "BETWEEN" | "NOT BETWEEN" | "IS NAN" | "IS NOT NAN" => return self.invalid_clause(),
+            _ => {}
+        }
+        if let Some(words) = self.of_value(form, value) {
+            return Some(words);
+        }
+        let Reason::Operator { known, .. } = &self.refusal.reason else { return None };
+        Some(match (self.language, entity) {
+            (Language::Models | Language::Versions, Entity::Tag) => format!("Invalid comparator for tag: {operator}"),
+            (Language::Versions, _) if number => format!("Invalid comparator for attribute {key}: {operator}"),
+            (Language::Models | Language::Versions, _) => format!("Invalid comparator for attribute: {operator}"),
+            (Language::Experiments, Entity::Attribute) if key == "experiment_id" => {
+                format!("Invalid comparator for experiment_id: {operator}")
+            }
+            _ => {
+                let known = set(&known.iter().map(|operator| operator.as_str()).collect::<Vec<_>>());
+                format!("Invalid comparator '{operator}' not one of '{known}'")
+            }
+        })
+    }
+
+    fn of_null(&self, entity: Entity, key: &str) -> String {
+        match self.language {
+            Language::Runs => {
                 let kind = match entity {
                     Entity::Metric => "metric",
                     Entity::Dataset => "dataset",
                     _ => "attribute",
                 };
-                return Some(format!(
-                    "IS NULL / IS NOT NULL is only supported for tags and params, not for '{kind}' '{key}'"
-                ));
+                format!("IS NULL / IS NOT NULL is only supported for tags and params, not for '{kind}' '{key}'")
             }
-            None if language == Language::Experiments && entity != Entity::Tag => {
-                return Some(format!("IS NULL / IS NOT NULL is only supported for tags, not for attribute '{key}'"));
+            Language::Experiments => {
+                format!("IS NULL / IS NOT NULL is only supported for tags, not for attribute '{key}'")
             }
-            None if language == Language::Models => {
-                return Some("IS NULL / IS NOT NULL is not supported for registered model search.".to_owned());
-            }
-            None if language == Language::Versions => {
-                return Some("IS NULL / IS NOT NULL is not supported for model version search.".to_owned());
-            }
-            None => {}
+            Language::Models => "IS NULL / IS NOT NULL is not supported for registered model search.".to_owned(),
+            Language::Versions => "IS NULL / IS NOT NULL is not supported for model version search.".to_owned(),
         }
-        names.push((entity, key, operator));
     }
-    names.into_iter().find_map(|(entity, key, operator)| {
-        let known = language.operators(entity, &key);
-        if known.contains(&operator.as_str()) {
+
+    /// Whether a name is compared with numbers.
+    fn is_number(&self, entity: Entity, key: &str) -> bool {
+        let rules = match entity {
+            Entity::Attribute => {
+                self.dialect.attributes.iter().find(|known| known.filtered.contains(&key)).map(|known| known.rules)
+            }
+            entity => self.dialect.keys.iter().find(|keys| keys.entity == entity).map(|keys| keys.rules),
+        };
+        rules.is_some_and(|rules| !matches!(rules.kind, Kind::Text { .. }))
+    }
+
+    /// What MLflow says to what stands right of an operator; nothing where it is of the right kind.
+    fn of_value(&self, form: Form, given: &str) -> Option<String> {
+        let (entity, key) = self.refusal.name.as_ref()?;
+        match (entity, form) {
+            (_, Form::None) => self.invalid_clause(),
+            (Entity::Metric, Form::Number) => (given == "-inf").then(|| not_numeric("metric", given)),
+            (Entity::Metric, _) => Some(not_numeric("metric", given)),
+            (Entity::Attribute, Form::List) if self.language != Language::Models => self.of_unlisted(key),
+            (Entity::Attribute, form) if self.is_number(*entity, key) => self.of_integer(key, form, given),
+            (_, Form::Text) => None,
+            (_, Form::Word) => Some(format!(
+                "Parameter value is either not quoted or unidentified quote types used for string value {given}. Use \
+                 either single or double quotes."
+            )),
+            (Entity::Param | Entity::Tag, _) => {
+                let kind = if *entity == Entity::Tag { "tag" } else { "parameter" };
+                Some(format!("Expected a quoted string value for {kind} (e.g. 'my-value'). Got value {given}"))
+            }
+            (_, Form::List) => Some(of_list(given)),
+            (Entity::Attribute, Form::Number) if self.language == Language::Versions => Some(format!(
+                "Only the '{}' attributes support comparison with numeric values.",
+                set(&["creation_timestamp", "last_updated_timestamp", "version_number"])
+            )),
+            (Entity::Dataset, _) => {
+                Some(format!("Expected a quoted string value for dataset attributes. Got value {given}"))
+            }
+            _ if matches!(self.language, Language::Models | Language::Versions) => Some(format!(
+                "Expected a quoted string value or a list of quoted string values for attributes. Got value {given}"
+            )),
+            _ => Some(format!("Expected a quoted string value for attributes. Got value {given}")),
+        }
+    }
+
+    /// What MLflow says to a list where the attribute is compared with none.
+    fn of_unlisted(&self, key: &str) -> Option<String> {
+        let listed: Vec<&str> = self
+            .dialect
+            .attributes
+            .iter()
+            .filter(|attribute| attribute.rules.operators.contains(&Operator::In))
+            .filter_map(|attribute| attribute.filtered.first().copied())
+            .collect();
+        if listed.contains(&key) {
             return None;
         }
-        Some(match (language, entity) {
-            (Language::Models | Language::Versions, Entity::Tag) => format!("Invalid comparator for tag: {operator}"),
-            (Language::Versions, _) if language.is_number(&key) => {
-                format!("Invalid comparator for attribute {key}: {operator}")
-            }
-            (Language::Models | Language::Versions, _) => format!("Invalid comparator for attribute: {operator}"),
-            (Language::Experiments, Entity::Attribute) if key == "experiment_id" => {
-                format!("Invalid comparator for experiment_id: {operator}")
-            }
-            _ => format!("Invalid comparator '{operator}' not one of '{}'", set(known)),
-        })
-    })
-}
+        let listed: Vec<String> = listed.iter().map(|key| format!("'{key}'")).collect();
+        let listed = listed.join(", ");
+        Some(format!("Only [{listed}] attributes support comparison with a list of quoted string values."))
+    }
 
-/// The entity and key of a name, or what MLflow says to it.
-fn identifier(language: Language, left: &Piece<'_>, keys: &[&str]) -> Result<(Entity, String), String> {
-    if left.kind != Kind::Name {
-        return Err(format!("Invalid comparison clause. Expected 'Identifier' found '{}'", left.text));
-    }
-    let (entity, key) = match left.text.split_once('.') {
-        Some((entity, key)) => (language.entity(entity).ok_or_else(|| language.no_entity(entity))?, key),
-        None => (Entity::Attribute, left.text),
-    };
-    let key = key.trim_matches(['`', '"']).to_owned();
-    if entity == Entity::Attribute && !keys.contains(&key.as_str()) {
-        return Err(format!("Invalid attribute key '{key}' specified. Valid keys are '{}'", set(keys)));
-    }
-    const DATASET: &[&str] = &["context", "digest", "name"];
-    if entity == Entity::Dataset && !DATASET.contains(&key.as_str()) {
-        return Err(format!("Invalid dataset key '{key}' specified. Valid keys are '{}'", set(DATASET)));
-    }
-    Ok((entity, key))
-}
-
-/// What MLflow says to a value.
-fn of_value(language: Language, entity: Entity, key: &str, value: Piece<'_>) -> Option<String> {
-    let given = value.text;
-    let text = || {
-        if given.starts_with(['\'', '"']) {
-            return None;
-        }
-        Some(format!(
-            "Parameter value is either not quoted or unidentified quote types used for string value {given}. Use either \
-             single or double quotes."
-        ))
-    };
-    match (entity, value.kind) {
-        (Entity::Metric, Kind::Number) => None,
-        (Entity::Metric, _) => Some(format!("Expected numeric value type for metric. Found {given}")),
-        (Entity::Attribute, Kind::List) if language.list_keys().is_some_and(|keys| !keys.contains(&key)) => {
-            let keys: Vec<String> =
-                language.list_keys().unwrap_or_default().iter().map(|key| format!("'{key}'")).collect();
-            let keys = keys.join(", ");
-            Some(format!("Only [{keys}] attributes support comparison with a list of quoted string values."))
-        }
-        (Entity::Attribute, kind) if language.is_number(key) => match kind {
-            Kind::Number if language == Language::Runs || given.parse::<i64>().is_ok() => None,
-            Kind::Text if language == Language::Versions && given.trim_matches(['\'', '"']).parse::<i64>().is_ok() => {
-                None
-            }
-            Kind::Number if language == Language::Experiments => {
+    /// What MLflow says to the value of an attribute that is a number.
+    fn of_integer(&self, key: &str, form: Form, given: &str) -> Option<String> {
+        let whole = given.trim_matches(['\'', '"']).parse::<i64>().is_ok();
+        match (self.language, form) {
+            (Language::Runs, Form::Number) if given != "-inf" => None,
+            (Language::Experiments, Form::Number) | (Language::Versions, Form::Number | Form::Text) if whole => None,
+            (Language::Experiments, Form::Number) => {
                 Some(format!("Invalid value for numeric attribute '{key}': '{given}'"))
             }
-            Kind::Number | Kind::Text if matches!(kind, Kind::Number) || language == Language::Versions => {
+            (Language::Versions, Form::Number | Form::Text) => {
                 Some(format!("Invalid value for numeric attribute '{key}': {given}"))
             }
-            _ => Some(format!("Expected numeric value type for numeric attribute: {key}. Found {given}")),
-        },
-        (_, Kind::Text | Kind::Name) => text(),
-        (Entity::Param | Entity::Tag, _) => {
-            let kind = if entity == Entity::Tag { "tag" } else { "parameter" };
-            Some(format!("Expected a quoted string value for {kind} (e.g. 'my-value'). Got value {given}"))
+            _ => Some(not_numeric(&format!("numeric attribute: {key}"), given)),
         }
-        (Entity::Attribute | Entity::Dataset, Kind::List) => of_list(given),
-        (Entity::Attribute, Kind::Number) if language == Language::Versions => Some(format!(
-            "Only the '{}' attributes support comparison with numeric values.",
-            set(&["creation_timestamp", "last_updated_timestamp", "version_number"])
-        )),
-        (Entity::Dataset, _) => {
-            Some(format!("Expected a quoted string value for dataset attributes. Got value {given}"))
-        }
-        _ if matches!(language, Language::Models | Language::Versions) => Some(format!(
-            "Expected a quoted string value or a list of quoted string values for attributes. Got value {given}"
-        )),
-        _ => Some(format!("Expected a quoted string value for attributes. Got value {given}")),
     }
+
+    /// What MLflow says to a clause of an order.
+    fn of_order(&self) -> Option<String> {
+        let clause = &self.refusal.text;
+        match &self.refusal.reason {
+            Reason::Expected(_) if self.refusal.is_last() && !self.refusal.found.is_empty() => {
+                Some(format!("Invalid ordering key in order_by clause '{clause}'."))
+            }
+            Reason::Expected(_) | Reason::Name(_) | Reason::Unclosed(_) | Reason::Character(_) => {
+                Some(format!("Invalid order_by clause '{clause}'. Could not be parsed."))
+            }
+            Reason::NotOrdered(Entity::Dataset) => Some("Invalid identifier type 'dataset'".to_owned()),
+            Reason::NotOrdered(_) => Some("Invalid order_by entity: tag".to_owned()),
+            _ => self.of_name(),
+        }
+    }
+}
+
+fn not_numeric(what: &str, given: &str) -> String {
+    format!("Expected numeric value type for {what}. Found {given}")
 }
 
 /// What MLflow says to a list.
-fn of_list(list: &str) -> Option<String> {
+fn of_list(list: &str) -> String {
     const WHILE: &str = "While parsing a list in the query, expected";
-    let inner = list.trim_start_matches('(').trim_end_matches(')');
-    if inner.trim().is_empty() {
-        return Some(format!("{WHILE} a non-empty list of string values, but got empty list"));
+    if list.trim_matches(['(', ')']).trim().is_empty() {
+        return format!("{WHILE} a non-empty list of string values, but got empty list");
     }
-    // One comma may follow the last, as in Python's tuples.
-    let inner = inner.trim_end().strip_suffix(',').unwrap_or(inner);
-    let texts = inner.split(',').all(|item| item.trim().starts_with('\'') && item.trim().ends_with('\''));
-    if texts && list.ends_with(')') {
-        return None;
-    }
-    Some(format!("{WHILE} string value, punctuation, or whitespace, but got different type in list: {list}"))
-}
-
-/// What MLflow says to a clause of an order.
-fn of_order(language: Language, clause: &str) -> Option<String> {
-    let pieces = pieces(clause);
-    let name = match &pieces[..] {
-        [name @ Piece { kind: Kind::Name, .. }] => name,
-        [name @ Piece { kind: Kind::Name, .. }, Piece { kind: Kind::Keyword, text }]
-            if text.eq_ignore_ascii_case("ASC") || text.eq_ignore_ascii_case("DESC") =>
-        {
-            name
-        }
-        [Piece { kind: Kind::Name, .. }, Piece { kind: Kind::Name, .. }] => {
-            return Some(format!("Invalid ordering key in order_by clause '{clause}'."));
-        }
-        _ => return Some(format!("Invalid order_by clause '{clause}'. Could not be parsed.")),
-    };
-    if language == Language::Models {
-        let known = ["name", "timestamp", "last_updated_timestamp"];
-        let keys = set(language.order_keys());
-        return (!known.contains(&name.text))
-            .then(|| format!("Invalid order by key '{}' specified. Valid keys are '{keys}'", name.text));
-    }
-    match identifier(language, name, language.order_keys()) {
-        Err(words) => Some(words),
-        Ok((Entity::Dataset, _)) => Some("Invalid identifier type 'dataset'".to_owned()),
-        Ok((Entity::Tag, _)) if language != Language::Runs => Some("Invalid order_by entity: tag".to_owned()),
-        Ok(_) => None,
-    }
-}
-
-/// Puts MLflow's words before those of a refusal.
-pub(super) fn tell(language: Language, filter: &str, order_by: &[String], fault: Fault) -> Fault {
-    if fault.code != Code::InvalidParameterValue {
-        return fault;
-    }
-    let words = if fault.message.starts_with("invalid order_by") {
-        order_by.iter().find_map(|clause| of_order(language, clause))
-    } else if fault.message.starts_with("invalid filter") {
-        of_filter(language, filter)
-    } else {
-        None
-    };
-    match words {
-        Some(words) => Fault::invalid(format!("{words} ({})", fault.message)),
-        None => fault,
-    }
+    format!("{WHILE} string value, punctuation, or whitespace, but got different type in list: {list}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::search::parser::{parse_sorting, parse_tree};
+    use crate::tracking::{experiments, filter, registry_search};
+
+    /// What is said to a filter or to a clause of an order; nothing where it is taken.
+    fn said(language: Language, filter: &str, order_by: &[&str]) -> String {
+        fn of<A: Copy>(language: Language, dialect: &Dialect<A>, filter: &str, order_by: &[&str]) -> String {
+            let refused = parse_tree(dialect, filter).err().or_else(|| parse_sorting(dialect, order_by).err());
+            refused.map_or_else(String::new, |refusal| tell(language, dialect, refusal).message)
+        }
+        match language {
+            Language::Runs => of(language, &filter::MLFLOW, filter, order_by),
+            Language::Experiments => of(language, &experiments::DIALECT, filter, order_by),
+            Language::Models => of(language, &registry_search::MODELS, filter, order_by),
+            Language::Versions => of(language, &registry_search::VERSIONS, filter, order_by),
+        }
+    }
 
     fn begins(language: Language, filter: &str, words: &str) {
-        let said = of_filter(language, filter).unwrap_or_else(|| panic!("nothing is said to {filter}"));
+        let said = said(language, filter, &[]);
         assert!(said.starts_with(words), "{filter}: {said}");
     }
 
@@ -454,11 +390,11 @@ mod tests {
             (Language::Models, "creation_timestamp", "Invalid order by key 'creation_timestamp' specified"),
             (Language::Versions, "status", "Invalid attribute key 'status' specified"),
         ] {
-            let said = of_order(language, clause).unwrap_or_default();
+            let said = said(language, "", &[clause]);
             assert!(said.starts_with(words), "{clause}: {said}");
         }
         for clause in ["metrics.a", "params.`a b` DESC", "start_time asc", "tags.k"] {
-            assert_eq!(of_order(Language::Runs, clause), None, "{clause}");
+            assert_eq!(said(Language::Runs, "", &[clause]), "", "{clause}");
         }
     }
 
@@ -471,7 +407,7 @@ mod tests {
             "start_time >= -5",
             "dataset.name NOT IN ('a')",
         ] {
-            assert_eq!(of_filter(Language::Runs, filter), None, "{filter}");
+            assert_eq!(said(Language::Runs, filter, &[]), "", "{filter}");
         }
     }
 }

@@ -7,7 +7,8 @@ use serde_json::{Value as Json, json};
 
 use stepwell::index::summary::RunSummary;
 use stepwell::search::ast::{Aggregate, MetricName, Statistic, TextAttribute, TimeAttribute};
-use stepwell::search::order::{OrderKey, parse_name};
+use stepwell::search::order::OrderKey;
+use stepwell::search::runs::parse_name;
 use stepwell::workspace::keys::KeyKind;
 use stepwell::workspace::open::Workspace;
 

@@ -1,7 +1,8 @@
 //! What the language takes, what it refuses and how it says so.
 
-use crate::search::order::parse_order_by;
-use crate::search::parser::{CLAUSES_MAX, DEPTH_MAX, FILTER_BYTES_MAX, parse_filter};
+use crate::search::lexer::TEXT_BYTES_MAX;
+use crate::search::refusal::{CLAUSES_MAX, DEPTH_MAX};
+use crate::search::runs::{parse_filter, parse_order_by};
 
 #[test]
 fn what_mlflow_accepts_is_accepted() {
@@ -13,7 +14,6 @@ fn what_mlflow_accepts_is_accepted() {
         "params.lr = '0.1'",
         "param.lr = \"0.1\"",
         "parameter.lr != '0.1' AND parameters.lr LIKE '%1' AND tags.a ILIKE 'x_'",
-        "params.lr = '0.1' AND",
         "tags.mlflow.runName = 'a'",
         "tags.`mlflow.source.name` = 'a'",
         "params.\"a b\" = 'x'",
@@ -92,6 +92,7 @@ fn what_is_wrong_is_refused_with_its_place() {
         ("params.a = 'x' AND AND params.b = 'y'", 20, "found AND, expected a name"),
         ("AND params.a = 'x'", 1, "expected a name"),
         ("AND", 1, "expected a name"),
+        ("params.a = 'x' AND", 19, "the text ends, expected a name"),
         ("params.a = 'x' OR", 18, "the text ends, expected a name"),
         ("(params.a = 'x' AND) OR params.b = 'y'", 20, "found )"),
         ("(params.a = 'x'", 16, "')', AND or OR"),
@@ -107,7 +108,9 @@ fn what_is_wrong_is_refused_with_its_place() {
         ("params.`a`.min = 'x'", 8, "only metrics"),
         ("Metrics.a > 1", 1, "none of metrics"),
         ("`metrics.a` > 1", 1, "quotes go around the key alone"),
-        ("loss > 1", 1, "no attribute"),
+        ("loss > 1", 1, "not an attribute"),
+        ("name = 'x'", 1, "did you mean run_name?"),
+        ("duration > 5", 1, "compare start_time and end_time"),
         ("loss > 1", 1, "did you mean metrics.loss?"),
         ("loss = 1", 1, "did you mean metrics.loss?"),
         ("loss BETWEEN 1 AND 2", 1, "did you mean metrics.loss?"),
@@ -146,8 +149,8 @@ fn limits_are_kept_and_told() {
     assert!(parse_filter(&nested(DEPTH_MAX + 1)).unwrap_err().to_string().contains("at most 64"));
     assert!(parse_filter(&format!("{}metrics.a > 1", "NOT ".repeat(DEPTH_MAX + 1))).is_err());
     let long = |len: usize| format!("params.a = '{}'", "x".repeat(len - 13));
-    assert!(parse_filter(&long(FILTER_BYTES_MAX)).is_ok());
-    assert!(parse_filter(&long(FILTER_BYTES_MAX + 1)).unwrap_err().to_string().contains("10240"));
+    assert!(parse_filter(&long(TEXT_BYTES_MAX)).is_ok());
+    assert!(parse_filter(&long(TEXT_BYTES_MAX + 1)).unwrap_err().to_string().contains("10240"));
 }
 
 #[test]
