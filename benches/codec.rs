@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use stepwell::codec::{Effort, Scratch, decode_floats, decode_ints, encode_floats, encode_ints};
+use stepwell::internals::codec::{Effort, Scratch, decode_floats, decode_ints, encode_floats, encode_ints};
 
 const PAGE: usize = 1024;
 

@@ -8,11 +8,10 @@ mod support;
 
 use std::sync::Arc;
 
-use stepwell::base::ids::{RunKey, WriterId};
-use stepwell::log::ledger::{Entry, LINE_LEN, Ledger};
-use stepwell::storage::Storage;
-use stepwell::storage::disk::Disk;
-use stepwell::{ExperimentId, NewRun, Point};
+use stepwell::internals::base::ids::RunKey;
+use stepwell::internals::log::ledger::{Entry, LINE_LEN, Ledger};
+use stepwell::testing::{Disk, Storage};
+use stepwell::{ExperimentId, NewRun, Point, WriterId};
 use support::{cpu_ns, workspace};
 
 const ROUNDS: u64 = 15;

@@ -7,10 +7,8 @@ mod support;
 use std::hint::black_box;
 use std::time::Instant;
 
-use stepwell::base::point::Columns;
-use stepwell::base::stats::RunStatus;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
+use stepwell::maintenance::CompactOptions;
+use stepwell::{Columns, RunStatus, Workspace};
 use support::{KEYS, Mix, check_mix, cpu_ns, log_by_handle, new_run, workspace};
 
 fn main() {
@@ -106,7 +104,7 @@ fn bare_slots(mix: &Mix) -> f64 {
 }
 
 /// Processor time of reading all of one key's history, in nanoseconds a point: the best of five.
-fn history(store: &Workspace, id: &stepwell::base::ids::RunId, mix: &Mix) -> f64 {
+fn history(store: &Workspace, id: &stepwell::RunId, mix: &Mix) -> f64 {
     let run = store.run(id).unwrap();
     let mut best = f64::MAX;
     for _ in 0..5 {

@@ -7,11 +7,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion};
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::index::part::IndexPart;
-use stepwell::index::rows::Row;
-use stepwell::index::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoint};
-use stepwell::search::execute::{Query, execute};
+use stepwell::internals::index::part::IndexPart;
+use stepwell::internals::index::rows::Row;
+use stepwell::internals::search::execute::execute;
+use stepwell::query::Query;
+use stepwell::{ExperimentId, Extreme, RunId, RunStatus, RunSummary, SeriesStats, StatPoint};
 
 /// A repeatable spread of bits (the finalizer of MurmurHash3).
 fn mix(number: u64) -> u64 {

@@ -7,11 +7,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use stepwell::base::ids::ExperimentId;
-use stepwell::base::stats::RunStatus;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::NewRun;
+use stepwell::maintenance::CompactOptions;
+use stepwell::{ExperimentId, NewRun, RunStatus, Workspace};
 use support::{KEYS, Mix, check_mix, log_by_handle, new_run, workspace};
 
 /// Steps of ten keys: 1,000,000 points.
@@ -22,11 +19,7 @@ fn ingest(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ingest");
     group.throughput(Throughput::Elements(mix.points() as u64)).sample_size(10).warm_up_time(Duration::from_secs(1));
     // Each form logs the whole mix to sealed bytes; the answer is verified once for each form.
-    let mut form = |name: &str,
-                    log: &dyn Fn(
-        &mut stepwell::workspace::writer::RunWriter,
-        &[stepwell::workspace::writer::Metric; 10],
-    )| {
+    let mut form = |name: &str, log: &dyn Fn(&mut stepwell::RunWriter, &[stepwell::Metric; 10])| {
         let (_dir, store) = workspace();
         let (mut writer, id, metrics) = new_run(&store);
         log(&mut writer, &metrics);

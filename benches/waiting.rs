@@ -8,8 +8,7 @@ mod support;
 
 use std::time::Instant;
 
-use stepwell::tracking::CreateRun;
-use stepwell::tracking::store::{Tracking, TrackingOptions};
+use stepwell::tracking::{CreateRun, Tracking, TrackingOptions};
 use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunQuery, RunStatus, Workspace};
 use support::workspace;
 

@@ -9,8 +9,10 @@ mod support;
 use std::path::Path;
 use std::time::Instant;
 
-use stepwell::search::execute::Query;
-use stepwell::{CompactOptions, ExperimentId, NewRun, Point, RunId, RunImport, RunQuery, RunStatus, Workspace};
+use stepwell::import::RunImport;
+use stepwell::maintenance::CompactOptions;
+use stepwell::query::Query;
+use stepwell::{ExperimentId, NewRun, Point, RunId, RunQuery, RunStatus, Workspace};
 use support::{Noise, cpu_ns, workspace};
 
 const FILTER: &str = "metrics.m1 < 0.1 and params.p1 = '3'";

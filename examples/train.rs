@@ -6,13 +6,8 @@
 use std::f64::consts::PI;
 use std::time::{Duration, Instant};
 
-use stepwell::base::stats::RunStatus;
-use stepwell::error::Result;
-use stepwell::run::snapshot::RunSnapshot;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::NewRun;
-use stepwell::workspace::search::RunQuery;
+use stepwell::maintenance::CompactOptions;
+use stepwell::{NewRun, Result, RunQuery, RunSnapshot, RunStatus, Workspace};
 
 const HIDDEN: usize = 32;
 const STEPS: i64 = 20_000;
@@ -96,7 +91,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn least(stats: &stepwell::base::stats::SeriesStats) -> f64 {
+fn least(stats: &stepwell::SeriesStats) -> f64 {
     stats.min.map_or(f64::NAN, |min| min.value)
 }
 

@@ -47,52 +47,155 @@
 //! # }
 //! ```
 //!
-//! The modules stand in order of their layers, which is the order to read them in: each imports only those before it.
-//! `ARCHITECTURE.md` draws the map, `docs/format.md` spells out every byte.
+//! Start with [`Workspace`]: it opens a folder, hands out writers, and answers searches. [`query`] is the language of
+//! searches, [`maintenance`] keeps a folder small and sound, [`import`](mod@import) takes whole runs in, and
+//! [`registry`] holds registered models. [`tracking`] speaks MLflow's data model, for authors of tracking servers.
+//!
+//! `ARCHITECTURE.md` draws the map of the code, `docs/format.md` spells out every byte.
+//!
+//! # Features
+//!
+//! - `testing` adds [`testing`](https://docs.rs/stepwell), a simulated disk that fails on demand, for tests of programs
+//!   that link this library.
+//! - `internals` is for this repository's own fuzz targets and benchmarks. It opens the inner modules, whose names
+//!   change without notice.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
+#![cfg_attr(not(feature = "internals"), allow(unreachable_pub))]
 
-pub mod error;
+mod error;
 
-pub mod base;
-pub mod options;
-pub mod storage;
+mod base;
+mod options;
+mod storage;
 
-pub mod codec;
-pub mod log;
-pub mod segment;
+mod codec;
+mod log;
+mod segment;
 
-pub mod run;
+mod run;
 
-pub mod index;
-pub mod search;
+mod index;
+mod search;
 
-pub mod workspace;
+mod workspace;
 
 pub mod registry;
 pub mod tracking;
 
-pub use base::ids::{ExperimentId, RunId};
-pub use base::point::{Columns, Point};
-pub use base::stats::{Extreme, RunStatus, SeriesStats, StatPoint};
-pub use error::{Error, Result};
-pub use index::summary::RunSummary;
-pub use options::{Options, TailMode};
-pub use run::downsample::Downsampled;
-pub use run::snapshot::RunSnapshot;
-pub use segment::pyramid::Bucket;
-pub use workspace::catalog::Experiment;
-pub use workspace::check::{Damage, Report};
-pub use workspace::compaction::{CompactOptions, Compacted};
-pub use workspace::edits::RunEdit;
-pub use workspace::exchange::Pulled;
-pub use workspace::import::{Added, Importer, Offered, Refusal, RunImport};
-pub use workspace::keys::KeyKind;
-pub use workspace::maintenance::{Maintenance, Rounds, Schedule};
-pub use workspace::open::Workspace;
-pub use workspace::purge::Collected;
-pub use workspace::repair::Repaired;
-pub use workspace::runs::NewRun;
-pub use workspace::search::{RunPage, RunQuery, ViewType};
-pub use workspace::table::LatestTable;
-pub use workspace::usage::Usage;
-pub use workspace::writer::{Metric, RunWriter};
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
+
+// The folder.
+#[doc(inline)]
+pub use {
+    options::{Options, TailMode},
+    workspace::catalog::Experiment,
+    workspace::catalog::NewExperiment,
+    workspace::open::Workspace,
+};
+
+// Writing.
+#[doc(inline)]
+pub use {
+    base::ids::{ExperimentId, RunId, WriterId},
+    base::point::{Columns, Point, Timestamps},
+    base::stats::RunStatus,
+    workspace::edits::RunEdit,
+    workspace::runs::NewRun,
+    workspace::writer::{Metric, RunWriter},
+};
+
+// Reading.
+#[doc(inline)]
+pub use {
+    base::stats::{Extreme, SeriesStats, StatPoint},
+    index::summary::RunSummary,
+    run::downsample::Downsampled,
+    run::salvage::Salvage,
+    run::snapshot::{RunSnapshot, part_len},
+    run::state::RunState,
+    segment::pyramid::Bucket,
+    workspace::keys::KeyKind,
+    workspace::search::{RunPage, RunQuery, ViewType},
+    workspace::table::LatestTable,
+};
+
+// What goes wrong, and the time.
+#[doc(inline)]
+pub use {
+    error::{Error, Result},
+    workspace::clock::now_ms,
+};
+
+/// The language of searches: filters, orders and the names of columns, as text and as values.
+pub mod query {
+    #[doc(inline)]
+    pub use crate::search::{
+        ast::{
+            Aggregate, Clause, Comparison, DatasetField, Expr, MetricName, Number, NumberTest, Statistic,
+            TextAttribute, TextTest, TimeAttribute,
+        },
+        execute::Query,
+        like::Like,
+        order::{OrderBy, OrderKey},
+        runs::{parse_filter, parse_name, parse_order_by},
+    };
+}
+
+/// Keeping a workspace small and sound: compaction, garbage collection, verification and repair, by hand or by a
+/// thread in the background.
+pub mod maintenance {
+    #[doc(inline)]
+    pub use crate::workspace::{
+        check::{Damage, Report},
+        compaction::{CompactOptions, Compacted},
+        maintenance::{Maintenance, Rounds, Schedule},
+        purge::Collected,
+        repair::{RepairOptions, Repaired},
+        unlisted::LeftoverOptions,
+        usage::Usage,
+    };
+}
+
+/// Taking in whole runs, experiments and models that others logged, and those of another workspace.
+pub mod import {
+    #[doc(inline)]
+    pub use crate::workspace::{
+        adopt::ExperimentImport,
+        exchange::Pulled,
+        import::{Added, Importer, Offered, OtherParam, Refusal, RunImport},
+    };
+}
+
+/// What a facade attaches to runs: datasets, logged models and where things come from.
+pub mod items {
+    #[doc(inline)]
+    pub use crate::base::items::*;
+}
+
+/// Limits of names and values.
+pub mod limits {
+    #[doc(inline)]
+    pub use crate::base::limits::*;
+}
+
+/// Files beside a workspace, written as carefully as those in it.
+pub mod files {
+    #[doc(inline)]
+    pub use crate::storage::disk::{check_no_link, sync_all};
+}
+
+/// A simulated disk that loses, tears and reorders what was not synced, and fails on demand.
+#[cfg(feature = "testing")]
+pub mod testing {
+    #[doc(inline)]
+    pub use crate::storage::{
+        Entry, File, Region, Storage,
+        disk::Disk,
+        memory::{
+            Crashed, Effect, Fate, Fault, FaultError, Op, OpKind, Pending, PendingKind, PowerLoss, SimDisk, Times,
+            is_crash,
+        },
+    };
+}

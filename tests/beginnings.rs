@@ -4,17 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::point::Point;
-use stepwell::base::stats::RunStatus;
-use stepwell::log::ledger::{Entry, LINE_LEN};
-use stepwell::options::{Options, TailMode};
-use stepwell::storage::Storage;
-use stepwell::storage::memory::{PowerLoss, SimDisk};
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::edits::RunEdit;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::NewRun;
+use stepwell::internals::log::ledger::{Entry, LINE_LEN};
+use stepwell::maintenance::CompactOptions;
+use stepwell::testing::{PowerLoss, SimDisk, Storage};
+use stepwell::{ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunStatus, TailMode, Workspace};
 
 use crate::support::stop::{Actor, Stop, at_every_operation};
 
@@ -28,7 +21,7 @@ fn new(name: &str) -> NewRun {
 }
 
 /// A run that was there before, given a tag, and a new one with a point.
-fn begin(storage: Arc<dyn Storage>) -> stepwell::error::Result<()> {
+fn begin(storage: Arc<dyn Storage>) -> stepwell::Result<()> {
     let workspace = on(storage);
     workspace.edit_run(&RunId::new("old").unwrap(), &[RunEdit::Tag("edited".into(), "yes".into())])?;
     let mut writer = workspace.create_run(ExperimentId::DEFAULT, new("begun"))?;
@@ -159,7 +152,7 @@ fn two_processes_never_write_one_ledger() {
 }
 
 /// A handle and a writer that stay open.
-struct Alive((Workspace, stepwell::workspace::writer::RunWriter));
+struct Alive((Workspace, stepwell::RunWriter));
 
 impl std::fmt::Debug for Alive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -3,11 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepwell::error::Error;
-use stepwell::options::{Options, TailMode};
-use stepwell::storage::Storage;
-use stepwell::storage::memory::{Op, OpKind, PowerLoss, SimDisk, Times};
-use stepwell::workspace::open::Workspace;
+use stepwell::testing::{Op, OpKind, PowerLoss, SimDisk, Storage, Times};
+use stepwell::{Error, Options, TailMode, Workspace};
 
 use crate::support::check::{self, Depth};
 use crate::support::world::{Op as Step, World};

@@ -6,11 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::error::Error;
-use stepwell::storage::memory::SimDisk;
-use stepwell::workspace::exchange::Pulled;
-use stepwell::{CompactOptions, NewRun, Options, RunEdit, RunStatus, Workspace};
+use stepwell::import::Pulled;
+use stepwell::maintenance::CompactOptions;
+use stepwell::testing::SimDisk;
+use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunStatus, Workspace};
 
 fn workspace(disk: &Arc<SimDisk>, name: &str) -> Workspace {
     let storage = Arc::clone(disk);

@@ -3,19 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::point::Point;
-use stepwell::base::stats::RunStatus;
-use stepwell::options::{Options, TailMode};
-use stepwell::storage::Storage;
-use stepwell::storage::memory::{OpKind, PowerLoss, SimDisk, Times};
-use stepwell::tracking::UpdateRun;
-use stepwell::tracking::store::{Tracking, TrackingOptions};
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::edits::RunEdit;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::NewRun;
-use stepwell::workspace::writer::RunWriter;
+use stepwell::maintenance::CompactOptions;
+use stepwell::testing::{OpKind, PowerLoss, SimDisk, Storage, Times};
+use stepwell::tracking::{Tracking, TrackingOptions, UpdateRun};
+use stepwell::{ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunStatus, RunWriter, TailMode, Workspace};
 
 use crate::support::stop::{Actor, Stop};
 

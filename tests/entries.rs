@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use stepwell::base::ids::ExperimentId;
-use stepwell::error::{Error, Result};
-use stepwell::storage::Storage;
-use stepwell::storage::memory::SimDisk;
-use stepwell::workspace::catalog::{Catalog, Change, Experiment};
-use stepwell::workspace::journal::Journal;
-use stepwell::workspace::paths;
+use stepwell::internals::workspace::catalog::{Catalog, Change};
+use stepwell::internals::workspace::journal::Journal;
+use stepwell::internals::workspace::paths;
+use stepwell::testing::{SimDisk, Storage};
+use stepwell::{Error, Experiment, ExperimentId, Result};
 
 use crate::support::protocol::*;
 use crate::support::stop::at_every_operation;
@@ -158,7 +156,7 @@ fn a_lost_last_entry_is_missed_and_costs_nothing() {
     compact(&workspace).unwrap();
     log(&workspace, "b");
     compact(&workspace).unwrap();
-    let registry = stepwell::registry::store::Store::new(&workspace);
+    let registry = stepwell::registry::Store::new(&workspace);
     registry.create_model("m", "", Default::default()).unwrap();
     for folder in [paths::MANIFEST, paths::CATALOG, paths::REGISTRY] {
         for everything in [false, true] {
@@ -173,7 +171,7 @@ fn a_lost_last_entry_is_missed_and_costs_nothing() {
                 ["a", "b"].iter().for_each(|name| is_whole(&now, name));
                 if !everything {
                     assert!(now.experiment_by_name("vision").unwrap().is_some());
-                    assert!(stepwell::registry::store::Store::new(&now).model("m").is_ok());
+                    assert!(stepwell::registry::Store::new(&now).model("m").is_ok());
                 }
                 let before = packs(&disk);
                 compact(&now).unwrap();

@@ -4,17 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::stats::RunStatus;
-use stepwell::options::{Options, TailMode};
-use stepwell::storage::Storage;
-use stepwell::storage::memory::{PowerLoss, SimDisk};
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::edits::RunEdit;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::NewRun;
-use stepwell::workspace::search::RunQuery;
-use stepwell::workspace::writer::RunWriter;
+use stepwell::maintenance::CompactOptions;
+use stepwell::testing::{PowerLoss, SimDisk, Storage};
+use stepwell::{ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, RunStatus, RunWriter, TailMode, Workspace};
 
 const ROOT: &str = "/w";
 

@@ -1,12 +1,10 @@
 //! What one workspace takes from another: what was deleted stays so, nothing is taken twice, and nothing here is
 //! overwritten.
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::registry::rules::Stage;
-use stepwell::registry::store::{NewVersion, Store};
-use stepwell::workspace::exchange::Pulled;
-use stepwell::workspace::search::{RunQuery, ViewType};
-use stepwell::{CompactOptions, NewRun, RunEdit, RunStatus, Workspace};
+use stepwell::import::Pulled;
+use stepwell::maintenance::CompactOptions;
+use stepwell::registry::{NewVersion, Stage, Store};
+use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunQuery, RunStatus, ViewType, Workspace};
 
 fn two() -> (tempfile::TempDir, Workspace, Workspace) {
     let dir = tempfile::tempdir().unwrap();
@@ -129,9 +127,9 @@ fn models_are_merged_word_by_word() {
 #[test]
 fn an_import_of_a_run_that_was_deleted_for_good_is_refused() {
     let (_dir, workspace, _other) = two();
-    let import = |count: usize| stepwell::RunImport {
+    let import = |count: usize| stepwell::import::RunImport {
         series: vec![("m".into(), (0..count as i64).map(point).collect())],
-        ..stepwell::RunImport::new(RunId::new("imported").unwrap(), ExperimentId::DEFAULT)
+        ..stepwell::import::RunImport::new(RunId::new("imported").unwrap(), ExperimentId::DEFAULT)
     };
     let add = |count: usize| {
         let mut importer = workspace.importer();

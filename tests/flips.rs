@@ -5,20 +5,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::point::Point;
-use stepwell::base::stats::RunStatus;
-use stepwell::error::Error;
-use stepwell::options::{Options, TailMode};
-use stepwell::registry::store::{NewVersion, Store};
-use stepwell::segment::pack::Pack;
-use stepwell::segment::reader::Source;
-use stepwell::storage::Storage;
-use stepwell::storage::memory::SimDisk;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::{NewRun, RunEdit};
-use stepwell::workspace::search::{RunQuery, ViewType};
+use stepwell::internals::segment::pack::Pack;
+use stepwell::internals::segment::reader::Source;
+use stepwell::maintenance::CompactOptions;
+use stepwell::registry::{NewVersion, Store};
+use stepwell::testing::{SimDisk, Storage};
+use stepwell::{
+    Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunQuery, RunStatus, TailMode, ViewType, Workspace,
+};
 
 use crate::support::frozen::Frozen;
 use crate::support::seen::{Seen, look};

@@ -5,15 +5,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::stats::RunStatus;
-use stepwell::error::Error;
-use stepwell::options::Options;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::paths::FOLDERS;
-use stepwell::workspace::runs::{NewRun, RunEdit};
-use stepwell::workspace::search::RunQuery;
+use stepwell::internals::workspace::paths::FOLDERS;
+use stepwell::maintenance::CompactOptions;
+use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, RunStatus, Workspace};
 
 fn open(root: &Path) -> Result<Workspace, Error> {
     Workspace::open_or_create_with(root, Options { grace_ms: 0, ..Options::default() })

@@ -5,15 +5,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use stepwell::base::ids::ExperimentId;
-use stepwell::base::stats::RunStatus;
-use stepwell::options::{Options, TailMode};
-use stepwell::storage::Storage;
-use stepwell::storage::disk::Disk;
-use stepwell::storage::fork::generation;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::NewRun;
+use stepwell::internals::storage::fork::generation;
+use stepwell::maintenance::CompactOptions;
+use stepwell::testing::{Disk, Storage};
+use stepwell::{ExperimentId, NewRun, Options, RunStatus, TailMode, Workspace};
 
 /// One test forks at a time: the children of another would keep its locks.
 fn alone() -> MutexGuard<'static, ()> {

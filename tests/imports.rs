@@ -1,6 +1,8 @@
 //! Imports: by several processes at once, of sources that grew, changed or are others, and in place of what was there.
 
-use stepwell::{CompactOptions, ExperimentId, Importer, Offered, Options, Point, Refusal, RunId, RunImport, Workspace};
+use stepwell::import::{Importer, Offered, Refusal, RunImport};
+use stepwell::maintenance::CompactOptions;
+use stepwell::{ExperimentId, Options, Point, RunId, Workspace};
 
 /// A source without an id of its own: metrics with so many points, each value the step times a factor.
 fn source(series: &[(&str, usize, f64)]) -> RunImport {
@@ -17,7 +19,7 @@ fn source(series: &[(&str, usize, f64)]) -> RunImport {
     }
 }
 
-fn import(workspace: &Workspace, run: RunImport) -> stepwell::Added {
+fn import(workspace: &Workspace, run: RunImport) -> stepwell::import::Added {
     let mut importer = workspace.importer();
     let added = importer.add(run).unwrap();
     importer.finish().unwrap();

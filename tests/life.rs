@@ -1,13 +1,7 @@
 //! A workspace's life from the first point to a pack, seen by readers at each step.
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::point::{Columns, Point};
-use stepwell::base::stats::RunStatus;
-use stepwell::error::Error;
-use stepwell::options::{Options, TailMode};
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::{NewRun, RunEdit};
+use stepwell::maintenance::CompactOptions;
+use stepwell::{Columns, Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunStatus, TailMode, Workspace};
 
 fn workspace(tail: TailMode) -> (tempfile::TempDir, Workspace) {
     let dir = tempfile::tempdir().unwrap();

@@ -6,16 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::stats::RunStatus;
-use stepwell::error::Error;
-use stepwell::options::{Options, TailMode};
-use stepwell::storage::memory::{Fate, Op, OpKind, PowerLoss, SimDisk, Times};
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::maintenance::Schedule;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::NewRun;
-use stepwell::workspace::writer::RunWriter;
+use stepwell::maintenance::{CompactOptions, Schedule};
+use stepwell::testing::{Fate, Op, OpKind, PowerLoss, SimDisk, Times};
+use stepwell::{Error, ExperimentId, NewRun, Options, RunId, RunStatus, RunWriter, TailMode, Workspace};
 
 #[test]
 fn it_gathers_finished_runs_while_others_write() {

@@ -6,12 +6,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use stepwell::options::{Options, TailMode};
-use stepwell::storage::Storage;
-use stepwell::storage::disk::Disk;
-use stepwell::storage::memory::SimDisk;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
+use stepwell::maintenance::CompactOptions;
+use stepwell::testing::{Disk, SimDisk, Storage};
+use stepwell::{Options, TailMode, Workspace};
 
 use crate::support::check::{self, Depth};
 use crate::support::world::{Op, World};

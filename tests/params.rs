@@ -4,18 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::error::Error;
-use stepwell::options::Options;
-use stepwell::storage::Storage;
-use stepwell::storage::memory::{Effect, Fault, OpKind, SimDisk, Times};
-use stepwell::workspace::clock::now_ms;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::edits::RunEdit;
-use stepwell::workspace::import::RunImport;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::NewRun;
-use stepwell::workspace::search::RunQuery;
+use stepwell::import::RunImport;
+use stepwell::maintenance::CompactOptions;
+use stepwell::testing::{Effect, Fault, OpKind, SimDisk, Storage, Times};
+use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, Workspace, now_ms};
 
 use crate::support::stop::{Actor, Stop, at_every_operation};
 
@@ -229,7 +221,7 @@ fn a_failing_disk_leaves_what_was_acknowledged() {
                         two.log_param("lr", "2").unwrap();
                         seen.told(&disk, "2", Ok(()));
                     }
-                    let of_kind = |op: &stepwell::storage::memory::Op| only.is_none_or(|only| op.kind == only);
+                    let of_kind = |op: &stepwell::testing::Op| only.is_none_or(|only| op.kind == only);
                     let done = disk.trace().iter().filter(|op| of_kind(op)).count() as u64;
                     disk.add_fault(Fault { at: done + number, only, error: errno.into(), times, effect });
                     let before = disk.operations();

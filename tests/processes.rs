@@ -11,14 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::point::Point;
-use stepwell::base::stats::RunStatus;
-use stepwell::error::Error;
-use stepwell::options::{Options, TailMode};
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::NewRun;
+use stepwell::maintenance::CompactOptions;
+use stepwell::{Error, ExperimentId, NewRun, Options, Point, RunId, RunStatus, TailMode, Workspace};
 
 const ROLE: &str = "STEPWELL_TEST_ROLE";
 const DIR: &str = "STEPWELL_TEST_DIR";

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::error::Error;
-use stepwell::workspace::search::{RunQuery, ViewType};
-use stepwell::{CompactOptions, NewRun, RunStatus, Workspace};
+use stepwell::maintenance::CompactOptions;
+use stepwell::{Error, ExperimentId, NewRun, RunId, RunQuery, RunStatus, ViewType, Workspace};
 
 /// Logs 2,000 points each of `keep` and `secret/key`, by one writer.
 fn log(workspace: &Workspace, name: &str, experiment: ExperimentId) -> RunId {

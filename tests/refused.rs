@@ -4,18 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::stats::RunStatus;
-use stepwell::error::Error;
-use stepwell::options::{Options, TailMode};
-use stepwell::registry::store::Store;
-use stepwell::storage::Storage;
-use stepwell::storage::memory::SimDisk;
-use stepwell::tracking::store::{Tracking, TrackingOptions};
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::{NewRun, RunEdit};
-use stepwell::workspace::search::RunQuery;
+use stepwell::maintenance::CompactOptions;
+use stepwell::registry::Store;
+use stepwell::testing::{SimDisk, Storage};
+use stepwell::tracking::{Tracking, TrackingOptions};
+use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, RunStatus, TailMode, Workspace};
 
 use crate::support::frozen::Frozen;
 use crate::support::refusing::{Meanwhile, Refusal, Refusing};

@@ -3,17 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::point::Point;
-use stepwell::base::stats::RunStatus;
-use stepwell::error::Error;
-use stepwell::options::{Options, TailMode};
-use stepwell::storage::Storage;
-use stepwell::storage::memory::{Effect, Fate, Fault, Op, OpKind, PendingKind, PowerLoss, SimDisk, Times};
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::{NewRun, RunEdit};
-use stepwell::workspace::writer::RunWriter;
+use stepwell::maintenance::CompactOptions;
+use stepwell::testing::{Effect, Fate, Fault, Op, OpKind, PendingKind, PowerLoss, SimDisk, Storage, Times};
+use stepwell::{
+    Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunStatus, RunWriter, TailMode, Workspace,
+};
 
 fn open(disk: &SimDisk, tail: TailMode) -> Workspace {
     let options = Options { tail, ..Options::default() };

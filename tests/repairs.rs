@@ -5,18 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepwell::base::checksum::crc32;
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::stats::RunStatus;
-use stepwell::options::{Options, TailMode};
-use stepwell::storage::Storage;
-use stepwell::storage::memory::{Effect, Fault, OpKind, SimDisk, Times};
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::paths::{self, FOLDERS};
-use stepwell::workspace::repair::{RepairOptions, Repaired};
-use stepwell::workspace::runs::{NewRun, RunEdit};
-use stepwell::workspace::writer::RunWriter;
+use stepwell::internals::base::checksum::crc32;
+use stepwell::internals::workspace::paths;
+use stepwell::internals::workspace::paths::FOLDERS;
+use stepwell::maintenance::{CompactOptions, RepairOptions, Repaired};
+use stepwell::testing::{Effect, Fault, OpKind, SimDisk, Storage, Times};
+use stepwell::{ExperimentId, NewRun, Options, RunEdit, RunId, RunStatus, RunWriter, TailMode, Workspace};
 
 use crate::support::protocol::entries;
 
@@ -258,7 +252,7 @@ fn open_real(root: &Path) -> Workspace {
 fn fill(root: &Path) {
     let workspace = open_real(root);
     workspace.create_experiment("vision").unwrap();
-    stepwell::registry::store::Store::new(&workspace).create_model("m", "", Default::default()).unwrap();
+    stepwell::registry::Store::new(&workspace).create_model("m", "", Default::default()).unwrap();
     log(&workspace, "packed");
     compact(&workspace);
     log(&workspace, "logged");

@@ -3,18 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::stats::RunStatus;
-use stepwell::error::Error;
-use stepwell::options::{Options, TailMode};
-use stepwell::segment::pack::Pack;
-use stepwell::segment::reader::{Group, Source};
-use stepwell::storage::Storage;
-use stepwell::storage::memory::SimDisk;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::{NewRun, RunEdit};
-use stepwell::workspace::search::RunQuery;
+use stepwell::internals::segment::pack::Pack;
+use stepwell::internals::segment::reader::{Group, Source};
+use stepwell::maintenance::CompactOptions;
+use stepwell::testing::{SimDisk, Storage};
+use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, RunStatus, TailMode, Workspace};
 
 const ROOT: &str = "/w";
 /// Points of the long metrics: three pages and a part of one.

@@ -1,9 +1,9 @@
 //! Shapes that break stores built for the usual ones: very many keys, very many tiny runs, odd keys, paths that are
 //! none.
 
+use stepwell::maintenance::CompactOptions;
 use stepwell::{
-    Columns, CompactOptions, Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunQuery, RunStatus,
-    TailMode, Workspace,
+    Columns, Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunQuery, RunStatus, TailMode, Workspace,
 };
 
 fn workspace() -> (tempfile::TempDir, Workspace) {
@@ -114,7 +114,7 @@ fn paths_that_are_no_workspace_are_refused_with_the_reason() {
     let mark = root.join("stepwell.workspace");
     let mut bytes = std::fs::read(&mark).unwrap();
     bytes[8] = 9;
-    let crc = stepwell::base::checksum::crc32(0, &bytes[..28]);
+    let crc = stepwell::internals::base::checksum::crc32(0, &bytes[..28]);
     bytes[28..].copy_from_slice(&crc.to_le_bytes());
     std::fs::write(&mark, &bytes).unwrap();
     assert!(matches!(Workspace::open(&root), Err(Error::NewerFormat { found: 9, .. })));

@@ -1,12 +1,8 @@
 //! Search, verify and repair over a workspace with live, finished, packed and edited runs.
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::stats::RunStatus;
-use stepwell::search::execute::Query;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::{NewRun, RunEdit};
-use stepwell::workspace::search::{RunQuery, ViewType};
+use stepwell::maintenance::CompactOptions;
+use stepwell::query::Query;
+use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunQuery, RunStatus, ViewType, Workspace};
 
 fn ids(workspace: &Workspace, filter: &str, view: ViewType) -> Vec<String> {
     let query =

@@ -6,13 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepwell::error::Error;
-use stepwell::storage::Storage;
-use stepwell::storage::memory::SimDisk;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::journal::Journal;
-use stepwell::workspace::paths;
-use stepwell::workspace::unlisted::LeftoverOptions;
+use stepwell::Error;
+use stepwell::internals::workspace::journal::Journal;
+use stepwell::internals::workspace::paths;
+use stepwell::maintenance::{CompactOptions, LeftoverOptions};
+use stepwell::testing::{SimDisk, Storage};
 
 use crate::support::protocol::*;
 use crate::support::stop::{Actor, Stop, at_every_operation};
@@ -292,7 +290,7 @@ fn what_the_first_import_left_is_no_damage() {
 
 /// How many packs entries of the manifest name.
 fn catalogued_packs(disk: &SimDisk) -> usize {
-    use stepwell::workspace::manifest::Manifest;
+    use stepwell::internals::workspace::manifest::Manifest;
     let storage = Arc::new(disk.clone());
     Journal::<Manifest>::open(storage, PathBuf::from(ROOT), paths::MANIFEST).unwrap().state().packs.len()
 }

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use stepwell::base::bytes::put_varint;
-use stepwell::base::checksum::crc32;
-use stepwell::base::control;
-use stepwell::base::ids::{ExperimentId, RunId, WriterId};
-use stepwell::base::point::Point;
-use stepwell::base::stats::RunStatus;
-use stepwell::log::frame::{self, Kind};
-use stepwell::log::record::{Attribute, Batch, Record, Row};
-use stepwell::log::slot::{Check, Slot};
+use stepwell::internals::base::bytes::put_varint;
+use stepwell::internals::base::checksum::crc32;
+use stepwell::internals::base::control;
+use stepwell::internals::log::frame;
+use stepwell::internals::log::frame::Kind;
+use stepwell::internals::log::record::{Attribute, Batch, Record, Row};
+use stepwell::internals::log::slot::{Check, Slot};
+use stepwell::{ExperimentId, Point, RunId, RunStatus, WriterId};
 
 /// Most lines of a source file.
 const LINES_MAX: usize = 700;

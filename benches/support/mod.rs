@@ -3,10 +3,7 @@
 
 use std::f64::consts::PI;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::NewRun;
-use stepwell::workspace::writer::{Metric, RunWriter};
+use stepwell::{ExperimentId, Metric, NewRun, RunId, RunWriter, Workspace};
 
 /// Keys of the mix.
 pub const KEYS: [&str; 10] = [

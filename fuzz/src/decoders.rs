@@ -8,33 +8,33 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use stepwell::base::checksum::crc32;
-use stepwell::base::control;
-use stepwell::base::ids::{RunId, RunKey, WriterId};
-use stepwell::base::point::{Columns, Point, Timestamps};
-use stepwell::codec::{self, CodecId, Effort, Scratch};
-use stepwell::index::part::IndexPart;
-use stepwell::log::frame::{self, Kind, Label};
-use stepwell::log::reader::{Depth, read_log};
-use stepwell::log::record::{Batch, Record, Start};
-use stepwell::log::slot::{Check, SLOT_LEN, Slot};
-use stepwell::log::turns::{read_tail, verified_slots};
-use stepwell::run::downsample;
-use stepwell::run::image::{LogImage, SeriesPart};
-use stepwell::run::snapshot::{part_len, read_part};
-use stepwell::run::state::RunState;
-use stepwell::search::execute::Query;
-use stepwell::segment::footer::Footer;
-use stepwell::segment::layout::{FINE_FROM, GROUP_MAGIC, GROUP_MAGIC_FINE, PAGE_POINTS, TRAILER_LEN};
-use stepwell::segment::pack::{Pack, PackWriter};
-use stepwell::segment::pyramid::decode_buckets;
-use stepwell::segment::reader::{Group, Source};
-use stepwell::segment::writer::{GroupWriter, SeriesName};
-use stepwell::storage::memory::SimDisk;
-use stepwell::storage::{File, Region, Storage};
-use stepwell::workspace::catalog::Catalog;
-use stepwell::workspace::journal::{Journal, State};
-use stepwell::workspace::manifest::Manifest;
+use stepwell::internals::base::checksum::crc32;
+use stepwell::internals::base::control;
+use stepwell::internals::base::ids::RunKey;
+use stepwell::internals::codec;
+use stepwell::internals::codec::{CodecId, Effort, Scratch};
+use stepwell::internals::index::part::IndexPart;
+use stepwell::internals::log::frame;
+use stepwell::internals::log::frame::{Kind, Label};
+use stepwell::internals::log::reader::{Depth, read_log};
+use stepwell::internals::log::record::{Batch, Record, Start};
+use stepwell::internals::log::slot::{Check, SLOT_LEN, Slot};
+use stepwell::internals::log::turns::{read_tail, verified_slots};
+use stepwell::internals::run::downsample;
+use stepwell::internals::run::image::{LogImage, SeriesPart};
+use stepwell::internals::run::snapshot::read_part;
+use stepwell::internals::segment::footer::Footer;
+use stepwell::internals::segment::layout::{FINE_FROM, GROUP_MAGIC, GROUP_MAGIC_FINE, PAGE_POINTS, TRAILER_LEN};
+use stepwell::internals::segment::pack::{Pack, PackWriter};
+use stepwell::internals::segment::pyramid::decode_buckets;
+use stepwell::internals::segment::reader::{Group, Source};
+use stepwell::internals::segment::writer::{GroupWriter, SeriesName};
+use stepwell::internals::workspace::catalog::Catalog;
+use stepwell::internals::workspace::journal::{Journal, State};
+use stepwell::internals::workspace::manifest::Manifest;
+use stepwell::query::Query;
+use stepwell::testing::{File, Region, SimDisk, Storage};
+use stepwell::{Columns, Point, RunId, RunState, Timestamps, WriterId, part_len};
 
 /// The writer of every forged log.
 const WRITER: WriterId = WriterId(7);
@@ -145,7 +145,7 @@ pub fn log_forged(data: &[u8]) {
                     Record::Run {
                         run: u32::from(input.u8()),
                         id: RunId::of_key(RunKey(input.u64().into())),
-                        experiment: stepwell::base::ids::ExperimentId::DEFAULT,
+                        experiment: stepwell::ExperimentId::DEFAULT,
                         experiment_name: "Default".into(),
                     },
                     Record::Series { series: u32::from(input.u8()), run: u32::from(input.u8()), key: "loss".into() },
@@ -236,7 +236,7 @@ type Point3 = (u64, Option<String>, Vec<(i64, f64)>);
 mod stepwell_control {
     //! Decoding and encoding any control record.
 
-    use stepwell::base::control;
+    use stepwell::internals::base::control;
 
     /// What [`control`] reads and writes.
     pub trait Record {
@@ -390,14 +390,14 @@ fn read_group(group: Group) {
     }
 }
 
-fn fill_group<S: stepwell::segment::writer::PageSink>(group: &mut GroupWriter<S>, longest: usize) -> Vec<RunKey> {
+fn fill_group<S: stepwell::internals::segment::writer::PageSink>(
+    group: &mut GroupWriter<S>,
+    longest: usize,
+) -> Vec<RunKey> {
     let mut keys = Vec::new();
     for (run, count) in [3, 40, longest].into_iter().enumerate() {
-        let state = RunState::new(
-            RunId::of_key(RunKey(run as u128)),
-            stepwell::base::ids::ExperimentId::DEFAULT,
-            "Default".into(),
-        );
+        let state =
+            RunState::new(RunId::of_key(RunKey(run as u128)), stepwell::ExperimentId::DEFAULT, "Default".into());
         let mut record = Vec::new();
         control::encode(&state, &mut record);
         let run = group.run(&record);
@@ -582,15 +582,15 @@ fn index_of_pack() -> &'static [u8] {
     static INDEX: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     INDEX.get_or_init(|| {
         let pack = pack_of_points();
-        let mut places = stepwell::index::packed::Places::new(pack.id());
+        let mut places = stepwell::internals::index::packed::Places::new(pack.id());
         places.add(&pack.group(0).expect("it was written whole"));
         let row = |row: u32| {
             let id = RunId::of_key(pack.key(row));
-            let state = RunState::new(id, stepwell::base::ids::ExperimentId::DEFAULT, "Default".into());
+            let state = RunState::new(id, stepwell::ExperimentId::DEFAULT, "Default".into());
             let step = i64::from(row);
             let point = Point { step, timestamp_ms: Some(step), value: f64::from(row) / 3.0 };
-            let stats = stepwell::segment::stats::stats_of(&[point].into_iter().collect()).expect("a point");
-            stepwell::run::snapshot::summary_of(&state, [("loss".to_owned(), stats)].into())
+            let stats = stepwell::internals::segment::stats::stats_of(&[point].into_iter().collect()).expect("a point");
+            stepwell::internals::run::snapshot::summary_of(&state, [("loss".to_owned(), stats)].into())
         };
         IndexPart::image_of_pack(&(0..30).map(row).collect::<Vec<_>>(), &places).expect("thirty rows")
     })
@@ -613,18 +613,15 @@ fn whole_index() -> &'static [u8] {
     INDEX.get_or_init(|| {
         let rows: Vec<_> = (0..20_u128)
             .map(|number| {
-                let mut state = RunState::new(
-                    RunId::of_key(RunKey(number)),
-                    stepwell::base::ids::ExperimentId::DEFAULT,
-                    "Default".into(),
-                );
+                let mut state =
+                    RunState::new(RunId::of_key(RunKey(number)), stepwell::ExperimentId::DEFAULT, "Default".into());
                 let param = Record::Param { run: 0, key: "lr".into(), value: format!("0.{number}"), order: 1 };
                 state.apply(WRITER, &param);
                 let points: Columns =
                     (0..5).map(|step| Point { step, timestamp_ms: Some(step), value: number as f64 / 3.0 }).collect();
-                let stats = stepwell::segment::stats::stats_of(&points).expect("points");
+                let stats = stepwell::internals::segment::stats::stats_of(&points).expect("points");
                 let metrics = [("loss".to_owned(), stats)].into();
-                stepwell::run::snapshot::summary_of(&state, metrics)
+                stepwell::internals::run::snapshot::summary_of(&state, metrics)
             })
             .collect();
         IndexPart::build(&rows).and_then(|part| part.to_bytes()).expect("twenty rows")
@@ -642,8 +639,8 @@ fn read_any_index(bytes: &[u8]) {
         }
     }
     let Ok(query) = Query::parse("metrics.loss > 0.5 and params.lr = '0.1'", &["metrics.loss DESC"]) else { return };
-    let parts = [stepwell::search::execute::MaskedPart { part: &part, excluded: None }];
-    let _ = stepwell::search::execute::execute(&parts, &query);
+    let parts = [stepwell::internals::search::execute::MaskedPart { part: &part, excluded: None }];
+    let _ = stepwell::internals::search::execute::execute(&parts, &query);
 }
 
 /// A filter, and after a line's end clauses of an order and a page token.
@@ -657,11 +654,11 @@ pub fn query(data: &[u8]) {
     let _ = Query::parse("", &clauses);
     let Ok(query) = Query::parse(filter, &clauses) else { return };
     let index = IndexPart::from_bytes(whole_index()).expect("it was written whole");
-    let parts = [stepwell::search::execute::MaskedPart { part: &index, excluded: None }];
-    let _ = stepwell::search::execute::execute(&parts, &query);
+    let parts = [stepwell::internals::search::execute::MaskedPart { part: &index, excluded: None }];
+    let _ = stepwell::internals::search::execute::execute(&parts, &query);
     if let Some(token) = token
         && let Ok(query) = query.at_page(token)
     {
-        let _ = stepwell::search::execute::execute(&parts, &query);
+        let _ = stepwell::internals::search::execute::execute(&parts, &query);
     }
 }

@@ -25,6 +25,7 @@ impl<'a> Reader<'a> {
         self.bytes.len() - self.at
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// How many bytes were read.
     #[must_use]
     pub fn position(&self) -> usize {

@@ -27,6 +27,7 @@ impl<T: Copy + Eq + Hash> Names<T> {
         self.of.len()
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -45,6 +45,7 @@ impl Bitmap {
         self.len
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Whether the set ranges over nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -116,6 +117,7 @@ impl Bitmap {
         self.clear_tail();
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// The ordinals in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().enumerate().flat_map(|(at, &word)| {
@@ -131,6 +133,7 @@ impl Bitmap {
         })
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Heap taken, in bytes.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {

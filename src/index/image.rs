@@ -9,7 +9,9 @@ use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
 use crate::index::layout::{Directory, HEADER_LEN, Header, VERSION, form, run};
-use crate::index::section::{Section, unpack};
+#[cfg(any(test, feature = "internals"))]
+use crate::index::section::Section;
+use crate::index::section::unpack;
 use crate::index::strings::Strings;
 use crate::storage::File;
 
@@ -243,6 +245,7 @@ impl Image {
         unpack(entry, section, stored).map_err(|why| self.damaged(entry.offset, why))
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Every byte.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
         match &self.source {
@@ -251,6 +254,7 @@ impl Image {
         }
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Heap taken, in bytes: the directory, what was decoded, and the image if it is in memory.
     pub(crate) fn heap_bytes(&self) -> usize {
         let columns = self.columns.iter().filter_map(OnceLock::get).map(|column| match &**column {

@@ -163,6 +163,7 @@ impl Ints {
         }
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Heap taken, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
         match &self.offsets {

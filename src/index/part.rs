@@ -100,6 +100,7 @@ impl IndexPart {
         build::build(runs, Some(places))
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// The image, as [`IndexPart::from_bytes`] and [`IndexPart::from_file`] read it.
     ///
     /// # Errors
@@ -108,6 +109,7 @@ impl IndexPart {
         self.image.to_bytes()
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Opens a copy of an image in memory: verifies its header and directory.
     ///
     /// # Errors
@@ -152,6 +154,7 @@ impl IndexPart {
         self.image.directory.rows
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Whether there is no run.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -245,6 +248,7 @@ impl IndexPart {
         Ok(())
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Heap that this part takes now, in bytes: the directory, what was decoded, and the image if it is in memory.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {

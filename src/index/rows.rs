@@ -24,6 +24,7 @@ pub(crate) struct RowMap {
 }
 
 impl RowMap {
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn heap_bytes(&self) -> usize {
         (self.dense.len() + self.starts.len() + self.sparse.len()) * 4
     }

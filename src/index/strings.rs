@@ -52,6 +52,7 @@ impl Strings {
         None
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Heap taken, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.text.len() + self.ends.len() * 4

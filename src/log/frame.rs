@@ -105,6 +105,7 @@ pub struct Label {
     pub durable: u64,
 }
 
+#[cfg(any(test, feature = "internals"))]
 /// Appends a whole frame that will stand at `offset` of its log.
 ///
 /// # Panics

@@ -117,6 +117,7 @@ impl Check {
         Self { seed, hardware: hardware::available() }
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// The same without the instruction; gives the same numbers.
     #[must_use]
     pub fn portable(mut self) -> Self {
@@ -124,6 +125,7 @@ impl Check {
         self
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Whether the processor's instruction is used.
     #[inline]
     #[must_use]

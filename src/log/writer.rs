@@ -117,12 +117,14 @@ impl LogWriter {
         self.offset
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Whether nothing was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.offset == 0
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// The file's path.
     #[must_use]
     pub fn path(&self) -> &Path {

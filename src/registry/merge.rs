@@ -16,7 +16,7 @@ use crate::registry::rules::{Changes, Gone, Model, Registry, Version, Word};
 
 /// What merging came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Merged {
+pub(super) struct Merged {
     /// The state.
     pub registry: Registry,
     /// Names of models that could not be merged, or whose name could not.
@@ -25,7 +25,7 @@ pub struct Merged {
 
 /// Merges what `theirs` knows into `own`. O(models, versions and their words).
 #[must_use]
-pub fn merge(own: &Registry, theirs: &Registry) -> Merged {
+pub(super) fn merge(own: &Registry, theirs: &Registry) -> Merged {
     let mut merged = Merged { registry: own.clone(), ..Merged::default() };
     let gone = &mut merged.registry.gone;
     for (id, theirs) in &theirs.gone {

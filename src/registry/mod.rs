@@ -3,11 +3,18 @@
 //! [`rules`] is its state and what changes it, without I/O; [`store`] keeps the state in a journal beside the catalog, so that numbers and names are right under any number of processes;
 //! [`exchange`] brings in the models of another workspace, as [`merge`] says, [`adopt`] those of other registries.
 
-pub mod adopt;
-pub mod exchange;
-pub mod merge;
-pub mod rules;
-pub mod store;
+mod adopt;
+pub(crate) mod exchange;
+mod merge;
+pub(crate) mod rules;
+pub(crate) mod store;
+
+#[doc(inline)]
+pub use {
+    exchange::PulledModels,
+    rules::{Gone, Model, Registry, Stage, Version},
+    store::{Found, FoundVersion, ModelVersion, NewVersion, RegisteredModel, Store},
+};
 
 #[cfg(test)]
 mod tests;

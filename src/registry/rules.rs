@@ -85,7 +85,7 @@ pub struct DeletedVersion {
 
 /// How often words were changed, see [`Word`]. Copies in two workspaces agree by that: what was changed more often
 /// stands, of what was changed equally often the greater. No clock is asked.
-pub type Changes = BTreeMap<Word, u64>;
+pub(crate) type Changes = BTreeMap<Word, u64>;
 
 /// A word of a model or of a version that is changed as one. The order of variants is the format.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

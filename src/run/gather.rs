@@ -5,7 +5,7 @@ use std::hash::Hasher;
 use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::base::control::{self, CONTROL_BYTES_MAX};
-use crate::base::ids::{RunKey, WriterId};
+use crate::base::ids::RunKey;
 use crate::base::point::{Columns, Timestamps};
 use crate::codec::Hint;
 use crate::error::{Error, Result};
@@ -223,10 +223,4 @@ fn read_parts(parts: &[SeriesPart], range: std::ops::Range<usize>) -> Result<Col
         start += len;
     }
     Ok(columns)
-}
-
-/// The writer under which a pack's group keeps a series.
-#[must_use]
-pub fn series_writer(group: &crate::segment::reader::Group, series: usize) -> WriterId {
-    group.footer().writers[group.footer().series[series].writer as usize]
 }

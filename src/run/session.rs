@@ -19,6 +19,8 @@
 mod head;
 
 use std::collections::hash_map::Entry;
+#[cfg(any(test, feature = "internals"))]
+#[cfg(any(test, feature = "internals"))]
 use std::path::Path;
 use std::sync::Arc;
 
@@ -137,16 +139,11 @@ impl Session {
         self.log.len()
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// The path of this writer's log.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.log.path()
-    }
-
-    /// Whether an append of this session failed.
-    #[must_use]
-    pub fn has_failed(&self) -> bool {
-        self.failed
     }
 
     /// How many points were logged.
@@ -167,6 +164,7 @@ impl Session {
         &self.watermark
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// How many of them are in sealed groups.
     #[must_use]
     pub fn sealed_through(&self) -> u64 {

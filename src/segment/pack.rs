@@ -263,6 +263,7 @@ impl Pack {
         self.directory.rows.len()
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Whether there is no run.
     #[must_use]
     pub fn is_empty(&self) -> bool {

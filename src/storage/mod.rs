@@ -5,6 +5,7 @@
 
 pub mod disk;
 pub mod fork;
+#[cfg(any(test, feature = "testing"))]
 pub mod memory;
 
 #[cfg(test)]

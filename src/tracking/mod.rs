@@ -7,8 +7,8 @@
 
 mod batch;
 mod bulk;
-pub mod entities;
-pub mod error;
+pub(crate) mod entities;
+pub(crate) mod error;
 mod experiments;
 mod filter;
 mod history;
@@ -22,18 +22,21 @@ mod purge;
 mod registered;
 mod registry_search;
 mod runs;
-pub mod store;
+pub(crate) mod store;
 mod validate;
 mod words;
 mod writers;
 
 pub use batch::Batch;
+pub use entities::*;
+pub use error::{Code, Fault, Result};
 pub use experiments::{ExperimentSearch, NewExperiment};
 pub use listing::{FoundRuns, ListedRun, RunSearch};
 pub use model_search::{LoggedModelSearch, ModelOrder};
 pub use models::CreateLoggedModel;
 pub use registered::CreateModelVersion;
 pub use runs::{CreateRun, UpdateRun};
+pub use store::{Tracking, TrackingOptions};
 
 #[cfg(test)]
 mod tests;

@@ -117,6 +117,7 @@ impl<S: State> Journal<S> {
         Self::open_as(storage, root, name, false)
     }
 
+    #[cfg(any(test, feature = "internals"))]
     /// Gives all entries of this handle one nonce, so that their bytes can be foretold. For tests: whoever publishes
     /// the same changes with the same nonce at once may take another's entry for its own.
     #[doc(hidden)]

@@ -2,12 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stepwell::base::ids::RunId;
-use stepwell::base::point::{Columns, Point};
-use stepwell::index::summary::RunSummary;
-use stepwell::run::snapshot::RunSnapshot;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::search::{RunQuery, ViewType};
+use stepwell::{Columns, Point, RunId, RunQuery, RunSnapshot, RunSummary, ViewType, Workspace};
 
 use super::ledger::{Ledger, RunLedger, word};
 use super::plot;

@@ -5,8 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepwell::storage::memory::SimDisk;
-use stepwell::storage::{Entry, File, Region, Storage};
+use stepwell::testing::{Entry, File, Region, SimDisk, Storage};
 
 /// Files by path; folders are known by the files and the empty folders in them.
 #[derive(Clone, Default)]

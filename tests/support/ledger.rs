@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stepwell::base::point::Point;
-use stepwell::base::stats::RunStatus;
-use stepwell::run::snapshot::RunSnapshot;
+use stepwell::{Point, RunSnapshot, RunStatus};
 
 /// One thing that was said about a run.
 #[derive(Clone, Debug)]

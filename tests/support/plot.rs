@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use stepwell::base::point::Point;
-use stepwell::base::stats::SeriesStats;
-use stepwell::run::downsample::Downsampled;
-use stepwell::segment::pyramid::Bucket;
+use stepwell::{Bucket, Downsampled, Point, SeriesStats};
 
 fn same(a: f64, b: f64) -> bool {
     a.to_bits() == b.to_bits()

@@ -5,18 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::point::{Columns, Point};
-use stepwell::base::stats::RunStatus;
-use stepwell::error::Result;
-use stepwell::options::{Options, TailMode};
-use stepwell::storage::Storage;
-use stepwell::storage::memory::{Effect, Fault, OpKind, SimDisk, Times};
-use stepwell::workspace::compaction::{CompactOptions, Compacted};
-use stepwell::workspace::import::RunImport;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::paths;
-use stepwell::workspace::runs::NewRun;
+use stepwell::import::RunImport;
+use stepwell::internals::workspace::paths;
+use stepwell::maintenance::{CompactOptions, Compacted};
+use stepwell::testing::{Effect, Fault, OpKind, SimDisk, Storage, Times};
+use stepwell::{Columns, ExperimentId, NewRun, Options, Point, Result, RunId, RunStatus, TailMode, Workspace};
 
 pub(crate) const ROOT: &str = "/w";
 

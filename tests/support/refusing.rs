@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use stepwell::storage::memory::SimDisk;
-use stepwell::storage::{Entry, File, Region, Storage};
+use stepwell::testing::{Entry, File, Region, SimDisk, Storage};
 
 /// How a file or folder is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

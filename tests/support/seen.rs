@@ -4,12 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Debug, Write};
 use std::hash::{DefaultHasher, Hasher};
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::point::{Columns, Point};
-use stepwell::error::Error;
-use stepwell::run::snapshot::RunSnapshot;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::search::{RunQuery, ViewType};
+use stepwell::{Columns, Error, ExperimentId, Point, RunId, RunQuery, RunSnapshot, ViewType, Workspace};
 
 /// One answer: a fingerprint of it, or that it was refused, or that it came with the word that something is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-use stepwell::storage::memory::{Crashed, SimDisk};
-use stepwell::storage::{Entry, File, Region, Storage};
+use stepwell::testing::{Crashed, Entry, File, Region, SimDisk, Storage};
 
 /// Where an actor stops: at the operation of a number, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

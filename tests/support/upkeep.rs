@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use stepwell::base::ids::ExperimentId;
-use stepwell::base::point::{Columns, Point};
-use stepwell::base::stats::RunStatus;
-use stepwell::error::{Error, Result};
-use stepwell::workspace::import::RunImport;
+use stepwell::import::RunImport;
+use stepwell::{Columns, Error, ExperimentId, Point, Result, RunStatus};
 
 use super::check::first_point;
 use super::ledger::{RunLedger, WriterLedger, point};

@@ -4,16 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::point::{Columns, Point};
-use stepwell::base::stats::RunStatus;
-use stepwell::error::{Error, Result};
-use stepwell::options::Options;
-use stepwell::storage::Storage;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::{NewRun, RunEdit};
-use stepwell::workspace::writer::{Metric, RunWriter};
+use stepwell::maintenance::CompactOptions;
+use stepwell::testing::Storage;
+use stepwell::{
+    Columns, Error, ExperimentId, Metric, NewRun, Options, Point, Result, RunEdit, RunId, RunStatus, RunWriter,
+    Workspace,
+};
 
 use super::check::{Depth, exact};
 use super::ledger::{Ledger, RunLedger, WriterLedger, point};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use stepwell::storage::disk::check_no_link;
+use stepwell::files::check_no_link;
 
 use crate::failure::{Failure, Outcome};
 

@@ -5,12 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use stepwell::index::summary::RunSummary;
-use stepwell::search::ast::{Aggregate, MetricName, Statistic, TextAttribute, TimeAttribute};
-use stepwell::search::order::OrderKey;
-use stepwell::search::runs::parse_name;
-use stepwell::workspace::keys::KeyKind;
-use stepwell::workspace::open::Workspace;
+use stepwell::query::{Aggregate, MetricName, OrderKey, Statistic, TextAttribute, TimeAttribute, parse_name};
+use stepwell::{KeyKind, RunSummary, Workspace};
 
 use crate::failure::Outcome;
 use crate::output::{JsonValue, escape, rounded};

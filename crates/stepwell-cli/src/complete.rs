@@ -9,10 +9,8 @@ use std::path::PathBuf;
 
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
-use stepwell::search::ast::{Aggregate, MetricName};
-use stepwell::workspace::keys::KeyKind;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::search::{RunQuery, ViewType};
+use stepwell::query::{Aggregate, MetricName};
+use stepwell::{KeyKind, RunQuery, ViewType, Workspace};
 
 use crate::find;
 use crate::output::escape;

@@ -2,13 +2,8 @@
 
 use std::path::PathBuf;
 
-use stepwell::error::Error;
-use stepwell::index::summary::RunSummary;
-use stepwell::options::Options;
-use stepwell::run::snapshot::RunSnapshot;
-use stepwell::search::execute::Query;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::search::RunQuery;
+use stepwell::query::Query;
+use stepwell::{Error, Options, RunQuery, RunSnapshot, RunSummary, Workspace};
 
 use crate::failure::{Failure, Outcome};
 use crate::find::{CANDIDATES, hint};

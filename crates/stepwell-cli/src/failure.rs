@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use stepwell::error::Error;
+use stepwell::Error;
 
 use crate::output::escape;
 

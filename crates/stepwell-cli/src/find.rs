@@ -11,14 +11,8 @@
 
 use std::collections::BTreeSet;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::error::Error;
-use stepwell::run::snapshot::RunSnapshot;
-use stepwell::run::state::RunState;
-use stepwell::search::ast::{Clause, Expr, TextAttribute, TextTest};
-use stepwell::search::execute::Query;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::search::ViewType;
+use stepwell::query::{Clause, Expr, Query, TextAttribute, TextTest};
+use stepwell::{Error, ExperimentId, RunId, RunSnapshot, RunState, ViewType, Workspace};
 
 use crate::failure::{Failure, Outcome};
 use crate::left_out;

@@ -2,11 +2,8 @@
 
 use std::io::Write;
 
-use stepwell::base::stats::RunStatus;
-use stepwell::search::ast::MetricName;
-use stepwell::search::order::OrderKey;
-use stepwell::workspace::keys::KeyKind;
-use stepwell::workspace::open::Workspace;
+use stepwell::query::{MetricName, OrderKey};
+use stepwell::{KeyKind, RunStatus, Workspace};
 
 use crate::failure::Outcome;
 use crate::find::closest;

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use stepwell::base::ids::random_u128;
-use stepwell::storage::disk::sync_all;
+use stepwell::RunId;
+use stepwell::files::sync_all;
 
 use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
@@ -83,7 +83,7 @@ pub(crate) fn missing_files(
 fn copy(from: &Path, to: &Path) -> Outcome<bool> {
     let folder = to.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Failure::io("create", folder))?;
-    let part = folder.join(format!("{PART}{:032x}", random_u128()));
+    let part = folder.join(format!("{PART}{}", RunId::random()));
     let copied = copy_and_compare(from, &part).and_then(|()| match fs::hard_link(&part, to) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),

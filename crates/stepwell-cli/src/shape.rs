@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use stepwell::base::point::Point;
-use stepwell::base::stats::{Extreme, SeriesStats, StatPoint};
-use stepwell::index::summary::RunSummary;
+use stepwell::{Extreme, Point, RunSummary, SeriesStats, StatPoint};
 
 use crate::output::JsonValue;
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use stepwell::base::point::Columns;
+use stepwell::Columns;
 
 use crate::stores;
 use crate::work::{Logged, Work};

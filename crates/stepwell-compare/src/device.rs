@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use stepwell::workspace::maintenance::Schedule;
+use stepwell::maintenance::Schedule;
 use stepwell::{ExperimentId, NewRun, Workspace};
 
 use crate::contender::Result;

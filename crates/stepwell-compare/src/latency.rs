@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use stepwell::{CompactOptions, ExperimentId, NewRun, RunWriter, Workspace};
+use stepwell::maintenance::CompactOptions;
+use stepwell::{ExperimentId, NewRun, RunWriter, Workspace};
 
 use crate::contender::Result;
 use crate::limits::{LIMIT, Ring};

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use stepwell::base::point::Columns;
-use stepwell::codec::Effort;
+use stepwell::Columns;
+use stepwell::internals::codec::Effort;
 
 use crate::contender::{Contender, Result, Store};
 use crate::meter::{bytes, cost, device_bytes_read, least, make_cold};

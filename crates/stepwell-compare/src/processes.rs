@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use stepwell::base::point::Columns;
-use stepwell::{ExperimentId, NewRun, Workspace};
+use stepwell::{Columns, ExperimentId, NewRun, Workspace};
 
 use crate::contender::Result;
 use crate::limits::{LIMIT, Ring};

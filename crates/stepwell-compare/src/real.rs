@@ -14,9 +14,9 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use stepwell::base::point::{Columns, Point};
-use stepwell::workspace::import::RunImport;
-use stepwell::{CompactOptions, ExperimentId, RunId, RunStatus, Workspace};
+use stepwell::import::RunImport;
+use stepwell::maintenance::CompactOptions;
+use stepwell::{Columns, ExperimentId, Point, RunId, RunStatus, Workspace};
 
 use crate::contender::Result;
 use crate::meter::bytes;

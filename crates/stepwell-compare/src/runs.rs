@@ -7,10 +7,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use rusqlite::Connection;
-use stepwell::base::point::{Columns, Point};
-use stepwell::search::execute::Query;
-use stepwell::workspace::import::RunImport;
-use stepwell::{ExperimentId, RunStatus, Workspace};
+use stepwell::import::RunImport;
+use stepwell::query::Query;
+use stepwell::{Columns, ExperimentId, Point, RunStatus, Workspace};
 
 use crate::contender::Result;
 use crate::limits::LIMIT;

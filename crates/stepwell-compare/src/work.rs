@@ -1,6 +1,6 @@
 //! The workloads of points: which runs, keys and points there are, in which order they come, and how to check a copy.
 
-use stepwell::base::point::Point;
+use stepwell::Point;
 
 use crate::support::{KEYS, Mix};
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use stepwell::base::items::{DATASET, LOGGED_MODEL};
-use stepwell::registry::rules::Model;
-use stepwell::workspace::adopt::ExperimentImport;
+use stepwell::import::ExperimentImport;
+use stepwell::items::{DATASET, LOGGED_MODEL};
+use stepwell::registry::Model;
 
 use crate::report::{Counts, Kind};
 use crate::run::ImportedRun;
@@ -32,9 +32,9 @@ pub struct ImportedModel {
 pub struct Attached {
     /// The [`ImportedExperiment::key`] of the run's experiment, which was given to the sink before.
     pub experiment_key: Option<String>,
-    /// What the run stands for, see [`stepwell::base::items`].
+    /// What the run stands for, see [`stepwell::items`].
     pub kind: u8,
-    /// Items by kind and key, see [`stepwell::base::items`].
+    /// Items by kind and key, see [`stepwell::items`].
     pub items: Vec<(u8, String, String)>,
     /// When it was deleted, in milliseconds since the epoch, where the source says it.
     pub deleted_ms: Option<i64>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use stepwell::base::ids::RunId;
+use stepwell::RunId;
 
 use crate::attached::{ImportedExperiment, ImportedModel};
 use crate::options::Options;

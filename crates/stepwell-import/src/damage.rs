@@ -148,7 +148,7 @@ fn a_wandb_log_is_read() {
     assert_eq!(report.skipped, []);
     let [run] = &runs[..] else { panic!("one run") };
     assert_eq!((run.id.as_str(), run.experiment.as_deref(), run.name.as_str()), ("abc123", Some("p"), "calm-sea-1"));
-    assert_eq!(run.status, stepwell::index::summary::RunStatus::Failed);
+    assert_eq!(run.status, stepwell::RunStatus::Failed);
     assert_eq!((run.start_time_ms, run.end_time_ms), (Some(1_700_000_000_250), Some(1_700_000_010_250)));
     let params: Vec<_> = run.params.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(params, [("lr", "0.1"), ("model.depth", "3"), ("opt.name", "adam")]);
@@ -207,7 +207,7 @@ fn logs_of_a_resumed_wandb_run_are_one_run_in_the_order_of_its_starts() {
     assert_eq!((parts[0].started_ms, parts[1].started_ms), (Some(100_000), Some(200_000)));
     let known = |at: usize| (parts[at].known.get(Kind::Run), parts[at].known.get(Kind::Series));
     assert_eq!((known(0), known(1)), ((0, 0), (1, 1)));
-    assert_eq!(runs[1].status, stepwell::index::summary::RunStatus::Finished);
+    assert_eq!(runs[1].status, stepwell::RunStatus::Finished);
     let copies: Vec<_> = report.skipped.iter().map(|skipped| (skipped.kind, skipped.count)).collect();
     assert_eq!(copies, [(Kind::File, 1), (Kind::File, 1)], "copies are told and not taken");
     // A part is known wherever it lies, and when it comes alone.

@@ -42,7 +42,7 @@ pub use crate::run::{BoxError, ImportError, ImportedRun, ImportedSeries, Sink};
 pub use crate::tensorboard::{Ending, EventWriter};
 pub use crate::words::RunWords;
 
-use stepwell::base::ids::RunId;
+use stepwell::RunId;
 
 use crate::context::Context;
 use crate::walk::{Group, Source};

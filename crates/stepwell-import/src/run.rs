@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use stepwell::base::ids::RunId;
-use stepwell::index::summary::RunStatus;
+use stepwell::{RunId, RunStatus};
 
 use crate::attached::{Attached, ImportedExperiment, ImportedModel};
 use crate::report::Taken;

@@ -10,8 +10,7 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use stepwell::base::ids::RunId;
-use stepwell::index::summary::RunStatus;
+use stepwell::{RunId, RunStatus};
 
 use crate::attached::Attached;
 use crate::run::{ImportedRun, ImportedSeries};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use stepwell::index::summary::RunStatus;
+use stepwell::RunStatus;
 use stepwell_import::{BoxError, ImportError, ImportedRun, Kind, Report, Sink, Taken, import};
 
 #[derive(Default)]

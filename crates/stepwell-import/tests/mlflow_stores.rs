@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use stepwell::base::items::{DATASET, LOGGED_MODEL, MODEL_INPUT, MODEL_METRIC, MODEL_OUTPUT, MODEL_WORD, join};
-use stepwell::registry::rules::Stage;
+use stepwell::items::{DATASET, LOGGED_MODEL, MODEL_INPUT, MODEL_METRIC, MODEL_OUTPUT, MODEL_WORD, join};
+use stepwell::registry::Stage;
 use stepwell_import::{BoxError, ImportedExperiment, ImportedModel, ImportedRun, Kind, Report, Sink, Taken, import};
 
 #[derive(Default)]

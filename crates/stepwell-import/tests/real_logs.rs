@@ -70,7 +70,7 @@ fn unpack(data: &Path, name: &str, wanted: impl Fn(&str) -> bool) -> (TempDir, P
 fn read(path: &Path) -> (Vec<ImportedRun>, Report) {
     let mut sink = Collect::default();
     let report = import(&[path.to_path_buf()], &mut sink).unwrap();
-    let runs = sink.runs.iter().filter(|run| run.attached.kind == stepwell::base::items::RUN);
+    let runs = sink.runs.iter().filter(|run| run.attached.kind == stepwell::items::RUN);
     let ids: std::collections::BTreeSet<_> = runs.map(|run| run.id.clone()).collect();
     assert_eq!(report.runs(), ids.len() as u64, "parts of a run are one run");
     let series = sink.runs.iter().flat_map(|run| run.series.iter().map(|series| (&run.id, &series.key)));

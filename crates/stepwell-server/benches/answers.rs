@@ -11,7 +11,8 @@ use axum::http::{Method, Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use stepwell::{ExperimentId, Point, RunId, RunImport, Workspace};
+use stepwell::import::RunImport;
+use stepwell::{ExperimentId, Point, RunId, Workspace};
 use stepwell_server::{App, Config, Place};
 use tower::ServiceExt;
 

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stepwell::storage::disk::check_no_link;
-use stepwell::tracking::store::{Tracking, TrackingOptions};
-use stepwell::{Maintenance, Schedule, Workspace};
+use stepwell::Workspace;
+use stepwell::files::check_no_link;
+use stepwell::maintenance::{Maintenance, Schedule};
+use stepwell::tracking::{Tracking, TrackingOptions};
 
 use crate::artifacts::roots::Roots;
 use crate::auth::access::Object;

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use stepwell::{
-    Columns, CompactOptions, Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunImport, RunStatus,
-    Schedule, TailMode, Workspace,
-};
+use stepwell::import::RunImport;
+use stepwell::maintenance::{CompactOptions, Schedule};
+use stepwell::{Columns, Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunStatus, TailMode, Workspace};
 
 use crate::diary::{Deed, Diary};
 use crate::forking;

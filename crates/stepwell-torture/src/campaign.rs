@@ -8,7 +8,8 @@ use clap::ValueEnum;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Serialize;
-use stepwell::{CompactOptions, ExperimentId, NewRun, Options, RunId, Workspace};
+use stepwell::maintenance::CompactOptions;
+use stepwell::{ExperimentId, NewRun, Options, RunId, Workspace};
 
 use crate::actor::{LIVES, Role};
 use crate::device::{Device, FileSystem};

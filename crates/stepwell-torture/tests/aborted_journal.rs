@@ -5,8 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use stepwell::storage::Storage;
-use stepwell::storage::disk::Disk;
+use stepwell::testing::{Disk, Storage};
 
 /// Set in the environment of the process that has its own mount namespace.
 const OWN_MOUNTS: &str = "STEPWELL_TORTURE_OWN_MOUNTS";

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use stepwell::workspace::compaction::CompactOptions;
+use stepwell::maintenance::CompactOptions;
 
 use crate::context::Context;
 use crate::failure::{Answer, Outcome};

@@ -3,10 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use stepwell::base::ids::ExperimentId;
-use stepwell::options::Options;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::search::{RunQuery, ViewType};
+use stepwell::{ExperimentId, Options, RunQuery, ViewType, Workspace};
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};
@@ -133,7 +130,7 @@ fn list(workspace: &Workspace, json: bool, all: bool) -> Outcome {
         experiments.push((experiment, runs));
     }
     if json {
-        let shape = |(experiment, runs): &(stepwell::workspace::catalog::Experiment, usize)| {
+        let shape = |(experiment, runs): &(stepwell::Experiment, usize)| {
             json!({
                 "experiment_id": experiment.id.to_string(),
                 "name": experiment.name,

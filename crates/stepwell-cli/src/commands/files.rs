@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use stepwell::base::items::LOGGED_MODEL;
+use stepwell::items::LOGGED_MODEL;
 use stepwell_import::{Counts, ImportedModel, ImportedRun, Kind, Taken};
 
 use crate::artifacts;

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::workspace::clock::now_ms;
-use stepwell::workspace::unlisted::LeftoverOptions;
+use stepwell::maintenance::LeftoverOptions;
+use stepwell::{ExperimentId, RunId, now_ms};
 
 use crate::artifacts::Gone;
 use crate::context::Context;

@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use stepwell::base::point::Columns;
-use stepwell::run::salvage::Salvage;
-use stepwell::run::snapshot::RunSnapshot;
+use stepwell::{Columns, RunSnapshot, Salvage};
 
 use crate::commands::parquet;
 use crate::context::{self, Context};

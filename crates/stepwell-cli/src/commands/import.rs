@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use stepwell::base::ids::RunId;
+use stepwell::RunId;
 use stepwell_import::{Counts, Format, ImportError, Kind, Named, Options, Report, Skipped};
 
 use crate::commands::sink::{Changed, Importing};

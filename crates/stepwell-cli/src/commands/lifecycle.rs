@@ -3,10 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use stepwell::base::ids::RunId;
-use stepwell::error::{Error, Result};
-use stepwell::run::snapshot::RunSnapshot;
-use stepwell::workspace::open::Workspace;
+use stepwell::{Error, Result, RunId, RunSnapshot, Workspace};
 
 use crate::context::Context;
 use crate::failure::{Answer, Outcome};

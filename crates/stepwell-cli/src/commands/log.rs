@@ -6,14 +6,8 @@ use std::io::Write as _;
 use clap::Args;
 use serde_json::json;
 
-use stepwell::base::ids::ExperimentId;
-use stepwell::base::limits::{PARAM_VALUE_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars, check_key};
-use stepwell::base::point::Point;
-use stepwell::base::stats::RunStatus;
-use stepwell::options::{Options, TailMode};
-use stepwell::run::snapshot::RunSnapshot;
-use stepwell::workspace::clock::now_ms;
-use stepwell::workspace::runs::{NewRun, RunEdit};
+use stepwell::limits::{PARAM_VALUE_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars, check_key};
+use stepwell::{ExperimentId, NewRun, Options, Point, RunEdit, RunSnapshot, RunStatus, TailMode, now_ms};
 
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use stepwell::registry::rules::{Gone, Model, Registry, Version};
+use stepwell::registry::{Gone, Model, Registry, Version};
 
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};

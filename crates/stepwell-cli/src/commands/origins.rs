@@ -2,10 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use stepwell::base::ids::RunId;
-use stepwell::base::items::IMPORTED_FROM;
-use stepwell::error::Error;
-use stepwell::workspace::open::Workspace;
+use stepwell::items::IMPORTED_FROM;
+use stepwell::{Error, RunId, Workspace};
 
 /// So much of a source's hash tells it from the others of a workspace. Who is taken for another by chance is compared
 /// point by point all the same.

@@ -11,7 +11,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
-use stepwell::base::point::Columns;
+use stepwell::Columns;
 
 use crate::failure::{Failure, Outcome};
 

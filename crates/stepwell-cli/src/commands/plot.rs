@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use glob::Pattern;
 use serde_json::json;
-use stepwell::run::snapshot::RunSnapshot;
+use stepwell::RunSnapshot;
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use stepwell::workspace::repair::RepairOptions;
+use stepwell::maintenance::RepairOptions;
 
 use crate::context::Context;
 use crate::failure::{Answer, Outcome};

@@ -6,11 +6,8 @@ use std::io::Write;
 use clap::Args;
 use serde::Serialize;
 
-use stepwell::base::stats::RunStatus;
-use stepwell::index::summary::RunSummary;
-use stepwell::search::execute::Query;
-use stepwell::workspace::clock::now_ms;
-use stepwell::workspace::search::{RunQuery, ViewType};
+use stepwell::query::Query;
+use stepwell::{RunQuery, RunStatus, RunSummary, ViewType, now_ms};
 
 use crate::columns::{self, Columns, Known};
 use crate::context::{self, Context};
@@ -220,6 +217,6 @@ mod tests {
 
     #[test]
     fn a_wrong_filter_is_told_apart() {
-        assert!(stepwell::error::Error::invalid("filter", "x").to_string().starts_with("invalid "));
+        assert!(stepwell::Error::invalid("filter", "x").to_string().starts_with("invalid "));
     }
 }

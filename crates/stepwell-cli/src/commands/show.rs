@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use stepwell::base::stats::SeriesStats;
-use stepwell::index::summary::RunSummary;
+use stepwell::{RunSummary, SeriesStats};
 
 use crate::artifacts;
 use crate::commands::runs::duration;

@@ -3,18 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use stepwell::base::ids::{ExperimentId, RunId};
-use stepwell::base::items::{ARTIFACT_URI, IMPORTED_FROM, IMPORTED_PART, LOGGED_MODEL};
-use stepwell::base::limits::{
-    KEY_CHARS_MAX, PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_key,
-};
-use stepwell::base::point::{Columns, Timestamps};
-use stepwell::error::Error;
-use stepwell::options::Options;
-use stepwell::workspace::catalog::Experiment;
-use stepwell::workspace::clock::now_ms;
-use stepwell::workspace::import::{Added, Importer, Offered, OtherParam, Refusal, RunImport};
-use stepwell::workspace::open::Workspace;
+use stepwell::import::{Added, Importer, Offered, OtherParam, Refusal, RunImport};
+use stepwell::items::{ARTIFACT_URI, IMPORTED_FROM, IMPORTED_PART, LOGGED_MODEL};
+use stepwell::limits::{KEY_CHARS_MAX, PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_key};
+use stepwell::{Columns, Error, Experiment, ExperimentId, Options, RunId, Timestamps, Workspace, now_ms};
 use stepwell_import::{
     BoxError, Counts, ImportedExperiment, ImportedModel, ImportedRun, ImportedSeries, Kind, Sink, Taken, is_local,
 };

@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use stepwell::base::ids::RunId;
-use stepwell::options::Options;
-use stepwell::registry::exchange::PulledModels;
-use stepwell::workspace::exchange::Pulled;
-use stepwell::workspace::open::Workspace;
+use stepwell::import::Pulled;
+use stepwell::registry::PulledModels;
+use stepwell::{Options, RunId, Workspace};
 
 use crate::artifacts::{self, Gone};
 use crate::context::Context;

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 
-use stepwell::base::ids::WriterId;
-use stepwell::base::point::{Columns, Point};
-use stepwell::run::snapshot::{RunSnapshot, part_len};
+use stepwell::{Columns, Point, RunSnapshot, WriterId, part_len};
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use stepwell::workspace::clock::now_ms;
+use stepwell::now_ms;
 use stepwell_server::{Role, Token, Tokens};
 
 use crate::context::Context;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use stepwell::workspace::check::Damage;
+use stepwell::maintenance::Damage;
 
 use crate::context::Context;
 use crate::failure::{Answer, Outcome};

@@ -8,11 +8,7 @@
 
 use std::ops::RangeInclusive;
 
-use stepwell::base::point::Point;
-use stepwell::error::Error;
-use stepwell::run::salvage::Salvage;
-use stepwell::run::snapshot::RunSnapshot;
-use stepwell::segment::pyramid::Bucket;
+use stepwell::{Bucket, Error, Point, RunSnapshot, Salvage};
 
 use crate::failure::Outcome;
 use crate::output::count;

@@ -1,11 +1,9 @@
 //! `import` of other trackers' stores: what MLflow's and W&B's hold is there afterwards, and told where it cannot be.
 
 use serde_json::json;
-use stepwell::registry::store::Store;
-use stepwell::tracking::ExperimentSearch;
-use stepwell::tracking::entities::ViewType;
-use stepwell::tracking::store::{Tracking, TrackingOptions};
-use stepwell::workspace::open::Workspace;
+use stepwell::Workspace;
+use stepwell::registry::Store;
+use stepwell::tracking::{ExperimentSearch, Tracking, TrackingOptions, ViewType};
 
 use crate::place::{Place, text};
 

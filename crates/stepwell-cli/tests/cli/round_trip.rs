@@ -5,11 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use stepwell::base::ids::RunId;
-use stepwell::base::point::{Columns, Point, Timestamps};
-use stepwell::index::summary::RunStatus;
-use stepwell::workspace::import::RunImport;
-use stepwell::workspace::open::Workspace;
+use stepwell::import::RunImport;
+use stepwell::{Columns, Point, RunId, RunStatus, Timestamps, Workspace};
 
 use crate::place::{Place, text};
 
@@ -168,7 +165,7 @@ fn run() -> impl Strategy<Value = RunImport> {
                 params: params.into_iter().collect(),
                 tags: tags.into_iter().collect(),
                 series: series.into_iter().map(|(key, points)| (key, columns(points))).collect(),
-                ..RunImport::new(RunId::new("x").unwrap(), stepwell::base::ids::ExperimentId::DEFAULT)
+                ..RunImport::new(RunId::new("x").unwrap(), stepwell::ExperimentId::DEFAULT)
             }
         },
     )

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::json;
-use stepwell::base::ids::RunId;
-use stepwell::workspace::open::Workspace;
+use stepwell::{RunId, Workspace};
 
 use crate::process::ask;
 

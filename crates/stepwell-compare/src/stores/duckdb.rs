@@ -7,7 +7,7 @@ use duckdb::arrow::array::{ArrayRef, AsArray, Float64Array, Int32Array, Int64Arr
 use duckdb::arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use duckdb::arrow::record_batch::RecordBatch;
 use duckdb::{Connection, Params, params};
-use stepwell::base::point::Columns;
+use stepwell::Columns;
 
 use crate::contender::{Result, Store};
 use crate::work::{Logged, Work};

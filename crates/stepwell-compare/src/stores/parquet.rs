@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics;
-use stepwell::base::point::{Columns, Point};
+use stepwell::{Columns, Point};
 
 use crate::contender::{Result, Store};
 use crate::work::{Logged, Work};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
-use stepwell::base::point::{Columns, Point};
+use stepwell::{Columns, Point};
 
 use super::all_series;
 use crate::contender::{Result, Store};

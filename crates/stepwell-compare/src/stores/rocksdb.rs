@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rocksdb::{DB, DBRawIterator, Options, WriteBatch};
-use stepwell::base::point::{Columns, Point};
+use stepwell::{Columns, Point};
 
 use super::{all_series, ordered_key, payload, point};
 use crate::contender::{Result, Store};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rusqlite::Connection;
-use stepwell::base::point::{Columns, Point};
+use stepwell::{Columns, Point};
 
 use super::all_series;
 use crate::contender::{Result, Store};

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use stepwell::base::point::{Columns, Point};
-use stepwell::codec::Effort;
-use stepwell::run::gather::gather;
-use stepwell::search::execute::Query;
-use stepwell::segment::pack::PackWriter;
-use stepwell::storage::Storage;
-use stepwell::storage::disk::Disk;
-use stepwell::{CompactOptions, ExperimentId, Metric, NewRun, RunId, Workspace};
+use stepwell::internals::codec::Effort;
+use stepwell::internals::run::gather::gather;
+use stepwell::internals::segment::pack::PackWriter;
+use stepwell::maintenance::CompactOptions;
+use stepwell::query::Query;
+use stepwell::testing::{Disk, Storage};
+use stepwell::{Columns, ExperimentId, Metric, NewRun, Point, RunId, Workspace};
 
 use crate::contender::{Result, Store};
 use crate::meter::{Cost, cost};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepwell::base::point::{Columns, Point};
+use stepwell::{Columns, Point};
 use tsink::{DataPoint, Label, Row, StorageBuilder, TimestampPrecision, WalSyncMode};
 
 use super::all_series;

@@ -8,8 +8,7 @@ use std::path::Path;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
-use stepwell::base::ids::RunId;
-use stepwell::index::summary::RunStatus;
+use stepwell::{RunId, RunStatus};
 
 use crate::attached::Attached;
 use crate::context::Context;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::Connection;
-use stepwell::base::ids::ExperimentId;
-use stepwell::base::items::{MODEL_INPUT, MODEL_OUTPUT};
-use stepwell::registry::rules::{Model, Stage, Version};
-use stepwell::workspace::adopt::ExperimentImport;
+use stepwell::ExperimentId;
+use stepwell::import::ExperimentImport;
+use stepwell::items::{MODEL_INPUT, MODEL_OUTPUT};
+use stepwell::registry::{Model, Stage, Version};
 
 use crate::attached::{Attached, ImportedExperiment, ImportedModel};
 use crate::context::Context;

@@ -4,9 +4,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use stepwell::base::ids::RunId;
-use stepwell::base::items::{MODEL_INPUT, MODEL_OUTPUT};
-use stepwell::index::summary::RunStatus;
+use stepwell::items::{MODEL_INPUT, MODEL_OUTPUT};
+use stepwell::{RunId, RunStatus};
 
 use crate::attached::Attached;
 use crate::context::Context;

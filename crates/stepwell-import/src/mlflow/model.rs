@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use stepwell::base::ids::RunId;
-use stepwell::base::items::{DATASET, LOGGED_MODEL, MODEL_METRIC, MODEL_WORD, join};
-use stepwell::index::summary::RunStatus;
-use stepwell::registry::rules::Stage;
-use stepwell::tracking::entities::LoggedModelStatus;
+use stepwell::items::{DATASET, LOGGED_MODEL, MODEL_METRIC, MODEL_WORD, join};
+use stepwell::registry::Stage;
+use stepwell::tracking::LoggedModelStatus;
+use stepwell::{RunId, RunStatus};
 
 use crate::attached::Attached;
 use crate::run::ImportedRun;

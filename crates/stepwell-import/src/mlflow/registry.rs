@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stepwell::registry::rules::{Model, Version};
+use stepwell::registry::{Model, Version};
 
 use crate::attached::ImportedModel;
 use crate::context::Context;
@@ -98,7 +98,7 @@ fn read_version(folder: &Path, model: &mut Model, context: &mut Context<'_>) {
         description: own("description"),
         stage: stage(meta.get("current_stage")).unwrap_or_else(|| {
             context.leave_out(folder, Kind::Other, 1, format!("the stage {:?} is none", own("current_stage")));
-            stepwell::registry::rules::Stage::None
+            stepwell::registry::Stage::None
         }),
         storage_location: meta.get("storage_location").map_or_else(|| source.clone(), str::to_owned),
         run_id: own("run_id"),

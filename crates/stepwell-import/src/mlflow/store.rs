@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use stepwell::base::ids::ExperimentId;
-use stepwell::workspace::adopt::ExperimentImport;
+use stepwell::ExperimentId;
+use stepwell::import::ExperimentImport;
 
 use crate::attached::{Attached, ImportedExperiment};
 use crate::context::Context;

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use stepwell::base::ids::RunId;
-use stepwell::index::summary::RunStatus;
+use stepwell::{RunId, RunStatus};
 
 use crate::attached::Attached;
 use crate::context::Context;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 
 use prost::Message;
-use stepwell::index::summary::RunStatus;
+use stepwell::RunStatus;
 
 use crate::attached::Attached;
 use crate::context::Context;

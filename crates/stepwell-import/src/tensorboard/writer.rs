@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use prost::Message;
-use stepwell::base::point::{Columns, Point};
+use stepwell::{Columns, Point};
 
 use crate::number::widen;
 use crate::tensorboard::messages::{

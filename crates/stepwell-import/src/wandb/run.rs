@@ -5,8 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use prost::Message;
-use stepwell::base::ids::RunId;
-use stepwell::index::summary::RunStatus;
+use stepwell::{RunId, RunStatus};
 
 use crate::attached::{ArtifactFolder, Attached, Part};
 use crate::context::Context;

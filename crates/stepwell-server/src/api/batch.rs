@@ -5,8 +5,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use stepwell::tracking::Batch;
-use stepwell::tracking::entities::{Metric, MetricRef};
+use stepwell::tracking::{Batch, Metric, MetricRef};
 
 use super::shapes::{PAIR, pairs};
 use crate::wire::call::{Answer, Call, Outcome};

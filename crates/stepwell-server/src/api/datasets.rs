@@ -1,7 +1,7 @@
 //! Datasets and models that runs read, and models that they make.
 
 use serde::Serialize;
-use stepwell::tracking::entities::{Dataset, DatasetInput, ModelOutput};
+use stepwell::tracking::{Dataset, DatasetInput, ModelOutput};
 
 use super::shapes::{PAIR, pairs};
 use crate::wire::call::{Answer, Call, Outcome};
@@ -96,7 +96,7 @@ pub(crate) fn search(call: &Call<'_>) -> Outcome {
         _ => {}
     }
     let found = call.app.tracking.search_datasets(&request.texts("experiment_ids"))?;
-    let summary = |from: stepwell::tracking::entities::DatasetSummary| Summary {
+    let summary = |from: stepwell::tracking::DatasetSummary| Summary {
         experiment_id: from.experiment_id,
         name: from.name,
         digest: from.digest,

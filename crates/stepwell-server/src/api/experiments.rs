@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 use serde_json::json;
-use stepwell::tracking::entities::Experiment;
-use stepwell::tracking::{ExperimentSearch, NewExperiment};
+use stepwell::tracking::{Experiment, ExperimentSearch, NewExperiment};
 
 use super::shapes::{Each, ExperimentShape, PAIR, VIEW_TYPE_KIND, pairs, view};
 use crate::wire::call::{Answer, Call, Outcome};

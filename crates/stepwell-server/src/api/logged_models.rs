@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use stepwell::tracking::entities::{LoggedModel, LoggedModelStatus};
-use stepwell::tracking::{CreateLoggedModel, LoggedModelSearch, ModelOrder};
+use stepwell::tracking::{CreateLoggedModel, LoggedModel, LoggedModelSearch, LoggedModelStatus, ModelOrder};
 
 use super::artifacts::{Listed, list};
 use super::shapes::{Each, Metrics, PAIR, Pairs, pairs};

@@ -1,6 +1,6 @@
 //! Histories of metrics: whole, of many runs, and sampled for plots.
 
-use stepwell::tracking::entities::Curve;
+use stepwell::tracking::Curve;
 
 use crate::wire::call::{Answer, Call, Outcome};
 use crate::wire::check::Check::{Array, Int, Required, Text};

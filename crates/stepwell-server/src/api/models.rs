@@ -1,7 +1,7 @@
 //! Registered models and their aliases.
 
 use serde::Serialize;
-use stepwell::tracking::entities::{ModelVersion, RegisteredModel};
+use stepwell::tracking::{ModelVersion, RegisteredModel};
 
 use super::shapes::{Each, PAIR, Pairs, pairs};
 use super::versions::{self, VersionShape};

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use stepwell::StatPoint;
-use stepwell::tracking::ListedRun;
-use stepwell::tracking::entities::{
-    DatasetInput, Experiment, Metric, ModelOutput, Run, RunData, RunInfo, RunInputs, RunOutputs, RunStatus, ViewType,
+use stepwell::tracking::{
+    DatasetInput, Experiment, ListedRun, Metric, ModelOutput, Run, RunData, RunInfo, RunInputs, RunOutputs, RunStatus,
+    ViewType,
 };
 
 use crate::wire::number::Double;

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 use serde_json::json;
-use stepwell::tracking::CreateModelVersion;
-use stepwell::tracking::entities::ModelVersion;
+use stepwell::tracking::{CreateModelVersion, ModelVersion};
 
 use super::shapes::{Each, PAIR, Pairs, pairs};
 use super::sources;

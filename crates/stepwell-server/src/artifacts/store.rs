@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
-use stepwell::storage::disk::sync_all;
+use stepwell::files::sync_all;
 
 use super::path::{ArtifactPath, UPLOADS};
 use crate::wire::fault::{Code, Fault};

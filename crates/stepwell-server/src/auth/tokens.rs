@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stepwell::storage::disk::{check_no_link, sync_all};
+use stepwell::files::{check_no_link, sync_all};
 use subtle::ConstantTimeEq;
 
 use super::access::Principal;

@@ -227,7 +227,7 @@ fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Fault> {
     } else {
         String::new()
     };
-    match app.tokens.principal(&token, stepwell::workspace::clock::now_ms()) {
+    match app.tokens.principal(&token, stepwell::now_ms()) {
         Ok(who) => Ok(who.unwrap_or_else(Principal::unknown)),
         Err(error) => {
             tracing::error!(%error, "the tokens cannot be read, so that nobody is let in");

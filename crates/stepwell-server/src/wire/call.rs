@@ -6,7 +6,7 @@ use axum::http::{Method, StatusCode};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use stepwell::tracking::store::Tracking;
+use stepwell::tracking::Tracking;
 
 use super::check::{Checks, check};
 use super::fault::Fault;

@@ -187,9 +187,9 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// A refusal of the facade, which has the same codes.
-impl From<stepwell::tracking::error::Fault> for Fault {
-    fn from(from: stepwell::tracking::error::Fault) -> Self {
-        use stepwell::tracking::error::Code as C;
+impl From<stepwell::tracking::Fault> for Fault {
+    fn from(from: stepwell::tracking::Fault) -> Self {
+        use stepwell::tracking::Code as C;
         let code = match from.code {
             C::InvalidParameterValue => Code::InvalidParameterValue,
             C::BadRequest => Code::BadRequest,

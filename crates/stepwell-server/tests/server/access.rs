@@ -344,9 +344,9 @@ fn who_did_it_is_the_name_of_the_token() {
     let run = run["run"]["info"]["run_id"].as_str().unwrap();
     post("runs/delete", serde_json::json!({ "run_id": run }));
     let workspace = stepwell::Workspace::open(server.dir.path().join("workspace")).unwrap();
-    let id = stepwell::base::ids::RunId::new(run).unwrap();
+    let id = stepwell::RunId::new(run).unwrap();
     assert_eq!(workspace.run(&id).unwrap().state().deletion_by(), "test");
-    let store = stepwell::registry::store::Store::new(&workspace);
+    let store = stepwell::registry::Store::new(&workspace);
     assert_eq!(store.version("m", 1).unwrap().stage_by, "test");
     assert_ne!(workspace.actor(), "test", "a handle of its own acts for the user who runs the process");
 }

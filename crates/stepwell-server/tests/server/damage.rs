@@ -1,10 +1,7 @@
 //! A page that does not verify: histories and charts have the rest, and say what is missing.
 
-use stepwell::base::ids::ExperimentId;
-use stepwell::base::stats::RunStatus;
-use stepwell::workspace::compaction::CompactOptions;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::runs::NewRun;
+use stepwell::maintenance::CompactOptions;
+use stepwell::{ExperimentId, NewRun, RunStatus, Workspace};
 
 use crate::support::Server;
 

@@ -65,7 +65,7 @@ impl Server {
     pub(crate) fn token(&self, role: Role, experiments: &[&str]) -> String {
         let tokens = Tokens::of(&self.dir.path().join("workspace"));
         let experiments = experiments.iter().map(|&id| id.to_owned()).collect();
-        tokens.create("test", role, experiments, stepwell::workspace::clock::now_ms(), 60_000).unwrap().1
+        tokens.create("test", role, experiments, stepwell::now_ms(), 60_000).unwrap().1
     }
 
     /// Sends a request; `Host` is the right one unless it is given.

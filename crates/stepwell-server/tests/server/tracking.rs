@@ -157,7 +157,7 @@ fn the_registry_names_only_places_of_its_own_runs_and_models() {
 #[test]
 fn the_default_experiment_is_as_old_as_the_workspace() {
     let server = Server::new();
-    let now = stepwell::workspace::clock::now_ms();
+    let now = stepwell::now_ms();
     let get = || server.get("/api/2.0/mlflow/experiments/get?experiment_id=0").json()["experiment"].clone();
     let made = get();
     assert!((now - 600_000..=now + 1000).contains(&made["creation_time"].as_i64().unwrap()), "{made}");

@@ -5,8 +5,7 @@ use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use stepwell::base::stats::RunStatus;
-use stepwell::run::snapshot::RunSnapshot;
+use stepwell::{RunSnapshot, RunStatus};
 use stepwell_import::{Ending, EventWriter};
 
 use super::{Damage, Export, Written, as_path, at_zero, check_free, each_series, whole_file, write_runs, write_words};

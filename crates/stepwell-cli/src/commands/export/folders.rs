@@ -6,9 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use stepwell::base::point::{Columns, Point};
-use stepwell::run::snapshot::RunSnapshot;
-use stepwell::workspace::catalog::Experiment;
+use stepwell::{Columns, Experiment, Point, RunSnapshot};
 
 use super::{Damage, Export, Written, as_path, at_zero, check_free, each_series, write_words};
 use crate::failure::{Failure, Outcome};

@@ -12,14 +12,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use stepwell::base::ids::RunId;
-use stepwell::base::items::{ARTIFACT_URI, DATASET, MODEL_INPUT, MODEL_OUTPUT};
-use stepwell::base::point::Columns;
-use stepwell::error::Error;
-use stepwell::run::snapshot::RunSnapshot;
-use stepwell::storage::disk::sync_all;
-use stepwell::workspace::open::Workspace;
-use stepwell::workspace::search::{RunQuery, ViewType};
+use stepwell::files::sync_all;
+use stepwell::items::{ARTIFACT_URI, DATASET, MODEL_INPUT, MODEL_OUTPUT};
+use stepwell::{Columns, Error, RunId, RunQuery, RunSnapshot, ViewType, Workspace};
 use stepwell_import::RunWords;
 
 use crate::commands::files::{SERVED, files_in};

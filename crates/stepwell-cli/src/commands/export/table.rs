@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use stepwell::base::ids::RunId;
-use stepwell::base::point::{Columns, Point};
+use stepwell::{Columns, Point, RunId};
 
 use super::{Export, Written, check_free, each_series, whole_file, write_runs};
 use crate::commands::parquet::Points;

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use stepwell::base::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT, dataset_context, split};
-use stepwell::run::state::RunState;
-use stepwell::workspace::open::Workspace;
+use stepwell::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT, dataset_context, split};
+use stepwell::{RunState, Workspace};
 
 use crate::failure::{Failure, Outcome};
 use crate::left_out;
