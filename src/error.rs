@@ -196,3 +196,11 @@ impl Error {
         Self::Corrupt { path: path.to_owned(), offset, what: what.to_string() }
     }
 }
+
+/// An error that is about one file alone, for those who tell of it and go on with the other files.
+///
+/// # Errors
+/// Every other error.
+pub(crate) fn of_one_file(error: Error) -> Result<Error> {
+    if error.is_of_one_file() { Ok(error) } else { Err(error) }
+}

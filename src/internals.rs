@@ -12,6 +12,16 @@ pub mod codec {
 }
 
 #[allow(missing_docs)]
+pub mod folder {
+    pub use crate::folder::*;
+}
+
+#[allow(missing_docs)]
+pub mod journal {
+    pub use crate::journal::*;
+}
+
+#[allow(missing_docs)]
 pub mod error {
     pub use crate::error::*;
 }
@@ -54,9 +64,4 @@ pub mod storage {
 #[allow(missing_docs)]
 pub mod workspace {
     pub use crate::workspace::*;
-}
-
-#[allow(missing_docs)]
-pub mod registry {
-    pub use crate::registry::rules::*;
 }

@@ -77,6 +77,9 @@ mod run;
 mod index;
 mod search;
 
+mod folder;
+mod journal;
+
 mod workspace;
 
 pub mod registry;
@@ -89,9 +92,9 @@ pub mod internals;
 // The folder.
 #[doc(inline)]
 pub use {
+    journal::catalog::Experiment,
+    journal::catalog::NewExperiment,
     options::{Options, TailMode},
-    workspace::catalog::Experiment,
-    workspace::catalog::NewExperiment,
     workspace::open::Workspace,
 };
 
@@ -110,7 +113,7 @@ pub use {
 #[doc(inline)]
 pub use {
     base::stats::{Extreme, SeriesStats, StatPoint},
-    index::summary::RunSummary,
+    base::summary::RunSummary,
     run::downsample::Downsampled,
     run::salvage::Salvage,
     run::snapshot::{RunSnapshot, part_len},
@@ -125,7 +128,7 @@ pub use {
 #[doc(inline)]
 pub use {
     error::{Error, Result},
-    workspace::clock::now_ms,
+    folder::clock::now_ms,
 };
 
 /// The language of searches: filters, orders and the names of columns, as text and as values.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use stepwell::internals::workspace::catalog::{Catalog, Change};
-use stepwell::internals::workspace::journal::Journal;
-use stepwell::internals::workspace::paths;
+use stepwell::internals::folder::paths;
+use stepwell::internals::journal::catalog::{Catalog, Change};
+use stepwell::internals::journal::chain::Journal;
 use stepwell::testing::{SimDisk, Storage};
 use stepwell::{Error, Experiment, ExperimentId, Result};
 

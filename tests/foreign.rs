@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use stepwell::internals::workspace::paths::FOLDERS;
+use stepwell::internals::folder::paths::FOLDERS;
 use stepwell::maintenance::CompactOptions;
 use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, RunStatus, Workspace};
 

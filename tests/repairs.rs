@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stepwell::internals::base::checksum::crc32;
-use stepwell::internals::workspace::paths;
-use stepwell::internals::workspace::paths::FOLDERS;
+use stepwell::internals::folder::paths;
+use stepwell::internals::folder::paths::FOLDERS;
 use stepwell::maintenance::{CompactOptions, RepairOptions, Repaired};
 use stepwell::testing::{Effect, Fault, OpKind, SimDisk, Storage, Times};
 use stepwell::{ExperimentId, NewRun, Options, RunEdit, RunId, RunStatus, RunWriter, TailMode, Workspace};

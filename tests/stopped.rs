@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stepwell::Error;
-use stepwell::internals::workspace::journal::Journal;
-use stepwell::internals::workspace::paths;
+use stepwell::internals::folder::paths;
+use stepwell::internals::journal::chain::Journal;
 use stepwell::maintenance::{CompactOptions, LeftoverOptions};
 use stepwell::testing::{SimDisk, Storage};
 
@@ -290,7 +290,7 @@ fn what_the_first_import_left_is_no_damage() {
 
 /// How many packs entries of the manifest name.
 fn catalogued_packs(disk: &SimDisk) -> usize {
-    use stepwell::internals::workspace::manifest::Manifest;
+    use stepwell::internals::journal::manifest::Manifest;
     let storage = Arc::new(disk.clone());
     Journal::<Manifest>::open(storage, PathBuf::from(ROOT), paths::MANIFEST).unwrap().state().packs.len()
 }

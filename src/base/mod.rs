@@ -9,5 +9,6 @@ pub mod limits;
 pub mod names;
 pub mod point;
 pub mod stats;
+pub mod summary;
 pub mod texts;
 pub(crate) mod zstd;

@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::base::summary::{RunSummary, SeriesStats};
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
@@ -9,7 +10,6 @@ use crate::index::layout::{Directory, Family, Group, HEADER_LEN, form, metric, t
 use crate::index::packed::{Places, Span, put_spans};
 use crate::index::section::pack;
 use crate::index::strings::Strings;
-use crate::index::summary::{RunSummary, SeriesStats};
 
 /// Below this many runs no key is dense: a group of its own would cost more than it saves.
 const DENSE_ROWS_MIN: usize = 1024;

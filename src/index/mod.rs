@@ -1,6 +1,6 @@
 //! The run index: columns over all runs, for search.
 //!
-//! [`summary`] is a row; [`part::IndexPart`] is the columnar image of many rows, built once and never changed;
+//! [`part::IndexPart`] is the columnar image of many rows, built once and never changed;
 //! [`packed`] is what the image of a pack leaves to the pack.
 
 pub mod bitmap;
@@ -13,9 +13,3 @@ pub mod part;
 pub mod rows;
 pub(crate) mod section;
 pub(crate) mod strings;
-pub mod summary;
-
-#[cfg(test)]
-mod packed_tests;
-#[cfg(test)]
-pub(crate) mod tests;

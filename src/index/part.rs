@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::base::bytes::Reader;
 use crate::base::ids::{ExperimentId, RunId};
+use crate::base::summary::{RunStatus, RunSummary};
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::build;
@@ -15,7 +16,6 @@ use crate::index::layout::{Family, KEY_SECTIONS, form, metric, run, text};
 use crate::index::packed::{Places, PoolReader, Pools, read_spans};
 use crate::index::rows::RowMap;
 use crate::index::strings::Strings;
-use crate::index::summary::{RunStatus, RunSummary};
 use crate::segment::pack::Pack;
 use crate::storage::File;
 

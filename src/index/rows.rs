@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use crate::base::ids::{ExperimentId, RunId};
 use crate::base::items::of_index_key;
+use crate::base::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoint};
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
 use crate::index::layout::{Family, metric, run};
 use crate::index::part::{Cells, IndexPart, Keys, Place};
-use crate::index::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoint};
 
 /// A family's keys by run.
 pub(crate) struct RowMap {

@@ -7,7 +7,7 @@
 //! caller asks for it; it is another one to workspaces that know of the deletion then.
 
 use crate::error::Result;
-use crate::registry::rules::{Change, Known, Model, Version};
+use crate::journal::registry::{Change, Known, Model, Version};
 use crate::workspace::open::Workspace;
 
 /// How the places of files begin that a server of this workspace keeps.
@@ -129,7 +129,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::registry::rules::Stage;
+    use crate::journal::registry::Stage;
     use crate::registry::store::Store;
 
     fn model() -> Model {

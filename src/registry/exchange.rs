@@ -2,8 +2,8 @@
 //! says.
 
 use crate::error::Result;
+use crate::journal::registry::{Change, Registry};
 use crate::registry::merge::merge;
-use crate::registry::rules::{Change, Registry};
 use crate::workspace::open::Workspace;
 
 /// What was brought in.

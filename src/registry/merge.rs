@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::registry::rules::{Changes, Gone, Model, Registry, Version, Word};
+use crate::journal::registry::{Changes, Gone, Model, Registry, Version, Word};
 
 /// What merging came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -211,8 +211,8 @@ fn merge_changes(own: &mut Changes, theirs: &Changes) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::rules::{Change, Stage};
-    use crate::workspace::journal::State;
+    use crate::journal::chain::State;
+    use crate::journal::registry::{Change, Stage};
     use proptest::prelude::*;
 
     #[derive(Clone, Debug)]

@@ -6,13 +6,13 @@
 mod adopt;
 pub(crate) mod exchange;
 mod merge;
-pub(crate) mod rules;
 pub(crate) mod store;
 
 #[doc(inline)]
+pub use crate::journal::registry::{Gone, Model, Registry, Stage, Version};
+#[doc(inline)]
 pub use {
     exchange::PulledModels,
-    rules::{Gone, Model, Registry, Stage, Version},
     store::{Found, FoundVersion, ModelVersion, NewVersion, RegisteredModel, Store},
 };
 

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::registry::rules::{Change, Model, Registry, Stage, Version};
-use crate::workspace::clock::now_ms;
+use crate::folder::clock::now_ms;
+use crate::journal::registry::{Change, Model, Registry, Stage, Version};
 use crate::workspace::open::Workspace;
 
 /// A registered model as it is told.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::error::Error;
+use crate::journal::registry::Stage;
 use crate::options::Options;
-use crate::registry::rules::Stage;
 use crate::registry::store::{FoundVersion, NewVersion, Store};
 use crate::storage::memory::SimDisk;
 use crate::workspace::open::Workspace;

@@ -5,8 +5,8 @@ use std::ops::{Range, RangeInclusive};
 
 use crate::base::point::Columns;
 use crate::base::stats::SeriesStats;
+use crate::base::summary::RunSummary;
 use crate::error::{Error, Result};
-use crate::index::summary::RunSummary;
 use crate::run::downsample::{self, Downsampled};
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{RunSnapshot, add_stats, part_len, part_stats, read_part, summary_of};

@@ -6,11 +6,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{ExperimentId, RunId};
 use crate::base::items::{ARTIFACT_URI, DATASET, dataset_context, split};
+use crate::base::summary::RunStatus;
 use crate::error::Result;
 use crate::index::bitmap::Bitmap;
 use crate::index::layout::{Family, run};
 use crate::index::part::IndexPart;
-use crate::index::summary::RunStatus;
 use crate::search::ast::{Clause, Comparison, DatasetField, Expr, NumberTest, TextAttribute, TextTest};
 use crate::search::column::{NumberColumn, Numbers, TextColumn, hex, meant, times, words};
 

@@ -10,13 +10,13 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use crate::base::summary::RunStatus;
 use crate::error::Result;
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
 use crate::index::layout::{Family, run};
 use crate::index::part::{Cells, IndexPart, Place};
 use crate::index::strings::Strings;
-use crate::index::summary::RunStatus;
 use crate::search::ast::TextAttribute;
 use crate::search::column::{NumberColumn, Numbers, TextColumn, hex, meant, times, words};
 use crate::search::filter::{Context, artifact_uri, own_artifact_uris};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::point::Point;
 pub use crate::base::stats::RunStatus;
-pub use crate::registry::rules::Stage;
+pub use crate::journal::registry::Stage;
 pub use crate::registry::store::{ModelVersion, RegisteredModel};
 pub use crate::search::execute::View as ViewType;
 

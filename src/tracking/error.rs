@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::workspace::paths;
+use crate::folder::paths;
 
 /// A result of the facade.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;

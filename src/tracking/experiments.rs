@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::error::Error;
+use crate::journal::catalog;
 use crate::search::ast::TextTest;
 use crate::search::dialect::{Attribute, Dialect, Entity, Keys, Kind, NO_RULES, NUMBERS, Operator, Rules, TEXTS};
 use crate::search::parser::{Field, Sorting, Test, parse_list, parse_sorting};
@@ -11,7 +12,6 @@ use crate::tracking::error::{Code, Fault, Result};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate::{self, RESULTS_MAX};
 use crate::tracking::words::{Language, tell};
-use crate::workspace::catalog;
 
 /// An experiment to be created.
 #[derive(Clone, Debug, Default)]

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use crate::base::ids::RunId;
 use crate::base::items::{ARTIFACT_URI, LOGGED_MODEL, MODEL_METRIC, MODEL_WORD, index_key, join, of_index_key, split};
 use crate::base::limits::TAG_VALUE_CHARS_MAX;
-use crate::index::summary::RunSummary;
+use crate::base::summary::RunSummary;
+use crate::folder::clock::now_ms;
 use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric, MetricRef};
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::names;
 use crate::tracking::store::{Tracking, below};
 use crate::tracking::validate;
 use crate::tracking::words::python_text;
-use crate::workspace::clock::now_ms;
 use crate::workspace::edits::RunEdit;
 use crate::workspace::runs::NewRun;
 

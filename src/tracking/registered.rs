@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Error;
-use crate::registry::rules::Stage;
+use crate::journal::registry::Stage;
 use crate::registry::store::{ModelVersion, NewVersion, RegisteredModel, Store};
 use crate::tracking::entities::PageOf;
 use crate::tracking::error::{Code, Fault, Result};

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::registry::rules::Model;
+use crate::journal::registry::Model;
 use crate::registry::store::{Found, FoundVersion, ModelVersion, RegisteredModel, Store};
 use crate::search::ast::TextTest;
 use crate::search::dialect::{

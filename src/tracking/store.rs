@@ -7,10 +7,10 @@ use rustc_hash::FxHashMap;
 
 use crate::base::ids::{ExperimentId, RunId};
 use crate::base::items::RUN;
+use crate::journal::catalog;
 use crate::run::snapshot::RunSnapshot;
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::writers::Writers;
-use crate::workspace::catalog;
 use crate::workspace::open::Workspace;
 
 /// Choices of a facade.

@@ -16,8 +16,8 @@ use rustc_hash::FxHashMap;
 
 use crate::base::ids::RunId;
 use crate::error::Error;
+use crate::folder::clock::now_ms;
 use crate::tracking::error::{Fault, Result};
-use crate::workspace::clock::now_ms;
 use crate::workspace::open::Workspace;
 use crate::workspace::writer::RunWriter;
 

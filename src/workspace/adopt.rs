@@ -10,7 +10,7 @@ use crate::base::ids::ExperimentId;
 use crate::base::limits::EXPERIMENT_TAG_VALUE_CHARS_MAX;
 use crate::base::limits::KEY_CHARS_MAX;
 use crate::error::{Error, Result};
-use crate::workspace::catalog::{Catalog, Change, Experiment};
+use crate::journal::catalog::{Catalog, Change, Experiment};
 use crate::workspace::open::Workspace;
 
 /// An experiment as a source has it.
@@ -61,7 +61,7 @@ impl Workspace {
                     && value.chars().count() <= EXPERIMENT_TAG_VALUE_CHARS_MAX
             });
         let theirs = ExperimentImport { tags, ..theirs.clone() };
-        let now = crate::workspace::clock::now_ms();
+        let now = crate::folder::clock::now_ms();
         let mut done = None;
         self.change_catalog_if(|catalog| {
             let known = known(catalog, &theirs);
@@ -138,7 +138,7 @@ fn updated(catalog: &Catalog, own: &Experiment, theirs: &ExperimentImport, may_p
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::catalog::NewExperiment;
+    use crate::journal::catalog::NewExperiment;
 
     fn source(id: u64, name: &str) -> ExperimentImport {
         ExperimentImport {

@@ -3,24 +3,25 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
+use crate::folder::mark;
+use crate::folder::paths::{self, LogName};
+use crate::journal::catalog::Catalog;
+use crate::journal::chain::{Journal, State};
+use crate::journal::manifest::Manifest;
+use crate::journal::registry::Registry;
 use crate::log::ledger::LINE_LEN;
 use crate::log::reader::{BadSpan, Depth, read_on};
 use crate::log::slot::{Check, SLOT_LEN, Slot};
 use crate::log::turns::{begun_within, halves, read_tail};
-use crate::registry::rules::Registry;
 use crate::run::image::LogImage;
 use crate::segment::pack::Pack;
 use crate::segment::reader::{Group, Source};
-use crate::workspace::catalog::Catalog;
 use crate::workspace::evidence::{Claim, Reach, Reaches};
-use crate::workspace::journal::{Journal, State};
-use crate::workspace::logs::{is_unbegun, of_one_file};
-use crate::workspace::manifest::Manifest;
-use crate::workspace::mark;
+use crate::workspace::logs::is_unbegun;
 use crate::workspace::open::Workspace;
 use crate::workspace::pages::{costs, decode_page, group_names};
-use crate::workspace::paths::{self, LogName};
 use crate::workspace::search::check_index;
 
 /// Bytes that do not verify.

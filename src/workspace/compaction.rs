@@ -10,16 +10,17 @@ use std::path::Path;
 use rustc_hash::FxHashMap;
 
 use crate::base::ids::{RunId, RunKey, WriterId};
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
+use crate::folder::paths::{self, LogName};
+use crate::journal::manifest::{Change, Manifest};
 use crate::run::gather::{Gathered, gather};
 use crate::run::image::LogImage;
 use crate::run::snapshot::RunPart;
 use crate::workspace::evidence::{Claim, Reach};
-use crate::workspace::logs::{is_abandoned, is_blank, of_one_file, part_of};
-use crate::workspace::manifest::{Change, Manifest};
+use crate::workspace::logs::{is_abandoned, is_blank, part_of};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
-use crate::workspace::paths::{self, LogName};
 use crate::workspace::repair::keep_readable;
 use crate::workspace::runs::{merge, name_alike, pack_parts};
 use crate::workspace::unlisted::{LeftoverOptions, has_all};
@@ -328,7 +329,7 @@ impl Workspace {
         let mut changes = changes.to_vec();
         changes.extend(ids.iter().map(|&id| Change::Drop { id }));
         let mut after = self.manifest()?;
-        changes.iter().for_each(|change| crate::workspace::journal::State::apply(&mut after, change));
+        changes.iter().for_each(|change| crate::journal::chain::State::apply(&mut after, change));
         let chosen: Vec<_> = ids.iter().filter_map(|id| packs.packs().get(id)).collect();
         if chosen.len() < ids.len() {
             // One of them cannot be opened: merging would lose what may be repaired.
@@ -402,7 +403,7 @@ fn choose_merge(manifest: &Manifest) -> Vec<u128> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::manifest::PackEntry;
+    use crate::journal::manifest::PackEntry;
 
     #[test]
     fn packs_of_a_like_size_are_merged_when_many() {

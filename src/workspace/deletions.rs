@@ -16,7 +16,7 @@
 //! The same mark comes out on either side, so that both come to the same. Marks are carried before the generation
 //! rises: a process that dies between leaves every run what it was.
 //!
-//! What was deleted for good is named by tombstones, which merge as [`crate::workspace::manifest`] says. A word that
+//! What was deleted for good is named by tombstones, which merge as [`crate::journal::manifest`] says. A word that
 //! was said of such a run here, by a writer without points, goes with it. An experiment that was deleted for good there
 //! goes here when no run is left in it.
 
@@ -24,13 +24,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::error::Result;
+use crate::error::of_one_file;
+use crate::journal::catalog::Experiment;
+use crate::journal::manifest::{Change, Tombstone};
 use crate::log::record::Attribute;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{RunState, Stamp, Stamped, rank};
-use crate::workspace::catalog::Experiment;
 use crate::workspace::exchange::Pulled;
-use crate::workspace::logs::of_one_file;
-use crate::workspace::manifest::{Change, Tombstone};
 use crate::workspace::open::Workspace;
 
 /// An experiment of the source, and the one that stands for it here, as both were before anything was brought in.

@@ -22,16 +22,16 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{RunId, WriterId};
 use crate::error::{Error, Result};
+use crate::folder::paths::{self, LogName};
+use crate::journal::chain::{Journal, State};
 use crate::run::gather::gather;
 use crate::run::image::LogImage;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::watermark::Watermark;
 use crate::storage::{File, sync_again};
 use crate::workspace::evidence::Claim;
-use crate::workspace::journal::{Journal, State};
 use crate::workspace::logs::{is_abandoned, part_of};
 use crate::workspace::open::Workspace;
-use crate::workspace::paths::{self, LogName};
 
 /// Of more logs than this it is forgotten that they survive.
 const LOGS_MAX: usize = 4096;

@@ -16,18 +16,18 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::bytes::Malformed;
 use crate::base::ids::{RunKey, WriterId};
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
+use crate::folder::making;
+use crate::folder::paths::{self, LogName};
+use crate::journal::manifest::covers;
 use crate::log::ledger::{Entry, LINE_LEN, Ledger, is_changed};
 use crate::log::slot::SLOT_LEN;
 use crate::run::digest::LogDigest;
 use crate::run::image::LogImage;
 use crate::storage::File;
-use crate::workspace::logs::of_one_file;
-use crate::workspace::making;
-use crate::workspace::manifest::covers;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
-use crate::workspace::paths::{self, LogName};
 
 /// Ledgers as last read.
 #[derive(Default)]

@@ -13,14 +13,14 @@ use std::path::Path;
 
 use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::items::RUN;
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
+use crate::journal::catalog::Experiment;
+use crate::journal::manifest::{Tombstone, covers};
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{Coverage, RunState};
-use crate::workspace::catalog::Experiment;
 use crate::workspace::copies::{differs, without_copies};
 use crate::workspace::deletions::Pair;
-use crate::workspace::logs::of_one_file;
-use crate::workspace::manifest::{Tombstone, covers};
 use crate::workspace::open::Workspace;
 use crate::workspace::params::Refused;
 
@@ -85,7 +85,7 @@ impl Workspace {
     /// now comes. Of a run that was exported and imported, the copy and the points themselves count once. Words that
     /// differ merge as those of two writers of one run do. Deletions come too, as [`crate::workspace::deletions`] says;
     /// what was deleted for good here stays so. An experiment is known by its number, then by its name; its names and
-    /// tags merge as [`crate::workspace::catalog`] says. `progress` is told how many runs of how many were looked at.
+    /// tags merge as [`crate::journal::catalog`] says. `progress` is told how many runs of how many were looked at.
     ///
     /// Costs one look at each run of the source, and gathering for those that have news.
     ///

@@ -14,6 +14,7 @@ use crate::base::limits::{
 use crate::base::point::Columns;
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
+use crate::journal::manifest::{Change, Manifest, covers};
 use crate::log::record::{Attribute, Record};
 use crate::run::gather::gather;
 use crate::run::image::SeriesPart;
@@ -21,7 +22,6 @@ use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::copies::imports;
 use crate::workspace::gained::Gained;
-use crate::workspace::manifest::{Change, Manifest, covers};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, PackSet};
 use crate::workspace::params::Refused;

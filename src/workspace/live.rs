@@ -15,15 +15,15 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use crate::base::ids::{RunId, RunKey};
+use crate::base::summary::RunSummary;
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
-use crate::index::summary::RunSummary;
+use crate::folder::paths::LogName;
 use crate::run::digest::LogDigest;
 use crate::run::snapshot::{RunPart, StatsPart, summarise};
 use crate::workspace::evidence::{Reach, Reaches};
-use crate::workspace::logs::of_one_file;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
-use crate::workspace::paths::LogName;
 use crate::workspace::runs::{named, surviving};
 
 /// Most bytes of all digests of a handle, about: those of some 20,000 logs of a few keys, or of one log of 400,000.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{RunId, RunKey, WriterId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_one_file};
+use crate::folder::paths::{self, LogName};
 use crate::log::frame;
 use crate::log::reader::{Depth, Unbegun, why_unbegun};
 use crate::run::image::{Known, LogImage};
@@ -14,7 +15,6 @@ use crate::run::snapshot::RunPart;
 use crate::storage::{File, Storage};
 use crate::workspace::evidence::{Reach, Reaches};
 use crate::workspace::open::Workspace;
-use crate::workspace::paths::{self, LogName};
 use crate::workspace::words::words;
 
 /// Logs of edits as last read, by name and length: they have no tail, so one of the same length is the same.
@@ -227,14 +227,6 @@ impl Workspace {
         }
         Ok((parts, damage))
     }
-}
-
-/// An error that is about one file alone, for those who tell of it and go on with the other files.
-///
-/// # Errors
-/// Every other error.
-pub(super) fn of_one_file(error: Error) -> Result<Error> {
-    if error.is_of_one_file() { Ok(error) } else { Err(error) }
 }
 
 /// What a folder holds; nothing where it alone cannot be listed, which is told.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
-use crate::workspace::clock::Stopwatch;
+use crate::folder::clock::Stopwatch;
 use crate::workspace::compaction::{CompactOptions, Compacted};
 use crate::workspace::open::Workspace;
 

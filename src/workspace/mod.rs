@@ -1,11 +1,8 @@
 //! A workspace: a folder of runs that any number of processes write and read at once, without a server.
 //!
-//! In reading order: [`open`] is the handle, [`paths`] the files, [`mark`] the one that makes the folder a workspace,
-//! [`journal`] how shared state changes without a lock, in files that `journal_files` names and `entry` spells out
-//! (`journal_publish` adds entries, `journal_fold` takes them away), `making` how a file is marked as being made,
-//! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`params`] those
-//! that are set once, [`import`] whole runs, [`adopt`] experiments of other stores, [`exchange`] what another workspace
-//! has; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and [`overlay`] keep, [`table`]
+//! In reading order: [`open`] is the handle. [`writer`] and [`runs`] take points and words in, [`params`] those that are
+//! set once, [`import`] whole runs, [`adopt`] experiments of other stores, [`exchange`] what another workspace has;
+//! [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and [`overlay`] keep, [`table`]
 //! as columns, [`keys`] by what they logged; [`compaction`] moves logs into packs through [`publish`], [`purge`]
 //! deletes for good, [`maintenance`] does so in the background; [`durable`] makes a run survive a stop of the machine;
 //! [`unlisted`] judges packs that no entry names, [`check`] verifies every byte, [`pages`] those of columns,
@@ -13,36 +10,25 @@
 
 pub mod actor;
 pub mod adopt;
-pub mod catalog;
 pub mod check;
-pub mod clock;
 pub mod compaction;
 mod copies;
 pub mod deletions;
 pub mod durable;
 pub mod edits;
-mod entry;
 pub mod evidence;
 pub mod exchange;
 mod gained;
 pub mod import;
-pub mod journal;
-mod journal_files;
-mod journal_fold;
-mod journal_publish;
 pub mod keys;
 pub mod live;
 pub mod logs;
 pub mod maintenance;
-mod making;
-pub mod manifest;
-pub mod mark;
 pub mod open;
 pub mod overlay;
 pub mod packs;
 pub mod pages;
 pub mod params;
-pub mod paths;
 pub mod publish;
 pub mod purge;
 mod quarantine;

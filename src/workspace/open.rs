@@ -8,26 +8,26 @@ use parking_lot::Mutex;
 
 use crate::base::ids::ExperimentId;
 use crate::error::{Error, Result};
+use crate::folder::clock::now_ms;
+use crate::folder::mark;
+use crate::folder::paths;
+use crate::journal::catalog::{self, Catalog, Experiment, NewExperiment, check_tag};
+use crate::journal::chain::Journal;
+use crate::journal::manifest::Manifest;
+use crate::journal::registry::Registry;
 use crate::log::ledger::Ledger;
 use crate::options::Options;
-use crate::registry::rules::Registry;
 use crate::run::session::Session;
 use crate::run::watermark::Watermark;
 use crate::storage::Storage;
 use crate::storage::disk::Disk;
 use crate::workspace::actor;
-use crate::workspace::catalog::{self, Catalog, Experiment, NewExperiment, check_tag};
-use crate::workspace::clock::now_ms;
 use crate::workspace::durable::Durable;
 use crate::workspace::evidence::Ledgers;
-use crate::workspace::journal::Journal;
 use crate::workspace::live::LiveLogs;
 use crate::workspace::logs::{EditLogs, ReadLogs};
-use crate::workspace::manifest::Manifest;
-use crate::workspace::mark;
 use crate::workspace::overlay::Overlay;
 use crate::workspace::packs::PackSet;
-use crate::workspace::paths;
 use crate::workspace::search::Indexes;
 
 /// A handle on a workspace: cheap to clone, shared between threads. Any number of handles, also in other processes, may
@@ -245,7 +245,7 @@ impl Workspace {
                 .filter(|entry| entry.name.ends_with(".pack"))
                 .filter_map(|entry| paths::pack_id(&entry.name))
             {
-                let unknown = crate::workspace::manifest::PackEntry { runs: 0, series: 0, points: 0, bytes: 0 };
+                let unknown = crate::journal::manifest::PackEntry { runs: 0, series: 0, points: 0, bytes: 0 };
                 manifest.packs.entry(id).or_insert(unknown);
             }
         }

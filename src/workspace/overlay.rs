@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::ids::RunKey;
+use crate::base::summary::RunSummary;
 use crate::error::Result;
 use crate::index::bitmap::Bitmap;
 use crate::index::part::IndexPart;
-use crate::index::summary::RunSummary;
 
 /// The top may have so many rows, and a quarter of the base's.
 const TOP_ROWS: usize = 32;

@@ -11,14 +11,14 @@ use crate::base::bytes::Malformed;
 use crate::base::control;
 use crate::base::ids::RunKey;
 use crate::error::{Error, Result};
+use crate::folder::paths;
+use crate::journal::manifest::Manifest;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::RunPart;
 use crate::run::state::RunState;
 use crate::segment::pack::{Pack, RunPlace};
 use crate::segment::reader::{Group, Source};
 use crate::storage::Storage;
-use crate::workspace::manifest::Manifest;
-use crate::workspace::paths;
 
 /// How many groups of one pack stay in memory.
 const GROUPS_KEPT: usize = 64;

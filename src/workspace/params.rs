@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use crate::base::ids::{RunId, WriterId};
 use crate::error::{Error, Result};
+use crate::folder::paths::{self, LogName};
 use crate::log::record::Record;
 use crate::run::gather::gather;
 use crate::run::session::Session;
@@ -31,7 +32,6 @@ use crate::run::state::RunState;
 use crate::workspace::edits::{Editor, conflict};
 use crate::workspace::import::Known;
 use crate::workspace::open::Workspace;
-use crate::workspace::paths::{self, LogName};
 use crate::workspace::runs::merge;
 use crate::workspace::words::{LogWords, words};
 

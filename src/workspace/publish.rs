@@ -11,17 +11,17 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use crate::base::summary::RunSummary;
 use crate::codec::Effort;
 use crate::error::{Error, Result};
-use crate::index::summary::RunSummary;
+use crate::folder::making::{self, Making};
+use crate::folder::paths;
+use crate::journal::manifest::{Change, Manifest, PackEntry};
 use crate::run::gather::Gathered;
 use crate::segment::pack::{Pack, PackWriter};
 use crate::segment::reader::Source;
-use crate::workspace::making::{self, Making};
-use crate::workspace::manifest::{Change, Manifest, PackEntry};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack, PackSet};
-use crate::workspace::paths;
 
 /// A pack that was made live.
 #[derive(Clone, Copy, Debug)]

@@ -10,17 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::base::ids::{ExperimentId, RunId, RunKey};
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
+use crate::folder::clock::now_ms;
+use crate::folder::paths;
+use crate::journal::catalog;
+use crate::journal::manifest::{Change, Manifest, Tombstone, covers};
 use crate::run::snapshot::RunSnapshot;
-use crate::workspace::catalog;
-use crate::workspace::clock::now_ms;
 use crate::workspace::compaction::{CompactOptions, Compacted};
 use crate::workspace::copies::with_copies;
-use crate::workspace::logs::of_one_file;
-use crate::workspace::manifest::{Change, Manifest, Tombstone, covers};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::OpenPack;
-use crate::workspace::paths;
 use crate::workspace::runs::surviving;
 use crate::workspace::unlisted::LeftoverOptions;
 

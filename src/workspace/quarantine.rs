@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::folder::paths;
 use crate::workspace::open::{Workspace, create_folder};
-use crate::workspace::paths;
 
 impl Workspace {
     /// Moves a file, or whatever stands in its place, to `quarantine`, and gives its name there; `None` where it is

@@ -1,7 +1,7 @@
 //! The journal of the model registry, which the layer above fills with rules.
 
 use crate::error::{Error, Result};
-use crate::registry::rules::{Change, Registry};
+use crate::journal::registry::{Change, Registry};
 use crate::workspace::open::Workspace;
 
 impl Workspace {

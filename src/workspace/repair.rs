@@ -7,23 +7,23 @@ use std::sync::Arc;
 use crate::base::ids::{ExperimentId, RunId};
 use crate::base::point::Columns;
 use crate::error::{Error, Result};
+use crate::folder::clock::now_ms;
+use crate::folder::mark;
+use crate::folder::paths;
+use crate::journal::catalog;
+use crate::journal::chain::{BadEntry, Journal, State};
+use crate::journal::manifest::Change;
 use crate::run::gather::gather;
 use crate::run::image::SeriesPart;
 use crate::run::salvage::read_around;
 use crate::run::snapshot::{RunPart, RunSnapshot, part_len};
 use crate::run::state::{Coverage, RunState};
 use crate::segment::reader::Group;
-use crate::workspace::catalog;
 use crate::workspace::check::Damage;
-use crate::workspace::clock::now_ms;
 use crate::workspace::compaction::CompactOptions;
 use crate::workspace::evidence::Reaches;
-use crate::workspace::journal::{BadEntry, Journal, State};
-use crate::workspace::manifest::Change;
-use crate::workspace::mark;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
-use crate::workspace::paths;
 use crate::workspace::repair_files::{Held, unknown};
 
 /// How to repair.
@@ -302,7 +302,7 @@ impl Workspace {
                 repaired.lost.push("a change of the model registry".into());
             }
             // Any entry serves to fold the state: the removal of a model that never was.
-            let nothing = crate::registry::rules::Change::Delete { name: String::new(), at_ms: 0, by: String::new() };
+            let nothing = crate::journal::registry::Change::Delete { name: String::new(), at_ms: 0, by: String::new() };
             self.renew(&mut registry, &bad, &[nothing], repaired)?;
         }
         Ok(())

@@ -4,11 +4,11 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::folder::making::{Maker, maker_of};
+use crate::folder::paths::{self, LogName};
 use crate::segment::pack::Pack;
 use crate::segment::reader::Source;
-use crate::workspace::making::{Maker, maker_of};
 use crate::workspace::open::{Workspace, create_folder};
-use crate::workspace::paths::{self, LogName};
 use crate::workspace::repair::{RepairOptions, Repaired};
 use crate::workspace::search::check_index;
 

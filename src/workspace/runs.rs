@@ -2,7 +2,11 @@
 
 use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::base::stats::RunStatus;
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
+use crate::folder::clock::now_ms;
+use crate::folder::paths::{self, LogName};
+use crate::journal::manifest::{Manifest, covers};
 use crate::log::record::{Attribute, Record};
 use crate::options::TailMode;
 use crate::run::place::Place;
@@ -10,16 +14,12 @@ use crate::run::session::Session;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::{Coverage, RunState};
 use crate::run::watermark::Watermark;
-use crate::workspace::clock::now_ms;
 use crate::workspace::copies::imports;
 pub use crate::workspace::edits::RunEdit;
 use crate::workspace::edits::{Editor, Since, UNREAD_ORDERS, check_edit};
 use crate::workspace::evidence::Reaches;
-use crate::workspace::logs::of_one_file;
-use crate::workspace::manifest::{Manifest, covers};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
-use crate::workspace::paths::{self, LogName};
 use crate::workspace::writer::RunWriter;
 
 /// A log of edits that has grown beyond this is ended, and the next edit begins another.

@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 use crate::base::ids::{ExperimentId, RunId, RunKey};
 use crate::base::items::RUN;
+use crate::base::summary::RunSummary;
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
+use crate::folder::making::{self, Making};
+use crate::folder::paths::{self, LogName};
 use crate::index::bitmap::Bitmap;
 use crate::index::layout::run;
 use crate::index::packed::Places;
 use crate::index::part::IndexPart;
 use crate::index::rows::Row;
-use crate::index::summary::RunSummary;
 use crate::run::snapshot::{RunSnapshot, summary_of};
 use crate::run::state::RunState;
 pub use crate::search::execute::View as ViewType;
@@ -23,12 +26,9 @@ use crate::search::execute::{Deletions, MaskedPart, Page, Query, execute};
 use crate::segment::pack::Pack;
 use crate::storage::Storage;
 use crate::workspace::live::Spoken;
-use crate::workspace::logs::of_one_file;
-use crate::workspace::making::{self, Making};
 use crate::workspace::open::Workspace;
 use crate::workspace::overlay::Made;
 use crate::workspace::packs::{self, OpenPack, PackSet};
-use crate::workspace::paths::{self, LogName};
 
 /// Which runs to find.
 #[derive(Clone, Debug)]

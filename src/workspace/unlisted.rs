@@ -12,17 +12,17 @@ use std::path::PathBuf;
 use rustc_hash::FxHashSet;
 
 use crate::base::ids::{RunId, RunKey};
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
+use crate::folder::clock::now_ms;
+use crate::folder::making::{Maker, maker_of};
+use crate::folder::paths;
+use crate::journal::manifest::PackEntry;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::Coverage;
-use crate::workspace::clock::now_ms;
 use crate::workspace::evidence::Reaches;
-use crate::workspace::logs::of_one_file;
-use crate::workspace::making::{Maker, maker_of};
-use crate::workspace::manifest::PackEntry;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
-use crate::workspace::paths;
 use crate::workspace::runs::{pack_parts, surviving};
 
 /// What a pack is that no entry names.

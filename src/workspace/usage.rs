@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::base::items::RUN;
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
+use crate::folder::paths;
 use crate::run::snapshot::part_len;
-use crate::workspace::logs::of_one_file;
 use crate::workspace::open::Workspace;
-use crate::workspace::paths;
 
 /// How many keys [`Usage::largest_keys`] names.
 const KEYS_NAMED: usize = 20;

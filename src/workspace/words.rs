@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::ids::{RunId, RunKey};
 use crate::error::{Error, Result};
+use crate::folder::paths::LogName;
 use crate::run::digest::LogDigest;
 use crate::run::image::LogImage;
 use crate::run::snapshot::RunPart;
@@ -11,7 +12,6 @@ use crate::run::state::RunState;
 use crate::workspace::evidence::Reach;
 use crate::workspace::live::Followed;
 use crate::workspace::open::Workspace;
-use crate::workspace::paths::LogName;
 
 /// What a log says, by the way in which it was read.
 pub(super) enum LogWords {

@@ -7,13 +7,13 @@ use crate::base::limits::check_key;
 use crate::base::point::{Point, Timestamps, TimestampsRef};
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
+use crate::folder::clock::{coarse_now_ms, now_ms};
+use crate::folder::paths;
 use crate::run::seal::GivenColumns;
 use crate::run::session::Session;
 use crate::run::state::RunState;
-use crate::workspace::clock::{coarse_now_ms, now_ms};
 use crate::workspace::edits::{Editor, RunEdit, Since};
 use crate::workspace::open::Workspace;
-use crate::workspace::paths;
 
 /// A resolved metric of one [`RunWriter`]: logging by it needs no lookup. Any other writer refuses it, also one of the
 /// same run.

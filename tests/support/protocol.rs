@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stepwell::import::RunImport;
-use stepwell::internals::workspace::paths;
+use stepwell::internals::folder::paths;
 use stepwell::maintenance::{CompactOptions, Compacted};
 use stepwell::testing::{Effect, Fault, OpKind, SimDisk, Storage, Times};
 use stepwell::{Columns, ExperimentId, NewRun, Options, Point, Result, RunId, RunStatus, TailMode, Workspace};

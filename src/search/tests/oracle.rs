@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::base::ids::ExperimentId;
+use crate::base::summary::{RunSummary, SeriesStats};
 use crate::index::bitmap::Bitmap;
 use crate::index::part::IndexPart;
-use crate::index::summary::{RunSummary, SeriesStats};
-use crate::index::tests::{KEYS, Numbers, random_runs};
 use crate::search::execute::{MaskedPart, Query, View, execute};
+use crate::search::tests::index::{KEYS, Numbers, random_runs};
 
 /// A filter that the test made, its text and its meaning kept apart from the library's parser.
 enum Plain {

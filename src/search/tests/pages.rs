@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{ExperimentId, RunId};
+use crate::base::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoint};
 use crate::index::part::IndexPart;
-use crate::index::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoint};
 use crate::search::execute::{MaskedPart, Query, View, execute};
 
 fn series(values: &[f64]) -> SeriesStats {

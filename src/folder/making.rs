@@ -20,20 +20,20 @@ use crate::storage::{File, Storage};
 const ATTEMPTS: u32 = 1000;
 
 /// A file in the making.
-pub(super) struct Making {
+pub(crate) struct Making {
     /// The number in its name, which is random.
-    pub(super) id: u128,
+    pub(crate) id: u128,
     /// Its present name.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The handle that has the lock.
-    pub(super) file: Arc<dyn File>,
+    pub(crate) file: Arc<dyn File>,
 }
 
 /// Begins a file `<random number>.<kind>` in a folder.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(super) fn begin(storage: &dyn Storage, folder: &Path, kind: &str) -> Result<Making> {
+pub(crate) fn begin(storage: &dyn Storage, folder: &Path, kind: &str) -> Result<Making> {
     for _ in 0..ATTEMPTS {
         let id = random_u128();
         let path = folder.join(format!("{id:032x}.{kind}"));
@@ -61,7 +61,7 @@ pub(super) fn begin(storage: &dyn Storage, folder: &Path, kind: &str) -> Result<
 }
 
 /// Who makes a file that nothing names.
-pub(super) enum Maker {
+pub(crate) enum Maker {
     /// Somebody is at it, here or in another process.
     AtWork,
     /// Nobody any more. The lock is held as long as this is.
@@ -71,7 +71,7 @@ pub(super) enum Maker {
 }
 
 /// Asks for the maker of a file; `None` where there is no such file.
-pub(super) fn maker_of(storage: &dyn Storage, path: &Path) -> Option<Maker> {
+pub(crate) fn maker_of(storage: &dyn Storage, path: &Path) -> Option<Maker> {
     let file = match storage.open_write(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
         Err(error) => return Some(Maker::Unknown(error)),

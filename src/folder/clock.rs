@@ -18,7 +18,7 @@ pub fn now_ms() -> i64 {
 #[must_use]
 #[inline]
 #[allow(unsafe_code)]
-pub(super) fn coarse_now_ms() -> i64 {
+pub(crate) fn coarse_now_ms() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call fills the structure that the pointer leads to, or fails and leaves it.
     let done = unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &raw mut time) };
@@ -28,20 +28,20 @@ pub(super) fn coarse_now_ms() -> i64 {
 /// [`now_ms`]; elsewhere there is no cheaper clock.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
-pub(super) fn coarse_now_ms() -> i64 {
+pub(crate) fn coarse_now_ms() -> i64 {
     now_ms()
 }
 
 /// Measures how long something takes, whatever the system's clock does.
-pub(super) struct Stopwatch(Instant);
+pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
     #[allow(clippy::disallowed_methods, reason = "this is the one place")]
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
 
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 }

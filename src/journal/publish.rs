@@ -1,15 +1,15 @@
-//! Publishes entries of a journal: the steps are in [`crate::workspace::journal`].
+//! Publishes entries of a journal: the steps are in [`crate::journal::chain`].
 
 use std::io::ErrorKind;
 use std::sync::Arc;
 
 use crate::base::ids::random_u128;
 use crate::error::{Error, Result};
-use crate::workspace::entry::{Entry, State};
-use crate::workspace::journal::{Journal, REMEMBERED};
-use crate::workspace::journal_files::{NUMBER_MAX, is_taken};
-use crate::workspace::making::{self, Making};
-use crate::workspace::paths;
+use crate::folder::making::{self, Making};
+use crate::folder::paths;
+use crate::journal::chain::{Journal, REMEMBERED};
+use crate::journal::entry::{Entry, State};
+use crate::journal::files::{NUMBER_MAX, is_taken};
 
 /// An entry carries the whole state when so many came after the last that did.
 const FOLD_AFTER: u64 = 32;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{ExperimentId, RunId};
+use crate::base::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoint};
 use crate::index::part::IndexPart;
 use crate::index::rows::Row;
-use crate::index::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoint};
 
 /// A small generator of repeatable numbers (SplitMix64), so that fixtures need no seed from outside.
 pub(crate) struct Numbers(pub(crate) u64);

@@ -7,9 +7,9 @@ use crate::base::bytes::{Malformed, Reader};
 use crate::base::checksum::crc32;
 use crate::base::ids::random_u128;
 use crate::error::{Error, Result};
+use crate::folder::making::{self, Making};
+use crate::folder::paths;
 use crate::storage::Storage;
-use crate::workspace::making::{self, Making};
-use crate::workspace::paths;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"STEPWELL");
 /// The version of the workspace's layout that this build writes, and the greatest that it reads.
@@ -20,7 +20,7 @@ const MARK_LEN: usize = 32;
 ///
 /// # Errors
 /// [`Error::NotWorkspace`] without mark, [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
-pub(super) fn read(storage: &dyn Storage, root: &Path) -> Result<u128> {
+pub(crate) fn read(storage: &dyn Storage, root: &Path) -> Result<u128> {
     let path = root.join(paths::MARK);
     let file = match storage.open_read(&path) {
         Ok(file) => file,
@@ -55,7 +55,7 @@ pub(super) fn read(storage: &dyn Storage, root: &Path) -> Result<u128> {
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(super) fn write(storage: &dyn Storage, root: &Path) -> Result<()> {
+pub(crate) fn write(storage: &dyn Storage, root: &Path) -> Result<()> {
     let mut mark = Vec::with_capacity(MARK_LEN);
     mark.extend_from_slice(&MAGIC.to_le_bytes());
     mark.extend_from_slice(&WORKSPACE_VERSION.to_le_bytes());

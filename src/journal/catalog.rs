@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::ExperimentId;
 use crate::base::limits::{EXPERIMENT_NAME_CHARS_MAX, EXPERIMENT_TAG_VALUE_CHARS_MAX, check_chars, check_key};
 use crate::error::{Error, Result};
-use crate::workspace::journal::State;
+use crate::journal::chain::State;
 
 /// A group of runs with a name of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::base::ids::WriterId;
 use crate::base::point::{Columns, Point};
+use crate::base::summary::RunSummary;
 use crate::codec::Effort;
 use crate::error::Error;
 use crate::index::packed::Places;
 use crate::index::part::IndexPart;
-use crate::index::summary::RunSummary;
-use crate::index::tests::{Numbers, bits, random_run};
+use crate::search::tests::index::{Numbers, bits, random_run};
 use crate::segment::pack::{Pack, PackWriter};
 use crate::segment::reader::Source;
 use crate::segment::stats::stats_of;

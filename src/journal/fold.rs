@@ -1,14 +1,14 @@
-//! Takes out of a journal what its newest whole state made needless: the steps are in [`crate::workspace::journal`].
+//! Takes out of a journal what its newest whole state made needless: the steps are in [`crate::journal::chain`].
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
-use crate::workspace::entry::State;
-use crate::workspace::journal::Journal;
-use crate::workspace::journal_files::{NUMBER_MAX, number_of};
-use crate::workspace::logs::of_one_file;
-use crate::workspace::paths;
+use crate::folder::paths;
+use crate::journal::chain::Journal;
+use crate::journal::entry::State;
+use crate::journal::files::{NUMBER_MAX, number_of};
 
 impl<S: State> Journal<S> {
     /// Gives the folder of entries the name of the last one that carries the whole state, which survives then. Says
@@ -72,7 +72,7 @@ impl<S: State> Journal<S> {
     }
 
     /// Where an entry or anchor of a damaged journal is after [`Self::move_on`], if it is needless by then.
-    pub(super) fn now_at(&self, path: &Path) -> Option<PathBuf> {
+    pub(crate) fn now_at(&self, path: &Path) -> Option<PathBuf> {
         if path.parent().is_some_and(|folder| folder.ends_with(paths::ANCHORS)) {
             return Some(path.to_owned());
         }
@@ -83,7 +83,7 @@ impl<S: State> Journal<S> {
 
     /// Entries and anchors that do not verify under numbers behind which there is none, so that nothing could be
     /// published behind them; and folders with such names. Nobody gave these names: numbers rise by one.
-    pub(super) fn strays(&self) -> Result<Vec<PathBuf>> {
+    pub(crate) fn strays(&self) -> Result<Vec<PathBuf>> {
         let folders = self.files.folders()?.unwrap_or_default();
         let mut strays = Vec::new();
         for &folder in &folders {

@@ -46,12 +46,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
+use crate::journal::entry::Entry;
+pub use crate::journal::entry::State;
+use crate::journal::files::JournalFiles;
 use crate::storage::Storage;
-use crate::workspace::entry::Entry;
-pub use crate::workspace::entry::State;
-use crate::workspace::journal_files::JournalFiles;
-use crate::workspace::logs::of_one_file;
 
 /// Of so many entries before it an entry with the whole state names the CRC-32.
 pub(super) const REMEMBERED: usize = 256;

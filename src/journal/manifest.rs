@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{RunKey, WriterId};
-use crate::workspace::journal::State;
+use crate::journal::chain::State;
 
 /// A live pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

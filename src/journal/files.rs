@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use crate::base::bytes::Malformed;
 use crate::base::control;
+use crate::error::of_one_file;
 use crate::error::{Error, Result};
+use crate::folder::making::Making;
+use crate::folder::paths;
+use crate::journal::entry::{Entry, JOURNAL_VERSION, State, newer_version};
 use crate::storage::{self, Storage};
-use crate::workspace::entry::{Entry, JOURNAL_VERSION, State, newer_version};
-use crate::workspace::logs::of_one_file;
-use crate::workspace::making::Making;
-use crate::workspace::paths;
 
 /// The greatest number of an entry: names have 16 digits.
 pub(super) const NUMBER_MAX: u64 = 9_999_999_999_999_999;
