@@ -39,7 +39,7 @@ pub use crate::mlflow::is_local;
 pub use crate::options::{Format, Options};
 pub use crate::report::{Changes, Counts, Kind, Named, Report, Skipped, Taken};
 pub use crate::run::{BoxError, ImportError, ImportedRun, ImportedSeries, Sink};
-pub use crate::tensorboard::{Ending, EventWriter};
+pub use crate::tensorboard::{Ending, EventWriter, is_event_time};
 pub use crate::words::RunWords;
 
 use stepwell::base::ids::RunId;
