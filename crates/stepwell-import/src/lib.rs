@@ -30,6 +30,8 @@ mod words;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod exactness;
+#[cfg(test)]
 mod testing;
 
 use std::path::{Path, PathBuf};

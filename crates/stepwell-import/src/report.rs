@@ -231,6 +231,8 @@ pub struct Report {
     pub skipped: Vec<Skipped>,
     /// What a person should know of what was taken: the path, and what it is.
     pub notes: Vec<(PathBuf, String)>,
+    /// How many files and folders could not be read, or not to their end. They are in `skipped`, too.
+    pub unread: u64,
     /// How many sources were overwritten since they were imported.
     pub changed: Changes,
     /// The named paths, in the order in which they were given.

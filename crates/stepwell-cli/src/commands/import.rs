@@ -38,8 +38,9 @@ const ENDINGS_SHOWN: usize = 8;
 /// and summed up by kind under `left_out`; the rest is imported. Files that are no logs known here are counted by
 /// ending under `paths`, and `notes` say what else one should know.
 ///
-/// Exit status 1 when one of the named paths gave nothing, neither now nor in an earlier import. A workspace is
-/// created only when there is something to store.
+/// Exit status 1 when one of the named paths gave nothing, neither now nor in an earlier import, or when a file or
+/// folder could not be read to its end, which `unread` counts. A workspace is created only when there is something to
+/// store.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Files and folders; - is standard input.
@@ -152,7 +153,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     } else {
         output::lines(&text(&report, arguments.dry_run))?;
     }
-    Ok(if report.gave_nothing().next().is_some() { Answer::No } else { Answer::Done })
+    let is_whole = report.gave_nothing().next().is_none() && report.unread == 0;
+    Ok(if is_whole { Answer::Done } else { Answer::No })
 }
 
 fn options(arguments: &Arguments, stdin: Option<PathBuf>) -> Options {
@@ -222,6 +224,7 @@ fn shape(report: &Report, dry_run: bool) -> Value {
         "paths": report.paths.iter().map(named).collect::<Vec<_>>(),
         "notes": report.notes.iter().map(|(path, note)| json!({"path": path.to_string_lossy(), "note": note})).collect::<Vec<_>>(),
         "changed": {"new_runs": report.changed.beside, "replaced": report.changed.replaced},
+        "unread": report.unread,
         "dry_run": dry_run,
     })
 }
@@ -275,6 +278,10 @@ fn text(report: &Report, dry_run: bool) -> String {
     }
     for named in report.gave_nothing() {
         text += &format!("nothing was imported from {}\n", escape(&named.path.to_string_lossy()));
+    }
+    if report.unread > 0 {
+        let files = plural(report.unread, "file or folder", "files and folders");
+        text += &format!("{files} could not be read, or not to the end; what was read of them is imported\n");
     }
     if report.taken.is_empty() && report.skipped.is_empty() {
         text += "no log was recognised; known are TensorBoard event files, mlruns folders, mlflow.db, .wandb, DVCLive, \
