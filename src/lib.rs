@@ -85,7 +85,7 @@ pub use workspace::check::{Damage, Report};
 pub use workspace::compaction::{CompactOptions, Compacted};
 pub use workspace::edits::RunEdit;
 pub use workspace::exchange::Pulled;
-pub use workspace::import::{Added, Importer, Offered, Refusal, RunImport};
+pub use workspace::import::{Added, ChangedHere, Elsewhere, Importer, Offered, Refusal, RunImport};
 pub use workspace::keys::KeyKind;
 pub use workspace::maintenance::{Maintenance, Rounds, Schedule};
 pub use workspace::open::Workspace;

@@ -4,7 +4,8 @@
 //! [`journal`] how shared state changes without a lock, in files that `journal_files` names and `entry` spells out
 //! (`journal_publish` adds entries, `journal_fold` takes them away), `making` how a file is marked as being made,
 //! [`manifest`] and [`catalog`] what is kept so. [`writer`] and [`runs`] take points and words in, [`params`] those
-//! that are set once, [`import`] whole runs, [`adopt`] experiments of other stores, [`exchange`] what another workspace
+//! that are set once, [`import`] whole runs, with the words that
+//! `imported_words` compares, [`adopt`] experiments of other stores, [`exchange`] what another workspace
 //! has; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and [`overlay`] keep, [`table`]
 //! as columns, [`keys`] by what they logged; [`compaction`] moves logs into packs through [`publish`], [`purge`]
 //! deletes for good, [`maintenance`] does so in the background; [`durable`] makes a run survive a stop of the machine;
@@ -26,6 +27,7 @@ pub mod evidence;
 pub mod exchange;
 mod gained;
 pub mod import;
+mod imported_words;
 pub mod journal;
 mod journal_files;
 mod journal_fold;

@@ -106,8 +106,7 @@ impl<'a> Context<'a> {
     pub(crate) fn took(&mut self, done: Taken, path: &Path) {
         self.report.taken.merge(&done.taken);
         self.report.added.merge(&done.added);
-        self.report.changed.beside += done.changed.beside;
-        self.report.changed.replaced += done.changed.replaced;
+        self.report.changed.merge(&done.changed);
         self.credit(&done.taken);
         for (kind, count, reason) in done.left_out {
             self.leave_out(path, kind, count, reason);

@@ -131,6 +131,15 @@ impl Counts {
         }
     }
 
+    /// Counts so many less of a kind.
+    pub fn take(&mut self, kind: Kind, count: u64) {
+        let left = self.get(kind).saturating_sub(count);
+        match left {
+            0 => _ = self.0.remove(&kind),
+            left => _ = self.0.insert(kind, left),
+        }
+    }
+
     /// The same, for counts that are built in one expression.
     #[must_use]
     pub fn with(mut self, kind: Kind, count: u64) -> Self {
@@ -185,13 +194,32 @@ pub struct Taken {
     pub changed: Changes,
 }
 
-/// How many runs came from sources that had given other runs before, and were overwritten since.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many runs came from sources that had given other runs before, and were overwritten since; and what was changed
+/// of what was there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Runs that are new beside those that their sources gave before.
     pub beside: u64,
     /// Runs that took the place of those that their sources gave before.
     pub replaced: u64,
+    /// What was there in the sink and is otherwise now, beside what is new: how many of each, by name.
+    pub here: BTreeMap<&'static str, u64>,
+}
+
+impl Changes {
+    /// Counts so many more of what is otherwise now.
+    pub fn add(&mut self, what: &'static str, count: u64) {
+        if count > 0 {
+            *self.here.entry(what).or_default() += count;
+        }
+    }
+
+    /// Adds all of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.beside += other.beside;
+        self.replaced += other.replaced;
+        other.here.iter().for_each(|(what, count)| self.add(what, *count));
+    }
 }
 
 impl Taken {
