@@ -107,6 +107,7 @@ impl<'a> Context<'a> {
         self.report.taken.merge(&done.taken);
         self.report.added.merge(&done.added);
         self.report.changed.merge(&done.changed);
+        self.report.refused += u64::from(done.is_refused);
         self.credit(&done.taken);
         for (kind, count, reason) in done.left_out {
             self.leave_out(path, kind, count, reason);

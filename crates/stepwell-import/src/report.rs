@@ -188,6 +188,8 @@ pub struct Taken {
     pub added: Counts,
     /// What was not taken as it is: the kind, how many, and why.
     pub left_out: Vec<(Kind, u64, String)>,
+    /// Whether it was refused: nothing of it was taken, and the caller has to say what to do.
+    pub is_refused: bool,
     /// What else a person should know of it.
     pub notes: Vec<String>,
     /// What became of it when it came from a source that had given something else before.
@@ -232,7 +234,7 @@ impl Taken {
     /// Nothing was taken, for this reason.
     #[must_use]
     pub fn refused(kind: Kind, reason: impl Into<String>) -> Self {
-        Self { left_out: vec![(kind, 1, reason.into())], ..Self::default() }
+        Self { left_out: vec![(kind, 1, reason.into())], is_refused: true, ..Self::default() }
     }
 }
 
@@ -259,6 +261,8 @@ pub struct Report {
     pub skipped: Vec<Skipped>,
     /// What a person should know of what was taken: the path, and what it is.
     pub notes: Vec<(PathBuf, String)>,
+    /// How many runs, experiments and models the sink refused. They are in `skipped`, too.
+    pub refused: u64,
     /// How many files and folders could not be read, or not to their end. They are in `skipped`, too.
     pub unread: u64,
     /// How many sources were overwritten since they were imported.

@@ -39,8 +39,8 @@ const ENDINGS_SHOWN: usize = 8;
 /// and summed up by kind under `left_out`; the rest is imported. Files that are no logs known here are counted by
 /// ending under `paths`, and `notes` say what else one should know.
 ///
-/// Exit status 1 when one of the named paths gave nothing, neither now nor in an earlier import, or when a file or
-/// folder could not be read to its end, which `unread` counts. A workspace is created only when there is something to
+/// Exit status 1 when one of the named paths gave nothing, neither now nor in an earlier import, or when
+/// something was refused or a file or folder could not be read to its end, which `refused` and `unread` count. A workspace is created only when there is something to
 /// store.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -162,7 +162,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         let would_add = arguments.dry_run.then_some(&would_add);
         output::lines(&text(&report, would_add, &elsewhere))?;
     }
-    let is_whole = report.gave_nothing().next().is_none() && report.unread == 0;
+    let is_whole = report.gave_nothing().next().is_none() && report.unread == 0 && report.refused == 0;
     Ok(if is_whole { Answer::Done } else { Answer::No })
 }
 
@@ -235,6 +235,7 @@ fn shape(report: &Report, dry_run: bool) -> Value {
         "changed_here": report.changed.here,
         "changed": {"new_runs": report.changed.beside, "replaced": report.changed.replaced},
         "unread": report.unread,
+        "refused": report.refused,
         "dry_run": dry_run,
     })
 }
@@ -289,6 +290,10 @@ fn text(report: &Report, would_add: Option<&Counts>, elsewhere: &Counts) -> Stri
     }
     for named in report.gave_nothing() {
         text += &format!("nothing was imported from {}\n", escape(&named.path.to_string_lossy()));
+    }
+    if report.refused > 0 {
+        let what = plural(report.refused, "run, experiment or model was", "runs, experiments and models were");
+        text += &format!("{what} refused; the lines above say why, and what to do\n");
     }
     if report.unread > 0 {
         let files = plural(report.unread, "file or folder", "files and folders");

@@ -228,7 +228,7 @@ impl Sink for Importing<'_> {
     fn experiment(&mut self, experiment: ImportedExperiment) -> Result<Taken, BoxError> {
         if let Some(name) = &self.experiment {
             let why = format!("--experiment puts all runs into {name:?}");
-            return Ok(Taken::refused(Kind::Experiment, why));
+            return Ok(Taken { left_out: vec![(Kind::Experiment, 1, why)], ..Taken::default() });
         }
         let taken = Counts::default().with(Kind::Experiment, 1);
         match (self.dry_run, self.dry_run && self.can_look()?) {
@@ -256,7 +256,7 @@ impl Sink for Importing<'_> {
         };
         if let Some(why) = refusal {
             let left_out = counts.iter().map(|(kind, count)| (kind, count, why.clone())).collect();
-            return Ok(Taken { left_out, ..Taken::default() });
+            return Ok(Taken { left_out, is_refused: true, ..Taken::default() });
         }
         let renamed =
             done.name_here.iter().map(|here| format!("the registered model {:?} is {here:?} here", model.name));
@@ -302,7 +302,7 @@ impl Importing<'_> {
             Err(error @ Error::Io { .. }) => return Err(error),
             Err(error) => {
                 self.adopted.insert(key, Err(error.to_string()));
-                return Ok(Taken { left_out: vec![refused(1, error.to_string())], ..Taken::default() });
+                return Ok(Taken::refused(Kind::Experiment, error.to_string()));
             }
         };
         let (own, is_new) = (done.experiment.clone(), done.is_new);

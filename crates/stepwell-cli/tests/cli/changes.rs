@@ -27,7 +27,7 @@ fn a_dry_run_says_what_a_changed_source_would_become() {
     place.file("d/t.csv", "step,loss\n0,7\n1,8\n2,9\n");
     place.file("d/own.csv", "run_id,step,loss\nr,0,5\n");
     let (told, status) = answer(&place, &["d", "--dry-run"]);
-    assert_eq!((&told["changed"]["new_runs"], status), (&json!(1), 0), "{told}");
+    assert_eq!((&told["changed"]["new_runs"], &told["refused"], status), (&json!(1), &json!(1), 1), "{told}");
     assert!(notes(&told).contains("would become a new run"), "{told}");
     assert_eq!((&told["added"]["points"], &told["would_add"]["points"]), (&json!(0), &json!(3)), "{told}");
     assert_eq!(told["left_out"]["runs"], 1, "a source that names its run is refused: {told}");
