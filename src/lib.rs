@@ -165,9 +165,9 @@ pub mod maintenance {
 pub mod import {
     #[doc(inline)]
     pub use crate::workspace::{
-        adopt::ExperimentImport,
+        adopt::{AdoptedExperiment, ExperimentImport},
         exchange::Pulled,
-        import::{Added, Importer, Offered, OtherParam, Refusal, RunImport},
+        import::{Added, ChangedHere, Elsewhere, Importer, Offered, OtherParam, Refusal, RunImport},
     };
 }
 

@@ -1,6 +1,6 @@
 //! Imports: by several processes at once, of sources that grew, changed or are others, and in place of what was there.
 
-use stepwell::import::{Importer, Offered, Refusal, RunImport};
+use stepwell::import::{Elsewhere, Importer, Offered, Refusal, RunImport};
 use stepwell::maintenance::CompactOptions;
 use stepwell::{ExperimentId, Options, Point, RunId, Workspace};
 
@@ -57,12 +57,19 @@ fn two_imports_at_once_store_one_copy() {
     // All look before any stores.
     let mut batches: Vec<Importer> = workspaces.iter().map(|workspace| batch(workspace, 500)).collect();
     let longer = batch(&workspaces[2], 600);
-    batches.drain(..).for_each(|importer| importer.finish().unwrap());
+    // Of what an import was told it added, it hears at the end what another one stored meanwhile.
+    let elsewhere = |importer: Importer| {
+        let found = importer.finish_counting().unwrap();
+        let sum = |of: &dyn Fn(&Elsewhere) -> u64| found.iter().map(of).sum::<u64>();
+        (sum(&|run| u64::from(run.run)), sum(&|run| run.series), sum(&|run| run.points))
+    };
+    let counts: Vec<_> = batches.drain(..).map(elsewhere).collect();
+    assert_eq!(counts, [(0, 0, 0), (5, 5, 2500), (5, 5, 2500)]);
     let packs = || std::fs::read_dir(dir.path().join("packs")).unwrap().count();
     let one = packs();
     assert_eq!(workspaces[0].usage().unwrap().points, 2500);
     // One that read more is stored as well: its copy serves.
-    longer.finish().unwrap();
+    assert_eq!(elsewhere(longer), (5, 0, 2500), "500 of each run's 600 points");
     assert_eq!(packs(), 2 * one, "one pack and what belongs to it for each copy");
     for number in 0..5 {
         assert_eq!(workspaces[1].run(&id(number)).unwrap().points(), 600);
@@ -140,4 +147,32 @@ fn a_changed_source_takes_the_place_of_what_it_was() {
     assert_eq!(refusal(&workspace, source(&[("loss", 4, 3.0)])), Refusal::Deleted);
     assert!(replace(source(&[("loss", 4, 3.0)])).run);
     assert_eq!((values(&workspace, "loss").len(), import(&workspace, source(&[("loss", 4, 3.0)])).points), (4, 0));
+}
+
+#[test]
+fn an_import_says_what_it_changes_of_a_run_and_may_only_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open_or_create_with(dir.path(), Options::default()).unwrap();
+    let first =
+        RunImport { tags: vec![("a".into(), "1".into()), ("b".into(), "1".into())], ..source(&[("m", 3, 1.0)]) };
+    assert!(import(&workspace, first.clone()).changed.is_empty());
+    assert!(import(&workspace, first.clone()).changed.is_empty());
+    let later =
+        RunImport { name: "new".into(), tags: vec![("a".into(), "2".into())], deleted_ms: Some(5), ..first.clone() };
+    let mut looking = workspace.importer();
+    looking.only_look();
+    let would = looking.add(later.clone()).unwrap();
+    looking.finish().unwrap();
+    assert!(import(&workspace, first.clone()).changed.is_empty(), "nothing was stored");
+    let done = import(&workspace, later);
+    assert_eq!(done, would);
+    assert_eq!((done.changed.name, done.changed.deleted), (Some(("logs/run".into(), "new".into())), true));
+    assert_eq!((done.changed.tags_set, done.changed.tags_removed), (1, vec![]), "a tag that the source lacks stays");
+    let mut importer = workspace.importer();
+    let anew = RunImport { params: vec![], tags: vec![], ..source(&[("m", 1, 2.0)]) };
+    let changed = importer.replace(anew).unwrap().changed;
+    importer.finish().unwrap();
+    assert_eq!((changed.restored, changed.points_removed), (true, 3));
+    assert_eq!((changed.tags_removed.len(), changed.params_removed.len()), (2, 1));
+    assert_eq!(values(&workspace, "m"), [0.0]);
 }

@@ -42,7 +42,19 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("registry", &["error", "base", "options", "storage", "folder", "journal", "workspace"]),
     (
         "tracking",
-        &["error", "base", "options", "storage", "run", "index", "search", "folder", "journal", "workspace", "registry"],
+        &[
+            "error",
+            "base",
+            "options",
+            "storage",
+            "run",
+            "index",
+            "search",
+            "folder",
+            "journal",
+            "workspace",
+            "registry",
+        ],
     ),
 ];
 

@@ -6,6 +6,8 @@
 //! was deleted here, or is another one here, stays as it is. A model that was deleted here stays deleted until the
 //! caller asks for it; it is another one to workspaces that know of the deletion then.
 
+use std::collections::BTreeMap;
+
 use crate::error::Result;
 use crate::journal::registry::{Change, Known, Model, Version};
 use crate::workspace::open::Workspace;
@@ -30,6 +32,16 @@ pub struct AdoptedModel {
     pub versions_added: u64,
     /// Numbers of versions that are others here, or were deleted here; not taken.
     pub versions_left_out: Vec<u64>,
+    /// Whether it was deleted here, and is there again as another model.
+    pub is_revived: bool,
+    /// Whether its description is another one now.
+    pub is_described: bool,
+    /// Tags, its own and its versions', that have another value now.
+    pub tags_set: u64,
+    /// Aliases that name another version now.
+    pub aliases_moved: Vec<String>,
+    /// Numbers of versions that were here and are otherwise now: stage, description, source.
+    pub versions_changed: Vec<u64>,
 }
 
 impl Workspace {
@@ -57,6 +69,7 @@ impl Workspace {
                 }
                 None => {
                     done.is_new = true;
+                    done.is_revived = matches!(registry.known(name, theirs.created_ms), Known::Gone(_));
                     done.versions_added = theirs.versions.len() as u64;
                     (name, theirs.clone())
                 }
@@ -104,7 +117,27 @@ fn updated(own: &Model, theirs: &Model, done: &mut AdoptedModel) -> Model {
     after.aliases.extend(named.map(|(alias, number)| (alias.clone(), *number)));
     after.last_number = own.last_number.max(theirs.last_number);
     after.updated_ms = own.updated_ms.max(theirs.updated_ms);
+    note_changes(own, &after, done);
     after
+}
+
+/// Notes what of a model here is otherwise now.
+fn note_changes(own: &Model, after: &Model, done: &mut AdoptedModel) {
+    let set = |own: &BTreeMap<String, String>, after: &BTreeMap<String, String>| {
+        own.iter().filter(|(key, value)| after.get(*key).is_some_and(|now| now != *value)).count() as u64
+    };
+    done.is_described = own.description != after.description;
+    done.tags_set = set(&own.tags, &after.tags);
+    let is_moved = |(alias, number): &(&String, &u64)| after.aliases.get(*alias).is_some_and(|now| now != *number);
+    done.aliases_moved = own.aliases.iter().filter(is_moved).map(|(alias, _)| alias.clone()).collect();
+    for (number, before) in &own.versions {
+        let Some(now) = after.versions.get(number) else { continue };
+        done.tags_set += set(&before.tags, &now.tags);
+        let words = |version: &Version| (version.stage, version.description.clone(), version.source.clone());
+        if words(before) != words(now) {
+            done.versions_changed.push(*number);
+        }
+    }
 }
 
 fn updated_version(own: &Version, theirs: &Version) -> Version {
@@ -126,8 +159,6 @@ fn updated_version(own: &Version, theirs: &Version) -> Version {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::journal::registry::Stage;
     use crate::registry::store::Store;

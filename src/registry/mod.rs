@@ -12,6 +12,7 @@ pub(crate) mod store;
 pub use crate::journal::registry::{Gone, Model, Registry, Stage, Version};
 #[doc(inline)]
 pub use {
+    adopt::AdoptedModel,
     exchange::PulledModels,
     store::{Found, FoundVersion, ModelVersion, NewVersion, RegisteredModel, Store},
 };

@@ -42,6 +42,8 @@ pub struct AdoptedExperiment {
     pub is_new: bool,
     /// Whether anything was written.
     pub is_changed: bool,
+    /// The experiment as it was here; nothing where it is new.
+    pub before: Option<Experiment>,
     /// Keys of tags that break a limit.
     pub tags_left_out: Vec<String>,
 }
@@ -70,8 +72,9 @@ impl Workspace {
                 None => created(catalog, &theirs, now)?,
             };
             let is_changed = known != Some(&experiment);
-            let (is_new, tags_left_out) = (known.is_none(), left_out.keys().cloned().collect());
-            done = Some(AdoptedExperiment { experiment: experiment.clone(), is_new, is_changed, tags_left_out });
+            let (is_new, before, tags_left_out) = (known.is_none(), known.cloned(), left_out.keys().cloned().collect());
+            done =
+                Some(AdoptedExperiment { experiment: experiment.clone(), is_new, is_changed, before, tags_left_out });
             Ok(if is_changed { vec![Change::Create(experiment)] } else { Vec::new() })
         })?;
         done.ok_or_else(|| Error::invalid("experiment", "nothing was planned for it"))

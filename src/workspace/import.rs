@@ -1,27 +1,24 @@
 //! Taking in runs that something else logged: whole, straight into packs, and as often as one likes.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::base::items::RUN;
-use crate::base::limits::{
-    ITEM_CHARS_MAX, ITEM_KEY_CHARS_MAX, PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars,
-    check_key,
-};
 use crate::base::point::Columns;
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
 use crate::journal::manifest::{Change, Manifest, covers};
-use crate::log::record::{Attribute, Record};
 use crate::run::gather::gather;
 use crate::run::image::SeriesPart;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::copies::imports;
 use crate::workspace::gained::Gained;
+pub use crate::workspace::imported_words::ChangedHere;
+use crate::workspace::imported_words::{add_words, check_words};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, PackSet};
 use crate::workspace::params::Refused;
@@ -125,6 +122,21 @@ pub struct Added {
     pub other_params: Vec<OtherParam>,
     /// Whether the run is marked deleted here, and not in the source. It stays so.
     pub stays_deleted: bool,
+    /// What of the run that was here is otherwise now.
+    pub changed: ChangedHere,
+}
+
+/// What of a run another import stored while this one did: it counts as added by that one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// What the run stands for.
+    pub kind: u8,
+    /// Whether the run was new here.
+    pub run: bool,
+    /// Series of which the other import stored all points.
+    pub series: u64,
+    /// Points.
+    pub points: u64,
 }
 
 /// What became of a run that was offered.
@@ -160,6 +172,11 @@ pub struct Importer {
     /// Tombstones of what waiting runs replace.
     replaced: Vec<Change>,
     progress: Progress,
+    /// Runs that wait and were not here when they were offered.
+    new: FxHashSet<RunId>,
+    elsewhere: BTreeMap<RunId, Elsewhere>,
+    /// Nothing is stored.
+    only_looks: bool,
 }
 
 /// Whom to tell how much of a batch is stored: points done, and points in all.
@@ -226,6 +243,9 @@ impl Workspace {
             known: None,
             replaced: Vec::new(),
             progress: Progress::default(),
+            new: FxHashSet::default(),
+            elsewhere: BTreeMap::new(),
+            only_looks: false,
         }
     }
 }
@@ -234,6 +254,11 @@ impl Importer {
     /// Calls `tell` with points stored and points in all while a batch is written.
     pub fn on_progress(&mut self, tell: impl FnMut(u64, u64) + Send + 'static) {
         self.progress = Progress(Some(Box::new(tell)));
+    }
+
+    /// From here on nothing is stored: answers say what would be.
+    pub fn only_look(&mut self) {
+        self.only_looks = true;
     }
 
     /// Takes in a run. Of a run that was imported before, only what its series gained at their ends is added, so that
@@ -304,6 +329,7 @@ impl Importer {
             return Ok(Offered::Refused(Box::new(run), Refusal::Deleted));
         }
         let mut order = 0;
+        let mut before = known.as_ref().map(|known| (known.state().clone(), known.points()));
         if let Some(old) = known.take_if(|_| replace) {
             if self.workspace.has_live_writer(&run.id)? {
                 let why = format!("{} is being written, so it cannot be replaced", run.id);
@@ -320,6 +346,7 @@ impl Importer {
             let writers = writers.into_iter().map(|writer| (writer, u64::MAX)).collect();
             self.replaced.push(Change::Delete { run: run.id.key(), writers });
             let left = old.without_writers(|writer| own.contains(&writer));
+            before.iter_mut().for_each(|(_, points)| *points -= left.points().min(*points));
             known = Some(left).filter(|left| !left.state().coverage.is_empty());
         }
         let mut state = RunState::new(run.id.clone(), run.experiment, experiment_name);
@@ -353,6 +380,13 @@ impl Importer {
             return Ok(Offered::Refused(Box::new(run), Refusal::Param(other)));
         }
         added.other_params = other_params;
+        if words && let Some((before, points)) = &before {
+            let mut after = existing.clone().unwrap_or_else(|| state.clone());
+            after.merge(&state);
+            added.changed = ChangedHere::of(before, &after);
+            added.changed.points_removed = if replace { *points } else { 0 };
+        }
+        added.changed.restored |= before.is_none() && replacements > 0;
         let own = |coverage: &&Coverage| coverage.writer == writer;
         let before = existing.as_ref().and_then(|known| known.coverage.iter().find(own).copied());
         let mut series = Vec::new();
@@ -374,6 +408,9 @@ impl Importer {
         let coverage = Coverage { order, writer, from, through: from + added.points, lost: 0 };
         state.coverage.push(coverage);
         if let Some(snapshot) = RunSnapshot::merge(vec![RunPart { state, series: vec![(coverage, series)] }]) {
+            if added.run {
+                self.new.insert(run.id.clone());
+            }
             self.by_id.insert(run.id);
             self.pending.push(snapshot);
         }
@@ -388,15 +425,30 @@ impl Importer {
     ///
     /// # Errors
     /// [`Error::Io`]; what waited is not stored then.
-    pub fn finish(mut self) -> Result<()> {
-        self.flush()
+    pub fn finish(self) -> Result<()> {
+        self.finish_counting().map(|_| ())
+    }
+
+    /// Stores everything; says what of it another import stored meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what waited is not stored then.
+    pub fn finish_counting(mut self) -> Result<Vec<Elsewhere>> {
+        self.flush()?;
+        Ok(self.elsewhere.into_values().collect())
     }
 
     fn flush(&mut self) -> Result<()> {
-        let runs = std::mem::take(&mut self.pending);
+        let mut runs = std::mem::take(&mut self.pending);
+        if self.only_looks {
+            runs.clear();
+            self.by_id.clear();
+            self.points = 0;
+        }
         if runs.is_empty() {
             self.replaced.clear();
             self.known = None;
+            self.new.clear();
             return Ok(());
         }
         let changes = std::mem::take(&mut self.replaced);
@@ -404,7 +456,7 @@ impl Importer {
         let is_replaced =
             |id: &RunId| changes.iter().any(|change| matches!(change, Change::Delete { run, .. } if *run == id.key()));
         let workspace = self.workspace.clone();
-        workspace.claiming_params(
+        let stored = workspace.claiming_params(
             runs,
             |id| !is_replaced(id),
             |runs, refused| match refused.into_iter().next() {
@@ -414,7 +466,9 @@ impl Importer {
                 }
                 None => self.publish(runs, &changes),
             },
-        )
+        );
+        self.new.clear();
+        stored
     }
 
     /// Publishes runs, unless another import does.
@@ -452,8 +506,12 @@ impl Importer {
             seen.extend(workspace.refresh()?.packs().keys());
             let mut left = Vec::with_capacity(runs.len());
             for run in runs {
-                let stored = workspace.find_run(run.id())?.is_some_and(|stored| has_all(&stored, &run));
-                if !stored {
+                let stored = workspace.find_run(run.id())?;
+                if let Some(stored) = &stored {
+                    let found = elsewhere(stored, &run, self.new.contains(run.id()));
+                    self.elsewhere.insert(run.id().clone(), found);
+                }
+                if !stored.is_some_and(|stored| has_all(&stored, &run)) {
                     left.push(run);
                 }
             }
@@ -469,6 +527,18 @@ impl Workspace {
         let pack = packs::open(&*self.inner.storage, &self.inner.root, id);
         pack.is_ok_and(|pack| runs.iter().any(|run| pack.find(run.id().key()).next().is_some()))
     }
+}
+
+/// What of a run that waits to be stored is stored by now.
+fn elsewhere(stored: &RunSnapshot, waiting: &RunSnapshot, is_new: bool) -> Elsewhere {
+    let mut points = 0;
+    for own in &waiting.state().coverage {
+        for known in stored.state().coverage.iter().filter(|known| known.writer == own.writer) {
+            points += own.through.min(known.through).saturating_sub(own.from.max(known.from));
+        }
+    }
+    let series = if points >= waiting.points() { waiting.keys().count() as u64 } else { 0 };
+    Elsewhere { kind: waiting.state().kind(), run: is_new, series, points }
 }
 
 /// Whether a run as it is stored has the points and the words of one that waits to be stored.
@@ -501,84 +571,4 @@ impl Refusal {
             }
         }
     }
-}
-
-fn check_words(run: &RunImport) -> Result<()> {
-    check_chars("run name", &run.name, RUN_NAME_CHARS_MAX)?;
-    check_chars("user", &run.user, RUN_NAME_CHARS_MAX)?;
-    for (key, value) in &run.params {
-        check_key("param key", key)?;
-        check_chars("param value", value, PARAM_VALUE_CHARS_MAX)?;
-    }
-    for (key, value) in &run.tags {
-        check_key("tag key", key)?;
-        check_chars("tag value", value, TAG_VALUE_CHARS_MAX)?;
-    }
-    for (_, key, value) in &run.items {
-        check_chars("item key", key, ITEM_KEY_CHARS_MAX)?;
-        check_chars("item", value, ITEM_CHARS_MAX)?;
-    }
-    run.series.iter().try_for_each(|(key, _)| check_key("metric key", key))
-}
-
-/// Puts the source's words into `state` as far as `existing` has not got them, with stamps after `order`; says whether
-/// there were any, and which params have other values here.
-fn add_words(
-    state: &mut RunState,
-    existing: Option<&RunState>,
-    writer: WriterId,
-    run: &RunImport,
-    generation: u64,
-    order: u64,
-) -> (bool, Vec<OtherParam>) {
-    let mut order = existing.map_or(order, RunState::greatest_order);
-    let mut apply = |record: &dyn Fn(u64) -> Record| {
-        order += 1;
-        state.apply(writer, &record(order));
-    };
-    let attributes = [
-        (!run.name.is_empty()).then(|| Attribute::Name(run.name.clone())),
-        (!run.user.is_empty()).then(|| Attribute::User(run.user.clone())),
-        Some(Attribute::Status(run.status)),
-        run.start_time_ms.map(|time| Attribute::StartTime(Some(time))),
-        run.end_time_ms.map(|time| Attribute::EndTime(Some(time))),
-        run.deleted_ms.map(|time| Attribute::Deleted { at_ms: Some(time), generation, by: String::new() }),
-        (run.kind != RUN).then_some(Attribute::Kind(run.kind)),
-    ];
-    let (mut any, mut others) = (false, Vec::new());
-    for attribute in attributes.into_iter().flatten() {
-        let known = existing.and_then(|known| known.attributes[attribute.kind()].as_ref());
-        let is_kept = run.keep_words && !matches!(attribute, Attribute::StartTime(_));
-        if known.is_none_or(|known| known.value != attribute && !is_kept) {
-            any = true;
-            apply(&|order| Record::Attribute { run: 0, attribute: attribute.clone(), order });
-        }
-    }
-    for (key, value) in &run.params {
-        match existing.and_then(|known| known.param(key)) {
-            Some(known) if known == value => {}
-            Some(known) => {
-                others.push(OtherParam { key: key.clone(), existing: known.to_owned(), given: value.clone() });
-            }
-            None => {
-                any = true;
-                apply(&|order| Record::Param { run: 0, key: key.clone(), value: value.clone(), order });
-            }
-        }
-    }
-    for (key, value) in &run.tags {
-        let known = existing.and_then(|known| known.tags.get(key)).and_then(|tag| tag.value.as_ref());
-        if known != Some(value) && !(known.is_some() && run.keep_words) {
-            any = true;
-            apply(&|order| Record::Tag { run: 0, key: key.clone(), value: Some(value.clone()), order });
-        }
-    }
-    for (kind, key, value) in &run.items {
-        let known = existing.and_then(|known| known.item(*kind, key));
-        if known != Some(value) && !(known.is_some() && run.keep_words) {
-            any = true;
-            apply(&|order| Record::Item { run: 0, kind: *kind, key: key.clone(), value: Some(value.clone()), order });
-        }
-    }
-    (any, others)
 }

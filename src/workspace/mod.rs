@@ -1,8 +1,8 @@
 //! A workspace: a folder of runs that any number of processes write and read at once, without a server.
 //!
 //! In reading order: [`open`] is the handle. [`writer`] and [`runs`] take points and words in, [`params`] those that are
-//! set once, [`import`] whole runs, [`adopt`] experiments of other stores, [`exchange`] what another workspace has;
-//! [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and [`overlay`] keep, [`table`]
+//! set once, [`import`] whole runs with the words that `imported_words` compares, [`adopt`] experiments of other
+//! stores, [`exchange`] what another workspace has; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and [`overlay`] keep, [`table`]
 //! as columns, [`keys`] by what they logged; [`compaction`] moves logs into packs through [`publish`], [`purge`]
 //! deletes for good, [`maintenance`] does so in the background; [`durable`] makes a run survive a stop of the machine;
 //! [`unlisted`] judges packs that no entry names, [`check`] verifies every byte, [`pages`] those of columns,
@@ -20,6 +20,7 @@ pub mod evidence;
 pub mod exchange;
 mod gained;
 pub mod import;
+mod imported_words;
 pub mod keys;
 pub mod live;
 pub mod logs;

@@ -1,11 +1,16 @@
-//! Folders of artifacts whose runs are gone.
+//! Where the artifacts of runs are, and folders whose runs are gone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use stepwell::files::check_no_link;
+use stepwell::items::ARTIFACT_URI;
+use stepwell::{RunState, Workspace};
 
 use crate::failure::{Failure, Outcome};
+
+/// How the places begin that the server keeps in the workspace.
+pub(crate) const SERVED: &str = "mlflow-artifacts:/";
 
 /// Folders of artifacts that no run has any more.
 #[derive(Debug, Default)]
@@ -62,8 +67,20 @@ pub(crate) fn folder(root: &Path) -> Outcome<PathBuf> {
     Ok(folder)
 }
 
+/// Where the artifacts of a run are: its own place, or one below its experiment's.
+pub(crate) fn uri_of_run(workspace: &Workspace, run: &RunState) -> String {
+    if let Some(own) = run.item(ARTIFACT_URI, "") {
+        return own.to_owned();
+    }
+    let location = match workspace.experiment(run.experiment) {
+        Ok(known) if !known.artifact_location.is_empty() => known.artifact_location,
+        _ => format!("{SERVED}{}", run.experiment),
+    };
+    format!("{}/{}/artifacts", location.trim_end_matches('/'), run.id)
+}
+
 /// Whether any part of a path below a folder is a symbolic link.
-fn leads_through_link(folder: &Path, path: &Path) -> bool {
+pub(crate) fn leads_through_link(folder: &Path, path: &Path) -> bool {
     let below = path.ancestors().take_while(|part| *part != folder);
     below.into_iter().any(|part| fs::symlink_metadata(part).is_ok_and(|metadata| metadata.is_symlink()))
 }

@@ -82,6 +82,7 @@ impl<'a> Context<'a> {
             if let Some(run) = words.alone(format!("{}:{id}", words::LIST)).filter(|_| !is_taken) {
                 self.reading([named]);
                 self.tell_missing(&run, words.missing(&run), &path);
+                words.unknown_status().into_iter().for_each(|why| self.leave_out(&path, Kind::Place, 1, why));
                 self.emit(run, &path)?;
             }
         }
@@ -105,8 +106,8 @@ impl<'a> Context<'a> {
     pub(crate) fn took(&mut self, done: Taken, path: &Path) {
         self.report.taken.merge(&done.taken);
         self.report.added.merge(&done.added);
-        self.report.changed.beside += done.changed.beside;
-        self.report.changed.replaced += done.changed.replaced;
+        self.report.changed.merge(&done.changed);
+        self.report.refused += u64::from(done.is_refused);
         self.credit(&done.taken);
         for (kind, count, reason) in done.left_out {
             self.leave_out(path, kind, count, reason);
@@ -160,22 +161,25 @@ impl<'a> Context<'a> {
     /// Gives a run to the sink, unless another source had its id. Sources that are known by their place and beginning
     /// may share one by chance; the sink looks further into them. Parts of one run share theirs.
     pub(crate) fn emit(&mut self, mut run: ImportedRun, path: &Path) -> Result<(), ImportError> {
-        let mut missing = (0, 0);
+        let (mut missing, mut unknown) = ((0, 0), None);
         let folder = if run.source.starts_with("mlruns:") { Some(path) } else { path.parent() };
         if ["mlruns:", "tensorboard:"].iter().any(|kind| run.source.starts_with(kind))
             && let Some(words) = folder.and_then(RunWords::in_folder)
         {
             words.complete(&mut run);
             missing = words.missing(&run);
+            unknown = words.unknown_status().filter(|_| !run.source.starts_with("mlruns:"));
         } else if let Some((words, ..)) = self.words.get(run.id.as_str()).filter(|_| run.own_id) {
             words.apply(&mut run);
             missing = words.missing(&run);
+            unknown = words.unknown_status();
         }
         // Words of an event file's run stand in its folder, and the numbers of its points in the list.
         if let Some((words, ..)) = self.words.get(run.id.as_str()).filter(|_| run.own_id && missing == (0, 0)) {
             missing = words.missing(&run);
         }
         self.tell_missing(&run, missing, path);
+        unknown.into_iter().for_each(|why| self.leave_out(path, Kind::Place, 1, why));
         if run.attached.part.is_some() {
             let known = self.known_of_parts(&run);
             run.attached.part.iter_mut().for_each(|part| part.known = known.clone());
@@ -253,6 +257,27 @@ impl<'a> Context<'a> {
             Some(known) => known.count = known.count.saturating_add(count),
             None => self.report.skipped.push(Skipped { path: path.to_path_buf(), offset, kind, count, reason }),
         }
+    }
+
+    /// Counts a file that could not be read and is reported elsewhere.
+    pub(crate) fn count_unread(&mut self) {
+        self.report.unread += 1;
+    }
+
+    /// Reports a file that could not be read, or not to its end.
+    pub(crate) fn unread(&mut self, path: &Path, reason: impl Into<String>) {
+        self.report.unread += 1;
+        self.leave_out(path, Kind::File, 1, reason);
+    }
+
+    /// Reports a file of which what stands before the fault was read.
+    pub(crate) fn not_to_its_end(&mut self, path: &Path, error: impl std::fmt::Display) {
+        self.unread(path, format!("not read to its end: {error}"));
+    }
+
+    /// Reports a folder of which nobody knows what is in it.
+    pub(crate) fn cannot_list(&mut self, folder: &Path, error: &std::io::Error) {
+        self.unread(folder, format!("cannot list the folder: {error}"));
     }
 
     /// Counts bytes as read.

@@ -30,6 +30,8 @@ mod words;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod exactness;
+#[cfg(test)]
 mod testing;
 
 use std::path::{Path, PathBuf};
@@ -39,7 +41,7 @@ pub use crate::mlflow::is_local;
 pub use crate::options::{Format, Options};
 pub use crate::report::{Changes, Counts, Kind, Named, Report, Skipped, Taken};
 pub use crate::run::{BoxError, ImportError, ImportedRun, ImportedSeries, Sink};
-pub use crate::tensorboard::{Ending, EventWriter};
+pub use crate::tensorboard::{Ending, EventWriter, is_event_time};
 pub use crate::words::RunWords;
 
 use stepwell::RunId;

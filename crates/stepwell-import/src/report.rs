@@ -131,6 +131,15 @@ impl Counts {
         }
     }
 
+    /// Counts so many less of a kind.
+    pub fn take(&mut self, kind: Kind, count: u64) {
+        let left = self.get(kind).saturating_sub(count);
+        match left {
+            0 => _ = self.0.remove(&kind),
+            left => _ = self.0.insert(kind, left),
+        }
+    }
+
     /// The same, for counts that are built in one expression.
     #[must_use]
     pub fn with(mut self, kind: Kind, count: u64) -> Self {
@@ -179,19 +188,40 @@ pub struct Taken {
     pub added: Counts,
     /// What was not taken as it is: the kind, how many, and why.
     pub left_out: Vec<(Kind, u64, String)>,
+    /// Whether it was refused: nothing of it was taken, and the caller has to say what to do.
+    pub is_refused: bool,
     /// What else a person should know of it.
     pub notes: Vec<String>,
     /// What became of it when it came from a source that had given something else before.
     pub changed: Changes,
 }
 
-/// How many runs came from sources that had given other runs before, and were overwritten since.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many runs came from sources that had given other runs before, and were overwritten since; and what was changed
+/// of what was there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Runs that are new beside those that their sources gave before.
     pub beside: u64,
     /// Runs that took the place of those that their sources gave before.
     pub replaced: u64,
+    /// What was there in the sink and is otherwise now, beside what is new: how many of each, by name.
+    pub here: BTreeMap<&'static str, u64>,
+}
+
+impl Changes {
+    /// Counts so many more of what is otherwise now.
+    pub fn add(&mut self, what: &'static str, count: u64) {
+        if count > 0 {
+            *self.here.entry(what).or_default() += count;
+        }
+    }
+
+    /// Adds all of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.beside += other.beside;
+        self.replaced += other.replaced;
+        other.here.iter().for_each(|(what, count)| self.add(what, *count));
+    }
 }
 
 impl Taken {
@@ -204,7 +234,7 @@ impl Taken {
     /// Nothing was taken, for this reason.
     #[must_use]
     pub fn refused(kind: Kind, reason: impl Into<String>) -> Self {
-        Self { left_out: vec![(kind, 1, reason.into())], ..Self::default() }
+        Self { left_out: vec![(kind, 1, reason.into())], is_refused: true, ..Self::default() }
     }
 }
 
@@ -231,6 +261,10 @@ pub struct Report {
     pub skipped: Vec<Skipped>,
     /// What a person should know of what was taken: the path, and what it is.
     pub notes: Vec<(PathBuf, String)>,
+    /// How many runs, experiments and models the sink refused. They are in `skipped`, too.
+    pub refused: u64,
+    /// How many files and folders could not be read, or not to their end. They are in `skipped`, too.
+    pub unread: u64,
     /// How many sources were overwritten since they were imported.
     pub changed: Changes,
     /// The named paths, in the order in which they were given.

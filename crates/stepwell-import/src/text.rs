@@ -30,14 +30,16 @@ pub(crate) fn open(path: &Path) -> Result<Text> {
     Ok(BufReader::with_capacity(BUFFER_BYTES, Box::new(decoder)))
 }
 
-/// The first bytes of a text, at most so many.
+/// The first bytes of a text, at most so many; fewer where it cannot be read further.
 ///
 /// # Errors
-/// Those of the file system, and of damaged gzip.
+/// Those of the file system, and of gzip that is damaged from the start.
 pub(crate) fn head(path: &Path, bytes_max: usize) -> Result<Vec<u8>> {
     let mut head = Vec::new();
-    open(path)?.take(bytes_max as u64).read_to_end(&mut head)?;
-    Ok(head)
+    match open(path)?.take(bytes_max as u64).read_to_end(&mut head) {
+        Err(error) if head.is_empty() => Err(error),
+        _ => Ok(head),
+    }
 }
 
 /// Reads a line into `line`, its line break included, unless it is longer than `bytes_max`. Says how many bytes it

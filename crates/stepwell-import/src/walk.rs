@@ -1,6 +1,6 @@
 //! Finds the sources below the given paths and says of which kind each is.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -83,8 +83,6 @@ struct Walk<'c, 'a> {
     wandb_starts: HashMap<PathBuf, i64>,
     /// Real paths of files already seen, so that none is read twice, and the places of their groups.
     seen: HashMap<PathBuf, usize>,
-    /// Real paths of folders behind links already seen.
-    linked: HashSet<PathBuf>,
     /// Which of the named paths is looked through.
     named: usize,
     /// Its own name, where it is a folder.
@@ -103,7 +101,6 @@ pub(crate) fn find(paths: &[PathBuf], context: &mut Context<'_>) -> Result<Vec<G
         trainings: HashMap::new(),
         wandb_starts: HashMap::new(),
         seen: HashMap::new(),
-        linked: HashSet::new(),
         named: 0,
         own_name: String::new(),
     };
@@ -186,12 +183,13 @@ impl Walk<'_, '_> {
                 }
                 mlflow::folder::Kind::Other => {}
             }
+            self.tell_links(&folder, &entries.links, &real_root);
             let is_dvclive = dvclive::is_folder(&folder);
             if is_dvclive {
                 self.add_folder(Source::DvcLive, folder.clone(), &relative, &entries);
             }
             // What an export of ours says beside its points.
-            let has_words = entries.names.iter().any(|name| name == words::LIST)
+            let has_words = entries.files.iter().any(|path| path.ends_with(words::LIST))
                 && self.context.note_words(&folder.join(words::LIST), self.named);
             let is_read = |path: &Path| {
                 let of_dvclive = is_dvclive && dvclive::FILES.iter().any(|name| path.ends_with(name));
@@ -214,20 +212,32 @@ impl Walk<'_, '_> {
                 let is_series =
                     child.ends_with(dvclive::SERIES) && child.ancestors().nth(2).is_some_and(dvclive::is_folder);
                 let is_copy = has_wandb && ["files", "logs", "tmp"].iter().any(|name| child.ends_with(name));
-                if !is_series && !is_copy && self.may_enter(&child, &real_root) {
+                if !is_series && !is_copy {
                     pending.push((child, depth + 1));
                 }
             }
         }
     }
 
-    /// A linked folder is entered when it lies outside the root (inside it will be met by itself), and once only.
-    fn may_enter(&mut self, folder: &Path, real_root: &Path) -> bool {
-        if !folder.is_symlink() {
-            return true;
+    /// Tells the links of a folder, which are not followed: what they lead to within the root is met by itself, and
+    /// what is outside was not named.
+    fn tell_links(&mut self, folder: &Path, links: &[PathBuf], real_root: &Path) {
+        let mut inside = 0;
+        for path in links {
+            match fs::canonicalize(path) {
+                Ok(real) if real.starts_with(real_root) => inside += 1,
+                Ok(real) => {
+                    let why = format!("a link to {}, outside what was named; not followed: name that", real.display());
+                    self.context.leave_out(path, Kind::File, 1, why);
+                }
+                Err(_) => self.context.leave_out(path, Kind::File, 1, "a link to nothing; passed over"),
+            }
         }
-        fs::canonicalize(folder)
-            .is_ok_and(|real| !real.starts_with(real_root) && !real_root.starts_with(&real) && self.linked.insert(real))
+        if inside > 0 {
+            let links = if inside == 1 { "link leads" } else { "links lead" };
+            let note = format!("{inside} {links} to what is read at its own place in the named folder");
+            self.context.note(folder, note);
+        }
     }
 
     /// A folder's entries, sorted by name; `None` when it cannot be listed.
@@ -235,19 +245,20 @@ impl Walk<'_, '_> {
         let listing = match fs::read_dir(folder) {
             Ok(listing) => listing,
             Err(error) => {
-                self.context.skip(folder, None, format!("cannot list the folder: {error}"));
+                self.context.cannot_list(folder, &error);
                 return None;
             }
         };
         let mut paths: Vec<PathBuf> = listing.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
         paths.sort();
-        let mut entries = Entries { names: Vec::new(), files: Vec::new(), folders: Vec::new() };
+        let mut entries = Entries::default();
         for path in paths {
             entries.names.push(path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default());
-            match fs::metadata(&path) {
+            match fs::symlink_metadata(&path) {
                 Ok(found) if found.is_dir() => entries.folders.push(path),
                 Ok(found) if found.is_file() => entries.files.push(path),
-                _ => self.context.skip(&path, None, "a link to nothing, a pipe or a device; passed over"),
+                Ok(found) if found.is_symlink() => entries.links.push(path),
+                _ => self.context.skip(&path, None, "a pipe or a device; passed over"),
             }
         }
         Some(entries)
@@ -255,7 +266,7 @@ impl Walk<'_, '_> {
 
     /// Reports a file that cannot be read.
     fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
-        self.context.leave_out(path, Kind::File, 1, format!("cannot be read: {error}"));
+        self.context.unread(path, format!("cannot be read: {error}"));
     }
 
     /// Whether the caller says that nobody writes a file any more.
@@ -360,8 +371,11 @@ impl Walk<'_, '_> {
 }
 
 /// A folder's content.
+#[derive(Default)]
 struct Entries {
     names: Vec<String>,
     files: Vec<PathBuf>,
     folders: Vec<PathBuf>,
+    /// Links, which are not followed.
+    links: Vec<PathBuf>,
 }

@@ -61,9 +61,10 @@ impl RunWords {
     /// The name of the file in a run's own folder.
     pub const FILE: &'static str = "stepwell-run.json";
 
-    /// The words in a run's folder, if there are any that can be read.
+    /// The words in a run's folder, if there are any that can be read. A link is nothing of the folder's.
     pub(crate) fn in_folder(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&read(&folder.join(Self::FILE))?).ok()
+        let path = folder.join(Self::FILE);
+        serde_json::from_slice(&read(&path).filter(|_| !path.is_symlink())?).ok()
     }
 
     /// Puts back into a run what the form in its folder could not hold.
@@ -118,9 +119,17 @@ impl RunWords {
         };
         run.experiment.clone_from(&self.experiment);
         (run.name, run.user) = (self.name.clone(), self.user.clone());
-        run.status = self.status.parse().unwrap_or(RunStatus::Finished);
+        // Of a status that nobody knows nobody can say that the run has ended.
+        run.status = self.status.parse().unwrap_or(RunStatus::Running);
         (run.start_time_ms, run.end_time_ms, run.deleted) = (self.start_time, self.end_time, self.deleted);
         (run.params, run.tags) = (all(&self.params), all(&self.tags));
+    }
+
+    /// What is told of a status that nobody knows.
+    pub(crate) fn unknown_status(&self) -> Option<String> {
+        let word: String = self.status.chars().take(40).collect();
+        let is_unknown = self.status.parse::<RunStatus>().is_err();
+        is_unknown.then(|| format!("status {word:?} of run {} is unknown; it is taken as running", self.run_id))
     }
 
     /// A run of which there is nothing but words.

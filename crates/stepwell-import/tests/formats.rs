@@ -359,18 +359,3 @@ fn what_cannot_be_is_an_error_or_a_report() {
     let refused = import(&[log], &mut Collect { full: true, ..Collect::default() });
     assert!(refused.unwrap_err().to_string().contains("the disk is full"));
 }
-
-#[cfg(unix)]
-#[test]
-fn linked_folders_are_entered_once_and_loops_end() {
-    let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    write(folder.path(), "run/log.csv", "step,x\n1,2\n");
-    write(outside.path(), "far/log.csv", "step,x\n1,2\n");
-    std::os::unix::fs::symlink(folder.path(), folder.path().join("run/loop")).unwrap();
-    std::os::unix::fs::symlink(folder.path().join("run"), folder.path().join("latest")).unwrap();
-    std::os::unix::fs::symlink(outside.path(), folder.path().join("linked")).unwrap();
-    std::os::unix::fs::symlink(outside.path(), outside.path().join("far/loop")).unwrap();
-    let (runs, report) = import_path(folder.path());
-    let names: Vec<_> = runs.iter().map(|run| run.name.as_str()).collect();
-    assert_eq!((names, report.skipped), (vec!["linked/far/log.csv", "run/log.csv"], vec![]));
-}

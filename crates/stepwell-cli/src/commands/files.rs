@@ -6,14 +6,11 @@ use std::path::{Path, PathBuf};
 use stepwell::items::LOGGED_MODEL;
 use stepwell_import::{Counts, ImportedModel, ImportedRun, Kind, Taken};
 
-use crate::artifacts;
+use crate::artifacts::{self, SERVED};
 use crate::failure::Outcome;
 use crate::mirror;
 use crate::output::plural;
 use crate::progress::Progress;
-
-/// How the places begin that the server keeps in the workspace.
-pub(crate) const SERVED: &str = "mlflow-artifacts:/";
 
 /// What became of the files of runs so far.
 #[derive(Debug, Default)]

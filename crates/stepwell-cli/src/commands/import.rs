@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use stepwell::RunId;
-use stepwell_import::{Counts, Format, ImportError, Kind, Named, Options, Report, Skipped};
+use stepwell_import::{Changes, Counts, Format, ImportError, Kind, Named, Options, Report, Skipped};
 
 use crate::commands::sink::{Changed, Importing};
 use crate::context::Context;
@@ -33,13 +33,15 @@ const ENDINGS_SHOWN: usize = 8;
 /// like, in seconds or milliseconds since 1970 or as ISO 8601 (UTC without a zone).
 ///
 /// With --json, `runs`, `series`, `points` and `taken` count what the sources have and the workspace has now; `added`
-/// counts what is new in it, `changed` sources that were overwritten since they were imported. What could not be read,
+/// counts what is new in it, `changed` sources that were overwritten since they were imported, `changed_here` what of
+/// runs, experiments and models that were there is otherwise now. What could not be read,
 /// has no place here, or was cut to MLflow's limits, is listed under `skipped` with its path, kind, count and reason,
 /// and summed up by kind under `left_out`; the rest is imported. Files that are no logs known here are counted by
 /// ending under `paths`, and `notes` say what else one should know.
 ///
-/// Exit status 1 when one of the named paths gave nothing, neither now nor in an earlier import. A workspace is
-/// created only when there is something to store.
+/// Exit status 1 when one of the named paths gave nothing, neither now nor in an earlier import, or when
+/// something was refused or a file or folder could not be read to its end, which `refused` and `unread` count. A workspace is created only when there is something to
+/// store.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Files and folders; - is standard input.
@@ -48,7 +50,7 @@ pub(crate) struct Arguments {
     /// Put all runs into this experiment, whatever the source says; it is created if needed.
     #[arg(long, value_name = "NAME")]
     experiment: Option<String>,
-    /// Read everything and store nothing.
+    /// Read everything, compare it with the workspace, and store nothing: says what an import would do.
     #[arg(long)]
     dry_run: bool,
     /// Also copy the files of runs into the workspace, where `serve` finds them: artifacts of MLflow's stores that are
@@ -122,6 +124,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     if as_id.is_some() {
         // Nothing is stored before it is known that there is one run only.
         let mut sink = Importing::new(context, true, None, Changed::AsItIs);
+        sink.only_count();
         let runs = import(&paths, &options, &mut sink)?.runs();
         if runs != 1 {
             return Err(Failure::Usage(format!("--as names one run, and the paths have {}", count(runs))));
@@ -137,7 +140,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     sink.take_artifacts(arguments.artifacts);
     sink.take_from(&paths);
     let mut report = import(&paths, &options, &mut sink)?;
-    sink.finish()?;
+    let would_add = sink.would_add().clone();
+    let elsewhere = sink.finish(&mut report)?;
     // What came by standard input has no path that anybody knows.
     let shown = |path: &mut PathBuf| {
         if file.as_ref() == Some(path) {
@@ -148,11 +152,18 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     report.notes.iter_mut().for_each(|(path, _)| shown(path));
     report.paths.iter_mut().for_each(|named| shown(&mut named.path));
     if context.json {
-        output::json(&shape(&report, arguments.dry_run))?;
+        let mut shape = shape(&report, arguments.dry_run);
+        if arguments.dry_run {
+            shape["would_add"] = by_kind(&would_add);
+        }
+        shape["stored_elsewhere"] = Value::Object(kinds(&elsewhere));
+        output::json(&shape)?;
     } else {
-        output::lines(&text(&report, arguments.dry_run))?;
+        let would_add = arguments.dry_run.then_some(&would_add);
+        output::lines(&text(&report, would_add, &elsewhere))?;
     }
-    Ok(if report.gave_nothing().next().is_some() { Answer::No } else { Answer::Done })
+    let is_whole = report.gave_nothing().next().is_none() && report.unread == 0 && report.refused == 0;
+    Ok(if is_whole { Answer::Done } else { Answer::No })
 }
 
 fn options(arguments: &Arguments, stdin: Option<PathBuf>) -> Options {
@@ -221,7 +232,10 @@ fn shape(report: &Report, dry_run: bool) -> Value {
         "left_out": Value::Object(kinds(&report.left_out())),
         "paths": report.paths.iter().map(named).collect::<Vec<_>>(),
         "notes": report.notes.iter().map(|(path, note)| json!({"path": path.to_string_lossy(), "note": note})).collect::<Vec<_>>(),
+        "changed_here": report.changed.here,
         "changed": {"new_runs": report.changed.beside, "replaced": report.changed.replaced},
+        "unread": report.unread,
+        "refused": report.refused,
         "dry_run": dry_run,
     })
 }
@@ -247,7 +261,8 @@ fn words(counts: &Counts) -> String {
     all.collect::<Vec<_>>().join(", ")
 }
 
-fn text(report: &Report, dry_run: bool) -> String {
+/// The answer for people. `would_add` is what a dry run would add.
+fn text(report: &Report, would_add: Option<&Counts>, elsewhere: &Counts) -> String {
     let mut text = String::new();
     for skipped in report.skipped.iter().take(SKIPPED_SHOWN) {
         let at = skipped.offset.map(|offset| format!(" at byte {}", count(offset))).unwrap_or_default();
@@ -276,27 +291,57 @@ fn text(report: &Report, dry_run: bool) -> String {
     for named in report.gave_nothing() {
         text += &format!("nothing was imported from {}\n", escape(&named.path.to_string_lossy()));
     }
+    if report.refused > 0 {
+        let what = plural(report.refused, "run, experiment or model was", "runs, experiments and models were");
+        text += &format!("{what} refused; the lines above say why, and what to do\n");
+    }
+    if report.unread > 0 {
+        let files = plural(report.unread, "file or folder", "files and folders");
+        text += &format!("{files} could not be read, or not to the end; what was read of them is imported\n");
+    }
     if report.taken.is_empty() && report.skipped.is_empty() {
         text += "no log was recognised; known are TensorBoard event files, mlruns folders, mlflow.db, .wandb, DVCLive, \
                  trainer_state.json, CSV, JSON lines, JSON and Parquet\n";
     }
-    let beside = report.changed.beside;
-    if beside > 0 {
-        let runs = if beside == 1 { "a new run beside the old one" } else { "new runs beside the old ones" };
-        let sources = plural(beside, "source", "sources");
-        text += &format!("{sources} changed: {runs}; --replace puts the next change in the place of the run\n");
-    }
-    if report.changed.replaced > 0 {
-        let sources = plural(report.changed.replaced, "source", "sources");
-        text += &format!("{sources} changed: in the place of what they gave before\n");
+    text += &changes(&report.changed, would_add.is_some());
+    if !elsewhere.is_empty() {
+        text += &format!("another import stored {} at the same time\n", more_words(elsewhere));
     }
     let plain = |counts: &Counts| [Kind::Run, Kind::Series, Kind::Point].map(|kind| counts.get(kind));
-    text += &match dry_run {
-        true => format!("found {}; nothing was stored\n", words(&report.taken)),
-        false if plain(&report.taken) == plain(&report.added) => format!("imported {}\n", words(&report.taken)),
-        false => format!("found {}; new: {}\n", words(&report.taken), words(&report.added)),
+    text += &match would_add {
+        Some(would) if would.is_empty() => format!("found {}; nothing was stored\n", words(&report.taken)),
+        Some(would) => format!("found {}; would add {}; nothing was stored\n", words(&report.taken), words(would)),
+        None if plain(&report.taken) == plain(&report.added) => format!("imported {}\n", words(&report.taken)),
+        None => format!("found {}; new: {}\n", words(&report.taken), words(&report.added)),
     };
     text
+}
+
+/// What became of sources that changed, and of what was here.
+fn changes(changed: &Changes, dry_run: bool) -> String {
+    let mut text = String::new();
+    let would = if dry_run { "would be " } else { "" };
+    if changed.beside > 0 {
+        let runs = if changed.beside == 1 { "a new run beside the old one" } else { "new runs beside the old ones" };
+        let sources = plural(changed.beside, "source", "sources");
+        text += &format!("{sources} changed: {would}{runs}; --replace puts the next change in the place of the run\n");
+    }
+    if changed.replaced > 0 {
+        let sources = plural(changed.replaced, "source", "sources");
+        text += &format!("{sources} changed: {would}in the place of what they gave before\n");
+    }
+    if !changed.here.is_empty() {
+        let all = changed.here.iter().map(|(what, number)| format!("{} {}", what.replace('_', " "), count(*number)));
+        let what = if dry_run { "would change here" } else { "changed here" };
+        text += &format!("{what}: {}\n", all.collect::<Vec<_>>().join(", "));
+    }
+    text
+}
+
+/// `2 runs, 40 points`: what there is.
+fn more_words(counts: &Counts) -> String {
+    let all = counts.iter().map(|(kind, count)| plural(count, kind.name(), kind.plural()));
+    all.collect::<Vec<_>>().join(", ")
 }
 
 /// `7 files (5 .png, 2 without an ending)`, the most frequent endings first.

@@ -1,18 +1,22 @@
 //! Takes runs from the importers into a workspace.
 
+mod form;
+mod said;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use stepwell::import::{Added, Importer, Offered, OtherParam, Refusal, RunImport};
-use stepwell::items::{ARTIFACT_URI, IMPORTED_FROM, IMPORTED_PART, LOGGED_MODEL};
-use stepwell::limits::{KEY_CHARS_MAX, PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_key};
-use stepwell::{Columns, Error, Experiment, ExperimentId, Options, RunId, Timestamps, Workspace, now_ms};
+use stepwell::import::{Importer, Offered, Refusal, RunImport};
+use stepwell::items::{IMPORTED_FROM, IMPORTED_PART, LOGGED_MODEL};
+use stepwell::{Error, Experiment, ExperimentId, Options, RunId, Workspace};
 use stepwell_import::{
-    BoxError, Counts, ImportedExperiment, ImportedModel, ImportedRun, ImportedSeries, Kind, Sink, Taken, is_local,
+    BoxError, Counts, ImportedExperiment, ImportedModel, ImportedRun, Kind, Report, Sink, Taken, is_local,
 };
 
 use crate::commands::files::{self, Files};
 use crate::commands::origins::Origins;
+use crate::commands::sink::form::{fit, store_form};
+use crate::commands::sink::said::{experiment_changed, model_changed, taken, why};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::plural;
@@ -23,6 +27,10 @@ pub(crate) struct Importing<'a> {
     context: &'a Context,
     /// Nothing is stored.
     dry_run: bool,
+    /// Nothing is compared with what the workspace has.
+    only_counts: bool,
+    /// What a dry run would add.
+    would_add: Counts,
     /// The workspace, which is not created before there is something to store in it.
     target: Option<(Workspace, Importer)>,
     /// The experiment for all runs, if one was named.
@@ -67,6 +75,8 @@ impl<'a> Importing<'a> {
         Self {
             context,
             dry_run,
+            only_counts: false,
+            would_add: Counts::default(),
             target: None,
             experiment,
             experiments: HashMap::new(),
@@ -105,19 +115,57 @@ impl<'a> Importing<'a> {
         self.as_id = id;
     }
 
-    /// Stores what waits.
-    pub(crate) fn finish(self) -> Outcome<()> {
-        match self.target {
-            Some((_, importer)) => Ok(importer.finish()?),
-            None => Ok(()),
+    /// Counts what there is, and looks at no workspace.
+    pub(crate) fn only_count(&mut self) {
+        (self.dry_run, self.only_counts) = (true, true);
+    }
+
+    /// What a dry run would add.
+    pub(crate) fn would_add(&self) -> &Counts {
+        &self.would_add
+    }
+
+    /// Stores what waits, and takes from the report what another import stored meanwhile; says what that was.
+    pub(crate) fn finish(self, report: &mut Report) -> Outcome<Counts> {
+        let mut elsewhere = Counts::default();
+        if let Some((_, importer)) = self.target.filter(|_| !self.dry_run) {
+            for found in importer.finish_counting()? {
+                let what = if found.kind == LOGGED_MODEL { Kind::LoggedModel } else { Kind::Run };
+                elsewhere.add(what, u64::from(found.run));
+                elsewhere.add(Kind::Series, found.series);
+                elsewhere.add(Kind::Point, found.points);
+            }
+        }
+        elsewhere.iter().for_each(|(kind, count)| report.added.take(kind, count));
+        Ok(elsewhere)
+    }
+
+    /// Whether there is a workspace to compare with, where nothing is stored.
+    fn can_look(&self) -> Result<bool, Error> {
+        if self.only_counts || !self.context.dir.exists() {
+            return Ok(false);
+        }
+        if self.target.is_some() {
+            return Ok(true);
+        }
+        match Workspace::open(&self.context.dir) {
+            Ok(_) => Ok(true),
+            Err(Error::NotWorkspace { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
     /// The workspace and what stores runs in it; the workspace is created at the first call.
     fn target(&mut self) -> Result<&mut (Workspace, Importer), Error> {
         if self.target.is_none() {
-            let workspace = Workspace::open_or_create_with(&self.context.dir, Options::default())?;
+            let workspace = match self.dry_run {
+                true => Workspace::open(&self.context.dir)?,
+                false => Workspace::open_or_create_with(&self.context.dir, Options::default())?,
+            };
             let mut importer = workspace.importer();
+            if self.dry_run {
+                importer.only_look();
+            }
             importer.on_progress(self.progress.storing());
             self.target = Some((workspace, importer));
         }
@@ -132,44 +180,22 @@ impl<'a> Importing<'a> {
         if let Some(known) = self.experiments.get(name) {
             return known.clone();
         }
-        let found = workspace.experiment_named(name).map_err(|error| error.to_string());
+        let found = match self.dry_run {
+            true => there(workspace, name),
+            false => workspace.experiment_named(name),
+        };
+        let found = found.map_err(|error| error.to_string());
         self.experiments.insert(name.to_owned(), found.clone());
         found
     }
 }
 
-/// Brings words and keys within MLflow's limits: long values are cut as MLflow cuts them; what has a key that no
-/// tracker could show is left out. Each is noted.
-fn fit(run: &mut ImportedRun) -> Vec<(Kind, u64, String)> {
-    let mut notes = Vec::new();
-    let mut cut = |kind: Kind, what: String, value: &mut String, chars_max: usize| {
-        if let Some((at, _)) = value.char_indices().nth(chars_max) {
-            let chars = value.chars().count();
-            value.truncate(at);
-            notes.push((kind, 1, format!("{what} of run {} was cut from {chars} to {chars_max} characters", run.id)));
-        }
-    };
-    cut(Kind::Run, "the name".into(), &mut run.name, RUN_NAME_CHARS_MAX);
-    cut(Kind::Run, "the user".into(), &mut run.user, RUN_NAME_CHARS_MAX);
-    for (key, value) in &mut run.params {
-        cut(Kind::Param, format!("param {key:?}"), value, PARAM_VALUE_CHARS_MAX);
+/// The experiment of a name, or the default one for one that would be created.
+fn there(workspace: &Workspace, name: &str) -> Result<ExperimentId, Error> {
+    match workspace.experiment_by_name(name)? {
+        Some(known) if known.deleted => Err(Error::Deleted { entity: "experiment", id: known.id.to_string() }),
+        known => Ok(known.map_or(ExperimentId::DEFAULT, |known| known.id)),
     }
-    for (key, value) in &mut run.tags {
-        cut(Kind::Tag, format!("tag {key:?}"), value, TAG_VALUE_CHARS_MAX);
-    }
-    let mut good = |kind: Kind, what: &'static str, key: &str| {
-        let good = check_key(what, key).is_ok();
-        if !good {
-            let start: String = key.chars().take(40).collect();
-            let why = format!("{start:?} is empty or longer than {KEY_CHARS_MAX} characters");
-            notes.push((kind, 1, format!("a {what} of run {} was left out: {why}", run.id)));
-        }
-        good
-    };
-    run.params.retain(|(key, _)| good(Kind::Param, "param key", key));
-    run.tags.retain(|(key, _)| good(Kind::Tag, "tag key", key));
-    run.series.retain(|series| good(Kind::Series, "metric key", &series.key));
-    notes
 }
 
 impl Sink for Importing<'_> {
@@ -183,8 +209,13 @@ impl Sink for Importing<'_> {
         if !self.artifacts {
             files::tell(&run, &mut of_files);
         }
-        let mut done =
-            if self.dry_run { Taken { taken: counts, ..Taken::default() } } else { self.store(run, counts)? };
+        let mut done = match self.dry_run && !self.can_look()? {
+            true => Taken { taken: counts, ..Taken::default() },
+            false => self.store(run, counts)?,
+        };
+        if self.dry_run {
+            self.would_add.merge(&std::mem::take(&mut done.added));
+        }
         done.left_out.splice(0..0, notes);
         done.left_out.append(&mut of_files.left_out);
         Ok(done)
@@ -193,10 +224,14 @@ impl Sink for Importing<'_> {
     fn experiment(&mut self, experiment: ImportedExperiment) -> Result<Taken, BoxError> {
         if let Some(name) = &self.experiment {
             let why = format!("--experiment puts all runs into {name:?}");
-            return Ok(Taken::refused(Kind::Experiment, why));
+            return Ok(Taken { left_out: vec![(Kind::Experiment, 1, why)], ..Taken::default() });
         }
         let taken = Counts::default().with(Kind::Experiment, 1);
-        if self.dry_run { Ok(Taken { taken, ..Taken::default() }) } else { Ok(self.adopt(experiment, taken)?) }
+        match (self.dry_run, self.dry_run && self.can_look()?) {
+            (true, false) => Ok(Taken { taken, ..Taken::default() }),
+            (true, true) => Ok(self.look_at_experiment(experiment, taken)?),
+            (false, _) => Ok(self.adopt(experiment, taken)?),
+        }
     }
 
     fn model(&mut self, mut model: ImportedModel) -> Result<Taken, BoxError> {
@@ -217,7 +252,7 @@ impl Sink for Importing<'_> {
         };
         if let Some(why) = refusal {
             let left_out = counts.iter().map(|(kind, count)| (kind, count, why.clone())).collect();
-            return Ok(Taken { left_out, ..Taken::default() });
+            return Ok(Taken { left_out, is_refused: true, ..Taken::default() });
         }
         let renamed =
             done.name_here.iter().map(|here| format!("the registered model {:?} is {here:?} here", model.name));
@@ -229,7 +264,9 @@ impl Sink for Importing<'_> {
             0 => Vec::new(),
             count => vec![(Kind::ModelVersion, count, files::versions_left_out(&model.name, others))],
         };
-        Ok(Taken { taken: counts, added, left_out, notes, ..Taken::default() })
+        let mut taken = Taken { taken: counts, added, left_out, notes, ..Taken::default() };
+        model_changed(&mut taken, &model.name, &done);
+        Ok(taken)
     }
 
     fn wants_artifacts(&self) -> bool {
@@ -261,16 +298,16 @@ impl Importing<'_> {
             Err(error @ Error::Io { .. }) => return Err(error),
             Err(error) => {
                 self.adopted.insert(key, Err(error.to_string()));
-                return Ok(Taken { left_out: vec![refused(1, error.to_string())], ..Taken::default() });
+                return Ok(Taken::refused(Kind::Experiment, error.to_string()));
             }
         };
-        let own = done.experiment;
+        let (own, is_new) = (done.experiment.clone(), done.is_new);
         let mut left_out = Vec::new();
         if let Some(number) = experiment.id.filter(|number| *number != own.id) {
             let why = format!("experiment {:?} has the number {number} in the source and {} here", own.name, own.id);
             left_out.push(refused(1, why));
         }
-        for tag in done.tags_left_out {
+        for tag in &done.tags_left_out {
             left_out.push((Kind::Tag, 1, format!("tag {tag:?} of experiment {:?} is too long; left out", own.name)));
         }
         let is_refused = own.deleted && !experiment.deleted;
@@ -281,8 +318,26 @@ impl Importing<'_> {
         }
         let outcome = if is_refused { Err(why) } else { Ok(own) };
         self.adopted.insert(key, outcome);
-        let added = Counts::default().with(Kind::Experiment, u64::from(done.is_new));
-        Ok(Taken { taken, added, left_out, ..Taken::default() })
+        let added = Counts::default().with(Kind::Experiment, u64::from(is_new));
+        let mut taken = Taken { taken, added, left_out, ..Taken::default() };
+        experiment_changed(&mut taken, &done);
+        Ok(taken)
+    }
+
+    /// What would become of an experiment.
+    fn look_at_experiment(&mut self, given: ImportedExperiment, taken: Counts) -> Result<Taken, Error> {
+        let name = given.experiment.name;
+        let mut done = Taken { taken, ..Taken::default() };
+        if let Some(own) = self.target()?.0.experiment_by_name(&name)? {
+            if own.deleted && !given.experiment.deleted {
+                let why = format!("experiment {name:?} is deleted here; restore it to import its runs");
+                done.left_out.push((Kind::Experiment, 1, why.clone()));
+                self.adopted.insert(given.key, Err(why));
+            } else {
+                self.adopted.insert(given.key, Ok(own));
+            }
+        }
+        Ok(done)
     }
 
     /// Gives a run to the workspace: under its id, or under that of another run where the source is not the one that
@@ -303,7 +358,7 @@ impl Importing<'_> {
             Err(why) => return Ok(refused(why)),
         };
         let mut of_files = Taken::default();
-        let place = match self.artifacts {
+        let place = match self.artifacts && !self.dry_run {
             true => {
                 let number = experiment.id.to_string();
                 match self.files.copy(workspace.root(), &number, &run, &mut of_files, &self.progress) {
@@ -380,7 +435,7 @@ impl Importing<'_> {
                 Ok(Offered::Taken(added)) => {
                     self.origins.stored(&id, item, false);
                     self.parts.entry(id.clone()).or_default().extend(part.clone());
-                    let mut done = taken(of_files, what, &counts, &added, &id, its_own.as_ref());
+                    let mut done = taken(of_files, what, &counts, &added, &id, its_own.as_ref(), self.dry_run);
                     if let Some((other, _)) = other.filter(|_| its_own.is_none() && added.run) {
                         let alike = "which has an equal path below what was named, and begins alike";
                         done.notes.push(format!("run {id} is not run {other} of another source, {alike}"));
@@ -432,8 +487,9 @@ impl Importing<'_> {
             Ok(added) => {
                 self.origins.stored(&id, item, true);
                 self.parts.insert(id.clone(), part.into_iter().collect());
-                let mut done = taken(of_files, what, &counts, &added, &id, None);
-                done.notes.push(format!("run {id} was replaced: {}", why(&refusal)));
+                let mut done = taken(of_files, what, &counts, &added, &id, None, self.dry_run);
+                let would = if self.dry_run { "would be" } else { "was" };
+                done.notes.insert(0, format!("run {id} {would} replaced: {}", why(&refusal)));
                 done.changed.replaced += 1;
                 Ok(done)
             }
@@ -460,136 +516,4 @@ impl Importing<'_> {
         let given = known.state().item(IMPORTED_FROM, place).and_then(|value| value.split_once(' '));
         Ok(given.map(|(_, part)| part.to_owned()))
     }
-}
-
-/// Why a source is not the run that it was offered as.
-fn why(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::Changed(why) => format!("the source is not what was imported before: {why}"),
-        Refusal::Param(OtherParam { key, existing, given }) => {
-            format!("the source is not what was imported before: param {key:?} was {existing:?} and is {given:?}")
-        }
-        Refusal::Deleted => "the run was deleted for good here".to_owned(),
-    }
-}
-
-/// Adds to what was done with its files what was taken of a run that was stored as `id`, and that its source had given
-/// as the `other` run before.
-fn taken(
-    mut done: Taken,
-    what: Kind,
-    counts: &Counts,
-    added: &Added,
-    id: &RunId,
-    other: Option<&(RunId, Refusal)>,
-) -> Taken {
-    done.taken.merge(counts);
-    done.added.add(what, u64::from(added.run));
-    // A series counts once, however many parts of a run have some of it.
-    done.added.add(Kind::Series, added.series.min(counts.get(Kind::Series)));
-    done.added.add(Kind::Point, added.points);
-    for OtherParam { key, existing, given } in &added.other_params {
-        let why = format!("param {key:?} of run {id} is {given:?} in the source and stays {existing:?} here");
-        done.left_out.push((Kind::Param, 1, why + ": params are write-once"));
-    }
-    if added.deleted_series > 0 {
-        let points = plural(added.deleted_points, "point", "points");
-        let why = format!("of run {id}, with {points}: deleted for good here, and stays so");
-        done.left_out.push((Kind::Series, added.deleted_series, why));
-    }
-    if added.stays_deleted {
-        let why = "deleted here, and stays so; `stepwell restore RUN` brings it back, `stepwell runs --deleted` lists such runs";
-        done.left_out.push((what, 1, why.to_owned()));
-    }
-    if added.behind > 0 {
-        let behind = plural(added.behind, "point", "points");
-        let note = format!("run {id} has {behind} more from an earlier import, which the source lacks; they stay");
-        done.notes.push(note);
-    }
-    if let Some((other, refusal)) = other.filter(|_| added.run) {
-        let way = format!("`stepwell delete {other}` drops the old one, --replace would have put it in its place");
-        done.notes.push(format!("a new run {id} beside run {other}: {}; {way}", why(refusal)));
-        done.changed.beside += 1;
-    }
-    done
-}
-
-/// The run as the workspace takes it. `place` is where its files were copied to.
-fn store_form(
-    workspace: &Workspace,
-    run: ImportedRun,
-    experiment: &Experiment,
-    place: Option<String>,
-    starts: &mut BTreeSet<i64>,
-) -> Result<RunImport, Error> {
-    let attached = run.attached;
-    // A run without a part or a deletion of its own costs no look at the workspace.
-    let needs_known = run.deleted || attached.part.is_some() || attached.artifact_uri.is_some();
-    let known = if needs_known { workspace.find_run(&run.id)? } else { None };
-    let state = known.as_ref().map(|known| known.state());
-    let deleted_ms = if run.deleted {
-        // Where a source does not say since when, the time of the first import stays.
-        let since = state.and_then(|state| state.deleted_ms());
-        Some(since.or(attached.deleted_ms).unwrap_or_else(now_ms))
-    } else {
-        None
-    };
-    let mut items = attached.items;
-    let own_place = match (place, attached.artifact_uri) {
-        (Some(place), _) => Some(place),
-        // Files may have been copied here since the run was imported first: then the place here stays.
-        (None, Some(uri)) if state.is_none() => {
-            Some(uri).filter(|uri| *uri != derived(experiment, &run.id, attached.kind))
-        }
-        _ => None,
-    };
-    items.extend(own_place.map(|place| (ARTIFACT_URI, String::new(), place)));
-    let mut start_time_ms = run.start_time_ms;
-    let mut keep_words = false;
-    if let Some(part) = &attached.part {
-        // The words of the latest start stand, in whatever order the parts come; the run starts with its earliest.
-        let known = state.into_iter().flat_map(|state| state.items(IMPORTED_PART));
-        starts.extend(known.filter_map(|(_, at)| at.parse::<i64>().ok()));
-        keep_words = starts.last().is_some_and(|latest| part.started_ms.is_none_or(|own| own < *latest));
-        starts.extend(part.started_ms);
-        start_time_ms = starts.first().copied().or(start_time_ms);
-        let since = part.started_ms.map(|time| time.to_string()).unwrap_or_default();
-        items.push((IMPORTED_PART, part.id.clone(), since));
-    }
-    Ok(RunImport {
-        own_id: run.own_id,
-        name: run.name,
-        user: run.user,
-        status: run.status,
-        start_time_ms,
-        end_time_ms: run.end_time_ms,
-        deleted_ms,
-        params: run.params,
-        tags: run.tags,
-        items,
-        kind: attached.kind,
-        series: run.series.into_iter().map(columns).collect(),
-        part: attached.part.map(|part| part.id).unwrap_or_default(),
-        keep_words,
-        ..RunImport::new(run.id, experiment.id)
-    })
-}
-
-/// Where the artifacts of a run are by its experiment's place, if that is known.
-fn derived(experiment: &Experiment, run: &RunId, kind: u8) -> String {
-    let root = experiment.artifact_location.trim_end_matches('/');
-    match (root, kind) {
-        ("", _) => String::new(),
-        (root, LOGGED_MODEL) => format!("{root}/models/{run}/artifacts"),
-        (root, _) => format!("{root}/{run}/artifacts"),
-    }
-}
-
-fn columns(series: ImportedSeries) -> (String, Columns) {
-    let len = series.values.len();
-    let timestamps = match series.timestamps_ms {
-        Some(timestamps) => timestamps.into_iter().collect(),
-        None => Timestamps { ms: vec![0; len], absent: vec![true; len] },
-    };
-    (series.key, Columns { steps: series.steps, timestamps, values: series.values })
 }

@@ -159,7 +159,7 @@ fn what_was_deleted_here_stays_deleted_is_counted_and_comes_back_when_it_is_aske
     place.ok(&["delete", RUN]);
     place.ok(&["experiments", "delete", "local"]);
     for _ in 0..2 {
-        let done = place.json(&["import", text(&root)]);
+        let done = place.json_with(1, &["import", text(&root)]);
         assert_eq!(done["added"], json!({"runs": 0, "series": 0, "points": 0}), "{done}");
         let left_out = &done["left_out"];
         let counts = ["models", "model versions", "aliases", "experiments", "runs"].map(|kind| left_out[kind].clone());
@@ -172,10 +172,11 @@ fn what_was_deleted_here_stays_deleted_is_counted_and_comes_back_when_it_is_aske
         assert!(Store::new(&registry()).model("net").is_err());
         assert_eq!(place.json(&["runs"]), json!([]));
     }
-    let back = place.json(&["import", text(&root), "--replace"]);
+    // The experiment stays deleted, and with it the run that it has.
+    let back = place.json_with(1, &["import", text(&root), "--replace"]);
     assert_eq!((&back["added"]["models"], &back["added"]["model versions"]), (&json!(1), &json!(1)), "{back}");
     assert_eq!(Store::new(&registry()).model("net").unwrap().aliases["best"], 1);
-    assert_eq!(place.json(&["import", text(&root)])["left_out"].get("models"), None, "it is known again");
+    assert_eq!(place.json_with(1, &["import", text(&root)])["left_out"].get("models"), None, "it is known again");
 }
 
 #[test]

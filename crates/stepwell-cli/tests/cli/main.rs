@@ -1,6 +1,7 @@
 //! Runs the real `stepwell` on logs that the tests write, and reads what it prints.
 
 mod alike;
+mod changes;
 mod copied;
 mod damage;
 mod exchange;

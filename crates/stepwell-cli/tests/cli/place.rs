@@ -57,10 +57,15 @@ impl Place {
 
     /// A call with `--json` that must succeed: one document on standard output, nothing on standard error.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        self.json_with(0, arguments)
+    }
+
+    /// The same for a call that ends with this status.
+    pub(crate) fn json_with(&self, status: i32, arguments: &[&str]) -> Value {
         let mut all = vec!["--json"];
         all.extend(arguments);
         let ended = self.call(&all);
-        assert_eq!((ended.status, ended.err.as_str()), (0, ""), "{arguments:?}: {ended:?}");
+        assert_eq!((ended.status, ended.err.as_str()), (status, ""), "{arguments:?}: {ended:?}");
         serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", ended.out))
     }
 

@@ -169,7 +169,7 @@ fn a_log_that_was_overwritten_is_a_changed_source() {
     let second = log(1_700_100_000, &[(2, "0.25")], "2", 0);
     place.file("d/run-b-r1/run-r1.wandb", &second);
     place.ok(&["import", "d/run-b-r1"]);
-    let refused = place.json(&["import", "d", "--replace"]);
+    let refused = place.json_with(1, &["import", "d", "--replace"]);
     assert!(refused["skipped"].to_string().contains("1 other log of it would be lost"), "{refused}");
     assert_eq!(values(&place, "r1"), ["1", "0.5", "0.25"]);
 }

@@ -52,7 +52,9 @@ fn every_form_gives_back_what_it_was_given() {
     let here = content(&place, text(&place.path("w")));
     assert_eq!(here.len(), 4);
     for format in ["parquet", "csv", "tfevents", "mlruns"] {
-        let done = place.json(&["export", "--all", "--to", format, "--format", format]);
+        let told = place.call(&["--json", "export", "--all", "--to", format, "--format", format]);
+        let done: Value = serde_json::from_str(&told.out).unwrap();
+        assert_eq!(told.status, 0, "{told:?}");
         assert_eq!((&done["runs"], &done["series"], &done["points"]), (&json!(4), &json!(5), &json!(11)), "{format}");
         assert_eq!(done["left_out"], json!([]), "{format}");
         let back = place.path(&format!("back-{format}"));

@@ -30,10 +30,10 @@ fn what_exports_have_no_place_for_is_told() {
     for format in ["csv", "tfevents", "mlruns"] {
         let ended = place.call(&["--json", "export", "--all", "--to", format, "--format", format]);
         let done: Value = serde_json::from_str(&ended.out).unwrap();
-        let left_out = done["left_out"].to_string();
-        assert_eq!(ended.status, 1, "{left_out}");
-        assert!(left_out.contains("1 artifact of run"), "{left_out}");
-        assert_eq!(left_out.contains("1 tag of experiment"), format != "mlruns", "{format} {left_out}");
+        let not_held = done["not_held"].to_string();
+        assert_eq!((ended.status, &done["left_out"]), (0, &json!([])), "{ended:?}");
+        assert!(not_held.contains("1 artifact of run") && ended.err.contains("1 artifact of run"), "{ended:?}");
+        assert_eq!(not_held.contains("1 tag of experiment"), format != "mlruns", "{format} {not_held}");
     }
     let number = place.json(&["show", RUN])["experiment_id"].as_str().unwrap().to_owned();
     assert_eq!(std::fs::read_to_string(place.path(&format!("mlruns/{number}/tags/kept"))).unwrap(), "yes");
@@ -112,4 +112,90 @@ fn a_run_may_be_named_as_the_list_of_runs() {
     assert_eq!(place.json(&["-w", "v", "import", "t"])["added"]["points"], 1);
     let names = std::fs::read_dir(place.path("t")).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(names.filter(|name| name.to_string_lossy().ends_with(".part")).count(), 0);
+}
+
+/// An export's answer, told notes and warnings, and its exit status.
+fn export(place: &Place, arguments: &[&str]) -> (Value, String, i32) {
+    let ended = place.call(&[&["--json", "export", "--all"], arguments].concat());
+    let done = serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    (done, ended.err, ended.status)
+}
+
+#[test]
+fn an_export_copies_the_files_of_runs_where_it_is_asked_to() {
+    let place = store("status: 3\nstart_time: 5\n", "1 0.5 0\n");
+    place.ok(&["import", "m"]);
+    let number = place.json(&["show", RUN])["experiment_id"].as_str().unwrap().to_owned();
+    place.file(&format!("w/artifacts/{number}/{RUN}/artifacts/deep/model.bin"), "weights");
+    let to = ["--to", "out", "--format", "mlruns", "--artifacts"];
+    let (done, _, status) = export(&place, &to);
+    assert_eq!(
+        (&done["artifacts"], &done["left_out"], &done["not_held"], status),
+        (&json!(1), &json!([]), &json!([]), 0)
+    );
+    let copy = place.path(&format!("out/{number}/{RUN}/artifacts/deep/model.bin"));
+    assert_eq!(std::fs::read(&copy).unwrap(), b"weights");
+    // MLflow's folders hold them, so they come back.
+    let back = place.json(&["-w", "back", "import", "out", "--artifacts"]);
+    assert_eq!(back["taken"]["artifacts"], 1, "{back}");
+    // What is another file there stays, and the exit status says so.
+    std::fs::write(&copy, "mine, and longer").unwrap();
+    let (done, _, status) = export(&place, &[&to[..], &["--overwrite"]].concat());
+    assert!(done["left_out"].to_string().contains("1 artifact of run"), "{done}");
+    assert_eq!((std::fs::read(&copy).unwrap(), status), (b"mine, and longer".to_vec(), 1));
+    place.fails(&["export", "--all", "--to", "csv", "--format", "csv", "--artifacts"], 2, &["--format mlruns"]);
+    #[cfg(unix)]
+    {
+        // A link below the workspace is not followed, and a link among the files is told.
+        std::os::unix::fs::symlink("/etc/passwd", place.path(&format!("w/artifacts/{number}/{RUN}/artifacts/link")))
+            .unwrap();
+        let (done, _, status) = export(&place, &["--to", "other", "--format", "mlruns", "--artifacts"]);
+        assert!(done["left_out"].to_string().contains("links and special files"), "{done}");
+        assert_eq!((&done["artifacts"], status), (&json!(1), 1));
+    }
+}
+
+#[test]
+fn times_and_nans_that_a_form_cannot_hold_are_told_with_their_number() {
+    let place = Place::new();
+    let far = "9007199254740993";
+    place.file("t.csv", format!("run_id,key,step,timestamp_ms,value\nr,a,0,{far},1\nr,a,1,-1500,2\nr,a,2,,-nan\n"));
+    place.ok(&["import", "t.csv"]);
+    let told = |form: &str| {
+        let (done, err, status) = export(&place, &["--to", form, "--format", form]);
+        assert_eq!((&done["left_out"], &done["points"], status), (&json!([]), &json!(3), 0), "{form} {err}");
+        done["not_held"].as_array().unwrap().iter().for_each(|note| assert!(err.contains(note.as_str().unwrap())));
+        done["not_held"].to_string()
+    };
+    let events = told("tfevents");
+    assert!(events.contains("1 point of run r: a time that seconds as a float do not hold"), "{events}");
+    assert!(events.contains("1 point of run r: without a time"), "{events}");
+    let folders = told("mlruns");
+    assert!(
+        folders.contains("1 point of run r: without a time") && folders.contains("1 point of run r: a NaN"),
+        "{folders}"
+    );
+    assert!(told("csv").contains("1 point of run r: a NaN"));
+    assert_eq!(told("parquet"), "[]");
+    let back = place.json(&["-w", "back", "import", "tfevents"]);
+    assert_eq!(back["points"], 3);
+    let history = place.ok(&["-w", "back", "history", "r", "a"]);
+    assert!(history.contains("1,-1500,2") && history.contains("2,,"), "{history}");
+}
+
+#[test]
+fn a_run_begun_anew_is_exported_again_in_place_of_itself() {
+    let place = Place::new();
+    let run = |start: &str, value: &str| {
+        place.file("t.csv", format!("step,loss,wall_time\n0,{value},{start}\n"));
+        place.ok(&["import", "t.csv", "--replace"]);
+    };
+    run("1700000000", "1");
+    let to = ["export", "--all", "--to", "out", "--format", "tfevents"];
+    place.ok(&to);
+    run("1800000000", "2");
+    place.fails(&to, 3, &["out/runs.json exists already", "--overwrite replaces", "--to"]);
+    place.ok(&[&to[..], &["--replace"]].concat());
+    let back = place.json(&["-w", "back", "import", "out"]);
+    assert_eq!((&back["points"], told(&back).as_str()), (&json!(1), "[]"), "the first start's file is gone: {back}");
 }

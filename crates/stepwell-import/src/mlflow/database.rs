@@ -8,19 +8,19 @@ use std::path::Path;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
-use stepwell::{RunId, RunStatus};
+use stepwell::RunId;
 
 use crate::attached::Attached;
 use crate::context::Context;
 use crate::mlflow::entities::{self, Experiments};
-use crate::mlflow::folder::status_of;
 use crate::mlflow::model::source_tags;
 use crate::mlflow::sqlite::{Side, Stop, bytes, columns, open, select, text};
-use crate::mlflow::{milliseconds, place};
+use crate::mlflow::{RunWords, milliseconds, place};
 use crate::number;
 use crate::report::Kind;
 use crate::run::{ImportError, ImportedRun};
 use crate::series::Gather;
+use crate::table::inexact::Inexact;
 use crate::walk::{Group, SourceFile};
 
 /// Columns of a run, in the order in which they are read.
@@ -57,7 +57,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
             Ok(()) => {}
             Err(Stop::Import(error)) => return Err(error),
             Err(Stop::File(reason)) => {
-                context.skip(&file.path, None, format!("not read to its end as an MLflow database: {reason}"))
+                context.unread(&file.path, format!("not read to its end as an MLflow database: {reason}"))
             }
         }
         context.advance(&file.path, file.bytes);
@@ -91,13 +91,17 @@ fn read_runs(
     let has_inputs = entities::has_rows(connection, "inputs")?;
     let mut statement = select(connection, "runs", &RUN_COLUMNS, "run_uuid COLLATE BINARY")?;
     let mut rows = statement.query([])?;
-    let mut orphans = [0, 0, 0];
+    let (mut orphans, mut inexact) = ([0, 0, 0], Inexact::default());
     while let Some(row) = rows.next()? {
         let uuid = bytes(row, 0)?.unwrap_or_default();
         let mut gather = Gather::default();
-        let mut bad = 0u64;
+        let (mut bad, mut timeless) = (0u64, 0u64);
         orphans[0] += metrics.rows_of(&uuid, &mut |row| {
-            bad += u64::from(!take_metric(row, &mut gather)?);
+            match take_metric(row, &mut gather, &mut inexact)? {
+                Metric::Whole => {}
+                Metric::WithoutTime => timeless += 1,
+                Metric::Bad => bad += 1,
+            }
             Ok(())
         })?;
         let mut words = [Vec::new(), Vec::new()];
@@ -115,6 +119,8 @@ fn read_runs(
             let why = format!("metric rows of run {name} without key, step or number; passed over");
             context.leave_out(&file.path, Kind::Point, bad, why);
         }
+        let why = format!("points of run {name} whose timestamp cannot be read: taken without a time");
+        context.leave_out(&file.path, Kind::Point, timeless, why);
         let mut more = Vec::new();
         for at in 10..RUN_COLUMNS.len() {
             more.push(text(row, at)?);
@@ -124,6 +130,8 @@ fn read_runs(
         let experiment = experiments.of(text(row, 7)?, file, context)?;
         let uri = text(row, 8)?.filter(|uri| !uri.is_empty());
         let beside = file.path.parent().unwrap_or(Path::new(""));
+        let words = RunWords { status: text(row, 3)?, start: text(row, 4)?, end: text(row, 5)? };
+        let (status, start_time_ms, end_time_ms) = words.read(&format!(" of run {name}"), &file.path, context);
         let attached = Attached {
             experiment_key: Some(experiment.key),
             items: if has_inputs { entities::links(connection, &name, file, context)? } else { Vec::new() },
@@ -140,9 +148,9 @@ fn read_runs(
             experiment: Some(experiment.name),
             name: text(row, 1)?.filter(|name| !name.is_empty()).or_else(|| tag("mlflow.runName")).unwrap_or(name),
             user: text(row, 2)?.or_else(|| tag("mlflow.user")).unwrap_or_default(),
-            status: text(row, 3)?.and_then(|status| status_of(&status)).unwrap_or(RunStatus::Finished),
-            start_time_ms: text(row, 4)?.as_deref().and_then(milliseconds),
-            end_time_ms: text(row, 5)?.as_deref().and_then(milliseconds),
+            status,
+            start_time_ms,
+            end_time_ms,
             deleted: experiment.is_deleted || text(row, 6)?.as_deref() == Some("deleted"),
             params,
             tags,
@@ -151,6 +159,7 @@ fn read_runs(
         };
         context.emit(run, &file.path).map_err(Stop::Import)?;
     }
+    inexact.tell(&file.path, context);
     // What is left belongs to no run, as it would in MLflow.
     let kinds = [(Kind::Point, "metric"), (Kind::Param, "param"), (Kind::Tag, "tag")];
     for (at, side) in [&mut metrics, &mut params, &mut tags].into_iter().enumerate() {
@@ -165,8 +174,15 @@ fn read_runs(
     Ok(())
 }
 
-/// Takes a metric row; false when something is missing. MLflow stores NaN as 0 with a mark, infinities as ±1.797e308.
-fn take_metric(row: &Row<'_>, gather: &mut Gather) -> Result<bool, Stop> {
+/// How much of a metric row was taken.
+enum Metric {
+    Whole,
+    WithoutTime,
+    Bad,
+}
+
+/// Takes a metric row. MLflow stores NaN as 0 with a mark, infinities as ±1.797e308.
+fn take_metric(row: &Row<'_>, gather: &mut Gather, inexact: &mut Inexact) -> Result<Metric, Stop> {
     let is_nan = match row.get_ref(5)? {
         ValueRef::Integer(mark) => mark != 0,
         ValueRef::Text(mark) => mark.eq_ignore_ascii_case(b"true") || mark == b"1",
@@ -175,8 +191,16 @@ fn take_metric(row: &Row<'_>, gather: &mut Gather) -> Result<bool, Stop> {
     let value = match row.get_ref(2)? {
         _ if is_nan => Some(f64::NAN),
         ValueRef::Real(value) => Some(value),
-        ValueRef::Integer(value) => Some(value as f64),
-        ValueRef::Text(text) => std::str::from_utf8(text).ok().and_then(number::value),
+        ValueRef::Integer(value) => {
+            inexact.look_at_whole(value.into());
+            Some(value as f64)
+        }
+        ValueRef::Text(text) => {
+            let text = std::str::from_utf8(text).unwrap_or_default();
+            let value = number::value(text);
+            value.into_iter().for_each(|value| inexact.look(text, value, None));
+            value
+        }
         // SQLite itself keeps a NaN as null.
         ValueRef::Null => Some(f64::NAN),
         ValueRef::Blob(_) => None,
@@ -192,11 +216,12 @@ fn take_metric(row: &Row<'_>, gather: &mut Gather) -> Result<bool, Stop> {
         _ => text(row, 3)?.as_deref().and_then(milliseconds),
     };
     let ValueRef::Text(key) = row.get_ref(1)? else {
-        return Ok(false);
+        return Ok(Metric::Bad);
     };
     match (std::str::from_utf8(key), value, step) {
         (Ok(key), Some(value), Some(step)) => gather.push(key, step, timestamp_ms, value),
-        _ => return Ok(false),
+        _ => return Ok(Metric::Bad),
     }
-    Ok(true)
+    let is_lost = timestamp_ms.is_none() && !matches!(row.get_ref(3)?, ValueRef::Null);
+    Ok(if is_lost { Metric::WithoutTime } else { Metric::Whole })
 }

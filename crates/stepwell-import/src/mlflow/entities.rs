@@ -18,6 +18,7 @@ use crate::mlflow::store::in_workspace;
 use crate::mlflow::{NO_PLACE, milliseconds, place};
 use crate::number;
 use crate::report::Kind;
+use crate::table::inexact::Inexact;
 use crate::walk::SourceFile;
 
 /// Tables that are read.
@@ -234,7 +235,7 @@ pub(crate) fn read_logged_models(
             message: take(&mut row, 10),
             params: pairs(params).collect(),
             tags: pairs(tags).collect(),
-            metrics: model_metrics(connection, &id)?,
+            metrics: model_metrics(connection, &id, file, context)?,
             id: id.clone(),
         };
         let older = model.metrics.older_count;
@@ -254,7 +255,12 @@ pub(crate) fn read_logged_models(
     Ok(())
 }
 
-fn model_metrics(connection: &Connection, model: &str) -> Result<LatestMetrics, Stop> {
+fn model_metrics(
+    connection: &Connection,
+    model: &str,
+    file: &SourceFile,
+    context: &mut Context<'_>,
+) -> Result<LatestMetrics, Stop> {
     let wanted = [
         "metric_name",
         "dataset_name",
@@ -264,15 +270,24 @@ fn model_metrics(connection: &Connection, model: &str) -> Result<LatestMetrics, 
         "metric_step",
         "metric_value",
     ];
-    let mut metrics = LatestMetrics::default();
+    let (mut metrics, mut inexact, mut bad) = (LatestMetrics::default(), Inexact::default(), 0);
     for mut row in rows_where(connection, "logged_model_metrics", &wanted, &[("model_id", model)])? {
         let names = [0, 1, 2, 3].map(|at| word(&mut row, at));
         let names = [0, 1, 2, 3].map(|at: usize| names[at].as_str());
         let time = take(&mut row, 4).as_deref().and_then(milliseconds).unwrap_or(0);
         let step = take(&mut row, 5).as_deref().and_then(number::step).unwrap_or(0);
-        let value = take(&mut row, 6).as_deref().and_then(number::value).unwrap_or(f64::NAN);
+        // SQLite itself keeps a NaN as null.
+        let cell = take(&mut row, 6).unwrap_or_else(|| "NaN".to_owned());
+        let Some(value) = number::value(&cell) else {
+            bad += 1;
+            continue;
+        };
+        inexact.look(&cell, value, None);
         metrics.push(names, time, step, value);
     }
+    inexact.tell(&file.path, context);
+    let why = format!("metric rows of logged model {model} without a number; passed over");
+    context.leave_out(&file.path, Kind::Point, bad, why);
     Ok(metrics)
 }
 

@@ -4,15 +4,15 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use stepwell::RunId;
 use stepwell::items::{MODEL_INPUT, MODEL_OUTPUT};
-use stepwell::{RunId, RunStatus};
 
 use crate::attached::Attached;
 use crate::context::Context;
 use crate::lines::Lines;
 use crate::mlflow::meta::{self, Meta};
 use crate::mlflow::model::{Dataset, source_tags};
-use crate::mlflow::{milliseconds, nested, place, store};
+use crate::mlflow::{RunWords, milliseconds, nested, place, store};
 use crate::number;
 use crate::report::Kind as Import;
 use crate::run::{ImportError, ImportedRun};
@@ -100,7 +100,7 @@ pub(crate) fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>)
     let mut gather = Gather::default();
     for (key, path) in files_below(&folder.join("metrics"), context) {
         if let Err(error) = read_metric(folder, &key, &path, &mut gather, context) {
-            context.skip(&path, None, format!("cannot be read: {error}"));
+            context.unread(&path, format!("cannot be read: {error}"));
         }
     }
     let params = read_words(&folder.join("params"), context);
@@ -110,15 +110,9 @@ pub(crate) fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>)
     let uri = meta.get("artifact_uri").map(str::to_owned);
     let beside = parent.parent().and_then(Path::parent).unwrap_or(parent);
     let artifacts = place::of(uri.as_deref(), id.as_str(), Some(folder.join("artifacts")), beside);
-    let unread = [
-        ("status", meta.get("status").is_some_and(|word| status_of(word).is_none()), "the run is taken as finished"),
-        ("start_time", meta.get("start_time").is_some_and(|word| milliseconds(word).is_none()), "left out"),
-        ("end_time", meta.get("end_time").is_some_and(|word| milliseconds(word).is_none()), "left out"),
-    ];
-    for (name, _, what) in unread.into_iter().filter(|(_, is_bad, _)| *is_bad) {
-        let word: String = meta.get(name).unwrap_or_default().chars().take(40).collect();
-        context.leave_out(&meta_path, Import::Place, 1, format!("{name} {word:?} cannot be read; {what}"));
-    }
+    let word = |name: &str| meta.get(name).map(str::to_owned);
+    let words = RunWords { status: word("status"), start: word("start_time"), end: word("end_time") };
+    let (status, start_time_ms, end_time_ms) = words.read("", &meta_path, context);
     let attached = Attached {
         experiment_key: context.knows_experiment(&store::key(parent)).then(|| store::key(parent)),
         items: read_links(folder, parent, context),
@@ -139,9 +133,9 @@ pub(crate) fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>)
             .unwrap_or_else(|| id.to_string()),
         id,
         user: meta.get("user_id").map(str::to_owned).or_else(|| tag("mlflow.user")).unwrap_or_default(),
-        status: meta.get("status").and_then(status_of).unwrap_or(RunStatus::Finished),
-        start_time_ms: meta.get("start_time").and_then(milliseconds),
-        end_time_ms: meta.get("end_time").and_then(milliseconds),
+        status,
+        start_time_ms,
+        end_time_ms,
         deleted: store::is_in_trash(folder) || is_deleted(&meta) || is_deleted(&experiment),
         params,
         tags,
@@ -198,25 +192,21 @@ fn read_dataset(folder: &Path) -> Option<Dataset> {
     })
 }
 
-/// A status as MLflow's number or name.
-pub(crate) fn status_of(text: &str) -> Option<RunStatus> {
-    match text.parse::<u8>() {
-        Ok(number) => RunStatus::ALL.into_iter().find(|status| *status as u8 == number),
-        Err(_) => text.parse().ok(),
-    }
-}
-
 /// All files below a folder with their relative paths, sorted; MLflow nests a key with slashes.
 pub(crate) fn files_below(folder: &Path, context: &mut Context<'_>) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     let mut pending = vec![(folder.to_path_buf(), 0)];
+    if folder.is_symlink() {
+        context.skip(folder, None, LINK);
+        return found;
+    }
     while let Some((next, depth)) = pending.pop() {
         let listing = match fs::read_dir(&next) {
             Ok(listing) => listing,
             // A run without params has no folder for them.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => {
-                context.skip(&next, None, format!("cannot list the folder: {error}"));
+                context.cannot_list(&next, &error);
                 continue;
             }
         };
@@ -244,7 +234,7 @@ pub(crate) fn read_words(folder: &Path, context: &mut Context<'_>) -> Vec<(Strin
                 Ok(text) => words.push((key, text)),
                 Err(_) => context.skip(&path, Some(0), "no UTF-8; left out"),
             },
-            Err(error) => context.skip(&path, None, format!("cannot be read: {error}")),
+            Err(error) => context.unread(&path, format!("cannot be read: {error}")),
         }
     }
     words

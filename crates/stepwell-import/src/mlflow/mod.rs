@@ -15,7 +15,13 @@ pub(crate) mod registry;
 mod sqlite;
 pub(crate) mod store;
 
+use std::path::Path;
+
+use stepwell::RunStatus;
+
+use crate::context::Context;
 use crate::number;
+use crate::report::Kind;
 
 /// Whether a location of artifacts is on this machine, or in a server's keeping beside the store.
 #[must_use]
@@ -29,4 +35,42 @@ const NO_PLACE: &str = "they have no place here and stay in the source";
 /// A time as MLflow writes it: milliseconds, with a fraction where a client passed one, which is rounded.
 fn milliseconds(text: &str) -> Option<i64> {
     number::step(text).or_else(|| number::whole(text.trim().parse::<f64>().ok()?.round_ties_even()))
+}
+
+/// What MLflow says of a run in words that have a form of their own.
+struct RunWords {
+    status: Option<String>,
+    start: Option<String>,
+    end: Option<String>,
+}
+
+impl RunWords {
+    /// The status, the start and the end; tells those that cannot be read. A run of which no status is kept has ended,
+    /// and of a status that nobody knows nobody can say that: it is running.
+    fn read(&self, of: &str, path: &Path, context: &mut Context<'_>) -> (RunStatus, Option<i64>, Option<i64>) {
+        let [status, start, end] =
+            [&self.status, &self.start, &self.end].map(|word| word.as_deref().filter(|word| !word.trim().is_empty()));
+        let known = status.map_or(Some(RunStatus::Finished), status_of);
+        let times = [start, end].map(|word| word.and_then(milliseconds));
+        let lost = [
+            ("status", status, known.is_none(), "the run is taken as running"),
+            ("start_time", start, times[0].is_none(), "left out"),
+            ("end_time", end, times[1].is_none(), "left out"),
+        ];
+        for (name, word, is_lost, what) in lost {
+            if let Some(word) = word.filter(|_| is_lost) {
+                let word: String = word.chars().take(40).collect();
+                context.leave_out(path, Kind::Place, 1, format!("{name} {word:?}{of} cannot be read; {what}"));
+            }
+        }
+        (known.unwrap_or(RunStatus::Running), times[0], times[1])
+    }
+}
+
+/// A status as MLflow's number or name.
+fn status_of(text: &str) -> Option<RunStatus> {
+    match text.parse::<u8>() {
+        Ok(number) => RunStatus::ALL.into_iter().find(|status| *status as u8 == number),
+        Err(_) => text.parse().ok(),
+    }
 }

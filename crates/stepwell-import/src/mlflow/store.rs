@@ -17,6 +17,7 @@ use crate::mlflow::{NO_PLACE, milliseconds, place};
 use crate::number;
 use crate::report::Kind;
 use crate::run::ImportError;
+use crate::table::inexact::Inexact;
 use crate::walk::Group;
 
 /// Reads experiments' folders.
@@ -149,9 +150,11 @@ fn read_models(models: &Path, relative: &str, context: &mut Context<'_>) -> Resu
 fn read_metrics(folder: &Path, context: &mut Context<'_>) -> LatestMetrics {
     let mut metrics = LatestMetrics::default();
     for (metric, path) in files_below(folder, context) {
+        let mut inexact = Inexact::default();
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) => {
+                context.count_unread();
                 context.leave_out(&path, Kind::Series, 1, format!("cannot be read: {error}"));
                 continue;
             }
@@ -164,10 +167,14 @@ fn read_metrics(folder: &Path, context: &mut Context<'_>) -> LatestMetrics {
             };
             let word = |at: usize| fields.get(at).copied().unwrap_or_default();
             match point() {
-                Some((time, value, step)) => metrics.push([&metric, word(4), word(5), word(3)], time, step, value),
+                Some((time, value, step)) => {
+                    inexact.look(fields[1], value, None);
+                    metrics.push([&metric, word(4), word(5), word(3)], time, step, value);
+                }
                 None => context.leave_out(&path, Kind::Point, 1, "a line that is not `timestamp value step run`"),
             }
         }
+        inexact.tell(&path, context);
     }
     metrics
 }
@@ -189,7 +196,7 @@ pub(crate) fn folders(folder: &Path, context: &mut Context<'_>) -> Vec<PathBuf> 
             found
         }
         Err(error) => {
-            context.skip(folder, None, format!("cannot list the folder: {error}"));
+            context.cannot_list(folder, &error);
             Vec::new()
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         match read_file(file, &mut told, context) {
             Ok(done) => done?,
             Err(error) => {
-                context.leave_out(&file.path, Kind::File, 1, format!("not read to its end: {error}"));
+                context.not_to_its_end(&file.path, error);
             }
         }
         context.advance(&file.path, file.bytes.saturating_sub(told));
@@ -218,7 +218,7 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
     cells.tell(&mut rows, context);
     tell_encoding(&records, file, context);
     if let Some(error) = cut {
-        context.leave_out(&file.path, Kind::File, 1, format!("not read to its end: {error}"));
+        context.not_to_its_end(&file.path, error);
     }
     Ok(rows.finish(context))
 }

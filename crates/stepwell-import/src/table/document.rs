@@ -19,23 +19,25 @@ use crate::walk::{Group, SourceFile};
 /// Longer documents are reported, not read: a document is in memory as a whole.
 const BYTES_MAX: u64 = 256 << 20;
 
-/// Reads a document. Numbers in it that are too large for a float are told.
+/// Reads a document. Numbers that the value has otherwise than the text are told.
 ///
 /// # Errors
 /// What is wrong with it, in words.
 pub(crate) fn parse(file: &SourceFile, context: &mut Context<'_>) -> Result<Value, String> {
     let mut bytes = Vec::new();
-    text::open(&file.path)
-        .and_then(|text| text.take(BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("cannot be read: {error}"))?;
+    let read = text::open(&file.path).and_then(|text| text.take(BYTES_MAX + 1).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        context.count_unread();
+        return Err(format!("cannot be read: {error}"));
+    }
     if bytes.len() as u64 > BYTES_MAX {
         return Err(format!("a JSON document of more than {} MiB; not read", BYTES_MAX >> 20));
     }
-    let Some((document, too_large)) = json::parse_counting(&bytes) else {
+    let Some((document, lost)) = json::parse_counting(&bytes) else {
         return Err("no whole JSON document, so it may be half-written; left out until it is".into());
     };
     let mut inexact = Inexact::default();
-    inexact.infinite(0, too_large);
+    inexact.lost(0, &lost);
     inexact.tell(&file.path, context);
     Ok(document)
 }

@@ -28,9 +28,17 @@ const DEPTH_MAX: usize = 64;
 
 /// Whether a folder is one.
 pub(crate) fn is_folder(folder: &Path) -> bool {
-    folder.join(SERIES).is_dir()
+    let is_own = |path: &Path| path.is_dir() && !path.is_symlink();
+    let series = folder.join(SERIES);
+    is_own(&series)
+        && series.parent().is_some_and(is_own)
         && (FILES.iter().any(|name| folder.join(name).is_file())
             || folder.file_name().is_some_and(|name| name == "dvclive"))
+}
+
+/// Whether a file is there that is no link: a walk tells those.
+fn is_own_file(path: &Path) -> bool {
+    path.is_file() && !path.is_symlink()
 }
 
 /// Reads a folder.
@@ -43,19 +51,19 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         for (key, path) in series_below(&file.path.join(SERIES), context) {
             let one = SourceFile { path, ..file.clone() };
             if let Err(error) = read_series(&key, &one, &mut rows, context) {
-                context.leave_out(&one.path, Kind::File, 1, format!("not read to its end: {error}"));
+                context.not_to_its_end(&one.path, error);
             }
             keys.push(key);
         }
         let params = file.path.join("params.yaml");
-        if params.is_file() {
+        if is_own_file(&params) {
             match meta::read_nested(&params) {
                 Ok(found) => rows.params.extend(found),
                 Err(why) => context.leave_out(&params, Kind::File, 1, why),
             }
         }
         let latest = SourceFile { path: file.path.join("metrics.json"), ..file.clone() };
-        if latest.path.is_file() {
+        if is_own_file(&latest.path) {
             match document::parse(&latest, context) {
                 Ok(Value::Object(members)) => members.iter().for_each(|(name, value)| {
                     json::flatten_words(name, value, "/", &mut |key, word| {
@@ -81,12 +89,14 @@ fn series_below(folder: &Path, context: &mut Context<'_>) -> Vec<(String, PathBu
         let listing = match fs::read_dir(&next) {
             Ok(listing) => listing,
             Err(error) => {
-                context.leave_out(&next, Kind::File, 1, format!("cannot list the folder: {error}"));
+                context.cannot_list(&next, &error);
                 continue;
             }
         };
         for path in listing.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
-            if path.is_dir() && depth < DEPTH_MAX {
+            if path.is_symlink() {
+                context.leave_out(&path, Kind::File, 1, "a link; not followed in a folder of DVCLive");
+            } else if path.is_dir() && depth < DEPTH_MAX {
                 pending.push((path, depth + 1));
             } else if path.is_file() && path.extension().is_some_and(|ending| ending == "tsv") {
                 found.push((slashed(&path.strip_prefix(folder).unwrap_or(&path).with_extension("")), path));
@@ -113,7 +123,16 @@ fn read_series(key: &str, file: &SourceFile, rows: &mut Rows<'_>, context: &mut 
         return Ok(());
     };
     let (mut times, mut inexact) = (Times::default(), Inexact::default());
-    while let Some(record) = records.next()? {
+    loop {
+        let record = match records.next() {
+            Ok(Some(record)) => record,
+            Ok(None) => break,
+            // The rows before the place where a packed file was cut are whole.
+            Err(error) => {
+                context.not_to_its_end(&file.path, error);
+                break;
+            }
+        };
         if !csv::is_whole(&record, names.len(), file, context) {
             continue;
         }

@@ -13,6 +13,27 @@ const DIGITS_SAFE: usize = 16;
 /// The first of some cells, its offset, and how many there are.
 type Cells = Option<(Option<u64>, String, u64)>;
 
+/// Numbers of a JSON text that its value has otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// How many were too large for a float: the value has infinity.
+    pub(crate) too_large: u64,
+    /// How many were whole and of more than 64 bits: the value has the nearest float.
+    pub(crate) too_long: u64,
+    /// The first of the latter.
+    first_long: String,
+}
+
+impl Lost {
+    /// Counts a whole number of more than 64 bits.
+    pub(crate) fn long(&mut self, text: &str) {
+        if self.too_long == 0 {
+            text.clone_into(&mut self.first_long);
+        }
+        self.too_long += 1;
+    }
+}
+
 /// What was met so far.
 #[derive(Debug, Default)]
 pub(crate) struct Inexact {
@@ -32,7 +53,7 @@ pub(crate) fn is_rounded(number: i128) -> bool {
 }
 
 /// Whether a text is a whole number that is no float.
-fn is_rounded_text(text: &str) -> bool {
+pub(crate) fn is_rounded_text(text: &str) -> bool {
     let text = text.trim();
     let digits = text.trim_start_matches(['-', '+']);
     digits.len() >= DIGITS_SAFE
@@ -43,11 +64,12 @@ fn is_rounded_text(text: &str) -> bool {
 
 impl Inexact {
     /// Looks at a cell that was read as `value`.
-    pub(crate) fn look(&mut self, cell: &str, value: f64, offset: u64) {
+    pub(crate) fn look(&mut self, cell: &str, value: f64, offset: impl Into<Option<u64>>) {
+        let offset = offset.into();
         if value.is_infinite() && cell.bytes().any(|byte| byte.is_ascii_digit()) {
-            count(&mut self.infinite, Some(offset), || cell.to_owned());
+            count(&mut self.infinite, offset, || cell.to_owned());
         } else if cell.len() >= DIGITS_SAFE && is_rounded_text(cell) {
-            count(&mut self.rounded, Some(offset), || cell.to_owned());
+            count(&mut self.rounded, offset, || cell.to_owned());
         }
     }
 
@@ -67,11 +89,13 @@ impl Inexact {
         }
     }
 
-    /// Counts numbers that became infinite.
-    pub(crate) fn infinite(&mut self, offset: u64, cells: u64) {
-        if cells > 0 {
-            count(&mut self.infinite, Some(offset), String::new);
-            self.infinite.iter_mut().for_each(|(.., count)| *count += cells - 1);
+    /// Counts the numbers that a JSON value has otherwise than its text.
+    pub(crate) fn lost(&mut self, offset: impl Into<Option<u64>>, lost: &Lost) {
+        let offset = offset.into();
+        let kinds =
+            [(&mut self.infinite, lost.too_large, ""), (&mut self.rounded, lost.too_long, lost.first_long.as_str())];
+        for (cells, count, first) in kinds.into_iter().filter(|(_, count, _)| *count > 0) {
+            cells.get_or_insert_with(|| (offset, first.to_owned(), 0)).2 += count;
         }
     }
 

@@ -3,6 +3,10 @@
 use serde_json::Value;
 
 use crate::number;
+use crate::table::inexact::{Lost, is_rounded_text};
+
+/// Whole numbers with fewer digits have 64 bits at most.
+const LONG_DIGITS: usize = 19;
 
 /// Parses a JSON text. Bare `NaN`, `Infinity` and `-Infinity` become the strings of these names, and so do numbers that
 /// are too large for a float, as in Python's `json`; nesting is limited to 128 levels; numbers are rounded correctly.
@@ -13,22 +17,42 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Value> {
 /// The value that a text begins with, read in the same way.
 pub(crate) fn first(bytes: &[u8]) -> Option<Value> {
     let first = |bytes: &[u8]| serde_json::Deserializer::from_slice(bytes).into_iter().next()?.ok();
-    first(bytes).or_else(|| first(&quote_bare_words(bytes)?.0))
+    first(bytes).or_else(|| first(&quote_bare_words(bytes).0?))
 }
 
-/// The same as [`parse`], and how many numbers were too large for a float.
-pub(crate) fn parse_counting(bytes: &[u8]) -> Option<(Value, u64)> {
+/// The same as [`parse`], and which numbers the value has otherwise than the text.
+pub(crate) fn parse_counting(bytes: &[u8]) -> Option<(Value, Lost)> {
     if let Ok(value) = serde_json::from_slice(bytes) {
-        return Some((value, 0));
+        let lost = if has_long_number(bytes) { quote_bare_words(bytes).1 } else { Lost::default() };
+        return Some((value, lost));
     }
-    let (quoted, too_large) = quote_bare_words(bytes)?;
-    Some((serde_json::from_slice(&quoted).ok()?, too_large))
+    let (quoted, lost) = quote_bare_words(bytes);
+    Some((serde_json::from_slice(&quoted?).ok()?, lost))
+}
+
+/// Whether a text may have whole numbers of more than 64 bits, which a value has as floats.
+fn has_long_number(bytes: &[u8]) -> bool {
+    let digit = |at: &usize| bytes.get(*at).is_some_and(u8::is_ascii_digit);
+    // Each run of so many digits covers one of the places looked at.
+    let mut at = LONG_DIGITS - 1;
+    while at < bytes.len() {
+        if digit(&at) {
+            let start = (0..at).rev().take_while(digit).last().unwrap_or(at);
+            let end = (at..bytes.len()).take_while(digit).last().unwrap_or(at);
+            if end - start + 1 >= LONG_DIGITS {
+                return true;
+            }
+            at = end;
+        }
+        at += LONG_DIGITS;
+    }
+    false
 }
 
 /// Puts quotes around the bare words, and writes numbers beyond all floats as such; `None` when there are none. Also
-/// gives how many of those numbers there are.
-fn quote_bare_words(bytes: &[u8]) -> Option<(Vec<u8>, u64)> {
-    let mut too_large = 0;
+/// gives the numbers that a value has otherwise than the text.
+fn quote_bare_words(bytes: &[u8]) -> (Option<Vec<u8>>, Lost) {
+    let mut lost = Lost::default();
     let mut quoted = Vec::with_capacity(bytes.len() + 16);
     let (mut at, mut in_string, mut found) = (0, false, false);
     while let Some(&byte) = bytes.get(at) {
@@ -57,9 +81,19 @@ fn quote_bare_words(bytes: &[u8]) -> Option<(Vec<u8>, u64)> {
                 Ok(value) if value.is_infinite() => {
                     quoted.extend_from_slice(if value > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" });
                     found = true;
-                    too_large += 1;
+                    lost.too_large += 1;
                 }
-                _ => quoted.extend_from_slice(number),
+                _ => {
+                    if number.len() >= LONG_DIGITS
+                        && text
+                            .parse::<i128>()
+                            .map_or(true, |whole| i64::try_from(whole).is_err() && u64::try_from(whole).is_err())
+                        && is_rounded_text(text)
+                    {
+                        lost.long(text);
+                    }
+                    quoted.extend_from_slice(number);
+                }
             }
             at += number.len();
             continue;
@@ -67,7 +101,7 @@ fn quote_bare_words(bytes: &[u8]) -> Option<(Vec<u8>, u64)> {
         quoted.extend(bytes.get(at));
         at += 1;
     }
-    found.then_some((quoted, too_large))
+    (found.then_some(quoted), lost)
 }
 
 /// The number that begins here in JSON's grammar; where none does, the one byte.
@@ -183,6 +217,23 @@ mod tests {
         }
         for text in ["01e999", "1.e999", ".1e999", "1e", "-", "--1e999", "+1e999", "1e999x", "-NaN"] {
             assert!(parse(format!("[{text}, NaN]").as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_a_value_cannot_hold_are_counted() {
+        let counts = |text: &str| {
+            let (_, lost) = parse_counting(text.as_bytes()).unwrap();
+            (lost.too_large, lost.too_long)
+        };
+        // 2^64 - 1 is a whole number to the parser, and looked at where it becomes a float.
+        assert_eq!(counts("[18446744073709551615, 9007199254740993, 0.12345678901234567890123]"), (0, 0));
+        assert_eq!(counts("[18446744073709551617, -9223372036854775809123, \"18446744073709551617\"]"), (0, 2));
+        assert_eq!(counts("[100000000000000000000]"), (0, 0), "10^20 is a float");
+        assert_eq!(counts("[1e400, NaN, -18446744073709551617]"), (1, 1));
+        for place in 0..60 {
+            let text = format!("{{\"{}\":18446744073709551617}}", "k".repeat(place));
+            assert_eq!(counts(&text), (0, 1), "{text}");
         }
     }
 

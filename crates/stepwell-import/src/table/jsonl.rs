@@ -9,6 +9,7 @@ use crate::lines::{Line, Lines};
 use crate::options::Options;
 use crate::report::Kind;
 use crate::run::ImportError;
+use crate::table::inexact::Lost;
 use crate::table::json;
 use crate::table::objects::{self, Objects};
 use crate::table::rows::{LastRows, Rows};
@@ -25,7 +26,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         match read_file(file, &mut told, context) {
             Ok(done) => done?,
             Err(error) => {
-                context.leave_out(&file.path, Kind::File, 1, format!("not read to its end: {error}"));
+                context.not_to_its_end(&file.path, error);
             }
         }
         context.advance(&file.path, file.bytes.saturating_sub(told));
@@ -58,8 +59,8 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
         let offset = line.offset;
         match object_of(&line) {
             Err(reason) => context.skip(&file.path, Some(offset), reason),
-            Ok((object, too_large)) => {
-                objects.inexact.infinite(offset, too_large);
+            Ok((object, lost)) => {
+                objects.inexact.lost(offset, &lost);
                 let run = objects::run_of(&object, options).unwrap_or_default();
                 if let Err(reason) = objects.take(&object, &run, offset, &mut rows) {
                     context.skip(&file.path, Some(offset), reason);
@@ -77,7 +78,7 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
         }
     }
     if let Some(error) = cut {
-        context.leave_out(&file.path, Kind::File, 1, format!("not read to its end: {error}"));
+        context.not_to_its_end(&file.path, error);
     }
     if !objects.any {
         context.leave_out(&file.path, Kind::File, 1, "no row with a step; not imported");
@@ -87,13 +88,13 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
     Ok(rows.finish(context))
 }
 
-/// A line's object, and how many of its numbers were too large for a float.
-fn object_of(line: &Line<'_>) -> Result<(Map<String, Value>, u64), String> {
+/// A line's object, and the numbers that it has otherwise than the line.
+fn object_of(line: &Line<'_>) -> Result<(Map<String, Value>, Lost), String> {
     if line.too_long {
         return Err("a line too long for a row; passed over".into());
     }
     match json::parse_counting(line.bytes) {
-        Some((Value::Object(object), too_large)) => Ok((object, too_large)),
+        Some((Value::Object(object), lost)) => Ok((object, lost)),
         Some(_) => Err("a line that is no JSON object; passed over".into()),
         None if line.ended => Err("a line that is no JSON; passed over".into()),
         None => Err("the last line is torn; left out until it is whole".into()),

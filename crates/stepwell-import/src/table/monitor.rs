@@ -26,7 +26,7 @@ pub(crate) fn read(
     context: &mut Context<'_>,
 ) -> io::Result<Result<(), ImportError>> {
     let mut rows = Rows::one("monitor", file);
-    let start = first.get(1..).and_then(|json| json::parse(json.trim_ascii()));
+    let (start, lost) = first.get(1..).and_then(|json| json::parse_counting(json.trim_ascii())).unzip();
     let start_seconds = start.as_ref().and_then(|start| start.get("t_start")).and_then(Value::as_f64);
     match (&start, start_seconds) {
         (Some(start), Some(_)) => json::flatten_words("", start, ".", &mut |key, word| {
@@ -43,8 +43,18 @@ pub(crate) fn read(
         context.skip(&file.path, Some(first.len() as u64), "no column l, the episodes' length; not imported");
         return Ok(Ok(()));
     };
-    let (mut step, mut row, mut inexact) = (0i64, 0, Inexact::default());
-    while let Some(record) = records.next()? {
+    let (mut step, mut row, mut inexact, mut cut) = (0i64, 0, Inexact::default(), None);
+    inexact.lost(0, &lost.unwrap_or_default());
+    loop {
+        let record = match records.next() {
+            Ok(Some(record)) => record,
+            Ok(None) => break,
+            // The rows before the place where a packed file was cut are whole.
+            Err(error) => {
+                cut = Some(error);
+                break;
+            }
+        };
         if !csv::is_whole(&record, names.len(), file, context) {
             continue;
         }
@@ -79,5 +89,6 @@ pub(crate) fn read(
     }
     inexact.tell(&file.path, context);
     csv::tell_encoding(&records, file, context);
+    cut.into_iter().for_each(|error| context.not_to_its_end(&file.path, error));
     Ok(rows.finish(context))
 }

@@ -58,9 +58,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         match read_file(file, &mut told, context) {
             Ok(()) => {}
             Err(Stop::Import(error)) => return Err(error),
-            Err(Stop::File(reason)) => {
-                context.skip(&file.path, None, format!("not read to its end as Parquet: {reason}"))
-            }
+            Err(Stop::File(reason)) => context.unread(&file.path, format!("not read to its end as Parquet: {reason}")),
         }
         context.advance(&file.path, file.bytes.saturating_sub(told));
     }

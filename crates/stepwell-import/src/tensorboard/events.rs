@@ -61,7 +61,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
     };
     for file in &group.files {
         if let Err(error) = read_file(file, &mut events, context) {
-            context.skip(&file.path, None, format!("cannot be read: {error}"));
+            context.unread(&file.path, format!("cannot be read: {error}"));
         }
         context.advance(&file.path, file.bytes);
     }

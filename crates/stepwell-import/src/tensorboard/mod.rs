@@ -11,4 +11,4 @@ pub(crate) use events::read;
 #[cfg(test)]
 pub(crate) use tfrecord::frame;
 pub(crate) use tfrecord::is_event_file;
-pub use writer::{Ending, EventWriter};
+pub use writer::{Ending, EventWriter, is_event_time};

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use prost::Message;
 use stepwell::{Columns, Point};
 
-use crate::number::widen;
+use crate::number::{seconds_to_ms, widen};
 use crate::tensorboard::messages::{
     Any, Event, HParamsData, Metadata, PluginData, SessionEnd, SessionStart, Summary, Tensor, Value,
 };
@@ -123,6 +123,12 @@ impl<W: Write> EventWriter<W> {
     fn write(&mut self, event: &Event) -> io::Result<()> {
         self.out.write_all(&frame(&event.encode_to_vec()))
     }
+}
+
+/// Whether an event holds a time, in milliseconds since the epoch, as it is.
+#[must_use]
+pub fn is_event_time(ms: i64) -> bool {
+    seconds_to_ms(seconds(Some(ms))) == Some(ms)
 }
 
 fn plugin(name: &str, content: Vec<u8>) -> Metadata {

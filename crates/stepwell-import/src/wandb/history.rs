@@ -9,7 +9,7 @@ use crate::keep::Keep;
 use crate::number;
 use crate::report::Kind;
 use crate::series::Gather;
-use crate::table::inexact::Inexact;
+use crate::table::inexact::{Inexact, Lost};
 use crate::table::json;
 use crate::wandb::messages::{Config, History, Item, Stats};
 use crate::wandb::values::{self, Leaf, Media, kind_of, leaves};
@@ -36,16 +36,24 @@ pub(crate) struct Rows {
     pub(crate) in_files: BTreeMap<(Kind, String), u64>,
     /// Numbers that no float holds.
     pub(crate) inexact: Inexact,
+    /// What the latest value of each key of the summary has otherwise than its text.
+    summary_lost: BTreeMap<String, Lost>,
+    /// Rows whose own step cannot be read; the record's is taken.
+    pub(crate) unread_steps: u64,
+    /// Rows whose time cannot be read; they have none.
+    pub(crate) unread_times: u64,
 }
 
-/// Looks for whole numbers that no float holds; a list is no metric.
-fn look(inexact: &mut Inexact, value: &Value) {
+/// Looks for whole numbers that no float holds, at the keys that are asked for; a list is no metric.
+fn look(inexact: &mut Inexact, key: &str, value: &Value, is_asked: &dyn Fn(&str) -> bool) {
     match value {
-        Value::Number(number) => {
+        Value::Number(number) if is_asked(key) => {
             let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
             whole.into_iter().for_each(|whole| inexact.look_at_whole(whole));
         }
-        Value::Object(object) => object.values().for_each(|value| look(inexact, value)),
+        Value::Object(object) => {
+            object.iter().for_each(|(name, value)| look(inexact, &format!("{key}.{name}"), value, is_asked));
+        }
         _ => {}
     }
 }
@@ -56,19 +64,25 @@ impl Rows {
     /// The row's step is its `_step` if that is a whole number, else the record's own, which is 0 when not set; its
     /// time is its `_timestamp` in seconds. Returns the first key whose value is not JSON.
     pub(crate) fn add_row(&mut self, row: &History) -> Result<(), String> {
-        let (mut tree, bad) = values::tree(&row.item);
+        let (mut tree, bad) = values::tree(&row.item, &mut self.inexact);
         let mut step = row.step.as_ref().map_or(0, |step| step.num);
         let mut timestamp_ms = None;
         if tree.get("_step").is_some_and(|value| !value.is_object()) {
-            step = tree.shift_remove("_step").and_then(|value| value.as_i64()).unwrap_or(step);
+            let own = tree.shift_remove("_step").and_then(|value| match value.as_i64() {
+                None => value.as_f64().and_then(number::whole),
+                step => step,
+            });
+            self.unread_steps += u64::from(own.is_none());
+            step = own.unwrap_or(step);
         }
         if tree.get("_timestamp").is_some_and(|value| !value.is_object()) {
             let time = tree.shift_remove("_timestamp").and_then(|value| value.as_f64());
             timestamp_ms = time.and_then(number::seconds_to_ms);
+            self.unread_times += u64::from(timestamp_ms.is_none());
         }
         self.last = Some((step, timestamp_ms));
         for (key, value) in &tree {
-            look(&mut self.inexact, value);
+            look(&mut self.inexact, key, value, &|_| true);
             leaves(key, value, &mut |key, leaf| match leaf {
                 Leaf::Number(number) => self.gather.push(key, step, timestamp_ms, number),
                 Leaf::Text(text) => {
@@ -103,8 +117,9 @@ impl Rows {
     /// Adds machine statistics under `system/`. They have no step of their own: it is the point's place in its series.
     pub(crate) fn add_stats(&mut self, stats: &Stats) -> Result<(), String> {
         let timestamp_ms = stats.timestamp.as_ref().and_then(super::messages::Timestamp::to_ms);
-        let (tree, bad) = values::tree(&stats.item);
+        let (tree, bad) = values::tree(&stats.item, &mut self.inexact);
         for (key, value) in &tree {
+            look(&mut self.inexact, key, value, &|_| true);
             json::flatten(&format!("system/{key}"), value, ".", &mut |key, value| {
                 let step = self.gather.len_of(key) as i64;
                 self.gather.push(key, step, timestamp_ms, value);
@@ -117,8 +132,11 @@ impl Rows {
     pub(crate) fn set_summary(&mut self, change: &Config) -> Result<(), String> {
         let mut bad = None;
         for item in &change.update {
-            match json::parse(item.value_json.as_bytes()) {
-                Some(value) => values::put(&mut self.summary, item.path(), value),
+            match json::parse_counting(item.value_json.as_bytes()) {
+                Some((value, lost)) => {
+                    self.summary_lost.insert(item.full_key(), lost);
+                    values::put(&mut self.summary, item.path(), value);
+                }
                 None => bad = bad.or_else(|| Some(item.full_key())),
             }
         }
@@ -134,7 +152,15 @@ impl Rows {
         let summary = std::mem::take(&mut self.summary);
         let (step, timestamp_ms) = self.last.unwrap_or((0, None));
         let is_own = |key: &String| matches!(key.as_str(), "_wandb" | "_step" | "_runtime" | "_timestamp");
+        // What the history has of a key was counted there.
+        for (key, lost) in std::mem::take(&mut self.summary_lost) {
+            if !is_own(&key) && self.gather.len_of(&key) == 0 {
+                self.inexact.lost(None, &lost);
+            }
+        }
         for (key, value) in summary.iter().filter(|(key, _)| !is_own(key)) {
+            let gather = &self.gather;
+            look(&mut self.inexact, key, value, &|key| gather.len_of(key) == 0);
             leaves(key, value, &mut |key, leaf| match leaf {
                 Leaf::Number(number) => {
                     let text = value_text(number);
@@ -170,13 +196,18 @@ fn value_text(number: f64) -> String {
 }
 
 /// Sets a config item's params, nested ones joined with `.`; W&B's own item is left out. Returns how many values took
-/// the place of another that stands under the same key by another path.
-pub(crate) fn set_config(params: &mut BTreeMap<String, (Vec<String>, String)>, item: &Item) -> Result<u64, String> {
+/// the place of another that stands under the same key by another path, and counts numbers that the words have otherwise.
+pub(crate) fn set_config(
+    params: &mut BTreeMap<String, (Vec<String>, String)>,
+    item: &Item,
+    inexact: &mut Inexact,
+) -> Result<u64, String> {
     let key = item.full_key();
     if key == "_wandb" || key.starts_with("_wandb.") {
         return Ok(0);
     }
-    let value = json::parse(item.value_json.as_bytes()).ok_or_else(|| key.clone())?;
+    let (value, lost) = json::parse_counting(item.value_json.as_bytes()).ok_or_else(|| key.clone())?;
+    inexact.lost(None, &lost);
     let mut replaced = 0;
     flatten(&mut item.path().to_vec(), &value, &mut |path, word| {
         let key = path.join(".");

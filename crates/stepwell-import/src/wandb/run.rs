@@ -82,7 +82,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         let mut log = Log::default();
         log.rows.keep = Keep::new(context.wants_artifacts());
         if let Err(error) = read_file(file, &mut log, context) {
-            context.skip(&file.path, None, format!("cannot be read: {error}"));
+            context.unread(&file.path, format!("cannot be read: {error}"));
         }
         context.advance(&file.path, file.bytes);
         if log.records == 0 {
@@ -150,6 +150,9 @@ fn emit(file: &SourceFile, mut log: Log, context: &mut Context<'_>) -> Result<()
         context.leave_out(path, *kind, *count, format!("values of the type {what}: {why}"));
     }
     log.rows.inexact.tell(path, context);
+    let steps = "rows whose _step is not a whole number: the record's own number is taken";
+    context.leave_out(path, Kind::Row, log.rows.unread_steps, steps);
+    context.leave_out(path, Kind::Row, log.rows.unread_times, "rows whose _timestamp is not a time: they have none");
     let why = "config values under one key by two paths (`a.b` and `a` with `b`); the last stands";
     context.leave_out(path, Kind::Param, log.replaced_params_count, why);
     let started_ms = run.start_time.as_ref().and_then(super::messages::Timestamp::to_ms);
@@ -285,7 +288,7 @@ impl Log {
     fn set_config(&mut self, items: &[Item]) -> Result<(), String> {
         let mut result = Ok(());
         for item in items {
-            match history::set_config(&mut self.params, item) {
+            match history::set_config(&mut self.params, item, &mut self.rows.inexact) {
                 Ok(replaced) => self.replaced_params_count += replaced,
                 Err(key) => result = result.and(Err(key)),
             }

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::report::Kind;
+use crate::table::inexact::Inexact;
 use crate::table::json;
 use crate::wandb::messages::Item;
 
@@ -34,12 +35,16 @@ pub(crate) struct Media<'v> {
     pub(crate) inline: Option<&'v Value>,
 }
 
-/// Items as one object. Returns the first key whose value is not JSON, too.
-pub(crate) fn tree(items: &[Item]) -> (Map<String, Value>, Option<String>) {
+/// Items as one object. Returns the first key whose value is not JSON, or whose path is too deep, too; and counts the
+/// numbers that the object has otherwise.
+pub(crate) fn tree(items: &[Item], inexact: &mut Inexact) -> (Map<String, Value>, Option<String>) {
     let (mut tree, mut bad) = (Map::new(), None);
     for item in items {
-        match json::parse(item.value_json.as_bytes()) {
-            Some(value) => put(&mut tree, item.path(), value),
+        match json::parse_counting(item.value_json.as_bytes()).filter(|_| item.path().len() <= DEPTH_MAX) {
+            Some((value, lost)) => {
+                inexact.lost(None, &lost);
+                put(&mut tree, item.path(), value);
+            }
             None => bad = bad.or_else(|| Some(item.full_key())),
         }
     }
@@ -142,7 +147,7 @@ mod tests {
             item(&["w"], "\"word\""),
             item(&["bad"], "{"),
         ];
-        let (tree, bad) = tree(&items);
+        let (tree, bad) = tree(&items, &mut Inexact::default());
         assert_eq!(bad.as_deref(), Some("bad"));
         let mut seen = Vec::new();
         for (key, value) in &tree {

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 
 use stepwell::{Columns, Experiment, Point, RunSnapshot};
 
-use super::{Damage, Export, Written, as_path, at_zero, check_free, each_series, write_words};
+use super::{
+    Export, PLAIN_NAN, TIME_0, Told, Written, as_path, at_zero, check_free, each_series, odd_nans, tell_points,
+    without_time, write_words,
+};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -18,7 +21,7 @@ pub(super) fn write(export: &mut Export<'_>) -> Outcome<Written> {
     // MLflow keeps where artifacts are as a whole path.
     let to = fs::canonicalize(export.to).map_err(Failure::io("look at", export.to))?;
     let (mut written, mut experiments) = (Written::default(), BTreeSet::new());
-    export.each_run(|damage, run| {
+    export.each_run(|told, run| {
         let number = run.state().experiment.to_string();
         let experiment = to.join(&number);
         fs::create_dir_all(&experiment).map_err(Failure::io("create", &experiment))?;
@@ -37,45 +40,47 @@ pub(super) fn write(export: &mut Export<'_>) -> Outcome<Written> {
             }
             let what = format!("experiment {number}");
             for (key, value) in known.iter().flat_map(|known| &known.tags) {
-                put_key(&what, &experiment, "tags", key, value.as_bytes(), damage, &mut written)?;
+                put_key(&what, &experiment, "tags", key, value.as_bytes(), told, &mut written)?;
             }
         }
-        let folder = experiment.join(run.id().as_str());
+        let folder = run_folder(&to, run);
         check_free(&folder, overwrite)?;
         // Artifacts are not the export's to replace.
         for part in ["metrics", "params", "tags"].map(|part| folder.join(part)).iter().filter(|part| part.exists()) {
             fs::remove_dir_all(part).map_err(Failure::io("remove", part))?;
         }
         let deleted = workspace.counts_as_deleted(run.state())?;
-        write_run(run, deleted, &folder, damage, &mut written)
+        write_run(run, deleted, &folder, told, &mut written)
     })?;
     Ok(written)
 }
 
-fn write_run(
-    run: &RunSnapshot,
-    deleted: bool,
-    folder: &Path,
-    damage: &mut Damage,
-    written: &mut Written,
-) -> Outcome<()> {
+/// Where a run is below the export's folder.
+pub(super) fn run_folder(to: &Path, run: &RunSnapshot) -> PathBuf {
+    to.join(run.state().experiment.to_string()).join(run.id().as_str())
+}
+
+fn write_run(run: &RunSnapshot, deleted: bool, folder: &Path, told: &mut Told, written: &mut Written) -> Outcome<()> {
     for part in ["metrics", "params", "tags", "artifacts"] {
         let path = folder.join(part);
         fs::create_dir_all(&path).map_err(Failure::io("create", &path))?;
     }
     let (mut first_ms, mut times_at_zero, mut counts) = (None::<i64>, BTreeMap::new(), BTreeMap::new());
+    let (mut nans, mut no_time) = (0, 0);
     let what = format!("run {}", run.id());
     let words = [("params", run.state().params().collect::<Vec<_>>()), ("tags", run.state().tags().collect())];
     for (part, words) in words {
         for (key, value) in words {
-            put_key(&what, folder, part, key, value.as_bytes(), damage, written)?;
+            put_key(&what, folder, part, key, value.as_bytes(), told, written)?;
         }
     }
-    let (series, points) = each_series(run, damage, |damage, key, columns| {
-        let is_written = put_key(&what, folder, "metrics", key, metric_lines(columns).as_bytes(), damage, written)?;
+    let (series, points) = each_series(run, told, |told, key, columns| {
+        let is_written = put_key(&what, folder, "metrics", key, metric_lines(columns).as_bytes(), told, written)?;
         let zero = at_zero(columns);
         if is_written {
             counts.insert(key.to_owned(), columns.len() as u64);
+            nans += odd_nans(columns);
+            no_time += without_time(columns);
         }
         if is_written && !zero.is_empty() {
             times_at_zero.insert(key.to_owned(), zero);
@@ -84,6 +89,8 @@ fn write_run(
         first_ms = first_ms.into_iter().chain(first).min();
         Ok(is_written)
     })?;
+    tell_points(told, run, nans, PLAIN_NAN);
+    tell_points(told, run, no_time, TIME_0);
     // MLflow reads no run without a start.
     let start_ms = run.state().start_time_ms().or(first_ms).unwrap_or(0);
     put(&folder.join("meta.yaml"), run_meta(run, deleted, folder, start_ms).as_bytes(), written)?;
@@ -116,7 +123,7 @@ fn put_key(
     part: &str,
     key: &str,
     bytes: &[u8],
-    damage: &mut Damage,
+    told: &mut Told,
     written: &mut Written,
 ) -> Outcome<bool> {
     let is_good = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | ' ' | ':' | '/');
@@ -129,7 +136,7 @@ fn put_key(
     match free {
         Some(path) => put(&path, bytes, written).map(|()| true),
         None => {
-            damage.tell(format!("{key:?} in {part} of {what}: it cannot be a file's name here"));
+            told.leave_out(format!("{key:?} in {part} of {what}: it cannot be a file's name here"));
             Ok(false)
         }
     }

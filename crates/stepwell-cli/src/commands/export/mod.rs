@@ -1,8 +1,10 @@
 //! `stepwell export RUN… --to DIR`: runs as Parquet, CSV, TensorBoard event files or MLflow's folders.
 
+mod artifacts;
 mod events;
 mod folders;
 mod table;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -13,17 +15,19 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use stepwell::files::sync_all;
-use stepwell::items::{ARTIFACT_URI, DATASET, MODEL_INPUT, MODEL_OUTPUT};
-use stepwell::{Columns, Error, RunId, RunQuery, RunSnapshot, ViewType, Workspace};
+use stepwell::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT};
+use stepwell::{Columns, RunId, RunQuery, RunSnapshot, ViewType, Workspace};
 use stepwell_import::RunWords;
 
-use crate::commands::files::{SERVED, files_in};
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::output::{self, bytes, count, escape, plural};
 use crate::place;
 use crate::progress::Progress;
 use crate::shape::RunShape;
+
+use artifacts::Copied;
+use told::Told;
 
 /// The file of words.
 const RUNS: &str = "runs.json";
@@ -40,11 +44,12 @@ const RUNS: &str = "runs.json";
 /// a time gets time 0 in both. What each of them cannot hold is in `stepwell-run.json` beside the run.
 ///
 /// `import` of the folder gives the same runs again, by id: with all their points, absent times, names, params, tags.
-/// What a form has no place for is named, left out, and not counted: keys that cannot be files, datasets and links to
-/// models. Artifacts are not exported.
+/// What a form has no place for by its nature is told with its number: datasets, links to models, times and NaNs as
+/// other ones, artifacts without --artifacts. With --json it is under `not_held`.
 ///
-/// Runs and points that are damaged are named with their number and left out, the rest is written, and the exit status
-/// is 1; `repair` may save more of them. It is 1 as well when anything else was left out.
+/// What cannot be read or is refused is named and left out, the rest is written, and the exit status is 1: runs and
+/// points that are damaged (`repair` may save more of them), keys that cannot be files, artifacts that could not be
+/// copied. With --json it is under `left_out`.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Ids, names, or beginnings of ids.
@@ -63,8 +68,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Format::Parquet)]
     format: Format,
     /// Replace what an earlier export wrote there.
-    #[arg(long)]
+    #[arg(long, visible_alias = "replace")]
     overwrite: bool,
+    /// With `--format mlruns`: also copy the files of runs that the workspace keeps.
+    #[arg(long)]
+    artifacts: bool,
 }
 
 /// The forms that can be written.
@@ -91,8 +99,12 @@ struct Written {
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open()?;
-    let mut damage = Damage::default();
-    let ids = chosen(&workspace, arguments, &mut damage)?;
+    if arguments.artifacts && arguments.format != Format::Mlruns {
+        let why = "--artifacts copies the files of runs into MLflow's folders; add --format mlruns";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    let mut told = Told::default();
+    let ids = chosen(&workspace, arguments, &mut told)?;
     check_outside(workspace.root(), &arguments.to)?;
     fs::create_dir_all(&arguments.to).map_err(Failure::io("create", &arguments.to))?;
     let progress = Progress::items("exporting", ids.len() as u64, context.json);
@@ -102,8 +114,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         to: &arguments.to,
         overwrite: arguments.overwrite,
         progress,
-        damage,
-        keeps_experiments: arguments.format == Format::Mlruns,
+        told,
+        is_mlruns: arguments.format == Format::Mlruns,
+        artifacts: arguments.artifacts,
+        copied: Copied::default(),
     };
     let written = match arguments.format {
         Format::Parquet => table::parquet(&mut export)?,
@@ -111,23 +125,29 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         Format::Tfevents => events::write(&mut export)?,
         Format::Mlruns => folders::write(&mut export)?,
     };
-    let damage = export.damage;
-    let mut size = 0;
+    let Export { told, copied, .. } = export;
+    let mut size = copied.bytes;
     for path in &written.files {
         size += fs::metadata(path).map_err(Failure::io("look at", path))?.len();
     }
     if context.json {
         output::json(&json!({
             "runs": written.runs,
-            "left_out": damage.places,
+            "left_out": told.left_out,
+            "not_held": told.not_held,
+            "artifacts": copied.files,
             "series": written.series,
             "points": written.points,
             "bytes": size,
             "files": written.files.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
         }))?;
     } else {
+        let files = match copied.files {
+            0 => String::new(),
+            files => format!(", {}", plural(files, "artifact", "artifacts")),
+        };
         output::lines(&format!(
-            "exported {}, {} series, {} to {} ({})\n",
+            "exported {}, {} series, {}{files} to {} ({})\n",
             plural(written.runs, "run", "runs"),
             count(written.series),
             plural(written.points, "point", "points"),
@@ -135,7 +155,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             bytes(size),
         ))?;
     }
-    Ok(if damage.places.is_empty() { Answer::Done } else { Answer::No })
+    Ok(if told.left_out.is_empty() { Answer::Done } else { Answer::No })
 }
 
 /// An export under way.
@@ -145,9 +165,12 @@ struct Export<'a> {
     to: &'a Path,
     overwrite: bool,
     progress: Progress,
-    damage: Damage,
-    /// Whether the form holds the words of experiments.
-    keeps_experiments: bool,
+    told: Told,
+    /// Whether the form is MLflow's, which holds the words of experiments and files of runs.
+    is_mlruns: bool,
+    /// Whether files of runs are copied.
+    artifacts: bool,
+    copied: Copied,
 }
 
 /// Refuses a folder within the workspace, which holds nothing but its own files.
@@ -165,38 +188,42 @@ fn check_outside(workspace: &Path, to: &Path) -> Outcome<()> {
 fn check_free(path: &Path, overwrite: bool) -> Outcome<()> {
     if path.exists() && !overwrite {
         let message = format!("{} exists already", escape(&path.display().to_string()));
-        return Err(Failure::hinted(message, "--overwrite replaces it"));
+        let way = "--overwrite replaces what an earlier export wrote there; or name another folder by --to";
+        return Err(Failure::hinted(message, way));
     }
     Ok(())
 }
 
 impl Export<'_> {
     /// Gives each run that can be read, in the order in which they were chosen.
-    fn each_run(&mut self, mut give: impl FnMut(&mut Damage, &RunSnapshot) -> Outcome<()>) -> Outcome<()> {
+    fn each_run(&mut self, mut give: impl FnMut(&mut Told, &RunSnapshot) -> Outcome<()>) -> Outcome<()> {
         for id in &self.ids {
             let run = self.workspace.run(id);
-            if let Some(run) = self.damage.past(run)? {
-                run.damage().iter().for_each(|place| self.damage.tell(place.clone()));
-                give(&mut self.damage, &run)?;
+            if let Some(run) = self.told.past(run)? {
+                run.damage().iter().for_each(|place| self.told.leave_out(place.clone()));
+                give(&mut self.told, &run)?;
                 let items: usize =
                     [DATASET, MODEL_INPUT, MODEL_OUTPUT].into_iter().map(|kind| run.state().items(kind).count()).sum();
                 if items > 0 {
                     let what = plural(items as u64, "dataset or link to a model", "datasets and links to models");
-                    self.damage.tell(format!("{what} of run {id}: this format has no place for them"));
+                    self.told.cannot_hold(format!("{what} of run {id}: this format has no place for them"));
                 }
-                let files = artifacts_of(&self.workspace, &run);
-                if files > 0 {
-                    let what = plural(files, "artifact", "artifacts");
-                    self.damage.tell(format!("{what} of run {id}: exports have no files of runs"));
-                }
-                let place = run.state().item(ARTIFACT_URI, "").filter(|place| !place.starts_with(SERVED));
-                if let Some(place) = place {
-                    self.damage.tell(format!("the place of the artifacts of run {id}, {place:?}: it is not followed"));
+                if self.artifacts {
+                    let to = folders::run_folder(self.to, &run).join("artifacts");
+                    let done = artifacts::copy(&self.workspace, &run, &to, &mut self.told, &self.progress);
+                    self.copied.files += done.files;
+                    self.copied.bytes += done.bytes;
+                } else {
+                    let way = match self.is_mlruns {
+                        true => "--artifacts copies them",
+                        false => "only --format mlruns with --artifacts copies them",
+                    };
+                    artifacts::tell(&self.workspace, &run, way, &mut self.told);
                 }
             }
             self.progress.step();
         }
-        if !self.keeps_experiments {
+        if !self.is_mlruns {
             self.tell_experiments()?;
         }
         Ok(())
@@ -211,23 +238,11 @@ impl Export<'_> {
             let Some(known) = self.workspace.experiment(number).ok().filter(|_| seen.insert(number)) else { continue };
             if !known.tags.is_empty() {
                 let what = plural(known.tags.len() as u64, "tag", "tags");
-                self.damage.tell(format!("{what} of experiment {:?}: this format has no place for them", known.name));
+                self.told
+                    .cannot_hold(format!("{what} of experiment {:?}: this format has no place for them", known.name));
             }
         }
         Ok(())
-    }
-}
-
-/// How many files a run has among the artifacts that the workspace keeps.
-fn artifacts_of(workspace: &Workspace, run: &RunSnapshot) -> u64 {
-    let state = run.state();
-    let place = match state.item(ARTIFACT_URI, "").and_then(|place| place.strip_prefix(SERVED)) {
-        Some(place) => place.to_owned(),
-        None => format!("{}/{}/artifacts", state.experiment, run.id()),
-    };
-    match place.split('/').any(|part| part == "..") {
-        true => 0,
-        false => files_in(&workspace.root().join("artifacts").join(place)),
     }
 }
 
@@ -235,19 +250,19 @@ fn artifacts_of(workspace: &Workspace, run: &RunSnapshot) -> u64 {
 /// series and points were written.
 fn each_series(
     run: &RunSnapshot,
-    damage: &mut Damage,
-    mut give: impl FnMut(&mut Damage, &str, &Columns) -> Outcome<bool>,
+    told: &mut Told,
+    mut give: impl FnMut(&mut Told, &str, &Columns) -> Outcome<bool>,
 ) -> Outcome<(u64, u64)> {
     let (mut series, mut points) = (0, 0);
     for key in run.keys() {
         let mut reader = run.salvage();
         let columns = reader.arrivals(key)?;
-        reader.told().into_iter().for_each(|place| damage.tell(place));
+        reader.told().into_iter().for_each(|place| told.leave_out(place));
         // Where nothing of a series verifies, no form has it.
         if columns.is_empty() && reader.missing() > 0 {
             continue;
         }
-        if give(damage, key, &columns)? {
+        if give(told, key, &columns)? {
             series += 1;
             points += columns.len() as u64;
         }
@@ -255,48 +270,42 @@ fn each_series(
     Ok((series, points))
 }
 
+/// How many NaNs have other bits than the one that is written for all of them.
+fn odd_nans(columns: &Columns) -> u64 {
+    columns.values.iter().filter(|value| value.is_nan() && value.to_bits() != f64::NAN.to_bits()).count() as u64
+}
+
+/// How many points have no time.
+fn without_time(columns: &Columns) -> u64 {
+    columns.iter().filter(|point| point.timestamp_ms.is_none()).count() as u64
+}
+
+/// Tells how many points of a run are in the export otherwise than they are here.
+fn tell_points(told: &mut Told, run: &RunSnapshot, points: u64, why: &str) {
+    if points > 0 {
+        told.cannot_hold(format!("{} of run {}: {why}", plural(points, "point", "points"), run.id()));
+    }
+}
+
+/// What is told of points without a time, where a form has to write one.
+const TIME_0: &str = "without a time, which is written as 0; stepwell-run.json says so for `import`";
+/// What is told of NaNs.
+const PLAIN_NAN: &str = "a NaN with bits of its own, which is written as the usual NaN";
+
 /// A key or name as a path below a folder, if it can be one on every system that reads it.
 fn as_path(name: &str) -> Option<PathBuf> {
     let good = |part: &str| !matches!(part, "" | "." | "..") && part.len() <= 250 && !part.contains(['\0', '\\']);
     name.split('/').all(good).then(|| name.split('/').collect())
 }
 
-/// What could not be written since it is damaged.
-#[derive(Default)]
-struct Damage {
-    /// Each place once, in words.
-    places: Vec<String>,
-}
-
-impl Damage {
-    /// The value, or nothing where it is damaged, which is told; other errors stay.
-    fn past<T>(&mut self, result: Result<T, Error>) -> Outcome<Option<T>> {
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if error.is_of_one_file() => {
-                self.tell(error.to_string());
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn tell(&mut self, place: String) {
-        if !self.places.contains(&place) {
-            let _ = writeln!(std::io::stderr(), "warning: left out: {}", escape(&place));
-            self.places.push(place);
-        }
-    }
-}
-
 /// The ids of the runs, each once, in the order in which they were named or found.
-fn chosen(workspace: &Workspace, arguments: &Arguments, damage: &mut Damage) -> Outcome<Vec<RunId>> {
+fn chosen(workspace: &Workspace, arguments: &Arguments, told: &mut Told) -> Outcome<Vec<RunId>> {
     let mut ids: Vec<RunId> = Vec::new();
     if arguments.runs.is_empty() {
         let filter = arguments.filter.clone().unwrap_or_default();
         let query = RunQuery { filter, view: ViewType::ActiveOnly, ..RunQuery::default() };
         // The search below tells of these.
-        damage.places = workspace.search(&RunQuery { max_results: 1, ..query.clone() })?.unreadable;
+        told.left_out = workspace.search(&RunQuery { max_results: 1, ..query.clone() })?.unreadable;
         context::search(workspace, query, usize::MAX, |run| {
             ids.push(run.run_id);
             Ok(())
@@ -334,10 +343,10 @@ fn write_runs(export: &mut Export<'_>) -> Outcome<(u64, PathBuf)> {
     let path = export.to.join(RUNS);
     let mut runs: Vec<Value> = Vec::with_capacity(export.ids.len());
     for id in &export.ids {
-        if let Some(run) = export.damage.past(export.workspace.run(id))? {
+        if let Some(run) = export.told.past(export.workspace.run(id))? {
             let mut reader = run.salvage();
             let summary = reader.summary()?;
-            reader.told().into_iter().for_each(|place| export.damage.tell(place));
+            reader.told().into_iter().for_each(|place| export.told.leave_out(place));
             let mut shape = serde_json::to_value(RunShape::from(&summary))?;
             shape["points"] = summary.metrics.iter().map(|(key, stats)| (key.clone(), stats.count)).collect();
             shape["experiment"] = run.state().experiment_name.as_str().into();

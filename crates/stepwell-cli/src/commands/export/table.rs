@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stepwell::{Columns, Point, RunId};
 
-use super::{Export, Written, check_free, each_series, whole_file, write_runs};
+use super::{Export, PLAIN_NAN, Written, check_free, each_series, odd_nans, tell_points, whole_file, write_runs};
 use crate::commands::parquet::Points;
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -18,7 +18,7 @@ pub(super) fn parquet(export: &mut Export<'_>) -> Outcome<Written> {
         whole_file(path, |file| {
             let mut out = BufWriter::new(file);
             let mut table = Points::new(&mut out)?;
-            counts = each(export, |id, key, columns| table.add(id.as_str(), key, columns))?;
+            counts = each(export, true, |id, key, columns| table.add(id.as_str(), key, columns))?;
             table.finish()?;
             out.flush().map_err(Failure::io("write", path))
         })?;
@@ -36,7 +36,7 @@ pub(super) fn csv(export: &mut Export<'_>) -> Outcome<Written> {
             let rows = |id: &RunId, key: &str, columns: &Columns| {
                 csv_rows(&mut out, id, key, columns).map_err(Failure::io("write", path))
             };
-            counts = each(export, rows)?;
+            counts = each(export, false, rows)?;
             out.flush().map_err(Failure::io("write", path))
         })?;
         Ok(counts)
@@ -57,10 +57,19 @@ fn table<'a>(
 }
 
 /// Gives every series, run by run.
-fn each(export: &mut Export<'_>, mut add: impl FnMut(&RunId, &str, &Columns) -> Outcome<()>) -> Outcome<(u64, u64)> {
+fn each(
+    export: &mut Export<'_>,
+    keeps_bits: bool,
+    mut add: impl FnMut(&RunId, &str, &Columns) -> Outcome<()>,
+) -> Outcome<(u64, u64)> {
     let mut total = (0, 0);
-    export.each_run(|damage, run| {
-        let counts = each_series(run, damage, |_, key, columns| add(run.id(), key, columns).map(|()| true))?;
+    export.each_run(|told, run| {
+        let mut nans = 0;
+        let counts = each_series(run, told, |_, key, columns| {
+            nans += if keeps_bits { 0 } else { odd_nans(columns) };
+            add(run.id(), key, columns).map(|()| true)
+        })?;
+        tell_points(told, run, nans, PLAIN_NAN);
         total = (total.0 + counts.0, total.1 + counts.1);
         Ok(())
     })?;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use stepwell::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT, dataset_context, split};
 use stepwell::{RunState, Workspace};
 
+use crate::artifacts::{SERVED, uri_of_run};
 use crate::failure::{Failure, Outcome};
 use crate::left_out;
 use crate::output::{bytes, count, escape, table_of};
@@ -15,8 +16,6 @@ use crate::table::Column;
 
 /// Most artifacts that the text lists; `--json` has all.
 const ARTIFACTS_SHOWN: usize = 50;
-/// How locations begin that the server keeps in its own folder.
-const OF_SERVER: &str = "mlflow-artifacts:/";
 
 /// All of it.
 #[derive(Debug, Default, Serialize)]
@@ -62,11 +61,7 @@ struct Artifact {
 impl Beside {
     /// Reads it. `folder` is where the server keeps artifacts.
     pub(super) fn read(workspace: &Workspace, run: &RunState, folder: Option<&Path>) -> Outcome<Self> {
-        let location = match workspace.experiment(run.experiment) {
-            Ok(known) if !known.artifact_location.is_empty() => known.artifact_location,
-            _ => format!("{OF_SERVER}{}", run.experiment),
-        };
-        let artifact_uri = format!("{}/{}/artifacts", location.trim_end_matches('/'), run.id);
+        let artifact_uri = uri_of_run(workspace, run);
         let place = folder.and_then(|folder| on_this_machine(&artifact_uri, folder));
         let artifacts = place
             .and_then(|place| files(&place).map_err(|failure| left_out::tell(&[format!("artifacts: {failure}")])).ok());
@@ -174,7 +169,7 @@ fn registered(workspace: &Workspace, run: &RunState) -> Outcome<Vec<Version>> {
 
 /// The folder of a location that is on this machine.
 fn on_this_machine(uri: &str, folder: &Path) -> Option<PathBuf> {
-    if let Some(rest) = uri.strip_prefix(OF_SERVER) {
+    if let Some(rest) = uri.strip_prefix(SERVED) {
         return Some(folder.join(rest.trim_start_matches('/')));
     }
     let path = uri.strip_prefix("file://").or_else(|| uri.strip_prefix("file:")).unwrap_or(uri);
