@@ -29,7 +29,7 @@ use crate::run::watermark::Watermark;
 use crate::storage::{File, sync_again};
 use crate::workspace::evidence::Claim;
 use crate::workspace::journal::{Journal, State};
-use crate::workspace::logs::{is_abandoned, part_of};
+use crate::workspace::logs::{is_abandoned, of_one_file, part_of};
 use crate::workspace::open::Workspace;
 use crate::workspace::paths::{self, LogName};
 
@@ -61,7 +61,8 @@ struct Synced<'c> {
 impl Workspace {
     /// Makes all that a run was given by now survive a stop of the machine: by writers of this handle and by any other
     /// on this machine, open, closed or killed, as points, words or edits; and its experiment. Costs some syncs for
-    /// each log of the run that has something new, and a pack where a writer elsewhere has points in its tail.
+    /// each log of the run that has something new, and a pack where a writer elsewhere has points in its tail. A log of
+    /// edits that cannot be read is in no answer about any run, which [`RunSnapshot::damage`] tells; it is left out.
     ///
     /// # Errors
     /// [`Error::DurabilityLost`], [`Error::Io`] of the first that could not be synced; the others are.
@@ -94,7 +95,11 @@ impl Workspace {
         let claims = self.claims_of(id.key())?;
         let claims: FxHashMap<WriterId, &Claim> = claims.iter().map(|claim| (claim.writer(), claim)).collect();
         let mut names = self.run_log_names(id.key())?;
-        names.extend(self.edit_log_names()?);
+        match self.edit_log_names() {
+            Ok(edits) => names.extend(edits),
+            // As one that cannot be read.
+            Err(error) => _ = of_one_file(error)?,
+        }
         for name in names.into_iter().filter(|name| Some(name.writer) != writer) {
             match self.sync_log(&name, id, claims.get(&name.writer).copied(), &mut synced) {
                 Ok(part) => open.extend(part.filter(|_| for_good)),
@@ -150,10 +155,13 @@ impl Workspace {
         if self.inner.durable.logs.lock().contains(name) {
             return Ok(None);
         }
-        // One that does not verify may speak of it.
-        let is_of_another = || matches!(self.edit_words(name), Ok(Some(words)) if !words.speaks_of(id));
-        if name.run().is_none() && is_of_another() {
-            return Ok(None);
+        if name.run().is_none() {
+            match self.edit_words(name) {
+                Ok(Some(words)) if !words.speaks_of(id) => return Ok(None),
+                Err(error @ Error::Io { .. }) => return of_one_file(error).map(|_| None),
+                // One that does not verify may speak of it.
+                _ => {}
+            }
         }
         if let Some(own) = self.watermark_of(&name.log()) {
             return own.sync().map(|_| None);

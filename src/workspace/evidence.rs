@@ -229,6 +229,13 @@ impl Workspace {
         Ok(claims)
     }
 
+    /// Whether a ledger says that the writer of a log ended it, so that nothing is added.
+    pub(super) fn has_ended_by_ledger(&self, name: &LogName) -> Result<bool> {
+        let claims = self.claims(false)?;
+        let own = claims.iter().find(|claim| claim.entry.writer == name.writer);
+        Ok(own.and_then(|claim| self.line(claim)).is_some_and(|entry| entry.ended))
+    }
+
     /// Reads what is new of all ledgers, or with `anew` all of them.
     fn read_ledgers(&self, anew: bool) -> Result<MutexGuard<'_, Ledgers>> {
         let paths = match self.ledger_paths() {

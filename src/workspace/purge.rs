@@ -72,7 +72,7 @@ impl Workspace {
             |run: &RunSnapshot| !run.damage().is_empty() || !lost.is_empty() && decides(&catalog, run).is_some();
         collected.left_out.extend(lost.iter().cloned());
         for id in ids {
-            let run = match self.run_to_change(&id) {
+            let run = match self.run_to_delete(&id) {
                 Ok(run) => run,
                 Err(Error::NotFound { .. }) => continue,
                 // What cannot be read is left alone.
@@ -124,7 +124,7 @@ impl Workspace {
     /// [`Error::NotFound`]; [`Error::Invalid`] when it is not marked deleted, or is being written; [`Error::Corrupt`],
     /// [`Error::Io`].
     pub fn purge_run(&self, id: &RunId) -> Result<()> {
-        let run = self.run_to_change(id)?;
+        let run = self.run_to_delete(id)?;
         if deleted_since(&self.catalog()?, &run).is_none() {
             return Err(Error::invalid("run", format!("{id} is not deleted; mark it deleted first")));
         }
@@ -147,7 +147,7 @@ impl Workspace {
             return Err(Error::invalid("experiment", why));
         }
         for run in ids {
-            let found = match self.run_to_change(&run) {
+            let found = match self.run_to_delete(&run) {
                 Err(Error::NotFound { .. }) => continue,
                 found => found?,
             };
@@ -178,7 +178,7 @@ impl Workspace {
     /// [`Error::NotFound`]; [`Error::Invalid`] when the run is being written; [`Error::Corrupt`], [`Error::Io`].
     pub fn delete_metric(&self, id: &RunId, key: &str) -> Result<()> {
         self.check_unwritten(id)?;
-        let run = self.run_to_change(id)?;
+        let run = self.run_to_delete(id)?;
         if !run.series().contains_key(key) {
             return Err(Error::not_found("metric", format!("{key} of run {id}")));
         }
@@ -264,7 +264,7 @@ impl Workspace {
         let mut changes: Vec<Change> = Vec::new();
         let mut purged = BTreeSet::new();
         for run in runs {
-            let now = match self.run_to_change(run.id()) {
+            let now = match self.run_to_delete(run.id()) {
                 Ok(now) => now,
                 Err(Error::NotFound { .. }) => continue,
                 // A deletion must name all writers: it is left for another time.
