@@ -130,13 +130,25 @@ impl Workspace {
         self.find_run(id)?.ok_or_else(|| Error::not_found("run", id))
     }
 
-    /// A run as it is now, if there is one. What of its files cannot be read is named by [`RunSnapshot::damage`]; the
-    /// rest serves.
+    /// A run as it is now, if there is one. What of its files cannot be read is named by [`RunSnapshot::damage`], and
+    /// so are lost changes of the manifest and of the experiments, which may say whether it is deleted; the rest
+    /// serves.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`] where nothing is found of the run and something that may have it cannot be
     /// read.
     pub fn find_run(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
+        let Some(run) = self.find_by_files(id)? else { return Ok(None) };
+        let lost = self.lost_of_runs();
+        if lost.is_empty() {
+            return Ok(Some(run));
+        }
+        let damage = [run.damage(), &lost].concat();
+        Ok(Some(run.with_damage(damage)))
+    }
+
+    /// The same, with what of the run's files cannot be read alone.
+    pub(super) fn find_by_files(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
         let (run, mut unread) = self.read_run(id.key(), Some(id))?;
         if run.is_none() && !unread.is_empty() {
             // It may be in there.
