@@ -312,7 +312,7 @@ fn every_reading_command_tells_what_may_have_deleted_a_run() {
     for call in [
         &["runs"][..],
         &["show", run],
-        &["history", run, "--key", "loss"],
+        &["history", run, "loss"],
         &["plot", run, "--key", "loss"],
         &["tail", run],
         &["stats"],
