@@ -324,3 +324,36 @@ fn every_reading_command_tells_what_may_have_deleted_a_run() {
         assert_eq!((ended.status, told), (1, 1), "{call:?}: {ended:?}");
     }
 }
+
+/// A FIFO stands in the place of a log of edits, which may have spoken of any run: runs are written all the same, new
+/// ones begin with their params, and a call that is refused leaves nothing half done.
+#[test]
+fn an_unreadable_log_of_edits_bars_no_write_to_other_runs() {
+    let place = Place::new();
+    let run = place.ok(&["log", "--new", "--name", "old", "loss=1"]);
+    let run = run.trim();
+    place.ok(&["delete", "old"]);
+    place.ok(&["restore", "old"]);
+    let edits: Vec<PathBuf> =
+        std::fs::read_dir(place.path("w/edits")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for path in &edits {
+        std::fs::remove_file(path).unwrap();
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+    place.ok(&["log", run, "loss=2", "--tag", "a=b"]);
+    place.fails(&["log", run, "loss=3", "--param", "lr=0.1"], 3, &["another value of a param", ".log"]);
+    place.ok(&["log", "old", "--finish"]);
+    place.ok(&["delete", "old"]);
+    place.ok(&["restore", "old"]);
+    let new = place.ok(&["log", "--new", "--name", "new", "--param", "lr=0.1", "loss=1", "--finish"]);
+
+    for path in &edits {
+        std::fs::remove_file(path).unwrap();
+    }
+    let history = |run: &str| json_of(&place.call(&["history", run, "loss", "--json"])).as_array().map(Vec::len);
+    let shown = |run: &str| json_of(&place.call(&["show", run, "--json"]));
+    assert_eq!((history("old"), shown("old")["status"].as_str()), (Some(2), Some("FINISHED")));
+    assert_eq!((&shown("old")["params"], &shown("old")["tags"]["a"]), (&json!({}), &json!("b")));
+    assert_eq!(shown(new.trim())["params"], json!({"lr": "0.1"}));
+    assert_eq!(json_of(&place.call(&["runs", "--json"])).as_array().unwrap().len(), 2);
+}
