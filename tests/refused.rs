@@ -385,3 +385,72 @@ fn quarantine_keeps_originals_of_one_name() {
         assert!(kept.contains(original), "of {} originals {} were kept", originals.len(), kept.len());
     }
 }
+
+/// A log of edits or a pack that cannot be read takes nothing from other runs: they are written, tagged, ended, deleted
+/// and restored, and new runs begin with their params. A param of an older run may be set in there, so that it alone is
+/// refused, and the run stays as it was.
+#[test]
+fn what_cannot_be_read_bars_no_write_to_other_runs() {
+    let disk = sample();
+    let of_any_run =
+        |path: &PathBuf| path.extension().is_some_and(|kind| kind == "pack") || path.starts_with("/w/edits");
+    let places: Vec<PathBuf> = places(&disk).into_iter().filter(of_any_run).collect();
+    assert_eq!(places.iter().filter(|path| path.starts_with("/w/edits")).count(), 1, "{places:?}");
+    for path in places.into_iter().chain([PathBuf::from("/w/edits")]) {
+        for how in Refusal::ALL {
+            let what = format!("{how:?} in place of {}", path.display());
+            let is_folder = path.extension().is_none();
+            if is_folder && how == Refusal::Folder {
+                continue;
+            }
+            let disk = disk.process_crash();
+            let workspace = open(Refusing::new(&disk, &path, how));
+            let bars = |error: &Error| assert_eq!(error.path(), Some(path.as_path()), "{what}: {error}");
+
+            let mut writer = workspace.writer(&id("l2")).unwrap();
+            writer.log_metric("loss", 20, 20.0).unwrap();
+            writer.set_tag("a", "late").unwrap();
+            bars(&writer.log_param("lr", "0.1").unwrap_err());
+            writer.sync().unwrap();
+            writer.finish(RunStatus::Failed).unwrap();
+            workspace.sync_run(&id("l1")).unwrap();
+            if !is_folder {
+                workspace.edit_run(&id("l1"), &[RunEdit::Tag("a".into(), "late".into())]).unwrap();
+                bars(&workspace.edit_run(&id("l1"), &[RunEdit::Param("lr".into(), "0.1".into())]).unwrap_err());
+                workspace.delete_run(&id("killed")).unwrap();
+                workspace.restore_run(&id("killed")).unwrap();
+                workspace.delete_run(&id("killed")).unwrap();
+            }
+            // Whoever deletes for good must know all that the run has.
+            assert!(workspace.purge_run(&id("killed")).is_err(), "{what}");
+            assert!(workspace.delete_metric(&id("l1"), "loss").is_err(), "{what}");
+
+            let params = vec![("lr".to_owned(), "0.1".to_owned())];
+            let new = NewRun { name: "new".into(), params, ..NewRun::default() };
+            let mut new = workspace.create_run(ExperimentId::DEFAULT, new).unwrap();
+            // Nobody adds anything to a pack, nor to what has no file under its name.
+            match new.log_param("depth", "3") {
+                Err(error) if path.starts_with("/w/edits") && how != Refusal::NoFile && how != Refusal::Folder => {
+                    bars(&error);
+                }
+                done => done.unwrap_or_else(|error| panic!("{what}: {error}")),
+            }
+            let new_id = new.run_id().clone();
+            new.finish(RunStatus::Finished).unwrap();
+            drop(workspace);
+
+            let mended = open(disk.process_crash());
+            let run = |name: &str| mended.run(&id(name)).unwrap();
+            assert_eq!(run("l2").state().tags().collect::<Vec<_>>(), [("a", "late")], "{what}");
+            assert_eq!((run("l2").state().status(), run("l2").points()), (RunStatus::Failed, 21), "{what}");
+            assert_eq!(run("l2").state().params().count(), 0, "{what}");
+            if !is_folder {
+                assert_eq!(run("l1").state().tags().collect::<Vec<_>>(), [("a", "late")], "{what}");
+                assert!(run("killed").state().deleted(), "{what}");
+            }
+            let new = mended.run(&new_id).unwrap();
+            assert_eq!((new.state().name(), new.state().param("lr")), ("new", Some("0.1")), "{what}");
+            assert!(mended.verify(&mut |_, _| {}).unwrap().is_ok(), "{what}");
+        }
+    }
+}

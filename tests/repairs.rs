@@ -272,11 +272,6 @@ fn a_file_in_the_place_of_a_folder_is_moved_away_and_what_was_in_the_folder_is_t
         let report = workspace.verify(&mut |_, _| {}).unwrap();
         assert!(report.damage.iter().any(|damage| damage.file == path), "{folder}: {:?}", report.damage);
         let repaired = workspace.repair().unwrap();
-        if folder == paths::QUARANTINE {
-            assert_eq!(repaired.left.len(), 1, "{repaired:?}");
-            assert!(repaired.left[0].0 == path && fs::read(&path).unwrap() == b"mine");
-            continue;
-        }
         assert!(repaired.left.is_empty(), "{folder}: {repaired:?}");
         let kept = repaired.quarantined.iter().any(|kept| fs::read(kept).is_ok_and(|kept| kept == b"mine"));
         assert!(kept, "{folder}: {repaired:?}");
@@ -392,6 +387,70 @@ fn what_a_damaged_change_may_have_restored_is_not_deleted_for_good() {
                     assert!(!copy.counts_as_deleted(copy.run(&id("a")).unwrap().state()).unwrap(), "{what}");
                 }
                 assert_eq!(open(&disk).run(&id("a")).unwrap().points(), 1, "{what}");
+            }
+        }
+    }
+}
+
+/// A link or a FIFO stands in the place of a folder: nothing ends as a whole, what is not concerned is mended, gathered
+/// and deleted, and each answer names the place. The folder back in its place, all is there.
+#[test]
+fn what_is_not_concerned_by_a_blocked_folder_is_done() {
+    let place = tempfile::tempdir().unwrap();
+    for folder in FOLDERS {
+        for is_link in [false, true] {
+            let what = format!("{folder}, link {is_link}");
+            let root = place.path().join(&what);
+            fill(&root);
+            let workspace = open_real(&root);
+            log(&workspace, "gone");
+            compact(&workspace);
+            workspace.delete_run(&id("gone")).unwrap();
+            log(&workspace, "logged2");
+            drop(workspace);
+            let (path, home) = (root.join(folder), place.path().join(format!("home of {what}")));
+            fs::rename(&path, &home).unwrap();
+            if is_link {
+                std::os::unix::fs::symlink(&home, &path).unwrap();
+            } else {
+                assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+            }
+            let workspace = open_real(&root);
+            let named = |places: &[(PathBuf, String)]| places.iter().any(|(left, _)| left.starts_with(&path));
+            let repaired = workspace.repair().unwrap();
+            assert!(named(&repaired.left) && repaired.lost.is_empty(), "{what}: {repaired:?}");
+            match workspace.compact(CompactOptions::default()) {
+                Ok(done) => {
+                    let told = named(&done.left) || named(&done.kept);
+                    assert!(told || folder == paths::QUARANTINE, "{what}: {done:?}");
+                    let may_gather = ![paths::TEMPORARY, paths::PACKS].contains(&folder);
+                    assert_eq!(done.logs > 0, may_gather, "{what}: {done:?}");
+                }
+                Err(error) => {
+                    assert!(folder == paths::MANIFEST && error.to_string().contains(folder), "{what}: {error}")
+                }
+            }
+            match workspace.collect_garbage(i64::MAX, false) {
+                Ok(done) => {
+                    let told =
+                        named(&done.left) || done.left_out.iter().any(|what| what.contains(path.to_str().unwrap()));
+                    assert!(told || folder == paths::QUARANTINE, "{what}: {done:?}");
+                    // What else could not be read may have restored it.
+                    let may_delete = [paths::LEDGERS, paths::QUARANTINE, paths::ANCHORS, paths::REGISTRY];
+                    assert_eq!(done.runs.len(), usize::from(may_delete.contains(&folder)), "{what}: {done:?}");
+                }
+                Err(error) => {
+                    assert!(folder == paths::MANIFEST && error.to_string().contains(folder), "{what}: {error}")
+                }
+            }
+            drop(workspace);
+            fs::remove_file(&path).unwrap();
+            fs::rename(&home, &path).unwrap();
+            let workspace = open_real(&root);
+            let report = workspace.verify(&mut |_, _| {}).unwrap();
+            assert!(report.is_ok(), "{what}: {:?}", report.damage);
+            for name in ["packed", "logged", "logged2"] {
+                assert_eq!(workspace.run(&id(name)).unwrap().points(), 5, "{what}: {name}");
             }
         }
     }

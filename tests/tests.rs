@@ -12,6 +12,7 @@ mod foreign;
 mod golden;
 mod imports;
 mod life;
+mod losses;
 mod maintenance;
 mod oracle;
 mod params;

@@ -72,12 +72,21 @@ pub(crate) enum Maker {
 
 /// Asks for the maker of a file; `None` where there is no such file.
 pub(crate) fn maker_of(storage: &dyn Storage, path: &Path) -> Option<Maker> {
+    holder_of(storage, path, |file| file.try_lock())
+}
+
+/// Asks who holds a file's lock, by a call that takes it where nobody does; `None` where there is no such file.
+pub(crate) fn holder_of(
+    storage: &dyn Storage,
+    path: &Path,
+    take: impl FnOnce(&dyn File) -> std::io::Result<bool>,
+) -> Option<Maker> {
     let file = match storage.open_write(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
         Err(error) => return Some(Maker::Unknown(error)),
         Ok(file) => file,
     };
-    Some(match file.try_lock() {
+    Some(match take(&*file) {
         Ok(true) => Maker::Gone(file),
         Ok(false) => Maker::AtWork,
         Err(error) => Maker::Unknown(error),

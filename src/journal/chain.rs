@@ -170,15 +170,9 @@ impl<S: State> Journal<S> {
         self.bad.iter().filter(|bad| bad.is_lost)
     }
 
-    /// What the entries said that are lost, as errors that name them.
+    /// What the entries said that are lost, and a folder of them that cannot be listed, as errors that name them.
     pub fn losses(&self) -> impl Iterator<Item = Error> {
         self.lost().map(|bad| Error::corrupt(&bad.path, 0, &bad.what))
-    }
-
-    /// All that may be missing from the state, in words: lost entries, and a folder that cannot be listed.
-    #[must_use]
-    pub fn missing(&self) -> Vec<String> {
-        self.losses().map(|error| error.to_string()).chain(self.unlisted().map(ToString::to_string)).collect()
     }
 
     /// Whether something is missing from the state.

@@ -318,6 +318,15 @@ impl Change {
     }
 }
 
+impl Registry {
+    /// The change after which the next version of each model gets a number that is greater by so many.
+    pub(crate) fn passing_over(&self, numbers: u64) -> Change {
+        let mut models = self.models.clone();
+        models.values_mut().for_each(|model| model.last_number = model.last_number.saturating_add(numbers));
+        Change::Merge { unused: Vec::new(), models, gone: self.gone.clone() }
+    }
+}
+
 impl State for Registry {
     type Change = Change;
 

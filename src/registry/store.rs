@@ -108,6 +108,10 @@ impl<'a> Store<'a> {
         self.workspace.change_registry(plan)
     }
 
+    fn name(self, plan: impl FnMut(&Registry) -> Result<Vec<Change>>) -> Result<()> {
+        self.workspace.name_in_registry(plan)
+    }
+
     fn read<T>(self, read: impl FnOnce(&Registry) -> Result<T>) -> Result<T> {
         self.workspace.read_registry(read)
     }
@@ -115,7 +119,8 @@ impl<'a> Store<'a> {
     /// Creates a model. Of several processes that create one name at once, one succeeds.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`](crate::error::Error::AlreadyExists), [`Error::Io`](crate::error::Error::Io).
+    /// [`Error::AlreadyExists`](crate::error::Error::AlreadyExists); [`Error::Corrupt`](crate::error::Error::Corrupt)
+    /// where a lost change may have given the name; [`Error::Io`](crate::error::Error::Io).
     pub fn create_model(
         self,
         name: &str,
@@ -126,7 +131,7 @@ impl<'a> Store<'a> {
         let (description, updated_ms) = (description.to_owned(), now);
         let user = self.workspace.actor().to_owned();
         let model = Model { created_ms: now, updated_ms, description, tags, user, ..Model::default() };
-        self.change(|registry| {
+        self.name(|registry| {
             registry.check_free(name)?;
             Ok(vec![Change::Create { name: name.to_owned(), model: model.clone() }])
         })?;
@@ -149,7 +154,7 @@ impl<'a> Store<'a> {
     /// [`Error::AlreadyExists`](crate::error::Error::AlreadyExists), [`Error::Io`](crate::error::Error::Io).
     pub fn rename_model(self, name: &str, new_name: &str) -> Result<RegisteredModel> {
         let at_ms = now_ms();
-        self.change(|registry| {
+        self.name(|registry| {
             registry.model(name)?;
             if name != new_name {
                 registry.check_free(new_name)?;
@@ -228,7 +233,8 @@ impl<'a> Store<'a> {
     /// Creates a version with the next number: one more than any version of the model ever had.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound) for the model, [`Error::Io`](crate::error::Error::Io).
+    /// [`Error::NotFound`](crate::error::Error::NotFound) for the model; [`Error::Corrupt`](crate::error::Error::Corrupt)
+    /// where a lost change may have given the number; [`Error::Io`](crate::error::Error::Io).
     pub fn create_version(self, new: &NewVersion) -> Result<ModelVersion> {
         let now = now_ms();
         let version = Version {
@@ -246,7 +252,7 @@ impl<'a> Store<'a> {
             ..Version::default()
         };
         let mut number = 0;
-        self.change(|registry| {
+        self.name(|registry| {
             number = registry.model(&new.name)?.last_number + 1;
             Ok(vec![Change::CreateVersion { name: new.name.clone(), number, version: version.clone() }])
         })?;

@@ -69,6 +69,7 @@ impl Tracking {
             name,
             user: String::new(),
             start_time_ms: Some(now),
+            params: Vec::new(),
             tags: tags.into_iter().collect(),
         };
         let id = self.inner.workspace.create_light(experiment.id, run, &edits)?;

@@ -10,14 +10,14 @@ use std::path::Path;
 use rustc_hash::FxHashMap;
 
 use crate::base::ids::{RunId, RunKey, WriterId};
-use crate::error::of_one_file;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_one_file};
 use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::{Change, Manifest};
 use crate::run::gather::{Gathered, gather};
 use crate::run::image::LogImage;
 use crate::run::snapshot::RunPart;
 use crate::workspace::evidence::{Claim, Reach};
+use crate::workspace::folders::told;
 use crate::workspace::logs::{is_abandoned, is_blank, part_of};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
@@ -85,16 +85,23 @@ impl Workspace {
         done.left.extend(
             self.refresh()?.broken().iter().map(|(&id, error)| (paths::pack(&self.inner.root, id), error.to_string())),
         );
-        // Logs of one run stay together.
-        names.sort();
-        for names in names.chunks(LOGS_AT_ONCE) {
-            self.gather_logs(names, options, salvage, &mut done)?;
+        if let Some(blocked) = self.packs_blocked()? {
+            done.left.push(blocked);
+        } else {
+            // Logs of one run stay together.
+            names.sort();
+            for names in names.chunks(LOGS_AT_ONCE) {
+                self.gather_logs(names, options, salvage, &mut done)?;
+            }
+            self.merge_packs(&mut done)?;
         }
-        self.merge_packs(&mut done)?;
         let leftovers = LeftoverOptions { take_over: options.take_over, ..LeftoverOptions::default() };
         done.kept = self.remove_leftovers(leftovers)?.kept;
         self.remove_empty_folders();
-        self.remove_spent_ledgers()?;
+        if let Err(error) = self.remove_spent_ledgers() {
+            done.left.push(told(error)?);
+        }
+        done.kept.retain(|(path, _)| !done.left.iter().any(|(left, _)| left == path));
         Ok(done)
     }
 
@@ -260,13 +267,22 @@ impl Workspace {
         done.runs += gathered_runs;
         done.points += gathered_points;
         for (name, whole) in taken {
-            self.retire_log(name, whole)?;
+            // A pack has what it says; where it cannot be moved to quarantine it stays.
+            if let Err(error) = self.retire_log(name, whole) {
+                done.left.push(told(error)?);
+            }
         }
         Ok(())
     }
 
     /// Removes a log whose points a pack has; one with bytes that do not verify is kept in quarantine.
     pub(super) fn retire_log(&self, name: &LogName, whole: bool) -> Result<()> {
+        // Who synced a log of edits says so in its line under this lock, and must not overwrite that it is settled.
+        let log = self.inner.storage.open_write(&name.log()).ok().filter(|_| name.run().is_none());
+        if log.as_ref().is_some_and(|log| log.try_lock().is_ok_and(|taken| !taken)) {
+            // The next compaction finds that a pack has it.
+            return Ok(());
+        }
         self.settle(name)?;
         self.inner.read_logs.lock().forget(name);
         let storage = &*self.inner.storage;

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{RunId, WriterId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_one_file};
 use crate::folder::paths::{self, LogName};
 use crate::journal::chain::{Journal, State};
 use crate::run::gather::gather;
@@ -54,14 +54,15 @@ type Reached<'c> = (&'c Claim, u64, u64);
 struct Synced<'c> {
     /// Folders that have their names.
     folders: BTreeSet<PathBuf>,
-    /// Those that nobody writes any more.
-    logs: Vec<(LogName, Option<Reached<'c>>)>,
+    /// Those that nobody writes any more, with their locks: as long as these are held no log of edits is removed.
+    logs: Vec<(LogName, Option<Reached<'c>>, Option<Box<dyn File>>)>,
 }
 
 impl Workspace {
     /// Makes all that a run was given by now survive a stop of the machine: by writers of this handle and by any other
     /// on this machine, open, closed or killed, as points, words or edits; and its experiment. Costs some syncs for
-    /// each log of the run that has something new, and a pack where a writer elsewhere has points in its tail.
+    /// each log of the run that has something new, and a pack where a writer elsewhere has points in its tail. A log of
+    /// edits that cannot be read is in no answer about any run, which [`RunSnapshot::damage`] tells; it is left out.
     ///
     /// # Errors
     /// [`Error::DurabilityLost`], [`Error::Io`] of the first that could not be synced; the others are.
@@ -94,7 +95,11 @@ impl Workspace {
         let claims = self.claims_of(id.key())?;
         let claims: FxHashMap<WriterId, &Claim> = claims.iter().map(|claim| (claim.writer(), claim)).collect();
         let mut names = self.run_log_names(id.key())?;
-        names.extend(self.edit_log_names()?);
+        match self.edit_log_names() {
+            Ok(edits) => names.extend(edits),
+            // As one that cannot be read.
+            Err(error) => _ = of_one_file(error)?,
+        }
         for name in names.into_iter().filter(|name| Some(name.writer) != writer) {
             match self.sync_log(&name, id, claims.get(&name.writer).copied(), &mut synced) {
                 Ok(part) => open.extend(part.filter(|_| for_good)),
@@ -125,8 +130,8 @@ impl Workspace {
     }
 
     /// Remembers logs that nobody writes any more and that survive by now, and says so in their ledgers.
-    fn note_durable(&self, logs: Vec<(LogName, Option<Reached<'_>>)>) {
-        for (name, reach) in logs {
+    fn note_durable(&self, logs: Vec<(LogName, Option<Reached<'_>>, Option<Box<dyn File>>)>) {
+        for (name, reach, _lock) in logs {
             if let Some((claim, len, points)) = reach {
                 self.note_synced(claim, len, points);
             }
@@ -150,10 +155,13 @@ impl Workspace {
         if self.inner.durable.logs.lock().contains(name) {
             return Ok(None);
         }
-        // One that does not verify may speak of it.
-        let is_of_another = || matches!(self.edit_words(name), Ok(Some(words)) if !words.speaks_of(id));
-        if name.run().is_none() && is_of_another() {
-            return Ok(None);
+        if name.run().is_none() {
+            match self.edit_words(name) {
+                Ok(Some(words)) if !words.speaks_of(id) => return Ok(None),
+                Err(error @ Error::Io { .. }) => return of_one_file(error).map(|_| None),
+                // One that does not verify may speak of it.
+                _ => {}
+            }
         }
         if let Some(own) = self.watermark_of(&name.log()) {
             return own.sync().map(|_| None);
@@ -180,10 +188,9 @@ impl Workspace {
         }
         if free {
             let reach = ended.or_else(|| image.as_ref().map(|image| (image.log().end, image.log().sequence_end())));
-            // Packs need not show that they have a log of edits, so that one that compaction removed would be missed.
-            let claim = claim.filter(|_| name.run().is_some());
             let reach = claim.and_then(|claim| reach.map(|(len, points)| (claim, len, points)));
-            done.logs.push((name.clone(), reach));
+            // Packs need not show that they have a log of edits, so whoever removes one settles its line under its lock.
+            done.logs.push((name.clone(), reach, log.filter(|_| name.run().is_none())));
         }
         let in_tail = |image: &LogImage| !free && !image.log().slots.is_empty() && image.damage().next().is_none();
         Ok(image.filter(in_tail).and_then(|image| part_of(&image, id)))

@@ -12,6 +12,7 @@ use crate::log::record::{Attribute, Record};
 use crate::run::session::Session;
 use crate::run::state::RunState;
 use crate::workspace::open::Workspace;
+use crate::workspace::params::Apart;
 
 /// A change of a run beside its points.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub(super) struct Editor<'a> {
     pub(super) since: Since,
     /// Whether something could not be read that may speak of the run, so that `state` may lack it.
     pub(super) partly: bool,
+    /// What cannot be read and is known not to speak of the run.
+    pub(super) apart: &'a Apart,
 }
 
 /// The greatest order of words that cannot be read is taken for so much more than that of those that can.

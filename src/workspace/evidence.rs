@@ -38,6 +38,8 @@ pub struct Ledgers {
     open: BTreeMap<(Option<RunKey>, WriterId), Claim>,
     /// Logs that were found in packs though their lines do not say so.
     settled: FxHashSet<WriterId>,
+    /// Why a ledger, or their folder, could not be read when they were last asked for.
+    unread: Option<Error>,
 }
 
 /// What was read of a ledger.
@@ -137,6 +139,11 @@ impl Claim {
         self.entry.writer
     }
 
+    /// Whether the log is known to have had bytes, so that its writer had its lock.
+    pub(super) fn has_begun(&self) -> bool {
+        self.entry.len.max(self.entry.synced_len) > 0
+    }
+
     /// How many bytes and points the log has, if its writer ended it.
     pub(super) fn end(&self) -> Option<(u64, u64)> {
         self.entry.ended.then_some((self.entry.len, self.entry.points))
@@ -229,26 +236,43 @@ impl Workspace {
         Ok(claims)
     }
 
+    /// Whether a ledger says that the writer of a log ended it, so that nothing is added.
+    pub(super) fn has_ended_by_ledger(&self, name: &LogName) -> Result<bool> {
+        Ok(self.claim_of(name)?.and_then(|claim| self.line(&claim)).is_some_and(|entry| entry.ended))
+    }
+
+    /// What ledgers say of a log that is not settled.
+    pub(super) fn claim_of(&self, name: &LogName) -> Result<Option<Claim>> {
+        Ok(self.read_ledgers(false)?.open.get(&(name.run(), name.writer)).cloned())
+    }
+
     /// Reads what is new of all ledgers, or with `anew` all of them.
     fn read_ledgers(&self, anew: bool) -> Result<MutexGuard<'_, Ledgers>> {
-        let paths = match self.ledger_paths() {
-            Ok(paths) => paths,
-            Err(error) => {
-                of_one_file(error)?;
-                Vec::new()
-            }
+        let (paths, unlisted) = match self.ledger_paths() {
+            Ok(paths) => (paths, None),
+            Err(error) => (Vec::new(), Some(of_one_file(error)?)),
         };
         let mut ledgers = self.inner.ledgers.lock();
         ledgers.retain(&paths);
+        ledgers.unread = unlisted;
         for path in paths {
-            let Ok(file) = self.inner.storage.open_read(&path) else { continue };
+            let file = match self.inner.storage.open_read(&path).map_err(Error::io("open", &path)) {
+                Ok(file) => file,
+                Err(error) => {
+                    ledgers.unread = Some(error).filter(|error| !error.is_absent()).or(ledgers.unread.take());
+                    continue;
+                }
+            };
             let len = file.len().unwrap_or(0);
             let mut lines = ledgers.read.remove(&path).filter(|lines| !anew && lines.end <= len).unwrap_or_default();
             if lines.end < len {
                 let from = lines.unclear.iter().copied().min().unwrap_or(lines.end);
-                if let Ok(read) = read_ledger(&*file, &path, from) {
-                    read.claims.into_iter().for_each(|claim| ledgers.note(claim));
-                    lines = Lines { end: read.end, unclear: read.unclear };
+                match read_ledger(&*file, &path, from) {
+                    Ok(read) => {
+                        read.claims.into_iter().for_each(|claim| ledgers.note(claim));
+                        lines = Lines { end: read.end, unclear: read.unclear };
+                    }
+                    Err(error) => ledgers.unread = Some(error),
                 }
             }
             ledgers.read.insert(path, lines);
@@ -381,11 +405,17 @@ impl Workspace {
     /// Says in a log's line that the log may go. Whoever says so knows that a pack or a tombstone has it.
     ///
     /// # Errors
-    /// [`Error::Io`]: the line may still ask for the log, which must stay then.
+    /// [`Error::Io`]: the line, in a ledger that cannot be read for one, may still ask for the log, which must stay
+    /// then.
     pub(super) fn settle(&self, name: &LogName) -> Result<()> {
-        let claim = self.inner.ledgers.lock().open.get(&(name.run(), name.writer)).cloned();
-        if let Some(claim) = claim {
-            self.change_line(&claim, |entry| entry.settled = true)?;
+        let ledgers = self.inner.ledgers.lock();
+        let claim = ledgers.open.get(&(name.run(), name.writer)).cloned();
+        let unread = ledgers.unread.as_ref().filter(|_| !ledgers.settled.contains(&name.writer)).map(Error::again);
+        drop(ledgers);
+        match (claim, unread) {
+            (Some(claim), _) => self.change_line(&claim, |entry| entry.settled = true)?,
+            (None, Some(unread)) => return Err(unread),
+            (None, None) => {}
         }
         self.inner.ledgers.lock().settle(name.run(), name.writer);
         Ok(())

@@ -103,7 +103,7 @@ impl Workspace {
         let mut pairs = BTreeMap::new();
         let forgotten = self.catalog()?.forgotten;
         // What is missing there may have restored what counts as deleted: then no mark is believed.
-        let lost = source.lost_of_catalog()?;
+        let lost = source.damage_of_experiments()?;
         waiting.done.left_out.extend(lost.iter().cloned());
         for theirs in source.experiments()? {
             // One that was deleted for good here comes back with a run that was not.
@@ -127,7 +127,7 @@ impl Workspace {
         let total = ids.len() as u64;
         for (count, id) in ids.iter().enumerate() {
             progress(count as u64, total);
-            let run = match source.find_run(id) {
+            let run = match source.find_by_files(id) {
                 Ok(Some(run)) if run.damage().is_empty() => run,
                 Ok(Some(mut run)) => {
                     waiting.done.left_out.extend(run.damage().iter().cloned());

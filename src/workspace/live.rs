@@ -234,7 +234,7 @@ impl Workspace {
         let spoken = live.runs.remove(&id.key()).unwrap_or_default();
         match self.summary_of(Some(id), id.key(), &spoken, &packs) {
             Err(error) => of_one_file(error).and_then(|_| self.summary_around(id)),
-            found => Ok(found?.map(|row| (row, Vec::new()))),
+            found => Ok(found?.map(|row| (row, self.lost_of_runs()))),
         }
     }
 

@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{RunId, RunKey, WriterId};
 use crate::error::{Error, Result, of_one_file};
+use crate::folder::making::{Maker, holder_of};
 use crate::folder::paths::{self, LogName};
 use crate::log::frame;
 use crate::log::reader::{Depth, Unbegun, why_unbegun};
@@ -273,7 +274,18 @@ pub(super) fn is_unbegun(storage: &dyn Storage, name: &LogName) -> Result<bool> 
 /// Whether nobody writes a log any more. Takes its lock, which the handle keeps, if so. A writer locks its log before
 /// the first byte: an empty one may have a writer who is about to, and its lock is never taken from it.
 pub(super) fn is_abandoned(log: &dyn File) -> std::io::Result<bool> {
-    Ok(!log.is_empty()? && log.try_lock()?)
+    is_abandoned_since(log, false)
+}
+
+/// The same of a log that is known to have had bytes, if it has `begun`.
+fn is_abandoned_since(log: &dyn File, begun: bool) -> std::io::Result<bool> {
+    Ok((begun || !log.is_empty()?) && log.try_lock()?)
+}
+
+/// Asks for the writer of a log, by the rule of [`is_abandoned`]; `None` where there is no such file. `begun` says that
+/// the log is known to have had bytes.
+pub(super) fn writer_of(storage: &dyn Storage, name: &LogName, begun: bool) -> Option<Maker> {
+    holder_of(storage, &name.log(), |log| is_abandoned_since(log, begun))
 }
 
 /// Whether there is nothing in a log that could be lost: its first frame is not there, nothing verifies behind it, and

@@ -5,7 +5,7 @@
 //! stores, [`exchange`] what another workspace has; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and [`overlay`] keep, [`table`]
 //! as columns, [`keys`] by what they logged; [`compaction`] moves logs into packs through [`publish`], [`purge`]
 //! deletes for good, [`maintenance`] does so in the background; [`durable`] makes a run survive a stop of the machine;
-//! [`unlisted`] judges packs that no entry names, [`check`] verifies every byte, [`pages`] those of columns,
+//! `folders` tells of those in whose place something else stands, [`unlisted`] judges packs that no entry names, [`check`] verifies every byte, [`pages`] those of columns,
 //! [`evidence`] misses what is not there, and [`repair`] salvages.
 
 pub mod actor;
@@ -18,6 +18,7 @@ pub mod durable;
 pub mod edits;
 pub mod evidence;
 pub mod exchange;
+mod folders;
 mod gained;
 pub mod import;
 mod imported_words;

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::base::ids::ExperimentId;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_one_file};
 use crate::folder::clock::now_ms;
-use crate::folder::mark;
-use crate::folder::paths;
+use crate::folder::{mark, paths};
 use crate::journal::catalog::{self, Catalog, Experiment, NewExperiment, check_tag};
 use crate::journal::chain::Journal;
 use crate::journal::manifest::Manifest;
@@ -239,7 +238,11 @@ impl Workspace {
         let mut manifest = journal.state().clone();
         if journal.has_gap() {
             let dir = self.inner.root.join(paths::PACKS);
-            let entries = self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir))?;
+            let entries = match self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir)) {
+                Ok(entries) => entries,
+                // No pack in it is read then, which is told of those that entries name, as is the gap.
+                Err(error) => of_one_file(error).map(|_| Vec::new())?,
+            };
             for id in entries
                 .iter()
                 .filter(|entry| entry.name.ends_with(".pack"))
@@ -261,16 +264,29 @@ impl Workspace {
     pub fn damage(&self) -> Result<Vec<String>> {
         let packs = self.refresh()?;
         let mut damage: Vec<String> = packs.broken().values().map(|error| error.to_string()).collect();
+        self.damage_of_experiments()?;
+        damage.extend(self.lost_of_runs());
+        damage.extend(self.damage_of_registry()?);
+        Ok(damage)
+    }
+
+    /// What is missing from the journals that say which runs are there and which count as deleted, as they were last
+    /// read, in words: every answer about a run is made without it.
+    pub(super) fn lost_of_runs(&self) -> Vec<String> {
         let tell = |error: Error| error.to_string();
-        damage.extend(self.inner.manifest.lock().losses().map(tell));
+        let mut lost: Vec<String> = self.inner.manifest.lock().losses().map(tell).collect();
+        lost.extend(self.inner.catalog.lock().losses().map(tell));
+        lost
+    }
+
+    /// What is missing from the catalog of experiments, in words. Empty when nothing is.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn damage_of_experiments(&self) -> Result<Vec<String>> {
         let mut catalog = self.inner.catalog.lock();
         catalog.refresh()?;
-        damage.extend(catalog.losses().map(tell));
-        drop(catalog);
-        let mut registry = self.inner.registry.lock();
-        registry.refresh()?;
-        damage.extend(registry.losses().map(tell));
-        Ok(damage)
+        Ok(catalog.losses().map(|error| error.to_string()).collect())
     }
 
     /// What is missing from the registry of models, in words. Empty when nothing is.
@@ -280,7 +296,7 @@ impl Workspace {
     pub fn damage_of_registry(&self) -> Result<Vec<String>> {
         let mut registry = self.inner.registry.lock();
         registry.refresh()?;
-        Ok(registry.missing())
+        Ok(registry.losses().map(|error| error.to_string()).collect())
     }
 
     /// All experiments, deleted ones included, by number. Where [`Self::damage`] names the catalog, some may be

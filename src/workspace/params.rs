@@ -18,8 +18,11 @@
 //! Imports and copies from another workspace go straight into packs. They keep the rule by a log that holds nothing but
 //! their claims while the pack is made (`Workspace::claiming_params`).
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use rustc_hash::FxHashSet;
 
 use crate::base::ids::{RunId, WriterId};
 use crate::error::{Error, Result};
@@ -51,6 +54,22 @@ struct Rival {
     log: PathBuf,
     key: String,
     value: String,
+}
+
+/// Files and folders that cannot be read and do not speak of a run, since they could not be read when it began under a
+/// random id, and nothing is added to them.
+#[derive(Debug, Default)]
+pub(super) struct Apart(FxHashSet<PathBuf>);
+
+impl Apart {
+    /// What `read` gives; nothing where that is an error of one of these.
+    fn forgive<T: Default>(&self, read: Result<T>) -> Result<T> {
+        read.or_else(|error| if self.has(&error) { Ok(T::default()) } else { Err(error) })
+    }
+
+    fn has(&self, error: &Error) -> bool {
+        error.path().is_some_and(|path| self.0.contains(path))
+    }
 }
 
 /// What all others have said of a run.
@@ -140,7 +159,7 @@ impl Editor<'_> {
         {
             return Ok(Found::Free);
         }
-        let Look { state, rival, manifest } = self.workspace.look(id, writer, wanted)?;
+        let Look { state, rival, manifest } = self.workspace.look(id, writer, wanted, self.apart)?;
         *self.seen = Some(manifest);
         if let Some(others) = state {
             self.state.merge(&others);
@@ -283,7 +302,8 @@ impl Workspace {
             refused.push(Refused { run, key, existing: existing.to_owned(), given });
         };
         while !wanted.is_empty() {
-            let Look { state: known, rival, .. } = self.look(&state.id, writer, &wanted)?;
+            let look = self.look(&state.id, writer, &wanted, &Apart::default())?;
+            let Look { state: known, rival, .. } = look;
             wanted.retain(|&(key, value)| {
                 let claimed = rival.as_ref().filter(|rival| rival.key == key).map(|rival| rival.value.as_str());
                 let set = known.as_ref().and_then(|known| known.param(key)).filter(|set| *set != value);
@@ -296,17 +316,50 @@ impl Workspace {
         Ok(refused)
     }
 
+    /// What cannot be read now and will never speak of a run that begins now under a random id: packs, since they do
+    /// not change, and logs of edits that have ended or have no file under their name.
+    pub(super) fn apart_from_new_runs(&self) -> Result<Apart> {
+        let mut apart = FxHashSet::default();
+        let has_no_file = |error: &Error| match error {
+            Error::Io { source, .. } => {
+                matches!(source.kind(), ErrorKind::InvalidInput | ErrorKind::IsADirectory | ErrorKind::NotADirectory)
+            }
+            _ => false,
+        };
+        let mut unread: Vec<Error> = Vec::new();
+        match self.edit_log_names() {
+            Ok(names) => {
+                for name in names {
+                    let Err(error) = self.edit_words(&name) else { continue };
+                    if has_no_file(&error) || self.has_ended_by_ledger(&name)? {
+                        unread.push(error);
+                    }
+                }
+            }
+            Err(error) if has_no_file(&error) => unread.push(error),
+            // Logs that nobody sees may grow.
+            Err(_) => {}
+        }
+        unread.extend(self.refresh()?.broken().values().map(|error| error.again()));
+        apart.extend(unread.iter().filter_map(Error::path).map(std::path::Path::to_owned));
+        Ok(Apart(apart))
+    }
+
     /// What all logs and packs say of a run, but for the log of `writer`, and who in them stands against the values
     /// wanted.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where something cannot be read that may speak of the run: a param may be set there.
-    /// [`Error::Io`].
-    fn look(&self, id: &RunId, writer: WriterId, wanted: &[Wanted<'_>]) -> Result<Look> {
+    /// [`Error::Corrupt`], [`Error::Io`] where something cannot be read that may speak of the run: a param may be set
+    /// there.
+    fn look(&self, id: &RunId, writer: WriterId, wanted: &[Wanted<'_>], apart: &Apart) -> Result<Look> {
         let (mut parts, mut rivals) = (Vec::new(), Vec::new());
-        let names = self.run_log_names(id.key())?.into_iter().chain(self.edit_log_names()?);
+        let edits = apart.forgive(self.edit_log_names()).map_err(unread)?;
+        let names = self.run_log_names(id.key()).map_err(unread)?.into_iter().chain(edits);
         for name in names.filter(|name| name.writer != writer) {
-            let read = || if name.run().is_some() { self.log_words(&name) } else { self.edit_words(&name) };
+            let read = || match name.run() {
+                Some(_) => self.log_words(&name).map_err(unread),
+                None => apart.forgive(self.edit_words(&name)).map_err(unread),
+            };
             let Some(mut log) = read()? else { continue };
             let mut against = rival(&name, &log, id, wanted);
             if against.is_some() && (log.has_ended() || self.is_free(&name).unwrap_or(false)) {
@@ -328,8 +381,8 @@ impl Workspace {
         };
         let packs = self.refresh()?;
         packs.check()?;
-        if let Some(error) = packs.broken().values().next() {
-            return Err(error.again());
+        if let Some(error) = packs.broken().values().find(|error| !apart.has(error)) {
+            return Err(unread(error.again()));
         }
         for (pack, place) in packs.find(id.key()) {
             let group = pack.group(place.group)?;
@@ -337,6 +390,16 @@ impl Workspace {
         }
         let state = merge(parts, self.inner.manifest.lock().state()).map(|run| run.state().clone());
         Ok(Look { state, rival: rivals.into_iter().min_by_key(|rival: &Rival| rival.writer), manifest })
+    }
+}
+
+/// The error of a param that may be set in what cannot be read, said so that whoever set it knows why it is refused.
+fn unread(error: Error) -> Error {
+    match error {
+        Error::Io { path, source, .. } => {
+            Error::Io { operation: "rule out another value of a param, which may be set in", path, source }
+        }
+        other => other,
     }
 }
 

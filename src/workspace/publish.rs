@@ -20,7 +20,7 @@ use crate::journal::manifest::{Change, Manifest, PackEntry};
 use crate::run::gather::Gathered;
 use crate::segment::pack::{Pack, PackWriter};
 use crate::segment::reader::Source;
-use crate::workspace::open::Workspace;
+use crate::workspace::open::{Workspace, create_folder};
 use crate::workspace::packs::{self, OpenPack, PackSet};
 
 /// A pack that was made live.
@@ -49,8 +49,16 @@ impl Workspace {
         let id = making.id;
         let path = paths::pack(&self.inner.root, id);
         let written = self.write_pack(&making, fill).and_then(|(entry, rows)| {
-            storage.rename(&making.path, &path).map_err(Error::io("publish", &path))?;
             let dir = self.inner.root.join(paths::PACKS);
+            match storage.rename(&making.path, &path) {
+                // A copy of a workspace without packs need not have the folder.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    create_folder(storage, &dir)?;
+                    storage.rename(&making.path, &path)
+                }
+                renamed => renamed,
+            }
+            .map_err(Error::io("publish", &path))?;
             storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
             // An index that could not be written is made by whoever needs it.
             let _ = packs::open(storage, &self.inner.root, id)

@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::base::ids::{ExperimentId, RunId, RunKey};
-use crate::error::of_one_file;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_one_file};
 use crate::folder::clock::now_ms;
 use crate::folder::paths;
 use crate::journal::catalog;
@@ -19,6 +18,7 @@ use crate::journal::manifest::{Change, Manifest, Tombstone, covers};
 use crate::run::snapshot::RunSnapshot;
 use crate::workspace::compaction::{CompactOptions, Compacted};
 use crate::workspace::copies::with_copies;
+use crate::workspace::folders::told;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::OpenPack;
 use crate::workspace::runs::surviving;
@@ -66,13 +66,12 @@ impl Workspace {
         let catalog = self.catalog()?;
         let (ids, unreadable) = self.readable_ids(None)?;
         collected.left_out = unreadable;
-        // What is missing there may be the restoration of any experiment.
-        let lost = self.lost_of_catalog()?;
-        let may_be_restored =
-            |run: &RunSnapshot| !run.damage().is_empty() || !lost.is_empty() && decides(&catalog, run).is_some();
+        // What is missing there may be the restoration of any experiment, with all its runs.
+        let lost = self.damage_of_experiments()?;
+        let may_be_restored = |run: &RunSnapshot| !run.damage().is_empty() || !lost.is_empty();
         collected.left_out.extend(lost.iter().cloned());
         for id in ids {
-            let run = match self.run_to_change(&id) {
+            let run = match self.run_to_delete(&id) {
                 Ok(run) => run,
                 Err(Error::NotFound { .. }) => continue,
                 // What cannot be read is left alone.
@@ -103,6 +102,11 @@ impl Workspace {
         collected.experiments = gone;
         collected.left_out.sort();
         collected.left_out.dedup();
+        if let Some(blocked) = self.blocked(paths::TEMPORARY)? {
+            // Nothing can be published.
+            collected.left.push(blocked);
+            (collected.runs, collected.experiments, doomed) = Default::default();
+        }
         if dry_run {
             return Ok(collected);
         }
@@ -113,7 +117,12 @@ impl Workspace {
         let left = self.remove_leftovers(leftovers)?;
         (collected.files, collected.left) = (left.removed, left.kept);
         collected.left.extend(kept);
-        self.remove_spent_ledgers()?;
+        if let Err(error) = self.remove_spent_ledgers() {
+            collected.left.push(told(error)?);
+        }
+        // One place may refuse several steps.
+        collected.left.sort();
+        collected.left.dedup_by(|one, other| one.0 == other.0);
         Ok(collected)
     }
 
@@ -124,7 +133,7 @@ impl Workspace {
     /// [`Error::NotFound`]; [`Error::Invalid`] when it is not marked deleted, or is being written; [`Error::Corrupt`],
     /// [`Error::Io`].
     pub fn purge_run(&self, id: &RunId) -> Result<()> {
-        let run = self.run_to_change(id)?;
+        let run = self.run_to_delete(id)?;
         if deleted_since(&self.catalog()?, &run).is_none() {
             return Err(Error::invalid("run", format!("{id} is not deleted; mark it deleted first")));
         }
@@ -147,7 +156,7 @@ impl Workspace {
             return Err(Error::invalid("experiment", why));
         }
         for run in ids {
-            let found = match self.run_to_change(&run) {
+            let found = match self.run_to_delete(&run) {
                 Err(Error::NotFound { .. }) => continue,
                 found => found?,
             };
@@ -178,7 +187,7 @@ impl Workspace {
     /// [`Error::NotFound`]; [`Error::Invalid`] when the run is being written; [`Error::Corrupt`], [`Error::Io`].
     pub fn delete_metric(&self, id: &RunId, key: &str) -> Result<()> {
         self.check_unwritten(id)?;
-        let run = self.run_to_change(id)?;
+        let run = self.run_to_delete(id)?;
         if !run.series().contains_key(key) {
             return Err(Error::not_found("metric", format!("{key} of run {id}")));
         }
@@ -223,20 +232,13 @@ impl Workspace {
 
     /// Refuses where something is missing that may have restored the run.
     fn check_known(&self, run: &RunSnapshot) -> Result<()> {
-        match run.damage().iter().chain(&self.lost_of_catalog()?).next() {
+        match run.damage().iter().chain(&self.damage_of_experiments()?).next() {
             Some(lost) => {
                 let why = format!("{} may have been restored by what cannot be read; repair first: {lost}", run.id());
                 Err(Error::invalid("run", why))
             }
             None => Ok(()),
         }
-    }
-
-    /// What is missing from the catalog, in words.
-    pub(super) fn lost_of_catalog(&self) -> Result<Vec<String>> {
-        let mut catalog = self.inner.catalog.lock();
-        catalog.refresh()?;
-        Ok(catalog.missing())
     }
 
     fn check_unwritten(&self, id: &RunId) -> Result<()> {
@@ -264,7 +266,7 @@ impl Workspace {
         let mut changes: Vec<Change> = Vec::new();
         let mut purged = BTreeSet::new();
         for run in runs {
-            let now = match self.run_to_change(run.id()) {
+            let now = match self.run_to_delete(run.id()) {
                 Ok(now) => now,
                 Err(Error::NotFound { .. }) => continue,
                 // A deletion must name all writers: it is left for another time.
@@ -307,10 +309,10 @@ impl Workspace {
                 };
                 match rewrite() {
                     Ok(done) => whole &= done,
-                    Err(error) if error.is_of_one_file() && error.path() == Some(&path) => {
+                    Err(error) => {
+                        let error = of_one_file(error)?;
                         left.insert(id, (path, format!("it still has what was deleted: {error}")));
                     }
-                    Err(error) => return Err(error),
                 }
             }
             if whole {
@@ -329,12 +331,17 @@ impl Workspace {
             return Ok(Vec::new());
         }
         self.claims(true)?;
+        let mut left = Vec::new();
         for name in self.all_log_names()?.0 {
-            if let Some(key) = name.run().filter(|key| touched.contains(key)) {
-                self.retire_deleted_logs(key)?;
+            if let Some(key) = name.run().filter(|key| touched.contains(key))
+                && let Err(error) = self.retire_deleted_logs(key)
+            {
+                let (_, why) = told(error)?;
+                left.push((name.log(), format!("it still has what was deleted: {why}")));
             }
         }
-        self.rewrite_those_with(&touched)
+        left.extend(self.rewrite_those_with(&touched)?);
+        Ok(left)
     }
 
     /// Removes the logs of a run that was deleted for good: those of writers that the tombstone covers, which write no

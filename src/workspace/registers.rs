@@ -19,6 +19,21 @@ impl Workspace {
         }
     }
 
+    /// Publishes a change that gives a model's name or a version's number; as [`Self::change_registry`].
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where changes are lost, which may have given it already: `repair` passes over those. Those of
+    /// `plan`; [`Error::Io`].
+    pub fn name_in_registry(&self, plan: impl FnMut(&Registry) -> Result<Vec<Change>>) -> Result<()> {
+        let mut registry = self.inner.registry.lock();
+        registry.refresh()?;
+        if let Some(bad) = registry.lost().next() {
+            let why = "the name or number may be given already by a change that is lost; run `stepwell repair` first";
+            return Err(Error::corrupt(&bad.path, 0, format!("{}: {why}", bad.what)));
+        }
+        registry.publish(plan).map(|_| ())
+    }
+
     /// Publishes a change of the registry; `plan` runs again whenever another process was faster. Costs some syncs.
     ///
     /// # Errors

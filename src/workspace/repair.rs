@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use crate::base::ids::{ExperimentId, RunId};
 use crate::base::point::Columns;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_one_file};
 use crate::folder::clock::now_ms;
-use crate::folder::mark;
-use crate::folder::paths;
+use crate::folder::{mark, paths};
 use crate::journal::catalog;
 use crate::journal::chain::{BadEntry, Journal, State};
 use crate::journal::manifest::Change;
@@ -22,9 +21,14 @@ use crate::segment::reader::Group;
 use crate::workspace::check::Damage;
 use crate::workspace::compaction::CompactOptions;
 use crate::workspace::evidence::Reaches;
+use crate::workspace::folders::told;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::repair_files::{Held, unknown};
+
+/// So many numbers of versions of each model are given no more where a change of the registry is lost: what it brought
+/// from another workspace may have had several.
+const NUMBERS_PASSED_OVER: u64 = 1000;
 
 /// How to repair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,8 +82,12 @@ impl Workspace {
     /// As [`Self::repair`].
     pub fn repair_with(&self, options: RepairOptions) -> Result<Repaired> {
         let mut repaired = Repaired::default();
-        if !self.free_folders(&mut repaired)? {
-            return Ok(repaired);
+        self.free_folders(&mut repaired)?;
+        // Without these nothing can be moved away, and nothing written anew.
+        let no_quarantine = self.blocked(paths::QUARANTINE)?;
+        let no_writing = self.packs_blocked()?;
+        for (path, why) in no_quarantine.iter().chain(&no_writing) {
+            repaired.leave(path, why.clone());
         }
         let mut damage = self.verify(&mut |_, _| {})?.damage;
         damage.retain(|damage| match self.must_stay(&damage.file) {
@@ -92,19 +100,25 @@ impl Workspace {
                 repaired.leave(&damage.file, damage.what.clone());
                 false
             }
-            None => true,
+            None => match no_quarantine.as_ref().or(no_writing.as_ref()) {
+                Some((blocked, _)) => {
+                    let why = format!("{}; nothing is mended while {} cannot be used", damage.what, blocked.display());
+                    repaired.leave(&damage.file, why);
+                    false
+                }
+                None => true,
+            },
         });
+        if no_writing.is_some() {
+            return Ok(repaired);
+        }
         // Asked before the damaged entries go: without them nothing may show that there was one.
         let gaps = self.journal_gaps()?;
         // Nothing is published where entries may be that nobody sees.
-        let unlisted = [
-            self.inner.manifest.lock().unlisted().map(Error::again),
-            self.inner.catalog.lock().unlisted().map(Error::again),
-            self.inner.registry.lock().unlisted().map(Error::again),
-        ];
-        for error in unlisted.iter().flatten() {
-            repaired.leave(error.path().unwrap_or(Path::new("")), error.to_string());
+        for (path, why) in self.unlisted_journals()? {
+            repaired.leave(&path, why);
         }
+        let manifest_is_unlisted = self.inner.manifest.lock().unlisted().is_some();
         let mut files: Vec<&PathBuf> = damage.iter().map(|damage| &damage.file).collect();
         files.dedup();
         let of_kind = |kind: &str| {
@@ -118,13 +132,19 @@ impl Workspace {
         for file in of_kind("index") {
             self.quarantine(file, &mut repaired)?;
         }
-        self.repair_journals(&gaps, &mut repaired)?;
-        if unlisted[0].is_some() {
+        if no_quarantine.is_none() {
+            self.repair_journals(&gaps, &mut repaired)?;
+        }
+        if manifest_is_unlisted {
             // Packs and logs are mended by packs that the manifest names.
             self.restore_indexes()?;
             return Ok(repaired);
         }
         let taken_in = self.take_in_packs(options, &mut repaired)?;
+        if no_quarantine.is_some() {
+            self.restore_indexes()?;
+            return Ok(repaired);
+        }
         for file in of_kind("pack") {
             let id = file.file_name().and_then(|name| paths::pack_id(name.to_str()?));
             let whole = taken_in.contains(file) && damage.iter().filter(|damage| damage.file == **file).count() == 1;
@@ -156,12 +176,18 @@ impl Workspace {
     fn restore_what_edits_deleted(&self, repaired: &mut Repaired) -> Result<()> {
         let mut restored = 0;
         for id in self.readable_ids(None)?.0 {
-            if let Some(run) = self.find_run(&id)?
-                && run.state().deleted()
-                && self.counts_as_deleted(run.state())?
-            {
-                self.restore_run(&id)?;
-                restored += 1;
+            let restore = || match self.find_run(&id)? {
+                Some(run) if run.state().deleted() && self.counts_as_deleted(run.state())? => {
+                    self.restore_run(&id).map(|()| true)
+                }
+                _ => Ok(false),
+            };
+            match restore() {
+                Ok(done) => restored += u64::from(done),
+                Err(error) => {
+                    let (path, why) = told(error)?;
+                    repaired.leave(&path, format!("run {id} may have been restored and stays deleted: {why}"));
+                }
             }
         }
         if restored > 0 {
@@ -257,7 +283,7 @@ impl Workspace {
             let mut changes: Vec<Change> = missing.map(|(&id, &entry)| Change::Add { id, entry }).collect();
             // Any entry serves to fold the state: it drops a pack that never was.
             changes.push(Change::Drop { id: 0 });
-            self.renew(&mut self.inner.manifest.lock(), &bad, &changes, repaired)?;
+            self.renew(&mut self.inner.manifest.lock(), &bad, |_| changes.clone(), repaired)?;
         } else {
             drop(manifest);
         }
@@ -291,19 +317,23 @@ impl Workspace {
                 }
                 repaired.lost.push(lost);
             }
-            self.renew(&mut catalog, &bad, &changes, repaired)?;
+            self.renew(&mut catalog, &bad, |_| changes.clone(), repaired)?;
         }
         drop(catalog);
         let mut registry = self.inner.registry.lock();
         let bad = bad_of(registry.check_all()?);
         if registry.unlisted().is_none() && (!bad.is_empty() || gaps.registry) {
             self.quarantine_strays(&mut registry, repaired)?;
-            if gaps.registry || lost(&bad) {
-                repaired.lost.push("a change of the model registry".into());
+            let is_lost = gaps.registry || lost(&bad);
+            if is_lost {
+                repaired.lost.push(
+                    "a change of the model registry; new versions get numbers above those that it may have given"
+                        .into(),
+                );
             }
-            // Any entry serves to fold the state: the removal of a model that never was.
-            let nothing = crate::journal::registry::Change::Delete { name: String::new(), at_ms: 0, by: String::new() };
-            self.renew(&mut registry, &bad, &[nothing], repaired)?;
+            // Whoever published a change took one number of an entry for one version of a model at most.
+            let passed_over = if is_lost { NUMBERS_PASSED_OVER.max(registry.number()) } else { 0 };
+            self.renew(&mut registry, &bad, |state| vec![state.passing_over(passed_over)], repaired)?;
         }
         Ok(())
     }
@@ -323,10 +353,10 @@ impl Workspace {
         &self,
         journal: &mut Journal<S>,
         bad: &[BadEntry],
-        changes: &[S::Change],
+        changes: impl Fn(&S) -> Vec<S::Change>,
         repaired: &mut Repaired,
     ) -> Result<()> {
-        if !journal.publish_whole(|_| Ok(changes.to_vec()))? || !journal.move_on()? {
+        if !journal.publish_whole(|state| Ok(changes(state)))? || !journal.move_on()? {
             return Ok(());
         }
         for bad in bad {
@@ -342,7 +372,15 @@ impl Workspace {
     /// Publishes entries for packs that none names and that have something of their own. Gives their files.
     fn take_in_packs(&self, options: RepairOptions, repaired: &mut Repaired) -> Result<Vec<PathBuf>> {
         let mut taken = Vec::new();
-        for (pack, entry) in self.to_take_in()? {
+        let found = match self.to_take_in() {
+            Err(error) => {
+                let (path, why) = told(error)?;
+                repaired.leave(&path, why);
+                Vec::new()
+            }
+            found => found?,
+        };
+        for (pack, entry) in found {
             if let Some(why) = pack.maker_unknown.as_ref().filter(|_| !options.take_over) {
                 repaired.leave(&pack.path, unknown(why));
                 continue;
@@ -396,8 +434,11 @@ impl Workspace {
     /// Makes the indexes of packs that have none that verifies.
     fn restore_indexes(&self) -> Result<()> {
         for (&id, pack) in self.refresh()?.packs() {
-            if self.inner.storage.open_read(&paths::index(&self.inner.root, id)).is_err() {
-                self.write_index(id, pack, None)?;
+            if self.inner.storage.open_read(&paths::index(&self.inner.root, id)).is_err()
+                && let Err(error) = self.write_index(id, pack, None)
+            {
+                // Whoever searches makes it anew, or does without.
+                of_one_file(error)?;
             }
         }
         Ok(())

@@ -8,12 +8,16 @@ use crate::folder::making::{Maker, maker_of};
 use crate::folder::paths::{self, LogName};
 use crate::segment::pack::Pack;
 use crate::segment::reader::Source;
+use crate::workspace::logs::writer_of;
 use crate::workspace::open::{Workspace, create_folder};
 use crate::workspace::repair::{RepairOptions, Repaired};
 use crate::workspace::search::check_index;
 
 /// How much of a file is read at once to see whether it can be, in bytes.
 const READ_AT_ONCE: usize = 1 << 20;
+
+/// How names begin of files that stood in the place of the folder of originals, on their way into it.
+const ASIDE: &str = "quarantine.file";
 
 /// Whether somebody may be writing a file.
 pub(super) enum Held {
@@ -29,16 +33,13 @@ pub(super) fn unknown(why: &str) -> String {
 
 impl Workspace {
     /// Moves regular files away that stand where folders must be, so that the folders can be made anew; what was in
-    /// them is missed then like what is gone. `false` where that cannot be done, so that nothing can.
-    pub(super) fn free_folders(&self, repaired: &mut Repaired) -> Result<bool> {
+    /// them is missed then like what is gone.
+    pub(super) fn free_folders(&self, repaired: &mut Repaired) -> Result<()> {
         let (storage, root) = (&*self.inner.storage, &self.inner.root);
         let is_file = |path: &Path| storage.read_dir(path).is_err() && storage.open_read(path).is_ok();
-        let quarantine = root.join(paths::QUARANTINE);
-        if is_file(&quarantine) {
-            let why = "a file stands where the folder must be to which damaged files are moved, so nothing was \
-                       repaired; move it elsewhere";
-            repaired.leave(&quarantine, why.into());
-            return Ok(false);
+        self.free_quarantine(is_file(&root.join(paths::QUARANTINE)), repaired)?;
+        if self.blocked(paths::QUARANTINE)?.is_some() {
+            return Ok(());
         }
         for folder in paths::FOLDERS.map(|folder| root.join(folder)) {
             if !is_file(&folder) {
@@ -64,7 +65,39 @@ impl Workspace {
                 }
             }
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Gives a file that stands where the folder of originals must be a name beside it, makes the folder, and moves the
+    /// file there. One that somebody left beside it who died before that is moved too.
+    fn free_quarantine(&self, is_file: bool, repaired: &mut Repaired) -> Result<()> {
+        let (storage, root) = (&*self.inner.storage, &self.inner.root);
+        let quarantine = root.join(paths::QUARANTINE);
+        for number in 1_u32.. {
+            if !is_file {
+                break;
+            }
+            let aside = root.join(format!("{ASIDE}{number}"));
+            // The name is taken first, so that no other process moves something over it.
+            match storage.create_new(&aside) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                created => created.map_err(Error::io("create", &aside))?,
+            };
+            match storage.rename(&quarantine, &aside) {
+                // Another process was faster.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                moved => moved.map_err(Error::io("move aside", &quarantine))?,
+            }
+            create_folder(storage, &quarantine)?;
+            break;
+        }
+        let beside = storage.read_dir(root).map_err(Error::io("list", root))?;
+        if self.blocked(paths::QUARANTINE)?.is_none() {
+            for entry in beside.iter().filter(|entry| entry.name.starts_with(ASIDE)) {
+                self.quarantine(&root.join(&entry.name), repaired)?;
+            }
+        }
+        Ok(())
     }
 
     /// Why a file stays as it is, whoever has it: nobody knows what is in it, or whoever wrote it knows more.
@@ -94,7 +127,16 @@ impl Workspace {
         if self.is_no_file(path) || self.inner.storage.read_dir(path).is_ok() {
             return Held::No(None);
         }
-        match maker_of(&*self.inner.storage, path) {
+        let storage = &*self.inner.storage;
+        let name = path.parent().zip(path.file_name().and_then(|name| name.to_str()));
+        let maker = match name.and_then(|(dir, name)| LogName::parse(dir, name)) {
+            Some(log) => {
+                let claim = self.claim_of(&log).ok().flatten();
+                writer_of(storage, &log, claim.is_some_and(|claim| claim.has_begun()))
+            }
+            None => maker_of(storage, path),
+        };
+        match maker {
             None => Held::No(None),
             Some(Maker::AtWork) => Held::Yes("somebody is writing it; repair again when that process has ended".into()),
             Some(Maker::Unknown(error)) if !options.take_over => Held::Yes(unknown(&error.to_string())),
@@ -148,5 +190,38 @@ impl Workspace {
     /// Whether a link, FIFO, socket or device has this name.
     pub(super) fn is_no_file(&self, path: &Path) -> bool {
         self.inner.storage.open_read(path).is_err_and(|error| error.kind() == ErrorKind::InvalidInput)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::ids::{ExperimentId, RunKey, WriterId};
+    use crate::options::Options;
+    use crate::storage::Storage as _;
+    use crate::storage::memory::SimDisk;
+    use crate::workspace::runs::NewRun;
+
+    /// A log that just got its name has no byte, and its writer is about to lock it: nobody takes that lock. Of one that
+    /// a ledger knows to have had bytes the lock tells.
+    #[test]
+    fn an_empty_log_may_have_a_writer_unless_it_had_bytes() {
+        let disk = SimDisk::new();
+        let open = |disk: &SimDisk| {
+            Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new("/w"), Options::default()).unwrap()
+        };
+        let workspace = open(&disk);
+        let run = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap().run_id().key();
+        let dir = paths::log_dir(Path::new("/w"), run);
+        let begun = workspace.run_log_names(run).unwrap().remove(0);
+        let new = LogName { dir, stem: RunKey(run.0).to_string(), writer: WriterId(7) };
+        drop(workspace);
+        disk.damage(&begun.log(), Vec::clear).unwrap();
+        disk.create_new(&new.log()).unwrap();
+        let workspace = open(&disk.process_crash());
+        let held = |name: &LogName| matches!(workspace.held(&name.log(), RepairOptions::default()), Held::Yes(_));
+        assert!(held(&new) && !held(&begun));
     }
 }

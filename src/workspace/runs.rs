@@ -2,8 +2,7 @@
 
 use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::base::stats::RunStatus;
-use crate::error::of_one_file;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_one_file};
 use crate::folder::clock::now_ms;
 use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::{Manifest, covers};
@@ -20,6 +19,7 @@ use crate::workspace::edits::{Editor, Since, UNREAD_ORDERS, check_edit};
 use crate::workspace::evidence::Reaches;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
+use crate::workspace::params::Apart;
 use crate::workspace::writer::RunWriter;
 
 /// A log of edits that has grown beyond this is ended, and the next edit begins another.
@@ -36,6 +36,8 @@ pub struct NewRun {
     pub user: String,
     /// When it started, in milliseconds since the epoch; now otherwise.
     pub start_time_ms: Option<i64>,
+    /// Its first params: each key once, or with one value.
+    pub params: Vec<(String, String)>,
     /// Its first tags.
     pub tags: Vec<(String, String)>,
     /// What a random id begins with.
@@ -43,14 +45,19 @@ pub struct NewRun {
 }
 
 impl Workspace {
-    /// Creates a run, and opens a writer for it.
+    /// Creates a run, and opens a writer for it. A run with a random id begins with all that `new` says, or is not
+    /// there; files that cannot be read do not matter to it.
     ///
     /// # Errors
     /// [`Error::NotFound`] or [`Error::Deleted`] for the experiment, [`Error::AlreadyExists`] for a given id,
     /// [`Error::Invalid`], [`Error::Io`].
     pub fn create_run(&self, experiment: ExperimentId, new: NewRun) -> Result<RunWriter> {
         let seen = self.manifest_number()?;
+        let has_random_id = new.id.is_none();
         let (state, edits) = self.begin(experiment, new)?;
+        if has_random_id {
+            return RunWriter::begin(self, state, seen, &edits);
+        }
         let mut writer = RunWriter::open(self, state, Some(seen))?;
         writer.edit(&edits)?;
         Ok(writer)
@@ -77,7 +84,7 @@ impl Workspace {
         if experiment.deleted {
             return Err(Error::Deleted { entity: "experiment", id: experiment.name });
         }
-        let NewRun { id, name, user, start_time_ms, tags, id_prefix } = new;
+        let NewRun { id, name, user, start_time_ms, params, tags, id_prefix } = new;
         let id = match id {
             Some(id) if self.find_run(&id)?.is_some() => {
                 return Err(Error::AlreadyExists { entity: "run", id: id.to_string() });
@@ -90,6 +97,7 @@ impl Workspace {
             vec![RunEdit::Status(RunStatus::Running), RunEdit::StartTime(Some(start_time_ms.unwrap_or_else(now_ms)))];
         edits.extend((!name.is_empty()).then_some(RunEdit::Name(name)));
         edits.extend((!user.is_empty()).then_some(RunEdit::User(user)));
+        edits.extend(params.into_iter().map(|(key, value)| RunEdit::Param(key, value)));
         edits.extend(tags.into_iter().map(|(key, value)| RunEdit::Tag(key, value)));
         edits.iter().try_for_each(check_edit)?;
         Ok((RunState::new(id, experiment.id, experiment.name), edits))
@@ -121,13 +129,25 @@ impl Workspace {
         self.find_run(id)?.ok_or_else(|| Error::not_found("run", id))
     }
 
-    /// A run as it is now, if there is one. What of its files cannot be read is named by [`RunSnapshot::damage`]; the
-    /// rest serves.
+    /// A run as it is now, if there is one. What of its files cannot be read is named by [`RunSnapshot::damage`], and
+    /// so are lost changes of the manifest and of the experiments, which may say whether it is deleted; the rest
+    /// serves.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`] where nothing is found of the run and something that may have it cannot be
     /// read.
     pub fn find_run(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
+        let Some(run) = self.find_by_files(id)? else { return Ok(None) };
+        let lost = self.lost_of_runs();
+        if lost.is_empty() {
+            return Ok(Some(run));
+        }
+        let damage = [run.damage(), &lost].concat();
+        Ok(Some(run.with_damage(damage)))
+    }
+
+    /// The same, with what of the run's files cannot be read alone.
+    pub(super) fn find_by_files(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
         let (run, mut unread) = self.read_run(id.key(), Some(id))?;
         if run.is_none() && !unread.is_empty() {
             // It may be in there.
@@ -163,18 +183,39 @@ impl Workspace {
         Ok((merge(parts, manifest.state()), unread))
     }
 
-    /// A run as it is now, for a change of it, which must come behind all that was said: so nothing of it may be
-    /// refused by the operating system just now. What does not verify is told by readers and bars no change.
+    /// A run as it is now, for a change of it, which must come behind all that was said: so nothing of the run itself
+    /// may be refused by the operating system just now. What does not verify, and what is refused and may be of any
+    /// run, is told by readers and bars no change: see [`UNREAD_ORDERS`].
     pub(super) fn run_to_change(&self, id: &RunId) -> Result<RunSnapshot> {
-        let (run, unread) = self.read_run(id.key(), Some(id))?;
-        let (mut refused, mut damaged): (Vec<Error>, Vec<Error>) =
-            unread.into_iter().partition(|error| matches!(error, Error::Io { .. }) && !error.is_absent());
+        let packs = self.refresh()?;
+        self.run_unless(id, |error| is_refused(error) && self.is_of_run(error, id.key(), &packs))
+    }
+
+    /// A run as it is now, for a change that must name all writers of it: nothing that may be of it may be refused.
+    pub(super) fn run_to_delete(&self, id: &RunId) -> Result<RunSnapshot> {
+        self.run_unless(id, is_refused)
+    }
+
+    /// A run as it is now, unless something that cannot be read bars that.
+    fn run_unless(&self, id: &RunId, bars: impl Fn(&Error) -> bool) -> Result<RunSnapshot> {
+        let (run, mut unread) = self.read_run(id.key(), Some(id))?;
+        if let Some(at) = unread.iter().position(bars) {
+            return Err(unread.swap_remove(at));
+        }
         match run {
-            _ if !refused.is_empty() => Err(refused.swap_remove(0)),
-            Some(run) => Ok(run.with_damage(damaged.iter().map(Error::to_string).collect())),
-            None if !damaged.is_empty() => Err(damaged.swap_remove(0)),
+            Some(run) => Ok(run.with_damage(unread.iter().map(Error::to_string).collect())),
+            None if !unread.is_empty() => Err(unread.swap_remove(0)),
             None => Err(Error::not_found("run", id)),
         }
+    }
+
+    /// Whether what cannot be read is known to be of a run: its logs, their folder, or a pack that has it. All else, a
+    /// log of edits or a pack whose directory is not known, may be of any run.
+    fn is_of_run(&self, error: &Error, run: RunKey, packs: &PackSet) -> bool {
+        let Some(path) = error.path() else { return true };
+        let logs = paths::log_dir(&self.inner.root, run);
+        let mut opened = packs.packs().keys().map(|&id| paths::pack(&self.inner.root, id));
+        path.starts_with(&logs) || logs.starts_with(path) || opened.any(|pack| pack == path)
     }
 
     fn find_active(&self, id: &RunId) -> Result<RunSnapshot> {
@@ -271,7 +312,8 @@ impl Workspace {
     fn edit(&self, state: &mut RunState, since: Since, partly: bool, edits: &[RunEdit]) -> Result<()> {
         let (id, experiment, name) = (state.id.clone(), state.experiment, state.experiment_name.clone());
         self.with_edit_log((&id, experiment, &name), |session, run| {
-            Editor { workspace: self, session, run, state, seen: &mut None, since, partly }.commit(edits, &[])
+            let (seen, apart) = (&mut None, &Apart::default());
+            Editor { workspace: self, session, run, state, seen, since, partly, apart }.commit(edits, &[])
         })
     }
 
@@ -384,6 +426,11 @@ impl Workspace {
             ledger: self.ledger(),
         }
     }
+}
+
+/// Whether the operating system refuses a file or folder that is there.
+fn is_refused(error: &Error) -> bool {
+    matches!(error, Error::Io { .. }) && !error.is_absent()
 }
 
 /// Leaves the parts of the run that was asked for, or, where no id is given, of the one that the key stands for.

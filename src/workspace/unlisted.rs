@@ -12,8 +12,7 @@ use std::path::PathBuf;
 use rustc_hash::FxHashSet;
 
 use crate::base::ids::{RunId, RunKey};
-use crate::error::of_one_file;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_one_file};
 use crate::folder::clock::now_ms;
 use crate::folder::making::{Maker, maker_of};
 use crate::folder::paths;
@@ -21,6 +20,7 @@ use crate::journal::manifest::PackEntry;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::Coverage;
 use crate::workspace::evidence::Reaches;
+use crate::workspace::folders::told;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::runs::{pack_parts, surviving};
@@ -70,9 +70,20 @@ pub struct Leftovers {
     pub kept: Vec<(PathBuf, String)>,
 }
 
+impl Leftovers {
+    /// Tells what one file or folder refuses, so that the others are looked at all the same.
+    fn tell(&mut self, looked: Result<()>) -> Result<()> {
+        if let Err(error) = looked {
+            self.kept.push(told(error)?);
+        }
+        Ok(())
+    }
+}
+
 impl Workspace {
     /// Removes files that nothing names, nobody makes, and that hold nothing of their own, once they are older than the
-    /// grace period, which delays a removal and never permits it.
+    /// grace period, which delays a removal and never permits it. A folder that cannot be looked at is among those that
+    /// stay.
     pub(super) fn remove_leftovers(&self, options: LeftoverOptions) -> Result<Leftovers> {
         let mut left = Leftovers::default();
         if self.inner.manifest.lock().has_gap() {
@@ -80,11 +91,20 @@ impl Workspace {
             return Ok(left);
         }
         self.sync_entries()?;
-        self.remove_temporary(options, &mut left)?;
-        self.remove_unlisted(options, &mut left)?;
-        left.removed += self.inner.manifest.lock().remove_folded()? as u64;
-        left.removed += self.inner.catalog.lock().remove_folded()? as u64;
-        left.removed += self.inner.registry.lock().remove_folded()? as u64;
+        let looked = self.remove_temporary(options, &mut left);
+        left.tell(looked)?;
+        let looked = self.remove_unlisted(options, &mut left);
+        left.tell(looked)?;
+        let folded = [
+            self.inner.manifest.lock().remove_folded(),
+            self.inner.catalog.lock().remove_folded(),
+            self.inner.registry.lock().remove_folded(),
+        ];
+        for folded in folded {
+            let looked = folded.map(|count| left.removed += count as u64);
+            left.tell(looked)?;
+        }
+        left.kept.extend(self.unlisted_journals()?);
         Ok(left)
     }
 
@@ -181,7 +201,11 @@ impl Workspace {
     /// Files in the folder of packs whose names end so, and the numbers in their names.
     fn pack_files(&self, ending: &str) -> Result<Vec<(PathBuf, u128)>> {
         let dir = self.inner.root.join(paths::PACKS);
-        let entries = self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir))?;
+        let entries = match self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir)) {
+            // A copy of a workspace without packs need not have it.
+            Err(error) if error.is_absent() => Vec::new(),
+            entries => entries?,
+        };
         let named = entries.iter().filter(|entry| entry.name.ends_with(ending));
         Ok(named.filter_map(|entry| Some((dir.join(&entry.name), paths::pack_id(&entry.name)?))).collect())
     }

@@ -14,6 +14,7 @@ use crate::run::session::Session;
 use crate::run::state::RunState;
 use crate::workspace::edits::{Editor, RunEdit, Since};
 use crate::workspace::open::Workspace;
+use crate::workspace::params::Apart;
 
 /// A resolved metric of one [`RunWriter`]: logging by it needs no lookup. Any other writer refuses it, also one of the
 /// same run.
@@ -43,6 +44,8 @@ pub struct RunWriter {
     order: Order,
     /// The manifest's number up to which `state` has all that packs say of the run, if it has.
     seen: Option<u64>,
+    /// What could not be read when the run began, and so does not speak of it.
+    apart: Apart,
 }
 
 /// Predicts the next key: training loops log their keys in a fixed order, so that one comparison mostly replaces a
@@ -74,15 +77,28 @@ impl RunWriter {
     /// Opens a writer of the run of this state, which has all that packs say of it up to the manifest's number `seen`,
     /// if it has.
     pub(super) fn open(workspace: &Workspace, state: RunState, seen: Option<u64>) -> Result<Self> {
+        let mut writer = Self::new(workspace, state, seen, Apart::default())?;
+        // The log says at once whose it is.
+        writer.session.commit(Vec::new(), &[])?;
+        Ok(writer)
+    }
+
+    /// Opens a writer of a run that begins with it, under a random id and with these edits, all in one step: where that
+    /// fails there is no such run.
+    pub(super) fn begin(workspace: &Workspace, state: RunState, seen: u64, edits: &[RunEdit]) -> Result<Self> {
+        let mut writer = Self::new(workspace, state, Some(seen), workspace.apart_from_new_runs()?)?;
+        writer.editor(Since::Begin).commit(edits, &[])?;
+        Ok(writer)
+    }
+
+    fn new(workspace: &Workspace, state: RunState, seen: Option<u64>, apart: Apart) -> Result<Self> {
         let key = state.id.key();
         let dir = paths::log_dir(&workspace.inner.root, key);
         let place = workspace.place(dir, key.to_string(), state.greatest_order() + 1);
         let mut session = workspace.session(place)?;
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
-        // The log says at once whose it is.
-        session.commit(Vec::new(), &[])?;
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { workspace: workspace.clone(), session, state, run, number, order: Order::default(), seen })
+        let (workspace, number) = (workspace.clone(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Ok(Self { workspace, session, state, run, number, order: Order::default(), seen, apart })
     }
 
     /// The run's id.
@@ -229,9 +245,12 @@ impl RunWriter {
     }
 
     fn commit(&mut self, edits: &[RunEdit], points: &[(u32, Point)]) -> Result<()> {
-        let (workspace, session, state) = (&self.workspace, &mut self.session, &mut self.state);
-        let (seen, since, partly) = (&mut self.seen, Since::Earlier, false);
-        Editor { workspace, session, run: self.run, state, seen, since, partly }.commit(edits, points)
+        self.editor(Since::Earlier).commit(edits, points)
+    }
+
+    fn editor(&mut self, since: Since) -> Editor<'_> {
+        let Self { workspace, session, state, run, seen, apart, .. } = self;
+        Editor { workspace, session, run: *run, state, seen, since, partly: false, apart }
     }
 
     /// Sets a param: once, and for all writers of the run.

@@ -138,6 +138,14 @@ impl App {
         }
     }
 
+    /// Tells the log what answers about registered models are made without, each thing once.
+    pub(crate) fn tell_lost_of_registry(&self) {
+        // An error is told where the call itself meets it.
+        if let Ok(lost) = self.tracking.workspace().damage_of_registry() {
+            self.tell_left_out(&lost);
+        }
+    }
+
     /// Why the server should get no work now, if there is a reason.
     pub(crate) fn trouble(&self) -> Option<String> {
         if let Some(trouble) = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone() {

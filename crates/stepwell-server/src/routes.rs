@@ -95,6 +95,12 @@ impl std::fmt::Debug for Route {
 }
 
 impl Route {
+    /// Whether it asks for registered models or their versions.
+    #[must_use]
+    pub fn is_of_registry(&self) -> bool {
+        ["/mlflow/registered-models", "/mlflow/model-versions"].iter().any(|of| self.path.starts_with(of))
+    }
+
     /// All paths under which it answers.
     #[must_use]
     pub fn paths(&self) -> Vec<String> {

@@ -7,6 +7,7 @@ use stepwell::{ExperimentId, Options, RunQuery, ViewType, Workspace};
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};
+use crate::left_out;
 use crate::output::{self, count, escape, plural, table_of};
 use crate::table::Column;
 use crate::time::{moment, zone_name};
@@ -55,7 +56,11 @@ enum Change {
 
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Outcome {
     match arguments.change {
-        None => list(&context.open()?, context.json, arguments.all),
+        None => {
+            let workspace = context.open()?;
+            left_out::tell(&workspace.damage_of_experiments()?);
+            list(&workspace, context.json, arguments.all)
+        }
         Some(Change::Create { name }) => {
             let workspace = context.open_or_create(Options::default())?;
             let id = workspace.create_experiment(&name)?;

@@ -208,9 +208,6 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         }
     }
     let mut edits: Vec<RunEdit> = Vec::new();
-    let owned = |pair: &(String, String)| pair.clone();
-    edits.extend(arguments.param.iter().map(owned).map(|(key, value)| RunEdit::Param(key, value)));
-    edits.extend(arguments.tag.iter().map(owned).map(|(key, value)| RunEdit::Tag(key, value)));
     let step = match (arguments.step, &known) {
         (Some(step), _) => step,
         (None, Some(run)) => next_step(run, &values)?,
@@ -227,24 +224,40 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             };
             let user = std::env::var("USER").unwrap_or_default();
             let name = arguments.name.clone().unwrap_or_default();
-            workspace.create_run(experiment, NewRun { name, user, ..NewRun::default() })?
+            let (params, tags) = (arguments.param.clone(), arguments.tag.clone());
+            workspace.create_run(experiment, NewRun { name, user, params, tags, ..NewRun::default() })?
         }
         Some(run) => {
             let workspace = context.open_or_create(options)?;
+            let owned = |pair: &(String, String)| pair.clone();
+            edits.extend(arguments.param.iter().map(owned).map(|(key, value)| RunEdit::Param(key, value)));
+            edits.extend(arguments.tag.iter().map(owned).map(|(key, value)| RunEdit::Tag(key, value)));
             edits.extend(arguments.name.iter().map(|name| RunEdit::Name(name.clone())));
             workspace.writer(run.id())?
         }
     };
-    let timestamp_ms = Some(arguments.timestamp.unwrap_or_else(now_ms));
-    let mut points = Vec::with_capacity(values.len());
-    for (key, value) in &values {
-        points.push((writer.metric(key)?, Point { step, timestamp_ms, value: *value }));
-    }
-    writer.log_batch(&points, &edits)?;
     let rounded = rounded(words, &values);
     let id = writer.run_id().to_string();
+    let timestamp_ms = Some(arguments.timestamp.unwrap_or_else(now_ms));
+    let mut log = || {
+        let mut points = Vec::with_capacity(values.len());
+        for (key, value) in &values {
+            points.push((writer.metric(key)?, Point { step, timestamp_ms, value: *value }));
+        }
+        writer.log_batch(&points, &edits)
+    };
+    log().map_err(|error| match &known {
+        None => Failure::hinted(
+            output::escape(&error.to_string()),
+            format!("run {id} has begun, without these values; log them to it by `stepwell log {id} KEY=VALUE`"),
+        ),
+        Some(_) => error.into(),
+    })?;
     if let Some(status) = arguments.finish {
-        writer.finish(status)?;
+        writer.finish(status).map_err(|error| {
+            let hint = format!("all else was logged to run {id}; `stepwell log {id} --finish` tries to end it again");
+            Failure::hinted(output::escape(&error.to_string()), hint)
+        })?;
     }
     if context.json {
         let step = (!values.is_empty()).then_some(step);

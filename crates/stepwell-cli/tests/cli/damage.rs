@@ -265,6 +265,95 @@ fn repair_moves_a_file_out_of_the_place_of_a_folder() {
     place.ok(&["compact"]);
     let _ = std::fs::remove_dir_all(place.path("w/quarantine"));
     place.file("w/quarantine", "mine");
-    let repaired = place.call(&["repair"]);
-    assert!(repaired.status == 1 && repaired.out.contains("nothing was repaired"), "{repaired:?}");
+    let repaired = place.json(&["repair"]);
+    assert_eq!(repaired["quarantined"].as_array().unwrap().len(), 1, "{repaired}");
+    place.ok(&["verify"]);
+}
+
+/// Something that is no folder stands where one must be: what is not concerned is done, and the answer names the rest.
+#[test]
+fn what_stands_in_the_place_of_a_folder_ends_no_upkeep_as_a_whole() {
+    for (folder, is_link) in
+        [("tmp", true), ("packs", false), ("ledgers", true), ("quarantine", false), ("catalog", true)]
+    {
+        let place = with_packs();
+        place.ok(&["log", "--new", "m=1", "--finish"]);
+        place.ok(&["delete", "a.csv"]);
+        std::fs::rename(place.path("w").join(folder), place.path("home")).unwrap();
+        let path = place.path("w").join(folder);
+        if is_link {
+            std::os::unix::fs::symlink(place.path("home"), &path).unwrap();
+        } else {
+            assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        }
+        for call in [&["repair", "--json"][..], &["compact", "--json"], &["gc", "--json"]] {
+            let ended = place.call(call);
+            // Compaction needs the folder of originals for damaged logs alone.
+            let is_named = ended.out.contains(path.to_str().unwrap()) || ended.err.contains(path.to_str().unwrap());
+            let needless = folder == "quarantine" && call[0] != "repair";
+            assert_eq!((ended.status, is_named), if needless { (0, false) } else { (1, true) }, "{folder}: {ended:?}");
+        }
+    }
+}
+
+/// The deletion of an experiment is lost: each command that reads its run says so, and its answer is no.
+#[test]
+fn every_reading_command_tells_what_may_have_deleted_a_run() {
+    let place = Place::new();
+    let run = place.ok(&["log", "--new", "--experiment", "vision", "loss=1", "--finish"]);
+    let run = run.trim();
+    place.ok(&["experiments", "delete", "vision"]);
+    let folders = std::fs::read_dir(place.path("w/catalog")).unwrap().map(|entry| entry.unwrap().path());
+    let entries = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let last = entries.max().unwrap();
+    let mut bytes = std::fs::read(&last).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&last, bytes).unwrap();
+    for call in [
+        &["runs"][..],
+        &["show", run],
+        &["history", run, "loss"],
+        &["plot", run, "--key", "loss"],
+        &["tail", run],
+        &["stats"],
+        &["experiments"],
+        &["export", run, "--to", "out", "--format", "csv"],
+    ] {
+        let ended = place.call(call);
+        let told = ended.err.matches(last.to_str().unwrap()).count();
+        assert_eq!((ended.status, told), (1, 1), "{call:?}: {ended:?}");
+    }
+}
+
+/// A FIFO stands in the place of a log of edits, which may have spoken of any run: runs are written all the same, new
+/// ones begin with their params, and a call that is refused leaves nothing half done.
+#[test]
+fn an_unreadable_log_of_edits_bars_no_write_to_other_runs() {
+    let place = Place::new();
+    let run = place.ok(&["log", "--new", "--name", "old", "loss=1"]);
+    let run = run.trim();
+    place.ok(&["delete", "old"]);
+    place.ok(&["restore", "old"]);
+    let edits: Vec<PathBuf> =
+        std::fs::read_dir(place.path("w/edits")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for path in &edits {
+        std::fs::remove_file(path).unwrap();
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+    place.ok(&["log", run, "loss=2", "--tag", "a=b"]);
+    place.fails(&["log", run, "loss=3", "--param", "lr=0.1"], 3, &["another value of a param", ".log"]);
+    place.ok(&["log", "old", "--finish"]);
+    place.ok(&["delete", "old"]);
+    place.ok(&["restore", "old"]);
+    let new = place.ok(&["log", "--new", "--name", "new", "--param", "lr=0.1", "loss=1", "--finish"]);
+
+    for path in &edits {
+        std::fs::remove_file(path).unwrap();
+    }
+    let history = |run: &str| json_of(&place.call(&["history", run, "loss", "--json"])).as_array().map(Vec::len);
+    let shown = |run: &str| json_of(&place.call(&["show", run, "--json"]));
+    assert_eq!((history("old"), shown("old")["status"].as_str()), (Some(2), Some("FINISHED")));
+    assert_eq!((&shown("old")["params"], &shown("old")["tags"]["a"]), (&json!({}), &json!("b")));
+    assert_eq!(shown(new.trim())["params"], json!({"lr": "0.1"}));
+    assert_eq!(json_of(&place.call(&["runs", "--json"])).as_array().unwrap().len(), 2);
 }

@@ -24,7 +24,12 @@ impl Server {
     }
 
     /// Starts a server by a command that runs `stepwell` with what is added to it.
-    pub(crate) fn started(mut command: Command, workspace: &Path, port: u16) -> Self {
+    pub(crate) fn started(command: Command, workspace: &Path, port: u16) -> Self {
+        Self::started_telling(command, workspace, port, Stdio::null())
+    }
+
+    /// The same with a place for what it tells on standard error.
+    pub(crate) fn started_telling(mut command: Command, workspace: &Path, port: u16, log: Stdio) -> Self {
         let mut child = command
             .arg("-w")
             .arg(workspace)
@@ -34,7 +39,7 @@ impl Server {
             .env("PATH", "")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();

@@ -167,3 +167,37 @@ fn a_damaged_registry_is_told() {
         assert!(ended.status.code() == Some(1) && told.contains("registry"), "{arguments:?}: {told}");
     }
 }
+
+/// A change of the registry is lost: the server's log says so once, answers have the rest, and what would give a number
+/// is refused with the way out.
+#[test]
+fn a_lost_change_is_told_once_and_gives_no_number_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = dir.path().join("w");
+    let server = Server::start(&workspace, 0);
+    server.post("registered-models/create", &json!({ "name": "m" }));
+    for _ in 0..2 {
+        server.post("model-versions/create", &json!({ "name": "m", "source": "s3://bucket/m" }));
+    }
+    server.kill();
+    let folders = std::fs::read_dir(workspace.join("registry")).unwrap().map(|entry| entry.unwrap().path());
+    let entries = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let last = entries.max().unwrap();
+    let mut bytes = std::fs::read(&last).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&last, bytes).unwrap();
+
+    let log = dir.path().join("log");
+    let command = std::process::Command::new(env!("CARGO_BIN_EXE_stepwell"));
+    let server = Server::started_telling(command, &workspace, 0, std::fs::File::create(&log).unwrap().into());
+    for _ in 0..3 {
+        let found = server.get("model-versions/search?filter=name%3D'm'");
+        assert_eq!(found["model_versions"].as_array().unwrap().len(), 1, "{found}");
+    }
+    let told = std::fs::read_to_string(&log).unwrap();
+    let name = last.file_name().unwrap().to_str().unwrap();
+    assert_eq!(told.matches(name).count(), 1, "{told}");
+    let new = json!({ "name": "m", "source": "s3://bucket/m" });
+    let (status, refused) = ask(&server.address, "POST", "model-versions/create", &new).unwrap();
+    assert!(status >= 500 && refused["message"].as_str().unwrap().contains("stepwell repair"), "{status} {refused}");
+}

@@ -164,6 +164,9 @@ async fn handle(route: &'static Route, app: &Arc<App>, request: Request) -> Resu
                 let held = RefCell::new(Held::default());
                 let outcome = run(&Call { app: &own, principal: &who, input: &input, held: &held });
                 own.note(outcome.as_ref().err());
+                if route.is_of_registry() {
+                    own.tell_lost_of_registry();
+                }
                 drop((input, body.room, parsed));
                 let mut answer = outcome?;
                 if !route.need.is_to_read() {

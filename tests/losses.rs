@@ -1,0 +1,93 @@
+//! What a journal lost is told with every answer that it may change, and no name or number is given again for it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use stepwell::maintenance::CompactOptions;
+use stepwell::registry::{NewVersion, Store};
+use stepwell::testing::SimDisk;
+use stepwell::{Error, RunQuery, Workspace};
+
+use crate::support::protocol::{entries, id, log, on};
+
+/// The last entry of a journal loses a byte, and so does its second name, which is the same file's.
+fn lose_last(disk: &SimDisk, journal: &str) -> PathBuf {
+    let last =
+        entries(disk, journal).into_iter().filter(|path| path.to_string_lossy().ends_with(".entry")).max().unwrap();
+    disk.damage(&last, |bytes| *bytes.last_mut().unwrap() ^= 1).unwrap();
+    last
+}
+
+fn version_of(workspace: &Workspace, model: &str) -> Result<u64, Error> {
+    let new = NewVersion { name: model.into(), source: "s3://b/m".into(), ..NewVersion::default() };
+    Store::new(workspace).create_version(&new).map(|version| version.version)
+}
+
+/// The deletion of an experiment, and the whole manifest's change, are lost: the run, its row and every list say it.
+#[test]
+fn every_answer_about_a_run_tells_what_may_have_deleted_it() {
+    for journal in ["catalog", "manifest"] {
+        let disk = SimDisk::new();
+        let workspace = on(&disk);
+        log(&workspace, "a");
+        workspace.compact(CompactOptions::default()).unwrap();
+        log(&workspace, "b");
+        workspace.create_experiment("vision").unwrap();
+        let experiment = workspace.experiment_named("text").unwrap();
+        workspace.delete_experiment(experiment).unwrap();
+        assert_eq!(workspace.run(&id("b")).unwrap().damage(), <[String; 0]>::default());
+        drop(workspace);
+        let lost = lose_last(&disk, journal);
+        let workspace = on(&disk);
+        let named = |told: &[String]| told.iter().filter(|told| told.contains(lost.to_str().unwrap())).count();
+        for run in ["a", "b"] {
+            assert_eq!(named(workspace.run(&id(run)).unwrap().damage()), 1, "{journal} {run}");
+            let (_, told) = workspace.find_summary_and_damage(&id(run)).unwrap().unwrap();
+            assert_eq!(named(&told), 1, "{journal} {run}");
+        }
+        assert_eq!(named(&workspace.search(&RunQuery::default()).unwrap().unreadable), 1, "{journal}");
+        assert_eq!(named(&workspace.damage_of_experiments().unwrap()), usize::from(journal == "catalog"));
+        workspace.repair().unwrap();
+        assert_eq!(named(on(&disk).run(&id("b")).unwrap().damage()), 0, "{journal}");
+    }
+}
+
+/// A change that gave a version its number is lost: no number and no name is given before a repair, and none is given
+/// again after it. What changes neither goes on.
+#[test]
+fn no_number_is_given_again_after_a_change_of_the_registry_is_lost() {
+    let disk = SimDisk::new();
+    let workspace = on(&disk);
+    for name in ["m", "n"] {
+        Store::new(&workspace).create_model(name, "", BTreeMap::new()).unwrap();
+    }
+    assert_eq!((1..=3).map(|_| version_of(&workspace, "m").unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
+    drop(workspace);
+    let lost = lose_last(&disk, "registry");
+    let workspace = on(&disk);
+    let store = Store::new(&workspace);
+    let refused = |error: Error| {
+        assert_eq!(error.path(), Some(lost.as_path()), "{error}");
+        assert!(error.to_string().contains("stepwell repair"), "{error}");
+    };
+    refused(version_of(&workspace, "m").unwrap_err());
+    refused(version_of(&workspace, "n").unwrap_err());
+    refused(store.create_model("new", "", BTreeMap::new()).unwrap_err());
+    refused(store.rename_model("n", "new").unwrap_err());
+    store.set_alias("m", "best", Some(2)).unwrap();
+    store.tag_model("n", "k", Some("v")).unwrap();
+    drop(workspace);
+
+    for round in 0..2 {
+        let repaired = on(&disk).repair().unwrap();
+        assert_eq!(repaired.lost.len(), usize::from(round == 0), "{repaired:?}");
+    }
+    let workspace = on(&disk);
+    let store = Store::new(&workspace);
+    assert!(workspace.damage_of_registry().unwrap().is_empty());
+    assert_eq!(store.version_by_alias("m", "best").unwrap().unwrap().version, 2);
+    assert_eq!(version_of(&workspace, "m").unwrap(), 1003);
+    assert_eq!(version_of(&workspace, "n").unwrap(), 1001);
+    assert_eq!(version_of(&workspace, "n").unwrap(), 1002);
+    store.rename_model("n", "new").unwrap();
+}
