@@ -227,53 +227,6 @@ fn a_log_that_another_process_synced_is_missed_after_the_machine_stopped() {
     }
 }
 
-/// The same of a log of edits. Once it is in a pack, it is missed no more, even when its run is deleted for good.
-#[test]
-fn a_log_of_edits_that_another_process_synced_is_missed_after_the_machine_stopped() {
-    for end in [End::Finish, End::Sync] {
-        for killed in [false, true] {
-            let disk = SimDisk::new();
-            let (process, writer) = begun(&disk);
-            let id = writer.run_id().clone();
-            process.edit_run(&id, &[RunEdit::Tag("edited".into(), "yes".into())]).unwrap();
-            let edits = crate::support::protocol::entries(&disk, "edits");
-            let [known] = &edits[..] else { panic!("{edits:?}") };
-            let disk = if killed {
-                disk.crash_at(disk.operations());
-                drop((writer, process));
-                disk.process_crash()
-            } else {
-                drop((writer, process));
-                disk
-            };
-            let other = on(&disk, TailMode::Mapped);
-            match end {
-                End::Finish => other.writer(&id).unwrap().finish(RunStatus::Finished).unwrap(),
-                _ => other.sync_run(&id).unwrap(),
-            }
-            drop(other);
-            let is_sound = |disk: &SimDisk| {
-                let report = on(disk, TailMode::Mapped).verify(&mut |_, _| {}).unwrap();
-                assert!(report.is_ok(), "{end:?} {killed}: {:?}", report.damage);
-            };
-            let after = disk.power_loss(PowerLoss::KeepAll);
-            is_sound(&after);
-            after.remove_file(known).unwrap();
-            let report = on(&after, TailMode::Mapped).verify(&mut |_, _| {}).unwrap();
-            assert!(report.damage.iter().any(|damage| damage.file == *known), "{end:?} {killed}: {report:?}");
-
-            let workspace = on(&disk, TailMode::Mapped);
-            workspace.delete_run(&id).unwrap();
-            workspace.compact(CompactOptions::default()).unwrap();
-            workspace.purge_run(&id).unwrap();
-            drop(workspace);
-            assert!(disk.content(known).is_err(), "{end:?} {killed}");
-            is_sound(&disk);
-            is_sound(&disk.power_loss(PowerLoss::KeepAll));
-        }
-    }
-}
-
 /// A sync of a run fails at any operation: the next one by the same handle leaves nothing out.
 #[test]
 fn a_failed_sync_of_a_run_is_made_good_by_the_next() {

@@ -277,12 +277,6 @@ impl Workspace {
 
     /// Removes a log whose points a pack has; one with bytes that do not verify is kept in quarantine.
     pub(super) fn retire_log(&self, name: &LogName, whole: bool) -> Result<()> {
-        // Who synced a log of edits says so in its line under this lock, and must not overwrite that it is settled.
-        let log = self.inner.storage.open_write(&name.log()).ok().filter(|_| name.run().is_none());
-        if log.as_ref().is_some_and(|log| log.try_lock().is_ok_and(|taken| !taken)) {
-            // The next compaction finds that a pack has it.
-            return Ok(());
-        }
         self.settle(name)?;
         self.inner.read_logs.lock().forget(name);
         let storage = &*self.inner.storage;

@@ -54,8 +54,8 @@ type Reached<'c> = (&'c Claim, u64, u64);
 struct Synced<'c> {
     /// Folders that have their names.
     folders: BTreeSet<PathBuf>,
-    /// Those that nobody writes any more, with their locks: as long as these are held no log of edits is removed.
-    logs: Vec<(LogName, Option<Reached<'c>>, Option<Box<dyn File>>)>,
+    /// Those that nobody writes any more.
+    logs: Vec<(LogName, Option<Reached<'c>>)>,
 }
 
 impl Workspace {
@@ -130,8 +130,8 @@ impl Workspace {
     }
 
     /// Remembers logs that nobody writes any more and that survive by now, and says so in their ledgers.
-    fn note_durable(&self, logs: Vec<(LogName, Option<Reached<'_>>, Option<Box<dyn File>>)>) {
-        for (name, reach, _lock) in logs {
+    fn note_durable(&self, logs: Vec<(LogName, Option<Reached<'_>>)>) {
+        for (name, reach) in logs {
             if let Some((claim, len, points)) = reach {
                 self.note_synced(claim, len, points);
             }
@@ -155,16 +155,16 @@ impl Workspace {
         if self.inner.durable.logs.lock().contains(name) {
             return Ok(None);
         }
-        if name.run().is_none() {
-            match self.edit_words(name) {
-                Ok(Some(words)) if !words.speaks_of(id) => return Ok(None),
-                Err(error @ Error::Io { .. }) => return of_one_file(error).map(|_| None),
-                // One that does not verify may speak of it.
-                _ => {}
-            }
+        let words = if name.run().is_none() { self.edit_words(name) } else { Ok(None) };
+        if matches!(&words, Ok(Some(words)) if !words.speaks_of(id)) {
+            return Ok(None);
         }
         if let Some(own) = self.watermark_of(&name.log()) {
             return own.sync().map(|_| None);
+        }
+        // One that does not verify may speak of it.
+        if let Err(error @ Error::Io { .. }) = words {
+            return of_one_file(error).map(|_| None);
         }
         let log = self.open_to_sync(&name.log())?;
         // The lock keeps everybody from the files as long as they are written.
@@ -188,9 +188,10 @@ impl Workspace {
         }
         if free {
             let reach = ended.or_else(|| image.as_ref().map(|image| (image.log().end, image.log().sequence_end())));
+            // Packs need not show that they have a log of edits, so that one that compaction removed would be missed.
+            let claim = claim.filter(|_| name.run().is_some());
             let reach = claim.and_then(|claim| reach.map(|(len, points)| (claim, len, points)));
-            // Packs need not show that they have a log of edits, so whoever removes one settles its line under its lock.
-            done.logs.push((name.clone(), reach, log.filter(|_| name.run().is_none())));
+            done.logs.push((name.clone(), reach));
         }
         let in_tail = |image: &LogImage| !free && !image.log().slots.is_empty() && image.damage().next().is_none();
         Ok(image.filter(in_tail).and_then(|image| part_of(&image, id)))

@@ -110,7 +110,11 @@ impl Workspace {
         if dry_run {
             return Ok(collected);
         }
-        self.entomb(&doomed)?;
+        let gone = self.entomb(&doomed)?;
+        let (runs, kept): (Vec<_>, Vec<_>) = collected.runs.into_iter().partition(|(_, id)| gone.contains(&id.key()));
+        collected.runs = runs;
+        let why = "it was restored or written meanwhile, or could not be read again; it stays";
+        collected.left_out.extend(kept.iter().map(|(_, id)| format!("run {id}: {why}")));
         collected.experiments = self.forget_experiments(&collected.experiments)?;
         // What was begun before, and what was begun just now.
         let kept = self.finish_deletions()?;

@@ -296,7 +296,8 @@ impl Workspace {
 
     fn mark_deleted(&self, id: &RunId, deleted: bool) -> Result<()> {
         let run = self.run_to_change(id)?;
-        if self.counts_as_deleted(run.state())? == deleted {
+        // What cannot be read may say the opposite.
+        if run.damage().is_empty() && self.counts_as_deleted(run.state())? == deleted {
             return Ok(());
         }
         let generation = self.experiment(run.state().experiment).map_or(0, |experiment| experiment.generation);

@@ -80,7 +80,8 @@ fn named(workspace: &Workspace, arguments: &Arguments) -> Outcome<Vec<RunSnapsho
 fn mark(context: &Context, workspace: &Workspace, runs: &[RunSnapshot], deleted: bool) -> Outcome {
     let (mut changed, mut already) = (Vec::new(), Vec::new());
     for run in runs {
-        if workspace.counts_as_deleted(run.state())? == deleted {
+        // Of a run of which something cannot be read nobody knows; the mark is set again.
+        if run.damage().is_empty() && workspace.counts_as_deleted(run.state())? == deleted {
             already.push(run.id());
         } else {
             let act: fn(&Workspace, &RunId) -> Result<()> =
