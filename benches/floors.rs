@@ -38,11 +38,11 @@ fn main() {
     writer.finish(RunStatus::Finished).unwrap();
 
     let before = cpu_ns();
-    store.compact(CompactOptions::default()).unwrap();
+    store.maintenance().compact(CompactOptions::default()).unwrap();
     let gathered = (cpu_ns() - before) as f64 / points;
     check_mix(&store, &id, &mix);
     row("gathered into a pack, CPU ns a point", format!("{gathered:.1}"));
-    let usage = store.usage().unwrap();
+    let usage = store.maintenance().usage().unwrap();
     let bytes = usage.bytes_on_disk as f64 / points;
     row("bytes a point, packed, every file counted", format!("{bytes:.3}"));
     let tight = history(&store, &id, &mix);

@@ -132,7 +132,7 @@ fn wide(metrics: usize) {
     let log = |(_, writer): &mut (Workspace, RunWriter)| writer.log_metric("layer0/unit0", 2, 0.0).unwrap();
     row("open, a point was logged", &mut state, 5, log, |(handle, _)| search(handle));
     state.1.finish(stepwell::RunStatus::Finished).unwrap();
-    assert_eq!(store.compact(stepwell::maintenance::CompactOptions::default()).unwrap().runs, 1);
+    assert_eq!(store.maintenance().compact(stepwell::maintenance::CompactOptions::default()).unwrap().runs, 1);
     row("packed, a handle opened now", &mut fresh_of(&store), 3, |handle| *handle = fresh_of(&store), search);
     row("packed, nothing changed", &mut fresh_of(&store), 5, |_| {}, search);
 }

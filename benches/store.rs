@@ -95,7 +95,7 @@ fn seal_and_compact(criterion: &mut Criterion) {
                 (dir, store, id)
             },
             |(dir, store, id)| {
-                let done = store.compact(CompactOptions::default()).unwrap();
+                let done = store.maintenance().compact(CompactOptions::default()).unwrap();
                 assert_eq!(done.points, mix.points() as u64);
                 (dir, store, id)
             },
@@ -111,7 +111,7 @@ fn read(criterion: &mut Criterion) {
     let (mut writer, id, metrics) = new_run(&store);
     log_by_handle(&mut writer, &metrics, &mix);
     writer.finish(RunStatus::Finished).unwrap();
-    store.compact(CompactOptions::default()).unwrap();
+    store.maintenance().compact(CompactOptions::default()).unwrap();
     check_mix(&store, &id, &mix);
     let run = store.run(&id).unwrap();
     let mut group = criterion.benchmark_group("read");
@@ -146,7 +146,7 @@ fn open(criterion: &mut Criterion) {
         let mut writer = store.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
         writer.log_metric("loss", 0, 1.0).unwrap();
     }
-    store.compact(CompactOptions::default()).unwrap();
+    store.maintenance().compact(CompactOptions::default()).unwrap();
     assert_eq!(store.run_ids().unwrap().len(), 1000);
     criterion.bench_function("open_1000_runs", |bencher| bencher.iter(|| Workspace::open(store.root()).unwrap()));
 }

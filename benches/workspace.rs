@@ -77,10 +77,10 @@ fn main() {
         let mut importer = store.importer();
         (0..count).for_each(|number| _ = importer.add(run(number)).unwrap());
         importer.finish().unwrap();
-        store.compact(CompactOptions::default()).unwrap();
+        store.maintenance().compact(CompactOptions::default()).unwrap();
     });
     row("import and compact", imported, format!("{:.1} µs a run", imported.0 * 1e3 / count as f64));
-    let usage = store.usage().unwrap();
+    let usage = store.maintenance().usage().unwrap();
     assert_eq!((usage.runs, usage.points), (count, 5 * count));
     println!("{:<56} {:.1} bytes a run, {} files", "on disk", usage.bytes_on_disk as f64 / count as f64, usage.files);
     drop(store);
@@ -88,8 +88,8 @@ fn main() {
     let mut importer = bare.importer();
     (0..count).for_each(|number| _ = importer.add(RunImport { series: Vec::new(), ..run(number) }).unwrap());
     importer.finish().unwrap();
-    bare.compact(CompactOptions::default()).unwrap();
-    let each = (usage.bytes_on_disk - bare.usage().unwrap().bytes_on_disk) as f64 / (5 * count) as f64;
+    bare.maintenance().compact(CompactOptions::default()).unwrap();
+    let each = (usage.bytes_on_disk - bare.maintenance().usage().unwrap().bytes_on_disk) as f64 / (5 * count) as f64;
     println!("{:<56} {each:.2} bytes a series (values of 24 bits)", "that a series of one point adds");
     // Another process, whose memory shows what reading takes.
     let reader =

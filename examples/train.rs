@@ -16,7 +16,7 @@ const BATCH: usize = 32;
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).unwrap_or_else(|| "stepwell".into());
     let workspace = Workspace::open_or_create(&folder)?;
-    let experiment = workspace.experiment_named("two spirals")?;
+    let experiment = workspace.experiments().get_or_create("two spirals")?;
     let data = spirals(400);
     let mut best = None;
     for (name, rate) in [("slow", 0.002), ("good", 0.01), ("hot", 0.2)] {
@@ -56,8 +56,8 @@ fn main() -> Result<()> {
         );
     }
 
-    let compacted = workspace.compact(CompactOptions::default())?;
-    let usage = workspace.usage()?;
+    let compacted = workspace.maintenance().compact(CompactOptions::default())?;
+    let usage = workspace.maintenance().usage()?;
     println!(
         "\ncompacted {} runs: the workspace has {} points in {} bytes, {:.2} bytes a point, all files counted",
         compacted.runs,

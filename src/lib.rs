@@ -6,13 +6,14 @@
 //! bits.
 //!
 //! ```
-//! use stepwell::{CompactOptions, NewRun, Result, RunQuery, RunStatus, Workspace};
+//! use stepwell::maintenance::CompactOptions;
+//! use stepwell::{NewRun, Result, RunQuery, RunStatus, Workspace};
 //!
 //! # fn main() -> Result<()> {
 //! # let dir = tempfile::tempdir().unwrap();
 //! # let folder = dir.path().join("runs");
 //! let workspace = Workspace::open_or_create(folder)?;
-//! let experiment = workspace.experiment_named("vision")?;
+//! let experiment = workspace.experiments().get_or_create("vision")?;
 //!
 //! // One writer a thread or process; any number of them may write to one run.
 //! let mut run = workspace.create_run(experiment, NewRun { name: "first".into(), ..NewRun::default() })?;
@@ -41,8 +42,8 @@
 //! assert_eq!(page.runs[0].run_id, id);
 //!
 //! // Finished runs go into packs: fewer files, fewer bytes, the same answers.
-//! assert_eq!(workspace.compact(CompactOptions::default())?.runs, 1);
-//! assert!(workspace.verify(&mut |_, _| {})?.is_ok());
+//! assert_eq!(workspace.maintenance().compact(CompactOptions::default())?.runs, 1);
+//! assert!(workspace.maintenance().verify()?.is_ok());
 //! # Ok(())
 //! # }
 //! ```
@@ -95,6 +96,7 @@ pub use {
     journal::catalog::Experiment,
     journal::catalog::NewExperiment,
     options::{Options, TailMode},
+    workspace::experiments::Experiments,
     workspace::open::Workspace,
 };
 
@@ -153,10 +155,11 @@ pub mod maintenance {
     pub use crate::workspace::{
         check::{Damage, Report},
         compaction::{CompactOptions, Compacted},
-        maintenance::{Maintenance, Rounds, Schedule},
-        purge::Collected,
+        maintenance::{Background, Rounds, Schedule},
+        purge::{CollectOptions, Collected},
         repair::{RepairOptions, Repaired},
         unlisted::LeftoverOptions,
+        upkeep::Maintenance,
         usage::Usage,
     };
 }

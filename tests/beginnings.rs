@@ -35,8 +35,8 @@ fn look(workspace: &Workspace, what: usize) {
     let old = RunId::new("old").unwrap();
     match what {
         0 => workspace.sync_run(&old).unwrap(),
-        1 => _ = workspace.compact(CompactOptions::default()).unwrap(),
-        _ => _ = workspace.verify(&mut |_, _| {}).unwrap(),
+        1 => _ = workspace.maintenance().compact(CompactOptions::default()).unwrap(),
+        _ => _ = workspace.maintenance().verify().unwrap(),
     }
 }
 

@@ -80,7 +80,7 @@ fn seen(workspace: &Workspace) -> (Vec<String>, Vec<String>) {
         let deleted = workspace.counts_as_deleted(state).unwrap();
         format!("{id} of {}: deleted {deleted}, {tags:?}, {values:?}", state.experiment)
     });
-    let experiments = workspace.experiments().unwrap().into_iter();
+    let experiments = workspace.experiments().list().unwrap().into_iter();
     let experiments = experiments
         .map(|known| format!("{} {}: {:?} by {}", known.id, known.name, known.deletion(), known.deletion_by));
     let mut seen: (Vec<String>, Vec<String>) = (runs.collect(), experiments.collect());
@@ -180,7 +180,7 @@ fn a_mark_stays_when_the_writer_that_gave_it_is_deleted_for_good() {
     sides[1].delete_run(&id).unwrap();
     pull(&sides[0], &sides[1]);
     assert_eq!(is_deleted(&sides[0], &id), Some(true));
-    sides[1].purge_run(&id).unwrap();
+    sides[1].maintenance().purge_run(&id).unwrap();
     pull(&sides[0], &sides[1]);
     assert_ne!(is_deleted(&sides[0], &id), Some(false));
 }
@@ -194,7 +194,7 @@ proptest! {
         let ids: Vec<RunId> = (0..4).map(|run| RunId::new(format!("r{run}")).unwrap()).collect();
         let mut experiments = vec![ExperimentId::DEFAULT];
         for name in ["x", "y"] {
-            experiments.push(sides[0].create_experiment(name).unwrap());
+            experiments.push(sides[0].experiments().create(name).unwrap());
         }
         both(&sides);
         let mut oracle = Oracle::default();
@@ -222,37 +222,37 @@ proptest! {
                 Act::Purge(run) => {
                     if is_deleted(side, &ids[run]) == Some(true) {
                         ["m", "n"].iter().for_each(|key| oracle.purge(side, &ids[run], key));
-                        side.purge_run(&ids[run]).unwrap();
+                        side.maintenance().purge_run(&ids[run]).unwrap();
                     }
                 }
                 Act::DeleteMetric(run) => {
                     if !values(side, &ids[run], "n").is_empty() {
                         oracle.purge(side, &ids[run], "n");
-                        side.delete_metric(&ids[run], "n").unwrap();
+                        side.maintenance().delete_metric(&ids[run], "n").unwrap();
                     }
                 }
-                Act::DeleteExperiment(experiment) => _ = side.delete_experiment(experiments[experiment]),
-                Act::RestoreExperiment(experiment) => _ = side.restore_experiment(experiments[experiment]),
+                Act::DeleteExperiment(experiment) => _ = side.experiments().delete(experiments[experiment]),
+                Act::RestoreExperiment(experiment) => _ = side.experiments().restore(experiments[experiment]),
                 Act::PurgeExperiment(experiment) => {
                     let id = experiments[experiment];
-                    let doomed = side.experiment(id).is_ok_and(|known| known.deleted && id != ExperimentId::DEFAULT);
+                    let doomed = side.experiments().get(id).is_ok_and(|known| known.deleted && id != ExperimentId::DEFAULT);
                     let of_it = |run: &&RunId| {
                         side.find_run(run).unwrap().is_some_and(|found| found.state().experiment == id)
                     };
                     let runs: Vec<&RunId> = ids.iter().filter(of_it).collect();
                     if doomed && runs.iter().any(|run| is_deleted(side, run) != Some(true)) {
                         // One that was restored by itself keeps it.
-                        let refused = side.purge_experiment(id);
+                        let refused = side.maintenance().purge_experiment(id);
                         assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
                     } else if doomed {
                         for run in runs {
                             ["m", "n"].iter().for_each(|key| oracle.purge(side, run, key));
                         }
-                        side.purge_experiment(id).unwrap();
+                        side.maintenance().purge_experiment(id).unwrap();
                     }
                 }
                 Act::Pull => pull_and_check(&sides, at, &ids),
-                Act::Compact => _ = side.compact(CompactOptions::default()).unwrap(),
+                Act::Compact => _ = side.maintenance().compact(CompactOptions::default()).unwrap(),
             }
         }
         // Whoever begins, both come to the same.
@@ -280,7 +280,7 @@ fn a_deleted_run_does_not_come_back() {
     both(&sides);
     assert_eq!([0, 1].map(|at| is_deleted(&sides[at], &id)), [Some(true); 2]);
     assert_eq!(sides[0].run(&id).unwrap().state().deletion_by(), "b");
-    sides[0].purge_run(&id).unwrap();
+    sides[0].maintenance().purge_run(&id).unwrap();
     sides[1].edit_any_run(&id, &[RunEdit::Tag("later".into(), "word".into())]).unwrap();
     let pulled = pull(&sides[1], &sides[0]);
     assert_eq!(pulled.removed, std::slice::from_ref(&id));
@@ -295,23 +295,23 @@ fn a_deleted_run_does_not_come_back() {
 #[test]
 fn a_mark_outlives_a_restoration_that_did_not_know_of_it() {
     let sides = two();
-    let experiment = sides[0].create_experiment("x").unwrap();
+    let experiment = sides[0].experiments().create("x").unwrap();
     let (old, new) = (RunId::new("old").unwrap(), RunId::new("new").unwrap());
     create(&sides[0], experiment, &old, 1.0);
     both(&sides);
-    sides[0].delete_experiment(experiment).unwrap();
-    sides[0].restore_experiment(experiment).unwrap();
+    sides[0].experiments().delete(experiment).unwrap();
+    sides[0].experiments().restore(experiment).unwrap();
     sides[1].delete_run(&old).unwrap();
     create(&sides[1], experiment, &new, 2.0);
     sides[1].delete_run(&new).unwrap();
     both(&sides);
     for side in &sides {
         assert_eq!([&old, &new].map(|id| is_deleted(side, id)), [Some(true); 2]);
-        assert!(!side.experiment(experiment).unwrap().deleted);
+        assert!(!side.experiments().get(experiment).unwrap().deleted);
     }
     // One that knows of it restores them.
-    sides[0].delete_experiment(experiment).unwrap();
-    sides[0].restore_experiment(experiment).unwrap();
+    sides[0].experiments().delete(experiment).unwrap();
+    sides[0].experiments().restore(experiment).unwrap();
     both(&sides);
     for side in &sides {
         assert_eq!([&old, &new].map(|id| is_deleted(side, id)), [Some(false); 2]);
@@ -321,26 +321,26 @@ fn a_mark_outlives_a_restoration_that_did_not_know_of_it() {
 #[test]
 fn an_experiment_goes_with_its_runs_and_comes_back_with_one_that_lives() {
     let sides = two();
-    let experiment = sides[0].create_experiment("x").unwrap();
+    let experiment = sides[0].experiments().create("x").unwrap();
     let (old, new) = (RunId::new("old").unwrap(), RunId::new("new").unwrap());
     create(&sides[0], experiment, &old, 1.0);
     both(&sides);
-    sides[0].delete_experiment(experiment).unwrap();
-    sides[0].purge_experiment(experiment).unwrap();
+    sides[0].experiments().delete(experiment).unwrap();
+    sides[0].maintenance().purge_experiment(experiment).unwrap();
     assert_eq!(pull(&sides[1], &sides[0]).experiments_removed, [experiment]);
     both(&sides);
-    assert!(sides.iter().all(|side| side.experiment(experiment).is_err() && side.find_run(&old).unwrap().is_none()));
+    assert!(sides.iter().all(|side| side.experiments().get(experiment).is_err() && side.find_run(&old).unwrap().is_none()));
 
-    let again = sides[0].create_experiment("y").unwrap();
+    let again = sides[0].experiments().create("y").unwrap();
     create(&sides[0], again, &old, 3.0);
     both(&sides);
-    sides[0].delete_experiment(again).unwrap();
-    sides[0].purge_experiment(again).unwrap();
+    sides[0].experiments().delete(again).unwrap();
+    sides[0].maintenance().purge_experiment(again).unwrap();
     // Nobody there knew of this one.
     create(&sides[1], again, &new, 2.0);
     both(&sides);
     for side in &sides {
         assert_eq!((is_deleted(side, &old), is_deleted(side, &new)), (None, Some(false)));
-        assert_eq!(side.experiment(again).unwrap().name, "y");
+        assert_eq!(side.experiments().get(again).unwrap().name, "y");
     }
 }

@@ -63,7 +63,7 @@ fn the_end_of_a_run_covers_what_every_other_writer_gave_it() {
                 }
                 let disk = SimDisk::new();
                 let processes: Vec<Workspace> = (0..6).map(|_| on(&disk, tail)).collect();
-                let experiment = processes[0].experiment_named("vision").unwrap();
+                let experiment = processes[0].experiments().get_or_create("vision").unwrap();
                 let new = NewRun { name: "probe".into(), ..NewRun::default() };
                 let mut first = processes[0].create_run(experiment, new).unwrap();
                 let id = first.run_id().clone();
@@ -115,7 +115,7 @@ fn the_end_of_a_run_covers_what_every_other_writer_gave_it() {
                     for compacted in [false, true] {
                         let workspace = on(&after, tail);
                         if compacted {
-                            workspace.compact(CompactOptions::default()).unwrap();
+                            workspace.maintenance().compact(CompactOptions::default()).unwrap();
                         }
                         let run = workspace.run(&id).unwrap();
                         let state = run.state();
@@ -142,7 +142,7 @@ fn the_end_of_a_run_covers_what_every_other_writer_gave_it() {
                         if !matches!(end, End::Sync) {
                             assert_eq!(state.status(), RunStatus::Finished, "{at}");
                         }
-                        assert!(workspace.experiment_by_name("vision").unwrap().is_some(), "{at}");
+                        assert!(workspace.experiments().by_name("vision").unwrap().is_some(), "{at}");
                     }
                 }
             }
@@ -218,10 +218,10 @@ fn a_log_that_another_process_synced_is_missed_after_the_machine_stopped() {
             }
             drop(other);
             let after = disk.power_loss(PowerLoss::KeepAll);
-            let sound = on(&after, TailMode::Mapped).verify(&mut |_, _| {}).unwrap();
+            let sound = on(&after, TailMode::Mapped).maintenance().verify().unwrap();
             assert!(sound.is_ok(), "{end:?} {killed}: {:?}", sound.damage);
             after.remove_file(&known[0]).unwrap();
-            let report = on(&after, TailMode::Mapped).verify(&mut |_, _| {}).unwrap();
+            let report = on(&after, TailMode::Mapped).maintenance().verify().unwrap();
             assert!(report.damage.iter().any(|damage| damage.file == known[0]), "{end:?} {killed}: {report:?}");
         }
     }
@@ -245,7 +245,7 @@ fn a_failed_sync_of_a_run_is_made_good_by_the_next() {
         other.sync_run(&id).unwrap();
         let after = on(&disk.power_loss(PowerLoss::DropAll), TailMode::Mapped);
         assert_eq!(after.run(&id).unwrap().history("loss").unwrap().steps, (0..5).collect::<Vec<i64>>(), "{operation}");
-        assert!(after.verify(&mut |_, _| {}).unwrap().is_ok(), "{operation}");
+        assert!(after.maintenance().verify().unwrap().is_ok(), "{operation}");
     }
 }
 
@@ -287,7 +287,7 @@ fn the_end_of_a_run_covers_the_name_of_its_experiment() {
         on(&disk, TailMode::Written);
         let create = |disk: Arc<dyn Storage>| {
             let workspace = Workspace::open_on(disk, Path::new("/w"), Options::default())?;
-            workspace.experiment_named("vision")
+            workspace.experiments().get_or_create("vision")
         };
         let actor = Actor::start(Arc::new(disk.clone()), Stop::After(number), create);
         if actor.stands_at().is_none() {
@@ -295,8 +295,8 @@ fn the_end_of_a_run_covers_the_name_of_its_experiment() {
         }
         actor.kill();
         let workspace = on(&disk, TailMode::Written);
-        let Some(experiment) = workspace.experiment_by_name("vision").unwrap() else { continue };
-        let is_there = |disk: &SimDisk| on(disk, TailMode::Written).experiment_by_name("vision").unwrap().is_some();
+        let Some(experiment) = workspace.experiments().by_name("vision").unwrap() else { continue };
+        let is_there = |disk: &SimDisk| on(disk, TailMode::Written).experiments().by_name("vision").unwrap().is_some();
         lost_otherwise += u32::from(!is_there(&disk.power_loss(PowerLoss::DropAll)));
         let writer = workspace.create_run(experiment.id, NewRun::default()).unwrap();
         writer.finish(RunStatus::Finished).unwrap();
@@ -310,7 +310,7 @@ fn the_end_of_a_run_covers_the_name_of_its_experiment() {
 fn the_end_of_a_run_with_one_writer_syncs_nothing_else() {
     let disk = SimDisk::new();
     let workspace = on(&disk, TailMode::Written);
-    let experiment = workspace.experiment_named("vision").unwrap();
+    let experiment = workspace.experiments().get_or_create("vision").unwrap();
     let mut others: Vec<RunId> = Vec::new();
     for _ in 0..3 {
         let mut other = workspace.create_run(experiment, NewRun::default()).unwrap();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stepwell::internals::folder::paths;
 use stepwell::internals::journal::catalog::{Catalog, Change};
 use stepwell::internals::journal::chain::Journal;
+use stepwell::maintenance::{CollectOptions, RepairOptions};
 use stepwell::testing::{SimDisk, Storage};
 use stepwell::{Error, Experiment, ExperimentId, Result};
 
@@ -151,7 +152,7 @@ fn a_remover_of_entries_stops_anywhere_while_others_publish() {
 fn a_lost_last_entry_is_missed_and_costs_nothing() {
     let disk = SimDisk::new();
     let workspace = on(&disk);
-    workspace.create_experiment("vision").unwrap();
+    workspace.experiments().create("vision").unwrap();
     log(&workspace, "a");
     compact(&workspace).unwrap();
     log(&workspace, "b");
@@ -164,13 +165,13 @@ fn a_lost_last_entry_is_missed_and_costs_nothing() {
             let all = entries(&disk, folder);
             let gone = if everything { &all[..] } else { &all[all.len() - 1..] };
             gone.iter().for_each(|path| disk.remove_file(path).unwrap());
-            let report = on(&disk).verify(&mut |_, _| {}).unwrap();
+            let report = on(&disk).maintenance().verify().unwrap();
             assert!(report.damage.iter().any(|damage| damage.file == all[all.len() - 1]), "{folder}: {report:?}");
             for _ in 0..2 {
                 let now = on(&disk);
                 ["a", "b"].iter().for_each(|name| is_whole(&now, name));
                 if !everything {
-                    assert!(now.experiment_by_name("vision").unwrap().is_some());
+                    assert!(now.experiments().by_name("vision").unwrap().is_some());
                     assert!(stepwell::registry::Store::new(&now).model("m").is_ok());
                 }
                 let before = packs(&disk);
@@ -178,11 +179,11 @@ fn a_lost_last_entry_is_missed_and_costs_nothing() {
                 collect(&now);
                 assert_eq!(packs(&disk), before, "a pack went because an entry was lost");
             }
-            on(&disk).repair().unwrap();
+            on(&disk).maintenance().repair(RepairOptions::default()).unwrap();
             let now = on(&disk);
             is_sound(&now);
             ["a", "b"].iter().for_each(|name| is_whole(&now, name));
-            now.create_experiment("text").unwrap();
+            now.experiments().create("text").unwrap();
             log(&now, "c");
             compact(&now).unwrap();
             ["a", "b", "c"].iter().for_each(|name| is_whole(&on(&disk), name));
@@ -208,13 +209,13 @@ fn a_pack_that_no_entry_names_is_told_and_stays() {
     let now = on(&disk);
     ["a", "b"].iter().for_each(|name| is_whole(&now, name));
     let before = packs(&disk);
-    let report = now.verify(&mut |_, _| {}).unwrap();
+    let report = now.maintenance().verify().unwrap();
     assert_eq!(report.damage.len(), 1, "{report:?}");
     assert!(before.contains(&report.damage[0].file) && report.damage[0].what.contains("1 runs with 3 points"));
     compact(&now).unwrap();
-    let collected = now.collect_garbage(i64::MAX, false).unwrap();
+    let collected = now.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
     assert_eq!((packs(&disk), collected.left.len()), (before, 1));
-    let repaired = on(&disk).repair().unwrap();
+    let repaired = on(&disk).maintenance().repair(RepairOptions::default()).unwrap();
     assert_eq!((repaired.salvaged_runs, repaired.quarantined), (1, vec![]));
     let now = on(&disk);
     ["a", "b", "c"].iter().for_each(|name| is_whole(&now, name));
@@ -255,7 +256,7 @@ fn an_import_that_was_interrupted_behind_an_entry_without_an_anchor_is_no_damage
     }
     let now = on(&disk);
     ["a", "b"].iter().for_each(|name| is_whole(&now, name));
-    let report = now.verify(&mut |_, _| {}).unwrap();
+    let report = now.maintenance().verify().unwrap();
     assert!(report.is_ok() && report.notes.len() == 1 && !all.contains(&report.notes[0].0), "{report:?}");
 }
 
@@ -277,10 +278,10 @@ fn publishing_after_damage_hides_nothing() {
         collect(&now);
         let now = on(&disk);
         ["a", "b", "c", "d"].iter().for_each(|name| is_whole(&now, name));
-        let report = now.verify(&mut |_, _| {}).unwrap();
+        let report = now.maintenance().verify().unwrap();
         assert!(report.damage.iter().any(|damage| damage.file == *second), "{report:?}");
     }
-    on(&disk).repair().unwrap();
+    on(&disk).maintenance().repair(RepairOptions::default()).unwrap();
     let now = on(&disk);
     is_sound(&now);
     ["a", "b", "c", "d", "e"].iter().for_each(|name| is_whole(&now, name));
@@ -290,13 +291,13 @@ fn publishing_after_damage_hides_nothing() {
 #[test]
 fn a_stray_name_with_a_great_number_is_damage_and_no_more() {
     let disk = SimDisk::new();
-    on(&disk).create_experiment("vision").unwrap();
+    on(&disk).experiments().create("vision").unwrap();
     let dir = entries(&disk, paths::CATALOG)[0].parent().unwrap().to_owned();
     disk.create_new(&dir.join("9999999999999999.entry")).unwrap();
     let now = on(&disk);
-    assert!(now.experiment_by_name("vision").unwrap().is_some());
-    assert!(!now.verify(&mut |_, _| {}).unwrap().is_ok());
-    assert!(matches!(now.create_experiment("text"), Err(Error::Corrupt { .. })));
+    assert!(now.experiments().by_name("vision").unwrap().is_some());
+    assert!(!now.maintenance().verify().unwrap().is_ok());
+    assert!(matches!(now.experiments().create("text"), Err(Error::Corrupt { .. })));
 }
 
 /// Damages these files, as far as they are there. Two names may be one file's.
@@ -341,7 +342,7 @@ fn a_publisher_stops_anywhere_while_a_journal_that_is_damaged_is_repaired() {
             |storage: Arc<dyn Storage>| publish(&mut catalog(storage)?, 1_000),
             |disk, _| {
                 damage_all(disk, &known);
-                let repaired = on(disk).repair().unwrap();
+                let repaired = on(disk).maintenance().repair(RepairOptions::default()).unwrap();
                 assert!(!repaired.lost.is_empty(), "{repaired:?}");
                 (2_000..2_000 + more).for_each(|number| assert!(publish(&mut catalog_on(disk), number).unwrap()));
             },
@@ -383,7 +384,7 @@ fn a_repair_of_a_journal_stops_anywhere_while_others_publish() {
     };
     at_every_operation(
         prepare,
-        |storage| open(storage)?.repair().map(|_| ()),
+        |storage| open(storage)?.maintenance().repair(RepairOptions::default()).map(|_| ()),
         |disk, ()| {
             assert!(publish(&mut catalog_on(disk), 100).unwrap());
         },
@@ -392,7 +393,7 @@ fn a_repair_of_a_journal_stops_anywhere_while_others_publish() {
                 done.unwrap();
             }
             let had = catalog_on(disk).state().experiments.contains_key(&ExperimentId(100));
-            on(disk).repair().unwrap();
+            on(disk).maintenance().repair(RepairOptions::default()).unwrap();
             let mut now = catalog_on(disk);
             assert_eq!(now.check_all().unwrap(), []);
             let has = |number| now.state().experiments.contains_key(&ExperimentId(number));
@@ -412,8 +413,8 @@ fn an_emptied_folder_of_entries_is_missed_and_numbers_go_on_behind_it() {
     for path in files_of_catalog(&disk) {
         disk.remove_file(&path).unwrap();
     }
-    assert!(!on(&disk).verify(&mut |_, _| {}).unwrap().is_ok());
-    assert!(!on(&disk).repair().unwrap().lost.is_empty());
+    assert!(!on(&disk).maintenance().verify().unwrap().is_ok());
+    assert!(!on(&disk).maintenance().repair(RepairOptions::default()).unwrap().lost.is_empty());
     is_sound(&on(&disk));
     assert!(publish(&mut catalog_on(&disk), 100).unwrap());
     let now = catalog_on(&disk);
@@ -434,9 +435,9 @@ fn an_entry_with_the_number_of_a_lost_one_is_told() {
     let other = before.content(&last).unwrap();
     disk.remove_file(&last).unwrap();
     disk.create_new(&last).unwrap().write_at(&other, 0).unwrap();
-    let report = on(&disk).verify(&mut |_, _| {}).unwrap();
+    let report = on(&disk).maintenance().verify().unwrap();
     assert!(report.damage.iter().any(|damage| damage.what.contains("another entry")), "{report:?}");
-    assert!(!on(&disk).repair().unwrap().lost.is_empty());
+    assert!(!on(&disk).maintenance().repair(RepairOptions::default()).unwrap().lost.is_empty());
     is_sound(&on(&disk));
 }
 
@@ -444,14 +445,14 @@ fn an_entry_with_the_number_of_a_lost_one_is_told() {
 #[test]
 fn repair_takes_a_stray_name_with_a_great_number_away() {
     let disk = SimDisk::new();
-    on(&disk).create_experiment("vision").unwrap();
+    on(&disk).experiments().create("vision").unwrap();
     let dir = entries(&disk, paths::CATALOG)[0].parent().unwrap().to_owned();
     disk.create_new(&dir.join("9999999999999999.entry")).unwrap();
-    on(&disk).repair().unwrap();
+    on(&disk).maintenance().repair(RepairOptions::default()).unwrap();
     let now = on(&disk);
     is_sound(&now);
-    now.create_experiment("text").unwrap();
-    assert!(on(&disk).experiment_by_name("vision").unwrap().is_some());
+    now.experiments().create("text").unwrap();
+    assert!(on(&disk).experiments().by_name("vision").unwrap().is_some());
 }
 
 /// Two publish the same change, byte by byte: one of them is told that it did, the other that it is there.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepwell::maintenance::CompactOptions;
+use stepwell::maintenance::{CollectOptions, CompactOptions, RepairOptions};
 use stepwell::testing::{PowerLoss, SimDisk, Storage};
 use stepwell::{ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, RunStatus, RunWriter, TailMode, Workspace};
 
@@ -82,7 +82,7 @@ fn file(disk: &SimDisk, kind: &str) -> Option<PathBuf> {
 fn is_missed(disk: &SimDisk, path: &Path, what: &str) {
     let told_of = |told: &[String]| told.iter().any(|told| told.contains(path.to_str().unwrap()));
     let check = |workspace: &Workspace, when: &str| {
-        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        let report = workspace.maintenance().verify().unwrap();
         assert!(report.damage.iter().any(|damage| damage.file == path), "{what}, {when}: {report:?}");
         let page = workspace.search(&RunQuery::default()).unwrap();
         assert!(told_of(&page.unreadable), "{what}, {when}: the list does not tell it: {:?}", page.unreadable);
@@ -95,14 +95,14 @@ fn is_missed(disk: &SimDisk, path: &Path, what: &str) {
     };
     check(&open(disk), "first");
     let workspace = open(disk);
-    workspace.compact(CompactOptions::default()).unwrap();
-    workspace.collect_garbage(i64::MAX, false).unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
+    workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
     drop(workspace);
     check(&open(disk), "compacted");
     let workspace = open(disk);
-    let repaired = workspace.repair().unwrap();
+    let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
     assert!(!repaired.lost.is_empty(), "{what}: {repaired:?}");
-    let report = workspace.verify(&mut |_, _| {}).unwrap();
+    let report = workspace.maintenance().verify().unwrap();
     assert!(report.is_ok(), "{what}, repaired: {:?}", report.damage);
     assert_eq!(workspace.run(&id("other")).unwrap().points(), 5, "{what}, repaired");
 }
@@ -163,12 +163,12 @@ fn what_a_stop_of_the_machine_takes_is_no_damage() {
             images.into_iter().chain((0..60).map(|seed| whole.power_loss(PowerLoss::Seeded(seed)))).zip(0..)
         {
             let workspace = open(&disk);
-            let report = workspace.verify(&mut |_, _| {}).unwrap();
+            let report = workspace.maintenance().verify().unwrap();
             assert!(report.is_ok(), "{left:?}, loss {at}: {:?}", report.damage);
             let page = workspace.search(&RunQuery::default()).unwrap();
             assert!(page.unreadable.is_empty(), "{left:?}, loss {at}: {:?}", page.unreadable);
-            workspace.compact(CompactOptions::default()).unwrap();
-            let report = workspace.verify(&mut |_, _| {}).unwrap();
+            workspace.maintenance().compact(CompactOptions::default()).unwrap();
+            let report = workspace.maintenance().verify().unwrap();
             assert!(report.is_ok(), "{left:?}, loss {at}, compacted: {:?}", report.damage);
         }
     }
@@ -246,7 +246,7 @@ fn no_part_of_a_write_that_a_stop_of_the_machine_takes_is_damage() {
         };
         disk.damage(&log, |bytes| bytes[range.clone()].fill_with(|| if garbage { random() } else { 0 })).unwrap();
         let workspace = open(&disk);
-        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        let report = workspace.maintenance().verify().unwrap();
         assert!(report.is_ok(), "{what}: {:?}", report.damage);
         let page = workspace.search(&RunQuery::default()).unwrap();
         assert!(page.unreadable.is_empty(), "{what}: {:?}", page.unreadable);
@@ -284,7 +284,7 @@ fn bytes_that_are_overwritten_in_a_log_that_was_never_synced_are_missed() {
     for kept in 0..len {
         let disk = disk.process_crash();
         disk.damage(&log, |bytes| bytes.truncate(last + kept)).unwrap();
-        let report = open(&disk).verify(&mut |_, _| {}).unwrap();
+        let report = open(&disk).maintenance().verify().unwrap();
         assert!(report.is_ok(), "{kept} bytes of the last frame: {:?}", report.damage);
     }
 }
@@ -316,11 +316,15 @@ fn copies_and_compacted_workspaces_miss_nothing() {
             let points = open(&disk).run(&id("hurt")).unwrap().points();
             for _ in 0..2 {
                 let workspace = open(&disk);
-                let report = workspace.verify(&mut |_, _| {}).unwrap();
+                let report = workspace.maintenance().verify().unwrap();
                 assert!(report.is_ok(), "{left:?} without {without:?}: {:?}", report.damage);
-                workspace.compact(CompactOptions::default()).unwrap();
-                workspace.collect_garbage(i64::MAX, false).unwrap();
-                assert_eq!(workspace.repair().unwrap(), Default::default(), "{left:?} without {without:?}");
+                workspace.maintenance().compact(CompactOptions::default()).unwrap();
+                workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
+                assert_eq!(
+                    workspace.maintenance().repair(RepairOptions::default()).unwrap(),
+                    Default::default(),
+                    "{left:?} without {without:?}"
+                );
                 assert_eq!(workspace.run(&id("hurt")).unwrap().points(), points, "{left:?} without {without:?}");
             }
         }
@@ -340,9 +344,9 @@ fn ledgers_are_few_and_go() {
     }
     let ledgers = || disk.read_dir(&Path::new(ROOT).join("ledgers")).unwrap().len();
     assert_eq!(ledgers(), 1);
-    open(&disk).compact(CompactOptions::default()).unwrap();
+    open(&disk).maintenance().compact(CompactOptions::default()).unwrap();
     assert_eq!(ledgers(), 0);
-    assert!(open(&disk).verify(&mut |_, _| {}).unwrap().is_ok());
+    assert!(open(&disk).maintenance().verify().unwrap().is_ok());
 }
 
 #[test]
@@ -355,12 +359,12 @@ fn damage_to_a_ledger_is_told_and_costs_no_data() {
         let disk = disk.process_crash();
         disk.damage(&ledger, |bytes| bytes[byte] ^= 1).unwrap();
         let workspace = open(&disk);
-        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        let report = workspace.maintenance().verify().unwrap();
         assert!(report.damage.iter().all(|damage| damage.file == ledger), "byte {byte}: {:?}", report.damage);
         assert!(!report.is_ok(), "byte {byte} is not told");
         assert_eq!(workspace.run(&id("hurt")).unwrap().points(), 20);
-        workspace.repair().unwrap();
-        assert!(workspace.verify(&mut |_, _| {}).unwrap().is_ok(), "byte {byte}");
+        workspace.maintenance().repair(RepairOptions::default()).unwrap();
+        assert!(workspace.maintenance().verify().unwrap().is_ok(), "byte {byte}");
     }
 }
 
@@ -403,11 +407,11 @@ fn half_of_a_slot_that_a_killed_writer_left_is_no_damage() {
         })
         .unwrap();
         let now = open(&dead);
-        let report = now.verify(&mut |_, _| {}).unwrap();
+        let report = now.maintenance().verify().unwrap();
         assert!(report.is_ok() && report.torn.len() == 1, "over {over}: {report:?}");
         assert_eq!(report.torn[0].offset as usize, (last + 1) * SLOT, "over {over}");
         assert_eq!(now.run(&id("hurt")).unwrap().points(), points);
-        let compacted = now.compact(CompactOptions::default()).unwrap();
+        let compacted = now.maintenance().compact(CompactOptions::default()).unwrap();
         assert!(compacted.left.is_empty() && dead.open_read(&tail).is_err(), "over {over}: {compacted:?}");
         assert_eq!(now.run(&id("hurt")).unwrap().points(), points);
         let kept = dead.read_dir(&Path::new(ROOT).join("quarantine")).unwrap_or_default();
@@ -416,7 +420,7 @@ fn half_of_a_slot_that_a_killed_writer_left_is_no_damage() {
         // The last point itself is missed when a byte of it changes.
         let dead = disk.process_crash();
         dead.damage(&tail, |bytes| bytes[last * SLOT + 9] ^= 0x5A).unwrap();
-        let report = open(&dead).verify(&mut |_, _| {}).unwrap();
+        let report = open(&dead).maintenance().verify().unwrap();
         assert_eq!(report.damage.len(), 1, "over {over}: {report:?}");
     }
 }

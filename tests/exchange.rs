@@ -2,7 +2,7 @@
 //! overwritten.
 
 use stepwell::import::Pulled;
-use stepwell::maintenance::CompactOptions;
+use stepwell::maintenance::{CollectOptions, CompactOptions};
 use stepwell::registry::{NewVersion, Stage, Store};
 use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunQuery, RunStatus, ViewType, Workspace};
 
@@ -44,8 +44,8 @@ fn what_was_deleted_for_good_stays_away_whatever_is_said_of_it_elsewhere() {
     let live = log(&source, "live", ExperimentId::DEFAULT, &["m", "n"]);
     assert_eq!(pull(&target, &source).added, 2);
     target.delete_run(&id).unwrap();
-    target.purge_run(&id).unwrap();
-    target.delete_metric(&live, "n").unwrap();
+    target.maintenance().purge_run(&id).unwrap();
+    target.maintenance().delete_metric(&live, "n").unwrap();
     source.edit_run(&id, &[RunEdit::Tag("later".into(), "word".into())]).unwrap();
     source.writer(&live).unwrap().log_metrics(300, None, &[("m", 300.0)]).unwrap();
     for _ in 0..2 {
@@ -66,35 +66,35 @@ fn words_alone_bring_no_points_again() {
     let id = log(&source, "a", ExperimentId::DEFAULT, &["m"]);
     pull(&target, &source);
     source.edit_run(&id, &[RunEdit::Tag("later".into(), "word".into())]).unwrap();
-    let before = target.usage().unwrap().bytes_on_disk;
+    let before = target.maintenance().usage().unwrap().bytes_on_disk;
     let pulled = pull(&target, &source);
     assert_eq!((pulled.updated, pulled.points), (1, 0));
     assert_eq!(target.run(&id).unwrap().state().tags().collect::<Vec<_>>(), [("later", "word")]);
     assert_eq!(target.run(&id).unwrap().history("m").unwrap().len(), 300);
-    let packs: u64 = target.usage().unwrap().by_kind.iter().map(|(_, _, bytes)| bytes).sum();
+    let packs: u64 = target.maintenance().usage().unwrap().by_kind.iter().map(|(_, _, bytes)| bytes).sum();
     assert!(packs < before + 2_000, "the points came again");
 }
 
 #[test]
 fn runs_are_deleted_or_not_as_they_are_at_the_source() {
     let (_dir, source, target) = two();
-    let vision = source.create_experiment("vision").unwrap();
+    let vision = source.experiments().create("vision").unwrap();
     let (a, b) = (log(&source, "a", vision, &["m"]), log(&source, "b", vision, &["m"]));
     source.delete_run(&a).unwrap();
-    source.delete_experiment(vision).unwrap();
-    source.restore_experiment(vision).unwrap();
+    source.experiments().delete(vision).unwrap();
+    source.experiments().restore(vision).unwrap();
     source.delete_run(&b).unwrap();
     // Known by its name here, with a history of its own.
-    let own = target.create_experiment("vision").unwrap();
+    let own = target.experiments().create("vision").unwrap();
     for _ in 0..3 {
-        target.delete_experiment(own).unwrap();
-        target.restore_experiment(own).unwrap();
+        target.experiments().delete(own).unwrap();
+        target.experiments().restore(own).unwrap();
     }
     let other = tempfile::tempdir().unwrap();
     let fresh = Workspace::open_or_create(other.path().join("fresh")).unwrap();
     for workspace in [&target, &fresh] {
         let pulled = pull(workspace, &source);
-        assert_eq!(pulled.experiments[&vision], workspace.experiment_by_name("vision").unwrap().unwrap().id);
+        assert_eq!(pulled.experiments[&vision], workspace.experiments().by_name("vision").unwrap().unwrap().id);
         assert_eq!(shown(workspace, ViewType::ActiveOnly), ["a"]);
         assert_eq!(shown(workspace, ViewType::DeletedOnly), ["b"]);
         assert_eq!(pull(workspace, &source).updated, 0);
@@ -138,44 +138,44 @@ fn an_import_of_a_run_that_was_deleted_for_good_is_refused() {
     add(5).unwrap();
     let id = RunId::new("imported").unwrap();
     workspace.delete_run(&id).unwrap();
-    workspace.collect_garbage(i64::MAX, false).unwrap();
+    workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
     for count in [5, 9] {
         let refused = add(count).unwrap_err().to_string();
         assert!(refused.contains("deleted for good"), "{refused}");
         assert!(workspace.find_run(&id).unwrap().is_none());
     }
-    workspace.compact(CompactOptions::default()).unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
 }
 
 #[test]
 fn names_and_tags_of_experiments_merge_by_how_often_they_were_changed() {
     let (_dir, source, target) = two();
-    let id = source.create_experiment("vision").unwrap();
-    source.set_experiment_tag(id, "owner", Some("ann")).unwrap();
+    let id = source.experiments().create("vision").unwrap();
+    source.experiments().set_tag(id, "owner", Some("ann")).unwrap();
     pull(&target, &source);
-    assert_eq!(target.experiment(id).unwrap().tags["owner"], "ann");
+    assert_eq!(target.experiments().get(id).unwrap().tags["owner"], "ann");
     // Each side changes something else; a tag is removed.
-    source.rename_experiment(id, "sight").unwrap();
-    target.set_experiment_tag(id, "team", Some("a")).unwrap();
-    target.set_experiment_tag(id, "owner", None).unwrap();
+    source.experiments().rename(id, "sight").unwrap();
+    target.experiments().set_tag(id, "team", Some("a")).unwrap();
+    target.experiments().set_tag(id, "owner", None).unwrap();
     assert_eq!((pull(&target, &source).experiments_updated, pull(&source, &target).experiments_updated), (1, 1));
     for workspace in [&source, &target] {
-        let known = workspace.experiment(id).unwrap();
+        let known = workspace.experiments().get(id).unwrap();
         assert_eq!((known.name.as_str(), known.tags.len(), known.tags["team"].as_str()), ("sight", 1, "a"));
     }
     assert_eq!((pull(&target, &source).experiments_updated, pull(&source, &target).experiments_updated), (0, 0));
     // Equally often: the greater stands on both sides. A name that is taken stays away and is told each time.
-    source.set_experiment_tag(id, "team", Some("b")).unwrap();
-    target.set_experiment_tag(id, "team", Some("c")).unwrap();
+    source.experiments().set_tag(id, "team", Some("b")).unwrap();
+    target.experiments().set_tag(id, "team", Some("c")).unwrap();
     pull(&target, &source);
     pull(&source, &target);
-    assert!([&source, &target].iter().all(|workspace| workspace.experiment(id).unwrap().tags["team"] == "c"));
-    target.create_experiment("taken").unwrap();
-    source.rename_experiment(id, "taken").unwrap();
+    assert!([&source, &target].iter().all(|workspace| workspace.experiments().get(id).unwrap().tags["team"] == "c"));
+    target.experiments().create("taken").unwrap();
+    source.experiments().rename(id, "taken").unwrap();
     for _ in 0..2 {
         let pulled = pull(&target, &source);
         assert!(pulled.left_out.iter().any(|why| why.contains("\"taken\"")), "{:?}", pulled.left_out);
-        assert_eq!(target.experiment(id).unwrap().name, "sight");
+        assert_eq!(target.experiments().get(id).unwrap().name, "sight");
     }
 }
 

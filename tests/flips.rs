@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use stepwell::internals::segment::pack::Pack;
 use stepwell::internals::segment::reader::Source;
-use stepwell::maintenance::CompactOptions;
+use stepwell::maintenance::{CompactOptions, RepairOptions};
 use stepwell::registry::{NewVersion, Store};
 use stepwell::testing::{SimDisk, Storage};
 use stepwell::{
@@ -47,7 +47,7 @@ impl Sample {
         let keys = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect();
         let runs = runs.iter().map(|&(name, of)| (id(name), keys(of))).collect();
         let workspace = open(files.clone()).unwrap();
-        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        let report = workspace.maintenance().verify().unwrap();
         assert!(report.is_ok(), "{:?}", report.damage);
         let whole = look(&workspace, &runs);
         let (refused, _) = whole.against(&whole);
@@ -61,7 +61,7 @@ impl Sample {
         let disk = SimDisk::new();
         let options = Options { tail: TailMode::Mapped, ..Options::default() };
         let workspace = Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new(ROOT), options).unwrap();
-        let vision = workspace.create_experiment("vision").unwrap();
+        let vision = workspace.experiments().create("vision").unwrap();
         let registry = Store::new(&workspace);
         registry.create_model("m", "", BTreeMap::new()).unwrap();
         let version = NewVersion { name: "m".into(), source: "s3://b/m".into(), ..NewVersion::default() };
@@ -83,11 +83,11 @@ impl Sample {
         let mut points = workspace.create_run(vision, NewRun { id: Some(id("points")), ..NewRun::default() }).unwrap();
         (0..12).for_each(|key| points.log_metric(&format!("m{key:02}"), 0, f64::from(key).sin()).unwrap());
         points.finish(RunStatus::Finished).unwrap();
-        workspace.compact(CompactOptions::default()).unwrap();
+        workspace.maintenance().compact(CompactOptions::default()).unwrap();
         let item = RunEdit::Item(1, "4:mnist".into(), Some("5:local".into()));
         workspace.edit_run(&id("edited"), &[RunEdit::Tag("host".into(), "b".into()), item]).unwrap();
         workspace.delete_run(&id("edited")).unwrap();
-        workspace.compact(CompactOptions::default()).unwrap();
+        workspace.maintenance().compact(CompactOptions::default()).unwrap();
         drop(workspace);
         let keys: &[&str] = &["accuracy", "loss"];
         Self::of(&disk, &[("long", keys), ("short", keys), ("edited", keys), ("points", &["m00", "m07"])])
@@ -150,7 +150,7 @@ impl Sample {
                 return None;
             }
         };
-        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        let report = workspace.maintenance().verify().unwrap();
         // What is appended to a log that was not ended is what a crash leaves too.
         let torn = report.torn.iter().filter(|_| what.ends_with("appended"));
         let mut named = report.damage.iter().chain(torn);
@@ -278,7 +278,7 @@ fn files_cut_at_any_length_and_grown_by_a_byte_are_told() {
                 if of_log {
                     // A log, or its tail, cut between two frames or slots is that of an earlier crash.
                     let workspace = open(files).unwrap();
-                    workspace.verify(&mut |_, _| {}).unwrap();
+                    workspace.maintenance().verify().unwrap();
                     let seen = look(&workspace, &sample.runs);
                     assert!(seen.invents_nothing(&sample.whole), "{what} of {} invents points", path.display());
                     assert!(sample.lacking(&seen).len() <= 1, "{what} of {}", path.display());
@@ -313,7 +313,7 @@ fn a_deleted_file_costs_its_own_content_only() {
                     continue;
                 }
             };
-            let report = workspace.verify(&mut |_, _| {}).unwrap();
+            let report = workspace.maintenance().verify().unwrap();
             let seen = look(&workspace, &sample.runs);
             assert!(seen.invents_nothing(&sample.whole), "without {}", path.display());
             let (refused, other) = seen.against(&sample.whole);
@@ -350,7 +350,7 @@ fn repair_keeps_what_verifies_and_the_originals() {
                 let damaged = flipped(bytes, offset, 0x10);
                 let disk = sample.files.with(path, damaged.clone()).thaw();
                 let workspace = open(disk.clone()).unwrap();
-                let repaired = workspace.repair().unwrap();
+                let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
                 check_repaired(&sample, &workspace, &what, repaired.lost.is_empty());
                 if path.extension().is_some_and(|kind| kind != "index") {
                     let name = path.file_name().unwrap();
@@ -360,14 +360,18 @@ fn repair_keeps_what_verifies_and_the_originals() {
                 drop(workspace);
                 let again = open(disk).unwrap();
                 check_repaired(&sample, &again, &format!("{what}, opened again"), repaired.lost.is_empty());
-                assert_eq!(again.repair().unwrap(), Default::default(), "{what}: a second repair finds something");
+                assert_eq!(
+                    again.maintenance().repair(RepairOptions::default()).unwrap(),
+                    Default::default(),
+                    "{what}: a second repair finds something"
+                );
             }
         }
     }
 }
 
 fn check_repaired(sample: &Sample, workspace: &Workspace, what: &str, nothing_lost: bool) {
-    let report = workspace.verify(&mut |_, _| {}).unwrap();
+    let report = workspace.maintenance().verify().unwrap();
     assert!(report.is_ok(), "{what}: {:?}", report.damage);
     let seen = look(workspace, &sample.runs);
     assert!(seen.invents_nothing(&sample.whole), "{what}: points that were never logged");
@@ -385,7 +389,7 @@ fn each_flipped_bit_of_the_first_frames_costs_that_writer_alone() {
         let disk = SimDisk::new();
         let workspace =
             Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new(ROOT), Options::default()).unwrap();
-        let vision = workspace.create_experiment("vision").unwrap();
+        let vision = workspace.experiments().create("vision").unwrap();
         for number in 0..writers {
             let mut writer = match number {
                 0 => workspace.create_run(vision, NewRun { id: Some(id("chosen")), ..NewRun::default() }).unwrap(),
@@ -404,7 +408,7 @@ fn each_flipped_bit_of_the_first_frames_costs_that_writer_alone() {
                     let told = page.unreadable.iter().any(|told| told.contains(path.to_str().unwrap()));
                     assert!(told, "{what}: the list does not tell it: {:?}", page.unreadable);
                     if bits(offset).contains(&bit) {
-                        let report = workspace.verify(&mut |_, _| {}).unwrap();
+                        let report = workspace.maintenance().verify().unwrap();
                         let of_path: Vec<_> = report.damage.iter().filter(|damage| damage.file == *path).collect();
                         assert!(!of_path.is_empty(), "{what}: {report:?}");
                         assert!(of_path.iter().all(|damage| !damage.cost.ends_with("run ")), "{what}: {of_path:?}");

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use stepwell::internals::folder::paths::FOLDERS;
-use stepwell::maintenance::CompactOptions;
+use stepwell::maintenance::{CollectOptions, CompactOptions, RepairOptions};
 use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, RunStatus, Workspace};
 
 fn open(root: &Path) -> Result<Workspace, Error> {
@@ -22,7 +22,7 @@ fn fill(root: &Path) {
         writer.log_metric("loss", 0, 1.0).unwrap();
         writer.finish(RunStatus::Finished).unwrap();
         if name == "p2" {
-            workspace.compact(CompactOptions::default()).unwrap();
+            workspace.maintenance().compact(CompactOptions::default()).unwrap();
         }
     }
     for name in ["p1", "l1"] {
@@ -60,12 +60,12 @@ fn use_it(root: &Path) {
         });
     }
     let _ = workspace.create_run(ExperimentId::DEFAULT, NewRun::default());
-    let _ = workspace.create_experiment("another");
-    let _ = workspace.usage();
-    let _ = workspace.compact(CompactOptions::default());
-    let _ = workspace.collect_garbage(i64::MAX, false);
-    let _ = workspace.repair();
-    let _ = workspace.compact(CompactOptions::default());
+    let _ = workspace.experiments().create("another");
+    let _ = workspace.maintenance().usage();
+    let _ = workspace.maintenance().compact(CompactOptions::default());
+    let _ = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX));
+    let _ = workspace.maintenance().repair(RepairOptions::default());
+    let _ = workspace.maintenance().compact(CompactOptions::default());
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_folder_that_is_a_link_is_refused_and_nothing_behind_it_is_touched() {
             // Without its journals there is no workspace.
             Err(error) => assert!(error.to_string().contains("link"), "{folder}: {error}"),
             Ok(workspace) => {
-                let report = workspace.verify(&mut |_, _| {}).unwrap();
+                let report = workspace.maintenance().verify().unwrap();
                 let named = report.damage.iter().any(|damage| damage.file == root.join(folder));
                 assert!(named, "{folder}: {:?}", report.damage);
             }
@@ -115,7 +115,7 @@ fn a_file_that_is_a_link_is_refused_and_what_it_names_is_not_touched() {
         symlink(home.join("victim"), &own).unwrap();
         let before = tree(&home);
         if let Ok(workspace) = open(&root) {
-            let report = workspace.verify(&mut |_, _| {}).unwrap();
+            let report = workspace.maintenance().verify().unwrap();
             assert!(report.damage.iter().any(|damage| damage.file == own), "{}: {:?}", own.display(), report.damage);
         }
         use_it(&root);
@@ -130,9 +130,9 @@ fn a_workspace_may_be_reached_by_a_link() {
     fill(&place.path().join("w"));
     symlink(place.path().join("w"), place.path().join("link")).unwrap();
     let workspace = open(&place.path().join("link")).unwrap();
-    assert!(workspace.verify(&mut |_, _| {}).unwrap().is_ok());
+    assert!(workspace.maintenance().verify().unwrap().is_ok());
     assert_eq!(workspace.run_ids().unwrap().len(), 4);
-    assert!(workspace.compact(CompactOptions::default()).unwrap().left.is_empty());
+    assert!(workspace.maintenance().compact(CompactOptions::default()).unwrap().left.is_empty());
 }
 
 /// A creation that stopped half way goes on, but not through a link.

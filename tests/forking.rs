@@ -166,10 +166,10 @@ fn a_child_logs_through_its_parents_writer_into_a_log_of_its_own() {
         };
         check();
         // The children's logs are nobody's now, the parent's is still its own.
-        workspace.compact(CompactOptions::default()).unwrap();
+        workspace.maintenance().compact(CompactOptions::default()).unwrap();
         check();
         writer.finish(RunStatus::Finished).unwrap();
-        workspace.compact(CompactOptions::default()).unwrap();
+        workspace.maintenance().compact(CompactOptions::default()).unwrap();
         check();
     }
 }

@@ -333,9 +333,9 @@ fn write_if_asked(files: &Frozen) {
 fn check(files: Frozen) {
     let workspace = Workspace::open_on(Arc::new(files), Path::new(ROOT), Options::default()).unwrap();
     assert_eq!(workspace.id(), WORKSPACE);
-    let report = workspace.verify(&mut |_, _| {}).unwrap();
+    let report = workspace.maintenance().verify().unwrap();
     assert!(report.is_ok(), "{:?}", report.damage);
-    let vision = workspace.experiment_by_name("vision").unwrap().unwrap();
+    let vision = workspace.experiments().by_name("vision").unwrap().unwrap();
     assert_eq!((vision.id, vision.created_ms, vision.updated_ms), (VISION, TIME, TIME + 1));
     assert_eq!(vision.tags, [("owner".to_owned(), "me".to_owned())].into());
 

@@ -1,7 +1,7 @@
 //! Imports: by several processes at once, of sources that grew, changed or are others, and in place of what was there.
 
 use stepwell::import::{Elsewhere, Importer, Offered, Refusal, RunImport};
-use stepwell::maintenance::CompactOptions;
+use stepwell::maintenance::{CollectOptions, CompactOptions};
 use stepwell::{ExperimentId, Options, Point, RunId, Workspace};
 
 /// A source without an id of its own: metrics with so many points, each value the step times a factor.
@@ -67,15 +67,15 @@ fn two_imports_at_once_store_one_copy() {
     assert_eq!(counts, [(0, 0, 0), (5, 5, 2500), (5, 5, 2500)]);
     let packs = || std::fs::read_dir(dir.path().join("packs")).unwrap().count();
     let one = packs();
-    assert_eq!(workspaces[0].usage().unwrap().points, 2500);
+    assert_eq!(workspaces[0].maintenance().usage().unwrap().points, 2500);
     // One that read more is stored as well: its copy serves.
     assert_eq!(elsewhere(longer), (5, 0, 2500), "500 of each run's 600 points");
     assert_eq!(packs(), 2 * one, "one pack and what belongs to it for each copy");
     for number in 0..5 {
         assert_eq!(workspaces[1].run(&id(number)).unwrap().points(), 600);
     }
-    workspaces[0].compact(CompactOptions::default()).unwrap();
-    assert!(workspaces[0].verify(&mut |_, _| {}).unwrap().damage.is_empty());
+    workspaces[0].maintenance().compact(CompactOptions::default()).unwrap();
+    assert!(workspaces[0].maintenance().verify().unwrap().damage.is_empty());
 }
 
 #[test]
@@ -135,15 +135,15 @@ fn a_changed_source_takes_the_place_of_what_it_was() {
         assert_eq!(import(&workspace, changed).points, 0);
         assert_eq!(import(&workspace, RunImport { params: vec![], ..source(&[("loss", 6, factor)]) }).points, 2);
         assert!(matches!(refusal(&workspace, source(&[("loss", 9, 1.0)])), Refusal::Changed(_)));
-        workspace.compact(CompactOptions::default()).unwrap();
-        workspace.collect_garbage(i64::MAX, false).unwrap();
+        workspace.maintenance().compact(CompactOptions::default()).unwrap();
+        workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
         assert_eq!(values(&workspace, "loss").len(), 6, "round {round}");
-        assert!(workspace.verify(&mut |_, _| {}).unwrap().damage.is_empty());
+        assert!(workspace.maintenance().verify().unwrap().damage.is_empty());
     }
     // Deleted for good it stays away, unless it is asked for.
     let id = RunId::new("imported").unwrap();
     workspace.delete_run(&id).unwrap();
-    workspace.collect_garbage(i64::MAX, false).unwrap();
+    workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
     assert_eq!(refusal(&workspace, source(&[("loss", 4, 3.0)])), Refusal::Deleted);
     assert!(replace(source(&[("loss", 4, 3.0)])).run);
     assert_eq!((values(&workspace, "loss").len(), import(&workspace, source(&[("loss", 4, 3.0)])).points), (4, 0));

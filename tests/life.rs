@@ -62,7 +62,7 @@ fn points_read_back_alike_before_and_after_every_move() {
             check("sealed");
             writer.finish(RunStatus::Finished).unwrap();
             check("finished");
-            let done = workspace.compact(CompactOptions::default()).unwrap();
+            let done = workspace.maintenance().compact(CompactOptions::default()).unwrap();
             assert_eq!((done.runs, done.logs), (1, 1));
             check("packed");
             let run = workspace.run(&id).unwrap();
@@ -74,8 +74,8 @@ fn points_read_back_alike_before_and_after_every_move() {
 #[test]
 fn words_follow_their_rules() {
     let (_dir, workspace) = workspace(TailMode::Auto);
-    let experiment = workspace.create_experiment("vision").unwrap();
-    assert!(matches!(workspace.create_experiment("vision"), Err(Error::AlreadyExists { .. })));
+    let experiment = workspace.experiments().create("vision").unwrap();
+    assert!(matches!(workspace.experiments().create("vision"), Err(Error::AlreadyExists { .. })));
     let new = NewRun { id: Some(RunId::new("mine").unwrap()), name: "first".into(), ..NewRun::default() };
     let mut writer = workspace.create_run(experiment, new.clone()).unwrap();
     assert!(matches!(workspace.create_run(experiment, new), Err(Error::AlreadyExists { .. })));
@@ -100,14 +100,14 @@ fn words_follow_their_rules() {
     drop(writer);
     second.finish(RunStatus::Failed).unwrap();
     check();
-    workspace.compact(CompactOptions::default()).unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
     check();
     workspace.delete_run(&id).unwrap();
     assert!(workspace.run(&id).unwrap().state().deleted());
     assert!(matches!(workspace.writer(&id), Err(Error::Deleted { .. })));
     workspace.restore_run(&id).unwrap();
     check();
-    workspace.compact(CompactOptions::default()).unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
     check();
 }
 

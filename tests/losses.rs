@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use stepwell::maintenance::CompactOptions;
+use stepwell::maintenance::{CompactOptions, RepairOptions};
 use stepwell::registry::{NewVersion, Store};
 use stepwell::testing::SimDisk;
 use stepwell::{Error, RunQuery, Workspace};
@@ -30,11 +30,11 @@ fn every_answer_about_a_run_tells_what_may_have_deleted_it() {
         let disk = SimDisk::new();
         let workspace = on(&disk);
         log(&workspace, "a");
-        workspace.compact(CompactOptions::default()).unwrap();
+        workspace.maintenance().compact(CompactOptions::default()).unwrap();
         log(&workspace, "b");
-        workspace.create_experiment("vision").unwrap();
-        let experiment = workspace.experiment_named("text").unwrap();
-        workspace.delete_experiment(experiment).unwrap();
+        workspace.experiments().create("vision").unwrap();
+        let experiment = workspace.experiments().get_or_create("text").unwrap();
+        workspace.experiments().delete(experiment).unwrap();
         assert_eq!(workspace.run(&id("b")).unwrap().damage(), <[String; 0]>::default());
         drop(workspace);
         let lost = lose_last(&disk, journal);
@@ -47,7 +47,7 @@ fn every_answer_about_a_run_tells_what_may_have_deleted_it() {
         }
         assert_eq!(named(&workspace.search(&RunQuery::default()).unwrap().unreadable), 1, "{journal}");
         assert_eq!(named(&workspace.damage_of_experiments().unwrap()), usize::from(journal == "catalog"));
-        workspace.repair().unwrap();
+        workspace.maintenance().repair(RepairOptions::default()).unwrap();
         assert_eq!(named(on(&disk).run(&id("b")).unwrap().damage()), 0, "{journal}");
     }
 }
@@ -79,7 +79,7 @@ fn no_number_is_given_again_after_a_change_of_the_registry_is_lost() {
     drop(workspace);
 
     for round in 0..2 {
-        let repaired = on(&disk).repair().unwrap();
+        let repaired = on(&disk).maintenance().repair(RepairOptions::default()).unwrap();
         assert_eq!(repaired.lost.len(), usize::from(round == 0), "{repaired:?}");
     }
     let workspace = on(&disk);

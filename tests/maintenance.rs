@@ -15,7 +15,7 @@ fn it_gathers_finished_runs_while_others_write() {
     let dir = tempfile::tempdir().unwrap();
     let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
     let maintenance = workspace
-        .start_maintenance(Schedule { sync_every: None, compact_every: Some(Duration::from_millis(2)) })
+        .maintenance().start(Schedule { sync_every: None, compact_every: Some(Duration::from_millis(2)) })
         .unwrap();
     let mut live = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
     let mut ids = Vec::new();
@@ -52,7 +52,7 @@ fn it_syncs_what_writers_log_while_they_go_on() {
     };
     let workspace = open(&disk);
     let schedule = Schedule { sync_every: Some(Duration::from_millis(1)), compact_every: None };
-    let maintenance = workspace.start_maintenance(schedule).unwrap();
+    let maintenance = workspace.maintenance().start(schedule).unwrap();
     let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
     let id = writer.run_id().clone();
     let loss = writer.metric("loss").unwrap();
@@ -153,7 +153,7 @@ fn a_writer_that_is_asked_frames_what_it_has() {
                 Some(end) if end == "log" => Fate::Keep,
                 _ => Fate::Drop,
             }));
-            assert!(left.verify(&mut |_, _| {}).unwrap().is_ok());
+            assert!(left.maintenance().verify().unwrap().is_ok());
             let left = left.run(writer.run_id()).unwrap();
             assert_eq!(left.points(), writer.durable_through());
             let values = left.arrivals("loss").unwrap().values;
@@ -180,7 +180,7 @@ fn a_writer_that_is_asked_frames_what_it_has() {
         writer.finish(RunStatus::Finished).unwrap();
         let left = open(disk.power_loss(PowerLoss::DropAll));
         assert_eq!(left.run(&run).unwrap().points(), logged as u64);
-        assert!(left.verify(&mut |_, _| {}).unwrap().is_ok());
+        assert!(left.maintenance().verify().unwrap().is_ok());
     }
 }
 
@@ -240,7 +240,7 @@ fn verifying_finds_nothing_wrong_while_others_write() {
             });
         }
         while verified.load(Ordering::Relaxed) < 40 || frames.load(Ordering::Relaxed) < 20 {
-            let report = workspace.verify(&mut |_, _| {});
+            let report = workspace.maintenance().verify();
             verified.fetch_add(1, Ordering::Relaxed);
             if !report.as_ref().is_ok_and(|report| report.is_ok()) {
                 verified.store(40, Ordering::Relaxed);
@@ -263,7 +263,7 @@ fn empty_folders_of_logs_go() {
     writer.log_metric("loss", 0, 1.0).unwrap();
     drop(writer);
     assert_eq!(folders(), 2);
-    workspace.compact(CompactOptions::default()).unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
     assert_eq!(folders(), 1);
     workspace.sync().unwrap();
 }
@@ -323,14 +323,14 @@ fn verifying_finds_nothing_wrong_beside_compaction() {
                     let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
                     writer.log_metric("loss", 0, f64::from(value)).unwrap();
                 }
-                workspace.compact(CompactOptions::default()).unwrap();
+                workspace.maintenance().compact(CompactOptions::default()).unwrap();
                 rounds += 1;
             }
         });
         let mut wrong = None;
         for _ in 0..40 {
-            let report = workspace.verify(&mut |_, _| {});
-            if !report.as_ref().is_ok_and(|report| report.is_ok()) || workspace.usage().is_err() {
+            let report = workspace.maintenance().verify();
+            if !report.as_ref().is_ok_and(|report| report.is_ok()) || workspace.maintenance().usage().is_err() {
                 wrong = Some(report);
                 break;
             }

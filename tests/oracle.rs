@@ -227,12 +227,12 @@ proptest! {
             check::exact(&world.ledger, &other, Depth::Everything);
             let again = other.pull(&source, &mut |_, _| {}).unwrap();
             assert_eq!((again.added, again.updated, again.points), (0, 0, 0));
-            other.compact(CompactOptions::default()).unwrap();
+            other.maintenance().compact(CompactOptions::default()).unwrap();
             check::exact(&world.ledger, &other, Depth::Contents);
             assert_eq!(source.pull(&other, &mut |_, _| {}).unwrap().points, 0);
             check::exact(&world.ledger, &source, Depth::Contents);
         }
-        let report = other.verify(&mut |_, _| {}).unwrap();
+        let report = other.maintenance().verify().unwrap();
         assert!(report.is_ok(), "{report:?}");
     }
 }

@@ -110,7 +110,7 @@ fn whoever_stops_or_dies_while_setting_a_param_overturns_none() {
                     let done = set(&on(disk), other, value);
                     refused += u32::from(seen.told(disk, value, done));
                     if (turn + round) % 2 == 0 {
-                        on(disk).compact(CompactOptions::default()).unwrap();
+                        on(disk).maintenance().compact(CompactOptions::default()).unwrap();
                         seen.read(disk);
                     }
                 },
@@ -119,7 +119,7 @@ fn whoever_stops_or_dies_while_setting_a_param_overturns_none() {
                     if let Some(done) = done {
                         seen.told(disk, "1", done);
                     }
-                    on(disk).compact(CompactOptions::default()).unwrap();
+                    on(disk).maintenance().compact(CompactOptions::default()).unwrap();
                     seen.read(disk);
                     let last = set(&on(disk), By::Writer, "3");
                     let refused = seen.told(disk, "3", last);
@@ -242,7 +242,7 @@ fn a_failing_disk_leaves_what_was_acknowledged() {
                     assert!(!seen.told(&disk, "2", told), "operation {number}: a claim was left");
                     assert!(seen.value.is_some());
                     drop((one, two));
-                    on(&disk).compact(CompactOptions::default()).unwrap();
+                    on(&disk).maintenance().compact(CompactOptions::default()).unwrap();
                     seen.read(&disk);
                     failed += u32::from(struck);
                     if !struck {
@@ -326,7 +326,7 @@ fn a_param_is_not_set_beside_what_cannot_be_read() {
             }
             if folder == "packs" {
                 drop(writer);
-                on(&disk).compact(CompactOptions::default()).unwrap();
+                on(&disk).maintenance().compact(CompactOptions::default()).unwrap();
             }
             // Another writer's log says that there is the run.
             let other = on(&disk).writer(&id()).unwrap();
@@ -378,8 +378,8 @@ fn a_copy_overturns_no_param() {
         assert_eq!(on(to).run(&id()).unwrap().state().param("lr"), Some(own), "{time}");
         assert_eq!(on(from).run(&id()).unwrap().state().param("lr"), Some(other), "{time}");
         if time == 3 {
-            on(to).compact(CompactOptions::default()).unwrap();
-            on(from).compact(CompactOptions::default()).unwrap();
+            on(to).maintenance().compact(CompactOptions::default()).unwrap();
+            on(from).maintenance().compact(CompactOptions::default()).unwrap();
         }
     }
     // Who has neither takes the first, and is told of the second.

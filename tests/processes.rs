@@ -170,7 +170,7 @@ fn read(dir: &Path) {
 fn compact(dir: &Path) {
     let workspace = workspace(dir);
     loop {
-        let done = workspace.compact(CompactOptions::default()).unwrap();
+        let done = workspace.maintenance().compact(CompactOptions::default()).unwrap();
         assert!(done.left.is_empty(), "{done:?}");
         std::thread::sleep(Duration::from_millis(3));
     }
@@ -248,7 +248,7 @@ fn killed_processes_lose_nothing_that_was_acknowledged() {
             child.wait().unwrap();
         }
         look(&workspace(&dir), &dir);
-        own.compact(CompactOptions::default()).unwrap();
+        own.maintenance().compact(CompactOptions::default()).unwrap();
         look(&workspace(&dir), &dir);
         let total: u64 = diaries(&dir).values().flat_map(BTreeMap::values).map(|(acknowledged, _)| acknowledged).sum();
         println!("{mode}: {kills} kills, {life} processes, {total} points acknowledged");
@@ -263,7 +263,7 @@ fn race(dir: &Path, name: &str) {
     }
     let workspace = workspace(dir);
     let mut won = Vec::new();
-    match workspace.create_experiment("one") {
+    match workspace.experiments().create("one") {
         Ok(_) => won.push("experiment"),
         Err(Error::AlreadyExists { .. }) => {}
         Err(error) => panic!("{error}"),
@@ -308,7 +308,7 @@ fn of_eight_that_create_the_same_one_wins() {
             (0..8).map(|racer| std::fs::read_to_string(dir.join(format!("won.{racer}"))).unwrap()).collect();
         let winners = |what: &str| (0..8).filter(|&racer| won[racer].contains(what)).collect::<Vec<_>>();
         assert_eq!(winners("experiment").len(), 1, "{won:?}");
-        assert_eq!(workspace.experiments().unwrap().len(), 2);
+        assert_eq!(workspace.experiments().list().unwrap().len(), 2);
         let params = winners("param");
         assert_eq!(params.len(), 1, "{won:?}");
         let run = workspace.run(&RunId::new("shared").unwrap()).unwrap();

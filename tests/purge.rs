@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stepwell::maintenance::CompactOptions;
+use stepwell::maintenance::{CollectOptions, CompactOptions};
 use stepwell::{Error, ExperimentId, NewRun, RunId, RunQuery, RunStatus, ViewType, Workspace};
 
 /// Logs 2,000 points each of `keep` and `secret/key`, by one writer.
@@ -41,9 +41,9 @@ fn a_metric_goes_from_logs_and_packs_and_no_old_copy_brings_it_back() {
         let logs: Vec<_> =
             files(&root.join("logs")).into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
         if packed {
-            workspace.compact(CompactOptions::default()).unwrap();
+            workspace.maintenance().compact(CompactOptions::default()).unwrap();
         }
-        workspace.delete_metric(&id, "secret/key").unwrap();
+        workspace.maintenance().delete_metric(&id, "secret/key").unwrap();
         for handle in [&workspace, &watcher, &Workspace::open(&root).unwrap()] {
             assert_eq!(found(handle, "metrics.`secret/key` < -1999"), 1);
             assert_eq!(found(handle, "metrics.keep = 1999"), 2);
@@ -52,7 +52,7 @@ fn a_metric_goes_from_logs_and_packs_and_no_old_copy_brings_it_back() {
             assert_eq!(run.history("keep").unwrap().len(), 2_000);
             assert_eq!(handle.run(&other).unwrap().history("secret/key").unwrap().len(), 2_000);
         }
-        let missing = workspace.delete_metric(&id, "secret/key");
+        let missing = workspace.maintenance().delete_metric(&id, "secret/key");
         assert!(matches!(missing, Err(Error::NotFound { entity: "metric", .. })), "{missing:?}");
 
         // A backup of the logs is copied back.
@@ -61,17 +61,17 @@ fn a_metric_goes_from_logs_and_packs_and_no_old_copy_brings_it_back() {
             std::fs::write(path, bytes).unwrap();
         }
         assert_eq!(watcher.run(&id).unwrap().keys().collect::<Vec<_>>(), ["keep"]);
-        workspace.compact(CompactOptions::default()).unwrap();
-        workspace.collect_garbage(i64::MAX, false).unwrap();
+        workspace.maintenance().compact(CompactOptions::default()).unwrap();
+        workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
         assert_eq!(found(&watcher, "metrics.`secret/key` < -1999"), 1);
-        let usage = watcher.usage().unwrap();
+        let usage = watcher.maintenance().usage().unwrap();
         assert_eq!((usage.runs, usage.series, usage.points), (2, 3, 6_000));
-        assert!(watcher.verify(&mut |_, _| {}).unwrap().is_ok());
+        assert!(watcher.maintenance().verify().unwrap().is_ok());
 
         // What is logged later under its key lives.
         let mut again = workspace.writer(&id).unwrap();
         again.log_metrics(7, None, &[("secret/key", 7.0)]).unwrap();
-        let refused = workspace.delete_metric(&id, "secret/key");
+        let refused = workspace.maintenance().delete_metric(&id, "secret/key");
         assert!(matches!(refused, Err(Error::Invalid { what: "run", .. })), "{refused:?}");
         drop(again);
         assert_eq!(watcher.run(&id).unwrap().history("secret/key").unwrap().values, [7.0]);
@@ -85,67 +85,70 @@ fn nothing_of_a_deleted_metric_is_left_on_disk() {
     let root = dir.path().join("w");
     let workspace = Workspace::open_or_create(&root).unwrap();
     let id = log(&workspace, "a", ExperimentId::DEFAULT);
-    workspace.delete_metric(&id, "secret/key").unwrap();
+    workspace.maintenance().delete_metric(&id, "secret/key").unwrap();
     let read = |path: &std::path::PathBuf| std::fs::read(path).unwrap();
     let naming: Vec<_> =
         files(&root).into_iter().filter(|path| read(path).windows(10).any(|window| window == b"secret/key")).collect();
     // The manifest says what was deleted.
     assert!(naming.iter().all(|path| path.starts_with(root.join("manifest"))), "{naming:?}");
     assert!(files(&root.join("logs")).is_empty());
-    assert_eq!(workspace.usage().unwrap().points, 2_000);
+    assert_eq!(workspace.maintenance().usage().unwrap().points, 2_000);
 }
 
 #[test]
 fn a_run_and_an_experiment_are_purged_only_when_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
-    let vision = workspace.create_experiment("vision").unwrap();
+    let vision = workspace.experiments().create("vision").unwrap();
     let (a, b) = (log(&workspace, "a", vision), log(&workspace, "b", vision));
     let own = log(&workspace, "c", ExperimentId::DEFAULT);
-    for refused in [workspace.purge_run(&a), workspace.purge_experiment(vision)] {
+    for refused in [workspace.maintenance().purge_run(&a), workspace.maintenance().purge_experiment(vision)] {
         assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
     }
     workspace.delete_run(&a).unwrap();
-    workspace.purge_run(&a).unwrap();
+    workspace.maintenance().purge_run(&a).unwrap();
     assert!(workspace.find_run(&a).unwrap().is_none());
-    assert!(matches!(workspace.purge_run(&a), Err(Error::NotFound { .. })));
+    assert!(matches!(workspace.maintenance().purge_run(&a), Err(Error::NotFound { .. })));
 
     let open = workspace.writer(&b).unwrap();
-    workspace.delete_experiment(vision).unwrap();
-    let refused = workspace.purge_experiment(vision);
+    workspace.experiments().delete(vision).unwrap();
+    let refused = workspace.maintenance().purge_experiment(vision);
     assert!(matches!(&refused, Err(Error::Invalid { why, .. }) if why.contains("being written")), "{refused:?}");
-    let kept = workspace.collect_garbage(i64::MAX, false).unwrap();
+    let kept = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
     assert_eq!((kept.kept, kept.experiments), (vec![b.clone()], vec![]));
-    assert!(workspace.experiment_by_name("vision").unwrap().is_some());
+    assert!(workspace.experiments().by_name("vision").unwrap().is_some());
     drop(open);
-    let dry = workspace.collect_garbage(i64::MAX, true).unwrap();
+    let dry = workspace
+        .maintenance()
+        .collect_garbage(CollectOptions { dry_run: true, ..CollectOptions::before(i64::MAX) })
+        .unwrap();
     assert_eq!((dry.runs, dry.experiments), (vec![(vision, b.clone())], vec![vision]));
-    workspace.purge_experiment(vision).unwrap();
+    workspace.maintenance().purge_experiment(vision).unwrap();
     assert!(workspace.find_run(&b).unwrap().is_none());
-    assert!(matches!(workspace.purge_experiment(vision), Err(Error::NotFound { .. })));
-    assert_ne!(workspace.create_experiment("vision").unwrap(), vision, "the name is free, the number is not");
+    assert!(matches!(workspace.maintenance().purge_experiment(vision), Err(Error::NotFound { .. })));
+    assert_ne!(workspace.experiments().create("vision").unwrap(), vision, "the name is free, the number is not");
 
     // A run that was restored by itself keeps its experiment.
-    let speech = workspace.create_experiment("speech").unwrap();
+    let speech = workspace.experiments().create("speech").unwrap();
     let (restored, gone) = (log(&workspace, "d", speech), log(&workspace, "e", speech));
-    workspace.delete_experiment(speech).unwrap();
+    workspace.experiments().delete(speech).unwrap();
     workspace.restore_run(&restored).unwrap();
-    let refused = workspace.purge_experiment(speech);
+    let refused = workspace.maintenance().purge_experiment(speech);
     assert!(matches!(&refused, Err(Error::Invalid { why, .. }) if why.contains("run d")), "{refused:?}");
     assert!(workspace.find_run(&gone).unwrap().is_some(), "nothing went");
-    let collected = workspace.collect_garbage(i64::MAX, false).unwrap();
+    let collected = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
     assert_eq!((collected.runs, collected.experiments), (vec![(speech, gone)], vec![]));
     assert_eq!(workspace.run(&restored).unwrap().points(), 4_000);
-    assert!(workspace.experiment_by_name("speech").unwrap().is_some_and(|experiment| experiment.deleted));
+    assert!(workspace.experiments().by_name("speech").unwrap().is_some_and(|experiment| experiment.deleted));
     workspace.delete_run(&restored).unwrap();
-    workspace.purge_experiment(speech).unwrap();
-    assert!(workspace.experiment_by_name("speech").unwrap().is_none());
+    workspace.maintenance().purge_experiment(speech).unwrap();
+    assert!(workspace.experiments().by_name("speech").unwrap().is_none());
 
-    workspace.delete_experiment(ExperimentId::DEFAULT).unwrap();
-    assert!(matches!(workspace.purge_experiment(ExperimentId::DEFAULT), Err(Error::Invalid { .. })));
-    let collected = workspace.collect_garbage(i64::MAX, false).unwrap();
+    workspace.experiments().delete(ExperimentId::DEFAULT).unwrap();
+    assert!(matches!(workspace.maintenance().purge_experiment(ExperimentId::DEFAULT), Err(Error::Invalid { .. })));
+    let collected = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
     assert_eq!((collected.runs, collected.experiments), (vec![(ExperimentId::DEFAULT, own)], vec![]));
     let all = RunQuery { view: ViewType::All, ..RunQuery::default() };
     assert!(workspace.search(&all).unwrap().runs.is_empty());
-    assert!(workspace.verify(&mut |_, _| {}).unwrap().is_ok());
+    assert!(workspace.maintenance().verify().unwrap().is_ok());
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepwell::maintenance::CompactOptions;
+use stepwell::maintenance::{CollectOptions, CompactOptions, RepairOptions};
 use stepwell::registry::Store;
 use stepwell::testing::{SimDisk, Storage};
 use stepwell::tracking::{Tracking, TrackingOptions};
@@ -40,7 +40,7 @@ fn sample() -> SimDisk {
         }
         writer.finish(RunStatus::Finished).unwrap();
         if matches!(name, "p2" | "p4") {
-            workspace.compact(CompactOptions::default()).unwrap();
+            workspace.maintenance().compact(CompactOptions::default()).unwrap();
         }
     }
     unreachable!("the last run is the killed one")
@@ -100,26 +100,26 @@ fn one_refused_file_or_folder_costs_its_own_content_only() {
                         }
                     }
                 }
-                let usage = workspace.usage().unwrap();
+                let usage = workspace.maintenance().usage().unwrap();
                 assert_eq!(usage.runs, runs.len() as u64, "{what}, {when}");
                 assert!(is_index || named(&usage.unreadable), "{what}, {when}: {:?}", usage.unreadable);
             };
             check(&workspace, "first");
-            let report = workspace.verify(&mut |_, _| {}).unwrap();
+            let report = workspace.maintenance().verify().unwrap();
             assert!(report.damage.iter().any(|damage| damage.file == path), "{what}: {report:?}");
 
             let target = Workspace::open_or_create_on(Arc::new(SimDisk::new()), Path::new(ROOT), Options::default());
             let pulled = target.unwrap().pull(&workspace, &mut |_, _| {}).unwrap();
             assert!(is_index || named(&pulled.left_out), "{what}: {:?}", pulled.left_out);
-            let compacted = workspace.compact(CompactOptions::default()).unwrap();
+            let compacted = workspace.maintenance().compact(CompactOptions::default()).unwrap();
             let left = compacted.left.iter().any(|(left, _)| *left == path || left.with_extension("tail") == path);
             assert!(is_index || left, "{what}: {compacted:?}");
-            workspace.collect_garbage(i64::MAX, false).unwrap();
+            workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
             check(&workspace, "compacted");
 
             // Whatever was refused is as it was, and read again it is all there.
             let mended = open(disk.process_crash());
-            let report = mended.verify(&mut |_, _| {}).unwrap();
+            let report = mended.maintenance().verify().unwrap();
             assert!(report.is_ok(), "{what}, mended: {:?}", report.damage);
             let (runs, left_out) = listed(&mended);
             assert_eq!((runs.len(), left_out), (RUNS.len(), Vec::new()), "{what}, mended");
@@ -147,12 +147,12 @@ fn repair_leaves_what_the_disk_refuses_to_read_and_mends_the_rest() {
             let disk = disk.process_crash();
             disk.damage(other, |bytes| bytes[8] ^= 1).unwrap();
             let workspace = open(Refusing::new(&disk, &path, how));
-            let repaired = workspace.repair().unwrap();
+            let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
             assert!(repaired.left.iter().any(|(left, _)| *left == path), "{what}: {repaired:?}");
             let kept = |kept: &PathBuf| kept.file_name() == other.file_name();
             assert!(repaired.quarantined.iter().any(kept), "{what}: {repaired:?}");
             let mended = open(disk.process_crash());
-            let report = mended.verify(&mut |_, _| {}).unwrap();
+            let report = mended.maintenance().verify().unwrap();
             assert!(report.is_ok(), "{what}, mended: {:?}", report.damage);
             let (runs, _) = listed(&mended);
             assert!(runs.len() + 1 >= RUNS.len(), "{what}, mended: {runs:?}");
@@ -175,9 +175,9 @@ fn verify_beside_compaction_finds_no_damage() {
                     let new = NewRun { id: Some(id(&format!("more{run}"))), ..NewRun::default() };
                     let writer = other.create_run(ExperimentId::DEFAULT, new).unwrap();
                     writer.finish(RunStatus::Finished).unwrap();
-                    other.compact(CompactOptions::default()).unwrap();
+                    other.maintenance().compact(CompactOptions::default()).unwrap();
                 }
-                other.collect_garbage(i64::MAX, false).unwrap();
+                other.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
             }
         };
         let meanwhile = Meanwhile::new(compact);
@@ -186,7 +186,7 @@ fn verify_beside_compaction_finds_no_damage() {
             ..Refusing::new(&disk, Path::new("/none"), Refusal::Sector)
         };
         let workspace = open(storage);
-        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        let report = workspace.maintenance().verify().unwrap();
         assert!(report.is_ok(), "compaction before opening {at}: {:?}", report.damage);
         let page = workspace.search(&RunQuery::default()).unwrap();
         assert!(page.unreadable.is_empty(), "compaction before opening {at}: {:?}", page.unreadable);
@@ -223,7 +223,7 @@ fn all_answers_about_a_run_with_an_unreadable_pack_agree() {
             let at = format!("{how:?}");
             let page = workspace.search(&RunQuery::default()).unwrap();
             assert!(named(&page.unreadable), "{at}: {:?}", page.unreadable);
-            let usage = workspace.usage().unwrap();
+            let usage = workspace.maintenance().usage().unwrap();
             assert!(named(&usage.unreadable) && usage.runs == page.runs.len() as u64, "{at}: {usage:?}");
             for name in RUNS {
                 let listed = page.runs.iter().find(|run| run.run_id.as_str() == name);
@@ -276,7 +276,7 @@ fn all_answers_about_a_run_with_an_unreadable_pack_agree() {
 #[test]
 fn a_journal_that_cannot_be_listed_is_told_and_bars_no_reading() {
     let disk = sample();
-    open(disk.clone()).create_experiment("vision").unwrap();
+    open(disk.clone()).experiments().create("vision").unwrap();
     Store::new(&open(disk.clone())).create_model("m", "", BTreeMap::new()).unwrap();
     let folders = Frozen::of(&disk, Path::new(ROOT)).folders;
     let of_journals = |path: &&PathBuf| {
@@ -311,7 +311,7 @@ fn a_journal_that_cannot_be_listed_is_told_and_bars_no_reading() {
                 let anchors = of("anchors");
                 // An open handle looks only where something seems new.
                 assert!(was_open || anchors || named(&workspace.damage().unwrap()), "{what}");
-                let report = workspace.verify(&mut |_, _| {}).unwrap();
+                let report = workspace.maintenance().verify().unwrap();
                 assert!(report.damage.iter().any(|damage| damage.file == *path), "{what}: {report:?}");
                 // A handle that is open already knows the names of the entries in a folder.
                 let may_go_on = was_open && path.parent() != Some(Path::new(ROOT));
@@ -319,30 +319,30 @@ fn a_journal_that_cannot_be_listed_is_told_and_bars_no_reading() {
                     Err(error) if of(journal) => assert!(named(&[error.to_string()]), "{what}: {error}"),
                     other => assert!(other.is_ok() && (!of(journal) || may_go_on), "{what}: {other:?}"),
                 };
-                refused(workspace.create_experiment("text").map(|_| ()), "catalog");
+                refused(workspace.experiments().create("text").map(|_| ()), "catalog");
                 refused(Store::new(&workspace).create_model("n", "", BTreeMap::new()).map(|_| ()), "registry");
-                refused(workspace.compact(CompactOptions::default()).map(|_| ()), "manifest");
+                refused(workspace.maintenance().compact(CompactOptions::default()).map(|_| ()), "manifest");
                 workspace.edit_run(&id("l1"), &[RunEdit::Tag("a".into(), "c".into())]).unwrap();
                 let mut writer = workspace.writer(&id("p1")).unwrap();
                 writer.log_metric("loss", 20, 20.0).unwrap();
                 writer.log_param("lr", "0.1").unwrap();
                 drop(writer);
-                match workspace.collect_garbage(i64::MAX, false) {
+                match workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)) {
                     Err(error) => assert!(of("manifest") && named(&[error.to_string()]), "{what}: {error}"),
                     Ok(done) => assert_eq!(done.experiments, Vec::new(), "{what}"),
                 }
-                let repaired = workspace.repair().unwrap();
+                let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
                 assert!(repaired.left.iter().any(|(left, _)| left == path), "{what}: {repaired:?}");
                 assert_eq!(repaired.lost, Vec::<String>::new(), "{what}");
                 drop(workspace);
 
                 // Listed again it is all there.
                 let mended = open(disk.process_crash());
-                let report = mended.verify(&mut |_, _| {}).unwrap();
+                let report = mended.maintenance().verify().unwrap();
                 assert!(report.is_ok(), "{what}, mended: {:?}", report.damage);
                 assert_eq!(listed(&mended), (runs, Vec::new()), "{what}, mended");
                 assert_eq!(
-                    mended.experiment_by_name("vision").unwrap().map(|found| found.name).as_deref(),
+                    mended.experiments().by_name("vision").unwrap().map(|found| found.name).as_deref(),
                     Some("vision")
                 );
                 assert!(Store::new(&mended).model("m").is_ok(), "{what}");
@@ -360,7 +360,7 @@ fn a_journal_that_cannot_be_listed_is_told_and_bars_no_reading() {
 fn quarantine_keeps_originals_of_one_name() {
     let disk = sample();
     let workspace = open(disk.clone());
-    (0..4).for_each(|number| _ = workspace.create_experiment(&format!("e{number}")).unwrap());
+    (0..4).for_each(|number| _ = workspace.experiments().create(&format!("e{number}")).unwrap());
     let entries = || -> Vec<PathBuf> {
         let files = Frozen::of(&disk, Path::new(ROOT)).files;
         let entry = |path: &&PathBuf| {
@@ -375,7 +375,7 @@ fn quarantine_keeps_originals_of_one_name() {
             disk.damage(&path, |bytes| bytes.extend([time, originals.len() as u8])).unwrap();
             originals.push(disk.content(&path).unwrap());
         }
-        let repaired = open(disk.clone()).repair().unwrap();
+        let repaired = open(disk.clone()).maintenance().repair(RepairOptions::default()).unwrap();
         assert!(!repaired.quarantined.is_empty());
     }
     let dir = Path::new(ROOT).join("quarantine");
@@ -422,8 +422,8 @@ fn what_cannot_be_read_bars_no_write_to_other_runs() {
                 workspace.delete_run(&id("killed")).unwrap();
             }
             // Whoever deletes for good must know all that the run has.
-            assert!(workspace.purge_run(&id("killed")).is_err(), "{what}");
-            assert!(workspace.delete_metric(&id("l1"), "loss").is_err(), "{what}");
+            assert!(workspace.maintenance().purge_run(&id("killed")).is_err(), "{what}");
+            assert!(workspace.maintenance().delete_metric(&id("l1"), "loss").is_err(), "{what}");
 
             let params = vec![("lr".to_owned(), "0.1".to_owned())];
             let new = NewRun { name: "new".into(), params, ..NewRun::default() };
@@ -450,7 +450,7 @@ fn what_cannot_be_read_bars_no_write_to_other_runs() {
             }
             let new = mended.run(&new_id).unwrap();
             assert_eq!((new.state().name(), new.state().param("lr")), ("new", Some("0.1")), "{what}");
-            assert!(mended.verify(&mut |_, _| {}).unwrap().is_ok(), "{what}");
+            assert!(mended.maintenance().verify().unwrap().is_ok(), "{what}");
         }
     }
 }

@@ -35,7 +35,7 @@ fn words_do_not_hide_the_points_before_them() {
     writer.sync().unwrap();
     assert_eq!(values(), [1.0, 2.0, 3.0]);
     drop(writer);
-    workspace.compact(CompactOptions::default()).unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
     assert_eq!(values(), [1.0, 2.0, 3.0]);
 }
 
@@ -89,7 +89,7 @@ fn a_pack_stays_when_its_entry_may_be_published() {
             writer.finish(RunStatus::Finished).unwrap();
             ids.push(id);
             if value < 7 {
-                workspace.compact(CompactOptions::default()).unwrap();
+                workspace.maintenance().compact(CompactOptions::default()).unwrap();
             }
         }
         let fault = Fault {
@@ -101,12 +101,12 @@ fn a_pack_stays_when_its_entry_may_be_published() {
         };
         let before = disk.trace().iter().filter(|op| op.kind == OpKind::SyncDir).count() as u64;
         disk.add_fault(Fault { at: before + nth, ..fault });
-        let failed = workspace.compact(CompactOptions::default()).is_err();
+        let failed = workspace.maintenance().compact(CompactOptions::default()).is_err();
         for id in &ids {
             assert_eq!(workspace.run(id).unwrap().points(), 1, "sync {nth} of a folder failed");
         }
         disk.clear_faults();
-        workspace.compact(CompactOptions::default()).unwrap();
+        workspace.maintenance().compact(CompactOptions::default()).unwrap();
         for id in &ids {
             assert_eq!(open(&disk, TailMode::Auto).run(id).unwrap().points(), 1, "sync {nth} of a folder failed");
         }
@@ -221,7 +221,7 @@ fn a_pack_that_cannot_be_opened_now_is_opened_later() {
     let (id, mut writer) = run(&workspace);
     writer.log_metric("loss", 0, 1.0).unwrap();
     drop(writer);
-    workspace.compact(CompactOptions::default()).unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
     for nth in 0..60 {
         disk.fail_at(disk.operations() + nth, libc::EMFILE, Times::Once);
         let other = Workspace::open_on(Arc::new(disk.clone()), Path::new("/w"), Options::default());
@@ -247,16 +247,16 @@ fn a_log_stays_until_the_entry_that_replaces_it_is_safe() {
     writer.finish(RunStatus::Finished).unwrap();
     // The process dies between the two steps of publishing.
     let trial = disk.process_crash();
-    open(&trial, TailMode::Auto).compact(CompactOptions::default()).unwrap();
+    open(&trial, TailMode::Auto).maintenance().compact(CompactOptions::default()).unwrap();
     let is_entry = |op: &&Op| {
         op.kind == OpKind::Link && op.to.as_ref().is_some_and(|to| !to.parent().unwrap().ends_with("anchors"))
     };
     let link = trial.trace().iter().rfind(is_entry).map(|op| op.number).unwrap();
     let dead = disk.process_crash();
     dead.crash_at(link + 1);
-    let _ = open(&dead, TailMode::Auto).compact(CompactOptions::default());
+    let _ = open(&dead, TailMode::Auto).maintenance().compact(CompactOptions::default());
     let found = dead.process_crash();
-    open(&found, TailMode::Auto).compact(CompactOptions::default()).unwrap();
+    open(&found, TailMode::Auto).maintenance().compact(CompactOptions::default()).unwrap();
     // Removals reach the disk at once, what has a name by then does not.
     let left = found.power_loss_with(&mut |pending| match pending.kind {
         PendingKind::Name(OpKind::RemoveFile) => Fate::Keep,
@@ -277,7 +277,7 @@ fn packs_of_others_are_opened_whoever_read_the_manifest_first() {
     other.log(loss, 1, 1, 1.0).unwrap();
     (0..9).for_each(|value| other.set_tag("a", &value.to_string()).unwrap());
     drop(other);
-    there.compact(CompactOptions::default()).unwrap();
+    there.maintenance().compact(CompactOptions::default()).unwrap();
     writer.set_tag("a", "last").unwrap();
     let run = here.run(&id).unwrap();
     assert_eq!(run.points(), 1);
@@ -296,7 +296,7 @@ fn an_index_that_was_moved_from_another_pack_is_made_anew() {
         let (id, mut writer) = run(&workspace);
         writer.set_tag("place", value).unwrap();
         writer.finish(RunStatus::Finished).unwrap();
-        workspace.compact(CompactOptions::default()).unwrap();
+        workspace.maintenance().compact(CompactOptions::default()).unwrap();
         ids.push(id);
     }
     let indexes: Vec<_> = std::fs::read_dir(root.join("packs"))
@@ -338,7 +338,7 @@ fn no_point_outlives_one_before_it_whose_series_was_lost() {
         let summary = left.find_summary(&id).unwrap().unwrap();
         assert_eq!(summary.metrics.values().map(|stats| stats.count).collect::<Vec<u64>>(), [1]);
     }
-    left.compact(CompactOptions::default()).unwrap();
+    left.maintenance().compact(CompactOptions::default()).unwrap();
     assert_eq!(left.run(&id).unwrap().arrivals("a").unwrap().steps, [0]);
 }
 
@@ -352,7 +352,7 @@ fn verifying_goes_on_when_packs_are_replaced() {
         let (_, mut writer) = run(&workspace);
         writer.log_metric("a", 0, 0.0).unwrap();
         writer.finish(RunStatus::Finished).unwrap();
-        workspace.compact(CompactOptions::default()).unwrap();
+        workspace.maintenance().compact(CompactOptions::default()).unwrap();
     };
     let packs =
         || disk.read_dir(Path::new("/w/packs")).unwrap().into_iter().map(|entry| entry.name).collect::<Vec<_>>();
@@ -367,7 +367,7 @@ fn verifying_goes_on_when_packs_are_replaced() {
             replaced = before.iter().all(|name| !now.contains(name));
         }
     };
-    let report = workspace.verify(&mut replace).unwrap();
+    let report = workspace.maintenance().verify_with(&mut replace).unwrap();
     assert!(report.is_ok(), "{report:?}");
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use stepwell::internals::base::checksum::crc32;
 use stepwell::internals::folder::paths;
 use stepwell::internals::folder::paths::FOLDERS;
-use stepwell::maintenance::{CompactOptions, RepairOptions, Repaired};
+use stepwell::maintenance::{CollectOptions, CompactOptions, RepairOptions, Repaired};
 use stepwell::testing::{Effect, Fault, OpKind, SimDisk, Storage, Times};
 use stepwell::{ExperimentId, NewRun, Options, RunEdit, RunId, RunStatus, RunWriter, TailMode, Workspace};
 
@@ -37,7 +37,7 @@ fn log(workspace: &Workspace, name: &str) {
 }
 
 fn compact(workspace: &Workspace) {
-    workspace.compact(CompactOptions::default()).unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
 }
 
 /// The only file with this ending in a folder of the workspace, or in a folder within that.
@@ -121,14 +121,14 @@ fn what_a_newer_stepwell_wrote_stays_where_it_is() {
         let disk = disk.process_crash();
         let before = disk.content(&path).unwrap();
         let workspace = open(&disk);
-        assert!(!workspace.verify(&mut |_, _| {}).unwrap().is_ok(), "{what}");
+        assert!(!workspace.maintenance().verify().unwrap().is_ok(), "{what}");
         for take_over in [false, true] {
-            let repaired = workspace.repair_with(RepairOptions { take_over }).unwrap();
+            let repaired = workspace.maintenance().repair(RepairOptions { take_over }).unwrap();
             is_left(&disk, &path, "format version 9", &repaired);
             assert_eq!(disk.content(&path).unwrap(), before, "{what}");
         }
         // Nor does a collection of garbage advise to move it away.
-        let collected = workspace.collect_garbage(i64::MAX, false).unwrap();
+        let collected = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
         assert!(collected.left.iter().all(|(_, why)| !why.contains("moves it away")), "{what}: {collected:?}");
         assert_eq!(disk.content(&path).unwrap(), before, "{what}");
     }
@@ -145,15 +145,15 @@ fn the_log_of_a_live_writer_stays_where_it_is_until_the_writer_is_gone() {
     // Nothing tells who wrote it any more.
     disk.damage(&path, |bytes| bytes[20..200].fill(0x5A)).unwrap();
     let other = open(&disk);
-    assert!(!other.verify(&mut |_, _| {}).unwrap().is_ok());
-    is_left(&disk, &path, "somebody is writing it", &other.repair().unwrap());
+    assert!(!other.maintenance().verify().unwrap().is_ok());
+    is_left(&disk, &path, "somebody is writing it", &other.maintenance().repair(RepairOptions::default()).unwrap());
     // The writer finds its log, and goes on.
     writer.log_metric("loss", 5, 1.0).unwrap();
     writer.sync().unwrap();
     let disk = disk.process_crash();
-    let repaired = open(&disk).repair().unwrap();
+    let repaired = open(&disk).maintenance().repair(RepairOptions::default()).unwrap();
     assert!(!repaired.quarantined.is_empty() && repaired.left.is_empty(), "{repaired:?}");
-    assert!(open(&disk).verify(&mut |_, _| {}).unwrap().is_ok());
+    assert!(open(&disk).maintenance().verify().unwrap().is_ok());
 }
 
 /// Damage in the middle of a log: it is salvaged when its writer is gone, and not told as lost before.
@@ -170,12 +170,12 @@ fn damage_in_the_log_of_a_live_writer_is_not_told_as_mended() {
     let middle = disk.content(&path).unwrap().len() / 2;
     disk.damage(&path, |bytes| bytes[middle] ^= 1).unwrap();
     let other = open(&disk);
-    assert!(!other.verify(&mut |_, _| {}).unwrap().is_ok());
-    is_left(&disk, &path, "somebody is writing it", &other.repair().unwrap());
+    assert!(!other.maintenance().verify().unwrap().is_ok());
+    is_left(&disk, &path, "somebody is writing it", &other.maintenance().repair(RepairOptions::default()).unwrap());
     let disk = disk.process_crash();
-    let repaired = open(&disk).repair().unwrap();
+    let repaired = open(&disk).maintenance().repair(RepairOptions::default()).unwrap();
     assert!(!repaired.lost.is_empty() && repaired.left.is_empty(), "{repaired:?}");
-    assert!(open(&disk).verify(&mut |_, _| {}).unwrap().is_ok());
+    assert!(open(&disk).maintenance().verify().unwrap().is_ok());
 }
 
 /// Where locks cannot be judged, a person says that nobody writes.
@@ -189,8 +189,8 @@ fn without_locks_a_damaged_log_stays_until_somebody_says_that_its_writer_is_gone
     let error = libc::ENOLCK.into();
     disk.add_fault(Fault { at: 0, only: Some(OpKind::Lock), error, times: Times::Forever, effect: Effect::Nothing });
     let workspace = open(&disk);
-    is_left(&disk, &path, "nobody can tell", &workspace.repair().unwrap());
-    let repaired = workspace.repair_with(RepairOptions { take_over: true }).unwrap();
+    is_left(&disk, &path, "nobody can tell", &workspace.maintenance().repair(RepairOptions::default()).unwrap());
+    let repaired = workspace.maintenance().repair(RepairOptions { take_over: true }).unwrap();
     assert!(!repaired.quarantined.is_empty() && repaired.left.is_empty(), "{repaired:?}");
 }
 
@@ -215,10 +215,10 @@ fn without_locks_a_pack_that_no_entry_names_stays_until_somebody_says_that_its_m
     let error = libc::ENOLCK.into();
     disk.add_fault(Fault { at: 0, only: Some(OpKind::Lock), error, times: Times::Forever, effect: Effect::Nothing });
     let workspace = open(&disk);
-    let repaired = workspace.repair().unwrap();
+    let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
     assert!(repaired.left.len() == 1 && repaired.left[0].1.contains("nobody can tell"), "{repaired:?}");
     assert!(workspace.find_run(&id("b")).unwrap().is_none());
-    let repaired = workspace.repair_with(RepairOptions { take_over: true }).unwrap();
+    let repaired = workspace.maintenance().repair(RepairOptions { take_over: true }).unwrap();
     assert_eq!((repaired.salvaged_runs, repaired.left.len()), (1, 0), "{repaired:?}");
     assert_eq!(workspace.run(&id("b")).unwrap().points(), 5);
 }
@@ -234,13 +234,13 @@ fn the_ledger_of_a_live_process_stays_where_it_is() {
     let path = only(&disk, "ledgers", "ledger");
     disk.damage(&path, |bytes| bytes[20] ^= 1).unwrap();
     let other = open(&disk);
-    let report = other.verify(&mut |_, _| {}).unwrap();
+    let report = other.maintenance().verify().unwrap();
     assert!(report.damage.iter().any(|damage| damage.file == path), "{report:?}");
-    let repaired = other.repair().unwrap();
+    let repaired = other.maintenance().repair(RepairOptions::default()).unwrap();
     assert!(repaired.left.iter().any(|(left, why)| *left == path && why.contains("writing it")), "{repaired:?}");
     assert!(disk.content(&path).is_ok());
     let disk = disk.process_crash();
-    let repaired = open(&disk).repair().unwrap();
+    let repaired = open(&disk).maintenance().repair(RepairOptions::default()).unwrap();
     assert!(repaired.left.is_empty() && disk.content(&path).is_err(), "{repaired:?}");
 }
 
@@ -251,7 +251,7 @@ fn open_real(root: &Path) -> Workspace {
 /// A run in a pack, one in a log, an edit, an experiment and a model.
 fn fill(root: &Path) {
     let workspace = open_real(root);
-    workspace.create_experiment("vision").unwrap();
+    workspace.experiments().create("vision").unwrap();
     stepwell::registry::Store::new(&workspace).create_model("m", "", Default::default()).unwrap();
     log(&workspace, "packed");
     compact(&workspace);
@@ -269,9 +269,9 @@ fn a_file_in_the_place_of_a_folder_is_moved_away_and_what_was_in_the_folder_is_t
         fs::remove_dir_all(&path).unwrap();
         fs::write(&path, b"mine").unwrap();
         let workspace = Workspace::open(&root).unwrap();
-        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        let report = workspace.maintenance().verify().unwrap();
         assert!(report.damage.iter().any(|damage| damage.file == path), "{folder}: {:?}", report.damage);
-        let repaired = workspace.repair().unwrap();
+        let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
         assert!(repaired.left.is_empty(), "{folder}: {repaired:?}");
         let kept = repaired.quarantined.iter().any(|kept| fs::read(kept).is_ok_and(|kept| kept == b"mine"));
         assert!(kept, "{folder}: {repaired:?}");
@@ -279,7 +279,7 @@ fn a_file_in_the_place_of_a_folder_is_moved_away_and_what_was_in_the_folder_is_t
         let held = [paths::MANIFEST, paths::CATALOG, paths::LOGS, paths::EDITS, paths::PACKS];
         assert_eq!(repaired.lost.is_empty(), !held.contains(&folder), "{folder}: {repaired:?}");
         let workspace = Workspace::open(&root).unwrap();
-        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        let report = workspace.maintenance().verify().unwrap();
         assert!(report.is_ok(), "{folder}: {:?}", report.damage);
         if folder != paths::PACKS {
             assert_eq!(workspace.run(&id("packed")).unwrap().points(), 5, "{folder}");
@@ -288,11 +288,11 @@ fn a_file_in_the_place_of_a_folder_is_moved_away_and_what_was_in_the_folder_is_t
             assert_eq!(workspace.run(&id("logged")).unwrap().points(), 5, "{folder}");
         }
         // All goes on as before.
-        workspace.create_experiment("text").unwrap();
+        workspace.experiments().create("text").unwrap();
         log(&workspace, "later");
         compact(&workspace);
         assert_eq!(workspace.run(&id("later")).unwrap().points(), 5, "{folder}");
-        assert!(workspace.verify(&mut |_, _| {}).unwrap().is_ok(), "{folder}");
+        assert!(workspace.maintenance().verify().unwrap().is_ok(), "{folder}");
     }
 }
 
@@ -308,19 +308,19 @@ fn a_file_in_the_place_of_a_folder_within_is_moved_away() {
         fs::remove_dir_all(&path).unwrap();
         fs::write(&path, b"mine").unwrap();
         let workspace = Workspace::open(&root).unwrap();
-        assert!(!workspace.verify(&mut |_, _| {}).unwrap().is_ok(), "{folder}");
-        let repaired = workspace.repair().unwrap();
+        assert!(!workspace.maintenance().verify().unwrap().is_ok(), "{folder}");
+        let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
         // The one entry of a journal has its anchor.
         assert!(
             repaired.left.is_empty() && repaired.lost.is_empty() == (folder != paths::LOGS),
             "{folder}: {repaired:?}"
         );
         let workspace = Workspace::open(&root).unwrap();
-        let report = workspace.verify(&mut |_, _| {}).unwrap();
+        let report = workspace.maintenance().verify().unwrap();
         assert!(report.is_ok(), "{folder}: {:?}", report.damage);
         assert_eq!(workspace.run(&id("packed")).unwrap().points(), 5, "{folder}");
-        workspace.create_experiment("text").unwrap();
-        assert!(Workspace::open(&root).unwrap().experiment_by_name("text").unwrap().is_some(), "{folder}");
+        workspace.experiments().create("text").unwrap();
+        assert!(Workspace::open(&root).unwrap().experiments().by_name("text").unwrap().is_some(), "{folder}");
     }
 }
 
@@ -332,17 +332,17 @@ fn what_a_damaged_change_may_have_restored_is_not_deleted_for_good() {
         for gone in [false, true] {
             let disk = SimDisk::new();
             let workspace = open(&disk);
-            let experiment = workspace.experiment_named("vision").unwrap();
+            let experiment = workspace.experiments().get_or_create("vision").unwrap();
             let new = NewRun { id: Some(id("a")), ..NewRun::default() };
             let mut run = workspace.create_run(experiment, new).unwrap();
             run.log_metric("loss", 0, 0.5).unwrap();
             run.finish(RunStatus::Finished).unwrap();
-            workspace.compact(CompactOptions::default()).unwrap();
+            workspace.maintenance().compact(CompactOptions::default()).unwrap();
             let copy = open(&SimDisk::new());
             copy.pull(&workspace, &mut |_, _| {}).unwrap();
             let folder = if of_experiment { "catalog" } else { "edits" };
             if of_experiment {
-                workspace.delete_experiment(experiment).unwrap();
+                workspace.experiments().delete(experiment).unwrap();
             } else {
                 workspace.delete_run(&id("a")).unwrap();
             }
@@ -350,7 +350,7 @@ fn what_a_damaged_change_may_have_restored_is_not_deleted_for_good() {
             let known = entries(&disk, folder);
             let workspace = open(&disk);
             if of_experiment {
-                workspace.restore_experiment(experiment).unwrap();
+                workspace.experiments().restore(experiment).unwrap();
             } else {
                 workspace.restore_run(&id("a")).unwrap();
             }
@@ -371,17 +371,17 @@ fn what_a_damaged_change_may_have_restored_is_not_deleted_for_good() {
             for repaired in [false, true, true] {
                 let workspace = open(&disk);
                 if repaired {
-                    workspace.repair().unwrap();
+                    workspace.maintenance().repair(RepairOptions::default()).unwrap();
                 }
-                let collected = workspace.collect_garbage(i64::MAX, false).unwrap();
+                let collected = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
                 assert_eq!((collected.runs.len(), collected.experiments.len()), (0, 0), "{what} {collected:?}");
                 if repaired {
-                    assert!(workspace.verify(&mut |_, _| {}).unwrap().is_ok(), "{what}");
+                    assert!(workspace.maintenance().verify().unwrap().is_ok(), "{what}");
                     assert!(!workspace.counts_as_deleted(workspace.run(&id("a")).unwrap().state()).unwrap(), "{what}");
                 } else {
                     assert!(!collected.left_out.is_empty(), "{what}");
-                    assert!(workspace.purge_run(&id("a")).is_err(), "{what}");
-                    assert!(workspace.purge_experiment(experiment).is_err(), "{what}");
+                    assert!(workspace.maintenance().purge_run(&id("a")).is_err(), "{what}");
+                    assert!(workspace.maintenance().purge_experiment(experiment).is_err(), "{what}");
                     let pulled = copy.pull(&workspace, &mut |_, _| {}).unwrap();
                     assert!(!pulled.left_out.is_empty(), "{what}");
                     assert!(!copy.counts_as_deleted(copy.run(&id("a")).unwrap().state()).unwrap(), "{what}");
@@ -417,9 +417,9 @@ fn what_is_not_concerned_by_a_blocked_folder_is_done() {
             }
             let workspace = open_real(&root);
             let named = |places: &[(PathBuf, String)]| places.iter().any(|(left, _)| left.starts_with(&path));
-            let repaired = workspace.repair().unwrap();
+            let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
             assert!(named(&repaired.left) && repaired.lost.is_empty(), "{what}: {repaired:?}");
-            match workspace.compact(CompactOptions::default()) {
+            match workspace.maintenance().compact(CompactOptions::default()) {
                 Ok(done) => {
                     let told = named(&done.left) || named(&done.kept);
                     assert!(told || folder == paths::QUARANTINE, "{what}: {done:?}");
@@ -430,7 +430,7 @@ fn what_is_not_concerned_by_a_blocked_folder_is_done() {
                     assert!(folder == paths::MANIFEST && error.to_string().contains(folder), "{what}: {error}")
                 }
             }
-            match workspace.collect_garbage(i64::MAX, false) {
+            match workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)) {
                 Ok(done) => {
                     let told =
                         named(&done.left) || done.left_out.iter().any(|what| what.contains(path.to_str().unwrap()));
@@ -447,7 +447,7 @@ fn what_is_not_concerned_by_a_blocked_folder_is_done() {
             fs::remove_file(&path).unwrap();
             fs::rename(&home, &path).unwrap();
             let workspace = open_real(&root);
-            let report = workspace.verify(&mut |_, _| {}).unwrap();
+            let report = workspace.maintenance().verify().unwrap();
             assert!(report.is_ok(), "{what}: {:?}", report.damage);
             for name in ["packed", "logged", "logged2"] {
                 assert_eq!(workspace.run(&id(name)).unwrap().points(), 5, "{what}: {name}");

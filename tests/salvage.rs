@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stepwell::internals::segment::pack::Pack;
 use stepwell::internals::segment::reader::{Group, Source};
-use stepwell::maintenance::CompactOptions;
+use stepwell::maintenance::{CompactOptions, RepairOptions};
 use stepwell::testing::{SimDisk, Storage};
 use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, RunStatus, TailMode, Workspace};
 
@@ -42,7 +42,7 @@ fn packed() -> (SimDisk, PathBuf) {
         (0..7).for_each(|step| short.log_metric("loss", step, (number * 7 + step) as f64).unwrap());
         short.finish(RunStatus::Finished).unwrap();
     }
-    workspace.compact(CompactOptions::default()).unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
     let dir = Path::new(ROOT).join("packs");
     let packs: Vec<PathBuf> = disk.read_dir(&dir).unwrap().into_iter().map(|entry| dir.join(entry.name)).collect();
     let pack = packs.iter().find(|path| path.extension().is_some_and(|kind| kind == "pack")).unwrap().clone();
@@ -76,7 +76,7 @@ fn a_damaged_page_costs_its_own_points_alone() {
     // The second page.
     damage(&disk, &pack, |group| values("loss")(group).map(|page| page + 1));
     let workspace = open(&disk);
-    let report = workspace.verify(&mut |_, _| {}).unwrap();
+    let report = workspace.maintenance().verify().unwrap();
     assert_eq!(report.damage.len(), 1, "{report:?}");
     assert!(report.damage[0].cost.contains("1024"), "{report:?}");
     let run = workspace.run(&id("long")).unwrap();
@@ -110,7 +110,7 @@ fn a_damaged_page_costs_its_own_points_alone() {
     assert_eq!((page.runs.len(), page.unreadable.len()), (1, 0));
 
     // What readers gave is what repair saves.
-    workspace.repair().unwrap();
+    workspace.maintenance().repair(RepairOptions::default()).unwrap();
     assert!(workspace.run(&id("long")).unwrap().history("loss").unwrap() == points);
 }
 
@@ -136,7 +136,7 @@ fn a_damaged_page_of_a_pyramid_costs_no_point() {
     // Behind the four pages of values.
     damage(&disk, &pack, |group| values("loss")(group).map(|page| page + 4));
     let workspace = open(&disk);
-    assert_eq!(workspace.verify(&mut |_, _| {}).unwrap().damage.len(), 1);
+    assert_eq!(workspace.maintenance().verify().unwrap().damage.len(), 1);
     let run = workspace.run(&id("long")).unwrap();
     assert!(run.downsample("loss", None, 100).is_err());
     let mut reader = run.salvage();

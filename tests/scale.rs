@@ -32,10 +32,10 @@ fn a_run_may_have_a_hundred_thousand_keys() {
             writer.seal().unwrap();
             assert_eq!(workspace.run(&id).unwrap().stats("layer/77/norm").unwrap().latest.value, 77.0);
             drop(std::mem::replace(&mut writer, workspace.writer(&id).unwrap()));
-            workspace.compact(CompactOptions::default()).unwrap();
+            workspace.maintenance().compact(CompactOptions::default()).unwrap();
         }
     }
-    assert!(workspace.verify(&mut |_, _| {}).unwrap().is_ok());
+    assert!(workspace.maintenance().verify().unwrap().is_ok());
 }
 
 #[test]
@@ -65,8 +65,8 @@ fn thousands_of_runs_of_one_point_take_few_files_and_bytes() {
         let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
         writer.log_metrics(0, Some(1_700_000_000_000), &[("loss", f64::from(number))]).unwrap();
     }
-    workspace.compact(CompactOptions::default()).unwrap();
-    let usage = workspace.usage().unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
+    let usage = workspace.maintenance().usage().unwrap();
     assert_eq!((usage.runs, usage.series, usage.points), (count.into(), count.into(), count.into()));
     assert!(usage.files < 10, "{usage:?}");
     let query = RunQuery { filter: "metrics.loss >= 1990".into(), ..RunQuery::default() };
@@ -90,7 +90,7 @@ fn keys_may_be_any_text_within_the_limit() {
         assert!(matches!(writer.set_tag(&bad, "v"), Err(Error::Invalid { .. })));
     }
     writer.finish(RunStatus::Finished).unwrap();
-    workspace.compact(CompactOptions::default()).unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
     let run = Workspace::open(dir.path().join("w")).unwrap().run(&id).unwrap();
     for key in keys {
         assert_eq!((run.stats(key).unwrap().count, run.state().param(key)), (1, Some(key)), "{key:?}");
@@ -165,7 +165,7 @@ fn a_long_plot_shows_each_spike_in_its_place() {
     drop(writer);
     for packed in [false, true] {
         if packed {
-            workspace.compact(CompactOptions::default()).unwrap();
+            workspace.maintenance().compact(CompactOptions::default()).unwrap();
         }
         for (count, parts) in [(19_usize, 8.0), (600, 2.0), (1_400, 2.0), (5_000, 2.0)] {
             let plot = workspace.run(&id).unwrap().downsample("loss", None, count).unwrap();

@@ -1,6 +1,6 @@
 //! Search, verify and repair over a workspace with live, finished, packed and edited runs.
 
-use stepwell::maintenance::CompactOptions;
+use stepwell::maintenance::{CollectOptions, CompactOptions};
 use stepwell::query::Query;
 use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunQuery, RunStatus, ViewType, Workspace};
 
@@ -28,7 +28,7 @@ fn search_sees_live_packed_and_edited_runs_alike() {
             _ => writer.finish(RunStatus::Finished).unwrap(),
         }
         if number == 9 {
-            workspace.compact(CompactOptions::default()).unwrap();
+            workspace.maintenance().compact(CompactOptions::default()).unwrap();
         }
     }
     let all = || (0..20).map(|number| format!("run{number:02}")).collect::<Vec<_>>();
@@ -54,24 +54,24 @@ fn search_sees_live_packed_and_edited_runs_alike() {
         if step == 0 {
             live.clear();
         }
-        workspace.compact(CompactOptions::default()).unwrap();
+        workspace.maintenance().compact(CompactOptions::default()).unwrap();
     }
-    let report = other.verify(&mut |_, _| {}).unwrap();
+    let report = other.maintenance().verify().unwrap();
     assert!(report.is_ok(), "{:?}", report.damage);
-    let usage = other.usage().unwrap();
+    let usage = other.maintenance().usage().unwrap();
     assert_eq!((usage.runs, usage.series, usage.points), (20, 20, 200));
-    workspace.delete_experiment(ExperimentId::DEFAULT).unwrap();
+    workspace.experiments().delete(ExperimentId::DEFAULT).unwrap();
     assert_eq!(ids(&other, "", ViewType::ActiveOnly), Vec::<String>::new());
     assert_eq!(ids(&other, "", ViewType::DeletedOnly), all());
-    workspace.restore_experiment(ExperimentId::DEFAULT).unwrap();
+    workspace.experiments().restore(ExperimentId::DEFAULT).unwrap();
     // It brings back all of its runs, those too that were deleted alone before.
     assert_eq!(ids(&other, "", ViewType::ActiveOnly), all());
     workspace.delete_run(&RunId::new("run03").unwrap()).unwrap();
     assert_eq!(ids(&other, "", ViewType::DeletedOnly), ["run03"]);
-    let collected = workspace.collect_garbage(i64::MAX, false).unwrap();
+    let collected = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
     assert_eq!(collected.runs, [(ExperimentId::DEFAULT, RunId::new("run03").unwrap())]);
     assert_eq!(ids(&other, "", ViewType::All).len(), 19);
-    assert!(other.verify(&mut |_, _| {}).unwrap().is_ok());
+    assert!(other.maintenance().verify().unwrap().is_ok());
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn latest_points_come_as_columns_as_lists_have_them() {
         // Half of them stay in logs.
         if number == 20 {
             drop(run);
-            workspace.compact(CompactOptions::default()).unwrap();
+            workspace.maintenance().compact(CompactOptions::default()).unwrap();
         }
     }
     let mut query = Query::parse("metrics.one >= 5", &["metrics.one DESC"]).unwrap();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use stepwell::Error;
 use stepwell::internals::folder::paths;
 use stepwell::internals::journal::chain::Journal;
-use stepwell::maintenance::{CompactOptions, LeftoverOptions};
+use stepwell::maintenance::{CollectOptions, CompactOptions, LeftoverOptions, RepairOptions};
 use stepwell::testing::{SimDisk, Storage};
 
 use crate::support::protocol::*;
@@ -96,7 +96,7 @@ fn a_compaction_stops_anywhere_while_others_collect_garbage() {
             names.extend(now.find_run(&id("c")).unwrap().map(|_| "c"));
             for turn in 0..2 {
                 names.iter().for_each(|name| is_whole(&now, name));
-                let report = now.verify(&mut |_, _| {}).unwrap();
+                let report = now.maintenance().verify().unwrap();
                 assert!(report.is_ok() && report.notes.is_empty(), "turn {turn}: {report:?}");
                 let _ = compact(&now).unwrap();
                 collect(&now);
@@ -152,7 +152,7 @@ fn an_import_stops_anywhere_while_others_collect_garbage() {
         |disk, (), done| {
             let now = on(disk);
             is_whole(&now, "other");
-            let report = now.verify(&mut |_, _| {}).unwrap();
+            let report = now.maintenance().verify().unwrap();
             assert!(report.is_ok(), "{:?}", report.damage);
             if let Some(done) = done {
                 done.unwrap();
@@ -163,14 +163,21 @@ fn an_import_stops_anywhere_while_others_collect_garbage() {
                 noted += 1;
                 // It is taken in or dropped, as one likes.
                 let other = on(&disk.process_crash());
-                let repaired = other.repair().unwrap();
+                let repaired = other.maintenance().repair(RepairOptions::default()).unwrap();
                 assert_eq!((repaired.salvaged_runs, repaired.lost, repaired.quarantined), (1, vec![], vec![]));
                 is_whole(&other, "imported");
                 let other = on(&disk.process_crash());
                 let leftovers = LeftoverOptions { drop_unlisted: true, ..LeftoverOptions::default() };
-                assert_eq!(other.collect_garbage_with(0, false, leftovers).unwrap().left, []);
+                assert_eq!(
+                    other
+                        .maintenance()
+                        .collect_garbage(CollectOptions { before_ms: 0, dry_run: false, leftovers })
+                        .unwrap()
+                        .left,
+                    []
+                );
                 assert!(other.find_run(&id("imported")).unwrap().is_none());
-                assert!(other.verify(&mut |_, _| {}).unwrap().notes.is_empty());
+                assert!(other.maintenance().verify().unwrap().notes.is_empty());
             }
             import(&now).unwrap();
             is_whole(&now, "imported");
@@ -190,7 +197,7 @@ fn a_collection_of_garbage_stops_anywhere_while_others_publish() {
     });
     at_every_operation(
         prepare,
-        |storage| open(storage)?.collect_garbage(i64::MAX, false).map(|_| ()),
+        |storage| open(storage)?.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).map(|_| ()),
         |disk, ()| {
             let others = on(disk);
             log(&others, "c");
@@ -220,7 +227,7 @@ fn a_publisher_whose_pack_was_taken_keeps_its_sources() {
         prepare,
         |storage| compact(&open(storage)?),
         |disk, ()| {
-            if on(disk).verify(&mut |_, _| {}).unwrap().is_ok() && catalogued_packs(disk) == 0 {
+            if on(disk).maintenance().verify().unwrap().is_ok() && catalogued_packs(disk) == 0 {
                 packs(disk).iter().for_each(|pack| disk.remove_file(pack).unwrap());
             }
         },
@@ -246,9 +253,9 @@ fn without_locks_nothing_is_taken_for_a_leftover() {
             without_locks(&disk);
             (disk, ())
         },
-        |storage| open(storage)?.compact(CompactOptions { take_over: true }).map(|_| ()),
+        |storage| open(storage)?.maintenance().compact(CompactOptions { take_over: true }).map(|_| ()),
         |disk, ()| {
-            let collected = on(disk).collect_garbage(i64::MAX, false).unwrap();
+            let collected = on(disk).maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
             kept +=
                 collected.left.iter().filter(|(path, _)| path.extension().is_some_and(|kind| kind == "pack")).count();
         },
@@ -258,7 +265,10 @@ fn without_locks_nothing_is_taken_for_a_leftover() {
             }
             is_whole(&on(disk), "a");
             let leftovers = LeftoverOptions { take_over: true, ..LeftoverOptions::default() };
-            let collected = on(disk).collect_garbage_with(0, false, leftovers).unwrap();
+            let collected = on(disk)
+                .maintenance()
+                .collect_garbage(CollectOptions { before_ms: 0, dry_run: false, leftovers })
+                .unwrap();
             assert_eq!(collected.left, []);
             is_whole(&on(disk), "a");
         },
@@ -280,7 +290,7 @@ fn what_the_first_import_left_is_no_damage() {
         |storage| import(&open(storage)?),
         |_, ()| {},
         |disk, (), _| {
-            let report = on(disk).verify(&mut |_, _| {}).unwrap();
+            let report = on(disk).maintenance().verify().unwrap();
             assert!(report.is_ok(), "{:?}", report.damage);
             noted += report.notes.len();
         },

@@ -97,6 +97,14 @@ pub struct Store<'a> {
     workspace: &'a Workspace,
 }
 
+impl Workspace {
+    /// The registry of models.
+    #[must_use]
+    pub fn registry(&self) -> Store<'_> {
+        Store::new(self)
+    }
+}
+
 impl<'a> Store<'a> {
     /// The registry of a workspace.
     #[must_use]
@@ -112,7 +120,12 @@ impl<'a> Store<'a> {
         self.workspace.name_in_registry(plan)
     }
 
-    fn read<T>(self, read: impl FnOnce(&Registry) -> Result<T>) -> Result<T> {
+    /// Reads the newest state, whole. Costs a failing open where nobody changed it.
+    ///
+    /// # Errors
+    /// Those of `read`; [`Error::Corrupt`](crate::error::Error::Corrupt) where something is not found that a damaged
+    /// entry may have had; [`Error::Io`](crate::error::Error::Io).
+    pub fn read<T>(self, read: impl FnOnce(&Registry) -> Result<T>) -> Result<T> {
         self.workspace.read_registry(read)
     }
 

@@ -217,7 +217,7 @@ fn a_workspace_without_the_folder_is_read_and_gets_it_with_the_first_change() {
     storage.remove_dir(folder).unwrap();
     let workspace = on(&disk);
     assert!(workspace.damage().unwrap().is_empty());
-    assert!(workspace.verify(&mut |_, _| {}).unwrap().is_ok());
+    assert!(workspace.maintenance().verify().unwrap().is_ok());
     let store = Store::new(&workspace);
     assert!(matches!(store.model("m"), Err(Error::NotFound { .. })));
     store.create_model("m", "", BTreeMap::new()).unwrap();

@@ -57,7 +57,7 @@ impl Tracking {
         for (key, value) in &new.tags {
             validate::check_experiment_tag(key, value)?;
         }
-        let created = self.inner.workspace.create_experiment_with(catalog::NewExperiment {
+        let created = self.inner.workspace.experiments().create_with(catalog::NewExperiment {
             id: None,
             name: new.name.clone(),
             artifact_location: location.to_owned(),
@@ -85,7 +85,7 @@ impl Tracking {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
     pub fn get_experiment_by_name(&self, name: &str) -> Result<Experiment> {
-        match self.inner.workspace.experiment_by_name(name)? {
+        match self.inner.workspace.experiments().by_name(name)? {
             Some(experiment) => Ok(self.shown(&experiment)),
             None => Err(Fault::missing(format!("Could not find experiment with name '{name}'"))),
         }
@@ -97,7 +97,7 @@ impl Tracking {
     /// `RESOURCE_DOES_NOT_EXIST`, also for one that is deleted already; `INVALID_PARAMETER_VALUE`.
     pub fn delete_experiment(&self, experiment_id: &str) -> Result<()> {
         let id = validate::experiment_id(experiment_id)?;
-        let done = self.acting.delete_experiment(id);
+        let done = self.acting.experiments().delete(id);
         self.inner.writers.deleted();
         done.map_err(|error| no_experiment(error, &id.to_string()))
     }
@@ -109,7 +109,7 @@ impl Tracking {
     /// `RESOURCE_DOES_NOT_EXIST`, also for one that is not deleted; `INVALID_PARAMETER_VALUE`.
     pub fn restore_experiment(&self, experiment_id: &str) -> Result<()> {
         let id = validate::experiment_id(experiment_id)?;
-        let done = self.acting.restore_experiment(id);
+        let done = self.acting.experiments().restore(id);
         self.inner.writers.deleted();
         done.map_err(|error| no_experiment(error, &id.to_string()))
     }
@@ -122,7 +122,7 @@ impl Tracking {
     pub fn rename_experiment(&self, experiment_id: &str, name: &str) -> Result<()> {
         validate::check_experiment_name(name)?;
         let id = self.experiment(experiment_id)?.id;
-        self.inner.workspace.rename_experiment(id, name).map_err(|error| match error {
+        self.inner.workspace.experiments().rename(id, name).map_err(|error| match error {
             Error::Deleted { .. } => Fault::new(Code::InvalidState, "Cannot rename a non-active experiment."),
             Error::AlreadyExists { .. } => {
                 Fault::new(Code::BadRequest, format!("Experiment(name={name}) already exists."))
@@ -139,7 +139,7 @@ impl Tracking {
     pub fn set_experiment_tag(&self, experiment_id: &str, key: &str, value: &str) -> Result<()> {
         validate::check_experiment_tag(key, value)?;
         let experiment = self.active_experiment(experiment_id)?;
-        Ok(self.inner.workspace.set_experiment_tag(experiment.id, key, Some(value))?)
+        Ok(self.inner.workspace.experiments().set_tag(experiment.id, key, Some(value))?)
     }
 
     /// Removes a tag of an experiment.
@@ -152,7 +152,7 @@ impl Tracking {
             let why = format!("No tag with name: {key} in experiment with id {}", experiment.id);
             return Err(Fault::missing(why));
         }
-        Ok(self.inner.workspace.set_experiment_tag(experiment.id, key, None)?)
+        Ok(self.inner.workspace.experiments().set_tag(experiment.id, key, None)?)
     }
 
     /// Finds experiments: latest created first, then by number, unless another order is asked for.
@@ -163,7 +163,7 @@ impl Tracking {
         let max = validate::max_results(search.max_results, RESULTS_MAX)?;
         let tests = tests(&search.filter)?;
         let order = order(&search.order_by)?;
-        let mut found = self.inner.workspace.experiments()?;
+        let mut found = self.inner.workspace.experiments().list()?;
         found.retain(|experiment| {
             let stage = match search.view {
                 ViewType::ActiveOnly => !experiment.deleted,
@@ -186,7 +186,7 @@ impl Tracking {
 
     pub(super) fn experiment(&self, experiment_id: &str) -> Result<catalog::Experiment> {
         let id = validate::experiment_id(experiment_id)?;
-        self.inner.workspace.experiment(id).map_err(|error| no_experiment(error, &id.to_string()))
+        self.inner.workspace.experiments().get(id).map_err(|error| no_experiment(error, &id.to_string()))
     }
 
     pub(super) fn active_experiment(&self, experiment_id: &str) -> Result<catalog::Experiment> {

@@ -176,7 +176,7 @@ impl Tracking {
     pub(super) fn artifact_roots(&self, experiments: &[ExperimentId]) -> Result<BTreeMap<ExperimentId, String>> {
         let mut roots = BTreeMap::new();
         for &id in experiments {
-            match self.inner.workspace.experiment(id) {
+            match self.inner.workspace.experiments().get(id) {
                 Ok(experiment) => {
                     // The search puts a slash between.
                     let root = self.artifact_location(&experiment);

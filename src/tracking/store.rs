@@ -122,7 +122,7 @@ impl Tracking {
     /// Where a run's artifacts are. Of an experiment that the catalog does not know, as after a copy of single runs, it
     /// is where they would be by default.
     pub(super) fn artifact_uri(&self, experiment: ExperimentId, run: &RunId) -> Result<String> {
-        let root = match self.inner.workspace.experiment(experiment) {
+        let root = match self.inner.workspace.experiments().get(experiment) {
             Ok(experiment) => self.artifact_location(&experiment),
             Err(crate::error::Error::NotFound { .. }) => {
                 below(&self.inner.options.artifact_root, &experiment.to_string())

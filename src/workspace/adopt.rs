@@ -161,7 +161,7 @@ mod tests {
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
         let theirs = ExperimentImport { deleted: true, ..source(7, "seven") };
         let done = workspace.adopt(&theirs, false).unwrap();
-        let own = workspace.experiment(ExperimentId(7)).unwrap();
+        let own = workspace.experiments().get(ExperimentId(7)).unwrap();
         assert!(done.is_new && done.is_changed);
         assert_eq!(done.experiment, own);
         assert_eq!((own.created_ms, own.updated_ms, own.deleted), (1_007, 2_007, true));
@@ -191,8 +191,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
         let own = NewExperiment { name: "x".into(), artifact_location: "file:/own".into(), ..NewExperiment::default() };
-        let id = workspace.create_experiment_with(own).unwrap();
-        workspace.set_experiment_tag(id, "mine", Some("1")).unwrap();
+        let id = workspace.experiments().create_with(own).unwrap();
+        workspace.experiments().set_tag(id, "mine", Some("1")).unwrap();
         let done = workspace.adopt(&source(3, "x"), false).unwrap();
         assert_eq!((done.experiment.id, done.experiment.artifact_location.as_str()), (id, "file:/own"));
         assert_eq!(done.experiment.tags.keys().collect::<Vec<_>>(), ["mine", "team"]);

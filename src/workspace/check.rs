@@ -62,12 +62,8 @@ const LOOKS_LEFT: u32 = 5;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 impl Workspace {
-    /// Reads every byte of the workspace, but for `quarantine` and `tmp`, and verifies it. `progress` is told how many
-    /// bytes of how many are done. Others may write meanwhile.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; damage is in the report, not an error.
-    pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
+    /// See [`Maintenance::verify_with`](crate::maintenance::Maintenance::verify_with).
+    pub(crate) fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
         // What should be there is asked before what is: see `evidence`.
         let claims = self.claims(true)?;
         self.refresh()?;

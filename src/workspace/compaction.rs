@@ -62,12 +62,8 @@ pub struct CompactOptions {
 }
 
 impl Workspace {
-    /// Gathers all logs that nobody writes any more into packs, and merges small packs. Others may write and read
-    /// meanwhile. Costs about 150 ns a point once, when its run is gathered.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`]; everything stays readable as it was.
-    pub fn compact(&self, options: CompactOptions) -> Result<Compacted> {
+    /// See [`Maintenance::compact`](crate::maintenance::Maintenance::compact).
+    pub(crate) fn compact(&self, options: CompactOptions) -> Result<Compacted> {
         self.compact_by(options, false)
     }
 

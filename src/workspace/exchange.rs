@@ -105,7 +105,7 @@ impl Workspace {
         // What is missing there may have restored what counts as deleted: then no mark is believed.
         let lost = source.damage_of_experiments()?;
         waiting.done.left_out.extend(lost.iter().cloned());
-        for theirs in source.experiments()? {
+        for theirs in source.experiments().list()? {
             // One that was deleted for good here comes back with a run that was not.
             if forgotten.contains_key(&theirs.id) && !self.catalog()?.experiments.contains_key(&theirs.id) {
                 continue;
@@ -121,7 +121,7 @@ impl Workspace {
                 let why = format!("experiment {:?} is called {name:?} there, as another experiment is here", own.name);
                 waiting.done.left_out.push(why);
             }
-            let own = if changed { self.experiment(own.id)? } else { own };
+            let own = if changed { self.experiments().get(own.id)? } else { own };
             pairs.insert(theirs.id, Pair { own, theirs });
         }
         let total = ids.len() as u64;
@@ -265,11 +265,11 @@ impl Workspace {
     /// The experiment here that stands for one of the source: by number, by name, or made after it.
     fn counterpart(&self, theirs: &Experiment) -> Result<Experiment> {
         loop {
-            match self.experiment(theirs.id) {
+            match self.experiments().get(theirs.id) {
                 Err(Error::NotFound { .. }) => {}
                 found => return found,
             }
-            if let Some(known) = self.experiment_by_name(&theirs.name)? {
+            if let Some(known) = self.experiments().by_name(&theirs.name)? {
                 return Ok(known);
             }
             match self.adopt_experiment(theirs) {

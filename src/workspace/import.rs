@@ -224,7 +224,7 @@ impl Known {
         if let Some(known) = self.experiments.get(&id) {
             return Ok(known.clone());
         }
-        let experiment = workspace.experiment(id)?;
+        let experiment = workspace.experiments().get(id)?;
         let known = (experiment.name, experiment.generation);
         self.experiments.insert(id, known.clone());
         Ok(known)

@@ -58,7 +58,7 @@ impl<T> Default for Rounds<T> {
 
 /// Works in the background until it is dropped, on one thread for each kind of work.
 #[derive(Debug)]
-pub struct Maintenance {
+pub struct Background {
     signal: Arc<Signal>,
     syncs: Arc<Mutex<Rounds<()>>>,
     compactions: Arc<Mutex<Rounds<Compacted>>>,
@@ -72,14 +72,9 @@ struct Signal {
 }
 
 impl Workspace {
-    /// Starts maintenance. The first sync and the first compaction come after one interval each. Errors do not end it;
-    /// the last one is kept, see [`Maintenance::syncs`] and [`Maintenance::compactions`]. A forked child has no such
-    /// threads.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when a thread cannot be started.
-    pub fn start_maintenance(&self, schedule: Schedule) -> Result<Maintenance> {
-        let mut maintenance = Maintenance {
+    /// See [`Maintenance::start`](crate::maintenance::Maintenance::start).
+    pub(crate) fn start_maintenance(&self, schedule: Schedule) -> Result<Background> {
+        let mut maintenance = Background {
             signal: Arc::default(),
             syncs: Arc::default(),
             compactions: Arc::default(),
@@ -121,7 +116,7 @@ impl Signal {
     }
 }
 
-impl Maintenance {
+impl Background {
     #[allow(clippy::disallowed_methods, reason = "this is the one place")]
     fn start<T: Send + 'static>(
         &mut self,
@@ -167,7 +162,7 @@ fn take<T>(rounds: &Mutex<Rounds<T>>) -> Rounds<T> {
 }
 
 /// Waits for what is under way.
-impl Drop for Maintenance {
+impl Drop for Background {
     fn drop(&mut self) {
         *self.signal.stop.lock() = true;
         self.signal.wake.notify_all();

@@ -6,11 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::base::ids::ExperimentId;
 use crate::error::{Error, Result, of_one_file};
-use crate::folder::clock::now_ms;
 use crate::folder::{mark, paths};
-use crate::journal::catalog::{self, Catalog, Experiment, NewExperiment, check_tag};
+use crate::journal::catalog::Catalog;
 use crate::journal::chain::Journal;
 use crate::journal::manifest::Manifest;
 use crate::journal::registry::Registry;
@@ -119,7 +117,8 @@ impl Workspace {
     }
 
     /// Opens a workspace to verify or repair it, also where its mark is damaged; [`Self::id`] is 0 then. Everything
-    /// else works too, but whoever comes later needs the mark, which [`Self::repair`] makes anew.
+    /// else works too, but whoever comes later needs the mark, which [`Maintenance::repair`](crate::maintenance::Maintenance::repair)
+    /// makes anew.
     ///
     /// # Errors
     /// [`Error::NotWorkspace`] where there is no mark at all, [`Error::NewerFormat`], [`Error::Io`].
@@ -257,7 +256,8 @@ impl Workspace {
 
     /// What in the manifest, the catalog and the packs' directories cannot be read, so that runs or experiments may be
     /// missing, or be back that were deleted for good. Empty in a workspace that is whole, or that lost single pages or
-    /// frames only: reading those answers with an error. Costs no reading; [`Self::verify`] tells all.
+    /// frames only: reading those answers with an error. Costs no reading; [`Maintenance::verify`](crate::maintenance::Maintenance::verify)
+    /// tells all.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -298,148 +298,6 @@ impl Workspace {
         registry.refresh()?;
         Ok(registry.losses().map(|error| error.to_string()).collect())
     }
-
-    /// All experiments, deleted ones included, by number. Where [`Self::damage`] names the catalog, some may be
-    /// missing.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn experiments(&self) -> Result<Vec<Experiment>> {
-        Ok(self.catalog()?.experiments.into_values().map(|experiment| self.dated(experiment)).collect())
-    }
-
-    /// `Default` was never created: it is as old as the workspace's mark, which does not change.
-    fn dated(&self, experiment: Experiment) -> Experiment {
-        if experiment.created_ms != 0 || experiment.id != ExperimentId::DEFAULT {
-            return experiment;
-        }
-        let mark = self.inner.root.join(paths::MARK);
-        let created_ms = self.inner.storage.modified_ms(&mark).unwrap_or(0);
-        Experiment { created_ms, updated_ms: experiment.updated_ms.max(created_ms), ..experiment }
-    }
-
-    pub(super) fn catalog(&self) -> Result<Catalog> {
-        let mut catalog = self.inner.catalog.lock();
-        catalog.refresh()?;
-        Ok(catalog.state().clone())
-    }
-
-    /// The experiment of a number, deleted or not.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Corrupt`] where a damaged catalog may have had it, [`Error::Io`].
-    pub fn experiment(&self, id: ExperimentId) -> Result<Experiment> {
-        let mut catalog = self.inner.catalog.lock();
-        catalog.refresh()?;
-        let damage = catalog.losses().next();
-        let found = catalog.state().get(id).cloned().map_err(|error| damage.unwrap_or(error));
-        Ok(self.dated(found?))
-    }
-
-    /// Why an experiment that is not found may be there: an entry of the catalog that does not verify.
-    fn catalog_damage(&self) -> Option<Error> {
-        self.inner.catalog.lock().losses().next()
-    }
-
-    /// The experiment of a name, deleted or not, if there is one.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] where a damaged catalog may have had it, [`Error::Io`].
-    pub fn experiment_by_name(&self, name: &str) -> Result<Option<Experiment>> {
-        match (self.catalog()?.by_name(name).cloned(), self.catalog_damage()) {
-            (None, Some(error)) => Err(error),
-            (found, _) => Ok(found.map(|experiment| self.dated(experiment))),
-        }
-    }
-
-    /// Creates an experiment. Of several processes that create one name at once, one succeeds. Costs some syncs.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`], [`Error::Invalid`], [`Error::Io`].
-    pub fn create_experiment(&self, name: &str) -> Result<ExperimentId> {
-        self.create_experiment_with(NewExperiment { name: name.to_owned(), ..NewExperiment::default() })
-    }
-
-    /// Creates an experiment with tags, a place for artifacts and a number of the caller's, all in one step.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`], [`Error::Invalid`], [`Error::Io`].
-    pub fn create_experiment_with(&self, new: NewExperiment) -> Result<ExperimentId> {
-        new.tags.iter().try_for_each(|(key, value)| check_tag(key, value))?;
-        let now = now_ms();
-        let mut created = ExperimentId::DEFAULT;
-        self.change_catalog(|catalog| {
-            catalog.check_name(&new.name)?;
-            let id = new.id.unwrap_or_else(|| catalog.free_id());
-            if catalog.experiments.contains_key(&id) {
-                return Err(Error::AlreadyExists { entity: "experiment", id: id.to_string() });
-            }
-            created = id;
-            Ok(catalog::Change::Create(Experiment {
-                id,
-                name: new.name.clone(),
-                created_ms: now,
-                updated_ms: now,
-                deleted: false,
-                generation: 0,
-                deletion_by: String::new(),
-                artifact_location: new.artifact_location.clone(),
-                tags: new.tags.clone(),
-                renames: 0,
-                tag_changes: Default::default(),
-            }))
-        })?;
-        Ok(created)
-    }
-
-    /// Takes over an experiment of another workspace as it is there.
-    pub(super) fn adopt_experiment(&self, theirs: &Experiment) -> Result<()> {
-        self.change_catalog(|catalog| {
-            catalog.check_name(&theirs.name)?;
-            if catalog.experiments.contains_key(&theirs.id) {
-                return Err(Error::AlreadyExists { entity: "experiment", id: theirs.id.to_string() });
-            }
-            Ok(catalog::Change::Create(theirs.clone()))
-        })
-    }
-
-    /// Takes over what another workspace's copy of an experiment says of its name and tags and is not known here. A
-    /// name that another experiment has here stays away, and is returned. Says also whether anything changed.
-    pub(super) fn merge_experiment(&self, id: ExperimentId, theirs: &Experiment) -> Result<(bool, Option<String>)> {
-        let mut taken = None;
-        // Most often there is no news, and nothing to publish.
-        if self.catalog()?.get(id)?.news(theirs).is_empty() {
-            return Ok((false, None));
-        }
-        let mut changed = false;
-        self.inner.catalog.lock().publish(|catalog| {
-            let mut news = catalog.get(id)?.news(theirs);
-            taken = news.name.take_if(|(name, _)| catalog.by_name(name).is_some_and(|known| known.id != id));
-            changed = !news.is_empty();
-            let change = catalog::Change::Merge { id, name: news.name, tags: news.tags, at_ms: now_ms() };
-            Ok(if changed { vec![change] } else { Vec::new() })
-        })?;
-        Ok((changed, taken.map(|(name, _)| name)))
-    }
-
-    /// Takes over that an experiment was deleted or restored elsewhere, unless that is known here; says whether it did.
-    pub(super) fn carry_deletion(&self, id: ExperimentId, theirs: &Experiment) -> Result<bool> {
-        // Who did it is told alike on both sides, even if both did it.
-        let rank = |of: &Experiment| (of.deletion(), of.deletion_by.clone());
-        let news = |own: &Experiment| rank(theirs) > rank(own);
-        if !self.catalog()?.get(id).is_ok_and(news) {
-            return Ok(false);
-        }
-        let mut carried = false;
-        self.inner.catalog.lock().publish(|catalog| {
-            carried = catalog.get(id).is_ok_and(news);
-            let Experiment { deleted, generation, deletion_by: by, .. } = theirs.clone();
-            let change = catalog::Change::Carry { id, deleted, generation, at_ms: now_ms(), by };
-            Ok(if carried { vec![change] } else { Vec::new() })
-        })?;
-        Ok(carried)
-    }
-
     /// The same folder and caches, for somebody else: what this handle deletes, restores and moves to a stage is said
     /// to be done by `actor`. Without it that is the user who runs the process.
     #[must_use]
@@ -454,80 +312,6 @@ impl Workspace {
             Some(actor) => actor,
             None => actor::of_process(),
         }
-    }
-
-    /// The active experiment of a name; creates it where there is none.
-    ///
-    /// # Errors
-    /// [`Error::Deleted`], [`Error::Invalid`], [`Error::Io`].
-    pub fn experiment_named(&self, name: &str) -> Result<ExperimentId> {
-        loop {
-            if let Some(known) = self.experiment_by_name(name)? {
-                return self.catalog()?.active(known.id).map(|experiment| experiment.id);
-            }
-            match self.create_experiment(name) {
-                Err(Error::AlreadyExists { .. }) => {}
-                other => return other,
-            }
-        }
-    }
-
-    /// Renames an experiment.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Deleted`], [`Error::AlreadyExists`], [`Error::Invalid`], [`Error::Io`].
-    pub fn rename_experiment(&self, id: ExperimentId, name: &str) -> Result<()> {
-        self.change_catalog(|catalog| {
-            if catalog.active(id)?.name != name {
-                catalog.check_name(name)?;
-            }
-            Ok(catalog::Change::Rename { id, name: name.to_owned(), at_ms: now_ms() })
-        })
-    }
-
-    /// Sets a tag of an experiment, or removes it.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Deleted`], [`Error::Invalid`], [`Error::Io`].
-    pub fn set_experiment_tag(&self, id: ExperimentId, key: &str, value: Option<&str>) -> Result<()> {
-        check_tag(key, value.unwrap_or(""))?;
-        self.change_catalog(|catalog| {
-            catalog.active(id)?;
-            Ok(catalog::Change::Tag { id, key: key.to_owned(), value: value.map(str::to_owned), at_ms: now_ms() })
-        })
-    }
-
-    /// Marks an experiment deleted: all its runs count as deleted then.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Deleted`] when it is already, [`Error::Io`].
-    pub fn delete_experiment(&self, id: ExperimentId) -> Result<()> {
-        self.change_catalog(|catalog| {
-            catalog.active(id)?;
-            Ok(catalog::Change::Deleted { id, deleted: true, at_ms: now_ms(), by: self.actor().to_owned() })
-        })
-    }
-
-    /// Restores a deleted experiment: none of its runs counts as deleted then, whenever it was deleted.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] when there is no such deleted experiment, [`Error::Io`].
-    pub fn restore_experiment(&self, id: ExperimentId) -> Result<()> {
-        self.change_catalog(|catalog| {
-            if !catalog.get(id)?.deleted {
-                return Err(Error::not_found("deleted experiment", id));
-            }
-            Ok(catalog::Change::Deleted { id, deleted: false, at_ms: now_ms(), by: self.actor().to_owned() })
-        })
-    }
-
-    fn change_catalog(&self, mut plan: impl FnMut(&Catalog) -> Result<catalog::Change>) -> Result<()> {
-        self.change_catalog_if(|catalog| Ok(vec![plan(catalog)?]))
-    }
-
-    /// Publishes what `plan` says of the newest catalog, if it says anything.
-    pub(super) fn change_catalog_if(&self, plan: impl FnMut(&Catalog) -> Result<Vec<catalog::Change>>) -> Result<()> {
-        self.inner.catalog.lock().publish(plan).map(|_| ())
     }
 }
 

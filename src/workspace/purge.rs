@@ -27,6 +27,25 @@ use crate::workspace::unlisted::LeftoverOptions;
 /// How often packs are looked through for what was deleted while a compaction replaces them.
 const REWRITES: usize = 8;
 
+/// What to collect.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CollectOptions {
+    /// Runs and experiments that were marked deleted before this time go, in milliseconds since the epoch.
+    pub before_ms: i64,
+    /// Only tell what would go.
+    pub dry_run: bool,
+    /// What becomes of files that nothing names.
+    pub leftovers: LeftoverOptions,
+}
+
+impl CollectOptions {
+    /// Collects what was marked deleted before this time, in milliseconds since the epoch.
+    #[must_use]
+    pub fn before(before_ms: i64) -> Self {
+        Self { before_ms, ..Self::default() }
+    }
+}
+
 /// What a collection of garbage did, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
@@ -45,21 +64,9 @@ pub struct Collected {
 }
 
 impl Workspace {
-    /// Deletes for good the runs that were marked deleted before `before_ms` (milliseconds since the epoch), by
-    /// themselves or with their experiment; then the experiments that were, unless a run of theirs was kept; and files
-    /// of no more use. A dry run only says which.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`].
-    pub fn collect_garbage(&self, before_ms: i64, dry_run: bool) -> Result<Collected> {
-        self.collect_garbage_with(before_ms, dry_run, LeftoverOptions::default())
-    }
-
-    /// The same, with a say in what becomes of files that nothing names.
-    ///
-    /// # Errors
-    /// As [`Self::collect_garbage`].
-    pub fn collect_garbage_with(&self, before_ms: i64, dry_run: bool, leftovers: LeftoverOptions) -> Result<Collected> {
+    /// See [`Maintenance::collect_garbage`](crate::maintenance::Maintenance::collect_garbage).
+    pub(crate) fn collect_garbage(&self, options: CollectOptions) -> Result<Collected> {
+        let CollectOptions { before_ms, dry_run, leftovers } = options;
         let mut collected = Collected::default();
         let mut doomed = Vec::new();
         let mut left: BTreeSet<ExperimentId> = BTreeSet::new();
@@ -130,13 +137,8 @@ impl Workspace {
         Ok(collected)
     }
 
-    /// Deletes a run for good that was marked deleted. What is logged to it afterwards, by a writer that was not known,
-    /// lives.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] when it is not marked deleted, or is being written; [`Error::Corrupt`],
-    /// [`Error::Io`].
-    pub fn purge_run(&self, id: &RunId) -> Result<()> {
+    /// See [`Maintenance::purge_run`](crate::maintenance::Maintenance::purge_run).
+    pub(crate) fn purge_run(&self, id: &RunId) -> Result<()> {
         let run = self.run_to_delete(id)?;
         if deleted_since(&self.catalog()?, &run).is_none() {
             return Err(Error::invalid("run", format!("{id} is not deleted; mark it deleted first")));
@@ -146,12 +148,8 @@ impl Workspace {
         check_taken_out(self.purge(&[run])?)
     }
 
-    /// Deletes an experiment for good that was marked deleted, with all its runs. Its name is free then.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] when it is not marked deleted, for the default one, or when one of its
-    /// runs is being written or was restored by itself; [`Error::Corrupt`], [`Error::Io`].
-    pub fn purge_experiment(&self, id: ExperimentId) -> Result<()> {
+    /// See [`Maintenance::purge_experiment`](crate::maintenance::Maintenance::purge_experiment).
+    pub(crate) fn purge_experiment(&self, id: ExperimentId) -> Result<()> {
         check_forgettable(self.catalog()?.get(id)?)?;
         let mut runs = Vec::new();
         let (ids, unreadable) = self.readable_ids(None)?;
@@ -184,12 +182,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Deletes one metric of a run for good, with all its points. What is logged under its key later lives; importing
-    /// the run again does not bring it back. Costs the rewriting of the logs and packs that hold the run.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] when the run is being written; [`Error::Corrupt`], [`Error::Io`].
-    pub fn delete_metric(&self, id: &RunId, key: &str) -> Result<()> {
+    /// See [`Maintenance::delete_metric`](crate::maintenance::Maintenance::delete_metric).
+    pub(crate) fn delete_metric(&self, id: &RunId, key: &str) -> Result<()> {
         self.check_unwritten(id)?;
         let run = self.run_to_delete(id)?;
         if !run.series().contains_key(key) {

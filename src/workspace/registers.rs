@@ -10,7 +10,7 @@ impl Workspace {
     /// # Errors
     /// Those of `read`; [`Error::Corrupt`] where something is not found that a damaged entry may have had;
     /// [`Error::Io`].
-    pub fn read_registry<T>(&self, read: impl FnOnce(&Registry) -> Result<T>) -> Result<T> {
+    pub(crate) fn read_registry<T>(&self, read: impl FnOnce(&Registry) -> Result<T>) -> Result<T> {
         let mut registry = self.inner.registry.lock();
         registry.refresh()?;
         match (read(registry.state()), registry.lost().next()) {
@@ -38,7 +38,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Those of `plan`; [`Error::Io`].
-    pub fn change_registry(&self, plan: impl FnMut(&Registry) -> Result<Vec<Change>>) -> Result<()> {
+    pub(crate) fn change_registry(&self, plan: impl FnMut(&Registry) -> Result<Vec<Change>>) -> Result<()> {
         self.inner.registry.lock().publish(plan).map(|_| ())
     }
 }

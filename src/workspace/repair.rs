@@ -68,19 +68,8 @@ struct Gaps {
 }
 
 impl Workspace {
-    /// Takes damaged files out of use, and writes anew what of them verifies.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; what was done until then stands.
-    pub fn repair(&self) -> Result<Repaired> {
-        self.repair_with(RepairOptions::default())
-    }
-
-    /// The same, with a say in what becomes of files that somebody may be writing.
-    ///
-    /// # Errors
-    /// As [`Self::repair`].
-    pub fn repair_with(&self, options: RepairOptions) -> Result<Repaired> {
+    /// See [`Maintenance::repair`](crate::maintenance::Maintenance::repair).
+    pub(crate) fn repair_with(&self, options: RepairOptions) -> Result<Repaired> {
         let mut repaired = Repaired::default();
         self.free_folders(&mut repaired)?;
         // Without these nothing can be moved away, and nothing written anew.
@@ -89,7 +78,7 @@ impl Workspace {
         for (path, why) in no_quarantine.iter().chain(&no_writing) {
             repaired.leave(path, why.clone());
         }
-        let mut damage = self.verify(&mut |_, _| {})?.damage;
+        let mut damage = self.maintenance().verify()?.damage;
         damage.retain(|damage| match self.must_stay(&damage.file) {
             Some(why) => {
                 repaired.leave(&damage.file, why);

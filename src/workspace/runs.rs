@@ -80,7 +80,7 @@ impl Workspace {
 
     /// A new run as it begins, of which nothing is written yet.
     fn begin(&self, experiment: ExperimentId, new: NewRun) -> Result<(RunState, Vec<RunEdit>)> {
-        let experiment = self.experiment(experiment)?;
+        let experiment = self.experiments().get(experiment)?;
         if experiment.deleted {
             return Err(Error::Deleted { entity: "experiment", id: experiment.name });
         }
@@ -251,7 +251,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::Io`].
     pub fn is_deleted(&self, experiment: ExperimentId, marked: bool, generation: u64) -> Result<bool> {
-        match self.experiment(experiment) {
+        match self.experiments().get(experiment) {
             Ok(experiment) => Ok(experiment.counts_as_deleted(marked, generation)),
             Err(Error::Io { path, operation, source }) => Err(Error::Io { path, operation, source }),
             Err(_) => Ok(marked),
@@ -300,7 +300,7 @@ impl Workspace {
         if run.damage().is_empty() && self.counts_as_deleted(run.state())? == deleted {
             return Ok(());
         }
-        let generation = self.experiment(run.state().experiment).map_or(0, |experiment| experiment.generation);
+        let generation = self.experiments().get(run.state().experiment).map_or(0, |experiment| experiment.generation);
         let attribute = Attribute::Deleted { at_ms: deleted.then(now_ms), generation, by: self.actor().to_owned() };
         let unread = if run.damage().is_empty() { 0 } else { UNREAD_ORDERS };
         let order = run.state().greatest_order() + unread + 1;

@@ -35,11 +35,8 @@ pub struct Usage {
 }
 
 impl Workspace {
-    /// Counts everything that can be read. Costs the reading of every footer and of every log.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] of an index, [`Error::Io`].
-    pub fn usage(&self) -> Result<Usage> {
+    /// See [`Maintenance::usage`](crate::maintenance::Maintenance::usage).
+    pub(crate) fn usage(&self) -> Result<Usage> {
         let mut usage = Usage::default();
         let mut keys: BTreeMap<String, u64> = BTreeMap::new();
         let (ids, unreadable) = self.readable_ids(Some(RUN))?;

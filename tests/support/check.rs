@@ -64,7 +64,7 @@ pub(crate) fn exact(ledger: &Ledger, workspace: &Workspace, depth: Depth) {
         }
     }
     for (name, acknowledged) in &ledger.experiments {
-        let known = workspace.experiment_by_name(name).unwrap().is_some();
+        let known = workspace.experiments().by_name(name).unwrap().is_some();
         assert!(known || !acknowledged, "{name} is gone");
     }
 }
@@ -190,7 +190,7 @@ pub(crate) fn lossy(ledger: &mut Ledger, workspace: &Workspace) {
         expected.created = true;
     }
     for (name, acknowledged) in &mut ledger.experiments {
-        let known = workspace.experiment_by_name(name).unwrap().is_some();
+        let known = workspace.experiments().by_name(name).unwrap().is_some();
         assert!(known || !*acknowledged, "{name} is gone");
         *acknowledged = known;
     }

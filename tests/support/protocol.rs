@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use stepwell::import::RunImport;
 use stepwell::internals::folder::paths;
-use stepwell::maintenance::{CompactOptions, Compacted};
+use stepwell::maintenance::{CollectOptions, CompactOptions, Compacted};
 use stepwell::testing::{Effect, Fault, OpKind, SimDisk, Storage, Times};
 use stepwell::{Columns, ExperimentId, NewRun, Options, Point, Result, RunId, RunStatus, TailMode, Workspace};
 
@@ -48,16 +48,16 @@ pub(crate) fn is_whole(workspace: &Workspace, name: &str) {
 }
 
 pub(crate) fn is_sound(workspace: &Workspace) {
-    let report = workspace.verify(&mut |_, _| {}).unwrap();
+    let report = workspace.maintenance().verify().unwrap();
     assert!(report.is_ok(), "{:?}", report.damage);
 }
 
 pub(crate) fn compact(workspace: &Workspace) -> Result<Compacted> {
-    workspace.compact(CompactOptions::default())
+    workspace.maintenance().compact(CompactOptions::default())
 }
 
 pub(crate) fn collect(workspace: &Workspace) {
-    workspace.collect_garbage(i64::MAX, false).unwrap();
+    workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
 }
 
 /// A disk that was prepared once, and copies of it for each try.

@@ -91,7 +91,7 @@ pub(crate) fn look(workspace: &Workspace, runs: &BTreeMap<RunId, Vec<String>>) -
             }),
         );
     }
-    let usage = workspace.usage().map_err(|error| error.to_string());
+    let usage = workspace.maintenance().usage().map_err(|error| error.to_string());
     tell(
         "usage".into(),
         usage.and_then(|usage| match usage.unreadable.first() {
@@ -99,7 +99,7 @@ pub(crate) fn look(workspace: &Workspace, runs: &BTreeMap<RunId, Vec<String>>) -
             None => Ok(print(&(usage.runs, usage.series, usage.points, usage.largest_keys))),
         }),
     );
-    let mut experiments = workspace.experiments().map_err(|error| error.to_string());
+    let mut experiments = workspace.experiments().list().map_err(|error| error.to_string());
     // `Default` is as old as the mark's file, and the mark of a copy is another file.
     for default in experiments.iter_mut().flatten().filter(|experiment| experiment.id == ExperimentId::DEFAULT) {
         (default.created_ms, default.updated_ms) = (0, 0);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use stepwell::import::RunImport;
+use stepwell::maintenance::CollectOptions;
 use stepwell::{Columns, Error, ExperimentId, Point, Result, RunStatus};
 
 use super::check::first_point;
@@ -15,7 +16,7 @@ impl World {
         for run in self.ledger.runs.values_mut() {
             run.may_be_gone |= run.allowed("deleted", false).contains(&Some("yes"));
         }
-        for (_, id) in workspace.collect_garbage(i64::MAX, false)?.runs {
+        for (_, id) in workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX))?.runs {
             let run = self.run(id.as_str());
             assert!(run.may_be_gone, "{id} was never deleted");
             *run = RunLedger { gone: true, ..RunLedger::default() };
@@ -37,7 +38,7 @@ impl World {
         }
         let written = own.writers.iter().any(|writer| writer.open);
         own.begin_deletion(key);
-        match workspace.delete_metric(&id, key) {
+        match workspace.maintenance().delete_metric(&id, key) {
             Ok(()) => {
                 assert!(!written && own.has_metric(key), "{key:?} of {id} cannot have been deleted");
                 own.end_deletion();

@@ -285,7 +285,7 @@ impl World {
                 Ok(())
             }
             Op::Compact => {
-                let done = self.workspace()?.compact(CompactOptions::default())?;
+                let done = self.workspace()?.maintenance().compact(CompactOptions::default())?;
                 assert!(!done.busy && (self.may_leave || done.left.is_empty()), "{done:?}");
                 if done.left.is_empty() {
                     self.ledger.gathered();
@@ -313,7 +313,7 @@ impl World {
         let name = format!("experiment {number}");
         let workspace = self.workspace()?;
         let known = *self.ledger.experiments.entry(name.clone()).or_default();
-        match workspace.create_experiment(&name) {
+        match workspace.experiments().create(&name) {
             Err(Error::AlreadyExists { .. }) => {
                 self.ledger.experiments.insert(name, true);
                 Ok(())

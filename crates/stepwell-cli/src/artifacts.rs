@@ -72,7 +72,7 @@ pub(crate) fn uri_of_run(workspace: &Workspace, run: &RunState) -> String {
     if let Some(own) = run.item(ARTIFACT_URI, "") {
         return own.to_owned();
     }
-    let location = match workspace.experiment(run.experiment) {
+    let location = match workspace.experiments().get(run.experiment) {
         Ok(known) if !known.artifact_location.is_empty() => known.artifact_location,
         _ => format!("{SERVED}{}", run.experiment),
     };

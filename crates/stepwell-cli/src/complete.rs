@@ -29,7 +29,7 @@ pub(crate) fn runs() -> ArgValueCompleter {
 pub(crate) fn experiments() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         offer(current, |workspace, current| {
-            let known = workspace.experiments().ok()?;
+            let known = workspace.experiments().list().ok()?;
             let candidates = known.into_iter().flat_map(|known| {
                 let id = known.id.to_string();
                 [(known.name.clone(), id.clone()), (id, known.name)]
@@ -43,7 +43,7 @@ pub(crate) fn experiments() -> ArgValueCompleter {
 pub(crate) fn models() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         offer(current, |workspace, current| {
-            let names = workspace.read_registry(|registry| Ok(registry.models.keys().cloned().collect::<Vec<_>>()));
+            let names = workspace.registry().read(|registry| Ok(registry.models.keys().cloned().collect::<Vec<_>>()));
             Some(
                 names
                     .ok()?

@@ -125,7 +125,7 @@ fn ambiguous(workspace: &Workspace, what: &str, some: &[RunId], many: usize) -> 
 }
 
 fn candidate(workspace: &Workspace, run: &RunState) -> [String; 4] {
-    let experiment = match workspace.experiment(run.experiment) {
+    let experiment = match workspace.experiments().get(run.experiment) {
         Ok(known) => known.name,
         Err(_) => run.experiment_name.clone(),
     };
@@ -169,7 +169,7 @@ pub(crate) fn experiment(workspace: &Workspace, argument: &str) -> Outcome<Exper
     if let Some(id) = exact_experiment(workspace, argument)? {
         return Ok(id);
     }
-    let experiments = workspace.experiments()?;
+    let experiments = workspace.experiments().list()?;
     let names = experiments.iter().map(|known| known.name.as_str());
     Err(Failure::hinted(
         format!("no experiment {argument:?}"),
@@ -180,18 +180,18 @@ pub(crate) fn experiment(workspace: &Workspace, argument: &str) -> Outcome<Exper
 /// The active experiment of an id or a name; where there is none, one of this name is created.
 pub(crate) fn experiment_or_create(workspace: &Workspace, argument: &str) -> Outcome<ExperimentId> {
     match exact_experiment(workspace, argument)? {
-        Some(id) => Ok(workspace.experiment_named(&workspace.experiment(id)?.name)?),
-        None => Ok(workspace.experiment_named(argument)?),
+        Some(id) => Ok(workspace.experiments().get_or_create(&workspace.experiments().get(id)?.name)?),
+        None => Ok(workspace.experiments().get_or_create(argument)?),
     }
 }
 
 fn exact_experiment(workspace: &Workspace, argument: &str) -> Outcome<Option<ExperimentId>> {
     if let Ok(id) = argument.parse::<ExperimentId>()
-        && let Ok(known) = workspace.experiment(id)
+        && let Ok(known) = workspace.experiments().get(id)
     {
         return Ok(Some(known.id));
     }
-    Ok(workspace.experiment_by_name(argument)?.map(|known| known.id))
+    Ok(workspace.experiments().by_name(argument)?.map(|known| known.id))
 }
 
 /// The name most like the one that was asked for, if one is.

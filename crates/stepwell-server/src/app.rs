@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stepwell::Workspace;
 use stepwell::files::check_no_link;
-use stepwell::maintenance::{Maintenance, Schedule};
+use stepwell::maintenance::{Background, Schedule};
 use stepwell::tracking::{Tracking, TrackingOptions};
 
 use crate::artifacts::roots::Roots;
@@ -49,7 +49,7 @@ pub struct App {
 /// What goes on in the background, and how it fares.
 #[derive(Debug, Default)]
 struct Upkeep {
-    running: Option<Maintenance>,
+    running: Option<Background>,
     /// Whether the log was told that nothing can be packed, because the workspace may only be read.
     told_read_only: bool,
     /// Why the last sync failed, until one succeeds.
@@ -179,7 +179,7 @@ impl App {
     /// # Errors
     /// When no thread can be started.
     pub(crate) fn start_upkeep(&self) -> io::Result<()> {
-        let running = self.tracking.workspace().start_maintenance(Schedule::default()).map_err(io::Error::other)?;
+        let running = self.tracking.workspace().maintenance().start(Schedule::default()).map_err(io::Error::other)?;
         self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).running = Some(running);
         Ok(())
     }

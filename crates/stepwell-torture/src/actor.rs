@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use stepwell::import::RunImport;
-use stepwell::maintenance::{CompactOptions, Schedule};
+use stepwell::maintenance::{CollectOptions, CompactOptions, Schedule};
 use stepwell::{Columns, Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunStatus, TailMode, Workspace};
 
 use crate::diary::{Deed, Diary};
@@ -120,7 +120,7 @@ impl Actor {
         let workspace = self.open()?;
         let schedule =
             Schedule { sync_every: Some(Duration::from_millis(10)), compact_every: Some(Duration::from_millis(40)) };
-        let _maintenance = workspace.start_maintenance(schedule)?;
+        let _maintenance = workspace.maintenance().start(schedule)?;
         self.write_to(&workspace, false)
     }
 
@@ -240,7 +240,7 @@ impl Actor {
             if turn % 5 == 0 {
                 let name = format!("e-{}-{turn}", self.life);
                 let deed = Deed::Experiment { name: name.clone() };
-                self.diary.around(&deed, never, || workspace.create_experiment(&name))?;
+                self.diary.around(&deed, never, || workspace.experiments().create(&name))?;
             }
             if turn % 7 == 0 {
                 self.diary.around(&Deed::SyncAll, never, || workspace.sync())?;
@@ -282,8 +282,8 @@ impl Actor {
         let workspace = self.open()?;
         loop {
             self.diary.around(&Deed::Upkeep, never, || -> Result<(), Error> {
-                workspace.compact(CompactOptions::default())?;
-                workspace.collect_garbage(0, false)?;
+                workspace.maintenance().compact(CompactOptions::default())?;
+                workspace.maintenance().collect_garbage(CollectOptions::before(0))?;
                 Ok(())
             })?;
             std::thread::sleep(Duration::from_millis(3));

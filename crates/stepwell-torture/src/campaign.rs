@@ -285,7 +285,7 @@ impl Life<'_> {
         }
         match self.open().and_then(|workspace| {
             let look = round.check(&workspace, &mut self.settled, fault)?;
-            let report = workspace.verify(&mut |_, _| {})?;
+            let report = workspace.maintenance().verify()?;
             Ok((workspace, look, report))
         }) {
             Ok((workspace, look, report)) => {
@@ -295,7 +295,7 @@ impl Life<'_> {
                 wrong.extend(report.damage.iter().map(|damage| format!("verify: {damage:?}")));
                 // All that is left is gathered, and must be the same after.
                 if number % 3 == 2 && wrong.is_empty() {
-                    let again = workspace.compact(CompactOptions::default());
+                    let again = workspace.maintenance().compact(CompactOptions::default());
                     match again.and_then(|_| Round::default().check(&workspace, &mut self.settled, Fault::Process)) {
                         Ok(look) => {
                             outcome.checks += look.checks;

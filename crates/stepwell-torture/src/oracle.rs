@@ -215,7 +215,7 @@ impl Round {
         for run in runs {
             self.check_run(workspace, run, settled, fault, &mut look)?;
         }
-        let names: BTreeSet<String> = workspace.experiments()?.into_iter().map(|found| found.name).collect();
+        let names: BTreeSet<String> = workspace.experiments().list()?.into_iter().map(|found| found.name).collect();
         for name in settled.experiments.iter().chain(self.experiments.iter().filter(|(_, done)| **done).map(|(n, _)| n))
         {
             look.expect(names.contains(name), || format!("experiment {name} was acknowledged and is gone"));

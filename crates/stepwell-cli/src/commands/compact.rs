@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open()?;
     let progress = Progress::spinner("compacting", context.json);
-    let done = workspace.compact(CompactOptions { take_over: arguments.take_over })?;
+    let done = workspace.maintenance().compact(CompactOptions { take_over: arguments.take_over })?;
     drop(progress);
     let answer = if done.left.is_empty() && done.kept.is_empty() { Answer::Done } else { Answer::No };
     if context.json {

@@ -63,36 +63,36 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Outcome {
         }
         Some(Change::Create { name }) => {
             let workspace = context.open_or_create(Options::default())?;
-            let id = workspace.create_experiment(&name)?;
+            let id = workspace.experiments().create(&name)?;
             tell(context, &id.to_string(), &name)
         }
         Some(Change::Rename { experiment, name }) => {
             let workspace = context.open()?;
             let id = context::experiment(&workspace, &experiment)?;
-            if workspace.experiment(id)?.name == name {
+            if workspace.experiments().get(id)?.name == name {
                 return unchanged(context, id, &name, "has this name already");
             }
-            workspace.rename_experiment(id, &name)?;
+            workspace.experiments().rename(id, &name)?;
             tell(context, &id.to_string(), &name)
         }
         Some(Change::Delete { experiment }) => {
             let workspace = context.open()?;
             let id = context::experiment(&workspace, &experiment)?;
-            let known = workspace.experiment(id)?;
+            let known = workspace.experiments().get(id)?;
             if known.deleted {
                 return unchanged(context, id, &known.name, "was deleted already");
             }
-            workspace.delete_experiment(id)?;
+            workspace.experiments().delete(id)?;
             tell(context, &id.to_string(), &known.name)
         }
         Some(Change::Restore { experiment }) => {
             let workspace = context.open()?;
             let id = context::experiment(&workspace, &experiment)?;
-            let known = workspace.experiment(id)?;
+            let known = workspace.experiments().get(id)?;
             if !known.deleted {
                 return unchanged(context, id, &known.name, "is not deleted");
             }
-            workspace.restore_experiment(id)?;
+            workspace.experiments().restore(id)?;
             tell(context, &id.to_string(), &known.name)
         }
     }
@@ -121,7 +121,7 @@ fn unchanged(context: &Context, id: ExperimentId, name: &str, why: &str) -> Outc
 fn list(workspace: &Workspace, json: bool, all: bool) -> Outcome {
     let mut experiments = Vec::new();
     let mut not_listed = 0;
-    for experiment in workspace.experiments()? {
+    for experiment in workspace.experiments().list()? {
         if experiment.deleted && !all {
             not_listed += 1;
             continue;

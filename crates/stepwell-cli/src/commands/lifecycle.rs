@@ -45,7 +45,7 @@ pub(crate) fn delete(context: &Context, arguments: &Deletion) -> Outcome {
         }
     }
     for run in &runs {
-        arguments.metrics.iter().try_for_each(|key| workspace.delete_metric(run.id(), key))?;
+        arguments.metrics.iter().try_for_each(|key| workspace.maintenance().delete_metric(run.id(), key))?;
     }
     let ids: Vec<&str> = runs.iter().map(|run| run.id().as_str()).collect();
     if context.json {

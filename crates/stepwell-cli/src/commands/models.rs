@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open()?;
-    let registry = workspace.read_registry(|registry| Ok(registry.clone()))?;
+    let registry = workspace.registry().read(|registry| Ok(registry.clone()))?;
     left_out::tell(&workspace.damage_of_registry()?);
     match &arguments.model {
         None => list(context, &registry, arguments.all),

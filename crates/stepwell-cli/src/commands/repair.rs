@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open_damaged()?;
     let progress = Progress::spinner("repairing", context.json);
-    let done = workspace.repair_with(RepairOptions { take_over: arguments.take_over })?;
+    let done = workspace.maintenance().repair(RepairOptions { take_over: arguments.take_over })?;
     drop(progress);
     let answer = if done.left.is_empty() { Answer::Done } else { Answer::No };
     if context.json {

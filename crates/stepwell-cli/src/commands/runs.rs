@@ -125,7 +125,7 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Outcome {
             Ok(())
         })
         .map_err(usage)?;
-        let names = workspace.experiments()?;
+        let names = workspace.experiments().list()?;
         print(&runs, total, &columns, |run| {
             names
                 .iter()

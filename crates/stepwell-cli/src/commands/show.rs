@@ -61,7 +61,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let marked = run.deleted;
     // As `runs` counts: by the run's own mark, or with its experiment.
     run.deleted = workspace.counts_as_deleted(snapshot.state())?;
-    let experiment = match workspace.experiment(run.experiment_id) {
+    let experiment = match workspace.experiments().get(run.experiment_id) {
         Ok(known) => known.name,
         Err(_) => snapshot.state().experiment_name.clone(),
     };

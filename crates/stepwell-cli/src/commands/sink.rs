@@ -182,7 +182,7 @@ impl<'a> Importing<'a> {
         }
         let found = match self.dry_run {
             true => there(workspace, name),
-            false => workspace.experiment_named(name),
+            false => workspace.experiments().get_or_create(name),
         };
         let found = found.map_err(|error| error.to_string());
         self.experiments.insert(name.to_owned(), found.clone());
@@ -192,7 +192,7 @@ impl<'a> Importing<'a> {
 
 /// The experiment of a name, or the default one for one that would be created.
 fn there(workspace: &Workspace, name: &str) -> Result<ExperimentId, Error> {
-    match workspace.experiment_by_name(name)? {
+    match workspace.experiments().by_name(name)? {
         Some(known) if known.deleted => Err(Error::Deleted { entity: "experiment", id: known.id.to_string() }),
         known => Ok(known.map_or(ExperimentId::DEFAULT, |known| known.id)),
     }
@@ -328,7 +328,7 @@ impl Importing<'_> {
     fn look_at_experiment(&mut self, given: ImportedExperiment, taken: Counts) -> Result<Taken, Error> {
         let name = given.experiment.name;
         let mut done = Taken { taken, ..Taken::default() };
-        if let Some(own) = self.target()?.0.experiment_by_name(&name)? {
+        if let Some(own) = self.target()?.0.experiments().by_name(&name)? {
             if own.deleted && !given.experiment.deleted {
                 let why = format!("experiment {name:?} is deleted here; restore it to import its runs");
                 done.left_out.push((Kind::Experiment, 1, why.clone()));
@@ -351,7 +351,7 @@ impl Importing<'_> {
             Some(adopted) => adopted,
             None => self
                 .experiment(&workspace, run.experiment.as_deref())
-                .and_then(|id| workspace.experiment(id).map_err(|error| error.to_string())),
+                .and_then(|id| workspace.experiments().get(id).map_err(|error| error.to_string())),
         };
         let experiment = match found {
             Ok(experiment) => experiment,

@@ -12,7 +12,7 @@ use crate::table::Column;
 pub(crate) fn run(context: &Context) -> Outcome {
     let workspace = context.open()?;
     let progress = Progress::spinner("counting", context.json);
-    let usage = workspace.usage()?;
+    let usage = workspace.maintenance().usage()?;
     drop(progress);
     left_out::tell(&usage.unreadable);
     let bytes_per_point = (usage.points > 0).then(|| usage.bytes_on_disk as f64 / usage.points as f64);

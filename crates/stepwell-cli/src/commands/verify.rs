@@ -36,7 +36,7 @@ fn line(place: &Damage, cost: &str) -> String {
 pub(crate) fn run(context: &Context) -> Outcome {
     let workspace = context.open_damaged()?;
     let progress = Progress::bytes("verifying", context.json);
-    let report = workspace.verify(&mut |done, total| progress.set(done, total))?;
+    let report = workspace.maintenance().verify_with(&mut |done, total| progress.set(done, total))?;
     drop(progress);
     let ok = report.damage.is_empty();
     let answer = if ok { Answer::Done } else { Answer::No };

@@ -144,7 +144,7 @@ fn the_default_experiment_moves_only_with_a_store_that_comes_alone() {
         let sources: &[&str] = if alone { &["import", "mlruns"] } else { &["import", "mlruns", "tables"] };
         place.ok(sources);
         let workspace = Workspace::open(place.path("w")).unwrap();
-        let own = workspace.experiment(stepwell::ExperimentId::DEFAULT).unwrap();
+        let own = workspace.experiments().get(stepwell::ExperimentId::DEFAULT).unwrap();
         assert_eq!(own.artifact_location, if alone { "file:///C:/theirs/0" } else { "" });
     }
 }

@@ -208,7 +208,7 @@ proptest! {
         let mut importer = workspace.importer();
         for (id, (run, experiment)) in runs {
             let name = if experiment.trim().is_empty() { "Default".to_owned() } else { experiment };
-            let Ok(experiment) = workspace.experiment_named(&name) else { continue };
+            let Ok(experiment) = workspace.experiments().get_or_create(&name) else { continue };
             importer.add(RunImport { id: RunId::new(id).unwrap(), experiment, ..run }).unwrap();
         }
         importer.finish().unwrap();

@@ -20,7 +20,7 @@ fn a_damaged_page_costs_histories_and_charts_its_own_points_and_is_told() {
     let (steps, values): (Vec<i64>, Vec<f64>) = (0..2000).map(|step| (step, noise())).unzip();
     run.log_columns(loss, &steps, None, &values).unwrap();
     run.finish(RunStatus::Finished).unwrap();
-    workspace.compact(CompactOptions::default()).unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
     let history = format!("/api/2.0/mlflow/metrics/get-history?run_id={id}&metric_key=loss");
     let bulk = format!("/ajax-api/2.0/mlflow/metrics/get-history-bulk?run_id={id}&metric_key=loss");
     let interval = format!("/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval?run_ids={id}&metric_key=loss");

@@ -27,7 +27,7 @@ pub(super) fn write(export: &mut Export<'_>) -> Outcome<Written> {
         fs::create_dir_all(&experiment).map_err(Failure::io("create", &experiment))?;
         let meta = experiment.join("meta.yaml");
         if experiments.insert(run.state().experiment) {
-            let known = workspace.experiment(run.state().experiment).ok();
+            let known = workspace.experiments().get(run.state().experiment).ok();
             let text = experiment_meta(&number, &experiment, run, known.as_ref());
             // An experiment that an export wrote before may get further runs.
             if fs::read_to_string(&meta).ok().as_ref() != Some(&text) {

@@ -235,7 +235,7 @@ impl Export<'_> {
         for id in &self.ids {
             let Ok(run) = self.workspace.run(id) else { continue };
             let number = run.state().experiment;
-            let Some(known) = self.workspace.experiment(number).ok().filter(|_| seen.insert(number)) else { continue };
+            let Some(known) = self.workspace.experiments().get(number).ok().filter(|_| seen.insert(number)) else { continue };
             if !known.tags.is_empty() {
                 let what = plural(known.tags.len() as u64, "tag", "tags");
                 self.told

@@ -150,7 +150,7 @@ fn models(workspace: &Workspace, run: &RunState) -> Outcome<Vec<Model>> {
 }
 
 fn registered(workspace: &Workspace, run: &RunState) -> Outcome<Vec<Version>> {
-    Ok(workspace.read_registry(|registry| {
+    Ok(workspace.registry().read(|registry| {
         let mut found = Vec::new();
         for (name, model) in &registry.models {
             for (&version, known) in model.versions.iter().filter(|(_, known)| known.run_id == run.id.as_str()) {
