@@ -7,7 +7,8 @@ mod support;
 
 use std::time::Instant;
 
-use stepwell::{ExperimentId, NewRun, Point, RunQuery, RunWriter, Workspace};
+use stepwell::query::Query;
+use stepwell::{ExperimentId, NewRun, Point, RunWriter, Workspace};
 use support::workspace;
 
 const KEYS: u32 = 10;
@@ -45,11 +46,16 @@ impl Open {
 fn search(store: &Workspace, runs: &[Open]) {
     let least = runs.iter().map(|run| run.next - 1).max().unwrap_or(0) as f64;
     let filter = format!("metrics.m0 >= {least} and params.p1 = '3'");
-    let query = RunQuery { filter, order_by: vec!["metrics.m1 DESC".into()], max_results: 100, ..RunQuery::default() };
+    let query = Query { max_results: 100, ..Query::parse(&filter, &["metrics.m1 DESC"]).unwrap() };
     let page = store.search(&query).unwrap();
     let expected = (0..).zip(runs).filter(|(number, run)| number % 10 == 3 && (run.next - 1) as f64 >= least);
     assert_eq!(page.total, expected.count());
-    assert!(page.runs.iter().all(|run| run.metrics["m0"].latest.value >= least && run.metrics.len() == KEYS as usize));
+    assert!(
+        page.summaries()
+            .unwrap()
+            .iter()
+            .all(|run| run.metrics["m0"].latest.value >= least && run.metrics.len() == KEYS as usize)
+    );
 }
 
 /// Least and median of some rounds; `before` each something happens that is not measured.
@@ -100,7 +106,7 @@ fn main() {
         5,
         |handle| *handle = fresh_of(&store),
         |handle| {
-            assert_eq!(handle.search(&RunQuery::default()).unwrap().total, runs.len());
+            assert_eq!(handle.search(&Query::default()).unwrap().total, runs.len());
         },
     );
     let mut state = (runs, fresh_of(&store));
@@ -121,9 +127,9 @@ fn wide(metrics: usize) {
     }
     let search = |store: &mut Workspace| {
         let (key, value) = (format!("layer{}/unit{}", (metrics - 1) % 100, metrics - 1), metrics - 1);
-        let query = RunQuery { filter: format!("metrics.\"{key}\" = {value}"), ..RunQuery::default() };
+        let query = Query::filter(&format!("metrics.\"{key}\" = {value}")).unwrap();
         let page = store.search(&query).unwrap();
-        assert_eq!((page.total, page.runs[0].metrics.len()), (1, metrics));
+        assert_eq!((page.total, page.summaries().unwrap()[0].metrics.len()), (1, metrics));
     };
     println!("\n1 run of {metrics} metrics");
     row("open, a handle opened now", &mut fresh_of(&store), 3, |handle| *handle = fresh_of(&store), search);
@@ -143,9 +149,9 @@ fn fresh_of(store: &Workspace) -> Workspace {
 
 /// Lists all runs, and verifies their latest points.
 fn listed(store: &Workspace, runs: &[Open]) {
-    let page = store.search(&RunQuery::default()).unwrap();
+    let listed = store.search(&Query::default()).unwrap().summaries().unwrap();
     for run in runs {
-        let row = page.runs.iter().find(|row| row.run_id == *run.writer.run_id()).unwrap();
+        let row = listed.iter().find(|row| row.run_id == *run.writer.run_id()).unwrap();
         assert_eq!((row.metrics["m0"].latest.step, row.metrics["m0"].count), (run.next - 1, run.next as u64));
     }
 }

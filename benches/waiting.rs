@@ -8,8 +8,9 @@ mod support;
 
 use std::time::Instant;
 
+use stepwell::query::Query;
 use stepwell::tracking::{CreateRun, Tracking, TrackingOptions};
-use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunQuery, RunStatus, Workspace};
+use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunStatus, Workspace};
 use support::workspace;
 
 const CALLS: usize = 100;
@@ -74,6 +75,6 @@ fn main() {
             waiting = count + CALLS;
         }
         println!();
-        assert_eq!(store.search(&RunQuery::default()).unwrap().total, waiting);
+        assert_eq!(store.search(&Query::default()).unwrap().total, waiting);
     }
 }

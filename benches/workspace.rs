@@ -12,7 +12,7 @@ use std::time::Instant;
 use stepwell::import::RunImport;
 use stepwell::maintenance::CompactOptions;
 use stepwell::query::Query;
-use stepwell::{ExperimentId, NewRun, Point, RunId, RunQuery, RunStatus, Workspace};
+use stepwell::{ExperimentId, NewRun, Point, RunId, RunStatus, Workspace};
 use support::{Noise, cpu_ns, workspace};
 
 const FILTER: &str = "metrics.m1 < 0.1 and params.p1 = '3'";
@@ -105,12 +105,8 @@ fn row(what: &str, (cpu, wall): (f64, f64), more: String) {
 fn read(root: &Path, count: u64) {
     let before = resident();
     row("open", least(5, || Workspace::open(root).unwrap()), String::new());
-    let query = |filter: &str, order: &[&str], max: usize| RunQuery {
-        filter: filter.into(),
-        order_by: order.iter().map(|&clause| clause.into()).collect(),
-        max_results: max,
-        ..RunQuery::default()
-    };
+    let query =
+        |filter: &str, order: &[&str], max: usize| Query { max_results: max, ..Query::parse(filter, order).unwrap() };
     let ordered = query(FILTER, &["metrics.m2 DESC"], 100);
     row("open and first search", least(3, || Workspace::open(root).unwrap().search(&ordered).unwrap()), String::new());
 
@@ -128,7 +124,7 @@ fn read(root: &Path, count: u64) {
     expected.sort_by(|a, b| b.0.total_cmp(&a.0));
     let page = store.search(&ordered).unwrap();
     assert_eq!(page.total, expected.len());
-    assert!(page.runs.iter().zip(&expected).all(|(found, (_, id))| found.run_id == *id));
+    assert!(page.summaries().unwrap().iter().zip(&expected).all(|(found, (_, id))| found.run_id == *id));
     let some: Vec<RunId> = (0..1000).map(|number| run(number * (count / 1000)).id).collect();
     let latest = least(3, || {
         for id in &some {
@@ -138,14 +134,14 @@ fn read(root: &Path, count: u64) {
     });
     row("1,000 runs one by one, statistics of all metrics", latest, String::new());
     let latest = least(5, || {
-        let page = store.search(&query("", &[], 1000)).unwrap();
-        assert_eq!(page.runs.iter().map(|run| run.metrics.len()).sum::<usize>(), 5 * page.runs.len());
+        let runs = store.search(&query("", &[], 1000)).unwrap().summaries().unwrap();
+        assert_eq!(runs.iter().map(|run| run.metrics.len()).sum::<usize>(), 5 * runs.len());
     });
     row("1,000 runs in a list, latest of all metrics", latest, String::new());
     let all = Query { max_results: 1000, ..Query::default() };
     let latest = least(5, || {
-        let table = store.latest_of(&all, &["m0", "m1", "m2", "m3", "m4"]).unwrap();
-        assert!(table.columns.iter().all(|column| column.iter().all(Option::is_some)));
+        let columns = store.search(&all).unwrap().latest(&["m0", "m1", "m2", "m3", "m4"]).unwrap();
+        assert!(columns.iter().all(|column| column.iter().all(Option::is_some)));
     });
     row("1,000 runs as columns, latest of 5 metrics", latest, String::new());
     let live = least(3, || {

@@ -7,7 +7,8 @@ use std::f64::consts::PI;
 use std::time::{Duration, Instant};
 
 use stepwell::maintenance::CompactOptions;
-use stepwell::{NewRun, Result, RunQuery, RunSnapshot, RunStatus, Workspace};
+use stepwell::query::Query;
+use stepwell::{NewRun, Result, RunSnapshot, RunStatus, Workspace};
 
 const HIDDEN: usize = 32;
 const STEPS: i64 = 20_000;
@@ -66,15 +67,14 @@ fn main() -> Result<()> {
         usage.bytes_on_disk as f64 / usage.points as f64
     );
 
-    let query = RunQuery {
-        filter: "metrics.`final/accuracy` > 0.5 and params.hidden = '32'".into(),
-        order_by: vec!["metrics.`final/accuracy` DESC".into()],
+    let filter = "metrics.`final/accuracy` > 0.5 and params.hidden = '32'";
+    let query = Query {
         experiments: vec![experiment],
         max_results: 5,
-        ..RunQuery::default()
+        ..Query::parse(filter, &["metrics.`final/accuracy` DESC"])?
     };
-    println!("\n{} ordered by final accuracy:", query.filter);
-    for run in workspace.search(&query)?.runs {
+    println!("\n{filter} ordered by final accuracy:");
+    for run in workspace.search(&query)?.summaries()? {
         let accuracy = run.metrics.get("final/accuracy").map_or(f64::NAN, |stats| stats.latest.value);
         println!(
             "  {} {:>5}  accuracy {accuracy:.3}  loss min {:.4}",

@@ -7,7 +7,8 @@
 //!
 //! ```
 //! use stepwell::maintenance::CompactOptions;
-//! use stepwell::{NewRun, Result, RunQuery, RunStatus, Workspace};
+//! use stepwell::query::Query;
+//! use stepwell::{NewRun, Result, RunStatus, Workspace};
 //!
 //! # fn main() -> Result<()> {
 //! # let dir = tempfile::tempdir().unwrap();
@@ -37,9 +38,8 @@
 //! assert_eq!(snapshot.downsample("loss", None, 200)?.buckets.len(), 200);
 //!
 //! // MLflow's filter language, and OR, IN, regular expressions and statistics beyond it.
-//! let filter = "metrics.loss.min < 0.001 AND params.learning_rate = '0.01'".into();
-//! let page = workspace.search(&RunQuery { filter, ..RunQuery::default() })?;
-//! assert_eq!(page.runs[0].run_id, id);
+//! let query = Query::parse("metrics.loss.min < 0.001 AND params.learning_rate = '0.01'", &["metrics.loss.min"])?;
+//! assert_eq!(workspace.search(&query)?.run_ids()?, [id]);
 //!
 //! // Finished runs go into packs: fewer files, fewer bytes, the same answers.
 //! assert_eq!(workspace.maintenance().compact(CompactOptions::default())?.runs, 1);
@@ -121,9 +121,8 @@ pub use {
     run::snapshot::{RunSnapshot, part_len},
     run::state::RunState,
     segment::pyramid::Bucket,
+    workspace::found::Found,
     workspace::keys::KeyKind,
-    workspace::search::{RunPage, RunQuery, ViewType},
-    workspace::table::LatestTable,
 };
 
 // What goes wrong, and the time.
@@ -141,7 +140,7 @@ pub mod query {
             Aggregate, Clause, Comparison, DatasetField, Expr, MetricName, Number, NumberTest, Statistic,
             TextAttribute, TextTest, TimeAttribute,
         },
-        execute::Query,
+        execute::{Query, View},
         like::Like,
         order::{OrderBy, OrderKey},
         runs::{parse_filter, parse_name, parse_order_by},

@@ -329,7 +329,9 @@ fn an_experiment_goes_with_its_runs_and_comes_back_with_one_that_lives() {
     sides[0].maintenance().purge_experiment(experiment).unwrap();
     assert_eq!(pull(&sides[1], &sides[0]).experiments_removed, [experiment]);
     both(&sides);
-    assert!(sides.iter().all(|side| side.experiments().get(experiment).is_err() && side.find_run(&old).unwrap().is_none()));
+    assert!(
+        sides.iter().all(|side| side.experiments().get(experiment).is_err() && side.find_run(&old).unwrap().is_none())
+    );
 
     let again = sides[0].experiments().create("y").unwrap();
     create(&sides[0], again, &old, 3.0);

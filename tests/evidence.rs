@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stepwell::maintenance::{CollectOptions, CompactOptions, RepairOptions};
+use stepwell::query::Query;
 use stepwell::testing::{PowerLoss, SimDisk, Storage};
-use stepwell::{ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, RunStatus, RunWriter, TailMode, Workspace};
+use stepwell::{ExperimentId, NewRun, Options, RunEdit, RunId, RunStatus, RunWriter, TailMode, Workspace};
 
 const ROOT: &str = "/w";
 
@@ -84,7 +85,7 @@ fn is_missed(disk: &SimDisk, path: &Path, what: &str) {
     let check = |workspace: &Workspace, when: &str| {
         let report = workspace.maintenance().verify().unwrap();
         assert!(report.damage.iter().any(|damage| damage.file == path), "{what}, {when}: {report:?}");
-        let page = workspace.search(&RunQuery::default()).unwrap();
+        let page = workspace.search(&Query::default()).unwrap();
         assert!(told_of(&page.unreadable), "{what}, {when}: the list does not tell it: {:?}", page.unreadable);
         match workspace.find_run(&id("hurt")) {
             Ok(Some(run)) => assert!(told_of(run.damage()), "{what}, {when}: the run does not tell it"),
@@ -165,7 +166,7 @@ fn what_a_stop_of_the_machine_takes_is_no_damage() {
             let workspace = open(&disk);
             let report = workspace.maintenance().verify().unwrap();
             assert!(report.is_ok(), "{left:?}, loss {at}: {:?}", report.damage);
-            let page = workspace.search(&RunQuery::default()).unwrap();
+            let page = workspace.search(&Query::default()).unwrap();
             assert!(page.unreadable.is_empty(), "{left:?}, loss {at}: {:?}", page.unreadable);
             workspace.maintenance().compact(CompactOptions::default()).unwrap();
             let report = workspace.maintenance().verify().unwrap();
@@ -248,7 +249,7 @@ fn no_part_of_a_write_that_a_stop_of_the_machine_takes_is_damage() {
         let workspace = open(&disk);
         let report = workspace.maintenance().verify().unwrap();
         assert!(report.is_ok(), "{what}: {:?}", report.damage);
-        let page = workspace.search(&RunQuery::default()).unwrap();
+        let page = workspace.search(&Query::default()).unwrap();
         assert!(page.unreadable.is_empty(), "{what}: {:?}", page.unreadable);
         let points = workspace.find_run(&id("hurt")).unwrap().map_or(0, |run| run.points());
         assert!([0, 20, 12_020].contains(&points), "{what}: {points} points");

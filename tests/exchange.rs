@@ -3,8 +3,9 @@
 
 use stepwell::import::Pulled;
 use stepwell::maintenance::{CollectOptions, CompactOptions};
+use stepwell::query::{Query, View};
 use stepwell::registry::{NewVersion, Stage, Store};
-use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunQuery, RunStatus, ViewType, Workspace};
+use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunStatus, Workspace};
 
 fn two() -> (tempfile::TempDir, Workspace, Workspace) {
     let dir = tempfile::tempdir().unwrap();
@@ -29,10 +30,10 @@ fn pull(target: &Workspace, source: &Workspace) -> Pulled {
     target.pull(source, &mut |_, _| {}).unwrap()
 }
 
-fn shown(workspace: &Workspace, view: ViewType) -> Vec<String> {
-    let query = RunQuery { view, ..RunQuery::default() };
+fn shown(workspace: &Workspace, view: View) -> Vec<String> {
+    let query = Query { view, ..Query::default() };
     let mut ids: Vec<String> =
-        workspace.search(&query).unwrap().runs.iter().map(|run| run.run_id.to_string()).collect();
+        workspace.search(&query).unwrap().summaries().unwrap().iter().map(|run| run.run_id.to_string()).collect();
     ids.sort();
     ids
 }
@@ -51,7 +52,7 @@ fn what_was_deleted_for_good_stays_away_whatever_is_said_of_it_elsewhere() {
     for _ in 0..2 {
         let pulled = pull(&target, &source);
         assert_eq!((pulled.deleted, pulled.added), (vec![id.clone()], 0));
-        assert_eq!(shown(&target, ViewType::All), ["live"]);
+        assert_eq!(shown(&target, View::All), ["live"]);
         let run = target.run(&live).unwrap();
         assert_eq!(run.keys().collect::<Vec<_>>(), ["m"]);
         assert_eq!(run.history("m").unwrap().len(), 301);
@@ -95,8 +96,8 @@ fn runs_are_deleted_or_not_as_they_are_at_the_source() {
     for workspace in [&target, &fresh] {
         let pulled = pull(workspace, &source);
         assert_eq!(pulled.experiments[&vision], workspace.experiments().by_name("vision").unwrap().unwrap().id);
-        assert_eq!(shown(workspace, ViewType::ActiveOnly), ["a"]);
-        assert_eq!(shown(workspace, ViewType::DeletedOnly), ["b"]);
+        assert_eq!(shown(workspace, View::ActiveOnly), ["a"]);
+        assert_eq!(shown(workspace, View::DeletedOnly), ["b"]);
         assert_eq!(pull(workspace, &source).updated, 0);
     }
 }

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use stepwell::internals::segment::pack::Pack;
 use stepwell::internals::segment::reader::Source;
 use stepwell::maintenance::{CompactOptions, RepairOptions};
+use stepwell::query::{Query, View};
 use stepwell::registry::{NewVersion, Store};
 use stepwell::testing::{SimDisk, Storage};
-use stepwell::{
-    Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunQuery, RunStatus, TailMode, ViewType, Workspace,
-};
+use stepwell::{Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunStatus, TailMode, Workspace};
 
 use crate::support::frozen::Frozen;
 use crate::support::seen::{Seen, look};
@@ -404,7 +403,7 @@ fn each_flipped_bit_of_the_first_frames_costs_that_writer_alone() {
                 for bit in (0..8).map(|bit| 1 << bit) {
                     let what = format!("bit {bit:#x} of byte {offset} of one of {writers} logs");
                     let workspace = open(files.with(path, flipped(bytes, offset, bit))).unwrap();
-                    let page = workspace.search(&RunQuery { view: ViewType::All, ..RunQuery::default() }).unwrap();
+                    let page = workspace.search(&Query { view: View::All, ..Query::default() }).unwrap();
                     let told = page.unreadable.iter().any(|told| told.contains(path.to_str().unwrap()));
                     assert!(told, "{what}: the list does not tell it: {:?}", page.unreadable);
                     if bits(offset).contains(&bit) {
@@ -416,15 +415,18 @@ fn each_flipped_bit_of_the_first_frames_costs_that_writer_alone() {
                     let found = workspace.find_run(&id("chosen"));
                     if writers == 1 {
                         // The name may be gone; then the key's digits are all that is left of it.
-                        let names: Vec<&str> = page.runs.iter().map(|run| run.run_id.as_str()).collect();
+                        let names = page.run_ids().unwrap();
                         let key = id("chosen").key().to_string();
                         assert!(names.is_empty() == found.is_err(), "{what}: listed {names:?}, found {found:?}");
-                        assert!(names.iter().all(|name| [key.as_str(), "chosen"].contains(name)), "{what}: {names:?}");
+                        assert!(
+                            names.iter().all(|name| [key.as_str(), "chosen"].contains(&name.as_str())),
+                            "{what}: {names:?}"
+                        );
                         continue;
                     }
                     let run = found.unwrap().unwrap();
-                    assert_eq!(page.runs.len(), 1, "{what}: {:?}", page.runs);
-                    let listed = &page.runs[0];
+                    assert_eq!(page.summaries().unwrap().len(), 1, "{what}: {:?}", page.summaries().unwrap());
+                    let listed = &page.summaries().unwrap()[0];
                     assert_eq!((listed.run_id.as_str(), listed.experiment_id), ("chosen", vision), "{what}");
                     assert!(run.keys().eq(listed.metrics.keys()), "{what}: listed and shown are not alike");
                     assert!(!run.damage().is_empty(), "{what}: the run does not tell it");

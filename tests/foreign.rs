@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use stepwell::internals::folder::paths::FOLDERS;
 use stepwell::maintenance::{CollectOptions, CompactOptions, RepairOptions};
-use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, RunStatus, Workspace};
+use stepwell::query::Query;
+use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunStatus, Workspace};
 
 fn open(root: &Path) -> Result<Workspace, Error> {
     Workspace::open_or_create_with(root, Options { grace_ms: 0, ..Options::default() })
@@ -49,7 +50,7 @@ fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 /// Everything that anybody does with a workspace; errors are answers too.
 fn use_it(root: &Path) {
     let Ok(workspace) = open(root) else { return };
-    let _ = workspace.search(&RunQuery::default());
+    let _ = workspace.search(&Query::default());
     for name in ["p1", "p2", "l1", "l2"] {
         let id = RunId::new(name).unwrap();
         let _ = workspace.find_run(&id).map(|run| run.map(|run| run.history("loss")));

@@ -36,11 +36,12 @@ use stepwell::internals::segment::layout::{FINE_FROM, PAGE_POINTS, TRAILER_LEN};
 use stepwell::internals::segment::pack::{Pack, PackWriter};
 use stepwell::internals::segment::reader::{Group, Source};
 use stepwell::internals::segment::writer::{GroupWriter, SeriesName};
+use stepwell::query::Query;
 use stepwell::registry::{Model, Registry, Stage, Store, Version};
 use stepwell::testing::{SimDisk, Storage};
 use stepwell::{
-    Columns, Error, Experiment, ExperimentId, Options, Point, RunId, RunQuery, RunSnapshot, RunState, RunStatus,
-    Workspace, WriterId,
+    Columns, Error, Experiment, ExperimentId, Options, Point, RunId, RunSnapshot, RunState, RunStatus, Workspace,
+    WriterId,
 };
 
 use crate::support::frozen::Frozen;
@@ -369,14 +370,15 @@ fn check(files: Frozen) {
     assert!(short.state().deleted() && short.arrivals("loss").unwrap() == points(3..6));
     assert!(matches!(workspace.run(&id("gone")), Err(Error::NotFound { .. })));
 
-    let query = RunQuery { filter: "params.depth = '3' or status = 'RUNNING'".into(), ..RunQuery::default() };
+    let query = Query::filter("params.depth = '3' or status = 'RUNNING'").unwrap();
     let page = workspace.search(&query).unwrap();
-    let mut found: Vec<_> = page.runs.iter().map(|run| run.run_id.as_str()).collect();
+    let runs = page.summaries().unwrap();
+    let mut found: Vec<_> = runs.iter().map(|run| run.run_id.as_str()).collect();
     found.sort_unstable();
     assert_eq!((found, page.unreadable), (vec!["live", "long"], Vec::new()));
-    let query = RunQuery { filter: "metrics.m4 <= -2.5 and metrics.m5 >= -2.375".into(), ..RunQuery::default() };
+    let query = Query::filter("metrics.m4 <= -2.5 and metrics.m5 >= -2.375").unwrap();
     let page = workspace.search(&query).unwrap();
-    assert_eq!(page.runs.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), ["points"]);
+    assert_eq!(page.summaries().unwrap().iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), ["points"]);
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use stepwell::maintenance::{CompactOptions, RepairOptions};
+use stepwell::query::Query;
 use stepwell::registry::{NewVersion, Store};
 use stepwell::testing::SimDisk;
-use stepwell::{Error, RunQuery, Workspace};
+use stepwell::{Error, Workspace};
 
 use crate::support::protocol::{entries, id, log, on};
 
@@ -45,7 +46,7 @@ fn every_answer_about_a_run_tells_what_may_have_deleted_it() {
             let (_, told) = workspace.find_summary_and_damage(&id(run)).unwrap().unwrap();
             assert_eq!(named(&told), 1, "{journal} {run}");
         }
-        assert_eq!(named(&workspace.search(&RunQuery::default()).unwrap().unreadable), 1, "{journal}");
+        assert_eq!(named(&workspace.search(&Query::default()).unwrap().unreadable), 1, "{journal}");
         assert_eq!(named(&workspace.damage_of_experiments().unwrap()), usize::from(journal == "catalog"));
         workspace.maintenance().repair(RepairOptions::default()).unwrap();
         assert_eq!(named(on(&disk).run(&id("b")).unwrap().damage()), 0, "{journal}");

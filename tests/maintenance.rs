@@ -15,7 +15,8 @@ fn it_gathers_finished_runs_while_others_write() {
     let dir = tempfile::tempdir().unwrap();
     let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
     let maintenance = workspace
-        .maintenance().start(Schedule { sync_every: None, compact_every: Some(Duration::from_millis(2)) })
+        .maintenance()
+        .start(Schedule { sync_every: None, compact_every: Some(Duration::from_millis(2)) })
         .unwrap();
     let mut live = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
     let mut ids = Vec::new();

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use stepwell::import::RunImport;
 use stepwell::maintenance::CompactOptions;
+use stepwell::query::Query;
 use stepwell::testing::{Effect, Fault, OpKind, SimDisk, Storage, Times};
-use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, Workspace, now_ms};
+use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, Workspace, now_ms};
 
 use crate::support::stop::{Actor, Stop, at_every_operation};
 
@@ -62,7 +63,7 @@ impl Seen {
         let workspace = on(disk);
         let run = workspace.run(&id()).unwrap();
         let found = run.state().param("lr").map(str::to_owned);
-        let listed = workspace.search(&RunQuery::default()).unwrap().runs;
+        let listed = workspace.search(&Query::default()).unwrap().summaries().unwrap();
         let of_list = listed[0].params.get("lr").cloned();
         assert_eq!(found, of_list, "a run and the list of runs differ");
         assert!(self.value.is_none() || self.value == found, "{:?} became {found:?}", self.value);

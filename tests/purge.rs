@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use stepwell::maintenance::{CollectOptions, CompactOptions};
-use stepwell::{Error, ExperimentId, NewRun, RunId, RunQuery, RunStatus, ViewType, Workspace};
+use stepwell::query::{Query, View};
+use stepwell::{Error, ExperimentId, NewRun, RunId, RunStatus, Workspace};
 
 /// Logs 2,000 points each of `keep` and `secret/key`, by one writer.
 fn log(workspace: &Workspace, name: &str, experiment: ExperimentId) -> RunId {
@@ -26,7 +27,7 @@ fn files(dir: &Path) -> Vec<std::path::PathBuf> {
 
 /// How many runs satisfy a filter.
 fn found(workspace: &Workspace, filter: &str) -> usize {
-    workspace.search(&RunQuery { filter: filter.into(), ..RunQuery::default() }).unwrap().runs.len()
+    workspace.search(&Query::filter(&filter).unwrap()).unwrap().summaries().unwrap().len()
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn a_run_and_an_experiment_are_purged_only_when_deleted() {
     assert!(matches!(workspace.maintenance().purge_experiment(ExperimentId::DEFAULT), Err(Error::Invalid { .. })));
     let collected = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
     assert_eq!((collected.runs, collected.experiments), (vec![(ExperimentId::DEFAULT, own)], vec![]));
-    let all = RunQuery { view: ViewType::All, ..RunQuery::default() };
-    assert!(workspace.search(&all).unwrap().runs.is_empty());
+    let all = Query { view: View::All, ..Query::default() };
+    assert!(workspace.search(&all).unwrap().summaries().unwrap().is_empty());
     assert!(workspace.maintenance().verify().unwrap().is_ok());
 }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stepwell::maintenance::{CollectOptions, CompactOptions, RepairOptions};
+use stepwell::query::Query;
 use stepwell::registry::Store;
 use stepwell::testing::{SimDisk, Storage};
 use stepwell::tracking::{Tracking, TrackingOptions};
-use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, RunStatus, TailMode, Workspace};
+use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunStatus, TailMode, Workspace};
 
 use crate::support::frozen::Frozen;
 use crate::support::refusing::{Meanwhile, Refusal, Refusing};
@@ -58,8 +59,8 @@ fn places(disk: &SimDisk) -> Vec<PathBuf> {
 
 /// The runs that a search finds, and what it left out.
 fn listed(workspace: &Workspace) -> (Vec<String>, Vec<String>) {
-    let page = workspace.search(&RunQuery::default()).unwrap();
-    let mut runs: Vec<String> = page.runs.iter().map(|run| run.run_id.to_string()).collect();
+    let page = workspace.search(&Query::default()).unwrap();
+    let mut runs: Vec<String> = page.summaries().unwrap().iter().map(|run| run.run_id.to_string()).collect();
     runs.sort();
     (runs, page.unreadable)
 }
@@ -188,7 +189,7 @@ fn verify_beside_compaction_finds_no_damage() {
         let workspace = open(storage);
         let report = workspace.maintenance().verify().unwrap();
         assert!(report.is_ok(), "compaction before opening {at}: {:?}", report.damage);
-        let page = workspace.search(&RunQuery::default()).unwrap();
+        let page = workspace.search(&Query::default()).unwrap();
         assert!(page.unreadable.is_empty(), "compaction before opening {at}: {:?}", page.unreadable);
         if meanwhile.opened() <= at {
             break;
@@ -221,12 +222,13 @@ fn all_answers_about_a_run_with_an_unreadable_pack_agree() {
         {
             let workspace = open(storage);
             let at = format!("{how:?}");
-            let page = workspace.search(&RunQuery::default()).unwrap();
+            let page = workspace.search(&Query::default()).unwrap();
             assert!(named(&page.unreadable), "{at}: {:?}", page.unreadable);
+            let runs = page.summaries().unwrap();
             let usage = workspace.maintenance().usage().unwrap();
-            assert!(named(&usage.unreadable) && usage.runs == page.runs.len() as u64, "{at}: {usage:?}");
+            assert!(named(&usage.unreadable) && usage.runs == runs.len() as u64, "{at}: {usage:?}");
             for name in RUNS {
-                let listed = page.runs.iter().find(|run| run.run_id.as_str() == name);
+                let listed = runs.iter().find(|run| run.run_id.as_str() == name);
                 let alone = workspace.find_summary(&id(name));
                 let tracking = Tracking::new(workspace.clone(), TrackingOptions::default());
                 let shown = tracking.get_run(name);

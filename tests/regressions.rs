@@ -309,9 +309,9 @@ fn an_index_that_was_moved_from_another_pack_is_made_anew() {
     std::fs::write(&indexes[0], &bytes[1]).unwrap();
     let fresh = Workspace::open(&root).unwrap();
     for (value, id) in ["here", "there"].iter().zip(&ids) {
-        let query = stepwell::RunQuery { filter: format!("tags.place = '{value}'"), ..Default::default() };
+        let query = stepwell::query::Query::filter(&format!("tags.place = '{value}'")).unwrap();
         let page = fresh.search(&query).unwrap();
-        assert_eq!((page.total, &page.runs[0].run_id), (1, id));
+        assert_eq!((page.total, &page.summaries().unwrap()[0].run_id), (1, id));
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use stepwell::internals::segment::pack::Pack;
 use stepwell::internals::segment::reader::{Group, Source};
 use stepwell::maintenance::{CompactOptions, RepairOptions};
+use stepwell::query::Query;
 use stepwell::testing::{SimDisk, Storage};
-use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunQuery, RunStatus, TailMode, Workspace};
+use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunStatus, TailMode, Workspace};
 
 const ROOT: &str = "/w";
 /// Points of the long metrics: three pages and a part of one.
@@ -105,9 +106,9 @@ fn a_damaged_page_costs_its_own_points_alone() {
     // Statistics stand elsewhere, under a checksum of their own.
     let mut reader = run.salvage();
     assert_eq!((reader.stats("loss").unwrap().count as i64, reader.missing()), (POINTS, 0));
-    let page = workspace.search(&RunQuery { filter: "metrics.loss.count = 4000".into(), ..RunQuery::default() });
+    let page = workspace.search(&Query::filter("metrics.loss.count = 4000").unwrap());
     let page = page.unwrap();
-    assert_eq!((page.runs.len(), page.unreadable.len()), (1, 0));
+    assert_eq!((page.summaries().unwrap().len(), page.unreadable.len()), (1, 0));
 
     // What readers gave is what repair saves.
     workspace.maintenance().repair(RepairOptions::default()).unwrap();
@@ -164,9 +165,14 @@ fn a_damaged_page_that_runs_share_hides_none_of_them() {
             disk.remove_file(&pack.with_extension("index")).unwrap();
         }
         let workspace = open(&disk);
-        let page = workspace.search(&RunQuery::default()).unwrap();
-        assert_eq!(page.runs.len(), 201, "{:?}", page.unreadable);
-        let lacks = page.runs.iter().filter(|run| run.metrics.get("loss").is_none_or(|stats| stats.count < 7)).count();
+        let page = workspace.search(&Query::default()).unwrap();
+        assert_eq!(page.summaries().unwrap().len(), 201, "{:?}", page.unreadable);
+        let lacks = page
+            .summaries()
+            .unwrap()
+            .iter()
+            .filter(|run| run.metrics.get("loss").is_none_or(|stats| stats.count < 7))
+            .count();
         assert_eq!(lacks > 0, !page.unreadable.is_empty(), "{lacks} lack something: {:?}", page.unreadable);
         assert_eq!(page.unreadable.len(), lacks, "{:?}", page.unreadable);
         assert!(index || lacks > 0);
@@ -183,8 +189,8 @@ fn a_damaged_page_that_runs_share_hides_none_of_them() {
         }
         assert!((1..=1024).contains(&missing), "{missing} are missing");
         // Now each run is asked for in several places.
-        let page = workspace.search(&RunQuery { filter: "tags.seen = 'yes'".into(), ..RunQuery::default() }).unwrap();
-        assert_eq!(page.runs.len(), 200, "{:?}", page.unreadable);
+        let page = workspace.search(&Query::filter("tags.seen = 'yes'").unwrap()).unwrap();
+        assert_eq!(page.summaries().unwrap().len(), 200, "{:?}", page.unreadable);
         assert!(!page.unreadable.is_empty());
     }
 }
@@ -217,5 +223,5 @@ fn a_damaged_page_of_a_log_costs_its_own_points_alone() {
     assert_eq!(points.len() as u64 + reader.missing(), POINTS as u64);
     assert!(reader.missing() <= 1024 && reader.told()[0].contains(".log"), "{:?}", reader.told());
     assert_eq!(reader.history("acc").unwrap().len(), 1);
-    assert_eq!(now.search(&RunQuery::default()).unwrap().runs.len(), 1);
+    assert_eq!(now.search(&Query::default()).unwrap().summaries().unwrap().len(), 1);
 }

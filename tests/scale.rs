@@ -2,9 +2,8 @@
 //! none.
 
 use stepwell::maintenance::CompactOptions;
-use stepwell::{
-    Columns, Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunQuery, RunStatus, TailMode, Workspace,
-};
+use stepwell::query::Query;
+use stepwell::{Columns, Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunStatus, TailMode, Workspace};
 
 fn workspace() -> (tempfile::TempDir, Workspace) {
     let dir = tempfile::tempdir().unwrap();
@@ -69,7 +68,7 @@ fn thousands_of_runs_of_one_point_take_few_files_and_bytes() {
     let usage = workspace.maintenance().usage().unwrap();
     assert_eq!((usage.runs, usage.series, usage.points), (count.into(), count.into(), count.into()));
     assert!(usage.files < 10, "{usage:?}");
-    let query = RunQuery { filter: "metrics.loss >= 1990".into(), ..RunQuery::default() };
+    let query = Query::filter("metrics.loss >= 1990").unwrap();
     assert_eq!(workspace.search(&query).unwrap().total, 10);
 }
 

@@ -1,13 +1,12 @@
 //! Search, verify and repair over a workspace with live, finished, packed and edited runs.
 
 use stepwell::maintenance::{CollectOptions, CompactOptions};
-use stepwell::query::Query;
-use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunQuery, RunStatus, ViewType, Workspace};
+use stepwell::query::{Query, View};
+use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunStatus, Workspace};
 
-fn ids(workspace: &Workspace, filter: &str, view: ViewType) -> Vec<String> {
-    let query =
-        RunQuery { filter: filter.into(), order_by: vec!["metrics.loss ASC".into()], view, ..RunQuery::default() };
-    workspace.search(&query).unwrap().runs.into_iter().map(|run| run.run_id.to_string()).collect()
+fn ids(workspace: &Workspace, filter: &str, view: View) -> Vec<String> {
+    let query = Query { view, ..Query::parse(&filter, &["metrics.loss ASC"]).unwrap() };
+    workspace.search(&query).unwrap().summaries().unwrap().into_iter().map(|run| run.run_id.to_string()).collect()
 }
 
 #[test]
@@ -34,10 +33,10 @@ fn search_sees_live_packed_and_edited_runs_alike() {
     let all = || (0..20).map(|number| format!("run{number:02}")).collect::<Vec<_>>();
     let other = Workspace::open(workspace.root()).unwrap();
     for view in [&workspace, &other] {
-        assert_eq!(ids(view, "", ViewType::ActiveOnly), all());
-        assert_eq!(ids(view, "metrics.loss < 3 and params.lr = '0.1'", ViewType::ActiveOnly), ["run01"]);
+        assert_eq!(ids(view, "", View::ActiveOnly), all());
+        assert_eq!(ids(view, "metrics.loss < 3 and params.lr = '0.1'", View::ActiveOnly), ["run01"]);
         assert_eq!(
-            ids(view, "metrics.loss.max >= 19 or run_id = 'run03'", ViewType::ActiveOnly),
+            ids(view, "metrics.loss.max >= 19 or run_id = 'run03'", View::ActiveOnly),
             ["run03", "run18", "run19"]
         );
     }
@@ -46,10 +45,10 @@ fn search_sees_live_packed_and_edited_runs_alike() {
     workspace.delete_run(&RunId::new("run03").unwrap()).unwrap();
     for step in 0..3 {
         for view in [&workspace, &other] {
-            assert_eq!(ids(view, "tags.a = 'b'", ViewType::ActiveOnly), ["run02"], "step {step}");
-            assert_eq!(ids(view, "", ViewType::DeletedOnly), ["run03"], "step {step}");
-            assert_eq!(ids(view, "", ViewType::ActiveOnly).len(), 19);
-            assert_eq!(ids(view, "", ViewType::All), all());
+            assert_eq!(ids(view, "tags.a = 'b'", View::ActiveOnly), ["run02"], "step {step}");
+            assert_eq!(ids(view, "", View::DeletedOnly), ["run03"], "step {step}");
+            assert_eq!(ids(view, "", View::ActiveOnly).len(), 19);
+            assert_eq!(ids(view, "", View::All), all());
         }
         if step == 0 {
             live.clear();
@@ -61,16 +60,16 @@ fn search_sees_live_packed_and_edited_runs_alike() {
     let usage = other.maintenance().usage().unwrap();
     assert_eq!((usage.runs, usage.series, usage.points), (20, 20, 200));
     workspace.experiments().delete(ExperimentId::DEFAULT).unwrap();
-    assert_eq!(ids(&other, "", ViewType::ActiveOnly), Vec::<String>::new());
-    assert_eq!(ids(&other, "", ViewType::DeletedOnly), all());
+    assert_eq!(ids(&other, "", View::ActiveOnly), Vec::<String>::new());
+    assert_eq!(ids(&other, "", View::DeletedOnly), all());
     workspace.experiments().restore(ExperimentId::DEFAULT).unwrap();
     // It brings back all of its runs, those too that were deleted alone before.
-    assert_eq!(ids(&other, "", ViewType::ActiveOnly), all());
+    assert_eq!(ids(&other, "", View::ActiveOnly), all());
     workspace.delete_run(&RunId::new("run03").unwrap()).unwrap();
-    assert_eq!(ids(&other, "", ViewType::DeletedOnly), ["run03"]);
+    assert_eq!(ids(&other, "", View::DeletedOnly), ["run03"]);
     let collected = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
     assert_eq!(collected.runs, [(ExperimentId::DEFAULT, RunId::new("run03").unwrap())]);
-    assert_eq!(ids(&other, "", ViewType::All).len(), 19);
+    assert_eq!(ids(&other, "", View::All).len(), 19);
     assert!(other.maintenance().verify().unwrap().is_ok());
 }
 
@@ -96,15 +95,15 @@ fn latest_points_come_as_columns_as_lists_have_them() {
     }
     let mut query = Query::parse("metrics.one >= 5", &["metrics.one DESC"]).unwrap();
     query.max_results = 30;
-    let (list, table) =
-        (workspace.list(query.clone()).unwrap(), workspace.latest_of(&query, &["some", "none", "one"]).unwrap());
+    let list = workspace.search(&query).unwrap();
+    let (ids, columns) = (list.run_ids().unwrap(), list.latest(&["some", "none", "one"]).unwrap());
     let rows = list.rows().unwrap();
-    assert_eq!((table.total, table.runs.len(), table.columns.len()), (list.total, rows.len(), 3));
+    assert_eq!((ids.len(), columns.len()), (rows.len(), 3));
     for (at, row) in rows.iter().enumerate() {
         let of = |key: &str| row.metrics.iter().find(|(own, _)| *own == key).map(|(_, point)| *point);
-        assert_eq!(table.runs[at], row.run_id);
-        let columns: Vec<_> = table.columns.iter().map(|column| column[at]).collect();
-        assert_eq!(columns, [of("some"), None, of("one")], "{}", row.run_id);
+        assert_eq!(ids[at], row.run_id);
+        let of_run: Vec<_> = columns.iter().map(|column| column[at]).collect();
+        assert_eq!(of_run, [of("some"), None, of("one")], "{}", row.run_id);
     }
-    assert!(table.columns[0].iter().any(Option::is_none) && table.columns[0].iter().any(Option::is_some));
+    assert!(columns[0].iter().any(Option::is_none) && columns[0].iter().any(Option::is_some));
 }

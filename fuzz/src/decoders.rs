@@ -648,17 +648,11 @@ pub fn query(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.split('\n');
     let filter = lines.next().unwrap_or_default();
-    let mut clauses: Vec<&str> = lines.collect();
-    let token = if clauses.len() > 1 { clauses.pop() } else { None };
-    let _ = Query::parse(filter, &[] as &[&str]);
+    let clauses: Vec<&str> = lines.collect();
+    let _ = Query::filter(filter);
     let _ = Query::parse("", &clauses);
     let Ok(query) = Query::parse(filter, &clauses) else { return };
     let index = IndexPart::from_bytes(whole_index()).expect("it was written whole");
     let parts = [stepwell::internals::search::execute::MaskedPart { part: &index, excluded: None }];
     let _ = stepwell::internals::search::execute::execute(&parts, &query);
-    if let Some(token) = token
-        && let Ok(query) = query.at_page(token)
-    {
-        let _ = stepwell::internals::search::execute::execute(&parts, &query);
-    }
 }

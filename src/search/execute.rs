@@ -14,7 +14,6 @@ use crate::search::ast::{Clause, Expr, TextAttribute, TextTest};
 use crate::search::dialect::{Dialect, RUNS, RunAttribute};
 use crate::search::filter::{Context, evaluate};
 use crate::search::order::{OrderBy, OrderKey, complete};
-use crate::search::page::{page_token, parse_page_token};
 use crate::search::rank::{PartOrder, best};
 use crate::search::refusal::Parsed;
 use crate::search::runs::{parse_filter_in, parse_order_by_in};
@@ -34,7 +33,7 @@ impl<'a> From<&'a IndexPart> for MaskedPart<'a> {
     }
 }
 
-/// Whether deleted runs are found (MLflow's `ViewType`).
+/// Whether deleted runs are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum View {
     /// Runs that are not deleted.
@@ -65,9 +64,11 @@ pub struct Query {
     /// How many runs come before the page.
     pub offset: usize,
     /// What the runs found stand for: [`crate::base::items::RUN`] for plain runs.
+    #[doc(hidden)]
     pub kind: u8,
     /// Experiments that were deleted or restored: how often, and whether they are deleted. Marks that their runs got
     /// before the last time count no more.
+    #[doc(hidden)]
     pub deletions: Deletions,
     /// Where each experiment's artifacts live: a run's `artifact_uri` is `ROOT/RUN_ID/artifacts`, and absent for
     /// experiments that are not here.
@@ -92,6 +93,14 @@ impl Default for Query {
 }
 
 impl Query {
+    /// The query of a filter in the store's language; all else as [`Query::default`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the place and what would be right.
+    pub fn filter(filter: &str) -> Result<Self> {
+        Self::parse(filter, &[] as &[&str])
+    }
+
     /// The query of a filter and order-by clauses; all else as [`Query::default`].
     ///
     /// # Errors
@@ -130,15 +139,6 @@ impl Query {
         words.retain(|word| !RunStatus::ALL.iter().any(|status| status.as_str() == word));
         words
     }
-
-    /// Goes to the page that a token names; the empty token is the first page.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when no page gave the token.
-    pub fn at_page(mut self, token: &str) -> Result<Self> {
-        self.offset = parse_page_token(token)?;
-        Ok(self)
-    }
 }
 
 /// One page of runs.
@@ -146,8 +146,6 @@ impl Query {
 pub struct Page {
     /// Runs in order: the part's place in the slice, and the ordinal in the part.
     pub hits: Vec<(usize, u32)>,
-    /// The token of the next page, if a further run exists.
-    pub next_page_token: Option<String>,
     /// How many runs satisfy the query, on all pages.
     pub total: usize,
 }
@@ -182,7 +180,6 @@ pub fn execute(parts: &[MaskedPart<'_>], query: &Query) -> Result<Page> {
     let ranked = if query.offset < total { best(&mut columns, &hits, &order, end.min(total)) } else { Vec::new() };
     Ok(Page {
         hits: ranked.into_iter().skip(query.offset).map(|(part, ordinal)| (part as usize, ordinal)).collect(),
-        next_page_token: (end < total).then(|| page_token(end)),
         total,
     })
 }

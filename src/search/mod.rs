@@ -2,7 +2,7 @@
 //!
 //! A filter's way: `lexer` → [`parser`] and `comparison`, which know names and operators from a [`dialect`] and refuse
 //! with a [`refusal`] → [`runs`] → [`ast`] → `filter` (sets of runs, one part at a time) → `rank` (order, the best k)
-//! → [`execute`] (pages). [`order`] says what orders, [`like`] matches LIKE patterns, [`page`] makes page tokens.
+//! → [`execute`] (pages). [`order`] says what orders, [`like`] matches LIKE patterns.
 //!
 //! Where the answers differ from MLflow's, on filters that MLflow takes: `run_name` reads the run's name, not the tag
 //! `mlflow.runName`; infinite values are themselves, not ±1.8e308; ILIKE folds every letter, not ASCII alone;
@@ -18,7 +18,6 @@ pub(crate) mod filter;
 pub(crate) mod lexer;
 pub mod like;
 pub mod order;
-pub mod page;
 pub mod parser;
 pub(crate) mod rank;
 pub mod refusal;

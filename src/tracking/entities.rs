@@ -6,7 +6,7 @@ use crate::base::point::Point;
 pub use crate::base::stats::RunStatus;
 pub use crate::journal::registry::Stage;
 pub use crate::registry::store::{ModelVersion, RegisteredModel};
-pub use crate::search::execute::View as ViewType;
+pub use crate::search::execute::View;
 
 /// Whether something is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

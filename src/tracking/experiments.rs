@@ -7,7 +7,7 @@ use crate::journal::catalog;
 use crate::search::ast::TextTest;
 use crate::search::dialect::{Attribute, Dialect, Entity, Keys, Kind, NO_RULES, NUMBERS, Operator, Rules, TEXTS};
 use crate::search::parser::{Field, Sorting, Test, parse_list, parse_sorting};
-use crate::tracking::entities::{Experiment, LifecycleStage, PageOf, ViewType};
+use crate::tracking::entities::{Experiment, LifecycleStage, PageOf, View};
 use crate::tracking::error::{Code, Fault, Result};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate::{self, RESULTS_MAX};
@@ -28,7 +28,7 @@ pub struct NewExperiment {
 #[derive(Clone, Debug)]
 pub struct ExperimentSearch {
     /// Which stages.
-    pub view: ViewType,
+    pub view: View,
     /// Most experiments on a page, 1 to 50,000.
     pub max_results: i64,
     /// The condition; empty for none.
@@ -41,7 +41,7 @@ pub struct ExperimentSearch {
 
 impl Default for ExperimentSearch {
     fn default() -> Self {
-        Self { view: ViewType::ActiveOnly, max_results: 1000, filter: String::new(), order_by: Vec::new(), offset: 0 }
+        Self { view: View::ActiveOnly, max_results: 1000, filter: String::new(), order_by: Vec::new(), offset: 0 }
     }
 }
 
@@ -166,9 +166,9 @@ impl Tracking {
         let mut found = self.inner.workspace.experiments().list()?;
         found.retain(|experiment| {
             let stage = match search.view {
-                ViewType::ActiveOnly => !experiment.deleted,
-                ViewType::DeletedOnly => experiment.deleted,
-                ViewType::All => true,
+                View::ActiveOnly => !experiment.deleted,
+                View::DeletedOnly => experiment.deleted,
+                View::All => true,
             };
             stage && tests.iter().all(|test| passes(test, experiment))
         });

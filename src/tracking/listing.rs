@@ -7,14 +7,12 @@ use crate::base::items::{ARTIFACT_URI, of_index_key};
 use crate::base::stats::StatPoint;
 use crate::index::rows::Row;
 use crate::search::execute::Query;
-use crate::tracking::entities::{
-    LifecycleStage, Metric, PageOf, Run, RunData, RunInfo, RunInputs, RunOutputs, ViewType,
-};
+use crate::tracking::entities::{LifecycleStage, Metric, PageOf, Run, RunData, RunInfo, RunInputs, RunOutputs, View};
 use crate::tracking::error::Result;
 use crate::tracking::store::{Tracking, below};
 use crate::tracking::validate::{self, RESULTS_MAX};
 use crate::tracking::{filter, inputs};
-use crate::workspace::search::RunList;
+use crate::workspace::found::Found;
 
 /// Which runs to find.
 #[derive(Clone, Debug)]
@@ -24,7 +22,7 @@ pub struct RunSearch {
     /// The condition; empty for none.
     pub filter: String,
     /// Whether deleted runs are found.
-    pub view: ViewType,
+    pub view: View,
     /// Most runs on a page, 1 to 50,000.
     pub max_results: i64,
     /// Clauses such as `metrics.loss ASC`.
@@ -38,7 +36,7 @@ impl Default for RunSearch {
         Self {
             experiment_ids: Vec::new(),
             filter: String::new(),
-            view: ViewType::ActiveOnly,
+            view: View::ActiveOnly,
             max_results: 1000,
             order_by: Vec::new(),
             offset: 0,
@@ -49,7 +47,7 @@ impl Default for RunSearch {
 /// A page of runs.
 #[derive(Debug)]
 pub struct FoundRuns {
-    list: Option<RunList>,
+    list: Option<Found>,
     roots: BTreeMap<ExperimentId, String>,
     /// How many come before the next page, if there is one.
     pub next_offset: Option<usize>,
@@ -106,7 +104,7 @@ impl Tracking {
         let roots = self.artifact_roots(&experiments)?;
         query.artifact_roots.clone_from(&roots);
         query = Query { view: search.view, experiments, max_results, offset: search.offset, ..query };
-        let list = self.inner.workspace.list(query)?;
+        let list = self.inner.workspace.search(&query)?;
         Ok(FoundRuns { next_offset: list.next_offset, list: Some(list), roots })
     }
 
@@ -115,7 +113,7 @@ impl Tracking {
     /// # Errors
     /// `DATA_LOSS` where bytes do not verify.
     pub fn rows<'a>(&self, page: &'a FoundRuns) -> Result<Vec<ListedRun<'a>>> {
-        let rows = page.list.as_ref().map(RunList::rows).transpose()?.unwrap_or_default();
+        let rows = page.list.as_ref().map(Found::rows).transpose()?.unwrap_or_default();
         Ok(rows.into_iter().map(|row| self.listed(row, &page.roots)).collect())
     }
 

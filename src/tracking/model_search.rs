@@ -98,7 +98,7 @@ impl Tracking {
             offset: if plain { search.offset } else { 0 },
             ..Query::default()
         };
-        let found = self.inner.workspace.list(query)?;
+        let found = self.inner.workspace.search(&query)?;
         let shown = |row: Row<'_>| {
             let root = roots.get(&row.experiment_id).map(String::as_str);
             self.shown_model(&row.with_metrics(BTreeMap::new()), root)

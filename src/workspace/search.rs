@@ -18,10 +18,8 @@ use crate::index::bitmap::Bitmap;
 use crate::index::layout::run;
 use crate::index::packed::Places;
 use crate::index::part::IndexPart;
-use crate::index::rows::Row;
 use crate::run::snapshot::{RunSnapshot, summary_of};
 use crate::run::state::RunState;
-pub use crate::search::execute::View as ViewType;
 use crate::search::execute::{Deletions, MaskedPart, Page, Query, execute};
 use crate::segment::pack::Pack;
 use crate::storage::Storage;
@@ -29,91 +27,6 @@ use crate::workspace::live::Spoken;
 use crate::workspace::open::Workspace;
 use crate::workspace::overlay::Made;
 use crate::workspace::packs::{self, OpenPack, PackSet};
-
-/// Which runs to find.
-#[derive(Clone, Debug)]
-pub struct RunQuery {
-    /// The condition in the filter language; empty for none.
-    pub filter: String,
-    /// Clauses such as `metrics.loss ASC`; then latest start, then run id.
-    pub order_by: Vec<String>,
-    /// Whether deleted runs are found.
-    pub view: ViewType,
-    /// Experiments to search; all when empty.
-    pub experiments: Vec<ExperimentId>,
-    /// Most runs of one page.
-    pub max_results: usize,
-    /// Where the page begins, from the page before.
-    pub page_token: Option<String>,
-}
-
-impl Default for RunQuery {
-    fn default() -> Self {
-        Self {
-            filter: String::new(),
-            order_by: Vec::new(),
-            view: ViewType::ActiveOnly,
-            experiments: Vec::new(),
-            max_results: 1000,
-            page_token: None,
-        }
-    }
-}
-
-/// One page of runs.
-#[derive(Clone, Debug)]
-pub struct RunPage {
-    /// The runs, in order.
-    pub runs: Vec<RunSummary>,
-    /// Where the next page begins, if there is one.
-    pub next_page_token: Option<String>,
-    /// How many runs match, on all pages.
-    pub total: usize,
-    /// What could not be read and was left out, and why; `verify` tells what it costs.
-    pub unreadable: Vec<String>,
-}
-
-/// One page of runs as lists show them: their places in indexes, which it keeps from going.
-#[derive(Debug)]
-pub struct RunList {
-    hits: Vec<(Arc<IndexPart>, u32)>,
-    deletions: Deletions,
-    /// How many come before the next page, if there is one.
-    pub next_offset: Option<usize>,
-    /// How many runs match, on all pages.
-    pub total: usize,
-    /// See [`RunPage::unreadable`].
-    pub unreadable: Vec<String>,
-}
-
-impl RunList {
-    /// The runs, in order, with the latest point of each metric. No word is copied.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`].
-    pub fn rows(&self) -> Result<Vec<Row<'_>>> {
-        let mut parts: Vec<(&IndexPart, Vec<u32>, Vec<usize>)> = Vec::new();
-        for (place, (part, ordinal)) in self.hits.iter().enumerate() {
-            let known = parts.iter().position(|known| std::ptr::eq(known.0, &**part));
-            let at = known.unwrap_or(parts.len());
-            if known.is_none() {
-                parts.push((part, Vec::new(), Vec::new()));
-            }
-            parts[at].1.push(*ordinal);
-            parts[at].2.push(place);
-        }
-        let mut rows = Vec::with_capacity(self.hits.len());
-        for (part, ordinals, places) in parts {
-            let made = part.rows(&ordinals).inspect_err(|_| part.note_rows(false))?;
-            rows.extend(places.into_iter().zip(made));
-        }
-        rows.sort_unstable_by_key(|(place, _)| *place);
-        for (_, row) in &mut rows {
-            row.deleted = counts_as_deleted(&self.deletions, row.experiment_id, row.deleted_generation, row.deleted);
-        }
-        Ok(rows.into_iter().map(|(_, row)| row).collect())
-    }
-}
 
 /// Indexes as last read.
 #[derive(Default)]
@@ -134,67 +47,20 @@ struct PackIndex {
 }
 
 /// What one search looks at.
-pub(super) struct View {
+pub(super) struct Parts {
     pub(super) parts: Vec<(Arc<IndexPart>, Bitmap)>,
     unreadable: Vec<String>,
 }
 
 impl Workspace {
-    /// Finds runs.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a filter, order or token that is none, saying where; [`Error::Corrupt`], [`Error::Io`].
-    pub fn search(&self, query: &RunQuery) -> Result<RunPage> {
-        let mut parsed = Query::parse(&query.filter, &query.order_by)?;
-        if let Some(token) = &query.page_token {
-            parsed = parsed.at_page(token)?;
-        }
-        parsed.max_results = query.max_results;
-        parsed.view = query.view;
-        parsed.experiments.clone_from(&query.experiments);
-        let (unreadable, (page, runs)) = self.ask(|view| {
-            let (page, deletions) = self.execute(view, parsed.clone())?;
-            let mut runs = Vec::with_capacity(page.hits.len());
-            for &(part, ordinal) in &page.hits {
-                let mut run = view.parts[part].0.summary(ordinal)?;
-                run.deleted = counts_as_deleted(&deletions, run.experiment_id, run.deleted_generation, run.deleted);
-                runs.push(run);
-            }
-            Ok((page, runs))
-        })?;
-        Ok(RunPage { runs, next_page_token: page.next_page_token, total: page.total, unreadable })
-    }
-
-    /// Finds runs by a query that was parsed already, as lists show them.
-    ///
-    /// # Errors
-    /// As [`Self::search`].
-    pub fn list(&self, query: Query) -> Result<RunList> {
-        let (unreadable, list) = self.ask(|view| {
-            let (page, deletions) = self.execute(view, query.clone())?;
-            let hits: Vec<_> = page.hits.iter().map(|&(part, at)| (Arc::clone(&view.parts[part].0), at)).collect();
-            let end = query.offset.saturating_add(hits.len());
-            let next_offset = (end < page.total && !hits.is_empty()).then_some(end);
-            let list = RunList { hits, deletions, next_offset, total: page.total, unreadable: Vec::new() };
-            // Damage to what rows are made of is met here, where the index can still be made anew: the first time, and
-            // again after rows could not be made.
-            if !list.hits.iter().all(|(part, _)| part.rows_made()) {
-                list.rows()?;
-                list.hits.iter().for_each(|(part, _)| part.note_rows(true));
-            }
-            Ok(list)
-        })?;
-        Ok(RunList { unreadable, ..list })
-    }
-
     /// The distinct items of a kind that runs of some experiments have, deleted runs included: experiment, key, value.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn items(&self, kind: u8, experiments: &[ExperimentId]) -> Result<BTreeSet<(ExperimentId, String, String)>> {
-        let (_, found) = self.ask(|view| {
+        let (_, found) = self.ask(|parts| {
             let mut found = BTreeSet::new();
-            for (part, excluded) in &view.parts {
+            for (part, excluded) in &parts.parts {
                 part.each_item(kind, |ordinal, experiment, key, value| {
                     if !excluded.contains(ordinal) && experiments.contains(&experiment) {
                         found.insert((experiment, key.to_owned(), value.to_owned()));
@@ -211,9 +77,9 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn runs_with_items(&self, kind: u8) -> Result<Vec<(RunId, String, String)>> {
-        let (_, found) = self.ask(|view| {
+        let (_, found) = self.ask(|parts| {
             let mut found = Vec::new();
-            for (part, excluded) in &view.parts {
+            for (part, excluded) in &parts.parts {
                 let mut of_part = Vec::new();
                 part.each_item(kind, |ordinal, _, key, value| {
                     if !excluded.contains(ordinal) {
@@ -239,9 +105,9 @@ impl Workspace {
 
     /// Ids of the runs of a kind, or of all; and what could not be read, so that ids may be missing.
     pub(super) fn readable_ids(&self, kind: Option<u8>) -> Result<(Vec<RunId>, Vec<String>)> {
-        let (unreadable, ids) = self.ask(|view| {
+        let (unreadable, ids) = self.ask(|parts| {
             let mut ids = Vec::new();
-            for (part, excluded) in &view.parts {
+            for (part, excluded) in &parts.parts {
                 let kinds = part.run_ints(run::KIND)?;
                 let of_kind = |ordinal: u32| kind.is_none_or(|kind| kinds.get(ordinal as usize) == i64::from(kind));
                 for ordinal in (0..part.len() as u32).filter(|&at| !excluded.contains(at) && of_kind(at)) {
@@ -256,9 +122,9 @@ impl Workspace {
     /// The experiments that have a run, of whatever kind and deleted or not; and what could not be read, so that some
     /// may be missing.
     pub(super) fn experiments_in_use(&self) -> Result<(BTreeSet<ExperimentId>, Vec<String>)> {
-        let (unreadable, used) = self.ask(|view| {
+        let (unreadable, used) = self.ask(|parts| {
             let mut used = BTreeSet::new();
-            for (part, excluded) in &view.parts {
+            for (part, excluded) in &parts.parts {
                 let codes = part.run_ints(run::EXPERIMENT_CODES)?;
                 for ordinal in (0..part.len() as u32).filter(|&at| !excluded.contains(at)) {
                     used.insert(part.experiment(codes.get(ordinal as usize) as usize)?);
@@ -272,29 +138,29 @@ impl Workspace {
     /// Runs a query. Returns its answer, and the names of what could not be read for it. If the index of a pack is
     /// damaged, or the values in the pack that it names, rebuilds it from what verifies of the pack and runs the query
     /// again.
-    pub(super) fn ask<T>(&self, mut question: impl FnMut(&View) -> Result<T>) -> Result<(Vec<String>, T)> {
+    pub(super) fn ask<T>(&self, mut question: impl FnMut(&Parts) -> Result<T>) -> Result<(Vec<String>, T)> {
         loop {
-            let view = self.view()?;
-            match question(&view) {
+            let parts = self.parts()?;
+            match question(&parts) {
                 Err(error) if error.is_of_one_file() => {
-                    if !error.path().map_or(Ok(false), |path| self.replace_index(path, &view))? {
+                    if !error.path().map_or(Ok(false), |path| self.replace_index(path, &parts))? {
                         return Err(error);
                     }
                 }
-                answer => return Ok((view.unreadable, answer?)),
+                answer => return Ok((parts.unreadable, answer?)),
             }
         }
     }
 
     /// Makes the index of a pack from the pack, in memory, if it was read from its file so far. `path` is that file, or
     /// the pack's.
-    fn replace_index(&self, path: &Path, view: &View) -> Result<bool> {
+    fn replace_index(&self, path: &Path, parts: &Parts) -> Result<bool> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some(id) = paths::pack_id(name) else { return Ok(false) };
         let Some(pack) = self.refresh()?.packs().get(&id).cloned() else { return Ok(false) };
         match self.inner.indexes.lock().of_packs.get(&id) {
             // Somebody else did so meanwhile.
-            Some(index) if !view.parts.iter().any(|(part, _)| Arc::ptr_eq(part, &index.part)) => return Ok(true),
+            Some(index) if !parts.parts.iter().any(|(part, _)| Arc::ptr_eq(part, &index.part)) => return Ok(true),
             Some(index) if index.from_file => {}
             _ => return Ok(false),
         }
@@ -304,9 +170,9 @@ impl Workspace {
     }
 
     /// Executes a query, counting runs as deleted as the catalog says.
-    pub(super) fn execute(&self, view: &View, mut query: Query) -> Result<(Page, Deletions)> {
+    pub(super) fn execute(&self, parts: &Parts, mut query: Query) -> Result<(Page, Deletions)> {
         query.deletions = self.deletions()?;
-        let parts = view.parts.iter().map(|(part, mask)| MaskedPart { part, excluded: Some(mask) });
+        let parts = parts.parts.iter().map(|(part, mask)| MaskedPart { part, excluded: Some(mask) });
         let parts: Vec<MaskedPart<'_>> = parts.collect();
         Ok((execute(&parts, &query)?, query.deletions))
     }
@@ -319,7 +185,7 @@ impl Workspace {
         Ok(changed.map(|experiment| (experiment.id, (experiment.generation, experiment.deleted))).collect())
     }
 
-    fn view(&self) -> Result<View> {
+    fn parts(&self) -> Result<Parts> {
         // Logs before packs, as always: what leaves a log meanwhile is in a pack that is read after.
         let claims = self.claims(false)?;
         let live = self.live()?;
@@ -389,7 +255,7 @@ impl Workspace {
             let none = Bitmap::none(rows.len());
             parts.push((Arc::new(IndexPart::build(&rows)?), none));
         }
-        Ok(View { parts, unreadable })
+        Ok(Parts { parts, unreadable })
     }
 
     /// Runs that lie in more than one place of these packs.
@@ -462,7 +328,7 @@ impl Workspace {
 }
 
 /// Whether a run counts as deleted, itself or with its experiment: see the catalog.
-fn counts_as_deleted(deletions: &Deletions, experiment: ExperimentId, generation: u64, own: bool) -> bool {
+pub(super) fn counts_as_deleted(deletions: &Deletions, experiment: ExperimentId, generation: u64, own: bool) -> bool {
     match deletions.get(&experiment) {
         Some(&(changed, deleted)) if generation < changed => deleted,
         _ => own,

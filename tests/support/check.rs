@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stepwell::{Columns, Point, RunId, RunQuery, RunSnapshot, RunSummary, ViewType, Workspace};
+use stepwell::query::{Query, View};
+use stepwell::{Columns, Point, RunId, RunSnapshot, RunSummary, Workspace};
 
 use super::ledger::{Ledger, RunLedger, word};
 use super::plot;
@@ -72,16 +73,17 @@ pub(crate) fn exact(ledger: &Ledger, workspace: &Workspace, depth: Depth) {
 /// Lists of a handle that has been there for long say, run by run and bit by bit, what those of one opened now do, and
 /// what the ledger says.
 pub(crate) fn lists(ledger: &Ledger, workspace: &Workspace, fresh: &Workspace) {
-    let query = RunQuery { view: ViewType::All, max_results: usize::MAX, ..RunQuery::default() };
+    let query = Query { view: View::All, max_results: usize::MAX, ..Query::default() };
     let (old, new) = (workspace.search(&query).unwrap(), fresh.search(&query).unwrap());
+    assert_eq!(old.unreadable, new.unreadable);
+    let (old, new) = (old.summaries().unwrap(), new.summaries().unwrap());
     // NaN equals nothing, itself included.
-    for (old, new) in old.runs.iter().zip(&new.runs) {
+    for (old, new) in old.iter().zip(&new) {
         assert_eq!(format!("{old:?}"), format!("{new:?}"));
     }
-    assert_eq!(old.runs.len(), new.runs.len());
-    assert_eq!(old.unreadable, new.unreadable);
-    let known: BTreeMap<&str, &RunSummary> = old.runs.iter().map(|run| (run.run_id.as_str(), run)).collect();
-    assert_eq!(known.len(), old.runs.len(), "each run is listed once");
+    assert_eq!(old.len(), new.len());
+    let known: BTreeMap<&str, &RunSummary> = old.iter().map(|run| (run.run_id.as_str(), run)).collect();
+    assert_eq!(known.len(), old.len(), "each run is listed once");
     for (id, expected) in &ledger.runs {
         let own = fresh.find_run(&RunId::new(id.clone()).unwrap()).unwrap();
         let Some(listed) = known.get(id.as_str()) else {

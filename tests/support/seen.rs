@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::{Debug, Write};
 use std::hash::{DefaultHasher, Hasher};
 
-use stepwell::{Columns, Error, ExperimentId, Point, RunId, RunQuery, RunSnapshot, ViewType, Workspace};
+use stepwell::query::{Query, View};
+use stepwell::{Columns, Error, ExperimentId, Point, RunId, RunSnapshot, Workspace};
 
 /// One answer: a fingerprint of it, or that it was refused, or that it came with the word that something is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,14 +81,14 @@ pub(crate) fn look(workspace: &Workspace, runs: &BTreeMap<RunId, Vec<String>>) -
             }
         }
     }
-    for (name, view) in [("search", ViewType::ActiveOnly), ("search of deleted", ViewType::DeletedOnly)] {
-        let query = RunQuery { view, order_by: vec!["metrics.loss DESC".into()], ..RunQuery::default() };
+    for (name, view) in [("search", View::ActiveOnly), ("search of deleted", View::DeletedOnly)] {
+        let query = Query { view, ..Query::parse("", &["metrics.loss DESC"]).unwrap() };
         let page = workspace.search(&query).map_err(|error| error.to_string());
         tell(
             name.into(),
             page.and_then(|page| match page.unreadable.first() {
                 Some(why) => Err(why.clone()),
-                None => Ok(print(&page.runs)),
+                None => Ok(print(&page.summaries().unwrap())),
             }),
         );
     }

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use stepwell::query::{Aggregate, MetricName};
-use stepwell::{KeyKind, RunQuery, ViewType, Workspace};
+use stepwell::query::{Query, View};
+use stepwell::{KeyKind, Workspace};
 
 use crate::find;
 use crate::output::escape;
@@ -121,10 +122,10 @@ fn run_candidates(workspace: &Workspace, current: &str) -> Option<Vec<(String, S
         // Only letters, digits and few signs: LIKE's own sign among them only makes it match more.
         _ => format!("run_id LIKE '{current}%' OR run_name LIKE '{current}%'"),
     };
-    let query = RunQuery { filter, view: ViewType::All, max_results: CANDIDATES, ..RunQuery::default() };
+    let query = Query { view: View::All, max_results: CANDIDATES, ..Query::filter(&filter).ok()? };
     let mut names = BTreeSet::new();
     let mut found = Vec::new();
-    for run in workspace.search(&query).ok()?.runs {
+    for run in workspace.search(&query).and_then(|found| found.summaries()).ok()? {
         let words = format!("{} {}", run.status.as_str(), run.name);
         // A name that two runs share names none.
         if !run.name.is_empty() && names.insert(run.name.clone()) {

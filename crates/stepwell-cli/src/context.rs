@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use stepwell::query::Query;
-use stepwell::{Error, Options, RunQuery, RunSnapshot, RunSummary, Workspace};
+use stepwell::{Error, Options, RunSnapshot, RunSummary, Workspace};
 
 use crate::failure::{Failure, Outcome};
 use crate::find::{CANDIDATES, hint};
@@ -53,7 +53,7 @@ impl Context {
 /// be read, and keys that no run has, are told on standard error.
 pub(crate) fn search(
     workspace: &Workspace,
-    mut query: RunQuery,
+    mut query: Query,
     max: usize,
     mut take: impl FnMut(RunSummary) -> Outcome<()>,
 ) -> Outcome<usize> {
@@ -61,21 +61,19 @@ pub(crate) fn search(
     loop {
         query.max_results = (max - taken).clamp(1, PAGE);
         let page = workspace.search(&query)?;
-        if query.page_token.is_none() {
-            let asked = Query::parse(&query.filter, &query.order_by)?;
-            tell_unknown(workspace, &asked.names())?;
-            tell_unknown_statuses(&asked.unknown_statuses());
+        if query.offset == 0 {
+            tell_unknown(workspace, &query.names())?;
+            tell_unknown_statuses(&query.unknown_statuses());
             left_out::tell(&page.unreadable);
         }
-        for run in page.runs {
-            if taken == max {
-                return Ok(page.total);
+        if taken < max {
+            for run in page.summaries()? {
+                taken += 1;
+                take(run)?;
             }
-            taken += 1;
-            take(run)?;
         }
-        match page.next_page_token {
-            Some(token) if taken < max => query.page_token = Some(token),
+        match page.next_offset {
+            Some(offset) if taken < max => query.offset = offset,
             _ => return Ok(page.total),
         }
     }

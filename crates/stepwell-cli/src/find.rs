@@ -11,8 +11,9 @@
 
 use std::collections::BTreeSet;
 
+use stepwell::query::View;
 use stepwell::query::{Clause, Expr, Query, TextAttribute, TextTest};
-use stepwell::{Error, ExperimentId, RunId, RunSnapshot, RunState, ViewType, Workspace};
+use stepwell::{Error, ExperimentId, RunId, RunSnapshot, RunState, Workspace};
 
 use crate::failure::{Failure, Outcome};
 use crate::left_out;
@@ -66,9 +67,9 @@ fn exact(workspace: &Workspace, argument: &str) -> Outcome<(Option<RunSnapshot>,
         }
     }
     let test = Clause::Text(TextAttribute::RunName, TextTest::Equal(argument.to_owned()));
-    let list = workspace.list(Query {
+    let list = workspace.search(&Query {
         filter: Some(Expr::Clause(test)),
-        view: ViewType::All,
+        view: View::All,
         max_results: CANDIDATES,
         ..Query::default()
     })?;
@@ -135,8 +136,8 @@ fn candidate(workspace: &Workspace, run: &RunState) -> [String; 4] {
 }
 
 fn unknown(workspace: &Workspace, argument: &str) -> Failure {
-    let everything = Query { view: ViewType::All, max_results: NAMES_COMPARED, ..Query::default() };
-    let (names, unreadable): (BTreeSet<String>, Vec<String>) = match workspace.list(everything) {
+    let everything = Query { view: View::All, max_results: NAMES_COMPARED, ..Query::default() };
+    let (names, unreadable): (BTreeSet<String>, Vec<String>) = match workspace.search(&everything) {
         Ok(list) => {
             let names = list.rows().unwrap_or_default().into_iter().map(|row| row.name.to_owned()).collect();
             (names, list.unreadable.clone())

@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::base::stats::RunStatus;
-use crate::tracking::entities::{LifecycleStage, MetricRef, ViewType};
+use crate::tracking::entities::{LifecycleStage, MetricRef, View};
 use crate::tracking::error::Code;
 use crate::tracking::store::Tracking;
 use crate::tracking::{Batch, CreateRun, ExperimentSearch, NewExperiment, RunSearch, UpdateRun};
@@ -83,20 +83,20 @@ fn experiments_are_found_in_order() {
         view,
         ..ExperimentSearch::default()
     };
-    assert_eq!(names(&by_name("", ViewType::ActiveOnly)).0, ["Default", "a", "b"]);
-    assert_eq!(names(&by_name("", ViewType::DeletedOnly)).0, ["c"]);
-    assert_eq!(names(&by_name("tags.owner = 'me'", ViewType::All)).0, ["b"]);
-    assert_eq!(names(&by_name("tags.owner IS NULL", ViewType::All)).0, ["Default", "a", "c"]);
-    assert_eq!(names(&by_name("tags.owner != 'you'", ViewType::All)).0, ["b"]);
-    assert_eq!(names(&by_name("name ILIKE 'D%' AND creation_time >= 0", ViewType::All)).0, ["Default"]);
-    assert_eq!(names(&by_name(&format!("experiment_id IN ('0', '{}')", ids[0]), ViewType::All)).0, ["Default", "a"]);
-    let page = ExperimentSearch { max_results: 2, ..by_name("", ViewType::All) };
+    assert_eq!(names(&by_name("", View::ActiveOnly)).0, ["Default", "a", "b"]);
+    assert_eq!(names(&by_name("", View::DeletedOnly)).0, ["c"]);
+    assert_eq!(names(&by_name("tags.owner = 'me'", View::All)).0, ["b"]);
+    assert_eq!(names(&by_name("tags.owner IS NULL", View::All)).0, ["Default", "a", "c"]);
+    assert_eq!(names(&by_name("tags.owner != 'you'", View::All)).0, ["b"]);
+    assert_eq!(names(&by_name("name ILIKE 'D%' AND creation_time >= 0", View::All)).0, ["Default"]);
+    assert_eq!(names(&by_name(&format!("experiment_id IN ('0', '{}')", ids[0]), View::All)).0, ["Default", "a"]);
+    let page = ExperimentSearch { max_results: 2, ..by_name("", View::All) };
     assert_eq!(names(&page), (vec!["Default".into(), "a".into()], Some(2)));
     assert_eq!(names(&ExperimentSearch { offset: 2, ..page }), (vec!["b".into(), "c".into()], None));
     for filter in
         ["attr.name = 'a'", "name = 5", "creation_time > 1.5", "owner = 'me'", "name < 'a'", "experiment_id = 0"]
     {
-        refused(tracking.search_experiments(&by_name(filter, ViewType::All)), Code::InvalidParameterValue);
+        refused(tracking.search_experiments(&by_name(filter, View::All)), Code::InvalidParameterValue);
     }
     let none = ExperimentSearch { max_results: 0, ..ExperimentSearch::default() };
     refused(tracking.search_experiments(&none), Code::InvalidParameterValue);

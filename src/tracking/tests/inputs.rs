@@ -1,7 +1,7 @@
 //! What runs read and made; and experiments deleted and restored with all their runs.
 
 use super::support::*;
-use crate::tracking::entities::{Dataset, DatasetInput, LifecycleStage, ModelOutput, ViewType};
+use crate::tracking::entities::{Dataset, DatasetInput, LifecycleStage, ModelOutput, View};
 use crate::tracking::error::Code;
 use crate::tracking::store::Tracking;
 use crate::tracking::{CreateRun, NewExperiment, RunSearch};
@@ -21,7 +21,7 @@ fn input(name: &str, digest: &str, source: &str, context: &str) -> DatasetInput 
     }
 }
 
-fn found(tracking: &Tracking, filter: &str, view: ViewType) -> Vec<String> {
+fn found(tracking: &Tracking, filter: &str, view: View) -> Vec<String> {
     let search = RunSearch { experiment_ids: vec!["0".into()], filter: filter.into(), view, ..RunSearch::default() };
     let mut names: Vec<String> =
         tracking.search_runs(&search).unwrap().items.into_iter().map(|run| run.info.run_name).collect();
@@ -81,7 +81,7 @@ fn the_first_description_of_a_dataset_stands_and_an_edge_is_made_once() {
     let inputs = tracking.get_run(&b).unwrap().inputs.dataset_inputs;
     assert_eq!((inputs.len(), inputs[0].dataset.source.as_str()), (2, "here"));
     assert_eq!(inputs[0].tags[0].1, "eval");
-    let all = |filter: &str| found(&tracking, filter, ViewType::ActiveOnly);
+    let all = |filter: &str| found(&tracking, filter, View::ActiveOnly);
     assert_eq!(all("dataset.name = 'd'"), ["a", "b"]);
     assert_eq!(all("datasets.digest = '2'"), ["b"]);
     assert_eq!(all("dataset.context = 'train' AND dataset.digest IN ('1')"), ["a", "b"]);
@@ -137,26 +137,26 @@ fn an_experiment_takes_all_its_runs_with_it_and_brings_all_back() {
     let (active, deleted) = (LifecycleStage::Active, LifecycleStage::Deleted);
     let named = |name: &str, stage| (name.to_owned(), stage);
     tracking.delete_run(&one).unwrap();
-    assert_eq!(found(ViewType::ActiveOnly), [named("two", active)]);
+    assert_eq!(found(View::ActiveOnly), [named("two", active)]);
     tracking.delete_experiment(&experiment).unwrap();
     assert_eq!((stage(&one), stage(&two)), (deleted, deleted));
-    assert!(found(ViewType::ActiveOnly).is_empty());
-    assert_eq!(found(ViewType::DeletedOnly), [named("one", deleted), named("two", deleted)]);
+    assert!(found(View::ActiveOnly).is_empty());
+    assert_eq!(found(View::DeletedOnly), [named("one", deleted), named("two", deleted)]);
     refused(tracking.log_metric(&two, &metric("m", 0, 0, 1.0)), Code::InvalidParameterValue);
     // A run of a deleted experiment may be restored by itself, and is written then.
     tracking.restore_run(&two).unwrap();
     tracking.log_metric(&two, &metric("m", 0, 0, 1.0)).unwrap();
-    assert_eq!(found(ViewType::ActiveOnly), [named("two", active)]);
+    assert_eq!(found(View::ActiveOnly), [named("two", active)]);
     tracking.delete_run(&two).unwrap();
     // The experiment brings all back, whoever was deleted alone before.
     tracking.restore_experiment(&experiment).unwrap();
     assert_eq!((stage(&one), stage(&two)), (active, active));
-    assert_eq!(found(ViewType::All), [named("one", active), named("two", active)]);
+    assert_eq!(found(View::All), [named("one", active), named("two", active)]);
     // What is said of single runs after that counts again, also for another process and once it is packed.
     tracking.delete_run(&one).unwrap();
     tracking.close().unwrap();
     tracking.workspace().compact(crate::workspace::compaction::CompactOptions::default()).unwrap();
     let other = on(&disk);
     assert_eq!(other.get_run(&one).unwrap().info.lifecycle_stage, deleted);
-    assert_eq!(found(ViewType::DeletedOnly), [named("one", deleted)]);
+    assert_eq!(found(View::DeletedOnly), [named("one", deleted)]);
 }

@@ -3,7 +3,8 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use stepwell::{ExperimentId, Options, RunQuery, ViewType, Workspace};
+use stepwell::query::{Query, View};
+use stepwell::{ExperimentId, Options, Workspace};
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};
@@ -126,10 +127,10 @@ fn list(workspace: &Workspace, json: bool, all: bool) -> Outcome {
             not_listed += 1;
             continue;
         }
-        let query = RunQuery {
-            view: if experiment.deleted { ViewType::All } else { ViewType::ActiveOnly },
+        let query = Query {
+            view: if experiment.deleted { View::All } else { View::ActiveOnly },
             experiments: vec![experiment.id],
-            ..RunQuery::default()
+            ..Query::default()
         };
         let runs = context::search(workspace, query, 0, |_| Ok(()))?;
         experiments.push((experiment, runs));

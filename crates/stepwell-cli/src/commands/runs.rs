@@ -6,8 +6,8 @@ use std::io::Write;
 use clap::Args;
 use serde::Serialize;
 
-use stepwell::query::Query;
-use stepwell::{RunQuery, RunStatus, RunSummary, ViewType, now_ms};
+use stepwell::query::{Query, View};
+use stepwell::{RunStatus, RunSummary, now_ms};
 
 use crate::columns::{self, Columns, Known};
 use crate::context::{self, Context};
@@ -84,19 +84,14 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Outcome {
         experiments.push(context::experiment(&workspace, name)?);
     }
     let view = match (arguments.deleted, arguments.all) {
-        (true, _) => ViewType::DeletedOnly,
-        (_, true) => ViewType::All,
-        _ => ViewType::ActiveOnly,
+        (true, _) => View::DeletedOnly,
+        (_, true) => View::All,
+        _ => View::ActiveOnly,
     };
-    let query =
-        RunQuery { filter: arguments.filter, order_by: arguments.order_by, view, experiments, ..RunQuery::default() };
-    // What the search calls invalid is a word of this call.
-    let usage = |failure| match failure {
-        Failure::Failed(message, _) if message.starts_with("invalid ") => Failure::Usage(message),
-        other => other,
-    };
+    let asked = Query::parse(&arguments.filter, &arguments.order_by);
+    let query = Query { view, experiments, ..asked.map_err(|error| Failure::Usage(error.to_string()))? };
     // A name that stands in the filter too is told of once.
-    let asked = Query::parse(&query.filter, &query.order_by).map(|query| query.names()).unwrap_or_default();
+    let asked = query.names();
     let of_columns: Vec<_> =
         columns::names(&arguments.columns).into_iter().filter(|name| !asked.contains(name)).collect();
     tell_unknown(&workspace, &of_columns)?;
@@ -112,8 +107,7 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Outcome {
             let listed = Listed { run: RunShape::from(&run), columns: columns::shape(&columns, &run) };
             listed.serialize(&mut serde_json::Serializer::new(&mut out))?;
             Ok(())
-        })
-        .map_err(usage)?;
+        })?;
         out.write_all(if first { b"[]\n" } else { b"]\n" })?;
         out.flush()?;
         total
@@ -123,8 +117,7 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Outcome {
         let total = context::search(&workspace, query, max, |run| {
             runs.push(run);
             Ok(())
-        })
-        .map_err(usage)?;
+        })?;
         let names = workspace.experiments().list()?;
         print(&runs, total, &columns, |run| {
             names

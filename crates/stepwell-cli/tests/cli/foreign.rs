@@ -3,7 +3,7 @@
 use serde_json::json;
 use stepwell::Workspace;
 use stepwell::registry::Store;
-use stepwell::tracking::{ExperimentSearch, Tracking, TrackingOptions, ViewType};
+use stepwell::tracking::{ExperimentSearch, Tracking, TrackingOptions, View};
 
 use crate::place::{Place, text};
 
@@ -60,8 +60,7 @@ fn an_mlflow_store_is_there_as_it_was_and_follows_its_source() {
     assert_eq!((&first["taken"]["experiments"], &first["taken"]["models"]), (&json!(4), &json!(1)));
     assert_eq!((&first["runs"], &first["left_out"]["artifacts"]), (&json!(2), &json!(1)));
     let facade = tracking(&place);
-    let search =
-        ExperimentSearch { view: ViewType::All, order_by: vec!["name ASC".into()], ..ExperimentSearch::default() };
+    let search = ExperimentSearch { view: View::All, order_by: vec!["name ASC".into()], ..ExperimentSearch::default() };
     let all = facade.search_experiments(&search).unwrap().items;
     let shown: Vec<_> = all
         .iter()

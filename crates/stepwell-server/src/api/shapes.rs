@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use stepwell::StatPoint;
 use stepwell::tracking::{
     DatasetInput, Experiment, ListedRun, Metric, ModelOutput, Run, RunData, RunInfo, RunInputs, RunOutputs, RunStatus,
-    ViewType,
+    View,
 };
 
 use crate::wire::number::Double;
@@ -18,9 +18,9 @@ pub(crate) const PAIR: &[Field] = &[text("key"), text("value")];
 /// `RunStatus`.
 pub(crate) const RUN_STATUS: &[(&str, i64)] =
     &[("RUNNING", 1), ("SCHEDULED", 2), ("FINISHED", 3), ("FAILED", 4), ("KILLED", 5)];
-/// `ViewType`.
+/// `View`.
 pub(crate) const VIEW_TYPE: &[(&str, i64)] = &[("ACTIVE_ONLY", 1), ("DELETED_ONLY", 2), ("ALL", 3)];
-/// `ViewType`, as a field.
+/// `View`, as a field.
 pub(crate) const VIEW_TYPE_KIND: Kind = Kind::Enum(VIEW_TYPE);
 
 /// The keys and values of a list of tags or params.
@@ -30,11 +30,11 @@ pub(crate) fn pairs(request: &Fields, name: &str) -> Vec<(String, String)> {
 }
 
 /// The stages that a view shows.
-pub(crate) fn view(name: &str) -> ViewType {
+pub(crate) fn view(name: &str) -> View {
     match name {
-        "DELETED_ONLY" => ViewType::DeletedOnly,
-        "ALL" => ViewType::All,
-        _ => ViewType::ActiveOnly,
+        "DELETED_ONLY" => View::DeletedOnly,
+        "ALL" => View::All,
+        _ => View::ActiveOnly,
     }
 }
 

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 use stepwell::files::sync_all;
 use stepwell::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT};
-use stepwell::{Columns, RunId, RunQuery, RunSnapshot, ViewType, Workspace};
+use stepwell::query::{Query, View};
+use stepwell::{Columns, RunId, RunSnapshot, Workspace};
 use stepwell_import::RunWords;
 
 use crate::context::{self, Context};
@@ -235,7 +236,9 @@ impl Export<'_> {
         for id in &self.ids {
             let Ok(run) = self.workspace.run(id) else { continue };
             let number = run.state().experiment;
-            let Some(known) = self.workspace.experiments().get(number).ok().filter(|_| seen.insert(number)) else { continue };
+            let Some(known) = self.workspace.experiments().get(number).ok().filter(|_| seen.insert(number)) else {
+                continue;
+            };
             if !known.tags.is_empty() {
                 let what = plural(known.tags.len() as u64, "tag", "tags");
                 self.told
@@ -303,9 +306,9 @@ fn chosen(workspace: &Workspace, arguments: &Arguments, told: &mut Told) -> Outc
     let mut ids: Vec<RunId> = Vec::new();
     if arguments.runs.is_empty() {
         let filter = arguments.filter.clone().unwrap_or_default();
-        let query = RunQuery { filter, view: ViewType::ActiveOnly, ..RunQuery::default() };
+        let query = Query { view: View::ActiveOnly, ..Query::filter(&filter)? };
         // The search below tells of these.
-        told.left_out = workspace.search(&RunQuery { max_results: 1, ..query.clone() })?.unreadable;
+        told.left_out = workspace.search(&Query { max_results: 1, ..query.clone() })?.unreadable;
         context::search(workspace, query, usize::MAX, |run| {
             ids.push(run.run_id);
             Ok(())
