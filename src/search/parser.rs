@@ -146,13 +146,15 @@ pub(super) struct Parser<'t, 'a, A: 'static> {
     pub(super) at: usize,
     pub(super) comparisons: usize,
     pub(super) dialect: &'t Dialect<A>,
+    /// Where the comparison that is read begins, in bytes.
+    start: usize,
     /// The name whose comparison is read.
     name: Option<(Entity, String)>,
 }
 
 impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
     fn new(source: Source, text: &'a str, tokens: &'t [Token<'a>], dialect: &'t Dialect<A>) -> Self {
-        Self { source, text, tokens, at: 0, comparisons: 0, dialect, name: None }
+        Self { source, text, tokens, at: 0, comparisons: 0, dialect, start: 0, name: None }
     }
 
     pub(super) fn peek(&self) -> Option<&'t Token<'a>> {
@@ -169,6 +171,7 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
         let mut refusal = Refusal::new(self.source, self.text, at, reason);
         refusal.found = found.to_owned();
         refusal.name = self.name.clone();
+        refusal.start = if self.name.is_some() { self.start } else { at };
         refusal
     }
 
@@ -248,7 +251,8 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
     /// A name, of tokens that touch each other, and how it is compared.
     fn field(&mut self) -> Parsed<(Field<A>, Rules)> {
         let from = self.at;
-        if !self.peek().is_some_and(|token| token.is_keyword("AND") || token.is_keyword("OR")) {
+        self.start = self.peek().map_or(self.text.len(), |token| token.start);
+        if !["AND", "OR", "NOT"].iter().any(|keyword| self.peek().is_some_and(|token| token.is_keyword(keyword))) {
             while let Some(token) = self.peek()
                 && matches!(token.kind, Kind::Word(_) | Kind::Quoted('`' | '"', _))
                 && (self.at == from || self.tokens[self.at - 1].end == token.start)

@@ -26,6 +26,8 @@ pub struct Refusal {
     pub found: String,
     /// Why.
     pub reason: Reason,
+    /// Where the comparison begins that is refused, in bytes.
+    pub start: usize,
     /// The name that is compared, where it was understood.
     pub name: Option<(Entity, String)>,
 }
@@ -121,7 +123,7 @@ pub enum Reason {
 
 impl Refusal {
     pub(crate) fn new(source: Source, text: &str, at: usize, reason: Reason) -> Box<Self> {
-        Box::new(Self { source, text: text.to_owned(), at, found: String::new(), reason, name: None })
+        Box::new(Self { source, text: text.to_owned(), at, found: String::new(), reason, start: at, name: None })
     }
 
     /// Whether nothing follows what was found.

@@ -60,8 +60,7 @@ use state::State;
 ///
 /// ```
 /// use std::path::Path;
-/// use stepwell::storage::Storage;
-/// use stepwell::storage::memory::SimDisk;
+/// use stepwell::testing::{File, SimDisk, Storage};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let disk = SimDisk::new();

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::search::ast::{Clause, Expr, NumberTest, TextAttribute, TextTest, TimeAttribute};
 use crate::search::dialect::{self, Dialect, Entity, Keys, Kind, LISTED, NO_RULES, NUMBERS, Operator, Rules};
 use crate::search::parser::{Field, Test, parse_list};
-use crate::search::refusal::{Reason, Refusal};
+use crate::search::refusal::{Form, Reason, Refusal};
 use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric};
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::words::python_text;
@@ -56,7 +56,11 @@ pub(super) enum Attribute {
     Word(Word),
 }
 
-const NUMBER: Rules = Rules { kind: Kind::Number, operators: &NUMBERS };
+const NUMBER: Rules = Rules {
+    kind: Kind::Number,
+    // In the order of MLflow's table, which its messages show.
+    operators: &[NUMBERS[2], NUMBERS[3], NUMBERS[4], NUMBERS[5], NUMBERS[0], NUMBERS[1]],
+};
 const TEXT: Rules = Rules { kind: Kind::Text { loose: true }, operators: &LISTED };
 const STATUS: Rules = Rules { operators: &[LISTED[0], LISTED[1], Operator::In, Operator::NotIn], ..TEXT };
 
@@ -196,7 +200,7 @@ fn told(refusal: Box<Refusal>) -> Fault {
             let known: Vec<String> = known.iter().map(|operator| format!("'{}'", operator.as_str())).collect();
             format!("Invalid comparison operator for {name}: '{operator}'. Expected one of ({}).", known.join(", "))
         }
-        (Reason::Value { .. }, _) => return own.into(),
+        (Reason::Value { form, .. }, _) if *form != Form::None => return own.into(),
         _ => format!(
             "Invalid filter string: {}. Expected a list of comparisons separated by 'AND' (e.g. 'metrics.loss > 0.1 AND \
              params.lr = 0.01').",
@@ -230,7 +234,7 @@ mod tests {
             ),
             (
                 "metrics.foo LIKE 0",
-                "Invalid comparison operator for metrics.foo: 'LIKE'. Expected one of ('=', '!=', '<', '<=', '>', '>=').",
+                "Invalid comparison operator for metrics.foo: 'LIKE'. Expected one of ('<', '<=', '>', '>=', '=', '!=').",
             ),
             ("tags.t IS NULL", "Invalid comparison: tags.t IS NULL. Expected a comparison with 3 tokens."),
             ("status LIKE 'R%'", "Invalid comparison operator for status: LIKE"),

@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::search::dialect::{Dialect, Entity, Kind, Operator};
+use crate::search::lexer::tokens;
 use crate::search::refusal::{Form, Reason, Refusal, Source};
 use crate::tracking::error::Fault;
 
@@ -64,6 +65,7 @@ impl<A: Copy> Words<'_, A> {
         let Refusal { text, found, reason, .. } = self.refusal;
         match reason {
             Reason::Blank => Some(format!("Invalid filter '{text}'. Could not be parsed.")),
+            Reason::SecondFilter if text.trim() == ";" => self.invalid_clause(),
             Reason::SecondFilter => {
                 Some(format!("Search filter contained multiple expression {text:?}. Provide AND-ed expression list."))
             }
@@ -83,17 +85,24 @@ impl<A: Copy> Words<'_, A> {
         }
     }
 
-    /// What is not part of a comparison.
+    /// What is not part of a comparison, piece by piece.
     fn invalid_clause(&self) -> Option<String> {
-        let rest = self.refusal.text.get(self.refusal.at..)?.trim();
-        let piece = match self.refusal.found.as_str() {
-            "(" => rest.find(')').map_or(rest, |end| &rest[..=end]),
-            "" => rest,
-            found => found,
+        let Refusal { text, at, found, reason, start, .. } = self.refusal;
+        let end = at + found.len();
+        let rest = text.get(*at..)?.trim();
+        let pieces: Vec<&str> = match reason {
+            Reason::Unclosed(_) | Reason::Character(_) | Reason::SecondFilter => vec![rest],
+            _ if found == "(" => vec![rest.find(')').map_or(rest, |end| &rest[..=end])],
+            // A word where a name is wanted stands alone; behind an operator nothing makes a comparison.
+            Reason::Name(_) if found.starts_with(|c: char| !c.is_alphanumeric()) => pieces(rest),
+            Reason::Operator { .. } | Reason::Value { .. } => pieces(text.get(*start..end)?),
+            _ if found.is_empty() => vec![text.trim()],
+            _ => vec![found],
         };
         // For runs MLflow puts quotes around each.
         let quote = if self.language == Language::Runs { "'" } else { "" };
-        Some(format!("Invalid clause(s) in filter string: {quote}{piece}{quote}"))
+        let pieces: Vec<String> = pieces.iter().map(|piece| format!("{quote}{piece}{quote}")).collect();
+        Some(format!("Invalid clause(s) in filter string: {}", pieces.join(", ")))
     }
 
     fn of_name(&self) -> Option<String> {
@@ -127,6 +136,13 @@ impl<A: Copy> Words<'_, A> {
             }
             _ => None,
         }
+    }
+
+    /// What MLflow says to a key by which registered models are not ordered.
+    fn of_model_order(&self, key: &str) -> String {
+        let names = self.dialect.attributes.iter().filter_map(|attribute| attribute.ordered.first().copied());
+        let known = set(&names.collect::<Vec<_>>());
+        format!("Invalid order by key '{key}' specified. Valid keys are '{known}'")
     }
 
     /// What MLflow says to an operator: what it compares with is looked at first.
@@ -254,7 +270,15 @@ impl<A: Copy> Words<'_, A> {
     /// What MLflow says to a clause of an order.
     fn of_order(&self) -> Option<String> {
         let clause = &self.refusal.text;
+        // The shape is looked at before the name.
+        let long = clause.split_whitespace().count() > 2 && !clause.contains(['`', '"']);
         match &self.refusal.reason {
+            Reason::Entity(_) | Reason::Attribute(_) | Reason::NotOrdered(_) if long => {
+                Some(format!("Invalid order_by clause '{clause}'. Could not be parsed."))
+            }
+            Reason::NotOrdered(_) if self.language == Language::Models => {
+                Some(self.of_model_order(clause.split_whitespace().next().unwrap_or_default()))
+            }
             Reason::Expected(_) if self.refusal.is_last() && !self.refusal.found.is_empty() => {
                 Some(format!("Invalid ordering key in order_by clause '{clause}'."))
             }
@@ -266,6 +290,13 @@ impl<A: Copy> Words<'_, A> {
             _ => self.of_name(),
         }
     }
+}
+
+/// The tokens of a comparison that is none, up to an AND.
+fn pieces(text: &str) -> Vec<&str> {
+    let tokens = tokens(Source::Filter, text).unwrap_or_default();
+    let until = tokens.iter().take_while(|token| !token.is_keyword("AND"));
+    until.map(|token| &text[token.start..token.end]).collect()
 }
 
 fn not_numeric(what: &str, given: &str) -> String {
