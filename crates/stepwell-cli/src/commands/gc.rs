@@ -46,7 +46,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let progress = Progress::spinner("collecting", context.json);
     let leftovers = LeftoverOptions { take_over: arguments.take_over, drop_unlisted: arguments.drop_unlisted };
     let done = workspace.maintenance().collect_garbage(CollectOptions {
-        before_ms: before_ms,
+        before_ms,
         dry_run: arguments.dry_run,
         leftovers,
     })?;
