@@ -1,6 +1,7 @@
 //! A workspace's life from the first point to a pack, seen by readers at each step.
 
 use stepwell::maintenance::CompactOptions;
+use stepwell::query::Query;
 use stepwell::{Columns, Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunStatus, TailMode, Workspace};
 
 fn workspace(tail: TailMode) -> (tempfile::TempDir, Workspace) {
@@ -136,4 +137,75 @@ fn a_handle_of_another_writer_is_refused() {
     first.log(handle, 1, 2, 123.0).unwrap();
     let run = workspace.run(&id).unwrap();
     assert_eq!((run.points(), run.state().tags().count()), (1, 0));
+}
+
+/// Every file below a folder, with its bytes.
+fn files(dir: &std::path::Path, out: &mut Vec<(std::path::PathBuf, Vec<u8>)>) {
+    let mut entries: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            files(&path, out);
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            out.push((path, bytes));
+        }
+    }
+}
+
+#[test]
+fn a_handle_for_reading_reads_all_and_changes_nothing() {
+    let (dir, workspace) = workspace(TailMode::Auto);
+    let mut ids = Vec::new();
+    for (number, packed) in [(0, true), (1, false), (2, false)] {
+        let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+        writer.log_metric("loss", number, 0.5).unwrap();
+        ids.push(writer.run_id().clone());
+        // The last one is of a writer that is still there.
+        if number == 2 {
+            std::mem::forget(writer);
+        } else {
+            writer.finish(RunStatus::Finished).unwrap();
+        }
+        if packed {
+            workspace.maintenance().compact(CompactOptions::default()).unwrap();
+        }
+    }
+    let read = Workspace::open_read_only(dir.path().join("w")).unwrap();
+    let mut before = Vec::new();
+    files(read.root(), &mut before);
+
+    assert_eq!(read.search(&Query::filter("metrics.loss = 0.5").unwrap()).unwrap().total, 3);
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(read.run(id).unwrap().history("loss").unwrap().steps, [number as i64]);
+    }
+    assert!(read.maintenance().verify().unwrap().is_ok());
+
+    let refused = |what: &str, error: Error| match error {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {}
+        other => panic!("{what}: {other}"),
+    };
+    refused("create_run", read.create_run(ExperimentId::DEFAULT, NewRun::default()).map(drop).unwrap_err());
+    refused("writer", read.writer(&ids[2]).map(drop).unwrap_err());
+    refused("edit_run", read.edit_run(&ids[0], &[RunEdit::Name("x".into())]).unwrap_err());
+    refused("delete_run", read.delete_run(&ids[0]).unwrap_err());
+    refused("create", read.experiments().create("e").map(drop).unwrap_err());
+    refused("create_model", read.registry().create_model("m", "", Default::default()).map(drop).unwrap_err());
+    refused("compact", read.maintenance().compact(CompactOptions::default()).map(drop).unwrap_err());
+    refused("check_writable", read.check_writable().unwrap_err());
+    let mut after = Vec::new();
+    files(read.root(), &mut after);
+    assert!(before == after, "reading changed a file");
+}
+
+/// Handles are shared between threads; a writer moves between them.
+#[test]
+fn handles_are_send_and_sync() {
+    fn shared<T: Send + Sync>() {}
+    fn moved<T: Send>() {}
+    shared::<Workspace>();
+    shared::<stepwell::RunSnapshot>();
+    shared::<stepwell::Found>();
+    shared::<stepwell::tracking::Tracking>();
+    moved::<stepwell::RunWriter>();
 }

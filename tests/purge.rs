@@ -27,7 +27,7 @@ fn files(dir: &Path) -> Vec<std::path::PathBuf> {
 
 /// How many runs satisfy a filter.
 fn found(workspace: &Workspace, filter: &str) -> usize {
-    workspace.search(&Query::filter(&filter).unwrap()).unwrap().summaries().unwrap().len()
+    workspace.search(&Query::filter(filter).unwrap()).unwrap().summaries().unwrap().len()
 }
 
 #[test]

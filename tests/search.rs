@@ -5,7 +5,7 @@ use stepwell::query::{Query, View};
 use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunStatus, Workspace};
 
 fn ids(workspace: &Workspace, filter: &str, view: View) -> Vec<String> {
-    let query = Query { view, ..Query::parse(&filter, &["metrics.loss ASC"]).unwrap() };
+    let query = Query { view, ..Query::parse(filter, &["metrics.loss ASC"]).unwrap() };
     workspace.search(&query).unwrap().summaries().unwrap().into_iter().map(|run| run.run_id.to_string()).collect()
 }
 

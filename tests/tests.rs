@@ -1,5 +1,6 @@
 //! Integration tests, one module a subject. They reach the store only through its public names.
 
+mod api;
 mod beginnings;
 mod crash;
 mod deletions;

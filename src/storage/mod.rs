@@ -1,12 +1,13 @@
 //! The disk behind a trait: what the store asks of it, and nothing else.
 //!
-//! [`disk`] is the real one and alone names `std::fs` and `mmap`; [`memory`] simulates one that loses, tears and
-//! reorders what was not synced.
+//! [`disk`] is the real one and alone names `std::fs` and `mmap`; `memory` simulates one that loses, tears and reorders
+//! what was not synced; `read_only` refuses every change.
 
 pub mod disk;
 pub mod fork;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
+pub(crate) mod read_only;
 
 #[cfg(test)]
 mod conformance;

@@ -18,6 +18,7 @@ use crate::run::session::Session;
 use crate::run::watermark::Watermark;
 use crate::storage::Storage;
 use crate::storage::disk::Disk;
+use crate::storage::read_only::ReadOnly;
 use crate::workspace::actor;
 use crate::workspace::durable::Durable;
 use crate::workspace::evidence::Ledgers;
@@ -75,6 +76,15 @@ impl Workspace {
     /// [`Error::NotWorkspace`], [`Error::NewerFormat`], [`Error::Corrupt`], [`Error::Io`].
     pub fn open(root: impl AsRef<Path>) -> Result<Self> {
         Self::open_on(Arc::new(Disk), root.as_ref(), Options::default())
+    }
+
+    /// Opens a workspace for reading: every change through this handle is refused with [`Error::Io`] of
+    /// `ReadOnlyFilesystem`, also where the process might make it.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn open_read_only(root: impl AsRef<Path>) -> Result<Self> {
+        Self::open_on(Arc::new(ReadOnly(Arc::new(Disk))), root.as_ref(), Options::default())
     }
 
     /// Opens a workspace, or creates one where nothing is yet.

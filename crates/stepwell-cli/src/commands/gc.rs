@@ -45,11 +45,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let before_ms = arguments.older_than.map_or(i64::MAX, |age| now_ms().saturating_sub(age));
     let progress = Progress::spinner("collecting", context.json);
     let leftovers = LeftoverOptions { take_over: arguments.take_over, drop_unlisted: arguments.drop_unlisted };
-    let done = workspace.maintenance().collect_garbage(CollectOptions {
-        before_ms,
-        dry_run: arguments.dry_run,
-        leftovers,
-    })?;
+    let done =
+        workspace.maintenance().collect_garbage(CollectOptions { before_ms, dry_run: arguments.dry_run, leftovers })?;
     let artifacts = arguments.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
     let of_run = |(experiment, run): &(ExperimentId, RunId)| artifacts.join(experiment.to_string()).join(run.as_str());
     // The folder that the caller names may be a link, and so may the workspace; what somebody put into them may not.
