@@ -6,6 +6,7 @@ mod support;
 
 use std::hint::black_box;
 use std::time::Instant;
+use stepwell::Point;
 
 use stepwell::maintenance::CompactOptions;
 use stepwell::{Columns, RunStatus, Workspace};
@@ -65,7 +66,12 @@ fn main() {
     for index in 0..mix.steps.len() {
         for (key, values) in KEYS.iter().zip(&mix.values) {
             let metric = writer.metric(key).unwrap();
-            writer.log(metric, mix.steps[index], mix.timestamps[index], values[index]).unwrap();
+            writer
+                .log_point(
+                    metric,
+                    Point { step: mix.steps[index], timestamp_ms: Some(mix.timestamps[index]), value: values[index] },
+                )
+                .unwrap();
         }
     }
     writer.seal().unwrap();

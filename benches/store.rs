@@ -5,6 +5,7 @@ mod support;
 
 use std::hint::black_box;
 use std::time::Duration;
+use stepwell::Point;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use stepwell::maintenance::CompactOptions;
@@ -46,7 +47,16 @@ fn ingest(criterion: &mut Criterion) {
         for index in 0..mix.steps.len() {
             for (key, values) in KEYS.iter().zip(&mix.values) {
                 let metric = writer.metric(key).unwrap();
-                writer.log(metric, mix.steps[index], mix.timestamps[index], values[index]).unwrap();
+                writer
+                    .log_point(
+                        metric,
+                        Point {
+                            step: mix.steps[index],
+                            timestamp_ms: Some(mix.timestamps[index]),
+                            value: values[index],
+                        },
+                    )
+                    .unwrap();
             }
         }
     });

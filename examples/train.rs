@@ -5,6 +5,7 @@
 
 use std::f64::consts::PI;
 use std::time::{Duration, Instant};
+use stepwell::Point;
 
 use stepwell::maintenance::CompactOptions;
 use stepwell::query::Query;
@@ -41,10 +42,10 @@ fn main() -> Result<()> {
                 timestamp_ms = now_ms();
             }
             let before = Instant::now();
-            run.log(loss, step, timestamp_ms, outcome.loss)?;
-            run.log(accuracy, step, timestamp_ms, outcome.accuracy)?;
-            run.log(gradient, step, timestamp_ms, outcome.gradient_norm)?;
-            run.log(learning_rate, step, timestamp_ms, rate)?;
+            run.log_point(loss, Point { step, timestamp_ms: Some(timestamp_ms), value: outcome.loss })?;
+            run.log_point(accuracy, Point { step, timestamp_ms: Some(timestamp_ms), value: outcome.accuracy })?;
+            run.log_point(gradient, Point { step, timestamp_ms: Some(timestamp_ms), value: outcome.gradient_norm })?;
+            run.log_point(learning_rate, Point { step, timestamp_ms: Some(timestamp_ms), value: rate })?;
             logging += before.elapsed();
         }
         let (took, points) = (started.elapsed(), run.points());

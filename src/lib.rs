@@ -6,9 +6,7 @@
 //! bits.
 //!
 //! ```
-//! use stepwell::maintenance::CompactOptions;
-//! use stepwell::query::Query;
-//! use stepwell::{NewRun, Result, RunStatus, Workspace};
+//! use stepwell::{NewRun, Result, RunStatus, Workspace, maintenance::CompactOptions, query::Query};
 //!
 //! # fn main() -> Result<()> {
 //! # let dir = tempfile::tempdir().unwrap();
@@ -21,10 +19,10 @@
 //! let id = run.run_id().clone();
 //! run.log_param("learning_rate", "0.01")?;
 //!
-//! // The fastest form: resolve a key once, then log by the handle.
+//! // Resolve a key once, then log by the handle. `log_point` takes a timestamp of your own.
 //! let loss = run.metric("loss")?;
 //! for step in 0..5_000 {
-//!     run.log(loss, step, 1_700_000_000_000 + step, 1.0 / (step + 1) as f64)?;
+//!     run.log(loss, step, 1.0 / (step + 1) as f64)?;
 //! }
 //! // Many keys at one step, all or none; then columns of one key. `None` is now, and no timestamps.
 //! run.log_metrics(5_000, None, &[("accuracy", 0.93), ("lr", 1e-4)])?;

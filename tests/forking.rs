@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use stepwell::Point;
 
 use stepwell::internals::storage::fork::generation;
 use stepwell::maintenance::CompactOptions;
@@ -125,18 +126,25 @@ fn a_child_logs_through_its_parents_writer_into_a_log_of_its_own() {
         let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
         let id = writer.run_id().clone();
         let loss = writer.metric("loss").unwrap();
-        (0..5).for_each(|step| writer.log(loss, step, step, 1.0).unwrap());
+        (0..5).for_each(|step| writer.log_point(loss, Point { step, timestamp_ms: Some(step), value: 1.0 }).unwrap());
         // One child logs and ends well, one logs and is gone at once, one does nothing with what it inherited.
         let mut children = Vec::new();
         for kind in 0..3 {
             children.push(fork(|| {
                 if kind < 2 {
                     for step in 0..100 {
-                        if writer.log(loss, step, step, f64::from(10 + kind)).is_err() {
+                        if writer
+                            .log_point(loss, Point { step, timestamp_ms: Some(step), value: f64::from(10 + kind) })
+                            .is_err()
+                        {
                             return 1;
                         }
                     }
-                    if writer.metric("of the child").and_then(|own| writer.log(own, 0, 0, 0.0)).is_err() {
+                    if writer
+                        .metric("of the child")
+                        .and_then(|own| writer.log_point(own, Point { step: 0, timestamp_ms: Some(0), value: 0.0 }))
+                        .is_err()
+                    {
                         return 2;
                     }
                     if writer.points() != 101 || writer.set_tag("child", "was here").is_err() {
@@ -153,7 +161,8 @@ fn a_child_logs_through_its_parents_writer_into_a_log_of_its_own() {
                 }
                 42
             }));
-            (0..50).for_each(|step| writer.log(loss, step, step, 2.0).unwrap());
+            (0..50)
+                .for_each(|step| writer.log_point(loss, Point { step, timestamp_ms: Some(step), value: 2.0 }).unwrap());
         }
         children.into_iter().for_each(|child| assert_eq!(exit_code(child), 42));
         let check = || {

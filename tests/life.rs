@@ -123,7 +123,7 @@ fn a_handle_of_another_writer_is_refused() {
     for other in [&mut same_run, &mut other_run] {
         let own = other.metric("accuracy").unwrap();
         let refused = [
-            other.log(handle, 1, 2, 123.0),
+            other.log_point(handle, Point { step: 1, timestamp_ms: Some(2), value: 123.0 }),
             other.log_point(handle, point(1)),
             other.log_points(&[(own, point(1)), (handle, point(1))]),
             other.log_columns(handle, &[1], None, &[1.0]),
@@ -134,7 +134,7 @@ fn a_handle_of_another_writer_is_refused() {
         }
         assert_eq!(other.points(), 0);
     }
-    first.log(handle, 1, 2, 123.0).unwrap();
+    first.log_point(handle, Point { step: 1, timestamp_ms: Some(2), value: 123.0 }).unwrap();
     let run = workspace.run(&id).unwrap();
     assert_eq!((run.points(), run.state().tags().count()), (1, 0));
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use stepwell::Point;
 
 use stepwell::maintenance::{CompactOptions, Schedule};
 use stepwell::testing::{Fate, Op, OpKind, PowerLoss, SimDisk, Times};
@@ -61,7 +62,7 @@ fn it_syncs_what_writers_log_while_they_go_on() {
     let mut seen = 0;
     while seen < 20 {
         for _ in 0..500 {
-            writer.log(loss, logged, logged, logged as f64).unwrap();
+            writer.log_point(loss, Point { step: logged, timestamp_ms: Some(logged), value: logged as f64 }).unwrap();
             logged += 1;
         }
         if logged % 7_000 == 0 {
@@ -95,11 +96,11 @@ fn a_promise_is_kept_before_the_tail_is_begun_anew() {
         let workspace = Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new("/w"), options).unwrap();
         let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
         let loss = writer.metric("loss").unwrap();
-        (0..9).for_each(|step| writer.log(loss, step, step, 1.0).unwrap());
+        (0..9).for_each(|step| writer.log_point(loss, Point { step, timestamp_ms: Some(step), value: 1.0 }).unwrap());
         workspace.sync().unwrap();
         assert_eq!(writer.durable_through(), 9);
         writer.seal().unwrap();
-        writer.log(loss, 9, 9, 1.0).unwrap();
+        writer.log_point(loss, Point { step: 9, timestamp_ms: Some(9), value: 1.0 }).unwrap();
         let left = disk.power_loss_with(&mut |pending| match pending.path.extension() {
             Some(end) if end == "tail" => Fate::Keep,
             _ => Fate::Drop,
@@ -123,7 +124,12 @@ fn a_writer_that_is_asked_frames_what_it_has() {
         let mut logged = 0;
         let mut log = |writer: &mut RunWriter, count: i64| {
             for _ in 0..count {
-                writer.log(if logged % 3 == 0 { other } else { loss }, logged, logged, logged as f64).unwrap();
+                writer
+                    .log_point(
+                        if logged % 3 == 0 { other } else { loss },
+                        Point { step: logged, timestamp_ms: Some(logged), value: logged as f64 },
+                    )
+                    .unwrap();
                 logged += 1;
             }
         };
@@ -195,12 +201,12 @@ fn a_failed_sync_of_what_was_asked_for_is_told() {
         let workspace = open(disk.clone());
         let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
         let loss = writer.metric("loss").unwrap();
-        (0..300).for_each(|step| writer.log(loss, step, step, 1.0).unwrap());
+        (0..300).for_each(|step| writer.log_point(loss, Point { step, timestamp_ms: Some(step), value: 1.0 }).unwrap());
         workspace.sync().unwrap();
-        (0..300).for_each(|step| writer.log(loss, step, step, 1.0).unwrap());
+        (0..300).for_each(|step| writer.log_point(loss, Point { step, timestamp_ms: Some(step), value: 1.0 }).unwrap());
         assert!(workspace.ask_writers());
         if answered {
-            writer.log(loss, 0, 0, 1.0).unwrap();
+            writer.log_point(loss, Point { step: 0, timestamp_ms: Some(0), value: 1.0 }).unwrap();
             assert!(workspace.writers_answered());
         }
         disk.fail_at(disk.operations(), libc::EIO, Times::Once);
@@ -208,9 +214,9 @@ fn a_failed_sync_of_what_was_asked_for_is_told() {
         assert!(!workspace.ask_writers());
         assert!(matches!(workspace.sync_asked(), Err(Error::DurabilityLost { .. })));
         assert_eq!(writer.durable_through(), 300);
-        (0..900).for_each(|step| writer.log(loss, step, step, 1.0).unwrap());
+        (0..900).for_each(|step| writer.log_point(loss, Point { step, timestamp_ms: Some(step), value: 1.0 }).unwrap());
         writer.seal().unwrap();
-        writer.log(loss, 0, 0, 1.0).unwrap();
+        writer.log_point(loss, Point { step: 0, timestamp_ms: Some(0), value: 1.0 }).unwrap();
         let points = writer.points();
         assert_eq!(workspace.run(writer.run_id()).unwrap().points(), points);
         assert!(matches!(writer.sync(), Err(Error::DurabilityLost { .. })));
@@ -228,7 +234,9 @@ fn verifying_finds_nothing_wrong_while_others_write() {
                 let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
                 let loss = writer.metric("loss").unwrap();
                 for step in 0.. {
-                    writer.log(loss, step, step, (step as f64).sin()).unwrap();
+                    writer
+                        .log_point(loss, Point { step, timestamp_ms: Some(step), value: (step as f64).sin() })
+                        .unwrap();
                     if step % 3000 == 0 {
                         writer.seal().unwrap();
                         frames.fetch_add(1, Ordering::Relaxed);

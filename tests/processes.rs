@@ -86,7 +86,9 @@ fn write(dir: &Path, name: &str) {
                 writer.log_points(&(at..at + len).map(point).collect::<Vec<_>>()).unwrap();
             }
             1 => writer.log_columns(loss, &steps, None, &values).unwrap(),
-            _ => writer.log(loss, at as i64, 1, value(life, at)).unwrap(),
+            _ => writer
+                .log_point(loss, Point { step: at as i64, timestamp_ms: Some(1), value: value(life, at) })
+                .unwrap(),
         }
         at += len;
         note('=', at, at);

@@ -1,6 +1,7 @@
 //! Deleting for good: single metrics, runs and experiments go, stay away when old copies come back, and leave the rest.
 
 use std::path::Path;
+use stepwell::Point;
 
 use stepwell::maintenance::{CollectOptions, CompactOptions};
 use stepwell::query::{Query, View};
@@ -13,8 +14,8 @@ fn log(workspace: &Workspace, name: &str, experiment: ExperimentId) -> RunId {
     let mut run = workspace.create_run(experiment, new).unwrap();
     let (keep, secret) = (run.metric("keep").unwrap(), run.metric("secret/key").unwrap());
     for step in 0..2_000 {
-        run.log(keep, step, step, step as f64).unwrap();
-        run.log(secret, step, step, -0.5 - step as f64).unwrap();
+        run.log_point(keep, Point { step, timestamp_ms: Some(step), value: step as f64 }).unwrap();
+        run.log_point(secret, Point { step, timestamp_ms: Some(step), value: -0.5 - step as f64 }).unwrap();
     }
     run.finish(RunStatus::Finished).unwrap();
     id

@@ -26,12 +26,12 @@ fn words_do_not_hide_the_points_before_them() {
     let workspace = open(&disk, TailMode::Mapped);
     let (id, mut writer) = run(&workspace);
     let loss = writer.metric("loss").unwrap();
-    writer.log(loss, 1, 1, 1.0).unwrap();
-    writer.log(loss, 2, 2, 2.0).unwrap();
+    writer.log_point(loss, Point { step: 1, timestamp_ms: Some(1), value: 1.0 }).unwrap();
+    writer.log_point(loss, Point { step: 2, timestamp_ms: Some(2), value: 2.0 }).unwrap();
     writer.set_tag("a", "b").unwrap();
     let values = || workspace.run(&id).unwrap().arrivals("loss").unwrap().values;
     assert_eq!(values(), [1.0, 2.0]);
-    writer.log(loss, 3, 3, 3.0).unwrap();
+    writer.log_point(loss, Point { step: 3, timestamp_ms: Some(3), value: 3.0 }).unwrap();
     writer.sync().unwrap();
     assert_eq!(values(), [1.0, 2.0, 3.0]);
     drop(writer);
@@ -123,7 +123,7 @@ fn what_a_failed_write_left_is_no_point() {
     let workspace = open(&disk, TailMode::Written);
     let (id, mut writer) = run(&workspace);
     let loss = writer.metric("loss").unwrap();
-    writer.log(loss, 0, 0, 0.0).unwrap();
+    writer.log_point(loss, Point { step: 0, timestamp_ms: Some(0), value: 0.0 }).unwrap();
     let point = |step| (loss, Point { step, timestamp_ms: None, value: step as f64 });
     for (times, effect) in [(1, Effect::Whole), (2, Effect::Whole)] {
         for again in 0..times {
@@ -138,7 +138,7 @@ fn what_a_failed_write_left_is_no_point() {
         }
         assert!(writer.log_points(&[point(7), point(8), point(9)]).is_err());
         disk.clear_faults();
-        writer.log(loss, 1, 1, 1.0).unwrap();
+        writer.log_point(loss, Point { step: 1, timestamp_ms: Some(1), value: 1.0 }).unwrap();
     }
     assert_eq!(workspace.run(&id).unwrap().arrivals("loss").unwrap().values, [0.0, 1.0, 1.0]);
 }
@@ -207,9 +207,9 @@ fn a_tail_that_could_not_be_made_is_made_later() {
             Fault { at, only: Some(only), error: libc::ENOSPC.into(), times: Times::Forever, effect: Effect::Nothing };
         disk.add_fault(fault);
     }
-    assert!(writer.log(loss, 0, 0, 0.0).is_err());
+    assert!(writer.log_point(loss, Point { step: 0, timestamp_ms: Some(0), value: 0.0 }).is_err());
     disk.clear_faults();
-    writer.log(loss, 1, 1, 1.0).unwrap();
+    writer.log_point(loss, Point { step: 1, timestamp_ms: Some(1), value: 1.0 }).unwrap();
     assert_eq!(workspace.run(&id).unwrap().arrivals("loss").unwrap().values, [1.0]);
 }
 
@@ -274,7 +274,7 @@ fn packs_of_others_are_opened_whoever_read_the_manifest_first() {
     let (id, mut writer) = run(&here);
     let mut other = there.writer(&id).unwrap();
     let loss = other.metric("loss").unwrap();
-    other.log(loss, 1, 1, 1.0).unwrap();
+    other.log_point(loss, Point { step: 1, timestamp_ms: Some(1), value: 1.0 }).unwrap();
     (0..9).for_each(|value| other.set_tag("a", &value.to_string()).unwrap());
     drop(other);
     there.maintenance().compact(CompactOptions::default()).unwrap();

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each benchmark takes what it needs")]
 
 use std::f64::consts::PI;
+use stepwell::Point;
 
 use stepwell::{ExperimentId, Metric, NewRun, RunId, RunWriter, Workspace};
 
@@ -113,7 +114,16 @@ pub fn new_run(workspace: &Workspace) -> (RunWriter, RunId, [Metric; 10]) {
 pub fn log_by_handle(writer: &mut RunWriter, metrics: &[Metric; 10], mix: &Mix) {
     for index in 0..mix.steps.len() {
         for (key, metric) in metrics.iter().enumerate() {
-            writer.log(*metric, mix.steps[index], mix.timestamps[index], mix.values[key][index]).unwrap();
+            writer
+                .log_point(
+                    *metric,
+                    Point {
+                        step: mix.steps[index],
+                        timestamp_ms: Some(mix.timestamps[index]),
+                        value: mix.values[key][index],
+                    },
+                )
+                .unwrap();
         }
     }
 }

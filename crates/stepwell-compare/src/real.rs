@@ -121,7 +121,7 @@ fn in_stepwell(logs: &Logs, dir: &Path) -> Result<u64> {
         })?;
     }
     importer.finish()?;
-    workspace.compact(CompactOptions::default())?;
+    workspace.maintenance().compact(CompactOptions::default())?;
     for ((run, key), columns) in logs {
         if workspace.run(&numbers[run.as_str()])?.arrivals(key)? != *columns {
             return Err(format!("{run} {key} is not what was stored").into());

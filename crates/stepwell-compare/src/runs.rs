@@ -130,9 +130,9 @@ fn in_stepwell(figures: &mut Figures, rows: &[Row], wanted: &[u32], dir: &Path) 
     let each = (total - bare) as f64 / runs / KEYS as f64;
     figures.add_with_floor(WORK, "bytes that a one-point series adds", "B/series", "≤ 12", "stepwell", each);
 
-    let mut list = workspace.list(query()?)?;
+    let mut list = workspace.search(&query()?)?;
     let warm = least(|| -> Result<()> {
-        list = workspace.list(query()?)?;
+        list = workspace.search(&query()?)?;
         black_box(list.rows()?);
         Ok(())
     })?;
@@ -184,7 +184,7 @@ pub fn child_open(root: &Path) -> Result<()> {
     let workspace = Workspace::open(root)?;
     let run = workspace.find_run(&run_id(0))?;
     let open = started.elapsed().as_nanos();
-    let found = workspace.list(query()?)?;
+    let found = workspace.search(&query()?)?;
     let searched = started.elapsed().as_nanos();
     if run.is_none() || found.rows()?.is_empty() {
         return Err("the workspace is not what was stored".into());

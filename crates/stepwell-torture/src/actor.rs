@@ -152,7 +152,7 @@ impl Actor {
                 1 => writer.log_columns(metric, &steps, None, &values),
                 2 => writer.log_metric(KEY, steps[0], values[0]),
                 3 => writer.log_metrics(steps[0], None, &[(KEY, values[0]), ("other", values[0])]),
-                _ => writer.log(metric, steps[0], 1, values[0]),
+                _ => writer.log_point(metric, Point { step: steps[0], timestamp_ms: Some(1), value: values[0] }),
             })?;
             at += len;
             if turn % 16 == 15 {

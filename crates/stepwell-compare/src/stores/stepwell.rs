@@ -84,7 +84,7 @@ impl Store for Stepwell {
         }
         work.each(|point| {
             let (writer, metrics) = &mut writers[point.run as usize];
-            writer.log(metrics[point.key as usize], point.step, point.timestamp, point.value)
+            writer.log_point(metrics[point.key as usize], stepwell::Point { step: point.step, timestamp_ms: Some(point.timestamp), value: point.value })
         })?;
         for (mut writer, _) in writers {
             writer.seal()?;
@@ -93,7 +93,7 @@ impl Store for Stepwell {
     }
 
     fn settle(&mut self, work: &Work) -> Result<()> {
-        let done = self.workspace.compact(CompactOptions::default())?;
+        let done = self.workspace.maintenance().compact(CompactOptions::default())?;
         if done.busy || done.points != work.points() || !done.left.is_empty() {
             return Err(format!("compaction did not take all in: {done:?}").into());
         }
@@ -120,15 +120,15 @@ impl Store for Stepwell {
     }
 
     fn latest(&mut self, work: &Work) -> Result<Vec<Logged>> {
-        let mut query = Query::parse::<&str>("", &[])?;
-        query.max_results = work.runs() as usize;
+        let query = Query { max_results: work.runs() as usize, ..Query::default() };
         let names: Vec<String> = (0..work.keys()).map(|key| work.key_name(key)).collect();
         let keys: Vec<&str> = names.iter().map(String::as_str).collect();
-        let table = self.workspace.latest_of(&query, &keys)?;
-        let mut latest = Vec::with_capacity(table.runs.len() * keys.len());
-        for (row, run) in table.runs.iter().enumerate() {
+        let found = self.workspace.search(&query)?;
+        let (runs, columns) = (found.run_ids()?, found.latest(&keys)?);
+        let mut latest = Vec::with_capacity(runs.len() * keys.len());
+        for (row, run) in runs.iter().enumerate() {
             let run = run.as_str().trim_start_matches("run").parse()?;
-            for (key, column) in table.columns.iter().enumerate() {
+            for (key, column) in columns.iter().enumerate() {
                 let Some(point) = column[row] else { continue };
                 let timestamp = point.timestamp_ms.ok_or("a point lost its timestamp")?;
                 latest.push(Logged { run, key: key as u32, step: point.step, timestamp, value: point.value });
