@@ -492,7 +492,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub fn model(&self, name: &str) -> Result<&Model> {
+    pub(crate) fn model(&self, name: &str) -> Result<&Model> {
         self.models.get(name).ok_or_else(|| Error::not_found("registered model", name))
     }
 
@@ -509,7 +509,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`].
-    pub fn check_free(&self, name: &str) -> Result<()> {
+    pub(crate) fn check_free(&self, name: &str) -> Result<()> {
         match self.models.get(name) {
             Some(_) => Err(Error::AlreadyExists { entity: "registered model", id: name.to_owned() }),
             None => Ok(()),

@@ -67,6 +67,7 @@ impl RunSnapshot {
     ///
     /// A writer's points count once: of copies that overlap, the longest serves.
     #[must_use]
+    #[doc(hidden)]
     pub fn merge(parts: Vec<RunPart>) -> Option<Self> {
         let (state, sources) = merge_parts(parts)?;
         let of_writer =
@@ -98,14 +99,14 @@ impl RunSnapshot {
 
     /// Notes damage that this view was made around.
     #[must_use]
-    pub fn with_damage(mut self, damage: Vec<String>) -> Self {
+    pub(crate) fn with_damage(mut self, damage: Vec<String>) -> Self {
         self.damage.extend(damage);
         self
     }
 
     /// The same run as part of another experiment, and with another mark of deletion if one is given.
     #[must_use]
-    pub fn moved(mut self, experiment: ExperimentId, name: String, mark: Option<Stamped<Attribute>>) -> Self {
+    pub(crate) fn moved(mut self, experiment: ExperimentId, name: String, mark: Option<Stamped<Attribute>>) -> Self {
         (self.state.experiment, self.state.experiment_name) = (experiment, name);
         if let Some(mark) = mark {
             let kind = mark.value.kind();
@@ -116,7 +117,11 @@ impl RunSnapshot {
 
     /// The same run without the points of some writers, and of some writers in some metrics.
     #[must_use]
-    pub fn without(mut self, writer: impl Fn(WriterId) -> bool, of_metric: impl Fn(&str, WriterId) -> bool) -> Self {
+    pub(crate) fn without(
+        mut self,
+        writer: impl Fn(WriterId) -> bool,
+        of_metric: impl Fn(&str, WriterId) -> bool,
+    ) -> Self {
         self.state.coverage.retain(|own| !writer(own.writer));
         for (key, series) in &mut self.series {
             let kept =
@@ -129,19 +134,19 @@ impl RunSnapshot {
 
     /// The same run without all that some writers logged and said.
     #[must_use]
-    pub fn without_writers(self, of: impl Fn(WriterId) -> bool) -> Self {
+    pub(crate) fn without_writers(self, of: impl Fn(WriterId) -> bool) -> Self {
         let mut left = self.without(&of, |_, writer| of(writer));
         left.state.forget_words(of);
         left
     }
 
     /// Leaves out params by key.
-    pub fn leave_params_out(&mut self, which: impl Fn(&str) -> bool) {
+    pub(crate) fn leave_params_out(&mut self, which: impl Fn(&str) -> bool) {
         self.state.params.retain(|key, _| !which(key));
     }
 
     /// Leaves out whether the run is marked deleted.
-    pub fn leave_deletion_out(&mut self) {
+    pub(crate) fn leave_deletion_out(&mut self) {
         self.state.attributes.iter_mut().for_each(|said| {
             said.take_if(|said| matches!(said.value, Attribute::Deleted { .. }));
         });
@@ -149,7 +154,7 @@ impl RunSnapshot {
 
     /// What is said of the run, as a copy that has none of its points.
     #[must_use]
-    pub fn without_points(mut self) -> Self {
+    pub(crate) fn without_points(mut self) -> Self {
         self.series.clear();
         for own in &mut self.state.coverage {
             (own.from, own.through, own.lost) = (0, 0, 0);

@@ -80,6 +80,7 @@ impl RunState {
     }
 
     /// Takes in one record of a writer about this run.
+    #[doc(hidden)]
     pub fn apply(&mut self, writer: WriterId, record: &Record) {
         match record {
             // A claim is no value: only other writers heed it.
@@ -112,7 +113,7 @@ impl RunState {
     }
 
     /// Forgets what some writers said.
-    pub fn forget_words(&mut self, of: impl Fn(WriterId) -> bool) {
+    pub(crate) fn forget_words(&mut self, of: impl Fn(WriterId) -> bool) {
         for attribute in &mut self.attributes {
             attribute.take_if(|word| of(word.stamp.writer));
         }
@@ -152,7 +153,7 @@ impl RunState {
 
     /// Its mark of deletion, if anybody set one: the word of kind 5.
     #[must_use]
-    pub fn mark(&self) -> Option<&Stamped<Attribute>> {
+    pub(crate) fn mark(&self) -> Option<&Stamped<Attribute>> {
         self.attributes[5].as_ref()
     }
 
@@ -167,7 +168,7 @@ impl RunState {
 
     /// The greatest order that anything of this run carries.
     #[must_use]
-    pub fn greatest_order(&self) -> u64 {
+    pub(crate) fn greatest_order(&self) -> u64 {
         let attributes = self.attributes.iter().flatten().map(|attribute| attribute.stamp.order);
         let params = self.params.values().flatten().map(|value| value.stamp.order);
         let tags = self.tags.values().map(|tag| tag.stamp.order);
@@ -236,7 +237,7 @@ impl RunState {
 
     /// How often its experiment had been deleted or restored when the run's own mark was set.
     #[must_use]
-    pub fn deleted_generation(&self) -> u64 {
+    pub(crate) fn deleted_generation(&self) -> u64 {
         match self.word(5) {
             Some(Attribute::Deleted { generation, .. }) => *generation,
             _ => 0,

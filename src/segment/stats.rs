@@ -13,7 +13,7 @@ fn latest_key(point: &StatPoint) -> (i64, Option<i64>, f64) {
 impl SeriesStats {
     /// The statistics of one point.
     #[must_use]
-    pub fn of(point: Point) -> Self {
+    pub(crate) fn of(point: Point) -> Self {
         let (value, at) = (point.value, StatPoint::from(point));
         let extreme = (!value.is_nan()).then_some(Extreme { value, step: point.step });
         Self {
@@ -30,7 +30,7 @@ impl SeriesStats {
 
     /// Adds a point that was logged after all others.
     #[inline]
-    pub fn add(&mut self, point: Point) {
+    pub(crate) fn add(&mut self, point: Point) {
         let value = point.value;
         self.count += 1;
         if value.is_finite() {

@@ -215,7 +215,7 @@ impl Workspace {
     ///
     /// # Errors
     /// As [`Self::sync_run`].
-    pub fn sync_edits(&self) -> Result<()> {
+    pub(crate) fn sync_edits(&self) -> Result<()> {
         let dir = self.inner.root.join(paths::EDITS);
         let writers = self.inner.writers.lock().clone();
         let mut of_edits = writers.iter().filter(|writer| writer.is_of(|log| log.parent() == Some(&dir)));

@@ -24,7 +24,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`] where changes are lost, which may have given it already: `repair` passes over those. Those of
     /// `plan`; [`Error::Io`].
-    pub fn name_in_registry(&self, plan: impl FnMut(&Registry) -> Result<Vec<Change>>) -> Result<()> {
+    pub(crate) fn name_in_registry(&self, plan: impl FnMut(&Registry) -> Result<Vec<Change>>) -> Result<()> {
         let mut registry = self.inner.registry.lock();
         registry.refresh()?;
         if let Some(bad) = registry.lost().next() {

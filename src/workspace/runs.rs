@@ -230,7 +230,7 @@ impl Workspace {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Deleted`], [`Error::Corrupt`], [`Error::Io`].
-    pub fn check_active(&self, id: &RunId) -> Result<()> {
+    pub(crate) fn check_active(&self, id: &RunId) -> Result<()> {
         let run = self.find_summary(id)?.ok_or_else(|| Error::not_found("run", id))?;
         if self.is_deleted(run.experiment_id, run.deleted, run.deleted_generation)? {
             return Err(Error::Deleted { entity: "run", id: id.to_string() });
@@ -250,7 +250,7 @@ impl Workspace {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn is_deleted(&self, experiment: ExperimentId, marked: bool, generation: u64) -> Result<bool> {
+    pub(crate) fn is_deleted(&self, experiment: ExperimentId, marked: bool, generation: u64) -> Result<bool> {
         match self.experiments().get(experiment) {
             Ok(experiment) => Ok(experiment.counts_as_deleted(marked, generation)),
             Err(Error::Io { path, operation, source }) => Err(Error::Io { path, operation, source }),
@@ -355,6 +355,7 @@ impl Workspace {
     /// Asks the writers of this handle to frame what they logged, at their next calls, so that a sync soon after has
     /// less to write. Says whether any has so much that it was asked.
     #[must_use]
+    #[doc(hidden)]
     pub fn ask_writers(&self) -> bool {
         let writers = self.inner.writers.lock().clone();
         writers.iter().fold(false, |any, writer| writer.ask() | any)
@@ -362,6 +363,7 @@ impl Workspace {
 
     /// Whether all writers that were asked framed what they had then.
     #[must_use]
+    #[doc(hidden)]
     pub fn writers_answered(&self) -> bool {
         let writers = self.inner.writers.lock().clone();
         writers.iter().all(|writer| writer.has_answered())
@@ -372,6 +374,7 @@ impl Workspace {
     ///
     /// # Errors
     /// As [`Self::sync`].
+    #[doc(hidden)]
     pub fn sync_asked(&self) -> Result<()> {
         self.sync_writers(Watermark::sync_asked)
     }
