@@ -30,7 +30,7 @@ pub enum Error {
         /// What was expected there.
         what: String,
     },
-    /// The folder is no workspace.
+    /// The folder is not a workspace.
     #[error("{path} is no Stepwell workspace: {why}", path = path.display())]
     NotWorkspace {
         /// The folder.

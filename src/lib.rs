@@ -2,7 +2,7 @@
 //!
 //! A [`Workspace`] is a folder of runs. Any number of processes write and read it at once, with no server. A logging
 //! call costs nanoseconds, and what it logged survives the death of the process; after [`RunWriter::sync`] it survives
-//! a stop of the machine. Nothing that was logged is dropped: steps may repeat and go back, and values keep all their
+//! a power loss. Nothing that was logged is dropped: steps may repeat and go back, and values keep all their
 //! bits.
 //!
 //! ```

@@ -286,7 +286,7 @@ fn a_deleted_run_does_not_come_back() {
     assert_eq!(pulled.removed, std::slice::from_ref(&id));
     both(&sides);
     assert_eq!([0, 1].map(|at| is_deleted(&sides[at], &id)), [None; 2]);
-    // The id is free, and what takes it is no part of what was deleted.
+    // The id is free, and what takes it is not a part of what was deleted.
     assert!(create(&sides[1], ExperimentId::DEFAULT, &id, 2.0));
     both(&sides);
     assert_eq!(values(&sides[0], &id, "m"), [2].into());

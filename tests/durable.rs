@@ -51,7 +51,7 @@ enum End {
 }
 
 /// Every other writer is another process: one was killed, one ended, two are at work, one edits. Then the run ends, the
-/// others go on so far that they use their tails' slots again, and the machine stops.
+/// others go on so far that they use their tails' slots again, and the power fails.
 #[test]
 fn the_end_of_a_run_covers_what_every_other_writer_gave_it() {
     for tail in [TailMode::Mapped, TailMode::Written] {
@@ -194,7 +194,7 @@ fn what_another_process_failed_to_sync_is_written_once_more() {
 }
 
 /// Whoever ends or syncs a run says of each other log, outside that log, that it survived: it is missed when it is gone
-/// after the machine stopped.
+/// after the power failed.
 #[test]
 fn a_log_that_another_process_synced_is_missed_after_the_machine_stopped() {
     for end in [End::Finish, End::Sync] {
@@ -278,7 +278,7 @@ fn a_closed_log_that_another_process_failed_to_sync_is_written_once_more() {
     assert!(failures >= 2, "{failures} syncs failed");
 }
 
-/// The experiment's entry has its name, and whoever published it was killed before that survived a stop of the machine.
+/// The experiment's entry has its name, and whoever published it was killed before that survived a power loss.
 #[test]
 fn the_end_of_a_run_covers_the_name_of_its_experiment() {
     let mut lost_otherwise = 0;

@@ -223,7 +223,7 @@ fn a_pack_that_no_entry_names_is_told_and_stays() {
 }
 
 /// Who publishes may stop before it gives the last entry its anchor. Those before show all the same that nothing that
-/// was acknowledged came after, so what an interrupted import left is no damage.
+/// was acknowledged came after, so what an interrupted import left is not damage.
 #[test]
 fn an_import_that_was_interrupted_behind_an_entry_without_an_anchor_is_no_damage() {
     let disk = SimDisk::new();

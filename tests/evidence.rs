@@ -1,5 +1,5 @@
-//! What is missing is missed: logs and tails that are emptied, cut, replaced or gone, and what a stop of the machine
-//! takes, which is no damage.
+//! What is missing is missed: logs and tails that are emptied, cut, replaced or gone, and what a power loss
+//! takes, which is not damage.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -256,7 +256,7 @@ fn no_part_of_a_write_that_a_stop_of_the_machine_takes_is_damage() {
     }
 }
 
-/// As long as the machine did not stop, nothing can have been lost: bytes that are no frame were changed, also in a log
+/// As long as the machine did not stop, nothing can have been lost: bytes that are not a frame were changed, also in a log
 /// that was never synced and has not ended. But a killed writer leaves half of its last frame.
 #[test]
 fn bytes_that_are_overwritten_in_a_log_that_was_never_synced_are_missed() {
@@ -280,7 +280,7 @@ fn bytes_that_are_overwritten_in_a_log_that_was_never_synced_are_missed() {
             is_missed(&disk, &log, &format!("3 bytes from {at} on of a log that was never synced"));
         }
     }
-    // What a killed writer leaves of its last frame is no damage.
+    // What a killed writer leaves of its last frame is not damage.
     let &(last, len) = frames.last().unwrap();
     for kept in 0..len {
         let disk = disk.process_crash();

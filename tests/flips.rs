@@ -267,7 +267,7 @@ fn files_cut_at_any_length_and_grown_by_a_byte_are_told() {
     for sample in [Sample::packed(), Sample::crashed(TailMode::Written)] {
         for (path, bytes) in &sample.files.files {
             let kind = path.extension().and_then(|kind| kind.to_str());
-            // A crash leaves parts of lines too: they are no evidence, and no data.
+            // A crash leaves parts of lines too: they are neither evidence nor data.
             let of_ledger = kind == Some("ledger");
             let of_log = of_ledger || matches!(kind, Some("log" | "tail"));
             let step = if bytes.len() > 4096 { 7 } else { 1 };

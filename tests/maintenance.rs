@@ -111,7 +111,7 @@ fn a_promise_is_kept_before_the_tail_is_begun_anew() {
 }
 
 /// A writer that is asked seals what it has in some pieces of its next calls, and syncing its log is enough then; its
-/// tail is not synced. What is said after points that were not asked for is no mark that those were on disk.
+/// tail is not synced. What is said after points that were not asked for is not a mark that those were on disk.
 #[test]
 fn a_writer_that_is_asked_frames_what_it_has() {
     for (tail, points) in [(TailMode::Mapped, 9_000), (TailMode::Written, 9_000), (TailMode::Mapped, 700)] {

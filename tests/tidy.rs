@@ -127,7 +127,7 @@ fn files(end: &str) -> BTreeMap<String, String> {
     out
 }
 
-/// The lines of a source file that are no comment, numbered from 1.
+/// The lines of a source file that are not comments, numbered from 1.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(text.lines()).filter(|(_, line)| !line.trim_start().starts_with("//"))
 }

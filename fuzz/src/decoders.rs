@@ -532,9 +532,9 @@ fn read_journal<S: State>(entries: &[Vec<u8>]) {
         let path = format!("/j/0000000000000000/{number:016}.entry");
         disk.create_new(Path::new(&path)).and_then(|file| file.write_at(bytes, 0)).expect("memory");
     }
-    let mut journal = Journal::<S>::open(Arc::new(disk), "/".into(), "j").expect("damage is no error");
-    journal.refresh().expect("damage is no error");
-    let bad = journal.check_all().expect("damage is no error");
+    let mut journal = Journal::<S>::open(Arc::new(disk), "/".into(), "j").expect("damage is not an error");
+    journal.refresh().expect("damage is not an error");
+    let bad = journal.check_all().expect("damage is not an error");
     assert!(bad.len() >= journal.lost().count());
 }
 

@@ -133,7 +133,7 @@ pub(crate) mod form {
     /// Relative to another column of the group: integers by difference, floats by XOR.
     pub(crate) const RELATIVE: u8 = 1;
     /// Floats: first the spans of the pack's pools that hold the cells of one point, then the values of the others,
-    /// which are no cells of 0 points.
+    /// which are not cells of 0 points.
     pub(crate) const IN_PACK: u8 = 2;
     /// Integers: relative to the start of the cell's run.
     pub(crate) const TO_START: u8 = 3;

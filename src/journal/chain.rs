@@ -39,7 +39,7 @@
 //! Where the file system has no links, step 3 moves the entry into a folder of its own, and renames that to the entry's
 //! name: renaming a folder fails where a file or a folder with something in it has the name.
 //!
-//! An anchor is only given to an entry that survives a stop of the machine. So an anchor without its entry shows that
+//! An anchor is only given to an entry that survives a power loss. So an anchor without its entry shows that
 //! the entry was lost; what it says is read from the anchor.
 
 use std::collections::{BTreeMap, VecDeque};

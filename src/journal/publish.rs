@@ -176,7 +176,7 @@ impl<S: State> Journal<S> {
         }
     }
 
-    /// Makes every entry that was read survive a stop of the machine: whoever published it may have died before it did.
+    /// Makes every entry that was read survive a power loss: whoever published it may have died before it did.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -68,18 +68,18 @@ pub struct Header {
     pub count: u32,
     /// How many points of this writer came before the first point of this frame.
     pub sequence: u64,
-    /// All bytes of the log before this offset were known to survive a stop of the machine when this was written.
+    /// All bytes of the log before this offset were known to survive a power loss when this was written.
     pub durable: u64,
 }
 
-/// Why bytes are no frame's header.
+/// Why bytes are not a frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoHeader {
     /// The file ends before the header does.
     Short,
-    /// Only zeros: the common rest of a stop of the machine.
+    /// Only zeros: the common rest of a power loss.
     Zero,
-    /// A header but for one byte, which a stop of the machine does not explain: it was whole once.
+    /// A header but for one byte, which a power loss does not explain: it was whole once.
     Changed,
     /// Something else.
     Foreign,
@@ -137,7 +137,7 @@ pub fn encode_header(label: Label, writer: WriterId, offset: u64, payload: &[u8]
 }
 
 /// Whether one of the bytes that begin at `offset` of a log may be zero because it never reached the disk: it and all
-/// behind it, up to the end of the bytes or of what a disk writes at once, are zeros. A stop of the machine leaves so
+/// behind it, up to the end of the bytes or of what a disk writes at once, are zeros. A power loss leaves so
 /// much of a write, and without the last byte too.
 #[must_use]
 pub fn may_be_lost(bytes: &[u8], offset: u64, at: usize) -> bool {

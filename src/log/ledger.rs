@@ -8,7 +8,7 @@
 //! so:
 //!
 //! * What a line calls synced was synced before, and is there whatever happened since.
-//! * All else holds until the machine stops. The line has the `life` of its file then, which changes when what was not
+//! * All else holds until the power fails. The line has the `life` of its file then, which changes when what was not
 //!   synced may be lost, and which no copy of the file has; under another life only what was synced counts.
 
 use std::sync::Arc;
@@ -116,7 +116,7 @@ impl Entry {
 }
 
 /// Whether a line that does not verify was changed: but for one byte it would verify, and but for that it is of this
-/// life of its file. A stop of the machine may leave part of a line in place of an older one.
+/// life of its file. A power loss may leave part of a line in place of an older one.
 #[must_use]
 pub fn is_changed(line: &[u8; LINE_LEN], offset: u64, life: u64) -> bool {
     let own = line[LIFE_AT..].iter().zip(life.to_le_bytes());

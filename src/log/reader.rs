@@ -7,7 +7,7 @@
 //! 2. Frames are walked one after the other. Where a header does not verify, the walk goes on at the next bytes that
 //!    look like a frame and verify at their place.
 //! 3. Bytes before the greatest durable mark were on disk once: what does not verify there is damage, it is reported,
-//!    and what follows counts. So it is behind that mark where bytes were changed as no stop of the machine does it:
+//!    and what follows counts. So it is behind that mark where bytes were changed as no power loss does it:
 //!    `Walk::frames` says how that is told. Anything else behind the mark is a tail torn by a crash: the log ends
 //!    there, even if later bytes verify, since an acknowledged order must have no gap.
 //! 4. Slots of the tail count from where the last frame with points ends, in the half where that one verifies, then in
@@ -48,7 +48,7 @@ pub struct BadSpan {
     pub len: u64,
     /// What was expected there.
     pub what: &'static str,
-    /// Whether it was whole once and was changed: no stop of the machine leaves such bytes.
+    /// Whether it was whole once and was changed: no power loss leaves such bytes.
     pub changed: bool,
 }
 
@@ -97,7 +97,7 @@ pub struct Log {
     pub damage: Vec<BadSpan>,
     /// What a crash left behind the end, if anything but zeros: never acknowledged as surviving it.
     pub torn: Option<BadSpan>,
-    /// Whether a stop of the machine must have left that: a writer that is killed leaves the beginning of a frame at
+    /// Whether a power loss must have left that: a writer that is killed leaves the beginning of a frame at
     /// the end of the file, or contents whose header was never written.
     pub torn_by_stop: bool,
 }
@@ -327,7 +327,7 @@ fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durabl
     log.slots_begun = turns[0].len() as u64;
     log.slots = turns.into_iter().flatten().map(Slot::from_bytes).collect();
     if !damaged {
-        // Frames that a stop of the machine took may have named a series of which slots survived: the gap is there.
+        // Frames that a power loss took may have named a series of which slots survived: the gap is there.
         let named = log.series_named();
         log.slots.truncate(log.slots.iter().take_while(|slot| slot.series() < named).count());
     }
@@ -395,7 +395,7 @@ impl<'a> Walk<'a> {
 
     /// All frames after the first, and the spans between them that do not verify.
     ///
-    /// Of what was not synced, a stop of the machine may leave nothing, a part, zeros, or, on some file systems, what
+    /// Of what was not synced, a power loss may leave nothing, a part, zeros, or, on some file systems, what
     /// was there before; never all but one byte, unless that is the last byte of a part. So a span was *changed* when
     /// its header is one but for one byte, or when its header verifies and its contents would but for one byte, and
     /// that byte is not the first of zeros that may be a lost part. Of long contents too many bytes could be that one:

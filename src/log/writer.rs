@@ -78,7 +78,7 @@ impl LogWriter {
             self.buffer.extend_from_slice(payload);
             self.file.write_at(&self.buffer, start)
         } else {
-            // The header comes last: without it the rest is no frame.
+            // The header comes last: without it the rest is not a frame.
             let written = self.file.write_at(payload, start + frame::HEADER_LEN as u64);
             written.and_then(|()| self.file.write_at(&self.buffer, start))
         };
@@ -100,12 +100,12 @@ impl LogWriter {
         &self.file
     }
 
-    /// From now on frames say that so many bytes of the log survive a stop of the machine.
+    /// From now on frames say that so many bytes of the log survive a power loss.
     pub fn mark_durable(&mut self, durable: u64) {
         self.durable = durable;
     }
 
-    /// How many bytes frames say to survive a stop of the machine.
+    /// How many bytes frames say to survive a power loss.
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.durable

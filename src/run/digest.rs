@@ -176,7 +176,7 @@ impl LogDigest {
                     frames.truncate(frames.iter().position(beyond).unwrap_or(frames.len()));
                     // The frames first, since they name the series of the slots.
                     let digest = Arc::make_mut(digest);
-                    // A slot of a series without name is behind the end of what survived a stop of the machine.
+                    // A slot of a series without name is behind the end of what survived a power loss.
                     let whole = digest.take_frames(frames, file, log_path)?
                         && slots.iter().all(|slot| digest.series.contains_key(&slot.series()));
                     digest.take_slots(&slots);

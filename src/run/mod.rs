@@ -1,7 +1,7 @@
 //! One run: how its points are written, sealed, merged and read.
 //!
 //! In reading order: [`state`] merges what writers say about a run, [`tail`] holds the newest points, [`watermark`]
-//! says how far they survive a stop of the machine, [`seal`] makes columns of them ([`columns`] sorts them by series,
+//! says how far they survive a power loss, [`seal`] makes columns of them ([`columns`] sorts them by series,
 //! [`axes`] finds shared ones), [`session`] is one writer's log, tail and head ([`place`] says where), [`image`] what a
 //! log holds for readers and [`digest`] what of it lists need, [`snapshot`] a reader's fixed view of a run,
 //! [`salvage`] the same around damage, [`downsample`] its plots, [`gather`] writes finished runs into packs.

@@ -152,7 +152,7 @@ impl Session {
         self.sequence
     }
 
-    /// How many of them are known to survive a stop of the machine.
+    /// How many of them are known to survive a power loss.
     #[must_use]
     pub fn durable_through(&self) -> u64 {
         self.watermark.durable()
@@ -397,7 +397,7 @@ impl Session {
         Ok(())
     }
 
-    /// Makes every point so far, and the log's name, survive a stop of the machine.
+    /// Makes every point so far, and the log's name, survive a power loss.
     ///
     /// # Errors
     /// [`Error::DurabilityLost`] when a sync failed, now or before: a failed one can never be made good for.
@@ -451,7 +451,7 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the log and makes all of it survive a stop of the machine. The end is written after a first sync, so that
+    /// Ends the log and makes all of it survive a power loss. The end is written after a first sync, so that
     /// it carries the mark of what was on disk, and then synced itself.
     ///
     /// # Errors

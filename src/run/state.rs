@@ -83,7 +83,7 @@ impl RunState {
     #[doc(hidden)]
     pub fn apply(&mut self, writer: WriterId, record: &Record) {
         match record {
-            // A claim is no value: only other writers heed it.
+            // A claim is not a value: only other writers heed it.
             Record::Run { .. } | Record::Series { .. } | Record::ParamClaimed { .. } => {}
             Record::Param { key, value, order, .. } => {
                 let stamp = Stamp { order: *order, writer };

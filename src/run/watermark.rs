@@ -1,4 +1,4 @@
-//! How far a writer's points and words are known to survive a stop of the machine: shared between the writer and
+//! How far a writer's points and words are known to survive a power loss: shared between the writer and
 //! whoever syncs its files meanwhile.
 //!
 //! There are two ways for a sync by another thread:
@@ -185,7 +185,7 @@ impl Watermark {
         self.asked.store(false, Ordering::Relaxed);
     }
 
-    /// Makes everything that was published and appended by now survive a stop of the machine. Costs nothing when it
+    /// Makes everything that was published and appended by now survive a power loss. Costs nothing when it
     /// does already. Says whether there was anything to do.
     ///
     /// # Errors
@@ -194,7 +194,7 @@ impl Watermark {
         self.sync_through(|_| None)
     }
 
-    /// Makes what was published when the writer was asked survive a stop of the machine, and all that was appended: if
+    /// Makes what was published when the writer was asked survive a power loss, and all that was appended: if
     /// it answered, by a sync of the log alone. If it was not asked, or did not answer, as [`Self::sync`]; it need not
     /// answer any more then.
     ///
@@ -208,7 +208,7 @@ impl Watermark {
         })
     }
 
-    /// Makes all points before the one that `choose` says survive a stop of the machine, and may call the log durable
+    /// Makes all points before the one that `choose` says survive a power loss, and may call the log durable
     /// up to the byte that it says; all that was published, and what was appended before, when it says nothing.
     fn sync_through(&self, choose: impl FnOnce(&mut Files) -> Option<(u64, u64)>) -> Result<bool> {
         if self.is_foreign() {

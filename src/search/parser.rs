@@ -347,7 +347,10 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
                     Some(aggregate) => MetricName { key: key.to_owned(), aggregate, literal: None },
                     None => {
                         let names: Vec<_> = Aggregate::NAMES.iter().map(|(name, _)| *name).collect();
-                        return refuse_key(self, format!("{suffix:?} is no statistic; there are {}", names.join(", ")));
+                        return refuse_key(
+                            self,
+                            format!("{suffix:?} is not a statistic; there are {}", names.join(", ")),
+                        );
                     }
                 },
             }),

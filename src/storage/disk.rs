@@ -2,7 +2,7 @@
 //!
 //! What it adds to the operating system's calls:
 //!
-//!  * Every open refuses what is no regular file (a symbolic link, a FIFO, a device, a folder) with an error that says
+//!  * Every open refuses what is not a regular file (a symbolic link, a FIFO, a device, a folder) with an error that says
 //!    so, and never blocks on it. Only the last part of a path is checked: the folders above are the caller's, but for
 //!    paths below a workspace, of which every part is (`beneath`).
 //!  * A descriptor is never 0, 1 or 2, so that no text for the terminal ends in a log, and none is inherited by `exec`.
@@ -107,7 +107,7 @@ impl Storage for Disk {
     }
 }
 
-/// Makes a file or a folder that is not the store's own survive a stop of the machine, with the care that the store
+/// Makes a file or a folder that is not the store's own survive a power loss, with the care that the store
 /// takes of its own.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ pub struct Entry {
 
 /// A disk. Paths are absolute or relative to the process's folder, as the caller gave them.
 ///
-/// What a machine's stop leaves: of a file, what [`File::sync`] covered; of a folder, the names that
+/// What a power loss leaves: of a file, what [`File::sync`] covered; of a folder, the names that
 /// [`Storage::sync_dir`] covered. All else may be there, in part, in any order, or not.
 pub trait Storage: Send + Sync + 'static {
     /// Creates a file that must not exist, for reading and writing, mode 0600. `AlreadyExists` when it does.
@@ -49,7 +49,7 @@ pub trait Storage: Send + Sync + 'static {
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty folder.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
-    /// Makes the folder's names survive a stop of the machine; a new folder's own name is its parent's. `Unsupported`
+    /// Makes the folder's names survive a power loss; a new folder's own name is its parent's. `Unsupported`
     /// where the file system cannot sync a folder.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Whether a mapping of a file in this folder keeps the promises that a log's region needs: stores survive the
@@ -82,7 +82,7 @@ pub trait File: Send + Sync {
     /// What the file holds stays, but nobody may be writing to it meanwhile: a file system that cannot reserve has its
     /// blocks written instead. After an error the file may be longer.
     fn allocate(&self, len: u64) -> io::Result<()>;
-    /// Makes all that was written, or stored through a mapping, survive a stop of the machine, and the length with it;
+    /// Makes all that was written, or stored through a mapping, survive a power loss, and the length with it;
     /// not the file's name. After an error nothing is known of what was written since the last success, and a later
     /// success does not cover it: write it again, to another file. The error is told to who had the file open when it
     /// happened, and to nobody else once they know: of what others wrote a success may say nothing ([`sync_again`]).
@@ -92,7 +92,7 @@ pub trait File: Send + Sync {
     /// means that locks cannot be relied on here, so that nobody's absence is shown.
     fn try_lock(&self) -> io::Result<bool>;
     /// A number, not 0, that stays as long as nothing can have been lost that was written to this file and not synced:
-    /// it changes when the machine stops or the file system is mounted anew, and no copy of the file has it. An error
+    /// it changes when the power fails or the file system is mounted anew, and no copy of the file has it. An error
     /// where that cannot be known.
     fn life(&self) -> io::Result<u64> {
         Err(io::ErrorKind::Unsupported.into())
@@ -108,7 +108,7 @@ pub trait File: Send + Sync {
     fn map(&self, len: usize) -> io::Result<Box<dyn Region>>;
 }
 
-/// Makes the bytes from `from` to `end` of a file survive a stop of the machine, whoever wrote them: writes them once
+/// Makes the bytes from `from` to `end` of a file survive a power loss, whoever wrote them: writes them once
 /// more and syncs, since a sync that failed for another process may have dropped them, and no later one would say so.
 /// Nobody may change them meanwhile; none behind the file's end is written, and no page of zeros, which hold nothing.
 /// Costs a read of all pages and a write of the others.

@@ -75,7 +75,7 @@ impl Tracking {
     /// An experiment, deleted or not. The empty id is the default experiment's.
     ///
     /// # Errors
-    /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for an id that is no number.
+    /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for an id that is not a number.
     pub fn get_experiment(&self, experiment_id: &str) -> Result<Experiment> {
         Ok(self.shown(&self.experiment(experiment_id)?))
     }

@@ -98,7 +98,7 @@ impl Tracking {
     /// The datasets that runs of these experiments read, and what for: each once, at most 1,000.
     ///
     /// # Errors
-    /// `INVALID_PARAMETER_VALUE` for an id that is no number.
+    /// `INVALID_PARAMETER_VALUE` for an id that is not a number.
     pub fn search_datasets(&self, experiment_ids: &[String]) -> Result<Vec<DatasetSummary>> {
         let ids = experiment_ids.iter().map(|id| validate::experiment_id(id)).collect::<Result<Vec<ExperimentId>>>()?;
         if ids.is_empty() {

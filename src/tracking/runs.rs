@@ -108,7 +108,7 @@ impl Tracking {
     }
 
     /// Changes a run's words, and gives them. With an end (finished, failed, killed), its log is closed: from then on
-    /// all that the run was given, here or by other processes on this machine, survives a stop of the machine. It may
+    /// all that the run was given, here or by other processes on this machine, survives a power loss. It may
     /// be logged to all the same, as in MLflow.
     ///
     /// # Errors

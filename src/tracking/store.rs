@@ -100,7 +100,7 @@ impl Tracking {
         self.inner.writers.close_idle()
     }
 
-    /// Closes all logs that are open for writing, and makes everything survive a stop of the machine. Later calls open
+    /// Closes all logs that are open for writing, and makes everything survive a power loss. Later calls open
     /// logs anew.
     ///
     /// # Errors

@@ -153,7 +153,7 @@ impl Writers {
         self.deletions.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Ends the open log of a run, if there is one, and makes it survive a stop of the machine.
+    /// Ends the open log of a run, if there is one, and makes it survive a power loss.
     pub(super) fn close(&self, id: &RunId) -> Result<()> {
         let slot = self.table.lock().slots.remove(id);
         match slot.and_then(|slot| slot.held.lock().take()) {

@@ -44,13 +44,13 @@ pub struct Damage {
 pub struct Report {
     /// Every damage, file by file.
     pub damage: Vec<Damage>,
-    /// What a crash left half written, file by file: nothing of it was promised to survive, so it is no damage.
+    /// What a crash left half written, file by file: nothing of it was promised to survive, so it is not damage.
     pub torn: Vec<Damage>,
     /// How many files were read.
     pub files: u64,
     /// How many bytes were read.
     pub bytes: u64,
-    /// What is no damage and worth knowing: files, and what they are.
+    /// What is not damage and worth knowing: files, and what they are.
     pub notes: Vec<(PathBuf, String)>,
 }
 
@@ -288,7 +288,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// `alive` says that nothing of it can have been lost by a stop of the machine.
+    /// `alive` says that nothing of it can have been lost by a power loss.
     fn check_log(&self, name: &LogName, alive: bool, looks: &mut u32, report: &mut Report) -> Result<()> {
         let path = name.log();
         let image = match self.read_settled(name, looks) {
@@ -427,7 +427,7 @@ impl Workspace {
                 if moves {
                     continue;
                 }
-                let what = "a slot that is no point".to_owned();
+                let what = "a slot that is not a point".to_owned();
                 let cost = format!("a point of run {of}, and those behind it that no frame has");
                 let is_half = index == next && !is_one_byte_off(bytes, index, &turns, check);
                 let found = if alive && !is_half { &mut report.damage } else { &mut report.torn };

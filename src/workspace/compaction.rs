@@ -169,7 +169,7 @@ impl Workspace {
                 Err(error) => {
                     let error = of_one_file(error)?;
                     let of = |path: &Path| names.iter().find(|name| name.log() == path).and_then(|name| name.run());
-                    // A pack is no log: what cannot be read there was just written.
+                    // A pack is not a log: what cannot be read there was just written.
                     let Some((path, run)) = error.path().and_then(|path| Some((path, of(path)?))) else {
                         return Err(error);
                     };
@@ -379,7 +379,7 @@ impl Workspace {
         Ok(published.is_some())
     }
 
-    /// Makes every entry that was read survive a stop of the machine: whoever published it may have died before it did.
+    /// Makes every entry that was read survive a power loss: whoever published it may have died before it did.
     pub(super) fn sync_entries(&self) -> Result<()> {
         self.inner.manifest.lock().sync()
     }

@@ -1,4 +1,4 @@
-//! Making a run survive a stop of the machine: all that it was given by now, by whichever writer on this machine.
+//! Making a run survive a power loss: all that it was given by now, by whichever writer on this machine.
 //!
 //! What others gave the run lies in their logs and tails, in logs of edits, and in packs:
 //!
@@ -36,7 +36,7 @@ use crate::workspace::open::Workspace;
 /// Of more logs than this it is forgotten that they survive.
 const LOGS_MAX: usize = 4096;
 
-/// What this handle knows to survive a stop of the machine, beside what it wrote itself.
+/// What this handle knows to survive a power loss, beside what it wrote itself.
 #[derive(Debug, Default)]
 pub struct Durable {
     /// Logs that do not change any more.
@@ -59,7 +59,7 @@ struct Synced<'c> {
 }
 
 impl Workspace {
-    /// Makes all that a run was given by now survive a stop of the machine: by writers of this handle and by any other
+    /// Makes all that a run was given by now survive a power loss: by writers of this handle and by any other
     /// on this machine, open, closed or killed, as points, words or edits; and its experiment. Costs some syncs for
     /// each log of the run that has something new, and a pack where a writer elsewhere has points in its tail. A log of
     /// edits that cannot be read is in no answer about any run, which [`RunSnapshot::damage`] tells; it is left out.
@@ -211,7 +211,7 @@ impl Workspace {
         self.inner.writers.lock().iter().find(|writer| writer.is_of(|own| own == log)).cloned()
     }
 
-    /// Makes all edits of this handle ([`Self::edit_run`] and others) survive a stop of the machine.
+    /// Makes all edits of this handle ([`Self::edit_run`] and others) survive a power loss.
     ///
     /// # Errors
     /// As [`Self::sync_run`].

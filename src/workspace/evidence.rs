@@ -101,7 +101,7 @@ pub(super) struct Reach {
     end: u64,
     points: u64,
     ended: bool,
-    /// Whether what is behind the end is no frame, as only a stop of the machine leaves it.
+    /// Whether what is behind the end is not a frame, as only a power loss leaves it.
     torn_by_stop: bool,
 }
 
@@ -215,7 +215,7 @@ impl Workspace {
     }
 
     /// Everything that ledgers say of logs that are not settled. To be asked before logs are listed; with `anew` all is
-    /// read again. A ledger that cannot be read is no evidence.
+    /// read again. A ledger that cannot be read is not evidence.
     pub(super) fn claims(&self, anew: bool) -> Result<Vec<Claim>> {
         let ledgers = self.read_ledgers(anew)?;
         Ok(ledgers.open.values().cloned().collect())
@@ -280,7 +280,7 @@ impl Workspace {
         Ok(ledgers)
     }
 
-    /// What stands in the place of a claim's line by now; `None` where that is no line that verifies.
+    /// What stands in the place of a claim's line by now; `None` where that is not a line that verifies.
     fn line_there(&self, claim: &Claim) -> std::io::Result<Option<Entry>> {
         let mut line = [0; LINE_LEN];
         let got = self.inner.storage.open_read(&claim.ledger)?.read_at(&mut line, claim.offset)?;

@@ -32,7 +32,7 @@ const RUNS_AT_ONCE: usize = 16 << 10;
 /// What was brought in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pulled {
-    /// Runs of the source that could be read. Logged models are no runs here.
+    /// Runs of the source that could be read. Logged models are not runs here.
     pub seen: u64,
     /// Runs that were not here.
     pub added: u64,

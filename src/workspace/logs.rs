@@ -260,7 +260,7 @@ fn part_of_number(image: &LogImage, run: u32) -> RunPart {
     RunPart { state, series }
 }
 
-/// Whether a log whose first frame does not verify is what a stop of the machine may leave of one that was never
+/// Whether a log whose first frame does not verify is what a power loss may leave of one that was never
 /// synced: its name and that of its tail, any length, and any of its blocks.
 pub(super) fn is_unbegun(storage: &dyn Storage, name: &LogName) -> Result<bool> {
     let path = name.log();

@@ -325,7 +325,7 @@ impl Workspace {
     }
 }
 
-/// Creates the folders, and last the mark: without it the folder is no workspace, and creating goes on later.
+/// Creates the folders, and last the mark: without it the folder is not a workspace, and creating goes on later.
 fn create(storage: &Arc<dyn Storage>, root: &Path) -> Result<()> {
     match storage.read_dir(root) {
         Ok(entries) => {

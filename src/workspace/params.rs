@@ -1,6 +1,6 @@
 //! Setting params: write-once among all writers of a run, without a lock that anybody waits for.
 //!
-//! 1. **Claim.** The writer appends a claim of each param to its log. A claim is no value: readers do not see it.
+//! 1. **Claim.** The writer appends a claim of each param to its log. A claim is not a value: readers do not see it.
 //! 2. **Look.** It reads what the others have said of the run: logs first, then packs.
 //! 3. **Decide.** Where another value is set, it retracts its claims and refuses. Where another writer that may still
 //!    set its own claims another value, the writer with the lesser number keeps its claim and looks again, and the

@@ -84,7 +84,7 @@ impl Workspace {
                 repaired.leave(&damage.file, why);
                 false
             }
-            // What stands in the place of a folder is no file to be moved away.
+            // What stands in the place of a folder is not a file to be moved away.
             None if damage.file.extension().is_none() && self.is_no_file(&damage.file) => {
                 repaired.leave(&damage.file, damage.what.clone());
                 false

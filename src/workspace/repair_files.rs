@@ -123,7 +123,7 @@ impl Workspace {
 
     /// Whether somebody may be writing a file.
     pub(super) fn held(&self, path: &Path, options: RepairOptions) -> Held {
-        // What is no file is nobody's.
+        // What is not a file is nobody's.
         if self.is_no_file(path) || self.inner.storage.read_dir(path).is_ok() {
             return Held::No(None);
         }

@@ -343,7 +343,7 @@ impl Workspace {
     }
 
     /// Makes everything that was acknowledged by now, to any writer that this handle opened and to the handle itself
-    /// ([`Self::edit_run`], [`Self::delete_run`], [`Self::restore_run`]), survive a stop of the machine. Writers go on
+    /// ([`Self::edit_run`], [`Self::delete_run`], [`Self::restore_run`]), survive a power loss. Writers go on
     /// meanwhile. Costs a few syncs for each writer that has something new.
     ///
     /// # Errors

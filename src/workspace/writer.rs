@@ -31,7 +31,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// A writer of one run. It owns its log alone: threads and processes that write to the same run open one each.
 ///
 /// When a logging call returned, what it logged survives the death of the process by any cause, and every reader on the
-/// machine sees it. After [`Self::sync`] it also survives a stop of the machine. A dropped writer leaves everything it
+/// machine sees it. After [`Self::sync`] it also survives a power loss. A dropped writer leaves everything it
 /// was given; [`Self::finish`] also says how the run ended.
 #[derive(Debug)]
 pub struct RunWriter {
@@ -283,7 +283,7 @@ impl RunWriter {
         others
     }
 
-    /// Makes what others gave the run survive a stop of the machine, whatever they do after that if it is `for_good`.
+    /// Makes what others gave the run survive a power loss, whatever they do after that if it is `for_good`.
     /// Costs a look where there is no other.
     fn sync_others(&mut self, for_good: bool) -> Result<()> {
         self.session.adopt_after_fork()?;
@@ -301,7 +301,7 @@ impl RunWriter {
         self.session.sequence()
     }
 
-    /// How many of them are known to survive a stop of the machine: all before this one.
+    /// How many of them are known to survive a power loss: all before this one.
     #[must_use]
     pub fn durable_through(&self) -> u64 {
         self.session.durable_through()
@@ -316,7 +316,7 @@ impl RunWriter {
     }
 
     /// Ends the run, with the present time as its end, and makes everything that it was given, by whichever writer on
-    /// this machine, survive a stop of the machine.
+    /// this machine, survive a power loss.
     ///
     /// # Errors
     /// As [`Self::sync`]; what was logged stays.
@@ -328,7 +328,7 @@ impl RunWriter {
         others
     }
 
-    /// Closes the writer, and makes all that it logged survive a stop of the machine; the run's words stay as they are.
+    /// Closes the writer, and makes all that it logged survive a power loss; the run's words stay as they are.
     ///
     /// # Errors
     /// As [`Self::sync`]; what was logged stays.

@@ -8,7 +8,7 @@ SAMPLED = "of more points than were asked for, the least and greatest of each st
 # Where the answers differ on purpose, by scenario: the beginning of the call, and why.
 DECLARED = {
     "runs": [
-        ('POST runs/delete {} []', "a body that is no object is refused here; MLflow fails on it with 500"),
+        ('POST runs/delete {} []', "a body that is not an object is refused here; MLflow fails on it with 500"),
         ('POST runs/update {"run_id": "{r}", "status": "NOPE"}', "a value that is none of its names is refused here; MLflow passes over it"),
     ],
     "search": [('POST runs/search {} {', "a body that is no JSON is refused here; MLflow takes it for an empty message")],

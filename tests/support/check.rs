@@ -1,4 +1,4 @@
-//! Compares what readers find with the ledger: exactly, or as far as a stop of the machine may take things away.
+//! Compares what readers find with the ledger: exactly, or as far as a power loss may take things away.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -169,7 +169,7 @@ fn everything(id: &str, key: &str, run: &RunSnapshot, points: &[Point]) {
     }
 }
 
-/// What a stop of the machine left: of each writer a beginning of its points, at least all durable ones, each once and
+/// What a power loss left: of each writer a beginning of its points, at least all durable ones, each once and
 /// right; and words that were said, none older than the last durable one. Turns the ledger into what was found.
 pub(crate) fn lossy(ledger: &mut Ledger, workspace: &Workspace) {
     for (id, expected) in &mut ledger.runs {

@@ -1,5 +1,5 @@
-//! The plain twin of a workspace: what was acknowledged, what may be there, and what must survive a stop of the
-//! machine.
+//! The plain twin of a workspace: what was acknowledged, what may be there, and what must survive a power loss
+//! .
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ pub(crate) struct Word {
     pub(crate) value: Option<String>,
     /// Whether the call succeeded; otherwise it may be there or not.
     pub(crate) acknowledged: bool,
-    /// Whether it must survive a stop of the machine.
+    /// Whether it must survive a power loss.
     pub(crate) durable: bool,
     /// The writer that said it, by its place in the run; `None` for an edit without a writer.
     pub(crate) by: Option<usize>,
@@ -25,7 +25,7 @@ pub(crate) struct WriterLedger {
     pub(crate) points: Vec<(String, Point)>,
     /// Points of a call that did not return: all of them are there, or none.
     pub(crate) in_flight: Vec<(String, Point)>,
-    /// How many points must survive a stop of the machine.
+    /// How many points must survive a power loss.
     pub(crate) durable: usize,
     /// Whether it is still open.
     pub(crate) open: bool,
@@ -92,7 +92,7 @@ impl RunLedger {
         words.iter().rev().find(|word| word.acknowledged)?.value.as_deref()
     }
 
-    /// All values that a reader may find; `lossy` after a stop of the machine.
+    /// All values that a reader may find; `lossy` after a power loss.
     pub(crate) fn allowed(&self, name: &str, lossy: bool) -> Vec<Option<&str>> {
         let Some(words) = self.words.get(name) else {
             return vec![None];

@@ -73,8 +73,8 @@ fn read(path: &Path) -> Result<Logs> {
         let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("no column {name}"));
         let (runs, keys) = (text(column("run_id")?)?, text(column("key")?)?);
         let (runs, keys) = (
-            runs.downcast_dict::<StringArray>().ok_or("run ids are no text")?,
-            keys.downcast_dict::<StringArray>().ok_or("keys are no text")?,
+            runs.downcast_dict::<StringArray>().ok_or("run ids are not text")?,
+            keys.downcast_dict::<StringArray>().ok_or("keys are not text")?,
         );
         let primitive = arrow_array::cast::as_primitive_array::<Int64Type>;
         let (steps, timestamps) = (primitive(column("step")?), primitive(column("timestamp_ms")?));
@@ -96,7 +96,7 @@ fn read(path: &Path) -> Result<Logs> {
 
 /// A column of words, each kept once.
 fn text(column: &ArrayRef) -> Result<&DictionaryArray<Int32Type>> {
-    Ok(column.as_any().downcast_ref().ok_or("a column that is no dictionary of words")?)
+    Ok(column.as_any().downcast_ref().ok_or("a column that is not a dictionary of words")?)
 }
 
 /// Bytes of a workspace that holds the logs alone, every file counted, after it was read back.

@@ -94,7 +94,7 @@ impl<'a> Context<'a> {
         self.named = named.into_iter().collect();
     }
 
-    /// Counts a file below a named path that is no log known here.
+    /// Counts a file below a named path that is not a log known here.
     pub(crate) fn unrecognised(&mut self, named: usize, path: &Path) {
         let ending = path.extension().map(|ending| format!(".{}", ending.to_string_lossy())).unwrap_or_default();
         if let Some(named) = self.report.paths.get_mut(named) {
@@ -341,9 +341,9 @@ mod tests {
         let mut context = Context::new(&mut sink, &[PathBuf::from("a"), PathBuf::from("b")], &options);
         context.reading([1]);
         for _ in 0..3 {
-            context.leave_out(Path::new("b/c"), Kind::Image, 2, "an image is no number");
+            context.leave_out(Path::new("b/c"), Kind::Image, 2, "an image is not a number");
         }
-        context.leave_out(Path::new("b/d"), Kind::Image, 1, "an image is no number");
+        context.leave_out(Path::new("b/d"), Kind::Image, 1, "an image is not a number");
         context.took(Taken::new(Counts::default().with(Kind::Model, 1)), Path::new("b/c"));
         context.unrecognised(0, Path::new("a/x.png"));
         let report = context.finish();

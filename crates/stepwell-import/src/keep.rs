@@ -10,7 +10,7 @@ use crate::report::Kind;
 /// Longest part of a file's name, in bytes.
 const NAME_BYTES_MAX: usize = 180;
 
-/// Keeps what is no metric.
+/// Keeps what is not a metric.
 #[derive(Default)]
 pub(crate) struct Keep {
     /// Where files are put until the run is stored; `None` where none are wanted, or the folder could not be made.

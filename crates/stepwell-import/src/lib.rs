@@ -60,7 +60,7 @@ use crate::walk::{Group, Source};
 ///
 /// # Errors
 /// [`ImportError::Path`] before anything is read when one of `paths` cannot be looked at, [`ImportError::Sink`] when
-/// the sink fails. Damage in sources is no error; it is in [`Report::skipped`].
+/// the sink fails. Damage in sources is not an error; it is in [`Report::skipped`].
 pub fn import(paths: &[PathBuf], sink: &mut dyn Sink) -> Result<Report, ImportError> {
     import_with(paths, &Options::default(), sink)
 }

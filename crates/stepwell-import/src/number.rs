@@ -1,7 +1,7 @@
 //! Numbers and times in their many spellings.
 
 /// A metric value as text: a decimal number, or NaN, infinity and booleans as Python, JavaScript, Rust and C write
-/// them. Empty or other text is no value.
+/// them. Empty or other text is not a value.
 pub(crate) fn value(text: &str) -> Option<f64> {
     let text = text.trim();
     let (sign, word) = match text.as_bytes().first()? {

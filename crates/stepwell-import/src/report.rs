@@ -31,7 +31,7 @@ pub enum Kind {
     Dataset,
     /// A file that a run keeps.
     Artifact,
-    /// A text that is no param and no tag.
+    /// A text that is neither a param nor a tag.
     Text,
     /// An image.
     Image,
@@ -55,7 +55,7 @@ pub enum Kind {
     Column,
     /// A record of a binary log.
     Record,
-    /// A file that is no log, or could not be read.
+    /// A file that is not a log, or could not be read.
     File,
     /// A place in a file, where nobody can tell what was there.
     Place,
@@ -245,7 +245,7 @@ pub struct Named {
     pub path: PathBuf,
     /// What was taken from it. Empty when it gave nothing, neither now nor in an earlier import.
     pub taken: Counts,
-    /// How many files below it are no logs known here, by the ending of their names (with its dot; empty without one).
+    /// How many files below it are not logs known here, by the ending of their names (with its dot; empty without one).
     pub unrecognised: BTreeMap<String, u64>,
 }
 

@@ -22,7 +22,7 @@ const LOG_NAMES: [&str; 4] = ["metrics.json", "log.json", "scalars.json", "resul
 /// Endings of texts that may be logs: Keras' `training.log`, `log.txt` with a JSON object a line.
 const TEXTS: [&str; 3] = [".log", ".txt", ".dat"];
 
-/// What a file is; `None` for one that is no log known here.
+/// What a file is; `None` for one that is not a log known here.
 ///
 /// # Errors
 /// Those of reading it.

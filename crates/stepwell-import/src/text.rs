@@ -73,7 +73,7 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(head(&path, 1 << 10).unwrap(), plain.as_bytes());
         }
-        // Bytes that are no text come as they are.
+        // Bytes that are not text come as they are.
         let path = dir.path().join("b.csv");
         std::fs::write(&path, b"a\xff\x00\n").unwrap();
         assert_eq!(head(&path, 100).unwrap(), b"a\xff\x00\n");

@@ -213,7 +213,7 @@ impl App {
         sync.clone()
     }
 
-    /// Ends all logs that are open for writing and makes what was logged survive a stop of the machine.
+    /// Ends all logs that are open for writing and makes what was logged survive a power loss.
     ///
     /// # Errors
     /// When the store cannot.
@@ -227,7 +227,7 @@ impl App {
 /// Compiles the pattern that sources of model versions must match.
 fn model_source(pattern: &str) -> io::Result<fancy_regex::Regex> {
     fancy_regex::Regex::new(pattern).map_err(|error| {
-        io::Error::other(format!("the pattern {pattern:?} of model sources is no regular expression: {error}"))
+        io::Error::other(format!("the pattern {pattern:?} of model sources is not a regular expression: {error}"))
     })
 }
 

@@ -130,7 +130,7 @@ impl Config {
     ///
     /// # Errors
     /// An address that others reach, without tokens and without the owner's word that it is meant so; a prefix that is
-    /// no path of plain segments; an allowed host that is no name.
+    /// no path of plain segments; an allowed host that is not a name.
     pub fn check(&self) -> std::io::Result<()> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
         let segment = |part: &str| part.starts_with(|c: char| c != '.') && part.chars().all(plain);

@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     Stop,
     /// Processes that write fork; parents and children go on, and are killed at random.
     Fork,
-    /// The machine stops: the file system is shut down beneath the processes. Needs root, xfsprogs, e2fsprogs.
+    /// The power fails: the file system is shut down beneath the processes. Needs root, xfsprogs, e2fsprogs.
     Power,
     /// The disk promised more than it has: writes and syncs fail. Needs root, xfsprogs, e2fsprogs.
     Thin,

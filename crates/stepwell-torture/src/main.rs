@@ -40,7 +40,7 @@ enum Command {
     Stop(Options),
     /// Processes that write fork; parents and children go on and are killed at random.
     Fork(Options),
-    /// The machine stops: the file system (ext4 and XFS in turn) is shut down. Needs root, xfsprogs and e2fsprogs.
+    /// The power fails: the file system (ext4 and XFS in turn) is shut down. Needs root, xfsprogs and e2fsprogs.
     Power(Options),
     /// The disk promised more than it has, so writes and syncs fail (ext4 and XFS in turn). Needs the same.
     Thin(Options),

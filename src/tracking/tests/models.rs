@@ -224,7 +224,7 @@ fn only_versions_of_models_that_are_there_are_told_to_them() {
     let prompt = [("mlflow.prompt.is_prompt", "True")];
     // Nothing stays of what is refused, so that the number is still free.
     refused(version("m-none", &[]), Code::ResourceDoesNotExist);
-    // A prompt has no files, so it is no model either.
+    // A prompt has no files, so it is not a model either.
     assert_eq!(version("m-none", &prompt).unwrap().version, 1);
     assert_eq!(version(&known, &prompt).unwrap().version, 2);
     let told = || tracking.get_logged_model(&known).unwrap().tags.get("mlflow.modelVersions").cloned();

@@ -36,7 +36,7 @@ const ENDINGS_SHOWN: usize = 8;
 /// counts what is new in it, `changed` sources that were overwritten since they were imported, `changed_here` what of
 /// runs, experiments and models that were there is otherwise now. What could not be read,
 /// has no place here, or was cut to MLflow's limits, is listed under `skipped` with its path, kind, count and reason,
-/// and summed up by kind under `left_out`; the rest is imported. Files that are no logs known here are counted by
+/// and summed up by kind under `left_out`; the rest is imported. Files that are not logs known here are counted by
 /// ending under `paths`, and `notes` say what else one should know.
 ///
 /// Exit status 1 when one of the named paths gave nothing, neither now nor in an earlier import, or when

@@ -118,7 +118,7 @@ fn parse_value(text: &str) -> Outcome<(String, f64)> {
                 Ok(()) => Ok((key.to_owned(), number)),
                 Err(error) => Err(wrong(error.to_string())),
             },
-            Err(_) => Err(wrong(format!("{value:?} is no number; --param and --tag take texts"))),
+            Err(_) => Err(wrong(format!("{value:?} is not a number; --param and --tag take texts"))),
         },
         None => Err(wrong("there is no '='".into())),
     }

@@ -21,7 +21,7 @@ use crate::plot::scale::Horizontal;
 use crate::plot::terminal::{self, Frame};
 use crate::plot::view::View;
 
-/// Columns where standard output is no terminal.
+/// Columns where standard output is not a terminal.
 const WIDTH: usize = 100;
 /// Rows of a plot in the terminal, and of each of several.
 const ROWS: (u16, u16) = (20, 12);

@@ -149,7 +149,7 @@ fn left_out(done: &Done) -> Vec<String> {
     left_out.extend(done.models.diverged.iter().map(|name| format!("model {name:?} was changed on both sides")));
     let differ = |path: &PathBuf| format!("artifact {} differs on both sides", path.display());
     left_out.extend(done.artifacts.differing.iter().map(differ));
-    let no_file = |path: &PathBuf| format!("artifact {} is a link or another thing that is no file", path.display());
+    let no_file = |path: &PathBuf| format!("artifact {} is a link or another thing that is not a file", path.display());
     left_out.extend(done.artifacts.no_files.iter().map(no_file));
     left_out.extend(done.gone.left_out());
     left_out

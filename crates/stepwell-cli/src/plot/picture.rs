@@ -304,7 +304,7 @@ fn draw_curve(svg: &mut Svg, curve: &Curve, (index, of): (usize, usize), axes: A
         if line.len() > 1 {
             svg.path(&line, "");
         }
-        // One point alone is no line.
+        // One point alone is not a line.
         if !pale && (few || stretch.len() == 1) {
             let within = stretch
                 .iter()

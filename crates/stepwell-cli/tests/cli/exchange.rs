@@ -118,7 +118,7 @@ fn paths_that_do_not_serve_are_told() {
         assert_eq!((ended.status, ended.out.contains("cannot be read")), (1, true), "{ended:?}");
         assert!(!place.path("w").exists());
     }
-    // One path that gave nothing among others is told, and the others are taken; files that are no logs are counted.
+    // One path that gave nothing among others is told, and the others are taken; files that are not logs are counted.
     place.file("logs/a.csv", "step,m\n0,1\n");
     place.file("logs/x.png", "");
     place.file("logs/y.png", "");

@@ -148,7 +148,7 @@ fn a_bar_moves_while_sources_are_read_and_stored_and_pipes_get_none_of_it() {
     let read = pictures("importing [", ",");
     assert!(read.len() >= 3, "{read:?} {shown:?}");
     let all = read.last().unwrap().1.clone();
-    assert!(read.iter().all(|(_, of)| *of == all || of == "0 B"), "points are no bytes: {read:?}");
+    assert!(read.iter().all(|(_, of)| *of == all || of == "0 B"), "points are not bytes: {read:?}");
     let piped = place.call(&["-w", "other", "import", "d"]);
     let said = "imported 40 runs, 80 series, 2,000,000 points\n";
     assert_eq!((piped.status, piped.err.as_str(), piped.out.as_str()), (0, "", said));

@@ -48,7 +48,7 @@ fn a_shell_script_logs_a_run() {
 fn wrong_words_are_told() {
     let place = Place::new();
     place.fails(&["log", "--new", "loss"], 2, &["\"loss\"", "KEY=VALUE"]);
-    place.fails(&["log", "--new", "loss=high"], 2, &["\"high\" is no number"]);
+    place.fails(&["log", "--new", "loss=high"], 2, &["\"high\" is not a number"]);
     place.fails(&["log"], 2, &["RUN"]);
     place.fails(&["log", "loss=1"], 2, &["\"loss=1\"", "--new"]);
     place.fails(&["log", "--new", "loss=1", "--finish", "FAIL"], 2, &["\"FAIL\"", "FINISHED, FAILED or KILLED"]);

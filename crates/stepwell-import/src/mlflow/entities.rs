@@ -345,7 +345,7 @@ fn read_versions(
     for mut row in rows_where(connection, "model_versions", &wanted, of_model)? {
         let written = word(&mut row, 0);
         let Ok(number) = written.parse::<u64>() else {
-            context.leave_out(&file.path, Kind::ModelVersion, 1, format!("{written:?} is no number of a version"));
+            context.leave_out(&file.path, Kind::ModelVersion, 1, format!("{written:?} is not a number of a version"));
             continue;
         };
         model.last_number = model.last_number.max(number);

@@ -172,7 +172,12 @@ fn read_links(folder: &Path, experiment: &Path, context: &mut Context<'_>) -> Ve
                     let step = if kind == "outputs" { meta.get("step").unwrap_or("0") } else { "" };
                     items.push((below, other.to_owned(), step.to_owned()));
                 }
-                _ => context.leave_out(&link, Import::Other, 1, "an input or output that is no dataset and no model"),
+                _ => context.leave_out(
+                    &link,
+                    Import::Other,
+                    1,
+                    "an input or output that is neither a dataset nor a model",
+                ),
             }
         }
     }

@@ -27,7 +27,7 @@ fn parse(text: &str, wanted: &str) -> Vec<(String, String)> {
         let Ok((event, _)) = event else { break };
         match event {
             Event::MappingStart(..) | Event::SequenceStart(..) => {
-                // A list under the name is no mapping.
+                // A list under the name is not a mapping.
                 is_wanted &= !(depth == 1 && matches!(event, Event::SequenceStart(..)));
                 depth += 1;
             }

@@ -54,7 +54,7 @@ pub(crate) fn floats(array: &ArrayRef) -> Result<Float64Array, ArrowError> {
     Ok(cast(&array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
 }
 
-/// Counts the whole numbers of a column that are no floats.
+/// Counts the whole numbers of a column that are not floats.
 pub(crate) fn look_at_whole(array: &ArrayRef, inexact: &mut Inexact) -> Result<(), ArrowError> {
     match array.data_type() {
         DataType::Int64 => {

@@ -62,7 +62,7 @@ impl<'t> Cells<'t> {
                 let cell = record.text(at);
                 match number::step(cell).or_else(|| number::whole(self.commas.value(cell, at, options)?)) {
                     Some(step) => step,
-                    None => return skip(format!("{cell:?} is no step; the row is passed over")),
+                    None => return skip(format!("{cell:?} is not a step; the row is passed over")),
                 }
             }
         };
@@ -84,7 +84,7 @@ impl<'t> Cells<'t> {
                     self.inexact.look(cell, value, record.offset);
                     rows.gather(run).push(&in_part(part, key), step, timestamp_ms, value);
                 }
-                None => skip(format!("{cell:?} is no value; the row is passed over")),
+                None => skip(format!("{cell:?} is not a value; the row is passed over")),
             };
         }
         for (_, at) in &self.columns.nameless {

@@ -15,7 +15,7 @@ enum Comma {
     Thousands,
     /// Both, as in `1,234`.
     Either,
-    /// Neither: it is no number.
+    /// Neither: it is not a number.
     Neither,
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn is_folder(folder: &Path) -> bool {
             || folder.file_name().is_some_and(|name| name == "dvclive"))
 }
 
-/// Whether a file is there that is no link: a walk tells those.
+/// Whether a file is there that is not a link: a walk tells those.
 fn is_own_file(path: &Path) -> bool {
     path.is_file() && !path.is_symlink()
 }

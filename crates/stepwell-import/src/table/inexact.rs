@@ -47,12 +47,12 @@ fn count(cells: &mut Cells, offset: Option<u64>, cell: impl FnOnce() -> String) 
     cells.get_or_insert_with(|| (offset, cell(), 0)).2 += 1;
 }
 
-/// Whether a whole number is no float.
+/// Whether a whole number is not a float.
 pub(crate) fn is_rounded(number: i128) -> bool {
     (number as f64) as i128 != number
 }
 
-/// Whether a text is a whole number that is no float.
+/// Whether a text is a whole number that is not a float.
 pub(crate) fn is_rounded_text(text: &str) -> bool {
     let text = text.trim();
     let digits = text.trim_start_matches(['-', '+']);
@@ -82,7 +82,7 @@ impl Inexact {
         }
     }
 
-    /// Counts a whole number if it is no float.
+    /// Counts a whole number if it is not a float.
     pub(crate) fn look_at_whole(&mut self, number: i128) {
         if is_rounded(number) {
             count(&mut self.rounded, None, || number.to_string());

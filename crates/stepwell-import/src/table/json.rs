@@ -173,7 +173,7 @@ pub(crate) fn numbers<'v>(value: &'v Value, give: &mut dyn FnMut(&'v Value)) {
     }
 }
 
-/// A leaf that is no number as a word: a string as it is, the rest as JSON.
+/// A leaf that is not a number as a word: a string as it is, the rest as JSON.
 pub(crate) fn word(leaf: &Value) -> String {
     leaf.as_str().map_or_else(|| leaf.to_string(), str::to_owned)
 }

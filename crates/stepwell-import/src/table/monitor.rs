@@ -60,7 +60,7 @@ pub(crate) fn read(
         }
         let length = record.text(length_at);
         let Some(sum) = number::step(length).and_then(|length| step.checked_add(length)) else {
-            let why = format!("{length:?} is no episode length; the row is passed over");
+            let why = format!("{length:?} is not an episode length; the row is passed over");
             context.skip(&file.path, Some(record.offset), why);
             continue;
         };
@@ -77,7 +77,7 @@ pub(crate) fn read(
                 }
                 None if cell.is_empty() => {}
                 None => {
-                    let why = format!("{cell:?} is no value of {name:?}; left out");
+                    let why = format!("{cell:?} is not a value of {name:?}; left out");
                     context.leave_out_at(&file.path, Some(record.offset), Kind::Cell, 1, why);
                 }
             }

@@ -32,7 +32,7 @@ pub(crate) struct Objects<'t> {
     more_texts: u64,
     epochs: Epochs,
     times: Times,
-    /// Numbers that are no floats.
+    /// Numbers that are not floats.
     pub(crate) inexact: Inexact,
     /// Rows read.
     rows: u64,
@@ -144,7 +144,7 @@ impl<'t> Objects<'t> {
             Step::Row => i64::try_from(row).unwrap_or(i64::MAX),
             Step::At(at) => value_at(at)
                 .and_then(step_of)
-                .ok_or_else(|| format!("{} is no whole number; the row is passed over", names[at]))?,
+                .ok_or_else(|| format!("{} is not a whole number; the row is passed over", names[at]))?,
         };
         let part = columns.part.and_then(|at| part_of(value_at(at)?.as_str()?));
         let epoch = columns.epoch.filter(|_| rows.is_one()).and_then(|at| step_of(value_at(at)?));
@@ -164,12 +164,13 @@ impl<'t> Objects<'t> {
         };
         let gather = rows.gather(run);
         if let Some((key, value)) = columns.long {
-            let key = value_at(key).and_then(Value::as_str).ok_or("a key that is no string; the row is passed over")?;
+            let key =
+                value_at(key).and_then(Value::as_str).ok_or("a key that is not a string; the row is passed over")?;
             let cell = value_at(value);
             cell.into_iter().for_each(|cell| self.inexact.look_at(cell, offset));
             let value = cell
                 .and_then(json::scalar)
-                .ok_or_else(|| format!("the value of {key:?} is no number; the row is passed over"))?;
+                .ok_or_else(|| format!("the value of {key:?} is not a number; the row is passed over"))?;
             gather.push(&in_part(part, key), step, timestamp_ms, value);
             self.any = true;
             return Ok(());

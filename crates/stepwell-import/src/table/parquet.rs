@@ -116,7 +116,7 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Re
     let (_, schema, total_rows) = open(file, &[0])?;
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let mut columns = columns::recognise(&names, context.options).map_err(Stop::File)?;
-    // A column of dates is no metric.
+    // A column of dates is not a metric.
     let dates = columns.time.filter(|time| time.dates_only && !is_number(schema.field(time.at).data_type()));
     columns.metrics.retain(|(_, at)| dates.is_none_or(|time| time.at != *at));
     columns.part = columns.part.filter(|at| !is_number(schema.field(*at).data_type()));

@@ -177,7 +177,7 @@ impl<R: BufRead> Records<R> {
 
     /// Reads a record; says whether there was one.
     fn read(&mut self) -> Result<bool> {
-        // Line breaks before a record are no part of it.
+        // Line breaks before a record are not part of it.
         loop {
             let buffer = self.text.fill_buf()?;
             let breaks = buffer.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();

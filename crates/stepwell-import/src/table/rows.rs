@@ -150,7 +150,7 @@ impl<'f> Rows<'f> {
             None => gather.beginning().to_owned(),
         };
         let series = gather.finish();
-        // A table of which nothing is known yet is no run; once it has grown, it is imported under the same id.
+        // A table of which nothing is known yet is not a run; once it has grown, it is imported under the same id.
         if series.is_empty() && self.start_time_ms.is_none() {
             let what = run.map_or("no point in it".into(), |run| format!("run {run:?} has no point"));
             context.leave_out(&self.file.path, Kind::Run, 1, format!("{what}; not imported"));

@@ -22,7 +22,7 @@ pub(crate) enum Cell {
 pub(crate) struct Times {
     /// Whether the column holds dates, by its first cell; for columns that may hold numbers as well.
     holds_dates: Option<bool>,
-    /// The first cell that is no time: its offset and words, and how many there are.
+    /// The first cell that is not a time: its offset and words, and how many there are.
     bad: Option<(u64, String, u64)>,
     /// How many dates have a zone, and how many have none.
     zones: [u64; 2],

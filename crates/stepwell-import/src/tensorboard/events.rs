@@ -110,7 +110,9 @@ fn read_file(file: &SourceFile, events: &mut Events, context: &mut Context<'_>) 
                 }
                 match Event::decode(buffer.as_slice()) {
                     Ok(event) => events.take(event),
-                    Err(error) => context.skip(&file.path, Some(offset), format!("a record that is no event: {error}")),
+                    Err(error) => {
+                        context.skip(&file.path, Some(offset), format!("a record that is not an event: {error}"))
+                    }
                 }
             }
         }

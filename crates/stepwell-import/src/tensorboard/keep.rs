@@ -1,4 +1,4 @@
-//! How TensorBoard's values that are no metrics are kept.
+//! How TensorBoard's values that are not metrics are kept.
 
 use serde_json::json;
 

@@ -119,7 +119,7 @@ impl<R: Read + Seek> Records<R> {
             if let Some((at, _)) = found {
                 self.offset = window_offset + at as u64;
                 self.reader.seek(SeekFrom::Start(self.offset))?;
-                let reason = format!("{} bytes that are no record; passed over", self.offset - offset);
+                let reason = format!("{} bytes that are not a record; passed over", self.offset - offset);
                 return Ok(Next::Damage { offset, reason });
             }
             if read == 0 {
@@ -132,7 +132,7 @@ impl<R: Read + Seek> Records<R> {
                     (false, true) => {
                         format!("the last record is torn: its header needs {HEADER_BYTES} bytes, {bytes} are there")
                     }
-                    (false, false) => format!("the last {bytes} bytes are no records"),
+                    (false, false) => format!("the last {bytes} bytes are not records"),
                 };
                 return Ok(Next::Damage { offset, reason });
             }

@@ -215,10 +215,10 @@ impl<R: Read> Records<R> {
             return if length + CHUNK_HEADER_BYTES > left {
                 torn(offset, left)
             } else {
-                Next::Damage { offset, reason: format!("the last {left} bytes are no records") }
+                Next::Damage { offset, reason: format!("the last {left} bytes are not records") }
             };
         }
-        Next::Damage { offset, reason: format!("{} bytes that are no record; passed over", self.at - from) }
+        Next::Damage { offset, reason: format!("{} bytes that are not a record; passed over", self.at - from) }
     }
 
     /// The last words at the end of the file.

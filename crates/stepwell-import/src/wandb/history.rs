@@ -30,7 +30,7 @@ pub(crate) struct Rows {
     texts: BTreeMap<String, String>,
     /// Types of media by key.
     media: BTreeMap<String, String>,
-    /// What is no metric and has no file of its own.
+    /// What is not a metric and has no file of its own.
     pub(crate) keep: Keep,
     /// How many values of a kind are in files of the run, and what they were.
     pub(crate) in_files: BTreeMap<(Kind, String), u64>,
@@ -44,7 +44,7 @@ pub(crate) struct Rows {
     pub(crate) unread_times: u64,
 }
 
-/// Looks for whole numbers that no float holds, at the keys that are asked for; a list is no metric.
+/// Looks for whole numbers that no float holds, at the keys that are asked for; a list is not a metric.
 fn look(inexact: &mut Inexact, key: &str, value: &Value, is_asked: &dyn Fn(&str) -> bool) {
     match value {
         Value::Number(number) if is_asked(key) => {

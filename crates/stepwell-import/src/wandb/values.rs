@@ -31,7 +31,7 @@ pub(crate) struct Media<'v> {
     pub(crate) kind: &'v str,
     /// How many it stands for.
     pub(crate) count: u64,
-    /// All of it, where it is no name of a file.
+    /// All of it, where it is not a name of a file.
     pub(crate) inline: Option<&'v Value>,
 }
 

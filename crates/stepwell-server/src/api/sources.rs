@@ -273,7 +273,7 @@ fn plain(place: &str) -> (String, String) {
     (scheme, path.trim_end_matches('/').to_owned())
 }
 
-/// A text, and what it is when decoded again and again; `None` where that is no text, or does not end.
+/// A text, and what it is when decoded again and again; `None` where that is not text, or does not end.
 fn decodings(text: &str) -> Option<Vec<String>> {
     let mut all = vec![text.to_owned()];
     for _ in 0..DECODINGS_MAX {

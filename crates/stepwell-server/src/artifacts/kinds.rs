@@ -24,7 +24,7 @@ const KINDS: [(&str, &str); 15] = [
     ("ogg", "audio/ogg"),
 ];
 
-/// Endings of files that run in a browser though they are no pages, and are never served as what they are.
+/// Endings of files that run in a browser though they are not pages, and are never served as what they are.
 const LOADED: [&str; 14] =
     ["js", "mjs", "cjs", "jsx", "wasm", "css", "xml", "xsl", "xslt", "swf", "shtml", "mht", "mhtml", "hta"];
 

@@ -17,7 +17,7 @@ pub(crate) enum Part {
 }
 
 /// The part that a header asks of a file of `length` bytes. Several parts at once are answered by the whole, as is
-/// anything that is no range of bytes.
+/// anything that is not a range of bytes.
 pub(crate) fn part(range: Option<&str>, length: u64) -> Part {
     let Some(asked) = range.and_then(|range| range.trim().strip_prefix("bytes=")) else { return Part::Whole };
     let Some((first, last)) = asked.split_once('-') else { return Part::Whole };

@@ -134,7 +134,7 @@ mod tests {
             let roots = Roots::open(dir.path(), other, &hosts(), "").unwrap();
             assert!(roots.resolve(&format!("{other}/0/r")).is_err(), "{other}");
         }
-        // What is not the default root is no location, though it is this server's address.
+        // What is not the default root is not a location, though it is this server's address.
         let roots = Roots::open(dir.path(), "mlflow-artifacts:/", &hosts(), "").unwrap();
         assert!(roots.resolve(&format!("{own}/0/r")).is_err());
         assert!(Roots::open(dir.path(), &format!("{own}/../x"), &hosts(), "").is_err());

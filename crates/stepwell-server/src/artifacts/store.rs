@@ -162,7 +162,7 @@ impl ArtifactStore {
     /// Opens a file and says how many bytes it has.
     ///
     /// # Errors
-    /// 404 when it does not exist or is no plain file, 400 when the path leads over a link.
+    /// 404 when it does not exist or is not a plain file, 400 when the path leads over a link.
     pub(crate) fn read(&self, path: &ArtifactPath) -> Result<(File, u64), Fault> {
         if path.is_root() {
             return Err(fault("open", "", Errno::ISDIR));
@@ -215,7 +215,7 @@ impl ArtifactStore {
     /// the file is there whole, also after a power loss.
     ///
     /// # Errors
-    /// 400 when something on the way is no folder, or the place is one; 500 when a file operation fails. The place then
+    /// 400 when something on the way is not a folder, or the place is one; 500 when a file operation fails. The place then
     /// holds what it held.
     pub(crate) fn publish(&self, file: &File, mut upload: Upload, path: &ArtifactPath) -> Result<(), Fault> {
         let named = path.as_str();

@@ -14,7 +14,7 @@ pub(crate) fn token(offset: usize) -> String {
 /// The rows before the page of a token; none before the first, whose token is empty.
 ///
 /// # Errors
-/// 400 for what is no token.
+/// 400 for what is not a token.
 pub(crate) fn offset(token: &str) -> Result<usize, Fault> {
     if token.is_empty() {
         return Ok(0);
@@ -48,7 +48,7 @@ pub(crate) fn bound_token(asked: &Map<String, Value>, offset: usize) -> String {
 /// As [`offset`], for the tokens of [`bound_token`].
 ///
 /// # Errors
-/// 400 for what is no token, and for one of another search.
+/// 400 for what is not a token, and for one of another search.
 pub(crate) fn bound_offset(asked: &Map<String, Value>, token: &str) -> Result<usize, Fault> {
     let rows = offset(token)?;
     if rows == 0 {
