@@ -47,9 +47,11 @@ fn count(cells: &mut Cells, offset: Option<u64>, cell: impl FnOnce() -> String) 
     cells.get_or_insert_with(|| (offset, cell(), 0)).2 += 1;
 }
 
-/// Whether a whole number is not a float.
+/// Whether a whole number is not a float, nor how one is written: 49641545539780610 is the shortest form of the float
+/// 49641545539780608, and comes back from it.
 pub(crate) fn is_rounded(number: i128) -> bool {
-    (number as f64) as i128 != number
+    let float = number as f64;
+    float as i128 != number && float.to_string() != number.to_string()
 }
 
 /// Whether a text is a whole number that is not a float.
@@ -117,6 +119,16 @@ impl Inexact {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_float_is_written_as_is_not_rounded() {
+        for float in [49_641_545_539_780_608.0, 4_634_086_102_532_096.0, 1e17, 1.8e18_f64, -2e15] {
+            assert!(!is_rounded_text(&f64::to_string(&float)), "{float}");
+        }
+        for text in ["9007199254740993", "49641545539780611", "-9223372036854775807"] {
+            assert!(is_rounded_text(text), "{text}");
+        }
+    }
 
     #[test]
     fn whole_numbers_that_are_no_floats_are_found() {
