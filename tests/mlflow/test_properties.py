@@ -60,6 +60,8 @@ def told(answer):
     except ValueError:
         return answer.status_code, "", ""
     words = re.split(r"\. Valid | not one of |different type in list| \(invalid ", said.get("message", ""))[0]
+    # Ours stops at the first comparison that is wrong; MLflow lists what follows it too.
+    words = re.sub(r"(Invalid clause\(s\) in filter string: '(?:[^']|'')*'?).*", r"\1", words, flags=re.DOTALL)
     return answer.status_code, said.get("error_code"), re.sub(r"[0-9a-f]{32}", "ID", words)
 
 
