@@ -34,8 +34,9 @@ pub fn measure(figures: &mut Figures, dir: &Path) -> Result<()> {
     ];
     for (number, (name, pace, wall)) in works.into_iter().enumerate() {
         let workspace = Workspace::open_or_create(dir.join(format!("device-{number}")))?;
-        let maintenance =
-            workspace.maintenance().start(Schedule { sync_every: Some(Duration::from_secs(1)), compact_every: None })?;
+        let maintenance = workspace
+            .maintenance()
+            .start(Schedule { sync_every: Some(Duration::from_secs(1)), compact_every: None })?;
         let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default())?;
         let metrics = KEYS.iter().map(|key| writer.metric(key)).collect::<stepwell::Result<Vec<_>>>()?;
         let (before, started, mut points) = (device_bytes()?, Instant::now(), 0_u64);
@@ -50,7 +51,10 @@ pub fn measure(figures: &mut Figures, dir: &Path) -> Result<()> {
                 let (turn, at) = (at / mix.steps.len(), at % mix.steps.len());
                 let step = mix.steps[at] + (turn * mix.steps.len()) as i64;
                 for (metric, values) in metrics.iter().zip(&mix.values) {
-                    writer.log_point(*metric, stepwell::Point { step, timestamp_ms: Some(mix.timestamps[at]), value: values[at] })?;
+                    writer.log_point(
+                        *metric,
+                        stepwell::Point { step, timestamp_ms: Some(mix.timestamps[at]), value: values[at] },
+                    )?;
                 }
                 points += KEYS.len() as u64;
             }

@@ -95,7 +95,10 @@ impl Writer {
     #[inline]
     fn by_handle(&mut self, mix: &Mix, at: usize) -> stepwell::Result<()> {
         for (metric, values) in self.metrics.iter().zip(&mix.values) {
-            self.writer.log_point(*metric, stepwell::Point { step: mix.steps[at], timestamp_ms: Some(mix.timestamps[at]), value: values[at] })?;
+            self.writer.log_point(
+                *metric,
+                stepwell::Point { step: mix.steps[at], timestamp_ms: Some(mix.timestamps[at]), value: values[at] },
+            )?;
         }
         Ok(())
     }
@@ -115,11 +118,25 @@ fn pass(figures: &mut Figures, mix: &Mix, dir: &Path, state: &str) -> Result<()>
             Ok(())
         })?;
         timed(&mut blocks[1], turn.clone(), |at, k| {
-            handle.writer.log_point(handle.metrics[k], stepwell::Point { step: mix.steps[at], timestamp_ms: Some(mix.timestamps[at]), value: mix.values[k][at] })
+            handle.writer.log_point(
+                handle.metrics[k],
+                stepwell::Point {
+                    step: mix.steps[at],
+                    timestamp_ms: Some(mix.timestamps[at]),
+                    value: mix.values[k][at],
+                },
+            )
         })?;
         timed(&mut blocks[2], turn.clone(), |at, k| {
             let metric = key.writer.metric(KEYS[k])?;
-            key.writer.log_point(metric, stepwell::Point { step: mix.steps[at], timestamp_ms: Some(mix.timestamps[at]), value: mix.values[k][at] })
+            key.writer.log_point(
+                metric,
+                stepwell::Point {
+                    step: mix.steps[at],
+                    timestamp_ms: Some(mix.timestamps[at]),
+                    value: mix.values[k][at],
+                },
+            )
         })?;
         timed(&mut blocks[3], turn, |at, k| own.writer.log_metric(KEYS[k], mix.steps[at], mix.values[k][at]))?;
         from += BLOCK * TURN;

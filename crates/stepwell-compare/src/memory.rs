@@ -59,7 +59,14 @@ pub fn child(root: &Path, keys: usize, points: usize) -> Result<()> {
                 Some(metric) => *metric,
                 None => writer.metric(&format!("layer.{key:05}.weight_norms"))?,
             };
-            writer.log_point(metric, stepwell::Point { step, timestamp_ms: Some(1_700_000_000_000 + step), value: (step as f64 * 0.01).sin() + key as f64 })?;
+            writer.log_point(
+                metric,
+                stepwell::Point {
+                    step,
+                    timestamp_ms: Some(1_700_000_000_000 + step),
+                    value: (step as f64 * 0.01).sin() + key as f64,
+                },
+            )?;
             logged += 1;
         }
         step += 1;

@@ -113,7 +113,12 @@ pub fn child_log(store: &str, folder: &Path, index: u32, points: usize) -> Resul
             let mut writer = workspace.create_run(ExperimentId::DEFAULT, new)?;
             let metrics: Vec<_> =
                 (0..work.keys()).map(|key| writer.metric(&work.key_name(key))).collect::<stepwell::Result<_>>()?;
-            work.each(|point| writer.log_point(metrics[point.key as usize], stepwell::Point { step: point.step, timestamp_ms: Some(point.timestamp), value: point.value }))?;
+            work.each(|point| {
+                writer.log_point(
+                    metrics[point.key as usize],
+                    stepwell::Point { step: point.step, timestamp_ms: Some(point.timestamp), value: point.value },
+                )
+            })?;
             writer.seal()?;
             before
         }

@@ -16,7 +16,7 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use stepwell::import::RunImport;
 use stepwell::maintenance::CompactOptions;
-use stepwell::{Columns, ExperimentId, Point, RunId, RunStatus, Workspace};
+use stepwell::{Columns, ExperimentId, Point, RunId, Workspace};
 
 use crate::contender::Result;
 use crate::meter::bytes;

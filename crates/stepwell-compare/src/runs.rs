@@ -9,7 +9,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use stepwell::import::RunImport;
 use stepwell::query::Query;
-use stepwell::{Columns, ExperimentId, Point, RunStatus, Workspace};
+use stepwell::{Columns, ExperimentId, Point, Workspace};
 
 use crate::contender::Result;
 use crate::limits::LIMIT;

@@ -84,7 +84,10 @@ impl Store for Stepwell {
         }
         work.each(|point| {
             let (writer, metrics) = &mut writers[point.run as usize];
-            writer.log_point(metrics[point.key as usize], stepwell::Point { step: point.step, timestamp_ms: Some(point.timestamp), value: point.value })
+            writer.log_point(
+                metrics[point.key as usize],
+                stepwell::Point { step: point.step, timestamp_ms: Some(point.timestamp), value: point.value },
+            )
         })?;
         for (mut writer, _) in writers {
             writer.seal()?;

@@ -42,7 +42,10 @@ fn labels(run: u32) -> Vec<Label> {
 impl Tsink {
     fn series(&self, work: &Work, run: u32, key: u32) -> Result<Vec<(i64, f64)>> {
         let points = self.storage.select(&work.key_name(key), &labels(run), 0, i64::MAX)?;
-        points.iter().map(|point| Ok((point.timestamp, point.value_as_f64().ok_or("a value is not a number")?))).collect()
+        points
+            .iter()
+            .map(|point| Ok((point.timestamp, point.value_as_f64().ok_or("a value is not a number")?)))
+            .collect()
     }
 }
 
