@@ -30,7 +30,7 @@ pub const IMPORTED_PART: u8 = 7;
 /// of the number.
 pub const IMPORTED_FROM: u8 = 8;
 
-/// The kind of a plain run, in [`crate::log::record::Attribute`]'s word for it.
+/// The kind of a plain run, in `Attribute`'s word for it.
 pub const RUN: u8 = 0;
 /// The kind of a run that stands for a logged model.
 pub const LOGGED_MODEL: u8 = 1;

@@ -24,7 +24,7 @@ pub struct RunSummary {
     pub start_time_ms: Option<i64>,
     /// Milliseconds since the epoch.
     pub end_time_ms: Option<i64>,
-    /// What it stands for: see [`crate::base::items`].
+    /// What it stands for: see [`crate::items`].
     pub kind: u8,
     /// Whether the run is marked deleted.
     pub deleted: bool,

@@ -1,7 +1,9 @@
 //! The model registry: registered models, their versions, stages, aliases and tags.
 //!
-//! [`rules`] is its state and what changes it, without I/O; [`store`] keeps the state in a journal beside the catalog, so that numbers and names are right under any number of processes;
-//! [`exchange`] brings in the models of another workspace, as [`merge`] says, [`adopt`] those of other registries.
+//! [`Store`] reads and changes it. Its state, a [`Registry`], is kept in a journal, so that names and numbers are right
+//! under any number of processes.
+// `store` is the handle; `exchange` brings in the models of another workspace as `merge` says, `adopt` those of other
+// registries.
 
 mod adopt;
 pub(crate) mod exchange;

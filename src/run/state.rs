@@ -51,7 +51,7 @@ pub struct RunState {
     pub experiment: ExperimentId,
     /// The experiment's name when the run was created.
     pub experiment_name: String,
-    /// Its own words, by [`Attribute::kind`].
+    /// Its own words, by `Attribute::kind`.
     pub attributes: [Option<Stamped<Attribute>>; Attribute::KINDS],
     /// For each key the values that writers set; the first counts.
     pub params: BTreeMap<String, Vec<Stamped<String>>>,

@@ -1,9 +1,9 @@
 //! The facade: MLflow's tracking and registry data model on a workspace, with MLflow's rules, and without HTTP or JSON.
 //!
-//! In reading order: [`entities`] are the values, [`error`] the refusals, `validate` the rules of names and lengths;
-//! [`store`] is the handle, with `writers` behind it. Its methods stand by subject: `experiments`, `runs`, `listing`,
-//! `batch`, `history`, `bulk`, `inputs`, `models`, `model_filter`, `model_search`, `registered`, `registry_search`, `purge`.
+//! [`Tracking`] is the handle; its methods are MLflow's calls. A [`Fault`] is a refusal with MLflow's code and words.
 //! `docs/mlflow.md` goes call by call and lists every difference.
+// `entities` are the values, `error` the refusals, `validate` the rules of names and lengths, `words` what MLflow says to
+// wrong filters; `store` is the handle, with `writers` behind it; the other files are its methods by subject.
 
 mod batch;
 mod bulk;

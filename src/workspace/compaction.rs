@@ -49,7 +49,7 @@ pub struct Compacted {
     pub packs_merged: u64,
     /// Logs and packs that were left as they are, since they do not verify: their paths and why.
     pub left: Vec<(std::path::PathBuf, String)>,
-    /// Files that nothing names and that stay, and why: see [`crate::workspace::unlisted::Leftovers`].
+    /// Files that nothing names and that stay, and why: see `Leftovers`.
     pub kept: Vec<(std::path::PathBuf, String)>,
 }
 

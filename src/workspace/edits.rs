@@ -31,9 +31,9 @@ pub enum RunEdit {
     Tag(String, String),
     /// Removes a tag; nothing happens where there is none.
     RemoveTag(String),
-    /// Attaches an item of a kind and a key: see [`crate::base::items`]. The last one wins; `None` removes it.
+    /// Attaches an item of a kind and a key: see [`crate::items`]. The last one wins; `None` removes it.
     Item(u8, String, Option<String>),
-    /// Says what the run stands for: see [`crate::base::items`].
+    /// Says what the run stands for: see [`crate::items`].
     Kind(u8),
     /// Sets a param, once: the same value again is fine, another one is an error.
     Param(String, String),

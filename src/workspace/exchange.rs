@@ -83,9 +83,9 @@ impl Workspace {
     /// Brings in what `source` has and this workspace has not: runs with all they logged, whatever they stand for, and
     /// their experiments. Others may write to both meanwhile; of a run that is being written what was acknowledged by
     /// now comes. Of a run that was exported and imported, the copy and the points themselves count once. Words that
-    /// differ merge as those of two writers of one run do. Deletions come too, as [`crate::workspace::deletions`] says;
+    /// differ merge as those of two writers of one run do. Deletions come too;
     /// what was deleted for good here stays so. An experiment is known by its number, then by its name; its names and
-    /// tags merge as [`crate::journal::catalog`] says. `progress` is told how many runs of how many were looked at.
+    /// tags merge as docs/format.md says. `progress` is told how many runs of how many were looked at.
     ///
     /// Costs one look at each run of the source, and gathering for those that have news.
     ///

@@ -54,7 +54,7 @@ pub struct RunImport {
     pub params: Vec<(String, String)>,
     /// Tags.
     pub tags: Vec<(String, String)>,
-    /// What is attached, by kind and key: see [`crate::base::items`].
+    /// What is attached, by kind and key: see [`crate::items`].
     pub items: Vec<(u8, String, String)>,
     /// What the run stands for: [`crate::base::items::RUN`] for a plain run.
     pub kind: u8,

@@ -30,7 +30,7 @@ impl Maintenance<'_> {
     /// meanwhile. Costs about 150 ns a point once, when its run is gathered.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`]; everything stays readable as it was.
+    /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io); everything stays readable as it was.
     pub fn compact(self, options: CompactOptions) -> Result<Compacted> {
         self.workspace.compact(options)
     }
@@ -40,7 +40,7 @@ impl Maintenance<'_> {
     /// of no more use. A dry run only tells which.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`].
+    /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
     pub fn collect_garbage(self, options: CollectOptions) -> Result<Collected> {
         self.workspace.collect_garbage(options)
     }
@@ -48,7 +48,7 @@ impl Maintenance<'_> {
     /// Reads every byte of the workspace, but for `quarantine` and `tmp`, and verifies it. Others may write meanwhile.
     ///
     /// # Errors
-    /// [`Error::Io`]; damage is in the report, not an error.
+    /// [`Error::Io`](crate::Error::Io); damage is in the report, not an error.
     pub fn verify(self) -> Result<Report> {
         self.workspace.verify(&mut |_, _| {})
     }
@@ -64,7 +64,7 @@ impl Maintenance<'_> {
     /// Takes damaged files out of use, and writes anew what of them verifies.
     ///
     /// # Errors
-    /// [`Error::Io`]; what was done until then stands.
+    /// [`Error::Io`](crate::Error::Io); what was done until then stands.
     pub fn repair(self, options: RepairOptions) -> Result<Repaired> {
         self.workspace.repair_with(options)
     }
@@ -72,7 +72,7 @@ impl Maintenance<'_> {
     /// Counts everything that can be read. Costs the reading of every footer and of every log.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] of an index, [`Error::Io`].
+    /// [`Error::Corrupt`](crate::Error::Corrupt) of an index, [`Error::Io`](crate::Error::Io).
     pub fn usage(self) -> Result<Usage> {
         self.workspace.usage()
     }
@@ -81,8 +81,8 @@ impl Maintenance<'_> {
     /// lives.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] when it is not marked deleted, or is being written; [`Error::Corrupt`],
-    /// [`Error::Io`].
+    /// [`Error::NotFound`](crate::Error::NotFound); [`Error::Invalid`](crate::Error::Invalid) when it is not marked deleted, or is being written; [`Error::Corrupt`](crate::Error::Corrupt),
+    /// [`Error::Io`](crate::Error::Io).
     pub fn purge_run(self, id: &RunId) -> Result<()> {
         self.workspace.purge_run(id)
     }
@@ -90,8 +90,8 @@ impl Maintenance<'_> {
     /// Deletes an experiment for good that was marked deleted, with all its runs. Its name is free then.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] when it is not marked deleted, for the default one, or when one of its
-    /// runs is being written or was restored by itself; [`Error::Corrupt`], [`Error::Io`].
+    /// [`Error::NotFound`](crate::Error::NotFound); [`Error::Invalid`](crate::Error::Invalid) when it is not marked deleted, for the default one, or when one of its
+    /// runs is being written or was restored by itself; [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
     pub fn purge_experiment(self, id: ExperimentId) -> Result<()> {
         self.workspace.purge_experiment(id)
     }
@@ -100,7 +100,7 @@ impl Maintenance<'_> {
     /// the run again does not bring it back. Costs the rewriting of the logs and packs that hold the run.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] when the run is being written; [`Error::Corrupt`], [`Error::Io`].
+    /// [`Error::NotFound`](crate::Error::NotFound); [`Error::Invalid`](crate::Error::Invalid) when the run is being written; [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
     pub fn delete_metric(self, id: &RunId, key: &str) -> Result<()> {
         self.workspace.delete_metric(id, key)
     }
@@ -110,7 +110,7 @@ impl Maintenance<'_> {
     /// threads.
     ///
     /// # Errors
-    /// [`Error::Io`] when a thread cannot be started.
+    /// [`Error::Io`](crate::Error::Io) when a thread cannot be started.
     pub fn start(self, schedule: Schedule) -> Result<Background> {
         self.workspace.start_maintenance(schedule)
     }
