@@ -61,6 +61,9 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub))]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("Stepwell builds on Linux only; docs/limits.md says what other systems lack");
+
 mod error;
 
 mod base;
