@@ -85,7 +85,7 @@ impl App {
         check_no_link(&workspace.root().join(FOLDER))?;
         let roots = Roots::open(&destination, &config.default_artifact_root, &hosts, &config.path_prefix)?;
         let tokens = Tokens::of(workspace.root());
-        if config.access == Access::Token && tokens.list()?.is_empty() {
+        if config.access == Access::Token && config.authenticator.is_none() && tokens.list()?.is_empty() {
             tracing::warn!("there is no token yet, so that nobody can use this server: `stepwell token create`");
         }
         let model_source = config.model_source_pattern.as_deref().map(model_source).transpose()?;

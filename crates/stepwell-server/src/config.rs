@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::authenticator::Authenticator;
 use crate::http::guard::Allowed;
 
 /// Who may use the server.
@@ -36,6 +38,8 @@ pub struct Config {
     pub ui: Option<PathBuf>,
     /// Who may use the server.
     pub access: Access,
+    /// Tells who asks in place of the server's tokens; `access` is not asked then.
+    pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Further names under which the server is asked: `name` at any port, or `name:port`.
     pub allowed_hosts: Vec<String>,
     /// What a reverse proxy puts before all paths, such as `/stepwell`; empty for nothing. Requests are answered with
@@ -117,6 +121,7 @@ impl Config {
             default_artifact_root: "mlflow-artifacts:/".into(),
             ui: None,
             access: Access::Local,
+            authenticator: None,
             allowed_hosts: Vec::new(),
             path_prefix: String::new(),
             extended_filters: false,
@@ -143,7 +148,8 @@ impl Config {
             )));
         }
         self.allowed_hosts.iter().try_for_each(|name| Allowed::parse(name).map(drop)).map_err(std::io::Error::other)?;
-        if self.access == Access::Local && !self.host.is_loopback() && self.unix_socket.is_none() {
+        let anyone_local = self.access == Access::Local && self.authenticator.is_none();
+        if anyone_local && !self.host.is_loopback() && self.unix_socket.is_none() {
             return Err(std::io::Error::other(format!(
                 "{} can be reached by others: use --auth and give out tokens (`stepwell token create`), or say \
                  --insecure-no-auth if everybody may read, change and delete",

@@ -26,7 +26,9 @@ mod app;
 mod http;
 
 pub use app::App;
+pub use auth::authenticator::{Authenticator, Caller};
 pub use auth::tokens::{Role, Token, Tokens};
+pub use axum::http::HeaderMap;
 pub use config::{Access, Config};
 pub use http::listen::serve;
 pub use http::place::Place;

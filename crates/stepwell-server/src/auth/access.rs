@@ -1,5 +1,6 @@
 //! Access: who calls, what a route needs, and whether the objects that a call names are within the caller's scope.
 
+use crate::auth::authenticator::Caller;
 use serde_json::{Map, Value};
 
 use super::tokens::{Role, Token};
@@ -84,6 +85,12 @@ impl Principal {
     /// Somebody without a valid token.
     pub(crate) fn unknown() -> Self {
         Self { kind: Kind::Unknown }
+    }
+
+    /// Whom a program's own authenticator knows.
+    pub(crate) fn caller(caller: Caller) -> Self {
+        let Caller { name, role, experiments } = caller;
+        Self { kind: Kind::Holder { name, role, experiments } }
     }
 
     /// The holder of a token.

@@ -1,4 +1,5 @@
-//! Who may do what: tokens, and what each route asks for.
+//! Who may do what: tokens or a caller's own authenticator, and what each route asks for.
 
 pub(crate) mod access;
+pub mod authenticator;
 pub mod tokens;

@@ -214,6 +214,14 @@ fn content_type(parts: &Parts) -> Result<(), Fault> {
 
 /// Who asks: the bearer of a token, or one who gives it as the password of basic authentication, as browsers can.
 fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Fault> {
+    let unavailable = |error: std::io::Error| {
+        tracing::error!(%error, "nobody can be told apart, so that nobody is let in");
+        Fault::new(Code::TemporarilyUnavailable, "The server cannot tell who asks.")
+    };
+    if let Some(own) = &app.config.authenticator {
+        let caller = own.caller(headers).map_err(unavailable)?;
+        return Ok(caller.map_or_else(Principal::unknown, Principal::caller));
+    }
     if app.config.access != Access::Token {
         return Ok(Principal::anyone());
     }
@@ -230,13 +238,8 @@ fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Fault> {
     } else {
         String::new()
     };
-    match app.tokens.principal(&token, stepwell::now_ms()) {
-        Ok(who) => Ok(who.unwrap_or_else(Principal::unknown)),
-        Err(error) => {
-            tracing::error!(%error, "the tokens cannot be read, so that nobody is let in");
-            Err(Fault::new(Code::TemporarilyUnavailable, "The server cannot read its tokens."))
-        }
-    }
+    let who = app.tokens.principal(&token, stepwell::now_ms()).map_err(unavailable)?;
+    Ok(who.unwrap_or_else(Principal::unknown))
 }
 
 /// Holds the objects that a call names against the caller's scope.

@@ -350,3 +350,42 @@ fn who_did_it_is_the_name_of_the_token() {
     assert_eq!(store.version("m", 1).unwrap().stage_by, "test");
     assert_ne!(workspace.actor(), "test", "a handle of its own acts for the user who runs the process");
 }
+
+#[derive(Debug)]
+struct ByHeader;
+
+impl stepwell_server::Authenticator for ByHeader {
+    fn caller(&self, headers: &stepwell_server::HeaderMap) -> std::io::Result<Option<stepwell_server::Caller>> {
+        let Some(user) = headers.get("x-user").and_then(|user| user.to_str().ok()) else { return Ok(None) };
+        let role = match user {
+            "nobody can tell" => return Err(std::io::Error::other("the directory does not answer")),
+            "reader" => Role::Read,
+            _ => Role::Write,
+        };
+        Ok(Some(stepwell_server::Caller { name: user.to_owned(), role, experiments: Vec::new() }))
+    }
+}
+
+#[test]
+fn a_program_tells_itself_who_asks() {
+    let server = Server::with(|config| config.authenticator = Some(std::sync::Arc::new(ByHeader)));
+    let make = |user: Option<&str>| {
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend(user.map(|user| ("x-user", user)));
+        let body = serde_json::json!({ "name": "m" }).to_string();
+        server.send(Method::POST, "/api/2.0/mlflow/registered-models/create", &headers, Body::from(body))
+    };
+    assert_eq!(make(None).status, StatusCode::UNAUTHORIZED);
+    assert_eq!(make(Some("reader")).status, StatusCode::FORBIDDEN);
+    assert_eq!(make(Some("nobody can tell")).status, StatusCode::SERVICE_UNAVAILABLE);
+    let made = make(Some("ada"));
+    assert_eq!((made.status, &made.json()["registered_model"]["user_id"]), (StatusCode::OK, &serde_json::json!("ada")));
+    // An address that others reach needs no further word then.
+    let dir = tempfile::tempdir().unwrap();
+    let open = stepwell_server::Config {
+        host: [0, 0, 0, 0].into(),
+        authenticator: Some(std::sync::Arc::new(ByHeader)),
+        ..stepwell_server::Config::of(dir.path())
+    };
+    assert!(open.check().is_ok());
+}
