@@ -61,7 +61,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub))]
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 compile_error!("Stepwell builds on Linux only; docs/limits.md says what other systems lack");
 
 mod error;

@@ -107,3 +107,33 @@ fn latest_points_come_as_columns_as_lists_have_them() {
     }
     assert!(columns[0].iter().any(Option::is_none) && columns[0].iter().any(Option::is_some));
 }
+
+#[test]
+fn pages_follow_each_other_to_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
+    for number in 0..7 {
+        let new = NewRun { id: Some(RunId::new(format!("r{number}")).unwrap()), ..NewRun::default() };
+        workspace.create_run(ExperimentId::DEFAULT, new).unwrap().close().unwrap();
+        if number == 3 {
+            workspace.maintenance().compact(CompactOptions::default()).unwrap();
+        }
+    }
+    let mut query = Query { max_results: 3, ..Query::parse("", &["run_id DESC"]).unwrap() };
+    let (mut seen, mut pages) = (Vec::new(), Vec::new());
+    loop {
+        let page = workspace.search(&query).unwrap();
+        assert!(!page.is_empty() && page.total == 7, "{page:?}");
+        assert_eq!(page.run_ids().unwrap().len(), page.len());
+        pages.push(page.len());
+        seen.extend(page.run_ids().unwrap().into_iter().map(|id| id.to_string()));
+        match page.next_offset {
+            Some(offset) => query.offset = offset,
+            None => break,
+        }
+    }
+    assert_eq!((pages, seen.join(" ")), (vec![3, 3, 1], "r6 r5 r4 r3 r2 r1 r0".to_owned()));
+    query.offset = 100;
+    let behind = workspace.search(&query).unwrap();
+    assert_eq!((behind.len(), behind.total, behind.next_offset), (0, 7, None));
+}

@@ -20,7 +20,6 @@ mod head;
 
 use std::collections::hash_map::Entry;
 #[cfg(any(test, feature = "internals"))]
-#[cfg(any(test, feature = "internals"))]
 use std::path::Path;
 use std::sync::Arc;
 

@@ -113,7 +113,11 @@ impl Query {
     ///
     /// # Errors
     /// The filter or the clause, the place in it, and what would be right.
-    pub fn parse_in<S: AsRef<str>>(dialect: &Dialect<RunAttribute>, filter: &str, order_by: &[S]) -> Parsed<Self> {
+    pub(crate) fn parse_in<S: AsRef<str>>(
+        dialect: &Dialect<RunAttribute>,
+        filter: &str,
+        order_by: &[S],
+    ) -> Parsed<Self> {
         let (filter, order_by) = (parse_filter_in(dialect, filter)?, parse_order_by_in(dialect, order_by)?);
         Ok(Self { filter, order_by, ..Self::default() })
     }

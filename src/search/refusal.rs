@@ -89,8 +89,6 @@ pub enum Reason {
     Attribute(String),
     /// Nothing is ordered by names of this kind.
     NotOrdered(Entity),
-    /// Two clauses order by one name.
-    OrderedTwice,
     /// The name does not take this operator.
     Operator {
         /// The operator in capitals; nothing where there is none.
@@ -147,7 +145,7 @@ impl Source {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !matches!(self.reason, Reason::TooLong | Reason::Blank | Reason::TooManyClauses(_) | Reason::OrderedTwice) {
+        if !matches!(self.reason, Reason::TooLong | Reason::Blank | Reason::TooManyClauses(_)) {
             // The column counts characters, from 1.
             let column = self.text.get(..self.at).map_or(0, |before| before.chars().count()) + 1;
             write!(f, "at column {column}: ")?;
@@ -178,7 +176,6 @@ impl fmt::Display for Refusal {
                 f.write_str("runs are not ordered by their datasets, of which they have many")
             }
             Reason::NotOrdered(_) => f.write_str("nothing is ordered by names of this kind"),
-            Reason::OrderedTwice => write!(f, "two clauses order by {:?}", self.found),
             Reason::Reversed => {
                 f.write_str("the first number of BETWEEN is greater than the second, so nothing matches")
             }

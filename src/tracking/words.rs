@@ -441,4 +441,45 @@ mod tests {
             assert_eq!(said(Language::Runs, filter, &[]), "", "{filter}");
         }
     }
+
+    #[test]
+    fn lists_of_comparisons_are_taken_and_refused() {
+        for language in [Language::Experiments, Language::Models, Language::Versions] {
+            for filter in
+                ["", "name = 'a'", "name ILIKE 'a%' AND tags.x != 'b'", "tags.`a b` = 'x' and name != 'y' AND"]
+            {
+                assert_eq!(said(language, filter, &[]), "", "{language:?}: {filter}");
+            }
+            for filter in [
+                " ",
+                "name",
+                "name =",
+                "name = AND",
+                "name = 'a' OR name = 'b'",
+                "(name = 'a')",
+                "name == 'a'",
+                "name <> 'a'",
+                "name IN ()",
+                "name IN (,)",
+                "tags.x IN 'a'",
+                "tags. = 'a'",
+                ".x = 'a'",
+                "NOT name = 'a'",
+                "name = 'a' name = 'b'",
+                "name IS NULL 5",
+                "AND",
+                "name NOT LIKE 'a'",
+                "name =~ 'a'",
+                "name = a",
+            ] {
+                assert_ne!(said(language, filter, &[]), "", "{language:?}: {filter}");
+            }
+            for clause in ["name", "name DESC", "attribute.name asc"] {
+                assert_eq!(said(language, "", &[clause]), "", "{language:?}: {clause}");
+            }
+            for clause in ["", "name DESC NULLS", "nothing", "name, name", "tags.x"] {
+                assert_ne!(said(language, "", &[clause]), "", "{language:?}: {clause}");
+            }
+        }
+    }
 }

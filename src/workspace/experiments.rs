@@ -100,7 +100,7 @@ impl Workspace {
 }
 
 impl Experiments<'_> {
-    /// All experiments, deleted ones included, by number. Where [`Maintenance::damage`](crate::Workspace::damage) names the catalog, some may be
+    /// All experiments, deleted ones included, by number. Where [`Workspace::damage`] names the catalog, some may be
     /// missing.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Publishes packs: written aside, read back, named, made live, and only then relied on.
 //!
-//! 1. The pack is written to `tmp` by a maker that holds its lock (`workspace/making.rs`), synced, and read back.
+//! 1. The pack is written to `tmp` by a maker that holds its lock (`folder/making.rs`), synced, and read back.
 //! 2. It is renamed into the folder of packs, and the folder is synced. The lock stays with it.
 //! 3. An entry of the manifest makes it live.
 //! 4. The maker proves that it is there: under its name lies the file that it holds, which reads, and the manifest as

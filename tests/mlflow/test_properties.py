@@ -111,7 +111,7 @@ WRONG = st.one_of(
     clause(METRICS, WRONG_OPERATORS, NUMBERS), clause(TEXTS, WRONG_OPERATORS, QUOTED),
     st.sampled_from(["(metrics.m > 0)", "NOT metrics.m > 0", "metrics.m", "> 1", "metrics.m >", "OR", "metrics.m IS NULL", "status IS NOT NULL", "metrics.m BETWEEN 0 AND 5", "status IN ('FINISHED')", "run_id IN ()"]),
 )
-# What MLflow and ours take differently on purpose, or by an accident of MLflow's parser (docs/server.md).
+# What MLflow and ours take differently on purpose, or by an accident of MLflow's parser (docs/mlflow.md, D5 and D6).
 ACCIDENTS = re.compile(r"dataset\S+\s+\S+\s+\(|run_id\s+\S+\s+\('\{|metrics\.n?inf\s+\S+\s+-?1\.79")
 
 

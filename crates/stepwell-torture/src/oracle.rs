@@ -27,7 +27,7 @@ pub(crate) const KEY: &str = "loss";
 pub(crate) enum Fault {
     /// Processes ended: everything acknowledged is there.
     Process,
-    /// The power failed, or its disk failed: what was synced is there.
+    /// The power or the disk failed: what was synced is there.
     Machine,
 }
 

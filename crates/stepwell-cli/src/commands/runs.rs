@@ -204,12 +204,3 @@ fn print(
     }
     output::lines(&text)
 }
-
-#[cfg(test)]
-mod tests {
-
-    #[test]
-    fn a_wrong_filter_is_told_apart() {
-        assert!(stepwell::Error::invalid("filter", "x").to_string().starts_with("invalid "));
-    }
-}
