@@ -119,6 +119,7 @@ pub use {
     run::snapshot::{RunSnapshot, part_len},
     run::state::RunState,
     segment::pyramid::Bucket,
+    workspace::follow::{Begin, Changes, Follow, Follower, NewPoints, RunChange, RunEvent},
     workspace::keys::KeyKind,
     workspace::search::{RunPage, RunQuery, ViewType},
     workspace::table::LatestTable,
