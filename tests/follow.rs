@@ -194,7 +194,11 @@ proptest! {
                 followings.push(begun(&world, 2));
             }
             match next {
-                Next::Step(op) => world.apply(op).unwrap_or_else(|error| panic!("{op:?}: {error}")),
+                Next::Step(op) => match (op, world.apply(op)) {
+                    // What was deleted for good does not come back by that.
+                    (Op::Import { .. }, Err(Error::Invalid { what: "run", .. })) | (_, Ok(())) => {}
+                    (op, Err(error)) => panic!("{op:?}: {error}"),
+                },
                 Next::Look(which) => followings[*which].check(&open(&world)),
                 Next::Resume(which) => followings[*which].resume(&open(&world)),
                 Next::Anew(which) => followings[*which] = begun(&world, *which),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::bytes::{Malformed, Reader};
 use crate::base::checksum::crc32;
 use crate::base::control;
-use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
+use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::error::{Error, Result};
 use crate::journal::manifest::Manifest;
 use crate::workspace::follow::Follower;
@@ -93,19 +93,10 @@ impl Workspace {
         follower.first = saved.first.map(|points| usize::try_from(points).unwrap_or(usize::MAX));
         follower.whole = saved.whole.into_iter().collect();
         follower.runs = saved.runs.into_iter().map(|known| (known.id.key(), known)).collect();
-        follower.ahead_of_resumed();
+        follower.resumed = true;
         (follower.packs, follower.manifest) = (packs, saved.manifest);
         follower.experiments = saved.experiments;
         Ok(follower)
-    }
-}
-
-impl Follower {
-    /// What the runs in hand may have gained is looked for once more.
-    fn ahead_of_resumed(&mut self) {
-        let chosen = self.chosen.keys().copied();
-        let runs: Vec<RunKey> = self.runs.keys().copied().chain(chosen).collect();
-        self.resumed.extend(runs);
     }
 }
 

@@ -94,11 +94,14 @@ impl Known {
         }
     }
 
-    /// Whether packs that go so far have all of it.
-    pub(super) fn is_within(&self, reaches: &BTreeMap<WriterId, u64>) -> bool {
-        let within =
-            |(writer, given): (&WriterId, &Given)| reaches.get(writer).is_some_and(|&through| through >= given.through);
-        !self.writers.is_empty() && self.writers.iter().all(within)
+    /// Whether packs that say this have all of it.
+    pub(super) fn is_within(&self, packed: &RunState) -> bool {
+        let has = |writer: &WriterId, through: u64| {
+            packed.coverage.iter().any(|own| own.writer == *writer && own.through >= through)
+        };
+        !self.writers.is_empty()
+            && self.words == Some(words_of(packed))
+            && self.writers.iter().all(|(writer, given)| has(writer, given.through))
     }
 }
 
@@ -108,7 +111,7 @@ fn is_wanted(keys: &BTreeSet<String>, key: &str) -> bool {
 }
 
 /// A mark of a run's words.
-fn words_of(state: &RunState) -> u64 {
+pub(super) fn words_of(state: &RunState) -> u64 {
     let mut bytes = Vec::new();
     let RunState { id, experiment, experiment_name, attributes, params, tags, items, coverage: _ } = state;
     control::encode(&(id, experiment, experiment_name, attributes, params, tags, items), &mut bytes);
@@ -162,8 +165,8 @@ impl Follower {
             return Ok(None);
         }
         let before = self.packed_before(key, Some(run.id()))?;
-        let mut given = match before {
-            Some(before) => Known::of(&self.workspace, &before, &self.keys)?.writers,
+        let mut given = match &before {
+            Some(before) => Known::of(&self.workspace, before, &self.keys)?.writers,
             None => BTreeMap::new(),
         };
         let coverage = &run.state().coverage;
@@ -180,14 +183,13 @@ impl Follower {
                 }
             }
         }
-        let reach = |writer: &WriterId| given.get(writer).map(|given| given.through);
-        let is_complete = coverage.iter().all(|own| reach(&own.writer).is_some_and(|known| known >= own.through));
-        let words = is_complete.then(|| words_of(run.state()));
-        let mark = if is_complete {
-            Mark::of(run.state())
-        } else {
-            Mark::of(run.clone().without_writers(|writer| !given.contains_key(&writer)).state())
-        };
+        // Words that others have replaced since are missing here; then the run's words are others now in any case.
+        let of_logs = run.clone().without_writers(|writer| !self.whole.contains(&writer));
+        let mut state = of_logs.state().clone();
+        if let Some(before) = &before {
+            state.merge(before.state());
+        }
+        let (words, mark) = (Some(words_of(&state)), Mark::of(&state));
         let deleted = mark.counts(&self.workspace)?;
         Ok(Some(Known { id: run.id().clone(), words, deleted, mark, writers: given }))
     }

@@ -73,7 +73,8 @@ pub enum Begin {
 /// What changed since the answer before.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    /// Runs that changed. A run that has very many new points may stand here again in the next answer.
+    /// Runs that changed. A run that has very many new points may stand here again in the next answer. One that was
+    /// deleted for good and created again since the answer before is one that changed.
     pub runs: Vec<RunChange>,
     /// Experiments that were created, changed, deleted, restored or deleted for good, where the whole workspace is
     /// followed. The runs of one that was deleted or restored are not named one by one.
@@ -166,8 +167,8 @@ pub struct Follower {
     experiments: BTreeMap<ExperimentId, u64>,
     /// Runs to look at.
     ahead: BTreeSet<RunKey>,
-    /// Runs to look at once because the follower goes on where another was.
-    resumed: BTreeSet<RunKey>,
+    /// Whether it goes on where another was, and has not scanned yet.
+    resumed: bool,
     /// Runs of which a log went that counts as given.
     went: BTreeSet<RunKey>,
     /// The run that was looked at last.
@@ -247,7 +248,7 @@ impl Follower {
             next: None,
             experiments: BTreeMap::new(),
             ahead: BTreeSet::new(),
-            resumed: BTreeSet::new(),
+            resumed: false,
             went: BTreeSet::new(),
             behind: None,
             leaving: Vec::new(),
@@ -267,8 +268,7 @@ impl Follower {
     /// writes are not read. What changes faster comes in larger answers. An answer has about 2^20 points at most, and
     /// one metric of a run may be spread over several.
     ///
-    /// A run is named when it may have changed; of one that was idle in a log when the follower began, its `state` may
-    /// come once although only a new writer began. When a log is damaged while it is followed, `damage` tells of it,
+    /// When a log is damaged while it is followed, `damage` tells of it,
     /// and points that were logged between that answer and the one before may be missing from those of that log.
     ///
     /// # Errors

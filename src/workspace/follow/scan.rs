@@ -11,7 +11,8 @@ use crate::base::items::RUN;
 use crate::error::{Error, Result};
 use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::Manifest;
-use crate::workspace::follow::look::Known;
+use crate::run::state::{Coverage, RunState};
+use crate::workspace::follow::look::{Known, words_of};
 use crate::workspace::follow::{Changes, Follower};
 use crate::workspace::live::Followed;
 use crate::workspace::packs::PackSet;
@@ -143,7 +144,6 @@ impl Follower {
             };
             wanted.into_iter().for_each(|key| _ = self.ahead.insert(key));
         }
-        self.ahead.append(&mut self.resumed);
         self.workspace.lost_of_runs().into_iter().for_each(|lost| self.tell(lost));
         Ok(())
     }
@@ -171,6 +171,11 @@ impl Follower {
         }
         if !unlisted.is_empty() {
             return Ok(());
+        }
+        if std::mem::take(&mut self.resumed) {
+            let writers: FxHashSet<WriterId> = there.iter().map(|(_, writer)| *writer).collect();
+            self.leaving.extend(self.whole.iter().filter(|writer| !writers.contains(*writer)));
+            self.ahead.extend(self.runs.keys().chain(self.chosen.keys()));
         }
         let gone: Vec<LogKey> = self.logs.keys().filter(|key| !there.contains(*key)).copied().collect();
         for key in gone {
@@ -258,13 +263,18 @@ impl Follower {
     }
 
     /// Whether all that packs have of a run counts as given: it is in those that were taken in, or of writers whose
-    /// logs had ended.
+    /// logs had ended. `false` as well where that takes a reading of the run.
     fn is_given(&self, key: RunKey, packs: &PackSet) -> bool {
-        let given: BTreeMap<WriterId, u64> = reaches(&self.packs, key).unwrap_or_default();
-        let complete = |(writer, through): (&WriterId, &u64)| {
-            self.whole.contains(writer) || given.get(writer).is_some_and(|given| given >= through)
-        };
-        reaches(packs, key).is_some_and(|reaches| !reaches.is_empty() && reaches.iter().all(complete))
+        let Some(now) = state_in(packs, key) else { return false };
+        match state_in(&self.packs, key) {
+            None => now.coverage.iter().all(|own| self.whole.contains(&own.writer)),
+            Some(before) => {
+                let has = |own: &Coverage| {
+                    before.coverage.iter().any(|of| of.writer == own.writer && of.through >= own.through)
+                };
+                now.coverage.iter().all(has) && words_of(&now) == words_of(&before)
+            }
+        }
     }
 
     fn scan_experiments(&mut self) -> Result<()> {
@@ -319,20 +329,24 @@ impl Follower {
         }
         let packs = &self.packs;
         self.runs.retain(|key, known| {
-            spoken.contains(key) || !reaches(packs, *key).is_some_and(|reaches| known.is_within(&reaches))
+            spoken.contains(key) || !state_in(packs, *key).is_some_and(|state| known.is_within(&state))
         });
     }
 }
 
-/// How far packs go of each writer of a run; `None` where they cannot be read.
-fn reaches(packs: &PackSet, key: RunKey) -> Option<BTreeMap<WriterId, u64>> {
-    let mut reaches: BTreeMap<WriterId, u64> = BTreeMap::new();
+/// What packs say of a run, each copy's coverage by itself; `None` where it is in none, or cannot be read.
+fn state_in(packs: &PackSet, key: RunKey) -> Option<RunState> {
+    let mut merged: Option<RunState> = None;
     for (pack, place) in packs.find(key) {
         let group = pack.group(place.group).ok()?;
-        for own in &group.states().get(place.run as usize)?.coverage {
-            let through = reaches.entry(own.writer).or_default();
-            *through = own.through.max(*through);
+        let state = group.states().get(place.run as usize)?;
+        match &mut merged {
+            Some(merged) => {
+                merged.merge(state);
+                merged.coverage.extend_from_slice(&state.coverage);
+            }
+            None => merged = Some(state.clone()),
         }
     }
-    Some(reaches)
+    merged
 }
