@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -289,6 +290,57 @@ fn it_waits_until_something_changes_in_another_handle() {
     assert!(follower.next(Duration::ZERO).unwrap().is_none());
     let missing = workspace.follow(&Follow::run(RunId::new("nobody").unwrap()));
     assert!(matches!(missing, Err(Error::NotFound { .. })));
+}
+
+/// Writers, compactions and followers at once, each with a handle of its own as in other processes.
+#[test]
+fn nothing_is_lost_or_given_twice_while_all_are_at_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("w");
+    let options = Options { tail_points: 64, grace_ms: 0, ..Options::default() };
+    let workspace = Workspace::open_or_create_with(&root, options).unwrap();
+    let shared = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap().run_id().clone();
+    let mut all_runs = Following::from_start(&other(&workspace), &[]);
+    let mut one = Following::from_start(&other(&workspace), std::slice::from_ref(&shared));
+    let write = &|number: usize| {
+        let workspace = Workspace::open_or_create_with(&root, options).unwrap();
+        for round in 0..12 {
+            let mut run = match (round + number) % 3 {
+                0 => workspace.writer(&shared).unwrap(),
+                _ => workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap(),
+            };
+            for step in 0..60 {
+                let keys = ["a", "b", "c"];
+                run.log_metrics(step, None, &[(keys[step as usize % 3], step as f64), ("all", number as f64)]).unwrap();
+                if step % 20 == 0 {
+                    run.set_tag("step", &step.to_string()).unwrap();
+                }
+            }
+            drop(run);
+        }
+    };
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..3).map(|number| scope.spawn(move || write(number))).collect();
+        scope.spawn(|| {
+            let workspace = Workspace::open_or_create_with(&root, options).unwrap();
+            while !done.load(Ordering::Relaxed) {
+                workspace.compact(CompactOptions::default()).unwrap();
+                workspace.collect_garbage(i64::MIN, false).unwrap();
+            }
+        });
+        while !writers.iter().all(|writer| writer.is_finished()) {
+            for following in [&mut all_runs, &mut one] {
+                if let Some(changes) = following.follower.next(Duration::ZERO).unwrap() {
+                    take(&mut following.model, changes);
+                }
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    all_runs.check(&other(&workspace));
+    one.check(&other(&workspace));
+    assert_eq!(all_runs.model.values().flat_map(|run| run.points.values().map(Vec::len)).sum::<usize>(), 3 * 12 * 120);
 }
 
 #[test]

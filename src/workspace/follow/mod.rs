@@ -272,8 +272,7 @@ impl Follower {
     /// and points that were logged between that answer and the one before may be missing from those of that log.
     ///
     /// # Errors
-    /// [`Error::Io`], where it is not about one file alone; [`Error::Corrupt`] of a folder of experiments. Whatever it
-    /// is, a later call goes on where this one was.
+    /// [`Error::Io`] that is not about one file alone. A later call goes on where this one was.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Changes>> {
         let watch = Stopwatch::start();
         let left = |watch: &Stopwatch| timeout.saturating_sub(watch.elapsed());
