@@ -271,13 +271,11 @@ fn it_waits_until_something_changes_in_another_handle() {
     let begun = Instant::now();
     assert!(follower.next(Duration::from_millis(50)).unwrap().is_none());
     assert!(begun.elapsed() >= Duration::from_millis(50));
-    let waiting = std::thread::spawn(move || {
-        let changes = follower.next(Duration::from_secs(60)).unwrap();
-        (changes, follower)
+    let changes = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| follower.next(Duration::from_secs(60)).unwrap());
+        run.log_metric("loss", 3, 0.5).unwrap();
+        waiting.join().unwrap().unwrap()
     });
-    run.log_metric("loss", 3, 0.5).unwrap();
-    let (changes, mut follower) = waiting.join().unwrap();
-    let changes = changes.unwrap();
     assert_eq!(changes.runs[0].points[0].columns.get(0).unwrap().step, 3);
     assert!(changes.runs[0].state.is_none(), "no word changed");
     run.log_param("lr", "0.1").unwrap();
