@@ -8,7 +8,7 @@ mod support;
 use std::time::Instant;
 
 use stepwell::query::Query;
-use stepwell::{ExperimentId, NewRun, Point, RunWriter, Workspace};
+use stepwell::{ExperimentId, Follow, Follower, NewRun, Point, RunWriter, Workspace};
 use support::workspace;
 
 const KEYS: u32 = 10;
@@ -115,7 +115,43 @@ fn main() {
     row("one of them logged 1,000 points", &mut state, 20, hundred, |(runs, handle)| listed(handle, runs));
     row("one run by itself, after 1,000 points", &mut state, 20, hundred, one);
     drop(state);
+    followed(100_000, true);
+    followed(10_000, false);
     wide(300_000);
+}
+
+/// Follows a workspace of so many runs that ended, in packs or in their logs, while ten are open.
+fn followed(ended: usize, packed: bool) {
+    let (_dir, store) = workspace();
+    for number in 0..ended {
+        let mut writer = store.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+        writer.log_metric("m0", 1, number as f64).unwrap();
+    }
+    if packed {
+        assert_eq!(
+            store.maintenance().compact(stepwell::maintenance::CompactOptions::default()).unwrap().runs,
+            ended as u64
+        );
+    }
+    let open: Vec<Open> = (0..10).map(|number| Open::new(&store, number, STEPS)).collect();
+    let place = if packed { "in packs" } else { "in their logs" };
+    println!("\n{ended} runs that ended, {place}, and 10 open ones, all followed");
+    let begin = |store: &mut Workspace| drop(store.follow(&Follow::default()).unwrap());
+    row("a follower begun now", &mut fresh_of(&store), 3, |fresh| *fresh = fresh_of(&store), begin);
+    let next = |follower: &mut Follower| follower.next(std::time::Duration::ZERO).unwrap();
+    let mut one = fresh_of(&store).follow(&Follow::run(open[0].writer.run_id().clone())).unwrap();
+    row("nothing changed, one run followed", &mut one, 50, |_| {}, |follower| assert!(next(follower).is_none()));
+    let mut state = (open, fresh_of(&store).follow(&Follow::default()).unwrap());
+    row("nothing changed", &mut state, 20, |_| {}, |(_, follower)| assert!(next(follower).is_none()));
+    for changed in [1, 10] {
+        row(
+            &format!("{changed} of them logged 10 points"),
+            &mut state,
+            20,
+            |(open, _)| open.iter_mut().take(changed).for_each(Open::step),
+            |(_, follower)| assert_eq!(next(follower).unwrap().points(), changed * KEYS as usize),
+        );
+    }
 }
 
 /// Searches a run of so many metrics, open and packed.

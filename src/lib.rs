@@ -122,6 +122,7 @@ pub use {
     run::snapshot::{RunSnapshot, part_len},
     run::state::RunState,
     segment::pyramid::Bucket,
+    workspace::follow::{Begin, Changes, Follow, Follower, NewPoints, RunChange, RunEvent},
     workspace::found::Found,
     workspace::keys::KeyKind,
 };

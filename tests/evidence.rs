@@ -435,3 +435,20 @@ fn bytes_of(disk: &SimDisk, path: &Path) -> Vec<u8> {
     assert_eq!(file.read_at(&mut bytes, 0).unwrap(), bytes.len());
     bytes
 }
+
+#[test]
+fn a_sync_after_a_compaction_asks_for_no_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
+    let first = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
+    let id = first.run_id().clone();
+    first.finish(RunStatus::Finished).unwrap();
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
+    // It says nothing that the pack has not, so no pack names it.
+    workspace.writer(&id).unwrap().close().unwrap();
+    drop(workspace.writer(&id).unwrap());
+    workspace.maintenance().compact(CompactOptions::default()).unwrap();
+    workspace.sync().unwrap();
+    let other = Workspace::open(workspace.root()).unwrap();
+    assert_eq!(other.run(&id).unwrap().damage(), [""; 0]);
+}

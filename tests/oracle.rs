@@ -25,7 +25,7 @@ enum Next {
     List,
 }
 
-fn step() -> impl Strategy<Value = Op> {
+pub(crate) fn step() -> impl Strategy<Value = Op> {
     let (slot, run, key) = (0..4_usize, 0..3_u8, 0..3_usize);
     let word = 0..2_u8;
     let len = prop_oneof![4 => 0..20_usize, 2 => 20..600_usize, 1 => 600..4000_usize];
@@ -70,7 +70,7 @@ fn history() -> impl Strategy<Value = Vec<Next>> {
 }
 
 /// How many histories: the same ones in each run, or with `STEPWELL_CASES` so many times as many, each time others.
-fn cases(usual: u32) -> ProptestConfig {
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
     let asked = std::env::var("STEPWELL_CASES").ok().and_then(|text| text.parse::<u32>().ok());
     let rng_seed = if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(7) };
     let factor = asked.unwrap_or(1);
@@ -84,11 +84,11 @@ fn cases(usual: u32) -> ProptestConfig {
 }
 
 /// From halves that each point fills to such as no history fills.
-fn tail_points() -> impl Strategy<Value = u32> {
+pub(crate) fn tail_points() -> impl Strategy<Value = u32> {
     prop::sample::select(vec![2, 3, 7, 40, 64 << 10])
 }
 
-fn tail() -> impl Strategy<Value = TailMode> {
+pub(crate) fn tail() -> impl Strategy<Value = TailMode> {
     prop::sample::select(vec![TailMode::Mapped, TailMode::Written])
 }
 

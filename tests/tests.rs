@@ -9,6 +9,7 @@ mod entries;
 mod evidence;
 mod exchange;
 mod flips;
+mod follow;
 mod foreign;
 mod golden;
 mod imports;

@@ -96,6 +96,16 @@ impl LogName {
     }
 }
 
+/// The names of the log of a writer; of a log of edits where no run is given.
+#[must_use]
+pub fn log_name(root: &Path, run: Option<RunKey>, writer: WriterId) -> LogName {
+    let (dir, stem) = match run {
+        Some(run) => (log_dir(root, run), run.to_string()),
+        None => (root.join(EDITS), EDITS.to_owned()),
+    };
+    LogName { dir, stem, writer }
+}
+
 /// The path of a pack.
 #[must_use]
 pub fn pack(root: &Path, id: u128) -> PathBuf {

@@ -209,7 +209,18 @@ impl Line {
         }
         let mut entry = self.entry.lock();
         say(&mut entry);
+        // Compaction settles the line of a log that it takes away: a later sync must not take that back.
+        entry.settled |= self.is_settled();
         let _ = self.ledger.file.write_at(&entry.encode(self.offset), self.offset);
+    }
+}
+
+impl Line {
+    /// Whether somebody else settled the line.
+    fn is_settled(&self) -> bool {
+        let mut line = [0; LINE_LEN];
+        let read = self.ledger.file.read_at(&mut line, self.offset);
+        read.is_ok_and(|got| got == LINE_LEN) && Entry::decode(&line, self.offset).is_ok_and(|entry| entry.settled)
     }
 }
 

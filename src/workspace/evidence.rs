@@ -120,12 +120,7 @@ impl Reach {
 impl Claim {
     /// The names of the log.
     pub(super) fn name(&self, workspace: &Workspace) -> LogName {
-        let root = &workspace.inner.root;
-        let (dir, stem) = match self.entry.run {
-            Some(run) => (paths::log_dir(root, run), run.to_string()),
-            None => (root.join(paths::EDITS), paths::EDITS.to_owned()),
-        };
-        LogName { dir, stem, writer: self.entry.writer }
+        paths::log_name(&workspace.inner.root, self.entry.run, self.entry.writer)
     }
 
     /// How many bytes the log must have, and how many points there must be.

@@ -146,7 +146,7 @@ impl Workspace {
         let (names, unlisted) = self.all_log_names()?;
         live.unlisted = unlisted;
         for name in names {
-            let followed = self.follow(&name)?;
+            let followed = self.follow_log(&name)?;
             live.add(&name, followed);
         }
         self.inner.live.lock().forget_before(round);
@@ -154,7 +154,7 @@ impl Workspace {
     }
 
     /// What is known of a log, after what was appended to it was read.
-    pub(super) fn follow(&self, name: &LogName) -> Result<Followed> {
+    pub(super) fn follow_log(&self, name: &LogName) -> Result<Followed> {
         let slot = self.inner.live.lock().slot(name);
         let mut kept = slot.lock();
         if let Some(mut digest) = kept.take() {
@@ -197,6 +197,11 @@ impl Workspace {
         }
     }
 
+    /// Forgets what is kept of a log that is gone.
+    pub(super) fn forget_log(&self, name: &LogName) {
+        self.inner.live.lock().forget(name);
+    }
+
     /// A run as lists show it, if there is one: its words as they are now, and statistics of its metrics. Unlike
     /// [`Self::find_run`] it costs nothing for points that were there when the run was last asked for. The mark of
     /// deletion is the run's own; [`Self::counts_as_deleted`] knows what it means. What of the run does not verify is
@@ -222,7 +227,7 @@ impl Workspace {
         });
         let Ok(names) = listed else { return self.summary_around(id) };
         for name in names {
-            let followed = self.follow(&name)?;
+            let followed = self.follow_log(&name)?;
             live.add(&name, followed);
         }
         let packs = self.refresh()?;

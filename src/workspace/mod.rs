@@ -2,8 +2,9 @@
 //!
 //! In reading order: [`open`] is the handle. [`writer`] and [`runs`] take points and words in, [`params`] those that are
 //! set once, [`import`] whole runs with the words that `imported_words` compares, [`adopt`] experiments of other
-//! stores, [`exchange`] what another workspace has; [`logs`], [`packs`] and [`search`] find them again, the last by what [`live`] and [`overlay`] keep, [`table`]
-//! as columns, [`keys`] by what they logged; [`compaction`] moves logs into packs through [`publish`], [`purge`]
+//! stores, [`exchange`] what another workspace has; [`logs`], [`packs`] and [`search`] find them again, the
+//! last by what [`live`] and [`overlay`] keep and with [`found`] as its answer, [`keys`] by what they logged; [`follow`]
+//! gives what is new of them; [`compaction`] moves logs into packs through [`publish`], [`purge`]
 //! deletes for good, [`maintenance`] does so in the background; [`durable`] makes a run survive a power loss;
 //! `folders` tells of those in whose place something else stands, [`unlisted`] judges packs that no entry names, [`check`] verifies every byte, [`pages`] those of columns,
 //! [`evidence`] misses what is not there, and [`repair`] salvages.
@@ -20,6 +21,7 @@ pub mod evidence;
 pub mod exchange;
 pub mod experiments;
 mod folders;
+pub mod follow;
 pub mod found;
 mod gained;
 pub mod import;

@@ -91,7 +91,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
     pub(super) fn edit_words(&self, name: &LogName) -> Result<Option<LogWords>> {
-        match self.follow(name)? {
+        match self.follow_log(name)? {
             Followed::Whole(digest) => Ok(Some(LogWords::Digest(digest))),
             Followed::Gone => Ok(None),
             Followed::Unclear => self.log_words(name),

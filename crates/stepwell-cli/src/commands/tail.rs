@@ -1,14 +1,12 @@
 //! `stepwell tail RUN`: follows a run that another process writes.
 
-use std::collections::HashMap;
 use std::io::Write;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
 
-use stepwell::{Columns, Point, RunSnapshot, WriterId, part_len};
+use stepwell::{Begin, Follow, Follower, NewPoints, Point, RunEvent, RunId, RunStatus, Workspace};
 
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};
@@ -17,7 +15,7 @@ use crate::output::{self, Value, count, escape};
 use crate::shape::PointShape;
 use crate::time::time_of_day;
 
-/// How often the run is looked at.
+/// How often it is asked whether somebody still writes a run that says it has ended.
 const POLL: Duration = Duration::from_millis(200);
 
 /// Prints points as they are logged, until the run has ended and nobody writes it any more. Of a run that has ended
@@ -63,43 +61,35 @@ struct LineShape<'a> {
     point: PointShape,
 }
 
-/// How many points of each series and writer were seen.
-#[derive(Default)]
-struct Seen {
-    counts: HashMap<(String, WriterId), usize>,
+/// A run that is followed.
+struct Tail<'a> {
+    workspace: &'a Workspace,
+    id: &'a RunId,
+    follower: Follower,
+    status: RunStatus,
 }
 
-impl Seen {
-    /// Reads what is new, at most the last `last` points of each series and writer.
-    fn read_new(&mut self, run: &RunSnapshot, keys: &[String], last: usize) -> Outcome<Vec<Line>> {
-        let mut lines = Vec::new();
-        let mut reader = run.salvage();
-        for (key, series) in run.series() {
-            if !keys.is_empty() && !keys.contains(key) {
-                continue;
+impl Tail<'_> {
+    /// Waits so long for points that are new, and reads all there are then.
+    fn read_new(&mut self, timeout: Duration) -> Outcome<Vec<Line>> {
+        let (mut lines, mut timeout) = (Vec::new(), timeout);
+        while let Some(changes) = self.follower.next(timeout)? {
+            left_out::tell(&changes.damage);
+            for run in changes.runs {
+                if run.event == Some(RunEvent::Gone) {
+                    self.workspace.run(self.id)?;
+                }
+                self.status = run.state.map_or(self.status, |state| state.status());
+                for NewPoints { key, columns, .. } in run.points {
+                    lines.extend(columns.iter().map(|point| Line { key: key.clone(), point }));
+                }
             }
-            let mut totals: HashMap<WriterId, usize> = HashMap::new();
-            for (part, &writer) in series.parts.iter().zip(&series.writers) {
-                *totals.entry(writer).or_default() += part_len(part);
+            if !changes.more {
+                break;
             }
-            let mut offsets: HashMap<WriterId, usize> = HashMap::new();
-            for (at, (part, &writer)) in series.parts.iter().zip(&series.writers).enumerate() {
-                let offset = offsets.entry(writer).or_default();
-                let seen = self.counts.get(&(key.clone(), writer)).copied().unwrap_or(0);
-                let wanted_from = seen.max(totals[&writer].saturating_sub(last));
-                let len = part_len(part);
-                let from = wanted_from.saturating_sub(*offset).min(len);
-                *offset += len;
-                let mut points = Columns::default();
-                reader.part(key, at, from..len, &mut points)?;
-                lines.extend(points.iter().map(|point| Line { key: key.clone(), point }));
-            }
-            for (writer, total) in totals {
-                self.counts.insert((key.clone(), writer), total);
-            }
+            timeout = Duration::ZERO;
         }
-        left_out::tell(&reader.told());
-        // One poll may bring points of many series: as far as the times tell, they are printed as they were logged.
+        // One answer may bring points of many series: as far as the times tell, they are printed as they were logged.
         lines.sort_by_key(|line| (line.point.timestamp_ms, line.point.step));
         Ok(lines)
     }
@@ -110,24 +100,27 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open()?;
     let id = context::run(&workspace, &arguments.run)?.id().clone();
     // Asked before the run is read, so that the last points of a writer that ends meanwhile are not missed.
-    let mut live = workspace.has_live_writer(&id)?;
-    let mut run = workspace.run(&id)?;
+    let live = workspace.has_live_writer(&id)?;
+    let run = workspace.run(&id)?;
     left_out::tell(run.damage());
-    let ended = run.state().status().is_terminal() && !live;
+    let status = run.state().status();
+    let ended = status.is_terminal() && !live;
     for key in arguments.key.iter().filter(|key| !run.series().contains_key(*key)) {
         if ended {
             context::check_metric(&run, key)?;
         }
         note(&format!("run {id} has no metric {key:?} so far"));
     }
-    let mut seen = Seen::default();
     let before = if arguments.from_start { usize::MAX } else { arguments.lines };
-    let mut lines = seen.read_new(&run, &arguments.key, before)?;
+    let follow = Follow { runs: vec![id.clone()], keys: arguments.key.clone(), begin: Begin::Last(before) };
+    let mut tail = Tail { workspace: &workspace, id: &id, follower: workspace.follow(&follow)?, status };
+    let mut lines = tail.read_new(Duration::ZERO)?;
     lines.drain(..lines.len().saturating_sub(before));
     print(&lines, context.json)?;
     if ended {
-        let all: u64 = seen.counts.values().map(|count| *count as u64).sum();
-        let status = run.state().status().as_str();
+        let keys = run.keys().filter(|&key| arguments.key.is_empty() || arguments.key.iter().any(|own| own == key));
+        let all = keys.map(|key| run.count(key)).sum::<stepwell::Result<u64>>()?;
+        let status = status.as_str();
         note(&match (all, lines.len() as u64) {
             (0, _) => format!("run {id} has ended ({status}) without a point"),
             (all, shown) if all == shown => format!("run {id} has ended ({status}); these are all its points"),
@@ -140,19 +133,26 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         return Ok(Answer::Done);
     }
     loop {
-        print(&seen.read_new(&run, &arguments.key, usize::MAX)?, context.json)?;
-        if run.state().status().is_terminal() && !live {
-            note(&format!("run {id} has ended ({})", run.state().status().as_str()));
-            return Ok(Answer::Done);
+        let mut wait = Duration::MAX;
+        if tail.status.is_terminal() {
+            // Nothing tells that a writer closes.
+            wait = POLL;
+            let live = workspace.has_live_writer(&id)?;
+            print(&tail.read_new(Duration::ZERO)?, context.json)?;
+            if tail.status.is_terminal() && !live {
+                note(&format!("run {id} has ended ({})", tail.status.as_str()));
+                return Ok(Answer::Done);
+            }
         }
-        let left = arguments.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
-        if left == Some(Duration::ZERO) {
-            note(&format!("run {id} has not ended; this is the end of --timeout"));
-            return Ok(Answer::Done);
+        if let Some(timeout) = arguments.timeout {
+            let left = timeout.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                note(&format!("run {id} has not ended; this is the end of --timeout"));
+                return Ok(Answer::Done);
+            }
+            wait = wait.min(left);
         }
-        sleep(left.map_or(POLL, |left| left.min(POLL)));
-        live = workspace.has_live_writer(&id)?;
-        run = workspace.run(&id)?;
+        print(&tail.read_new(wait)?, context.json)?;
     }
 }
 
