@@ -194,7 +194,7 @@ mod tests {
             ("loss", "did you mean metrics.loss, params.loss or tags.loss?"),
             ("x.y", "none of metrics, params, tags"),
             ("metrics.", "a key is missing"),
-            ("metrics.`a`.median", "no statistic"),
+            ("metrics.`a`.median", "not a statistic"),
             ("metrics.a,", "expected a name"),
             ("artifact_uri", "stepwell show"),
         ] {

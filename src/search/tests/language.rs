@@ -102,7 +102,7 @@ fn what_is_wrong_is_refused_with_its_place() {
         ("params. = 'x'", 8, "a key"),
         ("params.`` = 'x'", 8, "must not be empty"),
         ("params.a-b = 'x'", 9, "backticks"),
-        ("metrics.`a`x > 1", 9, "no statistic"),
+        ("metrics.`a`x > 1", 9, "not a statistic"),
         ("metrics.`a`.median > 1", 9, "argmax_step"),
         ("metrics.a`b` > 1", 9, "all in quotes"),
         ("params.`a`.min = 'x'", 8, "only metrics"),
