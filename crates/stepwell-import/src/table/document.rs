@@ -59,7 +59,7 @@ pub(crate) fn take(
     for (row, item) in items.iter().enumerate() {
         let taken = match item {
             Value::Object(object) => objects.take(object, "", 0, rows),
-            _ => Err("a row that is no JSON object; passed over".into()),
+            _ => Err("a row that is not a JSON object; passed over".into()),
         };
         if let Err(reason) = taken {
             context.leave_out(&file.path, Kind::Row, 1, reason);

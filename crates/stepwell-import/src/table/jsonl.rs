@@ -95,8 +95,8 @@ fn object_of(line: &Line<'_>) -> Result<(Map<String, Value>, Lost), String> {
     }
     match json::parse_counting(line.bytes) {
         Some((Value::Object(object), lost)) => Ok((object, lost)),
-        Some(_) => Err("a line that is no JSON object; passed over".into()),
-        None if line.ended => Err("a line that is no JSON; passed over".into()),
+        Some(_) => Err("a line that is not a JSON object; passed over".into()),
+        None if line.ended => Err("a line that is not JSON; passed over".into()),
         None => Err("the last line is torn; left out until it is whole".into()),
     }
 }

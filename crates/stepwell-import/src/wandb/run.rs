@@ -221,12 +221,12 @@ fn read_file(file: &SourceFile, log: &mut Log, context: &mut Context<'_>) -> std
                     }
                     tell_others(&record, file, context);
                     if let Err(key) = log.take(record) {
-                        context.skip(&file.path, Some(offset), format!("the value of {key:?} is no JSON; left out"));
+                        context.skip(&file.path, Some(offset), format!("the value of {key:?} is not JSON; left out"));
                     }
                 }
                 Err(_) if !sound => context.skip(&file.path, Some(offset), "a record fails its checksum; passed over"),
                 Err(error) => {
-                    context.skip(&file.path, Some(offset), format!("a record that is no W&B message: {error}"))
+                    context.skip(&file.path, Some(offset), format!("a record that is not a W&B message: {error}"))
                 }
             },
         }
