@@ -90,6 +90,8 @@ impl<'a, A: Copy> Parser<'_, 'a, A> {
             Some(Kind::Quoted('\'' | '"', _)) => Form::Text,
             Some(Kind::Number(_)) => Form::Number,
             Some(Kind::Punctuation('(')) => Form::List,
+            // NULL is taken for a value that is wrong; the other keywords are none.
+            Some(Kind::Word(word)) if !word.eq_ignore_ascii_case("NULL") && is_keyword(word) => Form::None,
             Some(Kind::Word(_) | Kind::Quoted(..)) => Form::Word,
             _ => Form::None,
         }
@@ -197,7 +199,7 @@ impl<'a, A: Copy> Parser<'_, 'a, A> {
         let text = match self.peek() {
             Some(Token { kind: Kind::Quoted('\'' | '"', text), .. }) => *text,
             Some(token @ Token { kind: Kind::Word(_) | Kind::Number(_), .. })
-                if loose && !KEYWORDS.iter().any(|keyword| token.is_keyword(keyword)) =>
+                if loose && !is_keyword(&self.text[token.start..token.end]) =>
             {
                 self.found()
             }
@@ -239,6 +241,10 @@ impl<'a, A: Copy> Parser<'_, 'a, A> {
             self.refuse_next(Reason::Regex(error.to_string().replace('\n', " ")))
         })
     }
+}
+
+fn is_keyword(word: &str) -> bool {
+    KEYWORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(word))
 }
 
 /// Operators as they may be written.

@@ -351,6 +351,7 @@ mod tests {
             ("tags.acc = = 'LR'", "Invalid clause(s) in filter string"),
             ("attribute.status IS 'RUNNING'", "Invalid clause(s) in filter string"),
             ("metrics.a BETWEEN 0 AND 5", "Invalid clause(s) in filter string"),
+            ("metrics.a > and run_id = 'x'", "Invalid clause(s) in filter string: 'metrics.a'"),
             ("m.acc >= 0.94", "Invalid entity type 'm'"),
             ("p.model >= 'LR'", "Invalid entity type 'p'"),
             ("acc >= 0.94", "Invalid attribute key 'acc' specified. Valid keys are '{"),
