@@ -126,7 +126,11 @@ def test_filters(sides, text):
 @seed(4)
 @given(st.lists(st.one_of(RIGHT, WRONG), min_size=1, max_size=3).map(" and ".join).filter(lambda text: not ACCIDENTS.search(text)))
 def test_wrong_filters(sides, text):
-    alike(sides[0].search(text), sides[1].search(text), text)
+    ours, theirs = sides[0].search(text), sides[1].search(text)
+    if " and " in text and isinstance(ours, tuple) and isinstance(theirs, tuple):
+        # Ours names the first comparison that is wrong; MLflow looks at the shape of all, then at names, then at values.
+        ours, theirs = ours[:2], theirs[:2]
+    alike(ours, theirs, text)
 
 
 ORDERS = st.one_of(
