@@ -256,11 +256,16 @@ fn take_words(expected: &mut RunLedger, run: &RunSnapshot) {
 pub(crate) fn settle(ledger: &mut Ledger, workspace: &Workspace) {
     for (id, expected) in &mut ledger.runs {
         let Some(run) = workspace.find_run(&RunId::new(id.clone()).unwrap()).unwrap() else {
-            *expected = RunLedger::default();
+            // A deletion for good that was not acknowledged may be undone when the power fails.
+            if !expected.may_be_gone {
+                *expected = RunLedger::default();
+            }
             continue;
         };
-        expected.settle_deletion(|key| first_point(&run, key));
-        let in_flight = expected.total(true) == run.points();
+        // The deletion of a metric that did not return stays in doubt too.
+        let mut settled = expected.clone();
+        settled.settle_deletion(|key| first_point(&run, key));
+        let in_flight = settled.total(true) == run.points();
         for writer in &mut expected.writers {
             let mut points = std::mem::take(&mut writer.in_flight);
             if in_flight {
