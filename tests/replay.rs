@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 #[allow(unreachable_pub)]
-#[path = "../fuzz/src/decoders.rs"]
+#[path = "../fuzz/src/decoders/mod.rs"]
 mod decoders;
 
 #[test]

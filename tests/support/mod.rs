@@ -7,6 +7,7 @@ pub(crate) mod plot;
 pub(crate) mod protocol;
 pub(crate) mod refusing;
 pub(crate) mod seen;
+mod step;
 pub(crate) mod stop;
 mod upkeep;
 pub(crate) mod world;
