@@ -12,6 +12,16 @@ use crate::failure::{Failure, Outcome};
 /// How the places begin that the server keeps in the workspace.
 pub(crate) const SERVED: &str = "mlflow-artifacts:/";
 
+/// The folder of artifacts in the workspace at `root`, whatever stands there.
+pub(crate) fn own_folder(root: &Path) -> PathBuf {
+    root.join("artifacts")
+}
+
+/// Where a place that the server keeps is, below its folder; `None` for another place.
+pub(crate) fn served(uri: &str, folder: &Path) -> Option<PathBuf> {
+    uri.strip_prefix(SERVED).map(|place| folder.join(place.trim_start_matches('/')))
+}
+
 /// Folders of artifacts that no run has any more.
 #[derive(Debug, Default)]
 pub(crate) struct Gone {
@@ -31,7 +41,7 @@ impl Gone {
 
     /// The folders of runs in the workspace at `root`, whichever experiments they were in.
     pub(crate) fn of_runs(root: &Path, runs: &[&str]) -> Outcome<Self> {
-        let artifacts = root.join("artifacts");
+        let artifacts = own_folder(root);
         if runs.is_empty() || !artifacts.is_dir() {
             return Ok(Self::default());
         }
@@ -61,7 +71,7 @@ impl Gone {
 /// # Errors
 /// When it is a link: a workspace from somebody else touches nothing outside itself.
 pub(crate) fn folder(root: &Path) -> Outcome<PathBuf> {
-    let folder = root.join("artifacts");
+    let folder = own_folder(root);
     let hint = "put the folder itself there, or name another place with --artifacts-destination where there is that";
     check_no_link(&folder).map_err(|error| Failure::hinted(error.to_string(), hint))?;
     Ok(folder)

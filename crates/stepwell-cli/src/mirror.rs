@@ -30,8 +30,9 @@ pub(crate) struct Mirrored {
     pub(crate) no_files: Vec<PathBuf>,
 }
 
-/// Copies every regular file below `from` to the place below `to` that `place` names, if it is not there. Links are neither
-/// followed nor copied. A file appears under its name when it is whole, on disk and compared, and replaces none.
+/// Copies every regular file below `from` to the place below `to` that `place` names, if it is not there. Links are
+/// neither followed nor copied. A file appears under its name when it is whole, on disk and compared, and replaces
+/// none.
 pub(crate) fn missing_files(
     from: &Path,
     to: &Path,

@@ -8,7 +8,7 @@ use serde_json::json;
 use stepwell::maintenance::{CollectOptions, LeftoverOptions};
 use stepwell::{ExperimentId, RunId, now_ms};
 
-use crate::artifacts::Gone;
+use crate::artifacts::{Gone, own_folder};
 use crate::context::Context;
 use crate::failure::{Answer, Outcome};
 use crate::left_out;
@@ -47,7 +47,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let leftovers = LeftoverOptions { take_over: arguments.take_over, drop_unlisted: arguments.drop_unlisted };
     let done =
         workspace.maintenance().collect_garbage(CollectOptions { before_ms, dry_run: arguments.dry_run, leftovers })?;
-    let artifacts = arguments.artifacts_destination.clone().unwrap_or_else(|| workspace.root().join("artifacts"));
+    let artifacts = arguments.artifacts_destination.clone().unwrap_or_else(|| own_folder(workspace.root()));
     let of_run = |(experiment, run): &(ExperimentId, RunId)| artifacts.join(experiment.to_string()).join(run.as_str());
     // The folder that the caller names may be a link, and so may the workspace; what somebody put into them may not.
     let own = if arguments.artifacts_destination.is_some() { &artifacts } else { workspace.root() };

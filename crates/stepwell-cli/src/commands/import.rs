@@ -39,9 +39,9 @@ const ENDINGS_SHOWN: usize = 8;
 /// and summed up by kind under `left_out`; the rest is imported. Files that are not logs known here are counted by
 /// ending under `paths`, and `notes` say what else one should know.
 ///
-/// Exit status 1 when one of the named paths gave nothing, neither now nor in an earlier import, or when
-/// something was refused or a file or folder could not be read to its end, which `refused` and `unread` count. A workspace is created only when there is something to
-/// store.
+/// Exit status 1 when one of the named paths gave nothing, neither now nor in an earlier import, or when something was
+/// refused or a file or folder could not be read to its end, which `refused` and `unread` count. A workspace is created
+/// only when there is something to store.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Files and folders; - is standard input.

@@ -141,14 +141,11 @@ impl<'a> Importing<'a> {
     }
 
     /// Whether there is a workspace to compare with, where nothing is stored.
-    fn can_look(&self) -> Result<bool, Error> {
+    fn can_look(&mut self) -> Result<bool, Error> {
         if self.only_counts || !self.context.dir.exists() {
             return Ok(false);
         }
-        if self.target.is_some() {
-            return Ok(true);
-        }
-        match Workspace::open(&self.context.dir) {
+        match self.target() {
             Ok(_) => Ok(true),
             Err(Error::NotWorkspace { .. }) => Ok(false),
             Err(error) => Err(error),

@@ -270,7 +270,8 @@ fn repair_moves_a_file_out_of_the_place_of_a_folder() {
     place.ok(&["verify"]);
 }
 
-/// Something that is not a folder stands where one must be: what is not concerned is done, and the answer names the rest.
+/// Something that is not a folder stands where one must be: what is not concerned is done, and the answer names the
+/// rest.
 #[test]
 fn what_stands_in_the_place_of_a_folder_ends_no_upkeep_as_a_whole() {
     for (folder, is_link) in

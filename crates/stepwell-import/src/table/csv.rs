@@ -190,16 +190,7 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
     };
     let mut cells = Cells::new(file, delimiter, &columns, names.len());
     let (mut row, mut cut) = (0, None);
-    loop {
-        let record = match records.next() {
-            Ok(Some(record)) => record,
-            Ok(None) => break,
-            // The rows before the place where a packed file was cut, or the disk failed, are whole.
-            Err(error) => {
-                cut = Some(error);
-                break;
-            }
-        };
+    while let Some(record) = text::or_cut(records.next(), &mut cut) {
         let (offset, run) = (record.offset, columns.run.map_or("", |run| record.text(run)).to_owned());
         let whole = is_whole(&record, names.len(), file, context);
         if whole && !repeats(&record, &names) {

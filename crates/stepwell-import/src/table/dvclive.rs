@@ -122,17 +122,8 @@ fn read_series(key: &str, file: &SourceFile, rows: &mut Rows<'_>, context: &mut 
         context.leave_out(&file.path, Kind::File, 1, "no columns step and value; left out");
         return Ok(());
     };
-    let (mut times, mut inexact) = (Times::default(), Inexact::default());
-    loop {
-        let record = match records.next() {
-            Ok(Some(record)) => record,
-            Ok(None) => break,
-            // The rows before the place where a packed file was cut are whole.
-            Err(error) => {
-                context.not_to_its_end(&file.path, error);
-                break;
-            }
-        };
+    let (mut times, mut inexact, mut cut) = (Times::default(), Inexact::default(), None);
+    while let Some(record) = text::or_cut(records.next(), &mut cut) {
         if !csv::is_whole(&record, names.len(), file, context) {
             continue;
         }
@@ -150,6 +141,7 @@ fn read_series(key: &str, file: &SourceFile, rows: &mut Rows<'_>, context: &mut 
             _ => context.skip(&file.path, Some(record.offset), "a row without step or value; passed over"),
         }
     }
+    cut.into_iter().for_each(|error| context.not_to_its_end(&file.path, error));
     times.tell(&file.path, context);
     inexact.tell(&file.path, context);
     csv::tell_encoding(&records, file, context);

@@ -76,11 +76,11 @@ impl Inexact {
     }
 
     /// Looks at a number in JSON.
-    pub(crate) fn look_at(&mut self, value: &Value, offset: u64) {
+    pub(crate) fn look_at(&mut self, value: &Value, offset: impl Into<Option<u64>>) {
         let Value::Number(number) = value else { return };
         let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
         if whole.is_some_and(is_rounded) {
-            count(&mut self.rounded, Some(offset), || number.to_string());
+            count(&mut self.rounded, offset.into(), || number.to_string());
         }
     }
 

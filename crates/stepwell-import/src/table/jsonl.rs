@@ -43,16 +43,7 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
     let mut objects = Objects::new(file, options);
     let mut lines = Lines::new(text::open(&file.path)?);
     let (mut row, mut cut) = (0u64, None);
-    loop {
-        let line = match lines.next() {
-            Ok(Some(line)) => line,
-            Ok(None) => break,
-            // The lines before the place where a packed file was cut, or the disk failed, are whole.
-            Err(error) => {
-                cut = Some(error);
-                break;
-            }
-        };
+    while let Some(line) = text::or_cut(lines.next(), &mut cut) {
         if line.bytes.trim_ascii().is_empty() && !line.too_long {
             continue;
         }

@@ -15,7 +15,7 @@ use crate::table::inexact::Inexact;
 use crate::table::records::Records;
 use crate::table::rows::Rows;
 use crate::table::{csv, json};
-use crate::text::Text;
+use crate::text::{self, Text};
 use crate::walk::SourceFile;
 
 /// Reads a monitor file from its second line on; answers as the reader of CSV files does.
@@ -45,16 +45,7 @@ pub(crate) fn read(
     };
     let (mut step, mut row, mut inexact, mut cut) = (0i64, 0, Inexact::default(), None);
     inexact.lost(0, &lost.unwrap_or_default());
-    loop {
-        let record = match records.next() {
-            Ok(Some(record)) => record,
-            Ok(None) => break,
-            // The rows before the place where a packed file was cut are whole.
-            Err(error) => {
-                cut = Some(error);
-                break;
-            }
-        };
+    while let Some(record) = text::or_cut(records.next(), &mut cut) {
         if !csv::is_whole(&record, names.len(), file, context) {
             continue;
         }

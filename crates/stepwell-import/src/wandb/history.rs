@@ -47,10 +47,7 @@ pub(crate) struct Rows {
 /// Looks for whole numbers that no float holds, at the keys that are asked for; a list is not a metric.
 fn look(inexact: &mut Inexact, key: &str, value: &Value, is_asked: &dyn Fn(&str) -> bool) {
     match value {
-        Value::Number(number) if is_asked(key) => {
-            let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
-            whole.into_iter().for_each(|whole| inexact.look_at_whole(whole));
-        }
+        Value::Number(_) if is_asked(key) => inexact.look_at(value, None),
         Value::Object(object) => {
             object.iter().for_each(|(name, value)| look(inexact, &format!("{key}.{name}"), value, is_asked));
         }
@@ -196,7 +193,8 @@ fn value_text(number: f64) -> String {
 }
 
 /// Sets a config item's params, nested ones joined with `.`; W&B's own item is left out. Returns how many values took
-/// the place of another that stands under the same key by another path, and counts numbers that the words have otherwise.
+/// the place of another that stands under the same key by another path, and counts numbers that the words have
+/// otherwise.
 pub(crate) fn set_config(
     params: &mut BTreeMap<String, (Vec<String>, String)>,
     item: &Item,

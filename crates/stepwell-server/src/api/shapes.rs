@@ -18,9 +18,9 @@ pub(crate) const PAIR: &[Field] = &[text("key"), text("value")];
 /// `RunStatus`.
 pub(crate) const RUN_STATUS: &[(&str, i64)] =
     &[("RUNNING", 1), ("SCHEDULED", 2), ("FINISHED", 3), ("FAILED", 4), ("KILLED", 5)];
-/// `View`.
+/// MLflow's `ViewType`.
 pub(crate) const VIEW_TYPE: &[(&str, i64)] = &[("ACTIVE_ONLY", 1), ("DELETED_ONLY", 2), ("ALL", 3)];
-/// `View`, as a field.
+/// MLflow's `ViewType`, as a field.
 pub(crate) const VIEW_TYPE_KIND: Kind = Kind::Enum(VIEW_TYPE);
 
 /// The keys and values of a list of tags or params.

@@ -215,8 +215,8 @@ impl ArtifactStore {
     /// the file is there whole, also after a power loss.
     ///
     /// # Errors
-    /// 400 when something on the way is not a folder, or the place is one; 500 when a file operation fails. The place then
-    /// holds what it held.
+    /// 400 when something on the way is not a folder, or the place is one; 500 when a file operation fails. The place
+    /// then holds what it held.
     pub(crate) fn publish(&self, file: &File, mut upload: Upload, path: &ArtifactPath) -> Result<(), Fault> {
         let named = path.as_str();
         if path.is_root() {

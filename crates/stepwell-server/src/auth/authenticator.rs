@@ -35,8 +35,8 @@ pub struct Caller {
 /// }
 /// ```
 pub trait Authenticator: Debug + Send + Sync + 'static {
-    /// The caller of a request, by its headers; `None` for somebody unknown, who gets 401. Each request asks, on a thread
-    /// that serves others too, so it must answer at once.
+    /// The caller of a request, by its headers; `None` for somebody unknown, who gets 401. Each request asks, on a
+    /// thread that serves others too, so it must answer at once.
     ///
     /// # Errors
     /// When nobody can be told apart just now: the request gets 503.

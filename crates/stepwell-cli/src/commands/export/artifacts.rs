@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use stepwell::{RunSnapshot, Workspace};
 
 use super::told::Told;
-use crate::artifacts::{self, SERVED};
+use crate::artifacts;
 use crate::commands::files::files_in;
 use crate::failure::Failure;
 use crate::mirror;
@@ -74,13 +74,10 @@ pub(super) fn copy(
 /// The folder of a run's files in the workspace, or why it has none to take them from.
 fn served(workspace: &Workspace, run: &RunSnapshot) -> Result<PathBuf, String> {
     let (id, uri) = (run.id(), artifacts::uri_of_run(workspace, run.state()));
-    let Some(place) = uri.strip_prefix(SERVED) else {
+    let Some(found) = artifacts::served(&uri, &artifacts::own_folder(workspace.root())) else {
         return Err(format!("artifacts of run {id} are at {uri:?}, outside the workspace: take them from there"));
     };
-    let folder = workspace.root().join("artifacts");
-    let found = folder.join(place.trim_start_matches('/'));
-    let leads_out =
-        place.split('/').any(|part| part == "..") || artifacts::leads_through_link(workspace.root(), &found);
+    let leads_out = uri.split('/').any(|part| part == "..") || artifacts::leads_through_link(workspace.root(), &found);
     match leads_out {
         true => Err(format!("artifacts of run {id} are at {uri:?}, which leads out of the workspace: not followed")),
         false => Ok(found),
