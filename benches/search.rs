@@ -83,7 +83,7 @@ fn main() {
     let opened_bytes = part.heap_bytes() - image.len();
     let query = Query { max_results: 100, ..Query::parse(FILTER, &ORDER).expect("the query parses") };
 
-    let page = execute(&[(&part).into()], &query).expect("the query is answered");
+    let page = execute(&[(&part).into()], &query, &BTreeMap::new()).expect("the query is answered");
     let wanted = expected(&runs);
     assert_eq!(page.total, wanted.len());
     let found: Vec<_> = page.hits.iter().map(|(_, ordinal)| part.run_id(*ordinal).expect("ids are read")).collect();
@@ -121,17 +121,22 @@ fn main() {
     criterion.bench_function("search/cold", |b| {
         b.iter_batched_ref(
             || IndexPart::from_bytes(&image).expect("the index opens"),
-            |part| execute(&[(&*part).into()], &query).expect("the query is answered").total,
+            |part| execute(&[(&*part).into()], &query, &BTreeMap::new()).expect("the query is answered").total,
             BatchSize::PerIteration,
         );
     });
     let mut warm = |name: &str, filter: &str, order: &[&str]| {
         let query = Query { max_results: 100, ..Query::parse(filter, order).expect("the query parses") };
-        let total = execute(&[(&part).into()], &query).expect("the query is answered").total;
+        let total = execute(&[(&part).into()], &query, &BTreeMap::new()).expect("the query is answered").total;
         assert!(total > 0, "{name} finds something");
         criterion.bench_function(name, |b| {
             b.iter(|| {
-                assert_eq!(execute(&[(&part).into()], black_box(&query)).expect("the query is answered").total, total)
+                assert_eq!(
+                    execute(&[(&part).into()], black_box(&query), &BTreeMap::new())
+                        .expect("the query is answered")
+                        .total,
+                    total
+                )
             });
         });
     };

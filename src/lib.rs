@@ -54,8 +54,8 @@
 //!
 //! # Features
 //!
-//! - `testing` adds [`testing`](https://docs.rs/stepwell), a simulated disk that fails on demand, for tests of programs
-//!   that link this library.
+//! - `testing` adds a module of that name with a simulated disk that fails on demand, for tests of programs that link
+//!   this library.
 //! - `internals` is for this repository's own fuzz targets and benchmarks. It opens the inner modules, whose names
 //!   change without notice.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
@@ -154,13 +154,13 @@ pub mod query {
 pub mod maintenance {
     #[doc(inline)]
     pub use crate::workspace::{
+        background::{Background, Rounds, Schedule},
         check::{Damage, Report},
         compaction::{CompactOptions, Compacted},
-        maintenance::{Background, Rounds, Schedule},
+        maintenance::Maintenance,
         purge::{CollectOptions, Collected},
         repair::{RepairOptions, Repaired},
         unlisted::LeftoverOptions,
-        upkeep::Maintenance,
         usage::Usage,
     };
 }

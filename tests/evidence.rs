@@ -256,8 +256,8 @@ fn no_part_of_a_write_that_a_stop_of_the_machine_takes_is_damage() {
     }
 }
 
-/// As long as the machine did not stop, nothing can have been lost: bytes that are not a frame were changed, also in a log
-/// that was never synced and has not ended. But a killed writer leaves half of its last frame.
+/// As long as the machine did not stop, nothing can have been lost: bytes that are not a frame were changed, also in a
+/// log that was never synced and has not ended. But a killed writer leaves half of its last frame.
 #[test]
 fn bytes_that_are_overwritten_in_a_log_that_was_never_synced_are_missed() {
     let disk = SimDisk::new();

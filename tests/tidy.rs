@@ -236,7 +236,7 @@ fn some_things_are_done_in_one_place_only() {
     let rules: [Rule; 5] = [
         // The list of users is not a file of a workspace.
         (&["std::fs", "memmap2", "mmap"], &["src/storage/disk", "src/workspace/actor.rs"], &["src/"]),
-        (&["thread::spawn", "thread::scope", "thread::Builder"], &["src/workspace/maintenance"], &["src/"]),
+        (&["thread::spawn", "thread::scope", "thread::Builder"], &["src/workspace/background.rs"], &["src/"]),
         (&["SystemTime", "Instant"], &["src/folder/clock.rs"], &["src/"]),
         (&["bincode"], &["src/base/control.rs"], &["src/", "crates/", "benches/", "examples/"]),
         (&["pco::"], &["src/codec/pages.rs"], &["src/"]),

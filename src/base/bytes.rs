@@ -25,13 +25,6 @@ impl<'a> Reader<'a> {
         self.bytes.len() - self.at
     }
 
-    #[cfg(any(test, feature = "internals"))]
-    /// How many bytes were read.
-    #[must_use]
-    pub fn position(&self) -> usize {
-        self.at
-    }
-
     /// The next `len` bytes.
     pub fn slice(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let end =

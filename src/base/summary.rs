@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{ExperimentId, RunId};
-pub use crate::base::stats::{Extreme, RunStatus, SeriesStats, StatPoint};
+use crate::base::stats::{RunStatus, SeriesStats};
 
 /// One run as search sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

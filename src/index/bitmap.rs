@@ -117,9 +117,9 @@ impl Bitmap {
         self.clear_tail();
     }
 
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(test)]
     /// The ordinals in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().enumerate().flat_map(|(at, &word)| {
             let mut left = word;
             std::iter::from_fn(move || {

@@ -2,7 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::base::summary::{RunSummary, SeriesStats};
+use crate::base::stats::SeriesStats;
+use crate::base::summary::RunSummary;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;

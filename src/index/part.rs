@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use crate::base::bytes::Reader;
 use crate::base::ids::{ExperimentId, RunId};
-use crate::base::summary::{RunStatus, RunSummary};
+use crate::base::stats::RunStatus;
+use crate::base::summary::RunSummary;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::build;

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use crate::base::ids::{ExperimentId, RunId};
 use crate::base::items::of_index_key;
-use crate::base::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoint};
+use crate::base::stats::{Extreme, RunStatus, SeriesStats, StatPoint};
+use crate::base::summary::RunSummary;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;

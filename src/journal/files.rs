@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use crate::base::bytes::Malformed;
 use crate::base::control;
-use crate::error::of_one_file;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_one_file};
 use crate::folder::making::Making;
 use crate::folder::paths;
 use crate::journal::entry::{Entry, JOURNAL_VERSION, State, newer_version};

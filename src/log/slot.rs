@@ -125,14 +125,6 @@ impl Check {
         self
     }
 
-    #[cfg(any(test, feature = "internals"))]
-    /// Whether the processor's instruction is used.
-    #[inline]
-    #[must_use]
-    pub fn uses_hardware(self) -> bool {
-        self.hardware
-    }
-
     /// The check of the words of a slot.
     #[inline]
     fn of(self, sequence: u64, value: u64, step: u64, timestamp: u64, series: u32) -> u32 {

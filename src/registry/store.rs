@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::error::Result;
 use crate::folder::clock::now_ms;
@@ -246,8 +247,9 @@ impl<'a> Store<'a> {
     /// Creates a version with the next number: one more than any version of the model ever had.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound) for the model; [`Error::Corrupt`](crate::error::Error::Corrupt)
-    /// where a lost change may have given the number; [`Error::Io`](crate::error::Error::Io).
+    /// [`Error::NotFound`](crate::error::Error::NotFound) for the model;
+    /// [`Error::Corrupt`](crate::error::Error::Corrupt) where a lost change may have given the number;
+    /// [`Error::Io`](crate::error::Error::Io).
     pub fn create_version(self, new: &NewVersion) -> Result<ModelVersion> {
         let now = now_ms();
         let version = Version {
@@ -391,18 +393,11 @@ impl<'a> Store<'a> {
         max: usize,
     ) -> Result<Found<ModelVersion>> {
         self.read(|registry| {
+            let bounds = only
+                .map_or((Bound::Unbounded, Bound::Unbounded), |name| (Bound::Included(name), Bound::Included(name)));
             let mut found: Vec<(FoundVersion<'_>, &Model)> = Vec::new();
-            let models: Vec<(&str, &Model)> = match only {
-                Some(name) => registry
-                    .models
-                    .get_key_value(name)
-                    .into_iter()
-                    .map(|(name, model)| (name.as_str(), model))
-                    .collect(),
-                None => registry.models.iter().map(|(name, model)| (name.as_str(), model)).collect(),
-            };
-            for (name, model) in models {
-                let versions = model.versions.iter().map(|(&number, version)| (name, number, version));
+            for (name, model) in registry.models.range::<str, _>(bounds) {
+                let versions = model.versions.iter().map(|(&number, version)| (name.as_str(), number, version));
                 found.extend(versions.filter(&passes).map(|version| (version, model)));
             }
             found.sort_by(|(a, _), (b, _)| order(a, b));

@@ -163,13 +163,6 @@ impl Session {
         &self.watermark
     }
 
-    #[cfg(any(test, feature = "internals"))]
-    /// How many of them are in sealed groups.
-    #[must_use]
-    pub fn sealed_through(&self) -> u64 {
-        self.sealed
-    }
-
     /// Puts records before whatever comes next: what it was too late, or impossible, to say in a frame of its own.
     pub fn say_first(&mut self, records: Vec<Record>) {
         self.pending.extend(records);

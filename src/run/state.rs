@@ -64,6 +64,16 @@ pub struct RunState {
 }
 
 impl RunState {
+    /// How far each writer goes: one past the number of its last point.
+    pub(crate) fn reaches(&self) -> BTreeMap<WriterId, u64> {
+        let mut reaches: BTreeMap<WriterId, u64> = BTreeMap::new();
+        for own in &self.coverage {
+            let through = reaches.entry(own.writer).or_default();
+            *through = own.through.max(*through);
+        }
+        reaches
+    }
+
     /// A run of which nothing else is known.
     #[must_use]
     pub fn new(id: RunId, experiment: ExperimentId, experiment_name: String) -> Self {

@@ -78,6 +78,9 @@ pub const TEXTS: [Operator; 4] =
 /// Those, and lists.
 pub const LISTED: [Operator; 6] = [TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], Operator::In, Operator::NotIn];
 
+/// Those of texts that may be missing.
+pub const NULLABLE: [Operator; 6] = [TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], Operator::Null, Operator::NotNull];
+
 /// The kinds of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entity {
@@ -119,6 +122,20 @@ pub struct Rules {
     pub operators: &'static [Operator],
 }
 
+impl Rules {
+    /// Of a text in quotes.
+    #[must_use]
+    pub const fn text(operators: &'static [Operator]) -> Self {
+        Self { kind: Kind::Text { loose: false }, operators }
+    }
+
+    /// Of a number.
+    #[must_use]
+    pub const fn number(operators: &'static [Operator]) -> Self {
+        Self { kind: Kind::Number, operators }
+    }
+}
+
 /// An attribute of what is searched.
 #[derive(Clone, Copy, Debug)]
 pub struct Attribute<A> {
@@ -130,6 +147,14 @@ pub struct Attribute<A> {
     pub ordered: &'static [&'static str],
     /// How it is compared.
     pub rules: Rules,
+}
+
+impl<A: Copy> Attribute<A> {
+    /// One that filters and orders know by the same names.
+    #[must_use]
+    pub const fn named(id: A, names: &'static [&'static str], rules: Rules) -> Self {
+        Self { id, filtered: names, ordered: names, rules }
+    }
 }
 
 /// Names that begin with one of some words.
@@ -174,14 +199,6 @@ pub enum RunAttribute {
     Time(TimeAttribute),
     /// A text.
     Text(TextAttribute),
-}
-
-const fn text(operators: &'static [Operator]) -> Rules {
-    Rules { kind: Kind::Text { loose: false }, operators }
-}
-
-const fn number(operators: &'static [Operator]) -> Rules {
-    Rules { kind: Kind::Number, operators }
 }
 
 const ALL_OF_METRICS: &[Operator] = &[
@@ -242,18 +259,15 @@ pub const fn run_keys(metrics: Rules, keyed: Rules, datasets: Rules) -> [Keys; 5
 pub const fn run_attributes(times: Rules, texts: Rules, id: Rules) -> [Attribute<RunAttribute>; 7] {
     const START: &[&str] = &["start_time", "created", "Created"];
     const NAME: &[&str] = &["run_name", "run name", "Run name", "Run Name"];
-    const fn named(id: RunAttribute, names: &'static [&'static str], rules: Rules) -> Attribute<RunAttribute> {
-        Attribute { id, filtered: names, ordered: names, rules }
-    }
-    let name = named(RunAttribute::Text(TextAttribute::RunName), NAME, texts);
+    let name = Attribute::named(RunAttribute::Text(TextAttribute::RunName), NAME, texts);
     [
-        named(RunAttribute::Text(TextAttribute::RunId), &["run_id"], id),
+        Attribute::named(RunAttribute::Text(TextAttribute::RunId), &["run_id"], id),
         Attribute { ordered: &["run_name"], ..name },
-        named(RunAttribute::Text(TextAttribute::Status), &["status"], texts),
-        named(RunAttribute::Text(TextAttribute::ArtifactUri), &["artifact_uri"], texts),
-        named(RunAttribute::Text(TextAttribute::UserId), &["user_id"], texts),
-        named(RunAttribute::Time(TimeAttribute::Start), START, times),
-        named(RunAttribute::Time(TimeAttribute::End), &["end_time"], times),
+        Attribute::named(RunAttribute::Text(TextAttribute::Status), &["status"], texts),
+        Attribute::named(RunAttribute::Text(TextAttribute::ArtifactUri), &["artifact_uri"], texts),
+        Attribute::named(RunAttribute::Text(TextAttribute::UserId), &["user_id"], texts),
+        Attribute::named(RunAttribute::Time(TimeAttribute::Start), START, times),
+        Attribute::named(RunAttribute::Time(TimeAttribute::End), &["end_time"], times),
     ]
 }
 
@@ -270,8 +284,8 @@ pub const RUN_HINTS: &[(&str, &str)] = &[
 /// The store's own language of runs: all that there is.
 pub static RUNS: Dialect<RunAttribute> = Dialect {
     of: "runs",
-    keys: &run_keys(number(ALL_OF_METRICS), text(ALL_OF_KEYS), text(ALL_OF_TEXTS)),
-    attributes: &run_attributes(number(ALL_OF_TIMES), text(ALL_OF_TEXTS), text(ALL_OF_TEXTS)),
+    keys: &run_keys(Rules::number(ALL_OF_METRICS), Rules::text(ALL_OF_KEYS), Rules::text(ALL_OF_TEXTS)),
+    attributes: &run_attributes(Rules::number(ALL_OF_TIMES), Rules::text(ALL_OF_TEXTS), Rules::text(ALL_OF_TEXTS)),
     hints: RUN_HINTS,
     nesting: true,
     statistics: true,

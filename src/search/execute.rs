@@ -45,7 +45,8 @@ pub enum View {
     All,
 }
 
-/// Experiments that were deleted or restored: how often, and whether they are deleted.
+/// Experiments that were deleted or restored: how often, and whether they are deleted. Marks that their runs got before
+/// the last time count no more.
 pub type Deletions = BTreeMap<ExperimentId, (u64, bool)>;
 
 /// Runs to find, in which order, and which page of them.
@@ -66,10 +67,6 @@ pub struct Query {
     /// What the runs found stand for: [`crate::base::items::RUN`] for plain runs.
     #[doc(hidden)]
     pub kind: u8,
-    /// Experiments that were deleted or restored: how often, and whether they are deleted. Marks that their runs got
-    /// before the last time count no more.
-    #[doc(hidden)]
-    pub deletions: Deletions,
     /// Where each experiment's artifacts live: a run's `artifact_uri` is `ROOT/RUN_ID/artifacts`, and absent for
     /// experiments that are not here.
     pub artifact_roots: BTreeMap<ExperimentId, String>,
@@ -86,7 +83,6 @@ impl Default for Query {
             max_results: 1000,
             offset: 0,
             kind: crate::base::items::RUN,
-            deletions: BTreeMap::new(),
             artifact_roots: BTreeMap::new(),
         }
     }
@@ -161,7 +157,7 @@ pub struct Page {
 /// # Errors
 /// [`Error::Invalid`] for `max_results` of 0 and for a mask of another length; [`Error::Corrupt`] or [`Error::Io`] when
 /// a column that the query names cannot be read.
-pub fn execute(parts: &[MaskedPart<'_>], query: &Query) -> Result<Page> {
+pub fn execute(parts: &[MaskedPart<'_>], query: &Query, deletions: &Deletions) -> Result<Page> {
     if query.max_results == 0 {
         return Err(Error::invalid("max_results", "it must be at least 1"));
     }
@@ -170,7 +166,7 @@ pub fn execute(parts: &[MaskedPart<'_>], query: &Query) -> Result<Page> {
     let mut hits = Vec::with_capacity(parts.len());
     let mut columns = Vec::with_capacity(parts.len());
     for part in parts {
-        let mut found = scope(part, query)?;
+        let mut found = scope(part, query, deletions)?;
         if let Some(filter) = &query.filter {
             found.and(&evaluate(part.part, filter, &context)?);
         }
@@ -189,7 +185,7 @@ pub fn execute(parts: &[MaskedPart<'_>], query: &Query) -> Result<Page> {
 }
 
 /// The runs that the query looks at: of its view and experiments, and not excluded.
-fn scope(part: &MaskedPart<'_>, query: &Query) -> Result<Bitmap> {
+fn scope(part: &MaskedPart<'_>, query: &Query, deletions: &Deletions) -> Result<Bitmap> {
     let MaskedPart { part, excluded } = *part;
     let mut scope = Bitmap::all(part.len());
     if let Some(excluded) = excluded {
@@ -206,7 +202,7 @@ fn scope(part: &MaskedPart<'_>, query: &Query) -> Result<Bitmap> {
         scope.and(&kinds.within(i64::from(query.kind), i64::from(query.kind)));
     }
     let own = part.run_bits(run::DELETED)?;
-    let counted = if query.view == View::All { None } else { counts_as_deleted(part, own, query)? };
+    let counted = if query.view == View::All { None } else { counts_as_deleted(part, own, deletions)? };
     match (query.view, counted.as_ref().or(own)) {
         (View::All, _) | (View::ActiveOnly, None) => {}
         (View::ActiveOnly, Some(deleted)) => scope.and_not(deleted),
@@ -224,9 +220,9 @@ fn scope(part: &MaskedPart<'_>, query: &Query) -> Result<Bitmap> {
 }
 
 /// Which runs count as deleted, where that is not what their own marks say.
-fn counts_as_deleted(part: &IndexPart, own: Option<&Bitmap>, query: &Query) -> Result<Option<Bitmap>> {
+fn counts_as_deleted(part: &IndexPart, own: Option<&Bitmap>, deletions: &Deletions) -> Result<Option<Bitmap>> {
     let states: Vec<Option<(u64, bool)>> =
-        part.experiments()?.iter().map(|experiment| query.deletions.get(experiment).copied()).collect();
+        part.experiments()?.iter().map(|experiment| deletions.get(experiment).copied()).collect();
     if states.iter().all(Option::is_none) {
         return Ok(None);
     }

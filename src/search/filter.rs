@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{ExperimentId, RunId};
 use crate::base::items::{ARTIFACT_URI, DATASET, dataset_context, split};
-use crate::base::summary::RunStatus;
+use crate::base::stats::RunStatus;
 use crate::error::Result;
 use crate::index::bitmap::Bitmap;
 use crate::index::layout::{Family, run};

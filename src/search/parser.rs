@@ -260,10 +260,7 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
                 self.at += 1;
             }
         }
-        match &self.tokens[from..self.at] {
-            [] => Err(self.refuse_next(Reason::Name(self.names()))),
-            tokens => self.named(tokens),
-        }
+        self.named(&self.tokens[from..self.at])
     }
 
     /// Names as examples.
@@ -282,15 +279,11 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
 
     /// The names of attributes, of each the usual one.
     fn known(&self) -> impl Iterator<Item = &'static str> {
-        let names = self.dialect.attributes.iter().map(|attribute| match self.source {
-            Source::Filter => attribute.filtered,
-            Source::OrderBy | Source::Column => attribute.ordered,
-        });
-        names.filter_map(|names| names.first().copied())
+        self.dialect.attributes.iter().filter_map(|attribute| self.source.names_of(attribute).first().copied())
     }
 
-    /// A name is split at its first dot: the entity before it, the key after it; without a dot it is an attribute
-    /// (MLflow's rule).
+    /// What the tokens of a name name. It is split at its first dot: the entity before it, the key after it; without a
+    /// dot it is an attribute (MLflow's rule).
     fn named(&mut self, tokens: &[Token<'a>]) -> Parsed<(Field<A>, Rules)> {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
             return Err(self.refuse_next(Reason::Name(self.names())));
@@ -368,10 +361,7 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
 
     fn attribute(&mut self, start: usize, key: &str) -> Parsed<(Field<A>, Rules)> {
         self.name = Some((Entity::Attribute, key.to_owned()));
-        let names = |attribute: &&Attribute<A>| match self.source {
-            Source::Filter => attribute.filtered.contains(&key),
-            Source::OrderBy | Source::Column => attribute.ordered.contains(&key),
-        };
+        let names = |attribute: &&Attribute<A>| self.source.names_of(attribute).contains(&key);
         if let Some(attribute) = self.dialect.attributes.iter().find(names) {
             return Ok((Field::Attribute(attribute.id), attribute.rules));
         }

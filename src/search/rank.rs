@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use crate::base::summary::RunStatus;
+use crate::base::stats::RunStatus;
 use crate::error::Result;
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;

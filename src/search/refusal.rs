@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
-use crate::search::dialect::{Entity, Operator};
+use crate::search::dialect::{Attribute, Entity, Operator};
 use crate::search::lexer::TEXT_BYTES_MAX;
 
 /// Most clauses of an order.
@@ -139,6 +139,14 @@ impl Source {
             Self::Filter => "filter",
             Self::OrderBy => "order_by",
             Self::Column => "column",
+        }
+    }
+
+    /// The names by which such a text knows an attribute.
+    pub(crate) fn names_of<A>(self, attribute: &Attribute<A>) -> &'static [&'static str] {
+        match self {
+            Self::Filter => attribute.filtered,
+            Self::OrderBy | Self::Column => attribute.ordered,
         }
     }
 }

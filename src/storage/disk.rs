@@ -2,9 +2,9 @@
 //!
 //! What it adds to the operating system's calls:
 //!
-//!  * Every open refuses what is not a regular file (a symbolic link, a FIFO, a device, a folder) with an error that says
-//!    so, and never blocks on it. Only the last part of a path is checked: the folders above are the caller's, but for
-//!    paths below a workspace, of which every part is (`beneath`).
+//!  * Every open refuses what is not a regular file (a symbolic link, a FIFO, a device, a folder) with an error that
+//!    says so, and never blocks on it. Only the last part of a path is checked: the folders above are the caller's, but
+//!    for paths below a workspace, of which every part is (`beneath`).
 //!  * A descriptor is never 0, 1 or 2, so that no text for the terminal ends in a log, and none is inherited by `exec`.
 //!  * A write past the process's file size limit is an error, not the signal SIGXFSZ.
 //!  * A sync is believed only if the file system still takes writes after it: ext4 confirms one whose transaction it

@@ -5,7 +5,9 @@ use std::cmp::Ordering;
 use crate::error::Error;
 use crate::journal::catalog;
 use crate::search::ast::TextTest;
-use crate::search::dialect::{Attribute, Dialect, Entity, Keys, Kind, NO_RULES, NUMBERS, Operator, Rules, TEXTS};
+use crate::search::dialect::{
+    Attribute, Dialect, Entity, Keys, Kind, NO_RULES, NULLABLE, NUMBERS, Operator, Rules, TEXTS,
+};
 use crate::search::parser::{Field, Sorting, Test, parse_list, parse_sorting};
 use crate::tracking::entities::{Experiment, LifecycleStage, PageOf, View};
 use crate::tracking::error::{Code, Fault, Result};
@@ -225,18 +227,17 @@ pub(super) const DIALECT: Dialect<Key> = Dialect {
     of: "experiments",
     keys: &[
         Keys { entity: Entity::Attribute, words: &["attributes", "attribute"], rules: NO_RULES, ordered: true },
-        Keys {
-            entity: Entity::Tag,
-            words: &["tags", "tag"],
-            rules: texts(&[TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], Operator::Null, Operator::NotNull]),
-            ordered: false,
-        },
+        Keys { entity: Entity::Tag, words: &["tags", "tag"], rules: Rules::text(&NULLABLE), ordered: false },
     ],
     attributes: &[
-        attribute(Key::Name, &["name"], texts(&TEXTS)),
-        attribute(Key::Id, &["experiment_id"], texts(&[TEXTS[0], TEXTS[1], Operator::In, Operator::NotIn])),
-        attribute(Key::Created, &["creation_time"], TIME),
-        attribute(Key::Updated, &["last_update_time"], TIME),
+        Attribute::named(Key::Name, &["name"], Rules::text(&TEXTS)),
+        Attribute::named(
+            Key::Id,
+            &["experiment_id"],
+            Rules::text(&[TEXTS[0], TEXTS[1], Operator::In, Operator::NotIn]),
+        ),
+        Attribute::named(Key::Created, &["creation_time"], TIME),
+        Attribute::named(Key::Updated, &["last_update_time"], TIME),
     ],
     hints: &[],
     nesting: false,
@@ -244,14 +245,6 @@ pub(super) const DIALECT: Dialect<Key> = Dialect {
     trailing_and: true,
 };
 const TIME: Rules = Rules { kind: Kind::Integer { quoted: false }, operators: &NUMBERS };
-
-const fn texts(operators: &'static [Operator]) -> Rules {
-    Rules { kind: Kind::Text { loose: false }, operators }
-}
-
-const fn attribute(id: Key, names: &'static [&'static str], rules: Rules) -> Attribute<Key> {
-    Attribute { id, filtered: names, ordered: names, rules }
-}
 
 /// The conditions of a filter; ids are numbers.
 fn tests(filter: &str) -> Result<Vec<(Field<Key>, Test)>> {

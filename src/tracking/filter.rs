@@ -1,23 +1,17 @@
 //! Filters and orders of runs as MLflow takes them.
 
 use crate::search::dialect::{
-    Dialect, Kind, LISTED, NUMBERS, Operator, RUN_HINTS, RUNS, Rules, RunAttribute, TEXTS, run_attributes, run_keys,
+    Dialect, LISTED, NULLABLE, NUMBERS, RUN_HINTS, RUNS, Rules, RunAttribute, TEXTS, run_attributes, run_keys,
 };
 use crate::search::execute::Query;
 use crate::tracking::error::Result;
 use crate::tracking::words::{Language, tell};
 
-const NUMBER: Rules = Rules { kind: Kind::Number, operators: &NUMBERS };
-const TEXT: Rules = Rules { kind: Kind::Text { loose: false }, operators: &TEXTS };
-const LIST: Rules = Rules { operators: &LISTED, ..TEXT };
-const KEYED: Rules =
-    Rules { operators: &[TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], Operator::Null, Operator::NotNull], ..TEXT };
-
 /// MLflow's language of runs: comparisons joined by AND. `metrics.a.min` is the metric of that name.
 pub(super) static MLFLOW: Dialect<RunAttribute> = Dialect {
     of: "runs",
-    keys: &run_keys(NUMBER, KEYED, LIST),
-    attributes: &run_attributes(NUMBER, TEXT, LIST),
+    keys: &run_keys(Rules::number(&NUMBERS), Rules::text(&NULLABLE), Rules::text(&LISTED)),
+    attributes: &run_attributes(Rules::number(&NUMBERS), Rules::text(&TEXTS), Rules::text(&LISTED)),
     hints: RUN_HINTS,
     nesting: false,
     statistics: false,

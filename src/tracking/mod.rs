@@ -2,8 +2,8 @@
 //!
 //! [`Tracking`] is the handle; its methods are MLflow's calls. A [`Fault`] is a refusal with MLflow's code and words.
 //! `docs/mlflow.md` goes call by call and lists every difference.
-// `entities` are the values, `error` the refusals, `validate` the rules of names and lengths, `words` what MLflow says to
-// wrong filters; `store` is the handle, with `writers` behind it; the other files are its methods by subject.
+// `entities` are the values, `error` the refusals, `validate` the rules of names and lengths, `words` what MLflow says
+// to wrong filters; `store` is the handle, with `writers` behind it; the other files are its methods by subject.
 
 mod batch;
 mod bulk;

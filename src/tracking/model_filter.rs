@@ -56,11 +56,8 @@ pub(super) enum Attribute {
     Word(Word),
 }
 
-const NUMBER: Rules = Rules {
-    kind: Kind::Number,
-    // In the order of MLflow's table, which its messages show.
-    operators: &[NUMBERS[2], NUMBERS[3], NUMBERS[4], NUMBERS[5], NUMBERS[0], NUMBERS[1]],
-};
+/// In the order of MLflow's table, which its messages show.
+const NUMBER: Rules = Rules::number(&[NUMBERS[2], NUMBERS[3], NUMBERS[4], NUMBERS[5], NUMBERS[0], NUMBERS[1]]);
 const TEXT: Rules = Rules { kind: Kind::Text { loose: true }, operators: &LISTED };
 const STATUS: Rules = Rules { operators: &[LISTED[0], LISTED[1], Operator::In, Operator::NotIn], ..TEXT };
 
@@ -74,29 +71,29 @@ const DIALECT: Dialect<Attribute> = Dialect {
         Keys { entity: Entity::Tag, words: &["tags"], rules: TEXT, ordered: false },
     ],
     attributes: &[
-        named(Attribute::Name, &["name"], TEXT),
-        named(Attribute::Id, &["model_id"], TEXT),
-        named(Attribute::Created, &["creation_timestamp", "creation_timestamp_ms", "creation_time"], NUMBER),
-        named(
+        dialect::Attribute::named(Attribute::Name, &["name"], TEXT),
+        dialect::Attribute::named(Attribute::Id, &["model_id"], TEXT),
+        dialect::Attribute::named(
+            Attribute::Created,
+            &["creation_timestamp", "creation_timestamp_ms", "creation_time"],
+            NUMBER,
+        ),
+        dialect::Attribute::named(
             Attribute::Updated,
             &["last_updated_timestamp", "last_updated_timestamp_ms", "last_updated_time"],
             NUMBER,
         ),
-        named(Attribute::Word(Word::Type), &["model_type"], TEXT),
-        named(Attribute::Status, &["status"], STATUS),
-        named(Attribute::Word(Word::Run), &["source_run_id"], TEXT),
-        named(Attribute::Word(Word::Experiment), &["experiment_id"], TEXT),
-        named(Attribute::Word(Word::Artifacts), &["artifact_location", "artifact_uri"], TEXT),
+        dialect::Attribute::named(Attribute::Word(Word::Type), &["model_type"], TEXT),
+        dialect::Attribute::named(Attribute::Status, &["status"], STATUS),
+        dialect::Attribute::named(Attribute::Word(Word::Run), &["source_run_id"], TEXT),
+        dialect::Attribute::named(Attribute::Word(Word::Experiment), &["experiment_id"], TEXT),
+        dialect::Attribute::named(Attribute::Word(Word::Artifacts), &["artifact_location", "artifact_uri"], TEXT),
     ],
     hints: &[],
     nesting: false,
     statistics: false,
     trailing_and: true,
 };
-
-const fn named(id: Attribute, names: &'static [&'static str], rules: Rules) -> dialect::Attribute<Attribute> {
-    dialect::Attribute { id, filtered: names, ordered: names, rules }
-}
 
 /// The attribute of a name, as filters and orders name them.
 pub(super) fn attribute(name: &str) -> Option<Attribute> {

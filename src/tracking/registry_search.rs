@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use crate::journal::registry::Model;
 use crate::registry::store::{Found, FoundVersion, ModelVersion, RegisteredModel, Store};
 use crate::search::ast::TextTest;
-use crate::search::dialect::{
-    Attribute, Dialect, Entity, Keys, Kind, LISTED, NO_RULES, NUMBERS, Operator, Rules, TEXTS,
-};
+use crate::search::dialect::{Attribute, Dialect, Entity, Keys, Kind, LISTED, NO_RULES, NUMBERS, Rules, TEXTS};
 use crate::search::parser::{Field, Sorting, Test, parse_list, parse_sorting};
 use crate::tracking::error::{Fault, Result};
 use crate::tracking::words::{Language, tell};
@@ -27,16 +25,12 @@ pub(super) enum Of {
     Updated,
 }
 
-const fn texts(operators: &'static [Operator]) -> Rules {
-    Rules { kind: Kind::Text { loose: false }, operators }
-}
-
 /// The kinds of names of both.
 const KEYS: &[Keys] = &[
     Keys { entity: Entity::Attribute, words: &["attributes", "attribute"], rules: NO_RULES, ordered: true },
-    Keys { entity: Entity::Tag, words: &["tags", "tag"], rules: texts(&TEXTS), ordered: false },
+    Keys { entity: Entity::Tag, words: &["tags", "tag"], rules: Rules::text(&TEXTS), ordered: false },
 ];
-const NAME: Attribute<Of> = Attribute { id: Of::Name, filtered: &["name"], ordered: &["name"], rules: texts(&LISTED) };
+const NAME: Attribute<Of> = Attribute::named(Of::Name, &["name"], Rules::text(&LISTED));
 
 pub(super) const MODELS: Dialect<Of> = Dialect {
     of: "registered models",
@@ -60,14 +54,13 @@ pub(super) const VERSIONS: Dialect<Of> = Dialect {
     of: "model versions",
     attributes: &[
         NAME,
-        Attribute {
-            id: Of::Number,
-            filtered: &["version_number"],
-            ordered: &["version_number"],
-            rules: Rules { kind: Kind::Integer { quoted: true }, operators: &NUMBERS },
-        },
-        Attribute { id: Of::Run, filtered: &["run_id"], ordered: &[], rules: texts(&LISTED) },
-        Attribute { id: Of::Source, filtered: &["source_path"], ordered: &[], rules: texts(&TEXTS) },
+        Attribute::named(
+            Of::Number,
+            &["version_number"],
+            Rules { kind: Kind::Integer { quoted: true }, operators: &NUMBERS },
+        ),
+        Attribute { id: Of::Run, filtered: &["run_id"], ordered: &[], rules: Rules::text(&LISTED) },
+        Attribute { id: Of::Source, filtered: &["source_path"], ordered: &[], rules: Rules::text(&TEXTS) },
         Attribute { id: Of::Created, filtered: &[], ordered: &["creation_timestamp"], rules: NO_RULES },
         Attribute { id: Of::Updated, filtered: &[], ordered: &["last_updated_timestamp"], rules: NO_RULES },
     ],

@@ -116,19 +116,16 @@ impl<A: Copy> Words<'_, A> {
                 };
                 Some(format!("Invalid entity type '{found}'. {known}"))
             }
+            (Reason::Attribute(_), _)
+                if self.language == Language::Models && self.refusal.source == Source::OrderBy =>
+            {
+                Some(self.of_model_order(found))
+            }
             (Reason::Attribute(_), _) => {
-                let is_filter = self.refusal.source == Source::Filter;
-                let names = self
-                    .dialect
-                    .attributes
-                    .iter()
-                    .flat_map(|attribute| if is_filter { attribute.filtered } else { attribute.ordered });
+                let source = self.refusal.source;
+                let names = self.dialect.attributes.iter().flat_map(|attribute| source.names_of(attribute));
                 let known = set(&names.copied().collect::<Vec<_>>());
-                Some(if self.language == Language::Models && !is_filter {
-                    format!("Invalid order by key '{found}' specified. Valid keys are '{known}'")
-                } else {
-                    format!("Invalid attribute key '{found}' specified. Valid keys are '{known}'")
-                })
+                Some(format!("Invalid attribute key '{found}' specified. Valid keys are '{known}'"))
             }
             (_, Some((Entity::Dataset, key))) => {
                 let known = set(&["context", "digest", "name"]);

@@ -4,7 +4,7 @@
 //! Imports and exchanges therefore compare a copy with the points, one by one: what is there already is not taken. A
 //! point that was logged twice counts twice on both sides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -39,15 +39,11 @@ fn parts_of(state: &RunState) -> impl Iterator<Item = &str> {
 /// next one is free for who asks to take the run in again.
 pub(super) fn with_copies(run: &RunSnapshot) -> Vec<(WriterId, u64)> {
     let state = run.state();
-    let has = |writer: &WriterId| state.coverage.iter().any(|own| own.writer == *writer);
-    let mut writers: BTreeMap<WriterId, u64> = BTreeMap::new();
-    for own in &state.coverage {
-        let through = writers.entry(own.writer).or_default();
-        *through = own.through.max(*through);
-    }
+    let reaches = state.reaches();
+    let mut writers = reaches.clone();
     for part in parts_of(state) {
         let of_part = |at: u64| WriterId::derived_at(&state.id, part, at);
-        let last = (0..REPLACEMENTS_MAX).rev().find(|at| has(&of_part(*at))).unwrap_or_default();
+        let last = (0..REPLACEMENTS_MAX).rev().find(|at| reaches.contains_key(&of_part(*at))).unwrap_or_default();
         writers.extend((0..=last).map(|at| (of_part(at), u64::MAX)));
     }
     writers.into_iter().collect()

@@ -1,10 +1,9 @@
-//! Folders of a workspace in whose place something else stands, or that cannot be listed: what is not concerned goes on,
-//! and whoever asks is told.
+//! Folders of a workspace in whose place something else stands, or that cannot be listed: what is not concerned goes
+//! on, and whoever asks is told.
 
 use std::path::PathBuf;
 
-use crate::error::of_one_file;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_one_file};
 use crate::folder::paths;
 use crate::workspace::open::Workspace;
 

@@ -8,7 +8,7 @@ use crate::base::summary::RunSummary;
 use crate::error::Result;
 use crate::index::part::IndexPart;
 use crate::index::rows::Row;
-use crate::search::execute::{Deletions, Query};
+use crate::search::execute::{Deletions, MaskedPart, Query, execute};
 use crate::workspace::open::Workspace;
 use crate::workspace::search::{Parts, counts_as_deleted};
 
@@ -59,7 +59,10 @@ impl Workspace {
     }
 
     fn hits(&self, parts: &Parts, query: &Query) -> Result<(Hits, usize)> {
-        let (page, deletions) = self.execute(parts, query.clone())?;
+        let deletions = self.deletions()?;
+        let masked: Vec<MaskedPart<'_>> =
+            parts.parts.iter().map(|(part, mask)| MaskedPart { part, excluded: Some(mask) }).collect();
+        let page = execute(&masked, query, &deletions)?;
         let rows = page.hits.iter().map(|&(part, at)| (Arc::clone(&parts.parts[part].0), at)).collect();
         Ok((Hits { rows, deletions }, page.total))
     }

@@ -1,173 +1,119 @@
-//! Maintenance in the background: the only place that starts threads. Optional: all it does can be called explicitly.
+//! The handle of maintenance: what keeps a workspace small and sound.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex};
-
-use crate::error::{Error, Result};
-use crate::folder::clock::Stopwatch;
+use crate::base::ids::{ExperimentId, RunId};
+use crate::error::Result;
+use crate::workspace::background::{Background, Schedule};
+use crate::workspace::check::Report;
 use crate::workspace::compaction::{CompactOptions, Compacted};
 use crate::workspace::open::Workspace;
+use crate::workspace::purge::{CollectOptions, Collected};
+use crate::workspace::repair::{RepairOptions, Repaired};
+use crate::workspace::usage::Usage;
 
-/// What maintenance does, and how often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule {
-    /// Time between syncs of all that writers of this handle logged: after a power loss, at most what was logged in the
-    /// last interval and during one sync is missing. A sync begins by letting writers that have much to write out make
-    /// columns of it, for a tenth of the interval and 100 ms at most. `None` for no syncs.
-    pub sync_every: Option<Duration>,
-    /// Time between compactions. `None` for none.
-    pub compact_every: Option<Duration>,
-}
-
-impl Default for Schedule {
-    /// A sync each second, a compaction each minute.
-    fn default() -> Self {
-        Self { sync_every: Some(Duration::from_secs(1)), compact_every: Some(Duration::from_mins(1)) }
-    }
-}
-
-/// A sync waits for so many times as long as the last one took, if that is longer than the interval, so that a slow
-/// disk is not kept busy by syncs alone.
-const SYNC_REST: u32 = 9;
-/// Before a sync writers are asked to frame what they have, and get this part of the interval for it, at most so long;
-/// it is looked after in so many steps.
-const ANSWER_PART: u32 = 10;
-const ANSWER_MAX: Duration = Duration::from_millis(100);
-const ANSWER_STEPS: u32 = 10;
-
-/// What one kind of work came to.
-#[derive(Debug)]
-pub struct Rounds<T> {
-    /// How often it was done.
-    pub rounds: u64,
-    /// What the last one came to, unless it was taken before.
-    pub last: Option<Result<T>>,
-    /// How long the last one took.
-    pub took: Duration,
-    /// How long the next one waits: longer than the schedule says where the disk is slow.
-    pub wait: Duration,
-}
-
-impl<T> Default for Rounds<T> {
-    fn default() -> Self {
-        Self { rounds: 0, last: None, took: Duration::ZERO, wait: Duration::ZERO }
-    }
-}
-
-/// Works in the background until it is dropped, on one thread for each kind of work.
-#[derive(Debug)]
-pub struct Background {
-    signal: Arc<Signal>,
-    syncs: Arc<Mutex<Rounds<()>>>,
-    compactions: Arc<Mutex<Rounds<Compacted>>>,
-    threads: Vec<std::thread::JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Signal {
-    stop: Mutex<bool>,
-    wake: Condvar,
+/// Maintenance of a workspace: compaction, garbage collection, verification, repair. Cheap to make: it borrows the
+/// handle.
+#[derive(Clone, Copy, Debug)]
+pub struct Maintenance<'a> {
+    workspace: &'a Workspace,
 }
 
 impl Workspace {
-    /// See [`Maintenance::start`](crate::maintenance::Maintenance::start).
-    pub(crate) fn start_maintenance(&self, schedule: Schedule) -> Result<Background> {
-        let mut maintenance = Background {
-            signal: Arc::default(),
-            syncs: Arc::default(),
-            compactions: Arc::default(),
-            threads: Vec::new(),
-        };
-        if let Some(every) = schedule.sync_every {
-            let rounds = Arc::clone(&maintenance.syncs);
-            let answer = (every / ANSWER_PART).min(ANSWER_MAX);
-            maintenance.start(self, "stepwell-sync", every, SYNC_REST, rounds, move |workspace, signal| {
-                let mut asked = workspace.ask_writers();
-                for _ in 0..ANSWER_STEPS {
-                    // When it is to stop, what is asked for now is not waited for.
-                    asked = asked && signal.wait(answer / ANSWER_STEPS) && !workspace.writers_answered();
-                }
-                let watch = Stopwatch::start();
-                (workspace.sync_asked(), watch.elapsed())
-            })?;
-        }
-        if let Some(every) = schedule.compact_every {
-            let rounds = Arc::clone(&maintenance.compactions);
-            let compact = |workspace: &Self, _: &Signal| {
-                let watch = Stopwatch::start();
-                (workspace.compact(CompactOptions::default()), watch.elapsed())
-            };
-            maintenance.start(self, "stepwell-compact", every, 0, rounds, compact)?;
-        }
-        Ok(maintenance)
-    }
-}
-
-impl Signal {
-    /// Waits; says whether to go on.
-    fn wait(&self, time: Duration) -> bool {
-        let mut stop = self.stop.lock();
-        if !*stop {
-            self.wake.wait_for(&mut stop, time);
-        }
-        !*stop
-    }
-}
-
-impl Background {
-    #[allow(clippy::disallowed_methods, reason = "this is the one place")]
-    fn start<T: Send + 'static>(
-        &mut self,
-        workspace: &Workspace,
-        name: &str,
-        every: Duration,
-        rest: u32,
-        rounds: Arc<Mutex<Rounds<T>>>,
-        work: impl Fn(&Workspace, &Signal) -> (Result<T>, Duration) + Send + 'static,
-    ) -> Result<()> {
-        let (signal, workspace) = (Arc::clone(&self.signal), workspace.clone());
-        let root = workspace.root().to_owned();
-        let run = move || {
-            let mut wait = every;
-            while signal.wait(wait) {
-                let (last, took) = work(&workspace, &signal);
-                wait = every.max(took.saturating_mul(rest));
-                let mut known = rounds.lock();
-                *known = Rounds { rounds: known.rounds + 1, last: Some(last), took, wait };
-            }
-        };
-        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
-        self.threads.push(thread.map_err(Error::io("start a thread for", &root))?);
-        Ok(())
-    }
-
-    /// What syncs came to. The last result is taken.
+    /// Maintenance: what keeps the workspace small and sound, by hand or in the background.
     #[must_use]
-    pub fn syncs(&self) -> Rounds<()> {
-        take(&self.syncs)
-    }
-
-    /// What compactions came to. The last result is taken.
-    #[must_use]
-    pub fn compactions(&self) -> Rounds<Compacted> {
-        take(&self.compactions)
+    pub fn maintenance(&self) -> Maintenance<'_> {
+        Maintenance { workspace: self }
     }
 }
 
-fn take<T>(rounds: &Mutex<Rounds<T>>) -> Rounds<T> {
-    let mut known = rounds.lock();
-    Rounds { rounds: known.rounds, last: known.last.take(), took: known.took, wait: known.wait }
-}
+impl Maintenance<'_> {
+    /// Gathers all logs that nobody writes any more into packs, and merges small packs. Others may write and read
+    /// meanwhile. Costs about 150 ns a point once, when its run is gathered.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io); everything stays readable as it was.
+    pub fn compact(self, options: CompactOptions) -> Result<Compacted> {
+        self.workspace.compact(options)
+    }
 
-/// Waits for what is under way.
-impl Drop for Background {
-    fn drop(&mut self) {
-        *self.signal.stop.lock() = true;
-        self.signal.wake.notify_all();
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+    /// Deletes for good the runs that were marked deleted before `before_ms`, by
+    /// themselves or with their experiment; then the experiments that were, unless a run of theirs was kept; and files
+    /// of no more use. A dry run only tells which.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
+    pub fn collect_garbage(self, options: CollectOptions) -> Result<Collected> {
+        self.workspace.collect_garbage(options)
+    }
+
+    /// Reads every byte of the workspace, but for `quarantine` and `tmp`, and verifies it. Others may write meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io); damage is in the report, not an error.
+    pub fn verify(self) -> Result<Report> {
+        self.workspace.verify(&mut |_, _| {})
+    }
+
+    /// [`Self::verify`], telling `progress` how many bytes of how many are done.
+    ///
+    /// # Errors
+    /// Those of [`Self::verify`].
+    pub fn verify_with(self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
+        self.workspace.verify(progress)
+    }
+
+    /// Takes damaged files out of use, and writes anew what of them verifies.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io); what was done until then stands.
+    pub fn repair(self, options: RepairOptions) -> Result<Repaired> {
+        self.workspace.repair_with(options)
+    }
+
+    /// Counts everything that can be read. Costs the reading of every footer and of every log.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt) of an index, [`Error::Io`](crate::Error::Io).
+    pub fn usage(self) -> Result<Usage> {
+        self.workspace.usage()
+    }
+
+    /// Deletes a run for good that was marked deleted. What is logged to it afterwards, by a writer that was not known,
+    /// lives.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::Error::NotFound); [`Error::Invalid`](crate::Error::Invalid) when it is not marked
+    /// deleted, or is being written; [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
+    pub fn purge_run(self, id: &RunId) -> Result<()> {
+        self.workspace.purge_run(id)
+    }
+
+    /// Deletes an experiment for good that was marked deleted, with all its runs. Its name is free then.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::Error::NotFound); [`Error::Invalid`](crate::Error::Invalid) when it is not marked
+    /// deleted, for the default one, or when one of its runs is being written or was restored by itself;
+    /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
+    pub fn purge_experiment(self, id: ExperimentId) -> Result<()> {
+        self.workspace.purge_experiment(id)
+    }
+
+    /// Deletes one metric of a run for good, with all its points. What is logged under its key later lives; importing
+    /// the run again does not bring it back. Costs the rewriting of the logs and packs that hold the run.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`](crate::Error::NotFound); [`Error::Invalid`](crate::Error::Invalid) when the run is being
+    /// written; [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
+    pub fn delete_metric(self, id: &RunId, key: &str) -> Result<()> {
+        self.workspace.delete_metric(id, key)
+    }
+
+    /// Starts maintenance. The first sync and the first compaction come after one interval each. Errors do not end it;
+    /// the last one is kept, see [`Background::syncs`] and [`Background::compactions`]. A forked child has no such
+    /// threads.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when a thread cannot be started.
+    pub fn start(self, schedule: Schedule) -> Result<Background> {
+        self.workspace.start_maintenance(schedule)
     }
 }

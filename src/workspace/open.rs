@@ -127,8 +127,8 @@ impl Workspace {
     }
 
     /// Opens a workspace to verify or repair it, also where its mark is damaged; [`Self::id`] is 0 then. Everything
-    /// else works too, but whoever comes later needs the mark, which [`Maintenance::repair`](crate::maintenance::Maintenance::repair)
-    /// makes anew.
+    /// else works too, but whoever comes later needs the mark, which
+    /// [`Maintenance::repair`](crate::maintenance::Maintenance::repair) makes anew.
     ///
     /// # Errors
     /// [`Error::NotWorkspace`] where there is no mark at all, [`Error::NewerFormat`], [`Error::Io`].
@@ -266,8 +266,8 @@ impl Workspace {
 
     /// What in the manifest, the catalog and the packs' directories cannot be read, so that runs or experiments may be
     /// missing, or be back that were deleted for good. Empty in a workspace that is whole, or that lost single pages or
-    /// frames only: reading those answers with an error. Costs no reading; [`Maintenance::verify`](crate::maintenance::Maintenance::verify)
-    /// tells all.
+    /// frames only: reading those answers with an error. Costs no reading;
+    /// [`Maintenance::verify`](crate::maintenance::Maintenance::verify) tells all.
     ///
     /// # Errors
     /// [`Error::Io`].

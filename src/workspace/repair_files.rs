@@ -73,10 +73,7 @@ impl Workspace {
     fn free_quarantine(&self, is_file: bool, repaired: &mut Repaired) -> Result<()> {
         let (storage, root) = (&*self.inner.storage, &self.inner.root);
         let quarantine = root.join(paths::QUARANTINE);
-        for number in 1_u32.. {
-            if !is_file {
-                break;
-            }
+        for number in (1_u32..).take_while(|_| is_file) {
             let aside = root.join(format!("{ASIDE}{number}"));
             // The name is taken first, so that no other process moves something over it.
             match storage.create_new(&aside) {
@@ -144,8 +141,8 @@ impl Workspace {
         }
     }
 
-    /// Moves a file to quarantine, unless it must stay or somebody may be writing it: then that is told. Says whether it
-    /// is gone.
+    /// Moves a file to quarantine, unless it must stay or somebody may be writing it: then that is told. Says whether
+    /// it is gone.
     pub(super) fn take_out(&self, path: &Path, options: RepairOptions, repaired: &mut Repaired) -> Result<bool> {
         let held = self.held(path, options);
         match (self.must_stay(path), held) {
@@ -204,8 +201,8 @@ mod tests {
     use crate::storage::memory::SimDisk;
     use crate::workspace::runs::NewRun;
 
-    /// A log that just got its name has no byte, and its writer is about to lock it: nobody takes that lock. Of one that
-    /// a ledger knows to have had bytes the lock tells.
+    /// A log that just got its name has no byte, and its writer is about to lock it: nobody takes that lock. Of one
+    /// that a ledger knows to have had bytes the lock tells.
     #[test]
     fn an_empty_log_may_have_a_writer_unless_it_had_bytes() {
         let disk = SimDisk::new();

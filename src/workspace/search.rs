@@ -20,7 +20,7 @@ use crate::index::packed::Places;
 use crate::index::part::IndexPart;
 use crate::run::snapshot::{RunSnapshot, summary_of};
 use crate::run::state::RunState;
-use crate::search::execute::{Deletions, MaskedPart, Page, Query, execute};
+use crate::search::execute::Deletions;
 use crate::segment::pack::Pack;
 use crate::storage::Storage;
 use crate::workspace::live::Spoken;
@@ -169,16 +169,8 @@ impl Workspace {
         Ok(true)
     }
 
-    /// Executes a query, counting runs as deleted as the catalog says.
-    pub(super) fn execute(&self, parts: &Parts, mut query: Query) -> Result<(Page, Deletions)> {
-        query.deletions = self.deletions()?;
-        let parts = parts.parts.iter().map(|(part, mask)| MaskedPart { part, excluded: Some(mask) });
-        let parts: Vec<MaskedPart<'_>> = parts.collect();
-        Ok((execute(&parts, &query)?, query.deletions))
-    }
-
     /// Experiments that were deleted or restored: how often, and whether they are deleted.
-    fn deletions(&self) -> Result<Deletions> {
+    pub(super) fn deletions(&self) -> Result<Deletions> {
         let mut catalog = self.inner.catalog.lock();
         catalog.refresh()?;
         let changed = catalog.state().experiments.values().filter(|experiment| experiment.generation > 0);

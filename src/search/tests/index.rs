@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{ExperimentId, RunId};
-use crate::base::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoint};
+use crate::base::stats::{Extreme, RunStatus, SeriesStats, StatPoint};
+use crate::base::summary::RunSummary;
 use crate::index::part::IndexPart;
 use crate::index::rows::Row;
 
@@ -298,7 +299,7 @@ fn forged_sections_with_right_checksums_do_not_panic() {
                     continue;
                 };
                 for query in &queries {
-                    match execute(&[(&part).into()], query) {
+                    match execute(&[(&part).into()], query, &BTreeMap::new()) {
                         Ok(page) => assert!(page.hits.len() <= count),
                         Err(_) => refused += 1,
                     }

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::base::ids::ExperimentId;
-use crate::base::summary::{RunSummary, SeriesStats};
+use crate::base::stats::SeriesStats;
+use crate::base::summary::RunSummary;
 use crate::index::bitmap::Bitmap;
 use crate::index::part::IndexPart;
 use crate::search::execute::{MaskedPart, Query, View, execute};
@@ -341,10 +342,10 @@ fn execution_answers_what_a_loop_over_rows_answers() {
             experiments: experiments.clone(),
             max_results,
             offset,
-            deletions: BTreeMap::from([(ExperimentId(1), (1, offset % 2 == 0))]),
             artifact_roots: BTreeMap::from([(ExperimentId(1), "s3://b/".to_owned())]),
             ..Query::parse(&text, &clauses).unwrap_or_else(|error| panic!("{text}: {error}"))
         };
+        let deletions = BTreeMap::from([(ExperimentId(1), (1, offset % 2 == 0))]);
         let mut expected: Vec<(usize, u32)> = Vec::new();
         for (part, runs) in groups.iter().enumerate() {
             for (ordinal, run) in runs.iter().enumerate() {
@@ -375,7 +376,7 @@ fn execution_answers_what_a_loop_over_rows_answers() {
             })
         });
         found += expected.len();
-        let page = execute(&masked, &query).unwrap();
+        let page = execute(&masked, &query, &deletions).unwrap();
         assert_eq!(page.total, expected.len(), "{text}");
         let wanted: Vec<_> = expected.iter().skip(offset).take(max_results).copied().collect();
         assert_eq!(page.hits, wanted, "{text} ordered by {clauses:?}, {max_results} from {offset}");

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{ExperimentId, RunId};
-use crate::base::summary::{Extreme, RunStatus, RunSummary, SeriesStats, StatPoint};
+use crate::base::stats::{Extreme, RunStatus, SeriesStats, StatPoint};
+use crate::base::summary::RunSummary;
 use crate::index::part::IndexPart;
 use crate::search::execute::{MaskedPart, Query, View, execute};
 
@@ -54,7 +55,7 @@ fn with_metric(id: &str, key: &str, values: &[f64]) -> RunSummary {
 /// The ids that a query finds, in order.
 fn ids(runs: &[RunSummary], filter: &str, order: &[&str]) -> Vec<String> {
     let part = IndexPart::build(runs).unwrap();
-    let page = execute(&[MaskedPart::from(&part)], &Query::parse(filter, order).unwrap()).unwrap();
+    let page = execute(&[MaskedPart::from(&part)], &Query::parse(filter, order).unwrap(), &BTreeMap::new()).unwrap();
     page.hits.iter().map(|(_, ordinal)| part.run_id(*ordinal).unwrap().to_string()).collect()
 }
 
@@ -131,7 +132,7 @@ fn many_equal_runs_are_ordered_by_id_through_pages() {
     let part = IndexPart::build(&runs).unwrap();
     let (mut query, mut found) = (Query { max_results: 700, ..Query::default() }, Vec::new());
     loop {
-        let page = execute(&[(&part).into()], &query).unwrap();
+        let page = execute(&[(&part).into()], &query, &BTreeMap::new()).unwrap();
         assert_eq!(page.total, 5000);
         found.extend(page.hits.iter().map(|(_, ordinal)| part.run_id(*ordinal).unwrap().to_string()));
         query.offset += page.hits.len();
@@ -151,7 +152,7 @@ fn texts_too_many_to_rank_are_ordered_all_the_same() {
         .collect();
     let parts = [IndexPart::build(&runs[..30_000]).unwrap(), IndexPart::build(&runs[30_000..]).unwrap()];
     let query = Query { max_results: 40, ..Query::parse("", &["run_name DESC"]).unwrap() };
-    let page = execute(&[(&parts[0]).into(), (&parts[1]).into()], &query).unwrap();
+    let page = execute(&[(&parts[0]).into(), (&parts[1]).into()], &query, &BTreeMap::new()).unwrap();
     let mut expected: Vec<_> = (0..70_000_u32).map(|at| (name(at), at)).collect();
     expected.sort_by(|a, b| b.cmp(a));
     let expected: Vec<_> =
@@ -164,17 +165,17 @@ fn views_experiments_and_masks_narrow() {
     let runs =
         [run("a"), RunSummary { deleted: true, ..run("b") }, RunSummary { experiment_id: ExperimentId(7), ..run("c") }];
     let part = IndexPart::build(&runs).unwrap();
-    let total = |query: Query| execute(&[(&part).into()], &query).unwrap().total;
+    let total = |query: Query| execute(&[(&part).into()], &query, &BTreeMap::new()).unwrap().total;
     assert_eq!(total(Query::default()), 2);
     assert_eq!(total(Query { view: View::DeletedOnly, ..Query::default() }), 1);
     assert_eq!(total(Query { view: View::All, ..Query::default() }), 3);
     assert_eq!(total(Query { experiments: vec![ExperimentId(7)], ..Query::default() }), 1);
     assert_eq!(total(Query { experiments: vec![ExperimentId(8)], ..Query::default() }), 0);
     assert_eq!(total(Query { offset: 5, ..Query::default() }), 2);
-    assert!(execute(&[(&part).into()], &Query { max_results: 0, ..Query::default() }).is_err());
+    assert!(execute(&[(&part).into()], &Query { max_results: 0, ..Query::default() }, &BTreeMap::new()).is_err());
     let mask = crate::index::bitmap::Bitmap::all(2);
     assert!(
-        execute(&[MaskedPart { part: &part, excluded: Some(&mask) }], &Query::default()).is_err(),
+        execute(&[MaskedPart { part: &part, excluded: Some(&mask) }], &Query::default(), &BTreeMap::new()).is_err(),
         "a mask of another length"
     );
 }
@@ -185,7 +186,7 @@ fn damage_in_a_named_column_is_an_error_and_no_answer() {
     let image = IndexPart::build(&runs).unwrap().to_bytes().unwrap();
     let whole = IndexPart::from_bytes(&image).unwrap();
     let query = Query::parse("metrics.m < 10", &["metrics.m DESC"]).unwrap();
-    let expected = execute(&[(&whole).into()], &query).unwrap();
+    let expected = execute(&[(&whole).into()], &query, &BTreeMap::new()).unwrap();
     let mut told = 0;
     for at in 0..image.len() {
         let mut bytes = image.clone();
@@ -193,7 +194,7 @@ fn damage_in_a_named_column_is_an_error_and_no_answer() {
         let Ok(part) = IndexPart::from_bytes(&bytes) else {
             continue;
         };
-        match execute(&[(&part).into()], &query) {
+        match execute(&[(&part).into()], &query, &BTreeMap::new()) {
             Ok(page) => assert_eq!(page, expected, "byte {at}"),
             Err(_) => told += 1,
         }

@@ -72,8 +72,8 @@ impl Workspace {
     /// tell what is new, and the cursor is refused: follow anew. A cursor of named runs serves for ever.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for bytes that are not cursor, of another version, of another workspace, or that have expired;
-    /// [`Error::Io`].
+    /// [`Error::Invalid`] for bytes that are not a cursor, of another version, of another workspace, or that have
+    /// expired; [`Error::Io`].
     pub fn follow_from(&self, cursor: &[u8]) -> Result<Follower> {
         let saved = decode(cursor)?;
         if saved.workspace != self.id() {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::control;
@@ -250,6 +249,7 @@ impl Follower {
         Ok(())
     }
 
+    /// Adds the new points of a run, and the metrics of which points are gone. `false` where more is left.
     fn new_points(
         &mut self,
         known: &mut Known,
@@ -258,11 +258,7 @@ impl Follower {
         damaged: bool,
         change: &mut RunChange,
     ) -> Result<bool> {
-        let mut reaches: FxHashMap<WriterId, u64> = FxHashMap::default();
-        for own in &run.state().coverage {
-            let through = reaches.entry(own.writer).or_default();
-            *through = own.through.max(*through);
-        }
+        let reaches = run.state().reaches();
         // Of what cannot be read now the points may come back; a log that goes as far as it did has lost them.
         let is_away = |known: &Known, writer: WriterId| {
             let given = known.writers.get(&writer).map_or(0, |given| given.through);
@@ -270,8 +266,6 @@ impl Follower {
         };
         let mut removed: BTreeSet<String> = BTreeSet::new();
         let mut met: BTreeMap<WriterId, usize> = BTreeMap::new();
-        let mut reader = run.salvage();
-        let (mut done, mut failed) = (true, Ok(()));
         for (key, series) in run.series().iter().filter(|(key, _)| is_wanted(&self.keys, key)) {
             let mut totals: BTreeMap<WriterId, u64> = BTreeMap::new();
             for (part, &writer) in series.parts.iter().zip(&series.writers) {
@@ -292,6 +286,22 @@ impl Follower {
                 }
             }
         }
+        let done = self.give_points(known, run, change)?;
+        known.forget_unmet(run, &met, is_away, &mut removed, damaged);
+        if !damaged {
+            known.writers.retain(|writer, _| reaches.contains_key(writer));
+            known.writers.iter_mut().for_each(|(_, given)| given.through = 0);
+        }
+        known.reach(run.state());
+        removed.extend(self.deleted_since(run).into_iter().filter(|_| !appeared));
+        change.removed = removed.into_iter().collect();
+        Ok(done)
+    }
+
+    /// Adds the points of a run that were not given, up to the bound of an answer. `false` where more is left.
+    fn give_points(&mut self, known: &mut Known, run: &RunSnapshot, change: &mut RunChange) -> Result<bool> {
+        let mut reader = run.salvage();
+        let (mut done, mut failed) = (true, Ok(()));
         'series: for (key, series) in run.series().iter().filter(|(key, _)| is_wanted(&self.keys, key)) {
             let mut offsets: BTreeMap<WriterId, u64> = BTreeMap::new();
             for (at, (part, &writer)) in series.parts.iter().zip(&series.writers).enumerate() {
@@ -310,8 +320,7 @@ impl Follower {
                 });
                 let columns = &mut change.points[own].columns;
                 let before = columns.len();
-                let read = reader.part(key, at, from as usize..to as usize, columns);
-                if let Err(error) = read {
+                if let Err(error) = reader.part(key, at, from as usize..to as usize, columns) {
                     columns.truncate(before);
                     failed = Err(error);
                     break 'series;
@@ -326,18 +335,8 @@ impl Follower {
             }
         }
         change.points.retain(|new| !new.columns.is_empty());
-        let told = reader.told();
-        told.into_iter().for_each(|told| self.tell(told));
-        failed?;
-        known.forget_unmet(run, &met, is_away, &mut removed, damaged);
-        if !damaged {
-            known.writers.retain(|writer, _| reaches.contains_key(writer));
-            known.writers.iter_mut().for_each(|(_, given)| given.through = 0);
-        }
-        known.reach(run.state());
-        removed.extend(self.deleted_since(run).into_iter().filter(|_| !appeared));
-        change.removed = removed.into_iter().collect();
-        Ok(done)
+        reader.told().into_iter().for_each(|told| self.tell(told));
+        failed.map(|()| done)
     }
 
     /// Metrics of a run that were deleted for good since packs were taken in, and are gone.
