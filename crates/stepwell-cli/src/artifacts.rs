@@ -22,6 +22,21 @@ pub(crate) fn served(uri: &str, folder: &Path) -> Option<PathBuf> {
     uri.strip_prefix(SERVED).map(|place| folder.join(place.trim_start_matches('/')))
 }
 
+/// The folder of a place that is on this machine; `folder` is where the server keeps artifacts.
+pub(crate) fn on_this_machine(uri: &str, folder: &Path) -> Option<PathBuf> {
+    let path = uri.strip_prefix("file://").or_else(|| uri.strip_prefix("file:")).unwrap_or(uri);
+    served(uri, folder).or_else(|| path.starts_with('/').then(|| PathBuf::from(path)))
+}
+
+/// The folder of a run's artifacts, which may not be there yet.
+///
+/// # Errors
+/// Where they are, when they are not on this machine.
+pub fn folder_of_run(workspace: &Workspace, run: &RunState) -> Result<PathBuf, String> {
+    let uri = uri_of_run(workspace, run);
+    on_this_machine(&uri, &own_folder(workspace.root())).ok_or(uri)
+}
+
 /// Folders of artifacts that no run has any more.
 #[derive(Debug, Default)]
 pub(crate) struct Gone {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use stepwell::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT, dataset_context, split};
 use stepwell::{RunState, Workspace};
 
-use crate::artifacts::{served, uri_of_run};
+use crate::artifacts::{on_this_machine, uri_of_run};
 use crate::failure::{Failure, Outcome};
 use crate::left_out;
 use crate::output::{bytes, count, escape, table_of};
@@ -165,12 +165,6 @@ fn registered(workspace: &Workspace, run: &RunState) -> Outcome<Vec<Version>> {
         }
         Ok(found)
     })?)
-}
-
-/// The folder of a location that is on this machine.
-fn on_this_machine(uri: &str, folder: &Path) -> Option<PathBuf> {
-    let path = uri.strip_prefix("file://").or_else(|| uri.strip_prefix("file:")).unwrap_or(uri);
-    served(uri, folder).or_else(|| path.starts_with('/').then(|| PathBuf::from(path)))
 }
 
 /// The files below a folder, by path. A link is listed and not followed; a folder that is not there has none.

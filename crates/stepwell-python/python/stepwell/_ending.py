@@ -1,0 +1,92 @@
+"""How runs end that nobody ends: with the process, by an exception, by SIGTERM."""
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import weakref
+
+from . import _native
+
+_runs: weakref.WeakSet = weakref.WeakSet()
+_status = "FINISHED"
+_installed = False
+_lock = threading.Lock()
+
+
+def enlist(run) -> None:
+    """Ends a run with the process, unless `forget` is called first."""
+    _install()
+    _runs.add(run)
+
+
+def forget(run) -> None:
+    """Leaves the end of a run to its caller."""
+    _runs.discard(run)
+
+
+def status_of(error: BaseException | None) -> str:
+    """The status of a run that an exception ended, or nothing did."""
+    if error is None or isinstance(error, GeneratorExit):
+        return "FINISHED"
+    if isinstance(error, KeyboardInterrupt):
+        return "KILLED"
+    if isinstance(error, SystemExit):
+        return "FINISHED" if error.code in (None, 0) else "FAILED"
+    return "FAILED"
+
+
+def _install() -> None:
+    global _installed
+    with _lock:
+        if _installed:
+            return
+        _installed = True
+    atexit.register(_at_exit)
+    before = sys.excepthook
+
+    def hook(kind, error, trace):
+        global _status
+        _status = status_of(error)
+        before(kind, error, trace)
+
+    sys.excepthook = hook
+    if threading.current_thread() is threading.main_thread():
+        earlier = signal.getsignal(signal.SIGTERM)
+        # A process that ignores the signal goes on; one whose handler is not Python's is left alone.
+        if earlier is signal.SIG_DFL or callable(earlier):
+            signal.signal(signal.SIGTERM, lambda number, frame: _on_signal(number, frame, earlier))
+
+
+def _on_signal(number, frame, earlier) -> None:
+    if callable(earlier):
+        # The handler that was there decides whether the process ends.
+        global _status
+        _status = "KILLED"
+        earlier(number, frame)
+        return
+    _end_all("KILLED")
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _at_exit() -> None:
+    _end_all(_status)
+
+
+def _end_all(status: str) -> None:
+    for run in list(_runs):
+        _runs.discard(run)
+        if run._process != os.getpid():
+            continue
+        try:
+            run._finish(status)
+        except Exception as error:
+            print(f"stepwell: run {run.id} could not be ended: {error}", file=sys.stderr)
+
+
+# A child finds no run locked by a thread that it does not have.
+os.register_at_fork(
+    before=_native.before_fork, after_in_parent=_native.after_fork, after_in_child=_native.after_fork
+)

@@ -1,0 +1,124 @@
+"""A run that is being written: how it ends, and what it holds beside points."""
+
+from __future__ import annotations
+
+import os
+
+from . import _ending, _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+
+class Run(_native.RunBase):
+    """A run that is being written. `Workspace.run` begins one.
+
+    As a context manager it ends with its block: FINISHED, FAILED on an exception, KILLED on Ctrl-C. Without, it ends
+    with the process, also on SIGTERM.
+    """
+
+    def __init__(self, workspace, **arguments):
+        self.workspace = workspace
+        # What a forked child must not end.
+        self._process = os.getpid()
+        self._arguments = {"strict": arguments.get("strict", False)}
+        _ending.enlist(self)
+
+    # Ending
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """Ends the run: FINISHED, FAILED or KILLED. All that it was given survives a power loss then."""
+        _ending.forget(self)
+        self._finish(status)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self.finish(_ending.status_of(error))
+
+    # Beside points
+
+    def log_param(self, key: str, value: Any) -> None:
+        """Sets a param, once and for all writers of the run."""
+        self.log_params({key: value})
+
+    def set_tag(self, key: str, value: Any) -> None:
+        """Sets a tag; the last value wins."""
+        self.set_tags({key: value})
+
+    def log_metric(self, key: str, value: float, step: int | None = None) -> None:
+        """MLflow's name for `log(key, value, step)`."""
+        self.log(key, value, step)
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """MLflow's name for `log(metrics, step=step)`."""
+        self.log(metrics, step=step)
+
+    @property
+    def artifact_folder(self) -> Path:
+        """The folder of the run's artifacts, which may not be there yet."""
+        return self.view().artifact_folder
+
+    def artifact(self, path: str | os.PathLike[str], to: str = "") -> Path:
+        """Copies a file, or a folder with all in it, among the run's artifacts, below the folder `to`.
+
+        A file that is there under this name is replaced once the new one is whole. Gives where it is now.
+        """
+        from . import _files
+
+        return _files.copy(path, self.artifact_folder, to)
+
+    def text(self, key: str, text: str, step: int | None = None) -> Path:
+        """Keeps a text as an artifact: `texts/KEY.txt`, or `texts/KEY/STEP.txt` with a step."""
+        from . import _files
+
+        return _files.write(self.artifact_folder, _files.named("texts", key, step, ".txt"), text.encode())
+
+    def histogram(self, key: str, values: Any, step: int | None = None, bins: int = 64) -> Path:
+        """Keeps a histogram of values as an artifact: `histograms/KEY.json`, or `histograms/KEY/STEP.json`.
+
+        The JSON holds `edges` (one more than there are bins), `counts`, and how many values were `nan` or `infinite`.
+        """
+        from . import _files
+
+        data = _files.histogram(values, bins)
+        return _files.write(self.artifact_folder, _files.named("histograms", key, step, ".json"), data)
+
+    def figure(self, key: str, figure: Any, step: int | None = None) -> Path:
+        """Keeps a figure as an artifact, `figures/KEY.png`: of matplotlib, or anything with `savefig` or `save`;
+        plotly's as `.html`."""
+        from . import _files
+
+        suffix, data = _files.figure(figure)
+        return _files.write(self.artifact_folder, _files.named("figures", key, step, suffix), data)
+
+    # Reading
+
+    def follow(self, keys: list[str] | None = None, **options) -> Iterator[dict[str, Any]]:
+        """Follows this run: see `Workspace.follow`."""
+        return self.workspace.follow([self.id], keys, **options)
+
+    def __reduce__(self):
+        # Another process goes on with the run by a writer of its own.
+        return (_resume, (os.fspath(self._root), self.id, self._arguments))
+
+    def __repr__(self) -> str:
+        return f"<stepwell.Run {self.id} {self.points} points{'' if self.active else ', ended'}>"
+
+    def _repr_html_(self) -> str:
+        from . import _html
+
+        return _html.run(self.view())
+
+
+def _resume(path: str, run_id: str, arguments: dict[str, Any]) -> Run:
+    from ._workspace import open
+
+    run = open(path, create=False).run(resume=run_id, **arguments)
+    # Who began the run ends it.
+    _ending.forget(run)
+    return run

@@ -1,0 +1,113 @@
+"""Opening a workspace, and the runs in it."""
+
+from __future__ import annotations
+
+import os
+
+from . import _native
+from ._run import Run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+
+class Workspace(_native.WorkspaceBase):
+    """A folder of runs. Open one with `stepwell.open`."""
+
+    def run(
+        self,
+        *,
+        experiment: str | None = None,
+        name: str | None = None,
+        params: dict[str, Any] | None = None,
+        tags: dict[str, Any] | None = None,
+        user: str | None = None,
+        resume: str | None = None,
+        fork_from: str | None = None,
+        start_time_ms: int | None = None,
+        strict: bool = False,
+    ) -> Run:
+        """Begins a run, or goes on with one.
+
+        experiment: the name of its experiment, created if it is new; "Default" without.
+        params, tags: dicts; values become text. A param is written once, a tag may change.
+        user: who runs it; the user of the process without.
+        resume: the id of a run to go on with, here or from another process; it counts as RUNNING again.
+        start_time_ms: milliseconds since the epoch; the present without.
+        strict: whether a logging call that fails raises. Without, it warns once, training goes on, and
+            `run.health()` counts what is missing.
+        """
+        if fork_from is not None:
+            raise NotImplementedError(
+                "a run that continues a copy of another needs format 1 of the store; until then start a run and log "
+                "what it shares, or `resume` the run itself"
+            )
+        return Run(
+            self,
+            experiment=experiment,
+            name=name,
+            params=params,
+            tags=tags,
+            user=_user() if user is None and resume is None else user,
+            resume=resume,
+            start_time_ms=start_time_ms,
+            strict=strict,
+        )
+
+    def follow(
+        self,
+        runs: list[str] | None = None,
+        keys: list[str] | None = None,
+        *,
+        last: int | None = None,
+        timeout: float = float("inf"),
+    ) -> Iterator[dict[str, Any]]:
+        """Gives what is logged, here or by any other process, as it comes: each point once.
+
+        runs, keys: ids of runs and keys of metrics to follow; all without.
+        last: begins with so many of the newest points of each metric that are there; without, with what comes.
+        timeout: seconds without news after which it ends.
+
+        Each change is a dict: `run_id`, `event` ("appeared", "deleted", "restored", "gone" or None), `points`, a
+        list of dicts of `key`, `writer`, `steps` and `values`, and where they changed `status`, `name`, `params`,
+        `tags`.
+        """
+        follower = self._follow(runs, keys, last)
+        while (changes := follower.next(timeout)) is not None:
+            yield from changes
+
+    def __reduce__(self):
+        return (Workspace, (os.fspath(self.path),))
+
+    def _repr_html_(self) -> str:
+        return self.search(limit=20)._repr_html_()
+
+
+def open(path: str | os.PathLike[str] | None = None, *, create: bool = True, read_only: bool = False) -> Workspace:
+    """Opens a folder of runs; creates it if there is none.
+
+    path: the folder; without, the environment's STEPWELL_DIR, else "stepwell".
+    create: whether a folder that is not there is made.
+    read_only: writes nothing, so that a folder or a mount without the right to write can be read.
+    """
+    if path is None:
+        path = os.environ.get("STEPWELL_DIR") or "stepwell"
+    text = os.fspath(path)
+    if isinstance(text, str) and text.startswith(("http://", "https://")):
+        raise NotImplementedError(
+            "logging to a server is not built yet; open a folder, and bring its runs to the other workspace by "
+            "`stepwell sync FOLDER WORKSPACE`, or use MLflow's client with the server"
+        )
+    return Workspace(text, create=create, read_only=read_only)
+
+
+def _user() -> str:
+    # As MLflow does; reads the environment before it asks the system.
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return ""

@@ -1,0 +1,46 @@
+//! Forks of the interpreter: no child finds a run locked by a thread that it does not have.
+
+use std::cell::RefCell;
+use std::sync::{Arc, LazyLock, Weak};
+
+use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
+use pyo3::prelude::*;
+
+use crate::run::State;
+
+/// The runs of this process.
+static RUNS: LazyLock<Mutex<Vec<Weak<Mutex<State>>>>> = LazyLock::new(Mutex::default);
+
+thread_local! {
+    /// What the forking thread holds while it forks.
+    static HELD: RefCell<Vec<ArcMutexGuard<RawMutex, State>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Has a run's lock held during forks.
+pub(crate) fn enlist(state: &Arc<Mutex<State>>) {
+    let mut runs = RUNS.lock();
+    runs.retain(|run| run.strong_count() > 0);
+    runs.push(Arc::downgrade(state));
+}
+
+/// Takes the locks of all runs. `os.register_at_fork` calls it before a fork; no run calls Python while it is locked.
+#[pyfunction]
+pub(crate) fn before_fork(py: Python<'_>) {
+    let runs: Vec<_> = RUNS.lock().iter().filter_map(Weak::upgrade).collect();
+    for run in runs {
+        let guard = loop {
+            match run.try_lock_arc() {
+                Some(guard) => break guard,
+                // Whoever holds it may be waiting for the disk.
+                None => py.detach(|| drop(run.lock())),
+            }
+        };
+        HELD.with_borrow_mut(|held| held.push(guard));
+    }
+}
+
+/// Gives the locks back, in the parent and in the child.
+#[pyfunction]
+pub(crate) fn after_fork() {
+    HELD.with_borrow_mut(Vec::clear);
+}

@@ -1,0 +1,92 @@
+//! Columns that a caller gives: anything with a buffer, an `__array__`, a `__dlpack__`, or that can be looped over.
+
+use pyo3::buffer::{Element, PyBuffer};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use crate::column::Column;
+use crate::convert;
+
+/// Values of a column.
+pub(crate) fn floats(object: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
+    if let Ok(column) = object.cast::<Column>()
+        && let Some(values) = column.get().floats()
+    {
+        return Ok(values);
+    }
+    if let Some(values) = buffer(object, |object| {
+        of::<f64, f64>(object, |value| value)
+            .or_else(|| of::<f32, f64>(object, f64::from))
+            .or_else(|| of::<i64, f64>(object, |value| value as f64))
+            .or_else(|| of::<i32, f64>(object, f64::from))
+            .or_else(|| of::<u8, f64>(object, f64::from))
+    })? {
+        return values;
+    }
+    each(object, convert::value)
+}
+
+/// Steps or timestamps of a column.
+pub(crate) fn integers(object: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+    if let Ok(column) = object.cast::<Column>()
+        && let Some(values) = column.get().integers()
+    {
+        return Ok(values);
+    }
+    if let Some(values) = buffer(object, |object| {
+        of::<i64, i64>(object, |value| value)
+            .or_else(|| of::<i32, i64>(object, i64::from))
+            .or_else(|| of::<u32, i64>(object, i64::from))
+            .or_else(|| of::<u8, i64>(object, i64::from))
+    })? {
+        return values;
+    }
+    each(object, convert::step)
+}
+
+/// The numbers of a buffer, if `read` knows its type; of an array library's object by what it turns into.
+fn buffer<T>(
+    object: &Bound<'_, PyAny>,
+    read: impl Fn(&Bound<'_, PyAny>) -> Option<PyResult<Vec<T>>>,
+) -> PyResult<Option<PyResult<Vec<T>>>> {
+    if let Some(values) = read(object) {
+        return Ok(Some(values));
+    }
+    // A tensor that has a history of gradients, or lies elsewhere, gives no array by itself.
+    let plain = match object.hasattr("detach")? && object.hasattr("cpu")? {
+        true => object.call_method0("detach")?.call_method0("cpu")?,
+        false => object.clone(),
+    };
+    if plain.hasattr("__array__")? {
+        return Ok(read(&plain.call_method0("__array__")?));
+    }
+    if plain.hasattr("__dlpack__")?
+        && let Ok(numpy) = object.py().import("numpy")
+    {
+        return Ok(read(&numpy.call_method1("from_dlpack", (&plain,))?));
+    }
+    Ok(None)
+}
+
+/// The numbers of a buffer of one dimension and this type.
+fn of<T: Element, U>(object: &Bound<'_, PyAny>, turn: impl Fn(T) -> U) -> Option<PyResult<Vec<U>>> {
+    let buffer = PyBuffer::<T>::get(object).ok()?;
+    if buffer.dimensions() != 1 {
+        let why = format!("a column has one dimension, not {}", buffer.dimensions());
+        return Some(Err(PyTypeError::new_err(why)));
+    }
+    Some(buffer.to_vec(object.py()).map(|values| values.into_iter().map(turn).collect()))
+}
+
+/// The numbers of anything that can be looped over.
+fn each<T>(object: &Bound<'_, PyAny>, read: impl Fn(&Bound<'_, PyAny>) -> PyResult<T>) -> PyResult<Vec<T>> {
+    let items = match object.hasattr("tolist")? {
+        true => object.call_method0("tolist")?,
+        false => object.clone(),
+    };
+    let mut values = Vec::with_capacity(items.len().unwrap_or(0));
+    for item in items.try_iter()? {
+        values.push(read(&item?)?);
+    }
+    Ok(values)
+}

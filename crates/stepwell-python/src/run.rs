@@ -1,0 +1,557 @@
+//! Writing a run: points by handle, by key, by dict and by columns.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use stepwell::{NewRun, Point, RunEdit, RunId, RunStatus, RunWriter};
+
+use crate::errors::{self, OrRaise};
+use crate::series::Series;
+use crate::view::RunView;
+use crate::workspace::WorkspaceBase;
+use crate::{convert, fork, given};
+
+/// What a lock guards of a run.
+pub(crate) struct State {
+    /// `None` once the run was ended or closed.
+    writer: Option<RunWriter>,
+    /// Points that the writer was given by then.
+    points: u64,
+    /// The step of the next call that names none.
+    next_step: i64,
+    /// Points, params and tags that could not be logged, and why the first and the last could not.
+    lost: u64,
+    first_error: String,
+    last_error: String,
+}
+
+/// What a run and its metrics share.
+struct Shared {
+    state: Arc<Mutex<State>>,
+    id: RunId,
+    /// Whether errors are raised rather than counted.
+    strict: bool,
+    warned: AtomicBool,
+}
+
+/// What one call could not log.
+enum Trouble {
+    Store(stepwell::Error),
+    Python(PyErr),
+    Ended,
+}
+
+impl From<stepwell::Error> for Trouble {
+    fn from(error: stepwell::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<PyErr> for Trouble {
+    fn from(error: PyErr) -> Self {
+        Self::Python(error)
+    }
+}
+
+impl Shared {
+    /// The lock, most often free; who waits for it lets other threads run.
+    #[inline]
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
+        match self.state.try_lock() {
+            Some(state) => state,
+            None => self.wait(py),
+        }
+    }
+
+    #[cold]
+    fn wait(&self, py: Python<'_>) -> MutexGuard<'_, State> {
+        loop {
+            py.detach(|| drop(self.state.lock()));
+            if let Some(state) = self.state.try_lock() {
+                return state;
+            }
+        }
+    }
+
+    /// Logs by `log`; without `strict` what fails is counted as `lost` and warned of once.
+    #[inline]
+    fn logged(
+        &self,
+        py: Python<'_>,
+        lost: u64,
+        log: impl FnOnce(&mut State) -> Result<(), Trouble>,
+    ) -> PyResult<()> {
+        let done = log(&mut self.lock(py));
+        match done {
+            Ok(()) => Ok(()),
+            Err(trouble) => self.failed(py, lost, trouble),
+        }
+    }
+
+    #[cold]
+    fn failed(&self, py: Python<'_>, lost: u64, trouble: Trouble) -> PyResult<()> {
+        let error = match trouble {
+            Trouble::Store(error) => errors::raise(py, &error),
+            Trouble::Python(error) => error,
+            Trouble::Ended => errors::new(py, "EndedError", format!("run {} is ended; resume it to log more", self.id)),
+        };
+        // What a user interrupts is no failure to log.
+        if self.strict || !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
+            return Err(error);
+        }
+        let message = error.value(py).to_string();
+        {
+            let mut state = self.lock(py);
+            state.lost += lost;
+            if state.first_error.is_empty() {
+                state.first_error.clone_from(&message);
+            }
+            state.last_error.clone_from(&message);
+        }
+        if self.warned.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let class = errors::class_named(py, "LoggingWarning")?;
+        let text = format!(
+            "run {}: {message}; training goes on, further failures are counted in run.health() (strict=True raises)",
+            self.id
+        );
+        let text = std::ffi::CString::new(text.replace('\0', " "))?;
+        PyErr::warn(py, &class, &text, 1)
+    }
+
+    /// Does something that may wait for the disk, while other Python threads run.
+    fn at_disk<T: Send>(
+        &self,
+        py: Python<'_>,
+        run: impl FnOnce(&mut State) -> stepwell::Result<T> + Send,
+    ) -> PyResult<T> {
+        py.detach(|| run(&mut self.state.lock())).or_raise(py)
+    }
+}
+
+impl State {
+    #[inline]
+    fn writer(&mut self) -> Result<&mut RunWriter, Trouble> {
+        self.writer.as_mut().ok_or(Trouble::Ended)
+    }
+
+    /// Points that this writer was given.
+    fn points(&self) -> u64 {
+        self.writer.as_ref().map_or(self.points, RunWriter::points)
+    }
+
+    /// The writer, for its end.
+    fn take(&mut self) -> Option<RunWriter> {
+        self.points = self.points();
+        self.writer.take()
+    }
+
+    /// The step that a call gave or, without one, the next; and how the next follows it.
+    #[inline]
+    fn step(&mut self, given: Option<i64>) -> i64 {
+        let step = given.unwrap_or(self.next_step);
+        self.next_step = step.wrapping_add(1);
+        step
+    }
+}
+
+/// What `log` without a clock of the caller's stamps: the time of the call.
+#[inline]
+fn point(step: i64, time_ms: i64, value: f64) -> Point {
+    Point { step, timestamp_ms: Some(time_ms), value }
+}
+
+/// A run that is being written. `stepwell.Run` adds what needs no speed.
+#[pyclass(frozen, subclass, module = "stepwell._native")]
+pub(crate) struct RunBase {
+    shared: Arc<Shared>,
+    workspace: WorkspaceBase,
+}
+
+#[pymethods]
+impl RunBase {
+    #[new]
+    #[pyo3(signature = (workspace, *, experiment, name, params, tags, user, resume, start_time_ms, strict, **_more))]
+    #[expect(clippy::too_many_arguments, reason = "they are the keyword arguments of one Python call")]
+    fn new(
+        py: Python<'_>,
+        workspace: PyRef<'_, WorkspaceBase>,
+        experiment: Option<String>,
+        name: Option<String>,
+        params: Option<Bound<'_, PyDict>>,
+        tags: Option<Bound<'_, PyDict>>,
+        user: Option<String>,
+        resume: Option<String>,
+        start_time_ms: Option<i64>,
+        strict: bool,
+        _more: Option<Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let workspace = workspace.clone();
+        let params = params.map_or_else(|| Ok(Vec::new()), |dict| convert::texts(&dict))?;
+        let tags = tags.map_or_else(|| Ok(Vec::new()), |dict| convert::texts(&dict))?;
+        let store = workspace.store();
+        let (writer, next_step) = py
+            .detach(|| -> stepwell::Result<_> {
+                if let Some(id) = resume {
+                    let id = RunId::new(id)?;
+                    // Counts on behind the greatest of the latest steps.
+                    let run = store.run(&id)?;
+                    let mut next = 0;
+                    for key in run.keys() {
+                        next = next.max(run.stats(key)?.latest.step.saturating_add(1));
+                    }
+                    let mut writer = store.writer(&id)?;
+                    let mut edits = vec![RunEdit::Status(RunStatus::Running), RunEdit::EndTime(None)];
+                    edits.extend(name.filter(|name| !name.is_empty()).map(RunEdit::Name));
+                    edits.extend(params.into_iter().map(|(key, value)| RunEdit::Param(key, value)));
+                    edits.extend(tags.into_iter().map(|(key, value)| RunEdit::Tag(key, value)));
+                    writer.edit(&edits)?;
+                    return Ok((writer, next));
+                }
+                let experiment = match experiment.as_deref() {
+                    None => stepwell::ExperimentId::DEFAULT,
+                    Some(name) => store.experiments().get_or_create(name)?,
+                };
+                let new = NewRun {
+                    name: name.unwrap_or_default(),
+                    user: user.unwrap_or_default(),
+                    params,
+                    tags,
+                    start_time_ms,
+                    ..NewRun::default()
+                };
+                Ok((store.create_run(experiment, new)?, 0))
+            })
+            .or_raise(py)?;
+        let id = writer.run_id().clone();
+        let state = State {
+            writer: Some(writer),
+            points: 0,
+            next_step,
+            lost: 0,
+            first_error: String::new(),
+            last_error: String::new(),
+        };
+        let state = Arc::new(Mutex::new(state));
+        fork::enlist(&state);
+        Ok(Self { shared: Arc::new(Shared { state, id, strict, warned: AtomicBool::new(false) }), workspace })
+    }
+
+    /// The run's id.
+    #[getter]
+    fn id(&self) -> &str {
+        self.shared.id.as_str()
+    }
+
+    /// The workspace's folder.
+    #[getter]
+    fn _root(&self) -> std::path::PathBuf {
+        self.workspace.store().root().to_owned()
+    }
+
+    /// Whether errors are raised rather than counted.
+    #[getter]
+    fn strict(&self) -> bool {
+        self.shared.strict
+    }
+
+    /// A handle that logs one metric: the fastest form.
+    fn metric(&self, py: Python<'_>, key: &Bound<'_, PyString>) -> PyResult<Metric> {
+        let text = key.to_str()?;
+        let metric = match self.shared.lock(py).writer() {
+            Ok(writer) => writer.metric(text).or_raise(py)?,
+            Err(_) => return Err(self.ended(py)),
+        };
+        Ok(Metric { shared: Arc::clone(&self.shared), metric, key: key.clone().unbind() })
+    }
+
+    /// Logs values: `log({"loss": 0.1, "acc": 0.9}, step=3)`, all of them or none, or `log("loss", 0.1, 3)`.
+    #[pyo3(signature = (data, value=None, step=None, *, time_ms=None))]
+    #[inline]
+    fn log(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        step: Option<&Bound<'_, PyAny>>,
+        time_ms: Option<i64>,
+    ) -> PyResult<()> {
+        if let (Ok(key), Some(value)) = (data.cast::<PyString>(), value) {
+            return self.log_one(py, key, value, step, time_ms);
+        }
+        self.log_many(py, data, value, step, time_ms)
+    }
+
+    /// Logs whole columns of one metric.
+    #[pyo3(signature = (key, steps, values, *, times_ms=None))]
+    fn columns(
+        &self,
+        py: Python<'_>,
+        key: &str,
+        steps: &Bound<'_, PyAny>,
+        values: &Bound<'_, PyAny>,
+        times_ms: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let columns = (|| -> PyResult<_> {
+            Ok((given::integers(steps)?, given::floats(values)?, times_ms.map(given::integers).transpose()?))
+        })();
+        let (steps, values, times) = match columns {
+            Ok(columns) => columns,
+            Err(error) => return self.shared.failed(py, 1, Trouble::Python(error)),
+        };
+        let shared = &self.shared;
+        let done = py.detach(|| -> Result<(), Trouble> {
+            let mut state = shared.state.lock();
+            let writer = state.writer()?;
+            let metric = writer.metric(key)?;
+            writer.log_columns(metric, &steps, times.as_deref(), &values)?;
+            if let Some(last) = steps.last() {
+                state.next_step = last.wrapping_add(1);
+            }
+            Ok(())
+        });
+        done.or_else(|trouble| shared.failed(py, values.len() as u64, trouble))
+    }
+
+    /// Sets params, each once and for all writers of the run.
+    #[pyo3(signature = (params=None, /, **more))]
+    fn log_params(
+        &self,
+        py: Python<'_>,
+        params: Option<&Bound<'_, PyDict>>,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        self.edit(py, params, more, RunEdit::Param)
+    }
+
+    /// Sets tags; the last value wins.
+    #[pyo3(signature = (tags=None, /, **more))]
+    fn set_tags(
+        &self,
+        py: Python<'_>,
+        tags: Option<&Bound<'_, PyDict>>,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        self.edit(py, tags, more, RunEdit::Tag)
+    }
+
+    /// Removes a tag.
+    fn remove_tag(&self, py: Python<'_>, key: String) -> PyResult<()> {
+        self.apply(py, vec![RunEdit::RemoveTag(key)])
+    }
+
+    /// Gives the run another name.
+    fn rename(&self, py: Python<'_>, name: String) -> PyResult<()> {
+        self.apply(py, vec![RunEdit::Name(name)])
+    }
+
+    /// Returns when all that was logged so far, by every writer of the run on this machine, survives a power loss.
+    fn sync(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.at_disk(py, |state| state.writer.as_mut().map_or(Ok(()), RunWriter::sync))
+    }
+
+    /// How many points this writer was given.
+    #[getter]
+    fn points(&self, py: Python<'_>) -> u64 {
+        self.shared.lock(py).points()
+    }
+
+    /// Whether the run still takes points.
+    #[getter]
+    fn active(&self, py: Python<'_>) -> bool {
+        self.shared.lock(py).writer.is_some()
+    }
+
+    /// What could not be logged: a dict of `lost`, `first_error` and `last_error`.
+    fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (lost, first, last, active) = {
+            let state = self.shared.lock(py);
+            (state.lost, state.first_error.clone(), state.last_error.clone(), state.writer.is_some())
+        };
+        let health = PyDict::new(py);
+        health.set_item("ok", first.is_empty())?;
+        health.set_item("active", active)?;
+        health.set_item("lost", lost)?;
+        health.set_item("first_error", (!first.is_empty()).then_some(first))?;
+        health.set_item("last_error", (!last.is_empty()).then_some(last))?;
+        Ok(health)
+    }
+
+    /// Ends the run with a status; all that it was given survives a power loss then. Ending it again does nothing.
+    fn _finish(&self, py: Python<'_>, status: &str) -> PyResult<()> {
+        let status = status.parse::<RunStatus>().or_raise(py)?;
+        self.shared.at_disk(py, |state| state.take().map_or(Ok(()), |writer| writer.finish(status)))
+    }
+
+    /// Lets the run go without ending it, so that other writers of it go on.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.at_disk(py, |state| state.take().map_or(Ok(()), RunWriter::close))
+    }
+
+    /// What the run holds by now: a fixed view, whatever is written meanwhile.
+    fn view(&self, py: Python<'_>) -> PyResult<RunView> {
+        self.workspace.view(py, &self.shared.id)
+    }
+
+    /// The points of a metric by now.
+    fn __getitem__(&self, py: Python<'_>, key: &str) -> PyResult<Series> {
+        self.view(py)?.__getitem__(py, key)
+    }
+}
+
+impl RunBase {
+    #[inline]
+    fn log_one(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+        step: Option<&Bound<'_, PyAny>>,
+        time_ms: Option<i64>,
+    ) -> PyResult<()> {
+        let given = (|| -> PyResult<_> {
+            Ok((key.to_str()?, convert::value(value)?, step.map(convert::step).transpose()?))
+        })();
+        let (key, value, step) = match given {
+            Ok(given) => given,
+            Err(error) => return self.shared.failed(py, 1, Trouble::Python(error)),
+        };
+        self.shared.logged(py, 1, |state| {
+            let at = step.unwrap_or(state.next_step);
+            let writer = state.writer()?;
+            match time_ms {
+                None => writer.log_metric(key, at, value)?,
+                Some(time_ms) => {
+                    let metric = writer.metric(key)?;
+                    writer.log_point(metric, point(at, time_ms, value))?;
+                }
+            }
+            state.step(Some(at));
+            Ok(())
+        })
+    }
+
+    fn log_many(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        step: Option<&Bound<'_, PyAny>>,
+        time_ms: Option<i64>,
+    ) -> PyResult<()> {
+        let Ok(dict) = data.cast::<PyDict>() else {
+            let why = match data.is_instance_of::<PyString>() {
+                true => "log takes a value with a key: log(\"loss\", 0.1, step)".to_owned(),
+                false => format!("log takes a dict, or a key with a value, not {}", convert::kind(data)),
+            };
+            return self.shared.failed(py, 1, Trouble::Python(PyTypeError::new_err(why)));
+        };
+        // `log({...}, 7)` means the step, as with other loggers.
+        let step = match step.or(value).map(convert::step).transpose() {
+            Ok(step) => step,
+            Err(error) => return self.shared.failed(py, dict.len() as u64, Trouble::Python(error)),
+        };
+        let mut values: Vec<(Bound<'_, PyString>, f64)> = Vec::with_capacity(dict.len());
+        let refused = convert::flatten(dict, &mut |key, value| {
+            values.push((key.clone(), value));
+            Ok(())
+        })?;
+        if !refused.is_empty() {
+            let error = PyTypeError::new_err(refused.join("; "));
+            // Raises if the run is strict, so that all of a call is there or nothing.
+            self.shared.failed(py, refused.len() as u64, Trouble::Python(error))?;
+        }
+        let keyed: Vec<(&str, f64)> =
+            values.iter().map(|(key, value)| Ok((key.to_str()?, *value))).collect::<PyResult<_>>()?;
+        self.shared.logged(py, keyed.len() as u64, |state| {
+            let at = step.unwrap_or(state.next_step);
+            state.writer()?.log_metrics(at, time_ms, &keyed)?;
+            state.step(Some(at));
+            Ok(())
+        })
+    }
+
+    fn edit(
+        &self,
+        py: Python<'_>,
+        first: Option<&Bound<'_, PyDict>>,
+        more: Option<&Bound<'_, PyDict>>,
+        edit: fn(String, String) -> RunEdit,
+    ) -> PyResult<()> {
+        let mut edits = Vec::new();
+        for dict in [first, more].into_iter().flatten() {
+            edits.extend(convert::texts(dict)?.into_iter().map(|(key, value)| edit(key, value)));
+        }
+        self.apply(py, edits)
+    }
+
+    fn apply(&self, py: Python<'_>, edits: Vec<RunEdit>) -> PyResult<()> {
+        let count = edits.len() as u64;
+        let shared = &self.shared;
+        let done = py.detach(|| -> Result<(), Trouble> {
+            shared.state.lock().writer()?.edit(&edits)?;
+            Ok(())
+        });
+        done.or_else(|trouble| shared.failed(py, count, trouble))
+    }
+
+    fn ended(&self, py: Python<'_>) -> PyErr {
+        errors::new(py, "EndedError", format!("run {} is ended; resume it to log more", self.shared.id))
+    }
+}
+
+/// A handle of one metric of a run, made by `run.metric(key)`.
+#[pyclass(frozen, module = "stepwell._native")]
+pub(crate) struct Metric {
+    shared: Arc<Shared>,
+    metric: stepwell::Metric,
+    key: Py<PyString>,
+}
+
+#[pymethods]
+impl Metric {
+    /// Logs one value at a step.
+    #[pyo3(signature = (step, value, time_ms=None))]
+    #[inline]
+    fn log(
+        &self,
+        py: Python<'_>,
+        step: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        time_ms: Option<i64>,
+    ) -> PyResult<()> {
+        let (step, value) = match (convert::step(step), convert::value(value)) {
+            (Ok(step), Ok(value)) => (step, value),
+            (Err(error), _) | (_, Err(error)) => return self.shared.failed(py, 1, Trouble::Python(error)),
+        };
+        self.shared.logged(py, 1, |state| {
+            let writer = state.writer()?;
+            match time_ms {
+                None => writer.log(self.metric, step, value)?,
+                Some(time_ms) => writer.log_point(self.metric, point(step, time_ms, value))?,
+            }
+            state.step(Some(step));
+            Ok(())
+        })
+    }
+
+    /// The metric's key.
+    #[getter]
+    fn key<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        self.key.bind(py).clone()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("<stepwell.Metric {} of run {}>", self.key.bind(py).repr()?, self.shared.id))
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyRuntimeError::new_err("a metric belongs to its writer; pickle the run and resolve the metric there"))
+    }
+}

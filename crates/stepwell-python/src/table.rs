@@ -1,0 +1,240 @@
+//! What a search found, as a table of columns.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::builder::{Float64Builder, StringBuilder, TimestampMillisecondBuilder};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyDict, PyList, PyString};
+
+use stepwell::{Found, Workspace};
+
+use crate::column::{Column, item, schema_capsule, stream_capsule};
+use crate::errors;
+
+/// Runs as a table, a row each: `run_id`, `name`, `experiment`, `status`, `user`, `start_time`, `end_time`, then
+/// `metrics.KEY` (the latest value), `params.KEY` and `tags.KEY`. What a run does not have is missing (`None`).
+#[pyclass(frozen, mapping, module = "stepwell")]
+pub(crate) struct Table {
+    batch: RecordBatch,
+    /// How many runs match in all.
+    total: usize,
+    /// What could not be read.
+    unreadable: Vec<String>,
+}
+
+/// The columns of a group, by key, each as long as the rows so far or shorter.
+struct Group<B> {
+    columns: BTreeMap<String, (B, usize)>,
+}
+
+impl<B: Default> Group<B> {
+    fn new() -> Self {
+        Self { columns: BTreeMap::new() }
+    }
+
+    /// Puts a value in a row; rows come in order.
+    fn put(&mut self, key: &str, row: usize, skip: impl Fn(&mut B, usize), put: impl FnOnce(&mut B)) {
+        if !self.columns.contains_key(key) {
+            self.columns.insert(key.to_owned(), (B::default(), 0));
+        }
+        if let Some((column, len)) = self.columns.get_mut(key) {
+            skip(column, row - *len);
+            put(column);
+            *len = row + 1;
+        }
+    }
+
+    /// The columns, all of them of `rows` rows.
+    fn finish(
+        self,
+        prefix: &str,
+        kind: &DataType,
+        rows: usize,
+        skip: impl Fn(&mut B, usize),
+        finish: impl Fn(B) -> ArrayRef,
+        out: &mut Vec<(Field, ArrayRef)>,
+    ) {
+        for (key, (mut column, len)) in self.columns {
+            skip(&mut column, rows - len);
+            out.push((Field::new(format!("{prefix}.{key}"), kind.clone(), true), finish(column)));
+        }
+    }
+}
+
+/// Leaves `rows` rows of a column of numbers empty.
+fn skip_floats(column: &mut Float64Builder, rows: usize) {
+    column.append_nulls(rows);
+}
+
+/// Leaves `rows` rows of a column of texts empty.
+fn skip_texts(column: &mut StringBuilder, rows: usize) {
+    column.append_nulls(rows);
+}
+
+impl Table {
+    /// The table of a page of runs.
+    pub(crate) fn new(workspace: &Workspace, found: &Found) -> stepwell::Result<Self> {
+        let names: BTreeMap<_, _> =
+            workspace.experiments().list()?.into_iter().map(|experiment| (experiment.id, experiment.name)).collect();
+        let rows = found.rows()?;
+        let mut texts: [StringBuilder; 5] = std::array::from_fn(|_| StringBuilder::new());
+        let mut times: [TimestampMillisecondBuilder; 2] =
+            std::array::from_fn(|_| TimestampMillisecondBuilder::new().with_timezone("UTC"));
+        let (mut metrics, mut params, mut tags) =
+            (Group::<Float64Builder>::new(), Group::<StringBuilder>::new(), Group::<StringBuilder>::new());
+        for (at, row) in rows.iter().enumerate() {
+            let experiment = names.get(&row.experiment_id).map_or("", String::as_str);
+            let words = [row.run_id.as_str(), row.name, experiment, row.status.as_str(), row.user];
+            texts.iter_mut().zip(words).for_each(|(column, text)| column.append_value(text));
+            times[0].append_option(row.start_time_ms);
+            times[1].append_option(row.end_time_ms);
+            for (key, latest) in &row.metrics {
+                metrics.put(key, at, skip_floats, |column| column.append_value(latest.value));
+            }
+            for (key, value) in &row.params {
+                params.put(key, at, skip_texts, |column| column.append_value(value));
+            }
+            for (key, value) in &row.tags {
+                tags.put(key, at, skip_texts, |column| column.append_value(value));
+            }
+        }
+        let moment = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        let mut columns: Vec<(Field, ArrayRef)> = Vec::new();
+        for (name, mut column) in ["run_id", "name", "experiment", "status", "user"].into_iter().zip(texts) {
+            columns.push((Field::new(name, DataType::Utf8, false), Arc::new(column.finish())));
+        }
+        for (name, mut column) in ["start_time", "end_time"].into_iter().zip(times) {
+            columns.push((Field::new(name, moment.clone(), true), Arc::new(column.finish())));
+        }
+        let text = |mut column: StringBuilder| -> ArrayRef { Arc::new(column.finish()) };
+        let float = |mut column: Float64Builder| -> ArrayRef { Arc::new(column.finish()) };
+        metrics.finish("metrics", &DataType::Float64, rows.len(), skip_floats, float, &mut columns);
+        params.finish("params", &DataType::Utf8, rows.len(), skip_texts, text, &mut columns);
+        tags.finish("tags", &DataType::Utf8, rows.len(), skip_texts, text, &mut columns);
+        let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+            .expect("each column has a value for each row");
+        Ok(Self { batch, total: found.total, unreadable: found.unreadable.clone() })
+    }
+}
+
+#[pymethods]
+impl Table {
+    /// How many runs match in all; the table has `len(table)` of them.
+    #[getter]
+    fn total(&self) -> usize {
+        self.total
+    }
+
+    /// What could not be read and is missing here, in words.
+    #[getter]
+    fn unreadable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, &self.unreadable)
+    }
+
+    /// Names of the columns.
+    #[getter]
+    fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, self.batch.schema_ref().fields().iter().map(|field| field.name()))
+    }
+
+    /// Names of the columns, so that `dict(table)` works.
+    fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.columns(py)
+    }
+
+    /// A column by its name, or a row, as a dict of what it has, by its place.
+    fn __getitem__<'py>(&self, py: Python<'py>, at: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if let Ok(name) = at.cast::<PyString>() {
+            let name = name.to_str()?;
+            return match self.batch.column_by_name(name) {
+                Some(column) => Ok(Bound::new(py, Column::new(Arc::clone(column)))?.into_any()),
+                None => Err(errors::new(py, "NotFoundError", format!("no column {name:?} in this table"))),
+            };
+        }
+        let Ok(index) = at.extract::<isize>() else {
+            return Err(PyTypeError::new_err("a table is asked for a column by its name or for a row by its place"));
+        };
+        let rows = self.batch.num_rows();
+        let place = if index < 0 { index + rows as isize } else { index };
+        match usize::try_from(place) {
+            Ok(place) if place < rows => self.row(py, place).map(Bound::into_any),
+            _ => Err(PyIndexError::new_err(format!("row {index} of {rows}"))),
+        }
+    }
+
+    fn __len__(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    /// The rows, each as a dict of what it has.
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.rows(py)?.try_iter()?.into_any())
+    }
+
+    /// The rows, each as a dict of what it has.
+    fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let rows = (0..self.batch.num_rows()).map(|at| self.row(py, at)).collect::<PyResult<Vec<_>>>()?;
+        PyList::new(py, rows)
+    }
+
+    /// A pandas data frame; needs pandas.
+    fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, table) = (slf.py(), slf.get());
+        let dict = PyDict::new(py);
+        for (field, column) in table.batch.schema_ref().fields().iter().zip(table.batch.columns()) {
+            let array = Bound::new(py, Column::new(Arc::clone(column)))?.call_method0("__array__")?;
+            dict.set_item(field.name(), array)?;
+        }
+        let pandas = py.import("pandas")?;
+        let frame = pandas.call_method1("DataFrame", (dict,))?;
+        for name in ["start_time", "end_time"] {
+            let options = PyDict::new(py);
+            options.set_item("unit", "ms")?;
+            options.set_item("utc", true)?;
+            let times = pandas.call_method("to_datetime", (frame.get_item(name)?,), Some(&options))?;
+            frame.set_item(name, times)?;
+        }
+        Ok(frame)
+    }
+
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        schema_capsule(py, &DataType::Struct(self.batch.schema_ref().fields().clone()))
+    }
+
+    /// The table as Arrow's stream; no copy.
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let _ = requested_schema;
+        stream_capsule(py, self.batch.clone())
+    }
+
+    fn __repr__(&self) -> String {
+        let more = if self.total > self.batch.num_rows() { format!(" of {}", self.total) } else { String::new() };
+        format!("<stepwell.Table {}{more} runs, {} columns>", self.batch.num_rows(), self.batch.num_columns())
+    }
+
+    fn _repr_html_(slf: &Bound<'_, Self>) -> PyResult<String> {
+        slf.py().import("stepwell._html")?.call_method1("table", (slf,))?.extract()
+    }
+}
+
+impl Table {
+    fn row<'py>(&self, py: Python<'py>, at: usize) -> PyResult<Bound<'py, PyDict>> {
+        let row = PyDict::new(py);
+        for (field, column) in self.batch.schema_ref().fields().iter().zip(self.batch.columns()) {
+            if !column.is_null(at) {
+                row.set_item(field.name(), item(py, column, at)?)?;
+            }
+        }
+        Ok(row)
+    }
+}

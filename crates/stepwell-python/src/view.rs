@@ -1,0 +1,181 @@
+//! Reading one run: its metadata and its metrics at one moment.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use stepwell::{RunSnapshot, Workspace};
+
+use crate::errors::{self, OrRaise};
+use crate::series::Series;
+
+/// A fixed view of a run: what was there when it was made.
+#[pyclass(frozen, mapping, module = "stepwell")]
+pub(crate) struct RunView {
+    run: Arc<RunSnapshot>,
+    workspace: Arc<Workspace>,
+}
+
+impl RunView {
+    /// A view of a snapshot.
+    pub(crate) fn new(workspace: &Arc<Workspace>, run: RunSnapshot) -> Self {
+        Self { run: Arc::new(run), workspace: Arc::clone(workspace) }
+    }
+}
+
+#[pymethods]
+impl RunView {
+    /// The run's id.
+    #[getter]
+    fn id(&self) -> &str {
+        self.run.id().as_str()
+    }
+
+    /// Its name; may be empty.
+    #[getter]
+    fn name(&self) -> &str {
+        self.run.state().name()
+    }
+
+    /// Its status: RUNNING, SCHEDULED, FINISHED, FAILED or KILLED.
+    #[getter]
+    fn status(&self) -> &'static str {
+        self.run.state().status().as_str()
+    }
+
+    /// The name of its experiment.
+    #[getter]
+    fn experiment(&self) -> &str {
+        &self.run.state().experiment_name
+    }
+
+    /// Who ran it; may be empty.
+    #[getter]
+    fn user(&self) -> &str {
+        self.run.state().user()
+    }
+
+    /// When it began, in milliseconds since the epoch.
+    #[getter]
+    fn start_time_ms(&self) -> Option<i64> {
+        self.run.state().start_time_ms()
+    }
+
+    /// When it ended, in milliseconds since the epoch.
+    #[getter]
+    fn end_time_ms(&self) -> Option<i64> {
+        self.run.state().end_time_ms()
+    }
+
+    /// Whether it is marked deleted.
+    #[getter]
+    fn deleted(&self) -> bool {
+        self.run.state().deleted()
+    }
+
+    /// A dict of its params.
+    #[getter]
+    fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        texts(py, self.run.state().params())
+    }
+
+    /// A dict of its tags.
+    #[getter]
+    fn tags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        texts(py, self.run.state().tags())
+    }
+
+    /// A dict of the latest value of each metric: that of the greatest step.
+    #[getter]
+    fn latest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for key in self.run.keys() {
+            dict.set_item(key, self.run.stats(key).or_raise(py)?.latest.value)?;
+        }
+        Ok(dict)
+    }
+
+    /// The folder of the run's artifacts, which may not be there yet.
+    #[getter]
+    fn artifact_folder(&self, py: Python<'_>) -> PyResult<PathBuf> {
+        stepwell_cli::folder_of_run(&self.workspace, self.run.state()).map_err(|uri| {
+            let text = format!("the artifacts of run {} are not on this machine: {uri}", self.run.id());
+            errors::new(py, "NotFoundError", text)
+        })
+    }
+
+    /// What of the run could not be read, in words; empty when nothing is missing.
+    #[getter]
+    fn damage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, self.run.damage())
+    }
+
+    /// The keys of its metrics, sorted.
+    fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, self.run.keys())
+    }
+
+    /// The points of each metric, by key.
+    fn items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let items = self
+            .run
+            .keys()
+            .map(|key| PyTuple::new(py, [key.into_pyobject(py)?.into_any(), self.series(py, key)?.into_any()]))
+            .collect::<PyResult<Vec<_>>>()?;
+        PyList::new(py, items)
+    }
+
+    /// The points of a metric; read when they are asked for.
+    pub(crate) fn __getitem__(&self, py: Python<'_>, key: &str) -> PyResult<Series> {
+        if !self.__contains__(key) {
+            let known: Vec<&str> = self.run.keys().take(20).collect();
+            let text = format!("no metric {key:?} in run {}; its metrics: {}", self.run.id(), known.join(", "));
+            return Err(errors::new(py, "NotFoundError", text));
+        }
+        Ok(Series::new(Arc::clone(&self.run), key.to_owned()))
+    }
+
+    fn __contains__(&self, key: &str) -> bool {
+        self.run.series().contains_key(key)
+    }
+
+    fn __len__(&self) -> usize {
+        self.run.series().len()
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.keys(py)?.try_iter()?.into_any())
+    }
+
+    fn __repr__(&self) -> String {
+        let state = self.run.state();
+        let name = if state.name().is_empty() { String::new() } else { format!(" {:?}", state.name()) };
+        format!(
+            "<stepwell.RunView {}{name} {} {} metrics, {} points>",
+            self.run.id(),
+            state.status().as_str(),
+            self.run.series().len(),
+            self.run.points()
+        )
+    }
+}
+
+impl RunView {
+    fn series<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, Series>> {
+        Bound::new(py, Series::new(Arc::clone(&self.run), key.to_owned()))
+    }
+}
+
+/// A dict of texts.
+fn texts<'a, 'py>(
+    py: Python<'py>,
+    texts: impl Iterator<Item = (&'a str, &'a str)>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (key, value) in texts {
+        dict.set_item(key, value)?;
+    }
+    Ok(dict)
+}

@@ -1,0 +1,177 @@
+//! The workspace: opening a folder, finding runs, keeping it small and sound.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use stepwell::maintenance::CompactOptions;
+use stepwell::query::{Query, View};
+use stepwell::{RunId, Workspace};
+
+use crate::errors::OrRaise;
+use crate::follow::Follower;
+use crate::table::Table;
+use crate::view::RunView;
+
+/// A folder of runs. `stepwell.Workspace` adds what needs no speed.
+#[pyclass(frozen, subclass, module = "stepwell._native")]
+#[derive(Clone)]
+pub(crate) struct WorkspaceBase {
+    store: Arc<Workspace>,
+}
+
+impl WorkspaceBase {
+    /// The store below.
+    pub(crate) fn store(&self) -> &Workspace {
+        &self.store
+    }
+
+    /// A view of a run by its id.
+    pub(crate) fn view(&self, py: Python<'_>, id: &RunId) -> PyResult<RunView> {
+        py.detach(|| self.store.run(id)).map(|run| RunView::new(&self.store, run)).or_raise(py)
+    }
+}
+
+#[pymethods]
+impl WorkspaceBase {
+    #[new]
+    #[pyo3(signature = (path, *, create=true, read_only=false))]
+    fn new(py: Python<'_>, path: PathBuf, create: bool, read_only: bool) -> PyResult<Self> {
+        let store = py
+            .detach(|| match (read_only, create) {
+                (true, _) => Workspace::open_read_only(&path),
+                (false, true) => Workspace::open_or_create(&path),
+                (false, false) => Workspace::open(&path),
+            })
+            .or_raise(py)?;
+        Ok(Self { store: Arc::new(store) })
+    }
+
+    /// The folder.
+    #[getter]
+    fn path(&self) -> PathBuf {
+        self.store.root().to_owned()
+    }
+
+    /// A view of a run, by its id.
+    fn get(&self, py: Python<'_>, run_id: &str) -> PyResult<RunView> {
+        let id = RunId::new(run_id).or_raise(py)?;
+        self.view(py, &id)
+    }
+
+    fn __getitem__(&self, py: Python<'_>, run_id: &str) -> PyResult<RunView> {
+        self.get(py, run_id)
+    }
+
+    fn __contains__(&self, py: Python<'_>, run_id: &str) -> PyResult<bool> {
+        let id = RunId::new(run_id).or_raise(py)?;
+        Ok(py.detach(|| self.store.find_run(&id)).or_raise(py)?.is_some())
+    }
+
+    /// Finds runs: a filter such as `metrics.loss < 0.1 AND params.model = 'tree'`, an order such as
+    /// `["metrics.loss DESC"]`, the names of experiments (all without), at most `limit` runs behind the first `offset`.
+    #[pyo3(signature = (filter="", *, order_by=None, experiments=None, limit=1000, offset=0, deleted=false))]
+    #[expect(clippy::too_many_arguments, reason = "they are the keyword arguments of one Python call")]
+    fn search(
+        &self,
+        py: Python<'_>,
+        filter: &str,
+        order_by: Option<&Bound<'_, PyAny>>,
+        experiments: Option<Vec<String>>,
+        limit: usize,
+        offset: usize,
+        deleted: bool,
+    ) -> PyResult<Table> {
+        let order_by = match order_by {
+            None => Vec::new(),
+            Some(one) => match one.extract::<String>() {
+                Ok(one) => vec![one],
+                Err(_) => one.extract::<Vec<String>>().map_err(|_| {
+                    PyTypeError::new_err("order_by is a list of texts such as \"metrics.loss DESC\", or one")
+                })?,
+            },
+        };
+        py.detach(|| -> stepwell::Result<Table> {
+            let mut query = Query::parse(filter, &order_by)?;
+            query.max_results = limit;
+            query.offset = offset;
+            query.view = if deleted { View::DeletedOnly } else { View::ActiveOnly };
+            for name in experiments.unwrap_or_default() {
+                let experiment = self.store.experiments().by_name(&name)?;
+                query.experiments.push(experiment.ok_or_else(|| stepwell::Error::not_found("experiment", &name))?.id);
+            }
+            Table::new(&self.store, &self.store.search(&query)?)
+        })
+        .or_raise(py)
+    }
+
+    /// Names of the experiments that are not deleted.
+    fn experiments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let found = py.detach(|| self.store.experiments().list()).or_raise(py)?;
+        PyList::new(py, found.into_iter().filter(|experiment| !experiment.deleted).map(|experiment| experiment.name))
+    }
+
+    /// Follows what is logged, here or by any other process: see `stepwell.Workspace.follow`.
+    #[pyo3(signature = (runs=None, keys=None, last=None))]
+    fn _follow(
+        &self,
+        py: Python<'_>,
+        runs: Option<Vec<String>>,
+        keys: Option<Vec<String>>,
+        last: Option<usize>,
+    ) -> PyResult<Follower> {
+        Follower::new(py, &self.store, runs.unwrap_or_default(), keys.unwrap_or_default(), last)
+    }
+
+    /// Marks a run deleted; `restore` takes that back, `stepwell gc` removes it for good.
+    fn delete(&self, py: Python<'_>, run_id: &str) -> PyResult<()> {
+        let id = RunId::new(run_id).or_raise(py)?;
+        py.detach(|| self.store.delete_run(&id)).or_raise(py)
+    }
+
+    /// Restores a deleted run.
+    fn restore(&self, py: Python<'_>, run_id: &str) -> PyResult<()> {
+        let id = RunId::new(run_id).or_raise(py)?;
+        py.detach(|| self.store.restore_run(&id)).or_raise(py)
+    }
+
+    /// Packs runs that nobody writes: fewer files, fewer bytes, the same answers. A dict of what was done.
+    fn compact<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let done = py.detach(|| self.store.maintenance().compact(CompactOptions::default())).or_raise(py)?;
+        let dict = PyDict::new(py);
+        dict.set_item("runs", done.runs)?;
+        dict.set_item("points", done.points)?;
+        dict.set_item("busy", done.busy)?;
+        Ok(dict)
+    }
+
+    /// Reads every byte. The damage that was found, in words; empty when all is sound.
+    fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let store = &self.store;
+        let mut stopped = None;
+        let report = py.detach(|| {
+            store.maintenance().verify_with(&mut |_, _| {
+                if stopped.is_none() {
+                    stopped = Python::attach(|py| py.check_signals()).err();
+                }
+            })
+        });
+        if let Some(stopped) = stopped {
+            return Err(stopped);
+        }
+        let report = report.or_raise(py)?;
+        PyList::new(
+            py,
+            report.damage.iter().map(|one| {
+                format!("{} at byte {}: {}; it costs {}", one.file.display(), one.offset, one.what, one.cost)
+            }),
+        )
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<stepwell.Workspace {}>", self.store.root().display())
+    }
+}
