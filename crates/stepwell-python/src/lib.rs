@@ -7,6 +7,7 @@ mod errors;
 mod follow;
 mod fork;
 mod given;
+mod mlflow;
 mod run;
 mod series;
 mod table;
@@ -27,6 +28,8 @@ mod native {
     use crate::follow::Follower;
     #[pymodule_export]
     use crate::fork::{after_fork, before_fork};
+    #[pymodule_export]
+    use crate::mlflow::MlflowStore;
     #[pymodule_export]
     use crate::run::{Metric, RunBase};
     #[pymodule_export]

@@ -1,0 +1,82 @@
+"""A folder's store in this process, shared by MLflow's tracking and registry."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import threading
+from urllib.parse import urlencode
+
+from mlflow.utils.proto_json_utils import parse_dict
+
+from .. import _native
+from . import _address, _faults
+
+_logger = logging.getLogger("stepwell.mlflow")
+_lock = threading.Lock()
+_stores: dict[tuple[int, str], Local] = {}
+
+
+def local(address: str) -> Local:
+    """The store of an address: one a folder and process, so that a forked child opens its own."""
+    key = (os.getpid(), os.path.realpath(_address.folder(address)))
+    store = _stores.get(key)
+    if store is None:
+        with _lock:
+            store = _stores.get(key)
+            if store is None:
+                store = _stores[key] = Local(key[1])
+    return store
+
+
+class Local:
+    """A folder that answers MLflow's REST API in the process."""
+
+    def __init__(self, path: str):
+        self.native = _native.MlflowStore(path)
+        self.path = path
+        self._told: set[str] = set()
+
+    def call(self, endpoint: str, method: str, json_body: str | None, response):
+        """Answers a call of MLflow's REST stores; fills `response`, a message of its protocol."""
+        query, body = "", b""
+        if method == "GET":
+            asked = json.loads(json_body) if json_body else {}
+            query = urlencode({key: value for key, value in asked.items() if value is not None}, doseq=True)
+        elif json_body:
+            body = json_body.encode()
+        status, answer, left_out = self.native.answer(method, endpoint, query, body)
+        self.tell(left_out)
+        if status not in (200, 204):
+            raise _faults.of_answer(status, answer)
+        if answer:
+            parse_dict(js_dict=json.loads(answer), message=response)
+        return response
+
+    def tell(self, left_out: list[str]) -> None:
+        """Warns of what could not be read, each once."""
+        for what in left_out:
+            if what not in self._told:
+                self._told.add(what)
+                _logger.warning("left out of the answer: %s", what)
+
+
+@atexit.register
+def _close_all() -> None:
+    for (process, path), store in list(_stores.items()):
+        if process == os.getpid():
+            try:
+                store.native.close()
+            except Exception as error:
+                _logger.warning("%s could not be closed: %s", path, error)
+
+
+def _after_fork() -> None:
+    # Another thread of the parent may have held it.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,118 @@
+"""MLflow's tracking store on a folder."""
+
+from __future__ import annotations
+
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelInput,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    Run,
+    RunData,
+    RunInfo,
+    RunInputs,
+    RunOutputs,
+    RunTag,
+    ViewType,
+)
+from mlflow.store.entities.paged_list import PagedList
+from mlflow.store.tracking.rest_store import RestStore
+from mlflow.utils.rest_utils import MlflowHostCreds
+
+from ._local import local
+
+_VIEWS = {ViewType.ACTIVE_ONLY: "active_only", ViewType.DELETED_ONLY: "deleted_only", ViewType.ALL: "all"}
+
+
+class StepwellStore(RestStore):
+    """MLflow's store of `stepwell:PATH`: calls of its REST store, answered in the process. Those that must be fast go
+    past JSON."""
+
+    def __init__(self, store_uri: str, artifact_uri: str | None = None):
+        super().__init__(lambda: MlflowHostCreds(store_uri))
+        self.store_uri = store_uri
+        local(store_uri)
+
+    def _native(self):
+        return local(self.store_uri).native
+
+    def _call_endpoint(self, api, json_body=None, endpoint=None, retry_timeout_seconds=None, response_proto=None):
+        routes = self._V3_METHOD_TO_INFO if api in self._V3_APIS else self._METHOD_TO_INFO
+        known, method = routes[api]
+        return local(self.store_uri).call(endpoint or known, method, json_body, response_proto or api.Response())
+
+    def _validate_workspace_support_if_specified(self):
+        # MLflow's "workspaces" are tenants of a server.
+        pass
+
+    # What must be fast
+
+    def log_metric(self, run_id, metric):
+        self._native().log_metric(run_id, metric)
+
+    def log_batch(self, run_id, metrics, params, tags):
+        self._native().log_batch(run_id, metrics, params, tags)
+
+    def get_metric_history(self, run_id, metric_key, max_results=None, page_token=None):
+        store = local(self.store_uri)
+        values, times, steps, token, left_out = store.native.metric_history(
+            run_id, metric_key, max_results, page_token or ""
+        )
+        store.tell(left_out)
+        points = [Metric(metric_key, value, at, step) for value, at, step in zip(values, times, steps, strict=True)]
+        return PagedList(points, token)
+
+    def get_run(self, run_id):
+        store = local(self.store_uri)
+        run, left_out = store.native.get_run(run_id)
+        store.tell(left_out)
+        return _run(run)
+
+    def _search_runs(self, experiment_ids, filter_string, run_view_type, max_results, order_by, page_token):
+        store = local(self.store_uri)
+        runs, token, left_out = store.native.search_runs(
+            [str(experiment) for experiment in experiment_ids],
+            filter_string or "",
+            _VIEWS[run_view_type],
+            max_results,
+            list(order_by or []),
+            page_token or "",
+        )
+        store.tell(left_out)
+        return [_run(run) for run in runs], token
+
+    # `mlflow gc`
+
+    def _get_deleted_runs(self, older_than=0):
+        return self._native().deleted_runs(older_than or 0)
+
+    def _hard_delete_run(self, run_id):
+        self._native().purge_run(run_id)
+
+    def _hard_delete_experiment(self, experiment_id):
+        self._native().purge_experiment(str(experiment_id))
+
+
+def _run(run) -> Run:
+    """A run of the tuple that the native store gives."""
+    (run_id, name, experiment, user, status, start, end, stage, artifacts, metrics, params, tags, datasets, read, made) = run
+    inputs = [
+        DatasetInput(
+            dataset=Dataset(name=name_, digest=digest, source_type=kind, source=source, schema=schema, profile=profile),
+            tags=[InputTag(key, value) for key, value in words],
+        )
+        for name_, digest, kind, source, schema, profile, words in datasets
+    ]
+    return Run(
+        RunInfo(run_id, experiment, user, status, start or 0, end, stage, artifacts, name),
+        RunData(
+            [Metric(*metric) for metric in metrics],
+            [Param(key, value) for key, value in params],
+            [RunTag(key, value) for key, value in tags],
+        ),
+        RunInputs(dataset_inputs=inputs, model_inputs=[LoggedModelInput(model) for model in read]),
+        RunOutputs(model_outputs=[LoggedModelOutput(model, step) for model, step in made]),
+    )
