@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use stepwell::Workspace;
 use stepwell::files::check_no_link;
 use stepwell::maintenance::{Background, Schedule};
-use stepwell::tracking::{Tracking, TrackingOptions};
+use stepwell_wire::routes::Paths;
+use stepwell_wire::{Api, Code, Fault, Settings};
 
-use crate::artifacts::roots::Roots;
-use crate::auth::access::Object;
+use crate::artifacts::address;
 use crate::auth::tokens::{FOLDER, Tokens};
 use crate::config::{Access, Config};
 use crate::http::guard::{Allowed, Hosts};
@@ -20,7 +20,6 @@ use crate::http::observe::Observed;
 use crate::http::place::Place;
 use crate::http::room::Rooms;
 use crate::ui::files::UiFiles;
-use crate::wire::fault::{Code, Fault};
 
 /// Most things that are told to be left out of answers.
 const TOLD_MAX: usize = 1000;
@@ -29,16 +28,14 @@ const TOLD_MAX: usize = 1000;
 #[derive(Debug)]
 pub struct App {
     pub(crate) config: Config,
-    pub(crate) tracking: Tracking,
-    pub(crate) roots: Roots,
+    pub(crate) api: Api,
+    pub(crate) paths: Paths,
     pub(crate) tokens: Tokens,
     pub(crate) hosts: Hosts,
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) rooms: Rooms,
     pub(crate) observed: Observed,
     pub(crate) ui: Option<UiFiles>,
-    /// What the source of a model version must match, where the owner chose something.
-    pub(crate) model_source: Option<fancy_regex::Regex>,
     /// Why the store last failed, until a call to it succeeds.
     trouble: Mutex<Option<String>>,
     /// What was told to be left out of answers.
@@ -83,28 +80,31 @@ impl App {
             }
         };
         check_no_link(&workspace.root().join(FOLDER))?;
-        let roots = Roots::open(&destination, &config.default_artifact_root, &hosts, &config.path_prefix)?;
-        let tokens = Tokens::of(workspace.root());
+        let root = &config.default_artifact_root;
+        let settings = Settings {
+            artifact_root: root.clone(),
+            artifacts: destination,
+            artifact_root_within: address::within(root, &hosts, &config.path_prefix).map(str::to_owned),
+            extended_filters: config.extended_filters,
+            model_source_pattern: config.model_source_pattern.clone(),
+            body_bytes: config.limits.body_bytes,
+        };
+        let api = Api::new(workspace, settings)?;
+        api.open_artifacts()?;
+        let tokens = Tokens::of(api.tracking().workspace().root());
         if config.access == Access::Token && config.authenticator.is_none() && tokens.list()?.is_empty() {
             tracing::warn!("there is no token yet, so that nobody can use this server: `stepwell token create`");
         }
-        let model_source = config.model_source_pattern.as_deref().map(model_source).transpose()?;
-        let options = TrackingOptions {
-            artifact_root: config.default_artifact_root.clone(),
-            extended_filters: config.extended_filters,
-            ..TrackingOptions::default()
-        };
         let ui = config.ui.as_deref().map(UiFiles::open).transpose()?;
         Ok(Arc::new(Self {
-            tracking: Tracking::new(workspace, options),
-            roots,
+            api,
+            paths: Paths::new(&config.path_prefix),
             tokens,
             hosts,
             lanes: Arc::default(),
             rooms: Rooms::new(&config.limits),
             observed: Observed::default(),
             ui,
-            model_source,
             trouble: Mutex::default(),
             told: Mutex::default(),
             upkeep: Mutex::default(),
@@ -138,14 +138,6 @@ impl App {
         }
     }
 
-    /// Tells the log what answers about registered models are made without, each thing once.
-    pub(crate) fn tell_lost_of_registry(&self) {
-        // An error is told where the call itself meets it.
-        if let Ok(lost) = self.tracking.workspace().damage_of_registry() {
-            self.tell_left_out(&lost);
-        }
-    }
-
     /// Why the server should get no work now, if there is a reason.
     pub(crate) fn trouble(&self) -> Option<String> {
         if let Some(trouble) = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone() {
@@ -154,7 +146,7 @@ impl App {
         if let Some(trouble) = self.look_at_upkeep() {
             return Some(format!("what was logged could not be synced: {trouble}"));
         }
-        let root = self.tracking.workspace().root();
+        let root = self.api.tracking().workspace().root();
         match rustix::fs::statvfs(root) {
             Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < self.config.limits.reserve_bytes => {
                 Some("the disk is nearly full".to_owned())
@@ -164,22 +156,13 @@ impl App {
         }
     }
 
-    /// The experiment in which an object is, for those who may reach some experiments only.
-    pub(crate) fn experiment_of(&self, object: &Object) -> Option<String> {
-        match object {
-            Object::Experiment(id) => Some(id.clone()),
-            Object::Named(name) => self.tracking.get_experiment_by_name(name).ok().map(|found| found.experiment_id),
-            Object::Run(id) => self.tracking.get_run(id).ok().map(|run| run.info.experiment_id),
-            Object::Model(id) => self.tracking.get_logged_model(id).ok().map(|model| model.experiment_id),
-        }
-    }
-
     /// Starts syncs and compactions in the background.
     ///
     /// # Errors
     /// When no thread can be started.
     pub(crate) fn start_upkeep(&self) -> io::Result<()> {
-        let running = self.tracking.workspace().maintenance().start(Schedule::default()).map_err(io::Error::other)?;
+        let running =
+            self.api.tracking().workspace().maintenance().start(Schedule::default()).map_err(io::Error::other)?;
         self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).running = Some(running);
         Ok(())
     }
@@ -220,15 +203,8 @@ impl App {
     pub fn close(&self) -> io::Result<()> {
         // Waits for what is under way.
         drop(self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).running.take());
-        self.tracking.close().map_err(io::Error::other)
+        self.api.tracking().close().map_err(io::Error::other)
     }
-}
-
-/// Compiles the pattern that sources of model versions must match.
-fn model_source(pattern: &str) -> io::Result<fancy_regex::Regex> {
-    fancy_regex::Regex::new(pattern).map_err(|error| {
-        io::Error::other(format!("the pattern {pattern:?} of model sources is not a regular expression: {error}"))
-    })
 }
 
 /// Whether the operating system refused because nothing may be written there.

@@ -91,7 +91,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            body_bytes: 16 << 20,
+            body_bytes: stepwell_wire::BODY_BYTES_MAX,
             artifact_bytes: 1 << 40,
             head: Duration::from_secs(10),
             bodies_bytes: 64 << 20,
@@ -164,7 +164,7 @@ impl Config {
 mod tests {
     use super::*;
     use crate::http::guard::{HEAD_BYTES_MAX, URI_BYTES_MAX};
-    use crate::wire::json::{DEPTH_MAX, VALUES_MAX};
+    use stepwell_wire::json::{DEPTH_MAX, VALUES_MAX};
 
     #[test]
     fn the_page_says_the_limits_that_hold() {

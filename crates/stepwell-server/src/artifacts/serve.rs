@@ -14,21 +14,18 @@ use axum::http::header::{
 };
 use axum::response::Response;
 use bytes::BytesMut;
-use rustix::io::Errno;
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
 
 use super::kinds;
-use super::path::ArtifactPath;
 use super::range::{self, Part};
-use super::store::{self, ArtifactStore};
 use crate::app::App;
 use crate::http::body::Reader;
 use crate::http::dispatch::{Streamed, respond};
 use crate::http::guard;
-use crate::http::lanes::Lane;
-use crate::wire::call::Answer;
-use crate::wire::fault::{Code, Fault};
+use stepwell_wire::artifacts::{ArtifactPath, ArtifactStore, failed};
+use stepwell_wire::routes::Lane;
+use stepwell_wire::{Answer, Api, Code, Fault};
 
 /// Bytes read or written at a time.
 const CHUNK: usize = 256 << 10;
@@ -52,7 +49,7 @@ type Streaming = Pin<Box<dyn Future<Output = Result<Response, Fault>> + Send>>;
 pub(crate) fn download(request: Streamed) -> Streaming {
     Box::pin(async move {
         let path = ArtifactPath::new(request.input.path("artifact_path"))?;
-        let store = Arc::clone(&request.app.roots.proxied);
+        let store = Arc::clone(&request.app.api.artifacts()?.proxied);
         send(request, store, path).await
     })
 }
@@ -61,10 +58,10 @@ pub(crate) fn download(request: Streamed) -> Streaming {
 pub(crate) fn upload(request: Streamed) -> Streaming {
     Box::pin(async move {
         let path = ArtifactPath::new(request.input.path("artifact_path"))?;
-        let store = Arc::clone(&request.app.roots.proxied);
+        let store = Arc::clone(&request.app.api.artifacts()?.proxied);
         let limit = request.app.config.limits.artifact_bytes;
         receive(&request.app, store, path, request.body, 0..=limit).await?;
-        Ok(respond(Answer::done()?))
+        Ok(respond(Answer::done()))
     })
 }
 
@@ -74,7 +71,7 @@ pub(crate) fn get_artifact(request: Streamed) -> Streaming {
         let run =
             request.input.argument("run_id").or(request.input.argument("run_uuid")).unwrap_or_default().to_owned();
         let path = argument(&request, "path")?;
-        let (store, path) = located(&request.app, path, move |app| crate::api::runs::artifact_uri(app, &run)).await?;
+        let (store, path) = located(&request.app, path, move |api| api.artifacts_of_run(&run)).await?;
         send(request, store, path).await
     })
 }
@@ -85,7 +82,7 @@ pub(crate) fn get_version_artifact(request: Streamed) -> Streaming {
         let path = argument(&request, "path")?;
         let name = request.input.argument("name").unwrap_or_default().to_owned();
         let version = request.input.argument("version").unwrap_or_default().to_owned();
-        let location = move |app: &App| crate::api::versions::artifact_uri(app, &name, &version);
+        let location = move |api: &Api| api.artifacts_of_version(&name, &version);
         let (store, path) = located(&request.app, path, location).await?;
         send(request, store, path).await
     })
@@ -96,7 +93,7 @@ pub(crate) fn get_model_artifact(request: Streamed) -> Streaming {
     Box::pin(async move {
         let path = argument(&request, "artifact_file_path")?;
         let model = request.input.path("model_id").to_owned();
-        let location = move |app: &App| crate::api::logged_models::artifact_uri(app, &model);
+        let location = move |api: &Api| api.artifacts_of_model(&model);
         let (store, path) = located(&request.app, path, location).await?;
         send(request, store, path).await
     })
@@ -122,9 +119,9 @@ pub(crate) fn upload_to_run(request: Streamed) -> Streaming {
                 "Bad Request. The file's bytes are to be the body, as application/octet-stream.",
             ));
         }
-        let (store, path) = located(&request.app, path, move |app| crate::api::runs::artifact_uri(app, &run)).await?;
+        let (store, path) = located(&request.app, path, move |api| api.artifacts_of_run(&run)).await?;
         receive(&request.app, store, path, request.body, 1..=UI_UPLOAD_BYTES_MAX).await?;
-        Ok(respond(Answer::done()?))
+        Ok(respond(Answer::done()))
     })
 }
 
@@ -139,11 +136,11 @@ fn argument(request: &Streamed, name: &str) -> Result<ArtifactPath, Fault> {
 async fn located(
     app: &Arc<App>,
     path: ArtifactPath,
-    location: impl FnOnce(&App) -> Result<String, Fault> + Send + 'static,
+    location: impl FnOnce(&Api) -> Result<String, Fault> + Send + 'static,
 ) -> Result<(Arc<ArtifactStore>, ArtifactPath), Fault> {
     let own = Arc::clone(app);
     let work = move || {
-        let (store, base) = own.roots.resolve(&location(&own)?)?;
+        let (store, base) = own.api.artifacts()?.resolve(&location(&own.api)?)?;
         Ok((store, base.join(&path)?))
     };
     app.lanes.run(Lane::Object, app.config.limits.call, work).await?
@@ -222,21 +219,20 @@ async fn receive(
     let mut file = tokio::fs::File::from_std(file);
     file.set_max_buf_size(CHUNK);
     let (mut buffer, mut total) = (BytesMut::with_capacity(CHUNK), 0u64);
-    let failed =
-        |error: std::io::Error| store::fault("write", path.as_str(), Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    let unwritten = |error: std::io::Error| failed("write", path.as_str(), &error);
     while let Some(part) = reader.next().await? {
         total += part.len() as u64;
         buffer.extend_from_slice(&part);
         if buffer.len() >= CHUNK {
-            file.write_all(&buffer).await.map_err(failed)?;
+            file.write_all(&buffer).await.map_err(unwritten)?;
             buffer.clear();
         }
     }
     if !bytes.contains(&total) {
         return Err(Fault::invalid("Request must specify data."));
     }
-    file.write_all(&buffer).await.map_err(failed)?;
-    file.flush().await.map_err(failed)?;
+    file.write_all(&buffer).await.map_err(unwritten)?;
+    file.flush().await.map_err(unwritten)?;
     let file = file.into_std().await;
     app.lanes.run(Lane::Artifact, limits.call, move || store.publish(&file, upload, &path)).await??;
     app.observed.uploaded.inc_by(total);

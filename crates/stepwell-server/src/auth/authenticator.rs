@@ -4,8 +4,7 @@ use std::fmt::Debug;
 use std::io;
 
 use axum::http::HeaderMap;
-
-use crate::auth::tokens::Role;
+use stepwell_wire::routes::Role;
 
 /// Who asks, and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]

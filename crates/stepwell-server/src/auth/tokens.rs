@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stepwell::files::{check_no_link, sync_all};
+use stepwell_wire::routes::Role;
 use subtle::ConstantTimeEq;
 
 use super::access::Principal;
@@ -27,18 +28,6 @@ const SECRET_BYTES: usize = 32;
 const ID_CHARS: usize = 12;
 /// Most bytes of the file of tokens that are read.
 const FILE_BYTES_MAX: u64 = 16 << 20;
-
-/// What a token allows; each role includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Read everything within its scope.
-    Read,
-    /// Log, edit and register as well.
-    Write,
-    /// Delete as well.
-    Admin,
-}
 
 /// A token, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

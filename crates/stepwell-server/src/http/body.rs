@@ -7,13 +7,12 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::http::room::{Held, Room, SMALL};
-use crate::wire::fault::{Code, Fault};
 use axum::body::Body;
-use axum::http::StatusCode;
 use axum::http::header::EXPECT;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, SizeHint};
+use stepwell_wire::{Code, Fault};
 
 /// Bytes a second that a client has to send on the whole.
 const RATE: f64 = 1024.0;
@@ -51,7 +50,7 @@ impl Reader {
     /// 413 when the client says beforehand that it is longer.
     pub(crate) fn new(body: Body, limit: u64, idle: Duration) -> Result<Self, Fault> {
         if body.size_hint().lower() > limit {
-            return Err(too_long(limit));
+            return Err(Fault::too_long(limit));
         }
         let told = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
         Ok(Self { body, begun: Instant::now(), left: limit, limit, told, idle })
@@ -66,8 +65,7 @@ impl Reader {
             let earned = Duration::from_secs_f64((self.limit - self.left) as f64 / RATE);
             let left = (self.idle + earned).saturating_sub(self.begun.elapsed());
             let Ok(frame) = tokio::time::timeout(self.idle.min(left), self.body.frame()).await else {
-                return Err(Fault::new(Code::BadRequest, "The request's body did not arrive in time.")
-                    .with_status(StatusCode::REQUEST_TIMEOUT));
+                return Err(Fault::new(Code::BadRequest, "The request's body did not arrive in time.").with_status(408));
             };
             let frame = match frame {
                 None => return Ok(None),
@@ -78,7 +76,7 @@ impl Reader {
                 if data.is_empty() {
                     continue;
                 }
-                self.left = self.left.checked_sub(data.len() as u64).ok_or_else(|| too_long(self.limit))?;
+                self.left = self.left.checked_sub(data.len() as u64).ok_or_else(|| Fault::too_long(self.limit))?;
                 return Ok(Some(data));
             }
         }
@@ -163,11 +161,6 @@ impl hyper::body::Body for Answer {
     }
 }
 
-fn too_long(limit: u64) -> Fault {
-    Fault::new(Code::BadRequest, format!("The request's body is over the limit of {limit} bytes."))
-        .with_status(StatusCode::PAYLOAD_TOO_LARGE)
-}
-
 /// The body of a request, which reads off a part of what nobody wanted. A connection that is closed while the client
 /// still sends is reset, and the client may then never see the answer that says why.
 struct ReadOff {
@@ -247,7 +240,7 @@ mod tests {
         };
         let first = read(60).await.unwrap();
         assert_eq!(first.bytes.len(), 600_000);
-        assert_eq!(read(60).await.unwrap_err().http_status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(read(60).await.unwrap_err().http_status(), 503);
         assert_eq!(read(6).await.unwrap().bytes.len(), 60_000);
         drop(first);
         assert_eq!(read(100).await.unwrap().bytes.len(), 1_000_000);
@@ -261,10 +254,7 @@ mod tests {
         let first = answer(bytes.clone(), &room, Held::default()).unwrap();
         assert_eq!(first.size_hint().exact(), Some(900_000));
         let second = answer(bytes.clone(), &room, Held::default()).unwrap();
-        assert_eq!(
-            answer(bytes.clone(), &room, Held::default()).unwrap_err().http_status(),
-            StatusCode::SERVICE_UNAVAILABLE
-        );
+        assert_eq!(answer(bytes.clone(), &room, Held::default()).unwrap_err().http_status(), 503);
         assert_eq!(
             answer(vec![1; SMALL], &room, Held::default()).unwrap().collect().await.unwrap().to_bytes().len(),
             SMALL
@@ -310,7 +300,7 @@ mod tests {
             writer.abort();
             result.unwrap_err().http_status()
         };
-        assert_eq!(read(Duration::from_secs(60)).await, StatusCode::REQUEST_TIMEOUT);
-        assert_eq!(read(Duration::from_millis(10)).await, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(read(Duration::from_secs(60)).await, 408);
+        assert_eq!(read(Duration::from_millis(10)).await, 408);
     }
 }

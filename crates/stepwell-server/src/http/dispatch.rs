@@ -1,38 +1,37 @@
 //! From a request to a call: who asks, what is asked, within which limits, and back.
 
 use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::RequestPartsExt;
 use axum::body::Body;
-use axum::extract::{RawPathParams, Request};
+use axum::extract::Request;
 use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use base64::Engine as _;
+use stepwell_wire::json::Shape;
+use stepwell_wire::routes::{Lane, Matched, Need, Object, Reach, Role, Route, ServerOnly};
+use stepwell_wire::{Answer, Code, Context, Fault, Input};
 
+use crate::about;
 use crate::app::App;
-use crate::auth::access::{Principal, Reach, objects};
+use crate::artifacts::serve as files;
+use crate::auth::access::Principal;
 use crate::config::Access;
-use crate::http::body::{self, Reader};
+use crate::http::body::{self, Reader, Whole};
 use crate::http::guard;
-use crate::http::lanes::Lane;
 use crate::http::room::Held;
-use crate::routes::{Route, Run};
-use crate::wire::call::{Answer, Call, Input};
-use crate::wire::fault::{Code, Fault};
-use crate::wire::json::Shape;
-
-/// A body up to so many bytes takes no room when it is parsed: with all lanes full of them it is a few megabytes.
-const PARSED_FREE: usize = 1 << 10;
+use crate::ui::pages;
 
 /// A request to a route that takes or gives a stream.
 pub(crate) struct Streamed {
     /// The server.
     pub(crate) app: Arc<App>,
-    /// The head, as a call has it; its body is empty.
+    /// The head, as a call has it.
     pub(crate) input: Input,
     /// The headers.
     pub(crate) headers: HeaderMap,
@@ -40,24 +39,84 @@ pub(crate) struct Streamed {
     pub(crate) body: Body,
 }
 
+/// What the server does at a route that [`ServerOnly`] names.
+enum Own {
+    /// Answers with what it knows of itself, on a thread for blocking work.
+    Call(fn(&App) -> Answer),
+    /// Takes or gives a stream.
+    Stream(fn(Streamed) -> Streaming),
+}
+
+type Streaming = Pin<Box<dyn Future<Output = Result<Response, Fault>> + Send>>;
+
+fn own_of(what: ServerOnly) -> Own {
+    match what {
+        ServerOnly::Ready => Own::Call(about::ready),
+        ServerOnly::Metrics => Own::Call(about::metrics),
+        ServerOnly::Index => Own::Stream(pages::index),
+        ServerOnly::StaticFile => Own::Stream(pages::static_file),
+        ServerOnly::Download => Own::Stream(files::download),
+        ServerOnly::Upload => Own::Stream(files::upload),
+        ServerOnly::RunArtifact => Own::Stream(files::get_artifact),
+        ServerOnly::ModelArtifact => Own::Stream(files::get_model_artifact),
+        ServerOnly::VersionArtifact => Own::Stream(files::get_version_artifact),
+        ServerOnly::UploadToRun => Own::Stream(files::upload_to_run),
+    }
+}
+
+/// What a call asks of the server and tells it.
+struct Served<'a> {
+    app: &'a App,
+    who: &'a Principal,
+    /// Room for the answer that was taken before it is made.
+    held: RefCell<Held>,
+}
+
+impl Context for Served<'_> {
+    fn caller(&self) -> Option<&str> {
+        self.who.name()
+    }
+
+    fn left_out(&self, places: &[String]) {
+        self.app.tell_left_out(places);
+    }
+
+    fn stored(&self, points: u64) {
+        self.app.observed.points.inc_by(points);
+    }
+
+    /// So many calls at once make no more answers than there is room for. As with answers, one call takes half of all
+    /// room at most.
+    fn reserve(&self, bytes: usize) -> Result<(), Fault> {
+        self.app.rooms.answer(bytes, &mut self.held.borrow_mut())
+    }
+
+    fn is_bound(&self) -> bool {
+        self.who.scope().is_some()
+    }
+
+    fn may_reach(&self, objects: &[Object]) -> Result<(), Fault> {
+        self.who.may_reach(objects, |object| self.app.api.experiment_of(object))
+    }
+}
+
 /// Serves a request to a route of the table.
-pub(crate) async fn serve(route: &'static Route, app: Arc<App>, request: Request) -> Response {
+pub(crate) async fn serve(matched: &Matched<'_>, app: Arc<App>, request: Request) -> Response {
     let begun = Instant::now();
     let (method, head) = (request.method().clone(), request.method() == Method::HEAD);
-    let mut response = match handle(route, &app, request).await {
+    let mut response = match handle(matched, &app, request).await {
         Ok(response) => response,
         Err(fault) => refuse(&fault),
     };
     if head {
         *response.body_mut() = Body::empty();
     }
-    app.observed.request(&method, route.path, response.status(), begun.elapsed());
+    app.observed.request(&method, matched.route.path, response.status().as_u16(), begun.elapsed());
     response
 }
 
 /// Serves a request to an address that is not in the table.
 pub(crate) async fn nowhere(app: Arc<App>, request: Request) -> Response {
-    let fault = Fault::new(Code::EndpointNotFound, "This server has no such endpoint.");
     if request.method() == Method::OPTIONS && request.uri().path() == "*" {
         // Of the server as a whole.
         return unknown(&app, &request, || options("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
@@ -70,7 +129,7 @@ pub(crate) async fn nowhere(app: Arc<App>, request: Request) -> Response {
             guard::secure(response.headers_mut());
             response
         }),
-        None => unknown(&app, &request, || refuse(&fault)),
+        None => unknown(&app, &request, || refuse(&Fault::no_endpoint())),
     }
 }
 
@@ -79,9 +138,8 @@ pub(crate) async fn not_so(app: Arc<App>, allowed: &str, request: Request) -> Re
     if request.method() == Method::OPTIONS {
         return unknown(&app, &request, || options(allowed));
     }
-    let fault = Fault::new(Code::EndpointNotFound, "This server has no such method at that endpoint.");
     unknown(&app, &request, || {
-        let mut response = refuse(&fault.with_status(StatusCode::METHOD_NOT_ALLOWED));
+        let mut response = refuse(&Fault::no_method());
         allow(&mut response, allowed);
         response
     })
@@ -105,11 +163,10 @@ fn allow(response: &mut Response, allowed: &str) {
 /// Answers a request that no route takes, if the caller may know.
 fn unknown(app: &App, request: &Request, answer: impl FnOnce() -> Response) -> Response {
     let begun = Instant::now();
-    let may_know = principal(app, request.headers())
-        .and_then(|who| who.may_use(crate::auth::access::Need::Role(crate::Role::Read), Reach::None));
+    let may_know = principal(app, request.headers()).and_then(|who| who.may_use(Need::Role(Role::Read), Reach::None));
     let response = may_know.map_or_else(|fault| refuse(&fault), |()| answer());
     tracing::debug!(method = %request.method(), path = request.uri().path(), "no such endpoint");
-    app.observed.request(request.method(), "-", response.status(), begun.elapsed());
+    app.observed.request(request.method(), "-", response.status().as_u16(), begun.elapsed());
     response
 }
 
@@ -136,68 +193,52 @@ fn moved(uri: &Uri, prefix: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("{prefix}{path}{query}")).ok()
 }
 
-async fn handle(route: &'static Route, app: &Arc<App>, request: Request) -> Result<Response, Fault> {
+async fn handle(matched: &Matched<'_>, app: &Arc<App>, request: Request) -> Result<Response, Fault> {
+    let route = matched.route;
     let who = principal(app, request.headers())?;
     who.may_use(route.need, route.reach)?;
-    let (mut parts, body) = request.into_parts();
-    let mut input = head(&mut parts).await?;
-    match route.run {
-        Run::Stream(run) => {
-            reach(route, app, &who, &input).await?;
-            run(Streamed { app: Arc::clone(app), input, headers: parts.headers, body }).await
+    let (parts, body) = request.into_parts();
+    let input = matched.input(parts.uri.query().unwrap_or_default())?;
+    let own = match route.server_only().map(own_of) {
+        Some(Own::Stream(run)) => {
+            reach(route, app, &who, &input, &[]).await?;
+            return run(Streamed { app: Arc::clone(app), input, headers: parts.headers, body }).await;
         }
-        Run::Call(run) => {
-            content_type(&parts)?;
-            let limits = app.config.limits;
-            let body = Reader::new(body, limits.body_bytes, limits.body_idle)?.all(&app.rooms.bodies).await?;
-            input.body = body.bytes;
-            // Waited for before anything is parsed, and held until the call is done.
-            let mut parsed = None;
-            if input.body.len() > PARSED_FREE {
-                let shape = Shape::of(&input.body);
-                shape.check()?;
-                parsed = Some(app.rooms.parsed.wait(shape.bytes(), limits.call).await?);
-            }
-            reach(route, app, &who, &input).await?;
-            let own = Arc::clone(app);
-            let work = move || {
-                let held = RefCell::new(Held::default());
-                let outcome = run(&Call { app: &own, principal: &who, input: &input, held: &held });
-                own.note(outcome.as_ref().err());
-                if route.is_of_registry() {
-                    own.tell_lost_of_registry();
-                }
-                drop((input, body.room, parsed));
-                let mut answer = outcome?;
-                if !route.need.is_to_read() {
-                    // What was changed is told at once, or the client would do it again.
-                    return Ok(respond(answer));
-                }
-                let body = body::answer(std::mem::take(&mut answer.body), &own.rooms.answers, held.into_inner())?;
-                let mut response = respond(answer);
-                *response.body_mut() = body;
-                Ok(response)
-            };
-            app.lanes.run(route.lane, limits.call, work).await?
+        Some(Own::Call(run)) => Some(run),
+        None => None,
+    };
+    content_type(&parts)?;
+    let limits = app.config.limits;
+    let reader = Reader::new(body, limits.body_bytes, limits.body_idle)?;
+    let Whole { bytes: body, room } = reader.all(&app.rooms.bodies).await?;
+    // Waited for before anything is parsed, and held until the call is done.
+    let parsed = match Shape::of_long(&body)? {
+        Some(shape) => Some(app.rooms.parsed.wait(shape.bytes(), limits.call).await?),
+        None => None,
+    };
+    reach(route, app, &who, &input, &body).await?;
+    let shared = Arc::clone(app);
+    let work = move || {
+        let app = &*shared;
+        let served = Served { app, who: &who, held: RefCell::default() };
+        let outcome = match own {
+            Some(run) => Ok(run(app)),
+            None => app.api.run(route, &served, &input, &body),
+        };
+        app.note(outcome.as_ref().err());
+        let held = served.held.into_inner();
+        drop((input, body, room, parsed));
+        let mut answer = outcome?;
+        if !route.need.is_to_read() {
+            // What was changed is told at once, or the client would do it again.
+            return Ok(respond(answer));
         }
-    }
-}
-
-/// Reads the head of a request.
-async fn head(parts: &mut Parts) -> Result<Input, Fault> {
-    let path = parts
-        .extract::<RawPathParams>()
-        .await
-        .map_err(|_| Fault::invalid("The address is not UTF-8."))?
-        .iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .collect();
-    // A HEAD is answered as the GET that it stands for.
-    let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
-    Ok(Input { method, path, query, ..Input::default() })
+        let body = body::answer(std::mem::take(&mut answer.body), &app.rooms.answers, held)?;
+        let mut response = respond(answer);
+        *response.body_mut() = body;
+        Ok(response)
+    };
+    app.lanes.run(route.lane, limits.call, work).await?
 }
 
 /// What changes something comes as JSON, which no other site can send without asking first.
@@ -243,30 +284,35 @@ fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Fault> {
 }
 
 /// Holds the objects that a call names against the caller's scope.
-async fn reach(route: &Route, app: &Arc<App>, who: &Principal, input: &Input) -> Result<(), Fault> {
+async fn reach(route: &Route, app: &Arc<App>, who: &Principal, input: &Input, body: &[u8]) -> Result<(), Fault> {
     let own = matches!(route.reach, Reach::None | Reach::Operation);
-    if who.scope().is_none() || route.need == crate::auth::access::Need::Nobody || own {
+    if who.scope().is_none() || route.need == Need::Nobody || own {
         return Ok(());
     }
-    let named = objects(route.reach, &input.object()?, &input.query, &input.path);
+    let named = route.reach.objects(input, body)?;
     let (who, own) = (who.clone(), Arc::clone(app));
-    let work = move || who.may_reach(&named, |object| own.experiment_of(object));
+    let work = move || who.may_reach(&named, |object| own.api.experiment_of(object));
     app.lanes.run(Lane::Object, app.config.limits.call, work).await?
 }
 
 /// The response of an answer.
 pub(crate) fn respond(answer: Answer) -> Response {
     let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = answer.status;
+    *response.status_mut() = status(answer.status);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
     guard::secure(response.headers_mut());
     response
 }
 
+/// A status by its number.
+fn status(number: u16) -> StatusCode {
+    StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 /// The response of a fault: always JSON, so that no browser reads what a client sent as markup.
 pub(crate) fn refuse(fault: &Fault) -> Response {
     let mut response = Response::new(Body::from(fault.body()));
-    *response.status_mut() = fault.http_status();
+    *response.status_mut() = status(fault.http_status());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     match fault.code {

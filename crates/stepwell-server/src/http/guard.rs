@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use axum::http::header::{self, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, Method, Uri};
 
 use crate::http::place::Place;
-use crate::wire::fault::{Code, Fault};
+use stepwell_wire::{Code, Fault};
 
 /// Longest address of a request, in bytes.
 pub(crate) const URI_BYTES_MAX: usize = 32 << 10;
@@ -166,12 +166,13 @@ pub(crate) enum Asked {
 /// 400, 403, 414, 415, 421 or 431, each with its reason.
 pub(crate) fn check(hosts: &Hosts, method: &Method, uri: &Uri, headers: &HeaderMap, asked: Asked) -> Result<(), Fault> {
     if uri.path_and_query().map_or(0, |path| path.as_str().len()) > URI_BYTES_MAX {
-        return Err(Fault::new(Code::BadRequest, format!("The address is over {URI_BYTES_MAX} bytes."))
-            .with_status(StatusCode::URI_TOO_LONG));
+        return Err(
+            Fault::new(Code::BadRequest, format!("The address is over {URI_BYTES_MAX} bytes.")).with_status(414)
+        );
     }
     if head_bytes(method, uri, headers) > HEAD_BYTES_MAX {
         return Err(Fault::new(Code::BadRequest, format!("The request's head is over {HEAD_BYTES_MAX} bytes."))
-            .with_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+            .with_status(431));
     }
     if let Some(twice) = ONCE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
         return Err(Fault::new(
@@ -191,7 +192,7 @@ pub(crate) fn check(hosts: &Hosts, method: &Method, uri: &Uri, headers: &HeaderM
                 "This server is not asked under the name {host:?}; start it with --allowed-host NAME[:PORT] to allow it."
             ),
         )
-        .with_status(StatusCode::MISDIRECTED_REQUEST));
+        .with_status(421));
     }
     if let Some(site) = headers.get("sec-fetch-site")
         && !matches!(site.as_bytes(), b"same-origin" | b"none")
@@ -208,8 +209,7 @@ pub(crate) fn check(hosts: &Hosts, method: &Method, uri: &Uri, headers: &HeaderM
         }
     }
     if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Fault::new(Code::BadRequest, "Compressed bodies are not taken.")
-            .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        return Err(Fault::new(Code::BadRequest, "Compressed bodies are not taken.").with_status(415));
     }
     Ok(())
 }
@@ -338,8 +338,7 @@ mod tests {
                 "/health" => Asked::Health,
                 _ => Asked::Own,
             };
-            check(&hosts, &method, &path.parse().unwrap(), &headers, asked)
-                .map_err(|fault| fault.http_status().as_u16())
+            check(&hosts, &method, &path.parse().unwrap(), &headers, asked).map_err(|fault| fault.http_status())
         };
         let get = |pairs: &[(&str, &str)]| try_(Method::GET, "/api", pairs);
         assert_eq!(get(&[]), Ok(()));

@@ -5,20 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::wire::fault::{Code, Fault};
-
-/// The kind of work a route does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// Logging and edits of runs: short, and never behind anything else.
-    Log,
-    /// Reads and edits of one object.
-    Object,
-    /// Searches, histories, plots.
-    Search,
-    /// Files.
-    Artifact,
-}
+use stepwell_wire::routes::Lane;
+use stepwell_wire::{Code, Fault};
 
 /// Calls of one lane that work at once, and calls that may wait for them.
 const WIDTH: [(Lane, usize, usize); 4] =

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -61,16 +61,16 @@ impl Default for Observed {
 
 impl Observed {
     /// Notes a request that was answered, and writes it to the log. `route` is a path of the table, never the client's.
-    pub(crate) fn request(&self, method: &Method, route: &'static str, status: StatusCode, took: Duration) {
+    pub(crate) fn request(&self, method: &Method, route: &'static str, status: u16, took: Duration) {
         let method = if method.as_str().len() <= 7 { method.as_str() } else { "OTHER" };
-        let labels = RequestLabels { method: method.to_owned(), route, status: status.as_u16() };
+        let labels = RequestLabels { method: method.to_owned(), route, status };
         self.requests.get_or_create(&labels).inc();
         self.seconds.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
         let micros = took.as_micros() as u64;
-        if status.is_server_error() {
-            tracing::warn!(method, route, status = status.as_u16(), micros, "request");
+        if status >= 500 {
+            tracing::warn!(method, route, status, micros, "request");
         } else {
-            tracing::debug!(method, route, status = status.as_u16(), micros, "request");
+            tracing::debug!(method, route, status, micros, "request");
         }
     }
 

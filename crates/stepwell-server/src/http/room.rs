@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
-use crate::wire::fault::{Code, Fault};
+use stepwell_wire::{Code, Fault};
 
 /// A body or answer that is shorter than this takes no room.
 pub(super) const SMALL: usize = 64 << 10;
@@ -181,7 +181,7 @@ mod tests {
             let room = room.clone();
             async move { room.wait(1, Duration::from_secs(60)).await.map(drop) }
         });
-        assert_eq!(room.wait(1, Duration::from_millis(10)).await.unwrap_err().http_status().as_u16(), 503);
+        assert_eq!(room.wait(1, Duration::from_millis(10)).await.unwrap_err().http_status(), 503);
         drop(all);
         next.await.unwrap().unwrap();
         assert!(room.is_free());

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use crate::artifacts::path::ArtifactPath;
-use crate::wire::fault::Fault;
+use stepwell_wire::Fault;
+use stepwell_wire::artifacts::ArtifactPath;
 
 /// The folder of a built UI.
 #[derive(Debug)]

@@ -10,11 +10,11 @@ use axum::response::Response;
 use tokio_util::io::ReaderStream;
 
 use crate::app::App;
-use crate::artifacts::path::ArtifactPath;
 use crate::http::dispatch::Streamed;
 use crate::http::guard;
-use crate::http::lanes::Lane;
-use crate::wire::fault::Fault;
+use stepwell_wire::Fault;
+use stepwell_wire::artifacts::ArtifactPath;
+use stepwell_wire::routes::Lane;
 
 /// What MLflow's UI may load and run: its own files. Its charts build functions from text, its styles are inline, and
 /// it shows artifacts as blobs.

@@ -1,0 +1,334 @@
+//! The check of where a model version says that its files are. Nobody follows no such URI; the check keeps a name
+//! in the registry from leading the clients that load it to another place than its run's or model's own.
+
+use percent_encoding::percent_decode_str;
+
+use crate::api::Api;
+use crate::fault::{Code, Fault};
+
+/// Schemes that name a host of the client's choice.
+const HOSTED: [&str; 10] = ["http", "https", "ftp", "ftps", "sftp", "hdfs", "viewfs", "r2", "b2", "abfss"];
+/// What clients give as the source of a prompt, which has no files.
+const PROMPT_SOURCES: [&str; 2] = ["dummy-source", "prompt-template"];
+/// How often a source may be decoded in search of what it hides.
+const DECODINGS_MAX: usize = 8;
+
+/// Checks a source against the run and the model that it is said to be of. The words are MLflow's.
+///
+/// # Errors
+/// 400 with the reason; 404 for an unknown run or model; 500 for a file of another host (MLflow's code).
+pub(super) fn check(api: &Api, source: &str, run_id: &str, model_id: &str, is_prompt: bool) -> Result<(), Fault> {
+    if is_prompt {
+        let why = format!("Invalid prompt source: '{source}'. Prompt sources must use an MLflow placeholder.");
+        return if PROMPT_SOURCES.contains(&source) { Ok(()) } else { Err(Fault::invalid(why)) };
+    }
+    let (scheme, rest) = split(source);
+    let param = if model_id.is_empty() { "run_id" } else { "model_id" };
+    let roots = || -> Result<Vec<String>, Fault> {
+        let mut roots = Vec::new();
+        if !model_id.is_empty() {
+            roots.push(api.artifacts_of_model(model_id)?);
+        }
+        if !run_id.is_empty() {
+            roots.push(api.artifacts_of_run(run_id)?);
+        }
+        Ok(roots)
+    };
+    if names_host(&scheme, rest) {
+        // Where the default artifact root is this server's own address, its runs' files are named by it.
+        let own = is_plain(source) && api.artifacts().is_ok_and(|roots| roots.resolve(source).is_ok());
+        let place = plain(source);
+        let inside = |root: &String| {
+            let (scheme, root) = plain(root);
+            scheme == place.0 && within(&place.1, &root)
+        };
+        return if own && roots()?.iter().any(inside) { Ok(()) } else { Err(foreign_host("source", &scheme)) };
+    }
+    if matches!(scheme.as_str(), "" | "file") && !source.contains('\\') {
+        if !is_here(&scheme, rest) {
+            return Err(Fault::new(Code::InternalError, format!("{source} is not a valid remote uri.")));
+        }
+        let (_, path) = plain(source);
+        // One place, however often a reader of it decodes.
+        let places = local_places(&path);
+        let local = |root: &String| Some(plain(root)).filter(|(scheme, _)| scheme.is_empty());
+        let roots: Vec<_> =
+            roots()?.iter().filter_map(local).filter_map(|(_, root)| local_places(&root)).flatten().collect();
+        if places.is_some_and(|places| places.iter().all(|place| roots.iter().any(|root| within(place, root)))) {
+            return Ok(());
+        }
+        let place = resolved(&path);
+        let told = if run_id.is_empty() && model_id.is_empty() { source } else { &place };
+        return refused(
+            told,
+            &format!(
+                "To use a local path as a model version source, the {param} request parameter has to be specified and the \
+                 local path has to be contained within the artifact directory of the run specified by the {param}."
+            ),
+        );
+    }
+    if !is_plain(source) {
+        return refused(source, NOT_ABSOLUTE);
+    }
+    let of_request = match scheme.as_str() {
+        "runs" => model_id.is_empty() && rest.trim_start_matches('/').split('/').next().is_some_and(|id| id == run_id),
+        "models" => {
+            let id = rest.trim_start_matches('/');
+            !id.starts_with("m-") || id == model_id
+        }
+        "mlflow-artifacts" => match roots() {
+            Ok(roots) => roots.iter().any(|root| {
+                let ((scheme, root), (own, place)) = (plain(root), plain(source));
+                scheme == own && within(&place, &root)
+            }),
+            Err(fault) if fault.code == Code::ResourceDoesNotExist => false,
+            Err(fault) => return Err(fault),
+        },
+        _ => {
+            let path = match rest.strip_prefix("//") {
+                Some(bucket) => bucket.split_once('/').map_or("", |(_, path)| path),
+                None => rest,
+            };
+            return if path.trim_matches('/').is_empty() { refused(source, NOT_ABSOLUTE) } else { Ok(()) };
+        }
+    };
+    let param = if scheme == "models" { "model_id" } else { param };
+    let why = || format!("The {param} request parameter must identify the resource that contains the source.");
+    if of_request { Ok(()) } else { refused(source, &why()) }
+}
+
+/// Holds a source against the pattern that the owner chose, if there is one; MLflow's word for it is
+/// `MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX`.
+///
+/// # Errors
+/// 400 when the pattern is not found in it.
+pub(super) fn check_pattern(api: &Api, source: &str) -> Result<(), Fault> {
+    let Some(pattern) = api.model_source().filter(|_| !source.is_empty()) else { return Ok(()) };
+    // A pattern that gives up on a source has not been found in it.
+    if pattern.is_match(source).unwrap_or(false) {
+        return Ok(());
+    }
+    refused(source, "It does not match the pattern that the owner of this server chose for sources.")
+}
+
+const NOT_ABSOLUTE: &str = "If supplying a source as an http, https, local file path, ftp, objectstore, or mlflow-artifacts \
+                            uri, an absolute path must be provided without relative path references present. Please provide \
+                            an absolute path.";
+
+fn refused<T>(source: &str, why: &str) -> Result<T, Fault> {
+    Err(Fault::invalid(format!("Invalid model version source: '{source}'. {why}")))
+}
+
+/// Whether a path is another, or within it; both as [`plain`] spells them.
+fn within(place: &str, root: &str) -> bool {
+    place.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a place names a host of the client's choice.
+fn names_host(scheme: &str, rest: &str) -> bool {
+    HOSTED.contains(&scheme)
+        || scheme == "mlflow-artifacts" && rest.starts_with("//") && rest != "//" && !rest.starts_with("///")
+}
+
+fn foreign_host(name: &str, scheme: &str) -> Fault {
+    Fault::invalid(format!(
+        "'{name}' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host other than the tracking server's \
+         configured artifact storage, so the server would connect to the host named in the URI."
+    ))
+}
+
+/// Whether a path or a `file:` URI is of this machine.
+fn is_here(scheme: &str, rest: &str) -> bool {
+    let host = if scheme == "file" { rest.strip_prefix("//").and_then(|rest| rest.split('/').next()) } else { None };
+    host.is_none_or(|host| host.is_empty() || host == "localhost")
+}
+
+/// All places that a local path may mean, from as it stands to decoded to the end; `None` where a part of it may be
+/// read as no path, or where it does not end.
+fn local_places(path: &str) -> Option<Vec<String>> {
+    let bad = |c: char| c.is_control() || matches!(c, '\\' | '#' | '?' | '\u{fffd}');
+    let all = decodings(path)?;
+    all.iter().all(|one| !one.contains(bad)).then(|| all.iter().map(|one| resolved(one)).collect())
+}
+
+/// A path by its letters without `.` and `..`; nothing is looked at on any disk. Above the root is the root, and what
+/// leads above where a relative path begins stays as it is.
+fn resolved(path: &str) -> String {
+    let (start, rest) = path.strip_prefix('/').map_or(("", path), |rest| ("/", rest));
+    let mut parts: Vec<&str> = Vec::new();
+    for part in rest.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if start.is_empty() => parts.push(part),
+            ".." => {}
+            part => parts.push(part),
+        }
+    }
+    start.to_owned() + &parts.join("/")
+}
+
+/// A source `models:/NAME/VERSION`, `models:/NAME/STAGE` or `models:/NAME@ALIAS` as it is kept: with the version's
+/// number, its run and its model. `None` for other sources.
+///
+/// # Errors
+/// 404 where there is no such version; 400 where it is a prompt's, or the request names another run or model.
+pub(super) fn lineage(
+    api: &Api,
+    source: &str,
+    run_id: Option<&str>,
+    model_id: Option<&str>,
+) -> Result<Option<(String, String, String)>, Fault> {
+    let Some(path) = source.strip_prefix("models:/") else { return Ok(None) };
+    if path.starts_with('/') {
+        return refused(source, "Registered model sources must use the active model registry.");
+    }
+    let tracking = api.tracking();
+    let named = match (path.rsplit_once('/'), path.split_once('@')) {
+        (Some((name, _)), _) | (None, Some((name, _))) => name,
+        (None, None) => return Ok(None),
+    };
+    if tracking.get_registered_model(named)?.tags.iter().any(|(key, value)| is_prompt_tag(key, value)) {
+        return refused(source, "Prompt versions cannot be used as model version sources.");
+    }
+    let version = match (path.rsplit_once('/'), path.split_once('@')) {
+        (None, None) => return Ok(None),
+        (None, Some((name, alias))) => tracking.get_model_version_by_alias(name, alias)?,
+        (Some((name, version)), _) if version.parse::<u64>().is_ok() => tracking.get_model_version(name, version)?,
+        (Some((name, latest)), _) if latest.eq_ignore_ascii_case("latest") => {
+            tracking.get_model_version_by_alias(name, latest)?
+        }
+        (Some((name, stage)), _) => tracking
+            .get_latest_versions(name, &[stage.to_owned()])?
+            .pop()
+            .ok_or_else(|| Fault::missing(format!("No version of {name} in stage {stage}")))?,
+    };
+    if run_id.is_some_and(|given| given != version.run_id) || model_id.is_some_and(|given| given != version.model_id) {
+        return refused(source, "The run_id and model_id request parameters must match the referenced model version.");
+    }
+    Ok(Some((format!("models:/{}/{}", version.name, version.version), version.run_id, version.model_id)))
+}
+
+/// Whether a tag says that a registered model is a prompt.
+pub(super) fn is_prompt_tag(key: &str, value: &str) -> bool {
+    key == "mlflow.prompt.is_prompt" && value.eq_ignore_ascii_case("true")
+}
+
+/// Where an experiment's files shall be: a relative path is one of the server's own working folder, as in MLflow.
+///
+/// # Errors
+/// As of [`check_location`].
+pub(super) fn location(given: &str) -> Result<String, Fault> {
+    check_location(given)?;
+    let (scheme, rest) = split(given);
+    let relative = scheme.is_empty() && !rest.starts_with('/');
+    let folder = relative.then(std::env::current_dir).and_then(Result::ok);
+    Ok(folder.map_or(given.to_owned(), |folder| format!("{}/{given}", folder.display())))
+}
+
+/// Checks where an experiment's files shall be: no place that means another once it is decoded, and no host of the
+/// client's choice.
+///
+/// # Errors
+/// 400 with the reason.
+fn check_location(location: &str) -> Result<(), Fault> {
+    let (scheme, rest) = split(location);
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    // Only what has no scheme has params in MLflow's reading.
+    let has_params = scheme.is_empty() && rest.rsplit('/').next().is_some_and(|last| last.contains(';'));
+    if location.contains('#') || has_params {
+        return Err(Fault::invalid("'artifact_location' URL can't include fragments or params."));
+    }
+    if !query.is_empty() && !decodings(query).is_some_and(|all| all.iter().all(|one| !one.contains(".."))) {
+        return Err(Fault::invalid("Invalid query string"));
+    }
+    if names_host(&scheme, rest) {
+        return Err(foreign_host("artifact_location", &scheme));
+    }
+    Ok(())
+}
+
+/// Scheme, in lower case and empty for a path, and what follows it.
+fn split(source: &str) -> (String, &str) {
+    match source.split_once(':') {
+        Some((scheme, rest))
+            if scheme.len() > 1
+                && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) =>
+        {
+            (scheme.to_ascii_lowercase(), rest)
+        }
+        _ => (String::new(), source),
+    }
+}
+
+/// A place in one spelling: its scheme, which a path and a `file:` URI have none of, and its path without the empty
+/// host of a URI and without a slash at its end.
+fn plain(place: &str) -> (String, String) {
+    let (scheme, rest) = split(place);
+    let path = rest.strip_prefix("//localhost").or(rest.strip_prefix("//")).filter(|path| path.starts_with('/'));
+    let path = path.unwrap_or(rest);
+    let scheme = if scheme == "file" { String::new() } else { scheme };
+    (scheme, path.trim_end_matches('/').to_owned())
+}
+
+/// A text, and what it is when decoded again and again; `None` where that is not text, or does not end.
+fn decodings(text: &str) -> Option<Vec<String>> {
+    let mut all = vec![text.to_owned()];
+    for _ in 0..DECODINGS_MAX {
+        let again = percent_decode_str(all.last()?).decode_utf8().ok()?.into_owned();
+        if all.last() == Some(&again) {
+            return Some(all);
+        }
+        all.push(again);
+    }
+    None
+}
+
+/// Whether a source means one place only, however often it is decoded.
+fn is_plain(source: &str) -> bool {
+    let bad = |c: char| c.is_control() || matches!(c, '\\' | '#' | '?' | '\u{fffd}');
+    let plain = |one: &String| {
+        !one.contains(bad) && !one.starts_with(' ') && !one.split(['/', ';', ':']).any(|part| part == "..")
+    };
+    decodings(source).is_some_and(|all| all.iter().all(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_within_others_by_their_letters() {
+        let (_, root) = plain("file:///srv/runs/7/artifacts");
+        for inside in
+            ["/srv/runs/7/artifacts", "file:/srv/runs/7/artifacts/m", "file://localhost/srv/runs/7/artifacts/m/.."]
+        {
+            assert!(within(&resolved(&plain(inside).1), &root), "{inside}");
+        }
+        for outside in
+            ["/srv/runs/7", "/srv/runs/7/artifacts-2", "file:///srv/runs/7/artifacts/../x", "srv/runs/7/artifacts", "/"]
+        {
+            assert!(!within(&resolved(&plain(outside).1), &root), "{outside}");
+        }
+        assert!(
+            is_here("file", "///a")
+                && is_here("file", "//localhost/a")
+                && is_here("", "/a")
+                && !is_here("file", "//h/a")
+        );
+        for (path, place) in [
+            ("/a/./b/../c", "/a/c"),
+            ("/..", "/"),
+            ("/../../é", "/é"),
+            ("../é", "../é"),
+            ("a/../../b", "../b"),
+            ("/../:/srv", "/:/srv"),
+            ("/a/b///../c//", "/a/c"),
+            ("", ""),
+        ] {
+            assert_eq!(resolved(path), place, "{path}");
+        }
+    }
+}
