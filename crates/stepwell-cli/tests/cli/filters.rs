@@ -117,8 +117,8 @@ fn every_example_of_the_language_is_taken() {
     let page = place.ok(&["help", "filter"]);
     assert_eq!(page, include_str!("../../../../docs/filter.md"));
     let mut tried = 0;
-    let tests = page.split("## Tests of numbers").nth(1).unwrap();
-    let names = page.split("## Statistics of a metric").nth(1).unwrap().split("## Tests").next().unwrap();
+    let tests = page.split("## Comparing numbers").nth(1).unwrap();
+    let names = page.split("## Statistics of a metric").nth(1).unwrap().split("## Comparing").next().unwrap();
     for line in tests.lines().filter_map(|line| line.strip_prefix("    ")) {
         // Behind a wide gap stands what it means.
         let example = line.split("      ").next().unwrap().split("   ").next().unwrap().trim();
