@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 
 use parking_lot::Mutex;
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use stepwell::query::View;
-use stepwell::tracking::{Batch, DatasetInput, Fault, ListedRun, MetricRef, ModelOutput, Row, Run, RunSearch};
+use stepwell::tracking::{Batch, DatasetInput, Fault, ListedRun, MetricRef, ModelOutput, Run, RunSearch};
 use stepwell::{Workspace, now_ms};
 use stepwell_wire::json::page;
 use stepwell_wire::{Api, Context, Settings};
 
-use crate::errors::{self, OrRaise};
+use crate::errors::OrRaise;
 
 /// A workspace behind MLflow's stores. `stepwell.mlflow` makes MLflow's entities of what it gives.
 #[pyclass(frozen, module = "stepwell._native")]
@@ -30,9 +31,14 @@ impl Context for LeftOut {
     }
 }
 
-/// MLflow's exception for a fault.
+/// MLflow's exception for a fault of the facade.
 fn raise(py: Python<'_>, fault: &Fault) -> PyErr {
-    let made = || py.import("stepwell.mlflow._faults")?.call_method1("exception", (fault.code.as_str(), &fault.message));
+    exception(py, fault.code.as_str(), &fault.message)
+}
+
+/// MLflow's exception of a code's name.
+fn exception(py: Python<'_>, code: &str, message: &str) -> PyErr {
+    let made = || py.import("stepwell.mlflow._faults")?.call_method1("exception", (code, message));
     match made() {
         Ok(exception) => PyErr::from_value(exception),
         Err(error) => error,
@@ -106,7 +112,7 @@ impl MlflowStore {
         max_results: Option<i64>,
         page_token: &str,
     ) -> PyResult<(Vec<f64>, Vec<i64>, Vec<i64>, Option<String>, Vec<String>)> {
-        let offset = page::offset(page_token).map_err(|fault| raise_wire(py, &fault))?;
+        let offset = page::offset(page_token).map_err(|fault| exception(py, "INVALID_PARAMETER_VALUE", &fault.message))?;
         let found = py
             .detach(|| self.api.tracking().get_metric_history(run_id, key, max_results, offset))
             .map_err(|fault| raise(py, &fault))?;
@@ -144,7 +150,7 @@ impl MlflowStore {
             "all" => View::All,
             _ => View::ActiveOnly,
         };
-        let offset = page::offset(page_token).map_err(|fault| raise_wire(py, &fault))?;
+        let offset = page::offset(page_token).map_err(|fault| exception(py, "INVALID_PARAMETER_VALUE", &fault.message))?;
         let search = RunSearch { experiment_ids, filter, view, max_results, order_by, offset };
         let tracking = self.api.tracking();
         let found = py.detach(|| tracking.find_runs(&search)).map_err(|fault| raise(py, &fault))?;
@@ -189,15 +195,6 @@ impl MlflowStore {
     /// Closes all logs; what they hold survives a power loss then.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.api.tracking().close()).map_err(|fault| raise(py, &fault))
-    }
-}
-
-/// MLflow's exception for a fault of the API.
-fn raise_wire(py: Python<'_>, fault: &stepwell_wire::Fault) -> PyErr {
-    let made = || py.import("stepwell.mlflow._faults")?.call_method1("exception", (fault.code.as_str(), &fault.message));
-    match made() {
-        Ok(exception) => PyErr::from_value(exception),
-        Err(error) => error,
     }
 }
 
@@ -293,15 +290,13 @@ fn run_tuple<'py>(
         .collect::<PyResult<Vec<_>>>()?;
     let made = made.iter().map(|model| (&model.model_id, model.step).into_pyobject(py)).collect::<PyResult<Vec<_>>>()?;
     let lists = [PyList::new(py, datasets)?, PyList::new(py, read)?, PyList::new(py, made)?];
-    PyTuple::new(py, info.into_iter().chain(data.into_iter().chain(lists).map(Bound::into_any)))
+    let items: Vec<_> = info.into_iter().chain(data.into_iter().chain(lists).map(Bound::into_any)).collect();
+    PyTuple::new(py, items)
 }
 
 /// Any object of a tuple.
-fn any<'py, T: IntoPyObject<'py>>(py: Python<'py>, value: T) -> PyResult<Bound<'py, PyAny>>
-where
-    PyErr: From<T::Error>,
-{
-    Ok(value.into_pyobject(py)?.into_any().into_bound())
+fn any<'py, T: IntoPyObjectExt<'py>>(py: Python<'py>, value: T) -> PyResult<Bound<'py, PyAny>> {
+    value.into_bound_py_any(py)
 }
 
 fn whole_run<'py>(py: Python<'py>, run: &Run) -> PyResult<Bound<'py, PyTuple>> {
@@ -331,7 +326,7 @@ fn whole_run<'py>(py: Python<'py>, run: &Run) -> PyResult<Bound<'py, PyTuple>> {
 }
 
 fn listed_run<'py>(py: Python<'py>, run: &ListedRun<'_>) -> PyResult<Bound<'py, PyTuple>> {
-    let row: &Row<'_> = &run.row;
+    let row = &run.row;
     let info = [
         any(py, row.run_id.as_str())?,
         any(py, row.name)?,
