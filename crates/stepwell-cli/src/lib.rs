@@ -45,7 +45,7 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
         Ok(true) => return 0,
         Err(error) => error.exit(),
     }
-    let arguments = Arguments::parse_from(commands::log::join_finish(arguments.into_iter()));
+    let arguments = Arguments::parse_from(commands::log::join_finish(arguments));
     if arguments.local
         && let Err(why) = time::use_local()
     {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::ffi::to_ffi;
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchIterator};
-use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_schema::{ArrowError, DataType};
 use pyo3::exceptions::{PyAttributeError, PyIndexError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
@@ -116,7 +116,8 @@ impl Column {
         let array = match plain.hasattr("__array_interface__")? {
             true => {
                 // A holder without `__array__`, so that numpy reads the memory instead of asking here again.
-                let holder = Memory { interface: plain.getattr("__array_interface__")?.unbind(), _owner: plain.unbind() };
+                let holder =
+                    Memory { interface: plain.getattr("__array_interface__")?.unbind(), _owner: plain.unbind() };
                 numpy.call_method1("asarray", (Bound::new(py, holder)?,))?
             }
             false => {

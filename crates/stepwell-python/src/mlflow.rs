@@ -112,7 +112,8 @@ impl MlflowStore {
         max_results: Option<i64>,
         page_token: &str,
     ) -> PyResult<(Vec<f64>, Vec<i64>, Vec<i64>, Option<String>, Vec<String>)> {
-        let offset = page::offset(page_token).map_err(|fault| exception(py, "INVALID_PARAMETER_VALUE", &fault.message))?;
+        let offset =
+            page::offset(page_token).map_err(|fault| exception(py, "INVALID_PARAMETER_VALUE", &fault.message))?;
         let found = py
             .detach(|| self.api.tracking().get_metric_history(run_id, key, max_results, offset))
             .map_err(|fault| raise(py, &fault))?;
@@ -150,7 +151,8 @@ impl MlflowStore {
             "all" => View::All,
             _ => View::ActiveOnly,
         };
-        let offset = page::offset(page_token).map_err(|fault| exception(py, "INVALID_PARAMETER_VALUE", &fault.message))?;
+        let offset =
+            page::offset(page_token).map_err(|fault| exception(py, "INVALID_PARAMETER_VALUE", &fault.message))?;
         let search = RunSearch { experiment_ids, filter, view, max_results, order_by, offset };
         let tracking = self.api.tracking();
         let found = py.detach(|| tracking.find_runs(&search)).map_err(|fault| raise(py, &fault))?;
@@ -288,7 +290,8 @@ fn run_tuple<'py>(
                 .into_pyobject(py)
         })
         .collect::<PyResult<Vec<_>>>()?;
-    let made = made.iter().map(|model| (&model.model_id, model.step).into_pyobject(py)).collect::<PyResult<Vec<_>>>()?;
+    let made =
+        made.iter().map(|model| (&model.model_id, model.step).into_pyobject(py)).collect::<PyResult<Vec<_>>>()?;
     let lists = [PyList::new(py, datasets)?, PyList::new(py, read)?, PyList::new(py, made)?];
     let items: Vec<_> = info.into_iter().chain(data.into_iter().chain(lists).map(Bound::into_any)).collect();
     PyTuple::new(py, items)

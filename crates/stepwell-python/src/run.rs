@@ -80,12 +80,7 @@ impl Shared {
 
     /// Logs by `log`; without `strict` what fails is counted as `lost` and warned of once.
     #[inline]
-    fn logged(
-        &self,
-        py: Python<'_>,
-        lost: u64,
-        log: impl FnOnce(&mut State) -> Result<(), Trouble>,
-    ) -> PyResult<()> {
+    fn logged(&self, py: Python<'_>, lost: u64, log: impl FnOnce(&mut State) -> Result<(), Trouble>) -> PyResult<()> {
         let done = log(&mut self.lock(py));
         match done {
             Ok(()) => Ok(()),
@@ -415,9 +410,8 @@ impl RunBase {
         step: Option<&Bound<'_, PyAny>>,
         time_ms: Option<i64>,
     ) -> PyResult<()> {
-        let given = (|| -> PyResult<_> {
-            Ok((key.to_str()?, convert::value(value)?, step.map(convert::step).transpose()?))
-        })();
+        let given =
+            (|| -> PyResult<_> { Ok((key.to_str()?, convert::value(value)?, step.map(convert::step).transpose()?)) })();
         let (key, value, step) = match given {
             Ok(given) => given,
             Err(error) => return self.shared.failed(py, 1, Trouble::Python(error)),

@@ -116,8 +116,8 @@ impl Table {
         params.finish("params", &DataType::Utf8, rows.len(), skip_texts, text, &mut columns);
         tags.finish("tags", &DataType::Utf8, rows.len(), skip_texts, text, &mut columns);
         let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
-            .expect("each column has a value for each row");
+        let batch =
+            RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).expect("each column has a value for each row");
         Ok(Self { batch, total: found.total, unreadable: found.unreadable.clone() })
     }
 }

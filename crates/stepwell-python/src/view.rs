@@ -169,10 +169,7 @@ impl RunView {
 }
 
 /// A dict of texts.
-fn texts<'a, 'py>(
-    py: Python<'py>,
-    texts: impl Iterator<Item = (&'a str, &'a str)>,
-) -> PyResult<Bound<'py, PyDict>> {
+fn texts<'a, 'py>(py: Python<'py>, texts: impl Iterator<Item = (&'a str, &'a str)>) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (key, value) in texts {
         dict.set_item(key, value)?;

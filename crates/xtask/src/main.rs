@@ -49,6 +49,11 @@ enum Task {
         /// Targets; all where none is named.
         targets: Vec<String>,
     },
+    /// Build the Python wheel, optimized, into `target/wheels`. Needs maturin (`pip install maturin`).
+    Wheel,
+    /// Try the Python package with torch, Lightning and Hugging Face, in an environment of their own under `target`.
+    /// Downloads some GB the first time.
+    Frameworks,
     /// Run the modules with `unsafe` code that miri can execute under miri. Needs a nightly toolchain with miri.
     Miri,
     /// Check licences, sources and advisories of dependencies by `deny.toml`. Needs cargo-deny.
@@ -92,6 +97,12 @@ fn run(task: Task) -> Result<(), String> {
             miri.args(["+nightly", "miri", "test", "--lib", "--"]);
             execute(miri.args(MIRI).env("MIRIFLAGS", "-Zmiri-disable-isolation"))
         }
+        Task::Wheel => {
+            let package = root().join("crates/stepwell-python");
+            let mut maturin = command("maturin");
+            execute(maturin.current_dir(package).args(["build", "--release", "--out", "../../target/wheels"]))
+        }
+        Task::Frameworks => frameworks(),
         Task::Deny => execute(cargo().args(["deny", "--all-features", "check"])),
     }
 }
@@ -120,6 +131,19 @@ fn execute(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().map_err(|error| format!("cannot start {program}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{program} failed: {status}")) }
+}
+
+/// Makes the environment of the frameworks, builds the wheel in it and runs its tests.
+fn frameworks() -> Result<(), String> {
+    let package = root().join("crates/stepwell-python");
+    let tests = package.join("tests/frameworks");
+    let environment = root().join("target/frameworks");
+    execute(command("python3").args(["-m", "venv"]).arg(&environment))?;
+    let python = environment.join("bin/python");
+    let run = || command(&python.to_string_lossy());
+    execute(run().args(["-m", "pip", "install", "-r"]).arg(tests.join("requirements.txt")))?;
+    execute(run().args(["-m", "pip", "install"]).arg(&package))?;
+    execute(run().args(["-m", "pytest", "-q"]).arg(&tests))
 }
 
 /// The benchmarks' names, and the first line of each.
