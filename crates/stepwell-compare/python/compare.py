@@ -276,7 +276,45 @@ class JsonLines:
             return [row[key] for row in map(json.loads, file) if key in row]
 
 
+class Stepwell:
+    """The wheel's own API: by handle, and a dict of ten."""
+
+    package = "stepwell"
+    forms = ("one", "ten")
+
+    def open(self, folder):
+        import stepwell
+
+        self.run = stepwell.open(folder).run(experiment="arena", strict=True)
+        self.metrics = [self.run.metric(key) for key in KEYS]
+
+    def log(self, points):
+        if len(points) == 1:
+            key, step = points[0]
+            self.metrics[key].log(step, value(key, step))
+        else:
+            self.run.log({KEYS[key]: value(key, step) for key, step in points}, step=points[0][1])
+
+    def close(self):
+        self.run.finish()
+
+    def read(self, folder, key):
+        import stepwell
+
+        workspace = stepwell.open(folder)
+        return list(workspace[workspace.search()[0]["run_id"]][key].values)
+
+
+class StepwellMlflow(MlflowSqlite):
+    """MLflow's client on a folder, without a server."""
+
+    def uri(self, folder):
+        return f"stepwell:{folder}/runs"
+
+
 CONTENDERS = {
+    "Stepwell": Stepwell,
+    "MLflow on Stepwell": StepwellMlflow,
     "MLflow SQLite": MlflowSqlite,
     "MLflow file store": MlflowFile,
     "W&B offline": Wandb,

@@ -10,6 +10,7 @@ mod given;
 mod mlflow;
 mod run;
 mod series;
+mod system;
 mod table;
 mod view;
 mod workspace;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -12,6 +13,7 @@ use stepwell::{NewRun, Point, RunEdit, RunId, RunStatus, RunWriter};
 
 use crate::errors::{self, OrRaise};
 use crate::series::Series;
+use crate::system::Monitor;
 use crate::view::RunView;
 use crate::workspace::WorkspaceBase;
 use crate::{convert, fork, given};
@@ -147,6 +149,19 @@ impl State {
         self.writer.take()
     }
 
+    /// Logs what the machine does; false once the run is ended. What fails is counted like all else.
+    pub(crate) fn log_system(&mut self, step: i64, values: &[(&str, f64)]) -> bool {
+        let Some(writer) = &mut self.writer else { return false };
+        if let Err(error) = writer.log_metrics(step, None, values) {
+            self.lost += values.len() as u64;
+            self.last_error = error.to_string();
+            if self.first_error.is_empty() {
+                self.first_error.clone_from(&self.last_error);
+            }
+        }
+        true
+    }
+
     /// The step that a call gave or, without one, the next; and how the next follows it.
     #[inline]
     fn step(&mut self, given: Option<i64>) -> i64 {
@@ -167,6 +182,7 @@ fn point(step: i64, time_ms: i64, value: f64) -> Point {
 pub(crate) struct RunBase {
     shared: Arc<Shared>,
     workspace: WorkspaceBase,
+    monitor: Mutex<Option<Monitor>>,
 }
 
 #[pymethods]
@@ -235,7 +251,7 @@ impl RunBase {
         };
         let state = Arc::new(Mutex::new(state));
         fork::enlist(&state);
-        Ok(Self { shared: Arc::new(Shared { state, id, strict, warned: AtomicBool::new(false) }), workspace })
+        Ok(Self { shared: Arc::new(Shared { state, id, strict, warned: AtomicBool::new(false) }), workspace, monitor: Mutex::new(None) })
     }
 
     /// The run's id.
@@ -378,9 +394,21 @@ impl RunBase {
         Ok(health)
     }
 
+    /// Logs what the machine does each so many seconds, until the run ends.
+    fn _monitor(&self, every: f64) -> PyResult<()> {
+        let every = Duration::try_from_secs_f64(every)
+            .ok()
+            .filter(|every| !every.is_zero())
+            .ok_or_else(|| PyValueError::new_err(format!("the seconds between two looks are positive, not {every}")))?;
+        let folder = self.workspace.store().root().to_owned();
+        *self.monitor.lock() = Some(Monitor::start(Arc::clone(&self.shared.state), every, folder)?);
+        Ok(())
+    }
+
     /// Ends the run with a status; all that it was given survives a power loss then. Ending it again does nothing.
     fn _finish(&self, py: Python<'_>, status: &str) -> PyResult<()> {
         let status = status.parse::<RunStatus>().or_raise(py)?;
+        drop(self.monitor.lock().take());
         self.shared.at_disk(py, |state| state.take().map_or(Ok(()), |writer| writer.finish(status)))
     }
 

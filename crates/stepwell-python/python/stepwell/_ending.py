@@ -81,6 +81,7 @@ def _end_all(status: str) -> None:
         if run._process != os.getpid():
             continue
         try:
+            run._flush()
             run._finish(status)
         except Exception as error:
             print(f"stepwell: run {run.id} could not be ended: {error}", file=sys.stderr)

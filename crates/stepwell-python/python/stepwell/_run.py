@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from . import _ending, _native
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from typing import Any
+
+    from ._device import DeviceBuffer
 
 
 class Run(_native.RunBase):
@@ -24,14 +27,19 @@ class Run(_native.RunBase):
         self.workspace = workspace
         # What a forked child must not end.
         self._process = os.getpid()
+        self._buffers: list[DeviceBuffer] = []
         self._arguments = {"strict": arguments.get("strict", False)}
         _ending.enlist(self)
+        every = arguments.get("system_metrics", False)
+        if every:
+            self._monitor(10.0 if every is True else float(every))
 
     # Ending
 
     def finish(self, status: str = "FINISHED") -> None:
         """Ends the run: FINISHED, FAILED or KILLED. All that it was given survives a power loss then."""
         _ending.forget(self)
+        self._flush()
         self._finish(status)
 
     def __enter__(self) -> Run:
@@ -95,6 +103,26 @@ class Run(_native.RunBase):
 
         suffix, data = _files.figure(figure)
         return _files.write(self.artifact_folder, _files.named("figures", key, step, suffix), data)
+
+    def device_buffer(self, keys: list[str], every: int = 100) -> DeviceBuffer:
+        """Collects scalars on their device, and logs them each `every` steps: no `.item()`, no wait for the GPU.
+
+            buffer = run.device_buffer(["loss", "grad_norm"], every=100)
+            buffer.put(step, loss, grad_norm)      # tensors of one element
+        """
+        from ._device import DeviceBuffer
+
+        buffer = DeviceBuffer(self, keys, every)
+        self._buffers.append(buffer)
+        return buffer
+
+    def _flush(self) -> None:
+        """Logs what buffers hold; what cannot be logged is told, and keeps no run from its end."""
+        for buffer in self._buffers:
+            try:
+                buffer.flush()
+            except Exception as error:
+                print(f"stepwell: run {self.id}: a buffer of {buffer.keys} was lost: {error}", file=sys.stderr)
 
     # Reading
 

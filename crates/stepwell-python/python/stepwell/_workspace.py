@@ -28,6 +28,7 @@ class Workspace(_native.WorkspaceBase):
         fork_from: str | None = None,
         start_time_ms: int | None = None,
         strict: bool = False,
+        system_metrics: bool | float = False,
     ) -> Run:
         """Begins a run, or goes on with one.
 
@@ -38,6 +39,8 @@ class Workspace(_native.WorkspaceBase):
         start_time_ms: milliseconds since the epoch; the present without.
         strict: whether a logging call that fails raises. Without, it warns once, training goes on, and
             `run.health()` counts what is missing.
+        system_metrics: logs processors, memory, disk, network and NVIDIA's GPUs under MLflow's names, `system/…`,
+            every 10 seconds, or every so many.
         """
         if fork_from is not None:
             raise NotImplementedError(
@@ -54,6 +57,7 @@ class Workspace(_native.WorkspaceBase):
             resume=resume,
             start_time_ms=start_time_ms,
             strict=strict,
+            system_metrics=system_metrics,
         )
 
     def follow(

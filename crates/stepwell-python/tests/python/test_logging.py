@@ -258,3 +258,54 @@ def test_keys_that_break_a_rule_are_refused(ws):
             run.log(key, 1.0, 0)
         with pytest.raises(ValueError):
             run.metric(key)
+
+
+def test_a_device_buffer_logs_each_row_once(ws):
+    with ws.run(strict=True) as run:
+        buffer = run.device_buffer(["a", "b"], every=10)
+        for step in range(25):
+            buffer.put(step, step / 2, np.float32(step))
+        assert list(run["a"].steps) == list(range(20))
+        buffer.flush()
+        assert list(run["a"].steps) == list(range(25))
+        buffer.put(25, 12.5, 25)
+        with pytest.raises(ValueError, match="2 values"):
+            buffer.put(26, 1.0)
+        with pytest.raises(ValueError):
+            run.device_buffer([])
+        with pytest.raises(ValueError):
+            run.device_buffer(["a", "a"])
+    view = ws[run.id]
+    assert list(view["a"].values) == [step / 2 for step in range(26)]
+    assert list(view["b"].values) == [float(step) for step in range(26)]
+    assert None not in list(view["a"].times_ms)
+
+
+def test_a_device_buffer_takes_tensors(ws):
+    torch = pytest.importorskip("torch")
+    with ws.run(strict=True) as run:
+        buffer = run.device_buffer(["a", "b"], every=7)
+        for step in range(30):
+            loss = torch.tensor(float(step), requires_grad=True) * 2
+            buffer.put(step, loss, torch.tensor([step], dtype=torch.int32))
+    view = ws[run.id]
+    assert list(view["a"].values) == [2.0 * step for step in range(30)]
+    assert list(view["b"].values) == [float(step) for step in range(30)]
+
+
+def test_system_metrics_go_with_the_run(ws):
+    import time
+
+    run = ws.run(system_metrics=0.05, strict=True)
+    deadline = time.monotonic() + 60
+    while "system/cpu_utilization_percentage" not in run.view() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.finish()
+    latest = ws[run.id].latest
+    assert 0 <= latest["system/cpu_utilization_percentage"] <= 100
+    assert 0 < latest["system/system_memory_usage_percentage"] < 100
+    assert latest["system/disk_available_megabytes"] > 0 and latest["system/network_receive_megabytes"] >= 0
+    points = ws[run.id]["system/cpu_utilization_percentage"]
+    assert list(points.steps) == list(range(len(points)))
+    with pytest.raises(ValueError, match="positive"):
+        ws.run(system_metrics=-1.0)
