@@ -155,13 +155,13 @@ pub mod maintenance {
     #[doc(inline)]
     pub use crate::workspace::{
         background::{Background, Rounds, Schedule},
-        check::{Damage, Report},
         compaction::{CompactOptions, Compacted},
         maintenance::Maintenance,
         purge::{CollectOptions, Collected},
         repair::{RepairOptions, Repaired},
         unlisted::LeftoverOptions,
         usage::Usage,
+        verify::{Damage, Report},
     };
 }
 
@@ -170,8 +170,8 @@ pub mod import {
     #[doc(inline)]
     pub use crate::workspace::{
         adopt::{AdoptedExperiment, ExperimentImport},
-        exchange::Pulled,
         import::{Added, ChangedHere, Elsewhere, Importer, Offered, OtherParam, Refusal, RunImport},
+        pull::Pulled,
     };
 }
 

@@ -18,8 +18,8 @@ pub enum TailMode {
 pub struct Options {
     /// See [`TailMode`].
     pub tail: TailMode,
-    /// How many of a writer's newest points each half of its tail holds, 32 bytes apiece: what is sealed in one piece.
-    /// More of them make better columns, fewer less memory; it is held within 2 and 262,144.
+    /// How many of a writer's newest points each buffer of its tail holds, 32 bytes apiece: what is sealed in one
+    /// piece. More of them make better columns, fewer less memory; it is held within 2 and 262,144.
     pub tail_points: u32,
     /// How long files stay that something newer replaced, in milliseconds, so that open snapshots go on.
     pub grace_ms: i64,

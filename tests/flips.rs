@@ -92,8 +92,7 @@ impl Sample {
         Self::of(&disk, &[("long", keys), ("short", keys), ("edited", keys), ("points", &["m00", "m07"])])
     }
 
-    /// A run whose writer was killed: sealed groups, frames, points in the tail; and another whose writer ended,
-    /// edited.
+    /// A run whose writer was killed: row groups, frames, points in the tail; and another whose writer ended, edited.
     fn crashed(tail: TailMode) -> Self {
         let disk = SimDisk::new();
         // Once all is in one half of the tail, once in both.
@@ -222,7 +221,7 @@ fn pages_of_one_run(path: &Path, bytes: &[u8]) -> Vec<std::ops::Range<u64>> {
     let disk = SimDisk::new();
     disk.create_new(Path::new("/pack")).unwrap().write_at(bytes, 0).unwrap();
     let pack = Pack::open(Source::new(disk.open_read(Path::new("/pack")).unwrap(), path.to_owned())).unwrap();
-    let groups: Vec<_> = (0..pack.group_count()).map(|index| pack.group(index).unwrap()).collect();
+    let groups: Vec<_> = (0..pack.row_group_count()).map(|index| pack.group(index).unwrap()).collect();
     let own = groups.iter().flat_map(|group| {
         let footer = group.footer();
         footer.pages[..footer.pool_base].iter().map(|page| {

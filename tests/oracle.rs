@@ -114,9 +114,9 @@ fn run(world: &mut World, sim: Option<SimDisk>, history: &[Next]) {
             Next::Kill => {
                 if let Some(dead) = sim.take() {
                     watcher = None;
-                    let image = dead.process_crash();
-                    world.move_to(Arc::new(image.clone()));
-                    sim = Some(image);
+                    let view = dead.process_crash();
+                    world.move_to(Arc::new(view.clone()));
+                    sim = Some(view);
                 }
             }
             Next::Look => look(world),

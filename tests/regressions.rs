@@ -419,8 +419,8 @@ fn what_was_whole_at_the_last_look_is_not_taken_for_torn() {
     log.read_at(&mut byte, at).unwrap();
     log.write_at(&[!byte[0]], at).unwrap();
 
-    // This reader knows that the group was whole: the damage is named. So it is by another one, since no crash leaves
-    // it so.
+    // This reader knows that the row group was whole: the damage is named. So it is by another one, since no crash
+    // leaves it so.
     for workspace in [&workspace, &open(&disk, TailMode::Mapped)] {
         let run = workspace.run(&id).unwrap();
         assert_eq!(run.count("a").unwrap(), 400_000);

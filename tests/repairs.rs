@@ -392,7 +392,7 @@ fn what_a_damaged_change_may_have_restored_is_not_deleted_for_good() {
     }
 }
 
-/// A link or a FIFO stands in the place of a folder: nothing ends as a whole, what is not concerned is mended, gathered
+/// A link or a FIFO stands in the place of a folder: nothing ends as a whole, what is not concerned is mended, packed
 /// and deleted, and each answer names the place. The folder back in its place, all is there.
 #[test]
 fn what_is_not_concerned_by_a_blocked_folder_is_done() {
@@ -423,8 +423,8 @@ fn what_is_not_concerned_by_a_blocked_folder_is_done() {
                 Ok(done) => {
                     let told = named(&done.left) || named(&done.kept);
                     assert!(told || folder == paths::QUARANTINE, "{what}: {done:?}");
-                    let may_gather = ![paths::TEMPORARY, paths::PACKS].contains(&folder);
-                    assert_eq!(done.logs > 0, may_gather, "{what}: {done:?}");
+                    let may_pack = ![paths::TEMPORARY, paths::PACKS].contains(&folder);
+                    assert_eq!(done.logs > 0, may_pack, "{what}: {done:?}");
                 }
                 Err(error) => {
                     assert!(folder == paths::MANIFEST && error.to_string().contains(folder), "{what}: {error}")

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stepwell::internals::segment::pack::Pack;
-use stepwell::internals::segment::reader::{Group, Source};
+use stepwell::internals::segment::reader::{RowGroup, Source};
 use stepwell::maintenance::{CompactOptions, RepairOptions};
 use stepwell::query::Query;
 use stepwell::testing::{SimDisk, Storage};
@@ -50,10 +50,10 @@ fn packed() -> (SimDisk, PathBuf) {
     (disk, pack)
 }
 
-/// Changes a byte of the page that `choose` names of a group.
-fn damage(disk: &SimDisk, pack: &Path, choose: impl Fn(&Group) -> Option<usize>) {
+/// Changes a byte of the page that `choose` names of a row group.
+fn damage(disk: &SimDisk, pack: &Path, choose: impl Fn(&RowGroup) -> Option<usize>) {
     let opened = Pack::open(Source::new(disk.open_read(pack).unwrap(), pack.to_owned())).unwrap();
-    let place = (0..opened.group_count()).find_map(|index| {
+    let place = (0..opened.row_group_count()).find_map(|index| {
         let group = opened.group(index).unwrap();
         let page = group.footer().pages[choose(&group)?];
         Some(group.extent().0 + page.offset + u64::from(page.len) / 2)
@@ -62,7 +62,7 @@ fn damage(disk: &SimDisk, pack: &Path, choose: impl Fn(&Group) -> Option<usize>)
 }
 
 /// The first page of a metric's values.
-fn values(key: &'static str) -> impl Fn(&Group) -> Option<usize> {
+fn values(key: &'static str) -> impl Fn(&RowGroup) -> Option<usize> {
     move |group| {
         let footer = group.footer();
         let own = footer.long_series().find(|series| footer.key_of(series) == key)?;
@@ -212,7 +212,7 @@ fn a_damaged_page_of_a_log_costs_its_own_points_alone() {
     let dir = Path::new(ROOT).join("logs").join(&id("open").key().to_string()[..2]);
     let log = disk.read_dir(&dir).unwrap().into_iter().map(|entry| dir.join(entry.name));
     let log = log.into_iter().find(|path| path.extension().is_some_and(|kind| kind == "log")).unwrap();
-    // In the middle of the values of the group, which are most of the log.
+    // In the middle of the values of the row group, which are most of the log.
     let len = disk.content(&log).unwrap().len();
     disk.damage(&log, |bytes| bytes[len / 2] ^= 1).unwrap();
     let now = open(&disk);

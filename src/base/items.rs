@@ -17,7 +17,7 @@ pub const MODEL_OUTPUT: u8 = 3;
 /// Of a logged model: a metric's latest value. Key: metric, dataset name, dataset digest, run. Value: see the facade.
 pub const MODEL_METRIC: u8 = 4;
 /// Of a logged model: its own words (`type`, `run`, `status`, `message`, `updated`).
-pub const MODEL_WORD: u8 = 5;
+pub const MODEL_FIELD: u8 = 5;
 /// Where the artifacts of a run or logged model are, when that is not below its experiment's place. Key: empty. Value:
 /// the URI.
 pub const ARTIFACT_URI: u8 = 6;

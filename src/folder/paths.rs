@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::base::ids::{RunKey, WriterId};
 
 /// The file that makes a folder a workspace.
-pub const MARK: &str = "stepwell.workspace";
+pub const MARKER: &str = "stepwell.workspace";
 /// Second names of the journals' last entries.
 pub const ANCHORS: &str = "anchors";
 /// Entries that say which packs are live.

@@ -33,7 +33,7 @@ impl Bitmap {
                 for (pass, &value) in passed.iter_mut().zip(chunk) {
                     *pass = u8::from(test(value));
                 }
-                gather(&passed)
+                pack_bits(&passed)
             })
             .collect();
         Self { words, len: values.len() }
@@ -174,7 +174,7 @@ impl Bitmap {
 ///
 /// Q: Why a multiplication? A: it moves the low bits of 8 bytes side by side into the top byte at once: bit `8i` lands
 /// on `56 + i`, and no two bits meet.
-fn gather(passed: &[u8; 64]) -> u64 {
+fn pack_bits(passed: &[u8; 64]) -> u64 {
     let mut word = 0;
     for (at, eight) in passed.as_chunks::<8>().0.iter().enumerate() {
         word |= (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * at);

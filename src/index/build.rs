@@ -1,4 +1,4 @@
-//! Writing an index image: rows of summaries turned into columns, keys gathered into groups.
+//! Writing an index image: rows of summaries turned into columns, keys grouped into blocks.
 
 use rustc_hash::FxHashMap;
 
@@ -7,15 +7,15 @@ use crate::base::summary::RunSummary;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
-use crate::index::layout::{Directory, Family, Group, HEADER_LEN, form, metric, text};
+use crate::index::layout::{Block, Directory, Family, HEADER_LEN, form, metric, text};
 use crate::index::packed::{Places, Span, put_spans};
 use crate::index::section::pack;
 use crate::index::strings::Strings;
 
-/// Below this many runs no key is dense: a group of its own would cost more than it saves.
+/// Below this many runs no key is dense: a block of its own would cost more than it saves.
 const DENSE_ROWS_MIN: usize = 1024;
-/// A sparse group is closed at this many cells, so that a rare key decodes little.
-const GROUP_CELLS: usize = 1 << 16;
+/// A sparse block is closed at this many cells, so that a rare key decodes little.
+const BLOCK_CELLS: usize = 1 << 16;
 
 /// So many neighbouring values in a pack at least, on average, make it pay to say where they are.
 const SPAN_MIN: usize = 4;
@@ -40,10 +40,10 @@ pub(crate) fn build(runs: &[RunSummary], places: Option<&Places>) -> Result<Vec<
         .iter()
         .enumerate()
         .map(|(row, run)| run.metrics.iter().map(move |(key, stats)| (key, metric(row, key, stats))));
-    writer.family(Family::Metrics, rows, metrics, Writer::metric_group)?;
-    writer.family(Family::Params, rows, runs.iter().map(|run| run.params.iter()), Writer::text_group)?;
-    writer.family(Family::Tags, rows, runs.iter().map(|run| run.tags.iter()), Writer::text_group)?;
-    writer.family(Family::Items, rows, runs.iter().map(|run| run.items.iter()), Writer::text_group)?;
+    writer.family(Family::Metrics, rows, metrics, Writer::metric_block)?;
+    writer.family(Family::Params, rows, runs.iter().map(|run| run.params.iter()), Writer::text_block)?;
+    writer.family(Family::Tags, rows, runs.iter().map(|run| run.tags.iter()), Writer::text_block)?;
+    writer.family(Family::Items, rows, runs.iter().map(|run| run.items.iter()), Writer::text_block)?;
     writer.directory.finish(&mut writer.image);
     Ok(writer.image)
 }
@@ -195,7 +195,7 @@ impl Writer {
         times
     }
 
-    /// The key table of a family, then its groups, each written by `write` from its cells.
+    /// The key table of a family, then its blocks, each written by `write` from its cells.
     fn family<'a, V, R>(
         &mut self,
         family: Family,
@@ -221,42 +221,42 @@ impl Writer {
         keys.sort_unstable_by_key(|(key, _)| *key);
 
         let mut names = Strings::default();
-        let (mut group_of, mut counts) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
-        let mut groups: Vec<(bool, usize)> = Vec::new();
+        let (mut block_of, mut counts) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+        let mut blocks: Vec<(bool, usize)> = Vec::new();
         let mut open: Option<usize> = None;
         for (key, cells) in &keys {
             names.push(key).ok_or_else(too_large)?;
             let dense = rows >= DENSE_ROWS_MIN && cells.len() * 2 >= rows;
-            let group = match open {
-                Some(group) if !dense => group,
+            let block = match open {
+                Some(block) if !dense => block,
                 _ => {
-                    groups.push((dense, if dense { rows } else { 0 }));
-                    groups.len() - 1
+                    blocks.push((dense, if dense { rows } else { 0 }));
+                    blocks.len() - 1
                 }
             };
             if !dense {
-                groups[group].1 += cells.len();
-                open = (groups[group].1 < GROUP_CELLS).then_some(group);
+                blocks[block].1 += cells.len();
+                open = (blocks[block].1 < BLOCK_CELLS).then_some(block);
             }
-            group_of.push(group as i64);
+            block_of.push(block as i64);
             counts.push(cells.len() as i64);
         }
-        if groups.iter().filter(|(dense, _)| !dense).map(|(_, cells)| cells).sum::<usize>() > u32::MAX as usize {
+        if blocks.iter().filter(|(dense, _)| !dense).map(|(_, cells)| cells).sum::<usize>() > u32::MAX as usize {
             return Err(too_large());
         }
         self.directory.keys[family as usize] = self.directory.sections.len();
         self.strings(&names);
-        self.ints(&group_of, None);
+        self.ints(&block_of, None);
         self.ints(&counts, None);
 
-        // Keys of one sparse group need not be neighbours: dense keys may stand between them.
-        let mut members: Vec<Vec<usize>> = vec![Vec::new(); groups.len()];
-        for (key, &group) in group_of.iter().enumerate() {
-            members[group as usize].push(key);
+        // Keys of one sparse block need not be neighbours: dense keys may stand between them.
+        let mut members: Vec<Vec<usize>> = vec![Vec::new(); blocks.len()];
+        for (key, &block) in block_of.iter().enumerate() {
+            members[block as usize].push(key);
         }
-        for ((dense, cells), members) in groups.into_iter().zip(members) {
+        for ((dense, cells), members) in blocks.into_iter().zip(members) {
             let section = self.directory.sections.len();
-            self.directory.groups[family as usize].push(Group { dense, cells, section });
+            self.directory.blocks[family as usize].push(Block { dense, cells, section });
             let taken = members.iter().flat_map(|&key| keys[key].1.iter());
             if dense {
                 let mut values = vec![None; rows];
@@ -276,13 +276,13 @@ impl Writer {
         Ok(())
     }
 
-    fn text_group(&mut self, cells: &[Option<&String>], _: &[u32]) -> Result<()> {
+    fn text_block(&mut self, cells: &[Option<&String>], _: &[u32]) -> Result<()> {
         debug_assert_eq!(text::CODES, text::DICTIONARY + 1, "the dictionary writes both");
         self.dictionary(&cells.iter().map(|cell| cell.map(String::as_str)).collect::<Vec<_>>())
     }
 
-    /// `ordinals` are the runs of a sparse group's cells.
-    fn metric_group(&mut self, cells: &[Option<Metric<'_>>], ordinals: &[u32]) -> Result<()> {
+    /// `ordinals` are the runs of a sparse block's cells.
+    fn metric_block(&mut self, cells: &[Option<Metric<'_>>], ordinals: &[u32]) -> Result<()> {
         // An absent cell repeats the one before it, which costs least.
         let stats = || cells.iter().map(|cell| cell.map(|(stats, _)| stats));
         let ints = |field: &dyn Fn(&SeriesStats) -> Option<i64>| carried(stats().map(|cell| cell.and_then(field)));

@@ -91,7 +91,7 @@ impl Ints {
         }
         let low = if low <= self.base { 0 } else { low.wrapping_sub(self.base) as u64 };
         let high = high.wrapping_sub(self.base) as u64;
-        // An offset over the column's width would be cut off by the casts below, so such bounds are settled first.
+        // An offset over the column's width would be cut off by the casts below, so such bounds are handled first.
         macro_rules! scan {
             ($values:expr, $narrow:ty) => {{
                 if low > u64::from(<$narrow>::MAX) {

@@ -4,10 +4,10 @@
 //! header (56 bytes): magic[8] version:u32 zero:u32 directory_offset:u64 directory_len:u64 directory_crc:u32 pack:u128
 //!   header_crc:u32
 //! sections, one after the other without a gap, each with its own checksum
-//! directory: rows, groups of four families, one entry a section; it ends the image
+//! directory: rows, blocks of four families, one entry a section; it ends the image
 //! ```
 //! Sections stand in this order: the runs' own columns ([`run`]), then for metrics, params, tags and items the key
-//! table ([`KEY_SECTIONS`]) and each group's sections. A **group** holds the cells of one dense key (a row for each
+//! table ([`KEY_SECTIONS`]) and each block's sections. A **block** holds the cells of one dense key (a row for each
 //! run) or of several sparse keys (a row for each run that has the key, key after key), so that rare keys share
 //! sections.
 //!
@@ -68,10 +68,10 @@ pub(crate) mod run {
     pub(crate) const SECTIONS: usize = 17;
 }
 
-/// Sections of a key table: names sorted by bytes, each key's group, each key's count of runs.
+/// Sections of a key table: names sorted by bytes, each key's block, each key's count of runs.
 pub(crate) const KEY_SECTIONS: usize = 3;
 
-/// Sections of a group of metrics, after the first, which says which runs have cells.
+/// Sections of a block of metrics, after the first, which says which runs have cells.
 pub(crate) mod metric {
     /// Bits: 1 latest has a timestamp, 2 first has one, 4 there is a min, 8 there is a max.
     pub(crate) const FLAGS: usize = 1;
@@ -103,7 +103,7 @@ pub(crate) mod metric {
     pub(crate) const MAX: usize = 14;
     /// The sum of finite values.
     pub(crate) const SUM: usize = 15;
-    /// How many sections a group of metrics has.
+    /// How many sections a block of metrics has.
     pub(crate) const SECTIONS: usize = 16;
     /// The section that `column` may be relative to.
     pub(crate) fn reference(column: usize) -> Option<usize> {
@@ -116,13 +116,13 @@ pub(crate) mod metric {
     }
 }
 
-/// Sections of a group of params, tags or items, after the first, which says which runs have cells.
+/// Sections of a block of params, tags or items, after the first, which says which runs have cells.
 pub(crate) mod text {
-    /// Distinct values of the group, sorted.
+    /// Distinct values of the block, sorted.
     pub(crate) const DICTIONARY: usize = 1;
     /// Each cell's place in the dictionary.
     pub(crate) const CODES: usize = 2;
-    /// How many sections such a group has.
+    /// How many sections such a block has.
     pub(crate) const SECTIONS: usize = 3;
 }
 
@@ -130,7 +130,7 @@ pub(crate) mod text {
 pub(crate) mod form {
     /// As it is.
     pub(crate) const PLAIN: u8 = 0;
-    /// Relative to another column of the group: integers by difference, floats by XOR.
+    /// Relative to another column of the block: integers by difference, floats by XOR.
     pub(crate) const RELATIVE: u8 = 1;
     /// Floats: first the spans of the pack's pools that hold the cells of one point, then the values of the others,
     /// which are not cells of 0 points.
@@ -153,15 +153,15 @@ pub(crate) enum Family {
 impl Family {
     pub(crate) const ALL: [Self; 4] = [Self::Metrics, Self::Params, Self::Tags, Self::Items];
 
-    /// Sections of each of its groups.
-    pub(crate) fn group_sections(self) -> usize {
+    /// Sections of each of its blocks.
+    pub(crate) fn block_sections(self) -> usize {
         if self == Self::Metrics { metric::SECTIONS } else { text::SECTIONS }
     }
 }
 
 /// Cells that share sections.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Group {
+pub(crate) struct Block {
     /// Whether it is one key with a cell for each run.
     pub(crate) dense: bool,
     /// How many cells.
@@ -177,8 +177,8 @@ pub(crate) struct Directory {
     pub(crate) pack: u128,
     /// How many runs.
     pub(crate) rows: usize,
-    /// Groups of metrics, params, tags and items.
-    pub(crate) groups: [Vec<Group>; 4],
+    /// Blocks of metrics, params, tags and items.
+    pub(crate) blocks: [Vec<Block>; 4],
     /// First section of each family's key table.
     pub(crate) keys: [usize; 4],
     /// All sections.
@@ -191,11 +191,11 @@ impl Directory {
         let offset = image.len() as u64;
         let mut bytes = Vec::new();
         put_varint(&mut bytes, self.rows as u64);
-        for groups in &self.groups {
-            put_varint(&mut bytes, groups.len() as u64);
-            for group in groups {
-                bytes.push(u8::from(group.dense));
-                put_varint(&mut bytes, group.cells as u64);
+        for blocks in &self.blocks {
+            put_varint(&mut bytes, blocks.len() as u64);
+            for block in blocks {
+                bytes.push(u8::from(block.dense));
+                put_varint(&mut bytes, block.cells as u64);
             }
         }
         for section in &self.sections {
@@ -224,20 +224,20 @@ impl Directory {
         for family in Family::ALL {
             directory.keys[family as usize] = section;
             section += KEY_SECTIONS;
-            // A group takes two bytes of the directory at least.
+            // A block takes two bytes of the directory at least.
             let count = reader.count(reader.remaining() / 2)?;
             for _ in 0..count {
                 let dense = match reader.u8()? {
                     0 => false,
                     1 => true,
-                    _ => return Err(Malformed("a group that is neither dense nor sparse")),
+                    _ => return Err(Malformed("a block that is neither dense nor sparse")),
                 };
                 let cells = reader.count(u32::MAX as usize)?;
                 if dense && cells != rows {
-                    return Err(Malformed("a dense group of another length"));
+                    return Err(Malformed("a dense block of another length"));
                 }
-                directory.groups[family as usize].push(Group { dense, cells, section });
-                section += family.group_sections();
+                directory.blocks[family as usize].push(Block { dense, cells, section });
+                section += family.block_sections();
             }
         }
         let mut offset = HEADER_LEN as u64;

@@ -1,4 +1,4 @@
-//! Values that an index does not repeat: single points' values stand in the pools of its pack's groups.
+//! Values that an index does not repeat: single points' values stand in the pools of its pack's row groups.
 //!
 //! A pool holds the values of short series key after key, and within a key run after run, which is the order of an
 //! index's cells. So few spans (`Span`) say where the values of many cells are, and `Pools` where a pool's pages lie in
@@ -12,12 +12,12 @@ use crate::error::Result;
 use crate::segment::footer::Page;
 use crate::segment::layout::{ColumnReader, ColumnWriter, PAGE_POINTS};
 use crate::segment::pack::Pack;
-use crate::segment::reader::Group;
+use crate::segment::reader::RowGroup;
 
 /// Neighbouring values of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// The pack's group.
+    /// The pack's row group.
     pub(crate) group: u32,
     /// The first value, as numbered by the pool.
     pub(crate) first: u32,
@@ -45,17 +45,17 @@ pub(crate) fn read_spans(bytes: &[u8]) -> std::result::Result<(Vec<Span>, &[u8])
     Ok((spans, columns.rest()))
 }
 
-/// The pools of a pack: for each group how many values, and their pages.
+/// The pools of a pack: for each row group how many values, and their pages.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Pools {
-    /// First page and number of values of each group.
+    /// First page and number of values of each row group.
     groups: Vec<(usize, usize)>,
     /// Offsets are from the file's first byte.
     pages: Vec<Page>,
 }
 
 impl Pools {
-    fn add(&mut self, group: &Group) {
+    fn add(&mut self, group: &RowGroup) {
         let (footer, bounds) = (group.footer(), group.footer().pool().bounds());
         self.groups.push((self.pages.len(), footer.pool().values));
         let of_values = footer.pool_base + bounds[3]..footer.pool_base + bounds[4];
@@ -63,7 +63,8 @@ impl Pools {
         self.pages.extend(footer.pages[of_values].iter().map(|page| Page { offset: start + page.offset, ..*page }));
     }
 
-    /// Appends the table: of each group its values and where its first page begins; of each page codec, length, CRC-32.
+    /// Appends the table: of each row group its values and where its first page begins; of each page codec, length,
+    /// CRC-32.
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         let mut scratch = Scratch::default();
         let mut columns = ColumnWriter::new(out, Effort::Fast, &mut scratch);
@@ -162,7 +163,7 @@ impl<'a> PoolReader<'a> {
 pub struct Places {
     pack: u128,
     pub(crate) pools: Pools,
-    /// Of each row: its group, and its entries.
+    /// Of each row: its row group, and its entries.
     rows: Vec<(u32, std::ops::Range<usize>)>,
     entries: Vec<Entry>,
     keys: Vec<Texts>,
@@ -178,7 +179,7 @@ struct Entry {
 }
 
 impl Places {
-    /// Of a pack without groups yet.
+    /// Of a pack without row groups yet.
     #[must_use]
     pub fn new(pack: u128) -> Self {
         Self { pack, ..Self::default() }
@@ -189,8 +190,8 @@ impl Places {
         self.pack
     }
 
-    /// Takes in the pack's next group.
-    pub fn add(&mut self, group: &Group) {
+    /// Takes in the pack's next row group.
+    pub fn add(&mut self, group: &RowGroup) {
         let (number, footer, start) = (self.keys.len() as u32, group.footer(), self.entries.len());
         self.pools.add(group);
         self.keys.push(footer.keys.clone());
@@ -214,8 +215,8 @@ impl Places {
         self.entries.iter().any(|entry| entry.value.is_some())
     }
 
-    /// Where the only point of a metric of a row has its value: group and number. `None` where there are more points,
-    /// or more series than one.
+    /// Where the only point of a metric of a row has its value: row group and number. `None` where there are more
+    /// points, or more series than one.
     pub(crate) fn find(&self, row: usize, key: &str) -> Option<(u32, u32)> {
         let (group, range) = self.rows.get(row)?.clone();
         let (keys, entries) = (&self.keys[group as usize], &self.entries[range]);

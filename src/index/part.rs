@@ -43,9 +43,9 @@ pub struct IndexPart {
 pub(crate) struct Keys {
     /// Sorted by bytes.
     pub(crate) names: Strings,
-    /// Each key's group.
-    pub(crate) groups: Vec<u32>,
-    /// Each key's first cell in its group.
+    /// Each key's block.
+    pub(crate) blocks: Vec<u32>,
+    /// Each key's first cell in its block.
     pub(crate) starts: Vec<u32>,
     /// How many runs have each key.
     pub(crate) counts: Vec<u32>,
@@ -55,10 +55,10 @@ pub(crate) struct Keys {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cells {
     family: Family,
-    group: usize,
-    /// First cell in the group; 0 for a dense key.
+    block: usize,
+    /// First cell in the block; 0 for a dense key.
     pub(crate) start: usize,
-    /// One past the last cell in the group.
+    /// One past the last cell in the block.
     pub(crate) end: usize,
 }
 
@@ -229,8 +229,8 @@ impl IndexPart {
         }
         for family in Family::ALL {
             self.keys(family)?;
-            for group in 0..self.image.directory.groups[family as usize].len() {
-                let cells = Cells { family, group, start: 0, end: 0 };
+            for block in 0..self.image.directory.blocks[family as usize].len() {
+                let cells = Cells { family, block, start: 0, end: 0 };
                 self.place(&cells)?;
                 if family != Family::Metrics {
                     self.dictionary(&cells)?;
@@ -357,23 +357,23 @@ impl IndexPart {
         let raw = self.image.raw(first)?;
         let mut reader = Reader::new(&raw);
         let names = Strings::read(&mut reader).map_err(|why| self.bad(first, why.0))?;
-        let groups = &self.image.directory.groups[family as usize];
-        let mut filled = vec![0_usize; groups.len()];
-        let group_of = self.image.uncached_ints(first + 1, names.len())?;
+        let blocks = &self.image.directory.blocks[family as usize];
+        let mut filled = vec![0_usize; blocks.len()];
+        let block_of = self.image.uncached_ints(first + 1, names.len())?;
         let counts = self.image.uncached_ints(first + 2, names.len())?;
-        let mut keys = Keys { names, groups: Vec::new(), starts: Vec::new(), counts: Vec::new() };
-        for (&group, &count) in group_of.iter().zip(&counts) {
-            let group = usize::try_from(group).unwrap_or(usize::MAX);
-            let entry = groups.get(group).ok_or_else(|| self.bad(first + 1, "a key of no group"))?;
+        let mut keys = Keys { names, blocks: Vec::new(), starts: Vec::new(), counts: Vec::new() };
+        for (&block, &count) in block_of.iter().zip(&counts) {
+            let block = usize::try_from(block).unwrap_or(usize::MAX);
+            let entry = blocks.get(block).ok_or_else(|| self.bad(first + 1, "a key of no block"))?;
             let count = usize::try_from(count).ok().filter(|&count| count <= self.len());
             let count = count.ok_or_else(|| self.bad(first + 2, "a key with more runs than there are"))?;
-            keys.groups.push(group as u32);
-            keys.starts.push(if entry.dense { 0 } else { filled[group] as u32 });
+            keys.blocks.push(block as u32);
+            keys.starts.push(if entry.dense { 0 } else { filled[block] as u32 });
             keys.counts.push(count as u32);
-            filled[group] += if entry.dense { entry.cells.max(1) } else { count };
+            filled[block] += if entry.dense { entry.cells.max(1) } else { count };
         }
-        if groups.iter().zip(&filled).any(|(group, &filled)| filled != group.cells) {
-            return Err(self.bad(first + 2, "keys that do not fill their groups"));
+        if blocks.iter().zip(&filled).any(|(block, &filled)| filled != block.cells) {
+            return Err(self.bad(first + 2, "keys that do not fill their blocks"));
         }
         Ok(slot.get_or_init(|| Box::new(keys)))
     }
@@ -386,61 +386,61 @@ impl IndexPart {
 
     /// The cells of the key at place `at` of the key table.
     pub(crate) fn cells_at(&self, family: Family, keys: &Keys, at: usize) -> Result<Cells> {
-        let group = keys.groups[at] as usize;
-        let entry = self.image.directory.groups[family as usize][group];
+        let block = keys.blocks[at] as usize;
+        let entry = self.image.directory.blocks[family as usize][block];
         let start = keys.starts[at] as usize;
         let end = if entry.dense { entry.cells } else { start + keys.counts[at] as usize };
-        Ok(Cells { family, group, start, end })
+        Ok(Cells { family, block, start, end })
     }
 
     /// Whether the key has a cell for each run.
-    pub(crate) fn is_dense(&self, family: Family, group: usize) -> bool {
-        self.image.directory.groups[family as usize][group].dense
+    pub(crate) fn is_dense(&self, family: Family, block: usize) -> bool {
+        self.image.directory.blocks[family as usize][block].dense
     }
 
-    /// Which runs the cells of the group belong to.
+    /// Which runs the cells of the block belong to.
     pub(crate) fn place(&self, cells: &Cells) -> Result<Place<'_>> {
-        let group = self.image.directory.groups[cells.family as usize][cells.group];
-        if group.dense {
-            return Ok(Place::Dense(self.image.bits(group.section)?));
+        let block = self.image.directory.blocks[cells.family as usize][cells.block];
+        if block.dense {
+            return Ok(Place::Dense(self.image.bits(block.section)?));
         }
-        Ok(Place::Sparse(self.image.bounded(group.section, group.cells, Some(self.len()))?))
+        Ok(Place::Sparse(self.image.bounded(block.section, block.cells, Some(self.len()))?))
     }
 
-    /// A column of integers of a metric's group.
+    /// A column of integers of a metric's block.
     pub(crate) fn metric_ints(&self, cells: &Cells, column: usize) -> Result<&Ints> {
-        let group = self.image.directory.groups[cells.family as usize][cells.group];
-        let section = group.section + column;
+        let block = self.image.directory.blocks[cells.family as usize][cells.block];
+        let section = block.section + column;
         if column != metric::LATEST_TIME {
             // What it may be relative to is in memory then, whatever that is relative to itself.
             let reference = metric::reference(column);
             reference.map(|column| self.metric_ints(cells, column)).transpose()?;
-            return self.image.ints(section, group.cells, reference.map(|column| group.section + column));
+            return self.image.ints(section, block.cells, reference.map(|column| block.section + column));
         }
-        self.image.ints_on(section, group.cells, None, |stored, values| match (stored, self.place(cells)?) {
+        self.image.ints_on(section, block.cells, None, |stored, values| match (stored, self.place(cells)?) {
             (form::TO_START, Place::Dense(_)) => self.add_starts(values, |at| at),
             (form::TO_START, Place::Sparse(ordinals)) => self.add_starts(values, |at| ordinals.get(at) as usize),
             _ => Ok(false),
         })
     }
 
-    /// A column of values of a metric's group.
+    /// A column of values of a metric's block.
     pub(crate) fn metric_floats(&self, cells: &Cells, column: usize) -> Result<&[f64]> {
-        let group = self.image.directory.groups[cells.family as usize][cells.group];
-        let section = group.section + column;
+        let block = self.image.directory.blocks[cells.family as usize][cells.block];
+        let section = block.section + column;
         if column != metric::LATEST {
             self.metric_floats(cells, metric::LATEST)?;
-            return self.image.floats(section, group.cells, Some(group.section + metric::LATEST));
+            return self.image.floats(section, block.cells, Some(block.section + metric::LATEST));
         }
-        self.image.floats_on(section, group.cells, |stored, bytes| match (stored, &self.pack) {
-            (form::IN_PACK, Some(pack)) => self.packed_floats(cells, group.cells, bytes, pack).map(Some),
+        self.image.floats_on(section, block.cells, |stored, bytes| match (stored, &self.pack) {
+            (form::IN_PACK, Some(pack)) => self.packed_floats(cells, block.cells, bytes, pack).map(Some),
             _ => Ok(None),
         })
     }
 
     /// Values of which those of cells of one point stand in the pack.
     fn packed_floats(&self, cells: &Cells, count: usize, bytes: &[u8], pack: &Pack) -> Result<Vec<f64>> {
-        let section = self.image.directory.groups[cells.family as usize][cells.group].section + metric::LATEST;
+        let section = self.image.directory.blocks[cells.family as usize][cells.block].section + metric::LATEST;
         let (spans, others) = read_spans(bytes).map_err(|why| self.bad(section, why.0))?;
         let (pools, points) = (self.pools()?, self.metric_ints(cells, metric::COUNT)?);
         let total: usize = spans.iter().map(|span| span.len as usize).sum();
@@ -477,17 +477,17 @@ impl IndexPart {
         Ok(self.pools.get_or_init(|| pools))
     }
 
-    /// The distinct values of a param's or tag's group.
+    /// The distinct values of a param's or tag's block.
     pub(crate) fn dictionary(&self, cells: &Cells) -> Result<&Strings> {
-        let group = self.image.directory.groups[cells.family as usize][cells.group];
-        self.strings(group.section + text::DICTIONARY)
+        let block = self.image.directory.blocks[cells.family as usize][cells.block];
+        self.strings(block.section + text::DICTIONARY)
     }
 
     /// Each cell's place in the dictionary.
     pub(crate) fn codes(&self, cells: &Cells) -> Result<&Ints> {
-        let group = self.image.directory.groups[cells.family as usize][cells.group];
+        let block = self.image.directory.blocks[cells.family as usize][cells.block];
         let values = self.dictionary(cells)?.len();
-        self.image.bounded(group.section + text::CODES, group.cells, Some(values))
+        self.image.bounded(block.section + text::CODES, block.cells, Some(values))
     }
 }
 

@@ -144,9 +144,9 @@ impl IndexPart {
                 Ok(())
             },
         )?;
-        let mut words = self.words(&[ordinal])?;
-        let words = words.pop().ok_or_else(|| Error::not_found("run ordinal", ordinal))?;
-        Ok(words.with_metrics(metrics))
+        let mut rows = self.rows_without_metrics(&[ordinal])?;
+        let row = rows.pop().ok_or_else(|| Error::not_found("run ordinal", ordinal))?;
+        Ok(row.with_metrics(metrics))
     }
 
     /// The runs at some ordinals as lists show them, in that order. No word is copied. Columns are read one after the
@@ -155,7 +155,7 @@ impl IndexPart {
     /// # Errors
     /// As [`IndexPart::summary`].
     pub fn rows(&self, ordinals: &[u32]) -> Result<Vec<Row<'_>>> {
-        let mut rows = self.words(ordinals)?;
+        let mut rows = self.rows_without_metrics(ordinals)?;
         let columns = |cells: &Cells| {
             let ints = |column: usize| self.metric_ints(cells, column);
             let times = (ints(metric::FLAGS)?, ints(metric::LATEST_TIME)?);
@@ -190,7 +190,7 @@ impl IndexPart {
     }
 
     /// Runs without their metrics.
-    fn words(&self, ordinals: &[u32]) -> Result<Vec<Row<'_>>> {
+    fn rows_without_metrics(&self, ordinals: &[u32]) -> Result<Vec<Row<'_>>> {
         let ints = |section: usize| self.run_ints(section);
         let (names, name_codes) = (self.strings(run::NAMES)?, ints(run::NAME_CODES)?);
         let (users, user_codes) = (self.strings(run::USERS)?, ints(run::USER_CODES)?);
@@ -312,7 +312,7 @@ impl IndexPart {
     }
 
     /// Calls `take` with each key that some runs have: the run's place among `ordinals`, the key, what `columns` made
-    /// of the key's cells, and the run's cell among the group's. Keys come in order, but for those that few runs have,
+    /// of the key's cells, and the run's cell among the block's. Keys come in order, but for those that few runs have,
     /// which come last.
     fn each_cell<'a, C>(
         &'a self,
@@ -371,7 +371,7 @@ impl IndexPart {
         })?;
         map.starts.pop();
         map.dense = (0..keys.names.len() as u32)
-            .filter(|&key| self.is_dense(family, keys.groups[key as usize] as usize))
+            .filter(|&key| self.is_dense(family, keys.blocks[key as usize] as usize))
             .collect();
         Ok(slot.get_or_init(|| map))
     }

@@ -1,4 +1,4 @@
-//! A list of texts in one block, each found by its number: dictionaries, keys, names.
+//! A list of texts in one buffer, each found by its number: dictionaries, keys, names.
 
 use crate::base::bytes::{Malformed, Reader, put_varint};
 
@@ -10,7 +10,7 @@ pub(crate) struct Strings {
 }
 
 impl Strings {
-    /// Appends one; `None` when the block is full.
+    /// Appends one; `None` when the buffer is full.
     pub(crate) fn push(&mut self, text: &str) -> Option<()> {
         let end = u32::try_from(self.text.len().checked_add(text.len())?).ok()?;
         self.text.push_str(text);

@@ -10,7 +10,7 @@ use crate::journal::chain::State;
 /// A live pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackEntry {
-    /// Runs in it, those counted twice that lie in two groups.
+    /// Runs in it, those counted twice that lie in two row groups.
     pub runs: u64,
     /// Series in it, by key and writer.
     pub series: u64,

@@ -83,13 +83,13 @@ pub struct DeletedVersion {
     pub by: String,
 }
 
-/// How often words were changed, see [`Word`]. Copies in two workspaces agree by that: what was changed more often
+/// How often words were changed, see [`Field`]. Copies in two workspaces agree by that: what was changed more often
 /// stands, of what was changed equally often the greater. No clock is asked.
-pub(crate) type Changes = BTreeMap<Word, u64>;
+pub(crate) type Changes = BTreeMap<Field, u64>;
 
 /// A word of a model or of a version that is changed as one. The order of variants is the format.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Word {
+pub enum Field {
     /// A model's name.
     Name,
     /// What it is about.
@@ -354,7 +354,7 @@ impl State for Registry {
             }
             Change::Rename { name, new_name, at_ms } => {
                 if let Some(mut model) = self.models.remove(name) {
-                    count(&mut model.changes, Word::Name);
+                    count(&mut model.changes, Field::Name);
                     model.updated_ms = *at_ms;
                     model.versions.values_mut().for_each(|version| version.updated_ms = *at_ms);
                     self.models.insert(new_name.clone(), model);
@@ -374,16 +374,16 @@ impl Model {
         match change {
             Change::Create { .. } | Change::Delete { .. } | Change::Rename { .. } | Change::Merge { .. } => {}
             Change::Describe { description, at_ms, .. } => {
-                count(&mut self.changes, Word::Description);
+                count(&mut self.changes, Field::Description);
                 self.description.clone_from(description);
                 self.updated_ms = *at_ms;
             }
             Change::Tag { key, value, .. } => {
-                count(&mut self.changes, Word::Tag(key.clone()));
+                count(&mut self.changes, Field::Tag(key.clone()));
                 put(&mut self.tags, key, value.clone());
             }
             Change::Alias { alias, version, .. } => {
-                count(&mut self.changes, Word::Alias(alias.clone()));
+                count(&mut self.changes, Field::Alias(alias.clone()));
                 put(&mut self.aliases, alias, *version);
             }
             Change::CreateVersion { number, version, .. } => {
@@ -401,20 +401,20 @@ impl Model {
             }
             Change::DescribeVersion { number, description, at_ms, .. } => {
                 if let Some(version) = self.versions.get_mut(number) {
-                    count(&mut version.changes, Word::Description);
+                    count(&mut version.changes, Field::Description);
                     version.description.clone_from(description);
                     version.updated_ms = *at_ms;
                 }
             }
             Change::VersionTag { number, key, value, .. } => {
                 if let Some(version) = self.versions.get_mut(number) {
-                    count(&mut version.changes, Word::Tag(key.clone()));
+                    count(&mut version.changes, Field::Tag(key.clone()));
                     put(&mut version.tags, key, value.clone());
                 }
             }
             Change::Stage { number, stage, at_ms, by, .. } => {
                 if let Some(version) = self.versions.get_mut(number) {
-                    count(&mut version.changes, Word::Stage);
+                    count(&mut version.changes, Field::Stage);
                     version.stage = *stage;
                     version.stage_by.clone_from(by);
                     version.updated_ms = *at_ms;
@@ -450,8 +450,8 @@ impl Model {
     }
 }
 
-fn count(changes: &mut Changes, word: Word) {
-    let times = changes.entry(word).or_default();
+fn count(changes: &mut Changes, field: Field) {
+    let times = changes.entry(field).or_default();
     *times = times.saturating_add(1);
 }
 

@@ -15,23 +15,23 @@ const SLOTS_SECOND: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub struct TailCursor {
     writer: WriterId,
-    /// Slots of a half.
-    half: usize,
-    /// The number at which the present turn was begun.
-    turn: u64,
-    /// The half's first slot; `None` while it is not known which half that is.
+    /// Slots of a buffer.
+    buffer_slots: usize,
+    /// The number at which the present generation was begun.
+    generation: u64,
+    /// The buffer's first slot; `None` while it is not known which buffer that is.
     start: Option<usize>,
-    /// One past the last point that was read, and its slot if it is of this turn.
+    /// One past the last point that was read, and its slot if it is of this generation.
     through: u64,
     last: Option<Slot>,
 }
 
 impl TailCursor {
-    /// Behind `slots`, those that were read of a turn begun at the number `turn`, in either half.
+    /// Behind `slots`, those that were read of a generation begun at the number `generation`, in either buffer.
     #[must_use]
-    pub fn new(writer: WriterId, half: u32, turn: u64, slots: &[Slot]) -> Self {
-        let (half, through) = (half as usize, turn + slots.len() as u64);
-        Self { writer, half, turn, start: None, through, last: slots.last().copied() }
+    pub fn new(writer: WriterId, buffer_slots: u32, generation: u64, slots: &[Slot]) -> Self {
+        let (buffer_slots, through) = (buffer_slots as usize, generation + slots.len() as u64);
+        Self { writer, buffer_slots, generation, start: None, through, last: slots.last().copied() }
     }
 
     /// One past the number of the last point that was read.
@@ -40,41 +40,42 @@ impl TailCursor {
         self.through
     }
 
-    /// Whether no slot of the present turn was read.
+    /// Whether no slot of the present generation was read.
     #[must_use]
     pub fn is_begin(&self) -> bool {
-        self.through == self.turn
+        self.through == self.generation
     }
 
-    /// Frames have all points before `through`, and the next one begins a turn.
+    /// Frames have all points before `through`, and the next one begins a generation.
     pub fn begin(&mut self, through: u64) {
-        (self.turn, self.start, self.through, self.last) = (through, None, through, None);
+        (self.generation, self.start, self.through, self.last) = (through, None, through, None);
     }
 
     /// What follows in the tail's file, whole batches only, and the place behind it. `None` when the last slot that was
-    /// read is not there any more: another turn has begun there, or another file is here.
+    /// read is not there any more: another generation has begun there, or another file is here.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn later(mut self, file: &dyn File, path: &Path) -> Result<Option<(Vec<Slot>, Self)>> {
-        let known = (self.through - self.turn) as usize;
+        let known = (self.through - self.generation) as usize;
         let Some(start) = self.find_start(file, path)? else { return Ok((known == 0).then(|| (Vec::new(), self))) };
         // The last slot known is read again.
         let again = known.min(1);
-        let mut slots = self.read(file, path, start + known - again..start + self.half, self.through - again as u64)?;
+        let mut slots =
+            self.read(file, path, start + known - again..start + self.buffer_slots, self.through - again as u64)?;
         if slots.first().copied().filter(|_| again == 1) != self.last {
             return Ok(None);
         }
         slots.drain(..again);
         self.start = Some(start);
-        let other = self.half - start;
-        let turned = self.through + slots.len() as u64;
-        let mut further = self.read(file, path, other..other + self.half, turned)?;
+        let other = self.buffer_slots - start;
+        let swapped_at = self.through + slots.len() as u64;
+        let mut further = self.read(file, path, other..other + self.buffer_slots, swapped_at)?;
         drop_open_batch(&mut further);
         if further.is_empty() {
             drop_open_batch(&mut slots);
         } else {
-            (self.turn, self.start) = (turned, Some(other));
+            (self.generation, self.start) = (swapped_at, Some(other));
             slots.append(&mut further);
         }
         self.through += slots.len() as u64;
@@ -82,13 +83,13 @@ impl TailCursor {
         Ok(Some((slots, self)))
     }
 
-    /// The first slot of the half in which the present turn is.
+    /// The first slot of the buffer in which the present generation is.
     fn find_start(&self, file: &dyn File, path: &Path) -> Result<Option<usize>> {
         if self.start.is_some() {
             return Ok(self.start);
         }
-        for start in [0, self.half] {
-            if !self.read(file, path, start..start + 1, self.turn)?.is_empty() {
+        for start in [0, self.buffer_slots] {
+            if !self.read(file, path, start..start + 1, self.generation)?.is_empty() {
                 return Ok(Some(start));
             }
         }

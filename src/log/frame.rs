@@ -32,8 +32,8 @@ pub enum Kind {
     Start,
     /// Records and points in row form, all of them or none.
     Records,
-    /// A sealed group of columns.
-    Group,
+    /// A row group of columns.
+    RowGroup,
     /// Nothing: the writer was finished, and its tail is empty.
     End,
 }
@@ -45,13 +45,13 @@ impl Kind {
         match self {
             Self::Start => 1,
             Self::Records => 2,
-            Self::Group => 3,
+            Self::RowGroup => 3,
             Self::End => 4,
         }
     }
 
     fn of(number: u16) -> Option<Self> {
-        [Self::Start, Self::Records, Self::Group, Self::End].into_iter().find(|kind| kind.number() == number)
+        [Self::Start, Self::Records, Self::RowGroup, Self::End].into_iter().find(|kind| kind.number() == number)
     }
 }
 

@@ -34,7 +34,7 @@ const TAIL: u32 = 1;
 /// The writer ended the log.
 const ENDED: u32 = 2;
 /// A pack or a tombstone has all of it, or `repair` told that it is lost: the log may be gone.
-const SETTLED: u32 = 4;
+const RETIRED: u32 = 4;
 /// The log is one of edits.
 const EDITS: u32 = 8;
 
@@ -60,7 +60,7 @@ pub struct Entry {
     /// Whether the writer ended the log.
     pub ended: bool,
     /// Whether nothing is to be missed any more.
-    pub settled: bool,
+    pub retired: bool,
 }
 
 impl Entry {
@@ -70,7 +70,7 @@ impl Entry {
         let flag = |set: bool, flag: u32| if set { flag } else { 0 };
         let flags = flag(self.tail, TAIL)
             | flag(self.ended, ENDED)
-            | flag(self.settled, SETTLED)
+            | flag(self.retired, RETIRED)
             | flag(self.run.is_none(), EDITS);
         let mut bytes = Vec::with_capacity(LINE_LEN);
         bytes.extend_from_slice(&MAGIC);
@@ -100,7 +100,7 @@ impl Entry {
             [reader.u64()?, reader.u64()?, reader.u64()?, reader.u64()?, reader.u64()?];
         let reserved = reader.slice(LINE_LEN - 4 - 80)?;
         let stored = reader.u32()?;
-        let known = TAIL | ENDED | SETTLED | EDITS;
+        let known = TAIL | ENDED | RETIRED | EDITS;
         if magic != MAGIC
             || flags & !known != 0
             || reserved.iter().any(|&byte| byte != 0)
@@ -110,8 +110,8 @@ impl Entry {
         }
         let has = |flag: u32| flags & flag != 0;
         let run = (!has(EDITS)).then_some(RunKey(run));
-        let (tail, ended, settled) = (has(TAIL), has(ENDED), has(SETTLED));
-        Ok(Self { run, writer, life, len, points, synced_len, synced_points, tail, ended, settled })
+        let (tail, ended, retired) = (has(TAIL), has(ENDED), has(RETIRED));
+        Ok(Self { run, writer, life, len, points, synced_len, synced_points, tail, ended, retired })
     }
 }
 
@@ -186,7 +186,7 @@ impl Ledger {
             synced_points: 0,
             tail: false,
             ended: false,
-            settled: false,
+            retired: false,
         };
         let line = Line { ledger: Arc::clone(self), offset, entry: Mutex::new(entry) };
         line.change(|_| {});
@@ -209,18 +209,18 @@ impl Line {
         }
         let mut entry = self.entry.lock();
         say(&mut entry);
-        // Compaction settles the line of a log that it takes away: a later sync must not take that back.
-        entry.settled |= self.is_settled();
+        // Compaction retires the line of a log that it takes away: a later sync must not take that back.
+        entry.retired |= self.is_retired();
         let _ = self.ledger.file.write_at(&entry.encode(self.offset), self.offset);
     }
 }
 
 impl Line {
-    /// Whether somebody else settled the line.
-    fn is_settled(&self) -> bool {
+    /// Whether somebody else retired the line.
+    fn is_retired(&self) -> bool {
         let mut line = [0; LINE_LEN];
         let read = self.ledger.file.read_at(&mut line, self.offset);
-        read.is_ok_and(|got| got == LINE_LEN) && Entry::decode(&line, self.offset).is_ok_and(|entry| entry.settled)
+        read.is_ok_and(|got| got == LINE_LEN) && Entry::decode(&line, self.offset).is_ok_and(|entry| entry.retired)
     }
 }
 
@@ -239,13 +239,13 @@ mod tests {
             synced_points: 5,
             tail: true,
             ended: false,
-            settled: false,
+            retired: false,
         }
     }
 
     #[test]
     fn a_line_reads_back_at_its_place_only() {
-        for entry in [entry(), Entry { run: None, tail: false, ended: true, points: 5, settled: true, ..entry() }] {
+        for entry in [entry(), Entry { run: None, tail: false, ended: true, points: 5, retired: true, ..entry() }] {
             let line = entry.encode(256);
             assert_eq!(Entry::decode(&line, 256), Ok(entry));
             assert!(Entry::decode(&line, 128).is_err());

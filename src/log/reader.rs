@@ -2,17 +2,17 @@
 //!
 //! The steps, in an order that lets a writer go on meanwhile:
 //!
-//! 1. The caller copies the tail's bytes, then this reads the log: whatever the copy misses because its turn had ended
-//!    is in a frame that was appended before.
+//! 1. The caller copies the tail's bytes, then this reads the log: whatever the copy misses because its generation had
+//!    ended is in a frame that was appended before.
 //! 2. Frames are walked one after the other. Where a header does not verify, the walk goes on at the next bytes that
 //!    look like a frame and verify at their place.
 //! 3. Bytes before the greatest durable mark were on disk once: what does not verify there is damage, it is reported,
 //!    and what follows counts. So it is behind that mark where bytes were changed as no power loss does it:
 //!    `Walk::frames` says how that is told. Anything else behind the mark is a tail torn by a crash: the log ends
 //!    there, even if later bytes verify, since an acknowledged order must have no gap.
-//! 4. Slots of the tail count from where the last frame with points ends, in the half where that one verifies, then in
-//!    the other, up to the first that does not verify or, where nothing is damaged, names a series that no frame names;
-//!    a batch whose end is missing does not count.
+//! 4. Slots of the tail count from where the last frame with points ends, in the buffer where that one verifies, then
+//!    in the other, up to the first that does not verify or, where nothing is damaged, names a series that no frame
+//!    names; a batch whose end is missing does not count.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,22 +22,22 @@ use crate::base::checksum::{changed_bytes, crc32};
 use crate::base::control;
 use crate::base::ids::WriterId;
 use crate::error::{Error, Result};
+use crate::log::buffers::{find_generation, verified_slots};
 use crate::log::cursor::drop_open_batch;
 use crate::log::frame::{self, BLOCK, HEADER_LEN, Header, Kind, MAGIC, NoHeader};
 use crate::log::prefix::Prefix;
 use crate::log::record::{Batch, LOG_VERSION, Record, Start};
 use crate::log::slot::Slot;
-use crate::log::turns::{find_turn, verified_slots};
 use crate::storage::File;
 
-/// How much is read at once where reading goes on, and after a jump over a group.
+/// How much is read at once where reading goes on, and after a jump over a row group.
 const WINDOW: usize = 64 << 10;
 const WINDOW_AFTER_JUMP: usize = 1 << 10;
 
 /// Up to so many bytes of contents it is asked whether one of them was changed; such frames are written at once.
 const ONE_BYTE_OF: u32 = 64 << 10;
-/// With these bytes, and one that says which, every group ends.
-const GROUP_END: [u8; 7] = *b"SWgroup";
+/// With these bytes, and one that says which, every row group ends.
+const ROW_GROUP_END: [u8; 7] = *b"SWgroup";
 
 /// A span of bytes that do not verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,10 +61,10 @@ pub enum Unbegun {
     Damaged,
 }
 
-/// A sealed group within the log.
+/// A row group within the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupPlace {
-    /// First byte of the group in the log.
+pub struct RowGroupExtent {
+    /// First byte of the row group in the log.
     pub offset: u64,
     /// Its length in bytes.
     pub len: u64,
@@ -81,14 +81,14 @@ pub struct Log {
     pub start: Start,
     /// Frames of records, each with the sequence number of its first row, in order.
     pub batches: Vec<(u64, Arc<Batch>)>,
-    /// Sealed groups in order.
-    pub groups: Vec<GroupPlace>,
+    /// Sealed row groups in order.
+    pub groups: Vec<RowGroupExtent>,
     /// Points of the tail, the first having the sequence number `slots_from`.
     pub slots: Vec<Slot>,
     /// Where the slots begin.
     pub slots_from: u64,
-    /// How many of the slots are in the half that was begun first.
-    pub slots_begun: u64,
+    /// How many of the slots are in the buffer that was begun first.
+    pub first_buffer_slots: u64,
     /// Whether the writer was finished: there is nothing in the tail, and nothing more will come.
     pub ended: bool,
     /// End of the last frame that counts.
@@ -109,17 +109,17 @@ impl Log {
         self.slots_from + self.slots.len() as u64
     }
 
-    /// The sequence number at which the half was begun that holds the newest slot.
+    /// The sequence number at which the buffer was begun that holds the newest slot.
     #[must_use]
-    pub fn last_turn(&self) -> u64 {
-        self.slots_from + if self.slots.len() as u64 > self.slots_begun { self.slots_begun } else { 0 }
+    pub fn last_generation(&self) -> u64 {
+        self.slots_from + if self.slots.len() as u64 > self.first_buffer_slots { self.first_buffer_slots } else { 0 }
     }
 
     /// Sequence numbers at which the tail was begun anew so far, here or in an earlier reading of the same log: the
-    /// slots of former turns that are still in the tail's file were numbered from one of these, as are those of its
-    /// last turn, which may follow one that no frame has yet.
+    /// slots of former generations that are still in the tail's file were numbered from one of these, as are those of
+    /// its last generation, which may follow one that no frame has yet.
     #[must_use]
-    pub fn turns(&self, earlier: &Self) -> Vec<u64> {
+    pub fn generations(&self, earlier: &Self) -> Vec<u64> {
         let of = |log: &Self| {
             let groups = log.groups.iter().map(|group| group.sequence + group.points);
             let rows = log
@@ -127,12 +127,12 @@ impl Log {
                 .iter()
                 .filter(|(_, batch)| !batch.rows.is_empty())
                 .map(|(sequence, batch)| sequence + batch.rows.len() as u64);
-            groups.chain(rows).chain([0, log.slots_from, log.slots_from + log.slots_begun]).collect::<Vec<u64>>()
+            groups.chain(rows).chain([0, log.slots_from, log.slots_from + log.first_buffer_slots]).collect::<Vec<u64>>()
         };
-        let mut turns = [of(self), of(earlier)].concat();
-        turns.sort_unstable_by_key(|&turn| std::cmp::Reverse(turn));
-        turns.dedup();
-        turns
+        let mut generations = [of(self), of(earlier)].concat();
+        generations.sort_unstable_by_key(|&generation| std::cmp::Reverse(generation));
+        generations.dedup();
+        generations
     }
 
     /// How many series the frames name, in a log without damage: those with the numbers below.
@@ -143,7 +143,7 @@ impl Log {
         numbers.max().map_or(0, |last| last.saturating_add(1))
     }
 
-    /// The sequence number from which points are not in sealed groups.
+    /// The sequence number from which points are not in row groups.
     #[must_use]
     pub fn sealed_through(&self) -> u64 {
         self.groups.last().map_or(0, |group| group.sequence + group.points)
@@ -176,8 +176,8 @@ pub enum Payload {
     Start(Start),
     /// See [`Kind::Records`].
     Records(Arc<Batch>),
-    /// See [`Kind::Group`]; the group is read from its place.
-    Group,
+    /// See [`Kind::RowGroup`]; the row group is read from its place.
+    RowGroup,
     /// See [`Kind::End`].
     End,
     /// It does not verify, but the header does: what is missing is known.
@@ -187,7 +187,7 @@ pub enum Payload {
 /// How much of a log is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// What a crash may have torn; pages of other groups are verified when they are read.
+    /// What a crash may have torn; pages of other row groups are verified when they are read.
     Recent,
     /// Every byte.
     All,
@@ -222,7 +222,7 @@ pub fn read_log(
         Depth::Recent => durable.max(known.map_or(0, Prefix::end)),
         Depth::All => 0,
     };
-    walk.check_groups(writer, verified, &frames, &mut bad)?;
+    walk.check_row_groups(writer, verified, &frames, &mut bad)?;
 
     // Step 3: cut at the first torn span behind the durable mark.
     let torn_span = |span: &&BadSpan| span.offset + span.len > durable && !span.changed;
@@ -260,7 +260,7 @@ pub fn read_on(file: &dyn File, path: &Path, writer: WriterId, from: u64) -> Res
     let mut walk = Walk::new(file, path)?;
     let (frames, mut bad) = walk.frames(writer, from)?;
     let durable = frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0);
-    walk.check_groups(writer, durable, &frames, &mut bad)?;
+    walk.check_row_groups(writer, durable, &frames, &mut bad)?;
     Ok(bad.is_empty().then_some(frames))
 }
 
@@ -286,7 +286,7 @@ fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durabl
         groups: Vec::new(),
         slots: Vec::new(),
         slots_from: 0,
-        slots_begun: 0,
+        first_buffer_slots: 0,
         ended: false,
         end: first_end,
         damage: Vec::new(),
@@ -309,9 +309,9 @@ fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durabl
                 }
                 log.batches.push((sequence, Arc::clone(batch)));
             }
-            Payload::Group => {
+            Payload::RowGroup => {
                 let (offset, len) = (offset + HEADER_LEN as u64, u64::from(header.len));
-                log.groups.push(GroupPlace { offset, len, sequence, points });
+                log.groups.push(RowGroupExtent { offset, len, sequence, points });
             }
             Payload::End => {
                 plain.push((log.batches.len(), offset, sequence));
@@ -321,11 +321,11 @@ fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durabl
     }
     let said = plain.iter().map(|&(_, _, sequence)| sequence).max().unwrap_or(0);
     if damaged && !tail.is_empty() {
-        log.slots_from = find_turn(tail, &log.start, log.slots_from, said);
+        log.slots_from = find_generation(tail, &log.start, log.slots_from, said);
     }
-    let turns = verified_slots(tail, log.start.writer, log.start.half, log.slots_from);
-    log.slots_begun = turns[0].len() as u64;
-    log.slots = turns.into_iter().flatten().map(Slot::from_bytes).collect();
+    let generations = verified_slots(tail, log.start.writer, log.start.buffer_slots, log.slots_from);
+    log.first_buffer_slots = generations[0].len() as u64;
+    log.slots = generations.into_iter().flatten().map(Slot::from_bytes).collect();
     if !damaged {
         // Frames that a power loss took may have named a series of which slots survived: the gap is there.
         let named = log.series_named();
@@ -457,9 +457,9 @@ impl<'a> Walk<'a> {
         // Too many bytes could be that one. So it is asked whether they are such contents, to the end, and not what was
         // on the disk before.
         Ok(match header.kind {
-            Kind::Group => {
-                let mark = self.bytes(end - GROUP_END.len() as u64 - 1, GROUP_END.len())?;
-                mark.iter().zip(GROUP_END).filter(|(byte, expected)| **byte != *expected).count() <= 1
+            Kind::RowGroup => {
+                let mark = self.bytes(end - ROW_GROUP_END.len() as u64 - 1, ROW_GROUP_END.len())?;
+                mark.iter().zip(ROW_GROUP_END).filter(|(byte, expected)| **byte != *expected).count() <= 1
             }
             Kind::Records => {
                 let contents = self.bytes(from, header.len as usize)?;
@@ -502,15 +502,15 @@ impl<'a> Walk<'a> {
         Ok(self.len)
     }
 
-    /// The verified payload; of a group only what it says of its points. `None` when it does not verify.
+    /// The verified payload; of a row group only what it says of its points. `None` when it does not verify.
     fn payload(&mut self, writer: WriterId, offset: u64, header: Header) -> Result<Option<Payload>> {
         let at = offset + HEADER_LEN as u64;
         let len = header.len as usize;
         if at + u64::from(header.len) > self.len {
             return Ok(None);
         }
-        if header.kind == Kind::Group {
-            return Ok(Some(Payload::Group));
+        if header.kind == Kind::RowGroup {
+            return Ok(Some(Payload::RowGroup));
         }
         let bytes = self.bytes(at, len)?;
         if bytes.len() < len || crc32(frame::seed(writer, offset), bytes) != header.payload_crc {
@@ -533,20 +533,26 @@ impl<'a> Walk<'a> {
                     |batch| if batch.rows.len() == header.count as usize { Ok(batch) } else { Err(Malformed("rows")) },
                 )
                 .map(|batch| Payload::Records(Arc::new(batch))),
-            Kind::End | Kind::Group if bytes.is_empty() => Ok(Payload::End),
-            Kind::End | Kind::Group => Err(Malformed("an end with contents")),
+            Kind::End | Kind::RowGroup if bytes.is_empty() => Ok(Payload::End),
+            Kind::End | Kind::RowGroup => Err(Malformed("an end with contents")),
         };
         Ok(payload.ok())
     }
 
-    /// Verifies all bytes of the groups behind a mark, the durable one or what was read before: a crash may have torn
-    /// them. Those before it were whole once, and each of their pages is verified when it is read.
-    fn check_groups(&mut self, writer: WriterId, mark: u64, frames: &[Frame], bad: &mut Vec<BadSpan>) -> Result<()> {
-        for frame in frames.iter().filter(|frame| matches!(frame.payload, Payload::Group)) {
+    /// Verifies all bytes of the row groups behind a mark, the durable one or what was read before: a crash may have
+    /// torn them. Those before it were whole once, and each of their pages is verified when it is read.
+    fn check_row_groups(
+        &mut self,
+        writer: WriterId,
+        mark: u64,
+        frames: &[Frame],
+        bad: &mut Vec<BadSpan>,
+    ) -> Result<()> {
+        for frame in frames.iter().filter(|frame| matches!(frame.payload, Payload::RowGroup)) {
             let start = frame.offset + HEADER_LEN as u64;
             let end = start + u64::from(frame.header.len);
             if end > mark && self.crc(frame::seed(writer, frame.offset), start, end)? != frame.header.payload_crc {
-                let (len, what) = (end - frame.offset, "the contents of a sealed group");
+                let (len, what) = (end - frame.offset, "the contents of a row group");
                 let changed = self.is_changed(writer, frame.offset, frame.header)?;
                 bad.push(BadSpan { offset: frame.offset, len, what, changed });
             }

@@ -24,8 +24,8 @@ pub struct Start {
     pub created_ms: i64,
     /// The process that wrote it; told to people, never used to judge whether it lives.
     pub process: String,
-    /// Slots of each of the tail's two halves.
-    pub half: u32,
+    /// Slots of each of the tail's two buffers.
+    pub buffer_slots: u32,
 }
 
 /// The payload of a frame of records: all of it happened, or none.

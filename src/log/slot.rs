@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The check is CRC-32C of the first 28 bytes, from a seed made of the writer and the point's sequence number. So a
-//! slot verifies only in its own log, at its own place in it and in the present turn of the region: what a former turn
-//! left behind, or what write-back brought to disk in another order, never verifies.
+//! slot verifies only in its own log, at its own place in it and in the present generation of the region: what a former
+//! generation left behind, or what write-back brought to disk in another order, never verifies.
 //!
 //! A writer stores the last word of a slot last, with release ordering; whoever sees a word whose check holds sees the
 //! other words too, and whoever sees anything else sees no point.
@@ -16,8 +16,8 @@ use crate::base::point::Point;
 
 /// Length of a slot in bytes.
 pub const SLOT_LEN: usize = 32;
-/// Most slots of a half of a tail.
-pub const HALF_MAX: u32 = 256 << 10;
+/// Most slots of a buffer of a tail.
+pub const BUFFER_SLOTS_MAX: u32 = 256 << 10;
 /// Mark: the next slot belongs to the same batch, which is there whole or not at all.
 pub const CONTINUES: u32 = 1 << 31;
 /// Mark: the point has no timestamp.

@@ -101,7 +101,7 @@ impl LogWriter {
     }
 
     /// From now on frames say that so many bytes of the log survive a power loss.
-    pub fn mark_durable(&mut self, durable: u64) {
+    pub fn set_durable(&mut self, durable: u64) {
         self.durable = durable;
     }
 

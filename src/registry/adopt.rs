@@ -133,8 +133,8 @@ fn note_changes(own: &Model, after: &Model, done: &mut AdoptedModel) {
     for (number, before) in &own.versions {
         let Some(now) = after.versions.get(number) else { continue };
         done.tags_set += set(&before.tags, &now.tags);
-        let words = |version: &Version| (version.stage, version.description.clone(), version.source.clone());
-        if words(before) != words(now) {
+        let fields = |version: &Version| (version.stage, version.description.clone(), version.source.clone());
+        if fields(before) != fields(now) {
             done.versions_changed.push(*number);
         }
     }

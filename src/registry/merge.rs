@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::journal::registry::{Changes, Gone, Model, Registry, Version, Word};
+use crate::journal::registry::{Changes, Field, Gone, Model, Registry, Version};
 
 /// What merging came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) fn merge(own: &Registry, theirs: &Registry) -> Merged {
         match models.get_mut(&theirs.id) {
             None => _ = models.insert(theirs.id, (name.clone(), theirs.clone())),
             Some((own_name, own)) => {
-                if stands(&theirs.changes, &own.changes, &Word::Name, *name > *own_name) {
+                if stands(&theirs.changes, &own.changes, &Field::Name, *name > *own_name) {
                     own_name.clone_from(name);
                 }
                 if !merge_model(own, theirs) {
@@ -109,19 +109,19 @@ fn named(
 }
 
 /// Whether their word stands over ours, given which of the values is greater.
-fn stands(theirs: &Changes, own: &Changes, word: &Word, greater: bool) -> bool {
-    let times = |changes: &Changes| changes.get(word).copied().unwrap_or(0);
+fn stands(theirs: &Changes, own: &Changes, field: &Field, greater: bool) -> bool {
+    let times = |changes: &Changes| changes.get(field).copied().unwrap_or(0);
     let (theirs, own) = (times(theirs), times(own));
     theirs > own || theirs == own && greater
 }
 
 /// Takes in what a copy of the model says; says whether all of it could be.
 fn merge_model(own: &mut Model, theirs: &Model) -> bool {
-    if stands(&theirs.changes, &own.changes, &Word::Description, theirs.description > own.description) {
+    if stands(&theirs.changes, &own.changes, &Field::Description, theirs.description > own.description) {
         own.description.clone_from(&theirs.description);
     }
-    merge_map(&mut own.tags, &theirs.tags, &own.changes, &theirs.changes, Word::Tag);
-    merge_map(&mut own.aliases, &theirs.aliases, &own.changes, &theirs.changes, Word::Alias);
+    merge_map(&mut own.tags, &theirs.tags, &own.changes, &theirs.changes, Field::Tag);
+    merge_map(&mut own.aliases, &theirs.aliases, &own.changes, &theirs.changes, Field::Alias);
     let mut whole = true;
     for (number, theirs) in &theirs.versions {
         match own.versions.get_mut(number) {
@@ -155,15 +155,15 @@ fn merge_version(own: &mut Version, theirs: &Version) -> bool {
     if identity(own) != identity(theirs) {
         return false;
     }
-    if stands(&theirs.changes, &own.changes, &Word::Description, theirs.description > own.description) {
+    if stands(&theirs.changes, &own.changes, &Field::Description, theirs.description > own.description) {
         own.description.clone_from(&theirs.description);
     }
     let greater = (theirs.stage, &theirs.stage_by) > (own.stage, &own.stage_by);
-    if stands(&theirs.changes, &own.changes, &Word::Stage, greater) {
+    if stands(&theirs.changes, &own.changes, &Field::Stage, greater) {
         own.stage = theirs.stage;
         own.stage_by.clone_from(&theirs.stage_by);
     }
-    merge_map(&mut own.tags, &theirs.tags, &own.changes, &theirs.changes, Word::Tag);
+    merge_map(&mut own.tags, &theirs.tags, &own.changes, &theirs.changes, Field::Tag);
     own.updated_ms = own.updated_ms.max(theirs.updated_ms);
     for (own, theirs) in [
         (&mut own.user, &theirs.user),
@@ -184,15 +184,15 @@ fn merge_map<V: Clone + Ord>(
     theirs: &BTreeMap<String, V>,
     own_changes: &Changes,
     their_changes: &Changes,
-    word: fn(String) -> Word,
+    field: fn(String) -> Field,
 ) {
     let changed = their_changes.keys().filter_map(|changed| match changed {
-        Word::Tag(key) | Word::Alias(key) if *changed == word(key.clone()) => Some(key),
+        Field::Tag(key) | Field::Alias(key) if *changed == field(key.clone()) => Some(key),
         _ => None,
     });
     let keys: BTreeSet<String> = changed.chain(theirs.keys()).cloned().collect();
     for key in keys {
-        if stands(their_changes, own_changes, &word(key.clone()), theirs.get(&key) > own.get(&key)) {
+        if stands(their_changes, own_changes, &field(key.clone()), theirs.get(&key) > own.get(&key)) {
             match theirs.get(&key) {
                 Some(value) => _ = own.insert(key, value.clone()),
                 None => _ = own.remove(&key),
@@ -202,8 +202,8 @@ fn merge_map<V: Clone + Ord>(
 }
 
 fn merge_changes(own: &mut Changes, theirs: &Changes) {
-    for (word, &times) in theirs {
-        let own = own.entry(word.clone()).or_default();
+    for (field, &times) in theirs {
+        let own = own.entry(field.clone()).or_default();
         *own = times.max(*own);
     }
 }

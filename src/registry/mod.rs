@@ -2,12 +2,12 @@
 //!
 //! [`Store`] reads and changes it. Its state, a [`Registry`], is kept in a journal, so that names and numbers are right
 //! under any number of processes.
-// `store` is the handle; `exchange` brings in the models of another workspace as `merge` says, `adopt` those of other
+// `store` is the handle; `pull` brings in the models of another workspace as `merge` says, `adopt` those of other
 // registries.
 
 mod adopt;
-pub(crate) mod exchange;
 mod merge;
+pub(crate) mod pull;
 pub(crate) mod store;
 
 #[doc(inline)]
@@ -15,7 +15,7 @@ pub use crate::journal::registry::{Gone, Model, Registry, Stage, Version};
 #[doc(inline)]
 pub use {
     adopt::AdoptedModel,
-    exchange::PulledModels,
+    pull::PulledModels,
     store::{Found, FoundVersion, ModelVersion, NewVersion, RegisteredModel, Store},
 };
 

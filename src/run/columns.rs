@@ -5,19 +5,19 @@ use std::cell::RefCell;
 
 use crate::base::point::TimestampsRef;
 use crate::log::slot::Slot;
-use crate::run::seal::GivenColumns;
+use crate::run::seal::SeriesColumns;
 
 /// Buffers of up to so many points and series in all are kept by their thread, also for writers that take turns: fresh
 /// memory costs more than filling it.
-const KEPT: usize = 160 << 10;
+const POOLED_MAX: usize = 160 << 10;
 
 thread_local! {
-    static FREE: RefCell<Vec<Gathered>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Vec<SortedPoints>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Points of all series, gathered by series.
+/// Points of all series, sorted by series.
 #[derive(Debug, Default)]
-pub struct Gathered {
+pub struct SortedPoints {
     /// Of each series: how many points it has; from [`Self::lay_out`] on where its next point goes, which is where it
     /// ends when all are placed.
     ends: Vec<u32>,
@@ -30,22 +30,22 @@ pub struct Gathered {
     values: Vec<f64>,
 }
 
-impl Gathered {
+impl SortedPoints {
     /// Begins with no point of so many series.
     #[must_use]
     pub fn new(series: usize) -> Self {
-        let mut gathered = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        gathered.ends.clear();
-        gathered.ends.resize(series, 0);
-        gathered.all_timed = true;
-        gathered
+        let mut sorted = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        sorted.ends.clear();
+        sorted.ends.resize(series, 0);
+        sorted.all_timed = true;
+        sorted
     }
 
     /// Lets the thread keep the buffers for another one.
-    pub fn keep(self) {
+    pub fn recycle(self) {
         FREE.with_borrow_mut(|free| {
-            let kept: usize = free.iter().map(Self::capacity).sum();
-            if kept + self.capacity() <= KEPT {
+            let pooled: usize = free.iter().map(Self::capacity).sum();
+            if pooled + self.capacity() <= POOLED_MAX {
                 free.push(self);
             }
         });
@@ -72,8 +72,8 @@ impl Gathered {
     }
 
     /// All points are counted but these columns: makes room for them.
-    pub fn lay_out(&mut self, extra: Option<GivenColumns<'_>>) {
-        if let Some(GivenColumns { series, timestamps, values, .. }) = extra {
+    pub fn lay_out(&mut self, columns: Option<SeriesColumns<'_>>) {
+        if let Some(SeriesColumns { series, timestamps, values, .. }) = columns {
             self.ends[series as usize] += values.len() as u32;
             self.all_timed &= timestamps.absent.is_empty();
         }
@@ -107,7 +107,7 @@ impl Gathered {
     }
 
     /// Puts these columns behind the points of their series.
-    pub fn place_columns(&mut self, GivenColumns { series, steps, timestamps, values }: GivenColumns<'_>) {
+    pub fn place_columns(&mut self, SeriesColumns { series, steps, timestamps, values }: SeriesColumns<'_>) {
         let from = self.ends[series as usize] as usize;
         let range = from..from + values.len();
         self.ends[series as usize] = range.end as u32;
@@ -119,16 +119,16 @@ impl Gathered {
         }
     }
 
-    /// The columns of a series, when all points are placed: steps, timestamps and values. `apart` are columns of a
-    /// series that has no other points, given rather than gathered.
+    /// The columns of a series, when all points are placed: steps, timestamps and values. `direct` are columns of a
+    /// series that has no other points, given rather than sorted.
     #[inline]
     #[must_use]
     pub fn of<'a>(
         &'a self,
         series: usize,
-        apart: Option<GivenColumns<'a>>,
+        direct: Option<SeriesColumns<'a>>,
     ) -> (&'a [i64], TimestampsRef<'a>, &'a [f64]) {
-        match apart {
+        match direct {
             Some(given) if given.series as usize == series => (given.steps, given.timestamps, given.values),
             _ => {
                 let start = series.checked_sub(1).map_or(0, |before| self.ends[before]);

@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 use crate::base::point::Columns;
 use crate::error::{Error, Result};
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::salvage::read_around;
 use crate::run::snapshot::{part_len, read_part};
 use crate::segment::layout::PAGE_POINTS;
 use crate::segment::pyramid::Bucket;
-use crate::segment::reader::Group;
+use crate::segment::reader::RowGroup;
 use crate::segment::stats::summarise;
 
 /// A series for a plot.
@@ -368,7 +368,7 @@ fn add_part(
 
 struct Walk<'a> {
     part: &'a Part<'a>,
-    group: &'a Group,
+    group: &'a RowGroup,
     index: usize,
     levels: Vec<usize>,
 }

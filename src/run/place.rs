@@ -28,8 +28,8 @@ pub struct Place {
     pub stem: String,
     /// Whether the tail may be mapped.
     pub mapped: bool,
-    /// Slots of each of its halves.
-    pub half: u32,
+    /// Slots of each of its buffers.
+    pub buffer_slots: u32,
     /// The writer's order (see [`Start::order`]).
     pub order: u64,
     /// Creation time, in milliseconds since the epoch.
@@ -55,8 +55,8 @@ impl Place {
         let (path, _) = self.paths(writer);
         let mut log = self.create_file(&path, writer)?;
         let process = format!("pid {}", std::process::id());
-        let Place { order, created_ms, half, .. } = *self;
-        let start = Start { version: LOG_VERSION, writer, order, created_ms, process, half };
+        let Place { order, created_ms, buffer_slots, .. } = *self;
+        let start = Start { version: LOG_VERSION, writer, order, created_ms, process, buffer_slots };
         let mut payload = Vec::new();
         control::encode(&start, &mut payload);
         match log.append(Kind::Start, 0, 0, &payload) {
@@ -66,7 +66,7 @@ impl Place {
                 let file = Arc::clone(log.file());
                 let key = u128::from_str_radix(&self.stem, 16).ok().filter(|_| self.stem.len() == 32).map(RunKey);
                 let line = self.ledger.as_ref().and_then(|ledger| ledger.begin(key, writer, log.len()));
-                let watermark = Watermark::new(Arc::clone(&self.storage), folders, file, path, half, line);
+                let watermark = Watermark::new(Arc::clone(&self.storage), folders, file, path, buffer_slots, line);
                 watermark.append(log.len());
                 Ok((log, Arc::new(watermark)))
             }

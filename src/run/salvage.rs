@@ -8,7 +8,7 @@ use crate::base::stats::SeriesStats;
 use crate::base::summary::RunSummary;
 use crate::error::{Error, Result};
 use crate::run::downsample::{self, Downsampled};
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::snapshot::{RunSnapshot, add_stats, part_len, part_stats, read_part, summary_of};
 use crate::segment::stats::stats_of;
 

@@ -1,6 +1,6 @@
-//! Seals a head: points of many series in order of arrival become a group of columns.
+//! Seals a head: points of many series in order of arrival become a row group of columns.
 //!
-//! 1. Count the points of each series and gather them into columns, one series after the other (a counting sort).
+//! 1. Count the points of each series and sort them into columns, one series after the other (a counting sort).
 //! 2. Series with the same steps and timestamps share one axis: training loops log all keys at one step.
 //! 3. Write axes and series page by page; the writer pools the short ones.
 //!
@@ -15,13 +15,13 @@ use crate::codec::{Effort, Hint};
 use crate::error::Result;
 use crate::log::slot::Slot;
 use crate::run::axes::{AxisTable, hash_axis, same_axis};
-use crate::run::columns::Gathered;
+use crate::run::columns::SortedPoints;
 use crate::segment::layout::{PAGE_POINTS, POOLED_BELOW};
-use crate::segment::writer::{GroupWriter, SeriesName, timestamps_kind};
+use crate::segment::writer::{RowGroupWriter, SeriesName, timestamps_kind};
 
 /// Columns of a series given whole, to be sealed behind the slots.
 #[derive(Clone, Copy, Debug)]
-pub struct GivenColumns<'a> {
+pub struct SeriesColumns<'a> {
     /// The series' number in the log.
     pub series: u32,
     /// Steps.
@@ -35,15 +35,15 @@ pub struct GivenColumns<'a> {
 /// What is sealed; the same at each step.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// Points in order: those settled before, then those of the tail.
+    /// Points in order: those already in rows, then those of the tail.
     pub slots: [&'a [Slot]; 2],
     /// Columns behind them.
-    pub extra: Option<GivenColumns<'a>>,
+    pub columns: Option<SeriesColumns<'a>>,
     /// The log's series; more of them may have come since the sealing was begun.
     pub series: &'a Names<u32>,
 }
 
-/// How a writer's columns were encoded last, for its next groups.
+/// How a writer's columns were encoded last, for its next row groups.
 #[derive(Debug, Default)]
 pub struct Hints {
     values: FxHashMap<u32, Hint>,
@@ -51,17 +51,17 @@ pub struct Hints {
     axes: FxHashMap<u32, [Hint; 2]>,
 }
 
-/// A group in the making.
+/// A row group in the making.
 #[derive(Debug)]
 pub struct Sealing {
-    gathered: Gathered,
-    group: GroupWriter<Vec<u8>>,
+    sorted: SortedPoints,
+    group: RowGroupWriter<Vec<u8>>,
     writer: u32,
     axes: AxisTable,
     /// The sequence number of the first point.
     sequence: u64,
     /// Whether the given columns are the only points of their series, and so are sealed from where they are.
-    apart: bool,
+    direct: bool,
     stage: Stage,
 }
 
@@ -80,7 +80,7 @@ enum Stage {
     Series(usize),
     /// Write pools and footer.
     Last,
-    /// Nothing: this is the group.
+    /// Nothing: this is the row group.
     Done(Vec<u8>),
 }
 
@@ -90,29 +90,29 @@ const SEALED_BYTES: usize = 6;
 const SLOTS_AT_ONCE: usize = 2 << 10;
 
 impl Sealing {
-    /// Begins the group of a head's points, of which `sequence` is the number of the first, for a log with so many
+    /// Begins the row group of a head's points, of which `sequence` is the number of the first, for a log with so many
     /// runs.
     #[must_use]
     pub fn new(head: Head<'_>, runs: usize, writer: WriterId, sequence: u64) -> Self {
-        let apart =
-            |extra: GivenColumns<'_>| head.slots.into_iter().flatten().all(|slot| slot.series() != extra.series);
-        let points =
-            head.slots.map(<[Slot]>::len).iter().sum::<usize>() + head.extra.map_or(0, |extra| extra.values.len());
-        let mut group = GroupWriter::new(Vec::with_capacity(64 + points * SEALED_BYTES), Effort::Fast);
+        let direct =
+            |columns: SeriesColumns<'_>| head.slots.into_iter().flatten().all(|slot| slot.series() != columns.series);
+        let points = head.slots.map(<[Slot]>::len).iter().sum::<usize>()
+            + head.columns.map_or(0, |columns| columns.values.len());
+        let mut group = RowGroupWriter::new(Vec::with_capacity(64 + points * SEALED_BYTES), Effort::Fast);
         (0..runs).for_each(|_| _ = group.named_run());
         let writer = group.writer(writer);
         Self {
-            gathered: Gathered::new(head.series.len()),
+            sorted: SortedPoints::new(head.series.len()),
             group,
             writer,
             axes: AxisTable::default(),
             sequence,
-            apart: head.extra.is_some_and(apart),
+            direct: head.columns.is_some_and(direct),
             stage: Stage::Count(0),
         }
     }
 
-    /// The group, when all is done.
+    /// The row group, when all is done.
     #[must_use]
     pub fn group(&self) -> Option<&[u8]> {
         if let Stage::Done(bytes) = &self.stage { Some(bytes) } else { None }
@@ -127,27 +127,27 @@ impl Sealing {
         match self.stage {
             Stage::Count(from) => {
                 let end = points.min(from + SLOTS_AT_ONCE);
-                self.gathered.count(slots(head.slots, from, end));
+                self.sorted.count(slots(head.slots, from, end));
                 self.stage = Stage::Count(end);
                 if end == points {
-                    self.gathered.lay_out(head.extra.filter(|_| !self.apart));
+                    self.sorted.lay_out(head.columns.filter(|_| !self.direct));
                     self.stage = Stage::Place(0);
                 }
                 Ok((end - from) / 4)
             }
             Stage::Place(from) => {
                 let end = points.min(from + SLOTS_AT_ONCE);
-                self.gathered.place(slots(head.slots, from, end));
+                self.sorted.place(slots(head.slots, from, end));
                 self.stage = Stage::Place(end);
                 if end == points {
-                    head.extra.filter(|_| !self.apart).inspect(|&extra| self.gathered.place_columns(extra));
+                    head.columns.filter(|_| !self.direct).inspect(|&columns| self.sorted.place_columns(columns));
                     self.stage = Stage::Series(0);
                 }
                 Ok((end - from) / 2)
             }
             Stage::Series(series) => self.begin(series, head, hints),
             Stage::Axis(series, axis, from) => {
-                let (steps, timestamps, values) = self.gathered.of(series, head.extra.filter(|_| self.apart));
+                let (steps, timestamps, values) = self.sorted.of(series, head.columns.filter(|_| self.direct));
                 let end = values.len().min(from + PAGE_POINTS);
                 self.group.axis_page(axis, &steps[from..end], timestamps.slice(from..end))?;
                 self.stage = Stage::Axis(series, axis, end);
@@ -158,7 +158,7 @@ impl Sealing {
                 Ok(end - from)
             }
             Stage::Values(series, from) => {
-                let (steps, timestamps, values) = self.gathered.of(series, head.extra.filter(|_| self.apart));
+                let (steps, timestamps, values) = self.sorted.of(series, head.columns.filter(|_| self.direct));
                 let end = values.len().min(from + PAGE_POINTS);
                 self.group.series_page(&steps[from..end], timestamps.slice(from..end), &values[from..end])?;
                 self.stage = Stage::Values(series, end);
@@ -170,8 +170,8 @@ impl Sealing {
                 Ok(end - from)
             }
             Stage::Last => {
-                std::mem::take(&mut self.gathered).keep();
-                let group = std::mem::replace(&mut self.group, GroupWriter::new(Vec::new(), Effort::Fast));
+                std::mem::take(&mut self.sorted).recycle();
+                let group = std::mem::replace(&mut self.group, RowGroupWriter::new(Vec::new(), Effort::Fast));
                 let (bytes, _) = group.finish(self.sequence)?;
                 self.stage = Stage::Done(bytes);
                 Ok(2 * PAGE_POINTS)
@@ -182,17 +182,17 @@ impl Sealing {
 
     /// Goes to the next series from this one on that has points: begins its axis, or its values, or pools it.
     fn begin(&mut self, from: usize, head: Head<'_>, hints: &mut Hints) -> Result<usize> {
-        let apart = head.extra.filter(|_| self.apart);
-        let gathered = &self.gathered;
-        let Some(series) = (from..gathered.series()).find(|&series| !gathered.of(series, apart).2.is_empty()) else {
+        let direct = head.columns.filter(|_| self.direct);
+        let sorted = &self.sorted;
+        let Some(series) = (from..sorted.series()).find(|&series| !sorted.of(series, direct).2.is_empty()) else {
             self.stage = Stage::Last;
             return Ok(0);
         };
         let axis = |index: usize| {
-            let (steps, timestamps, _) = gathered.of(index, apart);
+            let (steps, timestamps, _) = sorted.of(index, direct);
             (steps, timestamps)
         };
-        let (steps, timestamps, values) = gathered.of(series, apart);
+        let (steps, timestamps, values) = sorted.of(series, direct);
         let same = |a, b| same_axis(axis(a), axis(b));
         let found = self.axes.find(series, || hash_axis(steps, timestamps), same);
         let long = values.len() >= POOLED_BELOW;
@@ -235,7 +235,7 @@ impl Sealing {
     }
 }
 
-/// The group of all points of a head, of a log with so many runs; `sequence` is that of the first.
+/// The row group of all points of a head, of a log with so many runs; `sequence` is that of the first.
 ///
 /// # Errors
 /// When a page or the footer exceeds 4 GiB.

@@ -1,20 +1,20 @@
-//! One writer at work: its log, its tail, and the head, which is every point that no sealed group has yet.
+//! One writer at work: its log, its tail, and the head, which is every point that no row group has yet.
 //!
-//! A point is in the tail's slots, or in the log as a row, or in a sealed group; `sealed <= base <= sequence` say from
+//! A point is in the tail's slots, or in the log as a row, or in a row group; `sealed <= base <= sequence` say from
 //! which number on:
 //!
 //! ```text
 //! 0 ........ sealed ........ base ........ sequence
-//!   groups         rows          slots
+//!   row groups     rows          slots
 //! ```
 //!
-//! *Settling* appends the slots' points to the log as rows; *sealing* appends rows' and slots' points as a group. Both
-//! restart the tail. When half of the tail is full, its points are sealed page by page, a few at each pause of the
-//! other half, so that no call waits for all of them; whatever else frames points ends that first.
+//! *Settling* appends the slots' points to the log as rows; *sealing* appends rows' and slots' points as a row group.
+//! Both restart the tail. When buffer of the tail is full, its points are sealed page by page, a few at each pause of
+//! the other buffer, so that no call waits for all of them; whatever else frames points ends that first.
 //!
-//! A sync from beside asks for the points to be framed ([`Watermark::ask`]). The next call hears it: few points are
-//! sealed at once, of more the half is turned over early and sealed like a full one, with shorter pauses. All this
-//! moving is in `head`.
+//! A sync from beside asks for the points to be framed ([`Watermark::request_flush`]). The next call hears it: few
+//! points are sealed at once, of more the buffer is turned over early and sealed like a full one, with shorter pauses.
+//! All this moving is in `head`.
 
 mod head;
 
@@ -36,7 +36,7 @@ use crate::log::record::{Batch, Record};
 use crate::log::slot::Slot;
 use crate::log::writer::LogWriter;
 use crate::run::place::Place;
-use crate::run::seal::{GivenColumns, Hints, Sealing};
+use crate::run::seal::{Hints, Sealing, SeriesColumns};
 use crate::run::session::head::rows;
 use crate::run::tail::Tail;
 use crate::run::watermark::Watermark;
@@ -64,16 +64,16 @@ pub struct Session {
     place: Place,
     log: LogWriter,
     tail: Option<Tail>,
-    /// The group of the full half, while it is made.
+    /// The row group of the full buffer, while it is made.
     sealing: Option<Sealing>,
     hints: Hints,
-    /// Points in rows that no group has yet; none come while a half is being sealed.
-    settled: Vec<Slot>,
+    /// Points in rows that no row group has yet; none come while a buffer is being sealed.
+    unsealed_rows: Vec<Slot>,
     sealed: u64,
     base: u64,
     sequence: u64,
     /// Points before this one are to be framed without delay, since a sync asked for them.
-    wanted: u64,
+    requested: u64,
     watermark: Arc<Watermark>,
     runs: Vec<RunEntry>,
     run_numbers: FxHashMap<RunId, u32>,
@@ -109,11 +109,11 @@ impl Session {
             tail: None,
             sealing: None,
             hints: Hints::default(),
-            settled: Vec::new(),
+            unsealed_rows: Vec::new(),
             sealed: 0,
             base: 0,
             sequence: 0,
-            wanted: 0,
+            requested: 0,
             watermark,
             runs: Vec::new(),
             run_numbers: FxHashMap::default(),
@@ -164,7 +164,7 @@ impl Session {
     }
 
     /// Puts records before whatever comes next: what it was too late, or impossible, to say in a frame of its own.
-    pub fn say_first(&mut self, records: Vec<Record>) {
+    pub fn prepend_records(&mut self, records: Vec<Record>) {
         self.pending.extend(records);
     }
 
@@ -238,7 +238,8 @@ impl Session {
     /// [`Error::Io`]; the point is not there then and will not appear.
     #[inline]
     pub fn push(&mut self, series: u32, step: i64, timestamp_ms: Option<i64>, value: f64) -> Result<()> {
-        let ready = self.pending.is_empty() & (self.generation == fork::generation()) & !self.watermark.is_asked();
+        let ready =
+            self.pending.is_empty() & (self.generation == fork::generation()) & !self.watermark.is_flush_requested();
         match &mut self.tail {
             Some(tail) if ready && tail.free() > 0 => {
                 tail.push(Slot::new(series, step, timestamp_ms, value), self.sequence)?;
@@ -275,7 +276,7 @@ impl Session {
         if points.is_empty() {
             return Ok(());
         }
-        if points.len() > self.place.half as usize {
+        if points.len() > self.place.buffer_slots as usize {
             return self.commit(Vec::new(), points);
         }
         self.make_ready(points.len())?;
@@ -297,7 +298,7 @@ impl Session {
 
     /// Appends a frame that carries the newest durable mark.
     fn append(&mut self, kind: Kind, sequence: u64, count: usize, payload: &[u8]) -> Result<()> {
-        self.log.mark_durable(self.watermark.marked());
+        self.log.set_durable(self.watermark.durable_offset());
         self.log.append(kind, sequence, count, payload)?;
         self.watermark.append(self.log.len());
         Ok(())
@@ -307,8 +308,8 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Io`]; of the part that failed no point is there.
-    pub fn push_columns(&mut self, given: GivenColumns<'_>) -> Result<()> {
-        let GivenColumns { series, steps, timestamps, values } = given;
+    pub fn push_columns(&mut self, given: SeriesColumns<'_>) -> Result<()> {
+        let SeriesColumns { series, steps, timestamps, values } = given;
         if values.len() <= COLUMNS_BY_SLOTS {
             let point =
                 |index: usize| Point { step: steps[index], timestamp_ms: timestamps.get(index), value: values[index] };
@@ -319,7 +320,7 @@ impl Session {
         for start in (0..values.len()).step_by(POINTS_AT_ONCE) {
             let range = start..values.len().min(start + POINTS_AT_ONCE);
             let (steps, timestamps) = (&steps[range.clone()], timestamps.slice(range.clone()));
-            self.seal_with(Some(GivenColumns { series, steps, timestamps, values: &values[range] }))?;
+            self.seal_with(Some(SeriesColumns { series, steps, timestamps, values: &values[range] }))?;
         }
         Ok(())
     }
@@ -335,7 +336,7 @@ impl Session {
             return Err(Error::invalid("batch", why));
         }
         if !points.is_empty() {
-            self.seal_full_half()?;
+            self.seal_full_buffer()?;
         }
         self.define_some()?;
         let mut batch = Batch { records: std::mem::take(&mut self.pending), rows: Vec::new() };
@@ -366,7 +367,7 @@ impl Session {
         }
         if !points.is_empty() {
             self.advance(points.len() as u64);
-            self.settled.append(&mut slots);
+            self.unsealed_rows.append(&mut slots);
             self.restart_tail();
             self.bound_rows();
         }
@@ -397,14 +398,14 @@ impl Session {
     pub fn sync(&mut self) -> Result<()> {
         self.make_ready(0)?;
         self.log.check_linked()?;
-        self.seal_full_half()?;
+        self.seal_full_buffer()?;
         match self.tail.as_ref().map_or(0, Tail::len) {
             0 => {}
-            len if len < SEAL_AT_SYNC => self.settle()?,
+            len if len < SEAL_AT_SYNC => self.flush_rows()?,
             _ => self.seal()?,
         }
         self.watermark.sync()?;
-        if self.watermark.marked() > self.log.durable() && !self.ended {
+        if self.watermark.durable_offset() > self.log.durable() && !self.ended {
             // Later readers tell damage from a torn end by the mark in the next frame, so there is one at once. It may
             // fail: the sync it speaks of has succeeded.
             let _ = self.commit(Vec::new(), &[]);
@@ -436,7 +437,7 @@ impl Session {
         self.watermark.ended();
         if let Some(tail) = self.tail.take() {
             // What was promised to survive in the tail survives in the log before the tail goes.
-            self.watermark.keep(tail.kept_anywhere());
+            self.watermark.make_log_durable(tail.remove_after());
             // Its points are in the log; a tail that stays behind says nothing.
             let _ = self.place.storage.remove_file(tail.path());
         }
@@ -465,8 +466,8 @@ impl Session {
         if count > 0 {
             self.tail()?;
         }
-        if self.watermark.is_asked() {
-            self.hear();
+        if self.watermark.is_flush_requested() {
+            self.see_flush_request();
         }
         match &self.tail {
             Some(tail) if tail.free() < count => self.make_room(count),
@@ -485,8 +486,8 @@ impl Session {
         (self.log, self.watermark) = self.place.create_log()?;
         self.generation = fork::generation();
         (self.tail, self.sealing, self.tail_noted) = (None, None, false);
-        self.settled = Vec::new();
-        (self.sealed, self.base, self.sequence, self.wanted) = (0, 0, 0, 0);
+        self.unsealed_rows = Vec::new();
+        (self.sealed, self.base, self.sequence, self.requested) = (0, 0, 0, 0);
         self.ended = false;
         let runs = self.runs.iter().enumerate().map(|(index, run)| run_record(index, run));
         let series = (0..self.series_count()).map(|series| {

@@ -11,12 +11,12 @@ use crate::base::summary::RunSummary;
 use crate::error::{Error, Result};
 use crate::log::record::Attribute;
 use crate::run::downsample::{self, Downsampled};
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::salvage::Salvage;
 use crate::run::state::{Coverage, RunState, Stamped};
 use crate::segment::stats::stats_of;
 
-/// A source of a run's data: one log, or one group of a pack.
+/// A source of a run's data: one log, or one row group of a pack.
 #[derive(Clone, Debug)]
 pub struct RunPart<S = SeriesPart> {
     /// What it says of the run, and which points of which writers it has.
@@ -136,7 +136,7 @@ impl RunSnapshot {
     #[must_use]
     pub(crate) fn without_writers(self, of: impl Fn(WriterId) -> bool) -> Self {
         let mut left = self.without(&of, |_, writer| of(writer));
-        left.state.forget_words(of);
+        left.state.forget_metadata(of);
         left
     }
 

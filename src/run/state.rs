@@ -59,7 +59,7 @@ pub struct RunState {
     pub tags: BTreeMap<String, Stamped<Option<String>>>,
     /// What is attached, by kind and key; `None` is a removed one.
     pub items: BTreeMap<(u8, String), Stamped<Option<String>>>,
-    /// Which points are meant: in a pack those of its group, in a snapshot all.
+    /// Which points are meant: in a pack those of its row group, in a snapshot all.
     pub coverage: Vec<Coverage>,
 }
 
@@ -109,11 +109,11 @@ impl RunState {
             }
             Record::Tag { key, value, order, .. } => {
                 let stamp = Stamp { order: *order, writer };
-                last_word(&mut self.tags, key.clone(), Stamped { stamp, value: value.clone() });
+                keep_newest(&mut self.tags, key.clone(), Stamped { stamp, value: value.clone() });
             }
             Record::Item { kind, key, value, order, .. } => {
                 let stamp = Stamp { order: *order, writer };
-                last_word(&mut self.items, (*kind, key.clone()), Stamped { stamp, value: value.clone() });
+                keep_newest(&mut self.items, (*kind, key.clone()), Stamped { stamp, value: value.clone() });
             }
             Record::Attribute { attribute, order, .. } => {
                 let stamp = Stamp { order: *order, writer };
@@ -123,9 +123,9 @@ impl RunState {
     }
 
     /// Forgets what some writers said.
-    pub(crate) fn forget_words(&mut self, of: impl Fn(WriterId) -> bool) {
+    pub(crate) fn forget_metadata(&mut self, of: impl Fn(WriterId) -> bool) {
         for attribute in &mut self.attributes {
-            attribute.take_if(|word| of(word.stamp.writer));
+            attribute.take_if(|value| of(value.stamp.writer));
         }
         self.params.values_mut().for_each(|values| values.retain(|value| !of(value.stamp.writer)));
         self.params.retain(|_, values| !values.is_empty());
@@ -139,8 +139,8 @@ impl RunState {
         for (key, values) in &other.params {
             values.iter().for_each(|value| self.set_param(key, value.clone()));
         }
-        other.tags.iter().for_each(|(key, tag)| last_word(&mut self.tags, key.clone(), tag.clone()));
-        other.items.iter().for_each(|(key, item)| last_word(&mut self.items, key.clone(), item.clone()));
+        other.tags.iter().for_each(|(key, tag)| keep_newest(&mut self.tags, key.clone(), tag.clone()));
+        other.items.iter().for_each(|(key, item)| keep_newest(&mut self.items, key.clone(), item.clone()));
     }
 
     fn set_param(&mut self, key: &str, value: Stamped<String>) {
@@ -170,7 +170,7 @@ impl RunState {
     /// Who marked it deleted, or restored it, last; empty when nobody did, or said who.
     #[must_use]
     pub fn deletion_by(&self) -> &str {
-        match self.word(5) {
+        match self.attribute_value(5) {
             Some(Attribute::Deleted { by, .. }) => by,
             _ => "",
         }
@@ -187,14 +187,14 @@ impl RunState {
         attributes.chain(params).chain(tags).chain(items).chain(writers).max().unwrap_or(0)
     }
 
-    fn word(&self, kind: usize) -> Option<&Attribute> {
+    fn attribute_value(&self, kind: usize) -> Option<&Attribute> {
         self.attributes[kind].as_ref().map(|attribute| &attribute.value)
     }
 
     /// The run's name; empty when nobody gave one.
     #[must_use]
     pub fn name(&self) -> &str {
-        match self.word(0) {
+        match self.attribute_value(0) {
             Some(Attribute::Name(name)) => name,
             _ => "",
         }
@@ -203,7 +203,7 @@ impl RunState {
     /// Who ran it; empty when nobody said.
     #[must_use]
     pub fn user(&self) -> &str {
-        match self.word(1) {
+        match self.attribute_value(1) {
             Some(Attribute::User(user)) => user,
             _ => "",
         }
@@ -212,7 +212,7 @@ impl RunState {
     /// Where the run stands.
     #[must_use]
     pub fn status(&self) -> RunStatus {
-        match self.word(2) {
+        match self.attribute_value(2) {
             Some(Attribute::Status(status)) => *status,
             _ => RunStatus::Running,
         }
@@ -221,7 +221,7 @@ impl RunState {
     /// When it started, in milliseconds since the epoch.
     #[must_use]
     pub fn start_time_ms(&self) -> Option<i64> {
-        match self.word(3) {
+        match self.attribute_value(3) {
             Some(Attribute::StartTime(time)) => *time,
             _ => None,
         }
@@ -230,7 +230,7 @@ impl RunState {
     /// When it ended, in milliseconds since the epoch.
     #[must_use]
     pub fn end_time_ms(&self) -> Option<i64> {
-        match self.word(4) {
+        match self.attribute_value(4) {
             Some(Attribute::EndTime(time)) => *time,
             _ => None,
         }
@@ -239,7 +239,7 @@ impl RunState {
     /// When it was marked deleted, in milliseconds since the epoch; `None` when it is not.
     #[must_use]
     pub fn deleted_ms(&self) -> Option<i64> {
-        match self.word(5) {
+        match self.attribute_value(5) {
             Some(Attribute::Deleted { at_ms, .. }) => *at_ms,
             _ => None,
         }
@@ -248,7 +248,7 @@ impl RunState {
     /// How often its experiment had been deleted or restored when the run's own mark was set.
     #[must_use]
     pub(crate) fn deleted_generation(&self) -> u64 {
-        match self.word(5) {
+        match self.attribute_value(5) {
             Some(Attribute::Deleted { generation, .. }) => *generation,
             _ => 0,
         }
@@ -257,7 +257,7 @@ impl RunState {
     /// What it stands for: [`crate::base::items::RUN`] for a plain run.
     #[must_use]
     pub fn kind(&self) -> u8 {
-        match self.word(6) {
+        match self.attribute_value(6) {
             Some(Attribute::Kind(kind)) => *kind,
             _ => crate::base::items::RUN,
         }
@@ -301,20 +301,20 @@ impl RunState {
 /// What decides between two words of one kind: the stamp; of a mark of deletion that was carried into a later
 /// generation of its experiment with its stamp, the later generation.
 #[must_use]
-pub fn rank(word: &Stamped<Attribute>) -> (Stamp, u64, Option<i64>, &str) {
-    match &word.value {
-        Attribute::Deleted { at_ms, generation, by } => (word.stamp, *generation, *at_ms, by),
-        _ => (word.stamp, 0, None, ""),
+pub fn rank(value: &Stamped<Attribute>) -> (Stamp, u64, Option<i64>, &str) {
+    match &value.value {
+        Attribute::Deleted { at_ms, generation, by } => (value.stamp, *generation, *at_ms, by),
+        _ => (value.stamp, 0, None, ""),
     }
 }
 
 /// Keeps the word of the greatest stamp.
-fn last_word<K: Ord>(words: &mut BTreeMap<K, Stamped<Option<String>>>, key: K, word: Stamped<Option<String>>) {
-    match words.get_mut(&key) {
-        Some(own) if word.stamp >= own.stamp => *own = word,
+fn keep_newest<K: Ord>(values: &mut BTreeMap<K, Stamped<Option<String>>>, key: K, value: Stamped<Option<String>>) {
+    match values.get_mut(&key) {
+        Some(own) if value.stamp >= own.stamp => *own = value,
         Some(_) => {}
         None => {
-            words.insert(key, word);
+            values.insert(key, value);
         }
     }
 }

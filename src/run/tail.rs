@@ -4,9 +4,9 @@
 //! owns. Elsewhere the same bytes are written by one call a point. Either way the file is the array and nothing else;
 //! see [`crate::log::slot`] for why stale bytes in it never count.
 //!
-//! The array has two halves. A turn of points begins at the first slot of either; while the points of one half are on
-//! their way into a frame, the other takes what comes next. A half whose points were promised to survive where they lie
-//! is begun anew only after the log survives up to the frame that has them.
+//! The array has two buffers. A generation of points begins at the first slot of either; while the points of one buffer
+//! are on their way into a frame, the other takes what comes next. A buffer whose points were promised to survive where
+//! they lie is begun anew only after the log survives up to the frame that has them.
 #![allow(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -20,26 +20,26 @@ use crate::storage::{File, Region, Storage};
 
 /// Slots of a new region: 64 KiB, so that a run of one point costs little.
 const SLOTS_FIRST: usize = 2 << 10;
-/// How much a full region grows, until it has both halves.
+/// How much a full region grows, until it has both buffers.
 const GROWTH: usize = 4;
 
 /// A writer's slots.
 pub struct Tail {
     /// The first slot of the region.
     slots: *mut Slot,
-    /// Slots of a half.
-    half: usize,
-    /// The first slot of the present turn: that of a half.
+    /// Slots of a buffer.
+    buffer_slots: usize,
+    /// The first slot of the present generation: that of a buffer.
     start: usize,
     /// The next slot to be written; those from `start` up to here are published.
     next: usize,
     /// Up to here slots are written without asking further.
     limit: usize,
     capacity: usize,
-    /// How many slots of the other half hold points that no frame has yet.
+    /// How many slots of the other buffer hold points that no frame has yet.
     full: usize,
-    /// For each half the log's offset that must be durable before its slots are overwritten.
-    kept: [u64; 2],
+    /// For each buffer the log's offset that must be durable before its slots are overwritten.
+    reuse_after: [u64; 2],
     /// Slots from `next` up to here may hold in the file what a failed write left: it must not be taken for points.
     dirty: usize,
     check: Check,
@@ -68,11 +68,17 @@ impl std::fmt::Debug for Tail {
 }
 
 impl Tail {
-    /// Creates the tail's file, which must not exist, with halves of so many slots; mapped or not.
+    /// Creates the tail's file, which must not exist, with buffers of so many slots; mapped or not.
     ///
     /// # Errors
     /// [`Error::Io`]; no file is left then.
-    pub fn create(storage: &dyn Storage, path: &Path, writer: WriterId, half: usize, mapped: bool) -> Result<Self> {
+    pub fn create(
+        storage: &dyn Storage,
+        path: &Path,
+        writer: WriterId,
+        buffer_slots: usize,
+        mapped: bool,
+    ) -> Result<Self> {
         let file = match storage.create_new(path) {
             // Only this writer has the name: an attempt failed before, and so did its removal.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -83,20 +89,20 @@ impl Tail {
         let file: Arc<dyn File> = file.map_err(Error::io("create", path))?.into();
         let mut tail = Self {
             slots: std::ptr::null_mut(),
-            half,
+            buffer_slots,
             start: 0,
             next: 0,
             limit: 0,
             capacity: 0,
             full: 0,
-            kept: [0; 2],
+            reuse_after: [0; 2],
             dirty: 0,
             check: Check::new(writer),
             memory: Memory::Written(Vec::new()),
             file,
             path: path.to_owned(),
         };
-        if let Err(error) = tail.reserve(SLOTS_FIRST.min(half), mapped) {
+        if let Err(error) = tail.reserve(SLOTS_FIRST.min(buffer_slots), mapped) {
             let _ = storage.remove_file(path);
             return Err(error);
         }
@@ -112,7 +118,7 @@ impl Tail {
             Memory::Mapped { .. } => {}
             // All that it may ever have, at once: pages that are mapped anew are touched anew.
             Memory::Written(_) if mapped => {
-                let region = self.file.map(2 * self.half * SLOT_LEN).map_err(Error::io("map", &self.path))?;
+                let region = self.file.map(2 * self.buffer_slots * SLOT_LEN).map_err(Error::io("map", &self.path))?;
                 self.slots = region.as_ptr().cast();
                 self.memory = Memory::Mapped { _region: region };
             }
@@ -126,7 +132,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Makes room for `more` slots, for which this half must have [`Self::room`], and lifts any pause.
+    /// Makes room for `more` slots, for which this buffer must have [`Self::room`], and lifts any pause.
     ///
     /// # Errors
     /// [`Error::Io`]; the slots there stay.
@@ -140,8 +146,8 @@ impl Tail {
     fn reserve_through(&mut self, wanted: usize) -> Result<()> {
         let mut capacity = self.capacity;
         while capacity < wanted {
-            // Whole halves: the second is made room for when the first is full.
-            let most = if capacity < self.half { self.half } else { 2 * self.half };
+            // Whole buffers: the second is made room for when the first is full.
+            let most = if capacity < self.buffer_slots { self.buffer_slots } else { 2 * self.buffer_slots };
             capacity = (capacity * GROWTH).min(most);
         }
         if capacity > self.capacity {
@@ -153,7 +159,7 @@ impl Tail {
 
     /// Lets [`Self::free`] be at most `count` until it is asked again: the owner has something to do by then.
     pub fn pause_after(&mut self, count: usize) {
-        let end = self.capacity.min(self.start + self.half).max(self.next);
+        let end = self.capacity.min(self.start + self.buffer_slots).max(self.next);
         self.limit = self.next.saturating_add(count).min(end);
     }
 
@@ -164,13 +170,13 @@ impl Tail {
         self.limit - self.next
     }
 
-    /// How many slots this half has left.
+    /// How many slots this buffer has left.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.start + self.half - self.next
+        self.start + self.buffer_slots - self.next
     }
 
-    /// How many points the present turn has.
+    /// How many points the present generation has.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
@@ -183,58 +189,58 @@ impl Tail {
         self.next == self.start
     }
 
-    /// The log's offset that must be durable before the next turn's first slot is stored: see [`Self::release`]. 0 once
-    /// the turn has points.
+    /// The log's offset that must be durable before the next generation's first slot is stored: see [`Self::release`].
+    /// 0 once the generation has points.
     #[must_use]
-    pub fn kept(&self) -> u64 {
-        if self.is_empty() { self.kept[self.start / self.half] } else { 0 }
+    pub fn reuse_after(&self) -> u64 {
+        if self.is_empty() { self.reuse_after[self.start / self.buffer_slots] } else { 0 }
     }
 
-    /// The same for the first slot of the other half.
+    /// The same for the first slot of the other buffer.
     #[must_use]
-    pub fn kept_over(&self) -> u64 {
-        self.kept[1 - self.start / self.half]
+    pub fn other_reuse_after(&self) -> u64 {
+        self.reuse_after[1 - self.start / self.buffer_slots]
     }
 
     /// The same for all slots: the log's offset that must be durable before the file is removed.
     #[must_use]
-    pub fn kept_anywhere(&self) -> u64 {
-        self.kept.into_iter().max().unwrap_or(0)
+    pub fn remove_after(&self) -> u64 {
+        self.reuse_after.into_iter().max().unwrap_or(0)
     }
 
-    /// Begins a turn in the other half; the points here stay, as [`Self::full_slots`], until [`Self::release`]. Whoever
-    /// stores its first slot sees to [`Self::kept`] first.
+    /// Begins a generation in the other buffer; the points here stay, as [`Self::full_slots`], until [`Self::release`].
+    /// Whoever stores its first slot sees to [`Self::reuse_after`] first.
     ///
     /// # Errors
     /// [`Error::Io`]; nothing changed then.
     ///
     /// # Panics
-    /// When the other half was not released.
-    pub fn turn_over(&mut self) -> Result<()> {
-        assert_eq!(self.full, 0, "the other half still holds points");
+    /// When the other buffer was not released.
+    pub fn swap(&mut self) -> Result<()> {
+        assert_eq!(self.full, 0, "the other buffer_slots still holds points");
         // What a failed write left behind the last point would have the number of the next one.
         self.clean()?;
-        let start = self.half - self.start;
+        let start = self.buffer_slots - self.start;
         self.reserve_through(start + 1)?;
         self.full = self.len();
         self.begin(start);
         Ok(())
     }
 
-    /// The points of the half that is full, in order; none when there is no such half.
+    /// The points of the buffer that is full, in order; none when there is no such buffer.
     #[must_use]
     pub fn full_slots(&self) -> &[Slot] {
-        self.published(self.half - self.start, self.full)
+        self.published(self.buffer_slots - self.start, self.full)
     }
 
-    /// A frame has the points of the half that was full; its slots may be used again once the log survives up to the
-    /// byte `kept`.
-    pub fn release(&mut self, kept: u64) {
+    /// A frame has the points of the buffer that was full; its slots may be used again once the log survives up to the
+    /// byte `reuse_after`.
+    pub fn release(&mut self, reuse_after: u64) {
         self.full = 0;
-        self.kept[1 - self.start / self.half] = kept;
+        self.reuse_after[1 - self.start / self.buffer_slots] = reuse_after;
     }
 
-    /// Begins a turn at this slot, the first of a half, where none is free before the owner made room.
+    /// Begins a generation at this slot, the first of a buffer, where none is free before the owner made room.
     fn begin(&mut self, start: usize) {
         (self.start, self.next) = (start, start);
         self.pause_after(0);
@@ -324,7 +330,7 @@ impl Tail {
         Ok(())
     }
 
-    /// The points of the present turn, in order.
+    /// The points of the present generation, in order.
     #[must_use]
     pub fn slots(&self) -> &[Slot] {
         self.published(self.start, self.len())
@@ -334,25 +340,25 @@ impl Tail {
         if len == 0 {
             return &[];
         }
-        // SAFETY: `start` is a half's first slot and `len` counts the slots that were stored from there on, within
+        // SAFETY: `start` is a buffer's first slot and `len` counts the slots that were stored from there on, within
         // owned, initialised memory that only `&mut self` changes.
         unsafe { std::slice::from_raw_parts(self.slots.add(start), len) }
     }
 
     /// Forgets all points: frames have them now. Their slots may be used again once the log survives up to the byte
-    /// `kept`; it survives up to `durable`. The next turn is in the first half unless that has to wait.
-    pub fn restart(&mut self, kept: u64, durable: u64) {
-        let here = self.start / self.half;
+    /// `reuse_after`; it survives up to `durable`. The next generation is in the first buffer unless that has to wait.
+    pub fn restart(&mut self, reuse_after: u64, durable: u64) {
+        let here = self.start / self.buffer_slots;
         if !self.is_empty() {
-            self.kept[here] = kept;
+            self.reuse_after[here] = reuse_after;
         }
         if self.full > 0 {
-            self.kept[1 - here] = kept;
+            self.reuse_after[1 - here] = reuse_after;
         }
         self.full = 0;
-        let waits = self.kept.map(|kept| kept > durable);
-        let start = if waits[0] && !waits[1] { self.half } else { 0 };
-        // What a failed write left in this half is cleaned by the next one, if that is here.
+        let waits = self.reuse_after.map(|reuse_after| reuse_after > durable);
+        let start = if waits[0] && !waits[1] { self.buffer_slots } else { 0 };
+        // What a failed write left in this buffer is cleaned by the next one, if that is here.
         self.begin(if self.dirty > self.next { self.start } else { start });
     }
 

@@ -6,7 +6,8 @@
 //! - It **asks** the writer to frame what it has, lets it go on for a moment, and syncs the log: few bytes.
 //! - Where the writer did not come by, or has few points, it syncs the tail where it lies: its slots verify one by one,
 //!   so they need no frame. From then on the tail holds a promise: before the writer uses those slots again, the log
-//!   must survive up to the frame that has their points by then ([`Watermark::framed`], [`Watermark::keep`]).
+//!   must survive up to the frame that has their points by then ([`Watermark::framed`],
+//!   [`Watermark::make_log_durable`]).
 //!
 //! The writer's thread takes the lock of `files` for a moment only, never while something is synced.
 
@@ -22,7 +23,7 @@ use crate::log::ledger::Line;
 use crate::storage::{File, Storage, fork, sync_again};
 
 /// From so many points on a writer is asked to frame them; fewer take no more pages in the tail than in the log.
-const ASKED_FROM: u64 = 256;
+const REQUEST_FROM: u64 = 256;
 
 /// The watermark of one writer.
 pub struct Watermark {
@@ -30,7 +31,7 @@ pub struct Watermark {
     published: AtomicU64,
     /// Whether the writer is asked to frame what it has. Only a hint: what was framed is said under the lock of
     /// `files`.
-    asked: AtomicBool,
+    requested: AtomicBool,
     /// End of the log's last frame, in bytes.
     appended: AtomicU64,
     /// All points below survive.
@@ -38,9 +39,9 @@ pub struct Watermark {
     /// All bytes of the log below survive.
     log_durable: AtomicU64,
     /// The same, and so do all points that were logged before what is said there: what frames may say of the log.
-    marked: AtomicU64,
+    durable_offset: AtomicU64,
     /// From so many points on the writer is asked.
-    asked_from: u64,
+    request_from: u64,
     /// Of the process that the writer is of; in a forked child there is nothing to sync, and locks may never be let go.
     generation: u32,
     line: Option<Line>,
@@ -69,7 +70,7 @@ struct Files {
     /// Points before this one were promised to survive, in the log or where they lie in the tail.
     promised: u64,
     /// Through which point the writer was asked to frame.
-    asked: Option<u64>,
+    requested: Option<u64>,
     /// Why a sync failed: what it should have covered can never be reported as durable.
     lost: Option<String>,
 }
@@ -81,15 +82,15 @@ impl std::fmt::Debug for Watermark {
 }
 
 impl Watermark {
-    /// For a log that was just created, whose tail has halves of so many slots; `folders` hold its name and theirs, and
-    /// its line in a ledger is told how far it goes.
+    /// For a log that was just created, whose tail has buffers of so many slots; `folders` hold its name and theirs,
+    /// and its line in a ledger is told how far it goes.
     #[must_use]
     pub fn new(
         storage: Arc<dyn Storage>,
         folders: Vec<PathBuf>,
         log: Arc<dyn File>,
         log_path: PathBuf,
-        half: u32,
+        buffer_slots: u32,
         line: Option<Line>,
     ) -> Self {
         let files = Files {
@@ -103,14 +104,26 @@ impl Watermark {
             base: 0,
             framed_end: 0,
             promised: 0,
-            asked: None,
+            requested: None,
             lost: None,
         };
-        let [published, appended, durable, log_durable, marked] = [const { AtomicU64::new(0) }; 5];
-        let (asked, asked_from) = (AtomicBool::new(false), ASKED_FROM.min(u64::from(half) / 2));
+        let [published, appended, durable, log_durable, durable_offset] = [const { AtomicU64::new(0) }; 5];
+        let (requested, request_from) = (AtomicBool::new(false), REQUEST_FROM.min(u64::from(buffer_slots) / 2));
         let (syncing, files) = (Mutex::new(()), Mutex::new(files));
         let generation = fork::generation();
-        Self { published, asked, appended, durable, log_durable, marked, asked_from, generation, line, syncing, files }
+        Self {
+            published,
+            requested,
+            appended,
+            durable,
+            log_durable,
+            durable_offset,
+            request_from,
+            generation,
+            line,
+            syncing,
+            files,
+        }
     }
 
     /// The writer published all points before `sequence`.
@@ -145,44 +158,44 @@ impl Watermark {
     /// How many bytes of the log a frame may call durable: a reader takes for damage what is missing before them,
     /// points included.
     #[must_use]
-    pub fn marked(&self) -> u64 {
-        self.marked.load(Ordering::Acquire)
+    pub fn durable_offset(&self) -> u64 {
+        self.durable_offset.load(Ordering::Acquire)
     }
 
     /// Asks the writer to frame what it has published by now, unless that is little. Says whether it was asked.
-    pub fn ask(&self) -> bool {
+    pub fn request_flush(&self) -> bool {
         if self.is_foreign() {
             return false;
         }
         let mut files = self.files.lock();
         let published = self.published.load(Ordering::Acquire);
         let bare = published.saturating_sub(files.base.max(self.durable()));
-        let asked = bare >= self.asked_from.max(1) && files.log.is_some() && files.lost.is_none();
-        files.asked = asked.then_some(published);
-        self.asked.store(asked, Ordering::Relaxed);
-        asked
+        let requested = bare >= self.request_from.max(1) && files.log.is_some() && files.lost.is_none();
+        files.requested = requested.then_some(published);
+        self.requested.store(requested, Ordering::Relaxed);
+        requested
     }
 
     /// Whether the writer framed what it was asked to.
     #[must_use]
-    pub fn has_answered(&self) -> bool {
+    pub fn is_flush_complete(&self) -> bool {
         if self.is_foreign() {
             return true;
         }
         let files = self.files.lock();
-        files.asked.is_none_or(|through| files.base >= through)
+        files.requested.is_none_or(|through| files.base >= through)
     }
 
     /// For the writer: whether it is asked, until it says that it knows.
     #[inline]
     #[must_use]
-    pub fn is_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+    pub fn is_flush_requested(&self) -> bool {
+        self.requested.load(Ordering::Relaxed)
     }
 
     /// For the writer: it knows that it is asked.
-    pub fn heard(&self) {
-        self.asked.store(false, Ordering::Relaxed);
+    pub fn see_request(&self) {
+        self.requested.store(false, Ordering::Relaxed);
     }
 
     /// Makes everything that was published and appended by now survive a power loss. Costs nothing when it
@@ -200,11 +213,11 @@ impl Watermark {
     ///
     /// # Errors
     /// [`Error::DurabilityLost`] when a sync failed, now or before.
-    pub fn sync_asked(&self) -> Result<bool> {
+    pub fn sync_flushed(&self) -> Result<bool> {
         self.sync_through(|files| {
-            let asked = files.asked.take();
-            self.heard();
-            asked.filter(|&through| files.base >= through).map(|_| (files.base, files.framed_end))
+            let requested = files.requested.take();
+            self.see_request();
+            requested.filter(|&through| files.base >= through).map(|_| (files.base, files.framed_end))
         })
     }
 
@@ -221,8 +234,9 @@ impl Watermark {
         let said = self.appended.load(Ordering::Acquire);
         let published = self.published.load(Ordering::Acquire);
         let appended = self.appended.load(Ordering::Acquire);
-        let (through, marked) = choose(&mut files).unwrap_or((published, said));
-        let known = through <= self.durable() && appended == self.log_durable() && marked <= self.marked();
+        let (through, durable_offset) = choose(&mut files).unwrap_or((published, said));
+        let known =
+            through <= self.durable() && appended == self.log_durable() && durable_offset <= self.durable_offset();
         if files.lost.is_none() && files.named && known {
             return Ok(false);
         }
@@ -237,7 +251,7 @@ impl Watermark {
         let synced = self.sync_log(appended).and_then(|()| self.sync_tail_and_names(tail, &folders));
         synced.map_err(|why| Error::DurabilityLost { from: self.durable(), to: through, why })?;
         self.durable.fetch_max(through, Ordering::AcqRel);
-        self.marked.fetch_max(marked, Ordering::AcqRel);
+        self.durable_offset.fetch_max(durable_offset, Ordering::AcqRel);
         if let Some(line) = &self.line {
             line.change(|entry| {
                 entry.synced_len = appended.max(entry.synced_len);
@@ -260,7 +274,7 @@ impl Watermark {
     /// Makes the log survive up to this byte, so that slots may be used again that were promised to survive. When this
     /// fails, every later sync says that points may be lost. When one failed before, what had been promised by then is
     /// still moved, and nothing new is.
-    pub fn keep(&self, appended: u64) {
+    pub fn make_log_durable(&self, appended: u64) {
         if appended <= self.log_durable() {
             return;
         }

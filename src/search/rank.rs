@@ -3,8 +3,8 @@
 //! 1. The first two keys of a run become two coarse `u64`s: whoever has the smaller comes first, equal ones say
 //!    nothing. The second counts only where equal first ones mean equal values: of numbers, and of texts that have
 //!    ranks.
-//! 2. Runs are gathered until there are twice k; then the best k stay, and the worst of them becomes the bar, below
-//!    which nothing is gathered any more. Most runs fail at the bar and cost one comparison of integers.
+//! 2. Runs are collected until there are twice k; then the best k stay, and the worst of them becomes the bar, below
+//!    which nothing is collected any more. Most runs fail at the bar and cost one comparison of integers.
 //! 3. Where coarse keys are equal, the values themselves are compared, key after key.
 
 use std::borrow::Cow;
@@ -289,7 +289,7 @@ pub(crate) fn best(parts: &mut [PartOrder<'_>], hits: &[Bitmap], order: &[OrderB
         })
     };
     let room = k.saturating_mul(2).max(GATHER_MIN);
-    let mut gathered: Vec<Candidate> = Vec::new();
+    let mut candidates: Vec<Candidate> = Vec::new();
     let mut bar = (u64::MAX, u64::MAX);
     if k == 0 {
         return Vec::new();
@@ -329,16 +329,16 @@ pub(crate) fn best(parts: &mut [PartOrder<'_>], hits: &[Bitmap], order: &[OrderB
             if keys > bar {
                 continue;
             }
-            gathered.push(Candidate { coarse: keys, part: number as u32, ordinal });
-            if gathered.len() >= room {
-                let (_, worst, _) = gathered.select_nth_unstable_by(k - 1, exact);
+            candidates.push(Candidate { coarse: keys, part: number as u32, ordinal });
+            if candidates.len() >= room {
+                let (_, worst, _) = candidates.select_nth_unstable_by(k - 1, exact);
                 bar = worst.coarse;
-                gathered.truncate(k);
+                candidates.truncate(k);
                 narrowed = reach(bar.0);
             }
         }
     }
-    gathered.sort_unstable_by(exact);
-    gathered.truncate(k);
-    gathered.into_iter().map(|run| (run.part, run.ordinal)).collect()
+    candidates.sort_unstable_by(exact);
+    candidates.truncate(k);
+    candidates.into_iter().map(|run| (run.part, run.ordinal)).collect()
 }

@@ -1,4 +1,4 @@
-//! A group's footer: which series it has, where their pages lie, and what is known of them without decoding.
+//! A row group's footer: which series it has, where their pages lie, and what is known of them without decoding.
 
 use crate::base::bytes::Malformed;
 use crate::base::ids::WriterId;
@@ -10,7 +10,7 @@ use crate::segment::layout::{
 };
 use crate::segment::pyramid::{bucket_pages, pages};
 
-/// Where a page lies, and its checksum. Offsets are from the group's first byte.
+/// Where a page lies, and its checksum. Offsets are from the row group's first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Which codec wrote it; run pages and pyramid pages have their own inner form.
@@ -35,7 +35,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// Whether the axis lies in the group's pool.
+    /// Whether the axis lies in the row group's pool.
     #[must_use]
     pub fn pooled(&self) -> bool {
         self.count < POOLED_BELOW
@@ -52,16 +52,16 @@ impl Axis {
     }
 }
 
-/// One metric of one run, as far as one writer logged it into this group.
+/// One metric of one run, as far as one writer logged it into this row group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Series {
-    /// Which run of the group.
+    /// Which run of the row group.
     pub run: u32,
-    /// Which key of the group.
+    /// Which key of the row group.
     pub key: u32,
-    /// Which writer of the group.
+    /// Which writer of the row group.
     pub writer: u32,
-    /// Which axis of the group.
+    /// Which axis of the row group.
     pub axis: u32,
     /// First page for a long series; first value within the pool for a short one.
     pub base: usize,
@@ -70,7 +70,7 @@ pub struct Series {
 /// All of a footer, decoded.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Footer {
-    /// In a sealed group: the writer's sequence number of the first point. In a pack: 0.
+    /// In a log: the writer's sequence number of the first point. In a pack: 0.
     pub first_sequence: u64,
     /// How many points all series have.
     pub points: u64,
@@ -78,9 +78,9 @@ pub struct Footer {
     pub keys: Texts,
     /// Writers.
     pub writers: Vec<WriterId>,
-    /// Bytes of each run's record in a pack; empty in a sealed group.
+    /// Bytes of each run's record in a pack; empty in a log.
     pub run_lens: Vec<u32>,
-    /// How many runs the group has: in a sealed group those that the log names.
+    /// How many runs the row group has: in a log those that it names.
     pub runs: usize,
     /// Axes, long and short.
     pub axes: Vec<Axis>,
@@ -90,9 +90,9 @@ pub struct Footer {
     pub stats: Vec<SeriesStats>,
     /// Pages in order of their bytes.
     pub pages: Vec<Page>,
-    /// First page of the pool; the pool's pages and the run pages end the group.
+    /// First page of the pool; the pool's pages and the run pages end the row group.
     pub pool_base: usize,
-    /// Whether pyramids of long series have a level below that of pages: told by the group's end mark.
+    /// Whether pyramids of long series have a level below that of pages: told by the row group's end mark.
     pub fine: bool,
 }
 
@@ -194,7 +194,7 @@ impl Footer {
         columns.number(self.pool_base as u64);
     }
 
-    /// Reads a footer of a group whose pages take `pages_len` bytes, and whose end mark says whether it has `fine`
+    /// Reads a footer of a row group whose pages take `pages_len` bytes, and whose end mark says whether it has `fine`
     /// levels; checks that every index in it is in range.
     ///
     /// # Errors
@@ -335,7 +335,7 @@ fn decode_pages(columns: &mut ColumnReader<'_>, pages_len: u64) -> Result<Vec<Pa
         offset += u64::from(len);
     }
     if offset != pages_len {
-        return Err(Malformed("pages that do not fill the group"));
+        return Err(Malformed("pages that do not fill the row group"));
     }
     Ok(pages)
 }

@@ -5,7 +5,7 @@ use crate::codec::{self, CodecId, Effort, Scratch};
 
 /// Most points of one page, the unit of decoding and checksum. Pages of one series or axis are full but the last.
 pub const PAGE_POINTS: usize = 1024;
-/// Series and axes with fewer points than this share pages with others of their group.
+/// Series and axes with fewer points than this share pages with others of their row group.
 pub const POOLED_BELOW: usize = 96;
 /// How many buckets of one pyramid level make one of the next.
 pub const FAN_OUT: usize = 8;
@@ -18,12 +18,12 @@ pub const FINE_POINTS: usize = 256;
 pub const BUCKETS_PER_PAGE: usize = 256;
 /// Most bytes of run records, before compression, in one page; one larger record has a page of its own.
 pub const RUN_PAGE_BYTES: usize = 64 << 10;
-/// The last bytes of a group: footer length (u32), footer CRC-32 (u32), magic (u64).
+/// The last bytes of a row group: footer length (u32), footer CRC-32 (u32), magic (u64).
 pub const TRAILER_LEN: usize = 16;
-/// Marks the end of a group in which no pyramid has a fine level, however long a series is.
-pub const GROUP_MAGIC: u64 = u64::from_le_bytes(*b"SWgroup1");
-/// Marks the end of a group in which the pyramids of long series have one.
-pub const GROUP_MAGIC_FINE: u64 = u64::from_le_bytes(*b"SWgroup2");
+/// Marks the end of a row group in which no pyramid has a fine level, however long a series is.
+pub const ROW_GROUP_MAGIC: u64 = u64::from_le_bytes(*b"SWgroup1");
+/// Marks the end of a row group in which the pyramids of long series have one.
+pub const ROW_GROUP_MAGIC_FINE: u64 = u64::from_le_bytes(*b"SWgroup2");
 /// Most entries in any list of a footer; decoding refuses more.
 pub const ENTRIES_MAX: usize = 1 << 24;
 

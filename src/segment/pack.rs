@@ -1,4 +1,4 @@
-//! Packs: files of groups that hold finished runs, with a directory that finds a run by its key.
+//! Packs: files of row groups that hold finished runs, with a directory that finds a run by its key.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -9,8 +9,8 @@ use crate::base::ids::RunKey;
 use crate::codec::{Effort, Scratch};
 use crate::error::{Error, Result};
 use crate::segment::layout::{ColumnReader, ColumnWriter, ENTRIES_MAX};
-use crate::segment::reader::{Group, Source};
-use crate::segment::writer::{GroupWriter, PageSink};
+use crate::segment::reader::{RowGroup, Source};
+use crate::segment::writer::{PageSink, RowGroupWriter};
 use crate::storage::File;
 
 /// The first bytes of a pack: magic (u64), version (u32), pack id (u128), CRC-32 of these (u32).
@@ -21,15 +21,15 @@ const TRAILER_LEN: usize = 16;
 const DIRECTORY_MAGIC: u64 = u64::from_le_bytes(*b"SWdirect");
 /// The version of this format that this build writes, and the greatest that it reads.
 pub const PACK_VERSION: u32 = 1;
-/// Bytes gathered before they are written.
+/// Bytes buffered before they are written.
 const BUFFER_LEN: usize = 1 << 20;
 
 /// Where in a pack a run lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunPlace {
-    /// The number of the group.
+    /// The number of the row group.
     pub group: u32,
-    /// The number of the run within its group.
+    /// The number of the run within its row group.
     pub run: u32,
 }
 
@@ -93,14 +93,14 @@ impl PackWriter {
         Ok(Self { sink: Some(sink), groups: Vec::new(), runs: Vec::new(), effort })
     }
 
-    /// Writes one group by `fill`, which names the key of each run in the order in which it adds them.
+    /// Writes one row group by `fill`, which names the key of each run in the order in which it adds them.
     ///
     /// # Errors
     /// Those of `fill` and of the file; the pack is then useless.
-    pub fn group(&mut self, fill: impl FnOnce(&mut GroupWriter<FileSink>) -> Result<Vec<RunKey>>) -> Result<()> {
-        let sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
+    pub fn group(&mut self, fill: impl FnOnce(&mut RowGroupWriter<FileSink>) -> Result<Vec<RunKey>>) -> Result<()> {
+        let sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier row group failed"))?;
         let start = sink.position();
-        let mut writer = GroupWriter::new(sink, self.effort);
+        let mut writer = RowGroupWriter::new(sink, self.effort);
         let keys = fill(&mut writer)?;
         let group = self.groups.len() as u32;
         self.runs.extend(keys.into_iter().zip(0..).map(|(key, run)| (key, RunPlace { group, run })));
@@ -110,12 +110,12 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Copies a group of another pack as it is; a group does not depend on its place.
+    /// Copies a row group of another pack as it is; a row group does not depend on its place.
     ///
     /// # Errors
     /// Those of reading and writing; the pack is then useless.
-    pub fn copy_group(&mut self, group: &Group, keys: impl Iterator<Item = RunKey>) -> Result<()> {
-        let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
+    pub fn copy_row_group(&mut self, group: &RowGroup, keys: impl Iterator<Item = RunKey>) -> Result<()> {
+        let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier row group failed"))?;
         let (mut at, len) = group.extent();
         let (start, end) = (sink.position(), at + len);
         while at < end {
@@ -135,7 +135,7 @@ impl PackWriter {
     /// # Errors
     /// [`Error::Io`].
     pub fn finish(mut self) -> Result<u64> {
-        let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
+        let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier row group failed"))?;
         self.runs.sort_unstable_by_key(|&(key, place)| (key, place.group, place.run));
         let mut bytes = Vec::new();
         let mut scratch = Scratch::default();
@@ -158,9 +158,9 @@ impl PackWriter {
     }
 }
 
-/// An open pack: its directory in memory, its groups' footers read when asked.
+/// An open pack: its directory in memory, its row groups' footers read when asked.
 ///
-/// Its runs also have **rows**: their numbers in the order in which they lie, group after group.
+/// Its runs also have **rows**: their numbers in the order in which they lie, row group after row group.
 #[derive(Debug)]
 pub struct Pack {
     source: Source,
@@ -178,7 +178,7 @@ struct Directory {
     keys: Vec<RunKey>,
     /// Their rows.
     rows: Vec<u32>,
-    /// The first row of each group, and how many rows there are.
+    /// The first row of each row group, and how many rows there are.
     starts: Vec<u32>,
 }
 
@@ -230,28 +230,28 @@ impl Pack {
         self.id
     }
 
-    /// How many groups there are.
+    /// How many row groups there are.
     #[must_use]
-    pub fn group_count(&self) -> usize {
+    pub fn row_group_count(&self) -> usize {
         self.groups.len()
     }
 
-    /// The extent of a group: first byte and length.
+    /// The extent of a row group: first byte and length.
     #[must_use]
-    pub fn group_extent(&self, group: usize) -> (u64, u64) {
+    pub fn row_group_extent(&self, group: usize) -> (u64, u64) {
         self.groups[group]
     }
 
-    /// Reads the footer of a group.
+    /// Reads the footer of a row group.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
-    pub fn group(&self, group: usize) -> Result<Group> {
+    pub fn group(&self, group: usize) -> Result<RowGroup> {
         let (offset, len) = self.groups[group];
-        Group::open(self.source.clone(), offset, len)
+        RowGroup::open(self.source.clone(), offset, len)
     }
 
-    /// Keys of the runs, sorted; a run that lies in several groups stands several times.
+    /// Keys of the runs, sorted; a run that lies in several row groups stands several times.
     #[must_use]
     pub fn keys(&self) -> &[RunKey] {
         &self.directory.keys
@@ -270,13 +270,13 @@ impl Pack {
         self.len() == 0
     }
 
-    /// The rows of a group.
+    /// The rows of a row group.
     #[must_use]
     pub fn rows(&self, group: usize) -> std::ops::Range<u32> {
         self.directory.starts[group]..self.directory.starts[group + 1]
     }
 
-    /// Where the run of a row lies. O(log groups).
+    /// Where the run of a row lies. O(log row groups).
     #[must_use]
     pub fn place(&self, row: u32) -> RunPlace {
         let group = self.directory.starts.partition_point(|&start| start <= row) - 1;
@@ -318,19 +318,19 @@ impl Pack {
 fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<(Vec<(u64, u64)>, Directory), Malformed> {
     // The keys end the directory and are not a column: numbers drawn at random do not compress.
     let mut columns = ColumnReader::new(bytes);
-    let group_count = columns.count()?;
+    let row_group_count = columns.count()?;
     let mut at = HEADER_LEN as u64;
     let mut groups = Vec::new();
-    for len in columns.ints(group_count)? {
-        let len = u64::try_from(len).map_err(|_| Malformed("the length of a group"))?;
+    for len in columns.ints(row_group_count)? {
+        let len = u64::try_from(len).map_err(|_| Malformed("the length of a row group"))?;
         groups.push((at, len));
-        at = at.checked_add(len).ok_or(Malformed("the length of a group"))?;
+        at = at.checked_add(len).ok_or(Malformed("the length of a row group"))?;
     }
     if at != directory_at {
-        return Err(Malformed("groups that do not fill the pack"));
+        return Err(Malformed("row groups that do not fill the pack"));
     }
     let run_count = columns.count()?;
-    let in_group = columns.indexes(run_count, group_count)?;
+    let in_group = columns.indexes(run_count, row_group_count)?;
     let runs = columns.indexes(run_count, ENTRIES_MAX)?;
     let keys = columns.rest();
     let (keys, rest) = keys.as_chunks::<16>();
@@ -341,21 +341,21 @@ fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<(Vec<(u64, u64)>,
     if !keys.is_sorted() {
         return Err(Malformed("keys of runs out of order"));
     }
-    Ok((groups, Directory { keys, ..rows(group_count, &in_group, runs)? }))
+    Ok((groups, Directory { keys, ..rows(row_group_count, &in_group, runs)? }))
 }
 
-/// Rows from places, of which there must be one for each run of each group.
-fn rows(group_count: usize, in_group: &[u32], runs: Vec<u32>) -> Result<Directory, Malformed> {
-    let mut starts = vec![0; group_count + 1];
+/// Rows from places, of which there must be one for each run of each row group.
+fn rows(row_group_count: usize, in_group: &[u32], runs: Vec<u32>) -> Result<Directory, Malformed> {
+    let mut starts = vec![0; row_group_count + 1];
     in_group.iter().for_each(|&group| starts[group as usize + 1] += 1);
-    for group in 0..group_count {
+    for group in 0..row_group_count {
         starts[group + 1] += starts[group];
     }
     let (mut rows, mut taken) = (runs, vec![false; in_group.len()]);
     for (row, &group) in rows.iter_mut().zip(in_group) {
         *row = row.saturating_add(starts[group as usize]);
         let taken = taken.get_mut(*row as usize).filter(|_| *row < starts[group as usize + 1]);
-        if std::mem::replace(taken.ok_or(Malformed("a run's number beyond its group"))?, true) {
+        if std::mem::replace(taken.ok_or(Malformed("a run's number beyond its row group"))?, true) {
             return Err(Malformed("a run's number twice"));
         }
     }

@@ -103,13 +103,14 @@ pub fn pages(count: usize) -> usize {
     count.div_ceil(PAGE_POINTS)
 }
 
-/// Whether the pyramid of a series of `count` points has a level below that of pages, in a group that has such levels.
+/// Whether the pyramid of a series of `count` points has a level below that of pages, in a row group that has such
+/// levels.
 fn has_fine_level(count: usize, fine: bool) -> bool {
     fine && count >= FINE_FROM
 }
 
 /// The number of buckets of each level, lowest first, for a series of `count` points; empty when it has one page.
-/// `fine` says whether its group has levels below that of pages.
+/// `fine` says whether its row group has levels below that of pages.
 #[must_use]
 pub fn levels(count: usize, fine: bool) -> Vec<usize> {
     let mut levels = Vec::new();

@@ -1,4 +1,4 @@
-//! Reads one group: its footer at once, its pages when asked, each verified before it is decoded.
+//! Reads one row group: its footer at once, its pages when asked, each verified before it is decoded.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::codec::{self, CodecId};
 use crate::error::{Error, Result};
 use crate::segment::footer::{Axis, Footer, Page, Pool};
 use crate::segment::layout::{
-    BUCKETS_PER_PAGE, FAN_OUT, GROUP_MAGIC, GROUP_MAGIC_FINE, PAGE_POINTS, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
+    BUCKETS_PER_PAGE, FAN_OUT, PAGE_POINTS, ROW_GROUP_MAGIC, ROW_GROUP_MAGIC_FINE, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
     TRAILER_LEN,
 };
 use crate::segment::pyramid::{Bucket, decode_some_buckets, fan_out, levels, pages};
@@ -100,9 +100,9 @@ impl Source {
     }
 }
 
-/// A group within a file: its footer in memory, its pages on disk.
+/// A row group within a file: its footer in memory, its pages on disk.
 #[derive(Debug)]
-pub struct Group {
+pub struct RowGroup {
     source: Source,
     offset: u64,
     len: u64,
@@ -115,7 +115,7 @@ pub struct Group {
     tops: Mutex<FxHashMap<usize, Arc<[Bucket]>>>,
 }
 
-/// Of more series than this a group forgets the tops that it has.
+/// Of more series than this a row group forgets the tops that it has.
 const TOPS_MAX: usize = 8;
 
 /// Fills a slice from a page's bytes.
@@ -128,30 +128,32 @@ struct Recent {
     floats: (usize, Vec<f64>),
 }
 
-impl Group {
-    /// Reads and checks the footer of the group that takes `len` bytes from `offset`.
+impl RowGroup {
+    /// Reads and checks the footer of the row group that takes `len` bytes from `offset`.
     ///
     /// # Errors
     /// [`Error::Corrupt`] with the place of what does not verify, [`Error::Io`].
     pub fn open(source: Source, offset: u64, len: u64) -> Result<Self> {
         let trailer_at = len
             .checked_sub(TRAILER_LEN as u64)
-            .ok_or_else(|| source.corrupt(offset, "a group shorter than its trailer"))?;
+            .ok_or_else(|| source.corrupt(offset, "a row group shorter than its trailer"))?;
         let trailer = source.read(offset + trailer_at, TRAILER_LEN)?;
         let word = |at: usize| u32::from_le_bytes([trailer[at], trailer[at + 1], trailer[at + 2], trailer[at + 3]]);
         let (footer_len, footer_crc) = (u64::from(word(0)), word(4));
         let damaged = |what: &str| source.corrupt(offset + trailer_at, what);
-        let fine = trailer[8..] == GROUP_MAGIC_FINE.to_le_bytes();
-        if !fine && trailer[8..] != GROUP_MAGIC.to_le_bytes() {
-            return Err(damaged("the end mark of a group is missing"));
+        let fine = trailer[8..] == ROW_GROUP_MAGIC_FINE.to_le_bytes();
+        if !fine && trailer[8..] != ROW_GROUP_MAGIC.to_le_bytes() {
+            return Err(damaged("the end mark of a row group is missing"));
         }
-        let pages_len = trailer_at.checked_sub(footer_len).ok_or_else(|| damaged("a footer longer than its group"))?;
+        let pages_len =
+            trailer_at.checked_sub(footer_len).ok_or_else(|| damaged("a footer longer than its row group"))?;
         let bytes = source.read(offset + pages_len, footer_len as usize)?;
         if crc32(0, &bytes) != footer_crc {
-            return Err(source.corrupt(offset + pages_len, "the checksum of a group's footer"));
+            return Err(source.corrupt(offset + pages_len, "the checksum of a row group's footer"));
         }
-        let footer = Footer::decode(&bytes, pages_len, fine)
-            .map_err(|Malformed(what)| source.corrupt(offset + pages_len, format!("in a group's footer: {what}")))?;
+        let footer = Footer::decode(&bytes, pages_len, fine).map_err(|Malformed(what)| {
+            source.corrupt(offset + pages_len, format!("in a row group's footer: {what}"))
+        })?;
         let pool = footer.pool();
         Ok(Self { source, offset, len, footer, pool, recent: Mutex::default(), tops: Mutex::default() })
     }
@@ -372,7 +374,7 @@ impl Group {
         self.footer.weight() + tops + at_hand
     }
 
-    /// The records of all runs of a pack's group, in order.
+    /// The records of all runs of a pack's row group, in order.
     ///
     /// # Errors
     /// [`Error::Corrupt`] naming the page, [`Error::Io`].

@@ -1,6 +1,6 @@
-//! Writes one group: axes and series as pages, short ones pooled, then the footer.
+//! Writes one row group: axes and series as pages, short ones pooled, then the footer.
 //!
-//! A group is, in order of its bytes: the pages of long axes and series as they come, each series followed by its
+//! A row group is, in order of its bytes: the pages of long axes and series as they come, each series followed by its
 //! pyramid; the pool of short ones; the runs' records; the footer; the trailer.
 
 use crate::base::checksum::crc32;
@@ -12,8 +12,8 @@ use crate::codec::{self, CodecId, Effort, Hint, Scratch};
 use crate::error::{Error, Result};
 use crate::segment::footer::{Axis, Footer, Page, Series};
 use crate::segment::layout::{
-    BUCKETS_PER_PAGE, FAN_OUT, FINE_FROM, FINE_POINTS, GROUP_MAGIC, GROUP_MAGIC_FINE, PAGE_POINTS, POOLED_BELOW,
-    RUN_PAGE_BYTES, TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
+    BUCKETS_PER_PAGE, FAN_OUT, FINE_FROM, FINE_POINTS, PAGE_POINTS, POOLED_BELOW, ROW_GROUP_MAGIC,
+    ROW_GROUP_MAGIC_FINE, RUN_PAGE_BYTES, TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
 };
 use crate::segment::pyramid::{Bucket, encode_buckets, level_above};
 use crate::segment::stats::summarise;
@@ -21,7 +21,7 @@ use crate::segment::stats::summarise;
 /// Pyramids are read often and small: the strongest codecs would make plots wait.
 const PYRAMID_EFFORT: Effort = Effort::Fast;
 
-/// Where a group's bytes go, in order.
+/// Where a row group's bytes go, in order.
 pub trait PageSink {
     /// Takes the next bytes.
     ///
@@ -37,16 +37,16 @@ impl PageSink for Vec<u8> {
     }
 }
 
-/// Which series: its run, key, writer and axis, as numbered by the group.
+/// Which series: its run, key, writer and axis, as numbered by the row group.
 #[derive(Clone, Copy, Debug)]
 pub struct SeriesName {
-    /// From [`GroupWriter::run`] or [`GroupWriter::named_run`].
+    /// From [`RowGroupWriter::run`] or [`RowGroupWriter::named_run`].
     pub run: u32,
-    /// From [`GroupWriter::key`].
+    /// From [`RowGroupWriter::key`].
     pub key: u32,
-    /// From [`GroupWriter::writer`].
+    /// From [`RowGroupWriter::writer`].
     pub writer: u32,
-    /// From [`GroupWriter::axis`] or [`GroupWriter::begin_axis`].
+    /// From [`RowGroupWriter::axis`] or [`RowGroupWriter::begin_axis`].
     pub axis: u32,
 }
 
@@ -109,9 +109,9 @@ impl OpenSeries {
     }
 }
 
-/// Writes one group into a sink.
+/// Writes one row group into a sink.
 #[derive(Debug)]
-pub struct GroupWriter<S> {
+pub struct RowGroupWriter<S> {
     sink: S,
     effort: Effort,
     scratch: Scratch,
@@ -129,8 +129,8 @@ pub struct GroupWriter<S> {
     pool_values: Vec<f64>,
 }
 
-impl<S: PageSink> GroupWriter<S> {
-    /// Starts a group.
+impl<S: PageSink> RowGroupWriter<S> {
+    /// Starts a row group.
     pub fn new(sink: S, effort: Effort) -> Self {
         Self {
             sink,
@@ -155,20 +155,20 @@ impl<S: PageSink> GroupWriter<S> {
         self.offset
     }
 
-    /// How many points wait in the pools, and how many runs the group has: what should bound a group.
+    /// How many points wait in the pools, and how many runs the row group has: what should bound a row group.
     pub fn pooled(&self) -> (usize, usize) {
         (self.pool_values.len(), self.footer.runs)
     }
 
-    /// The number of a metric key in this group.
+    /// The number of a metric key in this row group.
     ///
     /// # Errors
-    /// When they are too many for one group: 4 GiB.
+    /// When they are too many for one row group: 4 GiB.
     pub fn key(&mut self, key: &str) -> Result<u32> {
         self.keys.number((), key).ok_or_else(too_many_keys)
     }
 
-    /// The number of a writer in this group.
+    /// The number of a writer in this row group.
     pub fn writer(&mut self, writer: WriterId) -> u32 {
         let known = self.footer.writers.iter().rposition(|&own| own == writer);
         known.unwrap_or_else(|| {
@@ -184,7 +184,7 @@ impl<S: PageSink> GroupWriter<S> {
         self.named_run()
     }
 
-    /// The number of a new run that something outside the group names.
+    /// The number of a new run that something outside the row group names.
     pub fn named_run(&mut self) -> u32 {
         self.footer.runs += 1;
         self.footer.runs as u32 - 1
@@ -335,7 +335,7 @@ impl<S: PageSink> GroupWriter<S> {
         self.page(CodecId(0))
     }
 
-    /// Writes pool, runs, footer and trailer; gives the sink back, and the group's length in bytes.
+    /// Writes pool, runs, footer and trailer; gives the sink back, and the row group's length in bytes.
     ///
     /// # Errors
     /// The sink's.
@@ -349,12 +349,13 @@ impl<S: PageSink> GroupWriter<S> {
         self.buffer.clear();
         // Footers are many and small: the strongest codecs would cost more than the pages.
         self.footer.encode(Effort::Fast, &mut self.scratch, &mut self.buffer);
-        let len = u32::try_from(self.buffer.len())
-            .map_err(|_| Error::invalid("group", "its footer exceeds 4 GiB; seal or compact fewer series at once"))?;
+        let len = u32::try_from(self.buffer.len()).map_err(|_| {
+            Error::invalid("row group", "its footer exceeds 4 GiB; seal or compact fewer series at once")
+        })?;
         let crc = crc32(0, &self.buffer);
         self.buffer.extend_from_slice(&len.to_le_bytes());
         self.buffer.extend_from_slice(&crc.to_le_bytes());
-        let magic = if self.footer.fine { GROUP_MAGIC_FINE } else { GROUP_MAGIC };
+        let magic = if self.footer.fine { ROW_GROUP_MAGIC_FINE } else { ROW_GROUP_MAGIC };
         self.buffer.extend_from_slice(&magic.to_le_bytes());
         self.sink.write(&self.buffer)?;
         let len = self.offset + self.buffer.len() as u64;
@@ -451,7 +452,7 @@ impl<S: PageSink> GroupWriter<S> {
 }
 
 fn too_many_keys() -> Error {
-    Error::invalid("group", "it has too many keys; seal or compact fewer series at once")
+    Error::invalid("row group", "it has too many keys; seal or compact fewer series at once")
 }
 
 /// Which of the `TIMESTAMPS_` kinds these are.

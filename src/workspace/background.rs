@@ -33,9 +33,9 @@ impl Default for Schedule {
 const SYNC_REST: u32 = 9;
 /// Before a sync writers are asked to frame what they have, and get this part of the interval for it, at most so long;
 /// it is looked after in so many steps.
-const ANSWER_PART: u32 = 10;
-const ANSWER_MAX: Duration = Duration::from_millis(100);
-const ANSWER_STEPS: u32 = 10;
+const FLUSH_PART: u32 = 10;
+const FLUSH_MAX: Duration = Duration::from_millis(100);
+const FLUSH_STEPS: u32 = 10;
 
 /// What one kind of work came to.
 #[derive(Debug)]
@@ -82,15 +82,15 @@ impl Workspace {
         };
         if let Some(every) = schedule.sync_every {
             let rounds = Arc::clone(&maintenance.syncs);
-            let answer = (every / ANSWER_PART).min(ANSWER_MAX);
+            let flush = (every / FLUSH_PART).min(FLUSH_MAX);
             maintenance.start(self, "stepwell-sync", every, SYNC_REST, rounds, move |workspace, signal| {
-                let mut asked = workspace.ask_writers();
-                for _ in 0..ANSWER_STEPS {
+                let mut requested = workspace.request_flushes();
+                for _ in 0..FLUSH_STEPS {
                     // When it is to stop, what is asked for now is not waited for.
-                    asked = asked && signal.wait(answer / ANSWER_STEPS) && !workspace.writers_answered();
+                    requested = requested && signal.wait(flush / FLUSH_STEPS) && !workspace.flushes_are_complete();
                 }
                 let watch = Stopwatch::start();
-                (workspace.sync_asked(), watch.elapsed())
+                (workspace.sync_flushed(), watch.elapsed())
             })?;
         }
         if let Some(every) = schedule.compact_every {

@@ -13,8 +13,8 @@ use crate::base::ids::{RunId, RunKey, WriterId};
 use crate::error::{Error, Result, of_one_file};
 use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::{Change, Manifest};
-use crate::run::gather::{Gathered, gather};
-use crate::run::image::LogImage;
+use crate::run::log_view::LogView;
+use crate::run::pack::{Packed, pack_runs};
 use crate::run::snapshot::RunPart;
 use crate::workspace::evidence::{Claim, Reach};
 use crate::workspace::folders::told;
@@ -25,13 +25,13 @@ use crate::workspace::repair::keep_readable;
 use crate::workspace::runs::{merge, name_alike, pack_parts};
 use crate::workspace::unlisted::{LeftoverOptions, has_all};
 
-/// Logs that one pack gathers at most: their images are in memory meanwhile.
+/// Logs that go into one pack at most: their views are in memory meanwhile.
 const LOGS_AT_ONCE: usize = 4096;
 /// Packs of a like size are merged when there are so many.
 const MERGE_AT: usize = 8;
 /// Packs from this size on are left alone, in bytes.
 const MERGE_BELOW: u64 = 1 << 30;
-/// Groups from this size on are copied when packs are merged, not encoded again, in bytes.
+/// Row groups from this size on are copied when packs are merged, not encoded again, in bytes.
 const COPY_FROM: u64 = 256 << 10;
 
 /// What a compaction did.
@@ -41,9 +41,9 @@ pub struct Compacted {
     pub busy: bool,
     /// Logs that went into packs.
     pub logs: u64,
-    /// Runs that were gathered from them.
+    /// Runs that were packed from them.
     pub runs: u64,
-    /// Points that were gathered from them.
+    /// Points that were packed from them.
     pub points: u64,
     /// Packs that were merged into others.
     pub packs_merged: u64,
@@ -87,7 +87,7 @@ impl Workspace {
             // Logs of one run stay together.
             names.sort();
             for names in names.chunks(LOGS_AT_ONCE) {
-                self.gather_logs(names, options, salvage, &mut done)?;
+                self.pack_logs(names, options, salvage, &mut done)?;
             }
             self.merge_packs(&mut done)?;
         }
@@ -116,7 +116,7 @@ impl Workspace {
 
     /// The right to compact, which saves two processes from doing the same work. Not needed for correctness.
     fn compaction_lock(&self) -> Result<Option<Box<dyn crate::storage::File>>> {
-        let path = self.inner.root.join(paths::MARK);
+        let path = self.inner.root.join(paths::MARKER);
         let file = self.inner.storage.open_write(&path).map_err(Error::io("open", &path))?;
         match file.try_lock() {
             Ok(false) => Ok(None),
@@ -126,8 +126,8 @@ impl Workspace {
     }
 
     /// Whether nobody writes a log any more.
-    pub(super) fn is_closed(&self, name: &LogName, image: &LogImage, options: CompactOptions) -> bool {
-        if image.log().ended || options.take_over {
+    pub(super) fn is_closed(&self, name: &LogName, view: &LogView, options: CompactOptions) -> bool {
+        if view.log().ended || options.take_over {
             return true;
         }
         // Nobody ever goes on with a log that another left, so a free lock stays free of meaning for ever.
@@ -145,8 +145,8 @@ impl Workspace {
     }
 
     /// Gathers these logs. A run of which a page does not verify is left, so that one damaged run never keeps the
-    /// others from being gathered.
-    pub(super) fn gather_logs(
+    /// others from being packed.
+    pub(super) fn pack_logs(
         &self,
         names: &[LogName],
         options: CompactOptions,
@@ -158,7 +158,7 @@ impl Workspace {
             let mut attempt = Compacted::default();
             let names = names.iter().filter(|name| name.run().is_none_or(|run| !damaged.contains(&run)));
             let names: Vec<&LogName> = names.collect();
-            match self.gather_readable(&names, options, salvage, &mut attempt) {
+            match self.pack_readable(&names, options, salvage, &mut attempt) {
                 Ok(()) => {
                     done.logs += attempt.logs;
                     done.runs += attempt.runs;
@@ -180,7 +180,7 @@ impl Workspace {
         }
     }
 
-    fn gather_readable(
+    fn pack_readable(
         &self,
         names: &[&LogName],
         options: CompactOptions,
@@ -196,7 +196,7 @@ impl Workspace {
         for &name in names {
             let closed = match self.read_log(name) {
                 // Closed is asked first and the log is read after, so that nothing is missed between.
-                Ok(Some(image)) if self.is_closed(name, &image, options) => self.read_log(name)?,
+                Ok(Some(view)) if self.is_closed(name, &view, options) => self.read_log(name)?,
                 // Its first frame does not verify, and nothing in it was ever synced; what verifies behind may be
                 // salvaged.
                 Ok(None) if salvage && self.is_headless(name) => {
@@ -209,18 +209,18 @@ impl Workspace {
                     None
                 }
             };
-            let Some(image) = closed else { continue };
-            let ids: Vec<RunId> = image.runs().cloned().collect();
+            let Some(view) = closed else { continue };
+            let ids: Vec<RunId> = view.runs().cloned().collect();
             // What is missing is known only as long as the log and its line are there.
-            let missing = claims.get(&name.writer).and_then(|claim| self.missing(claim, Some(Reach::of(&image))));
+            let missing = claims.get(&name.writer).and_then(|claim| self.missing(claim, Some(Reach::of(&view))));
             if let Some(error) = missing.as_ref().filter(|_| !salvage) {
                 done.left.push((name.log(), error.to_string()));
                 continue;
             }
-            let mut whole = missing.is_none() && image.damage().next().is_none() && image.log().torn.is_none();
-            whole = whole && self.tail_is_whole(name, &image)?;
+            let mut whole = missing.is_none() && view.damage().next().is_none() && view.log().torn.is_none();
+            whole = whole && self.tail_is_whole(name, &view)?;
             for id in ids {
-                let Some(mut part) = part_of(&image, &id) else { continue };
+                let Some(mut part) = part_of(&view, &id) else { continue };
                 if salvage {
                     whole &= keep_readable(&mut part)?;
                 }
@@ -246,22 +246,22 @@ impl Workspace {
             merge(parts, &manifest)
         };
         let mut runs = parts.into_iter().filter_map(one).map(Ok);
-        let (mut gathered_runs, mut gathered_points) = (0, 0);
+        let (mut packed_runs, mut packed_points) = (0, 0);
         let published = self.publish_pack(
             |pack| {
-                let gathered = gather(pack, &mut runs)?;
-                (gathered_runs, gathered_points) = (gathered.runs, gathered.points);
-                Ok(gathered)
+                let packed = pack_runs(pack, &mut runs)?;
+                (packed_runs, packed_points) = (packed.runs, packed.points);
+                Ok(packed)
             },
             &[],
             |_| true,
         )?;
         // The logs stay for another compaction to judge.
-        if published.is_none() && gathered_runs > 0 || published.is_some_and(|published| !published.stands) {
+        if published.is_none() && packed_runs > 0 || published.is_some_and(|published| !published.stands) {
             return Ok(());
         }
-        done.runs += gathered_runs;
-        done.points += gathered_points;
+        done.runs += packed_runs;
+        done.points += packed_points;
         for (name, whole) in taken {
             // A pack has what it says; where it cannot be moved to quarantine it stays.
             if let Err(error) = self.retire_log(name, whole) {
@@ -273,7 +273,7 @@ impl Workspace {
 
     /// Removes a log whose points a pack has; one with bytes that do not verify is kept in quarantine.
     pub(super) fn retire_log(&self, name: &LogName, whole: bool) -> Result<()> {
-        self.settle(name)?;
+        self.retire_line(name)?;
         self.inner.read_logs.lock().forget(name);
         let storage = &*self.inner.storage;
         let (log, tail) = (name.log(), name.tail());
@@ -303,7 +303,7 @@ impl Workspace {
             if chosen.is_empty() {
                 return Ok(());
             }
-            // Groups with something that was deleted for good are not copied as they are.
+            // Row groups with something that was deleted for good are not copied as they are.
             let deleted: BTreeSet<RunKey> = manifest.touched().collect();
             match self.rewrite(&packs, &chosen, &[], &deleted) {
                 Ok(true) => {}
@@ -345,15 +345,15 @@ impl Workspace {
         chosen.iter().flat_map(|pack| pack.pack().keys()).for_each(|&key| *places.entry(key).or_default() += 1);
         let published = self.publish_pack(
             |writer| {
-                let mut total = Gathered::default();
+                let mut total = Packed::default();
                 let mut again: BTreeMap<RunId, Vec<RunPart>> = BTreeMap::new();
                 for pack in &chosen {
-                    for index in 0..pack.pack().group_count() as u32 {
+                    for index in 0..pack.pack().row_group_count() as u32 {
                         let group = pack.group(index)?;
                         let keys = || group.states().iter().map(|state| state.id.key());
                         let alone = keys().all(|key| places.get(&key) == Some(&1) && !purged.contains(&key));
-                        if alone && pack.pack().group_extent(index as usize).1 >= COPY_FROM {
-                            writer.copy_group(group.group(), keys())?;
+                        if alone && pack.pack().row_group_extent(index as usize).1 >= COPY_FROM {
+                            writer.copy_row_group(group.group(), keys())?;
                             let footer = group.group().footer();
                             total.runs += footer.runs as u64;
                             total.series += footer.series.len() as u64;
@@ -366,10 +366,10 @@ impl Workspace {
                     }
                 }
                 let mut runs = again.into_values().filter_map(|parts| merge(parts, &after)).map(Ok);
-                let gathered = gather(writer, &mut runs)?;
-                total.runs += gathered.runs;
-                total.series += gathered.series;
-                total.points += gathered.points;
+                let packed = pack_runs(writer, &mut runs)?;
+                total.runs += packed.runs;
+                total.series += packed.series;
+                total.points += packed.points;
                 Ok(total)
             },
             &changes,

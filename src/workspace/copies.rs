@@ -1,8 +1,8 @@
 //! Points that are known twice: by their own writers, and by an import of what somebody exported of the same run.
 //!
 //! An import has a writer of its own, so that merging by writers would count its copy beside the points themselves.
-//! Imports and exchanges therefore compare a copy with the points, one by one: what is there already is not taken. A
-//! point that was logged twice counts twice on both sides.
+//! Imports and pulls therefore compare a copy with the points, one by one: what is there already is not taken. A point
+//! that was logged twice counts twice on both sides.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::base::items::IMPORTED_PART;
 use crate::base::point::{Columns, Point};
 use crate::base::stats::{SeriesStats, StatPoint};
 use crate::error::Result;
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::snapshot::{RunPart, RunSnapshot, SeriesParts, part_len, read_part};
 use crate::run::state::{Coverage, RunState};
 
@@ -51,30 +51,30 @@ pub(super) fn with_copies(run: &RunSnapshot) -> Vec<(WriterId, u64)> {
 
 /// Points of a series, each with how often it is there.
 #[derive(Debug, Default)]
-pub(super) struct Pool(FxHashMap<Word, u32>);
+pub(super) struct Pool(FxHashMap<PointKey, u32>);
 
 /// A point as copies of it are compared.
-pub(super) type Word = (i64, Option<i64>, u64);
+pub(super) type PointKey = (i64, Option<i64>, u64);
 
 impl Pool {
     /// The points of some writers.
     pub(super) fn of(series: &SeriesParts, of: impl Fn(WriterId) -> bool) -> Result<Self> {
         let mut pool = Self::default();
         for point in columns_of(series, of)?.iter() {
-            *pool.0.entry(word_of(&point)).or_default() += 1;
+            *pool.0.entry(key_of(&point)).or_default() += 1;
         }
         Ok(pool)
     }
 
     /// Takes a point out; says whether it was there.
     pub(super) fn take(&mut self, point: &Point) -> bool {
-        let left = self.0.get_mut(&word_of(point)).filter(|left| **left > 0);
+        let left = self.0.get_mut(&key_of(point)).filter(|left| **left > 0);
         left.map(|left| *left -= 1).is_some()
     }
 }
 
 /// A point as copies of it are compared: forms of text do not hold which NaN a NaN is, so all of them are one.
-pub(super) fn word_of(point: &Point) -> Word {
+pub(super) fn key_of(point: &Point) -> PointKey {
     (point.step, point.timestamp_ms, bits_of(point.value))
 }
 
@@ -107,12 +107,12 @@ pub(super) fn differs(known: &RunSnapshot, run: &RunSnapshot) -> Result<bool> {
             return Ok(true);
         }
         let [own, theirs] = [known.stats(key)?, run.stats(key)?];
-        let word = |stats: &SeriesStats| {
+        let summary = |stats: &SeriesStats| {
             let point = |at: &StatPoint| (at.step, at.timestamp_ms, bits_of(at.value));
             (stats.count, stats.nan_count, point(&stats.first), point(&stats.latest))
         };
         let extremes = |stats: &SeriesStats| (stats.min, stats.max);
-        if word(&own) != word(&theirs) || extremes(&own) != extremes(&theirs) {
+        if summary(&own) != summary(&theirs) || extremes(&own) != extremes(&theirs) {
             return Ok(true);
         }
     }

@@ -30,8 +30,8 @@ use crate::journal::manifest::{Change, Tombstone};
 use crate::log::record::Attribute;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{RunState, Stamp, Stamped, rank};
-use crate::workspace::exchange::Pulled;
 use crate::workspace::open::Workspace;
+use crate::workspace::pull::Pulled;
 
 /// An experiment of the source, and the one that stands for it here, as both were before anything was brought in.
 #[derive(Clone, Debug)]
@@ -146,8 +146,8 @@ impl Workspace {
             if let Some(id) = ids.get(&run)
                 && let Some(known) = self.found(id)?
             {
-                if let Some(words) = words_of(&known, &writers) {
-                    writers.extend(words);
+                if let Some(others) = writers_without_points(&known, &writers) {
+                    writers.extend(others);
                 }
                 touched.push((id.clone(), self.counts_as_deleted(known.state())?));
             }
@@ -245,9 +245,9 @@ impl Workspace {
 
 /// The writers that said something of a run here and logged no point, if it is the run that a tombstone names: another
 /// one that took its id later shares no writer with it.
-fn words_of(known: &RunSnapshot, tombstone: &Tombstone) -> Option<Vec<(WriterId, u64)>> {
+fn writers_without_points(known: &RunSnapshot, tombstone: &Tombstone) -> Option<Vec<(WriterId, u64)>> {
     let coverage = &known.state().coverage;
     let same = coverage.iter().any(|own| tombstone.contains_key(&own.writer));
-    let words = coverage.iter().filter(|own| own.through == own.from && !tombstone.contains_key(&own.writer));
-    same.then(|| words.map(|own| (own.writer, own.through)).collect())
+    let others = coverage.iter().filter(|own| own.through == own.from && !tombstone.contains_key(&own.writer));
+    same.then(|| others.map(|own| (own.writer, own.through)).collect())
 }

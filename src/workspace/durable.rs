@@ -24,8 +24,8 @@ use crate::base::ids::{RunId, WriterId};
 use crate::error::{Error, Result, of_one_file};
 use crate::folder::paths::{self, LogName};
 use crate::journal::chain::{Journal, State};
-use crate::run::gather::gather;
-use crate::run::image::LogImage;
+use crate::run::log_view::LogView;
+use crate::run::pack::pack_runs;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::watermark::Watermark;
 use crate::storage::{File, sync_again};
@@ -124,7 +124,7 @@ impl Workspace {
         }
         if let Some(run) = RunSnapshot::merge(open) {
             let mut runs = [Ok(run)].into_iter();
-            self.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true)?;
+            self.publish_pack(|pack| pack_runs(pack, &mut runs), &[], |_| true)?;
         }
         first
     }
@@ -155,15 +155,15 @@ impl Workspace {
         if self.inner.durable.logs.lock().contains(name) {
             return Ok(None);
         }
-        let words = if name.run().is_none() { self.edit_words(name) } else { Ok(None) };
-        if matches!(&words, Ok(Some(words)) if !words.speaks_of(id)) {
+        let metadata = if name.run().is_none() { self.edit_log_metadata(name) } else { Ok(None) };
+        if matches!(&metadata, Ok(Some(metadata)) if !metadata.mentions(id)) {
             return Ok(None);
         }
         if let Some(own) = self.watermark_of(&name.log()) {
             return own.sync().map(|_| None);
         }
         // One that does not verify may speak of it.
-        if let Err(error @ Error::Io { .. }) = words {
+        if let Err(error @ Error::Io { .. }) = metadata {
             return of_one_file(error).map(|_| None);
         }
         let log = self.open_to_sync(&name.log())?;
@@ -171,10 +171,10 @@ impl Workspace {
         let free = log.as_ref().is_some_and(|log| is_abandoned(&**log).unwrap_or(false));
         // A line of a log that ended says itself how far it goes.
         let ended = claim.and_then(|claim| claim.end()).filter(|_| free);
-        let image = if ended.is_some() { None } else { self.read_log(name).ok().flatten() };
+        let view = if ended.is_some() { None } else { self.read_log(name).ok().flatten() };
         let synced = claim.map_or(0, Claim::synced_len);
         if let Some(log) = &log {
-            let framed = image.as_ref().map_or(0, |image| image.log().end);
+            let framed = view.as_ref().map_or(0, |view| view.log().end);
             let end = if free { u64::MAX } else { framed };
             sync_again(&**log, synced, end).map_err(Error::io("sync", &name.log()))?;
         }
@@ -187,14 +187,14 @@ impl Workspace {
             done.folders.extend(name.run().and(name.dir.parent()).map(Path::to_owned));
         }
         if free {
-            let reach = ended.or_else(|| image.as_ref().map(|image| (image.log().end, image.log().sequence_end())));
+            let reach = ended.or_else(|| view.as_ref().map(|view| (view.log().end, view.log().sequence_end())));
             // Packs need not show that they have a log of edits, so that one that compaction removed would be missed.
             let claim = claim.filter(|_| name.run().is_some());
             let reach = claim.and_then(|claim| reach.map(|(len, points)| (claim, len, points)));
             done.logs.push((name.clone(), reach));
         }
-        let in_tail = |image: &LogImage| !free && !image.log().slots.is_empty() && image.damage().next().is_none();
-        Ok(image.filter(in_tail).and_then(|image| part_of(&image, id)))
+        let in_tail = |view: &LogView| !free && !view.log().slots.is_empty() && view.damage().next().is_none();
+        Ok(view.filter(in_tail).and_then(|view| part_of(&view, id)))
     }
 
     /// Opens a file for a sync, if it is there.

@@ -4,7 +4,7 @@
 //!    a log that is gone by then is in a pack, or deleted for good.
 //! 2. What is known of a line stays true when the line moves on, and lines are only ever added, so of a ledger that
 //!    grew only what is new is read. A question about one run reads the lines of its logs again, and no others.
-//! 3. Compaction settles a line before it removes the log. A ledger of settled lines whose lock is free is removed.
+//! 3. Compaction retires a line before it removes the log. A ledger of retired lines whose lock is free is removed.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -23,8 +23,8 @@ use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::covers;
 use crate::log::ledger::{Entry, LINE_LEN, Ledger, is_changed};
 use crate::log::slot::SLOT_LEN;
-use crate::run::digest::LogDigest;
-use crate::run::image::LogImage;
+use crate::run::log_summary::LogSummary;
+use crate::run::log_view::LogView;
 use crate::storage::File;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
@@ -34,10 +34,10 @@ use crate::workspace::packs::PackSet;
 pub struct Ledgers {
     /// How far each was read.
     read: FxHashMap<PathBuf, Lines>,
-    /// What their lines say of logs that are not settled, by run (none for logs of edits) and writer.
+    /// What their lines say of logs that are not retired, by run (none for logs of edits) and writer.
     open: BTreeMap<(Option<RunKey>, WriterId), Claim>,
     /// Logs that were found in packs though their lines do not say so.
-    settled: FxHashSet<WriterId>,
+    retired: FxHashSet<WriterId>,
     /// Why a ledger, or their folder, could not be read when they were last asked for.
     unread: Option<Error>,
 }
@@ -54,8 +54,8 @@ struct Lines {
 impl Ledgers {
     /// Takes in a line; one that is known is replaced.
     fn note(&mut self, claim: Claim) {
-        let Entry { run, writer, settled, .. } = claim.entry;
-        if settled || self.settled.contains(&writer) {
+        let Entry { run, writer, retired, .. } = claim.entry;
+        if retired || self.retired.contains(&writer) {
             self.open.remove(&(run, writer));
         } else {
             self.open.insert((run, writer), claim);
@@ -63,9 +63,9 @@ impl Ledgers {
     }
 
     /// Notes that nothing of a log is to be missed any more.
-    fn settle(&mut self, run: Option<RunKey>, writer: WriterId) {
+    fn retire(&mut self, run: Option<RunKey>, writer: WriterId) {
         self.open.remove(&(run, writer));
-        self.settled.insert(writer);
+        self.retired.insert(writer);
     }
 
     /// What is known of the logs of a run; of logs of edits where none is given.
@@ -106,13 +106,13 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    pub(super) fn of(image: &LogImage) -> Self {
-        let log = image.log();
+    pub(super) fn of(view: &LogView) -> Self {
+        let log = view.log();
         Self { end: log.end, points: log.sequence_end(), ended: log.ended, torn_by_stop: log.torn_by_stop }
     }
 
-    pub(super) fn of_digest(digest: &LogDigest) -> Self {
-        let (end, points, ended) = digest.reach();
+    pub(super) fn of_summary(summary: &LogSummary) -> Self {
+        let (end, points, ended) = summary.reach();
         Self { end, points, ended, torn_by_stop: false }
     }
 }
@@ -209,14 +209,14 @@ impl Workspace {
         }
     }
 
-    /// Everything that ledgers say of logs that are not settled. To be asked before logs are listed; with `anew` all is
+    /// Everything that ledgers say of logs that are not retired. To be asked before logs are listed; with `anew` all is
     /// read again. A ledger that cannot be read is not evidence.
     pub(super) fn claims(&self, anew: bool) -> Result<Vec<Claim>> {
         let ledgers = self.read_ledgers(anew)?;
         Ok(ledgers.open.values().cloned().collect())
     }
 
-    /// What ledgers say by now of the logs of a run, and of logs of edits, that are not settled. To be asked before
+    /// What ledgers say by now of the logs of a run, and of logs of edits, that are not retired. To be asked before
     /// logs are listed. Costs a listing, an open for each ledger, and a read for each of these logs.
     pub(super) fn claims_of(&self, run: RunKey) -> Result<Vec<Claim>> {
         let ledgers = self.read_ledgers(false)?;
@@ -226,7 +226,7 @@ impl Workspace {
             if let Some(entry) = self.line(claim) {
                 claim.entry = entry;
             }
-            !claim.entry.settled
+            !claim.entry.retired
         });
         Ok(claims)
     }
@@ -236,7 +236,7 @@ impl Workspace {
         Ok(self.claim_of(name)?.and_then(|claim| self.line(&claim)).is_some_and(|entry| entry.ended))
     }
 
-    /// What ledgers say of a log that is not settled.
+    /// What ledgers say of a log that is not retired.
     pub(super) fn claim_of(&self, name: &LogName) -> Result<Option<Claim>> {
         Ok(self.read_ledgers(false)?.open.get(&(name.run(), name.writer)).cloned())
     }
@@ -300,7 +300,7 @@ impl Workspace {
         for claim in claims {
             let (name, reach) = (claim.name(self), reaches.get(&claim.entry.writer).copied());
             let missing = self.missing(claim, reach).filter(|_| !unread(&name));
-            let missing = missing.filter(|_| !self.is_settled(claim) && !self.is_elsewhere(claim, packs));
+            let missing = missing.filter(|_| !self.is_retired(claim) && !self.is_elsewhere(claim, packs));
             if let Some(missing) = missing {
                 lacking.push((claim.clone(), missing));
             }
@@ -315,7 +315,7 @@ impl Workspace {
         let mut reach = reach;
         if let Some(torn) = reach.as_mut().filter(|reach| claim.alive && reach.torn_by_stop) {
             // A frame may have been in the middle of being written.
-            let again = self.read_log(&name).ok().flatten().map(|image| Reach::of(&image));
+            let again = self.read_log(&name).ok().flatten().map(|view| Reach::of(&view));
             *torn = again.unwrap_or(Reach { torn_by_stop: false, ..*torn });
         }
         if reach.is_some_and(|reach| !self.tail_is_there(claim, &name, reach)) {
@@ -341,23 +341,23 @@ impl Workspace {
             Ok(there) if there => true,
             Err(error) if error.kind() != ErrorKind::NotFound => true,
             _ => {
-                let image = self.read_log(name);
-                !matches!(image, Ok(Some(image)) if !image.log().ended)
+                let view = self.read_log(name);
+                !matches!(view, Ok(Some(view)) if !view.log().ended)
             }
         }
     }
 
     /// Whether a claim's line says by now that the log may go, is another log's, or is gone with its ledger. Asked of
-    /// logs that are not there: whoever removes one settles its line before.
-    fn is_settled(&self, claim: &Claim) -> bool {
-        let settled = match self.line_there(claim) {
-            Ok(entry) => entry.is_some_and(|entry| entry.settled || entry.writer != claim.entry.writer),
+    /// logs that are not there: whoever removes one retires its line before.
+    fn is_retired(&self, claim: &Claim) -> bool {
+        let retired = match self.line_there(claim) {
+            Ok(entry) => entry.is_some_and(|entry| entry.retired || entry.writer != claim.entry.writer),
             Err(error) => error.kind() == ErrorKind::NotFound,
         };
-        if settled {
-            self.inner.ledgers.lock().settle(claim.entry.run, claim.entry.writer);
+        if retired {
+            self.inner.ledgers.lock().retire(claim.entry.run, claim.entry.writer);
         }
-        settled
+        retired
     }
 
     /// Whether packs or tombstones have all that a log must have had.
@@ -377,13 +377,13 @@ impl Workspace {
             }),
             // Edits went to their runs, each of which names the log.
             None => packs.packs().values().any(|pack| {
-                let groups = 0..pack.pack().group_count() as u32;
+                let groups = 0..pack.pack().row_group_count() as u32;
                 groups.into_iter().any(|group| pack.group(group).is_ok_and(|group| has(group.states())))
             }),
         };
         let found = deleted || packed();
         if found {
-            self.inner.ledgers.lock().settle(claim.entry.run, writer);
+            self.inner.ledgers.lock().retire(claim.entry.run, writer);
         }
         found
     }
@@ -402,17 +402,17 @@ impl Workspace {
     /// # Errors
     /// [`Error::Io`]: the line, in a ledger that cannot be read for one, may still ask for the log, which must stay
     /// then.
-    pub(super) fn settle(&self, name: &LogName) -> Result<()> {
+    pub(super) fn retire_line(&self, name: &LogName) -> Result<()> {
         let ledgers = self.inner.ledgers.lock();
         let claim = ledgers.open.get(&(name.run(), name.writer)).cloned();
-        let unread = ledgers.unread.as_ref().filter(|_| !ledgers.settled.contains(&name.writer)).map(Error::again);
+        let unread = ledgers.unread.as_ref().filter(|_| !ledgers.retired.contains(&name.writer)).map(Error::again);
         drop(ledgers);
         match (claim, unread) {
-            (Some(claim), _) => self.change_line(&claim, |entry| entry.settled = true)?,
+            (Some(claim), _) => self.change_line(&claim, |entry| entry.retired = true)?,
             (None, Some(unread)) => return Err(unread),
             (None, None) => {}
         }
-        self.inner.ledgers.lock().settle(name.run(), name.writer);
+        self.inner.ledgers.lock().retire(name.run(), name.writer);
         Ok(())
     }
 
@@ -434,7 +434,7 @@ impl Workspace {
         written.map_err(Error::io("write", &claim.ledger))
     }
 
-    /// Removes ledgers that nobody writes and whose lines are all settled.
+    /// Removes ledgers that nobody writes and whose lines are all retired.
     pub(super) fn remove_spent_ledgers(&self) -> Result<()> {
         for path in self.ledger_paths()? {
             let Ok(file) = self.inner.storage.open_write(&path) else { continue };
@@ -443,7 +443,7 @@ impl Workspace {
             }
             let Ok(ReadLedger { claims, bad, .. }) = read_ledger(&*file, &path, 0) else { continue };
             let known = self.inner.ledgers.lock();
-            let spent = |claim: &Claim| claim.entry.settled || known.settled.contains(&claim.entry.writer);
+            let spent = |claim: &Claim| claim.entry.retired || known.retired.contains(&claim.entry.writer);
             let open: Vec<Claim> = claims.into_iter().filter(|claim| !spent(claim)).collect();
             drop(known);
             let packs = self.refresh()?;

@@ -5,9 +5,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::base::ids::WriterId;
 use crate::base::point::{Columns, Point};
 use crate::error::Result;
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::snapshot::{RunSnapshot, SeriesParts, part_len, read_part};
-use crate::workspace::copies::{Pool, columns_of, imports, word_of};
+use crate::workspace::copies::{Pool, columns_of, imports, key_of};
 use crate::workspace::import::RunImport;
 
 /// What a source has that is not here yet.
@@ -100,7 +100,7 @@ impl Gained {
 
 /// Whether a point and what an import has of it are the same, as far as all forms can tell.
 fn is_same(stored: Option<Point>, given: Option<Point>) -> bool {
-    stored.as_ref().map(word_of) == given.as_ref().map(word_of)
+    stored.as_ref().map(key_of) == given.as_ref().map(key_of)
 }
 
 fn other_point(place: usize, key: &str) -> String {

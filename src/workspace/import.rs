@@ -11,14 +11,14 @@ use crate::base::point::Columns;
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
 use crate::journal::manifest::{Change, Manifest, covers};
-use crate::run::gather::gather;
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
+use crate::run::pack::pack_runs;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::copies::imports;
 use crate::workspace::gained::Gained;
-pub use crate::workspace::imported_words::ChangedHere;
-use crate::workspace::imported_words::{add_words, check_words};
+pub use crate::workspace::imported_metadata::ChangedHere;
+use crate::workspace::imported_metadata::{add_metadata, check_metadata};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, PackSet};
 use crate::workspace::params::Refused;
@@ -64,7 +64,7 @@ pub struct RunImport {
     /// order. Empty for a run that is one piece.
     pub part: String,
     /// Whether words that the run has already stay as they are: name, user, status, end, tags and items.
-    pub keep_words: bool,
+    pub keep_metadata: bool,
 }
 
 impl RunImport {
@@ -87,7 +87,7 @@ impl RunImport {
             kind: RUN,
             series: Vec::new(),
             part: String::new(),
-            keep_words: false,
+            keep_metadata: false,
         }
     }
 }
@@ -207,7 +207,7 @@ impl Known {
         // Logs before packs, as always.
         let (names, unlisted) = workspace.all_log_names()?;
         let mut logged: FxHashSet<RunKey> = names.iter().filter_map(|name| name.run()).collect();
-        let (edits, unreadable) = workspace.edit_images()?;
+        let (edits, unreadable) = workspace.edit_log_views()?;
         logged.extend(edits.iter().flat_map(|image| image.runs().map(RunId::key).chain(image.claimed())));
         let packs = workspace.refresh()?;
         packs.check()?;
@@ -306,7 +306,7 @@ impl Importer {
     }
 
     fn take(&mut self, run: RunImport, replace: bool) -> Result<Offered> {
-        check_words(&run)?;
+        check_metadata(&run)?;
         if self.by_id.contains(&run.id) {
             self.flush()?;
         }
@@ -372,7 +372,7 @@ impl Importer {
             // What an older copy says of the run is older too.
             return Ok(Offered::Taken(added));
         }
-        let (words, mut other_params) = add_words(&mut state, existing.as_ref(), writer, &run, generation, order);
+        let (changed, mut other_params) = add_metadata(&mut state, existing.as_ref(), writer, &run, generation, order);
         if !run.own_id
             && !replace
             && let Some(other) = other_params.pop()
@@ -380,7 +380,7 @@ impl Importer {
             return Ok(Offered::Refused(Box::new(run), Refusal::Param(other)));
         }
         added.other_params = other_params;
-        if words && let Some((before, points)) = &before {
+        if changed && let Some((before, points)) = &before {
             let mut after = existing.clone().unwrap_or_else(|| state.clone());
             after.merge(&state);
             added.changed = ChangedHere::of(before, &after);
@@ -399,7 +399,7 @@ impl Importer {
                 series.push((key, SeriesPart::Rows(std::sync::Arc::new(rest))));
             }
         }
-        if !words && added.points == 0 && !added.run {
+        if !changed && added.points == 0 && !added.run {
             return Ok(Offered::Taken(added));
         }
         let from = before.map_or(0, |coverage| coverage.through);
@@ -496,7 +496,7 @@ impl Importer {
                 met.set(others.any(|id| workspace.pack_has_any(*id, &runs)));
                 !met.get()
             };
-            workspace.publish_pack(|pack| gather(pack, &mut each), changes, is_alone)?;
+            workspace.publish_pack(|pack| pack_runs(pack, &mut each), changes, is_alone)?;
             if let Some(tell) = self.progress.0.as_mut() {
                 tell(total, total);
             }

@@ -1,10 +1,10 @@
-//! The logs that are not in packs yet, as lists see them: a digest of each, kept by the handle and followed.
+//! The logs that are not in packs yet, as lists see them: a summary of each, kept by the handle and followed.
 //!
-//! Each question lists the folders anew and follows the digests of the logs that it finds, so an answer has everything
-//! that was acknowledged before the question, whoever wrote it. A log of which there is no digest, because it is
-//! damaged, torn or not yet whole, is named, and whoever asks reads it as a whole each time.
+//! Each question lists the folders anew and follows the summaries of the logs that it finds, so an answer has
+//! everything that was acknowledged before the question, whoever wrote it. A log of which there is no summary, because
+//! it is damaged, torn or not yet whole, is named, and whoever asks reads it as a whole each time.
 //!
-//! Digests take memory by words and series, not by points; beyond a bound further ones are made anew for each
+//! Summaries take memory by words and series, not by points; beyond a bound further ones are made anew for each
 //! question. What is kept of a log goes when the log is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,18 +19,18 @@ use crate::base::summary::RunSummary;
 use crate::error::of_one_file;
 use crate::error::{Error, Result};
 use crate::folder::paths::LogName;
-use crate::run::digest::LogDigest;
+use crate::run::log_summary::LogSummary;
 use crate::run::snapshot::{RunPart, StatsPart, summarise};
 use crate::workspace::evidence::{Reach, Reaches};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
 use crate::workspace::runs::{named, surviving};
 
-/// Most bytes of all digests of a handle, about: those of some 20,000 logs of a few keys, or of one log of 400,000.
+/// Most bytes of all summaries of a handle, about: those of some 20,000 logs of a few keys, or of one log of 400,000.
 /// Logs of edits are kept beyond it too: each has a bounded length, and every question asks them all.
 const WEIGHT_MAX: usize = 128 << 20;
 
-/// Digests as last followed.
+/// Summaries as last followed.
 #[derive(Default)]
 pub struct LiveLogs {
     known: FxHashMap<LogName, Kept>,
@@ -41,25 +41,25 @@ pub struct LiveLogs {
 
 struct Kept {
     /// Empty while the log is read for the first time, and after it could not be followed.
-    digest: Arc<Mutex<Option<Arc<LogDigest>>>>,
+    summary: Arc<Mutex<Option<Arc<LogSummary>>>>,
     weight: usize,
     /// The last question about all logs before or in which the log was there.
     round: u64,
 }
 
 impl LiveLogs {
-    fn slot(&mut self, name: &LogName) -> Arc<Mutex<Option<Arc<LogDigest>>>> {
+    fn slot(&mut self, name: &LogName) -> Arc<Mutex<Option<Arc<LogSummary>>>> {
         let round = self.round;
         if let Some(kept) = self.known.get_mut(name) {
             kept.round = round;
-            return Arc::clone(&kept.digest);
+            return Arc::clone(&kept.summary);
         }
-        let digest = Arc::default();
-        self.known.insert(name.clone(), Kept { digest: Arc::clone(&digest), weight: 0, round });
-        digest
+        let summary = Arc::default();
+        self.known.insert(name.clone(), Kept { summary: Arc::clone(&summary), weight: 0, round });
+        summary
     }
 
-    /// Notes what a digest takes. `false` when there is no room for it.
+    /// Notes what a summary takes. `false` when there is no room for it.
     fn weigh(&mut self, name: &LogName, weight: usize) -> bool {
         let Some(kept) = self.known.get_mut(name) else { return false };
         let total = self.weight - kept.weight + weight;
@@ -91,7 +91,7 @@ impl LiveLogs {
 /// What is found of a log.
 pub(super) enum Followed {
     /// All of it.
-    Whole(Arc<LogDigest>),
+    Whole(Arc<LogSummary>),
     /// Nothing: compaction has taken it away, or its first frame is yet to come.
     Gone,
     /// It must be read as a whole to know.
@@ -99,7 +99,7 @@ pub(super) enum Followed {
 }
 
 /// Where logs speak of a run: in which, and under which number, and the stamp of what they say.
-pub(super) type Spoken = Vec<(Arc<LogDigest>, u32, u64)>;
+pub(super) type Spoken = Vec<(Arc<LogSummary>, u32, u64)>;
 
 /// All logs at one moment.
 #[derive(Default)]
@@ -119,10 +119,10 @@ pub(super) struct Live {
 impl Live {
     fn add(&mut self, name: &LogName, followed: Followed) {
         match followed {
-            Followed::Whole(digest) => {
-                self.reaches.insert(name.writer, Reach::of_digest(&digest));
-                for (run, number, stamp) in digest.runs() {
-                    self.runs.entry(run).or_default().push((Arc::clone(&digest), number, stamp));
+            Followed::Whole(summary) => {
+                self.reaches.insert(name.writer, Reach::of_summary(&summary));
+                for (run, number, stamp) in summary.runs() {
+                    self.runs.entry(run).or_default().push((Arc::clone(&summary), number, stamp));
                 }
             }
             Followed::Gone => {}
@@ -157,14 +157,14 @@ impl Workspace {
     pub(super) fn follow_log(&self, name: &LogName) -> Result<Followed> {
         let slot = self.inner.live.lock().slot(name);
         let mut kept = slot.lock();
-        if let Some(mut digest) = kept.take() {
-            let before = digest.weight();
-            match LogDigest::follow(&mut digest, &*self.inner.storage, &name.log(), &name.tail()) {
+        if let Some(mut summary) = kept.take() {
+            let before = summary.weight();
+            match LogSummary::follow(&mut summary, &*self.inner.storage, &name.log(), &name.tail()) {
                 Ok(true) => {
-                    if digest.weight() == before || self.inner.live.lock().weigh(name, digest.weight()) {
-                        *kept = Some(Arc::clone(&digest));
+                    if summary.weight() == before || self.inner.live.lock().weigh(name, summary.weight()) {
+                        *kept = Some(Arc::clone(&summary));
                     }
-                    return Ok(Followed::Whole(digest));
+                    return Ok(Followed::Whole(summary));
                 }
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                     self.inner.live.lock().forget(name);
@@ -177,20 +177,20 @@ impl Workspace {
                 }
             }
         }
-        let image = match self.read_log(name) {
-            Ok(Some(image)) => image,
+        let view = match self.read_log(name) {
+            Ok(Some(view)) => view,
             Ok(None) => {
                 self.inner.live.lock().forget(name);
                 return Ok(Followed::Gone);
             }
             Err(error) => return of_one_file(error).map(|_| Followed::Unclear),
         };
-        match LogDigest::of(&image).map(|digest| digest.map(Arc::new)) {
-            Ok(Some(digest)) => {
-                if self.inner.live.lock().weigh(name, digest.weight()) {
-                    *kept = Some(Arc::clone(&digest));
+        match LogSummary::of(&view).map(|summary| summary.map(Arc::new)) {
+            Ok(Some(summary)) => {
+                if self.inner.live.lock().weigh(name, summary.weight()) {
+                    *kept = Some(Arc::clone(&summary));
                 }
-                Ok(Followed::Whole(digest))
+                Ok(Followed::Whole(summary))
             }
             Ok(None) => Ok(Followed::Unclear),
             Err(error) => of_one_file(error).map(|_| Followed::Unclear),
@@ -260,7 +260,7 @@ impl Workspace {
         packs: &PackSet,
     ) -> Result<Option<RunSummary>> {
         let mut parts: Vec<RunPart<StatsPart>> =
-            spoken.iter().filter_map(|(digest, number, _)| digest.part(*number)).collect();
+            spoken.iter().filter_map(|(summary, number, _)| summary.part(*number)).collect();
         for (pack, place) in packs.find(key) {
             parts.extend(pack.group(place.group)?.part(place.run).map(RunPart::from));
         }

@@ -11,17 +11,17 @@ use crate::folder::making::{Maker, holder_of};
 use crate::folder::paths::{self, LogName};
 use crate::log::frame;
 use crate::log::reader::{Depth, Unbegun, why_unbegun};
-use crate::run::image::{Known, LogImage};
+use crate::run::log_view::{Known, LogView};
 use crate::run::snapshot::RunPart;
 use crate::storage::{File, Storage};
 use crate::workspace::evidence::{Reach, Reaches};
+use crate::workspace::log_metadata::metadata_part;
 use crate::workspace::open::Workspace;
-use crate::workspace::words::words;
 
 /// Logs of edits as last read, by name and length: they have no tail, so one of the same length is the same.
 #[derive(Debug, Default)]
 pub struct EditLogs {
-    known: FxHashMap<LogName, (u64, Arc<LogImage>)>,
+    known: FxHashMap<LogName, (u64, Arc<LogView>)>,
 }
 
 /// What of long logs need not be read again: of an open run that is looked at again only what is new is read.
@@ -116,18 +116,18 @@ impl Workspace {
     }
 
     /// A log as it is now; `None` when compaction has taken it away, so that a pack has it.
-    pub(super) fn read_log(&self, name: &LogName) -> Result<Option<LogImage>> {
+    pub(super) fn read_log(&self, name: &LogName) -> Result<Option<LogView>> {
         let read = |known: Option<&Known>| {
-            LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::Recent, known)
+            LogView::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::Recent, known)
         };
         let known = self.inner.read_logs.lock().known.get(name).cloned();
-        let mut image = read(known.as_deref());
-        if image.is_err() && known.is_some() {
+        let mut view = read(known.as_deref());
+        if view.is_err() && known.is_some() {
             // It may be what was known, and its file, that cannot be read any more.
             self.inner.read_logs.lock().forget(name);
-            image = read(None);
+            view = read(None);
         }
-        let mut image = match image {
+        let mut view = match view {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Ok(None);
             }
@@ -135,44 +135,44 @@ impl Workspace {
             Err(Error::Corrupt { .. }) if is_unbegun(&*self.inner.storage, name)? => return Ok(None),
             other => other?,
         };
-        if image.log().start.writer != name.writer {
+        if view.log().start.writer != name.writer {
             return Err(Error::corrupt(&name.log(), 0, "the log names another writer; was the file renamed?"));
         }
-        let long = image.log().end >= ReadLogs::LONG;
-        if let Some(known) = long.then(|| image.take_known()).flatten() {
+        let long = view.log().end >= ReadLogs::LONG;
+        if let Some(known) = long.then(|| view.take_known()).flatten() {
             let gone = self.inner.read_logs.lock().note(name, known);
             drop(gone);
-        } else if image.damage().next().is_some() {
+        } else if view.damage().next().is_some() {
             self.inner.read_logs.lock().forget(name);
         }
-        Ok(Some(image))
+        Ok(Some(view))
     }
 
     /// All logs of edits that can be read, and why others cannot: those bar no run, but may have spoken of any.
-    pub(super) fn edit_images(&self) -> Result<(Vec<Arc<LogImage>>, Vec<Error>)> {
-        let (mut images, mut unreadable) = (Vec::new(), Vec::new());
+    pub(super) fn edit_log_views(&self) -> Result<(Vec<Arc<LogView>>, Vec<Error>)> {
+        let (mut views, mut unreadable) = (Vec::new(), Vec::new());
         let names = or_told(self.edit_log_names(), &mut unreadable)?;
         let mut logs = self.inner.edit_logs.lock();
         logs.known.retain(|name, _| names.contains(name));
         for name in names {
             let len = self.inner.storage.open_read(&name.log()).and_then(|file| file.len()).unwrap_or(0);
-            if let Some((known, image)) = logs.known.get(&name)
+            if let Some((known, view)) = logs.known.get(&name)
                 && *known == len
             {
-                images.push(Arc::clone(image));
+                views.push(Arc::clone(view));
                 continue;
             }
             match self.read_log(&name) {
-                Ok(Some(image)) => {
-                    let image = Arc::new(image);
-                    logs.known.insert(name, (len, Arc::clone(&image)));
-                    images.push(image);
+                Ok(Some(view)) => {
+                    let view = Arc::new(view);
+                    logs.known.insert(name, (len, Arc::clone(&view)));
+                    views.push(view);
                 }
                 Ok(None) => {}
                 Err(error) => unreadable.push(of_one_file(error)?),
             }
         }
-        Ok((images, unreadable))
+        Ok((views, unreadable))
     }
 
     /// Whether nobody but this writer can have said anything of a run since the manifest had this number: no other log
@@ -182,8 +182,8 @@ impl Workspace {
         let others = self.run_log_names(id.key()).and_then(|names| {
             let mut others = names.iter().any(|name| name.writer != writer);
             for name in self.edit_log_names()?.iter().filter(|name| name.writer != writer) {
-                let words = self.edit_words(name)?;
-                others |= words.is_some_and(|words| !words.damage().is_empty() || words.speaks_of(id));
+                let metadata = self.edit_log_metadata(name)?;
+                others |= metadata.is_some_and(|log| !log.damage().is_empty() || log.mentions(id));
             }
             Ok(others)
         });
@@ -205,10 +205,10 @@ impl Workspace {
         let (mut parts, mut damage) = (Vec::new(), Vec::new());
         for name in or_told(self.run_log_names(key), &mut damage)? {
             match self.read_log(&name) {
-                Ok(Some(image)) => {
-                    reaches.insert(name.writer, Reach::of(&image));
-                    damage.extend(damage_of(&image));
-                    parts.extend(part_of_key(&image, key));
+                Ok(Some(view)) => {
+                    reaches.insert(name.writer, Reach::of(&view));
+                    damage.extend(damage_of(&view));
+                    parts.extend(part_of_key(&view, key));
                 }
                 Ok(None) => {}
                 // The run's other logs serve on.
@@ -216,11 +216,11 @@ impl Workspace {
             }
         }
         for name in or_told(self.edit_log_names(), &mut damage)? {
-            match self.edit_words(&name) {
+            match self.edit_log_metadata(&name) {
                 Ok(Some(log)) => {
                     reaches.insert(name.writer, log.reach());
                     damage.extend(log.damage());
-                    parts.extend(log.states_of_key(key).into_iter().map(words));
+                    parts.extend(log.states_of_key(key).into_iter().map(metadata_part));
                 }
                 Ok(None) => {}
                 Err(error) => damage.push(of_one_file(error)?),
@@ -239,23 +239,23 @@ fn or_told<T>(listed: Result<Vec<T>>, unread: &mut Vec<Error>) -> Result<Vec<T>>
 }
 
 /// Where a log does not verify.
-fn damage_of(image: &LogImage) -> impl Iterator<Item = Error> {
-    image.damage().map(|bad| Error::corrupt(image.path(), bad.offset, bad.what))
+fn damage_of(view: &LogView) -> impl Iterator<Item = Error> {
+    view.damage().map(|bad| Error::corrupt(view.path(), bad.offset, bad.what))
 }
 
 /// What a log knows of a run.
-pub(super) fn part_of(image: &LogImage, id: &RunId) -> Option<RunPart> {
-    image.run(id).map(|run| part_of_number(image, run))
+pub(super) fn part_of(view: &LogView, id: &RunId) -> Option<RunPart> {
+    view.run(id).map(|run| part_of_number(view, run))
 }
 
 /// What a log knows of the run of a key.
-fn part_of_key(image: &LogImage, key: RunKey) -> impl Iterator<Item = RunPart> {
-    image.runs().filter(move |id| id.key() == key).filter_map(|id| part_of(image, id))
+fn part_of_key(view: &LogView, key: RunKey) -> impl Iterator<Item = RunPart> {
+    view.runs().filter(move |id| id.key() == key).filter_map(|id| part_of(view, id))
 }
 
-fn part_of_number(image: &LogImage, run: u32) -> RunPart {
-    let state = image.state(run);
-    let parts = image.parts(run).map(|(key, part)| (key.to_owned(), part)).collect();
+fn part_of_number(view: &LogView, run: u32) -> RunPart {
+    let state = view.state(run);
+    let parts = view.parts(run).map(|(key, part)| (key.to_owned(), part)).collect();
     let series = vec![(state.coverage[0], parts)];
     RunPart { state, series }
 }

@@ -3,12 +3,12 @@
 use crate::base::ids::{ExperimentId, RunId};
 use crate::error::Result;
 use crate::workspace::background::{Background, Schedule};
-use crate::workspace::check::Report;
 use crate::workspace::compaction::{CompactOptions, Compacted};
 use crate::workspace::open::Workspace;
 use crate::workspace::purge::{CollectOptions, Collected};
 use crate::workspace::repair::{RepairOptions, Repaired};
 use crate::workspace::usage::Usage;
+use crate::workspace::verify::Report;
 
 /// Maintenance of a workspace: compaction, garbage collection, verification, repair. Cheap to make: it borrows the
 /// handle.
@@ -27,7 +27,7 @@ impl Workspace {
 
 impl Maintenance<'_> {
     /// Gathers all logs that nobody writes any more into packs, and merges small packs. Others may write and read
-    /// meanwhile. Costs about 150 ns a point once, when its run is gathered.
+    /// meanwhile. Costs about 150 ns a point once, when its run is packed.
     ///
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io); everything stays readable as it was.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result, of_one_file};
-use crate::folder::{mark, paths};
+use crate::folder::{marker, paths};
 use crate::journal::catalog::Catalog;
 use crate::journal::chain::Journal;
 use crate::journal::manifest::Manifest;
@@ -122,7 +122,7 @@ impl Workspace {
     /// # Errors
     /// Those of [`Self::open`].
     pub fn open_on(storage: Arc<dyn Storage>, root: &Path, options: Options) -> Result<Self> {
-        let id = mark::read(&*storage, root)?;
+        let id = marker::read(&*storage, root)?;
         Self::open_with_id(storage, root, options, id)
     }
 
@@ -141,7 +141,7 @@ impl Workspace {
     /// # Errors
     /// Those of [`Self::open_damaged`].
     pub fn open_damaged_on(storage: Arc<dyn Storage>, root: &Path, options: Options) -> Result<Self> {
-        let id = match mark::read(&*storage, root) {
+        let id = match marker::read(&*storage, root) {
             Err(error) if error.is_of_one_file() && !matches!(error, Error::NewerFormat { .. }) => 0,
             read => read?,
         };
@@ -190,7 +190,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::Io`] with the operating system's reason: a read-only file system, a missing permission.
     pub fn check_writable(&self) -> Result<()> {
-        let mark = self.inner.root.join(paths::MARK);
+        let mark = self.inner.root.join(paths::MARKER);
         self.inner.storage.open_write(&mark).map(drop).map_err(Error::io("write to", &mark))
     }
 
@@ -329,8 +329,9 @@ impl Workspace {
 fn create(storage: &Arc<dyn Storage>, root: &Path) -> Result<()> {
     match storage.read_dir(root) {
         Ok(entries) => {
-            if let Some(foreign) =
-                entries.iter().find(|entry| !paths::FOLDERS.contains(&entry.name.as_str()) && entry.name != paths::MARK)
+            if let Some(foreign) = entries
+                .iter()
+                .find(|entry| !paths::FOLDERS.contains(&entry.name.as_str()) && entry.name != paths::MARKER)
             {
                 let why = format!("it already holds {:?}; name an empty or a new folder", foreign.name);
                 return Err(Error::NotWorkspace { path: root.to_owned(), why });
@@ -353,7 +354,7 @@ fn create(storage: &Arc<dyn Storage>, root: &Path) -> Result<()> {
             other => other.map_err(Error::io("sync", folder))?,
         }
     }
-    mark::write(&*inner, &inner_root)
+    marker::write(&*inner, &inner_root)
 }
 
 /// The disk for what is in a workspace, where no link leads out of it, and its folder as an absolute path: a handle

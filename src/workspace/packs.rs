@@ -1,4 +1,4 @@
-//! Open packs: found by the manifest, their groups read once and kept while there is room.
+//! Open packs: found by the manifest, their row groups read once and kept while there is room.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,26 +13,26 @@ use crate::base::ids::RunKey;
 use crate::error::{Error, Result};
 use crate::folder::paths;
 use crate::journal::manifest::Manifest;
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::snapshot::RunPart;
 use crate::run::state::RunState;
 use crate::segment::pack::{Pack, RunPlace};
-use crate::segment::reader::{Group, Source};
+use crate::segment::reader::{RowGroup, Source};
 use crate::storage::Storage;
 
-/// How many groups of one pack stay in memory.
-const GROUPS_KEPT: usize = 64;
+/// How many row groups of one pack stay in memory.
+const ROW_GROUPS_MAX: usize = 64;
 
-/// One group of a pack with its runs' words.
+/// One row group of a pack with its runs' words.
 #[derive(Debug)]
-pub struct PackGroup {
-    group: Arc<Group>,
+pub struct PackRowGroup {
+    group: Arc<RowGroup>,
     states: Vec<RunState>,
     /// For each run the numbers of its series.
     series: Vec<Vec<u32>>,
 }
 
-impl PackGroup {
+impl PackRowGroup {
     fn read(pack: &Pack, index: usize) -> Result<Self> {
         let group = pack.group(index)?;
         let corrupt =
@@ -54,13 +54,13 @@ impl PackGroup {
         &self.states
     }
 
-    /// The group itself.
+    /// The row group itself.
     #[must_use]
-    pub fn group(&self) -> &Arc<Group> {
+    pub fn group(&self) -> &Arc<RowGroup> {
         &self.group
     }
 
-    /// What this group has of a run.
+    /// What this row group has of a run.
     #[must_use]
     pub fn part(&self, run: u32) -> Option<RunPart> {
         let state = self.states.get(run as usize)?.clone();
@@ -82,11 +82,11 @@ impl PackGroup {
 #[derive(Debug)]
 pub struct OpenPack {
     pack: Arc<Pack>,
-    groups: Mutex<FxHashMap<u32, Arc<PackGroup>>>,
+    groups: Mutex<FxHashMap<u32, Arc<PackRowGroup>>>,
 }
 
 impl OpenPack {
-    /// Wraps a pack, with none of its groups read yet.
+    /// Wraps a pack, with none of its row groups read yet.
     #[must_use]
     pub fn new(pack: Pack) -> Self {
         Self { pack: Arc::new(pack), groups: Mutex::default() }
@@ -98,17 +98,17 @@ impl OpenPack {
         &self.pack
     }
 
-    /// One of its groups.
+    /// One of its row groups.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
-    pub fn group(&self, index: u32) -> Result<Arc<PackGroup>> {
+    pub fn group(&self, index: u32) -> Result<Arc<PackRowGroup>> {
         if let Some(known) = self.groups.lock().get(&index) {
             return Ok(Arc::clone(known));
         }
-        let group = Arc::new(PackGroup::read(&self.pack, index as usize)?);
+        let group = Arc::new(PackRowGroup::read(&self.pack, index as usize)?);
         let mut groups = self.groups.lock();
-        if groups.len() >= GROUPS_KEPT {
+        if groups.len() >= ROW_GROUPS_MAX {
             groups.clear();
         }
         groups.insert(index, Arc::clone(&group));

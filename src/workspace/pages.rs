@@ -1,4 +1,4 @@
-//! Pages of groups, for `verify`: whether each decodes, and what its loss costs.
+//! Pages of row groups, for `verify`: whether each decodes, and what its loss costs.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::run::state::RunState;
 use crate::segment::footer::Footer;
 use crate::segment::layout::{BUCKETS_PER_PAGE, PAGE_POINTS, TIMESTAMPS_NONE};
 use crate::segment::pyramid::{bucket_pages, decode_buckets, levels, pages};
-use crate::segment::reader::Group;
+use crate::segment::reader::RowGroup;
 
-/// The ids of a pack's group's runs, as far as they can be read.
-pub(super) fn group_names(group: &Group) -> Vec<String> {
+/// The ids of a pack's row group's runs, as far as they can be read.
+pub(super) fn group_names(group: &RowGroup) -> Vec<String> {
     let records = group.run_records().unwrap_or_default();
     let states = records.iter().map(|record| control::decode::<RunState>(record));
     states.map(|state| state.map_or_else(|_| "?".to_owned(), |state| state.id.to_string())).collect()
@@ -58,8 +58,8 @@ pub(super) fn costs(footer: &Footer, runs: &[String]) -> BTreeMap<usize, String>
         }
     };
     let mut costs: BTreeMap<usize, String> = users.iter().map(|(&page, users)| (page, tell(users))).collect();
-    let words = "names, params and tags of runs, whose points are read again after a repair";
-    (pool[4]..footer.pages.len()).for_each(|page| _ = costs.insert(page, words.to_owned()));
+    let cost = "names, params and tags of runs, whose points are read again after a repair";
+    (pool[4]..footer.pages.len()).for_each(|page| _ = costs.insert(page, cost.to_owned()));
     costs
 }
 

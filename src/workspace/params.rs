@@ -28,15 +28,15 @@ use crate::base::ids::{RunId, WriterId};
 use crate::error::{Error, Result};
 use crate::folder::paths::{self, LogName};
 use crate::log::record::Record;
-use crate::run::gather::gather;
+use crate::run::pack::pack_runs;
 use crate::run::session::Session;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::RunState;
 use crate::workspace::edits::{Editor, conflict};
 use crate::workspace::import::Known;
+use crate::workspace::log_metadata::{LogMetadata, metadata_part};
 use crate::workspace::open::Workspace;
 use crate::workspace::runs::merge;
-use crate::workspace::words::{LogWords, words};
 
 /// Pauses between looks begin with this and double up to that.
 const PAUSE_MIN: Duration = Duration::from_micros(100);
@@ -173,7 +173,7 @@ impl Editor<'_> {
         let retract = |(key, _): &Wanted<'_>| Record::ParamRetracted { run: self.run, key: (*key).to_owned() };
         let records: Vec<Record> = wanted.iter().map(retract).collect();
         if self.session.commit(records.clone(), &[]).is_err() {
-            self.session.say_first(records);
+            self.session.prepend_records(records);
         }
     }
 
@@ -238,7 +238,7 @@ impl Workspace {
                     run.leave_params_out(|key| refused.iter().any(|other| other.run == id && other.key == key));
                 }
                 let mut runs = runs.into_iter().map(Ok);
-                self.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true)?;
+                self.publish_pack(|pack| pack_runs(pack, &mut runs), &[], |_| true)?;
                 Ok(refused)
             },
         )
@@ -272,11 +272,11 @@ impl Workspace {
         if let Some(session) = claiming {
             let dir = self.inner.root.join(paths::EDITS);
             let name = LogName { dir, stem: paths::EDITS.to_owned(), writer: session.writer() };
-            // It is ended by being dropped. Its ledger line is settled, so that nobody misses it; if that fails, it
+            // It is ended by being dropped. Its ledger line is retired, so that nobody misses it; if that fails, it
             // stays.
             drop(session);
             self.claims(true)?;
-            if self.settle(&name).is_ok() {
+            if self.retire_line(&name).is_ok() {
                 let _ = self.inner.storage.remove_file(&name.log());
             }
         }
@@ -330,7 +330,7 @@ impl Workspace {
         match self.edit_log_names() {
             Ok(names) => {
                 for name in names {
-                    let Err(error) = self.edit_words(&name) else { continue };
+                    let Err(error) = self.edit_log_metadata(&name) else { continue };
                     if has_no_file(&error) || self.has_ended_by_ledger(&name)? {
                         unread.push(error);
                     }
@@ -357,8 +357,8 @@ impl Workspace {
         let names = self.run_log_names(id.key()).map_err(unread)?.into_iter().chain(edits);
         for name in names.filter(|name| name.writer != writer) {
             let read = || match name.run() {
-                Some(_) => self.log_words(&name).map_err(unread),
-                None => apart.forgive(self.edit_words(&name)).map_err(unread),
+                Some(_) => self.log_metadata(&name).map_err(unread),
+                None => apart.forgive(self.edit_log_metadata(&name)).map_err(unread),
             };
             let Some(mut log) = read()? else { continue };
             let mut against = rival(&name, &log, id, wanted);
@@ -371,7 +371,7 @@ impl Workspace {
                 return Err(error);
             }
             rivals.extend(against);
-            parts.extend(log.state(id).map(words));
+            parts.extend(log.state(id).map(metadata_part));
         }
         // Packs last: what left a log by now is in one.
         let manifest = {
@@ -386,7 +386,9 @@ impl Workspace {
         }
         for (pack, place) in packs.find(id.key()) {
             let group = pack.group(place.group)?;
-            parts.extend(group.states().get(place.run as usize).filter(|state| state.id == *id).cloned().map(words));
+            parts.extend(
+                group.states().get(place.run as usize).filter(|state| state.id == *id).cloned().map(metadata_part),
+            );
         }
         let state = merge(parts, self.inner.manifest.lock().state()).map(|run| run.state().clone());
         Ok(Look { state, rival: rivals.into_iter().min_by_key(|rival: &Rival| rival.writer), manifest })
@@ -414,7 +416,7 @@ fn claim(id: &RunId, (key, value): Wanted<'_>) -> Record {
 }
 
 /// Whether a log claims a value other than one of those wanted, which it has neither set nor retracted.
-fn rival(name: &LogName, log: &LogWords, id: &RunId, wanted: &[Wanted<'_>]) -> Option<Rival> {
+fn rival(name: &LogName, log: &LogMetadata, id: &RunId, wanted: &[Wanted<'_>]) -> Option<Rival> {
     wanted.iter().find_map(|&(key, value)| {
         let claimed = log.open_claim(id, key).filter(|claimed| *claimed != value)?.to_owned();
         Some(Rival { writer: name.writer, log: name.log(), key: key.to_owned(), value: claimed })

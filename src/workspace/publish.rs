@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::folder::making::{self, Making};
 use crate::folder::paths;
 use crate::journal::manifest::{Change, Manifest, PackEntry};
-use crate::run::gather::Gathered;
+use crate::run::pack::Packed;
 use crate::segment::pack::{Pack, PackWriter};
 use crate::segment::reader::Source;
 use crate::workspace::open::{Workspace, create_folder};
@@ -40,7 +40,7 @@ impl Workspace {
     /// published and is not there afterwards. In each case what it was made from must stay.
     pub(super) fn publish_pack(
         &self,
-        fill: impl FnOnce(&mut PackWriter) -> Result<Gathered>,
+        fill: impl FnOnce(&mut PackWriter) -> Result<Packed>,
         changes: &[Change],
         holds: impl Fn(&Manifest) -> bool,
     ) -> Result<Option<Published>> {
@@ -99,10 +99,10 @@ impl Workspace {
     fn write_pack(
         &self,
         making: &Making,
-        fill: impl FnOnce(&mut PackWriter) -> Result<Gathered>,
+        fill: impl FnOnce(&mut PackWriter) -> Result<Packed>,
     ) -> Result<(PackEntry, Option<Vec<RunSummary>>)> {
         let mut pack = PackWriter::new(Arc::clone(&making.file), &making.path, making.id, Effort::Tight)?;
-        let Gathered { runs, series, points, rows } = fill(&mut pack)?;
+        let Packed { runs, series, points, rows } = fill(&mut pack)?;
         let bytes = pack.finish()?;
         // What was read from must not go before what was written is known to be readable.
         let file = self.inner.storage.open_read(&making.path).map_err(Error::io("open", &making.path))?;
@@ -151,9 +151,9 @@ impl Workspace {
     }
 }
 
-/// Reads the footers and run records of a pack's groups.
+/// Reads the footers and run records of a pack's row groups.
 fn check_readable(pack: &Pack) -> Result<()> {
-    (0..pack.group_count()).try_for_each(|index| pack.group(index)?.run_records().map(|_| ()))
+    (0..pack.row_group_count()).try_for_each(|index| pack.group(index)?.run_records().map(|_| ()))
 }
 
 /// Reads every page of a pack and verifies it.
@@ -161,7 +161,7 @@ fn check_readable(pack: &Pack) -> Result<()> {
 /// # Errors
 /// [`Error::Corrupt`] of the first that does not, [`Error::Io`].
 fn check_pack(pack: &Pack) -> Result<()> {
-    for index in 0..pack.group_count() {
+    for index in 0..pack.row_group_count() {
         let group = pack.group(index)?;
         for page in 0..group.footer().pages.len() {
             group.page(page)?;

@@ -191,12 +191,12 @@ impl Workspace {
         }
         let change = Change::DeleteMetric { run: id.key(), key: key.to_owned(), writers: with_copies(&run) };
         self.inner.manifest.lock().publish(|_| Ok(vec![change.clone()]))?;
-        // Lines of the logs that go are settled, so they are known before the logs are listed.
+        // Lines of the logs that go are retired, so they are known before the logs are listed.
         self.claims(true)?;
         let mut names = self.run_log_names(id.key())?;
         names.sort();
         let mut done = Compacted::default();
-        self.gather_logs(&names, CompactOptions::default(), false, &mut done)?;
+        self.pack_logs(&names, CompactOptions::default(), false, &mut done)?;
         // No reader sees the metric any more, but what does not verify still has it.
         done.left.extend(self.rewrite_those_with(&BTreeSet::from([id.key()]))?);
         check_taken_out(done.left)
@@ -209,7 +209,7 @@ impl Workspace {
     pub fn has_live_writer(&self, id: &RunId) -> Result<bool> {
         for name in self.run_log_names(id.key())? {
             let written = match self.read_log(&name) {
-                Ok(Some(image)) => !self.is_closed(&name, &image, CompactOptions::default()),
+                Ok(Some(view)) => !self.is_closed(&name, &view, CompactOptions::default()),
                 Ok(None) => false,
                 // Of a log that cannot be read its lock alone tells; where that cannot be asked either, nobody knows.
                 Err(error) => of_one_file(error).map(|_| !self.is_free(&name).unwrap_or(false))?,
@@ -347,8 +347,8 @@ impl Workspace {
     fn retire_deleted_logs(&self, key: RunKey) -> Result<()> {
         let Some(tombstone) = self.manifest()?.tombstones.get(&key).cloned() else { return Ok(()) };
         for name in self.run_log_names(key)? {
-            let image = match self.read_log(&name) {
-                Ok(Some(image)) => image,
+            let view = match self.read_log(&name) {
+                Ok(Some(view)) => view,
                 Ok(None) => continue,
                 // What cannot be read is left to `repair`; nobody sees it.
                 Err(error) => {
@@ -356,9 +356,8 @@ impl Workspace {
                     continue;
                 }
             };
-            let through = image.log().sequence_end();
-            if covers(Some(&tombstone), name.writer, through)
-                && self.is_closed(&name, &image, CompactOptions::default())
+            let through = view.log().sequence_end();
+            if covers(Some(&tombstone), name.writer, through) && self.is_closed(&name, &view, CompactOptions::default())
             {
                 self.retire_log(&name, true)?;
             }

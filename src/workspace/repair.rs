@@ -8,23 +8,23 @@ use crate::base::ids::{ExperimentId, RunId};
 use crate::base::point::Columns;
 use crate::error::{Error, Result, of_one_file};
 use crate::folder::clock::now_ms;
-use crate::folder::{mark, paths};
+use crate::folder::{marker, paths};
 use crate::journal::catalog;
 use crate::journal::chain::{BadEntry, Journal, State};
 use crate::journal::manifest::Change;
-use crate::run::gather::gather;
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
+use crate::run::pack::pack_runs;
 use crate::run::salvage::read_around;
 use crate::run::snapshot::{RunPart, RunSnapshot, part_len};
 use crate::run::state::{Coverage, RunState};
-use crate::segment::reader::Group;
-use crate::workspace::check::Damage;
+use crate::segment::reader::RowGroup;
 use crate::workspace::compaction::CompactOptions;
 use crate::workspace::evidence::Reaches;
 use crate::workspace::folders::told;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::repair_files::{Held, unknown};
+use crate::workspace::verify::Damage;
 
 /// So many numbers of versions of each model are given no more where a change of the registry is lost: what it brought
 /// from another workspace may have had several.
@@ -116,7 +116,7 @@ impl Workspace {
         };
         for file in of_kind("workspace") {
             self.quarantine(file, &mut repaired)?;
-            mark::write(&*self.inner.storage, &self.inner.root)?;
+            marker::write(&*self.inner.storage, &self.inner.root)?;
         }
         for file in of_kind("index") {
             self.quarantine(file, &mut repaired)?;
@@ -151,7 +151,7 @@ impl Workspace {
         for file in of_kind("ledger") {
             self.take_out(file, options, &mut repaired)?;
         }
-        self.settle_lost(options, &mut repaired)?;
+        self.retire_lost(options, &mut repaired)?;
         self.restore_indexes()?;
         // Also those that are gone: `verify` names a log of edits that a ledger tells of.
         let edits = self.inner.root.join(paths::EDITS);
@@ -216,7 +216,7 @@ impl Workspace {
     }
 
     /// What was told as lost is missed no more; what stands in its place is taken out of use.
-    fn settle_lost(&self, options: RepairOptions, repaired: &mut Repaired) -> Result<()> {
+    fn retire_lost(&self, options: RepairOptions, repaired: &mut Repaired) -> Result<()> {
         let claims = self.claims(true)?;
         let packs = self.refresh()?;
         for claim in &claims {
@@ -226,7 +226,7 @@ impl Workspace {
             }
             let lacking = !self.lacking(std::slice::from_ref(claim), &Reaches::default(), |_| false, &packs).is_empty();
             if lacking && self.take_out(&name.log(), options, repaired)? {
-                self.settle(&name)?;
+                self.retire_line(&name)?;
             }
         }
         Ok(())
@@ -409,7 +409,7 @@ impl Workspace {
             repaired.salvaged_runs += runs.len() as u64;
             let mut runs = runs.drain(..).map(Ok);
             self.publish_pack(
-                |pack| gather(pack, &mut runs),
+                |pack| pack_runs(pack, &mut runs),
                 &[Change::Drop { id }],
                 |manifest| manifest.packs.contains_key(&id),
             )?;
@@ -437,7 +437,7 @@ impl Workspace {
 /// Everything of a pack that verifies.
 fn salvage(pack: &OpenPack) -> Result<Vec<RunSnapshot>> {
     let mut runs = Vec::new();
-    for index in 0..pack.pack().group_count() as u32 {
+    for index in 0..pack.pack().row_group_count() as u32 {
         let parts: Vec<RunPart> = match pack.group(index) {
             Ok(group) => (0..group.states().len() as u32).filter_map(|run| group.part(run)).collect(),
             Err(Error::Corrupt { .. }) => match pack.pack().group(index as usize) {
@@ -476,8 +476,8 @@ pub(super) fn keep_readable(part: &mut RunPart) -> Result<bool> {
     Ok(whole)
 }
 
-/// A run of a group whose record is lost.
-fn nameless(group: &Arc<Group>, run: u32, id: RunId) -> Option<RunPart> {
+/// A run of a row group whose record is lost.
+fn nameless(group: &Arc<RowGroup>, run: u32, id: RunId) -> Option<RunPart> {
     let footer = group.footer();
     let mut state = RunState::new(id, ExperimentId::DEFAULT, "Default".into());
     let mut series: Vec<(Coverage, Vec<(String, SeriesPart)>)> = Vec::new();

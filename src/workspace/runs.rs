@@ -72,9 +72,9 @@ impl Workspace {
         if let Some(id) = &new.id {
             return Err(Error::invalid("run", format!("a light run has a random id, and {id} is given")));
         }
-        let (mut state, mut words) = self.begin(experiment, new)?;
-        words.extend_from_slice(edits);
-        self.edit(&mut state, Since::Begin, false, &words)?;
+        let (mut state, mut all) = self.begin(experiment, new)?;
+        all.extend_from_slice(edits);
+        self.edit(&mut state, Since::Begin, false, &all)?;
         Ok(state.id)
     }
 
@@ -356,27 +356,27 @@ impl Workspace {
     /// less to write. Says whether any has so much that it was asked.
     #[must_use]
     #[doc(hidden)]
-    pub fn ask_writers(&self) -> bool {
+    pub fn request_flushes(&self) -> bool {
         let writers = self.inner.writers.lock().clone();
-        writers.iter().fold(false, |any, writer| writer.ask() | any)
+        writers.iter().fold(false, |any, writer| writer.request_flush() | any)
     }
 
     /// Whether all writers that were asked framed what they had then.
     #[must_use]
     #[doc(hidden)]
-    pub fn writers_answered(&self) -> bool {
+    pub fn flushes_are_complete(&self) -> bool {
         let writers = self.inner.writers.lock().clone();
-        writers.iter().all(|writer| writer.has_answered())
+        writers.iter().all(|writer| writer.is_flush_complete())
     }
 
-    /// As [`Self::sync`], but of writers that were asked by [`Self::ask_writers`] and answered, only what they had
+    /// As [`Self::sync`], but of writers that were asked by [`Self::request_flushes`] and answered, only what they had
     /// logged by then need survive.
     ///
     /// # Errors
     /// As [`Self::sync`].
     #[doc(hidden)]
-    pub fn sync_asked(&self) -> Result<()> {
-        self.sync_writers(Watermark::sync_asked)
+    pub fn sync_flushed(&self) -> Result<()> {
+        self.sync_writers(Watermark::sync_flushed)
     }
 
     fn sync_writers(&self, sync: impl Fn(&Watermark) -> Result<bool>) -> Result<()> {
@@ -403,7 +403,7 @@ impl Workspace {
         Ok(session)
     }
 
-    /// Ends this handle's log of edits, so that compaction may gather it.
+    /// Ends this handle's log of edits, so that compaction may pack it.
     pub(super) fn end_edit_log(&self) -> Result<()> {
         match self.inner.edits.lock().take() {
             Some(mut session) => session.end(),
@@ -424,7 +424,7 @@ impl Workspace {
             dir,
             stem,
             mapped,
-            half: self.inner.options.tail_points.clamp(2, crate::log::slot::HALF_MAX),
+            buffer_slots: self.inner.options.tail_points.clamp(2, crate::log::slot::BUFFER_SLOTS_MAX),
             order,
             created_ms: now_ms(),
             ledger: self.ledger(),
@@ -490,9 +490,9 @@ pub(super) fn surviving<S>(mut parts: Vec<RunPart<S>>, manifest: &Manifest) -> V
                 // What replaces an import replaces its words, while those of others stay.
                 let imports = imports([&part.state]);
                 let is_gone = |own: &Coverage| gone(own) && imports.contains(&own.writer);
-                let words: Vec<WriterId> =
+                let others: Vec<WriterId> =
                     part.state.coverage.iter().filter(|own| is_gone(own)).map(|own| own.writer).collect();
-                part.state.forget_words(|writer| words.contains(&writer));
+                part.state.forget_metadata(|writer| others.contains(&writer));
             }
             part.state.coverage.retain(|coverage| !gone(coverage));
         }

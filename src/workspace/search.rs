@@ -181,7 +181,7 @@ impl Workspace {
         // Logs before packs, as always: what leaves a log meanwhile is in a pack that is read after.
         let claims = self.claims(false)?;
         let live = self.live()?;
-        let (edits, unreadable_edits) = if live.unclear_edits { self.edit_images()? } else { Default::default() };
+        let (edits, unreadable_edits) = if live.unclear_edits { self.edit_log_views()? } else { Default::default() };
         let packs = self.refresh()?;
         packs.check()?;
         let mut unreadable = self.damage()?;
@@ -199,7 +199,7 @@ impl Workspace {
         let mut over: BTreeMap<RunKey, Spoken> = of_packs.collect();
         over.extend(live.runs);
         over.extend(live.unclear.iter().map(|&key| (key, Vec::new())));
-        edits.iter().flat_map(|image| image.runs()).for_each(|id| _ = over.entry(id.key()).or_default());
+        edits.iter().flat_map(|view| view.runs()).for_each(|id| _ = over.entry(id.key()).or_default());
 
         let mut parts = Vec::with_capacity(packs.packs().len() + 3);
         for (&id, pack) in packs.packs() {
@@ -330,7 +330,7 @@ pub(super) fn counts_as_deleted(deletions: &Deletions, experiment: ExperimentId,
 /// Where the points of a pack stand.
 fn places(pack: &Pack) -> Result<Places> {
     let mut places = Places::new(pack.id());
-    (0..pack.group_count()).try_for_each(|group| pack.group(group).map(|group| places.add(&group)))?;
+    (0..pack.row_group_count()).try_for_each(|group| pack.group(group).map(|group| places.add(&group)))?;
     Ok(places)
 }
 
@@ -338,7 +338,7 @@ fn places(pack: &Pack) -> Result<Places> {
 struct PackRows {
     /// In order, `None` for a run that cannot be read.
     rows: Vec<Option<RunSummary>>,
-    /// Where their points stand, as far as all groups can be read.
+    /// Where their points stand, as far as all row groups can be read.
     places: Places,
     /// Points that are missing from the statistics, in words.
     missing: Vec<String>,
@@ -347,7 +347,7 @@ struct PackRows {
 fn read_rows(pack: &OpenPack) -> Result<PackRows> {
     let mut rows = Vec::with_capacity(pack.pack().len());
     let (mut places, mut missing) = (Places::new(pack.pack().id()), Vec::new());
-    for index in 0..pack.pack().group_count() {
+    for index in 0..pack.pack().row_group_count() {
         let of_group = pack.pack().rows(index);
         let group = match pack.group(index as u32) {
             Err(error) => {

@@ -253,10 +253,10 @@ impl Workspace {
     fn content_of(&self, pack: &OpenPack) -> Result<(u64, u64)> {
         // Logs before packs, as always.
         let mut logged: FxHashSet<RunKey> = self.all_log_names()?.0.iter().filter_map(|name| name.run()).collect();
-        logged.extend(self.edit_images()?.0.iter().flat_map(|image| image.runs()).map(RunId::key));
+        logged.extend(self.edit_log_views()?.0.iter().flat_map(|view| view.runs()).map(RunId::key));
         let (listed, manifest) = (self.refresh()?, self.manifest()?);
         let (mut runs, mut points) = (0, 0);
-        for index in 0..pack.pack().group_count() as u32 {
+        for index in 0..pack.pack().row_group_count() as u32 {
             let group = pack.group(index)?;
             let parts = (0..group.states().len() as u32).filter_map(|run| group.part(run)).collect::<Vec<RunPart>>();
             for part in parts.into_iter().flat_map(|part| surviving(vec![part], &manifest)) {
@@ -298,7 +298,7 @@ impl Workspace {
             };
             let pack = packs::open(&*self.inner.storage, &self.inner.root, id)?;
             let mut entry = PackEntry { runs: 0, series: 0, points: 0, bytes: 0 };
-            for index in 0..pack.group_count() {
+            for index in 0..pack.row_group_count() {
                 let group = pack.group(index)?;
                 let footer = group.footer();
                 entry.runs += footer.runs as u64;

@@ -65,7 +65,7 @@ impl Workspace {
         usage.largest_keys = keys.into_iter().collect();
         usage.largest_keys.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         usage.largest_keys.truncate(KEYS_NAMED);
-        // All runs of one group say the same.
+        // All runs of one row group say the same.
         usage.unreadable.sort();
         usage.unreadable.dedup();
         let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
@@ -88,7 +88,7 @@ impl Workspace {
     /// [`Error::Io`] that is not about one file alone.
     pub(super) fn each_file(&self, visit: &mut dyn FnMut(&Path, Result<u64>)) -> Result<()> {
         let root = &self.inner.root;
-        self.visit_file(&root.join(paths::MARK), visit)?;
+        self.visit_file(&root.join(paths::MARKER), visit)?;
         paths::FOLDERS.iter().try_for_each(|folder| self.each_file_in(&root.join(folder), visit))
     }
 

@@ -9,7 +9,7 @@ use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
 use crate::folder::clock::{coarse_now_ms, now_ms};
 use crate::folder::paths;
-use crate::run::seal::GivenColumns;
+use crate::run::seal::SeriesColumns;
 use crate::run::session::Session;
 use crate::run::state::RunState;
 use crate::workspace::edits::{Editor, RunEdit, Since};
@@ -222,7 +222,7 @@ impl RunWriter {
                 none.view()
             }
         };
-        self.session.push_columns(GivenColumns { series: metric.series, steps, timestamps, values })
+        self.session.push_columns(SeriesColumns { series: metric.series, steps, timestamps, values })
     }
 
     /// Logs points together with edits of the run. Params come first: when one of them conflicts, nothing else happens.

@@ -57,7 +57,7 @@ pub(crate) fn exact(ledger: &Ledger, workspace: &Workspace, depth: Depth) {
         if !fits(false) && !fits(true) {
             panic!("{id}: {}", difference(&expected, &found));
         }
-        check_words(id, &expected, &run, false);
+        check_metadata(id, &expected, &run, false);
         if depth == Depth::Everything {
             for (key, points) in &found {
                 everything(id, key, &run, points);
@@ -131,7 +131,7 @@ fn difference(expected: &RunLedger, found: &BTreeMap<String, Vec<Point>>) -> Str
     text
 }
 
-fn check_words(id: &str, expected: &RunLedger, run: &RunSnapshot, lossy: bool) {
+fn check_metadata(id: &str, expected: &RunLedger, run: &RunSnapshot, lossy: bool) {
     for name in expected.words.keys() {
         let value = word(run, name);
         let allowed = expected.allowed(name, lossy);
@@ -185,7 +185,7 @@ pub(crate) fn lossy(ledger: &mut Ledger, workspace: &Workspace) {
             Err(error) => panic!("{id}: {error}"),
         };
         assert!(!expected.gone, "{id} is back");
-        check_words(id, expected, &run, true);
+        check_metadata(id, expected, &run, true);
         expected.settle_deletion(|key| first_point(&run, key));
         check_prefixes(id, expected, &found(&run));
         take_words(expected, &run);

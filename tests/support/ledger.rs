@@ -116,8 +116,8 @@ impl RunLedger {
         self.durable_words(|by| by == Some(writer));
     }
 
-    /// Marks what nobody writes any more as durable: compaction has gathered it.
-    pub(crate) fn gathered(&mut self) {
+    /// Marks what nobody writes any more as durable: compaction has packed it.
+    pub(crate) fn packed(&mut self) {
         let open: Vec<bool> = self.writers.iter().map(|writer| writer.open).collect();
         for writer in self.writers.iter_mut().filter(|writer| !writer.open) {
             writer.durable = writer.points.len();
@@ -197,8 +197,8 @@ impl Ledger {
     }
 
     /// Marks what nobody writes any more as durable.
-    pub(crate) fn gathered(&mut self) {
-        self.runs.values_mut().for_each(RunLedger::gathered);
+    pub(crate) fn packed(&mut self) {
+        self.runs.values_mut().for_each(RunLedger::packed);
     }
 
     /// All handles are gone.

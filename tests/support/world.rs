@@ -189,7 +189,7 @@ impl World {
                 let done = self.workspace()?.maintenance().compact(CompactOptions::default())?;
                 assert!(!done.busy && (self.may_leave || done.left.is_empty()), "{done:?}");
                 if done.left.is_empty() {
-                    self.ledger.gathered();
+                    self.ledger.packed();
                 }
                 Ok(())
             }
@@ -467,14 +467,14 @@ impl World {
     }
 
     fn ask(&mut self) -> Result<()> {
-        let _ = self.workspace()?.ask_writers();
+        let _ = self.workspace()?.request_flushes();
         let points = |slot: &Writer| (slot.run.clone(), slot.place, slot.writer.points());
         self.asked = self.writers.iter().flatten().map(points).collect();
         Ok(())
     }
 
     fn settle_asked(&mut self) -> Result<()> {
-        self.workspace()?.sync_asked()?;
+        self.workspace()?.sync_flushed()?;
         for (run, place) in self.opened.clone() {
             let is_it = |own: &&Writer| own.run == run && own.place == place;
             let open = self.writers.iter().flatten().find(is_it);

@@ -20,7 +20,7 @@ use crate::workspace::runs::{merge, named};
 pub(super) struct Known {
     pub(super) id: RunId,
     /// A mark of its words; `None` where they are not known.
-    words: Option<u64>,
+    metadata: Option<u64>,
     /// Whether it was told to count as deleted.
     deleted: bool,
     /// What its words say of that.
@@ -59,9 +59,9 @@ impl Known {
     /// All of a run.
     pub(super) fn of(workspace: &Workspace, run: &RunSnapshot, keys: &BTreeSet<String>) -> Result<Self> {
         let (state, mark) = (run.state(), Mark::of(run.state()));
-        let words = Some(words_of(state));
+        let metadata = Some(metadata_hash(state));
         let mut known =
-            Self { id: state.id.clone(), words, deleted: mark.counts(workspace)?, mark, writers: BTreeMap::new() };
+            Self { id: state.id.clone(), metadata, deleted: mark.counts(workspace)?, mark, writers: BTreeMap::new() };
         known.reach(state);
         for (key, series) in run.series().iter().filter(|(key, _)| is_wanted(keys, key)) {
             for (part, &writer) in series.parts.iter().zip(&series.writers) {
@@ -74,7 +74,7 @@ impl Known {
     /// Nothing of a run.
     fn none(run: &RunSnapshot) -> Self {
         let (id, mark) = (run.id().clone(), Mark::of(run.state()));
-        Self { id, words: None, deleted: false, mark, writers: BTreeMap::new() }
+        Self { id, metadata: None, deleted: false, mark, writers: BTreeMap::new() }
     }
 
     fn count(&mut self, writer: WriterId, key: &str) -> &mut u64 {
@@ -99,7 +99,7 @@ impl Known {
             packed.coverage.iter().any(|own| own.writer == *writer && own.through >= through)
         };
         !self.writers.is_empty()
-            && self.words == Some(words_of(packed))
+            && self.metadata == Some(metadata_hash(packed))
             && self.writers.iter().all(|(writer, given)| has(writer, given.through))
     }
 }
@@ -110,7 +110,7 @@ fn is_wanted(keys: &BTreeSet<String>, key: &str) -> bool {
 }
 
 /// A mark of a run's words.
-pub(super) fn words_of(state: &RunState) -> u64 {
+pub(super) fn metadata_hash(state: &RunState) -> u64 {
     let mut bytes = Vec::new();
     let RunState { id, experiment, experiment_name, attributes, params, tags, items, coverage: _ } = state;
     control::encode(&(id, experiment, experiment_name, attributes, params, tags, items), &mut bytes);
@@ -148,7 +148,7 @@ impl Follower {
             removed: Vec::new(),
         };
         let looked = self
-            .new_words(&mut known, &run, appeared, &mut change)
+            .new_metadata(&mut known, &run, appeared, &mut change)
             .and_then(|()| self.new_points(&mut known, &run, appeared, damaged, &mut change));
         self.runs.insert(key, known);
         let RunChange { event, state, points, removed, .. } = &change;
@@ -188,9 +188,9 @@ impl Follower {
         if let Some(before) = &before {
             state.merge(before.state());
         }
-        let (words, mark) = (Some(words_of(&state)), Mark::of(&state));
+        let (metadata, mark) = (Some(metadata_hash(&state)), Mark::of(&state));
         let deleted = mark.counts(&self.workspace)?;
-        Ok(Some(Known { id: run.id().clone(), words, deleted, mark, writers: given }))
+        Ok(Some(Known { id: run.id().clone(), metadata, deleted, mark, writers: given }))
     }
 
     /// What the packs that were taken in have of a run.
@@ -229,9 +229,9 @@ impl Follower {
         Ok(())
     }
 
-    fn new_words(&self, known: &mut Known, run: &RunSnapshot, appeared: bool, change: &mut RunChange) -> Result<()> {
+    fn new_metadata(&self, known: &mut Known, run: &RunSnapshot, appeared: bool, change: &mut RunChange) -> Result<()> {
         let state = run.state();
-        let (words, mark) = (words_of(state), Mark::of(state));
+        let (metadata, mark) = (metadata_hash(state), Mark::of(state));
         let deleted = mark.counts(&self.workspace)?;
         // Of a run that is named all changes are told; of others those that come with its experiment's are not.
         let before = if self.chosen.is_empty() { known.mark.counts(&self.workspace)? } else { known.deleted };
@@ -242,10 +242,10 @@ impl Follower {
             _ => None,
         };
         change.deleted = deleted;
-        if known.words != Some(words) || change.event.is_some() {
+        if known.metadata != Some(metadata) || change.event.is_some() {
             change.state = Some(state.clone());
         }
-        (known.words, known.mark, known.deleted) = (Some(words), mark, deleted);
+        (known.metadata, known.mark, known.deleted) = (Some(metadata), mark, deleted);
         Ok(())
     }
 

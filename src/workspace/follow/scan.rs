@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::Manifest;
 use crate::run::state::{Coverage, RunState};
-use crate::workspace::follow::look::{Known, words_of};
+use crate::workspace::follow::look::{Known, metadata_hash};
 use crate::workspace::follow::{Changes, Follower};
 use crate::workspace::live::Followed;
 use crate::workspace::packs::PackSet;
@@ -103,17 +103,17 @@ impl Follower {
     /// How a log is by now; `None` where it is gone, or has not begun.
     fn watch(&self, name: &LogName) -> Result<Option<Watched>> {
         Ok(match self.workspace.follow_log(name)? {
-            Followed::Whole(digest) => {
+            Followed::Whole(summary) => {
                 let of_edits = name.run().is_none();
-                let runs = digest.runs().filter(|(key, ..)| of_edits && self.is_chosen(*key));
+                let runs = summary.runs().filter(|(key, ..)| of_edits && self.is_chosen(*key));
                 let stamps = runs.map(|(key, _, stamp)| (key, stamp)).collect();
-                Some(Watched::Live { reach: digest.reach(), stamps })
+                Some(Watched::Live { reach: summary.reach(), stamps })
             }
             Followed::Gone => None,
             Followed::Unclear if name.run().is_some() => Some(Watched::Unclear(FxHashSet::default())),
             Followed::Unclear => {
-                let (images, _) = self.workspace.edit_images()?;
-                let runs = images.iter().flat_map(|image| image.runs()).map(|id| id.key());
+                let (views, _) = self.workspace.edit_log_views()?;
+                let runs = views.iter().flat_map(|view| view.runs()).map(|id| id.key());
                 Some(Watched::Unclear(runs.filter(|&key| self.is_chosen(key)).collect()))
             }
         })
@@ -272,7 +272,7 @@ impl Follower {
                 let has = |own: &Coverage| {
                     before.coverage.iter().any(|of| of.writer == own.writer && of.through >= own.through)
                 };
-                now.coverage.iter().all(has) && words_of(&now) == words_of(&before)
+                now.coverage.iter().all(has) && metadata_hash(&now) == metadata_hash(&before)
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! 1. A run of the source is compared by its words and by how far it reaches in each writer's points. What is here
 //!    already costs no more than that.
-//! 2. Runs that say more are gathered into packs of this workspace, their writers and numbers with them: merging copies
+//! 2. Runs that say more are packed into packs of this workspace, their writers and numbers with them: merging copies
 //!    is what readers do anyway, so whatever way a run took, it reads the same everywhere.
 //! 3. A pack is read back before it is live. A process that dies leaves the packs that it finished, and the next one
 //!    goes on.
@@ -87,7 +87,7 @@ impl Workspace {
     /// what was deleted for good here stays so. An experiment is known by its number, then by its name; its names and
     /// tags merge as docs/format.md says. `progress` is told how many runs of how many were looked at.
     ///
-    /// Costs one look at each run of the source, and gathering for those that have news.
+    /// Costs one look at each run of the source, and packing for those that have news.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Corrupt`] of this workspace; what was published before stays. Damage in the source is

@@ -1,13 +1,13 @@
 //! What lists need of a log, kept up as the log grows: the words of its runs, and statistics of their series.
 //!
-//! A digest is made of a log that was read as a whole, and then follows it: only what was appended since is read, of a
+//! A summary is made of a log that was read as a whole, and then follows it: only what was appended since is read, of a
 //! log that did not grow its length and two slots, and of one that is ended nothing. What it holds:
 //!
 //! 1. It has taken in the log's frames before `end` and the tail's slots behind them up to its cursor, each once, in
-//!    their order, and nothing else. So it says what an image read at that moment says ([`LogImage`]).
+//!    their order, and nothing else. So it says what a view read at that moment says ([`LogView`]).
 //! 2. It follows a log only as long as frames and slots continue those that it has, bit by bit as their checks say.
-//!    Whatever else is found (damage, a torn end, a log that became shorter, a tail of another turn) ends it, and the
-//!    log is read anew by [`LogImage`], which alone knows what counts then.
+//!    Whatever else is found (damage, a torn end, a log that became shorter, a tail of another generation) ends it, and
+//!    the log is read anew by [`LogView`], which alone knows what counts then.
 //! 3. It holds no file and no point, so a log costs memory by its series and words, however much was logged.
 //! 4. Each run carries a stamp that no other content of any run has in this process: whoever keeps what was made of a
 //!    run may keep it as long as its stamps stay.
@@ -27,33 +27,33 @@ use crate::log::frame::HEADER_LEN;
 use crate::log::reader::{Frame, Payload, read_on};
 use crate::log::record::Record;
 use crate::log::slot::Slot;
-use crate::run::image::{LogImage, record_run};
+use crate::run::log_view::{LogView, record_run};
 use crate::run::snapshot::{RunPart, StatsPart};
 use crate::run::state::{Coverage, RunState};
-use crate::segment::reader::{Group, Source};
+use crate::segment::reader::{RowGroup, Source};
 use crate::segment::stats::stats_of;
 use crate::storage::{File, Storage};
 
-/// How often a log may begin a new turn while it is followed; a writer that is faster is read anew.
-const TURNS_MAX: usize = 8;
+/// How often a log may begin a new generation while it is followed; a writer that is faster is read anew.
+const GENERATIONS_MAX: usize = 8;
 /// What a word or a series takes in memory beside its texts, in bytes, about.
 const WEIGHT: usize = 256;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct LogDigest {
+pub struct LogSummary {
     writer: WriterId,
     order: u64,
     /// End of the last frame taken in.
     end: u64,
-    /// One past the last point that is in a group.
+    /// One past the last point that is in a row group.
     sealed: u64,
     /// Behind the last point taken in.
     tail: TailCursor,
     /// Whether the writer said that nothing more will come.
     ended: bool,
     /// By the run's number in the log.
-    runs: BTreeMap<u32, Arc<RunDigest>>,
+    runs: BTreeMap<u32, Arc<LoggedRun>>,
     /// The numbers of runs by their keys.
     numbers: BTreeMap<RunKey, u32>,
     /// The run and key of each series, by its number.
@@ -65,10 +65,10 @@ pub struct LogDigest {
 
 /// What the log has of one run.
 #[derive(Clone, Debug)]
-struct RunDigest {
+struct LoggedRun {
     /// Its words; the coverage is left empty.
     state: RunState,
-    /// Statistics of what is in groups, by key.
+    /// Statistics of what is in row groups, by key.
     sealed: BTreeMap<Arc<str>, SeriesStats>,
     /// Statistics of what is not, by the number of the series.
     head: BTreeMap<u32, SeriesStats>,
@@ -81,27 +81,27 @@ fn next_stamp() -> u64 {
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-impl LogDigest {
-    /// The digest of a log that was read; `None` for one that is not whole.
+impl LogSummary {
+    /// The summary of a log that was read; `None` for one that is not whole.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn of(image: &LogImage) -> Result<Option<Self>> {
-        let log = image.log();
-        if image.damage().next().is_some() || log.torn.is_some() || image.lost() > 0 {
+    pub fn of(view: &LogView) -> Result<Option<Self>> {
+        let log = view.log();
+        if view.damage().next().is_some() || log.torn.is_some() || view.lost() > 0 {
             return Ok(None);
         }
-        let turn = log.last_turn();
-        let mut digest = Self {
+        let generation = log.last_generation();
+        let mut summary = Self {
             writer: log.start.writer,
             order: log.start.order,
             end: log.end,
             sealed: log.sealed_through(),
             tail: TailCursor::new(
                 log.start.writer,
-                log.start.half,
-                turn,
-                &log.slots[(turn - log.slots_from) as usize..],
+                log.start.buffer_slots,
+                generation,
+                &log.slots[(generation - log.slots_from) as usize..],
             ),
             ended: log.ended,
             runs: BTreeMap::new(),
@@ -110,20 +110,20 @@ impl LogDigest {
             claims: BTreeMap::new(),
             weight: WEIGHT,
         };
-        if !log.batches.iter().flat_map(|(_, batch)| &batch.records).all(|record| digest.take_record(record)) {
+        if !log.batches.iter().flat_map(|(_, batch)| &batch.records).all(|record| summary.take_record(record)) {
             return Ok(None);
         }
-        for group in image.groups() {
-            if !digest.take_group(group)? {
+        for group in view.groups() {
+            if !summary.take_group(group)? {
                 return Ok(None);
             }
         }
-        for (number, columns) in image.rows() {
-            if let (Some(run), Some(stats)) = (digest.run_of(number), stats_of(columns)) {
+        for (number, columns) in view.rows() {
+            if let (Some(run), Some(stats)) = (summary.run_of(number), stats_of(columns)) {
                 run.head.insert(number, stats);
             }
         }
-        Ok(Some(digest))
+        Ok(Some(summary))
     }
 
     /// How far the log goes: the end of its last frame, how many points it has, and whether it was ended.
@@ -132,35 +132,35 @@ impl LogDigest {
         (self.end, self.tail.through(), self.ended)
     }
 
-    /// Takes in what was appended since. `false` when what is found does not simply continue what is known: the digest
+    /// Takes in what was appended since. `false` when what is found does not simply continue what is known: the summary
     /// is of no use then, and the log must be read as a whole. Costs nothing once the log is ended.
     ///
     /// # Errors
     /// [`Error::Io`], of kind `NotFound` when a log that was not ended is gone.
-    pub fn follow(digest: &mut Arc<Self>, storage: &dyn Storage, log_path: &Path, tail_path: &Path) -> Result<bool> {
-        if digest.ended {
+    pub fn follow(summary: &mut Arc<Self>, storage: &dyn Storage, log_path: &Path, tail_path: &Path) -> Result<bool> {
+        if summary.ended {
             return Ok(true);
         }
-        for _ in 0..TURNS_MAX {
-            // The tail before the log: what these slots miss because their turn had ended is in a frame by then.
-            let slots = digest.later_slots(storage, tail_path)?;
+        for _ in 0..GENERATIONS_MAX {
+            // The tail before the log: what these slots miss because their generation had ended is in a frame by then.
+            let slots = summary.later_slots(storage, tail_path)?;
             let file = storage.open_read(log_path).map_err(Error::io("open", log_path))?;
             let len = file.len().map_err(Error::io("read", log_path))?;
-            if len < digest.end {
+            if len < summary.end {
                 return Ok(false);
             }
             let mut frames = Vec::new();
-            if len > digest.end {
-                match read_on(&*file, log_path, digest.writer, digest.end)? {
+            if len > summary.end {
+                match read_on(&*file, log_path, summary.writer, summary.end)? {
                     Some(read) => frames = read,
                     None => return Ok(false),
                 }
             }
             match frames.iter().rposition(|frame| frame.header.count > 0) {
-                // A new turn has begun, or a full half was framed: the slots are looked for again.
+                // A new generation has begun, or a full buffer was framed: the slots are looked for again.
                 Some(last) => {
                     frames.truncate(last + 1);
-                    if !Arc::make_mut(digest).take_frames(frames, file, log_path)? {
+                    if !Arc::make_mut(summary).take_frames(frames, file, log_path)? {
                         return Ok(false);
                     }
                 }
@@ -175,12 +175,12 @@ impl LogDigest {
                     let beyond = |frame: &Frame| frame.header.sequence > through && frame.offset >= durable;
                     frames.truncate(frames.iter().position(beyond).unwrap_or(frames.len()));
                     // The frames first, since they name the series of the slots.
-                    let digest = Arc::make_mut(digest);
+                    let summary = Arc::make_mut(summary);
                     // A slot of a series without name is behind the end of what survived a power loss.
-                    let whole = digest.take_frames(frames, file, log_path)?
-                        && slots.iter().all(|slot| digest.series.contains_key(&slot.series()));
-                    digest.take_slots(&slots);
-                    digest.tail = tail;
+                    let whole = summary.take_frames(frames, file, log_path)?
+                        && slots.iter().all(|slot| summary.series.contains_key(&slot.series()));
+                    summary.take_slots(&slots);
+                    summary.tail = tail;
                     return Ok(whole);
                 }
             }
@@ -232,9 +232,9 @@ impl LogDigest {
                         self.take_point(row.series, row.point());
                     }
                 }
-                Payload::Group => {
+                Payload::RowGroup => {
                     let place = frame.offset + HEADER_LEN as u64;
-                    let group = match Group::open(source.clone(), place, u64::from(frame.header.len)) {
+                    let group = match RowGroup::open(source.clone(), place, u64::from(frame.header.len)) {
                         Err(Error::Corrupt { .. }) => return Ok(false),
                         group => group?,
                     };
@@ -242,7 +242,7 @@ impl LogDigest {
                     if from != self.sealed || (first, points) != (from, u64::from(frame.header.count)) {
                         return Ok(false);
                     }
-                    // Points behind the group, in the other half of the tail, are taken in again.
+                    // Points behind the row group, in the other buffer of the tail, are taken in again.
                     self.runs.values_mut().for_each(|run| Arc::make_mut(run).head.clear());
                     self.sealed = through;
                     if !self.take_group(&group)? {
@@ -265,9 +265,9 @@ impl LogDigest {
         let text = match record {
             Record::Run { run, id, experiment, experiment_name } => {
                 let state = RunState::new(id.clone(), *experiment, experiment_name.clone());
-                let digest = RunDigest { state, sealed: BTreeMap::new(), head: BTreeMap::new(), stamp: next_stamp() };
+                let summary = LoggedRun { state, sealed: BTreeMap::new(), head: BTreeMap::new(), stamp: next_stamp() };
                 self.weight += WEIGHT + id.as_str().len() + experiment_name.len();
-                let first = self.runs.insert(*run, Arc::new(digest)).is_none();
+                let first = self.runs.insert(*run, Arc::new(summary)).is_none();
                 return first & self.numbers.insert(id.key(), *run).is_none();
             }
             Record::Series { series, run, key } => {
@@ -299,8 +299,8 @@ impl LogDigest {
         true
     }
 
-    /// Takes in the statistics of a group, whose points are counted already. `false` where they cannot be read.
-    fn take_group(&mut self, group: &Group) -> Result<bool> {
+    /// Takes in the statistics of a row group, whose points are counted already. `false` where they cannot be read.
+    fn take_group(&mut self, group: &RowGroup) -> Result<bool> {
         let footer = group.footer();
         let keys: Vec<Arc<str>> = footer.keys.iter().map(Arc::from).collect();
         for (index, series) in footer.series.iter().enumerate() {
@@ -324,7 +324,7 @@ impl LogDigest {
     }
 
     /// The run of a series.
-    fn run_of(&mut self, series: u32) -> Option<&mut RunDigest> {
+    fn run_of(&mut self, series: u32) -> Option<&mut LoggedRun> {
         let (run, _) = self.series.get(&series)?;
         self.runs.get_mut(run).map(Arc::make_mut)
     }
@@ -361,7 +361,7 @@ impl LogDigest {
         self.numbers.get(&key).map(|number| self.state_of(&self.runs[number]))
     }
 
-    fn state_of(&self, run: &RunDigest) -> RunState {
+    fn state_of(&self, run: &LoggedRun) -> RunState {
         let mut state = run.state.clone();
         let through = self.tail.through();
         state.coverage.push(Coverage { order: self.order, writer: self.writer, from: 0, through, lost: 0 });

@@ -7,28 +7,29 @@ use std::sync::Arc;
 use crate::base::ids::{ExperimentId, RunId, RunKey};
 use crate::base::point::{Columns, Point};
 use crate::error::{Error, Result};
+use crate::log::buffers::read_tail;
 use crate::log::prefix::Prefix;
 use crate::log::reader::{BadSpan, Depth, Log, read_log};
 use crate::log::record::Record;
-use crate::log::turns::read_tail;
 use crate::run::state::{Coverage, RunState};
-use crate::segment::reader::{Group, Source};
+use crate::segment::reader::{RowGroup, Source};
 use crate::storage::{File, Storage};
 
 /// Some points of a series, all of one writer, in order of arrival.
 #[derive(Clone, Debug)]
 pub enum SeriesPart {
-    /// In a group, by the number of the series there.
-    Sealed(Arc<Group>, usize),
+    /// In a row group, by the number of the series there.
+    Sealed(Arc<RowGroup>, usize),
     /// In memory.
     Rows(Arc<Columns>),
 }
 
-/// What of a log need not be read again: its frames and the footers of its groups, up to a byte to which it was whole.
+/// What of a log need not be read again: its frames and the footers of its row groups, up to a byte to which it was
+/// whole.
 #[derive(Clone, Debug)]
 pub struct Known {
     prefix: Prefix,
-    groups: Vec<Arc<Group>>,
+    groups: Vec<Arc<RowGroup>>,
     source: Source,
     weight: usize,
 }
@@ -48,12 +49,12 @@ impl Known {
 
 /// A log at one moment.
 #[derive(Debug)]
-pub struct LogImage {
+pub struct LogView {
     path: PathBuf,
     log: Log,
     prefix: Option<Prefix>,
     source: Source,
-    groups: Vec<Arc<Group>>,
+    groups: Vec<Arc<RowGroup>>,
     /// By the run's number.
     runs: BTreeMap<u32, RunName>,
     /// Runs of which a param was ever claimed.
@@ -62,7 +63,7 @@ pub struct LogImage {
     series: BTreeMap<u32, (u32, String)>,
     /// Points in row form, by series.
     rows: BTreeMap<u32, Arc<Columns>>,
-    /// Groups whose footer does not verify.
+    /// Row groups whose footer does not verify.
     damage: Vec<BadSpan>,
     /// How many points are missing through damage.
     lost: u64,
@@ -75,12 +76,12 @@ struct RunName {
     experiment_name: String,
 }
 
-impl LogImage {
+impl LogView {
     /// Reads a log and its tail. Costs the reading of the log's frames, not of the columns in it; of what is `known`
     /// nothing is read.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when not even the log's beginning verifies; other damage is kept in the image.
+    /// [`Error::Corrupt`] when not even the log's beginning verifies; other damage is kept in the view.
     /// [`Error::NewerFormat`], [`Error::Io`]; `NotFound` when compaction has taken the log away.
     pub fn read(
         storage: &dyn Storage,
@@ -97,9 +98,9 @@ impl LogImage {
         let file = storage.open_read(log_path).map_err(Error::io("open", log_path))?;
         let known = known.filter(|known| depth == Depth::Recent && known.is_of(&*file));
         let (log, prefix) = read_log(&*file, log_path, &tail, depth, known.map(|known| &known.prefix))?;
-        // One handle serves all groups.
+        // One handle serves all row groups.
         let source = known.map_or_else(|| Source::new(file, log_path.to_owned()), |known| known.source.clone());
-        let mut image = Self {
+        let mut view = Self {
             path: log_path.to_owned(),
             log,
             prefix,
@@ -113,29 +114,29 @@ impl LogImage {
             lost: 0,
         };
         let known = known.map_or(&[][..], |known| &known.groups);
-        for (index, place) in image.log.groups.iter().enumerate() {
+        for (index, place) in view.log.groups.iter().enumerate() {
             if let Some(group) = known.get(index).filter(|group| group.extent() == (place.offset, place.len)) {
-                image.groups.push(Arc::clone(group));
+                view.groups.push(Arc::clone(group));
                 continue;
             }
-            match Group::open(image.source.clone(), place.offset, place.len) {
+            match RowGroup::open(view.source.clone(), place.offset, place.len) {
                 Ok(group)
                     if group.footer().points != place.points || group.footer().first_sequence != place.sequence =>
                 {
-                    let what = "a sealed group that has other points than its frame says";
-                    image.damage.push(BadSpan { offset: place.offset, len: place.len, what, changed: true });
+                    let what = "a row group that has other points than its frame says";
+                    view.damage.push(BadSpan { offset: place.offset, len: place.len, what, changed: true });
                 }
-                Ok(group) => image.groups.push(Arc::new(group)),
+                Ok(group) => view.groups.push(Arc::new(group)),
                 Err(Error::Corrupt { offset, .. }) => {
                     let len = place.offset + place.len - offset;
-                    image.damage.push(BadSpan { offset, len, what: "the footer of a sealed group", changed: true });
+                    view.damage.push(BadSpan { offset, len, what: "the footer of a row group", changed: true });
                 }
                 Err(error) => return Err(error),
             }
         }
-        image.name_runs_and_series(log_path);
-        image.gather_rows();
-        Ok(image)
+        view.name_runs_and_series(log_path);
+        view.collect_rows();
+        Ok(view)
     }
 
     /// Takes in who is who. What damage took the name of is left out, but for the one run of a run's own log, which the
@@ -162,7 +163,7 @@ impl LogImage {
         }
     }
 
-    fn gather_rows(&mut self) {
+    fn collect_rows(&mut self) {
         let sealed = self.log.sealed_through();
         let mut rows: BTreeMap<u32, Columns> = BTreeMap::new();
         let mut add = |series: u32, point: Point| rows.entry(series).or_default().push(point);
@@ -205,13 +206,13 @@ impl LogImage {
         &self.log
     }
 
-    /// Its groups.
+    /// Its row groups.
     #[must_use]
-    pub fn groups(&self) -> &[Arc<Group>] {
+    pub fn groups(&self) -> &[Arc<RowGroup>] {
         &self.groups
     }
 
-    /// All damage: the log's and that of its groups' footers.
+    /// All damage: the log's and that of its row groups' footers.
     pub fn damage(&self) -> impl Iterator<Item = &BadSpan> {
         self.log.damage.iter().chain(&self.damage)
     }
@@ -256,7 +257,7 @@ impl LogImage {
 
     /// Whether the log speaks of a run: says something of it, or claimed a param.
     #[must_use]
-    pub fn speaks_of(&self, id: &RunId) -> bool {
+    pub fn mentions(&self, id: &RunId) -> bool {
         self.run(id).is_some() || self.claimed.contains(&id.key())
     }
 
@@ -321,10 +322,10 @@ mod tests {
     use crate::run::session::Session;
     use crate::storage::memory::SimDisk;
 
-    /// All that an image says.
-    fn contents(image: &LogImage) -> String {
-        let groups: Vec<_> = image.groups.iter().map(|group| (group.extent(), group.footer())).collect();
-        let LogImage { log, runs, series, rows, damage, lost, .. } = image;
+    /// All that a view says.
+    fn contents(view: &LogView) -> String {
+        let groups: Vec<_> = view.groups.iter().map(|group| (group.extent(), group.footer())).collect();
+        let LogView { log, runs, series, rows, damage, lost, .. } = view;
         format!("{log:?} {groups:?} {runs:?} {series:?} {rows:?} {damage:?} {lost}")
     }
 
@@ -346,7 +347,7 @@ mod tests {
                 dir: "/w".into(),
                 stem: format!("{:032x}", 7),
                 mapped,
-                half: 256,
+                buffer_slots: 256,
                 order: 1,
                 created_ms: 0,
                 ledger: None,
@@ -356,7 +357,7 @@ mod tests {
             session.commit(Vec::new(), &[]).unwrap();
             let log = session.path().to_owned();
             let tail = log.with_extension("tail");
-            let read = |known: Option<&Known>| LogImage::read(&disk, &log, &tail, Depth::Recent, known).unwrap();
+            let read = |known: Option<&Known>| LogView::read(&disk, &log, &tail, Depth::Recent, known).unwrap();
             let mut known: Option<Known> = None;
             for (at, (doing, count)) in doings.into_iter().enumerate() {
                 match doing {

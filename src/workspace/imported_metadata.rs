@@ -36,9 +36,9 @@ pub struct ChangedHere {
 impl ChangedHere {
     /// What differs between a run as it was and as it is now.
     pub(super) fn of(before: &RunState, after: &RunState) -> Self {
-        let words = |state: &RunState| (state.name().to_owned(), state.status());
-        let (name, status) = words(before);
-        let (new_name, new_status) = words(after);
+        let name_and_status = |state: &RunState| (state.name().to_owned(), state.status());
+        let (name, status) = name_and_status(before);
+        let (new_name, new_status) = name_and_status(after);
         let is_deleted = |state: &RunState| state.deleted_ms().is_some();
         let tags = |state: &RunState| -> Vec<(String, String)> {
             state.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
@@ -70,7 +70,7 @@ impl ChangedHere {
 }
 
 /// Refuses words that break a limit.
-pub(super) fn check_words(run: &RunImport) -> Result<()> {
+pub(super) fn check_metadata(run: &RunImport) -> Result<()> {
     check_chars("run name", &run.name, RUN_NAME_CHARS_MAX)?;
     check_chars("user", &run.user, RUN_NAME_CHARS_MAX)?;
     for (key, value) in &run.params {
@@ -90,7 +90,7 @@ pub(super) fn check_words(run: &RunImport) -> Result<()> {
 
 /// Puts the source's words into `state` as far as `existing` has not got them, with stamps after `order`; says whether
 /// there were any, and which params have other values here.
-pub(super) fn add_words(
+pub(super) fn add_metadata(
     state: &mut RunState,
     existing: Option<&RunState>,
     writer: WriterId,
@@ -115,7 +115,7 @@ pub(super) fn add_words(
     let (mut any, mut others) = (false, Vec::new());
     for attribute in attributes.into_iter().flatten() {
         let known = existing.and_then(|known| known.attributes[attribute.kind()].as_ref());
-        let is_kept = run.keep_words && !matches!(attribute, Attribute::StartTime(_));
+        let is_kept = run.keep_metadata && !matches!(attribute, Attribute::StartTime(_));
         if known.is_none_or(|known| known.value != attribute && !is_kept) {
             any = true;
             apply(&|order| Record::Attribute { run: 0, attribute: attribute.clone(), order });
@@ -135,14 +135,14 @@ pub(super) fn add_words(
     }
     for (key, value) in &run.tags {
         let known = existing.and_then(|known| known.tags.get(key)).and_then(|tag| tag.value.as_ref());
-        if known != Some(value) && !(known.is_some() && run.keep_words) {
+        if known != Some(value) && !(known.is_some() && run.keep_metadata) {
             any = true;
             apply(&|order| Record::Tag { run: 0, key: key.clone(), value: Some(value.clone()), order });
         }
     }
     for (kind, key, value) in &run.items {
         let known = existing.and_then(|known| known.item(*kind, key));
-        if known != Some(value) && !(known.is_some() && run.keep_words) {
+        if known != Some(value) && !(known.is_some() && run.keep_metadata) {
             any = true;
             apply(&|order| Record::Item { run: 0, kind: *kind, key: key.clone(), value: Some(value.clone()), order });
         }

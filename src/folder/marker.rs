@@ -21,13 +21,13 @@ const MARK_LEN: usize = 32;
 /// # Errors
 /// [`Error::NotWorkspace`] without mark, [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
 pub(crate) fn read(storage: &dyn Storage, root: &Path) -> Result<u128> {
-    let path = root.join(paths::MARK);
+    let path = root.join(paths::MARKER);
     let file = match storage.open_read(&path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             let why = format!(
                 "it has no file {:?}; import or log something with it to create one, or name another folder",
-                paths::MARK
+                paths::MARKER
             );
             return Err(Error::NotWorkspace { path: root.to_owned(), why });
         }
@@ -62,7 +62,7 @@ pub(crate) fn write(storage: &dyn Storage, root: &Path) -> Result<()> {
     mark.extend_from_slice(&random_u128().to_le_bytes());
     mark.extend_from_slice(&crc32(0, &mark).to_le_bytes());
     let Making { path: temporary, file, .. } = making::begin(storage, &root.join(paths::TEMPORARY), "mark")?;
-    let path = root.join(paths::MARK);
+    let path = root.join(paths::MARKER);
     let written = file.write_at(&mark, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
     let linked = written.and_then(|()| match storage.link(&temporary, &path) {
         // Another process was faster: its mark serves.

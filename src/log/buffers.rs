@@ -1,57 +1,57 @@
-//! Finds the turns of points in a tail's bytes.
+//! Finds the generations of points in a tail's bytes.
 
 use std::ops::RangeInclusive;
 
 use crate::base::ids::WriterId;
 use crate::log::record::Start;
-use crate::log::slot::{Check, HALF_MAX, SLOT_LEN, Slot};
+use crate::log::slot::{BUFFER_SLOTS_MAX, Check, SLOT_LEN, Slot};
 use crate::storage::File;
 
-/// Most sequence numbers that are tried for the beginning of a turn.
-const TURNS_TRIED: u64 = 8 << 20;
+/// Most sequence numbers that are tried for the beginning of a generation.
+const GENERATIONS_TRIED: u64 = 8 << 20;
 
-/// Where the tail's present turn begins when damage took the frame that says so: the first number from `from` on that
-/// the first slot of a half may have. At the latest it is as far behind the newest words, said at `said`, as a tail is
-/// long; where that is far, only its ends are tried, since damaged bytes may say any number.
-pub fn find_turn(tail: &[u8], start: &Start, from: u64, said: u64) -> u64 {
-    let long = 2 * u64::from(start.half.min(HALF_MAX));
+/// Where the tail's present generation begins when damage took the frame that says so: the first number from `from` on
+/// that the first slot of a buffer may have. At the latest it is as far behind the newest words, said at `said`, as a
+/// tail is long; where that is far, only its ends are tried, since damaged bytes may say any number.
+pub fn find_generation(tail: &[u8], start: &Start, from: u64, said: u64) -> u64 {
+    let long = 2 * u64::from(start.buffer_slots.min(BUFFER_SLOTS_MAX));
     let last = said.max(from).saturating_add(long);
-    let near = from..=last.min(from.saturating_add(TURNS_TRIED));
+    let near = from..=last.min(from.saturating_add(GENERATIONS_TRIED));
     let far = last.saturating_sub(2 * long).max(from)..=last;
     let first = |numbers: &RangeInclusive<u64>| {
-        let begun = halves(tail, start.half).map(|slots| begun_within(slots, start.writer, numbers.clone()));
+        let begun = buffers(tail, start.buffer_slots).map(|slots| begun_within(slots, start.writer, numbers.clone()));
         begun.into_iter().flatten().min()
     };
     first(&near).or_else(|| first(&far)).unwrap_or(from)
 }
 
-/// The first of these numbers with which the first two slots of a half verify.
+/// The first of these numbers with which the first two slots of a buffer verify.
 #[must_use]
 pub fn begun_within(slots: &[[u8; SLOT_LEN]], writer: WriterId, mut numbers: RangeInclusive<u64>) -> Option<u64> {
     let check = Check::new(writer);
     let slots: Vec<Slot> = slots.iter().take(2).map(Slot::from_bytes).collect();
-    let fits = |&turn: &u64| (turn..).zip(&slots).all(|(sequence, slot)| slot.verifies(check, sequence));
+    let fits = |&generation: &u64| (generation..).zip(&slots).all(|(sequence, slot)| slot.verifies(check, sequence));
     if slots.first().is_none_or(|slot| *slot == Slot::default()) { None } else { numbers.find(fits) }
 }
 
-/// The slots of a tail by halves of so many.
+/// The slots of a tail by buffers of so many.
 #[must_use]
-pub fn halves(tail: &[u8], half: u32) -> [&[[u8; SLOT_LEN]]; 2] {
+pub fn buffers(tail: &[u8], buffer_slots: u32) -> [&[[u8; SLOT_LEN]]; 2] {
     let (slots, _) = tail.as_chunks::<SLOT_LEN>();
-    let (first, second) = slots.split_at(slots.len().min(half as usize));
-    [first, &second[..second.len().min(half as usize)]]
+    let (first, second) = slots.split_at(slots.len().min(buffer_slots as usize));
+    [first, &second[..second.len().min(buffer_slots as usize)]]
 }
 
-/// The slots of a tail that verify from sequence number `from` on: the turn in the half where that one is, and the one
-/// that follows it in the other half.
+/// The slots of a tail that verify from sequence number `from` on: the generation in the buffer where that one is, and
+/// the one that follows it in the other buffer.
 #[must_use]
-pub fn verified_slots(tail: &[u8], writer: WriterId, half: u32, from: u64) -> [&[[u8; SLOT_LEN]]; 2] {
+pub fn verified_slots(tail: &[u8], writer: WriterId, buffer_slots: u32, from: u64) -> [&[[u8; SLOT_LEN]]; 2] {
     let check = Check::new(writer);
     let count = |slots: &[[u8; SLOT_LEN]], from: u64| {
         let numbered = slots.iter().zip(0..).map(|(bytes, index)| (Slot::from_bytes(bytes), from.wrapping_add(index)));
         numbered.take_while(|(slot, sequence)| slot.verifies(check, *sequence)).count()
     };
-    let [mut begun, mut other] = halves(tail, half);
+    let [mut begun, mut other] = buffers(tail, buffer_slots);
     if count(begun, from) == 0 {
         (begun, other) = (other, begun);
     }
@@ -78,4 +78,4 @@ pub fn read_tail(file: &dyn File) -> std::io::Result<Vec<u8>> {
 }
 
 /// Longest tail that is read, in bytes.
-pub const MAX_TAIL_LEN: usize = 2 * HALF_MAX as usize * SLOT_LEN;
+pub const MAX_TAIL_LEN: usize = 2 * BUFFER_SLOTS_MAX as usize * SLOT_LEN;

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 
 use crate::error::of_one_file;
 use crate::error::{Error, Result};
-use crate::folder::mark;
+use crate::folder::marker;
 use crate::folder::paths::{self, LogName};
 use crate::journal::catalog::Catalog;
 use crate::journal::chain::{Journal, State};
 use crate::journal::manifest::Manifest;
 use crate::journal::registry::Registry;
+use crate::log::buffers::{begun_within, buffers, read_tail};
 use crate::log::ledger::LINE_LEN;
 use crate::log::reader::{BadSpan, Depth, read_on};
 use crate::log::slot::{Check, SLOT_LEN, Slot};
-use crate::log::turns::{begun_within, halves, read_tail};
-use crate::run::image::LogImage;
+use crate::run::log_view::LogView;
 use crate::segment::pack::Pack;
-use crate::segment::reader::{Group, Source};
+use crate::segment::reader::{RowGroup, Source};
 use crate::workspace::evidence::{Claim, Reach, Reaches};
 use crate::workspace::logs::is_unbegun;
 use crate::workspace::open::Workspace;
@@ -114,7 +114,7 @@ impl Workspace {
         for claim in claims {
             let name = claim.name(self);
             match self.read_log(&name) {
-                Ok(Some(image)) => _ = reaches.insert(name.writer, Reach::of(&image)),
+                Ok(Some(view)) => _ = reaches.insert(name.writer, Reach::of(&view)),
                 Ok(None) => {}
                 // It was told when it was verified.
                 Err(error) => _ = unread.insert(of_one_file(error).map(|_| name.log())?),
@@ -139,7 +139,7 @@ impl Workspace {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let dir = path.parent().unwrap_or(path);
         let found = match path.extension().and_then(|kind| kind.to_str()) {
-            Some("workspace") => mark::read(&*self.inner.storage, &self.inner.root)
+            Some("workspace") => marker::read(&*self.inner.storage, &self.inner.root)
                 .map(|_| ())
                 .map_err(|error| (error, "the workspace does not open; `repair` makes the mark anew")),
             Some("entry") => return Ok(()),
@@ -255,12 +255,12 @@ impl Workspace {
             Ok(pack) => pack,
             Err(error) => return report.add_rest(error, len, &all),
         };
-        for index in 0..pack.group_count() {
+        for index in 0..pack.row_group_count() {
             match pack.group(index) {
-                Ok(group) => self.check_group(&group, &group_names(&group), report)?,
+                Ok(group) => self.check_row_group(&group, &group_names(&group), report)?,
                 Err(error) => {
                     let runs = pack.rows(index).len();
-                    let (offset, len) = pack.group_extent(index);
+                    let (offset, len) = pack.row_group_extent(index);
                     let end = offset + len;
                     let left = if let Error::Corrupt { offset, .. } = &error { end - offset } else { len };
                     report.add(error, left, &format!("{runs} runs with all their points"))?;
@@ -270,8 +270,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Every page of a group: its checksum, and that it decodes.
-    fn check_group(&self, group: &Group, runs: &[String], report: &mut Report) -> Result<()> {
+    /// Every page of a row group: its checksum, and that it decodes.
+    fn check_row_group(&self, group: &RowGroup, runs: &[String], report: &mut Report) -> Result<()> {
         let cost = costs(group.footer(), runs);
         for index in 0..group.footer().pages.len() {
             let page = group.footer().pages[index];
@@ -291,7 +291,7 @@ impl Workspace {
     /// `alive` says that nothing of it can have been lost by a power loss.
     fn check_log(&self, name: &LogName, alive: bool, looks: &mut u32, report: &mut Report) -> Result<()> {
         let path = name.log();
-        let image = match self.read_settled(name, looks) {
+        let view = match self.read_stable(name, looks) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => {
                 let len = self.inner.storage.open_read(&path).and_then(|file| file.len()).unwrap_or(0);
@@ -309,20 +309,20 @@ impl Workspace {
                     &format!("everything that this writer logged to run {}", run_of(name)),
                 );
             }
-            Ok(image) => image,
+            Ok(view) => view,
         };
-        if image.log().start.writer != name.writer {
+        if view.log().start.writer != name.writer {
             report.add(
                 Error::corrupt(&path, 0, "the log of another writer"),
                 0,
                 "everything that this writer logged",
             )?;
         }
-        let runs: Vec<String> = image.runs().map(|id| id.to_string()).collect();
+        let runs: Vec<String> = view.runs().map(|id| id.to_string()).collect();
         // Damage may have taken all names.
         let of = if runs.is_empty() { run_of(name) } else { runs.join(", ") };
-        for BadSpan { offset, len, what, .. } in image.damage() {
-            let cost = format!("what one call, or one sealed group of points, logged to run {of}");
+        for BadSpan { offset, len, what, .. } in view.damage() {
+            let cost = format!("what one call, or one row group of points, logged to run {of}");
             report.damage.push(Damage {
                 file: path.clone(),
                 offset: *offset,
@@ -332,7 +332,7 @@ impl Workspace {
             });
         }
         // Where nothing can have been lost, the log's line says that it is damage.
-        let torn = image.log().torn.as_ref().filter(|_| !(alive && image.log().torn_by_stop));
+        let torn = view.log().torn.as_ref().filter(|_| !(alive && view.log().torn_by_stop));
         if let Some(BadSpan { offset, len, what, .. }) = torn {
             let cost = format!("what was logged last to run {of}, without having been synced");
             report.torn.push(Damage {
@@ -343,20 +343,20 @@ impl Workspace {
                 cost,
             });
         }
-        for group in image.groups() {
-            self.check_group(group, &runs, report)?;
+        for group in view.groups() {
+            self.check_row_group(group, &runs, report)?;
         }
-        self.check_tail(name, &image, (&of, alive), looks, report)
+        self.check_tail(name, &view, (&of, alive), looks, report)
     }
 
     /// A log as it is when no frame is just being appended: while somebody writes it, what looks torn is looked at
     /// again, as long as there are `looks` left; once where nobody can tell.
-    fn read_settled(&self, name: &LogName, looks: &mut u32) -> Result<LogImage> {
-        let read = || LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::All, None);
-        let mut image = read()?;
+    fn read_stable(&self, name: &LogName, looks: &mut u32) -> Result<LogView> {
+        let read = || LogView::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::All, None);
+        let mut view = read()?;
         let mut looked = 0;
-        while let Some(torn) = image.log().torn.clone() {
-            if image.log().ended || self.is_free(name).unwrap_or(looked > 0) || !may_look(looked, looks) {
+        while let Some(torn) = view.log().torn.clone() {
+            if view.log().ended || self.is_free(name).unwrap_or(looked > 0) || !may_look(looked, looks) {
                 break;
             }
             looked += 1;
@@ -364,26 +364,26 @@ impl Workspace {
             let path = name.log();
             let file = self.inner.storage.open_read(&path).map_err(Error::io("open", &path))?;
             if read_on(&*file, &path, name.writer, torn.offset)?.is_some() {
-                image = read()?;
+                view = read()?;
             }
         }
-        Ok(image)
+        Ok(view)
     }
 
     /// Whether every slot of the tail of a log that nobody writes is known.
-    pub(super) fn tail_is_whole(&self, name: &LogName, image: &LogImage) -> Result<bool> {
+    pub(super) fn tail_is_whole(&self, name: &LogName, view: &LogView) -> Result<bool> {
         let mut report = Report::default();
-        self.check_tail(name, image, ("", true), &mut 0, &mut report)?;
+        self.check_tail(name, view, ("", true), &mut 0, &mut report)?;
         Ok(report.is_ok())
     }
 
-    /// Every slot of a tail: a point of the present turn, what a former turn left, or zeros. Any other is damage as
-    /// long as the machine did not stop since it was written; afterwards it may be of a turn whose frames were lost, or
-    /// half of a slot. A writer that was killed leaves half of a slot too, right behind its last point.
+    /// Every slot of a tail: a point of the present generation, what a former generation left, or zeros. Any other is
+    /// damage as long as the machine did not stop since it was written; afterwards it may be of a generation whose
+    /// frames were lost, or half of a slot. A killed writer leaves half of a slot too, right behind its last point.
     fn check_tail(
         &self,
         name: &LogName,
-        image: &LogImage,
+        view: &LogView,
         (of, alive): (&str, bool),
         looks: &mut u32,
         report: &mut Report,
@@ -391,32 +391,34 @@ impl Workspace {
         let path = name.tail();
         let Ok(file) = self.inner.storage.open_read(&path) else { return Ok(()) };
         let tail = read_tail(&*file).map_err(Error::io("read", &path))?;
-        // The writer may have gone on since the image was made: look at the log once more, after the tail.
-        let later = LogImage::read(&*self.inner.storage, &name.log(), &path, Depth::Recent, None)?;
-        let (check, half) = (Check::new(name.writer), later.log().start.half);
-        let mut turns = later.log().turns(image.log());
-        // A turn that follows a damaged one is numbered from where that one should have ended.
+        // The writer may have gone on since the view was made: look at the log once more, after the tail.
+        let later = LogView::read(&*self.inner.storage, &name.log(), &path, Depth::Recent, None)?;
+        let (check, buffer_slots) = (Check::new(name.writer), later.log().start.buffer_slots);
+        let mut generations = later.log().generations(view.log());
+        // A generation that follows a damaged one is numbered from where that one should have ended.
         let from = later.log().slots_from;
-        let known = |turns: &[u64], bytes: &[u8; SLOT_LEN], index: usize| {
+        let known = |generations: &[u64], bytes: &[u8; SLOT_LEN], index: usize| {
             let slot = Slot::from_bytes(bytes);
-            slot == Slot::default() || turns.iter().any(|&turn| slot.verifies(check, turn + index as u64))
+            slot == Slot::default()
+                || generations.iter().any(|&generation| slot.verifies(check, generation + index as u64))
         };
-        for slots in halves(&tail, half) {
-            if slots.first().is_some_and(|slot| !known(&turns, slot, 0)) {
-                turns.extend(begun_within(slots, name.writer, from..=from + u64::from(half)));
+        for slots in buffers(&tail, buffer_slots) {
+            if slots.first().is_some_and(|slot| !known(&generations, slot, 0)) {
+                generations.extend(begun_within(slots, name.writer, from..=from + u64::from(buffer_slots)));
             }
         }
         let mut looked = 0;
-        for (slots, start) in halves(&tail, half).into_iter().zip([0, half as usize]) {
-            let next = newest_points(slots, &turns, check);
-            for (index, bytes) in slots.iter().enumerate().filter(|(index, bytes)| !known(&turns, bytes, *index)) {
+        for (slots, start) in buffers(&tail, buffer_slots).into_iter().zip([0, buffer_slots as usize]) {
+            let next = newest_points(slots, &generations, check);
+            for (index, bytes) in slots.iter().enumerate().filter(|(index, bytes)| !known(&generations, bytes, *index))
+            {
                 // A live writer may have put it there just now, or be about to: it may wait for a processor between two
                 // words.
                 let offset = ((start + index) * SLOT_LEN) as u64;
                 let moved_on = || {
                     let mut again = [0; SLOT_LEN];
                     let got = file.read_at(&mut again, offset).map_err(Error::io("read", &path))?;
-                    Ok::<bool, Error>(got == SLOT_LEN && (again != *bytes || known(&turns, &again, index)))
+                    Ok::<bool, Error>(got == SLOT_LEN && (again != *bytes || known(&generations, &again, index)))
                 };
                 let mut moves = moved_on()?;
                 while !moves && !self.is_free(name).unwrap_or(true) && may_look(looked, looks) {
@@ -429,12 +431,12 @@ impl Workspace {
                 }
                 let what = "a slot that is not a point".to_owned();
                 let cost = format!("a point of run {of}, and those behind it that no frame has");
-                let is_half = index == next && !is_one_byte_off(bytes, index, &turns, check);
+                let is_half = index == next && !is_one_byte_off(bytes, index, &generations, check);
                 let found = if alive && !is_half { &mut report.damage } else { &mut report.torn };
                 found.push(Damage { file: path.clone(), offset, length: SLOT_LEN as u64, what, cost });
             }
         }
-        let slots: usize = halves(&tail, half).iter().map(|slots| slots.len()).sum();
+        let slots: usize = buffers(&tail, buffer_slots).iter().map(|slots| slots.len()).sum();
         let rest = &tail[slots * SLOT_LEN..];
         if !rest.is_empty() {
             let (offset, what) = ((tail.len() - rest.len()) as u64, "bytes behind the last slot".to_owned());
@@ -460,24 +462,27 @@ impl Workspace {
     }
 }
 
-/// How many points of the newest turn a half begins with.
-fn newest_points(slots: &[[u8; SLOT_LEN]], turns: &[u64], check: Check) -> usize {
-    let points = |&turn: &u64| {
-        (turn..).zip(slots).take_while(|(sequence, bytes)| Slot::from_bytes(bytes).verifies(check, *sequence)).count()
+/// How many points of the newest generation a buffer begins with.
+fn newest_points(slots: &[[u8; SLOT_LEN]], generations: &[u64], check: Check) -> usize {
+    let points = |&generation: &u64| {
+        (generation..)
+            .zip(slots)
+            .take_while(|(sequence, bytes)| Slot::from_bytes(bytes).verifies(check, *sequence))
+            .count()
     };
-    let begun = turns.iter().map(|turn| (turn, points(turn))).filter(|(_, points)| *points > 0);
+    let begun = generations.iter().map(|generation| (generation, points(generation))).filter(|(_, points)| *points > 0);
     begun.max().map_or(0, |(_, points)| points)
 }
 
-/// Whether a slot would be a point of one of these turns but for one byte.
-fn is_one_byte_off(bytes: &[u8; SLOT_LEN], index: usize, turns: &[u64], check: Check) -> bool {
+/// Whether a slot would be a point of one of these generations but for one byte.
+fn is_one_byte_off(bytes: &[u8; SLOT_LEN], index: usize, generations: &[u64], check: Check) -> bool {
     let mut bytes = *bytes;
     (0..SLOT_LEN).any(|at| {
         let own = bytes[at];
         let verifies = (0..=u8::MAX).any(|byte| {
             bytes[at] = byte;
             let slot = Slot::from_bytes(&bytes);
-            turns.iter().any(|&turn| slot.verifies(check, turn + index as u64))
+            generations.iter().any(|&generation| slot.verifies(check, generation + index as u64))
         });
         bytes[at] = own;
         verifies
