@@ -1,4 +1,4 @@
-//! Finds the generations of points in a tail's bytes.
+//! Finds the points that count in the two buffers of a tail.
 
 use std::ops::RangeInclusive;
 
@@ -7,15 +7,16 @@ use crate::log::record::Start;
 use crate::log::slot::{BUFFER_SLOTS_MAX, Check, SLOT_LEN, Slot};
 use crate::storage::File;
 
-/// Most sequence numbers that are tried for the beginning of a generation.
+/// Most sequence numbers tried as the start of a generation.
 const GENERATIONS_TRIED: u64 = 8 << 20;
 
-/// Where the tail's present generation begins when damage took the frame that says so: the first number from `from` on
-/// that the first slot of a buffer may have. At the latest it is as far behind the newest words, said at `said`, as a
-/// tail is long; where that is far, only its ends are tried, since damaged bytes may say any number.
-pub fn find_generation(tail: &[u8], start: &Start, from: u64, said: u64) -> u64 {
+/// The start of the tail's current generation if damage took the frame that says it: the first number from `from` on
+/// with which a buffer's first slots verify. It is at most one tail length after `mentioned`, the sequence number of
+/// the newest records. If that is far away, only both ends of the range are tried, since damaged bytes may contain any
+/// number.
+pub fn find_generation(tail: &[u8], start: &Start, from: u64, mentioned: u64) -> u64 {
     let long = 2 * u64::from(start.buffer_slots.min(BUFFER_SLOTS_MAX));
-    let last = said.max(from).saturating_add(long);
+    let last = mentioned.max(from).saturating_add(long);
     let near = from..=last.min(from.saturating_add(GENERATIONS_TRIED));
     let far = last.saturating_sub(2 * long).max(from)..=last;
     let first = |numbers: &RangeInclusive<u64>| {
@@ -25,7 +26,7 @@ pub fn find_generation(tail: &[u8], start: &Start, from: u64, said: u64) -> u64 
     first(&near).or_else(|| first(&far)).unwrap_or(from)
 }
 
-/// The first of these numbers with which the first two slots of a buffer verify.
+/// The first of these numbers with which a buffer's first two slots verify.
 #[must_use]
 pub fn begun_within(slots: &[[u8; SLOT_LEN]], writer: WriterId, mut numbers: RangeInclusive<u64>) -> Option<u64> {
     let check = Check::new(writer);
@@ -34,7 +35,7 @@ pub fn begun_within(slots: &[[u8; SLOT_LEN]], writer: WriterId, mut numbers: Ran
     if slots.first().is_none_or(|slot| *slot == Slot::default()) { None } else { numbers.find(fits) }
 }
 
-/// The slots of a tail by buffers of so many.
+/// Splits a tail's slots into its two buffers.
 #[must_use]
 pub fn buffers(tail: &[u8], buffer_slots: u32) -> [&[[u8; SLOT_LEN]]; 2] {
     let (slots, _) = tail.as_chunks::<SLOT_LEN>();
@@ -42,8 +43,8 @@ pub fn buffers(tail: &[u8], buffer_slots: u32) -> [&[[u8; SLOT_LEN]]; 2] {
     [first, &second[..second.len().min(buffer_slots as usize)]]
 }
 
-/// The slots of a tail that verify from sequence number `from` on: the generation in the buffer where that one is, and
-/// the one that follows it in the other buffer.
+/// The slots that verify from sequence number `from` on: the generation that starts there, and the next one in the
+/// other buffer.
 #[must_use]
 pub fn verified_slots(tail: &[u8], writer: WriterId, buffer_slots: u32, from: u64) -> [&[[u8; SLOT_LEN]]; 2] {
     let check = Check::new(writer);
@@ -62,7 +63,7 @@ pub fn verified_slots(tail: &[u8], writer: WriterId, buffer_slots: u32, from: u6
 /// Reads all of a tail's file.
 ///
 /// # Errors
-/// The operating system's answer.
+/// Errors of the operating system.
 pub fn read_tail(file: &dyn File) -> std::io::Result<Vec<u8>> {
     let len = usize::try_from(file.len()?).unwrap_or(usize::MAX).min(MAX_TAIL_LEN);
     let mut bytes = vec![0; len];
@@ -77,5 +78,5 @@ pub fn read_tail(file: &dyn File) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Longest tail that is read, in bytes.
+/// Longest tail read, in bytes.
 pub const MAX_TAIL_LEN: usize = 2 * BUFFER_SLOTS_MAX as usize * SLOT_LEN;

@@ -1,4 +1,4 @@
-//! Where a reader is in a tail, so that it reads only what was put there since.
+//! A reader's position in a tail, so that it reads only new slots.
 
 use std::path::Path;
 
@@ -7,59 +7,59 @@ use crate::error::{Error, Result};
 use crate::log::slot::{Check, SLOT_LEN, Slot};
 use crate::storage::File;
 
-/// Slots that are read at first, to see whether there is any more, and then at least.
+/// Slots read first, to see whether there are more, and the least read after that.
 const SLOTS_FIRST: usize = 2;
 const SLOTS_SECOND: usize = 64;
 
-/// A place in a writer's tail: behind the last slot that was read.
+/// A position in a writer's tail: after the last slot read.
 #[derive(Clone, Copy, Debug)]
 pub struct TailCursor {
     writer: WriterId,
-    /// Slots of a buffer.
+    /// Slots per buffer.
     buffer_slots: usize,
-    /// The number at which the present generation was begun.
+    /// The current generation: the sequence number of its first point.
     generation: u64,
-    /// The buffer's first slot; `None` while it is not known which buffer that is.
+    /// The current buffer's first slot; `None` while it is unknown which buffer that is.
     start: Option<usize>,
-    /// One past the last point that was read, and its slot if it is of this generation.
+    /// One past the last point read.
     through: u64,
     last: Option<Slot>,
 }
 
 impl TailCursor {
-    /// Behind `slots`, those that were read of a generation begun at the number `generation`, in either buffer.
+    /// The position after `slots`, which were read of this generation, in either buffer.
     #[must_use]
     pub fn new(writer: WriterId, buffer_slots: u32, generation: u64, slots: &[Slot]) -> Self {
         let (buffer_slots, through) = (buffer_slots as usize, generation + slots.len() as u64);
         Self { writer, buffer_slots, generation, start: None, through, last: slots.last().copied() }
     }
 
-    /// One past the number of the last point that was read.
+    /// One past the last point read.
     #[must_use]
     pub fn through(&self) -> u64 {
         self.through
     }
 
-    /// Whether no slot of the present generation was read.
+    /// Whether no slot of the current generation was read.
     #[must_use]
     pub fn is_begin(&self) -> bool {
         self.through == self.generation
     }
 
-    /// Frames have all points before `through`, and the next one begins a generation.
+    /// Moves to the generation that starts at `through`: frames have all points before it.
     pub fn begin(&mut self, through: u64) {
         (self.generation, self.start, self.through, self.last) = (through, None, through, None);
     }
 
-    /// What follows in the tail's file, whole batches only, and the place behind it. `None` when the last slot that was
-    /// read is not there any more: another generation has begun there, or another file is here.
+    /// Reads the slots that follow, whole batches only, and returns them with the new position. `None` if the last slot
+    /// read is gone: its buffer was reused, or this is another file.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn later(mut self, file: &dyn File, path: &Path) -> Result<Option<(Vec<Slot>, Self)>> {
         let known = (self.through - self.generation) as usize;
         let Some(start) = self.find_start(file, path)? else { return Ok((known == 0).then(|| (Vec::new(), self))) };
-        // The last slot known is read again.
+        // Read the last known slot again.
         let again = known.min(1);
         let mut slots =
             self.read(file, path, start + known - again..start + self.buffer_slots, self.through - again as u64)?;
@@ -83,7 +83,7 @@ impl TailCursor {
         Ok(Some((slots, self)))
     }
 
-    /// The first slot of the buffer in which the present generation is.
+    /// The first slot of the current generation's buffer.
     fn find_start(&self, file: &dyn File, path: &Path) -> Result<Option<usize>> {
         if self.start.is_some() {
             return Ok(self.start);
@@ -96,7 +96,7 @@ impl TailCursor {
         Ok(None)
     }
 
-    /// The slots of this range that verify, the first of them with this number.
+    /// The slots of this range that verify, numbered from `first`.
     fn read(&self, file: &dyn File, path: &Path, range: std::ops::Range<usize>, first: u64) -> Result<Vec<Slot>> {
         let check = Check::new(self.writer);
         let mut slots = Vec::new();
@@ -117,7 +117,7 @@ impl TailCursor {
     }
 }
 
-/// Leaves out the end of a batch that is not whole.
+/// Drops an incomplete batch at the end.
 pub fn drop_open_batch(slots: &mut Vec<Slot>) {
     while slots.last().is_some_and(|slot| slot.continues()) {
         slots.pop();

@@ -1,5 +1,4 @@
-//! Gathers points of many series from their order of arrival into columns, one series after the other: a counting sort,
-//! in pieces.
+//! Sorts points of many series from order of arrival into columns, series by series: an incremental counting sort.
 
 use std::cell::RefCell;
 
@@ -7,19 +6,18 @@ use crate::base::point::TimestampsRef;
 use crate::log::slot::Slot;
 use crate::run::seal::SeriesColumns;
 
-/// Buffers of up to so many points and series in all are kept by their thread, also for writers that take turns: fresh
-/// memory costs more than filling it.
+/// Most points and series for which a thread keeps free buffers: fresh memory costs more than filling it.
 const POOLED_MAX: usize = 160 << 10;
 
 thread_local! {
     static FREE: RefCell<Vec<SortedPoints>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Points of all series, sorted by series.
+/// The points of all series, sorted by series.
 #[derive(Debug, Default)]
 pub struct SortedPoints {
-    /// Of each series: how many points it has; from [`Self::lay_out`] on where its next point goes, which is where it
-    /// ends when all are placed.
+    /// For each series: the count of its points; after [`Self::lay_out`] the index of its next point, and in the end
+    /// one past its last.
     ends: Vec<u32>,
     /// Whether every point has a timestamp.
     all_timed: bool,
@@ -31,7 +29,7 @@ pub struct SortedPoints {
 }
 
 impl SortedPoints {
-    /// Begins with no point of so many series.
+    /// Starts without points, for this many series.
     #[must_use]
     pub fn new(series: usize) -> Self {
         let mut sorted = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
@@ -41,7 +39,7 @@ impl SortedPoints {
         sorted
     }
 
-    /// Lets the thread keep the buffers for another one.
+    /// Returns the buffers to the thread's pool.
     pub fn recycle(self) {
         FREE.with_borrow_mut(|free| {
             let pooled: usize = free.iter().map(Self::capacity).sum();
@@ -51,18 +49,18 @@ impl SortedPoints {
         });
     }
 
-    /// For how many points and series there is room.
+    /// The number of points and series that fit without allocating.
     fn capacity(&self) -> usize {
         self.values.capacity() + self.ends.capacity()
     }
 
-    /// How many series there are.
+    /// The number of series.
     #[must_use]
     pub fn series(&self) -> usize {
         self.ends.len()
     }
 
-    /// Counts points; all of them, before any is placed.
+    /// Counts points. All must be counted before any is placed.
     pub fn count<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
         let counts = &mut self.ends[..];
         for slot in slots {
@@ -71,7 +69,7 @@ impl SortedPoints {
         }
     }
 
-    /// All points are counted but these columns: makes room for them.
+    /// Makes room for all counted points and these columns.
     pub fn lay_out(&mut self, columns: Option<SeriesColumns<'_>>) {
         if let Some(SeriesColumns { series, timestamps, values, .. }) = columns {
             self.ends[series as usize] += values.len() as u32;
@@ -89,7 +87,7 @@ impl SortedPoints {
         self.absent.resize(if self.all_timed { 0 } else { total }, false);
     }
 
-    /// Puts points behind those of their series that were placed before.
+    /// Appends points to those of their series.
     pub fn place<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
         let (steps, timestamps, values) = (&mut self.steps[..], &mut self.timestamps[..], &mut self.values[..]);
         let (next, absent, all_timed) = (&mut self.ends[..], &mut self.absent[..], self.all_timed);
@@ -106,7 +104,7 @@ impl SortedPoints {
         }
     }
 
-    /// Puts these columns behind the points of their series.
+    /// Appends columns to the points of their series.
     pub fn place_columns(&mut self, SeriesColumns { series, steps, timestamps, values }: SeriesColumns<'_>) {
         let from = self.ends[series as usize] as usize;
         let range = from..from + values.len();
@@ -119,8 +117,8 @@ impl SortedPoints {
         }
     }
 
-    /// The columns of a series, when all points are placed: steps, timestamps and values. `direct` are columns of a
-    /// series that has no other points, given rather than sorted.
+    /// The columns of a series once all points are placed. `direct` are the columns of a series without other points,
+    /// which were never copied here.
     #[inline]
     #[must_use]
     pub fn of<'a>(
@@ -140,8 +138,7 @@ impl SortedPoints {
     }
 }
 
-/// Gives a column this length; what is in it is overwritten later. Fresh memory is left to the kernel to fill with
-/// zeros when it is touched.
+/// Sets the length of a column whose contents are overwritten later. The kernel zeroes fresh memory on first touch.
 fn resize<T: Clone + Default>(column: &mut Vec<T>, len: usize) {
     if column.capacity() < len {
         *column = vec![T::default(); len];

@@ -1,16 +1,16 @@
-//! What lists need of a log, kept up as the log grows: the words of its runs, and statistics of their series.
+//! The part of a log that lists need, kept current as the log grows: the metadata of its runs and statistics of their
+//! series.
 //!
-//! A summary is made of a log that was read as a whole, and then follows it: only what was appended since is read, of a
-//! log that did not grow its length and two slots, and of one that is ended nothing. What it holds:
+//! A summary starts from a full read of the log and then follows it by reading only what was appended. An unchanged log
+//! costs a read of its length and two slots; an ended log costs nothing. Invariants:
 //!
-//! 1. It has taken in the log's frames before `end` and the tail's slots behind them up to its cursor, each once, in
-//!    their order, and nothing else. So it says what a view read at that moment says ([`LogView`]).
-//! 2. It follows a log only as long as frames and slots continue those that it has, bit by bit as their checks say.
-//!    Whatever else is found (damage, a torn end, a log that became shorter, a tail of another generation) ends it, and
-//!    the log is read anew by [`LogView`], which alone knows what counts then.
-//! 3. It holds no file and no point, so a log costs memory by its series and words, however much was logged.
-//! 4. Each run carries a stamp that no other content of any run has in this process: whoever keeps what was made of a
-//!    run may keep it as long as its stamps stay.
+//! 1. It contains the frames before `end` and the tail's slots up to its cursor, each once and in order, and nothing
+//!    else. So it equals a [`LogView`] read at that moment.
+//! 2. It follows a log only while new frames and slots verify as its continuation. Anything else (damage, a torn end, a
+//!    shorter file, another generation in the tail) ends it. Then a [`LogView`] decides what counts.
+//! 3. It holds no open file and no points. Its memory depends on series and metadata, not on the number of points.
+//! 4. Each run has a stamp that is unique within the process. Anything derived from a run stays valid while its stamps
+//!    do.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -34,9 +34,9 @@ use crate::segment::reader::{RowGroup, Source};
 use crate::segment::stats::stats_of;
 use crate::storage::{File, Storage};
 
-/// How often a log may begin a new generation while it is followed; a writer that is faster is read anew.
+/// Most generations that one call follows; a faster writer's log is read in full.
 const GENERATIONS_MAX: usize = 8;
-/// What a word or a series takes in memory beside its texts, in bytes, about.
+/// Approximate memory of a series or a metadata value besides its text, in bytes.
 const WEIGHT: usize = 256;
 
 /// See the module.
@@ -44,13 +44,13 @@ const WEIGHT: usize = 256;
 pub struct LogSummary {
     writer: WriterId,
     order: u64,
-    /// End of the last frame taken in.
+    /// End of the last frame included.
     end: u64,
-    /// One past the last point that is in a row group.
+    /// One past the last point in a row group.
     sealed: u64,
-    /// Behind the last point taken in.
+    /// One past the last point included.
     tail: TailCursor,
-    /// Whether the writer said that nothing more will come.
+    /// Whether the writer ended the log.
     ended: bool,
     /// By the run's number in the log.
     runs: BTreeMap<u32, Arc<LoggedRun>>,
@@ -58,31 +58,31 @@ pub struct LogSummary {
     numbers: BTreeMap<RunKey, u32>,
     /// The run and key of each series, by its number.
     series: BTreeMap<u32, (u32, Arc<str>)>,
-    /// Values of params that the log claims, and has neither set nor retracted, by run and key.
+    /// Values of params that the log claims and has neither set nor retracted, by run and key.
     claims: BTreeMap<(RunId, String), String>,
     weight: usize,
 }
 
-/// What the log has of one run.
+/// One run as this log has it.
 #[derive(Clone, Debug)]
 struct LoggedRun {
-    /// Its words; the coverage is left empty.
+    /// Its metadata; the coverage is empty.
     state: RunState,
-    /// Statistics of what is in row groups, by key.
+    /// Statistics of sealed points, by key.
     sealed: BTreeMap<Arc<str>, SeriesStats>,
-    /// Statistics of what is not, by the number of the series.
+    /// Statistics of unsealed points, by series number.
     head: BTreeMap<u32, SeriesStats>,
     stamp: u64,
 }
 
-/// A stamp that nothing has yet.
+/// Returns a new unique stamp.
 fn next_stamp() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 impl LogSummary {
-    /// The summary of a log that was read; `None` for one that is not whole.
+    /// Summarises a log. `None` if it has damage or a torn end.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -126,23 +126,23 @@ impl LogSummary {
         Ok(Some(summary))
     }
 
-    /// How far the log goes: the end of its last frame, how many points it has, and whether it was ended.
+    /// The end of the last frame, the number of points, and whether the log ended.
     #[must_use]
     pub fn reach(&self) -> (u64, u64, bool) {
         (self.end, self.tail.through(), self.ended)
     }
 
-    /// Takes in what was appended since. `false` when what is found does not simply continue what is known: the summary
-    /// is of no use then, and the log must be read as a whole. Costs nothing once the log is ended.
+    /// Reads what was appended since. `false` if the new bytes do not continue what is known: then this summary is
+    /// useless and the log must be read in full. Free once the log has ended.
     ///
     /// # Errors
-    /// [`Error::Io`], of kind `NotFound` when a log that was not ended is gone.
+    /// [`Error::Io`], with kind `NotFound` if the log was not ended and is gone.
     pub fn follow(summary: &mut Arc<Self>, storage: &dyn Storage, log_path: &Path, tail_path: &Path) -> Result<bool> {
         if summary.ended {
             return Ok(true);
         }
         for _ in 0..GENERATIONS_MAX {
-            // The tail before the log: what these slots miss because their generation had ended is in a frame by then.
+            // Read the tail before the log: a point that leaves the tail meanwhile is in a frame by then.
             let slots = summary.later_slots(storage, tail_path)?;
             let file = storage.open_read(log_path).map_err(Error::io("open", log_path))?;
             let len = file.len().map_err(Error::io("read", log_path))?;
@@ -157,7 +157,7 @@ impl LogSummary {
                 }
             }
             match frames.iter().rposition(|frame| frame.header.count > 0) {
-                // A new generation has begun, or a full buffer was framed: the slots are looked for again.
+                // A new generation began, or a full buffer was framed: read the slots again.
                 Some(last) => {
                     frames.truncate(last + 1);
                     if !Arc::make_mut(summary).take_frames(frames, file, log_path)? {
@@ -169,14 +169,14 @@ impl LogSummary {
                     if slots.is_empty() && frames.is_empty() {
                         return Ok(true);
                     }
-                    // Words that were said after points which are not known yet come with those.
+                    // Metadata written after points that are not known yet must wait for those.
                     let through = tail.through();
                     let durable = frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0);
                     let beyond = |frame: &Frame| frame.header.sequence > through && frame.offset >= durable;
                     frames.truncate(frames.iter().position(beyond).unwrap_or(frames.len()));
-                    // The frames first, since they name the series of the slots.
+                    // Frames first: they name the series of the slots.
                     let summary = Arc::make_mut(summary);
-                    // A slot of a series without name is behind the end of what survived a power loss.
+                    // A slot of an unnamed series is beyond what survived a power loss.
                     let whole = summary.take_frames(frames, file, log_path)?
                         && slots.iter().all(|slot| summary.series.contains_key(&slot.series()));
                     summary.take_slots(&slots);
@@ -188,11 +188,11 @@ impl LogSummary {
         Ok(false)
     }
 
-    /// The slots behind those known, and the place behind them. `None` when the last slot known is not there.
+    /// The slots after those known, and the position after them. `None` if the last known slot is gone.
     fn later_slots(&self, storage: &dyn Storage, path: &Path) -> Result<Option<(Vec<Slot>, TailCursor)>> {
         match storage.open_read(path) {
             Ok(file) => self.tail.later(&*file, path),
-            // A tail comes with the first point and goes with the last frame.
+            // The tail is created with the first point and removed with the last frame.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Ok(self.tail.is_begin().then(|| (Vec::new(), self.tail)))
             }
@@ -209,7 +209,7 @@ impl LogSummary {
         }
     }
 
-    /// Takes in frames that follow one another.
+    /// Adds consecutive frames.
     fn take_frames(&mut self, frames: Vec<Frame>, file: Box<dyn File>, path: &Path) -> Result<bool> {
         let source = Source::new(file, path.to_owned());
         for frame in frames {
@@ -224,7 +224,7 @@ impl LogSummary {
                     if !batch.records.iter().all(|record| self.take_record(record)) {
                         return Ok(false);
                     }
-                    // Rows go up to the newest point.
+                    // Rows include the newest point.
                     if !batch.rows.is_empty() && through < known {
                         return Ok(false);
                     }
@@ -242,7 +242,7 @@ impl LogSummary {
                     if from != self.sealed || (first, points) != (from, u64::from(frame.header.count)) {
                         return Ok(false);
                     }
-                    // Points behind the row group, in the other buffer of the tail, are taken in again.
+                    // Points after the row group, in the other buffer, are counted again.
                     self.runs.values_mut().for_each(|run| Arc::make_mut(run).head.clear());
                     self.sealed = through;
                     if !self.take_group(&group)? {
@@ -260,7 +260,7 @@ impl LogSummary {
         Ok(true)
     }
 
-    /// Takes in a record. `false` for one that redefines a name or speaks of what has none.
+    /// Adds a record. `false` if it redefines a name or refers to an undefined one.
     fn take_record(&mut self, record: &Record) -> bool {
         let text = match record {
             Record::Run { run, id, experiment, experiment_name } => {
@@ -280,7 +280,7 @@ impl LogSummary {
                 key.len() + value.as_ref().map_or(0, String::len)
             }
             Record::Attribute { .. } => 0,
-            // It says nothing to readers.
+            // Readers ignore it.
             Record::ParamClaimed { id, key, value } => {
                 self.claims.insert((id.clone(), key.clone()), value.clone());
                 return true;
@@ -299,7 +299,7 @@ impl LogSummary {
         true
     }
 
-    /// Takes in the statistics of a row group, whose points are counted already. `false` where they cannot be read.
+    /// Adds the statistics of a row group whose points are already counted. `false` if they cannot be read.
     fn take_group(&mut self, group: &RowGroup) -> Result<bool> {
         let footer = group.footer();
         let keys: Vec<Arc<str>> = footer.keys.iter().map(Arc::from).collect();
@@ -318,7 +318,7 @@ impl LogSummary {
         Ok(true)
     }
 
-    /// Marks all runs as changed: points of one count in what is said of the others too.
+    /// Marks all runs as changed: new points of one run change the coverage of all.
     fn stamp(&mut self) {
         self.runs.values_mut().for_each(|run| Arc::make_mut(run).stamp = next_stamp());
     }
@@ -329,7 +329,7 @@ impl LogSummary {
         self.runs.get_mut(run).map(Arc::make_mut)
     }
 
-    /// Takes in the next point. One of a series that has no name counts, and is nobody's.
+    /// Adds the next point. A point of an unnamed series counts but belongs to no run.
     fn take_point(&mut self, series: u32, point: Point) {
         let Some(run) = self.run_of(series) else { return };
         match run.head.get_mut(&series) {
@@ -338,7 +338,7 @@ impl LogSummary {
         }
     }
 
-    /// The runs that the log speaks of: each one's key, number in the log, and stamp.
+    /// The log's runs: key, number in the log, and stamp.
     pub fn runs(&self) -> impl Iterator<Item = (RunKey, u32, u64)> {
         self.numbers.iter().map(|(&key, number)| (key, *number, self.runs[number].stamp))
     }
@@ -349,13 +349,13 @@ impl LogSummary {
         self.numbers.get(&id.key()).copied().filter(|number| self.runs[number].state.id == *id)
     }
 
-    /// What the log says of a run.
+    /// The run's metadata in this log.
     #[must_use]
     pub fn state(&self, id: &RunId) -> Option<RunState> {
         self.number(id).map(|number| self.state_of(&self.runs[&number]))
     }
 
-    /// What the log says of the run of a key.
+    /// The metadata of the run with this key.
     #[must_use]
     pub fn state_of_key(&self, key: RunKey) -> Option<RunState> {
         self.numbers.get(&key).map(|number| self.state_of(&self.runs[number]))
@@ -368,7 +368,7 @@ impl LogSummary {
         state
     }
 
-    /// The value of a param of a run that the log claims, and has neither set nor retracted.
+    /// The value of a param that the log claims and has neither set nor retracted.
     #[must_use]
     pub fn open_claim(&self, id: &RunId, param: &str) -> Option<&str> {
         if self.claims.is_empty() {
@@ -383,13 +383,13 @@ impl LogSummary {
         self.claims.range((id.clone(), String::new())..).next().is_some_and(|((of, _), _)| of == id)
     }
 
-    /// Whether the writer said that nothing more will come.
+    /// Whether the writer ended the log.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// What the log has of a run, by its number there.
+    /// The log's part of a run, by the run's number.
     #[must_use]
     pub fn part(&self, number: u32) -> Option<RunPart<StatsPart>> {
         let run = self.runs.get(&number)?;
@@ -401,7 +401,7 @@ impl LogSummary {
         Some(RunPart { state, series: vec![(coverage, parts)] })
     }
 
-    /// About how much memory this takes, in bytes.
+    /// Approximate memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.weight

@@ -1,4 +1,4 @@
-//! Gathers runs into a pack: all parts of each series become one, encoded with the strongest codecs.
+//! Packs runs: the parts of each series become one, encoded with the strongest codecs.
 
 use std::hash::Hasher;
 
@@ -17,16 +17,16 @@ use crate::segment::layout::{PAGE_POINTS, POOLED_BELOW, TIMESTAMPS_ALL, TIMESTAM
 use crate::segment::pack::PackWriter;
 use crate::segment::writer::{PageSink, RowGroupWriter, SeriesName, timestamps_kind};
 
-/// A row group takes no further run from so many bytes of pages on,
+/// A row group is full at this many bytes of pages,
 const ROW_GROUP_BYTES: u64 = 4 << 20;
-/// or from so many pooled values on,
+/// or this many pooled values,
 const ROW_GROUP_POOLED: usize = 64 << 10;
-/// or from so many runs on.
+/// or this many runs.
 const ROW_GROUP_RUNS: usize = 1024;
-/// Series with more points than this are copied in pieces of as many, so that memory stays bounded.
+/// Longer series are copied in pieces of this many points, to bound memory.
 const POINTS_AT_ONCE: usize = 256 * PAGE_POINTS;
 
-/// What a pack came to hold.
+/// What was packed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Packed {
     /// Runs.
@@ -35,15 +35,15 @@ pub struct Packed {
     pub series: u64,
     /// Points.
     pub points: u64,
-    /// What lists show of the runs, in order; `None` where it takes the pack to know, since statistics of long series
-    /// are made as they are written.
+    /// The runs' rows for lists, in order. `None` if they must be read from the pack: statistics of long series are
+    /// made while writing.
     pub rows: Option<Vec<RunSummary>>,
 }
 
-/// Writes runs into a pack, in the order given.
+/// Writes runs into a pack in the given order.
 ///
 /// # Errors
-/// Those of reading the runs and of writing the pack; the pack is useless then.
+/// Errors of reading the runs or writing the pack, which is then useless.
 pub fn pack_runs(pack: &mut PackWriter, runs: &mut dyn Iterator<Item = Result<RunSnapshot>>) -> Result<Packed> {
     let mut packed = Packed { rows: Some(Vec::new()), ..Packed::default() };
     let mut runs = runs.peekable();
@@ -69,7 +69,7 @@ pub fn pack_runs(pack: &mut PackWriter, runs: &mut dyn Iterator<Item = Result<Ru
     Ok(packed)
 }
 
-/// Whether each series of a run is short and in one part, so that its statistics are the same here and in the pack.
+/// Whether every series is short and in one part, so its statistics equal those in the pack.
 fn is_short(run: &RunSnapshot) -> bool {
     run.series().values().all(|series| matches!(&series.parts[..], [part] if part_len(part) < POOLED_BELOW))
 }
@@ -88,7 +88,7 @@ fn add_run<S: PageSink>(group: &mut RowGroupWriter<S>, run: &RunSnapshot, packed
         let key = group.key(key)?;
         let mut start = 0;
         while start < series.parts.len() {
-            // Neighbouring parts of one writer become one series.
+            // Consecutive parts of one writer become one series.
             let of = series.writers[start];
             let end = start + series.writers[start..].iter().take_while(|&&writer| writer == of).count();
             let parts = &series.parts[start..end];
@@ -122,13 +122,13 @@ fn add_run<S: PageSink>(group: &mut RowGroupWriter<S>, run: &RunSnapshot, packed
     Ok(())
 }
 
-/// Axes of one run that were written already.
+/// The axes of one run written so far.
 #[derive(Default)]
 struct Axes {
     table: AxisTable,
-    /// Contents of the axes in `table`, by the number that it knows them by; the last one is a candidate.
+    /// Contents of the axes in `table`, by their numbers there; the last one may be a candidate.
     contents: Vec<(Vec<i64>, Timestamps)>,
-    /// Axes too long to be kept, by the identity of what they were copied from.
+    /// Axes too long to keep in memory, by the identity of their source.
     by_origin: FxHashMap<u64, u32>,
 }
 
@@ -171,7 +171,7 @@ impl Axes {
     }
 }
 
-/// The identity of the axes of parts: the same axes of the same row groups, or the same rows.
+/// Identifies the axes of parts: the same axes of the same row groups, or the same rows.
 fn origin(parts: &[SeriesPart]) -> u64 {
     let mut hasher = FxHasher::default();
     for part in parts {
@@ -188,7 +188,7 @@ fn origin(parts: &[SeriesPart]) -> u64 {
     hasher.finish()
 }
 
-/// The kind of timestamps that fits all parts.
+/// The timestamp kind that covers all parts.
 fn kind(parts: &[SeriesPart]) -> i64 {
     let mut kinds = parts.iter().map(|part| match part {
         SeriesPart::Sealed(group, index) => group.axis_of(*index).timestamps,
@@ -199,7 +199,7 @@ fn kind(parts: &[SeriesPart]) -> i64 {
     if kinds.all(|kind| kind == first) { first } else { TIMESTAMPS_SOME }
 }
 
-/// Reads all points a piece at a time and hands on the ranges of its pages.
+/// Reads all points piece by piece and passes on the range of each page.
 fn in_pieces(
     parts: &[SeriesPart],
     count: usize,
@@ -214,7 +214,7 @@ fn in_pieces(
     Ok(())
 }
 
-/// The points `range`, counted over all parts.
+/// Reads points `range`, counted over all parts.
 fn read_parts(parts: &[SeriesPart], range: std::ops::Range<usize>) -> Result<Columns> {
     let mut columns = Columns::default();
     let mut start = 0;

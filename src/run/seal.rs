@@ -1,10 +1,10 @@
-//! Seals a head: points of many series in order of arrival become a row group of columns.
+//! Seals points: turns points of many series in order of arrival into a row group of columns.
 //!
-//! 1. Count the points of each series and sort them into columns, one series after the other (a counting sort).
+//! 1. Count the points of each series and sort them by series (a counting sort).
 //! 2. Series with the same steps and timestamps share one axis: training loops log all keys at one step.
 //! 3. Write axes and series page by page; the writer pools the short ones.
 //!
-//! It goes in small steps, so that a writer that logs on meanwhile never waits for a whole head.
+//! The work is done in small steps, so that no logging call waits for all of it.
 
 use rustc_hash::FxHashMap;
 
@@ -19,7 +19,7 @@ use crate::run::columns::SortedPoints;
 use crate::segment::layout::{PAGE_POINTS, POOLED_BELOW};
 use crate::segment::writer::{RowGroupWriter, SeriesName, timestamps_kind};
 
-/// Columns of a series given whole, to be sealed behind the slots.
+/// Whole columns of one series, to be sealed after the slots.
 #[derive(Clone, Copy, Debug)]
 pub struct SeriesColumns<'a> {
     /// The series' number in the log.
@@ -32,26 +32,26 @@ pub struct SeriesColumns<'a> {
     pub values: &'a [f64],
 }
 
-/// What is sealed; the same at each step.
+/// The points to seal; the same at each step.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// Points in order: those already in rows, then those of the tail.
+    /// Points in order: first those already in rows, then those of the tail.
     pub slots: [&'a [Slot]; 2],
-    /// Columns behind them.
+    /// Columns that follow them.
     pub columns: Option<SeriesColumns<'a>>,
-    /// The log's series; more of them may have come since the sealing was begun.
+    /// The log's series; some may be newer than this sealing.
     pub series: &'a Names<u32>,
 }
 
-/// How a writer's columns were encoded last, for its next row groups.
+/// How a writer's columns were last encoded, as hints for its next row groups.
 #[derive(Debug, Default)]
 pub struct Hints {
     values: FxHashMap<u32, Hint>,
-    /// Of steps and timestamps, by the series that brought the axis.
+    /// For steps and timestamps, by the first series of the axis.
     axes: FxHashMap<u32, [Hint; 2]>,
 }
 
-/// A row group in the making.
+/// A row group being built.
 #[derive(Debug)]
 pub struct Sealing {
     sorted: SortedPoints,
@@ -60,19 +60,19 @@ pub struct Sealing {
     axes: AxisTable,
     /// The sequence number of the first point.
     sequence: u64,
-    /// Whether the given columns are the only points of their series, and so are sealed from where they are.
+    /// Whether the given columns are the only points of their series and are sealed without copying.
     direct: bool,
     stage: Stage,
 }
 
-/// What is to be done next.
+/// The next step.
 #[derive(Debug)]
 enum Stage {
-    /// Count points from this one on.
+    /// Count points from this index.
     Count(usize),
-    /// Put points from this one on into their columns.
+    /// Copy points from this index into their columns.
     Place(usize),
-    /// Write the page of this series' axis, which is new, that begins with this point.
+    /// Write the page of this series' new axis that begins with this point.
     Axis(usize, u32, usize),
     /// Write the page of this series' values that begins with this point.
     Values(usize, usize),
@@ -80,17 +80,17 @@ enum Stage {
     Series(usize),
     /// Write pools and footer.
     Last,
-    /// Nothing: this is the row group.
+    /// Done: the bytes of the row group.
     Done(Vec<u8>),
 }
 
-/// Bytes a point that room is made for; more are found if needed.
+/// Bytes reserved per point; more are allocated if needed.
 const SEALED_BYTES: usize = 6;
-/// Slots that are counted, or put into columns, at once.
+/// Slots counted, or copied into columns, in one step.
 const SLOTS_AT_ONCE: usize = 2 << 10;
 
 impl Sealing {
-    /// Begins the row group of a head's points, of which `sequence` is the number of the first, for a log with so many
+    /// Starts a row group of a head's points. `sequence` is the number of the first one; `runs` is the log's number of
     /// runs.
     #[must_use]
     pub fn new(head: Head<'_>, runs: usize, writer: WriterId, sequence: u64) -> Self {
@@ -112,16 +112,16 @@ impl Sealing {
         }
     }
 
-    /// The row group, when all is done.
+    /// The row group, once it is done.
     #[must_use]
     pub fn group(&self) -> Option<&[u8]> {
         if let Stage::Done(bytes) = &self.stage { Some(bytes) } else { None }
     }
 
-    /// Does the next piece of the work: a page, or about as much. Says how much that was, in points of a page.
+    /// Does the next piece of work, about a page, and returns its size in points.
     ///
     /// # Errors
-    /// When a page or the footer exceeds 4 GiB: begin again with fewer points.
+    /// If a page or the footer exceeds 4 GiB: start again with fewer points.
     pub fn step(&mut self, head: Head<'_>, hints: &mut Hints) -> Result<usize> {
         let points: usize = head.slots.iter().map(|part| part.len()).sum();
         match self.stage {
@@ -180,7 +180,7 @@ impl Sealing {
         }
     }
 
-    /// Goes to the next series from this one on that has points: begins its axis, or its values, or pools it.
+    /// Starts the next series that has points, at `from` or later: its axis, its values, or its place in the pool.
     fn begin(&mut self, from: usize, head: Head<'_>, hints: &mut Hints) -> Result<usize> {
         let direct = head.columns.filter(|_| self.direct);
         let sorted = &self.sorted;
@@ -225,7 +225,7 @@ impl Sealing {
         Ok(values.len())
     }
 
-    /// Begins a long series of so many points, whose axis is written.
+    /// Starts a long series whose axis is written.
     fn open(&mut self, series: usize, axis: u32, count: usize, head: Head<'_>, hints: &Hints) -> Result<()> {
         let (run, key) = head.series.get(series as u32);
         let name = SeriesName { run, key: self.group.key(key)?, writer: self.writer, axis };
@@ -235,10 +235,10 @@ impl Sealing {
     }
 }
 
-/// The row group of all points of a head, of a log with so many runs; `sequence` is that of the first.
+/// Builds the whole row group of a head. `runs` is the log's number of runs, `sequence` the number of the first point.
 ///
 /// # Errors
-/// When a page or the footer exceeds 4 GiB.
+/// If a page or the footer exceeds 4 GiB.
 pub fn seal(head: Head<'_>, runs: usize, writer: WriterId, sequence: u64, hints: &mut Hints) -> Result<Vec<u8>> {
     let mut sealing = Sealing::new(head, runs, writer, sequence);
     loop {
@@ -249,7 +249,7 @@ pub fn seal(head: Head<'_>, runs: usize, writer: WriterId, sequence: u64, hints:
     }
 }
 
-/// A range of the slots of both parts.
+/// A range of slots over both parts.
 fn slots(parts: [&[Slot]; 2], from: usize, end: usize) -> impl Iterator<Item = &Slot> {
     let [first, second] = parts;
     let within = |at: usize| (at.min(first.len()), at.saturating_sub(first.len()));

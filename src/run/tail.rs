@@ -1,12 +1,12 @@
 //! The newest points of a writer: an array of slots that outlives the process, reused in place.
 //!
-//! Mapped where the file system keeps the promises that this needs, the slots are stores into memory that the kernel
-//! owns. Elsewhere the same bytes are written by one call a point. Either way the file is the array and nothing else;
-//! see [`crate::log::slot`] for why stale bytes in it never count.
+//! The file is mapped where the file system supports it safely; then a slot is a store into kernel memory. Elsewhere
+//! each point is one write of the same bytes. Either way the file is just the array; [`crate::log::slot`] explains why
+//! stale bytes never count.
 //!
-//! The array has two buffers. A generation of points begins at the first slot of either; while the points of one buffer
-//! are on their way into a frame, the other takes what comes next. A buffer whose points were promised to survive where
-//! they lie is begun anew only after the log survives up to the frame that has them.
+//! The array is two buffers. While the points of one are moved into a frame, the other takes new points. Each reuse of
+//! a buffer, from its first slot on, is a new generation. If a buffer's points were promised durable in place, it is
+//! reused only after the frame that has them is durable.
 #![allow(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -18,29 +18,29 @@ use crate::error::{Error, Result};
 use crate::log::slot::{CONTINUES, Check, SLOT_LEN, Slot};
 use crate::storage::{File, Region, Storage};
 
-/// Slots of a new region: 64 KiB, so that a run of one point costs little.
+/// Slots of a new tail: 64 KiB, so that a run of one point costs little.
 const SLOTS_FIRST: usize = 2 << 10;
-/// How much a full region grows, until it has both buffers.
+/// Growth factor of a full tail, up to two buffers.
 const GROWTH: usize = 4;
 
 /// A writer's slots.
 pub struct Tail {
-    /// The first slot of the region.
+    /// The first slot.
     slots: *mut Slot,
-    /// Slots of a buffer.
+    /// Slots per buffer.
     buffer_slots: usize,
-    /// The first slot of the present generation: that of a buffer.
+    /// The first slot of the current buffer.
     start: usize,
-    /// The next slot to be written; those from `start` up to here are published.
+    /// The next slot to write; those from `start` up to here are published.
     next: usize,
-    /// Up to here slots are written without asking further.
+    /// Slots up to here may be written before the owner is asked again.
     limit: usize,
     capacity: usize,
-    /// How many slots of the other buffer hold points that no frame has yet.
+    /// Slots of the other buffer whose points no frame has yet.
     full: usize,
-    /// For each buffer the log's offset that must be durable before its slots are overwritten.
+    /// For each buffer, the log offset that must be durable before its slots are overwritten.
     reuse_after: [u64; 2],
-    /// Slots from `next` up to here may hold in the file what a failed write left: it must not be taken for points.
+    /// Slots from `next` up to here may hold remains of a failed write, which must not be taken for points.
     dirty: usize,
     check: Check,
     memory: Memory,
@@ -53,7 +53,7 @@ enum Memory {
     Mapped {
         _region: Box<dyn Region>,
     },
-    /// Written to the file after each point; the copy here serves sealing.
+    /// Written to the file point by point; this copy is used for sealing.
     Written(Vec<Slot>),
 }
 
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Tail {
 }
 
 impl Tail {
-    /// Creates the tail's file, which must not exist, with buffers of so many slots; mapped or not.
+    /// Creates the tail's file, which must not exist.
     ///
     /// # Errors
     /// [`Error::Io`]; no file is left then.
@@ -80,7 +80,7 @@ impl Tail {
         mapped: bool,
     ) -> Result<Self> {
         let file = match storage.create_new(path) {
-            // Only this writer has the name: an attempt failed before, and so did its removal.
+            // Only this writer uses the name: an earlier attempt failed, and so did its cleanup.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 storage.remove_file(path).and_then(|()| storage.create_new(path))
             }
@@ -116,7 +116,7 @@ impl Tail {
         }
         match &mut self.memory {
             Memory::Mapped { .. } => {}
-            // All that it may ever have, at once: pages that are mapped anew are touched anew.
+            // Map the maximum at once: remapped pages would fault again.
             Memory::Written(_) if mapped => {
                 let region = self.file.map(2 * self.buffer_slots * SLOT_LEN).map_err(Error::io("map", &self.path))?;
                 self.slots = region.as_ptr().cast();
@@ -132,10 +132,10 @@ impl Tail {
         Ok(())
     }
 
-    /// Makes room for `more` slots, for which this buffer must have [`Self::room`], and lifts any pause.
+    /// Allocates `more` slots, for which this buffer must have [`Self::room`], and ends any pause.
     ///
     /// # Errors
-    /// [`Error::Io`]; the slots there stay.
+    /// [`Error::Io`]; existing slots stay.
     #[cold]
     pub fn grow(&mut self, more: usize) -> Result<()> {
         self.reserve_through(self.next + more)?;
@@ -146,7 +146,7 @@ impl Tail {
     fn reserve_through(&mut self, wanted: usize) -> Result<()> {
         let mut capacity = self.capacity;
         while capacity < wanted {
-            // Whole buffers: the second is made room for when the first is full.
+            // The second buffer is allocated when the first is full.
             let most = if capacity < self.buffer_slots { self.buffer_slots } else { 2 * self.buffer_slots };
             capacity = (capacity * GROWTH).min(most);
         }
@@ -157,68 +157,68 @@ impl Tail {
         Ok(())
     }
 
-    /// Lets [`Self::free`] be at most `count` until it is asked again: the owner has something to do by then.
+    /// Limits [`Self::free`] to `count`, so that the owner gets control back after that many points.
     pub fn pause_after(&mut self, count: usize) {
         let end = self.capacity.min(self.start + self.buffer_slots).max(self.next);
         self.limit = self.next.saturating_add(count).min(end);
     }
 
-    /// How many slots are free without growing, up to the pause.
+    /// Slots free without growing, up to the pause.
     #[inline]
     #[must_use]
     pub fn free(&self) -> usize {
         self.limit - self.next
     }
 
-    /// How many slots this buffer has left.
+    /// Slots left in this buffer.
     #[must_use]
     pub fn room(&self) -> usize {
         self.start + self.buffer_slots - self.next
     }
 
-    /// How many points the present generation has.
+    /// The number of points in the current buffer.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.next - self.start
     }
 
-    /// Whether it has none.
+    /// Whether the current buffer has no points.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.next == self.start
     }
 
-    /// The log's offset that must be durable before the next generation's first slot is stored: see [`Self::release`].
-    /// 0 once the generation has points.
+    /// The log offset that must be durable before the current buffer's first slot is stored: see [`Self::release`]. 0
+    /// once the buffer has points.
     #[must_use]
     pub fn reuse_after(&self) -> u64 {
         if self.is_empty() { self.reuse_after[self.start / self.buffer_slots] } else { 0 }
     }
 
-    /// The same for the first slot of the other buffer.
+    /// The same for the other buffer.
     #[must_use]
     pub fn other_reuse_after(&self) -> u64 {
         self.reuse_after[1 - self.start / self.buffer_slots]
     }
 
-    /// The same for all slots: the log's offset that must be durable before the file is removed.
+    /// The log offset that must be durable before the file is removed.
     #[must_use]
     pub fn remove_after(&self) -> u64 {
         self.reuse_after.into_iter().max().unwrap_or(0)
     }
 
-    /// Begins a generation in the other buffer; the points here stay, as [`Self::full_slots`], until [`Self::release`].
-    /// Whoever stores its first slot sees to [`Self::reuse_after`] first.
+    /// Swaps the buffers. The points here stay, as [`Self::full_slots`], until [`Self::release`]. Check
+    /// [`Self::reuse_after`] before storing the first slot.
     ///
     /// # Errors
-    /// [`Error::Io`]; nothing changed then.
+    /// [`Error::Io`]; then nothing changed.
     ///
     /// # Panics
-    /// When the other buffer was not released.
+    /// If the other buffer was not released.
     pub fn swap(&mut self) -> Result<()> {
         assert_eq!(self.full, 0, "the other buffer_slots still holds points");
-        // What a failed write left behind the last point would have the number of the next one.
+        // Remains of a failed write after the last point would have the next point's number.
         self.clean()?;
         let start = self.buffer_slots - self.start;
         self.reserve_through(start + 1)?;
@@ -227,32 +227,32 @@ impl Tail {
         Ok(())
     }
 
-    /// The points of the buffer that is full, in order; none when there is no such buffer.
+    /// The points of the full buffer, in order; empty if there is none.
     #[must_use]
     pub fn full_slots(&self) -> &[Slot] {
         self.published(self.buffer_slots - self.start, self.full)
     }
 
-    /// A frame has the points of the buffer that was full; its slots may be used again once the log survives up to the
-    /// byte `reuse_after`.
+    /// Frees the full buffer, whose points a frame has now. It may be reused once the log is durable up to
+    /// `reuse_after`.
     pub fn release(&mut self, reuse_after: u64) {
         self.full = 0;
         self.reuse_after[1 - self.start / self.buffer_slots] = reuse_after;
     }
 
-    /// Begins a generation at this slot, the first of a buffer, where none is free before the owner made room.
+    /// Starts a new generation at this slot, the first of a buffer. No slot is free until the owner makes room.
     fn begin(&mut self, start: usize) {
         (self.start, self.next) = (start, start);
         self.pause_after(0);
     }
 
-    /// Publishes one point, whose sequence number this is, as the next slot. `free()` must not be 0.
+    /// Publishes one point with this sequence number in the next slot. `free()` must not be 0.
     ///
     /// # Errors
-    /// [`Error::Io`] of a written tail; the point is not there then.
+    /// [`Error::Io`] of a written tail; then the point was not logged.
     ///
     /// # Panics
-    /// When no slot is free.
+    /// If no slot is free.
     #[inline]
     pub fn push(&mut self, slot: Slot, sequence: u64) -> Result<()> {
         assert!(self.next < self.capacity, "the session makes room first");
@@ -264,13 +264,13 @@ impl Tail {
         Ok(())
     }
 
-    /// Publishes points that are there together or not at all; `sequence` is that of the first. There must be room.
+    /// Publishes points atomically; `sequence` is the number of the first. There must be room.
     ///
     /// # Errors
-    /// [`Error::Io`] of a written tail; none of the points is there then.
+    /// [`Error::Io`] of a written tail; then none of the points was logged.
     ///
     /// # Panics
-    /// When not enough slots are free.
+    /// If not enough slots are free.
     pub fn push_batch(&mut self, slots: impl ExactSizeIterator<Item = Slot>, sequence: u64) -> Result<()> {
         let count = slots.len();
         assert!(count <= self.free(), "the session makes room first");
@@ -313,14 +313,14 @@ impl Tail {
         self.clean()?;
         if let Err(error) = self.file.write_at(&bytes, (from * SLOT_LEN) as u64) {
             self.dirty = from + count;
-            // If this fails too, the next write tries again before anything else.
+            // If this fails too, the next write tries again first.
             let _ = self.clean();
             return Err(Error::io("write", &self.path)(error));
         }
         Ok(())
     }
 
-    /// Overwrites what a failed write may have left behind the last point.
+    /// Overwrites remains of a failed write after the last point.
     fn clean(&mut self) -> Result<()> {
         if self.dirty > self.next {
             let zeros = vec![0; (self.dirty - self.next) * SLOT_LEN];
@@ -330,7 +330,7 @@ impl Tail {
         Ok(())
     }
 
-    /// The points of the present generation, in order.
+    /// The points of the current buffer, in order.
     #[must_use]
     pub fn slots(&self) -> &[Slot] {
         self.published(self.start, self.len())
@@ -345,8 +345,8 @@ impl Tail {
         unsafe { std::slice::from_raw_parts(self.slots.add(start), len) }
     }
 
-    /// Forgets all points: frames have them now. Their slots may be used again once the log survives up to the byte
-    /// `reuse_after`; it survives up to `durable`. The next generation is in the first buffer unless that has to wait.
+    /// Frees all slots: frames have the points now. Slots may be reused once the log is durable up to `reuse_after`; it
+    /// is durable up to `durable`. The next points go to the first buffer unless it must wait and the second need not.
     pub fn restart(&mut self, reuse_after: u64, durable: u64) {
         let here = self.start / self.buffer_slots;
         if !self.is_empty() {
@@ -358,11 +358,11 @@ impl Tail {
         self.full = 0;
         let waits = self.reuse_after.map(|reuse_after| reuse_after > durable);
         let start = if waits[0] && !waits[1] { self.buffer_slots } else { 0 };
-        // What a failed write left in this buffer is cleaned by the next one, if that is here.
+        // Remains of a failed write are cleaned only by the next write to the same buffer.
         self.begin(if self.dirty > self.next { self.start } else { start });
     }
 
-    /// The file, for syncing it from elsewhere.
+    /// The file, for syncing it on another thread.
     #[must_use]
     pub fn file(&self) -> &Arc<dyn File> {
         &self.file

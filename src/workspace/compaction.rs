@@ -1,8 +1,8 @@
-//! Compaction: logs that nobody writes any more go into packs, and small packs into larger ones.
+//! Compaction: moves closed logs into packs, and small packs into larger ones.
 //!
-//! Reading is the same before, during and after. A log is removed only after the pack that has its points, the pack's
-//! name and the manifest's entry that names it are synced; readers look at logs before packs, so they find each point
-//! in at least one of them, and count it once.
+//! Readers see the same before, during and after. A log is removed only after the pack with its points, the pack's
+//! name, and its manifest entry are durable. Readers read logs before packs, so they find each point at least once and
+//! count it once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,13 +25,13 @@ use crate::workspace::repair::keep_readable;
 use crate::workspace::runs::{merge, name_alike, pack_parts};
 use crate::workspace::unlisted::{LeftoverOptions, has_all};
 
-/// Logs that go into one pack at most: their views are in memory meanwhile.
+/// Most logs per pack; their views are in memory meanwhile.
 const LOGS_AT_ONCE: usize = 4096;
-/// Packs of a like size are merged when there are so many.
+/// This many packs of similar size are merged.
 const MERGE_AT: usize = 8;
-/// Packs from this size on are left alone, in bytes.
+/// Packs of at least this size are not merged, in bytes.
 const MERGE_BELOW: u64 = 1 << 30;
-/// Row groups from this size on are copied when packs are merged, not encoded again, in bytes.
+/// Row groups of at least this size are copied instead of encoded again, in bytes.
 const COPY_FROM: u64 = 256 << 10;
 
 /// What a compaction did.
@@ -39,24 +39,24 @@ const COPY_FROM: u64 = 256 << 10;
 pub struct Compacted {
     /// Another process was compacting, so nothing was done.
     pub busy: bool,
-    /// Logs that went into packs.
+    /// Packed logs.
     pub logs: u64,
-    /// Runs that were packed from them.
+    /// Runs packed from them.
     pub runs: u64,
-    /// Points that were packed from them.
+    /// Points packed from them.
     pub points: u64,
-    /// Packs that were merged into others.
+    /// Merged packs.
     pub packs_merged: u64,
-    /// Logs and packs that were left as they are, since they do not verify: their paths and why.
+    /// Damaged logs and packs that were left as they are: paths and reasons.
     pub left: Vec<(std::path::PathBuf, String)>,
-    /// Files that nothing names and that stay, and why: see `Leftovers`.
+    /// Unlisted files that stay, and why: see `Leftovers`.
     pub kept: Vec<(std::path::PathBuf, String)>,
 }
 
 /// How to compact.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CompactOptions {
-    /// Also take logs over whose lock cannot be judged, as on network file systems: only when their writers are known
+    /// Also pack logs whose locks cannot be trusted, as on network file systems. Use it only if their writers are known
     /// to be gone.
     pub take_over: bool,
 }
@@ -67,7 +67,7 @@ impl Workspace {
         self.compact_by(options, false)
     }
 
-    /// Compacts; with `salvage` also logs of which pages do not verify, without those, the originals in quarantine.
+    /// Compacts. With `salvage` also packs what verifies of damaged logs and moves the originals to quarantine.
     pub(super) fn compact_by(&self, options: CompactOptions, salvage: bool) -> Result<Compacted> {
         let mut done = Compacted::default();
         self.end_edit_log()?;
@@ -101,51 +101,49 @@ impl Workspace {
         Ok(done)
     }
 
-    /// Removes folders of logs where no log is left: every search would list them. A writer makes its folder when it is
-    /// missing.
+    /// Removes empty log folders, which every search would list. Writers create missing folders.
     fn remove_empty_folders(&self) {
         let logs = self.inner.root.join(paths::LOGS);
-        // One that cannot be listed was told by then.
+        // Unlistable folders were reported before.
         for entry in self.inner.storage.read_dir(&logs).unwrap_or_default() {
             if entry.is_dir && paths::is_log_folder(&entry.name) {
-                // It fails where there is something in it.
+                // Fails if it is not empty.
                 let _ = self.inner.storage.remove_dir(&logs.join(entry.name));
             }
         }
     }
 
-    /// The right to compact, which saves two processes from doing the same work. Not needed for correctness.
+    /// The compaction lock, which only saves duplicate work. Correctness does not need it.
     fn compaction_lock(&self) -> Result<Option<Box<dyn crate::storage::File>>> {
         let path = self.inner.root.join(paths::MARKER);
         let file = self.inner.storage.open_write(&path).map_err(Error::io("open", &path))?;
         match file.try_lock() {
             Ok(false) => Ok(None),
-            // Where there are no locks, publishing decides.
+            // Without locks, publishing decides.
             Ok(true) | Err(_) => Ok(Some(file)),
         }
     }
 
-    /// Whether nobody writes a log any more.
+    /// Whether a log has no writer any more.
     pub(super) fn is_closed(&self, name: &LogName, view: &LogView, options: CompactOptions) -> bool {
         if view.log().ended || options.take_over {
             return true;
         }
-        // Nobody ever goes on with a log that another left, so a free lock stays free of meaning for ever.
+        // A log never gets another writer, so a free lock stays free.
         self.is_free(name).unwrap_or(false)
     }
 
-    /// Whether nobody writes a log any more, as its lock tells; an error where nobody can tell.
+    /// Whether a log's lock is free; an error if that is unknown.
     pub(super) fn is_free(&self, name: &LogName) -> std::io::Result<bool> {
         self.inner.storage.open_write(&name.log()).and_then(|file| is_abandoned(&*file))
     }
 
-    /// Whether a log is there that nobody writes, and whose beginning is damaged.
+    /// Whether a closed log exists whose first frame is damaged.
     fn is_headless(&self, name: &LogName) -> bool {
         self.is_free(name).unwrap_or(false) && !is_blank(&*self.inner.storage, name)
     }
 
-    /// Gathers these logs. A run of which a page does not verify is left, so that one damaged run never keeps the
-    /// others from being packed.
+    /// Packs these logs. A run with a damaged page is left out, so that it does not block the others.
     pub(super) fn pack_logs(
         &self,
         names: &[LogName],
@@ -169,7 +167,7 @@ impl Workspace {
                 Err(error) => {
                     let error = of_one_file(error)?;
                     let of = |path: &Path| names.iter().find(|name| name.log() == path).and_then(|name| name.run());
-                    // A pack is not a log: what cannot be read there was just written.
+                    // The error is in the pack just written, not in a log.
                     let Some((path, run)) = error.path().and_then(|path| Some((path, of(path)?))) else {
                         return Err(error);
                     };
@@ -195,10 +193,9 @@ impl Workspace {
             self.claims(false)?.into_iter().map(|claim| (claim.writer(), claim)).collect();
         for &name in names {
             let closed = match self.read_log(name) {
-                // Closed is asked first and the log is read after, so that nothing is missed between.
+                // Check that the log is closed before reading it, so that nothing is missed.
                 Ok(Some(view)) if self.is_closed(name, &view, options) => self.read_log(name)?,
-                // Its first frame does not verify, and nothing in it was ever synced; what verifies behind may be
-                // salvaged.
+                // Its first frame is damaged and nothing in it was synced; later frames may be salvaged.
                 Ok(None) if salvage && self.is_headless(name) => {
                     done.left.push((name.log(), "a log's first frame does not verify".into()));
                     None
@@ -211,7 +208,7 @@ impl Workspace {
             };
             let Some(view) = closed else { continue };
             let ids: Vec<RunId> = view.runs().cloned().collect();
-            // What is missing is known only as long as the log and its line are there.
+            // What is missing is known only while log and ledger line exist.
             let missing = claims.get(&name.writer).and_then(|claim| self.missing(claim, Some(Reach::of(&view))));
             if let Some(error) = missing.as_ref().filter(|_| !salvage) {
                 done.left.push((name.log(), error.to_string()));
@@ -256,14 +253,14 @@ impl Workspace {
             &[],
             |_| true,
         )?;
-        // The logs stay for another compaction to judge.
+        // Leave the logs to the next compaction.
         if published.is_none() && packed_runs > 0 || published.is_some_and(|published| !published.stands) {
             return Ok(());
         }
         done.runs += packed_runs;
         done.points += packed_points;
         for (name, whole) in taken {
-            // A pack has what it says; where it cannot be moved to quarantine it stays.
+            // A pack has its points; if it cannot be quarantined it stays.
             if let Err(error) = self.retire_log(name, whole) {
                 done.left.push(told(error)?);
             }
@@ -271,7 +268,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Removes a log whose points a pack has; one with bytes that do not verify is kept in quarantine.
+    /// Removes a log whose points a pack has; a damaged one moves to quarantine.
     pub(super) fn retire_log(&self, name: &LogName, whole: bool) -> Result<()> {
         self.retire_line(name)?;
         self.inner.read_logs.lock().forget(name);
@@ -292,7 +289,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Merges packs of a like size while there are many.
+    /// Merges packs of similar size while there are many.
     fn merge_packs(&self, done: &mut Compacted) -> Result<()> {
         let mut damaged: BTreeSet<u128> = BTreeSet::new();
         loop {
@@ -303,12 +300,12 @@ impl Workspace {
             if chosen.is_empty() {
                 return Ok(());
             }
-            // Row groups with something that was deleted for good are not copied as they are.
+            // Row groups with permanently deleted data are not copied as they are.
             let deleted: BTreeSet<RunKey> = manifest.touched().collect();
             match self.rewrite(&packs, &chosen, &[], &deleted) {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
-                // One damaged pack does not keep the others from being merged.
+                // A damaged pack does not block merging the others.
                 Err(error) => {
                     let error = of_one_file(error)?;
                     let of = |path: &Path| paths::pack_id(path.file_name()?.to_str()?).filter(|id| chosen.contains(id));
@@ -324,7 +321,7 @@ impl Workspace {
         }
     }
 
-    /// Writes packs anew as one, without what tombstones cover, and publishes it with `changes`. Says whether it did.
+    /// Rewrites packs as one, without what tombstones cover, and publishes it with `changes`. Returns whether it did.
     pub(super) fn rewrite(
         &self,
         packs: &PackSet,
@@ -338,7 +335,7 @@ impl Workspace {
         changes.iter().for_each(|change| crate::journal::chain::State::apply(&mut after, change));
         let chosen: Vec<_> = ids.iter().filter_map(|id| packs.packs().get(id)).collect();
         if chosen.len() < ids.len() {
-            // One of them cannot be opened: merging would lose what may be repaired.
+            // One cannot be opened: merging would lose what may be repairable.
             return Ok(false);
         }
         let mut places: BTreeMap<RunKey, u32> = BTreeMap::new();
@@ -379,14 +376,13 @@ impl Workspace {
         Ok(published.is_some())
     }
 
-    /// Makes every entry that was read survive a power loss: whoever published it may have died before it did.
+    /// Makes every entry that was read durable: its publisher may have died before syncing it.
     pub(super) fn sync_entries(&self) -> Result<()> {
         self.inner.manifest.lock().sync()
     }
 }
 
-/// Whether packs have all of a part already: a compaction that was stopped between publishing and removing left the
-/// log.
+/// Whether packs already have all of a part: a compaction may have stopped between publishing and removing the log.
 fn is_packed(packs: &PackSet, id: &RunId, part: &RunPart) -> Result<bool> {
     match pack_parts(packs, id) {
         // What cannot be read does not count.
@@ -395,7 +391,7 @@ fn is_packed(packs: &PackSet, id: &RunId, part: &RunPart) -> Result<bool> {
     }
 }
 
-/// Which packs to merge: those of the smallest size class that has [`MERGE_AT`] of them, classes being factors of 8.
+/// The packs to merge: the smallest size class with at least [`MERGE_AT`] packs. Classes are factors of 8.
 fn choose_merge(manifest: &Manifest) -> Vec<u128> {
     let mut classes: BTreeMap<u32, Vec<u128>> = BTreeMap::new();
     for (&id, entry) in &manifest.packs {

@@ -1,5 +1,5 @@
-//! Folders of a workspace in whose place something else stands, or that cannot be listed: what is not concerned goes
-//! on, and whoever asks is told.
+//! Workspace folders that cannot be listed, or that something else replaced: unaffected work goes on, and callers get
+//! the reason.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::folder::paths;
 use crate::workspace::open::Workspace;
 
 impl Workspace {
-    /// Why nothing can be put into a folder of the workspace, if so. One that is missing is made by who needs it.
+    /// Why a folder of the workspace cannot be written to, if so. A missing folder is created when needed.
     pub(super) fn blocked(&self, folder: &str) -> Result<Option<(PathBuf, String)>> {
         let dir = self.inner.root.join(folder);
         match self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir)) {
@@ -17,12 +17,12 @@ impl Workspace {
         }
     }
 
-    /// What keeps packs from being written, if anything does: the folder that cannot be used, and why.
+    /// The folder that prevents writing packs and the reason, if any.
     pub(super) fn packs_blocked(&self) -> Result<Option<(PathBuf, String)>> {
         Ok(self.blocked(paths::TEMPORARY)?.or(self.blocked(paths::PACKS)?))
     }
 
-    /// Folders of journals, and that of their anchors, that cannot be listed: what is in them is not known.
+    /// Journal folders, including anchors, that cannot be listed: their contents are unknown.
     pub(super) fn unlisted_journals(&self) -> Result<Vec<(PathBuf, String)>> {
         let errors = [
             self.inner.manifest.lock().unlisted().map(Error::again),
@@ -38,10 +38,10 @@ impl Workspace {
     }
 }
 
-/// What one file or folder refuses: which, and why.
+/// The path and reason of an error that concerns one file or folder.
 ///
 /// # Errors
-/// Every error that is not about one file alone.
+/// Every error that concerns more than one file.
 pub(super) fn told(error: Error) -> Result<(PathBuf, String)> {
     let error = of_one_file(error)?;
     let why = error.to_string();

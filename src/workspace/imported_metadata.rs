@@ -1,4 +1,4 @@
-//! What a source says of a run: checked, put beside what is known, and what that changes.
+//! Merges the metadata of an imported run into what is here, and reports the changes.
 
 use crate::base::ids::WriterId;
 use crate::base::items::RUN;
@@ -12,29 +12,29 @@ use crate::log::record::{Attribute, Record};
 use crate::run::state::RunState;
 use crate::workspace::import::{OtherParam, RunImport};
 
-/// What an import changed in a run that was here, beside adding points and words.
+/// What an import changed in an existing run, besides adding points and metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangedHere {
-    /// Its name before and now.
+    /// Its old and new name.
     pub name: Option<(String, String)>,
-    /// Its status before and now.
+    /// Its old and new status.
     pub status: Option<(RunStatus, RunStatus)>,
-    /// It is marked deleted now.
+    /// It was deleted.
     pub deleted: bool,
-    /// It is not marked deleted any more, or was deleted for good and is there again.
+    /// It was restored, or was permanently deleted and is back.
     pub restored: bool,
-    /// Tags that have another value now.
+    /// Changed tags.
     pub tags_set: u64,
-    /// Tags that are gone.
+    /// Removed tags.
     pub tags_removed: Vec<String>,
-    /// Params that are gone, or have another value now.
+    /// Removed or changed params.
     pub params_removed: Vec<String>,
-    /// Points that were imported before and are gone.
+    /// Points imported before that are gone.
     pub points_removed: u64,
 }
 
 impl ChangedHere {
-    /// What differs between a run as it was and as it is now.
+    /// The differences between two states of a run.
     pub(super) fn of(before: &RunState, after: &RunState) -> Self {
         let name_and_status = |state: &RunState| (state.name().to_owned(), state.status());
         let (name, status) = name_and_status(before);
@@ -69,7 +69,7 @@ impl ChangedHere {
     }
 }
 
-/// Refuses words that break a limit.
+/// Rejects metadata that exceeds a limit.
 pub(super) fn check_metadata(run: &RunImport) -> Result<()> {
     check_chars("run name", &run.name, RUN_NAME_CHARS_MAX)?;
     check_chars("user", &run.user, RUN_NAME_CHARS_MAX)?;
@@ -88,8 +88,8 @@ pub(super) fn check_metadata(run: &RunImport) -> Result<()> {
     run.series.iter().try_for_each(|(key, _)| check_key("metric key", key))
 }
 
-/// Puts the source's words into `state` as far as `existing` has not got them, with stamps after `order`; says whether
-/// there were any, and which params have other values here.
+/// Adds the source's metadata that `existing` lacks to `state`, with stamps after `order`. Returns whether there was
+/// any, and the params that have other values here.
 pub(super) fn add_metadata(
     state: &mut RunState,
     existing: Option<&RunState>,

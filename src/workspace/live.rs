@@ -1,11 +1,11 @@
-//! The logs that are not in packs yet, as lists see them: a summary of each, kept by the handle and followed.
+//! Summaries of all logs that are not packed yet, for lists: kept by the handle and followed as the logs grow.
 //!
-//! Each question lists the folders anew and follows the summaries of the logs that it finds, so an answer has
-//! everything that was acknowledged before the question, whoever wrote it. A log of which there is no summary, because
-//! it is damaged, torn or not yet whole, is named, and whoever asks reads it as a whole each time.
+//! Each query lists the folders and follows the summaries of the logs found, so it sees everything acknowledged before
+//! it, by any writer. A log without a summary, because it is damaged, torn or has no frame yet, is reported, and the
+//! caller reads it in full each time.
 //!
-//! Summaries take memory by words and series, not by points; beyond a bound further ones are made anew for each
-//! question. What is kept of a log goes when the log is gone.
+//! A summary's memory depends on metadata and series, not on points; beyond a bound, further summaries are made per
+//! query and dropped. The summary of a removed log is dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -26,24 +26,24 @@ use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
 use crate::workspace::runs::{named, surviving};
 
-/// Most bytes of all summaries of a handle, about: those of some 20,000 logs of a few keys, or of one log of 400,000.
-/// Logs of edits are kept beyond it too: each has a bounded length, and every question asks them all.
+/// Approximate limit of a handle's summaries, in bytes: some 20,000 logs of a few keys, or one log of 400,000. Edit
+/// logs are kept beyond it: their length is bounded, and every query needs them.
 const WEIGHT_MAX: usize = 128 << 20;
 
-/// Summaries as last followed.
+/// The summaries as last followed.
 #[derive(Default)]
 pub struct LiveLogs {
     known: FxHashMap<LogName, Kept>,
     weight: usize,
-    /// Counts the questions about all logs.
+    /// Counts queries over all logs.
     round: u64,
 }
 
 struct Kept {
-    /// Empty while the log is read for the first time, and after it could not be followed.
+    /// `None` while the log is first read, and after it could not be followed.
     summary: Arc<Mutex<Option<Arc<LogSummary>>>>,
     weight: usize,
-    /// The last question about all logs before or in which the log was there.
+    /// The last query over all logs in which the log existed.
     round: u64,
 }
 
@@ -59,7 +59,7 @@ impl LiveLogs {
         summary
     }
 
-    /// Notes what a summary takes. `false` when there is no room for it.
+    /// Records the memory of a summary. `false` if it exceeds the limit.
     fn weigh(&mut self, name: &LogName, weight: usize) -> bool {
         let Some(kept) = self.known.get_mut(name) else { return false };
         let total = self.weight - kept.weight + weight;
@@ -76,7 +76,7 @@ impl LiveLogs {
         }
     }
 
-    /// Forgets logs that were not there since a question began.
+    /// Forgets logs not seen since a query began.
     fn forget_before(&mut self, round: u64) {
         let mut freed = 0;
         self.known.retain(|_, kept| {
@@ -88,31 +88,31 @@ impl LiveLogs {
     }
 }
 
-/// What is found of a log.
+/// The result of following a log.
 pub(super) enum Followed {
-    /// All of it.
+    /// Its summary.
     Whole(Arc<LogSummary>),
-    /// Nothing: compaction has taken it away, or its first frame is yet to come.
+    /// Nothing: compaction removed it, or it has no frame yet.
     Gone,
-    /// It must be read as a whole to know.
+    /// It must be read in full.
     Unclear,
 }
 
-/// Where logs speak of a run: in which, and under which number, and the stamp of what they say.
+/// Where a run is in logs: the log, its number there, and its stamp.
 pub(super) type Spoken = Vec<(Arc<LogSummary>, u32, u64)>;
 
 /// All logs at one moment.
 #[derive(Default)]
 pub(super) struct Live {
-    /// What speaks of each run.
+    /// The logs of each run.
     pub(super) runs: BTreeMap<RunKey, Spoken>,
-    /// Runs with a log that must be read as a whole.
+    /// Runs with a log that must be read in full.
     pub(super) unclear: BTreeSet<RunKey>,
-    /// Whether a log of edits must be, which may speak of any run.
+    /// Whether an edit log must be read in full; it may mention any run.
     pub(super) unclear_edits: bool,
     /// Why folders of logs could not be listed.
     pub(super) unlisted: Vec<Error>,
-    /// How far the logs go that need not be read as a whole.
+    /// The lengths of logs with a summary.
     pub(super) reaches: Reaches,
 }
 
@@ -135,7 +135,7 @@ impl Live {
 }
 
 impl Workspace {
-    /// What all logs say by now.
+    /// The current state of all logs.
     pub(super) fn live(&self) -> Result<Live> {
         let round = {
             let mut logs = self.inner.live.lock();
@@ -153,7 +153,7 @@ impl Workspace {
         Ok(live)
     }
 
-    /// What is known of a log, after what was appended to it was read.
+    /// Follows a log to its current end.
     pub(super) fn follow_log(&self, name: &LogName) -> Result<Followed> {
         let slot = self.inner.live.lock().slot(name);
         let mut kept = slot.lock();
@@ -197,24 +197,22 @@ impl Workspace {
         }
     }
 
-    /// Forgets what is kept of a log that is gone.
+    /// Drops the summary of a removed log.
     pub(super) fn forget_log(&self, name: &LogName) {
         self.inner.live.lock().forget(name);
     }
 
-    /// A run as lists show it, if there is one: its words as they are now, and statistics of its metrics. Unlike
-    /// [`Self::find_run`] it costs nothing for points that were there when the run was last asked for. The mark of
-    /// deletion is the run's own; [`Self::counts_as_deleted`] knows what it means. What of the run does not verify is
-    /// missing; [`Self::find_summary_and_damage`] tells it.
+    /// A run's row for lists, if the run exists: current metadata and statistics of its metrics. Unlike
+    /// [`Self::find_run`], it costs nothing for points seen by an earlier call. `deleted` is the run's own attribute;
+    /// [`Self::counts_as_deleted`] decides. Damaged data is missing; [`Self::find_summary_and_damage`] reports it.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`] where nothing is found of the run and something that may have it cannot be
-    /// read.
+    /// [`Error::Corrupt`], [`Error::Io`] if the run is not found and an unreadable file may have it.
     pub fn find_summary(&self, id: &RunId) -> Result<Option<RunSummary>> {
         Ok(self.find_summary_and_damage(id)?.map(|(row, _)| row))
     }
 
-    /// The same, with what of the run does not verify, in words.
+    /// The same, with messages about the run's damage.
     ///
     /// # Errors
     /// As [`Self::find_summary`].
@@ -243,7 +241,7 @@ impl Workspace {
         }
     }
 
-    /// The same from what verifies of the run.
+    /// The same from the verifiable data of the run.
     fn summary_around(&self, id: &RunId) -> Result<Option<(RunSummary, Vec<String>)>> {
         let Some(run) = self.find_run(id)? else { return Ok(None) };
         let mut reader = run.salvage();
@@ -251,7 +249,7 @@ impl Workspace {
         Ok(Some((row, [run.damage(), &reader.told()].concat())))
     }
 
-    /// A run's row from all that speaks of it, logs and packs; of the run of the key where no id is given.
+    /// A run's row from logs and packs; if no id is given, of the run with this key.
     pub(super) fn summary_of(
         &self,
         id: Option<&RunId>,

@@ -1,4 +1,4 @@
-//! A log as far as it says something of runs beside their points: followed where it can be, read as a whole where not.
+//! A log's metadata of runs: followed if possible, else from a full read.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ use crate::workspace::evidence::Reach;
 use crate::workspace::live::Followed;
 use crate::workspace::open::Workspace;
 
-/// What a log says, by the way in which it was read.
+/// A log's metadata, by how it was read.
 pub(super) enum LogMetadata {
-    /// Of a log that is whole: what was appended since it was last asked for was read.
+    /// An undamaged log, of which only the new part was read.
     Summary(Arc<LogSummary>),
-    /// Of any log.
+    /// Any log, read in full.
     View(Box<LogView>),
 }
 
 impl LogMetadata {
-    /// What the log says of a run.
+    /// The log's metadata of a run.
     pub(super) fn state(&self, id: &RunId) -> Option<RunState> {
         match self {
             Self::Summary(summary) => summary.state(id),
@@ -30,7 +30,7 @@ impl LogMetadata {
         }
     }
 
-    /// What the log says of the runs of a key.
+    /// The log's metadata of the runs with a key.
     pub(super) fn states_of_key(&self, key: RunKey) -> Vec<RunState> {
         match self {
             Self::Summary(summary) => summary.state_of_key(key).into_iter().collect(),
@@ -41,7 +41,7 @@ impl LogMetadata {
         }
     }
 
-    /// How far the log goes.
+    /// The length of the log.
     pub(super) fn reach(&self) -> Reach {
         match self {
             Self::Summary(summary) => Reach::of_summary(summary),
@@ -49,7 +49,7 @@ impl LogMetadata {
         }
     }
 
-    /// The value of a param of a run that the log claims, and has neither set nor retracted.
+    /// The value of a param that the log claims and has neither set nor retracted.
     pub(super) fn open_claim(&self, id: &RunId, param: &str) -> Option<&str> {
         match self {
             Self::Summary(summary) => summary.open_claim(id, param),
@@ -57,7 +57,7 @@ impl LogMetadata {
         }
     }
 
-    /// Whether the log says or claims anything of a run.
+    /// Whether the log has anything of a run, or claimed a param of it.
     pub(super) fn mentions(&self, id: &RunId) -> bool {
         match self {
             Self::Summary(summary) => summary.number(id).is_some() || summary.claims(id),
@@ -65,7 +65,7 @@ impl LogMetadata {
         }
     }
 
-    /// Whether its writer said that nothing more will come.
+    /// Whether its writer ended it.
     pub(super) fn has_ended(&self) -> bool {
         match self {
             Self::Summary(summary) => summary.has_ended(),
@@ -73,7 +73,7 @@ impl LogMetadata {
         }
     }
 
-    /// Where it does not verify.
+    /// Its damage.
     pub(super) fn damage(&self) -> Vec<Error> {
         match self {
             Self::Summary(_) => Vec::new(),
@@ -83,8 +83,8 @@ impl LogMetadata {
 }
 
 impl Workspace {
-    /// A log of edits as it is now; `None` when compaction has taken it away. Costs what was appended since it was last
-    /// asked for, and nothing once it has ended.
+    /// An edit log as it is now; `None` if compaction removed it. Reads what was appended since the last call, and
+    /// nothing once it has ended.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
@@ -96,7 +96,7 @@ impl Workspace {
         }
     }
 
-    /// Any log as it is now, read as a whole, but for what is known of long ones.
+    /// Any log as it is now, read in full except for known prefixes of long ones.
     ///
     /// # Errors
     /// As [`Self::edit_log_metadata`].
@@ -105,7 +105,7 @@ impl Workspace {
     }
 }
 
-/// A part that has words and no point.
+/// A part with metadata and no points.
 pub(super) fn metadata_part(state: RunState) -> RunPart {
     let series = state.coverage.iter().map(|&coverage| (coverage, Vec::new())).collect();
     RunPart { state, series }

@@ -1,4 +1,4 @@
-//! Pages of row groups, for `verify`: whether each decodes, and what its loss costs.
+//! Pages of row groups, for `verify`: checks that each decodes, and describes the cost of losing it.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use crate::segment::layout::{BUCKETS_PER_PAGE, PAGE_POINTS, TIMESTAMPS_NONE};
 use crate::segment::pyramid::{bucket_pages, decode_buckets, levels, pages};
 use crate::segment::reader::RowGroup;
 
-/// The ids of a pack's row group's runs, as far as they can be read.
+/// The run ids of a pack's row group, as far as they can be read.
 pub(super) fn group_names(group: &RowGroup) -> Vec<String> {
     let records = group.run_records().unwrap_or_default();
     let states = records.iter().map(|record| control::decode::<RunState>(record));
     states.map(|state| state.map_or_else(|_| "?".to_owned(), |state| state.id.to_string())).collect()
 }
 
-/// For each page what its loss costs.
+/// For each page, the cost of losing it.
 pub(super) fn costs(footer: &Footer, runs: &[String]) -> BTreeMap<usize, String> {
     let mut users: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
     let pool = footer.pool().bounds().map(|bound| footer.pool_base + bound);
@@ -63,7 +63,7 @@ pub(super) fn costs(footer: &Footer, runs: &[String]) -> BTreeMap<usize, String>
     costs
 }
 
-/// Whether a page's bytes are what the footer says of them.
+/// Checks a page's bytes against the footer.
 pub(super) fn decode_page(footer: &Footer, index: usize, bytes: &[u8]) -> Result<(), String> {
     let page = footer.pages[index];
     let told = |error: codec::CodecError| error.to_string();
@@ -76,7 +76,7 @@ pub(super) fn decode_page(footer: &Footer, index: usize, bytes: &[u8]) -> Result
         if at < bounds[3] {
             return ints(in_page(pool.axis_points, at % pages(pool.axis_points)));
         }
-        // The records of runs are decoded when they are named.
+        // Run records are decoded when their runs are named.
         return if at < bounds[4] { floats(in_page(pool.values, at - bounds[3])) } else { Ok(()) };
     }
     for axis in footer.axes.iter().filter(|axis| !axis.pooled()) {

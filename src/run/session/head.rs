@@ -1,4 +1,4 @@
-//! Moves unsealed points from the tail into the log, as rows or as row groups, then frees their slots.
+//! Moves unsealed points from the tail into the log, as rows or row groups, then frees their slots.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use crate::run::seal::{Head, Sealing, SeriesColumns, seal};
 use crate::run::session::Session;
 use crate::run::tail::Tail;
 
-/// Up to so many points of a head stay rows when the writer is finished.
+/// At most this many unsealed points stay rows when the writer finishes.
 const ROWS_AT_END: usize = 64;
-/// Into so many parts a buffer of the tail is divided by pauses, at which a full buffer is sealed further.
+/// A buffer is divided into this many parts by pauses, at which the full buffer is sealed a little further.
 const PAUSES: usize = 128;
-/// How much of a full buffer's work is done at a pause, in parts of the points that came since the last: sealing costs
-/// about as much as the pages of two columns, so it ends well before the other buffer is full.
+/// Work per pause, in multiples of the points since the last pause. Sealing costs about as much as the pages of two
+/// columns, so it ends well before the other buffer is full.
 const WORK_AT_PAUSE: usize = 3;
-/// Points between two pieces of the work when a sync waits for it, and how much is done then: about a page.
+/// Points between pauses while a sync waits, and the work per pause: about a page.
 const REQUESTED_PAUSE: usize = 16;
 const REQUESTED_WORK: usize = 1 << 10;
-/// This part of a buffer is sealed in one piece when a sync asks for it: two pages.
+/// When a sync requests it, a buffer with at most this fraction of its slots used is sealed at once: two pages.
 const SEAL_AT_ONCE: usize = 32;
 
 impl Session {
@@ -37,8 +37,8 @@ impl Session {
         Ok(())
     }
 
-    /// Notes that a sync asks for what was logged so far. Ignored when there are fewer points than series: columns
-    /// would be no smaller than slots.
+    /// Accepts a sync's request to flush the points logged so far. Ignored if there are fewer points than series:
+    /// columns would be no smaller than slots.
     pub(super) fn see_flush_request(&mut self) {
         self.watermark.see_request();
         let Some(tail) = &mut self.tail else { return };
@@ -48,10 +48,10 @@ impl Session {
         }
     }
 
-    /// Makes room in the tail for `count` points, of which a buffer can hold that many; seals some of a full buffer.
+    /// Makes room for `count` points, at most a buffer's size, and seals some of a full buffer.
     pub(super) fn make_room(&mut self, count: usize) -> Result<()> {
-        // While there is room, what fails here is tried again later, but not for a sync, which can do without: the
-        // points are safe where they are.
+        // A failure is retried later while there is room. The requesting sync is given up: the points are safe where
+        // they are.
         if self.seal_further().is_err() {
             self.requested = 0;
         }
@@ -73,8 +73,8 @@ impl Session {
         Ok(())
     }
 
-    /// Does the next piece of the work that a full buffer makes. When a sync waits for more than that buffer has,
-    /// generations the other over too, or seals it if it is short; unless it would have to wait for its place.
+    /// Does the next piece of sealing a full buffer. If a sync waits for newer points, swaps the buffers again, or
+    /// seals the current one if it is short, unless its slots must wait for the log to become durable.
     fn seal_further(&mut self) -> Result<()> {
         let buffer_slots = self.place.buffer_slots as usize;
         let work =
@@ -90,8 +90,8 @@ impl Session {
         }
     }
 
-    /// Does about so much of the work that a full buffer makes, in points of a page, if there is one; all that is left
-    /// of it at the end, with the frame.
+    /// Does about this much work, in points, of sealing a full buffer, if there is one. `usize::MAX` finishes it and
+    /// appends the frame.
     fn seal_some(&mut self, work: usize) -> Result<()> {
         let Some(tail) = self.tail.as_ref().filter(|tail| !tail.full_slots().is_empty()) else { return Ok(()) };
         let head = Head { slots: [&self.unsealed_rows, tail.full_slots()], columns: None, series: &self.series };
@@ -104,7 +104,7 @@ impl Session {
         while done < work && sealing.group().is_none() {
             done += sealing.step(head, &mut self.hints)?;
         }
-        // The frame has a pause to itself.
+        // Appending the frame takes a pause of its own.
         let appended = match sealing.group() {
             Some(group) if done == 0 || work == usize::MAX => {
                 self.append_group(group, end, |tail, reuse_after, _| tail.release(reuse_after))
@@ -117,12 +117,12 @@ impl Session {
         appended
     }
 
-    /// Seals the full buffer, if there is one: the points behind it can be framed then.
+    /// Seals the full buffer, if any, so that later points can be framed.
     pub(super) fn seal_full_buffer(&mut self) -> Result<()> {
         self.seal_some(usize::MAX)
     }
 
-    /// Appends the row group of all points up to `end`, whose slots are then freed by `free`.
+    /// Appends the row group of all points up to `end`; `free` then frees their slots.
     fn append_group(&mut self, payload: &[u8], end: u64, free: impl FnOnce(&mut Tail, u64, u64)) -> Result<()> {
         self.append(Kind::RowGroup, self.sealed, (end - self.sealed) as usize, payload)?;
         self.advance(end.saturating_sub(self.sequence));
@@ -132,7 +132,7 @@ impl Session {
         Ok(())
     }
 
-    /// The tail; created at the first point.
+    /// The tail, created at the first point.
     pub(super) fn tail(&mut self) -> Result<&mut Tail> {
         if self.tail.is_none() {
             let (_, path) = self.place.paths(self.log.writer());
@@ -145,7 +145,7 @@ impl Session {
         Ok(tail)
     }
 
-    /// Appends the slots' points as rows; no buffer is being sealed.
+    /// Appends the slots' points as rows. No buffer may be half sealed.
     pub(super) fn flush_rows(&mut self) -> Result<()> {
         let batch = Batch { records: Vec::new(), rows: rows(self.tail.as_ref().map_or(&[], Tail::slots)) };
         let mut payload = Vec::new();
@@ -157,15 +157,14 @@ impl Session {
         Ok(())
     }
 
-    /// Seals when there are many rows. Their points are in the log already; should it fail, it is tried again with the
-    /// next ones.
+    /// Seals if there are many rows. On failure the points are still in the log, and the next rows try again.
     pub(super) fn bound_rows(&mut self) {
         if self.unsealed_rows.len() >= self.place.buffer_slots as usize {
             let _ = self.seal_with(None);
         }
     }
 
-    /// Seals all points, and these columns behind them.
+    /// Seals all points, followed by these columns.
     pub(super) fn seal_with(&mut self, columns: Option<SeriesColumns<'_>>) -> Result<()> {
         self.seal_full_buffer()?;
         let slots = self.tail.as_ref().map_or(&[][..], Tail::slots);
@@ -179,8 +178,8 @@ impl Session {
         self.free_slots(self.sequence, Tail::restart);
     }
 
-    /// Frames have all points before `base`: `free` is told how far the log must survive before slots that were
-    /// promised to survive are used again, and how far it does.
+    /// Frees the slots of all points before `base`, which frames have now. `free` gets the log offset that must be
+    /// durable before slots with promised points are reused, and the current durable offset.
     fn free_slots(&mut self, base: u64, free: impl FnOnce(&mut Tail, u64, u64)) {
         self.base = base;
         let reuse_after = self.watermark.framed(base);
@@ -190,7 +189,7 @@ impl Session {
     }
 }
 
-/// Points as rows of a frame.
+/// Slots as rows of a frame.
 pub(super) fn rows(slots: &[Slot]) -> Vec<Row> {
     slots.iter().map(|slot| Row::new(slot.series(), slot.point())).collect()
 }

@@ -1,4 +1,4 @@
-//! What is new of one run: its snapshot held against the points and words that were given.
+//! Finds what is new in one run: compares its snapshot with what was delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,20 +15,20 @@ use crate::workspace::follow::{Follower, NewPoints, POINTS_MAX, RunChange, RunEv
 use crate::workspace::open::Workspace;
 use crate::workspace::runs::{merge, named};
 
-/// What was given of a run.
+/// What was delivered of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Known {
     pub(super) id: RunId,
-    /// A mark of its words; `None` where they are not known.
+    /// A hash of its metadata; `None` if unknown.
     metadata: Option<u64>,
-    /// Whether it was told to count as deleted.
+    /// Whether it was reported as deleted.
     deleted: bool,
-    /// What its words say of that.
+    /// Its deletion attribute.
     mark: Mark,
     writers: BTreeMap<WriterId, Given>,
 }
 
-/// What the words of a run say of its deletion.
+/// A run's deletion attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
     experiment: ExperimentId,
@@ -46,17 +46,17 @@ impl Mark {
     }
 }
 
-/// What was given of a writer.
+/// What was delivered of a writer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Given {
-    /// One past the number of its last point that was there.
+    /// One past its last known sequence number.
     through: u64,
-    /// How many points of each metric were given.
+    /// Delivered points per metric.
     counts: BTreeMap<String, u64>,
 }
 
 impl Known {
-    /// All of a run.
+    /// Everything of a run counts as delivered.
     pub(super) fn of(workspace: &Workspace, run: &RunSnapshot, keys: &BTreeSet<String>) -> Result<Self> {
         let (state, mark) = (run.state(), Mark::of(run.state()));
         let metadata = Some(metadata_hash(state));
@@ -71,7 +71,7 @@ impl Known {
         Ok(known)
     }
 
-    /// Nothing of a run.
+    /// Nothing of a run counts as delivered.
     fn none(run: &RunSnapshot) -> Self {
         let (id, mark) = (run.id().clone(), Mark::of(run.state()));
         Self { id, metadata: None, deleted: false, mark, writers: BTreeMap::new() }
@@ -85,7 +85,7 @@ impl Known {
         counts.entry(key.to_owned()).or_default()
     }
 
-    /// Notes how far the writers go.
+    /// Records the writers' last sequence numbers.
     fn reach(&mut self, state: &RunState) {
         for own in &state.coverage {
             let given = self.writers.entry(own.writer).or_default();
@@ -93,7 +93,7 @@ impl Known {
         }
     }
 
-    /// Whether packs that say this have all of it.
+    /// Whether packs with this state have all of it.
     pub(super) fn is_within(&self, packed: &RunState) -> bool {
         let has = |writer: &WriterId, through: u64| {
             packed.coverage.iter().any(|own| own.writer == *writer && own.through >= through)
@@ -104,12 +104,12 @@ impl Known {
     }
 }
 
-/// Whether points of a metric are followed; those of all where none is named.
+/// Whether a metric is followed; all are if none is named.
 fn is_wanted(keys: &BTreeSet<String>, key: &str) -> bool {
     keys.is_empty() || keys.contains(key)
 }
 
-/// A mark of a run's words.
+/// A hash of a run's metadata.
 pub(super) fn metadata_hash(state: &RunState) -> u64 {
     let mut bytes = Vec::new();
     let RunState { id, experiment, experiment_name, attributes, params, tags, items, coverage: _ } = state;
@@ -118,7 +118,7 @@ pub(super) fn metadata_hash(state: &RunState) -> u64 {
 }
 
 impl Follower {
-    /// Looks at a run; adds what is new of it to the answer. `false` where more is left of it.
+    /// Adds what is new in a run to the result. `false` if more is left.
     pub(super) fn look(&mut self, key: RunKey) -> Result<bool> {
         let id = self.runs.get(&key).map(|known| &known.id).or_else(|| self.chosen.get(&key)).cloned();
         let (run, unread) = self.workspace.read_run(key, id.as_ref())?;
@@ -158,7 +158,7 @@ impl Follower {
         looked
     }
 
-    /// What counts as given of a run that is not in hand; `None` where nothing of it does.
+    /// What counts as delivered of a run that is not tracked; `None` if nothing does.
     fn known_of_idle(&mut self, key: RunKey, run: &RunSnapshot) -> Result<Option<Known>> {
         if !self.chosen.is_empty() {
             return Ok(None);
@@ -182,7 +182,7 @@ impl Follower {
                 }
             }
         }
-        // Words that others have replaced since are missing here; then the run's words are others now in any case.
+        // Metadata that was replaced since is missing here; then the run's hash differs in any case.
         let of_logs = run.clone().without_writers(|writer| !self.whole.contains(&writer));
         let mut state = of_logs.state().clone();
         if let Some(before) = &before {
@@ -193,7 +193,7 @@ impl Follower {
         Ok(Some(Known { id: run.id().clone(), metadata, deleted, mark, writers: given }))
     }
 
-    /// What the packs that were taken in have of a run.
+    /// The run as the adopted packs have it.
     fn packed_before(&mut self, key: RunKey, id: Option<&RunId>) -> Result<Option<RunSnapshot>> {
         let (mut parts, mut unread) = (Vec::new(), Vec::new());
         for (pack, place) in self.packs.find(key) {
@@ -207,7 +207,7 @@ impl Follower {
         Ok(merge(parts, &self.manifest))
     }
 
-    /// Nothing is found of a run.
+    /// Handles a run of which nothing is found.
     fn note_gone(&mut self, key: RunKey) -> Result<()> {
         let id = match self.runs.get(&key) {
             Some(known) => Some(known.id.clone()),
@@ -233,7 +233,7 @@ impl Follower {
         let state = run.state();
         let (metadata, mark) = (metadata_hash(state), Mark::of(state));
         let deleted = mark.counts(&self.workspace)?;
-        // Of a run that is named all changes are told; of others those that come with its experiment's are not.
+        // For named runs all changes are reported; for others not those that come with a change of the experiment.
         let before = if self.chosen.is_empty() { known.mark.counts(&self.workspace)? } else { known.deleted };
         change.event = match (appeared, before, deleted) {
             (true, ..) => Some(RunEvent::Appeared),
@@ -249,7 +249,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Adds the new points of a run, and the metrics of which points are gone. `false` where more is left.
+    /// Adds a run's new points, and the metrics that lost points. `false` if more is left.
     fn new_points(
         &mut self,
         known: &mut Known,
@@ -259,7 +259,7 @@ impl Follower {
         change: &mut RunChange,
     ) -> Result<bool> {
         let reaches = run.state().reaches();
-        // Of what cannot be read now the points may come back; a log that goes as far as it did has lost them.
+        // Points of unreadable files may come back; a log of the same length has lost them.
         let is_away = |known: &Known, writer: WriterId| {
             let given = known.writers.get(&writer).map_or(0, |given| given.through);
             damaged && reaches.get(&writer).is_none_or(|&through| through < given)
@@ -298,7 +298,7 @@ impl Follower {
         Ok(done)
     }
 
-    /// Adds the points of a run that were not given, up to the bound of an answer. `false` where more is left.
+    /// Adds a run's undelivered points, up to the bound of a result. `false` if more is left.
     fn give_points(&mut self, known: &mut Known, run: &RunSnapshot, change: &mut RunChange) -> Result<bool> {
         let mut reader = run.salvage();
         let (mut done, mut failed) = (true, Ok(()));
@@ -325,7 +325,7 @@ impl Follower {
                     failed = Err(error);
                     break 'series;
                 }
-                // Points that do not verify are told, and not asked for again.
+                // Damaged points are reported and not tried again.
                 *known.count(writer, key) += to - from;
                 self.answer.points += (to - from) as usize;
                 if to < len {
@@ -339,7 +339,7 @@ impl Follower {
         failed.map(|()| done)
     }
 
-    /// Metrics of a run that were deleted for good since packs were taken in, and are gone.
+    /// Metrics of a run that were permanently deleted since packs were last adopted.
     fn deleted_since(&self, run: &RunSnapshot) -> Vec<String> {
         let Some((_, manifest)) = &self.next else { return Vec::new() };
         let key = run.id().key();
@@ -352,7 +352,7 @@ impl Follower {
 }
 
 impl Known {
-    /// Forgets metrics of writers that have none of their points any more.
+    /// Forgets metrics of writers without remaining points.
     fn forget_unmet(
         &mut self,
         run: &RunSnapshot,
