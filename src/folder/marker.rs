@@ -1,4 +1,4 @@
-//! The mark: the file that makes a folder a workspace.
+//! The marker file, which makes a folder a workspace.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -12,14 +12,14 @@ use crate::folder::paths;
 use crate::storage::Storage;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"STEPWELL");
-/// The version of the workspace's layout that this build writes, and the greatest that it reads.
+/// The workspace layout version that this build writes, and the greatest it reads.
 pub const WORKSPACE_VERSION: u32 = 1;
 const MARK_LEN: usize = 32;
 
-/// Reads the mark: the random number that the workspace got when it was created.
+/// Reads the marker file: the random id of the workspace.
 ///
 /// # Errors
-/// [`Error::NotWorkspace`] without mark, [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
+/// [`Error::NotWorkspace`] without a marker file, [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
 pub(crate) fn read(storage: &dyn Storage, root: &Path) -> Result<u128> {
     let path = root.join(paths::MARKER);
     let file = match storage.open_read(&path) {
@@ -50,8 +50,7 @@ pub(crate) fn read(storage: &dyn Storage, root: &Path) -> Result<u128> {
     Ok(id)
 }
 
-/// Writes a mark with a new number, whole under its name or not there; one that is there already stays. The name is
-/// synced.
+/// Writes a marker file with a new id, atomically and durably, unless there is one.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -65,9 +64,9 @@ pub(crate) fn write(storage: &dyn Storage, root: &Path) -> Result<()> {
     let path = root.join(paths::MARKER);
     let written = file.write_at(&mark, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
     let linked = written.and_then(|()| match storage.link(&temporary, &path) {
-        // Another process was faster: its mark serves.
+        // Another process was faster: its marker file is used.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        // Without links a rename serves: creators that race agree on the last mark before any of them reads it.
+        // Without links, rename: racing creators agree on the last file before any of them reads it.
         Err(_) => storage.rename(&temporary, &path).map_err(Error::io("create", &path)),
         Ok(()) => Ok(()),
     });

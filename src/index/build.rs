@@ -12,21 +12,21 @@ use crate::index::packed::{Places, Span, put_spans};
 use crate::index::section::pack;
 use crate::index::strings::Strings;
 
-/// Below this many runs no key is dense: a block of its own would cost more than it saves.
+/// With fewer runs no key is dense: a block of its own would cost more than it saves.
 const DENSE_ROWS_MIN: usize = 1024;
 /// A sparse block is closed at this many cells, so that a rare key decodes little.
 const BLOCK_CELLS: usize = 1 << 16;
 
-/// So many neighbouring values in a pack at least, on average, make it pay to say where they are.
+/// Least average number of adjacent values in a pack for which storing their locations pays.
 const SPAN_MIN: usize = 4;
 
-/// A cell of a metric: what is known of the series, and where in the pack its only value stands.
+/// A cell of a metric: the series' statistics, and where in the pack its only value is.
 type Metric<'a> = (&'a SeriesStats, Option<(u32, u32)>);
 
-/// The image of `runs`, in their order; with `places` that of a pack's runs, in the order of its rows.
+/// The image of `runs`, in order; with `places` that of a pack's runs, in the order of its rows.
 ///
 /// # Errors
-/// [`Error::Invalid`] when there are more runs, cells or text than an image can number.
+/// [`Error::Invalid`] if there are more runs, cells or text than an image can number.
 pub(crate) fn build(runs: &[RunSummary], places: Option<&Places>) -> Result<Vec<u8>> {
     if runs.len() >= u32::MAX as usize {
         return Err(too_large());
@@ -68,8 +68,8 @@ impl Writer {
         self.directory.sections.push(section);
     }
 
-    /// A column of integers in the form that takes least: as they are, relative to the one before, or, in a given form,
-    /// to those of another column.
+    /// A column of integers in the smallest form: plain, relative to the previous value or, in a given form, relative
+    /// to another column.
     fn ints(&mut self, values: &[i64], reference: Option<(u8, &[i64])>) {
         let mut best = (form::PLAIN, None, Ints::new(values));
         let mut offer = |form: u8, origin: Option<i64>, deltas: &[i64]| {
@@ -107,7 +107,7 @@ impl Writer {
         self.section(&raw);
     }
 
-    /// A set, left empty when `implied` already says it.
+    /// A set, left empty if `implied` by other columns.
     fn bits(&mut self, bitmap: &Bitmap, implied: bool) {
         let mut raw = Vec::new();
         if !implied {
@@ -337,7 +337,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Latest values: where in the pack those of single points are, and the others themselves.
+    /// Latest values: the locations in the pack of those of single points, and the others themselves.
     fn packed(&mut self, spans: &[Span], cells: &[Option<Metric<'_>>]) {
         let mut raw = vec![form::IN_PACK];
         put_spans(spans, &mut raw);
@@ -347,13 +347,14 @@ impl Writer {
     }
 }
 
-/// Where the values of the cells of one point stand in the pack; `None` where not all do, or saying so would not pay.
+/// The locations in the pack of the values of single-point cells; `None` if some have none, or if storing them would
+/// not pay.
 fn spans(cells: &[Option<Metric<'_>>]) -> Option<Vec<Span>> {
     let mut spans: Vec<Span> = Vec::new();
     let mut singles = 0;
     for (stats, place) in cells.iter().flatten() {
         match (stats.count, place) {
-            // Statistics of no point, which no pack has.
+            // Statistics without points, which no pack has.
             (0, _) | (1, None) => return None,
             (1, &Some((group, at))) => {
                 singles += 1;
@@ -368,7 +369,7 @@ fn spans(cells: &[Option<Metric<'_>>]) -> Option<Vec<Span>> {
     (singles > 0 && spans.len() * SPAN_MIN <= singles).then_some(spans)
 }
 
-/// The values, an absent one replaced by the one before it; absent ones at the front by the first that is there.
+/// The values, with absent ones replaced by the previous value, or by the first present one at the front.
 fn carried(values: impl Iterator<Item = Option<i64>> + Clone) -> Vec<i64> {
     let mut before = values.clone().flatten().next().unwrap_or(0);
     let carry = |value: Option<i64>| {

@@ -6,13 +6,12 @@
 //! sections, one after the other without a gap, each with its own checksum
 //! directory: rows, blocks of four families, one entry a section; it ends the image
 //! ```
-//! Sections stand in this order: the runs' own columns ([`run`]), then for metrics, params, tags and items the key
-//! table ([`KEY_SECTIONS`]) and each block's sections. A **block** holds the cells of one dense key (a row for each
-//! run) or of several sparse keys (a row for each run that has the key, key after key), so that rare keys share
-//! sections.
+//! Sections are in this order: the runs' own columns ([`run`]), then for metrics, params, tags and items the key table
+//! ([`KEY_SECTIONS`]) and each block's sections. A **block** has the cells of one dense key (a row for each run) or of
+//! several sparse keys (a row for each run that has the key, key after key), so that rare keys share sections.
 //!
-//! An image is that of a pack, whose runs it has in the order of the pack's rows, or stands alone and names no pack.
-//! That of a pack repeats neither run keys nor the values of single points: see [`crate::index::packed`].
+//! An image belongs to a pack, with its runs in the order of the pack's rows, or stands alone. The image of a pack
+//! repeats neither run keys nor the values of single points: see [`crate::index::packed`].
 
 use crate::base::bytes::{Malformed, Reader, put_varint};
 use crate::base::checksum::crc32;
@@ -29,7 +28,7 @@ pub(crate) const HEADER_LEN: usize = 56;
 pub(crate) mod run {
     /// Run keys, 16 bytes each; empty in the image of a pack, which has them.
     pub(crate) const IDS: usize = 0;
-    /// For each run its id where that is other than 32 hex characters, else nothing; empty where none has such.
+    /// For each run its id if that is not 32 hex characters, else nothing; empty if there are none.
     pub(crate) const ID_TEXTS: usize = 1;
     /// Distinct experiment ids, as two's complement, ascending.
     pub(crate) const EXPERIMENTS: usize = 2;
@@ -45,21 +44,21 @@ pub(crate) mod run {
     pub(crate) const USER_CODES: usize = 7;
     /// Each run's status, by its number.
     pub(crate) const STATUS: usize = 8;
-    /// Which runs are deleted; empty where none is.
+    /// Which runs are deleted; empty if none are.
     pub(crate) const DELETED: usize = 9;
-    /// Which runs have a start; empty where all have.
+    /// Which runs have a start; empty if all have.
     pub(crate) const START_PRESENT: usize = 10;
     /// Start times in milliseconds.
     pub(crate) const START: usize = 11;
-    /// Which runs have an end; empty where all have.
+    /// Which runs have an end; empty if all have.
     pub(crate) const END_PRESENT: usize = 12;
     /// End times in milliseconds.
     pub(crate) const END: usize = 13;
-    /// What each run stands for.
+    /// Each run's kind.
     pub(crate) const KIND: usize = 14;
-    /// Each run's generation of its mark of deletion.
+    /// The generation of each run's deletion attribute.
     pub(crate) const DELETED_GENERATION: usize = 15;
-    /// Where the pack's pools lie; empty where no column needs them.
+    /// The locations of the pack's pools; empty if no column needs them.
     pub(crate) const POOLS: usize = 16;
     /// Sections of integers.
     pub(crate) const INTS: [usize; 8] =
@@ -75,7 +74,7 @@ pub(crate) const KEY_SECTIONS: usize = 3;
 pub(crate) mod metric {
     /// Bits: 1 latest has a timestamp, 2 first has one, 4 there is a min, 8 there is a max.
     pub(crate) const FLAGS: usize = 1;
-    /// Counts of points, of NaN, of infinities; 0 points where a dense key has no cell.
+    /// Counts of points; 0 if a dense key has no cell.
     pub(crate) const COUNT: usize = 2;
     /// See [`COUNT`].
     pub(crate) const NAN_COUNT: usize = 3;
@@ -85,7 +84,7 @@ pub(crate) mod metric {
     pub(crate) const LATEST_STEP: usize = 5;
     /// Milliseconds; may be stored relative to the run's start.
     pub(crate) const LATEST_TIME: usize = 6;
-    /// The value that MLflow shows; those of cells of one point may stand in the pack.
+    /// The value that MLflow shows; those of single-point cells may be in the pack.
     pub(crate) const LATEST: usize = 7;
     /// The first point; this and what follows may be stored relative to the latest point's field.
     pub(crate) const FIRST_STEP: usize = 8;
@@ -126,18 +125,18 @@ pub(crate) mod text {
     pub(crate) const SECTIONS: usize = 3;
 }
 
-/// How a column is stored, by its first byte.
+/// How a column is stored: its first byte.
 pub(crate) mod form {
     /// As it is.
     pub(crate) const PLAIN: u8 = 0;
     /// Relative to another column of the block: integers by difference, floats by XOR.
     pub(crate) const RELATIVE: u8 = 1;
-    /// Floats: first the spans of the pack's pools that hold the cells of one point, then the values of the others,
-    /// which are not cells of 0 points.
+    /// Floats: first the spans of the pack's pools with the values of single-point cells, then the values of the
+    /// others, except cells of 0 points.
     pub(crate) const IN_PACK: u8 = 2;
     /// Integers: relative to the start of the cell's run.
     pub(crate) const TO_START: u8 = 3;
-    /// Integers: relative to the one before; first, in 8 bytes, what stands before the first.
+    /// Integers: relative to the previous value; the first 8 bytes are the value before the first.
     pub(crate) const TO_PREVIOUS: u8 = 4;
 }
 
@@ -159,23 +158,23 @@ impl Family {
     }
 }
 
-/// Cells that share sections.
+/// A block of cells.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block {
-    /// Whether it is one key with a cell for each run.
+    /// Whether it is a single key with a cell for each run.
     pub(crate) dense: bool,
-    /// How many cells.
+    /// The number of cells.
     pub(crate) cells: usize,
     /// Its first section.
     pub(crate) section: usize,
 }
 
-/// What an image holds and where.
+/// The contents of an image and their locations.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     /// The pack whose runs these are; 0 for none.
     pub(crate) pack: u128,
-    /// How many runs.
+    /// The number of runs.
     pub(crate) rows: usize,
     /// Blocks of metrics, params, tags and items.
     pub(crate) blocks: [Vec<Block>; 4],
@@ -186,7 +185,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Ends the image: appends the directory and writes the header at its beginning.
+    /// Completes the image: appends the directory and writes the header.
     pub(crate) fn finish(&self, image: &mut Vec<u8>) {
         let offset = image.len() as u64;
         let mut bytes = Vec::new();
@@ -217,14 +216,14 @@ impl Directory {
     /// Reads the directory's bytes; `sections_end` is where the last section must end.
     pub(crate) fn read(bytes: &[u8], sections_end: u64) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        // Ordinals are u32, and the last one is kept free.
+        // Ordinals are u32, and the last one is unused.
         let rows = reader.count(u32::MAX as usize - 1)?;
         let mut directory = Self { rows, ..Self::default() };
         let mut section = run::SECTIONS;
         for family in Family::ALL {
             directory.keys[family as usize] = section;
             section += KEY_SECTIONS;
-            // A block takes two bytes of the directory at least.
+            // A block takes at least two bytes of the directory.
             let count = reader.count(reader.remaining() / 2)?;
             for _ in 0..count {
                 let dense = match reader.u8()? {
@@ -251,9 +250,9 @@ impl Directory {
     }
 }
 
-/// What the header says of the directory.
+/// The header.
 pub(crate) struct Header {
-    /// Where the directory begins.
+    /// The offset of the directory.
     pub(crate) offset: u64,
     /// Its length in bytes.
     pub(crate) len: usize,
@@ -266,7 +265,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads and verifies the header of an image of `image_len` bytes. The version is for the caller to judge.
+    /// Reads and verifies the header of an image of `image_len` bytes. The caller checks the version.
     pub(crate) fn read(bytes: &[u8], image_len: u64) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         if reader.array()? != MAGIC {

@@ -18,7 +18,7 @@ impl Strings {
         Some(())
     }
 
-    /// How many texts there are.
+    /// The number of texts.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -53,7 +53,7 @@ impl Strings {
     }
 
     #[cfg(any(test, feature = "internals"))]
-    /// Heap taken, in bytes.
+    /// Heap memory, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.text.len() + self.ends.len() * 4
     }
@@ -69,7 +69,7 @@ impl Strings {
 
     /// Reads a list; each text must be UTF-8.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        // Each text costs a byte at least, so the count is bounded by what is there.
+        // Each text takes at least a byte, so the count is bounded by the input.
         let count = reader.count(reader.remaining())?;
         let mut ends = Vec::with_capacity(count);
         let mut end = 0_u32;

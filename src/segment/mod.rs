@@ -1,7 +1,6 @@
-//! Immutable columns: row groups of series with pages, statistics and pyramids, and packs, which are files of row
-//! groups.
+//! Immutable columns: row groups (series with pages, statistics and pyramids) and packs (files of row groups).
 //!
-//! In reading order: [`layout`] holds what may never change, [`stats`] and [`pyramid`] what a footer knows of a series,
+//! In reading order: [`layout`] has the constants, [`stats`] and [`pyramid`] what a footer stores of a series,
 //! [`writer`] and [`reader`] one row group, [`pack`] a file of them.
 
 pub mod footer;

@@ -1,4 +1,4 @@
-//! Packs: files of row groups that hold finished runs, with a directory that finds a run by its key.
+//! Packs: files of row groups with finished runs, and a directory to find a run by its key.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -19,12 +19,12 @@ const PACK_MAGIC: u64 = u64::from_le_bytes(*b"SWpack\r\n");
 /// The last bytes of a pack: directory length (u32), its CRC-32 (u32), magic (u64).
 const TRAILER_LEN: usize = 16;
 const DIRECTORY_MAGIC: u64 = u64::from_le_bytes(*b"SWdirect");
-/// The version of this format that this build writes, and the greatest that it reads.
+/// The format version that this build writes, and the greatest it reads.
 pub const PACK_VERSION: u32 = 1;
 /// Bytes buffered before they are written.
 const BUFFER_LEN: usize = 1 << 20;
 
-/// Where in a pack a run lies.
+/// The location of a run in a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunPlace {
     /// The number of the row group.
@@ -33,7 +33,7 @@ pub struct RunPlace {
     pub run: u32,
 }
 
-/// A file that is written from its start to its end.
+/// A file written sequentially.
 pub struct FileSink {
     file: Arc<dyn File>,
     path: Arc<Path>,
@@ -67,7 +67,7 @@ impl PageSink for FileSink {
     }
 }
 
-/// Writes one pack. What was written of a pack that is not finished is worth nothing: remove the file.
+/// Writes one pack. An unfinished pack is useless: remove the file.
 #[derive(Debug)]
 pub struct PackWriter {
     sink: Option<FileSink>,
@@ -93,10 +93,10 @@ impl PackWriter {
         Ok(Self { sink: Some(sink), groups: Vec::new(), runs: Vec::new(), effort })
     }
 
-    /// Writes one row group by `fill`, which names the key of each run in the order in which it adds them.
+    /// Writes one row group by `fill`, which returns the key of each run in the order it added them.
     ///
     /// # Errors
-    /// Those of `fill` and of the file; the pack is then useless.
+    /// Those of `fill` and of the file; then the pack is useless.
     pub fn group(&mut self, fill: impl FnOnce(&mut RowGroupWriter<FileSink>) -> Result<Vec<RunKey>>) -> Result<()> {
         let sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier row group failed"))?;
         let start = sink.position();
@@ -110,10 +110,10 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Copies a row group of another pack as it is; a row group does not depend on its place.
+    /// Copies a row group of another pack unchanged; row groups do not depend on their location.
     ///
     /// # Errors
-    /// Those of reading and writing; the pack is then useless.
+    /// Those of reading and writing; then the pack is useless.
     pub fn copy_row_group(&mut self, group: &RowGroup, keys: impl Iterator<Item = RunKey>) -> Result<()> {
         let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier row group failed"))?;
         let (mut at, len) = group.extent();
@@ -130,7 +130,7 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Writes the directory and syncs the file; gives its length in bytes.
+    /// Writes the directory and syncs the file. Returns the file's length in bytes.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -158,32 +158,32 @@ impl PackWriter {
     }
 }
 
-/// An open pack: its directory in memory, its row groups' footers read when asked.
+/// An open pack. The directory is in memory; footers are read on demand.
 ///
-/// Its runs also have **rows**: their numbers in the order in which they lie, row group after row group.
+/// Its runs also have **rows**: their numbers in file order, over all row groups.
 #[derive(Debug)]
 pub struct Pack {
     source: Source,
     id: u128,
     groups: Vec<(u64, u64)>,
     directory: Directory,
-    /// The place in the directory of each row; made when first asked for.
+    /// The directory position of each row; computed on first use.
     by_row: OnceLock<Vec<u32>>,
 }
 
-/// Which runs a pack has: 20 bytes each.
+/// The runs of a pack: 20 bytes each.
 #[derive(Debug)]
 struct Directory {
     /// Sorted.
     keys: Vec<RunKey>,
     /// Their rows.
     rows: Vec<u32>,
-    /// The first row of each row group, and how many rows there are.
+    /// The first row of each row group, and the number of rows.
     starts: Vec<u32>,
 }
 
 impl Pack {
-    /// Reads and checks header and directory. Costs one read of 16 bytes and a few more for each run.
+    /// Reads and verifies header and directory: one read of 16 bytes and a few bytes per run.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
@@ -224,13 +224,13 @@ impl Pack {
         Ok(Self { source, id, groups, directory, by_row: OnceLock::new() })
     }
 
-    /// The random number in its name.
+    /// Its random id.
     #[must_use]
     pub fn id(&self) -> u128 {
         self.id
     }
 
-    /// How many row groups there are.
+    /// The number of row groups.
     #[must_use]
     pub fn row_group_count(&self) -> usize {
         self.groups.len()
@@ -251,20 +251,20 @@ impl Pack {
         RowGroup::open(self.source.clone(), offset, len)
     }
 
-    /// Keys of the runs, sorted; a run that lies in several row groups stands several times.
+    /// The run keys, sorted; a run in several row groups appears several times.
     #[must_use]
     pub fn keys(&self) -> &[RunKey] {
         &self.directory.keys
     }
 
-    /// How many rows there are: as many as keys.
+    /// The number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.directory.rows.len()
     }
 
     #[cfg(any(test, feature = "internals"))]
-    /// Whether there is no run.
+    /// Whether it has no runs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -276,14 +276,14 @@ impl Pack {
         self.directory.starts[group]..self.directory.starts[group + 1]
     }
 
-    /// Where the run of a row lies. O(log row groups).
+    /// The location of a row. O(log row groups).
     #[must_use]
     pub fn place(&self, row: u32) -> RunPlace {
         let group = self.directory.starts.partition_point(|&start| start <= row) - 1;
         RunPlace { group: group as u32, run: row - self.directory.starts[group] }
     }
 
-    /// The key of the run of a row. The first call costs O(runs), and 4 bytes for each are kept.
+    /// The key of a row. The first call costs O(runs) and keeps 4 bytes per run.
     #[must_use]
     pub fn key(&self, row: u32) -> RunKey {
         let by_row = self.by_row.get_or_init(|| {
@@ -303,7 +303,7 @@ impl Pack {
         &self.directory.rows[start..end]
     }
 
-    /// Where a run lies, by binary search.
+    /// The locations of a run, by binary search.
     pub fn find(&self, key: RunKey) -> impl Iterator<Item = RunPlace> {
         self.rows_of(key).iter().map(|&row| self.place(row))
     }
@@ -316,7 +316,7 @@ impl Pack {
 }
 
 fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<(Vec<(u64, u64)>, Directory), Malformed> {
-    // The keys end the directory and are not a column: numbers drawn at random do not compress.
+    // The keys end the directory, not as a column: random numbers do not compress.
     let mut columns = ColumnReader::new(bytes);
     let row_group_count = columns.count()?;
     let mut at = HEADER_LEN as u64;
@@ -344,7 +344,7 @@ fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<(Vec<(u64, u64)>,
     Ok((groups, Directory { keys, ..rows(row_group_count, &in_group, runs)? }))
 }
 
-/// Rows from places, of which there must be one for each run of each row group.
+/// Computes rows from locations, which must cover each run of each row group once.
 fn rows(row_group_count: usize, in_group: &[u32], runs: Vec<u32>) -> Result<Directory, Malformed> {
     let mut starts = vec![0; row_group_count + 1];
     in_group.iter().for_each(|&group| starts[group as usize + 1] += 1);

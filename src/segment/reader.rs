@@ -1,4 +1,4 @@
-//! Reads one row group: its footer at once, its pages when asked, each verified before it is decoded.
+//! Reads one row group: the footer on open, pages on demand, each verified before it is decoded.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -24,15 +24,15 @@ use crate::segment::stats::stats_of;
 use crate::segment::writer::run_pages;
 use crate::storage::File;
 
-/// Most bytes of neighbouring pages that are read at once, but for a single page that is longer.
+/// Most bytes of neighbouring pages read at once (a single page may be longer).
 const SPAN_LEN: u64 = 256 << 10;
 
 thread_local! {
-    /// Where spans are read to. Kept, since fresh memory of this size costs more than reading into it.
+    /// Reused buffer for spans: fresh memory of this size costs more than reading into it.
     static SPAN: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// An open file and its name, for errors.
+/// An open file and its path, for errors.
 #[derive(Clone)]
 pub struct Source {
     /// The file.
@@ -65,20 +65,20 @@ impl Source {
     /// Reads exactly `len` bytes at `offset`.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Corrupt`] when the file is shorter.
+    /// [`Error::Io`], or [`Error::Corrupt`] if the file is shorter.
     pub fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.read_into(offset, len, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// [`Self::read`] in place of what `bytes` hold.
+    /// [`Self::read`] that replaces the contents of `bytes`.
     ///
     /// # Errors
     /// Those of [`Self::read`].
     pub fn read_into(&self, offset: u64, len: usize, bytes: &mut Vec<u8>) -> Result<()> {
         if len > bytes.capacity() {
-            // Ask for the length before asking for memory: `len` may come from damaged bytes.
+            // Check the length before allocating: `len` may come from damaged bytes.
             let end = offset.checked_add(len as u64);
             let file_len = self.file.len().map_err(Error::io("read", &self.path))?;
             if end.is_none_or(|end| end > file_len) {
@@ -100,7 +100,7 @@ impl Source {
     }
 }
 
-/// A row group within a file: its footer in memory, its pages on disk.
+/// A row group in a file: the footer in memory, pages on disk.
 #[derive(Debug)]
 pub struct RowGroup {
     source: Source,
@@ -108,20 +108,20 @@ pub struct RowGroup {
     len: u64,
     footer: Footer,
     pool: Pool,
-    /// Of each column of the pool the page that was decoded last: whoever reads short series one after the other finds
-    /// many in one page.
+    /// For each column of the pool the page decoded last: callers read short series one after another, many of them in
+    /// one page.
     recent: Mutex<Recent>,
-    /// The tops of pyramids that were asked for.
+    /// Cached tops of pyramids.
     tops: Mutex<FxHashMap<usize, Arc<[Bucket]>>>,
 }
 
-/// Of more series than this a row group forgets the tops that it has.
+/// Most series with cached tops.
 const TOPS_MAX: usize = 8;
 
 /// Fills a slice from a page's bytes.
 type Decode<T> = fn(CodecId, &[u8], &mut [T]) -> Result<(), codec::CodecError>;
 
-/// Decoded pages of the pool with their numbers: steps, timestamps, validity; and values.
+/// Decoded pages of the pool, with their numbers: steps, timestamps, validity; and values.
 #[derive(Debug, Default)]
 struct Recent {
     ints: [(usize, Vec<i64>); 3],
@@ -129,10 +129,10 @@ struct Recent {
 }
 
 impl RowGroup {
-    /// Reads and checks the footer of the row group that takes `len` bytes from `offset`.
+    /// Reads and verifies the footer of the row group of `len` bytes at `offset`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] with the place of what does not verify, [`Error::Io`].
+    /// [`Error::Corrupt`] with the location of the damage, [`Error::Io`].
     pub fn open(source: Source, offset: u64, len: u64) -> Result<Self> {
         let trailer_at = len
             .checked_sub(TRAILER_LEN as u64)
@@ -164,7 +164,7 @@ impl RowGroup {
         &self.footer
     }
 
-    /// First byte within the file, and length.
+    /// First byte in the file, and length.
     #[must_use]
     pub fn extent(&self) -> (u64, u64) {
         (self.offset, self.len)
@@ -188,19 +188,19 @@ impl RowGroup {
         self.footer.axes[self.footer.series[series].axis as usize]
     }
 
-    /// How many buckets each level of a series' pyramid has, the lowest first; none when it has at most one page.
+    /// Buckets per level of a series' pyramid, lowest first; empty if it has at most one page.
     #[must_use]
     pub fn levels(&self, series: usize) -> Vec<usize> {
         levels(self.axis_of(series).count, self.footer.fine)
     }
 
-    /// How many buckets of the level below, or points below the lowest, make a bucket of a level of a series' pyramid.
+    /// Buckets of the level below, or points below the lowest level, per bucket of a level of a series' pyramid.
     #[must_use]
     pub fn fan_out(&self, series: usize, level: usize) -> usize {
         fan_out(self.axis_of(series).count, self.footer.fine, level)
     }
 
-    /// The statistics of a series: from the footer for a long one, from its few points for a short one.
+    /// The statistics of a series: stored for a long one, computed from its few points for a short one.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
@@ -213,8 +213,8 @@ impl RowGroup {
         stats_of(&columns).ok_or_else(|| self.source.corrupt(self.offset, "a series without points"))
     }
 
-    /// Appends the points `range` of a series, counted in order of arrival, to `out`. Costs the decoding of the pages
-    /// that the range touches.
+    /// Appends points `range` of a series, counted in order of arrival, to `out`. Decodes the pages that the range
+    /// touches.
     ///
     /// # Errors
     /// [`Error::Corrupt`] naming the page, [`Error::Io`].
@@ -238,13 +238,13 @@ impl RowGroup {
         })
     }
 
-    /// Cuts points `range` of a series, counted in order of arrival, into stretches that each lie in one page of every
-    /// column, so that each can be read where a neighbour cannot.
+    /// Splits points `range` of a series into ranges that are in one page of every column, so that each can be read
+    /// even if a neighbour cannot.
     #[must_use]
     pub fn page_stretches(&self, series: usize, range: Range<usize>) -> Vec<Range<usize>> {
         let (entry, axis) = (self.footer.series[series], self.axis_of(series));
         let end = range.end.min(axis.count);
-        // Where the points begin within the columns that they share with other series.
+        // Offsets of the points in columns shared with other series.
         let bases = if axis.pooled() { [axis.base, entry.base] } else { [0, 0] };
         let mut stretches = Vec::new();
         let mut start = range.start.min(end);
@@ -257,7 +257,7 @@ impl RowGroup {
         stretches
     }
 
-    /// Appends values `range` of `total` of a pooled column that begins at page `first`, by way of the page at hand.
+    /// Appends values `range` of `total` of a pooled column that begins at page `first`, using the cached page.
     fn pooled<T: Copy + Default>(
         &self,
         first: usize,
@@ -346,8 +346,8 @@ impl RowGroup {
         Ok(out)
     }
 
-    /// The buckets on top of a series' pyramid: few, and together all its points; none when it has at most one page.
-    /// They are kept for whoever asks again.
+    /// The top buckets of a series' pyramid: few, and together all its points; empty if it has at most one page. They
+    /// are cached.
     ///
     /// # Errors
     /// Those of [`Self::buckets`].
@@ -366,7 +366,7 @@ impl RowGroup {
         Ok(top)
     }
 
-    /// About how much memory it takes at most, in bytes: with tops, and pages of the pool at hand.
+    /// Approximate maximum memory, in bytes, with cached tops and pages.
     #[must_use]
     pub fn weight(&self) -> usize {
         let tops = TOPS_MAX.min(self.footer.stats.len()) * FAN_OUT * size_of::<Bucket>();
@@ -374,7 +374,7 @@ impl RowGroup {
         self.footer.weight() + tops + at_hand
     }
 
-    /// The records of all runs of a pack's row group, in order.
+    /// The records of all runs in order; only in packs.
     ///
     /// # Errors
     /// [`Error::Corrupt`] naming the page, [`Error::Io`].
@@ -398,7 +398,7 @@ impl RowGroup {
         Ok(records)
     }
 
-    /// Reads a page's bytes and verifies them.
+    /// Reads and verifies a page's bytes.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
@@ -425,8 +425,7 @@ impl RowGroup {
         })
     }
 
-    /// Reads pages that lie at `first`, `first + stride` …, as many at once as fit [`SPAN_LEN`], verifies each and
-    /// hands it on.
+    /// Reads pages `first`, `first + stride` …, as many at once as fit [`SPAN_LEN`], verifies each and passes it on.
     fn each_page(
         &self,
         (first, stride): (usize, usize),
@@ -438,7 +437,7 @@ impl RowGroup {
         let mut batch = Vec::new();
         while let Some(&(start, ..)) = pages.peek() {
             let start = self.footer.pages[first + start * stride];
-            // Of interleaved columns the others' pages are read with it: they are needed next, and a call costs more.
+            // Read interleaved pages of the other columns too: they are needed next, and another call costs more.
             let mut end = start.offset;
             while let Some((index, points, wanted)) = pages.next_if(|&(index, ..)| {
                 let page = self.footer.pages[first + index * stride];
@@ -474,7 +473,7 @@ impl RowGroup {
     }
 }
 
-/// The pages that `range` of `total` points touches: number, points in it, and which of those are wanted.
+/// The pages that `range` of `total` points touches: number, number of points, and wanted points.
 fn pages_of(range: Range<usize>, total: usize) -> impl Iterator<Item = (usize, usize, Range<usize>)> {
     let pages = if range.is_empty() { 0..0 } else { range.start / PAGE_POINTS..range.end.div_ceil(PAGE_POINTS) };
     pages.map(move |page| {
@@ -484,7 +483,7 @@ fn pages_of(range: Range<usize>, total: usize) -> impl Iterator<Item = (usize, u
     })
 }
 
-/// Keeps of what follows `start` only the `wanted` range.
+/// Keeps only the `wanted` range of the values from `start` on.
 fn keep<T: Copy>(values: &mut Vec<T>, start: usize, wanted: Range<usize>) {
     values.truncate(start + wanted.end);
     if wanted.start > 0 {
