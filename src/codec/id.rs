@@ -141,8 +141,8 @@ impl fmt::Debug for CodecId {
     }
 }
 
-/// Bytes that are not a column of the stated codec and count. They were verified by checksum before, so this means a
-/// newer writer, a wrong count, or damage that the checksum missed; the page cannot be read.
+/// Bytes that are not a column of the stated codec and count. Their checksum was verified, so this means a newer
+/// writer, a wrong count, or damage that the checksum missed; the page cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a page of codec {codec:?} does not decode: {what}; it is damaged, or a newer Stepwell wrote it")]
 pub struct CodecError {

@@ -1,4 +1,4 @@
-//! What every [`Storage`] must do, asked of the real disk and of the simulated one alike.
+//! Conformance tests of [`Storage`], for the real and the simulated disk.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn the_simulated_disk_conforms() {
     conformance(&disk, Path::new("/w"));
 }
 
-/// One thing that a disk must do, shown in an empty folder.
+/// A rule, tested in an empty folder.
 type Rule = fn(&dyn Storage, &Path);
 
 /// Runs every rule in a folder of its own.

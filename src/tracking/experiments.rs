@@ -11,9 +11,9 @@ use crate::search::dialect::{
 use crate::search::parser::{Field, Sorting, Test, parse_list, parse_sorting};
 use crate::tracking::entities::{Experiment, LifecycleStage, PageOf, View};
 use crate::tracking::error::{Code, Fault, Result};
+use crate::tracking::messages::{Language, tell};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate::{self, RESULTS_MAX};
-use crate::tracking::words::{Language, tell};
 
 /// An experiment to be created.
 #[derive(Clone, Debug, Default)]

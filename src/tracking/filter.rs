@@ -5,7 +5,7 @@ use crate::search::dialect::{
 };
 use crate::search::execute::Query;
 use crate::tracking::error::Result;
-use crate::tracking::words::{Language, tell};
+use crate::tracking::messages::{Language, tell};
 
 /// MLflow's language of runs: comparisons joined by AND. `metrics.a.min` is the metric of that name.
 pub(super) static MLFLOW: Dialect<RunAttribute> = Dialect {

@@ -1,5 +1,5 @@
-//! The language of filters of logged models, which has its own words in MLflow: comparisons joined by AND of
-//! attributes, metrics, params and tags.
+//! The filter language of logged models, which differs in MLflow: comparisons of attributes, metrics, params and tags,
+//! joined by AND.
 
 use crate::error::Error;
 use crate::search::ast::{Clause, Expr, NumberTest, TextAttribute, TextTest, TimeAttribute};
@@ -8,9 +8,9 @@ use crate::search::parser::{Field, Test, parse_list};
 use crate::search::refusal::{Form, Reason, Refusal};
 use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric};
 use crate::tracking::error::{Fault, Result};
-use crate::tracking::words::python_text;
+use crate::tracking::messages::python_text;
 
-/// A condition that the index does not answer.
+/// A condition that the index cannot evaluate.
 pub(super) enum Asked {
     /// On the latest value of a metric.
     Metric(String, NumberTest),
@@ -128,10 +128,10 @@ impl Asked {
     }
 }
 
-/// The conditions that the index answers, and the others.
+/// Splits conditions into those that the index can evaluate and the others.
 ///
 /// # Errors
-/// `INVALID_PARAMETER_VALUE` with MLflow's words; what is wrong exactly follows in parentheses.
+/// `INVALID_PARAMETER_VALUE` with MLflow's message, followed by the exact reason in parentheses.
 pub(super) fn filter(text: &str) -> Result<(Vec<Expr>, Vec<Asked>)> {
     let (mut indexed, mut others) = (Vec::new(), Vec::new());
     for (field, test) in parse_list(&DIALECT, text).map_err(told)? {
@@ -170,7 +170,7 @@ fn status(test: TextTest) -> Result<TextTest> {
     }
 }
 
-/// MLflow's words for a refusal, and ours.
+/// MLflow's message for an error, and ours.
 fn told(refusal: Box<Refusal>) -> Fault {
     let own = Error::from(refusal.clone());
     let name = refusal.name.as_ref().map(|(entity, key)| {

@@ -9,10 +9,10 @@ use crate::base::summary::RunSummary;
 use crate::folder::clock::now_ms;
 use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric, MetricRef};
 use crate::tracking::error::{Fault, Result};
+use crate::tracking::messages::python_text;
 use crate::tracking::names;
 use crate::tracking::store::{Tracking, below};
 use crate::tracking::validate;
-use crate::tracking::words::python_text;
 use crate::workspace::edits::RunEdit;
 use crate::workspace::runs::NewRun;
 

@@ -1,4 +1,4 @@
-//! The model registry by MLflow's calls: its rules of names, and its words where something is refused.
+//! The model registry by MLflow's calls, with its naming rules and error messages.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use crate::journal::registry::Stage;
 use crate::registry::store::{ModelVersion, NewVersion, RegisteredModel, Store};
 use crate::tracking::entities::PageOf;
 use crate::tracking::error::{Code, Fault, Result};
+use crate::tracking::messages::python_text;
 use crate::tracking::registry_search::{self, PROMPT_TAG};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate::{self, check_length};
-use crate::tracking::words::python_text;
 
 /// Longest value of a tag, in characters.
 const TAG_CHARS_MAX: usize = 100_000;

@@ -1,5 +1,5 @@
-//! What MLflow says to a filter or an order that is refused. Its users match these words in scripts and tests; ours,
-//! which say the column and what would be right, follow in parentheses.
+//! MLflow's error messages for filters and orders. Its users match them in scripts and tests; ours, with the column and
+//! what is expected, follow in parentheses.
 
 use crate::error::Error;
 use crate::search::dialect::{Dialect, Entity, Kind, Operator};
