@@ -95,7 +95,7 @@ impl Sample {
     /// A run whose writer was killed: row groups, frames, points in the tail; and another whose writer ended, edited.
     fn crashed(tail: TailMode) -> Self {
         let disk = SimDisk::new();
-        // Once all is in one half of the tail, once in both.
+        // Once everything is in one buffer of the tail, once in both.
         let tail_points = if tail == TailMode::Mapped { 64 << 10 } else { 12 };
         let options = Options { tail, tail_points, ..Options::default() };
         let workspace = Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new(ROOT), options).unwrap();
@@ -126,7 +126,7 @@ impl Sample {
         self.files.files.keys().filter(kind).cloned().collect()
     }
 
-    /// The runs whose points are no longer all told, or not alike.
+    /// The runs whose points are missing or differ.
     fn lacking(&self, seen: &Seen) -> Vec<RunId> {
         let lacks = |id: &RunId, keys: &Vec<String>| {
             keys.iter().any(|key| {
@@ -262,7 +262,7 @@ fn each_flipped_byte_of_a_crashed_run_is_named_and_costs_what_follows_at_most() 
 }
 
 #[test]
-fn files_cut_at_any_length_and_grown_by_a_byte_are_told() {
+fn files_cut_at_any_length_and_grown_by_a_byte_are_reported() {
     for sample in [Sample::packed(), Sample::crashed(TailMode::Written)] {
         for (path, bytes) in &sample.files.files {
             let kind = path.extension().and_then(|kind| kind.to_str());

@@ -51,7 +51,7 @@ const WORKSPACE: u128 = 0x0011_2233_4455_6677_8899_AABB_CCDD_EEFF;
 const PACK: u128 = 0x00C0_FFEE_0000_0000_0000_0000_0000_0001;
 const VISION: ExperimentId = ExperimentId(123_456_789_012_345_678);
 const TIME: i64 = 1_700_000_000_000;
-/// The writers of the live log, the log of edits, and the runs in the pack.
+/// The writers of the live log, the edit log, and the runs in the pack.
 const WRITERS: [WriterId; 3] = [WriterId(0xA1), WriterId(0xA2), WriterId(0xA3)];
 
 fn id(name: &str) -> RunId {
@@ -155,7 +155,7 @@ fn slot(series: u32, index: i64) -> Slot {
     Slot::new(series, step, timestamp_ms, value)
 }
 
-/// A log of edits, ended, that renames a packed run and marks the other one deleted.
+/// An edit log, ended, that renames a packed run and marks the other one deleted.
 fn edits(disk: &SimDisk) {
     let mut log = Log::new(WRITERS[1], 1);
     let records = vec![

@@ -113,7 +113,7 @@ fn a_promise_is_kept_before_the_tail_is_begun_anew() {
 /// A writer that is asked seals what it has in some pieces of its next calls, and syncing its log is enough then; its
 /// tail is not synced. What is said after points that were not asked for is not a mark that those were on disk.
 #[test]
-fn a_writer_that_is_asked_frames_what_it_has() {
+fn a_requested_flush_frames_what_the_writer_has() {
     for (tail, points) in [(TailMode::Mapped, 9_000), (TailMode::Written, 9_000), (TailMode::Mapped, 700)] {
         let disk = SimDisk::new();
         let options = Options { tail, ..Options::default() };
@@ -154,7 +154,7 @@ fn a_writer_that_is_asked_frames_what_it_has() {
             let of_tail = |op: &Op| op.kind == OpKind::Sync && op.path.extension().is_some_and(|end| end == "tail");
             assert!(!disk.trace()[before..].iter().any(of_tail), "the tail was synced");
             assert!((asked..writer.points()).contains(&writer.durable_through()));
-            // The next words carry a mark, and reach the disk, while the points before them do not.
+            // The next frame carries a durable offset, and reaches the disk, while the points before it do not.
             writer.set_tag("after", &turn.to_string()).unwrap();
             let left = open(disk.power_loss_with(&mut |pending| match pending.path.extension() {
                 Some(end) if end == "log" => Fate::Keep,
@@ -191,9 +191,9 @@ fn a_writer_that_is_asked_frames_what_it_has() {
     }
 }
 
-/// A sync that fails is told, whether the writer answered or not, and the writer logs on.
+/// A failed sync is reported, whether or not the writer completed its flush, and the writer logs on.
 #[test]
-fn a_failed_sync_of_what_was_asked_for_is_told() {
+fn a_failed_sync_after_a_flush_is_reported() {
     for answered in [false, true] {
         let disk = SimDisk::new();
         let open =

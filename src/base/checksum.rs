@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_changed_byte_is_told_from_more() {
+    fn one_changed_byte_is_reported_from_more() {
         let bytes: Vec<u8> = (0..200_u8).map(|byte| byte.wrapping_mul(167)).collect();
         let stored = crc32(7, &bytes);
         for at in 0..bytes.len() {

@@ -1,8 +1,7 @@
 //! Columns as few bytes, bit for bit.
 //!
-//! A codec turns one column of a page into bytes and back: integers, floats, or plain bytes. Its number is stored by
-//! whoever stores the bytes; so are the count of values and the checksum. The bytes themselves are spelled out in
-//! `docs/format-codecs.md`.
+//! A codec turns one column of a page into bytes and back: integers, floats, or plain bytes. The caller stores its
+//! number, the count of values and the checksum. The bytes are defined in `docs/format-codecs.md`.
 //!
 //! 1. A float column is *viewed* as integers if that is exact (`views`): float32, integers, decimals; values that do
 //!    not fit are stored separately as bits.
@@ -112,7 +111,7 @@ pub fn decode_floats(codec: CodecId, bytes: &[u8], out: &mut [f64]) -> Result<()
     float_env::with_default(|| floats::decode(codec, bytes, out)).map_err(CodecError::of(codec))
 }
 
-/// Appends `bytes` as a zstd frame (level 3 or 19), or as they are where that is no longer; returns which.
+/// Appends `bytes` as a zstd frame (level 3 or 19), or plain if that is not longer; returns which.
 ///
 /// Longer bytes than 256 MiB stay as they are.
 pub fn encode_bytes(bytes: &[u8], effort: Effort, out: &mut Vec<u8>) -> CodecId {

@@ -14,7 +14,7 @@ use crate::storage::Storage;
 const MAGIC: u64 = u64::from_le_bytes(*b"STEPWELL");
 /// The workspace layout version that this build writes, and the greatest it reads.
 pub const WORKSPACE_VERSION: u32 = 1;
-const MARK_LEN: usize = 32;
+const MARKER_LEN: usize = 32;
 
 /// Reads the marker file: the random id of the workspace.
 ///
@@ -33,7 +33,7 @@ pub(crate) fn read(storage: &dyn Storage, root: &Path) -> Result<u128> {
         }
         Err(error) => return Err(Error::io("open", &path)(error)),
     };
-    let mut bytes = [0; MARK_LEN + 1];
+    let mut bytes = [0; MARKER_LEN + 1];
     let got = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
     let corrupt = |Malformed(what)| Error::corrupt(&path, 0, what);
     let mut reader = Reader::new(&bytes[..got]);
@@ -41,8 +41,8 @@ pub(crate) fn read(storage: &dyn Storage, root: &Path) -> Result<u128> {
     let version = reader.u32().map_err(corrupt)?;
     let id = reader.u128().map_err(corrupt)?;
     let crc = reader.u32().map_err(corrupt)?;
-    if magic != MAGIC || got != MARK_LEN || crc != crc32(0, &bytes[..MARK_LEN - 4]) {
-        return Err(corrupt(Malformed("the mark of a workspace")));
+    if magic != MAGIC || got != MARKER_LEN || crc != crc32(0, &bytes[..MARKER_LEN - 4]) {
+        return Err(corrupt(Malformed("a marker file")));
     }
     if version > WORKSPACE_VERSION {
         return Err(Error::NewerFormat { path, found: version, supported: WORKSPACE_VERSION });
@@ -55,14 +55,14 @@ pub(crate) fn read(storage: &dyn Storage, root: &Path) -> Result<u128> {
 /// # Errors
 /// [`Error::Io`].
 pub(crate) fn write(storage: &dyn Storage, root: &Path) -> Result<()> {
-    let mut mark = Vec::with_capacity(MARK_LEN);
-    mark.extend_from_slice(&MAGIC.to_le_bytes());
-    mark.extend_from_slice(&WORKSPACE_VERSION.to_le_bytes());
-    mark.extend_from_slice(&random_u128().to_le_bytes());
-    mark.extend_from_slice(&crc32(0, &mark).to_le_bytes());
+    let mut bytes = Vec::with_capacity(MARKER_LEN);
+    bytes.extend_from_slice(&MAGIC.to_le_bytes());
+    bytes.extend_from_slice(&WORKSPACE_VERSION.to_le_bytes());
+    bytes.extend_from_slice(&random_u128().to_le_bytes());
+    bytes.extend_from_slice(&crc32(0, &bytes).to_le_bytes());
     let Making { path: temporary, file, .. } = making::begin(storage, &root.join(paths::TEMPORARY), "mark")?;
     let path = root.join(paths::MARKER);
-    let written = file.write_at(&mark, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
+    let written = file.write_at(&bytes, 0).and_then(|()| file.sync()).map_err(Error::io("write", &temporary));
     let linked = written.and_then(|()| match storage.link(&temporary, &path) {
         // Another process was faster: its marker file is used.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),

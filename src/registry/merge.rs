@@ -32,9 +32,9 @@ pub(super) fn merge(own: &Registry, theirs: &Registry) -> Merged {
         let own = gone.entry(*id).or_insert_with(|| theirs.clone());
         let versions = own.versions.union(&theirs.versions).copied().collect();
         // Which of two actors is recorded does not matter, but both sides must agree.
-        let told =
+        let newer =
             if (&theirs.by, theirs.at_ms, &theirs.name) > (&own.by, own.at_ms, &own.name) { theirs } else { &*own };
-        *own = Gone { versions, ..told.clone() };
+        *own = Gone { versions, ..newer.clone() };
     }
     let mut models: BTreeMap<u128, (String, Model)> = BTreeMap::new();
     for (name, model) in &own.models {
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn one_number_for_two_versions_and_one_name_for_two_models_are_told() {
+    fn one_number_for_two_versions_and_one_name_for_two_models_are_reported() {
         let (mut a, mut b) = (two_models(), two_models());
         for (registry, source) in [(&mut a, "a"), (&mut b, "b")] {
             let version = Version { source: source.into(), ..Version::default() };

@@ -42,8 +42,8 @@ impl Workspace {
             let unused = own.models.keys().filter(|name| !models.contains_key(*name)).cloned().collect();
             models.retain(|name, model| own.models.get(name) != Some(&*model));
             for (name, model) in &models {
-                let told = if is_here(model.id) { &mut done.updated } else { &mut done.added };
-                told.push(name.clone());
+                let list = if is_here(model.id) { &mut done.updated } else { &mut done.added };
+                list.push(name.clone());
             }
             Ok(vec![Change::Merge { unused, models, gone: merged.registry.gone }])
         })?;

@@ -170,7 +170,7 @@ impl<'a> Salvage<'a> {
 
     /// The gaps as messages, one per part of a metric.
     #[must_use]
-    pub fn told(&self) -> Vec<String> {
+    pub fn messages(&self) -> Vec<String> {
         let line = |(key, gap): (&str, &Gap)| {
             format!("{} points of {key:?} of run {}: {}", gap.points(), self.run.id(), gap.error)
         };

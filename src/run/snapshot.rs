@@ -104,11 +104,16 @@ impl RunSnapshot {
 
     /// The same run in another experiment, optionally with another deletion attribute.
     #[must_use]
-    pub(crate) fn moved(mut self, experiment: ExperimentId, name: String, mark: Option<Stamped<Attribute>>) -> Self {
+    pub(crate) fn moved(
+        mut self,
+        experiment: ExperimentId,
+        name: String,
+        deletion: Option<Stamped<Attribute>>,
+    ) -> Self {
         (self.state.experiment, self.state.experiment_name) = (experiment, name);
-        if let Some(mark) = mark {
-            let kind = mark.value.kind();
-            self.state.attributes[kind] = Some(mark);
+        if let Some(deletion) = deletion {
+            let kind = deletion.value.kind();
+            self.state.attributes[kind] = Some(deletion);
         }
         self
     }

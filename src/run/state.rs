@@ -162,7 +162,7 @@ impl RunState {
 
     /// Its deletion attribute, if set.
     #[must_use]
-    pub(crate) fn mark(&self) -> Option<&Stamped<Attribute>> {
+    pub(crate) fn deletion_attribute(&self) -> Option<&Stamped<Attribute>> {
         self.attributes[5].as_ref()
     }
 

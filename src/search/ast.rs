@@ -70,9 +70,9 @@ pub enum Aggregate {
     Latest,
     /// The first value logged.
     First,
-    /// The least value that is no NaN; absent when all are.
+    /// The least value that is not NaN; absent if all are.
     Min,
-    /// The greatest value that is no NaN; absent when all are.
+    /// The greatest value that is not NaN; absent if all are.
     Max,
     /// The sum of finite values divided by how many they are; absent when there is none.
     Mean,
@@ -104,7 +104,7 @@ pub enum Statistic {
 }
 
 impl MetricName {
-    /// The name that a key without quotes is: its last word is a statistic where it is the name of one.
+    /// The name of a key without quotes: its last word is a statistic if it is the name of one.
     #[must_use]
     pub fn unquoted(text: &str) -> Self {
         match text.rsplit_once('.').and_then(|(key, name)| Some((key, Aggregate::named(name)?))) {

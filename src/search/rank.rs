@@ -51,7 +51,7 @@ enum Column<'a> {
     Words(&'a Ints, &'a Strings),
     Status(&'a Ints),
     RunId(&'a IndexPart),
-    /// Made beforehand: there is no column of them.
+    /// Computed beforehand: there is no column of them.
     Made(Vec<Option<String>>),
 }
 

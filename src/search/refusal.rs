@@ -83,7 +83,7 @@ pub enum Reason {
     TooManyComparisons,
     /// The key of a name is not well formed.
     Key(String),
-    /// A name begins with a word that names no kind of key; these do.
+    /// A name begins with an unknown kind of key; lists the known kinds.
     Entity(String),
     /// What is searched has no such attribute; which there are, and a hint.
     Attribute(String),

@@ -213,7 +213,7 @@ impl Pack {
         let crc = reader.u32().map_err(malformed)?;
         let directory_at = trailer_at.checked_sub(directory_len).filter(|&at| at >= HEADER_LEN as u64);
         let (Ok(DIRECTORY_MAGIC), Some(directory_at)) = (reader.u64(), directory_at) else {
-            return Err(source.corrupt(trailer_at, "the end mark of a pack"));
+            return Err(source.corrupt(trailer_at, "the magic at the end of a pack"));
         };
         let bytes = source.read(directory_at, directory_len as usize)?;
         if crc32(0, &bytes) != crc {

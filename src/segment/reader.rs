@@ -143,7 +143,7 @@ impl RowGroup {
         let damaged = |what: &str| source.corrupt(offset + trailer_at, what);
         let fine = trailer[8..] == ROW_GROUP_MAGIC_FINE.to_le_bytes();
         if !fine && trailer[8..] != ROW_GROUP_MAGIC.to_le_bytes() {
-            return Err(damaged("the end mark of a row group is missing"));
+            return Err(damaged("the magic at the end of a row group is missing"));
         }
         let pages_len =
             trailer_at.checked_sub(footer_len).ok_or_else(|| damaged("a footer longer than its row group"))?;

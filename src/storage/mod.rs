@@ -78,9 +78,9 @@ pub trait File: Send + Sync {
     }
     /// Shortens or lengthens (with zeros) the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Reserves room for `len` bytes and makes the file at least that long, so that writing them cannot fail for space.
-    /// What the file holds stays, but nobody may be writing to it meanwhile: a file system that cannot reserve has its
-    /// blocks written instead. After an error the file may be longer.
+    /// Reserves space for `len` bytes and makes the file at least that long, so that writing them cannot run out of
+    /// space. Existing bytes stay, but nobody may write to the file meanwhile: a file system that cannot reserve has
+    /// its blocks written instead. After an error the file may be longer.
     fn allocate(&self, len: u64) -> io::Result<()>;
     /// Makes everything written, or stored through a mapping, durable, with the file's length, but not its name. After
     /// an error the state of everything written since the last success is unknown, and a later success does not cover

@@ -230,7 +230,7 @@ pub struct DatasetSummary {
 /// The status of a logged model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LoggedModelStatus {
-    /// Nobody said.
+    /// Unspecified.
     #[default]
     Unspecified,
     /// Its files are on their way.

@@ -147,7 +147,7 @@ mod tests {
         assert!(tried > 150, "{tried}");
     }
 
-    /// Of what MLflow refuses, no word stands in what its clients are told.
+    /// Messages to clients do not mention what MLflow does not support.
     #[test]
     fn clients_of_mlflow_hear_of_mlflows_language_only() {
         for wrong in [

@@ -77,7 +77,7 @@ pub(super) fn left_out(run: &RunSnapshot, reader: &Salvage<'_>) -> Vec<String> {
     reader.gaps().map(line).collect()
 }
 
-/// All points of a series that verify by time, step and value, each once; none where there is no such series.
+/// All verifiable points of a series by time, step and value, without duplicates; empty if there is no such series.
 pub(super) fn points(run: &mut Salvage<'_>, key: &str) -> Result<Vec<Point>> {
     let columns = match run.arrivals(key) {
         Err(Error::NotFound { .. }) => Columns::default(),

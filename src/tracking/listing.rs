@@ -82,7 +82,7 @@ impl Tracking {
     /// Finds runs: latest start first, then by id, unless another order is asked for.
     ///
     /// # Errors
-    /// `INVALID_PARAMETER_VALUE` for a filter or order that is none, saying where.
+    /// `INVALID_PARAMETER_VALUE` for an invalid filter or order, with the position.
     pub fn search_runs(&self, search: &RunSearch) -> Result<PageOf<Run>> {
         let found = self.find_runs(search)?;
         let items = self.rows(&found)?.iter().map(ListedRun::to_run).collect();

@@ -33,7 +33,7 @@ pub struct LoggedModelSearch {
     pub offset: usize,
 }
 
-/// Models on a page where nobody says how many.
+/// Default number of models on a page.
 const DEFAULT_RESULTS: i64 = 50;
 
 impl Default for LoggedModelSearch {

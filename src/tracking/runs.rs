@@ -94,7 +94,7 @@ impl Tracking {
         self.get_run_and_left_out(run_id).map(|(run, _)| run)
     }
 
-    /// The same, and what of the run could not be read, so that it is missing, in words for the owner's log.
+    /// The same, with messages for the server's log about what could not be read.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.

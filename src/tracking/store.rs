@@ -45,7 +45,7 @@ impl Default for TrackingOptions {
 #[derive(Clone)]
 pub struct Tracking {
     pub(super) inner: Arc<Inner>,
-    /// The workspace as whoever acts through this handle has it.
+    /// The workspace, with this handle's actor.
     pub(super) acting: Workspace,
 }
 

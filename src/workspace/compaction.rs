@@ -17,7 +17,7 @@ use crate::run::log_view::LogView;
 use crate::run::pack::{Packed, pack_runs};
 use crate::run::snapshot::RunPart;
 use crate::workspace::evidence::{Claim, Reach};
-use crate::workspace::folders::told;
+use crate::workspace::folders::path_and_reason;
 use crate::workspace::logs::{is_abandoned, is_blank, part_of};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
@@ -95,7 +95,7 @@ impl Workspace {
         done.kept = self.remove_leftovers(leftovers)?.kept;
         self.remove_empty_folders();
         if let Err(error) = self.remove_spent_ledgers() {
-            done.left.push(told(error)?);
+            done.left.push(path_and_reason(error)?);
         }
         done.kept.retain(|(path, _)| !done.left.iter().any(|(left, _)| left == path));
         Ok(done)
@@ -262,7 +262,7 @@ impl Workspace {
         for (name, whole) in taken {
             // A pack has its points; if it cannot be quarantined it stays.
             if let Err(error) = self.retire_log(name, whole) {
-                done.left.push(told(error)?);
+                done.left.push(path_and_reason(error)?);
             }
         }
         Ok(())

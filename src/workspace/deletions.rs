@@ -51,17 +51,17 @@ impl Pair {
 
     /// The deletion attribute that a run needs, by the rules of the module; `None` if it needs no new one. `own` and
     /// `theirs` are its states on either side.
-    pub(super) fn mark(&self, own: Option<&RunState>, theirs: Option<&RunState>) -> Option<Stamped<Attribute>> {
+    pub(super) fn deletion(&self, own: Option<&RunState>, theirs: Option<&RunState>) -> Option<Stamped<Attribute>> {
         let id = &own.or(theirs)?.id;
-        let mark = |state: Option<&RunState>| state.and_then(RunState::mark).cloned();
-        let marks = (mark(own), mark(theirs));
-        let order = marks.0.as_ref().map(rank).cmp(&marks.1.as_ref().map(rank));
-        let newest = if order.is_lt() { marks.1.as_ref() } else { marks.0.as_ref() };
+        let deletion = |state: Option<&RunState>| state.and_then(RunState::deletion_attribute).cloned();
+        let deletions = (deletion(own), deletion(theirs));
+        let order = deletions.0.as_ref().map(rank).cmp(&deletions.1.as_ref().map(rank));
+        let newest = if order.is_lt() { deletions.1.as_ref() } else { deletions.0.as_ref() };
         let deleted = |experiment: &Experiment, state: &RunState| {
             experiment.counts_as_deleted(state.deleted(), state.deleted_generation())
         };
         let merged = self.newer();
-        let natural = match newest.map(|mark| &mark.value) {
+        let natural = match newest.map(|deletion| &deletion.value) {
             Some(Attribute::Deleted { at_ms, generation, .. }) => {
                 merged.counts_as_deleted(at_ms.is_some(), *generation)
             }
@@ -91,9 +91,9 @@ fn carried(id: &RunId, newest: Option<&Stamped<Attribute>>, wanted: bool, merged
         }
         // The experiment decided it.
         other => {
-            let stamp = other.map_or(Stamp { order: 0, writer: WriterId::derived(id, "") }, |mark| Stamp {
-                order: mark.stamp.order.saturating_add(1),
-                writer: mark.stamp.writer,
+            let stamp = other.map_or(Stamp { order: 0, writer: WriterId::derived(id, "") }, |deletion| Stamp {
+                order: deletion.stamp.order.saturating_add(1),
+                writer: deletion.stamp.writer,
             });
             let at_ms = wanted.then_some(merged.updated_ms);
             Stamped { stamp, value: Attribute::Deleted { at_ms, generation, by: merged.deletion_by.clone() } }
@@ -176,29 +176,29 @@ impl Workspace {
 
     /// Carries the deletion attributes of runs that the source lacks into the future generation of their experiment.
     /// Returns the runs that need a new attribute.
-    pub(super) fn carried_marks(
+    pub(super) fn carried_deletions(
         &self,
         source: &Self,
         pairs: &BTreeMap<ExperimentId, Pair>,
     ) -> Result<Vec<RunSnapshot>> {
         let rising: BTreeMap<ExperimentId, &Pair> =
             pairs.values().filter(|pair| pair.rises()).map(|pair| (pair.own.id, pair)).collect();
-        let mut marked = Vec::new();
+        let mut carried = Vec::new();
         if rising.is_empty() {
-            return Ok(marked);
+            return Ok(carried);
         }
         for id in self.readable_ids(None)?.0 {
             let Some(run) = self.found(&id)? else { continue };
             let Some(pair) = rising.get(&run.state().experiment) else { continue };
             // What cannot be read there is compared by a later pull.
             if source.find_run(&id).is_ok_and(|theirs| theirs.is_none())
-                && let Some(mark) = pair.mark(Some(run.state()), None)
+                && let Some(deletion) = pair.deletion(Some(run.state()), None)
             {
                 let (experiment, name) = (run.state().experiment, run.state().experiment_name.clone());
-                marked.push(run.without_points().moved(experiment, name, Some(mark)));
+                carried.push(run.without_points().moved(experiment, name, Some(deletion)));
             }
         }
-        Ok(marked)
+        Ok(carried)
     }
 
     /// Adopts which experiments were deleted, restored or permanently deleted there.

@@ -12,7 +12,7 @@ use crate::log::record::{Attribute, Record};
 use crate::run::session::Session;
 use crate::run::state::RunState;
 use crate::workspace::open::Workspace;
-use crate::workspace::params::Apart;
+use crate::workspace::params::Unrelated;
 
 /// A change of a run's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(super) struct Editor<'a> {
     /// Whether an unreadable file may mention the run, so that `state` may lack something.
     pub(super) partly: bool,
     /// Unreadable files known not to mention the run.
-    pub(super) apart: &'a Apart,
+    pub(super) unrelated: &'a Unrelated,
 }
 
 /// Order numbers skipped for unreadable metadata.
@@ -85,17 +85,17 @@ impl Editor<'_> {
         }
         let others: Vec<&RunEdit> = edits.iter().filter(|edit| begins || param(edit).is_none()).collect();
         // The greatest order wins, so it must exceed what others wrote meanwhile.
-        let mut said = 0;
+        let mut greatest = 0;
         if self.since == Since::Earlier && !others.is_empty() {
-            said = self.others()?.map_or(0, |others| others.greatest_order());
+            greatest = self.others()?.map_or(0, |others| others.greatest_order());
         }
         if self.partly {
-            said = said.max(self.state.greatest_order()) + UNREAD_ORDERS;
+            greatest = greatest.max(self.state.greatest_order()) + UNREAD_ORDERS;
         }
         let mut records = Vec::with_capacity(others.len());
         let mut after = self.state.clone();
         for edit in others {
-            let order = after.greatest_order().max(said) + 1;
+            let order = after.greatest_order().max(greatest) + 1;
             let record = record(self.run, edit, order);
             after.apply(self.session.writer(), &record);
             records.push(record);

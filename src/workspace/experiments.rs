@@ -25,8 +25,8 @@ impl Workspace {
         if experiment.created_ms != 0 || experiment.id != ExperimentId::DEFAULT {
             return experiment;
         }
-        let mark = self.inner.root.join(paths::MARKER);
-        let created_ms = self.inner.storage.modified_ms(&mark).unwrap_or(0);
+        let marker = self.inner.root.join(paths::MARKER);
+        let created_ms = self.inner.storage.modified_ms(&marker).unwrap_or(0);
         Experiment { created_ms, updated_ms: experiment.updated_ms.max(created_ms), ..experiment }
     }
 

@@ -12,7 +12,7 @@ impl Workspace {
     pub(super) fn blocked(&self, folder: &str) -> Result<Option<(PathBuf, String)>> {
         let dir = self.inner.root.join(folder);
         match self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir)) {
-            Err(error) if !error.is_absent() => told(error).map(Some),
+            Err(error) if !error.is_absent() => path_and_reason(error).map(Some),
             _ => Ok(None),
         }
     }
@@ -31,7 +31,7 @@ impl Workspace {
         ];
         let mut unlisted: Vec<(PathBuf, String)> = Vec::new();
         for error in errors.into_iter().flatten() {
-            unlisted.push(told(error)?);
+            unlisted.push(path_and_reason(error)?);
         }
         unlisted.extend(self.blocked(paths::ANCHORS)?);
         Ok(unlisted)
@@ -42,7 +42,7 @@ impl Workspace {
 ///
 /// # Errors
 /// Every error that concerns more than one file.
-pub(super) fn told(error: Error) -> Result<(PathBuf, String)> {
+pub(super) fn path_and_reason(error: Error) -> Result<(PathBuf, String)> {
     let error = of_one_file(error)?;
     let why = error.to_string();
     match error.path() {

@@ -42,7 +42,7 @@ impl Workspace {
     /// [`Error::Invalid`](crate::error::Error::Invalid) for `max_results` of 0,
     /// [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
     pub fn search(&self, query: &Query) -> Result<Found> {
-        let (unreadable, (hits, total)) = self.ask(|parts| {
+        let (unreadable, (hits, total)) = self.run_query(|parts| {
             let found = self.hits(parts, query)?;
             // Find damage to the rows' columns here, where the index can still be rebuilt: the first time, and again
             // after reading rows failed.
@@ -135,12 +135,12 @@ impl Found {
     fn read<T>(&self, read: impl Fn(&Hits) -> Result<T>) -> Result<T> {
         match read(&self.hits) {
             Err(error) if error.is_of_one_file() => {
-                let (unreadable, (ids, answer)) = self.workspace.ask(|parts| {
+                let (unreadable, (ids, answer)) = self.workspace.run_query(|parts| {
                     let (hits, _) = self.workspace.hits(parts, &self.query)?;
                     Ok((hits.run_ids()?, read(&hits)?))
                 })?;
-                let told = unreadable.iter().all(|what| self.unreadable.contains(what));
-                if told && self.hits.run_ids().is_ok_and(|known| known == ids) { Ok(answer) } else { Err(error) }
+                let reported = unreadable.iter().all(|what| self.unreadable.contains(what));
+                if reported && self.hits.run_ids().is_ok_and(|known| known == ids) { Ok(answer) } else { Err(error) }
             }
             answer => answer,
         }

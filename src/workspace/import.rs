@@ -177,7 +177,7 @@ pub struct Importer {
     new: FxHashSet<RunId>,
     elsewhere: BTreeMap<RunId, Elsewhere>,
     /// Whether this is a dry run.
-    only_looks: bool,
+    dry_run: bool,
 }
 
 /// Progress callback: points stored and total points of a batch.
@@ -246,7 +246,7 @@ impl Workspace {
             progress: Progress::default(),
             new: FxHashSet::default(),
             elsewhere: BTreeMap::new(),
-            only_looks: false,
+            dry_run: false,
         }
     }
 }
@@ -258,8 +258,8 @@ impl Importer {
     }
 
     /// Makes this a dry run: results say what would be stored.
-    pub fn only_look(&mut self) {
-        self.only_looks = true;
+    pub fn dry_run(&mut self) {
+        self.dry_run = true;
     }
 
     /// Imports a run. If it was imported before, only points appended to its series are added, so a repeated import or
@@ -441,7 +441,7 @@ impl Importer {
 
     fn flush(&mut self) -> Result<()> {
         let mut runs = std::mem::take(&mut self.pending);
-        if self.only_looks {
+        if self.dry_run {
             runs.clear();
             self.by_id.clear();
             self.points = 0;

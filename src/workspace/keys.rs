@@ -50,7 +50,7 @@ impl Workspace {
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
     pub fn has_key(&self, kind: KeyKind, key: &str) -> Result<bool> {
         let family = kind.family();
-        let (_, found) = self.ask(|view| {
+        let (_, found) = self.run_query(|view| {
             for (part, excluded) in &view.parts {
                 if let Some(cells) = part.cells(family, key)?
                     && has_run(part, &cells, &other_than_runs(part, excluded)?)?
@@ -69,7 +69,7 @@ impl Workspace {
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
     pub fn keys(&self, kind: KeyKind) -> Result<BTreeSet<String>> {
         let family = kind.family();
-        let (_, found) = self.ask(|view| {
+        let (_, found) = self.run_query(|view| {
             let mut found = BTreeSet::new();
             for (part, excluded) in &view.parts {
                 let others = other_than_runs(part, excluded)?;

@@ -33,13 +33,13 @@ const WEIGHT_MAX: usize = 128 << 20;
 /// The summaries as last followed.
 #[derive(Default)]
 pub struct LiveLogs {
-    known: FxHashMap<LogName, Kept>,
+    known: FxHashMap<LogName, Cached>,
     weight: usize,
     /// Counts queries over all logs.
     round: u64,
 }
 
-struct Kept {
+struct Cached {
     /// `None` while the log is first read, and after it could not be followed.
     summary: Arc<Mutex<Option<Arc<LogSummary>>>>,
     weight: usize,
@@ -50,38 +50,38 @@ struct Kept {
 impl LiveLogs {
     fn slot(&mut self, name: &LogName) -> Arc<Mutex<Option<Arc<LogSummary>>>> {
         let round = self.round;
-        if let Some(kept) = self.known.get_mut(name) {
-            kept.round = round;
-            return Arc::clone(&kept.summary);
+        if let Some(cached) = self.known.get_mut(name) {
+            cached.round = round;
+            return Arc::clone(&cached.summary);
         }
         let summary = Arc::default();
-        self.known.insert(name.clone(), Kept { summary: Arc::clone(&summary), weight: 0, round });
+        self.known.insert(name.clone(), Cached { summary: Arc::clone(&summary), weight: 0, round });
         summary
     }
 
     /// Records the memory of a summary. `false` if it exceeds the limit.
     fn weigh(&mut self, name: &LogName, weight: usize) -> bool {
-        let Some(kept) = self.known.get_mut(name) else { return false };
-        let total = self.weight - kept.weight + weight;
+        let Some(cached) = self.known.get_mut(name) else { return false };
+        let total = self.weight - cached.weight + weight;
         let fits = total <= WEIGHT_MAX || name.run().is_none();
         let weight = if fits { weight } else { 0 };
-        self.weight = self.weight - kept.weight + weight;
-        kept.weight = weight;
+        self.weight = self.weight - cached.weight + weight;
+        cached.weight = weight;
         fits
     }
 
     fn forget(&mut self, name: &LogName) {
-        if let Some(kept) = self.known.remove(name) {
-            self.weight -= kept.weight;
+        if let Some(cached) = self.known.remove(name) {
+            self.weight -= cached.weight;
         }
     }
 
     /// Forgets logs not seen since a query began.
     fn forget_before(&mut self, round: u64) {
         let mut freed = 0;
-        self.known.retain(|_, kept| {
-            let stays = kept.round >= round;
-            freed += if stays { 0 } else { kept.weight };
+        self.known.retain(|_, cached| {
+            let stays = cached.round >= round;
+            freed += if stays { 0 } else { cached.weight };
             stays
         });
         self.weight -= freed;
@@ -99,13 +99,13 @@ pub(super) enum Followed {
 }
 
 /// Where a run is in logs: the log, its number there, and its stamp.
-pub(super) type Spoken = Vec<(Arc<LogSummary>, u32, u64)>;
+pub(super) type LogMentions = Vec<(Arc<LogSummary>, u32, u64)>;
 
 /// All logs at one moment.
 #[derive(Default)]
 pub(super) struct Live {
     /// The logs of each run.
-    pub(super) runs: BTreeMap<RunKey, Spoken>,
+    pub(super) runs: BTreeMap<RunKey, LogMentions>,
     /// Runs with a log that must be read in full.
     pub(super) unclear: BTreeSet<RunKey>,
     /// Whether an edit log must be read in full; it may mention any run.
@@ -156,13 +156,13 @@ impl Workspace {
     /// Follows a log to its current end.
     pub(super) fn follow_log(&self, name: &LogName) -> Result<Followed> {
         let slot = self.inner.live.lock().slot(name);
-        let mut kept = slot.lock();
-        if let Some(mut summary) = kept.take() {
+        let mut cached = slot.lock();
+        if let Some(mut summary) = cached.take() {
             let before = summary.weight();
             match LogSummary::follow(&mut summary, &*self.inner.storage, &name.log(), &name.tail()) {
                 Ok(true) => {
                     if summary.weight() == before || self.inner.live.lock().weigh(name, summary.weight()) {
-                        *kept = Some(Arc::clone(&summary));
+                        *cached = Some(Arc::clone(&summary));
                     }
                     return Ok(Followed::Whole(summary));
                 }
@@ -188,7 +188,7 @@ impl Workspace {
         match LogSummary::of(&view).map(|summary| summary.map(Arc::new)) {
             Ok(Some(summary)) => {
                 if self.inner.live.lock().weigh(name, summary.weight()) {
-                    *kept = Some(Arc::clone(&summary));
+                    *cached = Some(Arc::clone(&summary));
                 }
                 Ok(Followed::Whole(summary))
             }
@@ -234,8 +234,8 @@ impl Workspace {
         if lacking || live.unclear_edits || !live.unclear.is_empty() || !packs.broken().is_empty() {
             return self.summary_around(id);
         }
-        let spoken = live.runs.remove(&id.key()).unwrap_or_default();
-        match self.summary_of(Some(id), id.key(), &spoken, &packs) {
+        let mentions = live.runs.remove(&id.key()).unwrap_or_default();
+        match self.summary_of(Some(id), id.key(), &mentions, &packs) {
             Err(error) => of_one_file(error).and_then(|_| self.summary_around(id)),
             found => Ok(found?.map(|row| (row, self.lost_of_runs()))),
         }
@@ -246,7 +246,7 @@ impl Workspace {
         let Some(run) = self.find_run(id)? else { return Ok(None) };
         let mut reader = run.salvage();
         let row = reader.summary()?;
-        Ok(Some((row, [run.damage(), &reader.told()].concat())))
+        Ok(Some((row, [run.damage(), &reader.messages()].concat())))
     }
 
     /// A run's row from logs and packs; if no id is given, of the run with this key.
@@ -254,11 +254,11 @@ impl Workspace {
         &self,
         id: Option<&RunId>,
         key: RunKey,
-        spoken: &Spoken,
+        mentions: &LogMentions,
         packs: &PackSet,
     ) -> Result<Option<RunSummary>> {
         let mut parts: Vec<RunPart<StatsPart>> =
-            spoken.iter().filter_map(|(summary, number, _)| summary.part(*number)).collect();
+            mentions.iter().filter_map(|(summary, number, _)| summary.part(*number)).collect();
         for (pack, place) in packs.find(key) {
             parts.extend(pack.group(place.group)?.part(place.run).map(RunPart::from));
         }

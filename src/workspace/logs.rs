@@ -93,9 +93,9 @@ impl Workspace {
     pub(super) fn all_log_names(&self) -> Result<(Vec<LogName>, Vec<Error>)> {
         let (mut names, mut unread) = (Vec::new(), Vec::new());
         let logs = self.inner.root.join(paths::LOGS);
-        let shards = or_told(self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs)), &mut unread)?;
+        let shards = or_report(self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs)), &mut unread)?;
         for shard in shards.iter().filter(|shard| paths::is_log_folder(&shard.name)) {
-            names.extend(or_told(self.log_names(&logs.join(&shard.name)), &mut unread)?);
+            names.extend(or_report(self.log_names(&logs.join(&shard.name)), &mut unread)?);
         }
         let mut known = self.inner.read_logs.lock();
         if !known.known.is_empty() {
@@ -103,7 +103,7 @@ impl Workspace {
             known.retain(|name| name.run().is_none() || there.contains(name));
         }
         drop(known);
-        names.extend(or_told(self.edit_log_names(), &mut unread)?);
+        names.extend(or_report(self.edit_log_names(), &mut unread)?);
         Ok((names, unread))
     }
 
@@ -150,7 +150,7 @@ impl Workspace {
     /// All readable edit logs, and the errors of the others, which may mention any run.
     pub(super) fn edit_log_views(&self) -> Result<(Vec<Arc<LogView>>, Vec<Error>)> {
         let (mut views, mut unreadable) = (Vec::new(), Vec::new());
-        let names = or_told(self.edit_log_names(), &mut unreadable)?;
+        let names = or_report(self.edit_log_names(), &mut unreadable)?;
         let mut logs = self.inner.edit_logs.lock();
         logs.known.retain(|name, _| names.contains(name));
         for name in names {
@@ -201,7 +201,7 @@ impl Workspace {
     /// in edit logs.
     pub(super) fn log_parts(&self, key: RunKey, reaches: &mut Reaches) -> Result<(Vec<RunPart>, Vec<Error>)> {
         let (mut parts, mut damage) = (Vec::new(), Vec::new());
-        for name in or_told(self.run_log_names(key), &mut damage)? {
+        for name in or_report(self.run_log_names(key), &mut damage)? {
             match self.read_log(&name) {
                 Ok(Some(view)) => {
                     reaches.insert(name.writer, Reach::of(&view));
@@ -213,7 +213,7 @@ impl Workspace {
                 Err(error) => damage.push(of_one_file(error)?),
             }
         }
-        for name in or_told(self.edit_log_names(), &mut damage)? {
+        for name in or_report(self.edit_log_names(), &mut damage)? {
             match self.edit_log_metadata(&name) {
                 Ok(Some(log)) => {
                     reaches.insert(name.writer, log.reach());
@@ -229,7 +229,7 @@ impl Workspace {
 }
 
 /// A folder's contents; if only that folder cannot be listed, nothing, and its error in `unread`.
-fn or_told<T>(listed: Result<Vec<T>>, unread: &mut Vec<Error>) -> Result<Vec<T>> {
+fn or_report<T>(listed: Result<Vec<T>>, unread: &mut Vec<Error>) -> Result<Vec<T>> {
     listed.or_else(|error| {
         unread.push(of_one_file(error)?);
         Ok(Vec::new())

@@ -191,8 +191,8 @@ impl Workspace {
     /// # Errors
     /// [`Error::Io`] with the reason: a read-only file system, a missing permission.
     pub fn check_writable(&self) -> Result<()> {
-        let mark = self.inner.root.join(paths::MARKER);
-        self.inner.storage.open_write(&mark).map(drop).map_err(Error::io("write to", &mark))
+        let marker = self.inner.root.join(paths::MARKER);
+        self.inner.storage.open_write(&marker).map(drop).map_err(Error::io("write to", &marker))
     }
 
     /// The random id that the workspace got when it was created.

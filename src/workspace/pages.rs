@@ -66,9 +66,9 @@ pub(super) fn costs(footer: &Footer, runs: &[String]) -> BTreeMap<usize, String>
 /// Checks a page's bytes against the footer.
 pub(super) fn decode_page(footer: &Footer, index: usize, bytes: &[u8]) -> Result<(), String> {
     let page = footer.pages[index];
-    let told = |error: codec::CodecError| error.to_string();
-    let ints = |count: usize| codec::decode_ints(page.codec, bytes, &mut vec![0; count]).map_err(told);
-    let floats = |count: usize| codec::decode_floats(page.codec, bytes, &mut vec![0.0; count]).map_err(told);
+    let message = |error: codec::CodecError| error.to_string();
+    let ints = |count: usize| codec::decode_ints(page.codec, bytes, &mut vec![0; count]).map_err(message);
+    let floats = |count: usize| codec::decode_floats(page.codec, bytes, &mut vec![0.0; count]).map_err(message);
     let in_page = |total: usize, page: usize| (total - page * PAGE_POINTS).min(PAGE_POINTS);
     if index >= footer.pool_base {
         let (pool, at) = (footer.pool(), index - footer.pool_base);

@@ -57,9 +57,9 @@ struct Rival {
 /// Unreadable files and folders that cannot mention a run: they were unreadable when it began under a random id, and
 /// nothing is added to them.
 #[derive(Debug, Default)]
-pub(super) struct Apart(FxHashSet<PathBuf>);
+pub(super) struct Unrelated(FxHashSet<PathBuf>);
 
-impl Apart {
+impl Unrelated {
     /// The result of `read`, or the default if its error concerns one of these files.
     fn forgive<T: Default>(&self, read: Result<T>) -> Result<T> {
         read.or_else(|error| if self.has(&error) { Ok(T::default()) } else { Err(error) })
@@ -157,7 +157,7 @@ impl Editor<'_> {
         {
             return Ok(Found::Free);
         }
-        let Look { state, rival, manifest } = self.workspace.look(id, writer, wanted, self.apart)?;
+        let Look { state, rival, manifest } = self.workspace.look(id, writer, wanted, self.unrelated)?;
         *self.seen = Some(manifest);
         if let Some(others) = state {
             self.state.merge(&others);
@@ -297,7 +297,7 @@ impl Workspace {
             refused.push(Refused { run, key, existing: existing.to_owned(), given });
         };
         while !wanted.is_empty() {
-            let look = self.look(&state.id, writer, &wanted, &Apart::default())?;
+            let look = self.look(&state.id, writer, &wanted, &Unrelated::default())?;
             let Look { state: known, rival, .. } = look;
             wanted.retain(|&(key, value)| {
                 let claimed = rival.as_ref().filter(|rival| rival.key == key).map(|rival| rival.value.as_str());
@@ -313,8 +313,8 @@ impl Workspace {
 
     /// Unreadable files that will never mention a run that begins now under a random id: packs, which do not change,
     /// and edit logs that ended or have no file.
-    pub(super) fn apart_from_new_runs(&self) -> Result<Apart> {
-        let mut apart = FxHashSet::default();
+    pub(super) fn unrelated_to_new_runs(&self) -> Result<Unrelated> {
+        let mut unrelated = FxHashSet::default();
         let has_no_file = |error: &Error| match error {
             Error::Io { source, .. } => {
                 matches!(source.kind(), ErrorKind::InvalidInput | ErrorKind::IsADirectory | ErrorKind::NotADirectory)
@@ -336,22 +336,22 @@ impl Workspace {
             Err(_) => {}
         }
         unread.extend(self.refresh()?.broken().values().map(|error| error.again()));
-        apart.extend(unread.iter().filter_map(Error::path).map(std::path::Path::to_owned));
-        Ok(Apart(apart))
+        unrelated.extend(unread.iter().filter_map(Error::path).map(std::path::Path::to_owned));
+        Ok(Unrelated(unrelated))
     }
 
     /// A run's metadata from all logs and packs except the log of `writer`, and the rival for the wanted values.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`] if an unreadable file may mention the run: a param may be set there.
-    fn look(&self, id: &RunId, writer: WriterId, wanted: &[Wanted<'_>], apart: &Apart) -> Result<Look> {
+    fn look(&self, id: &RunId, writer: WriterId, wanted: &[Wanted<'_>], unrelated: &Unrelated) -> Result<Look> {
         let (mut parts, mut rivals) = (Vec::new(), Vec::new());
-        let edits = apart.forgive(self.edit_log_names()).map_err(unread)?;
+        let edits = unrelated.forgive(self.edit_log_names()).map_err(unread)?;
         let names = self.run_log_names(id.key()).map_err(unread)?.into_iter().chain(edits);
         for name in names.filter(|name| name.writer != writer) {
             let read = || match name.run() {
                 Some(_) => self.log_metadata(&name).map_err(unread),
-                None => apart.forgive(self.edit_log_metadata(&name)).map_err(unread),
+                None => unrelated.forgive(self.edit_log_metadata(&name)).map_err(unread),
             };
             let Some(mut log) = read()? else { continue };
             let mut against = rival(&name, &log, id, wanted);
@@ -374,7 +374,7 @@ impl Workspace {
         };
         let packs = self.refresh()?;
         packs.check()?;
-        if let Some(error) = packs.broken().values().find(|error| !apart.has(error)) {
+        if let Some(error) = packs.broken().values().find(|error| !unrelated.has(error)) {
             return Err(unread(error.again()));
         }
         for (pack, place) in packs.find(id.key()) {

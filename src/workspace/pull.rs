@@ -150,8 +150,8 @@ impl Workspace {
         }
         self.take(&mut waiting, source)?;
         if lost.is_empty() {
-            let marks = self.carried_marks(source, &pairs)?;
-            waiting.runs = marks.into_iter().map(|run| News { run, counts: None }).collect();
+            let deletions = self.carried_deletions(source, &pairs)?;
+            waiting.runs = deletions.into_iter().map(|run| News { run, counts: None }).collect();
             self.take(&mut waiting, source)?;
             self.carry_experiments(source, &pairs, &mut waiting.done)?;
         }
@@ -199,12 +199,12 @@ impl Workspace {
                 free.insert(Pair { own: self.counterpart(&theirs)?, theirs })
             }
         };
-        let mark = pair.mark(known.as_ref().map(RunSnapshot::state), Some(state));
+        let deletion = pair.deletion(known.as_ref().map(RunSnapshot::state), Some(state));
         if let Some(known) = &known {
             let mut both = known.state().clone();
             both.merge(state);
-            if let Some(mark) = &mark {
-                both.attributes[mark.value.kind()] = Some(mark.clone());
+            if let Some(deletion) = &deletion {
+                both.attributes[deletion.value.kind()] = Some(deletion.clone());
             }
             if points_known && both == *known.state() {
                 if known.state().experiment != pair.own.id && first_writer(known.state()) == first_writer(state) {
@@ -225,7 +225,7 @@ impl Workspace {
             None => run.points(),
         };
         let counts = Some((known.is_none(), points));
-        let run = run.moved(pair.own.id, pair.own.name.clone(), mark);
+        let run = run.moved(pair.own.id, pair.own.name.clone(), deletion);
         Ok(Some(News { run: if points_known { run.without_points() } else { run }, counts }))
     }
 

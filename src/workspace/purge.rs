@@ -18,7 +18,7 @@ use crate::journal::manifest::{Change, Manifest, Tombstone, covers};
 use crate::run::snapshot::RunSnapshot;
 use crate::workspace::compaction::{CompactOptions, Compacted};
 use crate::workspace::copies::with_copies;
-use crate::workspace::folders::told;
+use crate::workspace::folders::path_and_reason;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::OpenPack;
 use crate::workspace::runs::surviving;
@@ -129,7 +129,7 @@ impl Workspace {
         (collected.files, collected.left) = (left.removed, left.kept);
         collected.left.extend(kept);
         if let Err(error) = self.remove_spent_ledgers() {
-            collected.left.push(told(error)?);
+            collected.left.push(path_and_reason(error)?);
         }
         // One path may fail in several steps.
         collected.left.sort();
@@ -334,7 +334,7 @@ impl Workspace {
             if let Some(key) = name.run().filter(|key| touched.contains(key))
                 && let Err(error) = self.retire_deleted_logs(key)
             {
-                let (_, why) = told(error)?;
+                let (_, why) = path_and_reason(error)?;
                 left.push((name.log(), format!("it still has what was deleted: {why}")));
             }
         }

@@ -20,7 +20,7 @@ use crate::run::state::{Coverage, RunState};
 use crate::segment::reader::RowGroup;
 use crate::workspace::compaction::CompactOptions;
 use crate::workspace::evidence::Reaches;
-use crate::workspace::folders::told;
+use crate::workspace::folders::path_and_reason;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::repair_files::{Held, unknown};
@@ -174,7 +174,7 @@ impl Workspace {
             match restore() {
                 Ok(done) => restored += u64::from(done),
                 Err(error) => {
-                    let (path, why) = told(error)?;
+                    let (path, why) = path_and_reason(error)?;
                     repaired.leave(&path, format!("run {id} may have been restored and stays deleted: {why}"));
                 }
             }
@@ -363,7 +363,7 @@ impl Workspace {
         let mut taken = Vec::new();
         let found = match self.to_take_in() {
             Err(error) => {
-                let (path, why) = told(error)?;
+                let (path, why) = path_and_reason(error)?;
                 repaired.leave(&path, why);
                 Vec::new()
             }

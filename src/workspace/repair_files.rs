@@ -200,8 +200,8 @@ mod tests {
     use crate::storage::memory::SimDisk;
     use crate::workspace::runs::NewRun;
 
-    /// A log that just got its name has no byte, and its writer is about to lock it: nobody takes that lock. Of one
-    /// that a ledger knows to have had bytes the lock tells.
+    /// A new log has no bytes, and its writer is about to lock it, so that lock is never taken. A log known to have had
+    /// bytes had its writer's lock before.
     #[test]
     fn an_empty_log_may_have_a_writer_unless_it_had_bytes() {
         let disk = SimDisk::new();

@@ -19,7 +19,7 @@ use crate::workspace::edits::{Editor, Since, UNREAD_ORDERS, check_edit};
 use crate::workspace::evidence::Reaches;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
-use crate::workspace::params::Apart;
+use crate::workspace::params::Unrelated;
 use crate::workspace::writer::RunWriter;
 
 /// An edit log that exceeds this is ended, and the next edit starts another.
@@ -172,8 +172,8 @@ impl Workspace {
                 Err(error) => unread.push(of_one_file(error)?),
             }
         }
-        let told = |name: &LogName| unread.iter().any(|error| error.path() == Some(&name.log()));
-        let lacking = self.lacking(&claims, &reaches, told, &packs);
+        let reported = |name: &LogName| unread.iter().any(|error| error.path() == Some(&name.log()));
+        let lacking = self.lacking(&claims, &reaches, reported, &packs);
         unread.extend(lacking.into_iter().map(|(_, error)| error));
         unread.extend(packs.broken().values().map(|error| error.again()));
         named(&mut parts, id, key);
@@ -313,8 +313,8 @@ impl Workspace {
     fn edit(&self, state: &mut RunState, since: Since, partly: bool, edits: &[RunEdit]) -> Result<()> {
         let (id, experiment, name) = (state.id.clone(), state.experiment, state.experiment_name.clone());
         self.with_edit_log((&id, experiment, &name), |session, run| {
-            let (seen, apart) = (&mut None, &Apart::default());
-            Editor { workspace: self, session, run, state, seen, since, partly, apart }.commit(edits, &[])
+            let (seen, unrelated) = (&mut None, &Unrelated::default());
+            Editor { workspace: self, session, run, state, seen, since, partly, unrelated }.commit(edits, &[])
         })
     }
 

@@ -23,7 +23,7 @@ use crate::run::state::RunState;
 use crate::search::execute::Deletions;
 use crate::segment::pack::Pack;
 use crate::storage::Storage;
-use crate::workspace::live::Spoken;
+use crate::workspace::live::LogMentions;
 use crate::workspace::open::Workspace;
 use crate::workspace::overlay::Made;
 use crate::workspace::packs::{self, OpenPack, PackSet};
@@ -58,7 +58,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn items(&self, kind: u8, experiments: &[ExperimentId]) -> Result<BTreeSet<(ExperimentId, String, String)>> {
-        let (_, found) = self.ask(|parts| {
+        let (_, found) = self.run_query(|parts| {
             let mut found = BTreeSet::new();
             for (part, excluded) in &parts.parts {
                 part.each_item(kind, |ordinal, experiment, key, value| {
@@ -77,7 +77,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn runs_with_items(&self, kind: u8) -> Result<Vec<(RunId, String, String)>> {
-        let (_, found) = self.ask(|parts| {
+        let (_, found) = self.run_query(|parts| {
             let mut found = Vec::new();
             for (part, excluded) in &parts.parts {
                 let mut of_part = Vec::new();
@@ -105,7 +105,7 @@ impl Workspace {
 
     /// Ids of the runs of a kind, or of all; and what could not be read.
     pub(super) fn readable_ids(&self, kind: Option<u8>) -> Result<(Vec<RunId>, Vec<String>)> {
-        let (unreadable, ids) = self.ask(|parts| {
+        let (unreadable, ids) = self.run_query(|parts| {
             let mut ids = Vec::new();
             for (part, excluded) in &parts.parts {
                 let kinds = part.run_ints(run::KIND)?;
@@ -121,7 +121,7 @@ impl Workspace {
 
     /// The experiments with any run, of any kind and deleted or not; and what could not be read.
     pub(super) fn experiments_in_use(&self) -> Result<(BTreeSet<ExperimentId>, Vec<String>)> {
-        let (unreadable, used) = self.ask(|parts| {
+        let (unreadable, used) = self.run_query(|parts| {
             let mut used = BTreeSet::new();
             for (part, excluded) in &parts.parts {
                 let codes = part.run_ints(run::EXPERIMENT_CODES)?;
@@ -137,10 +137,10 @@ impl Workspace {
     /// Runs a query. Returns its answer, and the names of what could not be read for it. If the index of a pack is
     /// damaged, or the values in the pack that it names, rebuilds it from what verifies of the pack and runs the query
     /// again.
-    pub(super) fn ask<T>(&self, mut question: impl FnMut(&Parts) -> Result<T>) -> Result<(Vec<String>, T)> {
+    pub(super) fn run_query<T>(&self, mut query: impl FnMut(&Parts) -> Result<T>) -> Result<(Vec<String>, T)> {
         loop {
             let parts = self.parts()?;
-            match question(&parts) {
+            match query(&parts) {
                 Err(error) if error.is_of_one_file() => {
                     if !error.path().map_or(Ok(false), |path| self.replace_index(path, &parts))? {
                         return Err(error);
@@ -185,16 +185,16 @@ impl Workspace {
         let mut unreadable = self.damage()?;
         unreadable.extend(live.unlisted.iter().chain(&unreadable_edits).map(Error::to_string));
         // Runs that are read in full report this themselves.
-        let told = |name: &LogName| match name.run() {
+        let reported = |name: &LogName| match name.run() {
             Some(run) => live.unclear_edits || live.unclear.contains(&run),
             None => live.unclear_edits,
         };
-        let lacking = self.lacking(&claims, &live.reaches, told, &packs);
+        let lacking = self.lacking(&claims, &live.reaches, reported, &packs);
         unreadable.extend(lacking.iter().map(|(_, error)| error.to_string()));
         let scattered = self.scattered(&packs);
         let tombstones: Vec<RunKey> = self.inner.manifest.lock().state().touched().collect();
         let of_packs = scattered.iter().copied().chain(tombstones).map(|key| (key, Vec::new()));
-        let mut over: BTreeMap<RunKey, Spoken> = of_packs.collect();
+        let mut over: BTreeMap<RunKey, LogMentions> = of_packs.collect();
         over.extend(live.runs);
         over.extend(live.unclear.iter().map(|&key| (key, Vec::new())));
         edits.iter().flat_map(|view| view.runs()).for_each(|id| _ = over.entry(id.key()).or_default());
@@ -215,9 +215,9 @@ impl Workspace {
         // Damaged runs are read in full, and reported, each time.
         let all_unclear = live.unclear_edits || !packs.broken().is_empty();
         let mut unclear: BTreeSet<RunKey> = if all_unclear { over.keys().copied().collect() } else { live.unclear };
-        let stamps_of = |spoken: &Spoken| spoken.iter().map(|&(.., stamp)| stamp).collect();
+        let stamps_of = |mentions: &LogMentions| mentions.iter().map(|&(.., stamp)| stamp).collect();
         let clear = over.iter().filter(|(key, _)| !unclear.contains(key));
-        let stamps = clear.map(|(&key, spoken)| (key, stamps_of(spoken))).collect();
+        let stamps = clear.map(|(&key, mentions)| (key, stamps_of(mentions))).collect();
         let make = |key: RunKey| match self.summary_of(None, key, &over[&key], &packs) {
             Ok(row) => Ok(row.map_or(Made::Nothing, |row| Made::Row(Box::new(row)))),
             Err(error) => {
@@ -226,8 +226,8 @@ impl Workspace {
                 Ok(Made::Unclear)
             }
         };
-        let kept = self.inner.overlay.lock().update(packs.reading(), stamps, make)?;
-        parts.extend(kept);
+        let cached = self.inner.overlay.lock().update(packs.reading(), stamps, make)?;
+        parts.extend(cached);
         let mut rows = Vec::new();
         for key in unclear {
             let (run, unread) = self.read_run(key, None)?;
@@ -236,11 +236,11 @@ impl Workspace {
             // A damaged page must not hide the run or its other metrics.
             let mut reader = run.salvage();
             rows.push(reader.summary()?);
-            unreadable.extend(reader.told());
+            unreadable.extend(reader.messages());
         }
         // Files that may have data of any run are reported for each run.
-        let mut told = BTreeSet::new();
-        unreadable.retain(|what| told.insert(what.clone()));
+        let mut reported = BTreeSet::new();
+        unreadable.retain(|what| reported.insert(what.clone()));
         if !rows.is_empty() {
             let none = Bitmap::none(rows.len());
             parts.push((Arc::new(IndexPart::build(&rows)?), none));
@@ -363,7 +363,7 @@ fn read_rows(pack: &OpenPack) -> Result<PackRows> {
             };
             let mut reader = run.salvage();
             rows.push(Some(reader.summary()?));
-            missing.extend(reader.told());
+            missing.extend(reader.messages());
         }
     }
     Ok(PackRows { rows, places, missing })

@@ -19,7 +19,7 @@ use crate::journal::manifest::PackEntry;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::Coverage;
 use crate::workspace::evidence::Reaches;
-use crate::workspace::folders::told;
+use crate::workspace::folders::path_and_reason;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::runs::{pack_parts, surviving};
@@ -70,9 +70,9 @@ pub struct Leftovers {
 
 impl Leftovers {
     /// Records an error of one file or folder, so that the others are still handled.
-    fn tell(&mut self, looked: Result<()>) -> Result<()> {
+    fn record(&mut self, looked: Result<()>) -> Result<()> {
         if let Err(error) = looked {
-            self.kept.push(told(error)?);
+            self.kept.push(path_and_reason(error)?);
         }
         Ok(())
     }
@@ -89,9 +89,9 @@ impl Workspace {
         }
         self.sync_entries()?;
         let looked = self.remove_temporary(options, &mut left);
-        left.tell(looked)?;
+        left.record(looked)?;
         let looked = self.remove_unlisted(options, &mut left);
-        left.tell(looked)?;
+        left.record(looked)?;
         let folded = [
             self.inner.manifest.lock().remove_folded(),
             self.inner.catalog.lock().remove_folded(),
@@ -99,7 +99,7 @@ impl Workspace {
         ];
         for folded in folded {
             let looked = folded.map(|count| left.removed += count as u64);
-            left.tell(looked)?;
+            left.record(looked)?;
         }
         left.kept.extend(self.unlisted_journals()?);
         Ok(left)

@@ -141,7 +141,7 @@ impl Workspace {
         let found = match path.extension().and_then(|kind| kind.to_str()) {
             Some("workspace") => marker::read(&*self.inner.storage, &self.inner.root)
                 .map(|_| ())
-                .map_err(|error| (error, "the workspace does not open; `repair` makes the mark anew")),
+                .map_err(|error| (error, "the workspace does not open; `repair` restores the marker file")),
             Some("entry") => return Ok(()),
             Some("pack") => return self.check_pack(path, len, report),
             Some("index") => match check_index(&*self.inner.storage, &self.inner.root, path) {

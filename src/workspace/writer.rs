@@ -14,7 +14,7 @@ use crate::run::session::Session;
 use crate::run::state::RunState;
 use crate::workspace::edits::{Editor, RunEdit, Since};
 use crate::workspace::open::Workspace;
-use crate::workspace::params::Apart;
+use crate::workspace::params::Unrelated;
 
 /// A resolved metric of one [`RunWriter`], for logging without a lookup. Other writers reject it, even of the same run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct RunWriter {
     /// The manifest number up to which `state` includes all packs, if it does.
     seen: Option<u64>,
     /// What was unreadable when the run began, and so does not mention it.
-    apart: Apart,
+    unrelated: Unrelated,
 }
 
 /// Predicts the next key: training loops log their keys in a fixed order, so that one comparison mostly replaces a
@@ -75,7 +75,7 @@ impl Order {
 impl RunWriter {
     /// Opens a writer of a run; `state` includes all packs up to the manifest number `seen`, if given.
     pub(super) fn open(workspace: &Workspace, state: RunState, seen: Option<u64>) -> Result<Self> {
-        let mut writer = Self::new(workspace, state, seen, Apart::default())?;
+        let mut writer = Self::new(workspace, state, seen, Unrelated::default())?;
         // Write the run's definition at once.
         writer.session.commit(Vec::new(), &[])?;
         Ok(writer)
@@ -83,19 +83,19 @@ impl RunWriter {
 
     /// Opens a writer of a new run with a random id and these edits, atomically: if it fails, the run does not exist.
     pub(super) fn begin(workspace: &Workspace, state: RunState, seen: u64, edits: &[RunEdit]) -> Result<Self> {
-        let mut writer = Self::new(workspace, state, Some(seen), workspace.apart_from_new_runs()?)?;
+        let mut writer = Self::new(workspace, state, Some(seen), workspace.unrelated_to_new_runs()?)?;
         writer.editor(Since::Begin).commit(edits, &[])?;
         Ok(writer)
     }
 
-    fn new(workspace: &Workspace, state: RunState, seen: Option<u64>, apart: Apart) -> Result<Self> {
+    fn new(workspace: &Workspace, state: RunState, seen: Option<u64>, unrelated: Unrelated) -> Result<Self> {
         let key = state.id.key();
         let dir = paths::log_dir(&workspace.inner.root, key);
         let place = workspace.place(dir, key.to_string(), state.greatest_order() + 1);
         let mut session = workspace.session(place)?;
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         let (workspace, number) = (workspace.clone(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Ok(Self { workspace, session, state, run, number, order: Order::default(), seen, apart })
+        Ok(Self { workspace, session, state, run, number, order: Order::default(), seen, unrelated })
     }
 
     /// The run's id.
@@ -246,8 +246,8 @@ impl RunWriter {
     }
 
     fn editor(&mut self, since: Since) -> Editor<'_> {
-        let Self { workspace, session, state, run, seen, apart, .. } = self;
-        Editor { workspace, session, run: *run, state, seen, since, partly: false, apart }
+        let Self { workspace, session, state, run, seen, unrelated, .. } = self;
+        Editor { workspace, session, run: *run, state, seen, since, partly: false, unrelated }
     }
 
     /// Sets a param, once for all writers of the run.

@@ -139,7 +139,7 @@ fn the_index_of_another_pack_is_refused() {
 }
 
 #[test]
-fn every_flipped_bit_of_the_index_is_told() {
+fn every_flipped_bit_of_the_index_is_reported() {
     let packed = Packed::new(4, &[30, 12]);
     let (pack, path) = (packed.pack(), Path::new(INDEX));
     for at in 0..packed.index.len() {
@@ -156,7 +156,7 @@ fn every_flipped_bit_of_the_index_is_told() {
 }
 
 #[test]
-fn damage_to_values_in_the_pack_is_told_with_its_place() {
+fn damage_to_values_in_the_pack_is_reported_with_its_place() {
     let packed = Packed::new(5, &[60, 50]);
     let (pack, path) = (packed.pack(), Path::new(PACK));
     let pages: Vec<u64> = (0..2)

@@ -24,19 +24,19 @@ pub(super) struct Known {
     /// Whether it was reported as deleted.
     deleted: bool,
     /// Its deletion attribute.
-    mark: Mark,
+    deletion: Deletion,
     writers: BTreeMap<WriterId, Given>,
 }
 
 /// A run's deletion attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Mark {
+struct Deletion {
     experiment: ExperimentId,
     deleted: bool,
     generation: u64,
 }
 
-impl Mark {
+impl Deletion {
     fn of(state: &RunState) -> Self {
         Self { experiment: state.experiment, deleted: state.deleted(), generation: state.deleted_generation() }
     }
@@ -58,10 +58,15 @@ struct Given {
 impl Known {
     /// Everything of a run counts as delivered.
     pub(super) fn of(workspace: &Workspace, run: &RunSnapshot, keys: &BTreeSet<String>) -> Result<Self> {
-        let (state, mark) = (run.state(), Mark::of(run.state()));
+        let (state, deletion) = (run.state(), Deletion::of(run.state()));
         let metadata = Some(metadata_hash(state));
-        let mut known =
-            Self { id: state.id.clone(), metadata, deleted: mark.counts(workspace)?, mark, writers: BTreeMap::new() };
+        let mut known = Self {
+            id: state.id.clone(),
+            metadata,
+            deleted: deletion.counts(workspace)?,
+            deletion,
+            writers: BTreeMap::new(),
+        };
         known.reach(state);
         for (key, series) in run.series().iter().filter(|(key, _)| is_wanted(keys, key)) {
             for (part, &writer) in series.parts.iter().zip(&series.writers) {
@@ -73,8 +78,8 @@ impl Known {
 
     /// Nothing of a run counts as delivered.
     fn none(run: &RunSnapshot) -> Self {
-        let (id, mark) = (run.id().clone(), Mark::of(run.state()));
-        Self { id, metadata: None, deleted: false, mark, writers: BTreeMap::new() }
+        let (id, deletion) = (run.id().clone(), Deletion::of(run.state()));
+        Self { id, metadata: None, deleted: false, deletion, writers: BTreeMap::new() }
     }
 
     fn count(&mut self, writer: WriterId, key: &str) -> &mut u64 {
@@ -122,7 +127,7 @@ impl Follower {
     pub(super) fn look(&mut self, key: RunKey) -> Result<bool> {
         let id = self.runs.get(&key).map(|known| &known.id).or_else(|| self.chosen.get(&key)).cloned();
         let (run, unread) = self.workspace.read_run(key, id.as_ref())?;
-        unread.iter().for_each(|error| self.tell(error.to_string()));
+        unread.iter().for_each(|error| self.report(error.to_string()));
         let damaged = !unread.is_empty();
         let Some(run) = run else {
             if !damaged {
@@ -153,7 +158,7 @@ impl Follower {
         self.runs.insert(key, known);
         let RunChange { event, state, points, removed, .. } = &change;
         if event.is_some() || state.is_some() || !points.is_empty() || !removed.is_empty() {
-            self.answer.runs.push(change);
+            self.result.runs.push(change);
         }
         looked
     }
@@ -188,9 +193,9 @@ impl Follower {
         if let Some(before) = &before {
             state.merge(before.state());
         }
-        let (metadata, mark) = (Some(metadata_hash(&state)), Mark::of(&state));
-        let deleted = mark.counts(&self.workspace)?;
-        Ok(Some(Known { id: run.id().clone(), metadata, deleted, mark, writers: given }))
+        let (metadata, deletion) = (Some(metadata_hash(&state)), Deletion::of(&state));
+        let deleted = deletion.counts(&self.workspace)?;
+        Ok(Some(Known { id: run.id().clone(), metadata, deleted, deletion, writers: given }))
     }
 
     /// The run as the adopted packs have it.
@@ -202,7 +207,7 @@ impl Follower {
                 Err(error) => unread.push(of_one_file(error)?),
             }
         }
-        unread.iter().for_each(|error| self.tell(error.to_string()));
+        unread.iter().for_each(|error| self.report(error.to_string()));
         named(&mut parts, id, key);
         Ok(merge(parts, &self.manifest))
     }
@@ -224,17 +229,17 @@ impl Follower {
         if let Some(id) = id {
             let event = Some(RunEvent::Gone);
             let (state, points, removed) = (None, Vec::new(), Vec::new());
-            self.answer.runs.push(RunChange { id, event, deleted: true, state, points, removed });
+            self.result.runs.push(RunChange { id, event, deleted: true, state, points, removed });
         }
         Ok(())
     }
 
     fn new_metadata(&self, known: &mut Known, run: &RunSnapshot, appeared: bool, change: &mut RunChange) -> Result<()> {
         let state = run.state();
-        let (metadata, mark) = (metadata_hash(state), Mark::of(state));
-        let deleted = mark.counts(&self.workspace)?;
+        let (metadata, deletion) = (metadata_hash(state), Deletion::of(state));
+        let deleted = deletion.counts(&self.workspace)?;
         // For named runs all changes are reported; for others not those that come with a change of the experiment.
-        let before = if self.chosen.is_empty() { known.mark.counts(&self.workspace)? } else { known.deleted };
+        let before = if self.chosen.is_empty() { known.deletion.counts(&self.workspace)? } else { known.deleted };
         change.event = match (appeared, before, deleted) {
             (true, ..) => Some(RunEvent::Appeared),
             (_, false, true) => Some(RunEvent::Deleted),
@@ -245,7 +250,7 @@ impl Follower {
         if known.metadata != Some(metadata) || change.event.is_some() {
             change.state = Some(state.clone());
         }
-        (known.metadata, known.mark, known.deleted) = (Some(metadata), mark, deleted);
+        (known.metadata, known.deletion, known.deleted) = (Some(metadata), deletion, deleted);
         Ok(())
     }
 
@@ -307,7 +312,7 @@ impl Follower {
             for (at, (part, &writer)) in series.parts.iter().zip(&series.writers).enumerate() {
                 let (offset, len) = (offsets.entry(writer).or_default(), part_len(part) as u64);
                 let from = known.count(writer, key).saturating_sub(*offset).min(len);
-                let room = POINTS_MAX.saturating_sub(self.answer.points) as u64;
+                let room = POINTS_MAX.saturating_sub(self.result.points) as u64;
                 let to = len.min(from + room);
                 *offset += len;
                 if from == len {
@@ -327,7 +332,7 @@ impl Follower {
                 }
                 // Damaged points are reported and not tried again.
                 *known.count(writer, key) += to - from;
-                self.answer.points += (to - from) as usize;
+                self.result.points += (to - from) as usize;
                 if to < len {
                     done = false;
                     break 'series;
@@ -335,7 +340,7 @@ impl Follower {
             }
         }
         change.points.retain(|new| !new.columns.is_empty());
-        reader.told().into_iter().for_each(|told| self.tell(told));
+        reader.messages().into_iter().for_each(|message| self.report(message));
         failed.map(|()| done)
     }
 

@@ -37,7 +37,7 @@ const WAIT_MAX: Duration = Duration::from_millis(200);
 /// The time between two scans is at least this many times the duration of the last one.
 const WAIT_COSTS: u32 = 4;
 /// Unreadable files are reported once; beyond this many reports, all are reported again.
-const TOLD_MAX: usize = 10_000;
+const REPORTED_MAX: usize = 10_000;
 
 /// What to follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -176,9 +176,9 @@ pub struct Follower {
     leaving: Vec<WriterId>,
     /// Points per metric and writer in the first result, while that is being made.
     first: Option<usize>,
-    told: BTreeSet<String>,
+    reported: BTreeSet<String>,
     /// The result being made.
-    answer: Changes,
+    result: Changes,
     /// Time since the last scan, and how long that took.
     rested: Option<(Stopwatch, Duration)>,
 }
@@ -252,8 +252,8 @@ impl Follower {
             behind: None,
             leaving: Vec::new(),
             first: None,
-            told: BTreeSet::new(),
-            answer: Changes::default(),
+            reported: BTreeSet::new(),
+            result: Changes::default(),
             rested: None,
         }
     }
@@ -285,12 +285,12 @@ impl Follower {
             let took = look.elapsed();
             self.rested = Some((Stopwatch::start(), took));
             // Deliver what was found before an error first: the next scan meets the error again, if it stays.
-            if self.answer.is_empty() {
+            if self.result.is_empty() {
                 looked?;
             }
-            if !self.answer.is_empty() {
-                self.answer.more = !self.ahead.is_empty();
-                return Ok(Some(std::mem::take(&mut self.answer)));
+            if !self.result.is_empty() {
+                self.result.more = !self.ahead.is_empty();
+                return Ok(Some(std::mem::take(&mut self.result)));
             }
             if left(&watch).is_zero() {
                 return Ok(None);
@@ -304,7 +304,7 @@ impl Follower {
             self.scan()?;
         }
         while let Some(key) = self.following() {
-            if self.answer.points >= POINTS_MAX {
+            if self.result.points >= POINTS_MAX {
                 return Ok(());
             }
             let done = self.look(key)?;
@@ -330,12 +330,12 @@ impl Follower {
     }
 
     /// Reports an unreadable file.
-    fn tell(&mut self, what: String) {
-        if self.told.len() >= TOLD_MAX {
-            self.told.clear();
+    fn report(&mut self, what: String) {
+        if self.reported.len() >= REPORTED_MAX {
+            self.reported.clear();
         }
-        if self.told.insert(what.clone()) {
-            self.answer.damage.push(what);
+        if self.reported.insert(what.clone()) {
+            self.result.damage.push(what);
         }
     }
 

@@ -70,7 +70,7 @@ impl Follower {
             }
             let id = self.chosen.get(&key).cloned();
             let (run, unread) = self.workspace.read_run(key, id.as_ref())?;
-            unread.iter().for_each(|error| self.tell(error.to_string()));
+            unread.iter().for_each(|error| self.report(error.to_string()));
             match (run, id) {
                 (Some(run), id) if id.is_some() || run.state().kind() == RUN => {
                     let known = Known::of(&self.workspace, &run, &self.keys)?;
@@ -143,13 +143,13 @@ impl Follower {
             };
             wanted.into_iter().for_each(|key| _ = self.ahead.insert(key));
         }
-        self.workspace.lost_of_runs().into_iter().for_each(|lost| self.tell(lost));
+        self.workspace.lost_of_runs().into_iter().for_each(|lost| self.report(lost));
         Ok(())
     }
 
     fn scan_logs(&mut self) -> Result<()> {
         let (names, unlisted) = self.names()?;
-        unlisted.iter().for_each(|error| self.tell(error.to_string()));
+        unlisted.iter().for_each(|error| self.report(error.to_string()));
         let mut there: FxHashSet<LogKey> = FxHashSet::default();
         there.reserve(names.len());
         for name in &names {
@@ -218,7 +218,7 @@ impl Follower {
     fn scan_packs(&mut self) -> Result<()> {
         let packs = self.workspace.refresh()?;
         packs.check()?;
-        packs.broken().values().for_each(|error| self.tell(error.to_string()));
+        packs.broken().values().for_each(|error| self.report(error.to_string()));
         let same = packs.packs().keys().eq(self.packs.packs().keys());
         if packs.reading() == self.packs.reading() && same {
             self.ahead.extend(&self.went);
@@ -284,7 +284,7 @@ impl Follower {
         if self.chosen.is_empty() {
             let all = now.keys().chain(self.experiments.keys());
             let changed = all.filter(|id| now.get(*id) != self.experiments.get(*id)).copied();
-            let Changes { experiments, .. } = &mut self.answer;
+            let Changes { experiments, .. } = &mut self.result;
             experiments.extend(changed);
             experiments.sort_unstable();
             experiments.dedup();
@@ -298,12 +298,12 @@ impl Follower {
     /// Hashes of the current experiments.
     pub(super) fn experiments_now(&self) -> Result<BTreeMap<ExperimentId, u64>> {
         let catalog = self.workspace.catalog()?;
-        let mark = |experiment| {
+        let hash = |experiment| {
             let mut bytes = Vec::new();
             control::encode(experiment, &mut bytes);
             xxhash_rust::xxh3::xxh3_64(&bytes)
         };
-        Ok(catalog.experiments.iter().map(|(&id, experiment)| (id, mark(experiment))).collect())
+        Ok(catalog.experiments.iter().map(|(&id, experiment)| (id, hash(experiment))).collect())
     }
 
     /// Adopts the packs of the last scan, after every run was compared.
@@ -318,17 +318,17 @@ impl Follower {
             return;
         }
         // Runs that are completely in packs need not be tracked.
-        let mut spoken: FxHashSet<RunKey> = self.logs.keys().filter_map(|(run, _)| *run).collect();
+        let mut mentioned: FxHashSet<RunKey> = self.logs.keys().filter_map(|(run, _)| *run).collect();
         for watched in self.logs.values() {
             match watched {
-                Watched::Live { stamps, .. } => spoken.extend(stamps.keys().copied()),
-                Watched::Unclear(runs) => spoken.extend(runs.iter().copied()),
+                Watched::Live { stamps, .. } => mentioned.extend(stamps.keys().copied()),
+                Watched::Unclear(runs) => mentioned.extend(runs.iter().copied()),
                 Watched::Ended => {}
             }
         }
         let packs = &self.packs;
         self.runs.retain(|key, known| {
-            spoken.contains(key) || !state_in(packs, *key).is_some_and(|state| known.is_within(&state))
+            mentioned.contains(key) || !state_in(packs, *key).is_some_and(|state| known.is_within(&state))
         });
     }
 }
