@@ -1,4 +1,4 @@
-//! What can go wrong, told with what, where and what to do.
+//! Errors: what went wrong, where, and what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,28 +6,28 @@ use std::path::{Path, PathBuf};
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Every error of the store. Each says what it concerns, where, and, where there is one, the way out.
+/// All errors of the store. Each says what it concerns, where, and, if possible, what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused; what was acknowledged before stays.
+    /// The operating system failed; acknowledged data stays.
     #[error("{operation} {path}: {source}", path = path.display())]
     Io {
-        /// What was tried, as a verb: `read`, `create`, `sync`.
+        /// The operation, as a verb: `read`, `create`, `sync`.
         operation: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Bytes that do not verify. The rest stays readable; `stepwell verify` names all of it.
+    /// Damaged bytes. The rest stays readable; `stepwell verify` reports all damage.
     #[error("{path} is damaged at byte {offset}: {what}; run `stepwell verify` to see what it costs", path = path.display())]
     Corrupt {
         /// The damaged file.
         path: PathBuf,
-        /// Where in the file, in bytes.
+        /// The offset in the file, in bytes.
         offset: u64,
-        /// What was expected there.
+        /// What should be there.
         what: String,
     },
     /// The folder is not a workspace.
@@ -41,7 +41,7 @@ pub enum Error {
     /// A newer Stepwell wrote this.
     #[error("{path} has format version {found}, and this Stepwell reads up to {supported}; use a newer Stepwell", path = path.display())]
     NewerFormat {
-        /// The file that says so.
+        /// The file.
         path: PathBuf,
         /// Its version.
         found: u32,
@@ -51,7 +51,7 @@ pub enum Error {
     /// No such experiment, run, metric …
     #[error("no {entity} {id:?}")]
     NotFound {
-        /// Which kind of thing.
+        /// The kind of entity.
         entity: &'static str,
         /// Its id or name.
         id: String,
@@ -59,25 +59,25 @@ pub enum Error {
     /// The name or id is taken.
     #[error("{entity} {id:?} exists already")]
     AlreadyExists {
-        /// Which kind of thing.
+        /// The kind of entity.
         entity: &'static str,
         /// Its id or name.
         id: String,
     },
-    /// The thing is deleted and takes no change until it is restored.
+    /// The entity is deleted and cannot be changed until it is restored.
     #[error("{entity} {id:?} is deleted; restore it first")]
     Deleted {
-        /// Which kind of thing.
+        /// The kind of entity.
         entity: &'static str,
         /// Its id or name.
         id: String,
     },
-    /// The caller's argument breaks a rule.
+    /// An argument is invalid.
     #[error("invalid {what}: {why}")]
     Invalid {
         /// Which argument.
         what: &'static str,
-        /// The rule, and what was given.
+        /// The rule and the given value.
         why: String,
     },
     /// A param has another value already; params are write-once.
@@ -87,12 +87,12 @@ pub enum Error {
         run: String,
         /// The param's key.
         key: String,
-        /// The value that stands.
+        /// The existing value.
         existing: String,
-        /// The value that was refused.
+        /// The rejected value.
         given: String,
     },
-    /// Another writer claims the param and has neither set nor retracted it. Nothing was changed.
+    /// Another writer claims the param and has neither set it nor retracted the claim. Nothing was changed.
     #[error(
         "param {key:?} of run {run} is just being set by the writer of {log}; try again, and if that writer hangs, end its \
          process; where locks cannot tell that it is gone, run `stepwell compact --take-over`",
@@ -106,10 +106,10 @@ pub enum Error {
         /// The other writer's log.
         log: PathBuf,
     },
-    /// A sync failed and the points could not be written anew, so some of what was logged may not survive power loss.
+    /// A sync failed, so some logged data may not survive a power loss.
     #[error("points {from} to {to} of this writer may not survive a power loss: {why}")]
     DurabilityLost {
-        /// First point of the writer that is in doubt.
+        /// The writer's first affected point.
         from: u64,
         /// One past the last.
         to: u64,
@@ -141,7 +141,7 @@ impl Error {
         Self::NotFound { entity, id: id.to_string() }
     }
 
-    /// The same error of a file once more; any other becomes an [`Error::Corrupt`] of no place.
+    /// Copies an error that concerns a file; any other becomes an [`Error::Corrupt`] without a path.
     #[must_use]
     pub fn again(&self) -> Self {
         match self {
@@ -157,9 +157,9 @@ impl Error {
         }
     }
 
-    /// Whether this is about one file alone, so that whoever reads many files tells of it and goes on with the others:
-    /// the file does not verify, or the operating system refuses it. `false` where the process itself lacks something,
-    /// such as descriptors or memory: then every file may be refused, and trying again may help.
+    /// Whether this concerns a single file, so that a reader of many files reports it and goes on: the file is damaged,
+    /// or the operating system refuses it. `false` if the process lacks a resource, such as descriptors or memory: then
+    /// any file may fail, and a retry may help.
     #[must_use]
     pub fn is_of_one_file(&self) -> bool {
         match self {
@@ -172,13 +172,13 @@ impl Error {
         }
     }
 
-    /// Whether the operating system says that there is no such file.
+    /// Whether the file does not exist.
     #[must_use]
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// The file or folder that this is about, if it is about one.
+    /// The file or folder that this concerns, if any.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -197,7 +197,7 @@ impl Error {
     }
 }
 
-/// An error that is about one file alone, for those who tell of it and go on with the other files.
+/// Returns errors that concern a single file, to be reported while other files are read.
 ///
 /// # Errors
 /// Every other error.

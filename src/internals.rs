@@ -1,5 +1,5 @@
-//! A door to the inner modules for this repository's fuzz targets, benchmarks and tests of bytes. Nothing behind it is
-//! part of the API.
+//! Exposes inner modules to this repository's fuzz targets, benchmarks and tests of bytes. Nothing here is part of the
+//! API.
 #![allow(missing_docs)]
 
 macro_rules! open {

@@ -50,14 +50,14 @@
 //! searches, [`maintenance`] keeps a folder small and sound, [`import`](mod@import) takes whole runs in, and
 //! [`registry`] holds registered models. [`tracking`] speaks MLflow's data model, for authors of tracking servers.
 //!
-//! `ARCHITECTURE.md` draws the map of the code, `docs/format.md` spells out every byte.
+//! `ARCHITECTURE.md` is the map of the code, `docs/format.md` defines every byte.
 //!
 //! # Features
 //!
-//! - `testing` adds a module of that name with a simulated disk that fails on demand, for tests of programs that link
+//! - `testing` adds a module of that name with a simulated disk that fails on demand, for testing programs that use
 //!   this library.
-//! - `internals` is for this repository's own fuzz targets and benchmarks. It opens the inner modules, whose names
-//!   change without notice.
+//! - `internals` is for this repository's own fuzz targets and benchmarks. It exposes inner modules, whose names change
+//!   without notice.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub))]
 
@@ -127,14 +127,14 @@ pub use {
     workspace::keys::KeyKind,
 };
 
-// What goes wrong, and the time.
+// Errors and the time.
 #[doc(inline)]
 pub use {
     error::{Error, Result},
     folder::clock::now_ms,
 };
 
-/// The language of searches: filters, orders and the names of columns, as text and as values.
+/// The query language: filters, orders and column names, as text and as values.
 pub mod query {
     #[doc(inline)]
     pub use crate::search::{
@@ -149,33 +149,32 @@ pub mod query {
     };
 }
 
-/// Keeping a workspace small and sound: compaction, garbage collection, verification and repair, by hand or by a
-/// thread in the background.
+/// Maintenance: compaction, garbage collection, verification and repair, on demand or on background threads.
 pub mod maintenance {
     #[doc(inline)]
     pub use crate::workspace::{
         background::{Background, Rounds, Schedule},
-        check::{Damage, Report},
         compaction::{CompactOptions, Compacted},
         maintenance::Maintenance,
         purge::{CollectOptions, Collected},
         repair::{RepairOptions, Repaired},
         unlisted::LeftoverOptions,
         usage::Usage,
+        verify::{Damage, Report},
     };
 }
 
-/// Taking in whole runs, experiments and models that others logged, and those of another workspace.
+/// Importing whole runs, experiments and models of other tools, and pulling from another workspace.
 pub mod import {
     #[doc(inline)]
     pub use crate::workspace::{
         adopt::{AdoptedExperiment, ExperimentImport},
-        exchange::Pulled,
         import::{Added, ChangedHere, Elsewhere, Importer, Offered, OtherParam, Refusal, RunImport},
+        pull::Pulled,
     };
 }
 
-/// What a facade attaches to runs: datasets, logged models and where things come from.
+/// Items that a facade attaches to runs: datasets, logged models and their sources.
 pub mod items {
     #[doc(inline)]
     pub use crate::base::items::*;

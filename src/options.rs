@@ -1,15 +1,15 @@
-//! What a caller may choose when opening a workspace.
+//! Options for opening a workspace.
 
-/// How the newest points of a writer are kept until they are sealed.
+/// How a writer's newest points are stored until they are sealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TailMode {
-    /// Mapped where the file system is known to keep the promises that this needs (ext4, tmpfs), else written.
+    /// Mapped if the file system is known to support it safely (ext4, tmpfs), else written.
     #[default]
     Auto,
-    /// Mapped: a point costs nanoseconds and survives the death of the process. The hazard that remains: should the
-    /// file system itself fail (device gone, journal aborted), a store raises SIGBUS, which ends the process.
+    /// Mapped: a point costs nanoseconds and survives the death of the process. Remaining hazard: if the file system
+    /// itself fails (device gone, journal aborted), a store raises SIGBUS, which ends the process.
     Mapped,
-    /// Written by one system call a point (0.3 to 2 µs): the same promise without that hazard, on any file system.
+    /// Written by one system call per point (0.3 to 2 µs): the same guarantee without that hazard, on any file system.
     Written,
 }
 
@@ -18,13 +18,13 @@ pub enum TailMode {
 pub struct Options {
     /// See [`TailMode`].
     pub tail: TailMode,
-    /// How many of a writer's newest points each half of its tail holds, 32 bytes apiece: what is sealed in one piece.
-    /// More of them make better columns, fewer less memory; it is held within 2 and 262,144.
+    /// Points per buffer of a writer's tail, 32 bytes each: what is sealed in one piece. More make better columns,
+    /// fewer need less memory. Clamped to 2 to 262,144.
     pub tail_points: u32,
-    /// How long files stay that something newer replaced, in milliseconds, so that open snapshots go on.
+    /// How long replaced files stay, in milliseconds, so that open snapshots keep working.
     pub grace_ms: i64,
-    /// How long setting a param waits for another writer that is just setting the same one, in milliseconds, before it
-    /// refuses with [`crate::error::Error::ParamClaimed`].
+    /// How long setting a param waits for another writer that is setting the same one, in milliseconds, before it fails
+    /// with [`crate::error::Error::ParamClaimed`].
     pub param_wait_ms: u64,
 }
 

@@ -47,45 +47,45 @@ fn life() -> Vec<Step> {
         point(0, 1, 3),
         Open { slot: 1, run: 0 },
         point(1, 0, 0),
-        Settle,
+        SyncHandle,
         Param { slot: 1, key: 0, value: 2 },
         Param { slot: 1, key: 1, value: 3 },
         Tag { slot: 1, key: 1 },
         Batch { slot: 1, len: 4, shape: 1, tag: true },
-        Settle,
+        SyncHandle,
         Seal { slot: 0 },
         point(0, 2, 0),
         Tag { slot: 0, key: 1 },
-        // Asked and answered, while a half is being sealed too.
+        // A flush is requested and completed, also while a buffer is being sealed.
         point(0, 0, 0),
         Batch { slot: 0, len: 3, shape: 1, tag: false },
-        Ask,
+        RequestFlushes,
         point(0, 0, 1),
         point(0, 1, 1),
-        Ask,
+        RequestFlushes,
         point(0, 0, 1),
         Batch { slot: 0, len: 3, shape: 1, tag: false },
-        SettleAsked,
+        SyncFlushed,
         Tag { slot: 0, key: 1 },
         // Asked and idle, then answered too late, twice.
         Batch { slot: 0, len: 4, shape: 1, tag: false },
-        Ask,
-        SettleAsked,
-        Ask,
+        RequestFlushes,
+        SyncFlushed,
+        RequestFlushes,
         Batch { slot: 0, len: 4, shape: 1, tag: false },
         point(0, 1, 1),
-        Ask,
-        SettleAsked,
+        RequestFlushes,
+        SyncFlushed,
         Batch { slot: 0, len: 5, shape: 1, tag: false },
-        Ask,
+        RequestFlushes,
         point(0, 0, 1),
         point(0, 0, 1),
         point(0, 0, 1),
-        SettleAsked,
+        SyncFlushed,
         Columns { slot: 0, key: 1, len: 600, shape: 0 },
         Many { slot: 0, shape: 0 },
         Drop { slot: 1 },
-        Settle,
+        SyncHandle,
         Compact,
         point(0, 0, 4),
         EditTag { run: 0, key: 1 },
@@ -94,7 +94,7 @@ fn life() -> Vec<Step> {
         Import { run: 3, more: 40 },
         Import { run: 3, more: 7 },
         point(0, 0, 5),
-        Settle,
+        SyncHandle,
         point(0, 0, 6),
         Finish { slot: 0, failed: false },
     ];
@@ -251,7 +251,7 @@ fn killed_at_every_operation() {
             for _ in 0..2 {
                 check::exact(&dead.ledger, &open(&image, options), Depth::Contents);
             }
-            check::settle(&mut dead.ledger, &open(&image, options));
+            check::resolve_in_flight(&mut dead.ledger, &open(&image, options));
             dead.move_to(Arc::new(image.clone()));
             go_on(&mut dead);
         }
@@ -383,7 +383,7 @@ fn killed_again_while_going_on() {
         let mut dead = world(&first, options);
         live(&mut dead, &first, n);
         let image = first.process_crash();
-        check::settle(&mut dead.ledger, &open(&image, options));
+        check::resolve_in_flight(&mut dead.ledger, &open(&image, options));
         dead.move_to(Arc::new(image.clone()));
         let (mut at, mut disk) = (turn as u64 % 5, image);
         loop {
@@ -414,7 +414,7 @@ fn killed_again_while_going_on() {
             check::lossy(&mut lossy, &open(&off, options));
             let image = disk.process_crash();
             check::exact(&again.ledger, &open(&image, options), Depth::Contents);
-            check::settle(&mut again.ledger, &open(&image, options));
+            check::resolve_in_flight(&mut again.ledger, &open(&image, options));
             dead.ledger = again.ledger.clone();
             drop(again);
             // Further each time: who is always killed before it has looked at what the others left never gets ahead.

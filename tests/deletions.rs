@@ -124,7 +124,7 @@ fn act() -> impl Strategy<Value = (usize, Act)> {
     (0..2_usize, act)
 }
 
-/// What was logged, and what was deleted for good, by run and metric.
+/// What was logged, and what was permanently deleted, by run and metric.
 #[derive(Default)]
 struct Oracle {
     logged: BTreeMap<(RunId, &'static str), BTreeSet<u64>>,
@@ -158,7 +158,7 @@ fn pull_and_check(sides: &[Workspace; 2], at: usize, ids: &[RunId]) {
     for (id, before) in ids.iter().zip(before) {
         let after = is_deleted(&sides[at], id);
         match before {
-            // One that was deleted for good on the other side may be gone.
+            // One that was permanently deleted on the other side may be gone.
             [own, theirs] if own == theirs || theirs.is_none() || own.is_none() => {
                 let expected = own.or(theirs);
                 assert!(after == expected || after.is_none(), "{id}: {before:?} became {after:?}");

@@ -10,7 +10,7 @@ use stepwell::{ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunStatus, 
 
 use crate::support::stop::{Actor, Stop};
 
-/// The half of a tail in these tests.
+/// The slots of a tail's buffer in these tests.
 const HALF: u32 = 8;
 /// How many chosen losses of power are tried each time, beside those of all and of nothing.
 const LOSSES: u64 = 20;
@@ -255,7 +255,7 @@ fn logs(disk: &SimDisk) -> Vec<std::path::PathBuf> {
     found.filter(|path| path.extension().is_some_and(|kind| kind == "log")).collect()
 }
 
-/// A writer closed its log, and another process that tried to sync it was told of a failure.
+/// A writer closed its log, and another process that tried to sync it consumed the error.
 #[test]
 fn a_closed_log_that_another_process_failed_to_sync_is_written_once_more() {
     let mut failures = 0;

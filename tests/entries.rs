@@ -194,7 +194,7 @@ fn a_lost_last_entry_is_missed_and_costs_nothing() {
 
 /// The last entry and its anchor are lost: nothing but the pack itself tells of it.
 #[test]
-fn a_pack_that_no_entry_names_is_told_and_stays() {
+fn a_pack_that_no_entry_names_is_reported_and_stays() {
     let disk = SimDisk::new();
     let workspace = on(&disk);
     ["a", "b", "c"].iter().for_each(|name| {
@@ -424,7 +424,7 @@ fn an_emptied_folder_of_entries_is_missed_and_numbers_go_on_behind_it() {
 
 /// A lost last entry whose number somebody gave again, who slept since before it was given.
 #[test]
-fn an_entry_with_the_number_of_a_lost_one_is_told() {
+fn an_entry_with_the_number_of_a_lost_one_is_reported() {
     let disk = SimDisk::new();
     on(&disk);
     publish(&mut catalog_on(&disk), 1).unwrap();

@@ -188,7 +188,8 @@ fn frames(bytes: &[u8]) -> Vec<(usize, usize)> {
     frames
 }
 
-/// A log that was never synced, with short frames, one of columns and one of words longer than what is written at once.
+/// A log that was never synced, with short frames, one of columns and one of metadata longer than what is written at
+/// once.
 fn never_synced() -> (SimDisk, PathBuf) {
     let disk = SimDisk::new();
     let workspace = open(&disk);
@@ -351,7 +352,7 @@ fn ledgers_are_few_and_go() {
 }
 
 #[test]
-fn damage_to_a_ledger_is_told_and_costs_no_data() {
+fn damage_to_a_ledger_is_reported_and_costs_no_data() {
     let disk = sample(Left::Finished);
     let dir = Path::new(ROOT).join("ledgers");
     let ledger = dir.join(&disk.read_dir(&dir).unwrap()[0].name);
@@ -369,11 +370,11 @@ fn damage_to_a_ledger_is_told_and_costs_no_data() {
     }
 }
 
-/// A writer that is killed while it stores a point leaves some words of a slot: behind its last point, over nothing or
-/// over a point of a former turn. Nobody was told that it is there.
+/// A writer killed while it stores a point leaves some words of a slot: after its last point, over nothing or over a
+/// point of an earlier generation. The point was never acknowledged.
 #[test]
 fn half_of_a_slot_that_a_killed_writer_left_is_no_damage() {
-    for over in ["nothing", "a former turn"] {
+    for over in ["nothing", "an earlier generation"] {
         let disk = SimDisk::new();
         let workspace = open(&disk);
         let mut writer = create(&workspace, "hurt");
@@ -382,7 +383,7 @@ fn half_of_a_slot_that_a_killed_writer_left_is_no_damage() {
             let steps = next.by_ref().take(count);
             steps.for_each(|step| writer.log_metric("loss", step, step as f64).unwrap());
         };
-        if over == "a former turn" {
+        if over == "an earlier generation" {
             // Both halves of the tail have held points by then.
             (0..4).for_each(|_| {
                 log(&mut writer, 20);

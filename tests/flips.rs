@@ -92,11 +92,10 @@ impl Sample {
         Self::of(&disk, &[("long", keys), ("short", keys), ("edited", keys), ("points", &["m00", "m07"])])
     }
 
-    /// A run whose writer was killed: sealed groups, frames, points in the tail; and another whose writer ended,
-    /// edited.
+    /// A run whose writer was killed: row groups, frames, points in the tail; and another whose writer ended, edited.
     fn crashed(tail: TailMode) -> Self {
         let disk = SimDisk::new();
-        // Once all is in one half of the tail, once in both.
+        // Once everything is in one buffer of the tail, once in both.
         let tail_points = if tail == TailMode::Mapped { 64 << 10 } else { 12 };
         let options = Options { tail, tail_points, ..Options::default() };
         let workspace = Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new(ROOT), options).unwrap();
@@ -127,7 +126,7 @@ impl Sample {
         self.files.files.keys().filter(kind).cloned().collect()
     }
 
-    /// The runs whose points are no longer all told, or not alike.
+    /// The runs whose points are missing or differ.
     fn lacking(&self, seen: &Seen) -> Vec<RunId> {
         let lacks = |id: &RunId, keys: &Vec<String>| {
             keys.iter().any(|key| {
@@ -222,7 +221,7 @@ fn pages_of_one_run(path: &Path, bytes: &[u8]) -> Vec<std::ops::Range<u64>> {
     let disk = SimDisk::new();
     disk.create_new(Path::new("/pack")).unwrap().write_at(bytes, 0).unwrap();
     let pack = Pack::open(Source::new(disk.open_read(Path::new("/pack")).unwrap(), path.to_owned())).unwrap();
-    let groups: Vec<_> = (0..pack.group_count()).map(|index| pack.group(index).unwrap()).collect();
+    let groups: Vec<_> = (0..pack.row_group_count()).map(|index| pack.group(index).unwrap()).collect();
     let own = groups.iter().flat_map(|group| {
         let footer = group.footer();
         footer.pages[..footer.pool_base].iter().map(|page| {
@@ -263,7 +262,7 @@ fn each_flipped_byte_of_a_crashed_run_is_named_and_costs_what_follows_at_most() 
 }
 
 #[test]
-fn files_cut_at_any_length_and_grown_by_a_byte_are_told() {
+fn files_cut_at_any_length_and_grown_by_a_byte_are_reported() {
     for sample in [Sample::packed(), Sample::crashed(TailMode::Written)] {
         for (path, bytes) in &sample.files.files {
             let kind = path.extension().and_then(|kind| kind.to_str());

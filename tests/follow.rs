@@ -32,7 +32,7 @@ fn key(id: &RunId) -> String {
     id.key().to_string()
 }
 
-fn words(state: &RunState) -> RunState {
+fn metadata(state: &RunState) -> RunState {
     RunState { coverage: Vec::new(), ..state.clone() }
 }
 
@@ -49,7 +49,7 @@ fn found(workspace: &Workspace, id: &RunId) -> Option<Seen> {
         }
     }
     let deleted = workspace.counts_as_deleted(run.state()).unwrap();
-    Some(Seen { state: words(run.state()), deleted, points })
+    Some(Seen { state: metadata(run.state()), deleted, points })
 }
 
 fn all(workspace: &Workspace) -> Model {
@@ -83,7 +83,7 @@ fn take(model: &mut Model, changes: Changes) {
         }
         seen.deleted = run.deleted;
         if let Some(state) = run.state {
-            seen.state = words(&state);
+            seen.state = metadata(&state);
         }
         seen.points.retain(|(key, _), _| !run.removed.contains(key));
         for new in run.points {
@@ -196,7 +196,7 @@ proptest! {
             }
             match next {
                 Next::Step(op) => match (op, world.apply(op)) {
-                    // What was deleted for good does not come back by that.
+                    // What was permanently deleted does not come back by that.
                     (Op::Import { .. }, Err(Error::Invalid { what: "run", .. })) | (_, Ok(())) => {}
                     (op, Err(error)) => panic!("{op:?}: {error}"),
                 },
@@ -387,7 +387,7 @@ fn runs_come_and_go() {
 }
 
 #[test]
-fn a_damaged_log_is_told_and_the_rest_goes_on() {
+fn a_damaged_log_is_reported_and_the_rest_goes_on() {
     let (_dir, workspace) = place();
     let mut one = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
     let mut two = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();

@@ -26,16 +26,16 @@ use stepwell::internals::log::frame::{Kind, Label};
 use stepwell::internals::log::record::{Attribute, Batch, Record, Row, Start};
 use stepwell::internals::log::slot::{Check, Slot};
 use stepwell::internals::run::downsample::downsample;
-use stepwell::internals::run::gather::gather;
-use stepwell::internals::run::image::SeriesPart;
+use stepwell::internals::run::log_view::SeriesPart;
+use stepwell::internals::run::pack::pack_runs;
 use stepwell::internals::run::seal::{Head, Hints, seal};
 use stepwell::internals::run::snapshot::RunPart;
 use stepwell::internals::run::state::Coverage;
 use stepwell::internals::segment::footer::Footer;
 use stepwell::internals::segment::layout::{FINE_FROM, PAGE_POINTS, TRAILER_LEN};
 use stepwell::internals::segment::pack::{Pack, PackWriter};
-use stepwell::internals::segment::reader::{Group, Source};
-use stepwell::internals::segment::writer::{GroupWriter, SeriesName};
+use stepwell::internals::segment::reader::{RowGroup, Source};
+use stepwell::internals::segment::writer::{RowGroupWriter, SeriesName};
 use stepwell::query::Query;
 use stepwell::registry::{Model, Registry, Stage, Store, Version};
 use stepwell::testing::{SimDisk, Storage};
@@ -51,7 +51,7 @@ const WORKSPACE: u128 = 0x0011_2233_4455_6677_8899_AABB_CCDD_EEFF;
 const PACK: u128 = 0x00C0_FFEE_0000_0000_0000_0000_0000_0001;
 const VISION: ExperimentId = ExperimentId(123_456_789_012_345_678);
 const TIME: i64 = 1_700_000_000_000;
-/// The writers of the live log, the log of edits, and the runs in the pack.
+/// The writers of the live log, the edit log, and the runs in the pack.
 const WRITERS: [WriterId; 3] = [WriterId(0xA1), WriterId(0xA2), WriterId(0xA3)];
 
 fn id(name: &str) -> RunId {
@@ -85,7 +85,7 @@ impl Log {
         let mut log = Self { writer, bytes: Vec::new() };
         let mut payload = Vec::new();
         control::encode(
-            &Start { version: 1, writer, order, created_ms: TIME, process: "golden".into(), half: 4 },
+            &Start { version: 1, writer, order, created_ms: TIME, process: "golden".into(), buffer_slots: 4 },
             &mut payload,
         );
         log.frame(Label { kind: Kind::Start, count: 0, sequence: 0, durable: 0 }, &payload);
@@ -108,7 +108,7 @@ fn run_record(run: u32, id: RunId) -> Record {
     Record::Run { run, id, experiment: VISION, experiment_name: "vision".into() }
 }
 
-/// A run that is being written: words, a row of a batch, a sealed group, and points in the tail.
+/// A run that is being written: words, a row of a batch, a row group, and points in the tail.
 fn live(disk: &SimDisk) {
     let mut log = Log::new(WRITERS[0], 1);
     let attribute = |attribute, order| Record::Attribute { run: 0, attribute, order };
@@ -132,10 +132,10 @@ fn live(disk: &SimDisk) {
     for key in ["loss", "val/accuracy"] {
         names.number(0, key).unwrap();
     }
-    let head = Head { slots: [&slots, &[]], extra: None, series: &names };
+    let head = Head { slots: [&slots, &[]], columns: None, series: &names };
     let group = seal(head, 1, WRITERS[0], 0, &mut Hints::default()).unwrap();
     let durable = log.bytes.len() as u64;
-    log.frame(Label { kind: Kind::Group, count: 130, sequence: 0, durable }, &group);
+    log.frame(Label { kind: Kind::RowGroup, count: 130, sequence: 0, durable }, &group);
     log.records(130, 0, Vec::new(), (130..133).map(|index| Row::new(0, point(index))).collect());
     let name = LogName {
         dir: paths::log_dir(Path::new(ROOT), id("live").key()),
@@ -155,7 +155,7 @@ fn slot(series: u32, index: i64) -> Slot {
     Slot::new(series, step, timestamp_ms, value)
 }
 
-/// A log of edits, ended, that renames a packed run and marks the other one deleted.
+/// An edit log, ended, that renames a packed run and marks the other one deleted.
 fn edits(disk: &SimDisk) {
     let mut log = Log::new(WRITERS[1], 1);
     let records = vec![
@@ -213,14 +213,14 @@ fn pack(disk: &SimDisk) -> PackEntry {
     let path = paths::pack(Path::new(ROOT), PACK);
     let mut pack = PackWriter::new(disk.create_new(&path).unwrap(), &path, PACK, Effort::Tight).unwrap();
     let runs = packed_runs();
-    let gathered = gather(&mut pack, &mut runs.iter().cloned().map(Ok)).unwrap();
+    let packed = pack_runs(&mut pack, &mut runs.iter().cloned().map(Ok)).unwrap();
     let bytes = pack.finish().unwrap();
     let rows: Vec<_> = runs.iter().map(|run| run.summary().unwrap()).collect();
     let pack = Pack::open(Source::new(disk.open_read(&path).unwrap(), path)).unwrap();
     let mut places = Places::new(PACK);
-    (0..pack.group_count()).for_each(|group| places.add(&pack.group(group).unwrap()));
+    (0..pack.row_group_count()).for_each(|group| places.add(&pack.group(group).unwrap()));
     put(disk, &paths::index(Path::new(ROOT), PACK), &IndexPart::image_of_pack(&rows, &places).unwrap());
-    PackEntry { runs: gathered.runs, series: gathered.series, points: gathered.points, bytes }
+    PackEntry { runs: packed.runs, series: packed.series, points: packed.points, bytes }
 }
 
 fn publish<S: State>(disk: &SimDisk, folder: &'static str, changes: Vec<Vec<S::Change>>) {
@@ -250,7 +250,7 @@ fn build() -> Frozen {
     mark.extend_from_slice(&1_u32.to_le_bytes());
     mark.extend_from_slice(&WORKSPACE.to_le_bytes());
     mark.extend_from_slice(&crc32(0, &mark).to_le_bytes());
-    put(&disk, &Path::new(ROOT).join(paths::MARK), &mark);
+    put(&disk, &Path::new(ROOT).join(paths::MARKER), &mark);
     let vision = Experiment {
         id: VISION,
         name: "visoin".into(),
@@ -400,12 +400,12 @@ fn version_1_is_written_as_it_was() {
     }
 }
 
-/// A sealed group with a series so long that its pyramid has a level below that of pages.
+/// A row group with a series so long that its pyramid has a level below that of pages.
 fn fine_group() -> (Columns, Vec<u8>) {
     let len = FINE_FROM as i64 + 300;
     let at = |step: i64| Point { step, timestamp_ms: Some(TIME + 7 * step), value: (step / 999) as f64 };
     let columns: Columns = (0..len).map(at).collect();
-    let mut group = GroupWriter::new(Vec::new(), Effort::Fast);
+    let mut group = RowGroupWriter::new(Vec::new(), Effort::Fast);
     let axis = group.axis(&columns.steps, columns.timestamps.view()).unwrap();
     let (run, key, writer) = (group.named_run(), group.key("loss").unwrap(), group.writer(WRITERS[0]));
     group
@@ -415,7 +415,7 @@ fn fine_group() -> (Columns, Vec<u8>) {
     (columns, bytes)
 }
 
-/// The same as a group of the first kind: without that level.
+/// The same as a row group of the first kind: without that level.
 fn without_fine_level(bytes: &[u8]) -> Vec<u8> {
     let trailer = bytes.len() - TRAILER_LEN;
     let footer_len = u32::from_le_bytes(bytes[trailer..trailer + 4].try_into().unwrap()) as usize;
@@ -435,8 +435,8 @@ fn without_fine_level(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Of the second kind of groups, the bytes and what they say; and what a group of the first kind says of as long a
-/// series, which differs by the level that it lacks.
+/// Of the second kind of row groups, the bytes and what they say; and what a row group of the first kind says of as
+/// long a series, which differs by the level that it lacks.
 #[test]
 fn groups_with_and_without_fine_levels_are_read_and_written_as_they_were() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/fine.group");
@@ -449,7 +449,7 @@ fn groups_with_and_without_fine_levels_are_read_and_written_as_they_were() {
         let disk = SimDisk::new();
         let file = disk.create_new(Path::new("/group")).unwrap();
         file.write_at(bytes, 0).unwrap();
-        let group = Group::open(Source::new(file, "/group".into()), 0, bytes.len() as u64).unwrap();
+        let group = RowGroup::open(Source::new(file, "/group".into()), 0, bytes.len() as u64).unwrap();
         let mut read = Columns::default();
         group.read(0, 0..columns.len(), &mut read).unwrap();
         assert!(read == columns);

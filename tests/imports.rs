@@ -140,7 +140,7 @@ fn a_changed_source_takes_the_place_of_what_it_was() {
         assert_eq!(values(&workspace, "loss").len(), 6, "round {round}");
         assert!(workspace.maintenance().verify().unwrap().damage.is_empty());
     }
-    // Deleted for good it stays away, unless it is asked for.
+    // Once permanently deleted it stays away, unless it is wanted.
     let id = RunId::new("imported").unwrap();
     workspace.delete_run(&id).unwrap();
     workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
@@ -160,7 +160,7 @@ fn an_import_says_what_it_changes_of_a_run_and_may_only_look() {
     let later =
         RunImport { name: "new".into(), tags: vec![("a".into(), "2".into())], deleted_ms: Some(5), ..first.clone() };
     let mut looking = workspace.importer();
-    looking.only_look();
+    looking.dry_run();
     let would = looking.add(later.clone()).unwrap();
     looking.finish().unwrap();
     assert!(import(&workspace, first.clone()).changed.is_empty(), "nothing was stored");

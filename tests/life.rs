@@ -73,7 +73,7 @@ fn points_read_back_alike_before_and_after_every_move() {
 }
 
 #[test]
-fn words_follow_their_rules() {
+fn metadata_follows_its_rules() {
     let (_dir, workspace) = workspace(TailMode::Auto);
     let experiment = workspace.experiments().create("vision").unwrap();
     assert!(matches!(workspace.experiments().create("vision"), Err(Error::AlreadyExists { .. })));

@@ -1,4 +1,4 @@
-//! What a journal lost is told with every answer that it may change, and no name or number is given again for it.
+//! What a journal lost is reported with every result that it may change, and no name or number is reused.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use stepwell::testing::{Fate, Op, OpKind, PowerLoss, SimDisk, Times};
 use stepwell::{Error, ExperimentId, NewRun, Options, RunId, RunStatus, RunWriter, TailMode, Workspace};
 
 #[test]
-fn it_gathers_finished_runs_while_others_write() {
+fn it_packs_finished_runs_while_others_write() {
     let dir = tempfile::tempdir().unwrap();
     let workspace = Workspace::open_or_create(dir.path().join("w")).unwrap();
     let maintenance = workspace
@@ -23,7 +23,7 @@ fn it_gathers_finished_runs_while_others_write() {
     let mut ids = Vec::new();
     let mut written = 0;
     // Until it has seen finished runs, however slow the machine is.
-    let gathered = loop {
+    let packed = loop {
         let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
         writer.log_metric("loss", 0, written as f64).unwrap();
         live.log_metric("loss", written, 1.0).unwrap();
@@ -37,7 +37,7 @@ fn it_gathers_finished_runs_while_others_write() {
         }
     };
     drop(maintenance);
-    assert!(gathered > 0);
+    assert!(packed > 0);
     for (index, id) in ids.iter().enumerate() {
         assert_eq!(workspace.run(id).unwrap().history("loss").unwrap().values, [index as f64]);
     }
@@ -113,7 +113,7 @@ fn a_promise_is_kept_before_the_tail_is_begun_anew() {
 /// A writer that is asked seals what it has in some pieces of its next calls, and syncing its log is enough then; its
 /// tail is not synced. What is said after points that were not asked for is not a mark that those were on disk.
 #[test]
-fn a_writer_that_is_asked_frames_what_it_has() {
+fn a_requested_flush_frames_what_the_writer_has() {
     for (tail, points) in [(TailMode::Mapped, 9_000), (TailMode::Written, 9_000), (TailMode::Mapped, 700)] {
         let disk = SimDisk::new();
         let options = Options { tail, ..Options::default() };
@@ -134,15 +134,15 @@ fn a_writer_that_is_asked_frames_what_it_has() {
             }
         };
         log(&mut writer, 10);
-        assert!(!workspace.ask_writers(), "so few points are synced where they lie");
-        workspace.sync_asked().unwrap();
+        assert!(!workspace.request_flushes(), "so few points are synced where they lie");
+        workspace.sync_flushed().unwrap();
         assert_eq!(writer.durable_through(), 10);
         for turn in 0..4_u64 {
             log(&mut writer, points);
             let asked = writer.points();
-            assert!(workspace.ask_writers() && !workspace.writers_answered());
+            assert!(workspace.request_flushes() && !workspace.flushes_are_complete());
             let mut calls = 0;
-            while !workspace.writers_answered() {
+            while !workspace.flushes_are_complete() {
                 log(&mut writer, 1);
                 calls += 1;
             }
@@ -150,11 +150,11 @@ fn a_writer_that_is_asked_frames_what_it_has() {
             log(&mut writer, 5);
             writer.set_tag("turn", &turn.to_string()).unwrap();
             let before = disk.trace().len();
-            workspace.sync_asked().unwrap();
+            workspace.sync_flushed().unwrap();
             let of_tail = |op: &Op| op.kind == OpKind::Sync && op.path.extension().is_some_and(|end| end == "tail");
             assert!(!disk.trace()[before..].iter().any(of_tail), "the tail was synced");
             assert!((asked..writer.points()).contains(&writer.durable_through()));
-            // The next words carry a mark, and reach the disk, while the points before them do not.
+            // The next frame carries a durable offset, and reaches the disk, while the points before it do not.
             writer.set_tag("after", &turn.to_string()).unwrap();
             let left = open(disk.power_loss_with(&mut |pending| match pending.path.extension() {
                 Some(end) if end == "log" => Fate::Keep,
@@ -168,8 +168,8 @@ fn a_writer_that_is_asked_frames_what_it_has() {
         }
         // It is idle: what it has is synced where it lies.
         log(&mut writer, points);
-        assert!(workspace.ask_writers());
-        workspace.sync_asked().unwrap();
+        assert!(workspace.request_flushes());
+        workspace.sync_flushed().unwrap();
         assert_eq!(writer.durable_through(), writer.points());
         // Whatever reaches the disk of the calls after that, those points stay.
         let durable = writer.points();
@@ -191,9 +191,9 @@ fn a_writer_that_is_asked_frames_what_it_has() {
     }
 }
 
-/// A sync that fails is told, whether the writer answered or not, and the writer logs on.
+/// A failed sync is reported, whether or not the writer completed its flush, and the writer logs on.
 #[test]
-fn a_failed_sync_of_what_was_asked_for_is_told() {
+fn a_failed_sync_after_a_flush_is_reported() {
     for answered in [false, true] {
         let disk = SimDisk::new();
         let open =
@@ -204,15 +204,15 @@ fn a_failed_sync_of_what_was_asked_for_is_told() {
         (0..300).for_each(|step| writer.log_point(loss, Point { step, timestamp_ms: Some(step), value: 1.0 }).unwrap());
         workspace.sync().unwrap();
         (0..300).for_each(|step| writer.log_point(loss, Point { step, timestamp_ms: Some(step), value: 1.0 }).unwrap());
-        assert!(workspace.ask_writers());
+        assert!(workspace.request_flushes());
         if answered {
             writer.log_point(loss, Point { step: 0, timestamp_ms: Some(0), value: 1.0 }).unwrap();
-            assert!(workspace.writers_answered());
+            assert!(workspace.flushes_are_complete());
         }
         disk.fail_at(disk.operations(), libc::EIO, Times::Once);
-        assert!(matches!(workspace.sync_asked(), Err(Error::DurabilityLost { from: 300, .. })));
-        assert!(!workspace.ask_writers());
-        assert!(matches!(workspace.sync_asked(), Err(Error::DurabilityLost { .. })));
+        assert!(matches!(workspace.sync_flushed(), Err(Error::DurabilityLost { from: 300, .. })));
+        assert!(!workspace.request_flushes());
+        assert!(matches!(workspace.sync_flushed(), Err(Error::DurabilityLost { .. })));
         assert_eq!(writer.durable_through(), 300);
         (0..900).for_each(|step| writer.log_point(loss, Point { step, timestamp_ms: Some(step), value: 1.0 }).unwrap());
         writer.seal().unwrap();

@@ -51,9 +51,9 @@ pub(crate) fn step() -> impl Strategy<Value = Op> {
         3 => slot.clone().prop_map(|slot| Op::Seal { slot }),
         2 => (slot.clone(), any::<bool>()).prop_map(|(slot, failed)| Op::Finish { slot, failed }),
         2 => slot.prop_map(|slot| Op::Drop { slot }),
-        2 => Just(Op::Settle),
-        2 => Just(Op::Ask),
-        2 => Just(Op::SettleAsked),
+        2 => Just(Op::SyncHandle),
+        2 => Just(Op::RequestFlushes),
+        2 => Just(Op::SyncFlushed),
         3 => Just(Op::Compact),
         1 => Just(Op::Reopen),
         2 => (run, 0..300_usize).prop_map(|(run, more)| Op::Import { run, more }),
@@ -114,9 +114,9 @@ fn run(world: &mut World, sim: Option<SimDisk>, history: &[Next]) {
             Next::Kill => {
                 if let Some(dead) = sim.take() {
                     watcher = None;
-                    let image = dead.process_crash();
-                    world.move_to(Arc::new(image.clone()));
-                    sim = Some(image);
+                    let view = dead.process_crash();
+                    world.move_to(Arc::new(view.clone()));
+                    sim = Some(view);
                 }
             }
             Next::Look => look(world),

@@ -38,7 +38,7 @@ fn with_run() -> SimDisk {
 enum By {
     /// A writer of the run.
     Writer,
-    /// The log of edits.
+    /// The edit log.
     Edit,
 }
 

@@ -1,4 +1,5 @@
-//! Deleting for good: single metrics, runs and experiments go, stay away when old copies come back, and leave the rest.
+//! Permanent deletion: single metrics, runs and experiments go, stay away when old copies come back, and leave the
+//! rest.
 
 use std::path::Path;
 use stepwell::Point;

@@ -26,7 +26,7 @@ fn id(name: &str) -> RunId {
     RunId::new(name).unwrap()
 }
 
-/// Two packs, three logs, one with a tail, and a log of edits.
+/// Two packs, three logs, one with a tail, and an edit log.
 fn sample() -> SimDisk {
     let disk = SimDisk::new();
     let options = Options { tail: TailMode::Written, ..Options::default() };
@@ -276,7 +276,7 @@ fn all_answers_about_a_run_with_an_unreadable_pack_agree() {
 /// A journal whose folder cannot be listed says nothing. Runs are read, every answer says what is not known, what would
 /// change the journal is refused and names the folder, and nothing is removed on account of it.
 #[test]
-fn a_journal_that_cannot_be_listed_is_told_and_bars_no_reading() {
+fn a_journal_that_cannot_be_listed_is_reported_and_bars_no_reading() {
     let disk = sample();
     open(disk.clone()).experiments().create("vision").unwrap();
     Store::new(&open(disk.clone())).create_model("m", "", BTreeMap::new()).unwrap();
@@ -388,7 +388,7 @@ fn quarantine_keeps_originals_of_one_name() {
     }
 }
 
-/// A log of edits or a pack that cannot be read takes nothing from other runs: they are written, tagged, ended, deleted
+/// An edit log or a pack that cannot be read takes nothing from other runs: they are written, tagged, ended, deleted
 /// and restored, and new runs begin with their params. A param of an older run may be set in there, so that it alone is
 /// refused, and the run stays as it was.
 #[test]
@@ -423,7 +423,7 @@ fn what_cannot_be_read_bars_no_write_to_other_runs() {
                 workspace.restore_run(&id("killed")).unwrap();
                 workspace.delete_run(&id("killed")).unwrap();
             }
-            // Whoever deletes for good must know all that the run has.
+            // A permanent deletion must know all that the run has.
             assert!(workspace.maintenance().purge_run(&id("killed")).is_err(), "{what}");
             assert!(workspace.maintenance().delete_metric(&id("l1"), "loss").is_err(), "{what}");
 

@@ -19,9 +19,9 @@ fn run(workspace: &Workspace) -> (RunId, RunWriter) {
     (writer.run_id().clone(), writer)
 }
 
-/// Words said after points hid these points, first from readers and then from compaction, for good.
+/// Metadata written after points hid these points, first from readers and then from compaction, permanently.
 #[test]
-fn words_do_not_hide_the_points_before_them() {
+fn metadata_does_not_hide_the_points_before_them() {
     let disk = SimDisk::new();
     let workspace = open(&disk, TailMode::Mapped);
     let (id, mut writer) = run(&workspace);
@@ -39,7 +39,7 @@ fn words_do_not_hide_the_points_before_them() {
     assert_eq!(values(), [1.0, 2.0, 3.0]);
 }
 
-/// A writer that was opened first numbered its words too low, so that a status, set last, gave way to an older edit.
+/// A writer that was opened first numbered its metadata too low, so that a status, set last, gave way to an older edit.
 #[test]
 fn the_last_word_wins_whoever_says_it() {
     let disk = SimDisk::new();
@@ -419,8 +419,8 @@ fn what_was_whole_at_the_last_look_is_not_taken_for_torn() {
     log.read_at(&mut byte, at).unwrap();
     log.write_at(&[!byte[0]], at).unwrap();
 
-    // This reader knows that the group was whole: the damage is named. So it is by another one, since no crash leaves
-    // it so.
+    // This reader knows that the row group was whole: the damage is named. So it is by another one, since no crash
+    // leaves it so.
     for workspace in [&workspace, &open(&disk, TailMode::Mapped)] {
         let run = workspace.run(&id).unwrap();
         assert_eq!(run.count("a").unwrap(), 400_000);

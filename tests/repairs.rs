@@ -58,7 +58,7 @@ fn only(disk: &SimDisk, folder: &str, ending: &str) -> PathBuf {
     found.remove(0)
 }
 
-/// It stays under its name with all its bytes, and is told.
+/// It stays under its name with all its bytes, and is reported.
 fn is_left(disk: &SimDisk, path: &Path, why: &str, repaired: &Repaired) {
     let told = repaired.left.iter().find(|(left, _)| left == path);
     assert!(told.is_some_and(|(_, told)| told.contains(why)), "{} is not told: {repaired:?}", path.display());
@@ -85,7 +85,7 @@ fn make_newer_log(bytes: &mut [u8]) {
 
 #[test]
 fn what_a_newer_stepwell_wrote_stays_where_it_is() {
-    // A pack that the manifest names, one that no entry names, a log, a log of edits.
+    // A pack that the manifest names, one that no entry names, a log, an edit log.
     for what in ["pack", "unnamed pack", "log", "edits"] {
         let disk = SimDisk::new();
         let workspace = open(&disk);
@@ -158,7 +158,7 @@ fn the_log_of_a_live_writer_stays_where_it_is_until_the_writer_is_gone() {
 
 /// Damage in the middle of a log: it is salvaged when its writer is gone, and not told as lost before.
 #[test]
-fn damage_in_the_log_of_a_live_writer_is_not_told_as_mended() {
+fn damage_in_the_log_of_a_live_writer_is_not_reported_as_repaired() {
     let disk = SimDisk::new();
     let workspace = open(&disk);
     let mut writer = create(&workspace, "live");
@@ -260,7 +260,7 @@ fn fill(root: &Path) {
 }
 
 #[test]
-fn a_file_in_the_place_of_a_folder_is_moved_away_and_what_was_in_the_folder_is_told() {
+fn a_file_in_the_place_of_a_folder_is_moved_away_and_what_was_in_the_folder_is_reported() {
     let place = tempfile::tempdir().unwrap();
     for folder in FOLDERS {
         let root = place.path().join(folder);
@@ -392,7 +392,7 @@ fn what_a_damaged_change_may_have_restored_is_not_deleted_for_good() {
     }
 }
 
-/// A link or a FIFO stands in the place of a folder: nothing ends as a whole, what is not concerned is mended, gathered
+/// A link or a FIFO stands in the place of a folder: nothing ends as a whole, what is not concerned is mended, packed
 /// and deleted, and each answer names the place. The folder back in its place, all is there.
 #[test]
 fn what_is_not_concerned_by_a_blocked_folder_is_done() {
@@ -423,8 +423,8 @@ fn what_is_not_concerned_by_a_blocked_folder_is_done() {
                 Ok(done) => {
                     let told = named(&done.left) || named(&done.kept);
                     assert!(told || folder == paths::QUARANTINE, "{what}: {done:?}");
-                    let may_gather = ![paths::TEMPORARY, paths::PACKS].contains(&folder);
-                    assert_eq!(done.logs > 0, may_gather, "{what}: {done:?}");
+                    let may_pack = ![paths::TEMPORARY, paths::PACKS].contains(&folder);
+                    assert_eq!(done.logs > 0, may_pack, "{what}: {done:?}");
                 }
                 Err(error) => {
                     assert!(folder == paths::MANIFEST && error.to_string().contains(folder), "{what}: {error}")

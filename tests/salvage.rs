@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stepwell::internals::segment::pack::Pack;
-use stepwell::internals::segment::reader::{Group, Source};
+use stepwell::internals::segment::reader::{RowGroup, Source};
 use stepwell::maintenance::{CompactOptions, RepairOptions};
 use stepwell::query::Query;
 use stepwell::testing::{SimDisk, Storage};
@@ -50,10 +50,10 @@ fn packed() -> (SimDisk, PathBuf) {
     (disk, pack)
 }
 
-/// Changes a byte of the page that `choose` names of a group.
-fn damage(disk: &SimDisk, pack: &Path, choose: impl Fn(&Group) -> Option<usize>) {
+/// Changes a byte of the page that `choose` names of a row group.
+fn damage(disk: &SimDisk, pack: &Path, choose: impl Fn(&RowGroup) -> Option<usize>) {
     let opened = Pack::open(Source::new(disk.open_read(pack).unwrap(), pack.to_owned())).unwrap();
-    let place = (0..opened.group_count()).find_map(|index| {
+    let place = (0..opened.row_group_count()).find_map(|index| {
         let group = opened.group(index).unwrap();
         let page = group.footer().pages[choose(&group)?];
         Some(group.extent().0 + page.offset + u64::from(page.len) / 2)
@@ -62,7 +62,7 @@ fn damage(disk: &SimDisk, pack: &Path, choose: impl Fn(&Group) -> Option<usize>)
 }
 
 /// The first page of a metric's values.
-fn values(key: &'static str) -> impl Fn(&Group) -> Option<usize> {
+fn values(key: &'static str) -> impl Fn(&RowGroup) -> Option<usize> {
     move |group| {
         let footer = group.footer();
         let own = footer.long_series().find(|series| footer.key_of(series) == key)?;
@@ -87,15 +87,15 @@ fn a_damaged_page_costs_its_own_points_alone() {
     let points = reader.history("loss").unwrap();
     let left = whole.iter().filter(|point| !(1024..2048).contains(&point.step));
     assert!(points.iter().eq(left));
-    assert_eq!((reader.missing(), reader.told().len()), (1024, 1));
-    let told = &reader.told()[0];
+    assert_eq!((reader.missing(), reader.messages().len()), (1024, 1));
+    let told = &reader.messages()[0];
     assert!(told.contains("1024 points of \"loss\" of run long") && told.contains(pack.to_str().unwrap()), "{told}");
     // The neighbour on the same axis, and a range beside the page, lack nothing.
     let mut reader = run.salvage();
     assert_eq!(reader.history("noise").unwrap().len() as i64, POINTS);
     assert_eq!(reader.range("loss", 100..=900).unwrap().len(), 801);
     assert_eq!(reader.downsample("loss", Some(2100..=3900), 2000).unwrap().buckets.len(), 1801);
-    assert!(reader.told().is_empty(), "{:?}", reader.told());
+    assert!(reader.messages().is_empty(), "{:?}", reader.messages());
     // A plot that needs the points of the page draws the others; one that the pyramid answers lacks nothing.
     let mut reader = run.salvage();
     assert_eq!(reader.downsample("loss", None, 10_000).unwrap().buckets.len() as i64, POINTS - 1024);
@@ -128,7 +128,7 @@ fn a_damaged_page_of_an_axis_costs_each_metric_on_it_those_points() {
         assert_eq!(reader.history(key).unwrap().len() as i64, POINTS - 1024);
     }
     assert_eq!(reader.history("acc").unwrap().len(), 20);
-    assert_eq!((reader.missing(), reader.told().len()), (2048, 2));
+    assert_eq!((reader.missing(), reader.messages().len()), (2048, 2));
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_damaged_page_of_a_pyramid_costs_no_point() {
     let plot = reader.downsample("loss", Some(1000..=1099), 10).unwrap();
     assert_eq!(plot.buckets.iter().map(|bucket| bucket.count).sum::<u64>(), 100);
     assert_eq!(reader.range("loss", 1000..=1099).unwrap().len(), 100);
-    assert!(reader.told().is_empty(), "{:?}", reader.told());
+    assert!(reader.messages().is_empty(), "{:?}", reader.messages());
 }
 
 /// Short series share pages: many runs lose a metric's points by one page, and none of them vanishes.
@@ -212,7 +212,7 @@ fn a_damaged_page_of_a_log_costs_its_own_points_alone() {
     let dir = Path::new(ROOT).join("logs").join(&id("open").key().to_string()[..2]);
     let log = disk.read_dir(&dir).unwrap().into_iter().map(|entry| dir.join(entry.name));
     let log = log.into_iter().find(|path| path.extension().is_some_and(|kind| kind == "log")).unwrap();
-    // In the middle of the values of the group, which are most of the log.
+    // In the middle of the values of the row group, which are most of the log.
     let len = disk.content(&log).unwrap().len();
     disk.damage(&log, |bytes| bytes[len / 2] ^= 1).unwrap();
     let now = open(&disk);
@@ -221,7 +221,7 @@ fn a_damaged_page_of_a_log_costs_its_own_points_alone() {
     let mut reader = run.salvage();
     let points = reader.history("loss").unwrap();
     assert_eq!(points.len() as u64 + reader.missing(), POINTS as u64);
-    assert!(reader.missing() <= 1024 && reader.told()[0].contains(".log"), "{:?}", reader.told());
+    assert!(reader.missing() <= 1024 && reader.messages()[0].contains(".log"), "{:?}", reader.messages());
     assert_eq!(reader.history("acc").unwrap().len(), 1);
     assert_eq!(now.search(&Query::default()).unwrap().summaries().unwrap().len(), 1);
 }

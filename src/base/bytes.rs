@@ -1,6 +1,6 @@
-//! Reading little-endian numbers, varints and slices from bytes that may be anything, and writing them.
+//! Reads little-endian numbers, varints and slices from untrusted bytes, and writes them.
 
-/// The bytes ended, or a number was out of range: what was expected, in a word or two.
+/// The bytes ended, or a number was out of range. Names what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
         Ok(u128::from_le_bytes(self.array()?))
     }
 
-    /// A LEB128 varint of at most 10 bytes; an encoding longer than needed is refused.
+    /// A LEB128 varint of at most 10 bytes; rejects overlong encodings.
     pub fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0_u64;
         for shift in (0..70).step_by(7) {
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
         usize::try_from(self.varint()?).ok().filter(|&count| count <= max).ok_or(Malformed("count over its limit"))
     }
 
-    /// Refuses bytes that are left over.
+    /// Fails if bytes are left.
     pub fn end(&self) -> Result<(), Malformed> {
         if self.remaining() == 0 { Ok(()) } else { Err(Malformed("bytes left over")) }
     }

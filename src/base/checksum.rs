@@ -2,7 +2,7 @@
 
 /// CRC-32 (IEEE 802.3, reflected, initial and final XOR `0xFFFF_FFFF`) of `bytes`, started from `seed`.
 ///
-/// A seed other than zero ties bytes to their place: the same bytes elsewhere do not verify.
+/// A seed other than zero binds bytes to their location: elsewhere they do not verify.
 #[must_use]
 pub fn crc32(seed: u32, bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(seed);
@@ -38,13 +38,13 @@ const BY_TOP: [u8; 256] = {
     by_top
 };
 
-/// Which one byte, if it alone was changed among `len` bytes or in the checksum stored with them, explains why their
-/// CRC-32 is `computed` and not `stored`: its index, those from `len` on in the checksum. Bytes that differ otherwise
-/// give an index with a chance of `len` in 16 million. Costs a nanosecond a byte or two.
+/// The byte whose change alone explains why the CRC-32 of `len` bytes is `computed` instead of `stored`: its index, or
+/// from `len` on an index into the stored checksum. Other differences give an index with a probability of `len` in 16
+/// million. Costs 1 to 2 ns per byte.
 pub fn changed_bytes(stored: u32, computed: u32, len: usize) -> impl Iterator<Item = usize> {
     let difference = stored ^ computed;
     let of_checksum = (0..4).filter(move |byte| difference & !(0xFF << (8 * byte)) == 0).map(move |byte| len + byte);
-    // A checksum is linear: step back from the end until the difference is that of one byte alone.
+    // CRCs are linear: step back from the end until the difference is that of a single byte.
     let mut left = difference;
     let of_bytes = (0..len).rev().filter(move |_| {
         let last = BY_TOP[(left >> 24) as usize];
@@ -55,7 +55,7 @@ pub fn changed_bytes(stored: u32, computed: u32, len: usize) -> impl Iterator<It
     of_checksum.chain(of_bytes).filter(move |_| difference != 0)
 }
 
-/// Whether one changed byte explains it, see [`changed_bytes`].
+/// Whether a single changed byte explains the difference, see [`changed_bytes`].
 #[must_use]
 pub fn differs_by_one_byte(stored: u32, computed: u32, len: usize) -> bool {
     changed_bytes(stored, computed, len).next().is_some()
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_changed_byte_is_told_from_more() {
+    fn one_changed_byte_is_reported_from_more() {
         let bytes: Vec<u8> = (0..200_u8).map(|byte| byte.wrapping_mul(167)).collect();
         let stored = crc32(7, &bytes);
         for at in 0..bytes.len() {

@@ -1,7 +1,7 @@
 //! Control records as bytes: the only module that names `bincode` (2.0.1, standard configuration, through serde).
 //!
-//! The bytes are spelled out in `docs/format.md` and pinned by golden tests, so that another implementation can
-//! replace the crate without changing a byte.
+//! The bytes are defined in `docs/format.md` and pinned by golden tests, so that another implementation can replace the
+//! crate without changing a byte.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,7 +26,7 @@ pub fn encode<T: Serialize>(record: &T, out: &mut Vec<u8>) {
 /// Reads one record that takes all of `bytes`.
 ///
 /// # Errors
-/// [`Malformed`] when the bytes are no such record, or more than one.
+/// [`Malformed`] if the bytes are not exactly one such record.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
     match bincode::serde::decode_from_slice(bytes, config()) {
         Ok((record, len)) if len == bytes.len() => Ok(record),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::limits::RUN_ID_BYTES_MAX;
 use crate::error::{Error, Result};
 
-/// The name by which a run is known for ever: 32 hex characters when made here (MLflow's form), or the caller's own.
+/// A run's permanent id: 32 hex characters when generated here (MLflow's form), or the caller's own.
 ///
 /// A valid id matches `^[a-zA-Z0-9][A-Za-z0-9_\-]{0,255}$`, MLflow's rule restricted to ASCII.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,19 +37,19 @@ impl RunId {
         }
     }
 
-    /// A new random id: 32 lower-case hex characters, from the operating system's generator at each call.
+    /// A new random id: 32 lower-case hex characters from the operating system's generator.
     #[must_use]
     pub fn random() -> Self {
         Self(format!("{:032x}", random_u128()))
     }
 
-    /// The id derived from a source kind and a path, for sources that have none: always the same for the same words.
+    /// An id derived from a source kind and a path, for sources without ids; deterministic.
     #[must_use]
     pub fn derived(kind: &str, path: &str) -> Self {
         Self(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(format!("stepwell\0{kind}\0{path}").as_bytes())))
     }
 
-    /// The id that a key stands for, where the id is of MLflow's form; of others the key is all that is left.
+    /// The id of a key, if the id has MLflow's form; otherwise the key's digits.
     #[must_use]
     pub fn of_key(key: RunKey) -> Self {
         Self(key.to_string())
@@ -95,19 +95,19 @@ impl fmt::Display for RunKey {
     }
 }
 
-/// An experiment's number. `0` is `Default`; others are random and positive, so that workspaces merge without conflict,
-/// and greater than those that were there before.
+/// An experiment's id. `0` is `Default`; others are random and positive, so that workspaces merge without conflict, and
+/// greater than existing ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ExperimentId(pub u64);
 
 impl ExperimentId {
-    /// The experiment that exists from the start.
+    /// The experiment that always exists.
     pub const DEFAULT: Self = Self(0);
 
     /// Least number of 18 decimal digits, which JSON numbers and MLflow's clients hold exactly as text.
     const LOW: u64 = 100_000_000_000_000_000;
-    /// Greatest random step from one number to the next: copies of a workspace that go on apart will hardly take the
-    /// same, and there is room for some ten million steps.
+    /// Greatest random step between ids: diverged copies of a workspace hardly choose the same one, and there is room
+    /// for some ten million steps.
     const STEP_MAX: u64 = 100_000_000_000;
 
     /// A new random number of 18 digits.
@@ -116,8 +116,8 @@ impl ExperimentId {
         Self(Self::LOW + (random_u128() as u64) % (9 * Self::LOW))
     }
 
-    /// A new number after the `greatest` that is taken: greater by a random step while there are such numbers of 18
-    /// digits. Of a new workspace the first leaves room for those that follow.
+    /// A new id after the `greatest` used one: greater by a random step while 18 digits suffice. The first id leaves
+    /// room for later ones.
     #[must_use]
     pub fn after(greatest: Self) -> Self {
         let step = |bound: u64| 1 + (random_u128() as u64) % bound;
@@ -142,7 +142,7 @@ impl FromStr for ExperimentId {
     }
 }
 
-/// The identity of one log: random for each opened writer, so that two writers never share a file.
+/// The id of a writer and its log: random for each opened writer, so that two writers never share a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WriterId(pub u128);
 
@@ -153,14 +153,14 @@ impl WriterId {
         Self(random_u128())
     }
 
-    /// The writer under which a foreign source's points are stored: the same for each import of one run, or of one
-    /// `part` of a run that has several logs. Empty for a run that is one piece.
+    /// The writer id for imported points: the same for each import of a run, or of one `part` of a run with several
+    /// logs. `part` is empty for a run in one piece.
     #[must_use]
     pub fn derived(run: &RunId, part: &str) -> Self {
         Self::derived_at(run, part, 0)
     }
 
-    /// The same after the run was replaced so many times by what its source became.
+    /// The same after the import was replaced this many times.
     #[must_use]
     pub fn derived_at(run: &RunId, part: &str, generation: u64) -> Self {
         let name = match (part, generation) {
@@ -181,7 +181,7 @@ impl fmt::Display for WriterId {
 /// 128 random bits from the operating system.
 ///
 /// # Panics
-/// When the operating system has no random numbers; no identity could be unique then.
+/// If the operating system has no random numbers; then no id could be unique.
 #[must_use]
 pub fn random_u128() -> u128 {
     let mut bytes = [0; 16];

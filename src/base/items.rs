@@ -1,41 +1,37 @@
-//! Items: what a facade attaches to a run, under a kind and a key. The store keeps, merges and indexes them without
-//! reading them; only the search for datasets looks into those of kind [`DATASET`].
+//! Items: data that a facade attaches to a run, by kind and key. The store keeps, merges and indexes them without
+//! interpreting them; only the search for datasets reads those of kind [`DATASET`].
 //!
-//! Keys and values of several fields are written field after field, each as `length in bytes ":" text`, so that any
-//! text is a field and equal fields give equal texts.
+//! Keys and values with several fields consist of fields `length in bytes ":" text`, so that any text can be a field
+//! and equal fields give equal texts.
 
-/// A dataset that the run read. Key: name, digest. Value: source type, source, schema, profile (each of the last two
-/// `+text`, or empty where there is none), then key and value of each tag of this use, then the place among the run's
-/// inputs and outputs in decimal, from 0, in the order in which they were logged. Without a place it comes after those
-/// that have one.
+/// An input dataset. Key: name, digest. Value: source type, source, schema, profile (the last two as `+text`, or empty
+/// if absent), then key and value of each tag of this use, then the position among the run's inputs and outputs in
+/// decimal, from 0. Items without a position come last.
 pub const DATASET: u8 = 1;
-/// A logged model that the run read. Key: the model's id. Value: its place, as of a dataset, or nothing.
+/// An input model. Key: the model's id. Value: its position, as of a dataset, or empty.
 pub const MODEL_INPUT: u8 = 2;
-/// A logged model that the run made. Key: the model's id. Value: the step in decimal, then a blank and
-/// the place, as of a dataset.
+/// An output model. Key: the model's id. Value: the step in decimal, a space and the position, as of a dataset.
 pub const MODEL_OUTPUT: u8 = 3;
-/// Of a logged model: a metric's latest value. Key: metric, dataset name, dataset digest, run. Value: see the facade.
+/// For a logged model: a metric's latest value. Key: metric, dataset name, dataset digest, run. Value: see the facade.
 pub const MODEL_METRIC: u8 = 4;
-/// Of a logged model: its own words (`type`, `run`, `status`, `message`, `updated`).
-pub const MODEL_WORD: u8 = 5;
-/// Where the artifacts of a run or logged model are, when that is not below its experiment's place. Key: empty. Value:
-/// the URI.
+/// For a logged model: its own fields (`type`, `run`, `status`, `message`, `updated`).
+pub const MODEL_FIELD: u8 = 5;
+/// The artifact location of a run or logged model, if not below its experiment's. Key: empty. Value: the URI.
 pub const ARTIFACT_URI: u8 = 6;
-/// A part of a run that was imported: a resumed run leaves a log for each of its starts. Key: the part. Value: when it
-/// started, in milliseconds since the epoch, or empty.
+/// A part of an imported run: a resumed run leaves one log per start. Key: the part. Value: its start time in
+/// milliseconds since the epoch, or empty.
 pub const IMPORTED_PART: u8 = 7;
-/// A source that an imported run came from. Key: empty for the first, else the source. Value: the source, a blank, and
-/// how many runs the source had given by then, this one included, in decimal: the greatest is the run it gave last.
-/// Where the source is one of several logs of a run, its key is the source, and the part that it gave stands in place
-/// of the number.
+/// A source of an imported run. Key: empty for the first, else the source. Value: the source, a space, and the number
+/// of runs imported from the source so far, in decimal; the greatest is the latest run. If the source is one of several
+/// logs of a run, its key is the source, and the part replaces the number.
 pub const IMPORTED_FROM: u8 = 8;
 
-/// The kind of a plain run, in `Attribute`'s word for it.
+/// The kind of a plain run.
 pub const RUN: u8 = 0;
-/// The kind of a run that stands for a logged model.
+/// The kind of a run that represents a logged model.
 pub const LOGGED_MODEL: u8 = 1;
 
-/// The tag that says what a dataset is used for.
+/// The tag with a dataset's context.
 pub const CONTEXT_TAG: &str = "mlflow.data.context";
 
 /// Fields as one text.
@@ -80,7 +76,7 @@ pub fn of_index_key(key: &str) -> Option<(u8, &str)> {
     Some((u8::try_from(u32::from(kind)).ok()?, &key[kind.len_utf8()..]))
 }
 
-/// What a dataset is used for, by the value of its item.
+/// A dataset's context, from the value of its item.
 #[must_use]
 pub fn dataset_context(value: &str) -> Option<&str> {
     split(value).get(4..)?.chunks_exact(2).find(|tag| tag[0] == CONTEXT_TAG).map(|tag| tag[1])

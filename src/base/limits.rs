@@ -20,11 +20,11 @@ pub const EXPERIMENT_NAME_CHARS_MAX: usize = 500;
 pub const RUN_NAME_CHARS_MAX: usize = 8_000;
 /// Greatest length of a run id, in bytes (MLflow: `^[a-zA-Z0-9][\w\-]{0,255}$`).
 pub const RUN_ID_BYTES_MAX: usize = 256;
-/// Most series that one log can define; the two bits above mark a slot's kind.
+/// Most series per log; the two bits above are a slot's flags.
 pub const SERIES_PER_LOG_MAX: u32 = 1 << 30;
 
-/// Refuses a key that is empty or longer than [`KEY_CHARS_MAX`]. Any other text is kept as it is: newlines,
-/// slashes and every Unicode character included, since no key ever becomes a file name.
+/// Rejects a key that is empty or longer than [`KEY_CHARS_MAX`]. Any other text is accepted, including newlines,
+/// slashes and every Unicode character, since keys never become file names.
 ///
 /// # Errors
 /// [`Error::Invalid`] naming the kind of key and the limit.
@@ -36,10 +36,10 @@ pub fn check_key(kind: &'static str, key: &str) -> Result<()> {
     check_chars(kind, key, KEY_CHARS_MAX)
 }
 
-/// Refuses a text with more than `chars_max` Unicode characters.
+/// Rejects a text with more than `chars_max` Unicode characters.
 ///
 /// # Errors
-/// [`Error::Invalid`] naming what it was, its length and the limit.
+/// [`Error::Invalid`] with the kind of text, its length and the limit.
 pub fn check_chars(kind: &'static str, text: &str, chars_max: usize) -> Result<()> {
     if text.len() <= chars_max {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Words and bytes that every other folder speaks: ids, points, limits, byte reading, checksums. No I/O.
+//! Basic types for all other folders: ids, points, limits, byte reading, checksums. No I/O.
 
 pub mod bytes;
 pub mod checksum;

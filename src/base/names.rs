@@ -1,4 +1,4 @@
-//! Names numbered as they come: each is kept once, in one piece of memory.
+//! Interned names, numbered in order of appearance, in one buffer.
 
 use std::hash::{Hash, Hasher};
 
@@ -6,21 +6,20 @@ use rustc_hash::FxHasher;
 
 use crate::base::texts::Texts;
 
-/// A place of the table that no name has.
+/// An empty entry of the table.
 const FREE: u32 = u32::MAX;
 
-/// Distinct names, each a text beside what it is of, such as a run. Costs 10 to 25 bytes a name beside these.
+/// Distinct names, each a text with an owner, such as a run. Costs 10 to 25 bytes per name besides these.
 #[derive(Debug, Default)]
 pub struct Names<T = ()> {
     texts: Texts,
     of: Vec<T>,
-    /// Numbers of names, each at the first free place from the one that its hash says; at most three quarters are
-    /// taken.
+    /// An open-addressing hash table of name numbers, at most three quarters full.
     places: Vec<u32>,
 }
 
 impl<T: Copy + Eq + Hash> Names<T> {
-    /// How many there are.
+    /// The number of names.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
@@ -28,7 +27,7 @@ impl<T: Copy + Eq + Hash> Names<T> {
     }
 
     #[cfg(any(test, feature = "internals"))]
-    /// Whether there is none.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.of.is_empty()
@@ -37,7 +36,7 @@ impl<T: Copy + Eq + Hash> Names<T> {
     /// A name by its number.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// If the number is out of range.
     #[inline]
     #[must_use]
     pub fn get(&self, number: u32) -> (T, &str) {
@@ -51,8 +50,7 @@ impl<T: Copy + Eq + Hash> Names<T> {
         Some(self.places[place]).filter(|&number| number != FREE)
     }
 
-    /// The number of a name, which is taken in when it is new. `None` when the texts would exceed 4 GiB, or all numbers
-    /// are taken.
+    /// The number of a name, which is added if new. `None` if the texts would exceed 4 GiB, or all numbers are used.
     pub fn number(&mut self, of: T, text: &str) -> Option<u32> {
         if (self.len() + 1) * 4 > self.places.len() * 3 {
             self.grow();
@@ -84,7 +82,7 @@ impl<T: Copy + Eq + Hash> Names<T> {
         }
     }
 
-    /// The place of a name, or the free one where it belongs; `None` when there are no places.
+    /// The table position of a name, or the free one where it belongs; `None` if the table is empty.
     fn place(&self, of: T, text: &str) -> Option<usize> {
         let mask = self.places.len().checked_sub(1)?;
         let mut place = self.first_place(of, text);
@@ -94,7 +92,7 @@ impl<T: Copy + Eq + Hash> Names<T> {
         Some(place)
     }
 
-    /// Where to look first; the number of places is a power of two.
+    /// The first position to probe; the table size is a power of two.
     fn first_place(&self, of: T, text: &str) -> usize {
         let mut hasher = FxHasher::default();
         hasher.write(text.as_bytes());

@@ -5,7 +5,7 @@
 pub struct Point {
     /// The caller's step; any `i64`, in any order, repeated or not.
     pub step: i64,
-    /// Milliseconds since the Unix epoch; `None` where the source had none.
+    /// Milliseconds since the Unix epoch; `None` if the source had none.
     pub timestamp_ms: Option<i64>,
     /// The value; its 64 bits are kept, NaN payloads included.
     pub value: f64,
@@ -22,12 +22,12 @@ impl PartialEq for Point {
 
 impl Eq for Point {}
 
-/// Timestamps of neighbouring points, some of which may have none.
+/// Timestamps of consecutive points, some of which may be absent.
 #[derive(Clone, Debug, Default)]
 pub struct Timestamps {
     /// Milliseconds since the epoch, one for each point; 0 where absent.
     pub ms: Vec<i64>,
-    /// For each point whether its timestamp is absent; empty when none is.
+    /// For each point, whether its timestamp is absent; empty if none is.
     pub absent: Vec<bool>,
 }
 
@@ -92,7 +92,7 @@ impl FromIterator<Option<i64>> for Timestamps {
 pub struct TimestampsRef<'a> {
     /// Milliseconds since the epoch; 0 where absent.
     pub ms: &'a [i64],
-    /// Whether each is absent; empty when none is.
+    /// Whether each is absent; empty if none is.
     pub absent: &'a [bool],
 }
 
@@ -136,7 +136,7 @@ impl Columns {
         self.values.is_empty()
     }
 
-    /// Makes room for `more` points without moving those there again.
+    /// Reserves room for `more` points.
     pub fn reserve(&mut self, more: usize) {
         self.steps.reserve(more);
         self.timestamps.ms.reserve(more);
@@ -150,7 +150,7 @@ impl Columns {
         self.values.clear();
     }
 
-    /// Keeps the first `len` points, also where columns have got different lengths.
+    /// Keeps the first `len` points, even if columns have different lengths.
     pub fn truncate(&mut self, len: usize) {
         self.steps.truncate(len);
         self.timestamps.ms.truncate(len);
@@ -188,9 +188,9 @@ impl Columns {
         (0..self.len()).filter_map(|index| self.get(index))
     }
 
-    /// Orders the points by step, then timestamp (absent first), then arrival, which is their order so far.
+    /// Sorts the points by step, then timestamp (absent first), then current order.
     pub fn sort(&mut self) {
-        // Mostly steps rise, which is told without a branch for each.
+        // Steps are mostly sorted, which is checked without branches.
         let rises = |steps: &[i64]| steps.windows(2).fold(true, |rises, pair| rises & (pair[0] < pair[1]));
         if rises(&self.steps) {
             return;

@@ -1,10 +1,10 @@
-//! A run's status and the statistics of one series: words that footers, the index and search share.
+//! A run's status and the statistics of a series, shared by footers, index and search.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::point::Point;
 
-/// Where a run stands (MLflow's `RunStatus`, with its numbers).
+/// The status of a run (MLflow's `RunStatus`, with its numbers).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum RunStatus {
@@ -17,7 +17,7 @@ pub enum RunStatus {
     Finished = 3,
     /// Ended badly.
     Failed = 4,
-    /// Stopped by somebody.
+    /// Killed.
     Killed = 5,
 }
 
@@ -25,7 +25,7 @@ impl RunStatus {
     /// All of them, in MLflow's order.
     pub const ALL: [Self; 5] = [Self::Running, Self::Scheduled, Self::Finished, Self::Failed, Self::Killed];
 
-    /// The name in MLflow's words, in capitals.
+    /// MLflow's name, in capitals.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -69,9 +69,9 @@ pub struct SeriesStats {
     pub first: StatPoint,
     /// MLflow's latest: greatest (step, timestamp, value with NaN as 0); of equals the first logged.
     pub latest: StatPoint,
-    /// The least value and the step where it first stood; `None` when all are NaN.
+    /// The least value and its first step; `None` if all are NaN.
     pub min: Option<Extreme>,
-    /// The greatest value and the step where it first stood; `None` when all are NaN.
+    /// The greatest value and its first step; `None` if all are NaN.
     pub max: Option<Extreme>,
     /// Sum of the values that are finite; its rounding depends on how points were grouped.
     pub sum: f64,
@@ -88,12 +88,12 @@ pub struct StatPoint {
     pub value: f64,
 }
 
-/// An extreme value and where it first stood.
+/// An extreme value and its first step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Extreme {
     /// The value.
     pub value: f64,
-    /// The step of the first point that had it.
+    /// The step of the first point with this value.
     pub step: i64,
 }
 

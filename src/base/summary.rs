@@ -1,4 +1,4 @@
-//! What search and lists know of one run: its words and the statistics of its series, never a history.
+//! A run's summary for search and lists: its metadata and the statistics of its series, without histories.
 
 use std::collections::BTreeMap;
 
@@ -18,23 +18,23 @@ pub struct RunSummary {
     pub name: String,
     /// Who ran it; may be empty.
     pub user: String,
-    /// Where it stands.
+    /// Its status.
     pub status: RunStatus,
     /// Milliseconds since the epoch.
     pub start_time_ms: Option<i64>,
     /// Milliseconds since the epoch.
     pub end_time_ms: Option<i64>,
-    /// What it stands for: see [`crate::items`].
+    /// Its kind: see [`crate::items`].
     pub kind: u8,
     /// Whether the run is marked deleted.
     pub deleted: bool,
-    /// How often its experiment had been deleted or restored when that mark was set: see the catalog.
+    /// The experiment's generation in which its deletion attribute was set.
     pub deleted_generation: u64,
     /// Params by key.
     pub params: BTreeMap<String, String>,
     /// Tags by key.
     pub tags: BTreeMap<String, String>,
-    /// What is attached, by [`crate::base::items::index_key`].
+    /// Its items, by [`crate::base::items::index_key`].
     pub items: BTreeMap<String, String>,
     /// Statistics of each metric, by key.
     pub metrics: BTreeMap<String, SeriesStats>,

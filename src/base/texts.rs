@@ -1,25 +1,25 @@
-//! A list of texts in one piece of memory.
+//! A list of texts in one buffer.
 
 use crate::base::bytes::Malformed;
 
 /// Texts by number, of 4 GiB in all. Costs 4 bytes a text beside itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Texts {
-    /// All of them, one after the other.
+    /// All texts, concatenated.
     text: String,
-    /// Where each ends.
+    /// The end of each.
     ends: Vec<u32>,
 }
 
 impl Texts {
-    /// How many there are.
+    /// The number of texts.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
@@ -34,7 +34,7 @@ impl Texts {
     /// A text by its number.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// If the number is out of range.
     #[inline]
     #[must_use]
     pub fn get(&self, number: usize) -> &str {
@@ -47,7 +47,7 @@ impl Texts {
         (0..self.len()).map(|number| self.get(number))
     }
 
-    /// Adds a text at the end. Says whether it did: not when all would exceed 4 GiB.
+    /// Appends a text. Returns `false` if the texts would exceed 4 GiB.
     #[must_use]
     pub fn push(&mut self, text: &str) -> bool {
         let Ok(end) = u32::try_from(self.text.len() + text.len()) else { return false };

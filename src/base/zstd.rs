@@ -1,4 +1,4 @@
-//! zstd frames by contexts that each thread keeps: setting one up costs more than the coding of a short text.
+//! zstd frames, with thread-local contexts: setting one up costs more than compressing a short text.
 
 use std::cell::RefCell;
 
@@ -25,11 +25,11 @@ pub(crate) fn compress(bytes: &[u8], level: i32) -> Option<Vec<u8>> {
         }
         slot.as_mut()?.1.compress(bytes).ok()
     };
-    // A thread that is ending keeps nothing any more.
+    // An ending thread has no thread-local contexts.
     COMPRESSOR.try_with(kept).unwrap_or_else(|_| anew())
 }
 
-/// What a frame holds, at most `len` bytes, which are allocated at once; `None` when it is none, or longer.
+/// Decompresses a frame of at most `len` bytes, which are allocated at once; `None` if it is invalid or longer.
 pub(crate) fn decompress(frame: &[u8], len: usize) -> Option<Vec<u8>> {
     let kept = |slot: &RefCell<Option<Decompressor<'static>>>| {
         let mut slot = slot.borrow_mut();

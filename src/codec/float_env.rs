@@ -12,7 +12,7 @@ pub(super) fn with_default<T>(work: impl FnOnce() -> T) -> T {
     apart(work)
 }
 
-/// Kept out of line, so that no arithmetic of `work` moves to the other side of the change of mode.
+/// Not inlined, so that no arithmetic of `work` moves across the change of mode.
 #[inline(never)]
 fn apart<T>(work: impl FnOnce() -> T) -> T {
     work()

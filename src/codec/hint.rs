@@ -6,12 +6,12 @@ use super::views::View;
 use super::{CodecId, Effort, Scratch, choose_floats, choose_ints, ints, nests};
 use crate::base::bytes::Reader;
 
-/// So many pages take one choice over before it is made anew, since another codec may have come to fit better.
+/// Pages that reuse a choice before it is made again, since another codec may have come to fit better.
 const PAGES_MAX: u32 = 16;
 /// Bits that exceptions of a view may cost a value, at 9 bytes each.
 const EXCEPTIONS_ONE_IN: usize = 72;
 
-/// How the last page of a column was encoded; at first nothing. Only [`Effort::Fast`] asks for it.
+/// How the last page of a column was encoded; only [`Effort::Fast`] uses it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hint {
     last: Option<Last>,
@@ -73,7 +73,7 @@ impl Hint {
         codec
     }
 
-    /// What to try, if it is not time to choose anew.
+    /// The codec to try, unless it is time to choose again.
     fn take(&mut self, effort: Effort) -> Option<Last> {
         let last = self.last.as_mut().filter(|last| effort == Effort::Fast && last.pages < PAGES_MAX)?;
         last.pages += 1;
@@ -85,7 +85,7 @@ impl Hint {
     }
 }
 
-/// Encodes integers by this codec; `None` where it cannot hold them, or nothing is gained by it.
+/// Encodes integers by this codec; `None` if it cannot hold them or gains nothing.
 fn again(codec: u8, values: &[i64], scratch: &mut Scratch, out: &mut Vec<u8>) -> Option<()> {
     if codec == RAW {
         None

@@ -109,7 +109,7 @@ const fn all() -> [CodecId; ALL_LEN] {
     all
 }
 
-/// The number, and in words what it stands for, as tools print it.
+/// The number and its meaning, as tools print it.
 impl fmt::Debug for CodecId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const INTS: [&str; INT_CODECS] = [
@@ -141,12 +141,12 @@ impl fmt::Debug for CodecId {
     }
 }
 
-/// Bytes that are not a column of the stated codec and count. They were verified by checksum before, so this means a
-/// newer writer, a wrong count, or damage that the checksum missed; the page cannot be read.
+/// Bytes that are not a column of the stated codec and count. Their checksum was verified, so this means a newer
+/// writer, a wrong count, or damage that the checksum missed; the page cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a page of codec {codec:?} does not decode: {what}; it is damaged, or a newer Stepwell wrote it")]
 pub struct CodecError {
-    /// The codec that was asked for.
+    /// The requested codec.
     pub codec: CodecId,
     /// What was expected.
     pub what: &'static str,

@@ -1,13 +1,12 @@
 //! Columns as few bytes, bit for bit.
 //!
-//! A codec turns one column of a page into bytes and back: integers, floats, or plain bytes. Its number is stored by
-//! whoever stores the bytes; so are the count of values and the checksum. The bytes themselves are spelled out in
-//! `docs/format-codecs.md`.
+//! A codec turns one column of a page into bytes and back: integers, floats, or plain bytes. The caller stores its
+//! number, the count of values and the checksum. The bytes are defined in `docs/format-codecs.md`.
 //!
-//! 1. A float column is *seen* as integers where that is exact (`views`): float32, integers, decimals; values
-//!    that do not fit are kept apart by their bits.
+//! 1. A float column is *viewed* as integers if that is exact (`views`): float32, integers, decimals; values that do
+//!    not fit are stored separately as bits.
 //! 2. Integers are written as they are, as differences, as runs, by a dictionary, or by pco.
-//! 3. The choice is made apart from the writing: from a sample ([`Effort::Fast`]), or by the sizes ([`Effort::Tight`]).
+//! 3. The choice is separate from the writing: from a sample ([`Effort::Fast`]), or by sizes ([`Effort::Tight`]).
 //! 4. Pages of one series resemble each other, so Fast tries the last page's choice first (`hint`).
 
 pub(crate) mod id;
@@ -37,7 +36,7 @@ mod property_tests;
 pub use hint::Hint;
 pub use id::{CodecError, CodecId};
 
-/// How much time a page is worth.
+/// How much time to spend on a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
     /// Sealing on the caller's thread: about 10 to 20 ns a value; the codec is chosen from a sample.
@@ -89,12 +88,12 @@ pub fn encode_next_floats(
     float_env::with_default(|| hint.floats(values, effort, scratch, out))
 }
 
-/// Fills `out`, whose length is the count that was encoded, from bytes that hold nothing else.
+/// Decodes a whole column into `out`, whose length is the encoded count.
 ///
 /// Allocates at most a few times the size of `out`, whatever the bytes.
 ///
 /// # Errors
-/// [`CodecError`] where the bytes are no such column; `out` then holds arbitrary values.
+/// [`CodecError`] if the bytes are not such a column; then `out` has arbitrary values.
 pub fn decode_ints(codec: CodecId, bytes: &[u8], out: &mut [i64]) -> Result<(), CodecError> {
     if codec.view() != id::views::INTS {
         return Err(CodecError { codec, what: "no codec of integers" });
@@ -102,17 +101,17 @@ pub fn decode_ints(codec: CodecId, bytes: &[u8], out: &mut [i64]) -> Result<(), 
     floats::decode_ints(codec.ints(), bytes, out).map_err(CodecError::of(codec))
 }
 
-/// Fills `out`, whose length is the count that was encoded, from bytes that hold nothing else.
+/// Decodes a whole column into `out`, whose length is the encoded count.
 ///
 /// Allocates at most a few times the size of `out`, whatever the bytes.
 ///
 /// # Errors
-/// [`CodecError`] where the bytes are no such column; `out` then holds arbitrary values.
+/// [`CodecError`] if the bytes are not such a column; then `out` has arbitrary values.
 pub fn decode_floats(codec: CodecId, bytes: &[u8], out: &mut [f64]) -> Result<(), CodecError> {
     float_env::with_default(|| floats::decode(codec, bytes, out)).map_err(CodecError::of(codec))
 }
 
-/// Appends `bytes` as a zstd frame (level 3 or 19), or as they are where that is no longer; returns which.
+/// Appends `bytes` as a zstd frame (level 3 or 19), or plain if that is not longer; returns which.
 ///
 /// Longer bytes than 256 MiB stay as they are.
 pub fn encode_bytes(bytes: &[u8], effort: Effort, out: &mut Vec<u8>) -> CodecId {
@@ -121,11 +120,11 @@ pub fn encode_bytes(bytes: &[u8], effort: Effort, out: &mut Vec<u8>) -> CodecId 
 
 /// The bytes that were encoded, exactly `len` of them.
 ///
-/// A `len` that no such input can decode to is refused before anything is allocated: a frame decodes to at most 32 KiB
-/// for each of its bytes, and to 256 MiB in all.
+/// A `len` that the input cannot decode to is rejected before anything is allocated: a frame decodes to at most 32 KiB
+/// per byte, and to 256 MiB in all.
 ///
 /// # Errors
-/// [`CodecError`] where the input is no such encoding or decodes to another length.
+/// [`CodecError`] if the input is not such an encoding or decodes to another length.
 pub fn decode_bytes(codec: CodecId, bytes: &[u8], len: usize) -> Result<Vec<u8>, CodecError> {
     bytes::decode(codec, bytes, len).map_err(CodecError::of(codec))
 }

@@ -1,4 +1,4 @@
-//! Frame of reference with patches: offsets from a base, packed at one width, and the few that do not fit apart.
+//! Frame of reference with patches: offsets from a base, packed at one width, with a few exceptions stored separately.
 //!
 //! 1. byte: bits 0 to 6 the width (0 to 64), bit 7 whether there are exceptions;
 //! 2. zigzag varint: the base;

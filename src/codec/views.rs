@@ -1,4 +1,4 @@
-//! Floats seen as integers: by their bits, as float32, as integers, as decimals; what does not fit is kept apart.
+//! Floats viewed as integers: by their bits, as float32, as integers, as decimals; exceptions are stored separately.
 //!
 //! Of all but the first view the bytes begin with a head:
 //! 1. varint: how many exceptions;

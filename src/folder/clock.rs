@@ -1,4 +1,4 @@
-//! The only reader of the time. Time is data here: nothing is ordered or made unique by it.
+//! The only module that reads the time. Time is data: nothing is ordered or made unique by it.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,8 +12,8 @@ pub fn now_ms() -> i64 {
     }
 }
 
-/// [`now_ms`] as the kernel noted it at its last tick, up to 10 ms ago: for the many points that are logged without a
-/// time, at a quarter of the cost.
+/// [`now_ms`] at the kernel's last tick, up to 10 ms ago: for points logged without a timestamp, at a quarter of the
+/// cost.
 #[cfg(target_os = "linux")]
 #[must_use]
 #[inline]
@@ -25,14 +25,14 @@ pub(crate) fn coarse_now_ms() -> i64 {
     if done == 0 { time.tv_sec * 1000 + time.tv_nsec / 1_000_000 } else { now_ms() }
 }
 
-/// [`now_ms`]; elsewhere there is no cheaper clock.
+/// [`now_ms`]; there is no cheaper clock here.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
 pub(crate) fn coarse_now_ms() -> i64 {
     now_ms()
 }
 
-/// Measures how long something takes, whatever the system's clock does.
+/// Measures elapsed time by a monotonic clock.
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {

@@ -1,12 +1,11 @@
-//! Files in the making: their maker holds their lock, so that nobody takes them for what a dead process left.
+//! Files being made: the maker holds a lock, so that nobody takes the file for a dead process' leftover.
 //!
-//! 1. The maker creates the file, in `tmp` for most, takes its lock, and looks whether it still has a name. If not,
-//!    somebody took it for a leftover in between, and the maker begins again.
-//! 2. The lock belongs to the file, whatever it is named, and ends with the maker, however that ends. It is kept until
-//!    something else says what the file is for.
-//! 3. Who collects garbage takes the lock before it judges. While it is taken by another, the file is in the making,
-//!    however old it is and whatever any clock says. Where there are no locks nobody can tell, and the file stays until
-//!    a person says that its maker is gone.
+//! 1. The maker creates the file, usually in `tmp`, locks it, and checks that it still has a name. If not, somebody
+//!    collected it in between, and the maker starts again.
+//! 2. The lock belongs to the file, whatever its name, and ends with the maker. It is kept until something else refers
+//!    to the file.
+//! 3. Garbage collection locks a file before it judges it. If the lock is taken, the file is being made, whatever its
+//!    age. Without working locks nobody can tell, and the file stays until a person says that its maker is gone.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -16,20 +15,20 @@ use crate::base::ids::random_u128;
 use crate::error::{Error, Result};
 use crate::storage::{File, Storage};
 
-/// How often a file is begun again that a collector took.
+/// Attempts to create a file that garbage collection takes.
 const ATTEMPTS: u32 = 1000;
 
-/// A file in the making.
+/// A file being made.
 pub(crate) struct Making {
-    /// The number in its name, which is random.
+    /// The random number in its name.
     pub(crate) id: u128,
-    /// Its present name.
+    /// Its current path.
     pub(crate) path: PathBuf,
-    /// The handle that has the lock.
+    /// The handle with the lock.
     pub(crate) file: Arc<dyn File>,
 }
 
-/// Begins a file `<random number>.<kind>` in a folder.
+/// Creates a file `<random number>.<kind>` in a folder.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -38,7 +37,7 @@ pub(crate) fn begin(storage: &dyn Storage, folder: &Path, kind: &str) -> Result<
         let id = random_u128();
         let path = folder.join(format!("{id:032x}.{kind}"));
         let file = match storage.create_new(&path) {
-            // A copy of a workspace has no such folder.
+            // A copied workspace may lack the folder.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let made = storage.create_dir(folder);
                 made.or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
@@ -47,7 +46,7 @@ pub(crate) fn begin(storage: &dyn Storage, folder: &Path, kind: &str) -> Result<
             created => created,
         };
         let file = file.map_err(Error::io("create", &path))?;
-        // Without locks nobody takes anything for a leftover by itself.
+        // Without locks garbage collection does not remove it.
         let is_ours = match file.try_lock() {
             Ok(locked) => locked && file.is_linked().map_err(Error::io("inspect", &path))?,
             Err(_) => true,
@@ -60,22 +59,22 @@ pub(crate) fn begin(storage: &dyn Storage, folder: &Path, kind: &str) -> Result<
     Err(Error::io("create a file in", folder)(taken))
 }
 
-/// Who makes a file that nothing names.
+/// The maker of a file.
 pub(crate) enum Maker {
-    /// Somebody is at it, here or in another process.
+    /// It is alive, here or in another process.
     AtWork,
-    /// Nobody any more. The lock is held as long as this is.
+    /// It is gone. Holds the lock.
     Gone(#[allow(dead_code, reason = "it is held, not used")] Box<dyn File>),
-    /// Nobody can tell: there are no locks, or the file cannot be opened.
+    /// Unknown: there are no locks, or the file cannot be opened.
     Unknown(std::io::Error),
 }
 
-/// Asks for the maker of a file; `None` where there is no such file.
+/// Finds the maker of a file; `None` if the file does not exist.
 pub(crate) fn maker_of(storage: &dyn Storage, path: &Path) -> Option<Maker> {
     holder_of(storage, path, |file| file.try_lock())
 }
 
-/// Asks who holds a file's lock, by a call that takes it where nobody does; `None` where there is no such file.
+/// Finds who holds a file's lock by trying to take it; `None` if the file does not exist.
 pub(crate) fn holder_of(
     storage: &dyn Storage,
     path: &Path,

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::base::ids::{RunKey, WriterId};
 
 /// The file that makes a folder a workspace.
-pub const MARK: &str = "stepwell.workspace";
-/// Second names of the journals' last entries.
+pub const MARKER: &str = "stepwell.workspace";
+/// Second names (anchors) of the journals' last entries.
 pub const ANCHORS: &str = "anchors";
 /// Entries that say which packs are live.
 pub const MANIFEST: &str = "manifest";
@@ -16,15 +16,15 @@ pub const CATALOG: &str = "catalog";
 pub const REGISTRY: &str = "registry";
 /// Logs of runs, in 256 folders by the first two characters of the run's key.
 pub const LOGS: &str = "logs";
-/// Logs of light edits to many runs.
+/// Edit logs.
 pub const EDITS: &str = "edits";
 /// Packs and their indexes.
 pub const PACKS: &str = "packs";
-/// Files that are not yet what they will be; whatever a crash left here is garbage.
+/// Files being made; what a crash leaves here is garbage.
 pub const TEMPORARY: &str = "tmp";
-/// Originals of what `repair` took out of use, and of logs with damage that compaction read around.
+/// Originals of files replaced by `repair`, and of damaged logs that compaction salvaged.
 pub const QUARANTINE: &str = "quarantine";
-/// What should be in logs, told outside them.
+/// Ledgers.
 pub const LEDGERS: &str = "ledgers";
 /// All folders.
 pub const FOLDERS: [&str; 10] =
@@ -39,13 +39,13 @@ pub fn log_dir(root: &Path, run: RunKey) -> PathBuf {
     root.join(LOGS).join(format!("{:02x}", run.0 >> 120))
 }
 
-/// Whether a folder of this name within [`LOGS`] is one of logs.
+/// Whether this is the name of a log folder in [`LOGS`].
 #[must_use]
 pub fn is_log_folder(name: &str) -> bool {
     name.len() == 2 && name.bytes().all(is_hex)
 }
 
-/// Whether a folder of this name within one of a journal is one of entries.
+/// Whether this is the name of an entry folder of a journal.
 #[must_use]
 pub fn is_entry_folder(name: &str) -> bool {
     name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_digit())
@@ -77,7 +77,7 @@ impl LogName {
         Some(Self { dir: dir.to_owned(), stem: stem.to_owned(), writer: WriterId(writer) })
     }
 
-    /// The run, unless the log is of edits.
+    /// The run; `None` for an edit log.
     #[must_use]
     pub fn run(&self) -> Option<RunKey> {
         u128::from_str_radix(&self.stem, 16).ok().filter(|_| self.stem.len() == 32).map(RunKey)
@@ -96,7 +96,7 @@ impl LogName {
     }
 }
 
-/// The names of the log of a writer; of a log of edits where no run is given.
+/// The names of a writer's log; of an edit log if `run` is `None`.
 #[must_use]
 pub fn log_name(root: &Path, run: Option<RunKey>, writer: WriterId) -> LogName {
     let (dir, stem) = match run {
@@ -118,13 +118,13 @@ pub fn index(root: &Path, id: u128) -> PathBuf {
     root.join(PACKS).join(format!("{id:032x}.index"))
 }
 
-/// Whether a name is that of a ledger.
+/// Whether this is the name of a ledger.
 #[must_use]
 pub fn is_ledger(name: &str) -> bool {
     name.strip_suffix(".ledger").is_some_and(|hex| hex.len() == 32 && hex.bytes().all(is_hex))
 }
 
-/// Whether a path is that of a pack.
+/// Whether this is the path of a pack.
 #[must_use]
 pub fn is_pack(path: &Path) -> bool {
     path.extension().is_some_and(|kind| kind == "pack")

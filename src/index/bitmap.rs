@@ -33,26 +33,26 @@ impl Bitmap {
                 for (pass, &value) in passed.iter_mut().zip(chunk) {
                     *pass = u8::from(test(value));
                 }
-                gather(&passed)
+                pack_bits(&passed)
             })
             .collect();
         Self { words, len: values.len() }
     }
 
-    /// How many ordinals the set ranges over; not how many it holds.
+    /// The number of ordinals the set ranges over, not its size.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
     #[cfg(any(test, feature = "internals"))]
-    /// Whether the set ranges over nothing.
+    /// Whether the set ranges over no ordinals.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many ordinals are in the set.
+    /// The size of the set.
     #[must_use]
     pub fn count(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
@@ -134,7 +134,7 @@ impl Bitmap {
     }
 
     #[cfg(any(test, feature = "internals"))]
-    /// Heap taken, in bytes.
+    /// Heap memory, in bytes.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.words.len() * 8
@@ -147,7 +147,7 @@ impl Bitmap {
         }
     }
 
-    /// Reads a set over `len` ordinals that takes all of `bytes`; bits past the length are refused.
+    /// Reads a set over `len` ordinals from all of `bytes`; rejects bits past the length.
     pub(crate) fn read(bytes: &[u8], len: usize) -> Result<Self, Malformed> {
         if bytes.len() != len.div_ceil(64) * 8 {
             return Err(Malformed("a bitmap of another length"));
@@ -170,11 +170,11 @@ impl Bitmap {
     }
 }
 
-/// Bit `i` of the answer is byte `i`, each byte being 0 or 1.
+/// Packs 64 bytes, each 0 or 1, into bits.
 ///
 /// Q: Why a multiplication? A: it moves the low bits of 8 bytes side by side into the top byte at once: bit `8i` lands
 /// on `56 + i`, and no two bits meet.
-fn gather(passed: &[u8; 64]) -> u64 {
+fn pack_bits(passed: &[u8; 64]) -> u64 {
     let mut word = 0;
     for (at, eight) in passed.as_chunks::<8>().0.iter().enumerate() {
         word |= (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * at);

@@ -1,4 +1,4 @@
-//! Writing an index image: rows of summaries turned into columns, keys gathered into groups.
+//! Writing an index image: rows of summaries turned into columns, keys grouped into blocks.
 
 use rustc_hash::FxHashMap;
 
@@ -7,26 +7,26 @@ use crate::base::summary::RunSummary;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
-use crate::index::layout::{Directory, Family, Group, HEADER_LEN, form, metric, text};
+use crate::index::layout::{Block, Directory, Family, HEADER_LEN, form, metric, text};
 use crate::index::packed::{Places, Span, put_spans};
 use crate::index::section::pack;
 use crate::index::strings::Strings;
 
-/// Below this many runs no key is dense: a group of its own would cost more than it saves.
+/// With fewer runs no key is dense: a block of its own would cost more than it saves.
 const DENSE_ROWS_MIN: usize = 1024;
-/// A sparse group is closed at this many cells, so that a rare key decodes little.
-const GROUP_CELLS: usize = 1 << 16;
+/// A sparse block is closed at this many cells, so that a rare key decodes little.
+const BLOCK_CELLS: usize = 1 << 16;
 
-/// So many neighbouring values in a pack at least, on average, make it pay to say where they are.
+/// Least average number of adjacent values in a pack for which storing their locations pays.
 const SPAN_MIN: usize = 4;
 
-/// A cell of a metric: what is known of the series, and where in the pack its only value stands.
+/// A cell of a metric: the series' statistics, and where in the pack its only value is.
 type Metric<'a> = (&'a SeriesStats, Option<(u32, u32)>);
 
-/// The image of `runs`, in their order; with `places` that of a pack's runs, in the order of its rows.
+/// The image of `runs`, in order; with `places` that of a pack's runs, in the order of its rows.
 ///
 /// # Errors
-/// [`Error::Invalid`] when there are more runs, cells or text than an image can number.
+/// [`Error::Invalid`] if there are more runs, cells or text than an image can number.
 pub(crate) fn build(runs: &[RunSummary], places: Option<&Places>) -> Result<Vec<u8>> {
     if runs.len() >= u32::MAX as usize {
         return Err(too_large());
@@ -40,10 +40,10 @@ pub(crate) fn build(runs: &[RunSummary], places: Option<&Places>) -> Result<Vec<
         .iter()
         .enumerate()
         .map(|(row, run)| run.metrics.iter().map(move |(key, stats)| (key, metric(row, key, stats))));
-    writer.family(Family::Metrics, rows, metrics, Writer::metric_group)?;
-    writer.family(Family::Params, rows, runs.iter().map(|run| run.params.iter()), Writer::text_group)?;
-    writer.family(Family::Tags, rows, runs.iter().map(|run| run.tags.iter()), Writer::text_group)?;
-    writer.family(Family::Items, rows, runs.iter().map(|run| run.items.iter()), Writer::text_group)?;
+    writer.family(Family::Metrics, rows, metrics, Writer::metric_block)?;
+    writer.family(Family::Params, rows, runs.iter().map(|run| run.params.iter()), Writer::text_block)?;
+    writer.family(Family::Tags, rows, runs.iter().map(|run| run.tags.iter()), Writer::text_block)?;
+    writer.family(Family::Items, rows, runs.iter().map(|run| run.items.iter()), Writer::text_block)?;
     writer.directory.finish(&mut writer.image);
     Ok(writer.image)
 }
@@ -68,8 +68,8 @@ impl Writer {
         self.directory.sections.push(section);
     }
 
-    /// A column of integers in the form that takes least: as they are, relative to the one before, or, in a given form,
-    /// to those of another column.
+    /// A column of integers in the smallest form: plain, relative to the previous value or, in a given form, relative
+    /// to another column.
     fn ints(&mut self, values: &[i64], reference: Option<(u8, &[i64])>) {
         let mut best = (form::PLAIN, None, Ints::new(values));
         let mut offer = |form: u8, origin: Option<i64>, deltas: &[i64]| {
@@ -107,7 +107,7 @@ impl Writer {
         self.section(&raw);
     }
 
-    /// A set, left empty when `implied` already says it.
+    /// A set, left empty if `implied` by other columns.
     fn bits(&mut self, bitmap: &Bitmap, implied: bool) {
         let mut raw = Vec::new();
         if !implied {
@@ -195,7 +195,7 @@ impl Writer {
         times
     }
 
-    /// The key table of a family, then its groups, each written by `write` from its cells.
+    /// The key table of a family, then its blocks, each written by `write` from its cells.
     fn family<'a, V, R>(
         &mut self,
         family: Family,
@@ -221,42 +221,42 @@ impl Writer {
         keys.sort_unstable_by_key(|(key, _)| *key);
 
         let mut names = Strings::default();
-        let (mut group_of, mut counts) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
-        let mut groups: Vec<(bool, usize)> = Vec::new();
+        let (mut block_of, mut counts) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+        let mut blocks: Vec<(bool, usize)> = Vec::new();
         let mut open: Option<usize> = None;
         for (key, cells) in &keys {
             names.push(key).ok_or_else(too_large)?;
             let dense = rows >= DENSE_ROWS_MIN && cells.len() * 2 >= rows;
-            let group = match open {
-                Some(group) if !dense => group,
+            let block = match open {
+                Some(block) if !dense => block,
                 _ => {
-                    groups.push((dense, if dense { rows } else { 0 }));
-                    groups.len() - 1
+                    blocks.push((dense, if dense { rows } else { 0 }));
+                    blocks.len() - 1
                 }
             };
             if !dense {
-                groups[group].1 += cells.len();
-                open = (groups[group].1 < GROUP_CELLS).then_some(group);
+                blocks[block].1 += cells.len();
+                open = (blocks[block].1 < BLOCK_CELLS).then_some(block);
             }
-            group_of.push(group as i64);
+            block_of.push(block as i64);
             counts.push(cells.len() as i64);
         }
-        if groups.iter().filter(|(dense, _)| !dense).map(|(_, cells)| cells).sum::<usize>() > u32::MAX as usize {
+        if blocks.iter().filter(|(dense, _)| !dense).map(|(_, cells)| cells).sum::<usize>() > u32::MAX as usize {
             return Err(too_large());
         }
         self.directory.keys[family as usize] = self.directory.sections.len();
         self.strings(&names);
-        self.ints(&group_of, None);
+        self.ints(&block_of, None);
         self.ints(&counts, None);
 
-        // Keys of one sparse group need not be neighbours: dense keys may stand between them.
-        let mut members: Vec<Vec<usize>> = vec![Vec::new(); groups.len()];
-        for (key, &group) in group_of.iter().enumerate() {
-            members[group as usize].push(key);
+        // Keys of one sparse block need not be neighbours: dense keys may stand between them.
+        let mut members: Vec<Vec<usize>> = vec![Vec::new(); blocks.len()];
+        for (key, &block) in block_of.iter().enumerate() {
+            members[block as usize].push(key);
         }
-        for ((dense, cells), members) in groups.into_iter().zip(members) {
+        for ((dense, cells), members) in blocks.into_iter().zip(members) {
             let section = self.directory.sections.len();
-            self.directory.groups[family as usize].push(Group { dense, cells, section });
+            self.directory.blocks[family as usize].push(Block { dense, cells, section });
             let taken = members.iter().flat_map(|&key| keys[key].1.iter());
             if dense {
                 let mut values = vec![None; rows];
@@ -276,13 +276,13 @@ impl Writer {
         Ok(())
     }
 
-    fn text_group(&mut self, cells: &[Option<&String>], _: &[u32]) -> Result<()> {
+    fn text_block(&mut self, cells: &[Option<&String>], _: &[u32]) -> Result<()> {
         debug_assert_eq!(text::CODES, text::DICTIONARY + 1, "the dictionary writes both");
         self.dictionary(&cells.iter().map(|cell| cell.map(String::as_str)).collect::<Vec<_>>())
     }
 
-    /// `ordinals` are the runs of a sparse group's cells.
-    fn metric_group(&mut self, cells: &[Option<Metric<'_>>], ordinals: &[u32]) -> Result<()> {
+    /// `ordinals` are the runs of a sparse block's cells.
+    fn metric_block(&mut self, cells: &[Option<Metric<'_>>], ordinals: &[u32]) -> Result<()> {
         // An absent cell repeats the one before it, which costs least.
         let stats = || cells.iter().map(|cell| cell.map(|(stats, _)| stats));
         let ints = |field: &dyn Fn(&SeriesStats) -> Option<i64>| carried(stats().map(|cell| cell.and_then(field)));
@@ -337,7 +337,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Latest values: where in the pack those of single points are, and the others themselves.
+    /// Latest values: the locations in the pack of those of single points, and the others themselves.
     fn packed(&mut self, spans: &[Span], cells: &[Option<Metric<'_>>]) {
         let mut raw = vec![form::IN_PACK];
         put_spans(spans, &mut raw);
@@ -347,13 +347,14 @@ impl Writer {
     }
 }
 
-/// Where the values of the cells of one point stand in the pack; `None` where not all do, or saying so would not pay.
+/// The locations in the pack of the values of single-point cells; `None` if some have none, or if storing them would
+/// not pay.
 fn spans(cells: &[Option<Metric<'_>>]) -> Option<Vec<Span>> {
     let mut spans: Vec<Span> = Vec::new();
     let mut singles = 0;
     for (stats, place) in cells.iter().flatten() {
         match (stats.count, place) {
-            // Statistics of no point, which no pack has.
+            // Statistics without points, which no pack has.
             (0, _) | (1, None) => return None,
             (1, &Some((group, at))) => {
                 singles += 1;
@@ -368,7 +369,7 @@ fn spans(cells: &[Option<Metric<'_>>]) -> Option<Vec<Span>> {
     (singles > 0 && spans.len() * SPAN_MIN <= singles).then_some(spans)
 }
 
-/// The values, an absent one replaced by the one before it; absent ones at the front by the first that is there.
+/// The values, with absent ones replaced by the previous value, or by the first present one at the front.
 fn carried(values: impl Iterator<Item = Option<i64>> + Clone) -> Vec<i64> {
     let mut before = values.clone().flatten().next().unwrap_or(0);
     let carry = |value: Option<i64>| {

@@ -1,4 +1,4 @@
-//! An opened image: reading its bytes from memory or a file, verifying and decoding its sections, keeping the results.
+//! An open image: reads its bytes from memory or a file, verifies and decodes sections, and caches the results.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -39,16 +39,15 @@ enum Column {
 }
 
 impl Image {
-    /// Verifies the header and the directory. `pack` is the number of the pack whose runs the image must have, and of
-    /// how many; without, the image must stand alone. Errors name `origin`.
+    /// Verifies header and directory. `pack` is the id and number of runs of the pack that the image must belong to;
+    /// without it, the image must stand alone. Errors name `origin`.
     pub(crate) fn open(source: Source, origin: &Path, pack: Option<(u128, usize)>) -> Result<Self> {
         let image = Self::open_any(source, origin)?;
         let (number, rows) = pack.unwrap_or((0, image.directory.rows));
         if (image.directory.pack, image.directory.rows) != (number, rows) {
             return Err(image.damaged(0, Malformed("the index of another pack")));
         }
-        // Keys are 16 bytes a run, here or in the pack, which bounds what a false count of runs can make anybody
-        // allocate.
+        // Keys are 16 bytes per run, here or in the pack, which bounds what a false count of runs can allocate.
         let keys = if pack.is_some() { 0 } else { image.directory.rows * 16 };
         if image.directory.sections[run::IDS].raw_len != keys {
             return Err(image.bad(run::IDS, "run keys of another count"));
@@ -85,7 +84,7 @@ impl Image {
         Ok(image)
     }
 
-    /// The runs' keys, 16 bytes each; none in the image of a pack.
+    /// The runs' keys; empty in the image of a pack.
     pub(crate) fn ids(&self) -> Result<&[u128]> {
         let column = self.column(run::IDS, |image| {
             let raw = image.raw(run::IDS)?;
@@ -123,8 +122,8 @@ impl Image {
         })
     }
 
-    /// Integers of which each must be at least 0 and below `bound`, if there is one. Only checked ones are kept.
-    /// `add_base` makes values of those stored relative to something else, or says that it does not know the form.
+    /// Integers that must each be at least 0 and below `bound`, if given. Only checked ones are cached. `add_base`
+    /// converts relative values, or returns that it does not know the form.
     pub(crate) fn ints_on(
         &self,
         section: usize,
@@ -155,12 +154,12 @@ impl Image {
         }
     }
 
-    /// Integers of which each must be at least 0 and below `bound`.
+    /// Integers that must each be at least 0 and below `bound`.
     pub(crate) fn bounded(&self, section: usize, len: usize, bound: Option<usize>) -> Result<&Ints> {
         self.ints_on(section, len, bound, |_, _| Ok(false))
     }
 
-    /// Integers that are not kept, because what is made of them is.
+    /// Integers that are not cached, because what is derived from them is.
     pub(crate) fn uncached_ints(&self, section: usize, len: usize) -> Result<Vec<i64>> {
         let raw = self.raw(section)?;
         match read_ints(&raw, len).map_err(|why| self.bad(section, why.0))? {
@@ -184,8 +183,8 @@ impl Image {
         })
     }
 
-    /// A column of `len` values; `decode` makes them of what follows the first byte, where that is not [`form::PLAIN`],
-    /// or says that it does not know the form.
+    /// A column of `len` values; `decode` handles forms other than [`form::PLAIN`], or returns that it does not know
+    /// the form.
     pub(crate) fn floats_on(
         &self,
         section: usize,
@@ -228,7 +227,7 @@ impl Image {
         }
     }
 
-    /// The decoded column, decoding it at the first call. Two threads may decode at once; one result is kept.
+    /// The column, decoded on first use. Two threads may decode at once; one result is kept.
     fn column(&self, section: usize, decode: impl FnOnce(&Self) -> Result<Column>) -> Result<&Column> {
         let slot = &self.columns[section];
         if let Some(column) = slot.get() {
@@ -238,7 +237,7 @@ impl Image {
         Ok(slot.get_or_init(|| column))
     }
 
-    /// A section's bytes, verified and unpacked; nothing is kept.
+    /// A section's bytes, verified and unpacked, not cached.
     pub(crate) fn raw(&self, section: usize) -> Result<Vec<u8>> {
         let entry = &self.directory.sections[section];
         let stored = self.read(entry.offset, entry.stored_len)?;
@@ -255,7 +254,7 @@ impl Image {
     }
 
     #[cfg(any(test, feature = "internals"))]
-    /// Heap taken, in bytes: the directory, what was decoded, and the image if it is in memory.
+    /// Heap memory in bytes: the directory, decoded columns, and the image if it is in memory.
     pub(crate) fn heap_bytes(&self) -> usize {
         let columns = self.columns.iter().filter_map(OnceLock::get).map(|column| match &**column {
             Column::Ints(ints) => ints.heap_bytes(),
@@ -279,7 +278,7 @@ impl Image {
         }
     }
 
-    /// Bytes of the image; lengths were checked against the image's, so that a short read is damage.
+    /// Bytes of the image; lengths were checked against its length, so a short read is damage.
     fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
         match &self.source {
             Source::Memory(bytes) => usize::try_from(offset)
@@ -305,7 +304,7 @@ impl Image {
     }
 }
 
-/// Integers as they are stored, and in which form; those that are relative to one another are made plain.
+/// Integers as stored, with their form; integers relative to the previous value are made plain.
 fn read_ints(raw: &[u8], len: usize) -> std::result::Result<(u8, Ints), Malformed> {
     let mut reader = Reader::new(raw);
     let stored = reader.u8()?;
@@ -321,7 +320,7 @@ fn read_ints(raw: &[u8], len: usize) -> std::result::Result<(u8, Ints), Malforme
     Ok((form::PLAIN, Ints::new(&values)))
 }
 
-/// Values as they are stored; bytes left over are the caller's to refuse.
+/// Values as stored; the caller rejects leftover bytes.
 pub(crate) fn plain_floats(bytes: &[u8]) -> Vec<f64> {
     bytes.as_chunks().0.iter().map(|bits| f64::from_bits(u64::from_le_bytes(*bits))).collect()
 }

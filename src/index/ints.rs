@@ -36,7 +36,7 @@ impl Ints {
         Self { base, offsets }
     }
 
-    /// How many values there are.
+    /// The number of values.
     pub(crate) fn len(&self) -> usize {
         match &self.offsets {
             Offsets::Same(len) => *len,
@@ -65,7 +65,7 @@ impl Ints {
         (0..self.len()).map(|at| self.get(at)).collect()
     }
 
-    /// The greatest and least value, or `None` of an empty column.
+    /// The least and greatest value; `None` for an empty column.
     pub(crate) fn range(&self) -> Option<(i64, i64)> {
         let greatest = match &self.offsets {
             Offsets::Same(len) => (*len > 0).then_some(0),
@@ -91,7 +91,7 @@ impl Ints {
         }
         let low = if low <= self.base { 0 } else { low.wrapping_sub(self.base) as u64 };
         let high = high.wrapping_sub(self.base) as u64;
-        // An offset over the column's width would be cut off by the casts below, so such bounds are settled first.
+        // An offset over the column's width would be cut off by the casts below, so such bounds are handled first.
         macro_rules! scan {
             ($values:expr, $narrow:ty) => {{
                 if low > u64::from(<$narrow>::MAX) {
@@ -149,7 +149,7 @@ impl Ints {
         }
     }
 
-    /// About how many bytes the column takes once compressed: those of each value that is not the one before.
+    /// Approximate compressed bytes of the column: those of each value that differs from the previous one.
     pub(crate) fn weight(&self) -> usize {
         fn changes<T: PartialEq>(values: &[T]) -> usize {
             values.windows(2).filter(|pair| pair[0] != pair[1]).count() * size_of::<T>()
@@ -164,7 +164,7 @@ impl Ints {
     }
 
     #[cfg(any(test, feature = "internals"))]
-    /// Heap taken, in bytes.
+    /// Heap memory, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
         match &self.offsets {
             Offsets::Same(_) => 0,

@@ -4,15 +4,14 @@
 //! header (56 bytes): magic[8] version:u32 zero:u32 directory_offset:u64 directory_len:u64 directory_crc:u32 pack:u128
 //!   header_crc:u32
 //! sections, one after the other without a gap, each with its own checksum
-//! directory: rows, groups of four families, one entry a section; it ends the image
+//! directory: rows, blocks of four families, one entry a section; it ends the image
 //! ```
-//! Sections stand in this order: the runs' own columns ([`run`]), then for metrics, params, tags and items the key
-//! table ([`KEY_SECTIONS`]) and each group's sections. A **group** holds the cells of one dense key (a row for each
-//! run) or of several sparse keys (a row for each run that has the key, key after key), so that rare keys share
-//! sections.
+//! Sections are in this order: the runs' own columns ([`run`]), then for metrics, params, tags and items the key table
+//! ([`KEY_SECTIONS`]) and each block's sections. A **block** has the cells of one dense key (a row for each run) or of
+//! several sparse keys (a row for each run that has the key, key after key), so that rare keys share sections.
 //!
-//! An image is that of a pack, whose runs it has in the order of the pack's rows, or stands alone and names no pack.
-//! That of a pack repeats neither run keys nor the values of single points: see [`crate::index::packed`].
+//! An image belongs to a pack, with its runs in the order of the pack's rows, or stands alone. The image of a pack
+//! repeats neither run keys nor the values of single points: see [`crate::index::packed`].
 
 use crate::base::bytes::{Malformed, Reader, put_varint};
 use crate::base::checksum::crc32;
@@ -29,7 +28,7 @@ pub(crate) const HEADER_LEN: usize = 56;
 pub(crate) mod run {
     /// Run keys, 16 bytes each; empty in the image of a pack, which has them.
     pub(crate) const IDS: usize = 0;
-    /// For each run its id where that is other than 32 hex characters, else nothing; empty where none has such.
+    /// For each run its id if that is not 32 hex characters, else nothing; empty if there are none.
     pub(crate) const ID_TEXTS: usize = 1;
     /// Distinct experiment ids, as two's complement, ascending.
     pub(crate) const EXPERIMENTS: usize = 2;
@@ -45,21 +44,21 @@ pub(crate) mod run {
     pub(crate) const USER_CODES: usize = 7;
     /// Each run's status, by its number.
     pub(crate) const STATUS: usize = 8;
-    /// Which runs are deleted; empty where none is.
+    /// Which runs are deleted; empty if none are.
     pub(crate) const DELETED: usize = 9;
-    /// Which runs have a start; empty where all have.
+    /// Which runs have a start; empty if all have.
     pub(crate) const START_PRESENT: usize = 10;
     /// Start times in milliseconds.
     pub(crate) const START: usize = 11;
-    /// Which runs have an end; empty where all have.
+    /// Which runs have an end; empty if all have.
     pub(crate) const END_PRESENT: usize = 12;
     /// End times in milliseconds.
     pub(crate) const END: usize = 13;
-    /// What each run stands for.
+    /// Each run's kind.
     pub(crate) const KIND: usize = 14;
-    /// Each run's generation of its mark of deletion.
+    /// The generation of each run's deletion attribute.
     pub(crate) const DELETED_GENERATION: usize = 15;
-    /// Where the pack's pools lie; empty where no column needs them.
+    /// The locations of the pack's pools; empty if no column needs them.
     pub(crate) const POOLS: usize = 16;
     /// Sections of integers.
     pub(crate) const INTS: [usize; 8] =
@@ -68,14 +67,14 @@ pub(crate) mod run {
     pub(crate) const SECTIONS: usize = 17;
 }
 
-/// Sections of a key table: names sorted by bytes, each key's group, each key's count of runs.
+/// Sections of a key table: names sorted by bytes, each key's block, each key's count of runs.
 pub(crate) const KEY_SECTIONS: usize = 3;
 
-/// Sections of a group of metrics, after the first, which says which runs have cells.
+/// Sections of a block of metrics, after the first, which says which runs have cells.
 pub(crate) mod metric {
     /// Bits: 1 latest has a timestamp, 2 first has one, 4 there is a min, 8 there is a max.
     pub(crate) const FLAGS: usize = 1;
-    /// Counts of points, of NaN, of infinities; 0 points where a dense key has no cell.
+    /// Counts of points; 0 if a dense key has no cell.
     pub(crate) const COUNT: usize = 2;
     /// See [`COUNT`].
     pub(crate) const NAN_COUNT: usize = 3;
@@ -85,7 +84,7 @@ pub(crate) mod metric {
     pub(crate) const LATEST_STEP: usize = 5;
     /// Milliseconds; may be stored relative to the run's start.
     pub(crate) const LATEST_TIME: usize = 6;
-    /// The value that MLflow shows; those of cells of one point may stand in the pack.
+    /// The value that MLflow shows; those of single-point cells may be in the pack.
     pub(crate) const LATEST: usize = 7;
     /// The first point; this and what follows may be stored relative to the latest point's field.
     pub(crate) const FIRST_STEP: usize = 8;
@@ -103,7 +102,7 @@ pub(crate) mod metric {
     pub(crate) const MAX: usize = 14;
     /// The sum of finite values.
     pub(crate) const SUM: usize = 15;
-    /// How many sections a group of metrics has.
+    /// How many sections a block of metrics has.
     pub(crate) const SECTIONS: usize = 16;
     /// The section that `column` may be relative to.
     pub(crate) fn reference(column: usize) -> Option<usize> {
@@ -116,28 +115,28 @@ pub(crate) mod metric {
     }
 }
 
-/// Sections of a group of params, tags or items, after the first, which says which runs have cells.
+/// Sections of a block of params, tags or items, after the first, which says which runs have cells.
 pub(crate) mod text {
-    /// Distinct values of the group, sorted.
+    /// Distinct values of the block, sorted.
     pub(crate) const DICTIONARY: usize = 1;
     /// Each cell's place in the dictionary.
     pub(crate) const CODES: usize = 2;
-    /// How many sections such a group has.
+    /// How many sections such a block has.
     pub(crate) const SECTIONS: usize = 3;
 }
 
-/// How a column is stored, by its first byte.
+/// How a column is stored: its first byte.
 pub(crate) mod form {
     /// As it is.
     pub(crate) const PLAIN: u8 = 0;
-    /// Relative to another column of the group: integers by difference, floats by XOR.
+    /// Relative to another column of the block: integers by difference, floats by XOR.
     pub(crate) const RELATIVE: u8 = 1;
-    /// Floats: first the spans of the pack's pools that hold the cells of one point, then the values of the others,
-    /// which are not cells of 0 points.
+    /// Floats: first the spans of the pack's pools with the values of single-point cells, then the values of the
+    /// others, except cells of 0 points.
     pub(crate) const IN_PACK: u8 = 2;
     /// Integers: relative to the start of the cell's run.
     pub(crate) const TO_START: u8 = 3;
-    /// Integers: relative to the one before; first, in 8 bytes, what stands before the first.
+    /// Integers: relative to the previous value; the first 8 bytes are the value before the first.
     pub(crate) const TO_PREVIOUS: u8 = 4;
 }
 
@@ -153,32 +152,32 @@ pub(crate) enum Family {
 impl Family {
     pub(crate) const ALL: [Self; 4] = [Self::Metrics, Self::Params, Self::Tags, Self::Items];
 
-    /// Sections of each of its groups.
-    pub(crate) fn group_sections(self) -> usize {
+    /// Sections of each of its blocks.
+    pub(crate) fn block_sections(self) -> usize {
         if self == Self::Metrics { metric::SECTIONS } else { text::SECTIONS }
     }
 }
 
-/// Cells that share sections.
+/// A block of cells.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Group {
-    /// Whether it is one key with a cell for each run.
+pub(crate) struct Block {
+    /// Whether it is a single key with a cell for each run.
     pub(crate) dense: bool,
-    /// How many cells.
+    /// The number of cells.
     pub(crate) cells: usize,
     /// Its first section.
     pub(crate) section: usize,
 }
 
-/// What an image holds and where.
+/// The contents of an image and their locations.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     /// The pack whose runs these are; 0 for none.
     pub(crate) pack: u128,
-    /// How many runs.
+    /// The number of runs.
     pub(crate) rows: usize,
-    /// Groups of metrics, params, tags and items.
-    pub(crate) groups: [Vec<Group>; 4],
+    /// Blocks of metrics, params, tags and items.
+    pub(crate) blocks: [Vec<Block>; 4],
     /// First section of each family's key table.
     pub(crate) keys: [usize; 4],
     /// All sections.
@@ -186,16 +185,16 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Ends the image: appends the directory and writes the header at its beginning.
+    /// Completes the image: appends the directory and writes the header.
     pub(crate) fn finish(&self, image: &mut Vec<u8>) {
         let offset = image.len() as u64;
         let mut bytes = Vec::new();
         put_varint(&mut bytes, self.rows as u64);
-        for groups in &self.groups {
-            put_varint(&mut bytes, groups.len() as u64);
-            for group in groups {
-                bytes.push(u8::from(group.dense));
-                put_varint(&mut bytes, group.cells as u64);
+        for blocks in &self.blocks {
+            put_varint(&mut bytes, blocks.len() as u64);
+            for block in blocks {
+                bytes.push(u8::from(block.dense));
+                put_varint(&mut bytes, block.cells as u64);
             }
         }
         for section in &self.sections {
@@ -217,27 +216,27 @@ impl Directory {
     /// Reads the directory's bytes; `sections_end` is where the last section must end.
     pub(crate) fn read(bytes: &[u8], sections_end: u64) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        // Ordinals are u32, and the last one is kept free.
+        // Ordinals are u32, and the last one is unused.
         let rows = reader.count(u32::MAX as usize - 1)?;
         let mut directory = Self { rows, ..Self::default() };
         let mut section = run::SECTIONS;
         for family in Family::ALL {
             directory.keys[family as usize] = section;
             section += KEY_SECTIONS;
-            // A group takes two bytes of the directory at least.
+            // A block takes at least two bytes of the directory.
             let count = reader.count(reader.remaining() / 2)?;
             for _ in 0..count {
                 let dense = match reader.u8()? {
                     0 => false,
                     1 => true,
-                    _ => return Err(Malformed("a group that is neither dense nor sparse")),
+                    _ => return Err(Malformed("a block that is neither dense nor sparse")),
                 };
                 let cells = reader.count(u32::MAX as usize)?;
                 if dense && cells != rows {
-                    return Err(Malformed("a dense group of another length"));
+                    return Err(Malformed("a dense block of another length"));
                 }
-                directory.groups[family as usize].push(Group { dense, cells, section });
-                section += family.group_sections();
+                directory.blocks[family as usize].push(Block { dense, cells, section });
+                section += family.block_sections();
             }
         }
         let mut offset = HEADER_LEN as u64;
@@ -251,9 +250,9 @@ impl Directory {
     }
 }
 
-/// What the header says of the directory.
+/// The header.
 pub(crate) struct Header {
-    /// Where the directory begins.
+    /// The offset of the directory.
     pub(crate) offset: u64,
     /// Its length in bytes.
     pub(crate) len: usize,
@@ -266,7 +265,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads and verifies the header of an image of `image_len` bytes. The version is for the caller to judge.
+    /// Reads and verifies the header of an image of `image_len` bytes. The caller checks the version.
     pub(crate) fn read(bytes: &[u8], image_len: u64) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         if reader.array()? != MAGIC {

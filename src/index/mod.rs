@@ -1,7 +1,7 @@
 //! The run index: columns over all runs, for search.
 //!
-//! [`part::IndexPart`] is the columnar image of many rows, built once and never changed;
-//! [`packed`] is what the image of a pack leaves to the pack.
+//! [`part::IndexPart`] is an immutable columnar image of many rows; [`packed`] handles the values that a pack's index
+//! reads from the pack.
 
 pub mod bitmap;
 pub(crate) mod build;

@@ -1,8 +1,7 @@
-//! Values that an index does not repeat: single points' values stand in the pools of its pack's groups.
+//! Values that an index does not repeat: those of single points are in the pools of its pack's row groups.
 //!
-//! A pool holds the values of short series key after key, and within a key run after run, which is the order of an
-//! index's cells. So few spans (`Span`) say where the values of many cells are, and `Pools` where a pool's pages lie in
-//! the file.
+//! A pool has the values of short series by key, then run, which is the order of an index's cells. So few spans
+//! (`Span`) locate the values of many cells, and `Pools` locates the pools' pages in the file.
 
 use crate::base::bytes::Malformed;
 use crate::base::checksum::crc32;
@@ -12,20 +11,20 @@ use crate::error::Result;
 use crate::segment::footer::Page;
 use crate::segment::layout::{ColumnReader, ColumnWriter, PAGE_POINTS};
 use crate::segment::pack::Pack;
-use crate::segment::reader::Group;
+use crate::segment::reader::RowGroup;
 
 /// Neighbouring values of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// The pack's group.
+    /// The pack's row group.
     pub(crate) group: u32,
-    /// The first value, as numbered by the pool.
+    /// The first value's number in the pool.
     pub(crate) first: u32,
-    /// How many values.
+    /// The number of values.
     pub(crate) len: u32,
 }
 
-/// Appends spans; the reader knows nothing of their number.
+/// Appends spans, with their number.
 pub(crate) fn put_spans(spans: &[Span], out: &mut Vec<u8>) {
     let mut scratch = Scratch::default();
     let mut columns = ColumnWriter::new(out, Effort::Fast, &mut scratch);
@@ -45,17 +44,17 @@ pub(crate) fn read_spans(bytes: &[u8]) -> std::result::Result<(Vec<Span>, &[u8])
     Ok((spans, columns.rest()))
 }
 
-/// The pools of a pack: for each group how many values, and their pages.
+/// The pools of a pack: per row group the number of values, and their pages.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Pools {
-    /// First page and number of values of each group.
+    /// First page and number of values of each row group.
     groups: Vec<(usize, usize)>,
     /// Offsets are from the file's first byte.
     pages: Vec<Page>,
 }
 
 impl Pools {
-    fn add(&mut self, group: &Group) {
+    fn add(&mut self, group: &RowGroup) {
         let (footer, bounds) = (group.footer(), group.footer().pool().bounds());
         self.groups.push((self.pages.len(), footer.pool().values));
         let of_values = footer.pool_base + bounds[3]..footer.pool_base + bounds[4];
@@ -63,7 +62,7 @@ impl Pools {
         self.pages.extend(footer.pages[of_values].iter().map(|page| Page { offset: start + page.offset, ..*page }));
     }
 
-    /// Appends the table: of each group its values and where its first page begins; of each page codec, length, CRC-32.
+    /// Appends the table: per row group its values and the offset of its first page; per page codec, length, CRC-32.
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         let mut scratch = Scratch::default();
         let mut columns = ColumnWriter::new(out, Effort::Fast, &mut scratch);
@@ -107,11 +106,11 @@ impl Pools {
     }
 }
 
-/// Reads values of a pack's pools, of which those come first that were asked for last.
+/// Reads values of a pack's pools, with a cache of the last page.
 pub(crate) struct PoolReader<'a> {
     pools: &'a Pools,
     pack: &'a Pack,
-    /// The page at hand, its bytes and its values.
+    /// The cached page, its bytes and its values.
     page: usize,
     bytes: Vec<u8>,
     values: Vec<f64>,
@@ -157,28 +156,28 @@ impl<'a> PoolReader<'a> {
     }
 }
 
-/// Where the single points of a pack's runs stand, for whoever builds its index.
+/// The locations of the single points of a pack's runs, for building its index.
 #[derive(Debug, Default)]
 pub struct Places {
     pack: u128,
     pub(crate) pools: Pools,
-    /// Of each row: its group, and its entries.
+    /// For each row, its row group and its entries.
     rows: Vec<(u32, std::ops::Range<usize>)>,
     entries: Vec<Entry>,
     keys: Vec<Texts>,
 }
 
-/// What a row has of a key.
+/// A row's entry for a key.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     run: u32,
     key: u32,
-    /// The value of its only point, as numbered by the pool; `None` where it has more.
+    /// The pool's number of the value of its only point; `None` if it has more points.
     value: Option<u32>,
 }
 
 impl Places {
-    /// Of a pack without groups yet.
+    /// Starts without row groups.
     #[must_use]
     pub fn new(pack: u128) -> Self {
         Self { pack, ..Self::default() }
@@ -189,8 +188,8 @@ impl Places {
         self.pack
     }
 
-    /// Takes in the pack's next group.
-    pub fn add(&mut self, group: &Group) {
+    /// Adds the pack's next row group.
+    pub fn add(&mut self, group: &RowGroup) {
         let (number, footer, start) = (self.keys.len() as u32, group.footer(), self.entries.len());
         self.pools.add(group);
         self.keys.push(footer.keys.clone());
@@ -214,8 +213,8 @@ impl Places {
         self.entries.iter().any(|entry| entry.value.is_some())
     }
 
-    /// Where the only point of a metric of a row has its value: group and number. `None` where there are more points,
-    /// or more series than one.
+    /// The location of the value of a metric's only point: row group and number. `None` if the row has more points or
+    /// series.
     pub(crate) fn find(&self, row: usize, key: &str) -> Option<(u32, u32)> {
         let (group, range) = self.rows.get(row)?.clone();
         let (keys, entries) = (&self.keys[group as usize], &self.entries[range]);

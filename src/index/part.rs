@@ -1,4 +1,4 @@
-//! One immutable image of many runs, its columns decoded when first asked for.
+//! An immutable image of many runs, with columns decoded on first use.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,12 +20,11 @@ use crate::index::strings::Strings;
 use crate::segment::pack::Pack;
 use crate::storage::File;
 
-/// A columnar image of runs. Runs are named by **ordinal**, their place in the part, from 0.
+/// A columnar image of runs. Runs are identified by **ordinal**, their position in the part, from 0.
 ///
-/// Opening reads the directory only. A column is read, verified and decoded when it is first asked for and then kept,
-/// so a search costs memory for the columns that it names (8 bytes a run for a metric, 1 to 4 for a param or tag) and
-/// damage is found, with its place, by the first question that needs the damaged bytes. [`IndexPart::verify`] reads
-/// all.
+/// Opening reads only the directory. A column is read, verified and decoded on first use and then cached. So a search
+/// costs memory for the columns in the query (8 bytes per run for a metric, 1 to 4 for a param or tag), and damage is
+/// found, with its location, by the first query that needs the damaged bytes. [`IndexPart::verify`] reads everything.
 pub struct IndexPart {
     image: Image,
     /// The pack whose runs these are, in the order of its rows.
@@ -35,7 +34,7 @@ pub struct IndexPart {
     pub(crate) row_maps: [OnceLock<RowMap>; 4],
     by_id: OnceLock<Vec<u32>>,
     experiments: OnceLock<Vec<ExperimentId>>,
-    /// Whether rows were made from it before, and none failed since.
+    /// Whether making rows from it last succeeded.
     rows_made: AtomicBool,
 }
 
@@ -43,11 +42,11 @@ pub struct IndexPart {
 pub(crate) struct Keys {
     /// Sorted by bytes.
     pub(crate) names: Strings,
-    /// Each key's group.
-    pub(crate) groups: Vec<u32>,
-    /// Each key's first cell in its group.
+    /// Each key's block.
+    pub(crate) blocks: Vec<u32>,
+    /// Each key's first cell in its block.
     pub(crate) starts: Vec<u32>,
-    /// How many runs have each key.
+    /// The number of runs with each key.
     pub(crate) counts: Vec<u32>,
 }
 
@@ -55,45 +54,45 @@ pub(crate) struct Keys {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cells {
     family: Family,
-    group: usize,
-    /// First cell in the group; 0 for a dense key.
+    block: usize,
+    /// First cell in the block; 0 for a dense key.
     pub(crate) start: usize,
-    /// One past the last cell in the group.
+    /// One past the last cell in the block.
     pub(crate) end: usize,
 }
 
-/// Which run each cell of a key belongs to.
+/// The run of each cell of a key.
 #[derive(Clone, Copy)]
 pub(crate) enum Place<'a> {
-    /// Cell `i` is run `i`, where the set has it; without a set, every run has it.
+    /// Cell `i` is run `i`, if the set contains it; without a set, every run has a cell.
     Dense(Option<&'a Bitmap>),
     /// Each cell's run.
     Sparse(&'a Ints),
 }
 
 impl IndexPart {
-    /// Whether rows were made from this index before, and none failed since.
+    /// Whether making rows from this index last succeeded.
     #[must_use]
     pub fn rows_made(&self) -> bool {
         self.rows_made.load(Ordering::Relaxed)
     }
 
-    /// Says whether making rows worked.
+    /// Records whether making rows succeeded.
     pub fn note_rows(&self, made: bool) {
         self.rows_made.store(made, Ordering::Relaxed);
     }
 
-    /// Builds the image of `runs`, whose ordinals are their places in the slice. Each run should be there once.
-    /// About 1 µs a key of a run.
+    /// Builds the image of distinct `runs`, whose ordinals are their positions in the slice. About 1 µs per key of a
+    /// run.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when there are more runs or more text than one part can number (2^32 - 2 runs).
+    /// [`Error::Invalid`] if there are more runs or more text than one part can number (2^32 - 2 runs).
     pub fn build(runs: &[RunSummary]) -> Result<Self> {
         Self::open(Source::Memory(build::build(runs, None)?), Path::new("run index"), None)
     }
 
-    /// The image of all runs of a pack, in the order of its rows, which leaves to the pack what it has. Only together
-    /// with that pack can it be read.
+    /// The image of all runs of a pack, in the order of its rows. It omits what the pack has, and can only be read with
+    /// that pack.
     ///
     /// # Errors
     /// As [`IndexPart::build`].
@@ -119,8 +118,7 @@ impl IndexPart {
         Self::open(Source::Memory(bytes.to_vec()), Path::new("run index"), None)
     }
 
-    /// Opens the image of a pack's runs in a file, of which only what is asked for is read, with two reads here and one
-    /// for each column. `path` is what errors name.
+    /// Opens the image of a pack in a file and reads on demand: two reads here, and one per column. Errors name `path`.
     ///
     /// # Errors
     /// As [`IndexPart::from_bytes`], also for the image of another pack; [`Error::Io`].
@@ -128,7 +126,7 @@ impl IndexPart {
         Self::open(Source::File(file), path, Some(Arc::clone(pack)))
     }
 
-    /// Verifies every byte of the image of a pack in a file, as far as that is possible without the pack.
+    /// Verifies every byte of a pack's image in a file, as far as possible without the pack.
     ///
     /// # Errors
     /// As [`IndexPart::from_file`].
@@ -149,14 +147,14 @@ impl IndexPart {
         })
     }
 
-    /// How many runs there are.
+    /// The number of runs.
     #[must_use]
     pub fn len(&self) -> usize {
         self.image.directory.rows
     }
 
     #[cfg(any(test, feature = "internals"))]
-    /// Whether there is no run.
+    /// Whether there are no runs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -165,7 +163,7 @@ impl IndexPart {
     /// The id of the run at `ordinal`.
     ///
     /// # Errors
-    /// [`Error::NotFound`] past the end; [`Error::Corrupt`] or [`Error::Io`] when the ids cannot be read.
+    /// [`Error::NotFound`] past the end; [`Error::Corrupt`] or [`Error::Io`] if the ids cannot be read.
     pub fn run_id(&self, ordinal: u32) -> Result<RunId> {
         self.check(ordinal)?;
         let text = match self.id(ordinal)? {
@@ -204,7 +202,7 @@ impl IndexPart {
         Ok(None)
     }
 
-    /// Reads and verifies every byte anew, and decodes what was not decoded yet.
+    /// Reads and verifies every byte again, and decodes what was not decoded yet.
     ///
     /// # Errors
     /// The first damage found, as [`Error::Corrupt`], or [`Error::Io`].
@@ -229,8 +227,8 @@ impl IndexPart {
         }
         for family in Family::ALL {
             self.keys(family)?;
-            for group in 0..self.image.directory.groups[family as usize].len() {
-                let cells = Cells { family, group, start: 0, end: 0 };
+            for block in 0..self.image.directory.blocks[family as usize].len() {
+                let cells = Cells { family, block, start: 0, end: 0 };
                 self.place(&cells)?;
                 if family != Family::Metrics {
                     self.dictionary(&cells)?;
@@ -260,13 +258,13 @@ impl IndexPart {
         self.image.heap_bytes() + keys.sum::<usize>() + maps.sum::<usize>() + by_id
     }
 
-    // What search reads. Every column's values are checked here, once, against the place that they point into.
+    // What search reads. Every column's values are range-checked here, once.
 
     pub(crate) fn check(&self, ordinal: u32) -> Result<()> {
         if (ordinal as usize) < self.len() { Ok(()) } else { Err(Error::not_found("run ordinal", ordinal)) }
     }
 
-    /// The run's id: its number, or the text of an id that is no 32 hex characters.
+    /// The run's id: its number, or its text if that is not 32 hex characters.
     pub(crate) fn id(&self, ordinal: u32) -> Result<Result<u128, &str>> {
         match self.strings(run::ID_TEXTS)?.get(ordinal as usize) {
             "" => Ok(Ok(match &self.pack {
@@ -324,7 +322,7 @@ impl IndexPart {
         })
     }
 
-    /// Makes times of durations since the starts of runs, of which `row` gives the numbers.
+    /// Converts durations since the starts of runs to times; `row` returns the run of each value.
     fn add_starts(&self, values: &mut [i64], row: impl Fn(usize) -> usize) -> Result<bool> {
         let starts = self.run_ints(run::START)?;
         values.iter_mut().enumerate().for_each(|(at, value)| *value = value.wrapping_add(starts.get(row(at))));
@@ -357,23 +355,23 @@ impl IndexPart {
         let raw = self.image.raw(first)?;
         let mut reader = Reader::new(&raw);
         let names = Strings::read(&mut reader).map_err(|why| self.bad(first, why.0))?;
-        let groups = &self.image.directory.groups[family as usize];
-        let mut filled = vec![0_usize; groups.len()];
-        let group_of = self.image.uncached_ints(first + 1, names.len())?;
+        let blocks = &self.image.directory.blocks[family as usize];
+        let mut filled = vec![0_usize; blocks.len()];
+        let block_of = self.image.uncached_ints(first + 1, names.len())?;
         let counts = self.image.uncached_ints(first + 2, names.len())?;
-        let mut keys = Keys { names, groups: Vec::new(), starts: Vec::new(), counts: Vec::new() };
-        for (&group, &count) in group_of.iter().zip(&counts) {
-            let group = usize::try_from(group).unwrap_or(usize::MAX);
-            let entry = groups.get(group).ok_or_else(|| self.bad(first + 1, "a key of no group"))?;
+        let mut keys = Keys { names, blocks: Vec::new(), starts: Vec::new(), counts: Vec::new() };
+        for (&block, &count) in block_of.iter().zip(&counts) {
+            let block = usize::try_from(block).unwrap_or(usize::MAX);
+            let entry = blocks.get(block).ok_or_else(|| self.bad(first + 1, "a key of no block"))?;
             let count = usize::try_from(count).ok().filter(|&count| count <= self.len());
             let count = count.ok_or_else(|| self.bad(first + 2, "a key with more runs than there are"))?;
-            keys.groups.push(group as u32);
-            keys.starts.push(if entry.dense { 0 } else { filled[group] as u32 });
+            keys.blocks.push(block as u32);
+            keys.starts.push(if entry.dense { 0 } else { filled[block] as u32 });
             keys.counts.push(count as u32);
-            filled[group] += if entry.dense { entry.cells.max(1) } else { count };
+            filled[block] += if entry.dense { entry.cells.max(1) } else { count };
         }
-        if groups.iter().zip(&filled).any(|(group, &filled)| filled != group.cells) {
-            return Err(self.bad(first + 2, "keys that do not fill their groups"));
+        if blocks.iter().zip(&filled).any(|(block, &filled)| filled != block.cells) {
+            return Err(self.bad(first + 2, "keys that do not fill their blocks"));
         }
         Ok(slot.get_or_init(|| Box::new(keys)))
     }
@@ -386,61 +384,61 @@ impl IndexPart {
 
     /// The cells of the key at place `at` of the key table.
     pub(crate) fn cells_at(&self, family: Family, keys: &Keys, at: usize) -> Result<Cells> {
-        let group = keys.groups[at] as usize;
-        let entry = self.image.directory.groups[family as usize][group];
+        let block = keys.blocks[at] as usize;
+        let entry = self.image.directory.blocks[family as usize][block];
         let start = keys.starts[at] as usize;
         let end = if entry.dense { entry.cells } else { start + keys.counts[at] as usize };
-        Ok(Cells { family, group, start, end })
+        Ok(Cells { family, block, start, end })
     }
 
     /// Whether the key has a cell for each run.
-    pub(crate) fn is_dense(&self, family: Family, group: usize) -> bool {
-        self.image.directory.groups[family as usize][group].dense
+    pub(crate) fn is_dense(&self, family: Family, block: usize) -> bool {
+        self.image.directory.blocks[family as usize][block].dense
     }
 
-    /// Which runs the cells of the group belong to.
+    /// Which runs the cells of the block belong to.
     pub(crate) fn place(&self, cells: &Cells) -> Result<Place<'_>> {
-        let group = self.image.directory.groups[cells.family as usize][cells.group];
-        if group.dense {
-            return Ok(Place::Dense(self.image.bits(group.section)?));
+        let block = self.image.directory.blocks[cells.family as usize][cells.block];
+        if block.dense {
+            return Ok(Place::Dense(self.image.bits(block.section)?));
         }
-        Ok(Place::Sparse(self.image.bounded(group.section, group.cells, Some(self.len()))?))
+        Ok(Place::Sparse(self.image.bounded(block.section, block.cells, Some(self.len()))?))
     }
 
-    /// A column of integers of a metric's group.
+    /// A column of integers of a metric's block.
     pub(crate) fn metric_ints(&self, cells: &Cells, column: usize) -> Result<&Ints> {
-        let group = self.image.directory.groups[cells.family as usize][cells.group];
-        let section = group.section + column;
+        let block = self.image.directory.blocks[cells.family as usize][cells.block];
+        let section = block.section + column;
         if column != metric::LATEST_TIME {
             // What it may be relative to is in memory then, whatever that is relative to itself.
             let reference = metric::reference(column);
             reference.map(|column| self.metric_ints(cells, column)).transpose()?;
-            return self.image.ints(section, group.cells, reference.map(|column| group.section + column));
+            return self.image.ints(section, block.cells, reference.map(|column| block.section + column));
         }
-        self.image.ints_on(section, group.cells, None, |stored, values| match (stored, self.place(cells)?) {
+        self.image.ints_on(section, block.cells, None, |stored, values| match (stored, self.place(cells)?) {
             (form::TO_START, Place::Dense(_)) => self.add_starts(values, |at| at),
             (form::TO_START, Place::Sparse(ordinals)) => self.add_starts(values, |at| ordinals.get(at) as usize),
             _ => Ok(false),
         })
     }
 
-    /// A column of values of a metric's group.
+    /// A column of values of a metric's block.
     pub(crate) fn metric_floats(&self, cells: &Cells, column: usize) -> Result<&[f64]> {
-        let group = self.image.directory.groups[cells.family as usize][cells.group];
-        let section = group.section + column;
+        let block = self.image.directory.blocks[cells.family as usize][cells.block];
+        let section = block.section + column;
         if column != metric::LATEST {
             self.metric_floats(cells, metric::LATEST)?;
-            return self.image.floats(section, group.cells, Some(group.section + metric::LATEST));
+            return self.image.floats(section, block.cells, Some(block.section + metric::LATEST));
         }
-        self.image.floats_on(section, group.cells, |stored, bytes| match (stored, &self.pack) {
-            (form::IN_PACK, Some(pack)) => self.packed_floats(cells, group.cells, bytes, pack).map(Some),
+        self.image.floats_on(section, block.cells, |stored, bytes| match (stored, &self.pack) {
+            (form::IN_PACK, Some(pack)) => self.packed_floats(cells, block.cells, bytes, pack).map(Some),
             _ => Ok(None),
         })
     }
 
-    /// Values of which those of cells of one point stand in the pack.
+    /// Values, with those of single-point cells read from the pack.
     fn packed_floats(&self, cells: &Cells, count: usize, bytes: &[u8], pack: &Pack) -> Result<Vec<f64>> {
-        let section = self.image.directory.groups[cells.family as usize][cells.group].section + metric::LATEST;
+        let section = self.image.directory.blocks[cells.family as usize][cells.block].section + metric::LATEST;
         let (spans, others) = read_spans(bytes).map_err(|why| self.bad(section, why.0))?;
         let (pools, points) = (self.pools()?, self.metric_ints(cells, metric::COUNT)?);
         let total: usize = spans.iter().map(|span| span.len as usize).sum();
@@ -466,7 +464,7 @@ impl IndexPart {
         Ok((0..count).map(value).map(|value| value.unwrap_or(0.0)).collect())
     }
 
-    /// Where the pools of the pack lie.
+    /// The locations of the pack's pools.
     fn pools(&self) -> Result<&Pools> {
         if let Some(pools) = self.pools.get() {
             return Ok(pools);
@@ -477,17 +475,17 @@ impl IndexPart {
         Ok(self.pools.get_or_init(|| pools))
     }
 
-    /// The distinct values of a param's or tag's group.
+    /// The distinct values of a param's or tag's block.
     pub(crate) fn dictionary(&self, cells: &Cells) -> Result<&Strings> {
-        let group = self.image.directory.groups[cells.family as usize][cells.group];
-        self.strings(group.section + text::DICTIONARY)
+        let block = self.image.directory.blocks[cells.family as usize][cells.block];
+        self.strings(block.section + text::DICTIONARY)
     }
 
     /// Each cell's place in the dictionary.
     pub(crate) fn codes(&self, cells: &Cells) -> Result<&Ints> {
-        let group = self.image.directory.groups[cells.family as usize][cells.group];
+        let block = self.image.directory.blocks[cells.family as usize][cells.block];
         let values = self.dictionary(cells)?.len();
-        self.image.bounded(group.section + text::CODES, group.cells, Some(values))
+        self.image.bounded(block.section + text::CODES, block.cells, Some(values))
     }
 }
 

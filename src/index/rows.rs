@@ -1,7 +1,7 @@
-//! One run's row out of the columns: borrowed from them, as lists show it, or owned with all statistics.
+//! Rows of runs from columns: borrowed, as lists show them, or owned with all statistics.
 //!
-//! Dense keys are asked one by one: at least every second run has each, so that a run asks at most about twice its own
-//! keys. For sparse keys a map from runs to keys is made at the first row and kept: 4 bytes a cell and 4 a run.
+//! Dense keys are looked up one by one: at least every second run has each, so a run looks up at most about twice its
+//! own keys. For sparse keys a map from runs to keys is built on first use and kept: 4 bytes per cell and 4 per run.
 
 use std::collections::BTreeMap;
 
@@ -31,15 +31,15 @@ impl RowMap {
     }
 }
 
-/// Puts what few runs have among what many have.
+/// Merges sparse keys into dense ones.
 fn by_key<T>(list: &mut [(&str, T)]) {
     if !list.is_sorted_by(|a, b| a.0 <= b.0) {
         list.sort_unstable_by(|a, b| a.0.cmp(b.0));
     }
 }
 
-/// A run as lists show it, its words borrowed from the columns: of each metric the latest point, which costs fewer
-/// columns than all statistics. Each list is by key.
+/// A run as lists show it, with metadata borrowed from the columns and the latest point of each metric, which needs
+/// fewer columns than all statistics. Each list is sorted by key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row<'a> {
     /// The run's id.
@@ -50,13 +50,13 @@ pub struct Row<'a> {
     pub name: &'a str,
     /// Who ran it; may be empty.
     pub user: &'a str,
-    /// Where it stands.
+    /// Its status.
     pub status: RunStatus,
     /// Milliseconds since the epoch.
     pub start_time_ms: Option<i64>,
     /// Milliseconds since the epoch.
     pub end_time_ms: Option<i64>,
-    /// What it stands for: see [`crate::base::items`].
+    /// Its kind: see [`crate::base::items`].
     pub kind: u8,
     /// Whether the run is marked deleted.
     pub deleted: bool,
@@ -66,14 +66,14 @@ pub struct Row<'a> {
     pub params: Vec<(&'a str, &'a str)>,
     /// Tags.
     pub tags: Vec<(&'a str, &'a str)>,
-    /// What is attached, by [`crate::base::items::index_key`].
+    /// Its items, by [`crate::base::items::index_key`].
     pub items: Vec<(&'a str, &'a str)>,
     /// The latest point of each metric.
     pub metrics: Vec<(&'a str, StatPoint)>,
 }
 
 impl<'a> Row<'a> {
-    /// The row of a run that is known in full.
+    /// The row of a run summary.
     #[must_use]
     pub fn of(run: &'a RunSummary) -> Self {
         let texts = |map: &'a BTreeMap<String, String>| map.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
@@ -103,7 +103,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The same with words of its own and these metrics.
+    /// The same, owned, with these metrics.
     #[must_use]
     pub fn with_metrics(self, metrics: BTreeMap<String, SeriesStats>) -> RunSummary {
         let owned = |texts: Vec<(&str, &str)>| texts.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
@@ -127,12 +127,12 @@ impl<'a> Row<'a> {
 }
 
 impl IndexPart {
-    /// All that is known of the run at `ordinal`. Decodes every column that the run has a cell in, at the first call;
-    /// then O(keys of the run × log runs).
+    /// Everything about the run at `ordinal`. On first use decodes every column in which the run has a cell; then
+    /// O(keys of the run × log runs).
     ///
     /// # Errors
     /// [`crate::error::Error::NotFound`] past the end; [`crate::error::Error::Corrupt`] or [`crate::error::Error::Io`]
-    /// when a column cannot be read.
+    /// if a column cannot be read.
     pub fn summary(&self, ordinal: u32) -> Result<RunSummary> {
         let mut metrics = BTreeMap::new();
         self.each_cell(
@@ -144,18 +144,18 @@ impl IndexPart {
                 Ok(())
             },
         )?;
-        let mut words = self.words(&[ordinal])?;
-        let words = words.pop().ok_or_else(|| Error::not_found("run ordinal", ordinal))?;
-        Ok(words.with_metrics(metrics))
+        let mut rows = self.rows_without_metrics(&[ordinal])?;
+        let row = rows.pop().ok_or_else(|| Error::not_found("run ordinal", ordinal))?;
+        Ok(row.with_metrics(metrics))
     }
 
-    /// The runs at some ordinals as lists show them, in that order. No word is copied. Columns are read one after the
-    /// other for all runs, so that the memory of one run is on its way while others are waited for.
+    /// The runs at some ordinals as lists show them, in that order, without copying metadata. Reads column by column
+    /// for all runs, so that memory accesses overlap.
     ///
     /// # Errors
     /// As [`IndexPart::summary`].
     pub fn rows(&self, ordinals: &[u32]) -> Result<Vec<Row<'_>>> {
-        let mut rows = self.words(ordinals)?;
+        let mut rows = self.rows_without_metrics(ordinals)?;
         let columns = |cells: &Cells| {
             let ints = |column: usize| self.metric_ints(cells, column);
             let times = (ints(metric::FLAGS)?, ints(metric::LATEST_TIME)?);
@@ -170,8 +170,7 @@ impl IndexPart {
         Ok(rows)
     }
 
-    /// The latest point of one metric of each of some runs, `None` where a run has none. Decodes four columns at the
-    /// first call.
+    /// The latest point of one metric for some runs; `None` if a run has none. Decodes four columns on first use.
     ///
     /// # Errors
     /// As [`IndexPart::summary`].
@@ -190,7 +189,7 @@ impl IndexPart {
     }
 
     /// Runs without their metrics.
-    fn words(&self, ordinals: &[u32]) -> Result<Vec<Row<'_>>> {
+    fn rows_without_metrics(&self, ordinals: &[u32]) -> Result<Vec<Row<'_>>> {
         let ints = |section: usize| self.run_ints(section);
         let (names, name_codes) = (self.strings(run::NAMES)?, ints(run::NAME_CODES)?);
         let (users, user_codes) = (self.strings(run::USERS)?, ints(run::USER_CODES)?);
@@ -311,9 +310,8 @@ impl IndexPart {
         Ok(())
     }
 
-    /// Calls `take` with each key that some runs have: the run's place among `ordinals`, the key, what `columns` made
-    /// of the key's cells, and the run's cell among the group's. Keys come in order, but for those that few runs have,
-    /// which come last.
+    /// Calls `take` for each key of some runs: the run's position among `ordinals`, the key, the result of `columns`
+    /// for the key's cells, and the run's cell in the block. Dense keys come in order, then sparse ones.
     fn each_cell<'a, C>(
         &'a self,
         family: Family,
@@ -348,8 +346,7 @@ impl IndexPart {
             return Ok(map);
         }
         let mut map = RowMap { dense: Vec::new(), starts: vec![0; self.len() + 2], sparse: Vec::new() };
-        // Two passes over the sparse cells: count each run's, then put each key where its run's begin.
-        // starts[run + 2] counts first, so that after the sums starts[run + 1] is a cursor that ends as the run's end.
+        // Two passes over the sparse cells: count each run's cells, then place their keys.
         let sparse = |each: &mut dyn FnMut(u32, usize)| -> Result<()> {
             for key in 0..keys.names.len() {
                 let cells = self.cells_at(family, keys, key)?;
@@ -371,7 +368,7 @@ impl IndexPart {
         })?;
         map.starts.pop();
         map.dense = (0..keys.names.len() as u32)
-            .filter(|&key| self.is_dense(family, keys.groups[key as usize] as usize))
+            .filter(|&key| self.is_dense(family, keys.blocks[key as usize] as usize))
             .collect();
         Ok(slot.get_or_init(|| map))
     }

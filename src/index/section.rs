@@ -1,10 +1,9 @@
-//! Sections of an index image: the two functions that turn a column's bytes into stored ones and back, and their
-//! checks.
+//! Sections of an index image: packs and unpacks a column's bytes, with checksums.
 
 use crate::base::bytes::{Malformed, Reader, put_varint};
 use crate::base::checksum::crc32;
 
-/// Where a section lies and how to verify and unpack it.
+/// The location of a section and how to verify and unpack it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Section {
     /// First byte in the image.
@@ -13,9 +12,9 @@ pub(crate) struct Section {
     pub(crate) stored_len: usize,
     /// Bytes once unpacked.
     pub(crate) raw_len: usize,
-    /// How the bytes are packed: [`PLAIN`] or [`ZSTD`].
+    /// The packing: [`PLAIN`] or [`ZSTD`].
     packing: u8,
-    /// CRC-32 of the stored bytes, seeded with the section's number, so that sections cannot change places.
+    /// CRC-32 of the stored bytes, seeded with the section's number, so that sections cannot be swapped.
     crc: u32,
 }
 
@@ -23,12 +22,12 @@ pub(crate) struct Section {
 const PLAIN: u8 = 0;
 /// One zstd frame.
 const ZSTD: u8 = 1;
-/// A zstd block of 4 bytes stands for at most 128 KiB, so no honest section grows by more than this.
+/// A zstd block of 4 bytes expands to at most 128 KiB, so no valid section grows by more than this.
 const GROWTH_MAX: usize = 1 << 15;
 /// Level 3: index parts are rewritten often, and higher levels gain little on columns that are narrow already.
 const LEVEL: i32 = 3;
 
-/// Packs `raw` as section `number`, appends it to `image` and says where it is.
+/// Packs `raw` as section `number` and appends it to `image`.
 pub(crate) fn pack(image: &mut Vec<u8>, number: usize, raw: &[u8]) -> Section {
     let offset = image.len() as u64;
     let packed = crate::base::zstd::compress(raw, LEVEL).filter(|packed| packed.len() < raw.len());
@@ -43,8 +42,8 @@ pub(crate) fn pack(image: &mut Vec<u8>, number: usize, raw: &[u8]) -> Section {
 /// Verifies the stored bytes of section `number` and unpacks them.
 ///
 /// # Errors
-/// [`Malformed`] when the checksum, the length or the packing does not hold. What is allocated is bounded by the
-/// stored bytes times [`GROWTH_MAX`], and touched only as far as they really unpack.
+/// [`Malformed`] if checksum, length or packing is wrong. Allocations are bounded by the stored bytes times
+/// [`GROWTH_MAX`], and only touched as far as they unpack.
 pub(crate) fn unpack(section: &Section, number: usize, stored: Vec<u8>) -> Result<Vec<u8>, Malformed> {
     if stored.len() != section.stored_len || crc32(number as u32, &stored) != section.crc {
         return Err(Malformed("a section whose checksum does not match"));

@@ -1,4 +1,4 @@
-//! A list of texts in one block, each found by its number: dictionaries, keys, names.
+//! A list of texts in one buffer, each found by its number: dictionaries, keys, names.
 
 use crate::base::bytes::{Malformed, Reader, put_varint};
 
@@ -10,7 +10,7 @@ pub(crate) struct Strings {
 }
 
 impl Strings {
-    /// Appends one; `None` when the block is full.
+    /// Appends one; `None` when the buffer is full.
     pub(crate) fn push(&mut self, text: &str) -> Option<()> {
         let end = u32::try_from(self.text.len().checked_add(text.len())?).ok()?;
         self.text.push_str(text);
@@ -18,7 +18,7 @@ impl Strings {
         Some(())
     }
 
-    /// How many texts there are.
+    /// The number of texts.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -53,7 +53,7 @@ impl Strings {
     }
 
     #[cfg(any(test, feature = "internals"))]
-    /// Heap taken, in bytes.
+    /// Heap memory, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.text.len() + self.ends.len() * 4
     }
@@ -69,7 +69,7 @@ impl Strings {
 
     /// Reads a list; each text must be UTF-8.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        // Each text costs a byte at least, so the count is bounded by what is there.
+        // Each text takes at least a byte, so the count is bounded by the input.
         let count = reader.count(reader.remaining())?;
         let mut ends = Vec::with_capacity(count);
         let mut end = 0_u32;

@@ -1,9 +1,8 @@
 //! The catalog: experiments, whose names are unique.
 //!
-//! Of the name and of each tag it is counted how often they were changed. Copies of an experiment in two workspaces
-//! agree by that count: what was changed more often stands, and of what was changed equally often the greater text by
-//! bytes, a removed tag being less than any. No clock is asked, and copies come to the same whatever way they took
-//! ([`Experiment::news`]).
+//! Changes of the name and of each tag are counted. Copies of an experiment in two workspaces converge by these counts:
+//! the value that was changed more often wins, and of equal counts the greater text by bytes, a removed tag being less
+//! than any. No clock is involved, and the result does not depend on the order of merging ([`Experiment::news`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +13,10 @@ use crate::base::limits::{EXPERIMENT_NAME_CHARS_MAX, EXPERIMENT_TAG_VALUE_CHARS_
 use crate::error::{Error, Result};
 use crate::journal::chain::State;
 
-/// A group of runs with a name of its own.
+/// An experiment: a named set of runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Experiment {
-    /// Its number.
+    /// Its id.
     pub id: ExperimentId,
     /// Its name, unique in the workspace, deleted ones included.
     pub name: String,
@@ -25,27 +24,27 @@ pub struct Experiment {
     pub created_ms: i64,
     /// When it was last changed, in milliseconds since the epoch.
     pub updated_ms: i64,
-    /// Whether it is marked deleted, and its runs with it.
+    /// Whether it is marked deleted, with its runs.
     pub deleted: bool,
-    /// How often it was deleted or restored: what was said of a run's deletion before the last time counts no more.
-    /// Between workspaces the greater generation stands, and of equal ones the deletion.
+    /// How often it was deleted or restored. A run's deletion attribute counts only in the generation in which it was
+    /// set. Between workspaces the greater generation wins, and of equal ones the deletion.
     pub generation: u64,
-    /// Who deleted or restored it last; empty when nobody did.
+    /// Who deleted or restored it last; empty if nobody did.
     pub deletion_by: String,
-    /// Where the artifacts of its runs go; empty for the place that the facade chooses.
+    /// Where the artifacts of its runs go; empty for the default.
     pub artifact_location: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
     /// How often it was renamed.
     pub renames: u64,
-    /// How often each tag was set or removed since the experiment was created; tags that were removed are here too.
+    /// How often each tag was set or removed since the experiment was created; includes removed tags.
     pub tag_changes: BTreeMap<String, u64>,
 }
 
 /// An experiment to be created.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewExperiment {
-    /// The caller's number; a new one after all others otherwise.
+    /// Its id; a new one if `None`.
     pub id: Option<ExperimentId>,
     /// Its name.
     pub name: String,
@@ -58,13 +57,13 @@ pub struct NewExperiment {
 /// All experiments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalog {
-    /// By number. `Default` is there from the start.
+    /// By id. `Default` always exists.
     pub experiments: BTreeMap<ExperimentId, Experiment>,
-    /// Those that were deleted for good.
+    /// Permanently deleted experiments.
     pub forgotten: BTreeMap<ExperimentId, Forgotten>,
 }
 
-/// An experiment that was deleted for good.
+/// A permanently deleted experiment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgotten {
     /// When, in milliseconds since the epoch.
@@ -97,9 +96,9 @@ impl Default for Catalog {
 pub enum Change {
     /// A new experiment.
     Create(Experiment),
-    /// Another name.
+    /// A rename.
     Rename {
-        /// Which.
+        /// Its id.
         id: ExperimentId,
         /// The new name.
         name: String,
@@ -108,7 +107,7 @@ pub enum Change {
     },
     /// A tag set, or removed.
     Tag {
-        /// Which.
+        /// Its id.
         id: ExperimentId,
         /// The tag's key.
         key: String,
@@ -119,7 +118,7 @@ pub enum Change {
     },
     /// Marked deleted, or restored.
     Deleted {
-        /// Which.
+        /// Its id.
         id: ExperimentId,
         /// Whether it is deleted now.
         deleted: bool,
@@ -128,52 +127,52 @@ pub enum Change {
         /// Who did it.
         by: String,
     },
-    /// Deleted for good: its name is free.
+    /// Permanently deleted: its name is free.
     Forget {
-        /// Which.
+        /// Its id.
         id: ExperimentId,
         /// When, in milliseconds since the epoch.
         at_ms: i64,
         /// Who did it.
         by: String,
     },
-    /// What another workspace knows of its name and tags and this one does not.
+    /// Changes of its name and tags from another workspace.
     Merge {
-        /// Which.
+        /// Its id.
         id: ExperimentId,
         /// The name and how often it was changed there.
         name: Option<(String, u64)>,
-        /// Each tag's value, `None` for one that was removed, and how often it was changed there.
+        /// Each tag's value, `None` if removed, and how often it was changed there.
         tags: Vec<(String, Option<String>, u64)>,
         /// When, in milliseconds since the epoch.
         at_ms: i64,
     },
     /// Marked deleted or restored in another workspace.
     Carry {
-        /// Which.
+        /// Its id.
         id: ExperimentId,
         /// Whether it is deleted now.
         deleted: bool,
         /// The generation there.
         generation: u64,
-        /// When that was taken over, in milliseconds since the epoch.
+        /// When it was adopted, in milliseconds since the epoch.
         at_ms: i64,
         /// Who did it there.
         by: String,
     },
 }
 
-/// What of one copy of an experiment stands over what another has.
+/// The values of one copy of an experiment that win over another's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct News {
     /// The name and how often it was changed.
     pub name: Option<(String, u64)>,
-    /// Each tag's value, `None` for one that was removed, and how often it was changed.
+    /// Each tag's value, `None` if removed, and how often it was changed.
     pub tags: Vec<(String, Option<String>, u64)>,
 }
 
 impl News {
-    /// Whether there is none.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.name.is_none() && self.tags.is_empty()
@@ -181,7 +180,7 @@ impl News {
 }
 
 impl Experiment {
-    /// What `theirs`, a copy of this experiment in another workspace, says that stands over what is said here. O(tags).
+    /// The values of `theirs`, a copy in another workspace, that win over this copy's. O(tags).
     #[must_use]
     pub fn news(&self, theirs: &Self) -> News {
         let name = (theirs.renames, &theirs.name) > (self.renames, &self.name);
@@ -194,13 +193,14 @@ impl Experiment {
         News { name: name.then(|| (theirs.name.clone(), theirs.renames)), tags: tags.collect() }
     }
 
-    /// What decides between copies of the experiment in two workspaces whether it is deleted: the greater stands.
+    /// The rank of this copy's deletion state: of two copies the greater wins.
     #[must_use]
     pub fn deletion(&self) -> (u64, bool) {
         (self.generation, self.deleted)
     }
 
-    /// Whether a run of the experiment counts as deleted, given its own mark and the mark's generation.
+    /// Whether a run of the experiment counts as deleted, given its own deletion attribute and that attribute's
+    /// generation.
     #[must_use]
     pub fn counts_as_deleted(&self, deleted: bool, generation: u64) -> bool {
         if generation >= self.generation { deleted } else { self.deleted }
@@ -276,7 +276,7 @@ impl State for Catalog {
 }
 
 impl Catalog {
-    /// The experiment of a number.
+    /// The experiment with an id.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -284,7 +284,7 @@ impl Catalog {
         self.experiments.get(&id).ok_or_else(|| Error::not_found("experiment", id))
     }
 
-    /// The experiment of a number, if it takes changes.
+    /// The experiment with an id, if it is not deleted.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Deleted`].
@@ -296,20 +296,20 @@ impl Catalog {
         Ok(experiment)
     }
 
-    /// The experiment of a name, deleted ones included.
+    /// The experiment with a name, deleted or not.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Experiment> {
         self.experiments.values().find(|experiment| experiment.name == name)
     }
 
-    /// A number for a new experiment, see [`ExperimentId::after`].
+    /// An id for a new experiment, see [`ExperimentId::after`].
     #[must_use]
     pub fn free_id(&self) -> ExperimentId {
         let greatest = self.experiments.keys().next_back().copied().unwrap_or(ExperimentId::DEFAULT);
         ExperimentId::after(greatest)
     }
 
-    /// Refuses a name that is blank, too long or taken.
+    /// Rejects a name that is blank, too long or taken.
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::AlreadyExists`].
@@ -325,7 +325,7 @@ impl Catalog {
     }
 }
 
-/// Refuses a tag that breaks MLflow's limits.
+/// Rejects a tag that exceeds MLflow's limits.
 ///
 /// # Errors
 /// [`Error::Invalid`].

@@ -1,46 +1,46 @@
-//! A state kept as a sequence of immutable, synced files, changed by several processes without a lock or a clock.
+//! A journal: a state stored as a sequence of immutable, synced files, changed by several processes without a lock or a
+//! clock.
 //!
-//! Entry `n + 1` says what changes after entry `n`. The entries lie in one folder, which is named after an entry: `g`.
-//! It counts from entry `g` on. To publish:
+//! Entry `n + 1` contains the changes after entry `n`. The entries are in one folder, named after an entry `g`, from
+//! which they count. To publish:
 //!
-//! 1. Find the folder and read all entries in it from `g` on, and plan the change on that state.
+//! 1. Find the folder, read all its entries from `g` on, and plan the change on that state.
 //! 2. Write the entry to a temporary file and sync it.
-//! 3. Link it to the next name in the folder, which must not exist. If the name is taken, or no folder is named so any
-//!    more, go back to 1.
-//! 4. Look at the folder's name again. If it is another one by now, find out whether the entry counts (below).
+//! 3. Link it to the next name in the folder, which must not exist. If the name is taken, or the folder was renamed, go
+//!    back to 1.
+//! 4. Check the folder's name again. If it changed, find out whether the entry counts (below).
 //! 5. Sync the folder.
-//! 6. Link the entry to its second name among the anchors, sync their folder, and remove the anchor before.
+//! 6. Link the entry to its second name among the anchors, sync their folder, and remove the previous anchor.
 //!
-//! So a name is taken once, numbers have no gap, and what was planned held when it was published.
+//! So each name is used once, numbers have no gap, and the planned change was valid when it was published.
 //!
-//! Now and then an entry `f` carries the whole state, and the entries before it are not needed. To remove them:
+//! From time to time an entry `f` contains the whole state, and earlier entries are not needed. To remove them:
 //!
-//! 1. Sync the folder, so that `f` survives.
-//! 2. Rename the folder from `g` to `f`, and sync the folder above it.
-//! 3. Remove from it what has a number below `f`.
+//! 1. Sync the folder, so that `f` is durable.
+//! 2. Rename the folder from `g` to `f`, and sync its parent.
+//! 3. Remove entries below `f` from it.
 //!
-//! Q: Can a name be taken again that was removed? A: Not under a folder's present name. Only numbers below `f` are
-//! removed from the folder `f`, and whoever publishes there has read entry `f`, so tries a greater number. Whoever read
-//! the folder while it was `g`, and slept since, names a folder that is not there. There is one folder, which moves
-//! from name to name, and each name is greater than the one before, so no name comes back. A step is one call, which
-//! happens at once or not; however long a process sleeps between two of them, it finds what it relied on or a failing
-//! call.
+//! Q: Can a removed name be used again? A: Not in the current folder. Only numbers below `f` are removed from folder
+//! `f`, and a publisher there has read entry `f`, so it tries a greater number. A publisher that read the folder while
+//! it was `g`, and slept since, uses a path that does not exist. There is one folder, whose name only grows, so no path
+//! comes back. Each step is one atomic call; however long a process sleeps between two of them, it finds what it relied
+//! on, or the call fails.
 //!
-//! Q: And within the call, on a network that delivers it late, or where somebody makes a folder of an old name again?
-//! A: Then the entry may get a name that does not count. So the publisher looks again (4): an entry with the whole
-//! state names the CRC-32s of the last 256 entries before it. If the one of that number is the publisher's own, it
-//! counts; if it is another's, the publisher goes back to 1. Only if more entries were published meanwhile is it
-//! unknown, which is an error.
+//! Q: What if the network delivers a call late, or somebody creates a folder with an old name? A: Then the entry may
+//! get a name that does not count. So the publisher checks again (step 4): an entry with the whole state contains the
+//! CRC-32s of the last 256 entries before it. If the one with this number is the publisher's own, the entry counts; if
+//! it is another's, the publisher goes back to 1. Only if more entries were published meanwhile is it unknown, which is
+//! an error.
 //!
-//! Q: And a number whose entry is damaged or lost? A: Whoever repairs publishes the whole state behind the greatest
-//! number that any name tells, of an entry, an anchor or the folder, whatever is in it; then moves the folder on; and
-//! only then takes what is damaged out of it. So that number too becomes free in a folder where nobody tries it.
+//! Q: What about a number whose entry is damaged or lost? A: Repair publishes the whole state after the greatest number
+//! in any name, of an entry, an anchor or the folder, whatever its contents; then renames the folder; and only then
+//! moves damaged files out. So that number too becomes free only in a folder where nobody tries it.
 //!
-//! Where the file system has no links, step 3 moves the entry into a folder of its own, and renames that to the entry's
-//! name: renaming a folder fails where a file or a folder with something in it has the name.
+//! If the file system has no links, step 3 moves the entry into a folder of its own and renames that to the entry's
+//! name: a rename of a folder fails if the target is a file or a folder that is not empty.
 //!
-//! An anchor is only given to an entry that survives a power loss. So an anchor without its entry shows that
-//! the entry was lost; what it says is read from the anchor.
+//! Only durable entries get an anchor. So an anchor without its entry shows that the entry was lost; its contents are
+//! read from the anchor.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -53,52 +53,52 @@ pub use crate::journal::entry::State;
 use crate::journal::files::JournalFiles;
 use crate::storage::Storage;
 
-/// Of so many entries before it an entry with the whole state names the CRC-32.
+/// The number of previous CRC-32s in an entry with the whole state.
 pub(super) const REMEMBERED: usize = 256;
-/// How often a journal is read again that changes while it is read.
+/// Attempts to read a journal that changes meanwhile.
 const READINGS: u32 = 1000;
-/// Missing entries are looked for one by one as long as there are at most so many in a row.
+/// Longest gap in which missing entries are looked up one by one.
 const HOLE_MAX: u64 = 1024;
 
-/// An entry that cannot be read, and why.
+/// An unreadable entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadEntry {
-    /// Its file, or the folder where that is missing.
+    /// Its file, or the missing folder.
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub what: String,
-    /// Whether what it said is missing from the state; else a second copy of it verifies.
+    /// Whether its changes are lost; else a second copy of it verifies.
     pub is_lost: bool,
 }
 
-/// What the folders of a journal hold.
+/// The contents of a journal's folders.
 pub(super) struct Listed {
-    /// Numbers in the names of folders of entries, rising; `None` where the journal's own folder is missing.
+    /// Numbers of the entry folders, ascending; `None` if the journal's own folder is missing.
     folders: Option<Vec<u64>>,
-    /// Numbers of the entries in the last of them.
+    /// Numbers of the entries in the last folder.
     numbers: Vec<u64>,
 }
 
-/// One such state, as far as this process has read it.
+/// A journal, as far as this process has read it.
 pub struct Journal<S: State> {
     pub(super) files: JournalFiles,
-    /// The number in the name of the folder of entries; `None` where there is no such folder.
+    /// The number of the entry folder; `None` if there is none.
     pub(super) folder: Option<u64>,
     pub(super) state: S,
     /// The number of the last entry read; 0 before the first.
     pub(super) number: u64,
-    /// The number of the last entry that carried the whole state.
+    /// The number of the last entry with the whole state.
     pub(super) folded: u64,
-    /// CRC-32s of the entries up to the last one read, that one first; 0 where one could not be read.
+    /// CRC-32s of the entries up to the last one read, newest first; 0 for unreadable ones.
     pub(super) recent: VecDeque<u32>,
     pub(super) bad: Vec<BadEntry>,
-    /// Why a folder of the journal cannot be listed: what is in it is not known, and nothing is published beside it.
+    /// Why a folder of the journal cannot be listed. Then its contents are unknown, and nothing is published.
     unlisted: Option<Error>,
     /// How often the state changed in this process.
     reading: u64,
-    /// Whether a missing folder is a journal that nobody wrote yet.
+    /// Whether a missing folder means a journal without entries.
     optional: bool,
-    /// The nonce of every entry; drawn at random where none is given.
+    /// The nonce of every entry; random if `None`.
     pub(super) nonce: Option<u64>,
 }
 
@@ -109,17 +109,17 @@ impl<S: State> std::fmt::Debug for Journal<S> {
 }
 
 impl<S: State> Journal<S> {
-    /// Reads the state of the journal of a name in the workspace at `root`.
+    /// Reads the journal `name` of the workspace at `root`.
     ///
     /// # Errors
-    /// [`Error::Io`]. Entries that do not verify are left out and named by [`Self::lost`].
+    /// [`Error::Io`]. Damaged entries are skipped and reported by [`Self::lost`].
     pub fn open(storage: Arc<dyn Storage>, root: PathBuf, name: &'static str) -> Result<Self> {
         Self::open_as(storage, root, name, false)
     }
 
     #[cfg(any(test, feature = "internals"))]
-    /// Gives all entries of this handle one nonce, so that their bytes can be foretold. For tests: whoever publishes
-    /// the same changes with the same nonce at once may take another's entry for its own.
+    /// Uses one nonce for all entries of this handle, so that their bytes are deterministic. For tests: publishers of
+    /// equal changes with the same nonce may take each other's entry for their own.
     #[doc(hidden)]
     #[must_use]
     pub fn with_nonce(mut self, nonce: u64) -> Self {
@@ -127,7 +127,7 @@ impl<S: State> Journal<S> {
         self
     }
 
-    /// The same of a journal whose folder may be missing, as long as nobody wrote to it.
+    /// The same for a journal whose folder may be missing as long as it has no entries.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -158,19 +158,18 @@ impl<S: State> Journal<S> {
         self.number
     }
 
-    /// How often the state changed in this process: what was derived from it at another reading is stale, whoever in
-    /// the process read on since.
+    /// How often the state changed in this process; anything derived from it at another reading is stale.
     #[must_use]
     pub fn reading(&self) -> u64 {
         self.reading
     }
 
-    /// Entries of which no copy can be read: what they said is missing from the state.
+    /// Entries without a readable copy: their changes are lost.
     pub fn lost(&self) -> impl Iterator<Item = &BadEntry> {
         self.bad.iter().filter(|bad| bad.is_lost)
     }
 
-    /// What the entries said that are lost, and a folder of them that cannot be listed, as errors that name them.
+    /// Errors for lost entries and for a folder that cannot be listed.
     pub fn losses(&self) -> impl Iterator<Item = Error> {
         self.lost().map(|bad| Error::corrupt(&bad.path, 0, &bad.what))
     }
@@ -181,21 +180,21 @@ impl<S: State> Journal<S> {
         self.lost().next().is_some()
     }
 
-    /// Why a folder of the journal cannot be listed, if one cannot: the state is what was known before.
+    /// Why a folder of the journal cannot be listed, if so; then the state is the last known one.
     #[must_use]
     pub fn unlisted(&self) -> Option<&Error> {
         self.unlisted.as_ref()
     }
 
-    /// Refuses where the journal's entries are not known.
+    /// Fails if the journal's entries are unknown.
     pub(super) fn check_listed(&self) -> Result<()> {
         self.unlisted.as_ref().map_or(Ok(()), |error| Err(error.again()))
     }
 
-    /// Whether an entry that was acknowledged may be lost behind the last one that was read, without a trace. An entry
-    /// is acknowledged once it has an anchor, and the anchor before goes after that. So where there is an anchor none
-    /// is lost. Where there is none, publishers stopped before they gave one, or anchors are lost: if there are several
-    /// entries, and no other journal has an anchor either.
+    /// Whether an acknowledged entry after the last one read may be lost without a trace. An entry is acknowledged once
+    /// it has an anchor, and the previous anchor is removed later. So if there is an anchor, nothing is lost. If there
+    /// is none, publishers stopped before creating it, or anchors are lost: the latter if there are several entries and
+    /// no other journal has an anchor either.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -204,7 +203,7 @@ impl<S: State> Journal<S> {
         Ok(self.number > 1 && anchors.is_empty())
     }
 
-    /// Every entry and every anchor in the folders that does not verify, and every entry that is missing.
+    /// Every damaged entry and anchor, and every missing entry.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -215,7 +214,7 @@ impl<S: State> Journal<S> {
             Some(folder) => self.files.numbers(folder)?,
             None => None,
         };
-        // Where they cannot be listed that is in `bad`.
+        // If they cannot be listed, `bad` has the error.
         let anchors = self.files.anchors().or_else(|error| of_one_file(error).map(|_| Vec::new()))?;
         let mut add = |path: PathBuf, what: String, is_lost: bool| {
             if !bad.iter().any(|known| known.path == path) {
@@ -244,7 +243,7 @@ impl<S: State> Journal<S> {
         Ok(bad)
     }
 
-    /// Reads what others published since; costs two opens, one of them failing, when nobody did.
+    /// Reads new entries. Costs two opens, one of them failing, if there are none.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -255,12 +254,12 @@ impl<S: State> Journal<S> {
         match self.read_on() {
             Ok(true) => Ok(()),
             Ok(false) => self.read_all(),
-            // That a folder cannot be listed is told there.
+            // A folder that cannot be listed is reported there.
             Err(error) => of_one_file(error).and_then(|_| self.read_all()),
         }
     }
 
-    /// Says `false` where what was published since cannot simply be read on.
+    /// Reads on; `false` if everything must be read again.
     fn read_on(&mut self) -> Result<bool> {
         if self.folder.is_none() {
             return Ok(self.files.folder()?.is_none());
@@ -268,20 +267,20 @@ impl<S: State> Journal<S> {
         loop {
             let next = self.number + 1;
             match self.files.read(&self.path(next), next)? {
-                // In a folder that somebody made again entries do not count.
+                // Entries in a recreated folder do not count.
                 Some(Ok((entry, crc)))
                     if follows(&entry, self.recent.front()) && self.files.folder()? == self.folder =>
                 {
                     self.take(next, entry, crc);
                 }
                 Some(_) => return Ok(false),
-                // The next entry may be missing because the folder has another name by now.
+                // The next entry may be missing because the folder was renamed.
                 None => return self.is_where_it_was(),
             }
         }
     }
 
-    /// Whether the last entry read still has its name; before the first, whether the folder has it.
+    /// Whether the last entry read still has its name, or before the first entry, the folder.
     fn is_where_it_was(&self) -> Result<bool> {
         if self.number == 0 {
             Ok(self.files.folder()? == self.folder)
@@ -301,13 +300,13 @@ impl<S: State> Journal<S> {
         Err(Error::io("read", &self.files.dir())(why))
     }
 
-    /// Says `false` when the folder got another name meanwhile.
+    /// `false` if the folder was renamed meanwhile.
     fn try_read_all(&mut self) -> Result<bool> {
         let (mut entries, mut bad) = (Vec::new(), Vec::new());
-        // Anchors first: an entry has its name before its anchor has.
+        // Anchors first: an entry gets its name before its anchor.
         let anchors = match self.files.anchors() {
             Ok(anchors) => anchors,
-            // They only tell of entries that are lost.
+            // They only reveal lost entries.
             Err(error) => {
                 bad.push(unlisted(&of_one_file(error)?, false));
                 Vec::new()
@@ -316,7 +315,7 @@ impl<S: State> Journal<S> {
         let Listed { folders, numbers } = match self.list() {
             Ok(Some(listed)) => listed,
             Ok(None) => return Ok(false),
-            // What was known before serves on.
+            // Keep the known state.
             Err(error) => {
                 let error = of_one_file(error)?;
                 bad.push(unlisted(&error, true));
@@ -331,7 +330,7 @@ impl<S: State> Journal<S> {
             let (path, what) = (self.files.dir(), "the folder is missing".to_owned());
             bad.push(BadEntry { path, what, is_lost: true });
         }
-        // The entry of which the folder has its name was there, whatever else is gone.
+        // The entry that the folder is named after existed, whatever else is gone.
         let known = || numbers.iter().chain(&anchors).chain(&folder).copied();
         let last = known().max().unwrap_or(0);
         let first = folder.unwrap_or(0).max(1);
@@ -383,7 +382,7 @@ impl<S: State> Journal<S> {
         Ok(true)
     }
 
-    /// What the journal's folders hold; `None` when the last of them got another name meanwhile.
+    /// The contents of the journal's folders; `None` if the last one was renamed meanwhile.
     pub(super) fn list(&self) -> Result<Option<Listed>> {
         let folders = self.files.folders()?;
         let numbers = match folders.as_ref().and_then(|folders| folders.last()) {
@@ -410,7 +409,7 @@ impl<S: State> Journal<S> {
         self.recent.truncate(REMEMBERED);
     }
 
-    /// Goes on behind entries that cannot be read.
+    /// Continues after unreadable entries.
     fn skip_to(&mut self, number: u64) {
         (self.number..number).take(REMEMBERED).for_each(|_| self.remember(0));
         self.number = self.number.max(number);
@@ -427,7 +426,7 @@ fn unlisted(error: &Error, is_lost: bool) -> BadEntry {
     BadEntry { path, what: format!("the folder cannot be listed, so what is in it is not known: {error}"), is_lost }
 }
 
-/// Whether an entry follows the one with this CRC-32, as far as both are known.
+/// Whether an entry follows the one with this CRC-32, if both are known.
 fn follows<S: State>(entry: &Entry<S>, last: Option<&u32>) -> bool {
     match (entry.before.first(), last) {
         (Some(&before), Some(&last)) => before == last || before == 0 || last == 0,

@@ -1,4 +1,4 @@
-//! The bytes of one entry of a journal.
+//! The bytes of a journal entry.
 //!
 //! ```text
 //! magic u64 | number u64 | payload length u32 | CRC-32 of all the rest u32 | payload: a control record
@@ -20,20 +20,20 @@ const HEADER_LEN: usize = 24;
 pub trait State: Clone + Default + Serialize + DeserializeOwned {
     /// One change.
     type Change: Clone + Serialize + DeserializeOwned;
-    /// Carries it out.
+    /// Applies a change.
     fn apply(&mut self, change: &Self::Change);
 }
 
-/// What an entry says.
+/// The contents of an entry.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(bound(serialize = "", deserialize = ""))]
 pub(super) struct Entry<S: State> {
-    /// Drawn at random, so that of two publishers with equal changes neither takes the other's entry for its own.
+    /// Random, so that of two publishers with equal changes neither takes the other's entry for its own.
     pub(super) nonce: u64,
-    /// The CRC-32s of the entries before this one, the last first; 0 where one could not be read. An entry with the
-    /// whole state names many of them, any other one only the last.
+    /// The CRC-32s of previous entries, newest first; 0 for unreadable ones. An entry with the whole state has many,
+    /// any other only one.
     pub(super) before: Vec<u32>,
-    /// The state before the changes, now and then.
+    /// The state before the changes, in some entries.
     pub(super) state: Option<S>,
     pub(super) changes: Vec<S::Change>,
 }
@@ -53,7 +53,7 @@ impl<S: State> Entry<S> {
         (bytes, crc)
     }
 
-    /// The entry of a number, and its CRC-32.
+    /// Decodes entry `number`, and returns its CRC-32.
     pub(super) fn decode(bytes: &[u8], number: u64) -> Result<(Self, u32), Malformed> {
         let mut reader = Reader::new(bytes);
         let (magic, own) = (reader.u64()?, reader.u64()?);
@@ -68,7 +68,7 @@ impl<S: State> Entry<S> {
     }
 }
 
-/// The version of an entry that a newer Stepwell wrote whole, so that nobody builds on a state without it.
+/// The version of a valid entry of a newer Stepwell, so that nobody builds on a state without it.
 pub(super) fn newer_version(bytes: &[u8]) -> Option<u32> {
     let (magic, rest) = bytes.split_first_chunk::<8>()?;
     let version = magic.strip_prefix(b"SWentry").and_then(|digit| char::from(*digit.first()?).to_digit(10))?;

@@ -1,4 +1,4 @@
-//! Where the entries of a journal lie: names of folders, entries and anchors, and the calls on them.
+//! The files of a journal: names of folders, entries and anchors, and operations on them.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use crate::storage::{self, Storage};
 
 /// The greatest number of an entry: names have 16 digits.
 pub(super) const NUMBER_MAX: u64 = 9_999_999_999_999_999;
-/// The entry within a folder that has an entry's name, where the file system has no links.
+/// The name of an entry inside a folder of its own, on file systems without links.
 const WITHIN: &str = "entry";
 
-/// An entry as it was read: what it says and its CRC-32, or what is wrong with it.
+/// The result of reading an entry: contents and CRC-32, or what is wrong.
 pub(super) type Found<S> = Result<(Entry<S>, u32), String>;
 
 /// The files of one journal.
@@ -45,7 +45,7 @@ impl JournalFiles {
         self.root.join(paths::ANCHORS).join(format!("{}.{number:016}.entry", self.name))
     }
 
-    /// Numbers in the names of folders of entries, rising; `None` where the journal's own folder is missing.
+    /// Numbers of the entry folders, ascending; `None` if the journal's own folder is missing.
     pub(super) fn folders(&self) -> Result<Option<Vec<u64>>> {
         let dir = self.dir();
         let entries = match self.storage.read_dir(&dir) {
@@ -58,13 +58,12 @@ impl JournalFiles {
         Ok(Some(folders))
     }
 
-    /// The number in the name of the folder of entries, the greatest where there are several; `None` where there is
-    /// none.
+    /// The number of the entry folder, the greatest if there are several; `None` if there is none.
     pub(super) fn folder(&self) -> Result<Option<u64>> {
         Ok(self.folders()?.unwrap_or_default().last().copied())
     }
 
-    /// Numbers of the entries in a folder, rising; `None` where there is no folder of that name.
+    /// Numbers of the entries in a folder, ascending; `None` if the folder does not exist.
     pub(super) fn numbers(&self, folder: u64) -> Result<Option<Vec<u64>>> {
         let path = self.folder_path(folder);
         let entries = match self.storage.read_dir(&path) {
@@ -77,7 +76,7 @@ impl JournalFiles {
         Ok(Some(numbers))
     }
 
-    /// Numbers of the journal's anchors, rising; none where their folder is missing.
+    /// Numbers of the journal's anchors, ascending; empty if their folder is missing.
     pub(super) fn anchors(&self) -> Result<Vec<u64>> {
         let own = |name: &str| number_of(name.strip_prefix(self.name)?.strip_prefix('.')?.strip_suffix(".entry")?);
         let mut numbers: Vec<u64> = self.anchors_of_all()?.iter().filter_map(|anchor| own(&anchor.name)).collect();
@@ -85,7 +84,7 @@ impl JournalFiles {
         Ok(numbers)
     }
 
-    /// The anchors of all journals of the workspace; none where their folder is missing.
+    /// The anchors of all journals; empty if their folder is missing.
     pub(super) fn anchors_of_all(&self) -> Result<Vec<storage::Entry>> {
         let dir = self.root.join(paths::ANCHORS);
         match self.storage.read_dir(&dir) {
@@ -94,7 +93,7 @@ impl JournalFiles {
         }
     }
 
-    /// An entry by its path, also one within a folder of its name; `None` where there is none.
+    /// Reads an entry by its path, or inside a folder of its name; `None` if it does not exist.
     pub(super) fn read<S: State>(&self, path: &Path, number: u64) -> Result<Option<Found<S>>> {
         let bytes = match self.bytes(path).map_err(Error::io("read", path)) {
             Ok(bytes) => bytes,
@@ -121,13 +120,13 @@ impl JournalFiles {
         Ok(bytes)
     }
 
-    /// Whether something has this name.
+    /// Whether this path exists.
     pub(super) fn is_there(&self, path: &Path) -> bool {
         !self.storage.open_read(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }
 
-    /// Gives a file that was synced a name that must be free, in one step: by a link; where there are none, as a folder
-    /// that holds it, since a folder is never renamed to a name that is taken.
+    /// Gives a synced file a name that must be free, atomically: by a link or, if there are none, by a folder that
+    /// contains it, since a folder is never renamed over an existing name.
     pub(super) fn give_name(&self, making: &Making, bytes: &[u8], path: &Path) -> std::io::Result<()> {
         match self.storage.link(&making.path, path) {
             Err(error) if cannot_link(&error) => {}
@@ -153,7 +152,7 @@ impl JournalFiles {
         file.sync()
     }
 
-    /// Gives an entry its name among the anchors, which survives then.
+    /// Creates an entry's anchor durably.
     pub(super) fn give_anchor(&self, making: &Making, bytes: &[u8], number: u64) -> std::io::Result<()> {
         let (folder, path) = (self.root.join(paths::ANCHORS), self.anchor_path(number));
         match self.give_name(making, bytes, &path) {
@@ -167,7 +166,7 @@ impl JournalFiles {
         self.storage.sync_dir(&folder)
     }
 
-    /// Removes an entry or an anchor, also one within a folder; says whether it was there.
+    /// Removes an entry or anchor, or its folder. Returns whether it existed.
     pub(super) fn remove(&self, path: &Path) -> Result<bool> {
         let removed = match self.storage.remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => match self.storage.remove_file(&path.join(WITHIN)) {
@@ -186,18 +185,18 @@ impl JournalFiles {
     }
 }
 
-/// A number as names have it: 16 digits.
+/// Parses a number in a name: 16 digits.
 pub(super) fn number_of(digits: &str) -> Option<u64> {
     digits.parse().ok().filter(|_| digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
-/// Whether the file system has no links at all, as opposed to a full disk or a missing permission.
+/// Whether the file system does not support links, as opposed to a full disk or a missing permission.
 fn cannot_link(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::Unsupported
         || matches!(error.raw_os_error(), Some(libc::EPERM | libc::EMLINK | libc::ENOSYS))
 }
 
-/// Whether a name could not be given because something has it.
+/// Whether the name was taken.
 pub(super) fn is_taken(error: &std::io::Error) -> bool {
     use ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory};
     matches!(error.kind(), AlreadyExists | DirectoryNotEmpty | NotADirectory)

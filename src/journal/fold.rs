@@ -1,4 +1,4 @@
-//! Takes out of a journal what its newest whole state made needless: the steps are in [`crate::journal::chain`].
+//! Removes entries that a newer whole state made needless: the steps are in [`crate::journal::chain`].
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use crate::journal::entry::State;
 use crate::journal::files::{NUMBER_MAX, number_of};
 
 impl<S: State> Journal<S> {
-    /// Gives the folder of entries the name of the last one that carries the whole state, which survives then. Says
-    /// whether it has that name, or that of a later one, so that what has a lesser number is needless.
+    /// Renames the entry folder to the last entry with the whole state, durably. Returns whether it has that name or a
+    /// later one, so that lesser entries are needless.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -36,15 +36,15 @@ impl<S: State> Journal<S> {
         Ok(true)
     }
 
-    /// Removes entries that a later one made needless, and anchors before the last. Gives how many files went. Others
-    /// may read and publish meanwhile, and may have stopped at any step of it.
+    /// Removes needless entries, and all anchors but the last. Returns the number of removed files. Others may read and
+    /// publish meanwhile, and may have stopped at any step.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn remove_folded(&mut self) -> Result<usize> {
         self.refresh()?;
         if let Err(error) = self.list().and_then(|_| self.files.anchors()) {
-            // Reading it tells of it.
+            // Reading reports it.
             return of_one_file(error).and_then(|_| self.read_all()).map(|()| 0);
         }
         if !self.bad.is_empty() || !self.move_on()? {
@@ -65,13 +65,13 @@ impl<S: State> Journal<S> {
             removed += usize::from(files.remove(&path)?);
         }
         for older in files.folders()?.unwrap_or_default().into_iter().filter(|&older| older < folder) {
-            // A folder that somebody made again who slept while it moved on.
+            // A folder recreated by a process that slept through the rename.
             let _ = files.storage.remove_dir(&files.folder_path(older));
         }
         Ok(removed)
     }
 
-    /// Where an entry or anchor of a damaged journal is after [`Self::move_on`], if it is needless by then.
+    /// The path of a needless entry or anchor of a damaged journal after [`Self::move_on`].
     pub(crate) fn now_at(&self, path: &Path) -> Option<PathBuf> {
         if path.parent().is_some_and(|folder| folder.ends_with(paths::ANCHORS)) {
             return Some(path.to_owned());
@@ -81,8 +81,8 @@ impl<S: State> Journal<S> {
         Some(self.files.entry_path(folder, number))
     }
 
-    /// Entries and anchors that do not verify under numbers behind which there is none, so that nothing could be
-    /// published behind them; and folders with such names. Nobody gave these names: numbers rise by one.
+    /// Damaged entries and anchors with the greatest possible numbers, after which nothing could be published, and
+    /// folders with such names. Nobody published them: numbers rise by one.
     pub(crate) fn strays(&self) -> Result<Vec<PathBuf>> {
         let folders = self.files.folders()?.unwrap_or_default();
         let mut strays = Vec::new();

@@ -1,4 +1,4 @@
-//! The manifest: which packs are live, and what was deleted for good.
+//! The manifest: live packs and tombstones.
 
 use std::collections::BTreeMap;
 
@@ -10,28 +10,28 @@ use crate::journal::chain::State;
 /// A live pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackEntry {
-    /// Runs in it, those counted twice that lie in two groups.
+    /// Its runs, counted per row group.
     pub runs: u64,
-    /// Series in it, by key and writer.
+    /// Its series, by key and writer.
     pub series: u64,
-    /// Points in it.
+    /// Its points.
     pub points: u64,
     /// Its length in bytes.
     pub bytes: u64,
 }
 
-/// Which packs are live, and the tombstones.
+/// Live packs and tombstones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Packs by the number in their name.
+    /// Packs by id.
     pub packs: BTreeMap<u128, PackEntry>,
-    /// For runs deleted for good: through which point of each writer. What was logged later lives.
+    /// Tombstones of permanently deleted runs. Later points live.
     pub tombstones: BTreeMap<RunKey, Tombstone>,
     /// The same for single metrics, by key.
     pub metrics: BTreeMap<RunKey, BTreeMap<String, Tombstone>>,
 }
 
-/// Through which point of each writer something is deleted.
+/// A tombstone: through which point of each writer something is deleted.
 pub type Tombstone = BTreeMap<WriterId, u64>;
 
 /// A change of the manifest. The order of variants is the format.
@@ -39,24 +39,24 @@ pub type Tombstone = BTreeMap<WriterId, u64>;
 pub enum Change {
     /// A pack becomes live.
     Add {
-        /// The number in its name.
+        /// The pack's id.
         id: u128,
-        /// What it holds.
+        /// Its contents.
         entry: PackEntry,
     },
     /// A pack is no longer live; its file stays for a grace period.
     Drop {
-        /// The number in its name.
+        /// The pack's id.
         id: u128,
     },
-    /// A run is deleted for good.
+    /// A run is permanently deleted.
     Delete {
         /// The run.
         run: RunKey,
         /// Its writers, and through which point.
         writers: Vec<(WriterId, u64)>,
     },
-    /// One metric of a run is deleted for good.
+    /// One metric of a run is permanently deleted.
     DeleteMetric {
         /// The run.
         run: RunKey,
@@ -68,7 +68,7 @@ pub enum Change {
 }
 
 impl Manifest {
-    /// Runs of which something was deleted for good.
+    /// Runs with tombstones.
     pub fn touched(&self) -> impl Iterator<Item = RunKey> {
         self.tombstones.keys().chain(self.metrics.keys()).copied()
     }
@@ -103,7 +103,7 @@ fn reach_further(tombstone: &mut Tombstone, writers: &[(WriterId, u64)]) {
     }
 }
 
-/// Whether a tombstone, if there is one, covers all points of a writer up to this one.
+/// Whether a tombstone, if any, covers all points of a writer up to this one.
 #[must_use]
 pub fn covers(tombstone: Option<&Tombstone>, writer: WriterId, through: u64) -> bool {
     tombstone.and_then(|tombstone| tombstone.get(&writer)).is_some_and(|&deleted| through <= deleted)

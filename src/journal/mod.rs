@@ -1,8 +1,8 @@
-//! State that all processes share, changed by publishing numbered entries without a lock.
+//! State shared by all processes, changed by publishing numbered entries without a lock.
 //!
-//! [`chain`] is a journal of entries, in files that [`files`] names and [`entry`] spells out; `publish` adds entries,
-//! `fold` takes them away. Three states are kept so: the [`catalog`] of experiments, the [`manifest`] of packs, and the
-//! [`registry`] of models. A state knows no file and no handle.
+//! [`chain`] is a journal of entries; [`files`] names its files, [`entry`] defines their bytes, `publish` adds entries
+//! and `fold` removes them. Three states are journals: the [`catalog`] of experiments, the [`manifest`] of packs, and
+//! the [`registry`] of models. A state knows nothing of files and handles.
 
 pub mod catalog;
 pub mod chain;

@@ -11,10 +11,10 @@ use crate::journal::chain::{Journal, REMEMBERED};
 use crate::journal::entry::{Entry, State};
 use crate::journal::files::{NUMBER_MAX, is_taken};
 
-/// An entry carries the whole state when so many came after the last that did.
+/// After this many entries the next one contains the whole state.
 const FOLD_AFTER: u64 = 32;
 
-/// Whether an entry counts that was given a name.
+/// Whether a named entry counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Counts,
@@ -23,17 +23,17 @@ enum Standing {
 }
 
 impl<S: State> Journal<S> {
-    /// Publishes the changes that `plan` makes of the present state; `plan` runs again whenever somebody was faster.
-    /// Gives whether there was anything to publish.
+    /// Publishes the changes that `plan` makes for the current state; `plan` runs again if another process was faster.
+    /// Returns whether there was anything to publish.
     ///
     /// # Errors
-    /// Those of `plan`; [`Error::Corrupt`] where the journal's folder is missing; [`Error::Io`], and then it may have
-    /// been published all the same: look, and try again if it was not.
+    /// Those of `plan`; [`Error::Corrupt`] if the journal's folder is missing; [`Error::Io`], then it may still have
+    /// been published: check, and retry if not.
     pub fn publish(&mut self, plan: impl FnMut(&S) -> Result<Vec<S::Change>>) -> Result<bool> {
         self.publish_as(plan, false)
     }
 
-    /// The same in an entry that carries the whole state, so that the journal's damage no longer matters.
+    /// The same in an entry with the whole state, so that the journal's damage no longer matters.
     ///
     /// # Errors
     /// As [`Self::publish`].
@@ -50,7 +50,7 @@ impl<S: State> Journal<S> {
                 return Ok(false);
             }
             let number = self.number + 1;
-            // Damage stays visible until somebody asks for a repair. What only an anchor says must not depend on it.
+            // Damage stays visible until repair. What only an anchor has must not be depended on.
             let fold = whole || !self.has_gap() && (number - self.folded > FOLD_AFTER || !self.bad.is_empty());
             let known = if fold { REMEMBERED } else { 1 };
             let before = self.recent.iter().take(known).copied().collect();
@@ -72,12 +72,12 @@ impl<S: State> Journal<S> {
         }
     }
 
-    /// Gives the entry its name, and says whether it counts; `false` when others were faster.
+    /// Names the entry. Returns whether it counts; `false` if others were faster.
     fn try_publish(&mut self, number: u64, bytes: &[u8], crc: u32, whole: bool) -> Result<bool> {
         if number > NUMBER_MAX {
             return Err(Error::corrupt(&self.path(number), 0, "a journal has no room for entries behind this name"));
         }
-        // Where the folder cannot be looked up, nobody could tell afterwards whether the entry counts.
+        // If the folder cannot be looked up, it would be unknown afterwards whether the entry counts.
         self.files.folder()?;
         self.make_folder(whole)?;
         let storage = Arc::clone(&self.files.storage);
@@ -87,18 +87,18 @@ impl<S: State> Journal<S> {
             let counts = self.name_entry(&making, number, bytes, crc)?;
             if counts {
                 self.sync_folder()?;
-                // The entry stands without its anchor too, which only tells of its loss.
+                // The entry counts without its anchor too, which only reveals a loss.
                 let _ = self.anchor(&making, number, bytes);
             }
             Ok(counts)
         });
-        // The name is published, or nothing is: what is left of the temporary file says nothing.
+        // The entry is published or not; the temporary file does not matter.
         let _ = storage.remove_file(&making.path);
         published
     }
 
-    /// Makes the folder of the first entries, whose name then survives whoever made it and died; to repair a journal
-    /// whose folder is lost, one for the entry that is to come.
+    /// Creates the folder of the first entries durably, even if another process created it and died; or, to repair a
+    /// journal without its folder, one for the next entry.
     fn make_folder(&mut self, whole: bool) -> Result<()> {
         let name = match self.folder {
             Some(_) if self.number > 0 => return Ok(()),
@@ -131,7 +131,7 @@ impl<S: State> Journal<S> {
             Ok(()) => None,
             Err(error) => Some(error),
         };
-        // A call may have been carried out whose answer got lost; a name that is taken may be this entry's own.
+        // A failed call may have been carried out; a taken name may be this entry's own.
         match (self.standing(number, crc)?, failed) {
             (Standing::Counts, _) => Ok(true),
             (Standing::CountsNot, None) => Ok(false),
@@ -150,7 +150,7 @@ impl<S: State> Journal<S> {
         }
     }
 
-    /// Whether an entry that was named, or may have been, is one of the journal.
+    /// Whether an entry that was or may have been named counts.
     fn standing(&self, number: u64, crc: u32) -> Result<Standing> {
         let now = Self::open_optional(Arc::clone(&self.files.storage), self.files.root.clone(), self.files.name)?;
         now.check_listed()?;
@@ -162,7 +162,7 @@ impl<S: State> Journal<S> {
         })
     }
 
-    /// Syncs the folder of entries, whatever its name is by now.
+    /// Syncs the entry folder, whatever its current name.
     pub(super) fn sync_folder(&self) -> Result<()> {
         let mut folder = self.folder;
         loop {
@@ -176,7 +176,7 @@ impl<S: State> Journal<S> {
         }
     }
 
-    /// Makes every entry that was read survive a power loss: whoever published it may have died before it did.
+    /// Makes every entry that was read durable: its publisher may have died before syncing it.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -188,7 +188,7 @@ impl<S: State> Journal<S> {
     /// Step 6.
     fn anchor(&self, making: &Making, number: u64, bytes: &[u8]) -> std::io::Result<()> {
         self.files.give_anchor(making, bytes, number)?;
-        // While something is missing the anchors before may be what is left of it.
+        // While changes are lost, earlier anchors may be all that is left of them.
         if !self.has_gap() {
             let _ = self.files.remove(&self.files.anchor_path(number - 1));
         }

@@ -1,4 +1,4 @@
-//! What the registry holds, and the changes of it.
+//! The state of the model registry, and its changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +13,17 @@ use crate::journal::chain::State;
 pub struct Registry {
     /// By name.
     pub models: BTreeMap<String, Model>,
-    /// Models that were deleted, by [`Model::id`].
+    /// Deleted models, by [`Model::id`].
     pub gone: BTreeMap<u128, Gone>,
 }
 
-/// A model that was deleted.
+/// A deleted model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gone {
-    /// What it was called.
+    /// Its name.
     pub name: String,
-    /// All versions that were known by then, deleted ones included: by number and time of creation. Others, which
-    /// another workspace created meanwhile, live.
+    /// All versions known then, deleted ones included, by number and creation time. Others, created elsewhere
+    /// meanwhile, live.
     pub versions: BTreeSet<(u64, i64)>,
     /// When, in milliseconds since the epoch.
     pub at_ms: i64,
@@ -31,18 +31,18 @@ pub struct Gone {
     pub by: String,
 }
 
-/// What became of a model of another registry.
+/// What is known here of a model of another registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known<'a> {
-    /// It was never taken in.
+    /// It was never adopted.
     New,
-    /// It is here, under this name.
+    /// It exists here under this name.
     Here(&'a str, &'a Model),
     /// It was deleted here.
     Gone(&'a Gone),
 }
 
-/// The ids that copies of a model may have, the first one first: the next serves where those before were deleted.
+/// The ids that copies of a model may have, in order: each next one is used if those before are deleted.
 fn ids(name: &str, created_ms: i64) -> impl Iterator<Item = u128> {
     (0_u64..).map(move |again| xxh3_128(format!("{created_ms}/{again}/{name}").as_bytes())).filter(|id| *id != 0)
 }
@@ -54,45 +54,45 @@ pub struct Model {
     pub created_ms: i64,
     /// When it or a version was last changed, in milliseconds since the epoch.
     pub updated_ms: i64,
-    /// What it is about.
+    /// Its description.
     pub description: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
-    /// The version that each alias names.
+    /// Aliases, with the version that each names.
     pub aliases: BTreeMap<String, u64>,
-    /// Its versions by number; deleted ones are gone.
+    /// Its versions by number, without deleted ones.
     pub versions: BTreeMap<u64, Version>,
-    /// The greatest number that any version ever had: the next gets one more.
+    /// The greatest version number ever used.
     pub last_number: u64,
-    /// What copies of the model in other workspaces know it by, whatever it is called; 0 until it is created.
+    /// Identifies copies of the model in other workspaces, whatever its name; 0 until it is created.
     pub id: u128,
-    /// Who created it; empty when nobody said.
+    /// Who created it; empty if unknown.
     pub user: String,
-    /// Versions that were deleted.
+    /// Deleted versions.
     pub deleted_versions: BTreeMap<u64, DeletedVersion>,
-    /// How often each of its words was changed.
+    /// How often each of its fields was changed.
     pub changes: Changes,
 }
 
-/// A version that was deleted.
+/// A deleted version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DeletedVersion {
-    /// When it had been created, which tells it from another one that got its number elsewhere.
+    /// When it was created, which distinguishes it from another workspace's version with the same number.
     pub created_ms: i64,
     /// Who deleted it.
     pub by: String,
 }
 
-/// How often words were changed, see [`Word`]. Copies in two workspaces agree by that: what was changed more often
-/// stands, of what was changed equally often the greater. No clock is asked.
-pub(crate) type Changes = BTreeMap<Word, u64>;
+/// How often fields were changed, see [`Field`]. Copies in two workspaces converge by that: the value changed more
+/// often wins, of equal counts the greater. No clock is involved.
+pub(crate) type Changes = BTreeMap<Field, u64>;
 
-/// A word of a model or of a version that is changed as one. The order of variants is the format.
+/// A field of a model or version. The order of variants is the format.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Word {
+pub enum Field {
     /// A model's name.
     Name,
-    /// What it is about.
+    /// Its description.
     Description,
     /// The tag of this key.
     Tag(String),
@@ -109,34 +109,34 @@ pub struct Version {
     pub created_ms: i64,
     /// When it was last changed, in milliseconds since the epoch.
     pub updated_ms: i64,
-    /// What it is about.
+    /// Its description.
     pub description: String,
-    /// Where it stands.
+    /// Its stage.
     pub stage: Stage,
-    /// Where it comes from, as the caller said it.
+    /// Its source, as given by the caller.
     pub source: String,
-    /// Where its files are: the source, resolved when the version was created.
+    /// Where its files are: the source, resolved at creation.
     pub storage_location: String,
-    /// The run that made it; may be empty.
+    /// The run that created it; may be empty.
     pub run_id: String,
     /// A link to that run; may be empty.
     pub run_link: String,
-    /// The logged model that it is; may be empty.
+    /// Its logged model; may be empty.
     pub model_id: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
-    /// Who created it; empty when nobody said.
+    /// Who created it; empty if unknown.
     pub user: String,
-    /// Who moved it to its stage; empty when nobody did.
+    /// Who moved it to its stage; empty if nobody did.
     pub stage_by: String,
-    /// How often each of its words was changed.
+    /// How often each of its fields was changed.
     pub changes: Changes,
 }
 
-/// Where a version stands. The order of variants is the format.
+/// The stage of a version. The order of variants is the format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Stage {
-    /// Nowhere yet.
+    /// No stage.
     #[default]
     None,
     /// Being tried.
@@ -151,7 +151,7 @@ impl Stage {
     /// All of them, in MLflow's order.
     pub const ALL: [Self; 4] = [Self::None, Self::Staging, Self::Production, Self::Archived];
 
-    /// MLflow's word.
+    /// MLflow's name of the stage.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -166,7 +166,7 @@ impl Stage {
 impl std::str::FromStr for Stage {
     type Err = Error;
 
-    /// Reads MLflow's word, in any case.
+    /// Parses MLflow's name of a stage, ignoring case.
     fn from_str(word: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|stage| stage.as_str().eq_ignore_ascii_case(word)).ok_or_else(|| {
             let why = format!(
@@ -184,10 +184,10 @@ pub enum Change {
     Create {
         /// Its name.
         name: String,
-        /// The model: without versions, but for one that another workspace had.
+        /// The model; without versions, unless it comes from another workspace.
         model: Model,
     },
-    /// Another name; versions, tags and aliases go with it.
+    /// A rename; versions, tags and aliases move along.
     Rename {
         /// Which.
         name: String,
@@ -196,7 +196,7 @@ pub enum Change {
         /// When, in milliseconds since the epoch.
         at_ms: i64,
     },
-    /// A model gone, with all its versions.
+    /// A model deleted, with all its versions.
     Delete {
         /// Which.
         name: String,
@@ -205,11 +205,11 @@ pub enum Change {
         /// Who did it.
         by: String,
     },
-    /// What a model is about.
+    /// A model's description.
     Describe {
         /// Which.
         name: String,
-        /// The new words.
+        /// The new description.
         description: String,
         /// When, in milliseconds since the epoch.
         at_ms: i64,
@@ -241,7 +241,7 @@ pub enum Change {
         /// The version.
         version: Version,
     },
-    /// A version gone, and the aliases that named it.
+    /// A version deleted, with its aliases.
     DeleteVersion {
         /// Of which model.
         name: String,
@@ -252,13 +252,13 @@ pub enum Change {
         /// Who did it.
         by: String,
     },
-    /// What a version is about.
+    /// A version's description.
     DescribeVersion {
         /// Of which model.
         name: String,
         /// Its number.
         number: u64,
-        /// The new words.
+        /// The new description.
         description: String,
         /// When, in milliseconds since the epoch.
         at_ms: i64,
@@ -274,7 +274,7 @@ pub enum Change {
         /// Its value; `None` removes it.
         value: Option<String>,
     },
-    /// Where a version stands.
+    /// A version's stage.
     Stage {
         /// Of which model.
         name: String,
@@ -287,7 +287,7 @@ pub enum Change {
         /// Who did it.
         by: String,
     },
-    /// What became of models when the state of another workspace was merged with this one.
+    /// The result of merging the registry of another workspace.
     Merge {
         /// Names that are no longer used.
         unused: Vec<String>,
@@ -299,7 +299,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// The model that is changed.
+    /// The changed model.
     fn name(&self) -> &str {
         match self {
             Self::Create { name, .. }
@@ -319,7 +319,7 @@ impl Change {
 }
 
 impl Registry {
-    /// The change after which the next version of each model gets a number that is greater by so many.
+    /// A change that skips this many version numbers of each model.
     pub(crate) fn passing_over(&self, numbers: u64) -> Change {
         let mut models = self.models.clone();
         models.values_mut().for_each(|model| model.last_number = model.last_number.saturating_add(numbers));
@@ -354,7 +354,7 @@ impl State for Registry {
             }
             Change::Rename { name, new_name, at_ms } => {
                 if let Some(mut model) = self.models.remove(name) {
-                    count(&mut model.changes, Word::Name);
+                    count(&mut model.changes, Field::Name);
                     model.updated_ms = *at_ms;
                     model.versions.values_mut().for_each(|version| version.updated_ms = *at_ms);
                     self.models.insert(new_name.clone(), model);
@@ -374,16 +374,16 @@ impl Model {
         match change {
             Change::Create { .. } | Change::Delete { .. } | Change::Rename { .. } | Change::Merge { .. } => {}
             Change::Describe { description, at_ms, .. } => {
-                count(&mut self.changes, Word::Description);
+                count(&mut self.changes, Field::Description);
                 self.description.clone_from(description);
                 self.updated_ms = *at_ms;
             }
             Change::Tag { key, value, .. } => {
-                count(&mut self.changes, Word::Tag(key.clone()));
+                count(&mut self.changes, Field::Tag(key.clone()));
                 put(&mut self.tags, key, value.clone());
             }
             Change::Alias { alias, version, .. } => {
-                count(&mut self.changes, Word::Alias(alias.clone()));
+                count(&mut self.changes, Field::Alias(alias.clone()));
                 put(&mut self.aliases, alias, *version);
             }
             Change::CreateVersion { number, version, .. } => {
@@ -401,20 +401,20 @@ impl Model {
             }
             Change::DescribeVersion { number, description, at_ms, .. } => {
                 if let Some(version) = self.versions.get_mut(number) {
-                    count(&mut version.changes, Word::Description);
+                    count(&mut version.changes, Field::Description);
                     version.description.clone_from(description);
                     version.updated_ms = *at_ms;
                 }
             }
             Change::VersionTag { number, key, value, .. } => {
                 if let Some(version) = self.versions.get_mut(number) {
-                    count(&mut version.changes, Word::Tag(key.clone()));
+                    count(&mut version.changes, Field::Tag(key.clone()));
                     put(&mut version.tags, key, value.clone());
                 }
             }
             Change::Stage { number, stage, at_ms, by, .. } => {
                 if let Some(version) = self.versions.get_mut(number) {
-                    count(&mut version.changes, Word::Stage);
+                    count(&mut version.changes, Field::Stage);
                     version.stage = *stage;
                     version.stage_by.clone_from(by);
                     version.updated_ms = *at_ms;
@@ -424,20 +424,20 @@ impl Model {
         }
     }
 
-    /// Its versions by number and time of creation, deleted ones included.
+    /// Its versions by number and creation time, deleted ones included.
     pub fn known_versions(&self) -> impl Iterator<Item = (u64, i64)> {
         let live = self.versions.iter().map(|(&number, version)| (number, version.created_ms));
         live.chain(self.deleted_versions.iter().map(|(&number, version)| (number, version.created_ms)))
     }
 
-    /// Takes away versions, and the aliases that named them.
+    /// Removes versions and their aliases.
     pub fn remove_versions(&mut self, which: impl Fn(u64, &Version) -> bool) {
         self.versions.retain(|&number, version| !which(number, version));
         let versions = &self.versions;
         self.aliases.retain(|_, number| versions.contains_key(number));
     }
 
-    /// The greatest version of each stage that has one. The stages come as their first versions do (MLflow's order).
+    /// The greatest version of each stage, in order of the stages' first versions (MLflow's order).
     pub fn latest(&self) -> impl Iterator<Item = (u64, &Version)> {
         let mut stages: Vec<Stage> = Vec::new();
         for version in self.versions.values() {
@@ -450,8 +450,8 @@ impl Model {
     }
 }
 
-fn count(changes: &mut Changes, word: Word) {
-    let times = changes.entry(word).or_default();
+fn count(changes: &mut Changes, field: Field) {
+    let times = changes.entry(field).or_default();
     *times = times.saturating_add(1);
 }
 
@@ -463,15 +463,14 @@ fn put<T>(map: &mut BTreeMap<String, T>, key: &str, value: Option<T>) {
 }
 
 impl Registry {
-    /// What copies of a new model will know it by: the same wherever the same model is imported, and never that of one
-    /// that is here or was deleted here.
+    /// The id of a new model: the same wherever the same model is imported, and never that of one that exists or was
+    /// deleted here.
     fn free_id(&self, name: &str, created_ms: i64) -> u128 {
         let taken = |id: &u128| self.gone.contains_key(id) || self.models.values().any(|model| model.id == *id);
         ids(name, created_ms).find(|id| !taken(id)).unwrap_or_default()
     }
 
-    /// What became of a model that another registry created under this name and at this time, as far as it was taken in
-    /// here before.
+    /// What is known here of a model that another registry created under this name and time.
     #[must_use]
     pub fn known(&self, name: &str, created_ms: i64) -> Known<'_> {
         let mut known = Known::New;
@@ -505,7 +504,7 @@ impl Registry {
         version.ok_or_else(|| Error::not_found("model version", format!("name={name}, version={number}")))
     }
 
-    /// Refuses a name that is taken.
+    /// Rejects a name that is taken.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`].

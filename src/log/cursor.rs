@@ -1,4 +1,4 @@
-//! Where a reader is in a tail, so that it reads only what was put there since.
+//! A reader's position in a tail, so that it reads only new slots.
 
 use std::path::Path;
 
@@ -7,74 +7,75 @@ use crate::error::{Error, Result};
 use crate::log::slot::{Check, SLOT_LEN, Slot};
 use crate::storage::File;
 
-/// Slots that are read at first, to see whether there is any more, and then at least.
+/// Slots read first, to see whether there are more, and the least read after that.
 const SLOTS_FIRST: usize = 2;
 const SLOTS_SECOND: usize = 64;
 
-/// A place in a writer's tail: behind the last slot that was read.
+/// A position in a writer's tail: after the last slot read.
 #[derive(Clone, Copy, Debug)]
 pub struct TailCursor {
     writer: WriterId,
-    /// Slots of a half.
-    half: usize,
-    /// The number at which the present turn was begun.
-    turn: u64,
-    /// The half's first slot; `None` while it is not known which half that is.
+    /// Slots per buffer.
+    buffer_slots: usize,
+    /// The current generation: the sequence number of its first point.
+    generation: u64,
+    /// The current buffer's first slot; `None` while it is unknown which buffer that is.
     start: Option<usize>,
-    /// One past the last point that was read, and its slot if it is of this turn.
+    /// One past the last point read.
     through: u64,
     last: Option<Slot>,
 }
 
 impl TailCursor {
-    /// Behind `slots`, those that were read of a turn begun at the number `turn`, in either half.
+    /// The position after `slots`, which were read of this generation, in either buffer.
     #[must_use]
-    pub fn new(writer: WriterId, half: u32, turn: u64, slots: &[Slot]) -> Self {
-        let (half, through) = (half as usize, turn + slots.len() as u64);
-        Self { writer, half, turn, start: None, through, last: slots.last().copied() }
+    pub fn new(writer: WriterId, buffer_slots: u32, generation: u64, slots: &[Slot]) -> Self {
+        let (buffer_slots, through) = (buffer_slots as usize, generation + slots.len() as u64);
+        Self { writer, buffer_slots, generation, start: None, through, last: slots.last().copied() }
     }
 
-    /// One past the number of the last point that was read.
+    /// One past the last point read.
     #[must_use]
     pub fn through(&self) -> u64 {
         self.through
     }
 
-    /// Whether no slot of the present turn was read.
+    /// Whether no slot of the current generation was read.
     #[must_use]
     pub fn is_begin(&self) -> bool {
-        self.through == self.turn
+        self.through == self.generation
     }
 
-    /// Frames have all points before `through`, and the next one begins a turn.
+    /// Moves to the generation that starts at `through`: frames have all points before it.
     pub fn begin(&mut self, through: u64) {
-        (self.turn, self.start, self.through, self.last) = (through, None, through, None);
+        (self.generation, self.start, self.through, self.last) = (through, None, through, None);
     }
 
-    /// What follows in the tail's file, whole batches only, and the place behind it. `None` when the last slot that was
-    /// read is not there any more: another turn has begun there, or another file is here.
+    /// Reads the slots that follow, whole batches only, and returns them with the new position. `None` if the last slot
+    /// read is gone: its buffer was reused, or this is another file.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn later(mut self, file: &dyn File, path: &Path) -> Result<Option<(Vec<Slot>, Self)>> {
-        let known = (self.through - self.turn) as usize;
+        let known = (self.through - self.generation) as usize;
         let Some(start) = self.find_start(file, path)? else { return Ok((known == 0).then(|| (Vec::new(), self))) };
-        // The last slot known is read again.
+        // Read the last known slot again.
         let again = known.min(1);
-        let mut slots = self.read(file, path, start + known - again..start + self.half, self.through - again as u64)?;
+        let mut slots =
+            self.read(file, path, start + known - again..start + self.buffer_slots, self.through - again as u64)?;
         if slots.first().copied().filter(|_| again == 1) != self.last {
             return Ok(None);
         }
         slots.drain(..again);
         self.start = Some(start);
-        let other = self.half - start;
-        let turned = self.through + slots.len() as u64;
-        let mut further = self.read(file, path, other..other + self.half, turned)?;
+        let other = self.buffer_slots - start;
+        let swapped_at = self.through + slots.len() as u64;
+        let mut further = self.read(file, path, other..other + self.buffer_slots, swapped_at)?;
         drop_open_batch(&mut further);
         if further.is_empty() {
             drop_open_batch(&mut slots);
         } else {
-            (self.turn, self.start) = (turned, Some(other));
+            (self.generation, self.start) = (swapped_at, Some(other));
             slots.append(&mut further);
         }
         self.through += slots.len() as u64;
@@ -82,20 +83,20 @@ impl TailCursor {
         Ok(Some((slots, self)))
     }
 
-    /// The first slot of the half in which the present turn is.
+    /// The first slot of the current generation's buffer.
     fn find_start(&self, file: &dyn File, path: &Path) -> Result<Option<usize>> {
         if self.start.is_some() {
             return Ok(self.start);
         }
-        for start in [0, self.half] {
-            if !self.read(file, path, start..start + 1, self.turn)?.is_empty() {
+        for start in [0, self.buffer_slots] {
+            if !self.read(file, path, start..start + 1, self.generation)?.is_empty() {
                 return Ok(Some(start));
             }
         }
         Ok(None)
     }
 
-    /// The slots of this range that verify, the first of them with this number.
+    /// The slots of this range that verify, numbered from `first`.
     fn read(&self, file: &dyn File, path: &Path, range: std::ops::Range<usize>, first: u64) -> Result<Vec<Slot>> {
         let check = Check::new(self.writer);
         let mut slots = Vec::new();
@@ -116,7 +117,7 @@ impl TailCursor {
     }
 }
 
-/// Leaves out the end of a batch that is not whole.
+/// Drops an incomplete batch at the end.
 pub fn drop_open_batch(slots: &mut Vec<Slot>) {
     while slots.last().is_some_and(|slot| slot.continues()) {
         slots.pop();

@@ -1,12 +1,11 @@
-//! Bytes of a frame: what lies around each piece of a log, so that it verifies at its own place only.
+//! The bytes of a frame, the unit of a log. A frame verifies only at its own offset.
 //!
 //! ```text
 //! magic u32 | kind u16 | flags u16 = 0 | payload length u32 | payload CRC u32 | count u32 | sequence u64 | durable u64 | header CRC u32
 //! ```
 //!
-//! Both checksums start from a seed made of the writer and the frame's offset: bytes moved, recycled or taken from
-//! another log do not verify, nor does a frame within a user's text. The first frame of a log names the writer, so its
-//! seed is that of the writer 0.
+//! Both checksums start from a seed of writer and offset, so bytes that were moved, recycled, taken from another log or
+//! embedded in user text do not verify. A log's first frame names the writer; its own seed uses writer 0.
 
 use crate::base::bytes::{Malformed, Reader};
 use crate::base::checksum::{changed_bytes, crc32};
@@ -14,27 +13,27 @@ use crate::base::ids::WriterId;
 
 /// Length of a frame's header, in bytes.
 pub const HEADER_LEN: usize = 40;
-/// The first bytes of a frame; none of them is zero, so that no zeros look like a frame.
+/// The first bytes of a frame, none of them zero.
 pub const MAGIC: [u8; 4] = *b"SWf\x1A";
 /// Longest payload, in bytes.
 pub const PAYLOAD_MAX: usize = 1 << 30;
 
-/// The least that a disk writes at once, in bytes.
-pub const BLOCK: u64 = 512;
+/// Bytes that a disk writes atomically.
+pub const SECTOR: u64 = 512;
 
-/// No writer logs so many points: a greater number is damage, and sums of numbers do not overflow.
+/// Greater sequence numbers are damage; the bound also prevents overflows.
 const SEQUENCE_MAX: u64 = 1 << 60;
 
-/// What a frame's payload is.
+/// The kind of a frame's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The log's first frame: who writes it.
+    /// The log's first frame, which names its writer.
     Start,
-    /// Records and points in row form, all of them or none.
+    /// Records and rows, applied atomically.
     Records,
-    /// A sealed group of columns.
-    Group,
-    /// Nothing: the writer was finished, and its tail is empty.
+    /// A row group.
+    RowGroup,
+    /// Empty: the writer finished, and its tail is empty.
     End,
 }
 
@@ -45,30 +44,30 @@ impl Kind {
         match self {
             Self::Start => 1,
             Self::Records => 2,
-            Self::Group => 3,
+            Self::RowGroup => 3,
             Self::End => 4,
         }
     }
 
     fn of(number: u16) -> Option<Self> {
-        [Self::Start, Self::Records, Self::Group, Self::End].into_iter().find(|kind| kind.number() == number)
+        [Self::Start, Self::Records, Self::RowGroup, Self::End].into_iter().find(|kind| kind.number() == number)
     }
 }
 
 /// A frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What follows.
+    /// The kind of payload.
     pub kind: Kind,
     /// Length of the payload in bytes.
     pub len: u32,
     /// CRC-32 of the payload, from the frame's seed.
     pub payload_crc: u32,
-    /// How many points this frame has: known also when its payload is damaged.
+    /// The number of points in this frame, known even if the payload is damaged.
     pub count: u32,
-    /// How many points of this writer came before the first point of this frame.
+    /// The number of points of this writer before this frame.
     pub sequence: u64,
-    /// All bytes of the log before this offset were known to survive a power loss when this was written.
+    /// The durable offset: bytes of the log before it were durable when this was written.
     pub durable: u64,
 }
 
@@ -77,9 +76,9 @@ pub struct Header {
 pub enum NoHeader {
     /// The file ends before the header does.
     Short,
-    /// Only zeros: the common rest of a power loss.
+    /// Only zeros, as a power loss often leaves.
     Zero,
-    /// A header but for one byte, which a power loss does not explain: it was whole once.
+    /// A header except for one byte. A power loss does not do that, so it was changed later.
     Changed,
     /// Something else.
     Foreign,
@@ -92,7 +91,7 @@ pub fn seed(writer: WriterId, offset: u64) -> u32 {
     crc32(crc32(0, &writer.to_le_bytes()), &offset.to_le_bytes())
 }
 
-/// What a frame's writer says of it.
+/// The header fields that the writer sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label {
     /// See [`Header::kind`].
@@ -106,19 +105,19 @@ pub struct Label {
 }
 
 #[cfg(any(test, feature = "internals"))]
-/// Appends a whole frame that will stand at `offset` of its log.
+/// Appends a whole frame for this offset of the log.
 ///
 /// # Panics
-/// When the payload exceeds [`PAYLOAD_MAX`], which callers bound.
+/// If the payload exceeds [`PAYLOAD_MAX`].
 pub fn encode(label: Label, writer: WriterId, offset: u64, payload: &[u8], out: &mut Vec<u8>) {
     encode_header(label, writer, offset, payload, out);
     out.extend_from_slice(payload);
 }
 
-/// Appends the header of a frame with this payload that will stand at `offset` of its log.
+/// Appends the header of a frame with this payload for this offset of the log.
 ///
 /// # Panics
-/// When the payload exceeds [`PAYLOAD_MAX`], which callers bound.
+/// If the payload exceeds [`PAYLOAD_MAX`].
 pub fn encode_header(label: Label, writer: WriterId, offset: u64, payload: &[u8], out: &mut Vec<u8>) {
     let Label { kind, count, sequence, durable } = label;
     assert!(payload.len() <= PAYLOAD_MAX, "a frame's payload is bounded by its callers");
@@ -136,12 +135,11 @@ pub fn encode_header(label: Label, writer: WriterId, offset: u64, payload: &[u8]
     out.extend_from_slice(&header_crc.to_le_bytes());
 }
 
-/// Whether one of the bytes that begin at `offset` of a log may be zero because it never reached the disk: it and all
-/// behind it, up to the end of the bytes or of what a disk writes at once, are zeros. A power loss leaves so
-/// much of a write, and without the last byte too.
+/// Whether byte `at` of bytes that start at `offset` of a log may be zero because it never reached the disk: all bytes
+/// from it to the end of its sector, or of `bytes`, are zero. A power loss may also lose just the last byte of a write.
 #[must_use]
 pub fn may_be_lost(bytes: &[u8], offset: u64, at: usize) -> bool {
-    let block = (offset + at as u64 + 1).next_multiple_of(BLOCK) - offset;
+    let block = (offset + at as u64 + 1).next_multiple_of(SECTOR) - offset;
     let end = usize::try_from(block).unwrap_or(usize::MAX).min(bytes.len());
     bytes[at..end].iter().all(|&byte| byte == 0)
 }

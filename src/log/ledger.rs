@@ -1,15 +1,15 @@
-//! Lines that a writer leaves outside its log: what must be in the log, so that one that is emptied, cut or gone is
-//! missed.
+//! Ledgers: outside its log, each writer leaves a line that says what the log must contain, so that a missing,
+//! truncated or emptied log is noticed.
 //!
-//! A ledger is an array of lines of 128 bytes, one for each writer, and nothing else. A process that opens writers
-//! takes a ledger that nobody has locked, or makes one, and keeps its lock as long as it or one of its writers lives. A
-//! line is written when its writer creates the log, first puts a point into its tail, is synced, and ends: in place,
-//! one write each, never synced by itself. So a line may be older than what it speaks of, and never says what is not
-//! so:
+//! A ledger is an array of 128-byte lines, one per writer. A process that opens writers locks a free ledger, or creates
+//! one, and keeps the lock as long as it or one of its writers lives. A line is written when its writer creates the
+//! log, first uses its tail, syncs, and ends: in place, by one write each, never synced. So a line may be outdated, but
+//! it never claims too much:
 //!
-//! * What a line calls synced was synced before, and is there whatever happened since.
-//! * All else holds until the power fails. The line has the `life` of its file then, which changes when what was not
-//!   synced may be lost, and which no copy of the file has; under another life only what was synced counts.
+//! * What it calls synced was synced before the line was written, and stays true.
+//! * Everything else holds until a power loss. The line contains the `life` of its file, which changes whenever
+//!   unsynced data may have been lost, and which differs for copies of the file. Under another life only what was
+//!   synced counts.
 
 use std::sync::Arc;
 
@@ -24,43 +24,43 @@ use crate::storage::{File, fork};
 pub const LINE_LEN: usize = 128;
 /// The first bytes of a line; none of them is zero.
 const MAGIC: [u8; 4] = *b"SWl\x1A";
-/// Where in a line the life stands.
+/// Offset of the life in a line.
 const LIFE_AT: usize = 40;
-/// Most lines of a ledger; then another is begun.
+/// Most lines of a ledger; then a new one is started.
 const LINES_MAX: u64 = 8 << 10;
 
-/// A point was put into the tail: until the log ends, the tail is there and holds slots.
+/// The tail has points: it must exist until the log ends.
 const TAIL: u32 = 1;
 /// The writer ended the log.
 const ENDED: u32 = 2;
-/// A pack or a tombstone has all of it, or `repair` told that it is lost: the log may be gone.
-const SETTLED: u32 = 4;
-/// The log is one of edits.
+/// The log may be gone: a pack or tombstone covers it, or `repair` reported it lost.
+const RETIRED: u32 = 4;
+/// The log is an edit log.
 const EDITS: u32 = 8;
 
-/// What a line says.
+/// The contents of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The run; `None` for a log of edits.
+    /// The run; `None` for an edit log.
     pub run: Option<RunKey>,
-    /// Whose log it is.
+    /// The log's writer.
     pub writer: WriterId,
-    /// See [`File::life`]; 0 where it was not known.
+    /// See [`File::life`]; 0 if unknown.
     pub life: u64,
-    /// The log has at least so many bytes; exactly so many once it ended.
+    /// The least length of the log in bytes; the exact length once it ended.
     pub len: u64,
-    /// How many points it has; 0 before it ended.
+    /// Its number of points; 0 before it ended.
     pub points: u64,
-    /// So many bytes of it were synced.
+    /// Synced bytes.
     pub synced_len: u64,
-    /// So many points were synced, in the log or in the tail.
+    /// Synced points, in the log or in the tail.
     pub synced_points: u64,
-    /// Whether a point was put into the tail.
+    /// Whether the tail has points.
     pub tail: bool,
     /// Whether the writer ended the log.
     pub ended: bool,
-    /// Whether nothing is to be missed any more.
-    pub settled: bool,
+    /// Whether the log may be gone.
+    pub retired: bool,
 }
 
 impl Entry {
@@ -70,7 +70,7 @@ impl Entry {
         let flag = |set: bool, flag: u32| if set { flag } else { 0 };
         let flags = flag(self.tail, TAIL)
             | flag(self.ended, ENDED)
-            | flag(self.settled, SETTLED)
+            | flag(self.retired, RETIRED)
             | flag(self.run.is_none(), EDITS);
         let mut bytes = Vec::with_capacity(LINE_LEN);
         bytes.extend_from_slice(&MAGIC);
@@ -100,7 +100,7 @@ impl Entry {
             [reader.u64()?, reader.u64()?, reader.u64()?, reader.u64()?, reader.u64()?];
         let reserved = reader.slice(LINE_LEN - 4 - 80)?;
         let stored = reader.u32()?;
-        let known = TAIL | ENDED | SETTLED | EDITS;
+        let known = TAIL | ENDED | RETIRED | EDITS;
         if magic != MAGIC
             || flags & !known != 0
             || reserved.iter().any(|&byte| byte != 0)
@@ -110,13 +110,13 @@ impl Entry {
         }
         let has = |flag: u32| flags & flag != 0;
         let run = (!has(EDITS)).then_some(RunKey(run));
-        let (tail, ended, settled) = (has(TAIL), has(ENDED), has(SETTLED));
-        Ok(Self { run, writer, life, len, points, synced_len, synced_points, tail, ended, settled })
+        let (tail, ended, retired) = (has(TAIL), has(ENDED), has(RETIRED));
+        Ok(Self { run, writer, life, len, points, synced_len, synced_points, tail, ended, retired })
     }
 }
 
-/// Whether a line that does not verify was changed: but for one byte it would verify, and but for that it is of this
-/// life of its file. A power loss may leave part of a line in place of an older one.
+/// Whether a bad line was changed after it was written: it differs from a valid line of this life by one byte. A power
+/// loss may leave part of a line over an older one.
 #[must_use]
 pub fn is_changed(line: &[u8; LINE_LEN], offset: u64, life: u64) -> bool {
     let own = line[LIFE_AT..].iter().zip(life.to_le_bytes());
@@ -132,12 +132,12 @@ fn check(bytes: &[u8], offset: u64) -> u32 {
     crc32(crc32(0, &offset.to_le_bytes()), bytes)
 }
 
-/// A ledger that this process has locked.
+/// A ledger locked by this process.
 pub struct Ledger {
     file: Arc<dyn File>,
     life: u64,
     generation: u32,
-    /// Where the next line begins.
+    /// The offset of the next line.
     end: Mutex<u64>,
 }
 
@@ -148,10 +148,10 @@ impl std::fmt::Debug for Ledger {
 }
 
 impl Ledger {
-    /// Goes on with a ledger whose lock the caller took by this handle.
+    /// Continues a ledger that the caller locked through this handle.
     ///
     /// # Errors
-    /// The operating system's answer.
+    /// Errors of the operating system.
     pub fn new(file: impl Into<Arc<dyn File>>) -> std::io::Result<Self> {
         let file = file.into();
         let end = file.len()?.next_multiple_of(LINE_LEN as u64);
@@ -159,14 +159,14 @@ impl Ledger {
         Ok(Self { file, life, generation: fork::generation(), end: Mutex::new(end) })
     }
 
-    /// Whether another line can be begun here: there is room, and this process, not its parent, locked it.
+    /// Whether another line can be added: there is room, and this process, not its parent, holds the lock.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.generation == fork::generation() && *self.end.lock() < LINES_MAX * LINE_LEN as u64
     }
 
-    /// Begins the line of a writer whose log has so many bytes; of a log of edits where no run is given. `None` in a
-    /// forked child, whose parent has the lock.
+    /// Adds the line of a writer whose log has `len` bytes; of an edit log if `run` is `None`. Returns `None` in a
+    /// forked child, whose parent holds the lock.
     #[must_use]
     pub fn begin(self: &Arc<Self>, run: Option<RunKey>, writer: WriterId, len: u64) -> Option<Line> {
         if self.generation != fork::generation() {
@@ -186,7 +186,7 @@ impl Ledger {
             synced_points: 0,
             tail: false,
             ended: false,
-            settled: false,
+            retired: false,
         };
         let line = Line { ledger: Arc::clone(self), offset, entry: Mutex::new(entry) };
         line.change(|_| {});
@@ -202,25 +202,25 @@ pub struct Line {
 }
 
 impl Line {
-    /// Says what is so by now. Should the write fail, the log is evidence of itself alone.
-    pub fn change(&self, say: impl FnOnce(&mut Entry)) {
+    /// Updates the line. If the write fails, nothing outside the log shows what is in it.
+    pub fn change(&self, update: impl FnOnce(&mut Entry)) {
         if self.ledger.generation != fork::generation() {
             return;
         }
         let mut entry = self.entry.lock();
-        say(&mut entry);
-        // Compaction settles the line of a log that it takes away: a later sync must not take that back.
-        entry.settled |= self.is_settled();
+        update(&mut entry);
+        // Compaction retires the line of a log that it removes; a later sync must not undo that.
+        entry.retired |= self.is_retired();
         let _ = self.ledger.file.write_at(&entry.encode(self.offset), self.offset);
     }
 }
 
 impl Line {
-    /// Whether somebody else settled the line.
-    fn is_settled(&self) -> bool {
+    /// Whether another process retired the line.
+    fn is_retired(&self) -> bool {
         let mut line = [0; LINE_LEN];
         let read = self.ledger.file.read_at(&mut line, self.offset);
-        read.is_ok_and(|got| got == LINE_LEN) && Entry::decode(&line, self.offset).is_ok_and(|entry| entry.settled)
+        read.is_ok_and(|got| got == LINE_LEN) && Entry::decode(&line, self.offset).is_ok_and(|entry| entry.retired)
     }
 }
 
@@ -239,13 +239,13 @@ mod tests {
             synced_points: 5,
             tail: true,
             ended: false,
-            settled: false,
+            retired: false,
         }
     }
 
     #[test]
     fn a_line_reads_back_at_its_place_only() {
-        for entry in [entry(), Entry { run: None, tail: false, ended: true, points: 5, settled: true, ..entry() }] {
+        for entry in [entry(), Entry { run: None, tail: false, ended: true, points: 5, retired: true, ..entry() }] {
             let line = entry.encode(256);
             assert_eq!(Entry::decode(&line, 256), Ok(entry));
             assert!(Entry::decode(&line, 128).is_err());

@@ -1,10 +1,11 @@
-//! What happened, in order, in row form: one log for each writer.
+//! Write-ahead logs, one per writer.
 //!
-//! A log is two files. `<run>.<writer>.log` is a sequence of frames ([`frame`]), each of records ([`record`]) or of a
-//! sealed group. `<run>.<writer>.tail` is an array of fixed slots ([`slot`]) for the points that no frame has yet.
-//! [`turns`] finds out which of them count, [`cursor`] reads on in it, [`prefix`] is what of a log need not be read
-//! again. What must be in a log is told outside it, in a [`ledger`].
+//! A log is two files. `<run>.<writer>.log` is a sequence of frames ([`frame`]), each with records ([`record`]) or a
+//! row group. `<run>.<writer>.tail` is an array of fixed-size slots ([`slot`]) for points that no frame has yet.
+//! [`reader`] reads both: [`buffers`] finds the slots that count, [`cursor`] continues reading the tail, [`prefix`] is
+//! the part of a log that need not be read again. A [`ledger`] says outside the log what must be in it.
 
+pub mod buffers;
 pub mod cursor;
 pub mod frame;
 pub mod ledger;
@@ -12,5 +13,4 @@ pub mod prefix;
 pub mod reader;
 pub mod record;
 pub mod slot;
-pub mod turns;
 pub mod writer;

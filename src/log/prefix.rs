@@ -1,35 +1,34 @@
-//! What of a log need not be read again.
+//! The part of a log that need not be read again.
 
 use crate::log::frame::{self, HEADER_LEN};
 use crate::log::reader::{Frame, Payload};
 use crate::log::record::{Record, Start};
 use crate::storage::File;
 
-/// What a text in memory of its own takes beside itself, in bytes, about.
+/// Approximate overhead of a heap-allocated text, in bytes.
 const ALLOCATED: usize = 16;
 
-/// A log's frames up to a byte to which it was whole when it was read: whoever reads it again need not read them. Of
-/// what nobody has synced only a reading of all of it tells what a crash tore; but once whole it stays so until the
-/// machine stops.
+/// A log's verified frames up to some offset. They stay valid until the machine stops. (Which unsynced frames survived
+/// a crash is known only after a full read.)
 #[derive(Clone, Debug)]
 pub struct Prefix {
     pub(super) start: Start,
     /// End of the first frame.
     pub(super) first_end: u64,
-    /// Those after the first.
+    /// The frames after the first.
     pub(super) frames: Vec<Frame>,
     pub(super) end: u64,
 }
 
 impl Prefix {
-    /// Up to which byte.
+    /// The offset up to which frames are known.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// Whether the last of its frames stands in this file, as it must in the log that was read: each is bound to its
-    /// writer, its place and its contents.
+    /// Whether the last of the frames is in this file, as it must be if the log is the same: a frame is bound to its
+    /// writer, offset and contents.
     #[must_use]
     pub fn is_in(&self, file: &dyn File) -> bool {
         let Some(last) = self.frames.last() else { return false };
@@ -39,7 +38,7 @@ impl Prefix {
         read.is_ok_and(|read| read == HEADER_LEN) && header.is_ok_and(|header| header == last.header)
     }
 
-    /// About how much memory it takes, in bytes.
+    /// Approximate memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         let of = |frame: &Frame| {

@@ -1,18 +1,17 @@
-//! Reads a log and its tail as they are, whole, torn or damaged, also while they are written.
+//! Reads a log and its tail, whole, torn or damaged, while they may be written.
 //!
-//! The steps, in an order that lets a writer go on meanwhile:
+//! The order of the steps allows a concurrent writer:
 //!
-//! 1. The caller copies the tail's bytes, then this reads the log: whatever the copy misses because its turn had ended
-//!    is in a frame that was appended before.
-//! 2. Frames are walked one after the other. Where a header does not verify, the walk goes on at the next bytes that
-//!    look like a frame and verify at their place.
-//! 3. Bytes before the greatest durable mark were on disk once: what does not verify there is damage, it is reported,
-//!    and what follows counts. So it is behind that mark where bytes were changed as no power loss does it:
-//!    `Walk::frames` says how that is told. Anything else behind the mark is a tail torn by a crash: the log ends
-//!    there, even if later bytes verify, since an acknowledged order must have no gap.
-//! 4. Slots of the tail count from where the last frame with points ends, in the half where that one verifies, then in
-//!    the other, up to the first that does not verify or, where nothing is damaged, names a series that no frame names;
-//!    a batch whose end is missing does not count.
+//! 1. The caller copies the tail, then the log is read. A point that left the tail before the copy is in a frame by
+//!    then.
+//! 2. Frames are walked in order. After a bad header the walk continues at the next bytes that verify as a frame.
+//! 3. Bytes before the greatest durable offset *D* reached the disk, so what does not verify there is damage: it is
+//!    reported, and later frames count. The same holds after *D* for bytes changed as no power loss changes them (see
+//!    `Walk::frames`). Any other bad bytes after *D* were torn by a crash: the log ends there, even if later bytes
+//!    verify, since the acknowledged order must have no gap.
+//! 4. Slots of the tail count from the end of the last frame with points: first in the buffer that verifies from there,
+//!    then in the other. They end at the first slot that does not verify or, in an undamaged log, whose series no frame
+//!    names. An incomplete batch does not count.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,49 +21,49 @@ use crate::base::checksum::{changed_bytes, crc32};
 use crate::base::control;
 use crate::base::ids::WriterId;
 use crate::error::{Error, Result};
+use crate::log::buffers::{find_generation, verified_slots};
 use crate::log::cursor::drop_open_batch;
-use crate::log::frame::{self, BLOCK, HEADER_LEN, Header, Kind, MAGIC, NoHeader};
+use crate::log::frame::{self, HEADER_LEN, Header, Kind, MAGIC, NoHeader, SECTOR};
 use crate::log::prefix::Prefix;
 use crate::log::record::{Batch, LOG_VERSION, Record, Start};
 use crate::log::slot::Slot;
-use crate::log::turns::{find_turn, verified_slots};
 use crate::storage::File;
 
-/// How much is read at once where reading goes on, and after a jump over a group.
+/// Bytes read at once: sequentially, and after skipping a row group.
 const WINDOW: usize = 64 << 10;
 const WINDOW_AFTER_JUMP: usize = 1 << 10;
 
-/// Up to so many bytes of contents it is asked whether one of them was changed; such frames are written at once.
+/// Longest contents that are tested for a one-byte change; such frames are written at once.
 const ONE_BYTE_OF: u32 = 64 << 10;
-/// With these bytes, and one that says which, every group ends.
-const GROUP_END: [u8; 7] = *b"SWgroup";
+/// The end of every row group, followed by one byte for its version.
+const ROW_GROUP_END: [u8; 7] = *b"SWgroup";
 
-/// A span of bytes that do not verify.
+/// A range of bytes that do not verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadSpan {
     /// First byte.
     pub offset: u64,
     /// How many bytes.
     pub len: u64,
-    /// What was expected there.
+    /// What should be there.
     pub what: &'static str,
-    /// Whether it was whole once and was changed: no power loss leaves such bytes.
+    /// Whether the bytes were changed after they were written: no power loss leaves such bytes.
     pub changed: bool,
 }
 
-/// Why a log has no beginning.
+/// Why a log's first frame does not verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unbegun {
-    /// Nothing of it is there, or no more than a crash leaves of what was never synced.
+    /// It is missing, or what a crash left of an unsynced write.
     Torn,
-    /// It was there once: it was changed, or later frames say that it was synced.
+    /// It was valid once: it was changed later, or later frames say that it was synced.
     Damaged,
 }
 
-/// A sealed group within the log.
+/// The location of a row group in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupPlace {
-    /// First byte of the group in the log.
+pub struct RowGroupExtent {
+    /// First byte of the row group in the log.
     pub offset: u64,
     /// Its length in bytes.
     pub len: u64,
@@ -74,31 +73,31 @@ pub struct GroupPlace {
     pub points: u64,
 }
 
-/// What a log says.
+/// The contents of a log.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// Who wrote it.
+    /// The start frame.
     pub start: Start,
     /// Frames of records, each with the sequence number of its first row, in order.
     pub batches: Vec<(u64, Arc<Batch>)>,
-    /// Sealed groups in order.
-    pub groups: Vec<GroupPlace>,
+    /// Sealed row groups in order.
+    pub groups: Vec<RowGroupExtent>,
     /// Points of the tail, the first having the sequence number `slots_from`.
     pub slots: Vec<Slot>,
-    /// Where the slots begin.
+    /// The sequence number of the first slot.
     pub slots_from: u64,
-    /// How many of the slots are in the half that was begun first.
-    pub slots_begun: u64,
-    /// Whether the writer was finished: there is nothing in the tail, and nothing more will come.
+    /// The number of slots in the older buffer.
+    pub first_buffer_slots: u64,
+    /// Whether the writer ended the log: the tail is empty, and nothing will be added.
     pub ended: bool,
     /// End of the last frame that counts.
     pub end: u64,
-    /// Damage: spans that were whole once.
+    /// Damage: ranges that were valid once.
     pub damage: Vec<BadSpan>,
-    /// What a crash left behind the end, if anything but zeros: never acknowledged as surviving it.
+    /// The torn end that a crash left, if any: never acknowledged as durable.
     pub torn: Option<BadSpan>,
-    /// Whether a power loss must have left that: a writer that is killed leaves the beginning of a frame at
-    /// the end of the file, or contents whose header was never written.
+    /// Whether only a power loss can have torn it. A killed writer leaves the beginning of a frame at the end of the
+    /// file, or contents whose header was not written yet.
     pub torn_by_stop: bool,
 }
 
@@ -109,17 +108,16 @@ impl Log {
         self.slots_from + self.slots.len() as u64
     }
 
-    /// The sequence number at which the half was begun that holds the newest slot.
+    /// The start of the newest generation with a slot.
     #[must_use]
-    pub fn last_turn(&self) -> u64 {
-        self.slots_from + if self.slots.len() as u64 > self.slots_begun { self.slots_begun } else { 0 }
+    pub fn last_generation(&self) -> u64 {
+        self.slots_from + if self.slots.len() as u64 > self.first_buffer_slots { self.first_buffer_slots } else { 0 }
     }
 
-    /// Sequence numbers at which the tail was begun anew so far, here or in an earlier reading of the same log: the
-    /// slots of former turns that are still in the tail's file were numbered from one of these, as are those of its
-    /// last turn, which may follow one that no frame has yet.
+    /// The starts of all generations so far, in this or an earlier read of the same log. Old slots in the tail's file,
+    /// and those of its last generation, are numbered from one of these.
     #[must_use]
-    pub fn turns(&self, earlier: &Self) -> Vec<u64> {
+    pub fn generations(&self, earlier: &Self) -> Vec<u64> {
         let of = |log: &Self| {
             let groups = log.groups.iter().map(|group| group.sequence + group.points);
             let rows = log
@@ -127,15 +125,15 @@ impl Log {
                 .iter()
                 .filter(|(_, batch)| !batch.rows.is_empty())
                 .map(|(sequence, batch)| sequence + batch.rows.len() as u64);
-            groups.chain(rows).chain([0, log.slots_from, log.slots_from + log.slots_begun]).collect::<Vec<u64>>()
+            groups.chain(rows).chain([0, log.slots_from, log.slots_from + log.first_buffer_slots]).collect::<Vec<u64>>()
         };
-        let mut turns = [of(self), of(earlier)].concat();
-        turns.sort_unstable_by_key(|&turn| std::cmp::Reverse(turn));
-        turns.dedup();
-        turns
+        let mut generations = [of(self), of(earlier)].concat();
+        generations.sort_unstable_by_key(|&generation| std::cmp::Reverse(generation));
+        generations.dedup();
+        generations
     }
 
-    /// How many series the frames name, in a log without damage: those with the numbers below.
+    /// The number of series that the frames of an undamaged log name; they are numbered from 0.
     fn series_named(&self) -> u32 {
         let records = self.batches.iter().flat_map(|(_, batch)| &batch.records);
         let numbers =
@@ -143,7 +141,7 @@ impl Log {
         numbers.max().map_or(0, |last| last.saturating_add(1))
     }
 
-    /// The sequence number from which points are not in sealed groups.
+    /// One past the last sealed point.
     #[must_use]
     pub fn sealed_through(&self) -> u64 {
         self.groups.last().map_or(0, |group| group.sequence + group.points)
@@ -176,29 +174,29 @@ pub enum Payload {
     Start(Start),
     /// See [`Kind::Records`].
     Records(Arc<Batch>),
-    /// See [`Kind::Group`]; the group is read from its place.
-    Group,
+    /// See [`Kind::RowGroup`]; the row group is read from its place.
+    RowGroup,
     /// See [`Kind::End`].
     End,
-    /// It does not verify, but the header does: what is missing is known.
+    /// Damaged, but the header verifies: what is missing is known.
     Lost,
 }
 
-/// How much of a log is verified.
+/// How much of a log to verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// What a crash may have torn; pages of other groups are verified when they are read.
+    /// What a crash may have torn; other pages are verified when read.
     Recent,
     /// Every byte.
     All,
 }
 
-/// Reads a log's file; `tail` is a copy of its tail's bytes made before, empty where there is none. Returns the log
-/// and, if it is undamaged up to a torn end and longer than `known`, a prefix to pass next time. Of a log whose
-/// beginning is `known` only the rest is read, unless all is to be verified.
+/// Reads a log's file; `tail` is an earlier copy of its tail, empty if there is none. Returns the log and, if it is
+/// undamaged up to a torn end and longer than `known`, a prefix to pass next time. What is `known` is not read again,
+/// unless `depth` asks for everything.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when the first frame does not verify, so that the writer is unknown; [`Error::NewerFormat`];
+/// [`Error::Corrupt`] if the first frame does not verify, so that the writer is unknown; [`Error::NewerFormat`];
 /// [`Error::Io`].
 pub fn read_log(
     file: &dyn File,
@@ -222,9 +220,9 @@ pub fn read_log(
         Depth::Recent => durable.max(known.map_or(0, Prefix::end)),
         Depth::All => 0,
     };
-    walk.check_groups(writer, verified, &frames, &mut bad)?;
+    walk.check_row_groups(writer, verified, &frames, &mut bad)?;
 
-    // Step 3: cut at the first torn span behind the durable mark.
+    // Step 3: cut at the first torn range after the durable offset.
     let torn_span = |span: &&BadSpan| span.offset + span.len > durable && !span.changed;
     let cut = bad.iter().filter(torn_span).map(|span| span.offset).min();
     let (mut torn, mut torn_by_stop) = (None, false);
@@ -241,7 +239,7 @@ pub fn read_log(
     let mut log = assemble(start.clone(), &frames, first_end, tail, (durable, !bad.is_empty()));
     let prefix = new.then_some(Prefix { start, first_end, frames, end });
     log.damage.append(&mut bad);
-    // Nothing follows an end, so no crash left it.
+    // Nothing is ever written after an end frame, so no crash left this.
     let behind = |span| BadSpan { what: "bytes behind the end of a log", changed: true, ..span };
     if log.ended {
         log.damage.extend(torn.take().map(behind));
@@ -251,8 +249,8 @@ pub fn read_log(
     Ok((log, prefix))
 }
 
-/// The frames from offset `from` on, which is the end of one that counts; `None` where anything behind it does not
-/// verify, so that only [`read_log`] can say what counts.
+/// The frames from offset `from` on, the end of a valid frame. `None` if anything after it does not verify: then only
+/// [`read_log`] can tell what counts.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -260,7 +258,7 @@ pub fn read_on(file: &dyn File, path: &Path, writer: WriterId, from: u64) -> Res
     let mut walk = Walk::new(file, path)?;
     let (frames, mut bad) = walk.frames(writer, from)?;
     let durable = frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0);
-    walk.check_groups(writer, durable, &frames, &mut bad)?;
+    walk.check_row_groups(writer, durable, &frames, &mut bad)?;
     Ok(bad.is_empty().then_some(frames))
 }
 
@@ -286,7 +284,7 @@ fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durabl
         groups: Vec::new(),
         slots: Vec::new(),
         slots_from: 0,
-        slots_begun: 0,
+        first_buffer_slots: 0,
         ended: false,
         end: first_end,
         damage: Vec::new(),
@@ -309,9 +307,9 @@ fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durabl
                 }
                 log.batches.push((sequence, Arc::clone(batch)));
             }
-            Payload::Group => {
+            Payload::RowGroup => {
                 let (offset, len) = (offset + HEADER_LEN as u64, u64::from(header.len));
-                log.groups.push(GroupPlace { offset, len, sequence, points });
+                log.groups.push(RowGroupExtent { offset, len, sequence, points });
             }
             Payload::End => {
                 plain.push((log.batches.len(), offset, sequence));
@@ -319,21 +317,21 @@ fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durabl
             }
         }
     }
-    let said = plain.iter().map(|&(_, _, sequence)| sequence).max().unwrap_or(0);
+    let mentioned = plain.iter().map(|&(_, _, sequence)| sequence).max().unwrap_or(0);
     if damaged && !tail.is_empty() {
-        log.slots_from = find_turn(tail, &log.start, log.slots_from, said);
+        log.slots_from = find_generation(tail, &log.start, log.slots_from, mentioned);
     }
-    let turns = verified_slots(tail, log.start.writer, log.start.half, log.slots_from);
-    log.slots_begun = turns[0].len() as u64;
-    log.slots = turns.into_iter().flatten().map(Slot::from_bytes).collect();
+    let generations = verified_slots(tail, log.start.writer, log.start.buffer_slots, log.slots_from);
+    log.first_buffer_slots = generations[0].len() as u64;
+    log.slots = generations.into_iter().flatten().map(Slot::from_bytes).collect();
     if !damaged {
-        // Frames that a power loss took may have named a series of which slots survived: the gap is there.
+        // Lost frames may have named a series of surviving slots: the gap is there.
         let named = log.series_named();
         log.slots.truncate(log.slots.iter().take_while(|slot| slot.series() < named).count());
     }
     drop_open_batch(&mut log.slots);
-    // Words that were said after points which did not survive are behind the gap, hence not part of the prefix; unless
-    // they were on disk themselves: then what is missing is damage, and they count.
+    // Records written after lost points are beyond the gap and do not count, unless they were durable: then the missing
+    // points are damage, and the records count.
     let sequence_end = log.sequence_end();
     let beyond = |&&(_, offset, sequence): &&(usize, u64, u64)| sequence > sequence_end && offset >= durable;
     if let Some(&(index, offset, _)) = plain.iter().find(beyond) {
@@ -393,14 +391,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// All frames after the first, and the spans between them that do not verify.
+    /// All frames after the first, and the ranges between them that do not verify.
     ///
-    /// Of what was not synced, a power loss may leave nothing, a part, zeros, or, on some file systems, what
-    /// was there before; never all but one byte, unless that is the last byte of a part. So a span was *changed* when
-    /// its header is one but for one byte, or when its header verifies and its contents would but for one byte, and
-    /// that byte is not the first of zeros that may be a lost part. Of long contents too many bytes could be that one:
-    /// those were changed when all of the frame lies within the file, none of its blocks is missing, and they are what
-    /// such contents are.
+    /// A power loss may leave of unsynced data nothing, a part, zeros or, on some file systems, older bytes. It never
+    /// leaves all but one byte, except the last byte of a part. So a range was *changed* if its header is valid except
+    /// for one byte, or if its header is valid and its contents are valid except for one byte, and that byte does not
+    /// start a run of zeros that may be a lost part. Long contents have too many candidates for that byte; they were
+    /// changed if the whole frame lies within the file, none of its sectors is missing, and they still look like such
+    /// contents.
     fn frames(&mut self, writer: WriterId, from: u64) -> Result<(Vec<Frame>, Vec<BadSpan>)> {
         let (mut frames, mut bad) = (Vec::new(), Vec::new());
         let mut offset = from;
@@ -431,17 +429,17 @@ impl<'a> Walk<'a> {
         Ok((frames, bad))
     }
 
-    /// Whether the contents of a frame that do not verify were changed after they were written.
+    /// Whether bad contents of a frame were changed after they were written.
     fn is_changed(&mut self, writer: WriterId, offset: u64, header: Header) -> Result<bool> {
         let from = offset + HEADER_LEN as u64;
         let end = from + u64::from(header.len);
         if end > self.len {
             return Ok(false);
         }
-        // A part that never reached the disk.
+        // A sector that never reached the disk.
         let mut at = from;
         while at < end {
-            let to = (at + 1).next_multiple_of(BLOCK).min(end);
+            let to = (at + 1).next_multiple_of(SECTOR).min(end);
             if self.bytes(at, (to - at) as usize)?.iter().all(|&byte| byte == 0) {
                 return Ok(false);
             }
@@ -454,12 +452,12 @@ impl<'a> Walk<'a> {
             let mut changed = changed_bytes(header.payload_crc, computed, contents.len());
             return Ok(changed.any(|at| contents.get(at).is_some() && !frame::may_be_lost(contents, from, at)));
         }
-        // Too many bytes could be that one. So it is asked whether they are such contents, to the end, and not what was
-        // on the disk before.
+        // There are too many candidate bytes. Test instead whether these look like complete contents, not like older
+        // data.
         Ok(match header.kind {
-            Kind::Group => {
-                let mark = self.bytes(end - GROUP_END.len() as u64 - 1, GROUP_END.len())?;
-                mark.iter().zip(GROUP_END).filter(|(byte, expected)| **byte != *expected).count() <= 1
+            Kind::RowGroup => {
+                let trailer = self.bytes(end - ROW_GROUP_END.len() as u64 - 1, ROW_GROUP_END.len())?;
+                trailer.iter().zip(ROW_GROUP_END).filter(|(byte, expected)| **byte != *expected).count() <= 1
             }
             Kind::Records => {
                 let contents = self.bytes(from, header.len as usize)?;
@@ -471,24 +469,24 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Whether a writer may have been killed while it wrote the frame at an offset that does not verify up to `end`.
+    /// Whether a killed writer may have left this incomplete frame, which does not verify up to `end`.
     fn may_be_unfinished(&mut self, writer: WriterId, offset: u64, end: u64) -> Result<bool> {
         Ok(match frame::decode(self.bytes(offset, HEADER_LEN)?, writer, offset) {
             Ok(header) => offset + HEADER_LEN as u64 + u64::from(header.len) > self.len,
-            // The header of long contents is written last.
+            // Of long frames the header is written last.
             Err(NoHeader::Zero) => end >= self.len,
             Err(NoHeader::Short) => true,
             Err(NoHeader::Changed | NoHeader::Foreign) => false,
         })
     }
 
-    /// The next offset from `from` on where a frame verifies, or the end of the file.
+    /// The next offset from `from` on at which a header verifies, or the end of the file.
     fn resync(&mut self, writer: WriterId, from: u64) -> Result<u64> {
         let mut offset = from;
         while offset < self.len {
             let bytes = self.bytes(offset, WINDOW)?;
             let Some(at) = bytes.windows(MAGIC.len()).position(|window| window == MAGIC) else {
-                // Keep what may be the beginning of a mark.
+                // Keep what may be the beginning of a magic.
                 let step = bytes.len().saturating_sub(MAGIC.len() - 1).max(1);
                 offset += step as u64;
                 continue;
@@ -502,22 +500,22 @@ impl<'a> Walk<'a> {
         Ok(self.len)
     }
 
-    /// The verified payload; of a group only what it says of its points. `None` when it does not verify.
+    /// The verified payload; of a row group only its kind. `None` if it does not verify.
     fn payload(&mut self, writer: WriterId, offset: u64, header: Header) -> Result<Option<Payload>> {
         let at = offset + HEADER_LEN as u64;
         let len = header.len as usize;
         if at + u64::from(header.len) > self.len {
             return Ok(None);
         }
-        if header.kind == Kind::Group {
-            return Ok(Some(Payload::Group));
+        if header.kind == Kind::RowGroup {
+            return Ok(Some(Payload::RowGroup));
         }
         let bytes = self.bytes(at, len)?;
         if bytes.len() < len || crc32(frame::seed(writer, offset), bytes) != header.payload_crc {
             return Ok(None);
         }
         let payload = match header.kind {
-            // The version comes first: of a newer one the rest may have another form.
+            // The version comes first: a newer one may have another layout.
             Kind::Start => match control::decode_first::<u32>(bytes) {
                 Ok(version) if version > LOG_VERSION => {
                     return Err(Error::NewerFormat {
@@ -533,20 +531,26 @@ impl<'a> Walk<'a> {
                     |batch| if batch.rows.len() == header.count as usize { Ok(batch) } else { Err(Malformed("rows")) },
                 )
                 .map(|batch| Payload::Records(Arc::new(batch))),
-            Kind::End | Kind::Group if bytes.is_empty() => Ok(Payload::End),
-            Kind::End | Kind::Group => Err(Malformed("an end with contents")),
+            Kind::End | Kind::RowGroup if bytes.is_empty() => Ok(Payload::End),
+            Kind::End | Kind::RowGroup => Err(Malformed("an end with contents")),
         };
         Ok(payload.ok())
     }
 
-    /// Verifies all bytes of the groups behind a mark, the durable one or what was read before: a crash may have torn
-    /// them. Those before it were whole once, and each of their pages is verified when it is read.
-    fn check_groups(&mut self, writer: WriterId, mark: u64, frames: &[Frame], bad: &mut Vec<BadSpan>) -> Result<()> {
-        for frame in frames.iter().filter(|frame| matches!(frame.payload, Payload::Group)) {
+    /// Verifies all bytes of row groups after `from`, which a crash may have torn. Earlier ones were durable, and their
+    /// pages are verified when read.
+    fn check_row_groups(
+        &mut self,
+        writer: WriterId,
+        from: u64,
+        frames: &[Frame],
+        bad: &mut Vec<BadSpan>,
+    ) -> Result<()> {
+        for frame in frames.iter().filter(|frame| matches!(frame.payload, Payload::RowGroup)) {
             let start = frame.offset + HEADER_LEN as u64;
             let end = start + u64::from(frame.header.len);
-            if end > mark && self.crc(frame::seed(writer, frame.offset), start, end)? != frame.header.payload_crc {
-                let (len, what) = (end - frame.offset, "the contents of a sealed group");
+            if end > from && self.crc(frame::seed(writer, frame.offset), start, end)? != frame.header.payload_crc {
+                let (len, what) = (end - frame.offset, "the contents of a row group");
                 let changed = self.is_changed(writer, frame.offset, frame.header)?;
                 bad.push(BadSpan { offset: frame.offset, len, what, changed });
             }

@@ -1,4 +1,4 @@
-//! Meaning of a log's records. The order of variants and fields is the format: it is never changed, only appended to.
+//! The records of a log. The order of variants and fields is the format: it may only be appended to.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::point::Point;
 use crate::base::stats::RunStatus;
 
-/// The version of the log format that this build writes, and the greatest that it reads.
+/// The log format version that this build writes, and the greatest it reads.
 pub const LOG_VERSION: u32 = 1;
 
 /// The payload of a log's first frame.
@@ -17,21 +17,21 @@ pub struct Start {
     pub version: u32,
     /// The log's writer.
     pub writer: WriterId,
-    /// One more than the greatest order that the writer saw in the run's other logs: it sorts the writers of a run
-    /// without any clock, ties by writer.
+    /// One more than the greatest order that the writer saw in the run's other logs. It sorts the writers of a run
+    /// without a clock; ties by writer.
     pub order: u64,
-    /// When the log was created, in milliseconds since the epoch; told to people, never compared.
+    /// When the log was created, in milliseconds since the epoch; for information only.
     pub created_ms: i64,
-    /// The process that wrote it; told to people, never used to judge whether it lives.
+    /// The process that wrote it; for information only.
     pub process: String,
-    /// Slots of each of the tail's two halves.
-    pub half: u32,
+    /// Slots in each of the tail's two buffers.
+    pub buffer_slots: u32,
 }
 
-/// The payload of a frame of records: all of it happened, or none.
+/// The payload of a records frame, applied atomically.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
-    /// In order.
+    /// Records in order.
     pub records: Vec<Record>,
     /// Points, numbered from the frame's sequence on.
     pub rows: Vec<Row>,
@@ -65,11 +65,11 @@ impl Row {
     }
 }
 
-/// One thing that was said about a run. `run` and `series` are numbers within the log, given by [`Record::Run`] and
+/// One change of a run's metadata. `run` and `series` are numbers within the log, assigned by [`Record::Run`] and
 /// [`Record::Series`]; `order` decides between writers: the greatest wins, ties by writer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
-    /// Names a run and where it belongs; the first record about it in each log.
+    /// Defines a run; the first record about it in each log.
     Run {
         /// Its number in this log.
         run: u32,
@@ -77,10 +77,10 @@ pub enum Record {
         id: RunId,
         /// Its experiment.
         experiment: ExperimentId,
-        /// The experiment's name when this was written, for a workspace that does not know the experiment.
+        /// The experiment's name at the time, for a workspace that does not know the experiment.
         experiment_name: String,
     },
-    /// Names a series.
+    /// Defines a series.
     Series {
         /// Its number in this log.
         series: u32,
@@ -89,7 +89,7 @@ pub enum Record {
         /// Its metric's key.
         key: String,
     },
-    /// Sets a param: from here on it has this value for good.
+    /// Sets a param, permanently.
     Param {
         /// The run.
         run: u32,
@@ -100,7 +100,7 @@ pub enum Record {
         /// See [`Record`].
         order: u64,
     },
-    /// Takes back what this writer said of a param, its claim.
+    /// Retracts this writer's claim of a param, or its value.
     ParamRetracted {
         /// The run.
         run: u32,
@@ -118,71 +118,71 @@ pub enum Record {
         /// See [`Record`].
         order: u64,
     },
-    /// Sets one of the run's own words.
+    /// Sets an attribute of the run.
     Attribute {
         /// The run.
         run: u32,
-        /// Which, and to what.
+        /// The attribute and its value.
         attribute: Attribute,
         /// See [`Record`].
         order: u64,
     },
-    /// Attaches something to the run, or removes it: see [`crate::base::items`].
+    /// Sets an item of the run, or removes it: see [`crate::base::items`].
     Item {
         /// The run.
         run: u32,
-        /// What kind of thing.
+        /// The item's kind.
         kind: u8,
-        /// Which one.
+        /// The item's key.
         key: String,
-        /// What is said of it; `None` removes it.
+        /// The item's value; `None` removes it.
         value: Option<String>,
         /// See [`Record`].
         order: u64,
     },
-    /// Claims a param that this writer is about to set: other writers heed it, readers do not. It names its run by id,
-    /// so that it makes none. A writer's later claim of a key replaces its earlier one.
+    /// Claims a param that this writer is about to set. Only other writers use it. It names its run by id, so that it
+    /// does not create the run. A writer's later claim of a key replaces its earlier one.
     ParamClaimed {
         /// The run's id.
         id: RunId,
         /// The param's key.
         key: String,
-        /// The value that it is to have.
+        /// The value to be set.
         value: String,
     },
 }
 
-/// A run's own words.
+/// An attribute of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Attribute {
     /// Its name.
     Name(String),
     /// Who ran it.
     User(String),
-    /// Where it stands.
+    /// Its status.
     Status(RunStatus),
     /// Milliseconds since the epoch.
     StartTime(Option<i64>),
     /// Milliseconds since the epoch.
     EndTime(Option<i64>),
-    /// Marked deleted, or restored.
+    /// Deleted or restored.
     Deleted {
         /// When it was deleted, in milliseconds since the epoch; `None` when it is not.
         at_ms: Option<i64>,
-        /// How often its experiment had been deleted or restored by then: the mark counts until that happens again.
+        /// The experiment's generation at that time; the attribute counts only in that generation.
         generation: u64,
-        /// Who did it; empty when nobody said.
+        /// Who did it; empty if unknown.
         by: String,
     },
-    /// What it stands for: see [`crate::base::items`]; a plain run has no such word.
+    /// Its kind: see [`crate::base::items`]; absent for a plain run.
     Kind(u8),
 }
 
 impl Attribute {
-    /// How many kinds there are.
+    /// The number of kinds.
     pub const KINDS: usize = 7;
 
-    /// The number of the kind, for tables by kind.
+    /// The number of this kind, for arrays by kind.
     #[must_use]
     pub fn kind(&self) -> usize {
         match self {

@@ -1,26 +1,26 @@
 //! A slot of a log's tail: one point in 32 bytes, published by its last word.
 //!
 //! ```text
-//! value u64 | step i64 | timestamp i64 | series and marks u32, check u32
+//! value u64 | step i64 | timestamp i64 | series and flags u32, checksum u32
 //! ```
 //!
-//! The check is CRC-32C of the first 28 bytes, from a seed made of the writer and the point's sequence number. So a
-//! slot verifies only in its own log, at its own place in it and in the present turn of the region: what a former turn
-//! left behind, or what write-back brought to disk in another order, never verifies.
+//! The checksum is CRC-32C of the first 28 bytes, seeded with the writer and the point's sequence number. So a slot
+//! verifies only in its own log, at its own place, in the current generation of its buffer. Remains of earlier
+//! generations, or pages written back out of order, never verify.
 //!
-//! A writer stores the last word of a slot last, with release ordering; whoever sees a word whose check holds sees the
-//! other words too, and whoever sees anything else sees no point.
+//! A writer stores the last word of a slot last, with release ordering. A reader that sees a word with a valid checksum
+//! sees the other words too; otherwise it sees no point.
 
 use crate::base::ids::WriterId;
 use crate::base::point::Point;
 
 /// Length of a slot in bytes.
 pub const SLOT_LEN: usize = 32;
-/// Most slots of a half of a tail.
-pub const HALF_MAX: u32 = 256 << 10;
-/// Mark: the next slot belongs to the same batch, which is there whole or not at all.
+/// Most slots of a tail's buffer.
+pub const BUFFER_SLOTS_MAX: u32 = 256 << 10;
+/// Flag: the next slot belongs to the same batch, which counts as a whole or not at all.
 pub const CONTINUES: u32 = 1 << 31;
-/// Mark: the point has no timestamp.
+/// Flag: the point has no timestamp.
 pub const NO_TIMESTAMP: u32 = 1 << 30;
 /// The bits of the series' number.
 pub const SERIES: u32 = NO_TIMESTAMP - 1;
@@ -31,12 +31,12 @@ pub const SERIES: u32 = NO_TIMESTAMP - 1;
 pub struct Slot(pub [u64; 4]);
 
 impl Slot {
-    /// A point, unpublished: the check is yet to be put in.
+    /// An unpublished point, without checksum.
     #[inline]
     #[must_use]
     pub fn new(series: u32, step: i64, timestamp_ms: Option<i64>, value: f64) -> Self {
-        let mark = if timestamp_ms.is_none() { NO_TIMESTAMP } else { 0 };
-        Self([value.to_bits(), step as u64, timestamp_ms.unwrap_or(0) as u64, u64::from(series | mark)])
+        let flag = if timestamp_ms.is_none() { NO_TIMESTAMP } else { 0 };
+        Self([value.to_bits(), step as u64, timestamp_ms.unwrap_or(0) as u64, u64::from(series | flag)])
     }
 
     /// The slot from its little-endian bytes.
@@ -84,7 +84,7 @@ impl Slot {
         Point { step: self.0[1] as i64, timestamp_ms: self.timestamp_ms(), value: f64::from_bits(self.0[0]) }
     }
 
-    /// The slot with the check for its place.
+    /// The slot with its checksum for this sequence number.
     #[inline]
     #[must_use]
     pub fn sealed(mut self, check: Check, sequence: u64) -> Self {
@@ -93,7 +93,7 @@ impl Slot {
         self
     }
 
-    /// Whether the check holds at this place.
+    /// Whether the checksum is valid for this sequence number.
     #[inline]
     #[must_use]
     pub fn verifies(self, check: Check, sequence: u64) -> bool {
@@ -101,7 +101,7 @@ impl Slot {
     }
 }
 
-/// How to compute the check of one writer's slots.
+/// Computes the checksums of one writer's slots.
 #[derive(Clone, Copy, Debug)]
 pub struct Check {
     seed: u32,
@@ -118,14 +118,14 @@ impl Check {
     }
 
     #[cfg(any(test, feature = "internals"))]
-    /// The same without the instruction; gives the same numbers.
+    /// The same without the instruction.
     #[must_use]
     pub fn portable(mut self) -> Self {
         self.hardware = false;
         self
     }
 
-    /// The check of the words of a slot.
+    /// The checksum of a slot's words.
     #[inline]
     fn of(self, sequence: u64, value: u64, step: u64, timestamp: u64, series: u32) -> u32 {
         if self.hardware {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::log::frame::{self, Kind, Label, PAYLOAD_MAX};
 use crate::storage::{File, Storage};
 
-/// Payloads up to this length are copied behind their header, so that the frame is one write; longer ones are not.
+/// Payloads up to this length are written together with their header in one call.
 const COPY_MAX: usize = 64 << 10;
 
 /// The one writer of a log file.
@@ -18,7 +18,7 @@ pub struct LogWriter {
     writer: WriterId,
     /// End of the last whole frame.
     offset: u64,
-    /// End of what a failed append may have left behind, at least `offset`.
+    /// End of what a failed append may have left, at least `offset`.
     dirty: u64,
     durable: u64,
     buffer: Vec<u8>,
@@ -41,7 +41,7 @@ impl LogWriter {
         Ok(Self { file, path: path.to_owned(), writer, offset: 0, dirty: 0, durable: 0, buffer: Vec::new() })
     }
 
-    /// Where locks are unreliable the name alone, drawn at random, keeps writers apart.
+    /// Where locks are unreliable, the random name alone keeps writers apart.
     fn lock(file: &dyn File, path: &Path) -> Result<()> {
         match file.try_lock() {
             Ok(true) => Ok(()),
@@ -55,17 +55,16 @@ impl LogWriter {
         }
     }
 
-    /// Appends one frame with `count` points, the first of which has the number `sequence`: whole, or, on an error, not
-    /// at all.
+    /// Appends one frame with `count` points from number `sequence` on. On an error nothing is appended.
     ///
     /// # Errors
-    /// [`Error::Io`]; the frame will not appear later. [`Error::Invalid`] when the payload is too long.
+    /// [`Error::Io`]; then the frame never appears. [`Error::Invalid`] if the payload is too long.
     pub fn append(&mut self, kind: Kind, sequence: u64, count: usize, payload: &[u8]) -> Result<u64> {
         if payload.len() > PAYLOAD_MAX {
             return Err(Error::invalid("batch", format!("{} bytes exceed the limit of {PAYLOAD_MAX}", payload.len())));
         }
         if self.dirty > self.offset {
-            // A failed append may have left bytes that a shorter frame would not cover.
+            // Remains of a failed append may be longer than this frame.
             self.file.set_len(self.offset).map_err(Error::io("truncate", &self.path))?;
             self.dirty = self.offset;
         }
@@ -78,7 +77,7 @@ impl LogWriter {
             self.buffer.extend_from_slice(payload);
             self.file.write_at(&self.buffer, start)
         } else {
-            // The header comes last: without it the rest is not a frame.
+            // The header is written last: without it this is not a frame.
             let written = self.file.write_at(payload, start + frame::HEADER_LEN as u64);
             written.and_then(|()| self.file.write_at(&self.buffer, start))
         };
@@ -94,18 +93,18 @@ impl LogWriter {
         Ok(start + frame::HEADER_LEN as u64)
     }
 
-    /// The file, for syncing it from elsewhere.
+    /// The file, for syncing it on another thread.
     #[must_use]
     pub fn file(&self) -> &Arc<dyn File> {
         &self.file
     }
 
-    /// From now on frames say that so many bytes of the log survive a power loss.
-    pub fn mark_durable(&mut self, durable: u64) {
+    /// Sets the durable offset that later frames state.
+    pub fn set_durable(&mut self, durable: u64) {
         self.durable = durable;
     }
 
-    /// How many bytes frames say to survive a power loss.
+    /// The durable offset that frames state.
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.durable
@@ -137,7 +136,7 @@ impl LogWriter {
         self.writer
     }
 
-    /// Refuses to go on when the file lost its name: what is written to it would vanish with the process.
+    /// Fails if the file was unlinked: what is written to it would vanish with the process.
     ///
     /// # Errors
     /// [`Error::LogRemoved`], [`Error::Io`].

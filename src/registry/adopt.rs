@@ -1,10 +1,9 @@
-//! Taking in registered models that another registry made, with their versions, numbers, times, stages, tags and
-//! aliases.
+//! Adopts registered models of another registry, with their versions, numbers, times, stages, tags and aliases.
 //!
-//! A model is known by the name and the time of its creation there, also when it has another name here; another one of
-//! that name stays away. What the source says of a model is taken each time; what is only here stays. A version that
-//! was deleted here, or is another one here, stays as it is. A model that was deleted here stays deleted until the
-//! caller asks for it; it is another one to workspaces that know of the deletion then.
+//! A model is identified by its name and creation time in the source, even if renamed here; a different model of that
+//! name is not taken. The source's data is taken each time; what exists only here stays. A version that was deleted
+//! here, or is a different one here, stays as it is. A model that was deleted here stays deleted unless the caller
+//! revives it; then it is a new model to workspaces that know of the deletion.
 
 use std::collections::BTreeMap;
 
@@ -12,44 +11,44 @@ use crate::error::Result;
 use crate::journal::registry::{Change, Known, Model, Version};
 use crate::workspace::open::Workspace;
 
-/// How the places of files begin that a server of this workspace keeps.
+/// Prefix of storage locations that this workspace's server manages.
 const SERVED: &str = "mlflow-artifacts:";
 
-/// What became of a source's model.
+/// The result of adopting a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdoptedModel {
     /// Whether it is new here.
     pub is_new: bool,
     /// Whether anything was written.
     pub is_changed: bool,
-    /// Whether another model has its name here; nothing was taken then.
+    /// Whether a different model has its name here; then nothing was taken.
     pub is_other: bool,
-    /// Whether it was deleted here; nothing was taken then.
+    /// Whether it was deleted here; then nothing was taken.
     pub is_deleted: bool,
-    /// What it is called here, where that is not its name there.
+    /// Its name here, if that differs.
     pub name_here: Option<String>,
     /// Versions that are new here.
     pub versions_added: u64,
-    /// Numbers of versions that are others here, or were deleted here; not taken.
+    /// Numbers of versions that are different or deleted here; not taken.
     pub versions_left_out: Vec<u64>,
-    /// Whether it was deleted here, and is there again as another model.
+    /// Whether it was deleted here and revived as a new model.
     pub is_revived: bool,
-    /// Whether its description is another one now.
+    /// Whether its description changed.
     pub is_described: bool,
-    /// Tags, its own and its versions', that have another value now.
+    /// Changed tags, its own and its versions'.
     pub tags_set: u64,
-    /// Aliases that name another version now.
+    /// Changed aliases.
     pub aliases_moved: Vec<String>,
-    /// Numbers of versions that were here and are otherwise now: stage, description, source.
+    /// Numbers of changed versions: stage, description, source.
     pub versions_changed: Vec<u64>,
 }
 
 impl Workspace {
-    /// Takes in a registered model of a source, all in one step; see the module's description. `revive` asks for one
-    /// that was deleted here. Costs some syncs where something changes.
+    /// Adopts a registered model of a source atomically; see the module. `revive` restores one that was deleted here. A
+    /// change costs some syncs.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`], [`crate::Error::Io`]; nothing was changed then.
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`]; then nothing was changed.
     pub fn adopt_model(&self, name: &str, theirs: &Model, revive: bool) -> Result<AdoptedModel> {
         let mut done = AdoptedModel::default();
         self.change_registry(|registry| {
@@ -93,7 +92,7 @@ impl Workspace {
     }
 }
 
-/// The model here with what the source says of it.
+/// The model here, updated from the source.
 fn updated(own: &Model, theirs: &Model, done: &mut AdoptedModel) -> Model {
     let mut after = own.clone();
     if !theirs.description.is_empty() {
@@ -121,7 +120,7 @@ fn updated(own: &Model, theirs: &Model, done: &mut AdoptedModel) -> Model {
     after
 }
 
-/// Notes what of a model here is otherwise now.
+/// Records what changed in a model here.
 fn note_changes(own: &Model, after: &Model, done: &mut AdoptedModel) {
     let set = |own: &BTreeMap<String, String>, after: &BTreeMap<String, String>| {
         own.iter().filter(|(key, value)| after.get(*key).is_some_and(|now| now != *value)).count() as u64
@@ -133,8 +132,8 @@ fn note_changes(own: &Model, after: &Model, done: &mut AdoptedModel) {
     for (number, before) in &own.versions {
         let Some(now) = after.versions.get(number) else { continue };
         done.tags_set += set(&before.tags, &now.tags);
-        let words = |version: &Version| (version.stage, version.description.clone(), version.source.clone());
-        if words(before) != words(now) {
+        let fields = |version: &Version| (version.stage, version.description.clone(), version.source.clone());
+        if fields(before) != fields(now) {
             done.versions_changed.push(*number);
         }
     }
@@ -150,7 +149,7 @@ fn updated_version(own: &Version, theirs: &Version) -> Version {
     after.updated_ms = own.updated_ms.max(theirs.updated_ms);
     (after.user, after.stage_by) = (own.user.clone(), own.stage_by.clone());
     after.changes = own.changes.clone();
-    // Files that were copied here stay known by their place here, also when the source is read again without them.
+    // Files copied here keep their location, even if the source is read again without them.
     if own.storage_location.starts_with(SERVED) && !theirs.storage_location.starts_with(SERVED) {
         after.storage_location.clone_from(&own.storage_location);
     }

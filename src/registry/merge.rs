@@ -1,20 +1,20 @@
 //! Merges the registries of two workspaces, without I/O and without a clock.
 //!
-//! 1. A model is known by its id, whatever it is called.
-//! 2. What one side deleted is deleted: a model with the versions that were known to that side, a version by its
-//!    number. Versions that the other side created meanwhile live, and the model with them.
-//! 3. Each word (name, description, tag, alias, stage) stands as it was changed more often; of words that were changed
-//!    equally often the greater stands, where none is less than any.
-//! 4. Two versions that got one number on two sides cannot be merged, nor can two models of one name: each side keeps
-//!    its own, and they are named.
+//! 1. A model is identified by its id, whatever its name.
+//! 2. What one side deleted is deleted: a model with the versions known to that side, a version by its number. Versions
+//!    that the other side created meanwhile live, and the model with them.
+//! 3. For each field (name, description, tag, alias, stage) the value that was changed more often wins; of equal counts
+//!    the greater, where none is less than any.
+//! 4. Two versions with one number, or two models with one name, cannot be merged: each side keeps its own, and they
+//!    are reported.
 //!
 //! Without such conflicts merging is commutative, associative and idempotent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::journal::registry::{Changes, Gone, Model, Registry, Version, Word};
+use crate::journal::registry::{Changes, Field, Gone, Model, Registry, Version};
 
-/// What merging came to.
+/// The result of a merge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Merged {
     /// The state.
@@ -23,7 +23,7 @@ pub(super) struct Merged {
     pub diverged: BTreeSet<String>,
 }
 
-/// Merges what `theirs` knows into `own`. O(models, versions and their words).
+/// Merges `theirs` into `own`. O(models, versions and their fields).
 #[must_use]
 pub(super) fn merge(own: &Registry, theirs: &Registry) -> Merged {
     let mut merged = Merged { registry: own.clone(), ..Merged::default() };
@@ -31,10 +31,10 @@ pub(super) fn merge(own: &Registry, theirs: &Registry) -> Merged {
     for (id, theirs) in &theirs.gone {
         let own = gone.entry(*id).or_insert_with(|| theirs.clone());
         let versions = own.versions.union(&theirs.versions).copied().collect();
-        // Whose name is told of two who deleted it does not matter, but must be one.
-        let told =
+        // Which of two actors is recorded does not matter, but both sides must agree.
+        let newer =
             if (&theirs.by, theirs.at_ms, &theirs.name) > (&own.by, own.at_ms, &own.name) { theirs } else { &*own };
-        *own = Gone { versions, ..told.clone() };
+        *own = Gone { versions, ..newer.clone() };
     }
     let mut models: BTreeMap<u128, (String, Model)> = BTreeMap::new();
     for (name, model) in &own.models {
@@ -44,7 +44,7 @@ pub(super) fn merge(own: &Registry, theirs: &Registry) -> Merged {
         match models.get_mut(&theirs.id) {
             None => _ = models.insert(theirs.id, (name.clone(), theirs.clone())),
             Some((own_name, own)) => {
-                if stands(&theirs.changes, &own.changes, &Word::Name, *name > *own_name) {
+                if stands(&theirs.changes, &own.changes, &Field::Name, *name > *own_name) {
                     own_name.clone_from(name);
                 }
                 if !merge_model(own, theirs) {
@@ -57,7 +57,7 @@ pub(super) fn merge(own: &Registry, theirs: &Registry) -> Merged {
         Some(gone) if model.known_versions().all(|version| gone.versions.contains(&version)) => false,
         Some(gone) => {
             model.remove_versions(|number, version| gone.versions.contains(&(number, version.created_ms)));
-            // Their numbers are not given again.
+            // Their numbers are not reused.
             let last = gone.versions.last().map_or(0, |&(number, _)| number);
             model.last_number = model.last_number.max(last);
             true
@@ -68,8 +68,7 @@ pub(super) fn merge(own: &Registry, theirs: &Registry) -> Merged {
     merged
 }
 
-/// Puts models under their names. Where two have one name, each keeps the name that it has here; one that is new here
-/// stays away.
+/// Resolves names. If two models have one name, each keeps its name here; a new one is not taken.
 fn named(
     models: BTreeMap<u128, (String, Model)>,
     own: &Registry,
@@ -78,8 +77,7 @@ fn named(
     let known: BTreeMap<u128, &String> = own.models.iter().map(|(name, model)| (model.id, name)).collect();
     let mut uses: BTreeMap<String, usize> = BTreeMap::new();
     models.values().for_each(|(name, _)| *uses.entry(name.clone()).or_default() += 1);
-    // A name that a model keeps, since its new one is taken, may be wanted by another: look again until nothing
-    // changes.
+    // A model that keeps its name, since its new one is taken, may block another: repeat until nothing changes.
     let mut names: BTreeMap<u128, String> = models.iter().map(|(id, (name, _))| (*id, name.clone())).collect();
     loop {
         let mut changed = false;
@@ -108,20 +106,20 @@ fn named(
     out
 }
 
-/// Whether their word stands over ours, given which of the values is greater.
-fn stands(theirs: &Changes, own: &Changes, word: &Word, greater: bool) -> bool {
-    let times = |changes: &Changes| changes.get(word).copied().unwrap_or(0);
+/// Whether their value wins over ours, given which is greater.
+fn stands(theirs: &Changes, own: &Changes, field: &Field, greater: bool) -> bool {
+    let times = |changes: &Changes| changes.get(field).copied().unwrap_or(0);
     let (theirs, own) = (times(theirs), times(own));
     theirs > own || theirs == own && greater
 }
 
-/// Takes in what a copy of the model says; says whether all of it could be.
+/// Merges a copy of the model. Returns whether all of it could be merged.
 fn merge_model(own: &mut Model, theirs: &Model) -> bool {
-    if stands(&theirs.changes, &own.changes, &Word::Description, theirs.description > own.description) {
+    if stands(&theirs.changes, &own.changes, &Field::Description, theirs.description > own.description) {
         own.description.clone_from(&theirs.description);
     }
-    merge_map(&mut own.tags, &theirs.tags, &own.changes, &theirs.changes, Word::Tag);
-    merge_map(&mut own.aliases, &theirs.aliases, &own.changes, &theirs.changes, Word::Alias);
+    merge_map(&mut own.tags, &theirs.tags, &own.changes, &theirs.changes, Field::Tag);
+    merge_map(&mut own.aliases, &theirs.aliases, &own.changes, &theirs.changes, Field::Alias);
     let mut whole = true;
     for (number, theirs) in &theirs.versions {
         match own.versions.get_mut(number) {
@@ -149,21 +147,21 @@ fn merge_model(own: &mut Model, theirs: &Model) -> bool {
     whole
 }
 
-/// Takes in what a copy of a version says, if it is the same version; says whether it is.
+/// Merges a copy of a version, if it is the same version. Returns whether it is.
 fn merge_version(own: &mut Version, theirs: &Version) -> bool {
     let identity = |version: &Version| (version.created_ms, version.source.clone(), version.run_id.clone());
     if identity(own) != identity(theirs) {
         return false;
     }
-    if stands(&theirs.changes, &own.changes, &Word::Description, theirs.description > own.description) {
+    if stands(&theirs.changes, &own.changes, &Field::Description, theirs.description > own.description) {
         own.description.clone_from(&theirs.description);
     }
     let greater = (theirs.stage, &theirs.stage_by) > (own.stage, &own.stage_by);
-    if stands(&theirs.changes, &own.changes, &Word::Stage, greater) {
+    if stands(&theirs.changes, &own.changes, &Field::Stage, greater) {
         own.stage = theirs.stage;
         own.stage_by.clone_from(&theirs.stage_by);
     }
-    merge_map(&mut own.tags, &theirs.tags, &own.changes, &theirs.changes, Word::Tag);
+    merge_map(&mut own.tags, &theirs.tags, &own.changes, &theirs.changes, Field::Tag);
     own.updated_ms = own.updated_ms.max(theirs.updated_ms);
     for (own, theirs) in [
         (&mut own.user, &theirs.user),
@@ -184,15 +182,15 @@ fn merge_map<V: Clone + Ord>(
     theirs: &BTreeMap<String, V>,
     own_changes: &Changes,
     their_changes: &Changes,
-    word: fn(String) -> Word,
+    field: fn(String) -> Field,
 ) {
     let changed = their_changes.keys().filter_map(|changed| match changed {
-        Word::Tag(key) | Word::Alias(key) if *changed == word(key.clone()) => Some(key),
+        Field::Tag(key) | Field::Alias(key) if *changed == field(key.clone()) => Some(key),
         _ => None,
     });
     let keys: BTreeSet<String> = changed.chain(theirs.keys()).cloned().collect();
     for key in keys {
-        if stands(their_changes, own_changes, &word(key.clone()), theirs.get(&key) > own.get(&key)) {
+        if stands(their_changes, own_changes, &field(key.clone()), theirs.get(&key) > own.get(&key)) {
             match theirs.get(&key) {
                 Some(value) => _ = own.insert(key, value.clone()),
                 None => _ = own.remove(&key),
@@ -202,8 +200,8 @@ fn merge_map<V: Clone + Ord>(
 }
 
 fn merge_changes(own: &mut Changes, theirs: &Changes) {
-    for (word, &times) in theirs {
-        let own = own.entry(word.clone()).or_default();
+    for (field, &times) in theirs {
+        let own = own.entry(field.clone()).or_default();
         *own = times.max(*own);
     }
 }
@@ -330,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn one_number_for_two_versions_and_one_name_for_two_models_are_told() {
+    fn one_number_for_two_versions_and_one_name_for_two_models_are_reported() {
         let (mut a, mut b) = (two_models(), two_models());
         for (registry, source) in [(&mut a, "a"), (&mut b, "b")] {
             let version = Version { source: source.into(), ..Version::default() };

@@ -1,13 +1,13 @@
 //! The model registry: registered models, their versions, stages, aliases and tags.
 //!
-//! [`Store`] reads and changes it. Its state, a [`Registry`], is kept in a journal, so that names and numbers are right
-//! under any number of processes.
-// `store` is the handle; `exchange` brings in the models of another workspace as `merge` says, `adopt` those of other
+//! [`Store`] reads and changes it. Its state, a [`Registry`], is a journal, so that names and numbers stay unique under
+//! any number of processes.
+// `store` is the handle; `pull` brings in the models of another workspace as `merge` says, `adopt` those of other
 // registries.
 
 mod adopt;
-pub(crate) mod exchange;
 mod merge;
+pub(crate) mod pull;
 pub(crate) mod store;
 
 #[doc(inline)]
@@ -15,7 +15,7 @@ pub use crate::journal::registry::{Gone, Model, Registry, Stage, Version};
 #[doc(inline)]
 pub use {
     adopt::AdoptedModel,
-    exchange::PulledModels,
+    pull::PulledModels,
     store::{Found, FoundVersion, ModelVersion, NewVersion, RegisteredModel, Store},
 };
 

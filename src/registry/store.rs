@@ -1,4 +1,4 @@
-//! The registry as a workspace keeps it: each operation reads the newest state, checks its rules, and publishes.
+//! The registry of a workspace: each operation reads the newest state, checks its rules, and publishes.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use crate::folder::clock::now_ms;
 use crate::journal::registry::{Change, Model, Registry, Stage, Version};
 use crate::workspace::open::Workspace;
 
-/// A registered model as it is told.
+/// A registered model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredModel {
     /// Its name.
@@ -18,7 +18,7 @@ pub struct RegisteredModel {
     pub creation_timestamp: i64,
     /// Milliseconds since the epoch.
     pub last_updated_timestamp: i64,
-    /// What it is about.
+    /// Its description.
     pub description: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
@@ -26,11 +26,11 @@ pub struct RegisteredModel {
     pub aliases: BTreeMap<String, u64>,
     /// The greatest version of each stage.
     pub latest_versions: Vec<ModelVersion>,
-    /// Who created it; empty when nobody said.
+    /// Who created it; empty if unknown.
     pub user: String,
 }
 
-/// A version as it is told. Its status is READY from the start.
+/// A model version. Its status is always READY.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelVersion {
     /// Its model's name.
@@ -41,27 +41,27 @@ pub struct ModelVersion {
     pub creation_timestamp: i64,
     /// Milliseconds since the epoch.
     pub last_updated_timestamp: i64,
-    /// What it is about.
+    /// Its description.
     pub description: String,
-    /// Where it stands.
+    /// Its stage.
     pub current_stage: Stage,
-    /// Where it comes from, as the caller said it.
+    /// Its source, as given by the caller.
     pub source: String,
     /// Where its files are.
     pub storage_location: String,
-    /// The run that made it; may be empty.
+    /// The run that created it; may be empty.
     pub run_id: String,
     /// A link to that run; may be empty.
     pub run_link: String,
-    /// The logged model that it is; may be empty.
+    /// Its logged model; may be empty.
     pub model_id: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
     /// The aliases that name it.
     pub aliases: Vec<String>,
-    /// Who created it; empty when nobody said.
+    /// Who created it; empty if unknown.
     pub user: String,
-    /// Who moved it to its stage; empty when nobody did.
+    /// Who moved it to its stage; empty if nobody did.
     pub stage_by: String,
 }
 
@@ -70,26 +70,26 @@ pub struct ModelVersion {
 pub struct NewVersion {
     /// Its model's name.
     pub name: String,
-    /// Where it comes from.
+    /// Its source.
     pub source: String,
     /// Where its files are.
     pub storage_location: String,
-    /// The run that made it; may be empty.
+    /// The run that created it; may be empty.
     pub run_id: String,
     /// A link to that run; may be empty.
     pub run_link: String,
-    /// The logged model that it is; may be empty.
+    /// Its logged model; may be empty.
     pub model_id: String,
-    /// What it is about.
+    /// Its description.
     pub description: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// A version that was found: its model's name, its number, and itself.
+/// A version in a search: its model's name, its number, and itself.
 pub type FoundVersion<'a> = (&'a str, u64, &'a Version);
 
-/// One page of what a search found, and where the next begins.
+/// One page of a search, and the offset of the next.
 pub type Found<T> = (Vec<T>, Option<usize>);
 
 /// The registry of a workspace. Cheap to make: it borrows the handle.
@@ -121,7 +121,7 @@ impl<'a> Store<'a> {
         self.workspace.name_in_registry(plan)
     }
 
-    /// Reads the newest state, whole. Costs a failing open where nobody changed it.
+    /// Reads the newest state. Costs a failing open if it is unchanged.
     ///
     /// # Errors
     /// Those of `read`; [`Error::Corrupt`](crate::error::Error::Corrupt) where something is not found that a damaged
@@ -178,7 +178,7 @@ impl<'a> Store<'a> {
         self.model(new_name)
     }
 
-    /// Says what a model is about.
+    /// Sets a model's description.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
@@ -191,7 +191,7 @@ impl<'a> Store<'a> {
         self.model(name)
     }
 
-    /// Deletes a model with all its versions, for good.
+    /// Permanently deletes a model with all its versions.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
@@ -203,7 +203,7 @@ impl<'a> Store<'a> {
         })
     }
 
-    /// Sets a model's tag, or removes it; nothing happens where there is none.
+    /// Sets or removes a model's tag.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound) for the model, [`Error::Io`](crate::error::Error::Io).
@@ -215,7 +215,7 @@ impl<'a> Store<'a> {
         })
     }
 
-    /// Sets an alias, or removes it; nothing happens where there is none.
+    /// Sets or removes an alias.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound) for the model and the version,
@@ -231,7 +231,7 @@ impl<'a> Store<'a> {
         })
     }
 
-    /// The version that an alias names; `None` where the model has no such alias.
+    /// The version that an alias names; `None` if the model has no such alias.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound) for the model,
@@ -244,7 +244,7 @@ impl<'a> Store<'a> {
         })
     }
 
-    /// Creates a version with the next number: one more than any version of the model ever had.
+    /// Creates a version with the next number: one more than the greatest ever used.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound) for the model;
@@ -286,7 +286,7 @@ impl<'a> Store<'a> {
         })
     }
 
-    /// Says what a version is about.
+    /// Sets a version's description.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
@@ -300,7 +300,7 @@ impl<'a> Store<'a> {
         self.version(name, number)
     }
 
-    /// Deletes a version for good. Its number never comes back.
+    /// Permanently deletes a version. Its number is never reused.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
@@ -312,7 +312,7 @@ impl<'a> Store<'a> {
         })
     }
 
-    /// Sets a version's tag, or removes it; nothing happens where there is none.
+    /// Sets or removes a version's tag.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound) for the version, [`Error::Io`](crate::error::Error::Io).
@@ -325,7 +325,7 @@ impl<'a> Store<'a> {
         })
     }
 
-    /// Moves a version to a stage, and, if asked, archives the others that stand there.
+    /// Moves a version to a stage, and optionally archives the others there.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
@@ -361,7 +361,7 @@ impl<'a> Store<'a> {
         Ok(latest)
     }
 
-    /// One page of the models that pass, in an order.
+    /// One page of the matching models, in an order.
     ///
     /// # Errors
     /// [`Error::Io`](crate::error::Error::Io), [`Error::Corrupt`](crate::error::Error::Corrupt).
@@ -380,7 +380,7 @@ impl<'a> Store<'a> {
         })
     }
 
-    /// One page of the versions that pass, in an order; of one model where it is named.
+    /// One page of the matching versions, in an order; of one model if `only` is given.
     ///
     /// # Errors
     /// [`Error::Io`](crate::error::Error::Io), [`Error::Corrupt`](crate::error::Error::Corrupt).
@@ -406,7 +406,7 @@ impl<'a> Store<'a> {
     }
 }
 
-/// A page of what was found, and where the next begins.
+/// A page of results and the offset of the next.
 fn page<F, T>(found: Vec<F>, offset: usize, max: usize, shown: impl Fn(F) -> T) -> Found<T> {
     let count = found.len();
     let page: Vec<T> = found.into_iter().skip(offset).take(max).map(shown).collect();

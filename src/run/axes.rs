@@ -14,7 +14,8 @@ pub struct AxisTable {
 }
 
 impl AxisTable {
-    /// The number of an axis with the same contents as that of series `index`, by `same`, which compares two series.
+    /// Returns the number of an axis equal to that of series `index`, or the hash to insert it by. `same` compares two
+    /// series.
     pub fn find(
         &mut self,
         index: usize,
@@ -37,7 +38,7 @@ impl AxisTable {
         }
     }
 
-    /// Notes that series `index` brought a new axis.
+    /// Records the new axis of series `index`.
     pub fn insert(&mut self, hash: u64, index: usize, axis: u32) {
         self.by_hash.entry(hash).or_default().push((index, axis));
         self.last = Some((index, axis));
@@ -55,7 +56,7 @@ pub fn hash_axis(steps: &[i64], timestamps: TimestampsRef<'_>) -> u64 {
     hasher.finish()
 }
 
-/// Whether two axes have the same points.
+/// Whether two axes are equal.
 #[must_use]
 pub fn same_axis(a: (&[i64], TimestampsRef<'_>), b: (&[i64], TimestampsRef<'_>)) -> bool {
     let absent = |timestamps: TimestampsRef<'_>, index: usize| timestamps.absent.get(index).copied().unwrap_or(false);

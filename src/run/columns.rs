@@ -1,25 +1,23 @@
-//! Gathers points of many series from their order of arrival into columns, one series after the other: a counting sort,
-//! in pieces.
+//! Sorts points of many series from order of arrival into columns, series by series: an incremental counting sort.
 
 use std::cell::RefCell;
 
 use crate::base::point::TimestampsRef;
 use crate::log::slot::Slot;
-use crate::run::seal::GivenColumns;
+use crate::run::seal::SeriesColumns;
 
-/// Buffers of up to so many points and series in all are kept by their thread, also for writers that take turns: fresh
-/// memory costs more than filling it.
-const KEPT: usize = 160 << 10;
+/// Most points and series for which a thread keeps free buffers: fresh memory costs more than filling it.
+const POOLED_MAX: usize = 160 << 10;
 
 thread_local! {
-    static FREE: RefCell<Vec<Gathered>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Vec<SortedPoints>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Points of all series, gathered by series.
+/// The points of all series, sorted by series.
 #[derive(Debug, Default)]
-pub struct Gathered {
-    /// Of each series: how many points it has; from [`Self::lay_out`] on where its next point goes, which is where it
-    /// ends when all are placed.
+pub struct SortedPoints {
+    /// For each series: the count of its points; after [`Self::lay_out`] the index of its next point, and in the end
+    /// one past its last.
     ends: Vec<u32>,
     /// Whether every point has a timestamp.
     all_timed: bool,
@@ -30,39 +28,39 @@ pub struct Gathered {
     values: Vec<f64>,
 }
 
-impl Gathered {
-    /// Begins with no point of so many series.
+impl SortedPoints {
+    /// Starts without points, for this many series.
     #[must_use]
     pub fn new(series: usize) -> Self {
-        let mut gathered = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        gathered.ends.clear();
-        gathered.ends.resize(series, 0);
-        gathered.all_timed = true;
-        gathered
+        let mut sorted = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        sorted.ends.clear();
+        sorted.ends.resize(series, 0);
+        sorted.all_timed = true;
+        sorted
     }
 
-    /// Lets the thread keep the buffers for another one.
-    pub fn keep(self) {
+    /// Returns the buffers to the thread's pool.
+    pub fn recycle(self) {
         FREE.with_borrow_mut(|free| {
-            let kept: usize = free.iter().map(Self::capacity).sum();
-            if kept + self.capacity() <= KEPT {
+            let pooled: usize = free.iter().map(Self::capacity).sum();
+            if pooled + self.capacity() <= POOLED_MAX {
                 free.push(self);
             }
         });
     }
 
-    /// For how many points and series there is room.
+    /// The number of points and series that fit without allocating.
     fn capacity(&self) -> usize {
         self.values.capacity() + self.ends.capacity()
     }
 
-    /// How many series there are.
+    /// The number of series.
     #[must_use]
     pub fn series(&self) -> usize {
         self.ends.len()
     }
 
-    /// Counts points; all of them, before any is placed.
+    /// Counts points. All must be counted before any is placed.
     pub fn count<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
         let counts = &mut self.ends[..];
         for slot in slots {
@@ -71,9 +69,9 @@ impl Gathered {
         }
     }
 
-    /// All points are counted but these columns: makes room for them.
-    pub fn lay_out(&mut self, extra: Option<GivenColumns<'_>>) {
-        if let Some(GivenColumns { series, timestamps, values, .. }) = extra {
+    /// Makes room for all counted points and these columns.
+    pub fn lay_out(&mut self, columns: Option<SeriesColumns<'_>>) {
+        if let Some(SeriesColumns { series, timestamps, values, .. }) = columns {
             self.ends[series as usize] += values.len() as u32;
             self.all_timed &= timestamps.absent.is_empty();
         }
@@ -89,7 +87,7 @@ impl Gathered {
         self.absent.resize(if self.all_timed { 0 } else { total }, false);
     }
 
-    /// Puts points behind those of their series that were placed before.
+    /// Appends points to those of their series.
     pub fn place<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
         let (steps, timestamps, values) = (&mut self.steps[..], &mut self.timestamps[..], &mut self.values[..]);
         let (next, absent, all_timed) = (&mut self.ends[..], &mut self.absent[..], self.all_timed);
@@ -106,8 +104,8 @@ impl Gathered {
         }
     }
 
-    /// Puts these columns behind the points of their series.
-    pub fn place_columns(&mut self, GivenColumns { series, steps, timestamps, values }: GivenColumns<'_>) {
+    /// Appends columns to the points of their series.
+    pub fn place_columns(&mut self, SeriesColumns { series, steps, timestamps, values }: SeriesColumns<'_>) {
         let from = self.ends[series as usize] as usize;
         let range = from..from + values.len();
         self.ends[series as usize] = range.end as u32;
@@ -119,16 +117,16 @@ impl Gathered {
         }
     }
 
-    /// The columns of a series, when all points are placed: steps, timestamps and values. `apart` are columns of a
-    /// series that has no other points, given rather than gathered.
+    /// The columns of a series once all points are placed. `direct` are the columns of a series without other points,
+    /// which were never copied here.
     #[inline]
     #[must_use]
     pub fn of<'a>(
         &'a self,
         series: usize,
-        apart: Option<GivenColumns<'a>>,
+        direct: Option<SeriesColumns<'a>>,
     ) -> (&'a [i64], TimestampsRef<'a>, &'a [f64]) {
-        match apart {
+        match direct {
             Some(given) if given.series as usize == series => (given.steps, given.timestamps, given.values),
             _ => {
                 let start = series.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -140,8 +138,7 @@ impl Gathered {
     }
 }
 
-/// Gives a column this length; what is in it is overwritten later. Fresh memory is left to the kernel to fill with
-/// zeros when it is touched.
+/// Sets the length of a column whose contents are overwritten later. The kernel zeroes fresh memory on first touch.
 fn resize<T: Clone + Default>(column: &mut Vec<T>, len: usize) {
     if column.capacity() < len {
         *column = vec![T::default(); len];

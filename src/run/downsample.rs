@@ -1,14 +1,14 @@
 //! Plots: a series as a bounded number of buckets, from its pyramid, with every spike kept.
 //!
 //! 1. The range of steps is cut into buckets of equal width ("pixels").
-//! 2. A part of the series is walked from the top of its pyramid: a pyramid bucket that lies within one pixel is
-//!    merged into it whole; one that spans several is opened, down to the points below the lowest.
-//! 3. So at most one chain of pyramid buckets is opened for each edge between pixels, whatever the length.
-//! 4. A bucket that is no wider than a pixel is not opened for an edge: it goes whole to the side where most of it
-//!    lies. So an edge may be half a pixel off, which moves nothing in the picture: all its points are as logged, each
-//!    spike among them. What a plot costs depends on its pixels alone.
-//! 5. Of a part of which something does not verify every point in the range is read that does, as far as its pyramid
-//!    says which these are; but only for who wants what verifies.
+//! 2. Each part of the series is walked from the top of its pyramid. A bucket within one pixel is merged into it; one
+//!    that spans several is opened, down to the points.
+//! 3. So at most one chain of buckets is opened per edge between pixels, however long the series is.
+//! 4. A bucket no wider than a pixel is not opened for an edge. It goes to the pixel that holds its middle. An edge may
+//!    thus be half a pixel off; all points are as logged, and every spike is shown. The cost depends only on the number
+//!    of pixels.
+//! 5. If part of the series is damaged and the caller accepts gaps, all verifiable points in the range are read,
+//!    narrowed by the pyramid where that verifies.
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 use crate::base::point::Columns;
 use crate::error::{Error, Result};
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::salvage::read_around;
 use crate::run::snapshot::{part_len, read_part};
 use crate::segment::layout::PAGE_POINTS;
 use crate::segment::pyramid::Bucket;
-use crate::segment::reader::Group;
+use crate::segment::reader::RowGroup;
 use crate::segment::stats::summarise;
 
 /// A series for a plot.
@@ -29,7 +29,7 @@ use crate::segment::stats::summarise;
 pub struct Downsampled {
     /// Buckets in order of step, none of them empty.
     pub buckets: Vec<Bucket>,
-    /// Whether each bucket is one point, so that nothing was left out.
+    /// Whether each bucket is a single point, so nothing was left out.
     pub exact: bool,
 }
 
@@ -41,7 +41,7 @@ impl Downsampled {
     }
 }
 
-/// Pages that are read at once.
+/// Pages read at once.
 const PAGES_AT_ONCE: usize = 16;
 
 /// Which pixel a step falls into.
@@ -70,7 +70,7 @@ impl Pixels {
         at(start(pixel))..=at(start(pixel + 1).saturating_sub(1))
     }
 
-    /// How many steps a pixel has, rounded down.
+    /// The number of steps per pixel, rounded down.
     fn width(&self) -> u64 {
         (u128::from(self.last.abs_diff(self.first)) + 1).checked_div(u128::from(self.count)).unwrap_or(0) as u64
     }
@@ -80,16 +80,17 @@ impl Pixels {
     }
 }
 
-/// Who is told of stretches of points of a part, by its place, that cannot be read, and why; it may refuse them.
+/// Called with a part's index, a range of its points that cannot be read, and the error. May refuse by returning an
+/// error.
 type Missing<'a> = &'a mut dyn FnMut(usize, Range<usize>, Error) -> Result<()>;
 
-/// An error, and the place of the part that it is of.
+/// An error and the index of the part it belongs to.
 struct Failed {
     at: usize,
     error: Error,
 }
 
-/// Names the part of an error.
+/// Adds the part's index to an error.
 fn of(at: usize) -> impl FnOnce(Error) -> Failed {
     move |error| Failed { at, error }
 }
@@ -106,7 +107,7 @@ pub fn downsample(parts: &[SeriesPart], steps: Option<RangeInclusive<i64>>, coun
 /// See [`crate::run::salvage::Salvage::downsample`].
 ///
 /// # Errors
-/// Those of reading the parts that are not about one file alone, and what `missing` says.
+/// Errors of reading that concern more than one file, and errors from `missing`.
 pub fn downsample_around(
     parts: &[SeriesPart],
     steps: Option<RangeInclusive<i64>>,
@@ -125,8 +126,7 @@ pub fn downsample_around(
 /// A part of a series to be drawn.
 struct Part<'a> {
     part: &'a SeriesPart,
-    /// Whether something of it does not verify: then all its points in the range are read, those left out that cannot
-    /// be.
+    /// Whether the part is damaged. Then all its points in the range are read, except those that do not verify.
     broken: bool,
 }
 
@@ -135,12 +135,12 @@ impl<'a> Part<'a> {
         Self { part, broken: false }
     }
 
-    /// The ranges of points that may lie within these steps.
+    /// The ranges of points that may have these steps.
     fn stretches(&self, steps: Option<&RangeInclusive<i64>>) -> Result<Vec<Range<usize>>> {
         if self.broken { stretches_around(self.part, steps) } else { stretches_within(self.part, steps) }
     }
 
-    /// Gives the points of ranges, some pages at a time, in order of arrival.
+    /// Passes on the points of ranges in order of arrival, a few pages at a time.
     fn each_piece(
         &self,
         ranges: Vec<Range<usize>>,
@@ -151,7 +151,7 @@ impl<'a> Part<'a> {
         for range in ranges {
             let mut start = range.start;
             while start < range.end {
-                // In whole pages, so that none is decoded twice.
+                // Whole pages, so that none is decoded twice.
                 let end = range.end.min((start / PAGE_POINTS + PAGES_AT_ONCE) * PAGE_POINTS);
                 columns.clear();
                 if self.broken {
@@ -201,7 +201,7 @@ fn draw(
     Ok(Downsampled { buckets, exact })
 }
 
-/// The points themselves, where the range has no more than there are pixels.
+/// The points themselves if the range has no more points than pixels.
 fn exact(
     parts: &[Part<'_>],
     tops: &[Arc<[Bucket]>],
@@ -216,7 +216,7 @@ fn exact(
     if whole && total > pixels.count as usize {
         return Ok(None);
     }
-    // Buckets on the edges may have points outside the range, so more are read than count.
+    // Buckets at the edges may have points outside the range, so more points are read than counted.
     let limit = (pixels.count as usize).saturating_add(4 * PAGE_POINTS * parts.len());
     let steps = pixels.first..=pixels.last;
     let mut columns = Columns::default();
@@ -236,8 +236,8 @@ fn exact(
     Ok(Some(Downsampled { buckets: within.iter().map(Bucket::of).collect(), exact: true }))
 }
 
-/// The buckets on top of a part's pyramid: few, and together all its points. Of a broken part one bucket of those of
-/// its points that may lie within these steps.
+/// The top buckets of a part's pyramid: few, and together all its points. For a broken part: one bucket of the points
+/// that may have these steps.
 fn top(
     part: &Part<'_>,
     steps: Option<&RangeInclusive<i64>>,
@@ -249,7 +249,7 @@ fn top(
             return Ok(top);
         }
     }
-    // Where a part has no pyramid, all its points are in one stretch.
+    // Without a pyramid all points are one range.
     let stretches = part.stretches(steps)?;
     let mut bucket: Option<Bucket> = None;
     part.each_piece(stretches, missing, |piece| {
@@ -263,15 +263,15 @@ fn top(
     Ok(bucket.into_iter().collect())
 }
 
-/// The picture as far as it is drawn. Neighbours mostly fall into one pixel, which is kept at hand.
+/// The picture so far. Neighbouring points mostly share a pixel, so the current one is kept separately.
 struct Canvas {
     pixels: Pixels,
-    /// The number and steps of the pixel at hand, and what was added to it since it was taken up.
+    /// The current pixel's number and steps, and what was added to it since it became current.
     at: u64,
     steps: RangeInclusive<i64>,
     now: Option<Bucket>,
     drawn: BTreeMap<u64, Bucket>,
-    /// Buckets of at most so many steps are narrow: the width of a pixel.
+    /// Buckets of at most this many steps are narrow: a pixel's width.
     narrow: u64,
 }
 
@@ -281,7 +281,7 @@ impl Canvas {
         Self { pixels, at, steps: pixels.steps(0), now, drawn, narrow: pixels.width() }
     }
 
-    /// Takes up the pixel of a step; `false` where the step is outside of the picture.
+    /// Makes the pixel of a step current. `false` if the step is outside the picture.
     fn turn_to(&mut self, step: i64) -> bool {
         if self.steps.contains(&step) {
             return true;
@@ -298,7 +298,7 @@ impl Canvas {
         }
     }
 
-    /// Adds points in order of arrival: those that follow one another in one pixel together.
+    /// Adds points in order of arrival, consecutive points of one pixel at once.
     fn add_points(&mut self, columns: &Columns) {
         let (steps, timestamps) = (&columns.steps, columns.timestamps.view());
         let mut at = 0;
@@ -316,7 +316,7 @@ impl Canvas {
         }
     }
 
-    /// Adds a bucket to the pixel at hand.
+    /// Adds a bucket to the current pixel.
     fn add(&mut self, bucket: &Bucket) {
         match &mut self.now {
             Some(now) => now.merge(bucket),
@@ -324,7 +324,7 @@ impl Canvas {
         }
     }
 
-    /// A step of the pixel that a bucket goes to whole: it lies in there, or hardly beside it when it is `narrow`.
+    /// A step in the pixel that takes the whole bucket: the bucket lies within it, or is `narrow`.
     fn place(&self, bucket: &Bucket, narrow: bool) -> Option<i64> {
         let (first, last) = (bucket.first.step, bucket.last.step);
         if self.steps.contains(&first) && self.steps.contains(&last) {
@@ -349,7 +349,7 @@ impl Canvas {
     }
 }
 
-/// Adds a part, of which `top` was read.
+/// Adds a part whose `top` was read.
 fn add_part(
     part: &Part<'_>,
     top: &[Bucket],
@@ -368,7 +368,7 @@ fn add_part(
 
 struct Walk<'a> {
     part: &'a Part<'a>,
-    group: &'a Group,
+    group: &'a RowGroup,
     index: usize,
     levels: Vec<usize>,
 }
@@ -394,7 +394,7 @@ impl Walk<'_> {
                 open.end = at + 1;
                 continue;
             }
-            // Arrival order matters among equals, so what waits to be opened goes first.
+            // Arrival order decides between equals, so pending buckets are opened first.
             self.open(level, open.take(), canvas)?;
             match place {
                 Some(step) => canvas.add_bucket(step, bucket),
@@ -404,7 +404,7 @@ impl Walk<'_> {
         self.open(level, open, canvas)
     }
 
-    /// Adds what lies below neighbouring buckets of a level.
+    /// Adds the level below neighbouring buckets.
     fn open(&self, level: usize, range: Option<Range<usize>>, canvas: &mut Canvas) -> Result<()> {
         let Some(range) = range else { return Ok(()) };
         let below = self.group.fan_out(self.index, level);
@@ -417,8 +417,7 @@ impl Walk<'_> {
     }
 }
 
-/// The points below the lowest buckets of a part that may have some within a range of steps, as ranges; all points
-/// where no range is given.
+/// The ranges of points that may have these steps, by the part's pyramid; all points if `steps` is `None`.
 fn stretches_within(part: &SeriesPart, steps: Option<&RangeInclusive<i64>>) -> Result<Vec<Range<usize>>> {
     let len = part_len(part);
     let all = || std::iter::once(0..len).collect();
@@ -427,7 +426,7 @@ fn stretches_within(part: &SeriesPart, steps: Option<&RangeInclusive<i64>>) -> R
     if levels.is_empty() {
         return Ok(all());
     }
-    // From the top down, keep what may touch the range.
+    // From the top down, keep buckets that may touch the range.
     let mut candidates: Vec<Range<usize>> = std::iter::once(0..levels[levels.len() - 1]).collect();
     for level in (0..levels.len()).rev() {
         let mut next: Vec<Range<usize>> = Vec::new();
@@ -449,10 +448,10 @@ fn stretches_within(part: &SeriesPart, steps: Option<&RangeInclusive<i64>>) -> R
     Ok(candidates.into_iter().map(|range| range.start..range.end.min(len)).collect())
 }
 
-/// The same; all points where the pyramid does not say it, since it does not verify.
+/// The same, or all points if the pyramid does not verify.
 ///
 /// # Errors
-/// [`Error::Io`] that is not about one file alone.
+/// [`Error::Io`] that concerns more than one file.
 pub fn stretches_around(part: &SeriesPart, steps: Option<&RangeInclusive<i64>>) -> Result<Vec<Range<usize>>> {
     match stretches_within(part, steps) {
         Err(error) if error.is_of_one_file() => Ok(std::iter::once(0..part_len(part)).collect()),
@@ -460,7 +459,7 @@ pub fn stretches_around(part: &SeriesPart, steps: Option<&RangeInclusive<i64>>) 
     }
 }
 
-/// Appends the points of a part that may lie within a range of steps: all those below a bucket, in order of arrival.
+/// Appends the points that may have these steps, in order of arrival.
 ///
 /// # Errors
 /// Those of reading the part.

@@ -1,17 +1,17 @@
 //! One run: how its points are written, sealed, merged and read.
 //!
-//! In reading order: [`state`] merges what writers say about a run, [`tail`] holds the newest points, [`watermark`]
-//! says how far they survive a power loss, [`seal`] makes columns of them ([`columns`] sorts them by series,
-//! [`axes`] finds shared ones), [`session`] is one writer's log, tail and head ([`place`] says where), [`image`] what a
-//! log holds for readers and [`digest`] what of it lists need, [`snapshot`] a reader's fixed view of a run,
-//! [`salvage`] the same around damage, [`downsample`] its plots, [`gather`] writes finished runs into packs.
+//! In reading order: [`state`] merges the metadata of a run; [`tail`] holds the newest points; [`watermark`] tracks
+//! which points survive a power loss; [`seal`] turns points into columns ([`columns`] sorts them by series, [`axes`]
+//! finds shared axes); [`session`] is one writer's log and tail ([`place`]: where its files are); [`log_view`] is a log
+//! as readers see it, [`log_summary`] the part that lists need; [`snapshot`] is a fixed view of a run, [`salvage`] the
+//! same around damage; [`downsample`] makes plots; [`pack`] writes finished runs into packs.
 
 pub mod axes;
 pub mod columns;
-pub mod digest;
 pub mod downsample;
-pub mod gather;
-pub mod image;
+pub mod log_summary;
+pub mod log_view;
+pub mod pack;
 pub mod place;
 pub mod salvage;
 pub mod seal;

@@ -1,4 +1,4 @@
-//! Where and how a writer keeps its files.
+//! Where a writer's files are, and how they are created.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -14,39 +14,39 @@ use crate::log::writer::LogWriter;
 use crate::run::watermark::Watermark;
 use crate::storage::Storage;
 
-/// How often a folder is made before it is given up.
+/// Attempts to create a folder.
 const FOLDER_TRIES: usize = 16;
 
-/// Where and how a writer keeps its files.
+/// Where a writer's files are, and how they are created.
 #[derive(Clone)]
 pub struct Place {
     /// The disk.
     pub storage: Arc<dyn Storage>,
-    /// The folder of the log; it is made when it is missing.
+    /// The folder of the log, created if missing.
     pub dir: PathBuf,
-    /// What the names of its files start with.
+    /// The prefix of its file names.
     pub stem: String,
     /// Whether the tail may be mapped.
     pub mapped: bool,
-    /// Slots of each of its halves.
-    pub half: u32,
+    /// Slots per buffer of the tail.
+    pub buffer_slots: u32,
     /// The writer's order (see [`Start::order`]).
     pub order: u64,
     /// Creation time, in milliseconds since the epoch.
     pub created_ms: i64,
-    /// Where lines about the log are written; without one the log is evidence of itself alone.
+    /// The ledger for this log; without one nothing outside the log shows that it existed.
     pub ledger: Option<Arc<Ledger>>,
 }
 
 impl Place {
-    /// Path of a writer's log and of its tail.
+    /// The paths of a writer's log and tail.
     #[must_use]
     pub fn paths(&self, writer: WriterId) -> (PathBuf, PathBuf) {
         let name = |end: &str| self.dir.join(format!("{}.{writer}.{end}", self.stem));
         (name("log"), name("tail"))
     }
 
-    /// Creates the log of a new writer and takes its lock.
+    /// Creates and locks the log of a new writer.
     ///
     /// # Errors
     /// [`Error::Io`]; no file is left then.
@@ -55,18 +55,18 @@ impl Place {
         let (path, _) = self.paths(writer);
         let mut log = self.create_file(&path, writer)?;
         let process = format!("pid {}", std::process::id());
-        let Place { order, created_ms, half, .. } = *self;
-        let start = Start { version: LOG_VERSION, writer, order, created_ms, process, half };
+        let Place { order, created_ms, buffer_slots, .. } = *self;
+        let start = Start { version: LOG_VERSION, writer, order, created_ms, process, buffer_slots };
         let mut payload = Vec::new();
         control::encode(&start, &mut payload);
         match log.append(Kind::Start, 0, 0, &payload) {
             Ok(_) => {
-                // The folder too may be new, and whoever created it may have died before its name was synced.
+                // The folder may be new too, created by a process that died before syncing its name.
                 let folders = std::iter::once(&*self.dir).chain(self.dir.parent()).map(Path::to_owned).collect();
                 let file = Arc::clone(log.file());
                 let key = u128::from_str_radix(&self.stem, 16).ok().filter(|_| self.stem.len() == 32).map(RunKey);
                 let line = self.ledger.as_ref().and_then(|ledger| ledger.begin(key, writer, log.len()));
-                let watermark = Watermark::new(Arc::clone(&self.storage), folders, file, path, half, line);
+                let watermark = Watermark::new(Arc::clone(&self.storage), folders, file, path, buffer_slots, line);
                 watermark.append(log.len());
                 Ok((log, Arc::new(watermark)))
             }
@@ -77,7 +77,7 @@ impl Place {
         }
     }
 
-    /// Creates the log's file, and its folder when that is missing. Compaction may remove it, empty, between the two.
+    /// Creates the log's file, and its folder if missing. Compaction may remove the empty folder in between.
     fn create_file(&self, path: &Path, writer: WriterId) -> Result<LogWriter> {
         let mut tries = FOLDER_TRIES;
         loop {

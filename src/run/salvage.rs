@@ -1,4 +1,4 @@
-//! Reads a run around what does not verify: gives every point that does, and says how many of which metric are missing.
+//! Reads a run around damage: returns every point that verifies and counts the missing ones per metric.
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
@@ -8,35 +8,35 @@ use crate::base::stats::SeriesStats;
 use crate::base::summary::RunSummary;
 use crate::error::{Error, Result};
 use crate::run::downsample::{self, Downsampled};
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::snapshot::{RunSnapshot, add_stats, part_len, part_stats, read_part, summary_of};
 use crate::segment::stats::stats_of;
 
-/// A reader of a run's points that goes on where pages do not verify or cannot be read: see [`RunSnapshot::salvage`].
-/// Its answers lack what [`Self::gaps`] names.
+/// A reader that skips pages it cannot read or verify: see [`RunSnapshot::salvage`]. [`Self::gaps`] names what it
+/// skipped.
 #[derive(Debug)]
 pub struct Salvage<'a> {
     run: &'a RunSnapshot,
     gaps: BTreeMap<(String, usize), Gap>,
 }
 
-/// Points of a part of a metric that were to be read and do not verify.
+/// Points of a part of a metric that could not be read.
 #[derive(Debug)]
 pub struct Gap {
-    /// What is wrong with the first of them.
+    /// The first error.
     pub error: Error,
-    /// Stretches of points of the part that cannot be read, none of which overlaps another.
+    /// Ranges of unreadable points of the part, without overlaps.
     stretches: Vec<Range<usize>>,
 }
 
 impl Gap {
-    /// How many points are missing.
+    /// The number of missing points.
     #[must_use]
     pub fn points(&self) -> u64 {
         self.stretches.iter().map(|stretch| stretch.len() as u64).sum()
     }
 
-    /// Takes in a stretch, of which some may be known.
+    /// Adds a range that may overlap known ones.
     fn add(&mut self, stretch: Range<usize>) {
         self.stretches.push(stretch);
         self.stretches.sort_by_key(|stretch| stretch.start);
@@ -52,7 +52,7 @@ impl Gap {
 }
 
 impl<'a> Salvage<'a> {
-    /// Begins with nothing missing.
+    /// Starts with nothing missing.
     pub(super) fn new(run: &'a RunSnapshot) -> Self {
         Self { run, gaps: BTreeMap::new() }
     }
@@ -60,7 +60,7 @@ impl<'a> Salvage<'a> {
     /// As [`RunSnapshot::history`].
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Io`] that is not about one file alone.
+    /// [`Error::NotFound`]; [`Error::Io`] that concerns more than one file.
     pub fn history(&mut self, key: &str) -> Result<Columns> {
         let mut columns = self.arrivals(key)?;
         columns.sort();
@@ -79,8 +79,7 @@ impl<'a> Salvage<'a> {
         Ok(columns)
     }
 
-    /// Appends points of the part of a metric that has this place among [`RunSnapshot::series`], counted in order of
-    /// arrival.
+    /// Appends points of part `at` of a metric (see [`RunSnapshot::series`]), counted in order of arrival.
     ///
     /// # Errors
     /// As [`Self::history`].
@@ -91,8 +90,7 @@ impl<'a> Salvage<'a> {
         }
     }
 
-    /// As [`RunSnapshot::range`]. Where a page that is missing may have points within the range, all of its points
-    /// count as missing.
+    /// As [`RunSnapshot::range`]. If a missing page may have points in the range, all its points count as missing.
     ///
     /// # Errors
     /// As [`Self::history`].
@@ -108,8 +106,8 @@ impl<'a> Salvage<'a> {
         Ok(within)
     }
 
-    /// As [`RunSnapshot::downsample`]. Of a part whose pyramid or pages do not verify every point in the range is read;
-    /// what is missing is counted as by [`Self::range`].
+    /// As [`RunSnapshot::downsample`]. If a part's pyramid or pages are damaged, all its points in the range are read;
+    /// missing ones are counted as by [`Self::range`].
     ///
     /// # Errors
     /// As [`Self::history`]; [`Error::Invalid`] for 0 buckets.
@@ -121,11 +119,11 @@ impl<'a> Salvage<'a> {
         })
     }
 
-    /// As [`RunSnapshot::stats`]: of a series whose statistics stand beside its points, those of all of them; of one
-    /// whose do not, those of the points that verify.
+    /// As [`RunSnapshot::stats`]. If the stored statistics of a part are damaged, they are computed from the points
+    /// that verify.
     ///
     /// # Errors
-    /// As [`Self::history`]; [`Error::NotFound`] as well where no point verifies.
+    /// As [`Self::history`]; also [`Error::NotFound`] if no point verifies.
     pub fn stats(&mut self, key: &str) -> Result<SeriesStats> {
         let mut stats: Option<SeriesStats> = None;
         for (at, part) in self.run.known(key)?.iter().enumerate() {
@@ -144,10 +142,10 @@ impl<'a> Salvage<'a> {
         stats.ok_or_else(|| Error::not_found("metric", key))
     }
 
-    /// As [`RunSnapshot::summary`], by [`Self::stats`]; without the metrics of which no point verifies.
+    /// As [`RunSnapshot::summary`], by [`Self::stats`]. Metrics without a verifiable point are left out.
     ///
     /// # Errors
-    /// [`Error::Io`] that is not about one file alone.
+    /// [`Error::Io`] that concerns more than one file.
     pub fn summary(&mut self) -> Result<RunSummary> {
         let mut metrics = BTreeMap::new();
         for key in self.run.keys() {
@@ -159,20 +157,20 @@ impl<'a> Salvage<'a> {
         Ok(summary_of(self.run.state(), metrics))
     }
 
-    /// What the answers so far lack, with the keys of the metrics.
+    /// The gaps in the results so far, with their metric keys.
     pub fn gaps(&self) -> impl Iterator<Item = (&str, &Gap)> {
         self.gaps.iter().map(|((key, _), gap)| (key.as_str(), gap))
     }
 
-    /// How many points the answers so far lack.
+    /// The number of points missing from the results so far.
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.gaps.values().map(Gap::points).sum()
     }
 
-    /// The same in words, for each part of a metric one line.
+    /// The gaps as messages, one per part of a metric.
     #[must_use]
-    pub fn told(&self) -> Vec<String> {
+    pub fn messages(&self) -> Vec<String> {
         let line = |(key, gap): (&str, &Gap)| {
             format!("{} points of {key:?} of run {}: {}", gap.points(), self.run.id(), gap.error)
         };
@@ -192,11 +190,11 @@ fn note(gaps: &mut BTreeMap<(String, usize), Gap>, key: &str, at: usize, stretch
     gaps.entry((key.to_owned(), at)).or_insert_with(new).add(stretch);
 }
 
-/// Appends the points of a part that verify, counted in order of arrival. `missing` is told each stretch that cannot be
-/// read, and why, and may refuse it.
+/// Appends the points of a part that verify, counted in order of arrival. `missing` is called for each unreadable range
+/// and may refuse it.
 ///
 /// # Errors
-/// [`Error::Io`] that is not about one file alone; what `missing` says.
+/// [`Error::Io`] that concerns more than one file; errors from `missing`.
 pub fn read_around(
     part: &SeriesPart,
     range: Range<usize>,

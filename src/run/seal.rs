@@ -1,10 +1,10 @@
-//! Seals a head: points of many series in order of arrival become a group of columns.
+//! Seals points: turns points of many series in order of arrival into a row group of columns.
 //!
-//! 1. Count the points of each series and gather them into columns, one series after the other (a counting sort).
+//! 1. Count the points of each series and sort them by series (a counting sort).
 //! 2. Series with the same steps and timestamps share one axis: training loops log all keys at one step.
 //! 3. Write axes and series page by page; the writer pools the short ones.
 //!
-//! It goes in small steps, so that a writer that logs on meanwhile never waits for a whole head.
+//! The work is done in small steps, so that no logging call waits for all of it.
 
 use rustc_hash::FxHashMap;
 
@@ -15,13 +15,13 @@ use crate::codec::{Effort, Hint};
 use crate::error::Result;
 use crate::log::slot::Slot;
 use crate::run::axes::{AxisTable, hash_axis, same_axis};
-use crate::run::columns::Gathered;
+use crate::run::columns::SortedPoints;
 use crate::segment::layout::{PAGE_POINTS, POOLED_BELOW};
-use crate::segment::writer::{GroupWriter, SeriesName, timestamps_kind};
+use crate::segment::writer::{RowGroupWriter, SeriesName, timestamps_kind};
 
-/// Columns of a series given whole, to be sealed behind the slots.
+/// Whole columns of one series, to be sealed after the slots.
 #[derive(Clone, Copy, Debug)]
-pub struct GivenColumns<'a> {
+pub struct SeriesColumns<'a> {
     /// The series' number in the log.
     pub series: u32,
     /// Steps.
@@ -32,47 +32,47 @@ pub struct GivenColumns<'a> {
     pub values: &'a [f64],
 }
 
-/// What is sealed; the same at each step.
+/// The points to seal; the same at each step.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// Points in order: those settled before, then those of the tail.
+    /// Points in order: first those already in rows, then those of the tail.
     pub slots: [&'a [Slot]; 2],
-    /// Columns behind them.
-    pub extra: Option<GivenColumns<'a>>,
-    /// The log's series; more of them may have come since the sealing was begun.
+    /// Columns that follow them.
+    pub columns: Option<SeriesColumns<'a>>,
+    /// The log's series; some may be newer than this sealing.
     pub series: &'a Names<u32>,
 }
 
-/// How a writer's columns were encoded last, for its next groups.
+/// How a writer's columns were last encoded, as hints for its next row groups.
 #[derive(Debug, Default)]
 pub struct Hints {
     values: FxHashMap<u32, Hint>,
-    /// Of steps and timestamps, by the series that brought the axis.
+    /// For steps and timestamps, by the first series of the axis.
     axes: FxHashMap<u32, [Hint; 2]>,
 }
 
-/// A group in the making.
+/// A row group being built.
 #[derive(Debug)]
 pub struct Sealing {
-    gathered: Gathered,
-    group: GroupWriter<Vec<u8>>,
+    sorted: SortedPoints,
+    group: RowGroupWriter<Vec<u8>>,
     writer: u32,
     axes: AxisTable,
     /// The sequence number of the first point.
     sequence: u64,
-    /// Whether the given columns are the only points of their series, and so are sealed from where they are.
-    apart: bool,
+    /// Whether the given columns are the only points of their series and are sealed without copying.
+    direct: bool,
     stage: Stage,
 }
 
-/// What is to be done next.
+/// The next step.
 #[derive(Debug)]
 enum Stage {
-    /// Count points from this one on.
+    /// Count points from this index.
     Count(usize),
-    /// Put points from this one on into their columns.
+    /// Copy points from this index into their columns.
     Place(usize),
-    /// Write the page of this series' axis, which is new, that begins with this point.
+    /// Write the page of this series' new axis that begins with this point.
     Axis(usize, u32, usize),
     /// Write the page of this series' values that begins with this point.
     Values(usize, usize),
@@ -80,74 +80,74 @@ enum Stage {
     Series(usize),
     /// Write pools and footer.
     Last,
-    /// Nothing: this is the group.
+    /// Done: the bytes of the row group.
     Done(Vec<u8>),
 }
 
-/// Bytes a point that room is made for; more are found if needed.
+/// Bytes reserved per point; more are allocated if needed.
 const SEALED_BYTES: usize = 6;
-/// Slots that are counted, or put into columns, at once.
+/// Slots counted, or copied into columns, in one step.
 const SLOTS_AT_ONCE: usize = 2 << 10;
 
 impl Sealing {
-    /// Begins the group of a head's points, of which `sequence` is the number of the first, for a log with so many
+    /// Starts a row group of a head's points. `sequence` is the number of the first one; `runs` is the log's number of
     /// runs.
     #[must_use]
     pub fn new(head: Head<'_>, runs: usize, writer: WriterId, sequence: u64) -> Self {
-        let apart =
-            |extra: GivenColumns<'_>| head.slots.into_iter().flatten().all(|slot| slot.series() != extra.series);
-        let points =
-            head.slots.map(<[Slot]>::len).iter().sum::<usize>() + head.extra.map_or(0, |extra| extra.values.len());
-        let mut group = GroupWriter::new(Vec::with_capacity(64 + points * SEALED_BYTES), Effort::Fast);
+        let direct =
+            |columns: SeriesColumns<'_>| head.slots.into_iter().flatten().all(|slot| slot.series() != columns.series);
+        let points = head.slots.map(<[Slot]>::len).iter().sum::<usize>()
+            + head.columns.map_or(0, |columns| columns.values.len());
+        let mut group = RowGroupWriter::new(Vec::with_capacity(64 + points * SEALED_BYTES), Effort::Fast);
         (0..runs).for_each(|_| _ = group.named_run());
         let writer = group.writer(writer);
         Self {
-            gathered: Gathered::new(head.series.len()),
+            sorted: SortedPoints::new(head.series.len()),
             group,
             writer,
             axes: AxisTable::default(),
             sequence,
-            apart: head.extra.is_some_and(apart),
+            direct: head.columns.is_some_and(direct),
             stage: Stage::Count(0),
         }
     }
 
-    /// The group, when all is done.
+    /// The row group, once it is done.
     #[must_use]
     pub fn group(&self) -> Option<&[u8]> {
         if let Stage::Done(bytes) = &self.stage { Some(bytes) } else { None }
     }
 
-    /// Does the next piece of the work: a page, or about as much. Says how much that was, in points of a page.
+    /// Does the next piece of work, about a page, and returns its size in points.
     ///
     /// # Errors
-    /// When a page or the footer exceeds 4 GiB: begin again with fewer points.
+    /// If a page or the footer exceeds 4 GiB: start again with fewer points.
     pub fn step(&mut self, head: Head<'_>, hints: &mut Hints) -> Result<usize> {
         let points: usize = head.slots.iter().map(|part| part.len()).sum();
         match self.stage {
             Stage::Count(from) => {
                 let end = points.min(from + SLOTS_AT_ONCE);
-                self.gathered.count(slots(head.slots, from, end));
+                self.sorted.count(slots(head.slots, from, end));
                 self.stage = Stage::Count(end);
                 if end == points {
-                    self.gathered.lay_out(head.extra.filter(|_| !self.apart));
+                    self.sorted.lay_out(head.columns.filter(|_| !self.direct));
                     self.stage = Stage::Place(0);
                 }
                 Ok((end - from) / 4)
             }
             Stage::Place(from) => {
                 let end = points.min(from + SLOTS_AT_ONCE);
-                self.gathered.place(slots(head.slots, from, end));
+                self.sorted.place(slots(head.slots, from, end));
                 self.stage = Stage::Place(end);
                 if end == points {
-                    head.extra.filter(|_| !self.apart).inspect(|&extra| self.gathered.place_columns(extra));
+                    head.columns.filter(|_| !self.direct).inspect(|&columns| self.sorted.place_columns(columns));
                     self.stage = Stage::Series(0);
                 }
                 Ok((end - from) / 2)
             }
             Stage::Series(series) => self.begin(series, head, hints),
             Stage::Axis(series, axis, from) => {
-                let (steps, timestamps, values) = self.gathered.of(series, head.extra.filter(|_| self.apart));
+                let (steps, timestamps, values) = self.sorted.of(series, head.columns.filter(|_| self.direct));
                 let end = values.len().min(from + PAGE_POINTS);
                 self.group.axis_page(axis, &steps[from..end], timestamps.slice(from..end))?;
                 self.stage = Stage::Axis(series, axis, end);
@@ -158,7 +158,7 @@ impl Sealing {
                 Ok(end - from)
             }
             Stage::Values(series, from) => {
-                let (steps, timestamps, values) = self.gathered.of(series, head.extra.filter(|_| self.apart));
+                let (steps, timestamps, values) = self.sorted.of(series, head.columns.filter(|_| self.direct));
                 let end = values.len().min(from + PAGE_POINTS);
                 self.group.series_page(&steps[from..end], timestamps.slice(from..end), &values[from..end])?;
                 self.stage = Stage::Values(series, end);
@@ -170,8 +170,8 @@ impl Sealing {
                 Ok(end - from)
             }
             Stage::Last => {
-                std::mem::take(&mut self.gathered).keep();
-                let group = std::mem::replace(&mut self.group, GroupWriter::new(Vec::new(), Effort::Fast));
+                std::mem::take(&mut self.sorted).recycle();
+                let group = std::mem::replace(&mut self.group, RowGroupWriter::new(Vec::new(), Effort::Fast));
                 let (bytes, _) = group.finish(self.sequence)?;
                 self.stage = Stage::Done(bytes);
                 Ok(2 * PAGE_POINTS)
@@ -180,19 +180,19 @@ impl Sealing {
         }
     }
 
-    /// Goes to the next series from this one on that has points: begins its axis, or its values, or pools it.
+    /// Starts the next series that has points, at `from` or later: its axis, its values, or its place in the pool.
     fn begin(&mut self, from: usize, head: Head<'_>, hints: &mut Hints) -> Result<usize> {
-        let apart = head.extra.filter(|_| self.apart);
-        let gathered = &self.gathered;
-        let Some(series) = (from..gathered.series()).find(|&series| !gathered.of(series, apart).2.is_empty()) else {
+        let direct = head.columns.filter(|_| self.direct);
+        let sorted = &self.sorted;
+        let Some(series) = (from..sorted.series()).find(|&series| !sorted.of(series, direct).2.is_empty()) else {
             self.stage = Stage::Last;
             return Ok(0);
         };
         let axis = |index: usize| {
-            let (steps, timestamps, _) = gathered.of(index, apart);
+            let (steps, timestamps, _) = sorted.of(index, direct);
             (steps, timestamps)
         };
-        let (steps, timestamps, values) = gathered.of(series, apart);
+        let (steps, timestamps, values) = sorted.of(series, direct);
         let same = |a, b| same_axis(axis(a), axis(b));
         let found = self.axes.find(series, || hash_axis(steps, timestamps), same);
         let long = values.len() >= POOLED_BELOW;
@@ -225,7 +225,7 @@ impl Sealing {
         Ok(values.len())
     }
 
-    /// Begins a long series of so many points, whose axis is written.
+    /// Starts a long series whose axis is written.
     fn open(&mut self, series: usize, axis: u32, count: usize, head: Head<'_>, hints: &Hints) -> Result<()> {
         let (run, key) = head.series.get(series as u32);
         let name = SeriesName { run, key: self.group.key(key)?, writer: self.writer, axis };
@@ -235,10 +235,10 @@ impl Sealing {
     }
 }
 
-/// The group of all points of a head, of a log with so many runs; `sequence` is that of the first.
+/// Builds the whole row group of a head. `runs` is the log's number of runs, `sequence` the number of the first point.
 ///
 /// # Errors
-/// When a page or the footer exceeds 4 GiB.
+/// If a page or the footer exceeds 4 GiB.
 pub fn seal(head: Head<'_>, runs: usize, writer: WriterId, sequence: u64, hints: &mut Hints) -> Result<Vec<u8>> {
     let mut sealing = Sealing::new(head, runs, writer, sequence);
     loop {
@@ -249,7 +249,7 @@ pub fn seal(head: Head<'_>, runs: usize, writer: WriterId, sequence: u64, hints:
     }
 }
 
-/// A range of the slots of both parts.
+/// A range of slots over both parts.
 fn slots(parts: [&[Slot]; 2], from: usize, end: usize) -> impl Iterator<Item = &Slot> {
     let [first, second] = parts;
     let within = |at: usize| (at.min(first.len()), at.saturating_sub(first.len()));

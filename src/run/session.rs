@@ -1,20 +1,20 @@
-//! One writer at work: its log, its tail, and the head, which is every point that no sealed group has yet.
+//! A writer: its log, its tail, and its head, which is every point that is not in a row group yet.
 //!
-//! A point is in the tail's slots, or in the log as a row, or in a sealed group; `sealed <= base <= sequence` say from
-//! which number on:
+//! A point is in a slot of the tail, in a row of the log, or in a row group. `sealed <= base <= sequence` divide the
+//! sequence numbers:
 //!
 //! ```text
 //! 0 ........ sealed ........ base ........ sequence
-//!   groups         rows          slots
+//!   row groups     rows          slots
 //! ```
 //!
-//! *Settling* appends the slots' points to the log as rows; *sealing* appends rows' and slots' points as a group. Both
-//! restart the tail. When half of the tail is full, its points are sealed page by page, a few at each pause of the
-//! other half, so that no call waits for all of them; whatever else frames points ends that first.
+//! *Flushing rows* appends the slots' points to the log as rows. *Sealing* appends the points of rows and slots as a
+//! row group. Both empty the tail. A full buffer of the tail is sealed page by page while the other buffer fills, so
+//! that no call waits for all of it. Anything else that appends points finishes that sealing first.
 //!
-//! A sync from beside asks for the points to be framed ([`Watermark::ask`]). The next call hears it: few points are
-//! sealed at once, of more the half is turned over early and sealed like a full one, with shorter pauses. All this
-//! moving is in `head`.
+//! A sync on another thread requests a flush ([`Watermark::request_flush`]). The next call sees the request. If there
+//! are few points, it seals them at once. Otherwise it swaps the buffers early and seals the old one with shorter
+//! pauses. The moving of points is in `head`.
 
 mod head;
 
@@ -36,22 +36,22 @@ use crate::log::record::{Batch, Record};
 use crate::log::slot::Slot;
 use crate::log::writer::LogWriter;
 use crate::run::place::Place;
-use crate::run::seal::{GivenColumns, Hints, Sealing};
+use crate::run::seal::{Hints, Sealing, SeriesColumns};
 use crate::run::session::head::rows;
 use crate::run::tail::Tail;
 use crate::run::watermark::Watermark;
 use crate::storage::fork;
 
-/// From so many slots on a sync seals columns; below, it appends rows, which cost less than small pages would.
+/// A sync seals at least this many slots as columns. Fewer become rows, which are smaller than tiny pages.
 const SEAL_AT_SYNC: usize = 16 << 10;
-/// Columns of at most so many points go through the slots.
+/// Columns of at most this many points are logged through slots.
 const COLUMNS_BY_SLOTS: usize = 512;
-/// Most definitions of runs and series in one frame, and so in memory: half a MiB.
+/// Most definitions of runs and series per frame, and so in memory: half a MiB.
 const DEFINED_AT_ONCE: usize = 4 << 10;
-/// Most points that are logged in one step, all of them or none.
+/// Most points that one call can log atomically.
 const POINTS_AT_ONCE: usize = 4 << 20;
 
-/// A run as its log introduces it.
+/// A run as its log defines it.
 #[derive(Clone, Debug)]
 struct RunEntry {
     id: RunId,
@@ -59,32 +59,32 @@ struct RunEntry {
     experiment_name: String,
 }
 
-/// One writer.
+/// A writer of one log.
 pub struct Session {
     place: Place,
     log: LogWriter,
     tail: Option<Tail>,
-    /// The group of the full half, while it is made.
+    /// The row group being built from the full buffer.
     sealing: Option<Sealing>,
     hints: Hints,
-    /// Points in rows that no group has yet; none come while a half is being sealed.
-    settled: Vec<Slot>,
+    /// Points in rows that are not sealed yet. None are added while a buffer is being sealed.
+    unsealed_rows: Vec<Slot>,
     sealed: u64,
     base: u64,
     sequence: u64,
-    /// Points before this one are to be framed without delay, since a sync asked for them.
-    wanted: u64,
+    /// A sync requested that points before this one are framed without delay.
+    requested: u64,
     watermark: Arc<Watermark>,
     runs: Vec<RunEntry>,
     run_numbers: FxHashMap<RunId, u32>,
     /// The log's series: each a key of a run.
     series: Names<u32>,
-    /// Records that must be in the log before any point is published.
+    /// Records that must be in the log before the next point is published.
     pending: Vec<Record>,
     ended: bool,
-    /// Whether an append failed: what was to be taken back by it may stand.
+    /// Whether an append failed, so that a retraction may be missing from the log.
     failed: bool,
-    /// Whether the ledger says that the tail holds points.
+    /// Whether the ledger knows that the tail has points.
     tail_noted: bool,
     generation: u32,
 }
@@ -109,11 +109,11 @@ impl Session {
             tail: None,
             sealing: None,
             hints: Hints::default(),
-            settled: Vec::new(),
+            unsealed_rows: Vec::new(),
             sealed: 0,
             base: 0,
             sequence: 0,
-            wanted: 0,
+            requested: 0,
             watermark,
             runs: Vec::new(),
             run_numbers: FxHashMap::default(),
@@ -145,38 +145,38 @@ impl Session {
         self.log.path()
     }
 
-    /// How many points were logged.
+    /// The number of logged points.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// How many of them are known to survive a power loss.
+    /// The number of points known to survive a power loss.
     #[must_use]
     pub fn durable_through(&self) -> u64 {
         self.watermark.durable()
     }
 
-    /// For syncing this writer's files from elsewhere while it goes on.
+    /// For syncing this writer's files from other threads.
     #[must_use]
     pub fn watermark(&self) -> &Arc<Watermark> {
         &self.watermark
     }
 
-    /// Puts records before whatever comes next: what it was too late, or impossible, to say in a frame of its own.
-    pub fn say_first(&mut self, records: Vec<Record>) {
+    /// Queues records to be written before anything else: those whose own frame failed or came too late.
+    pub fn prepend_records(&mut self, records: Vec<Record>) {
         self.pending.extend(records);
     }
 
     /// See [`LogWriter::check_linked`].
     ///
     /// # Errors
-    /// Those of it.
+    /// As there.
     pub fn check_linked(&self) -> Result<()> {
         self.log.check_linked()
     }
 
-    /// Numbers a run in this log.
+    /// Returns the number of a run in this log, assigning one if needed.
     pub fn run(&mut self, id: &RunId, experiment: ExperimentId, experiment_name: &str) -> u32 {
         let number = self.runs.len() as u32;
         match self.run_numbers.entry(id.clone()) {
@@ -189,8 +189,8 @@ impl Session {
         number
     }
 
-    /// Numbers a series of a run in this log; the key was checked by the caller. Costs a frame when thousands wait for
-    /// one.
+    /// Returns the number of a series in this log, assigning one if needed. The caller has checked the key. Writes a
+    /// frame when thousands of definitions are pending.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the log has 2^30 series or 4 GiB of keys. [`Error::Io`]; the series has no number then.
@@ -210,7 +210,7 @@ impl Session {
         Ok(series)
     }
 
-    /// The number of a series of a run, if it has one.
+    /// The number of a series, if it has one.
     #[must_use]
     pub fn find_series(&self, run: u32, key: &str) -> Option<u32> {
         self.series.find(run, key)
@@ -226,19 +226,20 @@ impl Session {
         self.series.get(series).1
     }
 
-    /// How many series this log has.
+    /// The number of series in this log.
     #[must_use]
     pub fn series_count(&self) -> u32 {
         self.series.len() as u32
     }
 
-    /// Logs one point. When this returned, the point survives the process.
+    /// Logs one point. Once this returns, the point survives the process.
     ///
     /// # Errors
-    /// [`Error::Io`]; the point is not there then and will not appear.
+    /// [`Error::Io`]; then the point was not logged and never appears.
     #[inline]
     pub fn push(&mut self, series: u32, step: i64, timestamp_ms: Option<i64>, value: f64) -> Result<()> {
-        let ready = self.pending.is_empty() & (self.generation == fork::generation()) & !self.watermark.is_asked();
+        let ready =
+            self.pending.is_empty() & (self.generation == fork::generation()) & !self.watermark.is_flush_requested();
         match &mut self.tail {
             Some(tail) if ready && tail.free() > 0 => {
                 tail.push(Slot::new(series, step, timestamp_ms, value), self.sequence)?;
@@ -259,7 +260,7 @@ impl Session {
         Ok(())
     }
 
-    /// Says once, outside the log, that the tail holds points.
+    /// Records once in the ledger that the tail has points.
     fn note_tail(&mut self) {
         if !self.tail_noted {
             self.watermark.tail_used();
@@ -267,15 +268,15 @@ impl Session {
         }
     }
 
-    /// Logs points that are there together or not at all.
+    /// Logs points atomically.
     ///
     /// # Errors
-    /// [`Error::Io`]; none of the points is there then.
+    /// [`Error::Io`]; then none of the points was logged.
     pub fn push_batch(&mut self, points: &[(u32, Point)]) -> Result<()> {
         if points.is_empty() {
             return Ok(());
         }
-        if points.len() > self.place.half as usize {
+        if points.len() > self.place.buffer_slots as usize {
             return self.commit(Vec::new(), points);
         }
         self.make_ready(points.len())?;
@@ -295,20 +296,20 @@ impl Session {
         self.watermark.publish(self.sequence);
     }
 
-    /// Appends a frame that carries the newest durable mark.
+    /// Appends a frame with the current durable offset.
     fn append(&mut self, kind: Kind, sequence: u64, count: usize, payload: &[u8]) -> Result<()> {
-        self.log.mark_durable(self.watermark.marked());
+        self.log.set_durable(self.watermark.durable_offset());
         self.log.append(kind, sequence, count, payload)?;
         self.watermark.append(self.log.len());
         Ok(())
     }
 
-    /// Logs whole columns of one series: together or not at all up to 4 Mi points, in order beyond.
+    /// Logs whole columns of one series: atomically up to 4 Mi points, else in order.
     ///
     /// # Errors
-    /// [`Error::Io`]; of the part that failed no point is there.
-    pub fn push_columns(&mut self, given: GivenColumns<'_>) -> Result<()> {
-        let GivenColumns { series, steps, timestamps, values } = given;
+    /// [`Error::Io`]; the part that failed was not logged.
+    pub fn push_columns(&mut self, given: SeriesColumns<'_>) -> Result<()> {
+        let SeriesColumns { series, steps, timestamps, values } = given;
         if values.len() <= COLUMNS_BY_SLOTS {
             let point =
                 |index: usize| Point { step: steps[index], timestamp_ms: timestamps.get(index), value: values[index] };
@@ -319,15 +320,15 @@ impl Session {
         for start in (0..values.len()).step_by(POINTS_AT_ONCE) {
             let range = start..values.len().min(start + POINTS_AT_ONCE);
             let (steps, timestamps) = (&steps[range.clone()], timestamps.slice(range.clone()));
-            self.seal_with(Some(GivenColumns { series, steps, timestamps, values: &values[range] }))?;
+            self.seal_with(Some(SeriesColumns { series, steps, timestamps, values: &values[range] }))?;
         }
         Ok(())
     }
 
-    /// Appends records, and points with them, as one frame: all of it is there or nothing.
+    /// Appends records and points as one frame, atomically.
     ///
     /// # Errors
-    /// [`Error::Io`]; nothing of it is there then and will not appear.
+    /// [`Error::Io`]; then nothing was logged and never appears.
     pub fn commit(&mut self, records: Vec<Record>, points: &[(u32, Point)]) -> Result<()> {
         self.adopt_after_fork()?;
         if points.len() > POINTS_AT_ONCE {
@@ -335,7 +336,7 @@ impl Session {
             return Err(Error::invalid("batch", why));
         }
         if !points.is_empty() {
-            self.seal_full_half()?;
+            self.seal_full_buffer()?;
         }
         self.define_some()?;
         let mut batch = Batch { records: std::mem::take(&mut self.pending), rows: Vec::new() };
@@ -343,7 +344,7 @@ impl Session {
         batch.records.extend(records);
         let mut slots = Vec::new();
         if !points.is_empty() {
-            // Rows go up to the newest point, so those in the slots come first.
+            // Rows include the newest point, so the slots' points come first.
             slots.extend(self.tail.iter().flat_map(|tail| tail.slots()));
             slots.extend(
                 points.iter().map(|(series, point)| Slot::new(*series, point.step, point.timestamp_ms, point.value)),
@@ -366,14 +367,14 @@ impl Session {
         }
         if !points.is_empty() {
             self.advance(points.len() as u64);
-            self.settled.append(&mut slots);
+            self.unsealed_rows.append(&mut slots);
             self.restart_tail();
             self.bound_rows();
         }
         Ok(())
     }
 
-    /// Writes definitions that are too many for one frame, all but the last.
+    /// Writes all definitions but the last frame of them.
     fn define_some(&mut self) -> Result<()> {
         while self.pending.len() > DEFINED_AT_ONCE {
             let later = self.pending.split_off(DEFINED_AT_ONCE);
@@ -389,42 +390,42 @@ impl Session {
         Ok(())
     }
 
-    /// Makes every point so far, and the log's name, survive a power loss.
+    /// Makes every point so far and the log's name durable.
     ///
     /// # Errors
-    /// [`Error::DurabilityLost`] when a sync failed, now or before: a failed one can never be made good for.
-    /// [`Error::LogRemoved`] when the log's file has no name any more. [`Error::Io`].
+    /// [`Error::DurabilityLost`] if any sync failed, now or earlier: a failed sync cannot be repaired.
+    /// [`Error::LogRemoved`] if the log's file was unlinked. [`Error::Io`].
     pub fn sync(&mut self) -> Result<()> {
         self.make_ready(0)?;
         self.log.check_linked()?;
-        self.seal_full_half()?;
+        self.seal_full_buffer()?;
         match self.tail.as_ref().map_or(0, Tail::len) {
             0 => {}
-            len if len < SEAL_AT_SYNC => self.settle()?,
+            len if len < SEAL_AT_SYNC => self.flush_rows()?,
             _ => self.seal()?,
         }
         self.watermark.sync()?;
-        if self.watermark.marked() > self.log.durable() && !self.ended {
-            // Later readers tell damage from a torn end by the mark in the next frame, so there is one at once. It may
-            // fail: the sync it speaks of has succeeded.
+        if self.watermark.durable_offset() > self.log.durable() && !self.ended {
+            // Readers distinguish damage from a torn end by the durable offset in a later frame, so one is written at
+            // once. It may fail: the sync itself succeeded.
             let _ = self.commit(Vec::new(), &[]);
         }
         Ok(())
     }
 
-    /// Makes columns of all points so far.
+    /// Seals all points so far.
     ///
     /// # Errors
-    /// [`Error::Io`]; the points stay where they were.
+    /// [`Error::Io`]; then the points stay where they were.
     pub fn seal(&mut self) -> Result<()> {
         self.make_ready(0)?;
         if self.sequence == self.sealed { Ok(()) } else { self.seal_with(None) }
     }
 
-    /// Ends the log: nothing more will come, and the tail's file goes.
+    /// Ends the log and removes the tail's file.
     ///
     /// # Errors
-    /// [`Error::Io`]; the points stay where they were, readable.
+    /// [`Error::Io`]; then the points stay readable where they were.
     pub fn end(&mut self) -> Result<()> {
         if self.ended {
             return Ok(());
@@ -435,16 +436,16 @@ impl Session {
         self.ended = true;
         self.watermark.ended();
         if let Some(tail) = self.tail.take() {
-            // What was promised to survive in the tail survives in the log before the tail goes.
-            self.watermark.keep(tail.kept_anywhere());
-            // Its points are in the log; a tail that stays behind says nothing.
+            // Points promised durable in the tail must be durable in the log before the tail is removed.
+            self.watermark.make_log_durable(tail.remove_after());
+            // All points are in the log; a leftover tail is ignored.
             let _ = self.place.storage.remove_file(tail.path());
         }
         Ok(())
     }
 
-    /// Ends the log and makes all of it survive a power loss. The end is written after a first sync, so that
-    /// it carries the mark of what was on disk, and then synced itself.
+    /// Ends the log and makes all of it durable. Syncs before the end frame, so that it carries the durable offset of
+    /// everything before it, and then again.
     ///
     /// # Errors
     /// As [`Self::sync`] and [`Self::end`].
@@ -456,7 +457,7 @@ impl Session {
         self.watermark.sync().map(|_| ())
     }
 
-    /// Writes what points depend on, and makes room for `count` of them.
+    /// Writes pending definitions and makes room for `count` points.
     fn make_ready(&mut self, count: usize) -> Result<()> {
         self.adopt_after_fork()?;
         if !self.pending.is_empty() {
@@ -465,8 +466,8 @@ impl Session {
         if count > 0 {
             self.tail()?;
         }
-        if self.watermark.is_asked() {
-            self.hear();
+        if self.watermark.is_flush_requested() {
+            self.see_flush_request();
         }
         match &self.tail {
             Some(tail) if tail.free() < count => self.make_room(count),
@@ -474,7 +475,7 @@ impl Session {
         }
     }
 
-    /// In a forked child the log, its lock and its tail are the parent's: goes on with a log of one's own.
+    /// In a forked child, continues with a new log: the old log, its lock and its tail are the parent's.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -485,8 +486,8 @@ impl Session {
         (self.log, self.watermark) = self.place.create_log()?;
         self.generation = fork::generation();
         (self.tail, self.sealing, self.tail_noted) = (None, None, false);
-        self.settled = Vec::new();
-        (self.sealed, self.base, self.sequence, self.wanted) = (0, 0, 0, 0);
+        self.unsealed_rows = Vec::new();
+        (self.sealed, self.base, self.sequence, self.requested) = (0, 0, 0, 0);
         self.ended = false;
         let runs = self.runs.iter().enumerate().map(|(index, run)| run_record(index, run));
         let series = (0..self.series_count()).map(|series| {
@@ -498,11 +499,11 @@ impl Session {
     }
 }
 
-/// A dropped writer leaves all that it was given; in a forked child it leaves the parent's log alone.
+/// A dropped writer keeps everything that was logged. In a forked child it leaves the parent's log alone.
 impl Drop for Session {
     fn drop(&mut self) {
         if self.generation == fork::generation() {
-            // Whatever fails here leaves log and tail as they are: readable, and complete.
+            // On failure log and tail stay as they are: readable and complete.
             let _ = self.end();
             self.watermark.close(self.ended);
         }

@@ -1,4 +1,4 @@
-//! A reader's fixed view of one run: what all its logs and packs held when it was taken.
+//! A fixed view of one run: what its logs and packs had when it was taken.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -11,29 +11,29 @@ use crate::base::summary::RunSummary;
 use crate::error::{Error, Result};
 use crate::log::record::Attribute;
 use crate::run::downsample::{self, Downsampled};
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::salvage::Salvage;
 use crate::run::state::{Coverage, RunState, Stamped};
 use crate::segment::stats::stats_of;
 
-/// A source of a run's data: one log, or one group of a pack.
+/// A run's data from one source: a log, or a row group of a pack.
 #[derive(Clone, Debug)]
 pub struct RunPart<S = SeriesPart> {
-    /// What it says of the run, and which points of which writers it has.
+    /// The run's metadata, and which points of which writers the source has.
     pub state: RunState,
-    /// For each writer in it the parts of series, in order of arrival.
+    /// For each writer, the parts of series in order of arrival.
     pub series: Vec<OfWriter<S>>,
 }
 
-/// What a source has of a writer's points: which ones, and the parts of series by key.
+/// A writer's points in a source: the coverage, and parts of series by key.
 pub type OfWriter<S> = (Coverage, Vec<(String, S)>);
 
-/// A part of a series of which nothing but statistics is asked for.
+/// A part of a series of which only statistics are needed.
 #[derive(Clone, Debug)]
 pub enum StatsPart {
-    /// They are known.
+    /// Known statistics.
     Known(SeriesStats),
-    /// They are in the part.
+    /// Statistics to be read from the part.
     Of(SeriesPart),
 }
 
@@ -45,7 +45,7 @@ impl From<RunPart> for RunPart<StatsPart> {
     }
 }
 
-/// One run at one moment. It holds no lock, and stays the same whatever is written meanwhile.
+/// One run at one moment. Holds no lock and never changes.
 #[derive(Clone, Debug)]
 pub struct RunSnapshot {
     state: RunState,
@@ -53,7 +53,7 @@ pub struct RunSnapshot {
     damage: Vec<String>,
 }
 
-/// The parts of one series, and who wrote each, in order of arrival.
+/// The parts of one series and their writers, in order of arrival.
 #[derive(Clone, Debug, Default)]
 pub struct SeriesParts {
     /// The parts.
@@ -63,9 +63,9 @@ pub struct SeriesParts {
 }
 
 impl RunSnapshot {
-    /// Merges parts of one run, in any order, with copies among them. `None` when there is none.
+    /// Merges parts of one run, in any order, copies included. `None` if there are no parts.
     ///
-    /// A writer's points count once: of copies that overlap, the longest serves.
+    /// A writer's points count once: of overlapping copies the longest is used.
     #[must_use]
     #[doc(hidden)]
     pub fn merge(parts: Vec<RunPart>) -> Option<Self> {
@@ -73,8 +73,7 @@ impl RunSnapshot {
         let of_writer =
             |(coverage, parts): OfWriter<SeriesPart>| parts.into_iter().map(move |part| (coverage.writer, part));
         let mut parts: Vec<(WriterId, (String, SeriesPart))> = sources.into_iter().flat_map(of_writer).collect();
-        // Stable, so that the parts of a key stay in order; sources mostly have their keys in order, which makes it a
-        // merge.
+        // Stable, so that the parts of a key stay in order. Most sources have their keys sorted, so this is a merge.
         parts.sort_by(|(_, (a, _)), (_, (b, _))| a.cmp(b));
         let mut series: Vec<(String, SeriesParts)> = Vec::new();
         for (writer, (key, part)) in parts {
@@ -89,33 +88,37 @@ impl RunSnapshot {
         Some(Self { state, series: series.into_iter().collect(), damage: Vec::new() })
     }
 
-    /// What does not verify in the logs that this view was made from: whatever stood there is missing from it. Empty
-    /// for a run that is whole. Damage in columns is not among it: reading them answers with an error, and
-    /// [`Self::salvage`] reads around it.
+    /// Damage in the logs that this view was made from; the damaged data is missing from it. Empty for an undamaged
+    /// run. Damage in columns is not included: reading those returns an error, and [`Self::salvage`] reads around it.
     #[must_use]
     pub fn damage(&self) -> &[String] {
         &self.damage
     }
 
-    /// Notes damage that this view was made around.
+    /// Adds damage that this view was made around.
     #[must_use]
     pub(crate) fn with_damage(mut self, damage: Vec<String>) -> Self {
         self.damage.extend(damage);
         self
     }
 
-    /// The same run as part of another experiment, and with another mark of deletion if one is given.
+    /// The same run in another experiment, optionally with another deletion attribute.
     #[must_use]
-    pub(crate) fn moved(mut self, experiment: ExperimentId, name: String, mark: Option<Stamped<Attribute>>) -> Self {
+    pub(crate) fn moved(
+        mut self,
+        experiment: ExperimentId,
+        name: String,
+        deletion: Option<Stamped<Attribute>>,
+    ) -> Self {
         (self.state.experiment, self.state.experiment_name) = (experiment, name);
-        if let Some(mark) = mark {
-            let kind = mark.value.kind();
-            self.state.attributes[kind] = Some(mark);
+        if let Some(deletion) = deletion {
+            let kind = deletion.value.kind();
+            self.state.attributes[kind] = Some(deletion);
         }
         self
     }
 
-    /// The same run without the points of some writers, and of some writers in some metrics.
+    /// The same run without all points of some writers, and without some writers' points in some metrics.
     #[must_use]
     pub(crate) fn without(
         mut self,
@@ -132,27 +135,27 @@ impl RunSnapshot {
         self
     }
 
-    /// The same run without all that some writers logged and said.
+    /// The same run without the points and metadata of some writers.
     #[must_use]
     pub(crate) fn without_writers(self, of: impl Fn(WriterId) -> bool) -> Self {
         let mut left = self.without(&of, |_, writer| of(writer));
-        left.state.forget_words(of);
+        left.state.forget_metadata(of);
         left
     }
 
-    /// Leaves out params by key.
+    /// Removes params by key.
     pub(crate) fn leave_params_out(&mut self, which: impl Fn(&str) -> bool) {
         self.state.params.retain(|key, _| !which(key));
     }
 
-    /// Leaves out whether the run is marked deleted.
+    /// Removes the deletion attribute.
     pub(crate) fn leave_deletion_out(&mut self) {
         self.state.attributes.iter_mut().for_each(|said| {
             said.take_if(|said| matches!(said.value, Attribute::Deleted { .. }));
         });
     }
 
-    /// What is said of the run, as a copy that has none of its points.
+    /// The run's metadata, as a copy without points.
     #[must_use]
     pub(crate) fn without_points(mut self) -> Self {
         self.series.clear();
@@ -168,25 +171,25 @@ impl RunSnapshot {
         &self.state.id
     }
 
-    /// Everything known of the run beside its points.
+    /// The run's metadata.
     #[must_use]
     pub fn state(&self) -> &RunState {
         &self.state
     }
 
-    /// The metrics' keys, in order of their bytes.
+    /// The metric keys, sorted by bytes.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.series.keys().map(String::as_str)
     }
 
-    /// All series by key, for those who copy them.
+    /// All series by key, for copying.
     #[must_use]
     pub fn series(&self) -> &BTreeMap<String, SeriesParts> {
         &self.series
     }
 
-    /// Reads the run's points around damage: its answers have every point that verifies, and it says how many are
-    /// missing. The methods here answer with an error instead, for those who need all points.
+    /// Reads the run's points around damage: returns every point that verifies and counts the missing ones. The methods
+    /// here return an error instead.
     #[must_use]
     pub fn salvage(&self) -> Salvage<'_> {
         Salvage::new(self)
@@ -201,7 +204,7 @@ impl RunSnapshot {
         Ok(&parts.parts)
     }
 
-    /// Statistics of a series, its latest value among them. Costs one lookup for a sealed series.
+    /// Statistics of a series, including its latest value. One lookup for a sealed series.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`].
@@ -215,7 +218,7 @@ impl RunSnapshot {
         stats.ok_or_else(|| Error::not_found("metric", key))
     }
 
-    /// How many points a series has, over all its parts.
+    /// The number of points of a series.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -233,18 +236,18 @@ impl RunSnapshot {
         Ok(columns)
     }
 
-    /// [`Self::history`] in place of what `columns` hold, whose memory serves again: faster for whoever reads many
-    /// series, since fresh memory costs as much as decoding into it.
+    /// [`Self::history`] that replaces the contents of `columns` and reuses their memory: faster for many series, since
+    /// fresh memory costs as much as decoding.
     ///
     /// # Errors
-    /// Those of [`Self::history`]; `columns` hold nothing of use then.
+    /// As [`Self::history`]; then the contents of `columns` are undefined.
     pub fn history_into(&self, key: &str, columns: &mut Columns) -> Result<()> {
         self.arrivals_into(key, columns)?;
         columns.sort();
         Ok(())
     }
 
-    /// All points of a series in order of arrival: writer after writer, each in the order in which it logged.
+    /// All points of a series in order of arrival: writer by writer, each in its own order.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`].
@@ -264,7 +267,7 @@ impl RunSnapshot {
         Ok(())
     }
 
-    /// The points of a series within a range of steps, ordered as by [`Self::history`].
+    /// The points of a series within a range of steps, ordered as in [`Self::history`].
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`].
@@ -278,11 +281,10 @@ impl RunSnapshot {
         Ok(within)
     }
 
-    /// At most `buckets` buckets of equal width over a range of steps (all steps for `None`), each with its first,
-    /// last, least and greatest point, so that a plot shows every spike. Where the range has no more points than
-    /// buckets, the points themselves. Costs no more for a longer series: where a page of 1,024 points is no wider than
-    /// a bucket, no point is read, and an edge between buckets lies between two pages, at most half a bucket's width
-    /// beside its place.
+    /// At most `buckets` buckets of equal width over a range of steps (all for `None`), each with its first, last,
+    /// least and greatest point, so that a plot shows every spike. If the range has no more points than buckets, the
+    /// points themselves. The cost does not grow with the series: no point is read where a page of 1,024 points is
+    /// narrower than a bucket. An edge between buckets may then be off by half a bucket, to lie between two pages.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`]; [`Error::Invalid`] for 0 buckets.
@@ -290,7 +292,7 @@ impl RunSnapshot {
         downsample::downsample(self.to_draw(key, buckets)?, steps, buckets)
     }
 
-    /// The parts of a series, for a plot of so many buckets.
+    /// The parts of a series, to be drawn in this many buckets.
     pub(super) fn to_draw(&self, key: &str, buckets: usize) -> Result<&[SeriesPart]> {
         if buckets == 0 {
             return Err(Error::invalid("buckets", "at least 1 is needed"));
@@ -310,15 +312,15 @@ impl RunSnapshot {
         Ok(summary_of(&self.state, metrics))
     }
 
-    /// How many points all series have.
+    /// The number of points of all series.
     #[must_use]
     pub fn points(&self) -> u64 {
         self.series.values().flat_map(|series| &series.parts).map(part_len).sum::<usize>() as u64
     }
 }
 
-/// What the parts of one run say together, and what serves of their points: writers in their order, of each the copies
-/// that count, in order of their points. `None` where there is no part.
+/// Merges parts of one run: its metadata, and the copies of points that count, by writer and in order. `None` if there
+/// are no parts.
 fn merge_parts<S>(parts: Vec<RunPart<S>>) -> Option<(RunState, Vec<OfWriter<S>>)> {
     let mut parts = parts.into_iter();
     let RunPart { mut state, series: mut sources } = parts.next()?;
@@ -348,7 +350,7 @@ fn merge_parts<S>(parts: Vec<RunPart<S>>) -> Option<(RunState, Vec<OfWriter<S>>)
     Some((state, serving))
 }
 
-/// A run's row of lists, from its parts. `None` where there is no part.
+/// A run's row in lists, from its parts. `None` if there are no parts.
 ///
 /// # Errors
 /// [`Error::Corrupt`], [`Error::Io`].
@@ -369,7 +371,7 @@ pub fn summarise(parts: Vec<RunPart<StatsPart>>) -> Result<Option<RunSummary>> {
     Ok(Some(summary_of(&state, metrics)))
 }
 
-/// The statistics of a part; `None` for one without points.
+/// The statistics of a part; `None` if it has no points.
 pub(super) fn part_stats(part: &SeriesPart) -> Result<Option<SeriesStats>> {
     match part {
         SeriesPart::Sealed(group, index) => group.stats(*index).map(Some),
@@ -377,7 +379,7 @@ pub(super) fn part_stats(part: &SeriesPart) -> Result<Option<SeriesStats>> {
     }
 }
 
-/// Adds the statistics of points that were logged after those known.
+/// Adds the statistics of later points.
 pub(super) fn add_stats(known: &mut Option<SeriesStats>, later: &SeriesStats) {
     match known {
         Some(stats) => stats.merge(later),
@@ -385,14 +387,13 @@ pub(super) fn add_stats(known: &mut Option<SeriesStats>, later: &SeriesStats) {
     }
 }
 
-/// Which copies of one writer's points serve: those that follow one another without overlap and reach furthest, and of
-/// equal ones those that lost least. `copies` are sorted by where they begin.
+/// Chooses which copies of one writer's points to use: the chain of adjacent copies that reaches furthest, of equal
+/// chains the one with fewest lost points. `copies` are sorted by their first point.
 ///
-/// A growing source that was imported at different moments into two workspaces has copies that overlap in part; the
-/// chain that reaches furthest has all of them.
+/// Two workspaces may have imported a growing source at different times, so that their copies overlap partly. The chain
+/// that reaches furthest has all points.
 fn choose_copies(copies: &[Coverage]) -> Vec<usize> {
-    // For each copy, from the last to the first: how far the best chain from it reaches, what it lost, and its next
-    // copy.
+    // For each copy, last to first: the end of the best chain from it, the points that chain lost, and the next copy.
     let mut best: Vec<(u64, u64, Option<usize>)> = vec![(0, 0, None); copies.len()];
     for index in (0..copies.len()).rev() {
         let own = copies[index];
@@ -412,7 +413,7 @@ fn choose_copies(copies: &[Coverage]) -> Vec<usize> {
         if reached.is_none_or(|reached| from >= reached) {
             let mut next = (start..end).max_by_key(|&index| (best[index].0, std::cmp::Reverse(best[index].1)));
             while let Some(index) = next {
-                // A copy without points says nothing beside others.
+                // A copy without points is useless beside others.
                 if copies[index].through > from || reached.is_none() {
                     chosen.push(index);
                 }
@@ -425,7 +426,7 @@ fn choose_copies(copies: &[Coverage]) -> Vec<usize> {
     chosen
 }
 
-/// A run's words with the statistics of its series.
+/// A run's metadata with the statistics of its series.
 #[must_use]
 pub fn summary_of(state: &RunState, metrics: BTreeMap<String, SeriesStats>) -> RunSummary {
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
@@ -451,7 +452,7 @@ pub fn summary_of(state: &RunState, metrics: BTreeMap<String, SeriesStats>) -> R
     }
 }
 
-/// How many points a part has.
+/// The number of points of a part.
 #[must_use]
 pub fn part_len(part: &SeriesPart) -> usize {
     match part {

@@ -1,4 +1,4 @@
-//! What is known of a run beside its points, merged from everything that any writer said, in any order.
+//! A run's metadata, merged from all writers in any order.
 
 use std::collections::BTreeMap;
 
@@ -8,28 +8,28 @@ use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::stats::RunStatus;
 use crate::log::record::{Attribute, Record};
 
-/// Who said something, and after how much else: the greatest counts. No clock decides.
+/// The writer of a value and its order number. The greatest stamp wins; no clock is involved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Stamp {
-    /// One more than the greatest order that the writer had seen in this run.
+    /// One more than the greatest order the writer had seen in this run.
     pub order: u64,
-    /// Decides between equal orders.
+    /// Breaks ties.
     pub writer: WriterId,
 }
 
-/// A value and who said it.
+/// A value with its stamp.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamped<T> {
-    /// Who.
+    /// The stamp.
     pub stamp: Stamp,
-    /// What.
+    /// The value.
     pub value: T,
 }
 
-/// Which points of a writer a pack has: those from `from` up to `through`.
+/// Which points of a writer a pack or snapshot has: `from` up to `through`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Coverage {
-    /// The writer's order: it sorts the writers of a run.
+    /// The writer's order, which sorts the writers of a run.
     pub order: u64,
     /// The writer.
     pub writer: WriterId,
@@ -37,34 +37,33 @@ pub struct Coverage {
     pub from: u64,
     /// One past the sequence number of the last.
     pub through: u64,
-    /// How many of them are missing, because damage took them: a copy that has more of them is preferred.
+    /// Points lost to damage; copies with fewer are preferred.
     pub lost: u64,
 }
 
-/// A run's words. Merging is commutative, associative and idempotent, so copies of a run come to the same state
-/// whatever way they took.
+/// A run's metadata. Merging is commutative, associative and idempotent, so copies converge whatever way they took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunState {
     /// The run's id.
     pub id: RunId,
-    /// Where it belongs.
+    /// Its experiment.
     pub experiment: ExperimentId,
     /// The experiment's name when the run was created.
     pub experiment_name: String,
-    /// Its own words, by `Attribute::kind`.
+    /// Its attributes, by `Attribute::kind`.
     pub attributes: [Option<Stamped<Attribute>>; Attribute::KINDS],
-    /// For each key the values that writers set; the first counts.
+    /// For each key, the values that writers set; the first counts.
     pub params: BTreeMap<String, Vec<Stamped<String>>>,
-    /// Tags; `None` is a removed one, which older words must not bring back.
+    /// Tags; `None` is a removed tag, which older values must not restore.
     pub tags: BTreeMap<String, Stamped<Option<String>>>,
-    /// What is attached, by kind and key; `None` is a removed one.
+    /// Items, by kind and key; `None` is a removed item.
     pub items: BTreeMap<(u8, String), Stamped<Option<String>>>,
-    /// Which points are meant: in a pack those of its group, in a snapshot all.
+    /// Which points exist: in a pack those of its row group, in a snapshot all.
     pub coverage: Vec<Coverage>,
 }
 
 impl RunState {
-    /// How far each writer goes: one past the number of its last point.
+    /// For each writer, one past its last sequence number.
     pub(crate) fn reaches(&self) -> BTreeMap<WriterId, u64> {
         let mut reaches: BTreeMap<WriterId, u64> = BTreeMap::new();
         for own in &self.coverage {
@@ -74,7 +73,7 @@ impl RunState {
         reaches
     }
 
-    /// A run of which nothing else is known.
+    /// A run without any other metadata.
     #[must_use]
     pub fn new(id: RunId, experiment: ExperimentId, experiment_name: String) -> Self {
         Self {
@@ -89,11 +88,11 @@ impl RunState {
         }
     }
 
-    /// Takes in one record of a writer about this run.
+    /// Applies a record of a writer about this run.
     #[doc(hidden)]
     pub fn apply(&mut self, writer: WriterId, record: &Record) {
         match record {
-            // A claim is not a value: only other writers heed it.
+            // A claim is not a value: only other writers use it.
             Record::Run { .. } | Record::Series { .. } | Record::ParamClaimed { .. } => {}
             Record::Param { key, value, order, .. } => {
                 let stamp = Stamp { order: *order, writer };
@@ -109,11 +108,11 @@ impl RunState {
             }
             Record::Tag { key, value, order, .. } => {
                 let stamp = Stamp { order: *order, writer };
-                last_word(&mut self.tags, key.clone(), Stamped { stamp, value: value.clone() });
+                keep_newest(&mut self.tags, key.clone(), Stamped { stamp, value: value.clone() });
             }
             Record::Item { kind, key, value, order, .. } => {
                 let stamp = Stamp { order: *order, writer };
-                last_word(&mut self.items, (*kind, key.clone()), Stamped { stamp, value: value.clone() });
+                keep_newest(&mut self.items, (*kind, key.clone()), Stamped { stamp, value: value.clone() });
             }
             Record::Attribute { attribute, order, .. } => {
                 let stamp = Stamp { order: *order, writer };
@@ -122,10 +121,10 @@ impl RunState {
         }
     }
 
-    /// Forgets what some writers said.
-    pub(crate) fn forget_words(&mut self, of: impl Fn(WriterId) -> bool) {
+    /// Removes the metadata of some writers.
+    pub(crate) fn forget_metadata(&mut self, of: impl Fn(WriterId) -> bool) {
         for attribute in &mut self.attributes {
-            attribute.take_if(|word| of(word.stamp.writer));
+            attribute.take_if(|value| of(value.stamp.writer));
         }
         self.params.values_mut().for_each(|values| values.retain(|value| !of(value.stamp.writer)));
         self.params.retain(|_, values| !values.is_empty());
@@ -133,14 +132,14 @@ impl RunState {
         self.items.retain(|_, item| !of(item.stamp.writer));
     }
 
-    /// Takes in all that another copy or part of the run knows, but for its coverage.
+    /// Merges another copy or part of the run, except its coverage.
     pub fn merge(&mut self, other: &Self) {
         other.attributes.iter().flatten().for_each(|attribute| self.attribute(attribute.clone()));
         for (key, values) in &other.params {
             values.iter().for_each(|value| self.set_param(key, value.clone()));
         }
-        other.tags.iter().for_each(|(key, tag)| last_word(&mut self.tags, key.clone(), tag.clone()));
-        other.items.iter().for_each(|(key, item)| last_word(&mut self.items, key.clone(), item.clone()));
+        other.tags.iter().for_each(|(key, tag)| keep_newest(&mut self.tags, key.clone(), tag.clone()));
+        other.items.iter().for_each(|(key, item)| keep_newest(&mut self.items, key.clone(), item.clone()));
     }
 
     fn set_param(&mut self, key: &str, value: Stamped<String>) {
@@ -161,22 +160,22 @@ impl RunState {
         }
     }
 
-    /// Its mark of deletion, if anybody set one: the word of kind 5.
+    /// Its deletion attribute, if set.
     #[must_use]
-    pub(crate) fn mark(&self) -> Option<&Stamped<Attribute>> {
+    pub(crate) fn deletion_attribute(&self) -> Option<&Stamped<Attribute>> {
         self.attributes[5].as_ref()
     }
 
-    /// Who marked it deleted, or restored it, last; empty when nobody did, or said who.
+    /// Who last deleted or restored it; empty if nobody did or the name is unknown.
     #[must_use]
     pub fn deletion_by(&self) -> &str {
-        match self.word(5) {
+        match self.attribute_value(5) {
             Some(Attribute::Deleted { by, .. }) => by,
             _ => "",
         }
     }
 
-    /// The greatest order that anything of this run carries.
+    /// The greatest order number in this run.
     #[must_use]
     pub(crate) fn greatest_order(&self) -> u64 {
         let attributes = self.attributes.iter().flatten().map(|attribute| attribute.stamp.order);
@@ -187,32 +186,32 @@ impl RunState {
         attributes.chain(params).chain(tags).chain(items).chain(writers).max().unwrap_or(0)
     }
 
-    fn word(&self, kind: usize) -> Option<&Attribute> {
+    fn attribute_value(&self, kind: usize) -> Option<&Attribute> {
         self.attributes[kind].as_ref().map(|attribute| &attribute.value)
     }
 
-    /// The run's name; empty when nobody gave one.
+    /// The run's name; may be empty.
     #[must_use]
     pub fn name(&self) -> &str {
-        match self.word(0) {
+        match self.attribute_value(0) {
             Some(Attribute::Name(name)) => name,
             _ => "",
         }
     }
 
-    /// Who ran it; empty when nobody said.
+    /// Who ran it; may be empty.
     #[must_use]
     pub fn user(&self) -> &str {
-        match self.word(1) {
+        match self.attribute_value(1) {
             Some(Attribute::User(user)) => user,
             _ => "",
         }
     }
 
-    /// Where the run stands.
+    /// The run's status.
     #[must_use]
     pub fn status(&self) -> RunStatus {
-        match self.word(2) {
+        match self.attribute_value(2) {
             Some(Attribute::Status(status)) => *status,
             _ => RunStatus::Running,
         }
@@ -221,7 +220,7 @@ impl RunState {
     /// When it started, in milliseconds since the epoch.
     #[must_use]
     pub fn start_time_ms(&self) -> Option<i64> {
-        match self.word(3) {
+        match self.attribute_value(3) {
             Some(Attribute::StartTime(time)) => *time,
             _ => None,
         }
@@ -230,34 +229,34 @@ impl RunState {
     /// When it ended, in milliseconds since the epoch.
     #[must_use]
     pub fn end_time_ms(&self) -> Option<i64> {
-        match self.word(4) {
+        match self.attribute_value(4) {
             Some(Attribute::EndTime(time)) => *time,
             _ => None,
         }
     }
 
-    /// When it was marked deleted, in milliseconds since the epoch; `None` when it is not.
+    /// When it was marked deleted, in milliseconds since the epoch; `None` if it is not.
     #[must_use]
     pub fn deleted_ms(&self) -> Option<i64> {
-        match self.word(5) {
+        match self.attribute_value(5) {
             Some(Attribute::Deleted { at_ms, .. }) => *at_ms,
             _ => None,
         }
     }
 
-    /// How often its experiment had been deleted or restored when the run's own mark was set.
+    /// The experiment's generation in which the deletion attribute was set.
     #[must_use]
     pub(crate) fn deleted_generation(&self) -> u64 {
-        match self.word(5) {
+        match self.attribute_value(5) {
             Some(Attribute::Deleted { generation, .. }) => *generation,
             _ => 0,
         }
     }
 
-    /// What it stands for: [`crate::base::items::RUN`] for a plain run.
+    /// Its kind: [`crate::base::items::RUN`] for a plain run.
     #[must_use]
     pub fn kind(&self) -> u8 {
-        match self.word(6) {
+        match self.attribute_value(6) {
             Some(Attribute::Kind(kind)) => *kind,
             _ => crate::base::items::RUN,
         }
@@ -281,7 +280,7 @@ impl RunState {
         self.deleted_ms().is_some()
     }
 
-    /// The params that stand.
+    /// The effective params.
     pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
         self.params.iter().filter_map(|(key, values)| Some((key.as_str(), values.first()?.value.as_str())))
     }
@@ -292,29 +291,29 @@ impl RunState {
         self.params.get(key).and_then(|values| Some(values.first()?.value.as_str()))
     }
 
-    /// The tags that stand.
+    /// The tags that are set.
     pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
         self.tags.iter().filter_map(|(key, tag)| Some((key.as_str(), tag.value.as_deref()?)))
     }
 }
 
-/// What decides between two words of one kind: the stamp; of a mark of deletion that was carried into a later
-/// generation of its experiment with its stamp, the later generation.
+/// What decides between two attributes of one kind: the stamp; for a deletion attribute that was carried with its stamp
+/// into a later generation of its experiment, the later generation.
 #[must_use]
-pub fn rank(word: &Stamped<Attribute>) -> (Stamp, u64, Option<i64>, &str) {
-    match &word.value {
-        Attribute::Deleted { at_ms, generation, by } => (word.stamp, *generation, *at_ms, by),
-        _ => (word.stamp, 0, None, ""),
+pub fn rank(value: &Stamped<Attribute>) -> (Stamp, u64, Option<i64>, &str) {
+    match &value.value {
+        Attribute::Deleted { at_ms, generation, by } => (value.stamp, *generation, *at_ms, by),
+        _ => (value.stamp, 0, None, ""),
     }
 }
 
-/// Keeps the word of the greatest stamp.
-fn last_word<K: Ord>(words: &mut BTreeMap<K, Stamped<Option<String>>>, key: K, word: Stamped<Option<String>>) {
-    match words.get_mut(&key) {
-        Some(own) if word.stamp >= own.stamp => *own = word,
+/// Keeps the value with the greatest stamp.
+fn keep_newest<K: Ord>(values: &mut BTreeMap<K, Stamped<Option<String>>>, key: K, value: Stamped<Option<String>>) {
+    match values.get_mut(&key) {
+        Some(own) if value.stamp >= own.stamp => *own = value,
         Some(_) => {}
         None => {
-            words.insert(key, word);
+            values.insert(key, value);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The newest points of a writer: an array of slots that outlives the process, reused in place.
 //!
-//! Mapped where the file system keeps the promises that this needs, the slots are stores into memory that the kernel
-//! owns. Elsewhere the same bytes are written by one call a point. Either way the file is the array and nothing else;
-//! see [`crate::log::slot`] for why stale bytes in it never count.
+//! The file is mapped where the file system supports it safely; then a slot is a store into kernel memory. Elsewhere
+//! each point is one write of the same bytes. Either way the file is just the array; [`crate::log::slot`] explains why
+//! stale bytes never count.
 //!
-//! The array has two halves. A turn of points begins at the first slot of either; while the points of one half are on
-//! their way into a frame, the other takes what comes next. A half whose points were promised to survive where they lie
-//! is begun anew only after the log survives up to the frame that has them.
+//! The array is two buffers. While the points of one are moved into a frame, the other takes new points. Each reuse of
+//! a buffer, from its first slot on, is a new generation. If a buffer's points were promised durable in place, it is
+//! reused only after the frame that has them is durable.
 #![allow(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -18,29 +18,29 @@ use crate::error::{Error, Result};
 use crate::log::slot::{CONTINUES, Check, SLOT_LEN, Slot};
 use crate::storage::{File, Region, Storage};
 
-/// Slots of a new region: 64 KiB, so that a run of one point costs little.
+/// Slots of a new tail: 64 KiB, so that a run of one point costs little.
 const SLOTS_FIRST: usize = 2 << 10;
-/// How much a full region grows, until it has both halves.
+/// Growth factor of a full tail, up to two buffers.
 const GROWTH: usize = 4;
 
 /// A writer's slots.
 pub struct Tail {
-    /// The first slot of the region.
+    /// The first slot.
     slots: *mut Slot,
-    /// Slots of a half.
-    half: usize,
-    /// The first slot of the present turn: that of a half.
+    /// Slots per buffer.
+    buffer_slots: usize,
+    /// The first slot of the current buffer.
     start: usize,
-    /// The next slot to be written; those from `start` up to here are published.
+    /// The next slot to write; those from `start` up to here are published.
     next: usize,
-    /// Up to here slots are written without asking further.
+    /// Slots up to here may be written before the owner is asked again.
     limit: usize,
     capacity: usize,
-    /// How many slots of the other half hold points that no frame has yet.
+    /// Slots of the other buffer whose points no frame has yet.
     full: usize,
-    /// For each half the log's offset that must be durable before its slots are overwritten.
-    kept: [u64; 2],
-    /// Slots from `next` up to here may hold in the file what a failed write left: it must not be taken for points.
+    /// For each buffer, the log offset that must be durable before its slots are overwritten.
+    reuse_after: [u64; 2],
+    /// Slots from `next` up to here may hold remains of a failed write, which must not be taken for points.
     dirty: usize,
     check: Check,
     memory: Memory,
@@ -53,7 +53,7 @@ enum Memory {
     Mapped {
         _region: Box<dyn Region>,
     },
-    /// Written to the file after each point; the copy here serves sealing.
+    /// Written to the file point by point; this copy is used for sealing.
     Written(Vec<Slot>),
 }
 
@@ -68,13 +68,19 @@ impl std::fmt::Debug for Tail {
 }
 
 impl Tail {
-    /// Creates the tail's file, which must not exist, with halves of so many slots; mapped or not.
+    /// Creates the tail's file, which must not exist.
     ///
     /// # Errors
     /// [`Error::Io`]; no file is left then.
-    pub fn create(storage: &dyn Storage, path: &Path, writer: WriterId, half: usize, mapped: bool) -> Result<Self> {
+    pub fn create(
+        storage: &dyn Storage,
+        path: &Path,
+        writer: WriterId,
+        buffer_slots: usize,
+        mapped: bool,
+    ) -> Result<Self> {
         let file = match storage.create_new(path) {
-            // Only this writer has the name: an attempt failed before, and so did its removal.
+            // Only this writer uses the name: an earlier attempt failed, and so did its cleanup.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 storage.remove_file(path).and_then(|()| storage.create_new(path))
             }
@@ -83,20 +89,20 @@ impl Tail {
         let file: Arc<dyn File> = file.map_err(Error::io("create", path))?.into();
         let mut tail = Self {
             slots: std::ptr::null_mut(),
-            half,
+            buffer_slots,
             start: 0,
             next: 0,
             limit: 0,
             capacity: 0,
             full: 0,
-            kept: [0; 2],
+            reuse_after: [0; 2],
             dirty: 0,
             check: Check::new(writer),
             memory: Memory::Written(Vec::new()),
             file,
             path: path.to_owned(),
         };
-        if let Err(error) = tail.reserve(SLOTS_FIRST.min(half), mapped) {
+        if let Err(error) = tail.reserve(SLOTS_FIRST.min(buffer_slots), mapped) {
             let _ = storage.remove_file(path);
             return Err(error);
         }
@@ -110,9 +116,9 @@ impl Tail {
         }
         match &mut self.memory {
             Memory::Mapped { .. } => {}
-            // All that it may ever have, at once: pages that are mapped anew are touched anew.
+            // Map the maximum at once: remapped pages would fault again.
             Memory::Written(_) if mapped => {
-                let region = self.file.map(2 * self.half * SLOT_LEN).map_err(Error::io("map", &self.path))?;
+                let region = self.file.map(2 * self.buffer_slots * SLOT_LEN).map_err(Error::io("map", &self.path))?;
                 self.slots = region.as_ptr().cast();
                 self.memory = Memory::Mapped { _region: region };
             }
@@ -126,10 +132,10 @@ impl Tail {
         Ok(())
     }
 
-    /// Makes room for `more` slots, for which this half must have [`Self::room`], and lifts any pause.
+    /// Allocates `more` slots, for which this buffer must have [`Self::room`], and ends any pause.
     ///
     /// # Errors
-    /// [`Error::Io`]; the slots there stay.
+    /// [`Error::Io`]; existing slots stay.
     #[cold]
     pub fn grow(&mut self, more: usize) -> Result<()> {
         self.reserve_through(self.next + more)?;
@@ -140,8 +146,8 @@ impl Tail {
     fn reserve_through(&mut self, wanted: usize) -> Result<()> {
         let mut capacity = self.capacity;
         while capacity < wanted {
-            // Whole halves: the second is made room for when the first is full.
-            let most = if capacity < self.half { self.half } else { 2 * self.half };
+            // The second buffer is allocated when the first is full.
+            let most = if capacity < self.buffer_slots { self.buffer_slots } else { 2 * self.buffer_slots };
             capacity = (capacity * GROWTH).min(most);
         }
         if capacity > self.capacity {
@@ -151,102 +157,102 @@ impl Tail {
         Ok(())
     }
 
-    /// Lets [`Self::free`] be at most `count` until it is asked again: the owner has something to do by then.
+    /// Limits [`Self::free`] to `count`, so that the owner gets control back after that many points.
     pub fn pause_after(&mut self, count: usize) {
-        let end = self.capacity.min(self.start + self.half).max(self.next);
+        let end = self.capacity.min(self.start + self.buffer_slots).max(self.next);
         self.limit = self.next.saturating_add(count).min(end);
     }
 
-    /// How many slots are free without growing, up to the pause.
+    /// Slots free without growing, up to the pause.
     #[inline]
     #[must_use]
     pub fn free(&self) -> usize {
         self.limit - self.next
     }
 
-    /// How many slots this half has left.
+    /// Slots left in this buffer.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.start + self.half - self.next
+        self.start + self.buffer_slots - self.next
     }
 
-    /// How many points the present turn has.
+    /// The number of points in the current buffer.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.next - self.start
     }
 
-    /// Whether it has none.
+    /// Whether the current buffer has no points.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.next == self.start
     }
 
-    /// The log's offset that must be durable before the next turn's first slot is stored: see [`Self::release`]. 0 once
-    /// the turn has points.
+    /// The log offset that must be durable before the current buffer's first slot is stored: see [`Self::release`]. 0
+    /// once the buffer has points.
     #[must_use]
-    pub fn kept(&self) -> u64 {
-        if self.is_empty() { self.kept[self.start / self.half] } else { 0 }
+    pub fn reuse_after(&self) -> u64 {
+        if self.is_empty() { self.reuse_after[self.start / self.buffer_slots] } else { 0 }
     }
 
-    /// The same for the first slot of the other half.
+    /// The same for the other buffer.
     #[must_use]
-    pub fn kept_over(&self) -> u64 {
-        self.kept[1 - self.start / self.half]
+    pub fn other_reuse_after(&self) -> u64 {
+        self.reuse_after[1 - self.start / self.buffer_slots]
     }
 
-    /// The same for all slots: the log's offset that must be durable before the file is removed.
+    /// The log offset that must be durable before the file is removed.
     #[must_use]
-    pub fn kept_anywhere(&self) -> u64 {
-        self.kept.into_iter().max().unwrap_or(0)
+    pub fn remove_after(&self) -> u64 {
+        self.reuse_after.into_iter().max().unwrap_or(0)
     }
 
-    /// Begins a turn in the other half; the points here stay, as [`Self::full_slots`], until [`Self::release`]. Whoever
-    /// stores its first slot sees to [`Self::kept`] first.
+    /// Swaps the buffers. The points here stay, as [`Self::full_slots`], until [`Self::release`]. Check
+    /// [`Self::reuse_after`] before storing the first slot.
     ///
     /// # Errors
-    /// [`Error::Io`]; nothing changed then.
+    /// [`Error::Io`]; then nothing changed.
     ///
     /// # Panics
-    /// When the other half was not released.
-    pub fn turn_over(&mut self) -> Result<()> {
-        assert_eq!(self.full, 0, "the other half still holds points");
-        // What a failed write left behind the last point would have the number of the next one.
+    /// If the other buffer was not released.
+    pub fn swap(&mut self) -> Result<()> {
+        assert_eq!(self.full, 0, "the other buffer_slots still holds points");
+        // Remains of a failed write after the last point would have the next point's number.
         self.clean()?;
-        let start = self.half - self.start;
+        let start = self.buffer_slots - self.start;
         self.reserve_through(start + 1)?;
         self.full = self.len();
         self.begin(start);
         Ok(())
     }
 
-    /// The points of the half that is full, in order; none when there is no such half.
+    /// The points of the full buffer, in order; empty if there is none.
     #[must_use]
     pub fn full_slots(&self) -> &[Slot] {
-        self.published(self.half - self.start, self.full)
+        self.published(self.buffer_slots - self.start, self.full)
     }
 
-    /// A frame has the points of the half that was full; its slots may be used again once the log survives up to the
-    /// byte `kept`.
-    pub fn release(&mut self, kept: u64) {
+    /// Frees the full buffer, whose points a frame has now. It may be reused once the log is durable up to
+    /// `reuse_after`.
+    pub fn release(&mut self, reuse_after: u64) {
         self.full = 0;
-        self.kept[1 - self.start / self.half] = kept;
+        self.reuse_after[1 - self.start / self.buffer_slots] = reuse_after;
     }
 
-    /// Begins a turn at this slot, the first of a half, where none is free before the owner made room.
+    /// Starts a new generation at this slot, the first of a buffer. No slot is free until the owner makes room.
     fn begin(&mut self, start: usize) {
         (self.start, self.next) = (start, start);
         self.pause_after(0);
     }
 
-    /// Publishes one point, whose sequence number this is, as the next slot. `free()` must not be 0.
+    /// Publishes one point with this sequence number in the next slot. `free()` must not be 0.
     ///
     /// # Errors
-    /// [`Error::Io`] of a written tail; the point is not there then.
+    /// [`Error::Io`] of a written tail; then the point was not logged.
     ///
     /// # Panics
-    /// When no slot is free.
+    /// If no slot is free.
     #[inline]
     pub fn push(&mut self, slot: Slot, sequence: u64) -> Result<()> {
         assert!(self.next < self.capacity, "the session makes room first");
@@ -258,13 +264,13 @@ impl Tail {
         Ok(())
     }
 
-    /// Publishes points that are there together or not at all; `sequence` is that of the first. There must be room.
+    /// Publishes points atomically; `sequence` is the number of the first. There must be room.
     ///
     /// # Errors
-    /// [`Error::Io`] of a written tail; none of the points is there then.
+    /// [`Error::Io`] of a written tail; then none of the points was logged.
     ///
     /// # Panics
-    /// When not enough slots are free.
+    /// If not enough slots are free.
     pub fn push_batch(&mut self, slots: impl ExactSizeIterator<Item = Slot>, sequence: u64) -> Result<()> {
         let count = slots.len();
         assert!(count <= self.free(), "the session makes room first");
@@ -307,14 +313,14 @@ impl Tail {
         self.clean()?;
         if let Err(error) = self.file.write_at(&bytes, (from * SLOT_LEN) as u64) {
             self.dirty = from + count;
-            // If this fails too, the next write tries again before anything else.
+            // If this fails too, the next write tries again first.
             let _ = self.clean();
             return Err(Error::io("write", &self.path)(error));
         }
         Ok(())
     }
 
-    /// Overwrites what a failed write may have left behind the last point.
+    /// Overwrites remains of a failed write after the last point.
     fn clean(&mut self) -> Result<()> {
         if self.dirty > self.next {
             let zeros = vec![0; (self.dirty - self.next) * SLOT_LEN];
@@ -324,7 +330,7 @@ impl Tail {
         Ok(())
     }
 
-    /// The points of the present turn, in order.
+    /// The points of the current buffer, in order.
     #[must_use]
     pub fn slots(&self) -> &[Slot] {
         self.published(self.start, self.len())
@@ -334,29 +340,29 @@ impl Tail {
         if len == 0 {
             return &[];
         }
-        // SAFETY: `start` is a half's first slot and `len` counts the slots that were stored from there on, within
+        // SAFETY: `start` is a buffer's first slot and `len` counts the slots that were stored from there on, within
         // owned, initialised memory that only `&mut self` changes.
         unsafe { std::slice::from_raw_parts(self.slots.add(start), len) }
     }
 
-    /// Forgets all points: frames have them now. Their slots may be used again once the log survives up to the byte
-    /// `kept`; it survives up to `durable`. The next turn is in the first half unless that has to wait.
-    pub fn restart(&mut self, kept: u64, durable: u64) {
-        let here = self.start / self.half;
+    /// Frees all slots: frames have the points now. Slots may be reused once the log is durable up to `reuse_after`; it
+    /// is durable up to `durable`. The next points go to the first buffer unless it must wait and the second need not.
+    pub fn restart(&mut self, reuse_after: u64, durable: u64) {
+        let here = self.start / self.buffer_slots;
         if !self.is_empty() {
-            self.kept[here] = kept;
+            self.reuse_after[here] = reuse_after;
         }
         if self.full > 0 {
-            self.kept[1 - here] = kept;
+            self.reuse_after[1 - here] = reuse_after;
         }
         self.full = 0;
-        let waits = self.kept.map(|kept| kept > durable);
-        let start = if waits[0] && !waits[1] { self.half } else { 0 };
-        // What a failed write left in this half is cleaned by the next one, if that is here.
+        let waits = self.reuse_after.map(|reuse_after| reuse_after > durable);
+        let start = if waits[0] && !waits[1] { self.buffer_slots } else { 0 };
+        // Remains of a failed write are cleaned only by the next write to the same buffer.
         self.begin(if self.dirty > self.next { self.start } else { start });
     }
 
-    /// The file, for syncing it from elsewhere.
+    /// The file, for syncing it on another thread.
     #[must_use]
     pub fn file(&self) -> &Arc<dyn File> {
         &self.file

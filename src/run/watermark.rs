@@ -1,14 +1,14 @@
-//! How far a writer's points and words are known to survive a power loss: shared between the writer and
-//! whoever syncs its files meanwhile.
+//! Tracks which of a writer's points and frames are durable; shared between the writer and threads that sync its files.
 //!
-//! There are two ways for a sync by another thread:
+//! Another thread can sync in two ways:
 //!
-//! - It **asks** the writer to frame what it has, lets it go on for a moment, and syncs the log: few bytes.
-//! - Where the writer did not come by, or has few points, it syncs the tail where it lies: its slots verify one by one,
-//!   so they need no frame. From then on the tail holds a promise: before the writer uses those slots again, the log
-//!   must survive up to the frame that has their points by then ([`Watermark::framed`], [`Watermark::keep`]).
+//! - It **requests a flush**: the writer moves its points into frames, and the thread then syncs the log, which is few
+//!   bytes.
+//! - If the writer makes no call, or has few points, the thread syncs the tail in place; its slots verify one by one
+//!   and need no frame. These points are now promised durable in the tail: before the writer reuses their slots, the
+//!   log must be durable up to the frame that has them ([`Watermark::framed`], [`Watermark::make_log_durable`]).
 //!
-//! The writer's thread takes the lock of `files` for a moment only, never while something is synced.
+//! The writer's thread holds the lock of `files` only briefly, never during a sync.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -21,56 +21,56 @@ use crate::error::{Error, Result};
 use crate::log::ledger::Line;
 use crate::storage::{File, Storage, fork, sync_again};
 
-/// From so many points on a writer is asked to frame them; fewer take no more pages in the tail than in the log.
-const ASKED_FROM: u64 = 256;
+/// Least points for which a flush is requested; fewer take no more pages in the tail than in the log.
+const REQUEST_FROM: u64 = 256;
 
 /// The watermark of one writer.
 pub struct Watermark {
     /// One past the sequence number of the last point that was published.
     published: AtomicU64,
-    /// Whether the writer is asked to frame what it has. Only a hint: what was framed is said under the lock of
-    /// `files`.
-    asked: AtomicBool,
+    /// Whether a flush is requested and not yet seen. Only a hint: `files` has the truth.
+    requested: AtomicBool,
     /// End of the log's last frame, in bytes.
     appended: AtomicU64,
-    /// All points below survive.
+    /// Points before this one are durable.
     durable: AtomicU64,
-    /// All bytes of the log below survive.
+    /// Bytes of the log before this one are durable.
     log_durable: AtomicU64,
-    /// The same, and so do all points that were logged before what is said there: what frames may say of the log.
-    marked: AtomicU64,
-    /// From so many points on the writer is asked.
-    asked_from: u64,
-    /// Of the process that the writer is of; in a forked child there is nothing to sync, and locks may never be let go.
+    /// The same, and so are all points logged before what those bytes contain: the durable offset that frames may
+    /// state.
+    durable_offset: AtomicU64,
+    /// Least points for which a flush is requested.
+    request_from: u64,
+    /// The process generation of the writer. In a forked child there is nothing to sync, and locks may be held forever.
     generation: u32,
     line: Option<Line>,
-    /// Held while files are synced, so that one sync follows another; taken before `files`.
+    /// Serialises syncs; locked before `files`.
     syncing: Mutex<()>,
     files: Mutex<Files>,
 }
 
-/// What there is to sync, and how far it was.
+/// What there is to sync, and how far it is synced.
 struct Files {
     storage: Arc<dyn Storage>,
-    /// Folders whose names the files need.
+    /// Folders that hold the names of the files.
     folders: Vec<PathBuf>,
-    /// Whether those names survive, or are being synced.
+    /// Whether those names are durable, or being synced.
     named: bool,
-    /// Whether the writer is about to end the log, or did: from then on compaction may take it, and its folder.
+    /// Whether the writer ended the log or is about to: then compaction may remove it and its folder.
     ending: bool,
-    /// The writer's own handle, which holds the log's lock; `None` once the writer is gone.
+    /// The writer's handle, which holds the log's lock; `None` once the writer is gone.
     log: Option<Arc<dyn File>>,
     log_path: PathBuf,
     tail: Option<Arc<dyn File>>,
-    /// The sequence number of the first point in the tail that no frame has.
+    /// The sequence number of the first point that no frame has.
     base: u64,
-    /// End of the frame that has the point before `base`, in bytes.
+    /// The end of the frame with the point before `base`, in bytes.
     framed_end: u64,
-    /// Points before this one were promised to survive, in the log or where they lie in the tail.
+    /// Points before this one were promised durable, in the log or in the tail.
     promised: u64,
-    /// Through which point the writer was asked to frame.
-    asked: Option<u64>,
-    /// Why a sync failed: what it should have covered can never be reported as durable.
+    /// Points before this one were requested to be framed.
+    requested: Option<u64>,
+    /// Why a sync failed: what it covered can never be reported durable.
     lost: Option<String>,
 }
 
@@ -81,15 +81,14 @@ impl std::fmt::Debug for Watermark {
 }
 
 impl Watermark {
-    /// For a log that was just created, whose tail has halves of so many slots; `folders` hold its name and theirs, and
-    /// its line in a ledger is told how far it goes.
+    /// For a new log. `folders` hold its name and their own names; `line` is its line in a ledger.
     #[must_use]
     pub fn new(
         storage: Arc<dyn Storage>,
         folders: Vec<PathBuf>,
         log: Arc<dyn File>,
         log_path: PathBuf,
-        half: u32,
+        buffer_slots: u32,
         line: Option<Line>,
     ) -> Self {
         let files = Files {
@@ -103,130 +102,141 @@ impl Watermark {
             base: 0,
             framed_end: 0,
             promised: 0,
-            asked: None,
+            requested: None,
             lost: None,
         };
-        let [published, appended, durable, log_durable, marked] = [const { AtomicU64::new(0) }; 5];
-        let (asked, asked_from) = (AtomicBool::new(false), ASKED_FROM.min(u64::from(half) / 2));
+        let [published, appended, durable, log_durable, durable_offset] = [const { AtomicU64::new(0) }; 5];
+        let (requested, request_from) = (AtomicBool::new(false), REQUEST_FROM.min(u64::from(buffer_slots) / 2));
         let (syncing, files) = (Mutex::new(()), Mutex::new(files));
         let generation = fork::generation();
-        Self { published, asked, appended, durable, log_durable, marked, asked_from, generation, line, syncing, files }
+        Self {
+            published,
+            requested,
+            appended,
+            durable,
+            log_durable,
+            durable_offset,
+            request_from,
+            generation,
+            line,
+            syncing,
+            files,
+        }
     }
 
-    /// The writer published all points before `sequence`.
+    /// Records that all points before `sequence` are published.
     #[inline]
     pub fn publish(&self, sequence: u64) {
         self.published.store(sequence, Ordering::Release);
     }
 
-    /// The writer appended frames up to this byte of the log.
+    /// Records that the log has frames up to this offset.
     pub fn append(&self, end: u64) {
         self.appended.store(end, Ordering::Release);
     }
 
-    /// The writer has a tail now.
+    /// Sets the writer's tail.
     pub fn tail(&self, file: Arc<dyn File>) {
         let mut files = self.files.lock();
         (files.tail, files.named) = (Some(file), false);
     }
 
-    /// How many points are known to survive: all before this one.
+    /// The number of durable points.
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// How many bytes of the log are known to survive.
+    /// The number of durable bytes of the log.
     #[must_use]
     pub fn log_durable(&self) -> u64 {
         self.log_durable.load(Ordering::Acquire)
     }
 
-    /// How many bytes of the log a frame may call durable: a reader takes for damage what is missing before them,
-    /// points included.
+    /// The durable offset that a frame may state. To readers, anything missing before it, points included, is damage.
     #[must_use]
-    pub fn marked(&self) -> u64 {
-        self.marked.load(Ordering::Acquire)
+    pub fn durable_offset(&self) -> u64 {
+        self.durable_offset.load(Ordering::Acquire)
     }
 
-    /// Asks the writer to frame what it has published by now, unless that is little. Says whether it was asked.
-    pub fn ask(&self) -> bool {
+    /// Requests that the writer frames all points published so far, unless they are few. Returns whether it did.
+    pub fn request_flush(&self) -> bool {
         if self.is_foreign() {
             return false;
         }
         let mut files = self.files.lock();
         let published = self.published.load(Ordering::Acquire);
         let bare = published.saturating_sub(files.base.max(self.durable()));
-        let asked = bare >= self.asked_from.max(1) && files.log.is_some() && files.lost.is_none();
-        files.asked = asked.then_some(published);
-        self.asked.store(asked, Ordering::Relaxed);
-        asked
+        let requested = bare >= self.request_from.max(1) && files.log.is_some() && files.lost.is_none();
+        files.requested = requested.then_some(published);
+        self.requested.store(requested, Ordering::Relaxed);
+        requested
     }
 
-    /// Whether the writer framed what it was asked to.
+    /// Whether the requested points are framed.
     #[must_use]
-    pub fn has_answered(&self) -> bool {
+    pub fn is_flush_complete(&self) -> bool {
         if self.is_foreign() {
             return true;
         }
         let files = self.files.lock();
-        files.asked.is_none_or(|through| files.base >= through)
+        files.requested.is_none_or(|through| files.base >= through)
     }
 
-    /// For the writer: whether it is asked, until it says that it knows.
+    /// For the writer: whether a flush is requested and not yet seen.
     #[inline]
     #[must_use]
-    pub fn is_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+    pub fn is_flush_requested(&self) -> bool {
+        self.requested.load(Ordering::Relaxed)
     }
 
-    /// For the writer: it knows that it is asked.
-    pub fn heard(&self) {
-        self.asked.store(false, Ordering::Relaxed);
+    /// For the writer: marks the request as seen.
+    pub fn see_request(&self) {
+        self.requested.store(false, Ordering::Relaxed);
     }
 
-    /// Makes everything that was published and appended by now survive a power loss. Costs nothing when it
-    /// does already. Says whether there was anything to do.
+    /// Makes everything published and appended so far durable. Free if it already is. Returns whether there was
+    /// anything to do.
     ///
     /// # Errors
-    /// [`Error::DurabilityLost`] when a sync failed, now or before.
+    /// [`Error::DurabilityLost`] if a sync failed, now or earlier.
     pub fn sync(&self) -> Result<bool> {
         self.sync_through(|_| None)
     }
 
-    /// Makes what was published when the writer was asked survive a power loss, and all that was appended: if
-    /// it answered, by a sync of the log alone. If it was not asked, or did not answer, as [`Self::sync`]; it need not
-    /// answer any more then.
+    /// Makes what was published at the flush request durable, and all that was appended. If the flush is complete,
+    /// syncs the log alone; else as [`Self::sync`]. Withdraws the request.
     ///
     /// # Errors
-    /// [`Error::DurabilityLost`] when a sync failed, now or before.
-    pub fn sync_asked(&self) -> Result<bool> {
+    /// [`Error::DurabilityLost`] if a sync failed, now or earlier.
+    pub fn sync_flushed(&self) -> Result<bool> {
         self.sync_through(|files| {
-            let asked = files.asked.take();
-            self.heard();
-            asked.filter(|&through| files.base >= through).map(|_| (files.base, files.framed_end))
+            let requested = files.requested.take();
+            self.see_request();
+            requested.filter(|&through| files.base >= through).map(|_| (files.base, files.framed_end))
         })
     }
 
-    /// Makes all points before the one that `choose` says survive a power loss, and may call the log durable
-    /// up to the byte that it says; all that was published, and what was appended before, when it says nothing.
+    /// Makes all points before a sequence number durable and raises the durable offset. `choose` gives both; `None`
+    /// stands for everything published, and what was appended before that.
     fn sync_through(&self, choose: impl FnOnce(&mut Files) -> Option<(u64, u64)>) -> Result<bool> {
         if self.is_foreign() {
             return Ok(false);
         }
         let _one = self.syncing.lock();
         let mut files = self.files.lock();
-        // What was appended before these points speaks of none behind them; what defines their series was appended
-        // before they were published, and what has those before `base` too.
+        // Frames appended before these points refer to no later ones. Their series were defined before they were
+        // published, and the frames of points before `base` were appended before `base` moved.
         let said = self.appended.load(Ordering::Acquire);
         let published = self.published.load(Ordering::Acquire);
         let appended = self.appended.load(Ordering::Acquire);
-        let (through, marked) = choose(&mut files).unwrap_or((published, said));
-        let known = through <= self.durable() && appended == self.log_durable() && marked <= self.marked();
+        let (through, durable_offset) = choose(&mut files).unwrap_or((published, said));
+        let known =
+            through <= self.durable() && appended == self.log_durable() && durable_offset <= self.durable_offset();
         if files.lost.is_none() && files.named && known {
             return Ok(false);
         }
-        // Before anything is synced: from here on the writer keeps these slots until the log has them for good.
+        // Before the sync: from here on the writer must not reuse these slots until the log has their points durably.
         let tail = files.tail.clone().filter(|_| through > files.base && files.lost.is_none());
         if tail.is_some() {
             files.promised = through;
@@ -237,7 +247,7 @@ impl Watermark {
         let synced = self.sync_log(appended).and_then(|()| self.sync_tail_and_names(tail, &folders));
         synced.map_err(|why| Error::DurabilityLost { from: self.durable(), to: through, why })?;
         self.durable.fetch_max(through, Ordering::AcqRel);
-        self.marked.fetch_max(marked, Ordering::AcqRel);
+        self.durable_offset.fetch_max(durable_offset, Ordering::AcqRel);
         if let Some(line) = &self.line {
             line.change(|entry| {
                 entry.synced_len = appended.max(entry.synced_len);
@@ -247,8 +257,8 @@ impl Watermark {
         Ok(true)
     }
 
-    /// The log has all points before `sequence`, so that their slots are free. If some of them were promised to survive
-    /// there, returns the log's offset that must be durable before they are overwritten; else 0.
+    /// Records that the log has all points before `sequence`. If some of them were promised durable in the tail,
+    /// returns the log offset that must be durable before their slots are reused; else 0.
     #[must_use]
     pub fn framed(&self, sequence: u64) -> u64 {
         let mut files = self.files.lock();
@@ -257,14 +267,14 @@ impl Watermark {
         if promised { files.framed_end } else { 0 }
     }
 
-    /// Makes the log survive up to this byte, so that slots may be used again that were promised to survive. When this
-    /// fails, every later sync says that points may be lost. When one failed before, what had been promised by then is
-    /// still moved, and nothing new is.
-    pub fn keep(&self, appended: u64) {
+    /// Makes the log durable up to this offset, so that slots with promised points may be reused. If this fails, every
+    /// later sync reports lost durability. If an earlier sync failed, points promised before are still moved; nothing
+    /// new is promised.
+    pub fn make_log_durable(&self, appended: u64) {
         if appended <= self.log_durable() {
             return;
         }
-        // A sync that is under way may be all that it needs.
+        // A sync in progress may already do it.
         let _one = self.syncing.lock();
         if appended <= self.log_durable() {
             return;
@@ -278,14 +288,14 @@ impl Watermark {
         }
     }
 
-    /// A point was put into the tail, which is there until the log ends.
+    /// Records that the tail has points; it exists until the log ends.
     pub fn tail_used(&self) {
         if let Some(line) = &self.line {
             line.change(|entry| entry.tail = true);
         }
     }
 
-    /// The writer ended the log.
+    /// Records that the log ended.
     pub fn ended(&self) {
         if let Some(line) = &self.line {
             let (len, points) = (self.appended.load(Ordering::Acquire), self.published.load(Ordering::Acquire));
@@ -293,10 +303,10 @@ impl Watermark {
         }
     }
 
-    /// The writer is gone, so its log's lock is let go. What is not synced by then still can be. `ended` says whether
-    /// all points are in the log.
+    /// Releases the log's lock: the writer is gone. What is not synced yet still can be. `ended` says whether the log
+    /// has all points.
     pub fn close(&self, ended: bool) {
-        // A sync that is under way has the handle too.
+        // A sync in progress holds the handle too.
         let _one = self.syncing.lock();
         let mut files = self.files.lock();
         (files.log, files.ending) = (None, true);
@@ -305,13 +315,13 @@ impl Watermark {
         }
     }
 
-    /// Whether the writer is about to end the log: from then on compaction may take it, and its folder when that is
-    /// empty then.
+    /// Sets whether the writer is ending the log: from then on compaction may remove it, and its folder if that becomes
+    /// empty.
     pub fn ending(&self, ending: bool) {
         self.files.lock().ending = ending;
     }
 
-    /// Whether the writer is gone, and nothing is left to sync.
+    /// Whether the writer is gone and nothing is left to sync.
     #[must_use]
     pub fn is_done(&self) -> bool {
         if self.is_foreign() {
@@ -325,18 +335,18 @@ impl Watermark {
         files.log.is_none() && (synced || gone())
     }
 
-    /// Whether it can sync its log, and this says so of the log's path.
+    /// Whether this process can sync the log and its path passes the test.
     #[must_use]
     pub fn is_of(&self, log: impl FnOnce(&Path) -> bool) -> bool {
         !self.is_foreign() && log(&self.files.lock().log_path)
     }
 
-    /// Whether this process is a forked child of the writer's.
+    /// Whether this process is a forked child of the writer's process.
     fn is_foreign(&self) -> bool {
         self.generation != fork::generation()
     }
 
-    /// The caller holds `syncing`.
+    /// Requires the lock `syncing`.
     fn sync_log(&self, appended: u64) -> Result<(), String> {
         let files = self.files.lock();
         if let Some(why) = &files.lost {
@@ -357,13 +367,13 @@ impl Watermark {
         }
         let storage = Arc::clone(&self.files.lock().storage);
         folders.iter().try_for_each(|folder| match storage.sync_dir(folder) {
-            // Compaction took it away when it was empty, so a pack has the log.
+            // Compaction removed the empty folder, so a pack has the log.
             Err(error) if error.kind() == ErrorKind::NotFound && self.files.lock().ending => Ok(()),
             synced => self.note(synced, "the folder of "),
         })
     }
 
-    /// Remembers a failure for good: the kernel may have dropped what it could not write, and will not say so again.
+    /// Records a failure permanently: the kernel may have dropped unwritten pages and reports that only once.
     fn note(&self, synced: std::io::Result<()>, of: &str) -> Result<(), String> {
         synced.map_err(|error| {
             let mut files = self.files.lock();
@@ -375,15 +385,15 @@ impl Watermark {
 }
 
 impl Files {
-    /// What syncs the log, which survives up to `from`; to be called without the lock of this.
+    /// Returns a function that syncs the log, which is durable up to `from`. Call it without this lock.
     fn log_syncer(&self, from: u64) -> impl FnOnce() -> std::io::Result<()> + use<> {
         let (log, storage, path) = (self.log.clone(), Arc::clone(&self.storage), self.log_path.clone());
         move || match log {
             Some(log) => log.sync(),
             None => match storage.open_write(&path) {
-                // Others may have synced it since, and been told of a failure.
+                // Others may have synced it since and consumed the error.
                 Ok(log) => sync_again(&*log, from, u64::MAX),
-                // Compaction took it away, so a pack has it, and was synced before.
+                // Compaction removed it, so a durable pack has it.
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
                 Err(error) => Err(error),
             },

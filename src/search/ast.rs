@@ -1,12 +1,12 @@
-//! What a filter says, once parsed: clauses joined by AND, OR and NOT.
+//! A parsed filter: clauses joined by AND, OR and NOT.
 
 use regex::Regex;
 
 use crate::base::stats::SeriesStats;
 use crate::search::like::Like;
 
-/// A condition on a run. A clause is true or false of a run, never unknown, so NOT is the plain complement:
-/// `NOT params.a = 'x'` is true of a run without `a`, while `params.a != 'x'` is not (MLflow's rule).
+/// A condition on a run. A clause is true or false, never unknown, so NOT is the plain complement: `NOT params.a = 'x'`
+/// is true for a run without `a`, while `params.a != 'x'` is not (MLflow's rule).
 #[derive(Clone, Debug)]
 pub enum Expr {
     /// All hold.
@@ -30,36 +30,36 @@ pub enum Clause {
     Param(String, TextTest),
     /// A tag's value.
     Tag(String, TextTest),
-    /// A word of the run itself.
+    /// A text attribute of the run.
     Text(TextAttribute, TextTest),
-    /// Of one of the datasets that the run read.
+    /// A test of the run's input datasets.
     Dataset(DatasetField, TextTest),
 }
 
-/// What a filter asks of a dataset.
+/// A field of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatasetField {
     /// Its name.
     Name,
     /// Its digest.
     Digest,
-    /// What the run used it for.
+    /// Its context.
     Context,
 }
 
 /// A metric as a filter or order names it.
 ///
 /// - `` metrics.`a.min` `` (quoted) is the latest value of the metric called `a.min`, always.
-/// - `` metrics.`a`.min `` (a word after the quotes) is the least value of `a`, always.
-/// - `metrics.a.min` (no quotes) is the metric called `a.min` if any searched part has one, as MLflow reads it; else
-///   the least value of `a`.
+/// - `` metrics.`a`.min `` (a statistic after the quotes) is always the least value of `a`.
+/// - `metrics.a.min` (no quotes) is the metric called `a.min` if any searched part has one, as in MLflow; else the
+///   least value of `a`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricName {
     /// The metric's key.
     pub key: String,
     /// Which of its statistics.
     pub aggregate: Aggregate,
-    /// The whole name as a key, which goes before `key` and `aggregate` where any run has it.
+    /// The whole name as a key, which takes precedence over `key` and `aggregate` if any run has it.
     pub literal: Option<String>,
 }
 
@@ -70,9 +70,9 @@ pub enum Aggregate {
     Latest,
     /// The first value logged.
     First,
-    /// The least value that is no NaN; absent when all are.
+    /// The least value that is not NaN; absent if all are.
     Min,
-    /// The greatest value that is no NaN; absent when all are.
+    /// The greatest value that is not NaN; absent if all are.
     Max,
     /// The sum of finite values divided by how many they are; absent when there is none.
     Mean,
@@ -84,9 +84,9 @@ pub enum Aggregate {
     NanCount,
     /// How many of them are infinite.
     InfCount,
-    /// The step where the least value first stood; absent as that is.
+    /// The first step of the least value; absent if that is.
     ArgminStep,
-    /// The step where the greatest value first stood; absent as that is.
+    /// The first step of the greatest value; absent if that is.
     ArgmaxStep,
     /// The latest point's step.
     Step,
@@ -97,14 +97,14 @@ pub enum Aggregate {
 /// The value of a statistic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Statistic {
-    /// A value, or what values come to.
+    /// A value, mean or sum.
     Float(f64),
     /// A count, a step or a time.
     Integer(i64),
 }
 
 impl MetricName {
-    /// The name that a key without quotes is: its last word is a statistic where it is the name of one.
+    /// The name of a key without quotes: its last word is a statistic if it is the name of one.
     #[must_use]
     pub fn unquoted(text: &str) -> Self {
         match text.rsplit_once('.').and_then(|(key, name)| Some((key, Aggregate::named(name)?))) {
@@ -141,7 +141,7 @@ impl Aggregate {
         ("timestamp", Self::Timestamp),
     ];
 
-    /// What it is of a series; `None` where the series has none.
+    /// The statistic of a series; `None` if the series has none.
     #[must_use]
     pub fn of(self, stats: &SeriesStats) -> Option<Statistic> {
         let count = |number: u64| Some(Statistic::Integer(i64::try_from(number).unwrap_or(i64::MAX)));
@@ -178,7 +178,7 @@ pub enum TimeAttribute {
     End,
 }
 
-/// A word of a run.
+/// A text attribute of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextAttribute {
     /// `run_id`.
@@ -211,7 +211,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// The comparison that this operator means.
+    /// The comparison of an operator.
     #[must_use]
     pub fn of(operator: &str) -> Option<Self> {
         match operator {
@@ -244,7 +244,7 @@ impl Comparison {
 pub struct Number {
     /// Its value; never NaN.
     pub value: f64,
-    /// The same without rounding, where it was written as an integer of 64 bits.
+    /// The exact value, if it was written as a 64-bit integer.
     pub integer: Option<i64>,
 }
 
@@ -307,7 +307,7 @@ impl NumberTest {
         }
     }
 
-    /// The two comparisons that a test of a range is made of, and whether both must hold rather than one.
+    /// The two comparisons of a range test, and whether both must hold (else one).
     #[must_use]
     pub fn halves(self) -> Option<(Self, Self, bool)> {
         match self {
@@ -357,7 +357,7 @@ impl TextTest {
         }
     }
 
-    /// Whether a text that is there passes.
+    /// Whether a present text passes.
     #[must_use]
     pub fn passes(&self, text: &str) -> bool {
         match self {
@@ -382,8 +382,8 @@ impl Number {
         Some(Self { value: text.parse().ok()?, integer: text.parse().ok() })
     }
 
-    /// The integers that satisfy `comparison` with this number, as a closed range (`low > high`: none), and whether
-    /// the range says which do not. Exact for every `i64`, which a comparison as floats is not.
+    /// The integers that satisfy `comparison` with this number, as a closed range (`low > high`: none), and whether the
+    /// range is of those that do not. Exact for every `i64`, unlike a comparison of floats.
     #[must_use]
     pub fn integers(self, comparison: Comparison) -> (i64, i64, bool) {
         const NONE: (i64, i64) = (1, 0);

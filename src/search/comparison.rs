@@ -1,4 +1,4 @@
-//! What follows a name in a filter: an operator and what it compares with.
+//! Parses what follows a name in a filter: an operator and its operands.
 
 use regex::{Regex, RegexBuilder};
 
@@ -26,7 +26,7 @@ const STATES: [(&str, Operator, Operator); 2] =
     [("NULL", Operator::Null, Operator::NotNull), ("NAN", Operator::Nan, Operator::NotNan)];
 
 impl<'a, A: Copy> Parser<'_, 'a, A> {
-    /// An operator that the rules take, and what it compares with.
+    /// An allowed operator and its operands.
     pub(super) fn test(&mut self, rules: Rules) -> Parsed<Test> {
         let operator = self.operator(rules)?;
         match rules.kind {
@@ -107,7 +107,7 @@ impl<'a, A: Copy> Parser<'_, 'a, A> {
         }
     }
 
-    /// A refusal of the next token, which is not what the operator compares with.
+    /// An error: the next token is not a valid operand.
     fn unwanted(&self, operator: Operator, wanted: impl Into<String>) -> Box<Refusal> {
         let (form, value) = (self.form(), self.value());
         self.refuse_next(Reason::Value { operator, wanted: wanted.into(), form, value })
@@ -194,7 +194,7 @@ impl<'a, A: Copy> Parser<'_, 'a, A> {
         })
     }
 
-    /// A text in quotes; where that is `loose`, a word or a number without quotes too.
+    /// A quoted text; if `loose`, also a word or number without quotes.
     fn word(&mut self, operator: Operator, loose: bool) -> Parsed<&'a str> {
         let text = match self.peek() {
             Some(Token { kind: Kind::Quoted('\'' | '"', text), .. }) => *text,

@@ -1,4 +1,4 @@
-//! What a filter may name and how it may compare: a table for each kind of thing that is searched.
+//! Dialects: the names and comparisons that filters of each kind of entity allow.
 
 use crate::search::ast::{Comparison, TextAttribute, TimeAttribute};
 
@@ -84,7 +84,7 @@ pub const NULLABLE: [Operator; 6] = [TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], Ope
 /// The kinds of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entity {
-    /// What is searched has it by itself: a name, a time.
+    /// An attribute, such as a name or a time.
     Attribute,
     /// A metric of a run.
     Metric,
@@ -96,7 +96,7 @@ pub enum Entity {
     Dataset,
 }
 
-/// What a name is compared with.
+/// The operands of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A number.
@@ -189,7 +189,7 @@ pub struct Dialect<A: 'static> {
     pub trailing_and: bool,
 }
 
-/// Rules of attributes as a kind of name, which are not asked for.
+/// Unused rules: each attribute has its own.
 pub const NO_RULES: Rules = Rules { kind: Kind::Number, operators: &[] };
 
 /// An attribute of a run.
@@ -281,7 +281,7 @@ pub const RUN_HINTS: &[(&str, &str)] = &[
     ("lifecycle_stage", "give the view (active, deleted, all) beside the filter"),
 ];
 
-/// The store's own language of runs: all that there is.
+/// The store's own query language for runs, with all features.
 pub static RUNS: Dialect<RunAttribute> = Dialect {
     of: "runs",
     keys: &run_keys(Rules::number(ALL_OF_METRICS), Rules::text(ALL_OF_KEYS), Rules::text(ALL_OF_TEXTS)),

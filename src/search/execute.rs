@@ -18,12 +18,12 @@ use crate::search::rank::{PartOrder, best};
 use crate::search::refusal::Parsed;
 use crate::search::runs::{parse_filter_in, parse_order_by_in};
 
-/// A part and those of its runs that are not to be found, because a newer part has them.
+/// A part and the runs to exclude because a newer part has them.
 #[derive(Clone, Copy, Debug)]
 pub struct MaskedPart<'a> {
     /// The part.
     pub part: &'a IndexPart,
-    /// Ordinals to leave out; over as many ordinals as the part has.
+    /// Ordinals to exclude; as long as the part.
     pub excluded: Option<&'a Bitmap>,
 }
 
@@ -45,8 +45,8 @@ pub enum View {
     All,
 }
 
-/// Experiments that were deleted or restored: how often, and whether they are deleted. Marks that their runs got before
-/// the last time count no more.
+/// Generation and deletion of experiments that were ever deleted or restored. Deletion attributes of earlier
+/// generations do not count.
 pub type Deletions = BTreeMap<ExperimentId, (u64, bool)>;
 
 /// Runs to find, in which order, and which page of them.
@@ -54,7 +54,7 @@ pub type Deletions = BTreeMap<ExperimentId, (u64, bool)>;
 pub struct Query {
     /// The condition; `None` keeps every run.
     pub filter: Option<Expr>,
-    /// The order, before the latest start and then the run id, which always follow.
+    /// The order; ties are broken by latest start, then run id.
     pub order_by: Vec<OrderBy>,
     /// Whether deleted runs are found.
     pub view: View,
@@ -64,11 +64,11 @@ pub struct Query {
     pub max_results: usize,
     /// How many runs come before the page.
     pub offset: usize,
-    /// What the runs found stand for: [`crate::base::items::RUN`] for plain runs.
+    /// The kind of the runs to find: [`crate::base::items::RUN`] for plain runs.
     #[doc(hidden)]
     pub kind: u8,
-    /// Where each experiment's artifacts live: a run's `artifact_uri` is `ROOT/RUN_ID/artifacts`, and absent for
-    /// experiments that are not here.
+    /// Each experiment's artifact root: a run's `artifact_uri` is `ROOT/RUN_ID/artifacts`, and absent for experiments
+    /// that are not listed.
     pub artifact_roots: BTreeMap<ExperimentId, String>,
 }
 
@@ -92,7 +92,7 @@ impl Query {
     /// The query of a filter in the store's language; all else as [`Query::default`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the place and what would be right.
+    /// [`Error::Invalid`] with the position and what is expected.
     pub fn filter(filter: &str) -> Result<Self> {
         Self::parse(filter, &[] as &[&str])
     }
@@ -100,7 +100,7 @@ impl Query {
     /// The query of a filter and order-by clauses; all else as [`Query::default`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the place and what would be right.
+    /// [`Error::Invalid`] with the position and what is expected.
     pub fn parse<S: AsRef<str>>(filter: &str, order_by: &[S]) -> Result<Self> {
         Ok(Self::parse_in(&RUNS, filter, order_by)?)
     }
@@ -129,7 +129,7 @@ impl Query {
         names
     }
 
-    /// The words that its filter compares with statuses, and that are none.
+    /// Values that the filter compares with statuses and that are not statuses.
     #[must_use]
     pub fn unknown_statuses(&self) -> Vec<String> {
         let mut words = Vec::new();
@@ -150,9 +150,8 @@ pub struct Page {
     pub total: usize,
 }
 
-/// Finds the runs. Memory: one bit a run for each nested condition, and 24 bytes for each of twice
-/// `offset + max_results` runs; beside the columns that the parts keep once decoded. Time: one pass over each named
-/// column.
+/// Finds the runs. Memory: one bit per run and nested condition, and 24 bytes for each of twice `offset + max_results`
+/// runs, besides decoded columns. Time: one pass over each column in the query.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `max_results` of 0 and for a mask of another length; [`Error::Corrupt`] or [`Error::Io`] when
@@ -184,7 +183,7 @@ pub fn execute(parts: &[MaskedPart<'_>], query: &Query, deletions: &Deletions) -
     })
 }
 
-/// The runs that the query looks at: of its view and experiments, and not excluded.
+/// The runs within the query's view and experiments that are not excluded.
 fn scope(part: &MaskedPart<'_>, query: &Query, deletions: &Deletions) -> Result<Bitmap> {
     let MaskedPart { part, excluded } = *part;
     let mut scope = Bitmap::all(part.len());
@@ -219,7 +218,7 @@ fn scope(part: &MaskedPart<'_>, query: &Query, deletions: &Deletions) -> Result<
     Ok(scope)
 }
 
-/// Which runs count as deleted, where that is not what their own marks say.
+/// Which runs count as deleted, if that differs from their own deletion attributes.
 fn counts_as_deleted(part: &IndexPart, own: Option<&Bitmap>, deletions: &Deletions) -> Result<Option<Bitmap>> {
     let states: Vec<Option<(u64, bool)>> =
         part.experiments()?.iter().map(|experiment| deletions.get(experiment).copied()).collect();

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_told_with_its_column() {
+    fn what_is_no_token_is_reported_with_its_column() {
         for (text, column) in [("a = 'x", 5), ("é; b", 2), ("metrics.a-b", 10), ("a = `", 5)] {
             let error = tokens(Source::Filter, text).unwrap_err().to_string();
             assert!(error.contains(&format!("column {column}:")), "{text}: {error}");

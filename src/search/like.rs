@@ -1,9 +1,8 @@
-//! LIKE and ILIKE: `%` is any text, `_` any one character, nothing escapes them.
+//! LIKE and ILIKE: `%` matches any text, `_` any character; there is no escape.
 //!
-//! The pattern is split at `%`. The first piece must stand at the beginning, the last at the end, and each piece
-//! between is looked for as far left as it can be, which never spoils a later one. Looking is Shift-And: one bit a
-//! pattern character, all advanced at once, so that a text of n characters costs n × pieces / 64 steps whatever the
-//! pattern.
+//! The pattern is split at `%`. The first piece must match at the beginning, the last at the end, and each piece in
+//! between as far left as possible, which never prevents a later match. Search uses Shift-And: one bit per pattern
+//! character, all advanced at once, so a text of n characters costs n × pieces / 64 steps for any pattern.
 
 use rustc_hash::FxHashMap;
 

@@ -1,8 +1,8 @@
 //! The filter language and its execution over the run index.
 //!
-//! A filter's way: `lexer` → [`parser`] and `comparison`, which know names and operators from a [`dialect`] and refuse
-//! with a [`refusal`] → [`runs`] → [`ast`] → `filter` (sets of runs, one part at a time) → `rank` (order, the best k)
-//! → [`execute`] (pages). [`order`] says what orders, [`like`] matches LIKE patterns.
+//! The path of a filter: `lexer` → [`parser`] and `comparison`, which take names and operators from a [`dialect`] and
+//! return a [`refusal`] on errors → [`runs`] → [`ast`] → `filter` (sets of runs, part by part) → `rank` (order, the
+//! best k) → [`execute`] (pages). [`order`] defines orders, [`like`] matches LIKE patterns.
 //!
 //! Where the answers differ from MLflow's, on filters that MLflow takes: `run_name` reads the run's name, not the tag
 //! `mlflow.runName`; infinite values are themselves, not ±1.8e308; ILIKE folds every letter, not ASCII alone;

@@ -1,8 +1,8 @@
-//! What orders runs.
+//! Orders of runs.
 
 use crate::search::ast::{MetricName, TextAttribute, TimeAttribute};
 
-/// What orders runs.
+/// Orders of runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderKey {
     /// A metric: numbers, then NaN, then runs without it, in both directions.
@@ -13,14 +13,14 @@ pub enum OrderKey {
     Param(String),
     /// A tag, likewise.
     Tag(String),
-    /// A word of the run, by its bytes.
+    /// A text attribute of the run, by its bytes.
     Text(TextAttribute),
 }
 
 /// One clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderBy {
-    /// What orders.
+    /// The key.
     pub key: OrderKey,
     /// Greatest first.
     pub descending: bool,

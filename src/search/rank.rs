@@ -1,10 +1,9 @@
 //! The best k of many runs in the order of several keys, without sorting the rest.
 //!
-//! 1. The first two keys of a run become two coarse `u64`s: whoever has the smaller comes first, equal ones say
-//!    nothing. The second counts only where equal first ones mean equal values: of numbers, and of texts that have
-//!    ranks.
-//! 2. Runs are gathered until there are twice k; then the best k stay, and the worst of them becomes the bar, below
-//!    which nothing is gathered any more. Most runs fail at the bar and cost one comparison of integers.
+//! 1. The first two keys of a run become two coarse `u64`s; the smaller comes first, and equal ones decide nothing. The
+//!    second is used only if equal first ones imply equal values: for numbers, and for texts with ranks.
+//! 2. Candidates are collected until there are twice k. Then the best k stay, and the worst of them becomes the bar for
+//!    later ones. Most runs fail at the bar and cost one integer comparison.
 //! 3. Where coarse keys are equal, the values themselves are compared, key after key.
 
 use std::borrow::Cow;
@@ -22,10 +21,10 @@ use crate::search::column::{NumberColumn, Numbers, TextColumn, hex, meant, times
 use crate::search::filter::{Context, artifact_uri, own_artifact_uris};
 use crate::search::order::{OrderBy, OrderKey};
 
-/// Gathering below this many runs is not worth a selection.
+/// Least number of candidates worth a selection.
 const GATHER_MIN: usize = 1024;
 
-/// Texts of several parts are ranked together up to this many distinct ones; beyond, their first bytes have to do.
+/// Most distinct texts of several parts that are ranked together; beyond this their first bytes are used.
 const RANKED_TEXTS_MAX: usize = 1 << 16;
 const MISSING: u64 = u64::MAX;
 const NAN: u64 = u64::MAX - 1;
@@ -52,7 +51,7 @@ enum Column<'a> {
     Words(&'a Ints, &'a Strings),
     Status(&'a Ints),
     RunId(&'a IndexPart),
-    /// Made beforehand: there is no column of them.
+    /// Computed beforehand: there is no column of them.
     Made(Vec<Option<String>>),
 }
 
@@ -94,7 +93,7 @@ impl<'a> PartOrder<'a> {
             OrderKey::Text(attribute) => Ok(match words(part, *attribute)? {
                 Some((codes, words)) => Column::Words(codes, words),
                 None => {
-                    // Damage is told here, so that comparing ids cannot meet it.
+                    // Find damage here, so that comparing ids cannot fail.
                     part.load_ids()?;
                     Column::RunId(part)
                 }
@@ -169,7 +168,7 @@ impl Column<'_> {
     /// The run's coarse key.
     fn coarse(&self, ordinal: u32, ranks: &Ranks, descending: bool, cursor: Option<&mut usize>) -> u64 {
         let key = match (self, ranks) {
-            // Ids in hex need no text: the first 8 characters follow from the number.
+            // Hex ids need no text: the first 8 characters follow from the number.
             (Self::RunId(part), _) => match part.id(ordinal) {
                 Ok(Ok(number)) => prefix(&hex(number)),
                 Ok(Err(id)) => prefix(id.as_bytes()),
@@ -192,7 +191,7 @@ impl Column<'_> {
             _ => match self.value(ordinal, cursor) {
                 Value::Missing => return MISSING,
                 Value::Nan => return NAN,
-                // Adding zero makes -0 into 0, which are equal.
+                // Adding zero turns -0 into 0, its equal.
                 Value::Float(value) => {
                     let bits = (value + 0.0).to_bits();
                     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
@@ -289,7 +288,7 @@ pub(crate) fn best(parts: &mut [PartOrder<'_>], hits: &[Bitmap], order: &[OrderB
         })
     };
     let room = k.saturating_mul(2).max(GATHER_MIN);
-    let mut gathered: Vec<Candidate> = Vec::new();
+    let mut candidates: Vec<Candidate> = Vec::new();
     let mut bar = (u64::MAX, u64::MAX);
     if k == 0 {
         return Vec::new();
@@ -329,16 +328,16 @@ pub(crate) fn best(parts: &mut [PartOrder<'_>], hits: &[Bitmap], order: &[OrderB
             if keys > bar {
                 continue;
             }
-            gathered.push(Candidate { coarse: keys, part: number as u32, ordinal });
-            if gathered.len() >= room {
-                let (_, worst, _) = gathered.select_nth_unstable_by(k - 1, exact);
+            candidates.push(Candidate { coarse: keys, part: number as u32, ordinal });
+            if candidates.len() >= room {
+                let (_, worst, _) = candidates.select_nth_unstable_by(k - 1, exact);
                 bar = worst.coarse;
-                gathered.truncate(k);
+                candidates.truncate(k);
                 narrowed = reach(bar.0);
             }
         }
     }
-    gathered.sort_unstable_by(exact);
-    gathered.truncate(k);
-    gathered.into_iter().map(|run| (run.part, run.ordinal)).collect()
+    candidates.sort_unstable_by(exact);
+    candidates.truncate(k);
+    candidates.into_iter().map(|run| (run.part, run.ordinal)).collect()
 }

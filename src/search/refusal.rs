@@ -1,4 +1,4 @@
-//! Why a filter or an order is refused, and where.
+//! Errors of filters and orders: what is wrong, and where.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub const CLAUSES_MAX: usize = 100;
 /// Deepest nesting of parentheses and NOT.
 pub const DEPTH_MAX: usize = 64;
 
-/// A text that is refused: which, where and why. It shows the place and what would be right.
+/// A rejected text: which, where and why. Displays the position and what is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// What the text is.
@@ -22,7 +22,7 @@ pub struct Refusal {
     pub text: String,
     /// Where in the text, in bytes.
     pub at: usize,
-    /// What stands there; nothing at the end.
+    /// The text at that position; empty at the end.
     pub found: String,
     /// Why.
     pub reason: Reason,
@@ -83,7 +83,7 @@ pub enum Reason {
     TooManyComparisons,
     /// The key of a name is not well formed.
     Key(String),
-    /// A name begins with a word that names no kind of key; these do.
+    /// A name begins with an unknown kind of key; lists the known kinds.
     Entity(String),
     /// What is searched has no such attribute; which there are, and a hint.
     Attribute(String),
@@ -110,7 +110,7 @@ pub enum Reason {
         wanted: String,
         /// The form of what stands there.
         form: Form,
-        /// What stands there, to the end of a list.
+        /// The operand, to the end of a list.
         value: String,
     },
     /// The first number of BETWEEN is greater than the second.

@@ -1,4 +1,4 @@
-//! A group's footer: which series it has, where their pages lie, and what is known of them without decoding.
+//! The footer of a row group: its series, the locations of their pages, and statistics.
 
 use crate::base::bytes::Malformed;
 use crate::base::ids::WriterId;
@@ -10,10 +10,10 @@ use crate::segment::layout::{
 };
 use crate::segment::pyramid::{bucket_pages, pages};
 
-/// Where a page lies, and its checksum. Offsets are from the group's first byte.
+/// The location and checksum of a page. Offsets are from the row group's first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Which codec wrote it; run pages and pyramid pages have their own inner form.
+    /// Its codec; run pages and pyramid pages have their own inner format.
     pub codec: CodecId,
     /// First byte.
     pub offset: u64,
@@ -26,22 +26,22 @@ pub struct Page {
 /// A sequence of (step, timestamp) that one or more series share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Axis {
-    /// How many points.
+    /// The number of points.
     pub count: usize,
-    /// Which points have timestamps: one of the `TIMESTAMPS_` numbers.
+    /// Which points have timestamps: one of the `TIMESTAMPS_` constants.
     pub timestamps: i64,
-    /// First page for a long axis; first point within the pool for a short one.
+    /// First page of a long axis; first point in the pool of a short one.
     pub base: usize,
 }
 
 impl Axis {
-    /// Whether the axis lies in the group's pool.
+    /// Whether the axis is in the pool.
     #[must_use]
     pub fn pooled(&self) -> bool {
         self.count < POOLED_BELOW
     }
 
-    /// How many pages each page-full of points takes: steps, timestamps, validity.
+    /// Pages per page-full of points: steps, timestamps, validity.
     #[must_use]
     pub fn stride(&self) -> usize {
         match self.timestamps {
@@ -52,56 +52,56 @@ impl Axis {
     }
 }
 
-/// One metric of one run, as far as one writer logged it into this group.
+/// One metric of one run by one writer in this row group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Series {
-    /// Which run of the group.
+    /// The run's number in the row group.
     pub run: u32,
-    /// Which key of the group.
+    /// The key's number in the row group.
     pub key: u32,
-    /// Which writer of the group.
+    /// The writer's number in the row group.
     pub writer: u32,
-    /// Which axis of the group.
+    /// The axis' number in the row group.
     pub axis: u32,
-    /// First page for a long series; first value within the pool for a short one.
+    /// First page of a long series; first value in the pool of a short one.
     pub base: usize,
 }
 
 /// All of a footer, decoded.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Footer {
-    /// In a sealed group: the writer's sequence number of the first point. In a pack: 0.
+    /// In a log: the writer's sequence number of the first point. In a pack: 0.
     pub first_sequence: u64,
-    /// How many points all series have.
+    /// The number of points of all series.
     pub points: u64,
-    /// Keys in order of their bytes, each once.
+    /// Distinct keys, sorted by bytes.
     pub keys: Texts,
     /// Writers.
     pub writers: Vec<WriterId>,
-    /// Bytes of each run's record in a pack; empty in a sealed group.
+    /// Bytes of each run's record in a pack; empty in a log.
     pub run_lens: Vec<u32>,
-    /// How many runs the group has: in a sealed group those that the log names.
+    /// The number of runs: in a log those named so far.
     pub runs: usize,
     /// Axes, long and short.
     pub axes: Vec<Axis>,
-    /// Series, long ones first in order of their pages, then short ones by key, run, writer.
+    /// Series: long ones in order of their pages, then short ones by key, run, writer.
     pub series: Vec<Series>,
-    /// Statistics of the long series; those of a short one are made from its points.
+    /// Statistics of long series; those of short ones are computed from their points.
     pub stats: Vec<SeriesStats>,
-    /// Pages in order of their bytes.
+    /// Pages in order of offset.
     pub pages: Vec<Page>,
-    /// First page of the pool; the pool's pages and the run pages end the group.
+    /// First page of the pool; the pool's pages and the run pages end the row group.
     pub pool_base: usize,
-    /// Whether pyramids of long series have a level below that of pages: told by the group's end mark.
+    /// Whether pyramids of long series have a level below that of pages; stored in the trailer's magic.
     pub fine: bool,
 }
 
-/// How many pages the pool has, by kind, derived from the entries.
+/// The sizes of the pool, derived from the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// Points of the short axes.
+    /// Points of short axes.
     pub axis_points: usize,
-    /// Values of the short series.
+    /// Values of short series.
     pub values: usize,
     /// Whether there are pages of timestamps.
     pub has_timestamps: bool,
@@ -110,7 +110,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// First page of steps, timestamps, validity, values, and one past the last, counted from the pool's base.
+    /// First pages of steps, timestamps, validity and values, and one past the last page, relative to the pool's base.
     #[must_use]
     pub fn bounds(&self) -> [usize; 5] {
         let axis = pages(self.axis_points);
@@ -128,12 +128,12 @@ impl Footer {
         self.keys.get(series.key as usize)
     }
 
-    /// The series that have pages of their own.
+    /// The series with pages of their own.
     pub fn long_series(&self) -> impl Iterator<Item = &Series> {
         self.series.iter().take(self.stats.len())
     }
 
-    /// About how much memory it takes, in bytes.
+    /// Approximate memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         size_of_val(&self.pages[..])
@@ -145,7 +145,7 @@ impl Footer {
             + size_of::<Self>()
     }
 
-    /// What lies in the pool.
+    /// The pool's sizes.
     #[must_use]
     pub fn pool(&self) -> Pool {
         let short = || self.axes.iter().filter(|axis| axis.pooled());
@@ -194,8 +194,8 @@ impl Footer {
         columns.number(self.pool_base as u64);
     }
 
-    /// Reads a footer of a group whose pages take `pages_len` bytes, and whose end mark says whether it has `fine`
-    /// levels; checks that every index in it is in range.
+    /// Decodes the footer of a row group with `pages_len` bytes of pages; `fine` is from the trailer's magic. Checks
+    /// that every index is in range.
     ///
     /// # Errors
     /// [`Malformed`] naming what is wrong.
@@ -224,7 +224,7 @@ impl Footer {
         Ok(footer)
     }
 
-    /// Holds what the columns promise one another, so that reading needs no further check.
+    /// Checks the columns against each other, so that reading needs no more checks.
     fn check(&self) -> Result<(), Malformed> {
         if !self.run_lens.is_empty() && self.run_lens.len() != self.runs {
             return Err(Malformed("the count of run records"));
@@ -335,7 +335,7 @@ fn decode_pages(columns: &mut ColumnReader<'_>, pages_len: u64) -> Result<Vec<Pa
         offset += u64::from(len);
     }
     if offset != pages_len {
-        return Err(Malformed("pages that do not fill the group"));
+        return Err(Malformed("pages that do not fill the row group"));
     }
     Ok(pages)
 }

@@ -1,33 +1,33 @@
-//! The numbers of the segment format that never change, and columns within footers.
+//! The constants of the segment format, which never change, and the columns of footers.
 
 use crate::base::bytes::{Malformed, Reader, put_varint};
 use crate::codec::{self, CodecId, Effort, Scratch};
 
 /// Most points of one page, the unit of decoding and checksum. Pages of one series or axis are full but the last.
 pub const PAGE_POINTS: usize = 1024;
-/// Series and axes with fewer points than this share pages with others of their group.
+/// Series and axes with fewer points than this share pages with others of their row group.
 pub const POOLED_BELOW: usize = 96;
-/// How many buckets of one pyramid level make one of the next.
+/// Buckets of one pyramid level per bucket of the next.
 pub const FAN_OUT: usize = 8;
-/// Series of at least so many points have a level of finer buckets below that of pages; of a shorter one a plot may
+/// Series with at least this many points have a level of finer buckets below that of pages; for shorter ones a plot may
 /// read every point.
 pub const FINE_FROM: usize = 128 * PAGE_POINTS;
-/// How many points a bucket of that level stands for.
+/// Points per bucket of that level.
 pub const FINE_POINTS: usize = 256;
 /// Most buckets in one page of a pyramid.
 pub const BUCKETS_PER_PAGE: usize = 256;
 /// Most bytes of run records, before compression, in one page; one larger record has a page of its own.
 pub const RUN_PAGE_BYTES: usize = 64 << 10;
-/// The last bytes of a group: footer length (u32), footer CRC-32 (u32), magic (u64).
+/// The last bytes of a row group: footer length (u32), footer CRC-32 (u32), magic (u64).
 pub const TRAILER_LEN: usize = 16;
-/// Marks the end of a group in which no pyramid has a fine level, however long a series is.
-pub const GROUP_MAGIC: u64 = u64::from_le_bytes(*b"SWgroup1");
-/// Marks the end of a group in which the pyramids of long series have one.
-pub const GROUP_MAGIC_FINE: u64 = u64::from_le_bytes(*b"SWgroup2");
+/// Magic of a row group without fine pyramid levels.
+pub const ROW_GROUP_MAGIC: u64 = u64::from_le_bytes(*b"SWgroup1");
+/// Magic of a row group with fine levels in the pyramids of long series.
+pub const ROW_GROUP_MAGIC_FINE: u64 = u64::from_le_bytes(*b"SWgroup2");
 /// Most entries in any list of a footer; decoding refuses more.
 pub const ENTRIES_MAX: usize = 1 << 24;
 
-/// Statement of which points of an axis have timestamps.
+/// No point of an axis has a timestamp.
 pub const TIMESTAMPS_NONE: i64 = 0;
 /// Every point has one.
 pub const TIMESTAMPS_ALL: i64 = 1;
@@ -68,7 +68,7 @@ impl<'a> ColumnWriter<'a> {
         self.put(codec);
     }
 
-    /// Bytes, with their plain length first.
+    /// Bytes, preceded by their length.
     pub fn bytes(&mut self, bytes: &[u8]) {
         put_varint(self.out, bytes.len() as u64);
         self.column.clear();
@@ -83,13 +83,13 @@ impl<'a> ColumnWriter<'a> {
     }
 }
 
-/// Columns have no more entries than these, and as many again for each byte of all columns together: constants and runs
-/// take few bytes, but a checksum or a name for some thousand entries at most, so that what is allocated stays in
-/// proportion to what is there.
+/// Columns have at most this many entries, plus as many for each byte of all columns. Constant columns take few bytes,
+/// but a checksum or name takes at least a byte per some thousand entries. So allocations stay in proportion to the
+/// input.
 const ENTRIES_FREE: usize = 1 << 16;
 const ENTRIES_PER_BYTE: usize = 1 << 10;
 
-/// Reads what [`ColumnWriter`] wrote, from bytes that may be anything.
+/// Reads what [`ColumnWriter`] wrote, from untrusted bytes.
 #[derive(Debug)]
 pub struct ColumnReader<'a> {
     reader: Reader<'a>,
@@ -122,7 +122,7 @@ impl<'a> ColumnReader<'a> {
         Ok(values)
     }
 
-    /// A column of `count` integers that are all below `limit` and not negative.
+    /// A column of `count` integers from 0 to below `limit`.
     pub fn indexes(&mut self, count: usize, limit: usize) -> Result<Vec<u32>, Malformed> {
         let limit = limit.min(u32::MAX as usize);
         self.ints(count)?
@@ -142,20 +142,20 @@ impl<'a> ColumnReader<'a> {
         Ok(values)
     }
 
-    /// Bytes whose plain length is at most `max`.
+    /// Bytes whose length is at most `max`.
     pub fn bytes(&mut self, max: usize) -> Result<Vec<u8>, Malformed> {
         let len = self.reader.count(max)?;
         let (codec, bytes) = self.column(0)?;
         codec::decode_bytes(codec, bytes, len).map_err(|_| Malformed("a footer's byte column"))
     }
 
-    /// The bytes that are left.
+    /// The remaining bytes.
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {
         self.reader.clone().slice(self.reader.remaining()).unwrap_or_default()
     }
 
-    /// Refuses bytes that are left over.
+    /// Fails if bytes are left.
     pub fn end(&self) -> Result<(), Malformed> {
         self.reader.end()
     }
@@ -170,7 +170,7 @@ impl<'a> ColumnReader<'a> {
     }
 }
 
-/// A vector of `count` defaults, or an error where memory does not reach.
+/// A vector of `count` defaults, or an error if out of memory.
 pub fn zeroed<T: Clone + Default>(count: usize) -> Result<Vec<T>, Malformed> {
     let mut values = Vec::new();
     values.try_reserve_exact(count).map_err(|_| Malformed("a count beyond memory"))?;

@@ -1,7 +1,7 @@
-//! Immutable columns: groups of series with pages, statistics and pyramids, and packs, which are files of groups.
+//! Immutable columns: row groups (series with pages, statistics and pyramids) and packs (files of row groups).
 //!
-//! In reading order: [`layout`] holds what may never change, [`stats`] and [`pyramid`] what a footer knows of a series,
-//! [`writer`] and [`reader`] one group, [`pack`] a file of them.
+//! In reading order: [`layout`] has the constants, [`stats`] and [`pyramid`] what a footer stores of a series,
+//! [`writer`] and [`reader`] one row group, [`pack`] a file of them.
 
 pub mod footer;
 pub mod layout;

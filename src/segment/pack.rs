@@ -1,4 +1,4 @@
-//! Packs: files of groups that hold finished runs, with a directory that finds a run by its key.
+//! Packs: files of row groups with finished runs, and a directory to find a run by its key.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -9,8 +9,8 @@ use crate::base::ids::RunKey;
 use crate::codec::{Effort, Scratch};
 use crate::error::{Error, Result};
 use crate::segment::layout::{ColumnReader, ColumnWriter, ENTRIES_MAX};
-use crate::segment::reader::{Group, Source};
-use crate::segment::writer::{GroupWriter, PageSink};
+use crate::segment::reader::{RowGroup, Source};
+use crate::segment::writer::{PageSink, RowGroupWriter};
 use crate::storage::File;
 
 /// The first bytes of a pack: magic (u64), version (u32), pack id (u128), CRC-32 of these (u32).
@@ -19,21 +19,21 @@ const PACK_MAGIC: u64 = u64::from_le_bytes(*b"SWpack\r\n");
 /// The last bytes of a pack: directory length (u32), its CRC-32 (u32), magic (u64).
 const TRAILER_LEN: usize = 16;
 const DIRECTORY_MAGIC: u64 = u64::from_le_bytes(*b"SWdirect");
-/// The version of this format that this build writes, and the greatest that it reads.
+/// The format version that this build writes, and the greatest it reads.
 pub const PACK_VERSION: u32 = 1;
-/// Bytes gathered before they are written.
+/// Bytes buffered before they are written.
 const BUFFER_LEN: usize = 1 << 20;
 
-/// Where in a pack a run lies.
+/// The location of a run in a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunPlace {
-    /// The number of the group.
+    /// The number of the row group.
     pub group: u32,
-    /// The number of the run within its group.
+    /// The number of the run within its row group.
     pub run: u32,
 }
 
-/// A file that is written from its start to its end.
+/// A file written sequentially.
 pub struct FileSink {
     file: Arc<dyn File>,
     path: Arc<Path>,
@@ -67,7 +67,7 @@ impl PageSink for FileSink {
     }
 }
 
-/// Writes one pack. What was written of a pack that is not finished is worth nothing: remove the file.
+/// Writes one pack. An unfinished pack is useless: remove the file.
 #[derive(Debug)]
 pub struct PackWriter {
     sink: Option<FileSink>,
@@ -93,14 +93,14 @@ impl PackWriter {
         Ok(Self { sink: Some(sink), groups: Vec::new(), runs: Vec::new(), effort })
     }
 
-    /// Writes one group by `fill`, which names the key of each run in the order in which it adds them.
+    /// Writes one row group by `fill`, which returns the key of each run in the order it added them.
     ///
     /// # Errors
-    /// Those of `fill` and of the file; the pack is then useless.
-    pub fn group(&mut self, fill: impl FnOnce(&mut GroupWriter<FileSink>) -> Result<Vec<RunKey>>) -> Result<()> {
-        let sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
+    /// Those of `fill` and of the file; then the pack is useless.
+    pub fn group(&mut self, fill: impl FnOnce(&mut RowGroupWriter<FileSink>) -> Result<Vec<RunKey>>) -> Result<()> {
+        let sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier row group failed"))?;
         let start = sink.position();
-        let mut writer = GroupWriter::new(sink, self.effort);
+        let mut writer = RowGroupWriter::new(sink, self.effort);
         let keys = fill(&mut writer)?;
         let group = self.groups.len() as u32;
         self.runs.extend(keys.into_iter().zip(0..).map(|(key, run)| (key, RunPlace { group, run })));
@@ -110,12 +110,12 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Copies a group of another pack as it is; a group does not depend on its place.
+    /// Copies a row group of another pack unchanged; row groups do not depend on their location.
     ///
     /// # Errors
-    /// Those of reading and writing; the pack is then useless.
-    pub fn copy_group(&mut self, group: &Group, keys: impl Iterator<Item = RunKey>) -> Result<()> {
-        let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
+    /// Those of reading and writing; then the pack is useless.
+    pub fn copy_row_group(&mut self, group: &RowGroup, keys: impl Iterator<Item = RunKey>) -> Result<()> {
+        let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier row group failed"))?;
         let (mut at, len) = group.extent();
         let (start, end) = (sink.position(), at + len);
         while at < end {
@@ -130,12 +130,12 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Writes the directory and syncs the file; gives its length in bytes.
+    /// Writes the directory and syncs the file. Returns the file's length in bytes.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn finish(mut self) -> Result<u64> {
-        let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier group failed"))?;
+        let mut sink = self.sink.take().ok_or_else(|| Error::invalid("pack", "an earlier row group failed"))?;
         self.runs.sort_unstable_by_key(|&(key, place)| (key, place.group, place.run));
         let mut bytes = Vec::new();
         let mut scratch = Scratch::default();
@@ -158,32 +158,32 @@ impl PackWriter {
     }
 }
 
-/// An open pack: its directory in memory, its groups' footers read when asked.
+/// An open pack. The directory is in memory; footers are read on demand.
 ///
-/// Its runs also have **rows**: their numbers in the order in which they lie, group after group.
+/// Its runs also have **rows**: their numbers in file order, over all row groups.
 #[derive(Debug)]
 pub struct Pack {
     source: Source,
     id: u128,
     groups: Vec<(u64, u64)>,
     directory: Directory,
-    /// The place in the directory of each row; made when first asked for.
+    /// The directory position of each row; computed on first use.
     by_row: OnceLock<Vec<u32>>,
 }
 
-/// Which runs a pack has: 20 bytes each.
+/// The runs of a pack: 20 bytes each.
 #[derive(Debug)]
 struct Directory {
     /// Sorted.
     keys: Vec<RunKey>,
     /// Their rows.
     rows: Vec<u32>,
-    /// The first row of each group, and how many rows there are.
+    /// The first row of each row group, and the number of rows.
     starts: Vec<u32>,
 }
 
 impl Pack {
-    /// Reads and checks header and directory. Costs one read of 16 bytes and a few more for each run.
+    /// Reads and verifies header and directory: one read of 16 bytes and a few bytes per run.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
@@ -213,7 +213,7 @@ impl Pack {
         let crc = reader.u32().map_err(malformed)?;
         let directory_at = trailer_at.checked_sub(directory_len).filter(|&at| at >= HEADER_LEN as u64);
         let (Ok(DIRECTORY_MAGIC), Some(directory_at)) = (reader.u64(), directory_at) else {
-            return Err(source.corrupt(trailer_at, "the end mark of a pack"));
+            return Err(source.corrupt(trailer_at, "the magic at the end of a pack"));
         };
         let bytes = source.read(directory_at, directory_len as usize)?;
         if crc32(0, &bytes) != crc {
@@ -224,66 +224,66 @@ impl Pack {
         Ok(Self { source, id, groups, directory, by_row: OnceLock::new() })
     }
 
-    /// The random number in its name.
+    /// Its random id.
     #[must_use]
     pub fn id(&self) -> u128 {
         self.id
     }
 
-    /// How many groups there are.
+    /// The number of row groups.
     #[must_use]
-    pub fn group_count(&self) -> usize {
+    pub fn row_group_count(&self) -> usize {
         self.groups.len()
     }
 
-    /// The extent of a group: first byte and length.
+    /// The extent of a row group: first byte and length.
     #[must_use]
-    pub fn group_extent(&self, group: usize) -> (u64, u64) {
+    pub fn row_group_extent(&self, group: usize) -> (u64, u64) {
         self.groups[group]
     }
 
-    /// Reads the footer of a group.
+    /// Reads the footer of a row group.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
-    pub fn group(&self, group: usize) -> Result<Group> {
+    pub fn group(&self, group: usize) -> Result<RowGroup> {
         let (offset, len) = self.groups[group];
-        Group::open(self.source.clone(), offset, len)
+        RowGroup::open(self.source.clone(), offset, len)
     }
 
-    /// Keys of the runs, sorted; a run that lies in several groups stands several times.
+    /// The run keys, sorted; a run in several row groups appears several times.
     #[must_use]
     pub fn keys(&self) -> &[RunKey] {
         &self.directory.keys
     }
 
-    /// How many rows there are: as many as keys.
+    /// The number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.directory.rows.len()
     }
 
     #[cfg(any(test, feature = "internals"))]
-    /// Whether there is no run.
+    /// Whether it has no runs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The rows of a group.
+    /// The rows of a row group.
     #[must_use]
     pub fn rows(&self, group: usize) -> std::ops::Range<u32> {
         self.directory.starts[group]..self.directory.starts[group + 1]
     }
 
-    /// Where the run of a row lies. O(log groups).
+    /// The location of a row. O(log row groups).
     #[must_use]
     pub fn place(&self, row: u32) -> RunPlace {
         let group = self.directory.starts.partition_point(|&start| start <= row) - 1;
         RunPlace { group: group as u32, run: row - self.directory.starts[group] }
     }
 
-    /// The key of the run of a row. The first call costs O(runs), and 4 bytes for each are kept.
+    /// The key of a row. The first call costs O(runs) and keeps 4 bytes per run.
     #[must_use]
     pub fn key(&self, row: u32) -> RunKey {
         let by_row = self.by_row.get_or_init(|| {
@@ -303,7 +303,7 @@ impl Pack {
         &self.directory.rows[start..end]
     }
 
-    /// Where a run lies, by binary search.
+    /// The locations of a run, by binary search.
     pub fn find(&self, key: RunKey) -> impl Iterator<Item = RunPlace> {
         self.rows_of(key).iter().map(|&row| self.place(row))
     }
@@ -316,21 +316,21 @@ impl Pack {
 }
 
 fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<(Vec<(u64, u64)>, Directory), Malformed> {
-    // The keys end the directory and are not a column: numbers drawn at random do not compress.
+    // The keys end the directory, not as a column: random numbers do not compress.
     let mut columns = ColumnReader::new(bytes);
-    let group_count = columns.count()?;
+    let row_group_count = columns.count()?;
     let mut at = HEADER_LEN as u64;
     let mut groups = Vec::new();
-    for len in columns.ints(group_count)? {
-        let len = u64::try_from(len).map_err(|_| Malformed("the length of a group"))?;
+    for len in columns.ints(row_group_count)? {
+        let len = u64::try_from(len).map_err(|_| Malformed("the length of a row group"))?;
         groups.push((at, len));
-        at = at.checked_add(len).ok_or(Malformed("the length of a group"))?;
+        at = at.checked_add(len).ok_or(Malformed("the length of a row group"))?;
     }
     if at != directory_at {
-        return Err(Malformed("groups that do not fill the pack"));
+        return Err(Malformed("row groups that do not fill the pack"));
     }
     let run_count = columns.count()?;
-    let in_group = columns.indexes(run_count, group_count)?;
+    let in_group = columns.indexes(run_count, row_group_count)?;
     let runs = columns.indexes(run_count, ENTRIES_MAX)?;
     let keys = columns.rest();
     let (keys, rest) = keys.as_chunks::<16>();
@@ -341,21 +341,21 @@ fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<(Vec<(u64, u64)>,
     if !keys.is_sorted() {
         return Err(Malformed("keys of runs out of order"));
     }
-    Ok((groups, Directory { keys, ..rows(group_count, &in_group, runs)? }))
+    Ok((groups, Directory { keys, ..rows(row_group_count, &in_group, runs)? }))
 }
 
-/// Rows from places, of which there must be one for each run of each group.
-fn rows(group_count: usize, in_group: &[u32], runs: Vec<u32>) -> Result<Directory, Malformed> {
-    let mut starts = vec![0; group_count + 1];
+/// Computes rows from locations, which must cover each run of each row group once.
+fn rows(row_group_count: usize, in_group: &[u32], runs: Vec<u32>) -> Result<Directory, Malformed> {
+    let mut starts = vec![0; row_group_count + 1];
     in_group.iter().for_each(|&group| starts[group as usize + 1] += 1);
-    for group in 0..group_count {
+    for group in 0..row_group_count {
         starts[group + 1] += starts[group];
     }
     let (mut rows, mut taken) = (runs, vec![false; in_group.len()]);
     for (row, &group) in rows.iter_mut().zip(in_group) {
         *row = row.saturating_add(starts[group as usize]);
         let taken = taken.get_mut(*row as usize).filter(|_| *row < starts[group as usize + 1]);
-        if std::mem::replace(taken.ok_or(Malformed("a run's number beyond its group"))?, true) {
+        if std::mem::replace(taken.ok_or(Malformed("a run's number beyond its row group"))?, true) {
             return Err(Malformed("a run's number twice"));
         }
     }

@@ -1,6 +1,6 @@
-//! The pyramid of a series: for each page a bucket of its first, last, least and greatest point, and for each
-//! [`FAN_OUT`] buckets one above, so that a plot touches few of them however long the series is. A long one has a level
-//! below, so that no plot reads many pages to draw a pixel from a part of each.
+//! The pyramid of a series: one bucket per page (first, last, least and greatest point) and one per [`FAN_OUT`] buckets
+//! below, so that a plot reads few of them however long the series is. Long series have one level below that of pages,
+//! so that a plot need not read many pages for parts of a pixel.
 
 use std::ops::Range;
 
@@ -11,18 +11,18 @@ use crate::segment::layout::{
     BUCKETS_PER_PAGE, ColumnReader, ColumnWriter, FAN_OUT, FINE_FROM, FINE_POINTS, PAGE_POINTS,
 };
 
-/// What a plot needs of some neighbouring points.
+/// What a plot needs of neighbouring points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
-    /// How many points it stands for.
+    /// The number of points.
     pub count: u64,
-    /// The first by step, then timestamp, then arrival.
+    /// The first point by step, then timestamp, then arrival.
     pub first: Point,
-    /// The last by step, then timestamp, then arrival.
+    /// The last point by step, then timestamp, then arrival.
     pub last: Point,
-    /// The least value; of equals the first that arrived; `None` when all are NaN.
+    /// The least value, of equals the first that arrived; `None` if all are NaN.
     pub min: Option<Point>,
-    /// The greatest value; of equals the first that arrived; `None` when all are NaN.
+    /// The greatest value, of equals the first that arrived; `None` if all are NaN.
     pub max: Option<Point>,
 }
 
@@ -34,7 +34,7 @@ impl Bucket {
         Self { count: 1, first: point, last: point, min: extreme, max: extreme }
     }
 
-    /// Adds a point that arrived after all others of the bucket.
+    /// Adds a point that arrived later.
     #[inline]
     pub fn add(&mut self, point: Point) {
         self.count += 1;
@@ -53,7 +53,7 @@ impl Bucket {
         }
     }
 
-    /// Adds a bucket whose points arrived after these.
+    /// Adds a bucket whose points arrived later.
     pub fn merge(&mut self, later: &Self) {
         self.count += later.count;
         if order(&later.first) < order(&self.first) {
@@ -91,25 +91,25 @@ impl Bucket {
     }
 }
 
-/// The order of a history: step, then timestamp with absent ones first.
+/// The order of a history: step, then timestamp (absent first).
 #[must_use]
 pub fn order(point: &Point) -> (i64, Option<i64>) {
     (point.step, point.timestamp_ms)
 }
 
-/// How many pages hold `count` points.
+/// The number of pages for `count` points.
 #[must_use]
 pub fn pages(count: usize) -> usize {
     count.div_ceil(PAGE_POINTS)
 }
 
-/// Whether the pyramid of a series of `count` points has a level below that of pages, in a group that has such levels.
+/// Whether the pyramid of a series of `count` points has a fine level, in a row group that has such levels.
 fn has_fine_level(count: usize, fine: bool) -> bool {
     fine && count >= FINE_FROM
 }
 
-/// The number of buckets of each level, lowest first, for a series of `count` points; empty when it has one page.
-/// `fine` says whether its group has levels below that of pages.
+/// The number of buckets per level, lowest first, for a series of `count` points; empty if it has one page. `fine`: the
+/// row group has fine levels.
 #[must_use]
 pub fn levels(count: usize, fine: bool) -> Vec<usize> {
     let mut levels = Vec::new();
@@ -127,8 +127,7 @@ pub fn levels(count: usize, fine: bool) -> Vec<usize> {
     levels
 }
 
-/// How many buckets of the level below, or points below the lowest, make a bucket of a level of a series of `count`
-/// points.
+/// Buckets of the level below, or points below the lowest level, per bucket of a level.
 #[must_use]
 pub fn fan_out(count: usize, fine: bool, level: usize) -> usize {
     match (level, has_fine_level(count, fine)) {
@@ -139,7 +138,7 @@ pub fn fan_out(count: usize, fine: bool, level: usize) -> usize {
     }
 }
 
-/// How many pages the pyramid of a series of `count` points takes.
+/// The number of pages of the pyramid of a series of `count` points.
 #[must_use]
 pub fn bucket_pages(count: usize, fine: bool) -> usize {
     levels(count, fine).iter().map(|buckets| buckets.div_ceil(BUCKETS_PER_PAGE)).sum()
@@ -165,7 +164,7 @@ pub fn encode_buckets(buckets: &[Bucket], effort: Effort, scratch: &mut Scratch,
     columns.ints(&ints(&|bucket| bucket.count as i64));
     let has_extreme = ints(&|bucket| i64::from(bucket.min.is_some()));
     columns.ints(&has_extreme);
-    // Absent extremes are written as the first point; the column above says that they are absent.
+    // Absent extremes are written as the first point; the column above marks them absent.
     let corners: [&dyn Fn(&Bucket) -> Point; 4] =
         [&|bucket| bucket.first, &|bucket| bucket.last, &|bucket| bucket.min.unwrap_or(bucket.first), &|bucket| {
             bucket.max.unwrap_or(bucket.first)
@@ -185,17 +184,17 @@ pub fn encode_buckets(buckets: &[Bucket], effort: Effort, scratch: &mut Scratch,
 /// Reads `count` buckets of one page.
 ///
 /// # Errors
-/// [`Malformed`] when the bytes are no such page.
+/// [`Malformed`] if the bytes are not such a page.
 pub fn decode_buckets(bytes: &[u8], count: usize) -> Result<Vec<Bucket>, Malformed> {
     let mut buckets = Vec::new();
     decode_some_buckets(bytes, count, 0..count, &mut buckets)?;
     Ok(buckets)
 }
 
-/// Appends those of the `count` buckets of one page that are `wanted`, a range within them.
+/// Appends the `wanted` range of the `count` buckets of one page.
 ///
 /// # Errors
-/// [`Malformed`] when the bytes are no such page.
+/// [`Malformed`] if the bytes are not such a page.
 pub fn decode_some_buckets(
     bytes: &[u8],
     count: usize,
@@ -222,7 +221,7 @@ pub fn decode_some_buckets(
     Ok(())
 }
 
-/// The columns of one corner of a page's buckets.
+/// The columns of one corner of all buckets of a page.
 struct Corners {
     steps: Vec<i64>,
     present: Vec<i64>,

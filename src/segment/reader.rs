@@ -1,4 +1,4 @@
-//! Reads one group: its footer at once, its pages when asked, each verified before it is decoded.
+//! Reads one row group: the footer on open, pages on demand, each verified before it is decoded.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::codec::{self, CodecId};
 use crate::error::{Error, Result};
 use crate::segment::footer::{Axis, Footer, Page, Pool};
 use crate::segment::layout::{
-    BUCKETS_PER_PAGE, FAN_OUT, GROUP_MAGIC, GROUP_MAGIC_FINE, PAGE_POINTS, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
+    BUCKETS_PER_PAGE, FAN_OUT, PAGE_POINTS, ROW_GROUP_MAGIC, ROW_GROUP_MAGIC_FINE, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
     TRAILER_LEN,
 };
 use crate::segment::pyramid::{Bucket, decode_some_buckets, fan_out, levels, pages};
@@ -24,15 +24,15 @@ use crate::segment::stats::stats_of;
 use crate::segment::writer::run_pages;
 use crate::storage::File;
 
-/// Most bytes of neighbouring pages that are read at once, but for a single page that is longer.
+/// Most bytes of neighbouring pages read at once (a single page may be longer).
 const SPAN_LEN: u64 = 256 << 10;
 
 thread_local! {
-    /// Where spans are read to. Kept, since fresh memory of this size costs more than reading into it.
+    /// Reused buffer for spans: fresh memory of this size costs more than reading into it.
     static SPAN: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// An open file and its name, for errors.
+/// An open file and its path, for errors.
 #[derive(Clone)]
 pub struct Source {
     /// The file.
@@ -65,20 +65,20 @@ impl Source {
     /// Reads exactly `len` bytes at `offset`.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Corrupt`] when the file is shorter.
+    /// [`Error::Io`], or [`Error::Corrupt`] if the file is shorter.
     pub fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.read_into(offset, len, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// [`Self::read`] in place of what `bytes` hold.
+    /// [`Self::read`] that replaces the contents of `bytes`.
     ///
     /// # Errors
     /// Those of [`Self::read`].
     pub fn read_into(&self, offset: u64, len: usize, bytes: &mut Vec<u8>) -> Result<()> {
         if len > bytes.capacity() {
-            // Ask for the length before asking for memory: `len` may come from damaged bytes.
+            // Check the length before allocating: `len` may come from damaged bytes.
             let end = offset.checked_add(len as u64);
             let file_len = self.file.len().map_err(Error::io("read", &self.path))?;
             if end.is_none_or(|end| end > file_len) {
@@ -100,58 +100,60 @@ impl Source {
     }
 }
 
-/// A group within a file: its footer in memory, its pages on disk.
+/// A row group in a file: the footer in memory, pages on disk.
 #[derive(Debug)]
-pub struct Group {
+pub struct RowGroup {
     source: Source,
     offset: u64,
     len: u64,
     footer: Footer,
     pool: Pool,
-    /// Of each column of the pool the page that was decoded last: whoever reads short series one after the other finds
-    /// many in one page.
+    /// For each column of the pool the page decoded last: callers read short series one after another, many of them in
+    /// one page.
     recent: Mutex<Recent>,
-    /// The tops of pyramids that were asked for.
+    /// Cached tops of pyramids.
     tops: Mutex<FxHashMap<usize, Arc<[Bucket]>>>,
 }
 
-/// Of more series than this a group forgets the tops that it has.
+/// Most series with cached tops.
 const TOPS_MAX: usize = 8;
 
 /// Fills a slice from a page's bytes.
 type Decode<T> = fn(CodecId, &[u8], &mut [T]) -> Result<(), codec::CodecError>;
 
-/// Decoded pages of the pool with their numbers: steps, timestamps, validity; and values.
+/// Decoded pages of the pool, with their numbers: steps, timestamps, validity; and values.
 #[derive(Debug, Default)]
 struct Recent {
     ints: [(usize, Vec<i64>); 3],
     floats: (usize, Vec<f64>),
 }
 
-impl Group {
-    /// Reads and checks the footer of the group that takes `len` bytes from `offset`.
+impl RowGroup {
+    /// Reads and verifies the footer of the row group of `len` bytes at `offset`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] with the place of what does not verify, [`Error::Io`].
+    /// [`Error::Corrupt`] with the location of the damage, [`Error::Io`].
     pub fn open(source: Source, offset: u64, len: u64) -> Result<Self> {
         let trailer_at = len
             .checked_sub(TRAILER_LEN as u64)
-            .ok_or_else(|| source.corrupt(offset, "a group shorter than its trailer"))?;
+            .ok_or_else(|| source.corrupt(offset, "a row group shorter than its trailer"))?;
         let trailer = source.read(offset + trailer_at, TRAILER_LEN)?;
         let word = |at: usize| u32::from_le_bytes([trailer[at], trailer[at + 1], trailer[at + 2], trailer[at + 3]]);
         let (footer_len, footer_crc) = (u64::from(word(0)), word(4));
         let damaged = |what: &str| source.corrupt(offset + trailer_at, what);
-        let fine = trailer[8..] == GROUP_MAGIC_FINE.to_le_bytes();
-        if !fine && trailer[8..] != GROUP_MAGIC.to_le_bytes() {
-            return Err(damaged("the end mark of a group is missing"));
+        let fine = trailer[8..] == ROW_GROUP_MAGIC_FINE.to_le_bytes();
+        if !fine && trailer[8..] != ROW_GROUP_MAGIC.to_le_bytes() {
+            return Err(damaged("the magic at the end of a row group is missing"));
         }
-        let pages_len = trailer_at.checked_sub(footer_len).ok_or_else(|| damaged("a footer longer than its group"))?;
+        let pages_len =
+            trailer_at.checked_sub(footer_len).ok_or_else(|| damaged("a footer longer than its row group"))?;
         let bytes = source.read(offset + pages_len, footer_len as usize)?;
         if crc32(0, &bytes) != footer_crc {
-            return Err(source.corrupt(offset + pages_len, "the checksum of a group's footer"));
+            return Err(source.corrupt(offset + pages_len, "the checksum of a row group's footer"));
         }
-        let footer = Footer::decode(&bytes, pages_len, fine)
-            .map_err(|Malformed(what)| source.corrupt(offset + pages_len, format!("in a group's footer: {what}")))?;
+        let footer = Footer::decode(&bytes, pages_len, fine).map_err(|Malformed(what)| {
+            source.corrupt(offset + pages_len, format!("in a row group's footer: {what}"))
+        })?;
         let pool = footer.pool();
         Ok(Self { source, offset, len, footer, pool, recent: Mutex::default(), tops: Mutex::default() })
     }
@@ -162,7 +164,7 @@ impl Group {
         &self.footer
     }
 
-    /// First byte within the file, and length.
+    /// First byte in the file, and length.
     #[must_use]
     pub fn extent(&self) -> (u64, u64) {
         (self.offset, self.len)
@@ -186,19 +188,19 @@ impl Group {
         self.footer.axes[self.footer.series[series].axis as usize]
     }
 
-    /// How many buckets each level of a series' pyramid has, the lowest first; none when it has at most one page.
+    /// Buckets per level of a series' pyramid, lowest first; empty if it has at most one page.
     #[must_use]
     pub fn levels(&self, series: usize) -> Vec<usize> {
         levels(self.axis_of(series).count, self.footer.fine)
     }
 
-    /// How many buckets of the level below, or points below the lowest, make a bucket of a level of a series' pyramid.
+    /// Buckets of the level below, or points below the lowest level, per bucket of a level of a series' pyramid.
     #[must_use]
     pub fn fan_out(&self, series: usize, level: usize) -> usize {
         fan_out(self.axis_of(series).count, self.footer.fine, level)
     }
 
-    /// The statistics of a series: from the footer for a long one, from its few points for a short one.
+    /// The statistics of a series: stored for a long one, computed from its few points for a short one.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
@@ -211,8 +213,8 @@ impl Group {
         stats_of(&columns).ok_or_else(|| self.source.corrupt(self.offset, "a series without points"))
     }
 
-    /// Appends the points `range` of a series, counted in order of arrival, to `out`. Costs the decoding of the pages
-    /// that the range touches.
+    /// Appends points `range` of a series, counted in order of arrival, to `out`. Decodes the pages that the range
+    /// touches.
     ///
     /// # Errors
     /// [`Error::Corrupt`] naming the page, [`Error::Io`].
@@ -236,13 +238,13 @@ impl Group {
         })
     }
 
-    /// Cuts points `range` of a series, counted in order of arrival, into stretches that each lie in one page of every
-    /// column, so that each can be read where a neighbour cannot.
+    /// Splits points `range` of a series into ranges that are in one page of every column, so that each can be read
+    /// even if a neighbour cannot.
     #[must_use]
     pub fn page_stretches(&self, series: usize, range: Range<usize>) -> Vec<Range<usize>> {
         let (entry, axis) = (self.footer.series[series], self.axis_of(series));
         let end = range.end.min(axis.count);
-        // Where the points begin within the columns that they share with other series.
+        // Offsets of the points in columns shared with other series.
         let bases = if axis.pooled() { [axis.base, entry.base] } else { [0, 0] };
         let mut stretches = Vec::new();
         let mut start = range.start.min(end);
@@ -255,7 +257,7 @@ impl Group {
         stretches
     }
 
-    /// Appends values `range` of `total` of a pooled column that begins at page `first`, by way of the page at hand.
+    /// Appends values `range` of `total` of a pooled column that begins at page `first`, using the cached page.
     fn pooled<T: Copy + Default>(
         &self,
         first: usize,
@@ -344,8 +346,8 @@ impl Group {
         Ok(out)
     }
 
-    /// The buckets on top of a series' pyramid: few, and together all its points; none when it has at most one page.
-    /// They are kept for whoever asks again.
+    /// The top buckets of a series' pyramid: few, and together all its points; empty if it has at most one page. They
+    /// are cached.
     ///
     /// # Errors
     /// Those of [`Self::buckets`].
@@ -364,7 +366,7 @@ impl Group {
         Ok(top)
     }
 
-    /// About how much memory it takes at most, in bytes: with tops, and pages of the pool at hand.
+    /// Approximate maximum memory, in bytes, with cached tops and pages.
     #[must_use]
     pub fn weight(&self) -> usize {
         let tops = TOPS_MAX.min(self.footer.stats.len()) * FAN_OUT * size_of::<Bucket>();
@@ -372,7 +374,7 @@ impl Group {
         self.footer.weight() + tops + at_hand
     }
 
-    /// The records of all runs of a pack's group, in order.
+    /// The records of all runs in order; only in packs.
     ///
     /// # Errors
     /// [`Error::Corrupt`] naming the page, [`Error::Io`].
@@ -396,7 +398,7 @@ impl Group {
         Ok(records)
     }
 
-    /// Reads a page's bytes and verifies them.
+    /// Reads and verifies a page's bytes.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
@@ -423,8 +425,7 @@ impl Group {
         })
     }
 
-    /// Reads pages that lie at `first`, `first + stride` …, as many at once as fit [`SPAN_LEN`], verifies each and
-    /// hands it on.
+    /// Reads pages `first`, `first + stride` …, as many at once as fit [`SPAN_LEN`], verifies each and passes it on.
     fn each_page(
         &self,
         (first, stride): (usize, usize),
@@ -436,7 +437,7 @@ impl Group {
         let mut batch = Vec::new();
         while let Some(&(start, ..)) = pages.peek() {
             let start = self.footer.pages[first + start * stride];
-            // Of interleaved columns the others' pages are read with it: they are needed next, and a call costs more.
+            // Read interleaved pages of the other columns too: they are needed next, and another call costs more.
             let mut end = start.offset;
             while let Some((index, points, wanted)) = pages.next_if(|&(index, ..)| {
                 let page = self.footer.pages[first + index * stride];
@@ -472,7 +473,7 @@ impl Group {
     }
 }
 
-/// The pages that `range` of `total` points touches: number, points in it, and which of those are wanted.
+/// The pages that `range` of `total` points touches: number, number of points, and wanted points.
 fn pages_of(range: Range<usize>, total: usize) -> impl Iterator<Item = (usize, usize, Range<usize>)> {
     let pages = if range.is_empty() { 0..0 } else { range.start / PAGE_POINTS..range.end.div_ceil(PAGE_POINTS) };
     pages.map(move |page| {
@@ -482,7 +483,7 @@ fn pages_of(range: Range<usize>, total: usize) -> impl Iterator<Item = (usize, u
     })
 }
 
-/// Keeps of what follows `start` only the `wanted` range.
+/// Keeps only the `wanted` range of the values from `start` on.
 fn keep<T: Copy>(values: &mut Vec<T>, start: usize, wanted: Range<usize>) {
     values.truncate(start + wanted.end);
     if wanted.start > 0 {

@@ -1,10 +1,10 @@
-//! Statistics of series: made when points are sealed, merged when pieces of a series are read together.
+//! Statistics of series: computed when points are sealed, merged when parts of a series are read together.
 
 use crate::base::point::{Columns, Point, TimestampsRef};
 use crate::base::stats::{Extreme, SeriesStats, StatPoint};
 use crate::segment::pyramid::Bucket;
 
-/// The order in which MLflow takes the latest point: step, then timestamp (absent first), then value with NaN as 0.
+/// MLflow's order for the latest point: step, then timestamp (absent first), then value with NaN as 0.
 fn latest_key(point: &StatPoint) -> (i64, Option<i64>, f64) {
     let value = if point.value.is_nan() { 0.0 } else { point.value };
     (point.step, point.timestamp_ms, value)
@@ -28,7 +28,7 @@ impl SeriesStats {
         }
     }
 
-    /// Adds a point that was logged after all others.
+    /// Adds a point that was logged later.
     #[inline]
     pub(crate) fn add(&mut self, point: Point) {
         let value = point.value;
@@ -56,7 +56,7 @@ impl SeriesStats {
         }
     }
 
-    /// Adds the statistics of points that were logged after these.
+    /// Adds the statistics of later points.
     pub fn merge(&mut self, later: &Self) {
         self.count += later.count;
         self.nan_count += later.nan_count;
@@ -77,7 +77,7 @@ impl SeriesStats {
         }
     }
 
-    /// The mean of the finite values; `None` when there is none.
+    /// The mean of the finite values; `None` if there are none.
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
         let finite = self.count - self.nan_count - self.inf_count;
@@ -85,7 +85,7 @@ impl SeriesStats {
     }
 }
 
-/// The statistics of columns in order of arrival; `None` for no point.
+/// The statistics of columns in order of arrival; `None` without points.
 #[must_use]
 pub fn stats_of(columns: &Columns) -> Option<SeriesStats> {
     let mut points = columns.iter();
@@ -112,7 +112,7 @@ pub fn summarise(first: Point, steps: &[i64], timestamps: TimestampsRef<'_>, val
         return (stats, bucket);
     }
     let (least, greatest, sum) = least_greatest_sum(values, first.value);
-    // The first of equals; `==` also finds -0.0 beside 0.0, whichever came first, as adding point by point would.
+    // The first of equals; `==` also matches -0.0 and 0.0, whichever came first, as adding point by point would.
     let at = |wanted: f64| point(values.iter().position(|&value| value == wanted).unwrap_or(0));
     let (min, max, last) = (at(least), at(greatest), point(values.len() - 1));
     let extreme = |point: Point| Some(Extreme { value: point.value, step: point.step });
@@ -129,7 +129,7 @@ pub fn summarise(first: Point, steps: &[i64], timestamps: TimestampsRef<'_>, val
     (stats, Bucket { count: values.len() as u64, first, last, min: Some(min), max: Some(max) })
 }
 
-/// Of finite values; `first` is one of them. Eight at once, since one after the other each would wait for the last.
+/// For finite values; `first` is one of them. Eight lanes, since a sequential sum would wait for each addition.
 fn least_greatest_sum(values: &[f64], first: f64) -> (f64, f64, f64) {
     const LANES: usize = 8;
     let less = |a: f64, b: f64| if a < b { a } else { b };

@@ -1,6 +1,6 @@
-//! Writes one group: axes and series as pages, short ones pooled, then the footer.
+//! Writes one row group: axes and series as pages, short ones pooled, then the footer.
 //!
-//! A group is, in order of its bytes: the pages of long axes and series as they come, each series followed by its
+//! The layout of a row group: the pages of long axes and series in order of writing, each series followed by its
 //! pyramid; the pool of short ones; the runs' records; the footer; the trailer.
 
 use crate::base::checksum::crc32;
@@ -12,21 +12,21 @@ use crate::codec::{self, CodecId, Effort, Hint, Scratch};
 use crate::error::{Error, Result};
 use crate::segment::footer::{Axis, Footer, Page, Series};
 use crate::segment::layout::{
-    BUCKETS_PER_PAGE, FAN_OUT, FINE_FROM, FINE_POINTS, GROUP_MAGIC, GROUP_MAGIC_FINE, PAGE_POINTS, POOLED_BELOW,
-    RUN_PAGE_BYTES, TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
+    BUCKETS_PER_PAGE, FAN_OUT, FINE_FROM, FINE_POINTS, PAGE_POINTS, POOLED_BELOW, ROW_GROUP_MAGIC,
+    ROW_GROUP_MAGIC_FINE, RUN_PAGE_BYTES, TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME,
 };
 use crate::segment::pyramid::{Bucket, encode_buckets, level_above};
 use crate::segment::stats::summarise;
 
-/// Pyramids are read often and small: the strongest codecs would make plots wait.
+/// Pyramids are small and read often: the strongest codecs would slow plots down.
 const PYRAMID_EFFORT: Effort = Effort::Fast;
 
-/// Where a group's bytes go, in order.
+/// A sink for the bytes of a row group, in order.
 pub trait PageSink {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// What the file behind it answers.
+    /// Those of the underlying file.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 }
 
@@ -37,24 +37,24 @@ impl PageSink for Vec<u8> {
     }
 }
 
-/// Which series: its run, key, writer and axis, as numbered by the group.
+/// Identifies a series by the row group's numbers of its run, key, writer and axis.
 #[derive(Clone, Copy, Debug)]
 pub struct SeriesName {
-    /// From [`GroupWriter::run`] or [`GroupWriter::named_run`].
+    /// From [`RowGroupWriter::run`] or [`RowGroupWriter::named_run`].
     pub run: u32,
-    /// From [`GroupWriter::key`].
+    /// From [`RowGroupWriter::key`].
     pub key: u32,
-    /// From [`GroupWriter::writer`].
+    /// From [`RowGroupWriter::writer`].
     pub writer: u32,
-    /// From [`GroupWriter::axis`] or [`GroupWriter::begin_axis`].
+    /// From [`RowGroupWriter::axis`] or [`RowGroupWriter::begin_axis`].
     pub axis: u32,
 }
 
-/// The lowest level of a pyramid, kept until the series' pages are written: by its bytes, since its buckets are many.
+/// The lowest level of a pyramid, kept encoded until the series' pages are written, since its buckets are many.
 #[derive(Debug, Default)]
 struct FineLevel {
     newest: Vec<Bucket>,
-    /// Of the buckets before those.
+    /// Pages of earlier buckets.
     pages: Vec<Vec<u8>>,
 }
 
@@ -76,15 +76,15 @@ struct OpenSeries {
     name: SeriesName,
     base: usize,
     stats: Option<SeriesStats>,
-    /// Of each page.
+    /// One bucket per page.
     buckets: Vec<Bucket>,
-    /// The level below, where there is one.
+    /// The fine level, if any.
     fine: Option<FineLevel>,
     hint: Hint,
 }
 
 impl OpenSeries {
-    /// Takes the next page into statistics and pyramid.
+    /// Adds the next page to statistics and pyramid.
     fn summarise(&mut self, steps: &[i64], timestamps: TimestampsRef<'_>, values: &[f64], scratch: &mut Scratch) {
         let piece = if self.fine.is_some() { FINE_POINTS } else { PAGE_POINTS };
         let mut page: Option<Bucket> = None;
@@ -109,9 +109,9 @@ impl OpenSeries {
     }
 }
 
-/// Writes one group into a sink.
+/// Writes one row group into a sink.
 #[derive(Debug)]
-pub struct GroupWriter<S> {
+pub struct RowGroupWriter<S> {
     sink: S,
     effort: Effort,
     scratch: Scratch,
@@ -121,7 +121,7 @@ pub struct GroupWriter<S> {
     keys: Names,
     run_records: Vec<u8>,
     open: Option<OpenSeries>,
-    /// Of the steps and of the timestamps of the axis begun last.
+    /// Hints for steps and timestamps of the axis begun last.
     axis_hints: [Hint; 2],
     short: Vec<Series>,
     pool_steps: Vec<i64>,
@@ -129,8 +129,8 @@ pub struct GroupWriter<S> {
     pool_values: Vec<f64>,
 }
 
-impl<S: PageSink> GroupWriter<S> {
-    /// Starts a group.
+impl<S: PageSink> RowGroupWriter<S> {
+    /// Starts a row group.
     pub fn new(sink: S, effort: Effort) -> Self {
         Self {
             sink,
@@ -150,25 +150,25 @@ impl<S: PageSink> GroupWriter<S> {
         }
     }
 
-    /// How many bytes of pages were written, without the pools that wait for the end.
+    /// Bytes of pages written, without the pools, which come last.
     pub fn bytes(&self) -> u64 {
         self.offset
     }
 
-    /// How many points wait in the pools, and how many runs the group has: what should bound a group.
+    /// The numbers of pooled points and of runs, for bounding the row group.
     pub fn pooled(&self) -> (usize, usize) {
         (self.pool_values.len(), self.footer.runs)
     }
 
-    /// The number of a metric key in this group.
+    /// The number of a metric key in this row group.
     ///
     /// # Errors
-    /// When they are too many for one group: 4 GiB.
+    /// If the keys exceed 4 GiB.
     pub fn key(&mut self, key: &str) -> Result<u32> {
         self.keys.number((), key).ok_or_else(too_many_keys)
     }
 
-    /// The number of a writer in this group.
+    /// The number of a writer in this row group.
     pub fn writer(&mut self, writer: WriterId) -> u32 {
         let known = self.footer.writers.iter().rposition(|&own| own == writer);
         known.unwrap_or_else(|| {
@@ -177,14 +177,14 @@ impl<S: PageSink> GroupWriter<S> {
         }) as u32
     }
 
-    /// The number of a new run with its record, for packs.
+    /// Adds a run with its record, for packs. Returns its number.
     pub fn run(&mut self, record: &[u8]) -> u32 {
         self.run_records.extend_from_slice(record);
         self.footer.run_lens.push(record.len() as u32);
         self.named_run()
     }
 
-    /// The number of a new run that something outside the group names.
+    /// Adds a run that is named outside the row group. Returns its number.
     pub fn named_run(&mut self) -> u32 {
         self.footer.runs += 1;
         self.footer.runs as u32 - 1
@@ -208,8 +208,8 @@ impl<S: PageSink> GroupWriter<S> {
         Ok(axis)
     }
 
-    /// Starts an axis of `count` points, of which those have timestamps that `kind` says; a long one's pages follow
-    /// at once, by [`Self::axis_page`]. The hints are those of an axis like it, of its steps and its timestamps.
+    /// Starts an axis of `count` points with timestamps of this `kind`. The pages of a long one follow at once, by
+    /// [`Self::axis_page`]. The hints are those of a similar axis, for steps and timestamps.
     pub fn begin_axis(&mut self, count: usize, kind: i64, hints: [Hint; 2]) -> u32 {
         let base = if count < POOLED_BELOW { self.pool_steps.len() } else { self.footer.pages.len() };
         self.footer.axes.push(Axis { count, timestamps: kind, base });
@@ -217,7 +217,7 @@ impl<S: PageSink> GroupWriter<S> {
         self.footer.axes.len() as u32 - 1
     }
 
-    /// The hints that the axis begun last has for one like it.
+    /// Hints of the axis begun last, for a similar one.
     pub fn axis_hints(&self) -> [Hint; 2] {
         self.axis_hints
     }
@@ -240,7 +240,7 @@ impl<S: PageSink> GroupWriter<S> {
         Ok(())
     }
 
-    /// Writes a whole series in order of arrival, on an axis written before with the same steps and timestamps.
+    /// Writes a whole series in order of arrival, on an axis written before that has the same steps and timestamps.
     ///
     /// # Errors
     /// The sink's.
@@ -263,14 +263,14 @@ impl<S: PageSink> GroupWriter<S> {
         self.end_series().map(|_| ())
     }
 
-    /// Puts a short series into the pool.
+    /// Adds a short series to the pool.
     pub fn short_series(&mut self, name: SeriesName, values: &[f64]) {
         let SeriesName { run, key, writer, axis } = name;
         self.short.push(Series { run, key, writer, axis, base: self.pool_values.len() });
         self.pool_values.extend_from_slice(values);
     }
 
-    /// Starts a long series of `count` points, whose pages follow at once; the hint is that of one like it.
+    /// Starts a long series of `count` points, whose pages follow at once. The hint is that of a similar series.
     pub fn begin_series(&mut self, name: SeriesName, count: usize, hint: Hint) {
         let base = self.footer.pages.len();
         let fine = (count >= FINE_FROM).then(FineLevel::default);
@@ -296,7 +296,7 @@ impl<S: PageSink> GroupWriter<S> {
         self.page(codec)
     }
 
-    /// Ends the open series with its pyramid, and gives its hint for one like it.
+    /// Ends the open series with its pyramid. Returns its hint for a similar one.
     ///
     /// # Errors
     /// The sink's.
@@ -335,7 +335,7 @@ impl<S: PageSink> GroupWriter<S> {
         self.page(CodecId(0))
     }
 
-    /// Writes pool, runs, footer and trailer; gives the sink back, and the group's length in bytes.
+    /// Writes pool, runs, footer and trailer. Returns the sink and the row group's length in bytes.
     ///
     /// # Errors
     /// The sink's.
@@ -347,14 +347,15 @@ impl<S: PageSink> GroupWriter<S> {
         footer.first_sequence = first_sequence;
         footer.points = footer.series.iter().map(|series| footer.axes[series.axis as usize].count as u64).sum();
         self.buffer.clear();
-        // Footers are many and small: the strongest codecs would cost more than the pages.
+        // Footers are small and many: the strongest codecs would cost more than the pages.
         self.footer.encode(Effort::Fast, &mut self.scratch, &mut self.buffer);
-        let len = u32::try_from(self.buffer.len())
-            .map_err(|_| Error::invalid("group", "its footer exceeds 4 GiB; seal or compact fewer series at once"))?;
+        let len = u32::try_from(self.buffer.len()).map_err(|_| {
+            Error::invalid("row group", "its footer exceeds 4 GiB; seal or compact fewer series at once")
+        })?;
         let crc = crc32(0, &self.buffer);
         self.buffer.extend_from_slice(&len.to_le_bytes());
         self.buffer.extend_from_slice(&crc.to_le_bytes());
-        let magic = if self.footer.fine { GROUP_MAGIC_FINE } else { GROUP_MAGIC };
+        let magic = if self.footer.fine { ROW_GROUP_MAGIC_FINE } else { ROW_GROUP_MAGIC };
         self.buffer.extend_from_slice(&magic.to_le_bytes());
         self.sink.write(&self.buffer)?;
         let len = self.offset + self.buffer.len() as u64;
@@ -399,7 +400,7 @@ impl<S: PageSink> GroupWriter<S> {
                 self.validity_page(timestamps.view().slice(start..timestamps.len().min(start + PAGE_POINTS)))?;
             }
         }
-        // Values of one key lie side by side, since they resemble each other more than those of one run do.
+        // Values of one key are adjacent: they resemble each other more than those of one run do.
         self.short.sort_unstable_by_key(|series| (series.key, series.run, series.writer, series.base));
         let mut values = Vec::with_capacity(self.pool_values.len());
         for series in &mut self.short {
@@ -451,7 +452,7 @@ impl<S: PageSink> GroupWriter<S> {
 }
 
 fn too_many_keys() -> Error {
-    Error::invalid("group", "it has too many keys; seal or compact fewer series at once")
+    Error::invalid("row group", "it has too many keys; seal or compact fewer series at once")
 }
 
 /// Which of the `TIMESTAMPS_` kinds these are.

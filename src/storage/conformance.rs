@@ -1,4 +1,4 @@
-//! What every [`Storage`] must do, asked of the real disk and of the simulated one alike.
+//! Conformance tests of [`Storage`], for the real and the simulated disk.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn the_simulated_disk_conforms() {
     conformance(&disk, Path::new("/w"));
 }
 
-/// One thing that a disk must do, shown in an empty folder.
+/// A rule, tested in an empty folder.
 type Rule = fn(&dyn Storage, &Path);
 
 /// Runs every rule in a folder of its own.
@@ -191,7 +191,7 @@ fn folders_are_made_and_removed(storage: &dyn Storage, folder: &Path) {
     assert!(names(storage, folder).is_empty());
 }
 
-/// Journals rely on it: whoever names a folder by the name that it had finds nothing there, and changes nothing.
+/// Journals rely on it: the old path of a renamed folder finds nothing and changes nothing.
 fn folders_take_what_is_in_them_along(storage: &dyn Storage, folder: &Path) {
     let (old, new) = (folder.join("0"), folder.join("5"));
     storage.create_dir(&old).unwrap();

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// 0 until the handler is registered; afterwards never 0.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// This process's generation: it differs from every value that a forked child's ancestors were ever given.
+/// This process's generation: differs from the values of all its ancestors.
 ///
-/// Keep the value beside whatever a child must not share with its parent (a log, a lock, a thread) and compare: when it
-/// changed, this process is a child, and the handle is the parent's. The cost is one relaxed load and a branch; the
-/// first call of a process registers a handler with `pthread_atfork`.
+/// Store the value with anything a child must not share with its parent (a log, a lock, a thread) and compare: if it
+/// changed, this process is a child, and the handle is the parent's. Costs one relaxed load and a branch; the first
+/// call registers a handler with `pthread_atfork`.
 ///
-/// Children made by a bare `clone`, `vfork` or `_Fork` are not seen; the C library's `fork`, and so Python's `os.fork`
-/// and `multiprocessing`, are. Should the registration ever fail (no memory), it is tried again at the next call, which
-/// returns 0 meanwhile.
+/// Children of a bare `clone`, `vfork` or `_Fork` are not detected; those of the C library's `fork`, and so of Python's
+/// `os.fork` and `multiprocessing`, are. If the registration fails (no memory), it is retried at the next call, and 0
+/// is returned meanwhile.
 #[inline]
 pub fn generation() -> u32 {
     match GENERATION.load(Ordering::Relaxed) {
@@ -23,11 +23,11 @@ pub fn generation() -> u32 {
     }
 }
 
-/// Registers the handler, then says so.
+/// Registers the handler, then publishes that.
 ///
-/// No lock: a fork in the middle would leave it held in the child for ever. Two threads that come here at once register
-/// twice, and a fork then counts two, which differs from before just as well. A fork between the two steps meets nobody
-/// who was given a value.
+/// No lock: a fork in the middle would leave it held in the child forever. Two threads that get here at once register
+/// twice, and a fork then counts by two, which works as well. A fork between the two steps affects nobody: no value was
+/// returned yet.
 #[cold]
 fn register() -> u32 {
     // SAFETY: the handler is a function for the life of the library, and does what is allowed in a child of a process

@@ -1,4 +1,4 @@
-//! A simulated disk that loses, tears and reorders what was not synced, fails on demand, and records what it was asked.
+//! A simulated disk that loses, tears and reorders unsynced data, fails on demand, and records operations.
 //!
 //! It is for tests: of this crate, and of programs built on it. See [`SimDisk`] for what it simulates.
 

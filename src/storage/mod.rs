@@ -1,4 +1,4 @@
-//! The disk behind a trait: what the store asks of it, and nothing else.
+//! The disk as a trait, with exactly what the store needs.
 //!
 //! [`disk`] is the real one and alone names `std::fs` and `mmap`; `memory` simulates one that loses, tears and reorders
 //! what was not synced; `read_only` refuses every change.
@@ -49,16 +49,16 @@ pub trait Storage: Send + Sync + 'static {
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty folder.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
-    /// Makes the folder's names survive a power loss; a new folder's own name is its parent's. `Unsupported`
-    /// where the file system cannot sync a folder.
+    /// Makes the folder's names durable; a new folder's own name belongs to its parent. `Unsupported` if the file
+    /// system cannot sync a folder.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
-    /// Whether a mapping of a file in this folder keeps the promises that a log's region needs: stores survive the
-    /// process, and a full disk cannot turn a store into SIGBUS once the file is allocated.
+    /// Whether a mapping of a file in this folder is safe for a tail: stores survive the process, and a full disk
+    /// cannot turn a store into SIGBUS once the file is allocated.
     fn mapping_is_safe(&self, path: &Path) -> bool;
     /// When the file was last changed, in milliseconds since the epoch, by the file system's clock.
     fn modified_ms(&self, path: &Path) -> io::Result<i64>;
-    /// The same disk for paths below one folder, which is there and may be reached by links; no link below it is
-    /// followed, and every path elsewhere is refused. `None` for a disk without links.
+    /// The same disk for paths below one existing folder, which may be reached by links. No link below it is followed,
+    /// and other paths are rejected. `None` for a disk without links.
     fn beneath(&self, _folder: &Path) -> io::Result<Option<Arc<dyn Storage>>> {
         Ok(None)
     }
@@ -78,40 +78,37 @@ pub trait File: Send + Sync {
     }
     /// Shortens or lengthens (with zeros) the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Reserves room for `len` bytes and makes the file at least that long, so that writing them cannot fail for space.
-    /// What the file holds stays, but nobody may be writing to it meanwhile: a file system that cannot reserve has its
-    /// blocks written instead. After an error the file may be longer.
+    /// Reserves space for `len` bytes and makes the file at least that long, so that writing them cannot run out of
+    /// space. Existing bytes stay, but nobody may write to the file meanwhile: a file system that cannot reserve has
+    /// its blocks written instead. After an error the file may be longer.
     fn allocate(&self, len: u64) -> io::Result<()>;
-    /// Makes all that was written, or stored through a mapping, survive a power loss, and the length with it;
-    /// not the file's name. After an error nothing is known of what was written since the last success, and a later
-    /// success does not cover it: write it again, to another file. The error is told to who had the file open when it
-    /// happened, and to nobody else once they know: of what others wrote a success may say nothing ([`sync_again`]).
+    /// Makes everything written, or stored through a mapping, durable, with the file's length, but not its name. After
+    /// an error the state of everything written since the last success is unknown, and a later success does not cover
+    /// it: write it again, to another file. The error is reported to handles open when it happened, and then to nobody
+    /// else: for data of others a success may mean nothing ([`sync_again`]).
     fn sync(&self) -> io::Result<()>;
-    /// Takes the file's exclusive lock if nobody has it (also nobody in this process); it ends with the file handle,
-    /// or, if the process forked, with the last process that has it open. The handle must be for writing. An error
-    /// means that locks cannot be relied on here, so that nobody's absence is shown.
+    /// Tries to take the file's exclusive lock (also exclusive within this process). It ends with the file handle or,
+    /// after a fork, with the last process that has it open. The handle must be writable. An error means that locks do
+    /// not work here, so that nobody's absence is shown.
     fn try_lock(&self) -> io::Result<bool>;
-    /// A number, not 0, that stays as long as nothing can have been lost that was written to this file and not synced:
-    /// it changes when the power fails or the file system is mounted anew, and no copy of the file has it. An error
-    /// where that cannot be known.
+    /// A number, not 0, that is constant while no unsynced data of this file can have been lost: it changes after a
+    /// power loss or a new mount, and copies of the file have another one. An error if unknown.
     fn life(&self) -> io::Result<u64> {
         Err(io::ErrorKind::Unsupported.into())
     }
     /// Whether the file still has a name in some folder.
     fn is_linked(&self) -> io::Result<bool>;
-    /// Maps the first `len` bytes (at least one) of a file that is not empty, for reading and writing, shared with
-    /// every other reader. All that the file has of them must be allocated; the mapping may be longer than the file,
-    /// but what lies behind the file's end must not be touched before it is allocated. The handle must be for writing;
-    /// it may be closed before the region. As long as the region lives the file must not be shortened below `len`. The
-    /// first store to each page of 4 KiB costs about a microsecond, also the first after what was stored there before
-    /// reached the device.
+    /// Maps the first `len` bytes (at least one) of a non-empty file for reading and writing, shared with all other
+    /// readers. Existing bytes must be allocated. The mapping may be longer than the file, but bytes after its end must
+    /// not be touched before they are allocated. The handle must be writable; it may be closed before the region. The
+    /// file must not be shortened below `len` while the region exists. The first store to each 4 KiB page costs about a
+    /// microsecond, also the first after the page was written back.
     fn map(&self, len: usize) -> io::Result<Box<dyn Region>>;
 }
 
-/// Makes the bytes from `from` to `end` of a file survive a power loss, whoever wrote them: writes them once
-/// more and syncs, since a sync that failed for another process may have dropped them, and no later one would say so.
-/// Nobody may change them meanwhile; none behind the file's end is written, and no page of zeros, which hold nothing.
-/// Costs a read of all pages and a write of the others.
+/// Makes the bytes from `from` to `end` of a file durable, whoever wrote them: rewrites and syncs them, since a failed
+/// sync of another process may have dropped them, and no later sync would report it. Nobody may change them meanwhile.
+/// Bytes after the file's end and pages of zeros are skipped. Reads all pages and writes the others.
 pub fn sync_again(file: &dyn File, from: u64, end: u64) -> io::Result<()> {
     const PAGE: usize = 4 << 10;
     let end = end.min(file.len()?);

@@ -1,4 +1,4 @@
-//! A disk that is only read: every change is refused before it reaches the disk below.
+//! A read-only disk: rejects every change.
 
 use std::io;
 use std::path::Path;
@@ -23,7 +23,7 @@ impl Storage for ReadOnly {
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        // What is not there is told as such, since callers ask for it.
+        // Missing files are reported as such, since callers check for that.
         self.0.open_read(path)?;
         refused()
     }

@@ -1,7 +1,7 @@
 //! Logging: metrics, params and tags, one by one and in batches.
 //!
-//! A batch is checked as a whole before anything of it is written. Its params are claimed first, since they alone can
-//! fail against others; then everything else is there in one step, or nothing of it.
+//! A batch is validated before anything is written. Its params are claimed first, since they alone can conflict;
+//! everything else is then logged atomically.
 
 use std::hash::Hasher;
 
@@ -19,14 +19,14 @@ use crate::tracking::writers::Held;
 use crate::workspace::edits::RunEdit;
 use crate::workspace::open::Workspace;
 
-/// What one call logs to a run. Nothing of it is copied on the way to the run's log.
+/// What one call logs to a run, without copies on the way to the log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Batch<'a> {
     /// At most 1,000 points.
     pub metrics: &'a [MetricRef<'a>],
     /// At most 100 params, each key once.
     pub params: &'a [(&'a str, &'a str)],
-    /// At most 100 tags; of a key that is given twice the last counts.
+    /// At most 100 tags; the last value of a key counts.
     pub tags: &'a [(&'a str, &'a str)],
 }
 
@@ -77,9 +77,9 @@ impl Tracking {
         self.edit(&id, &[RunEdit::RemoveTag(key.to_owned())])
     }
 
-    /// Logs many things at once: all of them, or none but for params that were taken before a crash.
+    /// Logs a batch atomically, except that params may have been set before a crash.
     ///
-    /// A batch that was logged already, as when a client did not see the answer and sends it again, adds nothing.
+    /// A batch that was already logged, as when a client retries after a lost reply, adds nothing.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for whatever breaks a rule, for a param that has another value and for a deleted run;
@@ -116,7 +116,7 @@ impl Tracking {
         self.log(&id, batch.metrics, &edits).map_err(|fault| self.conflicts(&id, &edits).unwrap_or(fault))
     }
 
-    /// What MLflow says of a batch that changes params: all of them.
+    /// MLflow's message for a batch that changes params: it lists all of them.
     fn conflicts(&self, id: &RunId, edits: &[RunEdit]) -> Option<Fault> {
         let run = self.snapshot(id).ok()?;
         let known: FxHashMap<&str, &str> = run.state().params().collect();
@@ -177,7 +177,7 @@ fn point(metric: &MetricRef<'_>) -> Point {
     Point { step: metric.step, timestamp_ms: Some(metric.timestamp), value: metric.value }
 }
 
-/// A number that equal batches share, and others hardly.
+/// A hash of a batch.
 fn fingerprint(metrics: &[MetricRef<'_>]) -> u64 {
     let mut hasher = FxHasher::default();
     for metric in metrics {
@@ -186,11 +186,11 @@ fn fingerprint(metrics: &[MetricRef<'_>]) -> u64 {
         hasher.write_i64(metric.timestamp);
         hasher.write_u64(metric.value.to_bits());
     }
-    // 0 marks a place that is free.
+    // 0 marks a free entry.
     hasher.finish() | 1
 }
 
-/// Whether each of these points is there already. Asked only of a batch that looks like one before.
+/// Whether all of these points exist already. Called only for a batch that looks like an earlier one.
 fn all_logged(workspace: &Workspace, held: &Held, metrics: &[MetricRef<'_>]) -> Result<bool, Error> {
     let run = workspace.run(held.writer.run_id())?;
     let mut by_key: FxHashMap<&str, Vec<&MetricRef<'_>>> = FxHashMap::default();
@@ -200,7 +200,7 @@ fn all_logged(workspace: &Workspace, held: &Held, metrics: &[MetricRef<'_>]) -> 
     for (key, metrics) in by_key {
         let steps = metrics.iter().map(|metric| metric.step);
         let (Some(low), Some(high)) = (steps.clone().min(), steps.max()) else { continue };
-        // What does not verify is not known to be there.
+        // Damaged points do not count as existing.
         let known = match run.salvage().range(key, low..=high) {
             Err(Error::NotFound { .. }) => return Ok(false),
             known => known?,

@@ -1,9 +1,8 @@
 //! Histories of many runs at once, whole or cut down for charts.
 //!
-//! A chart's points come from footers and pyramids: of each of its pieces the first, least, greatest and last point, so
-//! that no spike is missing, and the cost is bounded however long the history is. A short series is looked at whole:
-//! where every n-th of its points, as MLflow takes them, shows all there is to see, these are taken. So they are of a
-//! series whose points crowd on few steps, as when nobody gave steps.
+//! A chart's points come from footers and pyramids: the first, least, greatest and last point of each piece, so that no
+//! spike is missing, and the cost is bounded. A short series is read in full: if every n-th point, as MLflow takes
+//! them, shows all there is to see, these are taken; so too if many points share few steps.
 
 use std::ops::RangeInclusive;
 
@@ -15,7 +14,7 @@ use crate::tracking::error::{Fault, Result};
 use crate::tracking::history::{by_value, left_out, points};
 use crate::tracking::store::Tracking;
 
-/// Most runs in one question.
+/// Most runs per call.
 pub(super) const RUNS_MAX: usize = 100;
 /// Most points of all runs together in [`Tracking::get_metric_history_bulk`].
 pub(super) const BULK_POINTS_MAX: usize = 25_000;

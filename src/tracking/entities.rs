@@ -1,4 +1,4 @@
-//! The facade's entities: plain values, in MLflow's words.
+//! The facade's entities: plain values, named as in MLflow.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ pub use crate::search::execute::View;
 pub enum LifecycleStage {
     /// It is not.
     Active,
-    /// It is, and takes no change until it is restored.
+    /// It is, and cannot be changed until it is restored.
     Deleted,
 }
 
 impl LifecycleStage {
-    /// MLflow's word.
+    /// MLflow's name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ pub struct RunInfo {
     pub experiment_id: String,
     /// Who ran it; may be empty.
     pub user_id: String,
-    /// Where it stands.
+    /// Its status.
     pub status: RunStatus,
     /// Milliseconds since the epoch.
     pub start_time: Option<i64>,
@@ -119,7 +119,7 @@ pub struct Metric {
     pub run_id: Option<String>,
 }
 
-/// One point of a metric, its words borrowed from wherever they were read.
+/// One point of a metric, with borrowed texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MetricRef<'a> {
     /// See [`Metric::key`].
@@ -159,7 +159,7 @@ pub struct Curve {
     pub run_id: String,
     /// Its points, by step, time and value.
     pub points: Vec<Point>,
-    /// What of them could not be read, and so is missing, in words for clients.
+    /// Messages for clients about missing points.
     pub left_out: Vec<String>,
 }
 
@@ -210,7 +210,7 @@ pub struct Dataset {
 pub struct DatasetInput {
     /// The dataset.
     pub dataset: Dataset,
-    /// Words about this use of it; `mlflow.data.context` is one.
+    /// Tags of this use; `mlflow.data.context` is one.
     pub tags: Vec<(String, String)>,
 }
 
@@ -227,10 +227,10 @@ pub struct DatasetSummary {
     pub context: Option<String>,
 }
 
-/// Where a logged model stands.
+/// The status of a logged model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LoggedModelStatus {
-    /// Nobody said.
+    /// Unspecified.
     #[default]
     Unspecified,
     /// Its files are on their way.
@@ -245,7 +245,7 @@ impl LoggedModelStatus {
     /// All of them, in MLflow's order.
     pub const ALL: [Self; 4] = [Self::Unspecified, Self::Pending, Self::Ready, Self::UploadFailed];
 
-    /// MLflow's word, as filters have it.
+    /// MLflow's name, as in filters.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -283,7 +283,7 @@ pub struct LoggedModel {
     pub last_updated_timestamp: i64,
     /// Where its files are.
     pub artifact_uri: String,
-    /// Where it stands.
+    /// Its status.
     pub status: LoggedModelStatus,
     /// What kind of model it is.
     pub model_type: Option<String>,
@@ -306,7 +306,7 @@ pub struct PageOf<T> {
     pub items: Vec<T>,
     /// How many come before the next page, if there is one.
     pub next_offset: Option<usize>,
-    /// What could not be read, and so is on no page, in words for clients; told for histories.
+    /// Messages for clients about what could not be read; for histories.
     pub left_out: Vec<String>,
 }
 

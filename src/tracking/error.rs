@@ -1,4 +1,4 @@
-//! What a call of the facade answers when it refuses: one of MLflow's codes, and a message.
+//! Errors of the facade: one of MLflow's codes, and a message.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::folder::paths;
 /// A result of the facade.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
-/// Why a call was refused, by MLflow's names.
+/// MLflow's error codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Code {
@@ -17,23 +17,23 @@ pub enum Code {
     InvalidParameterValue,
     /// A rule between rows of MLflow's database would break.
     BadRequest,
-    /// There is no such thing.
+    /// The entity does not exist.
     ResourceDoesNotExist,
     /// The name is taken.
     ResourceAlreadyExists,
-    /// The thing is in a state that does not allow it.
+    /// The entity's state does not allow it.
     InvalidState,
-    /// The call is known, but nobody serves it.
+    /// The call is known, but not implemented.
     NotImplemented,
-    /// Bytes in the store do not verify.
+    /// Stored data is damaged.
     DataLoss,
     /// MLflow fails on such a request.
     InternalError,
     /// The store could not do it now; `INTERNAL_ERROR` on the wire.
     StoreFailed,
-    /// The workspace may be read here, and not written. Asking again does not help.
+    /// The workspace is read-only. A retry does not help.
     PermissionDenied,
-    /// The disk is full. What was acknowledged before stays.
+    /// The disk is full. Acknowledged data stays.
     ResourceExhausted,
 }
 
@@ -56,21 +56,21 @@ impl Code {
     }
 }
 
-/// A refusal.
+/// An error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
 pub struct Fault {
-    /// Which kind.
+    /// Its code.
     pub code: Code,
-    /// What, where, what to do; MLflow's words where clients look at them. Files are named from the workspace's folder
-    /// on, so that no client learns where on the machine it is.
+    /// What, where, what to do; MLflow's wording where clients match it. Paths are relative to the workspace, so that
+    /// clients do not learn where it is on the machine.
     pub message: String,
-    /// The same for the owner's log, with whole paths, where that differs.
+    /// The same for the server's log, with full paths, if different.
     pub detail: Option<String>,
 }
 
 impl Fault {
-    /// A refusal of this kind.
+    /// An error with this code.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), detail: None }
     }
@@ -129,7 +129,7 @@ impl From<Error> for Fault {
     }
 }
 
-/// What a client is told of an error: as the error itself tells it, without the place of the workspace.
+/// The message for clients: the error's, without the workspace's path.
 pub(super) fn told(error: &Error) -> String {
     match error {
         Error::Io { operation, path, source } => {

@@ -11,9 +11,9 @@ use crate::search::dialect::{
 use crate::search::parser::{Field, Sorting, Test, parse_list, parse_sorting};
 use crate::tracking::entities::{Experiment, LifecycleStage, PageOf, View};
 use crate::tracking::error::{Code, Fault, Result};
+use crate::tracking::messages::{Language, tell};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate::{self, RESULTS_MAX};
-use crate::tracking::words::{Language, tell};
 
 /// An experiment to be created.
 #[derive(Clone, Debug, Default)]
@@ -297,8 +297,8 @@ impl Key {
     }
 }
 
-/// The whole order: what was asked for, or latest created first; numbers decide at the end, in an order of one's own
-/// the greatest first (MLflow's rule).
+/// The whole order: the requested one, or latest created first; ties by id, with an explicit order the greatest first
+/// (MLflow's rule).
 fn order(clauses: &[String]) -> Result<Vec<(Key, bool)>> {
     let mut order: Vec<(Key, bool)> = Vec::new();
     let refused = |refusal| tell(Language::Experiments, &DIALECT, refusal);

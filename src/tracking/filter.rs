@@ -5,7 +5,7 @@ use crate::search::dialect::{
 };
 use crate::search::execute::Query;
 use crate::tracking::error::Result;
-use crate::tracking::words::{Language, tell};
+use crate::tracking::messages::{Language, tell};
 
 /// MLflow's language of runs: comparisons joined by AND. `metrics.a.min` is the metric of that name.
 pub(super) static MLFLOW: Dialect<RunAttribute> = Dialect {
@@ -147,7 +147,7 @@ mod tests {
         assert!(tried > 150, "{tried}");
     }
 
-    /// Of what MLflow refuses, no word stands in what its clients are told.
+    /// Messages to clients do not mention what MLflow does not support.
     #[test]
     fn clients_of_mlflow_hear_of_mlflows_language_only() {
         for wrong in [

@@ -11,9 +11,8 @@ use crate::tracking::store::Tracking;
 use crate::tracking::validate;
 
 impl Tracking {
-    /// All points of a metric by time, then step, then value (NaN as 0), each point once; or a page of them. Empty for
-    /// a run or a metric that nobody knows (MLflow's rule). Points that do not verify are missing, and named by
-    /// [`PageOf::left_out`].
+    /// All points of a metric by time, then step, then value (NaN as 0), without duplicates; or a page of them. Empty
+    /// for an unknown run or metric (MLflow's rule). Damaged points are missing, and named by [`PageOf::left_out`].
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for a page of no points; `DATA_LOSS` where nothing of the run can be read.
@@ -27,8 +26,8 @@ impl Tracking {
         self.get_metric_history_within(run_id, key, max_results, offset, |_| Ok(()))
     }
 
-    /// The same, if `before` lets it: it is told how many points the metric has, all of which are in memory at once for
-    /// a page too, some 100 bytes each.
+    /// The same, unless `before` rejects it: it gets the metric's number of points, all of which are in memory at once
+    /// even for a page, at some 100 bytes each.
     ///
     /// # Errors
     /// As [`Self::get_metric_history`], and what `before` says.
@@ -70,7 +69,7 @@ impl Tracking {
     }
 }
 
-/// What of a run could not be read, and so is missing from what a reader gave, in words for clients.
+/// Messages for clients about what a reader could not read of a run.
 pub(super) fn left_out(run: &RunSnapshot, reader: &Salvage<'_>) -> Vec<String> {
     let line = |(key, gap): (&str, &Gap)| {
         format!("{} points of {key:?} of run {}: {}", gap.points(), run.id(), told(&gap.error))
@@ -78,7 +77,7 @@ pub(super) fn left_out(run: &RunSnapshot, reader: &Salvage<'_>) -> Vec<String> {
     reader.gaps().map(line).collect()
 }
 
-/// All points of a series that verify by time, step and value, each once; none where there is no such series.
+/// All verifiable points of a series by time, step and value, without duplicates; empty if there is no such series.
 pub(super) fn points(run: &mut Salvage<'_>, key: &str) -> Result<Vec<Point>> {
     let columns = match run.arrivals(key) {
         Err(Error::NotFound { .. }) => Columns::default(),

@@ -1,12 +1,11 @@
-//! What runs read and made: datasets and logged models, kept as items of the run.
+//! Inputs and outputs of runs: datasets and logged models, stored as items of the run.
 //!
-//! A dataset is named by its experiment, name and digest, and its first description stands. Each run that read it keeps
-//! the description, so that a run is whole wherever it is copied. Two processes that describe one dataset differently
-//! in the same moment may both be first, each for its run.
+//! A dataset is identified by experiment, name and digest; its first description wins. Each run keeps the description,
+//! so that copies of a run are complete. Two processes that describe a dataset differently at the same moment may both
+//! be first, each for its run.
 //!
-//! Each item has its place among those of its run, so that they come back in the order in which they were logged. Two
-//! processes that log inputs of one run in the same moment may give out one place twice; then the order of keys
-//! decides.
+//! Each item has its position within the run, so that items are listed in order of logging. Two processes that log
+//! inputs of one run at the same moment may use a position twice; then the order of keys decides.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +25,7 @@ const DESCRIPTION_FIELDS: usize = 4;
 const SUMMARIES_MAX: usize = 1000;
 
 impl Tracking {
-    /// Says what a run read. A dataset or model that it is known to have read already changes nothing, tags included.
+    /// Logs inputs of a run. An input that the run already has is ignored, tags included.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for what is too long and for a deleted run; `RESOURCE_DOES_NOT_EXIST`.
@@ -72,7 +71,7 @@ impl Tracking {
         self.edit(&id, &edits)
     }
 
-    /// Says which logged models a run made.
+    /// Logs output models of a run.
     ///
     /// # Errors
     /// `BAD_REQUEST` for a model that the run is known to have made already (MLflow's rule); `INVALID_PARAMETER_VALUE`
@@ -95,7 +94,7 @@ impl Tracking {
         if edits.is_empty() { Ok(()) } else { self.edit(&id, &edits) }
     }
 
-    /// The datasets that runs of these experiments read, and what for: each once, at most 1,000.
+    /// The input datasets of runs of these experiments, with their contexts, without duplicates, at most 1,000.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for an id that is not a number.
@@ -169,7 +168,7 @@ fn dataset_input(key: &str, value: &str) -> Option<DatasetInput> {
     })
 }
 
-/// What a run read and made, from its items by kind and key.
+/// Inputs and outputs of a run, from its items by kind and key.
 fn of_items<'a>(items: impl Iterator<Item = (u8, &'a str, &'a str)>) -> (RunInputs, RunOutputs) {
     let (mut inputs, mut outputs) = (RunInputs::default(), RunOutputs::default());
     let mut placed: Vec<(usize, (u8, &str, &str))> = items
@@ -198,13 +197,13 @@ fn of_items<'a>(items: impl Iterator<Item = (u8, &'a str, &'a str)>) -> (RunInpu
     (inputs, outputs)
 }
 
-/// What a run read and made, from its words.
+/// Inputs and outputs of a run, from its metadata.
 pub(super) fn of_state(state: &RunState) -> (RunInputs, RunOutputs) {
     let kinds = [DATASET, MODEL_INPUT, MODEL_OUTPUT];
     of_items(kinds.into_iter().flat_map(|kind| state.items(kind).map(move |(key, value)| (kind, key, value))))
 }
 
-/// What a run read and made, from its row in an index.
+/// Inputs and outputs of a run, from its row in an index.
 pub(super) fn of_row<'a>(items: impl Iterator<Item = (&'a str, &'a str)>) -> (RunInputs, RunOutputs) {
     of_items(items.filter_map(|(key, value)| {
         let (kind, key) = of_index_key(key)?;

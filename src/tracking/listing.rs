@@ -1,4 +1,4 @@
-//! Finding runs. What is found is borrowed from the index: a page of a hundred runs copies no key and no value.
+//! Finds runs. Results are borrowed from the index: a page of a hundred runs copies no key and no value.
 
 use std::collections::BTreeMap;
 
@@ -54,14 +54,14 @@ pub struct FoundRuns {
 }
 
 impl FoundRuns {
-    /// What could not be read, so that runs or words of theirs may be missing, and why.
+    /// Messages about what could not be read, so that runs or metadata may be missing.
     #[must_use]
     pub fn left_out(&self) -> &[String] {
         self.list.as_ref().map_or(&[], |list| &list.unreadable)
     }
 }
 
-/// A run on a page, its words borrowed from it.
+/// A run on a page, borrowed from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListedRun<'a> {
     /// What the index knows of it.
@@ -82,14 +82,14 @@ impl Tracking {
     /// Finds runs: latest start first, then by id, unless another order is asked for.
     ///
     /// # Errors
-    /// `INVALID_PARAMETER_VALUE` for a filter or order that is none, saying where.
+    /// `INVALID_PARAMETER_VALUE` for an invalid filter or order, with the position.
     pub fn search_runs(&self, search: &RunSearch) -> Result<PageOf<Run>> {
         let found = self.find_runs(search)?;
         let items = self.rows(&found)?.iter().map(ListedRun::to_run).collect();
         Ok(PageOf::of(items, found.next_offset))
     }
 
-    /// As [`Self::search_runs`], without a copy of any word: [`Self::rows`] gives the runs.
+    /// As [`Self::search_runs`], without copies: [`Self::rows`] returns the runs.
     ///
     /// # Errors
     /// As there.
@@ -117,7 +117,7 @@ impl Tracking {
         Ok(rows.into_iter().map(|row| self.listed(row, &page.roots)).collect())
     }
 
-    /// A row in the facade's words.
+    /// A row as a run of the facade.
     pub(super) fn listed<'a>(&self, row: Row<'a>, roots: &BTreeMap<ExperimentId, String>) -> ListedRun<'a> {
         let (inputs, outputs) = inputs::of_row(row.items.iter().copied());
         let experiment_id = row.experiment_id.to_string();
@@ -144,7 +144,7 @@ pub(super) fn own_artifact_uri<'a>(mut items: impl Iterator<Item = (&'a str, &'a
 }
 
 impl ListedRun<'_> {
-    /// The run with words of its own.
+    /// The run, owned.
     #[must_use]
     pub fn to_run(&self) -> Run {
         let row = &self.row;

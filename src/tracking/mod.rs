@@ -1,9 +1,10 @@
 //! The facade: MLflow's tracking and registry data model on a workspace, with MLflow's rules, and without HTTP or JSON.
 //!
-//! [`Tracking`] is the handle; its methods are MLflow's calls. A [`Fault`] is a refusal with MLflow's code and words.
+//! [`Tracking`] is the handle; its methods are MLflow's calls. A [`Fault`] is an error with MLflow's code and message.
 //! `docs/mlflow.md` goes call by call and lists every difference.
-// `entities` are the values, `error` the refusals, `validate` the rules of names and lengths, `words` what MLflow says
-// to wrong filters; `store` is the handle, with `writers` behind it; the other files are its methods by subject.
+// `entities` has the values, `error` the errors, `validate` the rules for names and lengths, `messages` MLflow's
+// messages for invalid filters; `store` is the handle, with `writers` behind it; the other files are its methods by
+// subject.
 
 mod batch;
 mod bulk;
@@ -14,6 +15,7 @@ mod filter;
 mod history;
 mod inputs;
 mod listing;
+mod messages;
 mod model_filter;
 mod model_search;
 mod models;
@@ -24,7 +26,6 @@ mod registry_search;
 mod runs;
 pub(crate) mod store;
 mod validate;
-mod words;
 mod writers;
 
 pub use batch::Batch;

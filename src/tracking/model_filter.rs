@@ -1,5 +1,5 @@
-//! The language of filters of logged models, which has its own words in MLflow: comparisons joined by AND of
-//! attributes, metrics, params and tags.
+//! The filter language of logged models, which differs in MLflow: comparisons of attributes, metrics, params and tags,
+//! joined by AND.
 
 use crate::error::Error;
 use crate::search::ast::{Clause, Expr, NumberTest, TextAttribute, TextTest, TimeAttribute};
@@ -8,16 +8,16 @@ use crate::search::parser::{Field, Test, parse_list};
 use crate::search::refusal::{Form, Reason, Refusal};
 use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric};
 use crate::tracking::error::{Fault, Result};
-use crate::tracking::words::python_text;
+use crate::tracking::messages::python_text;
 
-/// A condition that the index does not answer.
+/// A condition that the index cannot evaluate.
 pub(super) enum Asked {
     /// On the latest value of a metric.
     Metric(String, NumberTest),
     /// That there is some metric.
     AnyMetric,
     /// On an attribute that the index has no column of.
-    Text(Word, TextTest),
+    Text(TextField, TextTest),
     /// On the status, by its name.
     Status(TextTest),
     /// On when it was last updated.
@@ -26,14 +26,14 @@ pub(super) enum Asked {
 
 /// An attribute that is a text; the empty one where a model has none, as in MLflow.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Word {
+pub(super) enum TextField {
     Type,
     Run,
     Experiment,
     Artifacts,
 }
 
-impl Word {
+impl TextField {
     /// Of a model.
     pub(super) fn of(self, model: &LoggedModel) -> &str {
         match self {
@@ -53,7 +53,7 @@ pub(super) enum Attribute {
     Created,
     Updated,
     Status,
-    Word(Word),
+    Text(TextField),
 }
 
 /// In the order of MLflow's table, which its messages show.
@@ -83,11 +83,11 @@ const DIALECT: Dialect<Attribute> = Dialect {
             &["last_updated_timestamp", "last_updated_timestamp_ms", "last_updated_time"],
             NUMBER,
         ),
-        dialect::Attribute::named(Attribute::Word(Word::Type), &["model_type"], TEXT),
+        dialect::Attribute::named(Attribute::Text(TextField::Type), &["model_type"], TEXT),
         dialect::Attribute::named(Attribute::Status, &["status"], STATUS),
-        dialect::Attribute::named(Attribute::Word(Word::Run), &["source_run_id"], TEXT),
-        dialect::Attribute::named(Attribute::Word(Word::Experiment), &["experiment_id"], TEXT),
-        dialect::Attribute::named(Attribute::Word(Word::Artifacts), &["artifact_location", "artifact_uri"], TEXT),
+        dialect::Attribute::named(Attribute::Text(TextField::Run), &["source_run_id"], TEXT),
+        dialect::Attribute::named(Attribute::Text(TextField::Experiment), &["experiment_id"], TEXT),
+        dialect::Attribute::named(Attribute::Text(TextField::Artifacts), &["artifact_location", "artifact_uri"], TEXT),
     ],
     hints: &[],
     nesting: false,
@@ -121,17 +121,17 @@ impl Asked {
                 latest(of_key).is_some_and(|metric| test.passes_float(metric.value))
             }
             Self::AnyMetric => model.metrics.iter().any(|metric| on(&metric)),
-            Self::Text(word, test) => test.passes(word.of(model)),
+            Self::Text(field, test) => test.passes(field.of(model)),
             Self::Status(test) => test.passes(model.status.as_str()),
             Self::Updated(test) => test.passes(model.last_updated_timestamp),
         }
     }
 }
 
-/// The conditions that the index answers, and the others.
+/// Splits conditions into those that the index can evaluate and the others.
 ///
 /// # Errors
-/// `INVALID_PARAMETER_VALUE` with MLflow's words; what is wrong exactly follows in parentheses.
+/// `INVALID_PARAMETER_VALUE` with MLflow's message, followed by the exact reason in parentheses.
 pub(super) fn filter(text: &str) -> Result<(Vec<Expr>, Vec<Asked>)> {
     let (mut indexed, mut others) = (Vec::new(), Vec::new());
     for (field, test) in parse_list(&DIALECT, text).map_err(told)? {
@@ -150,7 +150,7 @@ pub(super) fn filter(text: &str) -> Result<(Vec<Expr>, Vec<Asked>)> {
             }
             (Field::Attribute(Attribute::Updated), Test::Number(test)) => others.push(Asked::Updated(test)),
             (Field::Attribute(Attribute::Status), Test::Text(test)) => others.push(Asked::Status(status(test)?)),
-            (Field::Attribute(Attribute::Word(word)), Test::Text(test)) => others.push(Asked::Text(word, test)),
+            (Field::Attribute(Attribute::Text(field)), Test::Text(test)) => others.push(Asked::Text(field, test)),
             _ => {}
         }
     }
@@ -170,7 +170,7 @@ fn status(test: TextTest) -> Result<TextTest> {
     }
 }
 
-/// MLflow's words for a refusal, and ours.
+/// MLflow's message for an error, and ours.
 fn told(refusal: Box<Refusal>) -> Fault {
     let own = Error::from(refusal.clone());
     let name = refusal.name.as_ref().map(|(entity, key)| {

@@ -33,7 +33,7 @@ pub struct LoggedModelSearch {
     pub offset: usize,
 }
 
-/// Models on a page where nobody says how many.
+/// Default number of models on a page.
 const DEFAULT_RESULTS: i64 = 50;
 
 impl Default for LoggedModelSearch {
@@ -175,7 +175,7 @@ impl Key {
                 Attribute::Created => Value::Integer(model.creation_timestamp),
                 Attribute::Updated => Value::Integer(model.last_updated_timestamp),
                 Attribute::Status => Value::Integer(model.status as i64),
-                Attribute::Word(word) => Value::Text(word.of(model).to_owned()),
+                Attribute::Text(field) => Value::Text(field.of(model).to_owned()),
             },
         }
     }

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::RunId;
-use crate::base::items::{ARTIFACT_URI, LOGGED_MODEL, MODEL_METRIC, MODEL_WORD, index_key, join, of_index_key, split};
+use crate::base::items::{ARTIFACT_URI, LOGGED_MODEL, MODEL_FIELD, MODEL_METRIC, index_key, join, of_index_key, split};
 use crate::base::limits::TAG_VALUE_CHARS_MAX;
 use crate::base::summary::RunSummary;
 use crate::folder::clock::now_ms;
 use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric, MetricRef};
 use crate::tracking::error::{Fault, Result};
+use crate::tracking::messages::python_text;
 use crate::tracking::names;
 use crate::tracking::store::{Tracking, below};
 use crate::tracking::validate;
-use crate::tracking::words::python_text;
 use crate::workspace::edits::RunEdit;
 use crate::workspace::runs::NewRun;
 
@@ -56,11 +56,11 @@ impl Tracking {
         };
         let experiment = self.active_experiment(&new.experiment_id)?;
         let now = now_ms();
-        let word = |key: &str, value: String| RunEdit::Item(MODEL_WORD, key.to_owned(), Some(value));
-        let mut edits = vec![RunEdit::Kind(LOGGED_MODEL), word("updated", now.to_string())];
-        edits.extend(new.model_type.clone().map(|kind| word("type", kind)));
-        edits.extend(new.source_run_id.clone().filter(|run| !run.is_empty()).map(|run| word("run", run)));
-        edits.push(word("status", LoggedModelStatus::Pending.as_str().to_owned()));
+        let field = |key: &str, value: String| RunEdit::Item(MODEL_FIELD, key.to_owned(), Some(value));
+        let mut edits = vec![RunEdit::Kind(LOGGED_MODEL), field("updated", now.to_string())];
+        edits.extend(new.model_type.clone().map(|kind| field("type", kind)));
+        edits.extend(new.source_run_id.clone().filter(|run| !run.is_empty()).map(|run| field("run", run)));
+        edits.push(field("status", LoggedModelStatus::Pending.as_str().to_owned()));
         edits.extend(self.model_params(&new.params)?);
         let tags: BTreeMap<String, String> = self.model_tags(&new.tags)?.into_iter().collect();
         let run = NewRun {
@@ -122,7 +122,7 @@ impl Tracking {
     pub fn finalize_logged_model(&self, model_id: &str, status: LoggedModelStatus) -> Result<LoggedModel> {
         self.edit_model(
             model_id,
-            vec![RunEdit::Item(MODEL_WORD, "status".to_owned(), Some(status.as_str().to_owned()))],
+            vec![RunEdit::Item(MODEL_FIELD, "status".to_owned(), Some(status.as_str().to_owned()))],
         )?;
         self.model(model_id, true)
     }
@@ -172,7 +172,7 @@ impl Tracking {
 
     fn edit_model(&self, model_id: &str, mut edits: Vec<RunEdit>) -> Result<()> {
         let id = self.model_run(model_id)?.id().clone();
-        edits.push(RunEdit::Item(MODEL_WORD, "updated".to_owned(), Some(now_ms().to_string())));
+        edits.push(RunEdit::Item(MODEL_FIELD, "updated".to_owned(), Some(now_ms().to_string())));
         Ok(self.inner.workspace.edit_any_run(&id, &edits)?)
     }
 
@@ -244,7 +244,7 @@ impl Tracking {
     }
 
     pub(super) fn shown_model(&self, row: &RunSummary, root: Option<&str>) -> LoggedModel {
-        let word = |key: &str| row.items.get(&index_key(MODEL_WORD, key)).cloned();
+        let field = |key: &str| row.items.get(&index_key(MODEL_FIELD, key)).cloned();
         let root = match root {
             Some(root) => root.to_owned(),
             None => below(&self.inner.options.artifact_root, &row.experiment_id.to_string()),
@@ -255,15 +255,15 @@ impl Tracking {
             experiment_id: row.experiment_id.to_string(),
             name: row.name.clone(),
             creation_timestamp: created,
-            last_updated_timestamp: word("updated").and_then(|time| time.parse().ok()).unwrap_or(created),
+            last_updated_timestamp: field("updated").and_then(|time| time.parse().ok()).unwrap_or(created),
             artifact_uri: match row.items.get(&index_key(ARTIFACT_URI, "")) {
                 Some(uri) => uri.clone(),
                 None => below(&below(&below(&root, "models"), row.run_id.as_str()), "artifacts"),
             },
-            status: word("status").and_then(|status| status.parse().ok()).unwrap_or(LoggedModelStatus::Unspecified),
-            model_type: word("type"),
-            source_run_id: word("run").unwrap_or_default(),
-            status_message: word("message"),
+            status: field("status").and_then(|status| status.parse().ok()).unwrap_or(LoggedModelStatus::Unspecified),
+            model_type: field("type"),
+            source_run_id: field("run").unwrap_or_default(),
+            status_message: field("message"),
             tags: row.tags.clone(),
             params: row.params.clone(),
             metrics: metrics(row).collect(),

@@ -1,4 +1,4 @@
-//! Names for what nobody named: two words and a number.
+//! Random names: two words and a number.
 
 use crate::base::ids::random_u128;
 

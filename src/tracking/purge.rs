@@ -1,5 +1,5 @@
-//! Deleting for good: runs and experiments that were deleted before, and single metrics. MLflow's server has no call
-//! for it; `mlflow gc` does the first two on the database.
+//! Permanent deletion of runs and experiments that were deleted before, and of single metrics. MLflow's server has no
+//! call for it; `mlflow gc` does the first two on the database.
 
 use crate::error::Error;
 use crate::tracking::error::{Code, Fault, Result};
@@ -7,8 +7,7 @@ use crate::tracking::store::Tracking;
 use crate::tracking::validate;
 
 impl Tracking {
-    /// Deletes a run for good that was deleted before, with all that it logged. Its artifacts are the caller's to
-    /// remove.
+    /// Permanently deletes a run that was deleted before, with everything it logged. The caller removes its artifacts.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_STATE` when it is active, or some process writes it.
@@ -19,8 +18,8 @@ impl Tracking {
         self.inner.workspace.purge_run(&id).map_err(in_this_state)
     }
 
-    /// Deletes an experiment for good that was deleted before, with all its runs; its name is free then. The artifacts
-    /// are the caller's to remove.
+    /// Permanently deletes an experiment that was deleted before, with all its runs; its name becomes free. The caller
+    /// removes the artifacts.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_STATE` when it is active, when it is the default one, or when some process
@@ -32,7 +31,7 @@ impl Tracking {
         self.acting.purge_experiment(id).map_err(in_this_state)
     }
 
-    /// Deletes one metric of a run for good, with all its points. It may be logged anew.
+    /// Permanently deletes one metric of a run, with all its points. It may be logged again.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown run or metric; `INVALID_PARAMETER_VALUE` for a deleted run;
@@ -47,7 +46,7 @@ impl Tracking {
     }
 }
 
-/// The store refuses by the state of what is named, never by the form of an argument.
+/// The store fails because of the entity's state, never because of an invalid argument.
 fn in_this_state(error: Error) -> Fault {
     match error {
         Error::Invalid { .. } => Fault::new(Code::InvalidState, error.to_string()),

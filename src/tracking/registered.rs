@@ -1,4 +1,4 @@
-//! The model registry by MLflow's calls: its rules of names, and its words where something is refused.
+//! The model registry by MLflow's calls, with its naming rules and error messages.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use crate::journal::registry::Stage;
 use crate::registry::store::{ModelVersion, NewVersion, RegisteredModel, Store};
 use crate::tracking::entities::PageOf;
 use crate::tracking::error::{Code, Fault, Result};
+use crate::tracking::messages::python_text;
 use crate::tracking::registry_search::{self, PROMPT_TAG};
 use crate::tracking::store::Tracking;
 use crate::tracking::validate::{self, check_length};
-use crate::tracking::words::python_text;
 
 /// Longest value of a tag, in characters.
 const TAG_CHARS_MAX: usize = 100_000;
@@ -46,7 +46,7 @@ fn is_prompt(tags: &BTreeMap<String, String>) -> bool {
     tags.get(PROMPT_TAG).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
-/// What is said where a name is taken: models and prompts share them.
+/// The message for a taken name: models and prompts share names.
 fn taken(name: &str, known_is_prompt: bool, new_is_prompt: bool) -> String {
     let kind = |is_prompt| if is_prompt { "Prompt" } else { "Registered Model" };
     if known_is_prompt == new_is_prompt {
@@ -108,7 +108,7 @@ impl Tracking {
         Ok(self.registry().rename_model(name, new_name)?)
     }
 
-    /// Says what a registered model is about.
+    /// Sets a registered model's description.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE`.
@@ -117,7 +117,7 @@ impl Tracking {
         Ok(self.registry().describe_model(name, description)?)
     }
 
-    /// Deletes a registered model with all its versions, for good.
+    /// Permanently deletes a registered model with all its versions.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE`.
@@ -304,7 +304,7 @@ impl Tracking {
         Ok(self.get_model_version(name, version)?.storage_location)
     }
 
-    /// Says what a version is about.
+    /// Sets a version's description.
     ///
     /// # Errors
     /// As [`Self::get_model_version`].

@@ -9,7 +9,7 @@ use crate::search::ast::TextTest;
 use crate::search::dialect::{Attribute, Dialect, Entity, Keys, Kind, LISTED, NO_RULES, NUMBERS, Rules, TEXTS};
 use crate::search::parser::{Field, Sorting, Test, parse_list, parse_sorting};
 use crate::tracking::error::{Fault, Result};
-use crate::tracking::words::{Language, tell};
+use crate::tracking::messages::{Language, tell};
 
 /// The tag that makes a registered model a prompt: searches leave prompts out unless they ask for them by it.
 pub(super) const PROMPT_TAG: &str = "mlflow.prompt.is_prompt";

@@ -32,11 +32,11 @@ pub struct CreateRun {
     pub start_time: Option<i64>,
     /// Its tags.
     pub tags: Vec<(String, String)>,
-    /// An id of the caller's own, which MLflow's API has no word for.
+    /// The caller's own id; MLflow's API has no field for it.
     pub run_id: Option<String>,
 }
 
-/// A change of a run's words; what is absent stays.
+/// A change of a run; `None` fields stay.
 #[derive(Clone, Debug, Default)]
 pub struct UpdateRun {
     /// Where it stands.
@@ -94,7 +94,7 @@ impl Tracking {
         self.get_run_and_left_out(run_id).map(|(run, _)| run)
     }
 
-    /// The same, and what of the run could not be read, so that it is missing, in words for the owner's log.
+    /// The same, with messages for the server's log about what could not be read.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
@@ -107,9 +107,8 @@ impl Tracking {
         Ok((self.listed(Row::of(&run), &roots).to_run(), left_out))
     }
 
-    /// Changes a run's words, and gives them. With an end (finished, failed, killed), its log is closed: from then on
-    /// all that the run was given, here or by other processes on this machine, survives a power loss. It may
-    /// be logged to all the same, as in MLflow.
+    /// Changes a run, and returns it. A final status (finished, failed, killed) closes its log and makes everything
+    /// logged to the run durable, here or by other processes on this machine. It can still be logged to, as in MLflow.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for a deleted run; `DATA_LOSS` and `INTERNAL_ERROR` where
@@ -125,24 +124,24 @@ impl Tracking {
             edits.push(RunEdit::Tag(key, value));
         }
         let ends = update.status.is_some_and(RunStatus::is_terminal);
-        // Before the run says that it has ended.
+        // Before the run is marked as ended.
         let given = if ends { self.inner.workspace.sync_run(&id) } else { Ok(()) };
         self.edit(&id, &edits)?;
         if ends {
             self.inner.writers.close(&id)?;
-            // Its end may stand in the log of edits.
+            // Its end may be in the edit log.
             given.and(self.inner.workspace.sync_edits())?;
         }
         Ok(self.shown_run(&self.snapshot(&id)?)?.info)
     }
 
-    /// Marks a run deleted; nothing happens to one that is.
+    /// Marks a run deleted, unless it is.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
     pub fn delete_run(&self, run_id: &str) -> Result<()> {
         let id = validate::run_id(run_id)?;
-        // What was logged before comes before the deletion.
+        // Flush what was logged before the deletion.
         self.inner.writers.close(&id)?;
         self.snapshot(&id)?;
         let done = self.acting.delete_run(&id);
@@ -150,7 +149,7 @@ impl Tracking {
         Ok(done?)
     }
 
-    /// Restores a deleted run; nothing happens to one that is not.
+    /// Restores a run, if it is deleted.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
@@ -162,7 +161,8 @@ impl Tracking {
         Ok(done?)
     }
 
-    /// Applies edits to a run: through its open log if there is one, else by the log of edits, which needs no file.
+    /// Applies edits to a run: through its open log if there is one, else through the edit log, which needs no new
+    /// file.
     pub(super) fn edit(&self, id: &RunId, edits: &[RunEdit]) -> Result<()> {
         let workspace = &self.inner.workspace;
         let done = match self.inner.writers.with_open(workspace, id, |held| held.writer.edit(edits)) {
@@ -189,7 +189,7 @@ impl Tracking {
         Ok(roots)
     }
 
-    /// A run as it is told, from its snapshot.
+    /// A run, from its snapshot.
     pub(super) fn shown_run(&self, run: &RunSnapshot) -> Result<Run> {
         let state = run.state();
         let (inputs, outputs) = inputs::of_state(state);
@@ -230,7 +230,7 @@ impl Tracking {
     }
 }
 
-/// MLflow's words for a write to a run that is deleted, itself or with its experiment.
+/// MLflow's message for a write to a run that is deleted, itself or with its experiment.
 pub(super) fn not_active(fault: Fault, id: &RunId) -> Fault {
     if fault.message.ends_with("Current state is deleted.") {
         return Fault::invalid(format!("The run {id} must be in the 'active' state. Current state is deleted."));
@@ -238,7 +238,7 @@ pub(super) fn not_active(fault: Fault, id: &RunId) -> Fault {
     fault
 }
 
-/// A point as the facade tells it.
+/// A point as the facade returns it.
 pub(super) fn metric(key: &str, point: impl Into<StatPoint>) -> Metric {
     let point = point.into();
     Metric {

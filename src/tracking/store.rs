@@ -45,7 +45,7 @@ impl Default for TrackingOptions {
 #[derive(Clone)]
 pub struct Tracking {
     pub(super) inner: Arc<Inner>,
-    /// The workspace as whoever acts through this handle has it.
+    /// The workspace, with this handle's actor.
     pub(super) acting: Workspace,
 }
 
@@ -91,7 +91,7 @@ impl Tracking {
         &self.inner.options
     }
 
-    /// Closes logs that were not written for a while, so that compaction may gather them. A server calls this now and
+    /// Closes logs that were not written for a while, so that compaction may pack them. A server calls this now and
     /// then, and before it ends [`Self::close`].
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub(super) fn quoted(text: &str) -> String {
     out
 }
 
-/// MLflow's words for a value that breaks a rule.
+/// MLflow's message for an invalid value.
 pub(super) fn invalid_value(value: &str, path: &str, why: &str) -> Fault {
     let why = if why.is_empty() { ".".to_owned() } else { format!(": {why}") };
     Fault::invalid(format!("Invalid value {value} for parameter '{path}' supplied{why}"))
@@ -114,7 +114,7 @@ pub(super) fn normal_path(path: &str) -> String {
 
 /// Refuses a metric's point that MLflow does not take.
 pub(super) fn check_metric(path: &str, metric: &MetricRef<'_>) -> Result<()> {
-    // A good metric, of which there may be a thousand in a batch, needs no text to be told by.
+    // A valid metric, of which a batch may have a thousand, needs no formatted name.
     let name = if path.is_empty() { Cow::Borrowed("name") } else { Cow::Owned(format!("{path}.name")) };
     check_word(&name, metric.key)?;
     if metric.timestamp < 0 {

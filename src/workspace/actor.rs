@@ -1,8 +1,8 @@
-//! Who acts: the user who runs the process, as the system knows them.
+//! The actor: the user who runs the process.
 
 use std::sync::OnceLock;
 
-/// The local users; others are known to services that the system asks for us, which may take long.
+/// The local users. Looking up others may involve slow network services.
 const USERS: &str = "/etc/passwd";
 
 /// The user's name, or `uid:1000` where the system has none for the number. The first call in a process reads the list
@@ -18,7 +18,7 @@ pub fn of_process() -> &'static str {
     })
 }
 
-/// The name of a user in the system's list of local users: lines of `name:password:uid:…` (passwd(5)).
+/// The name of a user in the list of local users: lines of `name:password:uid:…` (passwd(5)).
 fn name_in(users: &str, uid: u32) -> Option<&str> {
     users.lines().find_map(|line| {
         let mut fields = line.split(':');

@@ -1,8 +1,8 @@
-//! Taking in experiments that another tracking store made, with its numbers, times, places and deletion.
+//! Adopts experiments of another tracking store, with their ids, times, artifact locations and deletion.
 //!
-//! A source's experiment is known here by its number, when name or time of creation agree; then by its name. One that
-//! is not known keeps its number if that is free. What the source says of name, tags and deletion is taken each time;
-//! what is only here stays, and what was deleted here is not restored.
+//! A source's experiment matches one here by id, if name or creation time agree, else by name. An unknown one keeps its
+//! id if that is free. The source's name, tags and deletion are taken each time. What exists only here stays, and what
+//! was deleted here is not restored.
 
 use std::collections::BTreeMap;
 
@@ -13,27 +13,27 @@ use crate::error::{Error, Result};
 use crate::journal::catalog::{Catalog, Change, Experiment};
 use crate::workspace::open::Workspace;
 
-/// An experiment as a source has it.
+/// An experiment of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExperimentImport {
-    /// Its number there, where it is one.
+    /// Its id in the source, if it has one.
     pub id: Option<ExperimentId>,
     /// Its name.
     pub name: String,
-    /// Milliseconds since the epoch; now otherwise.
+    /// Milliseconds since the epoch; now if `None`.
     pub created_ms: Option<i64>,
     /// Milliseconds since the epoch.
     pub updated_ms: Option<i64>,
     /// Whether it is deleted.
     pub deleted: bool,
-    /// Where the artifacts of its runs go; empty for the place that the facade chooses. Taken when the experiment is
-    /// new here: runs that are here are found by the place that stands.
+    /// Where the artifacts of its runs go; empty for the default. Taken only if the experiment is new here: artifacts
+    /// of existing runs are found by the current location.
     pub artifact_location: String,
-    /// Its tags. Those that break a limit are left out: see [`AdoptedExperiment::tags_left_out`].
+    /// Its tags. Tags that break a limit are left out: see [`AdoptedExperiment::tags_left_out`].
     pub tags: BTreeMap<String, String>,
 }
 
-/// What became of a source's experiment.
+/// The result of adopting an experiment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdoptedExperiment {
     /// The experiment here.
@@ -42,19 +42,18 @@ pub struct AdoptedExperiment {
     pub is_new: bool,
     /// Whether anything was written.
     pub is_changed: bool,
-    /// The experiment as it was here; nothing where it is new.
+    /// The experiment as it was here; `None` if it is new.
     pub before: Option<Experiment>,
     /// Keys of tags that break a limit.
     pub tags_left_out: Vec<String>,
 }
 
 impl Workspace {
-    /// Takes in an experiment of a source; see the module's description. `may_place_default` says that the default
-    /// experiment takes the source's place and times too, which is right as long as no run is in it. Costs some syncs
-    /// where something changes.
+    /// Adopts an experiment of a source; see the module. With `may_place_default` the default experiment also takes the
+    /// source's location and times, which is right as long as it has no runs. A change costs some syncs.
     ///
     /// # Errors
-    /// [`crate::Error::Invalid`] for a name that is blank or too long, [`crate::Error::Io`].
+    /// [`crate::Error::Invalid`] for a blank or too long name, [`crate::Error::Io`].
     pub fn adopt(&self, theirs: &ExperimentImport, may_place_default: bool) -> Result<AdoptedExperiment> {
         let (tags, left_out): (BTreeMap<_, _>, BTreeMap<_, _>) =
             theirs.tags.clone().into_iter().partition(|(key, value)| {
@@ -81,7 +80,7 @@ impl Workspace {
     }
 }
 
-/// The experiment here that is the source's.
+/// The experiment here that matches the source's.
 fn known<'a>(catalog: &'a Catalog, theirs: &ExperimentImport) -> Option<&'a Experiment> {
     let by_number = theirs
         .id
@@ -109,7 +108,7 @@ fn created(catalog: &Catalog, theirs: &ExperimentImport, now: i64) -> Result<Exp
     })
 }
 
-/// The experiment here with what the source says of it.
+/// The experiment here, updated from the source.
 fn updated(catalog: &Catalog, own: &Experiment, theirs: &ExperimentImport, may_place_default: bool) -> Experiment {
     let mut after = own.clone();
     if after.name != theirs.name && catalog.check_name(&theirs.name).is_ok() {

@@ -1,4 +1,4 @@
-//! Maintenance in the background: the only place that starts threads. Optional: all it does can be called explicitly.
+//! Background maintenance: the only module that starts threads. Optional: every task can also be called directly.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use crate::folder::clock::Stopwatch;
 use crate::workspace::compaction::{CompactOptions, Compacted};
 use crate::workspace::open::Workspace;
 
-/// What maintenance does, and how often.
+/// Which maintenance to do, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Time between syncs of all that writers of this handle logged: after a power loss, at most what was logged in the
-    /// last interval and during one sync is missing. A sync begins by letting writers that have much to write out make
-    /// columns of it, for a tenth of the interval and 100 ms at most. `None` for no syncs.
+    /// Time between syncs of all writers of this handle. A power loss loses at most what was logged in the last
+    /// interval and during one sync. A sync first lets busy writers flush, for a tenth of the interval and 100 ms at
+    /// most. `None` for no syncs.
     pub sync_every: Option<Duration>,
     /// Time between compactions. `None` for none.
     pub compact_every: Option<Duration>,
@@ -28,25 +28,24 @@ impl Default for Schedule {
     }
 }
 
-/// A sync waits for so many times as long as the last one took, if that is longer than the interval, so that a slow
-/// disk is not kept busy by syncs alone.
+/// After a sync, wait at least this many times as long as it took, so that syncs do not saturate a slow disk.
 const SYNC_REST: u32 = 9;
-/// Before a sync writers are asked to frame what they have, and get this part of the interval for it, at most so long;
-/// it is looked after in so many steps.
-const ANSWER_PART: u32 = 10;
-const ANSWER_MAX: Duration = Duration::from_millis(100);
-const ANSWER_STEPS: u32 = 10;
+/// Before a sync, writers get this fraction of the interval to flush, bounded by the maximum and polled in this many
+/// steps.
+const FLUSH_PART: u32 = 10;
+const FLUSH_MAX: Duration = Duration::from_millis(100);
+const FLUSH_STEPS: u32 = 10;
 
-/// What one kind of work came to.
+/// The results of one kind of task.
 #[derive(Debug)]
 pub struct Rounds<T> {
-    /// How often it was done.
+    /// How often it ran.
     pub rounds: u64,
-    /// What the last one came to, unless it was taken before.
+    /// The last result, unless it was taken before.
     pub last: Option<Result<T>>,
     /// How long the last one took.
     pub took: Duration,
-    /// How long the next one waits: longer than the schedule says where the disk is slow.
+    /// The wait before the next one: longer than scheduled if the disk is slow.
     pub wait: Duration,
 }
 
@@ -56,7 +55,7 @@ impl<T> Default for Rounds<T> {
     }
 }
 
-/// Works in the background until it is dropped, on one thread for each kind of work.
+/// Runs maintenance until it is dropped, on one thread per kind of task.
 #[derive(Debug)]
 pub struct Background {
     signal: Arc<Signal>,
@@ -82,15 +81,15 @@ impl Workspace {
         };
         if let Some(every) = schedule.sync_every {
             let rounds = Arc::clone(&maintenance.syncs);
-            let answer = (every / ANSWER_PART).min(ANSWER_MAX);
+            let flush = (every / FLUSH_PART).min(FLUSH_MAX);
             maintenance.start(self, "stepwell-sync", every, SYNC_REST, rounds, move |workspace, signal| {
-                let mut asked = workspace.ask_writers();
-                for _ in 0..ANSWER_STEPS {
-                    // When it is to stop, what is asked for now is not waited for.
-                    asked = asked && signal.wait(answer / ANSWER_STEPS) && !workspace.writers_answered();
+                let mut requested = workspace.request_flushes();
+                for _ in 0..FLUSH_STEPS {
+                    // When stopping, do not wait for flushes.
+                    requested = requested && signal.wait(flush / FLUSH_STEPS) && !workspace.flushes_are_complete();
                 }
                 let watch = Stopwatch::start();
-                (workspace.sync_asked(), watch.elapsed())
+                (workspace.sync_flushed(), watch.elapsed())
             })?;
         }
         if let Some(every) = schedule.compact_every {
@@ -106,7 +105,7 @@ impl Workspace {
 }
 
 impl Signal {
-    /// Waits; says whether to go on.
+    /// Waits. Returns whether to go on.
     fn wait(&self, time: Duration) -> bool {
         let mut stop = self.stop.lock();
         if !*stop {
@@ -143,13 +142,13 @@ impl Background {
         Ok(())
     }
 
-    /// What syncs came to. The last result is taken.
+    /// The results of syncs. Takes the last result.
     #[must_use]
     pub fn syncs(&self) -> Rounds<()> {
         take(&self.syncs)
     }
 
-    /// What compactions came to. The last result is taken.
+    /// The results of compactions. Takes the last result.
     #[must_use]
     pub fn compactions(&self) -> Rounds<Compacted> {
         take(&self.compactions)
@@ -161,7 +160,7 @@ fn take<T>(rounds: &Mutex<Rounds<T>>) -> Rounds<T> {
     Rounds { rounds: known.rounds, last: known.last.take(), took: known.took, wait: known.wait }
 }
 
-/// Waits for what is under way.
+/// Waits for running tasks.
 impl Drop for Background {
     fn drop(&mut self) {
         *self.signal.stop.lock() = true;

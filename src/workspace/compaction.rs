@@ -1,8 +1,8 @@
-//! Compaction: logs that nobody writes any more go into packs, and small packs into larger ones.
+//! Compaction: moves closed logs into packs, and small packs into larger ones.
 //!
-//! Reading is the same before, during and after. A log is removed only after the pack that has its points, the pack's
-//! name and the manifest's entry that names it are synced; readers look at logs before packs, so they find each point
-//! in at least one of them, and count it once.
+//! Readers see the same before, during and after. A log is removed only after the pack with its points, the pack's
+//! name, and its manifest entry are durable. Readers read logs before packs, so they find each point at least once and
+//! count it once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,11 +13,11 @@ use crate::base::ids::{RunId, RunKey, WriterId};
 use crate::error::{Error, Result, of_one_file};
 use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::{Change, Manifest};
-use crate::run::gather::{Gathered, gather};
-use crate::run::image::LogImage;
+use crate::run::log_view::LogView;
+use crate::run::pack::{Packed, pack_runs};
 use crate::run::snapshot::RunPart;
 use crate::workspace::evidence::{Claim, Reach};
-use crate::workspace::folders::told;
+use crate::workspace::folders::path_and_reason;
 use crate::workspace::logs::{is_abandoned, is_blank, part_of};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
@@ -25,13 +25,13 @@ use crate::workspace::repair::keep_readable;
 use crate::workspace::runs::{merge, name_alike, pack_parts};
 use crate::workspace::unlisted::{LeftoverOptions, has_all};
 
-/// Logs that one pack gathers at most: their images are in memory meanwhile.
+/// Most logs per pack; their views are in memory meanwhile.
 const LOGS_AT_ONCE: usize = 4096;
-/// Packs of a like size are merged when there are so many.
+/// This many packs of similar size are merged.
 const MERGE_AT: usize = 8;
-/// Packs from this size on are left alone, in bytes.
+/// Packs of at least this size are not merged, in bytes.
 const MERGE_BELOW: u64 = 1 << 30;
-/// Groups from this size on are copied when packs are merged, not encoded again, in bytes.
+/// Row groups of at least this size are copied instead of encoded again, in bytes.
 const COPY_FROM: u64 = 256 << 10;
 
 /// What a compaction did.
@@ -39,24 +39,24 @@ const COPY_FROM: u64 = 256 << 10;
 pub struct Compacted {
     /// Another process was compacting, so nothing was done.
     pub busy: bool,
-    /// Logs that went into packs.
+    /// Packed logs.
     pub logs: u64,
-    /// Runs that were gathered from them.
+    /// Runs packed from them.
     pub runs: u64,
-    /// Points that were gathered from them.
+    /// Points packed from them.
     pub points: u64,
-    /// Packs that were merged into others.
+    /// Merged packs.
     pub packs_merged: u64,
-    /// Logs and packs that were left as they are, since they do not verify: their paths and why.
+    /// Damaged logs and packs that were left as they are: paths and reasons.
     pub left: Vec<(std::path::PathBuf, String)>,
-    /// Files that nothing names and that stay, and why: see `Leftovers`.
+    /// Unlisted files that stay, and why: see `Leftovers`.
     pub kept: Vec<(std::path::PathBuf, String)>,
 }
 
 /// How to compact.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CompactOptions {
-    /// Also take logs over whose lock cannot be judged, as on network file systems: only when their writers are known
+    /// Also pack logs whose locks cannot be trusted, as on network file systems. Use it only if their writers are known
     /// to be gone.
     pub take_over: bool,
 }
@@ -67,7 +67,7 @@ impl Workspace {
         self.compact_by(options, false)
     }
 
-    /// Compacts; with `salvage` also logs of which pages do not verify, without those, the originals in quarantine.
+    /// Compacts. With `salvage` also packs what verifies of damaged logs and moves the originals to quarantine.
     pub(super) fn compact_by(&self, options: CompactOptions, salvage: bool) -> Result<Compacted> {
         let mut done = Compacted::default();
         self.end_edit_log()?;
@@ -87,7 +87,7 @@ impl Workspace {
             // Logs of one run stay together.
             names.sort();
             for names in names.chunks(LOGS_AT_ONCE) {
-                self.gather_logs(names, options, salvage, &mut done)?;
+                self.pack_logs(names, options, salvage, &mut done)?;
             }
             self.merge_packs(&mut done)?;
         }
@@ -95,58 +95,56 @@ impl Workspace {
         done.kept = self.remove_leftovers(leftovers)?.kept;
         self.remove_empty_folders();
         if let Err(error) = self.remove_spent_ledgers() {
-            done.left.push(told(error)?);
+            done.left.push(path_and_reason(error)?);
         }
         done.kept.retain(|(path, _)| !done.left.iter().any(|(left, _)| left == path));
         Ok(done)
     }
 
-    /// Removes folders of logs where no log is left: every search would list them. A writer makes its folder when it is
-    /// missing.
+    /// Removes empty log folders, which every search would list. Writers create missing folders.
     fn remove_empty_folders(&self) {
         let logs = self.inner.root.join(paths::LOGS);
-        // One that cannot be listed was told by then.
+        // Unlistable folders were reported before.
         for entry in self.inner.storage.read_dir(&logs).unwrap_or_default() {
             if entry.is_dir && paths::is_log_folder(&entry.name) {
-                // It fails where there is something in it.
+                // Fails if it is not empty.
                 let _ = self.inner.storage.remove_dir(&logs.join(entry.name));
             }
         }
     }
 
-    /// The right to compact, which saves two processes from doing the same work. Not needed for correctness.
+    /// The compaction lock, which only saves duplicate work. Correctness does not need it.
     fn compaction_lock(&self) -> Result<Option<Box<dyn crate::storage::File>>> {
-        let path = self.inner.root.join(paths::MARK);
+        let path = self.inner.root.join(paths::MARKER);
         let file = self.inner.storage.open_write(&path).map_err(Error::io("open", &path))?;
         match file.try_lock() {
             Ok(false) => Ok(None),
-            // Where there are no locks, publishing decides.
+            // Without locks, publishing decides.
             Ok(true) | Err(_) => Ok(Some(file)),
         }
     }
 
-    /// Whether nobody writes a log any more.
-    pub(super) fn is_closed(&self, name: &LogName, image: &LogImage, options: CompactOptions) -> bool {
-        if image.log().ended || options.take_over {
+    /// Whether a log has no writer any more.
+    pub(super) fn is_closed(&self, name: &LogName, view: &LogView, options: CompactOptions) -> bool {
+        if view.log().ended || options.take_over {
             return true;
         }
-        // Nobody ever goes on with a log that another left, so a free lock stays free of meaning for ever.
+        // A log never gets another writer, so a free lock stays free.
         self.is_free(name).unwrap_or(false)
     }
 
-    /// Whether nobody writes a log any more, as its lock tells; an error where nobody can tell.
+    /// Whether a log's lock is free; an error if that is unknown.
     pub(super) fn is_free(&self, name: &LogName) -> std::io::Result<bool> {
         self.inner.storage.open_write(&name.log()).and_then(|file| is_abandoned(&*file))
     }
 
-    /// Whether a log is there that nobody writes, and whose beginning is damaged.
+    /// Whether a closed log exists whose first frame is damaged.
     fn is_headless(&self, name: &LogName) -> bool {
         self.is_free(name).unwrap_or(false) && !is_blank(&*self.inner.storage, name)
     }
 
-    /// Gathers these logs. A run of which a page does not verify is left, so that one damaged run never keeps the
-    /// others from being gathered.
-    pub(super) fn gather_logs(
+    /// Packs these logs. A run with a damaged page is left out, so that it does not block the others.
+    pub(super) fn pack_logs(
         &self,
         names: &[LogName],
         options: CompactOptions,
@@ -158,7 +156,7 @@ impl Workspace {
             let mut attempt = Compacted::default();
             let names = names.iter().filter(|name| name.run().is_none_or(|run| !damaged.contains(&run)));
             let names: Vec<&LogName> = names.collect();
-            match self.gather_readable(&names, options, salvage, &mut attempt) {
+            match self.pack_readable(&names, options, salvage, &mut attempt) {
                 Ok(()) => {
                     done.logs += attempt.logs;
                     done.runs += attempt.runs;
@@ -169,7 +167,7 @@ impl Workspace {
                 Err(error) => {
                     let error = of_one_file(error)?;
                     let of = |path: &Path| names.iter().find(|name| name.log() == path).and_then(|name| name.run());
-                    // A pack is not a log: what cannot be read there was just written.
+                    // The error is in the pack just written, not in a log.
                     let Some((path, run)) = error.path().and_then(|path| Some((path, of(path)?))) else {
                         return Err(error);
                     };
@@ -180,7 +178,7 @@ impl Workspace {
         }
     }
 
-    fn gather_readable(
+    fn pack_readable(
         &self,
         names: &[&LogName],
         options: CompactOptions,
@@ -195,10 +193,9 @@ impl Workspace {
             self.claims(false)?.into_iter().map(|claim| (claim.writer(), claim)).collect();
         for &name in names {
             let closed = match self.read_log(name) {
-                // Closed is asked first and the log is read after, so that nothing is missed between.
-                Ok(Some(image)) if self.is_closed(name, &image, options) => self.read_log(name)?,
-                // Its first frame does not verify, and nothing in it was ever synced; what verifies behind may be
-                // salvaged.
+                // Check that the log is closed before reading it, so that nothing is missed.
+                Ok(Some(view)) if self.is_closed(name, &view, options) => self.read_log(name)?,
+                // Its first frame is damaged and nothing in it was synced; later frames may be salvaged.
                 Ok(None) if salvage && self.is_headless(name) => {
                     done.left.push((name.log(), "a log's first frame does not verify".into()));
                     None
@@ -209,18 +206,18 @@ impl Workspace {
                     None
                 }
             };
-            let Some(image) = closed else { continue };
-            let ids: Vec<RunId> = image.runs().cloned().collect();
-            // What is missing is known only as long as the log and its line are there.
-            let missing = claims.get(&name.writer).and_then(|claim| self.missing(claim, Some(Reach::of(&image))));
+            let Some(view) = closed else { continue };
+            let ids: Vec<RunId> = view.runs().cloned().collect();
+            // What is missing is known only while log and ledger line exist.
+            let missing = claims.get(&name.writer).and_then(|claim| self.missing(claim, Some(Reach::of(&view))));
             if let Some(error) = missing.as_ref().filter(|_| !salvage) {
                 done.left.push((name.log(), error.to_string()));
                 continue;
             }
-            let mut whole = missing.is_none() && image.damage().next().is_none() && image.log().torn.is_none();
-            whole = whole && self.tail_is_whole(name, &image)?;
+            let mut whole = missing.is_none() && view.damage().next().is_none() && view.log().torn.is_none();
+            whole = whole && self.tail_is_whole(name, &view)?;
             for id in ids {
-                let Some(mut part) = part_of(&image, &id) else { continue };
+                let Some(mut part) = part_of(&view, &id) else { continue };
                 if salvage {
                     whole &= keep_readable(&mut part)?;
                 }
@@ -246,34 +243,34 @@ impl Workspace {
             merge(parts, &manifest)
         };
         let mut runs = parts.into_iter().filter_map(one).map(Ok);
-        let (mut gathered_runs, mut gathered_points) = (0, 0);
+        let (mut packed_runs, mut packed_points) = (0, 0);
         let published = self.publish_pack(
             |pack| {
-                let gathered = gather(pack, &mut runs)?;
-                (gathered_runs, gathered_points) = (gathered.runs, gathered.points);
-                Ok(gathered)
+                let packed = pack_runs(pack, &mut runs)?;
+                (packed_runs, packed_points) = (packed.runs, packed.points);
+                Ok(packed)
             },
             &[],
             |_| true,
         )?;
-        // The logs stay for another compaction to judge.
-        if published.is_none() && gathered_runs > 0 || published.is_some_and(|published| !published.stands) {
+        // Leave the logs to the next compaction.
+        if published.is_none() && packed_runs > 0 || published.is_some_and(|published| !published.stands) {
             return Ok(());
         }
-        done.runs += gathered_runs;
-        done.points += gathered_points;
+        done.runs += packed_runs;
+        done.points += packed_points;
         for (name, whole) in taken {
-            // A pack has what it says; where it cannot be moved to quarantine it stays.
+            // A pack has its points; if it cannot be quarantined it stays.
             if let Err(error) = self.retire_log(name, whole) {
-                done.left.push(told(error)?);
+                done.left.push(path_and_reason(error)?);
             }
         }
         Ok(())
     }
 
-    /// Removes a log whose points a pack has; one with bytes that do not verify is kept in quarantine.
+    /// Removes a log whose points a pack has; a damaged one moves to quarantine.
     pub(super) fn retire_log(&self, name: &LogName, whole: bool) -> Result<()> {
-        self.settle(name)?;
+        self.retire_line(name)?;
         self.inner.read_logs.lock().forget(name);
         let storage = &*self.inner.storage;
         let (log, tail) = (name.log(), name.tail());
@@ -292,7 +289,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Merges packs of a like size while there are many.
+    /// Merges packs of similar size while there are many.
     fn merge_packs(&self, done: &mut Compacted) -> Result<()> {
         let mut damaged: BTreeSet<u128> = BTreeSet::new();
         loop {
@@ -303,12 +300,12 @@ impl Workspace {
             if chosen.is_empty() {
                 return Ok(());
             }
-            // Groups with something that was deleted for good are not copied as they are.
+            // Row groups with permanently deleted data are not copied as they are.
             let deleted: BTreeSet<RunKey> = manifest.touched().collect();
             match self.rewrite(&packs, &chosen, &[], &deleted) {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
-                // One damaged pack does not keep the others from being merged.
+                // A damaged pack does not block merging the others.
                 Err(error) => {
                     let error = of_one_file(error)?;
                     let of = |path: &Path| paths::pack_id(path.file_name()?.to_str()?).filter(|id| chosen.contains(id));
@@ -324,7 +321,7 @@ impl Workspace {
         }
     }
 
-    /// Writes packs anew as one, without what tombstones cover, and publishes it with `changes`. Says whether it did.
+    /// Rewrites packs as one, without what tombstones cover, and publishes it with `changes`. Returns whether it did.
     pub(super) fn rewrite(
         &self,
         packs: &PackSet,
@@ -338,22 +335,22 @@ impl Workspace {
         changes.iter().for_each(|change| crate::journal::chain::State::apply(&mut after, change));
         let chosen: Vec<_> = ids.iter().filter_map(|id| packs.packs().get(id)).collect();
         if chosen.len() < ids.len() {
-            // One of them cannot be opened: merging would lose what may be repaired.
+            // One cannot be opened: merging would lose what may be repairable.
             return Ok(false);
         }
         let mut places: BTreeMap<RunKey, u32> = BTreeMap::new();
         chosen.iter().flat_map(|pack| pack.pack().keys()).for_each(|&key| *places.entry(key).or_default() += 1);
         let published = self.publish_pack(
             |writer| {
-                let mut total = Gathered::default();
+                let mut total = Packed::default();
                 let mut again: BTreeMap<RunId, Vec<RunPart>> = BTreeMap::new();
                 for pack in &chosen {
-                    for index in 0..pack.pack().group_count() as u32 {
+                    for index in 0..pack.pack().row_group_count() as u32 {
                         let group = pack.group(index)?;
                         let keys = || group.states().iter().map(|state| state.id.key());
                         let alone = keys().all(|key| places.get(&key) == Some(&1) && !purged.contains(&key));
-                        if alone && pack.pack().group_extent(index as usize).1 >= COPY_FROM {
-                            writer.copy_group(group.group(), keys())?;
+                        if alone && pack.pack().row_group_extent(index as usize).1 >= COPY_FROM {
+                            writer.copy_row_group(group.group(), keys())?;
                             let footer = group.group().footer();
                             total.runs += footer.runs as u64;
                             total.series += footer.series.len() as u64;
@@ -366,10 +363,10 @@ impl Workspace {
                     }
                 }
                 let mut runs = again.into_values().filter_map(|parts| merge(parts, &after)).map(Ok);
-                let gathered = gather(writer, &mut runs)?;
-                total.runs += gathered.runs;
-                total.series += gathered.series;
-                total.points += gathered.points;
+                let packed = pack_runs(writer, &mut runs)?;
+                total.runs += packed.runs;
+                total.series += packed.series;
+                total.points += packed.points;
                 Ok(total)
             },
             &changes,
@@ -379,14 +376,13 @@ impl Workspace {
         Ok(published.is_some())
     }
 
-    /// Makes every entry that was read survive a power loss: whoever published it may have died before it did.
+    /// Makes every entry that was read durable: its publisher may have died before syncing it.
     pub(super) fn sync_entries(&self) -> Result<()> {
         self.inner.manifest.lock().sync()
     }
 }
 
-/// Whether packs have all of a part already: a compaction that was stopped between publishing and removing left the
-/// log.
+/// Whether packs already have all of a part: a compaction may have stopped between publishing and removing the log.
 fn is_packed(packs: &PackSet, id: &RunId, part: &RunPart) -> Result<bool> {
     match pack_parts(packs, id) {
         // What cannot be read does not count.
@@ -395,7 +391,7 @@ fn is_packed(packs: &PackSet, id: &RunId, part: &RunPart) -> Result<bool> {
     }
 }
 
-/// Which packs to merge: those of the smallest size class that has [`MERGE_AT`] of them, classes being factors of 8.
+/// The packs to merge: the smallest size class with at least [`MERGE_AT`] packs. Classes are factors of 8.
 fn choose_merge(manifest: &Manifest) -> Vec<u128> {
     let mut classes: BTreeMap<u32, Vec<u128>> = BTreeMap::new();
     for (&id, entry) in &manifest.packs {

@@ -1,8 +1,7 @@
-//! Points that are known twice: by their own writers, and by an import of what somebody exported of the same run.
+//! Duplicates: points present both from their own writers and from an import of an export of the same run.
 //!
-//! An import has a writer of its own, so that merging by writers would count its copy beside the points themselves.
-//! Imports and exchanges therefore compare a copy with the points, one by one: what is there already is not taken. A
-//! point that was logged twice counts twice on both sides.
+//! An import has its own writer, so merging by writer would count its points twice. Imports and pulls therefore compare
+//! points one by one and skip those that exist. A point that was logged twice counts twice on both sides.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +12,14 @@ use crate::base::items::IMPORTED_PART;
 use crate::base::point::{Columns, Point};
 use crate::base::stats::{SeriesStats, StatPoint};
 use crate::error::Result;
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::snapshot::{RunPart, RunSnapshot, SeriesParts, part_len, read_part};
 use crate::run::state::{Coverage, RunState};
 
-/// How often a run is taken to have been replaced at most.
+/// Most replacements of a run's import that are considered.
 const REPLACEMENTS_MAX: u64 = 16;
 
-/// Whether a writer of a run stands for an import of it, by what is known of the run.
+/// The writers that stand for imports of a run, derived from its id and parts.
 pub(super) fn imports<'s>(states: impl IntoIterator<Item = &'s RunState>) -> FxHashSet<WriterId> {
     let of_state = |state: &'s RunState| {
         parts_of(state)
@@ -29,14 +28,14 @@ pub(super) fn imports<'s>(states: impl IntoIterator<Item = &'s RunState>) -> FxH
     states.into_iter().flat_map(of_state).collect()
 }
 
-/// The parts in which a run may have been imported; the empty one stands for all of it.
+/// The parts in which a run may have been imported; the empty one is the whole run.
 fn parts_of(state: &RunState) -> impl Iterator<Item = &str> {
     std::iter::once("").chain(state.items(IMPORTED_PART).map(|(part, _)| part))
 }
 
-/// What a deletion for good names: the writers of a run, through which point; and those under which a copy of it that
-/// was exported would be imported, through all points, so that no such copy brings back what is gone. After them the
-/// next one is free for who asks to take the run in again.
+/// The writers that a permanent deletion must name: those of the run, up to their last point, and those under which an
+/// exported copy would be imported, for all points, so that no copy restores what is gone. The next import writer is
+/// then used for a wanted re-import.
 pub(super) fn with_copies(run: &RunSnapshot) -> Vec<(WriterId, u64)> {
     let state = run.state();
     let reaches = state.reaches();
@@ -49,32 +48,32 @@ pub(super) fn with_copies(run: &RunSnapshot) -> Vec<(WriterId, u64)> {
     writers.into_iter().collect()
 }
 
-/// Points of a series, each with how often it is there.
+/// Points of a series with their counts.
 #[derive(Debug, Default)]
-pub(super) struct Pool(FxHashMap<Word, u32>);
+pub(super) struct Pool(FxHashMap<PointKey, u32>);
 
-/// A point as copies of it are compared.
-pub(super) type Word = (i64, Option<i64>, u64);
+/// A point's identity for comparing copies.
+pub(super) type PointKey = (i64, Option<i64>, u64);
 
 impl Pool {
     /// The points of some writers.
     pub(super) fn of(series: &SeriesParts, of: impl Fn(WriterId) -> bool) -> Result<Self> {
         let mut pool = Self::default();
         for point in columns_of(series, of)?.iter() {
-            *pool.0.entry(word_of(&point)).or_default() += 1;
+            *pool.0.entry(key_of(&point)).or_default() += 1;
         }
         Ok(pool)
     }
 
-    /// Takes a point out; says whether it was there.
+    /// Removes a point. Returns whether it was there.
     pub(super) fn take(&mut self, point: &Point) -> bool {
-        let left = self.0.get_mut(&word_of(point)).filter(|left| **left > 0);
+        let left = self.0.get_mut(&key_of(point)).filter(|left| **left > 0);
         left.map(|left| *left -= 1).is_some()
     }
 }
 
-/// A point as copies of it are compared: forms of text do not hold which NaN a NaN is, so all of them are one.
-pub(super) fn word_of(point: &Point) -> Word {
+/// A point's identity for comparing copies. All NaNs are equal, since text formats do not distinguish them.
+pub(super) fn key_of(point: &Point) -> PointKey {
     (point.step, point.timestamp_ms, bits_of(point.value))
 }
 
@@ -91,8 +90,8 @@ pub(super) fn columns_of(series: &SeriesParts, of: impl Fn(WriterId) -> bool) ->
     Ok(columns)
 }
 
-/// Whether two copies of a run that reach equally far have other points, as far as statistics tell. Only imports can
-/// make such copies: their writers are known by the run's id, all others are drawn.
+/// Whether two copies with equal coverage have different points, as far as statistics tell. Only imports can make such
+/// copies: their writer ids derive from the run's id, all others are random.
 pub(super) fn differs(known: &RunSnapshot, run: &RunSnapshot) -> Result<bool> {
     let imports = imports([known.state(), run.state()]);
     let is_import = |own: &Coverage| own.through > own.from && imports.contains(&own.writer);
@@ -107,36 +106,36 @@ pub(super) fn differs(known: &RunSnapshot, run: &RunSnapshot) -> Result<bool> {
             return Ok(true);
         }
         let [own, theirs] = [known.stats(key)?, run.stats(key)?];
-        let word = |stats: &SeriesStats| {
+        let summary = |stats: &SeriesStats| {
             let point = |at: &StatPoint| (at.step, at.timestamp_ms, bits_of(at.value));
             (stats.count, stats.nan_count, point(&stats.first), point(&stats.latest))
         };
         let extremes = |stats: &SeriesStats| (stats.min, stats.max);
-        if word(&own) != word(&theirs) || extremes(&own) != extremes(&theirs) {
+        if summary(&own) != summary(&theirs) || extremes(&own) != extremes(&theirs) {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// What of a writer's points another copy of the run has under other writers.
+/// Which of a writer's points another copy of the run has under other writers.
 enum Shared {
     Nothing,
     /// All of them.
     All,
-    /// So many; and the places of the others in each series that both have.
+    /// Some: the count, and the positions of the others in each shared series.
     Some(u64, FxHashMap<String, Vec<usize>>),
 }
 
-/// A copy of a run without what `known` has under other writers, and how many points are told twice because nobody can
-/// tell them apart from what is new.
+/// Removes from a copy of a run what `known` has under other writers. Also returns how many points may count twice
+/// because they cannot be told apart from new ones.
 pub(super) fn without_copies(known: &RunSnapshot, mut run: RunSnapshot) -> Result<(RunSnapshot, u64)> {
     let imports = imports([known.state(), run.state()]);
     let has = |state: &RunState, import: bool| {
         state.coverage.iter().any(|own| own.through > own.from && imports.contains(&own.writer) == import)
     };
     let mut twice = 0;
-    // Where one kind of writers is on one side only, and the other kind on the other: nothing is there twice else.
+    // Only if imports are on one side and other writers on the other can points exist twice.
     if !(has(known.state(), true) && has(run.state(), false) || has(known.state(), false) && has(run.state(), true)) {
         return Ok((run, 0));
     }
@@ -181,9 +180,8 @@ fn shared(known: &RunSnapshot, run: &RunSnapshot, theirs: Coverage, imports: &Fx
     })
 }
 
-/// A run with those of a writer's points that `others` names by series and place; they are numbered as the last ones of
-/// the writer, behind the `count` that are known. `None` where the writer's points lie in several pieces, or others of
-/// its points are known under these numbers.
+/// Keeps only those of a writer's points that `others` names by series and position, numbered from `count` on. `None`
+/// if the writer's points are in several pieces, or other points have these numbers.
 fn trimmed(
     known: &RunSnapshot,
     run: &RunSnapshot,

@@ -1,24 +1,22 @@
-//! Deletions on their way from one workspace into another: marks of runs and experiments, and what was deleted for
-//! good.
+//! Carries deletions from one workspace to another: of runs and experiments, and permanent ones.
 //!
-//! Whether an experiment is deleted is decided between two copies by its generation, which counts the deletions and
-//! restorations that a copy has seen: the greater stands, and of equal ones the deletion. A run's mark is a word with a
-//! stamp, and counts in the generation that it was set in. When the generation of a copy rises because the other side's
-//! is greater, the marks that the other side had not seen would count no more. So they are carried into the greater
-//! generation:
+//! Of two copies of an experiment, the one with the greater generation decides whether it is deleted; the generation
+//! counts deletions and restorations. If equal, deletion wins. A run's deletion attribute has a stamp and counts only
+//! in the generation in which it was set. If the other side's greater generation is adopted, attributes that it had not
+//! seen would stop counting. So they are carried into that generation:
 //!
-//! 1. A run that only one side has stays what it is there.
-//! 2. Where both sides agree whether a run is deleted, it stays so.
-//! 3. Where one side has the newer mark and the other the newer generation, neither knew of the other: the run is
+//! 1. A run that only one side has keeps its state.
+//! 2. If both sides agree, the state stays.
+//! 3. If one side has the newer attribute and the other the newer generation, neither knew of the other: the run is
 //!    deleted, which can be undone.
-//! 4. Otherwise one side knows all that the other does, and its answer stands.
+//! 4. Otherwise one side knows everything the other does, and its state wins.
 //!
-//! The same mark comes out on either side, so that both come to the same. Marks are carried before the generation
-//! rises: a process that dies between leaves every run what it was.
+//! Both sides compute the same attribute and converge. Attributes are carried before the generation rises, so a process
+//! that dies in between leaves every run as it was.
 //!
-//! What was deleted for good is named by tombstones, which merge as [`crate::journal::manifest`] says. A word that
-//! was said of such a run here, by a writer without points, goes with it. An experiment that was deleted for good there
-//! goes here when no run is left in it.
+//! Permanent deletions are tombstones, which merge as [`crate::journal::manifest`] describes. Metadata that writers
+//! without points set here goes with the run. An experiment that was permanently deleted there is deleted here once it
+//! has no runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,10 +28,10 @@ use crate::journal::manifest::{Change, Tombstone};
 use crate::log::record::Attribute;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{RunState, Stamp, Stamped, rank};
-use crate::workspace::exchange::Pulled;
 use crate::workspace::open::Workspace;
+use crate::workspace::pull::Pulled;
 
-/// An experiment of the source, and the one that stands for it here, as both were before anything was brought in.
+/// An experiment of the source and its counterpart here, as both were before the pull.
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
     pub(super) own: Experiment,
@@ -41,7 +39,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// The copy whose deletion or restoration stands.
+    /// The copy whose state wins.
     fn newer(&self) -> &Experiment {
         if self.theirs.deletion() > self.own.deletion() { &self.theirs } else { &self.own }
     }
@@ -51,19 +49,19 @@ impl Pair {
         self.theirs.deletion() > self.own.deletion()
     }
 
-    /// The mark that a run needs so that it is deleted, or not, as the module says; `None` if it needs no other one.
-    /// `own` and `theirs` are what is known of it on either side.
-    pub(super) fn mark(&self, own: Option<&RunState>, theirs: Option<&RunState>) -> Option<Stamped<Attribute>> {
+    /// The deletion attribute that a run needs, by the rules of the module; `None` if it needs no new one. `own` and
+    /// `theirs` are its states on either side.
+    pub(super) fn deletion(&self, own: Option<&RunState>, theirs: Option<&RunState>) -> Option<Stamped<Attribute>> {
         let id = &own.or(theirs)?.id;
-        let mark = |state: Option<&RunState>| state.and_then(RunState::mark).cloned();
-        let marks = (mark(own), mark(theirs));
-        let order = marks.0.as_ref().map(rank).cmp(&marks.1.as_ref().map(rank));
-        let newest = if order.is_lt() { marks.1.as_ref() } else { marks.0.as_ref() };
+        let deletion = |state: Option<&RunState>| state.and_then(RunState::deletion_attribute).cloned();
+        let deletions = (deletion(own), deletion(theirs));
+        let order = deletions.0.as_ref().map(rank).cmp(&deletions.1.as_ref().map(rank));
+        let newest = if order.is_lt() { deletions.1.as_ref() } else { deletions.0.as_ref() };
         let deleted = |experiment: &Experiment, state: &RunState| {
             experiment.counts_as_deleted(state.deleted(), state.deleted_generation())
         };
         let merged = self.newer();
-        let natural = match newest.map(|mark| &mark.value) {
+        let natural = match newest.map(|deletion| &deletion.value) {
             Some(Attribute::Deleted { at_ms, generation, .. }) => {
                 merged.counts_as_deleted(at_ms.is_some(), *generation)
             }
@@ -83,7 +81,7 @@ impl Pair {
     }
 }
 
-/// A mark that says whether a run is deleted, in the generation of its experiment as it will be.
+/// A deletion attribute in the experiment's future generation.
 fn carried(id: &RunId, newest: Option<&Stamped<Attribute>>, wanted: bool, merged: &Experiment) -> Stamped<Attribute> {
     let generation = merged.generation;
     match newest {
@@ -91,11 +89,11 @@ fn carried(id: &RunId, newest: Option<&Stamped<Attribute>>, wanted: bool, merged
             let value = Attribute::Deleted { at_ms: *at_ms, generation, by: by.clone() };
             Stamped { stamp: *stamp, value }
         }
-        // What said so was a change of the experiment.
+        // The experiment decided it.
         other => {
-            let stamp = other.map_or(Stamp { order: 0, writer: WriterId::derived(id, "") }, |mark| Stamp {
-                order: mark.stamp.order.saturating_add(1),
-                writer: mark.stamp.writer,
+            let stamp = other.map_or(Stamp { order: 0, writer: WriterId::derived(id, "") }, |deletion| Stamp {
+                order: deletion.stamp.order.saturating_add(1),
+                writer: deletion.stamp.writer,
             });
             let at_ms = wanted.then_some(merged.updated_ms);
             Stamped { stamp, value: Attribute::Deleted { at_ms, generation, by: merged.deletion_by.clone() } }
@@ -104,7 +102,7 @@ fn carried(id: &RunId, newest: Option<&Stamped<Attribute>>, wanted: bool, merged
 }
 
 impl Workspace {
-    /// A run, unless a file of it cannot be read: whoever can read it later meets the tombstone all the same.
+    /// Finds a run, unless a file of it cannot be read: the tombstone applies to it in any case.
     fn found(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
         match self.find_run(id) {
             Err(error) => of_one_file(error).map(|_| None),
@@ -112,7 +110,7 @@ impl Workspace {
         }
     }
 
-    /// Takes over what the source deleted for good of runs, and takes it out of what is here.
+    /// Adopts the source's permanent deletions of runs and removes those runs' data here.
     pub(super) fn pull_tombstones(&self, source: &Self, done: &mut Pulled) -> Result<()> {
         source.refresh()?;
         self.refresh()?;
@@ -135,7 +133,7 @@ impl Workspace {
         if runs.is_empty() && metrics.is_empty() {
             return Ok(());
         }
-        // What is said of a run after it was deleted is said in another log.
+        // Metadata set after the deletion is in another log.
         self.end_edit_log()?;
         let (ids, _) = self.readable_ids(None)?;
         let ids: BTreeMap<RunKey, RunId> = ids.into_iter().map(|id| (id.key(), id)).collect();
@@ -146,8 +144,8 @@ impl Workspace {
             if let Some(id) = ids.get(&run)
                 && let Some(known) = self.found(id)?
             {
-                if let Some(words) = words_of(&known, &writers) {
-                    writers.extend(words);
+                if let Some(others) = writers_without_points(&known, &writers) {
+                    writers.extend(others);
                 }
                 touched.push((id.clone(), self.counts_as_deleted(known.state())?));
             }
@@ -166,7 +164,7 @@ impl Workspace {
         for (id, was_deleted) in touched {
             match self.found(&id)? {
                 None => done.removed.push(id),
-                // The mark was among what went; what is left of the run does not come back by that.
+                // The deletion attribute was removed with the rest; what is left of the run must stay deleted.
                 Some(_) if was_deleted => self.delete_run(&id)?,
                 Some(_) => {}
             }
@@ -176,34 +174,34 @@ impl Workspace {
         Ok(())
     }
 
-    /// Carries the marks of runs that the source has not into the generation that their experiment will have; gives the
-    /// runs of which there is a word to add.
-    pub(super) fn carried_marks(
+    /// Carries the deletion attributes of runs that the source lacks into the future generation of their experiment.
+    /// Returns the runs that need a new attribute.
+    pub(super) fn carried_deletions(
         &self,
         source: &Self,
         pairs: &BTreeMap<ExperimentId, Pair>,
     ) -> Result<Vec<RunSnapshot>> {
         let rising: BTreeMap<ExperimentId, &Pair> =
             pairs.values().filter(|pair| pair.rises()).map(|pair| (pair.own.id, pair)).collect();
-        let mut marked = Vec::new();
+        let mut carried = Vec::new();
         if rising.is_empty() {
-            return Ok(marked);
+            return Ok(carried);
         }
         for id in self.readable_ids(None)?.0 {
             let Some(run) = self.found(&id)? else { continue };
             let Some(pair) = rising.get(&run.state().experiment) else { continue };
-            // What cannot be read there is compared when it can.
+            // What cannot be read there is compared by a later pull.
             if source.find_run(&id).is_ok_and(|theirs| theirs.is_none())
-                && let Some(mark) = pair.mark(Some(run.state()), None)
+                && let Some(deletion) = pair.deletion(Some(run.state()), None)
             {
                 let (experiment, name) = (run.state().experiment, run.state().experiment_name.clone());
-                marked.push(run.without_points().moved(experiment, name, Some(mark)));
+                carried.push(run.without_points().moved(experiment, name, Some(deletion)));
             }
         }
-        Ok(marked)
+        Ok(carried)
     }
 
-    /// Takes over which experiments were deleted, restored, or deleted for good there.
+    /// Adopts which experiments were deleted, restored or permanently deleted there.
     pub(super) fn carry_experiments(
         &self,
         source: &Self,
@@ -222,7 +220,7 @@ impl Workspace {
             return Ok(());
         }
         let (ids, unreadable) = self.readable_ids(None)?;
-        // What cannot be read may have runs of it.
+        // Unreadable files may have runs of it.
         if !unreadable.is_empty() {
             return Ok(());
         }
@@ -231,7 +229,7 @@ impl Workspace {
             match self.find_run(&id) {
                 Ok(Some(run)) => _ = left.remove(&run.state().experiment),
                 Ok(None) => {}
-                // It may be one of these.
+                // It may belong to one of these.
                 Err(error) => return of_one_file(error).map(|_| ()),
             }
         }
@@ -243,11 +241,11 @@ impl Workspace {
     }
 }
 
-/// The writers that said something of a run here and logged no point, if it is the run that a tombstone names: another
-/// one that took its id later shares no writer with it.
-fn words_of(known: &RunSnapshot, tombstone: &Tombstone) -> Option<Vec<(WriterId, u64)>> {
+/// The writers without points that set metadata of a run here, if it is the run of the tombstone: a later run with the
+/// same id shares no writer with it.
+fn writers_without_points(known: &RunSnapshot, tombstone: &Tombstone) -> Option<Vec<(WriterId, u64)>> {
     let coverage = &known.state().coverage;
     let same = coverage.iter().any(|own| tombstone.contains_key(&own.writer));
-    let words = coverage.iter().filter(|own| own.through == own.from && !tombstone.contains_key(&own.writer));
-    same.then(|| words.map(|own| (own.writer, own.through)).collect())
+    let others = coverage.iter().filter(|own| own.through == own.from && !tombstone.contains_key(&own.writer));
+    same.then(|| others.map(|own| (own.writer, own.through)).collect())
 }

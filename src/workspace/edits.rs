@@ -1,4 +1,4 @@
-//! Changing what is said of a run: limits, the last word, and params first, which alone can fail against others.
+//! Edits of a run's metadata: limits, order numbers, and params first, which alone can conflict.
 
 use crate::base::ids::RunId;
 use crate::base::limits::{
@@ -12,68 +12,68 @@ use crate::log::record::{Attribute, Record};
 use crate::run::session::Session;
 use crate::run::state::RunState;
 use crate::workspace::open::Workspace;
-use crate::workspace::params::Apart;
+use crate::workspace::params::Unrelated;
 
-/// A change of a run beside its points.
+/// A change of a run's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunEdit {
-    /// Another name.
+    /// Sets the name.
     Name(String),
-    /// Who ran it.
+    /// Sets who ran it.
     User(String),
-    /// Where it stands.
+    /// Sets the status.
     Status(RunStatus),
-    /// When it started, in milliseconds since the epoch.
+    /// Sets the start time, in milliseconds since the epoch.
     StartTime(Option<i64>),
-    /// When it ended, in milliseconds since the epoch.
+    /// Sets the end time, in milliseconds since the epoch.
     EndTime(Option<i64>),
-    /// Sets a tag; the last one wins.
+    /// Sets a tag; the last value wins.
     Tag(String, String),
-    /// Removes a tag; nothing happens where there is none.
+    /// Removes a tag, if it is set.
     RemoveTag(String),
-    /// Attaches an item of a kind and a key: see [`crate::items`]. The last one wins; `None` removes it.
+    /// Sets an item by kind and key: see [`crate::items`]. The last value wins; `None` removes it.
     Item(u8, String, Option<String>),
-    /// Says what the run stands for: see [`crate::items`].
+    /// Sets the run's kind: see [`crate::items`].
     Kind(u8),
-    /// Sets a param, once: the same value again is fine, another one is an error.
+    /// Sets a param, once: repeating the value is fine, another value is an error.
     Param(String, String),
 }
 
-/// Whoever changes a run: a writer of it, or the log of edits.
+/// Commits changes to a run, for its writer or for the edit log.
 pub(super) struct Editor<'a> {
     pub(super) workspace: &'a Workspace,
     pub(super) session: &'a mut Session,
     /// The run's number in the session's log.
     pub(super) run: u32,
-    /// What is known of the run.
+    /// The run's metadata, as far as it is known.
     pub(super) state: &'a mut RunState,
-    /// The manifest's number up to which `state` has all that packs say of the run, if it has.
+    /// The manifest number up to which `state` includes all packs, if it does.
     pub(super) seen: &'a mut Option<u64>,
-    /// Whose the run is, and how old `state` may be.
+    /// How old `state` may be.
     pub(super) since: Since,
-    /// Whether something could not be read that may speak of the run, so that `state` may lack it.
+    /// Whether an unreadable file may mention the run, so that `state` may lack something.
     pub(super) partly: bool,
-    /// What cannot be read and is known not to speak of the run.
-    pub(super) apart: &'a Apart,
+    /// Unreadable files known not to mention the run.
+    pub(super) unrelated: &'a Unrelated,
 }
 
-/// The greatest order of words that cannot be read is taken for so much more than that of those that can.
+/// Order numbers skipped for unreadable metadata.
 pub(super) const UNREAD_ORDERS: u64 = 1 << 32;
 
-/// When what is known of a run was read.
+/// When a run's metadata was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Since {
-    /// Earlier: others may have said more.
+    /// Earlier: others may have changed it since.
     Earlier,
     /// Just now.
     JustNow,
-    /// The run begins with this edit, and nobody else can know its random id.
+    /// The run starts with this edit; nobody else can know its random id.
     Begin,
 }
 
 impl Editor<'_> {
-    /// Commits edits: params first, since they alone can fail against others, then all else and the points in one step.
-    /// All of a run that begins with it comes in one step.
+    /// Commits edits: params first, since they alone can conflict, then everything else with the points, in one frame.
+    /// A new run is created in a single frame.
     pub(super) fn commit(&mut self, edits: &[RunEdit], points: &[(u32, Point)]) -> Result<()> {
         edits.iter().try_for_each(check_edit)?;
         let params: Vec<(&str, &str)> = edits.iter().filter_map(param).collect();
@@ -84,18 +84,18 @@ impl Editor<'_> {
             params => self.set_params(params)?,
         }
         let others: Vec<&RunEdit> = edits.iter().filter(|edit| begins || param(edit).is_none()).collect();
-        // The last word wins, so it must come after what others said meanwhile.
-        let mut said = 0;
+        // The greatest order wins, so it must exceed what others wrote meanwhile.
+        let mut greatest = 0;
         if self.since == Since::Earlier && !others.is_empty() {
-            said = self.others()?.map_or(0, |others| others.greatest_order());
+            greatest = self.others()?.map_or(0, |others| others.greatest_order());
         }
         if self.partly {
-            said = said.max(self.state.greatest_order()) + UNREAD_ORDERS;
+            greatest = greatest.max(self.state.greatest_order()) + UNREAD_ORDERS;
         }
         let mut records = Vec::with_capacity(others.len());
         let mut after = self.state.clone();
         for edit in others {
-            let order = after.greatest_order().max(said) + 1;
+            let order = after.greatest_order().max(greatest) + 1;
             let record = record(self.run, edit, order);
             after.apply(self.session.writer(), &record);
             records.push(record);
@@ -108,7 +108,7 @@ impl Editor<'_> {
         Ok(())
     }
 
-    /// What all writers have said of the run by now; `None` when nobody else can have said anything.
+    /// The run's current metadata from all writers; `None` if nobody else can have written any.
     fn others(&mut self) -> Result<Option<RunState>> {
         let (id, writer) = (&self.state.id, self.session.writer());
         if let Some(manifest) = *self.seen
@@ -116,7 +116,7 @@ impl Editor<'_> {
         {
             return Ok(None);
         }
-        // What cannot be read of the run bars no word of it.
+        // Unreadable files do not block metadata.
         let (run, unread) = self.workspace.read_run(id.key(), Some(id))?;
         self.partly = !unread.is_empty();
         Ok(run.map(|run| run.state().clone()))
@@ -131,7 +131,7 @@ fn param(edit: &RunEdit) -> Option<(&str, &str)> {
     }
 }
 
-/// Refuses an edit that breaks a limit.
+/// Rejects an edit that breaks a limit.
 pub(super) fn check_edit(edit: &RunEdit) -> Result<()> {
     match edit {
         RunEdit::Name(name) => check_chars("run name", name, RUN_NAME_CHARS_MAX),

@@ -1,10 +1,10 @@
-//! What should be there: the ledgers of writers held against logs and packs, so that what is missing is missed.
+//! Checks ledgers against logs and packs, so that missing data is noticed.
 //!
-//! 1. Ledgers are read before logs, and logs before packs: what a line says holds of a log that is looked at later, and
-//!    a log that is gone by then is in a pack, or deleted for good.
-//! 2. What is known of a line stays true when the line moves on, and lines are only ever added, so of a ledger that
-//!    grew only what is new is read. A question about one run reads the lines of its logs again, and no others.
-//! 3. Compaction settles a line before it removes the log. A ledger of settled lines whose lock is free is removed.
+//! 1. Ledgers are read before logs, and logs before packs: what a line says holds for the log when it is read later,
+//!    and a log that is gone by then is in a pack, or was permanently deleted.
+//! 2. Older contents of a line stay true, and lines are only added, so only new lines of a grown ledger are read. A
+//!    query about one run rereads the lines of its logs only.
+//! 3. Compaction retires a line before it removes the log. A free ledger with only retired lines is removed.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -23,57 +23,57 @@ use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::covers;
 use crate::log::ledger::{Entry, LINE_LEN, Ledger, is_changed};
 use crate::log::slot::SLOT_LEN;
-use crate::run::digest::LogDigest;
-use crate::run::image::LogImage;
+use crate::run::log_summary::LogSummary;
+use crate::run::log_view::LogView;
 use crate::storage::File;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
 
-/// Ledgers as last read.
+/// The ledgers as last read.
 #[derive(Default)]
 pub struct Ledgers {
-    /// How far each was read.
+    /// How far each ledger was read.
     read: FxHashMap<PathBuf, Lines>,
-    /// What their lines say of logs that are not settled, by run (none for logs of edits) and writer.
+    /// Lines that are not retired, by run (`None` for edit logs) and writer.
     open: BTreeMap<(Option<RunKey>, WriterId), Claim>,
-    /// Logs that were found in packs though their lines do not say so.
-    settled: FxHashSet<WriterId>,
-    /// Why a ledger, or their folder, could not be read when they were last asked for.
+    /// Logs found in packs although their lines are not retired.
+    retired: FxHashSet<WriterId>,
+    /// The last error of reading a ledger or their folder.
     unread: Option<Error>,
 }
 
-/// What was read of a ledger.
+/// How far a ledger was read.
 #[derive(Default)]
 struct Lines {
-    /// The lines before this offset.
+    /// All lines before this offset.
     end: u64,
-    /// Those of them that did not verify, which may just have been in the making.
+    /// Offsets of lines that did not verify; they may have been half written.
     unclear: Vec<u64>,
 }
 
 impl Ledgers {
-    /// Takes in a line; one that is known is replaced.
+    /// Adds or replaces a line.
     fn note(&mut self, claim: Claim) {
-        let Entry { run, writer, settled, .. } = claim.entry;
-        if settled || self.settled.contains(&writer) {
+        let Entry { run, writer, retired, .. } = claim.entry;
+        if retired || self.retired.contains(&writer) {
             self.open.remove(&(run, writer));
         } else {
             self.open.insert((run, writer), claim);
         }
     }
 
-    /// Notes that nothing of a log is to be missed any more.
-    fn settle(&mut self, run: Option<RunKey>, writer: WriterId) {
+    /// Notes that a log may be gone.
+    fn retire(&mut self, run: Option<RunKey>, writer: WriterId) {
         self.open.remove(&(run, writer));
-        self.settled.insert(writer);
+        self.retired.insert(writer);
     }
 
-    /// What is known of the logs of a run; of logs of edits where none is given.
+    /// The lines of a run's logs; of edit logs if `run` is `None`.
     fn of(&self, run: Option<RunKey>) -> impl Iterator<Item = &Claim> {
         self.open.range((run, WriterId(0))..=(run, WriterId(u128::MAX))).map(|(_, claim)| claim)
     }
 
-    /// Forgets ledgers that are gone.
+    /// Forgets removed ledgers.
     fn retain(&mut self, paths: &[PathBuf]) {
         if self.read.keys().any(|path| !paths.contains(path)) {
             self.read.retain(|path, _| paths.contains(path));
@@ -82,79 +82,79 @@ impl Ledgers {
     }
 }
 
-/// One line, and where it stands.
+/// One line and its location.
 #[derive(Clone, Debug)]
 pub(super) struct Claim {
     pub(super) ledger: Arc<Path>,
     pub(super) offset: u64,
     pub(super) entry: Entry,
-    /// Whether nothing that was written since can have been lost, so that all of the line counts.
+    /// Whether no power loss happened since it was written, so that all of it holds.
     alive: bool,
 }
 
-/// How far logs go that could be read, by writer.
+/// The lengths of readable logs, by writer.
 pub(super) type Reaches = FxHashMap<WriterId, Reach>;
 
-/// How far a log goes.
+/// The length of a log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reach {
     end: u64,
     points: u64,
     ended: bool,
-    /// Whether what is behind the end is not a frame, as only a power loss leaves it.
+    /// Whether only a power loss can have left its torn end.
     torn_by_stop: bool,
 }
 
 impl Reach {
-    pub(super) fn of(image: &LogImage) -> Self {
-        let log = image.log();
+    pub(super) fn of(view: &LogView) -> Self {
+        let log = view.log();
         Self { end: log.end, points: log.sequence_end(), ended: log.ended, torn_by_stop: log.torn_by_stop }
     }
 
-    pub(super) fn of_digest(digest: &LogDigest) -> Self {
-        let (end, points, ended) = digest.reach();
+    pub(super) fn of_summary(summary: &LogSummary) -> Self {
+        let (end, points, ended) = summary.reach();
         Self { end, points, ended, torn_by_stop: false }
     }
 }
 
 impl Claim {
-    /// The names of the log.
+    /// The log's file names.
     pub(super) fn name(&self, workspace: &Workspace) -> LogName {
         paths::log_name(&workspace.inner.root, self.entry.run, self.entry.writer)
     }
 
-    /// How many bytes the log must have, and how many points there must be.
+    /// The least bytes and points the log must have.
     fn floor(&self) -> (u64, u64) {
         let Entry { len, points, synced_len, synced_points, .. } = self.entry;
         if self.alive { (len.max(synced_len), points.max(synced_points)) } else { (synced_len, synced_points) }
     }
 
-    /// Whose log it is about.
+    /// The log's writer.
     pub(super) fn writer(&self) -> WriterId {
         self.entry.writer
     }
 
-    /// Whether the log is known to have had bytes, so that its writer had its lock.
+    /// Whether the log is known to have had bytes, so that its writer had locked it.
     pub(super) fn has_begun(&self) -> bool {
         self.entry.len.max(self.entry.synced_len) > 0
     }
 
-    /// How many bytes and points the log has, if its writer ended it.
+    /// The log's bytes and points, if its writer ended it.
     pub(super) fn end(&self) -> Option<(u64, u64)> {
         self.entry.ended.then_some((self.entry.len, self.entry.points))
     }
 
-    /// So many bytes of the log survived a sync of its writer.
+    /// The log's synced bytes.
     pub(super) fn synced_len(&self) -> u64 {
         self.entry.synced_len
     }
 
-    /// Whether every slot of the log's tail must be known: nothing that was stored there can have been lost.
+    /// Whether every slot of the tail must verify: nothing stored there can have been lost.
     pub(super) fn is_alive(&self) -> bool {
         self.alive
     }
 
-    /// What is missing of a log that goes so far, if anything; `None` stands for no log.
+    /// What a log of this length lacks, if anything; `None` if there is no log.
     fn missing(&self, reach: Option<Reach>) -> Option<String> {
         let (len, points) = self.floor();
         let Some(reach) = reach else {
@@ -173,7 +173,7 @@ impl Claim {
 }
 
 impl Workspace {
-    /// A ledger to write lines to; `None` where none can be made, so that logs are evidence of themselves alone.
+    /// A ledger for new lines; `None` if none can be created. Then logs have no evidence outside themselves.
     pub(super) fn ledger(&self) -> Option<Arc<Ledger>> {
         let mut own = self.inner.ledger.lock();
         if !own.as_ref().is_some_and(|own| own.has_room()) {
@@ -182,7 +182,7 @@ impl Workspace {
         own.clone()
     }
 
-    /// Goes on with a ledger that nobody has locked, or makes one.
+    /// Takes a free ledger, or creates one.
     fn take_ledger(&self) -> Option<Ledger> {
         let (storage, dir) = (&*self.inner.storage, self.inner.root.join(paths::LEDGERS));
         for path in self.ledger_paths().unwrap_or_default() {
@@ -192,7 +192,7 @@ impl Workspace {
                 return Some(ledger);
             }
         }
-        // One that another process went on with, or removed, before it was locked is left to it.
+        // Skip a ledger that another process took or removed before it was locked here.
         let making = making::begin(storage, &dir, "ledger").ok()?;
         Ledger::new(making.file).ok()
     }
@@ -209,15 +209,15 @@ impl Workspace {
         }
     }
 
-    /// Everything that ledgers say of logs that are not settled. To be asked before logs are listed; with `anew` all is
-    /// read again. A ledger that cannot be read is not evidence.
+    /// All lines of logs that are not retired. Call it before listing logs. With `anew` everything is read again. An
+    /// unreadable ledger is ignored.
     pub(super) fn claims(&self, anew: bool) -> Result<Vec<Claim>> {
         let ledgers = self.read_ledgers(anew)?;
         Ok(ledgers.open.values().cloned().collect())
     }
 
-    /// What ledgers say by now of the logs of a run, and of logs of edits, that are not settled. To be asked before
-    /// logs are listed. Costs a listing, an open for each ledger, and a read for each of these logs.
+    /// The current lines of a run's logs and of edit logs that are not retired. Call it before listing logs. Costs a
+    /// listing, an open per ledger, and a read per log.
     pub(super) fn claims_of(&self, run: RunKey) -> Result<Vec<Claim>> {
         let ledgers = self.read_ledgers(false)?;
         let mut claims: Vec<Claim> = ledgers.of(Some(run)).chain(ledgers.of(None)).cloned().collect();
@@ -226,22 +226,22 @@ impl Workspace {
             if let Some(entry) = self.line(claim) {
                 claim.entry = entry;
             }
-            !claim.entry.settled
+            !claim.entry.retired
         });
         Ok(claims)
     }
 
-    /// Whether a ledger says that the writer of a log ended it, so that nothing is added.
+    /// Whether a ledger says that the log ended.
     pub(super) fn has_ended_by_ledger(&self, name: &LogName) -> Result<bool> {
         Ok(self.claim_of(name)?.and_then(|claim| self.line(&claim)).is_some_and(|entry| entry.ended))
     }
 
-    /// What ledgers say of a log that is not settled.
+    /// The line of a log, if it is not retired.
     pub(super) fn claim_of(&self, name: &LogName) -> Result<Option<Claim>> {
         Ok(self.read_ledgers(false)?.open.get(&(name.run(), name.writer)).cloned())
     }
 
-    /// Reads what is new of all ledgers, or with `anew` all of them.
+    /// Reads new lines of all ledgers, or with `anew` all lines.
     fn read_ledgers(&self, anew: bool) -> Result<MutexGuard<'_, Ledgers>> {
         let (paths, unlisted) = match self.ledger_paths() {
             Ok(paths) => (paths, None),
@@ -275,20 +275,20 @@ impl Workspace {
         Ok(ledgers)
     }
 
-    /// What stands in the place of a claim's line by now; `None` where that is not a line that verifies.
+    /// The current line in the place of a claim's line; `None` if it does not verify.
     fn line_there(&self, claim: &Claim) -> std::io::Result<Option<Entry>> {
         let mut line = [0; LINE_LEN];
         let got = self.inner.storage.open_read(&claim.ledger)?.read_at(&mut line, claim.offset)?;
         Ok(Entry::decode(&line, claim.offset).ok().filter(|_| got == LINE_LEN))
     }
 
-    /// The line of a claim as it is now, if it is still there and the log's own.
+    /// The current line of a claim, if it still belongs to the log.
     fn line(&self, claim: &Claim) -> Option<Entry> {
         self.line_there(claim).ok().flatten().filter(|entry| entry.writer == claim.entry.writer)
     }
 
-    /// What of the logs of these claims is missing: the log, and what, as an error. `reaches` says how far those logs
-    /// go that could be read; those `unread` are told of by themselves.
+    /// What the logs of these claims lack, as errors. `reaches` has the lengths of readable logs; those `unread` report
+    /// themselves.
     pub(super) fn lacking(
         &self,
         claims: &[Claim],
@@ -300,7 +300,7 @@ impl Workspace {
         for claim in claims {
             let (name, reach) = (claim.name(self), reaches.get(&claim.entry.writer).copied());
             let missing = self.missing(claim, reach).filter(|_| !unread(&name));
-            let missing = missing.filter(|_| !self.is_settled(claim) && !self.is_elsewhere(claim, packs));
+            let missing = missing.filter(|_| !self.is_retired(claim) && !self.is_elsewhere(claim, packs));
             if let Some(missing) = missing {
                 lacking.push((claim.clone(), missing));
             }
@@ -308,14 +308,13 @@ impl Workspace {
         lacking
     }
 
-    /// What is missing of a log that goes so far, if anything, as an error of the log or of its tail; `None` stands for
-    /// no log.
+    /// What a log of this length lacks, as an error of the log or its tail; `None` if there is no log.
     pub(super) fn missing(&self, claim: &Claim, reach: Option<Reach>) -> Option<Error> {
         let name = claim.name(self);
         let mut reach = reach;
         if let Some(torn) = reach.as_mut().filter(|reach| claim.alive && reach.torn_by_stop) {
-            // A frame may have been in the middle of being written.
-            let again = self.read_log(&name).ok().flatten().map(|image| Reach::of(&image));
+            // A frame may have been half written.
+            let again = self.read_log(&name).ok().flatten().map(|view| Reach::of(&view));
             *torn = again.unwrap_or(Reach { torn_by_stop: false, ..*torn });
         }
         if reach.is_some_and(|reach| !self.tail_is_there(claim, &name, reach)) {
@@ -325,14 +324,14 @@ impl Workspace {
         claim.missing(reach).map(|what| Error::corrupt(&name.log(), end, what))
     }
 
-    /// Whether the tail is there that a writer must have. One that ends meanwhile removes it.
+    /// Whether the tail that a writer must have exists. A writer that ends meanwhile removes it.
     fn tail_is_there(&self, claim: &Claim, name: &LogName, reach: Reach) -> bool {
         if !claim.alive || !claim.entry.tail || claim.entry.ended || reach.ended {
             return true;
         }
         let holds_something = || {
             let file = self.inner.storage.open_read(&name.tail())?;
-            // The first point of all was put here, and nothing is ever emptied.
+            // The very first point was stored here, and slots are never cleared.
             let mut bytes = [0; SLOT_LEN];
             let got = file.read_at(&mut bytes, 0)?;
             Ok::<bool, std::io::Error>(bytes[..got].iter().any(|&byte| byte != 0))
@@ -341,26 +340,26 @@ impl Workspace {
             Ok(there) if there => true,
             Err(error) if error.kind() != ErrorKind::NotFound => true,
             _ => {
-                let image = self.read_log(name);
-                !matches!(image, Ok(Some(image)) if !image.log().ended)
+                let view = self.read_log(name);
+                !matches!(view, Ok(Some(view)) if !view.log().ended)
             }
         }
     }
 
-    /// Whether a claim's line says by now that the log may go, is another log's, or is gone with its ledger. Asked of
-    /// logs that are not there: whoever removes one settles its line before.
-    fn is_settled(&self, claim: &Claim) -> bool {
-        let settled = match self.line_there(claim) {
-            Ok(entry) => entry.is_some_and(|entry| entry.settled || entry.writer != claim.entry.writer),
+    /// Whether a claim's line is retired by now, belongs to another log, or is gone with its ledger. For logs that are
+    /// missing: whoever removes a log retires its line first.
+    fn is_retired(&self, claim: &Claim) -> bool {
+        let retired = match self.line_there(claim) {
+            Ok(entry) => entry.is_some_and(|entry| entry.retired || entry.writer != claim.entry.writer),
             Err(error) => error.kind() == ErrorKind::NotFound,
         };
-        if settled {
-            self.inner.ledgers.lock().settle(claim.entry.run, claim.entry.writer);
+        if retired {
+            self.inner.ledgers.lock().retire(claim.entry.run, claim.entry.writer);
         }
-        settled
+        retired
     }
 
-    /// Whether packs or tombstones have all that a log must have had.
+    /// Whether packs or tombstones cover everything the log must have had.
     fn is_elsewhere(&self, claim: &Claim, packs: &PackSet) -> bool {
         let (writer, (_, points)) = (claim.entry.writer, claim.floor());
         let manifest = self.inner.manifest.lock();
@@ -375,51 +374,50 @@ impl Workspace {
                 pack.group(place.group)
                     .is_ok_and(|group| group.states().get(place.run as usize..=place.run as usize).is_some_and(has))
             }),
-            // Edits went to their runs, each of which names the log.
+            // Edits are in packs of their runs, which name the log.
             None => packs.packs().values().any(|pack| {
-                let groups = 0..pack.pack().group_count() as u32;
+                let groups = 0..pack.pack().row_group_count() as u32;
                 groups.into_iter().any(|group| pack.group(group).is_ok_and(|group| has(group.states())))
             }),
         };
         let found = deleted || packed();
         if found {
-            self.inner.ledgers.lock().settle(claim.entry.run, writer);
+            self.inner.ledgers.lock().retire(claim.entry.run, writer);
         }
         found
     }
 
-    /// Says in the line of a log that nobody writes any more that so many bytes and points of it survived a sync.
+    /// Records in a closed log's line that this many bytes and points are durable.
     pub(super) fn note_synced(&self, claim: &Claim, len: u64, points: u64) {
-        // Should it fail, the line says less than is so.
+        // On failure the line claims less than is true.
         let _ = self.change_line(claim, |entry| {
             entry.synced_len = len.max(entry.synced_len);
             entry.synced_points = points.max(entry.synced_points);
         });
     }
 
-    /// Says in a log's line that the log may go. Whoever says so knows that a pack or a tombstone has it.
+    /// Retires a log's line. The caller knows that a pack or tombstone covers the log.
     ///
     /// # Errors
-    /// [`Error::Io`]: the line, in a ledger that cannot be read for one, may still ask for the log, which must stay
-    /// then.
-    pub(super) fn settle(&self, name: &LogName) -> Result<()> {
+    /// [`Error::Io`]: the line, perhaps in an unreadable ledger, may still claim the log, which must stay.
+    pub(super) fn retire_line(&self, name: &LogName) -> Result<()> {
         let ledgers = self.inner.ledgers.lock();
         let claim = ledgers.open.get(&(name.run(), name.writer)).cloned();
-        let unread = ledgers.unread.as_ref().filter(|_| !ledgers.settled.contains(&name.writer)).map(Error::again);
+        let unread = ledgers.unread.as_ref().filter(|_| !ledgers.retired.contains(&name.writer)).map(Error::again);
         drop(ledgers);
         match (claim, unread) {
-            (Some(claim), _) => self.change_line(&claim, |entry| entry.settled = true)?,
+            (Some(claim), _) => self.change_line(&claim, |entry| entry.retired = true)?,
             (None, Some(unread)) => return Err(unread),
             (None, None) => {}
         }
-        self.inner.ledgers.lock().settle(name.run(), name.writer);
+        self.inner.ledgers.lock().retire(name.run(), name.writer);
         Ok(())
     }
 
-    /// Changes the line of a claim as it is now, which may have moved on since it was read; if it is still the log's.
+    /// Updates the current line of a claim, if it still belongs to the log.
     fn change_line(&self, claim: &Claim, change: impl FnOnce(&mut Entry)) -> Result<()> {
         let line = match self.line_there(claim) {
-            // Nothing is missed without its ledger.
+            // Without the ledger nothing is claimed.
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             line => line.map_err(Error::io("read", &claim.ledger))?,
         };
@@ -434,7 +432,7 @@ impl Workspace {
         written.map_err(Error::io("write", &claim.ledger))
     }
 
-    /// Removes ledgers that nobody writes and whose lines are all settled.
+    /// Removes free ledgers whose lines are all retired.
     pub(super) fn remove_spent_ledgers(&self) -> Result<()> {
         for path in self.ledger_paths()? {
             let Ok(file) = self.inner.storage.open_write(&path) else { continue };
@@ -443,7 +441,7 @@ impl Workspace {
             }
             let Ok(ReadLedger { claims, bad, .. }) = read_ledger(&*file, &path, 0) else { continue };
             let known = self.inner.ledgers.lock();
-            let spent = |claim: &Claim| claim.entry.settled || known.settled.contains(&claim.entry.writer);
+            let spent = |claim: &Claim| claim.entry.retired || known.retired.contains(&claim.entry.writer);
             let open: Vec<Claim> = claims.into_iter().filter(|claim| !spent(claim)).collect();
             drop(known);
             let packs = self.refresh()?;
@@ -454,7 +452,7 @@ impl Workspace {
             let over = |claim: &Claim| gone(claim) && (claim.floor() == (0, 0) || self.is_elsewhere(claim, &packs));
             if bad.is_empty() && open.iter().all(over) {
                 match self.inner.storage.remove_file(&path) {
-                    // Another process was faster.
+                    // Another process removed it.
                     Err(error) if error.kind() == ErrorKind::NotFound => {}
                     removed => removed.map_err(Error::io("remove", &path))?,
                 }
@@ -463,11 +461,11 @@ impl Workspace {
         Ok(())
     }
 
-    /// The lines of a ledger that do not verify, each an error, for `verify`.
+    /// The damaged lines of a ledger, as errors, for `verify`.
     pub(super) fn check_ledger(&self, path: &std::path::Path) -> Result<Vec<Error>> {
         let file = self.inner.storage.open_read(path).map_err(Error::io("open", path))?;
         let mut bad = read_ledger(&*file, path, 0)?.bad;
-        // One that is just being written is whole when it is read again.
+        // A half-written line verifies when read again.
         if !bad.is_empty() {
             bad = read_ledger(&*file, path, 0)?.bad;
         }
@@ -475,19 +473,19 @@ impl Workspace {
     }
 }
 
-/// Lines of a ledger.
+/// The lines of a ledger.
 struct ReadLedger {
-    /// Those that verify.
+    /// Lines that verify.
     claims: Vec<Claim>,
-    /// Where those stand that do not.
+    /// Offsets of lines that do not verify.
     unclear: Vec<u64>,
-    /// Those of them that were changed, each an error.
+    /// Lines that were changed after they were written, as errors.
     bad: Vec<Error>,
-    /// Behind the last one.
+    /// The end of the last line.
     end: u64,
 }
 
-/// The lines of a ledger from the one at an offset on.
+/// Reads the lines of a ledger from an offset on.
 fn read_ledger(file: &dyn File, path: &Path, from: u64) -> Result<ReadLedger> {
     let len = file.len().map_err(Error::io("read", path))?.saturating_sub(from);
     let life = file.life().unwrap_or(0);
@@ -505,7 +503,7 @@ fn read_ledger(file: &dyn File, path: &Path, from: u64) -> Result<ReadLedger> {
                 continue;
             }
             Err(Malformed(what)) if is_changed(line, offset, life) => read.bad.push(Error::corrupt(path, offset, what)),
-            // What a crash left: no evidence.
+            // Left by a crash: ignore it.
             Err(_) => {}
         }
         read.unclear.push(offset);
@@ -513,5 +511,5 @@ fn read_ledger(file: &dyn File, path: &Path, from: u64) -> Result<ReadLedger> {
     Ok(read)
 }
 
-/// Longest ledger that is read, in bytes.
+/// Longest ledger read, in bytes.
 const LEDGER_MAX: usize = 16 << 20;

@@ -20,13 +20,13 @@ impl Workspace {
         Experiments { workspace: self }
     }
 
-    /// `Default` was never created: it is as old as the workspace's mark, which does not change.
+    /// `Default` is never created: it is as old as the workspace's marker file, which does not change.
     fn dated(&self, experiment: Experiment) -> Experiment {
         if experiment.created_ms != 0 || experiment.id != ExperimentId::DEFAULT {
             return experiment;
         }
-        let mark = self.inner.root.join(paths::MARK);
-        let created_ms = self.inner.storage.modified_ms(&mark).unwrap_or(0);
+        let marker = self.inner.root.join(paths::MARKER);
+        let created_ms = self.inner.storage.modified_ms(&marker).unwrap_or(0);
         Experiment { created_ms, updated_ms: experiment.updated_ms.max(created_ms), ..experiment }
     }
 
@@ -36,12 +36,12 @@ impl Workspace {
         Ok(catalog.state().clone())
     }
 
-    /// Why an experiment that is not found may be there: an entry of the catalog that does not verify.
+    /// Why an experiment that is not found may exist: an entry of the catalog is damaged.
     fn catalog_damage(&self) -> Option<Error> {
         self.inner.catalog.lock().losses().next()
     }
 
-    /// Takes over an experiment of another workspace as it is there.
+    /// Adopts an experiment of another workspace unchanged.
     pub(super) fn adopt_experiment(&self, theirs: &Experiment) -> Result<()> {
         self.change_catalog(|catalog| {
             catalog.check_name(&theirs.name)?;
@@ -52,11 +52,11 @@ impl Workspace {
         })
     }
 
-    /// Takes over what another workspace's copy of an experiment says of its name and tags and is not known here. A
-    /// name that another experiment has here stays away, and is returned. Says also whether anything changed.
+    /// Merges the name and tags of another workspace's copy of an experiment. A name that another experiment has here
+    /// is not taken, and is returned. Also returns whether anything changed.
     pub(super) fn merge_experiment(&self, id: ExperimentId, theirs: &Experiment) -> Result<(bool, Option<String>)> {
         let mut taken = None;
-        // Most often there is no news, and nothing to publish.
+        // Usually there is no news, and nothing to publish.
         if self.catalog()?.get(id)?.news(theirs).is_empty() {
             return Ok((false, None));
         }
@@ -71,9 +71,9 @@ impl Workspace {
         Ok((changed, taken.map(|(name, _)| name)))
     }
 
-    /// Takes over that an experiment was deleted or restored elsewhere, unless that is known here; says whether it did.
+    /// Adopts that an experiment was deleted or restored elsewhere, unless known. Returns whether it did.
     pub(super) fn carry_deletion(&self, id: ExperimentId, theirs: &Experiment) -> Result<bool> {
-        // Who did it is told alike on both sides, even if both did it.
+        // Both sides agree who did it, even if both did.
         let rank = |of: &Experiment| (of.deletion(), of.deletion_by.clone());
         let news = |own: &Experiment| rank(theirs) > rank(own);
         if !self.catalog()?.get(id).is_ok_and(news) {
@@ -93,7 +93,7 @@ impl Workspace {
         self.change_catalog_if(|catalog| Ok(vec![plan(catalog)?]))
     }
 
-    /// Publishes what `plan` says of the newest catalog, if it says anything.
+    /// Publishes the changes that `plan` makes to the newest catalog, if any.
     pub(super) fn change_catalog_if(&self, plan: impl FnMut(&Catalog) -> Result<Vec<catalog::Change>>) -> Result<()> {
         self.inner.catalog.lock().publish(plan).map(|_| ())
     }

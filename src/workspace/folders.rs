@@ -1,5 +1,5 @@
-//! Folders of a workspace in whose place something else stands, or that cannot be listed: what is not concerned goes
-//! on, and whoever asks is told.
+//! Workspace folders that cannot be listed, or that something else replaced: unaffected work goes on, and callers get
+//! the reason.
 
 use std::path::PathBuf;
 
@@ -8,21 +8,21 @@ use crate::folder::paths;
 use crate::workspace::open::Workspace;
 
 impl Workspace {
-    /// Why nothing can be put into a folder of the workspace, if so. One that is missing is made by who needs it.
+    /// Why a folder of the workspace cannot be written to, if so. A missing folder is created when needed.
     pub(super) fn blocked(&self, folder: &str) -> Result<Option<(PathBuf, String)>> {
         let dir = self.inner.root.join(folder);
         match self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir)) {
-            Err(error) if !error.is_absent() => told(error).map(Some),
+            Err(error) if !error.is_absent() => path_and_reason(error).map(Some),
             _ => Ok(None),
         }
     }
 
-    /// What keeps packs from being written, if anything does: the folder that cannot be used, and why.
+    /// The folder that prevents writing packs and the reason, if any.
     pub(super) fn packs_blocked(&self) -> Result<Option<(PathBuf, String)>> {
         Ok(self.blocked(paths::TEMPORARY)?.or(self.blocked(paths::PACKS)?))
     }
 
-    /// Folders of journals, and that of their anchors, that cannot be listed: what is in them is not known.
+    /// Journal folders, including anchors, that cannot be listed: their contents are unknown.
     pub(super) fn unlisted_journals(&self) -> Result<Vec<(PathBuf, String)>> {
         let errors = [
             self.inner.manifest.lock().unlisted().map(Error::again),
@@ -31,18 +31,18 @@ impl Workspace {
         ];
         let mut unlisted: Vec<(PathBuf, String)> = Vec::new();
         for error in errors.into_iter().flatten() {
-            unlisted.push(told(error)?);
+            unlisted.push(path_and_reason(error)?);
         }
         unlisted.extend(self.blocked(paths::ANCHORS)?);
         Ok(unlisted)
     }
 }
 
-/// What one file or folder refuses: which, and why.
+/// The path and reason of an error that concerns one file or folder.
 ///
 /// # Errors
-/// Every error that is not about one file alone.
-pub(super) fn told(error: Error) -> Result<(PathBuf, String)> {
+/// Every error that concerns more than one file.
+pub(super) fn path_and_reason(error: Error) -> Result<(PathBuf, String)> {
     let error = of_one_file(error)?;
     let why = error.to_string();
     match error.path() {

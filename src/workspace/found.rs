@@ -1,4 +1,4 @@
-//! What a search found: one page of runs, and what is asked of them.
+//! The result of a search: one page of runs.
 
 use std::sync::Arc;
 
@@ -12,22 +12,22 @@ use crate::search::execute::{Deletions, MaskedPart, Query, execute};
 use crate::workspace::open::Workspace;
 use crate::workspace::search::{Parts, counts_as_deleted};
 
-/// One page of runs, in order: their places in indexes, which it keeps from going. What is read of them is what was
-/// there when the search ran.
+/// One page of runs, in order, as positions in indexes, which it keeps alive. Reads return what existed when the search
+/// ran.
 #[derive(Debug)]
 pub struct Found {
     workspace: Workspace,
     query: Query,
     hits: Hits,
-    /// How many runs match, on all pages.
+    /// The number of matching runs on all pages.
     pub total: usize,
     /// The [`Query::offset`] of the next page, if there is one.
     pub next_offset: Option<usize>,
-    /// What could not be read and was left out, and why; `verify` tells what it costs.
+    /// Messages about what could not be read and was left out; `verify` reports the cost.
     pub unreadable: Vec<String>,
 }
 
-/// Rows of indexes in the order of the page.
+/// Index rows in the order of the page.
 #[derive(Debug)]
 struct Hits {
     rows: Vec<(Arc<IndexPart>, u32)>,
@@ -35,18 +35,17 @@ struct Hits {
 }
 
 impl Workspace {
-    /// Finds runs. Costs one pass over each column that the query names, decoded at the first time: about a
-    /// nanosecond for each run and column. The first search of a handle also reads what lists show of the runs of its
-    /// page, so that damage there is met and told here.
+    /// Finds runs. Costs one pass over each column in the query, about a nanosecond per run and column once decoded.
+    /// The first search of a handle also reads the rows of its page, so that damage to them is found here.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::error::Error::Invalid) for `max_results` of 0,
     /// [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
     pub fn search(&self, query: &Query) -> Result<Found> {
-        let (unreadable, (hits, total)) = self.ask(|parts| {
+        let (unreadable, (hits, total)) = self.run_query(|parts| {
             let found = self.hits(parts, query)?;
-            // Damage to what rows are made of is met here, where the index can still be made anew: the first time, and
-            // again after rows could not be made.
+            // Find damage to the rows' columns here, where the index can still be rebuilt: the first time, and again
+            // after reading rows failed.
             if !found.0.rows.iter().all(|(part, _)| part.rows_made()) {
                 found.0.rows()?;
                 found.0.rows.iter().for_each(|(part, _)| part.note_rows(true));
@@ -69,13 +68,13 @@ impl Workspace {
 }
 
 impl Found {
-    /// How many runs are on the page.
+    /// The number of runs on the page.
     #[must_use]
     pub fn len(&self) -> usize {
         self.hits.rows.len()
     }
 
-    /// Whether the page has no run.
+    /// Whether the page is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.hits.rows.is_empty()
@@ -89,7 +88,7 @@ impl Found {
         self.read(Hits::run_ids)
     }
 
-    /// The runs with all statistics of each metric. Copies every word.
+    /// The runs with all statistics of each metric. Copies all metadata.
     ///
     /// # Errors
     /// [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
@@ -105,7 +104,7 @@ impl Found {
         })
     }
 
-    /// The runs with the latest point of each metric. No word is copied.
+    /// The runs with the latest point of each metric. Copies no metadata.
     ///
     /// # Errors
     /// [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
@@ -113,9 +112,8 @@ impl Found {
         self.hits.rows()
     }
 
-    /// The latest point of chosen metrics: for each key, in the order given, one for each run; `None` where a run has
-    /// none. Copies nothing else of them, so it is the
-    /// fastest: some nanoseconds a run and key once columns are decoded.
+    /// The latest point of chosen metrics: for each key, in the given order, one per run; `None` if the run has none.
+    /// Copies nothing else, so it is the fastest: some nanoseconds per run and key once columns are decoded.
     ///
     /// # Errors
     /// [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
@@ -132,17 +130,17 @@ impl Found {
         })
     }
 
-    /// Reads from the rows that were found; where an index turns out to be damaged, searches once more, which makes it
-    /// anew. If that finds other runs, or leaves out what the first did not tell, the damage is the answer.
+    /// Reads from the rows found. If an index turns out to be damaged, searches again, which rebuilds it. If that finds
+    /// other runs, or leaves out more, returns the damage as an error.
     fn read<T>(&self, read: impl Fn(&Hits) -> Result<T>) -> Result<T> {
         match read(&self.hits) {
             Err(error) if error.is_of_one_file() => {
-                let (unreadable, (ids, answer)) = self.workspace.ask(|parts| {
+                let (unreadable, (ids, answer)) = self.workspace.run_query(|parts| {
                     let (hits, _) = self.workspace.hits(parts, &self.query)?;
                     Ok((hits.run_ids()?, read(&hits)?))
                 })?;
-                let told = unreadable.iter().all(|what| self.unreadable.contains(what));
-                if told && self.hits.run_ids().is_ok_and(|known| known == ids) { Ok(answer) } else { Err(error) }
+                let reported = unreadable.iter().all(|what| self.unreadable.contains(what));
+                if reported && self.hits.run_ids().is_ok_and(|known| known == ids) { Ok(answer) } else { Err(error) }
             }
             answer => answer,
         }
@@ -154,7 +152,7 @@ impl Hits {
         self.rows.iter().map(|(part, ordinal)| part.run_id(*ordinal)).collect()
     }
 
-    /// The rows of each part: the part, its rows, and their places on the page.
+    /// For each part, its rows and their positions on the page.
     fn by_part(&self) -> Vec<(&IndexPart, Vec<u32>, Vec<usize>)> {
         let mut parts: Vec<(&IndexPart, Vec<u32>, Vec<usize>)> = Vec::new();
         for (place, (part, ordinal)) in self.rows.iter().enumerate() {

@@ -1,28 +1,28 @@
-//! What a source has beyond what was imported from it, or why it is another source.
+//! Compares a source with what was imported from it: what is new, or why it is a different source.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::WriterId;
 use crate::base::point::{Columns, Point};
 use crate::error::Result;
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::snapshot::{RunSnapshot, SeriesParts, part_len, read_part};
-use crate::workspace::copies::{Pool, columns_of, imports, word_of};
+use crate::workspace::copies::{Pool, columns_of, imports, key_of};
 use crate::workspace::import::RunImport;
 
-/// What a source has that is not here yet.
+/// What a source has that was not imported yet.
 pub(super) struct Gained {
-    /// For each series that is taken, which of its points are new.
+    /// For each imported series, which of its points are new.
     pub(super) new: FxHashMap<String, New>,
-    /// Points that were imported and that the source has no longer.
+    /// Imported points that the source no longer has.
     pub(super) behind: u64,
 }
 
 /// Which points of a series are new.
 pub(super) enum New {
-    /// All behind the first so many.
+    /// All after the first this many.
     From(usize),
-    /// Those at these places.
+    /// Those at these positions.
     At(Vec<usize>),
 }
 
@@ -38,13 +38,13 @@ impl New {
 }
 
 impl Gained {
-    /// Everything, but for series that were deleted for good.
+    /// Everything, except permanently deleted series.
     pub(super) fn all(run: &RunImport, deleted: impl Fn(&str) -> bool) -> Self {
         let kept = run.series.iter().filter(|(key, _)| !deleted(key));
         Self { new: kept.map(|(key, _)| (key.clone(), New::From(0))).collect(), behind: 0 }
     }
 
-    /// What comes behind the points that were imported under `writer`; or, in words, why the source is another one.
+    /// What follows the points imported under `writer`, or a message why the source is different.
     pub(super) fn of(
         known: &RunSnapshot,
         writer: WriterId,
@@ -52,7 +52,7 @@ impl Gained {
         deleted: impl Fn(&str) -> bool,
     ) -> Result<std::result::Result<Self, String>> {
         let mut gained = Self { new: FxHashMap::default(), behind: 0 };
-        // A run that names itself may be an export of what its own writers logged here.
+        // A run with its own id may be an export of what its writers logged here.
         let others = if run.own_id { others(known) } else { FxHashSet::default() };
         let (mut met, mut grew) = (0, false);
         for (key, columns) in run.series.iter().filter(|(key, _)| !deleted(key)) {
@@ -98,23 +98,23 @@ impl Gained {
     }
 }
 
-/// Whether a point and what an import has of it are the same, as far as all forms can tell.
+/// Whether a point equals its imported copy, as far as all source formats can tell.
 fn is_same(stored: Option<Point>, given: Option<Point>) -> bool {
-    stored.as_ref().map(word_of) == given.as_ref().map(word_of)
+    stored.as_ref().map(key_of) == given.as_ref().map(key_of)
 }
 
 fn other_point(place: usize, key: &str) -> String {
     format!("point {} of metric {key:?} is not the one that was imported", place + 1)
 }
 
-/// The writers of a run that stand for no import.
+/// The writers of a run that are not imports.
 fn others(known: &RunSnapshot) -> FxHashSet<WriterId> {
     let imports = imports([known.state()]);
     known.state().coverage.iter().map(|own| own.writer).filter(|writer| !imports.contains(writer)).collect()
 }
 
-/// The places of the points that neither an earlier import by `writer` nor others have; or the place at which the
-/// source is not what was imported before.
+/// The positions of points that neither an earlier import by `writer` nor other writers have; or the position at which
+/// the source differs from the earlier import.
 fn among_others(
     series: &SeriesParts,
     writer: WriterId,

@@ -1,4 +1,4 @@
-//! Taking in runs that something else logged: whole, straight into packs, and as often as one likes.
+//! Imports runs that other tools logged: whole, straight into packs, repeatable.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,64 +11,64 @@ use crate::base::point::Columns;
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
 use crate::journal::manifest::{Change, Manifest, covers};
-use crate::run::gather::gather;
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
+use crate::run::pack::pack_runs;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::copies::imports;
 use crate::workspace::gained::Gained;
-pub use crate::workspace::imported_words::ChangedHere;
-use crate::workspace::imported_words::{add_words, check_words};
+pub use crate::workspace::imported_metadata::ChangedHere;
+use crate::workspace::imported_metadata::{add_metadata, check_metadata};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, PackSet};
 use crate::workspace::params::Refused;
 
-/// Points that wait in memory before a pack is written.
+/// Points buffered before a pack is written.
 const POINTS_PENDING: u64 = 4 << 20;
-/// Runs that wait in memory before a pack is written.
+/// Runs buffered before a pack is written.
 const RUNS_PENDING: usize = 16 << 10;
 
-/// A run as a source has it.
+/// A run of a source.
 #[derive(Clone, Debug)]
 pub struct RunImport {
     /// Its id: the source's own, or one derived from the source's name.
     pub id: RunId,
-    /// Whether the source itself names the run. Of such a run a source may have some series only; a source that is
-    /// known by its place must have all that was imported from it.
+    /// Whether the id is the source's own. Such a source may have only some of the run's series; a source identified by
+    /// its path must have everything that was imported from it.
     pub own_id: bool,
-    /// Its experiment, which exists.
+    /// Its experiment, which must exist.
     pub experiment: ExperimentId,
     /// Its name; may be empty.
     pub name: String,
     /// Who ran it; may be empty.
     pub user: String,
-    /// Where it stands.
+    /// Its status.
     pub status: RunStatus,
     /// Milliseconds since the epoch.
     pub start_time_ms: Option<i64>,
     /// Milliseconds since the epoch.
     pub end_time_ms: Option<i64>,
-    /// When it was deleted, if it was: milliseconds since the epoch.
+    /// When it was deleted, in milliseconds since the epoch; `None` if it is not.
     pub deleted_ms: Option<i64>,
     /// Params.
     pub params: Vec<(String, String)>,
     /// Tags.
     pub tags: Vec<(String, String)>,
-    /// What is attached, by kind and key: see [`crate::items`].
+    /// Its items, by kind and key: see [`crate::items`].
     pub items: Vec<(u8, String, String)>,
-    /// What the run stands for: [`crate::base::items::RUN`] for a plain run.
+    /// The run's kind: [`crate::base::items::RUN`] for a plain run.
     pub kind: u8,
     /// Metrics, each key once, with its points in the source's order.
     pub series: Vec<(String, Columns)>,
-    /// Which part of the run this is: a resumed run leaves a log for each of its starts, and they may come in any
-    /// order. Empty for a run that is one piece.
+    /// Which part of the run this is: a resumed run leaves one log per start, and they may be imported in any order.
+    /// Empty for a run in one piece.
     pub part: String,
-    /// Whether words that the run has already stay as they are: name, user, status, end, tags and items.
-    pub keep_words: bool,
+    /// Whether existing metadata stays as it is: name, user, status, end, tags and items.
+    pub keep_metadata: bool,
 }
 
 impl RunImport {
-    /// A run of which nothing but its id and experiment is known.
+    /// A run with an id and an experiment, and nothing else.
     #[must_use]
     pub fn new(id: RunId, experiment: ExperimentId) -> Self {
         Self {
@@ -87,19 +87,19 @@ impl RunImport {
             kind: RUN,
             series: Vec::new(),
             part: String::new(),
-            keep_words: false,
+            keep_metadata: false,
         }
     }
 }
 
-/// A param of a source that has another value here, which stays.
+/// A param that has another value here, which is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherParam {
     /// Its key.
     pub key: String,
     /// The value here.
     pub existing: String,
-    /// The source's.
+    /// The source's value.
     pub given: String,
 }
 
@@ -108,60 +108,61 @@ pub struct OtherParam {
 pub struct Added {
     /// Whether the run is new here.
     pub run: bool,
-    /// Series that got points.
+    /// Series with new points.
     pub series: u64,
     /// Points.
     pub points: u64,
-    /// Points that were imported before and that the source has no longer, since it is a shorter copy. They stay.
+    /// Points imported before that the source no longer has, being a shorter copy. They are kept.
     pub behind: u64,
-    /// Series of the source that were deleted for good here, and stay so.
+    /// Series of the source that were permanently deleted here, and stay so.
     pub deleted_series: u64,
-    /// Points of these.
+    /// Their points.
     pub deleted_points: u64,
-    /// Params that were not taken, as they are write-once.
+    /// Params that were not imported because they are write-once.
     pub other_params: Vec<OtherParam>,
-    /// Whether the run is marked deleted here, and not in the source. It stays so.
+    /// Whether the run stays deleted here although it is not deleted in the source.
     pub stays_deleted: bool,
-    /// What of the run that was here is otherwise now.
+    /// What changed in an existing run.
     pub changed: ChangedHere,
 }
 
-/// What of a run another import stored while this one did: it counts as added by that one.
+/// What a concurrent import stored of a run; it counts as added by that import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Elsewhere {
-    /// What the run stands for.
+    /// The run's kind.
     pub kind: u8,
-    /// Whether the run was new here.
+    /// Whether the run was new.
     pub run: bool,
-    /// Series of which the other import stored all points.
+    /// Series whose points the other import stored completely.
     pub series: u64,
     /// Points.
     pub points: u64,
 }
 
-/// What became of a run that was offered.
+/// The result of offering a run.
 #[derive(Debug)]
 pub enum Offered {
-    /// It was taken.
+    /// It was imported.
     Taken(Added),
-    /// It was not, and nothing of it was added. The caller has the run back.
+    /// It was refused, and nothing was added. Returns the run.
     Refused(Box<RunImport>, Refusal),
 }
 
 /// Why a run was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The source is not what was imported before under this id, in these words: it was overwritten, or is another one.
+    /// The source differs from what was imported before under this id: it was overwritten, or is another one. With a
+    /// message.
     Changed(String),
-    /// It does not name its run, and gives a param another value than the run has.
+    /// The id is not the source's own, and a param has another value here.
     Param(OtherParam),
-    /// The run was deleted for good.
+    /// The run was permanently deleted.
     Deleted,
 }
 
-/// Takes in runs, a batch of some thousand at a time. What it was given is stored for good when [`Self::finish`]
-/// returned; a part may be before. What others log to a run after its batch began is merged like anything else that is
-/// said at once; what another import stored meanwhile is not stored a second time.
+/// Imports runs in batches of thousands. They are stored once [`Self::finish`] returns; some may be earlier. What
+/// others log to a run after its batch began is merged as usual; what another import stored meanwhile is not stored
+/// twice.
 #[derive(Debug)]
 pub struct Importer {
     workspace: Workspace,
@@ -169,17 +170,17 @@ pub struct Importer {
     by_id: FxHashSet<RunId>,
     points: u64,
     known: Option<Known>,
-    /// Tombstones of what waiting runs replace.
+    /// Tombstones for what the buffered runs replace.
     replaced: Vec<Change>,
     progress: Progress,
-    /// Runs that wait and were not here when they were offered.
+    /// Buffered runs that were new when they were offered.
     new: FxHashSet<RunId>,
     elsewhere: BTreeMap<RunId, Elsewhere>,
-    /// Nothing is stored.
-    only_looks: bool,
+    /// Whether this is a dry run.
+    dry_run: bool,
 }
 
-/// Whom to tell how much of a batch is stored: points done, and points in all.
+/// Progress callback: points stored and total points of a batch.
 #[derive(Default)]
 struct Progress(Option<Box<dyn FnMut(u64, u64) + Send>>);
 
@@ -189,25 +190,25 @@ impl std::fmt::Debug for Progress {
     }
 }
 
-/// What was known when a batch began, so that a run that is new costs no listing of folders.
+/// What existed when a batch began, so that a new run costs no listing of folders.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// Runs that logs speak of.
+    /// Runs in logs.
     logged: FxHashSet<RunKey>,
     packs: PackSet,
-    /// Whether something cannot be read that may speak of any run.
+    /// Whether an unreadable file may mention any run.
     unclear: bool,
-    /// Names and generations of experiments that were asked for.
+    /// Names and generations of experiments used so far.
     experiments: FxHashMap<ExperimentId, (String, u64)>,
 }
 
 impl Known {
-    /// What is known now.
+    /// The current state.
     pub(super) fn of(workspace: &Workspace) -> Result<Self> {
-        // Logs before packs, as always.
+        // Logs before packs.
         let (names, unlisted) = workspace.all_log_names()?;
         let mut logged: FxHashSet<RunKey> = names.iter().filter_map(|name| name.run()).collect();
-        let (edits, unreadable) = workspace.edit_images()?;
+        let (edits, unreadable) = workspace.edit_log_views()?;
         logged.extend(edits.iter().flat_map(|image| image.runs().map(RunId::key).chain(image.claimed())));
         let packs = workspace.refresh()?;
         packs.check()?;
@@ -215,7 +216,7 @@ impl Known {
         Ok(Self { logged, packs, unclear, experiments: FxHashMap::default() })
     }
 
-    /// Whether anything may be known of a run.
+    /// Whether anything may exist of a run.
     pub(super) fn may_have(&self, run: RunKey) -> bool {
         self.unclear || self.logged.contains(&run) || self.packs.find(run).next().is_some()
     }
@@ -245,7 +246,7 @@ impl Workspace {
             progress: Progress::default(),
             new: FxHashSet::default(),
             elsewhere: BTreeMap::new(),
-            only_looks: false,
+            dry_run: false,
         }
     }
 }
@@ -256,19 +257,19 @@ impl Importer {
         self.progress = Progress(Some(Box::new(tell)));
     }
 
-    /// From here on nothing is stored: answers say what would be.
-    pub fn only_look(&mut self) {
-        self.only_looks = true;
+    /// Makes this a dry run: results say what would be stored.
+    pub fn dry_run(&mut self) {
+        self.dry_run = true;
     }
 
-    /// Takes in a run. Of a run that was imported before, only what its series gained at their ends is added, so that
-    /// importing again adds nothing, nor does an older and shorter copy. A metric that was deleted for good since it
-    /// was imported stays deleted. A param of a run that its source names stays when it has another value here, see
-    /// [`Added::other_params`]; of its points, those that its own writers logged here are not taken a second time.
+    /// Imports a run. If it was imported before, only points appended to its series are added, so a repeated import or
+    /// an older, shorter copy adds nothing. A metric that was permanently deleted stays deleted. If the id is the
+    /// source's own, a param with another value here is kept, see [`Added::other_params`], and points that the run's
+    /// own writers logged here are not added again.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when a limit is broken, or when the source's points are not those that were imported before;
-    /// [`Error::ParamConflict`]; [`Error::Corrupt`], [`Error::Io`]. Nothing of the run was added then.
+    /// [`Error::Invalid`] if a limit is exceeded, or the source's points differ from those imported before;
+    /// [`Error::ParamConflict`]; [`Error::Corrupt`], [`Error::Io`]. Then nothing of the run was added.
     pub fn add(&mut self, run: RunImport) -> Result<Added> {
         match self.offer(run)? {
             Offered::Taken(added) => Ok(added),
@@ -276,21 +277,21 @@ impl Importer {
         }
     }
 
-    /// As [`Self::add`], but gives back a run that is refused for what is known of it. Compares the source with every
-    /// point that was imported before, which costs their decoding.
+    /// As [`Self::add`], but returns a run that conflicts with what is here. Compares the source with every point
+    /// imported before, which must be decoded.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when a limit is broken; [`Error::Corrupt`], [`Error::Io`]. Nothing of the run was added then.
+    /// [`Error::Invalid`] if a limit is exceeded; [`Error::Corrupt`], [`Error::Io`]. Then nothing of the run was added.
     pub fn offer(&mut self, run: RunImport) -> Result<Offered> {
         self.take(run, false)
     }
 
-    /// Takes in a run in place of what was imported under its id; also of a run that was deleted for good. The old
-    /// points and words are gone in the same moment in which the new ones are there. What others logged to the run and
-    /// said of it stays; a param that they set otherwise is told in [`Added::other_params`].
+    /// Replaces what was imported under the run's id, even if the run was permanently deleted. Old points and metadata
+    /// are replaced atomically. What others logged to the run is kept; params they set to other values are listed in
+    /// [`Added::other_params`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] when a limit is broken, or somebody writes the run; [`Error::Corrupt`], [`Error::Io`].
+    /// [`Error::Invalid`] if a limit is exceeded, or the run has a live writer; [`Error::Corrupt`], [`Error::Io`].
     pub fn replace(&mut self, run: RunImport) -> Result<Added> {
         let id = run.id.clone();
         match self.take(run, true)? {
@@ -299,14 +300,14 @@ impl Importer {
         }
     }
 
-    /// What is known of a run; an error where some of it cannot be read, since the source is compared with all of it.
+    /// The run as it is here; an error if some of it cannot be read, since the source is compared with all of it.
     fn known_whole(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
         let (run, unread) = self.workspace.read_run(id.key(), Some(id))?;
         unread.into_iter().next().map_or(Ok(run), Err)
     }
 
     fn take(&mut self, run: RunImport, replace: bool) -> Result<Offered> {
-        check_words(&run)?;
+        check_metadata(&run)?;
         if self.by_id.contains(&run.id) {
             self.flush()?;
         }
@@ -369,10 +370,10 @@ impl Importer {
             added.deleted_points += columns.len() as u64;
         }
         if gained.behind > 0 {
-            // What an older copy says of the run is older too.
+            // The metadata of an older copy is older too.
             return Ok(Offered::Taken(added));
         }
-        let (words, mut other_params) = add_words(&mut state, existing.as_ref(), writer, &run, generation, order);
+        let (changed, mut other_params) = add_metadata(&mut state, existing.as_ref(), writer, &run, generation, order);
         if !run.own_id
             && !replace
             && let Some(other) = other_params.pop()
@@ -380,7 +381,7 @@ impl Importer {
             return Ok(Offered::Refused(Box::new(run), Refusal::Param(other)));
         }
         added.other_params = other_params;
-        if words && let Some((before, points)) = &before {
+        if changed && let Some((before, points)) = &before {
             let mut after = existing.clone().unwrap_or_else(|| state.clone());
             after.merge(&state);
             added.changed = ChangedHere::of(before, &after);
@@ -399,7 +400,7 @@ impl Importer {
                 series.push((key, SeriesPart::Rows(std::sync::Arc::new(rest))));
             }
         }
-        if !words && added.points == 0 && !added.run {
+        if !changed && added.points == 0 && !added.run {
             return Ok(Offered::Taken(added));
         }
         let from = before.map_or(0, |coverage| coverage.through);
@@ -424,15 +425,15 @@ impl Importer {
     /// Stores everything.
     ///
     /// # Errors
-    /// [`Error::Io`]; what waited is not stored then.
+    /// [`Error::Io`]; then buffered runs are not stored.
     pub fn finish(self) -> Result<()> {
         self.finish_counting().map(|_| ())
     }
 
-    /// Stores everything; says what of it another import stored meanwhile.
+    /// Stores everything; returns what another import stored meanwhile.
     ///
     /// # Errors
-    /// [`Error::Io`]; what waited is not stored then.
+    /// [`Error::Io`]; then buffered runs are not stored.
     pub fn finish_counting(mut self) -> Result<Vec<Elsewhere>> {
         self.flush()?;
         Ok(self.elsewhere.into_values().collect())
@@ -440,7 +441,7 @@ impl Importer {
 
     fn flush(&mut self) -> Result<()> {
         let mut runs = std::mem::take(&mut self.pending);
-        if self.only_looks {
+        if self.dry_run {
             runs.clear();
             self.by_id.clear();
             self.points = 0;
@@ -452,7 +453,7 @@ impl Importer {
             return Ok(());
         }
         let changes = std::mem::take(&mut self.replaced);
-        // What a source replaces goes with what it set.
+        // Replacing a source also removes what it set.
         let is_replaced =
             |id: &RunId| changes.iter().any(|change| matches!(change, Change::Delete { run, .. } if *run == id.key()));
         let workspace = self.workspace.clone();
@@ -460,7 +461,7 @@ impl Importer {
             runs,
             |id| !is_replaced(id),
             |runs, refused| match refused.into_iter().next() {
-                // Somebody was faster since the run was compared: when it is imported again that is told.
+                // Another process set it since the run was compared; a repeated import reports it.
                 Some(Refused { run, key, existing, given }) => {
                     Err(Error::ParamConflict { run: run.to_string(), key, existing, given })
                 }
@@ -471,7 +472,7 @@ impl Importer {
         stored
     }
 
-    /// Publishes runs, unless another import does.
+    /// Publishes runs, unless another import already did.
     fn publish(&mut self, mut runs: Vec<RunSnapshot>, changes: &[Change]) -> Result<()> {
         let mut seen: BTreeSet<u128> =
             self.known.take().map(|known| known.packs.packs().keys().copied().collect()).unwrap_or_default();
@@ -489,14 +490,14 @@ impl Importer {
                 done += run.points();
                 Ok(run.clone())
             });
-            // Another import may store the same runs at the same time: who comes second looks at what the first one
+            // Another import may store the same runs at the same time: the second one compares with what the first
             // stored.
             let is_alone = |manifest: &Manifest| {
                 let mut others = manifest.packs.keys().filter(|id| !seen.contains(id));
                 met.set(others.any(|id| workspace.pack_has_any(*id, &runs)));
                 !met.get()
             };
-            workspace.publish_pack(|pack| gather(pack, &mut each), changes, is_alone)?;
+            workspace.publish_pack(|pack| pack_runs(pack, &mut each), changes, is_alone)?;
             if let Some(tell) = self.progress.0.as_mut() {
                 tell(total, total);
             }
@@ -522,14 +523,14 @@ impl Importer {
 }
 
 impl Workspace {
-    /// Whether a pack has something of one of these runs.
+    /// Whether a pack has any of these runs.
     fn pack_has_any(&self, id: u128, runs: &[RunSnapshot]) -> bool {
         let pack = packs::open(&*self.inner.storage, &self.inner.root, id);
         pack.is_ok_and(|pack| runs.iter().any(|run| pack.find(run.id().key()).next().is_some()))
     }
 }
 
-/// What of a run that waits to be stored is stored by now.
+/// What is stored by now of a buffered run.
 fn elsewhere(stored: &RunSnapshot, waiting: &RunSnapshot, is_new: bool) -> Elsewhere {
     let mut points = 0;
     for own in &waiting.state().coverage {
@@ -541,7 +542,7 @@ fn elsewhere(stored: &RunSnapshot, waiting: &RunSnapshot, is_new: bool) -> Elsew
     Elsewhere { kind: waiting.state().kind(), run: is_new, series, points }
 }
 
-/// Whether a run as it is stored has the points and the words of one that waits to be stored.
+/// Whether a stored run has all points and metadata of a buffered one.
 fn has_all(stored: &RunSnapshot, waiting: &RunSnapshot) -> bool {
     let (stored, waiting) = (stored.state(), waiting.state());
     let of_writer = |writer| stored.coverage.iter().filter(move |own| own.writer == writer);

@@ -1,4 +1,4 @@
-//! Which metrics, params and tags the runs have.
+//! The keys of metrics, params and tags that runs have.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use crate::index::layout::{Family, run};
 use crate::index::part::{Cells, IndexPart, Place};
 use crate::workspace::open::Workspace;
 
-/// What a key is of.
+/// What a key belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyKind {
-    /// Of a metric.
+    /// A metric.
     Metric,
-    /// Of a param.
+    /// A param.
     Param,
-    /// Of a tag.
+    /// A tag.
     Tag,
 }
 
@@ -24,7 +24,7 @@ impl KeyKind {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Metric, Self::Param, Self::Tag];
 
-    /// The word that filters put before a key.
+    /// The prefix of such keys in filters.
     #[must_use]
     pub fn entity(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl Workspace {
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
     pub fn has_key(&self, kind: KeyKind, key: &str) -> Result<bool> {
         let family = kind.family();
-        let (_, found) = self.ask(|view| {
+        let (_, found) = self.run_query(|view| {
             for (part, excluded) in &view.parts {
                 if let Some(cells) = part.cells(family, key)?
                     && has_run(part, &cells, &other_than_runs(part, excluded)?)?
@@ -63,13 +63,13 @@ impl Workspace {
         Ok(found)
     }
 
-    /// All keys that runs have, deleted runs included. Costs a look at each key of each pack.
+    /// All keys that runs have, deleted runs included. O(keys) for each pack.
     ///
     /// # Errors
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
     pub fn keys(&self, kind: KeyKind) -> Result<BTreeSet<String>> {
         let family = kind.family();
-        let (_, found) = self.ask(|view| {
+        let (_, found) = self.run_query(|view| {
             let mut found = BTreeSet::new();
             for (part, excluded) in &view.parts {
                 let others = other_than_runs(part, excluded)?;
@@ -86,7 +86,7 @@ impl Workspace {
     }
 }
 
-/// The rows of a part that a search does not look at, or that stand for something else than a run.
+/// The rows of a part that are excluded or not plain runs.
 fn other_than_runs(part: &IndexPart, excluded: &Bitmap) -> Result<Bitmap> {
     let mut others = part.run_ints(run::KIND)?.within(i64::from(RUN), i64::from(RUN));
     others.invert();

@@ -1,11 +1,11 @@
-//! The logs that are not in packs yet, as lists see them: a digest of each, kept by the handle and followed.
+//! Summaries of all logs that are not packed yet, for lists: kept by the handle and followed as the logs grow.
 //!
-//! Each question lists the folders anew and follows the digests of the logs that it finds, so an answer has everything
-//! that was acknowledged before the question, whoever wrote it. A log of which there is no digest, because it is
-//! damaged, torn or not yet whole, is named, and whoever asks reads it as a whole each time.
+//! Each query lists the folders and follows the summaries of the logs found, so it sees everything acknowledged before
+//! it, by any writer. A log without a summary, because it is damaged, torn or has no frame yet, is reported, and the
+//! caller reads it in full each time.
 //!
-//! Digests take memory by words and series, not by points; beyond a bound further ones are made anew for each
-//! question. What is kept of a log goes when the log is gone.
+//! A summary's memory depends on metadata and series, not on points; beyond a bound, further summaries are made per
+//! query and dropped. The summary of a removed log is dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -19,110 +19,110 @@ use crate::base::summary::RunSummary;
 use crate::error::of_one_file;
 use crate::error::{Error, Result};
 use crate::folder::paths::LogName;
-use crate::run::digest::LogDigest;
+use crate::run::log_summary::LogSummary;
 use crate::run::snapshot::{RunPart, StatsPart, summarise};
 use crate::workspace::evidence::{Reach, Reaches};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
 use crate::workspace::runs::{named, surviving};
 
-/// Most bytes of all digests of a handle, about: those of some 20,000 logs of a few keys, or of one log of 400,000.
-/// Logs of edits are kept beyond it too: each has a bounded length, and every question asks them all.
+/// Approximate limit of a handle's summaries, in bytes: some 20,000 logs of a few keys, or one log of 400,000. Edit
+/// logs are kept beyond it: their length is bounded, and every query needs them.
 const WEIGHT_MAX: usize = 128 << 20;
 
-/// Digests as last followed.
+/// The summaries as last followed.
 #[derive(Default)]
 pub struct LiveLogs {
-    known: FxHashMap<LogName, Kept>,
+    known: FxHashMap<LogName, Cached>,
     weight: usize,
-    /// Counts the questions about all logs.
+    /// Counts queries over all logs.
     round: u64,
 }
 
-struct Kept {
-    /// Empty while the log is read for the first time, and after it could not be followed.
-    digest: Arc<Mutex<Option<Arc<LogDigest>>>>,
+struct Cached {
+    /// `None` while the log is first read, and after it could not be followed.
+    summary: Arc<Mutex<Option<Arc<LogSummary>>>>,
     weight: usize,
-    /// The last question about all logs before or in which the log was there.
+    /// The last query over all logs in which the log existed.
     round: u64,
 }
 
 impl LiveLogs {
-    fn slot(&mut self, name: &LogName) -> Arc<Mutex<Option<Arc<LogDigest>>>> {
+    fn slot(&mut self, name: &LogName) -> Arc<Mutex<Option<Arc<LogSummary>>>> {
         let round = self.round;
-        if let Some(kept) = self.known.get_mut(name) {
-            kept.round = round;
-            return Arc::clone(&kept.digest);
+        if let Some(cached) = self.known.get_mut(name) {
+            cached.round = round;
+            return Arc::clone(&cached.summary);
         }
-        let digest = Arc::default();
-        self.known.insert(name.clone(), Kept { digest: Arc::clone(&digest), weight: 0, round });
-        digest
+        let summary = Arc::default();
+        self.known.insert(name.clone(), Cached { summary: Arc::clone(&summary), weight: 0, round });
+        summary
     }
 
-    /// Notes what a digest takes. `false` when there is no room for it.
+    /// Records the memory of a summary. `false` if it exceeds the limit.
     fn weigh(&mut self, name: &LogName, weight: usize) -> bool {
-        let Some(kept) = self.known.get_mut(name) else { return false };
-        let total = self.weight - kept.weight + weight;
+        let Some(cached) = self.known.get_mut(name) else { return false };
+        let total = self.weight - cached.weight + weight;
         let fits = total <= WEIGHT_MAX || name.run().is_none();
         let weight = if fits { weight } else { 0 };
-        self.weight = self.weight - kept.weight + weight;
-        kept.weight = weight;
+        self.weight = self.weight - cached.weight + weight;
+        cached.weight = weight;
         fits
     }
 
     fn forget(&mut self, name: &LogName) {
-        if let Some(kept) = self.known.remove(name) {
-            self.weight -= kept.weight;
+        if let Some(cached) = self.known.remove(name) {
+            self.weight -= cached.weight;
         }
     }
 
-    /// Forgets logs that were not there since a question began.
+    /// Forgets logs not seen since a query began.
     fn forget_before(&mut self, round: u64) {
         let mut freed = 0;
-        self.known.retain(|_, kept| {
-            let stays = kept.round >= round;
-            freed += if stays { 0 } else { kept.weight };
+        self.known.retain(|_, cached| {
+            let stays = cached.round >= round;
+            freed += if stays { 0 } else { cached.weight };
             stays
         });
         self.weight -= freed;
     }
 }
 
-/// What is found of a log.
+/// The result of following a log.
 pub(super) enum Followed {
-    /// All of it.
-    Whole(Arc<LogDigest>),
-    /// Nothing: compaction has taken it away, or its first frame is yet to come.
+    /// Its summary.
+    Whole(Arc<LogSummary>),
+    /// Nothing: compaction removed it, or it has no frame yet.
     Gone,
-    /// It must be read as a whole to know.
+    /// It must be read in full.
     Unclear,
 }
 
-/// Where logs speak of a run: in which, and under which number, and the stamp of what they say.
-pub(super) type Spoken = Vec<(Arc<LogDigest>, u32, u64)>;
+/// Where a run is in logs: the log, its number there, and its stamp.
+pub(super) type LogMentions = Vec<(Arc<LogSummary>, u32, u64)>;
 
 /// All logs at one moment.
 #[derive(Default)]
 pub(super) struct Live {
-    /// What speaks of each run.
-    pub(super) runs: BTreeMap<RunKey, Spoken>,
-    /// Runs with a log that must be read as a whole.
+    /// The logs of each run.
+    pub(super) runs: BTreeMap<RunKey, LogMentions>,
+    /// Runs with a log that must be read in full.
     pub(super) unclear: BTreeSet<RunKey>,
-    /// Whether a log of edits must be, which may speak of any run.
+    /// Whether an edit log must be read in full; it may mention any run.
     pub(super) unclear_edits: bool,
     /// Why folders of logs could not be listed.
     pub(super) unlisted: Vec<Error>,
-    /// How far the logs go that need not be read as a whole.
+    /// The lengths of logs with a summary.
     pub(super) reaches: Reaches,
 }
 
 impl Live {
     fn add(&mut self, name: &LogName, followed: Followed) {
         match followed {
-            Followed::Whole(digest) => {
-                self.reaches.insert(name.writer, Reach::of_digest(&digest));
-                for (run, number, stamp) in digest.runs() {
-                    self.runs.entry(run).or_default().push((Arc::clone(&digest), number, stamp));
+            Followed::Whole(summary) => {
+                self.reaches.insert(name.writer, Reach::of_summary(&summary));
+                for (run, number, stamp) in summary.runs() {
+                    self.runs.entry(run).or_default().push((Arc::clone(&summary), number, stamp));
                 }
             }
             Followed::Gone => {}
@@ -135,7 +135,7 @@ impl Live {
 }
 
 impl Workspace {
-    /// What all logs say by now.
+    /// The current state of all logs.
     pub(super) fn live(&self) -> Result<Live> {
         let round = {
             let mut logs = self.inner.live.lock();
@@ -153,18 +153,18 @@ impl Workspace {
         Ok(live)
     }
 
-    /// What is known of a log, after what was appended to it was read.
+    /// Follows a log to its current end.
     pub(super) fn follow_log(&self, name: &LogName) -> Result<Followed> {
         let slot = self.inner.live.lock().slot(name);
-        let mut kept = slot.lock();
-        if let Some(mut digest) = kept.take() {
-            let before = digest.weight();
-            match LogDigest::follow(&mut digest, &*self.inner.storage, &name.log(), &name.tail()) {
+        let mut cached = slot.lock();
+        if let Some(mut summary) = cached.take() {
+            let before = summary.weight();
+            match LogSummary::follow(&mut summary, &*self.inner.storage, &name.log(), &name.tail()) {
                 Ok(true) => {
-                    if digest.weight() == before || self.inner.live.lock().weigh(name, digest.weight()) {
-                        *kept = Some(Arc::clone(&digest));
+                    if summary.weight() == before || self.inner.live.lock().weigh(name, summary.weight()) {
+                        *cached = Some(Arc::clone(&summary));
                     }
-                    return Ok(Followed::Whole(digest));
+                    return Ok(Followed::Whole(summary));
                 }
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                     self.inner.live.lock().forget(name);
@@ -177,44 +177,42 @@ impl Workspace {
                 }
             }
         }
-        let image = match self.read_log(name) {
-            Ok(Some(image)) => image,
+        let view = match self.read_log(name) {
+            Ok(Some(view)) => view,
             Ok(None) => {
                 self.inner.live.lock().forget(name);
                 return Ok(Followed::Gone);
             }
             Err(error) => return of_one_file(error).map(|_| Followed::Unclear),
         };
-        match LogDigest::of(&image).map(|digest| digest.map(Arc::new)) {
-            Ok(Some(digest)) => {
-                if self.inner.live.lock().weigh(name, digest.weight()) {
-                    *kept = Some(Arc::clone(&digest));
+        match LogSummary::of(&view).map(|summary| summary.map(Arc::new)) {
+            Ok(Some(summary)) => {
+                if self.inner.live.lock().weigh(name, summary.weight()) {
+                    *cached = Some(Arc::clone(&summary));
                 }
-                Ok(Followed::Whole(digest))
+                Ok(Followed::Whole(summary))
             }
             Ok(None) => Ok(Followed::Unclear),
             Err(error) => of_one_file(error).map(|_| Followed::Unclear),
         }
     }
 
-    /// Forgets what is kept of a log that is gone.
+    /// Drops the summary of a removed log.
     pub(super) fn forget_log(&self, name: &LogName) {
         self.inner.live.lock().forget(name);
     }
 
-    /// A run as lists show it, if there is one: its words as they are now, and statistics of its metrics. Unlike
-    /// [`Self::find_run`] it costs nothing for points that were there when the run was last asked for. The mark of
-    /// deletion is the run's own; [`Self::counts_as_deleted`] knows what it means. What of the run does not verify is
-    /// missing; [`Self::find_summary_and_damage`] tells it.
+    /// A run's row for lists, if the run exists: current metadata and statistics of its metrics. Unlike
+    /// [`Self::find_run`], it costs nothing for points seen by an earlier call. `deleted` is the run's own attribute;
+    /// [`Self::counts_as_deleted`] decides. Damaged data is missing; [`Self::find_summary_and_damage`] reports it.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`] where nothing is found of the run and something that may have it cannot be
-    /// read.
+    /// [`Error::Corrupt`], [`Error::Io`] if the run is not found and an unreadable file may have it.
     pub fn find_summary(&self, id: &RunId) -> Result<Option<RunSummary>> {
         Ok(self.find_summary_and_damage(id)?.map(|(row, _)| row))
     }
 
-    /// The same, with what of the run does not verify, in words.
+    /// The same, with messages about the run's damage.
     ///
     /// # Errors
     /// As [`Self::find_summary`].
@@ -236,31 +234,31 @@ impl Workspace {
         if lacking || live.unclear_edits || !live.unclear.is_empty() || !packs.broken().is_empty() {
             return self.summary_around(id);
         }
-        let spoken = live.runs.remove(&id.key()).unwrap_or_default();
-        match self.summary_of(Some(id), id.key(), &spoken, &packs) {
+        let mentions = live.runs.remove(&id.key()).unwrap_or_default();
+        match self.summary_of(Some(id), id.key(), &mentions, &packs) {
             Err(error) => of_one_file(error).and_then(|_| self.summary_around(id)),
             found => Ok(found?.map(|row| (row, self.lost_of_runs()))),
         }
     }
 
-    /// The same from what verifies of the run.
+    /// The same from the verifiable data of the run.
     fn summary_around(&self, id: &RunId) -> Result<Option<(RunSummary, Vec<String>)>> {
         let Some(run) = self.find_run(id)? else { return Ok(None) };
         let mut reader = run.salvage();
         let row = reader.summary()?;
-        Ok(Some((row, [run.damage(), &reader.told()].concat())))
+        Ok(Some((row, [run.damage(), &reader.messages()].concat())))
     }
 
-    /// A run's row from all that speaks of it, logs and packs; of the run of the key where no id is given.
+    /// A run's row from logs and packs; if no id is given, of the run with this key.
     pub(super) fn summary_of(
         &self,
         id: Option<&RunId>,
         key: RunKey,
-        spoken: &Spoken,
+        mentions: &LogMentions,
         packs: &PackSet,
     ) -> Result<Option<RunSummary>> {
         let mut parts: Vec<RunPart<StatsPart>> =
-            spoken.iter().filter_map(|(digest, number, _)| digest.part(*number)).collect();
+            mentions.iter().filter_map(|(summary, number, _)| summary.part(*number)).collect();
         for (pack, place) in packs.find(key) {
             parts.extend(pack.group(place.group)?.part(place.run).map(RunPart::from));
         }

@@ -11,35 +11,35 @@ use crate::folder::making::{Maker, holder_of};
 use crate::folder::paths::{self, LogName};
 use crate::log::frame;
 use crate::log::reader::{Depth, Unbegun, why_unbegun};
-use crate::run::image::{Known, LogImage};
+use crate::run::log_view::{Known, LogView};
 use crate::run::snapshot::RunPart;
 use crate::storage::{File, Storage};
 use crate::workspace::evidence::{Reach, Reaches};
+use crate::workspace::log_metadata::metadata_part;
 use crate::workspace::open::Workspace;
-use crate::workspace::words::words;
 
-/// Logs of edits as last read, by name and length: they have no tail, so one of the same length is the same.
+/// Edit logs as last read, by name and length. They have no tail, so the same length means no change.
 #[derive(Debug, Default)]
 pub struct EditLogs {
-    known: FxHashMap<LogName, (u64, Arc<LogImage>)>,
+    known: FxHashMap<LogName, (u64, Arc<LogView>)>,
 }
 
-/// What of long logs need not be read again: of an open run that is looked at again only what is new is read.
+/// Known prefixes of long logs, so that only the new part of an open run is read again.
 #[derive(Debug, Default)]
 pub struct ReadLogs {
     known: FxHashMap<LogName, Arc<Known>>,
-    /// Of all of them.
+    /// Of all prefixes.
     weight: usize,
 }
 
 impl ReadLogs {
-    /// Logs below this length are read as a whole each time.
+    /// Shorter logs are read in full each time.
     const LONG: u64 = 1 << 20;
-    /// Of more logs than this, whose files are kept open, or of more bytes in all, all are forgotten.
+    /// Beyond this many logs, whose files stay open, or the limit of bytes, all are forgotten.
     const LOGS_MAX: usize = 64;
     const WEIGHT_MAX: usize = 64 << 20;
 
-    /// Takes in what was read, and gives what it replaces, to be dropped without the lock.
+    /// Remembers a prefix; returns what it replaces, to be dropped without the lock.
     fn note(&mut self, name: &LogName, known: Known) -> Vec<Arc<Known>> {
         let mut gone: Vec<Arc<Known>> = self.forget(name).into_iter().collect();
         if known.weight() > Self::WEIGHT_MAX {
@@ -69,7 +69,7 @@ impl ReadLogs {
 }
 
 impl Workspace {
-    /// Names of the logs in a folder; none where the folder is missing.
+    /// Names of the logs in a folder; none if the folder is missing.
     pub(super) fn log_names(&self, dir: &std::path::Path) -> Result<Vec<LogName>> {
         match self.inner.storage.read_dir(dir) {
             Ok(entries) => Ok(entries.iter().filter_map(|entry| LogName::parse(dir, &entry.name)).collect()),
@@ -86,17 +86,16 @@ impl Workspace {
         Ok(names)
     }
 
-    /// Names of all logs, those of edits behind those of runs, and why folders of them could not be listed: whatever is
-    /// in those is not known.
+    /// Names of all logs, edit logs last, and errors of folders that cannot be listed, whose logs are unknown.
     ///
     /// # Errors
-    /// [`Error::Io`] that is not about one folder alone.
+    /// [`Error::Io`] that concerns more than one folder.
     pub(super) fn all_log_names(&self) -> Result<(Vec<LogName>, Vec<Error>)> {
         let (mut names, mut unread) = (Vec::new(), Vec::new());
         let logs = self.inner.root.join(paths::LOGS);
-        let shards = or_told(self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs)), &mut unread)?;
+        let shards = or_report(self.inner.storage.read_dir(&logs).map_err(Error::io("list", &logs)), &mut unread)?;
         for shard in shards.iter().filter(|shard| paths::is_log_folder(&shard.name)) {
-            names.extend(or_told(self.log_names(&logs.join(&shard.name)), &mut unread)?);
+            names.extend(or_report(self.log_names(&logs.join(&shard.name)), &mut unread)?);
         }
         let mut known = self.inner.read_logs.lock();
         if !known.known.is_empty() {
@@ -104,93 +103,92 @@ impl Workspace {
             known.retain(|name| name.run().is_none() || there.contains(name));
         }
         drop(known);
-        names.extend(or_told(self.edit_log_names(), &mut unread)?);
+        names.extend(or_report(self.edit_log_names(), &mut unread)?);
         Ok((names, unread))
     }
 
-    /// Names of the logs of edits.
+    /// Names of the edit logs.
     pub(super) fn edit_log_names(&self) -> Result<Vec<LogName>> {
         let names = self.log_names(&self.inner.root.join(paths::EDITS))?;
         self.inner.read_logs.lock().retain(|known| known.run().is_some() || names.contains(known));
         Ok(names)
     }
 
-    /// A log as it is now; `None` when compaction has taken it away, so that a pack has it.
-    pub(super) fn read_log(&self, name: &LogName) -> Result<Option<LogImage>> {
+    /// A log as it is now; `None` if compaction removed it, so that a pack has it.
+    pub(super) fn read_log(&self, name: &LogName) -> Result<Option<LogView>> {
         let read = |known: Option<&Known>| {
-            LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::Recent, known)
+            LogView::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::Recent, known)
         };
         let known = self.inner.read_logs.lock().known.get(name).cloned();
-        let mut image = read(known.as_deref());
-        if image.is_err() && known.is_some() {
-            // It may be what was known, and its file, that cannot be read any more.
+        let mut view = read(known.as_deref());
+        if view.is_err() && known.is_some() {
+            // The known prefix, or its open file, may be what cannot be read.
             self.inner.read_logs.lock().forget(name);
-            image = read(None);
+            view = read(None);
         }
-        let mut image = match image {
+        let mut view = match view {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Ok(None);
             }
-            // The first frame is on its way, or died on it: nothing in the log was ever known to survive.
+            // Its first frame is not complete, perhaps because the writer died: nothing in it was ever durable.
             Err(Error::Corrupt { .. }) if is_unbegun(&*self.inner.storage, name)? => return Ok(None),
             other => other?,
         };
-        if image.log().start.writer != name.writer {
+        if view.log().start.writer != name.writer {
             return Err(Error::corrupt(&name.log(), 0, "the log names another writer; was the file renamed?"));
         }
-        let long = image.log().end >= ReadLogs::LONG;
-        if let Some(known) = long.then(|| image.take_known()).flatten() {
+        let long = view.log().end >= ReadLogs::LONG;
+        if let Some(known) = long.then(|| view.take_known()).flatten() {
             let gone = self.inner.read_logs.lock().note(name, known);
             drop(gone);
-        } else if image.damage().next().is_some() {
+        } else if view.damage().next().is_some() {
             self.inner.read_logs.lock().forget(name);
         }
-        Ok(Some(image))
+        Ok(Some(view))
     }
 
-    /// All logs of edits that can be read, and why others cannot: those bar no run, but may have spoken of any.
-    pub(super) fn edit_images(&self) -> Result<(Vec<Arc<LogImage>>, Vec<Error>)> {
-        let (mut images, mut unreadable) = (Vec::new(), Vec::new());
-        let names = or_told(self.edit_log_names(), &mut unreadable)?;
+    /// All readable edit logs, and the errors of the others, which may mention any run.
+    pub(super) fn edit_log_views(&self) -> Result<(Vec<Arc<LogView>>, Vec<Error>)> {
+        let (mut views, mut unreadable) = (Vec::new(), Vec::new());
+        let names = or_report(self.edit_log_names(), &mut unreadable)?;
         let mut logs = self.inner.edit_logs.lock();
         logs.known.retain(|name, _| names.contains(name));
         for name in names {
             let len = self.inner.storage.open_read(&name.log()).and_then(|file| file.len()).unwrap_or(0);
-            if let Some((known, image)) = logs.known.get(&name)
+            if let Some((known, view)) = logs.known.get(&name)
                 && *known == len
             {
-                images.push(Arc::clone(image));
+                views.push(Arc::clone(view));
                 continue;
             }
             match self.read_log(&name) {
-                Ok(Some(image)) => {
-                    let image = Arc::new(image);
-                    logs.known.insert(name, (len, Arc::clone(&image)));
-                    images.push(image);
+                Ok(Some(view)) => {
+                    let view = Arc::new(view);
+                    logs.known.insert(name, (len, Arc::clone(&view)));
+                    views.push(view);
                 }
                 Ok(None) => {}
                 Err(error) => unreadable.push(of_one_file(error)?),
             }
         }
-        Ok((images, unreadable))
+        Ok((views, unreadable))
     }
 
-    /// Whether nobody but this writer can have said anything of a run since the manifest had this number: no other log
-    /// is there, nor edits of it, and packs are the same. Costs two listings of folders, an open for each log of edits
-    /// and a failing one.
+    /// Whether nobody but this writer can have changed a run since this manifest number: no other log exists, no edits,
+    /// and packs are the same. Costs two listings, an open per edit log and a failing open.
     pub(super) fn alone(&self, id: &RunId, writer: WriterId, manifest_number: u64) -> Result<bool> {
         let others = self.run_log_names(id.key()).and_then(|names| {
             let mut others = names.iter().any(|name| name.writer != writer);
             for name in self.edit_log_names()?.iter().filter(|name| name.writer != writer) {
-                let words = self.edit_words(name)?;
-                others |= words.is_some_and(|words| !words.damage().is_empty() || words.speaks_of(id));
+                let metadata = self.edit_log_metadata(name)?;
+                others |= metadata.is_some_and(|log| !log.damage().is_empty() || log.mentions(id));
             }
             Ok(others)
         });
         match others {
             Ok(false) => {}
             Ok(true) => return Ok(false),
-            // There may be others in it.
+            // There may be other logs in it.
             Err(error) => return of_one_file(error).map(|_| false),
         }
         let mut manifest = self.inner.manifest.lock();
@@ -198,29 +196,29 @@ impl Workspace {
         Ok(manifest.number() == manifest_number)
     }
 
-    /// What logs know of the run of a key, its own and edits; and what of them cannot be read, so that something may be
-    /// missing. A log of edits that cannot be read may have spoken of any run.
-    /// `reaches` is told how far each log goes. Costs the run's logs, and of logs of edits what is new in them.
+    /// What logs have of the run with a key, its own and edit logs, and the errors of unreadable ones. An unreadable
+    /// edit log may mention any run. Records the length of each log in `reaches`. Reads the run's logs and what is new
+    /// in edit logs.
     pub(super) fn log_parts(&self, key: RunKey, reaches: &mut Reaches) -> Result<(Vec<RunPart>, Vec<Error>)> {
         let (mut parts, mut damage) = (Vec::new(), Vec::new());
-        for name in or_told(self.run_log_names(key), &mut damage)? {
+        for name in or_report(self.run_log_names(key), &mut damage)? {
             match self.read_log(&name) {
-                Ok(Some(image)) => {
-                    reaches.insert(name.writer, Reach::of(&image));
-                    damage.extend(damage_of(&image));
-                    parts.extend(part_of_key(&image, key));
+                Ok(Some(view)) => {
+                    reaches.insert(name.writer, Reach::of(&view));
+                    damage.extend(damage_of(&view));
+                    parts.extend(part_of_key(&view, key));
                 }
                 Ok(None) => {}
-                // The run's other logs serve on.
+                // The run's other logs still serve.
                 Err(error) => damage.push(of_one_file(error)?),
             }
         }
-        for name in or_told(self.edit_log_names(), &mut damage)? {
-            match self.edit_words(&name) {
+        for name in or_report(self.edit_log_names(), &mut damage)? {
+            match self.edit_log_metadata(&name) {
                 Ok(Some(log)) => {
                     reaches.insert(name.writer, log.reach());
                     damage.extend(log.damage());
-                    parts.extend(log.states_of_key(key).into_iter().map(words));
+                    parts.extend(log.states_of_key(key).into_iter().map(metadata_part));
                 }
                 Ok(None) => {}
                 Err(error) => damage.push(of_one_file(error)?),
@@ -230,38 +228,38 @@ impl Workspace {
     }
 }
 
-/// What a folder holds; nothing where it alone cannot be listed, which is told.
-fn or_told<T>(listed: Result<Vec<T>>, unread: &mut Vec<Error>) -> Result<Vec<T>> {
+/// A folder's contents; if only that folder cannot be listed, nothing, and its error in `unread`.
+fn or_report<T>(listed: Result<Vec<T>>, unread: &mut Vec<Error>) -> Result<Vec<T>> {
     listed.or_else(|error| {
         unread.push(of_one_file(error)?);
         Ok(Vec::new())
     })
 }
 
-/// Where a log does not verify.
-fn damage_of(image: &LogImage) -> impl Iterator<Item = Error> {
-    image.damage().map(|bad| Error::corrupt(image.path(), bad.offset, bad.what))
+/// The damage of a log.
+fn damage_of(view: &LogView) -> impl Iterator<Item = Error> {
+    view.damage().map(|bad| Error::corrupt(view.path(), bad.offset, bad.what))
 }
 
-/// What a log knows of a run.
-pub(super) fn part_of(image: &LogImage, id: &RunId) -> Option<RunPart> {
-    image.run(id).map(|run| part_of_number(image, run))
+/// A log's part of a run.
+pub(super) fn part_of(view: &LogView, id: &RunId) -> Option<RunPart> {
+    view.run(id).map(|run| part_of_number(view, run))
 }
 
-/// What a log knows of the run of a key.
-fn part_of_key(image: &LogImage, key: RunKey) -> impl Iterator<Item = RunPart> {
-    image.runs().filter(move |id| id.key() == key).filter_map(|id| part_of(image, id))
+/// A log's parts of the runs with a key.
+fn part_of_key(view: &LogView, key: RunKey) -> impl Iterator<Item = RunPart> {
+    view.runs().filter(move |id| id.key() == key).filter_map(|id| part_of(view, id))
 }
 
-fn part_of_number(image: &LogImage, run: u32) -> RunPart {
-    let state = image.state(run);
-    let parts = image.parts(run).map(|(key, part)| (key.to_owned(), part)).collect();
+fn part_of_number(view: &LogView, run: u32) -> RunPart {
+    let state = view.state(run);
+    let parts = view.parts(run).map(|(key, part)| (key.to_owned(), part)).collect();
     let series = vec![(state.coverage[0], parts)];
     RunPart { state, series }
 }
 
-/// Whether a log whose first frame does not verify is what a power loss may leave of one that was never
-/// synced: its name and that of its tail, any length, and any of its blocks.
+/// Whether a log with a bad first frame is what a power loss may leave of one that was never synced: its name and that
+/// of its tail, any length, and any of its sectors.
 pub(super) fn is_unbegun(storage: &dyn Storage, name: &LogName) -> Result<bool> {
     let path = name.log();
     match storage.open_read(&path) {
@@ -271,25 +269,24 @@ pub(super) fn is_unbegun(storage: &dyn Storage, name: &LogName) -> Result<bool> 
     }
 }
 
-/// Whether nobody writes a log any more. Takes its lock, which the handle keeps, if so. A writer locks its log before
-/// the first byte: an empty one may have a writer who is about to, and its lock is never taken from it.
+/// Whether a log has no writer. If so, takes its lock, which the handle keeps. A writer locks its log before the first
+/// byte, so an empty log may still get one, and its lock is never taken.
 pub(super) fn is_abandoned(log: &dyn File) -> std::io::Result<bool> {
     is_abandoned_since(log, false)
 }
 
-/// The same of a log that is known to have had bytes, if it has `begun`.
+/// The same; `begun` says that the log is known to have had bytes.
 fn is_abandoned_since(log: &dyn File, begun: bool) -> std::io::Result<bool> {
     Ok((begun || !log.is_empty()?) && log.try_lock()?)
 }
 
-/// Asks for the writer of a log, by the rule of [`is_abandoned`]; `None` where there is no such file. `begun` says that
-/// the log is known to have had bytes.
+/// Finds the writer of a log, as [`is_abandoned`] does; `None` if the file is missing. `begun`: the log is known to
+/// have had bytes.
 pub(super) fn writer_of(storage: &dyn Storage, name: &LogName, begun: bool) -> Option<Maker> {
     holder_of(storage, &name.log(), |log| is_abandoned_since(log, begun))
 }
 
-/// Whether there is nothing in a log that could be lost: its first frame is not there, nothing verifies behind it, and
-/// there is no tail, so nothing was acknowledged that could be lost.
+/// Whether a log has nothing to lose: no first frame, nothing that verifies after it, and no tail.
 pub(super) fn is_blank(storage: &dyn Storage, name: &LogName) -> bool {
     const FIRST_FRAMES_LEN: usize = 4096;
     let mut bytes = [0; FIRST_FRAMES_LEN];

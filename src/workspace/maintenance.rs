@@ -1,14 +1,14 @@
-//! The handle of maintenance: what keeps a workspace small and sound.
+//! The handle for maintenance.
 
 use crate::base::ids::{ExperimentId, RunId};
 use crate::error::Result;
 use crate::workspace::background::{Background, Schedule};
-use crate::workspace::check::Report;
 use crate::workspace::compaction::{CompactOptions, Compacted};
 use crate::workspace::open::Workspace;
 use crate::workspace::purge::{CollectOptions, Collected};
 use crate::workspace::repair::{RepairOptions, Repaired};
 use crate::workspace::usage::Usage;
+use crate::workspace::verify::Report;
 
 /// Maintenance of a workspace: compaction, garbage collection, verification, repair. Cheap to make: it borrows the
 /// handle.
@@ -18,7 +18,7 @@ pub struct Maintenance<'a> {
 }
 
 impl Workspace {
-    /// Maintenance: what keeps the workspace small and sound, by hand or in the background.
+    /// Maintenance: keeps the workspace small and sound, on demand or in the background.
     #[must_use]
     pub fn maintenance(&self) -> Maintenance<'_> {
         Maintenance { workspace: self }
@@ -26,8 +26,8 @@ impl Workspace {
 }
 
 impl Maintenance<'_> {
-    /// Gathers all logs that nobody writes any more into packs, and merges small packs. Others may write and read
-    /// meanwhile. Costs about 150 ns a point once, when its run is gathered.
+    /// Moves all closed logs into packs, and merges small packs. Others may write and read meanwhile. Costs about 150
+    /// ns per point, once.
     ///
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io); everything stays readable as it was.
@@ -35,9 +35,8 @@ impl Maintenance<'_> {
         self.workspace.compact(options)
     }
 
-    /// Deletes for good the runs that were marked deleted before `before_ms`, by
-    /// themselves or with their experiment; then the experiments that were, unless a run of theirs was kept; and files
-    /// of no more use. A dry run only tells which.
+    /// Permanently deletes runs that were marked deleted before `before_ms`, themselves or with their experiment; then
+    /// such experiments, unless one of their runs was kept; and files that nothing needs. A dry run only reports them.
     ///
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
@@ -45,7 +44,7 @@ impl Maintenance<'_> {
         self.workspace.collect_garbage(options)
     }
 
-    /// Reads every byte of the workspace, but for `quarantine` and `tmp`, and verifies it. Others may write meanwhile.
+    /// Reads and verifies every byte of the workspace, except `quarantine` and `tmp`. Others may write meanwhile.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io); damage is in the report, not an error.
@@ -53,7 +52,7 @@ impl Maintenance<'_> {
         self.workspace.verify(&mut |_, _| {})
     }
 
-    /// [`Self::verify`], telling `progress` how many bytes of how many are done.
+    /// [`Self::verify`], reporting bytes done and total bytes to `progress`.
     ///
     /// # Errors
     /// Those of [`Self::verify`].
@@ -61,15 +60,15 @@ impl Maintenance<'_> {
         self.workspace.verify(progress)
     }
 
-    /// Takes damaged files out of use, and writes anew what of them verifies.
+    /// Writes what verifies of damaged files to new ones, and moves the originals to quarantine.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io); what was done until then stands.
+    /// [`Error::Io`](crate::Error::Io); what was done until then stays done.
     pub fn repair(self, options: RepairOptions) -> Result<Repaired> {
         self.workspace.repair_with(options)
     }
 
-    /// Counts everything that can be read. Costs the reading of every footer and of every log.
+    /// Counts everything that can be read. Reads every footer and every log.
     ///
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt) of an index, [`Error::Io`](crate::Error::Io).
@@ -77,8 +76,7 @@ impl Maintenance<'_> {
         self.workspace.usage()
     }
 
-    /// Deletes a run for good that was marked deleted. What is logged to it afterwards, by a writer that was not known,
-    /// lives.
+    /// Permanently deletes a run that was marked deleted. What new writers log to it afterwards is kept.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::Error::NotFound); [`Error::Invalid`](crate::Error::Invalid) when it is not marked
@@ -87,7 +85,7 @@ impl Maintenance<'_> {
         self.workspace.purge_run(id)
     }
 
-    /// Deletes an experiment for good that was marked deleted, with all its runs. Its name is free then.
+    /// Permanently deletes an experiment that was marked deleted, with all its runs. Its name becomes free.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::Error::NotFound); [`Error::Invalid`](crate::Error::Invalid) when it is not marked
@@ -97,8 +95,8 @@ impl Maintenance<'_> {
         self.workspace.purge_experiment(id)
     }
 
-    /// Deletes one metric of a run for good, with all its points. What is logged under its key later lives; importing
-    /// the run again does not bring it back. Costs the rewriting of the logs and packs that hold the run.
+    /// Permanently deletes one metric of a run, with all its points. Points logged under its key later are kept;
+    /// importing the run again does not restore it. Rewrites the logs and packs that have the run.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::Error::NotFound); [`Error::Invalid`](crate::Error::Invalid) when the run is being
@@ -107,9 +105,8 @@ impl Maintenance<'_> {
         self.workspace.delete_metric(id, key)
     }
 
-    /// Starts maintenance. The first sync and the first compaction come after one interval each. Errors do not end it;
-    /// the last one is kept, see [`Background::syncs`] and [`Background::compactions`]. A forked child has no such
-    /// threads.
+    /// Starts background maintenance. The first sync and compaction come after one interval. Errors do not stop it; the
+    /// last one is kept, see [`Background::syncs`] and [`Background::compactions`]. A forked child has no such threads.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when a thread cannot be started.

@@ -1,35 +1,33 @@
 //! A workspace: a folder of runs that any number of processes write and read at once, without a server.
 //!
-//! In reading order: [`open`] is the handle. [`writer`] and [`runs`] take points and words in, [`params`] those that
-//! are set once, [`import`] whole runs with the words that `imported_words` compares, [`adopt`] experiments of other
-//! stores, [`exchange`] what another workspace has; [`logs`], [`packs`] and [`search`] find them again, the last by
-//! what [`live`] and [`overlay`] keep and with [`found`] as its answer, [`keys`] by what they logged; [`follow`] gives
-//! what is new of them; [`compaction`] moves logs into packs through [`publish`], [`purge`] deletes for good,
-//! [`maintenance`] is the handle of both and [`background`] does them by a thread; [`durable`] makes a run survive a
-//! power loss; `folders` tells of those in whose place something else stands, [`unlisted`] judges packs that no entry
-//! names, [`check`] verifies every byte, [`pages`] those of columns, [`evidence`] misses what is not there, and
-//! [`repair`] salvages.
+//! In reading order: [`open`] is the handle. [`writer`] and [`runs`] log points and metadata, [`params`] sets params;
+//! [`import`] takes in whole runs (`imported_metadata` compares their metadata), [`adopt`] experiments of other stores,
+//! [`pull`] what another workspace has. [`logs`], [`packs`] and [`search`] find runs again, with the caches [`live`]
+//! and [`overlay`] and the result [`found`]; [`keys`] lists keys; [`follow`] delivers changes. [`compaction`] moves
+//! logs into packs through [`publish`], [`purge`] deletes permanently, [`maintenance`] is the handle of both,
+//! [`background`] runs them on threads; [`durable`] makes a run durable. `folders` reports blocked folders,
+//! [`unlisted`] judges packs that no entry names, [`verify`] checks every byte, [`pages`] those of columns,
+//! [`evidence`] finds missing logs, and [`repair`] salvages.
 
 pub mod actor;
 pub mod adopt;
 pub mod background;
-pub mod check;
 pub mod compaction;
 mod copies;
 pub mod deletions;
 pub mod durable;
 pub mod edits;
 pub mod evidence;
-pub mod exchange;
 pub mod experiments;
 mod folders;
 pub mod follow;
 pub mod found;
 mod gained;
 pub mod import;
-mod imported_words;
+mod imported_metadata;
 pub mod keys;
 pub mod live;
+mod log_metadata;
 pub mod logs;
 pub mod maintenance;
 pub mod open;
@@ -38,6 +36,7 @@ pub mod packs;
 pub mod pages;
 pub mod params;
 pub mod publish;
+pub mod pull;
 pub mod purge;
 mod quarantine;
 pub mod registers;
@@ -47,5 +46,5 @@ pub mod runs;
 pub mod search;
 pub mod unlisted;
 pub mod usage;
-mod words;
+pub mod verify;
 pub mod writer;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result, of_one_file};
-use crate::folder::{mark, paths};
+use crate::folder::{marker, paths};
 use crate::journal::catalog::Catalog;
 use crate::journal::chain::Journal;
 use crate::journal::manifest::Manifest;
@@ -28,12 +28,12 @@ use crate::workspace::overlay::Overlay;
 use crate::workspace::packs::PackSet;
 use crate::workspace::search::Indexes;
 
-/// A handle on a workspace: cheap to clone, shared between threads. Any number of handles, also in other processes, may
-/// work on one folder at once.
+/// A handle on a workspace: cheap to clone, shared between threads. Any number of handles, in any processes, may use
+/// one folder at once.
 #[derive(Clone)]
 pub struct Workspace {
     pub(super) inner: Arc<Inner>,
-    /// Who acts through this handle.
+    /// The actor of this handle.
     actor: Option<Arc<str>>,
 }
 
@@ -49,14 +49,14 @@ pub(super) struct Inner {
     pub(super) packs: Mutex<PackSet>,
     pub(super) edit_logs: Mutex<EditLogs>,
     pub(super) read_logs: Mutex<ReadLogs>,
-    /// This handle's own log of edits, created by the first.
+    /// This handle's edit log, created by the first edit.
     pub(super) edits: Mutex<Option<Session>>,
-    /// Watermarks of the writers that were opened by this handle and are there still, or have something to sync.
+    /// Watermarks of this handle's writers that are open or have something to sync.
     pub(super) writers: Mutex<Vec<Arc<Watermark>>>,
     pub(super) durable: Durable,
     pub(super) indexes: Mutex<Indexes>,
     pub(super) live: Mutex<LiveLogs>,
-    /// Where writers of this handle leave lines about their logs, and what ledgers say.
+    /// The ledger for this handle's writers.
     pub(super) ledger: Mutex<Option<Arc<Ledger>>>,
     pub(super) ledgers: Mutex<Ledgers>,
     pub(super) overlay: Mutex<Overlay>,
@@ -69,8 +69,8 @@ impl std::fmt::Debug for Workspace {
 }
 
 impl Workspace {
-    /// Opens a workspace. Opening and reading write nothing, so that a workspace on a read-only disk, or of another
-    /// user, is read like any other; [`Self::check_writable`] tells which it is.
+    /// Opens a workspace. Opening and reading write nothing, so a workspace on a read-only disk or of another user can
+    /// be read; [`Self::check_writable`] tells whether it can be written.
     ///
     /// # Errors
     /// [`Error::NotWorkspace`], [`Error::NewerFormat`], [`Error::Corrupt`], [`Error::Io`].
@@ -78,8 +78,8 @@ impl Workspace {
         Self::open_on(Arc::new(Disk), root.as_ref(), Options::default())
     }
 
-    /// Opens a workspace for reading: every change through this handle is refused with [`Error::Io`] of
-    /// `ReadOnlyFilesystem`, also where the process might make it.
+    /// Opens a workspace for reading: every change through this handle fails with [`Error::Io`] of
+    /// `ReadOnlyFilesystem`.
     ///
     /// # Errors
     /// Those of [`Self::open`].
@@ -87,10 +87,10 @@ impl Workspace {
         Self::open_on(Arc::new(ReadOnly(Arc::new(Disk))), root.as_ref(), Options::default())
     }
 
-    /// Opens a workspace, or creates one where nothing is yet.
+    /// Opens a workspace, or creates one if nothing is there.
     ///
     /// # Errors
-    /// Those of [`Self::open`]; [`Error::NotWorkspace`] too when the folder holds something else.
+    /// Those of [`Self::open`]; [`Error::NotWorkspace`] also if the folder contains something else.
     pub fn open_or_create(root: impl AsRef<Path>) -> Result<Self> {
         Self::open_or_create_on(Arc::new(Disk), root.as_ref(), Options::default())
     }
@@ -122,16 +122,16 @@ impl Workspace {
     /// # Errors
     /// Those of [`Self::open`].
     pub fn open_on(storage: Arc<dyn Storage>, root: &Path, options: Options) -> Result<Self> {
-        let id = mark::read(&*storage, root)?;
+        let id = marker::read(&*storage, root)?;
         Self::open_with_id(storage, root, options, id)
     }
 
-    /// Opens a workspace to verify or repair it, also where its mark is damaged; [`Self::id`] is 0 then. Everything
-    /// else works too, but whoever comes later needs the mark, which
-    /// [`Maintenance::repair`](crate::maintenance::Maintenance::repair) makes anew.
+    /// Opens a workspace to verify or repair it, even if its marker file is damaged; then [`Self::id`] is 0. Everything
+    /// else works too, but the next process needs the marker file, which
+    /// [`Maintenance::repair`](crate::maintenance::Maintenance::repair) restores.
     ///
     /// # Errors
-    /// [`Error::NotWorkspace`] where there is no mark at all, [`Error::NewerFormat`], [`Error::Io`].
+    /// [`Error::NotWorkspace`] if there is no marker file, [`Error::NewerFormat`], [`Error::Io`].
     pub fn open_damaged(root: impl AsRef<Path>) -> Result<Self> {
         Self::open_damaged_on(Arc::new(Disk), root.as_ref(), Options::default())
     }
@@ -141,7 +141,7 @@ impl Workspace {
     /// # Errors
     /// Those of [`Self::open_damaged`].
     pub fn open_damaged_on(storage: Arc<dyn Storage>, root: &Path, options: Options) -> Result<Self> {
-        let id = match mark::read(&*storage, root) {
+        let id = match marker::read(&*storage, root) {
             Err(error) if error.is_of_one_file() && !matches!(error, Error::NewerFormat { .. }) => 0,
             read => read?,
         };
@@ -149,7 +149,7 @@ impl Workspace {
     }
 
     fn open_with_id(storage: Arc<dyn Storage>, root: &Path, options: Options, id: u128) -> Result<Self> {
-        // Handles go on when the process changes its folder.
+        // Handles keep working when the process changes its working directory.
         let (storage, root) = confined(storage, root)?;
         let manifest = Journal::open(Arc::clone(&storage), root.clone(), paths::MANIFEST)?;
         let catalog = Journal::open(Arc::clone(&storage), root.clone(), paths::CATALOG)?;
@@ -185,29 +185,30 @@ impl Workspace {
         &self.inner.root
     }
 
-    /// Whether this process may write to the workspace, as far as opening its mark for writing shows. Writes nothing.
+    /// Whether this process may write to the workspace, as far as opening its marker file for writing shows. Writes
+    /// nothing.
     ///
     /// # Errors
-    /// [`Error::Io`] with the operating system's reason: a read-only file system, a missing permission.
+    /// [`Error::Io`] with the reason: a read-only file system, a missing permission.
     pub fn check_writable(&self) -> Result<()> {
-        let mark = self.inner.root.join(paths::MARK);
-        self.inner.storage.open_write(&mark).map(drop).map_err(Error::io("write to", &mark))
+        let marker = self.inner.root.join(paths::MARKER);
+        self.inner.storage.open_write(&marker).map(drop).map_err(Error::io("write to", &marker))
     }
 
-    /// The random number that the workspace got when it was created.
+    /// The random id that the workspace got when it was created.
     #[must_use]
     pub fn id(&self) -> u128 {
         self.inner.id
     }
 
-    /// Reads what others published, and opens new packs.
+    /// Reads new manifest entries and opens new packs.
     pub(super) fn refresh(&self) -> Result<PackSet> {
         let reading = {
             let mut manifest = self.inner.manifest.lock();
             manifest.refresh()?;
             manifest.reading()
         };
-        // Whoever read the manifest on since, if only to publish, may not have opened the packs.
+        // Another caller may have read new entries, for example to publish, without opening the packs.
         let packs = self.inner.packs.lock();
         if packs.reading() == reading && !packs.refused() {
             return Ok(packs.clone());
@@ -218,7 +219,7 @@ impl Workspace {
 
     pub(super) fn update_packs(&self) -> Result<PackSet> {
         loop {
-            // Asked for first: what the manifest gains meanwhile is read again later, never taken for read.
+            // Read this first: entries added meanwhile are read again later, never skipped.
             let (reading, number) = {
                 let manifest = self.inner.manifest.lock();
                 (manifest.reading(), manifest.number())
@@ -231,7 +232,7 @@ impl Workspace {
             if updated.broken().is_empty() {
                 return Ok(updated);
             }
-            // A pack may be gone because another has replaced it since the manifest was read.
+            // A pack may be gone because it was replaced since the manifest was read.
             let mut manifest = self.inner.manifest.lock();
             manifest.refresh()?;
             if manifest.number() == number {
@@ -240,8 +241,8 @@ impl Workspace {
         }
     }
 
-    /// The manifest as last read. Where entries of it are damaged, every pack in the folder counts: what two packs both
-    /// have counts once anyway, so at worst something deleted comes back, which `verify` tells.
+    /// The manifest as last read. If entries are damaged, every pack in the folder counts: duplicates count once
+    /// anyway, so at worst something deleted comes back, which `verify` reports.
     pub(super) fn manifest(&self) -> Result<Manifest> {
         let journal = self.inner.manifest.lock();
         let mut manifest = journal.state().clone();
@@ -249,7 +250,7 @@ impl Workspace {
             let dir = self.inner.root.join(paths::PACKS);
             let entries = match self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir)) {
                 Ok(entries) => entries,
-                // No pack in it is read then, which is told of those that entries name, as is the gap.
+                // Then no pack is read; the packs that entries name and the gap are reported.
                 Err(error) => of_one_file(error).map(|_| Vec::new())?,
             };
             for id in entries
@@ -264,10 +265,10 @@ impl Workspace {
         Ok(manifest)
     }
 
-    /// What in the manifest, the catalog and the packs' directories cannot be read, so that runs or experiments may be
-    /// missing, or be back that were deleted for good. Empty in a workspace that is whole, or that lost single pages or
-    /// frames only: reading those answers with an error. Costs no reading;
-    /// [`Maintenance::verify`](crate::maintenance::Maintenance::verify) tells all.
+    /// What cannot be read of the manifest, the catalog and the packs' directories, so that runs or experiments may be
+    /// missing, or permanently deleted ones may be back. Empty if the workspace is undamaged or lost only single pages
+    /// or frames, which return errors when read. Reads nothing;
+    /// [`Maintenance::verify`](crate::maintenance::Maintenance::verify) reports everything.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -280,8 +281,8 @@ impl Workspace {
         Ok(damage)
     }
 
-    /// What is missing from the journals that say which runs are there and which count as deleted, as they were last
-    /// read, in words: every answer about a run is made without it.
+    /// Messages about lost entries, as last read, of the journals that decide which runs exist and which are deleted:
+    /// results about runs lack them.
     pub(super) fn lost_of_runs(&self) -> Vec<String> {
         let tell = |error: Error| error.to_string();
         let mut lost: Vec<String> = self.inner.manifest.lock().losses().map(tell).collect();
@@ -289,7 +290,7 @@ impl Workspace {
         lost
     }
 
-    /// What is missing from the catalog of experiments, in words. Empty when nothing is.
+    /// Messages about lost entries of the catalog of experiments. Empty if none are lost.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -299,7 +300,7 @@ impl Workspace {
         Ok(catalog.losses().map(|error| error.to_string()).collect())
     }
 
-    /// What is missing from the registry of models, in words. Empty when nothing is.
+    /// Messages about lost entries of the model registry. Empty if none are lost.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -308,14 +309,14 @@ impl Workspace {
         registry.refresh()?;
         Ok(registry.losses().map(|error| error.to_string()).collect())
     }
-    /// The same folder and caches, for somebody else: what this handle deletes, restores and moves to a stage is said
-    /// to be done by `actor`. Without it that is the user who runs the process.
+    /// The same folder and caches for another actor, who is recorded for deletions, restorations and stage changes. By
+    /// default that is the user who runs the process.
     #[must_use]
     pub fn acting_as(&self, actor: &str) -> Self {
         Self { inner: Arc::clone(&self.inner), actor: Some(actor.into()) }
     }
 
-    /// Who acts through this handle.
+    /// The actor of this handle.
     #[must_use]
     pub fn actor(&self) -> &str {
         match &self.actor {
@@ -325,12 +326,14 @@ impl Workspace {
     }
 }
 
-/// Creates the folders, and last the mark: without it the folder is not a workspace, and creating goes on later.
+/// Creates the folders, and the marker file last: without it the folder is not a workspace, and creating can continue
+/// later.
 fn create(storage: &Arc<dyn Storage>, root: &Path) -> Result<()> {
     match storage.read_dir(root) {
         Ok(entries) => {
-            if let Some(foreign) =
-                entries.iter().find(|entry| !paths::FOLDERS.contains(&entry.name.as_str()) && entry.name != paths::MARK)
+            if let Some(foreign) = entries
+                .iter()
+                .find(|entry| !paths::FOLDERS.contains(&entry.name.as_str()) && entry.name != paths::MARKER)
             {
                 let why = format!("it already holds {:?}; name an empty or a new folder", foreign.name);
                 return Err(Error::NotWorkspace { path: root.to_owned(), why });
@@ -343,21 +346,21 @@ fn create(storage: &Arc<dyn Storage>, root: &Path) -> Result<()> {
     for folder in paths::FOLDERS {
         create_folder(&*inner, &inner_root.join(folder))?;
     }
-    // Whoever sees the mark may rely on the folders and on the root's own name and those above it, whoever created them
-    // and did not live to sync them.
+    // A process that sees the marker file may rely on the folders and the names of the root and its parents, whoever
+    // created them and died before syncing them.
     for folder in root.ancestors() {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         match storage.sync_dir(folder) {
-            // One that may not be read was not created for this workspace.
+            // An unreadable folder was not created for this workspace.
             Err(error) if error.kind() == ErrorKind::PermissionDenied && folder != root => {}
             other => other.map_err(Error::io("sync", folder))?,
         }
     }
-    mark::write(&*inner, &inner_root)
+    marker::write(&*inner, &inner_root)
 }
 
-/// The disk for what is in a workspace, where no link leads out of it, and its folder as an absolute path: a handle
-/// goes on when the process changes its own.
+/// The storage of a workspace, which follows no links out of it, and its absolute path, so that a handle survives a
+/// change of working directory.
 fn confined(storage: Arc<dyn Storage>, root: &Path) -> Result<(Arc<dyn Storage>, PathBuf)> {
     let root = std::path::absolute(root).map_err(Error::io("resolve", root))?;
     let within = storage.beneath(&root).map_err(Error::io("open", &root))?;
@@ -375,7 +378,7 @@ fn create_folders(storage: &dyn Storage, path: &Path) -> Result<()> {
     }
 }
 
-/// Creates a folder unless it is there, and makes its name survive.
+/// Creates a folder if missing, and makes its name durable.
 pub(super) fn create_folder(storage: &dyn Storage, path: &Path) -> Result<()> {
     match storage.create_dir(path) {
         Ok(()) => match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {

@@ -1,11 +1,10 @@
-//! Rows of the runs that logs or several packs speak of, kept between searches as small parts of an index over those of
-//! the packs.
+//! Rows of runs that are in logs or in several packs. Kept between searches as small index parts on top of those of the
+//! packs.
 //!
-//! A row stays as long as the stamps of all logs that speak of its run, and the packs, stay: only then could it be
-//! another one. Rows lie in two parts. Most are in the *base*; the *top* has those that were made since the base was,
-//! and is made anew when one changes. When it has grown beside the base, both are made anew: runs whose row changed
-//! just then, which are being logged to, begin in the top. So a search costs by the rows that change between searches,
-//! not by all of them.
+//! A row stays valid while the packs and the stamps of its logs stay the same. Rows are in two parts. Most are in the
+//! *base*; the *top* has rows made since then, and is rebuilt when one changes. When it has grown relative to the base,
+//! both are rebuilt; runs that just changed, which are being logged to, start in the top. So a search costs as much as
+//! the rows that changed, not as all rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,20 +15,20 @@ use crate::error::Result;
 use crate::index::bitmap::Bitmap;
 use crate::index::part::IndexPart;
 
-/// The top may have so many rows, and a quarter of the base's.
+/// The top may have this many rows plus a quarter of the base's.
 const TOP_ROWS: usize = 32;
 
 /// See the module.
 #[derive(Default)]
 pub struct Overlay {
-    /// The reading of the packs that all rows were made with.
+    /// The pack reading that all rows were made with.
     reading: u64,
     rows: BTreeMap<RunKey, Row>,
     base: Option<Arc<IndexPart>>,
     top: Option<Arc<IndexPart>>,
 }
 
-/// Where a run's row is, and what it was made of.
+/// A run's row: its location and what it was made from.
 struct Row {
     stamps: Vec<u64>,
     place: Place,
@@ -37,13 +36,13 @@ struct Row {
 
 type Rows = Vec<(RunKey, RunSummary)>;
 
-/// What there is to put over the packs for a run.
+/// The overlay's result for a run.
 pub enum Made {
     /// Its row.
     Row(Box<RunSummary>),
     /// Nothing: there is no such run.
     Nothing,
-    /// Nothing that may be kept: it must be asked for again.
+    /// Not cacheable: it must be made again.
     Unclear,
 }
 
@@ -56,11 +55,11 @@ enum Place {
 }
 
 impl Overlay {
-    /// Makes rows that are missing or may have changed, by `make`, and forgets those of other runs than `wanted`, which
-    /// gives each run's stamps. The parts, each with the rows of it that do not count.
+    /// Makes missing or outdated rows by `make`, and drops rows of runs not in `wanted`, which has each run's stamps.
+    /// Returns the parts, each with its invalid rows.
     ///
     /// # Errors
-    /// Those of `make`, and of reading rows back; what was kept is forgotten then.
+    /// Those of `make`, and of reading rows back; then all rows are dropped.
     pub fn update(
         &mut self,
         reading: u64,
@@ -83,7 +82,7 @@ impl Overlay {
         mut make: impl FnMut(RunKey) -> Result<Made>,
     ) -> Result<()> {
         self.rows.retain(|key, _| wanted.contains_key(key));
-        // New rows, each with whether its run had another one before.
+        // New rows, and whether the run had another row before.
         let mut made: Vec<(RunKey, RunSummary, bool)> = Vec::new();
         for (key, stamps) in wanted {
             if self.rows.get(&key).is_some_and(|row| row.stamps == stamps) {
@@ -126,7 +125,7 @@ impl Overlay {
         Ok(())
     }
 
-    /// Makes a part of rows, and notes where they are.
+    /// Builds a part from rows and records their locations.
     fn place(&mut self, rows: Rows, place: fn(u32) -> Place) -> Result<Option<Arc<IndexPart>>> {
         let (keys, rows): (Vec<RunKey>, Vec<RunSummary>) = rows.into_iter().unzip();
         for (key, at) in keys.iter().zip(0..) {

@@ -1,4 +1,4 @@
-//! Open packs: found by the manifest, their groups read once and kept while there is room.
+//! Open packs of the manifest, with a cache of their row groups.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,26 +13,26 @@ use crate::base::ids::RunKey;
 use crate::error::{Error, Result};
 use crate::folder::paths;
 use crate::journal::manifest::Manifest;
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::snapshot::RunPart;
 use crate::run::state::RunState;
 use crate::segment::pack::{Pack, RunPlace};
-use crate::segment::reader::{Group, Source};
+use crate::segment::reader::{RowGroup, Source};
 use crate::storage::Storage;
 
-/// How many groups of one pack stay in memory.
-const GROUPS_KEPT: usize = 64;
+/// Most row groups of one pack kept in memory.
+const ROW_GROUPS_MAX: usize = 64;
 
-/// One group of a pack with its runs' words.
+/// A row group of a pack with its runs' metadata.
 #[derive(Debug)]
-pub struct PackGroup {
-    group: Arc<Group>,
+pub struct PackRowGroup {
+    group: Arc<RowGroup>,
     states: Vec<RunState>,
-    /// For each run the numbers of its series.
+    /// For each run, the numbers of its series.
     series: Vec<Vec<u32>>,
 }
 
-impl PackGroup {
+impl PackRowGroup {
     fn read(pack: &Pack, index: usize) -> Result<Self> {
         let group = pack.group(index)?;
         let corrupt =
@@ -48,19 +48,19 @@ impl PackGroup {
         Ok(Self { group: Arc::new(group), states, series })
     }
 
-    /// The words of each run.
+    /// The metadata of each run.
     #[must_use]
     pub fn states(&self) -> &[RunState] {
         &self.states
     }
 
-    /// The group itself.
+    /// The row group itself.
     #[must_use]
-    pub fn group(&self) -> &Arc<Group> {
+    pub fn group(&self) -> &Arc<RowGroup> {
         &self.group
     }
 
-    /// What this group has of a run.
+    /// This row group's part of a run.
     #[must_use]
     pub fn part(&self, run: u32) -> Option<RunPart> {
         let state = self.states.get(run as usize)?.clone();
@@ -82,11 +82,11 @@ impl PackGroup {
 #[derive(Debug)]
 pub struct OpenPack {
     pack: Arc<Pack>,
-    groups: Mutex<FxHashMap<u32, Arc<PackGroup>>>,
+    groups: Mutex<FxHashMap<u32, Arc<PackRowGroup>>>,
 }
 
 impl OpenPack {
-    /// Wraps a pack, with none of its groups read yet.
+    /// Wraps a pack, with none of its row groups read yet.
     #[must_use]
     pub fn new(pack: Pack) -> Self {
         Self { pack: Arc::new(pack), groups: Mutex::default() }
@@ -98,17 +98,17 @@ impl OpenPack {
         &self.pack
     }
 
-    /// One of its groups.
+    /// One of its row groups.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
-    pub fn group(&self, index: u32) -> Result<Arc<PackGroup>> {
+    pub fn group(&self, index: u32) -> Result<Arc<PackRowGroup>> {
         if let Some(known) = self.groups.lock().get(&index) {
             return Ok(Arc::clone(known));
         }
-        let group = Arc::new(PackGroup::read(&self.pack, index as usize)?);
+        let group = Arc::new(PackRowGroup::read(&self.pack, index as usize)?);
         let mut groups = self.groups.lock();
-        if groups.len() >= GROUPS_KEPT {
+        if groups.len() >= ROW_GROUPS_MAX {
             groups.clear();
         }
         groups.insert(index, Arc::clone(&group));
@@ -116,20 +116,21 @@ impl OpenPack {
     }
 }
 
-/// The packs of one state of the manifest. Cheap to clone: a clone stays as it is while the workspace moves on.
+/// The packs of one manifest state. Cheap to clone: a clone stays as it is while the workspace moves on.
 #[derive(Clone, Debug, Default)]
 pub struct PackSet {
     packs: BTreeMap<u128, Arc<OpenPack>>,
-    /// Which reading of the manifest it follows.
+    /// The manifest reading it is from.
     reading: u64,
     broken: BTreeMap<u128, Arc<Error>>,
-    /// Whether the operating system refused one of them, which may pass: too many open files, a network that is away.
+    /// Whether the operating system refused to open one, perhaps temporarily: too many open files, an unreachable
+    /// network.
     refused: bool,
 }
 
 impl PackSet {
-    /// Opens what the manifest names and this set has not, and forgets the rest. A pack that cannot be opened is kept
-    /// apart: the others serve on. `reading` is that of the manifest.
+    /// Opens new packs of the manifest and forgets removed ones. Packs that cannot be opened are kept separately; the
+    /// others serve. `reading` is the manifest's.
     pub fn update(&mut self, storage: &dyn Storage, root: &Path, manifest: &Manifest, reading: u64) {
         self.reading = reading;
         self.packs.retain(|id, _| manifest.packs.contains_key(id));
@@ -149,7 +150,7 @@ impl PackSet {
         }
     }
 
-    /// Which reading of the manifest this set follows.
+    /// The manifest reading this set is from.
     #[must_use]
     pub fn reading(&self) -> u64 {
         self.reading
@@ -167,15 +168,14 @@ impl PackSet {
         &self.broken
     }
 
-    /// Whether the operating system refused a pack when it was last asked, so that asking again may help.
+    /// Whether the operating system refused to open a pack, so that a retry may help.
     #[must_use]
     pub fn refused(&self) -> bool {
         self.refused
     }
 
-    /// Refuses to answer where a pack could not be opened for want of something that the process lacks, such as
-    /// descriptors: then asking again may help. A pack that itself cannot be read is left out and told, see
-    /// [`Self::broken`].
+    /// Fails if a pack could not be opened for lack of a process resource, such as descriptors: a retry may help. A
+    /// pack that is itself unreadable is left out and reported, see [`Self::broken`].
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -184,7 +184,7 @@ impl PackSet {
         lacking.map_or(Ok(()), |error| Err(error.again()))
     }
 
-    /// Where a run lies.
+    /// The locations of a run.
     pub fn find(&self, run: RunKey) -> impl Iterator<Item = (&Arc<OpenPack>, RunPlace)> {
         self.packs.values().flat_map(move |pack| pack.pack.find(run).map(move |place| (pack, place)))
     }

@@ -1,4 +1,4 @@
-//! Pages of groups, for `verify`: whether each decodes, and what its loss costs.
+//! Pages of row groups, for `verify`: checks that each decodes, and describes the cost of losing it.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use crate::run::state::RunState;
 use crate::segment::footer::Footer;
 use crate::segment::layout::{BUCKETS_PER_PAGE, PAGE_POINTS, TIMESTAMPS_NONE};
 use crate::segment::pyramid::{bucket_pages, decode_buckets, levels, pages};
-use crate::segment::reader::Group;
+use crate::segment::reader::RowGroup;
 
-/// The ids of a pack's group's runs, as far as they can be read.
-pub(super) fn group_names(group: &Group) -> Vec<String> {
+/// The run ids of a pack's row group, as far as they can be read.
+pub(super) fn group_names(group: &RowGroup) -> Vec<String> {
     let records = group.run_records().unwrap_or_default();
     let states = records.iter().map(|record| control::decode::<RunState>(record));
     states.map(|state| state.map_or_else(|_| "?".to_owned(), |state| state.id.to_string())).collect()
 }
 
-/// For each page what its loss costs.
+/// For each page, the cost of losing it.
 pub(super) fn costs(footer: &Footer, runs: &[String]) -> BTreeMap<usize, String> {
     let mut users: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
     let pool = footer.pool().bounds().map(|bound| footer.pool_base + bound);
@@ -58,17 +58,17 @@ pub(super) fn costs(footer: &Footer, runs: &[String]) -> BTreeMap<usize, String>
         }
     };
     let mut costs: BTreeMap<usize, String> = users.iter().map(|(&page, users)| (page, tell(users))).collect();
-    let words = "names, params and tags of runs, whose points are read again after a repair";
-    (pool[4]..footer.pages.len()).for_each(|page| _ = costs.insert(page, words.to_owned()));
+    let cost = "names, params and tags of runs, whose points are read again after a repair";
+    (pool[4]..footer.pages.len()).for_each(|page| _ = costs.insert(page, cost.to_owned()));
     costs
 }
 
-/// Whether a page's bytes are what the footer says of them.
+/// Checks a page's bytes against the footer.
 pub(super) fn decode_page(footer: &Footer, index: usize, bytes: &[u8]) -> Result<(), String> {
     let page = footer.pages[index];
-    let told = |error: codec::CodecError| error.to_string();
-    let ints = |count: usize| codec::decode_ints(page.codec, bytes, &mut vec![0; count]).map_err(told);
-    let floats = |count: usize| codec::decode_floats(page.codec, bytes, &mut vec![0.0; count]).map_err(told);
+    let message = |error: codec::CodecError| error.to_string();
+    let ints = |count: usize| codec::decode_ints(page.codec, bytes, &mut vec![0; count]).map_err(message);
+    let floats = |count: usize| codec::decode_floats(page.codec, bytes, &mut vec![0.0; count]).map_err(message);
     let in_page = |total: usize, page: usize| (total - page * PAGE_POINTS).min(PAGE_POINTS);
     if index >= footer.pool_base {
         let (pool, at) = (footer.pool(), index - footer.pool_base);
@@ -76,7 +76,7 @@ pub(super) fn decode_page(footer: &Footer, index: usize, bytes: &[u8]) -> Result
         if at < bounds[3] {
             return ints(in_page(pool.axis_points, at % pages(pool.axis_points)));
         }
-        // The records of runs are decoded when they are named.
+        // Run records are decoded when their runs are named.
         return if at < bounds[4] { floats(in_page(pool.values, at - bounds[3])) } else { Ok(()) };
     }
     for axis in footer.axes.iter().filter(|axis| !axis.pooled()) {

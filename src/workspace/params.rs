@@ -1,22 +1,20 @@
-//! Setting params: write-once among all writers of a run, without a lock that anybody waits for.
+//! Sets params: write-once among all writers of a run, without a lock that anybody waits for.
 //!
-//! 1. **Claim.** The writer appends a claim of each param to its log. A claim is not a value: readers do not see it.
-//! 2. **Look.** It reads what the others have said of the run: logs first, then packs.
-//! 3. **Decide.** Where another value is set, it retracts its claims and refuses. Where another writer that may still
-//!    set its own claims another value, the writer with the lesser number keeps its claim and looks again, and the
-//!    other one retracts, waits and begins anew; both give up after a while. A claim of a dead writer counts for
-//!    nothing.
-//! 4. **Set.** Otherwise it appends the params, in one frame, and only then are they values and is the call
-//!    acknowledged.
+//! 1. **Claim.** The writer appends a claim for each param to its log. Readers ignore claims.
+//! 2. **Look.** It reads the run's metadata from the others: logs first, then packs.
+//! 3. **Decide.** If another value is set, it retracts its claims and fails. If another live writer claims another
+//!    value, the writer with the lesser id keeps its claim and looks again; the other retracts, waits and starts over.
+//!    Both give up after a while. Claims of dead writers do not count.
+//! 4. **Set.** Otherwise it appends the params in one frame. Only then are they values, and the call acknowledged.
 //!
-//! `docs/format.md` says why no two values are ever set, and what is left whoever dies at which step ("How a param is
-//! set").
+//! `docs/format.md` proves that no two values are ever set, and what is left if a writer dies at any step ("How a param
+//! is set").
 //!
-//! A writer that fails to retract keeps its claim, which costs others an error at most, and retracts with its next
+//! A writer that fails to retract keeps its claim, which at most causes others an error, and retracts with its next
 //! frame.
 //!
-//! Imports and copies from another workspace go straight into packs. They keep the rule by a log that holds nothing but
-//! their claims while the pack is made (`Workspace::claiming_params`).
+//! Imports and pulls write straight into packs. They follow the rule with a log that contains only their claims while
+//! the pack is made (`Workspace::claiming_params`).
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -28,27 +26,27 @@ use crate::base::ids::{RunId, WriterId};
 use crate::error::{Error, Result};
 use crate::folder::paths::{self, LogName};
 use crate::log::record::Record;
-use crate::run::gather::gather;
+use crate::run::pack::pack_runs;
 use crate::run::session::Session;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::RunState;
 use crate::workspace::edits::{Editor, conflict};
 use crate::workspace::import::Known;
+use crate::workspace::log_metadata::{LogMetadata, metadata_part};
 use crate::workspace::open::Workspace;
 use crate::workspace::runs::merge;
-use crate::workspace::words::{LogWords, words};
 
-/// Pauses between looks begin with this and double up to that.
+/// Pauses between looks start with the minimum and double up to the maximum.
 const PAUSE_MIN: Duration = Duration::from_micros(100);
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 
-/// Claims in one frame at most.
+/// Most claims per frame.
 const CLAIMS_AT_ONCE: usize = 4096;
 
-/// A param to be set.
+/// A param to set: key and value.
 pub(super) type Wanted<'a> = (&'a str, &'a str);
 
-/// Another writer that claims another value, and may set it.
+/// Another live writer that claims another value.
 struct Rival {
     writer: WriterId,
     log: PathBuf,
@@ -56,13 +54,13 @@ struct Rival {
     value: String,
 }
 
-/// Files and folders that cannot be read and do not speak of a run, since they could not be read when it began under a
-/// random id, and nothing is added to them.
+/// Unreadable files and folders that cannot mention a run: they were unreadable when it began under a random id, and
+/// nothing is added to them.
 #[derive(Debug, Default)]
-pub(super) struct Apart(FxHashSet<PathBuf>);
+pub(super) struct Unrelated(FxHashSet<PathBuf>);
 
-impl Apart {
-    /// What `read` gives; nothing where that is an error of one of these.
+impl Unrelated {
+    /// The result of `read`, or the default if its error concerns one of these files.
     fn forgive<T: Default>(&self, read: Result<T>) -> Result<T> {
         read.or_else(|error| if self.has(&error) { Ok(T::default()) } else { Err(error) })
     }
@@ -72,23 +70,23 @@ impl Apart {
     }
 }
 
-/// What all others have said of a run.
+/// The run as all other writers see it.
 struct Look {
-    /// `None` when they have said nothing.
+    /// `None` if they have nothing of it.
     state: Option<RunState>,
-    /// Who stands against the values wanted, of several the one with the least number.
+    /// The rival for the wanted values; of several the one with the least id.
     rival: Option<Rival>,
-    /// The manifest's number up to which packs are in the state.
+    /// The manifest number up to which `state` includes packs.
     manifest: u64,
 }
 
-/// How a look ends that was repeated as long as it was of use.
+/// The outcome of repeated looks.
 enum Found {
-    /// Nobody stands against the values.
+    /// Nobody has or claims other values.
     Free,
-    /// Others have set some of the params; the state has them.
+    /// Others have set some of the params; `state` has them.
     Set,
-    /// A rival goes first, or does not come to an end.
+    /// A rival goes first, or does not finish.
     Rival(Rival),
 }
 
@@ -115,7 +113,7 @@ impl Editor<'_> {
         }
     }
 
-    /// The params that are not set yet.
+    /// The params not set yet.
     pub(super) fn unset<'a>(&self, params: &[Wanted<'a>]) -> Result<Vec<Wanted<'a>>> {
         let mut wanted: Vec<Wanted<'a>> = Vec::with_capacity(params.len());
         for &(key, value) in params {
@@ -129,7 +127,7 @@ impl Editor<'_> {
         Ok(wanted)
     }
 
-    /// Looks until it is known who goes first, or patience ends.
+    /// Looks until it is decided who goes first, or patience ends.
     fn decide(&mut self, wanted: &[Wanted<'_>], patience: &mut Patience) -> Result<Found> {
         loop {
             match self.look(wanted)? {
@@ -151,7 +149,7 @@ impl Editor<'_> {
         Err(Error::ParamClaimed { run: self.state.id.to_string(), key, log })
     }
 
-    /// Takes in what others have said by now, and says whether it stands against these values.
+    /// Updates the state from the others, and checks whether it conflicts with these values.
     fn look(&mut self, wanted: &[Wanted<'_>]) -> Result<Found> {
         let (id, writer) = (&self.state.id, self.session.writer());
         if let Some(manifest) = *self.seen
@@ -159,7 +157,7 @@ impl Editor<'_> {
         {
             return Ok(Found::Free);
         }
-        let Look { state, rival, manifest } = self.workspace.look(id, writer, wanted, self.apart)?;
+        let Look { state, rival, manifest } = self.workspace.look(id, writer, wanted, self.unrelated)?;
         *self.seen = Some(manifest);
         if let Some(others) = state {
             self.state.merge(&others);
@@ -168,16 +166,16 @@ impl Editor<'_> {
         Ok(if set { Found::Set } else { rival.map_or(Found::Free, Found::Rival) })
     }
 
-    /// Takes claims back. Where that fails it is said before whatever the writer says next.
+    /// Retracts claims. If that fails, they are retracted with the writer's next frame.
     fn retract(&mut self, wanted: &[Wanted<'_>]) {
         let retract = |(key, _): &Wanted<'_>| Record::ParamRetracted { run: self.run, key: (*key).to_owned() };
         let records: Vec<Record> = wanted.iter().map(retract).collect();
         if self.session.commit(records.clone(), &[]).is_err() {
-            self.session.say_first(records);
+            self.session.prepend_records(records);
         }
     }
 
-    /// Appends params that nobody stands against.
+    /// Appends params without a rival.
     fn set(&mut self, wanted: &[Wanted<'_>]) -> Result<()> {
         let param = |(order, &(key, value)): (u64, &Wanted<'_>)| Record::Param {
             run: self.run,
@@ -193,15 +191,15 @@ impl Editor<'_> {
         let writer = self.session.writer();
         records.iter().for_each(|record| self.state.apply(writer, record));
         match self.session.check_linked() {
-            // What was appended vanishes with this process.
+            // What was appended is lost with this process.
             Err(error @ Error::LogRemoved { .. }) => Err(error),
-            // Where nobody can tell, the params are set all the same.
+            // If that is unknown, the params are still set.
             _ => Ok(()),
         }
     }
 }
 
-/// A param that was left out of a pack, since another value stands or is just being set.
+/// A param left out of a pack because another value is set or claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The run.
@@ -210,7 +208,7 @@ pub struct Refused {
     pub key: String,
     /// The other value.
     pub existing: String,
-    /// The value that was left out.
+    /// The value left out.
     pub given: String,
 }
 
@@ -222,12 +220,12 @@ impl std::fmt::Display for Refused {
 }
 
 impl Workspace {
-    /// Publishes runs of other sources as a pack, without the params that others have set otherwise by now or are just
-    /// setting, which it gives.
+    /// Publishes imported or pulled runs as a pack, without the params for which others have set or claimed other
+    /// values. Returns those.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where something cannot be read that may speak of a run with params. [`Error::Io`]; nothing
-    /// was published then.
+    /// [`Error::Corrupt`] if an unreadable file may mention a run with params. [`Error::Io`]; then nothing was
+    /// published.
     pub(super) fn publish_runs(&self, runs: Vec<RunSnapshot>) -> Result<Vec<Refused>> {
         self.claiming_params(
             runs,
@@ -238,19 +236,17 @@ impl Workspace {
                     run.leave_params_out(|key| refused.iter().any(|other| other.run == id && other.key == key));
                 }
                 let mut runs = runs.into_iter().map(Ok);
-                self.publish_pack(|pack| gather(pack, &mut runs), &[], |_| true)?;
+                self.publish_pack(|pack| pack_runs(pack, &mut runs), &[], |_| true)?;
                 Ok(refused)
             },
         )
     }
 
-    /// Does something with runs whose params are claimed as long as it takes, so that nobody else sets another value
-    /// meanwhile. It is told which of them others have set otherwise by now or are just setting, of runs that `asks`
-    /// says.
+    /// Runs `act` while the params of runs are claimed, so that nobody else sets other values. `act` gets the params
+    /// for which others have set or claimed other values, of the runs selected by `asks`.
     ///
     /// # Errors
-    /// Those of `act`; [`Error::Corrupt`] where something cannot be read that may speak of a run with params;
-    /// [`Error::Io`].
+    /// Those of `act`; [`Error::Corrupt`] if an unreadable file may mention a run with params; [`Error::Io`].
     pub(super) fn claiming_params<T>(
         &self,
         runs: Vec<RunSnapshot>,
@@ -258,7 +254,7 @@ impl Workspace {
         act: impl FnOnce(Vec<RunSnapshot>, Vec<Refused>) -> Result<T>,
     ) -> Result<T> {
         let claims: Vec<Record> = runs.iter().flat_map(|run| claims_of(run.state())).collect();
-        // Its claims stand until the pack is published, and count for nothing once it is gone.
+        // Its claims hold until the pack is published, and do not count once it is gone.
         let claiming = if claims.is_empty() { None } else { Some(self.claim_for_pack(claims)?) };
         let refused = claiming.as_ref().map_or(Ok(Vec::new()), |session| {
             let known = Known::of(self)?;
@@ -272,18 +268,17 @@ impl Workspace {
         if let Some(session) = claiming {
             let dir = self.inner.root.join(paths::EDITS);
             let name = LogName { dir, stem: paths::EDITS.to_owned(), writer: session.writer() };
-            // It is ended by being dropped. Its ledger line is settled, so that nobody misses it; if that fails, it
-            // stays.
+            // Dropping ends it. Its ledger line is retired so that it may be removed; if that fails, it stays.
             drop(session);
             self.claims(true)?;
-            if self.settle(&name).is_ok() {
+            if self.retire_line(&name).is_ok() {
                 let _ = self.inner.storage.remove_file(&name.log());
             }
         }
         done
     }
 
-    /// Makes a log of edits with nothing but claims.
+    /// Creates an edit log that contains only claims.
     fn claim_for_pack(&self, claims: Vec<Record>) -> Result<Session> {
         let mut session = Session::create(self.place(self.inner.root.join(paths::EDITS), paths::EDITS.to_owned(), 1))?;
         let mut claims = claims.into_iter().peekable();
@@ -293,7 +288,7 @@ impl Workspace {
         Ok(session)
     }
 
-    /// The params of a run that others have set otherwise, or are setting.
+    /// The params of a run for which others have set or claimed other values.
     fn refused_of(&self, state: &RunState, writer: WriterId) -> Result<Vec<Refused>> {
         let mut wanted: Vec<Wanted<'_>> = state.params().collect();
         let mut refused = Vec::new();
@@ -302,7 +297,7 @@ impl Workspace {
             refused.push(Refused { run, key, existing: existing.to_owned(), given });
         };
         while !wanted.is_empty() {
-            let look = self.look(&state.id, writer, &wanted, &Apart::default())?;
+            let look = self.look(&state.id, writer, &wanted, &Unrelated::default())?;
             let Look { state: known, rival, .. } = look;
             wanted.retain(|&(key, value)| {
                 let claimed = rival.as_ref().filter(|rival| rival.key == key).map(|rival| rival.value.as_str());
@@ -316,10 +311,10 @@ impl Workspace {
         Ok(refused)
     }
 
-    /// What cannot be read now and will never speak of a run that begins now under a random id: packs, since they do
-    /// not change, and logs of edits that have ended or have no file under their name.
-    pub(super) fn apart_from_new_runs(&self) -> Result<Apart> {
-        let mut apart = FxHashSet::default();
+    /// Unreadable files that will never mention a run that begins now under a random id: packs, which do not change,
+    /// and edit logs that ended or have no file.
+    pub(super) fn unrelated_to_new_runs(&self) -> Result<Unrelated> {
+        let mut unrelated = FxHashSet::default();
         let has_no_file = |error: &Error| match error {
             Error::Io { source, .. } => {
                 matches!(source.kind(), ErrorKind::InvalidInput | ErrorKind::IsADirectory | ErrorKind::NotADirectory)
@@ -330,40 +325,38 @@ impl Workspace {
         match self.edit_log_names() {
             Ok(names) => {
                 for name in names {
-                    let Err(error) = self.edit_words(&name) else { continue };
+                    let Err(error) = self.edit_log_metadata(&name) else { continue };
                     if has_no_file(&error) || self.has_ended_by_ledger(&name)? {
                         unread.push(error);
                     }
                 }
             }
             Err(error) if has_no_file(&error) => unread.push(error),
-            // Logs that nobody sees may grow.
+            // Unseen logs may grow.
             Err(_) => {}
         }
         unread.extend(self.refresh()?.broken().values().map(|error| error.again()));
-        apart.extend(unread.iter().filter_map(Error::path).map(std::path::Path::to_owned));
-        Ok(Apart(apart))
+        unrelated.extend(unread.iter().filter_map(Error::path).map(std::path::Path::to_owned));
+        Ok(Unrelated(unrelated))
     }
 
-    /// What all logs and packs say of a run, but for the log of `writer`, and who in them stands against the values
-    /// wanted.
+    /// A run's metadata from all logs and packs except the log of `writer`, and the rival for the wanted values.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`] where something cannot be read that may speak of the run: a param may be set
-    /// there.
-    fn look(&self, id: &RunId, writer: WriterId, wanted: &[Wanted<'_>], apart: &Apart) -> Result<Look> {
+    /// [`Error::Corrupt`], [`Error::Io`] if an unreadable file may mention the run: a param may be set there.
+    fn look(&self, id: &RunId, writer: WriterId, wanted: &[Wanted<'_>], unrelated: &Unrelated) -> Result<Look> {
         let (mut parts, mut rivals) = (Vec::new(), Vec::new());
-        let edits = apart.forgive(self.edit_log_names()).map_err(unread)?;
+        let edits = unrelated.forgive(self.edit_log_names()).map_err(unread)?;
         let names = self.run_log_names(id.key()).map_err(unread)?.into_iter().chain(edits);
         for name in names.filter(|name| name.writer != writer) {
             let read = || match name.run() {
-                Some(_) => self.log_words(&name).map_err(unread),
-                None => apart.forgive(self.edit_words(&name)).map_err(unread),
+                Some(_) => self.log_metadata(&name).map_err(unread),
+                None => unrelated.forgive(self.edit_log_metadata(&name)).map_err(unread),
             };
             let Some(mut log) = read()? else { continue };
             let mut against = rival(&name, &log, id, wanted);
             if against.is_some() && (log.has_ended() || self.is_free(&name).unwrap_or(false)) {
-                // What it said before it died counts; what it only claims can never become a value.
+                // Values it set before it died count; its claims can never become values.
                 let Some(last) = read()? else { continue };
                 (log, against) = (last, None);
             }
@@ -371,9 +364,9 @@ impl Workspace {
                 return Err(error);
             }
             rivals.extend(against);
-            parts.extend(log.state(id).map(words));
+            parts.extend(log.state(id).map(metadata_part));
         }
-        // Packs last: what left a log by now is in one.
+        // Packs last: what left a log by now is in a pack.
         let manifest = {
             let mut manifest = self.inner.manifest.lock();
             manifest.refresh()?;
@@ -381,19 +374,21 @@ impl Workspace {
         };
         let packs = self.refresh()?;
         packs.check()?;
-        if let Some(error) = packs.broken().values().find(|error| !apart.has(error)) {
+        if let Some(error) = packs.broken().values().find(|error| !unrelated.has(error)) {
             return Err(unread(error.again()));
         }
         for (pack, place) in packs.find(id.key()) {
             let group = pack.group(place.group)?;
-            parts.extend(group.states().get(place.run as usize).filter(|state| state.id == *id).cloned().map(words));
+            parts.extend(
+                group.states().get(place.run as usize).filter(|state| state.id == *id).cloned().map(metadata_part),
+            );
         }
         let state = merge(parts, self.inner.manifest.lock().state()).map(|run| run.state().clone());
         Ok(Look { state, rival: rivals.into_iter().min_by_key(|rival: &Rival| rival.writer), manifest })
     }
 }
 
-/// The error of a param that may be set in what cannot be read, said so that whoever set it knows why it is refused.
+/// Extends an error of an unreadable file that may set a param with the reason why setting it fails.
 fn unread(error: Error) -> Error {
     match error {
         Error::Io { path, source, .. } => {
@@ -413,15 +408,15 @@ fn claim(id: &RunId, (key, value): Wanted<'_>) -> Record {
     Record::ParamClaimed { id: id.clone(), key: key.to_owned(), value: value.to_owned() }
 }
 
-/// Whether a log claims a value other than one of those wanted, which it has neither set nor retracted.
-fn rival(name: &LogName, log: &LogWords, id: &RunId, wanted: &[Wanted<'_>]) -> Option<Rival> {
+/// The rival in a log: an open claim of a value other than the wanted one.
+fn rival(name: &LogName, log: &LogMetadata, id: &RunId, wanted: &[Wanted<'_>]) -> Option<Rival> {
     wanted.iter().find_map(|&(key, value)| {
         let claimed = log.open_claim(id, key).filter(|claimed| *claimed != value)?.to_owned();
         Some(Rival { writer: name.writer, log: name.log(), key: key.to_owned(), value: claimed })
     })
 }
 
-/// How long to wait for others, all pauses together.
+/// The remaining time to wait for others.
 struct Patience {
     left: Duration,
     next: Duration,
@@ -432,7 +427,7 @@ impl Patience {
         Self { left: Duration::from_millis(total_ms), next: PAUSE_MIN }
     }
 
-    /// Waits a little; `false` when that was enough.
+    /// Waits a little; `false` when time is up.
     fn pause(&mut self) -> bool {
         if self.left.is_zero() {
             return false;

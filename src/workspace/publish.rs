@@ -1,12 +1,12 @@
-//! Publishes packs: written aside, read back, named, made live, and only then relied on.
+//! Publishes packs: writes them aside, reads them back, names them, makes them live, and verifies that they are.
 //!
-//! 1. The pack is written to `tmp` by a maker that holds its lock (`folder/making.rs`), synced, and read back.
-//! 2. It is renamed into the folder of packs, and the folder is synced. The lock stays with it.
-//! 3. An entry of the manifest makes it live.
-//! 4. The maker proves that it is there: under its name lies the file that it holds, which reads, and the manifest as
-//!    it is now names it. Only then may what the pack was made from be removed.
+//! 1. The maker writes the pack to `tmp`, holding its lock (`folder/making.rs`), syncs it and reads it back.
+//! 2. It is renamed into the packs folder, which is synced. The lock is kept.
+//! 3. A manifest entry makes it live.
+//! 4. The maker checks that its name refers to the file it holds, that it can be read, and that the current manifest
+//!    names it. Only then may the source data be removed.
 //!
-//! A maker that dies before 3 leaves a pack that no entry names, and whatever it was made from.
+//! If the maker dies before step 3, it leaves an unlisted pack and its source data.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::folder::making::{self, Making};
 use crate::folder::paths;
 use crate::journal::manifest::{Change, Manifest, PackEntry};
-use crate::run::gather::Gathered;
+use crate::run::pack::Packed;
 use crate::segment::pack::{Pack, PackWriter};
 use crate::segment::reader::Source;
 use crate::workspace::open::{Workspace, create_folder};
@@ -26,21 +26,21 @@ use crate::workspace::packs::{self, OpenPack, PackSet};
 /// A pack that was made live.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Published {
-    /// Whether it was live, whole and under its name after that. If not, others have replaced it meanwhile, and what it
-    /// was made from must stay.
+    /// Whether it was live and readable under its name afterwards. If not, others have replaced it, and the source data
+    /// must stay.
     pub(super) stands: bool,
 }
 
 impl Workspace {
-    /// Writes a pack by `fill` and makes it live together with `changes`, unless `holds` says that the manifest has
-    /// moved on in a way that makes the pack needless. `None` when nothing was published.
+    /// Writes a pack by `fill` and makes it live together with `changes`, unless `holds` finds that the current
+    /// manifest makes it unnecessary. `None` if nothing was published.
     ///
     /// # Errors
-    /// Those of `fill`; [`Error::Io`], and then the pack is live or a leftover; [`Error::Corrupt`] when it was
-    /// published and is not there afterwards. In each case what it was made from must stay.
+    /// Those of `fill`; [`Error::Io`], then the pack is live or a leftover; [`Error::Corrupt`] if it was published and
+    /// is gone afterwards. In each case the source data must stay.
     pub(super) fn publish_pack(
         &self,
-        fill: impl FnOnce(&mut PackWriter) -> Result<Gathered>,
+        fill: impl FnOnce(&mut PackWriter) -> Result<Packed>,
         changes: &[Change],
         holds: impl Fn(&Manifest) -> bool,
     ) -> Result<Option<Published>> {
@@ -51,7 +51,7 @@ impl Workspace {
         let written = self.write_pack(&making, fill).and_then(|(entry, rows)| {
             let dir = self.inner.root.join(paths::PACKS);
             match storage.rename(&making.path, &path) {
-                // A copy of a workspace without packs need not have the folder.
+                // A copied workspace without packs may lack the folder.
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     create_folder(storage, &dir)?;
                     storage.rename(&making.path, &path)
@@ -60,7 +60,7 @@ impl Workspace {
             }
             .map_err(Error::io("publish", &path))?;
             storage.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
-            // An index that could not be written is made by whoever needs it.
+            // If writing the index fails, searches build it.
             let _ = packs::open(storage, &self.inner.root, id)
                 .and_then(|pack| self.write_index(id, &OpenPack::new(pack), rows));
             Ok(entry)
@@ -84,8 +84,8 @@ impl Workspace {
             }
             Ok(all)
         });
-        // After an error the entry may have its name, and so be read and built upon by others: then the pack must stay.
-        // If it has none, the pack is a leftover like any other.
+        // After an error the entry may still have its name, and others may build on it: then the pack must stay. If
+        // not, the pack is an ordinary leftover.
         if published.is_ok() && (!matches!(published, Ok(true)) || entry.runs == 0) {
             let _ = storage.remove_file(&path);
             let _ = storage.remove_file(&paths::index(&self.inner.root, id));
@@ -99,18 +99,18 @@ impl Workspace {
     fn write_pack(
         &self,
         making: &Making,
-        fill: impl FnOnce(&mut PackWriter) -> Result<Gathered>,
+        fill: impl FnOnce(&mut PackWriter) -> Result<Packed>,
     ) -> Result<(PackEntry, Option<Vec<RunSummary>>)> {
         let mut pack = PackWriter::new(Arc::clone(&making.file), &making.path, making.id, Effort::Tight)?;
-        let Gathered { runs, series, points, rows } = fill(&mut pack)?;
+        let Packed { runs, series, points, rows } = fill(&mut pack)?;
         let bytes = pack.finish()?;
-        // What was read from must not go before what was written is known to be readable.
+        // The source may only be removed once the pack is known to be readable.
         let file = self.inner.storage.open_read(&making.path).map_err(Error::io("open", &making.path))?;
         check_pack(&Pack::open(Source::new(file, making.path.clone()))?)?;
         Ok((PackEntry { runs, series, points, bytes }, rows))
     }
 
-    /// Step 4. Says `false` when others have replaced the pack since it was published.
+    /// Step 4. `false` if others have replaced the pack since.
     fn stands(&self, making: &Making) -> Result<bool> {
         let is_named = || {
             let mut manifest = self.inner.manifest.lock();
@@ -131,37 +131,37 @@ impl Workspace {
         }
     }
 
-    /// Opens a pack in the making by its name: it is the same file, and its directory and footers read.
+    /// Opens a pack by its name and checks that it is the maker's file and that its directory and footers are valid.
     fn prove(&self, making: &Making) -> Result<()> {
         let path = paths::pack(&self.inner.root, making.id);
         let named = self.inner.storage.open_write(&path).map_err(Error::io("open", &path))?;
-        // The maker has the lock of its own file, so whoever gets one here got that of another.
+        // The maker holds the lock of its file, so if the lock can be taken here, this is another file.
         if making.file.try_lock().is_ok_and(|ours| ours) && named.try_lock().is_ok_and(|other| other) {
             return Err(Error::corrupt(&path, 0, "another file has the pack's name"));
         }
         check_readable(&packs::open(&*self.inner.storage, &self.inner.root, making.id)?)
     }
 
-    /// Opens packs anew by their names: an open pack reads on when its file was removed.
+    /// Reopens packs by name: an open pack stays readable after its file was removed.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`] of the first that is not there.
+    /// [`Error::Corrupt`], [`Error::Io`] of the first missing one.
     pub(super) fn check_names(&self, packs: &PackSet) -> Result<()> {
         packs.packs().keys().try_for_each(|&id| packs::open(&*self.inner.storage, &self.inner.root, id).map(|_| ()))
     }
 }
 
-/// Reads the footers and run records of a pack's groups.
+/// Reads the footers and run records of a pack's row groups.
 fn check_readable(pack: &Pack) -> Result<()> {
-    (0..pack.group_count()).try_for_each(|index| pack.group(index)?.run_records().map(|_| ()))
+    (0..pack.row_group_count()).try_for_each(|index| pack.group(index)?.run_records().map(|_| ()))
 }
 
-/// Reads every page of a pack and verifies it.
+/// Reads and verifies every page of a pack.
 ///
 /// # Errors
-/// [`Error::Corrupt`] of the first that does not, [`Error::Io`].
+/// [`Error::Corrupt`] of the first bad page, [`Error::Io`].
 fn check_pack(pack: &Pack) -> Result<()> {
-    for index in 0..pack.group_count() {
+    for index in 0..pack.row_group_count() {
         let group = pack.group(index)?;
         for page in 0..group.footer().pages.len() {
             group.page(page)?;

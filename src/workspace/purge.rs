@@ -1,10 +1,10 @@
-//! Deleting for good: runs and experiments that were marked deleted, and single metrics.
+//! Permanent deletion of runs and experiments that are marked deleted, and of single metrics.
 //!
-//! 1. A change of the manifest says through which point of each writer a run, or one metric of it, is gone. From then
-//!    on no reader sees what the change covers, wherever it lies, and no copy of it that comes back later is seen
-//!    either, one that was exported and imported among them.
-//! 2. Logs and packs that hold some of it are written anew without it. Should the process die before that, the next
-//!    collection of garbage goes on with it.
+//! 1. A tombstone in the manifest says through which point of each writer a run, or one of its metrics, is deleted.
+//!    From then on no reader sees what it covers, wherever it is, nor any copy that comes back later, including
+//!    exported and imported ones.
+//! 2. Logs and packs with covered data are rewritten without it. If the process dies before that, the next garbage
+//!    collection continues.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -18,23 +18,23 @@ use crate::journal::manifest::{Change, Manifest, Tombstone, covers};
 use crate::run::snapshot::RunSnapshot;
 use crate::workspace::compaction::{CompactOptions, Compacted};
 use crate::workspace::copies::with_copies;
-use crate::workspace::folders::told;
+use crate::workspace::folders::path_and_reason;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::OpenPack;
 use crate::workspace::runs::surviving;
 use crate::workspace::unlisted::LeftoverOptions;
 
-/// How often packs are looked through for what was deleted while a compaction replaces them.
+/// Attempts to rewrite packs while a compaction replaces them.
 const REWRITES: usize = 8;
 
-/// What to collect.
+/// What to collect as garbage.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CollectOptions {
-    /// Runs and experiments that were marked deleted before this time go, in milliseconds since the epoch.
+    /// Collect runs and experiments marked deleted before this time, in milliseconds since the epoch.
     pub before_ms: i64,
-    /// Only tell what would go.
+    /// Only report what would be collected.
     pub dry_run: bool,
-    /// What becomes of files that nothing names.
+    /// How to treat unlisted files.
     pub leftovers: LeftoverOptions,
 }
 
@@ -46,20 +46,20 @@ impl CollectOptions {
     }
 }
 
-/// What a collection of garbage did, or would do.
+/// What a garbage collection did, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Runs that were deleted for good, and where they belonged.
+    /// Permanently deleted runs with their experiments.
     pub runs: Vec<(ExperimentId, RunId)>,
-    /// Deleted runs that were kept, since somebody writes them still.
+    /// Deleted runs that were kept because they have a live writer.
     pub kept: Vec<RunId>,
-    /// Experiments that were deleted for good: their names are free again.
+    /// Permanently deleted experiments; their names are free again.
     pub experiments: Vec<ExperimentId>,
-    /// Files of no more use that were removed.
+    /// Removed files that nothing needed.
     pub files: u64,
-    /// What could not be read, and so was left alone, and why; `verify` tells what it costs.
+    /// Messages about unreadable data that was left alone; `verify` reports the cost.
     pub left_out: Vec<String>,
-    /// Files that nothing names and that stay, and why.
+    /// Unlisted files that stay, and why.
     pub left: Vec<(std::path::PathBuf, String)>,
 }
 
@@ -73,7 +73,7 @@ impl Workspace {
         let catalog = self.catalog()?;
         let (ids, unreadable) = self.readable_ids(None)?;
         collected.left_out = unreadable;
-        // What is missing there may be the restoration of any experiment, with all its runs.
+        // A lost change may have restored any experiment, with all its runs.
         let lost = self.damage_of_experiments()?;
         let may_be_restored = |run: &RunSnapshot| !run.damage().is_empty() || !lost.is_empty();
         collected.left_out.extend(lost.iter().cloned());
@@ -81,7 +81,7 @@ impl Workspace {
             let run = match self.run_to_delete(&id) {
                 Ok(run) => run,
                 Err(Error::NotFound { .. }) => continue,
-                // What cannot be read is left alone.
+                // Leave unreadable data alone.
                 Err(error) => {
                     collected.left_out.push(of_one_file(error)?.to_string());
                     continue;
@@ -102,7 +102,7 @@ impl Workspace {
         let gone = |experiment: &&catalog::Experiment| {
             let old = experiment.deleted && experiment.updated_ms < before_ms;
             let forgettable = old && experiment.id != ExperimentId::DEFAULT;
-            // What cannot be read may have runs of it.
+            // Unreadable data may have runs of it.
             forgettable && collected.left_out.is_empty() && !left.contains(&experiment.id)
         };
         let gone: Vec<ExperimentId> = catalog.experiments.values().filter(gone).map(|gone| gone.id).collect();
@@ -123,15 +123,15 @@ impl Workspace {
         let why = "it was restored or written meanwhile, or could not be read again; it stays";
         collected.left_out.extend(kept.iter().map(|(_, id)| format!("run {id}: {why}")));
         collected.experiments = self.forget_experiments(&collected.experiments)?;
-        // What was begun before, and what was begun just now.
+        // Deletions begun earlier and just now.
         let kept = self.finish_deletions()?;
         let left = self.remove_leftovers(leftovers)?;
         (collected.files, collected.left) = (left.removed, left.kept);
         collected.left.extend(kept);
         if let Err(error) = self.remove_spent_ledgers() {
-            collected.left.push(told(error)?);
+            collected.left.push(path_and_reason(error)?);
         }
-        // One place may refuse several steps.
+        // One path may fail in several steps.
         collected.left.sort();
         collected.left.dedup_by(|one, other| one.0 == other.0);
         Ok(collected)
@@ -191,27 +191,27 @@ impl Workspace {
         }
         let change = Change::DeleteMetric { run: id.key(), key: key.to_owned(), writers: with_copies(&run) };
         self.inner.manifest.lock().publish(|_| Ok(vec![change.clone()]))?;
-        // Lines of the logs that go are settled, so they are known before the logs are listed.
+        // Ledger lines of removed logs are retired, so they must be known before logs are listed.
         self.claims(true)?;
         let mut names = self.run_log_names(id.key())?;
         names.sort();
         let mut done = Compacted::default();
-        self.gather_logs(&names, CompactOptions::default(), false, &mut done)?;
-        // No reader sees the metric any more, but what does not verify still has it.
+        self.pack_logs(&names, CompactOptions::default(), false, &mut done)?;
+        // No reader sees the metric any more, but damaged files still contain it.
         done.left.extend(self.rewrite_those_with(&BTreeSet::from([id.key()]))?);
         check_taken_out(done.left)
     }
 
-    /// Whether somebody writes the run now, here or in another process.
+    /// Whether the run has a live writer, here or in another process.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn has_live_writer(&self, id: &RunId) -> Result<bool> {
         for name in self.run_log_names(id.key())? {
             let written = match self.read_log(&name) {
-                Ok(Some(image)) => !self.is_closed(&name, &image, CompactOptions::default()),
+                Ok(Some(view)) => !self.is_closed(&name, &view, CompactOptions::default()),
                 Ok(None) => false,
-                // Of a log that cannot be read its lock alone tells; where that cannot be asked either, nobody knows.
+                // For an unreadable log only its lock tells; if that fails too, nobody knows.
                 Err(error) => of_one_file(error).map(|_| !self.is_free(&name).unwrap_or(false))?,
             };
             if written {
@@ -221,14 +221,14 @@ impl Workspace {
         Ok(false)
     }
 
-    /// What was deleted for good of a run, as last read: the run's own tombstone, and those of its metrics by key.
+    /// The permanent deletions of a run, as last read: the run's tombstone, and those of its metrics by key.
     pub(super) fn deleted_for_good(&self, id: &RunId) -> (Option<Tombstone>, BTreeMap<String, Tombstone>) {
         let manifest = self.inner.manifest.lock();
         let (state, key) = (manifest.state(), id.key());
         (state.tombstones.get(&key).cloned(), state.metrics.get(&key).cloned().unwrap_or_default())
     }
 
-    /// Refuses where something is missing that may have restored the run.
+    /// Fails if lost data may have restored the run.
     fn check_known(&self, run: &RunSnapshot) -> Result<()> {
         match run.damage().iter().chain(&self.damage_of_experiments()?).next() {
             Some(lost) => {
@@ -246,8 +246,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Deletes these runs for good, but for those that were restored or are written since they were looked at. Gives
-    /// the packs that still have something of them, and why: no reader sees it any more.
+    /// Permanently deletes these runs, except those restored or written to since. Returns the packs that still contain
+    /// some of them, and why: no reader sees it any more.
     fn purge(&self, runs: &[RunSnapshot]) -> Result<Vec<(PathBuf, String)>> {
         let purged = self.entomb(runs)?;
         if purged.is_empty() {
@@ -258,7 +258,7 @@ impl Workspace {
         self.rewrite_those_with(&purged)
     }
 
-    /// The first step of it: no reader sees these runs any more. Gives their keys.
+    /// Step 1: publishes tombstones. Returns the keys.
     fn entomb(&self, runs: &[RunSnapshot]) -> Result<BTreeSet<RunKey>> {
         let catalog = self.catalog()?;
         let mut changes: Vec<Change> = Vec::new();
@@ -267,7 +267,7 @@ impl Workspace {
             let now = match self.run_to_delete(run.id()) {
                 Ok(now) => now,
                 Err(Error::NotFound { .. }) => continue,
-                // A deletion must name all writers: it is left for another time.
+                // A tombstone must name all writers: leave this run to a later collection.
                 Err(error) => {
                     of_one_file(error)?;
                     continue;
@@ -285,8 +285,8 @@ impl Workspace {
         Ok(purged)
     }
 
-    /// Writes every pack anew that has one of these runs. A compaction beside it may replace packs meanwhile; then it
-    /// looks again. Gives the packs that do not verify, so that they stay as they are, and why.
+    /// Rewrites every pack with one of these runs. If a concurrent compaction replaces packs, tries again. Returns
+    /// damaged packs that stay as they are, and why.
     fn rewrite_those_with(&self, purged: &BTreeSet<RunKey>) -> Result<Vec<(PathBuf, String)>> {
         let mut left: BTreeMap<u128, (PathBuf, String)> = BTreeMap::new();
         for _ in 0..REWRITES {
@@ -317,12 +317,12 @@ impl Workspace {
                 break;
             }
         }
-        // Readers do not see it in any case, and the next collection of garbage tries again.
+        // Readers do not see it in any case, and the next garbage collection tries again.
         Ok(left.into_values().collect())
     }
 
-    /// Goes on with deletions that did not come to their end: takes out of logs and packs what tombstones cover. Gives
-    /// the packs that still have some of it, and why.
+    /// Finishes earlier deletions: removes what tombstones cover from logs and packs. Returns the packs that still
+    /// contain some, and why.
     pub(super) fn finish_deletions(&self) -> Result<Vec<(PathBuf, String)>> {
         let touched: BTreeSet<RunKey> = self.manifest()?.touched().collect();
         if touched.is_empty() {
@@ -334,7 +334,7 @@ impl Workspace {
             if let Some(key) = name.run().filter(|key| touched.contains(key))
                 && let Err(error) = self.retire_deleted_logs(key)
             {
-                let (_, why) = told(error)?;
+                let (_, why) = path_and_reason(error)?;
                 left.push((name.log(), format!("it still has what was deleted: {why}")));
             }
         }
@@ -342,23 +342,21 @@ impl Workspace {
         Ok(left)
     }
 
-    /// Removes the logs of a run that was deleted for good: those of writers that the tombstone covers, which write no
-    /// more.
+    /// Removes the closed logs of a permanently deleted run whose writers the tombstone covers.
     fn retire_deleted_logs(&self, key: RunKey) -> Result<()> {
         let Some(tombstone) = self.manifest()?.tombstones.get(&key).cloned() else { return Ok(()) };
         for name in self.run_log_names(key)? {
-            let image = match self.read_log(&name) {
-                Ok(Some(image)) => image,
+            let view = match self.read_log(&name) {
+                Ok(Some(view)) => view,
                 Ok(None) => continue,
-                // What cannot be read is left to `repair`; nobody sees it.
+                // Unreadable logs are left to `repair`; no reader sees them.
                 Err(error) => {
                     of_one_file(error)?;
                     continue;
                 }
             };
-            let through = image.log().sequence_end();
-            if covers(Some(&tombstone), name.writer, through)
-                && self.is_closed(&name, &image, CompactOptions::default())
+            let through = view.log().sequence_end();
+            if covers(Some(&tombstone), name.writer, through) && self.is_closed(&name, &view, CompactOptions::default())
             {
                 self.retire_log(&name, true)?;
             }
@@ -366,7 +364,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Takes experiments out of the catalog that were deleted for good in `source`, which says who did it.
+    /// Removes experiments from the catalog that were permanently deleted in `source`, and records who did it.
     pub(super) fn forget_for(&self, ids: &[ExperimentId], source: &Self) -> Result<()> {
         let forgotten = source.catalog()?.forgotten;
         let change = |id: &ExperimentId| {
@@ -380,14 +378,14 @@ impl Workspace {
         self.inner.catalog.lock().publish(|_| Ok(changes.clone())).map(|_| ())
     }
 
-    /// Takes experiments out of the catalog, but for those that were restored meanwhile, or in which a run is left.
-    /// Gives those that went.
+    /// Removes experiments from the catalog, except those restored meanwhile or with runs left. Returns the removed
+    /// ones.
     fn forget_experiments(&self, ids: &[ExperimentId]) -> Result<Vec<ExperimentId>> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let (used, unreadable) = self.experiments_in_use()?;
-        // What cannot be read may have runs of them.
+        // Unreadable data may have runs of them.
         let empty: Vec<ExperimentId> =
             ids.iter().filter(|id| unreadable.is_empty() && !used.contains(id)).copied().collect();
         let at_ms = now_ms();
@@ -404,7 +402,7 @@ impl Workspace {
     }
 }
 
-/// Refuses where something that was deleted is still in a file, which no reader sees any more.
+/// Fails if deleted data is still in a file, although no reader sees it any more.
 fn check_taken_out(left: Vec<(PathBuf, String)>) -> Result<()> {
     let refuse =
         |(path, why): (PathBuf, String)| Error::io("take what was deleted out of", &path)(std::io::Error::other(why));
@@ -419,13 +417,13 @@ fn deleted_since(catalog: &catalog::Catalog, run: &RunSnapshot) -> Option<i64> {
     }
 }
 
-/// The run's experiment, where what was said of the run counts no more.
+/// The run's experiment, if that decides whether the run is deleted.
 fn decides<'c>(catalog: &'c catalog::Catalog, run: &RunSnapshot) -> Option<&'c catalog::Experiment> {
     let generation = run.state().deleted_generation();
     catalog.get(run.state().experiment).ok().filter(|experiment| generation < experiment.generation)
 }
 
-/// Refuses an experiment that is not marked deleted, and the default one.
+/// Rejects an experiment that is not marked deleted, and the default one.
 fn check_forgettable(experiment: &catalog::Experiment) -> Result<()> {
     let why = match experiment {
         default if default.id == ExperimentId::DEFAULT => {
@@ -437,7 +435,7 @@ fn check_forgettable(experiment: &catalog::Experiment) -> Result<()> {
     Err(Error::invalid("experiment", why))
 }
 
-/// Whether a pack has something of a run that tombstones cover.
+/// Whether a pack contains data of a run that tombstones cover.
 fn holds_deleted(pack: &OpenPack, key: RunKey, manifest: &Manifest) -> Result<bool> {
     for place in pack.pack().find(key) {
         let Some(part) = pack.group(place.group)?.part(place.run) else { continue };

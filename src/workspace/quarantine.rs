@@ -1,4 +1,4 @@
-//! Takes damaged files out of use without losing anything: each gets a name in `quarantine` that nothing else has.
+//! Moves damaged files to `quarantine`, each under a new unique name.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use crate::folder::paths;
 use crate::workspace::open::{Workspace, create_folder};
 
 impl Workspace {
-    /// Moves a file, or whatever stands in its place, to `quarantine`, and gives its name there; `None` where it is
-    /// gone. What is in quarantine already stays: journals have entries of one name, and a file may be damaged again.
+    /// Moves a file, or whatever has its name, to `quarantine`, and returns its path there; `None` if it is gone. Never
+    /// overwrites: journals have entries with equal names, and a file may be damaged again.
     ///
     /// # Errors
-    /// [`Error::Io`]; everything is where it was then.
+    /// [`Error::Io`]; then nothing was moved.
     pub(super) fn keep_original(&self, path: &Path) -> Result<Option<PathBuf>> {
         let Some(name) = path.file_name() else { return Ok(None) };
         let (storage, dir) = (&*self.inner.storage, self.inner.root.join(paths::QUARANTINE));
-        // A copy of a workspace need not have it.
+        // A copied workspace may lack it.
         create_folder(storage, &dir)?;
         let is_folder = storage.open_read(path).is_err_and(|error| error.kind() == ErrorKind::IsADirectory);
         for copy in 1_u64.. {
@@ -25,8 +25,8 @@ impl Workspace {
                 name.push(format!(".{copy}"));
             }
             let kept = dir.join(name);
-            // The name is taken first, so that no other process moves something over it, or is moved over. A folder
-            // takes the place of an empty folder, never that of a file.
+            // Reserve the name first, so that no other process overwrites it or is overwritten. A folder can replace an
+            // empty folder, but not a file.
             let taken = if is_folder { storage.create_dir(&kept) } else { storage.create_new(&kept).map(drop) };
             match taken {
                 Ok(()) => {}

@@ -1,15 +1,14 @@
-//! The journal of the model registry, which the layer above fills with rules.
+//! The journal of the model registry; its rules are in the layer above.
 
 use crate::error::{Error, Result};
 use crate::journal::registry::{Change, Registry};
 use crate::workspace::open::Workspace;
 
 impl Workspace {
-    /// Reads the newest state of the registry. Costs a failing open where nobody changed it.
+    /// Reads the newest state of the registry. Costs a failing open if it is unchanged.
     ///
     /// # Errors
-    /// Those of `read`; [`Error::Corrupt`] where something is not found that a damaged entry may have had;
-    /// [`Error::Io`].
+    /// Those of `read`; [`Error::Corrupt`] if something is not found that a damaged entry may have; [`Error::Io`].
     pub(crate) fn read_registry<T>(&self, read: impl FnOnce(&Registry) -> Result<T>) -> Result<T> {
         let mut registry = self.inner.registry.lock();
         registry.refresh()?;
@@ -19,11 +18,11 @@ impl Workspace {
         }
     }
 
-    /// Publishes a change that gives a model's name or a version's number; as [`Self::change_registry`].
+    /// Publishes a change that assigns a model's name or a version's number; as [`Self::change_registry`].
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where changes are lost, which may have given it already: `repair` passes over those. Those of
-    /// `plan`; [`Error::Io`].
+    /// [`Error::Corrupt`] if changes are lost, which may have assigned it already (`repair` skips those numbers). Those
+    /// of `plan`; [`Error::Io`].
     pub(crate) fn name_in_registry(&self, plan: impl FnMut(&Registry) -> Result<Vec<Change>>) -> Result<()> {
         let mut registry = self.inner.registry.lock();
         registry.refresh()?;

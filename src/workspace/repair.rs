@@ -1,5 +1,5 @@
-//! Salvages what a damaged workspace still has. Nothing is repaired in place: what verifies is written anew, the
-//! originals go to `quarantine`, and a bad checksum never becomes a good one.
+//! Repairs a damaged workspace. Nothing is changed in place: what verifies is written to new files, the originals go to
+//! `quarantine`, and a bad checksum never becomes a good one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,47 +8,47 @@ use crate::base::ids::{ExperimentId, RunId};
 use crate::base::point::Columns;
 use crate::error::{Error, Result, of_one_file};
 use crate::folder::clock::now_ms;
-use crate::folder::{mark, paths};
+use crate::folder::{marker, paths};
 use crate::journal::catalog;
 use crate::journal::chain::{BadEntry, Journal, State};
 use crate::journal::manifest::Change;
-use crate::run::gather::gather;
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
+use crate::run::pack::pack_runs;
 use crate::run::salvage::read_around;
 use crate::run::snapshot::{RunPart, RunSnapshot, part_len};
 use crate::run::state::{Coverage, RunState};
-use crate::segment::reader::Group;
-use crate::workspace::check::Damage;
+use crate::segment::reader::RowGroup;
 use crate::workspace::compaction::CompactOptions;
 use crate::workspace::evidence::Reaches;
-use crate::workspace::folders::told;
+use crate::workspace::folders::path_and_reason;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::repair_files::{Held, unknown};
+use crate::workspace::verify::Damage;
 
-/// So many numbers of versions of each model are given no more where a change of the registry is lost: what it brought
-/// from another workspace may have had several.
+/// Version numbers that are skipped for each model if a change of the registry is lost: it may have brought several
+/// versions from another workspace.
 const NUMBERS_PASSED_OVER: u64 = 1000;
 
 /// How to repair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RepairOptions {
-    /// Also take out of use files of which nobody can tell whether somebody writes them, as on network file systems:
-    /// only when all who worked on the workspace are known to be gone.
+    /// Also quarantine files that may have a writer, as on network file systems. Use it only if all processes that used
+    /// the workspace are known to be gone.
     pub take_over: bool,
 }
 
 /// What a repair did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// Runs that were written anew.
+    /// Runs written to new files.
     pub salvaged_runs: u64,
     /// Where the damaged originals are now.
     pub quarantined: Vec<PathBuf>,
     /// What could not be salvaged.
     pub lost: Vec<String>,
-    /// Files and folders that stay as they are, and why: the operating system refuses to read them, a newer Stepwell
-    /// wrote them, somebody writes them, or nothing can be put in their place.
+    /// Files and folders that stay as they are, and why: they are unreadable, from a newer Stepwell, being written, or
+    /// cannot be replaced.
     pub left: Vec<(PathBuf, String)>,
 }
 
@@ -60,7 +60,7 @@ impl Repaired {
     }
 }
 
-/// Whether each journal lacks a change that no other copy has.
+/// For each journal, whether a change is lost.
 struct Gaps {
     manifest: bool,
     catalog: bool,
@@ -72,7 +72,7 @@ impl Workspace {
     pub(crate) fn repair_with(&self, options: RepairOptions) -> Result<Repaired> {
         let mut repaired = Repaired::default();
         self.free_folders(&mut repaired)?;
-        // Without these nothing can be moved away, and nothing written anew.
+        // Without these folders nothing can be moved or rewritten.
         let no_quarantine = self.blocked(paths::QUARANTINE)?;
         let no_writing = self.packs_blocked()?;
         for (path, why) in no_quarantine.iter().chain(&no_writing) {
@@ -84,7 +84,7 @@ impl Workspace {
                 repaired.leave(&damage.file, why);
                 false
             }
-            // What stands in the place of a folder is not a file to be moved away.
+            // Something in place of a folder is not a file to quarantine.
             None if damage.file.extension().is_none() && self.is_no_file(&damage.file) => {
                 repaired.leave(&damage.file, damage.what.clone());
                 false
@@ -101,9 +101,9 @@ impl Workspace {
         if no_writing.is_some() {
             return Ok(repaired);
         }
-        // Asked before the damaged entries go: without them nothing may show that there was one.
+        // Check before damaged entries are moved: afterwards nothing may show that they existed.
         let gaps = self.journal_gaps()?;
-        // Nothing is published where entries may be that nobody sees.
+        // Publish nothing in a folder that may have unseen entries.
         for (path, why) in self.unlisted_journals()? {
             repaired.leave(&path, why);
         }
@@ -116,7 +116,7 @@ impl Workspace {
         };
         for file in of_kind("workspace") {
             self.quarantine(file, &mut repaired)?;
-            mark::write(&*self.inner.storage, &self.inner.root)?;
+            marker::write(&*self.inner.storage, &self.inner.root)?;
         }
         for file in of_kind("index") {
             self.quarantine(file, &mut repaired)?;
@@ -125,7 +125,7 @@ impl Workspace {
             self.repair_journals(&gaps, &mut repaired)?;
         }
         if manifest_is_unlisted {
-            // Packs and logs are mended by packs that the manifest names.
+            // Packs and logs are repaired through new packs in the manifest.
             self.restore_indexes()?;
             return Ok(repaired);
         }
@@ -151,9 +151,9 @@ impl Workspace {
         for file in of_kind("ledger") {
             self.take_out(file, options, &mut repaired)?;
         }
-        self.settle_lost(options, &mut repaired)?;
+        self.retire_lost(options, &mut repaired)?;
         self.restore_indexes()?;
-        // Also those that are gone: `verify` names a log of edits that a ledger tells of.
+        // Missing ones too: `verify` names an edit log that a ledger claims.
         let edits = self.inner.root.join(paths::EDITS);
         if damage.iter().any(|damage| damage.file.starts_with(&edits) && self.is_gone(&damage.file)) {
             self.restore_what_edits_deleted(&mut repaired)?;
@@ -161,7 +161,7 @@ impl Workspace {
         Ok(repaired)
     }
 
-    /// Restores all runs that are marked deleted: a log of edits is lost, which may have restored any of them.
+    /// Restores all deleted runs: an edit log is lost that may have restored any of them.
     fn restore_what_edits_deleted(&self, repaired: &mut Repaired) -> Result<()> {
         let mut restored = 0;
         for id in self.readable_ids(None)?.0 {
@@ -174,7 +174,7 @@ impl Workspace {
             match restore() {
                 Ok(done) => restored += u64::from(done),
                 Err(error) => {
-                    let (path, why) = told(error)?;
+                    let (path, why) = path_and_reason(error)?;
                     repaired.leave(&path, format!("run {id} may have been restored and stays deleted: {why}"));
                 }
             }
@@ -187,7 +187,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Logs with damage are read around and kept in quarantine by compaction.
+    /// Lets compaction salvage damaged logs and quarantine the originals.
     fn repair_logs(&self, damage: &[&Damage], options: RepairOptions, repaired: &mut Repaired) -> Result<()> {
         let compacted = self.compact_by(CompactOptions { take_over: options.take_over }, true)?;
         for (path, why) in compacted.left.into_iter().filter(|(path, _)| !paths::is_pack(path)) {
@@ -215,8 +215,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// What was told as lost is missed no more; what stands in its place is taken out of use.
-    fn settle_lost(&self, options: RepairOptions, repaired: &mut Repaired) -> Result<()> {
+    /// Retires the ledger lines of logs reported lost, and quarantines what has their names.
+    fn retire_lost(&self, options: RepairOptions, repaired: &mut Repaired) -> Result<()> {
         let claims = self.claims(true)?;
         let packs = self.refresh()?;
         for claim in &claims {
@@ -226,7 +226,7 @@ impl Workspace {
             }
             let lacking = !self.lacking(std::slice::from_ref(claim), &Reaches::default(), |_| false, &packs).is_empty();
             if lacking && self.take_out(&name.log(), options, repaired)? {
-                self.settle(&name)?;
+                self.retire_line(&name)?;
             }
         }
         Ok(())
@@ -237,7 +237,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Which journals lack a change that no other copy has.
+    /// Finds journals with lost changes.
     fn journal_gaps(&self) -> Result<Gaps> {
         fn gap<S: State>(journal: &mut Journal<S>) -> Result<bool> {
             journal.check_all()?;
@@ -250,8 +250,8 @@ impl Workspace {
         })
     }
 
-    /// Publishes entries that carry the whole state, so that nothing builds on what is damaged or lost; then the
-    /// damaged entries go.
+    /// Publishes entries with the whole state, so that nothing depends on damaged or lost entries; then quarantines the
+    /// damaged ones.
     fn repair_journals(&self, gaps: &Gaps, repaired: &mut Repaired) -> Result<()> {
         let anchors = self.inner.root.join(paths::ANCHORS);
         let bad_of = |bad: Vec<BadEntry>| bad.into_iter().filter(|bad| bad.path != anchors).collect::<Vec<_>>();
@@ -265,12 +265,12 @@ impl Workspace {
             }
             let mut known = manifest.state().packs.keys().copied().collect::<Vec<_>>();
             drop(manifest);
-            // Where entries are lost every pack counts.
+            // If entries are lost, every pack counts.
             let all = self.manifest()?.packs;
             known.sort_unstable();
             let missing = all.iter().filter(|(id, _)| known.binary_search(id).is_err());
             let mut changes: Vec<Change> = missing.map(|(&id, &entry)| Change::Add { id, entry }).collect();
-            // Any entry serves to fold the state: it drops a pack that never was.
+            // Any change triggers a full-state entry: drop a pack that never existed.
             changes.push(Change::Drop { id: 0 });
             self.renew(&mut self.inner.manifest.lock(), &bad, |_| changes.clone(), repaired)?;
         } else {
@@ -288,7 +288,7 @@ impl Workspace {
             });
             let mut changes = rename.into_iter().collect::<Vec<_>>();
             if gaps.catalog || lost(&bad) {
-                // It may have restored any of those that count as deleted.
+                // A lost change may have restored any deleted experiment.
                 let deleted = catalog.state().experiments.values().filter(|experiment| experiment.deleted);
                 let (at_ms, by) = (now_ms(), self.actor().to_owned());
                 let restore = |own: &catalog::Experiment| catalog::Change::Deleted {
@@ -320,14 +320,14 @@ impl Workspace {
                         .into(),
                 );
             }
-            // Whoever published a change took one number of an entry for one version of a model at most.
+            // Each entry assigned at most one version number per model.
             let passed_over = if is_lost { NUMBERS_PASSED_OVER.max(registry.number()) } else { 0 };
             self.renew(&mut registry, &bad, |state| vec![state.passing_over(passed_over)], repaired)?;
         }
         Ok(())
     }
 
-    /// Takes names out of use that no entry can have had: numbers rise by one, and behind these there is none.
+    /// Quarantines files with names that no entry can have: numbers are consecutive, and none follow these.
     fn quarantine_strays<S: State>(&self, journal: &mut Journal<S>, repaired: &mut Repaired) -> Result<()> {
         for path in journal.strays()? {
             self.quarantine(&path, repaired)?;
@@ -335,9 +335,9 @@ impl Workspace {
         journal.check_all().map(drop)
     }
 
-    /// Publishes the whole state behind every number that was ever given, and gives the folder of entries its name.
-    /// Only then the damaged ones are taken out of use: a number that becomes free before could be given again, by a
-    /// process that slept since before the damage, where no reader looks for it.
+    /// Publishes the whole state after every number ever used, in the current entry folder. Only then quarantines
+    /// damaged entries: a number freed earlier could be reused by a process that slept since before the damage, where
+    /// no reader looks.
     fn renew<S: State>(
         &self,
         journal: &mut Journal<S>,
@@ -358,12 +358,12 @@ impl Workspace {
         journal.refresh()
     }
 
-    /// Publishes entries for packs that none names and that have something of their own. Gives their files.
+    /// Lists unlisted packs with unique data in the manifest. Returns their files.
     fn take_in_packs(&self, options: RepairOptions, repaired: &mut Repaired) -> Result<Vec<PathBuf>> {
         let mut taken = Vec::new();
         let found = match self.to_take_in() {
             Err(error) => {
-                let (path, why) = told(error)?;
+                let (path, why) = path_and_reason(error)?;
                 repaired.leave(&path, why);
                 Vec::new()
             }
@@ -386,7 +386,7 @@ impl Workspace {
     fn repair_pack(&self, id: u128, damage: &[Damage], options: RepairOptions, repaired: &mut Repaired) -> Result<()> {
         let path = paths::pack(&self.inner.root, id);
         let live = self.manifest()?.packs.contains_key(&id);
-        // Whoever makes a pack needs its lock until the manifest names it.
+        // The maker of a pack holds its lock until the manifest names it.
         let _lock = match self.held(&path, RepairOptions { take_over: options.take_over || live }) {
             Held::Yes(why) => {
                 repaired.leave(&path, why);
@@ -409,7 +409,7 @@ impl Workspace {
             repaired.salvaged_runs += runs.len() as u64;
             let mut runs = runs.drain(..).map(Ok);
             self.publish_pack(
-                |pack| gather(pack, &mut runs),
+                |pack| pack_runs(pack, &mut runs),
                 &[Change::Drop { id }],
                 |manifest| manifest.packs.contains_key(&id),
             )?;
@@ -420,13 +420,13 @@ impl Workspace {
         Ok(())
     }
 
-    /// Makes the indexes of packs that have none that verifies.
+    /// Rebuilds missing or damaged indexes.
     fn restore_indexes(&self) -> Result<()> {
         for (&id, pack) in self.refresh()?.packs() {
             if self.inner.storage.open_read(&paths::index(&self.inner.root, id)).is_err()
                 && let Err(error) = self.write_index(id, pack, None)
             {
-                // Whoever searches makes it anew, or does without.
+                // Searches rebuild it, or do without.
                 of_one_file(error)?;
             }
         }
@@ -434,14 +434,14 @@ impl Workspace {
     }
 }
 
-/// Everything of a pack that verifies.
+/// Everything that verifies in a pack.
 fn salvage(pack: &OpenPack) -> Result<Vec<RunSnapshot>> {
     let mut runs = Vec::new();
-    for index in 0..pack.pack().group_count() as u32 {
+    for index in 0..pack.pack().row_group_count() as u32 {
         let parts: Vec<RunPart> = match pack.group(index) {
             Ok(group) => (0..group.states().len() as u32).filter_map(|run| group.part(run)).collect(),
             Err(Error::Corrupt { .. }) => match pack.pack().group(index as usize) {
-                // The runs' words are lost, their points are not.
+                // The runs' metadata is lost, their points are not.
                 Ok(group) => {
                     let group = Arc::new(group);
                     let keys = pack.pack().rows(index as usize).map(|row| pack.pack().key(row));
@@ -460,13 +460,13 @@ fn salvage(pack: &OpenPack) -> Result<Vec<RunSnapshot>> {
     Ok(runs)
 }
 
-/// Takes everything that verifies of a run's series into memory, and says whether that is all of it.
+/// Reads everything that verifies of a run's series into memory. Returns whether that is all of it.
 pub(super) fn keep_readable(part: &mut RunPart) -> Result<bool> {
     let mut whole = true;
     for (coverage, series) in &mut part.series {
         for (_, part) in series.iter_mut() {
             let columns = readable(part)?;
-            // A copy of the run that has them is preferred to this one.
+            // Copies with fewer lost points are preferred.
             coverage.lost += (part_len(part) - columns.len()) as u64;
             whole &= columns.len() == part_len(part);
             *part = SeriesPart::Rows(columns.into());
@@ -476,8 +476,8 @@ pub(super) fn keep_readable(part: &mut RunPart) -> Result<bool> {
     Ok(whole)
 }
 
-/// A run of a group whose record is lost.
-fn nameless(group: &Arc<Group>, run: u32, id: RunId) -> Option<RunPart> {
+/// A run whose record in a row group is lost.
+fn nameless(group: &Arc<RowGroup>, run: u32, id: RunId) -> Option<RunPart> {
     let footer = group.footer();
     let mut state = RunState::new(id, ExperimentId::DEFAULT, "Default".into());
     let mut series: Vec<(Coverage, Vec<(String, SeriesPart)>)> = Vec::new();
@@ -500,12 +500,12 @@ fn nameless(group: &Arc<Group>, run: u32, id: RunId) -> Option<RunPart> {
     (!series.is_empty()).then_some(RunPart { state, series })
 }
 
-/// The points of a part whose pages verify.
+/// The points of a part that verify.
 fn readable(part: &SeriesPart) -> Result<Columns> {
     let mut columns = Columns::default();
     read_around(part, 0..part_len(part), &mut columns, &mut |_, error| match error {
         Error::Corrupt { .. } => Ok(()),
-        // It may be whole.
+        // It may be undamaged.
         error => Err(error),
     })?;
     Ok(columns)

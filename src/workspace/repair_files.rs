@@ -1,4 +1,4 @@
-//! What repair may take out of use: not what nobody can read, a newer Stepwell wrote, or somebody writes.
+//! Which files repair may quarantine: not unreadable ones, those of a newer Stepwell, or those being written.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -13,17 +13,17 @@ use crate::workspace::open::{Workspace, create_folder};
 use crate::workspace::repair::{RepairOptions, Repaired};
 use crate::workspace::search::check_index;
 
-/// How much of a file is read at once to see whether it can be, in bytes.
+/// Bytes read at once to test whether a file is readable.
 const READ_AT_ONCE: usize = 1 << 20;
 
-/// How names begin of files that stood in the place of the folder of originals, on their way into it.
+/// Name prefix for files that had the name of the quarantine folder, on their way into it.
 const ASIDE: &str = "quarantine.file";
 
 /// Whether somebody may be writing a file.
 pub(super) enum Held {
-    /// Who, or why nobody can tell.
+    /// By whom, or why that is unknown.
     Yes(String),
-    /// Nobody is. The lock is held as long as this is, where there is one.
+    /// By nobody. Holds the lock, if locks work.
     No(Option<Maker>),
 }
 
@@ -32,8 +32,8 @@ pub(super) fn unknown(why: &str) -> String {
 }
 
 impl Workspace {
-    /// Moves regular files away that stand where folders must be, so that the folders can be made anew; what was in
-    /// them is missed then like what is gone.
+    /// Quarantines regular files that have the names of folders, so that the folders can be created again. Their former
+    /// contents are then reported missing.
     pub(super) fn free_folders(&self, repaired: &mut Repaired) -> Result<()> {
         let (storage, root) = (&*self.inner.storage, &self.inner.root);
         let is_file = |path: &Path| storage.read_dir(path).is_err() && storage.open_read(path).is_ok();
@@ -46,12 +46,12 @@ impl Workspace {
                 continue;
             }
             self.quarantine(&folder, repaired)?;
-            // The folder of a journal is made with its next entry; until then it is missed.
+            // A journal's folder is created with its next entry; until then it is reported missing.
             if !paths::JOURNALS.iter().any(|journal| folder.ends_with(journal)) {
                 create_folder(storage, &folder)?;
             }
         }
-        // Folders within these are made by who needs them.
+        // Subfolders are created when needed.
         let inner = std::iter::once(paths::LOGS).chain(paths::JOURNALS).map(|folder| root.join(folder));
         for folder in inner {
             let Ok(entries) = storage.read_dir(&folder) else { continue };
@@ -68,14 +68,14 @@ impl Workspace {
         Ok(())
     }
 
-    /// Gives a file that stands where the folder of originals must be a name beside it, makes the folder, and moves the
-    /// file there. One that somebody left beside it who died before that is moved too.
+    /// Renames a file that has the name of the quarantine folder, creates the folder, and moves the file into it. Also
+    /// moves one that a process left beside it when it died before that.
     fn free_quarantine(&self, is_file: bool, repaired: &mut Repaired) -> Result<()> {
         let (storage, root) = (&*self.inner.storage, &self.inner.root);
         let quarantine = root.join(paths::QUARANTINE);
         for number in (1_u32..).take_while(|_| is_file) {
             let aside = root.join(format!("{ASIDE}{number}"));
-            // The name is taken first, so that no other process moves something over it.
+            // Reserve the name first, so that no other process overwrites it.
             match storage.create_new(&aside) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 created => created.map_err(Error::io("create", &aside))?,
@@ -97,7 +97,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Why a file stays as it is, whoever has it: nobody knows what is in it, or whoever wrote it knows more.
+    /// Why a file must stay as it is: it is unreadable, or from a newer Stepwell.
     pub(super) fn must_stay(&self, path: &Path) -> Option<String> {
         self.refusal(path).or_else(|| self.newer(path))
     }
@@ -120,7 +120,7 @@ impl Workspace {
 
     /// Whether somebody may be writing a file.
     pub(super) fn held(&self, path: &Path, options: RepairOptions) -> Held {
-        // What is not a file is nobody's.
+        // Only files have writers.
         if self.is_no_file(path) || self.inner.storage.read_dir(path).is_ok() {
             return Held::No(None);
         }
@@ -141,8 +141,7 @@ impl Workspace {
         }
     }
 
-    /// Moves a file to quarantine, unless it must stay or somebody may be writing it: then that is told. Says whether
-    /// it is gone.
+    /// Quarantines a file, unless it must stay or may be being written, which is reported. Returns whether it is gone.
     pub(super) fn take_out(&self, path: &Path, options: RepairOptions, repaired: &mut Repaired) -> Result<bool> {
         let held = self.held(path, options);
         match (self.must_stay(path), held) {
@@ -159,8 +158,8 @@ impl Workspace {
         self.inner.storage.open_read(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }
 
-    /// Why the operating system refuses to read a file, or to list a folder, so that nobody knows whether it is whole.
-    /// What stands in the place of a file and is none holds nothing that could be read.
+    /// Why the operating system refuses to read a file or list a folder, so that its state is unknown. Anything that is
+    /// neither contains no data.
     pub(super) fn refusal(&self, path: &Path) -> Option<String> {
         let read = || {
             let file = self.inner.storage.open_read(path)?;
@@ -177,14 +176,14 @@ impl Workspace {
             Ok(()) => None,
             Err(error) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::InvalidInput => None,
-                // A folder has its place, or stands in that of a file.
+                // A folder, in its own place or in that of a file.
                 ErrorKind::IsADirectory => self.inner.storage.read_dir(path).err().map(|error| error.to_string()),
                 _ => Some(error.to_string()),
             },
         }
     }
 
-    /// Whether a link, FIFO, socket or device has this name.
+    /// Whether this is a link, FIFO, socket or device.
     pub(super) fn is_no_file(&self, path: &Path) -> bool {
         self.inner.storage.open_read(path).is_err_and(|error| error.kind() == ErrorKind::InvalidInput)
     }
@@ -201,8 +200,8 @@ mod tests {
     use crate::storage::memory::SimDisk;
     use crate::workspace::runs::NewRun;
 
-    /// A log that just got its name has no byte, and its writer is about to lock it: nobody takes that lock. Of one
-    /// that a ledger knows to have had bytes the lock tells.
+    /// A new log has no bytes, and its writer is about to lock it, so that lock is never taken. A log known to have had
+    /// bytes had its writer's lock before.
     #[test]
     fn an_empty_log_may_have_a_writer_unless_it_had_bytes() {
         let disk = SimDisk::new();

@@ -19,34 +19,34 @@ use crate::workspace::edits::{Editor, Since, UNREAD_ORDERS, check_edit};
 use crate::workspace::evidence::Reaches;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
-use crate::workspace::params::Apart;
+use crate::workspace::params::Unrelated;
 use crate::workspace::writer::RunWriter;
 
-/// A log of edits that has grown beyond this is ended, and the next edit begins another.
+/// An edit log that exceeds this is ended, and the next edit starts another.
 const EDIT_LOG_BYTES_MAX: u64 = 256 << 10;
 
-/// How a new run begins. All but the experiment may be left out.
+/// The initial state of a run; all fields are optional.
 #[derive(Clone, Debug, Default)]
 pub struct NewRun {
-    /// The caller's id; a random one otherwise.
+    /// The id; random if `None`.
     pub id: Option<RunId>,
     /// Its name.
     pub name: String,
     /// Who runs it.
     pub user: String,
-    /// When it started, in milliseconds since the epoch; now otherwise.
+    /// When it started, in milliseconds since the epoch; now if `None`.
     pub start_time_ms: Option<i64>,
-    /// Its first params: each key once, or with one value.
+    /// Its params: each key once, or with one value.
     pub params: Vec<(String, String)>,
-    /// Its first tags.
+    /// Its tags.
     pub tags: Vec<(String, String)>,
-    /// What a random id begins with.
+    /// Prefix of a random id.
     pub id_prefix: &'static str,
 }
 
 impl Workspace {
-    /// Creates a run, and opens a writer for it. A run with a random id begins with all that `new` says, or is not
-    /// there; files that cannot be read do not matter to it.
+    /// Creates a run and opens a writer for it. A run with a random id is created atomically with everything in `new`,
+    /// and regardless of unreadable files.
     ///
     /// # Errors
     /// [`Error::NotFound`] or [`Error::Deleted`] for the experiment, [`Error::AlreadyExists`] for a given id,
@@ -63,8 +63,8 @@ impl Workspace {
         Ok(writer)
     }
 
-    /// Creates a run that only has words, without a log of its own: what a server does with light things that it makes
-    /// many of. Its id is random; `edits` come in one step with the words of `new`.
+    /// Creates a run with metadata only and without a log of its own, as a server does for many light entities. Its id
+    /// is random; `edits` are applied atomically with `new`.
     ///
     /// # Errors
     /// As [`Self::create_run`]; [`Error::Invalid`] where `new` gives an id.
@@ -72,13 +72,13 @@ impl Workspace {
         if let Some(id) = &new.id {
             return Err(Error::invalid("run", format!("a light run has a random id, and {id} is given")));
         }
-        let (mut state, mut words) = self.begin(experiment, new)?;
-        words.extend_from_slice(edits);
-        self.edit(&mut state, Since::Begin, false, &words)?;
+        let (mut state, mut all) = self.begin(experiment, new)?;
+        all.extend_from_slice(edits);
+        self.edit(&mut state, Since::Begin, false, &all)?;
         Ok(state.id)
     }
 
-    /// A new run as it begins, of which nothing is written yet.
+    /// The initial state of a new run; nothing is written yet.
     fn begin(&self, experiment: ExperimentId, new: NewRun) -> Result<(RunState, Vec<RunEdit>)> {
         let experiment = self.experiments().get(experiment)?;
         if experiment.deleted {
@@ -103,18 +103,18 @@ impl Workspace {
         Ok((RunState::new(id, experiment.id, experiment.name), edits))
     }
 
-    /// Opens a writer for an existing run: beside whichever others there are, here or in other processes.
+    /// Opens a writer for an existing run, which may have others, here or in other processes.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Deleted`], [`Error::Corrupt`], [`Error::Io`].
     pub fn writer(&self, id: &RunId) -> Result<RunWriter> {
-        // Asked before the run is read, so that it is never said to have more than it has.
+        // Read before the run, so that it never claims more than was read.
         let seen = self.manifest_number()?;
         let run = self.find_active(id)?;
         RunWriter::open(self, run.state().clone(), run.damage().is_empty().then_some(seen))
     }
 
-    /// The number of the manifest's last entry by now.
+    /// The current number of the manifest's last entry.
     pub(super) fn manifest_number(&self) -> Result<u64> {
         let mut manifest = self.inner.manifest.lock();
         manifest.refresh()?;
@@ -129,13 +129,11 @@ impl Workspace {
         self.find_run(id)?.ok_or_else(|| Error::not_found("run", id))
     }
 
-    /// A run as it is now, if there is one. What of its files cannot be read is named by [`RunSnapshot::damage`], and
-    /// so are lost changes of the manifest and of the experiments, which may say whether it is deleted; the rest
-    /// serves.
+    /// A run as it is now, if it exists. [`RunSnapshot::damage`] names unreadable files, and lost changes of the
+    /// manifest and the experiments that may decide whether it is deleted.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`] where nothing is found of the run and something that may have it cannot be
-    /// read.
+    /// [`Error::Corrupt`], [`Error::Io`] if the run is not found and an unreadable file may have it.
     pub fn find_run(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
         let Some(run) = self.find_by_files(id)? else { return Ok(None) };
         let lost = self.lost_of_runs();
@@ -146,23 +144,23 @@ impl Workspace {
         Ok(Some(run.with_damage(damage)))
     }
 
-    /// The same, with what of the run's files cannot be read alone.
+    /// The same, naming only the run's unreadable files.
     pub(super) fn find_by_files(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
         let (run, mut unread) = self.read_run(id.key(), Some(id))?;
         if run.is_none() && !unread.is_empty() {
-            // It may be in there.
+            // It may have the run.
             return Err(unread.swap_remove(0));
         }
         Ok(run.map(|run| run.with_damage(unread.iter().map(Error::to_string).collect())))
     }
 
-    /// The run of a key, as far as it can be read, and what that may have some of it cannot be read. `None` as well
-    /// where it has another name than the one that is asked for.
+    /// The run with a key, as far as it can be read, and the errors of unreadable files that may have some of it.
+    /// `None` also if it has another id than `id`.
     ///
     /// # Errors
-    /// [`Error::Io`] that is not about one file alone.
+    /// [`Error::Io`] that concerns more than one file.
     pub(super) fn read_run(&self, key: RunKey, id: Option<&RunId>) -> Result<(Option<RunSnapshot>, Vec<Error>)> {
-        // Logs before packs: a log that is gone by now is in a pack that the manifest names by then.
+        // Logs before packs: a log that is gone by now is in a listed pack.
         let claims = self.claims_of(key)?;
         let mut reaches = Reaches::default();
         let (mut parts, mut unread) = self.log_parts(key, &mut reaches)?;
@@ -174,8 +172,8 @@ impl Workspace {
                 Err(error) => unread.push(of_one_file(error)?),
             }
         }
-        let told = |name: &LogName| unread.iter().any(|error| error.path() == Some(&name.log()));
-        let lacking = self.lacking(&claims, &reaches, told, &packs);
+        let reported = |name: &LogName| unread.iter().any(|error| error.path() == Some(&name.log()));
+        let lacking = self.lacking(&claims, &reaches, reported, &packs);
         unread.extend(lacking.into_iter().map(|(_, error)| error));
         unread.extend(packs.broken().values().map(|error| error.again()));
         named(&mut parts, id, key);
@@ -183,20 +181,21 @@ impl Workspace {
         Ok((merge(parts, manifest.state()), unread))
     }
 
-    /// A run as it is now, for a change of it, which must come behind all that was said: so nothing of the run itself
-    /// may be refused by the operating system just now. What does not verify, and what is refused and may be of any
-    /// run, is told by readers and bars no change: see [`UNREAD_ORDERS`].
+    /// A run as it is now, for a change, whose order must exceed all others: so the operating system must not refuse
+    /// any of the run's own files. Damaged files, and refused ones that may belong to any run, are reported by readers
+    /// and do not block changes: see [`UNREAD_ORDERS`].
     pub(super) fn run_to_change(&self, id: &RunId) -> Result<RunSnapshot> {
         let packs = self.refresh()?;
         self.run_unless(id, |error| is_refused(error) && self.is_of_run(error, id.key(), &packs))
     }
 
-    /// A run as it is now, for a change that must name all writers of it: nothing that may be of it may be refused.
+    /// A run as it is now, for a change that must name all its writers: nothing that may belong to it may be
+    /// unreadable.
     pub(super) fn run_to_delete(&self, id: &RunId) -> Result<RunSnapshot> {
         self.run_unless(id, is_refused)
     }
 
-    /// A run as it is now, unless something that cannot be read bars that.
+    /// A run as it is now, unless an unreadable file prevents that.
     fn run_unless(&self, id: &RunId, bars: impl Fn(&Error) -> bool) -> Result<RunSnapshot> {
         let (run, mut unread) = self.read_run(id.key(), Some(id))?;
         if let Some(at) = unread.iter().position(bars) {
@@ -209,8 +208,8 @@ impl Workspace {
         }
     }
 
-    /// Whether what cannot be read is known to be of a run: its logs, their folder, or a pack that has it. All else, a
-    /// log of edits or a pack whose directory is not known, may be of any run.
+    /// Whether an unreadable file belongs to this run: its logs, their folder, or a pack that has it. Anything else, an
+    /// edit log or a pack with an unknown directory, may be of any run.
     fn is_of_run(&self, error: &Error, run: RunKey, packs: &PackSet) -> bool {
         let Some(path) = error.path() else { return true };
         let logs = paths::log_dir(&self.inner.root, run);
@@ -226,7 +225,7 @@ impl Workspace {
         Ok(run)
     }
 
-    /// Refuses a run that takes no change.
+    /// Fails if a run cannot be changed.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Deleted`], [`Error::Corrupt`], [`Error::Io`].
@@ -238,7 +237,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Whether a run counts as deleted: by its own mark, unless its experiment was deleted or restored since.
+    /// Whether a run counts as deleted: by its own deletion attribute, unless its experiment was deleted or restored
+    /// since.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -246,7 +246,7 @@ impl Workspace {
         self.is_deleted(run.experiment, run.deleted(), run.deleted_generation())
     }
 
-    /// [`Self::counts_as_deleted`] of a run by its experiment, its own mark and the generation in which that was set.
+    /// [`Self::counts_as_deleted`] from a run's experiment, its own deletion attribute and that attribute's generation.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -258,7 +258,7 @@ impl Workspace {
         }
     }
 
-    /// Changes a run without a writer of one's own: what a server does to many runs. All changes happen, or none.
+    /// Changes a run without opening a writer, as a server does for many runs. Atomic.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Deleted`], [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`].
@@ -278,7 +278,7 @@ impl Workspace {
         self.edit(&mut run.state().clone(), Since::JustNow, !run.damage().is_empty(), edits)
     }
 
-    /// Marks a run deleted; nothing happens to one that is.
+    /// Marks a run deleted, unless it is.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Io`].
@@ -286,7 +286,7 @@ impl Workspace {
         self.mark_deleted(id, true)
     }
 
-    /// Restores a deleted run; nothing happens to one that is not.
+    /// Restores a run, if it is deleted.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Io`].
@@ -296,7 +296,7 @@ impl Workspace {
 
     fn mark_deleted(&self, id: &RunId, deleted: bool) -> Result<()> {
         let run = self.run_to_change(id)?;
-        // What cannot be read may say the opposite.
+        // Unreadable files may say the opposite.
         if run.damage().is_empty() && self.counts_as_deleted(run.state())? == deleted {
             return Ok(());
         }
@@ -313,12 +313,12 @@ impl Workspace {
     fn edit(&self, state: &mut RunState, since: Since, partly: bool, edits: &[RunEdit]) -> Result<()> {
         let (id, experiment, name) = (state.id.clone(), state.experiment, state.experiment_name.clone());
         self.with_edit_log((&id, experiment, &name), |session, run| {
-            let (seen, apart) = (&mut None, &Apart::default());
-            Editor { workspace: self, session, run, state, seen, since, partly, apart }.commit(edits, &[])
+            let (seen, unrelated) = (&mut None, &Unrelated::default());
+            Editor { workspace: self, session, run, state, seen, since, partly, unrelated }.commit(edits, &[])
         })
     }
 
-    /// Does something with this handle's own log of edits, which it creates if needed.
+    /// Runs `act` with this handle's edit log, which is created if needed.
     fn with_edit_log<T>(
         &self,
         (id, experiment, experiment_name): (&RunId, ExperimentId, &str),
@@ -332,8 +332,7 @@ impl Workspace {
         let Some(session) = edits.as_mut() else { unreachable!("it was created above") };
         let run = session.run(id, experiment, experiment_name);
         let done = act(session, run);
-        // Readers keep what a log of edits says in memory, and compaction takes none that is open: it must not grow for
-        // ever.
+        // Readers keep edit logs in memory, and compaction skips open ones, so their size is bounded.
         if session.log_len() > EDIT_LOG_BYTES_MAX
             && let Some(mut session) = edits.take()
         {
@@ -342,41 +341,41 @@ impl Workspace {
         done
     }
 
-    /// Makes everything that was acknowledged by now, to any writer that this handle opened and to the handle itself
-    /// ([`Self::edit_run`], [`Self::delete_run`], [`Self::restore_run`]), survive a power loss. Writers go on
-    /// meanwhile. Costs a few syncs for each writer that has something new.
+    /// Makes everything acknowledged so far durable: by any writer of this handle and the handle itself
+    /// ([`Self::edit_run`], [`Self::delete_run`], [`Self::restore_run`]). Writers go on meanwhile. Costs a few syncs
+    /// per writer with something new.
     ///
     /// # Errors
-    /// [`Error::DurabilityLost`] of the first writer of which a sync failed, now or before; the others are synced.
+    /// [`Error::DurabilityLost`] of the first writer with a failed sync, now or earlier; the others are synced.
     pub fn sync(&self) -> Result<()> {
         self.sync_writers(Watermark::sync)
     }
 
-    /// Asks the writers of this handle to frame what they logged, at their next calls, so that a sync soon after has
-    /// less to write. Says whether any has so much that it was asked.
+    /// Requests that this handle's writers flush at their next calls, so that a sync soon after writes less. Returns
+    /// whether any writer had enough points.
     #[must_use]
     #[doc(hidden)]
-    pub fn ask_writers(&self) -> bool {
+    pub fn request_flushes(&self) -> bool {
         let writers = self.inner.writers.lock().clone();
-        writers.iter().fold(false, |any, writer| writer.ask() | any)
+        writers.iter().fold(false, |any, writer| writer.request_flush() | any)
     }
 
-    /// Whether all writers that were asked framed what they had then.
+    /// Whether all requested flushes are complete.
     #[must_use]
     #[doc(hidden)]
-    pub fn writers_answered(&self) -> bool {
+    pub fn flushes_are_complete(&self) -> bool {
         let writers = self.inner.writers.lock().clone();
-        writers.iter().all(|writer| writer.has_answered())
+        writers.iter().all(|writer| writer.is_flush_complete())
     }
 
-    /// As [`Self::sync`], but of writers that were asked by [`Self::ask_writers`] and answered, only what they had
-    /// logged by then need survive.
+    /// As [`Self::sync`], but for writers that completed a flush requested by [`Self::request_flushes`], syncs only
+    /// what they had logged at the request.
     ///
     /// # Errors
     /// As [`Self::sync`].
     #[doc(hidden)]
-    pub fn sync_asked(&self) -> Result<()> {
-        self.sync_writers(Watermark::sync_asked)
+    pub fn sync_flushed(&self) -> Result<()> {
+        self.sync_writers(Watermark::sync_flushed)
     }
 
     fn sync_writers(&self, sync: impl Fn(&Watermark) -> Result<bool>) -> Result<()> {
@@ -392,7 +391,7 @@ impl Workspace {
         first
     }
 
-    /// Opens a log that [`Self::sync`] knows of.
+    /// Opens a log that [`Self::sync`] covers.
     pub(super) fn session(&self, place: Place) -> Result<Session> {
         let session = Session::create(place)?;
         let mut writers = self.inner.writers.lock();
@@ -403,7 +402,7 @@ impl Workspace {
         Ok(session)
     }
 
-    /// Ends this handle's log of edits, so that compaction may gather it.
+    /// Ends this handle's edit log, so that compaction may pack it.
     pub(super) fn end_edit_log(&self) -> Result<()> {
         match self.inner.edits.lock().take() {
             Some(mut session) => session.end(),
@@ -414,7 +413,7 @@ impl Workspace {
     /// Where a session keeps its files.
     pub(super) fn place(&self, dir: std::path::PathBuf, stem: String, order: u64) -> Place {
         let mapped = match self.inner.options.tail {
-            // The folder itself may be made later; the one that it is in is there, and on the same file system.
+            // The folder may not exist yet; its parent does, on the same file system.
             TailMode::Auto => self.inner.storage.mapping_is_safe(dir.parent().unwrap_or(&dir)),
             TailMode::Mapped => true,
             TailMode::Written => false,
@@ -424,7 +423,7 @@ impl Workspace {
             dir,
             stem,
             mapped,
-            half: self.inner.options.tail_points.clamp(2, crate::log::slot::HALF_MAX),
+            buffer_slots: self.inner.options.tail_points.clamp(2, crate::log::slot::BUFFER_SLOTS_MAX),
             order,
             created_ms: now_ms(),
             ledger: self.ledger(),
@@ -432,22 +431,23 @@ impl Workspace {
     }
 }
 
-/// Whether the operating system refuses a file or folder that is there.
+/// Whether the operating system refuses an existing file or folder.
 fn is_refused(error: &Error) -> bool {
     matches!(error, Error::Io { .. }) && !error.is_absent()
 }
 
-/// Leaves the parts of the run that was asked for, or, where no id is given, of the one that the key stands for.
+/// Keeps only the parts of the run with this id or, if no id is given, of the run that the key belongs to.
 pub(super) fn named<S>(parts: &mut Vec<RunPart<S>>, id: Option<&RunId>, key: RunKey) {
     let id = name_alike(parts, id, key);
     parts.retain(|part| part.state.id == id);
 }
 
-/// Gives the parts of a run one name, and puts the one first that says its experiment. `key` is that of all of them.
+/// Gives the parts of a run one id, and puts the part that determines its experiment first. `key` is the key of all
+/// parts.
 ///
-/// Damage may take the name of a run from one of its sources, which then goes by the digits of the key and says nothing
-/// of the experiment. No other run's id is spelled by those digits, so such a source belongs to the run that other
-/// sources name. Of sources that name different experiments, the one of the writer with the least order counts.
+/// Damage may take a run's id from one of its sources, which then uses the digits of the key and does not know the
+/// experiment. No other run's id is spelled by those digits, so that source belongs to the run that the others name. If
+/// sources name different experiments, the writer with the least order wins.
 pub(super) fn name_alike<S>(parts: &mut [RunPart<S>], id: Option<&RunId>, key: RunKey) -> RunId {
     let digits = RunId::of_key(key);
     let name = parts.iter().map(|part| &part.state.id).find(|name| **name != digits);
@@ -473,12 +473,12 @@ pub(super) fn pack_parts(packs: &PackSet, id: &RunId) -> Result<Vec<RunPart>> {
     Ok(parts)
 }
 
-/// Merges what is left of a run's parts when that is gone which tombstones cover.
+/// Merges a run's parts without what tombstones cover.
 pub(super) fn merge(parts: Vec<RunPart>, manifest: &Manifest) -> Option<RunSnapshot> {
     RunSnapshot::merge(surviving(parts, manifest))
 }
 
-/// What is left of a run's parts when that is gone which tombstones cover: all of a writer, or its points of a metric.
+/// Removes what tombstones cover from a run's parts: all of a writer, or its points of a metric.
 pub(super) fn surviving<S>(mut parts: Vec<RunPart<S>>, manifest: &Manifest) -> Vec<RunPart<S>> {
     let Some(run) = parts.first().map(|part| part.state.id.key()) else { return parts };
     if let Some(of_run) = manifest.tombstones.get(&run) {
@@ -487,12 +487,12 @@ pub(super) fn surviving<S>(mut parts: Vec<RunPart<S>>, manifest: &Manifest) -> V
             part.series.retain(|(coverage, _)| !gone(coverage));
             let left = part.state.coverage.iter().filter(|own| !gone(own)).count();
             if left > 0 && left < part.state.coverage.len() {
-                // What replaces an import replaces its words, while those of others stay.
+                // Replacing an import replaces its metadata; that of others stays.
                 let imports = imports([&part.state]);
                 let is_gone = |own: &Coverage| gone(own) && imports.contains(&own.writer);
-                let words: Vec<WriterId> =
+                let others: Vec<WriterId> =
                     part.state.coverage.iter().filter(|own| is_gone(own)).map(|own| own.writer).collect();
-                part.state.forget_words(|writer| words.contains(&writer));
+                part.state.forget_metadata(|writer| others.contains(&writer));
             }
             part.state.coverage.retain(|coverage| !gone(coverage));
         }

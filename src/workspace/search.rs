@@ -1,7 +1,7 @@
-//! Search over all runs: the indexes of packs, and over them the runs that logs or several packs speak of.
+//! Search over all runs: the indexes of packs, overlaid with the runs that are in logs or in several packs.
 //!
-//! A search sees everything that was acknowledged on this machine before it began: it lists the logs, reads them, and
-//! puts the runs that they name over those of the packs.
+//! A search sees everything acknowledged on this machine before it began: it lists and reads the logs, and overlays
+//! their runs on those of the packs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,30 +23,30 @@ use crate::run::state::RunState;
 use crate::search::execute::Deletions;
 use crate::segment::pack::Pack;
 use crate::storage::Storage;
-use crate::workspace::live::Spoken;
+use crate::workspace::live::LogMentions;
 use crate::workspace::open::Workspace;
 use crate::workspace::overlay::Made;
 use crate::workspace::packs::{self, OpenPack, PackSet};
 
-/// Indexes as last read.
+/// The indexes as last read.
 #[derive(Default)]
 pub struct Indexes {
     of_packs: BTreeMap<u128, Arc<PackIndex>>,
-    /// Runs that lie in several places of the packs, for one set of packs.
+    /// Runs in several places of one set of packs.
     scattered: Option<(Vec<u128>, Arc<BTreeSet<RunKey>>)>,
 }
 
-/// The index of a pack, and which of its rows stand for runs that cannot be read.
+/// The index of a pack, and its rows of unreadable runs.
 struct PackIndex {
     part: Arc<IndexPart>,
     unreadable: Vec<u32>,
-    /// Points that are missing from the statistics in the other rows, in words.
+    /// Messages about points missing from the statistics.
     missing: Vec<String>,
-    /// Whether it is read from its file, a column when it is needed, so that damage to it may be met later.
+    /// Whether it is read from its file column by column, so that damage may be found later.
     from_file: bool,
 }
 
-/// What one search looks at.
+/// What one search works on.
 pub(super) struct Parts {
     pub(super) parts: Vec<(Arc<IndexPart>, Bitmap)>,
     unreadable: Vec<String>,
@@ -58,7 +58,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn items(&self, kind: u8, experiments: &[ExperimentId]) -> Result<BTreeSet<(ExperimentId, String, String)>> {
-        let (_, found) = self.ask(|parts| {
+        let (_, found) = self.run_query(|parts| {
             let mut found = BTreeSet::new();
             for (part, excluded) in &parts.parts {
                 part.each_item(kind, |ordinal, experiment, key, value| {
@@ -77,7 +77,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn runs_with_items(&self, kind: u8) -> Result<Vec<(RunId, String, String)>> {
-        let (_, found) = self.ask(|parts| {
+        let (_, found) = self.run_query(|parts| {
             let mut found = Vec::new();
             for (part, excluded) in &parts.parts {
                 let mut of_part = Vec::new();
@@ -103,9 +103,9 @@ impl Workspace {
         self.readable_ids(Some(RUN)).map(|(ids, _)| ids)
     }
 
-    /// Ids of the runs of a kind, or of all; and what could not be read, so that ids may be missing.
+    /// Ids of the runs of a kind, or of all; and what could not be read.
     pub(super) fn readable_ids(&self, kind: Option<u8>) -> Result<(Vec<RunId>, Vec<String>)> {
-        let (unreadable, ids) = self.ask(|parts| {
+        let (unreadable, ids) = self.run_query(|parts| {
             let mut ids = Vec::new();
             for (part, excluded) in &parts.parts {
                 let kinds = part.run_ints(run::KIND)?;
@@ -119,10 +119,9 @@ impl Workspace {
         Ok((ids, unreadable))
     }
 
-    /// The experiments that have a run, of whatever kind and deleted or not; and what could not be read, so that some
-    /// may be missing.
+    /// The experiments with any run, of any kind and deleted or not; and what could not be read.
     pub(super) fn experiments_in_use(&self) -> Result<(BTreeSet<ExperimentId>, Vec<String>)> {
-        let (unreadable, used) = self.ask(|parts| {
+        let (unreadable, used) = self.run_query(|parts| {
             let mut used = BTreeSet::new();
             for (part, excluded) in &parts.parts {
                 let codes = part.run_ints(run::EXPERIMENT_CODES)?;
@@ -138,10 +137,10 @@ impl Workspace {
     /// Runs a query. Returns its answer, and the names of what could not be read for it. If the index of a pack is
     /// damaged, or the values in the pack that it names, rebuilds it from what verifies of the pack and runs the query
     /// again.
-    pub(super) fn ask<T>(&self, mut question: impl FnMut(&Parts) -> Result<T>) -> Result<(Vec<String>, T)> {
+    pub(super) fn run_query<T>(&self, mut query: impl FnMut(&Parts) -> Result<T>) -> Result<(Vec<String>, T)> {
         loop {
             let parts = self.parts()?;
-            match question(&parts) {
+            match query(&parts) {
                 Err(error) if error.is_of_one_file() => {
                     if !error.path().map_or(Ok(false), |path| self.replace_index(path, &parts))? {
                         return Err(error);
@@ -152,14 +151,13 @@ impl Workspace {
         }
     }
 
-    /// Makes the index of a pack from the pack, in memory, if it was read from its file so far. `path` is that file, or
-    /// the pack's.
+    /// Rebuilds the index of a pack in memory, if it was read from its file so far. `path` is that file, or the pack's.
     fn replace_index(&self, path: &Path, parts: &Parts) -> Result<bool> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some(id) = paths::pack_id(name) else { return Ok(false) };
         let Some(pack) = self.refresh()?.packs().get(&id).cloned() else { return Ok(false) };
         match self.inner.indexes.lock().of_packs.get(&id) {
-            // Somebody else did so meanwhile.
+            // Another thread did it meanwhile.
             Some(index) if !parts.parts.iter().any(|(part, _)| Arc::ptr_eq(part, &index.part)) => return Ok(true),
             Some(index) if index.from_file => {}
             _ => return Ok(false),
@@ -169,7 +167,7 @@ impl Workspace {
         Ok(true)
     }
 
-    /// Experiments that were deleted or restored: how often, and whether they are deleted.
+    /// Generation and deletion of experiments that were ever deleted or restored.
     pub(super) fn deletions(&self) -> Result<Deletions> {
         let mut catalog = self.inner.catalog.lock();
         catalog.refresh()?;
@@ -178,28 +176,28 @@ impl Workspace {
     }
 
     fn parts(&self) -> Result<Parts> {
-        // Logs before packs, as always: what leaves a log meanwhile is in a pack that is read after.
+        // Logs before packs: what leaves a log meanwhile is in a pack that is read later.
         let claims = self.claims(false)?;
         let live = self.live()?;
-        let (edits, unreadable_edits) = if live.unclear_edits { self.edit_images()? } else { Default::default() };
+        let (edits, unreadable_edits) = if live.unclear_edits { self.edit_log_views()? } else { Default::default() };
         let packs = self.refresh()?;
         packs.check()?;
         let mut unreadable = self.damage()?;
         unreadable.extend(live.unlisted.iter().chain(&unreadable_edits).map(Error::to_string));
-        // Runs that are read as a whole tell of this themselves.
-        let told = |name: &LogName| match name.run() {
+        // Runs that are read in full report this themselves.
+        let reported = |name: &LogName| match name.run() {
             Some(run) => live.unclear_edits || live.unclear.contains(&run),
             None => live.unclear_edits,
         };
-        let lacking = self.lacking(&claims, &live.reaches, told, &packs);
+        let lacking = self.lacking(&claims, &live.reaches, reported, &packs);
         unreadable.extend(lacking.iter().map(|(_, error)| error.to_string()));
         let scattered = self.scattered(&packs);
         let tombstones: Vec<RunKey> = self.inner.manifest.lock().state().touched().collect();
         let of_packs = scattered.iter().copied().chain(tombstones).map(|key| (key, Vec::new()));
-        let mut over: BTreeMap<RunKey, Spoken> = of_packs.collect();
+        let mut over: BTreeMap<RunKey, LogMentions> = of_packs.collect();
         over.extend(live.runs);
         over.extend(live.unclear.iter().map(|&key| (key, Vec::new())));
-        edits.iter().flat_map(|image| image.runs()).for_each(|id| _ = over.entry(id.key()).or_default());
+        edits.iter().flat_map(|view| view.runs()).for_each(|id| _ = over.entry(id.key()).or_default());
 
         let mut parts = Vec::with_capacity(packs.packs().len() + 3);
         for (&id, pack) in packs.packs() {
@@ -214,12 +212,12 @@ impl Workspace {
             parts.push((Arc::clone(&index.part), excluded));
         }
 
-        // What is not whole is read as a whole, and told of, each time.
+        // Damaged runs are read in full, and reported, each time.
         let all_unclear = live.unclear_edits || !packs.broken().is_empty();
         let mut unclear: BTreeSet<RunKey> = if all_unclear { over.keys().copied().collect() } else { live.unclear };
-        let stamps_of = |spoken: &Spoken| spoken.iter().map(|&(.., stamp)| stamp).collect();
+        let stamps_of = |mentions: &LogMentions| mentions.iter().map(|&(.., stamp)| stamp).collect();
         let clear = over.iter().filter(|(key, _)| !unclear.contains(key));
-        let stamps = clear.map(|(&key, spoken)| (key, stamps_of(spoken))).collect();
+        let stamps = clear.map(|(&key, mentions)| (key, stamps_of(mentions))).collect();
         let make = |key: RunKey| match self.summary_of(None, key, &over[&key], &packs) {
             Ok(row) => Ok(row.map_or(Made::Nothing, |row| Made::Row(Box::new(row)))),
             Err(error) => {
@@ -228,21 +226,21 @@ impl Workspace {
                 Ok(Made::Unclear)
             }
         };
-        let kept = self.inner.overlay.lock().update(packs.reading(), stamps, make)?;
-        parts.extend(kept);
+        let cached = self.inner.overlay.lock().update(packs.reading(), stamps, make)?;
+        parts.extend(cached);
         let mut rows = Vec::new();
         for key in unclear {
             let (run, unread) = self.read_run(key, None)?;
             unreadable.extend(unread.iter().map(Error::to_string));
             let Some(run) = run else { continue };
-            // A damaged page hides neither the run nor its other metrics.
+            // A damaged page must not hide the run or its other metrics.
             let mut reader = run.salvage();
             rows.push(reader.summary()?);
-            unreadable.extend(reader.told());
+            unreadable.extend(reader.messages());
         }
-        // What may have some of every run is met with each of them.
-        let mut told = BTreeSet::new();
-        unreadable.retain(|what| told.insert(what.clone()));
+        // Files that may have data of any run are reported for each run.
+        let mut reported = BTreeSet::new();
+        unreadable.retain(|what| reported.insert(what.clone()));
         if !rows.is_empty() {
             let none = Bitmap::none(rows.len());
             parts.push((Arc::new(IndexPart::build(&rows)?), none));
@@ -250,7 +248,7 @@ impl Workspace {
         Ok(Parts { parts, unreadable })
     }
 
-    /// Runs that lie in more than one place of these packs.
+    /// Runs in more than one place of these packs.
     fn scattered(&self, packs: &PackSet) -> Arc<BTreeSet<RunKey>> {
         let ids: Vec<u128> = packs.packs().keys().copied().collect();
         let mut indexes = self.inner.indexes.lock();
@@ -270,7 +268,7 @@ impl Workspace {
         scattered
     }
 
-    /// The index of a pack: from its file, or, where that is missing or damaged, from the pack itself.
+    /// The index of a pack: from its file or, if that is missing or damaged, built from the pack.
     fn index_of(&self, id: u128, pack: &OpenPack) -> Result<Arc<PackIndex>> {
         if let Some(index) = self.inner.indexes.lock().of_packs.get(&id) {
             return Ok(Arc::clone(index));
@@ -278,7 +276,7 @@ impl Workspace {
         let path = paths::index(&self.inner.root, id);
         let from_file = match self.inner.storage.open_read(&path) {
             Ok(file) => IndexPart::from_file(file, &path, pack.pack()).ok(),
-            // What cannot be read is made anew from the pack.
+            // An unreadable index is rebuilt from the pack.
             Err(error) => of_one_file(Error::io("open", &path)(error)).map(|_| None)?,
         };
         let index = match from_file {
@@ -292,8 +290,7 @@ impl Workspace {
         Ok(index)
     }
 
-    /// Writes the index of a pack beside it, of its rows where they are known. It is derived: should this fail,
-    /// searches make it from the pack.
+    /// Writes the index of a pack beside it, from `rows` if known. It is derived: if this fails, searches build it.
     pub(super) fn write_index(&self, id: u128, pack: &OpenPack, rows: Option<Vec<RunSummary>>) -> Result<()> {
         let (rows, places) = match rows {
             Some(rows) => (Some(rows), places(pack.pack())?),
@@ -302,8 +299,8 @@ impl Workspace {
                 (rows.into_iter().collect::<Option<_>>().filter(|_| missing.is_empty()), places)
             }
         };
-        // Empty rows would be taken for runs, and statistics of some points for those of all; whoever searches makes
-        // them anew and knows which they are.
+        // An index must not contain rows of unreadable runs or partial statistics; searches rebuild it and know which
+        // they are.
         let Some(rows) = rows else { return Ok(()) };
         let bytes = IndexPart::image_of_pack(&rows, &places)?;
         let path = paths::index(&self.inner.root, id);
@@ -319,7 +316,7 @@ impl Workspace {
     }
 }
 
-/// Whether a run counts as deleted, itself or with its experiment: see the catalog.
+/// Whether a run counts as deleted, itself or with its experiment.
 pub(super) fn counts_as_deleted(deletions: &Deletions, experiment: ExperimentId, generation: u64, own: bool) -> bool {
     match deletions.get(&experiment) {
         Some(&(changed, deleted)) if generation < changed => deleted,
@@ -327,27 +324,27 @@ pub(super) fn counts_as_deleted(deletions: &Deletions, experiment: ExperimentId,
     }
 }
 
-/// Where the points of a pack stand.
+/// The locations of a pack's points.
 fn places(pack: &Pack) -> Result<Places> {
     let mut places = Places::new(pack.id());
-    (0..pack.group_count()).try_for_each(|group| pack.group(group).map(|group| places.add(&group)))?;
+    (0..pack.row_group_count()).try_for_each(|group| pack.group(group).map(|group| places.add(&group)))?;
     Ok(places)
 }
 
-/// What is known of the runs of a pack.
+/// The rows of a pack's runs.
 struct PackRows {
-    /// In order, `None` for a run that cannot be read.
+    /// In order; `None` for an unreadable run.
     rows: Vec<Option<RunSummary>>,
-    /// Where their points stand, as far as all groups can be read.
+    /// The locations of their points, if all row groups can be read.
     places: Places,
-    /// Points that are missing from the statistics, in words.
+    /// Messages about points missing from the statistics.
     missing: Vec<String>,
 }
 
 fn read_rows(pack: &OpenPack) -> Result<PackRows> {
     let mut rows = Vec::with_capacity(pack.pack().len());
     let (mut places, mut missing) = (Places::new(pack.pack().id()), Vec::new());
-    for index in 0..pack.pack().group_count() {
+    for index in 0..pack.pack().row_group_count() {
         let of_group = pack.pack().rows(index);
         let group = match pack.group(index as u32) {
             Err(error) => {
@@ -366,13 +363,13 @@ fn read_rows(pack: &OpenPack) -> Result<PackRows> {
             };
             let mut reader = run.salvage();
             rows.push(Some(reader.summary()?));
-            missing.extend(reader.told());
+            missing.extend(reader.messages());
         }
     }
     Ok(PackRows { rows, places, missing })
 }
 
-/// Makes the index of a pack from what is in it. Runs that cannot be read get an empty row, which searches leave out.
+/// Builds the index of a pack. Unreadable runs get an empty row, which searches skip.
 fn build_index(pack: &OpenPack) -> Result<PackIndex> {
     let PackRows { rows, missing, .. } = read_rows(pack)?;
     let unreadable = (0..).zip(&rows).filter(|(_, row)| row.is_none()).map(|(ordinal, _)| ordinal).collect();
@@ -384,7 +381,7 @@ fn build_index(pack: &OpenPack) -> Result<PackIndex> {
     Ok(PackIndex { part: Arc::new(IndexPart::build(&rows)?), unreadable, missing, from_file: false })
 }
 
-/// Whether an index file verifies, for `verify`. What it names in its pack is the pack's to verify.
+/// Verifies an index file, without the values it refers to in its pack.
 pub(super) fn check_index(storage: &dyn Storage, root: &Path, path: &Path) -> Result<()> {
     let id = path.file_name().and_then(|name| paths::pack_id(name.to_str()?));
     let id = id.ok_or_else(|| Error::corrupt(path, 0, "no name of an index"))?;

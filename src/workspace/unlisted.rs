@@ -1,10 +1,9 @@
-//! Packs that no entry of the manifest names: what they are, and what becomes of them.
+//! Unlisted packs: those that no manifest entry names.
 //!
-//! A pack gets its name before its entry does, and keeps it for a while after another has replaced it. So a pack
-//! without an entry is in the making; or it was replaced, or its maker died before the entry, and all it has is
-//! elsewhere; or it has what nothing else has: an import was interrupted, or the entry is lost. The first is told by
-//! its maker's lock, the others by what is in it. No clock decides: a pack that has something of its own stays until a
-//! person says what to do with it.
+//! A pack gets its name before its entry, and keeps it for a while after it was replaced. So an unlisted pack is being
+//! made; or it is needless, because it was replaced or its maker died, and all its data is elsewhere; or it has unique
+//! data: an import was interrupted, or its entry is lost. The lock tells the first, its contents the others. No clock
+//! decides: a pack with unique data stays until a person decides.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -20,81 +19,79 @@ use crate::journal::manifest::PackEntry;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::Coverage;
 use crate::workspace::evidence::Reaches;
-use crate::workspace::folders::told;
+use crate::workspace::folders::path_and_reason;
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::{self, OpenPack};
 use crate::workspace::runs::{pack_parts, surviving};
 
-/// What a pack is that no entry names.
+/// What an unlisted pack is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Somebody is making it.
+    /// It is being made.
     InTheMaking,
-    /// All it has is elsewhere, or was deleted for good.
+    /// All its data is elsewhere, or permanently deleted.
     Needless,
-    /// It has something of these runs, with so many points in all, that nothing else has.
+    /// It has unique data of this many runs and points.
     Holds { runs: u64, points: u64 },
-    /// It does not verify, or cannot be opened.
+    /// It is damaged or cannot be opened.
     Unreadable(String),
     /// A newer Stepwell wrote it.
     Newer(String),
 }
 
-/// A pack that no entry names. While this lives nobody else judges the pack, where there are locks.
+/// An unlisted pack. Holds its lock, if locks work, so that nobody else judges it.
 pub(super) struct Unlisted {
     pub(super) id: u128,
     pub(super) path: PathBuf,
     pub(super) standing: Standing,
-    /// Why nobody can tell whether it is in the making.
+    /// Why it is unknown whether it is being made.
     pub(super) maker_unknown: Option<String>,
     _lock: Option<Maker>,
 }
 
-/// What to do with files that nothing names.
+/// How to treat unlisted files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeftoverOptions {
-    /// Also remove those of which nobody can tell whether they are in the making, as on network file systems: only when
-    /// all who worked on the workspace are known to be gone.
+    /// Also remove files that may be being made, as on network file systems. Use it only if all processes that used the
+    /// workspace are known to be gone.
     pub take_over: bool,
-    /// Also remove packs that no entry of the manifest names and that have something that nothing else has: what an
-    /// interrupted import brought, or runs whose entry is lost.
+    /// Also remove unlisted packs with unique data: from an interrupted import, or runs whose entry is lost.
     pub drop_unlisted: bool,
 }
 
-/// What became of files that nothing names.
+/// What happened to unlisted files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
-    /// How many were removed.
+    /// The number of removed files.
     pub removed: u64,
-    /// Those that stay, and why; files that are in the making or younger than the grace period are not among them.
+    /// Files that stay, and why; without those being made or younger than the grace period.
     pub kept: Vec<(PathBuf, String)>,
 }
 
 impl Leftovers {
-    /// Tells what one file or folder refuses, so that the others are looked at all the same.
-    fn tell(&mut self, looked: Result<()>) -> Result<()> {
+    /// Records an error of one file or folder, so that the others are still handled.
+    fn record(&mut self, looked: Result<()>) -> Result<()> {
         if let Err(error) = looked {
-            self.kept.push(told(error)?);
+            self.kept.push(path_and_reason(error)?);
         }
         Ok(())
     }
 }
 
 impl Workspace {
-    /// Removes files that nothing names, nobody makes, and that hold nothing of their own, once they are older than the
-    /// grace period, which delays a removal and never permits it. A folder that cannot be looked at is among those that
-    /// stay.
+    /// Removes unlisted files that are not being made, have no unique data and are older than the grace period (which
+    /// delays a removal and never permits one). Folders that cannot be listed are reported as staying.
     pub(super) fn remove_leftovers(&self, options: LeftoverOptions) -> Result<Leftovers> {
         let mut left = Leftovers::default();
         if self.inner.manifest.lock().has_gap() {
-            // Nobody knows what is needed.
+            // It is unknown what is needed.
             return Ok(left);
         }
         self.sync_entries()?;
         let looked = self.remove_temporary(options, &mut left);
-        left.tell(looked)?;
+        left.record(looked)?;
         let looked = self.remove_unlisted(options, &mut left);
-        left.tell(looked)?;
+        left.record(looked)?;
         let folded = [
             self.inner.manifest.lock().remove_folded(),
             self.inner.catalog.lock().remove_folded(),
@@ -102,7 +99,7 @@ impl Workspace {
         ];
         for folded in folded {
             let looked = folded.map(|count| left.removed += count as u64);
-            left.tell(looked)?;
+            left.record(looked)?;
         }
         left.kept.extend(self.unlisted_journals()?);
         Ok(left)
@@ -113,7 +110,7 @@ impl Workspace {
         let storage = &*self.inner.storage;
         let dir = self.inner.root.join(paths::TEMPORARY);
         let entries = match storage.read_dir(&dir).map_err(Error::io("list", &dir)) {
-            // A copy of a workspace has no such folder.
+            // A copied workspace may lack it.
             Err(error) if error.is_absent() => Vec::new(),
             entries => entries?,
         };
@@ -126,11 +123,11 @@ impl Workspace {
                 self.remove_if_left(path, options, left)?;
                 continue;
             }
-            // An entry on its way, on a file system without links.
+            // A half-published entry, on a file system without links.
             for within in storage.read_dir(&path).unwrap_or_default() {
                 self.remove_if_left(path.join(within.name), options, left)?;
             }
-            // It fails where there is something in it.
+            // Fails if it is not empty.
             let _ = storage.remove_dir(&path);
         }
         Ok(())
@@ -174,7 +171,7 @@ impl Workspace {
             };
             left.kept.push((unlisted.path, why));
         }
-        // Indexes of packs that are gone: derived, and made anew where they are missed.
+        // Indexes of removed packs: derived, and rebuilt if needed.
         for (index, id) in self.pack_files(".index")? {
             let pack = self.inner.storage.open_read(&paths::pack(&self.inner.root, id));
             let gone = pack.is_err_and(|error| error.kind() == ErrorKind::NotFound);
@@ -198,11 +195,11 @@ impl Workspace {
         self.inner.storage.modified_ms(path).is_ok_and(|modified| modified < before)
     }
 
-    /// Files in the folder of packs whose names end so, and the numbers in their names.
+    /// Files in the packs folder with this ending, and the ids in their names.
     fn pack_files(&self, ending: &str) -> Result<Vec<(PathBuf, u128)>> {
         let dir = self.inner.root.join(paths::PACKS);
         let entries = match self.inner.storage.read_dir(&dir).map_err(Error::io("list", &dir)) {
-            // A copy of a workspace without packs need not have it.
+            // A copied workspace without packs may lack it.
             Err(error) if error.is_absent() => Vec::new(),
             entries => entries?,
         };
@@ -210,8 +207,8 @@ impl Workspace {
         Ok(named.filter_map(|entry| Some((dir.join(&entry.name), paths::pack_id(&entry.name)?))).collect())
     }
 
-    /// Packs that the manifest, read after the folder was listed, does not name. Empty where entries are lost: then
-    /// every pack counts.
+    /// Packs that the manifest, read after the listing, does not name. Empty if entries are lost: then every pack
+    /// counts.
     pub(super) fn unlisted_ids(&self) -> Result<Vec<u128>> {
         let files = self.pack_files(".pack")?;
         self.refresh()?;
@@ -219,11 +216,10 @@ impl Workspace {
         Ok(files.into_iter().map(|(_, id)| id).filter(|id| !listed.contains_key(id)).collect())
     }
 
-    /// What a pack is that was not listed a moment ago; `None` when it is gone, or listed by now. Costs a look at every
-    /// run in it.
+    /// Judges a pack that was unlisted a moment ago; `None` if it is gone, or listed by now. Checks every run in it.
     pub(super) fn judge(&self, id: u128) -> Result<Option<Unlisted>> {
         let path = paths::pack(&self.inner.root, id);
-        // The lock comes first: whoever had it until now has published the entry, or never will.
+        // Lock first: the previous holder has published the entry, or never will.
         let Some(maker) = maker_of(&*self.inner.storage, &path) else { return Ok(None) };
         self.refresh()?;
         if self.manifest()?.packs.contains_key(&id) {
@@ -248,21 +244,21 @@ impl Workspace {
         Ok(Some(Unlisted { id, path, standing, maker_unknown, _lock: lock }))
     }
 
-    /// How many runs a pack has something of that no listed pack and no log has, and that was not deleted for good; and
-    /// how many points these have in it.
+    /// The number of runs of which a pack has unique data (in no listed pack or log, and not permanently deleted), and
+    /// their points in it.
     fn content_of(&self, pack: &OpenPack) -> Result<(u64, u64)> {
-        // Logs before packs, as always.
+        // Logs before packs.
         let mut logged: FxHashSet<RunKey> = self.all_log_names()?.0.iter().filter_map(|name| name.run()).collect();
-        logged.extend(self.edit_images()?.0.iter().flat_map(|image| image.runs()).map(RunId::key));
+        logged.extend(self.edit_log_views()?.0.iter().flat_map(|view| view.runs()).map(RunId::key));
         let (listed, manifest) = (self.refresh()?, self.manifest()?);
         let (mut runs, mut points) = (0, 0);
-        for index in 0..pack.pack().group_count() as u32 {
+        for index in 0..pack.pack().row_group_count() as u32 {
             let group = pack.group(index)?;
             let parts = (0..group.states().len() as u32).filter_map(|run| group.part(run)).collect::<Vec<RunPart>>();
             for part in parts.into_iter().flat_map(|part| surviving(vec![part], &manifest)) {
                 let id = &part.state.id;
                 let mut known = match pack_parts(&listed, id) {
-                    // What cannot be read does not count.
+                    // Unreadable data does not count.
                     Err(error) => of_one_file(error).map(|_| Vec::new())?,
                     Ok(parts) => parts,
                 };
@@ -278,7 +274,7 @@ impl Workspace {
         Ok((runs, points))
     }
 
-    /// What a verification says of packs that no entry names and that have something of their own.
+    /// Messages for a verification about unlisted packs with unique data.
     pub(super) fn unlisted_content(&self) -> Result<Vec<(PathBuf, String)>> {
         let mut content = Vec::new();
         for id in self.unlisted_ids()? {
@@ -289,7 +285,7 @@ impl Workspace {
         Ok(content)
     }
 
-    /// Packs that no entry names and that have something of their own, with what an entry would say of them.
+    /// Unlisted packs with unique data, and their entries.
     pub(super) fn to_take_in(&self) -> Result<Vec<(Unlisted, PackEntry)>> {
         let mut found = Vec::new();
         for id in self.unlisted_ids()? {
@@ -298,7 +294,7 @@ impl Workspace {
             };
             let pack = packs::open(&*self.inner.storage, &self.inner.root, id)?;
             let mut entry = PackEntry { runs: 0, series: 0, points: 0, bytes: 0 };
-            for index in 0..pack.group_count() {
+            for index in 0..pack.row_group_count() {
                 let group = pack.group(index)?;
                 let footer = group.footer();
                 entry.runs += footer.runs as u64;
@@ -322,7 +318,7 @@ fn holds(runs: u64, points: u64) -> String {
     )
 }
 
-/// Whether sources of a run have all that another one says of it, words and points.
+/// Whether sources of a run have all metadata and points of `part`.
 pub(super) fn has_all(sources: Vec<RunPart>, part: &RunPart) -> bool {
     let Some(known) = RunSnapshot::merge(sources) else { return false };
     let reaches = |own: &Coverage| {

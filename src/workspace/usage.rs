@@ -1,4 +1,4 @@
-//! How much there is: runs, series, points, and the bytes that they take.
+//! Usage: counts of runs, series, points and bytes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,10 +10,10 @@ use crate::folder::paths;
 use crate::run::snapshot::part_len;
 use crate::workspace::open::Workspace;
 
-/// How many keys [`Usage::largest_keys`] names.
+/// The number of keys in [`Usage::largest_keys`].
 const KEYS_NAMED: usize = 20;
 
-/// What a workspace holds, and what it takes on disk.
+/// What a workspace contains, and its size on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Runs, deleted ones included.
@@ -22,15 +22,15 @@ pub struct Usage {
     pub series: u64,
     /// Points.
     pub points: u64,
-    /// Lengths of all files, in bytes.
+    /// The length of all files, in bytes.
     pub bytes_on_disk: u64,
-    /// Files.
+    /// The number of files.
     pub files: u64,
-    /// For each kind of file: how many, and how many bytes.
+    /// For each kind of file: count and bytes.
     pub by_kind: Vec<(String, u64, u64)>,
     /// The metric keys with the most points, over all runs.
     pub largest_keys: Vec<(String, u64)>,
-    /// What could not be read, so that it is not counted, and why; `verify` tells what it costs.
+    /// Messages about what could not be read or counted; `verify` reports the cost.
     pub unreadable: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ impl Workspace {
         usage.largest_keys = keys.into_iter().collect();
         usage.largest_keys.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         usage.largest_keys.truncate(KEYS_NAMED);
-        // All runs of one group say the same.
+        // All runs of one row group give the same message.
         usage.unreadable.sort();
         usage.unreadable.dedup();
         let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
@@ -81,21 +81,21 @@ impl Workspace {
         Ok(usage)
     }
 
-    /// Names every file of the workspace, with its length in bytes or the reason why that cannot be known; and every
-    /// folder that cannot be listed, with the reason. What is missing is not named.
+    /// Visits every file of the workspace with its length or error, and every folder that cannot be listed with its
+    /// error. Missing ones are skipped.
     ///
     /// # Errors
-    /// [`Error::Io`] that is not about one file alone.
+    /// [`Error::Io`] that concerns more than one file.
     pub(super) fn each_file(&self, visit: &mut dyn FnMut(&Path, Result<u64>)) -> Result<()> {
         let root = &self.inner.root;
-        self.visit_file(&root.join(paths::MARK), visit)?;
+        self.visit_file(&root.join(paths::MARKER), visit)?;
         paths::FOLDERS.iter().try_for_each(|folder| self.each_file_in(&root.join(folder), visit))
     }
 
     fn each_file_in(&self, dir: &Path, visit: &mut dyn FnMut(&Path, Result<u64>)) -> Result<()> {
         let mut entries = match self.inner.storage.read_dir(dir).map_err(Error::io("list", dir)) {
             Ok(entries) => entries,
-            // Others may remove folders meanwhile, and not every workspace has all of them.
+            // Folders may be removed meanwhile, and not every workspace has all.
             Err(error) if error.is_absent() => return Ok(()),
             Err(error) => {
                 visit(dir, Err(of_one_file(error)?));
@@ -106,7 +106,7 @@ impl Workspace {
         let at_root = dir.parent() == Some(&self.inner.root);
         for entry in entries {
             let path = dir.join(&entry.name);
-            // Folders have their places; elsewhere one stands where a file should.
+            // A folder elsewhere has the place of a file.
             let has_files = paths::is_log_folder(&entry.name) || paths::is_entry_folder(&entry.name);
             if entry.is_dir && (at_root && has_files || entry.name.ends_with(".entry")) {
                 self.each_file_in(&path, visit)?;

@@ -1,4 +1,4 @@
-//! Writing one run: what a training script holds.
+//! The writer of one run, as a training script uses it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,15 +9,14 @@ use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
 use crate::folder::clock::{coarse_now_ms, now_ms};
 use crate::folder::paths;
-use crate::run::seal::GivenColumns;
+use crate::run::seal::SeriesColumns;
 use crate::run::session::Session;
 use crate::run::state::RunState;
 use crate::workspace::edits::{Editor, RunEdit, Since};
 use crate::workspace::open::Workspace;
-use crate::workspace::params::Apart;
+use crate::workspace::params::Unrelated;
 
-/// A resolved metric of one [`RunWriter`]: logging by it needs no lookup. Any other writer refuses it, also one of the
-/// same run.
+/// A resolved metric of one [`RunWriter`], for logging without a lookup. Other writers reject it, even of the same run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {
     series: u32,
@@ -28,31 +27,31 @@ pub struct Metric {
 /// The number of the next writer of this process.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A writer of one run. It owns its log alone: threads and processes that write to the same run open one each.
+/// A writer of one run. It owns its log exclusively: each thread or process opens its own writer.
 ///
-/// When a logging call returned, what it logged survives the death of the process by any cause, and every reader on the
-/// machine sees it. After [`Self::sync`] it also survives a power loss. A dropped writer leaves everything it
-/// was given; [`Self::finish`] also says how the run ended.
+/// Once a logging call returns, the data survives the death of the process, and every reader on the machine sees it.
+/// After [`Self::sync`] it also survives a power loss. Dropping a writer keeps everything; [`Self::finish`] also
+/// records how the run ended.
 #[derive(Debug)]
 pub struct RunWriter {
     workspace: Workspace,
     session: Session,
     state: RunState,
     run: u32,
-    /// Tells this writer's handles from those of others in the process.
+    /// Identifies this writer's metric handles within the process.
     number: u32,
     order: Order,
-    /// The manifest's number up to which `state` has all that packs say of the run, if it has.
+    /// The manifest number up to which `state` includes all packs, if it does.
     seen: Option<u64>,
-    /// What could not be read when the run began, and so does not speak of it.
-    apart: Apart,
+    /// What was unreadable when the run began, and so does not mention it.
+    unrelated: Unrelated,
 }
 
 /// Predicts the next key: training loops log their keys in a fixed order, so that one comparison mostly replaces a
 /// hash.
 #[derive(Debug, Default)]
 struct Order {
-    /// For each metric the one that followed it last.
+    /// For each metric, the one that last followed it.
     next: Vec<u32>,
     last: u32,
 }
@@ -63,7 +62,7 @@ impl Order {
         self.next.get(self.last as usize).copied()
     }
 
-    /// This metric came instead; series of a run's log are numbered as they come.
+    /// Records that this metric came instead; series are numbered in order of appearance.
     fn learn(&mut self, metric: u32) {
         if metric as usize >= self.next.len() {
             self.next.resize(metric as usize + 1, 0);
@@ -74,31 +73,29 @@ impl Order {
 }
 
 impl RunWriter {
-    /// Opens a writer of the run of this state, which has all that packs say of it up to the manifest's number `seen`,
-    /// if it has.
+    /// Opens a writer of a run; `state` includes all packs up to the manifest number `seen`, if given.
     pub(super) fn open(workspace: &Workspace, state: RunState, seen: Option<u64>) -> Result<Self> {
-        let mut writer = Self::new(workspace, state, seen, Apart::default())?;
-        // The log says at once whose it is.
+        let mut writer = Self::new(workspace, state, seen, Unrelated::default())?;
+        // Write the run's definition at once.
         writer.session.commit(Vec::new(), &[])?;
         Ok(writer)
     }
 
-    /// Opens a writer of a run that begins with it, under a random id and with these edits, all in one step: where that
-    /// fails there is no such run.
+    /// Opens a writer of a new run with a random id and these edits, atomically: if it fails, the run does not exist.
     pub(super) fn begin(workspace: &Workspace, state: RunState, seen: u64, edits: &[RunEdit]) -> Result<Self> {
-        let mut writer = Self::new(workspace, state, Some(seen), workspace.apart_from_new_runs()?)?;
+        let mut writer = Self::new(workspace, state, Some(seen), workspace.unrelated_to_new_runs()?)?;
         writer.editor(Since::Begin).commit(edits, &[])?;
         Ok(writer)
     }
 
-    fn new(workspace: &Workspace, state: RunState, seen: Option<u64>, apart: Apart) -> Result<Self> {
+    fn new(workspace: &Workspace, state: RunState, seen: Option<u64>, unrelated: Unrelated) -> Result<Self> {
         let key = state.id.key();
         let dir = paths::log_dir(&workspace.inner.root, key);
         let place = workspace.place(dir, key.to_string(), state.greatest_order() + 1);
         let mut session = workspace.session(place)?;
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         let (workspace, number) = (workspace.clone(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Ok(Self { workspace, session, state, run, number, order: Order::default(), seen, apart })
+        Ok(Self { workspace, session, state, run, number, order: Order::default(), seen, unrelated })
     }
 
     /// The run's id.
@@ -111,7 +108,7 @@ impl RunWriter {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a key that is empty or longer than 250 characters. [`Error::Io`] when thousands of new
-    /// keys were to be written.
+    /// keys had to be written.
     #[inline]
     pub fn metric(&mut self, key: &str) -> Result<Metric> {
         if let Some(guess) = self.order.guess()
@@ -128,7 +125,7 @@ impl RunWriter {
         Metric { series, writer: self.number }
     }
 
-    /// The metric of a key that was not guessed.
+    /// The metric of a key that was not predicted.
     fn find_metric(&mut self, key: &str) -> Result<Metric> {
         let known = self.session.find_series(self.run, key);
         let series = match known {
@@ -145,14 +142,14 @@ impl RunWriter {
     /// Logs one value, stamped by the coarse clock (a few milliseconds). Costs about 9 ns.
     ///
     /// # Errors
-    /// [`Error::Io`]; the value is not there then. [`Error::Invalid`] for another writer's handle.
+    /// [`Error::Io`]; then the value was not logged. [`Error::Invalid`] for another writer's handle.
     #[inline]
     pub fn log(&mut self, metric: Metric, step: i64, value: f64) -> Result<()> {
         self.check(metric)?;
         self.session.push(metric.series, step, Some(coarse_now_ms()), value)
     }
 
-    /// Logs one point with a timestamp of the caller's, or none: the fastest form, about 5 ns.
+    /// Logs one point with the caller's timestamp, or none: the fastest form, about 5 ns.
     ///
     /// # Errors
     /// As [`Self::log`].
@@ -172,7 +169,7 @@ impl RunWriter {
         self.session.push(metric.series, step, Some(coarse_now_ms()), value)
     }
 
-    /// Logs values of many keys at one step: all of them are there, or none. Without a timestamp, the present time.
+    /// Logs values of many keys at one step, atomically. `None` uses the current time.
     ///
     /// # Errors
     /// As [`Self::log`] and [`Self::metric`].
@@ -185,7 +182,7 @@ impl RunWriter {
         self.session.push_batch(&points)
     }
 
-    /// Logs points of any metrics: all of them are there, or none.
+    /// Logs points of any metrics, atomically.
     ///
     /// # Errors
     /// As [`Self::log`].
@@ -195,8 +192,8 @@ impl RunWriter {
         self.session.push_batch(&points)
     }
 
-    /// Logs whole columns of one metric, of equal length; `None` for points without timestamps. Up to 4 Mi points are
-    /// there together or not at all.
+    /// Logs whole columns of one metric, of equal length; `None` for points without timestamps. Atomic up to 4 Mi
+    /// points.
     ///
     /// # Errors
     /// As [`Self::log`]; [`Error::Invalid`] for columns of different lengths.
@@ -222,11 +219,11 @@ impl RunWriter {
                 none.view()
             }
         };
-        self.session.push_columns(GivenColumns { series: metric.series, steps, timestamps, values })
+        self.session.push_columns(SeriesColumns { series: metric.series, steps, timestamps, values })
     }
 
-    /// Logs points together with edits of the run. Params come first: when one of them conflicts, nothing else happens.
-    /// All the rest is there, or none of it.
+    /// Logs points and edits of the run. Params are set first: if one conflicts, nothing else happens. The rest is
+    /// atomic.
     ///
     /// # Errors
     /// As [`Self::log`] and [`Self::edit`].
@@ -236,10 +233,10 @@ impl RunWriter {
         self.commit(edits, &points)
     }
 
-    /// Changes the run beside its points.
+    /// Changes the run's metadata.
     ///
     /// # Errors
-    /// [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`]; nothing was changed then.
+    /// [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`]; then nothing was changed.
     pub fn edit(&mut self, edits: &[RunEdit]) -> Result<()> {
         self.commit(edits, &[])
     }
@@ -249,11 +246,11 @@ impl RunWriter {
     }
 
     fn editor(&mut self, since: Since) -> Editor<'_> {
-        let Self { workspace, session, state, run, seen, apart, .. } = self;
-        Editor { workspace, session, run: *run, state, seen, since, partly: false, apart }
+        let Self { workspace, session, state, run, seen, unrelated, .. } = self;
+        Editor { workspace, session, run: *run, state, seen, since, partly: false, unrelated }
     }
 
-    /// Sets a param: once, and for all writers of the run.
+    /// Sets a param, once for all writers of the run.
     ///
     /// # Errors
     /// As [`Self::edit`].
@@ -261,7 +258,7 @@ impl RunWriter {
         self.edit(&[RunEdit::Param(key.to_owned(), value.to_owned())])
     }
 
-    /// Sets a tag; the last one wins.
+    /// Sets a tag; the last value wins.
     ///
     /// # Errors
     /// As [`Self::edit`].
@@ -269,22 +266,21 @@ impl RunWriter {
         self.edit(&[RunEdit::Tag(key.to_owned(), value.to_owned())])
     }
 
-    /// Makes everything that the run was given so far, by this writer and by all others on this machine, survive a stop
-    /// of the machine. Costs one or two syncs of files, and some for each other writer that has something new. Of a
-    /// writer in another process that goes on logging, the newest points survive until it seals them; [`Self::finish`]
-    /// keeps them for good.
+    /// Makes everything logged to the run so far durable, by this writer and all others on this machine. Costs one or
+    /// two file syncs, and some per other writer with something new. For a live writer in another process, the newest
+    /// points are durable only until it seals them; [`Self::finish`] makes them permanently durable.
     ///
     /// # Errors
-    /// [`Error::DurabilityLost`] when a sync failed, now or before; [`Error::LogRemoved`]; [`Error::Io`]. What one log
-    /// refuses keeps no other from being synced.
+    /// [`Error::DurabilityLost`] if a sync failed, now or earlier; [`Error::LogRemoved`]; [`Error::Io`]. A failing log
+    /// does not prevent syncing the others.
     pub fn sync(&mut self) -> Result<()> {
         let others = self.sync_others(false);
         self.session.sync()?;
         others
     }
 
-    /// Makes what others gave the run survive a power loss, whatever they do after that if it is `for_good`.
-    /// Costs a look where there is no other.
+    /// Makes the data of other writers durable; with `for_good` permanently, whatever they do later. Cheap if there are
+    /// no others.
     fn sync_others(&mut self, for_good: bool) -> Result<()> {
         self.session.adopt_after_fork()?;
         let (id, writer) = (&self.state.id, self.session.writer());
@@ -295,43 +291,42 @@ impl RunWriter {
         self.workspace.sync_others(id, Some(writer), alone, for_good)
     }
 
-    /// How many points this writer was given.
+    /// The number of points this writer logged.
     #[must_use]
     pub fn points(&self) -> u64 {
         self.session.sequence()
     }
 
-    /// How many of them are known to survive a power loss: all before this one.
+    /// The number of its points known to be durable.
     #[must_use]
     pub fn durable_through(&self) -> u64 {
         self.session.durable_through()
     }
 
-    /// Makes columns of all points so far, as happens by itself when the log's tail is full.
+    /// Seals all points so far, as happens automatically when the tail is full.
     ///
     /// # Errors
-    /// [`Error::Io`]; the points stay where they were.
+    /// [`Error::Io`]; then the points stay where they were.
     pub fn seal(&mut self) -> Result<()> {
         self.session.seal()
     }
 
-    /// Ends the run, with the present time as its end, and makes everything that it was given, by whichever writer on
-    /// this machine, survive a power loss.
+    /// Ends the run now, and makes everything logged to it durable, by any writer on this machine.
     ///
     /// # Errors
-    /// As [`Self::sync`]; what was logged stays.
+    /// As [`Self::sync`]; logged data stays.
     pub fn finish(mut self, status: RunStatus) -> Result<()> {
-        // Before the run says that it has ended.
+        // Before the run is marked as ended.
         let others = self.sync_others(true);
         self.edit(&[RunEdit::Status(status), RunEdit::EndTime(Some(now_ms()))])?;
         self.session.end_durably()?;
         others
     }
 
-    /// Closes the writer, and makes all that it logged survive a power loss; the run's words stay as they are.
+    /// Closes the writer, and makes everything it logged durable; the run's metadata stays as it is.
     ///
     /// # Errors
-    /// As [`Self::sync`]; what was logged stays.
+    /// As [`Self::sync`]; logged data stays.
     pub fn close(mut self) -> Result<()> {
         self.session.end_durably()
     }

@@ -11,7 +11,7 @@ use super::plot;
 /// How thoroughly to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// Points and words.
+    /// Points and metadata.
     Contents,
     /// Also histories, statistics, ranges and plots.
     Everything,
@@ -49,7 +49,7 @@ pub(crate) fn exact(ledger: &Ledger, workspace: &Workspace, depth: Depth) {
         assert!(!expected.gone, "{id} is back");
         let found = found(&run);
         let mut expected = expected.clone();
-        expected.settle_deletion(|key| found.get(key).and_then(|points| points.first().copied()));
+        expected.resolve_deletion(|key| found.get(key).and_then(|points| points.first().copied()));
         let fits = |with_in_flight: bool| {
             let arrivals = expected.arrivals(with_in_flight);
             arrivals.len() == found.len() && arrivals.iter().all(|(key, points)| found.get(*key) == Some(points))
@@ -57,7 +57,7 @@ pub(crate) fn exact(ledger: &Ledger, workspace: &Workspace, depth: Depth) {
         if !fits(false) && !fits(true) {
             panic!("{id}: {}", difference(&expected, &found));
         }
-        check_words(id, &expected, &run, false);
+        check_metadata(id, &expected, &run, false);
         if depth == Depth::Everything {
             for (key, points) in &found {
                 everything(id, key, &run, points);
@@ -131,7 +131,7 @@ fn difference(expected: &RunLedger, found: &BTreeMap<String, Vec<Point>>) -> Str
     text
 }
 
-fn check_words(id: &str, expected: &RunLedger, run: &RunSnapshot, lossy: bool) {
+fn check_metadata(id: &str, expected: &RunLedger, run: &RunSnapshot, lossy: bool) {
     for name in expected.words.keys() {
         let value = word(run, name);
         let allowed = expected.allowed(name, lossy);
@@ -185,10 +185,10 @@ pub(crate) fn lossy(ledger: &mut Ledger, workspace: &Workspace) {
             Err(error) => panic!("{id}: {error}"),
         };
         assert!(!expected.gone, "{id} is back");
-        check_words(id, expected, &run, true);
-        expected.settle_deletion(|key| first_point(&run, key));
+        check_metadata(id, expected, &run, true);
+        expected.resolve_deletion(|key| first_point(&run, key));
         check_prefixes(id, expected, &found(&run));
-        take_words(expected, &run);
+        take_metadata(expected, &run);
         expected.created = true;
     }
     for (name, acknowledged) in &mut ledger.experiments {
@@ -240,8 +240,8 @@ fn check_prefixes(id: &str, expected: &mut RunLedger, found: &BTreeMap<String, V
     }
 }
 
-/// What is there now is what was said.
-fn take_words(expected: &mut RunLedger, run: &RunSnapshot) {
+/// What exists now is what was logged.
+fn take_metadata(expected: &mut RunLedger, run: &RunSnapshot) {
     for (name, words) in &mut expected.words {
         let value = word(run, name);
         words.retain(|word| word.value == value);
@@ -253,7 +253,7 @@ fn take_words(expected: &mut RunLedger, run: &RunSnapshot) {
 }
 
 /// Turns the ledger into what was found after a kill, so that the history goes on from there.
-pub(crate) fn settle(ledger: &mut Ledger, workspace: &Workspace) {
+pub(crate) fn resolve_in_flight(ledger: &mut Ledger, workspace: &Workspace) {
     for (id, expected) in &mut ledger.runs {
         let Some(run) = workspace.find_run(&RunId::new(id.clone()).unwrap()).unwrap() else {
             // A deletion for good that was not acknowledged may be undone when the power fails.
@@ -264,7 +264,7 @@ pub(crate) fn settle(ledger: &mut Ledger, workspace: &Workspace) {
         };
         // The deletion of a metric that did not return stays in doubt too.
         let mut settled = expected.clone();
-        settled.settle_deletion(|key| first_point(&run, key));
+        settled.resolve_deletion(|key| first_point(&run, key));
         let in_flight = settled.total(true) == run.points();
         for writer in &mut expected.writers {
             let mut points = std::mem::take(&mut writer.in_flight);

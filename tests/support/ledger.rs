@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stepwell::{Point, RunSnapshot, RunStatus};
 
-/// One thing that was said about a run.
+/// A change of a run's metadata.
 #[derive(Clone, Debug)]
 pub(crate) struct Word {
     /// The value; `None` takes it away.
@@ -14,7 +14,7 @@ pub(crate) struct Word {
     pub(crate) acknowledged: bool,
     /// Whether it must survive a power loss.
     pub(crate) durable: bool,
-    /// The writer that said it, by its place in the run; `None` for an edit without a writer.
+    /// The writer of it, by its position in the run; `None` for an edit without a writer.
     pub(crate) by: Option<usize>,
 }
 
@@ -31,12 +31,12 @@ pub(crate) struct WriterLedger {
     pub(crate) open: bool,
 }
 
-/// What was said of one run.
+/// What was logged to one run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunLedger {
     /// Whether its creation was acknowledged.
     pub(crate) created: bool,
-    /// Whether it was deleted for good.
+    /// Whether it was permanently deleted.
     pub(crate) gone: bool,
     /// Whether a collection of garbage that did not return may have deleted it for good.
     pub(crate) may_be_gone: bool,
@@ -54,7 +54,7 @@ pub(crate) struct RunLedger {
     pub(crate) deleting: Option<(String, Vec<usize>)>,
 }
 
-/// Everything that was said.
+/// Everything that was logged.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     /// Runs by id.
@@ -109,25 +109,25 @@ impl RunLedger {
         allowed
     }
 
-    /// Marks all that a writer said so far as durable.
+    /// Marks everything a writer logged so far as durable.
     pub(crate) fn synced(&mut self, writer: usize) {
         let own = &mut self.writers[writer];
         own.durable = own.points.len();
-        self.durable_words(|by| by == Some(writer));
+        self.durable_metadata(|by| by == Some(writer));
     }
 
-    /// Marks what nobody writes any more as durable: compaction has gathered it.
-    pub(crate) fn gathered(&mut self) {
+    /// Marks what nobody writes any more as durable: compaction has packed it.
+    pub(crate) fn packed(&mut self) {
         let open: Vec<bool> = self.writers.iter().map(|writer| writer.open).collect();
         for writer in self.writers.iter_mut().filter(|writer| !writer.open) {
             writer.durable = writer.points.len();
         }
-        self.durable_words(|by| by.is_none_or(|by| !open[by]));
+        self.durable_metadata(|by| by.is_none_or(|by| !open[by]));
     }
 
-    fn durable_words(&mut self, said_by: impl Fn(Option<usize>) -> bool) {
+    fn durable_metadata(&mut self, written_by: impl Fn(Option<usize>) -> bool) {
         for word in self.words.values_mut().flatten() {
-            word.durable |= word.acknowledged && said_by(word.by);
+            word.durable |= word.acknowledged && written_by(word.by);
         }
     }
 
@@ -161,7 +161,7 @@ impl RunLedger {
 
     /// After a deletion that did not return: it came to pass, or not, by the first point of the metric that a reader
     /// finds.
-    pub(crate) fn settle_deletion(&mut self, first: impl FnOnce(&str) -> Option<Point>) {
+    pub(crate) fn resolve_deletion(&mut self, first: impl FnOnce(&str) -> Option<Point>) {
         let Some((key, _)) = &self.deleting else { return };
         let known = self.arrivals(true).get(key.as_str()).and_then(|points| points.first().copied());
         if known.is_some() && first(key) != known {
@@ -197,8 +197,8 @@ impl Ledger {
     }
 
     /// Marks what nobody writes any more as durable.
-    pub(crate) fn gathered(&mut self) {
-        self.runs.values_mut().for_each(RunLedger::gathered);
+    pub(crate) fn packed(&mut self) {
+        self.runs.values_mut().for_each(RunLedger::packed);
     }
 
     /// All handles are gone.

@@ -35,7 +35,7 @@ pub(crate) fn log(workspace: &Workspace, name: &str) {
     run.finish(RunStatus::Finished).unwrap();
 }
 
-/// Everything that [`log`] said of a run is there, once.
+/// Everything that [`log`] logged to a run exists, once.
 pub(crate) fn is_whole(workspace: &Workspace, name: &str) {
     let run = workspace.run(&id(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let points = run.arrivals("loss").unwrap();

@@ -62,7 +62,7 @@ pub(crate) fn look(workspace: &Workspace, runs: &BTreeMap<RunId, Vec<String>>) -
     for (id, keys) in runs {
         let found = workspace.run(id);
         let run = found.as_ref().map_err(ToString::to_string);
-        tell(format!("run {id} words"), run.clone().and_then(words));
+        tell(format!("run {id} words"), run.clone().and_then(metadata));
         for key in keys {
             let ask = |what: &dyn Fn(&RunSnapshot) -> Result<u64, Error>| {
                 let run = run.clone()?;
@@ -116,18 +116,18 @@ fn around(run: &RunSnapshot, key: &str) {
     let Ok(count) = run.count(key) else { return };
     let mut reader = run.salvage();
     let points = reader.arrivals(key).unwrap();
-    assert_eq!(points.len() as u64 + reader.missing(), count, "{:?}", reader.told());
+    assert_eq!(points.len() as u64 + reader.missing(), count, "{:?}", reader.messages());
     assert_eq!(reader.history(key).unwrap().len(), points.len());
     assert_eq!(points.len() as u64 + reader.missing(), count, "what is missing is counted once");
     match run.arrivals(key) {
-        Ok(all) => assert!(all == points && reader.told().is_empty()),
-        Err(error) => assert!(reader.missing() > 0 && !reader.told().is_empty(), "{error}"),
+        Ok(all) => assert!(all == points && reader.messages().is_empty()),
+        Err(error) => assert!(reader.missing() > 0 && !reader.messages().is_empty(), "{error}"),
     }
     for buckets in [10, 1_000_000] {
         let mut reader = run.salvage();
         let plot = reader.downsample(key, None, buckets).unwrap();
         let drawn: u64 = plot.buckets.iter().map(|bucket| bucket.count).sum();
-        assert_eq!(drawn + reader.missing(), count, "{:?}", reader.told());
+        assert_eq!(drawn + reader.missing(), count, "{:?}", reader.messages());
         if let Ok(all) = run.downsample(key, None, buckets) {
             assert!(all == plot && reader.missing() == 0);
         }
@@ -147,7 +147,7 @@ fn around(run: &RunSnapshot, key: &str) {
     }
 }
 
-fn words(run: &RunSnapshot) -> Result<u64, String> {
+fn metadata(run: &RunSnapshot) -> Result<u64, String> {
     match incomplete(run) {
         Some(why) => Err(why),
         None => {

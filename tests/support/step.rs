@@ -71,12 +71,12 @@ pub(crate) enum Op {
     Sync {
         slot: usize,
     },
-    /// All that was said to this handle of the workspace is synced, while its writers go on.
-    Settle,
+    /// Everything logged through this handle is synced, while its writers go on.
+    SyncHandle,
     /// Writers are asked to frame what they have.
-    Ask,
+    RequestFlushes,
     /// What was asked for is synced, framed by then or not.
-    SettleAsked,
+    SyncFlushed,
     Seal {
         slot: usize,
     },

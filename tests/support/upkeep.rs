@@ -1,4 +1,4 @@
-//! What is done to a world from outside its writers: imports, and deleting for good.
+//! Operations on a world besides its writers: imports and permanent deletion.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ impl World {
         let workspace = self.workspace()?;
         if let Some(own) = self.ledger.runs.get_mut(id.as_str()).filter(|own| own.deleting.is_some()) {
             let found = workspace.find_run(&id)?;
-            own.settle_deletion(|key| found.as_ref().and_then(|run| first_point(run, key)));
+            own.resolve_deletion(|key| found.as_ref().and_then(|run| first_point(run, key)));
         }
         if let Some(own) = self.ledger.runs.get_mut(id.as_str())
             && let Some(place) = own.imported

@@ -35,7 +35,7 @@ pub(crate) struct World {
     /// Runs and places of the writers that the present handle opened.
     opened: Vec<(String, usize)>,
     /// Writers that were asked to frame what they had: run, place, points.
-    asked: Vec<(String, usize, u64)>,
+    requested: Vec<(String, usize, u64)>,
     pub(crate) ledger: Ledger,
     /// Whether an error leaves what was tried in doubt, because the process is dead; otherwise points of a call that
     /// failed must not be there.
@@ -62,7 +62,7 @@ impl World {
             workspace: None,
             writers: (0..4).map(|_| None).collect(),
             opened: Vec::new(),
-            asked: Vec::new(),
+            requested: Vec::new(),
             ledger: Ledger::default(),
             dying: false,
             may_leave: false,
@@ -173,9 +173,9 @@ impl World {
             Op::Delete { run } => self.mark(run, true),
             Op::Restore { run } => self.mark(run, false),
             Op::Sync { slot } => self.sync(slot),
-            Op::Settle => self.settle(),
-            Op::Ask => self.ask(),
-            Op::SettleAsked => self.settle_asked(),
+            Op::SyncHandle => self.sync_handle(),
+            Op::RequestFlushes => self.request_flushes(),
+            Op::SyncFlushed => self.sync_flushed(),
             Op::Seal { slot } => match &mut self.writers[slot] {
                 Some(writer) => writer.writer.seal(),
                 None => Ok(()),
@@ -189,7 +189,7 @@ impl World {
                 let done = self.workspace()?.maintenance().compact(CompactOptions::default())?;
                 assert!(!done.busy && (self.may_leave || done.left.is_empty()), "{done:?}");
                 if done.left.is_empty() {
-                    self.ledger.gathered();
+                    self.ledger.packed();
                 }
                 Ok(())
             }
@@ -451,10 +451,10 @@ impl World {
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<()> {
+    fn sync_handle(&mut self) -> Result<()> {
         self.workspace()?.sync()?;
         for (run, place) in self.opened.clone() {
-            // Of a run that was deleted for good nothing is left.
+            // Of a run that was permanently deleted nothing is left.
             if let Some(own) = self.ledger.runs.get_mut(&run).filter(|own| place < own.writers.len()) {
                 own.synced(place);
             }
@@ -466,24 +466,31 @@ impl World {
         Ok(())
     }
 
-    fn ask(&mut self) -> Result<()> {
-        let _ = self.workspace()?.ask_writers();
+    fn request_flushes(&mut self) -> Result<()> {
+        let _ = self.workspace()?.request_flushes();
         let points = |slot: &Writer| (slot.run.clone(), slot.place, slot.writer.points());
-        self.asked = self.writers.iter().flatten().map(points).collect();
+        self.requested = self.writers.iter().flatten().map(points).collect();
         Ok(())
     }
 
-    fn settle_asked(&mut self) -> Result<()> {
-        self.workspace()?.sync_asked()?;
+    fn sync_flushed(&mut self) -> Result<()> {
+        self.workspace()?.sync_flushed()?;
         for (run, place) in self.opened.clone() {
             let is_it = |own: &&Writer| own.run == run && own.place == place;
             let open = self.writers.iter().flatten().find(is_it);
-            let asked = self.asked.iter().find(|asked| asked.0 == run && asked.1 == place).map_or(0, |asked| asked.2);
+            let requested = self
+                .requested
+                .iter()
+                .find(|requested| requested.0 == run && requested.1 == place)
+                .map_or(0, |requested| requested.2);
             let durable = open.map(|own| (own.writer.durable_through(), own.writer.points()));
             let Some(own) = self.ledger.runs.get_mut(&run).filter(|own| place < own.writers.len()) else { continue };
             match durable {
                 Some((durable, points)) if durable < points => {
-                    assert!(durable >= asked, "{durable} points are durable of {asked} that were asked for");
+                    assert!(
+                        durable >= requested,
+                        "{durable} points are durable of {requested} that were requested for"
+                    );
                     own.writers[place].durable = own.writers[place].durable.max(durable as usize);
                 }
                 _ => own.synced(place),

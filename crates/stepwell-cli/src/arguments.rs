@@ -72,7 +72,7 @@ pub(crate) enum Command {
     Restore(commands::lifecycle::Arguments),
     /// Tell how much there is and what it costs on disk.
     Stats,
-    /// Seal logs that nobody writes any more and gather them into packs.
+    /// Seal logs that nobody writes any more and move them into packs.
     Compact(commands::compact::Arguments),
     /// Remove for good what was deleted.
     Gc(commands::gc::Arguments),

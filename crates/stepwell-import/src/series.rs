@@ -7,7 +7,7 @@ use crate::run::ImportedSeries;
 
 /// The series of one run as they come in.
 #[derive(Default)]
-pub(crate) struct Gather {
+pub(crate) struct SeriesBuilder {
     series: Vec<ImportedSeries>,
     index: HashMap<String, usize>,
     /// The series expected next: logs name their keys in the same order at each step.
@@ -18,7 +18,7 @@ pub(crate) struct Gather {
     begun: bool,
 }
 
-impl Gather {
+impl SeriesBuilder {
     /// The place of a key's series, which is made at the first question.
     pub(crate) fn slot(&mut self, key: &str) -> usize {
         if self.series.get(self.next).is_none_or(|series| series.key != key) {
@@ -48,7 +48,7 @@ impl Gather {
         self.push_at(slot, step, timestamp_ms, value);
     }
 
-    /// Appends a point to the series at a place from [`Gather::slot`].
+    /// Appends a point to the series at a place from [`SeriesBuilder::slot`].
     pub(crate) fn push_at(&mut self, slot: usize, step: i64, timestamp_ms: Option<i64>, value: f64) {
         let Some(series) = self.series.get_mut(slot) else {
             return;
@@ -103,15 +103,15 @@ mod tests {
 
     #[test]
     fn order_of_arrival_is_kept_and_timestamps_are_absent_until_one_comes() {
-        let mut gather = Gather::default();
+        let mut builder = SeriesBuilder::default();
         for step in 0..3 {
-            gather.push("b", step, None, 1.0);
-            gather.push("a", -step, (step == 1).then_some(7), 2.0);
+            builder.push("b", step, None, 1.0);
+            builder.push("a", -step, (step == 1).then_some(7), 2.0);
         }
-        gather.push("c", 9, None, 3.0);
-        gather.push("b", 5, None, 4.0);
-        assert_eq!(gather.len_of("b"), 4);
-        let series = gather.finish();
+        builder.push("c", 9, None, 3.0);
+        builder.push("b", 5, None, 4.0);
+        assert_eq!(builder.len_of("b"), 4);
+        let series = builder.finish();
         let keys: Vec<_> = series.iter().map(|series| series.key.as_str()).collect();
         assert_eq!(keys, ["b", "a", "c"]);
         assert_eq!(series[0].steps, [0, 1, 2, 5]);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stepwell::items::{DATASET, LOGGED_MODEL, MODEL_INPUT, MODEL_METRIC, MODEL_OUTPUT, MODEL_WORD, join};
+use stepwell::items::{DATASET, LOGGED_MODEL, MODEL_FIELD, MODEL_INPUT, MODEL_METRIC, MODEL_OUTPUT, join};
 use stepwell::registry::Stage;
 use stepwell_import::{BoxError, ImportedExperiment, ImportedModel, ImportedRun, Kind, Report, Sink, Taken, import};
 
@@ -126,7 +126,7 @@ fn a_database_gives_all_that_it_holds_and_counts_the_rest() {
     let item = |kind: u8, key: &str| {
         model.attached.items.iter().find(|item| item.0 == kind && item.1 == key).map(|item| item.2.as_str())
     };
-    assert_eq!((item(MODEL_WORD, "status"), item(MODEL_WORD, "run")), (Some("READY"), Some(RUN)));
+    assert_eq!((item(MODEL_FIELD, "status"), item(MODEL_FIELD, "run")), (Some("READY"), Some(RUN)));
     let value = join(&[format!("{:016x}", 0.75f64.to_bits()), "6".into(), "2".into()]);
     assert_eq!(item(MODEL_METRIC, &join(&["acc", "ds", "abc", RUN])), Some(value.as_str()));
     let [net] = &all.models[..] else { panic!("{:?}", all.models) };

@@ -293,7 +293,7 @@ impl Life<'_> {
                 outcome.acknowledged += look.acknowledged;
                 wrong.extend(look.violations);
                 wrong.extend(report.damage.iter().map(|damage| format!("verify: {damage:?}")));
-                // All that is left is gathered, and must be the same after.
+                // All that is left is packed, and must be the same after.
                 if number % 3 == 2 && wrong.is_empty() {
                     let again = workspace.maintenance().compact(CompactOptions::default());
                     match again.and_then(|_| Round::default().check(&workspace, &mut self.settled, Fault::Process)) {

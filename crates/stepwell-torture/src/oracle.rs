@@ -253,7 +253,7 @@ impl Round {
             *count = at + 1;
         }
         self.check_points(run, &counts, settled, fault, look);
-        self.check_words(run, &snapshot, settled, fault, look);
+        self.check_metadata(run, &snapshot, settled, fault, look);
         Ok(())
     }
 
@@ -290,7 +290,7 @@ impl Round {
         }
     }
 
-    fn check_words(
+    fn check_metadata(
         &self,
         run: &str,
         snapshot: &stepwell::RunSnapshot,

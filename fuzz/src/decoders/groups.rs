@@ -1,4 +1,4 @@
-//! Columns and groups: any bytes, and footers with checksums that fit.
+//! Columns and row groups: any bytes, and footers with checksums that fit.
 
 use std::sync::Arc;
 
@@ -7,12 +7,14 @@ use stepwell::internals::base::control;
 use stepwell::internals::base::ids::RunKey;
 use stepwell::internals::codec;
 use stepwell::internals::codec::{CodecId, Effort, Scratch};
-use stepwell::internals::run::image::SeriesPart;
+use stepwell::internals::run::log_view::SeriesPart;
 use stepwell::internals::segment::footer::Footer;
-use stepwell::internals::segment::layout::{FINE_FROM, GROUP_MAGIC, GROUP_MAGIC_FINE, PAGE_POINTS, TRAILER_LEN};
+use stepwell::internals::segment::layout::{
+    FINE_FROM, PAGE_POINTS, ROW_GROUP_MAGIC, ROW_GROUP_MAGIC_FINE, TRAILER_LEN,
+};
 use stepwell::internals::segment::pyramid::decode_buckets;
-use stepwell::internals::segment::reader::Group;
-use stepwell::internals::segment::writer::{GroupWriter, SeriesName};
+use stepwell::internals::segment::reader::RowGroup;
+use stepwell::internals::segment::writer::{RowGroupWriter, SeriesName};
 use stepwell::{RunId, RunState, Timestamps};
 
 use super::logs::read_any_part;
@@ -32,15 +34,15 @@ pub fn codec(data: &[u8]) {
     }
 }
 
-/// A group of any bytes, whose trailer and footer checksum are made good.
+/// A row group of any bytes, whose trailer and footer checksum are made good.
 pub fn group(data: &[u8]) {
     let mut input = Input(data);
     let pages = usize::from(input.u16());
     let bytes = input.bytes(pages).to_vec();
     let marked = |mark| [&bytes[..], &with_trailer(input.0, mark)].concat();
     read_any_group(data.to_vec());
-    read_any_group(marked(GROUP_MAGIC));
-    read_any_group(marked(GROUP_MAGIC_FINE));
+    read_any_group(marked(ROW_GROUP_MAGIC));
+    read_any_group(marked(ROW_GROUP_MAGIC_FINE));
 }
 
 fn with_trailer(footer: &[u8], mark: u64) -> Vec<u8> {
@@ -51,7 +53,7 @@ fn with_trailer(footer: &[u8], mark: u64) -> Vec<u8> {
     bytes
 }
 
-/// A whole group with some bytes changed, of its footer or of its pages, and every checksum made good.
+/// A whole row group with some bytes changed, of its footer or of its pages, and every checksum made good.
 pub fn group_forged(data: &[u8]) {
     let mut input = Input(data);
     let group = match input.u8() % 3 {
@@ -81,7 +83,7 @@ pub fn group_forged(data: &[u8]) {
         }
     }
     if of_pages {
-        let mut known = Footer::decode(&footer, pages.len() as u64, mark == GROUP_MAGIC_FINE)
+        let mut known = Footer::decode(&footer, pages.len() as u64, mark == ROW_GROUP_MAGIC_FINE)
             .expect("the footer is as it was written");
         for page in &mut known.pages {
             page.crc = crc32(0, &pages[page.offset as usize..][..page.len as usize]);
@@ -95,11 +97,11 @@ pub fn group_forged(data: &[u8]) {
 
 fn read_any_group(bytes: Vec<u8>) {
     let len = bytes.len() as u64;
-    let Ok(group) = Group::open(source(bytes), 0, len) else { return };
+    let Ok(group) = RowGroup::open(source(bytes), 0, len) else { return };
     read_group(group);
 }
 
-pub(super) fn read_group(group: Group) {
+pub(super) fn read_group(group: RowGroup) {
     let group = Arc::new(group);
     for page in 0..group.footer().pages.len().min(64) {
         let _ = group.page(page);
@@ -123,7 +125,7 @@ pub(super) fn read_group(group: Group) {
 }
 
 pub(super) fn fill_group<S: stepwell::internals::segment::writer::PageSink>(
-    group: &mut GroupWriter<S>,
+    group: &mut RowGroupWriter<S>,
     longest: usize,
 ) -> Vec<RunKey> {
     let mut keys = Vec::new();
@@ -151,7 +153,7 @@ pub(super) fn fill_group<S: stepwell::internals::segment::writer::PageSink>(
 pub(super) fn small_group() -> &'static [u8] {
     static GROUP: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     GROUP.get_or_init(|| {
-        let mut group = GroupWriter::new(Vec::new(), Effort::Fast);
+        let mut group = RowGroupWriter::new(Vec::new(), Effort::Fast);
         fill_group(&mut group, 7);
         group.finish(0).expect("memory").0
     })
@@ -161,7 +163,7 @@ pub(super) fn small_group() -> &'static [u8] {
 fn large_group() -> &'static [u8] {
     static GROUP: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     GROUP.get_or_init(|| {
-        let mut group = GroupWriter::new(Vec::new(), Effort::Tight);
+        let mut group = RowGroupWriter::new(Vec::new(), Effort::Tight);
         fill_group(&mut group, 1100);
         group.finish(0).expect("memory").0
     })
@@ -171,7 +173,7 @@ fn large_group() -> &'static [u8] {
 fn fine_group() -> &'static [u8] {
     static GROUP: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     GROUP.get_or_init(|| {
-        let mut group = GroupWriter::new(Vec::new(), Effort::Tight);
+        let mut group = RowGroupWriter::new(Vec::new(), Effort::Tight);
         let steps: Vec<i64> = (0..FINE_FROM as i64).collect();
         let timestamps = Timestamps { ms: steps.clone(), absent: Vec::new() };
         let axis = group.axis(&steps, timestamps.view()).expect("memory");

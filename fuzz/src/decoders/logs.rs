@@ -6,14 +6,14 @@ use stepwell::internals::base::control;
 use stepwell::internals::base::ids::RunKey;
 use stepwell::internals::journal::catalog::Catalog;
 use stepwell::internals::journal::manifest::Manifest;
+use stepwell::internals::log::buffers::{read_tail, verified_slots};
 use stepwell::internals::log::frame;
 use stepwell::internals::log::frame::{Kind, Label};
 use stepwell::internals::log::reader::{Depth, read_log};
 use stepwell::internals::log::record::{Batch, Record, Start};
 use stepwell::internals::log::slot::{Check, SLOT_LEN, Slot};
-use stepwell::internals::log::turns::{read_tail, verified_slots};
 use stepwell::internals::run::downsample;
-use stepwell::internals::run::image::{LogImage, SeriesPart};
+use stepwell::internals::run::log_view::{LogView, SeriesPart};
 use stepwell::internals::run::snapshot::read_part;
 use stepwell::testing::{SimDisk, Storage};
 use stepwell::{Columns, RunId, RunState, WriterId, part_len};
@@ -33,7 +33,7 @@ pub fn log(data: &[u8]) {
 pub fn log_forged(data: &[u8]) {
     let mut input = Input(data);
     let mut payload = Vec::new();
-    let start = Start { version: 1, writer: WRITER, order: 1, created_ms: 2, process: "p".into(), half: 8 };
+    let start = Start { version: 1, writer: WRITER, order: 1, created_ms: 2, process: "p".into(), buffer_slots: 8 };
     control::encode(&start, &mut payload);
     let mut log = Vec::new();
     let label = Label { kind: Kind::Start, count: 0, sequence: 0, durable: 0 };
@@ -48,9 +48,9 @@ pub fn log_forged(data: &[u8]) {
                 let len = usize::from(input.u8());
                 let (kind, payload) = match kind {
                     0 | 1 => (Kind::Records, input.bytes(len).to_vec()),
-                    2 => (Kind::Group, input.bytes(len).to_vec()),
-                    // A group that opens, in a frame that counts its points in any way.
-                    3 => (Kind::Group, small_group().to_vec()),
+                    2 => (Kind::RowGroup, input.bytes(len).to_vec()),
+                    // A row group that opens, in a frame that counts its points in any way.
+                    3 => (Kind::RowGroup, small_group().to_vec()),
                     _ => (Kind::End, input.bytes(len % 2).to_vec()),
                 };
                 let count = if input.u8() == 0 { input.u64() as u32 } else { u32::from(input.u8()) };
@@ -94,8 +94,8 @@ fn read_any_log(log: Vec<u8>, tail: &[u8]) {
     let all = read_log(&file, path, &copied, Depth::All, None).map(|(log, _)| log);
     for read in [&recent, &all].into_iter().flatten() {
         assert!(read.sequence_end() >= read.slots_from);
-        let turns = read.turns(read);
-        assert!(turns.contains(&read.slots_from));
+        let generations = read.generations(read);
+        assert!(generations.contains(&read.slots_from));
         assert!(read.end <= log.len() as u64, "a log ends behind its file");
     }
     let disk = SimDisk::new();
@@ -104,13 +104,13 @@ fn read_any_log(log: Vec<u8>, tail: &[u8]) {
         file.write_at(bytes, 0).expect("a write to memory");
     }
     for depth in [Depth::Recent, Depth::All] {
-        let Ok(image) = LogImage::read(&disk, Path::new("/log"), Path::new("/tail"), depth, None) else { continue };
-        image.damage().count();
-        let ids: Vec<RunId> = image.runs().cloned().collect();
+        let Ok(view) = LogView::read(&disk, Path::new("/log"), Path::new("/tail"), depth, None) else { continue };
+        view.damage().count();
+        let ids: Vec<RunId> = view.runs().cloned().collect();
         for id in ids {
-            let Some(run) = image.run(&id) else { continue };
-            assert_eq!(image.state(run).id, id);
-            for (_, part) in image.parts(run) {
+            let Some(run) = view.run(&id) else { continue };
+            assert_eq!(view.state(run).id, id);
+            for (_, part) in view.parts(run) {
                 read_any_part(&part);
             }
         }
@@ -179,12 +179,14 @@ pub fn slots(data: &[u8]) {
     let mut input = Input(data);
     let from = input.u64();
     let writer = WriterId(u128::from(input.u64()));
-    let half = 1 + u32::from(input.u8()) % 48;
-    let verified = |tail: &[u8]| verified_slots(tail, writer, half, from).iter().map(|turn| turn.len()).sum::<usize>();
+    let buffer_slots = 1 + u32::from(input.u8()) % 48;
+    let verified = |tail: &[u8]| {
+        verified_slots(tail, writer, buffer_slots, from).iter().map(|generation| generation.len()).sum::<usize>()
+    };
     assert!(verified(input.0) <= input.0.len() / SLOT_LEN);
     let check = Check::new(writer);
     let mut tail = Vec::new();
-    for (index, chunk) in input.0.chunks(19).take(64.min(2 * half as usize)).enumerate() {
+    for (index, chunk) in input.0.chunks(19).take(64.min(2 * buffer_slots as usize)).enumerate() {
         let mut of = Input(chunk);
         let timestamp = (of.u8() % 2 == 0).then(|| of.u64() as i64);
         let slot = Slot::new(u32::from(of.u16()), of.u64() as i64, timestamp, f64::from(of.u8()));

@@ -11,7 +11,7 @@ use stepwell::internals::index::part::IndexPart;
 use stepwell::internals::log::record::Record;
 use stepwell::internals::segment::layout::TRAILER_LEN;
 use stepwell::internals::segment::pack::{Pack, PackWriter};
-use stepwell::internals::segment::writer::{GroupWriter, SeriesName};
+use stepwell::internals::segment::writer::{RowGroupWriter, SeriesName};
 use stepwell::query::Query;
 use stepwell::testing::{SimDisk, Storage};
 use stepwell::{Columns, Point, RunId, RunState, Timestamps};
@@ -62,7 +62,7 @@ fn read_any_pack(bytes: Vec<u8>) {
     for &key in pack.keys().iter().take(64) {
         assert!(pack.find(key).next().is_some());
     }
-    for index in 0..pack.group_count().min(64) {
+    for index in 0..pack.row_group_count().min(64) {
         if let Ok(group) = pack.group(index) {
             read_group(group);
         }
@@ -91,7 +91,7 @@ fn pack_of_points() -> &'static Arc<Pack> {
         let (disk, path) = (SimDisk::new(), Path::new("/p"));
         let file = disk.create_new(path).expect("a new file");
         let mut pack = PackWriter::new(file, path, 5, Effort::Tight).expect("memory");
-        let fill = |group: &mut GroupWriter<_>| {
+        let fill = |group: &mut RowGroupWriter<_>| {
             let keys = (0..30_u128).map(RunKey);
             for (step, key) in (0..).zip(keys.clone()) {
                 let (steps, times) = ([step], [Some(step)].into_iter().collect::<Timestamps>());

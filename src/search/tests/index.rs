@@ -126,7 +126,7 @@ pub(crate) fn bits(run: &RunSummary) -> String {
 
 #[test]
 fn every_run_comes_back_bit_for_bit() {
-    // 1,500 runs make dense groups; the others are all sparse.
+    // 1,500 runs make dense blocks; the others are all sparse.
     for (seed, count) in [(1, 0), (2, 1), (3, 70), (4, 1500)] {
         let runs = random_runs(seed, count);
         let built = IndexPart::build(&runs).unwrap();
@@ -260,7 +260,7 @@ fn forged_sections_with_right_checksums_do_not_panic() {
         .unwrap(),
         Query::parse("run_id =~ 'a' or user_id = 'ann' or status != 'x' or metrics.loss.step > 0", &["run_id"]).unwrap(),
     ];
-    // The 1,100 runs have dense groups, where one change can hit many places.
+    // The 1,100 runs have dense blocks, where one change can hit many places.
     for (seed, count, rounds) in [(13, 7, 8), (14, 1100, 1)] {
         let runs = random_runs(seed, count);
         let image = IndexPart::build(&runs).unwrap().to_bytes().unwrap();
@@ -268,7 +268,7 @@ fn forged_sections_with_right_checksums_do_not_panic() {
         let raws: Vec<Vec<u8>> =
             (0..image.directory.sections.len()).map(|section| image.raw(section).unwrap()).collect();
         let (mut refused, mut taken) = (0, 0);
-        // Of the large image, every third section: dense groups repeat their kinds.
+        // Of the large image, every third section: dense blocks repeat their kinds.
         for section in (0..raws.len()).step_by(if count > 100 { 3 } else { 1 }) {
             for _ in 0..rounds {
                 let mut forged = raws.clone();
@@ -286,7 +286,7 @@ fn forged_sections_with_right_checksums_do_not_panic() {
                 let mut directory = Directory {
                     pack: 0,
                     rows: count,
-                    groups: image.directory.groups.clone(),
+                    blocks: image.directory.blocks.clone(),
                     keys: image.directory.keys,
                     sections: Vec::new(),
                 };

@@ -14,7 +14,7 @@ use crate::search::tests::index::{Numbers, bits, random_run};
 use crate::segment::pack::{Pack, PackWriter};
 use crate::segment::reader::Source;
 use crate::segment::stats::stats_of;
-use crate::segment::writer::{GroupWriter, PageSink, SeriesName};
+use crate::segment::writer::{PageSink, RowGroupWriter, SeriesName};
 use crate::storage::Storage;
 use crate::storage::memory::SimDisk;
 
@@ -45,7 +45,7 @@ fn points(numbers: &mut Numbers, start: Option<i64>) -> Columns {
     (0..count).map(|step| point(step, numbers)).collect()
 }
 
-fn add_run<S: PageSink>(group: &mut GroupWriter<S>, numbers: &mut Numbers, row: &mut RunSummary) {
+fn add_run<S: PageSink>(group: &mut RowGroupWriter<S>, numbers: &mut Numbers, row: &mut RunSummary) {
     let run = group.run(b"words");
     row.metrics.clear();
     for key in ["loss", "acc", "m"] {
@@ -65,7 +65,7 @@ impl Packed {
             PackWriter::new(disk.create_new(Path::new(PACK)).unwrap(), Path::new(PACK), ID, Effort::Tight).unwrap();
         let mut rows = Vec::new();
         for &runs in groups {
-            let fill = |group: &mut GroupWriter<_>| {
+            let fill = |group: &mut RowGroupWriter<_>| {
                 let start = rows.len();
                 for _ in 0..runs {
                     let mut row = random_run(&mut numbers, rows.len());
@@ -109,7 +109,7 @@ impl Packed {
 
 #[test]
 fn every_run_of_a_pack_comes_back_bit_for_bit() {
-    // Sparse groups alone; dense ones over several groups of the pack.
+    // Sparse blocks alone; dense ones over several row groups of the pack.
     for (seed, groups) in [(1, &[40, 1, 30][..]), (2, &[900, 700, 3])] {
         let packed = Packed::new(seed, groups);
         let pack = packed.pack();
@@ -139,7 +139,7 @@ fn the_index_of_another_pack_is_refused() {
 }
 
 #[test]
-fn every_flipped_bit_of_the_index_is_told() {
+fn every_flipped_bit_of_the_index_is_reported() {
     let packed = Packed::new(4, &[30, 12]);
     let (pack, path) = (packed.pack(), Path::new(INDEX));
     for at in 0..packed.index.len() {
@@ -156,7 +156,7 @@ fn every_flipped_bit_of_the_index_is_told() {
 }
 
 #[test]
-fn damage_to_values_in_the_pack_is_told_with_its_place() {
+fn damage_to_values_in_the_pack_is_reported_with_its_place() {
     let packed = Packed::new(5, &[60, 50]);
     let (pack, path) = (packed.pack(), Path::new(PACK));
     let pages: Vec<u64> = (0..2)

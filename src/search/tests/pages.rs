@@ -124,7 +124,7 @@ fn the_default_order_is_latest_start_then_id() {
 
 #[test]
 fn many_equal_runs_are_ordered_by_id_through_pages() {
-    // More runs than are gathered at once, all equal but for their ids.
+    // More runs than are collected at once, all equal but for their ids.
     let runs: Vec<_> =
         (0..5000_u32).map(|at| run(&format!("{:08x}{:024x}", at.wrapping_mul(2_654_435_761) >> 20, at))).collect();
     let mut expected: Vec<String> = runs.iter().map(|run| run.run_id.to_string()).collect();

@@ -1,8 +1,8 @@
-//! The real disk beneath one folder: a link below it is never followed, whoever puts it there, and whenever.
+//! The real disk below one folder: never follows links below it, whoever creates them and whenever.
 //!
-//! The folder itself is opened once, and may be reached by links: its name is the caller's. Every path is then opened
-//! from that folder in one step of the kernel that refuses links (`openat2`); where there is none, part by part, each
-//! without following a link. What changes names acts on the folder that was opened so.
+//! The folder itself is opened once and may be reached by links: its path is the caller's. Every path is then opened
+//! from that folder by one system call that rejects links (`openat2`) or, if unavailable, component by component
+//! without following links. Operations on names use the folder opened that way.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -47,7 +47,7 @@ impl Beneath {
         match self.open_below(below, flags | ALWAYS, mode) {
             Ok(opened) => Ok(opened),
             Err(Errno::LOOP | Errno::MLINK) => Err(refused("is a symbolic link, or is reached through one")),
-            // What the kernel says of a link where a folder must be.
+            // The kernel's error for a link in place of a folder.
             Err(Errno::NOTDIR) => {
                 Err(refused("is a symbolic link or a file where a folder must be, or is reached through one"))
             }
@@ -61,7 +61,7 @@ impl Beneath {
         use rustix::fs::ResolveFlags;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(&self.root, below, flags, mode, resolve) {
-            // An older kernel, or a sandbox that does not know the call.
+            // An older kernel, or a sandbox without the call.
             Err(Errno::NOSYS | Errno::PERM) => self.open_by_parts(below, flags, mode),
             other => other,
         }
@@ -82,7 +82,7 @@ impl Beneath {
             }
             let step = FOLDER | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             folder = Some(match rustix::fs::openat(at, part.as_os_str(), step, Mode::empty()) {
-                // What the kernel says of a link where a folder must be.
+                // The kernel's error for a link in place of a folder.
                 Err(Errno::NOTDIR) if is_link(at, part.as_os_str()) => return Err(Errno::LOOP),
                 other => other?,
             });
@@ -90,7 +90,7 @@ impl Beneath {
         Err(Errno::NOENT)
     }
 
-    /// The folder in which a path's last name is, and that name.
+    /// A path's parent folder and last name.
     fn folder_of<'p>(&self, path: &'p Path) -> io::Result<(OwnedFd, &'p OsStr)> {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(refused("leads out of the workspace"));
@@ -110,7 +110,7 @@ impl Storage for Beneath {
         match DiskFile::new(opened.into()) {
             Ok(file) => Ok(Box::new(file)),
             Err(error) => {
-                // The name is ours, because the creation was exclusive; without this it would stay taken by nobody.
+                // The name is ours, because the creation was exclusive; otherwise it would stay taken by nobody.
                 let _ = self.remove_file(path);
                 Err(error)
             }

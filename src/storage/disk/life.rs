@@ -1,4 +1,4 @@
-//! A number that stays while the kernel has everything that was written: see [`File::life`](super::super::File::life).
+//! A number that is constant while no written data can have been lost: see [`File::life`](super::super::File::life).
 
 use std::fs::{self, File};
 use std::io;
@@ -6,12 +6,12 @@ use std::sync::OnceLock;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Made of the machine's start, of the mount, numbered as no later one is, and of the file.
+/// Derived from the boot, the unique mount id, and the file.
 #[cfg(target_os = "linux")]
 pub(super) fn of(file: &File) -> io::Result<u64> {
     use rustix::fs::{AtFlags, StatxFlags};
 
-    /// `STATX_MNT_ID_UNIQUE`, since Linux 6.8: the older number of a mount is given again.
+    /// `STATX_MNT_ID_UNIQUE`, since Linux 6.8: older mount ids are reused.
     const UNIQUE_MOUNT: u32 = 0x4000;
     static START: OnceLock<Option<Vec<u8>>> = OnceLock::new();
     let start = START.get_or_init(|| fs::read("/proc/sys/kernel/random/boot_id").ok());
@@ -26,7 +26,7 @@ pub(super) fn of(file: &File) -> io::Result<u64> {
     Ok(xxh3_64(&bytes).max(1))
 }
 
-/// Elsewhere nothing is known to tell it.
+/// Not available elsewhere.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn of(_file: &File) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())

@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// Takes the whole file's exclusive lock without waiting; `false` when another open of the file has it, in this process
-/// or in another. It ends when the last descriptor of this open is closed, a forked child's included. An error (ENOLCK,
-/// EINVAL) means that the file system keeps no such locks.
+/// Tries to take the file's exclusive lock; `false` if another open of the file has it, in any process. The lock ends
+/// when the last descriptor of this open is closed, including a forked child's. An error (ENOLCK, EINVAL) means that
+/// the file system does not support such locks.
 ///
 /// Linux's open file description locks: closing another descriptor of the same file does not drop them, as it drops
 /// POSIX record locks, and an unlock by a forked child cannot be confused with `flock` locks that others take.
@@ -32,7 +32,7 @@ pub(super) fn try_exclusive(file: &File) -> io::Result<bool> {
     }
 }
 
-/// The same by `flock`, whose locks also belong to the open file, where there are no open file description locks.
+/// The same by `flock`, whose locks also belong to the open file, if there are no open file description locks.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn try_exclusive(file: &File) -> io::Result<bool> {
     loop {

@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 /// The lowest descriptor that is none of the standard streams.
 const FIRST_FREE_FD: libc::c_int = 3;
 
-/// Moves a file away from the descriptors of the standard streams, which are free in a process that closed them: what
-/// the process, or a library in it, prints would be written into the file.
+/// Moves a file off the descriptors of standard streams, which are free in a process that closed them: otherwise the
+/// output of the process or a library would be written into the file.
 pub(super) fn above_standard(file: File) -> io::Result<File> {
     if file.as_raw_fd() >= FIRST_FREE_FD {
         return Ok(file);
@@ -36,11 +36,11 @@ pub(super) fn file_size_limit() -> u64 {
     bytes
 }
 
-/// Reserves blocks for the first `len` (> 0) bytes and makes the file at least that long; what it holds stays. `false`
-/// when the file system cannot, and nothing was changed.
+/// Reserves blocks for the first `len` (> 0) bytes and makes the file at least that long, keeping its contents. `false`
+/// if the file system cannot; then nothing was changed.
 ///
-/// The kernel's call, not the C library's `posix_fallocate`: that one silently writes a byte into each block where the
-/// file system cannot allocate.
+/// Uses the system call, not the C library's `posix_fallocate`, which silently writes into each block if the file
+/// system cannot allocate.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn allocate(file: &File, len: u64) -> io::Result<bool> {
     let Ok(len) = libc::off64_t::try_from(len) else {
@@ -60,40 +60,39 @@ pub(super) fn allocate(file: &File, len: u64) -> io::Result<bool> {
     }
 }
 
-/// Elsewhere the blocks are made by writing them.
+/// Elsewhere blocks are allocated by writing them.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn allocate(_file: &File, _len: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Fails if the file system of an open file or folder has given up, so that what it confirmed just before may be lost.
+/// Fails if the file system has shut down, so that what it just confirmed may be lost.
 ///
-/// When ext4 cannot write its journal, it drops the transactions in it. A sync that comes then, before anything else
-/// asked the journal for room, finds no transaction to wait for and answers that all is well
-/// (`jbd2_complete_transaction` in the kernel; seen on 6.18). What asks for room fails, and does so ever after; the
-/// cheapest is to remove an attribute that is not there, which changes nothing. Other file systems answer the question
-/// without a journal, or tell of the failure themselves. Costs a microsecond.
+/// If ext4 cannot write its journal, it drops the transactions in it. A sync that comes before anything else needs the
+/// journal finds no transaction to wait for and succeeds (`jbd2_complete_transaction` in the kernel; seen on 6.18).
+/// Anything that needs the journal fails from then on; the cheapest is to remove a missing attribute, which changes
+/// nothing. Other file systems answer without a journal, or report the failure themselves. Costs a microsecond.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn takes_writes(file: impl AsFd) -> io::Result<()> {
     use rustix::io::Errno;
     match rustix::io::retry_on_intr(|| rustix::fs::fremovexattr(&file, c"user.stepwell.absent")) {
         Err(gone @ (Errno::ROFS | Errno::IO | Errno::SHUTDOWN | Errno::UCLEAN | Errno::NODEV)) => Err(gone.into()),
-        // There is none (ENODATA), or no such attributes, or no right to change them: no answer, as good as yes.
+        // No such attribute (ENODATA), no attributes at all, or no permission: treated as healthy.
         _ => Ok(()),
     }
 }
 
-/// Elsewhere a sync is believed.
+/// Elsewhere a sync is trusted.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn takes_writes(_file: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a mapping of an allocated file on this folder's file system keeps every store and never meets a full disk.
+/// Whether a mapping of an allocated file on this file system keeps every store and never hits a full disk.
 ///
-/// Yes on ext2 to ext4 (one number names all three) and on tmpfs: they write allocated blocks in place. No on
-/// everything else: btrfs, f2fs, bcachefs and ZFS copy on write; XFS does so too for a file that anyone has cloned,
-/// which `cp` does by default; an overlay may move the file; a network may lose the store.
+/// Yes on ext2 to ext4 (which share a magic) and tmpfs: they write allocated blocks in place. No on all others: btrfs,
+/// f2fs, bcachefs and ZFS copy on write; so does XFS for cloned files, which `cp` creates by default; an overlay may
+/// move the file; a network may lose the store.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn keeps_mapped_stores(folder: &File) -> bool {
     const EXT: i64 = 0xEF53;
@@ -114,7 +113,7 @@ pub(super) fn keeps_mapped_stores(folder: &File) -> bool {
     matches!(magic, EXT | TMPFS)
 }
 
-/// Elsewhere nothing is known to keep the promise.
+/// Elsewhere no file system is known to be safe.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn keeps_mapped_stores(_folder: &File) -> bool {
     false

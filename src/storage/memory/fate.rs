@@ -1,11 +1,11 @@
-//! What becomes of one unsynced change when the power fails.
+//! The fate of one unsynced change at a power loss.
 
 use super::content::Change;
 
-/// Bytes that a disk writes at once.
+/// Bytes that a disk writes atomically.
 const SECTOR: usize = 512;
 
-/// What becomes of one unsynced change at a power loss.
+/// The fate of one unsynced change at a power loss.
 ///
 /// Changes of names and of a file's length happen or not: for them everything but [`Fate::Drop`] is [`Fate::Keep`],
 /// except that a torn `allocate` lengthens the file as far as it got.
@@ -19,7 +19,7 @@ pub enum Fate {
     Torn(usize),
     /// The file's new length reached the disk, and the bytes did not: where the file grew there are zeros.
     Zeros,
-    /// As `Zeros`, but where the file grew there is what the disk held before, made from this seed.
+    /// As `Zeros`, but the growth has older disk contents, generated from this seed.
     Garbage(u64),
     /// Some parts reached the disk, chosen by this seed: of a write, sectors of 512 bytes; of a mapped page, each
     /// sector wholly, not at all, or by slots of 32 or words of 8 bytes, because stores went on while it was written.

@@ -1,11 +1,11 @@
-//! What a simulated disk is told to do wrong, and the trace of what was asked of it.
+//! Planned faults of a simulated disk, and the trace of its operations.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What was asked of the disk.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum OpKind {
@@ -50,7 +50,7 @@ pub enum OpKind {
 pub struct Op {
     /// Which operation of this disk, from 0.
     pub number: u64,
-    /// What was asked.
+    /// The kind.
     pub kind: OpKind,
     /// The path given; of a file handle, the one by which it was opened, even if the file was renamed since.
     pub path: Arc<Path>,
@@ -75,7 +75,7 @@ pub enum Times {
     Forever,
 }
 
-/// What a failing operation does before it answers with its error.
+/// What a failing operation does before it returns its error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing.
@@ -84,11 +84,11 @@ pub enum Effect {
     Bytes(u64),
     /// A write leaves the first half of its bytes; other operations do nothing.
     Half,
-    /// Everything: the answer got lost, as on a network. A failed `sync` never has this effect.
+    /// Everything: only the reply is lost, as on a network. A failed `sync` never has this effect.
     Whole,
 }
 
-/// The error with which a fault answers.
+/// The error of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultError {
     /// The operating system's number, for instance `libc::EIO`.
@@ -125,9 +125,9 @@ pub struct Fault {
     pub at: u64,
     /// Counts and fails operations of this kind only.
     pub only: Option<OpKind>,
-    /// The answer.
+    /// The error.
     pub error: FaultError,
-    /// Once or for ever.
+    /// Once or forever.
     pub times: Times,
     /// What happens nevertheless.
     pub effect: Effect,
@@ -150,7 +150,7 @@ pub fn is_crash(error: &io::Error) -> bool {
     false
 }
 
-/// Why an operation does not proceed.
+/// Why an operation fails.
 pub(super) struct Stop {
     pub(super) error: io::Error,
     pub(super) effect: Effect,
@@ -186,7 +186,7 @@ impl Plan {
         self.crash_at = None;
     }
 
-    /// Counts and records an operation, and says whether it proceeds.
+    /// Counts and records an operation. Returns whether it proceeds.
     pub(super) fn admit(&mut self, mut op: Op) -> Option<Stop> {
         op.number = self.operations();
         let of_kind = self.counts.entry(op.kind).or_default();

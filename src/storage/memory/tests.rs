@@ -16,7 +16,7 @@ fn p(path: &str) -> &Path {
 }
 
 /// A file that is synced, and whose name is too.
-fn settled(disk: &SimDisk, path: &str, bytes: &[u8]) -> Box<dyn File> {
+fn synced_file(disk: &SimDisk, path: &str, bytes: &[u8]) -> Box<dyn File> {
     let file = disk.create_new(p(path)).unwrap();
     file.write_at(bytes, 0).unwrap();
     file.sync().unwrap();
@@ -36,7 +36,7 @@ fn is(bytes: &[u8]) -> Option<Vec<u8>> {
 #[test]
 fn what_was_synced_survives_every_power_loss() {
     let disk = SimDisk::new();
-    let file = settled(&disk, "/f", b"kept");
+    let file = synced_file(&disk, "/f", b"kept");
     assert!(disk.pending().is_empty());
     assert_eq!(outcomes(&disk, "/f", 100), BTreeSet::from([is(b"kept")]));
     file.write_at(b"more", 4).unwrap();
@@ -49,7 +49,7 @@ fn what_was_synced_survives_every_power_loss() {
 #[test]
 fn what_was_not_synced_may_be_lost_torn_or_zero() {
     let disk = SimDisk::new();
-    settled(&disk, "/f", b"").write_at(b"abcd", 0).unwrap();
+    synced_file(&disk, "/f", b"").write_at(b"abcd", 0).unwrap();
     assert_eq!(outcomes(&disk, "/f", 0), BTreeSet::from([is(b""), is(b"abcd")]));
     let seen = outcomes(&disk, "/f", 400);
     for expected in [&b""[..], b"a", b"ab", b"abc", b"abcd", b"\0\0\0\0"] {
@@ -63,7 +63,7 @@ fn what_was_not_synced_may_be_lost_torn_or_zero() {
 #[test]
 fn a_later_write_may_be_there_and_an_earlier_one_not() {
     let disk = SimDisk::new();
-    let file = settled(&disk, "/f", b"");
+    let file = synced_file(&disk, "/f", b"");
     file.write_at(b"aa", 0).unwrap();
     file.write_at(b"bb", 2).unwrap();
     let expected = [is(b""), is(b"aa"), is(b"aabb"), is(b"\0\0bb")];
@@ -73,7 +73,7 @@ fn a_later_write_may_be_there_and_an_earlier_one_not() {
 #[test]
 fn parts_of_one_long_write_may_be_missing_in_its_middle() {
     let disk = SimDisk::new();
-    settled(&disk, "/f", b"").write_at(&[1; 8192], 0).unwrap();
+    synced_file(&disk, "/f", b"").write_at(&[1; 8192], 0).unwrap();
     let holed = |bytes: &[u8]| {
         let sectors: Vec<bool> = bytes.chunks(512).map(|sector| sector.iter().all(|byte| *byte == 1)).collect();
         sectors.windows(2).any(|pair| !pair[0] && pair[1])
@@ -118,12 +118,12 @@ fn a_folder_takes_what_is_in_it_along() {
 #[test]
 fn a_rename_may_come_before_the_content_and_is_never_half() {
     let disk = SimDisk::new();
-    settled(&disk, "/f", b"old");
+    synced_file(&disk, "/f", b"old");
     disk.create_new(p("/t")).unwrap().write_at(b"new", 0).unwrap();
     disk.rename(p("/t"), p("/f")).unwrap();
     assert_eq!(outcomes(&disk, "/f", 0), BTreeSet::from([is(b"old"), is(b""), is(b"new")]));
     let synced = SimDisk::new();
-    settled(&synced, "/f", b"old");
+    synced_file(&synced, "/f", b"old");
     let file = synced.create_new(p("/t")).unwrap();
     file.write_at(b"new", 0).unwrap();
     file.sync().unwrap();
@@ -154,7 +154,7 @@ fn syncing_one_folder_of_a_move_makes_both_names_durable() {
 #[test]
 fn a_removed_file_may_come_back_until_its_folder_is_synced() {
     let disk = SimDisk::new();
-    drop(settled(&disk, "/f", b"x"));
+    drop(synced_file(&disk, "/f", b"x"));
     disk.remove_file(p("/f")).unwrap();
     assert_eq!(outcomes(&disk, "/f", 0), BTreeSet::from([None, is(b"x")]));
     disk.sync_dir(p("/")).unwrap();
@@ -197,7 +197,7 @@ fn names_and_nodes_are_counted_through_any_sequence() {
 #[test]
 fn many_pending_changes_are_sampled_by_prefixes_omissions_and_pairs() {
     let disk = SimDisk::new();
-    let file = settled(&disk, "/f", b"");
+    let file = synced_file(&disk, "/f", b"");
     for index in 0..12u8 {
         file.write_at(&[index + 1], u64::from(index)).unwrap();
     }
@@ -212,7 +212,7 @@ fn many_pending_changes_are_sampled_by_prefixes_omissions_and_pairs() {
 #[test]
 fn the_same_seed_gives_the_same_image() {
     let disk = SimDisk::new();
-    let file = settled(&disk, "/f", b"");
+    let file = synced_file(&disk, "/f", b"");
     file.allocate(65_536).unwrap();
     let map = file.map(65_536).unwrap();
     region::store(&*map, 0, &[9; 65_536]);

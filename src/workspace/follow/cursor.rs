@@ -1,6 +1,6 @@
-//! Where a follower is, as bytes: a version (u8), the CRC-32 of what follows (u32), and a control record.
+//! A follower's position as bytes: a version (u8), the CRC-32 of the rest (u32), and a control record.
 //!
-//! The bytes are not part of a workspace's format: a build that does not know their version refuses them.
+//! The bytes are not part of the workspace format: a build rejects versions that it does not know.
 
 use std::collections::BTreeMap;
 
@@ -28,15 +28,15 @@ struct Saved {
     first: Option<u64>,
     whole: Vec<WriterId>,
     runs: Vec<Known>,
-    /// As far as it is about runs that are followed.
+    /// The entries about followed runs.
     manifest: Manifest,
     experiments: BTreeMap<ExperimentId, u64>,
 }
 
 impl Follower {
-    /// Where the follower is, after the last answer: [`Workspace::follow_from`] goes on there, in this process or
-    /// another. The bytes grow with the runs in hand, some 100 bytes for each and some 30 for each metric and writer,
-    /// and with the logs that had ended when the follower began, 17 bytes each.
+    /// The follower's position after the last result. [`Workspace::follow_from`] continues there, in this process or
+    /// another. Its size grows by about 100 bytes per open run and 30 per metric and writer, and 17 bytes per log that
+    /// had ended when the follower began.
     #[must_use]
     pub fn cursor(&self) -> Vec<u8> {
         let mut manifest = self.manifest.clone();
@@ -65,15 +65,14 @@ impl Follower {
 }
 
 impl Workspace {
-    /// Goes on where a follower was, by its [`Follower::cursor`]. What could not be read is told again.
+    /// Continues from a [`Follower::cursor`]. What could not be read is reported again.
     ///
-    /// Where the whole workspace is followed, the cursor counts what is in packs as given. When a compaction has merged
-    /// one of those packs since, and its file is gone (it stays for the grace period of [`crate::Options`]), nobody can
-    /// tell what is new, and the cursor is refused: follow anew. A cursor of named runs serves for ever.
+    /// If the whole workspace is followed, the cursor treats everything in packs as delivered. Once a compaction has
+    /// merged one of those packs and its file is gone (after the grace period of [`crate::Options`]), the cursor is
+    /// rejected: follow anew. A cursor of named runs never expires.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for bytes that are not a cursor, of another version, of another workspace, or that have
-    /// expired; [`Error::Io`].
+    /// [`Error::Invalid`] for bytes that are not a cursor, of another version or workspace, or expired; [`Error::Io`].
     pub fn follow_from(&self, cursor: &[u8]) -> Result<Follower> {
         let saved = decode(cursor)?;
         if saved.workspace != self.id() {
@@ -83,7 +82,7 @@ impl Workspace {
         self.refresh()?;
         let live = self.manifest()?;
         let mut packs = PackSet::default();
-        // No reading of the manifest has the number 0, so the first scan compares.
+        // No read of the manifest has the number 0, so the first scan compares.
         packs.update(&*self.inner.storage, &self.inner.root, &saved.manifest, 0);
         packs.check()?;
         if let Some((_, error)) = packs.broken().iter().find(|(id, _)| !live.packs.contains_key(*id)) {

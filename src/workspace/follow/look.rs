@@ -1,4 +1,4 @@
-//! What is new of one run: its snapshot held against the points and words that were given.
+//! Finds what is new in one run: compares its snapshot with what was delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,28 +15,28 @@ use crate::workspace::follow::{Follower, NewPoints, POINTS_MAX, RunChange, RunEv
 use crate::workspace::open::Workspace;
 use crate::workspace::runs::{merge, named};
 
-/// What was given of a run.
+/// What was delivered of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Known {
     pub(super) id: RunId,
-    /// A mark of its words; `None` where they are not known.
-    words: Option<u64>,
-    /// Whether it was told to count as deleted.
+    /// A hash of its metadata; `None` if unknown.
+    metadata: Option<u64>,
+    /// Whether it was reported as deleted.
     deleted: bool,
-    /// What its words say of that.
-    mark: Mark,
+    /// Its deletion attribute.
+    deletion: Deletion,
     writers: BTreeMap<WriterId, Given>,
 }
 
-/// What the words of a run say of its deletion.
+/// A run's deletion attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Mark {
+struct Deletion {
     experiment: ExperimentId,
     deleted: bool,
     generation: u64,
 }
 
-impl Mark {
+impl Deletion {
     fn of(state: &RunState) -> Self {
         Self { experiment: state.experiment, deleted: state.deleted(), generation: state.deleted_generation() }
     }
@@ -46,22 +46,27 @@ impl Mark {
     }
 }
 
-/// What was given of a writer.
+/// What was delivered of a writer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Given {
-    /// One past the number of its last point that was there.
+    /// One past its last known sequence number.
     through: u64,
-    /// How many points of each metric were given.
+    /// Delivered points per metric.
     counts: BTreeMap<String, u64>,
 }
 
 impl Known {
-    /// All of a run.
+    /// Everything of a run counts as delivered.
     pub(super) fn of(workspace: &Workspace, run: &RunSnapshot, keys: &BTreeSet<String>) -> Result<Self> {
-        let (state, mark) = (run.state(), Mark::of(run.state()));
-        let words = Some(words_of(state));
-        let mut known =
-            Self { id: state.id.clone(), words, deleted: mark.counts(workspace)?, mark, writers: BTreeMap::new() };
+        let (state, deletion) = (run.state(), Deletion::of(run.state()));
+        let metadata = Some(metadata_hash(state));
+        let mut known = Self {
+            id: state.id.clone(),
+            metadata,
+            deleted: deletion.counts(workspace)?,
+            deletion,
+            writers: BTreeMap::new(),
+        };
         known.reach(state);
         for (key, series) in run.series().iter().filter(|(key, _)| is_wanted(keys, key)) {
             for (part, &writer) in series.parts.iter().zip(&series.writers) {
@@ -71,10 +76,10 @@ impl Known {
         Ok(known)
     }
 
-    /// Nothing of a run.
+    /// Nothing of a run counts as delivered.
     fn none(run: &RunSnapshot) -> Self {
-        let (id, mark) = (run.id().clone(), Mark::of(run.state()));
-        Self { id, words: None, deleted: false, mark, writers: BTreeMap::new() }
+        let (id, deletion) = (run.id().clone(), Deletion::of(run.state()));
+        Self { id, metadata: None, deleted: false, deletion, writers: BTreeMap::new() }
     }
 
     fn count(&mut self, writer: WriterId, key: &str) -> &mut u64 {
@@ -85,7 +90,7 @@ impl Known {
         counts.entry(key.to_owned()).or_default()
     }
 
-    /// Notes how far the writers go.
+    /// Records the writers' last sequence numbers.
     fn reach(&mut self, state: &RunState) {
         for own in &state.coverage {
             let given = self.writers.entry(own.writer).or_default();
@@ -93,24 +98,24 @@ impl Known {
         }
     }
 
-    /// Whether packs that say this have all of it.
+    /// Whether packs with this state have all of it.
     pub(super) fn is_within(&self, packed: &RunState) -> bool {
         let has = |writer: &WriterId, through: u64| {
             packed.coverage.iter().any(|own| own.writer == *writer && own.through >= through)
         };
         !self.writers.is_empty()
-            && self.words == Some(words_of(packed))
+            && self.metadata == Some(metadata_hash(packed))
             && self.writers.iter().all(|(writer, given)| has(writer, given.through))
     }
 }
 
-/// Whether points of a metric are followed; those of all where none is named.
+/// Whether a metric is followed; all are if none is named.
 fn is_wanted(keys: &BTreeSet<String>, key: &str) -> bool {
     keys.is_empty() || keys.contains(key)
 }
 
-/// A mark of a run's words.
-pub(super) fn words_of(state: &RunState) -> u64 {
+/// A hash of a run's metadata.
+pub(super) fn metadata_hash(state: &RunState) -> u64 {
     let mut bytes = Vec::new();
     let RunState { id, experiment, experiment_name, attributes, params, tags, items, coverage: _ } = state;
     control::encode(&(id, experiment, experiment_name, attributes, params, tags, items), &mut bytes);
@@ -118,11 +123,11 @@ pub(super) fn words_of(state: &RunState) -> u64 {
 }
 
 impl Follower {
-    /// Looks at a run; adds what is new of it to the answer. `false` where more is left of it.
+    /// Adds what is new in a run to the result. `false` if more is left.
     pub(super) fn look(&mut self, key: RunKey) -> Result<bool> {
         let id = self.runs.get(&key).map(|known| &known.id).or_else(|| self.chosen.get(&key)).cloned();
         let (run, unread) = self.workspace.read_run(key, id.as_ref())?;
-        unread.iter().for_each(|error| self.tell(error.to_string()));
+        unread.iter().for_each(|error| self.report(error.to_string()));
         let damaged = !unread.is_empty();
         let Some(run) = run else {
             if !damaged {
@@ -148,17 +153,17 @@ impl Follower {
             removed: Vec::new(),
         };
         let looked = self
-            .new_words(&mut known, &run, appeared, &mut change)
+            .new_metadata(&mut known, &run, appeared, &mut change)
             .and_then(|()| self.new_points(&mut known, &run, appeared, damaged, &mut change));
         self.runs.insert(key, known);
         let RunChange { event, state, points, removed, .. } = &change;
         if event.is_some() || state.is_some() || !points.is_empty() || !removed.is_empty() {
-            self.answer.runs.push(change);
+            self.result.runs.push(change);
         }
         looked
     }
 
-    /// What counts as given of a run that is not in hand; `None` where nothing of it does.
+    /// What counts as delivered of a run that is not tracked; `None` if nothing does.
     fn known_of_idle(&mut self, key: RunKey, run: &RunSnapshot) -> Result<Option<Known>> {
         if !self.chosen.is_empty() {
             return Ok(None);
@@ -182,18 +187,18 @@ impl Follower {
                 }
             }
         }
-        // Words that others have replaced since are missing here; then the run's words are others now in any case.
+        // Metadata that was replaced since is missing here; then the run's hash differs in any case.
         let of_logs = run.clone().without_writers(|writer| !self.whole.contains(&writer));
         let mut state = of_logs.state().clone();
         if let Some(before) = &before {
             state.merge(before.state());
         }
-        let (words, mark) = (Some(words_of(&state)), Mark::of(&state));
-        let deleted = mark.counts(&self.workspace)?;
-        Ok(Some(Known { id: run.id().clone(), words, deleted, mark, writers: given }))
+        let (metadata, deletion) = (Some(metadata_hash(&state)), Deletion::of(&state));
+        let deleted = deletion.counts(&self.workspace)?;
+        Ok(Some(Known { id: run.id().clone(), metadata, deleted, deletion, writers: given }))
     }
 
-    /// What the packs that were taken in have of a run.
+    /// The run as the adopted packs have it.
     fn packed_before(&mut self, key: RunKey, id: Option<&RunId>) -> Result<Option<RunSnapshot>> {
         let (mut parts, mut unread) = (Vec::new(), Vec::new());
         for (pack, place) in self.packs.find(key) {
@@ -202,12 +207,12 @@ impl Follower {
                 Err(error) => unread.push(of_one_file(error)?),
             }
         }
-        unread.iter().for_each(|error| self.tell(error.to_string()));
+        unread.iter().for_each(|error| self.report(error.to_string()));
         named(&mut parts, id, key);
         Ok(merge(parts, &self.manifest))
     }
 
-    /// Nothing is found of a run.
+    /// Handles a run of which nothing is found.
     fn note_gone(&mut self, key: RunKey) -> Result<()> {
         let id = match self.runs.get(&key) {
             Some(known) => Some(known.id.clone()),
@@ -224,17 +229,17 @@ impl Follower {
         if let Some(id) = id {
             let event = Some(RunEvent::Gone);
             let (state, points, removed) = (None, Vec::new(), Vec::new());
-            self.answer.runs.push(RunChange { id, event, deleted: true, state, points, removed });
+            self.result.runs.push(RunChange { id, event, deleted: true, state, points, removed });
         }
         Ok(())
     }
 
-    fn new_words(&self, known: &mut Known, run: &RunSnapshot, appeared: bool, change: &mut RunChange) -> Result<()> {
+    fn new_metadata(&self, known: &mut Known, run: &RunSnapshot, appeared: bool, change: &mut RunChange) -> Result<()> {
         let state = run.state();
-        let (words, mark) = (words_of(state), Mark::of(state));
-        let deleted = mark.counts(&self.workspace)?;
-        // Of a run that is named all changes are told; of others those that come with its experiment's are not.
-        let before = if self.chosen.is_empty() { known.mark.counts(&self.workspace)? } else { known.deleted };
+        let (metadata, deletion) = (metadata_hash(state), Deletion::of(state));
+        let deleted = deletion.counts(&self.workspace)?;
+        // For named runs all changes are reported; for others not those that come with a change of the experiment.
+        let before = if self.chosen.is_empty() { known.deletion.counts(&self.workspace)? } else { known.deleted };
         change.event = match (appeared, before, deleted) {
             (true, ..) => Some(RunEvent::Appeared),
             (_, false, true) => Some(RunEvent::Deleted),
@@ -242,14 +247,14 @@ impl Follower {
             _ => None,
         };
         change.deleted = deleted;
-        if known.words != Some(words) || change.event.is_some() {
+        if known.metadata != Some(metadata) || change.event.is_some() {
             change.state = Some(state.clone());
         }
-        (known.words, known.mark, known.deleted) = (Some(words), mark, deleted);
+        (known.metadata, known.deletion, known.deleted) = (Some(metadata), deletion, deleted);
         Ok(())
     }
 
-    /// Adds the new points of a run, and the metrics of which points are gone. `false` where more is left.
+    /// Adds a run's new points, and the metrics that lost points. `false` if more is left.
     fn new_points(
         &mut self,
         known: &mut Known,
@@ -259,7 +264,7 @@ impl Follower {
         change: &mut RunChange,
     ) -> Result<bool> {
         let reaches = run.state().reaches();
-        // Of what cannot be read now the points may come back; a log that goes as far as it did has lost them.
+        // Points of unreadable files may come back; a log of the same length has lost them.
         let is_away = |known: &Known, writer: WriterId| {
             let given = known.writers.get(&writer).map_or(0, |given| given.through);
             damaged && reaches.get(&writer).is_none_or(|&through| through < given)
@@ -298,7 +303,7 @@ impl Follower {
         Ok(done)
     }
 
-    /// Adds the points of a run that were not given, up to the bound of an answer. `false` where more is left.
+    /// Adds a run's undelivered points, up to the bound of a result. `false` if more is left.
     fn give_points(&mut self, known: &mut Known, run: &RunSnapshot, change: &mut RunChange) -> Result<bool> {
         let mut reader = run.salvage();
         let (mut done, mut failed) = (true, Ok(()));
@@ -307,7 +312,7 @@ impl Follower {
             for (at, (part, &writer)) in series.parts.iter().zip(&series.writers).enumerate() {
                 let (offset, len) = (offsets.entry(writer).or_default(), part_len(part) as u64);
                 let from = known.count(writer, key).saturating_sub(*offset).min(len);
-                let room = POINTS_MAX.saturating_sub(self.answer.points) as u64;
+                let room = POINTS_MAX.saturating_sub(self.result.points) as u64;
                 let to = len.min(from + room);
                 *offset += len;
                 if from == len {
@@ -325,9 +330,9 @@ impl Follower {
                     failed = Err(error);
                     break 'series;
                 }
-                // Points that do not verify are told, and not asked for again.
+                // Damaged points are reported and not tried again.
                 *known.count(writer, key) += to - from;
-                self.answer.points += (to - from) as usize;
+                self.result.points += (to - from) as usize;
                 if to < len {
                     done = false;
                     break 'series;
@@ -335,11 +340,11 @@ impl Follower {
             }
         }
         change.points.retain(|new| !new.columns.is_empty());
-        reader.told().into_iter().for_each(|told| self.tell(told));
+        reader.messages().into_iter().for_each(|message| self.report(message));
         failed.map(|()| done)
     }
 
-    /// Metrics of a run that were deleted for good since packs were taken in, and are gone.
+    /// Metrics of a run that were permanently deleted since packs were last adopted.
     fn deleted_since(&self, run: &RunSnapshot) -> Vec<String> {
         let Some((_, manifest)) = &self.next else { return Vec::new() };
         let key = run.id().key();
@@ -352,7 +357,7 @@ impl Follower {
 }
 
 impl Known {
-    /// Forgets metrics of writers that have none of their points any more.
+    /// Forgets metrics of writers without remaining points.
     fn forget_unmet(
         &mut self,
         run: &RunSnapshot,

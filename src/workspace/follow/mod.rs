@@ -1,13 +1,13 @@
-//! Following runs as they change: what is new since the last answer, each point once, each writer's in its order.
+//! Follows runs as they change: delivers what is new since the last result, each point once, each writer's in order.
 //!
-//! A follower counts, for each run that it has **in hand**, the points of each writer and metric that it gave. A count
-//! stands for the same points wherever they lie, since logs and packs keep a writer's points in their order; so a
-//! compaction between two answers changes nothing. Of runs that nobody writes it keeps nothing: what is in the packs
-//! that it has **taken in**, and in logs that had ended when it began, counts as given.
+//! For each **tracked** run, a follower counts the points delivered per writer and metric. A count identifies the same
+//! points wherever they are, since logs and packs keep a writer's order; so a compaction changes nothing. Runs without
+//! a writer need no state: everything in the packs that it has **adopted**, and in logs that had ended when it began,
+//! counts as delivered.
 //!
-//! It looks in three steps. [`scan`] finds the runs that may have changed, and reads no run for it. [`look`] compares
-//! each of them with what was given. When none is left, the packs that the scan found are taken in. An error between
-//! leaves what is to be looked at for the next call, and nothing that was found is lost.
+//! It works in three steps. [`scan`] finds runs that may have changed, without reading any. [`look`] compares each with
+//! what was delivered. When none is left, the packs found by the scan are adopted. After an error the remaining runs
+//! stay for the next call, and nothing found is lost.
 
 mod cursor;
 mod look;
@@ -29,23 +29,23 @@ use crate::workspace::follow::scan::{LogKey, Watched};
 use crate::workspace::open::Workspace;
 use crate::workspace::packs::PackSet;
 
-/// About how many points an answer has at most.
+/// Approximate limit of points per result.
 pub const POINTS_MAX: usize = 1 << 20;
-/// The shortest and the longest time between two looks.
+/// The shortest and longest time between two scans.
 const WAIT_MIN: Duration = Duration::from_millis(10);
 const WAIT_MAX: Duration = Duration::from_millis(200);
-/// The time between two looks is at least so many times what the last one took.
+/// The time between two scans is at least this many times the duration of the last one.
 const WAIT_COSTS: u32 = 4;
-/// Things that cannot be read are told once; when more than this were told, all are told again.
-const TOLD_MAX: usize = 10_000;
+/// Unreadable files are reported once; beyond this many reports, all are reported again.
+const REPORTED_MAX: usize = 10_000;
 
 /// What to follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Follow {
-    /// These runs. When empty, all runs of the workspace, those that appear later too; runs that stand for something
-    /// else, such as logged models, only when they are named.
+    /// These runs. If empty, all runs of the workspace, including future ones; runs of other kinds, such as logged
+    /// models, only if named.
     pub runs: Vec<RunId>,
-    /// Points of these metrics alone. When empty, of all.
+    /// Only points of these metrics. If empty, of all.
     pub keys: Vec<String>,
     /// Where to begin.
     pub begin: Begin,
@@ -62,75 +62,74 @@ impl Follow {
 /// Where a follower begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Begin {
-    /// With what comes after the call of [`Workspace::follow`].
+    /// With changes after the call of [`Workspace::follow`].
     #[default]
     Now,
-    /// With what is there: first each run appears, with its words and so many of the newest points of each metric and
-    /// writer. `usize::MAX` stands for all points.
+    /// With what exists: each run first appears with its metadata and this many of the newest points per metric and
+    /// writer. `usize::MAX` means all points.
     Last(usize),
 }
 
-/// What changed since the answer before.
+/// What changed since the last result.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    /// Runs that changed. A run that has very many new points may stand here again in the next answer. One that was
-    /// deleted for good and created again since the answer before is one that changed.
+    /// Runs that changed. A run with very many new points may continue in the next result. A run that was permanently
+    /// deleted and created again is reported as changed.
     pub runs: Vec<RunChange>,
-    /// Experiments that were created, changed, deleted, restored or deleted for good, where the whole workspace is
-    /// followed. The runs of one that was deleted or restored are not named one by one.
+    /// Experiments that were created, changed, deleted, restored or permanently deleted, if the whole workspace is
+    /// followed. The runs of a deleted or restored experiment are not listed one by one.
     pub experiments: Vec<ExperimentId>,
-    /// What could not be read, in words, each told once: what it holds is missing from the answers until it can be
-    /// read. Empty when nothing is missing.
+    /// Messages about what could not be read, each once. Its contents are missing from the results until it can be
+    /// read. Empty if nothing is missing.
     pub damage: Vec<String>,
-    /// Whether this answer came to its bound of points, so that the next call has more at once.
+    /// Whether this result reached the limit of points, so that the next call has more at once.
     pub more: bool,
-    /// Points in it.
+    /// Its points.
     points: usize,
 }
 
 impl Changes {
-    /// Whether there is nothing in it.
+    /// Whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty() && self.experiments.is_empty() && self.damage.is_empty()
     }
 
-    /// How many points of all runs there are.
+    /// The number of points of all runs.
     #[must_use]
     pub fn points(&self) -> usize {
         self.points
     }
 }
 
-/// What changed of a run.
+/// What changed in a run.
 #[derive(Clone, Debug)]
 pub struct RunChange {
     /// The run.
     pub id: RunId,
-    /// Whether it came or went.
+    /// Whether it appeared or went away.
     pub event: Option<RunEvent>,
-    /// Whether it counts as deleted by now.
+    /// Whether it counts as deleted now.
     pub deleted: bool,
-    /// All that is said of it beside its points (status, name, params, tags), if that changed or it came.
+    /// Its metadata (status, name, params, tags), if that changed or the run appeared.
     pub state: Option<RunState>,
     /// New points, by metric and writer.
     pub points: Vec<NewPoints>,
-    /// Metrics of which points are gone that were given: they were deleted for good, or `compact --salvage` read around
-    /// damage.
+    /// Metrics that lost delivered points: they were permanently deleted, or `compact --salvage` read around damage.
     pub removed: Vec<String>,
 }
 
-/// How a run came or went.
+/// How a run appeared or went away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunEvent {
-    /// It is new here, or it is the first answer and it was there.
+    /// It is new, or existed at the first result.
     Appeared,
     /// It was marked deleted.
     Deleted,
     /// It was restored.
     Restored,
-    /// It was deleted for good. Of a run that ended before the follower began, and was never compacted, the id is the
-    /// digits of its key, which is the id where that was made here.
+    /// It was permanently deleted. If the run ended before the follower began and was never compacted, the id is given
+    /// as the digits of its key, which is the id if it was created here.
     Gone,
 }
 
@@ -139,7 +138,7 @@ pub enum RunEvent {
 pub struct NewPoints {
     /// The metric.
     pub key: String,
-    /// Who logged them. Points of different writers have no order.
+    /// The writer. Points of different writers have no order.
     pub writer: WriterId,
     /// The points: steps, timestamps in milliseconds since the epoch, values.
     pub columns: Columns,
@@ -148,39 +147,39 @@ pub struct NewPoints {
 /// Follows runs as they change, see [`Workspace::follow`].
 pub struct Follower {
     workspace: Workspace,
-    /// The runs that are followed; empty for all.
+    /// The followed runs; empty for all.
     chosen: BTreeMap<RunKey, RunId>,
-    /// The metrics that are followed; empty for all.
+    /// The followed metrics; empty for all.
     keys: BTreeSet<String>,
-    /// Logs that were there when the folders were last listed.
+    /// Logs at the last scan.
     logs: FxHashMap<LogKey, Watched>,
-    /// Writers of logs that had ended when this began: all that they logged counts as given.
+    /// Writers of logs that had ended when this began: all their points count as delivered.
     whole: FxHashSet<WriterId>,
-    /// Runs in hand.
+    /// Tracked runs.
     runs: BTreeMap<RunKey, Known>,
-    /// Packs that were taken in, and the manifest that names them.
+    /// Adopted packs, and the manifest that names them.
     packs: PackSet,
     manifest: Manifest,
-    /// Those that the last scan found.
+    /// Packs found by the last scan.
     next: Option<(PackSet, Manifest)>,
-    /// Marks of the experiments as they were last told.
+    /// Hashes of the experiments as last reported.
     experiments: BTreeMap<ExperimentId, u64>,
-    /// Runs to look at.
+    /// Runs to compare.
     ahead: BTreeSet<RunKey>,
-    /// Whether it goes on where another was, and has not scanned yet.
+    /// Whether it continues from a cursor and has not scanned yet.
     resumed: bool,
-    /// Runs of which a log went that counts as given.
+    /// Runs that lost a log that counts as delivered.
     went: BTreeSet<RunKey>,
-    /// The run that was looked at last.
+    /// The run compared last.
     behind: Option<RunKey>,
-    /// Writers of logs that went since the last scan.
+    /// Writers of logs removed since the last scan.
     leaving: Vec<WriterId>,
-    /// How many points of each metric and writer the first answer has, while that is made.
+    /// Points per metric and writer in the first result, while that is being made.
     first: Option<usize>,
-    told: BTreeSet<String>,
-    /// The answer in the making.
-    answer: Changes,
-    /// Since the last look, and how long it took.
+    reported: BTreeSet<String>,
+    /// The result being made.
+    result: Changes,
+    /// Time since the last scan, and how long that took.
     rested: Option<(Stopwatch, Duration)>,
 }
 
@@ -191,7 +190,7 @@ impl std::fmt::Debug for Follower {
 }
 
 impl Workspace {
-    /// Follows runs as they change, whoever writes them, in this process or another. Writes nothing, and takes no lock.
+    /// Follows runs as they change, written by any process. Writes nothing and takes no lock.
     ///
     /// ```
     /// use std::time::Duration;
@@ -215,11 +214,11 @@ impl Workspace {
     /// # }
     /// ```
     ///
-    /// [`Begin::Now`] costs a listing of the logs, the ledgers, and a reading of each run that a log speaks of which
-    /// has not ended; [`Begin::Last`] reads each run that is followed, within the answers.
+    /// [`Begin::Now`] lists logs and ledgers and reads each run with an open log. [`Begin::Last`] reads each followed
+    /// run while delivering.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a run that is named and not there; [`Error::Corrupt`], [`Error::Io`].
+    /// [`Error::NotFound`] for a named run that does not exist; [`Error::Corrupt`], [`Error::Io`].
     pub fn follow(&self, follow: &Follow) -> Result<Follower> {
         let mut follower = Follower::new(self, follow.runs.iter().cloned(), follow.keys.iter().cloned());
         match follow.begin {
@@ -253,26 +252,24 @@ impl Follower {
             behind: None,
             leaving: Vec::new(),
             first: None,
-            told: BTreeSet::new(),
-            answer: Changes::default(),
+            reported: BTreeSet::new(),
+            result: Changes::default(),
             rested: None,
         }
     }
 
-    /// What changed since the last answer; `None` when nothing did before the time was over. With no time it looks
-    /// once.
+    /// Returns what changed since the last result; `None` if nothing did before the timeout. A zero timeout scans once.
     ///
-    /// It waits by looking again, after 10 ms at first, then ever less often up to each 200 ms, and never for less than
-    /// four times what the last look took: points come by stores to mapped memory, of which no operating system tells.
-    /// A look costs a listing of the folders of logs and some reads of each log that has not ended; runs that nobody
-    /// writes are not read. What changes faster comes in larger answers. An answer has about 2^20 points at most, and
-    /// one metric of a run may be spread over several.
+    /// It polls, after 10 ms at first, then up to every 200 ms, and never sooner than four times the duration of the
+    /// last scan: no operating system reports stores to mapped memory. A scan lists the log folders and reads a little
+    /// of each open log, but no run without a writer. Fast changes come in larger results. A result has about 2^20
+    /// points at most; one metric of a run may be spread over several.
     ///
-    /// When a log is damaged while it is followed, `damage` tells of it,
-    /// and points that were logged between that answer and the one before may be missing from those of that log.
+    /// If a log is damaged while it is followed, `damage` reports it, and points logged between that result and the
+    /// previous one may be missing.
     ///
     /// # Errors
-    /// [`Error::Io`] that is not about one file alone. A later call goes on where this one was.
+    /// [`Error::Io`] that concerns more than one file. A later call continues.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Changes>> {
         let watch = Stopwatch::start();
         let left = |watch: &Stopwatch| timeout.saturating_sub(watch.elapsed());
@@ -287,13 +284,13 @@ impl Follower {
             let looked = self.look_once();
             let took = look.elapsed();
             self.rested = Some((Stopwatch::start(), took));
-            // What was found before an error is given first: the next look meets the error again, if it stays.
-            if self.answer.is_empty() {
+            // Deliver what was found before an error first: the next scan meets the error again, if it stays.
+            if self.result.is_empty() {
                 looked?;
             }
-            if !self.answer.is_empty() {
-                self.answer.more = !self.ahead.is_empty();
-                return Ok(Some(std::mem::take(&mut self.answer)));
+            if !self.result.is_empty() {
+                self.result.more = !self.ahead.is_empty();
+                return Ok(Some(std::mem::take(&mut self.result)));
             }
             if left(&watch).is_zero() {
                 return Ok(None);
@@ -301,13 +298,13 @@ impl Follower {
         }
     }
 
-    /// Looks for changes, and adds them to the answer.
+    /// Finds changes and adds them to the result.
     fn look_once(&mut self) -> Result<()> {
         if self.ahead.is_empty() {
             self.scan()?;
         }
         while let Some(key) = self.following() {
-            if self.answer.points >= POINTS_MAX {
+            if self.result.points >= POINTS_MAX {
                 return Ok(());
             }
             let done = self.look(key)?;
@@ -321,7 +318,7 @@ impl Follower {
         Ok(())
     }
 
-    /// The run to look at next: each in turn, so that one with many points bars no other.
+    /// The run to compare next, round-robin, so that one with many points does not block the others.
     fn following(&self) -> Option<RunKey> {
         let after = |last: RunKey| self.ahead.range(RunKey(last.0.saturating_add(1))..).next();
         self.behind.and_then(after).or_else(|| self.ahead.first()).copied()
@@ -332,17 +329,17 @@ impl Follower {
         self.chosen.is_empty() || self.chosen.contains_key(&key)
     }
 
-    /// Tells of what cannot be read.
-    fn tell(&mut self, what: String) {
-        if self.told.len() >= TOLD_MAX {
-            self.told.clear();
+    /// Reports an unreadable file.
+    fn report(&mut self, what: String) {
+        if self.reported.len() >= REPORTED_MAX {
+            self.reported.clear();
         }
-        if self.told.insert(what.clone()) {
-            self.answer.damage.push(what);
+        if self.reported.insert(what.clone()) {
+            self.result.damage.push(what);
         }
     }
 
-    /// Refuses a run that is named and not there.
+    /// Fails if a named run does not exist.
     fn check_there(&self) -> Result<()> {
         for (&key, id) in &self.chosen {
             let (run, unread) = self.workspace.read_run(key, Some(id))?;

@@ -1,5 +1,4 @@
-//! Which runs may have changed: by the lengths of logs that have not ended, by new packs, and by what was deleted for
-//! good. No run is read.
+//! Finds runs that may have changed, from the lengths of open logs, new packs and permanent deletions. Reads no run.
 
 use std::collections::BTreeMap;
 
@@ -12,35 +11,35 @@ use crate::error::{Error, Result};
 use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::Manifest;
 use crate::run::state::{Coverage, RunState};
-use crate::workspace::follow::look::{Known, words_of};
+use crate::workspace::follow::look::{Known, metadata_hash};
 use crate::workspace::follow::{Changes, Follower};
 use crate::workspace::live::Followed;
 use crate::workspace::packs::PackSet;
 
-/// A log: its run, none for a log of edits, and its writer.
+/// A log: its run (`None` for an edit log) and its writer.
 pub(super) type LogKey = (Option<RunKey>, WriterId);
 
-/// A log as it was last met.
+/// A log as last seen.
 pub(super) enum Watched {
-    /// Nothing is added to it any more.
+    /// It has ended.
     Ended,
     /// It may grow.
     Live {
-        /// End of its last frame, points, and whether it was ended.
+        /// The end of its last frame, its points, and whether it ended.
         reach: (u64, u64, bool),
-        /// Of a log of edits the stamps of the followed runs that it speaks of.
+        /// For an edit log, the stamps of followed runs in it.
         stamps: FxHashMap<RunKey, u64>,
     },
-    /// It must be read as a whole to know, so its runs are looked at each time. Of a log of edits these.
+    /// It must be read in full, so its runs are compared each time; for an edit log these.
     Unclear(FxHashSet<RunKey>),
 }
 
 impl Follower {
-    /// Takes for given what is there now.
+    /// Counts everything that exists now as delivered.
     pub(super) fn begin_now(&mut self) -> Result<()> {
         self.experiments = self.experiments_now()?;
-        // Logs before packs, as always: what leaves a log meanwhile is in a pack that is read after. Ledgers before
-        // logs: what they say of a log is true of it later.
+        // Logs before packs: what leaves a log meanwhile is in a pack that is read later. Ledgers before logs: what
+        // they say of a log still holds later.
         let claims = if self.chosen.is_empty() { self.workspace.claims(false)? } else { Vec::new() };
         let ended: FxHashSet<WriterId> =
             claims.iter().filter(|claim| claim.end().is_some()).map(|claim| claim.writer()).collect();
@@ -71,7 +70,7 @@ impl Follower {
             }
             let id = self.chosen.get(&key).cloned();
             let (run, unread) = self.workspace.read_run(key, id.as_ref())?;
-            unread.iter().for_each(|error| self.tell(error.to_string()));
+            unread.iter().for_each(|error| self.report(error.to_string()));
             match (run, id) {
                 (Some(run), id) if id.is_some() || run.state().kind() == RUN => {
                     let known = Known::of(&self.workspace, &run, &self.keys)?;
@@ -84,7 +83,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Names of the logs that may speak of what is followed, and what cannot be listed.
+    /// The logs that may have followed runs, and what cannot be listed.
     fn names(&self) -> Result<(Vec<LogName>, Vec<Error>)> {
         if self.chosen.is_empty() {
             return self.workspace.all_log_names();
@@ -100,26 +99,26 @@ impl Follower {
         Ok((names, unlisted))
     }
 
-    /// How a log is by now; `None` where it is gone, or has not begun.
+    /// The current state of a log; `None` if it is gone or has no frame yet.
     fn watch(&self, name: &LogName) -> Result<Option<Watched>> {
         Ok(match self.workspace.follow_log(name)? {
-            Followed::Whole(digest) => {
+            Followed::Whole(summary) => {
                 let of_edits = name.run().is_none();
-                let runs = digest.runs().filter(|(key, ..)| of_edits && self.is_chosen(*key));
+                let runs = summary.runs().filter(|(key, ..)| of_edits && self.is_chosen(*key));
                 let stamps = runs.map(|(key, _, stamp)| (key, stamp)).collect();
-                Some(Watched::Live { reach: digest.reach(), stamps })
+                Some(Watched::Live { reach: summary.reach(), stamps })
             }
             Followed::Gone => None,
             Followed::Unclear if name.run().is_some() => Some(Watched::Unclear(FxHashSet::default())),
             Followed::Unclear => {
-                let (images, _) = self.workspace.edit_images()?;
-                let runs = images.iter().flat_map(|image| image.runs()).map(|id| id.key());
+                let (views, _) = self.workspace.edit_log_views()?;
+                let runs = views.iter().flat_map(|view| view.runs()).map(|id| id.key());
                 Some(Watched::Unclear(runs.filter(|&key| self.is_chosen(key)).collect()))
             }
         })
     }
 
-    /// Notes the runs of a log as ones to look at.
+    /// Marks the runs of a log for comparison.
     fn note(&mut self, name: &LogName, watched: &Watched) {
         let mut add = |key: RunKey| _ = self.ahead.insert(key);
         match (name.run(), watched) {
@@ -130,7 +129,7 @@ impl Follower {
         }
     }
 
-    /// Notes every run that may have changed since the last scan.
+    /// Marks every run that may have changed since the last scan.
     pub(super) fn scan(&mut self) -> Result<()> {
         self.scan_logs()?;
         self.scan_packs()?;
@@ -144,13 +143,13 @@ impl Follower {
             };
             wanted.into_iter().for_each(|key| _ = self.ahead.insert(key));
         }
-        self.workspace.lost_of_runs().into_iter().for_each(|lost| self.tell(lost));
+        self.workspace.lost_of_runs().into_iter().for_each(|lost| self.report(lost));
         Ok(())
     }
 
     fn scan_logs(&mut self) -> Result<()> {
         let (names, unlisted) = self.names()?;
-        unlisted.iter().for_each(|error| self.tell(error.to_string()));
+        unlisted.iter().for_each(|error| self.report(error.to_string()));
         let mut there: FxHashSet<LogKey> = FxHashSet::default();
         there.reserve(names.len());
         for name in &names {
@@ -162,7 +161,7 @@ impl Follower {
                     self.logs.insert(key, Watched::Ended);
                 }
                 _ => {
-                    // One that is gone by now is missing from the list of those that are there.
+                    // If it is gone by now it is treated as missing.
                     let Some(now) = self.watch(name)? else { continue };
                     there.insert(key);
                     self.compare(name, now);
@@ -200,7 +199,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Holds a log against what it was.
+    /// Compares a log with its last state.
     fn compare(&mut self, name: &LogName, now: Watched) {
         let key = (name.run(), name.writer);
         match (self.logs.get(&key), &now) {
@@ -211,7 +210,7 @@ impl Follower {
             }
             _ => self.note(name, &now),
         }
-        // Of an ended log of edits the runs are still needed when it goes.
+        // The runs of an ended edit log are still needed when it is removed.
         let ended = matches!(now, Watched::Live { reach: (.., true), .. }) && name.run().is_some();
         self.logs.insert(key, if ended { Watched::Ended } else { now });
     }
@@ -219,7 +218,7 @@ impl Follower {
     fn scan_packs(&mut self) -> Result<()> {
         let packs = self.workspace.refresh()?;
         packs.check()?;
-        packs.broken().values().for_each(|error| self.tell(error.to_string()));
+        packs.broken().values().for_each(|error| self.report(error.to_string()));
         let same = packs.packs().keys().eq(self.packs.packs().keys());
         if packs.reading() == self.packs.reading() && same {
             self.ahead.extend(&self.went);
@@ -244,7 +243,7 @@ impl Follower {
             found.extend(keys.filter(|&key| packs.find(key).next().is_none()));
         }
         self.ahead.extend(found);
-        // What went with its log, and is in a pack as it was, need not be looked at.
+        // A run whose log was packed unchanged needs no comparison.
         let is_met = |key: &RunKey| self.runs.contains_key(key) || with_logs.contains(key);
         let news = self.went.iter().copied().filter(|key| is_met(key) || !self.is_given(*key, &packs));
         let news: Vec<RunKey> = news.collect();
@@ -253,7 +252,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Runs of which something was deleted for good since packs were taken in.
+    /// Runs with permanent deletions since packs were last adopted.
     fn changed_tombstones(&self, manifest: &Manifest) -> Vec<RunKey> {
         let differs = |key: &RunKey| {
             manifest.tombstones.get(key) != self.manifest.tombstones.get(key)
@@ -262,8 +261,8 @@ impl Follower {
         manifest.touched().filter(|&key| self.is_chosen(key)).filter(differs).collect()
     }
 
-    /// Whether all that packs have of a run counts as given: it is in those that were taken in, or of writers whose
-    /// logs had ended. `false` as well where that takes a reading of the run.
+    /// Whether everything packs have of a run counts as delivered: it is in adopted packs, or of writers whose logs had
+    /// ended. `false` also if the run must be read to know.
     fn is_given(&self, key: RunKey, packs: &PackSet) -> bool {
         let Some(now) = state_in(packs, key) else { return false };
         match state_in(&self.packs, key) {
@@ -272,7 +271,7 @@ impl Follower {
                 let has = |own: &Coverage| {
                     before.coverage.iter().any(|of| of.writer == own.writer && of.through >= own.through)
                 };
-                now.coverage.iter().all(has) && words_of(&now) == words_of(&before)
+                now.coverage.iter().all(has) && metadata_hash(&now) == metadata_hash(&before)
             }
         }
     }
@@ -285,7 +284,7 @@ impl Follower {
         if self.chosen.is_empty() {
             let all = now.keys().chain(self.experiments.keys());
             let changed = all.filter(|id| now.get(*id) != self.experiments.get(*id)).copied();
-            let Changes { experiments, .. } = &mut self.answer;
+            let Changes { experiments, .. } = &mut self.result;
             experiments.extend(changed);
             experiments.sort_unstable();
             experiments.dedup();
@@ -296,18 +295,18 @@ impl Follower {
         Ok(())
     }
 
-    /// Marks of the experiments as they are now.
+    /// Hashes of the current experiments.
     pub(super) fn experiments_now(&self) -> Result<BTreeMap<ExperimentId, u64>> {
         let catalog = self.workspace.catalog()?;
-        let mark = |experiment| {
+        let hash = |experiment| {
             let mut bytes = Vec::new();
             control::encode(experiment, &mut bytes);
             xxhash_rust::xxh3::xxh3_64(&bytes)
         };
-        Ok(catalog.experiments.iter().map(|(&id, experiment)| (id, mark(experiment))).collect())
+        Ok(catalog.experiments.iter().map(|(&id, experiment)| (id, hash(experiment))).collect())
     }
 
-    /// Takes in the packs that the last scan found, when every run was looked at.
+    /// Adopts the packs of the last scan, after every run was compared.
     pub(super) fn take_in(&mut self) {
         self.went.clear();
         for writer in self.leaving.drain(..) {
@@ -318,23 +317,23 @@ impl Follower {
         if !self.chosen.is_empty() {
             return;
         }
-        // Runs that are wholly in packs need not be in hand.
-        let mut spoken: FxHashSet<RunKey> = self.logs.keys().filter_map(|(run, _)| *run).collect();
+        // Runs that are completely in packs need not be tracked.
+        let mut mentioned: FxHashSet<RunKey> = self.logs.keys().filter_map(|(run, _)| *run).collect();
         for watched in self.logs.values() {
             match watched {
-                Watched::Live { stamps, .. } => spoken.extend(stamps.keys().copied()),
-                Watched::Unclear(runs) => spoken.extend(runs.iter().copied()),
+                Watched::Live { stamps, .. } => mentioned.extend(stamps.keys().copied()),
+                Watched::Unclear(runs) => mentioned.extend(runs.iter().copied()),
                 Watched::Ended => {}
             }
         }
         let packs = &self.packs;
         self.runs.retain(|key, known| {
-            spoken.contains(key) || !state_in(packs, *key).is_some_and(|state| known.is_within(&state))
+            mentioned.contains(key) || !state_in(packs, *key).is_some_and(|state| known.is_within(&state))
         });
     }
 }
 
-/// What packs say of a run, each copy's coverage by itself; `None` where it is in none, or cannot be read.
+/// A run's state in packs, with the coverage of every copy; `None` if it is in none, or cannot be read.
 fn state_in(packs: &PackSet, key: RunKey) -> Option<RunState> {
     let mut merged: Option<RunState> = None;
     for (pack, place) in packs.find(key) {

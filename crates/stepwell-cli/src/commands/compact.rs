@@ -1,4 +1,4 @@
-//! `stepwell compact`: seals and gathers.
+//! `stepwell compact`: packs ended logs.
 
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         "another process is compacting this workspace; nothing was done\n".to_owned()
     } else {
         format!(
-            "gathered {} of {} with {}; merged {}\n",
+            "packed {} of {} with {}; merged {}\n",
             plural(done.logs, "log", "logs"),
             plural(done.runs, "run", "runs"),
             plural(done.points, "point", "points"),

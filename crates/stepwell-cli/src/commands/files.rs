@@ -7,8 +7,8 @@ use stepwell::items::LOGGED_MODEL;
 use stepwell_import::{Counts, ImportedModel, ImportedRun, Kind, Taken};
 
 use crate::artifacts::{self, SERVED};
+use crate::copy;
 use crate::failure::Outcome;
-use crate::mirror;
 use crate::output::plural;
 use crate::progress::Progress;
 
@@ -39,7 +39,7 @@ impl Files {
         };
         for part in &run.attached.artifacts {
             let to = artifacts::folder(root)?.join(&place).join(&part.below);
-            let copied = mirror::missing_files(&part.folder, &to, &|path| Some(path.to_owned()), progress)?;
+            let copied = copy::missing_files(&part.folder, &to, &|path| Some(path.to_owned()), progress)?;
             let total = copied.files + copied.present;
             done.taken.merge(&Counts::default().with(Kind::Artifact, total));
             done.added.merge(&Counts::default().with(Kind::Artifact, copied.files));

@@ -74,7 +74,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         Some(max) if run.count(&arguments.key)? > max => at_most(&mut reader, &arguments.key, max)?,
         _ => reader.history(&arguments.key)?,
     };
-    left_out::tell(&reader.told());
+    left_out::tell(&reader.messages());
     match &arguments.output {
         Some(path) => {
             let file = File::create(path).map_err(Failure::io("create", path))?;

@@ -56,7 +56,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let snapshot = context::run(&workspace, &arguments.run)?;
     let mut reader = snapshot.salvage();
     let mut run = reader.summary()?;
-    let left_out = [snapshot.damage(), &reader.told(), &workspace.damage_of_registry()?].concat();
+    let left_out = [snapshot.damage(), &reader.messages(), &workspace.damage_of_registry()?].concat();
     left_out::tell(&left_out);
     let marked = run.deleted;
     // As `runs` counts: by the run's own mark, or with its experiment.

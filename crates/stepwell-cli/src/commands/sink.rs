@@ -161,7 +161,7 @@ impl<'a> Importing<'a> {
             };
             let mut importer = workspace.importer();
             if self.dry_run {
-                importer.only_look();
+                importer.dry_run();
             }
             importer.on_progress(self.progress.storing());
             self.target = Some((workspace, importer));

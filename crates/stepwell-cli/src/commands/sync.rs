@@ -12,8 +12,8 @@ use stepwell::{Options, RunId, Workspace};
 
 use crate::artifacts::{self, Gone};
 use crate::context::Context;
+use crate::copy::{self, Copied};
 use crate::failure::{Answer, Failure, Outcome};
-use crate::mirror::{self, Mirrored};
 use crate::output::{self, count, escape, plural};
 use crate::place;
 use crate::progress::Progress;
@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
 struct Done {
     runs: Pulled,
     models: PulledModels,
-    artifacts: Mirrored,
+    artifacts: Copied,
     /// Folders of artifacts of runs that are no longer here.
     gone: Gone,
 }
@@ -123,9 +123,9 @@ fn copy(context: &Context, from: &Workspace, to: &Workspace, no_artifacts: bool)
         let own: BTreeMap<String, String> =
             runs.experiments.iter().map(|(theirs, own)| (theirs.to_string(), own.to_string())).collect();
         let deleted: BTreeSet<&str> = runs.deleted.iter().map(RunId::as_str).collect();
-        mirror::missing_files(&folders.0, &folders.1, &|path| artifact_place(path, &own, &deleted), &progress)?
+        copy::missing_files(&folders.0, &folders.1, &|path| artifact_place(path, &own, &deleted), &progress)?
     } else {
-        Mirrored::default()
+        Copied::default()
     };
     Ok(Done { runs, models, artifacts, gone })
 }

@@ -103,7 +103,7 @@ impl Curve {
             reader.buckets(&buckets)?;
         }
         let mut curve = reader.curve;
-        (curve.left_out, curve.missing) = (reader.run.told(), reader.run.missing());
+        (curve.left_out, curve.missing) = (reader.run.messages(), reader.run.missing());
         if of_time {
             // Clocks step back, and restarts log old steps later.
             for stretch in curve.stretches.iter_mut().chain(&mut curve.raw) {

@@ -30,14 +30,14 @@ fn stats_count_what_is_there() {
 }
 
 #[test]
-fn compacting_gathers_logs_and_changes_nothing_else() {
+fn compacting_packs_logs_and_changes_nothing_else() {
     let place = with_runs();
     let before = place.json(&["runs", "--order-by", "attributes.run_id ASC"]);
     let done = place.json(&["compact"]);
     assert_eq!((&done["busy"], &done["logs"], &done["points"]), (&json!(false), &json!(1), &json!(2)));
     assert_eq!(place.json(&["runs", "--order-by", "attributes.run_id ASC"]), before);
     assert_eq!(place.json(&["compact"])["logs"], 0);
-    assert!(place.ok(&["compact"]).contains("gathered 0 logs"));
+    assert!(place.ok(&["compact"]).contains("packed 0 logs"));
 }
 
 #[test]

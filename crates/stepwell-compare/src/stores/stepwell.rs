@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use stepwell::internals::codec::Effort;
-use stepwell::internals::run::gather::gather;
+use stepwell::internals::run::pack::pack_runs;
 use stepwell::internals::segment::pack::PackWriter;
 use stepwell::maintenance::CompactOptions;
 use stepwell::query::Query;
@@ -63,7 +63,7 @@ pub fn gathering(dir: &Path, work: &Work, effort: Effort) -> Result<Cost> {
     let path = dir.join("gathered.pack");
     let (gathered, cost) = cost(|| -> Result<_> {
         let mut pack = PackWriter::new(Disk.create_new(&path)?, &path, 1, effort)?;
-        let gathered = gather(&mut pack, &mut (0..work.runs()).map(|run| workspace.run(&run_id(run))))?;
+        let gathered = pack_runs(&mut pack, &mut (0..work.runs()).map(|run| workspace.run(&run_id(run))))?;
         pack.finish()?;
         Ok(gathered)
     })?;

@@ -19,7 +19,7 @@ use crate::mlflow::{RunWords, milliseconds, place};
 use crate::number;
 use crate::report::Kind;
 use crate::run::{ImportError, ImportedRun};
-use crate::series::Gather;
+use crate::series::SeriesBuilder;
 use crate::table::inexact::Inexact;
 use crate::walk::{Group, SourceFile};
 
@@ -94,10 +94,10 @@ fn read_runs(
     let (mut orphans, mut inexact) = ([0, 0, 0], Inexact::default());
     while let Some(row) = rows.next()? {
         let uuid = bytes(row, 0)?.unwrap_or_default();
-        let mut gather = Gather::default();
+        let mut builder = SeriesBuilder::default();
         let (mut bad, mut timeless) = (0u64, 0u64);
         orphans[0] += metrics.rows_of(&uuid, &mut |row| {
-            match take_metric(row, &mut gather, &mut inexact)? {
+            match take_metric(row, &mut builder, &mut inexact)? {
                 Metric::Whole => {}
                 Metric::WithoutTime => timeless += 1,
                 Metric::Bad => bad += 1,
@@ -154,7 +154,7 @@ fn read_runs(
             deleted: experiment.is_deleted || text(row, 6)?.as_deref() == Some("deleted"),
             params,
             tags,
-            series: gather.finish(),
+            series: builder.finish(),
             attached,
         };
         context.emit(run, &file.path).map_err(Stop::Import)?;
@@ -182,7 +182,7 @@ enum Metric {
 }
 
 /// Takes a metric row. MLflow stores NaN as 0 with a mark, infinities as ±1.797e308.
-fn take_metric(row: &Row<'_>, gather: &mut Gather, inexact: &mut Inexact) -> Result<Metric, Stop> {
+fn take_metric(row: &Row<'_>, builder: &mut SeriesBuilder, inexact: &mut Inexact) -> Result<Metric, Stop> {
     let is_nan = match row.get_ref(5)? {
         ValueRef::Integer(mark) => mark != 0,
         ValueRef::Text(mark) => mark.eq_ignore_ascii_case(b"true") || mark == b"1",
@@ -219,7 +219,7 @@ fn take_metric(row: &Row<'_>, gather: &mut Gather, inexact: &mut Inexact) -> Res
         return Ok(Metric::Bad);
     };
     match (std::str::from_utf8(key), value, step) {
-        (Ok(key), Some(value), Some(step)) => gather.push(key, step, timestamp_ms, value),
+        (Ok(key), Some(value), Some(step)) => builder.push(key, step, timestamp_ms, value),
         _ => return Ok(Metric::Bad),
     }
     let is_lost = timestamp_ms.is_none() && !matches!(row.get_ref(3)?, ValueRef::Null);

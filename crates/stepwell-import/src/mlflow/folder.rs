@@ -16,7 +16,7 @@ use crate::mlflow::{RunWords, milliseconds, nested, place, store};
 use crate::number;
 use crate::report::Kind as Import;
 use crate::run::{ImportError, ImportedRun};
-use crate::series::Gather;
+use crate::series::SeriesBuilder;
 use crate::slashed;
 use crate::table::inexact::Inexact;
 use crate::walk::Group;
@@ -97,9 +97,9 @@ pub(crate) fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>)
         .find_map(|id| RunId::new(id).ok());
     let id = id.unwrap_or_else(|| RunId::derived("mlruns", relative));
 
-    let mut gather = Gather::default();
+    let mut builder = SeriesBuilder::default();
     for (key, path) in files_below(&folder.join("metrics"), context) {
-        if let Err(error) = read_metric(folder, &key, &path, &mut gather, context) {
+        if let Err(error) = read_metric(folder, &key, &path, &mut builder, context) {
             context.unread(&path, format!("cannot be read: {error}"));
         }
     }
@@ -139,7 +139,7 @@ pub(crate) fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>)
         deleted: store::is_in_trash(folder) || is_deleted(&meta) || is_deleted(&experiment),
         params,
         tags,
-        series: gather.finish(),
+        series: builder.finish(),
         attached,
     };
     context.emit(run, folder)
@@ -251,7 +251,7 @@ fn read_metric(
     folder: &Path,
     key: &str,
     path: &Path,
-    gather: &mut Gather,
+    builder: &mut SeriesBuilder,
     context: &mut Context<'_>,
 ) -> std::io::Result<()> {
     let mut lines = Lines::new(File::open(path)?);
@@ -278,7 +278,7 @@ fn read_metric(
             Some((timestamp_ms, value, step)) => {
                 inexact.look(fields[1], value, line.offset);
                 with_dataset += u64::from(fields.len() > 3);
-                gather.push(key, step, Some(timestamp_ms), value);
+                builder.push(key, step, Some(timestamp_ms), value);
             }
             None => context.skip(path, Some(line.offset), "a line that is not `timestamp value step`; passed over"),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stepwell::items::{DATASET, LOGGED_MODEL, MODEL_METRIC, MODEL_WORD, join};
+use stepwell::items::{DATASET, LOGGED_MODEL, MODEL_FIELD, MODEL_METRIC, join};
 use stepwell::registry::Stage;
 use stepwell::tracking::LoggedModelStatus;
 use stepwell::{RunId, RunStatus};
@@ -60,7 +60,7 @@ impl LoggedModel {
         let mut attached = Attached { kind: LOGGED_MODEL, ..attached };
         let mut word = |key: &str, value: Option<String>| {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
-                attached.items.push((MODEL_WORD, key.to_owned(), value));
+                attached.items.push((MODEL_FIELD, key.to_owned(), value));
             }
         };
         let number = self.status.and_then(|number| number.parse::<usize>().ok()).unwrap_or(0);

@@ -82,7 +82,7 @@ impl<'t> Cells<'t> {
             return match self.commas.value(cell, at, options) {
                 Some(value) => {
                     self.inexact.look(cell, value, record.offset);
-                    rows.gather(run).push(&in_part(part, key), step, timestamp_ms, value);
+                    rows.builder(run).push(&in_part(part, key), step, timestamp_ms, value);
                 }
                 None => skip(format!("{cell:?} is not a value; the row is passed over")),
             };
@@ -102,7 +102,7 @@ impl<'t> Cells<'t> {
             match self.commas.value(cell, *at, options) {
                 Some(value) => {
                     self.inexact.look(cell, value, record.offset);
-                    rows.gather(run).push(&in_part(part, name), step, timestamp_ms, value);
+                    rows.builder(run).push(&in_part(part, name), step, timestamp_ms, value);
                     self.seen[*at].number();
                 }
                 None => self.seen[*at].text(cell, record.offset),

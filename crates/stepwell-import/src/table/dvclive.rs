@@ -136,7 +136,7 @@ fn read_series(key: &str, file: &SourceFile, rows: &mut Rows<'_>, context: &mut 
         match (number::step(record.text(step_at)), number::value(record.text(value_at))) {
             (Some(step), Some(value)) => {
                 inexact.look(record.text(value_at), value, record.offset);
-                rows.gather("").push(key, step, timestamp_ms, value);
+                rows.builder("").push(key, step, timestamp_ms, value);
             }
             _ => context.skip(&file.path, Some(record.offset), "a row without step or value; passed over"),
         }

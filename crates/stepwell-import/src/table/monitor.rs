@@ -64,7 +64,7 @@ pub(crate) fn read(
             match number::value(cell) {
                 Some(value) => {
                     inexact.look(cell, value, record.offset);
-                    rows.gather("").push(name, step, timestamp_ms, value);
+                    rows.builder("").push(name, step, timestamp_ms, value);
                 }
                 None if cell.is_empty() => {}
                 None => {

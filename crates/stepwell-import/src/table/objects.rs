@@ -162,7 +162,7 @@ impl<'t> Objects<'t> {
             Some(Cell::At(ms)) => Some(ms),
             _ => None,
         };
-        let gather = rows.gather(run);
+        let builder = rows.builder(run);
         if let Some((key, value)) = columns.long {
             let key =
                 value_at(key).and_then(Value::as_str).ok_or("a key that is not a string; the row is passed over")?;
@@ -171,7 +171,7 @@ impl<'t> Objects<'t> {
             let value = cell
                 .and_then(json::scalar)
                 .ok_or_else(|| format!("the value of {key:?} is not a number; the row is passed over"))?;
-            gather.push(&in_part(part, key), step, timestamp_ms, value);
+            builder.push(&in_part(part, key), step, timestamp_ms, value);
             self.any = true;
             return Ok(());
         }
@@ -186,7 +186,7 @@ impl<'t> Objects<'t> {
             (None, Err(text)) => {
                 place.insert(key.to_owned(), texts.len());
                 let mut seen = Seen::default();
-                if gather.len_of(key) > 0 {
+                if builder.len_of(key) > 0 {
                     seen.number();
                 }
                 seen.text(&json::word(text), offset);
@@ -211,7 +211,7 @@ impl<'t> Objects<'t> {
             }
         }
         for (key, value) in points {
-            gather.push(&key, step, timestamp_ms, value);
+            builder.push(&key, step, timestamp_ms, value);
         }
         self.any = true;
         Ok(())

@@ -303,7 +303,7 @@ impl<'b> Batch<'b> {
     /// Takes the rows of one run; says how many had to be passed over.
     fn take_run(&self, rows: &mut Rows<'_>, run: &str, part: Option<&str>, from: usize, to: usize) -> u64 {
         let mut bad_rows = 0;
-        let gather = rows.gather(run);
+        let builder = rows.builder(run);
         let time = |row: usize| self.times.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row));
         if let Some((keys, values)) = &self.long {
             let words = keys.values().as_string::<i32>();
@@ -316,12 +316,12 @@ impl<'b> Batch<'b> {
                     bad_rows += 1;
                     continue;
                 };
-                let slot = slots.get(code).copied().flatten().unwrap_or_else(|| gather.slot(&in_part(part, key)));
+                let slot = slots.get(code).copied().flatten().unwrap_or_else(|| builder.slot(&in_part(part, key)));
                 if let Some(known) = slots.get_mut(code) {
                     *known = Some(slot);
                 }
-                gather.push_at(slot, self.steps.value(row), time(row), values.value(row));
-                gather.end_row();
+                builder.push_at(slot, self.steps.value(row), time(row), values.value(row));
+                builder.end_row();
             }
             return bad_rows;
         }
@@ -333,10 +333,10 @@ impl<'b> Batch<'b> {
             }
             for (name, values) in names.iter().zip(&self.metrics) {
                 if values.is_valid(row) {
-                    gather.push(name, self.steps.value(row), time(row), values.value(row));
+                    builder.push(name, self.steps.value(row), time(row), values.value(row));
                 }
             }
-            gather.end_row();
+            builder.end_row();
         }
         bad_rows
     }

@@ -9,7 +9,7 @@ use crate::attached::Attached;
 use crate::context::Context;
 use crate::report::Kind;
 use crate::run::{ImportError, ImportedRun, ImportedSeries};
-use crate::series::Gather;
+use crate::series::SeriesBuilder;
 use crate::walk::SourceFile;
 use crate::{origin, placed_id};
 
@@ -52,9 +52,9 @@ pub(crate) struct Rows<'f> {
     file: &'f SourceFile,
     last_rows: HashMap<String, u64>,
     /// Runs whose last row is still to come.
-    open: HashMap<String, Gather>,
+    open: HashMap<String, SeriesBuilder>,
     /// The run of a table without run column.
-    only: Option<Gather>,
+    only: Option<SeriesBuilder>,
     /// Params of the only run.
     pub(crate) params: Vec<(String, String)>,
     /// Tags of the only run.
@@ -77,7 +77,7 @@ impl<'f> Rows<'f> {
             file,
             last_rows: HashMap::new(),
             open: HashMap::new(),
-            only: Some(Gather::default()),
+            only: Some(SeriesBuilder::default()),
             params: Vec::new(),
             tags: Vec::new(),
             own_ids: false,
@@ -108,12 +108,12 @@ impl<'f> Rows<'f> {
     }
 
     /// The series of a row's run; `run` is not looked at in a table without run column.
-    pub(crate) fn gather(&mut self, run: &str) -> &mut Gather {
+    pub(crate) fn builder(&mut self, run: &str) -> &mut SeriesBuilder {
         match &mut self.only {
             Some(only) => only,
             None => {
                 if !self.open.contains_key(run) {
-                    self.open.insert(run.to_owned(), Gather::default());
+                    self.open.insert(run.to_owned(), SeriesBuilder::default());
                 }
                 self.open.get_mut(run).expect("it was made just now")
             }
@@ -122,12 +122,12 @@ impl<'f> Rows<'f> {
 
     /// Gives the run away if this was its last row.
     pub(crate) fn row_done(&mut self, run: &str, row: u64, context: &mut Context<'_>) -> Result<(), ImportError> {
-        if let Some(gather) = self.only.as_mut().or_else(|| self.open.get_mut(run)) {
-            gather.end_row();
+        if let Some(builder) = self.only.as_mut().or_else(|| self.open.get_mut(run)) {
+            builder.end_row();
         }
         if self.only.is_none() && self.last_rows.get(run) == Some(&row) {
-            let gather = self.open.remove(run).unwrap_or_default();
-            return self.emit(Some(run), gather, context);
+            let builder = self.open.remove(run).unwrap_or_default();
+            return self.emit(Some(run), builder, context);
         }
         Ok(())
     }
@@ -139,17 +139,22 @@ impl<'f> Rows<'f> {
         }
         let mut open: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
         open.sort_by(|a, b| a.0.cmp(&b.0));
-        open.into_iter().try_for_each(|(run, gather)| self.emit(Some(&run), gather, context))
+        open.into_iter().try_for_each(|(run, builder)| self.emit(Some(&run), builder, context))
     }
 
-    fn emit(&mut self, run: Option<&str>, gather: Gather, context: &mut Context<'_>) -> Result<(), ImportError> {
+    fn emit(
+        &mut self,
+        run: Option<&str>,
+        builder: SeriesBuilder,
+        context: &mut Context<'_>,
+    ) -> Result<(), ImportError> {
         // A run that has a start of its own is known by it: a table may have no row yet.
         let beginning = match self.start_time_ms {
             _ if self.by_place => String::new(),
             Some(start) => start.to_string(),
-            None => gather.beginning().to_owned(),
+            None => builder.beginning().to_owned(),
         };
-        let series = gather.finish();
+        let series = builder.finish();
         // A table of which nothing is known yet is not a run; once it has grown, it is imported under the same id.
         if series.is_empty() && self.start_time_ms.is_none() {
             let what = run.map_or("no point in it".into(), |run| format!("run {run:?} has no point"));

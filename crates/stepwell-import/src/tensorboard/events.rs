@@ -12,7 +12,7 @@ use crate::keep::Keep;
 use crate::number::{seconds_to_ms, widen};
 use crate::report::Kind;
 use crate::run::{ImportError, ImportedRun};
-use crate::series::Gather;
+use crate::series::SeriesBuilder;
 use crate::table::json;
 use crate::tensorboard::messages::{Event, HParamsData, Value};
 use crate::tensorboard::tensor;
@@ -28,7 +28,7 @@ const BEGINNING_BYTES: usize = 4096;
 
 /// What the event files of a folder add up to.
 struct Events {
-    gather: Gather,
+    builder: SeriesBuilder,
     /// Which plugin a tag belongs to; writers may say it with the tag's first value only.
     plugins: HashMap<String, String>,
     /// Tags that have a description.
@@ -47,7 +47,7 @@ struct Events {
 /// Reads a folder's event files, in the order of their names, as TensorBoard does.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
     let mut events = Events {
-        gather: Gather::default(),
+        builder: SeriesBuilder::default(),
         plugins: HashMap::new(),
         described: HashSet::new(),
         params: Vec::new(),
@@ -86,7 +86,7 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
         deleted: false,
         params: events.params,
         tags: events.tags,
-        series: events.gather.finish(),
+        series: events.builder.finish(),
         attached: Attached {
             artifacts: events.keep.folders(),
             origin: origin("tensorboard", path.parent().unwrap_or(path), "", context.options),
@@ -158,7 +158,7 @@ impl Events {
         }
         let tag = value.tag.as_str();
         if let Some(number) = value.simple_value {
-            return self.gather.push(tag, step, timestamp_ms, widen(number));
+            return self.builder.push(tag, step, timestamp_ms, widen(number));
         }
         if let Some(image) = &value.image {
             return self.keep.image(tag, step, &image.encoded);
@@ -175,7 +175,7 @@ impl Events {
         let Some(found) = value.tensor else { return };
         match self.plugins.get(tag).map(String::as_str) {
             None | Some("scalars") => match tensor::scalar(&found) {
-                Some(number) => self.gather.push(tag, step, timestamp_ms, number),
+                Some(number) => self.builder.push(tag, step, timestamp_ms, number),
                 None => self.keep.tensor("", tag, step, &found),
             },
             Some("text") => {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::keep::Keep;
 use crate::number;
 use crate::report::Kind;
-use crate::series::Gather;
+use crate::series::SeriesBuilder;
 use crate::table::inexact::{Inexact, Lost};
 use crate::table::json;
 use crate::wandb::messages::{Config, History, Item, Stats};
@@ -22,7 +22,7 @@ const SUMMARY: &str = "wandb.summary.";
 /// What the rows and the summary of one log come to.
 #[derive(Default)]
 pub(crate) struct Rows {
-    pub(crate) gather: Gather,
+    pub(crate) builder: SeriesBuilder,
     summary: Map<String, Value>,
     /// The step and the time of the last row.
     last: Option<(i64, Option<i64>)>,
@@ -45,11 +45,11 @@ pub(crate) struct Rows {
 }
 
 /// Looks for whole numbers that no float holds, at the keys that are asked for; a list is not a metric.
-fn look(inexact: &mut Inexact, key: &str, value: &Value, is_asked: &dyn Fn(&str) -> bool) {
+fn look(inexact: &mut Inexact, key: &str, value: &Value, is_flush_requested: &dyn Fn(&str) -> bool) {
     match value {
-        Value::Number(_) if is_asked(key) => inexact.look_at(value, None),
+        Value::Number(_) if is_flush_requested(key) => inexact.look_at(value, None),
         Value::Object(object) => {
-            object.iter().for_each(|(name, value)| look(inexact, &format!("{key}.{name}"), value, is_asked));
+            object.iter().for_each(|(name, value)| look(inexact, &format!("{key}.{name}"), value, is_flush_requested));
         }
         _ => {}
     }
@@ -81,7 +81,7 @@ impl Rows {
         for (key, value) in &tree {
             look(&mut self.inexact, key, value, &|_| true);
             leaves(key, value, &mut |key, leaf| match leaf {
-                Leaf::Number(number) => self.gather.push(key, step, timestamp_ms, number),
+                Leaf::Number(number) => self.builder.push(key, step, timestamp_ms, number),
                 Leaf::Text(text) => {
                     self.texts.insert(key.to_owned(), text.to_owned());
                     match self.keep.wants_files() {
@@ -118,8 +118,8 @@ impl Rows {
         for (key, value) in &tree {
             look(&mut self.inexact, key, value, &|_| true);
             json::flatten(&format!("system/{key}"), value, ".", &mut |key, value| {
-                let step = self.gather.len_of(key) as i64;
-                self.gather.push(key, step, timestamp_ms, value);
+                let step = self.builder.len_of(key) as i64;
+                self.builder.push(key, step, timestamp_ms, value);
             });
         }
         bad.map_or(Ok(()), Err)
@@ -151,21 +151,21 @@ impl Rows {
         let is_own = |key: &String| matches!(key.as_str(), "_wandb" | "_step" | "_runtime" | "_timestamp");
         // What the history has of a key was counted there.
         for (key, lost) in std::mem::take(&mut self.summary_lost) {
-            if !is_own(&key) && self.gather.len_of(&key) == 0 {
+            if !is_own(&key) && self.builder.len_of(&key) == 0 {
                 self.inexact.lost(None, &lost);
             }
         }
         for (key, value) in summary.iter().filter(|(key, _)| !is_own(key)) {
-            let gather = &self.gather;
-            look(&mut self.inexact, key, value, &|key| gather.len_of(key) == 0);
+            let builder = &self.builder;
+            look(&mut self.inexact, key, value, &|key| builder.len_of(key) == 0);
             leaves(key, value, &mut |key, leaf| match leaf {
                 Leaf::Number(number) => {
                     let text = value_text(number);
-                    match self.gather.last_of(key) {
+                    match self.builder.last_of(key) {
                         Some(last) if last.to_bits() == number.to_bits() || (last.is_nan() && number.is_nan()) => {}
                         // `acc.max` is a statistic of `acc` in the language of filters.
                         None if has_ended && !self.is_statistic(key) => {
-                            self.gather.push(key, step, timestamp_ms, number);
+                            self.builder.push(key, step, timestamp_ms, number);
                         }
                         _ => _ = words.insert(key.to_owned(), text),
                     }
@@ -184,7 +184,7 @@ impl Rows {
 
     /// Whether a key of the summary is a metric's key and the name of a statistic.
     fn is_statistic(&self, key: &str) -> bool {
-        key.rsplit_once('.').is_some_and(|(metric, _)| self.gather.len_of(metric) > 0)
+        key.rsplit_once('.').is_some_and(|(metric, _)| self.builder.len_of(metric) > 0)
     }
 }
 

@@ -189,7 +189,7 @@ fn emit(file: &SourceFile, mut log: Log, context: &mut Context<'_>) -> Result<()
         deleted: false,
         params: log.params.into_iter().map(|(key, (_, word))| (key, word)).collect(),
         tags,
-        series: log.rows.gather.finish(),
+        series: log.rows.builder.finish(),
         attached,
     };
     context.emit(imported, path)

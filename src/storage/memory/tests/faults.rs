@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn a_planned_fault_strikes_once_or_for_ever() {
     let disk = SimDisk::new();
-    let file = settled(&disk, "/f", b"");
+    let file = synced_file(&disk, "/f", b"");
     disk.fail_at(disk.operations() + 1, libc::EIO, Times::Once);
     file.write_at(b"abcd", 0).unwrap();
     assert_eq!(file.write_at(b"efgh", 4).unwrap_err().raw_os_error(), Some(libc::EIO));
@@ -43,7 +43,7 @@ fn a_fault_may_count_one_kind_and_lose_only_the_answer() {
 fn a_lying_disk_answers_ok_and_keeps_nothing() {
     let disk = SimDisk::new();
     disk.set_lying(true);
-    settled(&disk, "/f", b"x");
+    synced_file(&disk, "/f", b"x");
     assert!(disk.power_loss(PowerLoss::DropAll).read_dir(p("/")).unwrap().is_empty());
     assert_eq!(disk.power_loss(PowerLoss::KeepAll).content(p("/f")).unwrap(), b"x");
 }
@@ -97,7 +97,7 @@ fn the_trace_tells_order_and_identity() {
 #[test]
 fn damage_is_seen_at_once_and_stays() {
     let disk = SimDisk::new();
-    settled(&disk, "/f", b"abc");
+    synced_file(&disk, "/f", b"abc");
     disk.damage(p("/f"), |bytes| bytes[1] ^= 1).unwrap();
     assert_eq!(disk.content(p("/f")).unwrap(), b"acc");
     assert_eq!(outcomes(&disk, "/f", 10), BTreeSet::from([is(b"acc")]));

@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use super::super::super::Region;
 use super::*;
 
-/// A file of four mapped pages, all settled.
+/// A file of four mapped pages, all synced.
 fn mapped(disk: &SimDisk) -> (Box<dyn File>, Box<dyn Region>) {
-    let file = settled(disk, "/m", b"");
+    let file = synced_file(disk, "/m", b"");
     file.allocate(16_384).unwrap();
     file.sync().unwrap();
     let map = file.map(16_384).unwrap();
@@ -46,7 +46,7 @@ fn mapped_pages_are_kept_dropped_or_mixed_each_for_itself() {
 #[test]
 fn a_mapped_page_beyond_the_durable_length_is_lost() {
     let disk = SimDisk::new();
-    let file = settled(&disk, "/m", b"");
+    let file = synced_file(&disk, "/m", b"");
     file.allocate(8192).unwrap();
     let map = file.map(8192).unwrap();
     region::store(&*map, 5000, b"x");

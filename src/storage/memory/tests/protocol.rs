@@ -34,12 +34,12 @@ fn publish(disk: &SimDisk, steps: &[Step]) -> std::io::Result<bool> {
 
 /// Stops the process or the machine before each operation, and returns how many images broke a promise: the name leads
 /// to the old or the new content, wholly, and to the new one once it was acknowledged.
-fn broken_images(steps: &[Step]) -> usize {
+fn broken_views(steps: &[Step]) -> usize {
     let new = [[1; 3000], [2; 3000]].concat();
     let mut broken = 0;
     for stop in 0.. {
         let disk = SimDisk::new();
-        settled(&disk, "/f", b"old");
+        synced_file(&disk, "/f", b"old");
         let first = disk.operations();
         disk.crash_at(first + stop);
         let acknowledged = match publish(&disk, steps) {
@@ -65,7 +65,7 @@ fn broken_images(steps: &[Step]) -> usize {
 
 #[test]
 fn the_right_order_survives_everything() {
-    assert_eq!(broken_images(&[Write, SyncFile, Rename, SyncFolder, Acknowledge]), 0);
+    assert_eq!(broken_views(&[Write, SyncFile, Rename, SyncFolder, Acknowledge]), 0);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn each_wrong_order_is_caught() {
         &[Write, SyncFile, SyncFolder, Rename, Acknowledge],
     ];
     for (index, steps) in wrong.into_iter().enumerate() {
-        assert!(broken_images(steps) > 0, "wrong order {index} passes");
+        assert!(broken_views(steps) > 0, "wrong order {index} passes");
     }
 }
 

@@ -7,8 +7,8 @@ use stepwell::{RunSnapshot, Workspace};
 use super::told::Told;
 use crate::artifacts;
 use crate::commands::files::files_in;
+use crate::copy;
 use crate::failure::Failure;
-use crate::mirror;
 use crate::output::plural;
 use crate::progress::Progress;
 
@@ -51,7 +51,7 @@ pub(super) fn copy(
     if !from.exists() {
         return Copied::default();
     }
-    match mirror::missing_files(&from, to, &|path| Some(path.to_owned()), progress) {
+    match copy::missing_files(&from, to, &|path| Some(path.to_owned()), progress) {
         Ok(done) => {
             let mut leave_out = |count: usize, why: &str| {
                 if count > 0 {

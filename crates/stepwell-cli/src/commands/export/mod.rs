@@ -260,7 +260,7 @@ fn each_series(
     for key in run.keys() {
         let mut reader = run.salvage();
         let columns = reader.arrivals(key)?;
-        reader.told().into_iter().for_each(|place| told.leave_out(place));
+        reader.messages().into_iter().for_each(|place| told.leave_out(place));
         // Where nothing of a series verifies, no form has it.
         if columns.is_empty() && reader.missing() > 0 {
             continue;
@@ -349,7 +349,7 @@ fn write_runs(export: &mut Export<'_>) -> Outcome<(u64, PathBuf)> {
         if let Some(run) = export.told.past(export.workspace.run(id))? {
             let mut reader = run.salvage();
             let summary = reader.summary()?;
-            reader.told().into_iter().for_each(|place| export.told.leave_out(place));
+            reader.messages().into_iter().for_each(|place| export.told.leave_out(place));
             let mut shape = serde_json::to_value(RunShape::from(&summary))?;
             shape["points"] = summary.metrics.iter().map(|(key, stats)| (key.clone(), stats.count)).collect();
             shape["experiment"] = run.state().experiment_name.as_str().into();

@@ -73,12 +73,12 @@ pub(super) fn store_form(
     };
     items.extend(own_place.map(|place| (ARTIFACT_URI, String::new(), place)));
     let mut start_time_ms = run.start_time_ms;
-    let mut keep_words = false;
+    let mut keep_metadata = false;
     if let Some(part) = &attached.part {
         // The words of the latest start stand, in whatever order the parts come; the run starts with its earliest.
         let known = state.into_iter().flat_map(|state| state.items(IMPORTED_PART));
         starts.extend(known.filter_map(|(_, at)| at.parse::<i64>().ok()));
-        keep_words = starts.last().is_some_and(|latest| part.started_ms.is_none_or(|own| own < *latest));
+        keep_metadata = starts.last().is_some_and(|latest| part.started_ms.is_none_or(|own| own < *latest));
         starts.extend(part.started_ms);
         start_time_ms = starts.first().copied().or(start_time_ms);
         let since = part.started_ms.map(|time| time.to_string()).unwrap_or_default();
@@ -98,7 +98,7 @@ pub(super) fn store_form(
         kind: attached.kind,
         series: run.series.into_iter().map(columns).collect(),
         part: attached.part.map(|part| part.id).unwrap_or_default(),
-        keep_words,
+        keep_metadata,
         ..RunImport::new(run.id, experiment.id)
     })
 }

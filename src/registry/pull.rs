@@ -1,29 +1,28 @@
-//! Bringing the registered models of another workspace into this one, deletions among it, as [`crate::registry::merge`]
-//! says.
+//! Pulls the registered models of another workspace, including deletions: see [`crate::registry::merge`].
 
 use crate::error::Result;
 use crate::journal::registry::{Change, Registry};
 use crate::registry::merge::merge;
 use crate::workspace::open::Workspace;
 
-/// What was brought in.
+/// What a pull of models did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PulledModels {
-    /// Models that were not here.
+    /// New models.
     pub added: Vec<String>,
-    /// Models that were here, of which the source knew more.
+    /// Existing models with news from the source.
     pub updated: Vec<String>,
-    /// Models that were deleted there, and are no longer here.
+    /// Models deleted there, and now here.
     pub removed: Vec<String>,
-    /// Models of which each side keeps its own: one name for two, or one number for two versions.
+    /// Models that could not be merged: one name for two, or one number for two versions.
     pub diverged: Vec<String>,
 }
 
 impl Workspace {
-    /// Brings in the registered models of `source`, with versions, aliases, tags and deletions, all in one step.
+    /// Pulls the registered models of `source`, with versions, aliases, tags and deletions, atomically.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`], [`crate::Error::Io`]; nothing was changed then.
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`]; then nothing was changed.
     pub fn pull_models(&self, source: &Self) -> Result<PulledModels> {
         let theirs = source.read_registry(|registry| Ok(registry.clone()))?;
         let mut done = PulledModels::default();
@@ -43,8 +42,8 @@ impl Workspace {
             let unused = own.models.keys().filter(|name| !models.contains_key(*name)).cloned().collect();
             models.retain(|name, model| own.models.get(name) != Some(&*model));
             for (name, model) in &models {
-                let told = if is_here(model.id) { &mut done.updated } else { &mut done.added };
-                told.push(name.clone());
+                let list = if is_here(model.id) { &mut done.updated } else { &mut done.added };
+                list.push(name.clone());
             }
             Ok(vec![Change::Merge { unused, models, gone: merged.registry.gone }])
         })?;

@@ -1,4 +1,4 @@
-//! What one log holds, read at one moment: for each of its runs the words, and the points as parts of series.
+//! One log read at one moment: the metadata of its runs, and their points as parts of series.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,40 +7,40 @@ use std::sync::Arc;
 use crate::base::ids::{ExperimentId, RunId, RunKey};
 use crate::base::point::{Columns, Point};
 use crate::error::{Error, Result};
+use crate::log::buffers::read_tail;
 use crate::log::prefix::Prefix;
 use crate::log::reader::{BadSpan, Depth, Log, read_log};
 use crate::log::record::Record;
-use crate::log::turns::read_tail;
 use crate::run::state::{Coverage, RunState};
-use crate::segment::reader::{Group, Source};
+use crate::segment::reader::{RowGroup, Source};
 use crate::storage::{File, Storage};
 
-/// Some points of a series, all of one writer, in order of arrival.
+/// Points of a series by one writer, in order of arrival.
 #[derive(Clone, Debug)]
 pub enum SeriesPart {
-    /// In a group, by the number of the series there.
-    Sealed(Arc<Group>, usize),
+    /// In a row group, by the series' number there.
+    Sealed(Arc<RowGroup>, usize),
     /// In memory.
     Rows(Arc<Columns>),
 }
 
-/// What of a log need not be read again: its frames and the footers of its groups, up to a byte to which it was whole.
+/// The part of a log that need not be read again: verified frames and row group footers up to some offset.
 #[derive(Clone, Debug)]
 pub struct Known {
     prefix: Prefix,
-    groups: Vec<Arc<Group>>,
+    groups: Vec<Arc<RowGroup>>,
     source: Source,
     weight: usize,
 }
 
 impl Known {
-    /// About how much memory it takes, in bytes.
+    /// Approximate memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.weight
     }
 
-    /// Whether this file is the one that it is of: another may have taken the name, such as a newer copy.
+    /// Whether `file` is still the same log: another file may have taken the name, such as a newer copy.
     fn is_of(&self, file: &dyn File) -> bool {
         self.source.file.is_linked().unwrap_or(false) && self.prefix.is_in(file)
     }
@@ -48,23 +48,23 @@ impl Known {
 
 /// A log at one moment.
 #[derive(Debug)]
-pub struct LogImage {
+pub struct LogView {
     path: PathBuf,
     log: Log,
     prefix: Option<Prefix>,
     source: Source,
-    groups: Vec<Arc<Group>>,
-    /// By the run's number.
+    groups: Vec<Arc<RowGroup>>,
+    /// By run number.
     runs: BTreeMap<u32, RunName>,
-    /// Runs of which a param was ever claimed.
+    /// Runs with a claimed param, at any time.
     claimed: BTreeSet<RunKey>,
-    /// The run and key of each series, by its number.
+    /// Run and key of each series, by series number.
     series: BTreeMap<u32, (u32, String)>,
     /// Points in row form, by series.
     rows: BTreeMap<u32, Arc<Columns>>,
-    /// Groups whose footer does not verify.
+    /// Row groups with a damaged footer.
     damage: Vec<BadSpan>,
-    /// How many points are missing through damage.
+    /// Points lost to damage.
     lost: u64,
 }
 
@@ -75,13 +75,12 @@ struct RunName {
     experiment_name: String,
 }
 
-impl LogImage {
-    /// Reads a log and its tail. Costs the reading of the log's frames, not of the columns in it; of what is `known`
-    /// nothing is read.
+impl LogView {
+    /// Reads a log and its tail: the frames, but not the columns, and nothing that is `known`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when not even the log's beginning verifies; other damage is kept in the image.
-    /// [`Error::NewerFormat`], [`Error::Io`]; `NotFound` when compaction has taken the log away.
+    /// [`Error::Corrupt`] if the first frame does not verify; other damage is part of the view. [`Error::NewerFormat`],
+    /// [`Error::Io`]; `NotFound` if compaction removed the log.
     pub fn read(
         storage: &dyn Storage,
         log_path: &Path,
@@ -97,9 +96,9 @@ impl LogImage {
         let file = storage.open_read(log_path).map_err(Error::io("open", log_path))?;
         let known = known.filter(|known| depth == Depth::Recent && known.is_of(&*file));
         let (log, prefix) = read_log(&*file, log_path, &tail, depth, known.map(|known| &known.prefix))?;
-        // One handle serves all groups.
+        // All row groups share one handle.
         let source = known.map_or_else(|| Source::new(file, log_path.to_owned()), |known| known.source.clone());
-        let mut image = Self {
+        let mut view = Self {
             path: log_path.to_owned(),
             log,
             prefix,
@@ -113,33 +112,33 @@ impl LogImage {
             lost: 0,
         };
         let known = known.map_or(&[][..], |known| &known.groups);
-        for (index, place) in image.log.groups.iter().enumerate() {
+        for (index, place) in view.log.groups.iter().enumerate() {
             if let Some(group) = known.get(index).filter(|group| group.extent() == (place.offset, place.len)) {
-                image.groups.push(Arc::clone(group));
+                view.groups.push(Arc::clone(group));
                 continue;
             }
-            match Group::open(image.source.clone(), place.offset, place.len) {
+            match RowGroup::open(view.source.clone(), place.offset, place.len) {
                 Ok(group)
                     if group.footer().points != place.points || group.footer().first_sequence != place.sequence =>
                 {
-                    let what = "a sealed group that has other points than its frame says";
-                    image.damage.push(BadSpan { offset: place.offset, len: place.len, what, changed: true });
+                    let what = "a row group that has other points than its frame says";
+                    view.damage.push(BadSpan { offset: place.offset, len: place.len, what, changed: true });
                 }
-                Ok(group) => image.groups.push(Arc::new(group)),
+                Ok(group) => view.groups.push(Arc::new(group)),
                 Err(Error::Corrupt { offset, .. }) => {
                     let len = place.offset + place.len - offset;
-                    image.damage.push(BadSpan { offset, len, what: "the footer of a sealed group", changed: true });
+                    view.damage.push(BadSpan { offset, len, what: "the footer of a row group", changed: true });
                 }
                 Err(error) => return Err(error),
             }
         }
-        image.name_runs_and_series(log_path);
-        image.gather_rows();
-        Ok(image)
+        view.name_runs_and_series(log_path);
+        view.collect_rows();
+        Ok(view)
     }
 
-    /// Takes in who is who. What damage took the name of is left out, but for the one run of a run's own log, which the
-    /// name of the file says.
+    /// Collects the names of runs and series. If damage took the name of a run's own log, the file name still gives its
+    /// key.
     fn name_runs_and_series(&mut self, path: &Path) {
         for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
             match record {
@@ -162,7 +161,7 @@ impl LogImage {
         }
     }
 
-    fn gather_rows(&mut self) {
+    fn collect_rows(&mut self) {
         let sealed = self.log.sealed_through();
         let mut rows: BTreeMap<u32, Columns> = BTreeMap::new();
         let mut add = |series: u32, point: Point| rows.entry(series).or_default().push(point);
@@ -173,7 +172,7 @@ impl LogImage {
                     add(row.series, row.point());
                 }
             }
-            // A frame of words alone stands behind points that may still be in the tail, or in rows of a later frame.
+            // A frame without rows may follow points that are still in the tail, or in rows of a later frame.
             if !batch.rows.is_empty() {
                 through = through.max(sequence + batch.rows.len() as u64);
             }
@@ -186,7 +185,7 @@ impl LogImage {
         self.rows = rows.into_iter().map(|(series, columns)| (series, Arc::new(columns))).collect();
     }
 
-    /// What need not be read again, once: of a log without damage that is longer than what was known before.
+    /// Takes what need not be read again, if the log is undamaged and longer than what was known.
     pub fn take_known(&mut self) -> Option<Known> {
         let prefix = self.prefix.take().filter(|_| self.damage.is_empty())?;
         let weight = prefix.weight() + self.groups.iter().map(|group| group.weight()).sum::<usize>();
@@ -205,29 +204,29 @@ impl LogImage {
         &self.log
     }
 
-    /// Its groups.
+    /// Its row groups.
     #[must_use]
-    pub fn groups(&self) -> &[Arc<Group>] {
+    pub fn groups(&self) -> &[Arc<RowGroup>] {
         &self.groups
     }
 
-    /// All damage: the log's and that of its groups' footers.
+    /// All damage, of frames and of row group footers.
     pub fn damage(&self) -> impl Iterator<Item = &BadSpan> {
         self.log.damage.iter().chain(&self.damage)
     }
 
-    /// Its points in row form, by the number of their series.
+    /// Points in row form, by series number.
     pub fn rows(&self) -> impl Iterator<Item = (u32, &Arc<Columns>)> {
         self.rows.iter().map(|(&series, columns)| (series, columns))
     }
 
-    /// How many of its points are missing through damage.
+    /// Points lost to damage.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// Which runs the log speaks of, by their number in it.
+    /// The log's runs, by number.
     pub fn runs(&self) -> impl Iterator<Item = &RunId> {
         self.runs.values().map(|run| &run.id)
     }
@@ -238,7 +237,7 @@ impl LogImage {
         self.runs.iter().find(|(_, run)| run.id == *id).map(|(&number, _)| number)
     }
 
-    /// What this log says of a run.
+    /// The run's metadata in this log.
     #[must_use]
     pub fn state(&self, run: u32) -> RunState {
         let RunName { id, experiment, experiment_name } = self.runs[&run].clone();
@@ -254,18 +253,18 @@ impl LogImage {
         state
     }
 
-    /// Whether the log speaks of a run: says something of it, or claimed a param.
+    /// Whether the log has anything of a run, or ever claimed a param of it.
     #[must_use]
-    pub fn speaks_of(&self, id: &RunId) -> bool {
+    pub fn mentions(&self, id: &RunId) -> bool {
         self.run(id).is_some() || self.claimed.contains(&id.key())
     }
 
-    /// Runs of which the log ever claimed a param.
+    /// Runs with a claimed param, at any time.
     pub fn claimed(&self) -> impl Iterator<Item = RunKey> {
         self.claimed.iter().copied()
     }
 
-    /// The value of a param of a run that this log claims, and has neither set nor retracted.
+    /// The value of a param that this log claims and has neither set nor retracted.
     #[must_use]
     pub fn open_claim(&self, id: &RunId, param: &str) -> Option<&str> {
         if !self.claimed.contains(&id.key()) {
@@ -282,7 +281,7 @@ impl LogImage {
         })?
     }
 
-    /// The parts of a run's series, in order of arrival, each with its key.
+    /// The parts of a run's series with their keys, in order of arrival.
     pub fn parts(&self, run: u32) -> impl Iterator<Item = (&str, SeriesPart)> {
         let sealed = self.groups.iter().flat_map(move |group| {
             let of_run = group.footer().series.iter().enumerate().filter(move |(_, series)| series.run == run);
@@ -296,7 +295,7 @@ impl LogImage {
     }
 }
 
-/// The number of the run that a record is about; `None` for a claim, which names its run by id and says nothing of it.
+/// The run number of a record; `None` for a claim, which names its run by id.
 #[must_use]
 pub fn record_run(record: &Record) -> Option<u32> {
     match record {
@@ -321,10 +320,10 @@ mod tests {
     use crate::run::session::Session;
     use crate::storage::memory::SimDisk;
 
-    /// All that an image says.
-    fn contents(image: &LogImage) -> String {
-        let groups: Vec<_> = image.groups.iter().map(|group| (group.extent(), group.footer())).collect();
-        let LogImage { log, runs, series, rows, damage, lost, .. } = image;
+    /// The contents of a view as text.
+    fn contents(view: &LogView) -> String {
+        let groups: Vec<_> = view.groups.iter().map(|group| (group.extent(), group.footer())).collect();
+        let LogView { log, runs, series, rows, damage, lost, .. } = view;
         format!("{log:?} {groups:?} {runs:?} {series:?} {rows:?} {damage:?} {lost}")
     }
 
@@ -346,7 +345,7 @@ mod tests {
                 dir: "/w".into(),
                 stem: format!("{:032x}", 7),
                 mapped,
-                half: 256,
+                buffer_slots: 256,
                 order: 1,
                 created_ms: 0,
                 ledger: None,
@@ -356,7 +355,7 @@ mod tests {
             session.commit(Vec::new(), &[]).unwrap();
             let log = session.path().to_owned();
             let tail = log.with_extension("tail");
-            let read = |known: Option<&Known>| LogImage::read(&disk, &log, &tail, Depth::Recent, known).unwrap();
+            let read = |known: Option<&Known>| LogView::read(&disk, &log, &tail, Depth::Recent, known).unwrap();
             let mut known: Option<Known> = None;
             for (at, (doing, count)) in doings.into_iter().enumerate() {
                 match doing {

@@ -17,7 +17,7 @@ const PIECE: usize = 1 << 20;
 
 /// What was copied.
 #[derive(Debug, Default)]
-pub(crate) struct Mirrored {
+pub(crate) struct Copied {
     /// Files.
     pub(crate) files: u64,
     /// Their bytes.
@@ -38,8 +38,8 @@ pub(crate) fn missing_files(
     to: &Path,
     place: &dyn Fn(&Path) -> Option<PathBuf>,
     progress: &Progress,
-) -> Outcome<Mirrored> {
-    let mut done = Mirrored::default();
+) -> Outcome<Copied> {
+    let mut done = Copied::default();
     let mut missing: Vec<(PathBuf, PathBuf, u64)> = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {

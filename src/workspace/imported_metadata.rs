@@ -1,4 +1,4 @@
-//! What a source says of a run: checked, put beside what is known, and what that changes.
+//! Merges the metadata of an imported run into what is here, and reports the changes.
 
 use crate::base::ids::WriterId;
 use crate::base::items::RUN;
@@ -12,33 +12,33 @@ use crate::log::record::{Attribute, Record};
 use crate::run::state::RunState;
 use crate::workspace::import::{OtherParam, RunImport};
 
-/// What an import changed in a run that was here, beside adding points and words.
+/// What an import changed in an existing run, besides adding points and metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangedHere {
-    /// Its name before and now.
+    /// Its old and new name.
     pub name: Option<(String, String)>,
-    /// Its status before and now.
+    /// Its old and new status.
     pub status: Option<(RunStatus, RunStatus)>,
-    /// It is marked deleted now.
+    /// It was deleted.
     pub deleted: bool,
-    /// It is not marked deleted any more, or was deleted for good and is there again.
+    /// It was restored, or was permanently deleted and is back.
     pub restored: bool,
-    /// Tags that have another value now.
+    /// Changed tags.
     pub tags_set: u64,
-    /// Tags that are gone.
+    /// Removed tags.
     pub tags_removed: Vec<String>,
-    /// Params that are gone, or have another value now.
+    /// Removed or changed params.
     pub params_removed: Vec<String>,
-    /// Points that were imported before and are gone.
+    /// Points imported before that are gone.
     pub points_removed: u64,
 }
 
 impl ChangedHere {
-    /// What differs between a run as it was and as it is now.
+    /// The differences between two states of a run.
     pub(super) fn of(before: &RunState, after: &RunState) -> Self {
-        let words = |state: &RunState| (state.name().to_owned(), state.status());
-        let (name, status) = words(before);
-        let (new_name, new_status) = words(after);
+        let name_and_status = |state: &RunState| (state.name().to_owned(), state.status());
+        let (name, status) = name_and_status(before);
+        let (new_name, new_status) = name_and_status(after);
         let is_deleted = |state: &RunState| state.deleted_ms().is_some();
         let tags = |state: &RunState| -> Vec<(String, String)> {
             state.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
@@ -69,8 +69,8 @@ impl ChangedHere {
     }
 }
 
-/// Refuses words that break a limit.
-pub(super) fn check_words(run: &RunImport) -> Result<()> {
+/// Rejects metadata that exceeds a limit.
+pub(super) fn check_metadata(run: &RunImport) -> Result<()> {
     check_chars("run name", &run.name, RUN_NAME_CHARS_MAX)?;
     check_chars("user", &run.user, RUN_NAME_CHARS_MAX)?;
     for (key, value) in &run.params {
@@ -88,9 +88,9 @@ pub(super) fn check_words(run: &RunImport) -> Result<()> {
     run.series.iter().try_for_each(|(key, _)| check_key("metric key", key))
 }
 
-/// Puts the source's words into `state` as far as `existing` has not got them, with stamps after `order`; says whether
-/// there were any, and which params have other values here.
-pub(super) fn add_words(
+/// Adds the source's metadata that `existing` lacks to `state`, with stamps after `order`. Returns whether there was
+/// any, and the params that have other values here.
+pub(super) fn add_metadata(
     state: &mut RunState,
     existing: Option<&RunState>,
     writer: WriterId,
@@ -115,7 +115,7 @@ pub(super) fn add_words(
     let (mut any, mut others) = (false, Vec::new());
     for attribute in attributes.into_iter().flatten() {
         let known = existing.and_then(|known| known.attributes[attribute.kind()].as_ref());
-        let is_kept = run.keep_words && !matches!(attribute, Attribute::StartTime(_));
+        let is_kept = run.keep_metadata && !matches!(attribute, Attribute::StartTime(_));
         if known.is_none_or(|known| known.value != attribute && !is_kept) {
             any = true;
             apply(&|order| Record::Attribute { run: 0, attribute: attribute.clone(), order });
@@ -135,14 +135,14 @@ pub(super) fn add_words(
     }
     for (key, value) in &run.tags {
         let known = existing.and_then(|known| known.tags.get(key)).and_then(|tag| tag.value.as_ref());
-        if known != Some(value) && !(known.is_some() && run.keep_words) {
+        if known != Some(value) && !(known.is_some() && run.keep_metadata) {
             any = true;
             apply(&|order| Record::Tag { run: 0, key: key.clone(), value: Some(value.clone()), order });
         }
     }
     for (kind, key, value) in &run.items {
         let known = existing.and_then(|known| known.item(*kind, key));
-        if known != Some(value) && !(known.is_some() && run.keep_words) {
+        if known != Some(value) && !(known.is_some() && run.keep_metadata) {
             any = true;
             apply(&|order| Record::Item { run: 0, kind: *kind, key: key.clone(), value: Some(value.clone()), order });
         }

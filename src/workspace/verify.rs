@@ -1,23 +1,23 @@
-//! Verifies a workspace: reads every byte, and says of each that is damaged where it is and what it costs.
+//! Verifies a workspace: reads every byte and reports damage with its location and cost.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::of_one_file;
 use crate::error::{Error, Result};
-use crate::folder::mark;
+use crate::folder::marker;
 use crate::folder::paths::{self, LogName};
 use crate::journal::catalog::Catalog;
 use crate::journal::chain::{Journal, State};
 use crate::journal::manifest::Manifest;
 use crate::journal::registry::Registry;
+use crate::log::buffers::{begun_within, buffers, read_tail};
 use crate::log::ledger::LINE_LEN;
 use crate::log::reader::{BadSpan, Depth, read_on};
 use crate::log::slot::{Check, SLOT_LEN, Slot};
-use crate::log::turns::{begun_within, halves, read_tail};
-use crate::run::image::LogImage;
+use crate::run::log_view::LogView;
 use crate::segment::pack::Pack;
-use crate::segment::reader::{Group, Source};
+use crate::segment::reader::{RowGroup, Source};
 use crate::workspace::evidence::{Claim, Reach, Reaches};
 use crate::workspace::logs::is_unbegun;
 use crate::workspace::open::Workspace;
@@ -35,27 +35,27 @@ pub struct Damage {
     pub length: u64,
     /// What was expected there.
     pub what: String,
-    /// What it costs: which runs, series and points cannot be read.
+    /// The cost: which runs, series and points cannot be read.
     pub cost: String,
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Every damage, file by file.
+    /// All damage, by file.
     pub damage: Vec<Damage>,
-    /// What a crash left half written, file by file: nothing of it was promised to survive, so it is not damage.
+    /// Incomplete writes that a crash left, by file. They were never durable, so they are not damage.
     pub torn: Vec<Damage>,
-    /// How many files were read.
+    /// The number of files read.
     pub files: u64,
-    /// How many bytes were read.
+    /// The number of bytes read.
     pub bytes: u64,
-    /// What is not damage and worth knowing: files, and what they are.
+    /// Files worth knowing about that are not damage, and what they are.
     pub notes: Vec<(PathBuf, String)>,
 }
 
-/// How often, in all and in one file, and after which pauses, frames and slots are looked at again that may be in the
-/// middle of being written: their writers may have to wait for a processor. Some looks are left to each file.
+/// Retries, in all and per file, and the pauses before them, for frames and slots that may be half written: their
+/// writers may be waiting for a processor. Each file gets some of the retries.
 const LOOKS: u32 = 100;
 const LOOKS_A_FILE: u32 = 25;
 const LOOKS_LEFT: u32 = 5;
@@ -64,7 +64,7 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 impl Workspace {
     /// See [`Maintenance::verify_with`](crate::maintenance::Maintenance::verify_with).
     pub(crate) fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
-        // What should be there is asked before what is: see `evidence`.
+        // Read the ledgers before the logs: see `evidence`.
         let claims = self.claims(true)?;
         self.refresh()?;
         let mut files = Vec::new();
@@ -72,7 +72,7 @@ impl Workspace {
         let skipped = [paths::TEMPORARY, paths::QUARANTINE].map(|folder| self.inner.root.join(folder));
         let (mut report, mut looks) = (Report::default(), LOOKS);
         self.each_file(&mut |path, len| match len {
-            // What lies there is not looked at; that something else stands in the place of the folder is told.
+            // Contents are skipped; but a file in place of the folder is reported.
             _ if skipped.iter().any(|folder| path.starts_with(folder) && path != folder) => {}
             Ok(len) => {
                 total += len;
@@ -81,7 +81,7 @@ impl Workspace {
             Err(error) => report.add_unread(&error, path),
         })?;
         if let Err(error) = self.check_unlisted(&mut report) {
-            // It was told when files were listed, or is told when they are read.
+            // Reported when files are listed or read.
             of_one_file(error)?;
         }
         self.check_journal::<Manifest>(paths::MANIFEST, "which packs are live", &mut report)?;
@@ -93,7 +93,7 @@ impl Workspace {
             progress(report.bytes, total);
             let alive = |name: &LogName| alive.contains(&name.writer);
             match self.check_file(path, len, &alive, &mut looks, &mut report) {
-                // It went meanwhile. What should be there is looked for at the end.
+                // Removed meanwhile. Missing files are found at the end.
                 Err(error) if error.is_absent() => {}
                 Err(error) => report.add_unread(&of_one_file(error)?, path),
                 Ok(()) => {}
@@ -107,16 +107,16 @@ impl Workspace {
         Ok(report)
     }
 
-    /// Logs and tails that should be there, or reach further than they do.
+    /// Finds logs and tails that are missing or too short.
     fn check_claims(&self, claims: &[Claim], report: &mut Report) -> Result<()> {
         let mut reaches = Reaches::default();
         let mut unread = BTreeSet::new();
         for claim in claims {
             let name = claim.name(self);
             match self.read_log(&name) {
-                Ok(Some(image)) => _ = reaches.insert(name.writer, Reach::of(&image)),
+                Ok(Some(view)) => _ = reaches.insert(name.writer, Reach::of(&view)),
                 Ok(None) => {}
-                // It was told when it was verified.
+                // Reported when it was verified.
                 Err(error) => _ = unread.insert(of_one_file(error).map(|_| name.log())?),
             }
         }
@@ -139,13 +139,13 @@ impl Workspace {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let dir = path.parent().unwrap_or(path);
         let found = match path.extension().and_then(|kind| kind.to_str()) {
-            Some("workspace") => mark::read(&*self.inner.storage, &self.inner.root)
+            Some("workspace") => marker::read(&*self.inner.storage, &self.inner.root)
                 .map(|_| ())
-                .map_err(|error| (error, "the workspace does not open; `repair` makes the mark anew")),
+                .map_err(|error| (error, "the workspace does not open; `repair` restores the marker file")),
             Some("entry") => return Ok(()),
             Some("pack") => return self.check_pack(path, len, report),
             Some("index") => match check_index(&*self.inner.storage, &self.inner.root, path) {
-                // It went with its pack, which compaction replaced meanwhile.
+                // Removed with its pack, which compaction replaced.
                 Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
                 other => other.map_err(|error| (error, "nothing: an index is made anew from its pack")),
             },
@@ -160,7 +160,7 @@ impl Workspace {
                 }
                 return Ok(());
             }
-            // An entry within a folder of its name.
+            // An entry inside a folder of its name.
             None if dir.extension().is_some_and(|kind| kind == "entry") => return Ok(()),
             _ => Err((Error::corrupt(path, 0, "a file that does not belong here"), "nothing")),
         };
@@ -170,7 +170,7 @@ impl Workspace {
         }
     }
 
-    /// Packs that the manifest names and that are gone.
+    /// Finds packs that the manifest names and that are missing.
     fn check_missing(&self, files: &[(PathBuf, u64)], report: &mut Report) -> Result<()> {
         let listed: BTreeSet<&Path> = files.iter().map(|(file, _)| file.as_path()).collect();
         self.refresh()?;
@@ -185,7 +185,7 @@ impl Workspace {
         if gone.is_empty() {
             return Ok(());
         }
-        // Another pack may have replaced it just now.
+        // Another pack may have just replaced it.
         self.refresh()?;
         let still = self.manifest()?.packs;
         for (id, path) in gone {
@@ -203,7 +203,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Packs that no entry names: damage where their entries may be lost, else what somebody left who was interrupted.
+    /// Finds unlisted packs: damage if their entries may be lost, else leftovers of an interrupted process.
     fn check_unlisted(&self, report: &mut Report) -> Result<()> {
         let may_lack_entries = self.inner.manifest.lock().may_lack_entries()?;
         for (file, what) in self.unlisted_content()? {
@@ -226,7 +226,7 @@ impl Workspace {
             _ => Journal::<S>::open(storage_of_journal, root, folder)?,
         };
         for bad in journal.check_all()? {
-            // A folder that cannot be listed was told when files were.
+            // Unlistable folders were reported with the files.
             if report.damage.iter().any(|known| known.file == bad.path && known.length == 0) {
                 continue;
             }
@@ -255,12 +255,12 @@ impl Workspace {
             Ok(pack) => pack,
             Err(error) => return report.add_rest(error, len, &all),
         };
-        for index in 0..pack.group_count() {
+        for index in 0..pack.row_group_count() {
             match pack.group(index) {
-                Ok(group) => self.check_group(&group, &group_names(&group), report)?,
+                Ok(group) => self.check_row_group(&group, &group_names(&group), report)?,
                 Err(error) => {
                     let runs = pack.rows(index).len();
-                    let (offset, len) = pack.group_extent(index);
+                    let (offset, len) = pack.row_group_extent(index);
                     let end = offset + len;
                     let left = if let Error::Corrupt { offset, .. } = &error { end - offset } else { len };
                     report.add(error, left, &format!("{runs} runs with all their points"))?;
@@ -270,8 +270,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Every page of a group: its checksum, and that it decodes.
-    fn check_group(&self, group: &Group, runs: &[String], report: &mut Report) -> Result<()> {
+    /// Verifies and decodes every page of a row group.
+    fn check_row_group(&self, group: &RowGroup, runs: &[String], report: &mut Report) -> Result<()> {
         let cost = costs(group.footer(), runs);
         for index in 0..group.footer().pages.len() {
             let page = group.footer().pages[index];
@@ -288,10 +288,10 @@ impl Workspace {
         Ok(())
     }
 
-    /// `alive` says that nothing of it can have been lost by a power loss.
+    /// `alive`: no power loss happened since the log was written.
     fn check_log(&self, name: &LogName, alive: bool, looks: &mut u32, report: &mut Report) -> Result<()> {
         let path = name.log();
-        let image = match self.read_settled(name, looks) {
+        let view = match self.read_stable(name, looks) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => {
                 let len = self.inner.storage.open_read(&path).and_then(|file| file.len()).unwrap_or(0);
@@ -309,20 +309,20 @@ impl Workspace {
                     &format!("everything that this writer logged to run {}", run_of(name)),
                 );
             }
-            Ok(image) => image,
+            Ok(view) => view,
         };
-        if image.log().start.writer != name.writer {
+        if view.log().start.writer != name.writer {
             report.add(
                 Error::corrupt(&path, 0, "the log of another writer"),
                 0,
                 "everything that this writer logged",
             )?;
         }
-        let runs: Vec<String> = image.runs().map(|id| id.to_string()).collect();
-        // Damage may have taken all names.
+        let runs: Vec<String> = view.runs().map(|id| id.to_string()).collect();
+        // Damage may have taken all run names.
         let of = if runs.is_empty() { run_of(name) } else { runs.join(", ") };
-        for BadSpan { offset, len, what, .. } in image.damage() {
-            let cost = format!("what one call, or one sealed group of points, logged to run {of}");
+        for BadSpan { offset, len, what, .. } in view.damage() {
+            let cost = format!("what one call, or one row group of points, logged to run {of}");
             report.damage.push(Damage {
                 file: path.clone(),
                 offset: *offset,
@@ -331,8 +331,8 @@ impl Workspace {
                 cost,
             });
         }
-        // Where nothing can have been lost, the log's line says that it is damage.
-        let torn = image.log().torn.as_ref().filter(|_| !(alive && image.log().torn_by_stop));
+        // Without a power loss a torn end is damage, and reported through the ledger.
+        let torn = view.log().torn.as_ref().filter(|_| !(alive && view.log().torn_by_stop));
         if let Some(BadSpan { offset, len, what, .. }) = torn {
             let cost = format!("what was logged last to run {of}, without having been synced");
             report.torn.push(Damage {
@@ -343,20 +343,20 @@ impl Workspace {
                 cost,
             });
         }
-        for group in image.groups() {
-            self.check_group(group, &runs, report)?;
+        for group in view.groups() {
+            self.check_row_group(group, &runs, report)?;
         }
-        self.check_tail(name, &image, (&of, alive), looks, report)
+        self.check_tail(name, &view, (&of, alive), looks, report)
     }
 
-    /// A log as it is when no frame is just being appended: while somebody writes it, what looks torn is looked at
-    /// again, as long as there are `looks` left; once where nobody can tell.
-    fn read_settled(&self, name: &LogName, looks: &mut u32) -> Result<LogImage> {
-        let read = || LogImage::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::All, None);
-        let mut image = read()?;
+    /// Reads a log at a moment when no frame is being appended: what looks torn in a log with a writer is read again,
+    /// while there are `looks` left; once if the lock cannot tell.
+    fn read_stable(&self, name: &LogName, looks: &mut u32) -> Result<LogView> {
+        let read = || LogView::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::All, None);
+        let mut view = read()?;
         let mut looked = 0;
-        while let Some(torn) = image.log().torn.clone() {
-            if image.log().ended || self.is_free(name).unwrap_or(looked > 0) || !may_look(looked, looks) {
+        while let Some(torn) = view.log().torn.clone() {
+            if view.log().ended || self.is_free(name).unwrap_or(looked > 0) || !may_look(looked, looks) {
                 break;
             }
             looked += 1;
@@ -364,26 +364,26 @@ impl Workspace {
             let path = name.log();
             let file = self.inner.storage.open_read(&path).map_err(Error::io("open", &path))?;
             if read_on(&*file, &path, name.writer, torn.offset)?.is_some() {
-                image = read()?;
+                view = read()?;
             }
         }
-        Ok(image)
+        Ok(view)
     }
 
-    /// Whether every slot of the tail of a log that nobody writes is known.
-    pub(super) fn tail_is_whole(&self, name: &LogName, image: &LogImage) -> Result<bool> {
+    /// Whether every slot in the tail of a closed log verifies.
+    pub(super) fn tail_is_whole(&self, name: &LogName, view: &LogView) -> Result<bool> {
         let mut report = Report::default();
-        self.check_tail(name, image, ("", true), &mut 0, &mut report)?;
+        self.check_tail(name, view, ("", true), &mut 0, &mut report)?;
         Ok(report.is_ok())
     }
 
-    /// Every slot of a tail: a point of the present turn, what a former turn left, or zeros. Any other is damage as
-    /// long as the machine did not stop since it was written; afterwards it may be of a turn whose frames were lost, or
-    /// half of a slot. A writer that was killed leaves half of a slot too, right behind its last point.
+    /// Checks every slot of a tail: it is a point of the current or an earlier generation, or zeros. Anything else is
+    /// damage unless the machine stopped since; then it may be of a generation whose frames were lost, or half of a
+    /// slot. A killed writer leaves half of a slot too, right after its last point.
     fn check_tail(
         &self,
         name: &LogName,
-        image: &LogImage,
+        view: &LogView,
         (of, alive): (&str, bool),
         looks: &mut u32,
         report: &mut Report,
@@ -391,32 +391,33 @@ impl Workspace {
         let path = name.tail();
         let Ok(file) = self.inner.storage.open_read(&path) else { return Ok(()) };
         let tail = read_tail(&*file).map_err(Error::io("read", &path))?;
-        // The writer may have gone on since the image was made: look at the log once more, after the tail.
-        let later = LogImage::read(&*self.inner.storage, &name.log(), &path, Depth::Recent, None)?;
-        let (check, half) = (Check::new(name.writer), later.log().start.half);
-        let mut turns = later.log().turns(image.log());
-        // A turn that follows a damaged one is numbered from where that one should have ended.
+        // The writer may have gone on since: read the log again, after the tail.
+        let later = LogView::read(&*self.inner.storage, &name.log(), &path, Depth::Recent, None)?;
+        let (check, buffer_slots) = (Check::new(name.writer), later.log().start.buffer_slots);
+        let mut generations = later.log().generations(view.log());
+        // A generation after a damaged one starts where that one should have ended.
         let from = later.log().slots_from;
-        let known = |turns: &[u64], bytes: &[u8; SLOT_LEN], index: usize| {
+        let known = |generations: &[u64], bytes: &[u8; SLOT_LEN], index: usize| {
             let slot = Slot::from_bytes(bytes);
-            slot == Slot::default() || turns.iter().any(|&turn| slot.verifies(check, turn + index as u64))
+            slot == Slot::default()
+                || generations.iter().any(|&generation| slot.verifies(check, generation + index as u64))
         };
-        for slots in halves(&tail, half) {
-            if slots.first().is_some_and(|slot| !known(&turns, slot, 0)) {
-                turns.extend(begun_within(slots, name.writer, from..=from + u64::from(half)));
+        for slots in buffers(&tail, buffer_slots) {
+            if slots.first().is_some_and(|slot| !known(&generations, slot, 0)) {
+                generations.extend(begun_within(slots, name.writer, from..=from + u64::from(buffer_slots)));
             }
         }
         let mut looked = 0;
-        for (slots, start) in halves(&tail, half).into_iter().zip([0, half as usize]) {
-            let next = newest_points(slots, &turns, check);
-            for (index, bytes) in slots.iter().enumerate().filter(|(index, bytes)| !known(&turns, bytes, *index)) {
-                // A live writer may have put it there just now, or be about to: it may wait for a processor between two
-                // words.
+        for (slots, start) in buffers(&tail, buffer_slots).into_iter().zip([0, buffer_slots as usize]) {
+            let next = newest_points(slots, &generations, check);
+            for (index, bytes) in slots.iter().enumerate().filter(|(index, bytes)| !known(&generations, bytes, *index))
+            {
+                // A live writer may be between the two words of this slot.
                 let offset = ((start + index) * SLOT_LEN) as u64;
                 let moved_on = || {
                     let mut again = [0; SLOT_LEN];
                     let got = file.read_at(&mut again, offset).map_err(Error::io("read", &path))?;
-                    Ok::<bool, Error>(got == SLOT_LEN && (again != *bytes || known(&turns, &again, index)))
+                    Ok::<bool, Error>(got == SLOT_LEN && (again != *bytes || known(&generations, &again, index)))
                 };
                 let mut moves = moved_on()?;
                 while !moves && !self.is_free(name).unwrap_or(true) && may_look(looked, looks) {
@@ -429,12 +430,12 @@ impl Workspace {
                 }
                 let what = "a slot that is not a point".to_owned();
                 let cost = format!("a point of run {of}, and those behind it that no frame has");
-                let is_half = index == next && !is_one_byte_off(bytes, index, &turns, check);
+                let is_half = index == next && !is_one_byte_off(bytes, index, &generations, check);
                 let found = if alive && !is_half { &mut report.damage } else { &mut report.torn };
                 found.push(Damage { file: path.clone(), offset, length: SLOT_LEN as u64, what, cost });
             }
         }
-        let slots: usize = halves(&tail, half).iter().map(|slots| slots.len()).sum();
+        let slots: usize = buffers(&tail, buffer_slots).iter().map(|slots| slots.len()).sum();
         let rest = &tail[slots * SLOT_LEN..];
         if !rest.is_empty() {
             let (offset, what) = ((tail.len() - rest.len()) as u64, "bytes behind the last slot".to_owned());
@@ -445,13 +446,13 @@ impl Workspace {
         Ok(())
     }
 
-    /// A tail without its log says nothing to anybody.
+    /// Reports a tail without its log, which is unreadable.
     fn check_tail_owner(&self, path: &Path, len: u64, report: &mut Report) -> Result<()> {
         let log = path.with_extension("log");
         let missing =
             self.inner.storage.open_read(&log).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
         if missing && self.inner.storage.open_read(path).is_ok() {
-            // Where the log was synced, or nothing can have been lost, its line says that it should be there.
+            // If the log was synced, or nothing can be lost, its line reports it as missing.
             let cost = "points that were logged last; without the log nothing says of which series".to_owned();
             let what = "the log of this tail is missing".to_owned();
             report.torn.push(Damage { file: path.to_owned(), offset: 0, length: len, what, cost });
@@ -460,36 +461,39 @@ impl Workspace {
     }
 }
 
-/// How many points of the newest turn a half begins with.
-fn newest_points(slots: &[[u8; SLOT_LEN]], turns: &[u64], check: Check) -> usize {
-    let points = |&turn: &u64| {
-        (turn..).zip(slots).take_while(|(sequence, bytes)| Slot::from_bytes(bytes).verifies(check, *sequence)).count()
+/// The number of points of the newest generation at the start of a buffer.
+fn newest_points(slots: &[[u8; SLOT_LEN]], generations: &[u64], check: Check) -> usize {
+    let points = |&generation: &u64| {
+        (generation..)
+            .zip(slots)
+            .take_while(|(sequence, bytes)| Slot::from_bytes(bytes).verifies(check, *sequence))
+            .count()
     };
-    let begun = turns.iter().map(|turn| (turn, points(turn))).filter(|(_, points)| *points > 0);
+    let begun = generations.iter().map(|generation| (generation, points(generation))).filter(|(_, points)| *points > 0);
     begun.max().map_or(0, |(_, points)| points)
 }
 
-/// Whether a slot would be a point of one of these turns but for one byte.
-fn is_one_byte_off(bytes: &[u8; SLOT_LEN], index: usize, turns: &[u64], check: Check) -> bool {
+/// Whether a slot differs from a point of one of these generations by one byte.
+fn is_one_byte_off(bytes: &[u8; SLOT_LEN], index: usize, generations: &[u64], check: Check) -> bool {
     let mut bytes = *bytes;
     (0..SLOT_LEN).any(|at| {
         let own = bytes[at];
         let verifies = (0..=u8::MAX).any(|byte| {
             bytes[at] = byte;
             let slot = Slot::from_bytes(&bytes);
-            turns.iter().any(|&turn| slot.verifies(check, turn + index as u64))
+            generations.iter().any(|&generation| slot.verifies(check, generation + index as u64))
         });
         bytes[at] = own;
         verifies
     })
 }
 
-/// The run of a log, as the log's name says it.
+/// The run of a log, from its name.
 fn run_of(name: &LogName) -> String {
     name.run().map_or_else(|| "of any name".to_owned(), |key| key.to_string())
 }
 
-/// Whether a file that was looked at again so often may be once more; takes from what is left of all looks.
+/// Whether a file may be read again; takes from the retries that are left.
 fn may_look(looked: u32, looks: &mut u32) -> bool {
     let may = looked < LOOKS_LEFT || looked < LOOKS_A_FILE && *looks > 0;
     *looks = looks.saturating_sub(u32::from(may));
@@ -503,13 +507,13 @@ impl Report {
         self.damage.is_empty()
     }
 
-    /// Takes in damage from where it is to the end of a file of `file_len` bytes.
+    /// Adds damage that extends to the end of a file of `file_len` bytes.
     fn add_rest(&mut self, error: Error, file_len: u64, cost: &str) -> Result<()> {
         let offset = if let Error::Corrupt { offset, .. } = error { offset } else { 0 };
         self.add(error, file_len.saturating_sub(offset), cost)
     }
 
-    /// Takes in a file or folder that the operating system refuses.
+    /// Adds a file or folder that the operating system refuses to read.
     fn add_unread(&mut self, error: &Error, path: &Path) {
         let (file, offset) = match error {
             Error::Corrupt { path, offset, .. } => (path.clone(), *offset),
@@ -524,7 +528,7 @@ impl Report {
         self.damage.push(Damage { file, offset, length: 0, what, cost: cost.to_owned() });
     }
 
-    /// Takes damage into the report; every other error is the caller's.
+    /// Adds damage; returns every other error.
     fn add(&mut self, error: Error, length: u64, cost: &str) -> Result<()> {
         let (file, offset, what) = match error {
             Error::Corrupt { path, offset, what } => (path, offset, what),

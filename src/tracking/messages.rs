@@ -1,5 +1,5 @@
-//! What MLflow says to a filter or an order that is refused. Its users match these words in scripts and tests; ours,
-//! which say the column and what would be right, follow in parentheses.
+//! MLflow's error messages for filters and orders. Its users match them in scripts and tests; ours, with the column and
+//! what is expected, follow in parentheses.
 
 use crate::error::Error;
 use crate::search::dialect::{Dialect, Entity, Kind, Operator};
@@ -41,7 +41,7 @@ fn set(words: &[&str]) -> String {
     format!("{{{}}}", words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", "))
 }
 
-/// Puts MLflow's words before those of a refusal.
+/// Prepends MLflow's message to that of an error.
 pub(super) fn tell<A: Copy>(language: Language, dialect: &Dialect<A>, refusal: Box<Refusal>) -> Fault {
     let words = Words { language, dialect, refusal: &refusal };
     let words = if refusal.source == Source::Filter { words.of_filter() } else { words.of_order() };
@@ -289,7 +289,7 @@ impl<A: Copy> Words<'_, A> {
     }
 }
 
-/// The tokens of a comparison that is none, up to an AND.
+/// The tokens of an invalid comparison, up to an AND.
 fn pieces(text: &str) -> Vec<&str> {
     let tokens = tokens(Source::Filter, text).unwrap_or_default();
     let until = tokens.iter().take_while(|token| !token.is_keyword("AND"));
@@ -315,7 +315,7 @@ mod tests {
     use crate::search::parser::{parse_sorting, parse_tree};
     use crate::tracking::{experiments, filter, registry_search};
 
-    /// What is said to a filter or to a clause of an order; nothing where it is taken.
+    /// The message for a filter or an order clause; empty if it is valid.
     fn said(language: Language, filter: &str, order_by: &[&str]) -> String {
         fn of<A: Copy>(language: Language, dialect: &Dialect<A>, filter: &str, order_by: &[&str]) -> String {
             let refused = parse_tree(dialect, filter).err().or_else(|| parse_sorting(dialect, order_by).err());

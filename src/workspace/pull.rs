@@ -1,11 +1,10 @@
-//! Bringing the runs of another workspace into this one: what is missing here, as often as one likes, from either side.
+//! Pulls what another workspace has and this one lacks. It can be repeated, in either direction.
 //!
-//! 1. A run of the source is compared by its words and by how far it reaches in each writer's points. What is here
-//!    already costs no more than that.
-//! 2. Runs that say more are gathered into packs of this workspace, their writers and numbers with them: merging copies
-//!    is what readers do anyway, so whatever way a run took, it reads the same everywhere.
-//! 3. A pack is read back before it is live. A process that dies leaves the packs that it finished, and the next one
-//!    goes on.
+//! 1. A run of the source is compared by its metadata and each writer's coverage. What is here already costs no more.
+//! 2. Runs with news are written into packs here, with their writers and sequence numbers. Readers merge copies anyway,
+//!    so a run reads the same wherever it came from.
+//! 3. A pack is read back before it is live. A process that dies leaves its finished packs, and the next pull
+//!    continues.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,47 +23,47 @@ use crate::workspace::deletions::Pair;
 use crate::workspace::open::Workspace;
 use crate::workspace::params::Refused;
 
-/// Points of runs that one pack takes, about.
+/// Approximate points per pack.
 const POINTS_AT_ONCE: u64 = 4 << 20;
-/// Runs that one pack takes.
+/// Runs per pack.
 const RUNS_AT_ONCE: usize = 16 << 10;
 
-/// What was brought in.
+/// What a pull did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pulled {
-    /// Runs of the source that could be read. Logged models are not runs here.
+    /// Readable runs of the source, without logged models.
     pub seen: u64,
-    /// Runs that were not here.
+    /// New runs.
     pub added: u64,
-    /// Runs that were here, of which the source knew more.
+    /// Existing runs with news from the source.
     pub updated: u64,
-    /// Logged models that were not here.
+    /// New logged models.
     pub models_added: u64,
-    /// Logged models that were here, of which the source knew more.
+    /// Existing logged models with news from the source.
     pub models_updated: u64,
-    /// Points that were not here.
+    /// New points.
     pub points: u64,
-    /// Runs that were deleted for good here, and so stayed away.
+    /// Runs that were skipped because they were permanently deleted here.
     pub deleted: Vec<RunId>,
-    /// Metrics of runs that were deleted for good here, and so stayed away.
+    /// Metrics that were skipped because they were permanently deleted here.
     pub metrics_deleted: u64,
-    /// Runs that were deleted for good there, and are no longer here.
+    /// Runs permanently deleted there, and now here.
     pub removed: Vec<RunId>,
-    /// Metrics of runs that were deleted for good there, and are no longer here.
+    /// Metrics permanently deleted there, and now here.
     pub metrics_removed: u64,
-    /// Experiments here that were deleted or restored as they are there.
+    /// Experiments that were deleted or restored here, as in the source.
     pub experiments_marked: Vec<ExperimentId>,
-    /// Experiments that were deleted for good there, and are no longer here.
+    /// Experiments permanently deleted there, and now here.
     pub experiments_removed: Vec<ExperimentId>,
-    /// Experiments that were here, of whose names or tags the source knew more.
+    /// Existing experiments with new names or tags from the source.
     pub experiments_updated: u64,
-    /// Experiments of the source by the number that stands for them here.
+    /// For each experiment of the source, its id here.
     pub experiments: BTreeMap<ExperimentId, ExperimentId>,
     /// Runs and experiments of the source that were left out, and why.
     pub left_out: Vec<String>,
 }
 
-/// What of the source is on its way.
+/// Runs waiting to be packed.
 #[derive(Default)]
 struct Waiting {
     runs: Vec<News>,
@@ -72,26 +71,26 @@ struct Waiting {
     done: Pulled,
 }
 
-/// A run of the source, or what is new of it.
+/// A run of the source, or its new part.
 struct News {
     run: RunSnapshot,
-    /// Whether there was no such run here, and how many points are new; `None` for one that is not counted.
+    /// Whether the run is new, and its number of new points; `None` if it is not counted.
     counts: Option<(bool, u64)>,
 }
 
 impl Workspace {
-    /// Brings in what `source` has and this workspace has not: runs with all they logged, whatever they stand for, and
-    /// their experiments. Others may write to both meanwhile; of a run that is being written what was acknowledged by
-    /// now comes. Of a run that was exported and imported, the copy and the points themselves count once. Words that
-    /// differ merge as those of two writers of one run do. Deletions come too;
-    /// what was deleted for good here stays so. An experiment is known by its number, then by its name; its names and
-    /// tags merge as docs/format.md says. `progress` is told how many runs of how many were looked at.
+    /// Copies what `source` has and this workspace lacks: runs of every kind with everything they logged, their
+    /// experiments, and deletions; what was permanently deleted here stays deleted. Others may write to both meanwhile;
+    /// of a run being written, what was acknowledged by now is copied. Points that exist from an export and import
+    /// count once. Different metadata merges as that of two writers of one run does. Experiments match by id, then by
+    /// name; their names and tags merge as docs/format.md says. `progress` gets the number of runs compared and the
+    /// total.
     ///
-    /// Costs one look at each run of the source, and gathering for those that have news.
+    /// Reads each run of the source once, and packs those with news.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Corrupt`] of this workspace; what was published before stays. Damage in the source is
-    /// told in [`Pulled::left_out`].
+    /// reported in [`Pulled::left_out`].
     pub fn pull(&self, source: &Self, progress: &mut dyn FnMut(u64, u64)) -> Result<Pulled> {
         if self.id() == source.id() && self.root() == source.root() {
             return Err(Error::invalid("source", "it is this workspace itself"));
@@ -102,11 +101,11 @@ impl Workspace {
         self.pull_tombstones(source, &mut waiting.done)?;
         let mut pairs = BTreeMap::new();
         let forgotten = self.catalog()?.forgotten;
-        // What is missing there may have restored what counts as deleted: then no mark is believed.
+        // A lost change there may have restored anything that counts as deleted: then no deletion is adopted.
         let lost = source.damage_of_experiments()?;
         waiting.done.left_out.extend(lost.iter().cloned());
         for theirs in source.experiments().list()? {
-            // One that was deleted for good here comes back with a run that was not.
+            // An experiment permanently deleted here comes back with a run that was not.
             if forgotten.contains_key(&theirs.id) && !self.catalog()?.experiments.contains_key(&theirs.id) {
                 continue;
             }
@@ -151,8 +150,8 @@ impl Workspace {
         }
         self.take(&mut waiting, source)?;
         if lost.is_empty() {
-            let marks = self.carried_marks(source, &pairs)?;
-            waiting.runs = marks.into_iter().map(|run| News { run, counts: None }).collect();
+            let deletions = self.carried_deletions(source, &pairs)?;
+            waiting.runs = deletions.into_iter().map(|run| News { run, counts: None }).collect();
             self.take(&mut waiting, source)?;
             self.carry_experiments(source, &pairs, &mut waiting.done)?;
         }
@@ -163,7 +162,7 @@ impl Workspace {
         Ok(waiting.done)
     }
 
-    /// What a run of the source says that is not known here, if anything: the run, or its words alone.
+    /// The news of a run of the source, if any: the run, or its metadata alone.
     fn news(
         &self,
         run: RunSnapshot,
@@ -184,7 +183,7 @@ impl Workspace {
                 let why = "are here under other writers, and cannot be told apart from new ones; they may count twice";
                 done.left_out.push(format!("run {id}: {twice} of its points {why}"));
             }
-            // What was set here stands here.
+            // Params set here win here.
             let refused: Vec<Refused> = other_params(known.state(), run.state()).collect();
             run.leave_params_out(|key| refused.iter().any(|refused| refused.key == key));
             done.left_out.extend(refused.iter().map(Refused::to_string));
@@ -194,18 +193,18 @@ impl Workspace {
         let pair = match pairs.entry(state.experiment) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(free) => {
-                // It was deleted for good here, or the run's log was copied without the catalog.
+                // It was permanently deleted here, or the run's log was copied without the catalog.
                 let theirs = source.catalog()?.get(state.experiment).cloned();
                 let theirs = theirs.unwrap_or_else(|_| unknown(state.experiment, &state.experiment_name));
                 free.insert(Pair { own: self.counterpart(&theirs)?, theirs })
             }
         };
-        let mark = pair.mark(known.as_ref().map(RunSnapshot::state), Some(state));
+        let deletion = pair.deletion(known.as_ref().map(RunSnapshot::state), Some(state));
         if let Some(known) = &known {
             let mut both = known.state().clone();
             both.merge(state);
-            if let Some(mark) = &mark {
-                both.attributes[mark.value.kind()] = Some(mark.clone());
+            if let Some(deletion) = &deletion {
+                both.attributes[deletion.value.kind()] = Some(deletion.clone());
             }
             if points_known && both == *known.state() {
                 if known.state().experiment != pair.own.id && first_writer(known.state()) == first_writer(state) {
@@ -226,12 +225,12 @@ impl Workspace {
             None => run.points(),
         };
         let counts = Some((known.is_none(), points));
-        let run = run.moved(pair.own.id, pair.own.name.clone(), mark);
+        let run = run.moved(pair.own.id, pair.own.name.clone(), deletion);
         Ok(Some(News { run: if points_known { run.without_points() } else { run }, counts }))
     }
 
-    /// What is left of a copy of a run without the writers that a deletion for good named here, for the run or for
-    /// single metrics; `None` when that was all.
+    /// Removes from a copy of a run the writers that a permanent deletion here named, for the run or for single
+    /// metrics. `None` if nothing is left.
     fn left_of(&self, run: RunSnapshot, done: &mut Pulled) -> Option<RunSnapshot> {
         let manifest = self.inner.manifest.lock();
         let manifest = manifest.state();
@@ -241,8 +240,7 @@ impl Workspace {
         if of_run.is_none() && of_metrics.is_none() {
             return Some(run);
         }
-        // One that took the id after the deletion shares no writer with what was deleted, and lives though it has no
-        // point yet.
+        // A later run with the same id shares no writer with the deleted one, and lives even without points.
         let same = run.state().coverage.iter().any(|own| named(of_run, own.writer));
         let of_metric = |metric: &str| of_metrics.and_then(|of_metrics| of_metrics.get(metric));
         let series: Vec<(String, Vec<WriterId>)> =
@@ -262,7 +260,7 @@ impl Workspace {
         is_left.then_some(left)
     }
 
-    /// The experiment here that stands for one of the source: by number, by name, or made after it.
+    /// The counterpart here of an experiment of the source: by id, by name, or newly created.
     fn counterpart(&self, theirs: &Experiment) -> Result<Experiment> {
         loop {
             match self.experiments().get(theirs.id) {
@@ -273,14 +271,14 @@ impl Workspace {
                 return Ok(known);
             }
             match self.adopt_experiment(theirs) {
-                // Somebody was faster: it is found now.
+                // Another process created it: find it now.
                 Err(Error::AlreadyExists { .. }) | Ok(()) => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Stores what waits. A run that does not verify where it is read is left out, and told.
+    /// Stores the waiting runs. A run that cannot be read is left out and reported.
     fn take(&self, waiting: &mut Waiting, source: &Self) -> Result<()> {
         let news = std::mem::take(&mut waiting.runs);
         waiting.points = 0;
@@ -320,12 +318,12 @@ impl Workspace {
     }
 }
 
-/// Whether an error is about one file below a folder.
+/// Whether an error concerns one file in a folder.
 fn is_within(error: &Error, folder: &Path) -> bool {
     error.is_of_one_file() && error.path().is_some_and(|path| path.starts_with(folder))
 }
 
-/// An experiment of which nothing but a run's words is known.
+/// An experiment known only from a run's metadata.
 fn unknown(id: ExperimentId, name: &str) -> Experiment {
     let (artifact_location, tags) = Default::default();
     let name = if name.trim().is_empty() { id.to_string() } else { name.to_owned() };
@@ -344,7 +342,7 @@ fn unknown(id: ExperimentId, name: &str) -> Experiment {
     }
 }
 
-/// The params of which another copy of a run has another value.
+/// The params with another value in another copy of a run.
 fn other_params(known: &RunState, other: &RunState) -> impl Iterator<Item = Refused> {
     other.params().filter_map(|(key, given)| {
         let existing = known.param(key).filter(|existing| *existing != given)?.to_owned();
@@ -352,7 +350,7 @@ fn other_params(known: &RunState, other: &RunState) -> impl Iterator<Item = Refu
     })
 }
 
-/// How many points another copy of a run has behind what is known of each of its writers.
+/// How many later points another copy of a run has, over all writers.
 fn missing(known: &RunState, other: &RunState) -> u64 {
     let of_writer = |theirs: &Coverage| {
         let own = known.coverage.iter().filter(|own| own.writer == theirs.writer);
@@ -362,7 +360,7 @@ fn missing(known: &RunState, other: &RunState) -> u64 {
     other.coverage.iter().map(of_writer).sum()
 }
 
-/// The writer whose word on the run's experiment counts.
+/// The writer that decides a run's experiment.
 fn first_writer(state: &RunState) -> Option<(u64, WriterId)> {
     state.coverage.iter().map(|own| (own.order, own.writer)).min()
 }

@@ -1,4 +1,4 @@
-//! Gathers runs into a pack: all parts of each series become one, encoded with the strongest codecs.
+//! Packs runs: the parts of each series become one, encoded with the strongest codecs.
 
 use std::hash::Hasher;
 
@@ -11,41 +11,41 @@ use crate::base::summary::RunSummary;
 use crate::codec::Hint;
 use crate::error::{Error, Result};
 use crate::run::axes::{AxisTable, hash_axis, same_axis};
-use crate::run::image::SeriesPart;
+use crate::run::log_view::SeriesPart;
 use crate::run::snapshot::{RunSnapshot, part_len, read_part};
 use crate::segment::layout::{PAGE_POINTS, POOLED_BELOW, TIMESTAMPS_ALL, TIMESTAMPS_NONE, TIMESTAMPS_SOME};
 use crate::segment::pack::PackWriter;
-use crate::segment::writer::{GroupWriter, PageSink, SeriesName, timestamps_kind};
+use crate::segment::writer::{PageSink, RowGroupWriter, SeriesName, timestamps_kind};
 
-/// A group takes no further run from so many bytes of pages on,
-const GROUP_BYTES: u64 = 4 << 20;
-/// or from so many pooled values on,
-const GROUP_POOLED: usize = 64 << 10;
-/// or from so many runs on.
-const GROUP_RUNS: usize = 1024;
-/// Series with more points than this are copied in pieces of as many, so that memory stays bounded.
+/// A row group is full at this many bytes of pages,
+const ROW_GROUP_BYTES: u64 = 4 << 20;
+/// or this many pooled values,
+const ROW_GROUP_POOLED: usize = 64 << 10;
+/// or this many runs.
+const ROW_GROUP_RUNS: usize = 1024;
+/// Longer series are copied in pieces of this many points, to bound memory.
 const POINTS_AT_ONCE: usize = 256 * PAGE_POINTS;
 
-/// What a pack came to hold.
+/// What was packed.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Gathered {
+pub struct Packed {
     /// Runs.
     pub runs: u64,
     /// Series, by key and writer.
     pub series: u64,
     /// Points.
     pub points: u64,
-    /// What lists show of the runs, in order; `None` where it takes the pack to know, since statistics of long series
-    /// are made as they are written.
+    /// The runs' rows for lists, in order. `None` if they must be read from the pack: statistics of long series are
+    /// made while writing.
     pub rows: Option<Vec<RunSummary>>,
 }
 
-/// Writes runs into a pack, in the order given.
+/// Writes runs into a pack in the given order.
 ///
 /// # Errors
-/// Those of reading the runs and of writing the pack; the pack is useless then.
-pub fn gather(pack: &mut PackWriter, runs: &mut dyn Iterator<Item = Result<RunSnapshot>>) -> Result<Gathered> {
-    let mut gathered = Gathered { rows: Some(Vec::new()), ..Gathered::default() };
+/// Errors of reading the runs or writing the pack, which is then useless.
+pub fn pack_runs(pack: &mut PackWriter, runs: &mut dyn Iterator<Item = Result<RunSnapshot>>) -> Result<Packed> {
+    let mut packed = Packed { rows: Some(Vec::new()), ..Packed::default() };
     let mut runs = runs.peekable();
     while runs.peek().is_some() {
         pack.group(|group| {
@@ -53,28 +53,28 @@ pub fn gather(pack: &mut PackWriter, runs: &mut dyn Iterator<Item = Result<RunSn
             for run in runs.by_ref() {
                 let run = run?;
                 keys.push(run.id().key());
-                add_run(group, &run, &mut gathered)?;
-                match &mut gathered.rows {
+                add_run(group, &run, &mut packed)?;
+                match &mut packed.rows {
                     Some(rows) if is_short(&run) => rows.push(run.summary()?),
                     rows => *rows = None,
                 }
                 let (pooled, count) = group.pooled();
-                if group.bytes() >= GROUP_BYTES || pooled >= GROUP_POOLED || count >= GROUP_RUNS {
+                if group.bytes() >= ROW_GROUP_BYTES || pooled >= ROW_GROUP_POOLED || count >= ROW_GROUP_RUNS {
                     break;
                 }
             }
             Ok(keys)
         })?;
     }
-    Ok(gathered)
+    Ok(packed)
 }
 
-/// Whether each series of a run is short and in one part, so that its statistics are the same here and in the pack.
+/// Whether every series is short and in one part, so its statistics equal those in the pack.
 fn is_short(run: &RunSnapshot) -> bool {
     run.series().values().all(|series| matches!(&series.parts[..], [part] if part_len(part) < POOLED_BELOW))
 }
 
-fn add_run<S: PageSink>(group: &mut GroupWriter<S>, run: &RunSnapshot, gathered: &mut Gathered) -> Result<()> {
+fn add_run<S: PageSink>(group: &mut RowGroupWriter<S>, run: &RunSnapshot, packed: &mut Packed) -> Result<()> {
     let mut record = Vec::new();
     control::encode(run.state(), &mut record);
     if record.len() > CONTROL_BYTES_MAX {
@@ -82,18 +82,22 @@ fn add_run<S: PageSink>(group: &mut GroupWriter<S>, run: &RunSnapshot, gathered:
         return Err(Error::invalid("run", why));
     }
     let number = group.run(&record);
-    gathered.runs += 1;
+    packed.runs += 1;
     let mut axes = Axes::default();
     for (key, series) in run.series() {
         let key = group.key(key)?;
         let mut start = 0;
         while start < series.parts.len() {
-            // Neighbouring parts of one writer become one series.
+            // Consecutive parts of one writer become one series.
             let of = series.writers[start];
             let end = start + series.writers[start..].iter().take_while(|&&writer| writer == of).count();
             let parts = &series.parts[start..end];
-            let name =
-                |group: &mut GroupWriter<S>, axis: u32| SeriesName { run: number, key, writer: group.writer(of), axis };
+            let name = |group: &mut RowGroupWriter<S>, axis: u32| SeriesName {
+                run: number,
+                key,
+                writer: group.writer(of),
+                axis,
+            };
             let count: usize = parts.iter().map(part_len).sum();
             if count <= POINTS_AT_ONCE {
                 let columns = read_parts(parts, 0..count)?;
@@ -110,26 +114,26 @@ fn add_run<S: PageSink>(group: &mut GroupWriter<S>, run: &RunSnapshot, gathered:
                 })?;
                 group.end_series()?;
             }
-            gathered.series += 1;
-            gathered.points += count as u64;
+            packed.series += 1;
+            packed.points += count as u64;
             start = end;
         }
     }
     Ok(())
 }
 
-/// Axes of one run that were written already.
+/// The axes of one run written so far.
 #[derive(Default)]
 struct Axes {
     table: AxisTable,
-    /// Contents of the axes in `table`, by the number that it knows them by; the last one is a candidate.
+    /// Contents of the axes in `table`, by their numbers there; the last one may be a candidate.
     contents: Vec<(Vec<i64>, Timestamps)>,
-    /// Axes too long to be kept, by the identity of what they were copied from.
+    /// Axes too long to keep in memory, by the identity of their source.
     by_origin: FxHashMap<u64, u32>,
 }
 
 impl Axes {
-    fn whole<S: PageSink>(&mut self, group: &mut GroupWriter<S>, columns: &Columns) -> Result<u32> {
+    fn whole<S: PageSink>(&mut self, group: &mut RowGroupWriter<S>, columns: &Columns) -> Result<u32> {
         let (steps, timestamps) = (&columns.steps, columns.timestamps.view());
         let candidate = self.contents.len();
         let axis = |index: usize| match self.contents.get(index) {
@@ -149,7 +153,7 @@ impl Axes {
 
     fn in_pieces<S: PageSink>(
         &mut self,
-        group: &mut GroupWriter<S>,
+        group: &mut RowGroupWriter<S>,
         parts: &[SeriesPart],
         count: usize,
     ) -> Result<u32> {
@@ -167,7 +171,7 @@ impl Axes {
     }
 }
 
-/// The identity of the axes of parts: the same axes of the same groups, or the same rows.
+/// Identifies the axes of parts: the same axes of the same row groups, or the same rows.
 fn origin(parts: &[SeriesPart]) -> u64 {
     let mut hasher = FxHasher::default();
     for part in parts {
@@ -184,7 +188,7 @@ fn origin(parts: &[SeriesPart]) -> u64 {
     hasher.finish()
 }
 
-/// The kind of timestamps that fits all parts.
+/// The timestamp kind that covers all parts.
 fn kind(parts: &[SeriesPart]) -> i64 {
     let mut kinds = parts.iter().map(|part| match part {
         SeriesPart::Sealed(group, index) => group.axis_of(*index).timestamps,
@@ -195,7 +199,7 @@ fn kind(parts: &[SeriesPart]) -> i64 {
     if kinds.all(|kind| kind == first) { first } else { TIMESTAMPS_SOME }
 }
 
-/// Reads all points a piece at a time and hands on the ranges of its pages.
+/// Reads all points piece by piece and passes on the range of each page.
 fn in_pieces(
     parts: &[SeriesPart],
     count: usize,
@@ -210,7 +214,7 @@ fn in_pieces(
     Ok(())
 }
 
-/// The points `range`, counted over all parts.
+/// Reads points `range`, counted over all parts.
 fn read_parts(parts: &[SeriesPart], range: std::ops::Range<usize>) -> Result<Columns> {
     let mut columns = Columns::default();
     let mut start = 0;

@@ -39,7 +39,7 @@ fn shown(workspace: &Workspace, view: View) -> Vec<String> {
 }
 
 #[test]
-fn what_was_deleted_for_good_stays_away_whatever_is_said_of_it_elsewhere() {
+fn what_was_permanently_deleted_stays_away_whatever_is_logged_to_it_elsewhere() {
     let (_dir, source, target) = two();
     let id = log(&source, "a", ExperimentId::DEFAULT, &["m", "n"]);
     let live = log(&source, "live", ExperimentId::DEFAULT, &["m", "n"]);
@@ -62,7 +62,7 @@ fn what_was_deleted_for_good_stays_away_whatever_is_said_of_it_elsewhere() {
 }
 
 #[test]
-fn words_alone_bring_no_points_again() {
+fn metadata_alone_brings_no_points_again() {
     let (_dir, source, target) = two();
     let id = log(&source, "a", ExperimentId::DEFAULT, &["m"]);
     pull(&target, &source);

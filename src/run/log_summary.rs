@@ -1,16 +1,16 @@
-//! What lists need of a log, kept up as the log grows: the words of its runs, and statistics of their series.
+//! The part of a log that lists need, kept current as the log grows: the metadata of its runs and statistics of their
+//! series.
 //!
-//! A digest is made of a log that was read as a whole, and then follows it: only what was appended since is read, of a
-//! log that did not grow its length and two slots, and of one that is ended nothing. What it holds:
+//! A summary starts from a full read of the log and then follows it by reading only what was appended. An unchanged log
+//! costs a read of its length and two slots; an ended log costs nothing. Invariants:
 //!
-//! 1. It has taken in the log's frames before `end` and the tail's slots behind them up to its cursor, each once, in
-//!    their order, and nothing else. So it says what an image read at that moment says ([`LogImage`]).
-//! 2. It follows a log only as long as frames and slots continue those that it has, bit by bit as their checks say.
-//!    Whatever else is found (damage, a torn end, a log that became shorter, a tail of another turn) ends it, and the
-//!    log is read anew by [`LogImage`], which alone knows what counts then.
-//! 3. It holds no file and no point, so a log costs memory by its series and words, however much was logged.
-//! 4. Each run carries a stamp that no other content of any run has in this process: whoever keeps what was made of a
-//!    run may keep it as long as its stamps stay.
+//! 1. It contains the frames before `end` and the tail's slots up to its cursor, each once and in order, and nothing
+//!    else. So it equals a [`LogView`] read at that moment.
+//! 2. It follows a log only while new frames and slots verify as its continuation. Anything else (damage, a torn end, a
+//!    shorter file, another generation in the tail) ends it. Then a [`LogView`] decides what counts.
+//! 3. It holds no open file and no points. Its memory depends on series and metadata, not on the number of points.
+//! 4. Each run has a stamp that is unique within the process. Anything derived from a run stays valid while its stamps
+//!    do.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -27,81 +27,81 @@ use crate::log::frame::HEADER_LEN;
 use crate::log::reader::{Frame, Payload, read_on};
 use crate::log::record::Record;
 use crate::log::slot::Slot;
-use crate::run::image::{LogImage, record_run};
+use crate::run::log_view::{LogView, record_run};
 use crate::run::snapshot::{RunPart, StatsPart};
 use crate::run::state::{Coverage, RunState};
-use crate::segment::reader::{Group, Source};
+use crate::segment::reader::{RowGroup, Source};
 use crate::segment::stats::stats_of;
 use crate::storage::{File, Storage};
 
-/// How often a log may begin a new turn while it is followed; a writer that is faster is read anew.
-const TURNS_MAX: usize = 8;
-/// What a word or a series takes in memory beside its texts, in bytes, about.
+/// Most generations that one call follows; a faster writer's log is read in full.
+const GENERATIONS_MAX: usize = 8;
+/// Approximate memory of a series or a metadata value besides its text, in bytes.
 const WEIGHT: usize = 256;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct LogDigest {
+pub struct LogSummary {
     writer: WriterId,
     order: u64,
-    /// End of the last frame taken in.
+    /// End of the last frame included.
     end: u64,
-    /// One past the last point that is in a group.
+    /// One past the last point in a row group.
     sealed: u64,
-    /// Behind the last point taken in.
+    /// One past the last point included.
     tail: TailCursor,
-    /// Whether the writer said that nothing more will come.
+    /// Whether the writer ended the log.
     ended: bool,
     /// By the run's number in the log.
-    runs: BTreeMap<u32, Arc<RunDigest>>,
+    runs: BTreeMap<u32, Arc<LoggedRun>>,
     /// The numbers of runs by their keys.
     numbers: BTreeMap<RunKey, u32>,
     /// The run and key of each series, by its number.
     series: BTreeMap<u32, (u32, Arc<str>)>,
-    /// Values of params that the log claims, and has neither set nor retracted, by run and key.
+    /// Values of params that the log claims and has neither set nor retracted, by run and key.
     claims: BTreeMap<(RunId, String), String>,
     weight: usize,
 }
 
-/// What the log has of one run.
+/// One run as this log has it.
 #[derive(Clone, Debug)]
-struct RunDigest {
-    /// Its words; the coverage is left empty.
+struct LoggedRun {
+    /// Its metadata; the coverage is empty.
     state: RunState,
-    /// Statistics of what is in groups, by key.
+    /// Statistics of sealed points, by key.
     sealed: BTreeMap<Arc<str>, SeriesStats>,
-    /// Statistics of what is not, by the number of the series.
+    /// Statistics of unsealed points, by series number.
     head: BTreeMap<u32, SeriesStats>,
     stamp: u64,
 }
 
-/// A stamp that nothing has yet.
+/// Returns a new unique stamp.
 fn next_stamp() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-impl LogDigest {
-    /// The digest of a log that was read; `None` for one that is not whole.
+impl LogSummary {
+    /// Summarises a log. `None` if it has damage or a torn end.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn of(image: &LogImage) -> Result<Option<Self>> {
-        let log = image.log();
-        if image.damage().next().is_some() || log.torn.is_some() || image.lost() > 0 {
+    pub fn of(view: &LogView) -> Result<Option<Self>> {
+        let log = view.log();
+        if view.damage().next().is_some() || log.torn.is_some() || view.lost() > 0 {
             return Ok(None);
         }
-        let turn = log.last_turn();
-        let mut digest = Self {
+        let generation = log.last_generation();
+        let mut summary = Self {
             writer: log.start.writer,
             order: log.start.order,
             end: log.end,
             sealed: log.sealed_through(),
             tail: TailCursor::new(
                 log.start.writer,
-                log.start.half,
-                turn,
-                &log.slots[(turn - log.slots_from) as usize..],
+                log.start.buffer_slots,
+                generation,
+                &log.slots[(generation - log.slots_from) as usize..],
             ),
             ended: log.ended,
             runs: BTreeMap::new(),
@@ -110,57 +110,57 @@ impl LogDigest {
             claims: BTreeMap::new(),
             weight: WEIGHT,
         };
-        if !log.batches.iter().flat_map(|(_, batch)| &batch.records).all(|record| digest.take_record(record)) {
+        if !log.batches.iter().flat_map(|(_, batch)| &batch.records).all(|record| summary.take_record(record)) {
             return Ok(None);
         }
-        for group in image.groups() {
-            if !digest.take_group(group)? {
+        for group in view.groups() {
+            if !summary.take_group(group)? {
                 return Ok(None);
             }
         }
-        for (number, columns) in image.rows() {
-            if let (Some(run), Some(stats)) = (digest.run_of(number), stats_of(columns)) {
+        for (number, columns) in view.rows() {
+            if let (Some(run), Some(stats)) = (summary.run_of(number), stats_of(columns)) {
                 run.head.insert(number, stats);
             }
         }
-        Ok(Some(digest))
+        Ok(Some(summary))
     }
 
-    /// How far the log goes: the end of its last frame, how many points it has, and whether it was ended.
+    /// The end of the last frame, the number of points, and whether the log ended.
     #[must_use]
     pub fn reach(&self) -> (u64, u64, bool) {
         (self.end, self.tail.through(), self.ended)
     }
 
-    /// Takes in what was appended since. `false` when what is found does not simply continue what is known: the digest
-    /// is of no use then, and the log must be read as a whole. Costs nothing once the log is ended.
+    /// Reads what was appended since. `false` if the new bytes do not continue what is known: then this summary is
+    /// useless and the log must be read in full. Free once the log has ended.
     ///
     /// # Errors
-    /// [`Error::Io`], of kind `NotFound` when a log that was not ended is gone.
-    pub fn follow(digest: &mut Arc<Self>, storage: &dyn Storage, log_path: &Path, tail_path: &Path) -> Result<bool> {
-        if digest.ended {
+    /// [`Error::Io`], with kind `NotFound` if the log was not ended and is gone.
+    pub fn follow(summary: &mut Arc<Self>, storage: &dyn Storage, log_path: &Path, tail_path: &Path) -> Result<bool> {
+        if summary.ended {
             return Ok(true);
         }
-        for _ in 0..TURNS_MAX {
-            // The tail before the log: what these slots miss because their turn had ended is in a frame by then.
-            let slots = digest.later_slots(storage, tail_path)?;
+        for _ in 0..GENERATIONS_MAX {
+            // Read the tail before the log: a point that leaves the tail meanwhile is in a frame by then.
+            let slots = summary.later_slots(storage, tail_path)?;
             let file = storage.open_read(log_path).map_err(Error::io("open", log_path))?;
             let len = file.len().map_err(Error::io("read", log_path))?;
-            if len < digest.end {
+            if len < summary.end {
                 return Ok(false);
             }
             let mut frames = Vec::new();
-            if len > digest.end {
-                match read_on(&*file, log_path, digest.writer, digest.end)? {
+            if len > summary.end {
+                match read_on(&*file, log_path, summary.writer, summary.end)? {
                     Some(read) => frames = read,
                     None => return Ok(false),
                 }
             }
             match frames.iter().rposition(|frame| frame.header.count > 0) {
-                // A new turn has begun, or a full half was framed: the slots are looked for again.
+                // A new generation began, or a full buffer was framed: read the slots again.
                 Some(last) => {
                     frames.truncate(last + 1);
-                    if !Arc::make_mut(digest).take_frames(frames, file, log_path)? {
+                    if !Arc::make_mut(summary).take_frames(frames, file, log_path)? {
                         return Ok(false);
                     }
                 }
@@ -169,18 +169,18 @@ impl LogDigest {
                     if slots.is_empty() && frames.is_empty() {
                         return Ok(true);
                     }
-                    // Words that were said after points which are not known yet come with those.
+                    // Metadata written after points that are not known yet must wait for those.
                     let through = tail.through();
                     let durable = frames.iter().map(|frame| frame.header.durable).max().unwrap_or(0);
                     let beyond = |frame: &Frame| frame.header.sequence > through && frame.offset >= durable;
                     frames.truncate(frames.iter().position(beyond).unwrap_or(frames.len()));
-                    // The frames first, since they name the series of the slots.
-                    let digest = Arc::make_mut(digest);
-                    // A slot of a series without name is behind the end of what survived a power loss.
-                    let whole = digest.take_frames(frames, file, log_path)?
-                        && slots.iter().all(|slot| digest.series.contains_key(&slot.series()));
-                    digest.take_slots(&slots);
-                    digest.tail = tail;
+                    // Frames first: they name the series of the slots.
+                    let summary = Arc::make_mut(summary);
+                    // A slot of an unnamed series is beyond what survived a power loss.
+                    let whole = summary.take_frames(frames, file, log_path)?
+                        && slots.iter().all(|slot| summary.series.contains_key(&slot.series()));
+                    summary.take_slots(&slots);
+                    summary.tail = tail;
                     return Ok(whole);
                 }
             }
@@ -188,11 +188,11 @@ impl LogDigest {
         Ok(false)
     }
 
-    /// The slots behind those known, and the place behind them. `None` when the last slot known is not there.
+    /// The slots after those known, and the position after them. `None` if the last known slot is gone.
     fn later_slots(&self, storage: &dyn Storage, path: &Path) -> Result<Option<(Vec<Slot>, TailCursor)>> {
         match storage.open_read(path) {
             Ok(file) => self.tail.later(&*file, path),
-            // A tail comes with the first point and goes with the last frame.
+            // The tail is created with the first point and removed with the last frame.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Ok(self.tail.is_begin().then(|| (Vec::new(), self.tail)))
             }
@@ -209,7 +209,7 @@ impl LogDigest {
         }
     }
 
-    /// Takes in frames that follow one another.
+    /// Adds consecutive frames.
     fn take_frames(&mut self, frames: Vec<Frame>, file: Box<dyn File>, path: &Path) -> Result<bool> {
         let source = Source::new(file, path.to_owned());
         for frame in frames {
@@ -224,7 +224,7 @@ impl LogDigest {
                     if !batch.records.iter().all(|record| self.take_record(record)) {
                         return Ok(false);
                     }
-                    // Rows go up to the newest point.
+                    // Rows include the newest point.
                     if !batch.rows.is_empty() && through < known {
                         return Ok(false);
                     }
@@ -232,9 +232,9 @@ impl LogDigest {
                         self.take_point(row.series, row.point());
                     }
                 }
-                Payload::Group => {
+                Payload::RowGroup => {
                     let place = frame.offset + HEADER_LEN as u64;
-                    let group = match Group::open(source.clone(), place, u64::from(frame.header.len)) {
+                    let group = match RowGroup::open(source.clone(), place, u64::from(frame.header.len)) {
                         Err(Error::Corrupt { .. }) => return Ok(false),
                         group => group?,
                     };
@@ -242,7 +242,7 @@ impl LogDigest {
                     if from != self.sealed || (first, points) != (from, u64::from(frame.header.count)) {
                         return Ok(false);
                     }
-                    // Points behind the group, in the other half of the tail, are taken in again.
+                    // Points after the row group, in the other buffer, are counted again.
                     self.runs.values_mut().for_each(|run| Arc::make_mut(run).head.clear());
                     self.sealed = through;
                     if !self.take_group(&group)? {
@@ -260,14 +260,14 @@ impl LogDigest {
         Ok(true)
     }
 
-    /// Takes in a record. `false` for one that redefines a name or speaks of what has none.
+    /// Adds a record. `false` if it redefines a name or refers to an undefined one.
     fn take_record(&mut self, record: &Record) -> bool {
         let text = match record {
             Record::Run { run, id, experiment, experiment_name } => {
                 let state = RunState::new(id.clone(), *experiment, experiment_name.clone());
-                let digest = RunDigest { state, sealed: BTreeMap::new(), head: BTreeMap::new(), stamp: next_stamp() };
+                let summary = LoggedRun { state, sealed: BTreeMap::new(), head: BTreeMap::new(), stamp: next_stamp() };
                 self.weight += WEIGHT + id.as_str().len() + experiment_name.len();
-                let first = self.runs.insert(*run, Arc::new(digest)).is_none();
+                let first = self.runs.insert(*run, Arc::new(summary)).is_none();
                 return first & self.numbers.insert(id.key(), *run).is_none();
             }
             Record::Series { series, run, key } => {
@@ -280,7 +280,7 @@ impl LogDigest {
                 key.len() + value.as_ref().map_or(0, String::len)
             }
             Record::Attribute { .. } => 0,
-            // It says nothing to readers.
+            // Readers ignore it.
             Record::ParamClaimed { id, key, value } => {
                 self.claims.insert((id.clone(), key.clone()), value.clone());
                 return true;
@@ -299,8 +299,8 @@ impl LogDigest {
         true
     }
 
-    /// Takes in the statistics of a group, whose points are counted already. `false` where they cannot be read.
-    fn take_group(&mut self, group: &Group) -> Result<bool> {
+    /// Adds the statistics of a row group whose points are already counted. `false` if they cannot be read.
+    fn take_group(&mut self, group: &RowGroup) -> Result<bool> {
         let footer = group.footer();
         let keys: Vec<Arc<str>> = footer.keys.iter().map(Arc::from).collect();
         for (index, series) in footer.series.iter().enumerate() {
@@ -318,18 +318,18 @@ impl LogDigest {
         Ok(true)
     }
 
-    /// Marks all runs as changed: points of one count in what is said of the others too.
+    /// Marks all runs as changed: new points of one run change the coverage of all.
     fn stamp(&mut self) {
         self.runs.values_mut().for_each(|run| Arc::make_mut(run).stamp = next_stamp());
     }
 
     /// The run of a series.
-    fn run_of(&mut self, series: u32) -> Option<&mut RunDigest> {
+    fn run_of(&mut self, series: u32) -> Option<&mut LoggedRun> {
         let (run, _) = self.series.get(&series)?;
         self.runs.get_mut(run).map(Arc::make_mut)
     }
 
-    /// Takes in the next point. One of a series that has no name counts, and is nobody's.
+    /// Adds the next point. A point of an unnamed series counts but belongs to no run.
     fn take_point(&mut self, series: u32, point: Point) {
         let Some(run) = self.run_of(series) else { return };
         match run.head.get_mut(&series) {
@@ -338,7 +338,7 @@ impl LogDigest {
         }
     }
 
-    /// The runs that the log speaks of: each one's key, number in the log, and stamp.
+    /// The log's runs: key, number in the log, and stamp.
     pub fn runs(&self) -> impl Iterator<Item = (RunKey, u32, u64)> {
         self.numbers.iter().map(|(&key, number)| (key, *number, self.runs[number].stamp))
     }
@@ -349,26 +349,26 @@ impl LogDigest {
         self.numbers.get(&id.key()).copied().filter(|number| self.runs[number].state.id == *id)
     }
 
-    /// What the log says of a run.
+    /// The run's metadata in this log.
     #[must_use]
     pub fn state(&self, id: &RunId) -> Option<RunState> {
         self.number(id).map(|number| self.state_of(&self.runs[&number]))
     }
 
-    /// What the log says of the run of a key.
+    /// The metadata of the run with this key.
     #[must_use]
     pub fn state_of_key(&self, key: RunKey) -> Option<RunState> {
         self.numbers.get(&key).map(|number| self.state_of(&self.runs[number]))
     }
 
-    fn state_of(&self, run: &RunDigest) -> RunState {
+    fn state_of(&self, run: &LoggedRun) -> RunState {
         let mut state = run.state.clone();
         let through = self.tail.through();
         state.coverage.push(Coverage { order: self.order, writer: self.writer, from: 0, through, lost: 0 });
         state
     }
 
-    /// The value of a param of a run that the log claims, and has neither set nor retracted.
+    /// The value of a param that the log claims and has neither set nor retracted.
     #[must_use]
     pub fn open_claim(&self, id: &RunId, param: &str) -> Option<&str> {
         if self.claims.is_empty() {
@@ -383,13 +383,13 @@ impl LogDigest {
         self.claims.range((id.clone(), String::new())..).next().is_some_and(|((of, _), _)| of == id)
     }
 
-    /// Whether the writer said that nothing more will come.
+    /// Whether the writer ended the log.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// What the log has of a run, by its number there.
+    /// The log's part of a run, by the run's number.
     #[must_use]
     pub fn part(&self, number: u32) -> Option<RunPart<StatsPart>> {
         let run = self.runs.get(&number)?;
@@ -401,7 +401,7 @@ impl LogDigest {
         Some(RunPart { state, series: vec![(coverage, parts)] })
     }
 
-    /// About how much memory this takes, in bytes.
+    /// Approximate memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.weight
