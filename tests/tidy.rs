@@ -59,12 +59,13 @@ const LAYERS: [(&str, &[&str]); 15] = [
 ];
 
 /// Which of our crates a crate may depend on. What is not named here is forbidden.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("stepwell", &[]),
     ("stepwell-import", &["stepwell"]),
     ("stepwell-wire", &["stepwell"]),
     ("stepwell-server", &["stepwell", "stepwell-wire"]),
     ("stepwell-cli", &["stepwell", "stepwell-import", "stepwell-server"]),
+    ("stepwell-python", &["stepwell", "stepwell-wire", "stepwell-cli"]),
     ("stepwell-torture", &["stepwell"]),
     ("stepwell-compare", &["stepwell"]),
     ("xtask", &[]),
