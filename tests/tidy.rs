@@ -58,6 +58,25 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ),
 ];
 
+/// Which of our crates a crate may depend on. What is not named here is forbidden.
+const CRATES: [(&str, &[&str]); 9] = [
+    ("stepwell", &[]),
+    ("stepwell-import", &["stepwell"]),
+    ("stepwell-wire", &["stepwell"]),
+    ("stepwell-server", &["stepwell", "stepwell-wire"]),
+    ("stepwell-cli", &["stepwell", "stepwell-import", "stepwell-server"]),
+    ("stepwell-python", &["stepwell", "stepwell-wire", "stepwell-cli"]),
+    ("stepwell-torture", &["stepwell"]),
+    ("stepwell-compare", &["stepwell"]),
+    ("xtask", &[]),
+];
+/// HTTP and async, which only the server and what stands on it may know.
+const HTTP: [&str; 9] =
+    ["async-std", "axum", "axum-core", "http", "http-body", "hyper", "hyper-util", "tokio", "tower-service"];
+/// Crates that none of a crate's dependencies may depend on either.
+const FREE_OF: [(&str, &[&str]); 4] =
+    [("stepwell", &HTTP), ("stepwell", &["serde_json"]), ("stepwell-import", &HTTP), ("stepwell-wire", &HTTP)];
+
 /// The modules of the library that are public. `internals` opens the others to the repository's own targets.
 const PUBLIC: [&str; 10] =
     ["files", "import", "internals", "items", "limits", "maintenance", "query", "registry", "testing", "tracking"];
@@ -206,6 +225,67 @@ fn layers_import_only_what_lies_below() {
         }
     }
     none(&found, "a layer imports only lower ones, and by their own paths");
+}
+
+/// The dependencies of a crate of ours, those of its tests left out.
+fn dependencies(name: &str) -> Vec<String> {
+    let path = if name == "stepwell" { "Cargo.toml".to_owned() } else { format!("crates/{name}/Cargo.toml") };
+    read(&path)
+        .lines()
+        .skip_while(|line| *line != "[dependencies]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split([' ', '.', '=']).next().filter(|name| !name.is_empty() && *name != "#"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Everything that a crate of ours depends on, directly or not, each with the crate that asks for it.
+fn reached(name: &str) -> BTreeMap<String, String> {
+    let lock = read("Cargo.lock");
+    let (mut left, mut reached) = (vec![name.to_owned()], BTreeMap::new());
+    while let Some(one) = left.pop() {
+        // The tests of our own crates may depend on more, which the lock does not tell apart.
+        let all: Vec<String> = if CRATES.iter().any(|(known, _)| *known == one) {
+            dependencies(&one)
+        } else {
+            // Several versions may be locked.
+            let start = format!("\nname = \"{one}\"\n");
+            let all = lock.split("[[package]]").filter(|package| package.starts_with(&start));
+            let all = all.filter_map(|package| package.split("dependencies = [").nth(1)?.split(']').next());
+            let all = all.flat_map(|all| all.split('"').skip(1).step_by(2));
+            all.filter_map(|one| one.split(' ').next()).map(str::to_owned).collect()
+        };
+        for to in all {
+            if !reached.contains_key(&to) {
+                reached.insert(to.clone(), one.clone());
+                left.push(to);
+            }
+        }
+    }
+    reached
+}
+
+#[test]
+fn crates_depend_only_on_what_lies_below() {
+    let mut found = Vec::new();
+    for (path, text) in files("Cargo.toml").iter().filter(|(path, _)| path.starts_with("crates/")) {
+        let name = path.split('/').nth(1).unwrap_or_default();
+        assert!(text.contains(&format!("name = \"{name}\"")), "{path} is the crate of its folder");
+        if !CRATES.iter().any(|(known, _)| *known == name) {
+            found.push(format!("{path}: {name} has no place among the crates"));
+        }
+    }
+    for (name, below) in CRATES {
+        let own = dependencies(name).into_iter().filter(|to| CRATES.iter().any(|(known, _)| known == to));
+        found.extend(own.filter(|to| !below.contains(&to.as_str())).map(|to| format!("{name} depends on {to}")));
+    }
+    for (name, free_of) in FREE_OF {
+        let forbidden = reached(name).into_iter().filter(|(to, _)| free_of.contains(&to.as_str()));
+        found.extend(forbidden.map(|(to, of)| format!("{name} depends on {to}, by way of {of}")));
+    }
+    assert!(reached("stepwell-server").contains_key("tokio"), "what a crate reaches is found");
+    none(&found, "a crate depends on what lies below it, and only the server knows HTTP");
 }
 
 #[test]

@@ -201,7 +201,9 @@ mod tests {
         }
         let mut seen = 0;
         each(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut seen);
-        each(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../stepwell-server/src"), &mut seen);
+        for library in ["stepwell-server", "stepwell-wire"] {
+            each(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(library).join("src"), &mut seen);
+        }
         assert!(seen > 15, "{seen}");
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{LazyLock, OnceLock};
 
 use stepwell::Workspace;
+use stepwell::files::check_no_link;
 use stepwell::tracking::{Tracking, TrackingOptions};
 
 use crate::artifacts::Roots;
@@ -40,8 +41,7 @@ impl Settings {
     /// workspace.
     #[must_use]
     pub fn of(workspace: &Workspace) -> Self {
-        let root = workspace.root();
-        let artifacts = std::path::absolute(root).unwrap_or_else(|_| root.to_owned()).join("artifacts");
+        let artifacts = own_artifacts(workspace);
         Self {
             artifact_root: artifacts.display().to_string(),
             artifacts,
@@ -96,6 +96,10 @@ impl Api {
             return Ok(roots);
         }
         let Settings { artifacts, artifact_root, artifact_root_within, .. } = &self.settings;
+        if *artifacts == own_artifacts(self.tracking.workspace()) {
+            // Whoever may write to the workspace could put a link there.
+            check_no_link(artifacts)?;
+        }
         let roots = Roots::open(artifacts, artifact_root, artifact_root_within.as_deref())?;
         Ok(self.roots.get_or_init(|| roots))
     }
@@ -204,6 +208,12 @@ impl Api {
     pub fn artifacts_of_version(&self, name: &str, version: &str) -> Result<String, Fault> {
         Ok(self.tracking.get_model_version_download_uri(name, version)?)
     }
+}
+
+/// The workspace's own folder of artifacts.
+fn own_artifacts(workspace: &Workspace) -> PathBuf {
+    let root = workspace.root();
+    std::path::absolute(root).unwrap_or_else(|_| root.to_owned()).join("artifacts")
 }
 
 /// Compiles the pattern that sources of model versions must match.

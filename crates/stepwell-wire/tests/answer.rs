@@ -107,6 +107,20 @@ fn artifacts_live_at_plain_paths_in_the_workspace() {
 }
 
 #[test]
+fn a_link_in_place_of_the_artifacts_is_not_followed() {
+    let world = World::new();
+    let run = world.run_in("0");
+    let outside = world.dir.path().join("outside");
+    std::fs::create_dir_all(outside.join("0").join(&run).join("artifacts/secret")).unwrap();
+    std::os::unix::fs::symlink(&outside, world.dir.path().join("workspace/artifacts")).unwrap();
+    let told = Told::default();
+    let query = format!("run_id={run}");
+    let refused = world.api.answer_in(&told, "GET", "/api/2.0/mlflow/artifacts/list", &query, b"");
+    assert_eq!(fault(&refused), (500, "INTERNAL_ERROR".into()));
+    assert!(told.failed.borrow()[0].detail.as_ref().unwrap().contains("artifacts"));
+}
+
+#[test]
 fn faults_have_the_servers_statuses_and_codes() {
     let world = World::new();
     let missing = world.get("runs/get", "run_id=0123456789abcdef0123456789abcdef");

@@ -1,4 +1,4 @@
-//! Checks of a request's parameters before its handler sees them, with MLflow's words.
+//! Checks of a request's parameters before its operation sees them, with MLflow's words.
 
 use serde_json::{Map, Value};
 

@@ -57,7 +57,7 @@ pub enum Reach {
     ExperimentName,
     /// `model_id` of a logged model.
     Model,
-    /// What the operation names in its own language; its handler holds each against the scope.
+    /// What the operation names in its own language; it holds each against the scope itself.
     Operation,
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn mentioned(name: &str, value: &Value, to: &mut Vec<Object>) {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| mentioned(name, value, to)),
         Value::Array(items) => items.iter().for_each(|item| mentioned(name, item, to)),
         Value::Null => {}
-        // An empty id names nothing to any handler.
+        // An empty id names nothing to any operation.
         Value::String(id) if id.is_empty() => {}
         id => match name {
             "experiment_id" | "experimentId" | "experiment_ids" | "experimentIds" => {
