@@ -251,7 +251,11 @@ impl RunBase {
         };
         let state = Arc::new(Mutex::new(state));
         fork::enlist(&state);
-        Ok(Self { shared: Arc::new(Shared { state, id, strict, warned: AtomicBool::new(false) }), workspace, monitor: Mutex::new(None) })
+        Ok(Self {
+            shared: Arc::new(Shared { state, id, strict, warned: AtomicBool::new(false) }),
+            workspace,
+            monitor: Mutex::new(None),
+        })
     }
 
     /// The run's id.
