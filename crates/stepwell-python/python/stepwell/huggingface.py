@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
+from . import _files
 from ._dropin import as_dict, failed, never_raises, set_params_once, tell
 from ._workspace import Workspace, open
 
@@ -79,7 +80,7 @@ class StepwellCallback(TrainerCallback):  # type: ignore[misc]
         """The run's id; empty before the training begins."""
         return self.run.id if self.run is not None else ""
 
-    def _ready(self, args: Any, state: Any, model: Any = None) -> bool:
+    def _ready(self, args: Any, state: Any) -> bool:
         """Whether this process logs; begins the run, if there is none."""
         if not state.is_world_process_zero:
             return False
@@ -93,7 +94,6 @@ class StepwellCallback(TrainerCallback):  # type: ignore[misc]
             elif begin["experiment"] is None:
                 begin["experiment"] = getattr(args, "project", None)
             self.run = where.run(**begin)  # type: ignore[arg-type]
-            self._describe(args, model)
         return True
 
     @never_raises
@@ -104,21 +104,17 @@ class StepwellCallback(TrainerCallback):  # type: ignore[misc]
         set_params_once(self.run, {"args": settings}, "stepwell.huggingface")
         config = getattr(model, "config", None)
         if hasattr(config, "to_json_string"):
-            path = self.run.artifact_folder / "model_config.json"
-            from . import _files
-
-            _files.write(path.parent, path.name, config.to_json_string().encode())
+            _files.write(self.run.artifact_folder, "model_config.json", config.to_json_string().encode())
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begins the run."""
-        began = self.run is None
-        if self._ready(args, state, kwargs.get("model")) and not (began and self._owns):
+        """Begins the run, and sets its params."""
+        if self._ready(args, state):
             self._describe(args, kwargs.get("model"))
 
     @never_raises
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         """Logs what the trainer reports."""
-        if not logs or not self._ready(args, state, kwargs.get("model")):
+        if not logs or not self._ready(args, state):
             return
         assert self.run is not None
         numbers, texts = {}, {}
@@ -139,7 +135,7 @@ class StepwellCallback(TrainerCallback):  # type: ignore[misc]
     @never_raises
     def on_predict(self, args: Any, state: Any, control: Any, metrics: Mapping[str, Any], **kwargs: Any) -> None:
         """Logs what `predict` found."""
-        if metrics and self._ready(args, state, kwargs.get("model")):
+        if metrics and self._ready(args, state):
             assert self.run is not None
             self.run.log(
                 {_renamed(key) if self._rename else key: value for key, value in metrics.items()}, step=state.global_step

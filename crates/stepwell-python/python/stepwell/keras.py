@@ -75,6 +75,7 @@ class StepwellCallback(_Callback):  # type: ignore[misc]
         self._prefix = prefix
         self._batch = 0
         self._epoch = 0
+        self._in_training = False
 
     @property
     def id(self) -> str:
@@ -83,6 +84,7 @@ class StepwellCallback(_Callback):  # type: ignore[misc]
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Begins the run, if there is none, and sets its params."""
+        self._in_training = True
         if self.run is None or (self._owns and not self.run.active):
             where = self._workspace if isinstance(self._workspace, Workspace) else open(self._workspace)
             self.run = where.run(**self._begin)  # type: ignore[arg-type]
@@ -127,14 +129,13 @@ class StepwellCallback(_Callback):  # type: ignore[misc]
 
     @never_raises
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Logs what `evaluate` found outside of a training, as `test/KEY`; within one, the epoch has it."""
-        if self.run is not None and not self._owns and logs:
-            in_training = getattr(self.model, "_eval_epoch_iterator", None) is not None
-            if not in_training:
-                self.run.log({f"{self._prefix}test/{key}": value for key, value in logs.items()}, step=self._epoch)
+        """Logs what `evaluate` found, as `test/KEY`, to a run that is open. Within a training the epoch has it."""
+        if self.run is not None and self.run.active and not self._in_training and logs:
+            self.run.log({f"{self._prefix}test/{key}": value for key, value in logs.items()}, step=self._epoch)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Ends the run, if the callback began it."""
+        self._in_training = False
         if self._owns and self.run is not None:
             try:
                 self.run.finish()
