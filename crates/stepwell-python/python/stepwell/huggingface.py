@@ -1,8 +1,8 @@
 """Hugging Face Transformers: a callback of `Trainer` that logs to a Stepwell run.
 
-    from stepwell.huggingface import StepwellCallback
+from stepwell.huggingface import StepwellCallback
 
-    trainer = Trainer(..., callbacks=[StepwellCallback(experiment="nlp")])
+trainer = Trainer(..., callbacks=[StepwellCallback(experiment="nlp")])
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _renamed(key: str) -> str:
     return f"train/{key}"
 
 
-class StepwellCallback(TrainerCallback):  # type: ignore[misc]
+class StepwellCallback(TrainerCallback):
     """Logs what the trainer reports, at its global step, from its main process.
 
     run: a run to log to, which the caller ends. Without, the callback begins one and ends it with the training.
@@ -102,7 +102,7 @@ class StepwellCallback(TrainerCallback):  # type: ignore[misc]
         # Tokens are written as placeholders by `to_dict`.
         settings = {key: value for key, value in as_dict(args).items() if value is not None}
         set_params_once(self.run, {"args": settings}, "stepwell.huggingface")
-        config = getattr(model, "config", None)
+        config: Any = getattr(model, "config", None)
         if hasattr(config, "to_json_string"):
             _files.write(self.run.artifact_folder, "model_config.json", config.to_json_string().encode())
 
@@ -138,7 +138,8 @@ class StepwellCallback(TrainerCallback):  # type: ignore[misc]
         if metrics and self._ready(args, state):
             assert self.run is not None
             self.run.log(
-                {_renamed(key) if self._rename else key: value for key, value in metrics.items()}, step=state.global_step
+                {_renamed(key) if self._rename else key: value for key, value in metrics.items()},
+                step=state.global_step,
             )
 
     @never_raises

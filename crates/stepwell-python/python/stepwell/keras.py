@@ -1,8 +1,8 @@
 """Keras: a callback that logs a training to a Stepwell run. It takes Keras 3, or TensorFlow's.
 
-    from stepwell.keras import StepwellCallback
+from stepwell.keras import StepwellCallback
 
-    model.fit(x, y, epochs=10, callbacks=[StepwellCallback(experiment="vision", name="first")])
+model.fit(x, y, epochs=10, callbacks=[StepwellCallback(experiment="vision", name="first")])
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._run import Run
 
 
-def _callback() -> type:
+def _callback() -> Any:
     # TensorFlow's own Keras, where a script has that and no other.
     if "keras" not in sys.modules and "tensorflow" in sys.modules:
         from tensorflow import keras
@@ -93,7 +93,9 @@ class StepwellCallback(_Callback):  # type: ignore[misc]
     @never_raises
     def _describe(self) -> None:
         assert self.run is not None
-        params: dict[str, Any] = {key: value for key, value in (self.params or {}).items() if key in ("epochs", "steps")}
+        params: dict[str, Any] = {
+            key: value for key, value in (self.params or {}).items() if key in ("epochs", "steps")
+        }
         optimizer = getattr(self.model, "optimizer", None)
         if optimizer is not None and hasattr(optimizer, "get_config"):
             params["optimizer"] = {key: _plain(value) for key, value in optimizer.get_config().items()}

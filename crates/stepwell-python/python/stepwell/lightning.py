@@ -24,16 +24,16 @@ from ._workspace import Workspace, open
 __all__ = ["StepwellLogger"]
 
 
-def _logger() -> type:
+def _logger() -> Any:
     # The package that the script has; either takes only its own loggers.
     if "pytorch_lightning" in sys.modules and "lightning" not in sys.modules:
         from pytorch_lightning.loggers.logger import Logger
     else:
         try:
-            from lightning.pytorch.loggers.logger import Logger
+            from lightning.pytorch.loggers.logger import Logger  # type: ignore[assignment]
         except ImportError:
             from pytorch_lightning.loggers.logger import Logger
-    return Logger  # type: ignore[no-any-return]
+    return Logger
 
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ class StepwellLogger(_Logger):  # type: ignore[misc]
         # By its number the ranks know which logger is which.
         self._number = StepwellLogger._made
         StepwellLogger._made += 1
-        where = workspace if isinstance(workspace, Workspace) else None
-        self._path = os.path.abspath(where.path if where else workspace or os.environ.get("STEPWELL_DIR") or "stepwell")
+        where = workspace.path if isinstance(workspace, Workspace) else workspace
+        self._path = os.path.abspath(where or os.environ.get("STEPWELL_DIR") or "stepwell")
         self._experiment = experiment
-        self._begin = {"name": name, "params": dict(params or {}), "tags": dict(tags or {})}
+        self._begin: dict[str, Any] = {"name": name, "params": dict(params or {}), "tags": dict(tags or {})}
         self._id = run_id
         self._prefix = prefix
         self._all_ranks = all_ranks
@@ -264,7 +264,10 @@ class StepwellLogger(_Logger):  # type: ignore[misc]
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
         """Remembers which checkpoints there are."""
         if self._checkpoints:
-            kept = [*getattr(checkpoint_callback, "best_k_models", {}), getattr(checkpoint_callback, "best_model_path", "")]
+            kept = [
+                *getattr(checkpoint_callback, "best_k_models", {}),
+                getattr(checkpoint_callback, "best_model_path", ""),
+            ]
             kept.append(getattr(checkpoint_callback, "last_model_path", ""))
             self._saved = list(dict.fromkeys(path for path in kept if path))
 

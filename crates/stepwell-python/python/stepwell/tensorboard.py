@@ -13,7 +13,8 @@ What becomes of each call:
 | add_scalar | a point of the metric TAG |
 | add_scalars | a point of each metric MAIN_TAG/TAG, in the same run |
 | add_text | `texts/TAG/STEP.txt` |
-| add_image, add_images, add_image_with_boxes | `images/TAG/STEP.png`; more of one call `STEP-2.png` …; boxes `STEP.json` |
+| add_image, add_images | `images/TAG/STEP.png`; more of one call `STEP-2.png` … |
+| add_image_with_boxes | so too, and the boxes as `STEP.json` |
 | add_figure | `figures/TAG/STEP.png`; more of one call `STEP-2.png` … |
 | add_video | `videos/TAG/STEP.png`, an animated PNG |
 | add_audio | `audio/TAG/STEP.wav` |
@@ -152,7 +153,11 @@ class SummaryWriter:
 
     @never_raises
     def add_scalars(
-        self, main_tag: str, tag_scalar_dict: Mapping[str, Any], global_step: int | None = None, walltime: float | None = None
+        self,
+        main_tag: str,
+        tag_scalar_dict: Mapping[str, Any],
+        global_step: int | None = None,
+        walltime: float | None = None,
     ) -> None:
         """Logs several values, as MAIN_TAG/TAG. TensorBoard would make a run of each."""
         values = {
@@ -398,7 +403,7 @@ class SummaryWriter:
         step = 0 if global_step is None else int(global_step)
         if run_name is None and not self._had_hparams:
             texts = {key: str(value) for key, value in flatten(hparam_dict, "/")}
-            if not (set(texts) & set(self.run.view().params)) or not self._conflicts(texts):
+            if not self._conflicts(texts):
                 self._had_hparams = True
                 set_params(self.run, texts, "SummaryWriter.add_hparams")
                 self.run.log(metrics, step=step)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .._dropin import alone, as_dict, newest, tell
+from .._errors import InvalidError
 from .._workspace import Workspace, open
 
 from ._errors import Error, UsageError
@@ -22,15 +23,18 @@ _run: Run | None = None
 _open: list[Run] = []
 _at_exit_is_set = False
 
+
 def current() -> Run | None:
     """The run that is active."""
     return _run
+
 
 def needed(call: str) -> Run:
     """The run that is active; without one, an error that says which call asked for it."""
     if _run is None:
         raise Error(f"call wandb.init() before wandb.{call}")
     return _run
+
 
 def forget(run: Run) -> None:
     """A run that ends is no longer active."""
@@ -40,10 +44,12 @@ def forget(run: Run) -> None:
     if run in _open:
         _open.remove(run)
 
+
 def _at_exit() -> None:
     for run in list(_open):
         if run._process == os.getpid():
             run._save_again()
+
 
 def folder_of(given: str | os.PathLike[str] | None) -> str | None:
     """The workspace of a `dir`: the folder itself if it is one, else its folder `stepwell`."""
@@ -54,9 +60,11 @@ def folder_of(given: str | os.PathLike[str] | None) -> str | None:
         return None
     return where if (Path(where) / "stepwell.workspace").exists() else os.path.join(where, "stepwell")
 
+
 def project_of(given: str | None) -> str:
     """The project, as W&B finds it."""
     return given or os.environ.get("WANDB_PROJECT") or "uncategorized"
+
 
 def _config_of(config: Any, include: Any, exclude: Any) -> dict[str, Any]:
     if isinstance(config, (str, os.PathLike)):
@@ -70,12 +78,15 @@ def _config_of(config: Any, include: Any, exclude: Any) -> dict[str, Any]:
     values = as_dict(config)
     # W&B's YAML files have each value in a dict of its own.
     values = {
-        key: value["value"] if isinstance(value, dict) and set(value) <= {"value", "desc"} and "value" in value else value
+        key: value["value"]
+        if isinstance(value, dict) and set(value) <= {"value", "desc"} and "value" in value
+        else value
         for key, value in values.items()
     }
     if include is not None:
         values = {key: value for key, value in values.items() if key in include}
     return {key: value for key, value in values.items() if key not in (exclude or ())}
+
 
 def init(
     entity: str | None = None,
@@ -168,6 +179,7 @@ def init(
         _run = run
     return run
 
+
 def _begin(
     workspace: Workspace,
     project: str,
@@ -197,7 +209,11 @@ def _begin(
         if there is not None and resume == "never":
             raise UsageError(f'the project {project!r} has a run {id!r}; resume="allow" would go on with it')
         if there is not None and resume in (None, False):
-            tell("wandb.init", f"there is a run {id!r}, which is kept; this is another one. resume= goes on with it", project)
+            tell(
+                "wandb.init",
+                f"there is a run {id!r}, which is kept; this is another one. resume= goes on with it",
+                project,
+            )
             there = None
         if there is not None:
             resumed = True
@@ -217,12 +233,22 @@ def _begin(
         allow_val_change=allow_val_change,
     )
 
+
 def find(workspace: Workspace, project: str, id: str) -> str | None:
     """Stepwell's id of a project's run by W&B's id, or by Stepwell's own."""
     found = newest(workspace, project, ID, id)
-    if found is None and id in workspace and workspace[id].experiment == project:
+    if found is None and has(workspace, id) and workspace[id].experiment == project:
         return id
     return found
+
+
+def has(workspace: Workspace, id: str) -> bool:
+    """Whether a workspace has a run by Stepwell's id. W&B's ids may have characters that Stepwell's have not."""
+    try:
+        return id in workspace
+    except InvalidError:
+        return False
+
 
 def _unfinished(workspace: Workspace, project: str, machine: dict[str, str]) -> str | None:
     """The newest run of this script on this machine, if it did not end well."""
@@ -232,4 +258,3 @@ def _unfinished(workspace: Workspace, project: str, machine: dict[str, str]) -> 
     view = workspace[found]
     same = view.tags.get("wandb.host") == machine["wandb.host"]
     return found if same and view.status != "FINISHED" else None
-

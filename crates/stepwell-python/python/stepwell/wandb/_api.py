@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .._dropin import tell
 from .._native import RunView
 from .._workspace import Workspace, open
 from . import _artifact
-from ._active import ID, find, folder_of, project_of
+from ._active import ID, find, folder_of, has, project_of
 from ._artifact import Artifact
 from ._config import CHANGED, nested, value_of
 from ._errors import CommError
@@ -46,7 +47,9 @@ class File:
         """How many bytes it has."""
         return self._path.stat().st_size
 
-    def download(self, root: str | os.PathLike[str] = ".", replace: bool = False, exist_ok: bool = False, **_: Any) -> Any:
+    def download(
+        self, root: str | os.PathLike[str] = ".", replace: bool = False, exist_ok: bool = False, **_: Any
+    ) -> Any:
         """Copies the file below a folder, and opens the copy."""
         import shutil
 
@@ -169,7 +172,12 @@ class ApiRun:
         return found if keys is None else [row for row in found if all(key in row for key in keys if key[0] != "_")]
 
     def scan_history(
-        self, keys: Sequence[str] | None = None, page_size: int = 1000, min_step: int = 0, max_step: int | None = None, **_: Any
+        self,
+        keys: Sequence[str] | None = None,
+        page_size: int = 1000,
+        min_step: int = 0,
+        max_step: int | None = None,
+        **_: Any,
     ) -> Iterator[dict[str, Any]]:
         """All rows: a dict for each step, with `_step`, `_timestamp` and values by key.
 
@@ -179,7 +187,12 @@ class ApiRun:
         yield from self._rows(keys, lowest, max_step)
 
     def history(
-        self, samples: int = 500, keys: Sequence[str] | None = None, x_axis: str = "_step", pandas: bool = True, **_: Any
+        self,
+        samples: int = 500,
+        keys: Sequence[str] | None = None,
+        x_axis: str = "_step",
+        pandas: bool = True,
+        **_: Any,
     ) -> Any:
         """Up to so many rows, spread evenly, with the first and the last: pandas' DataFrame, or a list."""
         rows = self._rows(keys, -(2**63), None)
@@ -189,8 +202,11 @@ class ApiRun:
             rows = [rows[round(at * last / (count - 1))] for at in range(count)]
         if not pandas:
             return rows
-        import pandas as pd
-
+        try:
+            import pandas as pd
+        except ImportError:
+            tell("stepwell.wandb: history", "pandas is not installed, so the rows are a list")
+            return rows
         frame = pd.DataFrame(rows)
         return frame.sort_values(x_axis) if x_axis in frame and x_axis != "_step" else frame
 
@@ -233,7 +249,13 @@ class ApiRun:
             for part in rest.split("."):
                 at = at.get(part) if isinstance(at, dict) else None
             return at
-        names = {"display_name": "name", "name": "id", "jobType": "job_type", "createdAt": "created_at", "username": "entity"}
+        names = {
+            "display_name": "name",
+            "name": "id",
+            "jobType": "job_type",
+            "createdAt": "created_at",
+            "username": "entity",
+        }
         return getattr(self, names.get(name, name), None)
 
     def __repr__(self) -> str:
@@ -330,7 +352,7 @@ class Api:
     def run(self, path: str) -> ApiRun:
         """A run by `project/id` or `entity/project/id`; the id alone does for a default project."""
         *before, id = path.strip("/").split("/")
-        if id in self._workspace:
+        if has(self._workspace, id):
             return ApiRun(self._workspace, self._workspace[id])
         project = self._project("/".join(before) or None)
         found = find(self._workspace, project, id)
@@ -340,7 +362,9 @@ class Api:
 
     def artifact(self, name: str, type: str | None = None, **_: Any) -> Artifact:
         """A version of an artifact by `project/name:alias`."""
-        return _artifact.find(self._workspace, self._project("/".join(name.split("/")[:-1]) or None), name.split("/")[-1])
+        return _artifact.find(
+            self._workspace, self._project("/".join(name.split("/")[:-1]) or None), name.split("/")[-1]
+        )
 
     def artifact_exists(self, name: str, type: str | None = None) -> bool:
         """Whether there is such a version."""

@@ -19,7 +19,7 @@ CHANGED = "wandb.config."
 def word(value: Any) -> str:
     """The text of a value: strings as they are, the rest as JSON, as `stepwell import` writes W&B's config."""
     value = plain(value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def plain(value: Any) -> Any:

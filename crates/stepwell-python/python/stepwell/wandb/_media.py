@@ -151,7 +151,12 @@ class Video(Media):
     kind = "videos"
 
     def __init__(
-        self, data_or_path: Any, caption: str | None = None, fps: int | None = None, format: str | None = None, **more: Any
+        self,
+        data_or_path: Any,
+        caption: str | None = None,
+        fps: int | None = None,
+        format: str | None = None,
+        **more: Any,
     ) -> None:
         super().__init__(caption)
         unknown("Video", more)
@@ -252,9 +257,11 @@ class Molecule(Media):
         super().__init__(caption)
         unknown("Molecule", more)
         self._make(
-            lambda: (f".{file_type or 'pdb'}", _read(data_or_path))
-            if hasattr(data_or_path, "read")
-            else _file(data_or_path)
+            lambda: (
+                (f".{file_type or 'pdb'}", _read(data_or_path))
+                if hasattr(data_or_path, "read")
+                else _file(data_or_path)
+            )
         )
 
 

@@ -18,6 +18,7 @@ from .._workspace import Workspace
 from . import _artifact
 from ._artifact import Artifact
 from ._config import Config, word
+from ._errors import CommError
 from ._ignored import given, ignored, unknown
 from ._summary import SET, STATISTICS, Summary
 from ._values import Sorted
@@ -145,6 +146,8 @@ class Run:
         folder = self._artifacts() / "files"
         folder.mkdir(parents=True, exist_ok=True)
         return os.fspath(folder)
+
+    sync_dir = dir
 
     @property
     def disabled(self) -> bool:
@@ -287,9 +290,7 @@ class Run:
                 tell(f"stepwell.wandb ignores define_metric(summary={statistic!r})", "the statistic is not known")
 
     @never_raises
-    def alert(
-        self, title: str, text: str = "", level: Any = None, wait_duration: Any = None, **more: Any
-    ) -> None:
+    def alert(self, title: str, text: str = "", level: Any = None, wait_duration: Any = None, **more: Any) -> None:
         """Keeps an alert as the artifact `alerts/NUMBER.json`, and prints it to standard error."""
         given("alert", wait_duration=(wait_duration, None))
         unknown("alert", more)
@@ -383,7 +384,9 @@ class Run:
 
     finish_artifact = upsert_artifact
 
-    def use_artifact(self, artifact_or_name: Any, type: str | None = None, aliases: Any = None, **more: Any) -> Artifact:
+    def use_artifact(
+        self, artifact_or_name: Any, type: str | None = None, aliases: Any = None, **more: Any
+    ) -> Artifact:
         """A version of an artifact of this or another project: `NAME:latest`, `NAME:v3`, `PROJECT/NAME:ALIAS`.
 
         It raises if there is none. The run has the tag `wandb.used.NAME`.
@@ -394,7 +397,7 @@ class Run:
             if found.is_draft():
                 found = self.log_artifact(found, aliases=aliases)
         elif self._workspace is None:
-            raise _artifact.CommError("a disabled run has no artifacts")
+            raise CommError("a disabled run has no artifacts")
         else:
             found = _artifact.find(self._workspace, self.project, str(artifact_or_name))
         if type is not None and found.type != type:
