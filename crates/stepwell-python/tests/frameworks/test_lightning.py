@@ -51,19 +51,24 @@ def source(package, rest):
 @pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
 def test_a_training_is_logged(ws, script, package):
     framework(package)
-    script(source(package, """
+    script(
+        source(
+            package,
+            """
 logger = StepwellLogger(experiment="vision", name="first", checkpoints=True)
 model = Model()
 one = trainer(logger)
 one.fit(model, data(), data())
 assert stepwell.open()[logger.version].status == "FINISHED"
 one.test(model, data())
-"""))
+""",
+        )
+    )
     (row,) = ws.search(experiments=["vision"]).rows()
     view = ws[row["run_id"]]
     assert view.status == "FINISHED" and view.name == "first"
     assert list(view["loss"].steps) == list(range(16))
-    assert list(view["epoch"].values)[-1] == 2.0 or 1.0 in list(view["epoch"].values)
+    assert {0.0, 1.0} <= set(view["epoch"].values)
     assert len(view["val_loss"]) == 3
     assert view.params == {"lr": "0.1", "fails": "False"}
     assert list((view.artifact_folder / "checkpoints").glob("*.ckpt"))
@@ -71,13 +76,18 @@ one.test(model, data())
 
 def test_a_training_that_fails_says_so(ws, script):
     framework("lightning")
-    script(source("lightning.pytorch", """
+    script(
+        source(
+            "lightning.pytorch",
+            """
 logger = StepwellLogger(experiment="vision")
 try:
     trainer(logger, enable_checkpointing=False).fit(Model(fails=True), data())
 except RuntimeError:
     pass
-"""))
+""",
+        )
+    )
     (row,) = ws.search(experiments=["vision"]).rows()
     assert row["status"] == "FAILED"
 
@@ -86,16 +96,21 @@ except RuntimeError:
 def test_ranks_log_to_one_run(ws, script, tmp_path, all_ranks):
     framework("lightning")
     file = tmp_path / "ranks.py"
-    file.write_text(source("lightning.pytorch", f"""
+    file.write_text(
+        source(
+            "lightning.pytorch",
+            f"""
 if __name__ == "__main__":
     logger = StepwellLogger(experiment="ranks", all_ranks={all_ranks})
     trainer(logger, devices=2, strategy="ddp", enable_checkpointing=False).fit(Model(), data())
     logger.experiment.set_tag("said", "rank 0")
-"""))
+""",
+        )
+    )
     script(file)
     (row,) = ws.search(experiments=["ranks"]).rows()
     view = ws[row["run_id"]]
-    assert view.status == ("FINISHED" if not all_ranks else view.status) and view.tags["said"] == "rank 0"
+    assert view.status == "FINISHED" and view.tags["said"] == "rank 0"
     assert set(view["rank"].values) == {0.0} and len(view["rank"]) == 8
     if all_ranks:
         assert set(view["rank1/rank"].values) == {1.0} and len(view["rank1/rank"]) == 8
@@ -106,12 +121,17 @@ if __name__ == "__main__":
 def test_spawned_processes_go_on_with_the_run(ws, script, tmp_path):
     framework("lightning")
     file = tmp_path / "spawn.py"
-    file.write_text(source("lightning.pytorch", """
+    file.write_text(
+        source(
+            "lightning.pytorch",
+            """
 if __name__ == "__main__":
     logger = StepwellLogger(experiment="spawn", all_ranks=True)
     logger.log_hyperparams({"outer": {"inner": [1, 2]}})
     trainer(logger, devices=2, strategy="ddp_spawn", enable_checkpointing=False).fit(Model(), data())
-"""))
+""",
+        )
+    )
     script(file)
     (row,) = ws.search(experiments=["spawn"]).rows()
     view = ws[row["run_id"]]
