@@ -49,7 +49,7 @@ pub(crate) fn python() -> Option<PathBuf> {
             return None;
         }
     }
-    say("installing MLflow, once: some 250 MB, which takes minutes; pip tells how far it is");
+    say("installing MLflow, once: some 500 MB, which takes minutes; pip tells how far it is");
     install(&python);
     std::fs::write(done, wanted).unwrap();
     Some(python)
