@@ -100,7 +100,7 @@ fn run(task: Task) -> Result<(), String> {
         Task::Wheel => {
             let package = root().join("crates/stepwell-python");
             let mut maturin = command("maturin");
-            execute(maturin.current_dir(package).args(["build", "--release", "--out", "../../target/wheels"]))
+            execute(maturin.current_dir(package).args(["build", "--out", "../../target/wheels"]))
         }
         Task::Frameworks => frameworks(),
         Task::Deny => execute(cargo().args(["deny", "--all-features", "check"])),
