@@ -130,7 +130,7 @@ impl Tracking {
             }
         };
         let artifact_uri = match own_artifact_uri(row.items.iter().copied()) {
-            Some(uri) => uri.to_owned(),
+            Some(uri) => self.told_place(uri.to_owned()),
             None => below(&below(root, row.run_id.as_str()), "artifacts"),
         };
         let lifecycle_stage = LifecycleStage::of(row.deleted);

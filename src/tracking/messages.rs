@@ -205,6 +205,9 @@ impl<A: Copy> Words<'_, A> {
             (_, Form::None) => self.invalid_clause(),
             (Entity::Metric, Form::Number) => (given == "-inf").then(|| not_numeric("metric", given)),
             (Entity::Metric, _) => Some(not_numeric("metric", given)),
+            (Entity::Attribute, Form::List) if self.language == Language::Runs && self.is_number(*entity, key) => {
+                self.of_integer(key, form, given)
+            }
             (Entity::Attribute, Form::List) if self.language != Language::Models => self.of_unlisted(key),
             (Entity::Attribute, form) if self.is_number(*entity, key) => self.of_integer(key, form, given),
             (_, Form::Text) => None,
@@ -363,6 +366,7 @@ mod tests {
             ("metrics.a = 'it''s'", "Expected numeric value type for metric. Found 'it''s'"),
             ("metrics.a = '5'", "Expected numeric value type for metric. Found '5'"),
             ("start_time > 'x'", "Expected numeric value type for numeric attribute: start_time. Found 'x'"),
+            ("start_time = ('a')", "Expected numeric value type for numeric attribute: start_time. Found ('a')"),
             ("status = 5", "Expected a quoted string value for attributes. Got value 5"),
             ("status IN ('a')", "Only ['run_id'] attributes support comparison with a list"),
             ("run_id IN ()", "While parsing a list in the query, expected a non-empty list"),

@@ -20,6 +20,7 @@ mod model_filter;
 mod model_search;
 mod models;
 mod names;
+mod places;
 mod purge;
 mod registered;
 mod registry_search;

@@ -90,12 +90,20 @@ impl Tracking {
         tags.iter().map(|(key, value)| validate::free_tag(key, value, truncate)).collect()
     }
 
-    /// A logged model; `allow_deleted` tells whether a deleted one is given too.
+    /// A logged model that is not deleted.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
     pub fn get_logged_model(&self, model_id: &str) -> Result<LoggedModel> {
         self.model(model_id, false)
+    }
+
+    /// A logged model, deleted or not.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`.
+    pub fn get_any_logged_model(&self, model_id: &str) -> Result<LoggedModel> {
+        self.model(model_id, true)
     }
 
     fn model(&self, model_id: &str, even_deleted: bool) -> Result<LoggedModel> {
@@ -109,7 +117,7 @@ impl Tracking {
         Ok(self.shown_model(&row, roots.get(&experiment).map(String::as_str)))
     }
 
-    fn model_run(&self, model_id: &str) -> Result<crate::run::snapshot::RunSnapshot> {
+    pub(super) fn model_run(&self, model_id: &str) -> Result<crate::run::snapshot::RunSnapshot> {
         let id = RunId::new(model_id).map_err(|_| no_model(model_id))?;
         let run = self.inner.workspace.find_run(&id)?;
         run.filter(|run| run.state().kind() == LOGGED_MODEL).ok_or_else(|| no_model(model_id))
@@ -257,7 +265,7 @@ impl Tracking {
             creation_timestamp: created,
             last_updated_timestamp: field("updated").and_then(|time| time.parse().ok()).unwrap_or(created),
             artifact_uri: match row.items.get(&index_key(ARTIFACT_URI, "")) {
-                Some(uri) => uri.clone(),
+                Some(uri) => self.told_place(uri.clone()),
                 None => below(&below(&below(&root, "models"), row.run_id.as_str()), "artifacts"),
             },
             status: field("status").and_then(|status| status.parse().ok()).unwrap_or(LoggedModelStatus::Unspecified),

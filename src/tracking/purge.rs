@@ -1,6 +1,7 @@
 //! Permanent deletion of runs and experiments that were deleted before, and of single metrics. MLflow's server has no
 //! call for it; `mlflow gc` does the first two on the database.
 
+use crate::base::items::{LOGGED_MODEL, RUN};
 use crate::error::Error;
 use crate::tracking::error::{Code, Fault, Result};
 use crate::tracking::store::Tracking;
@@ -16,6 +17,37 @@ impl Tracking {
         self.snapshot(&id)?;
         self.inner.writers.close(&id)?;
         self.inner.workspace.purge_run(&id).map_err(in_this_state)
+    }
+
+    /// Permanently deletes a logged model that was deleted before. The caller removes its files.
+    ///
+    /// # Errors
+    /// As [`Self::purge_run`].
+    pub fn purge_logged_model(&self, model_id: &str) -> Result<()> {
+        let id = self.model_run(model_id)?.id().clone();
+        self.inner.workspace.purge_run(&id).map_err(in_this_state)
+    }
+
+    /// Ids of the runs that were deleted at or before a time in milliseconds since the epoch, by themselves or with
+    /// their experiment.
+    ///
+    /// # Errors
+    /// `DATA_LOSS`, `INTERNAL_ERROR`.
+    pub fn runs_deleted_by(&self, time_ms: i64) -> Result<Vec<String>> {
+        self.deleted_by(RUN, time_ms)
+    }
+
+    /// Ids of the logged models that were deleted at or before a time, likewise.
+    ///
+    /// # Errors
+    /// `DATA_LOSS`, `INTERNAL_ERROR`.
+    pub fn logged_models_deleted_by(&self, time_ms: i64) -> Result<Vec<String>> {
+        self.deleted_by(LOGGED_MODEL, time_ms)
+    }
+
+    fn deleted_by(&self, kind: u8, time_ms: i64) -> Result<Vec<String>> {
+        let ids = self.inner.workspace.deleted_by(kind, time_ms)?;
+        Ok(ids.iter().map(ToString::to_string).collect())
     }
 
     /// Permanently deletes an experiment that was deleted before, with all its runs; its name becomes free. The caller

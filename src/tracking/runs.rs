@@ -214,7 +214,7 @@ impl Tracking {
                 start_time: state.start_time_ms(),
                 end_time: state.end_time_ms(),
                 artifact_uri: match state.item(ARTIFACT_URI, "") {
-                    Some(uri) => uri.to_owned(),
+                    Some(uri) => self.told_place(uri.to_owned()),
                     None => self.artifact_uri(state.experiment, &state.id)?,
                 },
                 lifecycle_stage: LifecycleStage::of(self.inner.workspace.counts_as_deleted(state)?),

@@ -18,6 +18,9 @@ use crate::workspace::open::Workspace;
 pub struct TrackingOptions {
     /// Where artifacts go of experiments that were created without a location: each below it in a folder of its number.
     pub artifact_root: String,
+    /// The folder that `mlflow-artifacts:/` stands for, if who asks reaches it by its path: then places in it are told as
+    /// paths. They are kept as `mlflow-artifacts:/` all the same, so that a server on the workspace can serve them.
+    pub artifact_folder: Option<String>,
     /// Whether longer values of params and tags are cut (MLflow's default) or refused.
     pub truncate_long_values: bool,
     /// Whether filters may go beyond MLflow's: OR, NOT, parentheses, IN, regular expressions, statistics of metrics.
@@ -32,6 +35,7 @@ impl Default for TrackingOptions {
     fn default() -> Self {
         Self {
             artifact_root: "mlflow-artifacts:/".into(),
+            artifact_folder: None,
             truncate_long_values: true,
             extended_filters: false,
             writers_max: 256,
@@ -115,7 +119,7 @@ impl Tracking {
         if experiment.artifact_location.is_empty() {
             below(&self.inner.options.artifact_root, &experiment.id.to_string())
         } else {
-            experiment.artifact_location.clone()
+            self.told_place(experiment.artifact_location.clone())
         }
     }
 

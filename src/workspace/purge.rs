@@ -137,6 +137,22 @@ impl Workspace {
         Ok(collected)
     }
 
+    /// Ids of the runs of a kind that count as deleted since some time, or for longer.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub(crate) fn deleted_by(&self, kind: u8, time_ms: i64) -> Result<Vec<RunId>> {
+        let catalog = self.catalog()?;
+        let mut found = Vec::new();
+        for id in self.readable_ids(Some(kind))?.0 {
+            let Some(run) = self.find_run(&id)? else { continue };
+            if deleted_since(&catalog, &run).is_some_and(|since| since <= time_ms) {
+                found.push(id);
+            }
+        }
+        Ok(found)
+    }
+
     /// See [`Maintenance::purge_run`](crate::maintenance::Maintenance::purge_run).
     pub(crate) fn purge_run(&self, id: &RunId) -> Result<()> {
         let run = self.run_to_delete(id)?;

@@ -1,4 +1,4 @@
-"""The unmodified client against `stepwell serve`: what users' scripts do."""
+"""The unmodified client against `stepwell serve`, and on a folder: what users' scripts do."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 
-def test_quickstart(server):
+def test_quickstart(store):
     with mlflow.start_run(run_name="first", tags={"team": "vision"}) as run:
         mlflow.log_param("lr", 0.1)
         mlflow.log_params({"layers": 3, "text": "a\nb\"c"})
@@ -37,7 +37,7 @@ def test_quickstart(server):
     assert mlflow.artifacts.load_dict(run.info.artifact_uri + "/config.json") == {"k": [1, 2]}
 
 
-def test_nested_runs_and_search(server):
+def test_nested_runs_and_search(store):
     with mlflow.start_run() as parent:
         for lr in (0.1, 0.01, 0.001):
             with mlflow.start_run(nested=True):
@@ -58,7 +58,7 @@ def test_nested_runs_and_search(server):
     assert len(mlflow.search_experiments(filter_string="name = 'test_nested_runs_and_search'")) == 1
 
 
-def test_artifact_trees(server, tmp_path):
+def test_artifact_trees(store, tmp_path):
     for name in ("a.txt", "sub/b.bin", "sub/deep/ünï cödé (1).txt"):
         path = tmp_path / "tree" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def test_artifact_trees(server, tmp_path):
     assert (tmp_path / "out" / "big.bin").read_bytes() == big.read_bytes()
 
 
-def test_deleting_restoring_and_errors(server):
+def test_deleting_restoring_and_errors(store):
     client = MlflowClient()
     with mlflow.start_run() as run:
         mlflow.log_param("p", 1)
@@ -94,7 +94,7 @@ def test_deleting_restoring_and_errors(server):
     assert taken.value.error_code == "RESOURCE_ALREADY_EXISTS"
 
 
-def test_sklearn_autolog_registry_and_loading(server):
+def test_sklearn_autolog_registry_and_loading(store):
     from sklearn.datasets import load_iris
     from sklearn.linear_model import LogisticRegression
 
@@ -132,7 +132,7 @@ def test_sklearn_autolog_registry_and_loading(server):
     assert client.search_registered_models("name = 'iris'") == []
 
 
-def test_tracing_never_hurts_the_traced(server):
+def test_tracing_never_hurts_the_traced(store):
     """There are no traces here (W7): the client warns, and what it wraps works on."""
 
     @mlflow.trace
@@ -156,7 +156,7 @@ def test_tracing_never_hurts_the_traced(server):
     assert mlflow.search_traces(locations=[run.info.experiment_id], return_type="list") == []
 
 
-def test_pictures_tables_and_datasets(server):
+def test_pictures_tables_and_datasets(store):
     import numpy
     import pandas
 
@@ -177,7 +177,7 @@ def test_pictures_tables_and_datasets(server):
     assert [(m.name, m.status.value, m.params, m.metrics[0].dataset_name) for m in found] == [("outside", "READY", {"depth": "3"}, "numbers")]
 
 
-def test_prompts(server):
+def test_prompts(store):
     import mlflow.genai as genai
 
     genai.register_prompt("greet", "Hi {{who}}", commit_message="first", tags={"a": "b"})
@@ -192,7 +192,7 @@ def test_prompts(server):
         MlflowClient().create_registered_model("greet")
 
 
-def test_async_logging(server):
+def test_async_logging(store):
     with mlflow.start_run() as run:
         for step in range(500):
             mlflow.log_metric("m", step, step=step, synchronous=False)
@@ -202,10 +202,10 @@ def test_async_logging(server):
     assert len(mlflow.get_run(run.info.run_id).data.params) == 20
 
 
-def test_command_line(server):
+def test_command_line(store):
     def call(*arguments):
         command = [sys.executable, "-m", "mlflow", *arguments]
-        return subprocess.run(command, env={**__import__("os").environ, "MLFLOW_TRACKING_URI": server.uri}, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(command, env={**__import__("os").environ, "MLFLOW_TRACKING_URI": store.uri}, capture_output=True, text=True, check=True).stdout
 
     call("experiments", "create", "--experiment-name", "by-command")
     assert "by-command" in call("experiments", "search")
@@ -216,7 +216,7 @@ def test_command_line(server):
     assert mlflow.get_run(run.info.run_id).info.lifecycle_stage == "deleted"
 
 
-def test_a_project_runs_locally(server, tmp_path):
+def test_a_project_runs_locally(store, tmp_path):
     (tmp_path / "MLproject").write_text(
         "name: probe\nentry_points:\n  main:\n    parameters:\n      alpha: {type: float, default: 0.5}\n"
         f"    command: '\"{sys.executable}\" train.py {{alpha}}'\n"
@@ -246,7 +246,7 @@ def test_restart_between_two_calls(server, how):
     assert [m.value for m in MlflowClient().get_metric_history(run.info.run_id, "m")] == [1, 2]
 
 
-def test_three_clients_at_once(server):
+def test_three_clients_at_once(store):
     experiment = mlflow.get_experiment_by_name("test_three_clients_at_once").experiment_id
     shared = MlflowClient().create_run(experiment).info.run_id
     failures = []

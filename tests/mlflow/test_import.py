@@ -6,7 +6,6 @@ import subprocess
 
 import mlflow
 import pytest
-from conftest import Stepwell
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, LoggedModelOutput, ViewType
 from mlflow.entities.model_registry import RegisteredModelTag
 from mlflow.tracking import MlflowClient
@@ -97,7 +96,7 @@ def import_store(workspace, path, *more):
 
 
 @pytest.mark.parametrize("kind", ["database", "folders"])
-def test_a_whole_store_moves(tmp_path, kind):
+def test_a_whole_store_moves(tmp_path, kind, opened):
     uri = f"sqlite:///{tmp_path}/mlflow.db" if kind == "database" else f"file://{tmp_path}/mlruns"
     path = tmp_path / ("mlflow.db" if kind == "database" else "mlruns")
     source = MlflowClient(uri, registry_uri=uri)
@@ -106,9 +105,8 @@ def test_a_whole_store_moves(tmp_path, kind):
     run, model = fill(source, tmp_path)
     report = import_store(tmp_path / "w", path)
     assert report["taken"]["experiments"] == 5 and report["taken"]["models"] == 3, report
-    server = Stepwell(tmp_path / "w")
-    try:
-        here = MlflowClient(server.uri, registry_uri=server.uri)
+    with opened(tmp_path / "w") as address:
+        here = MlflowClient(address, registry_uri=address)
         assert experiments(here) == experiments(source)
         assert runs(here) == runs(source)
         assert models(here) == models(source)
@@ -117,8 +115,6 @@ def test_a_whole_store_moves(tmp_path, kind):
             assert getattr(own, name) == getattr(theirs, name), name
         assert [(m.key, m.value, m.step, m.dataset_name) for m in own.metrics] == [("acc", 0.5, 1, "ds")]
         assert {k: v for k, v in theirs.tags.items()} == own.tags
-    finally:
-        server.stop()
     again = import_store(tmp_path / "w", path)
     assert again["added"] == {"runs": 0, "series": 0, "points": 0}
     # Later changes follow, and the files come when they are asked for.
@@ -126,13 +122,10 @@ def test_a_whole_store_moves(tmp_path, kind):
     source.set_experiment_tag(source.get_experiment_by_name("bucket").experiment_id, "team", "audio")
     moved = import_store(tmp_path / "w", path, "--artifacts")
     assert moved["taken"]["artifacts"] >= 1
-    server = Stepwell(tmp_path / "w")
-    try:
-        here = MlflowClient(server.uri, registry_uri=server.uri)
+    with opened(tmp_path / "w") as address:
+        here = MlflowClient(address, registry_uri=address)
         assert here.get_registered_model("net").aliases["champion"] in ("2", 2)
         assert here.get_experiment_by_name("bucket").tags["team"] == "audio"
         assert [f.path for f in here.list_artifacts(run, "sub")] == ["sub/x.txt"]
         with open(here.download_artifacts(run, "sub/x.txt", str(tmp_path))) as file:
             assert file.read() == "hello"
-    finally:
-        server.stop()

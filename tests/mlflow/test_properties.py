@@ -1,4 +1,4 @@
-"""Random filters, orders, names and batches: MLflow's own server and ours answer alike.
+"""Random filters, orders, names and batches: MLflow's own server and a store of ours answer alike.
 
 Of an answer the status, the code and the runs in their order are compared, and of a refusal the words too, up to where they list
 what would be right. Examples are drawn from a seed that does not change; `STEPWELL_EXAMPLES` says how many.
@@ -9,7 +9,8 @@ import os
 import re
 
 import pytest
-import requests
+from conftest import Folder
+from differential import Side, side_of
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
@@ -27,11 +28,11 @@ RUNS = (
 
 
 class Filled:
-    """A server with the runs above in an experiment."""
+    """A store with the runs above in an experiment."""
 
-    def __init__(self, uri):
-        self.uri, self.ids = uri, {}
-        self.experiment = self.post("experiments/create", {"name": "properties"}).json()["experiment_id"]
+    def __init__(self, side, place):
+        self.side, self.ids = side, {}
+        self.experiment = self.post("experiments/create", {"name": f"properties {place}"}).json()["experiment_id"]
         for run in RUNS:
             made = self.post("runs/create", {"experiment_id": self.experiment, "run_name": run["name"], "start_time": run["start"], "user_id": "u"})
             run_id = self.ids[run["name"]] = made.json()["run"]["info"]["run_id"]
@@ -42,32 +43,59 @@ class Filled:
             self.post("runs/update", {"run_id": run_id, "status": run["status"], **end}).raise_for_status()
 
     def post(self, path, body):
-        return requests.post(f"{self.uri}/api/2.0/mlflow/{path}", data=json.dumps(body), headers={"Content-Type": "application/json"}, timeout=60)
+        return self.side.send("POST", path, body)
+
+    def get(self, path, params):
+        return self.side.send("GET", path, params)
 
     def search(self, text="", order_by=(), **more):
         """Names of the runs that were found, or what was said instead."""
-        text = re.sub(r"\{(\w+)\}", lambda found: self.ids[found.group(1)], text)
+        text = self.filled(text)
         answer = self.post("runs/search", {"experiment_ids": [self.experiment], "filter": text, "order_by": list(order_by), **more})
         if answer.status_code != 200:
             return told(answer)
         return [run["info"]["run_name"] for run in answer.json().get("runs", [])]
 
+    def filled(self, text):
+        return re.sub(r"\{(\w+)\}", lambda found: self.ids[found.group(1)], text)
+
+
+class FilledFolder(Filled):
+    """A folder with them, searched by the call of MLflow's store."""
+
+    def search(self, text="", order_by=()):
+        from mlflow.entities import ViewType
+        from mlflow.exceptions import MlflowException
+        from mlflow.tracking._tracking_service.utils import _get_store
+
+        store = _get_store(self.side.uri)
+        try:
+            found = store.search_runs([self.experiment], self.filled(text), ViewType.ACTIVE_ONLY, 1000, list(order_by))
+        except MlflowException as error:
+            return said(error.get_http_status_code(), error.error_code, error.message)
+        return [run.info.run_name for run in found]
+
 
 def told(answer):
     """Status, code and words of a refusal."""
     try:
-        said = answer.json()
+        body = answer.json()
     except ValueError:
         return answer.status_code, "", ""
-    words = re.split(r"\. Valid | not one of |different type in list| \(invalid ", said.get("message", ""))[0]
+    return said(answer.status_code, body.get("error_code"), body.get("message", ""))
+
+
+def said(status, code, message):
+    words = re.split(r"\. Valid | not one of |different type in list| \(invalid ", message)[0]
     # Ours stops at the first comparison that is wrong; MLflow lists what follows it too.
     words = re.sub(r"(Invalid clause\(s\) in filter string: '(?:[^']|'')*'?).*", r"\1", words, flags=re.DOTALL)
-    return answer.status_code, said.get("error_code"), re.sub(r"[0-9a-f]{32}", "ID", words)
+    return status, code, re.sub(r"[0-9a-f]{32}", "ID", words)
 
 
 @pytest.fixture(scope="module")
-def sides(session_server, reference):
-    return Filled(session_server.uri), Filled(reference)
+def sides(session_store, reference, place):
+    kind = FilledFolder if isinstance(session_store, Folder) else Filled
+    return kind(side_of(session_store), place), Filled(Side(reference), place)
 
 
 def alike(ours, theirs, asked):
@@ -111,6 +139,8 @@ WRONG = st.one_of(
     clause(METRICS, WRONG_OPERATORS, NUMBERS), clause(TEXTS, WRONG_OPERATORS, QUOTED),
     st.sampled_from(["(metrics.m > 0)", "NOT metrics.m > 0", "metrics.m", "> 1", "metrics.m >", "OR", "metrics.m IS NULL", "status IS NOT NULL", "metrics.m BETWEEN 0 AND 5", "status IN ('FINISHED')", "run_id IN ()"]),
 )
+# What goes beyond MLflow's language, which a folder answers, see FilledFolder.
+BEYOND = re.compile(r"\(|\bNOT\b|\bOR\b|BETWEEN|\bIN\b|\bIS\b", re.IGNORECASE)
 # What MLflow and ours take differently on purpose, or by an accident of MLflow's parser (docs/mlflow.md, D5 and D6).
 ACCIDENTS = re.compile(r"dataset\S+\s+\S+\s+\(|run_id\s+\S+\s+\('\{|metrics\.n?inf\s+\S+\s+-?1\.79")
 
@@ -127,6 +157,10 @@ def test_filters(sides, text):
 @given(st.lists(st.one_of(RIGHT, WRONG), min_size=1, max_size=3).map(" and ".join).filter(lambda text: not ACCIDENTS.search(text)))
 def test_wrong_filters(sides, text):
     ours, theirs = sides[0].search(text), sides[1].search(text)
+    if isinstance(sides[0], FilledFolder) and BEYOND.search(text) and isinstance(theirs, tuple):
+        # It may be answered here, or refused in the words of the longer language.
+        assert isinstance(ours, list) or ours[:2] == theirs[:2], f"{text}\n  stepwell {ours}\n  mlflow   {theirs}"
+        return
     if " and " in text and isinstance(ours, tuple) and isinstance(theirs, tuple):
         # Ours names the first comparison that is wrong; MLflow looks at the shape of all, then at names, then at values.
         ours, theirs = ours[:2], theirs[:2]
@@ -186,7 +220,7 @@ def test_batches(sides, data):
     for side in sides:
         run = side.post("runs/create", {"experiment_id": side.experiment, "run_name": "batch", "start_time": 1}).json()["run"]["info"]["run_id"]
         answer = side.post("runs/log-batch", {"run_id": run, **batch})
-        got = requests.get(f"{side.uri}/api/2.0/mlflow/runs/get", params={"run_id": run}, timeout=60).json()["run"]["data"]
+        got = side.get("runs/get", {"run_id": run}).json()["run"]["data"]
         side.post("runs/delete", {"run_id": run})
         kept = {kind: sorted((item["key"], str(item.get("value")), item.get("step", 0), item.get("timestamp", 0)) for item in got.get(kind, [])) for kind in ("metrics", "params", "tags")}
         left.append((answer.status_code, answer.json().get("error_code") if answer.status_code != 200 else "", kept))

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use parking_lot::Mutex;
 use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyList, PyString, PyTuple};
 
 use stepwell::query::View;
 use stepwell::tracking::{Batch, DatasetInput, Fault, ListedRun, MetricRef, ModelOutput, Run, RunSearch};
@@ -164,24 +165,23 @@ impl MlflowStore {
     /// Ids of runs that were deleted at least `older_than_ms` ago.
     fn deleted_runs(&self, py: Python<'_>, older_than_ms: i64) -> PyResult<Vec<String>> {
         let before = now_ms().saturating_sub(older_than_ms);
-        let workspace = self.api.tracking().workspace();
-        py.detach(|| -> stepwell::Result<Vec<String>> {
-            let mut found = Vec::new();
-            for id in workspace.run_ids()? {
-                let Some(run) = workspace.find_run(&id)? else { continue };
-                let state = run.state();
-                if workspace.counts_as_deleted(state)? && state.deleted_ms().is_none_or(|at| at <= before) {
-                    found.push(id.to_string());
-                }
-            }
-            Ok(found)
-        })
-        .or_raise(py)
+        py.detach(|| self.api.tracking().runs_deleted_by(before)).map_err(|fault| raise(py, &fault))
     }
 
-    /// Deletes a run, or a logged model, for good.
+    /// Ids of logged models that were deleted at least `older_than_ms` ago.
+    fn deleted_logged_models(&self, py: Python<'_>, older_than_ms: i64) -> PyResult<Vec<String>> {
+        let before = now_ms().saturating_sub(older_than_ms);
+        py.detach(|| self.api.tracking().logged_models_deleted_by(before)).map_err(|fault| raise(py, &fault))
+    }
+
+    /// Deletes a run for good.
     fn purge_run(&self, py: Python<'_>, run_id: &str) -> PyResult<()> {
         py.detach(|| self.api.tracking().purge_run(run_id)).map_err(|fault| raise(py, &fault))
+    }
+
+    /// Deletes a logged model for good.
+    fn purge_logged_model(&self, py: Python<'_>, model_id: &str) -> PyResult<()> {
+        py.detach(|| self.api.tracking().purge_logged_model(model_id)).map_err(|fault| raise(py, &fault))
     }
 
     /// Deletes an experiment and its runs for good.
@@ -222,13 +222,31 @@ impl<'py> Words<'py> {
         let py = metric.py();
         Ok(MetricRef {
             key: self.key.to_str()?,
-            value: crate::convert::value(&metric.getattr(pyo3::intern!(py, "value"))?)?,
-            timestamp: crate::convert::step(&metric.getattr(pyo3::intern!(py, "timestamp"))?)?,
-            step: crate::convert::step(&metric.getattr(pyo3::intern!(py, "step"))?)?,
+            value: number(&metric.getattr(pyo3::intern!(py, "value"))?)?,
+            timestamp: whole(&metric.getattr(pyo3::intern!(py, "timestamp"))?)?,
+            step: whole(&metric.getattr(pyo3::intern!(py, "step"))?)?,
             model_id: borrow(&self.model_id)?,
             dataset_name: borrow(&self.dataset_name)?,
             dataset_digest: borrow(&self.dataset_digest)?,
         })
+    }
+}
+
+/// A metric's value. MLflow refuses truth values.
+#[inline]
+fn number(value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    if value.is_instance_of::<PyBool>() {
+        return Err(PyTypeError::new_err("a value must be a number, not bool"));
+    }
+    crate::convert::value(value)
+}
+
+/// A metric's timestamp or step. MLflow takes floats too, such as `1000 * time.time()`; what is less than one is cut.
+#[inline]
+fn whole(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    match value.cast_exact::<PyFloat>() {
+        Ok(float) => crate::convert::step(&PyFloat::new(value.py(), float.value().trunc())),
+        Err(_) => crate::convert::step(value),
     }
 }
 

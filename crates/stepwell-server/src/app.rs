@@ -85,6 +85,7 @@ impl App {
             artifact_root: root.clone(),
             artifacts: destination,
             artifact_root_within: address::within(root, &hosts, &config.path_prefix).map(str::to_owned),
+            local: false,
             extended_filters: config.extended_filters,
             model_source_pattern: config.model_source_pattern.clone(),
             body_bytes: config.limits.body_bytes,

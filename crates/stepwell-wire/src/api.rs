@@ -27,6 +27,9 @@ pub struct Settings {
     /// The path within [`Self::artifacts`] that [`Self::artifact_root`] stands for, where that is an address of the
     /// very server that serves the folder.
     pub artifact_root_within: Option<String>,
+    /// Whether who asks works on this machine, by the files themselves: then artifacts are told by their paths, and the
+    /// files of experiments and model versions may be anywhere.
+    pub local: bool,
     /// Whether filters of runs may go beyond MLflow's: OR, NOT, parentheses, BETWEEN, regular expressions, statistics
     /// of metrics.
     pub extended_filters: bool,
@@ -46,6 +49,7 @@ impl Settings {
             artifact_root: artifacts.display().to_string(),
             artifacts,
             artifact_root_within: None,
+            local: true,
             extended_filters: false,
             model_source_pattern: None,
             body_bytes: BODY_BYTES_MAX,
@@ -74,6 +78,7 @@ impl Api {
         let model_source = settings.model_source_pattern.as_deref().map(model_source).transpose()?;
         let options = TrackingOptions {
             artifact_root: settings.artifact_root.clone(),
+            artifact_folder: settings.local.then(|| settings.artifacts.display().to_string()),
             extended_filters: settings.extended_filters,
             ..TrackingOptions::default()
         };
@@ -113,6 +118,11 @@ impl Api {
             detail: Some(error.to_string()),
             ..Fault::new(Code::StoreFailed, "The folder of artifacts cannot be opened.")
         })
+    }
+
+    /// Whether [`Settings::local`] was chosen.
+    pub(crate) fn is_local(&self) -> bool {
+        self.settings.local
     }
 
     pub(crate) fn model_source(&self) -> Option<&fancy_regex::Regex> {

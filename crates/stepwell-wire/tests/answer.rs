@@ -86,6 +86,58 @@ fn a_run_is_logged_searched_and_read_back() {
 }
 
 #[test]
+fn a_server_and_a_process_tell_the_same_files_each_its_way() {
+    let process = World::new();
+    let artifacts = process.dir.path().join("workspace/artifacts").display().to_string();
+    let workspace = Workspace::open_or_create(process.dir.path().join("workspace")).unwrap();
+    let of_server = Settings { artifact_root: "mlflow-artifacts:/".into(), local: false, ..Settings::of(&workspace) };
+    let server = World { dir: tempfile::tempdir().unwrap(), api: Api::new(workspace, of_server).unwrap() };
+    let uri = |world: &World, run: &str| {
+        read(&world.get("runs/get", &format!("run_id={run}")))["run"]["info"]["artifact_uri"].clone()
+    };
+    // A place in the folder, named either way; and one that is elsewhere.
+    for (made_by, given, name, in_process, in_server) in [
+        (&process, format!("{artifacts}/team"), "a", format!("{artifacts}/team"), "mlflow-artifacts:/team".to_owned()),
+        (&server, "mlflow-artifacts:/lab".to_owned(), "b", format!("{artifacts}/lab"), "mlflow-artifacts:/lab".into()),
+        (&process, "s3://bucket/x".to_owned(), "c", "s3://bucket/x".into(), "s3://bucket/x".into()),
+    ] {
+        let made = read(&made_by.post("experiments/create", &json!({ "name": name, "artifact_location": given })));
+        let run = process.run_in(made["experiment_id"].as_str().unwrap());
+        assert_eq!(uri(&process, &run), format!("{in_process}/{run}/artifacts"));
+        assert_eq!(uri(&server, &run), format!("{in_server}/{run}/artifacts"));
+    }
+    let run = process.run_in("0");
+    process.post("registered-models/create", &json!({ "name": "net" }));
+    let source = format!("{artifacts}/0/{run}/artifacts/net");
+    let made = read(&process.post("model-versions/create", &json!({ "name": "net", "source": source })));
+    assert_eq!(made["model_version"]["source"], source);
+    let served = format!("mlflow-artifacts:/0/{run}/artifacts/net");
+    for (world, place) in [(&process, &source), (&server, &served)] {
+        assert_eq!(read(&world.get("model-versions/get", "name=net&version=1"))["model_version"]["source"], **place);
+        let model = read(&world.get("registered-models/get", "name=net"));
+        assert_eq!(model["registered_model"]["latest_versions"][0]["source"], **place);
+        let found = read(&world.get("model-versions/search", "filter=name='net'"));
+        assert_eq!(found["model_versions"][0]["source"], **place);
+        let files = read(&world.get("model-versions/get-download-uri", "name=net&version=1"));
+        assert_eq!(files["artifact_uri"], **place);
+    }
+    // What the process may register, a server's client may not.
+    let anywhere = json!({ "name": "net", "source": "/srv/models/net" });
+    assert_eq!(process.post("model-versions/create", &anywhere).status, 200);
+    assert_eq!(fault(&server.post("model-versions/create", &anywhere)).0, 400);
+}
+
+#[test]
+fn a_deleted_logged_model_is_told_to_who_asks_for_it() {
+    let world = World::new();
+    let made = read(&world.post("logged-models", &json!({ "experiment_id": "0", "name": "one" })));
+    let path = format!("logged-models/{}", made["model"]["info"]["model_id"].as_str().unwrap());
+    assert_eq!(world.api.answer("DELETE", &format!("/api/2.0/mlflow/{path}"), "", b"").status, 200);
+    assert_eq!(fault(&world.get(&path, "")).0, 404);
+    assert_eq!(read(&world.get(&path, "allow_deleted=true"))["model"]["info"]["name"], "one");
+}
+
+#[test]
 fn artifacts_live_at_plain_paths_in_the_workspace() {
     let world = World::new();
     let run = world.run_in("0");
@@ -98,12 +150,12 @@ fn artifacts_live_at_plain_paths_in_the_workspace() {
     let listed = read(&world.get("artifacts/list", &format!("run_id={run}&path=model")));
     assert_eq!(listed["files"], json!([{ "path": "model/MLmodel", "is_dir": false, "file_size": 7 }]));
     assert_eq!(fault(&world.get("artifacts/list", &format!("run_id={run}&path=../.."))).0, 400);
-    // A version of a model names files of its run.
+    // A version of a model names files of its run, or any that the process reaches, as in MLflow's own stores.
     world.post("registered-models/create", &json!({ "name": "m" }));
     let version = |source: &str| {
         world.post("model-versions/create", &json!({ "name": "m", "source": source, "run_id": run })).status
     };
-    assert_eq!((version(place.join("model").to_str().unwrap()), version("/etc")), (200, 400));
+    assert_eq!((version(place.join("model").to_str().unwrap()), version("/srv/net")), (200, 200));
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use super::support::*;
 use crate::base::ids::RunId;
+use crate::folder::clock::now_ms;
 use crate::tracking::entities::MetricRef;
 use crate::tracking::error::Code;
 use crate::tracking::store::Tracking;
-use crate::tracking::{Batch, CreateRun, NewExperiment};
+use crate::tracking::{Batch, CreateLoggedModel, CreateRun, NewExperiment};
 
 /// Logs one point of each metric.
 fn log(tracking: &Tracking, run: &str, keys: &[&str]) {
@@ -60,4 +61,38 @@ fn only_deleted_runs_and_experiments_are_purged() {
     refused(tracking.get_experiment(&experiment), Code::ResourceDoesNotExist);
     tracking.create_experiment(&new).unwrap();
     refused(tracking.purge_experiment("0"), Code::InvalidState);
+}
+
+#[test]
+fn what_was_deleted_is_listed_by_its_time() {
+    let tracking = tracking();
+    let new = NewExperiment { name: "e".into(), ..NewExperiment::default() };
+    let experiment = tracking.create_experiment(&new).unwrap();
+    let inside = CreateRun { experiment_id: experiment.clone(), ..CreateRun::default() };
+    let inside = tracking.create_run(&inside).unwrap().info.run_id;
+    let (marked, _active) = (run(&tracking, "marked"), run(&tracking, "active"));
+    let logged = CreateLoggedModel { experiment_id: "0".into(), ..CreateLoggedModel::default() };
+    let (model, spared) =
+        (tracking.create_logged_model(&logged).unwrap(), tracking.create_logged_model(&logged).unwrap());
+    let before = now_ms() - 1_000;
+    tracking.delete_run(&marked).unwrap();
+    tracking.delete_experiment(&experiment).unwrap();
+    tracking.delete_logged_model(&model.model_id).unwrap();
+    // A run counts as deleted since its experiment does.
+    assert!(tracking.runs_deleted_by(before).unwrap().is_empty());
+    assert!(tracking.logged_models_deleted_by(before).unwrap().is_empty());
+    let mut runs = tracking.runs_deleted_by(now_ms()).unwrap();
+    let mut expected = vec![inside.clone(), marked];
+    (runs.sort(), expected.sort());
+    assert_eq!(runs, expected);
+    assert_eq!(tracking.logged_models_deleted_by(now_ms()).unwrap(), [model.model_id.clone()]);
+    tracking.restore_experiment(&experiment).unwrap();
+    assert!(!tracking.runs_deleted_by(now_ms()).unwrap().contains(&inside));
+    refused(tracking.get_logged_model(&model.model_id), Code::ResourceDoesNotExist);
+    assert_eq!(tracking.get_any_logged_model(&model.model_id).unwrap().model_id, model.model_id);
+    refused(tracking.purge_logged_model(&spared.model_id), Code::InvalidState);
+    refused(tracking.purge_run(&model.model_id), Code::ResourceDoesNotExist);
+    tracking.purge_logged_model(&model.model_id).unwrap();
+    refused(tracking.get_any_logged_model(&model.model_id), Code::ResourceDoesNotExist);
+    assert!(tracking.logged_models_deleted_by(now_ms()).unwrap().is_empty());
 }

@@ -11,7 +11,7 @@ use crate::support::Server;
 /// An API of the server's workspace with the server's settings.
 fn api_of(server: &Server) -> Api {
     let workspace = Workspace::open(server.dir.path().join("workspace")).unwrap();
-    let settings = Settings { artifact_root: "mlflow-artifacts:/".into(), ..Settings::of(&workspace) };
+    let settings = Settings { artifact_root: "mlflow-artifacts:/".into(), local: false, ..Settings::of(&workspace) };
     Api::new(workspace, settings).unwrap()
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn create(call: &Call<'_>) -> Outcome {
     let checks = &[("name", &[Required, Text][..]), ("artifact_location", &[Text]), ("tags", &[Array])];
     let request = call.read(CREATE, checks)?;
     let location = request.opt_text("artifact_location").filter(|given| !given.is_empty());
-    let location = location.map(super::sources::location).transpose()?;
+    let location = location.map(|given| super::sources::location(call.api, given)).transpose()?;
     let id = call.tracking().create_experiment(&NewExperiment {
         name: request.text("name").to_owned(),
         artifact_location: location,

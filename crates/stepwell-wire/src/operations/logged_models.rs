@@ -148,7 +148,10 @@ pub(crate) fn create(call: &Call<'_>) -> Outcome {
 
 /// `GET logged-models/{model_id}`.
 pub(crate) fn get(call: &Call<'_>) -> Outcome {
-    got(&call.tracking().get_logged_model(call.input.path("model_id"))?)
+    let id = call.input.path("model_id");
+    let deleted_too = call.input.argument("allow_deleted").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let tracking = call.tracking();
+    got(&if deleted_too { tracking.get_any_logged_model(id) } else { tracking.get_logged_model(id) }?)
 }
 
 /// `PATCH logged-models/{model_id}`.

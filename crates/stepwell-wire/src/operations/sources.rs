@@ -22,6 +22,10 @@ pub(super) fn check(api: &Api, source: &str, run_id: &str, model_id: &str, is_pr
         let why = format!("Invalid prompt source: '{source}'. Prompt sources must use an MLflow placeholder.");
         return if PROMPT_SOURCES.contains(&source) { Ok(()) } else { Err(Fault::invalid(why)) };
     }
+    if api.is_local() {
+        // It names nothing that who asks could not read itself.
+        return Ok(());
+    }
     let (scheme, rest) = split(source);
     let param = if model_id.is_empty() { "run_id" } else { "model_id" };
     let roots = || -> Result<Vec<String>, Fault> {
@@ -220,8 +224,10 @@ pub(super) fn is_prompt_tag(key: &str, value: &str) -> bool {
 ///
 /// # Errors
 /// As of [`check_location`].
-pub(super) fn location(given: &str) -> Result<String, Fault> {
-    check_location(given)?;
+pub(super) fn location(api: &Api, given: &str) -> Result<String, Fault> {
+    if !api.is_local() {
+        check_location(given)?;
+    }
     let (scheme, rest) = split(given);
     let relative = scheme.is_empty() && !rest.starts_with('/');
     let folder = relative.then(std::env::current_dir).and_then(Result::ok);

@@ -12,11 +12,21 @@ from urllib.parse import urlencode
 from mlflow.utils.proto_json_utils import parse_dict
 
 from .. import _native
+from .._errors import NotAWorkspaceError, StorageError
 from . import _address, _faults
 
 _logger = logging.getLogger("stepwell.mlflow")
 _lock = threading.Lock()
 _stores: dict[tuple[int, str], Local] = {}
+_resolved: dict[str, str] = {}
+
+
+def resolved(address: str) -> str:
+    """An address whatever folder the process is in later: a relative one is of where the process first met it."""
+    try:
+        return _resolved.setdefault(address, _address.uri(address))
+    except ValueError as error:
+        raise _faults.exception("INVALID_PARAMETER_VALUE", str(error)) from None
 
 
 def local(address: str) -> Local:
@@ -35,16 +45,22 @@ class Local:
     """A folder that answers MLflow's REST API in the process."""
 
     def __init__(self, path: str):
-        self.native = _native.MlflowStore(path)
+        try:
+            self.native = _native.MlflowStore(path)
+        except (NotAWorkspaceError, StorageError) as error:
+            raise _faults.exception("INVALID_PARAMETER_VALUE", f"stepwell:{path}: {error}") from error
         self.path = path
         self._told: set[str] = set()
 
     def call(self, endpoint: str, method: str, json_body: str | None, response):
         """Answers a call of MLflow's REST stores; fills `response`, a message of its protocol."""
-        query, body = "", b""
+        # Some of them put arguments into the path.
+        endpoint, _, query = endpoint.partition("?")
+        body = b""
         if method == "GET":
             asked = json.loads(json_body) if json_body else {}
-            query = urlencode({key: value for key, value in asked.items() if value is not None}, doseq=True)
+            given = urlencode({key: value for key, value in asked.items() if value is not None}, doseq=True)
+            query = "&".join(filter(None, (query, given)))
         elif json_body:
             body = json_body.encode()
         status, answer, left_out = self.native.answer(method, endpoint, query, body)

@@ -18,11 +18,17 @@ from mlflow.entities import (
     RunTag,
     ViewType,
 )
+from mlflow.entities.dataset_summary import _DatasetSummary
+from mlflow.entities.metric import MetricWithRunId
+from mlflow.protos.service_pb2 import GetMetricHistoryBulkInterval, SearchDatasets
 from mlflow.store.entities.paged_list import PagedList
+from mlflow.store.tracking import SEARCH_MAX_RESULTS_DEFAULT
 from mlflow.store.tracking.rest_store import RestStore
+from mlflow.utils.proto_json_utils import message_to_json
 from mlflow.utils.rest_utils import MlflowHostCreds
 
-from ._local import local
+from . import _faults
+from ._local import local, resolved
 
 _VIEWS = {ViewType.ACTIVE_ONLY: "active_only", ViewType.DELETED_ONLY: "deleted_only", ViewType.ALL: "all"}
 
@@ -32,9 +38,9 @@ class StepwellStore(RestStore):
     past JSON."""
 
     def __init__(self, store_uri: str, artifact_uri: str | None = None):
-        super().__init__(lambda: MlflowHostCreds(store_uri))
-        self.store_uri = store_uri
-        local(store_uri)
+        self.store_uri = resolved(store_uri)
+        super().__init__(lambda: MlflowHostCreds(self.store_uri))
+        local(self.store_uri)
 
     def _native(self):
         return local(self.store_uri).native
@@ -44,17 +50,43 @@ class StepwellStore(RestStore):
         known, method = routes[api]
         return local(self.store_uri).call(endpoint or known, method, json_body, response_proto or api.Response())
 
+    # MLflow's "workspaces" are tenants of a server; its REST store asks one whether it has them.
+
+    @property
+    def supports_workspaces(self):
+        return False
+
     def _validate_workspace_support_if_specified(self):
-        # MLflow's "workspaces" are tenants of a server.
         pass
+
+    def search_experiments(
+        self,
+        view_type=ViewType.ACTIVE_ONLY,
+        max_results=SEARCH_MAX_RESULTS_DEFAULT,
+        filter_string=None,
+        order_by=None,
+        page_token=None,
+    ):
+        # A server refuses a page of no size, and MLflow's REST store has none; its other stores have this one.
+        return super().search_experiments(view_type, max_results, filter_string, order_by, page_token)
+
+    def log_spans(self, location, spans, tracking_uri=None):
+        # MLflow's own asks a server which version it has.
+        raise NotImplementedError("traces are not kept here")
 
     # What must be fast
 
     def log_metric(self, run_id, metric):
-        self._native().log_metric(run_id, metric)
+        try:
+            self._native().log_metric(run_id, metric)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise _faults.of_metrics([metric], error) from None
 
     def log_batch(self, run_id, metrics, params, tags):
-        self._native().log_batch(run_id, metrics, params, tags)
+        try:
+            self._native().log_batch(run_id, metrics, params, tags)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise _faults.of_metrics(metrics, error, "metrics") from None
 
     def get_metric_history(self, run_id, metric_key, max_results=None, page_token=None):
         store = local(self.store_uri)
@@ -84,6 +116,23 @@ class StepwellStore(RestStore):
         store.tell(left_out)
         return [_run(run) for run in runs], token
 
+    # `mlflow ui`: what MLflow's REST store has no call for, since only pages ask it of a server
+
+    def get_metric_history_bulk_interval(self, run_ids, metric_key, max_results, start_step, end_step):
+        asked = GetMetricHistoryBulkInterval(
+            run_ids=run_ids, metric_key=metric_key, max_results=max_results, start_step=start_step, end_step=end_step
+        )
+        found = self._call_endpoint(GetMetricHistoryBulkInterval, message_to_json(asked))
+        return [
+            MetricWithRunId(Metric(point.key, point.value, point.timestamp, point.step), point.run_id)
+            for point in found.metrics
+        ]
+
+    def _search_datasets(self, experiment_ids):
+        asked = message_to_json(SearchDatasets(experiment_ids=experiment_ids))
+        found = self._call_endpoint(SearchDatasets, asked, endpoint="/ajax-api/2.0/mlflow/experiments/search-datasets")
+        return [_DatasetSummary.from_proto(summary) for summary in found.dataset_summaries]
+
     # `mlflow gc`
 
     def _get_deleted_runs(self, older_than=0):
@@ -91,6 +140,12 @@ class StepwellStore(RestStore):
 
     def _hard_delete_run(self, run_id):
         self._native().purge_run(run_id)
+
+    def _get_deleted_logged_models(self, older_than=0):
+        return self._native().deleted_logged_models(older_than or 0)
+
+    def _hard_delete_logged_model(self, model_id):
+        self._native().purge_logged_model(model_id)
 
     def _hard_delete_experiment(self, experiment_id):
         self._native().purge_experiment(str(experiment_id))
