@@ -83,9 +83,10 @@ fn what_was_deleted_is_listed_by_its_time() {
     assert!(tracking.logged_models_deleted_by(before).unwrap().is_empty());
     let mut runs = tracking.runs_deleted_by(now_ms()).unwrap();
     let mut expected = vec![inside.clone(), marked];
-    (runs.sort(), expected.sort());
+    runs.sort();
+    expected.sort();
     assert_eq!(runs, expected);
-    assert_eq!(tracking.logged_models_deleted_by(now_ms()).unwrap(), [model.model_id.clone()]);
+    assert_eq!(tracking.logged_models_deleted_by(now_ms()).unwrap(), std::slice::from_ref(&model.model_id));
     tracking.restore_experiment(&experiment).unwrap();
     assert!(!tracking.runs_deleted_by(now_ms()).unwrap().contains(&inside));
     refused(tracking.get_logged_model(&model.model_id), Code::ResourceDoesNotExist);
