@@ -52,7 +52,7 @@ impl MlflowStore {
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let made = py.detach(|| -> stepwell::Result<_> {
             let workspace = Workspace::open_or_create(path)?;
-            let settings = Settings { extended_filters: true, ..Settings::of(&workspace) };
+            let settings = Settings::of(&workspace);
             Ok((workspace, settings))
         });
         let (workspace, settings) = made.or_raise(py)?;
