@@ -130,8 +130,9 @@ fn files(end: &str) -> BTreeMap<String, String> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
-                // Not ours: what tools leave, and workspaces that examples made.
-                if !name.starts_with('.') && !["target", "stepwell", "corpus", "artifacts"].contains(&name.as_str()) {
+                // Not ours: what tools leave, and the workspace that an example made.
+                let made = ["target", "corpus", "artifacts"].contains(&name.as_str());
+                if !name.starts_with('.') && !made && !(name == "stepwell" && dir == root) {
                     walk(&path, root, end, out);
                 }
             } else if name.ends_with(end) {
@@ -179,6 +180,14 @@ fn every_file_says_its_job_and_stays_short() {
                 "{path}: {lines} lines; over {LINES_MAX} is {} in LONGER",
                 if longer { "no longer" } else { "not" }
             ));
+        }
+    }
+    for (path, text) in files(".py") {
+        if !text.starts_with("\"\"\"") {
+            found.push(format!("{path}: the first line is not a docstring of the file's one job"));
+        }
+        if text.lines().count() > LINES_MAX {
+            found.push(format!("{path}: over {LINES_MAX} lines"));
         }
     }
     none(&found, "one job a file, few lines");

@@ -19,6 +19,8 @@ _logger = logging.getLogger("stepwell.mlflow")
 _lock = threading.Lock()
 _stores: dict[tuple[int, str], Local] = {}
 _resolved: dict[str, str] = {}
+# Of this process, by address: what each call asks for.
+_known: dict[str, Local] = {}
 
 
 def resolved(address: str) -> str:
@@ -31,13 +33,14 @@ def resolved(address: str) -> str:
 
 def local(address: str) -> Local:
     """The store of an address: one a folder and process, so that a forked child opens its own."""
-    key = (os.getpid(), os.path.realpath(_address.folder(address)))
-    store = _stores.get(key)
+    store = _known.get(address)
     if store is None:
+        key = (os.getpid(), os.path.realpath(_address.folder(address)))
         with _lock:
             store = _stores.get(key)
             if store is None:
                 store = _stores[key] = Local(key[1])
+            _known[address] = store
     return store
 
 
@@ -82,7 +85,8 @@ class Local:
 @atexit.register
 def _close_all() -> None:
     for (process, path), store in list(_stores.items()):
-        if process == os.getpid():
+        # A folder that was removed meanwhile has nothing left to be kept.
+        if process == os.getpid() and os.path.isdir(path):
             try:
                 store.native.close()
             except Exception as error:
@@ -93,6 +97,7 @@ def _after_fork() -> None:
     # Another thread of the parent may have held it.
     global _lock
     _lock = threading.Lock()
+    _known.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
