@@ -131,8 +131,9 @@ fn files(end: &str) -> BTreeMap<String, String> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
                 // Not ours: what tools leave, and the workspace that an example made.
-                let made = ["target", "corpus", "artifacts"].contains(&name.as_str());
-                if !name.starts_with('.') && !made && !(name == "stepwell" && dir == root) {
+                let left = ["target", "corpus", "artifacts"].contains(&name.as_str());
+                let made = name == "stepwell" && dir == root;
+                if !(name.starts_with('.') || left || made) {
                     walk(&path, root, end, out);
                 }
             } else if name.ends_with(end) {
