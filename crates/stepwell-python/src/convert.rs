@@ -1,8 +1,8 @@
 //! The one table of conversions: which Python objects are values, steps, timestamps and params.
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::exceptions::{PyException, PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyComplex, PyDict, PyFloat, PyInt, PyString};
 
 /// A value: a float, or what `float()` takes of numbers: `int`, `bool` (0 or 1), `Decimal`, `Fraction`, scalars of
 /// numpy, torch and JAX, arrays without dimensions. Text and `None` are refused, integers beyond the range of a float
@@ -16,6 +16,10 @@ pub(crate) fn value(object: &Bound<'_, PyAny>) -> PyResult<f64> {
 }
 
 fn other_value(object: &Bound<'_, PyAny>) -> PyResult<f64> {
+    // numpy's complex numbers turn into floats without their imaginary part.
+    if object.is_instance_of::<PyComplex>() {
+        return Err(PyTypeError::new_err("a value must be a number without an imaginary part"));
+    }
     object.extract::<f64>().map_err(|error| {
         let py = object.py();
         if error.is_instance_of::<PyOverflowError>(py) {
@@ -57,6 +61,21 @@ fn other_step(object: &Bound<'_, PyAny>) -> PyResult<i64> {
     })
 }
 
+/// A timestamp: milliseconds since the epoch; of a float what lies before the point.
+#[inline]
+pub(crate) fn time(object: &Bound<'_, PyAny>) -> PyResult<i64> {
+    match object.cast::<PyFloat>() {
+        Ok(float) if float.value().is_finite() && float.value().abs() < 9e18 => Ok(float.value() as i64),
+        _ => step(object).map_err(|error| {
+            if error.is_instance_of::<PyException>(object.py()) {
+                PyTypeError::new_err("a time is in milliseconds since the epoch, an integer of 64 bits")
+            } else {
+                error
+            }
+        }),
+    }
+}
+
 /// What to say of an object that does not fit.
 pub(crate) fn kind(object: &Bound<'_, PyAny>) -> String {
     object.get_type().name().map_or_else(|_| "this object".to_owned(), |name| name.to_string())
@@ -65,7 +84,8 @@ pub(crate) fn kind(object: &Bound<'_, PyAny>) -> String {
 /// Params or tags of a dict: keys are text, values what `str()` makes of them; `True` and `None` as Python writes them.
 pub(crate) fn texts(dict: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)>> {
     let mut texts = Vec::with_capacity(dict.len());
-    for (key, value) in dict {
+    // A copy, since what turns objects into text may change the dict.
+    for (key, value) in dict.iter().collect::<Vec<_>>() {
         texts.push((text(&key)?, text(&value)?));
     }
     Ok(texts)
@@ -86,17 +106,22 @@ pub(crate) fn flatten<'py>(
     found: &mut dyn FnMut(&Bound<'py, PyString>, f64) -> PyResult<()>,
 ) -> PyResult<Vec<String>> {
     let mut refused = Vec::new();
-    flatten_into(dict, None, found, &mut refused)?;
+    flatten_into(dict, None, DEPTH_MAX, found, &mut refused)?;
     Ok(refused)
 }
+
+/// Dicts within dicts, at most.
+const DEPTH_MAX: usize = 64;
 
 fn flatten_into<'py>(
     dict: &Bound<'py, PyDict>,
     prefix: Option<&str>,
+    levels: usize,
     found: &mut dyn FnMut(&Bound<'py, PyString>, f64) -> PyResult<()>,
     refused: &mut Vec<String>,
 ) -> PyResult<()> {
-    for (key, object) in dict {
+    // A copy, since what turns objects into numbers may change the dict.
+    for (key, object) in dict.iter().collect::<Vec<_>>() {
         let key = match key.cast_into_exact::<PyString>() {
             Ok(key) => key,
             Err(other) => other.into_inner().str()?,
@@ -106,11 +131,17 @@ fn flatten_into<'py>(
             None => key,
         };
         if let Ok(inner) = object.cast::<PyDict>() {
-            flatten_into(inner, Some(key.to_str()?), found, refused)?;
+            if levels == 0 {
+                refused.push(format!("dicts within dicts, more than {DEPTH_MAX} levels of them"));
+            } else {
+                flatten_into(inner, Some(key.to_str()?), levels - 1, found, refused)?;
+            }
             continue;
         }
         match value(&object) {
             Ok(value) => found(&key, value)?,
+            // What a user interrupts is not a value that is refused.
+            Err(error) if !error.is_instance_of::<PyException>(dict.py()) => return Err(error),
             Err(error) => refused.push(format!("{:?}: {}", key.to_str()?, error.value(dict.py()))),
         }
     }

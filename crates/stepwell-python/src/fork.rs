@@ -26,6 +26,10 @@ pub(crate) fn enlist(state: &Arc<Mutex<State>>) {
 /// Takes the locks of all runs. `os.register_at_fork` calls it before a fork; no run calls Python while it is locked.
 #[pyfunction]
 pub(crate) fn before_fork(py: Python<'_>) {
+    // A module that was loaded anew has registered this again.
+    if HELD.with_borrow(|held| !held.is_empty()) {
+        return;
+    }
     let runs: Vec<_> = RUNS.lock().iter().filter_map(Weak::upgrade).collect();
     for run in runs {
         let guard = loop {

@@ -9,6 +9,7 @@ use crate::convert;
 
 /// Values of a column.
 pub(crate) fn floats(object: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
+    check(object)?;
     if let Ok(column) = object.cast::<Column>()
         && let Some(values) = column.get().floats()
     {
@@ -26,8 +27,41 @@ pub(crate) fn floats(object: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
     each(object, convert::value)
 }
 
-/// Steps or timestamps of a column.
+/// Timestamps of a column: milliseconds since the epoch, or numpy's and pandas' dates of any unit.
+pub(crate) fn times(object: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+    if !is_dates(object)? {
+        return integers(object);
+    }
+    let numpy = object.py().import("numpy")?;
+    let dates = numpy.call_method1("asarray", (object,))?.call_method1("astype", ("datetime64[ms]",))?;
+    if numpy.call_method1("isnat", (&dates,))?.call_method0("any")?.is_truthy()? {
+        return Err(PyTypeError::new_err("a timestamp is missing (NaT)"));
+    }
+    integers(&dates.call_method1("astype", ("int64",))?)
+}
+
+/// Whether an array holds dates.
+fn is_dates(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let Some(kind) = object.getattr_opt("dtype")?.map(|dtype| dtype.getattr_opt("kind")).transpose()?.flatten() else {
+        return Ok(false);
+    };
+    Ok(kind.extract::<String>().is_ok_and(|kind| kind == "M" || kind == "m"))
+}
+
+/// Refuses arrays whose memory does not say what they mean.
+fn check(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    if object.hasattr("mask")? && object.hasattr("filled")? {
+        return Err(PyTypeError::new_err("a masked array: give `.filled(…)` or `.compressed()`"));
+    }
+    if is_dates(object)? {
+        return Err(PyTypeError::new_err("dates are timestamps, neither steps nor values"));
+    }
+    Ok(())
+}
+
+/// Steps of a column.
 pub(crate) fn integers(object: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+    check(object)?;
     if let Ok(column) = object.cast::<Column>()
         && let Some(values) = column.get().integers()
     {
@@ -71,6 +105,10 @@ fn buffer<T>(
 /// The numbers of a buffer of one dimension and this type.
 fn of<T: Element, U>(object: &Bound<'_, PyAny>, turn: impl Fn(T) -> U) -> Option<PyResult<Vec<U>>> {
     let buffer = PyBuffer::<T>::get(object).ok()?;
+    // Numbers of the other byte order are read one by one.
+    if buffer.format().to_bytes().starts_with(b">") || buffer.format().to_bytes().starts_with(b"!") {
+        return None;
+    }
     if buffer.dimensions() != 1 {
         let why = format!("a column has one dimension, not {}", buffer.dimensions());
         return Some(Err(PyTypeError::new_err(why)));
@@ -84,7 +122,8 @@ fn each<T>(object: &Bound<'_, PyAny>, read: impl Fn(&Bound<'_, PyAny>) -> PyResu
         true => object.call_method0("tolist")?,
         false => object.clone(),
     };
-    let mut values = Vec::with_capacity(items.len().unwrap_or(0));
+    // An object may claim any length.
+    let mut values = Vec::with_capacity(items.len().unwrap_or(0).min(1 << 16));
     for item in items.try_iter()? {
         values.push(read(&item?)?);
     }

@@ -166,7 +166,7 @@ impl State {
     #[inline]
     fn step(&mut self, given: Option<i64>) -> i64 {
         let step = given.unwrap_or(self.next_step);
-        self.next_step = step.wrapping_add(1);
+        self.next_step = step.saturating_add(1);
         step
     }
 }
@@ -295,7 +295,7 @@ impl RunBase {
         data: &Bound<'_, PyAny>,
         value: Option<&Bound<'_, PyAny>>,
         step: Option<&Bound<'_, PyAny>>,
-        time_ms: Option<i64>,
+        time_ms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         if let (Ok(key), Some(value)) = (data.cast::<PyString>(), value) {
             return self.log_one(py, key, value, step, time_ms);
@@ -314,7 +314,7 @@ impl RunBase {
         times_ms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let columns = (|| -> PyResult<_> {
-            Ok((given::integers(steps)?, given::floats(values)?, times_ms.map(given::integers).transpose()?))
+            Ok((given::integers(steps)?, given::floats(values)?, times_ms.map(given::times).transpose()?))
         })();
         let (steps, values, times) = match columns {
             Ok(columns) => columns,
@@ -327,7 +327,7 @@ impl RunBase {
             let metric = writer.metric(key)?;
             writer.log_columns(metric, &steps, times.as_deref(), &values)?;
             if let Some(last) = steps.last() {
-                state.next_step = last.wrapping_add(1);
+                state.next_step = last.saturating_add(1);
             }
             Ok(())
         });
@@ -440,11 +440,13 @@ impl RunBase {
         key: &Bound<'_, PyString>,
         value: &Bound<'_, PyAny>,
         step: Option<&Bound<'_, PyAny>>,
-        time_ms: Option<i64>,
+        time_ms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let given =
-            (|| -> PyResult<_> { Ok((key.to_str()?, convert::value(value)?, step.map(convert::step).transpose()?)) })();
-        let (key, value, step) = match given {
+        let given = (|| -> PyResult<_> {
+            let step = step.map(convert::step).transpose()?;
+            Ok((key.to_str()?, convert::value(value)?, step, time_ms.map(convert::time).transpose()?))
+        })();
+        let (key, value, step, time_ms) = match given {
             Ok(given) => given,
             Err(error) => return self.shared.failed(py, 1, Trouble::Python(error)),
         };
@@ -469,7 +471,7 @@ impl RunBase {
         data: &Bound<'_, PyAny>,
         value: Option<&Bound<'_, PyAny>>,
         step: Option<&Bound<'_, PyAny>>,
-        time_ms: Option<i64>,
+        time_ms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let Ok(dict) = data.cast::<PyDict>() else {
             let why = match data.is_instance_of::<PyString>() {
@@ -479,15 +481,24 @@ impl RunBase {
             return self.shared.failed(py, 1, Trouble::Python(PyTypeError::new_err(why)));
         };
         // `log({...}, 7)` means the step, as with other loggers.
-        let step = match step.or(value).map(convert::step).transpose() {
-            Ok(step) => step,
+        let given = (|| -> PyResult<_> {
+            Ok((step.or(value).map(convert::step).transpose()?, time_ms.map(convert::time).transpose()?))
+        })();
+        let (step, time_ms) = match given {
+            Ok(given) => given,
             Err(error) => return self.shared.failed(py, dict.len() as u64, Trouble::Python(error)),
         };
         let mut values: Vec<(Bound<'_, PyString>, f64)> = Vec::with_capacity(dict.len());
         let refused = convert::flatten(dict, &mut |key, value| {
+            // Text that UTF-8 cannot hold is refused here.
+            key.to_str()?;
             values.push((key.clone(), value));
             Ok(())
-        })?;
+        });
+        let refused = match refused {
+            Ok(refused) => refused,
+            Err(error) => return self.shared.failed(py, dict.len() as u64, Trouble::Python(error)),
+        };
         if !refused.is_empty() {
             let error = PyTypeError::new_err(refused.join("; "));
             // Raises if the run is strict, so that all of a call is there or nothing.
@@ -512,7 +523,10 @@ impl RunBase {
     ) -> PyResult<()> {
         let mut edits = Vec::new();
         for dict in [first, more].into_iter().flatten() {
-            edits.extend(convert::texts(dict)?.into_iter().map(|(key, value)| edit(key, value)));
+            match convert::texts(dict) {
+                Ok(texts) => edits.extend(texts.into_iter().map(|(key, value)| edit(key, value))),
+                Err(error) => return self.shared.failed(py, dict.len() as u64, Trouble::Python(error)),
+            }
         }
         self.apply(py, edits)
     }
@@ -550,11 +564,17 @@ impl Metric {
         py: Python<'_>,
         step: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        time_ms: Option<i64>,
+        time_ms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let (step, value) = match (convert::step(step), convert::value(value)) {
-            (Ok(step), Ok(value)) => (step, value),
-            (Err(error), _) | (_, Err(error)) => return self.shared.failed(py, 1, Trouble::Python(error)),
+        let time_ms = match time_ms {
+            None => Ok(None),
+            Some(time_ms) => convert::time(time_ms).map(Some),
+        };
+        let (step, value, time_ms) = match (convert::step(step), convert::value(value), time_ms) {
+            (Ok(step), Ok(value), Ok(time_ms)) => (step, value, time_ms),
+            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+                return self.shared.failed(py, 1, Trouble::Python(error));
+            }
         };
         self.shared.logged(py, 1, |state| {
             let writer = state.writer()?;

@@ -67,7 +67,8 @@ impl WorkspaceBase {
     }
 
     fn __contains__(&self, py: Python<'_>, run_id: &str) -> PyResult<bool> {
-        let id = RunId::new(run_id).or_raise(py)?;
+        // What is not an id names no run.
+        let Ok(id) = RunId::new(run_id) else { return Ok(false) };
         Ok(py.detach(|| self.store.find_run(&id)).or_raise(py)?.is_some())
     }
 

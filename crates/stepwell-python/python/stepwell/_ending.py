@@ -5,13 +5,14 @@ import os
 import signal
 import sys
 import threading
-import weakref
 
 from . import _native
 
-_runs: weakref.WeakSet = weakref.WeakSet()
+# Runs that nobody ended, held here so that one whose name is gone ends with the process too.
+_runs: set = set()
 _status = "FINISHED"
 _installed = False
+_handles_signals = False
 _lock = threading.Lock()
 
 
@@ -40,6 +41,7 @@ def status_of(error: BaseException | None) -> str:
 def _install() -> None:
     global _installed
     with _lock:
+        _handle_signals()
         if _installed:
             return
         _installed = True
@@ -48,11 +50,19 @@ def _install() -> None:
 
     def hook(kind, error, trace):
         global _status
-        _status = status_of(error)
+        # At a prompt the process goes on.
+        if not hasattr(sys, "ps1"):
+            _status = status_of(error)
         before(kind, error, trace)
 
     sys.excepthook = hook
-    if threading.current_thread() is threading.main_thread():
+
+
+def _handle_signals() -> None:
+    """Takes SIGTERM, which only the main thread may do: with the first run that begins there."""
+    global _handles_signals
+    if not _handles_signals and threading.current_thread() is threading.main_thread():
+        _handles_signals = True
         earlier = signal.getsignal(signal.SIGTERM)
         # A process that ignores the signal goes on; one whose handler is not Python's is left alone.
         if earlier is signal.SIG_DFL or callable(earlier):
@@ -72,7 +82,9 @@ def _on_signal(number, frame, earlier) -> None:
 
 
 def _at_exit() -> None:
-    _end_all(_status)
+    # A hook that does not call the one before it leaves the exception here.
+    error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+    _end_all(status_of(error) if _status == "FINISHED" else _status)
 
 
 def _end_all(status: str) -> None:

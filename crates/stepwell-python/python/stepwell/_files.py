@@ -5,10 +5,11 @@ import math
 import os
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
-from ._errors import InvalidError, NotFoundError
+from ._errors import InvalidError, LoggingWarning, NotFoundError
 
 
 def place(folder: Path, name: str) -> Path:
@@ -42,22 +43,43 @@ def write(folder: Path, name: str, data: bytes) -> Path:
     return path
 
 
-def copy(source: str | os.PathLike[str], folder: Path, to: str) -> Path:
-    """Copies a file or a folder below another folder."""
+def copy(source: str | os.PathLike[str], folder: Path, to: str, workspace: Path) -> Path:
+    """Copies a file or a folder below another folder; leaves the workspace itself out."""
     source = Path(source)
-    target = place(folder, to) / (source.name or source.resolve().name)
+    name = source.name if source.name not in ("", "..") else source.resolve().name
+    if not name:
+        raise InvalidError(f"{os.fspath(source)!r} has no name to keep it under")
+    target = place(folder, to) / name
     if source.is_dir():
-        for base, _, files in os.walk(source):
-            below = target / Path(base).relative_to(source)
-            below.mkdir(parents=True, exist_ok=True)
-            for file in files:
-                _copy_file(Path(base) / file, below / file)
+        _copy_folder(source, target, workspace.resolve())
         return target
     if not source.exists():
         raise NotFoundError(f"no file {os.fspath(source)!r} to keep as an artifact")
     target.parent.mkdir(parents=True, exist_ok=True)
     _copy_file(source, target)
     return target
+
+
+def _copy_folder(source: Path, target: Path, workspace: Path) -> None:
+    left_out = []
+    found = []
+    # All names first: the copy may lie within what is copied.
+    for base, folders, files in os.walk(source):
+        for name in list(folders):
+            path = Path(base) / name
+            if path.is_symlink() or path.resolve() == workspace:
+                folders.remove(name)
+                left_out.append(os.fspath(path))
+        found.append((Path(base).relative_to(source), files))
+    if source.resolve() == workspace:
+        raise InvalidError(f"{os.fspath(source)!r} is the workspace itself, and holds its own artifacts")
+    for below, files in found:
+        (target / below).mkdir(parents=True, exist_ok=True)
+        for file in files:
+            _copy_file(source / below / file, target / below / file)
+    if left_out:
+        text = f"{len(left_out)} folders were not copied, links and the workspace itself: {', '.join(left_out[:5])}"
+        warnings.warn(text, LoggingWarning, stacklevel=4)
 
 
 def _copy_file(source: Path, target: Path) -> None:

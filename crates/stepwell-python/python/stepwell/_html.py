@@ -14,14 +14,15 @@ def plot(key, steps, values, width=300, height=60) -> str:
         return f"<span>{html.escape(key)}: no finite value</span>"
     left, right = finite[0][0], finite[-1][0]
     low, high = min(value for _, value in finite), max(value for _, value in finite)
-    wide, tall = (right - left) or 1, (high - low) or 1
+    # By halves, since the difference of two floats may be beyond all floats.
+    wide, tall = (right - left) or 1, (high / 2 - low / 2) or 1
     path, pen = [], "M"
     for step, value in points:
         if not math.isfinite(value):
             pen = "M"
             continue
         x = 2 + (step - left) / wide * (width - 4)
-        y = height - 2 - (value - low) / tall * (height - 4)
+        y = height - 2 - (value / 2 - low / 2) / tall * (height - 4)
         path.append(f"{pen}{x:.1f} {y:.1f}")
         pen = "L"
     title = html.escape(f"{key}: {low:g} to {high:g}")
@@ -62,6 +63,9 @@ def _text(name, value) -> str:
     if name in ("start_time", "end_time"):
         import datetime
 
-        moment = datetime.datetime.fromtimestamp(value / 1000, datetime.UTC)
+        try:
+            moment = datetime.datetime.fromtimestamp(value / 1000, datetime.UTC)
+        except (ValueError, OverflowError, OSError):
+            return f"{value} ms"
         return moment.strftime("%Y-%m-%d %H:%M:%S")
     return f"{value:g}" if isinstance(value, float) else str(value)

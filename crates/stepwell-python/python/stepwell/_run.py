@@ -6,6 +6,7 @@ import os
 import sys
 
 from . import _ending, _native
+from ._errors import EndedError, InvalidError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,14 +31,15 @@ class Run(_native.RunBase):
         self._buffers: list[DeviceBuffer] = []
         self._arguments = {"strict": arguments.get("strict", False)}
         _ending.enlist(self)
-        every = arguments.get("system_metrics", False)
-        if every:
-            self._monitor(10.0 if every is True else float(every))
+        if every := arguments.get("system_metrics", 0):
+            self._monitor(every)
 
     # Ending
 
     def finish(self, status: str = "FINISHED") -> None:
         """Ends the run: FINISHED, FAILED or KILLED. All that it was given survives a power loss then."""
+        if status not in ("FINISHED", "FAILED", "KILLED"):
+            raise InvalidError(f"a run ends as FINISHED, FAILED or KILLED, not {status!r}")
         _ending.forget(self)
         self._flush()
         self._finish(status)
@@ -78,7 +80,7 @@ class Run(_native.RunBase):
         """
         from . import _files
 
-        return _files.copy(path, self.artifact_folder, to)
+        return _files.copy(path, self.artifact_folder, to, self._root)
 
     def text(self, key: str, text: str, step: int | None = None) -> Path:
         """Keeps a text as an artifact: `texts/KEY.txt`, or `texts/KEY/STEP.txt` with a step."""
@@ -132,7 +134,15 @@ class Run(_native.RunBase):
 
     def __reduce__(self):
         # Another process goes on with the run by a writer of its own.
+        if not self.active:
+            raise EndedError(f"run {self.id} is ended; hand on its id, and resume it there to log more")
         return (_resume, (os.fspath(self._root), self.id, self._arguments))
+
+    def __copy__(self) -> Run:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Run:
+        return self
 
     def __repr__(self) -> str:
         return f"<stepwell.Run {self.id} {self.points} points{'' if self.active else ', ended'}>"

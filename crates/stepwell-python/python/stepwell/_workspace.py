@@ -47,6 +47,9 @@ class Workspace(_native.WorkspaceBase):
                 "a run that continues a copy of another needs format 1 of the store; until then start a run and log "
                 "what it shares, or `resume` the run itself"
             )
+        every = 10.0 if system_metrics is True else float(system_metrics)
+        if not 0 <= every < float("inf"):
+            raise ValueError(f"the seconds between two looks at the machine are positive, not {system_metrics}")
         return Run(
             self,
             experiment=experiment,
@@ -57,7 +60,7 @@ class Workspace(_native.WorkspaceBase):
             resume=resume,
             start_time_ms=start_time_ms,
             strict=strict,
-            system_metrics=system_metrics,
+            system_metrics=every,
         )
 
     def follow(
@@ -78,12 +81,23 @@ class Workspace(_native.WorkspaceBase):
         list of dicts of `key`, `writer`, `steps` and `values`, and where they changed `status`, `name`, `params`,
         `tags`.
         """
+        runs, keys = ([one] if isinstance(one, str) else one for one in (runs, keys))
+        if not timeout >= 0:
+            raise ValueError(f"a timeout is a number of seconds, 0 or more, not {timeout}")
+        # Now, so that what comes before the first change is asked for is given too.
         follower = self._follow(runs, keys, last)
-        while (changes := follower.next(timeout)) is not None:
-            yield from changes
+
+        def changes() -> Iterator[dict[str, Any]]:
+            while (found := follower.next(timeout)) is not None:
+                yield from found
+
+        return changes()
+
+    def __init__(self, path: str, *, create: bool = True, read_only: bool = False):
+        self._read_only = read_only
 
     def __reduce__(self):
-        return (Workspace, (os.fspath(self.path),))
+        return (_reopen, (os.fspath(self.path), self._read_only))
 
     def _repr_html_(self) -> str:
         return self.search(limit=20)._repr_html_()
@@ -98,13 +112,18 @@ def open(path: str | os.PathLike[str] | None = None, *, create: bool = True, rea
     """
     if path is None:
         path = os.environ.get("STEPWELL_DIR") or "stepwell"
-    text = os.fspath(path)
-    if isinstance(text, str) and text.startswith(("http://", "https://")):
+    text = os.path.expanduser(os.fsdecode(path))
+    if text.startswith(("http://", "https://")):
         raise NotImplementedError(
             "logging to a server is not built yet; open a folder, and bring its runs to the other workspace by "
             "`stepwell sync FOLDER WORKSPACE`, or use MLflow's client with the server"
         )
     return Workspace(text, create=create, read_only=read_only)
+
+
+def _reopen(path: str, read_only: bool) -> Workspace:
+    """What a pickled workspace becomes: of a folder that is there."""
+    return Workspace(path, create=False, read_only=read_only)
 
 
 def _user() -> str:

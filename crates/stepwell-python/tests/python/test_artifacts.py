@@ -65,3 +65,19 @@ def test_figures(ws):
     assert run.figure("axes", axes, step=2).read_bytes().startswith(b"\x89PNG")
     with pytest.raises(stepwell.InvalidError, match="not a figure"):
         run.figure("roc", 5)
+
+
+def test_a_folder_that_holds_the_workspace_is_copied_without_it(ws, folder, tmp_path, monkeypatch):
+    (tmp_path / "code.py").write_text("1")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    run = ws.run()
+    with pytest.warns(stepwell.LoggingWarning, match="2 folders were not copied"):
+        where = run.artifact(tmp_path)
+    assert sorted(path.name for path in where.iterdir()) == ["code.py", "elsewhere"]
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.warns(stepwell.LoggingWarning):
+        where = run.artifact("..", to="again")
+    assert where == run.artifact_folder / "again" / tmp_path.name
+    with pytest.raises(stepwell.InvalidError, match="workspace itself"):
+        run.artifact(folder)

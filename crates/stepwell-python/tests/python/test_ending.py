@@ -220,3 +220,75 @@ def test_a_run_is_resumed(ws):
         ws.run(resume="0" * 32)
     with pytest.raises(NotImplementedError, match="format 1"):
         ws.run(fork_from=run.id)
+
+
+def test_runs_that_nobody_holds_end_with_the_process(script, ws):
+    script(
+        """
+        import threading
+        for at in range(3):
+            run = ws.run()
+            run.log("a", at, 0)
+        metric = ws.run().metric("b")
+        metric.log(0, 1.0)
+        buffer = ws.run().device_buffer(["c"], every=10)
+        [buffer.put(step, step) for step in range(15)]
+        thread = threading.Thread(target=lambda: ws.run(name="thread"))
+        thread.start(); thread.join()
+        """
+    )
+    table = ws.search()
+    assert list(table["status"]) == ["FINISHED"] * 6
+    assert sorted(len(ws[run]["c"]) for run in table["run_id"] if "c" in ws[run]) == [15]
+
+
+def test_sigterm_is_taken_although_a_thread_began_the_first_run(script, ws):
+    script(
+        """
+        import os, signal, threading, time
+        held = []
+        thread = threading.Thread(target=lambda: held.append(ws.run())); thread.start(); thread.join()
+        run = ws.run()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+        """,
+        check=False,
+    )
+    assert list(ws.search()["status"]) == ["KILLED"] * 2
+
+
+def test_a_module_that_is_loaded_anew_forks(script):
+    script(
+        """
+        import importlib, os, stepwell._ending
+        run = ws.run()
+        importlib.reload(stepwell._ending)
+        pid = os.fork()
+        if pid == 0:
+            run.log("a", 1.0, 0)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        run.log("a", 2.0, 1)
+        """
+    )
+
+
+def test_copies_of_runs_and_workspaces(ws, folder):
+    import copy
+    import pickle
+
+    run = ws.run()
+    assert copy.copy(run) is run and copy.deepcopy([run])[0] is run
+    run.finish()
+    with pytest.raises(stepwell.EndedError):
+        pickle.dumps(run)
+    assert ws[run.id].status == "FINISHED"
+    reader = pickle.loads(pickle.dumps(stepwell.open(folder, read_only=True)))
+    with pytest.raises(stepwell.StepwellError):
+        reader.run()
+    with pytest.raises(stepwell.InvalidError, match="RUNNING"):
+        ws.run().finish("RUNNING")
+    before = len(ws.search())
+    with pytest.raises(ValueError):
+        ws.run(system_metrics=-1)
+    assert len(ws.search()) == before and "a b" not in ws

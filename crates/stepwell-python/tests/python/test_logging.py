@@ -309,3 +309,85 @@ def test_system_metrics_go_with_the_run(ws):
     assert list(points.steps) == list(range(len(points)))
     with pytest.raises(ValueError, match="positive"):
         ws.run(system_metrics=-1.0)
+
+
+@pytest.mark.parametrize("kind", [">f8", ">f4", ">i8", ">i4", "<f8", "f2"])
+def test_numbers_of_either_byte_order(ws, kind):
+    with ws.run(strict=True) as run:
+        run.columns("a", np.array([0, 1, 2], ">i8"), np.array([1, 2, 3], kind))
+        assert values(run, "a") == [1.0, 2.0, 3.0] and list(run["a"].steps) == [0, 1, 2]
+
+
+def test_dates_are_times_and_nothing_else(ws):
+    dates = np.array(["2026-01-01", "2026-01-02"], "datetime64[ns]")
+    with ws.run(strict=True) as run:
+        run.columns("a", [0, 1], [1.0, 2.0], times_ms=dates)
+        assert list(run["a"].times_ms) == [1767225600000, 1767312000000]
+        for steps, given in ((dates, [1.0, 2.0]), ([0, 1], dates)):
+            with pytest.raises(TypeError, match="dates"):
+                run.columns("b", steps, given)
+        with pytest.raises(TypeError, match="masked"):
+            run.columns("b", [0, 1], np.ma.masked_array([1.0, 2.0], mask=[False, True]))
+        with pytest.raises(TypeError, match="NaT"):
+            run.columns("b", [0], [1.0], times_ms=np.array(["NaT"], "datetime64[ms]"))
+
+
+def test_dicts_may_be_odd(ws):
+    run = ws.run()
+    own = {"x": 1.0}
+    own["o"] = own
+    with pytest.warns(stepwell.LoggingWarning, match="64 levels"):
+        run.log(own, step=0)
+    assert run.health()["lost"] == 1 and len(run.view()) == 65
+    deep = {"x": 1.0}
+    for _ in range(200_000):
+        deep = {"d": deep}
+    run.log(deep, step=1)
+    # Freed level by level, since Python's own way down is no deeper.
+    while isinstance(deep, dict):
+        deep = deep.get("d")
+
+    class Grows:
+        def __float__(self):
+            growing[f"n{len(growing)}"] = 1.0
+            return 1.0
+
+    growing = {"v": Grows(), "w": 2.0}
+    run.log(growing, step=2)
+    assert values(run, "w") == [2.0]
+
+    class Interrupts:
+        def __float__(self):
+            raise KeyboardInterrupt
+
+    for log in (lambda: run.log({"i": Interrupts()}), lambda: run.log("i", Interrupts())):
+        with pytest.raises(KeyboardInterrupt):
+            log()
+
+
+def test_odd_arguments_do_not_stop_training(ws):
+    run = ws.run()
+    loss = run.metric("loss")
+    run.log("a", 1.0, 1, time_ms=1234.9)
+    assert list(run["a"].times_ms) == [1234]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        run.log("a", 1.0, 1, time_ms="now")
+        loss.log(1, 1.0, 2**70)
+        run.log({"\ud800": 1.0})
+        run.log_params({"\ud800": 1})
+        run.set_tags({"a": "\ud800"})
+    assert len(told) == 1 and run.health()["lost"] == 5
+    run.log("end", 1.0, 2**63 - 1)
+    run.log("end", 2.0)
+    assert list(run["end"].steps) == [2**63 - 1] * 2
+
+    class Long:
+        def __len__(self):
+            return 2**60
+
+        def __iter__(self):
+            return iter([1, 2])
+
+    run.columns("long", [1, 2], Long())
+    assert values(run, "long") == [1.0, 2.0]

@@ -166,6 +166,12 @@ def test_following_gives_each_point_once(ws):
     thread.join()
     assert sorted(seen) == [(step, step / 2) for step in range(500)]
     assert list(ws.follow(timeout=0.01)) == []
+    # What comes between the call and the first look is given too.
+    changes = ws.follow(runs=run.id, timeout=5)
+    stepwell.open(ws.path).run(resume=run.id, strict=True).log("late", 1.0, 0)
+    assert any(points["key"] == "late" for points in next(changes)["points"])
+    with pytest.raises(ValueError):
+        ws.follow(timeout=float("nan"))
 
 
 def test_a_folder_without_the_right_to_write_is_read(ws, run, folder):
