@@ -68,10 +68,9 @@ impl Column {
             return Ok(PyList::new(py, items)?.into_any());
         }
         let index = index.extract::<isize>()?;
-        let at = if index < 0 { index + len as isize } else { index };
-        match usize::try_from(at) {
-            Ok(at) if at < len => item(py, &self.array, at),
-            _ => Err(PyIndexError::new_err(format!("index {index} of a column of {len}"))),
+        match place(index, len) {
+            Some(at) => item(py, &self.array, at),
+            None => Err(PyIndexError::new_err(format!("index {index} of a column of {len}"))),
         }
     }
 
@@ -177,6 +176,12 @@ struct Memory {
 fn numbers<T: ArrowPrimitiveType>(array: &ArrayRef, kind: &'static str) -> Option<(&'static str, usize)> {
     let array = array.as_primitive_opt::<T>().filter(|array| array.null_count() == 0)?;
     Some((kind, array.values().as_ptr() as usize))
+}
+
+/// The place that an index names, counted from the end if it is negative.
+pub(crate) fn place(index: isize, len: usize) -> Option<usize> {
+    let at = if index < 0 { index.checked_add_unsigned(len)? } else { index };
+    usize::try_from(at).ok().filter(|at| *at < len)
 }
 
 /// One item of an array as a Python object.

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Weak};
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use pyo3::prelude::*;
 
-use crate::run::State;
+use crate::shared::State;
 
 /// The runs of this process.
 static RUNS: LazyLock<Mutex<Vec<Weak<Mutex<State>>>>> = LazyLock::new(Mutex::default);

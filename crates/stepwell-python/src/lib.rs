@@ -10,6 +10,7 @@ mod given;
 mod mlflow;
 mod run;
 mod series;
+mod shared;
 mod system;
 mod table;
 mod view;

@@ -50,12 +50,8 @@ fn exception(py: Python<'_>, code: &str, message: &str) -> PyErr {
 impl MlflowStore {
     #[new]
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let made = py.detach(|| -> stepwell::Result<_> {
-            let workspace = Workspace::open_or_create(path)?;
-            let settings = Settings::of(&workspace);
-            Ok((workspace, settings))
-        });
-        let (workspace, settings) = made.or_raise(py)?;
+        let workspace = py.detach(|| Workspace::open_or_create(path)).or_raise(py)?;
+        let settings = Settings::of(&workspace);
         let api = Api::new(workspace, settings)?;
         Ok(Self { api })
     }
@@ -252,23 +248,17 @@ fn whole(value: &Bound<'_, PyAny>) -> PyResult<i64> {
 
 /// An attribute that is text.
 fn text<'py>(entity: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, PyString>> {
-    let value = entity.getattr(name)?;
-    match value.cast_into::<PyString>() {
-        Ok(text) => Ok(text),
-        Err(other) => other.into_inner().str(),
-    }
+    as_text(entity.getattr(name)?)
 }
 
 /// An attribute that is text or `None`.
 fn optional<'py>(entity: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyString>>> {
     let value = entity.getattr(name)?;
-    if value.is_none() {
-        return Ok(None);
-    }
-    Ok(Some(match value.cast_into::<PyString>() {
-        Ok(text) => text,
-        Err(other) => other.into_inner().str()?,
-    }))
+    if value.is_none() { Ok(None) } else { as_text(value).map(Some) }
+}
+
+fn as_text(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyString>> {
+    value.cast_into::<PyString>().or_else(|other| other.into_inner().str())
 }
 
 fn borrow<'a>(text: &'a Option<Bound<'_, PyString>>) -> PyResult<Option<&'a str>> {

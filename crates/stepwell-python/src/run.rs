@@ -1,175 +1,23 @@
 //! Writing a run: points by handle, by key, by dict and by columns.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use stepwell::{NewRun, Point, RunEdit, RunId, RunStatus, RunWriter};
 
-use crate::errors::{self, OrRaise};
+use crate::errors::OrRaise;
 use crate::series::Series;
+use crate::shared::{Shared, State, Trouble};
 use crate::system::Monitor;
 use crate::view::RunView;
 use crate::workspace::WorkspaceBase;
 use crate::{convert, fork, given};
-
-/// What a lock guards of a run.
-pub(crate) struct State {
-    /// `None` once the run was ended or closed.
-    writer: Option<RunWriter>,
-    /// Points that the writer was given by then.
-    points: u64,
-    /// The step of the next call that names none.
-    next_step: i64,
-    /// Points, params and tags that could not be logged, and why the first and the last could not.
-    lost: u64,
-    first_error: String,
-    last_error: String,
-}
-
-/// What a run and its metrics share.
-struct Shared {
-    state: Arc<Mutex<State>>,
-    id: RunId,
-    /// Whether errors are raised rather than counted.
-    strict: bool,
-    warned: AtomicBool,
-}
-
-/// What one call could not log.
-enum Trouble {
-    Store(stepwell::Error),
-    Python(PyErr),
-    Ended,
-}
-
-impl From<stepwell::Error> for Trouble {
-    fn from(error: stepwell::Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<PyErr> for Trouble {
-    fn from(error: PyErr) -> Self {
-        Self::Python(error)
-    }
-}
-
-impl Shared {
-    /// The lock, most often free; who waits for it lets other threads run.
-    #[inline]
-    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
-        match self.state.try_lock() {
-            Some(state) => state,
-            None => self.wait(py),
-        }
-    }
-
-    #[cold]
-    fn wait(&self, py: Python<'_>) -> MutexGuard<'_, State> {
-        loop {
-            py.detach(|| drop(self.state.lock()));
-            if let Some(state) = self.state.try_lock() {
-                return state;
-            }
-        }
-    }
-
-    /// Logs by `log`; without `strict` what fails is counted as `lost` and warned of once.
-    #[inline]
-    fn logged(&self, py: Python<'_>, lost: u64, log: impl FnOnce(&mut State) -> Result<(), Trouble>) -> PyResult<()> {
-        let done = log(&mut self.lock(py));
-        match done {
-            Ok(()) => Ok(()),
-            Err(trouble) => self.failed(py, lost, trouble),
-        }
-    }
-
-    #[cold]
-    fn failed(&self, py: Python<'_>, lost: u64, trouble: Trouble) -> PyResult<()> {
-        let error = match trouble {
-            Trouble::Store(error) => errors::raise(py, &error),
-            Trouble::Python(error) => error,
-            Trouble::Ended => errors::new(py, "EndedError", format!("run {} is ended; resume it to log more", self.id)),
-        };
-        // What a user interrupts is no failure to log.
-        if self.strict || !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
-            return Err(error);
-        }
-        let message = error.value(py).to_string();
-        {
-            let mut state = self.lock(py);
-            state.lost += lost;
-            if state.first_error.is_empty() {
-                state.first_error.clone_from(&message);
-            }
-            state.last_error.clone_from(&message);
-        }
-        if self.warned.swap(true, Ordering::Relaxed) {
-            return Ok(());
-        }
-        let class = errors::class_named(py, "LoggingWarning")?;
-        let text = format!(
-            "run {}: {message}; training goes on, further failures are counted in run.health() (strict=True raises)",
-            self.id
-        );
-        let text = std::ffi::CString::new(text.replace('\0', " "))?;
-        PyErr::warn(py, &class, &text, 1)
-    }
-
-    /// Does something that may wait for the disk, while other Python threads run.
-    fn at_disk<T: Send>(
-        &self,
-        py: Python<'_>,
-        run: impl FnOnce(&mut State) -> stepwell::Result<T> + Send,
-    ) -> PyResult<T> {
-        py.detach(|| run(&mut self.state.lock())).or_raise(py)
-    }
-}
-
-impl State {
-    #[inline]
-    fn writer(&mut self) -> Result<&mut RunWriter, Trouble> {
-        self.writer.as_mut().ok_or(Trouble::Ended)
-    }
-
-    /// Points that this writer was given.
-    fn points(&self) -> u64 {
-        self.writer.as_ref().map_or(self.points, RunWriter::points)
-    }
-
-    /// The writer, for its end.
-    fn take(&mut self) -> Option<RunWriter> {
-        self.points = self.points();
-        self.writer.take()
-    }
-
-    /// Logs what the machine does; false once the run is ended. What fails is counted like all else.
-    pub(crate) fn log_system(&mut self, step: i64, values: &[(&str, f64)]) -> bool {
-        let Some(writer) = &mut self.writer else { return false };
-        if let Err(error) = writer.log_metrics(step, None, values) {
-            self.lost += values.len() as u64;
-            self.last_error = error.to_string();
-            if self.first_error.is_empty() {
-                self.first_error.clone_from(&self.last_error);
-            }
-        }
-        true
-    }
-
-    /// The step that a call gave or, without one, the next; and how the next follows it.
-    #[inline]
-    fn step(&mut self, given: Option<i64>) -> i64 {
-        let step = given.unwrap_or(self.next_step);
-        self.next_step = step.saturating_add(1);
-        step
-    }
-}
 
 /// What `log` without a clock of the caller's stamps: the time of the call.
 #[inline]
@@ -281,7 +129,7 @@ impl RunBase {
         let text = key.to_str()?;
         let metric = match self.shared.lock(py).writer() {
             Ok(writer) => writer.metric(text).or_raise(py)?,
-            Err(_) => return Err(self.ended(py)),
+            Err(_) => return Err(self.shared.ended(py)),
         };
         Ok(Metric { shared: Arc::clone(&self.shared), metric, key: key.clone().unbind() })
     }
@@ -327,7 +175,7 @@ impl RunBase {
             let metric = writer.metric(key)?;
             writer.log_columns(metric, &steps, times.as_deref(), &values)?;
             if let Some(last) = steps.last() {
-                state.next_step = last.saturating_add(1);
+                state.passed(*last);
             }
             Ok(())
         });
@@ -451,7 +299,7 @@ impl RunBase {
             Err(error) => return self.shared.failed(py, 1, Trouble::Python(error)),
         };
         self.shared.logged(py, 1, |state| {
-            let at = step.unwrap_or(state.next_step);
+            let at = state.step_of(step);
             let writer = state.writer()?;
             match time_ms {
                 None => writer.log_metric(key, at, value)?,
@@ -460,7 +308,7 @@ impl RunBase {
                     writer.log_point(metric, point(at, time_ms, value))?;
                 }
             }
-            state.step(Some(at));
+            state.passed(at);
             Ok(())
         })
     }
@@ -507,9 +355,9 @@ impl RunBase {
         let keyed: Vec<(&str, f64)> =
             values.iter().map(|(key, value)| Ok((key.to_str()?, *value))).collect::<PyResult<_>>()?;
         self.shared.logged(py, keyed.len() as u64, |state| {
-            let at = step.unwrap_or(state.next_step);
+            let at = state.step_of(step);
             state.writer()?.log_metrics(at, time_ms, &keyed)?;
-            state.step(Some(at));
+            state.passed(at);
             Ok(())
         })
     }
@@ -539,10 +387,6 @@ impl RunBase {
             Ok(())
         });
         done.or_else(|trouble| shared.failed(py, count, trouble))
-    }
-
-    fn ended(&self, py: Python<'_>) -> PyErr {
-        errors::new(py, "EndedError", format!("run {} is ended; resume it to log more", self.shared.id))
     }
 }
 
@@ -582,7 +426,7 @@ impl Metric {
                 None => writer.log(self.metric, step, value)?,
                 Some(time_ms) => writer.log_point(self.metric, point(step, time_ms, value))?,
             }
-            state.step(Some(step));
+            state.passed(step);
             Ok(())
         })
     }

@@ -11,7 +11,7 @@ use pyo3::types::{PyCapsule, PyDict};
 
 use stepwell::{Columns, RunSnapshot};
 
-use crate::column::{Column, arrow, schema_capsule, stream_capsule};
+use crate::column::{Column, arrow, item, place, schema_capsule, stream_capsule};
 use crate::errors::OrRaise;
 
 /// The points of one metric, in the order of step, timestamp and arrival. They are read when they are first asked for.
@@ -223,13 +223,12 @@ impl Plot {
 /// The point of a place, counted from the end if it is negative.
 fn point<'py>(py: Python<'py>, batch: &RecordBatch, index: isize) -> PyResult<Bound<'py, PyAny>> {
     let len = batch.num_rows();
-    let at = if index < 0 { index + len as isize } else { index };
-    match usize::try_from(at) {
-        Ok(at) if at < len => {
-            let item = |column: usize| crate::column::item(py, batch.column(column), at);
+    match place(index, len) {
+        Some(at) => {
+            let item = |column: usize| item(py, batch.column(column), at);
             Ok((item(0)?, item(1)?, item(2)?).into_pyobject(py)?.into_any())
         }
-        _ => Err(pyo3::exceptions::PyIndexError::new_err(format!("index {index} of {len} points"))),
+        None => Err(pyo3::exceptions::PyIndexError::new_err(format!("index {index} of {len} points"))),
     }
 }
 

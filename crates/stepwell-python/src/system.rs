@@ -7,7 +7,7 @@ use std::time::Duration;
 use nvml_wrapper::Nvml;
 use parking_lot::{Condvar, Mutex};
 
-use crate::run::State;
+use crate::shared::State;
 
 /// Bytes in one of MLflow's megabytes.
 const MEGABYTE: f64 = 1e6;

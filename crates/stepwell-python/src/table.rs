@@ -12,7 +12,7 @@ use pyo3::types::{PyCapsule, PyDict, PyList, PyString};
 
 use stepwell::{Found, Workspace};
 
-use crate::column::{Column, item, schema_capsule, stream_capsule};
+use crate::column::{Column, item, place, schema_capsule, stream_capsule};
 use crate::errors;
 
 /// Runs as a table, a row each: `run_id`, `name`, `experiment`, `status`, `user`, `start_time`, `end_time`, then
@@ -160,10 +160,9 @@ impl Table {
             return Err(PyTypeError::new_err("a table is asked for a column by its name or for a row by its place"));
         };
         let rows = self.batch.num_rows();
-        let place = if index < 0 { index + rows as isize } else { index };
-        match usize::try_from(place) {
-            Ok(place) if place < rows => self.row(py, place).map(Bound::into_any),
-            _ => Err(PyIndexError::new_err(format!("row {index} of {rows}"))),
+        match place(index, rows) {
+            Some(at) => self.row(py, at).map(Bound::into_any),
+            None => Err(PyIndexError::new_err(format!("row {index} of {rows}"))),
         }
     }
 
