@@ -121,6 +121,11 @@ def open(path: str | os.PathLike[str] | None = None, *, create: bool = True, rea
     return Workspace(text, create=create, read_only=read_only)
 
 
+def opened(workspace: Workspace | str | os.PathLike[str] | None) -> Workspace:
+    """A workspace that a caller has, or the one of a path."""
+    return workspace if isinstance(workspace, Workspace) else open(workspace)
+
+
 def _reopen(path: str, read_only: bool) -> Workspace:
     """What a pickled workspace becomes: of a folder that is there."""
     return Workspace(path, create=False, read_only=read_only)

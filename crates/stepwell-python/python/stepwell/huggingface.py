@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from . import _files
 from ._dropin import as_dict, failed, never_raises, set_params_once, tell
-from ._workspace import Workspace, open
+from ._workspace import Workspace, opened
 
 if TYPE_CHECKING:
     from ._run import Run
@@ -85,7 +85,6 @@ class StepwellCallback(TrainerCallback):
         if not state.is_world_process_zero:
             return False
         if self.run is None or (self._owns and not self.run.active):
-            where = self._workspace if isinstance(self._workspace, Workspace) else open(self._workspace)
             begin = dict(self._begin)
             begin["name"] = begin["name"] or getattr(args, "run_name", None)
             if self.run is not None:
@@ -93,7 +92,7 @@ class StepwellCallback(TrainerCallback):
                 begin["resume"] = self.run.id
             elif begin["experiment"] is None:
                 begin["experiment"] = getattr(args, "project", None)
-            self.run = where.run(**begin)  # type: ignore[arg-type]
+            self.run = opened(self._workspace).run(**begin)  # type: ignore[arg-type]
         return True
 
     @never_raises

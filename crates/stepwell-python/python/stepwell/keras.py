@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._dropin import failed, never_raises, set_params_once
-from ._workspace import Workspace, open
+from ._workspace import Workspace, opened
 
 if TYPE_CHECKING:
     import os
@@ -86,8 +86,7 @@ class StepwellCallback(_Callback):  # type: ignore[misc]
         """Begins the run, if there is none, and sets its params."""
         self._in_training = True
         if self.run is None or (self._owns and not self.run.active):
-            where = self._workspace if isinstance(self._workspace, Workspace) else open(self._workspace)
-            self.run = where.run(**self._begin)  # type: ignore[arg-type]
+            self.run = opened(self._workspace).run(**self._begin)  # type: ignore[arg-type]
         self._describe()
 
     @never_raises

@@ -39,7 +39,7 @@ from typing import Any
 from . import _encode, _ending, _files
 from ._dropin import alone, flatten, never_raises, newest, set_params, set_params_once, tell
 from ._run import Run
-from ._workspace import Workspace, open
+from ._workspace import Workspace, opened
 
 __all__ = ["SummaryWriter"]
 
@@ -91,7 +91,7 @@ class SummaryWriter:
             log_dir = os.path.join("runs", f"{now}_{socket.gethostname()}{comment}")
         self.log_dir = os.fspath(log_dir)
         self.strict = strict
-        self._workspace = workspace if isinstance(workspace, Workspace) else open(workspace)
+        self._workspace = opened(workspace)
         placed, below = _placed(self.log_dir)
         self._experiment, self._name = experiment or placed, name or below
         self._next: dict[str, int] = {}
