@@ -97,8 +97,8 @@ pub use {
     journal::catalog::Experiment,
     journal::catalog::NewExperiment,
     options::{Options, TailMode},
-    workspace::experiments::Experiments,
     workspace::open::Workspace,
+    workspace::write::experiments::Experiments,
 };
 
 // Writing.
@@ -107,9 +107,9 @@ pub use {
     base::ids::{ExperimentId, RunId, WriterId},
     base::point::{Columns, Point, Timestamps},
     base::stats::RunStatus,
-    workspace::edits::RunEdit,
-    workspace::runs::NewRun,
-    workspace::writer::{Metric, RunWriter},
+    workspace::write::edits::RunEdit,
+    workspace::write::runs::NewRun,
+    workspace::write::writer::{Metric, RunWriter},
 };
 
 // Reading.
@@ -122,9 +122,9 @@ pub use {
     run::snapshot::{RunSnapshot, part_len},
     run::state::RunState,
     segment::pyramid::Bucket,
-    workspace::follow::{Begin, Changes, Follow, Follower, NewPoints, RunChange, RunEvent},
-    workspace::found::Found,
-    workspace::keys::KeyKind,
+    workspace::read::follow::{Begin, Changes, Follow, Follower, NewPoints, RunChange, RunEvent},
+    workspace::read::found::Found,
+    workspace::read::keys::KeyKind,
 };
 
 // Errors and the time.
@@ -154,13 +154,13 @@ pub mod maintenance {
     #[doc(inline)]
     pub use crate::workspace::{
         background::{Background, Rounds, Schedule},
-        compaction::{CompactOptions, Compacted},
+        compact::compaction::{CompactOptions, Compacted},
+        compact::purge::{CollectOptions, Collected},
+        compact::unlisted::LeftoverOptions,
         maintenance::Maintenance,
-        purge::{CollectOptions, Collected},
-        repair::{RepairOptions, Repaired},
-        unlisted::LeftoverOptions,
-        usage::Usage,
-        verify::{Damage, Report},
+        read::usage::Usage,
+        verify::check::{Damage, Report},
+        verify::repair::{RepairOptions, Repaired},
     };
 }
 
@@ -168,9 +168,9 @@ pub mod maintenance {
 pub mod import {
     #[doc(inline)]
     pub use crate::workspace::{
-        adopt::{AdoptedExperiment, ExperimentImport},
-        import::{Added, ChangedHere, Elsewhere, Importer, Offered, OtherParam, Refusal, RunImport},
-        pull::Pulled,
+        transfer::adopt::{AdoptedExperiment, ExperimentImport},
+        transfer::import::{Added, ChangedHere, Elsewhere, Importer, Offered, OtherParam, Refusal, RunImport},
+        transfer::pull::Pulled,
     };
 }
 

@@ -7,7 +7,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
 use crate::folder::clock::Stopwatch;
-use crate::workspace::compaction::{CompactOptions, Compacted};
+use crate::workspace::compact::compaction::{CompactOptions, Compacted};
 use crate::workspace::open::Workspace;
 
 /// Which maintenance to do, and how often.

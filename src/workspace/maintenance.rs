@@ -3,12 +3,12 @@
 use crate::base::ids::{ExperimentId, RunId};
 use crate::error::Result;
 use crate::workspace::background::{Background, Schedule};
-use crate::workspace::compaction::{CompactOptions, Compacted};
+use crate::workspace::compact::compaction::{CompactOptions, Compacted};
+use crate::workspace::compact::purge::{CollectOptions, Collected};
 use crate::workspace::open::Workspace;
-use crate::workspace::purge::{CollectOptions, Collected};
-use crate::workspace::repair::{RepairOptions, Repaired};
-use crate::workspace::usage::Usage;
-use crate::workspace::verify::Report;
+use crate::workspace::read::usage::Usage;
+use crate::workspace::verify::check::Report;
+use crate::workspace::verify::repair::{RepairOptions, Repaired};
 
 /// Maintenance of a workspace: compaction, garbage collection, verification, repair. Cheap to make: it borrows the
 /// handle.

@@ -19,47 +19,47 @@ use crate::run::watermark::Watermark;
 use crate::storage::Storage;
 use crate::storage::disk::Disk;
 use crate::storage::read_only::ReadOnly;
-use crate::workspace::actor;
-use crate::workspace::durable::Durable;
-use crate::workspace::evidence::Ledgers;
-use crate::workspace::live::LiveLogs;
-use crate::workspace::logs::{EditLogs, ReadLogs};
-use crate::workspace::overlay::Overlay;
-use crate::workspace::packs::PackSet;
-use crate::workspace::search::Indexes;
+use crate::workspace::read::evidence::Ledgers;
+use crate::workspace::read::live::LiveLogs;
+use crate::workspace::read::logs::{EditLogs, ReadLogs};
+use crate::workspace::read::search::Indexes;
+use crate::workspace::state::actor;
+use crate::workspace::state::overlay::Overlay;
+use crate::workspace::state::packs::PackSet;
+use crate::workspace::write::durable::Durable;
 
 /// A handle on a workspace: cheap to clone, shared between threads. Any number of handles, in any processes, may use
 /// one folder at once.
 #[derive(Clone)]
 pub struct Workspace {
-    pub(super) inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     /// The actor of this handle.
     actor: Option<Arc<str>>,
 }
 
 /// What the clones of a handle share.
-pub(super) struct Inner {
-    pub(super) storage: Arc<dyn Storage>,
-    pub(super) root: PathBuf,
-    pub(super) options: Options,
-    pub(super) id: u128,
-    pub(super) manifest: Mutex<Journal<Manifest>>,
-    pub(super) catalog: Mutex<Journal<Catalog>>,
-    pub(super) registry: Mutex<Journal<Registry>>,
-    pub(super) packs: Mutex<PackSet>,
-    pub(super) edit_logs: Mutex<EditLogs>,
-    pub(super) read_logs: Mutex<ReadLogs>,
+pub(crate) struct Inner {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) root: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) id: u128,
+    pub(crate) manifest: Mutex<Journal<Manifest>>,
+    pub(crate) catalog: Mutex<Journal<Catalog>>,
+    pub(crate) registry: Mutex<Journal<Registry>>,
+    pub(crate) packs: Mutex<PackSet>,
+    pub(crate) edit_logs: Mutex<EditLogs>,
+    pub(crate) read_logs: Mutex<ReadLogs>,
     /// This handle's edit log, created by the first edit.
-    pub(super) edits: Mutex<Option<Session>>,
+    pub(crate) edits: Mutex<Option<Session>>,
     /// Watermarks of this handle's writers that are open or have something to sync.
-    pub(super) writers: Mutex<Vec<Arc<Watermark>>>,
-    pub(super) durable: Durable,
-    pub(super) indexes: Mutex<Indexes>,
-    pub(super) live: Mutex<LiveLogs>,
+    pub(crate) writers: Mutex<Vec<Arc<Watermark>>>,
+    pub(crate) durable: Durable,
+    pub(crate) indexes: Mutex<Indexes>,
+    pub(crate) live: Mutex<LiveLogs>,
     /// The ledger for this handle's writers.
-    pub(super) ledger: Mutex<Option<Arc<Ledger>>>,
-    pub(super) ledgers: Mutex<Ledgers>,
-    pub(super) overlay: Mutex<Overlay>,
+    pub(crate) ledger: Mutex<Option<Arc<Ledger>>>,
+    pub(crate) ledgers: Mutex<Ledgers>,
+    pub(crate) overlay: Mutex<Overlay>,
 }
 
 impl std::fmt::Debug for Workspace {
@@ -202,7 +202,7 @@ impl Workspace {
     }
 
     /// Reads new manifest entries and opens new packs.
-    pub(super) fn refresh(&self) -> Result<PackSet> {
+    pub(crate) fn refresh(&self) -> Result<PackSet> {
         let reading = {
             let mut manifest = self.inner.manifest.lock();
             manifest.refresh()?;
@@ -217,7 +217,7 @@ impl Workspace {
         self.update_packs()
     }
 
-    pub(super) fn update_packs(&self) -> Result<PackSet> {
+    pub(crate) fn update_packs(&self) -> Result<PackSet> {
         loop {
             // Read this first: entries added meanwhile are read again later, never skipped.
             let (reading, number) = {
@@ -243,7 +243,7 @@ impl Workspace {
 
     /// The manifest as last read. If entries are damaged, every pack in the folder counts: duplicates count once
     /// anyway, so at worst something deleted comes back, which `verify` reports.
-    pub(super) fn manifest(&self) -> Result<Manifest> {
+    pub(crate) fn manifest(&self) -> Result<Manifest> {
         let journal = self.inner.manifest.lock();
         let mut manifest = journal.state().clone();
         if journal.has_gap() {
@@ -283,7 +283,7 @@ impl Workspace {
 
     /// Messages about lost entries, as last read, of the journals that decide which runs exist and which are deleted:
     /// results about runs lack them.
-    pub(super) fn lost_of_runs(&self) -> Vec<String> {
+    pub(crate) fn lost_of_runs(&self) -> Vec<String> {
         let tell = |error: Error| error.to_string();
         let mut lost: Vec<String> = self.inner.manifest.lock().losses().map(tell).collect();
         lost.extend(self.inner.catalog.lock().losses().map(tell));
@@ -379,7 +379,7 @@ fn create_folders(storage: &dyn Storage, path: &Path) -> Result<()> {
 }
 
 /// Creates a folder if missing, and makes its name durable.
-pub(super) fn create_folder(storage: &dyn Storage, path: &Path) -> Result<()> {
+pub(crate) fn create_folder(storage: &dyn Storage, path: &Path) -> Result<()> {
     match storage.create_dir(path) {
         Ok(()) => match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             Some(parent) => storage.sync_dir(parent).map_err(Error::io("sync", parent)),

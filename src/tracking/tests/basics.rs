@@ -2,9 +2,9 @@
 
 use super::support::*;
 use crate::base::stats::RunStatus;
-use crate::tracking::entities::{LifecycleStage, MetricRef, View};
-use crate::tracking::error::Code;
-use crate::tracking::store::Tracking;
+use crate::tracking::handle::store::Tracking;
+use crate::tracking::values::entities::{LifecycleStage, MetricRef, View};
+use crate::tracking::values::error::Code;
 use crate::tracking::{Batch, CreateRun, ExperimentSearch, NewExperiment, RunSearch, UpdateRun};
 
 fn experiment(tracking: &Tracking, name: &str) -> String {
@@ -334,7 +334,7 @@ fn runs_are_found_by_what_they_logged() {
 
 #[test]
 fn more_runs_than_open_logs_lose_nothing() {
-    use crate::tracking::store::TrackingOptions;
+    use crate::tracking::handle::store::TrackingOptions;
     let workspace = super::support::tracking().workspace().clone();
     let options = TrackingOptions { writers_max: 3, writer_idle_ms: -1, ..TrackingOptions::default() };
     let tracking = Tracking::new(workspace, options);

@@ -2,9 +2,9 @@
 
 use super::support::*;
 use crate::tracking::Batch;
-use crate::tracking::entities::MetricRef;
-use crate::tracking::error::Code;
-use crate::tracking::store::Tracking;
+use crate::tracking::handle::store::Tracking;
+use crate::tracking::values::entities::MetricRef;
+use crate::tracking::values::error::Code;
 
 fn log(tracking: &Tracking, id: &str, points: impl Iterator<Item = (i64, i64, f64)>) {
     let metrics: Vec<_> = points.map(|(step, time, value)| metric("m", step, time, value)).collect();

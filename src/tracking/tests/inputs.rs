@@ -1,11 +1,11 @@
 //! What runs read and made; and experiments deleted and restored with all their runs.
 
 use super::support::*;
-use crate::tracking::entities::{Dataset, DatasetInput, LifecycleStage, ModelOutput, View};
-use crate::tracking::error::Code;
-use crate::tracking::store::Tracking;
+use crate::tracking::handle::store::Tracking;
+use crate::tracking::values::entities::{Dataset, DatasetInput, LifecycleStage, ModelOutput, View};
+use crate::tracking::values::error::Code;
 use crate::tracking::{CreateRun, NewExperiment, RunSearch};
-use crate::workspace::compaction::CompactOptions;
+use crate::workspace::compact::compaction::CompactOptions;
 
 fn input(name: &str, digest: &str, source: &str, context: &str) -> DatasetInput {
     DatasetInput {
@@ -155,7 +155,7 @@ fn an_experiment_takes_all_its_runs_with_it_and_brings_all_back() {
     // What is said of single runs after that counts again, also for another process and once it is packed.
     tracking.delete_run(&one).unwrap();
     tracking.close().unwrap();
-    tracking.workspace().compact(crate::workspace::compaction::CompactOptions::default()).unwrap();
+    tracking.workspace().compact(crate::workspace::compact::compaction::CompactOptions::default()).unwrap();
     let other = on(&disk);
     assert_eq!(other.get_run(&one).unwrap().info.lifecycle_stage, deleted);
     assert_eq!(found(View::DeletedOnly), [named("one", deleted)]);

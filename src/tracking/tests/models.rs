@@ -1,9 +1,9 @@
 //! Logged models.
 
 use super::support::*;
-use crate::tracking::entities::{LoggedModel, LoggedModelStatus, Metric};
-use crate::tracking::error::Code;
-use crate::tracking::store::Tracking;
+use crate::tracking::handle::store::Tracking;
+use crate::tracking::values::entities::{LoggedModel, LoggedModelStatus, Metric};
+use crate::tracking::values::error::Code;
 use crate::tracking::{CreateLoggedModel, CreateModelVersion, CreateRun, LoggedModelSearch, ModelOrder, RunSearch};
 
 fn model(tracking: &Tracking, name: &str, lr: &str) -> LoggedModel {
@@ -79,7 +79,7 @@ fn models_are_no_runs() {
     };
     check(&tracking);
     tracking.close().unwrap();
-    tracking.workspace().compact(crate::workspace::compaction::CompactOptions::default()).unwrap();
+    tracking.workspace().compact(crate::workspace::compact::compaction::CompactOptions::default()).unwrap();
     check(&tracking);
 }
 

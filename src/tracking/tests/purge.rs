@@ -3,9 +3,9 @@
 use super::support::*;
 use crate::base::ids::RunId;
 use crate::folder::clock::now_ms;
-use crate::tracking::entities::MetricRef;
-use crate::tracking::error::Code;
-use crate::tracking::store::Tracking;
+use crate::tracking::handle::store::Tracking;
+use crate::tracking::values::entities::MetricRef;
+use crate::tracking::values::error::Code;
 use crate::tracking::{Batch, CreateLoggedModel, CreateRun, NewExperiment};
 
 /// Logs one point of each metric.

@@ -2,9 +2,9 @@
 
 use super::support::*;
 use crate::tracking::CreateModelVersion;
-use crate::tracking::entities::{ModelVersion, Stage};
-use crate::tracking::error::Code;
-use crate::tracking::store::Tracking;
+use crate::tracking::handle::store::Tracking;
+use crate::tracking::values::entities::{ModelVersion, Stage};
+use crate::tracking::values::error::Code;
 
 fn version(tracking: &Tracking, name: &str, source: &str) -> ModelVersion {
     let new = CreateModelVersion { name: name.into(), source: source.into(), ..CreateModelVersion::default() };

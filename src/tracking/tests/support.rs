@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::options::Options;
 use crate::storage::memory::SimDisk;
-use crate::tracking::error::{Code, Result};
-use crate::tracking::store::{Tracking, TrackingOptions};
-use crate::tracking::{CreateRun, entities::Metric};
+use crate::tracking::CreateRun;
+use crate::tracking::handle::store::{Tracking, TrackingOptions};
+use crate::tracking::values::entities::Metric;
+use crate::tracking::values::error::{Code, Result};
 use crate::workspace::open::Workspace;
 
 pub(super) fn disk() -> Arc<SimDisk> {

@@ -1,0 +1,16 @@
+//! Reading: finding logs and runs again, searching them, and following them as they change.
+//!
+//! [`logs`] reads logs, `log_metadata` their metadata, with the summaries that [`live`] keeps; [`evidence`] finds
+//! missing ones. [`search`] and its result [`found`] use the indexes; [`keys`] lists keys, [`usage`] counts, [`follow`]
+//! delivers changes. [`copies`] finds points that two sources have.
+
+pub mod copies;
+pub mod evidence;
+pub mod follow;
+pub mod found;
+pub mod keys;
+pub mod live;
+pub mod log_metadata;
+pub mod logs;
+pub mod search;
+pub mod usage;

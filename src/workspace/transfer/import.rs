@@ -1,0 +1,575 @@
+//! Imports runs that other tools logged: whole, straight into packs, repeatable.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
+use crate::base::items::RUN;
+use crate::base::point::Columns;
+use crate::base::stats::RunStatus;
+use crate::error::{Error, Result};
+use crate::journal::manifest::{Change, Manifest, covers};
+use crate::run::log_view::SeriesPart;
+use crate::run::pack::pack_runs;
+use crate::run::snapshot::{RunPart, RunSnapshot};
+use crate::run::state::{Coverage, RunState};
+use crate::workspace::open::Workspace;
+use crate::workspace::read::copies::imports;
+use crate::workspace::state::packs::{self, PackSet};
+use crate::workspace::transfer::gained::Gained;
+pub use crate::workspace::transfer::imported_metadata::ChangedHere;
+use crate::workspace::transfer::imported_metadata::{add_metadata, check_metadata};
+use crate::workspace::write::params::Refused;
+
+/// Points buffered before a pack is written.
+const POINTS_PENDING: u64 = 4 << 20;
+/// Runs buffered before a pack is written.
+const RUNS_PENDING: usize = 16 << 10;
+
+/// A run of a source.
+#[derive(Clone, Debug)]
+pub struct RunImport {
+    /// Its id: the source's own, or one derived from the source's name.
+    pub id: RunId,
+    /// Whether the id is the source's own. Such a source may have only some of the run's series; a source identified by
+    /// its path must have everything that was imported from it.
+    pub own_id: bool,
+    /// Its experiment, which must exist.
+    pub experiment: ExperimentId,
+    /// Its name; may be empty.
+    pub name: String,
+    /// Who ran it; may be empty.
+    pub user: String,
+    /// Its status.
+    pub status: RunStatus,
+    /// Milliseconds since the epoch.
+    pub start_time_ms: Option<i64>,
+    /// Milliseconds since the epoch.
+    pub end_time_ms: Option<i64>,
+    /// When it was deleted, in milliseconds since the epoch; `None` if it is not.
+    pub deleted_ms: Option<i64>,
+    /// Params.
+    pub params: Vec<(String, String)>,
+    /// Tags.
+    pub tags: Vec<(String, String)>,
+    /// Its items, by kind and key: see [`crate::items`].
+    pub items: Vec<(u8, String, String)>,
+    /// The run's kind: [`crate::base::items::RUN`] for a plain run.
+    pub kind: u8,
+    /// Metrics, each key once, with its points in the source's order.
+    pub series: Vec<(String, Columns)>,
+    /// Which part of the run this is: a resumed run leaves one log per start, and they may be imported in any order.
+    /// Empty for a run in one piece.
+    pub part: String,
+    /// Whether existing metadata stays as it is: name, user, status, end, tags and items.
+    pub keep_metadata: bool,
+}
+
+impl RunImport {
+    /// A run with an id and an experiment, and nothing else.
+    #[must_use]
+    pub fn new(id: RunId, experiment: ExperimentId) -> Self {
+        Self {
+            id,
+            own_id: true,
+            experiment,
+            name: String::new(),
+            user: String::new(),
+            status: RunStatus::Finished,
+            start_time_ms: None,
+            end_time_ms: None,
+            deleted_ms: None,
+            params: Vec::new(),
+            tags: Vec::new(),
+            items: Vec::new(),
+            kind: RUN,
+            series: Vec::new(),
+            part: String::new(),
+            keep_metadata: false,
+        }
+    }
+}
+
+/// A param that has another value here, which is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherParam {
+    /// Its key.
+    pub key: String,
+    /// The value here.
+    pub existing: String,
+    /// The source's value.
+    pub given: String,
+}
+
+/// What an import added to one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Added {
+    /// Whether the run is new here.
+    pub run: bool,
+    /// Series with new points.
+    pub series: u64,
+    /// Points.
+    pub points: u64,
+    /// Points imported before that the source no longer has, being a shorter copy. They are kept.
+    pub behind: u64,
+    /// Series of the source that were permanently deleted here, and stay so.
+    pub deleted_series: u64,
+    /// Their points.
+    pub deleted_points: u64,
+    /// Params that were not imported because they are write-once.
+    pub other_params: Vec<OtherParam>,
+    /// Whether the run stays deleted here although it is not deleted in the source.
+    pub stays_deleted: bool,
+    /// What changed in an existing run.
+    pub changed: ChangedHere,
+}
+
+/// What a concurrent import stored of a run; it counts as added by that import.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The run's kind.
+    pub kind: u8,
+    /// Whether the run was new.
+    pub run: bool,
+    /// Series whose points the other import stored completely.
+    pub series: u64,
+    /// Points.
+    pub points: u64,
+}
+
+/// The result of offering a run.
+#[derive(Debug)]
+pub enum Offered {
+    /// It was imported.
+    Taken(Added),
+    /// It was refused, and nothing was added. Returns the run.
+    Refused(Box<RunImport>, Refusal),
+}
+
+/// Why a run was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The source differs from what was imported before under this id: it was overwritten, or is another one. With a
+    /// message.
+    Changed(String),
+    /// The id is not the source's own, and a param has another value here.
+    Param(OtherParam),
+    /// The run was permanently deleted.
+    Deleted,
+}
+
+/// Imports runs in batches of thousands. They are stored once [`Self::finish`] returns; some may be earlier. What
+/// others log to a run after its batch began is merged as usual; what another import stored meanwhile is not stored
+/// twice.
+#[derive(Debug)]
+pub struct Importer {
+    workspace: Workspace,
+    pending: Vec<RunSnapshot>,
+    by_id: FxHashSet<RunId>,
+    points: u64,
+    known: Option<Known>,
+    /// Tombstones for what the buffered runs replace.
+    replaced: Vec<Change>,
+    progress: Progress,
+    /// Buffered runs that were new when they were offered.
+    new: FxHashSet<RunId>,
+    elsewhere: BTreeMap<RunId, Elsewhere>,
+    /// Whether this is a dry run.
+    dry_run: bool,
+}
+
+/// Progress callback: points stored and total points of a batch.
+#[derive(Default)]
+struct Progress(Option<Box<dyn FnMut(u64, u64) + Send>>);
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Progress").field(&self.0.is_some()).finish()
+    }
+}
+
+/// What existed when a batch began, so that a new run costs no listing of folders.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// Runs in logs.
+    logged: FxHashSet<RunKey>,
+    packs: PackSet,
+    /// Whether an unreadable file may mention any run.
+    unclear: bool,
+    /// Names and generations of experiments used so far.
+    experiments: FxHashMap<ExperimentId, (String, u64)>,
+}
+
+impl Known {
+    /// The current state.
+    pub(crate) fn of(workspace: &Workspace) -> Result<Self> {
+        // Logs before packs.
+        let (names, unlisted) = workspace.all_log_names()?;
+        let mut logged: FxHashSet<RunKey> = names.iter().filter_map(|name| name.run()).collect();
+        let (edits, unreadable) = workspace.edit_log_views()?;
+        logged.extend(edits.iter().flat_map(|image| image.runs().map(RunId::key).chain(image.claimed())));
+        let packs = workspace.refresh()?;
+        packs.check()?;
+        let unclear = !unlisted.is_empty() || !unreadable.is_empty() || !packs.broken().is_empty();
+        Ok(Self { logged, packs, unclear, experiments: FxHashMap::default() })
+    }
+
+    /// Whether anything may exist of a run.
+    pub(crate) fn may_have(&self, run: RunKey) -> bool {
+        self.unclear || self.logged.contains(&run) || self.packs.find(run).next().is_some()
+    }
+
+    fn experiment(&mut self, workspace: &Workspace, id: ExperimentId) -> Result<(String, u64)> {
+        if let Some(known) = self.experiments.get(&id) {
+            return Ok(known.clone());
+        }
+        let experiment = workspace.experiments().get(id)?;
+        let known = (experiment.name, experiment.generation);
+        self.experiments.insert(id, known.clone());
+        Ok(known)
+    }
+}
+
+impl Workspace {
+    /// Starts an import.
+    #[must_use]
+    pub fn importer(&self) -> Importer {
+        Importer {
+            workspace: self.clone(),
+            pending: Vec::new(),
+            by_id: FxHashSet::default(),
+            points: 0,
+            known: None,
+            replaced: Vec::new(),
+            progress: Progress::default(),
+            new: FxHashSet::default(),
+            elsewhere: BTreeMap::new(),
+            dry_run: false,
+        }
+    }
+}
+
+impl Importer {
+    /// Calls `tell` with points stored and points in all while a batch is written.
+    pub fn on_progress(&mut self, tell: impl FnMut(u64, u64) + Send + 'static) {
+        self.progress = Progress(Some(Box::new(tell)));
+    }
+
+    /// Makes this a dry run: results say what would be stored.
+    pub fn dry_run(&mut self) {
+        self.dry_run = true;
+    }
+
+    /// Imports a run. If it was imported before, only points appended to its series are added, so a repeated import or
+    /// an older, shorter copy adds nothing. A metric that was permanently deleted stays deleted. If the id is the
+    /// source's own, a param with another value here is kept, see [`Added::other_params`], and points that the run's
+    /// own writers logged here are not added again.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a limit is exceeded, or the source's points differ from those imported before;
+    /// [`Error::ParamConflict`]; [`Error::Corrupt`], [`Error::Io`]. Then nothing of the run was added.
+    pub fn add(&mut self, run: RunImport) -> Result<Added> {
+        match self.offer(run)? {
+            Offered::Taken(added) => Ok(added),
+            Offered::Refused(run, refusal) => Err(refusal.into_error(&run.id)),
+        }
+    }
+
+    /// As [`Self::add`], but returns a run that conflicts with what is here. Compares the source with every point
+    /// imported before, which must be decoded.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a limit is exceeded; [`Error::Corrupt`], [`Error::Io`]. Then nothing of the run was added.
+    pub fn offer(&mut self, run: RunImport) -> Result<Offered> {
+        self.take(run, false)
+    }
+
+    /// Replaces what was imported under the run's id, even if the run was permanently deleted. Old points and metadata
+    /// are replaced atomically. What others logged to the run is kept; params they set to other values are listed in
+    /// [`Added::other_params`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a limit is exceeded, or the run has a live writer; [`Error::Corrupt`], [`Error::Io`].
+    pub fn replace(&mut self, run: RunImport) -> Result<Added> {
+        let id = run.id.clone();
+        match self.take(run, true)? {
+            Offered::Taken(added) => Ok(added),
+            Offered::Refused(_, refusal) => Err(refusal.into_error(&id)),
+        }
+    }
+
+    /// The run as it is here; an error if some of it cannot be read, since the source is compared with all of it.
+    fn known_whole(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
+        let (run, unread) = self.workspace.read_run(id.key(), Some(id))?;
+        unread.into_iter().next().map_or(Ok(run), Err)
+    }
+
+    fn take(&mut self, run: RunImport, replace: bool) -> Result<Offered> {
+        check_metadata(&run)?;
+        if self.by_id.contains(&run.id) {
+            self.flush()?;
+        }
+        let mut at_start = match self.known.take() {
+            Some(known) => known,
+            None => Known::of(&self.workspace)?,
+        };
+        let experiment = at_start.experiment(&self.workspace, run.experiment);
+        let known = if at_start.may_have(run.id.key()) { self.known_whole(&run.id) } else { Ok(None) };
+        self.known = Some(at_start);
+        let ((experiment_name, generation), mut known) = (experiment?, known?);
+        let (of_run, of_metrics) = self.workspace.deleted_for_good(&run.id);
+        let (mut replacements, mut writer) = (0, WriterId::derived(&run.id, &run.part));
+        while covers(of_run.as_ref(), writer, 0) {
+            replacements += 1;
+            writer = WriterId::derived_at(&run.id, &run.part, replacements);
+        }
+        let is_own = |known: &RunSnapshot| known.state().coverage.iter().any(|own| own.writer == writer);
+        if replacements > 0 && !replace && !known.as_ref().is_some_and(is_own) {
+            return Ok(Offered::Refused(Box::new(run), Refusal::Deleted));
+        }
+        let mut order = 0;
+        let mut before = known.as_ref().map(|known| (known.state().clone(), known.points()));
+        if let Some(old) = known.take_if(|_| replace) {
+            if self.workspace.has_live_writer(&run.id)? {
+                let why = format!("{} is being written, so it cannot be replaced", run.id);
+                return Err(Error::invalid("run", why));
+            }
+            order = old.state().greatest_order();
+            if old.state().coverage.iter().any(|own| own.writer == writer) {
+                writer = WriterId::derived_at(&run.id, &run.part, replacements + 1);
+            }
+            let mut own = imports([old.state()]);
+            own.extend((0..=replacements).map(|at| WriterId::derived_at(&run.id, &run.part, at)));
+            let mut writers: Vec<WriterId> = old.state().coverage.iter().map(|known| known.writer).collect();
+            writers.retain(|writer| own.contains(writer));
+            let writers = writers.into_iter().map(|writer| (writer, u64::MAX)).collect();
+            self.replaced.push(Change::Delete { run: run.id.key(), writers });
+            let left = old.without_writers(|writer| own.contains(&writer));
+            before.iter_mut().for_each(|(_, points)| *points -= left.points().min(*points));
+            known = Some(left).filter(|left| !left.state().coverage.is_empty());
+        }
+        let mut state = RunState::new(run.id.clone(), run.experiment, experiment_name);
+        let existing = known.as_ref().map(|known| known.state().clone());
+        let stored = |key: &str| covers(of_metrics.get(key), writer, 0);
+        let gained = match &known {
+            None => Gained::all(&run, stored),
+            Some(known) => match Gained::of(known, writer, &run, stored)? {
+                Ok(gained) => gained,
+                Err(why) => return Ok(Offered::Refused(Box::new(run), Refusal::Changed(why))),
+            },
+        };
+        let stays_deleted = match &existing {
+            Some(known) if run.deleted_ms.is_none() => self.workspace.counts_as_deleted(known)?,
+            _ => false,
+        };
+        let mut added = Added { run: known.is_none(), behind: gained.behind, stays_deleted, ..Added::default() };
+        for (_, columns) in run.series.iter().filter(|(key, _)| stored(key)) {
+            added.deleted_series += 1;
+            added.deleted_points += columns.len() as u64;
+        }
+        if gained.behind > 0 {
+            // The metadata of an older copy is older too.
+            return Ok(Offered::Taken(added));
+        }
+        let (changed, mut other_params) = add_metadata(&mut state, existing.as_ref(), writer, &run, generation, order);
+        if !run.own_id
+            && !replace
+            && let Some(other) = other_params.pop()
+        {
+            return Ok(Offered::Refused(Box::new(run), Refusal::Param(other)));
+        }
+        added.other_params = other_params;
+        if changed && let Some((before, points)) = &before {
+            let mut after = existing.clone().unwrap_or_else(|| state.clone());
+            after.merge(&state);
+            added.changed = ChangedHere::of(before, &after);
+            added.changed.points_removed = if replace { *points } else { 0 };
+        }
+        added.changed.restored |= before.is_none() && replacements > 0;
+        let own = |coverage: &&Coverage| coverage.writer == writer;
+        let before = existing.as_ref().and_then(|known| known.coverage.iter().find(own).copied());
+        let mut series = Vec::new();
+        for (key, columns) in run.series {
+            let Some(new) = gained.new.get(&key) else { continue };
+            let rest = new.of(columns);
+            if !rest.is_empty() {
+                added.series += 1;
+                added.points += rest.len() as u64;
+                series.push((key, SeriesPart::Rows(std::sync::Arc::new(rest))));
+            }
+        }
+        if !changed && added.points == 0 && !added.run {
+            return Ok(Offered::Taken(added));
+        }
+        let from = before.map_or(0, |coverage| coverage.through);
+        let order = before
+            .map_or_else(|| existing.map_or(order + 1, |known| known.greatest_order() + 1), |before| before.order);
+        let coverage = Coverage { order, writer, from, through: from + added.points, lost: 0 };
+        state.coverage.push(coverage);
+        if let Some(snapshot) = RunSnapshot::merge(vec![RunPart { state, series: vec![(coverage, series)] }]) {
+            if added.run {
+                self.new.insert(run.id.clone());
+            }
+            self.by_id.insert(run.id);
+            self.pending.push(snapshot);
+        }
+        self.points += added.points;
+        if self.points >= POINTS_PENDING || self.pending.len() >= RUNS_PENDING {
+            self.flush()?;
+        }
+        Ok(Offered::Taken(added))
+    }
+
+    /// Stores everything.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; then buffered runs are not stored.
+    pub fn finish(self) -> Result<()> {
+        self.finish_counting().map(|_| ())
+    }
+
+    /// Stores everything; returns what another import stored meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; then buffered runs are not stored.
+    pub fn finish_counting(mut self) -> Result<Vec<Elsewhere>> {
+        self.flush()?;
+        Ok(self.elsewhere.into_values().collect())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let mut runs = std::mem::take(&mut self.pending);
+        if self.dry_run {
+            runs.clear();
+            self.by_id.clear();
+            self.points = 0;
+        }
+        if runs.is_empty() {
+            self.replaced.clear();
+            self.known = None;
+            self.new.clear();
+            return Ok(());
+        }
+        let changes = std::mem::take(&mut self.replaced);
+        // Replacing a source also removes what it set.
+        let is_replaced =
+            |id: &RunId| changes.iter().any(|change| matches!(change, Change::Delete { run, .. } if *run == id.key()));
+        let workspace = self.workspace.clone();
+        let stored = workspace.claiming_params(
+            runs,
+            |id| !is_replaced(id),
+            |runs, refused| match refused.into_iter().next() {
+                // Another process set it since the run was compared; a repeated import reports it.
+                Some(Refused { run, key, existing, given }) => {
+                    Err(Error::ParamConflict { run: run.to_string(), key, existing, given })
+                }
+                None => self.publish(runs, &changes),
+            },
+        );
+        self.new.clear();
+        stored
+    }
+
+    /// Publishes runs, unless another import already did.
+    fn publish(&mut self, mut runs: Vec<RunSnapshot>, changes: &[Change]) -> Result<()> {
+        let mut seen: BTreeSet<u128> =
+            self.known.take().map(|known| known.packs.packs().keys().copied().collect()).unwrap_or_default();
+        self.by_id.clear();
+        self.points = 0;
+        while !runs.is_empty() {
+            let workspace = &self.workspace;
+            let met = Cell::new(false);
+            let total: u64 = runs.iter().map(RunSnapshot::points).sum();
+            let (mut done, tell) = (0, &mut self.progress.0);
+            let mut each = runs.iter().map(|run| {
+                if let Some(tell) = tell.as_mut() {
+                    tell(done, total);
+                }
+                done += run.points();
+                Ok(run.clone())
+            });
+            // Another import may store the same runs at the same time: the second one compares with what the first
+            // stored.
+            let is_alone = |manifest: &Manifest| {
+                let mut others = manifest.packs.keys().filter(|id| !seen.contains(id));
+                met.set(others.any(|id| workspace.pack_has_any(*id, &runs)));
+                !met.get()
+            };
+            workspace.publish_pack(|pack| pack_runs(pack, &mut each), changes, is_alone)?;
+            if let Some(tell) = self.progress.0.as_mut() {
+                tell(total, total);
+            }
+            if !met.get() {
+                return Ok(());
+            }
+            seen.extend(workspace.refresh()?.packs().keys());
+            let mut left = Vec::with_capacity(runs.len());
+            for run in runs {
+                let stored = workspace.find_run(run.id())?;
+                if let Some(stored) = &stored {
+                    let found = elsewhere(stored, &run, self.new.contains(run.id()));
+                    self.elsewhere.insert(run.id().clone(), found);
+                }
+                if !stored.is_some_and(|stored| has_all(&stored, &run)) {
+                    left.push(run);
+                }
+            }
+            runs = left;
+        }
+        Ok(())
+    }
+}
+
+impl Workspace {
+    /// Whether a pack has any of these runs.
+    fn pack_has_any(&self, id: u128, runs: &[RunSnapshot]) -> bool {
+        let pack = packs::open(&*self.inner.storage, &self.inner.root, id);
+        pack.is_ok_and(|pack| runs.iter().any(|run| pack.find(run.id().key()).next().is_some()))
+    }
+}
+
+/// What is stored by now of a buffered run.
+fn elsewhere(stored: &RunSnapshot, waiting: &RunSnapshot, is_new: bool) -> Elsewhere {
+    let mut points = 0;
+    for own in &waiting.state().coverage {
+        for known in stored.state().coverage.iter().filter(|known| known.writer == own.writer) {
+            points += own.through.min(known.through).saturating_sub(own.from.max(known.from));
+        }
+    }
+    let series = if points >= waiting.points() { waiting.keys().count() as u64 } else { 0 };
+    Elsewhere { kind: waiting.state().kind(), run: is_new, series, points }
+}
+
+/// Whether a stored run has all points and metadata of a buffered one.
+fn has_all(stored: &RunSnapshot, waiting: &RunSnapshot) -> bool {
+    let (stored, waiting) = (stored.state(), waiting.state());
+    let of_writer = |writer| stored.coverage.iter().filter(move |own| own.writer == writer);
+    let points = waiting
+        .coverage
+        .iter()
+        .all(|own| of_writer(own.writer).any(|known| known.from <= own.from && known.through >= own.through));
+    let attributes = waiting.attributes.iter().zip(&stored.attributes).all(|(own, known)| {
+        own.as_ref().is_none_or(|own| known.as_ref().is_some_and(|known| known.value == own.value))
+    });
+    let params = waiting.params().all(|(key, value)| stored.param(key) == Some(value));
+    let items =
+        waiting.items.iter().all(|(key, item)| stored.items.get(key).is_some_and(|known| known.value == item.value));
+    let tags = waiting.tags.iter().all(|(key, tag)| stored.tags.get(key).is_some_and(|known| known.value == tag.value));
+    points && attributes && params && tags && items
+}
+
+impl Refusal {
+    fn into_error(self, id: &RunId) -> Error {
+        match self {
+            Self::Changed(why) => Error::invalid("source", why),
+            Self::Param(OtherParam { key, existing, given }) => {
+                Error::ParamConflict { run: id.to_string(), key, existing, given }
+            }
+            Self::Deleted => {
+                Error::invalid("run", format!("{id} was deleted for good here; import it under another id"))
+            }
+        }
+    }
+}
