@@ -97,7 +97,7 @@ pub use {
     journal::catalog::Experiment,
     journal::catalog::NewExperiment,
     options::{Options, TailMode},
-    workspace::open::Workspace,
+    workspace::handle::Workspace,
     workspace::write::experiments::Experiments,
 };
 
@@ -158,8 +158,8 @@ pub mod maintenance {
         compact::purge::{CollectOptions, Collected},
         compact::unlisted::LeftoverOptions,
         maintenance::Maintenance,
+        read::report::{Damage, Report},
         read::usage::Usage,
-        verify::check::{Damage, Report},
         verify::repair::{RepairOptions, Repaired},
     };
 }

@@ -58,6 +58,13 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ),
 ];
 
+/// The order within a layer: each folder knows only those before it; files beside the folders stand above them all.
+/// With the type whose methods the folders share: a method counts as part of the folder that defines it.
+const INNER: [(&str, &str, &[&str]); 2] = [
+    ("workspace", "Shared", &["state", "read", "write", "compact", "verify", "transfer"]),
+    ("tracking", "Tracking", &["values", "language", "handle", "calls"]),
+];
+
 /// Which of our crates a crate may depend on. What is not named here is forbidden.
 const CRATES: [(&str, &[&str]); 9] = [
     ("stepwell", &[]),
@@ -235,6 +242,62 @@ fn layers_import_only_what_lies_below() {
         }
     }
     none(&found, "a layer imports only lower ones, and by their own paths");
+}
+
+/// The methods of a type that a file defines.
+fn methods<'t>(of: &str, text: &'t str) -> Vec<&'t str> {
+    let mut found = Vec::new();
+    let mut within = false;
+    for (_, line) in library(text) {
+        if let Some(head) = line.strip_prefix("impl") {
+            let head = head.split(" for ").last().unwrap_or(head);
+            within = head.split(|c: char| !c.is_alphanumeric()).any(|word| word == of);
+        }
+        let function = line.strip_prefix("    ").and_then(|line| {
+            let line = line.strip_prefix("pub(crate) ").or_else(|| line.strip_prefix("pub ")).unwrap_or(line);
+            line.strip_prefix("fn ")
+        });
+        if let Some(rest) = function.filter(|_| within) {
+            found.extend(rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next());
+        }
+    }
+    found
+}
+
+#[test]
+fn folders_within_a_layer_know_only_lower_ones() {
+    let all = files(".rs");
+    let mut found = Vec::new();
+    for (layer, shared, order) in INNER {
+        let (start, inner_path) = (format!("src/{layer}/"), format!("crate::{layer}::"));
+        let place = |name: &str| order.iter().position(|known| *known == name).unwrap_or(order.len());
+        let texts: Vec<(&str, usize, &str)> = all
+            .iter()
+            .filter_map(|(path, text)| Some((path.as_str(), path.strip_prefix(&start)?, text.as_str())))
+            .filter(|(_, inner, _)| !inner.starts_with("tests"))
+            .map(|(path, inner, text)| (path, place(inner.split('/').next().unwrap_or(inner)), text))
+            .collect();
+        let mut defined: BTreeMap<&str, usize> = BTreeMap::new();
+        for &(_, at, text) in &texts {
+            defined.extend(methods(shared, text).into_iter().map(|name| (name, at)));
+        }
+        assert!(defined.len() > 30, "the methods of {shared} are found");
+        for (path, at, text) in texts {
+            for (number, line) in library(text) {
+                let names = line.split(inner_path.as_str()).skip(1).map(|rest| {
+                    let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
+                    (name, place(name))
+                });
+                let calls = ["self.", "shared.", "workspace.", "tracking."].into_iter().flat_map(|by| {
+                    let called = line.split(by).skip(1).filter_map(|rest| rest.split_once('(').map(|(name, _)| name));
+                    called.filter_map(|name| Some((name, *defined.get(name)?)))
+                });
+                let above = names.chain(calls).filter(|(_, to)| *to > at);
+                found.extend(above.map(|(name, _)| format!("{path}:{number}: {name} is of a folder above")));
+            }
+        }
+    }
+    none(&found, "a folder knows only those before it");
 }
 
 /// The dependencies of a crate of ours, those of its tests left out.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::journal::registry::{Change, Known, Model, Version};
-use crate::workspace::open::Workspace;
+use crate::workspace::handle::Workspace;
 
 /// Prefix of storage locations that this workspace's server manages.
 const SERVED: &str = "mlflow-artifacts:";

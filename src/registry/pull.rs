@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::journal::registry::{Change, Registry};
 use crate::registry::merge::merge;
-use crate::workspace::open::Workspace;
+use crate::workspace::handle::Workspace;
 
 /// What a pull of models did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

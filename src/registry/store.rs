@@ -7,7 +7,7 @@ use std::ops::Bound;
 use crate::error::Result;
 use crate::folder::clock::now_ms;
 use crate::journal::registry::{Change, Model, Registry, Stage, Version};
-use crate::workspace::open::Workspace;
+use crate::workspace::handle::Workspace;
 
 /// A registered model.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::journal::registry::Stage;
 use crate::options::Options;
 use crate::registry::store::{FoundVersion, NewVersion, Store};
 use crate::storage::memory::SimDisk;
-use crate::workspace::open::Workspace;
+use crate::workspace::handle::Workspace;
 
 fn on(disk: &Arc<SimDisk>) -> Workspace {
     let storage = Arc::clone(disk);

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::error::{Error, Result};
 use crate::folder::clock::Stopwatch;
 use crate::workspace::compact::compaction::{CompactOptions, Compacted};
-use crate::workspace::open::Workspace;
+use crate::workspace::state::shared::Shared;
 
 /// Which maintenance to do, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ struct Signal {
     wake: Condvar,
 }
 
-impl Workspace {
+impl Shared {
     /// See [`Maintenance::start`](crate::maintenance::Maintenance::start).
     pub(crate) fn start_maintenance(&self, schedule: Schedule) -> Result<Background> {
         let mut maintenance = Background {
@@ -119,12 +119,12 @@ impl Background {
     #[allow(clippy::disallowed_methods, reason = "this is the one place")]
     fn start<T: Send + 'static>(
         &mut self,
-        workspace: &Workspace,
+        workspace: &Shared,
         name: &str,
         every: Duration,
         rest: u32,
         rounds: Arc<Mutex<Rounds<T>>>,
-        work: impl Fn(&Workspace, &Signal) -> (Result<T>, Duration) + Send + 'static,
+        work: impl Fn(&Shared, &Signal) -> (Result<T>, Duration) + Send + 'static,
     ) -> Result<()> {
         let (signal, workspace) = (Arc::clone(&self.signal), workspace.clone());
         let root = workspace.root().to_owned();

@@ -5,23 +5,21 @@ use crate::error::Result;
 use crate::workspace::background::{Background, Schedule};
 use crate::workspace::compact::compaction::{CompactOptions, Compacted};
 use crate::workspace::compact::purge::{CollectOptions, Collected};
-use crate::workspace::open::Workspace;
+use crate::workspace::read::report::Report;
 use crate::workspace::read::usage::Usage;
-use crate::workspace::verify::check::Report;
+use crate::workspace::state::shared::Shared;
 use crate::workspace::verify::repair::{RepairOptions, Repaired};
 
 /// Maintenance of a workspace: compaction, garbage collection, verification, repair. Cheap to make: it borrows the
 /// handle.
 #[derive(Clone, Copy, Debug)]
 pub struct Maintenance<'a> {
-    workspace: &'a Workspace,
+    shared: &'a Shared,
 }
 
-impl Workspace {
-    /// Maintenance: keeps the workspace small and sound, on demand or in the background.
-    #[must_use]
-    pub fn maintenance(&self) -> Maintenance<'_> {
-        Maintenance { workspace: self }
+impl<'a> Maintenance<'a> {
+    pub(in crate::workspace) fn new(shared: &'a Shared) -> Self {
+        Self { shared }
     }
 }
 
@@ -32,7 +30,7 @@ impl Maintenance<'_> {
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io); everything stays readable as it was.
     pub fn compact(self, options: CompactOptions) -> Result<Compacted> {
-        self.workspace.compact(options)
+        self.shared.compact(options)
     }
 
     /// Permanently deletes runs that were marked deleted before `before_ms`, themselves or with their experiment; then
@@ -41,7 +39,7 @@ impl Maintenance<'_> {
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
     pub fn collect_garbage(self, options: CollectOptions) -> Result<Collected> {
-        self.workspace.collect_garbage(options)
+        self.shared.collect_garbage(options)
     }
 
     /// Reads and verifies every byte of the workspace, except `quarantine` and `tmp`. Others may write meanwhile.
@@ -49,7 +47,7 @@ impl Maintenance<'_> {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io); damage is in the report, not an error.
     pub fn verify(self) -> Result<Report> {
-        self.workspace.verify(&mut |_, _| {})
+        self.shared.verify(&mut |_, _| {})
     }
 
     /// [`Self::verify`], reporting bytes done and total bytes to `progress`.
@@ -57,7 +55,7 @@ impl Maintenance<'_> {
     /// # Errors
     /// Those of [`Self::verify`].
     pub fn verify_with(self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
-        self.workspace.verify(progress)
+        self.shared.verify(progress)
     }
 
     /// Writes what verifies of damaged files to new ones, and moves the originals to quarantine.
@@ -65,7 +63,7 @@ impl Maintenance<'_> {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io); what was done until then stays done.
     pub fn repair(self, options: RepairOptions) -> Result<Repaired> {
-        self.workspace.repair_with(options)
+        self.shared.repair_with(options)
     }
 
     /// Counts everything that can be read. Reads every footer and every log.
@@ -73,7 +71,7 @@ impl Maintenance<'_> {
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt) of an index, [`Error::Io`](crate::Error::Io).
     pub fn usage(self) -> Result<Usage> {
-        self.workspace.usage()
+        self.shared.usage()
     }
 
     /// Permanently deletes a run that was marked deleted. What new writers log to it afterwards is kept.
@@ -82,7 +80,7 @@ impl Maintenance<'_> {
     /// [`Error::NotFound`](crate::Error::NotFound); [`Error::Invalid`](crate::Error::Invalid) when it is not marked
     /// deleted, or is being written; [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
     pub fn purge_run(self, id: &RunId) -> Result<()> {
-        self.workspace.purge_run(id)
+        self.shared.purge_run(id)
     }
 
     /// Permanently deletes an experiment that was marked deleted, with all its runs. Its name becomes free.
@@ -92,7 +90,7 @@ impl Maintenance<'_> {
     /// deleted, for the default one, or when one of its runs is being written or was restored by itself;
     /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
     pub fn purge_experiment(self, id: ExperimentId) -> Result<()> {
-        self.workspace.purge_experiment(id)
+        self.shared.purge_experiment(id)
     }
 
     /// Permanently deletes one metric of a run, with all its points. Points logged under its key later are kept;
@@ -102,7 +100,7 @@ impl Maintenance<'_> {
     /// [`Error::NotFound`](crate::Error::NotFound); [`Error::Invalid`](crate::Error::Invalid) when the run is being
     /// written; [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
     pub fn delete_metric(self, id: &RunId, key: &str) -> Result<()> {
-        self.workspace.delete_metric(id, key)
+        self.shared.delete_metric(id, key)
     }
 
     /// Starts background maintenance. The first sync and compaction come after one interval. Errors do not stop it; the
@@ -111,6 +109,6 @@ impl Maintenance<'_> {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when a thread cannot be started.
     pub fn start(self, schedule: Schedule) -> Result<Background> {
-        self.workspace.start_maintenance(schedule)
+        self.shared.start_maintenance(schedule)
     }
 }

@@ -16,7 +16,7 @@ use crate::tracking::handle::writers::Held;
 use crate::tracking::values::entities::MetricRef;
 use crate::tracking::values::error::{Fault, Result};
 use crate::tracking::values::validate;
-use crate::workspace::open::Workspace;
+use crate::workspace::handle::Workspace;
 use crate::workspace::write::edits::RunEdit;
 
 /// What one call logs to a run, without copies on the way to the log.

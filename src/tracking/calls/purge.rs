@@ -16,7 +16,7 @@ impl Tracking {
         let id = validate::run_id(run_id)?;
         self.snapshot(&id)?;
         self.inner.writers.close(&id)?;
-        self.inner.workspace.purge_run(&id).map_err(in_this_state)
+        self.inner.workspace.maintenance().purge_run(&id).map_err(in_this_state)
     }
 
     /// Permanently deletes a logged model that was deleted before. The caller removes its files.
@@ -25,7 +25,7 @@ impl Tracking {
     /// As [`Self::purge_run`].
     pub fn purge_logged_model(&self, model_id: &str) -> Result<()> {
         let id = self.model_run(model_id)?.id().clone();
-        self.inner.workspace.purge_run(&id).map_err(in_this_state)
+        self.inner.workspace.maintenance().purge_run(&id).map_err(in_this_state)
     }
 
     /// Ids of the runs that were deleted at or before a time in milliseconds since the epoch, by themselves or with
@@ -60,7 +60,7 @@ impl Tracking {
         let id = validate::experiment_id(experiment_id)?;
         self.experiment(experiment_id)?;
         self.inner.writers.close_all()?;
-        self.acting.purge_experiment(id).map_err(in_this_state)
+        self.acting.maintenance().purge_experiment(id).map_err(in_this_state)
     }
 
     /// Permanently deletes one metric of a run, with all its points. It may be logged again.
@@ -74,7 +74,7 @@ impl Tracking {
         let workspace = &self.inner.workspace;
         workspace.check_active(&id).map_err(|error| super::runs::not_active(error.into(), &id))?;
         self.inner.writers.close(&id)?;
-        workspace.delete_metric(&id, key).map_err(in_this_state)
+        workspace.maintenance().delete_metric(&id, key).map_err(in_this_state)
     }
 }
 

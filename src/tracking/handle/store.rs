@@ -11,7 +11,7 @@ use crate::journal::catalog;
 use crate::run::snapshot::RunSnapshot;
 use crate::tracking::handle::writers::Writers;
 use crate::tracking::values::error::{Fault, Result};
-use crate::workspace::open::Workspace;
+use crate::workspace::handle::Workspace;
 
 /// Choices of a facade.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use crate::base::ids::RunId;
 use crate::error::Error;
 use crate::folder::clock::now_ms;
 use crate::tracking::values::error::{Fault, Result};
-use crate::workspace::open::Workspace;
+use crate::workspace::handle::Workspace;
 use crate::workspace::write::writer::RunWriter;
 
 /// How long an open log trusts that its run is not deleted, in milliseconds.

@@ -61,7 +61,7 @@ fn inputs_and_outputs_come_in_the_order_in_which_they_were_logged() {
     check(&tracking);
     // Packed too.
     tracking.close().unwrap();
-    on(&disk).workspace().compact(CompactOptions::default()).unwrap();
+    on(&disk).workspace().maintenance().compact(CompactOptions::default()).unwrap();
     check(&on(&disk));
 }
 
@@ -155,7 +155,11 @@ fn an_experiment_takes_all_its_runs_with_it_and_brings_all_back() {
     // What is said of single runs after that counts again, also for another process and once it is packed.
     tracking.delete_run(&one).unwrap();
     tracking.close().unwrap();
-    tracking.workspace().compact(crate::workspace::compact::compaction::CompactOptions::default()).unwrap();
+    tracking
+        .workspace()
+        .maintenance()
+        .compact(crate::workspace::compact::compaction::CompactOptions::default())
+        .unwrap();
     let other = on(&disk);
     assert_eq!(other.get_run(&one).unwrap().info.lifecycle_stage, deleted);
     assert_eq!(found(View::DeletedOnly), [named("one", deleted)]);

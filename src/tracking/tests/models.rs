@@ -72,14 +72,18 @@ fn models_are_no_runs() {
         let found = tracking.search_runs(&search).unwrap().items;
         assert_eq!(found.iter().map(|run| run.info.run_id.as_str()).collect::<Vec<_>>(), [one.as_str()]);
         assert_eq!(tracking.workspace().run_ids().unwrap().len(), 1);
-        assert_eq!(tracking.workspace().usage().unwrap().runs, 1);
+        assert_eq!(tracking.workspace().maintenance().usage().unwrap().runs, 1);
         refused(tracking.get_run(&made.model_id), Code::ResourceDoesNotExist);
         let search = LoggedModelSearch { experiment_ids: vec!["0".into()], ..LoggedModelSearch::default() };
         assert_eq!(tracking.search_logged_models(&search).unwrap().items.len(), 1);
     };
     check(&tracking);
     tracking.close().unwrap();
-    tracking.workspace().compact(crate::workspace::compact::compaction::CompactOptions::default()).unwrap();
+    tracking
+        .workspace()
+        .maintenance()
+        .compact(crate::workspace::compact::compaction::CompactOptions::default())
+        .unwrap();
     check(&tracking);
 }
 

@@ -9,7 +9,7 @@ use crate::tracking::CreateRun;
 use crate::tracking::handle::store::{Tracking, TrackingOptions};
 use crate::tracking::values::entities::Metric;
 use crate::tracking::values::error::{Code, Result};
-use crate::workspace::open::Workspace;
+use crate::workspace::handle::Workspace;
 
 pub(super) fn disk() -> Arc<SimDisk> {
     Arc::new(SimDisk::new())

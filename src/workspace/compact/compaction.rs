@@ -17,13 +17,13 @@ use crate::run::log_view::LogView;
 use crate::run::pack::{Packed, pack_runs};
 use crate::run::snapshot::RunPart;
 use crate::workspace::compact::unlisted::{LeftoverOptions, has_all};
-use crate::workspace::open::Workspace;
-use crate::workspace::read::evidence::{Claim, Reach};
-use crate::workspace::read::logs::{is_abandoned, is_blank, part_of};
+use crate::workspace::read::logs::{is_blank, part_of};
+use crate::workspace::read::parts::keep_readable;
+use crate::workspace::read::parts::{merge, name_alike, pack_parts};
 use crate::workspace::state::folders::path_and_reason;
+use crate::workspace::state::ledgers::{Claim, Reach};
 use crate::workspace::state::packs::PackSet;
-use crate::workspace::verify::repair::keep_readable;
-use crate::workspace::write::runs::{merge, name_alike, pack_parts};
+use crate::workspace::state::shared::Shared;
 
 /// Most logs per pack; their views are in memory meanwhile.
 const LOGS_AT_ONCE: usize = 4096;
@@ -61,7 +61,7 @@ pub struct CompactOptions {
     pub take_over: bool,
 }
 
-impl Workspace {
+impl Shared {
     /// See [`Maintenance::compact`](crate::maintenance::Maintenance::compact).
     pub(crate) fn compact(&self, options: CompactOptions) -> Result<Compacted> {
         self.compact_by(options, false)
@@ -131,11 +131,6 @@ impl Workspace {
         }
         // A log never gets another writer, so a free lock stays free.
         self.is_free(name).unwrap_or(false)
-    }
-
-    /// Whether a log's lock is free; an error if that is unknown.
-    pub(crate) fn is_free(&self, name: &LogName) -> std::io::Result<bool> {
-        self.inner.storage.open_write(&name.log()).and_then(|file| is_abandoned(&*file))
     }
 
     /// Whether a closed log exists whose first frame is damaged.

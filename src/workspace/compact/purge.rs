@@ -18,11 +18,11 @@ use crate::journal::manifest::{Change, Manifest, Tombstone, covers};
 use crate::run::snapshot::RunSnapshot;
 use crate::workspace::compact::compaction::{CompactOptions, Compacted};
 use crate::workspace::compact::unlisted::LeftoverOptions;
-use crate::workspace::open::Workspace;
 use crate::workspace::read::copies::with_copies;
+use crate::workspace::read::parts::surviving;
 use crate::workspace::state::folders::path_and_reason;
 use crate::workspace::state::packs::OpenPack;
-use crate::workspace::write::runs::surviving;
+use crate::workspace::state::shared::Shared;
 
 /// Attempts to rewrite packs while a compaction replaces them.
 const REWRITES: usize = 8;
@@ -63,7 +63,7 @@ pub struct Collected {
     pub left: Vec<(std::path::PathBuf, String)>,
 }
 
-impl Workspace {
+impl Shared {
     /// See [`Maintenance::collect_garbage`](crate::maintenance::Maintenance::collect_garbage).
     pub(crate) fn collect_garbage(&self, options: CollectOptions) -> Result<Collected> {
         let CollectOptions { before_ms, dry_run, leftovers } = options;
@@ -218,11 +218,8 @@ impl Workspace {
         check_taken_out(done.left)
     }
 
-    /// Whether the run has a live writer, here or in another process.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`].
-    pub fn has_live_writer(&self, id: &RunId) -> Result<bool> {
+    /// See [`Workspace::has_live_writer`](crate::Workspace::has_live_writer).
+    pub(crate) fn has_live_writer(&self, id: &RunId) -> Result<bool> {
         for name in self.run_log_names(id.key())? {
             let written = match self.read_log(&name) {
                 Ok(Some(view)) => !self.is_closed(&name, &view, CompactOptions::default()),

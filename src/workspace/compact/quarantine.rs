@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::folder::paths;
-use crate::workspace::open::{Workspace, create_folder};
+use crate::workspace::state::shared::{Shared, create_folder};
 
-impl Workspace {
+impl Shared {
     /// Moves a file, or whatever has its name, to `quarantine`, and returns its path there; `None` if it is gone. Never
     /// overwrites: journals have entries with equal names, and a file may be damaged again.
     ///

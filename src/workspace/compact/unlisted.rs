@@ -18,11 +18,11 @@ use crate::folder::paths;
 use crate::journal::manifest::PackEntry;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::Coverage;
-use crate::workspace::open::Workspace;
-use crate::workspace::read::evidence::Reaches;
+use crate::workspace::read::parts::{pack_parts, surviving};
 use crate::workspace::state::folders::path_and_reason;
+use crate::workspace::state::ledgers::Reaches;
 use crate::workspace::state::packs::{self, OpenPack};
-use crate::workspace::write::runs::{pack_parts, surviving};
+use crate::workspace::state::shared::Shared;
 
 /// What an unlisted pack is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Leftovers {
     }
 }
 
-impl Workspace {
+impl Shared {
     /// Removes unlisted files that are not being made, have no unique data and are older than the grace period (which
     /// delays a removal and never permits one). Folders that cannot be listed are reported as staying.
     pub(crate) fn remove_leftovers(&self, options: LeftoverOptions) -> Result<Leftovers> {

@@ -9,14 +9,14 @@ use crate::error::Result;
 use crate::index::part::IndexPart;
 use crate::index::rows::Row;
 use crate::search::execute::{Deletions, MaskedPart, Query, execute};
-use crate::workspace::open::Workspace;
 use crate::workspace::read::search::{Parts, counts_as_deleted};
+use crate::workspace::state::shared::Shared;
 
 /// One page of runs, in order, as positions in indexes, which it keeps alive. Reads return what existed when the search
 /// ran.
 #[derive(Debug)]
 pub struct Found {
-    workspace: Workspace,
+    workspace: Shared,
     query: Query,
     hits: Hits,
     /// The number of matching runs on all pages.
@@ -34,14 +34,9 @@ struct Hits {
     deletions: Deletions,
 }
 
-impl Workspace {
-    /// Finds runs. Costs one pass over each column in the query, about a nanosecond per run and column once decoded.
-    /// The first search of a handle also reads the rows of its page, so that damage to them is found here.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`](crate::error::Error::Invalid) for `max_results` of 0,
-    /// [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
-    pub fn search(&self, query: &Query) -> Result<Found> {
+impl Shared {
+    /// See [`Workspace::search`](crate::Workspace::search).
+    pub(crate) fn search(&self, query: &Query) -> Result<Found> {
         let (unreadable, (hits, total)) = self.run_query(|parts| {
             let found = self.hits(parts, query)?;
             // Find damage to the rows' columns here, where the index can still be rebuilt: the first time, and again

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::index::bitmap::Bitmap;
 use crate::index::layout::{Family, run};
 use crate::index::part::{Cells, IndexPart, Place};
-use crate::workspace::open::Workspace;
+use crate::workspace::state::shared::Shared;
 
 /// What a key belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,12 +43,9 @@ impl KeyKind {
     }
 }
 
-impl Workspace {
-    /// Whether any run has the key, deleted runs included. O(log keys) for each pack.
-    ///
-    /// # Errors
-    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
-    pub fn has_key(&self, kind: KeyKind, key: &str) -> Result<bool> {
+impl Shared {
+    /// See [`Workspace::has_key`](crate::Workspace::has_key).
+    pub(crate) fn has_key(&self, kind: KeyKind, key: &str) -> Result<bool> {
         let family = kind.family();
         let (_, found) = self.run_query(|view| {
             for (part, excluded) in &view.parts {
@@ -63,11 +60,8 @@ impl Workspace {
         Ok(found)
     }
 
-    /// All keys that runs have, deleted runs included. O(keys) for each pack.
-    ///
-    /// # Errors
-    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
-    pub fn keys(&self, kind: KeyKind) -> Result<BTreeSet<String>> {
+    /// See [`Workspace::keys`](crate::Workspace::keys).
+    pub(crate) fn keys(&self, kind: KeyKind) -> Result<BTreeSet<String>> {
         let family = kind.family();
         let (_, found) = self.run_query(|view| {
             let mut found = BTreeSet::new();

@@ -11,9 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
-
 use crate::base::ids::{RunId, RunKey};
 use crate::base::summary::RunSummary;
 use crate::error::of_one_file;
@@ -21,72 +18,10 @@ use crate::error::{Error, Result};
 use crate::folder::paths::LogName;
 use crate::run::log_summary::LogSummary;
 use crate::run::snapshot::{RunPart, StatsPart, summarise};
-use crate::workspace::open::Workspace;
-use crate::workspace::read::evidence::{Reach, Reaches};
+use crate::workspace::read::parts::{named, surviving};
+use crate::workspace::state::ledgers::{Reach, Reaches};
 use crate::workspace::state::packs::PackSet;
-use crate::workspace::write::runs::{named, surviving};
-
-/// Approximate limit of a handle's summaries, in bytes: some 20,000 logs of a few keys, or one log of 400,000. Edit
-/// logs are kept beyond it: their length is bounded, and every query needs them.
-const WEIGHT_MAX: usize = 128 << 20;
-
-/// The summaries as last followed.
-#[derive(Default)]
-pub struct LiveLogs {
-    known: FxHashMap<LogName, Cached>,
-    weight: usize,
-    /// Counts queries over all logs.
-    round: u64,
-}
-
-struct Cached {
-    /// `None` while the log is first read, and after it could not be followed.
-    summary: Arc<Mutex<Option<Arc<LogSummary>>>>,
-    weight: usize,
-    /// The last query over all logs in which the log existed.
-    round: u64,
-}
-
-impl LiveLogs {
-    fn slot(&mut self, name: &LogName) -> Arc<Mutex<Option<Arc<LogSummary>>>> {
-        let round = self.round;
-        if let Some(cached) = self.known.get_mut(name) {
-            cached.round = round;
-            return Arc::clone(&cached.summary);
-        }
-        let summary = Arc::default();
-        self.known.insert(name.clone(), Cached { summary: Arc::clone(&summary), weight: 0, round });
-        summary
-    }
-
-    /// Records the memory of a summary. `false` if it exceeds the limit.
-    fn weigh(&mut self, name: &LogName, weight: usize) -> bool {
-        let Some(cached) = self.known.get_mut(name) else { return false };
-        let total = self.weight - cached.weight + weight;
-        let fits = total <= WEIGHT_MAX || name.run().is_none();
-        let weight = if fits { weight } else { 0 };
-        self.weight = self.weight - cached.weight + weight;
-        cached.weight = weight;
-        fits
-    }
-
-    fn forget(&mut self, name: &LogName) {
-        if let Some(cached) = self.known.remove(name) {
-            self.weight -= cached.weight;
-        }
-    }
-
-    /// Forgets logs not seen since a query began.
-    fn forget_before(&mut self, round: u64) {
-        let mut freed = 0;
-        self.known.retain(|_, cached| {
-            let stays = cached.round >= round;
-            freed += if stays { 0 } else { cached.weight };
-            stays
-        });
-        self.weight -= freed;
-    }
-}
+use crate::workspace::state::shared::Shared;
 
 /// The result of following a log.
 pub(crate) enum Followed {
@@ -134,7 +69,7 @@ impl Live {
     }
 }
 
-impl Workspace {
+impl Shared {
     /// The current state of all logs.
     pub(crate) fn live(&self) -> Result<Live> {
         let round = {
@@ -202,21 +137,13 @@ impl Workspace {
         self.inner.live.lock().forget(name);
     }
 
-    /// A run's row for lists, if the run exists: current metadata and statistics of its metrics. Unlike
-    /// [`Self::find_run`], it costs nothing for points seen by an earlier call. `deleted` is the run's own attribute;
-    /// [`Self::counts_as_deleted`] decides. Damaged data is missing; [`Self::find_summary_and_damage`] reports it.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`] if the run is not found and an unreadable file may have it.
-    pub fn find_summary(&self, id: &RunId) -> Result<Option<RunSummary>> {
+    /// See [`Workspace::find_summary`](crate::Workspace::find_summary).
+    pub(crate) fn find_summary(&self, id: &RunId) -> Result<Option<RunSummary>> {
         Ok(self.find_summary_and_damage(id)?.map(|(row, _)| row))
     }
 
-    /// The same, with messages about the run's damage.
-    ///
-    /// # Errors
-    /// As [`Self::find_summary`].
-    pub fn find_summary_and_damage(&self, id: &RunId) -> Result<Option<(RunSummary, Vec<String>)>> {
+    /// See [`Workspace::find_summary_and_damage`](crate::Workspace::find_summary_and_damage).
+    pub(crate) fn find_summary_and_damage(&self, id: &RunId) -> Result<Option<(RunSummary, Vec<String>)>> {
         let mut live = Live::default();
         let claims = self.claims_of(id.key())?;
         let listed = self.run_log_names(id.key()).and_then(|mut names| {

@@ -9,9 +9,9 @@ use crate::run::log_summary::LogSummary;
 use crate::run::log_view::LogView;
 use crate::run::snapshot::RunPart;
 use crate::run::state::RunState;
-use crate::workspace::open::Workspace;
-use crate::workspace::read::evidence::Reach;
 use crate::workspace::read::live::Followed;
+use crate::workspace::state::ledgers::Reach;
+use crate::workspace::state::shared::Shared;
 
 /// A log's metadata, by how it was read.
 pub(crate) enum LogMetadata {
@@ -82,7 +82,7 @@ impl LogMetadata {
     }
 }
 
-impl Workspace {
+impl Shared {
     /// An edit log as it is now; `None` if compaction removed it. Reads what was appended since the last call, and
     /// nothing once it has ended.
     ///

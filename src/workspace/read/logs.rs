@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use crate::base::ids::{RunId, RunKey, WriterId};
 use crate::error::{Error, Result, of_one_file};
@@ -14,61 +14,12 @@ use crate::log::reader::{Depth, Unbegun, why_unbegun};
 use crate::run::log_view::{Known, LogView};
 use crate::run::snapshot::RunPart;
 use crate::storage::{File, Storage};
-use crate::workspace::open::Workspace;
-use crate::workspace::read::evidence::{Reach, Reaches};
 use crate::workspace::read::log_metadata::metadata_part;
+use crate::workspace::state::known_logs::ReadLogs;
+use crate::workspace::state::ledgers::{Reach, Reaches};
+use crate::workspace::state::shared::Shared;
 
-/// Edit logs as last read, by name and length. They have no tail, so the same length means no change.
-#[derive(Debug, Default)]
-pub struct EditLogs {
-    known: FxHashMap<LogName, (u64, Arc<LogView>)>,
-}
-
-/// Known prefixes of long logs, so that only the new part of an open run is read again.
-#[derive(Debug, Default)]
-pub struct ReadLogs {
-    known: FxHashMap<LogName, Arc<Known>>,
-    /// Of all prefixes.
-    weight: usize,
-}
-
-impl ReadLogs {
-    /// Shorter logs are read in full each time.
-    const LONG: u64 = 1 << 20;
-    /// Beyond this many logs, whose files stay open, or the limit of bytes, all are forgotten.
-    const LOGS_MAX: usize = 64;
-    const WEIGHT_MAX: usize = 64 << 20;
-
-    /// Remembers a prefix; returns what it replaces, to be dropped without the lock.
-    fn note(&mut self, name: &LogName, known: Known) -> Vec<Arc<Known>> {
-        let mut gone: Vec<Arc<Known>> = self.forget(name).into_iter().collect();
-        if known.weight() > Self::WEIGHT_MAX {
-            return gone;
-        }
-        if self.known.len() >= Self::LOGS_MAX || self.weight + known.weight() > Self::WEIGHT_MAX {
-            gone.extend(self.known.drain().map(|(_, known)| known));
-            self.weight = 0;
-        }
-        self.weight += known.weight();
-        self.known.insert(name.clone(), Arc::new(known));
-        gone
-    }
-
-    /// Forgets a log, so that its file is closed.
-    pub(crate) fn forget(&mut self, name: &LogName) -> Option<Arc<Known>> {
-        let known = self.known.remove(name)?;
-        self.weight -= known.weight();
-        Some(known)
-    }
-
-    /// Forgets logs that are gone, so that their files are closed.
-    fn retain(&mut self, is_there: impl Fn(&LogName) -> bool) {
-        let gone: Vec<LogName> = self.known.keys().filter(|name| !is_there(name)).cloned().collect();
-        gone.iter().for_each(|name| _ = self.forget(name));
-    }
-}
-
-impl Workspace {
+impl Shared {
     /// Names of the logs in a folder; none if the folder is missing.
     pub(crate) fn log_names(&self, dir: &std::path::Path) -> Result<Vec<LogName>> {
         match self.inner.storage.read_dir(dir) {
@@ -145,6 +96,11 @@ impl Workspace {
             self.inner.read_logs.lock().forget(name);
         }
         Ok(Some(view))
+    }
+
+    /// Whether a log's lock is free; an error if that is unknown.
+    pub(crate) fn is_free(&self, name: &LogName) -> std::io::Result<bool> {
+        self.inner.storage.open_write(&name.log()).and_then(|file| is_abandoned(&*file))
     }
 
     /// All readable edit logs, and the errors of the others, which may mention any run.

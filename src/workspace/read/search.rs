@@ -23,28 +23,11 @@ use crate::run::state::RunState;
 use crate::search::execute::Deletions;
 use crate::segment::pack::Pack;
 use crate::storage::Storage;
-use crate::workspace::open::Workspace;
 use crate::workspace::read::live::LogMentions;
+use crate::workspace::state::indexes::PackIndex;
 use crate::workspace::state::overlay::Made;
 use crate::workspace::state::packs::{self, OpenPack, PackSet};
-
-/// The indexes as last read.
-#[derive(Default)]
-pub struct Indexes {
-    of_packs: BTreeMap<u128, Arc<PackIndex>>,
-    /// Runs in several places of one set of packs.
-    scattered: Option<(Vec<u128>, Arc<BTreeSet<RunKey>>)>,
-}
-
-/// The index of a pack, and its rows of unreadable runs.
-struct PackIndex {
-    part: Arc<IndexPart>,
-    unreadable: Vec<u32>,
-    /// Messages about points missing from the statistics.
-    missing: Vec<String>,
-    /// Whether it is read from its file column by column, so that damage may be found later.
-    from_file: bool,
-}
+use crate::workspace::state::shared::Shared;
 
 /// What one search works on.
 pub(crate) struct Parts {
@@ -52,12 +35,13 @@ pub(crate) struct Parts {
     unreadable: Vec<String>,
 }
 
-impl Workspace {
-    /// The distinct items of a kind that runs of some experiments have, deleted runs included: experiment, key, value.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`].
-    pub fn items(&self, kind: u8, experiments: &[ExperimentId]) -> Result<BTreeSet<(ExperimentId, String, String)>> {
+impl Shared {
+    /// See [`Workspace::items`](crate::Workspace::items).
+    pub(crate) fn items(
+        &self,
+        kind: u8,
+        experiments: &[ExperimentId],
+    ) -> Result<BTreeSet<(ExperimentId, String, String)>> {
         let (_, found) = self.run_query(|parts| {
             let mut found = BTreeSet::new();
             for (part, excluded) in &parts.parts {
@@ -72,11 +56,8 @@ impl Workspace {
         Ok(found)
     }
 
-    /// The items of a kind that runs have, deleted runs included: the run, the item's key and value, in no order.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`].
-    pub fn runs_with_items(&self, kind: u8) -> Result<Vec<(RunId, String, String)>> {
+    /// See [`Workspace::runs_with_items`](crate::Workspace::runs_with_items).
+    pub(crate) fn runs_with_items(&self, kind: u8) -> Result<Vec<(RunId, String, String)>> {
         let (_, found) = self.run_query(|parts| {
             let mut found = Vec::new();
             for (part, excluded) in &parts.parts {
@@ -95,11 +76,8 @@ impl Workspace {
         Ok(found)
     }
 
-    /// Ids of all runs, deleted ones included, in no order.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Io`].
-    pub fn run_ids(&self) -> Result<Vec<RunId>> {
+    /// See [`Workspace::run_ids`](crate::Workspace::run_ids).
+    pub(crate) fn run_ids(&self) -> Result<Vec<RunId>> {
         self.readable_ids(Some(RUN)).map(|(ids, _)| ids)
     }
 
@@ -139,7 +117,7 @@ impl Workspace {
     /// again.
     pub(crate) fn run_query<T>(&self, mut query: impl FnMut(&Parts) -> Result<T>) -> Result<(Vec<String>, T)> {
         loop {
-            let parts = self.parts()?;
+            let parts = self.search_parts()?;
             match query(&parts) {
                 Err(error) if error.is_of_one_file() => {
                     if !error.path().map_or(Ok(false), |path| self.replace_index(path, &parts))? {
@@ -175,7 +153,7 @@ impl Workspace {
         Ok(changed.map(|experiment| (experiment.id, (experiment.generation, experiment.deleted))).collect())
     }
 
-    fn parts(&self) -> Result<Parts> {
+    fn search_parts(&self) -> Result<Parts> {
         // Logs before packs: what leaves a log meanwhile is in a pack that is read later.
         let claims = self.claims(false)?;
         let live = self.live()?;

@@ -8,7 +8,7 @@ use crate::error::of_one_file;
 use crate::error::{Error, Result};
 use crate::folder::paths;
 use crate::run::snapshot::part_len;
-use crate::workspace::open::Workspace;
+use crate::workspace::state::shared::Shared;
 
 /// The number of keys in [`Usage::largest_keys`].
 const KEYS_NAMED: usize = 20;
@@ -34,7 +34,7 @@ pub struct Usage {
     pub unreadable: Vec<String>,
 }
 
-impl Workspace {
+impl Shared {
     /// See [`Maintenance::usage`](crate::maintenance::Maintenance::usage).
     pub(crate) fn usage(&self) -> Result<Usage> {
         let mut usage = Usage::default();

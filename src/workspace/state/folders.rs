@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result, of_one_file};
 use crate::folder::paths;
-use crate::workspace::open::Workspace;
+use crate::workspace::state::shared::Shared;
 
-impl Workspace {
+impl Shared {
     /// Why a folder of the workspace cannot be written to, if so. A missing folder is created when needed.
     pub(crate) fn blocked(&self, folder: &str) -> Result<Option<(PathBuf, String)>> {
         let dir = self.inner.root.join(folder);

@@ -1,10 +1,19 @@
-//! What the operations on a workspace share: journals, open packs and caches.
+//! What the operations on a workspace share: its journals, open packs and caches, each behind a lock of its own.
 //!
-//! [`packs`] are the open packs, [`overlay`] rows of runs outside of them, `folders` reports blocked folders,
-//! [`registers`] is the journal of the model registry, [`actor`] the user of the process.
+//! [`shared`] is all of it. [`packs`] are the open packs; [`indexes`] and [`overlay`] the rows that searches read;
+//! [`known_logs`] and [`summaries`] what was read of logs; [`ledgers`] what ledgers say; [`known_durable`] what needs no
+//! sync. `experiments` and [`registers`] read and publish entries of journals, `folders` reports blocked folders,
+//! [`actor`] is the user of the process.
 
 pub mod actor;
+mod experiments;
 pub mod folders;
+pub mod indexes;
+pub mod known_durable;
+pub mod known_logs;
+pub mod ledgers;
 pub mod overlay;
 pub mod packs;
 pub mod registers;
+pub mod shared;
+pub mod summaries;

@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::journal::registry::{Change, Registry};
-use crate::workspace::open::Workspace;
+use crate::workspace::state::shared::Shared;
 
-impl Workspace {
+impl Shared {
     /// Reads the newest state of the registry. Costs a failing open if it is unchanged.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::base::limits::EXPERIMENT_TAG_VALUE_CHARS_MAX;
 use crate::base::limits::KEY_CHARS_MAX;
 use crate::error::{Error, Result};
 use crate::journal::catalog::{Catalog, Change, Experiment};
-use crate::workspace::open::Workspace;
+use crate::workspace::state::shared::Shared;
 
 /// An experiment of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,13 +48,9 @@ pub struct AdoptedExperiment {
     pub tags_left_out: Vec<String>,
 }
 
-impl Workspace {
-    /// Adopts an experiment of a source; see the module. With `may_place_default` the default experiment also takes the
-    /// source's location and times, which is right as long as it has no runs. A change costs some syncs.
-    ///
-    /// # Errors
-    /// [`crate::Error::Invalid`] for a blank or too long name, [`crate::Error::Io`].
-    pub fn adopt(&self, theirs: &ExperimentImport, may_place_default: bool) -> Result<AdoptedExperiment> {
+impl Shared {
+    /// See [`Workspace::adopt`](crate::Workspace::adopt).
+    pub(crate) fn adopt(&self, theirs: &ExperimentImport, may_place_default: bool) -> Result<AdoptedExperiment> {
         let (tags, left_out): (BTreeMap<_, _>, BTreeMap<_, _>) =
             theirs.tags.clone().into_iter().partition(|(key, value)| {
                 !key.is_empty()
@@ -141,6 +137,7 @@ fn updated(catalog: &Catalog, own: &Experiment, theirs: &ExperimentImport, may_p
 mod tests {
     use super::*;
     use crate::journal::catalog::NewExperiment;
+    use crate::workspace::handle::Workspace;
 
     fn source(id: u64, name: &str) -> ExperimentImport {
         ExperimentImport {

@@ -28,7 +28,7 @@ use crate::journal::manifest::{Change, Tombstone};
 use crate::log::record::Attribute;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{RunState, Stamp, Stamped, rank};
-use crate::workspace::open::Workspace;
+use crate::workspace::state::shared::Shared;
 use crate::workspace::transfer::pull::Pulled;
 
 /// An experiment of the source and its counterpart here, as both were before the pull.
@@ -101,7 +101,7 @@ fn carried(id: &RunId, newest: Option<&Stamped<Attribute>>, wanted: bool, merged
     }
 }
 
-impl Workspace {
+impl Shared {
     /// Finds a run, unless a file of it cannot be read: the tombstone applies to it in any case.
     fn found(&self, id: &RunId) -> Result<Option<RunSnapshot>> {
         match self.find_run(id) {

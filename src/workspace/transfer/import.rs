@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
-use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
+use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::items::RUN;
 use crate::base::point::Columns;
 use crate::base::stats::RunStatus;
@@ -15,9 +15,10 @@ use crate::run::log_view::SeriesPart;
 use crate::run::pack::pack_runs;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::{Coverage, RunState};
-use crate::workspace::open::Workspace;
 use crate::workspace::read::copies::imports;
-use crate::workspace::state::packs::{self, PackSet};
+use crate::workspace::read::known::Known;
+use crate::workspace::state::packs::{self};
+use crate::workspace::state::shared::Shared;
 use crate::workspace::transfer::gained::Gained;
 pub use crate::workspace::transfer::imported_metadata::ChangedHere;
 use crate::workspace::transfer::imported_metadata::{add_metadata, check_metadata};
@@ -165,7 +166,7 @@ pub enum Refusal {
 /// twice.
 #[derive(Debug)]
 pub struct Importer {
-    workspace: Workspace,
+    workspace: Shared,
     pending: Vec<RunSnapshot>,
     by_id: FxHashSet<RunId>,
     points: u64,
@@ -190,52 +191,9 @@ impl std::fmt::Debug for Progress {
     }
 }
 
-/// What existed when a batch began, so that a new run costs no listing of folders.
-#[derive(Debug)]
-pub(crate) struct Known {
-    /// Runs in logs.
-    logged: FxHashSet<RunKey>,
-    packs: PackSet,
-    /// Whether an unreadable file may mention any run.
-    unclear: bool,
-    /// Names and generations of experiments used so far.
-    experiments: FxHashMap<ExperimentId, (String, u64)>,
-}
-
-impl Known {
-    /// The current state.
-    pub(crate) fn of(workspace: &Workspace) -> Result<Self> {
-        // Logs before packs.
-        let (names, unlisted) = workspace.all_log_names()?;
-        let mut logged: FxHashSet<RunKey> = names.iter().filter_map(|name| name.run()).collect();
-        let (edits, unreadable) = workspace.edit_log_views()?;
-        logged.extend(edits.iter().flat_map(|image| image.runs().map(RunId::key).chain(image.claimed())));
-        let packs = workspace.refresh()?;
-        packs.check()?;
-        let unclear = !unlisted.is_empty() || !unreadable.is_empty() || !packs.broken().is_empty();
-        Ok(Self { logged, packs, unclear, experiments: FxHashMap::default() })
-    }
-
-    /// Whether anything may exist of a run.
-    pub(crate) fn may_have(&self, run: RunKey) -> bool {
-        self.unclear || self.logged.contains(&run) || self.packs.find(run).next().is_some()
-    }
-
-    fn experiment(&mut self, workspace: &Workspace, id: ExperimentId) -> Result<(String, u64)> {
-        if let Some(known) = self.experiments.get(&id) {
-            return Ok(known.clone());
-        }
-        let experiment = workspace.experiments().get(id)?;
-        let known = (experiment.name, experiment.generation);
-        self.experiments.insert(id, known.clone());
-        Ok(known)
-    }
-}
-
-impl Workspace {
-    /// Starts an import.
-    #[must_use]
-    pub fn importer(&self) -> Importer {
+impl Shared {
+    /// See [`Workspace::importer`](crate::Workspace::importer).
+    pub(crate) fn importer(&self) -> Importer {
         Importer {
             workspace: self.clone(),
             pending: Vec::new(),
@@ -522,7 +480,7 @@ impl Importer {
     }
 }
 
-impl Workspace {
+impl Shared {
     /// Whether a pack has any of these runs.
     fn pack_has_any(&self, id: u128, runs: &[RunSnapshot]) -> bool {
         let pack = packs::open(&*self.inner.storage, &self.inner.root, id);

@@ -18,8 +18,8 @@ use crate::journal::catalog::Experiment;
 use crate::journal::manifest::{Tombstone, covers};
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{Coverage, RunState};
-use crate::workspace::open::Workspace;
 use crate::workspace::read::copies::{differs, without_copies};
+use crate::workspace::state::shared::Shared;
 use crate::workspace::transfer::deletions::Pair;
 use crate::workspace::write::params::Refused;
 
@@ -78,20 +78,9 @@ struct News {
     counts: Option<(bool, u64)>,
 }
 
-impl Workspace {
-    /// Copies what `source` has and this workspace lacks: runs of every kind with everything they logged, their
-    /// experiments, and deletions; what was permanently deleted here stays deleted. Others may write to both meanwhile;
-    /// of a run being written, what was acknowledged by now is copied. Points that exist from an export and import
-    /// count once. Different metadata merges as that of two writers of one run does. Experiments match by id, then by
-    /// name; their names and tags merge as docs/format.md says. `progress` gets the number of runs compared and the
-    /// total.
-    ///
-    /// Reads each run of the source once, and packs those with news.
-    ///
-    /// # Errors
-    /// [`Error::Io`], [`Error::Corrupt`] of this workspace; what was published before stays. Damage in the source is
-    /// reported in [`Pulled::left_out`].
-    pub fn pull(&self, source: &Self, progress: &mut dyn FnMut(u64, u64)) -> Result<Pulled> {
+impl Shared {
+    /// See [`Workspace::pull`](crate::Workspace::pull).
+    pub(crate) fn pull(&self, source: &Self, progress: &mut dyn FnMut(u64, u64)) -> Result<Pulled> {
         if self.id() == source.id() && self.root() == source.root() {
             return Err(Error::invalid("source", "it is this workspace itself"));
         }
@@ -120,7 +109,7 @@ impl Workspace {
                 let why = format!("experiment {:?} is called {name:?} there, as another experiment is here", own.name);
                 waiting.done.left_out.push(why);
             }
-            let own = if changed { self.experiments().get(own.id)? } else { own };
+            let own = if changed { self.experiment(own.id)? } else { own };
             pairs.insert(theirs.id, Pair { own, theirs });
         }
         let total = ids.len() as u64;
@@ -263,7 +252,7 @@ impl Workspace {
     /// The counterpart here of an experiment of the source: by id, by name, or newly created.
     fn counterpart(&self, theirs: &Experiment) -> Result<Experiment> {
         loop {
-            match self.experiments().get(theirs.id) {
+            match self.experiment(theirs.id) {
                 Err(Error::NotFound { .. }) => {}
                 found => return found,
             }

@@ -11,57 +11,19 @@ use crate::journal::catalog::Catalog;
 use crate::journal::chain::{Journal, State};
 use crate::journal::manifest::Manifest;
 use crate::journal::registry::Registry;
-use crate::log::buffers::{begun_within, buffers, read_tail};
 use crate::log::ledger::LINE_LEN;
 use crate::log::reader::{BadSpan, Depth, read_on};
-use crate::log::slot::{Check, SLOT_LEN, Slot};
 use crate::run::log_view::LogView;
 use crate::segment::pack::Pack;
 use crate::segment::reader::{RowGroup, Source};
-use crate::workspace::open::Workspace;
-use crate::workspace::read::evidence::{Claim, Reach, Reaches};
 use crate::workspace::read::logs::is_unbegun;
+use crate::workspace::read::report::{Damage, LOOKS, PAUSE, Report, may_look};
 use crate::workspace::read::search::check_index;
+use crate::workspace::state::ledgers::{Claim, Reach, Reaches};
+use crate::workspace::state::shared::Shared;
 use crate::workspace::verify::pages::{costs, decode_page, group_names};
 
-/// Bytes that do not verify.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// The file.
-    pub file: PathBuf,
-    /// First byte.
-    pub offset: u64,
-    /// How many bytes; 0 where the whole file is missing.
-    pub length: u64,
-    /// What was expected there.
-    pub what: String,
-    /// The cost: which runs, series and points cannot be read.
-    pub cost: String,
-}
-
-/// The result of a verification.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// All damage, by file.
-    pub damage: Vec<Damage>,
-    /// Incomplete writes that a crash left, by file. They were never durable, so they are not damage.
-    pub torn: Vec<Damage>,
-    /// The number of files read.
-    pub files: u64,
-    /// The number of bytes read.
-    pub bytes: u64,
-    /// Files worth knowing about that are not damage, and what they are.
-    pub notes: Vec<(PathBuf, String)>,
-}
-
-/// Retries, in all and per file, and the pauses before them, for frames and slots that may be half written: their
-/// writers may be waiting for a processor. Each file gets some of the retries.
-const LOOKS: u32 = 100;
-const LOOKS_A_FILE: u32 = 25;
-const LOOKS_LEFT: u32 = 5;
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
-
-impl Workspace {
+impl Shared {
     /// See [`Maintenance::verify_with`](crate::maintenance::Maintenance::verify_with).
     pub(crate) fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
         // Read the ledgers before the logs: see `evidence`.
@@ -112,7 +74,7 @@ impl Workspace {
         let mut reaches = Reaches::default();
         let mut unread = BTreeSet::new();
         for claim in claims {
-            let name = claim.name(self);
+            let name = claim.name(&self.inner.root);
             match self.read_log(&name) {
                 Ok(Some(view)) => _ = reaches.insert(name.writer, Reach::of(&view)),
                 Ok(None) => {}
@@ -122,7 +84,8 @@ impl Workspace {
         }
         let packs = self.refresh()?;
         for (claim, error) in self.lacking(claims, &reaches, |name| unread.contains(&name.log()), &packs) {
-            let cost = format!("what this writer logged to run {} and is not there", run_of(&claim.name(self)));
+            let cost =
+                format!("what this writer logged to run {} and is not there", run_of(&claim.name(&self.inner.root)));
             report.add(error, 0, &cost)?;
         }
         Ok(())
@@ -370,82 +333,6 @@ impl Workspace {
         Ok(view)
     }
 
-    /// Whether every slot in the tail of a closed log verifies.
-    pub(crate) fn tail_is_whole(&self, name: &LogName, view: &LogView) -> Result<bool> {
-        let mut report = Report::default();
-        self.check_tail(name, view, ("", true), &mut 0, &mut report)?;
-        Ok(report.is_ok())
-    }
-
-    /// Checks every slot of a tail: it is a point of the current or an earlier generation, or zeros. Anything else is
-    /// damage unless the machine stopped since; then it may be of a generation whose frames were lost, or half of a
-    /// slot. A killed writer leaves half of a slot too, right after its last point.
-    fn check_tail(
-        &self,
-        name: &LogName,
-        view: &LogView,
-        (of, alive): (&str, bool),
-        looks: &mut u32,
-        report: &mut Report,
-    ) -> Result<()> {
-        let path = name.tail();
-        let Ok(file) = self.inner.storage.open_read(&path) else { return Ok(()) };
-        let tail = read_tail(&*file).map_err(Error::io("read", &path))?;
-        // The writer may have gone on since: read the log again, after the tail.
-        let later = LogView::read(&*self.inner.storage, &name.log(), &path, Depth::Recent, None)?;
-        let (check, buffer_slots) = (Check::new(name.writer), later.log().start.buffer_slots);
-        let mut generations = later.log().generations(view.log());
-        // A generation after a damaged one starts where that one should have ended.
-        let from = later.log().slots_from;
-        let known = |generations: &[u64], bytes: &[u8; SLOT_LEN], index: usize| {
-            let slot = Slot::from_bytes(bytes);
-            slot == Slot::default()
-                || generations.iter().any(|&generation| slot.verifies(check, generation + index as u64))
-        };
-        for slots in buffers(&tail, buffer_slots) {
-            if slots.first().is_some_and(|slot| !known(&generations, slot, 0)) {
-                generations.extend(begun_within(slots, name.writer, from..=from + u64::from(buffer_slots)));
-            }
-        }
-        let mut looked = 0;
-        for (slots, start) in buffers(&tail, buffer_slots).into_iter().zip([0, buffer_slots as usize]) {
-            let next = newest_points(slots, &generations, check);
-            for (index, bytes) in slots.iter().enumerate().filter(|(index, bytes)| !known(&generations, bytes, *index))
-            {
-                // A live writer may be between the two words of this slot.
-                let offset = ((start + index) * SLOT_LEN) as u64;
-                let moved_on = || {
-                    let mut again = [0; SLOT_LEN];
-                    let got = file.read_at(&mut again, offset).map_err(Error::io("read", &path))?;
-                    Ok::<bool, Error>(got == SLOT_LEN && (again != *bytes || known(&generations, &again, index)))
-                };
-                let mut moves = moved_on()?;
-                while !moves && !self.is_free(name).unwrap_or(true) && may_look(looked, looks) {
-                    looked += 1;
-                    std::thread::sleep(PAUSE);
-                    moves = moved_on()?;
-                }
-                if moves {
-                    continue;
-                }
-                let what = "a slot that is not a point".to_owned();
-                let cost = format!("a point of run {of}, and those behind it that no frame has");
-                let is_half = index == next && !is_one_byte_off(bytes, index, &generations, check);
-                let found = if alive && !is_half { &mut report.damage } else { &mut report.torn };
-                found.push(Damage { file: path.clone(), offset, length: SLOT_LEN as u64, what, cost });
-            }
-        }
-        let slots: usize = buffers(&tail, buffer_slots).iter().map(|slots| slots.len()).sum();
-        let rest = &tail[slots * SLOT_LEN..];
-        if !rest.is_empty() {
-            let (offset, what) = ((tail.len() - rest.len()) as u64, "bytes behind the last slot".to_owned());
-            let cost = format!("a point of run {of}");
-            let found = if alive { &mut report.damage } else { &mut report.torn };
-            found.push(Damage { file: path, offset, length: rest.len() as u64, what, cost });
-        }
-        Ok(())
-    }
-
     /// Reports a tail without its log, which is unreadable.
     fn check_tail_owner(&self, path: &Path, len: u64, report: &mut Report) -> Result<()> {
         let log = path.with_extension("log");
@@ -461,82 +348,7 @@ impl Workspace {
     }
 }
 
-/// The number of points of the newest generation at the start of a buffer.
-fn newest_points(slots: &[[u8; SLOT_LEN]], generations: &[u64], check: Check) -> usize {
-    let points = |&generation: &u64| {
-        (generation..)
-            .zip(slots)
-            .take_while(|(sequence, bytes)| Slot::from_bytes(bytes).verifies(check, *sequence))
-            .count()
-    };
-    let begun = generations.iter().map(|generation| (generation, points(generation))).filter(|(_, points)| *points > 0);
-    begun.max().map_or(0, |(_, points)| points)
-}
-
-/// Whether a slot differs from a point of one of these generations by one byte.
-fn is_one_byte_off(bytes: &[u8; SLOT_LEN], index: usize, generations: &[u64], check: Check) -> bool {
-    let mut bytes = *bytes;
-    (0..SLOT_LEN).any(|at| {
-        let own = bytes[at];
-        let verifies = (0..=u8::MAX).any(|byte| {
-            bytes[at] = byte;
-            let slot = Slot::from_bytes(&bytes);
-            generations.iter().any(|&generation| slot.verifies(check, generation + index as u64))
-        });
-        bytes[at] = own;
-        verifies
-    })
-}
-
 /// The run of a log, from its name.
 fn run_of(name: &LogName) -> String {
     name.run().map_or_else(|| "of any name".to_owned(), |key| key.to_string())
-}
-
-/// Whether a file may be read again; takes from the retries that are left.
-fn may_look(looked: u32, looks: &mut u32) -> bool {
-    let may = looked < LOOKS_LEFT || looked < LOOKS_A_FILE && *looks > 0;
-    *looks = looks.saturating_sub(u32::from(may));
-    may
-}
-
-impl Report {
-    /// Whether nothing is damaged.
-    #[must_use]
-    pub fn is_ok(&self) -> bool {
-        self.damage.is_empty()
-    }
-
-    /// Adds damage that extends to the end of a file of `file_len` bytes.
-    fn add_rest(&mut self, error: Error, file_len: u64, cost: &str) -> Result<()> {
-        let offset = if let Error::Corrupt { offset, .. } = error { offset } else { 0 };
-        self.add(error, file_len.saturating_sub(offset), cost)
-    }
-
-    /// Adds a file or folder that the operating system refuses to read.
-    fn add_unread(&mut self, error: &Error, path: &Path) {
-        let (file, offset) = match error {
-            Error::Corrupt { path, offset, .. } => (path.clone(), *offset),
-            other => (other.path().unwrap_or(path).to_owned(), 0),
-        };
-        let what = if let Error::Io { operation, source, .. } = error {
-            format!("it cannot be used: {operation}: {source}")
-        } else {
-            error.to_string()
-        };
-        let cost = "nobody knows: what it holds is in no answer, and `repair` leaves alone what cannot be read";
-        self.damage.push(Damage { file, offset, length: 0, what, cost: cost.to_owned() });
-    }
-
-    /// Adds damage; returns every other error.
-    fn add(&mut self, error: Error, length: u64, cost: &str) -> Result<()> {
-        let (file, offset, what) = match error {
-            Error::Corrupt { path, offset, what } => (path, offset, what),
-            Error::NewerFormat { ref path, .. } => (path.clone(), 0, error.to_string()),
-            Error::NotWorkspace { ref path, .. } => (path.clone(), 0, error.to_string()),
-            other => return Err(other),
-        };
-        self.damage.push(Damage { file, offset, length, what, cost: cost.to_owned() });
-        Ok(())
-    }
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::ids::{ExperimentId, RunId};
-use crate::base::point::Columns;
 use crate::error::{Error, Result, of_one_file};
 use crate::folder::clock::now_ms;
 use crate::folder::{marker, paths};
@@ -14,16 +13,16 @@ use crate::journal::chain::{BadEntry, Journal, State};
 use crate::journal::manifest::Change;
 use crate::run::log_view::SeriesPart;
 use crate::run::pack::pack_runs;
-use crate::run::salvage::read_around;
-use crate::run::snapshot::{RunPart, RunSnapshot, part_len};
+use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::{Coverage, RunState};
 use crate::segment::reader::RowGroup;
 use crate::workspace::compact::compaction::CompactOptions;
-use crate::workspace::open::Workspace;
-use crate::workspace::read::evidence::Reaches;
+use crate::workspace::read::parts::keep_readable;
+use crate::workspace::read::report::Damage;
 use crate::workspace::state::folders::path_and_reason;
+use crate::workspace::state::ledgers::Reaches;
 use crate::workspace::state::packs::{self, OpenPack};
-use crate::workspace::verify::check::Damage;
+use crate::workspace::state::shared::Shared;
 use crate::workspace::verify::repair_files::{Held, unknown};
 
 /// Version numbers that are skipped for each model if a change of the registry is lost: it may have brought several
@@ -67,7 +66,7 @@ struct Gaps {
     registry: bool,
 }
 
-impl Workspace {
+impl Shared {
     /// See [`Maintenance::repair`](crate::maintenance::Maintenance::repair).
     pub(crate) fn repair_with(&self, options: RepairOptions) -> Result<Repaired> {
         let mut repaired = Repaired::default();
@@ -78,7 +77,7 @@ impl Workspace {
         for (path, why) in no_quarantine.iter().chain(&no_writing) {
             repaired.leave(path, why.clone());
         }
-        let mut damage = self.maintenance().verify()?.damage;
+        let mut damage = self.verify(&mut |_, _| {})?.damage;
         damage.retain(|damage| match self.must_stay(&damage.file) {
             Some(why) => {
                 repaired.leave(&damage.file, why);
@@ -220,7 +219,7 @@ impl Workspace {
         let claims = self.claims(true)?;
         let packs = self.refresh()?;
         for claim in &claims {
-            let name = claim.name(self);
+            let name = claim.name(&self.inner.root);
             if !matches!(self.read_log(&name), Ok(None)) {
                 continue;
             }
@@ -460,22 +459,6 @@ fn salvage(pack: &OpenPack) -> Result<Vec<RunSnapshot>> {
     Ok(runs)
 }
 
-/// Reads everything that verifies of a run's series into memory. Returns whether that is all of it.
-pub(crate) fn keep_readable(part: &mut RunPart) -> Result<bool> {
-    let mut whole = true;
-    for (coverage, series) in &mut part.series {
-        for (_, part) in series.iter_mut() {
-            let columns = readable(part)?;
-            // Copies with fewer lost points are preferred.
-            coverage.lost += (part_len(part) - columns.len()) as u64;
-            whole &= columns.len() == part_len(part);
-            *part = SeriesPart::Rows(columns.into());
-        }
-        series.retain(|(_, part)| part_len(part) > 0);
-    }
-    Ok(whole)
-}
-
 /// A run whose record in a row group is lost.
 fn nameless(group: &Arc<RowGroup>, run: u32, id: RunId) -> Option<RunPart> {
     let footer = group.footer();
@@ -498,15 +481,4 @@ fn nameless(group: &Arc<RowGroup>, run: u32, id: RunId) -> Option<RunPart> {
     }
     state.coverage = series.iter().map(|(coverage, _)| *coverage).collect();
     (!series.is_empty()).then_some(RunPart { state, series })
-}
-
-/// The points of a part that verify.
-fn readable(part: &SeriesPart) -> Result<Columns> {
-    let mut columns = Columns::default();
-    read_around(part, 0..part_len(part), &mut columns, &mut |_, error| match error {
-        Error::Corrupt { .. } => Ok(()),
-        // It may be undamaged.
-        error => Err(error),
-    })?;
-    Ok(columns)
 }

@@ -8,9 +8,9 @@ use crate::folder::making::{Maker, maker_of};
 use crate::folder::paths::{self, LogName};
 use crate::segment::pack::Pack;
 use crate::segment::reader::Source;
-use crate::workspace::open::{Workspace, create_folder};
 use crate::workspace::read::logs::writer_of;
 use crate::workspace::read::search::check_index;
+use crate::workspace::state::shared::{Shared, create_folder};
 use crate::workspace::verify::repair::{RepairOptions, Repaired};
 
 /// Bytes read at once to test whether a file is readable.
@@ -31,7 +31,7 @@ pub(crate) fn unknown(why: &str) -> String {
     format!("nobody can tell whether somebody is writing it ({why}); if nobody is, use `repair --take-over`")
 }
 
-impl Workspace {
+impl Shared {
     /// Quarantines regular files that have the names of folders, so that the folders can be created again. Their former
     /// contents are then reported missing.
     pub(crate) fn free_folders(&self, repaired: &mut Repaired) -> Result<()> {
@@ -198,6 +198,7 @@ mod tests {
     use crate::options::Options;
     use crate::storage::Storage as _;
     use crate::storage::memory::SimDisk;
+    use crate::workspace::handle::Workspace;
     use crate::workspace::write::runs::NewRun;
 
     /// A new log has no bytes, and its writer is about to lock it, so that lock is never taken. A log known to have had
@@ -211,13 +212,14 @@ mod tests {
         let workspace = open(&disk);
         let run = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap().run_id().key();
         let dir = paths::log_dir(Path::new("/w"), run);
-        let begun = workspace.run_log_names(run).unwrap().remove(0);
+        let begun = workspace.shared.run_log_names(run).unwrap().remove(0);
         let new = LogName { dir, stem: RunKey(run.0).to_string(), writer: WriterId(7) };
         drop(workspace);
         disk.damage(&begun.log(), Vec::clear).unwrap();
         disk.create_new(&new.log()).unwrap();
         let workspace = open(&disk.process_crash());
-        let held = |name: &LogName| matches!(workspace.held(&name.log(), RepairOptions::default()), Held::Yes(_));
+        let held =
+            |name: &LogName| matches!(workspace.shared.held(&name.log(), RepairOptions::default()), Held::Yes(_));
         assert!(held(&new) && !held(&begun));
     }
 }

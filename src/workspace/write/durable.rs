@@ -17,8 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::base::ids::{RunId, WriterId};
 use crate::error::{Error, Result, of_one_file};
@@ -29,22 +28,10 @@ use crate::run::pack::pack_runs;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::watermark::Watermark;
 use crate::storage::{File, sync_again};
-use crate::workspace::open::Workspace;
-use crate::workspace::read::evidence::Claim;
 use crate::workspace::read::logs::{is_abandoned, part_of};
-
-/// Most logs remembered as durable.
-const LOGS_MAX: usize = 4096;
-
-/// What this handle knows to be durable, besides its own writes.
-#[derive(Debug, Default)]
-pub struct Durable {
-    /// Durable logs that do not change any more.
-    logs: Mutex<FxHashSet<LogName>>,
-    /// The manifest's last entry with a durable name, and the catalog's.
-    manifest: AtomicU64,
-    catalog: AtomicU64,
-}
+use crate::workspace::state::known_durable::LOGS_MAX;
+use crate::workspace::state::ledgers::Claim;
+use crate::workspace::state::shared::Shared;
 
 /// A log's ledger line, and the log's bytes and points.
 type Reached<'c> = (&'c Claim, u64, u64);
@@ -58,15 +45,9 @@ struct Synced<'c> {
     logs: Vec<(LogName, Option<Reached<'c>>)>,
 }
 
-impl Workspace {
-    /// Makes everything logged to a run so far durable: by writers of this handle and by any other on this machine,
-    /// open, closed or killed; points, metadata, edits, and its experiment. Costs some syncs per log with something
-    /// new, and a pack if a live writer of another process has points in its tail. An unreadable edit log is left out;
-    /// [`RunSnapshot::damage`] reports it.
-    ///
-    /// # Errors
-    /// [`Error::DurabilityLost`], [`Error::Io`]: the first failure; everything else is synced.
-    pub fn sync_run(&self, id: &RunId) -> Result<()> {
+impl Shared {
+    /// See [`Workspace::sync_run`](crate::Workspace::sync_run).
+    pub(crate) fn sync_run(&self, id: &RunId) -> Result<()> {
         self.sync_others(id, None, false, true)
     }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::log::record::{Attribute, Record};
 use crate::run::session::Session;
 use crate::run::state::RunState;
-use crate::workspace::open::Workspace;
+use crate::workspace::state::shared::Shared;
 use crate::workspace::write::params::Unrelated;
 
 /// A change of a run's metadata.
@@ -41,7 +41,7 @@ pub enum RunEdit {
 
 /// Commits changes to a run, for its writer or for the edit log.
 pub(crate) struct Editor<'a> {
-    pub(crate) workspace: &'a Workspace,
+    pub(crate) workspace: &'a Shared,
     pub(crate) session: &'a mut Session,
     /// The run's number in the session's log.
     pub(crate) run: u32,

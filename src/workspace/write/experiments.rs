@@ -3,42 +3,19 @@
 use crate::base::ids::ExperimentId;
 use crate::error::{Error, Result};
 use crate::folder::clock::now_ms;
-use crate::folder::paths;
 use crate::journal::catalog::{self, Catalog, Experiment, NewExperiment, check_tag};
-use crate::workspace::open::Workspace;
+use crate::workspace::state::shared::Shared;
 
 /// The experiments of a workspace. Cheap to make: it borrows the handle.
 #[derive(Clone, Copy, Debug)]
 pub struct Experiments<'a> {
-    workspace: &'a Workspace,
+    workspace: &'a Shared,
 }
 
-impl Workspace {
-    /// Experiments: finding, creating and changing them.
-    #[must_use]
-    pub fn experiments(&self) -> Experiments<'_> {
+impl Shared {
+    /// See [`Workspace::experiments`](crate::Workspace::experiments).
+    pub(crate) fn experiments(&self) -> Experiments<'_> {
         Experiments { workspace: self }
-    }
-
-    /// `Default` is never created: it is as old as the workspace's marker file, which does not change.
-    fn dated(&self, experiment: Experiment) -> Experiment {
-        if experiment.created_ms != 0 || experiment.id != ExperimentId::DEFAULT {
-            return experiment;
-        }
-        let marker = self.inner.root.join(paths::MARKER);
-        let created_ms = self.inner.storage.modified_ms(&marker).unwrap_or(0);
-        Experiment { created_ms, updated_ms: experiment.updated_ms.max(created_ms), ..experiment }
-    }
-
-    pub(crate) fn catalog(&self) -> Result<Catalog> {
-        let mut catalog = self.inner.catalog.lock();
-        catalog.refresh()?;
-        Ok(catalog.state().clone())
-    }
-
-    /// Why an experiment that is not found may exist: an entry of the catalog is damaged.
-    fn catalog_damage(&self) -> Option<Error> {
-        self.inner.catalog.lock().losses().next()
     }
 
     /// Adopts an experiment of another workspace unchanged.
@@ -100,7 +77,7 @@ impl Workspace {
 }
 
 impl Experiments<'_> {
-    /// All experiments, deleted ones included, by number. Where [`Workspace::damage`] names the catalog, some may be
+    /// All experiments, deleted ones included, by number. Where [`Workspace::damage`](crate::Workspace::damage) names the catalog, some may be
     /// missing.
     ///
     /// # Errors
@@ -120,11 +97,7 @@ impl Experiments<'_> {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`] where a damaged catalog may have had it, [`Error::Io`].
     pub fn get(self, id: ExperimentId) -> Result<Experiment> {
-        let mut catalog = self.workspace.inner.catalog.lock();
-        catalog.refresh()?;
-        let damage = catalog.losses().next();
-        let found = catalog.state().get(id).cloned().map_err(|error| damage.unwrap_or(error));
-        Ok(self.workspace.dated(found?))
+        self.workspace.experiment(id)
     }
 
     /// The experiment of a name, deleted or not, if there is one.

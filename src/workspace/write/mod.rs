@@ -9,4 +9,5 @@ pub mod experiments;
 pub mod params;
 pub mod publish;
 pub mod runs;
+pub mod session;
 pub mod writer;

@@ -14,7 +14,7 @@
 //! frame.
 //!
 //! Imports and pulls write straight into packs. They follow the rule with a log that contains only their claims while
-//! the pack is made (`Workspace::claiming_params`).
+//! the pack is made (`Shared::claiming_params`).
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -30,11 +30,11 @@ use crate::run::pack::pack_runs;
 use crate::run::session::Session;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::RunState;
-use crate::workspace::open::Workspace;
+use crate::workspace::read::known::Known;
 use crate::workspace::read::log_metadata::{LogMetadata, metadata_part};
-use crate::workspace::transfer::import::Known;
+use crate::workspace::read::parts::merge;
+use crate::workspace::state::shared::Shared;
 use crate::workspace::write::edits::{Editor, conflict};
-use crate::workspace::write::runs::merge;
 
 /// Pauses between looks start with the minimum and double up to the maximum.
 const PAUSE_MIN: Duration = Duration::from_micros(100);
@@ -157,7 +157,7 @@ impl Editor<'_> {
         {
             return Ok(Found::Free);
         }
-        let Look { state, rival, manifest } = self.workspace.look(id, writer, wanted, self.unrelated)?;
+        let Look { state, rival, manifest } = self.workspace.look_at_params(id, writer, wanted, self.unrelated)?;
         *self.seen = Some(manifest);
         if let Some(others) = state {
             self.state.merge(&others);
@@ -219,7 +219,7 @@ impl std::fmt::Display for Refused {
     }
 }
 
-impl Workspace {
+impl Shared {
     /// Publishes imported or pulled runs as a pack, without the params for which others have set or claimed other
     /// values. Returns those.
     ///
@@ -280,7 +280,8 @@ impl Workspace {
 
     /// Creates an edit log that contains only claims.
     fn claim_for_pack(&self, claims: Vec<Record>) -> Result<Session> {
-        let mut session = Session::create(self.place(self.inner.root.join(paths::EDITS), paths::EDITS.to_owned(), 1))?;
+        let mut session =
+            Session::create(self.place_of_log(self.inner.root.join(paths::EDITS), paths::EDITS.to_owned(), 1))?;
         let mut claims = claims.into_iter().peekable();
         while claims.peek().is_some() {
             session.commit(claims.by_ref().take(CLAIMS_AT_ONCE).collect(), &[])?;
@@ -297,7 +298,7 @@ impl Workspace {
             refused.push(Refused { run, key, existing: existing.to_owned(), given });
         };
         while !wanted.is_empty() {
-            let look = self.look(&state.id, writer, &wanted, &Unrelated::default())?;
+            let look = self.look_at_params(&state.id, writer, &wanted, &Unrelated::default())?;
             let Look { state: known, rival, .. } = look;
             wanted.retain(|&(key, value)| {
                 let claimed = rival.as_ref().filter(|rival| rival.key == key).map(|rival| rival.value.as_str());
@@ -344,7 +345,13 @@ impl Workspace {
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`] if an unreadable file may mention the run: a param may be set there.
-    fn look(&self, id: &RunId, writer: WriterId, wanted: &[Wanted<'_>], unrelated: &Unrelated) -> Result<Look> {
+    fn look_at_params(
+        &self,
+        id: &RunId,
+        writer: WriterId,
+        wanted: &[Wanted<'_>],
+        unrelated: &Unrelated,
+    ) -> Result<Look> {
         let (mut parts, mut rivals) = (Vec::new(), Vec::new());
         let edits = unrelated.forgive(self.edit_log_names()).map_err(unread)?;
         let names = self.run_log_names(id.key()).map_err(unread)?.into_iter().chain(edits);

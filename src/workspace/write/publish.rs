@@ -20,8 +20,8 @@ use crate::journal::manifest::{Change, Manifest, PackEntry};
 use crate::run::pack::Packed;
 use crate::segment::pack::{Pack, PackWriter};
 use crate::segment::reader::Source;
-use crate::workspace::open::{Workspace, create_folder};
 use crate::workspace::state::packs::{self, OpenPack, PackSet};
+use crate::workspace::state::shared::{Shared, create_folder};
 
 /// A pack that was made live.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Published {
     pub(crate) stands: bool,
 }
 
-impl Workspace {
+impl Shared {
     /// Writes a pack by `fill` and makes it live together with `changes`, unless `holds` finds that the current
     /// manifest makes it unnecessary. `None` if nothing was published.
     ///

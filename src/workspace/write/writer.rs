@@ -12,7 +12,7 @@ use crate::folder::paths;
 use crate::run::seal::SeriesColumns;
 use crate::run::session::Session;
 use crate::run::state::RunState;
-use crate::workspace::open::Workspace;
+use crate::workspace::state::shared::Shared;
 use crate::workspace::write::edits::{Editor, RunEdit, Since};
 use crate::workspace::write::params::Unrelated;
 
@@ -34,7 +34,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// records how the run ended.
 #[derive(Debug)]
 pub struct RunWriter {
-    workspace: Workspace,
+    workspace: Shared,
     session: Session,
     state: RunState,
     run: u32,
@@ -74,7 +74,7 @@ impl Order {
 
 impl RunWriter {
     /// Opens a writer of a run; `state` includes all packs up to the manifest number `seen`, if given.
-    pub(crate) fn open(workspace: &Workspace, state: RunState, seen: Option<u64>) -> Result<Self> {
+    pub(crate) fn open(workspace: &Shared, state: RunState, seen: Option<u64>) -> Result<Self> {
         let mut writer = Self::new(workspace, state, seen, Unrelated::default())?;
         // Write the run's definition at once.
         writer.session.commit(Vec::new(), &[])?;
@@ -82,16 +82,16 @@ impl RunWriter {
     }
 
     /// Opens a writer of a new run with a random id and these edits, atomically: if it fails, the run does not exist.
-    pub(crate) fn begin(workspace: &Workspace, state: RunState, seen: u64, edits: &[RunEdit]) -> Result<Self> {
+    pub(crate) fn begin(workspace: &Shared, state: RunState, seen: u64, edits: &[RunEdit]) -> Result<Self> {
         let mut writer = Self::new(workspace, state, Some(seen), workspace.unrelated_to_new_runs()?)?;
         writer.editor(Since::Begin).commit(edits, &[])?;
         Ok(writer)
     }
 
-    fn new(workspace: &Workspace, state: RunState, seen: Option<u64>, unrelated: Unrelated) -> Result<Self> {
+    fn new(workspace: &Shared, state: RunState, seen: Option<u64>, unrelated: Unrelated) -> Result<Self> {
         let key = state.id.key();
         let dir = paths::log_dir(&workspace.inner.root, key);
-        let place = workspace.place(dir, key.to_string(), state.greatest_order() + 1);
+        let place = workspace.place_of_log(dir, key.to_string(), state.greatest_order() + 1);
         let mut session = workspace.session(place)?;
         let run = session.run(&state.id, state.experiment, &state.experiment_name);
         let (workspace, number) = (workspace.clone(), NEXT.fetch_add(1, Ordering::Relaxed));

@@ -12,10 +12,10 @@ use crate::base::control;
 use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::error::{Error, Result};
 use crate::journal::manifest::Manifest;
-use crate::workspace::open::Workspace;
 use crate::workspace::read::follow::Follower;
 use crate::workspace::read::follow::look::Known;
 use crate::workspace::state::packs::PackSet;
+use crate::workspace::state::shared::Shared;
 
 const VERSION: u8 = 1;
 
@@ -34,7 +34,7 @@ struct Saved {
 }
 
 impl Follower {
-    /// The follower's position after the last result. [`Workspace::follow_from`] continues there, in this process or
+    /// The follower's position after the last result. [`Workspace::follow_from`](crate::Workspace::follow_from) continues there, in this process or
     /// another. Its size grows by about 100 bytes per open run and 30 per metric and writer, and 17 bytes per log that
     /// had ended when the follower began.
     #[must_use]
@@ -64,16 +64,9 @@ impl Follower {
     }
 }
 
-impl Workspace {
-    /// Continues from a [`Follower::cursor`]. What could not be read is reported again.
-    ///
-    /// If the whole workspace is followed, the cursor treats everything in packs as delivered. Once a compaction has
-    /// merged one of those packs and its file is gone (after the grace period of [`crate::Options`]), the cursor is
-    /// rejected: follow anew. A cursor of named runs never expires.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for bytes that are not a cursor, of another version or workspace, or expired; [`Error::Io`].
-    pub fn follow_from(&self, cursor: &[u8]) -> Result<Follower> {
+impl Shared {
+    /// See [`Workspace::follow_from`](crate::Workspace::follow_from).
+    pub(crate) fn follow_from(&self, cursor: &[u8]) -> Result<Follower> {
         let saved = decode(cursor)?;
         if saved.workspace != self.id() {
             return Err(Error::invalid("cursor", "it is of another workspace"));

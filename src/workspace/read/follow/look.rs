@@ -11,9 +11,9 @@ use crate::base::point::Columns;
 use crate::error::{Result, of_one_file};
 use crate::run::snapshot::{RunSnapshot, part_len};
 use crate::run::state::RunState;
-use crate::workspace::open::Workspace;
 use crate::workspace::read::follow::{Follower, NewPoints, POINTS_MAX, RunChange, RunEvent};
-use crate::workspace::write::runs::{merge, named};
+use crate::workspace::read::parts::{merge, named};
+use crate::workspace::state::shared::Shared;
 
 /// What was delivered of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl Deletion {
         Self { experiment: state.experiment, deleted: state.deleted(), generation: state.deleted_generation() }
     }
 
-    fn counts(self, workspace: &Workspace) -> Result<bool> {
+    fn counts(self, workspace: &Shared) -> Result<bool> {
         workspace.is_deleted(self.experiment, self.deleted, self.generation)
     }
 }
@@ -57,7 +57,7 @@ struct Given {
 
 impl Known {
     /// Everything of a run counts as delivered.
-    pub(super) fn of(workspace: &Workspace, run: &RunSnapshot, keys: &BTreeSet<String>) -> Result<Self> {
+    pub(super) fn of(workspace: &Shared, run: &RunSnapshot, keys: &BTreeSet<String>) -> Result<Self> {
         let (state, deletion) = (run.state(), Deletion::of(run.state()));
         let metadata = Some(metadata_hash(state));
         let mut known = Self {

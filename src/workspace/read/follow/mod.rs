@@ -24,10 +24,10 @@ use crate::error::{Error, Result};
 use crate::folder::clock::Stopwatch;
 use crate::journal::manifest::Manifest;
 use crate::run::state::RunState;
-use crate::workspace::open::Workspace;
 use crate::workspace::read::follow::look::Known;
 use crate::workspace::read::follow::scan::{LogKey, Watched};
 use crate::workspace::state::packs::PackSet;
+use crate::workspace::state::shared::Shared;
 
 /// Approximate limit of points per result.
 pub const POINTS_MAX: usize = 1 << 20;
@@ -62,7 +62,7 @@ impl Follow {
 /// Where a follower begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Begin {
-    /// With changes after the call of [`Workspace::follow`].
+    /// With changes after the call of [`Workspace::follow`](crate::Workspace::follow).
     #[default]
     Now,
     /// With what exists: each run first appears with its metadata and this many of the newest points per metric and
@@ -144,9 +144,9 @@ pub struct NewPoints {
     pub columns: Columns,
 }
 
-/// Follows runs as they change, see [`Workspace::follow`].
+/// Follows runs as they change, see [`Workspace::follow`](crate::Workspace::follow).
 pub struct Follower {
-    workspace: Workspace,
+    workspace: Shared,
     /// The followed runs; empty for all.
     chosen: BTreeMap<RunKey, RunId>,
     /// The followed metrics; empty for all.
@@ -189,37 +189,9 @@ impl std::fmt::Debug for Follower {
     }
 }
 
-impl Workspace {
-    /// Follows runs as they change, written by any process. Writes nothing and takes no lock.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use stepwell::{Follow, Workspace};
-    /// # use stepwell::{ExperimentId, NewRun, Result};
-    /// # fn main() -> Result<()> {
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let workspace = Workspace::open_or_create(dir.path().join("runs"))?;
-    /// # let mut run = workspace.create_run(ExperimentId::DEFAULT, NewRun::default())?;
-    /// # let id = run.run_id().clone();
-    ///
-    /// let mut follower = workspace.follow(&Follow::run(id))?;
-    /// run.log_metric("loss", 1, 0.5)?; // Here or in another process.
-    /// while let Some(changes) = follower.next(Duration::from_millis(100))? {
-    ///     for new in changes.runs.iter().flat_map(|run| &run.points) {
-    ///         println!("{} {:?}", new.key, new.columns.values); // loss [0.5]
-    /// #       assert_eq!((new.key.as_str(), &new.columns.values[..]), ("loss", &[0.5][..]));
-    ///     }
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// [`Begin::Now`] lists logs and ledgers and reads each run with an open log. [`Begin::Last`] reads each followed
-    /// run while delivering.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] for a named run that does not exist; [`Error::Corrupt`], [`Error::Io`].
-    pub fn follow(&self, follow: &Follow) -> Result<Follower> {
+impl Shared {
+    /// See [`Workspace::follow`](crate::Workspace::follow).
+    pub(crate) fn follow(&self, follow: &Follow) -> Result<Follower> {
         let mut follower = Follower::new(self, follow.runs.iter().cloned(), follow.keys.iter().cloned());
         match follow.begin {
             Begin::Now => follower.begin_now()?,
@@ -234,7 +206,7 @@ impl Workspace {
 }
 
 impl Follower {
-    fn new(workspace: &Workspace, runs: impl Iterator<Item = RunId>, keys: impl Iterator<Item = String>) -> Self {
+    fn new(workspace: &Shared, runs: impl Iterator<Item = RunId>, keys: impl Iterator<Item = String>) -> Self {
         Self {
             workspace: workspace.clone(),
             chosen: runs.map(|id| (id.key(), id)).collect(),

@@ -1,0 +1,90 @@
+//! What a verification reports, and how often it reads again what may be half written.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Bytes that do not verify.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// First byte.
+    pub offset: u64,
+    /// How many bytes; 0 where the whole file is missing.
+    pub length: u64,
+    /// What was expected there.
+    pub what: String,
+    /// The cost: which runs, series and points cannot be read.
+    pub cost: String,
+}
+
+/// The result of a verification.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// All damage, by file.
+    pub damage: Vec<Damage>,
+    /// Incomplete writes that a crash left, by file. They were never durable, so they are not damage.
+    pub torn: Vec<Damage>,
+    /// The number of files read.
+    pub files: u64,
+    /// The number of bytes read.
+    pub bytes: u64,
+    /// Files worth knowing about that are not damage, and what they are.
+    pub notes: Vec<(PathBuf, String)>,
+}
+
+/// Retries, in all and per file, and the pauses before them, for frames and slots that may be half written: their
+/// writers may be waiting for a processor. Each file gets some of the retries.
+pub(crate) const LOOKS: u32 = 100;
+pub(crate) const LOOKS_A_FILE: u32 = 25;
+pub(crate) const LOOKS_LEFT: u32 = 5;
+pub(crate) const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Whether a file may be read again; takes from the retries that are left.
+pub(crate) fn may_look(looked: u32, looks: &mut u32) -> bool {
+    let may = looked < LOOKS_LEFT || looked < LOOKS_A_FILE && *looks > 0;
+    *looks = looks.saturating_sub(u32::from(may));
+    may
+}
+
+impl Report {
+    /// Whether nothing is damaged.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.damage.is_empty()
+    }
+
+    /// Adds damage that extends to the end of a file of `file_len` bytes.
+    pub(crate) fn add_rest(&mut self, error: Error, file_len: u64, cost: &str) -> Result<()> {
+        let offset = if let Error::Corrupt { offset, .. } = error { offset } else { 0 };
+        self.add(error, file_len.saturating_sub(offset), cost)
+    }
+
+    /// Adds a file or folder that the operating system refuses to read.
+    pub(crate) fn add_unread(&mut self, error: &Error, path: &Path) {
+        let (file, offset) = match error {
+            Error::Corrupt { path, offset, .. } => (path.clone(), *offset),
+            other => (other.path().unwrap_or(path).to_owned(), 0),
+        };
+        let what = if let Error::Io { operation, source, .. } = error {
+            format!("it cannot be used: {operation}: {source}")
+        } else {
+            error.to_string()
+        };
+        let cost = "nobody knows: what it holds is in no answer, and `repair` leaves alone what cannot be read";
+        self.damage.push(Damage { file, offset, length: 0, what, cost: cost.to_owned() });
+    }
+
+    /// Adds damage; returns every other error.
+    pub(crate) fn add(&mut self, error: Error, length: u64, cost: &str) -> Result<()> {
+        let (file, offset, what) = match error {
+            Error::Corrupt { path, offset, what } => (path, offset, what),
+            Error::NewerFormat { ref path, .. } => (path.clone(), 0, error.to_string()),
+            Error::NotWorkspace { ref path, .. } => (path.clone(), 0, error.to_string()),
+            other => return Err(other),
+        };
+        self.damage.push(Damage { file, offset, length, what, cost: cost.to_owned() });
+        Ok(())
+    }
+}
