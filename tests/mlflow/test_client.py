@@ -132,6 +132,32 @@ def test_sklearn_autolog_registry_and_loading(store):
     assert client.search_registered_models("name = 'iris'") == []
 
 
+def test_xgboost_autolog(store):
+    import xgboost
+    from sklearn.datasets import load_iris
+
+    features, labels = load_iris(return_X_y=True)
+    mlflow.xgboost.autolog()
+    try:
+        data = xgboost.DMatrix(features, label=labels)
+        with mlflow.start_run() as run:
+            options = {"objective": "multi:softprob", "num_class": 3, "max_depth": 2, "eta": 0.3}
+            booster = xgboost.train(options, data, num_boost_round=12, evals=[(data, "train")], verbose_eval=False)
+    finally:
+        mlflow.xgboost.autolog(disable=True)
+    client = MlflowClient()
+    got = client.get_run(run.info.run_id)
+    assert got.data.params["max_depth"] == "2" and got.data.params["num_boost_round"] == "12"
+    history = client.get_metric_history(run.info.run_id, "train-mlogloss")
+    assert [point.step for point in history] == list(range(12))
+    assert history[-1].value < history[0].value and got.data.metrics["train-mlogloss"] == history[-1].value
+    importance = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert any(name.startswith("feature_importance_weight") for name in importance)
+    (model,) = mlflow.search_logged_models(experiment_ids=[run.info.experiment_id], output_format="list")
+    loaded = mlflow.xgboost.load_model(f"models:/{model.model_id}")
+    assert (loaded.predict(data) == booster.predict(data)).all()
+
+
 def test_tracing_never_hurts_the_traced(store):
     """There are no traces here (W7): the client warns, and what it wraps works on."""
 

@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Tail(commands::tail::Arguments),
     /// Log from a shell script.
     Log(commands::log::Arguments),
+    /// Run a command as a run: keep what it is and prints, and have its loggers log to it.
+    Run(commands::run::Arguments),
     /// Write runs as Parquet, CSV, TensorBoard event files or MLflow's folders.
     Export(commands::export::Arguments),
     /// Mark runs deleted; `gc` removes them for good.
@@ -86,6 +88,10 @@ pub(crate) enum Command {
     Serve(commands::serve::Arguments),
     /// Make, list and revoke tokens for the server.
     Token(commands::token::Arguments),
+    /// Keep a token for a server, for the programs of this user.
+    Login(commands::login::Arguments),
+    /// Forget the token for a server.
+    Logout(commands::login::Logout),
     /// Print what a shell must read to complete commands, runs and keys.
     Completions(commands::completions::Arguments),
     /// Print manual pages.

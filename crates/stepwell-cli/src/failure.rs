@@ -14,6 +14,8 @@ pub(crate) enum Answer {
     Done,
     /// Exit status 1: damage was found, or nothing matched.
     No,
+    /// The exit status of another command.
+    Exit(u8),
 }
 
 /// Why a command did not work.
@@ -23,6 +25,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// It could not be done: exit status 3. The second text is the way out, where there is one.
     Failed(String, Option<String>),
+    /// A command could not be started: this exit status.
+    Unstarted(u8, String),
     /// Whoever read our output has gone, so nobody wants the rest: exit status 0, in silence.
     PipeClosed,
 }
@@ -30,7 +34,7 @@ pub(crate) enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Usage(why) | Self::Failed(why, _) => f.write_str(why),
+            Self::Usage(why) | Self::Failed(why, _) | Self::Unstarted(_, why) => f.write_str(why),
             Self::PipeClosed => f.write_str("nobody reads the output"),
         }
     }
@@ -63,6 +67,7 @@ impl Failure {
         match self {
             Self::Usage(_) => 2,
             Self::Failed(..) => 3,
+            Self::Unstarted(status, _) => *status,
             Self::PipeClosed => 0,
         }
     }

@@ -57,6 +57,7 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
     match dispatch(&context, arguments.command).map(left_out::close) {
         Ok(Answer::Done) => 0,
         Ok(Answer::No) => 1,
+        Ok(Answer::Exit(status)) => status,
         Err(failure) => {
             report(&failure);
             failure.status()
@@ -76,6 +77,7 @@ fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Plot(arguments) => on::plot::run(context, &arguments),
         Command::Tail(arguments) => on::tail::run(context, &arguments),
         Command::Log(arguments) => on::log::run(context, &arguments),
+        Command::Run(arguments) => on::run::run(context, &arguments),
         Command::Export(arguments) => on::export::run(context, &arguments),
         Command::Delete(arguments) => on::lifecycle::delete(context, &arguments),
         Command::Restore(arguments) => on::lifecycle::restore(context, &arguments),
@@ -87,6 +89,8 @@ fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Sync(arguments) => on::sync::run(context, &arguments),
         Command::Serve(arguments) => on::serve::run(context, &arguments),
         Command::Token(arguments) => on::token::run(context, &arguments),
+        Command::Login(arguments) => on::login::run(context, &arguments),
+        Command::Logout(arguments) => on::login::logout(context, &arguments),
         Command::Completions(arguments) => on::completions::run(&arguments),
         Command::Man(arguments) => on::man::run(&arguments),
         Command::Help(arguments) => on::help::run(&arguments),
@@ -104,7 +108,7 @@ fn report(failure: &Failure) {
         Failure::Usage(message) => {
             writeln!(err, "{red}error:{end} {message}\n\nFor more information, try '--help'.")
         }
-        Failure::Failed(message, None) => writeln!(err, "{red}error:{end} {message}"),
+        Failure::Failed(message, None) | Failure::Unstarted(_, message) => writeln!(err, "{red}error:{end} {message}"),
         Failure::Failed(message, Some(hint)) => writeln!(err, "{red}error:{end} {message}\n  hint: {hint}"),
     };
 }

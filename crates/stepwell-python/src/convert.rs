@@ -45,12 +45,7 @@ pub(crate) fn step(object: &Bound<'_, PyAny>) -> PyResult<i64> {
 
 fn other_step(object: &Bound<'_, PyAny>) -> PyResult<i64> {
     if let Ok(float) = object.cast::<PyFloat>() {
-        let float = float.value();
-        // Both bounds are exact floats; the upper one is one past the greatest step.
-        if float.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&float) {
-            return Ok(float as i64);
-        }
-        return Err(PyTypeError::new_err(format!("a step must be a whole number of 64 bits, not {float}")));
+        return whole(float.value());
     }
     object.extract::<i64>().map_err(|error| {
         if error.is_instance_of::<PyOverflowError>(object.py()) {
@@ -59,6 +54,15 @@ fn other_step(object: &Bound<'_, PyAny>) -> PyResult<i64> {
             PyTypeError::new_err(format!("a step must be a whole number, not {}", kind(object)))
         }
     })
+}
+
+/// A float as a step, if it is whole.
+pub(crate) fn whole(float: f64) -> PyResult<i64> {
+    // Both bounds are exact floats; the upper one is one past the greatest step.
+    if float.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&float) {
+        return Ok(float as i64);
+    }
+    Err(PyTypeError::new_err(format!("a step must be a whole number of 64 bits, not {float}")))
 }
 
 /// A timestamp: milliseconds since the epoch; of a float what lies before the point.

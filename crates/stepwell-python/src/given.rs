@@ -1,4 +1,5 @@
-//! Columns that a caller gives: anything with a buffer, an `__array__`, a `__dlpack__`, or that can be looped over.
+//! Columns that a caller gives: anything with a buffer, an `__array__`, Arrow's capsules, a `__dlpack__`, or that can be
+//! looped over.
 
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::PyTypeError;
@@ -6,6 +7,7 @@ use pyo3::prelude::*;
 
 use crate::column::Column;
 use crate::convert;
+use crate::foreign::{self, Number};
 
 /// Values of a column.
 pub(crate) fn floats(object: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
@@ -24,13 +26,20 @@ pub(crate) fn floats(object: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
     })? {
         return values;
     }
-    each(object, convert::value)
+    match foreign(object)? {
+        Some(numbers) => numbers.into_iter().map(Number::value).collect(),
+        None => each(object, convert::value),
+    }
 }
 
 /// Timestamps of a column: milliseconds since the epoch, or numpy's and pandas' dates of any unit.
 pub(crate) fn times(object: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
     if !is_dates(object)? {
-        return integers(object);
+        let numbers = if object.is_instance_of::<Column>() { None } else { foreign::from_arrow(object)? };
+        return match numbers {
+            Some(numbers) => numbers.into_iter().map(Number::time).collect(),
+            None => integers(object),
+        };
     }
     let numpy = object.py().import("numpy")?;
     let dates = numpy.call_method1("asarray", (object,))?.call_method1("astype", ("datetime64[ms]",))?;
@@ -75,7 +84,10 @@ pub(crate) fn integers(object: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
     })? {
         return values;
     }
-    each(object, convert::step)
+    match foreign(object)? {
+        Some(numbers) => numbers.into_iter().map(Number::integer).collect(),
+        None => each(object, convert::step),
+    }
 }
 
 /// The numbers of a buffer, if `read` knows its type; of an array library's object by what it turns into.
@@ -86,20 +98,37 @@ fn buffer<T>(
     if let Some(values) = read(object) {
         return Ok(Some(values));
     }
-    // A tensor that has a history of gradients, or lies elsewhere, gives no array by itself.
-    let plain = match object.hasattr("detach")? && object.hasattr("cpu")? {
-        true => object.call_method0("detach")?.call_method0("cpu")?,
-        false => object.clone(),
-    };
-    if plain.hasattr("__array__")? {
-        return Ok(read(&plain.call_method0("__array__")?));
+    let plain = on_host(object)?;
+    match gives_array(&plain)? {
+        true => Ok(read(&plain.call_method0("__array__")?)),
+        false => Ok(None),
     }
-    if plain.hasattr("__dlpack__")?
-        && let Ok(numpy) = object.py().import("numpy")
-    {
-        return Ok(read(&numpy.call_method1("from_dlpack", (&plain,))?));
+}
+
+/// Whether numpy can read an object. Libraries have the method where numpy is not installed too.
+fn gives_array(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(object.hasattr("__array__")? && object.py().import("numpy").is_ok())
+}
+
+/// The numbers of an object that gives them by another protocol than numpy's.
+fn foreign(object: &Bound<'_, PyAny>) -> PyResult<Option<Vec<Number>>> {
+    let plain = on_host(object)?;
+    // What numpy reads was tried; of what it reads and no buffer has, the items are read one by one.
+    if gives_array(&plain)? {
+        return Ok(None);
     }
-    Ok(None)
+    match foreign::from_arrow(&plain)? {
+        None => foreign::from_dlpack(&plain),
+        numbers => Ok(numbers),
+    }
+}
+
+/// A tensor that has a history of gradients, or lies elsewhere, gives no numbers by itself.
+fn on_host<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    match object.hasattr("detach")? && object.hasattr("cpu")? {
+        true => object.call_method0("detach")?.call_method0("cpu"),
+        false => Ok(object.clone()),
+    }
 }
 
 /// The numbers of a buffer of one dimension and this type.

@@ -4,9 +4,13 @@ mod column;
 mod command;
 mod convert;
 mod errors;
+mod exit;
 mod follow;
+mod foreign;
 mod fork;
 mod given;
+mod interrupt;
+mod login;
 mod mlflow;
 mod run;
 mod series;
@@ -27,9 +31,13 @@ mod native {
     #[pymodule_export]
     use crate::command::main;
     #[pymodule_export]
+    use crate::exit::ended_with_process;
+    #[pymodule_export]
     use crate::follow::Follower;
     #[pymodule_export]
     use crate::fork::{after_fork, before_fork};
+    #[pymodule_export]
+    use crate::login::{credential_for, origin_of};
     #[pymodule_export]
     use crate::mlflow::MlflowStore;
     #[pymodule_export]
@@ -39,7 +47,7 @@ mod native {
     #[pymodule_export]
     use crate::table::Table;
     #[pymodule_export]
-    use crate::view::RunView;
+    use crate::view::{Points, RunView};
     #[pymodule_export]
     use crate::workspace::WorkspaceBase;
 

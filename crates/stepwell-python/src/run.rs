@@ -124,12 +124,22 @@ impl RunBase {
         self.shared.strict
     }
 
-    /// A handle that logs one metric: the fastest form.
-    fn metric(&self, py: Python<'_>, key: &Bound<'_, PyString>) -> PyResult<Metric> {
-        let text = key.to_str()?;
-        let metric = match self.shared.lock(py).writer() {
-            Ok(writer) => writer.metric(text).or_raise(py)?,
-            Err(_) => return Err(self.shared.ended(py)),
+    /// A handle that logs one metric: the fastest form. One of a key that breaks a rule logs nothing, unless the run is
+    /// strict.
+    fn metric(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Metric> {
+        let found = (|| -> Result<_, Trouble> {
+            let text = key
+                .cast::<PyString>()
+                .map_err(|_| PyTypeError::new_err(format!("a metric's key is a text, not {}", convert::kind(key))))?;
+            let text = text.to_str()?;
+            Ok(self.shared.lock(py).writer()?.metric(text)?)
+        })();
+        let metric = match found {
+            Ok(metric) => Some(metric),
+            Err(trouble) => {
+                self.shared.failed(py, 0, trouble)?;
+                None
+            }
         };
         Ok(Metric { shared: Arc::clone(&self.shared), metric, key: key.clone().unbind() })
     }
@@ -156,23 +166,27 @@ impl RunBase {
     fn columns(
         &self,
         py: Python<'_>,
-        key: &str,
+        key: &Bound<'_, PyAny>,
         steps: &Bound<'_, PyAny>,
         values: &Bound<'_, PyAny>,
         times_ms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let columns = (|| -> PyResult<_> {
-            Ok((given::integers(steps)?, given::floats(values)?, times_ms.map(given::times).transpose()?))
+            let key: String = key.extract()?;
+            Ok((key, given::integers(steps)?, given::floats(values)?, times_ms.map(given::times).transpose()?))
         })();
-        let (steps, values, times) = match columns {
+        let (key, steps, values, times) = match columns {
             Ok(columns) => columns,
-            Err(error) => return self.shared.failed(py, 1, Trouble::Python(error)),
+            Err(error) => {
+                let lost = values.len().unwrap_or(1) as u64;
+                return self.shared.failed(py, lost, Trouble::Python(error));
+            }
         };
         let shared = &self.shared;
         let done = py.detach(|| -> Result<(), Trouble> {
             let mut state = shared.state.lock();
             let writer = state.writer()?;
-            let metric = writer.metric(key)?;
+            let metric = writer.metric(&key)?;
             writer.log_columns(metric, &steps, times.as_deref(), &values)?;
             if let Some(last) = steps.last() {
                 state.passed(*last);
@@ -187,7 +201,7 @@ impl RunBase {
     fn log_params(
         &self,
         py: Python<'_>,
-        params: Option<&Bound<'_, PyDict>>,
+        params: Option<&Bound<'_, PyAny>>,
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         self.edit(py, params, more, RunEdit::Param)
@@ -198,25 +212,40 @@ impl RunBase {
     fn set_tags(
         &self,
         py: Python<'_>,
-        tags: Option<&Bound<'_, PyDict>>,
+        tags: Option<&Bound<'_, PyAny>>,
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         self.edit(py, tags, more, RunEdit::Tag)
     }
 
     /// Removes a tag.
-    fn remove_tag(&self, py: Python<'_>, key: String) -> PyResult<()> {
-        self.apply(py, vec![RunEdit::RemoveTag(key)])
+    fn remove_tag(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        match convert::text(key) {
+            Ok(key) => self.apply(py, vec![RunEdit::RemoveTag(key)]),
+            Err(error) => self.shared.failed(py, 1, Trouble::Python(error)),
+        }
     }
 
     /// Gives the run another name.
-    fn rename(&self, py: Python<'_>, name: String) -> PyResult<()> {
-        self.apply(py, vec![RunEdit::Name(name)])
+    fn rename(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        match convert::text(name) {
+            Ok(name) => self.apply(py, vec![RunEdit::Name(name)]),
+            Err(error) => self.shared.failed(py, 1, Trouble::Python(error)),
+        }
+    }
+
+    /// Counts something as lost that an exception kept from being logged, and warns once; raises it if the run is strict.
+    fn _lose(&self, py: Python<'_>, lost: u64, error: Bound<'_, PyAny>) -> PyResult<()> {
+        self.shared.failed(py, lost, Trouble::Python(PyErr::from_value(error)))
     }
 
     /// Returns when all that was logged so far, by every writer of the run on this machine, survives a power loss.
     fn sync(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared.at_disk(py, |state| state.writer.as_mut().map_or(Ok(()), RunWriter::sync))
+        self.shared.at_disk(py, |state| state.writer.as_mut().map_or(Ok(()), RunWriter::sync))?;
+        match self.workspace.gone() {
+            Some(gone) => Err(crate::errors::new(py, "DurabilityError", gone)),
+            None => Ok(()),
+        }
     }
 
     /// How many points this writer was given.
@@ -233,6 +262,14 @@ impl RunBase {
 
     /// What could not be logged: a dict of `lost`, `first_error` and `last_error`.
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        if let Some(gone) = self.workspace.gone() {
+            // A flush would say so too, but none may come.
+            let mut state = self.shared.lock(py);
+            if state.first_error.is_empty() {
+                state.first_error.clone_from(&gone);
+            }
+            state.last_error = gone;
+        }
         let (lost, first, last, active) = {
             let state = self.shared.lock(py);
             (state.lost, state.first_error.clone(), state.last_error.clone(), state.writer.is_some())
@@ -261,7 +298,7 @@ impl RunBase {
     fn _finish(&self, py: Python<'_>, status: &str) -> PyResult<()> {
         let status = status.parse::<RunStatus>().or_raise(py)?;
         drop(self.monitor.lock().take());
-        self.shared.at_disk(py, |state| state.take().map_or(Ok(()), |writer| writer.finish(status)))
+        self.shared.at_disk(py, move |state| state.take().map_or(Ok(()), |writer| writer.finish(status)))
     }
 
     /// Lets the run go without ending it, so that other writers of it go on.
@@ -281,6 +318,11 @@ impl RunBase {
 }
 
 impl RunBase {
+    /// The workspace and the id.
+    pub(crate) fn place(&self) -> (Arc<stepwell::Workspace>, RunId) {
+        (self.workspace.shared(), self.shared.id.clone())
+    }
+
     #[inline]
     fn log_one(
         &self,
@@ -365,10 +407,17 @@ impl RunBase {
     fn edit(
         &self,
         py: Python<'_>,
-        first: Option<&Bound<'_, PyDict>>,
+        first: Option<&Bound<'_, PyAny>>,
         more: Option<&Bound<'_, PyDict>>,
         edit: fn(String, String) -> RunEdit,
     ) -> PyResult<()> {
+        let first = match first.map(|first| first.cast::<PyDict>()).transpose() {
+            Ok(first) => first,
+            Err(_) => {
+                let why = format!("params and tags are a dict, not {}", first.map_or_else(String::new, convert::kind));
+                return self.shared.failed(py, 1, Trouble::Python(PyTypeError::new_err(why)));
+            }
+        };
         let mut edits = Vec::new();
         for dict in [first, more].into_iter().flatten() {
             match convert::texts(dict) {
@@ -394,8 +443,9 @@ impl RunBase {
 #[pyclass(frozen, module = "stepwell._native")]
 pub(crate) struct Metric {
     shared: Arc<Shared>,
-    metric: stepwell::Metric,
-    key: Py<PyString>,
+    /// `None` if the key breaks a rule.
+    metric: Option<stepwell::Metric>,
+    key: Py<PyAny>,
 }
 
 #[pymethods]
@@ -420,11 +470,15 @@ impl Metric {
                 return self.shared.failed(py, 1, Trouble::Python(error));
             }
         };
+        let Some(metric) = self.metric else {
+            let why = format!("no metric has the key {}", self.key.bind(py).repr()?);
+            return self.shared.failed(py, 1, Trouble::Python(PyValueError::new_err(why)));
+        };
         self.shared.logged(py, 1, |state| {
             let writer = state.writer()?;
             match time_ms {
-                None => writer.log(self.metric, step, value)?,
-                Some(time_ms) => writer.log_point(self.metric, point(step, time_ms, value))?,
+                None => writer.log(metric, step, value)?,
+                Some(time_ms) => writer.log_point(metric, point(step, time_ms, value))?,
             }
             state.passed(step);
             Ok(())
@@ -433,7 +487,7 @@ impl Metric {
 
     /// The metric's key.
     #[getter]
-    fn key<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+    fn key<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.key.bind(py).clone()
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arrow_array::builder::StringViewBuilder;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, TimestampMillisecondArray};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{DataType, Field, Schema};
@@ -13,6 +14,10 @@ use stepwell::{Columns, RunSnapshot};
 
 use crate::column::{Column, arrow, item, place, schema_capsule, stream_capsule};
 use crate::errors::OrRaise;
+use crate::interrupt::interruptible;
+
+/// Points that are read before anybody wants to interrupt.
+const SHORT: u64 = 1_000_000;
 
 /// The points of one metric, in the order of step, timestamp and arrival. They are read when they are first asked for.
 #[pyclass(frozen, sequence, module = "stepwell")]
@@ -28,12 +33,25 @@ impl Series {
         Self { run, key, points: OnceLock::new() }
     }
 
+    /// Reads points; a long series so that it can be interrupted.
+    fn read(
+        &self,
+        py: Python<'_>,
+        read: impl FnOnce(&RunSnapshot, &str) -> stepwell::Result<Columns> + Send + 'static,
+    ) -> PyResult<Columns> {
+        if self.run.count(&self.key).or_raise(py)? <= SHORT {
+            return py.detach(|| read(&self.run, &self.key)).or_raise(py);
+        }
+        let (run, key) = (Arc::clone(&self.run), self.key.clone());
+        interruptible(py, move |_| read(&run, &key))?.or_raise(py)
+    }
+
     /// The points, read once.
     fn batch(&self, py: Python<'_>) -> PyResult<&RecordBatch> {
         if let Some(batch) = self.points.get() {
             return Ok(batch);
         }
-        let columns = py.detach(|| self.run.history(&self.key)).or_raise(py)?;
+        let columns = self.read(py, |run, key| run.history(key))?;
         let batch = batch(columns)?;
         Ok(self.points.get_or_init(|| batch))
     }
@@ -91,7 +109,7 @@ impl Series {
 
     /// The points of the steps from `first` to `last`, both included.
     fn between(&self, py: Python<'_>, first: i64, last: i64) -> PyResult<Self> {
-        let columns = py.detach(|| self.run.range(&self.key, first..=last)).or_raise(py)?;
+        let columns = self.read(py, move |run, key| run.range(key, first..=last))?;
         let points = OnceLock::new();
         let _ = points.set(batch(columns)?);
         Ok(Self { run: Arc::clone(&self.run), key: self.key.clone(), points })
@@ -125,7 +143,7 @@ impl Series {
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        schema_capsule(py, &DataType::Struct(schema().fields))
+        schema_capsule(py, &DataType::Struct(schema(false).fields))
     }
 
     /// The points as Arrow's stream; no copy. Columns: step, time, value.
@@ -197,7 +215,7 @@ impl Plot {
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        schema_capsule(py, &DataType::Struct(schema().fields))
+        schema_capsule(py, &DataType::Struct(schema(false).fields))
     }
 
     /// The points as Arrow's stream; no copy.
@@ -232,21 +250,40 @@ fn point<'py>(py: Python<'py>, batch: &RecordBatch, index: isize) -> PyResult<Bo
     }
 }
 
-fn schema() -> Schema {
-    Schema::new(vec![
+/// The columns of points; with `names` those of the run and the metric before.
+pub(crate) fn schema(names: bool) -> Schema {
+    let text = |name: &str| Field::new(name, DataType::Utf8View, false);
+    let mut fields = if names { vec![text("run_id"), text("key")] } else { Vec::new() };
+    fields.extend([
         Field::new("step", DataType::Int64, false),
         Field::new("time", DataType::Timestamp(arrow_schema::TimeUnit::Millisecond, Some("UTC".into())), true),
         Field::new("value", DataType::Float64, false),
-    ])
+    ]);
+    Schema::new(fields)
+}
+
+/// Points with the columns of their run and metric, whose texts are there once.
+pub(crate) fn named(points: &RecordBatch, run_id: &str, key: &str) -> PyResult<RecordBatch> {
+    let repeated = |text: &str| -> PyResult<ArrayRef> {
+        let mut builder = StringViewBuilder::with_capacity(points.num_rows());
+        let block = builder.append_block(text.as_bytes().to_vec().into());
+        for _ in 0..points.num_rows() {
+            builder.try_append_view(block, 0, text.len() as u32).map_err(arrow)?;
+        }
+        Ok(Arc::new(builder.finish()))
+    };
+    let mut columns = vec![repeated(run_id)?, repeated(key)?];
+    columns.extend_from_slice(points.columns());
+    RecordBatch::try_new(Arc::new(schema(true)), columns).map_err(arrow)
 }
 
 /// Points as a batch, without a copy.
-fn batch(columns: Columns) -> PyResult<RecordBatch> {
+pub(crate) fn batch(columns: Columns) -> PyResult<RecordBatch> {
     let Columns { steps, timestamps, values } = columns;
     let absent = timestamps.absent;
     let nulls = (!absent.is_empty()).then(|| NullBuffer::new(BooleanBuffer::from_iter(absent.iter().map(|gap| !gap))));
     let times = TimestampMillisecondArray::new(timestamps.ms.into(), nulls).with_timezone("UTC");
     let arrays: Vec<ArrayRef> =
         vec![Arc::new(Int64Array::from(steps)), Arc::new(times), Arc::new(Float64Array::from(values))];
-    RecordBatch::try_new(Arc::new(schema()), arrays).map_err(arrow)
+    RecordBatch::try_new(Arc::new(schema(false)), arrays).map_err(arrow)
 }

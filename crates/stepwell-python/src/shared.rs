@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use stepwell::{RunId, RunWriter};
 
 use crate::errors::{self, OrRaise};
+use crate::interrupt::interruptible;
 
 /// What a lock guards of a run.
 pub(crate) struct State {
@@ -95,7 +96,7 @@ impl Shared {
             Trouble::Ended => self.ended(py),
         };
         // What a user interrupts is no failure to log.
-        if self.strict || !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
+        if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
             return Err(error);
         }
         let message = error.value(py).to_string();
@@ -106,6 +107,9 @@ impl Shared {
                 state.first_error.clone_from(&message);
             }
             state.last_error.clone_from(&message);
+        }
+        if self.strict {
+            return Err(error);
         }
         if self.warned.swap(true, Ordering::Relaxed) {
             return Ok(());
@@ -124,13 +128,14 @@ impl Shared {
         errors::new(py, "EndedError", format!("run {} is ended; resume it to log more", self.id))
     }
 
-    /// Does something that may wait for the disk, while other Python threads run.
-    pub(crate) fn at_disk<T: Send>(
+    /// Does something that may wait for the disk, while other Python threads run. Whoever interrupts it waits no more.
+    pub(crate) fn at_disk<T: Send + 'static>(
         &self,
         py: Python<'_>,
-        run: impl FnOnce(&mut State) -> stepwell::Result<T> + Send,
+        run: impl FnOnce(&mut State) -> stepwell::Result<T> + Send + 'static,
     ) -> PyResult<T> {
-        py.detach(|| run(&mut self.state.lock())).or_raise(py)
+        let state = Arc::clone(&self.state);
+        interruptible(py, move |_| run(&mut state.lock()))?.or_raise(py)
     }
 }
 

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
 
 use stepwell::{RunSnapshot, Workspace};
 
+use crate::column;
 use crate::errors::{self, OrRaise};
-use crate::series::Series;
+use crate::interrupt::interruptible;
+use crate::series::{self, Series};
 
 /// A fixed view of a run: what was there when it was made.
 #[pyclass(frozen, mapping, module = "stepwell")]
@@ -137,6 +140,29 @@ impl RunView {
         Ok(Series::new(Arc::clone(&self.run), key.to_owned()))
     }
 
+    /// The points of these metrics at the steps from `first` to `last`, one metric after the other, for scans. `names`:
+    /// whether the columns `run_id` and `key` are wanted.
+    fn _points(&self, py: Python<'_>, keys: Vec<String>, first: i64, last: i64, names: bool) -> PyResult<Points> {
+        let run = Arc::clone(&self.run);
+        let batches = interruptible(py, move |stop| {
+            let read = |key: &String| {
+                stop.end_if_unwanted();
+                let columns = match (first, last) {
+                    (i64::MIN, i64::MAX) => run.history(key)?,
+                    _ => run.range(key, first..=last)?,
+                };
+                Ok((key.clone(), columns))
+            };
+            keys.iter().map(read).collect::<stepwell::Result<Vec<_>>>()
+        })?
+        .or_raise(py)?;
+        let batches = batches.into_iter().map(|(key, columns)| {
+            let batch = series::batch(columns)?;
+            if names { series::named(&batch, self.run.id().as_str(), &key) } else { Ok(batch) }
+        });
+        Ok(Points { batches: batches.collect::<PyResult<_>>()?, names })
+    }
+
     fn __contains__(&self, key: &str) -> bool {
         self.run.series().contains_key(key)
     }
@@ -159,6 +185,30 @@ impl RunView {
             self.run.series().len(),
             self.run.points()
         )
+    }
+}
+
+/// Points of several metrics, as Arrow's stream.
+#[pyclass(frozen, module = "stepwell._native")]
+pub(crate) struct Points {
+    batches: Vec<RecordBatch>,
+    names: bool,
+}
+
+#[pymethods]
+impl Points {
+    fn __len__(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let _ = requested_schema;
+        column::stream_of(py, self.batches.clone(), Arc::new(series::schema(self.names)))
     }
 }
 

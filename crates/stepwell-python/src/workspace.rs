@@ -1,6 +1,7 @@
 //! The workspace: opening a folder, finding runs, keeping it small and sound.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyo3::exceptions::PyTypeError;
@@ -13,20 +14,44 @@ use stepwell::{RunId, Workspace};
 
 use crate::errors::OrRaise;
 use crate::follow::Follower;
+use crate::interrupt::interruptible;
 use crate::table::Table;
 use crate::view::RunView;
+
+/// Rows that are found before anybody wants to interrupt.
+const SHORT: usize = 10_000;
 
 /// A folder of runs. `stepwell.Workspace` adds what needs no speed.
 #[pyclass(frozen, subclass, module = "stepwell._native")]
 #[derive(Clone)]
 pub(crate) struct WorkspaceBase {
     store: Arc<Workspace>,
+    /// What the folder was when it was opened: its device and its inode.
+    opened: (u64, u64),
 }
 
 impl WorkspaceBase {
     /// The store below.
     pub(crate) fn store(&self) -> &Workspace {
         &self.store
+    }
+
+    /// The store below, for threads of their own.
+    pub(crate) fn shared(&self) -> Arc<Workspace> {
+        Arc::clone(&self.store)
+    }
+
+    /// Why nothing that is logged is kept any more: the folder was removed, or another one is in its place.
+    pub(crate) fn gone(&self) -> Option<String> {
+        let root = self.store.root();
+        let what = match identity(root) {
+            Ok(now) if now == self.opened => return None,
+            Ok(_) => "another folder is in its place",
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => "the folder was removed",
+            // What cannot be looked at now may be there.
+            Err(_) => return None,
+        };
+        Some(format!("{}: {what}, and with it what was logged", root.display()))
     }
 
     /// A view of a run by its id.
@@ -47,7 +72,8 @@ impl WorkspaceBase {
                 (false, false) => Workspace::open(&path),
             })
             .or_raise(py)?;
-        Ok(Self { store: Arc::new(store) })
+        let opened = identity(store.root()).unwrap_or_default();
+        Ok(Self { store: Arc::new(store), opened })
     }
 
     /// The folder.
@@ -95,17 +121,38 @@ impl WorkspaceBase {
                 })?,
             },
         };
-        py.detach(|| -> stepwell::Result<Table> {
-            let mut query = Query::parse(filter, &order_by)?;
+        let (store, filter) = (Arc::clone(&self.store), filter.to_owned());
+        let search = move || -> stepwell::Result<Table> {
+            let mut query = Query::parse(&filter, &order_by)?;
             query.max_results = limit;
             query.offset = offset;
             query.view = if deleted { View::DeletedOnly } else { View::ActiveOnly };
             for name in experiments.unwrap_or_default() {
-                let experiment = self.store.experiments().by_name(&name)?;
+                let experiment = store.experiments().by_name(&name)?;
                 query.experiments.push(experiment.ok_or_else(|| stepwell::Error::not_found("experiment", &name))?.id);
             }
-            Table::new(&self.store, &self.store.search(&query)?)
-        })
+            Table::new(&store, &store.search(&query)?)
+        };
+        match limit {
+            ..=SHORT => py.detach(search),
+            _ => interruptible(py, move |_| search())?,
+        }
+        .or_raise(py)
+    }
+
+    /// The ids of the runs that a filter finds, for scans.
+    #[pyo3(signature = (filter="", experiments=None))]
+    fn _run_ids(&self, py: Python<'_>, filter: &str, experiments: Option<Vec<String>>) -> PyResult<Vec<String>> {
+        let (store, mut query) = (Arc::clone(&self.store), Query::parse(filter, &[] as &[&str]).or_raise(py)?);
+        interruptible(py, move |_| -> stepwell::Result<_> {
+            for name in experiments.unwrap_or_default() {
+                let experiment = store.experiments().by_name(&name)?;
+                query.experiments.push(experiment.ok_or_else(|| stepwell::Error::not_found("experiment", &name))?.id);
+            }
+            query.max_results = usize::MAX;
+            let ids = store.search(&query)?.run_ids()?;
+            Ok(ids.iter().map(|id| id.as_str().to_owned()).collect())
+        })?
         .or_raise(py)
     }
 
@@ -141,7 +188,8 @@ impl WorkspaceBase {
 
     /// Packs runs that nobody writes: fewer files, fewer bytes, the same answers. A dict of what was done.
     fn compact<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let done = py.detach(|| self.store.maintenance().compact(CompactOptions::default())).or_raise(py)?;
+        let store = Arc::clone(&self.store);
+        let done = interruptible(py, move |_| store.maintenance().compact(CompactOptions::default()))?.or_raise(py)?;
         let dict = PyDict::new(py);
         dict.set_item("runs", done.runs)?;
         dict.set_item("points", done.points)?;
@@ -151,19 +199,10 @@ impl WorkspaceBase {
 
     /// Reads every byte. The damage that was found, in words; empty when all is sound.
     fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let store = &self.store;
-        let mut stopped = None;
-        let report = py.detach(|| {
-            store.maintenance().verify_with(&mut |_, _| {
-                if stopped.is_none() {
-                    stopped = Python::attach(|py| py.check_signals()).err();
-                }
-            })
-        });
-        if let Some(stopped) = stopped {
-            return Err(stopped);
-        }
-        let report = report.or_raise(py)?;
+        let store = Arc::clone(&self.store);
+        let report =
+            interruptible(py, move |stop| store.maintenance().verify_with(&mut |_, _| stop.end_if_unwanted()))?
+                .or_raise(py)?;
         PyList::new(
             py,
             report.damage.iter().map(|one| {
@@ -175,4 +214,10 @@ impl WorkspaceBase {
     fn __repr__(&self) -> String {
         format!("<stepwell.Workspace {}>", self.store.root().display())
     }
+}
+
+/// What tells a folder from another one of its path.
+fn identity(folder: &Path) -> std::io::Result<(u64, u64)> {
+    let metadata = std::fs::metadata(folder)?;
+    Ok((metadata.dev(), metadata.ino()))
 }

@@ -92,11 +92,11 @@ fn parse_pair(text: &str, value_chars_max: usize) -> Result<(String, String), St
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn parse_param(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_param(text: &str) -> Result<(String, String), String> {
     parse_pair(text, PARAM_VALUE_CHARS_MAX)
 }
 
-fn parse_tag(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_tag(text: &str) -> Result<(String, String), String> {
     parse_pair(text, TAG_VALUE_CHARS_MAX)
 }
 

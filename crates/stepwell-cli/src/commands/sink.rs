@@ -360,7 +360,7 @@ impl Importing<'_> {
                 let number = experiment.id.to_string();
                 match self.files.copy(workspace.root(), &number, &run, &mut of_files, &self.progress) {
                     Ok(place) => place,
-                    Err(Failure::Usage(why) | Failure::Failed(why, _)) => {
+                    Err(Failure::Usage(why) | Failure::Failed(why, _) | Failure::Unstarted(_, why)) => {
                         of_files.left_out.push((
                             Kind::Artifact,
                             1,

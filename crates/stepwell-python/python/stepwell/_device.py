@@ -34,6 +34,15 @@ class DeviceBuffer:
 
     def put(self, step: int, *values: Any) -> None:
         """Takes the values of one step, in the order of the keys: tensors of one element, or numbers."""
+        try:
+            self._put(step, values)
+        except Exception as error:
+            run = self._run()
+            if run is None:
+                raise
+            run._lose(len(self.keys), error)
+
+    def _put(self, step: int, values: tuple) -> None:
         if len(values) != len(self.keys):
             raise ValueError(f"{len(self.keys)} values are expected, one for each of {self.keys}, not {len(values)}")
         # A tensor of any library that can write one into another without a wait.
@@ -87,8 +96,15 @@ class DeviceBuffer:
         run = self._run()
         if run is None:
             return
+        failed = None
         for key, column in zip(self.keys, columns, strict=True):
-            run.columns(key, steps, column, times_ms=times)
+            try:
+                run.columns(key, steps, column, times_ms=times)
+            except Exception as error:
+                # Raised by a strict run, which has counted it; the other metrics are kept.
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
 
 class _Tensors:

@@ -93,8 +93,10 @@ def _end_all(status: str) -> None:
         if run._process != os.getpid():
             continue
         try:
-            run._flush()
-            run._finish(status)
+            run._end(status)
+            if status == "FINISHED" and not run._joined:
+                # As far as anybody can know here: `sys.exit(3)` is told to nobody.
+                _native.ended_with_process(run)
         except Exception as error:
             print(f"stepwell: run {run.id} could not be ended: {error}", file=sys.stderr)
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import sys
+import warnings
 
 from . import _ending, _native
-from ._errors import EndedError, InvalidError
+from ._errors import EndedError, InvalidError, LoggingWarning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from typing import Any
 
     from ._device import DeviceBuffer
+    from ._follow import Changes
+
+
+def _softly(call):
+    """Has a logging method count what it could not keep, instead of raising, unless the run is strict."""
+
+    @functools.wraps(call)
+    def guarded(self, *arguments, **options):
+        try:
+            return call(self, *arguments, **options)
+        except Exception as error:
+            self._lose(1, error)
+            return None
+
+    return guarded
 
 
 class Run(_native.RunBase):
@@ -30,6 +45,8 @@ class Run(_native.RunBase):
         self._process = os.getpid()
         self._buffers: list[DeviceBuffer] = []
         self._arguments = {"strict": arguments.get("strict", False)}
+        # Whether another process ends it, unless it fails here.
+        self._joined = arguments.get("joined", False)
         _ending.enlist(self)
         if every := arguments.get("system_metrics", 0):
             self._monitor(every)
@@ -41,14 +58,28 @@ class Run(_native.RunBase):
         if status not in ("FINISHED", "FAILED", "KILLED"):
             raise InvalidError(f"a run ends as FINISHED, FAILED or KILLED, not {status!r}")
         _ending.forget(self)
+        self._end(status)
+
+    def _end(self, status: str) -> None:
         self._flush()
-        self._finish(status)
+        if self._joined and status == "FINISHED":
+            self.close()
+        else:
+            self._finish(status)
 
     def __enter__(self) -> Run:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
         self.finish(_ending.status_of(error))
+
+    async def __aenter__(self) -> Run:
+        return self
+
+    async def __aexit__(self, kind, error, trace) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.finish, _ending.status_of(error))
 
     # Beside points
 
@@ -73,22 +104,28 @@ class Run(_native.RunBase):
         """The folder of the run's artifacts, which may not be there yet."""
         return self.view().artifact_folder
 
-    def artifact(self, path: str | os.PathLike[str], to: str = "") -> Path:
+    @_softly
+    def artifact(self, path: str | os.PathLike[str], to: str = "") -> Path | None:
         """Copies a file, or a folder with all in it, among the run's artifacts, below the folder `to`.
 
-        A file that is there under this name is replaced once the new one is whole. Gives where it is now.
+        A file that is there under this name is replaced once the new one is whole. Gives where it is now; None if that
+        failed, which `health` counts.
         """
         from . import _files
 
         return _files.copy(path, self.artifact_folder, to, self._root)
 
-    def text(self, key: str, text: str, step: int | None = None) -> Path:
+    @_softly
+    def text(self, key: str, text: str, step: int | None = None) -> Path | None:
         """Keeps a text as an artifact: `texts/KEY.txt`, or `texts/KEY/STEP.txt` with a step."""
         from . import _files
 
+        if not isinstance(text, str):
+            raise TypeError(f"a text is a str, not {type(text).__name__}")
         return _files.write(self.artifact_folder, _files.named("texts", key, step, ".txt"), text.encode())
 
-    def histogram(self, key: str, values: Any, step: int | None = None, bins: int = 64) -> Path:
+    @_softly
+    def histogram(self, key: str, values: Any, step: int | None = None, bins: int = 64) -> Path | None:
         """Keeps a histogram of values as an artifact: `histograms/KEY.json`, or `histograms/KEY/STEP.json`.
 
         The JSON holds `edges` (one more than there are bins), `counts`, and how many values were `nan` or `infinite`.
@@ -98,7 +135,8 @@ class Run(_native.RunBase):
         data = _files.histogram(values, bins)
         return _files.write(self.artifact_folder, _files.named("histograms", key, step, ".json"), data)
 
-    def figure(self, key: str, figure: Any, step: int | None = None) -> Path:
+    @_softly
+    def figure(self, key: str, figure: Any, step: int | None = None) -> Path | None:
         """Keeps a figure as an artifact, `figures/KEY.png`: of matplotlib, or anything with `savefig` or `save`;
         plotly's as `.html`."""
         from . import _files
@@ -124,11 +162,11 @@ class Run(_native.RunBase):
             try:
                 buffer.flush()
             except Exception as error:
-                print(f"stepwell: run {self.id}: a buffer of {buffer.keys} was lost: {error}", file=sys.stderr)
+                warnings.warn(f"run {self.id}: {error}", LoggingWarning, stacklevel=3)
 
     # Reading
 
-    def follow(self, keys: list[str] | None = None, **options) -> Iterator[dict[str, Any]]:
+    def follow(self, keys: list[str] | None = None, **options) -> Changes:
         """Follows this run: see `Workspace.follow`."""
         return self.workspace.follow([self.id], keys, **options)
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 
+import warnings
+
 from . import _native
+from ._errors import LoggingWarning
 from ._run import Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
+
+    import polars
+
+    from ._follow import Changes
+
+# Ids of runs that `stepwell run` gave this process, once it has joined them.
+_joined: set[str] = set()
 
 
 class Workspace(_native.WorkspaceBase):
@@ -36,6 +45,8 @@ class Workspace(_native.WorkspaceBase):
         params, tags: dicts; values become text. A param is written once, a tag may change.
         user: who runs it; the user of the process without.
         resume: the id of a run to go on with, here or from another process; it counts as RUNNING again.
+            In a process of `stepwell run`, the first call without it joins the run that was begun there; how that run
+            ends is then for `stepwell run` to say, unless it is FAILED or KILLED here.
         start_time_ms: milliseconds since the epoch; the present without.
         strict: whether a logging call that fails raises. Without, it warns once, training goes on, and
             `run.health()` counts what is missing.
@@ -47,21 +58,38 @@ class Workspace(_native.WorkspaceBase):
                 "a run that continues a copy of another needs format 1 of the store; until then start a run and log "
                 "what it shares, or `resume` the run itself"
             )
+        given = self._given() if resume is None else None
         every = 10.0 if system_metrics is True else float(system_metrics)
         if not 0 <= every < float("inf"):
             raise ValueError(f"the seconds between two looks at the machine are positive, not {system_metrics}")
-        return Run(
+        run = Run(
             self,
             experiment=experiment,
             name=name,
             params=params,
             tags=tags,
             user=_user() if user is None and resume is None else user,
-            resume=resume,
+            resume=given or resume,
             start_time_ms=start_time_ms,
             strict=strict,
             system_metrics=every,
+            joined=given is not None,
         )
+        if given is not None:
+            _joined.add(given)
+            _tell_experiment(run, experiment)
+        return run
+
+    def _given(self) -> str | None:
+        """The run of this workspace that `stepwell run` began for this process, if it was not joined yet."""
+        run_id, folder = os.environ.get("STEPWELL_RUN_ID"), os.environ.get("STEPWELL_DIR")
+        if not run_id or not folder or run_id in _joined:
+            return None
+        try:
+            same = os.path.samefile(folder, self.path)
+        except OSError:
+            return None
+        return run_id if same and run_id in self else None
 
     def follow(
         self,
@@ -70,12 +98,14 @@ class Workspace(_native.WorkspaceBase):
         *,
         last: int | None = None,
         timeout: float = float("inf"),
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Changes:
         """Gives what is logged, here or by any other process, as it comes: each point once.
 
         runs, keys: ids of runs and keys of metrics to follow; all without.
         last: begins with so many of the newest points of each metric that are there; without, with what comes.
         timeout: seconds without news after which it ends.
+
+        Loop over it with `for`, or in a coroutine with `async for`, which lets others run while it waits.
 
         Each change is a dict: `run_id`, `event` ("appeared", "deleted", "restored", "gone" or None), `points`, a
         list of dicts of `key`, `writer`, `steps` and `values`, and where they changed `status`, `name`, `params`,
@@ -85,13 +115,28 @@ class Workspace(_native.WorkspaceBase):
         if not timeout >= 0:
             raise ValueError(f"a timeout is a number of seconds, 0 or more, not {timeout}")
         # Now, so that what comes before the first change is asked for is given too.
-        follower = self._follow(runs, keys, last)
+        from ._follow import Changes
 
-        def changes() -> Iterator[dict[str, Any]]:
-            while (found := follower.next(timeout)) is not None:
-                yield from found
+        return Changes(self._follow(runs, keys, last), timeout)
 
-        return changes()
+    def scan_points(self, filter: str = "", *, experiments: list[str] | None = None) -> polars.LazyFrame:
+        """A Polars lazy frame of all points: `run_id`, `key`, `step`, `time`, `value`.
+
+        filter, experiments: which runs, as `search` takes them; all without.
+
+        What is filtered by `run_id`, `key` and `step` is not read at all:
+
+            ws.scan_points().filter(pl.col("key") == "loss", pl.col("step") >= 1000).collect()
+        """
+        from . import _scan
+
+        return _scan.scan_points(self, filter, experiments)
+
+    def scan_runs(self, filter: str = "", *, experiments: list[str] | None = None) -> polars.LazyFrame:
+        """A Polars lazy frame of all runs that a filter finds, a row each, with the columns of `search`."""
+        from . import _scan
+
+        return _scan.scan_runs(self, filter, experiments)
 
     def __init__(self, path: str, *, create: bool = True, read_only: bool = False):
         self._read_only = read_only
@@ -124,6 +169,17 @@ def open(path: str | os.PathLike[str] | None = None, *, create: bool = True, rea
 def opened(workspace: Workspace | str | os.PathLike[str] | None) -> Workspace:
     """A workspace that a caller has, or the one of a path."""
     return workspace if isinstance(workspace, Workspace) else open(workspace)
+
+
+def _tell_experiment(run: Run, experiment: str | None) -> None:
+    there = run.view().experiment
+    if experiment is not None and experiment != there:
+        warnings.warn(
+            f"this run was begun by `stepwell run` in the experiment {there!r}, not in {experiment!r}; name that one "
+            "with its --experiment",
+            LoggingWarning,
+            stacklevel=3,
+        )
 
 
 def _reopen(path: str, read_only: bool) -> Workspace:

@@ -26,7 +26,7 @@ def test_files_and_folders_are_copied(ws, tmp_path):
 
 def test_names_lead_to_no_other_folder(ws, tmp_path):
     (tmp_path / "one.txt").write_text("one")
-    run = ws.run()
+    run = ws.run(strict=True)
     for to in ("..", "a/../../b", "/tmp"):
         with pytest.raises(stepwell.InvalidError):
             run.artifact(tmp_path / "one.txt", to=to)
@@ -37,7 +37,7 @@ def test_names_lead_to_no_other_folder(ws, tmp_path):
 
 
 def test_texts_and_histograms(ws):
-    run = ws.run()
+    run = ws.run(strict=True)
     assert run.text("sample", "héllo", step=3).read_text() == "héllo"
     assert run.text("note", "x").name == "note.txt"
     data = json.loads(run.histogram("w", np.array([0.0, 1.0, 2.0, np.nan, np.inf]), bins=2).read_text())
@@ -60,7 +60,7 @@ def test_figures(ws):
 
     figure, axes = pyplot.subplots()
     axes.plot([1, 2, 3])
-    run = ws.run()
+    run = ws.run(strict=True)
     assert run.figure("roc", figure).read_bytes().startswith(b"\x89PNG")
     assert run.figure("axes", axes, step=2).read_bytes().startswith(b"\x89PNG")
     with pytest.raises(stepwell.InvalidError, match="not a figure"):
@@ -71,7 +71,7 @@ def test_a_folder_that_holds_the_workspace_is_copied_without_it(ws, folder, tmp_
     (tmp_path / "code.py").write_text("1")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    run = ws.run()
+    run = ws.run(strict=True)
     with pytest.warns(stepwell.LoggingWarning, match="2 folders were not copied"):
         where = run.artifact(tmp_path)
     assert sorted(path.name for path in where.iterdir()) == ["code.py", "elsewhere"]

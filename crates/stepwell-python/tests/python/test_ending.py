@@ -292,3 +292,40 @@ def test_copies_of_runs_and_workspaces(ws, folder):
     with pytest.raises(ValueError):
         ws.run(system_metrics=-1)
     assert len(ws.search()) == before and "a b" not in ws
+
+
+@pytest.mark.parametrize(
+    "end, code, status",
+    [
+        ("sys.exit(3)", 3, "FAILED"),
+        ("sys.exit('why')", 1, "FAILED"),
+        ("raise SystemExit(4)", 4, "FAILED"),
+        ("sys.exit(0)", 0, "FINISHED"),
+        ("sys.exit()", 0, "FINISHED"),
+        ("exit(5)", 5, "FAILED"),
+    ],
+)
+def test_the_exit_status_of_the_process_is_that_of_its_runs(script, ws, end, code, status):
+    done = script(f"import sys\nrun = ws.run()\nrun.log('a', 1.5, 0)\n{end}", check=False)
+    assert done.returncode == code
+    view = only(ws)
+    assert view.status == status and list(view["a"].values) == [1.5] and view.end_time_ms is not None
+
+
+def test_runs_that_ended_before_keep_their_status(script, ws):
+    script("import sys\nws.run().finish()\nwith ws.run(): pass\nsys.exit(3)", check=False)
+    assert list(ws.search()["status"]) == ["FINISHED"] * 2
+
+
+def test_a_forked_child_that_exits_so_ends_no_run_of_its_parent(script, ws):
+    script(
+        """
+        import os, sys
+        run = ws.run()
+        pid = os.fork()
+        if pid == 0:
+            sys.exit(3)
+        os.waitpid(pid, 0)
+        """
+    )
+    assert only(ws).status == "FINISHED"

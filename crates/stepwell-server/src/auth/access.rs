@@ -18,8 +18,8 @@ enum Kind {
     Anyone,
     /// No valid token.
     Unknown,
-    /// The holder of a token.
-    Holder { name: String, role: Role, experiments: Vec<String> },
+    /// The holder of a token. One that lasts longer than an hour is named by its id.
+    Holder { name: String, role: Role, experiments: Vec<String>, long_lived_id: Option<String> },
 }
 
 impl Principal {
@@ -36,13 +36,26 @@ impl Principal {
     /// Whom a program's own authenticator knows.
     pub(crate) fn caller(caller: Caller) -> Self {
         let Caller { name, role, experiments } = caller;
-        Self { kind: Kind::Holder { name, role, experiments } }
+        Self { kind: Kind::Holder { name, role, experiments, long_lived_id: None } }
     }
 
-    /// The holder of a token.
+    /// The holder of a token of an hour that was made from this one.
     pub(crate) fn token(token: &Token) -> Self {
-        Self {
-            kind: Kind::Holder { name: token.name.clone(), role: token.role, experiments: token.experiments.clone() },
+        let Token { name, role, experiments, .. } = token.clone();
+        Self { kind: Kind::Holder { name, role, experiments, long_lived_id: None } }
+    }
+
+    /// The holder of this token itself.
+    pub(crate) fn long_lived(token: &Token) -> Self {
+        let Token { id, name, role, experiments, .. } = token.clone();
+        Self { kind: Kind::Holder { name, role, experiments, long_lived_id: Some(id) } }
+    }
+
+    /// The id of the token that the caller holds, if tokens of an hour may be made from it.
+    pub(crate) fn long_lived_id(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Holder { long_lived_id, .. } => long_lived_id.as_deref(),
+            _ => None,
         }
     }
 
@@ -120,7 +133,7 @@ mod tests {
 
     fn holder(experiments: &[&str]) -> Principal {
         let experiments = experiments.iter().map(|&id| id.to_owned()).collect();
-        Principal { kind: Kind::Holder { name: "t".into(), role: Role::Write, experiments } }
+        Principal { kind: Kind::Holder { name: "t".into(), role: Role::Write, experiments, long_lived_id: None } }
     }
 
     #[test]

@@ -2,4 +2,5 @@
 
 pub(crate) mod access;
 pub mod authenticator;
+mod hourly;
 pub mod tokens;

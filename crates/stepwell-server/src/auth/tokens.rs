@@ -15,17 +15,18 @@ use stepwell_wire::routes::Role;
 use subtle::ConstantTimeEq;
 
 use super::access::Principal;
+use super::hourly::{Claim, Key};
 
 /// The folder of the server's own files in a workspace.
 pub(crate) const FOLDER: &str = "server";
 /// The file of tokens in it.
 const FILE: &str = "tokens.json";
 /// What every token begins with, so that scanners for leaked secrets find them.
-const PREFIX: &str = "stw_";
+pub(super) const PREFIX: &str = "stw_";
 /// Random bytes of a token.
 const SECRET_BYTES: usize = 32;
 /// Characters of a token's id.
-const ID_CHARS: usize = 12;
+pub(super) const ID_CHARS: usize = 12;
 /// Most bytes of the file of tokens that are read.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
@@ -48,17 +49,28 @@ pub struct Token {
     hash: String,
 }
 
+impl Token {
+    /// SHA-256 of the whole token, in hexadecimal.
+    pub(super) fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+/// What tells one state of a file from another.
+type Stamp = Option<(u64, i64, i64, u64)>;
+
 /// The tokens of a workspace. A handle sees what other processes change.
 #[derive(Debug)]
 pub struct Tokens {
     folder: PathBuf,
     seen: Mutex<Seen>,
+    key: Mutex<(Stamp, Option<Arc<Key>>)>,
 }
 
 /// What was last read, and from which file.
 #[derive(Debug, Default)]
 struct Seen {
-    stamp: Option<(u64, i64, i64, u64)>,
+    stamp: Stamp,
     tokens: Arc<Vec<Token>>,
 }
 
@@ -66,7 +78,7 @@ impl Tokens {
     /// The tokens of the workspace in `root`. Nothing is read or made yet.
     #[must_use]
     pub fn of(root: &Path) -> Self {
-        Self { folder: root.join(FOLDER), seen: Mutex::default() }
+        Self { folder: root.join(FOLDER), seen: Mutex::default(), key: Mutex::default() }
     }
 
     /// All tokens, ended ones too.
@@ -131,17 +143,35 @@ impl Tokens {
         let Some(id) = text.strip_prefix(PREFIX).and_then(|rest| rest.get(..ID_CHARS)) else { return Ok(None) };
         let tokens = self.current()?;
         let Some(token) = tokens.iter().find(|token| token.id == id) else { return Ok(None) };
+        if let Some(claim) = Claim::parse(text) {
+            let signed = self.current_key()?.is_some_and(|key| key.signed(&claim, token));
+            let valid = signed && now_ms < claim.expires_ms.min(token.expires_ms);
+            return Ok(valid.then(|| Principal::token(token)));
+        }
         let same: bool = token.hash.as_bytes().ct_eq(hash(text).as_bytes()).into();
-        Ok((same && now_ms < token.expires_ms).then(|| Principal::token(token)))
+        Ok((same && now_ms < token.expires_ms).then(|| Principal::long_lived(token)))
+    }
+
+    /// A token of an hour at most, and when it ends. It is for what the token `id` is for, and ends with it; `None` if
+    /// that one has ended.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub(crate) fn hourly(&self, id: &str, now_ms: i64) -> io::Result<Option<(String, i64)>> {
+        let tokens = self.current()?;
+        let Some(token) = tokens.iter().find(|token| token.id == id && now_ms < token.expires_ms) else {
+            return Ok(None);
+        };
+        let key = match self.current_key()? {
+            Some(key) => key,
+            None => Arc::new(self.locked(|| Key::read(&self.folder)?.map_or_else(|| Key::make(&self.folder), Ok))?),
+        };
+        Ok(Some(key.sign(token, now_ms)))
     }
 
     /// The tokens as the file has them now; the file is read again only when it was replaced.
     fn current(&self) -> io::Result<Arc<Vec<Token>>> {
-        let stamp = match std::fs::metadata(self.folder.join(FILE)) {
-            Ok(meta) => Some((meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let stamp = stamp(&self.folder.join(FILE))?;
         let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if seen.stamp != stamp {
             let (stamp, tokens) = self.read()?;
@@ -150,8 +180,17 @@ impl Tokens {
         Ok(Arc::clone(&seen.tokens))
     }
 
-    #[allow(clippy::type_complexity, reason = "a file's stamp beside what it holds")]
-    fn read(&self) -> io::Result<(Option<(u64, i64, i64, u64)>, Vec<Token>)> {
+    /// The key of tokens of an hour; the file is read again only when it was replaced.
+    fn current_key(&self) -> io::Result<Option<Arc<Key>>> {
+        let stamp = stamp(&Key::path(&self.folder))?;
+        let mut seen = self.key.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if seen.0 != stamp {
+            *seen = (stamp, Key::read(&self.folder)?.map(Arc::new));
+        }
+        Ok(seen.1.clone())
+    }
+
+    fn read(&self) -> io::Result<(Stamp, Vec<Token>)> {
         let path = self.folder.join(FILE);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -175,8 +214,8 @@ impl Tokens {
         Ok((Some((meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len())), tokens))
     }
 
-    /// Changes the file in one step, one process after the other.
-    fn change(&self, change: impl FnOnce(&mut Vec<Token>)) -> io::Result<()> {
+    /// Does something in the folder, which is made if it is not there, one process after the other.
+    fn locked<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         check_no_link(&self.folder)?;
         match std::fs::DirBuilder::new().mode(0o700).create(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -185,6 +224,15 @@ impl Tokens {
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.folder.join("lock"))?;
         lock.lock()?;
+        work()
+    }
+
+    /// Changes the file in one step.
+    fn change(&self, change: impl FnOnce(&mut Vec<Token>)) -> io::Result<()> {
+        self.locked(|| self.rewrite(change))
+    }
+
+    fn rewrite(&self, change: impl FnOnce(&mut Vec<Token>)) -> io::Result<()> {
         let (_, mut tokens) = self.read()?;
         change(&mut tokens);
         let temporary = self.folder.join("tokens.new");
@@ -198,6 +246,15 @@ impl Tokens {
         sync_all(&file)?;
         std::fs::rename(&temporary, self.folder.join(FILE))?;
         sync_all(File::open(&self.folder)?)
+    }
+}
+
+/// The state of a file; `None` if it is not there.
+fn stamp(path: &Path) -> io::Result<Stamp> {
+    match std::fs::metadata(path) {
+        Ok(meta) => Ok(Some((meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -227,6 +284,43 @@ mod tests {
         assert!(Tokens::of(dir.path()).revoke(&token.id).unwrap());
         assert!(tokens.principal(&text, 1000).unwrap().is_none());
         assert!(!tokens.revoke(&token.id).unwrap());
+    }
+
+    #[test]
+    fn a_token_of_an_hour_ends_with_the_one_it_was_made_from() {
+        const HOUR: i64 = 3_600_000;
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = Tokens::of(dir.path());
+        assert!(tokens.hourly("0123456789ab", 0).unwrap().is_none());
+        let (token, text) = tokens.create("ci", Role::Write, vec!["3".into()], 0, 10 * HOUR).unwrap();
+        let (hourly, expires_ms) = tokens.hourly(&token.id, 5).unwrap().unwrap();
+        assert_eq!(expires_ms, 5 + HOUR);
+        // Another handle, as another process has it.
+        let who = Tokens::of(dir.path()).principal(&hourly, expires_ms - 1).unwrap().unwrap();
+        assert_eq!((who.role(), who.scope(), who.name()), (Some(Role::Write), Some(&["3".to_owned()][..]), Some("ci")));
+        assert!(who.long_lived_id().is_none() && tokens.principal(&hourly, expires_ms).unwrap().is_none());
+        assert_eq!(tokens.principal(&text, 5).unwrap().unwrap().long_lived_id(), Some(&*token.id));
+        for at in 0..hourly.len() {
+            let mut wrong = hourly.clone().into_bytes();
+            wrong[at] ^= 1;
+            let wrong = String::from_utf8(wrong).unwrap();
+            assert!(tokens.principal(&wrong, 5).unwrap().is_none(), "{at}");
+        }
+        let later = format!("{}{}.{}", &hourly[..17], expires_ms + 1, hourly.split_once('.').unwrap().1);
+        assert!(tokens.principal(&later, 5).unwrap().is_none());
+        // Near its end the long one gives less than an hour, and another's signature is no use.
+        assert_eq!(tokens.hourly(&token.id, 10 * HOUR - 7).unwrap().unwrap().1, 10 * HOUR);
+        assert!(tokens.hourly(&token.id, 10 * HOUR).unwrap().is_none());
+        let (other, _) = tokens.create("other", Role::Admin, Vec::new(), 0, 10 * HOUR).unwrap();
+        assert!(tokens.principal(&hourly.replace(&token.id, &other.id), 5).unwrap().is_none());
+        let key = dir.path().join(FOLDER).join("key");
+        assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(tokens.revoke(&token.id).unwrap());
+        assert!(tokens.principal(&hourly, 5).unwrap().is_none());
+        // A key that others could read vouches for nothing.
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let (own, _) = Tokens::of(dir.path()).create("late", Role::Read, Vec::new(), 0, HOUR).unwrap();
+        assert!(Tokens::of(dir.path()).hourly(&own.id, 0).is_err());
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub(crate) struct Streamed {
 enum Own {
     /// Answers with what it knows of itself, on a thread for blocking work.
     Call(fn(&App) -> Answer),
+    /// Answers by what it knows of the caller, on such a thread too.
+    OfCaller(fn(&App, &Principal) -> Result<Answer, Fault>),
     /// Takes or gives a stream.
     Stream(fn(Streamed) -> Streaming),
 }
@@ -53,6 +55,7 @@ fn own_of(what: ServerOnly) -> Own {
     match what {
         ServerOnly::Ready => Own::Call(about::ready),
         ServerOnly::Metrics => Own::Call(about::metrics),
+        ServerOnly::HourlyToken => Own::OfCaller(about::hourly_token),
         ServerOnly::Index => Own::Stream(pages::index),
         ServerOnly::StaticFile => Own::Stream(pages::static_file),
         ServerOnly::Download => Own::Stream(files::download),
@@ -199,14 +202,11 @@ async fn handle(matched: &Matched<'_>, app: &Arc<App>, request: Request) -> Resu
     who.may_use(route.need, route.reach)?;
     let (parts, body) = request.into_parts();
     let input = matched.input(parts.uri.query().unwrap_or_default())?;
-    let own = match route.server_only().map(own_of) {
-        Some(Own::Stream(run)) => {
-            reach(route, app, &who, &input, &[]).await?;
-            return run(Streamed { app: Arc::clone(app), input, headers: parts.headers, body }).await;
-        }
-        Some(Own::Call(run)) => Some(run),
-        None => None,
-    };
+    let own = route.server_only().map(own_of);
+    if let Some(Own::Stream(run)) = own {
+        reach(route, app, &who, &input, &[]).await?;
+        return run(Streamed { app: Arc::clone(app), input, headers: parts.headers, body }).await;
+    }
     content_type(&parts)?;
     let limits = app.config.limits;
     let reader = Reader::new(body, limits.body_bytes, limits.body_idle)?;
@@ -222,8 +222,9 @@ async fn handle(matched: &Matched<'_>, app: &Arc<App>, request: Request) -> Resu
         let app = &*shared;
         let served = Served { app, who: &who, held: RefCell::default() };
         let outcome = match own {
-            Some(run) => Ok(run(app)),
-            None => app.api.run(route, &served, &input, &body),
+            Some(Own::Call(run)) => Ok(run(app)),
+            Some(Own::OfCaller(run)) => run(app, &who),
+            Some(Own::Stream(_)) | None => app.api.run(route, &served, &input, &body),
         };
         app.note(outcome.as_ref().err());
         let held = served.held.into_inner();

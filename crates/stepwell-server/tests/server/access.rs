@@ -389,3 +389,46 @@ fn a_program_tells_itself_who_asks() {
     };
     assert!(open.check().is_ok());
 }
+
+#[test]
+fn a_token_of_an_hour_allows_what_the_one_it_was_made_from_does() {
+    let server = Server::with_tokens();
+    let ask = |method: Method, path: &str, token: &str| {
+        let authorization = format!("Bearer {token}");
+        let headers = [("content-type", "application/json"), ("authorization", authorization.as_str())];
+        server.send(method, path, &headers, Body::from("{}"))
+    };
+    let own = "/api/2.0/stepwell/token";
+    let hourly = |token: &str| {
+        let answer = ask(Method::POST, own, token);
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let said = answer.json();
+        // No longer than an hour, nor than its own token, which the tests' server gives a minute.
+        assert!(said["valid_ms"].as_i64().unwrap() <= 60_000);
+        said["token"].as_str().unwrap().to_owned()
+    };
+    let reader = server.token(Role::Read, &[]);
+    let bound = server.token(Role::Write, &["1"]);
+    for (long, role, whole) in [(&reader, Role::Read, true), (&bound, Role::Write, false)] {
+        let short = hourly(long);
+        assert_ne!(&short, long);
+        for route in TABLE {
+            for path in route.paths().iter().filter(|path| path.as_str() != own) {
+                let authorization = |token: &str| format!("Bearer {token}");
+                let of_long = let_in(&server, route, path, Some(&authorization(long)));
+                let of_short = let_in(&server, route, path, Some(&authorization(&short)));
+                if route.path != "/stepwell/token" {
+                    assert_eq!(of_short, of_long, "{role:?} {path}");
+                }
+            }
+        }
+        let search = ask(Method::GET, "/api/2.0/mlflow/experiments/search?max_results=1", &short);
+        assert_eq!(search.status == StatusCode::OK, whole);
+        // It makes no other one, so that whoever finds it has it for an hour.
+        assert_eq!(ask(Method::POST, own, &short).status, StatusCode::FORBIDDEN);
+    }
+    // A server without tokens says so.
+    let open = Server::new();
+    let answer = open.send(Method::POST, own, &[("content-type", "application/json")], Body::from("{}"));
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE".to_owned()));
+}

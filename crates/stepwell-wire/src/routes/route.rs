@@ -71,6 +71,8 @@ pub enum ServerOnly {
     Ready,
     /// What it measured of itself.
     Metrics,
+    /// Makes a token of an hour from the caller's own.
+    HourlyToken,
     /// Sends an artifact through the proxy.
     Download,
     /// Stores an artifact through the proxy.

@@ -51,6 +51,7 @@ pub static TABLE: &[Route] = &[
     server(Get, Root, "/ready", NOBODY, Reach::None, Object, ServerOnly::Ready),
     call(Get, Root, "/version", NOBODY, Reach::None, Object, system::version),
     server(Get, Root, "/metrics", READ, Reach::Whole, Object, ServerOnly::Metrics),
+    server(Post, Both(2), "/stepwell/token", READ, Reach::Operation, Object, ServerOnly::HourlyToken),
     call(Get, Both(3), "/mlflow/server-info", NOBODY, Reach::None, Object, system::server_info),
     call(Get, Ajax(3), "/mlflow/ui-telemetry", NOBODY, Reach::None, Object, system::telemetry),
     call(Post, Ajax(3), "/mlflow/ui-telemetry", NOBODY, Reach::None, Object, system::telemetry_is_dropped),
@@ -290,11 +291,19 @@ mod tests {
             for path in route.paths() {
                 assert!(seen.insert((route.verb, path)), "{route:?}");
             }
-            // Searches, and answers that hold nothing, are asked by POST too.
+            // Searches, answers that hold nothing, and tokens that allow what the caller may, are asked by POST too.
             let asks = route.path.ends_with("search")
-                || ["ui-telemetry", "search-datasets", "get-latest-versions", "graphql", "batchGetInfos", "metrics"]
-                    .iter()
-                    .any(|end| route.path.ends_with(end));
+                || [
+                    "ui-telemetry",
+                    "search-datasets",
+                    "get-latest-versions",
+                    "graphql",
+                    "batchGetInfos",
+                    "metrics",
+                    "/stepwell/token",
+                ]
+                .iter()
+                .any(|end| route.path.ends_with(end));
             if route.verb != Get && !asks {
                 assert!(matches!(route.need, Need::Role(role) if role >= Role::Write), "{route:?}");
             }

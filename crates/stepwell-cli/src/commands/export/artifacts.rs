@@ -63,7 +63,7 @@ pub(super) fn copy(
             leave_out(done.no_files.len(), "links and special files, which are not followed");
             Copied { files: done.files + done.present, bytes: done.bytes }
         }
-        Err(Failure::Usage(why) | Failure::Failed(why, _)) => {
+        Err(Failure::Usage(why) | Failure::Failed(why, _) | Failure::Unstarted(_, why)) => {
             told.leave_out(format!("artifacts of run {id} were not all copied: {why}"));
             Copied::default()
         }

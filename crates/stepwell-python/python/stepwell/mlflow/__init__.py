@@ -19,14 +19,20 @@ __all__ = ["uri", "use"]
 
 
 def use(path: str | os.PathLike[str] = "stepwell") -> str:
-    """Has MLflow keep runs and registered models in a folder. Gives the address that it set, `stepwell:///…`.
+    """Has MLflow keep runs and registered models in a folder, or on a server (`https://lab:5000`), with a token of
+    `stepwell login`. Gives the address that it set, `stepwell:///…`.
 
     For processes that this one starts, the environment has the address too.
     """
     import mlflow
 
-    address = uri(path)
+    text = os.fspath(path)
+    is_server = text.startswith(("http://", "https://"))
+    address = text if is_server else uri(path)
     mlflow.set_tracking_uri(address)
     mlflow.set_registry_uri(address)
     os.environ["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_REGISTRY_URI"] = address
+    if is_server:
+        # The token of `stepwell login`, if there is one.
+        os.environ["MLFLOW_TRACKING_AUTH"] = "stepwell"
     return address

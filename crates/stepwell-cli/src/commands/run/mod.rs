@@ -1,0 +1,294 @@
+//! `stepwell run`: a command as a run: what it was, from which sources, in which environment, what it printed, how it
+//! ended.
+
+mod ask;
+mod environment;
+mod record;
+mod signals;
+mod source;
+mod stream;
+mod words;
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGXCPU};
+
+use stepwell::{ExperimentId, NewRun, Options, RunId, RunStatus, RunWriter, TailMode, Workspace};
+
+use self::record::Record;
+use self::signals::Signals;
+use self::stream::{Kept, Stream, To};
+use crate::artifacts::{folder_of_run, leads_through_link};
+use crate::context::Context;
+use crate::failure::{Answer, Failure, Outcome};
+use crate::find;
+use crate::output::escape;
+
+const HELP: &str = "\
+The command finds the workspace in STEPWELL_DIR and the run in STEPWELL_RUN_ID: the first `stepwell.open().run()` of each \
+of its processes joins this run. MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI, MLFLOW_RUN_ID and MLFLOW_EXPERIMENT_ID say the \
+same to MLflow, whose first `mlflow.start_run()` joins it. A script that calls `mlflow.set_experiment(NAME)` needs \
+--experiment NAME here.
+
+Kept among the run's artifacts, in the folder `run`: command.json (the words, the folder, the commit, files that git does \
+not know, times, how it ended), environment.json (machine and Python), packages.txt, diff.patch, stdout.log and stderr.log, \
+which grow while it runs. Values of options and variables that are called token, password, api key and the like are \
+hidden; of the environment only a list of harmless variables is kept.
+
+Signals go on to the command. Exit status: the command's own; where a signal ended it, the same signal ends this command. \
+126 the command cannot be run, 127 there is no such command.
+
+Examples:
+  stepwell run -- python train.py --lr 0.1
+  stepwell run --experiment vision --name first --param lr=0.1 -- torchrun --nproc-per-node 4 train.py";
+
+/// Runs a command as a run: keeps what it is and prints, and tells its loggers where to log.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// The run's experiment: its id or name; one of this name is created if there is none [default: Default].
+    #[arg(long, value_name = "EXPERIMENT", env = "MLFLOW_EXPERIMENT_NAME", add = crate::complete::experiments())]
+    experiment: Option<String>,
+    /// The run's name.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// A param, set once for all; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::log::parse_param)]
+    param: Vec<(String, String)>,
+    /// A tag; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::log::parse_tag)]
+    tag: Vec<(String, String)>,
+    /// Keep no diff of the sources: it may hold what should not leave this machine.
+    #[arg(long)]
+    no_diff: bool,
+    /// The command and its words, after `--`.
+    #[arg(value_name = "COMMAND", last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// Exit status where there is no such command, and where it cannot be run.
+const NOT_FOUND: u8 = 127;
+const NOT_RUN: u8 = 126;
+
+/// The run of a command.
+struct Begun {
+    workspace: Workspace,
+    writer: RunWriter,
+    id: RunId,
+    experiment: ExperimentId,
+    /// Where its artifacts of this command are.
+    folder: PathBuf,
+}
+
+pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    if context.json {
+        return Err(Failure::Usage("--json: what `run` prints is what its command prints".into()));
+    }
+    let [first, ..] = &arguments.command[..] else { return Err(Failure::Usage("no command after --".into())) };
+    let Some(program) = environment::program(first) else {
+        let name = escape(&first.to_string_lossy());
+        return Err(Failure::Unstarted(NOT_FOUND, format!("no program {name:?} is found")));
+    };
+    let signals = Signals::take().map_err(|error| Failure::failed(format!("cannot take signals: {error}")))?;
+    let mut record = Record::begin(&arguments.command, !arguments.no_diff);
+    let begun = Begun::new(context, arguments, &record)?;
+    record.write(&begun.folder)?;
+    tell(&format!("run {} in {}", begun.id, begun.workspace.root().display()));
+    let status = match begun.execute(&program, &arguments.command[1..], signals, &mut record) {
+        Ok(status) => status,
+        Err(error) => {
+            let why = format!("cannot run {}: {error}", escape(&program.display().to_string()));
+            record.end(None);
+            begun.end(RunStatus::Failed, &record);
+            return Err(Failure::Unstarted(NOT_RUN, why));
+        }
+    };
+    record.end(Some(status));
+    begun.end(status_of(status), &record);
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ok(Answer::Exit(u8::try_from(code).unwrap_or(u8::MAX))),
+        (None, signal) => Ok(Answer::Exit(end_by(signal.unwrap_or(SIGKILL)))),
+    }
+}
+
+/// What became of a command, as a status: KILLED by what ends processes from outside, here or below a shell.
+fn status_of(status: ExitStatus) -> RunStatus {
+    const KILLING: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM, SIGXCPU];
+    match (status.code(), status.signal()) {
+        (Some(0), _) => RunStatus::Finished,
+        (Some(code), _) if KILLING.contains(&(code - 128)) => RunStatus::Killed,
+        (None, Some(signal)) if KILLING.contains(&signal) => RunStatus::Killed,
+        _ => RunStatus::Failed,
+    }
+}
+
+/// Ends this process by a signal, as the command ended; gives the shell's number for it where that does not work.
+fn end_by(signal: i32) -> u8 {
+    // The command has left the core, if anybody wants one.
+    let none = rustix::process::Rlimit { current: Some(0), maximum: None };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    let _ = match signal {
+        SIGKILL => signal_hook::low_level::raise(signal),
+        _ => signal_hook::low_level::emulate_default_handler(signal),
+    };
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
+}
+
+/// Tells something beside what the command prints. Nobody may be reading it.
+fn tell(what: &str) {
+    let _ = writeln!(std::io::stderr(), "stepwell: {}", escape(what));
+}
+
+impl Begun {
+    fn new(context: &Context, arguments: &Arguments, record: &Record) -> Outcome<Self> {
+        let workspace = context.open_or_create(Options { tail: TailMode::Written, ..Options::default() })?;
+        let experiment = match &arguments.experiment {
+            Some(name) if !name.is_empty() => find::experiment_or_create(&workspace, name)?,
+            _ => ExperimentId::DEFAULT,
+        };
+        let mut tags = arguments.tag.clone();
+        for (key, value) in record.tags() {
+            if !tags.iter().any(|(known, _)| *known == key) {
+                tags.push((key, value));
+            }
+        }
+        let new = NewRun {
+            name: arguments.name.clone().unwrap_or_default(),
+            user: std::env::var("USER").unwrap_or_default(),
+            params: arguments.param.clone(),
+            tags,
+            ..NewRun::default()
+        };
+        let writer = workspace.create_run(experiment, new)?;
+        let id = writer.run_id().clone();
+        let run = workspace.run(&id)?;
+        let artifacts = folder_of_run(&workspace, run.state()).map_err(|uri| {
+            let hint = "an experiment whose artifacts are in a folder of this machine takes its output";
+            Failure::hinted(format!("the artifacts of this experiment are elsewhere: {}", escape(&uri)), hint)
+        })?;
+        let folder = artifacts.join("run");
+        if leads_through_link(workspace.root(), &folder) && folder.starts_with(workspace.root()) {
+            return Err(Failure::failed(format!(
+                "{} is reached through a link",
+                escape(&folder.display().to_string())
+            )));
+        }
+        std::fs::create_dir_all(&folder).map_err(Failure::io("make", &folder))?;
+        Ok(Self { workspace, writer, id, experiment, folder })
+    }
+
+    /// Runs the command to its end.
+    fn execute(
+        &self,
+        program: &Path,
+        words: &[OsString],
+        signals: Signals,
+        record: &mut Record,
+    ) -> std::io::Result<ExitStatus> {
+        let (out, err) = (Stream::open(To::Out)?, Stream::open(To::Err)?);
+        let mut command = Command::new(program);
+        command.args(words).stdout(out.stdio()?).stderr(err.stdio()?);
+        self.tell_loggers(&mut command)?;
+        if !out.is_screen && std::env::var_os("PYTHONUNBUFFERED").is_none() {
+            // Into a pipe Python would print kilobytes at a time.
+            command.env("PYTHONUNBUFFERED", "1");
+        }
+        let screens = [&out, &err].into_iter().filter_map(|stream| stream.screen().transpose());
+        let screens = screens.collect::<std::io::Result<Vec<_>>>()?;
+        let mut child = command.spawn()?;
+        // Its copies of the streams' ends would keep them open.
+        drop(command);
+        let ended = Arc::new(AtomicBool::new(false));
+        let keepers = [
+            out.keep(self.folder.join("stdout.log"), Arc::clone(&ended)),
+            err.keep(self.folder.join("stderr.log"), Arc::clone(&ended)),
+        ];
+        record.ask_python(program);
+        let status = signals.wait(&mut child, screens);
+        ended.store(true, Ordering::Release);
+        for (name, keeper) in ["stdout.log", "stderr.log"].into_iter().zip(keepers) {
+            let kept = match keeper {
+                Ok(thread) => thread.join().unwrap_or_default(),
+                Err(error) => Kept { error: Some(error.to_string()), ..Kept::default() },
+            };
+            for note in notes(name, &kept) {
+                tell(&note);
+                record.note(note);
+            }
+        }
+        status
+    }
+
+    /// Where loggers of the command find this run.
+    fn tell_loggers(&self, command: &mut Command) -> std::io::Result<()> {
+        let root = std::path::absolute(self.workspace.root())?;
+        let address = address(&root);
+        command
+            .env("STEPWELL_DIR", &root)
+            .env("STEPWELL_RUN_ID", self.id.as_str())
+            .env("MLFLOW_TRACKING_URI", &address)
+            .env("MLFLOW_REGISTRY_URI", &address)
+            .env("MLFLOW_RUN_ID", self.id.as_str())
+            .env("MLFLOW_EXPERIMENT_ID", self.experiment.to_string());
+        for other in ["MLFLOW_EXPERIMENT_NAME", "STEPWELL_REMOTE"] {
+            command.env_remove(other);
+        }
+        Ok(())
+    }
+
+    /// Ends the run and keeps how; what fails is told, since the command's own end is what counts.
+    fn end(mut self, status: RunStatus, record: &Record) {
+        if let Err(failure) = record.write(&self.folder) {
+            tell(&failure.to_string());
+        }
+        // A logger of the command may have said that it failed, or was killed, though its process ended well.
+        let said = self.workspace.run(&self.id).ok().map(|run| run.state().status());
+        let status = match said {
+            Some(said @ (RunStatus::Failed | RunStatus::Killed)) if status == RunStatus::Finished => said,
+            _ => status,
+        };
+        let ended = self.writer.edit(&record.end_tags()).and_then(|()| self.writer.finish(status));
+        match ended {
+            Ok(()) => tell(&format!("run {} {}", self.id, status.as_str())),
+            Err(error) => tell(&format!("run {} could not be ended as {}: {error}", self.id, status.as_str())),
+        }
+    }
+}
+
+/// What to tell of a stream of which not all was kept.
+fn notes(name: &str, kept: &Kept) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(error) = &kept.error {
+        notes.push(format!("{name} lacks {} bytes: {error}", kept.lost));
+    }
+    if kept.left_open {
+        notes.push(format!("{name}: processes that the command left behind may print more, which is not kept"));
+    }
+    notes
+}
+
+/// The address of a folder for MLflow, `stepwell:///…`.
+fn address(root: &Path) -> OsString {
+    let mut address = String::from("stepwell://");
+    for byte in root.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
+                address.push(char::from(*byte));
+            }
+            byte => address.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    address.into()
+}
+
+/// The text of a word, as it is kept.
+fn text(word: &OsStr) -> String {
+    word.to_string_lossy().into_owned()
+}
