@@ -85,7 +85,9 @@ impl Server {
         self.runtime.block_on(async {
             let response: Response = router.oneshot(request).await.unwrap();
             let (parts, body) = response.into_parts();
-            let body = body.collect().await.unwrap().to_bytes().to_vec();
+            // Events never end.
+            let events = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+            let body = if events { Vec::new() } else { body.collect().await.unwrap().to_bytes().to_vec() };
             Answered { status: parts.status, headers: parts.headers, body }
         })
     }
