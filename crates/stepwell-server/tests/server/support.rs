@@ -92,6 +92,16 @@ impl Server {
         })
     }
 
+    /// The response to a request, whose body is not waited for.
+    pub(crate) fn respond(&self, request: Request<Body>) -> Response {
+        self.runtime.block_on(self.router.clone().oneshot(request)).unwrap()
+    }
+
+    /// Waits for something on the server's threads.
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answered {
         self.send(Method::GET, path, &[], Body::empty())
     }

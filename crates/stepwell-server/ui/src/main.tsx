@@ -63,7 +63,7 @@ function Page() {
         </nav>
         <span class="space" />
         <Connection />
-        <Button label="Keys" text onClick={() => explain(true)} />
+        <button type="button" class="button only" aria-label="Keys and hints" title="Keys and hints (?)" onClick={() => explain(true)}>?</button>
         <Button icon={dark ? 'sun' : 'moon'} label={dark ? 'Light' : 'Dark'} onClick={turnTheme} />
       </header>
       <main id="main" tabIndex={-1}>

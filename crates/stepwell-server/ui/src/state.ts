@@ -62,6 +62,15 @@ export function usePlace(): Place {
   return place;
 }
 
+let scope: string[] = [];
+
+/** The experiments that the view is about; a token for some of them must name them. */
+export const scopeOf = () => scope;
+
+export function setScope(ids: string[]): void {
+  scope = ids;
+}
+
 /** Lists within one name of a view. */
 export const list = (text: string | null) => (text ? text.split('\u001f') : []);
 export const joined = (items: string[]) => items.join('\u001f');

@@ -108,6 +108,8 @@ export interface TableAnswer {
   profiles?: Profile[];
   keys?: Keys;
   left_out: number;
+  /** Why the filter is none, where that was asked. */
+  mistake?: string;
 }
 
 export interface Selection {

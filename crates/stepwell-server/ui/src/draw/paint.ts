@@ -43,7 +43,7 @@ function labelled(frame: Frame, which: 'x' | 'y'): { at: number; label: string }
   const range = frame[which];
   const log = which === 'x' ? frame.logX : frame.logY;
   if (log) return logTicks(range.lo, range.hi).map((at) => ({ at, label: number(at, 3) }));
-  const wanted = which === 'x' ? Math.max(2, Math.floor(frame.width / 90)) : Math.max(2, Math.floor(frame.height / 38));
+  const wanted = which === 'x' ? Math.max(2, Math.floor(frame.width / 75)) : Math.max(2, Math.floor(frame.height / 38));
   if (which === 'x' && frame.kind === 'time') {
     const { at, step } = timeTicks(range.lo, range.hi, wanted);
     return at.map((at) => ({ at, label: timeTick(at, step) }));

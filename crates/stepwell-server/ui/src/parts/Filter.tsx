@@ -131,7 +131,7 @@ export function Filter({ value, onChange, keys, scope, error, total }: {
     });
     return fitting.sort((a, b) => a.rank - b.rank).slice(0, 12).map(({ offer }) => offer);
   }, [open, context, names, values]);
-  useEffect(() => choose(-1), [offers]);
+  useEffect(() => choose(-1), [offers.map((offer) => offer.text).join('\n')]);
 
   const take = (offer: Offer) => {
     const next = `${text.slice(0, context.start)}${offer.text} ${text.slice(caret).trimStart()}`;

@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { useCurves } from '../api/curves';
 import type { Ask, Curves } from '../api/curves';
-import { assign, ink, inks } from '../draw/colors';
+import { assign, ink } from '../draw/colors';
 import { duration, moment, number, tick } from '../draw/numbers';
 import { FONT, leftOf, paint } from '../draw/paint';
 import type { Theme } from '../draw/paint';
@@ -54,10 +54,11 @@ export function themeOf(dark: boolean): Theme {
 /** The lines and bands of a chart, smoothed. */
 export function shapesOf(data: Curves, runs: RunName[], look: Look, dark: boolean): { lines: Line[]; ribbons: Ribbon[] } {
   const weight = look.smooth;
-  const ribbons = data.bands.map((band, at): Ribbon => ({
+  assign(data.bands.map((band) => groupId(band.group)));
+  const ribbons = data.bands.map((band): Ribbon => ({
     id: band.group ?? '',
-    label: `${band.group ?? 'without'} (${band.runs})`,
-    ink: inks(dark)[at % 24]!,
+    label: `${band.group ?? 'none'} (${band.runs})`,
+    ink: ink(groupId(band.group), dark),
     band,
     smooth: weight > 0 ? smooth(band.x, band.median, null, weight).y : null,
   })).filter(({ band, smooth }) => smooth === null || smooth.length === band.x.length);
@@ -69,6 +70,9 @@ export function shapesOf(data: Curves, runs: RunName[], look: Look, dark: boolea
   });
   return { lines, ribbons };
 }
+
+/** What gives a group its colour. */
+export const groupId = (group: string | null) => `group ${group ?? ''}`;
 
 export function frameOf(lines: Line[], ribbons: Ribbon[], look: Look, width: number, height: number): Frame | null {
   const full = extentX(lines, ribbons, look.logX);
@@ -122,11 +126,12 @@ export function Panel(props: PanelProps) {
     () => (data ? shapesOf(data, runs, look, dark) : { lines: [], ribbons: [] }),
     [data, runs, look.smooth, look.x, dark],
   );
-  const bars = lines.length > 1 && ribbons.length === 0 && lines.every((line) => line.curve.points === 1);
+  const bars = ribbons.length > 1 ? ribbons.every(({ band }) => band.x.length === 1)
+    : lines.length > 1 && lines.every((line) => line.curve.points === 1);
   const nothing = data !== null && lines.length === 0 && ribbons.length === 0;
   return (
     <section class="panel" aria-label={metric} aria-busy={loading} data-state={error ? 'error' : data ? 'drawn' : 'waiting'}>
-      <header>
+      <header class={props.title === '' ? 'bare' : ''}>
         <h3 title={metric}>{props.title ?? metric}</h3>
         {loading && data && <span class="busy" aria-hidden="true" />}
         {data && data.leftOut.length > 0 && (
@@ -142,7 +147,7 @@ export function Panel(props: PanelProps) {
         {error && <p class="plot-note" role="alert">{error.message}</p>}
         {!error && nothing && <p class="plot-note">{runs.length === 0 ? 'No run is shown.' : 'No shown run has this metric.'}</p>}
         {!error && !data && <div class="skeleton" />}
-        {!error && bars && <Bars lines={lines} hover={hover} />}
+        {!error && bars && <Bars of={ribbons.length > 0 ? ribbons.map(barOfGroup) : lines.map(barOfRun)} hover={hover} />}
         {!error && data && !nothing && !bars && visible && width > 0 && (
           <Picture {...{ metric, look, hover, zoom, lines, ribbons, width, height, dark }} />
         )}
@@ -152,18 +157,30 @@ export function Panel(props: PanelProps) {
 }
 
 /** Single values as bars, the greatest first. */
-function Bars({ lines, hover }: { lines: Line[]; hover: Hover }) {
-  const values = lines.map((line) => ({ line, value: line.curve.y[0]! }));
+interface Bar {
+  id: string;
+  label: string;
+  color: string;
+  value: number;
+  beside: string;
+}
+
+const barOfRun = (line: Line): Bar => ({ id: line.id, label: line.label, color: line.ink.color, value: line.curve.y[0]!, beside: '' });
+const barOfGroup = ({ id, label, ink, band }: Ribbon): Bar => ({
+  id, label, color: ink.color, value: band.median[0]!, beside: band.runs > 1 ? `${number(band.least[0], 3)} – ${number(band.greatest[0], 3)}` : '',
+});
+
+function Bars({ of: values, hover }: { of: Bar[]; hover: Hover }) {
   const finite = values.filter(({ value }) => Number.isFinite(value)).sort((a, b) => b.value - a.value);
   const most = Math.max(...finite.map(({ value }) => Math.abs(value)), Number.MIN_VALUE);
   const others = values.length - finite.length;
   return (
-    <ol class="bars">
-      {finite.slice(0, 200).map(({ line, value }) => (
-        <li key={line.id} onPointerEnter={() => hover.set(null, line.id)} onPointerLeave={() => hover.set(null, null)}>
-          <span class="bars-name" title={line.label}>{line.label}</span>
-          <span class="bars-track"><i style={{ width: `${(Math.abs(value) / most) * 100}%`, background: line.ink.color }} /></span>
-          <span class="number">{number(value)}</span>
+    <ol class="bars" tabIndex={0} aria-label="Values">
+      {finite.slice(0, 200).map(({ id, label, color, value, beside }) => (
+        <li key={id} onPointerEnter={() => hover.set(null, id)} onPointerLeave={() => hover.set(null, null)}>
+          <span class="bars-name" title={label}>{label}</span>
+          <span class="bars-track"><i style={{ width: `${(Math.abs(value) / most) * 100}%`, background: color }} /></span>
+          <span class="number">{number(value)} {beside && <small class="faint">{beside}</small>}</span>
         </li>
       ))}
       {others > 0 && <li class="faint">{others} not finite</li>}

@@ -1,16 +1,17 @@
 // All metrics of the shown runs as charts, in sections by what stands before the first slash.
 import { useMemo, useState } from 'preact/hooks';
-import { address } from '../api/client';
+import { address, table } from '../api/client';
+import { assign, ink } from '../draw/colors';
 import { useCurves } from '../api/curves';
 import { count, number } from '../draw/numbers';
 import { paint, SvgSurface } from '../draw/paint';
 import { Button, Dialog, Empty, Icon } from '../parts/Controls';
-import { frameOf, Hover, Panel, shapesOf, Swatch, themeOf } from '../parts/Panel';
+import { frameOf, groupId, Hover, Panel, shapesOf, Swatch, themeOf } from '../parts/Panel';
 import type { Look, RunName } from '../parts/Panel';
 import { leftOf } from '../draw/paint';
-import { copy, keep } from '../hooks';
+import { copy, keep, useLoaded } from '../hooks';
 import type { Range } from '../draw/shape';
-import { change, joined, list, useDark, usePlace } from '../state';
+import { change, joined, list, scopeOf, useDark, usePlace } from '../state';
 
 /** Panels of a section that are there at first; more on demand, so that thousands of metrics stay quick. */
 const PANELS_FIRST = 48;
@@ -35,7 +36,14 @@ export function sectionsOf(keys: string[]): Map<string, string[]> {
   for (const key of keys) {
     const at = key.indexOf('/');
     const name = at > 0 ? key.slice(0, at) : '';
-    sections.set(name, [...(sections.get(name) ?? []), key]);
+    const own = sections.get(name);
+    if (own) own.push(key); else sections.set(name, [key]);
+  }
+  // A section of one metric would be a row of one chart.
+  const alone = [...sections].filter(([name, own]) => name !== '' && name !== 'system' && own.length === 1);
+  for (const [name, own] of alone) {
+    sections.delete(name);
+    sections.set('', [...(sections.get('') ?? []), ...own]);
   }
   // What has no prefix first, what the machine did last.
   const rank = (name: string) => (name === '' ? 0 : name === 'system' ? 2 : 1);
@@ -76,6 +84,7 @@ export function Charts({ keys, more, runs, groups }: { keys: string[]; more: num
   return (
     <div class={`charts size-${size}`}>
       <Controls look={look} keys={keys} groups={groups} search={search} found={found.length} size={size} />
+      {look.groupBy && <Legend name={look.groupBy} runs={runs} />}
       {more > 0 && <p class="warn">{count(more)} more metrics are not listed; type a part of a name to the filter of runs to see fewer.</p>}
       {found.length === 0 && <Empty title="No metric has such a name"><p>{count(keys.length)} metrics are there; the search takes words and regular expressions.</p></Empty>}
       {[...sections].map(([name, keys]) => (
@@ -88,6 +97,27 @@ export function Charts({ keys, more, runs, groups }: { keys: string[]; more: num
       ))}
       {large !== null && <Large metric={large} runs={runs} look={look} hover={hover} zoom={zoom} />}
     </div>
+  );
+}
+
+/** Which colour is which group. */
+function Legend({ name, runs }: { name: string; runs: RunName[] }) {
+  const dark = useDark();
+  const ids = runs.map((run) => run.id);
+  const { value } = useLoaded((signal) => table({ view: 'all', run_ids: ids, experiment_ids: scopeOf(), max_results: 0, profiles: [name] }, signal), [name, ids.join()]);
+  const profile = value?.profiles?.[0];
+  if (!profile) return null;
+  const groups: (string | null)[] = profile.texts.map(([text]) => text).sort();
+  if (profile.count < (value?.total ?? 0)) groups.unshift(null);
+  assign(groups.map(groupId));
+  return (
+    <ul class="legend" aria-label="Groups">
+      {groups.slice(0, 40).map((group) => {
+        const own = ink(groupId(group), dark);
+        return <li key={group ?? ''}><Swatch color={own.color} dash={own.dash} /> {group ?? 'none'}</li>;
+      })}
+      {groups.length > 40 && <li class="faint">and {count(groups.length - 40)} more</li>}
+    </ul>
   );
 }
 
@@ -133,7 +163,7 @@ function Controls({ look, keys, groups, search, found, size }: {
         {search && <span class="faint">{count(found)}</span>}
       </label>
       <label>x
-        <select value={axis} onChange={(event) => change({ x: event.currentTarget.value === 'step' ? null : event.currentTarget.value, zoom: null })}>
+        <select value={axis} aria-label="x axis" onChange={(event) => change({ x: event.currentTarget.value === 'step' ? null : event.currentTarget.value, zoom: null })}>
           <option value="step">Step</option>
           <option value="relative">Time since start</option>
           <option value="time">Wall clock</option>
@@ -145,7 +175,7 @@ function Controls({ look, keys, groups, search, found, size }: {
         <output class="number">{look.smooth.toFixed(2)}</output>
       </label>
       <label>Group
-        <select value={look.groupBy} onChange={(event) => change({ group: event.currentTarget.value || null })}>
+        <select value={look.groupBy} aria-label="Group" onChange={(event) => change({ group: event.currentTarget.value || null })}>
           <option value="">no groups</option>
           {groups.map((group) => <option key={group} value={group}>{group.replace(/[`"]/g, '')}</option>)}
         </select>
@@ -210,8 +240,8 @@ function Large({ metric, runs, look, hover, zoom }: { metric: string; runs: RunN
         <a class="button plain" href={address(`api/stepwell/series.csv?${csv}`)} download={`${metric.replace(/[^\w.-]+/g, '_')}.csv`}>CSV</a>
         <Button icon="link" label={told || 'Copy link'} text onClick={() => { void copy(location.href).then((done) => tell(done ? 'Copied' : 'Copy the address above')); }} />
       </div>
-      <Panel metric={metric} runs={runs} look={look} hover={hover} zoom={zoom} height={height} title=" " />
-      <div class="large-table">
+      <Panel metric={metric} runs={runs} look={look} hover={hover} zoom={zoom} height={height} title="" />
+      <div class="large-table" tabIndex={0} role="region" aria-label="Values">
         <table class="plain-table">
           <thead><tr><th>Run</th><th class="right">Last shown</th><th class="right">Least</th><th class="right">Greatest</th><th class="right">Points</th><th class="right">NaN</th></tr></thead>
           <tbody>

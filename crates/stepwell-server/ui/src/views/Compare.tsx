@@ -2,7 +2,7 @@
 import { useMemo, useState } from 'preact/hooks';
 import { oneRun } from '../api/client';
 import type { Run } from '../api/client';
-import { ink } from '../draw/colors';
+import { assign, ink } from '../draw/colors';
 import { duration, moment, number } from '../draw/numbers';
 import { useLoaded } from '../hooks';
 import { Empty, Status, Trouble } from '../parts/Controls';
@@ -22,6 +22,7 @@ export function Compare({ ids }: { ids: string[] }) {
   const all = view.has('same');
   const charts = view.get('tab') === 'charts';
   const dark = useDark();
+  assign(ids);
   const [, touch] = useState<Hover | null>(null);
   const runs = loaded.value;
   const names = useMemo(() => (runs ?? []).map((run) => ({ id: run.run_id, name: run.name || run.run_id.slice(0, 8) })), [runs]);
@@ -62,7 +63,7 @@ export function Compare({ ids }: { ids: string[] }) {
             </thead>
             {parts.map(([title, lines]) => {
               const shown = lines.filter((line) => all || differs(line));
-              if (lines.length === 0) return null;
+              if (shown.length === 0) return null;
               return (
                 <tbody key={title}>
                   <tr class="part"><th colSpan={runs.length + 1} scope="rowgroup">{title} <span class="faint">{shown.length === lines.length ? lines.length : `${shown.length} of ${lines.length} differ`}</span></th></tr>

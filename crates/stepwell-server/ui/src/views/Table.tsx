@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { quoted, table } from '../api/client';
 import type { CellValue, Profile, Selection } from '../api/client';
-import { ink } from '../draw/colors';
+import { assign, ink } from '../draw/colors';
 import { ago, count, duration, moment, number } from '../draw/numbers';
 import { Button, Icon, Menu, Status } from '../parts/Controls';
 import { Swatch } from '../parts/Panel';
@@ -35,6 +35,8 @@ export interface TableProps {
   experiments: Map<string, string>;
   paint: (id: string) => void;
   onTotal: (total: number | null, error: Error | null) => void;
+  /** How many runs charts show. */
+  charted: number;
 }
 
 type Item = { kind: 'run'; row: RunRow } | { kind: 'wait' } | { kind: 'group'; value: string | null; runs: number; open: boolean };
@@ -57,6 +59,8 @@ export function Table(props: TableProps) {
   const [from, to] = scroller.seen;
   useEffect(() => { if (!groups && total > 0) rows.ensure(from, to); }, [rows, from, to, groups === null, total]);
   const cellAt = useMemo(() => placesOf(columns), [columns]);
+  // The runs that charts show have their colours here too; the others are grey.
+  if (!groups) assign(Array.from({ length: Math.min(props.charted, total) }, (_, at) => rows.row(at)?.id).filter((id) => id !== undefined));
 
   const items: [number, Item][] = [];
   for (let at = from; at < to; at++) {
@@ -292,8 +296,8 @@ function Row(props: Shared & { row: RunRow; at: number; pinnedRow?: boolean }) {
     <div class={`row ${picked ? 'picked' : ''} ${isHidden ? 'dim' : ''} ${props.pinnedRow ? 'pinned' : ''}`} role="row" aria-rowindex={props.at + 2}>
       <div class="cell name" role="rowheader">
         <input type="checkbox" checked={picked} aria-label={`Select ${row.name}`} onChange={(event) => props.select([row.id], event.currentTarget.checked)} />
-        <button type="button" class="ink" title="Colour" aria-label={`Colour of ${row.name}`} onClick={() => props.paint(row.id)}>
-          <Swatch color={own.color} dash={own.dash} />
+        <button type="button" class={`ink ${props.group || props.at < props.charted || props.pinnedRow ? '' : 'off'}`} title="Colour" aria-label={`Colour of ${row.name}`} onClick={() => props.paint(row.id)}>
+          {props.group || props.at < props.charted || props.pinnedRow ? <Swatch color={own.color} dash={own.dash} /> : <Swatch color="currentColor" dash={[]} />}
         </button>
         <a href={link(['experiments', row.experiment, 'runs', row.id])} title={`${row.name}\n${row.id}`}>{row.name}</a>
         <span class="row-acts">

@@ -8,9 +8,9 @@ import { useLoaded } from '../hooks';
 import { Button, Command, Dialog, Empty, Icon, Menu, Trouble } from '../parts/Controls';
 import { Filter, filterOf } from '../parts/Filter';
 import { Swatch } from '../parts/Panel';
-import { change, go, joined, link, list, useDark, usePlace } from '../state';
+import { change, go, joined, link, list, setScope, useDark, usePlace } from '../state';
 import { Charts } from './Charts';
-import { attributes, parse, titleOf, usual, write, nameOf } from './columns';
+import { attributes, byWeight, parse, titleOf, usual, write, nameOf } from './columns';
 import type { Column } from './columns';
 import { useRows } from './rows';
 import { Table } from './Table';
@@ -32,10 +32,11 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
   const [, turn] = useState(0);
   const filter = filterOf(typed);
   const idsName = ids.join();
+  setScope(ids);
   const scope = useMemo(() => ({ experiment_ids: ids, view: state }), [idsName, state]);
 
   // A filter with a mistake changes nothing but the line that explains it.
-  const check = useLoaded((signal) => table({ ...scope, filter, max_results: 0 }, signal), [filter, scope]);
+  const check = useLoaded((signal) => checked({ ...scope, filter }, signal), [filter, scope]);
   useEffect(() => {
     fail(check.error);
     if (check.value && !check.error) setGood(filter);
@@ -45,9 +46,10 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
   const meta = useLoaded((signal) => table({ ...scope, filter: good, max_results: 0, keys: true }, signal), [scope, good]);
   const keys: Keys | null = meta.value?.keys ?? null;
   const given = view.get('cols');
+  const telling = useLoaded((signal) => given === null && keys ? tellingKeys(keys, scope, signal) : Promise.resolve(null), [keys, scope, given === null]);
   const columns = useMemo(
-    () => given === null ? usual(keys, ids.length !== 1) : list(given).map(parse).filter((column) => column !== null),
-    [given, keys, ids.length],
+    () => given === null ? usual(telling.value, ids.length !== 1 && experiments.filter((one) => one.runs > 0).length > 1) : list(given).map(parse).filter((column) => column !== null),
+    [given, telling.value, ids.length, experiments.length],
   );
   const profiles = useProfiles(selection, columns);
   const hidden = useMemo(() => new Set(list(view.get('hide'))), [view.get('hide')]);
@@ -107,7 +109,7 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
             <Table selection={selection} columns={columns} profiles={profiles} order={order} group={group}
               setColumns={(next) => change({ cols: joined(next.map(write)) })} setOrder={(next) => change({ sort: joined(next) }, true)}
               setGroup={(next) => change({ group: next }, true)} selected={selected} select={select} hidden={hidden} hide={hide}
-              pinned={pinned} pin={pin} experiments={names} paint={colour}
+              pinned={pinned} pin={pin} charted={shownOf(view)} experiments={names} paint={colour}
               onTotal={(total, error) => { setTotal(total); if (error) fail(error); }} />
           </>
         ) : (
@@ -117,6 +119,29 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
       {meta.error && !error && <Trouble error={meta.error} again={meta.again} />}
     </div>
   );
+}
+
+/** How many runs a filter finds; a mistake in it is told without a failed request. */
+async function checked(selection: object, signal: AbortSignal): Promise<number> {
+  const answer = await table({ ...selection, max_results: 0, explain: true }, signal);
+  if (answer.mistake !== undefined) throw new Error(answer.mistake);
+  return answer.total;
+}
+
+/** Params with more than one value, and metrics that many runs have: of these a new view shows some. */
+async function tellingKeys(keys: Keys, scope: object, signal: AbortSignal): Promise<{ params: string[]; metrics: string[] }> {
+  const params = keys.params.keys.slice(0, 40);
+  const metrics = byWeight(keys.metrics.keys).slice(0, 60);
+  if (params.length + metrics.length === 0) return { params, metrics };
+  const profiles = [...params.map((key) => named('params', key)), ...metrics.map((key) => named('metrics', key))];
+  const answer = await table({ ...scope, max_results: 0, profiles }, signal);
+  const of = (at: number) => answer.profiles?.[at];
+  const share = (at: number) => (of(params.length + at)?.count ?? 0) / Math.max(1, answer.total);
+  const ranked = metrics.map((key, at) => ({ key, rank: Math.round(share(at) * 4) * 10 - at / metrics.length }));
+  return {
+    params: params.filter((_, at) => (of(at)?.distinct ?? 0) > 1),
+    metrics: ranked.sort((a, b) => b.rank - a.rank).map(({ key }) => key),
+  };
 }
 
 function withTab(view: URLSearchParams, tab: string): URLSearchParams {
@@ -137,6 +162,9 @@ function useProfiles(selection: Selection, columns: Column[]): Map<string, Profi
   return useMemo(() => new Map((loaded.value?.profiles ?? []).flatMap((profile, at): [string, Profile][] => wanted[at] ? [[write(wanted[at]!), profile]] : [])), [loaded.value]);
 }
 
+/** How many runs charts show. */
+const shownOf = (view: URLSearchParams) => Math.min(1000, Math.max(1, Number(view.get('n') ?? SHOWN) || SHOWN));
+
 function ChartsPane({ selection, keys, selected, hidden, hide, pinned, groups, setTotal, paint }: {
   selection: Selection; keys: Keys | null; selected: Set<string>; hidden: Set<string>; hide: (id: string) => void;
   pinned: string[]; groups: string[]; setTotal: (total: number | null) => void; paint: (id: string) => void;
@@ -144,7 +172,7 @@ function ChartsPane({ selection, keys, selected, hidden, hide, pinned, groups, s
   const { view } = usePlace();
   const dark = useDark();
   const rows = useRows(selection, []);
-  const most = Math.min(1000, Math.max(1, Number(view.get('n') ?? SHOWN) || SHOWN));
+  const most = shownOf(view);
   useEffect(() => setTotal(rows.total), [rows.total]);
   const wanted = Math.min(most, rows.total ?? 0);
   useEffect(() => { if (wanted > 0) rows.ensure(0, wanted); }, [rows, wanted]);
@@ -155,6 +183,12 @@ function ChartsPane({ selection, keys, selected, hidden, hide, pinned, groups, s
   const name = shown.map((row) => row.id + row.name).join();
   const runs = useMemo(() => shown.map((row) => ({ id: row.id, name: row.name })), [name]);
   assign(runs.map((run) => run.id));
+  // Charts are of what these runs have.
+  const ids = runs.map((run) => run.id);
+  const own = useLoaded(
+    (signal) => ids.length === 0 ? Promise.resolve(keys) : table({ experiment_ids: selection.experiment_ids, view: 'all', run_ids: ids, max_results: 0, keys: true }, signal).then((answer) => answer.keys ?? null),
+    [name, keys],
+  );
   const complete = rows.total !== null && listed.length === wanted;
   return (
     <div class="charts-pane">
@@ -184,7 +218,7 @@ function ChartsPane({ selection, keys, selected, hidden, hide, pinned, groups, s
         </ol>
       </aside>
       <div class="charts-scroll">
-        {complete && keys ? <Charts keys={keys.metrics.keys} more={keys.metrics.more} runs={runs} groups={groups} />
+        {complete && own.value ? <Charts keys={own.value.metrics.keys} more={own.value.metrics.more} runs={runs} groups={groups} />
           : rows.error ? <Trouble error={rows.error} /> : <div class="skeleton tall" />}
       </div>
     </div>

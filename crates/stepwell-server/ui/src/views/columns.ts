@@ -1,6 +1,6 @@
 // Columns of the table of runs: their names in addresses and on the screen, and which a new view begins with.
 import { named } from '../api/client';
-import type { Keys, Profile } from '../api/client';
+import type { Profile } from '../api/client';
 
 export type Kind = 'metrics' | 'params' | 'tags' | 'spark' | 'attribute';
 
@@ -56,21 +56,25 @@ export function isNumeric(column: Column, profile: Profile | undefined): boolean
   return column.kind === 'metrics' || ((column.kind === 'params' || column.kind === 'tags') && profile?.range != null);
 }
 
-/** What a new view shows: params that differ and the first metrics, not those of the system. */
-export function usual(keys: Keys | null, many: boolean): Column[] {
+/** What a new view shows: params that differ and metrics that many runs have, those that people look at first. */
+export function usual(telling: { params: string[]; metrics: string[] } | null, many: boolean): Column[] {
   const columns: Column[] = [
     { kind: 'attribute', key: 'status', statistic: '' },
     { kind: 'attribute', key: 'start', statistic: '' },
     { kind: 'attribute', key: 'duration', statistic: '' },
   ];
   if (many) columns.push({ kind: 'attribute', key: 'experiment', statistic: '' });
-  if (!keys) return columns;
-  const metrics = keys.metrics.keys.filter((key) => !key.startsWith('system/'));
-  const first = [...metrics].sort((a, b) => weight(b) - weight(a) || a.localeCompare(b));
-  columns.push(...keys.params.keys.slice(0, 4).map((key): Column => ({ kind: 'params', key, statistic: '' })));
-  if (first[0]) columns.push({ kind: 'spark', key: first[0], statistic: '' });
-  columns.push(...first.slice(0, 4).map((key): Column => ({ kind: 'metrics', key, statistic: 'last' })));
+  if (!telling) return columns;
+  columns.push(...telling.params.slice(0, 4).map((key): Column => ({ kind: 'params', key, statistic: '' })));
+  if (telling.metrics[0]) columns.push({ kind: 'spark', key: telling.metrics[0], statistic: '' });
+  columns.push(...telling.metrics.slice(0, 4).map((key): Column => ({ kind: 'metrics', key, statistic: 'last' })));
   return columns;
+}
+
+/** Metrics, those that people look at first before the others; none of the system. */
+export function byWeight(keys: string[]): string[] {
+  const own = keys.filter((key) => !key.startsWith('system/'));
+  return own.sort((a, b) => weight(b) - weight(a) || a.localeCompare(b));
 }
 
 /** What people look at first. */

@@ -1,6 +1,6 @@
 //! Which runs a feed is about: ids, or a filter over experiments, each held against the caller's scope.
 
-use stepwell::query::{Query, View};
+use stepwell::query::{Clause, Expr, Query, TextAttribute, TextTest, View};
 use stepwell::{ExperimentId, RunId};
 
 use super::failed;
@@ -23,7 +23,7 @@ pub(crate) const SELECTION: [Field; 7] = [
     int("max_results"),
 ];
 
-/// The query of a selection by filter.
+/// The query of a selection; ids of runs narrow it.
 ///
 /// # Errors
 /// 400 for a filter that is none, with the column; 403 for experiments out of the caller's scope.
@@ -48,12 +48,23 @@ pub(crate) fn query(call: &Call<'_>, request: &Fields, default_max: usize) -> Re
         max.ok_or_else(|| Fault::invalid(format!("max_results must be between 0 and {RUNS_MAX}.")))
     })?;
     let offset = usize::try_from(request.int("offset").unwrap_or(0));
+    let parsed = Query::parse(request.text("filter"), &request.texts("order_by")).map_err(failed)?;
+    let named = request.texts("run_ids");
+    let filter = match (named.is_empty(), parsed.filter) {
+        (true, filter) => filter,
+        (false, filter) => {
+            let named = Expr::Clause(Clause::Text(TextAttribute::RunId, TextTest::In(named)));
+            Some(filter.map_or_else(|| named.clone(), |filter| Expr::And(vec![named.clone(), filter])))
+        }
+    };
     Ok(Query {
+        filter,
         experiments: ids.iter().map(number).collect::<Result<_, _>>()?,
         view,
         max_results: max,
         offset: offset.map_err(|_| Fault::invalid("offset must be at least 0."))?,
-        ..Query::parse(request.text("filter"), &request.texts("order_by")).map_err(failed)?
+        order_by: parsed.order_by,
+        ..Query::default()
     })
 }
 

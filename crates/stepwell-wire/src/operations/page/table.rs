@@ -9,7 +9,7 @@ use stepwell::query::{Cell, OrderKey, Profile, Query, View, parse_name};
 
 use super::{Float, failed, select};
 use crate::call::{Answer, Call, Outcome};
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 use crate::json::schema::{Field, Fields, Kind, many, one};
 use crate::routes::Object;
 
@@ -23,7 +23,8 @@ const CELL_BYTES: usize = 96;
 const RUNS: &[Field] = &{
     let [ids, experiments, filter, order, view, offset, max] = select::SELECTION;
     let (columns, profiles) = (many("columns", Kind::Text), many("profiles", Kind::Text));
-    [ids, experiments, filter, order, view, offset, max, columns, profiles, one("keys", Kind::Bool)]
+    let (keys, explain) = (one("keys", Kind::Bool), one("explain", Kind::Bool));
+    [ids, experiments, filter, order, view, offset, max, columns, profiles, keys, explain]
 };
 
 /// An experiment, with how many runs it has.
@@ -75,7 +76,13 @@ pub(crate) fn overview(call: &Call<'_>) -> Outcome {
 /// `POST /api/stepwell/runs`.
 pub(crate) fn runs(call: &Call<'_>) -> Outcome {
     let request = call.read(RUNS, &[])?;
-    let query = select::query(call, &request, 100)?;
+    let query = match select::query(call, &request, 100) {
+        // Half a filter is no failure while somebody types.
+        Err(fault) if request.flag("explain") && fault.code == Code::InvalidParameterValue => {
+            return Answer::json(&json!({ "mistake": fault.message }));
+        }
+        query => query?,
+    };
     let (columns, profiled) = (names(&request, "columns")?, names(&request, "profiles")?);
     call.context.reserve(query.max_results.saturating_mul(columns.len() + 10).saturating_mul(CELL_BYTES))?;
     let workspace = call.tracking().workspace();
