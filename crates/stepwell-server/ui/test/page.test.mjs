@@ -1,5 +1,7 @@
 // The page in a browser, against the real server: what people do, one test each.
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { close, done, drawn, findings, ink, lacking, open, picture, Server } from './world.mjs';
 
@@ -367,4 +369,54 @@ test('a policy without inline code or eval, and nothing from elsewhere', async (
   const packed = await fetch(`${server.url}/${script}`);
   assert.equal(packed.headers.get('cache-control'), 'public, max-age=31536000, immutable');
   assert.equal((await fetch(`${server.url}/page/..%2fCargo.toml`)).status, 404);
+});
+
+test('a token for one experiment shows that alone', async () => {
+  let own = await Server.start();
+  const [mine, other] = [await own.experiment('mine'), await own.experiment('other')];
+  await own.run(mine, 'my-run', { curves: { loss: [3, 2, 1] }, params: { a: 1 } });
+  await own.run(other, 'other-run', { curves: { secret: [1, 2] } });
+  own = await own.restart(['--auth']);
+  const token = /stw_\w+/.exec(own.command('token', 'create', '--role', 'read', '--experiment', mine))[0];
+  const page = await open(own, '', { httpCredentials: { username: 'me', password: token } });
+  await page.waitForFunction(() => document.querySelectorAll('.rows .row .cell.name a').length === 1);
+  assert.deepEqual(await names(page), ['my-run']);
+  await page.getByRole('tab', { name: 'Charts' }).click();
+  await drawn(page);
+  assert.equal(await page.locator('.panel').count(), 1);
+  assert.ok(!(await page.content()).includes('secret'));
+  await page.getByRole('link', { name: 'my-run' }).click();
+  await page.getByRole('button', { name: /^Edit notes/ }).click();
+  await page.getByRole('textbox', { name: 'notes' }).fill('no');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.locator('.editing .mistake').waitFor();
+  assert.match(await page.locator('.editing .mistake').textContent(), /token does not allow/);
+  await done(page, [/status of 40[13]/]);
+  await own.stop();
+});
+
+const REAL = process.env.STEPWELL_REAL_LOGS ?? '';
+if (!REAL) console.error('\n*** STEPWELL_REAL_LOGS is not set, so the page was not tried with real logs\n');
+
+test('real logs', { skip: !REAL && 'STEPWELL_REAL_LOGS is not set' }, async () => {
+  const own = await Server.start();
+  const files = readdirSync(join(REAL, 'parquet')).filter((name) => name.endsWith('.parquet')).sort();
+  for (const file of files) own.command('import', '--experiment', file.replace('.parquet', ''), join(REAL, 'parquet', file));
+  const { experiments } = await own.call('GET', '/api/stepwell/overview');
+  assert.equal(experiments.filter((one) => one.runs > 0).length, files.length);
+  const page = await open(own);
+  for (const { experiment_id, name, runs } of experiments.filter((one) => one.runs > 0)) {
+    await page.goto(`${own.url}/#/experiments/${experiment_id}`);
+    await page.waitForFunction((runs) => document.querySelector('.filter-total')?.textContent === runs.toLocaleString('en'), runs);
+    await page.locator('.rows .row .cell.name a').first().waitFor();
+    await page.waitForTimeout(500);
+    await picture(page, `real-${name}-table`);
+    await page.goto(`${own.url}/#/experiments/${experiment_id}?tab=charts&n=100`);
+    await drawn(page);
+    await page.waitForTimeout(200);
+    await picture(page, `real-${name}`);
+    assert.deepEqual(await findings(page), [], name);
+  }
+  await done(page);
+  await own.stop();
 });

@@ -1,14 +1,14 @@
 // A server of its own for the tests, things logged into it, and a browser that notes all that goes wrong.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const CHROMIUM = process.env.STEPWELL_CHROMIUM ?? '/usr/bin/chromium';
 export const BINARY = process.env.STEPWELL_BIN ?? new URL('../../../../target/debug/stepwell', import.meta.url).pathname;
 // While the page is worked on: a folder of a build that is newer than the server's.
-const DIST = process.env.STEPWELL_PAGE_DIST ?? '';
+const DIST = process.env.STEPWELL_PAGE_DIST ? resolve(process.env.STEPWELL_PAGE_DIST) : '';
 const PICTURES = process.env.STEPWELL_PAGE_PICTURES ?? '';
 
 /** Why the suite cannot run here, or ''. */
@@ -35,6 +35,19 @@ export class Server {
       server.process.on('exit', () => failed(new Error(`the server ended: ${server.log}`)));
     });
     return server;
+  }
+
+  /** A command on the server's workspace; what it prints. */
+  command(...words) {
+    return execFileSync(BINARY, ['-w', join(this.folder, 'w'), ...words], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 26 });
+  }
+
+  /** The same workspace, served anew with other options. */
+  async restart(options) {
+    const ended = new Promise((done) => this.process.on('exit', done));
+    this.process.kill('SIGTERM');
+    await ended;
+    return Server.start(this.folder, options);
   }
 
   async call(method, path, body, headers = {}) {

@@ -46,11 +46,19 @@ interface Group {
   runs: number;
 }
 
+/** The most frequent groups, and how many there are beyond them. */
+interface Groups {
+  of: string;
+  list: Group[];
+  more: number;
+}
+
 export function Table(props: TableProps) {
   const { selection, columns, group } = props;
   const names = useMemo(() => columns.filter((column) => column.kind !== 'spark' && column.kind !== 'attribute').map((column) => nameOf(column)!), [columns]);
   const rows = useRows(selection, names);
-  const groups = useGroups(selection, group, rows.total);
+  const grouped = useGroups(selection, group, rows.total);
+  const groups = grouped?.list ?? null;
   const [open, fold] = useState<Set<string>>(new Set());
   useEffect(() => fold(new Set()), [group]);
   useEffect(() => props.onTotal(rows.total, rows.error), [rows.total, rows.error]);
@@ -95,6 +103,7 @@ export function Table(props: TableProps) {
           </div>
         </div>
       </div>
+      {grouped && grouped.more > 0 && <p class="warn">These are the {count(grouped.list.length)} largest groups; {count(grouped.more)} more are not listed. A filter shows them.</p>}
       {rows.leftOut > 0 && <p class="warn">{rows.leftOut} files cannot be read and are left out; `stepwell verify` says what it costs.</p>}
     </div>
   );
@@ -106,8 +115,8 @@ function placesOf(columns: Column[]): Map<Column, number> {
   return new Map(asked.map((column, at) => [column, at]));
 }
 
-function useGroups(selection: Selection, group: string, total: number | null): Group[] | null {
-  const [groups, set] = useState<{ of: string; groups: Group[] } | null>(null);
+function useGroups(selection: Selection, group: string, total: number | null): Groups | null {
+  const [groups, set] = useState<Groups | null>(null);
   const of = JSON.stringify([selection, group]);
   useEffect(() => {
     if (!group) return;
@@ -117,11 +126,11 @@ function useGroups(selection: Selection, group: string, total: number | null): G
       const groups: Group[] = (profile?.texts ?? []).map(([value, runs]) => ({ value, runs }));
       const without = answer.total - (profile?.count ?? 0);
       if (without > 0) groups.push({ value: null, runs: without });
-      set({ of, groups });
+      set({ of, list: groups, more: Math.max(0, (profile?.distinct ?? 0) - (profile?.texts.length ?? 0)) });
     }, () => { /* The rows tell the error. */ });
     return () => abort.abort();
   }, [of, total]);
-  return group && groups ? groups.groups : null;
+  return group ? groups : null;
 }
 
 /** Which rows are seen. With very many, the bar moves by shares of the whole, and the wheel by rows. */

@@ -2,6 +2,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { mlflow, named, table } from '../api/client';
 import type { Experiment, Keys, Profile, Selection } from '../api/client';
+import { follow } from '../api/live';
 import { assign, choose, inks, ink } from '../draw/colors';
 import { count } from '../draw/numbers';
 import { useLoaded } from '../hooks';
@@ -22,7 +23,6 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
   const typed = view.get('q') ?? '';
   const [error, fail] = useState<Error | null>(null);
   const [total, setTotal] = useState<number | null>(null);
-  const [good, setGood] = useState('');
   const tab = view.get('tab') === 'charts' ? 'charts' : 'table';
   const state = view.get('view') ?? 'active';
   const group = view.get('group') ?? '';
@@ -31,6 +31,8 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
   const [colouring, colour] = useState<string | null>(null);
   const [, turn] = useState(0);
   const filter = filterOf(typed);
+  // The last filter without a mistake; that of the address is taken at its word.
+  const [good, setGood] = useState(filter);
   const idsName = ids.join();
   setScope(ids);
   const scope = useMemo(() => ({ experiment_ids: ids, view: state }), [idsName, state]);
@@ -45,6 +47,16 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
 
   const meta = useLoaded((signal) => table({ ...scope, filter: good, max_results: 0, keys: true }, signal), [scope, good]);
   const keys: Keys | null = meta.value?.keys ?? null;
+  // New metrics and params are looked for when something new is told.
+  useEffect(() => {
+    const known = new Set(keys?.metrics.keys);
+    let timer: ReturnType<typeof setTimeout> | null = null;
+    const stop = follow((news) => {
+      const fresh = news === 'reset' || news.runs.some((run) => run.event || run.metadata || run.keys.some((key) => !known.has(key)));
+      if (fresh) timer ??= setTimeout(() => { timer = null; meta.again(); }, 2500);
+    });
+    return () => { stop(); if (timer) clearTimeout(timer); };
+  }, [keys]);
   const given = view.get('cols');
   const telling = useLoaded((signal) => given === null && keys ? tellingKeys(keys, scope, signal) : Promise.resolve(null), [keys, scope, given === null]);
   const columns = useMemo(
@@ -102,6 +114,7 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
         </Menu>
       </div>
       {selected.size > 0 && <Selected selected={selected} clear={() => setSel(new Set())} deleted={state === 'deleted'} done={() => { setSel(new Set()); check.again(); }} tab={tab} />}
+      {error && typed.trim() === '' && <Trouble error={error} again={check.again} />}
       {empty ? <NoRuns one={ids.length === 1 ? names.get(ids[0]!) : undefined} />
         : tab === 'table' ? (
           <>
@@ -130,8 +143,8 @@ async function checked(selection: object, signal: AbortSignal): Promise<number> 
 
 /** Params with more than one value, and metrics that many runs have: of these a new view shows some. */
 async function tellingKeys(keys: Keys, scope: object, signal: AbortSignal): Promise<{ params: string[]; metrics: string[] }> {
-  const params = keys.params.keys.slice(0, 40);
-  const metrics = byWeight(keys.metrics.keys).slice(0, 60);
+  const params = keys.params.keys.slice(0, 24);
+  const metrics = byWeight(keys.metrics.keys).slice(0, 24);
   if (params.length + metrics.length === 0) return { params, metrics };
   const profiles = [...params.map((key) => named('params', key)), ...metrics.map((key) => named('metrics', key))];
   const answer = await table({ ...scope, max_results: 0, profiles }, signal);

@@ -24,6 +24,8 @@ class Windows {
   total: number | null = null;
   error: Error | null = null;
   leftOut = 0;
+  /** How long the last window took; what takes long is fetched anew less often. */
+  took = 0;
   private pages = new Map<number, RunRow[]>();
   private asked = new Map<number, AbortController>();
   private stale: Map<number, RunRow[]> = new Map();
@@ -63,12 +65,14 @@ class Windows {
   private async load(page: number): Promise<void> {
     const abort = new AbortController();
     this.asked.set(page, abort);
+    const begun = performance.now();
     try {
       const answer = await table({ ...this.selection, offset: page * PAGE, max_results: PAGE, columns: this.columns }, abort.signal);
       if (abort.signal.aborted) return;
       const { runs, columns = [] } = answer;
       this.total = answer.total;
       this.leftOut = answer.left_out;
+      this.took = performance.now() - begun;
       this.error = null;
       this.pages.set(page, (runs?.run_id ?? []).map((id, at) => ({
         id,
@@ -109,7 +113,7 @@ export function useRows(selection: Selection, columns: string[]): Windows {
     let timer: ReturnType<typeof setTimeout> | null = null;
     const stop = follow((news) => {
       const matters = news === 'reset' || news.experiments.length > 0 || news.runs.length > 0;
-      if (matters) timer ??= setTimeout(() => { timer = null; windows.refresh(); }, 1000);
+      if (matters) timer ??= setTimeout(() => { timer = null; windows.refresh(); }, Math.max(1000, windows.took * 10));
     });
     return () => {
       stop();
