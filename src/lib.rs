@@ -146,6 +146,7 @@ pub mod query {
         like::Like,
         order::{OrderBy, OrderKey},
         runs::{parse_filter, parse_name, parse_order_by},
+        table::{Cell, Profile, Profiles},
     };
 }
 

@@ -146,7 +146,7 @@ fn files(end: &str) -> BTreeMap<String, String> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
                 // Not ours: what tools leave, and the workspace that an example made.
-                let left = ["target", "corpus", "artifacts"].contains(&name.as_str());
+                let left = ["target", "corpus", "artifacts", "node_modules", "dist"].contains(&name.as_str());
                 let made = name == "stepwell" && dir == root;
                 if !(name.starts_with('.') || left || made) {
                     walk(&path, root, end, out);
@@ -204,6 +204,15 @@ fn every_file_says_its_job_and_stays_short() {
         }
         if text.lines().count() > LINES_MAX {
             found.push(format!("{path}: over {LINES_MAX} lines"));
+        }
+    }
+    // The page: TypeScript and styles.
+    for (end, start) in [(".ts", "// "), (".tsx", "// "), (".mjs", "// "), (".css", "/* ")] {
+        for (path, text) in files(end) {
+            if !text.starts_with(start) || text.lines().count() > LINES_MAX {
+                found
+                    .push(format!("{path}: the first line is not `{start}` and the file's one job, or it is too long"));
+            }
         }
     }
     none(&found, "one job a file, few lines");

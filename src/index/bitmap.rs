@@ -117,7 +117,6 @@ impl Bitmap {
         self.clear_tail();
     }
 
-    #[cfg(test)]
     /// The ordinals in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().enumerate().flat_map(|(at, &word)| {

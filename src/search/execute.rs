@@ -160,19 +160,14 @@ pub fn execute(parts: &[MaskedPart<'_>], query: &Query, deletions: &Deletions) -
     if query.max_results == 0 {
         return Err(Error::invalid("max_results", "it must be at least 1"));
     }
-    let context = Context { literals: literals(parts, query)?, roots: &query.artifact_roots };
+    let context = Context { literals: literals(parts, query.names())?, roots: &query.artifact_roots };
     let order = complete(&query.order_by);
-    let mut hits = Vec::with_capacity(parts.len());
+    let hits = matching(parts, query, deletions, &context)?;
     let mut columns = Vec::with_capacity(parts.len());
-    for part in parts {
-        let mut found = scope(part, query, deletions)?;
-        if let Some(filter) = &query.filter {
-            found.and(&evaluate(part.part, filter, &context)?);
-        }
+    for (part, found) in parts.iter().zip(&hits) {
         // A part without a hit needs no columns to order by.
         let order = if found.count() == 0 { &[][..] } else { &order };
         columns.push(PartOrder::new(part.part, order, &context)?);
-        hits.push(found);
     }
     let total = hits.iter().map(Bitmap::count).sum();
     let end = query.offset.saturating_add(query.max_results);
@@ -181,6 +176,23 @@ pub fn execute(parts: &[MaskedPart<'_>], query: &Query, deletions: &Deletions) -
         hits: ranked.into_iter().skip(query.offset).map(|(part, ordinal)| (part as usize, ordinal)).collect(),
         total,
     })
+}
+
+/// The runs of each part that satisfy a query.
+pub(crate) fn matching(
+    parts: &[MaskedPart<'_>],
+    query: &Query,
+    deletions: &Deletions,
+    context: &Context<'_>,
+) -> Result<Vec<Bitmap>> {
+    let of_part = |part: &MaskedPart<'_>| {
+        let mut found = scope(part, query, deletions)?;
+        if let Some(filter) = &query.filter {
+            found.and(&evaluate(part.part, filter, context)?);
+        }
+        Ok(found)
+    };
+    parts.iter().map(of_part).collect()
 }
 
 /// The runs within the query's view and experiments that are not excluded.
@@ -239,14 +251,14 @@ fn counts_as_deleted(part: &IndexPart, own: Option<&Bitmap>, deletions: &Deletio
     Ok(Some(counted))
 }
 
-/// The ambiguous names of the query that are keys in some part.
-fn literals(parts: &[MaskedPart<'_>], query: &Query) -> Result<FxHashSet<String>> {
+/// The ambiguous ones among `names` that are keys in some part.
+pub(crate) fn literals(parts: &[MaskedPart<'_>], names: Vec<OrderKey>) -> Result<FxHashSet<String>> {
     let mut literals = FxHashSet::default();
     let literal = |name| match name {
         OrderKey::Metric(name) => name.literal,
         _ => None,
     };
-    for literal in query.names().into_iter().filter_map(literal) {
+    for literal in names.into_iter().filter_map(literal) {
         for part in parts {
             if part.part.cells(Family::Metrics, &literal)?.is_some() {
                 literals.insert(literal.clone());

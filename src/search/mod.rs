@@ -2,7 +2,7 @@
 //!
 //! The path of a filter: `lexer` → [`parser`] and `comparison`, which take names and operators from a [`dialect`] and
 //! return a [`refusal`] on errors → [`runs`] → [`ast`] → `filter` (sets of runs, part by part) → `rank` (order, the
-//! best k) → [`execute`] (pages). [`order`] defines orders, [`like`] matches LIKE patterns.
+//! best k) → [`execute`] (pages) → [`table`] (cells and profiles of columns). [`order`] defines orders, [`like`] matches LIKE patterns.
 //!
 //! Where the answers differ from MLflow's, on filters that MLflow takes: `run_name` reads the run's name, not the tag
 //! `mlflow.runName`; infinite values are themselves, not ±1.8e308; ILIKE folds every letter, not ASCII alone;
@@ -22,6 +22,7 @@ pub mod parser;
 pub(crate) mod rank;
 pub mod refusal;
 pub mod runs;
+pub mod table;
 
 #[cfg(test)]
 mod tests;

@@ -42,7 +42,7 @@ enum Ranks {
 }
 
 /// A key's values in one part.
-enum Column<'a> {
+pub(crate) enum Column<'a> {
     /// No run of the part has it.
     Missing,
     Metric(NumberColumn<'a>),
@@ -55,8 +55,9 @@ enum Column<'a> {
     Made(Vec<Option<String>>),
 }
 
+/// A run's value in a column.
 #[derive(Clone, Debug)]
-enum Value<'a> {
+pub(crate) enum Value<'a> {
     Missing,
     Nan,
     Float(f64),
@@ -64,9 +65,9 @@ enum Value<'a> {
     Text(Cow<'a, str>),
 }
 
-/// The order's columns in one part.
+/// The columns of some keys in one part.
 pub(crate) struct PartOrder<'a> {
-    columns: Vec<Column<'a>>,
+    pub(crate) columns: Vec<Column<'a>>,
     ranks: [Ranks; 2],
 }
 
@@ -106,7 +107,7 @@ impl<'a> PartOrder<'a> {
 impl Column<'_> {
     /// The run's value. `cursor` is the cell where the run before, of lower ordinal, was found; without one, the cell
     /// is searched.
-    fn value(&self, ordinal: u32, cursor: Option<&mut usize>) -> Value<'_> {
+    pub(crate) fn value(&self, ordinal: u32, cursor: Option<&mut usize>) -> Value<'_> {
         let at = ordinal as usize;
         match self {
             Self::Missing => Value::Missing,
@@ -147,8 +148,28 @@ impl Column<'_> {
         (bar < VALUE_MAX).then(|| times.within(range.0, range.1))
     }
 
+    /// The place of a text in the dictionary of a column that has one. `cursor` as in [`Self::value`].
+    pub(crate) fn code(&self, ordinal: u32, cursor: &mut usize) -> Option<usize> {
+        match self {
+            Self::Text(column) => {
+                find(column.place, &column.cells, ordinal, Some(cursor)).map(|at| column.codes.get(at) as usize)
+            }
+            Self::Words(codes, _) => Some(codes.get(ordinal as usize) as usize),
+            _ => None,
+        }
+    }
+
+    /// Where a cursor over the column begins.
+    pub(crate) fn first_cell(&self) -> usize {
+        match self {
+            Self::Metric(column) => column.cells.start,
+            Self::Text(column) => column.cells.start,
+            _ => 0,
+        }
+    }
+
     /// The dictionary of a column that has one.
-    fn dictionary(&self) -> Option<&Strings> {
+    pub(crate) fn dictionary(&self) -> Option<&Strings> {
         match self {
             Self::Text(column) => Some(column.dictionary),
             Self::Words(_, words) => Some(words),

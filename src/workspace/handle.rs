@@ -15,6 +15,8 @@ use crate::options::Options;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::RunState;
 use crate::search::execute::Query;
+use crate::search::order::OrderKey;
+use crate::search::table::Profiles;
 use crate::storage::Storage;
 use crate::storage::disk::Disk;
 use crate::storage::read_only::ReadOnly;
@@ -353,6 +355,23 @@ impl Workspace {
     /// [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
     pub fn search(&self, query: &Query) -> Result<Found> {
         self.shared.search(query)
+    }
+
+    /// What columns hold over all runs that a query finds, whatever its page is; and messages about what could not be
+    /// read. One pass over each column.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
+    pub fn profiles(&self, query: &Query, columns: &[OrderKey]) -> Result<(Profiles, Vec<String>)> {
+        self.shared.profiles(query, columns)
+    }
+
+    /// The keys that runs of a query have, whatever its page is. O(keys) for each pack, and for rare keys their cells.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
+    pub fn keys_of(&self, query: &Query, kind: KeyKind) -> Result<BTreeSet<String>> {
+        self.shared.keys_of(query, kind)
     }
 
     /// All keys that runs have, deleted runs included. O(keys) for each pack.

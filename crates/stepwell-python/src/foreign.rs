@@ -267,7 +267,9 @@ fn item_of(code: u8, bits: u8, at: *const u8) -> PyResult<Number> {
         (dlpack::UINT, 16) => Number::Signed(read!(u16).into()),
         (dlpack::UINT | dlpack::BOOL, 8) => Number::Signed(read!(u8).into()),
         _ => {
-            return Err(PyTypeError::new_err(format!("a column has numbers, not items of code {code} and {bits} bits")));
+            return Err(PyTypeError::new_err(format!(
+                "a column has numbers, not items of code {code} and {bits} bits"
+            )));
         }
     })
 }

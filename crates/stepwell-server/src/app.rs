@@ -14,6 +14,7 @@ use stepwell_wire::{Api, Code, Fault, Settings};
 use crate::artifacts::address;
 use crate::auth::tokens::{FOLDER, Tokens};
 use crate::config::{Access, Config};
+use crate::http::follow::Feed;
 use crate::http::guard::{Allowed, Hosts};
 use crate::http::lanes::Lanes;
 use crate::http::observe::Observed;
@@ -36,6 +37,7 @@ pub struct App {
     pub(crate) rooms: Rooms,
     pub(crate) observed: Observed,
     pub(crate) ui: Option<UiFiles>,
+    pub(crate) feed: Feed,
     /// Why the store last failed, until a call to it succeeds.
     trouble: Mutex<Option<String>>,
     /// What was told to be left out of answers.
@@ -106,6 +108,7 @@ impl App {
             rooms: Rooms::new(&config.limits),
             observed: Observed::default(),
             ui,
+            feed: Feed::default(),
             trouble: Mutex::default(),
             told: Mutex::default(),
             upkeep: Mutex::default(),

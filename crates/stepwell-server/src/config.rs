@@ -19,6 +19,16 @@ pub enum Access {
     Anyone,
 }
 
+/// Which page is at `/`, where there are both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Front {
+    /// MLflow's UI; Stepwell's own page is at `/stepwell`.
+    #[default]
+    Mlflow,
+    /// Stepwell's own page; MLflow's UI is at `/mlflow`.
+    Stepwell,
+}
+
 /// The choices.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -34,8 +44,10 @@ pub struct Config {
     pub artifacts_destination: Option<PathBuf>,
     /// Where a new experiment's artifacts live: `mlflow-artifacts:/` goes through the proxy.
     pub default_artifact_root: String,
-    /// The folder of MLflow's built web UI; without it there is a plain page.
+    /// The folder of MLflow's built web UI.
     pub ui: Option<PathBuf>,
+    /// Which page is first.
+    pub front: Front,
     /// Who may use the server.
     pub access: Access,
     /// Tells who asks in place of the server's tokens; `access` is not asked then.
@@ -120,6 +132,7 @@ impl Config {
             artifacts_destination: None,
             default_artifact_root: "mlflow-artifacts:/".into(),
             ui: None,
+            front: Front::default(),
             access: Access::Local,
             authenticator: None,
             allowed_hosts: Vec::new(),

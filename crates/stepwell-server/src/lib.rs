@@ -27,7 +27,7 @@ pub use app::App;
 pub use auth::authenticator::{Authenticator, Caller};
 pub use auth::tokens::{Token, Tokens};
 pub use axum::http::HeaderMap;
-pub use config::{Access, Config};
+pub use config::{Access, Config, Front};
 pub use http::listen::serve;
 pub use http::place::Place;
 pub use routes::router;

@@ -49,7 +49,16 @@ enum Task {
         /// Targets; all where none is named.
         targets: Vec<String>,
     },
-    /// Build the Python wheel, optimized, into `target/wheels`. Needs maturin (`pip install maturin`).
+    /// Build Stepwell's own page into `crates/stepwell-server/ui/dist`, from which the next build of the server takes it.
+    /// Needs Node 20 with npm, and downloads some 60 MB the first time.
+    Ui {
+        /// Then try the page in Chromium, with a server that is built here. `STEPWELL_CHROMIUM` names another one than
+        /// `/usr/bin/chromium`; `STEPWELL_PAGE_PICTURES` a folder for pictures.
+        #[arg(long)]
+        test: bool,
+    },
+    /// Build the Python wheel, optimized, into `target/wheels`, with Stepwell's page where npm is there. Needs maturin
+    /// (`pip install maturin`).
     Wheel,
     /// Try the Python package with torch, Lightning and Hugging Face, in an environment of their own under `target`.
     /// Downloads some GB the first time.
@@ -97,7 +106,13 @@ fn run(task: Task) -> Result<(), String> {
             miri.args(["+nightly", "miri", "test", "--lib", "--"]);
             execute(miri.args(MIRI).env("MIRIFLAGS", "-Zmiri-disable-isolation"))
         }
+        Task::Ui { test } => ui(test),
         Task::Wheel => {
+            if has_npm() {
+                ui(false)?;
+            } else {
+                eprintln!("there is no npm: the wheel gets the plain page in place of Stepwell's own");
+            }
             let package = root().join("crates/stepwell-python");
             let mut maturin = command("maturin");
             execute(maturin.current_dir(package).args(["build", "--out", "../../target/wheels"]))
@@ -131,6 +146,37 @@ fn execute(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().map_err(|error| format!("cannot start {program}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{program} failed: {status}")) }
+}
+
+/// The folder of the page's sources.
+const UI: &str = "crates/stepwell-server/ui";
+
+fn has_npm() -> bool {
+    command("npm").arg("--version").stdout(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Builds the page, and tries it in a browser.
+fn ui(test: bool) -> Result<(), String> {
+    if !has_npm() {
+        return Err("there is no npm: install Node 20 or newer (https://nodejs.org, or `apt-get install npm`)".into());
+    }
+    let folder = root().join(UI);
+    let npm = || {
+        let mut npm = command("npm");
+        npm.current_dir(&folder);
+        npm
+    };
+    // What is installed already is that of the lock file, unless this is newer.
+    let changed = |path: &str| fs::metadata(folder.join(path)).and_then(|found| found.modified()).ok();
+    if changed("node_modules/.package-lock.json") < changed("package-lock.json") {
+        execute(npm().args(["ci", "--no-audit", "--no-fund"]))?;
+    }
+    execute(npm().args(["run", "build"]))?;
+    if test {
+        execute(cargo().args(["build", "--workspace", "--bin", "stepwell"]))?;
+        execute(npm().args(["test"]))?;
+    }
+    Ok(())
 }
 
 /// Makes the environment of the frameworks, builds the wheel in it and runs its tests.

@@ -9,6 +9,10 @@ use crate::error::Result;
 use crate::index::part::IndexPart;
 use crate::index::rows::Row;
 use crate::search::execute::{Deletions, MaskedPart, Query, execute};
+use crate::search::filter::Context;
+use crate::search::order::OrderKey;
+use crate::search::table::{self, Cell, Profiles};
+use crate::workspace::read::keys::KeyKind;
 use crate::workspace::read::search::{Parts, counts_as_deleted};
 use crate::workspace::state::shared::Shared;
 
@@ -50,6 +54,17 @@ impl Shared {
         let end = query.offset.saturating_add(hits.rows.len());
         let next_offset = (end < total && !hits.rows.is_empty()).then_some(end);
         Ok(Found { workspace: self.clone(), query: query.clone(), hits, total, next_offset, unreadable })
+    }
+
+    /// See [`Workspace::profiles`](crate::Workspace::profiles).
+    pub(crate) fn profiles(&self, query: &Query, columns: &[OrderKey]) -> Result<(Profiles, Vec<String>)> {
+        let deletions = self.deletions()?;
+        let (unreadable, profiles) = self.run_query(|parts| {
+            let masked: Vec<MaskedPart<'_>> =
+                parts.parts.iter().map(|(part, mask)| MaskedPart { part, excluded: Some(mask) }).collect();
+            table::profile(&masked, query, &deletions, columns)
+        })?;
+        Ok((profiles, unreadable))
     }
 
     fn hits(&self, parts: &Parts, query: &Query) -> Result<(Hits, usize)> {
@@ -122,6 +137,32 @@ impl Found {
                 }
             }
             Ok(columns)
+        })
+    }
+
+    /// The cells of columns: for each column, in the given order, one per run.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
+    pub fn cells(&self, columns: &[OrderKey]) -> Result<Vec<Vec<Cell>>> {
+        let mut literals = rustc_hash::FxHashSet::default();
+        for column in columns {
+            if let OrderKey::Metric(name) = column
+                && let Some(literal) = &name.literal
+                && self.workspace.has_key(KeyKind::Metric, literal)?
+            {
+                literals.insert(literal.clone());
+            }
+        }
+        let context = Context { literals, roots: &self.query.artifact_roots };
+        self.read(|hits| {
+            let mut all = vec![vec![Cell::Missing; hits.rows.len()]; columns.len()];
+            for (part, ordinals, places) in hits.by_part() {
+                for (to, of_part) in all.iter_mut().zip(table::cells(part, &ordinals, columns, &context)?) {
+                    places.iter().zip(of_part).for_each(|(&place, cell)| to[place] = cell);
+                }
+            }
+            Ok(all)
         })
     }
 

@@ -7,6 +7,8 @@ use crate::error::Result;
 use crate::index::bitmap::Bitmap;
 use crate::index::layout::{Family, run};
 use crate::index::part::{Cells, IndexPart, Place};
+use crate::search::execute::{MaskedPart, Query, literals, matching};
+use crate::search::filter::Context;
 use crate::workspace::state::shared::Shared;
 
 /// What a key belongs to.
@@ -67,6 +69,31 @@ impl Shared {
             let mut found = BTreeSet::new();
             for (part, excluded) in &view.parts {
                 let others = other_than_runs(part, excluded)?;
+                let keys = part.keys(family)?;
+                for (at, name) in keys.names.iter().enumerate() {
+                    if !found.contains(name) && has_run(part, &part.cells_at(family, keys, at)?, &others)? {
+                        found.insert(name.to_owned());
+                    }
+                }
+            }
+            Ok(found)
+        })?;
+        Ok(found)
+    }
+}
+
+impl Shared {
+    /// See [`Workspace::keys_of`](crate::Workspace::keys_of).
+    pub(crate) fn keys_of(&self, query: &Query, kind: KeyKind) -> Result<BTreeSet<String>> {
+        let (family, deletions) = (kind.family(), self.deletions()?);
+        let (_, found) = self.run_query(|view| {
+            let masked: Vec<MaskedPart<'_>> =
+                view.parts.iter().map(|(part, mask)| MaskedPart { part, excluded: Some(mask) }).collect();
+            let context = Context { literals: literals(&masked, query.names())?, roots: &query.artifact_roots };
+            let hits = matching(&masked, query, &deletions, &context)?;
+            let mut found = BTreeSet::new();
+            for ((part, _), mut others) in view.parts.iter().zip(hits).filter(|(_, hits)| hits.count() > 0) {
+                others.invert();
                 let keys = part.keys(family)?;
                 for (at, name) in keys.names.iter().enumerate() {
                     if !found.contains(name) && has_run(part, &part.cells_at(family, keys, at)?, &others)? {

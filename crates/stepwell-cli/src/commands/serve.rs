@@ -1,12 +1,12 @@
-//! `stepwell serve`: MLflow's REST API and web UI on the workspace.
+//! `stepwell serve`: MLflow's REST API and the pages on the workspace.
 
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use stepwell_server::{Access, Config, Place, serve, ui};
+use stepwell_server::{Access, Config, Front, Place, serve, ui};
 
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
@@ -15,7 +15,7 @@ use crate::output::escape;
 const HELP: &str = "\
 Clients find it by MLFLOW_TRACKING_URI=http://127.0.0.1:5000. Anyone on this machine may use it; other machines reach it \
 only with --host, which needs --auth (or --insecure-no-auth). A workspace that may only be read is served for reading: \
-what would change it is refused with 403 and the reason. Without MLflow's UI there is a plain page. /health, /ready and \
+what would change it is refused with 403 and the reason. Stepwell's own page is at /stepwell, MLflow's UI at /mlflow. /health, /ready and \
 /metrics are for probes and Prometheus. SIGTERM or Ctrl-C ends it: requests under way finish, and all that was logged is \
 synced.";
 
@@ -39,9 +39,10 @@ pub(crate) struct Arguments {
     /// Where a new experiment's artifacts live; given a path P, those of experiment 0 are in P/0.
     #[arg(long, value_name = "URI", default_value = "mlflow-artifacts:/")]
     default_artifact_root: String,
-    /// The folder of MLflow's built web UI [default: that of the mlflow that is installed].
-    #[arg(long, value_name = "DIR", env = "STEPWELL_UI")]
-    ui: Option<PathBuf>,
+    /// Which page is first: `stepwell` (Stepwell's own) or `mlflow` (MLflow's UI, of the mlflow that is installed), or
+    /// the folder of MLflow's built UI. The other one is at /mlflow or /stepwell.
+    #[arg(long, value_name = "PAGE", env = "STEPWELL_UI", default_value = "stepwell")]
+    ui: PathBuf,
     /// Let in holders of a token only (`stepwell token create`).
     #[arg(long)]
     auth: bool,
@@ -94,7 +95,14 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         (_, true) => Access::Anyone,
         _ => Access::Local,
     };
-    let ui = ui::locate::find(arguments.ui.as_deref());
+    let named = arguments.ui.to_str().unwrap_or_default();
+    let front = if named == "stepwell" { Front::Stepwell } else { Front::Mlflow };
+    let folder_of_ui = (!["stepwell", "mlflow"].contains(&named)).then_some(arguments.ui.as_path());
+    let ui = ui::locate::find(folder_of_ui);
+    if named == "mlflow" && ui.is_none() {
+        let why = "--ui mlflow: no mlflow is installed here; `pip install mlflow`, or give the folder of its built UI";
+        return Err(Failure::Usage(why.to_owned()));
+    }
     let config = Config {
         host: address(&arguments.host)?,
         port: arguments.port,
@@ -102,6 +110,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         default_artifact_root: arguments.default_artifact_root.clone(),
         unix_socket: arguments.unix_socket.clone(),
         ui: ui.clone(),
+        front,
         access,
         allowed_hosts: arguments.allowed_host.clone(),
         path_prefix: arguments.path_prefix.trim_end_matches('/').to_owned(),
@@ -117,10 +126,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         let text = if json {
             format!("{}\n", serde_json::json!({ "url": format!("{place}{prefix}"), "ui": ui }))
         } else {
-            let ui = match &ui {
-                Some(folder) => format!("Web UI: MLflow's, from {}", escape(&folder.display().to_string())),
-                None => "Web UI: a plain page. For MLflow's, `pip install mlflow` here, or give --ui DIR".to_owned(),
-            };
+            let ui = told(ui.as_deref(), front, &prefix);
             format!("Listening on {place}{prefix}\n{ui}\n")
         };
         // In one piece; nobody may be reading it.
@@ -131,6 +137,24 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     serve(config, &mut ready)
         .map_err(|error| Failure::failed(format!("cannot serve {}: {error}", escape(&workspace))))?;
     Ok(Answer::Done)
+}
+
+/// Which pages there are.
+fn told(mlflow: Option<&Path>, front: Front, prefix: &str) -> String {
+    let from = mlflow.map(|folder| escape(&folder.display().to_string()));
+    match (from, ui::own::is_built(), front) {
+        (Some(from), true, Front::Stepwell) => {
+            format!("Web UI: Stepwell's page; MLflow's, from {from}, at {prefix}/mlflow")
+        }
+        (Some(from), true, Front::Mlflow) => {
+            format!("Web UI: MLflow's, from {from}; Stepwell's page at {prefix}/stepwell")
+        }
+        (Some(from), false, _) => format!("Web UI: MLflow's, from {from}"),
+        (None, true, _) => "Web UI: Stepwell's page. For MLflow's beside it, `pip install mlflow` here".to_owned(),
+        (None, false, _) => "Web UI: a plain page, as this stepwell was built without `cargo xtask ui`. For MLflow's, \
+                             `pip install mlflow` here"
+            .to_owned(),
+    }
 }
 
 /// The address that a name or an address stands for.

@@ -23,6 +23,7 @@ use crate::artifacts::serve as files;
 use crate::auth::access::Principal;
 use crate::config::Access;
 use crate::http::body::{self, Reader, Whole};
+use crate::http::follow;
 use crate::http::guard;
 use crate::http::room::Held;
 use crate::ui::pages;
@@ -58,6 +59,10 @@ fn own_of(what: ServerOnly) -> Own {
         ServerOnly::HourlyToken => Own::OfCaller(about::hourly_token),
         ServerOnly::Index => Own::Stream(pages::index),
         ServerOnly::StaticFile => Own::Stream(pages::static_file),
+        ServerOnly::OwnPage => Own::Stream(pages::own_page),
+        ServerOnly::MlflowPage => Own::Stream(pages::mlflow_page),
+        ServerOnly::PageFile => Own::Stream(pages::page_file),
+        ServerOnly::Follow => Own::Stream(follow::follow),
         ServerOnly::Download => Own::Stream(files::download),
         ServerOnly::Upload => Own::Stream(files::upload),
         ServerOnly::RunArtifact => Own::Stream(files::get_artifact),
@@ -255,7 +260,7 @@ fn content_type(parts: &Parts) -> Result<(), Fault> {
 }
 
 /// Who asks: the bearer of a token, or one who gives it as the password of basic authentication, as browsers can.
-fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Fault> {
+pub(crate) fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Fault> {
     let unavailable = |error: std::io::Error| {
         tracing::error!(%error, "nobody can be told apart, so that nobody is let in");
         Fault::new(Code::TemporarilyUnavailable, "The server cannot tell who asks.")

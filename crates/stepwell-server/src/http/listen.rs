@@ -91,6 +91,7 @@ pub(crate) async fn listen(app: &Arc<App>, listeners: Vec<Listener>, stop: impl 
     }
     drop(door);
     stop.await;
+    app.feed.stop();
     accepting.shutdown().await;
     // Those who accepted have ended, so that nobody else holds it.
     let Some(graceful) = Arc::into_inner(graceful) else { return };

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod dispatch;
+pub(crate) mod follow;
 pub(crate) mod framing;
 pub(crate) mod guard;
 pub(crate) mod heap;

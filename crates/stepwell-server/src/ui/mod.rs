@@ -1,5 +1,6 @@
-//! Pages: MLflow's own web UI where it is installed, and a plain page where it is not.
+//! Pages: Stepwell's own, MLflow's web UI where it is installed, and a plain page where there is neither.
 
 pub(crate) mod files;
 pub mod locate;
+pub mod own;
 pub(crate) mod pages;

@@ -1,4 +1,4 @@
-//! The UI over HTTP: its first page, its files, and the plain page that stands in for it.
+//! The pages over HTTP: which is first, their files, and the plain page that stands in for them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,8 +10,10 @@ use axum::response::Response;
 use tokio_util::io::ReaderStream;
 
 use crate::app::App;
+use crate::config::Front;
 use crate::http::dispatch::Streamed;
 use crate::http::guard;
+use crate::ui::own;
 use stepwell_wire::Fault;
 use stepwell_wire::artifacts::ArtifactPath;
 use stepwell_wire::routes::Lane;
@@ -44,15 +46,41 @@ const PLAIN: [(&str, &str, &str); 3] = [
 
 type Streaming = Pin<Box<dyn Future<Output = Result<Response, Fault>> + Send>>;
 
-/// `GET /`.
+/// `GET /`: the page that the owner chose, else one that there is.
 pub(crate) fn index(request: Streamed) -> Streaming {
     Box::pin(async move {
-        if request.app.ui.is_none() {
-            return plain("index.html");
+        let own_first = request.app.config.front == Front::Stepwell || request.app.ui.is_none();
+        if own_first && own::is_built() {
+            return own::file("index.html", &request.headers);
         }
-        // The page names its files by their contents, so it alone must be fresh.
-        file(&request.app, ArtifactPath::new("index.html")?, "no-cache").await
+        mlflow(&request.app).await
     })
+}
+
+/// `GET /stepwell`: Stepwell's own page, whichever is first.
+pub(crate) fn own_page(request: Streamed) -> Streaming {
+    Box::pin(
+        async move { if own::is_built() { own::file("index.html", &request.headers) } else { plain("index.html") } },
+    )
+}
+
+/// `GET /mlflow`: MLflow's UI, whichever is first.
+pub(crate) fn mlflow_page(request: Streamed) -> Streaming {
+    Box::pin(async move { mlflow(&request.app).await })
+}
+
+/// `GET /page/PATH`: a file of Stepwell's own page.
+pub(crate) fn page_file(request: Streamed) -> Streaming {
+    Box::pin(async move { own::file(&format!("page/{}", request.input.path("path")), &request.headers) })
+}
+
+/// The first page of MLflow's UI, or the plain one.
+async fn mlflow(app: &Arc<App>) -> Result<Response, Fault> {
+    if app.ui.is_none() {
+        return plain("index.html");
+    }
+    // The page names its files by their contents, so it alone must be fresh.
+    file(app, ArtifactPath::new("index.html")?, "no-cache").await
 }
 
 /// `GET /static-files/PATH`.
@@ -83,7 +111,7 @@ async fn file(app: &Arc<App>, path: ArtifactPath, cache: &'static str) -> Result
     Ok(page(body, kind, bytes, cache, policy))
 }
 
-fn page(body: Body, kind: &'static str, bytes: u64, cache: &'static str, policy: &'static str) -> Response {
+pub(super) fn page(body: Body, kind: &'static str, bytes: u64, cache: &'static str, policy: &'static str) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -95,7 +123,7 @@ fn page(body: Body, kind: &'static str, bytes: u64, cache: &'static str, policy:
 }
 
 /// The kind of a file of the UI, which is trusted.
-fn kind_of(name: &str) -> &'static str {
+pub(super) fn kind_of(name: &str) -> &'static str {
     match name.rsplit_once('.').map_or("", |(_, end)| end) {
         "html" => "text/html; charset=utf-8",
         "js" | "mjs" => "text/javascript; charset=utf-8",

@@ -9,6 +9,7 @@ mod browsers;
 mod crowd;
 mod damage;
 mod observed;
+mod page;
 mod paths;
 mod record;
 mod sealed;

@@ -143,7 +143,7 @@ fn no_route_starts_a_program_or_connects_to_anything() {
     // Every route there is, with all the names that it may look for.
     let names = format!(
         "run_id={run}&run_uuid={run}&run_ids={run}&experiment_id={experiment}&experiment_name=e&name=m&version=1&path=MLmodel\
-         &metric_key=m&alias=a&key=k&artifact_file_path=MLmodel"
+         &metric_key=m&alias=a&key=k&artifact_file_path=MLmodel&run={run}&seconds=0"
     );
     let body = json!({
         "run_id": run, "experiment_id": experiment, "experiment_ids": [experiment], "name": "m", "version": "1", "key": "k",

@@ -85,9 +85,21 @@ impl Server {
         self.runtime.block_on(async {
             let response: Response = router.oneshot(request).await.unwrap();
             let (parts, body) = response.into_parts();
-            let body = body.collect().await.unwrap().to_bytes().to_vec();
+            // Events never end.
+            let events = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+            let body = if events { Vec::new() } else { body.collect().await.unwrap().to_bytes().to_vec() };
             Answered { status: parts.status, headers: parts.headers, body }
         })
+    }
+
+    /// The response to a request, whose body is not waited for.
+    pub(crate) fn respond(&self, request: Request<Body>) -> Response {
+        self.runtime.block_on(self.router.clone().oneshot(request)).unwrap()
+    }
+
+    /// Waits for something on the server's threads.
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     pub(crate) fn get(&self, path: &str) -> Answered {

@@ -9,6 +9,7 @@ pub(crate) mod graphql;
 pub(crate) mod logged_models;
 pub(crate) mod metrics;
 pub(crate) mod models;
+pub(crate) mod page;
 pub(crate) mod runs;
 pub(crate) mod shapes;
 mod sources;

@@ -24,7 +24,7 @@ const SEARCH: &[Field] = &[
     text("page_token"),
 ];
 /// A run's id by either of its names.
-pub(super) const RUN_ID: &[Field] = &[text("run_id"), text("run_uuid")];
+pub(crate) const RUN_ID: &[Field] = &[text("run_id"), text("run_uuid")];
 const KEYED: &[Field] = &[text("run_id"), text("run_uuid"), text("key"), text("value")];
 
 /// One run.

@@ -65,8 +65,16 @@ pub enum Lane {
 pub enum ServerOnly {
     /// The first page of the UI.
     Index,
-    /// A file of the UI.
+    /// A file of MLflow's UI, or of the plain page.
     StaticFile,
+    /// Stepwell's own page.
+    OwnPage,
+    /// The first page of MLflow's UI.
+    MlflowPage,
+    /// A file of Stepwell's own page.
+    PageFile,
+    /// What changes in the workspace, as events.
+    Follow,
     /// Whether it should get work now.
     Ready,
     /// What it measured of itself.

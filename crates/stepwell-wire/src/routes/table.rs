@@ -5,7 +5,8 @@ use super::access::{Need, Reach, Role};
 use super::route::{At, Lane, Route, Run, ServerOnly, Verb};
 use crate::call::{Call, Outcome};
 use crate::operations::{
-    artifacts, batch, datasets, empty, experiments, graphql, logged_models, metrics, models, runs, system, versions,
+    artifacts, batch, datasets, empty, experiments, graphql, logged_models, metrics, models, page, runs, system,
+    versions,
 };
 
 const NOBODY: Need = Need::Nobody;
@@ -46,6 +47,16 @@ pub static TABLE: &[Route] = &[
     // Pages.
     server(Get, Root, "/", NOBODY, Reach::None, Artifact, ServerOnly::Index),
     server(Get, Root, "/static-files/{*path}", NOBODY, Reach::None, Artifact, ServerOnly::StaticFile),
+    server(Get, Root, "/stepwell", NOBODY, Reach::None, Artifact, ServerOnly::OwnPage),
+    server(Get, Root, "/mlflow", NOBODY, Reach::None, Artifact, ServerOnly::MlflowPage),
+    server(Get, Root, "/page/{*path}", NOBODY, Reach::None, Artifact, ServerOnly::PageFile),
+    // Feeds of Stepwell's own page.
+    call(Get, Root, "/api/stepwell/overview", READ, Reach::Operation, Search, page::table::overview),
+    call(Post, Root, "/api/stepwell/runs", READ, Reach::Operation, Search, page::table::runs),
+    call(Post, Root, "/api/stepwell/plots", READ, Reach::Operation, Search, page::plots::plots),
+    call(Get, Root, "/api/stepwell/run", READ, Reach::Run, Object, page::one::run),
+    call(Get, Root, "/api/stepwell/series.csv", READ, Reach::Operation, Search, page::series::series),
+    server(Get, Root, "/api/stepwell/follow", READ, Reach::Operation, Search, ServerOnly::Follow),
     // The server itself.
     call(Get, Root, "/health", NOBODY, Reach::None, Object, system::health),
     server(Get, Root, "/ready", NOBODY, Reach::None, Object, ServerOnly::Ready),
@@ -301,6 +312,8 @@ mod tests {
                     "batchGetInfos",
                     "metrics",
                     "/stepwell/token",
+                    "/stepwell/runs",
+                    "/stepwell/plots",
                 ]
                 .iter()
                 .any(|end| route.path.ends_with(end));

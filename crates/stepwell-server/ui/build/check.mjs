@@ -1,0 +1,34 @@
+// Compresses what was built, and holds it against the rules: its size, nothing inline, no address elsewhere.
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+const KIB_MAX = 250;
+const dist = fileURLToPath(new URL('../dist/', import.meta.url));
+
+function files(folder) {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    if (statSync(path).isDirectory()) return files(path);
+    return name.startsWith('.') || name.endsWith('.gz') ? [] : [path];
+  });
+}
+
+let total = 0;
+for (const path of files(dist)) {
+  const text = readFileSync(path);
+  const packed = gzipSync(text, { level: 9 });
+  total += packed.length;
+  writeFileSync(`${path}.gz`, packed);
+  const source = text.toString('utf8');
+  const elsewhere = source.match(/https?:\/\/(?!www\.w3\.org\/|127\.0\.0\.1|HOST)[a-z0-9.-]+/g) ?? [];
+  if (elsewhere.length > 0) throw new Error(`${relative(dist, path)} names other machines: ${[...new Set(elsewhere)]}`);
+  if (path.endsWith('.html') && /<script(?![^>]*\bsrc=)|<style|\son[a-z]+=|style=/.test(source)) {
+    throw new Error(`${relative(dist, path)} has code or style inline`);
+  }
+  if (path.endsWith('.js') && /\beval\(|new Function\(/.test(source)) throw new Error(`${path} runs text as code`);
+}
+const kib = (total / 1024).toFixed(1);
+console.log(`the page: ${kib} KiB compressed, of ${KIB_MAX}`);
+if (total > KIB_MAX * 1024) throw new Error(`the page has ${kib} KiB, over ${KIB_MAX}`);

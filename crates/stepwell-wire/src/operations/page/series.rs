@@ -1,0 +1,130 @@
+//! `GET /api/stepwell/series.csv`: metrics of runs as CSV, for spreadsheets and Grafana.
+
+use std::fmt::Write as _;
+
+use stepwell::{Bucket, Point, RunId};
+
+use super::failed;
+use crate::call::{Answer, Call, Outcome};
+use crate::fault::Fault;
+use crate::routes::Object;
+
+/// Most points of one answer.
+const POINTS_MAX: u64 = 1 << 20;
+/// Most buckets of a series.
+const BUCKETS_MAX: usize = 100_000;
+/// Bytes of a point while it is read and written.
+const POINT_BYTES: usize = 160;
+
+/// `GET series.csv?run=&key=&from=&to=&points=`.
+pub(crate) fn series(call: &Call<'_>) -> Outcome {
+    let named = |name: &str| -> Vec<&str> {
+        call.input.query.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+    };
+    let (runs, keys) = (named("run"), named("key"));
+    if runs.is_empty() || keys.is_empty() {
+        return Err(Fault::invalid("Give run=ID and key=METRIC, each once or more often."));
+    }
+    if call.context.is_bound() {
+        call.context.may_reach(&runs.iter().map(|&id| Object::Run(id.to_owned())).collect::<Vec<_>>())?;
+    }
+    let step = |name: &str, absent: i64| match call.input.argument(name).filter(|text| !text.is_empty()) {
+        None => Ok(absent),
+        Some(text) => text.parse().map_err(|_| Fault::invalid(format!("{name} '{text}' is not a step, an integer."))),
+    };
+    let (from, to) = (step("from", i64::MIN)?, step("to", i64::MAX)?);
+    let buckets = match call.input.argument("points").map(str::parse::<usize>) {
+        None => None,
+        Some(Ok(points)) if (1..=4 * BUCKETS_MAX).contains(&points) => Some(points.div_ceil(4)),
+        Some(_) => return Err(Fault::invalid(format!("points must be between 1 and {}.", 4 * BUCKETS_MAX))),
+    };
+    let mut csv = String::from("run,key,step,time,value\n");
+    let mut total = 0;
+    for id in runs {
+        let id = RunId::new(id).map_err(failed)?;
+        let found = call.tracking().workspace().find_run(&id).map_err(failed)?;
+        let run = found.ok_or_else(|| Fault::missing(format!("Run with id={id} not found")))?;
+        let mut reader = run.salvage();
+        for &key in &keys {
+            let count = run.count(key).map_err(|_| {
+                Fault::missing(format!("Run {id} has no metric '{key}'; GET /api/stepwell/run?run_id={id} lists them."))
+            })?;
+            let start = format!("{},{}", cell(id.as_str()), cell(key));
+            let mut row = |point: Point| {
+                let time = point.timestamp_ms.map_or_else(String::new, rfc3339);
+                let _ = writeln!(csv, "{start},{},{time},{}", point.step, point.value);
+            };
+            if let Some(buckets) = buckets {
+                total += 4 * (buckets as u64).min(count);
+                call.context.reserve(total as usize * POINT_BYTES)?;
+                let steps = (from != i64::MIN || to != i64::MAX).then_some(from..=to);
+                let found = reader.downsample(key, steps, buckets).map_err(failed)?;
+                found.buckets.iter().flat_map(Bucket::points).for_each(&mut row);
+                continue;
+            }
+            // A range may be short although the series is long, so that its points are counted as they are read.
+            let points = if count <= POINTS_MAX {
+                reader.range(key, from..=to).map_err(failed)?
+            } else {
+                return Err(Fault::invalid(format!(
+                    "'{key}' has {count} points, more than {POINTS_MAX}; add points=2000 for its envelope, with every spike."
+                )));
+            };
+            total += points.len() as u64;
+            if total > POINTS_MAX {
+                return Err(Fault::invalid(format!(
+                    "These are more than {POINTS_MAX} points; add points=2000 for envelopes, or ask for fewer metrics."
+                )));
+            }
+            call.context.reserve(total as usize * POINT_BYTES)?;
+            points.iter().for_each(&mut row);
+        }
+        call.context.left_out(&reader.messages());
+    }
+    Ok(Answer { status: 200, content_type: "text/csv; charset=utf-8", body: csv.into_bytes() })
+}
+
+/// A cell of text: quoted where CSV needs it, and with a quote mark before what a spreadsheet would run as a formula.
+fn cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = if formula { format!("'{text}") } else { text.to_owned() };
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+/// A time as RFC 3339 in UTC, with milliseconds.
+fn rfc3339(ms: i64) -> String {
+    let (days, of_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
+    // Days from 0000-03-01 on, in eras of 400 years.
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (second, ms) = (of_day / 1000, of_day % 1000);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_text() {
+        assert_eq!(cell("loss"), "loss");
+        assert_eq!(cell("=1+1"), "'=1+1");
+        assert_eq!(cell("@x,\"y\""), "\"'@x,\"\"y\"\"\"");
+        assert_eq!(cell("-a\nb"), "\"'-a\nb\"");
+    }
+
+    #[test]
+    fn times_are_written_in_utc() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(951_827_696_789), "2000-02-29T12:34:56.789Z");
+        assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.999Z");
+        assert_eq!(rfc3339(1_796_083_200_000), "2026-12-01T00:00:00.000Z");
+    }
+}
