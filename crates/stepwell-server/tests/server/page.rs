@@ -28,7 +28,7 @@ fn filled() -> (Server, String, Vec<String>) {
             )
             .chain([json!({ "key": "acc", "value": 0.5 + at as f64 / 10.0, "step": 0, "timestamp": 1000 })])
             .collect();
-        let params = [json!({ "key": "lr", "value": ["0.1", "0.2", "0.1"][at % 3] })];
+        let params = [json!({ "key": "lr", "value": (["0.1", "0.2", "0.1"][at % 3]) })];
         let answer = server.post("runs/log-batch", &json!({ "run_id": run, "metrics": metrics, "params": params }));
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         runs.push(run);
