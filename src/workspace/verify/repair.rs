@@ -397,8 +397,10 @@ impl Shared {
             repaired.leave(&path, why);
             return Ok(());
         }
-        repaired.lost.extend(damage.iter().filter(|damage| damage.file == path).map(|damage| damage.cost.clone()));
-        let pack = packs::open(&*self.inner.storage, &self.inner.root, id).map(OpenPack::new);
+        let costs = damage.iter().filter(|damage| damage.file == path).map(|damage| damage.cost.clone());
+        repaired.lost.extend(costs.filter(|cost| !cost.starts_with("nothing")));
+        let runs = self.manifest()?.packs.get(&id).map_or(0, |entry| entry.runs);
+        let pack = packs::open_around(&*self.inner.storage, &self.inner.root, id, runs).map(OpenPack::new);
         if live {
             let mut runs = match &pack {
                 Ok(pack) => salvage(pack)?,

@@ -169,8 +169,6 @@ impl Shared {
         }
         if free {
             let reach = ended.or_else(|| view.as_ref().map(|view| (view.log().end, view.log().sequence_end())));
-            // Packs need not name an edit log, so one that compaction removed would seem missing.
-            let claim = claim.filter(|_| name.run().is_some());
             let reach = claim.and_then(|claim| reach.map(|(len, points)| (claim, len, points)));
             done.logs.push((name.clone(), reach));
         }
