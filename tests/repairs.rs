@@ -12,7 +12,7 @@ use stepwell::maintenance::{CollectOptions, CompactOptions, RepairOptions, Repai
 use stepwell::testing::{Effect, Fault, OpKind, SimDisk, Storage, Times};
 use stepwell::{ExperimentId, NewRun, Options, RunEdit, RunId, RunStatus, RunWriter, TailMode, Workspace};
 
-use crate::support::protocol::entries;
+use crate::support::protocol::{anchor_of, entries};
 
 const ROOT: &str = "/w";
 
@@ -357,13 +357,12 @@ fn what_a_damaged_change_may_have_restored_is_not_deleted_for_good() {
             drop(workspace);
             let restored: Vec<_> = entries(&disk, folder).into_iter().filter(|path| !known.contains(path)).collect();
             assert_eq!(restored.len(), 1, "{restored:?}");
+            if of_experiment {
+                // Its anchor would serve.
+                disk.damage(&anchor_of(&restored[0], folder), |bytes| bytes[30] ^= 1).unwrap();
+            }
             if gone {
                 disk.remove_file(&restored[0]).unwrap();
-                if of_experiment {
-                    // Its anchor is another name of the same file, and would serve.
-                    let anchor = format!("catalog.{}", restored[0].file_name().unwrap().to_str().unwrap());
-                    disk.damage(&Path::new(ROOT).join("anchors").join(anchor), |bytes| bytes[30] ^= 1).unwrap();
-                }
             } else {
                 disk.damage(&restored[0], |bytes| *bytes.last_mut().unwrap() ^= 1).unwrap();
             }

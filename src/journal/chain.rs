@@ -199,7 +199,12 @@ impl<S: State> Journal<S> {
     pub fn check_open(&mut self) -> Result<()> {
         self.refresh()?;
         self.check_listed()?;
-        if self.folder.is_some() || self.number == 0 && !self.has_gap() { Ok(()) } else { Err(self.folder_missing()) }
+        // A handle that knows the folder goes on reading when it cannot be listed, but cannot publish.
+        if self.files.folder()?.is_some() || self.number == 0 && !self.has_gap() {
+            Ok(())
+        } else {
+            Err(self.folder_missing())
+        }
     }
 
     pub(super) fn folder_missing(&self) -> Error {

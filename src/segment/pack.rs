@@ -202,12 +202,7 @@ impl Pack {
     ///
     /// # Errors
     /// As [`Self::open`]; [`Error::Corrupt`] if no row group is found either.
-    pub fn open_around(
-        source: Source,
-        id: u128,
-        runs: u64,
-        key_of: impl Fn(&[u8]) -> Option<RunKey>,
-    ) -> Result<Self> {
+    pub fn open_around(source: Source, id: u128, runs: u64, key_of: impl Fn(&[u8]) -> Option<RunKey>) -> Result<Self> {
         let mut damage = Vec::new();
         match read_header(&source) {
             Ok(own) if own == id => {}

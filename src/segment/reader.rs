@@ -175,9 +175,8 @@ impl RowGroup {
         let trailer_at = end.checked_sub(TRAILER_LEN as u64).filter(|&at| at >= from).ok_or_else(short)?;
         let (bytes, fine) = read_footer(&source, from, trailer_at)?;
         let footer_at = trailer_at - bytes.len() as u64;
-        let (footer, pages_len) = Footer::decode_with_len(&bytes, fine).map_err(|Malformed(what)| {
-            source.corrupt(footer_at, format!("in a row group's footer: {what}"))
-        })?;
+        let (footer, pages_len) = Footer::decode_with_len(&bytes, fine)
+            .map_err(|Malformed(what)| source.corrupt(footer_at, format!("in a row group's footer: {what}")))?;
         let offset = footer_at.checked_sub(pages_len).filter(|&offset| offset >= from).ok_or_else(short)?;
         Ok(Self::new(source, offset, end - offset, footer))
     }

@@ -48,9 +48,9 @@ pub struct Compacted {
     /// Merged packs.
     pub packs_merged: u64,
     /// Damaged logs and packs that were left as they are: paths and reasons.
-    pub left: Vec<(PathBuf, String)>,
+    pub left: Vec<(std::path::PathBuf, String)>,
     /// Unlisted files that stay, and why: see `Leftovers`.
-    pub kept: Vec<(PathBuf, String)>,
+    pub kept: Vec<(std::path::PathBuf, String)>,
 }
 
 /// How to compact.

@@ -238,7 +238,8 @@ impl Shared {
             }),
         };
         let found = deleted || packed();
-        if found {
+        // An edit log needs a retired line: what its packs have may be deleted for good later.
+        if found && claim.entry.run.is_some() {
             self.inner.ledgers.lock().retire(claim.entry.run, writer);
         }
         found

@@ -87,6 +87,8 @@ impl Shared {
         for (claim, error) in self.lacking(claims, &reaches, |name| unread.contains(&name.log()), &packs) {
             let cost =
                 format!("what this writer logged to run {} and is not there", run_of(&claim.name(&self.inner.root)));
+            // Its line says more than what a crash may have left of it.
+            report.torn.retain(|torn| torn.offset > 0 || Some(torn.file.as_path()) != error.path());
             report.add(error, 0, &cost)?;
         }
         Ok(())

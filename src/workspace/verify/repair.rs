@@ -279,13 +279,15 @@ impl Shared {
         let bad = bad_of(catalog.check_all()?);
         if catalog.unlisted().is_none() && (!bad.is_empty() || gaps.catalog) {
             self.quarantine_strays(&mut catalog, repaired)?;
-            let default = catalog.state().experiments.get(&ExperimentId::DEFAULT).cloned();
-            let rename = default.map(|experiment| catalog::Change::Rename {
+            // Any change triggers a full-state entry: merge nothing.
+            let default = catalog.state().experiments.get(&ExperimentId::DEFAULT);
+            let nothing = default.map(|experiment| catalog::Change::Merge {
                 id: experiment.id,
-                name: experiment.name,
+                name: None,
+                tags: Vec::new(),
                 at_ms: experiment.updated_ms,
             });
-            let mut changes = rename.into_iter().collect::<Vec<_>>();
+            let mut changes = nothing.into_iter().collect::<Vec<_>>();
             if gaps.catalog || lost(&bad) {
                 // A lost change may have restored any deleted experiment.
                 let deleted = catalog.state().experiments.values().filter(|experiment| experiment.deleted);
