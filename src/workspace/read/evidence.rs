@@ -283,7 +283,7 @@ impl Shared {
     }
 
     /// Retires the line of a removed log once more, if somebody overwrote it meanwhile.
-    pub(super) fn keep_retired(&self, claim: &Claim) -> Result<()> {
+    pub(crate) fn keep_retired(&self, claim: &Claim) -> Result<()> {
         self.change_line(claim, |entry| entry.retired = true).map(drop)
     }
 

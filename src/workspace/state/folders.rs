@@ -23,7 +23,7 @@ impl Shared {
     }
 
     /// The folder that prevents changes of the manifest and the reason, if any.
-    pub(super) fn manifest_blocked(&self) -> Result<Option<(PathBuf, String)>> {
+    pub(crate) fn manifest_blocked(&self) -> Result<Option<(PathBuf, String)>> {
         match self.blocked(paths::TEMPORARY)? {
             None => self.inner.manifest.lock().check_open().err().map(path_and_reason).transpose(),
             blocked => Ok(blocked),

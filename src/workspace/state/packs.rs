@@ -204,7 +204,7 @@ pub fn open_around(storage: &dyn Storage, root: &Path, id: u128, runs: u64) -> R
 }
 
 /// [`open_around`] of an open file.
-pub(super) fn read_around(source: Source, id: u128, runs: u64) -> Result<Pack> {
+pub(crate) fn read_around(source: Source, id: u128, runs: u64) -> Result<Pack> {
     let key_of = |record: &[u8]| control::decode::<RunState>(record).ok().map(|state| state.id.key());
     Pack::open_around(source, id, runs, key_of)
 }
