@@ -252,7 +252,7 @@ impl Shared {
             entry.synced_len = len.max(entry.synced_len);
             entry.synced_points = points.max(entry.synced_points);
         });
-        let log = self.inner.storage.open_read(&claim.name(self).log());
+        let log = self.inner.storage.open_read(&claim.name(&self.inner.root).log());
         if noted.is_ok() && log.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             // This may have undone that somebody retired it.
             let _ = self.change_line(claim, |entry| entry.retired = true);
