@@ -352,7 +352,12 @@ fn names_follow_what_they_name() {
                 }
                 (OpKind::Link, Some(to)) if in_folder(to, "anchors") => {
                     anchors += 1;
-                    let entry = last(&|own| own.kind == OpKind::Link && own.path == op.path);
+                    // An anchor is called as its entry, behind its journal's name.
+                    let name = to.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+                    let is_own = |own: &Path| own.file_name().is_some_and(|own| name.ends_with(own.to_str().unwrap()));
+                    let is_own =
+                        |own: &Op| own.to.as_ref().is_some_and(|own| is_own(own) && !in_folder(own, "anchors"));
+                    let entry = last(&|own| own.kind == OpKind::Link && is_own(own));
                     let folder = last(&|own| own.kind == OpKind::SyncDir);
                     assert!(entry.is_some() && folder > entry, "an anchor was given before its entry was safe");
                 }

@@ -192,6 +192,50 @@ fn a_lost_last_entry_is_missed_and_costs_nothing() {
     }
 }
 
+/// The last entry of a journal, or its anchor, has a flipped bit: the other one says the same. Both: the entry is lost.
+#[test]
+fn a_flipped_bit_in_a_last_entry_or_its_anchor_costs_nothing() {
+    for folder in [paths::MANIFEST, paths::CATALOG, paths::REGISTRY] {
+        for (entry, anchor) in [(true, false), (false, true), (true, true)] {
+            let disk = SimDisk::new();
+            let workspace = on(&disk);
+            log(&workspace, "a");
+            compact(&workspace).unwrap();
+            workspace.delete_run(&id("a")).unwrap();
+            collect(&workspace);
+            workspace.experiments().create("vision").unwrap();
+            stepwell::registry::Store::new(&workspace).create_model("m", "", Default::default()).unwrap();
+            drop(workspace);
+            let last = entries(&disk, folder).pop().unwrap();
+            let anchors = entries(&disk, paths::ANCHORS);
+            let own = anchors.iter().find(|path| path.to_str().unwrap().contains(folder)).unwrap();
+            let mut bad: Vec<&PathBuf> = Vec::new();
+            bad.extend(entry.then_some(&last));
+            bad.extend(anchor.then_some(own));
+            bad.iter().for_each(|path| disk.damage(path, |bytes| bytes[30] ^= 4).unwrap());
+            let what = format!("{folder}: entry {entry}, anchor {anchor}");
+            let now = on(&disk);
+            let report = now.maintenance().verify().unwrap();
+            assert!(
+                bad.iter().all(|path| report.damage.iter().any(|damage| damage.file == **path)),
+                "{what}: {report:?}"
+            );
+            if entry && anchor {
+                assert!(report.damage.iter().any(|damage| damage.file == last && damage.cost.contains("a change")));
+                assert!(!now.damage().unwrap().is_empty(), "{what}");
+                continue;
+            }
+            assert!(report.damage.iter().all(|damage| damage.cost.starts_with("nothing")), "{what}: {report:?}");
+            assert_eq!(now.damage().unwrap(), Vec::<String>::new(), "{what}");
+            assert!(now.find_run(&id("a")).unwrap().is_none(), "{what}");
+            assert!(now.experiments().by_name("vision").unwrap().is_some(), "{what}");
+            assert!(stepwell::registry::Store::new(&now).model("m").is_ok(), "{what}");
+            now.maintenance().repair(RepairOptions::default()).unwrap();
+            is_sound(&on(&disk));
+        }
+    }
+}
+
 /// The last entry and its anchor are lost: nothing but the pack itself tells of it.
 #[test]
 fn a_pack_that_no_entry_names_is_reported_and_stays() {

@@ -9,13 +9,15 @@ use stepwell::registry::{NewVersion, Store};
 use stepwell::testing::SimDisk;
 use stepwell::{Error, Workspace};
 
-use crate::support::protocol::{entries, id, log, on};
+use crate::support::protocol::{anchor_of, entries, id, log, on};
 
-/// The last entry of a journal loses a byte, and so does its second name, which is the same file's.
+/// The last entry of a journal loses a byte, and so does its anchor.
 fn lose_last(disk: &SimDisk, journal: &str) -> PathBuf {
     let last =
         entries(disk, journal).into_iter().filter(|path| path.to_string_lossy().ends_with(".entry")).max().unwrap();
-    disk.damage(&last, |bytes| *bytes.last_mut().unwrap() ^= 1).unwrap();
+    for path in [&last, &anchor_of(&last, journal)] {
+        disk.damage(path, |bytes| *bytes.last_mut().unwrap() ^= 1).unwrap();
+    }
     last
 }
 

@@ -148,6 +148,40 @@ fn an_import_of_a_run_that_was_deleted_for_good_is_refused() {
     workspace.maintenance().compact(CompactOptions::default()).unwrap();
 }
 
+/// Of a run with a random id an imported copy is deleted for good. The original does not come back from where it is,
+/// stays there, and is taken by others from there.
+#[test]
+fn the_original_of_a_copy_that_was_deleted_for_good_stays_away() {
+    for (name, is_random) in [("0123456789abcdef0123456789abcdef", true), ("chosen", false)] {
+        let (dir, source, target) = two();
+        let id = log(&source, name, ExperimentId::DEFAULT, &["m"]);
+        let copy = stepwell::import::RunImport {
+            own_id: true,
+            series: vec![("m".into(), (0..300).map(point).collect())],
+            ..stepwell::import::RunImport::new(id.clone(), ExperimentId::DEFAULT)
+        };
+        let mut importer = target.importer();
+        importer.add(copy).unwrap();
+        importer.finish().unwrap();
+        target.delete_run(&id).unwrap();
+        target.maintenance().purge_run(&id).unwrap();
+        for _ in 0..2 {
+            pull(&source, &target);
+            assert_eq!(source.run(&id).unwrap().points(), 300, "{name}");
+            source.edit_run(&id, &[RunEdit::Tag("later".into(), "word".into())]).unwrap();
+            let pulled = pull(&target, &source);
+            assert_eq!(pulled.deleted == [id.clone()], is_random, "{name}: {pulled:?}");
+            assert_eq!(target.find_run(&id).unwrap().is_none(), is_random, "{name}");
+            assert!(target.maintenance().verify().unwrap().is_ok());
+        }
+        let third = Workspace::open_or_create(dir.path().join("third")).unwrap();
+        for _ in 0..2 {
+            pull(&third, &source);
+            assert_eq!(third.run(&id).unwrap().points(), 300, "{name}");
+        }
+    }
+}
+
 #[test]
 fn names_and_tags_of_experiments_merge_by_how_often_they_were_changed() {
     let (_dir, source, target) = two();

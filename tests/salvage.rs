@@ -3,16 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use stepwell::import::RunImport;
 use stepwell::internals::segment::pack::Pack;
 use stepwell::internals::segment::reader::{RowGroup, Source};
 use stepwell::maintenance::{CompactOptions, RepairOptions};
 use stepwell::query::Query;
 use stepwell::testing::{SimDisk, Storage};
-use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunStatus, TailMode, Workspace};
+use stepwell::{Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunStatus, TailMode, Workspace};
 
 const ROOT: &str = "/w";
 /// Points of the long metrics: three pages and a part of one.
 const POINTS: i64 = 4000;
+/// Runs of [`imported`].
+const IMPORTED: usize = 2500;
 
 fn open(disk: &SimDisk) -> Workspace {
     let options = Options { tail: TailMode::Written, ..Options::default() };
@@ -224,4 +227,89 @@ fn a_damaged_page_of_a_log_costs_its_own_points_alone() {
     assert!(reader.missing() <= 1024 && reader.messages()[0].contains(".log"), "{:?}", reader.messages());
     assert_eq!(reader.history("acc").unwrap().len(), 1);
     assert_eq!(now.search(&Query::default()).unwrap().summaries().unwrap().len(), 1);
+}
+
+/// Each bit of the header, the directory and the trailer: all row groups are found without them, and `repair` writes
+/// the pack anew.
+#[test]
+fn a_flipped_bit_beside_the_row_groups_costs_nothing() {
+    let (disk, pack) = packed();
+    let len = disk.open_read(&pack).unwrap().len().unwrap();
+    let opened = Pack::open(Source::new(disk.open_read(&pack).unwrap(), pack.clone())).unwrap();
+    let (start, group_len) = opened.row_group_extent(opened.row_group_count() - 1);
+    let directory = start + group_len;
+    let whole: Vec<_> =
+        ["long", "short7"].map(|name| open(&disk).run(&id(name)).unwrap().history("loss").unwrap()).into();
+    let places = (0..32).chain((directory..len).step_by(97)).chain(len - 16..len);
+    for place in places {
+        let disk = disk.process_crash();
+        disk.damage(&pack, |bytes| bytes[place as usize] ^= 1 << (place % 8)).unwrap();
+        let workspace = open(&disk);
+        assert_eq!(workspace.damage().unwrap(), Vec::<String>::new(), "byte {place}");
+        let page = workspace.search(&Query::default()).unwrap();
+        assert_eq!((page.summaries().unwrap().len(), page.unreadable.len()), (201, 0), "byte {place}");
+        for (name, whole) in ["long", "short7"].iter().zip(&whole) {
+            assert!(workspace.run(&id(name)).unwrap().history("loss").unwrap() == *whole, "byte {place}: {name}");
+        }
+        let report = workspace.maintenance().verify().unwrap();
+        let told = |damage: &stepwell::maintenance::Damage| damage.file == pack && damage.cost.starts_with("nothing");
+        assert!(!report.is_ok() && report.damage.iter().all(told), "byte {place}: {report:?}");
+        let left = workspace.maintenance().compact(CompactOptions::default()).unwrap().left;
+        assert!(left.iter().any(|(path, _)| *path == pack), "byte {place}: {left:?}");
+    }
+    disk.damage(&pack, |bytes| bytes[directory as usize + 40] ^= 1).unwrap();
+    let workspace = open(&disk);
+    let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
+    assert_eq!((repaired.salvaged_runs, repaired.lost.len()), (201, 0), "{repaired:?}");
+    assert!(workspace.maintenance().verify().unwrap().is_ok());
+    for (name, whole) in ["long", "short7"].iter().zip(&whole) {
+        assert!(open(&disk).run(&id(name)).unwrap().history("loss").unwrap() == *whole);
+    }
+}
+
+/// A pack of 2,500 imported runs, in several row groups.
+fn imported() -> (SimDisk, PathBuf) {
+    let disk = SimDisk::new();
+    let mut importer = open(&disk).importer();
+    for number in 0..IMPORTED {
+        let run = RunImport::new(id(&format!("run{number}")), ExperimentId::DEFAULT);
+        let points = (0..3).map(|step| Point { step, timestamp_ms: None, value: number as f64 }).collect();
+        importer.add(RunImport { series: vec![("loss".into(), points)], ..run }).unwrap();
+    }
+    importer.finish().unwrap();
+    let dir = Path::new(ROOT).join("packs");
+    let mut packs = disk.read_dir(&dir).unwrap().into_iter().map(|entry| dir.join(entry.name));
+    let pack = packs.find(|path| path.extension().is_some_and(|kind| kind == "pack")).unwrap();
+    (disk, pack)
+}
+
+/// The directory and a row group's footer: the runs of the other row groups are served, and each answer says that there
+/// were more; a damaged pack is never merged away.
+#[test]
+fn without_directory_and_footer_the_other_row_groups_are_served() {
+    let (disk, pack) = imported();
+    let opened = Pack::open(Source::new(disk.open_read(&pack).unwrap(), pack.clone())).unwrap();
+    let groups = opened.row_group_count();
+    assert!(groups > 1, "{groups}");
+    let end = |group: usize| opened.row_group_extent(group).0 + opened.row_group_extent(group).1;
+    for group in 0..groups {
+        let disk = disk.process_crash();
+        let (footer, directory) = (end(group) as usize - 20, end(groups - 1) as usize + 8);
+        disk.damage(&pack, |bytes| [footer, directory].iter().for_each(|&at| bytes[at] ^= 1)).unwrap();
+        let workspace = open(&disk);
+        let lost = opened.rows(group).len();
+        let page = workspace.search(&Query::default()).unwrap();
+        assert_eq!(page.total, IMPORTED - lost, "row group {group}");
+        let named = |told: &[String]| told.iter().any(|told| told.contains(pack.to_str().unwrap()));
+        assert!(named(&page.unreadable) && named(&workspace.damage().unwrap()), "row group {group}");
+        let report = workspace.maintenance().verify().unwrap();
+        let cost = format!("{lost} of its {IMPORTED} runs, with {} points", lost * 3);
+        assert!(report.damage.iter().any(|damage| damage.cost.contains(&cost)), "{report:?}");
+        workspace.maintenance().compact(CompactOptions::default()).unwrap();
+        assert!(disk.open_read(&pack).is_ok());
+        let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
+        assert!(repaired.lost.iter().any(|what| what.contains(&cost)), "{repaired:?}");
+        assert!(workspace.maintenance().verify().unwrap().is_ok());
+        assert_eq!(workspace.search(&Query::default()).unwrap().total, IMPORTED - lost);
+    }
 }

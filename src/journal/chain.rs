@@ -10,7 +10,8 @@
 //!    back to 1.
 //! 4. Check the folder's name again. If it changed, find out whether the entry counts (below).
 //! 5. Sync the folder.
-//! 6. Link the entry to its second name among the anchors, sync their folder, and remove the previous anchor.
+//! 6. Write the entry once more and link it to its name among the anchors, sync their folder, and remove the previous
+//!    anchor. Two files, so that damage to one of them costs nothing.
 //!
 //! So each name is used once, numbers have no gap, and the planned change was valid when it was published.
 //!
@@ -189,6 +190,26 @@ impl<S: State> Journal<S> {
     /// Fails if the journal's entries are unknown.
     pub(super) fn check_listed(&self) -> Result<()> {
         self.unlisted.as_ref().map_or(Ok(()), |error| Err(error.again()))
+    }
+
+    /// Fails if nothing can be published, whatever the change: its folder cannot be listed or is missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Corrupt`] of the folder.
+    pub fn check_open(&mut self) -> Result<()> {
+        self.refresh()?;
+        self.check_listed()?;
+        // A handle that knows the folder goes on reading when it cannot be listed, but cannot publish.
+        if self.files.folder()?.is_some() || self.number == 0 && !self.has_gap() {
+            Ok(())
+        } else {
+            Err(self.folder_missing())
+        }
+    }
+
+    pub(super) fn folder_missing(&self) -> Error {
+        let why = "the folder of a journal's entries is missing; `repair` makes it anew";
+        Error::corrupt(&self.files.dir(), 0, why)
     }
 
     /// Whether an acknowledged entry after the last one read may be lost without a trace. An entry is acknowledged once

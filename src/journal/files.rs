@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::bytes::Malformed;
 use crate::base::control;
 use crate::error::{Error, Result, of_one_file};
-use crate::folder::making::Making;
+use crate::folder::making::{self, Making};
 use crate::folder::paths;
 use crate::journal::entry::{Entry, JOURNAL_VERSION, State, newer_version};
 use crate::storage::{self, Storage};
@@ -152,18 +152,26 @@ impl JournalFiles {
         file.sync()
     }
 
-    /// Creates an entry's anchor durably.
-    pub(super) fn give_anchor(&self, making: &Making, bytes: &[u8], number: u64) -> std::io::Result<()> {
+    /// Creates an entry's anchor durably: a second file, so that damage to one of both costs nothing.
+    pub(super) fn give_anchor(&self, bytes: &[u8], number: u64) -> Result<()> {
         let (folder, path) = (self.root.join(paths::ANCHORS), self.anchor_path(number));
-        match self.give_name(making, bytes, &path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.storage.create_dir(&folder)?;
-                self.storage.sync_dir(&self.root)?;
-                self.give_name(making, bytes, &path)?;
+        let making = making::begin(&*self.storage, &self.root.join(paths::TEMPORARY), "entry")?;
+        let give = || {
+            making.file.write_at(bytes, 0)?;
+            making.file.sync()?;
+            match self.give_name(&making, bytes, &path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    self.storage.create_dir(&folder)?;
+                    self.storage.sync_dir(&self.root)?;
+                    self.give_name(&making, bytes, &path)?;
+                }
+                given => given?,
             }
-            given => given?,
-        }
-        self.storage.sync_dir(&folder)
+            self.storage.sync_dir(&folder)
+        };
+        let given = give().map_err(Error::io("publish", &path));
+        let _ = self.storage.remove_file(&making.path);
+        given
     }
 
     /// Removes an entry or anchor, or its folder. Returns whether it existed.

@@ -88,7 +88,7 @@ impl<S: State> Journal<S> {
             if counts {
                 self.sync_folder()?;
                 // The entry counts without its anchor too, which only reveals a loss.
-                let _ = self.anchor(&making, number, bytes);
+                let _ = self.anchor(number, bytes);
             }
             Ok(counts)
         });
@@ -105,10 +105,7 @@ impl<S: State> Journal<S> {
             Some(name) => name,
             None if self.number == 0 && !self.has_gap() => 0,
             None if whole => self.number + 1,
-            None => {
-                let why = "the folder of a journal's entries is missing; `repair` makes it anew";
-                return Err(Error::corrupt(&self.files.dir(), 0, why));
-            }
+            None => return Err(self.folder_missing()),
         };
         let (storage, dir) = (&self.files.storage, self.files.dir());
         for (folder, above) in [(&dir, &self.files.root), (&self.files.folder_path(name), &dir)] {
@@ -186,8 +183,8 @@ impl<S: State> Journal<S> {
     }
 
     /// Step 6.
-    fn anchor(&self, making: &Making, number: u64, bytes: &[u8]) -> std::io::Result<()> {
-        self.files.give_anchor(making, bytes, number)?;
+    fn anchor(&self, number: u64, bytes: &[u8]) -> Result<()> {
+        self.files.give_anchor(bytes, number)?;
         // While changes are lost, earlier anchors may be all that is left of them.
         if !self.has_gap() {
             let _ = self.files.remove(&self.files.anchor_path(number - 1));

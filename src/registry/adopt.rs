@@ -50,6 +50,18 @@ impl Workspace {
     /// # Errors
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`]; then nothing was changed.
     pub fn adopt_model(&self, name: &str, theirs: &Model, revive: bool) -> Result<AdoptedModel> {
+        self.adopt_model_or_look(name, theirs, revive, false)
+    }
+
+    /// What [`Self::adopt_model`] would do; changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::adopt_model`].
+    pub fn look_at_model(&self, name: &str, theirs: &Model, revive: bool) -> Result<AdoptedModel> {
+        self.adopt_model_or_look(name, theirs, revive, true)
+    }
+
+    fn adopt_model_or_look(&self, name: &str, theirs: &Model, revive: bool, only_look: bool) -> Result<AdoptedModel> {
         let mut done = AdoptedModel::default();
         self.change_registry(|registry| {
             done = AdoptedModel::default();
@@ -86,6 +98,9 @@ impl Workspace {
                 }
             };
             done.is_changed = true;
+            if only_look {
+                return Ok(Vec::new());
+            }
             Ok(vec![Change::Create { name: name.to_owned(), model: after }])
         })?;
         Ok(done)

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
-use crate::log::ledger::Line;
+use crate::log::ledger::{Entry, Line};
 use crate::storage::{File, Storage, fork, sync_again};
 
 /// Least points for which a flush is requested; fewer take no more pages in the tail than in the log.
@@ -248,13 +248,22 @@ impl Watermark {
         synced.map_err(|why| Error::DurabilityLost { from: self.durable(), to: through, why })?;
         self.durable.fetch_max(through, Ordering::AcqRel);
         self.durable_offset.fetch_max(durable_offset, Ordering::AcqRel);
-        if let Some(line) = &self.line {
-            line.change(|entry| {
-                entry.synced_len = appended.max(entry.synced_len);
-                entry.synced_points = through.max(entry.synced_points);
-            });
-        }
+        self.change_line(|entry| {
+            entry.synced_len = appended.max(entry.synced_len);
+            entry.synced_points = through.max(entry.synced_points);
+        });
         Ok(true)
+    }
+
+    /// Updates the log's line. Compaction may retire it at the same time, once the log ends, and then removes the log;
+    /// so that this does not undo it, the line is retired again if the log is gone.
+    fn change_line(&self, update: impl FnOnce(&mut Entry)) {
+        let Some(line) = &self.line else { return };
+        line.change(update);
+        let files = self.files.lock();
+        if files.may_be_removed() && files.is_gone() {
+            line.change(|entry| entry.retired = true);
+        }
     }
 
     /// Records that the log has all points before `sequence`. If some of them were promised durable in the tail,
@@ -297,10 +306,8 @@ impl Watermark {
 
     /// Records that the log ended.
     pub fn ended(&self) {
-        if let Some(line) = &self.line {
-            let (len, points) = (self.appended.load(Ordering::Acquire), self.published.load(Ordering::Acquire));
-            line.change(|entry| (entry.len, entry.points, entry.ended) = (len, points, true));
-        }
+        let (len, points) = (self.appended.load(Ordering::Acquire), self.published.load(Ordering::Acquire));
+        self.change_line(|entry| (entry.len, entry.points, entry.ended) = (len, points, true));
     }
 
     /// Releases the log's lock: the writer is gone. What is not synced yet still can be. `ended` says whether the log
@@ -331,8 +338,7 @@ impl Watermark {
         let synced = files.named
             && self.published.load(Ordering::Acquire) == self.durable()
             && self.appended.load(Ordering::Acquire) == self.log_durable();
-        let gone = || files.storage.open_read(&files.log_path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
-        files.log.is_none() && (synced || gone())
+        files.log.is_none() && (synced || files.is_gone())
     }
 
     /// Whether this process can sync the log and its path passes the test.
@@ -385,6 +391,16 @@ impl Watermark {
 }
 
 impl Files {
+    /// Whether compaction may remove the log.
+    fn may_be_removed(&self) -> bool {
+        self.log.is_none() || self.ending
+    }
+
+    /// Whether the log was removed.
+    fn is_gone(&self) -> bool {
+        self.storage.open_read(&self.log_path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    }
+
     /// Returns a function that syncs the log, which is durable up to `from`. Call it without this lock.
     fn log_syncer(&self, from: u64) -> impl FnOnce() -> std::io::Result<()> + use<> {
         let (log, storage, path) = (self.log.clone(), Arc::clone(&self.storage), self.log_path.clone());

@@ -200,6 +200,17 @@ impl Footer {
     /// # Errors
     /// [`Malformed`] naming what is wrong.
     pub fn decode(bytes: &[u8], pages_len: u64, fine: bool) -> Result<Self, Malformed> {
+        match Self::decode_with_len(bytes, fine)? {
+            (footer, len) if len == pages_len => Ok(footer),
+            _ => Err(Malformed("pages that do not fill the row group")),
+        }
+    }
+
+    /// The same for a row group of unknown length. Also returns the length of its pages.
+    ///
+    /// # Errors
+    /// [`Malformed`] naming what is wrong.
+    pub fn decode_with_len(bytes: &[u8], fine: bool) -> Result<(Self, u64), Malformed> {
         let mut columns = ColumnReader::new(bytes);
         let (first_sequence, points) = (columns.number()?, columns.number()?);
         let keys = decode_keys(&mut columns)?;
@@ -215,13 +226,13 @@ impl Footer {
         let run_lens = columns.indexes(run_count, u32::MAX as usize)?;
         let axes = decode_axes(&mut columns)?;
         let (series, stats) = decode_series(&mut columns, &axes, [runs, keys.len(), writers.len()])?;
-        let pages = decode_pages(&mut columns, pages_len)?;
+        let (pages, pages_len) = decode_pages(&mut columns)?;
         let pool_base = columns.count()?;
         columns.end()?;
         let footer =
             Self { first_sequence, points, keys, writers, run_lens, runs, axes, series, stats, pages, pool_base, fine };
         footer.check()?;
-        Ok(footer)
+        Ok((footer, pages_len))
     }
 
     /// Checks the columns against each other, so that reading needs no more checks.
@@ -321,7 +332,8 @@ fn decode_series(
     Ok((series, stats))
 }
 
-fn decode_pages(columns: &mut ColumnReader<'_>, pages_len: u64) -> Result<Vec<Page>, Malformed> {
+/// The pages, and the length of all of them.
+fn decode_pages(columns: &mut ColumnReader<'_>) -> Result<(Vec<Page>, u64), Malformed> {
     let count = columns.count()?;
     let codecs = columns.indexes(count, 256)?;
     let lens = columns.ints(count)?;
@@ -334,10 +346,7 @@ fn decode_pages(columns: &mut ColumnReader<'_>, pages_len: u64) -> Result<Vec<Pa
         pages.push(Page { codec: CodecId(codecs[index] as u8), offset, len, crc });
         offset += u64::from(len);
     }
-    if offset != pages_len {
-        return Err(Malformed("pages that do not fill the row group"));
-    }
-    Ok(pages)
+    Ok((pages, offset))
 }
 
 fn encode_stats(stats: &[SeriesStats], columns: &mut ColumnWriter<'_>) {

@@ -9,6 +9,7 @@ use crate::base::ids::RunKey;
 use crate::codec::{Effort, Scratch};
 use crate::error::{Error, Result};
 use crate::segment::layout::{ColumnReader, ColumnWriter, ENTRIES_MAX};
+use crate::segment::pack_scan::find_row_groups;
 use crate::segment::reader::{RowGroup, Source};
 use crate::segment::writer::{PageSink, RowGroupWriter};
 use crate::storage::File;
@@ -169,6 +170,8 @@ pub struct Pack {
     directory: Directory,
     /// The directory position of each row; computed on first use.
     by_row: OnceLock<Vec<u32>>,
+    damage: Vec<Error>,
+    lost: Option<Error>,
 }
 
 /// The runs of a pack: 20 bytes each.
@@ -188,40 +191,52 @@ impl Pack {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
     pub fn open(source: Source) -> Result<Self> {
-        let header = source.read(0, HEADER_LEN)?;
-        let mut reader = Reader::new(&header);
-        let malformed = |Malformed(what)| source.corrupt(0, what);
-        let magic = reader.u64().map_err(malformed)?;
-        let version = reader.u32().map_err(malformed)?;
-        let id = reader.u128().map_err(malformed)?;
-        if magic != PACK_MAGIC || reader.u32().map_err(malformed)? != crc32(0, &header[..HEADER_LEN - 4]) {
-            return Err(source.corrupt(0, "a pack's header"));
+        let id = read_header(&source)?;
+        let (groups, directory) = read_directory(&source)?;
+        Ok(Self { source, id, groups, directory, by_row: OnceLock::new(), damage: Vec::new(), lost: None })
+    }
+
+    /// The same for the pack with this id, also if its header or directory does not verify: then its row groups are
+    /// found by their trailers, which reads the whole file, and its runs by their records. `key_of` is the key in a
+    /// run's record; `runs` says how many runs there must be, 0 if that is unknown.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`Error::Corrupt`] if no row group is found either.
+    pub fn open_around(source: Source, id: u128, runs: u64, key_of: impl Fn(&[u8]) -> Option<RunKey>) -> Result<Self> {
+        let mut damage = Vec::new();
+        match read_header(&source) {
+            Ok(own) if own == id => {}
+            Ok(_) => return Err(source.corrupt(0, "the pack's own number is another; was the file renamed?")),
+            Err(error @ Error::Corrupt { .. }) => damage.push(error),
+            Err(error) => return Err(error),
         }
-        if version > PACK_VERSION {
-            return Err(Error::NewerFormat {
-                path: source.path.to_path_buf(),
-                found: version,
-                supported: PACK_VERSION,
-            });
-        }
-        let len = source.file.len().map_err(Error::io("read", &source.path))?;
-        let trailer_at = len.saturating_sub(TRAILER_LEN as u64).max(HEADER_LEN as u64);
-        let trailer = source.read(trailer_at, TRAILER_LEN)?;
-        let mut reader = Reader::new(&trailer);
-        let malformed = |Malformed(what)| source.corrupt(trailer_at, what);
-        let directory_len = u64::from(reader.u32().map_err(malformed)?);
-        let crc = reader.u32().map_err(malformed)?;
-        let directory_at = trailer_at.checked_sub(directory_len).filter(|&at| at >= HEADER_LEN as u64);
-        let (Ok(DIRECTORY_MAGIC), Some(directory_at)) = (reader.u64(), directory_at) else {
-            return Err(source.corrupt(trailer_at, "the magic at the end of a pack"));
+        let mut lost = None;
+        let (groups, directory) = match read_directory(&source) {
+            Ok(read) => read,
+            Err(error @ Error::Corrupt { .. }) => {
+                let found = find_runs(&source, &key_of)?;
+                if found.runs.is_empty() {
+                    return Err(damage.into_iter().next().unwrap_or(error));
+                }
+                damage.push(error);
+                lost = found.lost(&source, runs);
+                (found.groups, directory_of(found.runs))
+            }
+            Err(error) => return Err(error),
         };
-        let bytes = source.read(directory_at, directory_len as usize)?;
-        if crc32(0, &bytes) != crc {
-            return Err(source.corrupt(directory_at, "the checksum of a pack's directory"));
-        }
-        let (groups, directory) = decode_directory(&bytes, directory_at)
-            .map_err(|Malformed(what)| source.corrupt(directory_at, format!("in a pack's directory: {what}")))?;
-        Ok(Self { source, id, groups, directory, by_row: OnceLock::new() })
+        Ok(Self { source, id, groups, directory, by_row: OnceLock::new(), damage, lost })
+    }
+
+    /// What does not verify of header and directory; the pack is read around it.
+    #[must_use]
+    pub fn damage(&self) -> &[Error] {
+        &self.damage
+    }
+
+    /// The row groups that could not be found without the directory, if any: nobody knows which runs they have.
+    #[must_use]
+    pub fn lost(&self) -> Option<&Error> {
+        self.lost.as_ref()
     }
 
     /// Its random id.
@@ -315,7 +330,103 @@ impl Pack {
     }
 }
 
-fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<(Vec<(u64, u64)>, Directory), Malformed> {
+/// Verifies the header; returns the pack's id.
+fn read_header(source: &Source) -> Result<u128> {
+    let header = source.read(0, HEADER_LEN)?;
+    let mut reader = Reader::new(&header);
+    let malformed = |Malformed(what)| source.corrupt(0, what);
+    let magic = reader.u64().map_err(malformed)?;
+    let version = reader.u32().map_err(malformed)?;
+    let id = reader.u128().map_err(malformed)?;
+    if magic != PACK_MAGIC || reader.u32().map_err(malformed)? != crc32(0, &header[..HEADER_LEN - 4]) {
+        return Err(source.corrupt(0, "a pack's header"));
+    }
+    if version > PACK_VERSION {
+        return Err(Error::NewerFormat { path: source.path.to_path_buf(), found: version, supported: PACK_VERSION });
+    }
+    Ok(id)
+}
+
+/// The extents of row groups, and the runs in them.
+type Contents = (Vec<(u64, u64)>, Directory);
+
+fn read_directory(source: &Source) -> Result<Contents> {
+    let len = source.file.len().map_err(Error::io("read", &source.path))?;
+    let trailer_at = len.saturating_sub(TRAILER_LEN as u64).max(HEADER_LEN as u64);
+    let trailer = source.read(trailer_at, TRAILER_LEN)?;
+    let mut reader = Reader::new(&trailer);
+    let malformed = |Malformed(what)| source.corrupt(trailer_at, what);
+    let directory_len = u64::from(reader.u32().map_err(malformed)?);
+    let crc = reader.u32().map_err(malformed)?;
+    let directory_at = trailer_at.checked_sub(directory_len).filter(|&at| at >= HEADER_LEN as u64);
+    let (Ok(DIRECTORY_MAGIC), Some(directory_at)) = (reader.u64(), directory_at) else {
+        return Err(source.corrupt(trailer_at, "the magic at the end of a pack"));
+    };
+    let bytes = source.read(directory_at, directory_len as usize)?;
+    if crc32(0, &bytes) != crc {
+        return Err(source.corrupt(directory_at, "the checksum of a pack's directory"));
+    }
+    decode_directory(&bytes, directory_at)
+        .map_err(|Malformed(what)| source.corrupt(directory_at, format!("in a pack's directory: {what}")))
+}
+
+/// What a pack has, found without its directory.
+#[derive(Default)]
+struct FoundRuns {
+    groups: Vec<(u64, u64)>,
+    runs: Vec<(RunKey, RunPlace)>,
+    /// Bytes between row groups where none was found.
+    gap: Option<(u64, u64)>,
+}
+
+/// Finds row groups by their trailers, and their runs by their records. A row group whose records do not verify is
+/// lost, and so is what lies between two that were found.
+fn find_runs(source: &Source, key_of: &impl Fn(&[u8]) -> Option<RunKey>) -> Result<FoundRuns> {
+    let mut found = FoundRuns::default();
+    let mut end = HEADER_LEN as u64;
+    for group in find_row_groups(source, end)? {
+        let (offset, len) = group.extent();
+        let keys = match group.run_records() {
+            Ok(records) => records.iter().map(|record| key_of(record)).collect::<Option<Vec<RunKey>>>(),
+            Err(Error::Corrupt { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let Some(keys) = keys.filter(|keys| keys.len() == group.footer().runs) else { continue };
+        if offset > end {
+            found.gap.get_or_insert((end, offset));
+        }
+        let number = found.groups.len() as u32;
+        found.groups.push((offset, len));
+        found.runs.extend(keys.into_iter().zip(0..).map(|(key, run)| (key, RunPlace { group: number, run })));
+        end = offset + len;
+    }
+    Ok(found)
+}
+
+impl FoundRuns {
+    /// What is not there of a pack with `runs` runs.
+    fn lost(&self, source: &Source, runs: u64) -> Option<Error> {
+        let found = self.runs.len() as u64;
+        let what = match (runs.checked_sub(found), self.gap) {
+            (Some(1..), _) => format!("{} of its {runs} runs cannot be found", runs - found),
+            (_, Some((from, to))) => format!("no row group can be read between bytes {from} and {to}"),
+            _ => return None,
+        };
+        let offset = self.gap.map_or(HEADER_LEN as u64, |(from, _)| from);
+        Some(source.corrupt(offset, format!("the pack's directory is damaged, and {what}")))
+    }
+}
+
+fn directory_of(mut runs: Vec<(RunKey, RunPlace)>) -> Directory {
+    let mut starts = vec![0; runs.last().map_or(0, |(_, place)| place.group as usize + 1) + 1];
+    runs.iter().for_each(|(_, place)| starts[place.group as usize + 1] += 1);
+    (1..starts.len()).for_each(|at| starts[at] += starts[at - 1]);
+    runs.sort_unstable_by_key(|&(key, place)| (key, place.group, place.run));
+    let rows = runs.iter().map(|(_, place)| starts[place.group as usize] + place.run).collect();
+    Directory { keys: runs.into_iter().map(|(key, _)| key).collect(), rows, starts }
+}
+
+fn decode_directory(bytes: &[u8], directory_at: u64) -> Result<Contents, Malformed> {
     // The keys end the directory, not as a column: random numbers do not compress.
     let mut columns = ColumnReader::new(bytes);
     let row_group_count = columns.count()?;

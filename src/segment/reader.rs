@@ -128,6 +128,27 @@ struct Recent {
     floats: (usize, Vec<f64>),
 }
 
+/// Reads and verifies the bytes of the footer of a row group that begins at `offset` or later, with its trailer at
+/// `trailer_at`. Also returns whether the trailer says that pyramids are fine.
+fn read_footer(source: &Source, offset: u64, trailer_at: u64) -> Result<(Vec<u8>, bool)> {
+    let trailer = source.read(trailer_at, TRAILER_LEN)?;
+    let word = |at: usize| u32::from_le_bytes([trailer[at], trailer[at + 1], trailer[at + 2], trailer[at + 3]]);
+    let (footer_len, footer_crc) = (u64::from(word(0)), word(4));
+    let damaged = |what: &str| source.corrupt(trailer_at, what);
+    let fine = trailer[8..] == ROW_GROUP_MAGIC_FINE.to_le_bytes();
+    if !fine && trailer[8..] != ROW_GROUP_MAGIC.to_le_bytes() {
+        return Err(damaged("the magic at the end of a row group is missing"));
+    }
+    let footer_at = trailer_at.checked_sub(footer_len).filter(|&at| at >= offset);
+    let footer_at = footer_at.ok_or_else(|| damaged("a footer longer than its row group"))?;
+    let bytes = source.read(footer_at, footer_len as usize)?;
+    if crc32(0, &bytes) == footer_crc {
+        Ok((bytes, fine))
+    } else {
+        Err(source.corrupt(footer_at, "the checksum of a row group's footer"))
+    }
+}
+
 impl RowGroup {
     /// Reads and verifies the footer of the row group of `len` bytes at `offset`.
     ///
@@ -137,25 +158,32 @@ impl RowGroup {
         let trailer_at = len
             .checked_sub(TRAILER_LEN as u64)
             .ok_or_else(|| source.corrupt(offset, "a row group shorter than its trailer"))?;
-        let trailer = source.read(offset + trailer_at, TRAILER_LEN)?;
-        let word = |at: usize| u32::from_le_bytes([trailer[at], trailer[at + 1], trailer[at + 2], trailer[at + 3]]);
-        let (footer_len, footer_crc) = (u64::from(word(0)), word(4));
-        let damaged = |what: &str| source.corrupt(offset + trailer_at, what);
-        let fine = trailer[8..] == ROW_GROUP_MAGIC_FINE.to_le_bytes();
-        if !fine && trailer[8..] != ROW_GROUP_MAGIC.to_le_bytes() {
-            return Err(damaged("the magic at the end of a row group is missing"));
-        }
-        let pages_len =
-            trailer_at.checked_sub(footer_len).ok_or_else(|| damaged("a footer longer than its row group"))?;
-        let bytes = source.read(offset + pages_len, footer_len as usize)?;
-        if crc32(0, &bytes) != footer_crc {
-            return Err(source.corrupt(offset + pages_len, "the checksum of a row group's footer"));
-        }
+        let (bytes, fine) = read_footer(&source, offset, offset + trailer_at)?;
+        let pages_len = trailer_at - bytes.len() as u64;
         let footer = Footer::decode(&bytes, pages_len, fine).map_err(|Malformed(what)| {
             source.corrupt(offset + pages_len, format!("in a row group's footer: {what}"))
         })?;
+        Ok(Self::new(source, offset, len, footer))
+    }
+
+    /// The same for a row group that ends at `end` and begins at `from` or later: its footer says where.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn ending_at(source: Source, from: u64, end: u64) -> Result<Self> {
+        let short = || source.corrupt(from, "a row group shorter than its trailer");
+        let trailer_at = end.checked_sub(TRAILER_LEN as u64).filter(|&at| at >= from).ok_or_else(short)?;
+        let (bytes, fine) = read_footer(&source, from, trailer_at)?;
+        let footer_at = trailer_at - bytes.len() as u64;
+        let (footer, pages_len) = Footer::decode_with_len(&bytes, fine)
+            .map_err(|Malformed(what)| source.corrupt(footer_at, format!("in a row group's footer: {what}")))?;
+        let offset = footer_at.checked_sub(pages_len).filter(|&offset| offset >= from).ok_or_else(short)?;
+        Ok(Self::new(source, offset, end - offset, footer))
+    }
+
+    fn new(source: Source, offset: u64, len: u64, footer: Footer) -> Self {
         let pool = footer.pool();
-        Ok(Self { source, offset, len, footer, pool, recent: Mutex::default(), tops: Mutex::default() })
+        Self { source, offset, len, footer, pool, recent: Mutex::default(), tops: Mutex::default() }
     }
 
     /// The footer.

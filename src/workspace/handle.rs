@@ -487,7 +487,15 @@ impl Workspace {
     /// # Errors
     /// [`crate::Error::Invalid`] for a blank or too long name, [`crate::Error::Io`].
     pub fn adopt(&self, theirs: &ExperimentImport, may_place_default: bool) -> Result<AdoptedExperiment> {
-        self.shared.adopt(theirs, may_place_default)
+        self.shared.adopt(theirs, may_place_default, false)
+    }
+
+    /// What [`Self::adopt`] would do; changes nothing. A new experiment would get another id if its own is not free.
+    ///
+    /// # Errors
+    /// As [`Self::adopt`].
+    pub fn look_at_adoption(&self, theirs: &ExperimentImport, may_place_default: bool) -> Result<AdoptedExperiment> {
+        self.shared.adopt(theirs, may_place_default, true)
     }
 
     /// Copies what `source` has and this workspace lacks: runs of every kind with everything they logged, their

@@ -97,6 +97,12 @@ pub(crate) fn import(workspace: &Workspace) -> Result<()> {
     importer.finish().map(|_| ())
 }
 
+/// The anchor of a journal's entry.
+pub(crate) fn anchor_of(entry: &Path, journal: &str) -> PathBuf {
+    let name = entry.file_name().and_then(|name| name.to_str()).unwrap();
+    Path::new(ROOT).join(paths::ANCHORS).join(format!("{journal}.{name}"))
+}
+
 /// Every file in a folder of the workspace, and in folders within it.
 pub(crate) fn entries(disk: &SimDisk, folder: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();

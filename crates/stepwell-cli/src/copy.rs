@@ -24,14 +24,14 @@ pub(crate) struct Copied {
     pub(crate) bytes: u64,
     /// Files that were there already.
     pub(crate) present: u64,
-    /// Files that are on both sides with different lengths, below the folder: they stay as they are.
+    /// Files that are on both sides with different contents, below the folder: they stay as they are.
     pub(crate) differing: Vec<PathBuf>,
     /// Links, pipes and the like, which are not copied.
     pub(crate) no_files: Vec<PathBuf>,
 }
 
-/// Copies every regular file below `from` to the place below `to` that `place` names, if it is not there. Links are
-/// neither followed nor copied. A file appears under its name when it is whole, on disk and compared, and replaces
+/// Copies every regular file below `from` to the place below `to` that `place` names, if it is not there; one that is
+/// there is compared in full. Links are neither followed nor copied. A file appears under its name when it is whole, on disk and compared, and replaces
 /// none.
 pub(crate) fn missing_files(
     from: &Path,
@@ -40,7 +40,7 @@ pub(crate) fn missing_files(
     progress: &Progress,
 ) -> Outcome<Copied> {
     let mut done = Copied::default();
-    let mut missing: Vec<(PathBuf, PathBuf, u64)> = Vec::new();
+    let (mut missing, mut present): (Vec<(PathBuf, PathBuf, u64)>, Vec<(PathBuf, PathBuf)>) = Default::default();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let path = from.join(&folder);
@@ -56,13 +56,20 @@ pub(crate) fn missing_files(
                 let Some(own) = place(&name) else { continue };
                 let len = entry.metadata().map_err(Failure::io("look at", &entry.path()))?.len();
                 match fs::symlink_metadata(to.join(&own)) {
-                    Ok(known) if known.is_file() && known.len() == len => done.present += 1,
+                    Ok(known) if known.is_file() && known.len() == len => present.push((name, own)),
                     Ok(_) => done.differing.push(own),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push((name, own, len)),
                     Err(error) if error.kind() == io::ErrorKind::NotADirectory => done.differing.push(own),
                     Err(error) => return Err(Failure::io("look at", &to.join(&own))(error)),
                 }
             }
+        }
+    }
+    for (name, own) in present {
+        progress.say(&name.to_string_lossy());
+        match is_same(&from.join(&name), &to.join(&own))? {
+            true => done.present += 1,
+            false => done.differing.push(own),
         }
     }
     missing.sort();
@@ -99,24 +106,28 @@ fn copy_and_compare(from: &Path, to: &Path) -> Outcome<()> {
     let mut target = File::create_new(to).map_err(Failure::io("create", to))?;
     io::copy(&mut source, &mut target).map_err(Failure::io("write", to))?;
     target.flush().and_then(|()| sync_all(&target)).map_err(Failure::io("write", to))?;
-    let (mut source, mut target) =
-        (File::open(from).map_err(Failure::io("open", from))?, File::open(to).map_err(Failure::io("open", to))?);
+    if is_same(from, to)? {
+        return Ok(());
+    }
+    let what = format!("{} was changed while it was copied", from.display());
+    Err(Failure::hinted(what, "run the command again"))
+}
+
+/// Whether two files have the same contents.
+fn is_same(one: &Path, two: &Path) -> Outcome<bool> {
+    let open = |path: &Path| File::open(path).map_err(Failure::io("open", path));
+    let (mut source, mut target) = (open(one)?, open(two)?);
     let (mut own, mut other) = (vec![0; PIECE], vec![0; PIECE]);
     loop {
-        let len = source.read(&mut own).map_err(Failure::io("read", from))?;
+        let len = source.read(&mut own).map_err(Failure::io("read", one))?;
         if len == 0 {
-            let rest = target.read(&mut other).map_err(Failure::io("read", to))?;
-            return if rest == 0 { Ok(()) } else { Err(changed(from)) };
+            return Ok(target.read(&mut other).map_err(Failure::io("read", two))? == 0);
         }
         match target.read_exact(&mut other[..len]) {
             Ok(()) if own[..len] == other[..len] => {}
-            Ok(()) => return Err(changed(from)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(changed(from)),
-            Err(error) => return Err(Failure::io("read", to)(error)),
+            Ok(()) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            Err(error) => return Err(Failure::io("read", two)(error)),
         }
     }
-}
-
-fn changed(path: &Path) -> Failure {
-    Failure::hinted(format!("{} was changed while it was copied", path.display()), "run the command again")
 }

@@ -5,7 +5,7 @@
 //! count it once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashMap;
 
@@ -78,10 +78,8 @@ impl Shared {
         self.claims(true)?;
         let (mut names, unlisted) = self.all_log_names()?;
         done.left.extend(unlisted.iter().filter_map(|error| Some((error.path()?.to_owned(), error.to_string()))));
-        done.left.extend(
-            self.refresh()?.broken().iter().map(|(&id, error)| (paths::pack(&self.inner.root, id), error.to_string())),
-        );
-        if let Some(blocked) = self.packs_blocked()? {
+        done.left.extend(self.damaged_packs()?);
+        if let Some(blocked) = self.packs_blocked()?.or(self.manifest_blocked()?) {
             done.left.push(blocked);
         } else {
             // Logs of one run stay together.
@@ -99,6 +97,16 @@ impl Shared {
         }
         done.kept.retain(|(path, _)| !done.left.iter().any(|(left, _)| left == path));
         Ok(done)
+    }
+
+    /// Packs that cannot be opened, or only around their damage.
+    fn damaged_packs(&self) -> Result<Vec<(PathBuf, String)>> {
+        let packs = self.refresh()?;
+        let broken = packs.broken().iter().map(|(&id, error)| (id, error.to_string()));
+        let read_around = packs.packs().iter().filter_map(|(&id, pack)| Some((id, pack.pack().damage().first()?)));
+        let read_around = read_around.map(|(id, error)| (id, error.to_string()));
+        let all: BTreeMap<u128, String> = read_around.chain(broken).collect();
+        Ok(all.into_iter().map(|(id, why)| (paths::pack(&self.inner.root, id), why)).collect())
     }
 
     /// Removes empty log folders, which every search would list. Writers create missing folders.
@@ -265,6 +273,7 @@ impl Shared {
 
     /// Removes a log whose points a pack has; a damaged one moves to quarantine.
     pub(crate) fn retire_log(&self, name: &LogName, whole: bool) -> Result<()> {
+        let claim = self.claim_of(name)?;
         self.retire_line(name)?;
         self.inner.read_logs.lock().forget(name);
         let storage = &*self.inner.storage;
@@ -281,7 +290,7 @@ impl Shared {
                 self.keep_original(path)?;
             }
         }
-        Ok(())
+        claim.map_or(Ok(()), |claim| self.keep_retired(&claim))
     }
 
     /// Merges packs of similar size while there are many.
@@ -290,7 +299,8 @@ impl Shared {
         loop {
             let packs = self.refresh()?;
             let mut manifest = self.manifest()?;
-            manifest.packs.retain(|id, _| packs.packs().contains_key(id) && !damaged.contains(id));
+            let is_whole = |id: &u128| packs.packs().get(id).is_some_and(|pack| pack.pack().damage().is_empty());
+            manifest.packs.retain(|id, _| is_whole(id) && !damaged.contains(id));
             let chosen = choose_merge(&manifest);
             if chosen.is_empty() {
                 return Ok(());
@@ -332,6 +342,9 @@ impl Shared {
         if chosen.len() < ids.len() {
             // One cannot be opened: merging would lose what may be repairable.
             return Ok(false);
+        }
+        if let Some(lost) = ids.iter().find_map(|id| packs.broken().get(id)) {
+            return Err(lost.again());
         }
         let mut places: BTreeMap<RunKey, u32> = BTreeMap::new();
         chosen.iter().flat_map(|pack| pack.pack().keys()).for_each(|&key| *places.entry(key).or_default() += 1);

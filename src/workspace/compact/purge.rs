@@ -109,8 +109,8 @@ impl Shared {
         collected.experiments = gone;
         collected.left_out.sort();
         collected.left_out.dedup();
-        if let Some(blocked) = self.blocked(paths::TEMPORARY)? {
-            // Nothing can be published.
+        if let Some(blocked) = self.manifest_blocked()? {
+            // Nothing can be deleted.
             collected.left.push(blocked);
             (collected.runs, collected.experiments, doomed) = Default::default();
         }

@@ -5,6 +5,9 @@
 //! 2. Older contents of a line stay true, and lines are only added, so only new lines of a grown ledger are read. A
 //!    query about one run rereads the lines of its logs only.
 //! 3. Compaction retires a line before it removes the log. A free ledger with only retired lines is removed.
+//! 4. Packs need not name an edit log, so its retired line is synced before the log is removed.
+//! 5. Two processes may rewrite one line at once: one notes that the log is synced, the other retires it. Each looks
+//!    again afterwards, so that the line of a removed log ends up retired.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -235,7 +238,8 @@ impl Shared {
             }),
         };
         let found = deleted || packed();
-        if found {
+        // An edit log needs a retired line: what its packs have may be deleted for good later.
+        if found && claim.entry.run.is_some() {
             self.inner.ledgers.lock().retire(claim.entry.run, writer);
         }
         found
@@ -244,10 +248,15 @@ impl Shared {
     /// Records in a closed log's line that this many bytes and points are durable.
     pub(crate) fn note_synced(&self, claim: &Claim, len: u64, points: u64) {
         // On failure the line claims less than is true.
-        let _ = self.change_line(claim, |entry| {
+        let noted = self.change_line(claim, |entry| {
             entry.synced_len = len.max(entry.synced_len);
             entry.synced_points = points.max(entry.synced_points);
         });
+        let log = self.inner.storage.open_read(&claim.name(&self.inner.root).log());
+        if noted.is_ok() && log.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            // This may have undone that somebody retired it.
+            let _ = self.change_line(claim, |entry| entry.retired = true);
+        }
     }
 
     /// Retires a log's line. The caller knows that a pack or tombstone covers the log.
@@ -260,7 +269,12 @@ impl Shared {
         let unread = ledgers.unread.as_ref().filter(|_| !ledgers.retired.contains(&name.writer)).map(Error::again);
         drop(ledgers);
         match (claim, unread) {
-            (Some(claim), _) => self.change_line(&claim, |entry| entry.retired = true)?,
+            (Some(claim), _) => {
+                let line = self.change_line(&claim, |entry| entry.retired = true)?;
+                if name.run().is_none() && line.is_some_and(|entry| entry.synced_len > 0) {
+                    self.sync_ledger(&claim.ledger)?;
+                }
+            }
             (None, Some(unread)) => return Err(unread),
             (None, None) => {}
         }
@@ -268,22 +282,35 @@ impl Shared {
         Ok(())
     }
 
-    /// Updates the current line of a claim, if it still belongs to the log.
-    fn change_line(&self, claim: &Claim, change: impl FnOnce(&mut Entry)) -> Result<()> {
+    /// Retires the line of a removed log once more, if somebody overwrote it meanwhile.
+    pub(crate) fn keep_retired(&self, claim: &Claim) -> Result<()> {
+        self.change_line(claim, |entry| entry.retired = true).map(drop)
+    }
+
+    fn sync_ledger(&self, path: &Path) -> Result<()> {
+        match self.inner.storage.open_write(path).and_then(|file| file.sync()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("sync", path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Updates the current line of a claim, if it still belongs to the log. Returns the line as it is now.
+    fn change_line(&self, claim: &Claim, change: impl FnOnce(&mut Entry)) -> Result<Option<Entry>> {
         let line = match self.line_there(claim) {
             // Without the ledger nothing is claimed.
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             line => line.map_err(Error::io("read", &claim.ledger))?,
         };
-        let Some(known) = line.filter(|entry| entry.writer == claim.entry.writer) else { return Ok(()) };
+        let Some(known) = line.filter(|entry| entry.writer == claim.entry.writer) else { return Ok(None) };
         let mut entry = known;
         change(&mut entry);
         if entry == known {
-            return Ok(());
+            return Ok(Some(known));
         }
         let file = self.inner.storage.open_write(&claim.ledger);
         let written = file.and_then(|file| file.write_at(&entry.encode(claim.offset), claim.offset));
-        written.map_err(Error::io("write", &claim.ledger))
+        written.map_err(Error::io("write", &claim.ledger))?;
+        Ok(Some(entry))
     }
 
     /// Removes free ledgers whose lines are all retired.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::journal::manifest::PackEntry;
+use crate::segment::pack::Pack;
 
 /// Bytes that do not verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +61,26 @@ impl Report {
     pub(crate) fn add_rest(&mut self, error: Error, file_len: u64, cost: &str) -> Result<()> {
         let offset = if let Error::Corrupt { offset, .. } = error { offset } else { 0 };
         self.add(error, file_len.saturating_sub(offset), cost)
+    }
+
+    /// Adds what does not verify of a pack that was read around it.
+    pub(crate) fn add_read_around(&mut self, pack: &Pack, entry: Option<PackEntry>) -> Result<()> {
+        for damage in pack.damage() {
+            self.add(damage.again(), 0, "nothing: its row groups are found without it; `repair` writes the pack anew")?;
+        }
+        let Some(lost) = pack.lost() else { return Ok(()) };
+        let mut points = 0;
+        for group in 0..pack.row_group_count() {
+            points += pack.group(group)?.footer().points;
+        }
+        let cost = match entry.filter(|entry| entry.runs > 0) {
+            Some(entry) => {
+                let runs = entry.runs.saturating_sub(pack.len() as u64);
+                format!("{runs} of its {} runs, with {} points", entry.runs, entry.points.saturating_sub(points))
+            }
+            None => "the runs of row groups that cannot be found; no entry of the manifest says how many".to_owned(),
+        };
+        self.add(lost.again(), 0, &cost)
     }
 
     /// Adds a file or folder that the operating system refuses to read.

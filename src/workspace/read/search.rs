@@ -253,6 +253,8 @@ impl Shared {
         }
         let path = paths::index(&self.inner.root, id);
         let from_file = match self.inner.storage.open_read(&path) {
+            // It may have rows of runs that can no longer be found.
+            Ok(_) if pack.pack().lost().is_some() => None,
             Ok(file) => IndexPart::from_file(file, &path, pack.pack()).ok(),
             // An unreadable index is rebuilt from the pack.
             Err(error) => of_one_file(Error::io("open", &path)(error)).map(|_| None)?,

@@ -22,6 +22,14 @@ impl Shared {
         Ok(self.blocked(paths::TEMPORARY)?.or(self.blocked(paths::PACKS)?))
     }
 
+    /// The folder that prevents changes of the manifest and the reason, if any.
+    pub(crate) fn manifest_blocked(&self) -> Result<Option<(PathBuf, String)>> {
+        match self.blocked(paths::TEMPORARY)? {
+            None => self.inner.manifest.lock().check_open().err().map(path_and_reason).transpose(),
+            blocked => Ok(blocked),
+        }
+    }
+
     /// Journal folders, including anchors, that cannot be listed: their contents are unknown.
     pub(crate) fn unlisted_journals(&self) -> Result<Vec<(PathBuf, String)>> {
         let errors = [

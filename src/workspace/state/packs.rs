@@ -136,16 +136,18 @@ impl PackSet {
         self.packs.retain(|id, _| manifest.packs.contains_key(id));
         self.broken.clear();
         self.refused = false;
-        for &id in manifest.packs.keys() {
-            if self.packs.contains_key(&id) {
-                continue;
-            }
-            match open(storage, root, id) {
-                Ok(pack) => _ = self.packs.insert(id, Arc::new(OpenPack::new(pack))),
-                Err(error) => {
-                    self.refused |= matches!(error, Error::Io { .. }) && !error.is_absent();
-                    self.broken.insert(id, Arc::new(error));
+        for (&id, entry) in &manifest.packs {
+            if !self.packs.contains_key(&id) {
+                match open_around(storage, root, id, entry.runs) {
+                    Ok(pack) => _ = self.packs.insert(id, Arc::new(OpenPack::new(pack))),
+                    Err(error) => {
+                        self.refused |= matches!(error, Error::Io { .. }) && !error.is_absent();
+                        self.broken.insert(id, Arc::new(error));
+                    }
                 }
+            }
+            if let Some(lost) = self.packs.get(&id).and_then(|pack| pack.pack().lost()) {
+                self.broken.insert(id, Arc::new(lost.again()));
             }
         }
     }
@@ -162,7 +164,8 @@ impl PackSet {
         &self.packs
     }
 
-    /// Packs that the manifest names and that cannot be opened, and why.
+    /// Packs that the manifest names and that cannot be opened, and why. Also those of which some row groups cannot be
+    /// found; the others serve.
     #[must_use]
     pub fn broken(&self) -> &BTreeMap<u128, Arc<Error>> {
         &self.broken
@@ -188,6 +191,22 @@ impl PackSet {
     pub fn find(&self, run: RunKey) -> impl Iterator<Item = (&Arc<OpenPack>, RunPlace)> {
         self.packs.values().flat_map(move |pack| pack.pack.find(run).map(move |place| (pack, place)))
     }
+}
+
+/// Opens a pack by its number, also if its header or directory is damaged: see [`Pack::open_around`].
+///
+/// # Errors
+/// As [`open`].
+pub fn open_around(storage: &dyn Storage, root: &Path, id: u128, runs: u64) -> Result<Pack> {
+    let path = paths::pack(root, id);
+    let file = storage.open_read(&path).map_err(Error::io("open", &path))?;
+    read_around(Source::new(file, path), id, runs)
+}
+
+/// [`open_around`] of an open file.
+pub(crate) fn read_around(source: Source, id: u128, runs: u64) -> Result<Pack> {
+    let key_of = |record: &[u8]| control::decode::<RunState>(record).ok().map(|state| state.id.key());
+    Pack::open_around(source, id, runs, key_of)
 }
 
 /// Opens a pack by its number.

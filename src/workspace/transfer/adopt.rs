@@ -49,8 +49,14 @@ pub struct AdoptedExperiment {
 }
 
 impl Shared {
-    /// See [`Workspace::adopt`](crate::Workspace::adopt).
-    pub(crate) fn adopt(&self, theirs: &ExperimentImport, may_place_default: bool) -> Result<AdoptedExperiment> {
+    /// See [`Workspace::adopt`](crate::Workspace::adopt) and
+    /// [`Workspace::look_at_adoption`](crate::Workspace::look_at_adoption), which is `only_look`.
+    pub(crate) fn adopt(
+        &self,
+        theirs: &ExperimentImport,
+        may_place_default: bool,
+        only_look: bool,
+    ) -> Result<AdoptedExperiment> {
         let (tags, left_out): (BTreeMap<_, _>, BTreeMap<_, _>) =
             theirs.tags.clone().into_iter().partition(|(key, value)| {
                 !key.is_empty()
@@ -70,7 +76,7 @@ impl Shared {
             let (is_new, before, tags_left_out) = (known.is_none(), known.cloned(), left_out.keys().cloned().collect());
             done =
                 Some(AdoptedExperiment { experiment: experiment.clone(), is_new, is_changed, before, tags_left_out });
-            Ok(if is_changed { vec![Change::Create(experiment)] } else { Vec::new() })
+            Ok(if is_changed && !only_look { vec![Change::Create(experiment)] } else { Vec::new() })
         })?;
         done.ok_or_else(|| Error::invalid("experiment", "nothing was planned for it"))
     }

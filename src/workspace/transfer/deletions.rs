@@ -14,6 +14,9 @@
 //! Both sides compute the same attribute and converge. Attributes are carried before the generation rises, so a process
 //! that dies in between leaves every run as it was.
 //!
+//! A run that was deleted where only imported copies of it were is not deleted where its own writers are. But it does
+//! not come back from there, if its id is random: then it is the same run.
+//!
 //! Permanent deletions are tombstones, which merge as [`crate::journal::manifest`] describes. Metadata that writers
 //! without points set here goes with the run. An experiment that was permanently deleted there is deleted here once it
 //! has no runs.
@@ -28,6 +31,7 @@ use crate::journal::manifest::{Change, Tombstone};
 use crate::log::record::Attribute;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{RunState, Stamp, Stamped, rank};
+use crate::workspace::read::copies::imports;
 use crate::workspace::state::shared::Shared;
 use crate::workspace::transfer::pull::Pulled;
 
@@ -144,6 +148,9 @@ impl Shared {
             if let Some(id) = ids.get(&run)
                 && let Some(known) = self.found(id)?
             {
+                if is_of_copies(&writers) && has_own_points(&known) {
+                    continue;
+                }
                 if let Some(others) = writers_without_points(&known, &writers) {
                     writers.extend(others);
                 }
@@ -172,6 +179,15 @@ impl Shared {
         let left = self.finish_deletions()?;
         done.left_out.extend(left.iter().map(|(path, why)| format!("{}: {why}", path.display())));
         Ok(())
+    }
+
+    /// Whether a run of another workspace, which has no points here, is the original of imported copies that were
+    /// permanently deleted here.
+    pub(super) fn is_original_of_deleted(&self, run: &RunSnapshot) -> bool {
+        let key = run.id().key();
+        let manifest = self.inner.manifest.lock();
+        let of_copies = manifest.state().tombstones.get(&key).is_some_and(is_of_copies);
+        of_copies && RunId::of_key(key) == *run.id() && has_own_points(run)
     }
 
     /// Carries the deletion attributes of runs that the source lacks into the future generation of their experiment.
@@ -239,6 +255,17 @@ impl Shared {
         done.experiments_removed.extend(left);
         Ok(())
     }
+}
+
+/// Whether a tombstone stands for imported copies alone: each other writer that it names logged no point.
+fn is_of_copies(tombstone: &Tombstone) -> bool {
+    tombstone.values().all(|&through| through == 0 || through == u64::MAX)
+}
+
+/// Whether a run has points of a writer that does not stand for an import.
+fn has_own_points(run: &RunSnapshot) -> bool {
+    let imports = imports([run.state()]);
+    run.state().coverage.iter().any(|own| own.through > own.from && !imports.contains(&own.writer))
 }
 
 /// The writers without points that set metadata of a run here, if it is the run of the tombstone: a later run with the

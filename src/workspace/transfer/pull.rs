@@ -165,6 +165,10 @@ impl Shared {
             return Ok(None);
         };
         let known = self.find_run(run.id())?;
+        if known.as_ref().is_none_or(|known| known.points() == 0) && self.is_original_of_deleted(&run) {
+            done.deleted.push(id);
+            return Ok(None);
+        }
         if let Some(known) = &known {
             let twice;
             (run, twice) = without_copies(known, run)?;

@@ -20,6 +20,7 @@ use crate::workspace::read::logs::is_unbegun;
 use crate::workspace::read::report::{Damage, LOOKS, PAUSE, Report, may_look};
 use crate::workspace::read::search::check_index;
 use crate::workspace::state::ledgers::{Claim, Reach, Reaches};
+use crate::workspace::state::packs;
 use crate::workspace::state::shared::Shared;
 use crate::workspace::verify::pages::{costs, decode_page, group_names};
 
@@ -86,6 +87,8 @@ impl Shared {
         for (claim, error) in self.lacking(claims, &reaches, |name| unread.contains(&name.log()), &packs) {
             let cost =
                 format!("what this writer logged to run {} and is not there", run_of(&claim.name(&self.inner.root)));
+            // Its line says more than what a crash may have left of it.
+            report.torn.retain(|torn| torn.offset > 0 || Some(torn.file.as_path()) != error.path());
             report.add(error, 0, &cost)?;
         }
         Ok(())
@@ -214,10 +217,15 @@ impl Shared {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             other => other.map_err(Error::io("open", path))?,
         };
-        let pack = match Pack::open(Source::new(file, path.to_owned())) {
+        let opened = match live {
+            Some(id) => packs::read_around(Source::new(file, path.to_owned()), id, entry.map_or(0, |entry| entry.runs)),
+            None => Pack::open(Source::new(file, path.to_owned())),
+        };
+        let pack = match opened {
             Ok(pack) => pack,
             Err(error) => return report.add_rest(error, len, &all),
         };
+        report.add_read_around(&pack, entry)?;
         for index in 0..pack.row_group_count() {
             match pack.group(index) {
                 Ok(group) => self.check_row_group(&group, &group_names(&group), report)?,

@@ -279,13 +279,15 @@ impl Shared {
         let bad = bad_of(catalog.check_all()?);
         if catalog.unlisted().is_none() && (!bad.is_empty() || gaps.catalog) {
             self.quarantine_strays(&mut catalog, repaired)?;
-            let default = catalog.state().experiments.get(&ExperimentId::DEFAULT).cloned();
-            let rename = default.map(|experiment| catalog::Change::Rename {
+            // Any change triggers a full-state entry: merge nothing.
+            let default = catalog.state().experiments.get(&ExperimentId::DEFAULT);
+            let nothing = default.map(|experiment| catalog::Change::Merge {
                 id: experiment.id,
-                name: experiment.name,
+                name: None,
+                tags: Vec::new(),
                 at_ms: experiment.updated_ms,
             });
-            let mut changes = rename.into_iter().collect::<Vec<_>>();
+            let mut changes = nothing.into_iter().collect::<Vec<_>>();
             if gaps.catalog || lost(&bad) {
                 // A lost change may have restored any deleted experiment.
                 let deleted = catalog.state().experiments.values().filter(|experiment| experiment.deleted);
@@ -397,8 +399,10 @@ impl Shared {
             repaired.leave(&path, why);
             return Ok(());
         }
-        repaired.lost.extend(damage.iter().filter(|damage| damage.file == path).map(|damage| damage.cost.clone()));
-        let pack = packs::open(&*self.inner.storage, &self.inner.root, id).map(OpenPack::new);
+        let costs = damage.iter().filter(|damage| damage.file == path).map(|damage| damage.cost.clone());
+        repaired.lost.extend(costs.filter(|cost| !cost.starts_with("nothing")));
+        let runs = self.manifest()?.packs.get(&id).map_or(0, |entry| entry.runs);
+        let pack = packs::open_around(&*self.inner.storage, &self.inner.root, id, runs).map(OpenPack::new);
         if live {
             let mut runs = match &pack {
                 Ok(pack) => salvage(pack)?,

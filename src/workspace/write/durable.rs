@@ -150,8 +150,8 @@ impl Shared {
         let log = self.open_to_sync(&name.log())?;
         // The lock keeps others from the files while they are rewritten.
         let free = log.as_ref().is_some_and(|log| is_abandoned(&**log).unwrap_or(false));
-        // The line of an ended log has its length.
-        let ended = claim.and_then(|claim| claim.end()).filter(|_| free);
+        // The line of an ended log has its length, unless a power loss took some of the log since.
+        let ended = claim.filter(|claim| free && claim.is_alive()).and_then(Claim::end);
         let view = if ended.is_some() { None } else { self.read_log(name).ok().flatten() };
         let synced = claim.map_or(0, Claim::synced_len);
         if let Some(log) = &log {
@@ -169,8 +169,6 @@ impl Shared {
         }
         if free {
             let reach = ended.or_else(|| view.as_ref().map(|view| (view.log().end, view.log().sequence_end())));
-            // Packs need not name an edit log, so one that compaction removed would seem missing.
-            let claim = claim.filter(|_| name.run().is_some());
             let reach = claim.and_then(|claim| reach.map(|(len, points)| (claim, len, points)));
             done.logs.push((name.clone(), reach));
         }

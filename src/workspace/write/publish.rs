@@ -44,6 +44,8 @@ impl Shared {
         changes: &[Change],
         holds: impl Fn(&Manifest) -> bool,
     ) -> Result<Option<Published>> {
+        // Before anything is written: a pack that no entry can name would stay.
+        self.inner.manifest.lock().check_open()?;
         let storage = &*self.inner.storage;
         let making = making::begin(storage, &self.inner.root.join(paths::TEMPORARY), "pack")?;
         let id = making.id;
@@ -147,7 +149,8 @@ impl Shared {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`] of the first missing one.
     pub(crate) fn check_names(&self, packs: &PackSet) -> Result<()> {
-        packs.packs().keys().try_for_each(|&id| packs::open(&*self.inner.storage, &self.inner.root, id).map(|_| ()))
+        let open = |&id: &u128| packs::open_around(&*self.inner.storage, &self.inner.root, id, 0).map(|_| ());
+        packs.packs().keys().try_for_each(open)
     }
 }
 

@@ -210,9 +210,7 @@ impl Sink for Importing<'_> {
             true => Taken { taken: counts, ..Taken::default() },
             false => self.store(run, counts)?,
         };
-        if self.dry_run {
-            self.would_add.merge(&std::mem::take(&mut done.added));
-        }
+        self.note_would_add(&mut done);
         done.left_out.splice(0..0, notes);
         done.left_out.append(&mut of_files.left_out);
         Ok(done)
@@ -224,21 +222,24 @@ impl Sink for Importing<'_> {
             return Ok(Taken { left_out: vec![(Kind::Experiment, 1, why)], ..Taken::default() });
         }
         let taken = Counts::default().with(Kind::Experiment, 1);
-        match (self.dry_run, self.dry_run && self.can_look()?) {
-            (true, false) => Ok(Taken { taken, ..Taken::default() }),
-            (true, true) => Ok(self.look_at_experiment(experiment, taken)?),
-            (false, _) => Ok(self.adopt(experiment, taken)?),
+        match self.dry_run && !self.can_look()? {
+            true => Ok(Taken { taken, ..Taken::default() }),
+            false => Ok(self.adopt(experiment, taken)?),
         }
     }
 
     fn model(&mut self, mut model: ImportedModel) -> Result<Taken, BoxError> {
         let counts = model.counts();
-        if self.dry_run {
+        if self.dry_run && !self.can_look()? {
             return Ok(Taken { taken: counts, ..Taken::default() });
         }
         self.files.follow(&mut model);
-        let revive = self.changed != Changed::AsItIs;
-        let done = self.target()?.0.adopt_model(&model.name, &model.model, revive)?;
+        let (revive, dry_run) = (self.changed != Changed::AsItIs, self.dry_run);
+        let workspace = &self.target()?.0;
+        let done = match dry_run {
+            true => workspace.look_at_model(&model.name, &model.model, revive)?,
+            false => workspace.adopt_model(&model.name, &model.model, revive)?,
+        };
         let refusal = match (done.is_other, done.is_deleted) {
             (true, _) => Some(format!("another registered model is named {:?} here; rename one of them", model.name)),
             (_, true) => Some(format!(
@@ -263,6 +264,7 @@ impl Sink for Importing<'_> {
         };
         let mut taken = Taken { taken: counts, added, left_out, notes, ..Taken::default() };
         model_changed(&mut taken, &model.name, &done);
+        self.note_would_add(&mut taken);
         Ok(taken)
     }
 
@@ -277,7 +279,14 @@ impl Sink for Importing<'_> {
 }
 
 impl Importing<'_> {
-    /// Gives an experiment to the workspace.
+    /// A dry run adds nothing; notes what it would add.
+    fn note_would_add(&mut self, done: &mut Taken) {
+        if self.dry_run {
+            self.would_add.merge(&std::mem::take(&mut done.added));
+        }
+    }
+
+    /// Gives an experiment to the workspace, or looks what would become of it.
     fn adopt(&mut self, given: ImportedExperiment, taken: Counts) -> Result<Taken, Error> {
         let ImportedExperiment { key, mut experiment } = given;
         let workspace = self.target()?.0.clone();
@@ -290,7 +299,11 @@ impl Importing<'_> {
             experiment.artifact_location.clear();
         }
         let refused = |count: u64, why: String| (Kind::Experiment, count, why);
-        let done = match workspace.adopt(&experiment, may_place_default) {
+        let adopted = match self.dry_run {
+            true => workspace.look_at_adoption(&experiment, may_place_default),
+            false => workspace.adopt(&experiment, may_place_default),
+        };
+        let done = match adopted {
             Ok(done) => done,
             Err(error @ Error::Io { .. }) => return Err(error),
             Err(error) => {
@@ -314,27 +327,15 @@ impl Importing<'_> {
             left_out.push(refused(1, format!("experiment {:?} is deleted here and stays so; {way}", own.name)));
         }
         let outcome = if is_refused { Err(why) } else { Ok(own) };
-        self.adopted.insert(key, outcome);
+        // Runs of one that would be new are looked for in the default experiment.
+        if !(self.dry_run && is_new) {
+            self.adopted.insert(key, outcome);
+        }
         let added = Counts::default().with(Kind::Experiment, u64::from(is_new));
         let mut taken = Taken { taken, added, left_out, ..Taken::default() };
         experiment_changed(&mut taken, &done);
+        self.note_would_add(&mut taken);
         Ok(taken)
-    }
-
-    /// What would become of an experiment.
-    fn look_at_experiment(&mut self, given: ImportedExperiment, taken: Counts) -> Result<Taken, Error> {
-        let name = given.experiment.name;
-        let mut done = Taken { taken, ..Taken::default() };
-        if let Some(own) = self.target()?.0.experiments().by_name(&name)? {
-            if own.deleted && !given.experiment.deleted {
-                let why = format!("experiment {name:?} is deleted here; restore it to import its runs");
-                done.left_out.push((Kind::Experiment, 1, why.clone()));
-                self.adopted.insert(given.key, Err(why));
-            } else {
-                self.adopted.insert(given.key, Ok(own));
-            }
-        }
-        Ok(done)
     }
 
     /// Gives a run to the workspace: under its id, or under that of another run where the source is not the one that

@@ -89,6 +89,16 @@ fn what_an_import_changes_here_is_told() {
     let (done, _) = answer(&place, &["m"]);
     assert_eq!(done["changed_here"], json!({}), "{done}");
     store(&place, "two", "second", "deleted", "b", "2");
+    // A dry run says the same, and changes nothing.
+    let before = [place.ok(&["--json", "models"]), place.ok(&["--json", "experiments"]), place.ok(&["--json", "runs"])];
+    let (dry, _) = answer(&place, &["m", "--dry-run"]);
+    assert_eq!(
+        (&dry["changed_here"]["aliases_moved"], &dry["changed_here"]["experiments_renamed"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(dry["would_add"], json!({}), "{dry}");
+    let after = [place.ok(&["--json", "models"]), place.ok(&["--json", "experiments"]), place.ok(&["--json", "runs"])];
+    assert_eq!(before, after, "a dry run changed something");
     let (done, _) = answer(&place, &["m"]);
     let expected = json!({"aliases_moved": 1, "experiments_renamed": 1, "runs_marked_deleted": 1, "runs_renamed": 1, "tags_set": 1});
     assert_eq!(done["changed_here"], expected, "{done}");
@@ -113,6 +123,27 @@ fn what_an_import_changes_here_is_told() {
         "{words:?}"
     );
     assert!(words.out.contains("1 tag (\"team\") went") && words.out.contains("is there again"), "{words:?}");
+}
+
+#[test]
+fn a_dry_run_compares_models_and_experiments() {
+    let place = Place::new();
+    place.ok(&["log", "--new", "m=1"]);
+    store(&place, "one", "first", "active", "a", "1");
+    let (dry, status) = answer(&place, &["m", "--dry-run"]);
+    let would = &dry["would_add"];
+    assert_eq!((&would["models"], &would["experiments"], status), (&json!(1), &json!(1), 0), "{dry}");
+    assert_eq!(place.json(&["models"]), json!([]));
+    answer(&place, &["m"]);
+    let (dry, _) = answer(&place, &["m", "--dry-run"]);
+    assert_eq!(dry["would_add"].as_object().map(|would| would.contains_key("models")), Some(false), "{dry}");
+    // Another model of the name is refused, as by the import.
+    let other = "name: net\ncreation_timestamp: 1700000000000\nlast_updated_timestamp: 1700000000000\n";
+    place.file("m/models/net/meta.yaml", other);
+    let (dry, _) = answer(&place, &["m", "--dry-run"]);
+    let (done, _) = answer(&place, &["m"]);
+    assert_eq!((&dry["refused"], &dry["left_out"]), (&done["refused"], &done["left_out"]), "{dry} {done}");
+    assert_eq!(dry["refused"], 1);
 }
 
 /// The run of the store, active again under a third name.

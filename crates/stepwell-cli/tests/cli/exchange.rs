@@ -357,6 +357,14 @@ fn artifacts_follow_their_runs_and_stay_away_with_them() {
     let copied = other.join(format!("artifacts/{here}/{id}/artifacts/a.bin.part"));
     assert_eq!(std::fs::read(&copied).unwrap(), b"1234");
     // What differs stays as it is, and is named.
+    // Another content of the same length differs too.
+    place.file(&format!("w/artifacts/{theirs}/{id}/artifacts/a.bin.part"), "1235");
+    let (left, status) = {
+        let ended = place.call(&["--json", "sync", text(&own), text(&other)]);
+        (ended.out, ended.status)
+    };
+    assert!(left.contains("a.bin.part differs on both sides"), "{left} {status}");
+    assert_eq!(std::fs::read(&copied).unwrap(), b"1234");
     place.file(&format!("w/artifacts/{theirs}/{id}/artifacts/a.bin.part"), "longer than it was");
     let told = place.call(&["--json", "sync", text(&own), text(&other)]);
     assert_eq!((told.status, std::fs::read(&copied).unwrap()), (1, b"1234".to_vec()));
