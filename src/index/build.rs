@@ -48,6 +48,26 @@ pub(crate) fn build(runs: &[RunSummary], places: Option<&Places>) -> Result<Vec<
     Ok(writer.image)
 }
 
+/// The cells of each key with their runs' ordinals, by key.
+fn by_key<'a, V, R>(runs: impl Iterator<Item = R>) -> Vec<(&'a str, Vec<(u32, V)>)>
+where
+    R: Iterator<Item = (&'a String, V)>,
+{
+    let mut numbers: FxHashMap<&str, usize> = FxHashMap::default();
+    let mut keys: Vec<(&str, Vec<(u32, V)>)> = Vec::new();
+    for (ordinal, cells) in runs.enumerate() {
+        for (key, value) in cells {
+            let number = *numbers.entry(key).or_insert_with(|| {
+                keys.push((key, Vec::new()));
+                keys.len() - 1
+            });
+            keys[number].1.push((ordinal as u32, value));
+        }
+    }
+    keys.sort_unstable_by_key(|(key, _)| *key);
+    keys
+}
+
 fn too_large() -> Error {
     Error::invalid(
         "run index",
@@ -207,19 +227,7 @@ impl Writer {
         V: Copy,
         R: Iterator<Item = (&'a String, V)>,
     {
-        let mut numbers: FxHashMap<&str, usize> = FxHashMap::default();
-        let mut keys: Vec<(&str, Vec<(u32, V)>)> = Vec::new();
-        for (ordinal, cells) in runs.enumerate() {
-            for (key, value) in cells {
-                let number = *numbers.entry(key).or_insert_with(|| {
-                    keys.push((key, Vec::new()));
-                    keys.len() - 1
-                });
-                keys[number].1.push((ordinal as u32, value));
-            }
-        }
-        keys.sort_unstable_by_key(|(key, _)| *key);
-
+        let keys = by_key(runs);
         let mut names = Strings::default();
         let (mut block_of, mut counts) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
         let mut blocks: Vec<(bool, usize)> = Vec::new();
@@ -258,22 +266,32 @@ impl Writer {
             let section = self.directory.sections.len();
             self.directory.blocks[family as usize].push(Block { dense, cells, section });
             let taken = members.iter().flat_map(|&key| keys[key].1.iter());
-            if dense {
-                let mut values = vec![None; rows];
-                let mut present = Bitmap::none(rows);
-                for &(ordinal, value) in taken {
-                    values[ordinal as usize] = Some(value);
-                    present.insert(ordinal);
-                }
-                self.bits(&present, present.count() == rows);
-                write(self, &values, &[])?;
-            } else {
-                let ordinals: Vec<u32> = taken.clone().map(|(ordinal, _)| *ordinal).collect();
-                self.ints(&ordinals.iter().map(|&ordinal| i64::from(ordinal)).collect::<Vec<_>>(), None);
-                write(self, &taken.map(|(_, value)| Some(*value)).collect::<Vec<_>>(), &ordinals)?;
-            }
+            self.block(dense, rows, taken, &write)?;
         }
         Ok(())
+    }
+
+    /// One block: which runs have a cell, then the cells.
+    fn block<'c, V: Copy + 'c>(
+        &mut self,
+        dense: bool,
+        rows: usize,
+        taken: impl Iterator<Item = &'c (u32, V)> + Clone,
+        write: impl Fn(&mut Self, &[Option<V>], &[u32]) -> Result<()>,
+    ) -> Result<()> {
+        if dense {
+            let mut values = vec![None; rows];
+            let mut present = Bitmap::none(rows);
+            for &(ordinal, value) in taken {
+                values[ordinal as usize] = Some(value);
+                present.insert(ordinal);
+            }
+            self.bits(&present, present.count() == rows);
+            return write(self, &values, &[]);
+        }
+        let ordinals: Vec<u32> = taken.clone().map(|(ordinal, _)| *ordinal).collect();
+        self.ints(&ordinals.iter().map(|&ordinal| i64::from(ordinal)).collect::<Vec<_>>(), None);
+        write(self, &taken.map(|(_, value)| Some(*value)).collect::<Vec<_>>(), &ordinals)
     }
 
     fn text_block(&mut self, cells: &[Option<&String>], _: &[u32]) -> Result<()> {

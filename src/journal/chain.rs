@@ -80,6 +80,9 @@ pub(super) struct Listed {
     numbers: Vec<u64>,
 }
 
+/// An entry with its number and checksum.
+type Numbered<S> = (u64, Entry<S>, u32);
+
 /// A journal, as far as this process has read it.
 pub struct Journal<S: State> {
     pub(super) files: JournalFiles,
@@ -323,7 +326,7 @@ impl<S: State> Journal<S> {
 
     /// `false` if the folder was renamed meanwhile.
     fn try_read_all(&mut self) -> Result<bool> {
-        let (mut entries, mut bad) = (Vec::new(), Vec::new());
+        let mut bad = Vec::new();
         // Anchors first: an entry gets its name before its anchor.
         let anchors = match self.files.anchors() {
             Ok(anchors) => anchors,
@@ -351,8 +354,26 @@ impl<S: State> Journal<S> {
             let (path, what) = (self.files.dir(), "the folder is missing".to_owned());
             bad.push(BadEntry { path, what, is_lost: true });
         }
+        let Some((entries, last)) = self.read_back(&numbers, &anchors, folder, &mut bad)? else { return Ok(false) };
+        if !bad.is_empty() && self.files.folder()? != folder {
+            return Ok(false);
+        }
+        self.replay(entries, last, bad);
+        Ok(true)
+    }
+
+    /// The entries from the last one back to the first that has the whole state, newest first, and the last number.
+    /// What is missing or bad goes to `bad`. `None` if the folder was renamed meanwhile.
+    fn read_back(
+        &self,
+        numbers: &[u64],
+        anchors: &[u64],
+        folder: Option<u64>,
+        bad: &mut Vec<BadEntry>,
+    ) -> Result<Option<(Vec<Numbered<S>>, u64)>> {
+        let mut entries = Vec::new();
         // The entry that the folder is named after existed, whatever else is gone.
-        let known = || numbers.iter().chain(&anchors).chain(&folder).copied();
+        let known = || numbers.iter().chain(anchors).chain(&folder).copied();
         let last = known().max().unwrap_or(0);
         let first = folder.unwrap_or(0).max(1);
         let mut number = last;
@@ -362,7 +383,7 @@ impl<S: State> Journal<S> {
             match self.files.read(&path, number)? {
                 Some(Ok(entry)) => found = Some(entry),
                 Some(Err(why)) => what = why,
-                None if numbers.binary_search(&number).is_ok() => return Ok(false),
+                None if numbers.binary_search(&number).is_ok() => return Ok(None),
                 None => {}
             }
             if found.is_none() {
@@ -384,9 +405,11 @@ impl<S: State> Journal<S> {
                 number = below;
             }
         }
-        if !bad.is_empty() && self.files.folder()? != folder {
-            return Ok(false);
-        }
+        Ok(Some((entries, last)))
+    }
+
+    /// Takes entries, given newest first, as the whole state up to the number `last`.
+    fn replay(&mut self, entries: Vec<Numbered<S>>, last: u64, mut bad: Vec<BadEntry>) {
         (self.state, self.number, self.folded) = (S::default(), 0, 0);
         self.recent.clear();
         for (number, entry, crc) in entries.into_iter().rev() {
@@ -400,7 +423,6 @@ impl<S: State> Journal<S> {
         self.skip_to(last);
         self.bad = bad;
         self.reading += 1;
-        Ok(true)
     }
 
     /// The contents of the journal's folders; `None` if the last one was renamed meanwhile.

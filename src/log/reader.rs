@@ -317,19 +317,7 @@ fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durabl
             }
         }
     }
-    let mentioned = plain.iter().map(|&(_, _, sequence)| sequence).max().unwrap_or(0);
-    if damaged && !tail.is_empty() {
-        log.slots_from = find_generation(tail, &log.start, log.slots_from, mentioned);
-    }
-    let generations = verified_slots(tail, log.start.writer, log.start.buffer_slots, log.slots_from);
-    log.first_buffer_slots = generations[0].len() as u64;
-    log.slots = generations.into_iter().flatten().map(Slot::from_bytes).collect();
-    if !damaged {
-        // Lost frames may have named a series of surviving slots: the gap is there.
-        let named = log.series_named();
-        log.slots.truncate(log.slots.iter().take_while(|slot| slot.series() < named).count());
-    }
-    drop_open_batch(&mut log.slots);
+    take_slots(&mut log, tail, plain.iter().map(|&(_, _, sequence)| sequence).max().unwrap_or(0), damaged);
     // Records written after lost points are beyond the gap and do not count, unless they were durable: then the missing
     // points are damage, and the records count.
     let sequence_end = log.sequence_end();
@@ -344,6 +332,23 @@ fn assemble(start: Start, frames: &[Frame], first_end: u64, tail: &[u8], (durabl
         log.damage.push(BadSpan { offset: log.end, len: 0, what, changed: true });
     }
     log
+}
+
+/// Adds the slots of the tail that follow the frames. `mentioned` is the greatest number of points that a frame without
+/// points counts.
+fn take_slots(log: &mut Log, tail: &[u8], mentioned: u64, damaged: bool) {
+    if damaged && !tail.is_empty() {
+        log.slots_from = find_generation(tail, &log.start, log.slots_from, mentioned);
+    }
+    let generations = verified_slots(tail, log.start.writer, log.start.buffer_slots, log.slots_from);
+    log.first_buffer_slots = generations[0].len() as u64;
+    log.slots = generations.into_iter().flatten().map(Slot::from_bytes).collect();
+    if !damaged {
+        // Lost frames may have named a series of surviving slots: the gap is there.
+        let named = log.series_named();
+        log.slots.truncate(log.slots.iter().take_while(|slot| slot.series() < named).count());
+    }
+    drop_open_batch(&mut log.slots);
 }
 
 struct Walk<'a> {

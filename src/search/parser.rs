@@ -152,6 +152,13 @@ pub(super) struct Parser<'t, 'a, A: 'static> {
     name: Option<(Entity, String)>,
 }
 
+/// The key of a name: whether it is in quotes, and what follows the quotes.
+struct Key<'k> {
+    quoted: bool,
+    key: &'k str,
+    suffix: Option<&'k str>,
+}
+
 impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
     fn new(source: Source, text: &'a str, tokens: &'t [Token<'a>], dialect: &'t Dialect<A>) -> Self {
         Self { source, text, tokens, at: 0, comparisons: 0, dialect, start: 0, name: None }
@@ -298,22 +305,7 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
         };
         let key_start = start + entity.len() + 1;
         let unquoted = entity.strip_prefix('`').and_then(|entity| entity.strip_suffix('`')).unwrap_or(entity);
-        let refuse_key = |parser: &Self, why: String| Err(parser.refuse(key_start, "", Reason::Key(why)));
-        // The key's tokens: the entity's own token may go on into the key.
-        let mut pieces = tokens.iter().filter(|token| token.end > key_start).map(|token| match token.kind {
-            Kind::Word(word) => (false, &word[key_start.saturating_sub(token.start)..]),
-            Kind::Quoted(_, text) => (true, text),
-            _ => (false, ""),
-        });
-        let (quoted, key, suffix) = match (pieces.next(), pieces.next(), pieces.next()) {
-            (Some((quoted, key)), None, None) => (quoted, key, None),
-            (Some((true, key)), Some((false, suffix)), None) => (true, key, Some(suffix)),
-            (None, ..) => return refuse_key(self, "a key is missing after the dot".into()),
-            _ => return refuse_key(self, "a key is either all in quotes or not at all".into()),
-        };
-        if key.is_empty() {
-            return refuse_key(self, "a key must not be empty".into());
-        }
+        let Key { quoted, key, suffix } = self.key_after(tokens, key_start)?;
         let Some(keys) = self.dialect.keys.iter().find(|keys| keys.words.contains(&unquoted)) else {
             let words = self.dialect.keys.iter().filter_map(|keys| keys.words.first().copied());
             let quotes = entity.starts_with(['"', '`']);
@@ -328,7 +320,7 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
             && !(self.dialect.statistics && keys.entity == Entity::Metric)
         {
             let why = if self.dialect.statistics { "only metrics have statistics" } else { "a key is all in quotes" };
-            return refuse_key(self, format!("{suffix:?} follows the key; {why}"));
+            return self.refuse_key(key_start, format!("{suffix:?} follows the key; {why}"));
         }
         self.name = Some((keys.entity, key.to_owned()));
         let field = match keys.entity {
@@ -340,10 +332,8 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
                     Some(aggregate) => MetricName { key: key.to_owned(), aggregate, literal: None },
                     None => {
                         let names: Vec<_> = Aggregate::NAMES.iter().map(|(name, _)| *name).collect();
-                        return refuse_key(
-                            self,
-                            format!("{suffix:?} is not a statistic; there are {}", names.join(", ")),
-                        );
+                        let why = format!("{suffix:?} is not a statistic; there are {}", names.join(", "));
+                        return self.refuse_key(key_start, why);
                     }
                 },
             }),
@@ -353,10 +343,40 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
                 "name" => Field::Dataset(DatasetField::Name),
                 "digest" => Field::Dataset(DatasetField::Digest),
                 "context" => Field::Dataset(DatasetField::Context),
-                _ => return refuse_key(self, format!("datasets have no {key:?}, only name, digest and context")),
+                _ => {
+                    return self
+                        .refuse_key(key_start, format!("datasets have no {key:?}, only name, digest and context"));
+                }
             },
         };
         Ok((field, keys.rules))
+    }
+
+    /// The key of a name, which begins at `key_start`.
+    fn key_after<'k>(&self, tokens: &'k [Token<'a>], key_start: usize) -> Parsed<Key<'k>>
+    where
+        'a: 'k,
+    {
+        // The key's tokens: the entity's own token may go on into the key.
+        let mut pieces = tokens.iter().filter(|token| token.end > key_start).map(|token| match token.kind {
+            Kind::Word(word) => (false, &word[key_start.saturating_sub(token.start)..]),
+            Kind::Quoted(_, text) => (true, text),
+            _ => (false, ""),
+        });
+        let (quoted, key, suffix) = match (pieces.next(), pieces.next(), pieces.next()) {
+            (Some((quoted, key)), None, None) => (quoted, key, None),
+            (Some((true, key)), Some((false, suffix)), None) => (true, key, Some(suffix)),
+            (None, ..) => return self.refuse_key(key_start, "a key is missing after the dot".into()),
+            _ => return self.refuse_key(key_start, "a key is either all in quotes or not at all".into()),
+        };
+        if key.is_empty() {
+            return self.refuse_key(key_start, "a key must not be empty".into());
+        }
+        Ok(Key { quoted, key, suffix })
+    }
+
+    fn refuse_key<T>(&self, key_start: usize, why: String) -> Parsed<T> {
+        Err(self.refuse(key_start, "", Reason::Key(why)))
     }
 
     fn attribute(&mut self, start: usize, key: &str) -> Parsed<(Field<A>, Rules)> {

@@ -293,21 +293,32 @@ struct Candidate {
     ordinal: u32,
 }
 
+/// The order of two candidates by all keys; runs that are equal in all of them by their places.
+fn exact_order(parts: &[PartOrder<'_>], order: &[OrderBy], a: &Candidate, b: &Candidate) -> Ordering {
+    a.coarse.cmp(&b.coarse).then_with(|| {
+        let keys = order.iter().enumerate().map(|(at, clause)| {
+            let value = |run: &Candidate| parts[run.part as usize].columns[at].value(run.ordinal, None);
+            compare(&value(a), &value(b), clause.descending)
+        });
+        keys.into_iter().find(|order| order.is_ne()).unwrap_or_else(|| (a.part, a.ordinal).cmp(&(b.part, b.ordinal)))
+    })
+}
+
+/// Whether to walk along a sparse column, which is right if many runs are asked for, instead of searching it.
+fn walks(column: &Column<'_>, hits: &Bitmap) -> bool {
+    match column {
+        Column::Metric(NumberColumn { cells, .. }) | Column::Text(TextColumn { cells, .. }) => {
+            hits.count() * 16 >= cells.end - cells.start
+        }
+        _ => false,
+    }
+}
+
 /// The first `k` of the runs in `hits`, one set for each part, in order. O(hits + k log k).
 pub(crate) fn best(parts: &mut [PartOrder<'_>], hits: &[Bitmap], order: &[OrderBy], k: usize) -> Vec<(u32, u32)> {
     let first_is_exact = rank_texts(parts);
     let parts = &*parts;
-    let exact = |a: &Candidate, b: &Candidate| {
-        a.coarse.cmp(&b.coarse).then_with(|| {
-            let keys = order.iter().enumerate().map(|(at, clause)| {
-                let value = |run: &Candidate| parts[run.part as usize].columns[at].value(run.ordinal, None);
-                compare(&value(a), &value(b), clause.descending)
-            });
-            keys.into_iter()
-                .find(|order| order.is_ne())
-                .unwrap_or_else(|| (a.part, a.ordinal).cmp(&(b.part, b.ordinal)))
-        })
-    };
+    let exact = |a: &Candidate, b: &Candidate| exact_order(parts, order, a, b);
     let room = k.saturating_mul(2).max(GATHER_MIN);
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut bar = (u64::MAX, u64::MAX);
@@ -315,14 +326,7 @@ pub(crate) fn best(parts: &mut [PartOrder<'_>], hits: &[Bitmap], order: &[OrderB
         return Vec::new();
     }
     for (number, (part, hits)) in parts.iter().zip(hits).enumerate() {
-        // Walking a sparse column along is right when many runs are asked for, searching it when few are.
-        let walks = |column: &Column<'_>| match column {
-            Column::Metric(NumberColumn { cells, .. }) | Column::Text(TextColumn { cells, .. }) => {
-                hits.count() * 16 >= cells.end - cells.start
-            }
-            _ => false,
-        };
-        let walk: Vec<bool> = part.columns.iter().take(2).map(walks).collect();
+        let walk: Vec<bool> = part.columns.iter().take(2).map(|column| walks(column, hits)).collect();
         let mut cursors = [0_usize; 2];
         // Of a column of integers those that reach the bar are found many at once, each time that the bar was set anew.
         let reach = |bar: u64| {

@@ -188,51 +188,8 @@ impl Shared {
         salvage: bool,
         done: &mut Compacted,
     ) -> Result<()> {
-        let mut taken: Vec<(&LogName, bool)> = Vec::new();
-        let mut parts: BTreeMap<RunKey, Vec<RunPart>> = BTreeMap::new();
         let packs = self.refresh()?;
-        let mut packed = false;
-        let claims: FxHashMap<WriterId, Claim> =
-            self.claims(false)?.into_iter().map(|claim| (claim.writer(), claim)).collect();
-        for &name in names {
-            let closed = match self.read_log(name) {
-                // Check that the log is closed before reading it, so that nothing is missed.
-                Ok(Some(view)) if self.is_closed(name, &view, options) => self.read_log(name)?,
-                // Its first frame is damaged and nothing in it was synced; later frames may be salvaged.
-                Ok(None) if salvage && self.is_headless(name) => {
-                    done.left.push((name.log(), "a log's first frame does not verify".into()));
-                    None
-                }
-                Ok(_) => None,
-                Err(error) => {
-                    done.left.push((name.log(), of_one_file(error)?.to_string()));
-                    None
-                }
-            };
-            let Some(view) = closed else { continue };
-            let ids: Vec<RunId> = view.runs().cloned().collect();
-            // What is missing is known only while log and ledger line exist.
-            let missing = claims.get(&name.writer).and_then(|claim| self.missing(claim, Some(Reach::of(&view))));
-            if let Some(error) = missing.as_ref().filter(|_| !salvage) {
-                done.left.push((name.log(), error.to_string()));
-                continue;
-            }
-            let mut whole = missing.is_none() && view.damage().next().is_none() && view.log().torn.is_none();
-            whole = whole && self.tail_is_whole(name, &view)?;
-            for id in ids {
-                let Some(mut part) = part_of(&view, &id) else { continue };
-                if salvage {
-                    whole &= keep_readable(&mut part)?;
-                }
-                if is_packed(&packs, &id, &part)? {
-                    packed = true;
-                } else {
-                    parts.entry(id.key()).or_default().push(part);
-                }
-            }
-            taken.push((name, whole));
-            done.logs += 1;
-        }
+        let Readable { taken, parts, packed } = self.read_closed(names, options, salvage, &packs, done)?;
         if taken.is_empty() {
             return Ok(());
         }
@@ -269,6 +226,70 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Reads the closed ones of these logs, as far as they are readable.
+    fn read_closed<'n>(
+        &self,
+        names: &[&'n LogName],
+        options: CompactOptions,
+        salvage: bool,
+        packs: &PackSet,
+        done: &mut Compacted,
+    ) -> Result<Readable<'n>> {
+        let mut read = Readable::default();
+        let claims: FxHashMap<WriterId, Claim> =
+            self.claims(false)?.into_iter().map(|claim| (claim.writer(), claim)).collect();
+        for &name in names {
+            let Some(view) = self.read_if_closed(name, options, salvage, done)? else { continue };
+            let ids: Vec<RunId> = view.runs().cloned().collect();
+            // What is missing is known only while log and ledger line exist.
+            let missing = claims.get(&name.writer).and_then(|claim| self.missing(claim, Some(Reach::of(&view))));
+            if let Some(error) = missing.as_ref().filter(|_| !salvage) {
+                done.left.push((name.log(), error.to_string()));
+                continue;
+            }
+            let mut whole = missing.is_none() && view.damage().next().is_none() && view.log().torn.is_none();
+            whole = whole && self.tail_is_whole(name, &view)?;
+            for id in ids {
+                let Some(mut part) = part_of(&view, &id) else { continue };
+                if salvage {
+                    whole &= keep_readable(&mut part)?;
+                }
+                if is_packed(packs, &id, &part)? {
+                    read.packed = true;
+                } else {
+                    read.parts.entry(id.key()).or_default().push(part);
+                }
+            }
+            read.taken.push((name, whole));
+            done.logs += 1;
+        }
+        Ok(read)
+    }
+
+    /// A log, if it is closed and readable; why it is not goes to `done`.
+    fn read_if_closed(
+        &self,
+        name: &LogName,
+        options: CompactOptions,
+        salvage: bool,
+        done: &mut Compacted,
+    ) -> Result<Option<LogView>> {
+        Ok(match self.read_log(name) {
+            // Check that the log is closed before reading it, so that nothing is missed.
+            Ok(Some(view)) if self.is_closed(name, &view, options) => self.read_log(name)?,
+            // Its first frame is damaged and nothing in it was synced; later frames may be salvaged.
+            Ok(None) if salvage && self.is_headless(name) => {
+                done.left.push((name.log(), "a log's first frame does not verify".into()));
+                None
+            }
+            Ok(_) => None,
+            Err(error) => {
+                done.left.push((name.log(), of_one_file(error)?.to_string()));
+                None
+            }
+        })
     }
 
     /// Removes a log whose points a pack has; a damaged one moves to quarantine.
@@ -388,6 +409,17 @@ impl Shared {
     pub(crate) fn sync_entries(&self) -> Result<()> {
         self.inner.manifest.lock().sync()
     }
+}
+
+/// Closed logs as read for packing.
+#[derive(Default)]
+struct Readable<'n> {
+    /// The logs, and whether each is whole.
+    taken: Vec<(&'n LogName, bool)>,
+    /// What packs lack of each run.
+    parts: BTreeMap<RunKey, Vec<RunPart>>,
+    /// Whether packs have some of it already.
+    packed: bool,
 }
 
 /// Whether packs already have all of a part: a compaction may have stopped between publishing and removing the log.

@@ -68,37 +68,14 @@ impl Shared {
     pub(crate) fn collect_garbage(&self, options: CollectOptions) -> Result<Collected> {
         let CollectOptions { before_ms, dry_run, leftovers } = options;
         let mut collected = Collected::default();
-        let mut doomed = Vec::new();
         let mut left: BTreeSet<ExperimentId> = BTreeSet::new();
         let catalog = self.catalog()?;
         let (ids, unreadable) = self.readable_ids(None)?;
         collected.left_out = unreadable;
         // A lost change may have restored any experiment, with all its runs.
         let lost = self.damage_of_experiments()?;
-        let may_be_restored = |run: &RunSnapshot| !run.damage().is_empty() || !lost.is_empty();
         collected.left_out.extend(lost.iter().cloned());
-        for id in ids {
-            let run = match self.run_to_delete(&id) {
-                Ok(run) => run,
-                Err(Error::NotFound { .. }) => continue,
-                // Leave unreadable data alone.
-                Err(error) => {
-                    collected.left_out.push(of_one_file(error)?.to_string());
-                    continue;
-                }
-            };
-            collected.left_out.extend(run.damage().iter().cloned());
-            let experiment = run.state().experiment;
-            if deleted_since(&catalog, &run).is_none_or(|since| since >= before_ms) || may_be_restored(&run) {
-                left.insert(experiment);
-            } else if self.has_live_writer(&id)? {
-                left.insert(experiment);
-                collected.kept.push(id);
-            } else {
-                collected.runs.push((experiment, id));
-                doomed.push(run);
-            }
-        }
+        let mut doomed = self.doomed(ids, before_ms, &catalog, &lost, &mut left, &mut collected)?;
         let gone = |experiment: &&catalog::Experiment| {
             let old = experiment.deleted && experiment.updated_ms < before_ms;
             let forgettable = old && experiment.id != ExperimentId::DEFAULT;
@@ -135,6 +112,44 @@ impl Shared {
         collected.left.sort();
         collected.left.dedup_by(|one, other| one.0 == other.0);
         Ok(collected)
+    }
+
+    /// The runs to delete permanently, which go to `collected` too, as do those that stay because they are being
+    /// written. `left`: the experiments of the runs that stay.
+    fn doomed(
+        &self,
+        ids: Vec<RunId>,
+        before_ms: i64,
+        catalog: &catalog::Catalog,
+        lost: &[String],
+        left: &mut BTreeSet<ExperimentId>,
+        collected: &mut Collected,
+    ) -> Result<Vec<RunSnapshot>> {
+        let may_be_restored = |run: &RunSnapshot| !run.damage().is_empty() || !lost.is_empty();
+        let mut doomed = Vec::new();
+        for id in ids {
+            let run = match self.run_to_delete(&id) {
+                Ok(run) => run,
+                Err(Error::NotFound { .. }) => continue,
+                // Leave unreadable data alone.
+                Err(error) => {
+                    collected.left_out.push(of_one_file(error)?.to_string());
+                    continue;
+                }
+            };
+            collected.left_out.extend(run.damage().iter().cloned());
+            let experiment = run.state().experiment;
+            if deleted_since(catalog, &run).is_none_or(|since| since >= before_ms) || may_be_restored(&run) {
+                left.insert(experiment);
+            } else if self.has_live_writer(&id)? {
+                left.insert(experiment);
+                collected.kept.push(id);
+            } else {
+                collected.runs.push((experiment, id));
+                doomed.push(run);
+            }
+        }
+        Ok(doomed)
     }
 
     /// Ids of the runs of a kind that count as deleted since some time, or for longer.

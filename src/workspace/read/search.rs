@@ -193,9 +193,8 @@ impl Shared {
         // Damaged runs are read in full, and reported, each time.
         let all_unclear = live.unclear_edits || !packs.broken().is_empty();
         let mut unclear: BTreeSet<RunKey> = if all_unclear { over.keys().copied().collect() } else { live.unclear };
-        let stamps_of = |mentions: &LogMentions| mentions.iter().map(|&(.., stamp)| stamp).collect();
         let clear = over.iter().filter(|(key, _)| !unclear.contains(key));
-        let stamps = clear.map(|(&key, mentions)| (key, stamps_of(mentions))).collect();
+        let stamps = clear.map(|(&key, logs)| (key, logs.iter().map(|&(.., stamp)| stamp).collect())).collect();
         let make = |key: RunKey| match self.summary_of(None, key, &over[&key], &packs) {
             Ok(row) => Ok(row.map_or(Made::Nothing, |row| Made::Row(Box::new(row)))),
             Err(error) => {
@@ -206,6 +205,21 @@ impl Shared {
         };
         let cached = self.inner.overlay.lock().update(packs.reading(), stamps, make)?;
         parts.extend(cached);
+        if let Some(part) = self.part_in_full(unclear, &mut unreadable)? {
+            parts.push(part);
+        }
+        // Files that may have data of any run are reported for each run.
+        let mut reported = BTreeSet::new();
+        unreadable.retain(|what| reported.insert(what.clone()));
+        Ok(Parts { parts, unreadable })
+    }
+
+    /// The rows of runs that are read in full, because some of their data is damaged; what is goes to `unreadable`.
+    fn part_in_full(
+        &self,
+        unclear: BTreeSet<RunKey>,
+        unreadable: &mut Vec<String>,
+    ) -> Result<Option<(Arc<IndexPart>, Bitmap)>> {
         let mut rows = Vec::new();
         for key in unclear {
             let (run, unread) = self.read_run(key, None)?;
@@ -216,14 +230,11 @@ impl Shared {
             rows.push(reader.summary()?);
             unreadable.extend(reader.messages());
         }
-        // Files that may have data of any run are reported for each run.
-        let mut reported = BTreeSet::new();
-        unreadable.retain(|what| reported.insert(what.clone()));
-        if !rows.is_empty() {
-            let none = Bitmap::none(rows.len());
-            parts.push((Arc::new(IndexPart::build(&rows)?), none));
+        if rows.is_empty() {
+            return Ok(None);
         }
-        Ok(Parts { parts, unreadable })
+        let none = Bitmap::none(rows.len());
+        Ok(Some((Arc::new(IndexPart::build(&rows)?), none)))
     }
 
     /// Runs in more than one place of these packs.

@@ -1,5 +1,7 @@
 //! Checks tails, slot by slot.
 
+use std::path::PathBuf;
+
 use crate::error::{Error, Result};
 use crate::folder::paths::LogName;
 use crate::log::buffers::{begun_within, buffers, read_tail};
@@ -75,14 +77,7 @@ impl Shared {
                 found.push(Damage { file: path.clone(), offset, length: SLOT_LEN as u64, what, cost });
             }
         }
-        let slots: usize = buffers(&tail, buffer_slots).iter().map(|slots| slots.len()).sum();
-        let rest = &tail[slots * SLOT_LEN..];
-        if !rest.is_empty() {
-            let (offset, what) = ((tail.len() - rest.len()) as u64, "bytes behind the last slot".to_owned());
-            let cost = format!("a point of run {of}");
-            let found = if alive { &mut report.damage } else { &mut report.torn };
-            found.push(Damage { file: path, offset, length: rest.len() as u64, what, cost });
-        }
+        check_rest(&tail, buffer_slots, path, (of, alive), report);
         Ok(())
     }
 }
@@ -112,4 +107,16 @@ fn is_one_byte_off(bytes: &[u8; SLOT_LEN], index: usize, generations: &[u64], ch
         bytes[at] = own;
         verifies
     })
+}
+
+/// Reports bytes behind the last slot of a tail.
+fn check_rest(tail: &[u8], buffer_slots: u32, path: PathBuf, (of, alive): (&str, bool), report: &mut Report) {
+    let slots: usize = buffers(tail, buffer_slots).iter().map(|slots| slots.len()).sum();
+    let rest = &tail[slots * SLOT_LEN..];
+    if !rest.is_empty() {
+        let (offset, what) = ((tail.len() - rest.len()) as u64, "bytes behind the last slot".to_owned());
+        let cost = format!("a point of run {of}");
+        let found = if alive { &mut report.damage } else { &mut report.torn };
+        found.push(Damage { file: path, offset, length: rest.len() as u64, what, cost });
+    }
 }

@@ -27,7 +27,7 @@ use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::error::Result;
 use crate::error::of_one_file;
 use crate::journal::catalog::Experiment;
-use crate::journal::manifest::{Change, Tombstone};
+use crate::journal::manifest::{Change, Manifest, Tombstone};
 use crate::log::record::Attribute;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{RunState, Stamp, Stamped, rank};
@@ -119,21 +119,7 @@ impl Shared {
         source.refresh()?;
         self.refresh()?;
         let (theirs, own) = (source.manifest()?, self.manifest()?);
-        let is_news = |theirs: &Tombstone, own: Option<&Tombstone>| {
-            theirs.iter().any(|(writer, through)| own.and_then(|own| own.get(writer)).is_none_or(|own| own < through))
-        };
-        let runs: Vec<RunKey> = theirs
-            .tombstones
-            .iter()
-            .filter(|(key, tombstone)| is_news(tombstone, own.tombstones.get(*key)))
-            .map(|(&key, _)| key)
-            .collect();
-        let metrics: Vec<(RunKey, &String, &Tombstone)> = theirs
-            .metrics
-            .iter()
-            .flat_map(|(&run, keys)| keys.iter().map(move |(key, tombstone)| (run, key, tombstone)))
-            .filter(|(run, key, tombstone)| is_news(tombstone, own.metrics.get(run).and_then(|keys| keys.get(*key))))
-            .collect();
+        let (runs, metrics) = new_tombstones(&theirs, &own);
         if runs.is_empty() && metrics.is_empty() {
             return Ok(());
         }
@@ -275,4 +261,27 @@ fn writers_without_points(known: &RunSnapshot, tombstone: &Tombstone) -> Option<
     let same = coverage.iter().any(|own| tombstone.contains_key(&own.writer));
     let others = coverage.iter().filter(|own| own.through == own.from && !tombstone.contains_key(&own.writer));
     same.then(|| others.map(|own| (own.writer, own.through)).collect())
+}
+
+/// A permanent deletion of a metric: the run, the key, and up to where of each writer.
+type MetricTombstone<'m> = (RunKey, &'m String, &'m Tombstone);
+
+/// The permanent deletions in `theirs` that `own` lacks: of runs, and of metrics.
+fn new_tombstones<'m>(theirs: &'m Manifest, own: &Manifest) -> (Vec<RunKey>, Vec<MetricTombstone<'m>>) {
+    let is_news = |theirs: &Tombstone, own: Option<&Tombstone>| {
+        theirs.iter().any(|(writer, through)| own.and_then(|own| own.get(writer)).is_none_or(|own| own < through))
+    };
+    let runs = theirs
+        .tombstones
+        .iter()
+        .filter(|(key, tombstone)| is_news(tombstone, own.tombstones.get(*key)))
+        .map(|(&key, _)| key)
+        .collect();
+    let metrics = theirs
+        .metrics
+        .iter()
+        .flat_map(|(&run, keys)| keys.iter().map(move |(key, tombstone)| (run, key, tombstone)))
+        .filter(|(run, key, tombstone)| is_news(tombstone, own.metrics.get(run).and_then(|keys| keys.get(*key))))
+        .collect();
+    (runs, metrics)
 }

@@ -264,8 +264,8 @@ impl Importer {
         unread.into_iter().next().map_or(Ok(run), Err)
     }
 
-    fn take(&mut self, run: RunImport, replace: bool) -> Result<Offered> {
-        check_metadata(&run)?;
+    /// The experiment's name and generation, and the run as it is here, with what was offered of it before.
+    fn here(&mut self, run: &RunImport) -> Result<((String, u64), Option<RunSnapshot>)> {
         if self.by_id.contains(&run.id) {
             self.flush()?;
         }
@@ -276,7 +276,12 @@ impl Importer {
         let experiment = at_start.experiment(&self.workspace, run.experiment);
         let known = if at_start.may_have(run.id.key()) { self.known_whole(&run.id) } else { Ok(None) };
         self.known = Some(at_start);
-        let ((experiment_name, generation), mut known) = (experiment?, known?);
+        Ok((experiment?, known?))
+    }
+
+    fn take(&mut self, run: RunImport, replace: bool) -> Result<Offered> {
+        check_metadata(&run)?;
+        let ((experiment_name, generation), mut known) = self.here(&run)?;
         let (of_run, of_metrics) = self.workspace.deleted_for_good(&run.id);
         let (mut replacements, mut writer) = (0, WriterId::derived(&run.id, &run.part));
         while covers(of_run.as_ref(), writer, 0) {
@@ -290,25 +295,12 @@ impl Importer {
         let mut order = 0;
         let mut before = known.as_ref().map(|known| (known.state().clone(), known.points()));
         if let Some(old) = known.take_if(|_| replace) {
-            if self.workspace.has_live_writer(&run.id)? {
-                let why = format!("{} is being written, so it cannot be replaced", run.id);
-                return Err(Error::invalid("run", why));
-            }
             order = old.state().greatest_order();
-            if old.state().coverage.iter().any(|own| own.writer == writer) {
-                writer = WriterId::derived_at(&run.id, &run.part, replacements + 1);
-            }
-            let mut own = imports([old.state()]);
-            own.extend((0..=replacements).map(|at| WriterId::derived_at(&run.id, &run.part, at)));
-            let mut writers: Vec<WriterId> = old.state().coverage.iter().map(|known| known.writer).collect();
-            writers.retain(|writer| own.contains(writer));
-            let writers = writers.into_iter().map(|writer| (writer, u64::MAX)).collect();
-            self.replaced.push(Change::Delete { run: run.id.key(), writers });
-            let left = old.without_writers(|writer| own.contains(&writer));
+            let left;
+            (left, writer) = self.remove_imported(&run, old, writer, replacements)?;
             before.iter_mut().for_each(|(_, points)| *points -= left.points().min(*points));
             known = Some(left).filter(|left| !left.state().coverage.is_empty());
         }
-        let mut state = RunState::new(run.id.clone(), run.experiment, experiment_name);
         let existing = known.as_ref().map(|known| known.state().clone());
         let stored = |key: &str| covers(of_metrics.get(key), writer, 0);
         let gained = match &known {
@@ -318,19 +310,12 @@ impl Importer {
                 Err(why) => return Ok(Offered::Refused(Box::new(run), Refusal::Changed(why))),
             },
         };
-        let stays_deleted = match &existing {
-            Some(known) if run.deleted_ms.is_none() => self.workspace.counts_as_deleted(known)?,
-            _ => false,
-        };
-        let mut added = Added { run: known.is_none(), behind: gained.behind, stays_deleted, ..Added::default() };
-        for (_, columns) in run.series.iter().filter(|(key, _)| stored(key)) {
-            added.deleted_series += 1;
-            added.deleted_points += columns.len() as u64;
-        }
+        let mut added = self.added(&run, known.is_none(), existing.as_ref(), gained.behind, stored)?;
         if gained.behind > 0 {
             // The metadata of an older copy is older too.
             return Ok(Offered::Taken(added));
         }
+        let mut state = RunState::new(run.id.clone(), run.experiment, experiment_name);
         let (changed, mut other_params) = add_metadata(&mut state, existing.as_ref(), writer, &run, generation, order);
         if !run.own_id
             && !replace
@@ -346,38 +331,87 @@ impl Importer {
             added.changed.points_removed = if replace { *points } else { 0 };
         }
         added.changed.restored |= before.is_none() && replacements > 0;
+        let series = new_points(run, &gained, &mut added);
+        if changed || added.points > 0 || added.run {
+            self.buffer(state, existing.as_ref(), (writer, order), series, &added)?;
+        }
+        Ok(Offered::Taken(added))
+    }
+
+    /// Removes what was imported of a run before, to be replaced. Returns what others logged to it, and the writer of
+    /// the replacement.
+    fn remove_imported(
+        &mut self,
+        run: &RunImport,
+        old: RunSnapshot,
+        writer: WriterId,
+        replacements: u64,
+    ) -> Result<(RunSnapshot, WriterId)> {
+        if self.workspace.has_live_writer(&run.id)? {
+            let why = format!("{} is being written, so it cannot be replaced", run.id);
+            return Err(Error::invalid("run", why));
+        }
+        let is_used = old.state().coverage.iter().any(|own| own.writer == writer);
+        let mut own = imports([old.state()]);
+        own.extend((0..=replacements).map(|at| WriterId::derived_at(&run.id, &run.part, at)));
+        let mut writers: Vec<WriterId> = old.state().coverage.iter().map(|known| known.writer).collect();
+        writers.retain(|writer| own.contains(writer));
+        let writers = writers.into_iter().map(|writer| (writer, u64::MAX)).collect();
+        self.replaced.push(Change::Delete { run: run.id.key(), writers });
+        let next = if is_used { WriterId::derived_at(&run.id, &run.part, replacements + 1) } else { writer };
+        Ok((old.without_writers(|writer| own.contains(&writer)), next))
+    }
+
+    /// The result for a run before its points are counted.
+    fn added(
+        &self,
+        run: &RunImport,
+        is_new: bool,
+        existing: Option<&RunState>,
+        behind: u64,
+        is_deleted: impl Fn(&str) -> bool,
+    ) -> Result<Added> {
+        let stays_deleted = match existing {
+            Some(known) if run.deleted_ms.is_none() => self.workspace.counts_as_deleted(known)?,
+            _ => false,
+        };
+        let mut added = Added { run: is_new, behind, stays_deleted, ..Added::default() };
+        for (_, columns) in run.series.iter().filter(|(key, _)| is_deleted(key)) {
+            added.deleted_series += 1;
+            added.deleted_points += columns.len() as u64;
+        }
+        Ok(added)
+    }
+
+    /// Buffers what is new of a run, and stores the batch if it is full. `order` is the greatest of what is replaced.
+    fn buffer(
+        &mut self,
+        mut state: RunState,
+        existing: Option<&RunState>,
+        (writer, order): (WriterId, u64),
+        series: Vec<(String, SeriesPart)>,
+        added: &Added,
+    ) -> Result<()> {
         let own = |coverage: &&Coverage| coverage.writer == writer;
-        let before = existing.as_ref().and_then(|known| known.coverage.iter().find(own).copied());
-        let mut series = Vec::new();
-        for (key, columns) in run.series {
-            let Some(new) = gained.new.get(&key) else { continue };
-            let rest = new.of(columns);
-            if !rest.is_empty() {
-                added.series += 1;
-                added.points += rest.len() as u64;
-                series.push((key, SeriesPart::Rows(std::sync::Arc::new(rest))));
-            }
-        }
-        if !changed && added.points == 0 && !added.run {
-            return Ok(Offered::Taken(added));
-        }
+        let before = existing.and_then(|known| known.coverage.iter().find(own).copied());
         let from = before.map_or(0, |coverage| coverage.through);
         let order = before
             .map_or_else(|| existing.map_or(order + 1, |known| known.greatest_order() + 1), |before| before.order);
         let coverage = Coverage { order, writer, from, through: from + added.points, lost: 0 };
         state.coverage.push(coverage);
+        let id = state.id.clone();
         if let Some(snapshot) = RunSnapshot::merge(vec![RunPart { state, series: vec![(coverage, series)] }]) {
             if added.run {
-                self.new.insert(run.id.clone());
+                self.new.insert(id.clone());
             }
-            self.by_id.insert(run.id);
+            self.by_id.insert(id);
             self.pending.push(snapshot);
         }
         self.points += added.points;
         if self.points >= POINTS_PENDING || self.pending.len() >= RUNS_PENDING {
             self.flush()?;
         }
-        Ok(Offered::Taken(added))
+        Ok(())
     }
 
     /// Stores everything.
@@ -486,6 +520,21 @@ impl Shared {
         let pack = packs::open(&*self.inner.storage, &self.inner.root, id);
         pack.is_ok_and(|pack| runs.iter().any(|run| pack.find(run.id().key()).next().is_some()))
     }
+}
+
+/// The points of a source that are new, which are counted in `added`.
+fn new_points(run: RunImport, gained: &Gained, added: &mut Added) -> Vec<(String, SeriesPart)> {
+    let mut series = Vec::new();
+    for (key, columns) in run.series {
+        let Some(new) = gained.new.get(&key) else { continue };
+        let rest = new.of(columns);
+        if !rest.is_empty() {
+            added.series += 1;
+            added.points += rest.len() as u64;
+            series.push((key, SeriesPart::Rows(std::sync::Arc::new(rest))));
+        }
+    }
+    series
 }
 
 /// What is stored by now of a buffered run.

@@ -88,30 +88,10 @@ impl Shared {
         let (ids, unreadable) = source.readable_ids(None)?;
         waiting.done.left_out = unreadable;
         self.pull_tombstones(source, &mut waiting.done)?;
-        let mut pairs = BTreeMap::new();
-        let forgotten = self.catalog()?.forgotten;
         // A lost change there may have restored anything that counts as deleted: then no deletion is adopted.
         let lost = source.damage_of_experiments()?;
         waiting.done.left_out.extend(lost.iter().cloned());
-        for theirs in source.experiments().list()? {
-            // An experiment permanently deleted here comes back with a run that was not.
-            if forgotten.contains_key(&theirs.id) && !self.catalog()?.experiments.contains_key(&theirs.id) {
-                continue;
-            }
-            let own = self.counterpart(&theirs)?;
-            if !lost.is_empty() {
-                pairs.insert(theirs.id, Pair { own, theirs });
-                continue;
-            }
-            let (changed, taken) = self.merge_experiment(own.id, &theirs)?;
-            waiting.done.experiments_updated += u64::from(changed);
-            if let Some(name) = taken {
-                let why = format!("experiment {:?} is called {name:?} there, as another experiment is here", own.name);
-                waiting.done.left_out.push(why);
-            }
-            let own = if changed { self.experiment(own.id)? } else { own };
-            pairs.insert(theirs.id, Pair { own, theirs });
-        }
+        let mut pairs = self.pairs(source, !lost.is_empty(), &mut waiting.done)?;
         let total = ids.len() as u64;
         for (count, id) in ids.iter().enumerate() {
             progress(count as u64, total);
@@ -149,6 +129,33 @@ impl Shared {
         waiting.done.left_out.sort();
         waiting.done.left_out.dedup();
         Ok(waiting.done)
+    }
+
+    /// The experiments of the source with their counterparts here, which get its names and tags unless changes there
+    /// are lost.
+    fn pairs(&self, source: &Self, is_lossy: bool, done: &mut Pulled) -> Result<BTreeMap<ExperimentId, Pair>> {
+        let mut pairs = BTreeMap::new();
+        let forgotten = self.catalog()?.forgotten;
+        for theirs in source.experiments().list()? {
+            // An experiment permanently deleted here comes back with a run that was not.
+            if forgotten.contains_key(&theirs.id) && !self.catalog()?.experiments.contains_key(&theirs.id) {
+                continue;
+            }
+            let own = self.counterpart(&theirs)?;
+            if is_lossy {
+                pairs.insert(theirs.id, Pair { own, theirs });
+                continue;
+            }
+            let (changed, taken) = self.merge_experiment(own.id, &theirs)?;
+            done.experiments_updated += u64::from(changed);
+            if let Some(name) = taken {
+                let why = format!("experiment {:?} is called {name:?} there, as another experiment is here", own.name);
+                done.left_out.push(why);
+            }
+            let own = if changed { self.experiment(own.id)? } else { own };
+            pairs.insert(theirs.id, Pair { own, theirs });
+        }
+        Ok(pairs)
     }
 
     /// The news of a run of the source, if any: the run, or its metadata alone.
@@ -200,16 +207,7 @@ impl Shared {
                 both.attributes[deletion.value.kind()] = Some(deletion.clone());
             }
             if points_known && both == *known.state() {
-                if known.state().experiment != pair.own.id && first_writer(known.state()) == first_writer(state) {
-                    let (here, there) = (&known.state().experiment_name, &pair.theirs.name);
-                    let why = "each side keeps its own";
-                    done.left_out
-                        .push(format!("run {id} is in experiment {here:?} here and in {there:?} there; {why}"));
-                }
-                if differs(known, &run)? {
-                    let why = "other points were imported under its id on the other side; each side keeps its own";
-                    done.left_out.push(format!("run {id}: {why}"));
-                }
+                tell_differences(known, &run, pair, done)?;
                 return Ok(None);
             }
         }
@@ -365,4 +363,19 @@ fn reaches(known: &RunState, other: &RunState) -> bool {
         theirs.through == theirs.from
             || own.any(|own| own.from <= theirs.from && own.through >= theirs.through && own.lost <= theirs.lost)
     })
+}
+
+/// Tells how two copies with the same metadata and coverage still differ.
+fn tell_differences(known: &RunSnapshot, run: &RunSnapshot, pair: &Pair, done: &mut Pulled) -> Result<()> {
+    let (id, state) = (run.id(), run.state());
+    if known.state().experiment != pair.own.id && first_writer(known.state()) == first_writer(state) {
+        let (here, there) = (&known.state().experiment_name, &pair.theirs.name);
+        let why = "each side keeps its own";
+        done.left_out.push(format!("run {id} is in experiment {here:?} here and in {there:?} there; {why}"));
+    }
+    if differs(known, run)? {
+        let why = "other points were imported under its id on the other side; each side keeps its own";
+        done.left_out.push(format!("run {id}: {why}"));
+    }
+    Ok(())
 }

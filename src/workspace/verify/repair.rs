@@ -77,26 +77,8 @@ impl Shared {
         for (path, why) in no_quarantine.iter().chain(&no_writing) {
             repaired.leave(path, why.clone());
         }
-        let mut damage = self.verify(&mut |_, _| {})?.damage;
-        damage.retain(|damage| match self.must_stay(&damage.file) {
-            Some(why) => {
-                repaired.leave(&damage.file, why);
-                false
-            }
-            // Something in place of a folder is not a file to quarantine.
-            None if damage.file.extension().is_none() && self.is_no_file(&damage.file) => {
-                repaired.leave(&damage.file, damage.what.clone());
-                false
-            }
-            None => match no_quarantine.as_ref().or(no_writing.as_ref()) {
-                Some((blocked, _)) => {
-                    let why = format!("{}; nothing is mended while {} cannot be used", damage.what, blocked.display());
-                    repaired.leave(&damage.file, why);
-                    false
-                }
-                None => true,
-            },
-        });
+        let blocked = no_quarantine.as_ref().or(no_writing.as_ref()).map(|(path, _)| path.as_path());
+        let damage = self.repairable(blocked, &mut repaired)?;
         if no_writing.is_some() {
             return Ok(repaired);
         }
@@ -107,17 +89,11 @@ impl Shared {
             repaired.leave(&path, why);
         }
         let manifest_is_unlisted = self.inner.manifest.lock().unlisted().is_some();
-        let mut files: Vec<&PathBuf> = damage.iter().map(|damage| &damage.file).collect();
-        files.dedup();
-        let of_kind = |kind: &str| {
-            let kind = kind.to_owned();
-            files.iter().filter(move |file| file.extension().is_some_and(|own| own == kind.as_str()))
-        };
-        for file in of_kind("workspace") {
+        for file in of_kind(&damage, "workspace") {
             self.quarantine(file, &mut repaired)?;
             marker::write(&*self.inner.storage, &self.inner.root)?;
         }
-        for file in of_kind("index") {
+        for file in of_kind(&damage, "index") {
             self.quarantine(file, &mut repaired)?;
         }
         if no_quarantine.is_none() {
@@ -133,23 +109,7 @@ impl Shared {
             self.restore_indexes()?;
             return Ok(repaired);
         }
-        for file in of_kind("pack") {
-            let id = file.file_name().and_then(|name| paths::pack_id(name.to_str()?));
-            let whole = taken_in.contains(file) && damage.iter().filter(|damage| damage.file == **file).count() == 1;
-            if let Some(id) = id.filter(|_| !whole) {
-                self.repair_pack(id, &damage, options, &mut repaired)?;
-            }
-        }
-        let of_logs = |damage: &&Damage| {
-            damage.file.extension().and_then(|kind| kind.to_str()).is_some_and(|kind| kind == "log" || kind == "tail")
-        };
-        let of_logs: Vec<&Damage> = damage.iter().filter(of_logs).collect();
-        if !of_logs.is_empty() {
-            self.repair_logs(&of_logs, options, &mut repaired)?;
-        }
-        for file in of_kind("ledger") {
-            self.take_out(file, options, &mut repaired)?;
-        }
+        self.repair_sources(&damage, &taken_in, options, &mut repaired)?;
         self.retire_lost(options, &mut repaired)?;
         self.restore_indexes()?;
         // Missing ones too: `verify` names an edit log that a ledger claims.
@@ -158,6 +118,59 @@ impl Shared {
             self.restore_what_edits_deleted(&mut repaired)?;
         }
         Ok(repaired)
+    }
+
+    /// The damage that can be repaired; the rest is left, with the reason. `blocked`: a folder that cannot be used.
+    fn repairable(&self, blocked: Option<&Path>, repaired: &mut Repaired) -> Result<Vec<Damage>> {
+        let mut damage = self.verify(&mut |_, _| {})?.damage;
+        damage.retain(|damage| match self.must_stay(&damage.file) {
+            Some(why) => {
+                repaired.leave(&damage.file, why);
+                false
+            }
+            // Something in place of a folder is not a file to quarantine.
+            None if damage.file.extension().is_none() && self.is_no_file(&damage.file) => {
+                repaired.leave(&damage.file, damage.what.clone());
+                false
+            }
+            None => match blocked {
+                Some(blocked) => {
+                    let why = format!("{}; nothing is mended while {} cannot be used", damage.what, blocked.display());
+                    repaired.leave(&damage.file, why);
+                    false
+                }
+                None => true,
+            },
+        });
+        Ok(damage)
+    }
+
+    /// Repairs packs, logs and ledgers; `taken_in` are packs that no entry named before.
+    fn repair_sources(
+        &self,
+        damage: &[Damage],
+        taken_in: &[PathBuf],
+        options: RepairOptions,
+        repaired: &mut Repaired,
+    ) -> Result<()> {
+        for file in of_kind(damage, "pack") {
+            let id = file.file_name().and_then(|name| paths::pack_id(name.to_str()?));
+            let whole = taken_in.contains(file) && damage.iter().filter(|damage| damage.file == **file).count() == 1;
+            if let Some(id) = id.filter(|_| !whole) {
+                self.repair_pack(id, damage, options, repaired)?;
+            }
+        }
+        let of_logs = |damage: &&Damage| {
+            damage.file.extension().and_then(|kind| kind.to_str()).is_some_and(|kind| kind == "log" || kind == "tail")
+        };
+        let of_logs: Vec<&Damage> = damage.iter().filter(of_logs).collect();
+        if !of_logs.is_empty() {
+            self.repair_logs(&of_logs, options, repaired)?;
+        }
+        for file in of_kind(damage, "ledger") {
+            self.take_out(file, options, repaired)?;
+        }
+        Ok(())
     }
 
     /// Restores all deleted runs: an edit log is lost that may have restored any of them.
@@ -252,14 +265,23 @@ impl Shared {
     /// Publishes entries with the whole state, so that nothing depends on damaged or lost entries; then quarantines the
     /// damaged ones.
     fn repair_journals(&self, gaps: &Gaps, repaired: &mut Repaired) -> Result<()> {
+        self.repair_manifest(gaps.manifest, repaired)?;
+        self.repair_catalog(gaps.catalog, repaired)?;
+        self.repair_registry(gaps.registry, repaired)
+    }
+
+    /// The bad entries of a journal, anchors apart.
+    fn bad_entries<S: State>(&self, journal: &mut Journal<S>) -> Result<Vec<BadEntry>> {
         let anchors = self.inner.root.join(paths::ANCHORS);
-        let bad_of = |bad: Vec<BadEntry>| bad.into_iter().filter(|bad| bad.path != anchors).collect::<Vec<_>>();
-        let lost = |bad: &[BadEntry]| bad.iter().any(|bad| bad.is_lost);
+        Ok(journal.check_all()?.into_iter().filter(|bad| bad.path != anchors).collect())
+    }
+
+    fn repair_manifest(&self, has_gap: bool, repaired: &mut Repaired) -> Result<()> {
         let mut manifest = self.inner.manifest.lock();
-        let bad = bad_of(manifest.check_all()?);
-        if manifest.unlisted().is_none() && (!bad.is_empty() || gaps.manifest) {
+        let bad = self.bad_entries(&mut manifest)?;
+        if manifest.unlisted().is_none() && (!bad.is_empty() || has_gap) {
             self.quarantine_strays(&mut manifest, repaired)?;
-            if gaps.manifest || lost(&bad) {
+            if has_gap || bad.iter().any(|bad| bad.is_lost) {
                 repaired.lost.push("a change of the manifest: runs deleted for good by it may be back".into());
             }
             let mut known = manifest.state().packs.keys().copied().collect::<Vec<_>>();
@@ -272,12 +294,14 @@ impl Shared {
             // Any change triggers a full-state entry: drop a pack that never existed.
             changes.push(Change::Drop { id: 0 });
             self.renew(&mut self.inner.manifest.lock(), &bad, |_| changes.clone(), repaired)?;
-        } else {
-            drop(manifest);
         }
+        Ok(())
+    }
+
+    fn repair_catalog(&self, has_gap: bool, repaired: &mut Repaired) -> Result<()> {
         let mut catalog = self.inner.catalog.lock();
-        let bad = bad_of(catalog.check_all()?);
-        if catalog.unlisted().is_none() && (!bad.is_empty() || gaps.catalog) {
+        let bad = self.bad_entries(&mut catalog)?;
+        if catalog.unlisted().is_none() && (!bad.is_empty() || has_gap) {
             self.quarantine_strays(&mut catalog, repaired)?;
             // Any change triggers a full-state entry: merge nothing.
             let default = catalog.state().experiments.get(&ExperimentId::DEFAULT);
@@ -288,7 +312,7 @@ impl Shared {
                 at_ms: experiment.updated_ms,
             });
             let mut changes = nothing.into_iter().collect::<Vec<_>>();
-            if gaps.catalog || lost(&bad) {
+            if has_gap || bad.iter().any(|bad| bad.is_lost) {
                 // A lost change may have restored any deleted experiment.
                 let deleted = catalog.state().experiments.values().filter(|experiment| experiment.deleted);
                 let (at_ms, by) = (now_ms(), self.actor().to_owned());
@@ -309,12 +333,15 @@ impl Shared {
             }
             self.renew(&mut catalog, &bad, |_| changes.clone(), repaired)?;
         }
-        drop(catalog);
+        Ok(())
+    }
+
+    fn repair_registry(&self, has_gap: bool, repaired: &mut Repaired) -> Result<()> {
         let mut registry = self.inner.registry.lock();
-        let bad = bad_of(registry.check_all()?);
-        if registry.unlisted().is_none() && (!bad.is_empty() || gaps.registry) {
+        let bad = self.bad_entries(&mut registry)?;
+        if registry.unlisted().is_none() && (!bad.is_empty() || has_gap) {
             self.quarantine_strays(&mut registry, repaired)?;
-            let is_lost = gaps.registry || lost(&bad);
+            let is_lost = has_gap || bad.iter().any(|bad| bad.is_lost);
             if is_lost {
                 repaired.lost.push(
                     "a change of the model registry; new versions get numbers above those that it may have given"
@@ -461,6 +488,13 @@ fn salvage(pack: &OpenPack) -> Result<Vec<RunSnapshot>> {
         }
     }
     Ok(runs)
+}
+
+/// The damaged files with an extension, each once.
+fn of_kind<'d>(damage: &'d [Damage], kind: &'d str) -> impl Iterator<Item = &'d PathBuf> {
+    let mut files: Vec<&PathBuf> = damage.iter().map(|damage| &damage.file).collect();
+    files.dedup();
+    files.into_iter().filter(move |file| file.extension().is_some_and(|own| own == kind))
 }
 
 /// A run whose record in a row group is lost.
