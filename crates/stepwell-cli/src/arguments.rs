@@ -6,10 +6,10 @@ use clap::{Parser, Subcommand};
 
 use crate::commands;
 
-/// Keeps, searches, plots and checks the metrics of training runs in a folder.
+/// Store, search, plot and check the metrics of training runs in a folder.
 ///
-/// The folder (the workspace) is -w DIR, else $STEPWELL_DIR, else ./stepwell. Any number of processes may write to it
-/// and read it at once; no server is needed, and `serve` is one for MLflow's clients.
+/// The folder is called a workspace: -w DIR, else $STEPWELL_DIR, else ./stepwell. Any number of processes may write
+/// to it and read it at the same time, without a server. `stepwell serve` is a server for MLflow's clients.
 #[derive(Debug, Parser)]
 #[command(
     name = "stepwell",
@@ -29,13 +29,13 @@ pub(crate) struct Arguments {
     /// The workspace's folder.
     #[arg(short, long, global = true, value_name = "DIR", env = "STEPWELL_DIR", default_value = "stepwell")]
     pub(crate) workspace: PathBuf,
-    /// Print one JSON document and nothing else (NaN and ±infinity as "NaN", "Infinity", "-Infinity").
+    /// Print one JSON document and nothing else. NaN and infinities become "NaN", "Infinity" and "-Infinity".
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Print and read times in this machine's zone ($TZ, else the system's) rather than in UTC.
+    /// Print and read times in the local time zone ($TZ, else the system's) instead of UTC.
     #[arg(long, global = true, overrides_with = "utc")]
     pub(crate) local: bool,
-    /// Print and read times in UTC, as is the rule.
+    /// Print and read times in UTC. This is the default.
     #[arg(long, global = true, overrides_with = "local")]
     pub(crate) utc: bool,
     /// What to do.
@@ -46,57 +46,57 @@ pub(crate) struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Take in logs of TensorBoard, MLflow, W&B, DVCLive, CSV, JSON, Parquet, and what `export` wrote.
+    /// Import logs of TensorBoard, MLflow, W&B, DVCLive, CSV, JSON and Parquet, and exports.
     Import(commands::import::Arguments),
-    /// List experiments; create, rename, delete, restore them.
+    /// List, create, rename, delete and restore experiments.
     Experiments(commands::experiments::Arguments),
     /// List registered models: versions, stages, aliases, and who changed them.
     Models(commands::models::Arguments),
     /// List and search runs.
     Runs(commands::runs::Arguments),
-    /// Show one run in full.
+    /// Show everything about one run.
     Show(commands::show::Arguments),
     /// Print the points of a metric.
     History(commands::history::Arguments),
-    /// Draw curves in the terminal or as a picture.
+    /// Plot metrics in the terminal or as a picture.
     Plot(commands::plot::Arguments),
     /// Follow a run while another process writes it.
     Tail(commands::tail::Arguments),
     /// Log from a shell script.
     Log(commands::log::Arguments),
-    /// Run a command as a run: keep what it is and prints, and have its loggers log to it.
+    /// Run a command and record it as a run: what it is, what it prints and what its loggers log.
     Run(commands::run::Arguments),
-    /// Write runs as Parquet, CSV, TensorBoard event files or MLflow's folders.
+    /// Export runs as Parquet, CSV, TensorBoard event files or MLflow folders.
     Export(commands::export::Arguments),
-    /// Mark runs deleted; `gc` removes them for good.
+    /// Delete runs; `restore` brings them back until `gc` removes them permanently.
     Delete(commands::lifecycle::Deletion),
-    /// Restore runs that were marked deleted.
+    /// Restore deleted runs.
     Restore(commands::lifecycle::Arguments),
-    /// Tell how much there is and what it costs on disk.
+    /// Show how much the workspace holds and how much disk space it takes.
     Stats,
-    /// Seal logs that nobody writes any more and move them into packs.
+    /// Move the logs of finished writers into packs, and merge small packs.
     Compact(commands::compact::Arguments),
-    /// Remove for good what was deleted.
+    /// Permanently remove what was deleted.
     Gc(commands::gc::Arguments),
-    /// Read every byte and report damage: which file, where, and what it cost. Exit status 1 when there is any.
+    /// Verify every byte. Reports damage: the file, the place and what it costs. Exit status 1 if there is any.
     Verify,
-    /// Take damaged files out of use, and save what still reads. The originals stay in `quarantine`.
+    /// Recover what damaged files still hold. The originals go to `quarantine`.
     Repair(commands::repair::Arguments),
-    /// Copy to a workspace what it lacks of another: runs, models, artifacts, deletions.
+    /// Copy what another workspace lacks: runs, models, artifacts, deletions.
     Sync(commands::sync::Arguments),
-    /// Answer MLflow's clients and show MLflow's web UI.
+    /// Serve MLflow's API and web UI.
     Serve(commands::serve::Arguments),
-    /// Make, list and revoke tokens for the server.
+    /// Create, list and revoke tokens for the server.
     Token(commands::token::Arguments),
-    /// Keep a token for a server, for the programs of this user.
+    /// Store a token for a server, for all of your programs.
     Login(commands::login::Arguments),
-    /// Forget the token for a server.
+    /// Remove the stored token for a server.
     Logout(commands::login::Logout),
-    /// Print what a shell must read to complete commands, runs and keys.
+    /// Print the script that completes commands, runs and keys in a shell.
     Completions(commands::completions::Arguments),
     /// Print manual pages.
     Man(commands::man::Arguments),
-    /// Explain a command, or the filter language.
+    /// Explain a command or the filter language.
     Help(commands::help::Arguments),
 }
 

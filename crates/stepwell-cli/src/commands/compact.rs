@@ -12,10 +12,11 @@ use crate::failure::{Answer, Outcome};
 use crate::output::{self, escape, plural};
 use crate::progress::Progress;
 
-/// Gathers logs that nobody writes any more into packs, and merges small packs. Others may read and write meanwhile.
+/// Move the logs of finished writers into packs, and merge small packs. Other processes may read and write meanwhile.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Also take logs whose locks cannot be judged, as on network file systems: only when their writers are gone.
+    /// Also compact logs whose locks cannot be checked, as on network file systems. Use it only when their writers
+    /// have ended.
     #[arg(long)]
     take_over: bool,
 }

@@ -17,7 +17,7 @@ Examples:
   stepwell completions zsh > ~/.zfunc/_stepwell
   stepwell completions fish > ~/.config/fish/completions/stepwell.fish";
 
-/// Prints what a shell must read to complete commands, options, runs, experiments and keys.
+/// Print the script that makes a shell complete commands, options, runs, experiments and keys.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {

@@ -13,12 +13,12 @@ use crate::output::{self, count, escape, plural, table_of};
 use crate::table::Column;
 use crate::time::{moment, zone_name};
 
-/// Lists experiments, unless told to change one. EXPERIMENT is an id or a name; an id counts before a name.
+/// List experiments, or change one. EXPERIMENT is an id or a name; ids are tried first.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  stepwell experiments --all\n  stepwell experiments rename vision vision-2024\n  \
                         stepwell experiments delete vision-2024")]
 pub(crate) struct Arguments {
-    /// Also those that are deleted.
+    /// Include deleted experiments.
     #[arg(long)]
     all: bool,
     #[command(subcommand)]
@@ -33,7 +33,7 @@ enum Change {
         /// Its name.
         name: String,
     },
-    /// Give an experiment another name.
+    /// Rename an experiment.
     Rename {
         /// Its id or name.
         #[arg(add = crate::complete::experiments())]
@@ -41,13 +41,13 @@ enum Change {
         /// The new name.
         name: String,
     },
-    /// Mark an experiment deleted, and its runs with it.
+    /// Delete an experiment and its runs. `restore` brings them back until `gc`.
     Delete {
         /// Its id or name.
         #[arg(add = crate::complete::experiments())]
         experiment: String,
     },
-    /// Restore an experiment that was marked deleted.
+    /// Restore a deleted experiment and its runs.
     Restore {
         /// Its id or name.
         #[arg(add = crate::complete::experiments())]

@@ -16,25 +16,25 @@ use crate::output::{self, escape, plural};
 use crate::progress::Progress;
 use crate::time::parse_span;
 
-/// Removes runs that were marked deleted, by themselves or with their experiment, with the artifacts that the server
-/// keeps for them; experiments that were; and files of no more use.
+/// Permanently remove deleted runs and experiments, the runs of deleted experiments, the artifacts that the server
+/// keeps for these runs, and files that are no longer used.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Keep what was deleted within this time: 30d, 12h, 90m, 2w [default: remove all that is deleted].
+    /// Keep what was deleted within this time: 30d, 12h, 90m, 2w [default: remove everything that is deleted].
     #[arg(long, value_name = "AGE", value_parser = parse_span)]
     older_than: Option<i64>,
-    /// Only say what would go.
+    /// Only print what would be removed.
     #[arg(long)]
     dry_run: bool,
-    /// Where the server keeps artifacts, if `serve` was told [default: `artifacts` in the workspace].
+    /// The artifact folder, if `serve` was given one [default: `artifacts` in the workspace].
     #[arg(long, value_name = "DIR")]
     artifacts_destination: Option<PathBuf>,
-    /// Also remove files of which nobody can tell whether they are being made, as on network file systems: only when
-    /// all processes that worked on the workspace have ended.
+    /// Also remove files that another process may still be writing and whose locks cannot be checked, as on network
+    /// file systems. Use it only when every process that worked on the workspace has ended.
     #[arg(long)]
     take_over: bool,
-    /// Also remove packs that the manifest does not name and that have what nothing else has: what an interrupted
-    /// import brought, or runs whose entry is lost. `repair` takes them in instead.
+    /// Also remove packs that the manifest does not name and that hold data found nowhere else: from an interrupted
+    /// import, or runs whose manifest entry was lost. `repair` recovers them instead.
     #[arg(long)]
     drop_unlisted: bool,
 }

@@ -8,11 +8,11 @@ use crate::output;
 /// The filter language, as `docs/filter.md` tells it.
 pub(crate) const FILTER: &str = include_str!("../../../../docs/filter.md");
 
-/// Explains a command, or the filter language with `stepwell help filter`.
+/// Explain a command, or the filter language with `stepwell help filter`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  stepwell help runs\n  stepwell help experiments rename\n  stepwell help filter")]
 pub(crate) struct Arguments {
-    /// A command, and perhaps one below it; or `filter`.
+    /// A command, with its subcommand if it has one; or `filter`.
     #[arg(value_name = "TOPIC")]
     topic: Vec<String>,
 }

@@ -16,12 +16,12 @@ use crate::left_out;
 use crate::output::{self, Value};
 use crate::shape::PointShape;
 
-/// Prints the points of a metric, by step, then timestamp, then arrival.
+/// Print the points of a metric, ordered by step, then timestamp, then arrival.
 ///
-/// CSV has the head `step,timestamp_ms,value`. A value is the shortest text that reads back as the same number; what is
-/// no number is NaN, inf or -inf, negative zero is -0, an absent timestamp is empty. JSON is an array of
-/// {"step","timestamp_ms","value"} with "NaN", "Infinity" and "-Infinity" as texts. Parquet keeps every bit, also those
-/// of NaN.
+/// CSV begins with the line `step,timestamp_ms,value`. Each value is the shortest text that reads back as the same
+/// number; others are NaN, inf, -inf and -0. An absent timestamp is an empty field. JSON is an array of
+/// {"step","timestamp_ms","value"} with "NaN", "Infinity" and "-Infinity" as strings. Parquet keeps every bit,
+/// including those of NaN.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// The run's id, its name, or the beginning of its id.
@@ -30,11 +30,11 @@ pub(crate) struct Arguments {
     /// The metric's key.
     #[arg(allow_hyphen_values = true, add = crate::complete::metrics())]
     key: String,
-    /// The form [default: csv; json with --json].
+    /// The format [default: csv; json with --json].
     #[arg(short, long, value_enum)]
     format: Option<Format>,
-    /// At most so many points, chosen so that every spike stays: of each stretch of steps the first, the least, the
-    /// greatest and the last. A metric that has no more points is printed whole.
+    /// Print at most this many points, and keep every spike: the first, least, greatest and last point of each
+    /// stretch of steps. A metric with fewer points is printed whole.
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_points: Option<u64>,
     /// Write to this file instead of standard output.

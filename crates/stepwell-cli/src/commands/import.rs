@@ -18,83 +18,91 @@ const SKIPPED_SHOWN: usize = 20;
 /// How many endings of unrecognised files are printed for people.
 const ENDINGS_SHOWN: usize = 8;
 
-/// Takes in logs: TensorBoard event files, MLflow's `mlruns` folders and `mlflow.db`, W&B's `.wandb`, DVCLive folders,
-/// Hugging Face's `trainer_state.json`, and tables: CSV, JSON lines, JSON, Parquet (gzip and UTF-16 too). Folders are
-/// searched. Importing again adds only what is new: a source that grew is appended. A last row without a line break may
-/// be half-written; it waits until it is ended.
+/// Import runs that other tools logged: TensorBoard event files, MLflow's `mlruns` folders and
+/// `mlflow.db`, W&B's `.wandb` files, DVCLive folders, Hugging Face's `trainer_state.json`, and
+/// tables as CSV, JSON lines, JSON or Parquet (also gzipped, also in UTF-16). Folders are searched.
 ///
-/// Runs keep the ids of their sources. A source without ids is known by its path, and by its place below the named path
-/// with its first row. When it no longer begins with what was imported from it, it is another training and becomes a
-/// new run beside the old one; a source that names its run itself is refused then. --replace and --as-new say what else
-/// to do.
+/// Importing again adds only what is new; a file that grew is continued. A last row without a line
+/// break may be half-written, so it waits for its line break (see --complete).
 ///
-/// A table needs a column of steps: step, global_step, steps, total_timesteps, TimestepsSoFar, iteration, iter, round,
-/// epoch and their like, the first of these that is there, in any spelling. Times are timestamp, wall_time and their
-/// like, in seconds or milliseconds since 1970 or as ISO 8601 (UTC without a zone).
+/// Runs keep the ids of their source. A source without ids is identified by its path, or by its
+/// path below the named folder together with its first row. If such a source no longer begins with
+/// what was imported from it, it becomes a new run beside the old one. A changed source that has
+/// ids of its own is refused. --replace and --as-new override both rules.
 ///
-/// With --json, `runs`, `series`, `points` and `taken` count what the sources have and the workspace has now; `added`
-/// counts what is new in it, `changed` sources that were overwritten since they were imported, `changed_here` what of
-/// runs, experiments and models that were there is otherwise now. What could not be read,
-/// has no place here, or was cut to MLflow's limits, is listed under `skipped` with its path, kind, count and reason,
-/// and summed up by kind under `left_out`; the rest is imported. Files that are not logs known here are counted by
-/// ending under `paths`, and `notes` say what else one should know.
+/// A table needs a step column. Its name is step, global_step, steps, total_timesteps,
+/// TimestepsSoFar, iteration, iter, round, epoch or similar, in any spelling; the first that exists
+/// is used. Time columns are named timestamp, wall_time or similar. Times are seconds or
+/// milliseconds since 1970, or ISO 8601 (UTC unless they name a zone).
 ///
-/// Exit status 1 when one of the named paths gave nothing, neither now nor in an earlier import, or when something was
-/// refused or a file or folder could not be read to its end, which `refused` and `unread` count. A workspace is created
-/// only when there is something to store.
+/// With --json:
+///
+/// - `runs`, `series`, `points` and `taken` count what the sources hold and the workspace now has
+/// - `added` counts what is new
+/// - `changed` counts sources that were overwritten since their last import
+/// - `changed_here` counts existing runs, experiments and models that the import changed
+/// - `skipped` lists what could not be read, has no place here, or was cut to MLflow's limits, each
+///   with path, kind, count and reason; `left_out` sums it up by kind
+/// - `paths` counts the files that are not logs, by file extension
+/// - `notes` holds further remarks
+///
+/// Exit status 1 if a named path gave nothing (now or earlier), if something was refused
+/// (`refused`), or if a file or folder could not be read to its end (`unread`). The rest is
+/// imported. A workspace is created only if there is something to store.
 #[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// Files and folders; - is standard input.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Put all runs into this experiment, whatever the source says; it is created if needed.
+    /// Put all runs into this experiment instead of the source's. It is created if needed.
     #[arg(long, value_name = "NAME")]
     experiment: Option<String>,
-    /// Read everything, compare it with the workspace, and store nothing: says what an import would do.
+    /// Read and compare everything, store nothing, and print what an import would do.
     #[arg(long)]
     dry_run: bool,
-    /// Also copy the files of runs into the workspace, where `serve` finds them: artifacts of MLflow's stores that are
-    /// on this machine, files of W&B's runs, and images, sounds, histograms and texts in TensorBoard's and W&B's logs.
+    /// Also copy artifacts into the workspace, where `serve` finds them: local artifacts of MLflow stores, files of
+    /// W&B runs, and images, audio, histograms and texts in TensorBoard and W&B logs.
     #[arg(long)]
     artifacts: bool,
-    /// Import a changed source in place of the run that it gave last, also when that was deleted for good.
+    /// Replace the run that a changed source gave last, even if that run was permanently deleted.
     #[arg(long, conflicts_with_all = ["as_new", "as_id"])]
     replace: bool,
-    /// Import a changed source as another run, also when it names its run itself or that was deleted for good.
+    /// Import a changed source as a new run, even if it has an id of its own or its run was permanently deleted.
     #[arg(long, conflicts_with = "as_id")]
     as_new: bool,
-    /// Import the one run that there is under this id.
+    /// Import under this id. The source must hold exactly one run.
     #[arg(long = "as", id = "as_id", value_name = "ID")]
     as_id: Option<String>,
-    /// What the named files are, when neither name nor content says it.
+    /// The format of the named files, if neither name nor content shows it.
     #[arg(long, value_enum)]
     format: Option<TableFormat>,
-    /// The column of steps, by name or by number from 1; `row` counts the rows from 0.
+    /// The step column, by name or by number from 1. `row` numbers the rows from 0.
     #[arg(long, value_name = "COLUMN")]
     step_column: Option<String>,
-    /// The column of times, by name or by number from 1.
+    /// The time column, by name or by number from 1.
     #[arg(long, value_name = "COLUMN")]
     time_column: Option<String>,
-    /// The column with the name of each row's run, by name or by number from 1.
+    /// The column that names the run of each row, by name or by number from 1.
     #[arg(long, value_name = "COLUMN")]
     run_column: Option<String>,
-    /// Names for the columns of CSV files without a header row, with commas between.
+    /// Column names of CSV files without a header row, separated by commas.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     columns: Option<Vec<String>>,
-    /// CSV files have no header row: their columns are column_1, column_2 and so on.
+    /// CSV files have no header row. Their columns are named column_1, column_2 and so on.
     #[arg(long, conflicts_with = "columns")]
     no_header: bool,
-    /// The files are complete: a last row without a line break is whole.
+    /// The files are complete, so a last row without a line break counts.
     #[arg(long)]
     complete: bool,
 }
 
-/// The forms of tables.
+/// Table formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum TableFormat {
-    /// Values with commas, semicolons, bars or tabs between.
+    /// Values separated by commas, semicolons, bars or tabs.
     Csv,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Jsonl,
     /// A JSON document: an array of objects, or one with `log_history`.
     Json,

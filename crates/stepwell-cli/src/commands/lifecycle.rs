@@ -13,20 +13,20 @@ use crate::output::{self, escape};
 /// Names the runs.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Ids, names, or beginnings of ids of at least 4 characters.
+    /// Ids, names, or at least 4 leading characters of ids.
     #[arg(required = true, value_name = "RUN", add = crate::complete::runs())]
     runs: Vec<String>,
 }
 
-/// Marks runs deleted; with `--metric` the runs stay, and these metrics of them go at once and for good. The exit
-/// status is 1 when one of the runs was deleted already.
+/// Delete runs; `restore` brings them back until `gc`. With `--metric`, the runs stay, and these metrics of them are
+/// removed permanently and at once. Exit status 1 if one of the runs was already deleted.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  stepwell delete 3fa9c1d0 probe\n  stepwell delete probe --metric grad_norm\n  \
                         stepwell restore probe\n  stepwell gc")]
 pub(crate) struct Deletion {
     #[command(flatten)]
     runs: Arguments,
-    /// A metric that goes for good, of each of the runs; may be given often. Nobody may be writing the runs.
+    /// Permanently remove this metric from each of the runs. Nobody may be writing to them. Repeatable.
     #[arg(long = "metric", value_name = "KEY", add = crate::complete::metrics())]
     metrics: Vec<String>,
 }

@@ -13,45 +13,47 @@ use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
 use crate::{find, output};
 
-/// Logs values, params and tags to a run, and prints the run's id.
+/// Log values, params and tags to a run, and print the run's id.
 ///
 /// RUN=$(stepwell log --new --name probe --param lr=0.1)
 /// stepwell log $RUN loss=0.5 acc=0.7 --step 1
 /// stepwell log $RUN --finish
 ///
-/// All values of one call are logged together or not at all, at one step. Without --step that is one more than the
-/// greatest step that any of these metrics has in the run, 0 where none has a point. VALUE may be NaN, inf or -inf;
-/// a number too large for a metric is refused, and a whole number that no float holds is told.
+/// All values of one call are logged together or not at all, at one step. Without --step, it is one
+/// after the greatest step of these metrics in the run, or 0 if they have no points. VALUE may be
+/// NaN, inf or -inf. A number too large for a float is refused; an integer that a float cannot hold
+/// exactly is reported.
 ///
-/// RUN is an id, a name, or the beginning of an id of at least 4 characters.
+/// RUN is an id, a name, or at least 4 leading characters of an id.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// A run (unless --new is given), then the values.
     #[arg(value_name = "RUN|KEY=VALUE", required_unless_present = "new", add = crate::complete::runs())]
     words: Vec<String>,
-    /// Begin a new run; makes the workspace if there is none.
+    /// Start a new run. Creates the workspace if there is none.
     #[arg(long)]
     new: bool,
-    /// The step of the values [default: one after the greatest of these metrics].
+    /// The step of the values [default: one after the greatest step of these metrics].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     step: Option<i64>,
     /// The time of the values, in milliseconds since the epoch [default: now].
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     timestamp: Option<i64>,
-    /// The new run's experiment: its id or name; one of this name is created if there is none [default: Default].
+    /// The new run's experiment, by id or name. It is created if needed [default: Default].
     #[arg(long, value_name = "EXPERIMENT", requires = "new", add = crate::complete::experiments())]
     experiment: Option<String>,
     /// The run's name.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// A param, set once for all; may be given several times.
+    /// A param, which can be set only once. Repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_param)]
     param: Vec<(String, String)>,
-    /// A tag; may be given several times.
+    /// A tag. Repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_tag)]
     tag: Vec<(String, String)>,
-    /// End the run, as FINISHED unless FAILED or KILLED follows; all that was logged to it survives a power loss then.
+    /// End the run as FINISHED, or as FAILED or KILLED if that follows. Everything logged to it then survives a power
+    /// loss.
     #[arg(long, value_name = "STATUS", num_args = 0..=1, default_missing_value = "FINISHED", require_equals = true,
           value_parser = parse_status)]
     finish: Option<RunStatus>,

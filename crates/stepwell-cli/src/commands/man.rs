@@ -8,12 +8,12 @@ use clap_mangen::Man;
 use crate::failure::{Answer, Failure, Outcome};
 use crate::output::{self, escape};
 
-/// Prints the manual page of this program or of one of its commands, or writes all of them to a folder.
+/// Print the manual page of this program or of one of its commands, or write all of them to a folder.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  stepwell man | man -l -\n  stepwell man runs | man -l -\n  \
                         stepwell man --to ~/.local/share/man/man1")]
 pub(crate) struct Arguments {
-    /// The command, and perhaps one below it: `runs`, `experiments rename`.
+    /// The command, with its subcommand if it has one: `runs`, `experiments rename`.
     #[arg(value_name = "COMMAND")]
     command: Vec<String>,
     /// Write stepwell.1 and a page for each command to this folder, which is created if needed.

@@ -13,18 +13,17 @@ use crate::output::{self, count, escape, plural, table_of};
 use crate::table::Column;
 use crate::time::{moment, zone_name};
 
-/// Lists registered models and prompts; with the name of one, its versions: where each stands, who moved it there, when
-/// it was last changed, its aliases and tags, and the run or logged model that it is of.
+/// List registered models and prompts. With a name, list its versions: stage, who set it, time of the last change,
+/// aliases, tags, and the run or logged model behind each.
 ///
-/// `by` is the name of the token by which the server was asked, else the user who did it; it is empty where nobody
-/// said.
+/// `by` is the name of the token that the server was called with, else the user; it is empty if neither is known.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  stepwell models\n  stepwell models classifier\n  stepwell models --all --json")]
 pub(crate) struct Arguments {
     /// The model's name.
     #[arg(value_name = "MODEL", add = crate::complete::models())]
     model: Option<String>,
-    /// Also models and versions that were deleted, with who deleted them.
+    /// Include deleted models and versions, and show who deleted them.
     #[arg(long)]
     all: bool,
 }

@@ -26,58 +26,57 @@ const WIDTH: usize = 100;
 /// Rows of a plot in the terminal, and of each of several.
 const ROWS: (u16, u16) = (20, 12);
 
-/// Draws metrics of one or several runs, each metric in a panel of its own. A column of the plot shows the least and
-/// the greatest value of its steps, so that every spike stays visible. NaN is a gap; an infinite value is a triangle at
-/// the edge. Whatever is left out is told. The exit status is 1 if a run has none of the metrics, a metric is in none
-/// of the runs, or there is nothing to draw.
+/// Plot metrics of one or more runs, each metric in its own panel. Every column of the plot shows the least and
+/// greatest value of its steps, so no spike is lost. NaN is a gap; an infinite value is a triangle at the edge. What
+/// is left out is reported. Exit status 1 if a run has none of the metrics, if no run has a metric, or if there is
+/// nothing to draw.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Ids, names, or beginnings of ids.
     #[arg(required = true, value_name = "RUN", add = crate::complete::runs())]
     runs: Vec<String>,
-    /// The metric, or a pattern such as 'train/*' with *, ? and sets of characters in brackets; may be given several
-    /// times.
+    /// The metric, or a pattern with *, ? and [...], such as 'train/*'. Repeatable.
     #[arg(short, long, required = true, allow_hyphen_values = true, add = crate::complete::metrics())]
     key: Vec<String>,
-    /// Write a picture: FILE.svg or FILE.png.
+    /// Write a picture to FILE.svg or FILE.png.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// All metrics in one panel.
+    /// Draw all metrics in one panel.
     #[arg(long)]
     together: bool,
-    /// Smooth as TensorBoard does: 0 does nothing, 0.99 much. In a picture the values as logged stand pale behind. All
-    /// points are read.
+    /// Smooth like TensorBoard, from 0 (not at all) to 0.99. In a picture, the raw curve stays visible in a pale
+    /// colour. Reads all points.
     #[arg(long, value_name = "WEIGHT", value_parser = weight)]
     smooth: Option<f64>,
     /// The horizontal axis.
     #[arg(short, long, value_enum, default_value = "step")]
     x: Horizontal,
-    /// Where the horizontal axis begins: a step; for times 2024-01-31 or 2024-01-31T12:30, UTC without --local; for
-    /// relative times 90s, 10m, 1h30m, 2d.
+    /// Start of the horizontal axis: a step; or a time such as 2024-01-31 or 2024-01-31T12:30 (UTC without --local);
+    /// or a relative time such as 90s, 10m, 1h30m, 2d.
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     from: Option<String>,
-    /// Where the horizontal axis ends.
+    /// End of the horizontal axis.
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     to: Option<String>,
-    /// Where the vertical axis begins.
+    /// Lower end of the vertical axis.
     #[arg(long, value_name = "Y", allow_hyphen_values = true, value_parser = finite)]
     y_min: Option<f64>,
-    /// Where the vertical axis ends.
+    /// Upper end of the vertical axis.
     #[arg(long, value_name = "Y", allow_hyphen_values = true, value_parser = finite)]
     y_max: Option<f64>,
-    /// A logarithmic horizontal axis.
+    /// Make the horizontal axis logarithmic.
     #[arg(long)]
     log_x: bool,
-    /// A logarithmic vertical axis.
+    /// Make the vertical axis logarithmic.
     #[arg(long)]
     log_y: bool,
     /// Width and height of the picture in pixels, such as 1200x720.
     #[arg(long, value_name = "SIZE", value_parser = Size::parse, requires = "output")]
     size: Option<Size>,
-    /// Rows of each plot in the terminal; 20, or 12 if there are several.
+    /// Rows of each plot in the terminal [default: 20, or 12 if there are several plots].
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u16).range(4..=500), conflicts_with = "output")]
     height: Option<u16>,
-    /// Columns of the drawing in the terminal; as wide as the terminal is, or 100.
+    /// Columns of the plot in the terminal [default: the terminal's width, else 100].
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(30..=1000), conflicts_with = "output")]
     width: Option<u16>,
 }

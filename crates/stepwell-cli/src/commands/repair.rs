@@ -10,13 +10,13 @@ use crate::failure::{Answer, Outcome};
 use crate::output::{self, escape, plural};
 use crate::progress::Progress;
 
-/// Writes anew what of damaged files verifies, and moves the originals to `quarantine` in the workspace. What cannot be
-/// read, what a newer Stepwell wrote and what somebody is writing stays as it is, and is named; the exit status is 1
-/// then.
+/// Rewrite what verifies in damaged files, and move the originals to `quarantine` in the workspace. Files that cannot
+/// be read, that a newer Stepwell wrote, or that somebody is writing stay as they are and are listed; the exit status
+/// is then 1.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Also take files out of use of which nobody can tell whether somebody writes them, as on network file systems:
-    /// only when all processes that worked on the workspace have ended.
+    /// Also move files that another process may still be writing and whose locks cannot be checked, as on network
+    /// file systems. Use it only when every process that worked on the workspace has ended.
     #[arg(long)]
     take_over: bool,
 }

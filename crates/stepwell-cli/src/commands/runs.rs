@@ -37,33 +37,33 @@ Examples:
   stepwell runs -e vision -c metrics.loss,metrics.loss.min,params.lr
   stepwell runs --filter 'metrics.\"train/loss\" BETWEEN 0.1 AND 0.2' --exit-code";
 
-/// Lists runs, the newest first; `--filter` and `--order-by` speak MLflow's language and more.
+/// List runs, newest first. `--filter` and `--order-by` take MLflow's filter language and more.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// Only runs of this experiment: its id or name; may be given several times.
+    /// Only runs of this experiment, by id or name. Repeatable.
     #[arg(short, long, value_name = "EXPERIMENT", add = crate::complete::experiments())]
     experiment: Vec<String>,
-    /// Only runs that this matches.
+    /// Only runs that match this filter.
     #[arg(short, long, value_name = "FILTER", default_value = "")]
     filter: String,
-    /// The order, for example "metrics.loss ASC"; may be given several times.
+    /// The order, for example "metrics.loss ASC". Repeatable.
     #[arg(short, long, value_name = "ORDER", add = crate::complete::names())]
     order_by: Vec<String>,
-    /// At most so many [default: 100 in the table, all with --json].
+    /// At most this many [default: 100 in the table, all with --json].
     #[arg(short = 'n', long, value_name = "N")]
     max: Option<usize>,
     /// Only deleted runs.
     #[arg(long, conflicts_with = "all")]
     deleted: bool,
-    /// Deleted runs too.
+    /// Include deleted runs.
     #[arg(long)]
     all: bool,
-    /// More columns, with commas between: metrics.loss,metrics.loss.min,params.lr,tags.team,user_id; with --json they
+    /// More columns, separated by commas: metrics.loss,metrics.loss.min,params.lr,tags.team,user_id. With --json they
     /// are under "columns".
     #[arg(short, long, value_name = "COLUMN", value_parser = columns::parse, add = crate::complete::names())]
     columns: Vec<Columns>,
-    /// Exit with 1 when nothing matches.
+    /// Exit with status 1 if nothing matches.
     #[arg(long)]
     exit_code: bool,
 }

@@ -19,52 +19,51 @@ what would change it is refused with 403 and the reason. Stepwell's own page is 
 /metrics are for probes and Prometheus. SIGTERM or Ctrl-C ends it: requests under way finish, and all that was logged is \
 synced.";
 
-/// Answers MLflow's clients and shows MLflow's web UI, in the foreground, until it gets SIGTERM or SIGINT. Other
-/// processes may log into the workspace and read it meanwhile.
+/// Serve MLflow's API and web UI in the foreground until SIGTERM or SIGINT. Other processes may log into the
+/// workspace and read it meanwhile.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
-    /// The port to listen on; 0 takes a free one.
+    /// The port to listen on; 0 picks a free one.
     #[arg(short, long, default_value_t = 5000)]
     port: u16,
-    /// Listen on a socket in the file system instead, to which only you can connect.
+    /// Listen on a Unix socket instead. Only your own user can connect to it.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["host", "port"])]
     unix_socket: Option<PathBuf>,
     /// The folder that the artifact proxy serves [default: `artifacts` in the workspace].
     #[arg(long, value_name = "DIR")]
     artifacts_destination: Option<String>,
-    /// Where a new experiment's artifacts live; given a path P, those of experiment 0 are in P/0.
+    /// The artifact location of new experiments. With URI, experiment 0 gets URI/0.
     #[arg(long, value_name = "URI", default_value = "mlflow-artifacts:/")]
     default_artifact_root: String,
-    /// Which page is first: `stepwell` (Stepwell's own) or `mlflow` (MLflow's UI, of the mlflow that is installed), or
-    /// the folder of MLflow's built UI. The other one is at /mlflow or /stepwell.
+    /// The first page: `stepwell` for Stepwell's own, `mlflow` for the UI of the installed mlflow package, or the folder
+    /// of a built MLflow UI. The other one is at /mlflow or /stepwell.
     #[arg(long, value_name = "PAGE", env = "STEPWELL_UI", default_value = "stepwell")]
     ui: PathBuf,
-    /// Let in holders of a token only (`stepwell token create`).
+    /// Require a token (`stepwell token create`).
     #[arg(long)]
     auth: bool,
-    /// Let everybody who reaches the server read, change and delete everything.
+    /// Let everyone who can reach the server read, change and delete everything.
     #[arg(long, conflicts_with = "auth")]
     insecure_no_auth: bool,
-    /// A further name under which the server is asked, at any port or at this one; may be given several times.
-    /// `localhost` and the machine's own addresses are allowed at any port.
+    /// Another host name of this server, with any port or with the given one. `localhost` and the machine's own
+    /// addresses are always allowed. Repeatable.
     #[arg(long, value_name = "NAME[:PORT]")]
     allowed_host: Vec<String>,
-    /// What a reverse proxy puts before all paths, such as /stepwell.
+    /// The path under which a reverse proxy serves this server, such as /stepwell.
     #[arg(long, value_name = "PATH", default_value = "")]
     path_prefix: String,
-    /// Let clients use the whole filter language for runs, as `stepwell runs` does: OR, NOT, parentheses, BETWEEN,
-    /// regular expressions, statistics of metrics.
+    /// Accept the whole filter language of `stepwell runs` from clients: OR, NOT, parentheses, BETWEEN, regular
+    /// expressions, statistics of metrics.
     #[arg(long)]
     extended_filters: bool,
-    /// Show HTML and SVG among artifacts and run their scripts, in a sandbox that is apart from this server's own
-    /// pages.
+    /// Run scripts in HTML and SVG artifacts, in a sandbox that cannot reach this server's pages.
     #[arg(long)]
     trust_artifacts: bool,
-    /// Refuse versions of registered models whose source does not match this regular expression.
+    /// Refuse model versions whose source does not match this regular expression.
     #[arg(
         long,
         value_name = "REGEX",

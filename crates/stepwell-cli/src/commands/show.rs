@@ -21,16 +21,16 @@ use crate::shape::{RunShape, StatsShape};
 use crate::table::Column;
 use crate::time::{moment, zone_name};
 
-/// Shows one run in full: its words; of each metric the number of points, the latest, least, greatest and mean value;
-/// the datasets and models that it read and made, the versions that were registered of it, and its artifacts. `--json`
-/// prints the shape of `runs` with the statistics under `series`.
+/// Show one run: its name, status, params and tags; for each metric the number of points and the latest, least,
+/// greatest and mean value; its datasets, models, registered versions and artifacts. `--json` prints the same object
+/// as `runs --json`, with statistics under `series`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  stepwell show probe\n  stepwell show 3fa9 --json\n  stepwell show probe --local")]
 pub(crate) struct Arguments {
     /// The run's id, its name, or the beginning of its id.
     #[arg(add = crate::complete::runs())]
     run: String,
-    /// Where the server keeps artifacts, if `serve` was told [default: `artifacts` in the workspace].
+    /// The artifact folder, if `serve` was given one [default: `artifacts` in the workspace].
     #[arg(long, value_name = "DIR")]
     artifacts_destination: Option<PathBuf>,
 }

@@ -18,9 +18,8 @@ use crate::time::time_of_day;
 /// How often it is asked whether somebody still writes a run that says it has ended.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Prints points as they are logged, until the run has ended and nobody writes it any more. Of a run that has ended
-/// before, its last points are printed, and standard error says so. With --json each point is one line of JSON, so that
-/// the lines can be read as they come.
+/// Print points as they are logged, until the run has ended and nobody writes to it. For a run that has already
+/// ended, print its last points and say so on standard error. With --json, each point is one line of JSON.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  stepwell tail probe\n  stepwell tail probe --key loss --from-start\n  \
                         stepwell tail probe --json --timeout 60")]
@@ -28,16 +27,16 @@ pub(crate) struct Arguments {
     /// The run's id, its name, or the beginning of its id.
     #[arg(add = crate::complete::runs())]
     run: String,
-    /// Only this metric; may be given several times.
+    /// Only this metric. Repeatable.
     #[arg(short, long, add = crate::complete::metrics())]
     key: Vec<String>,
-    /// Begin with the last N points that are there already.
+    /// Start with the last N existing points.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     lines: usize,
-    /// Begin with all points that are there already.
+    /// Start with all existing points.
     #[arg(long, conflicts_with = "lines")]
     from_start: bool,
-    /// End after so many seconds, whatever the run does.
+    /// Stop after this many seconds, even if the run goes on.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     timeout: Option<Duration>,
 }

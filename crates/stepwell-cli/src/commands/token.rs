@@ -21,8 +21,8 @@ const DAYS: i64 = 90;
 /// Most minutes of a token that stands in an address.
 const URI_MINUTES_MAX: u32 = 60;
 
-/// Makes, lists and revokes the tokens of `stepwell serve --auth`. A client gives its token in MLFLOW_TRACKING_TOKEN, a
-/// browser as password with any user name.
+/// Create, list and revoke tokens for `stepwell serve --auth`. A client sends its token as MLFLOW_TRACKING_TOKEN, a
+/// browser as the password with any user name.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -31,31 +31,31 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Make a token and print it, once.
+    /// Create a token and print it once.
     Create {
         /// What the token is for.
         #[arg(long, default_value = "")]
         name: String,
-        /// What it allows; each role includes those before it.
+        /// What it allows. Each role includes those before it.
         #[arg(long, value_enum, default_value_t = RoleName::Write)]
         role: RoleName,
-        /// Only this experiment, by id or name; may be given several times. Without it: the whole workspace.
+        /// Restrict it to this experiment, by id or name. Repeatable [default: the whole workspace].
         #[arg(long, value_name = "EXPERIMENT", add = crate::complete::experiments())]
         experiment: Vec<String>,
-        /// Days until it ends [default: 90].
+        /// Days until it expires [default: 90].
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
         days: Option<u32>,
-        /// Minutes until it ends.
+        /// Minutes until it expires.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1440), conflicts_with = "days")]
         minutes: Option<u32>,
-        /// Print the server's address with the token in it, for MLFLOW_TRACKING_URI. As clients show this address in
-        /// what they print, the token ends after an hour at most [default with it: 60 minutes].
+        /// Print the server's URL with the token in it, for MLFLOW_TRACKING_URI. Clients print this URL, so the token
+        /// expires within an hour [default: 60 minutes].
         #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://127.0.0.1:5000", conflicts_with = "days")]
         uri: Option<String>,
     },
     /// List the tokens, without their secrets.
     List,
-    /// End a token now.
+    /// Revoke a token.
     Revoke {
         /// Its id, as `list` shows it.
         id: String,
@@ -66,9 +66,9 @@ enum What {
 enum RoleName {
     /// Read.
     Read,
-    /// Log, edit and register as well.
+    /// Also log, edit and register.
     Write,
-    /// Delete as well.
+    /// Also delete.
     Admin,
 }
 

@@ -33,25 +33,28 @@ use told::Told;
 /// The file of words.
 const RUNS: &str = "runs.json";
 
-/// Writes runs to a folder: `points.parquet` with the columns run_id, key, step, timestamp_ms (null where absent) and
-/// value, each series in the order in which it was logged, every bit kept; and `runs.json` with names, experiments,
-/// params and tags, as `runs --json` prints them, runs without points too. With `--format csv` the points are in
-/// `points.csv`, with the same columns: values in the shortest form that reads back as the same number, and every NaN
-/// as NaN.
+/// Export runs to a folder. `import` of that folder gives the same runs back, by id: all points,
+/// absent times, names, params and tags. Runs without points are exported too.
 ///
-/// With `--format tfevents` each run is a folder with a TensorBoard event file, params as hyperparameters and tags as
-/// texts; numbers that no float32 holds are written as float64. With `--format mlruns` the runs are in MLflow's folder
-/// layout; it takes only keys that MLflow takes, and a run without a start begins with its first point. A point without
-/// a time gets time 0 in both. What each of them cannot hold is in `stepwell-run.json` beside the run.
+/// - parquet: `points.parquet` with the columns run_id, key, step, timestamp_ms (null if absent)
+///   and value, each series in the order in which it was logged, every bit kept; and `runs.json`
+///   with names, experiments, params and tags, as `runs --json` prints them
+/// - csv: the same columns in `points.csv`; each value is the shortest text that reads back as the
+///   same number, and every NaN becomes NaN
+/// - tfevents: a folder per run with a TensorBoard event file, params as hyperparameters and tags
+///   as texts; numbers that a float32 cannot hold are written as float64
+/// - mlruns: MLflow's folder layout; takes only keys that MLflow takes; a run without a start time
+///   starts with its first point
 ///
-/// `import` of the folder gives the same runs again, by id: with all their points, absent times, names, params, tags.
-/// What a form has no place for by its nature is told with its number: datasets, links to models, times and NaNs as
-/// other ones, artifacts without --artifacts. With --json it is under `not_held`.
+/// In tfevents and mlruns, a point without a time gets time 0. What a format cannot hold goes to
+/// `stepwell-run.json` beside the run. What has no place at all is reported with its number, and
+/// under `not_held` with --json: datasets, links to models, artifacts without --artifacts.
 ///
-/// What cannot be read or is refused is named and left out, the rest is written, and the exit status is 1: runs and
-/// points that are damaged (`repair` may save more of them), keys that cannot be files, artifacts that could not be
-/// copied. With --json it is under `left_out`.
+/// What cannot be read or written is listed and left out (`left_out` with --json), the rest is
+/// written, and the exit status is 1: damaged runs and points (`repair` may recover more), keys
+/// that cannot be file names, artifacts that could not be copied.
 #[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// Ids, names, or beginnings of ids.
     #[arg(value_name = "RUN", required_unless_present_any = ["all", "filter"], add = crate::complete::runs())]
@@ -59,33 +62,33 @@ pub(crate) struct Arguments {
     /// All runs that are not deleted.
     #[arg(long, conflicts_with_all = ["runs", "filter"])]
     all: bool,
-    /// All runs that this matches, as in `runs`.
+    /// All runs that match this filter, as in `runs`.
     #[arg(long, value_name = "FILTER", conflicts_with = "runs")]
     filter: Option<String>,
-    /// The folder; it is created if needed.
+    /// The folder. It is created if needed.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// The form.
+    /// The format.
     #[arg(long, value_enum, default_value_t = Format::Parquet)]
     format: Format,
-    /// Replace what an earlier export wrote there.
+    /// Replace an earlier export in this folder.
     #[arg(long, visible_alias = "replace")]
     overwrite: bool,
-    /// With `--format mlruns`: also copy the files of runs that the workspace keeps.
+    /// With `--format mlruns`: also copy the artifacts that the workspace keeps.
     #[arg(long)]
     artifacts: bool,
 }
 
-/// The forms that can be written.
+/// Export formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// One table of points, and `runs.json`.
+    /// A Parquet table of points, and `runs.json`.
     Parquet,
-    /// The same as text.
+    /// A CSV table of points, and `runs.json`.
     Csv,
     /// A TensorBoard event file for each run, and `runs.json`.
     Tfevents,
-    /// MLflow's folders: experiment, run, metrics, params, tags.
+    /// MLflow's folders: experiments, runs, metrics, params, tags.
     Mlruns,
 }
 
