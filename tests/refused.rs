@@ -325,7 +325,7 @@ fn a_journal_that_cannot_be_listed_is_reported_and_bars_no_reading() {
                 refused(Store::new(&workspace).create_model("n", "", BTreeMap::new()).map(|_| ()), "registry");
                 let left = workspace.maintenance().compact(CompactOptions::default()).unwrap().left;
                 let left: Vec<String> = left.into_iter().map(|(_, why)| why).collect();
-                assert_eq!(named(&left), of("manifest") && !may_go_on || anchors, "{what}: {left:?}");
+                assert!(named(&left) || !of("manifest") || may_go_on, "{what}: {left:?}");
                 workspace.edit_run(&id("l1"), &[RunEdit::Tag("a".into(), "c".into())]).unwrap();
                 let mut writer = workspace.writer(&id("p1")).unwrap();
                 writer.log_metric("loss", 20, 20.0).unwrap();

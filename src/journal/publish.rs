@@ -185,9 +185,11 @@ impl<S: State> Journal<S> {
     /// Step 6.
     fn anchor(&self, number: u64, bytes: &[u8]) -> Result<()> {
         self.files.give_anchor(bytes, number)?;
-        // While changes are lost, earlier anchors may be all that is left of them.
-        if !self.has_gap() {
-            let _ = self.files.remove(&self.files.anchor_path(number - 1));
+        let before = self.files.anchor_path(number - 1);
+        let is_whole = || matches!(self.files.read::<S>(&before, number - 1), Ok(Some(Ok(_))));
+        // While changes are lost, earlier anchors may be all that is left of them. A damaged one is left to repair.
+        if !self.has_gap() && is_whole() {
+            let _ = self.files.remove(&before);
         }
         Ok(())
     }
