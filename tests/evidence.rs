@@ -85,6 +85,8 @@ fn is_missed(disk: &SimDisk, path: &Path, what: &str) {
     let check = |workspace: &Workspace, when: &str| {
         let report = workspace.maintenance().verify().unwrap();
         assert!(report.damage.iter().any(|damage| damage.file == path), "{what}, {when}: {report:?}");
+        let is_called_torn = report.torn.iter().any(|torn| torn.file == path && torn.offset == 0);
+        assert!(!is_called_torn, "{what}, {when}: damage is called torn too: {report:?}");
         let page = workspace.search(&Query::default()).unwrap();
         assert!(told_of(&page.unreadable), "{what}, {when}: the list does not tell it: {:?}", page.unreadable);
         match workspace.find_run(&id("hurt")) {
