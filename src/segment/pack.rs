@@ -15,7 +15,7 @@ use crate::segment::writer::{PageSink, RowGroupWriter};
 use crate::storage::File;
 
 /// The first bytes of a pack: magic (u64), version (u32), pack id (u128), CRC-32 of these (u32).
-const HEADER_LEN: usize = 32;
+pub const HEADER_LEN: usize = 32;
 const PACK_MAGIC: u64 = u64::from_le_bytes(*b"SWpack\r\n");
 /// The last bytes of a pack: directory length (u32), its CRC-32 (u32), magic (u64).
 const TRAILER_LEN: usize = 16;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::journal::manifest::PackEntry;
-use crate::segment::pack::Pack;
+use crate::segment::pack::{HEADER_LEN, Pack};
 
 /// Bytes that do not verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +65,11 @@ impl Report {
 
     /// Adds what does not verify of a pack that was read around it.
     pub(crate) fn add_read_around(&mut self, pack: &Pack, entry: Option<PackEntry>) -> Result<()> {
+        let len = pack.source().file_len()?;
         for damage in pack.damage() {
-            self.add(damage.again(), 0, "nothing: its row groups are found without it; `repair` writes the pack anew")?;
+            let rest = if let Error::Corrupt { offset: at @ 1.., .. } = damage { len - at } else { HEADER_LEN as u64 };
+            let cost = "nothing: its row groups are found without it; `repair` writes the pack anew";
+            self.add(damage.again(), rest, cost)?;
         }
         let Some(lost) = pack.lost() else { return Ok(()) };
         let mut points = 0;

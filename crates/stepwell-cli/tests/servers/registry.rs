@@ -1,6 +1,7 @@
 //! The registry under two servers at once: numbers are given once, and aliases mean the same everywhere.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
@@ -154,18 +155,27 @@ fn a_damaged_registry_is_told() {
     server.post("registered-models/create", &json!({ "name": "net" }));
     server.post("model-versions/create", &json!({ "name": "net", "source": "s3://b/1" }));
     drop(server);
-    let folder = std::fs::read_dir(workspace.join("registry")).unwrap().next().unwrap().unwrap().path();
-    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    let mut bytes = std::fs::read(entries.last().unwrap()).unwrap();
-    bytes[50] ^= 1;
-    std::fs::write(entries.last().unwrap(), bytes).unwrap();
+    lose_last(&workspace);
     for arguments in [&["models"][..], &["models", "net"], &["--json", "models"]] {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stepwell"));
         let ended = command.arg("-w").arg(&workspace).args(arguments).output().unwrap();
         let told = String::from_utf8(ended.stderr).unwrap();
         assert!(ended.status.code() == Some(1) && told.contains("registry"), "{arguments:?}: {told}");
     }
+}
+
+/// The last entry of the registry's journal loses a byte, and so does its anchor. Returns the entry.
+fn lose_last(workspace: &Path) -> PathBuf {
+    let folders = std::fs::read_dir(workspace.join("registry")).unwrap().map(|entry| entry.unwrap().path());
+    let entries = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let last = entries.max().unwrap();
+    let anchor = format!("registry.{}", last.file_name().unwrap().to_str().unwrap());
+    for path in [&last, &workspace.join("anchors").join(anchor)] {
+        let mut bytes = std::fs::read(path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+    last
 }
 
 /// A change of the registry is lost: the server's log says so once, answers have the rest, and what would give a number
@@ -180,12 +190,7 @@ fn a_lost_change_is_told_once_and_gives_no_number_again() {
         server.post("model-versions/create", &json!({ "name": "m", "source": "s3://bucket/m" }));
     }
     server.kill();
-    let folders = std::fs::read_dir(workspace.join("registry")).unwrap().map(|entry| entry.unwrap().path());
-    let entries = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
-    let last = entries.max().unwrap();
-    let mut bytes = std::fs::read(&last).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    std::fs::write(&last, bytes).unwrap();
+    let last = lose_last(&workspace);
 
     let log = dir.path().join("log");
     let command = std::process::Command::new(env!("CARGO_BIN_EXE_stepwell"));
