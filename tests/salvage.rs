@@ -313,3 +313,18 @@ fn without_directory_and_footer_the_other_row_groups_are_served() {
         assert_eq!(workspace.search(&Query::default()).unwrap().total, IMPORTED - lost);
     }
 }
+
+/// A file that is all magics of row groups, each with a long footer before it, wastes no time.
+#[test]
+fn a_pack_of_nothing_but_magics_is_given_up() {
+    let (disk, pack) = packed();
+    let mut bytes = disk.content(&pack).unwrap();
+    bytes.truncate(32);
+    // Each trailer claims a footer of all that is before it.
+    (0..400_000_u32).for_each(|at| bytes.extend([&(at * 16).to_le_bytes()[..], &[0; 4], b"SWgroup1"].concat()));
+    disk.damage(&pack, |own| own.clone_from(&bytes)).unwrap();
+    let began = std::time::Instant::now();
+    let page = open(&disk).search(&Query::default()).unwrap();
+    assert_eq!((page.total, page.unreadable.len()), (0, 1), "{:?}", page.unreadable);
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}

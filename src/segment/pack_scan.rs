@@ -2,26 +2,37 @@
 //! in its footer, so it is found without the directory.
 
 use crate::error::{Error, Result};
-use crate::segment::layout::{ROW_GROUP_MAGIC, ROW_GROUP_MAGIC_FINE};
+use crate::segment::layout::{ROW_GROUP_MAGIC, ROW_GROUP_MAGIC_FINE, TRAILER_LEN};
 use crate::segment::reader::{RowGroup, Source};
 
 /// Bytes searched at once.
 const CHUNK: usize = 1 << 20;
 /// Length of the magic that ends a row group.
 const MAGIC_LEN: usize = 8;
+/// What looking at one magic costs besides reading the footer, in bytes.
+const LOOK: u64 = 4 << 10;
+/// Bytes that may be read besides twice the file's length. A file that was made to waste time has many magics before
+/// which no row group ends.
+const SPARE: u64 = 64 << 20;
 
-/// All row groups between `from` and the file's end whose footers verify, by offset. Reads the whole file.
+/// All row groups between `from` and the file's end whose footers verify, by offset. Reads the whole file, and footers
+/// up to about twice its length.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub(crate) fn find_row_groups(source: &Source, from: u64) -> Result<Vec<RowGroup>> {
     let len = source.file_len()?;
     let mut found: Vec<RowGroup> = Vec::new();
-    let mut at = from;
+    let (mut at, mut left) = (from, 2 * len + SPARE);
     while at + (MAGIC_LEN as u64) <= len {
         let bytes = source.read(at, usize::try_from(len - at).unwrap_or(CHUNK).min(CHUNK))?;
         for place in magics(&bytes) {
-            match RowGroup::ending_at(source.clone(), from, at + (place + MAGIC_LEN) as u64) {
+            let end = at + (place + MAGIC_LEN) as u64;
+            left = match left.checked_sub(LOOK + footer_len(source, end)?) {
+                Some(left) => left,
+                None => return Ok(found),
+            };
+            match RowGroup::ending_at(source.clone(), from, end) {
                 Ok(group) => add(&mut found, group),
                 Err(Error::Corrupt { .. }) => {}
                 Err(error) => return Err(error),
@@ -31,6 +42,14 @@ pub(crate) fn find_row_groups(source: &Source, from: u64) -> Result<Vec<RowGroup
         at += (bytes.len() - (MAGIC_LEN - 1)) as u64;
     }
     Ok(found)
+}
+
+/// What the trailer of a row group that ends here says of its footer's length, at most the bytes before it.
+fn footer_len(source: &Source, end: u64) -> Result<u64> {
+    let Some(trailer_at) = end.checked_sub(TRAILER_LEN as u64) else { return Ok(0) };
+    let mut len = [0; 4];
+    len.copy_from_slice(&source.read(trailer_at, 4)?);
+    Ok(u64::from(u32::from_le_bytes(len)).min(trailer_at))
 }
 
 /// Where the bytes have the magic that ends a row group.
