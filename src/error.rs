@@ -20,8 +20,9 @@ pub enum Error {
         /// The operating system's error.
         source: io::Error,
     },
-    /// Damaged bytes. The rest stays readable; `stepwell verify` reports all damage.
-    #[error("{path} is damaged at byte {offset}: {what}; run `stepwell verify` to see what it costs", path = path.display())]
+    /// Damaged bytes. The rest stays readable; [`Maintenance::verify`](crate::maintenance::Maintenance::verify) reports
+    /// all damage and what it costs.
+    #[error("{path} is damaged at byte {offset}: {what}", path = path.display())]
     Corrupt {
         /// The damaged file.
         path: PathBuf,
@@ -52,7 +53,7 @@ pub enum Error {
     #[error("no {entity} {id:?}")]
     NotFound {
         /// The kind of entity.
-        entity: &'static str,
+        entity: Entity,
         /// Its id or name.
         id: String,
     },
@@ -60,7 +61,7 @@ pub enum Error {
     #[error("{entity} {id:?} exists already")]
     AlreadyExists {
         /// The kind of entity.
-        entity: &'static str,
+        entity: Entity,
         /// Its id or name.
         id: String,
     },
@@ -68,7 +69,7 @@ pub enum Error {
     #[error("{entity} {id:?} is deleted; restore it first")]
     Deleted {
         /// The kind of entity.
-        entity: &'static str,
+        entity: Entity,
         /// Its id or name.
         id: String,
     },
@@ -95,7 +96,7 @@ pub enum Error {
     /// Another writer claims the param and has neither set it nor retracted the claim. Nothing was changed.
     #[error(
         "param {key:?} of run {run} is just being set by the writer of {log}; try again, and if that writer hangs, end its \
-         process; where locks cannot tell that it is gone, run `stepwell compact --take-over`",
+         process; where locks cannot tell that it is gone, a compaction that takes over logs ends the claim",
         log = log.display()
     )]
     ParamClaimed {
@@ -124,6 +125,43 @@ pub enum Error {
     },
 }
 
+/// What an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Entity {
+    /// A run.
+    Run,
+    /// A row of an index.
+    Row,
+    /// An experiment.
+    Experiment,
+    /// An experiment that is deleted, to be restored.
+    DeletedExperiment,
+    /// A metric of a run.
+    Metric,
+    /// A registered model.
+    Model,
+    /// A version of a registered model.
+    ModelVersion,
+    /// The writer of a log.
+    LogWriter,
+}
+
+impl std::fmt::Display for Entity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Run => "run",
+            Self::Row => "row",
+            Self::Experiment => "experiment",
+            Self::DeletedExperiment => "deleted experiment",
+            Self::Metric => "metric",
+            Self::Model => "registered model",
+            Self::ModelVersion => "model version",
+            Self::LogWriter => "writer of",
+        })
+    }
+}
+
 impl Error {
     /// An [`Error::Io`] of `operation` on `path`.
     pub fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -137,7 +175,7 @@ impl Error {
     }
 
     /// An [`Error::NotFound`].
-    pub fn not_found(entity: &'static str, id: impl ToString) -> Self {
+    pub fn not_found(entity: Entity, id: impl ToString) -> Self {
         Self::NotFound { entity, id: id.to_string() }
     }
 

@@ -130,7 +130,7 @@ pub use {
 // Errors and the time.
 #[doc(inline)]
 pub use {
-    error::{Error, Result},
+    error::{Entity, Error, Result},
     folder::clock::now_ms,
 };
 

@@ -71,7 +71,7 @@ fn no_number_is_given_again_after_a_change_of_the_registry_is_lost() {
     let store = Store::new(&workspace);
     let refused = |error: Error| {
         assert_eq!(error.path(), Some(lost.as_path()), "{error}");
-        assert!(error.to_string().contains("stepwell repair"), "{error}");
+        assert!(error.to_string().contains("repair the workspace first"), "{error}");
     };
     refused(version_of(&workspace, "m").unwrap_err());
     refused(version_of(&workspace, "n").unwrap_err());

@@ -56,7 +56,7 @@ fn a_metric_goes_from_logs_and_packs_and_no_old_copy_brings_it_back() {
             assert_eq!(handle.run(&other).unwrap().history("secret/key").unwrap().len(), 2_000);
         }
         let missing = workspace.maintenance().delete_metric(&id, "secret/key");
-        assert!(matches!(missing, Err(Error::NotFound { entity: "metric", .. })), "{missing:?}");
+        assert!(matches!(missing, Err(Error::NotFound { entity: stepwell::Entity::Metric, .. })), "{missing:?}");
 
         // A backup of the logs is copied back.
         for (bytes, path) in &logs {

@@ -8,7 +8,7 @@ use crate::base::bytes::Reader;
 use crate::base::ids::{ExperimentId, RunId};
 use crate::base::stats::RunStatus;
 use crate::base::summary::RunSummary;
-use crate::error::{Error, Result};
+use crate::error::{Entity, Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::build;
 use crate::index::image::{Image, Source, plain_floats};
@@ -261,7 +261,7 @@ impl IndexPart {
     // What search reads. Every column's values are range-checked here, once.
 
     pub(crate) fn check(&self, ordinal: u32) -> Result<()> {
-        if (ordinal as usize) < self.len() { Ok(()) } else { Err(Error::not_found("run ordinal", ordinal)) }
+        if (ordinal as usize) < self.len() { Ok(()) } else { Err(Error::not_found(Entity::Row, ordinal)) }
     }
 
     /// The run's id: its number, or its text if that is not 32 hex characters.

@@ -9,7 +9,7 @@ use crate::base::ids::{ExperimentId, RunId};
 use crate::base::items::of_index_key;
 use crate::base::stats::{Extreme, RunStatus, SeriesStats, StatPoint};
 use crate::base::summary::RunSummary;
-use crate::error::{Error, Result};
+use crate::error::{Entity, Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
 use crate::index::layout::{Family, metric, run};
@@ -145,7 +145,7 @@ impl IndexPart {
             },
         )?;
         let mut rows = self.rows_without_metrics(&[ordinal])?;
-        let row = rows.pop().ok_or_else(|| Error::not_found("run ordinal", ordinal))?;
+        let row = rows.pop().ok_or_else(|| Error::not_found(Entity::Row, ordinal))?;
         Ok(row.with_metrics(metrics))
     }
 

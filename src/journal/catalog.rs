@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::ExperimentId;
 use crate::base::limits::{EXPERIMENT_NAME_CHARS_MAX, EXPERIMENT_TAG_VALUE_CHARS_MAX, check_chars, check_key};
-use crate::error::{Error, Result};
+use crate::error::{Entity, Error, Result};
 use crate::journal::chain::State;
 
 /// An experiment: a named set of runs.
@@ -281,7 +281,7 @@ impl Catalog {
     /// # Errors
     /// [`Error::NotFound`].
     pub fn get(&self, id: ExperimentId) -> Result<&Experiment> {
-        self.experiments.get(&id).ok_or_else(|| Error::not_found("experiment", id))
+        self.experiments.get(&id).ok_or_else(|| Error::not_found(Entity::Experiment, id))
     }
 
     /// The experiment with an id, if it is not deleted.
@@ -291,7 +291,7 @@ impl Catalog {
     pub fn active(&self, id: ExperimentId) -> Result<&Experiment> {
         let experiment = self.get(id)?;
         if experiment.deleted {
-            return Err(Error::Deleted { entity: "experiment", id: experiment.name.clone() });
+            return Err(Error::Deleted { entity: Entity::Experiment, id: experiment.name.clone() });
         }
         Ok(experiment)
     }
@@ -319,7 +319,7 @@ impl Catalog {
         }
         check_chars("experiment name", name, EXPERIMENT_NAME_CHARS_MAX)?;
         match self.by_name(name) {
-            Some(_) => Err(Error::AlreadyExists { entity: "experiment", id: name.to_owned() }),
+            Some(_) => Err(Error::AlreadyExists { entity: Entity::Experiment, id: name.to_owned() }),
             None => Ok(()),
         }
     }

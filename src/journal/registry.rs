@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::error::{Error, Result};
+use crate::error::{Entity, Error, Result};
 use crate::journal::chain::State;
 
 /// All registered models, by name.
@@ -492,7 +492,7 @@ impl Registry {
     /// # Errors
     /// [`Error::NotFound`].
     pub(crate) fn model(&self, name: &str) -> Result<&Model> {
-        self.models.get(name).ok_or_else(|| Error::not_found("registered model", name))
+        self.models.get(name).ok_or_else(|| Error::not_found(Entity::Model, name))
     }
 
     /// A version.
@@ -501,7 +501,7 @@ impl Registry {
     /// [`Error::NotFound`].
     pub fn version(&self, name: &str, number: u64) -> Result<&Version> {
         let version = self.models.get(name).and_then(|model| model.versions.get(&number));
-        version.ok_or_else(|| Error::not_found("model version", format!("name={name}, version={number}")))
+        version.ok_or_else(|| Error::not_found(Entity::ModelVersion, format!("name={name}, version={number}")))
     }
 
     /// Rejects a name that is taken.
@@ -510,7 +510,7 @@ impl Registry {
     /// [`Error::AlreadyExists`].
     pub(crate) fn check_free(&self, name: &str) -> Result<()> {
         match self.models.get(name) {
-            Some(_) => Err(Error::AlreadyExists { entity: "registered model", id: name.to_owned() }),
+            Some(_) => Err(Error::AlreadyExists { entity: Entity::Model, id: name.to_owned() }),
             None => Ok(()),
         }
     }

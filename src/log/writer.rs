@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::ids::WriterId;
-use crate::error::{Error, Result};
+use crate::error::{Entity, Error, Result};
 use crate::log::frame::{self, Kind, Label, PAYLOAD_MAX};
 use crate::storage::{File, Storage};
 
@@ -45,7 +45,7 @@ impl LogWriter {
     fn lock(file: &dyn File, path: &Path) -> Result<()> {
         match file.try_lock() {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Error::AlreadyExists { entity: "writer of", id: path.display().to_string() }),
+            Ok(false) => Err(Error::AlreadyExists { entity: Entity::LogWriter, id: path.display().to_string() }),
             Err(error)
                 if error.kind() == std::io::ErrorKind::Unsupported || error.raw_os_error() == Some(libc::ENOLCK) =>
             {

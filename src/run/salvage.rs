@@ -6,7 +6,7 @@ use std::ops::{Range, RangeInclusive};
 use crate::base::point::Columns;
 use crate::base::stats::SeriesStats;
 use crate::base::summary::RunSummary;
-use crate::error::{Error, Result};
+use crate::error::{Entity, Error, Result};
 use crate::run::downsample::{self, Downsampled};
 use crate::run::log_view::SeriesPart;
 use crate::run::snapshot::{RunSnapshot, add_stats, part_len, part_stats, read_part, summary_of};
@@ -139,7 +139,7 @@ impl<'a> Salvage<'a> {
                 add_stats(&mut stats, &of_part);
             }
         }
-        stats.ok_or_else(|| Error::not_found("metric", key))
+        stats.ok_or_else(|| Error::not_found(Entity::Metric, key))
     }
 
     /// As [`RunSnapshot::summary`], by [`Self::stats`]. Metrics without a verifiable point are left out.

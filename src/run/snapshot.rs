@@ -8,7 +8,7 @@ use crate::base::items::index_key;
 use crate::base::point::{Columns, Point};
 use crate::base::stats::SeriesStats;
 use crate::base::summary::RunSummary;
-use crate::error::{Error, Result};
+use crate::error::{Entity, Error, Result};
 use crate::log::record::Attribute;
 use crate::run::downsample::{self, Downsampled};
 use crate::run::log_view::SeriesPart;
@@ -200,7 +200,7 @@ impl RunSnapshot {
         let parts = self
             .series
             .get(key)
-            .ok_or_else(|| Error::not_found("metric", format!("{key} of run {}", self.state.id)))?;
+            .ok_or_else(|| Error::not_found(Entity::Metric, format!("{key} of run {}", self.state.id)))?;
         Ok(&parts.parts)
     }
 
@@ -215,7 +215,7 @@ impl RunSnapshot {
                 add_stats(&mut stats, &of_part);
             }
         }
-        stats.ok_or_else(|| Error::not_found("metric", key))
+        stats.ok_or_else(|| Error::not_found(Entity::Metric, key))
     }
 
     /// The number of points of a series.

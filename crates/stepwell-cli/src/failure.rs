@@ -95,12 +95,16 @@ impl From<Error> for Failure {
             Error::NotWorkspace { .. } => Some(
                 "name a workspace with -w DIR or $STEPWELL_DIR; `stepwell import PATH` and `stepwell log --new` make one",
             ),
-            Error::NotFound { entity: "run", .. } => Some("`stepwell runs` lists the runs"),
-            Error::NotFound { entity: "experiment", .. } => Some("`stepwell experiments` lists the experiments"),
-            Error::Deleted { entity: "run", .. } => {
+            Error::NotFound { entity: stepwell::Entity::Run, .. } => Some("`stepwell runs` lists the runs"),
+            Error::NotFound { entity: stepwell::Entity::Experiment, .. } => {
+                Some("`stepwell experiments` lists the experiments")
+            }
+            Error::Deleted { entity: stepwell::Entity::Run, .. } => {
                 Some("`stepwell restore RUN`, or `stepwell experiments restore NAME` when its experiment is deleted")
             }
-            Error::Deleted { entity: "experiment", .. } => Some("`stepwell experiments restore NAME`"),
+            Error::Deleted { entity: stepwell::Entity::Experiment, .. } => Some("`stepwell experiments restore NAME`"),
+            Error::Corrupt { .. } => Some("`stepwell verify` shows all damage, and what it costs"),
+            Error::ParamClaimed { .. } => Some("`stepwell compact --take-over`, if you know that the writer is gone"),
             _ => None,
         };
         Self::Failed(escape(&error.to_string()), hint.map(str::to_owned))

@@ -129,7 +129,9 @@ impl WorkspaceBase {
             query.view = if deleted { View::DeletedOnly } else { View::ActiveOnly };
             for name in experiments.unwrap_or_default() {
                 let experiment = store.experiments().by_name(&name)?;
-                query.experiments.push(experiment.ok_or_else(|| stepwell::Error::not_found("experiment", &name))?.id);
+                query.experiments.push(
+                    experiment.ok_or_else(|| stepwell::Error::not_found(stepwell::Entity::Experiment, &name))?.id,
+                );
             }
             Table::new(&store, &store.search(&query)?)
         };
@@ -147,7 +149,9 @@ impl WorkspaceBase {
         interruptible(py, move |_| -> stepwell::Result<_> {
             for name in experiments.unwrap_or_default() {
                 let experiment = store.experiments().by_name(&name)?;
-                query.experiments.push(experiment.ok_or_else(|| stepwell::Error::not_found("experiment", &name))?.id);
+                query.experiments.push(
+                    experiment.ok_or_else(|| stepwell::Error::not_found(stepwell::Entity::Experiment, &name))?.id,
+                );
             }
             query.max_results = usize::MAX;
             let ids = store.search(&query)?.run_ids()?;

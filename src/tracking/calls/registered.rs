@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Error;
+use crate::error::{Entity, Error};
 use crate::journal::registry::Stage;
 use crate::registry::store::{ModelVersion, NewVersion, RegisteredModel, Store};
 use crate::tracking::handle::store::Tracking;
@@ -440,7 +440,7 @@ fn number(name: &str, text: &str) -> Result<u64> {
         .parse()
         .map_err(|_| Fault::invalid(format!("Parameter 'version' must be an integer, got '{text}'.")))?;
     u64::try_from(number)
-        .map_err(|_| Error::not_found("model version", format!("name={name}, version={number}")).into())
+        .map_err(|_| Error::not_found(Entity::ModelVersion, format!("name={name}, version={number}")).into())
 }
 
 fn stage(word: &str) -> Result<Stage> {

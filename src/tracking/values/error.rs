@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::error::Error;
+use crate::error::{Entity, Error};
 use crate::folder::paths;
 
 /// A result of the facade.
@@ -89,15 +89,15 @@ impl Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let code = match &error {
-            Error::NotFound { entity: "run", id } => return Self::missing(format!("Run with id={id} not found")),
-            Error::NotFound { entity: "registered model", id } => {
+            Error::NotFound { entity: Entity::Run, id } => return Self::missing(format!("Run with id={id} not found")),
+            Error::NotFound { entity: Entity::Model, id } => {
                 return Self::missing(format!("Registered Model with name={id} not found"));
             }
-            Error::NotFound { entity: "model version", id } => {
+            Error::NotFound { entity: Entity::ModelVersion, id } => {
                 return Self::missing(format!("Model Version ({id}) not found"));
             }
             Error::NotFound { .. } => Code::ResourceDoesNotExist,
-            Error::AlreadyExists { entity: "registered model", id } => {
+            Error::AlreadyExists { entity: Entity::Model, id } => {
                 let message = format!("Registered Model (name={id}) already exists.");
                 return Self::new(Code::ResourceAlreadyExists, message);
             }
@@ -151,7 +151,7 @@ pub(crate) fn told(error: &Error) -> String {
         }
         Error::Corrupt { path, offset, what } => {
             let file = inner(path);
-            format!("{file} is damaged at byte {offset}: {what}; run `stepwell verify` to see what it costs")
+            format!("{file} is damaged at byte {offset}: {what}")
         }
         Error::NewerFormat { path, found, supported } => {
             let file = inner(path);

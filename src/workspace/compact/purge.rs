@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::base::ids::{ExperimentId, RunId, RunKey};
-use crate::error::{Error, Result, of_one_file};
+use crate::error::{Entity, Error, Result, of_one_file};
 use crate::folder::clock::now_ms;
 use crate::folder::paths;
 use crate::journal::catalog;
@@ -218,7 +218,7 @@ impl Shared {
         self.check_unwritten(id)?;
         let run = self.run_to_delete(id)?;
         if !run.series().contains_key(key) {
-            return Err(Error::not_found("metric", format!("{key} of run {id}")));
+            return Err(Error::not_found(Entity::Metric, format!("{key} of run {id}")));
         }
         let change = Change::DeleteMetric { run: id.key(), key: key.to_owned(), writers: with_copies(&run) };
         self.inner.manifest.lock().publish(|_| Ok(vec![change.clone()]))?;

@@ -13,8 +13,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
-
 use crate::base::bytes::Malformed;
 use crate::base::ids::RunKey;
 use crate::error::of_one_file;
@@ -27,6 +25,7 @@ use crate::log::slot::SLOT_LEN;
 use crate::storage::File;
 use crate::workspace::state::ledgers::{Claim, Ledgers, Lines, Reach, Reaches};
 use crate::workspace::state::packs::PackSet;
+use crate::workspace::state::ranked::Guard;
 use crate::workspace::state::shared::Shared;
 
 impl Shared {
@@ -99,7 +98,7 @@ impl Shared {
     }
 
     /// Reads new lines of all ledgers, or with `anew` all lines.
-    fn read_ledgers(&self, anew: bool) -> Result<MutexGuard<'_, Ledgers>> {
+    fn read_ledgers(&self, anew: bool) -> Result<Guard<'_, Ledgers>> {
         let (paths, unlisted) = match self.ledger_paths() {
             Ok(paths) => (paths, None),
             Err(error) => (Vec::new(), Some(of_one_file(error)?)),

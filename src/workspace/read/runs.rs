@@ -1,7 +1,7 @@
 //! Reading one run from its logs and packs.
 
 use crate::base::ids::{ExperimentId, RunId, RunKey};
-use crate::error::{Error, Result, of_one_file};
+use crate::error::{Entity, Error, Result, of_one_file};
 use crate::folder::paths::{self, LogName};
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::RunState;
@@ -20,7 +20,7 @@ impl Shared {
 
     /// See [`Workspace::run`](crate::Workspace::run).
     pub(crate) fn run(&self, id: &RunId) -> Result<RunSnapshot> {
-        self.find_run(id)?.ok_or_else(|| Error::not_found("run", id))
+        self.find_run(id)?.ok_or_else(|| Error::not_found(Entity::Run, id))
     }
 
     /// See [`Workspace::find_run`](crate::Workspace::find_run).
@@ -94,7 +94,7 @@ impl Shared {
         match run {
             Some(run) => Ok(run.with_damage(unread.iter().map(Error::to_string).collect())),
             None if !unread.is_empty() => Err(unread.swap_remove(0)),
-            None => Err(Error::not_found("run", id)),
+            None => Err(Error::not_found(Entity::Run, id)),
         }
     }
 
@@ -110,7 +110,7 @@ impl Shared {
     pub(crate) fn find_active(&self, id: &RunId) -> Result<RunSnapshot> {
         let run = self.run_to_change(id)?;
         if self.counts_as_deleted(run.state())? {
-            return Err(Error::Deleted { entity: "run", id: id.to_string() });
+            return Err(Error::Deleted { entity: Entity::Run, id: id.to_string() });
         }
         Ok(run)
     }
@@ -120,9 +120,9 @@ impl Shared {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Deleted`], [`Error::Corrupt`], [`Error::Io`].
     pub(crate) fn check_active(&self, id: &RunId) -> Result<()> {
-        let run = self.find_summary(id)?.ok_or_else(|| Error::not_found("run", id))?;
+        let run = self.find_summary(id)?.ok_or_else(|| Error::not_found(Entity::Run, id))?;
         if self.is_deleted(run.experiment_id, run.deleted, run.deleted_generation)? {
-            return Err(Error::Deleted { entity: "run", id: id.to_string() });
+            return Err(Error::Deleted { entity: Entity::Run, id: id.to_string() });
         }
         Ok(())
     }

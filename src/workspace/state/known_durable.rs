@@ -2,20 +2,27 @@
 
 use std::sync::atomic::AtomicU64;
 
-use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 
 use crate::folder::paths::LogName;
+use crate::workspace::state::ranked::{Rank, Ranked};
 
 /// Most logs remembered as durable.
 pub(crate) const LOGS_MAX: usize = 4096;
 
 /// What this handle knows to be durable, besides its own writes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Durable {
     /// Durable logs that do not change any more.
-    pub(crate) logs: Mutex<FxHashSet<LogName>>,
+    pub(crate) logs: Ranked<FxHashSet<LogName>>,
     /// The manifest's last entry with a durable name, and the catalog's.
     pub(crate) manifest: AtomicU64,
     pub(crate) catalog: AtomicU64,
+}
+
+impl Default for Durable {
+    fn default() -> Self {
+        let logs = Ranked::new(Rank::Durable, FxHashSet::default());
+        Self { logs, manifest: AtomicU64::default(), catalog: AtomicU64::default() }
+    }
 }

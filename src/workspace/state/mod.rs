@@ -1,6 +1,6 @@
 //! What the operations on a workspace share: its journals, open packs and caches, each behind a lock of its own.
 //!
-//! [`shared`] is all of it. [`packs`] are the open packs; [`indexes`] and [`overlay`] the rows that searches read;
+//! [`shared`] is all of it, and [`ranked`] the order of its locks. [`packs`] are the open packs; [`indexes`] and [`overlay`] the rows that searches read;
 //! [`known_logs`] and [`summaries`] what was read of logs; [`ledgers`] what ledgers say; [`known_durable`] what needs no
 //! sync. `experiments` and [`registers`] read and publish entries of journals, `folders` reports blocked folders,
 //! [`actor`] is the user of the process.
@@ -14,6 +14,7 @@ pub mod known_logs;
 pub mod ledgers;
 pub mod overlay;
 pub mod packs;
+pub mod ranked;
 pub mod registers;
 pub mod shared;
 pub mod summaries;

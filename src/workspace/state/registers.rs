@@ -27,7 +27,7 @@ impl Shared {
         let mut registry = self.inner.registry.lock();
         registry.refresh()?;
         if let Some(bad) = registry.lost().next() {
-            let why = "the name or number may be given already by a change that is lost; run `stepwell repair` first";
+            let why = "the name or number may be given already by a change that is lost; repair the workspace first";
             return Err(Error::corrupt(&bad.path, 0, format!("{}: {why}", bad.what)));
         }
         registry.publish(plan).map(|_| ())

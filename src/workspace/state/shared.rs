@@ -4,8 +4,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::error::{Error, Result, of_one_file};
 use crate::folder::paths;
 use crate::journal::catalog::Catalog;
@@ -24,6 +22,7 @@ use crate::workspace::state::known_logs::{EditLogs, ReadLogs};
 use crate::workspace::state::ledgers::Ledgers;
 use crate::workspace::state::overlay::Overlay;
 use crate::workspace::state::packs::PackSet;
+use crate::workspace::state::ranked::{Rank, Ranked};
 use crate::workspace::state::summaries::LiveLogs;
 
 /// One workspace, and who acts through it. The operations of the layers above are its methods;
@@ -35,29 +34,30 @@ pub(crate) struct Shared {
     actor: Option<Arc<str>>,
 }
 
-/// What the clones of a handle share.
+/// What the clones of a handle share. A thread that holds one of its locks may take only those that come later in
+/// [`Rank`].
 pub(crate) struct Inner {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) root: PathBuf,
     pub(crate) options: Options,
     pub(crate) id: u128,
-    pub(crate) manifest: Mutex<Journal<Manifest>>,
-    pub(crate) catalog: Mutex<Journal<Catalog>>,
-    pub(crate) registry: Mutex<Journal<Registry>>,
-    pub(crate) packs: Mutex<PackSet>,
-    pub(crate) edit_logs: Mutex<EditLogs>,
-    pub(crate) read_logs: Mutex<ReadLogs>,
+    pub(crate) manifest: Ranked<Journal<Manifest>>,
+    pub(crate) catalog: Ranked<Journal<Catalog>>,
+    pub(crate) registry: Ranked<Journal<Registry>>,
+    pub(crate) packs: Ranked<PackSet>,
+    pub(crate) edit_logs: Ranked<EditLogs>,
+    pub(crate) read_logs: Ranked<ReadLogs>,
     /// This handle's edit log, created by the first edit.
-    pub(crate) edits: Mutex<Option<Session>>,
+    pub(crate) edits: Ranked<Option<Session>>,
     /// Watermarks of this handle's writers that are open or have something to sync.
-    pub(crate) writers: Mutex<Vec<Arc<Watermark>>>,
+    pub(crate) writers: Ranked<Vec<Arc<Watermark>>>,
     pub(crate) durable: Durable,
-    pub(crate) indexes: Mutex<Indexes>,
-    pub(crate) live: Mutex<LiveLogs>,
+    pub(crate) indexes: Ranked<Indexes>,
+    pub(crate) live: Ranked<LiveLogs>,
     /// The ledger for this handle's writers.
-    pub(crate) ledger: Mutex<Option<Arc<Ledger>>>,
-    pub(crate) ledgers: Mutex<Ledgers>,
-    pub(crate) overlay: Mutex<Overlay>,
+    pub(crate) ledger: Ranked<Option<Arc<Ledger>>>,
+    pub(crate) ledgers: Ranked<Ledgers>,
+    pub(crate) overlay: Ranked<Overlay>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -82,20 +82,20 @@ impl Shared {
             root,
             options,
             id,
-            manifest: Mutex::new(manifest),
-            catalog: Mutex::new(catalog),
-            registry: Mutex::new(registry),
-            packs: Mutex::default(),
-            edit_logs: Mutex::default(),
-            read_logs: Mutex::default(),
-            edits: Mutex::new(None),
-            writers: Mutex::default(),
+            manifest: Ranked::new(Rank::Manifest, manifest),
+            catalog: Ranked::new(Rank::Catalog, catalog),
+            registry: Ranked::new(Rank::Registry, registry),
+            packs: Ranked::new(Rank::Packs, PackSet::default()),
+            edit_logs: Ranked::new(Rank::EditLogs, EditLogs::default()),
+            read_logs: Ranked::new(Rank::ReadLogs, ReadLogs::default()),
+            edits: Ranked::new(Rank::Edits, None),
+            writers: Ranked::new(Rank::Writers, Vec::new()),
             durable: Durable::default(),
-            indexes: Mutex::default(),
-            live: Mutex::default(),
-            ledger: Mutex::new(None),
-            ledgers: Mutex::default(),
-            overlay: Mutex::default(),
+            indexes: Ranked::new(Rank::Indexes, Indexes::default()),
+            live: Ranked::new(Rank::Summaries, LiveLogs::default()),
+            ledger: Ranked::new(Rank::Ledger, None),
+            ledgers: Ranked::new(Rank::Ledgers, Ledgers::default()),
+            overlay: Ranked::new(Rank::Overlay, Overlay::default()),
         };
         let shared = Self { inner: Arc::new(inner), actor: None };
         shared.update_packs()?;

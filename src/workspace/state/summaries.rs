@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use crate::folder::paths::LogName;
 use crate::run::log_summary::LogSummary;
+use crate::workspace::state::ranked::{Rank, Ranked};
 
 /// Approximate limit of a handle's summaries, in bytes: some 20,000 logs of a few keys, or one log of 400,000. Edit
 /// logs are kept beyond it: their length is bounded, and every query needs them.
@@ -23,20 +23,20 @@ pub struct LiveLogs {
 
 pub(crate) struct Cached {
     /// `None` while the log is first read, and after it could not be followed.
-    pub(crate) summary: Arc<Mutex<Option<Arc<LogSummary>>>>,
+    pub(crate) summary: Arc<Ranked<Option<Arc<LogSummary>>>>,
     pub(crate) weight: usize,
     /// The last query over all logs in which the log existed.
     pub(crate) round: u64,
 }
 
 impl LiveLogs {
-    pub(crate) fn slot(&mut self, name: &LogName) -> Arc<Mutex<Option<Arc<LogSummary>>>> {
+    pub(crate) fn slot(&mut self, name: &LogName) -> Arc<Ranked<Option<Arc<LogSummary>>>> {
         let round = self.round;
         if let Some(cached) = self.known.get_mut(name) {
             cached.round = round;
             return Arc::clone(&cached.summary);
         }
-        let summary = Arc::default();
+        let summary = Arc::new(Ranked::new(Rank::Summary, None));
         self.known.insert(name.clone(), Cached { summary: Arc::clone(&summary), weight: 0, round });
         summary
     }

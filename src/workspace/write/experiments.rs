@@ -1,7 +1,7 @@
 //! Experiments: finding, creating and changing them.
 
 use crate::base::ids::ExperimentId;
-use crate::error::{Error, Result};
+use crate::error::{Entity, Error, Result};
 use crate::folder::clock::now_ms;
 use crate::journal::catalog::{self, Catalog, Experiment, NewExperiment, check_tag};
 use crate::workspace::state::shared::Shared;
@@ -23,7 +23,7 @@ impl Shared {
         self.change_catalog(|catalog| {
             catalog.check_name(&theirs.name)?;
             if catalog.experiments.contains_key(&theirs.id) {
-                return Err(Error::AlreadyExists { entity: "experiment", id: theirs.id.to_string() });
+                return Err(Error::AlreadyExists { entity: Entity::Experiment, id: theirs.id.to_string() });
             }
             Ok(catalog::Change::Create(theirs.clone()))
         })
@@ -131,7 +131,7 @@ impl Experiments<'_> {
             catalog.check_name(&new.name)?;
             let id = new.id.unwrap_or_else(|| catalog.free_id());
             if catalog.experiments.contains_key(&id) {
-                return Err(Error::AlreadyExists { entity: "experiment", id: id.to_string() });
+                return Err(Error::AlreadyExists { entity: Entity::Experiment, id: id.to_string() });
             }
             created = id;
             Ok(catalog::Change::Create(Experiment {
@@ -210,7 +210,7 @@ impl Experiments<'_> {
     pub fn restore(self, id: ExperimentId) -> Result<()> {
         self.workspace.change_catalog(|catalog| {
             if !catalog.get(id)?.deleted {
-                return Err(Error::not_found("deleted experiment", id));
+                return Err(Error::not_found(Entity::DeletedExperiment, id));
             }
             Ok(catalog::Change::Deleted { id, deleted: false, at_ms: now_ms(), by: self.workspace.actor().to_owned() })
         })

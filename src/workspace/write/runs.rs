@@ -2,7 +2,7 @@
 
 use crate::base::ids::{ExperimentId, RunId};
 use crate::base::stats::RunStatus;
-use crate::error::{Error, Result};
+use crate::error::{Entity, Error, Result};
 use crate::folder::clock::now_ms;
 use crate::log::record::{Attribute, Record};
 use crate::run::snapshot::RunSnapshot;
@@ -61,12 +61,12 @@ impl Shared {
     fn begin(&self, experiment: ExperimentId, new: NewRun) -> Result<(RunState, Vec<RunEdit>)> {
         let experiment = self.experiment(experiment)?;
         if experiment.deleted {
-            return Err(Error::Deleted { entity: "experiment", id: experiment.name });
+            return Err(Error::Deleted { entity: Entity::Experiment, id: experiment.name });
         }
         let NewRun { id, name, user, start_time_ms, params, tags, id_prefix } = new;
         let id = match id {
             Some(id) if self.find_run(&id)?.is_some() => {
-                return Err(Error::AlreadyExists { entity: "run", id: id.to_string() });
+                return Err(Error::AlreadyExists { entity: Entity::Run, id: id.to_string() });
             }
             Some(id) => id,
             None if id_prefix.is_empty() => RunId::random(),

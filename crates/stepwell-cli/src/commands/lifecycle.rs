@@ -41,7 +41,7 @@ pub(crate) fn delete(context: &Context, arguments: &Deletion) -> Outcome {
     for run in &runs {
         let missing = arguments.metrics.iter().find(|key| !run.series().contains_key(*key));
         if let Some(key) = missing {
-            return Err(Error::not_found("metric", format!("{key} of run {}", run.id())).into());
+            return Err(Error::not_found(stepwell::Entity::Metric, format!("{key} of run {}", run.id())).into());
         }
     }
     for run in &runs {

@@ -190,7 +190,9 @@ impl<'a> Importing<'a> {
 /// The experiment of a name, or the default one for one that would be created.
 fn there(workspace: &Workspace, name: &str) -> Result<ExperimentId, Error> {
     match workspace.experiments().by_name(name)? {
-        Some(known) if known.deleted => Err(Error::Deleted { entity: "experiment", id: known.id.to_string() }),
+        Some(known) if known.deleted => {
+            Err(Error::Deleted { entity: stepwell::Entity::Experiment, id: known.id.to_string() })
+        }
         known => Ok(known.map_or(ExperimentId::DEFAULT, |known| known.id)),
     }
 }

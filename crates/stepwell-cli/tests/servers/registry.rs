@@ -204,5 +204,8 @@ fn a_lost_change_is_told_once_and_gives_no_number_again() {
     assert_eq!(told.matches(name).count(), 1, "{told}");
     let new = json!({ "name": "m", "source": "s3://bucket/m" });
     let (status, refused) = ask(&server.address, "POST", "model-versions/create", &new).unwrap();
-    assert!(status >= 500 && refused["message"].as_str().unwrap().contains("stepwell repair"), "{status} {refused}");
+    assert!(
+        status >= 500 && refused["message"].as_str().unwrap().contains("repair the workspace first"),
+        "{status} {refused}"
+    );
 }

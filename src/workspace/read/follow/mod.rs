@@ -20,7 +20,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::base::point::Columns;
-use crate::error::{Error, Result};
+use crate::error::{Entity, Error, Result};
 use crate::folder::clock::Stopwatch;
 use crate::journal::manifest::Manifest;
 use crate::run::state::RunState;
@@ -316,7 +316,7 @@ impl Follower {
         for (&key, id) in &self.chosen {
             let (run, unread) = self.workspace.read_run(key, Some(id))?;
             if run.is_none() && unread.is_empty() {
-                return Err(Error::not_found("run", id));
+                return Err(Error::not_found(Entity::Run, id));
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::base::control;
 use crate::base::ids::{ExperimentId, RunKey, WriterId};
 use crate::base::items::RUN;
-use crate::error::{Error, Result};
+use crate::error::{Entity, Error, Result};
 use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::Manifest;
 use crate::run::state::{Coverage, RunState};
@@ -76,7 +76,7 @@ impl Follower {
                     let known = Known::of(&self.workspace, &run, &self.keys)?;
                     self.runs.insert(key, known);
                 }
-                (None, Some(id)) if unread.is_empty() => return Err(Error::not_found("run", id)),
+                (None, Some(id)) if unread.is_empty() => return Err(Error::not_found(Entity::Run, id)),
                 _ => {}
             }
         }
