@@ -5,7 +5,7 @@ import type { Experiment, Keys, Profile, Selection } from '../api/client';
 import { follow } from '../api/live';
 import { assign, choose, inks, ink } from '../draw/colors';
 import { count } from '../draw/numbers';
-import { useLoaded } from '../hooks';
+import { copy, useLoaded } from '../hooks';
 import { Button, Command, Dialog, Empty, Icon, Menu, Trouble } from '../parts/Controls';
 import { Filter, filterOf } from '../parts/Filter';
 import { Swatch } from '../parts/Panel';
@@ -108,6 +108,7 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
               {[['active', 'Runs that are not deleted'], ['deleted', 'Deleted runs'], ['all', 'All runs']].map(([value, label]) => (
                 <button key={value} type="button" aria-pressed={state === value} onClick={() => { change({ view: value === 'active' ? null : value! }); close(); }}>{label}</button>
               ))}
+              <button type="button" onClick={() => { void copy(location.href); close(); }}>Copy a link to this view</button>
               <button type="button" onClick={() => { go(['experiments', ids.join(',') || 'all'], { tab }); setSelected(new Set()); close(); }}>Begin a new view</button>
             </>
           )}
@@ -175,6 +176,16 @@ function useProfiles(selection: Selection, columns: Column[]): Map<string, Profi
   return useMemo(() => new Map((loaded.value?.profiles ?? []).flatMap((profile, at): [string, Profile][] => wanted[at] ? [[write(wanted[at]!), profile]] : [])), [loaded.value]);
 }
 
+/** How many letters of all names are the same at their beginning, up to a break in them, if that is worth leaving out. */
+function commonLead(names: string[]): number {
+  const [first = '', ...others] = names;
+  if (others.length === 0) return 0;
+  let at = 0;
+  while (at < first.length && others.every((other) => other[at] === first[at])) at++;
+  const lead = first.slice(0, at).replace(/[^/_\-. ]*$/, '').length;
+  return lead >= 8 ? lead : 0;
+}
+
 /** How many runs charts show. */
 const shownOf = (view: URLSearchParams) => Math.min(1000, Math.max(1, Number(view.get('n') ?? SHOWN) || SHOWN));
 
@@ -194,7 +205,9 @@ function ChartsPane({ selection, keys, selected, hidden, hide, pinned, groups, s
   const shown = listed.filter((row) => !hidden.has(row.id) && (!only || selected.has(row.id)));
   // The same list as long as it has the same runs, so that charts do not ask anew.
   const name = shown.map((row) => row.id + row.name).join();
-  const runs = useMemo(() => shown.map((row) => ({ id: row.id, name: row.name })), [name]);
+  const lead = commonLead(listed.map((row) => row.name));
+  const short = (text: string) => (lead > 0 ? `…${text.slice(lead)}` : text);
+  const runs = useMemo(() => shown.map((row) => ({ id: row.id, name: short(row.name) })), [name, lead]);
   assign(runs.map((run) => run.id));
   // Charts are of what these runs have.
   const ids = runs.map((run) => run.id);
@@ -223,7 +236,7 @@ function ChartsPane({ selection, keys, selected, hidden, hide, pinned, groups, s
               <li key={row.id} class={`${off ? 'dim' : ''} ${pinned.includes(row.id) ? 'pinned' : ''}`}>
                 <Button icon={off ? 'hidden' : 'eye'} label={off ? `Show ${row.name}` : `Hide ${row.name}`} pressed={off} onClick={() => hide(row.id)} />
                 <button type="button" class="ink" aria-label={`Colour of ${row.name}`} onClick={() => paint(row.id)}><Swatch color={own.color} dash={own.dash} /></button>
-                <a href={link(['experiments', row.experiment, 'runs', row.id])} title={row.name}>{row.name}</a>
+                <a href={link(['experiments', row.experiment, 'runs', row.id])} title={row.name}>{short(row.name)}</a>
                 {row.status === 'RUNNING' && <i class="dot running" title="Running" />}
               </li>
             );
