@@ -71,7 +71,7 @@ function Page() {
           : !known.value ? <div class="skeleton tall" />
           : first === 'experiments' && third === 'runs' && fourth ? <RunPage key={fourth} id={fourth} />
           : first === 'experiments' && id === '' ? <Experiments experiments={experiments} again={known.again} />
-          : first === 'models' ? <Models name={id} version={third === 'versions' ? fourth : ''} />
+          : first === 'models' || first === 'prompts' ? <Models name={id} version={third === 'versions' ? fourth : ''} />
           : first === 'compare' ? <Compare ids={(view.get('runs') ?? '').split('\u001f').filter((id) => id !== '')} />
           : <Workspace key={ids.join()} experiments={experiments} ids={wanted} />}
       </main>
