@@ -14,6 +14,7 @@ import { Charts } from './Charts';
 import { attributes, byWeight, parse, titleOf, usual, write, nameOf } from './columns';
 import type { Column } from './columns';
 import { useRows } from './rows';
+import type { Rows } from './rows';
 import { Table } from './Table';
 
 const SHOWN = 20;
@@ -31,21 +32,22 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
   const [colouring, colour] = useState<string | null>(null);
   const [, turn] = useState(0);
   const filter = filterOf(typed);
-  // The last filter without a mistake; that of the address is taken at its word.
-  const [good, setGood] = useState(filter);
+  // The last filter without a mistake, by which keys and ranges are asked for once its rows are there.
+  const [good, setGood] = useState('');
   const idsName = ids.join();
   setScope(ids);
   const scope = useMemo(() => ({ experiment_ids: ids, view: state }), [idsName, state]);
 
+  const selection: Selection = useMemo(() => ({ ...scope, filter, order_by: order }), [scope, filter, joined(order)]);
   // A filter with a mistake changes nothing but the line that explains it.
-  const check = useLoaded((signal) => checked({ ...scope, filter }, signal), [filter, scope]);
-  useEffect(() => {
-    fail(check.error);
-    if (check.value && !check.error) setGood(filter);
-  }, [check.value, check.error]);
-  const selection: Selection = useMemo(() => ({ ...scope, filter: good, order_by: order }), [scope, good, joined(order)]);
+  const told = (rows: Rows) => {
+    setTotal(rows.total);
+    fail(rows.error);
+    if (rows.known && !rows.error) setGood(rows.selection.filter);
+  };
 
-  const meta = useLoaded((signal) => table({ ...scope, filter: good, max_results: 0, keys: true }, signal), [scope, good]);
+  // Keys of all runs, whatever is filtered now: completions and columns are of what there is.
+  const meta = useLoaded((signal) => table({ ...scope, max_results: 0, keys: true }, signal), [scope]);
   const keys: Keys | null = meta.value?.keys ?? null;
   // New metrics and params are looked for when something new is told.
   useEffect(() => {
@@ -63,7 +65,7 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
     () => given === null ? usual(telling.value, ids.length !== 1 && experiments.filter((one) => one.runs > 0).length > 1) : list(given).map(parse).filter((column) => column !== null),
     [given, telling.value, ids.length, experiments.length],
   );
-  const profiles = useProfiles(selection, columns);
+  const profiles = useProfiles({ ...selection, filter: good }, columns);
   const hidden = useMemo(() => new Set(list(view.get('hide'))), [view.get('hide')]);
   const pinned = list(view.get('pin'));
   const names = new Map(experiments.map((experiment) => [experiment.experiment_id, experiment.name]));
@@ -114,32 +116,25 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
           )}
         </Menu>
       </div>
-      {selected.size > 0 && <Selected selected={selected} clear={() => setSel(new Set())} deleted={state === 'deleted'} done={() => { setSel(new Set()); check.again(); }} tab={tab} />}
-      {error && typed.trim() === '' && <Trouble error={error} again={check.again} />}
+      {selected.size > 0 && <Selected selected={selected} clear={() => setSel(new Set())} deleted={state === 'deleted'} done={() => { setSel(new Set()); meta.again(); }} tab={tab} />}
+      {error && typed.trim() === '' && <Trouble error={error} again={meta.again} />}
       {empty ? <NoRuns one={ids.length === 1 ? names.get(ids[0]!) : undefined} />
         : tab === 'table' ? (
           <>
-            {total === 0 && !check.loading && <Empty title="No run matches"><p>Clear the filter, or look at deleted runs under More.</p></Empty>}
+            {total === 0 && !error && <Empty title="No run matches"><p>Clear the filter, or look at deleted runs under More.</p></Empty>}
             <Table selection={selection} columns={columns} profiles={profiles} order={order} group={group}
               setColumns={(next) => change({ cols: joined(next.map(write)) })} setOrder={(next) => change({ sort: joined(next) }, true)}
               setGroup={(next) => change({ group: next }, true)} selected={selected} select={select} hidden={hidden} hide={hide}
               pinned={pinned} pin={pin} charted={shownOf(view)} experiments={names} paint={colour}
-              onTotal={(total, error) => { setTotal(total); if (error) fail(error); }} />
+              told={told} />
           </>
         ) : (
-          <ChartsPane {...{ selection, keys, selected, hidden, hide, pinned, groups, setTotal, paint: colour }} />
+          <ChartsPane {...{ selection, keys, selected, hidden, hide, pinned, groups, told, paint: colour }} />
         )}
       {colouring && <Colours id={colouring} close={() => { colour(null); turn((n) => n + 1); }} />}
       {meta.error && !error && <Trouble error={meta.error} again={meta.again} />}
     </div>
   );
-}
-
-/** How many runs a filter finds; a mistake in it is told without a failed request. */
-async function checked(selection: object, signal: AbortSignal): Promise<number> {
-  const answer = await table({ ...selection, max_results: 0, explain: true }, signal);
-  if (answer.mistake !== undefined) throw new Error(answer.mistake);
-  return answer.total;
 }
 
 /** Params with more than one value, and metrics that many runs have: of these a new view shows some. */
@@ -189,15 +184,15 @@ function commonLead(names: string[]): number {
 /** How many runs charts show. */
 const shownOf = (view: URLSearchParams) => Math.min(1000, Math.max(1, Number(view.get('n') ?? SHOWN) || SHOWN));
 
-function ChartsPane({ selection, keys, selected, hidden, hide, pinned, groups, setTotal, paint }: {
+function ChartsPane({ selection, keys, selected, hidden, hide, pinned, groups, told, paint }: {
   selection: Selection; keys: Keys | null; selected: Set<string>; hidden: Set<string>; hide: (id: string) => void;
-  pinned: string[]; groups: string[]; setTotal: (total: number | null) => void; paint: (id: string) => void;
+  pinned: string[]; groups: string[]; told: (rows: Rows) => void; paint: (id: string) => void;
 }) {
   const { view } = usePlace();
   const dark = useDark();
   const rows = useRows(selection, []);
   const most = shownOf(view);
-  useEffect(() => setTotal(rows.total), [rows.total]);
+  useEffect(() => told(rows), [rows, rows.total, rows.error, rows.known]);
   const wanted = Math.min(most, rows.total ?? 0);
   useEffect(() => { if (wanted > 0) rows.ensure(0, wanted); }, [rows, wanted]);
   const listed = Array.from({ length: wanted }, (_, at) => rows.row(at)).filter((row) => row !== null);
