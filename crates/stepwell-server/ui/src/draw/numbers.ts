@@ -38,7 +38,8 @@ export function ticks(lo: number, hi: number, wanted: number): { at: number[]; s
   const rough = (hi - lo) / Math.max(1, wanted);
   if (!(rough > 0) || !Number.isFinite(rough)) return { at: [lo], step: 1 };
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
+  const factors = power >= 10 ? [1, 2, 2.5, 5, 10] : [1, 2, 5, 10];
+  const step = power * (factors.find((factor) => factor * power >= rough) ?? 10);
   const at: number[] = [];
   for (let k = Math.ceil(lo / step); k * step <= hi && at.length < 100; k++) at.push(k * step);
   return { at, step };
