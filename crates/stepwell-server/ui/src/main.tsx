@@ -71,7 +71,7 @@ function Page() {
           : !known.value ? <div class="skeleton tall" />
           : first === 'experiments' && third === 'runs' && fourth ? <RunPage key={fourth} id={fourth} />
           : first === 'experiments' && id === '' ? <Experiments experiments={experiments} again={known.again} />
-          : first === 'models' ? <Models name={id} version={third === 'versions' ? fourth : ''} />
+          : first === 'models' || first === 'prompts' ? <Models name={id} version={third === 'versions' ? fourth : ''} />
           : first === 'compare' ? <Compare ids={(view.get('runs') ?? '').split('\u001f').filter((id) => id !== '')} />
           : <Workspace key={ids.join()} experiments={experiments} ids={wanted} />}
       </main>
@@ -124,7 +124,7 @@ function Help({ close, mlflow, empty, version }: { close: () => void; mlflow: st
       <table class="plain-table keys"><tbody>{keys.map(([key, what]) => <tr key={key}><td><kbd>{key}</kbd></td><td>{what}</td></tr>)}</tbody></table>
       <p>Drag in a chart zooms all charts, a double click shows all again, Shift and drag moves. Everything that you choose stands in the address: copy it to send this view.</p>
       {empty && <p>There are no runs yet: see the page of runs for what to type.</p>}
-      <p class="faint"><a href={mlflow}>MLflow's UI</a> {version && `· Stepwell ${version}`}</p>
+      <p class="faint"><a href={mlflow}>MLflow's UI</a> · <a href={address('page/licences.txt')}>Licences</a> {version && `· Stepwell ${version}`}</p>
     </Dialog>
   );
 }

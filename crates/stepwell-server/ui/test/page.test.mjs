@@ -377,7 +377,7 @@ test('a token for one experiment shows that alone', async () => {
   await own.run(mine, 'my-run', { curves: { loss: [3, 2, 1] }, params: { a: 1 } });
   await own.run(other, 'other-run', { curves: { secret: [1, 2] } });
   own = await own.restart(['--auth']);
-  const token = /stw_\w+/.exec(own.command('token', 'create', '--role', 'read', '--experiment', mine))[0];
+  const token = /stw_[\w-]+/.exec(own.command('token', 'create', '--role', 'read', '--experiment', mine))[0];
   const page = await open(own, '', { httpCredentials: { username: 'me', password: token } });
   await page.waitForFunction(() => document.querySelectorAll('.rows .row .cell.name a').length === 1);
   assert.deepEqual(await names(page), ['my-run']);

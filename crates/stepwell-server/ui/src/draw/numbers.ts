@@ -19,18 +19,26 @@ export const count = (value: number) => value.toLocaleString('en');
 
 const SI: [number, string][] = [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']];
 
+/** The decimals that steps of this size need. */
+function places(step: number): number {
+  for (let count = 0; count < 8; count++) {
+    const whole = step * 10 ** count;
+    if (Math.abs(whole - Math.round(whole)) < 1e-6 * Math.max(1, whole) && whole > 0.5) return count;
+  }
+  return 8;
+}
+
 /** A tick's label, where ticks are `step` apart. */
 export function tick(value: number, step: number): string {
   if (value === 0) return '0';
   const size = Math.abs(value);
   for (const [unit, letter] of SI) {
     if (size >= unit * (unit === 1e3 ? 10 : 1)) {
-      const places = Math.max(0, Math.ceil(-Math.log10(step / unit) - 1e-9));
-      return `${(value / unit).toFixed(Math.min(places, 6))}${letter}`;
+      return `${(value / unit).toFixed(places(step / unit))}${letter}`;
     }
   }
   if (size < 1e-3) return number(value, 3);
-  return value.toFixed(Math.min(8, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9))));
+  return value.toFixed(places(step));
 }
 
 /** Round numbers within a range, about `wanted` of them. */
@@ -38,7 +46,8 @@ export function ticks(lo: number, hi: number, wanted: number): { at: number[]; s
   const rough = (hi - lo) / Math.max(1, wanted);
   if (!(rough > 0) || !Number.isFinite(rough)) return { at: [lo], step: 1 };
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
+  const factors = power >= 10 ? [1, 2, 2.5, 5, 10] : [1, 2, 5, 10];
+  const step = power * (factors.find((factor) => factor * power >= rough) ?? 10);
   const at: number[] = [];
   for (let k = Math.ceil(lo / step); k * step <= hi && at.length < 100; k++) at.push(k * step);
   return { at, step };

@@ -21,7 +21,9 @@ export function filterOf(text: string): string {
   const plain = text.trim();
   if (plain === '' || isFilter(plain)) return plain;
   const like = plain.replace(/'/g, '_').replace(/[%\\]/g, '_');
-  return `run_name ILIKE '%${like}%' OR run_id LIKE '${like}%'`;
+  // What may be the beginning of an id is looked for there too.
+  const id = /^[0-9a-f]{4,32}$/.test(plain) ? ` OR run_id LIKE '${plain}%'` : '';
+  return `run_name ILIKE '%${like}%'${id}`;
 }
 
 interface Offer {

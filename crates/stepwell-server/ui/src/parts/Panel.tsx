@@ -32,9 +32,12 @@ export interface Look {
 export class Hover {
   x: number | null = null;
   run: string | null = null;
+  /** The chart that the pointer is in. */
+  panel = '';
   private listeners = new Set<() => void>();
-  set(x: number | null, run: string | null) {
-    if (x === this.x && run === this.run) return;
+  set(x: number | null, run: string | null, panel = '') {
+    if (x === this.x && run === this.run && panel === this.panel) return;
+    this.panel = panel;
     this.x = x;
     this.run = run;
     this.listeners.forEach((listener) => listener());
@@ -201,6 +204,7 @@ interface PictureProps {
 }
 
 const REACH = 30;
+const HEAVY = 40;
 
 function Picture({ metric, look, hover, zoom, lines, ribbons, width, height, dark }: PictureProps) {
   const main = useRef<HTMLCanvasElement>(null);
@@ -232,7 +236,9 @@ function Picture({ metric, look, hover, zoom, lines, ribbons, width, height, dar
     };
     const stop = hover.watch(() => {
       if (!asked) asked = requestAnimationFrame(draw);
-      stress(lines.some((line) => line.id === hover.run) ? hover.run : null);
+      // Charts of very many runs are not painted anew for a pointer that is elsewhere.
+      const near = lines.length <= HEAVY || hover.panel === metric || hover.panel === '';
+      stress(near && lines.some((line) => line.id === hover.run) ? hover.run : null);
     });
     draw();
     return () => { stop(); cancelAnimationFrame(asked); };
@@ -263,7 +269,7 @@ function Picture({ metric, look, hover, zoom, lines, ribbons, width, height, dar
       }
     }
     const at = x.back(px);
-    hover.set(at, nearest(at, py)[0]?.line.id ?? null);
+    hover.set(at, nearest(at, py)[0]?.line.id ?? null, metric);
     say({ x: at, px, py });
   };
   const leave = () => { hover.set(null, null); say(null); };
@@ -301,7 +307,7 @@ function Picture({ metric, look, hover, zoom, lines, ribbons, width, height, dar
     const step = (by: number) => {
       const next = Math.min(frame.x.hi, Math.max(frame.x.lo, at + (by * span) / 50));
       const near = nearest(next, null);
-      hover.set(next, near[0]?.line.id ?? null);
+      hover.set(next, near[0]?.line.id ?? null, metric);
       say({ x: next, px: x.at(next), py: near[0] ? y.at(near[0].value.y) : height / 2 });
     };
     const act = acts[event.key];

@@ -72,7 +72,7 @@ export function Charts({ keys, more, runs, groups }: { keys: string[]; more: num
   const closed = new Set(list(view.get('closed') ?? (keys.length > 60 && search === '' ? 'system' : null)));
   const large = view.get('panel');
   const size = view.get('size') ?? 'm';
-  const zoom = (range: Range | null) => change({ zoom: range ? `${trim(range.lo)}..${trim(range.hi)}` : null });
+  const zoom = useMemo(() => slowly((range: Range | null) => change({ zoom: range ? `${trim(range.lo)}..${trim(range.hi)}` : null })), []);
   if (keys.length === 0) {
     return (
       <Empty title="No metrics yet">
@@ -119,6 +119,23 @@ function Legend({ name, runs }: { name: string; runs: RunName[] }) {
       {groups.length > 40 && <li class="faint">and {count(groups.length - 40)} more</li>}
     </ul>
   );
+}
+
+/** At once, then at most ten times a second, and the last in any case: browsers refuse addresses that change faster. */
+function slowly<T>(act: (value: T) => void): (value: T) => void {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  let next: { value: T } | null = null;
+  const turn = () => {
+    timer = null;
+    if (!next) return;
+    act(next.value);
+    next = null;
+    timer = setTimeout(turn, 100);
+  };
+  return (value) => {
+    next = { value };
+    if (!timer) turn();
+  };
 }
 
 const trim = (value: number) => String(Number(value.toPrecision(14)));

@@ -10,7 +10,7 @@ import { link, useDark } from '../state';
 import { isNumeric, nameOf, STATISTICS, titleOf, write } from './columns';
 import type { Column } from './columns';
 import { useRows } from './rows';
-import type { RunRow } from './rows';
+import type { Rows, RunRow } from './rows';
 import { Spark } from './Spark';
 
 const ROW = 33;
@@ -34,7 +34,8 @@ export interface TableProps {
   pin: (id: string) => void;
   experiments: Map<string, string>;
   paint: (id: string) => void;
-  onTotal: (total: number | null, error: Error | null) => void;
+  /** Called with what became of the question. */
+  told: (rows: Rows) => void;
   /** How many runs charts show. */
   charted: number;
 }
@@ -61,7 +62,7 @@ export function Table(props: TableProps) {
   const groups = grouped?.list ?? null;
   const [open, fold] = useState<Set<string>>(new Set());
   useEffect(() => fold(new Set()), [group]);
-  useEffect(() => props.onTotal(rows.total, rows.error), [rows.total, rows.error]);
+  useEffect(() => props.told(rows), [rows, rows.total, rows.error, rows.known]);
   const total = groups ? groups.length : rows.total ?? 0;
   const scroller = useScroller(groups && open.size > 0 ? groups.length : total);
   const [from, to] = scroller.seen;

@@ -5,7 +5,7 @@ import type { Experiment, Keys, Profile, Selection } from '../api/client';
 import { follow } from '../api/live';
 import { assign, choose, inks, ink } from '../draw/colors';
 import { count } from '../draw/numbers';
-import { useLoaded } from '../hooks';
+import { copy, useLoaded } from '../hooks';
 import { Button, Command, Dialog, Empty, Icon, Menu, Trouble } from '../parts/Controls';
 import { Filter, filterOf } from '../parts/Filter';
 import { Swatch } from '../parts/Panel';
@@ -14,6 +14,7 @@ import { Charts } from './Charts';
 import { attributes, byWeight, parse, titleOf, usual, write, nameOf } from './columns';
 import type { Column } from './columns';
 import { useRows } from './rows';
+import type { Rows } from './rows';
 import { Table } from './Table';
 
 const SHOWN = 20;
@@ -31,21 +32,22 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
   const [colouring, colour] = useState<string | null>(null);
   const [, turn] = useState(0);
   const filter = filterOf(typed);
-  // The last filter without a mistake; that of the address is taken at its word.
-  const [good, setGood] = useState(filter);
+  // The last filter without a mistake, by which keys and ranges are asked for once its rows are there.
+  const [good, setGood] = useState('');
   const idsName = ids.join();
   setScope(ids);
   const scope = useMemo(() => ({ experiment_ids: ids, view: state }), [idsName, state]);
 
+  const selection: Selection = useMemo(() => ({ ...scope, filter, order_by: order }), [scope, filter, joined(order)]);
   // A filter with a mistake changes nothing but the line that explains it.
-  const check = useLoaded((signal) => checked({ ...scope, filter }, signal), [filter, scope]);
-  useEffect(() => {
-    fail(check.error);
-    if (check.value && !check.error) setGood(filter);
-  }, [check.value, check.error]);
-  const selection: Selection = useMemo(() => ({ ...scope, filter: good, order_by: order }), [scope, good, joined(order)]);
+  const told = (rows: Rows) => {
+    setTotal(rows.total);
+    fail(rows.error);
+    if (rows.known && !rows.error) setGood(rows.selection.filter);
+  };
 
-  const meta = useLoaded((signal) => table({ ...scope, filter: good, max_results: 0, keys: true }, signal), [scope, good]);
+  // Keys of all runs, whatever is filtered now: completions and columns are of what there is.
+  const meta = useLoaded((signal) => table({ ...scope, max_results: 0, keys: true }, signal), [scope]);
   const keys: Keys | null = meta.value?.keys ?? null;
   // New metrics and params are looked for when something new is told.
   useEffect(() => {
@@ -63,7 +65,7 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
     () => given === null ? usual(telling.value, ids.length !== 1 && experiments.filter((one) => one.runs > 0).length > 1) : list(given).map(parse).filter((column) => column !== null),
     [given, telling.value, ids.length, experiments.length],
   );
-  const profiles = useProfiles(selection, columns);
+  const profiles = useProfiles({ ...selection, filter: good }, columns);
   const hidden = useMemo(() => new Set(list(view.get('hide'))), [view.get('hide')]);
   const pinned = list(view.get('pin'));
   const names = new Map(experiments.map((experiment) => [experiment.experiment_id, experiment.name]));
@@ -108,37 +110,31 @@ export function Workspace({ experiments, ids }: { experiments: Experiment[]; ids
               {[['active', 'Runs that are not deleted'], ['deleted', 'Deleted runs'], ['all', 'All runs']].map(([value, label]) => (
                 <button key={value} type="button" aria-pressed={state === value} onClick={() => { change({ view: value === 'active' ? null : value! }); close(); }}>{label}</button>
               ))}
+              <button type="button" onClick={() => { void copy(location.href); close(); }}>Copy a link to this view</button>
               <button type="button" onClick={() => { go(['experiments', ids.join(',') || 'all'], { tab }); setSelected(new Set()); close(); }}>Begin a new view</button>
             </>
           )}
         </Menu>
       </div>
-      {selected.size > 0 && <Selected selected={selected} clear={() => setSel(new Set())} deleted={state === 'deleted'} done={() => { setSel(new Set()); check.again(); }} tab={tab} />}
-      {error && typed.trim() === '' && <Trouble error={error} again={check.again} />}
+      {selected.size > 0 && <Selected selected={selected} clear={() => setSel(new Set())} deleted={state === 'deleted'} done={() => { setSel(new Set()); meta.again(); }} tab={tab} />}
+      {error && typed.trim() === '' && <Trouble error={error} again={meta.again} />}
       {empty ? <NoRuns one={ids.length === 1 ? names.get(ids[0]!) : undefined} />
         : tab === 'table' ? (
           <>
-            {total === 0 && !check.loading && <Empty title="No run matches"><p>Clear the filter, or look at deleted runs under More.</p></Empty>}
+            {total === 0 && !error && <Empty title="No run matches"><p>Clear the filter, or look at deleted runs under More.</p></Empty>}
             <Table selection={selection} columns={columns} profiles={profiles} order={order} group={group}
               setColumns={(next) => change({ cols: joined(next.map(write)) })} setOrder={(next) => change({ sort: joined(next) }, true)}
               setGroup={(next) => change({ group: next }, true)} selected={selected} select={select} hidden={hidden} hide={hide}
               pinned={pinned} pin={pin} charted={shownOf(view)} experiments={names} paint={colour}
-              onTotal={(total, error) => { setTotal(total); if (error) fail(error); }} />
+              told={told} />
           </>
         ) : (
-          <ChartsPane {...{ selection, keys, selected, hidden, hide, pinned, groups, setTotal, paint: colour }} />
+          <ChartsPane {...{ selection, keys, selected, hidden, hide, pinned, groups, told, paint: colour }} />
         )}
       {colouring && <Colours id={colouring} close={() => { colour(null); turn((n) => n + 1); }} />}
       {meta.error && !error && <Trouble error={meta.error} again={meta.again} />}
     </div>
   );
-}
-
-/** How many runs a filter finds; a mistake in it is told without a failed request. */
-async function checked(selection: object, signal: AbortSignal): Promise<number> {
-  const answer = await table({ ...selection, max_results: 0, explain: true }, signal);
-  if (answer.mistake !== undefined) throw new Error(answer.mistake);
-  return answer.total;
 }
 
 /** Params with more than one value, and metrics that many runs have: of these a new view shows some. */
@@ -175,18 +171,28 @@ function useProfiles(selection: Selection, columns: Column[]): Map<string, Profi
   return useMemo(() => new Map((loaded.value?.profiles ?? []).flatMap((profile, at): [string, Profile][] => wanted[at] ? [[write(wanted[at]!), profile]] : [])), [loaded.value]);
 }
 
+/** How many letters of all names are the same at their beginning, up to a break in them, if that is worth leaving out. */
+function commonLead(names: string[]): number {
+  const [first = '', ...others] = names;
+  if (others.length === 0) return 0;
+  let at = 0;
+  while (at < first.length && others.every((other) => other[at] === first[at])) at++;
+  const lead = first.slice(0, at).replace(/[^/_\-. ]*$/, '').length;
+  return lead >= 8 ? lead : 0;
+}
+
 /** How many runs charts show. */
 const shownOf = (view: URLSearchParams) => Math.min(1000, Math.max(1, Number(view.get('n') ?? SHOWN) || SHOWN));
 
-function ChartsPane({ selection, keys, selected, hidden, hide, pinned, groups, setTotal, paint }: {
+function ChartsPane({ selection, keys, selected, hidden, hide, pinned, groups, told, paint }: {
   selection: Selection; keys: Keys | null; selected: Set<string>; hidden: Set<string>; hide: (id: string) => void;
-  pinned: string[]; groups: string[]; setTotal: (total: number | null) => void; paint: (id: string) => void;
+  pinned: string[]; groups: string[]; told: (rows: Rows) => void; paint: (id: string) => void;
 }) {
   const { view } = usePlace();
   const dark = useDark();
   const rows = useRows(selection, []);
   const most = shownOf(view);
-  useEffect(() => setTotal(rows.total), [rows.total]);
+  useEffect(() => told(rows), [rows, rows.total, rows.error, rows.known]);
   const wanted = Math.min(most, rows.total ?? 0);
   useEffect(() => { if (wanted > 0) rows.ensure(0, wanted); }, [rows, wanted]);
   const listed = Array.from({ length: wanted }, (_, at) => rows.row(at)).filter((row) => row !== null);
@@ -194,7 +200,9 @@ function ChartsPane({ selection, keys, selected, hidden, hide, pinned, groups, s
   const shown = listed.filter((row) => !hidden.has(row.id) && (!only || selected.has(row.id)));
   // The same list as long as it has the same runs, so that charts do not ask anew.
   const name = shown.map((row) => row.id + row.name).join();
-  const runs = useMemo(() => shown.map((row) => ({ id: row.id, name: row.name })), [name]);
+  const lead = commonLead(listed.map((row) => row.name));
+  const short = (text: string) => (lead > 0 ? `…${text.slice(lead)}` : text);
+  const runs = useMemo(() => shown.map((row) => ({ id: row.id, name: short(row.name) })), [name, lead]);
   assign(runs.map((run) => run.id));
   // Charts are of what these runs have.
   const ids = runs.map((run) => run.id);
@@ -223,7 +231,7 @@ function ChartsPane({ selection, keys, selected, hidden, hide, pinned, groups, s
               <li key={row.id} class={`${off ? 'dim' : ''} ${pinned.includes(row.id) ? 'pinned' : ''}`}>
                 <Button icon={off ? 'hidden' : 'eye'} label={off ? `Show ${row.name}` : `Hide ${row.name}`} pressed={off} onClick={() => hide(row.id)} />
                 <button type="button" class="ink" aria-label={`Colour of ${row.name}`} onClick={() => paint(row.id)}><Swatch color={own.color} dash={own.dash} /></button>
-                <a href={link(['experiments', row.experiment, 'runs', row.id])} title={row.name}>{row.name}</a>
+                <a href={link(['experiments', row.experiment, 'runs', row.id])} title={row.name}>{short(row.name)}</a>
                 {row.status === 'RUNNING' && <i class="dot running" title="Running" />}
               </li>
             );

@@ -20,7 +20,12 @@ const PAGE = 100;
 /** Windows that are kept; beyond this those that were needed longest ago go. */
 const KEPT = 40;
 
+/** A filter that is none. */
+export class Mistake extends Error {}
+
 class Windows {
+  /** Whether the total is of this question, not of the one before. */
+  known = false;
   total: number | null = null;
   error: Error | null = null;
   leftOut = 0;
@@ -30,7 +35,7 @@ class Windows {
   private asked = new Map<number, AbortController>();
   private stale: Map<number, RunRow[]> = new Map();
 
-  constructor(private readonly selection: Selection, private readonly columns: string[], private readonly tell: () => void, before: Windows | null) {
+  constructor(readonly selection: Selection, private readonly columns: string[], private readonly tell: () => void, before: Windows | null) {
     // What was there stays on the screen until the new rows are.
     if (before) {
       this.total = before.total;
@@ -67,9 +72,11 @@ class Windows {
     this.asked.set(page, abort);
     const begun = performance.now();
     try {
-      const answer = await table({ ...this.selection, offset: page * PAGE, max_results: PAGE, columns: this.columns }, abort.signal);
+      const answer = await table({ ...this.selection, offset: page * PAGE, max_results: PAGE, columns: this.columns, explain: true }, abort.signal);
       if (abort.signal.aborted) return;
+      if (answer.mistake !== undefined) throw new Mistake(answer.mistake);
       const { runs, columns = [] } = answer;
+      this.known = true;
       this.total = answer.total;
       this.leftOut = answer.left_out;
       this.took = performance.now() - begun;

@@ -1,8 +1,9 @@
 //! `GET /api/stepwell/series.csv`: metrics of runs as CSV, for spreadsheets and Grafana.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
-use stepwell::{Bucket, Point, RunId};
+use stepwell::{Columns, RunId};
 
 use super::failed;
 use crate::call::{Answer, Call, Outcome};
@@ -32,56 +33,84 @@ pub(crate) fn series(call: &Call<'_>) -> Outcome {
         None => Ok(absent),
         Some(text) => text.parse().map_err(|_| Fault::invalid(format!("{name} '{text}' is not a step, an integer."))),
     };
-    let (from, to) = (step("from", i64::MIN)?, step("to", i64::MAX)?);
     let buckets = match call.input.argument("points").map(str::parse::<usize>) {
         None => None,
         Some(Ok(points)) if (1..=4 * BUCKETS_MAX).contains(&points) => Some(points.div_ceil(4)),
         Some(_) => return Err(Fault::invalid(format!("points must be between 1 and {}.", 4 * BUCKETS_MAX))),
     };
-    let mut csv = String::from("run,key,step,time,value\n");
-    let mut total = 0;
+    let mut sheet = Sheet { call, csv: "run,key,step,time,value\n".into(), total: 0 };
     for id in runs {
+        sheet.run(id, &keys, step("from", i64::MIN)?..=step("to", i64::MAX)?, buckets)?;
+    }
+    Ok(Answer { status: 200, content_type: "text/csv; charset=utf-8", body: sheet.csv.into_bytes() })
+}
+
+/// A table being written.
+struct Sheet<'a> {
+    call: &'a Call<'a>,
+    csv: String,
+    /// Points so far, or as many as there may be.
+    total: u64,
+}
+
+impl Sheet<'_> {
+    fn run(
+        &mut self,
+        id: &str,
+        keys: &[&str],
+        steps: RangeInclusive<i64>,
+        buckets: Option<usize>,
+    ) -> Result<(), Fault> {
         let id = RunId::new(id).map_err(failed)?;
-        let found = call.tracking().workspace().find_run(&id).map_err(failed)?;
+        let found = self.call.tracking().workspace().find_run(&id).map_err(failed)?;
         let run = found.ok_or_else(|| Fault::missing(format!("Run with id={id} not found")))?;
         let mut reader = run.salvage();
-        for &key in &keys {
+        for &key in keys {
             let count = run.count(key).map_err(|_| {
                 Fault::missing(format!("Run {id} has no metric '{key}'; GET /api/stepwell/run?run_id={id} lists them."))
             })?;
-            let start = format!("{},{}", cell(id.as_str()), cell(key));
-            let mut row = |point: Point| {
-                let time = point.timestamp_ms.map_or_else(String::new, rfc3339);
-                let _ = writeln!(csv, "{start},{},{time},{}", point.step, point.value);
+            let points: Columns = match buckets {
+                Some(buckets) => {
+                    self.reserve(4 * (buckets as u64).min(count))?;
+                    let all = steps == (i64::MIN..=i64::MAX);
+                    let found = reader.downsample(key, (!all).then(|| steps.clone()), buckets).map_err(failed)?;
+                    found.points()
+                }
+                None if count > POINTS_MAX => {
+                    return Err(Fault::invalid(format!(
+                        "'{key}' has {count} points, more than {POINTS_MAX}; add points=2000 for its envelope, with every \
+                         spike."
+                    )));
+                }
+                // A range may be short although the series is long, so that its points are counted as they are read.
+                None => {
+                    let points = reader.range(key, steps.clone()).map_err(failed)?;
+                    self.reserve(points.len() as u64)?;
+                    points
+                }
             };
-            if let Some(buckets) = buckets {
-                total += 4 * (buckets as u64).min(count);
-                call.context.reserve(total as usize * POINT_BYTES)?;
-                let steps = (from != i64::MIN || to != i64::MAX).then_some(from..=to);
-                let found = reader.downsample(key, steps, buckets).map_err(failed)?;
-                found.buckets.iter().flat_map(Bucket::points).for_each(&mut row);
-                continue;
-            }
-            // A range may be short although the series is long, so that its points are counted as they are read.
-            let points = if count <= POINTS_MAX {
-                reader.range(key, from..=to).map_err(failed)?
-            } else {
-                return Err(Fault::invalid(format!(
-                    "'{key}' has {count} points, more than {POINTS_MAX}; add points=2000 for its envelope, with every spike."
-                )));
-            };
-            total += points.len() as u64;
-            if total > POINTS_MAX {
-                return Err(Fault::invalid(format!(
-                    "These are more than {POINTS_MAX} points; add points=2000 for envelopes, or ask for fewer metrics."
-                )));
-            }
-            call.context.reserve(total as usize * POINT_BYTES)?;
-            points.iter().for_each(&mut row);
+            self.rows(&format!("{},{}", cell(id.as_str()), cell(key)), &points);
         }
-        call.context.left_out(&reader.messages());
+        self.call.context.left_out(&reader.messages());
+        Ok(())
     }
-    Ok(Answer { status: 200, content_type: "text/csv; charset=utf-8", body: csv.into_bytes() })
+
+    fn reserve(&mut self, points: u64) -> Result<(), Fault> {
+        self.total += points;
+        if self.total > POINTS_MAX {
+            return Err(Fault::invalid(format!(
+                "These are more than {POINTS_MAX} points; add points=2000 for envelopes, or ask for fewer metrics."
+            )));
+        }
+        self.call.context.reserve(self.total as usize * POINT_BYTES)
+    }
+
+    fn rows(&mut self, start: &str, points: &Columns) {
+        for point in points.iter() {
+            let time = point.timestamp_ms.map_or_else(String::new, rfc3339);
+            let _ = writeln!(self.csv, "{start},{},{time},{}", point.step, point.value);
+        }
+    }
 }
 
 /// A cell of text: quoted where CSV needs it, and with a quote mark before what a spreadsheet would run as a formula.
