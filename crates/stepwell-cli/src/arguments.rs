@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Repair(commands::repair::Arguments),
     /// Copy to a workspace what it lacks of another: runs, models, artifacts, deletions.
     Sync(commands::sync::Arguments),
+    /// List and send what remote runs have left in their spools.
+    Spool(commands::spool::Arguments),
     /// Answer MLflow's clients and show MLflow's web UI.
     Serve(commands::serve::Arguments),
     /// Make, list and revoke tokens for the server.

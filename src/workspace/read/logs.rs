@@ -209,8 +209,9 @@ fn part_of_key(view: &LogView, key: RunKey) -> impl Iterator<Item = RunPart> {
 
 fn part_of_number(view: &LogView, run: u32) -> RunPart {
     let state = view.state(run);
-    let parts = view.parts(run).map(|(key, part)| (key.to_owned(), part)).collect();
-    let series = vec![(state.coverage[0], parts)];
+    let mut parts = Some(view.parts(run).map(|(key, part)| (key.to_owned(), part)).collect());
+    // The first coverage is that of the points.
+    let series = state.coverage.iter().map(|&own| (own, parts.take().unwrap_or_default())).collect();
     RunPart { state, series }
 }
 
