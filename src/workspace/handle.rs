@@ -28,6 +28,7 @@ use crate::workspace::state::shared::{Shared, confined, create_folder};
 use crate::workspace::transfer::adopt::{AdoptedExperiment, ExperimentImport};
 use crate::workspace::transfer::import::Importer;
 use crate::workspace::transfer::pull::Pulled;
+use crate::workspace::transfer::receive::Receiver;
 use crate::workspace::transfer::ship::Shipment;
 use crate::workspace::write::edits::RunEdit;
 use crate::workspace::write::experiments::Experiments;
@@ -522,6 +523,12 @@ impl Workspace {
     /// [`Error::NotFound`] for a named run, [`Error::Io`].
     pub fn ship(&self, runs: Vec<RunId>) -> Result<Shipment> {
         self.shared.ship(runs)
+    }
+
+    /// Takes what is logged elsewhere, with at most this many logs open at once.
+    #[must_use]
+    pub fn receiver(&self, logs_max: usize) -> Receiver {
+        Receiver::new(&self.shared, logs_max)
     }
 
     /// The points in each run's logs, by writer. Costs nothing for what an earlier call saw.

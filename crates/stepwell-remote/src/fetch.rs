@@ -46,7 +46,7 @@ pub fn fetch(
     files: bool,
     progress: &mut dyn FnMut(&Fetched),
 ) -> Result<Fetched> {
-    let receiver = Receiver::new(workspace, LOGS_MAX);
+    let receiver = workspace.receiver(LOGS_MAX);
     let places = Files::new(workspace);
     let (mut done, mut after) = (Fetched::default(), String::new());
     loop {

@@ -1,7 +1,6 @@
 //! Goes on with a run that the spool does not have: takes its metadata from the server.
 
 use serde::Deserialize;
-use stepwell::replication::Receiver;
 use stepwell::{RunId, Workspace};
 
 use crate::error::Result;
@@ -12,7 +11,7 @@ pub(crate) fn begin(workspace: &Workspace, server: &Server, id: &RunId, experime
     match known(server, id) {
         Ok(experiment) => {
             let experiment = workspace.experiments().get_or_create(&experiment)?;
-            let receiver = Receiver::new(workspace, 16);
+            let receiver = workspace.receiver(16);
             for parcel in server.metadata(id)? {
                 let _ = receiver.take(&parcel, experiment)?;
             }
@@ -22,7 +21,7 @@ pub(crate) fn begin(workspace: &Workspace, server: &Server, id: &RunId, experime
         Err(error) if error.may_pass() => {
             let experiment = workspace.experiments().get_or_create(experiment.unwrap_or("Default"))?;
             // What the server knows of the run is older than what comes now.
-            Receiver::new(workspace, 1).begin_after_unknown(id, experiment)?;
+            workspace.receiver(1).begin_after_unknown(id, experiment)?;
             Ok(())
         }
         Err(error) => Err(error),

@@ -115,6 +115,14 @@ impl Server {
         self.send(method, &format!("{path}{query}"), "application/json", json)
     }
 
+    /// Posts bytes of any kind.
+    ///
+    /// # Errors
+    /// [`Error::Network`].
+    pub fn post(&self, path: &str, kind: &str, body: &[u8]) -> Result<Response> {
+        self.send("POST", path, kind, body)
+    }
+
     /// Gets something as a stream.
     pub(crate) fn download(&self, path: &str, take: impl FnOnce(&mut dyn std::io::Read) -> Result<()>) -> Result<()> {
         let url = format!("{}{path}", self.options.url);

@@ -88,7 +88,7 @@ impl Api {
             extended_filters: settings.extended_filters,
             ..TrackingOptions::default()
         };
-        let receiver = Receiver::new(&workspace, RELAYED_LOGS_MAX);
+        let receiver = workspace.receiver(RELAYED_LOGS_MAX);
         let tracking = Tracking::new(workspace, options);
         Ok(Self { tracking, settings, model_source, roots: OnceLock::new(), receiver })
     }

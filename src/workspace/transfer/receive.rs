@@ -25,7 +25,6 @@ use crate::run::seal::SeriesColumns;
 use crate::run::session::Session;
 use crate::run::state::{RunState, Stamp};
 use crate::run::watermark::Watermark;
-use crate::workspace::handle::Workspace;
 use crate::workspace::state::shared::Shared;
 use crate::workspace::transfer::position::Position;
 use crate::workspace::write::edits::{Editor, Since, UNREAD_ORDERS};
@@ -66,12 +65,12 @@ struct Table {
 
 #[derive(Debug)]
 struct Slot {
-    log: Shared,
+    log: Log,
     used: u64,
     round: u64,
 }
 
-type Shared = Arc<Mutex<Option<Relayed>>>;
+type Log = Arc<Mutex<Option<Relayed>>>;
 
 /// An open log of an author.
 #[derive(Debug)]
@@ -84,10 +83,9 @@ struct Relayed {
 }
 
 impl Receiver {
-    /// A receiver that has at most this many logs open.
-    #[must_use]
-    pub fn new(workspace: &Workspace, logs_max: usize) -> Self {
-        Self { workspace: workspace.shared.clone(), table: Mutex::default(), logs_max: logs_max.max(1) }
+    /// See [`Workspace::receiver`](crate::Workspace::receiver).
+    pub(crate) fn new(workspace: &Shared, logs_max: usize) -> Self {
+        Self { workspace: workspace.clone(), table: Mutex::default(), logs_max: logs_max.max(1) }
     }
 
     /// What is durable here of a writer's points in a run, if the run exists.
@@ -255,7 +253,7 @@ impl Receiver {
     }
 
     /// The slot of an author's log. Where the table is full, the one that was used longest ago goes.
-    fn slot(&self, run: &RunId, writer: WriterId) -> Shared {
+    fn slot(&self, run: &RunId, writer: WriterId) -> Log {
         let mut table = self.table.lock();
         table.uses += 1;
         let (used, round) = (table.uses, table.round);
@@ -270,7 +268,7 @@ impl Receiver {
             let oldest = free.min_by_key(|(_, slot)| slot.used).map(|(key, _)| key.clone());
             evicted = oldest.and_then(|key| table.logs.remove(&key));
         }
-        let log = Shared::default();
+        let log = Log::default();
         table.logs.insert(key, Slot { log: Arc::clone(&log), used, round });
         drop(table);
         drop(evicted);
@@ -287,7 +285,7 @@ impl Receiver {
     }
 }
 
-fn is_closed(log: &Shared) -> bool {
+fn is_closed(log: &Log) -> bool {
     log.try_lock().is_some_and(|log| log.is_none())
 }
 

@@ -24,11 +24,21 @@ impl Served {
         Self::start_at(folder, 0)
     }
 
+    /// One that asks for tokens.
+    pub(crate) fn start_with_tokens(folder: &Path) -> Self {
+        Self::start_as(folder, 0, "1")
+    }
+
     fn start_at(folder: &Path, port: u16) -> Self {
+        Self::start_as(folder, port, "")
+    }
+
+    fn start_as(folder: &Path, port: u16, tokens: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "support::serves_if_it_is_told_to", "--nocapture"])
             .env(ROLE, folder)
             .env("STEPWELL_TEST_PORT", port.to_string())
+            .env("STEPWELL_TEST_TOKENS", tokens)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -71,7 +81,18 @@ fn serves_if_it_is_told_to() {
     let Some(folder) = std::env::var_os(ROLE) else { return };
     let mut config = stepwell_server::Config::of(Path::new(&folder));
     config.port = std::env::var("STEPWELL_TEST_PORT").unwrap().parse().unwrap();
+    if std::env::var("STEPWELL_TEST_TOKENS").is_ok_and(|tokens| !tokens.is_empty()) {
+        config.access = stepwell_server::Access::Token;
+    }
     serve(config);
+}
+
+/// A token to write to one experiment, and one to read all.
+pub(crate) fn tokens(folder: &Path, experiment: &str) -> [String; 2] {
+    let tokens = stepwell_server::Tokens::of(folder);
+    let (now, day) = (stepwell::now_ms(), 86_400_000);
+    let of = |role, experiments| tokens.create("t", role, experiments, now, day).unwrap().1;
+    [of(stepwell_server::Role::Write, vec![experiment.to_owned()]), of(stepwell_server::Role::Read, Vec::new())]
 }
 
 fn serve(config: stepwell_server::Config) {
