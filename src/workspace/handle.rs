@@ -539,6 +539,15 @@ impl Workspace {
         self.shared.logged_points()
     }
 
+    /// Whether a log of the run is locked by its writer. It costs a look at each lock, and reads nothing. Where locks do
+    /// not work it is `false`: see [`Self::has_live_writer`].
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn is_held(&self, id: &RunId) -> Result<bool> {
+        self.shared.is_held(id)
+    }
+
     /// Whether the run has a live writer, here or in another process.
     ///
     /// # Errors

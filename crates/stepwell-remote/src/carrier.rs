@@ -31,8 +31,8 @@ pub struct Carried {
     pub notes: BTreeSet<String>,
 }
 
-/// Carries these runs of a workspace to a server, or all if none is named, on this thread. With `release` runs that have
-/// ended and arrived are removed from the workspace, as from a spool. `progress` is told after each request.
+/// Carries these runs of a workspace to a server, or all if none is named, on this thread. With `release` runs that
+/// have ended and arrived are removed from the workspace, as from a spool. `progress` is told after each request.
 ///
 /// # Errors
 /// The first that keeps it from going on; what was carried until then is in `done`.
@@ -63,7 +63,7 @@ pub(crate) struct Carrier {
     shipment: Option<Shipment>,
     pending: VecDeque<Parcel>,
     /// Runs that the server refused; they stay in the spool.
-    refused: BTreeSet<RunId>,
+    pub(crate) refused: BTreeSet<RunId>,
     files: Files,
     /// The server's points of each writer, as far as it said.
     pub(crate) there: BTreeMap<RunId, BTreeMap<WriterId, u64>>,
@@ -118,7 +118,9 @@ impl Carrier {
         let runs: Vec<RunId> = self.shipment.iter().flat_map(|shipment| shipment.runs().cloned()).collect();
         let mut ended = Vec::new();
         for run in runs {
-            if !self.refused.contains(&run) && !self.workspace.has_live_writer(&run)? {
+            // The look at the locks is cheap, and mostly enough.
+            let held = self.workspace.is_held(&run)? || self.workspace.has_live_writer(&run)?;
+            if !self.refused.contains(&run) && !held {
                 ended.push(run);
             }
         }

@@ -47,7 +47,7 @@ pub fn fetch(
     progress: &mut dyn FnMut(&Fetched),
 ) -> Result<Fetched> {
     let receiver = workspace.receiver(LOGS_MAX);
-    let places = Files::new(workspace);
+    let mut places = Files::new(workspace);
     let (mut done, mut after) = (Fetched::default(), String::new());
     loop {
         let page = server.list(filter, &after)?;

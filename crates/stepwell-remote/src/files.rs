@@ -46,6 +46,8 @@ impl Stamp {
 /// The files of a spool's runs.
 pub(crate) struct Files {
     tracking: Tracking,
+    /// Where the files of each run are, as far as it was asked.
+    folders: BTreeMap<RunId, Option<PathBuf>>,
     /// What was sent of each run, by path.
     sent: BTreeMap<RunId, BTreeMap<String, Stamp>>,
     /// Files of each run that were met and not sent.
@@ -72,6 +74,7 @@ impl Files {
         };
         Self {
             tracking: Tracking::new(workspace.clone(), options),
+            folders: BTreeMap::new(),
             sent: BTreeMap::new(),
             left: BTreeMap::new(),
             kept: BTreeSet::new(),
@@ -79,10 +82,15 @@ impl Files {
     }
 
     /// The folder of a run's files; `None` if they are elsewhere.
-    pub(crate) fn folder(&self, run: &RunId) -> Option<PathBuf> {
+    pub(crate) fn folder(&mut self, run: &RunId) -> Option<PathBuf> {
+        if let Some(known) = self.folders.get(run) {
+            return known.clone();
+        }
         let uri = self.tracking.get_run(run.as_str()).ok()?.info.artifact_uri;
         let path = uri.strip_prefix("file://").unwrap_or(&uri);
-        path.starts_with('/').then(|| PathBuf::from(path))
+        let folder = path.starts_with('/').then(|| PathBuf::from(path));
+        self.folders.insert(run.clone(), folder.clone());
+        folder
     }
 
     /// The files of a run that are to be sent: path within the run, and stamp.
@@ -131,7 +139,7 @@ impl Files {
     }
 
     /// Whether a run that has ended has files that were not sent as they are.
-    pub(crate) fn has_more(&self, run: &RunId) -> Result<bool> {
+    pub(crate) fn has_more(&mut self, run: &RunId) -> Result<bool> {
         match self.folder(run).filter(|folder| folder.is_dir()) {
             Some(_) if self.kept.contains(run) => Ok(true),
             Some(folder) => Ok(!self.news(&folder, run, true)?.is_empty()),
@@ -140,13 +148,14 @@ impl Files {
     }
 
     /// The folder of a run's files, if it is in the workspace; to be removed when the run is gone.
-    pub(crate) fn own_folder(&self, run: &RunId) -> Option<PathBuf> {
+    pub(crate) fn own_folder(&mut self, run: &RunId) -> Option<PathBuf> {
         let root = std::path::absolute(self.tracking.workspace().root()).ok()?;
         self.folder(run).filter(|folder| folder.starts_with(root.join("artifacts")) && folder.is_dir())
     }
 
     /// Forgets a run, and removes its files.
     pub(crate) fn remove(&mut self, run: &RunId, folder: Option<PathBuf>) -> Result<()> {
+        self.folders.remove(run);
         self.sent.remove(run);
         self.left.remove(run);
         let Some(folder) = folder else { return Ok(()) };

@@ -6,7 +6,7 @@
 //!
 //! 1. The server alone knows what it has. Whoever carries a run asks for its position, and sends what follows. So a
 //!    point arrives once, after any crash on either side, and whichever process carries it.
-//! 2. What the server acknowledged is durable there. A run leaves the spool when it has ended and all of it has arrived.
+//! 2. What the server acknowledged is durable there. A run leaves the spool when it has ended and all of it arrived.
 //! 3. Of the processes that share a spool one carries, which a lock decides. The lock saves work; another process may
 //!    carry its own run at the same time.
 

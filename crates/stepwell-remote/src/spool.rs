@@ -82,6 +82,8 @@ struct State {
     own: BTreeSet<RunId>,
     there: BTreeMap<RunId, BTreeMap<WriterId, u64>>,
     notes: BTreeSet<String>,
+    /// Runs that the server refused.
+    refused: BTreeSet<RunId>,
     files_left: u64,
     last_error: Option<String>,
     /// Since when not all has arrived.
@@ -246,7 +248,8 @@ impl Spool {
         let of_run = |note: &&String| run.is_none_or(|run| note.contains(run.as_str()));
         let refused: Vec<String> = state.notes.iter().filter(of_run).cloned().collect();
         let (files_left, error, there) = (state.files_left, state.last_error.clone(), state.there.clone());
-        let arrived = state.arrived >= asked;
+        let arrived =
+            state.arrived >= asked && run.map_or_else(|| state.refused.is_empty(), |run| !state.refused.contains(run));
         drop(state);
         let points_left = if arrived { 0 } else { self.points_left(&there, run) };
         Delivery { arrived, points_left, files_left, refused, error }
@@ -381,6 +384,7 @@ fn tell(shared: &Shared, carrier: &Carrier) {
     state.files_left = carrier.files_left();
     state.there.extend(carrier.there.iter().map(|(run, writers)| (run.clone(), writers.clone())));
     state.notes.extend(carrier.carried.notes.iter().cloned());
+    state.refused.extend(carrier.refused.iter().cloned());
 }
 
 /// The lock, if nobody has it.

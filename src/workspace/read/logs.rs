@@ -103,6 +103,12 @@ impl Shared {
         self.inner.storage.open_write(&name.log()).and_then(|file| is_abandoned(&*file))
     }
 
+    /// See [`Workspace::is_held`](crate::Workspace::is_held).
+    pub(crate) fn is_held(&self, id: &RunId) -> Result<bool> {
+        let names = self.run_log_names(id.key())?;
+        Ok(names.iter().any(|name| self.is_free(name).is_ok_and(|free| !free)))
+    }
+
     /// All readable edit logs, and the errors of the others, which may mention any run.
     pub(crate) fn edit_log_views(&self) -> Result<(Vec<Arc<LogView>>, Vec<Error>)> {
         let (mut views, mut unreadable) = (Vec::new(), Vec::new());

@@ -32,16 +32,17 @@ use crate::progress::Progress;
 ///
 /// One of the two may be a server: `http://…` or `https://…`. Then runs are copied with their points, metadata and
 /// files, without deletions and registered models, and what a server has of a run is never sent to it again. The token
-/// comes from `stepwell login`, $STEPWELL_TOKEN or $MLFLOW_TRACKING_TOKEN. From a spool (see `stepwell spool`), runs that have ended and
-/// arrived are removed.
+/// comes from `stepwell login`, $STEPWELL_TOKEN or $MLFLOW_TRACKING_TOKEN. From a spool (see `stepwell spool`), runs
+/// that have ended and arrived are removed.
 ///
 /// The exit status is 1 when something of SRC was left out, which is named.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Examples:\n  stepwell sync stepwell /backup/stepwell\n  stepwell sync --both laptop /mnt/lab/stepwell\n  \
-                  stepwell sync runs http://lab:5000\n  \
-                  stepwell sync http://lab:5000 here --filter \"metrics.loss < 0.1\""
-)]
+#[command(after_help = "\
+Examples:
+  stepwell sync stepwell /backup/stepwell
+  stepwell sync --both laptop /mnt/lab/stepwell
+  stepwell sync runs http://lab:5000
+  stepwell sync http://lab:5000 here --filter 'metrics.loss < 0.1'")]
 pub(crate) struct Arguments {
     /// The workspace or server to copy from.
     #[arg(value_name = "SRC")]

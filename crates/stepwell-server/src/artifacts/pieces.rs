@@ -85,8 +85,8 @@ pub(crate) fn part(request: Streamed) -> Streaming {
     })
 }
 
-/// `PUT stepwell/spool/files?run_id=…&path=…&sha256=…&size=…&offset=…`: bytes from an offset on, which must be where the
-/// file ends here.
+/// `PUT stepwell/spool/files?run_id=…&path=…&sha256=…&size=…&offset=…`: bytes from an offset on, which must be where
+/// the file ends here.
 pub(crate) fn take(request: Streamed) -> Streaming {
     Box::pin(async move {
         let (asked, offset) = (Asked::read(&request)?, number(&request, "offset")?);

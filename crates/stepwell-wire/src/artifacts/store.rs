@@ -199,8 +199,8 @@ impl ArtifactStore {
         Ok((File::from(file), Upload { uploads, name, published: false }))
     }
 
-    /// Goes on with an upload that arrives in pieces: its file, its handle, and how many bytes it has. It stays when the
-    /// handle is dropped, until nobody has touched it for a day. `name` is 32 hex digits that no other upload has.
+    /// Goes on with an upload that arrives in pieces: its file, its handle, and how many bytes it has. It stays when
+    /// the handle is dropped, until nobody has touched it for a day. `name` is 32 hex digits that no other upload has.
     ///
     /// # Errors
     /// As [`Self::begin`]; 503 while somebody else writes it.
