@@ -45,7 +45,7 @@ fn main() {
         let mut lines = Vec::new();
         let start = timed(runs, |number| {
             let key = RunKey(u128::from(number));
-            lines.push(ledger.begin(Some(key), WriterId(u128::from(round)), 100).unwrap());
+            lines.push(ledger.begin(Some(key), WriterId(u128::from(round)), false, 100).unwrap());
         });
         let mut of_each = lines.iter();
         let point = timed(runs, |_| of_each.next().unwrap().change(|entry| entry.tail = true));

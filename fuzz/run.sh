@@ -22,7 +22,7 @@ bin=$target_dir/$host/release
 
 targets=$*
 if [ -z "$targets" ]; then
-    targets="log log_forged records slots codec group group_forged pack journal index query"
+    targets="log log_forged records slots codec group group_forged pack journal index query parcel parcel_forged"
     case ${FUZZ_FEATURES:-} in *import*) targets="$targets import_tensorboard import_wandb import_csv import_jsonl" ;; esac
 fi
 

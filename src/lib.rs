@@ -175,6 +175,24 @@ pub mod import {
     };
 }
 
+/// Carrying what writers log from one workspace to another, a parcel at a time, over whatever connects them.
+pub mod replication {
+    #[doc(inline)]
+    pub use crate::log::record::Author;
+    #[doc(inline)]
+    pub use crate::run::{
+        bundle::{Bundle, Bundling, MEDIA_TYPE},
+        parcel::Parcel,
+    };
+    #[doc(inline)]
+    pub use crate::workspace::{
+        transfer::position::Position,
+        transfer::receive::{Receiver, Taken},
+        transfer::ship::Shipment,
+        write::params::Refused,
+    };
+}
+
 /// Items that a facade attaches to runs: datasets, logged models and their sources.
 pub mod items {
     #[doc(inline)]

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stepwell::internals::base::checksum::crc32;
-use stepwell::internals::base::control;
 use stepwell::internals::base::names::Names;
 use stepwell::internals::codec::{Effort, Scratch};
 use stepwell::internals::folder::paths;
@@ -84,10 +83,8 @@ impl Log {
     fn new(writer: WriterId, order: u64) -> Self {
         let mut log = Self { writer, bytes: Vec::new() };
         let mut payload = Vec::new();
-        control::encode(
-            &Start { version: 1, writer, order, created_ms: TIME, process: "golden".into(), buffer_slots: 4 },
-            &mut payload,
-        );
+        let process = "golden".into();
+        Start { writer, order, created_ms: TIME, process, buffer_slots: 4, author: None }.encode(&mut payload);
         log.frame(Label { kind: Kind::Start, count: 0, sequence: 0, durable: 0 }, &payload);
         log
     }

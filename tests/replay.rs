@@ -89,4 +89,6 @@ replay! {
     journal: 3000,
     index: 2000,
     query: 3000,
+    parcel: 3000,
+    parcel_forged: 3000,
 }

@@ -91,14 +91,15 @@ const INNER: [(&str, &str, &[&str]); 2] = [
 ];
 
 /// Which of our crates a crate may depend on. What is not named here is forbidden.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
     ("stepwell", &[]),
     ("stepwell-import", &["stepwell"]),
     ("stepwell-login", &[]),
     ("stepwell-wire", &["stepwell"]),
     ("stepwell-server", &["stepwell", "stepwell-wire"]),
-    ("stepwell-cli", &["stepwell", "stepwell-import", "stepwell-login", "stepwell-server"]),
-    ("stepwell-python", &["stepwell", "stepwell-login", "stepwell-wire", "stepwell-cli"]),
+    ("stepwell-remote", &["stepwell", "stepwell-login"]),
+    ("stepwell-cli", &["stepwell", "stepwell-import", "stepwell-login", "stepwell-remote", "stepwell-server"]),
+    ("stepwell-python", &["stepwell", "stepwell-login", "stepwell-wire", "stepwell-remote", "stepwell-cli"]),
     ("stepwell-torture", &["stepwell"]),
     ("stepwell-compare", &["stepwell"]),
     ("xtask", &[]),
@@ -116,8 +117,19 @@ const FREE_OF: [(&str, &[&str]); 5] = [
 ];
 
 /// The modules of the library that are public. `internals` opens the others to the repository's own targets.
-const PUBLIC: [&str; 10] =
-    ["files", "import", "internals", "items", "limits", "maintenance", "query", "registry", "testing", "tracking"];
+const PUBLIC: [&str; 11] = [
+    "files",
+    "import",
+    "internals",
+    "items",
+    "limits",
+    "maintenance",
+    "query",
+    "registry",
+    "replication",
+    "testing",
+    "tracking",
+];
 
 /// Files with `unsafe` code.
 const UNSAFE: [&str; 16] = [

@@ -22,7 +22,7 @@ pub const PAYLOAD_MAX: usize = 1 << 30;
 pub const SECTOR: u64 = 512;
 
 /// Greater sequence numbers are damage; the bound also prevents overflows.
-const SEQUENCE_MAX: u64 = 1 << 60;
+pub const SEQUENCE_MAX: u64 = 1 << 60;
 
 /// The kind of a frame's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,6 +37,8 @@ const ENDED: u32 = 2;
 const RETIRED: u32 = 4;
 /// The log is an edit log.
 const EDITS: u32 = 8;
+/// The log is relayed: its points count as another writer's.
+const RELAYED: u32 = 16;
 
 /// The contents of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub struct Entry {
     pub ended: bool,
     /// Whether the log may be gone.
     pub retired: bool,
+    /// Whether the log's points count as another writer's.
+    pub relayed: bool,
 }
 
 impl Entry {
@@ -71,7 +75,8 @@ impl Entry {
         let flags = flag(self.tail, TAIL)
             | flag(self.ended, ENDED)
             | flag(self.retired, RETIRED)
-            | flag(self.run.is_none(), EDITS);
+            | flag(self.run.is_none(), EDITS)
+            | flag(self.relayed, RELAYED);
         let mut bytes = Vec::with_capacity(LINE_LEN);
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&flags.to_le_bytes());
@@ -100,7 +105,7 @@ impl Entry {
             [reader.u64()?, reader.u64()?, reader.u64()?, reader.u64()?, reader.u64()?];
         let reserved = reader.slice(LINE_LEN - 4 - 80)?;
         let stored = reader.u32()?;
-        let known = TAIL | ENDED | RETIRED | EDITS;
+        let known = TAIL | ENDED | RETIRED | EDITS | RELAYED;
         if magic != MAGIC
             || flags & !known != 0
             || reserved.iter().any(|&byte| byte != 0)
@@ -110,8 +115,8 @@ impl Entry {
         }
         let has = |flag: u32| flags & flag != 0;
         let run = (!has(EDITS)).then_some(RunKey(run));
-        let (tail, ended, retired) = (has(TAIL), has(ENDED), has(RETIRED));
-        Ok(Self { run, writer, life, len, points, synced_len, synced_points, tail, ended, retired })
+        let (tail, ended, retired, relayed) = (has(TAIL), has(ENDED), has(RETIRED), has(RELAYED));
+        Ok(Self { run, writer, life, len, points, synced_len, synced_points, tail, ended, retired, relayed })
     }
 }
 
@@ -168,7 +173,7 @@ impl Ledger {
     /// Adds the line of a writer whose log has `len` bytes; of an edit log if `run` is `None`. Returns `None` in a
     /// forked child, whose parent holds the lock.
     #[must_use]
-    pub fn begin(self: &Arc<Self>, run: Option<RunKey>, writer: WriterId, len: u64) -> Option<Line> {
+    pub fn begin(self: &Arc<Self>, run: Option<RunKey>, writer: WriterId, relayed: bool, len: u64) -> Option<Line> {
         if self.generation != fork::generation() {
             return None;
         }
@@ -187,6 +192,7 @@ impl Ledger {
             tail: false,
             ended: false,
             retired: false,
+            relayed,
         };
         let line = Line { ledger: Arc::clone(self), offset, entry: Mutex::new(entry) };
         line.change(|_| {});
@@ -240,12 +246,17 @@ mod tests {
             tail: true,
             ended: false,
             retired: false,
+            relayed: false,
         }
     }
 
     #[test]
     fn a_line_reads_back_at_its_place_only() {
-        for entry in [entry(), Entry { run: None, tail: false, ended: true, points: 5, retired: true, ..entry() }] {
+        for entry in [
+            entry(),
+            Entry { run: None, tail: false, ended: true, points: 5, retired: true, ..entry() },
+            Entry { relayed: true, ..entry() },
+        ] {
             let line = entry.encode(256);
             assert_eq!(Entry::decode(&line, 256), Ok(entry));
             assert!(Entry::decode(&line, 128).is_err());

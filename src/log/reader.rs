@@ -25,7 +25,7 @@ use crate::log::buffers::{find_generation, verified_slots};
 use crate::log::cursor::drop_open_batch;
 use crate::log::frame::{self, HEADER_LEN, Header, Kind, MAGIC, NoHeader, SECTOR};
 use crate::log::prefix::Prefix;
-use crate::log::record::{Batch, LOG_VERSION, Record, Start};
+use crate::log::record::{Batch, LOG_VERSION, NoStart, Record, Start};
 use crate::log::slot::Slot;
 use crate::storage::File;
 
@@ -520,16 +520,13 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         let payload = match header.kind {
-            // The version comes first: a newer one may have another layout.
-            Kind::Start => match control::decode_first::<u32>(bytes) {
-                Ok(version) if version > LOG_VERSION => {
-                    return Err(Error::NewerFormat {
-                        path: self.path.to_owned(),
-                        found: version,
-                        supported: LOG_VERSION,
-                    });
+            Kind::Start => match Start::decode(bytes) {
+                Err(NoStart::Newer(found)) => {
+                    let (path, supported) = (self.path.to_owned(), LOG_VERSION);
+                    return Err(Error::NewerFormat { path, found, supported });
                 }
-                _ => control::decode(bytes).map(Payload::Start),
+                Err(NoStart::Malformed(malformed)) => Err(malformed),
+                Ok(start) => Ok(Payload::Start(start)),
             },
             Kind::Records => control::decode::<Batch>(bytes)
                 .and_then(

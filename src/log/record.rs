@@ -2,19 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::bytes::Malformed;
 use crate::base::control;
 use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::point::Point;
 use crate::base::stats::RunStatus;
+use crate::log::frame::SEQUENCE_MAX;
 
-/// The log format version that this build writes, and the greatest it reads.
-pub const LOG_VERSION: u32 = 1;
+/// The greatest log format version that this build reads. It writes 2 for a log with an [`Author`], else 1.
+pub const LOG_VERSION: u32 = 2;
 
 /// The payload of a log's first frame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// [`LOG_VERSION`] of the build that wrote it.
-    pub version: u32,
     /// The log's writer.
     pub writer: WriterId,
     /// One more than the greatest order that the writer saw in the run's other logs. It sorts the writers of a run
@@ -26,6 +26,85 @@ pub struct Start {
     pub process: String,
     /// Slots in each of the tail's two buffers.
     pub buffer_slots: u32,
+    /// Whose points these are, if the log is relayed.
+    pub author: Option<Author>,
+}
+
+/// The writer in another workspace whose points and metadata a relayed log has. They count as that writer's here, with
+/// its sequence numbers, so copies that come by other ways are recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// The writer that logged them.
+    pub writer: WriterId,
+    /// The order in that writer's own log.
+    pub order: u64,
+    /// The author's sequence number of this log's first point.
+    pub from: u64,
+}
+
+/// The fields of [`Start`] in version 1; in version 2 an [`Author`] follows.
+#[derive(Serialize, Deserialize)]
+struct StartFields {
+    version: u32,
+    writer: WriterId,
+    order: u64,
+    created_ms: i64,
+    process: String,
+    buffer_slots: u32,
+}
+
+impl Start {
+    /// Appends the record's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let Self { writer, order, created_ms, buffer_slots, author, .. } = *self;
+        let version = if author.is_some() { 2 } else { 1 };
+        let process = self.process.clone();
+        control::encode(&StartFields { version, writer, order, created_ms, process, buffer_slots }, out);
+        if let Some(author) = author {
+            control::encode(&author, out);
+        }
+    }
+
+    /// Reads the record.
+    ///
+    /// # Errors
+    /// [`NoStart`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, NoStart> {
+        // The version comes first: a newer one may have another layout.
+        let version: u32 = control::decode_first(bytes)?;
+        let (fields, author) = match version {
+            1 => (control::decode::<StartFields>(bytes)?, None),
+            2 => control::decode::<(StartFields, Author)>(bytes).map(|(fields, author)| (fields, Some(author)))?,
+            0 => return Err(NoStart::Malformed(Malformed("a log's version"))),
+            newer => return Err(NoStart::Newer(newer)),
+        };
+        if author.is_some_and(|author| author.from > SEQUENCE_MAX) {
+            return Err(NoStart::Malformed(Malformed("an author's sequence")));
+        }
+        let StartFields { writer, order, created_ms, process, buffer_slots, .. } = fields;
+        Ok(Self { writer, order, created_ms, process, buffer_slots, author })
+    }
+
+    /// The writer whose points and metadata these are.
+    #[must_use]
+    pub fn said_by(&self) -> WriterId {
+        self.author.map_or(self.writer, |author| author.writer)
+    }
+}
+
+/// Why bytes are not a log's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoStart {
+    /// They are of a newer format version.
+    Newer(u32),
+    /// They are damaged.
+    Malformed(Malformed),
+}
+
+impl From<Malformed> for NoStart {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
 }
 
 /// The payload of a records frame, applied atomically.
@@ -207,6 +286,24 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn starts_are_pinned() {
+        let writer = WriterId(7);
+        let author = Author { writer: WriterId(8), order: 300, from: 5 };
+        let plain = Start { writer, order: 2, created_ms: 3, process: "p".into(), buffer_slots: 9, author: None };
+        for (start, expected) in [
+            (plain.clone(), "010702060170 09".replace(' ', "")),
+            (Start { author: Some(author), ..plain }, "02070206017009 08fb2c0105".replace(' ', "")),
+        ] {
+            let mut bytes = Vec::new();
+            start.encode(&mut bytes);
+            assert_eq!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), expected);
+            assert_eq!(Start::decode(&bytes), Ok(start));
+        }
+        assert_eq!(Start::decode(&[3, 1, 2]), Err(NoStart::Newer(3)));
+        assert!(Start::decode(&[0, 7, 2, 6, 0, 9]).is_err());
+    }
 
     #[test]
     fn bytes_are_pinned() {

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::log::cursor::TailCursor;
 use crate::log::frame::HEADER_LEN;
 use crate::log::reader::{Frame, Payload, read_on};
-use crate::log::record::Record;
+use crate::log::record::{Author, Record};
 use crate::log::slot::Slot;
 use crate::run::log_view::{LogView, record_run};
 use crate::run::snapshot::{RunPart, StatsPart};
@@ -44,6 +44,7 @@ const WEIGHT: usize = 256;
 pub struct LogSummary {
     writer: WriterId,
     order: u64,
+    author: Option<Author>,
     /// End of the last frame included.
     end: u64,
     /// One past the last point in a row group.
@@ -95,6 +96,7 @@ impl LogSummary {
         let mut summary = Self {
             writer: log.start.writer,
             order: log.start.order,
+            author: log.start.author,
             end: log.end,
             sealed: log.sealed_through(),
             tail: TailCursor::new(
@@ -294,7 +296,7 @@ impl LogSummary {
         {
             self.claims.remove(&(run.state.id.clone(), key.clone()));
         }
-        run.state.apply(self.writer, record);
+        run.state.apply(self.author.map_or(self.writer, |author| author.writer), record);
         run.stamp = next_stamp();
         true
     }
@@ -363,8 +365,7 @@ impl LogSummary {
 
     fn state_of(&self, run: &LoggedRun) -> RunState {
         let mut state = run.state.clone();
-        let through = self.tail.through();
-        state.coverage.push(Coverage { order: self.order, writer: self.writer, from: 0, through, lost: 0 });
+        state.coverage = Coverage::of_log(self.writer, self.order, self.author, self.tail.through(), 0);
         state
     }
 
@@ -383,6 +384,12 @@ impl LogSummary {
         self.claims.range((id.clone(), String::new())..).next().is_some_and(|((of, _), _)| of == id)
     }
 
+    /// Whether the log's points count as another writer's.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        self.author.is_some()
+    }
+
     /// Whether the writer ended the log.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -394,11 +401,12 @@ impl LogSummary {
     pub fn part(&self, number: u32) -> Option<RunPart<StatsPart>> {
         let run = self.runs.get(&number)?;
         let state = self.state_of(run);
-        let coverage = *state.coverage.last()?;
         let sealed = run.sealed.iter().map(|(key, stats)| (key.to_string(), *stats));
         let head = run.head.iter().filter_map(|(series, stats)| Some((self.series.get(series)?.1.to_string(), *stats)));
-        let parts = sealed.chain(head).map(|(key, stats)| (key, StatsPart::Known(stats))).collect();
-        Some(RunPart { state, series: vec![(coverage, parts)] })
+        let mut parts = Some(sealed.chain(head).map(|(key, stats)| (key, StatsPart::Known(stats))).collect());
+        // The first coverage is that of the points.
+        let series = state.coverage.iter().map(|&own| (own, parts.take().unwrap_or_default())).collect();
+        Some(RunPart { state, series })
     }
 
     /// Approximate memory, in bytes.

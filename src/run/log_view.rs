@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::log::buffers::read_tail;
 use crate::log::prefix::Prefix;
 use crate::log::reader::{BadSpan, Depth, Log, read_log};
-use crate::log::record::Record;
+use crate::log::record::{Record, Start};
 use crate::run::state::{Coverage, RunState};
 use crate::segment::reader::{RowGroup, Source};
 use crate::storage::{File, Storage};
@@ -242,14 +242,14 @@ impl LogView {
     pub fn state(&self, run: u32) -> RunState {
         let RunName { id, experiment, experiment_name } = self.runs[&run].clone();
         let mut state = RunState::new(id, experiment, experiment_name);
-        let writer = self.log.start.writer;
+        let said_by = self.log.start.said_by();
         for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
             if record_run(record) == Some(run) {
-                state.apply(writer, record);
+                state.apply(said_by, record);
             }
         }
-        let through = self.log.sequence_end();
-        state.coverage.push(Coverage { order: self.log.start.order, writer, from: 0, through, lost: self.lost });
+        let Start { writer, order, author, .. } = self.log.start;
+        state.coverage = Coverage::of_log(writer, order, author, self.log.sequence_end(), self.lost);
         state
     }
 
@@ -348,6 +348,7 @@ mod tests {
                 buffer_slots: 256,
                 order: 1,
                 created_ms: 0,
+                author: None,
                 ledger: None,
             };
             let mut session = Session::create(place).unwrap();

@@ -4,12 +4,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::control;
 use crate::base::ids::{RunKey, WriterId};
 use crate::error::{Error, Result};
 use crate::log::frame::Kind;
 use crate::log::ledger::Ledger;
-use crate::log::record::{LOG_VERSION, Start};
+use crate::log::record::{Author, Start};
 use crate::log::writer::LogWriter;
 use crate::run::watermark::Watermark;
 use crate::storage::Storage;
@@ -34,6 +33,8 @@ pub struct Place {
     pub order: u64,
     /// Creation time, in milliseconds since the epoch.
     pub created_ms: i64,
+    /// Whose points the log gets, if it is relayed.
+    pub author: Option<Author>,
     /// The ledger for this log; without one nothing outside the log shows that it existed.
     pub ledger: Option<Arc<Ledger>>,
 }
@@ -55,17 +56,18 @@ impl Place {
         let (path, _) = self.paths(writer);
         let mut log = self.create_file(&path, writer)?;
         let process = format!("pid {}", std::process::id());
-        let Place { order, created_ms, buffer_slots, .. } = *self;
-        let start = Start { version: LOG_VERSION, writer, order, created_ms, process, buffer_slots };
+        let Place { order, created_ms, buffer_slots, author, .. } = *self;
+        let start = Start { writer, order, created_ms, process, buffer_slots, author };
         let mut payload = Vec::new();
-        control::encode(&start, &mut payload);
+        start.encode(&mut payload);
         match log.append(Kind::Start, 0, 0, &payload) {
             Ok(_) => {
                 // The folder may be new too, created by a process that died before syncing its name.
                 let folders = std::iter::once(&*self.dir).chain(self.dir.parent()).map(Path::to_owned).collect();
                 let file = Arc::clone(log.file());
                 let key = u128::from_str_radix(&self.stem, 16).ok().filter(|_| self.stem.len() == 32).map(RunKey);
-                let line = self.ledger.as_ref().and_then(|ledger| ledger.begin(key, writer, log.len()));
+                let line =
+                    self.ledger.as_ref().and_then(|ledger| ledger.begin(key, writer, author.is_some(), log.len()));
                 let watermark = Watermark::new(Arc::clone(&self.storage), folders, file, path, buffer_slots, line);
                 watermark.append(log.len());
                 Ok((log, Arc::new(watermark)))

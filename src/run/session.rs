@@ -483,6 +483,9 @@ impl Session {
         if self.generation == fork::generation() {
             return Ok(());
         }
+        if self.place.author.is_some() {
+            return Err(Error::invalid("fork", "a relayed log is written by the process that began it"));
+        }
         (self.log, self.watermark) = self.place.create_log()?;
         self.generation = fork::generation();
         (self.tail, self.sealing, self.tail_noted) = (None, None, false);

@@ -177,6 +177,11 @@ impl RunSnapshot {
         &self.state
     }
 
+    /// The writers that logged to it, points or not.
+    pub fn writers(&self) -> impl Iterator<Item = WriterId> + '_ {
+        self.state.coverage.iter().map(|own| own.writer)
+    }
+
     /// The metric keys, sorted by bytes.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.series.keys().map(String::as_str)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::stats::RunStatus;
-use crate::log::record::{Attribute, Record};
+use crate::log::record::{Attribute, Author, Record};
 
 /// The writer of a value and its order number. The greatest stamp wins; no clock is involved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,6 +60,19 @@ pub struct RunState {
     pub items: BTreeMap<(u8, String), Stamped<Option<String>>>,
     /// Which points exist: in a pack those of its row group, in a snapshot all.
     pub coverage: Vec<Coverage>,
+}
+
+impl Coverage {
+    /// What a log has: the points of its author. A relayed log also says how many it has under its own writer's name,
+    /// which the packs that replace it keep as evidence that they have them.
+    #[must_use]
+    pub fn of_log(writer: WriterId, order: u64, author: Option<Author>, points: u64, lost: u64) -> Vec<Self> {
+        let Some(author) = author else { return vec![Self { order, writer, from: 0, through: points, lost }] };
+        let Author { writer: of, order: its, from } = author;
+        let through = from.saturating_add(points);
+        let relayed = Self { order: its, writer: of, from, through, lost };
+        vec![relayed, Self { order: its, writer, from: points, through: points, lost: 0 }]
+    }
 }
 
 impl RunState {

@@ -1,8 +1,9 @@
 //! The disk as a trait, with exactly what the store needs.
 //!
 //! [`disk`] is the real one and alone names `std::fs` and `mmap`; `memory` simulates one that loses, tears and reorders
-//! what was not synced; `read_only` refuses every change.
+//! what was not synced; `read_only` refuses every change; `bytes` reads a file that is in memory.
 
+pub(crate) mod bytes;
 pub mod disk;
 pub mod fork;
 #[cfg(any(test, feature = "testing"))]

@@ -2,12 +2,12 @@
 //!
 //! Creating and opening stand here. Every other method hands on to the layer that does it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::ids::{ExperimentId, RunId};
+use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::summary::RunSummary;
 use crate::error::{Error, Result};
 use crate::folder::{marker, paths};
@@ -28,6 +28,8 @@ use crate::workspace::state::shared::{Shared, confined, create_folder};
 use crate::workspace::transfer::adopt::{AdoptedExperiment, ExperimentImport};
 use crate::workspace::transfer::import::Importer;
 use crate::workspace::transfer::pull::Pulled;
+use crate::workspace::transfer::receive::Receiver;
+use crate::workspace::transfer::ship::Shipment;
 use crate::workspace::write::edits::RunEdit;
 use crate::workspace::write::experiments::Experiments;
 use crate::workspace::write::runs::NewRun;
@@ -512,6 +514,38 @@ impl Workspace {
     /// reported in [`Pulled::left_out`].
     pub fn pull(&self, source: &Self, progress: &mut dyn FnMut(u64, u64)) -> Result<Pulled> {
         self.shared.pull(&source.shared, progress)
+    }
+
+    /// A shipment of these runs and all that they get, or of all runs of every kind if none is named. Deleted runs are
+    /// left out.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a named run, [`Error::Io`].
+    pub fn ship(&self, runs: Vec<RunId>) -> Result<Shipment> {
+        self.shared.ship(runs)
+    }
+
+    /// Takes what is logged elsewhere, with at most this many logs open at once.
+    #[must_use]
+    pub fn receiver(&self, logs_max: usize) -> Receiver {
+        Receiver::new(&self.shared, logs_max)
+    }
+
+    /// The points in each run's logs, by writer. Costs nothing for what an earlier call saw.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn logged_points(&self) -> Result<BTreeMap<RunId, BTreeMap<WriterId, u64>>> {
+        self.shared.logged_points()
+    }
+
+    /// Whether a log of the run is locked by its writer. It costs a look at each lock, and reads nothing. Where locks do
+    /// not work it is `false`: see [`Self::has_live_writer`].
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn is_held(&self, id: &RunId) -> Result<bool> {
+        self.shared.is_held(id)
     }
 
     /// Whether the run has a live writer, here or in another process.

@@ -84,7 +84,9 @@ pub(crate) enum Command {
     Repair(commands::repair::Arguments),
     /// Copy what another workspace lacks: runs, models, artifacts, deletions.
     Sync(commands::sync::Arguments),
-    /// Serve MLflow's API and web UI.
+    /// List and send what remote runs have left in their spools.
+    Spool(commands::spool::Arguments),
+    /// Serve MLflow's API and web UI, and Stepwell's own page.
     Serve(commands::serve::Arguments),
     /// Create, list and revoke tokens for the server.
     Token(commands::token::Arguments),

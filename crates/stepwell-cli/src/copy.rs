@@ -40,7 +40,8 @@ pub(crate) fn missing_files(
     progress: &Progress,
 ) -> Outcome<Copied> {
     let mut done = Copied::default();
-    let (mut missing, mut present): (Vec<(PathBuf, PathBuf, u64)>, Vec<(PathBuf, PathBuf)>) = Default::default();
+    let mut missing: Vec<(PathBuf, PathBuf, u64)> = Vec::new();
+    let mut present: Vec<(PathBuf, PathBuf)> = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let path = from.join(&folder);

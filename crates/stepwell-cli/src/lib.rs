@@ -87,6 +87,7 @@ fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Verify => on::verify::run(context),
         Command::Repair(arguments) => on::repair::run(context, &arguments),
         Command::Sync(arguments) => on::sync::run(context, &arguments),
+        Command::Spool(arguments) => on::spool::run(context, &arguments),
         Command::Serve(arguments) => on::serve::run(context, &arguments),
         Command::Token(arguments) => on::token::run(context, &arguments),
         Command::Login(arguments) => on::login::run(context, &arguments),

@@ -207,7 +207,7 @@ impl App {
     pub fn close(&self) -> io::Result<()> {
         // Waits for what is under way.
         drop(self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).running.take());
-        self.api.tracking().close().map_err(io::Error::other)
+        self.api.close().map_err(io::Error::other)
     }
 }
 

@@ -22,6 +22,7 @@ mod about;
 mod app;
 mod artifacts;
 mod http;
+mod parcels;
 
 pub use app::App;
 pub use auth::authenticator::{Authenticator, Caller};

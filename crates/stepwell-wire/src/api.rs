@@ -6,6 +6,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use stepwell::Workspace;
 use stepwell::files::check_no_link;
+use stepwell::replication::Receiver;
 use stepwell::tracking::{Tracking, TrackingOptions};
 
 use crate::artifacts::Roots;
@@ -16,6 +17,9 @@ use crate::routes::{Found, Object, Paths, Route, Run};
 
 /// Most bytes of a JSON body, unless [`Settings::body_bytes`] says otherwise.
 pub const BODY_BYTES_MAX: u64 = 16 << 20;
+
+/// Most logs that are open for what spools send.
+const RELAYED_LOGS_MAX: usize = 256;
 
 /// What the operations need to know beside the workspace.
 #[derive(Clone, Debug)]
@@ -66,6 +70,8 @@ pub struct Api {
     model_source: Option<fancy_regex::Regex>,
     /// The trees of artifacts, once they are needed.
     roots: OnceLock<Roots>,
+    /// What takes parcels of spools.
+    receiver: Receiver,
 }
 
 impl Api {
@@ -82,11 +88,35 @@ impl Api {
             extended_filters: settings.extended_filters,
             ..TrackingOptions::default()
         };
+        let receiver = workspace.receiver(RELAYED_LOGS_MAX);
         let tracking = Tracking::new(workspace, options);
-        Ok(Self { tracking, settings, model_source, roots: OnceLock::new() })
+        Ok(Self { tracking, settings, model_source, roots: OnceLock::new(), receiver })
     }
 
-    /// The facade below. Before a process ends, it calls [`Tracking::close`].
+    /// What takes parcels of spools.
+    pub(crate) fn receiver(&self) -> &Receiver {
+        &self.receiver
+    }
+
+    /// Ends logs that nothing was written to for a while.
+    ///
+    /// # Errors
+    /// When one cannot be ended.
+    pub fn close_idle(&self) -> Result<(), Fault> {
+        self.receiver.close_idle();
+        Ok(self.tracking.close_idle()?)
+    }
+
+    /// Ends all logs and makes them survive a power loss.
+    ///
+    /// # Errors
+    /// When one cannot be ended.
+    pub fn close(&self) -> Result<(), Fault> {
+        self.receiver.close_all();
+        Ok(self.tracking.close()?)
+    }
+
+    /// The facade below. Before a process ends, it calls [`Self::close`].
     #[must_use]
     pub fn tracking(&self) -> &Tracking {
         &self.tracking

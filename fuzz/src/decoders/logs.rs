@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use stepwell::internals::base::control;
 use stepwell::internals::base::ids::RunKey;
 use stepwell::internals::journal::catalog::Catalog;
 use stepwell::internals::journal::manifest::Manifest;
@@ -10,7 +9,7 @@ use stepwell::internals::log::buffers::{read_tail, verified_slots};
 use stepwell::internals::log::frame;
 use stepwell::internals::log::frame::{Kind, Label};
 use stepwell::internals::log::reader::{Depth, read_log};
-use stepwell::internals::log::record::{Batch, Record, Start};
+use stepwell::internals::log::record::{Author, Batch, Record, Start};
 use stepwell::internals::log::slot::{Check, SLOT_LEN, Slot};
 use stepwell::internals::run::downsample;
 use stepwell::internals::run::log_view::{LogView, SeriesPart};
@@ -33,8 +32,10 @@ pub fn log(data: &[u8]) {
 pub fn log_forged(data: &[u8]) {
     let mut input = Input(data);
     let mut payload = Vec::new();
-    let start = Start { version: 1, writer: WRITER, order: 1, created_ms: 2, process: "p".into(), buffer_slots: 8 };
-    control::encode(&start, &mut payload);
+    // Some are relayed; their bytes say from where on.
+    let author = (data.len() % 4 == 3).then(|| Author { writer: WriterId(8), order: 3, from: Input(data).u64() >> 4 });
+    let start = Start { writer: WRITER, order: 1, created_ms: 2, process: "p".into(), buffer_slots: 8, author };
+    start.encode(&mut payload);
     let mut log = Vec::new();
     let label = Label { kind: Kind::Start, count: 0, sequence: 0, durable: 0 };
     frame::encode(label, WRITER, 0, &payload, &mut log);
@@ -140,7 +141,12 @@ pub fn records(data: &[u8]) {
     }
     match kind % 6 {
         0 => again::<Batch>(bytes),
-        1 => again::<Start>(bytes),
+        1 => {
+            let Ok(start) = Start::decode(bytes) else { return };
+            let mut written = Vec::new();
+            start.encode(&mut written);
+            assert!(Start::decode(&written) == Ok(start), "a record that changes when it is written");
+        }
         2 => again::<RunState>(bytes),
         3 => again::<Manifest>(bytes),
         4 => again::<Catalog>(bytes),

@@ -8,6 +8,7 @@ mod groups;
 mod journals;
 mod logs;
 mod packs;
+mod parcels;
 
 use std::io;
 
@@ -19,6 +20,7 @@ pub use groups::{codec, group, group_forged};
 pub use journals::journal;
 pub use logs::{log, log_forged, records, slots};
 pub use packs::{index, pack, query};
+pub use parcels::{parcel, parcel_forged};
 
 /// The writer of every forged log.
 const WRITER: WriterId = WriterId(7);

@@ -103,6 +103,12 @@ impl Shared {
         self.inner.storage.open_write(&name.log()).and_then(|file| is_abandoned(&*file))
     }
 
+    /// See [`Workspace::is_held`](crate::Workspace::is_held).
+    pub(crate) fn is_held(&self, id: &RunId) -> Result<bool> {
+        let names = self.run_log_names(id.key())?;
+        Ok(names.iter().any(|name| self.is_free(name).is_ok_and(|free| !free)))
+    }
+
     /// All readable edit logs, and the errors of the others, which may mention any run.
     pub(crate) fn edit_log_views(&self) -> Result<(Vec<Arc<LogView>>, Vec<Error>)> {
         let (mut views, mut unreadable) = (Vec::new(), Vec::new());
@@ -209,8 +215,9 @@ fn part_of_key(view: &LogView, key: RunKey) -> impl Iterator<Item = RunPart> {
 
 fn part_of_number(view: &LogView, run: u32) -> RunPart {
     let state = view.state(run);
-    let parts = view.parts(run).map(|(key, part)| (key.to_owned(), part)).collect();
-    let series = vec![(state.coverage[0], parts)];
+    let mut parts = Some(view.parts(run).map(|(key, part)| (key.to_owned(), part)).collect());
+    // The first coverage is that of the points.
+    let series = state.coverage.iter().map(|&own| (own, parts.take().unwrap_or_default())).collect();
     RunPart { state, series }
 }
 

@@ -118,6 +118,11 @@ impl Claim {
         self.entry.writer
     }
 
+    /// Whether the log's points count as another writer's.
+    pub(crate) fn is_relayed(&self) -> bool {
+        self.entry.relayed
+    }
+
     /// Whether the log is known to have had bytes, so that its writer had locked it.
     pub(crate) fn has_begun(&self) -> bool {
         self.entry.len.max(self.entry.synced_len) > 0

@@ -1,6 +1,7 @@
 //! Open packs of the manifest, with a cache of their row groups.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -137,9 +138,9 @@ impl PackSet {
         self.broken.clear();
         self.refused = false;
         for (&id, entry) in &manifest.packs {
-            if !self.packs.contains_key(&id) {
+            if let Entry::Vacant(free) = self.packs.entry(id) {
                 match open_around(storage, root, id, entry.runs) {
-                    Ok(pack) => _ = self.packs.insert(id, Arc::new(OpenPack::new(pack))),
+                    Ok(pack) => _ = free.insert(Arc::new(OpenPack::new(pack))),
                     Err(error) => {
                         self.refused |= matches!(error, Error::Io { .. }) && !error.is_absent();
                         self.broken.insert(id, Arc::new(error));

@@ -107,6 +107,7 @@ impl Shared {
             buffer_slots: self.inner.options.tail_points.clamp(2, crate::log::slot::BUFFER_SLOTS_MAX),
             order,
             created_ms: now_ms(),
+            author: None,
             ledger: self.ledger(),
         }
     }

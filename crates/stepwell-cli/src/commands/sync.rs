@@ -11,6 +11,7 @@ use stepwell::registry::PulledModels;
 use stepwell::{Options, RunId, Workspace};
 
 use crate::artifacts::{self, Gone};
+use crate::commands::remote::{self, Reaching};
 use crate::context::Context;
 use crate::copy::{self, Copied};
 use crate::failure::{Answer, Failure, Outcome};
@@ -29,16 +30,24 @@ use crate::progress::Progress;
 /// the one that was changed more often stands on both sides; of those that were changed equally often the greater by
 /// bytes. Neither workspace may lie within the other.
 ///
+/// One of the two may be a server: `http://…` or `https://…`. Then runs are copied with their points, metadata and
+/// files, without deletions and registered models, and what a server has of a run is never sent to it again. The token
+/// comes from `stepwell login`, $STEPWELL_TOKEN or $MLFLOW_TRACKING_TOKEN. From a spool (see `stepwell spool`), runs
+/// that have ended and arrived are removed.
+///
 /// The exit status is 1 when something of SRC was left out, which is named.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Examples:\n  stepwell sync stepwell /backup/stepwell\n  stepwell sync --both laptop /mnt/lab/stepwell"
-)]
+#[command(after_help = "\
+Examples:
+  stepwell sync stepwell /backup/stepwell
+  stepwell sync --both laptop /mnt/lab/stepwell
+  stepwell sync runs http://lab:5000
+  stepwell sync http://lab:5000 here --filter 'metrics.loss < 0.1'")]
 pub(crate) struct Arguments {
-    /// The workspace to copy from.
+    /// The workspace or server to copy from.
     #[arg(value_name = "SRC")]
     source: PathBuf,
-    /// The workspace to copy to.
+    /// The workspace or server to copy to.
     #[arg(value_name = "DST")]
     target: PathBuf,
     /// Also copy from DST what SRC has not.
@@ -47,6 +56,11 @@ pub(crate) struct Arguments {
     /// Leave the artifacts where they are.
     #[arg(long)]
     no_artifacts: bool,
+    /// With a server: only the runs that a filter finds, as `stepwell runs` has it.
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<String>,
+    #[command(flatten)]
+    reach: Reaching,
 }
 
 /// What one direction brought.
@@ -59,6 +73,17 @@ struct Done {
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    let Arguments { source, target, both, no_artifacts, filter, reach } = arguments;
+    match (remote::address(source), remote::address(target)) {
+        (None, None) if filter.is_some() => {
+            return Err(Failure::Usage("--filter takes a server on one side".into()));
+        }
+        (None, None) => {}
+        _ if *both => return Err(Failure::Usage("--both takes two workspaces; run sync once each way".into())),
+        (Some(_), Some(_)) => return Err(Failure::Usage("one side must be a workspace".into())),
+        (Some(url), None) => return remote::pull(context, url, target, filter.as_deref(), *no_artifacts, reach),
+        (None, Some(url)) => return remote::push(context, source, url, filter.as_deref(), reach),
+    }
     check_apart(&arguments.source, &arguments.target)?;
     let source = Workspace::open(&arguments.source)?;
     let target = Workspace::open_or_create_with(&arguments.target, Options::default())?;

@@ -2,5 +2,6 @@
 
 pub(crate) mod address;
 pub(crate) mod kinds;
+pub(crate) mod pieces;
 pub(crate) mod range;
 pub(crate) mod serve;

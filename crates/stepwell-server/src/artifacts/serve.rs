@@ -126,14 +126,14 @@ pub(crate) fn upload_to_run(request: Streamed) -> Streaming {
 }
 
 /// A path among the arguments of the URL.
-fn argument(request: &Streamed, name: &str) -> Result<ArtifactPath, Fault> {
+pub(super) fn argument(request: &Streamed, name: &str) -> Result<ArtifactPath, Fault> {
     let given = request.input.argument(name);
     let given = given.ok_or_else(|| Fault::new(Code::BadRequest, format!("Request must specify {name}.")))?;
     ArtifactPath::new(given)
 }
 
 /// The tree and the whole path of something below an artifact location that the store knows.
-async fn located(
+pub(super) async fn located(
     app: &Arc<App>,
     path: ArtifactPath,
     location: impl FnOnce(&Api) -> Result<String, Fault> + Send + 'static,

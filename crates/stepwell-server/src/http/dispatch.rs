@@ -19,13 +19,14 @@ use stepwell_wire::{Answer, Code, Context, Fault, Input};
 
 use crate::about;
 use crate::app::App;
-use crate::artifacts::serve as files;
+use crate::artifacts::{pieces, serve as files};
 use crate::auth::access::Principal;
 use crate::config::Access;
 use crate::http::body::{self, Reader, Whole};
 use crate::http::follow;
 use crate::http::guard;
 use crate::http::room::Held;
+use crate::parcels;
 use crate::ui::pages;
 
 /// A request to a route that takes or gives a stream.
@@ -50,7 +51,7 @@ enum Own {
     Stream(fn(Streamed) -> Streaming),
 }
 
-type Streaming = Pin<Box<dyn Future<Output = Result<Response, Fault>> + Send>>;
+pub(crate) type Streaming = Pin<Box<dyn Future<Output = Result<Response, Fault>> + Send>>;
 
 fn own_of(what: ServerOnly) -> Own {
     match what {
@@ -69,15 +70,18 @@ fn own_of(what: ServerOnly) -> Own {
         ServerOnly::ModelArtifact => Own::Stream(files::get_model_artifact),
         ServerOnly::VersionArtifact => Own::Stream(files::get_version_artifact),
         ServerOnly::UploadToRun => Own::Stream(files::upload_to_run),
+        ServerOnly::Parcels => Own::Stream(parcels::take),
+        ServerOnly::PartOfFile => Own::Stream(pieces::part),
+        ServerOnly::TakePiece => Own::Stream(pieces::take),
     }
 }
 
 /// What a call asks of the server and tells it.
-struct Served<'a> {
-    app: &'a App,
-    who: &'a Principal,
+pub(crate) struct Served<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) who: &'a Principal,
     /// Room for the answer that was taken before it is made.
-    held: RefCell<Held>,
+    pub(crate) held: RefCell<Held>,
 }
 
 impl Context for Served<'_> {

@@ -171,7 +171,7 @@ async fn close_idle(app: Arc<App>) {
         let own = Arc::clone(&app);
         let round = move || {
             own.look_at_upkeep();
-            own.api.tracking().close_idle()
+            own.api.close_idle()
         };
         if let Ok(Err(fault)) = tokio::task::spawn_blocking(round).await {
             tracing::warn!(%fault, "cannot close an idle log");

@@ -149,7 +149,7 @@ impl Room {
     ///
     /// # Errors
     /// 503 when there was none in time.
-    pub(super) async fn wait(&self, bytes: usize, limit: Duration) -> Result<Held, Fault> {
+    pub(crate) async fn wait(&self, bytes: usize, limit: Duration) -> Result<Held, Fault> {
         let wanted = u32::try_from(bytes.div_ceil(PIECE).min(self.pieces)).unwrap_or(u32::MAX);
         let waited = tokio::time::timeout(limit, Arc::clone(&self.free).acquire_many_owned(wanted)).await;
         waited.ok().and_then(Result::ok).map(|held| Held(Some(held))).ok_or_else(full)

@@ -174,34 +174,52 @@ impl ArtifactStore {
         Ok((file, meta.len()))
     }
 
+    /// The folder of uploads, which is made when it is absent.
+    fn uploads(&self) -> Result<OwnedFd, Errno> {
+        let root = self.root()?;
+        match rustix::fs::mkdirat(root, UPLOADS, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => self.beneath(root, UPLOADS, folder_flags()),
+            Err(errno) => Err(errno),
+        }
+    }
+
     /// Begins an upload: a file that nobody sees, and its handle.
     ///
     /// # Errors
     /// 403 where nothing may be written, 507 on a full disk, 500 when it cannot be made.
     pub fn begin(&self) -> Result<(File, Upload), Fault> {
-        let failed = |errno: Errno| match errno {
-            // There is no folder where none could be made.
-            Errno::NOENT | Errno::ROFS | Errno::ACCESS | Errno::PERM => Fault::new(
-                Code::PermissionDenied,
-                "The server may not store files in its folder of artifacts, which can only be read here.",
-            ),
-            Errno::NOSPC | Errno::DQUOT => Fault::disk_full("store an artifact"),
-            errno => fault("begin", "an upload", errno),
-        };
-        let root = self.root().map_err(failed)?;
-        match rustix::fs::mkdirat(root, UPLOADS, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
-        let uploads = self.beneath(root, UPLOADS, folder_flags()).map_err(failed)?;
+        let uploads = self.uploads().map_err(unbegun)?;
         let mut random = [0u8; 16];
         getrandom::fill(&mut random).map_err(|error| Fault::new(Code::InternalError, error.to_string()))?;
         let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&uploads, name.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        let file = rustix::fs::openat(&uploads, name.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(unbegun)?;
         // Held as long as the file is open, it says that somebody writes; without locks uploads that were left stay.
         let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
         Ok((File::from(file), Upload { uploads, name, published: false }))
+    }
+
+    /// Goes on with an upload that arrives in pieces: its file, its handle, and how many bytes it has. It stays when
+    /// the handle is dropped, until nobody has touched it for a day. `name` is 32 hex digits that no other upload has.
+    ///
+    /// # Errors
+    /// As [`Self::begin`]; 503 while somebody else writes it.
+    pub fn resume(&self, name: &str) -> Result<(File, Upload, u64), Fault> {
+        let (uploads, name) = (self.uploads().map_err(unbegun)?, format!("part-{name}"));
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&uploads, name.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(unbegun)?;
+        if let Err(Errno::WOULDBLOCK) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            let why = "This file is being uploaded by somebody else; try again in a second.";
+            return Err(Fault::new(Code::TemporarilyUnavailable, why));
+        }
+        let file = File::from(file);
+        let len = file.metadata().map_err(|error| failed("read", "an upload", &error))?.len();
+        Ok((file, Upload { uploads, name, published: true }, len))
+    }
+
+    /// Gives up an upload in pieces.
+    pub fn give_up(&self, mut upload: Upload) {
+        upload.published = false;
     }
 
     /// Syncs an upload and puts it in its place, over what was there. Folders on the way are made. When this returns,
@@ -260,6 +278,19 @@ impl ArtifactStore {
             self.remove_in(&inner, &name, depth - 1)?;
         }
         rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)
+    }
+}
+
+/// Why an upload cannot begin.
+fn unbegun(errno: Errno) -> Fault {
+    match errno {
+        // There is no folder where none could be made.
+        Errno::NOENT | Errno::ROFS | Errno::ACCESS | Errno::PERM => Fault::new(
+            Code::PermissionDenied,
+            "The server may not store files in its folder of artifacts, which can only be read here.",
+        ),
+        Errno::NOSPC | Errno::DQUOT => Fault::disk_full("store an artifact"),
+        errno => fault("begin", "an upload", errno),
     }
 }
 

@@ -13,5 +13,6 @@ pub(crate) mod page;
 pub(crate) mod runs;
 pub(crate) mod shapes;
 mod sources;
+pub(crate) mod spool;
 pub(crate) mod system;
 pub(crate) mod versions;

@@ -93,6 +93,12 @@ pub enum ServerOnly {
     VersionArtifact,
     /// Stores an artifact of a run.
     UploadToRun,
+    /// Takes a bundle of a spool's parcels.
+    Parcels,
+    /// Says how much of a spool's file is there.
+    PartOfFile,
+    /// Takes a piece of a spool's file.
+    TakePiece,
 }
 
 /// What a route does.

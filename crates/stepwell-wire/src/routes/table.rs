@@ -5,7 +5,7 @@ use super::access::{Need, Reach, Role};
 use super::route::{At, Lane, Route, Run, ServerOnly, Verb};
 use crate::call::{Call, Outcome};
 use crate::operations::{
-    artifacts, batch, datasets, empty, experiments, graphql, logged_models, metrics, models, page, runs, system,
+    artifacts, batch, datasets, empty, experiments, graphql, logged_models, metrics, models, page, runs, spool, system,
     versions,
 };
 
@@ -287,6 +287,13 @@ pub static TABLE: &[Route] = &[
     call(Get, Both(2), "/mlflow/artifacts/list", READ, Reach::Run, Artifact, artifacts::list_of_run),
     server(Get, Root, "/get-artifact", READ, Reach::Run, Artifact, ServerOnly::RunArtifact),
     server(Post, Ajax(2), "/mlflow/upload-artifact", WRITE, Reach::Run, Artifact, ServerOnly::UploadToRun),
+    // Spools, of runs that are logged elsewhere, and copies of runs.
+    call(Post, Root, "/api/stepwell/spool/positions", WRITE, Reach::Operation, Log, spool::positions),
+    server(Post, Root, "/api/stepwell/spool/parcels", WRITE, Reach::Operation, Log, ServerOnly::Parcels),
+    server(Get, Root, "/api/stepwell/spool/files", WRITE, Reach::Run, Artifact, ServerOnly::PartOfFile),
+    server(Put, Root, "/api/stepwell/spool/files", WRITE, Reach::Run, Artifact, ServerOnly::TakePiece),
+    call(Post, Root, "/api/stepwell/spool/list", READ, Reach::Whole, Search, spool::list),
+    call(Post, Root, "/api/stepwell/spool/fetch", READ, Reach::Run, Search, spool::fetch),
 ];
 
 #[cfg(test)]
@@ -314,6 +321,8 @@ mod tests {
                     "/stepwell/token",
                     "/stepwell/runs",
                     "/stepwell/plots",
+                    "spool/list",
+                    "spool/fetch",
                 ]
                 .iter()
                 .any(|end| route.path.ends_with(end));

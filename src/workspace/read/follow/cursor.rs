@@ -17,7 +17,7 @@ use crate::workspace::read::follow::look::Known;
 use crate::workspace::state::packs::PackSet;
 use crate::workspace::state::shared::Shared;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
@@ -25,6 +25,7 @@ struct Saved {
     workspace: u128,
     chosen: Vec<RunId>,
     keys: Vec<String>,
+    all_kinds: bool,
     first: Option<u64>,
     whole: Vec<WriterId>,
     runs: Vec<Known>,
@@ -49,6 +50,7 @@ impl Follower {
             workspace: self.workspace.id(),
             chosen: self.chosen.values().cloned().collect(),
             keys: self.keys.iter().cloned().collect(),
+            all_kinds: self.all_kinds,
             first: self.first.map(|points| points as u64),
             whole: self.whole.iter().copied().collect(),
             runs: self.runs.values().cloned().collect(),
@@ -72,6 +74,7 @@ impl Shared {
             return Err(Error::invalid("cursor", "it is of another workspace"));
         }
         let mut follower = Follower::new(self, saved.chosen.into_iter(), saved.keys.into_iter());
+        follower.all_kinds = saved.all_kinds;
         self.refresh()?;
         let live = self.manifest()?;
         let mut packs = PackSet::default();

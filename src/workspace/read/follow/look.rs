@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::control;
 use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
-use crate::base::items::RUN;
 use crate::base::point::Columns;
 use crate::error::{Result, of_one_file};
 use crate::run::snapshot::{RunSnapshot, part_len};
@@ -135,7 +134,7 @@ impl Follower {
             }
             return Ok(true);
         };
-        if self.chosen.is_empty() && run.state().kind() != RUN {
+        if !self.is_of_kind(run.state().kind()) {
             return Ok(true);
         }
         let known = match self.runs.remove(&key) {
@@ -219,7 +218,7 @@ impl Follower {
             None if !self.chosen.is_empty() => None,
             None => {
                 let packed = self.packed_before(key, None)?;
-                let packed = packed.filter(|run| run.state().kind() == RUN).map(|run| run.id().clone());
+                let packed = packed.filter(|run| self.is_of_kind(run.state().kind())).map(|run| run.id().clone());
                 let tombstone = self.next.as_ref().and_then(|(_, manifest)| manifest.tombstones.get(&key));
                 let had_log = tombstone.is_some_and(|of| of.keys().any(|writer| self.whole.contains(writer)));
                 packed.or_else(|| had_log.then(|| RunId::of_key(key)))

@@ -19,6 +19,7 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
+use crate::base::items::RUN;
 use crate::base::point::Columns;
 use crate::error::{Entity, Error, Result};
 use crate::folder::clock::Stopwatch;
@@ -151,6 +152,8 @@ pub struct Follower {
     chosen: BTreeMap<RunKey, RunId>,
     /// The followed metrics; empty for all.
     keys: BTreeSet<String>,
+    /// Whether runs of all kinds are followed.
+    all_kinds: bool,
     /// Logs at the last scan.
     logs: FxHashMap<LogKey, Watched>,
     /// Writers of logs that had ended when this began: all their points count as delivered.
@@ -190,6 +193,13 @@ impl std::fmt::Debug for Follower {
 }
 
 impl Shared {
+    /// As [`Self::follow`], with runs of every kind where none is named.
+    pub(crate) fn follow_all_kinds(&self, follow: &Follow) -> Result<Follower> {
+        let mut follower = self.follow(follow)?;
+        follower.all_kinds = true;
+        Ok(follower)
+    }
+
     /// See [`Workspace::follow`](crate::Workspace::follow).
     pub(crate) fn follow(&self, follow: &Follow) -> Result<Follower> {
         let mut follower = Follower::new(self, follow.runs.iter().cloned(), follow.keys.iter().cloned());
@@ -211,6 +221,7 @@ impl Follower {
             workspace: workspace.clone(),
             chosen: runs.map(|id| (id.key(), id)).collect(),
             keys: keys.collect(),
+            all_kinds: false,
             logs: FxHashMap::default(),
             whole: FxHashSet::default(),
             runs: BTreeMap::new(),
@@ -294,6 +305,11 @@ impl Follower {
     fn following(&self) -> Option<RunKey> {
         let after = |last: RunKey| self.ahead.range(RunKey(last.0.saturating_add(1))..).next();
         self.behind.and_then(after).or_else(|| self.ahead.first()).copied()
+    }
+
+    /// Whether runs of a kind are followed.
+    fn is_of_kind(&self, kind: u8) -> bool {
+        !self.chosen.is_empty() || self.all_kinds || kind == RUN
     }
 
     /// Whether a run is followed.

@@ -6,7 +6,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::base::control;
 use crate::base::ids::{ExperimentId, RunKey, WriterId};
-use crate::base::items::RUN;
 use crate::error::{Entity, Error, Result};
 use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::Manifest;
@@ -14,6 +13,7 @@ use crate::run::state::{Coverage, RunState};
 use crate::workspace::read::follow::look::{Known, metadata_hash};
 use crate::workspace::read::follow::{Changes, Follower};
 use crate::workspace::read::live::Followed;
+use crate::workspace::state::ledgers::Claim;
 use crate::workspace::state::packs::PackSet;
 
 /// A log: its run (`None` for an edit log) and its writer.
@@ -27,6 +27,8 @@ pub(super) enum Watched {
     Live {
         /// The end of its last frame, its points, and whether it ended.
         reach: (u64, u64, bool),
+        /// Whether its points count as another writer's.
+        relayed: bool,
         /// For an edit log, the stamps of followed runs in it.
         stamps: FxHashMap<RunKey, u64>,
     },
@@ -42,7 +44,7 @@ impl Follower {
         // they say of a log still holds later.
         let claims = if self.chosen.is_empty() { self.workspace.claims(false)? } else { Vec::new() };
         let ended: FxHashSet<WriterId> =
-            claims.iter().filter(|claim| claim.end().is_some()).map(|claim| claim.writer()).collect();
+            claims.iter().filter(|claim| claim.end().is_some() && !claim.is_relayed()).map(Claim::writer).collect();
         for name in self.names()?.0 {
             if self.chosen.is_empty() && ended.contains(&name.writer) {
                 self.whole.insert(name.writer);
@@ -50,7 +52,9 @@ impl Follower {
                 continue;
             }
             let watched = self.watch(&name)?;
-            let is_whole = matches!(&watched, Some(Watched::Live { reach: (.., true), .. })) && self.chosen.is_empty();
+            // What a relayed log has counts as another writer's, of whom another log may have more.
+            let is_whole = matches!(&watched, Some(Watched::Live { reach: (.., true), relayed: false, .. }))
+                && self.chosen.is_empty();
             if let Some(watched) = watched {
                 if is_whole {
                     self.whole.insert(name.writer);
@@ -72,7 +76,7 @@ impl Follower {
             let (run, unread) = self.workspace.read_run(key, id.as_ref())?;
             unread.iter().for_each(|error| self.report(error.to_string()));
             match (run, id) {
-                (Some(run), id) if id.is_some() || run.state().kind() == RUN => {
+                (Some(run), _) if self.is_of_kind(run.state().kind()) => {
                     let known = Known::of(&self.workspace, &run, &self.keys)?;
                     self.runs.insert(key, known);
                 }
@@ -106,7 +110,7 @@ impl Follower {
                 let of_edits = name.run().is_none();
                 let runs = summary.runs().filter(|(key, ..)| of_edits && self.is_chosen(*key));
                 let stamps = runs.map(|(key, _, stamp)| (key, stamp)).collect();
-                Some(Watched::Live { reach: summary.reach(), stamps })
+                Some(Watched::Live { reach: summary.reach(), relayed: summary.is_relayed(), stamps })
             }
             Followed::Gone => None,
             Followed::Unclear if name.run().is_some() => Some(Watched::Unclear(FxHashSet::default())),

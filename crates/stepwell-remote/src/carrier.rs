@@ -1,0 +1,263 @@
+//! Carries a spool to its server: parcels, then files, then what has arrived leaves the spool.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use stepwell::replication::{Bundling, Parcel, Shipment};
+use stepwell::{RunId, Workspace, WriterId};
+
+use crate::error::{Error, Result};
+use crate::files::Files;
+use crate::server::Server;
+
+/// Parcels are found until so many points are at hand.
+const POINTS_AT_HAND: u64 = 256 << 10;
+/// How often one round begins anew because the server is elsewhere, as when another process carries the same run.
+const ANEW_MAX: u32 = 8;
+
+/// What was carried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Points that the server took.
+    pub points: u64,
+    /// Runs of which it took something.
+    pub runs: BTreeSet<RunId>,
+    /// Files that it took.
+    pub files: u64,
+    /// Runs that have ended and arrived, and left the spool.
+    pub released: u64,
+    /// What the server refused or does otherwise, and what could not be read: each once, with the reason.
+    pub notes: BTreeSet<String>,
+}
+
+/// Carries these runs of a workspace to a server, or all if none is named, on this thread. With `release` runs that
+/// have ended and arrived are removed from the workspace, as from a spool. `progress` is told after each request.
+///
+/// # Errors
+/// The first that keeps it from going on; what was carried until then is in `done`.
+pub fn carry(
+    server: &Arc<Server>,
+    workspace: &Workspace,
+    runs: Vec<RunId>,
+    release: bool,
+    progress: &mut dyn FnMut(&Carried),
+    done: &mut Carried,
+) -> Result<()> {
+    let mut carrier = Carrier::new(Arc::clone(server), workspace.clone(), runs);
+    carrier.releases = release;
+    // The second round finds that nothing is left, and removes what has ended.
+    let carried = carrier.round(progress).and_then(|()| carrier.round(progress));
+    *done = carrier.carried;
+    carried
+}
+
+/// See the module.
+pub(crate) struct Carrier {
+    server: Arc<Server>,
+    workspace: Workspace,
+    /// The runs to carry; empty for all.
+    named: Vec<RunId>,
+    /// Whether runs that have ended and arrived are removed.
+    releases: bool,
+    shipment: Option<Shipment>,
+    pending: VecDeque<Parcel>,
+    /// Runs that the server refused; they stay in the spool.
+    pub(crate) refused: BTreeSet<RunId>,
+    files: Files,
+    /// The server's points of each writer, as far as it said.
+    pub(crate) there: BTreeMap<RunId, BTreeMap<WriterId, u64>>,
+    pub(crate) carried: Carried,
+}
+
+impl Carrier {
+    /// A carrier of these runs, or of all if none is named; only then are runs removed that have arrived.
+    pub(crate) fn new(server: Arc<Server>, workspace: Workspace, named: Vec<RunId>) -> Self {
+        Self {
+            releases: named.is_empty(),
+            files: Files::new(&workspace),
+            server,
+            workspace,
+            named,
+            shipment: None,
+            pending: VecDeque::new(),
+            refused: BTreeSet::new(),
+            there: BTreeMap::new(),
+            carried: Carried::default(),
+        }
+    }
+
+    /// Carries everything that is there. When it returns, all of it is durable on the server, but for what
+    /// [`Carried::notes`] names.
+    ///
+    /// # Errors
+    /// The first that keeps it from going on; a later round goes on there.
+    pub(crate) fn round(&mut self, tell: &mut dyn FnMut(&Carried)) -> Result<()> {
+        let ended = self.ended()?;
+        self.parcels(tell)?;
+        let runs: Vec<RunId> = self.shipment.iter().flat_map(|shipment| shipment.runs().cloned()).collect();
+        for run in runs.iter().filter(|run| !self.refused.contains(run)) {
+            let over = ended.contains(run);
+            let (done, notes) = self.files.upload(&self.server, run, over)?;
+            self.carried.files += done;
+            self.carried.notes.extend(notes);
+            if done > 0 {
+                tell(&self.carried);
+            }
+        }
+        if self.releases { self.release(&ended) } else { Ok(()) }
+    }
+
+    /// Files that have not arrived, as far as is known.
+    pub(crate) fn files_left(&self) -> u64 {
+        self.files.left()
+    }
+
+    /// Runs without a writer: nothing comes to them any more.
+    fn ended(&mut self) -> Result<Vec<RunId>> {
+        let runs: Vec<RunId> = self.shipment.iter().flat_map(|shipment| shipment.runs().cloned()).collect();
+        let mut ended = Vec::new();
+        for run in runs {
+            // The look at the locks is cheap, and mostly enough.
+            let held = self.workspace.is_held(&run)? || self.workspace.has_live_writer(&run)?;
+            if !self.refused.contains(&run) && !held {
+                ended.push(run);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Sends parcels until there are none.
+    fn parcels(&mut self, tell: &mut dyn FnMut(&Carried)) -> Result<()> {
+        let mut anew = 0;
+        loop {
+            self.fill()?;
+            if self.pending.is_empty() {
+                return Ok(());
+            }
+            let elsewhere = self.send()?;
+            tell(&self.carried);
+            if elsewhere {
+                anew += 1;
+                if anew > ANEW_MAX {
+                    let message = "another process seems to carry the same runs; trying again later".to_owned();
+                    let (url, code) = (self.server.url().to_owned(), String::new());
+                    return Err(Error::Refused { url, status: 503, code, message });
+                }
+                self.begin_anew()?;
+            }
+        }
+    }
+
+    /// Compares everything with the server again.
+    pub(crate) fn begin_anew(&mut self) -> Result<()> {
+        self.pending.clear();
+        if let Some(shipment) = &mut self.shipment {
+            shipment.begin_anew()?;
+        }
+        Ok(())
+    }
+
+    /// Finds parcels, and asks where the server is in what it was not asked before.
+    fn fill(&mut self) -> Result<()> {
+        let shipment = match &mut self.shipment {
+            Some(shipment) => shipment,
+            None => self.shipment.insert(self.workspace.ship(self.named.clone())?),
+        };
+        let mut points: u64 = self.pending.iter().map(Parcel::points).sum();
+        while points < POINTS_AT_HAND && shipment.find(Duration::ZERO)? {
+            self.carried.notes.extend(shipment.take_notes());
+            if shipment.run().is_some_and(|run| self.refused.contains(run)) {
+                shipment.skip();
+                continue;
+            }
+            if let Some((run, writers)) = shipment.unknown() {
+                match self.server.positions(&run, shipment.experiment(&run), &writers) {
+                    Ok(positions) => {
+                        for (writer, position) in positions {
+                            self.there.entry(run.clone()).or_default().insert(writer, position.points);
+                            shipment.learn(&run, writer, position);
+                        }
+                    }
+                    Err(Error::Refused { status: 400 | 403, message, .. }) => {
+                        self.carried.notes.insert(format!("run {run}: {message}"));
+                        self.refused.insert(run);
+                    }
+                    Err(error) => return Err(error),
+                }
+                continue;
+            }
+            let parcels = shipment.parcels();
+            points += parcels.iter().map(Parcel::points).sum::<u64>();
+            self.pending.extend(parcels);
+        }
+        Ok(())
+    }
+
+    /// Sends what fits into a bundle. Returns whether the server is elsewhere.
+    fn send(&mut self) -> Result<bool> {
+        let mut bundling = Bundling::default();
+        let mut count = 0;
+        while let Some(parcel) = self.pending.get(count) {
+            match bundling.add(parcel) {
+                Ok(true) => count += 1,
+                Ok(false) => break,
+                Err(error) => {
+                    // It fits into no bundle: its run stays here.
+                    self.carried.notes.insert(format!("run {}: {error}", parcel.run));
+                    let run = parcel.run.clone();
+                    self.refuse(&run);
+                    return Ok(false);
+                }
+            }
+        }
+        let answers = self.server.parcels(&bundling.close()?)?;
+        let mut elsewhere = false;
+        let sent: Vec<Parcel> = self.pending.drain(..count).collect();
+        for (parcel, kept) in sent.into_iter().zip(answers) {
+            if let Some(points) = kept.points {
+                self.there.entry(parcel.run.clone()).or_default().insert(parcel.author.writer, points);
+            }
+            match kept.outcome.as_str() {
+                "taken" => {
+                    self.carried.points += parcel.points();
+                    self.carried.notes.extend(kept.params_kept);
+                    self.carried.runs.insert(parcel.run);
+                }
+                "elsewhere" => elsewhere = true,
+                _ => {
+                    self.carried.notes.insert(format!("run {}: {}", parcel.run, kept.message));
+                    self.refuse(&parcel.run);
+                }
+            }
+        }
+        Ok(elsewhere)
+    }
+
+    /// Leaves a run in the spool.
+    fn refuse(&mut self, run: &RunId) {
+        self.pending.retain(|parcel| parcel.run != *run);
+        self.refused.insert(run.clone());
+    }
+
+    /// Removes runs that have ended and arrived from the spool. `ended` were so before the last parcel was found.
+    fn release(&mut self, ended: &[RunId]) -> Result<()> {
+        for id in ended {
+            let Some(shipment) = &self.shipment else { return Ok(()) };
+            let Some(run) = self.workspace.find_run(id)? else { continue };
+            if !run.damage().is_empty() || self.refused.contains(id) || !shipment.has_given(&run) {
+                continue;
+            }
+            if self.files.has_more(id)? {
+                continue;
+            }
+            let folder = self.files.own_folder(id);
+            self.workspace.delete_run(id)?;
+            self.workspace.maintenance().purge_run(id)?;
+            self.files.remove(id, folder)?;
+            self.there.remove(id);
+            self.carried.released += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,400 @@
+//! The handle of a spool: a workspace to log into, and a thread that carries it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use stepwell::maintenance::{Background, Schedule};
+use stepwell::{ExperimentId, NewRun, RunId, RunWriter, Workspace, WriterId};
+
+use crate::address::ServerOptions;
+use crate::carrier::Carrier;
+use crate::error::{Error, Result};
+use crate::place::{self, LOCK, WORKSPACE};
+use crate::server::Server;
+use crate::status::{Delivery, Lag};
+
+/// The time between two rounds.
+const ROUND: Duration = Duration::from_secs(1);
+/// The longest time between two rounds after failures.
+const REST_MAX: Duration = Duration::from_secs(30);
+/// The limit of a spool's bytes, unless another one is chosen.
+const LIMIT_BYTES: u64 = 16 << 30;
+
+/// What a spool is opened with.
+#[derive(Clone, Debug)]
+pub struct SpoolOptions {
+    /// The server.
+    pub server: ServerOptions,
+    /// The folder of all spools; [`crate::root`] if `None`.
+    pub root: Option<PathBuf>,
+    /// At how many bytes the spool is full: see [`Spool::is_full`].
+    pub limit_bytes: u64,
+}
+
+impl SpoolOptions {
+    /// The spool of a server, where spools are, with the limit of `$STEPWELL_SPOOL_LIMIT` bytes, or 16 GiB.
+    #[must_use]
+    pub fn new(server: ServerOptions) -> Self {
+        let limit = std::env::var("STEPWELL_SPOOL_LIMIT").ok().and_then(|text| text.trim().parse().ok());
+        Self { server, root: None, limit_bytes: limit.unwrap_or(LIMIT_BYTES) }
+    }
+}
+
+/// The spool of one server; see the crate. Threads may share it. In a forked child, open it anew.
+pub struct Spool {
+    folder: PathBuf,
+    workspace: Workspace,
+    server: Arc<Server>,
+    shared: Arc<Shared>,
+    limit_bytes: u64,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    syncs: Mutex<Option<Background>>,
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Spool({} of {})", self.folder.display(), self.server.url())
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    full: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    stop: bool,
+    wake: bool,
+    /// Counts calls that wait until everything before them has arrived.
+    asked: u64,
+    /// The last of them for which it has.
+    arrived: u64,
+    /// Rounds that ended, well or not.
+    rounds: u64,
+    own: BTreeSet<RunId>,
+    there: BTreeMap<RunId, BTreeMap<WriterId, u64>>,
+    notes: BTreeSet<String>,
+    /// Runs that the server refused.
+    refused: BTreeSet<RunId>,
+    files_left: u64,
+    last_error: Option<String>,
+    /// Since when not all has arrived.
+    behind: Option<Instant>,
+}
+
+impl Spool {
+    /// Opens the spool of a server, which is made if there is none. Asks nothing of the network.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::File`], [`Error::Store`].
+    pub fn open(options: SpoolOptions) -> Result<Self> {
+        let root = options.root.map_or_else(place::root, Ok)?;
+        let folder = place::folder(&root, &options.server.url);
+        place::make(&folder, &options.server.url)?;
+        Self::open_in(&folder, options.server, options.limit_bytes)
+    }
+
+    /// Opens the spool in a folder that [`crate::left_in`] found, or any workspace, for another server too.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_in(folder: &Path, server: ServerOptions, limit_bytes: u64) -> Result<Self> {
+        let server = Arc::new(Server::new(server)?);
+        let workspace = Workspace::open_or_create(folder.join(WORKSPACE))?;
+        let (shared, thread, syncs) = Default::default();
+        Ok(Self { folder: folder.to_owned(), workspace, server, shared, limit_bytes, thread, syncs })
+    }
+
+    /// The workspace of the spool in a folder.
+    #[must_use]
+    pub fn workspace_in(folder: &Path) -> PathBuf {
+        folder.join(WORKSPACE)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The workspace to log into.
+    #[must_use]
+    pub fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
+    /// The server, for what only it can answer.
+    #[must_use]
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// The server's address, without the token.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.server.url()
+    }
+
+    /// The experiment of a name, which is created in the spool if there is none; on the server it meets the one of
+    /// that name.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn experiment(&self, name: &str) -> Result<ExperimentId> {
+        Ok(self.workspace.experiments().get_or_create(name)?)
+    }
+
+    /// Creates a run.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn create_run(&self, experiment: &str, new: NewRun) -> Result<RunWriter> {
+        let writer = self.workspace.create_run(self.experiment(experiment)?, new)?;
+        self.shared.state.lock().own.insert(writer.run_id().clone());
+        Ok(writer)
+    }
+
+    /// Goes on with a run: one of the spool, else one of the server. If the server cannot be asked, the run is begun
+    /// under this id in `experiment` (`Default` if `None`), and what is logged joins the server's run.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; [`Error::Refused`] if the server has no such run.
+    pub fn resume_run(&self, id: &RunId, experiment: Option<&str>) -> Result<RunWriter> {
+        self.shared.state.lock().own.insert(id.clone());
+        match self.workspace.writer(id) {
+            Err(stepwell::Error::NotFound { .. }) => {}
+            opened => return Ok(opened?),
+        }
+        crate::resume::begin(&self.workspace, &self.server, id, experiment)?;
+        Ok(self.workspace.writer(id)?)
+    }
+
+    /// Starts the thread that carries, and one that makes the spool durable each second.
+    ///
+    /// # Errors
+    /// [`Error::File`] if there is no thread to be had, [`Error::Store`].
+    pub fn start(&self) -> Result<()> {
+        let mut thread = self.thread.lock();
+        if thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return Ok(());
+        }
+        self.shared.state.lock().stop = false;
+        let schedule = Schedule { compact_every: None, ..Schedule::default() };
+        *self.syncs.lock() = Some(self.workspace.maintenance().start(schedule)?);
+        let run = Thread {
+            folder: self.folder.clone(),
+            workspace: self.workspace.clone(),
+            server: Arc::clone(&self.server),
+            shared: Arc::clone(&self.shared),
+            limit_bytes: self.limit_bytes,
+            lock: None,
+            all: None,
+        };
+        let started = std::thread::Builder::new().name("stepwell-carrier".into()).spawn(move || run.run());
+        *thread = Some(started.map_err(Error::file("start a thread for", &self.folder))?);
+        Ok(())
+    }
+
+    /// Ends the thread after its present request. What has not arrived stays, for the next process or
+    /// `stepwell spool push`.
+    pub fn stop(&self) {
+        self.shared.state.lock().stop = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
+        *self.syncs.lock() = None;
+    }
+
+    /// Carries now, not at the next second.
+    pub fn wake(&self) {
+        self.shared.state.lock().wake = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until all of a run has arrived, and says what has and what has not.
+    #[must_use]
+    pub fn finish(&self, run: &RunId, wait: Duration) -> Delivery {
+        self.shared.state.lock().own.insert(run.clone());
+        self.wait(Some(run), wait)
+    }
+
+    /// The same of everything in the spool, or of this process' runs while another process carries.
+    #[must_use]
+    pub fn flush(&self, wait: Duration) -> Delivery {
+        self.wait(None, wait)
+    }
+
+    fn wait(&self, run: Option<&RunId>, wait: Duration) -> Delivery {
+        let until = Instant::now() + wait;
+        let mut state = self.shared.state.lock();
+        state.asked += 1;
+        state.wake = true;
+        let asked = state.asked;
+        self.shared.changed.notify_all();
+        while state.arrived < asked && !state.stop {
+            if self.shared.changed.wait_until(&mut state, until).timed_out() {
+                break;
+            }
+        }
+        let of_run = |note: &&String| run.is_none_or(|run| note.contains(run.as_str()));
+        let refused: Vec<String> = state.notes.iter().filter(of_run).cloned().collect();
+        let (files_left, error, there) = (state.files_left, state.last_error.clone(), state.there.clone());
+        let arrived =
+            state.arrived >= asked && run.map_or_else(|| state.refused.is_empty(), |run| !state.refused.contains(run));
+        drop(state);
+        let points_left = if arrived { 0 } else { self.points_left(&there, run) };
+        Delivery { arrived, points_left, files_left, refused, error }
+    }
+
+    /// How far the server is behind.
+    #[must_use]
+    pub fn lag(&self) -> Lag {
+        let state = self.shared.state.lock();
+        let (there, last_error) = (state.there.clone(), state.last_error.clone());
+        let (oldest, refused) = (state.behind.map(|since| since.elapsed()), state.notes.iter().cloned().collect());
+        drop(state);
+        let logged = self.workspace.logged_points().unwrap_or_default();
+        Lag {
+            points: self.points_left(&there, None),
+            bytes: place::bytes_of(&self.folder),
+            runs: logged.len() as u64,
+            oldest,
+            last_error,
+            refused,
+            full: self.is_full(),
+            limit_bytes: self.limit_bytes,
+        }
+    }
+
+    /// Whether the spool has reached its limit. The carrier looks once a round; asking costs a load.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.shared.full.load(Ordering::Relaxed)
+    }
+
+    fn points_left(&self, there: &BTreeMap<RunId, BTreeMap<WriterId, u64>>, run: Option<&RunId>) -> u64 {
+        let logged = self.workspace.logged_points().unwrap_or_default();
+        let of = logged.iter().filter(|(id, _)| run.is_none_or(|run| run == *id));
+        let left = of.flat_map(|(id, writers)| {
+            let there = there.get(id);
+            writers.iter().map(move |(writer, points)| {
+                points.saturating_sub(there.and_then(|there| there.get(writer)).copied().unwrap_or(0))
+            })
+        });
+        left.sum()
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The carrier's thread.
+struct Thread {
+    folder: PathBuf,
+    workspace: Workspace,
+    server: Arc<Server>,
+    shared: Arc<Shared>,
+    limit_bytes: u64,
+    /// The lock of who carries all.
+    lock: Option<File>,
+    all: Option<Carrier>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let mut rest = ROUND;
+        loop {
+            let (asked, own) = {
+                let mut state = self.shared.state.lock();
+                if !state.wake && !state.stop {
+                    let _ = self.shared.changed.wait_for(&mut state, rest);
+                }
+                if state.stop {
+                    return;
+                }
+                state.wake = false;
+                (state.asked, state.own.clone())
+            };
+            let full = place::bytes_of(&self.folder) >= self.limit_bytes;
+            self.shared.full.store(full, Ordering::Relaxed);
+            let round = self.round(asked, &own);
+            let mut state = self.shared.state.lock();
+            state.rounds += 1;
+            match round {
+                Ok(true) => {
+                    (state.last_error, state.behind) = (None, None);
+                    state.arrived = asked;
+                    rest = ROUND;
+                }
+                Ok(false) => rest = ROUND,
+                Err(error) => {
+                    state.last_error = Some(error.to_string());
+                    state.behind.get_or_insert_with(Instant::now);
+                    rest = (rest * 2).min(REST_MAX);
+                }
+            }
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// Carries all if this process is the one that does, else its own runs if somebody waits for them. Returns whether
+    /// it did.
+    fn round(&mut self, asked: u64, own: &BTreeSet<RunId>) -> Result<bool> {
+        if self.lock.is_none() {
+            self.lock = take_lock(&self.folder.join(LOCK))?;
+        }
+        if self.lock.is_some() {
+            let carrier = self
+                .all
+                .get_or_insert_with(|| Carrier::new(Arc::clone(&self.server), self.workspace.clone(), Vec::new()));
+            let done = carrier.round(&mut |_| {});
+            tell(&self.shared, carrier);
+            return done.map(|()| true);
+        }
+        if self.shared.state.lock().arrived >= asked {
+            return Ok(false);
+        }
+        let logged = self.workspace.logged_points()?;
+        let own: Vec<RunId> = own.iter().filter(|run| logged.contains_key(*run)).cloned().collect();
+        if own.is_empty() {
+            return Ok(true);
+        }
+        let mut carrier = Carrier::new(Arc::clone(&self.server), self.workspace.clone(), own);
+        let done = carrier.round(&mut |_| {});
+        tell(&self.shared, &carrier);
+        done.map(|()| true)
+    }
+}
+
+/// Notes what a round found.
+fn tell(shared: &Shared, carrier: &Carrier) {
+    let mut state = shared.state.lock();
+    state.files_left = carrier.files_left();
+    state.there.extend(carrier.there.iter().map(|(run, writers)| (run.clone(), writers.clone())));
+    state.notes.extend(carrier.carried.notes.iter().cloned());
+    state.refused.extend(carrier.refused.iter().cloned());
+}
+
+/// The lock, if nobody has it.
+fn take_lock(path: &Path) -> Result<Option<File>> {
+    let file =
+        File::options().create(true).truncate(false).write(true).open(path).map_err(Error::file("open", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        // Where locks do not work everybody carries, and the server sorts it out.
+        Err(std::fs::TryLockError::Error(_)) => Ok(Some(file)),
+    }
+}
