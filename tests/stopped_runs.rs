@@ -35,7 +35,8 @@ fn the_end_of_a_run_stops_anywhere_while_others_compact() {
     let disk = given();
     let finish = |disk: Arc<dyn Storage>| open(disk)?.writer(&id("a"))?.finish(RunStatus::Finished);
     let sync = |disk: Arc<dyn Storage>| open(disk)?.sync_run(&id("a"));
-    let ends: [(fn(Arc<dyn Storage>) -> Result<()>, bool); 2] = [(finish, true), (sync, false)];
+    type End = fn(Arc<dyn Storage>) -> Result<()>;
+    let ends: [(End, bool); 2] = [(finish, true), (sync, false)];
     for (end, finishes) in ends {
         at_every_operation(
             || (disk.process_crash(), ()),

@@ -47,9 +47,9 @@ impl Signals {
             }
         })?;
         // The process id stays the command's until it is waited for, so that no other process gets its signals.
-        while let Err(rustix::io::Errno::INTR) =
-            waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
-        {}
+        while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+        {
+        }
         *lock(&running) = None;
         handle.close();
         // It ends with its signals.
