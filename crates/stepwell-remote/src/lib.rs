@@ -11,6 +11,7 @@
 //!    carry its own run at the same time.
 
 mod address;
+mod bearer;
 mod carrier;
 mod error;
 mod fetch;

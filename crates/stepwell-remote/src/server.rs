@@ -10,6 +10,7 @@ use stepwell::{RunId, WriterId};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::address::ServerOptions;
+use crate::bearer::{Bearer, Made};
 use crate::error::{Error, Result};
 
 /// How long a connection may take to open.
@@ -31,6 +32,7 @@ pub struct Response {
 /// A server. Threads may share it; connections are kept.
 pub struct Server {
     options: ServerOptions,
+    bearer: Bearer,
     agent: ureq::Agent,
 }
 
@@ -96,7 +98,7 @@ impl Server {
             }
             config = config.tls_config(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build());
         }
-        Ok(Self { agent: config.build().into(), options })
+        Ok(Self { agent: config.build().into(), bearer: Bearer::new(options.token.clone()), options })
     }
 
     /// Its address.
@@ -127,7 +129,7 @@ impl Server {
     pub(crate) fn download(&self, path: &str, take: impl FnOnce(&mut dyn std::io::Read) -> Result<()>) -> Result<()> {
         let url = format!("{}{path}", self.options.url);
         let mut request = ureq::http::Request::builder().method("GET").uri(&url);
-        if let Some(token) = &self.options.token {
+        if let Some(token) = self.bearer.get(|kept| self.exchange(kept))? {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         let wrong = |error: ureq::http::Error| Error::Invalid(format!("cannot ask {url}: {error}"));
@@ -141,11 +143,33 @@ impl Server {
         self.whole(Response { status, body }).map(|_| ())
     }
 
-    /// Sends a request.
+    /// Sends a request; once more where the token of an hour is refused, as after a change of the server's key.
     pub(crate) fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Response> {
+        let token = self.bearer.get(|kept| self.exchange(kept))?;
+        let response = self.send_with(token.as_deref(), method, path, kind, body)?;
+        match token {
+            Some(token) if response.status == 401 && self.bearer.drop(&token) => {
+                let token = self.bearer.get(|kept| self.exchange(kept))?;
+                self.send_with(token.as_deref(), method, path, kind, body)
+            }
+            _ => Ok(response),
+        }
+    }
+
+    /// Asks for a token of an hour.
+    fn exchange(&self, kept: &str) -> Result<Made> {
+        let response = self.send_with(Some(kept), "POST", "/api/2.0/stepwell/token", "application/json", b"{}")?;
+        match response.status {
+            // A server without tokens, or before it made such ones.
+            400 | 404 | 405 => Ok(Made::Nothing),
+            _ => self.read(response).map(Made::Token),
+        }
+    }
+
+    fn send_with(&self, token: Option<&str>, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Response> {
         let url = format!("{}{path}", self.options.url);
         let mut request = ureq::http::Request::builder().method(method).uri(&url);
-        if let Some(token) = &self.options.token {
+        if let Some(token) = token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         let wrong = |error: ureq::http::Error| Error::Invalid(format!("cannot ask {url}: {error}"));
