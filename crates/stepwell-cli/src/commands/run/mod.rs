@@ -16,9 +16,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGXCPU};
+
+use stepwell_remote::{ServerOptions, Spool, SpoolOptions};
 
 use stepwell::{ExperimentId, NewRun, Options, RunId, RunStatus, RunWriter, TailMode, Workspace};
 
@@ -32,7 +35,7 @@ use crate::find;
 use crate::output::escape;
 
 const HELP: &str = "\
-The command finds the workspace in STEPWELL_DIR and the run in STEPWELL_RUN_ID: the first `stepwell.open().run()` of each \
+The command finds the workspace in STEPWELL_DIR (the server in STEPWELL_REMOTE) and the run in STEPWELL_RUN_ID: the first `stepwell.open().run()` of each \
 of its processes joins this run. MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI, MLFLOW_RUN_ID and MLFLOW_EXPERIMENT_ID say the \
 same to MLflow, whose first `mlflow.start_run()` joins it. A script that calls `mlflow.set_experiment(NAME)` needs \
 --experiment NAME here.
@@ -47,7 +50,8 @@ Signals go on to the command. Exit status: the command's own; where a signal end
 
 Examples:
   stepwell run -- python train.py --lr 0.1
-  stepwell run --experiment vision --name first --param lr=0.1 -- torchrun --nproc-per-node 4 train.py";
+  stepwell run --experiment vision --name first --param lr=0.1 -- torchrun --nproc-per-node 4 train.py
+  stepwell run --remote https://lab:5000 -- python train.py";
 
 /// Runs a command as a run: keeps what it is and prints, and tells its loggers where to log.
 #[derive(Args, Debug)]
@@ -65,6 +69,10 @@ pub(crate) struct Arguments {
     /// A tag; may be given several times.
     #[arg(long, value_name = "KEY=VALUE", value_parser = super::log::parse_tag)]
     tag: Vec<(String, String)>,
+    /// Log to this server: into the spool on this machine, from where all is carried, whether the server is reached now
+    /// or later.
+    #[arg(long, value_name = "URL", env = "STEPWELL_REMOTE")]
+    remote: Option<String>,
     /// Keep no diff of the sources: it may hold what should not leave this machine.
     #[arg(long)]
     no_diff: bool,
@@ -73,6 +81,8 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
+/// How long the end waits for what has not arrived at a server.
+const WAIT: Duration = Duration::from_secs(30);
 /// Exit status where there is no such command, and where it cannot be run.
 const NOT_FOUND: u8 = 127;
 const NOT_RUN: u8 = 126;
@@ -80,6 +90,8 @@ const NOT_RUN: u8 = 126;
 /// The run of a command.
 struct Begun {
     workspace: Workspace,
+    /// What carries it to a server, if it is for one.
+    spool: Option<Spool>,
     writer: RunWriter,
     id: RunId,
     experiment: ExperimentId,
@@ -100,7 +112,10 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let mut record = Record::begin(&arguments.command, !arguments.no_diff);
     let begun = Begun::new(context, arguments, &record)?;
     record.write(&begun.folder)?;
-    tell(&format!("run {} in {}", begun.id, begun.workspace.root().display()));
+    match &begun.spool {
+        Some(spool) => tell(&format!("run {} for {}", begun.id, spool.url())),
+        None => tell(&format!("run {} in {}", begun.id, begun.workspace.root().display())),
+    }
     let status = match begun.execute(&program, &arguments.command[1..], signals, &mut record) {
         Ok(status) => status,
         Err(error) => {
@@ -148,7 +163,11 @@ fn tell(what: &str) {
 
 impl Begun {
     fn new(context: &Context, arguments: &Arguments, record: &Record) -> Outcome<Self> {
-        let workspace = context.open_or_create(Options { tail: TailMode::Written, ..Options::default() })?;
+        let spool = arguments.remote.as_deref().filter(|url| !url.is_empty()).map(spool).transpose()?;
+        let workspace = match &spool {
+            Some(spool) => spool.workspace().clone(),
+            None => context.open_or_create(Options { tail: TailMode::Written, ..Options::default() })?,
+        };
         let experiment = match &arguments.experiment {
             Some(name) if !name.is_empty() => find::experiment_or_create(&workspace, name)?,
             _ => ExperimentId::DEFAULT,
@@ -181,7 +200,7 @@ impl Begun {
             )));
         }
         std::fs::create_dir_all(&folder).map_err(Failure::io("make", &folder))?;
-        Ok(Self { workspace, writer, id, experiment, folder })
+        Ok(Self { workspace, spool, writer, id, experiment, folder })
     }
 
     /// Runs the command to its end.
@@ -229,16 +248,25 @@ impl Begun {
     /// Where loggers of the command find this run.
     fn tell_loggers(&self, command: &mut Command) -> std::io::Result<()> {
         let root = std::path::absolute(self.workspace.root())?;
-        let address = address(&root);
+        let (address, own, other) = match &self.spool {
+            Some(spool) => {
+                let url = spool.url();
+                (format!("stepwell+{url}").into(), ("STEPWELL_REMOTE", OsString::from(url)), "STEPWELL_DIR")
+            }
+            None => (address(&root), ("STEPWELL_DIR", root.into_os_string()), "STEPWELL_REMOTE"),
+        };
         command
-            .env("STEPWELL_DIR", &root)
+            .env(own.0, own.1)
+            .env_remove(other)
+            .env_remove("MLFLOW_EXPERIMENT_NAME")
             .env("STEPWELL_RUN_ID", self.id.as_str())
             .env("MLFLOW_TRACKING_URI", &address)
             .env("MLFLOW_REGISTRY_URI", &address)
             .env("MLFLOW_RUN_ID", self.id.as_str())
             .env("MLFLOW_EXPERIMENT_ID", self.experiment.to_string());
-        for other in ["MLFLOW_EXPERIMENT_NAME", "STEPWELL_REMOTE"] {
-            command.env_remove(other);
+        if self.spool.is_some() {
+            // Files that the server has are asked of it with the user's own token.
+            command.env("MLFLOW_TRACKING_AUTH", "stepwell");
         }
         Ok(())
     }
@@ -259,7 +287,30 @@ impl Begun {
             Ok(()) => tell(&format!("run {} {}", self.id, status.as_str())),
             Err(error) => tell(&format!("run {} could not be ended as {}: {error}", self.id, status.as_str())),
         }
+        let Some(spool) = &self.spool else { return };
+        let left = spool.finish(&self.id, WAIT);
+        for refused in &left.refused {
+            tell(&format!("{}: {refused}", spool.url()));
+        }
+        if !left.arrived {
+            let why = left.error.map_or_else(String::new, |error| format!(": {error}"));
+            tell(&format!(
+                "{} points and {} files have not arrived at {}{why}; `stepwell spool push` carries them, and so does the \
+                 next process that logs there",
+                left.points_left,
+                left.files_left,
+                spool.url()
+            ));
+        }
     }
+}
+
+/// The spool of a server, which carries what it holds from now on.
+fn spool(url: &str) -> Outcome<Spool> {
+    let failed = |error: stepwell_remote::Error| Failure::failed(escape(&error.to_string()));
+    let spool = Spool::open(SpoolOptions::new(ServerOptions::from_env(url).map_err(failed)?)).map_err(failed)?;
+    spool.start().map_err(failed)?;
+    Ok(spool)
 }
 
 /// What to tell of a stream of which not all was kept.
