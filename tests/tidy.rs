@@ -132,9 +132,10 @@ const PUBLIC: [&str; 11] = [
 ];
 
 /// Files with `unsafe` code.
-const UNSAFE: [&str; 16] = [
+const UNSAFE: [&str; 17] = [
     "benches/support/mod.rs",
     "crates/stepwell-python/src/exit.rs",
+    "crates/stepwell-python/src/flag.rs",
     "crates/stepwell-python/src/foreign.rs",
     "crates/stepwell-server/src/http/heap.rs",
     "crates/stepwell-torture/src/forking.rs",

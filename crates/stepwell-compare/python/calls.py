@@ -1,6 +1,6 @@
 """Measures single calls of the wheel beside their floors, in one run; each answer is verified.
 
-    pip install ../../stepwell-python numpy pandas mlflow==3.17.2
+    pip install ../../stepwell-python numpy pandas mlflow==3.17.2 trackio
     python calls.py [--json FILE]
 
 Each figure is the least of several rounds, since machines are shared. `floor` is what the same call costs when nothing
@@ -18,6 +18,7 @@ import time
 import warnings
 
 ROUNDS, CALLS = 200, 3_000
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../..")
 
 
 def least(call, *, rounds=ROUNDS, calls=CALLS):
@@ -51,6 +52,11 @@ class Report:
         self.rows.append({"what": what, "figure": figure, "unit": unit, "bar": bar, "held": held})
         told = "" if bar is None else f"   bar {'≥' if at_least else '≤'} {bar:.4g}: {'held' if held else 'MISSED'}"
         print(f"{what:<66}{figure:>12,.2f} {unit}{told}", flush=True)
+        return figure
+
+    def skip(self, why):
+        self.rows.append({"what": why, "figure": None, "held": None})
+        print(why, flush=True)
 
 
 def native(report, folder):
@@ -94,17 +100,68 @@ def native(report, folder):
     report.add("a C method of three arguments that does nothing", key_floor, "ns")
     handle_ns = least(handle)
     report.add("metric.log(step, value)", handle_ns, "ns", 2 * floor_ns)
-    report.add("run.log(key, value, step)", least(key), "ns", 3 * key_floor)
+    key_ns = report.add("run.log(key, value, step)", least(key), "ns", 3 * key_floor)
+    singles = {"metric.log": handle_ns, "run.log": key_ns}
     report.add("run.log(dict of ten), a point", least(many, calls=300) / 10, "ns", 45)
-    steps, values = np.arange(1_000_000), np.random.default_rng(1).standard_normal(1_000_000)
-    report.add("run.columns of 10^6 numpy values, a point", once(lambda: run.columns("column", steps, values), 3), "ns")
-    assert run.points == ROUNDS * CALLS * 2 + ROUNDS * 300 * 10 + 3_000_000, run.points
+    assert run.points == ROUNDS * CALLS * 2 + ROUNDS * 300 * 10, run.points
     run.finish()
     view = run.view()
     assert len(view["loss"]) == ROUNDS * CALLS * 2 and set(view["loss"].values[:100]) == {0.5}
-    history = once(lambda: np.asarray(run.view()["column"].values))
-    report.add("history of 3 × 10^6 points into numpy, a million", history / 3, "ms")
-    assert np.array_equal(np.sort(np.asarray(view["column"].values)), np.sort(np.tile(values, 3)))
+    return singles
+
+
+def columns(report, folder):
+    """Whole columns in and out, beside the same in Rust on the same numbers."""
+    import numpy as np
+    import stepwell
+
+    steps, values = np.arange(1_000_000), np.random.default_rng(1).standard_normal(1_000_000)
+    os.makedirs(folder)
+    file = os.path.join(folder, "values")
+    values.astype("<f8").tofile(file)
+    rust = rust_columns(folder, file)
+    workspace = stepwell.open(os.path.join(folder, "python"))
+    logged = read = float("inf")
+    for _ in range(5):
+        run = workspace.run(strict=True)
+        logged = min(logged, once(lambda: run.columns("column", steps, values), 1))
+        run.finish()
+        read = min(read, once(lambda: np.asarray(workspace[run.id]["column"].values)))
+        assert np.array_equal(np.asarray(workspace[run.id]["column"].values), values)
+    report.add("log_columns of 10^6 values in Rust, a point", rust["columns_ns"], "ns")
+    # A million points: as many nanoseconds a point as milliseconds in all.
+    report.add("run.columns of 10^6 numpy values, a point", logged, "ns", 1.5 * rust["columns_ns"])
+    report.add("history of 10^6 points in Rust", rust["history_ms"], "ms")
+    report.add("history of 10^6 points into numpy", read, "ms", 2 * rust["history_ms"])
+
+
+def rust_columns(folder, file):
+    """What `examples/columns.rs` measures, built in release mode."""
+    command = ["cargo", "run", "--quiet", "--release", "--example", "columns", os.path.join(folder, "rust"), file]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"cargo cannot run the example `columns`:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def trackio(report, folder, singles):
+    """trackio's own call, if it is installed."""
+    try:
+        import trackio as other
+    except ImportError:
+        report.skip("trackio is not installed: no rows of it")
+        return
+    os.environ["TRACKIO_DIR"] = folder
+    other.init(project="calls", name="run", embed=False)
+    began, cpu = time.perf_counter(), time.process_time()
+    for at in range(2_000):
+        other.log({"loss": 0.5}, step=at)
+    other.finish()
+    took = (time.process_time() - cpu) / 2_000 * 1e9
+    report.add("trackio.log of one key, its processor time", took, "ns")
+    report.add("the same until all is kept", (time.perf_counter() - began) / 2_000 * 1e9, "ns")
+    for name, ns in singles.items():
+        report.add(f"trackio over {name}", took / ns, "×", 200, at_least=True)
 
 
 class Quiet:
@@ -118,7 +175,7 @@ class Quiet:
         logging.disable(logging.NOTSET)
 
 
-def mlflow_calls(report, folder):
+def mlflow_calls(report, folder, singles):
     """MLflow's client: on Stepwell, on SQLite, and on a store that does nothing."""
     import mlflow
     from mlflow import MlflowClient
@@ -149,7 +206,9 @@ def mlflow_calls(report, folder):
     floor = fluent(ours, empty=True)
     report.add("mlflow.log_metric on a store that does nothing", floor, "µs")
     report.add("mlflow.log_metric on Stepwell", fluent(ours), "µs", 1.3 * floor)
-    report.add("mlflow.log_metric on SQLite", fluent(sqlite), "µs")
+    of_sqlite = report.add("mlflow.log_metric on SQLite", fluent(sqlite), "µs")
+    for name, ns in singles.items():
+        report.add(f"mlflow.log_metric on SQLite over {name}", of_sqlite * 1e3 / ns, "×", 3_000, at_least=True)
     searches = {}
     for name, uri in (("Stepwell", ours), ("SQLite", sqlite)):
         client = MlflowClient(uri)
@@ -196,9 +255,11 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory(dir=arguments.dir) as folder:
         imported(report)
-        native(report, os.path.join(folder, "native"))
+        singles = native(report, os.path.join(folder, "native"))
+        columns(report, os.path.join(folder, "columns"))
         with Quiet():
-            mlflow_calls(report, folder)
+            trackio(report, os.path.join(folder, "trackio"), singles)
+            mlflow_calls(report, folder, singles)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(report.rows, file, indent=1, ensure_ascii=False)

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nvml_wrapper::Nvml;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Condvar;
 
+use crate::flag::Mutex;
 use crate::shared::State;
 
 /// Bytes in one of MLflow's megabytes.
@@ -14,7 +15,7 @@ const MEGABYTE: f64 = 1e6;
 
 /// A thread that logs the machine's state until this is dropped or the run ends. It never touches Python.
 pub(crate) struct Monitor {
-    stop: Arc<(Mutex<bool>, Condvar)>,
+    stop: Arc<(parking_lot::Mutex<bool>, Condvar)>,
 }
 
 impl Drop for Monitor {
@@ -27,7 +28,7 @@ impl Drop for Monitor {
 impl Monitor {
     /// Logs to a run every so often, first after one such time. `folder` is on the disk that is told of.
     pub(crate) fn start(run: Arc<Mutex<State>>, every: Duration, folder: PathBuf) -> std::io::Result<Self> {
-        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let stop = Arc::new((parking_lot::Mutex::new(false), Condvar::new()));
         let own = Arc::clone(&stop);
         let work = move || {
             let mut sampler = Sampler::new(folder);

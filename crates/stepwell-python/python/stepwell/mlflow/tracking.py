@@ -42,13 +42,16 @@ class StepwellStore(RestStore):
         super().__init__(lambda: MlflowHostCreds(self.store_uri))
         local(self.store_uri)
 
+    def _local(self):
+        return local(self.store_uri)
+
     def _native(self):
-        return local(self.store_uri).native
+        return self._local().native
 
     def _call_endpoint(self, api, json_body=None, endpoint=None, retry_timeout_seconds=None, response_proto=None):
         routes = self._V3_METHOD_TO_INFO if api in self._V3_APIS else self._METHOD_TO_INFO
         known, method = routes[api]
-        return local(self.store_uri).call(endpoint or known, method, json_body, response_proto or api.Response())
+        return self._local().call(endpoint or known, method, json_body, response_proto or api.Response())
 
     # MLflow's "workspaces" are tenants of a server; its REST store asks one whether it has them.
 
@@ -89,7 +92,7 @@ class StepwellStore(RestStore):
             raise _faults.of_metrics(metrics, error, "metrics") from None
 
     def get_metric_history(self, run_id, metric_key, max_results=None, page_token=None):
-        store = local(self.store_uri)
+        store = self._local()
         values, times, steps, token, left_out = store.native.metric_history(
             run_id, metric_key, max_results, page_token or ""
         )
@@ -98,13 +101,13 @@ class StepwellStore(RestStore):
         return PagedList(points, token)
 
     def get_run(self, run_id):
-        store = local(self.store_uri)
+        store = self._local()
         run, left_out = store.native.get_run(run_id)
         store.tell(left_out)
         return _run(run)
 
     def _search_runs(self, experiment_ids, filter_string, run_view_type, max_results, order_by, page_token):
-        store = local(self.store_uri)
+        store = self._local()
         runs, token, left_out = store.native.search_runs(
             [str(experiment) for experiment in experiment_ids],
             filter_string or "",
@@ -151,9 +154,35 @@ class StepwellStore(RestStore):
         self._native().purge_experiment(str(experiment_id))
 
 
+class _Data(RunData):
+    """Data of a run whose metrics become objects when somebody asks for them: searches give thousands of runs, and
+    most callers want values alone."""
+
+    def __init__(self, metrics, params, tags):
+        self._given = metrics
+        self._metrics = {metric[0]: metric[1] for metric in metrics}
+        self._params = dict(params)
+        self._tags = dict(tags)
+
+    @property
+    def _metric_objs(self):
+        objects = self.__dict__.get("_objects")
+        if objects is None:
+            objects = self._objects = [Metric(*metric) for metric in self._given]
+        return objects
+
+    def __reduce__(self):
+        tags = [RunTag(key, value) for key, value in self._tags.items()]
+        return (RunData, (self._metric_objs, [Param(key, value) for key, value in self._params.items()], tags))
+
+
+# As it is shown, it is MLflow's own.
+_Data.__name__ = "RunData"
+
+
 def _run(run) -> Run:
     """A run of the tuple that the native store gives."""
-    (run_id, name, experiment, user, status, start, end, stage, artifacts, metrics, params, tags, datasets, read, made) = run
+    (run_id, name, experiment, user, status, start, end, stage, artifacts, *data, datasets, read, made) = run
     inputs = [
         DatasetInput(
             dataset=Dataset(name=name_, digest=digest, source_type=kind, source=source, schema=schema, profile=profile),
@@ -163,11 +192,7 @@ def _run(run) -> Run:
     ]
     return Run(
         RunInfo(run_id, experiment, user, status, start or 0, end, stage, artifacts, name),
-        RunData(
-            [Metric(*metric) for metric in metrics],
-            [Param(key, value) for key, value in params],
-            [RunTag(key, value) for key, value in tags],
-        ),
+        _Data(*data),
         RunInputs(dataset_inputs=inputs, model_inputs=[LoggedModelInput(model) for model in read]),
         RunOutputs(model_outputs=[LoggedModelOutput(model, step) for model, step in made]),
     )
