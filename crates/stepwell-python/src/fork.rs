@@ -3,17 +3,18 @@
 use std::cell::RefCell;
 use std::sync::{Arc, LazyLock, Weak};
 
-use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use pyo3::prelude::*;
 
+use crate::flag::{ArcMutexGuard, Mutex};
+use crate::remote;
 use crate::shared::State;
 
 /// The runs of this process.
-static RUNS: LazyLock<Mutex<Vec<Weak<Mutex<State>>>>> = LazyLock::new(Mutex::default);
+static RUNS: LazyLock<parking_lot::Mutex<Vec<Weak<Mutex<State>>>>> = LazyLock::new(Default::default);
 
 thread_local! {
     /// What the forking thread holds while it forks.
-    static HELD: RefCell<Vec<ArcMutexGuard<RawMutex, State>>> = const { RefCell::new(Vec::new()) };
+    static HELD: RefCell<Vec<ArcMutexGuard<State>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Has a run's lock held during forks.
@@ -30,6 +31,7 @@ pub(crate) fn before_fork(py: Python<'_>) {
     if HELD.with_borrow(|held| !held.is_empty()) {
         return;
     }
+    remote::before_fork();
     let runs: Vec<_> = RUNS.lock().iter().filter_map(Weak::upgrade).collect();
     for run in runs {
         let guard = loop {
@@ -47,4 +49,5 @@ pub(crate) fn before_fork(py: Python<'_>) {
 #[pyfunction]
 pub(crate) fn after_fork() {
     HELD.with_borrow_mut(Vec::clear);
+    remote::after_fork();
 }

@@ -5,6 +5,7 @@ mod command;
 mod convert;
 mod errors;
 mod exit;
+mod flag;
 mod follow;
 mod foreign;
 mod fork;
@@ -12,6 +13,7 @@ mod given;
 mod interrupt;
 mod login;
 mod mlflow;
+mod remote;
 mod run;
 mod series;
 mod shared;
@@ -40,6 +42,8 @@ mod native {
     use crate::login::{credential_for, origin_of};
     #[pymodule_export]
     use crate::mlflow::MlflowStore;
+    #[pymodule_export]
+    use crate::remote::flush_spools;
     #[pymodule_export]
     use crate::run::{Metric, RunBase};
     #[pymodule_export]

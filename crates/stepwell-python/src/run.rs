@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -12,12 +11,13 @@ use pyo3::types::{PyDict, PyString};
 use stepwell::{NewRun, Point, RunEdit, RunId, RunStatus, RunWriter};
 
 use crate::errors::OrRaise;
+use crate::flag::Mutex;
 use crate::series::Series;
 use crate::shared::{Shared, State, Trouble};
 use crate::system::Monitor;
 use crate::view::RunView;
 use crate::workspace::WorkspaceBase;
-use crate::{convert, fork, given};
+use crate::{convert, fork, given, remote};
 
 /// What `log` without a clock of the caller's stamps: the time of the call.
 #[inline]
@@ -25,12 +25,61 @@ fn point(step: i64, time_ms: i64, value: f64) -> Point {
     Point { step, timestamp_ms: Some(time_ms), value }
 }
 
+/// What a run is begun with.
+struct Asked {
+    experiment: Option<String>,
+    name: Option<String>,
+    params: Vec<(String, String)>,
+    tags: Vec<(String, String)>,
+    user: Option<String>,
+    resume: Option<String>,
+    start_time_ms: Option<i64>,
+}
+
+impl Asked {
+    /// Begins the run, or goes on with one; gives the step of the first call that names none too.
+    fn begin(
+        self,
+        store: &stepwell::Workspace,
+        spool: Option<&stepwell_remote::Spool>,
+    ) -> Result<(RunWriter, i64), stepwell_remote::Error> {
+        let Self { experiment, name, params, tags, user, resume, start_time_ms } = self;
+        if let Some(id) = resume {
+            let id = RunId::new(id)?;
+            let mut writer = match spool {
+                Some(spool) => spool.resume_run(&id, experiment.as_deref())?,
+                None => store.writer(&id)?,
+            };
+            let mut edits = vec![RunEdit::Status(RunStatus::Running), RunEdit::EndTime(None)];
+            edits.extend(name.filter(|name| !name.is_empty()).map(RunEdit::Name));
+            edits.extend(params.into_iter().map(|(key, value)| RunEdit::Param(key, value)));
+            edits.extend(tags.into_iter().map(|(key, value)| RunEdit::Tag(key, value)));
+            writer.edit(&edits)?;
+            return Ok((writer, next_step(store, &id)?));
+        }
+        let new = NewRun {
+            name: name.unwrap_or_default(),
+            user: user.unwrap_or_default(),
+            params,
+            tags,
+            start_time_ms,
+            ..NewRun::default()
+        };
+        let writer = match (spool, experiment.as_deref()) {
+            (Some(spool), name) => spool.create_run(name.unwrap_or("Default"), new)?,
+            (None, None) => store.create_run(stepwell::ExperimentId::DEFAULT, new)?,
+            (None, Some(name)) => store.create_run(store.experiments().get_or_create(name)?, new)?,
+        };
+        Ok((writer, 0))
+    }
+}
+
 /// A run that is being written. `stepwell.Run` adds what needs no speed.
 #[pyclass(frozen, subclass, module = "stepwell._native")]
 pub(crate) struct RunBase {
     shared: Arc<Shared>,
     workspace: WorkspaceBase,
-    monitor: Mutex<Option<Monitor>>,
+    monitor: parking_lot::Mutex<Option<Monitor>>,
 }
 
 #[pymethods]
@@ -54,40 +103,14 @@ impl RunBase {
         let workspace = workspace.clone();
         let params = params.map_or_else(|| Ok(Vec::new()), |dict| convert::texts(&dict))?;
         let tags = tags.map_or_else(|| Ok(Vec::new()), |dict| convert::texts(&dict))?;
-        let store = workspace.store();
-        let (writer, next_step) = py
-            .detach(|| -> stepwell::Result<_> {
-                if let Some(id) = resume {
-                    let id = RunId::new(id)?;
-                    // Counts on behind the greatest of the latest steps.
-                    let run = store.run(&id)?;
-                    let mut next = 0;
-                    for key in run.keys() {
-                        next = next.max(run.stats(key)?.latest.step.saturating_add(1));
-                    }
-                    let mut writer = store.writer(&id)?;
-                    let mut edits = vec![RunEdit::Status(RunStatus::Running), RunEdit::EndTime(None)];
-                    edits.extend(name.filter(|name| !name.is_empty()).map(RunEdit::Name));
-                    edits.extend(params.into_iter().map(|(key, value)| RunEdit::Param(key, value)));
-                    edits.extend(tags.into_iter().map(|(key, value)| RunEdit::Tag(key, value)));
-                    writer.edit(&edits)?;
-                    return Ok((writer, next));
-                }
-                let experiment = match experiment.as_deref() {
-                    None => stepwell::ExperimentId::DEFAULT,
-                    Some(name) => store.experiments().get_or_create(name)?,
-                };
-                let new = NewRun {
-                    name: name.unwrap_or_default(),
-                    user: user.unwrap_or_default(),
-                    params,
-                    tags,
-                    start_time_ms,
-                    ..NewRun::default()
-                };
-                Ok((store.create_run(experiment, new)?, 0))
+        let asked = Asked { experiment, name, params, tags, user, resume, start_time_ms };
+        let (writer, next_step, spool) = py
+            .detach(|| -> Result<_, stepwell_remote::Error> {
+                let spool = workspace.spool().transpose()?;
+                let (writer, next_step) = asked.begin(workspace.store(), spool.as_deref())?;
+                Ok((writer, next_step, spool))
             })
-            .or_raise(py)?;
+            .map_err(|error| remote::raise(py, &error))?;
         let id = writer.run_id().clone();
         let state = State {
             writer: Some(writer),
@@ -96,13 +119,14 @@ impl RunBase {
             lost: 0,
             first_error: String::new(),
             last_error: String::new(),
+            spool,
         };
         let state = Arc::new(Mutex::new(state));
         fork::enlist(&state);
         Ok(Self {
             shared: Arc::new(Shared { state, id, strict, warned: AtomicBool::new(false) }),
             workspace,
-            monitor: Mutex::new(None),
+            monitor: parking_lot::Mutex::new(None),
         })
     }
 
@@ -315,6 +339,16 @@ impl RunBase {
     fn __getitem__(&self, py: Python<'_>, key: &str) -> PyResult<Series> {
         self.view(py)?.__getitem__(py, key)
     }
+}
+
+/// The step after the greatest of a run's latest ones.
+fn next_step(store: &stepwell::Workspace, id: &RunId) -> stepwell::Result<i64> {
+    let run = store.run(id)?;
+    let mut next = 0;
+    for key in run.keys() {
+        next = next.max(run.stats(key)?.latest.step.saturating_add(1));
+    }
+    Ok(next)
 }
 
 impl RunBase {

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 
 use stepwell::{RunId, RunWriter};
+use stepwell_remote::Spool;
 
 use crate::errors::{self, OrRaise};
+use crate::flag::{Mutex, MutexGuard};
 use crate::interrupt::interruptible;
+
+/// What is said of a spool that takes no more.
+const FULL: &str = "the spool has reached its limit (STEPWELL_SPOOL_LIMIT bytes) before the server took what it holds";
 
 /// What a lock guards of a run.
 pub(crate) struct State {
@@ -23,6 +27,8 @@ pub(crate) struct State {
     pub(crate) lost: u64,
     pub(crate) first_error: String,
     pub(crate) last_error: String,
+    /// What takes no more once it is full; `None` for a folder.
+    pub(crate) spool: Option<Arc<Spool>>,
 }
 
 /// What a run and its metrics share.
@@ -39,6 +45,7 @@ pub(crate) enum Trouble {
     Store(stepwell::Error),
     Python(PyErr),
     Ended,
+    Full,
 }
 
 impl From<stepwell::Error> for Trouble {
@@ -94,6 +101,7 @@ impl Shared {
             Trouble::Store(error) => errors::raise(py, &error),
             Trouble::Python(error) => error,
             Trouble::Ended => self.ended(py),
+            Trouble::Full => errors::new(py, "StorageError", FULL.to_owned()),
         };
         // What a user interrupts is no failure to log.
         if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
@@ -142,6 +150,9 @@ impl Shared {
 impl State {
     #[inline]
     pub(crate) fn writer(&mut self) -> Result<&mut RunWriter, Trouble> {
+        if self.spool.as_ref().is_some_and(|spool| spool.is_full()) {
+            return Err(Trouble::Full);
+        }
         self.writer.as_mut().ok_or(Trouble::Ended)
     }
 

@@ -26,6 +26,9 @@ pub(crate) struct Table {
     unreadable: Vec<String>,
 }
 
+/// The columns of texts that every run has.
+const WORDS: [&str; 5] = ["run_id", "name", "experiment", "status", "user"];
+
 /// The columns of a group, by key, each as long as the rows so far or shorter.
 struct Group<B> {
     columns: BTreeMap<String, (B, usize)>,
@@ -75,55 +78,112 @@ fn skip_texts(column: &mut StringBuilder, rows: usize) {
     column.append_nulls(rows);
 }
 
+/// Rows of runs, before they are a table.
+struct Rows {
+    count: usize,
+    texts: [StringBuilder; 5],
+    times: [TimestampMillisecondBuilder; 2],
+    metrics: Group<Float64Builder>,
+    params: Group<StringBuilder>,
+    tags: Group<StringBuilder>,
+}
+
+impl Rows {
+    fn new() -> Self {
+        Self {
+            count: 0,
+            texts: std::array::from_fn(|_| StringBuilder::new()),
+            times: std::array::from_fn(|_| TimestampMillisecondBuilder::new().with_timezone("UTC")),
+            metrics: Group::new(),
+            params: Group::new(),
+            tags: Group::new(),
+        }
+    }
+
+    /// Adds a run: its words in the order of [`WORDS`], start and end, metrics, params, tags.
+    fn push<'a>(
+        &mut self,
+        words: [&str; 5],
+        times: [Option<i64>; 2],
+        metrics: impl IntoIterator<Item = (&'a str, f64)>,
+        params: impl IntoIterator<Item = (&'a str, &'a str)>,
+        tags: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) {
+        let at = self.count;
+        self.texts.iter_mut().zip(words).for_each(|(column, text)| column.append_value(text));
+        self.times.iter_mut().zip(times).for_each(|(column, time)| column.append_option(time));
+        for (key, value) in metrics {
+            self.metrics.put(key, at, skip_floats, |column| column.append_value(value));
+        }
+        for (key, value) in params {
+            self.params.put(key, at, skip_texts, |column| column.append_value(value));
+        }
+        for (key, value) in tags {
+            self.tags.put(key, at, skip_texts, |column| column.append_value(value));
+        }
+        self.count += 1;
+    }
+
+    fn finish(self) -> RecordBatch {
+        let moment = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        let mut columns: Vec<(Field, ArrayRef)> = Vec::new();
+        for (name, mut column) in WORDS.into_iter().zip(self.texts) {
+            columns.push((Field::new(name, DataType::Utf8, false), Arc::new(column.finish())));
+        }
+        for (name, mut column) in ["start_time", "end_time"].into_iter().zip(self.times) {
+            columns.push((Field::new(name, moment.clone(), true), Arc::new(column.finish())));
+        }
+        let text = |mut column: StringBuilder| -> ArrayRef { Arc::new(column.finish()) };
+        let float = |mut column: Float64Builder| -> ArrayRef { Arc::new(column.finish()) };
+        self.metrics.finish("metrics", &DataType::Float64, self.count, skip_floats, float, &mut columns);
+        self.params.finish("params", &DataType::Utf8, self.count, skip_texts, text, &mut columns);
+        self.tags.finish("tags", &DataType::Utf8, self.count, skip_texts, text, &mut columns);
+        let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).expect("each column has a value for each row")
+    }
+}
+
 impl Table {
     /// The table of a page of runs.
     pub(crate) fn new(workspace: &Workspace, found: &Found) -> stepwell::Result<Self> {
         let names: BTreeMap<_, _> =
             workspace.experiments().list()?.into_iter().map(|experiment| (experiment.id, experiment.name)).collect();
-        let rows = found.rows()?;
-        let mut texts: [StringBuilder; 5] = std::array::from_fn(|_| StringBuilder::new());
-        let mut times: [TimestampMillisecondBuilder; 2] =
-            std::array::from_fn(|_| TimestampMillisecondBuilder::new().with_timezone("UTC"));
-        let (mut metrics, mut params, mut tags) =
-            (Group::<Float64Builder>::new(), Group::<StringBuilder>::new(), Group::<StringBuilder>::new());
-        for (at, row) in rows.iter().enumerate() {
+        let mut rows = Rows::new();
+        for row in &found.rows()? {
             let experiment = names.get(&row.experiment_id).map_or("", String::as_str);
-            let words = [row.run_id.as_str(), row.name, experiment, row.status.as_str(), row.user];
-            texts.iter_mut().zip(words).for_each(|(column, text)| column.append_value(text));
-            times[0].append_option(row.start_time_ms);
-            times[1].append_option(row.end_time_ms);
-            for (key, latest) in &row.metrics {
-                metrics.put(key, at, skip_floats, |column| column.append_value(latest.value));
-            }
-            for (key, value) in &row.params {
-                params.put(key, at, skip_texts, |column| column.append_value(value));
-            }
-            for (key, value) in &row.tags {
-                tags.put(key, at, skip_texts, |column| column.append_value(value));
-            }
+            rows.push(
+                [row.run_id.as_str(), row.name, experiment, row.status.as_str(), row.user],
+                [row.start_time_ms, row.end_time_ms],
+                row.metrics.iter().map(|(key, latest)| (*key, latest.value)),
+                row.params.iter().map(|(key, value)| (*key, *value)),
+                row.tags.iter().map(|(key, value)| (*key, *value)),
+            );
         }
-        let moment = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-        let mut columns: Vec<(Field, ArrayRef)> = Vec::new();
-        for (name, mut column) in ["run_id", "name", "experiment", "status", "user"].into_iter().zip(texts) {
-            columns.push((Field::new(name, DataType::Utf8, false), Arc::new(column.finish())));
-        }
-        for (name, mut column) in ["start_time", "end_time"].into_iter().zip(times) {
-            columns.push((Field::new(name, moment.clone(), true), Arc::new(column.finish())));
-        }
-        let text = |mut column: StringBuilder| -> ArrayRef { Arc::new(column.finish()) };
-        let float = |mut column: Float64Builder| -> ArrayRef { Arc::new(column.finish()) };
-        metrics.finish("metrics", &DataType::Float64, rows.len(), skip_floats, float, &mut columns);
-        params.finish("params", &DataType::Utf8, rows.len(), skip_texts, text, &mut columns);
-        tags.finish("tags", &DataType::Utf8, rows.len(), skip_texts, text, &mut columns);
-        let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
-        let batch =
-            RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).expect("each column has a value for each row");
-        Ok(Self { batch, total: found.total, unreadable: found.unreadable.clone() })
+        Ok(Self { batch: rows.finish(), total: found.total, unreadable: found.unreadable.clone() })
     }
 }
 
+/// A run that a server found: its words, start and end, metrics, params and tags.
+type Given = ([String; 5], [Option<i64>; 2], Vec<(String, f64)>, Vec<(String, String)>, Vec<(String, String)>);
+
 #[pymethods]
 impl Table {
+    /// A table of runs that a server found, which says of `total` no more than that there are so many or more.
+    #[staticmethod]
+    fn _of(runs: Vec<Given>, total: usize) -> Self {
+        let mut rows = Rows::new();
+        for (words, times, metrics, params, tags) in &runs {
+            rows.push(
+                words.each_ref().map(String::as_str),
+                *times,
+                metrics.iter().map(|(key, value)| (key.as_str(), *value)),
+                params.iter().map(|(key, value)| (key.as_str(), value.as_str())),
+                tags.iter().map(|(key, value)| (key.as_str(), value.as_str())),
+            );
+        }
+        Self { batch: rows.finish(), total, unreadable: Vec::new() }
+    }
+
     /// How many runs match in all; the table has `len(table)` of them.
     #[getter]
     fn total(&self) -> usize {

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use stepwell::maintenance::CompactOptions;
 use stepwell::query::{Query, View};
 use stepwell::{RunId, Workspace};
+use stepwell_remote::Spool;
 
 use crate::errors::OrRaise;
 use crate::follow::Follower;
 use crate::interrupt::interruptible;
+use crate::remote;
 use crate::table::Table;
 use crate::view::RunView;
 
@@ -28,6 +30,8 @@ pub(crate) struct WorkspaceBase {
     store: Arc<Workspace>,
     /// What the folder was when it was opened: its device and its inode.
     opened: (u64, u64),
+    /// The server that a thread carries all to; `None` for a folder.
+    server: Option<Arc<str>>,
 }
 
 impl WorkspaceBase {
@@ -39,6 +43,27 @@ impl WorkspaceBase {
     /// The store below, for threads of their own.
     pub(crate) fn shared(&self) -> Arc<Workspace> {
         Arc::clone(&self.store)
+    }
+
+    /// The spool of a server.
+    fn of_server(py: Python<'_>, address: &str) -> PyResult<Self> {
+        let spool = py.detach(|| remote::spool(address)).map_err(|error| remote::raise(py, &error))?;
+        let store = spool.workspace().clone();
+        let opened = identity(store.root()).unwrap_or_default();
+        Ok(Self { store: Arc::new(store), opened, server: Some(spool.url().into()) })
+    }
+
+    /// The spool, if this is one; in a forked child one of its own.
+    pub(crate) fn spool(&self) -> Option<Result<Arc<Spool>, stepwell_remote::Error>> {
+        self.server.as_ref().map(|server| remote::spool(server))
+    }
+
+    /// The spool, for calls that only make sense with one.
+    fn own_spool(&self, py: Python<'_>) -> PyResult<Arc<Spool>> {
+        match py.detach(|| self.spool()) {
+            Some(spool) => spool.map_err(|error| remote::raise(py, &error)),
+            None => Err(PyTypeError::new_err("this workspace is a folder, and no server's")),
+        }
     }
 
     /// Why nothing that is logged is kept any more: the folder was removed, or another one is in its place.
@@ -65,6 +90,9 @@ impl WorkspaceBase {
     #[new]
     #[pyo3(signature = (path, *, create=true, read_only=false))]
     fn new(py: Python<'_>, path: PathBuf, create: bool, read_only: bool) -> PyResult<Self> {
+        if let Some(address) = path.to_str().filter(|path| remote::is_address(path)) {
+            return Self::of_server(py, address);
+        }
         let store = py
             .detach(|| match (read_only, create) {
                 (true, _) => Workspace::open_read_only(&path),
@@ -73,13 +101,60 @@ impl WorkspaceBase {
             })
             .or_raise(py)?;
         let opened = identity(store.root()).unwrap_or_default();
-        Ok(Self { store: Arc::new(store), opened })
+        Ok(Self { store: Arc::new(store), opened, server: None })
     }
 
     /// The folder.
     #[getter]
     fn path(&self) -> PathBuf {
         self.store.root().to_owned()
+    }
+
+    /// The server's address; `None` for a folder.
+    #[getter]
+    fn _server(&self) -> Option<&str> {
+        self.server.as_deref()
+    }
+
+    /// How far the server is behind.
+    fn _lag<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let spool = self.own_spool(py)?;
+        remote::lag(py, &py.detach(|| spool.lag()))
+    }
+
+    /// Waits until all has arrived at the server, or all of a run.
+    #[pyo3(signature = (wait, run_id=None))]
+    fn _arrive<'py>(&self, py: Python<'py>, wait: f64, run_id: Option<&str>) -> PyResult<Bound<'py, PyDict>> {
+        let spool = self.own_spool(py)?;
+        let run = run_id.map(RunId::new).transpose().or_raise(py)?;
+        let wait = remote::patience(wait);
+        let done = interruptible(py, move |_| match run {
+            Some(run) => spool.finish(&run, wait),
+            None => spool.flush(wait),
+        })?;
+        remote::delivery(py, &done)
+    }
+
+    /// Asks the server something of MLflow's REST API: status and body.
+    fn _call<'py>(
+        &self,
+        py: Python<'py>,
+        method: String,
+        path: String,
+        query: String,
+        body: Vec<u8>,
+    ) -> PyResult<(u16, Bound<'py, PyBytes>)> {
+        let spool = self.own_spool(py)?;
+        let answer = interruptible(py, move |_| spool.server().call(&method, &path, &query, &body))?
+            .map_err(|error| remote::raise(py, &error))?;
+        Ok((answer.status, PyBytes::new(py, &answer.body)))
+    }
+
+    /// Has the spool go on with a run of the server.
+    fn _adopt(&self, py: Python<'_>, run_id: &str) -> PyResult<()> {
+        let (spool, id) = (self.own_spool(py)?, RunId::new(run_id).or_raise(py)?);
+        let adopt = || -> Result<(), stepwell_remote::Error> { Ok(spool.resume_run(&id, None)?.close()?) };
+        py.detach(adopt).map_err(|error| remote::raise(py, &error))
     }
 
     /// A view of a run, by its id.

@@ -34,12 +34,28 @@ from ._errors import (  # noqa: E402
     NotAWorkspaceError,
     NotFoundError,
     ParamConflictError,
+    RefusedError,
     StepwellError,
     StorageError,
+    UnreachableError,
 )
 from ._native import Column, Metric, Plot, RunView, Series, Table, __version__  # noqa: E402
 from ._run import Run  # noqa: E402
 from ._workspace import Workspace, open  # noqa: E402
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._remote import RemoteWorkspace
+
+
+def __getattr__(name: str):
+    # Imported when it is asked for: a folder needs nothing of it.
+    if name == "RemoteWorkspace":
+        from ._remote import RemoteWorkspace
+
+        return RemoteWorkspace
+    raise AttributeError(f"module 'stepwell' has no attribute {name!r}")
+
 
 __all__ = [
     "AlreadyExistsError",
@@ -55,12 +71,15 @@ __all__ = [
     "NotFoundError",
     "ParamConflictError",
     "Plot",
+    "RefusedError",
+    "RemoteWorkspace",
     "Run",
     "RunView",
     "Series",
     "StepwellError",
     "StorageError",
     "Table",
+    "UnreachableError",
     "Workspace",
     "__version__",
     "open",

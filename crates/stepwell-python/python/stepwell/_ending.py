@@ -77,6 +77,8 @@ def _on_signal(number, frame, earlier) -> None:
         earlier(number, frame)
         return
     _end_all("KILLED")
+    # Whoever sent it may not wait long.
+    _flush_spools(2)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
@@ -85,6 +87,20 @@ def _at_exit() -> None:
     # A hook that does not call the one before it leaves the exception here.
     error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
     _end_all(status_of(error) if _status == "FINISHED" else _status)
+    _flush_spools()
+
+
+def _flush_spools(most: float = float("inf")) -> None:
+    """Waits, within bounds, for what servers do not have yet."""
+    if "stepwell._remote" not in sys.modules:
+        return
+    from . import _remote
+
+    for url, left in _native.flush_spools(min(_remote.patience(), most)).items():
+        try:
+            _remote.tell(url, left, "at the end of the process")
+        except Warning as error:
+            print(f"stepwell: {error}", file=sys.stderr)
 
 
 def _end_all(status: str) -> None:

@@ -48,5 +48,13 @@ class DurabilityError(StepwellError):
     """What was logged may not survive a power loss."""
 
 
+class UnreachableError(StepwellError, ConnectionError):
+    """The server cannot be reached now. What is logged meanwhile is carried to it later."""
+
+
+class RefusedError(StepwellError):
+    """The server refused; the message has its reason."""
+
+
 class LoggingWarning(UserWarning):
     """Something could not be logged; training goes on. `run.health()` counts what is missing."""

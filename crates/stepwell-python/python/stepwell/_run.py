@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ._device import DeviceBuffer
     from ._follow import Changes
+    from ._native import RunView, Series
 
 
 def _softly(call):
@@ -53,12 +54,25 @@ class Run(_native.RunBase):
 
     # Ending
 
-    def finish(self, status: str = "FINISHED") -> None:
-        """Ends the run: FINISHED, FAILED or KILLED. All that it was given survives a power loss then."""
+    def finish(self, status: str = "FINISHED", *, wait: float | None = None) -> dict[str, Any] | None:
+        """Ends the run: FINISHED, FAILED or KILLED. All that it was given survives a power loss then.
+
+        wait: of a server's run, the seconds to wait until all has arrived there (STEPWELL_WAIT, else 10, without).
+            Gives `arrived`, `points_left`, `files_left`, what was `refused` and the last `error`. What has not arrived
+            is carried later: see docs/python.md.
+        """
         if status not in ("FINISHED", "FAILED", "KILLED"):
             raise InvalidError(f"a run ends as FINISHED, FAILED or KILLED, not {status!r}")
         _ending.forget(self)
         self._end(status)
+        return self._arrived(wait)
+
+    def _arrived(self, wait: float | None) -> dict[str, Any] | None:
+        if self.workspace._server is None:
+            return None
+        from . import _remote
+
+        return self.workspace._arrive(_remote.patience() if wait is None else wait, self.id)
 
     def _end(self, status: str) -> None:
         self._flush()
@@ -71,7 +85,13 @@ class Run(_native.RunBase):
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        self.finish(_ending.status_of(error))
+        self._tell(self.finish(_ending.status_of(error)))
+
+    def _tell(self, arrived: dict[str, Any] | None) -> None:
+        if arrived is not None:
+            from . import _remote
+
+            _remote.tell(self.workspace._server, arrived, f"run {self.id}")
 
     async def __aenter__(self) -> Run:
         return self
@@ -79,7 +99,7 @@ class Run(_native.RunBase):
     async def __aexit__(self, kind, error, trace) -> None:
         import asyncio
 
-        await asyncio.to_thread(self.finish, _ending.status_of(error))
+        self._tell(await asyncio.to_thread(self.finish, _ending.status_of(error)))
 
     # Beside points
 
@@ -166,6 +186,22 @@ class Run(_native.RunBase):
 
     # Reading
 
+    def view(self) -> RunView:
+        """What the run holds by now: a fixed view, whatever is written meanwhile."""
+        return self.workspace.get(self.id)
+
+    def __getitem__(self, key: str) -> Series:
+        return self.view()[key]
+
+    def health(self) -> dict[str, Any]:
+        """What could not be logged: `ok`, `active`, `lost` (how many points, params, tags and files), `first_error`,
+        `last_error`; of a server's run `remote` too, how far it is behind: see `RemoteWorkspace.lag`."""
+        health = super().health()
+        if self.workspace._server is not None:
+            health["remote"] = remote = self.workspace._lag()
+            health["ok"] = health["ok"] and not remote["full"] and not remote["refused"]
+        return health
+
     def follow(self, keys: list[str] | None = None, **options) -> Changes:
         """Follows this run: see `Workspace.follow`."""
         return self.workspace.follow([self.id], keys, **options)
@@ -174,7 +210,7 @@ class Run(_native.RunBase):
         # Another process goes on with the run by a writer of its own.
         if not self.active:
             raise EndedError(f"run {self.id} is ended; hand on its id, and resume it there to log more")
-        return (_resume, (os.fspath(self._root), self.id, self._arguments))
+        return (_resume, (self.workspace._server or os.fspath(self._root), self.id, self._arguments))
 
     def __copy__(self) -> Run:
         return self

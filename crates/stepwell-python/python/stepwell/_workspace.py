@@ -7,7 +7,7 @@ import os
 import warnings
 
 from . import _native
-from ._errors import LoggingWarning
+from ._errors import InvalidError, LoggingWarning
 from ._run import Run
 
 TYPE_CHECKING = False
@@ -82,11 +82,15 @@ class Workspace(_native.WorkspaceBase):
 
     def _given(self) -> str | None:
         """The run of this workspace that `stepwell run` began for this process, if it was not joined yet."""
-        run_id, folder = os.environ.get("STEPWELL_RUN_ID"), os.environ.get("STEPWELL_DIR")
-        if not run_id or not folder or run_id in _joined:
+        run_id = os.environ.get("STEPWELL_RUN_ID")
+        if not run_id or run_id in _joined:
             return None
+        if self._server is not None:
+            # A spool need not have the run: the server may.
+            remote = os.environ.get("STEPWELL_REMOTE", "")
+            return run_id if remote.rstrip("/").lower() == self._server.lower() else None
         try:
-            same = os.path.samefile(folder, self.path)
+            same = os.path.samefile(os.environ.get("STEPWELL_DIR", ""), self.path)
         except OSError:
             return None
         return run_id if same and run_id in self else None
@@ -149,21 +153,38 @@ class Workspace(_native.WorkspaceBase):
 
 
 def open(path: str | os.PathLike[str] | None = None, *, create: bool = True, read_only: bool = False) -> Workspace:
-    """Opens a folder of runs; creates it if there is none.
+    """Opens a folder of runs, or the runs of a server.
 
-    path: the folder; without, the environment's STEPWELL_DIR, else "stepwell".
+    path: the folder, created if there is none, or a server's address (`https://lab:5000`). Without: the environment's
+        STEPWELL_DIR, else STEPWELL_REMOTE, else "stepwell".
     create: whether a folder that is not there is made.
     read_only: writes nothing, so that a folder or a mount without the right to write can be read.
     """
-    if path is None:
-        path = os.environ.get("STEPWELL_DIR") or "stepwell"
-    text = os.path.expanduser(os.fsdecode(path))
-    if text.startswith(("http://", "https://")):
-        raise NotImplementedError(
-            "logging to a server is not built yet; open a folder, and bring its runs to the other workspace by "
-            "`stepwell sync FOLDER WORKSPACE`, or use MLflow's client with the server"
-        )
+    text = os.path.expanduser(os.fsdecode(_usual() if path is None else path))
+    if is_address(text):
+        if read_only:
+            raise InvalidError("the runs of a server are opened to log to them; `read_only` is for folders")
+        from ._remote import RemoteWorkspace
+
+        return RemoteWorkspace(text)
     return Workspace(text, create=create, read_only=read_only)
+
+
+def is_address(path: str) -> bool:
+    """Whether a path is the address of a server."""
+    return path.lower().startswith(("http://", "https://"))
+
+
+def place_of(workspace: Workspace | str | os.PathLike[str] | None) -> str:
+    """Where another process opens the same: a folder's absolute path, or a server's address."""
+    if isinstance(workspace, Workspace):
+        return workspace._server or os.fspath(workspace.path)
+    text = os.fsdecode(workspace or _usual())
+    return text if is_address(text) else os.path.abspath(text)
+
+
+def _usual() -> str:
+    return os.environ.get("STEPWELL_DIR") or os.environ.get("STEPWELL_REMOTE") or "stepwell"
 
 
 def opened(workspace: Workspace | str | os.PathLike[str] | None) -> Workspace:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._dropin import as_dict, failed, never_raises, set_params_once, tell
 from ._run import Run, _resume
-from ._workspace import Workspace, open
+from ._workspace import Workspace, open, place_of
 
 __all__ = ["StepwellLogger"]
 
@@ -92,8 +92,7 @@ class StepwellLogger(_Logger):  # type: ignore[misc]
         # By its number the ranks know which logger is which.
         self._number = StepwellLogger._made
         StepwellLogger._made += 1
-        where = workspace.path if isinstance(workspace, Workspace) else workspace
-        self._path = os.path.abspath(where or os.environ.get("STEPWELL_DIR") or "stepwell")
+        self._path = place_of(workspace)
         self._experiment = experiment
         self._begin: dict[str, Any] = {"name": name, "params": dict(params or {}), "tags": dict(tags or {})}
         self._id = run_id

@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-import stepwell
-
 pl = pytest.importorskip("polars")
 
 

@@ -19,8 +19,8 @@ __all__ = ["uri", "use"]
 
 
 def use(path: str | os.PathLike[str] = "stepwell") -> str:
-    """Has MLflow keep runs and registered models in a folder, or on a server (`https://lab:5000`), with a token of
-    `stepwell login`. Gives the address that it set, `stepwell:///…`.
+    """Has MLflow keep runs and registered models in a folder; on a server (`https://lab:5000`), with the token of
+    `stepwell login`; or in the spool of a server (`stepwell+https://lab:5000`). Gives the address that it set.
 
     For processes that this one starts, the environment has the address too.
     """
@@ -28,7 +28,7 @@ def use(path: str | os.PathLike[str] = "stepwell") -> str:
 
     text = os.fspath(path)
     is_server = text.startswith(("http://", "https://"))
-    address = text if is_server else uri(path)
+    address = text if is_server or text.startswith("stepwell+") else uri(path)
     mlflow.set_tracking_uri(address)
     mlflow.set_registry_uri(address)
     os.environ["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_REGISTRY_URI"] = address

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from urllib.parse import urlsplit
 
 import requests
 from mlflow.tracking.request_auth.abstract_request_auth_provider import RequestAuthProvider
@@ -80,8 +81,7 @@ class _Token:
             return None
         if answer.status_code != 200:
             raise requests.HTTPError(
-                f"{self.origin} makes no token of an hour: {_said(answer)}; `stepwell login {self.origin}` keeps another "
-                "credential",
+                f"{self.origin} makes no token of an hour: {_said(answer)}; `stepwell login {self.origin}` keeps another one",
                 response=answer,
             )
         said = answer.json()
@@ -100,10 +100,9 @@ def _certificates(ca):
 def _prefix(origin: str) -> str:
     """What a reverse proxy puts before all paths, by the address that MLflow was given."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        address = os.environ.get(name, "")
+        address = os.environ.get(name, "").removeprefix("stepwell+")
         if _origin(address) == origin:
-            rest = address.split("://", 1)[1]
-            return "/" + rest.split("/", 1)[1].strip("/") if rest.split("/", 1)[1:] and rest.split("/", 1)[1].strip("/") else ""
+            return urlsplit(address).path.rstrip("/")
     return ""
 
 

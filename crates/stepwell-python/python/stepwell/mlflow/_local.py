@@ -66,13 +66,18 @@ class Local:
             query = "&".join(filter(None, (query, given)))
         elif json_body:
             body = json_body.encode()
-        status, answer, left_out = self.native.answer(method, endpoint, query, body)
-        self.tell(left_out)
+        status, answer = self.answer(method, endpoint, query, body)
         if status not in (200, 204):
             raise _faults.of_answer(status, answer)
         if answer:
             parse_dict(js_dict=json.loads(answer), message=response)
         return response
+
+    def answer(self, method: str, endpoint: str, query: str, body: bytes) -> tuple[int, bytes]:
+        """The answer to a request: status and JSON."""
+        status, answer, left_out = self.native.answer(method, endpoint, query, body)
+        self.tell(left_out)
+        return status, answer
 
     def tell(self, left_out: list[str]) -> None:
         """Warns of what could not be read, each once."""

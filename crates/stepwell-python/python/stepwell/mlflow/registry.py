@@ -16,6 +16,9 @@ class StepwellRegistry(RestStore):
         super().__init__(lambda: MlflowHostCreds(self.store_uri))
         local(self.store_uri)
 
+    def _local(self):
+        return local(self.store_uri)
+
     def _call_endpoint(self, api, json_body, call_all_endpoints=False, extra_headers=None):
         endpoint, method = self._get_endpoint_from_method(api)
-        return local(self.store_uri).call(endpoint, method, json_body, self._get_response_from_method(api))
+        return self._local().call(endpoint, method, json_body, self._get_response_from_method(api))
