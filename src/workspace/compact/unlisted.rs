@@ -92,12 +92,10 @@ impl Shared {
         left.record(looked)?;
         let looked = self.remove_unlisted(options, &mut left);
         left.record(looked)?;
-        let folded = [
-            self.inner.manifest.lock().remove_folded(),
-            self.inner.catalog.lock().remove_folded(),
-            self.inner.registry.lock().remove_folded(),
-        ];
-        for folded in folded {
+        let manifest = self.inner.manifest.lock().remove_folded();
+        let catalog = self.inner.catalog.lock().remove_folded();
+        let registry = self.inner.registry.lock().remove_folded();
+        for folded in [manifest, catalog, registry] {
             let looked = folded.map(|count| left.removed += count as u64);
             left.record(looked)?;
         }

@@ -32,13 +32,11 @@ impl Shared {
 
     /// Journal folders, including anchors, that cannot be listed: their contents are unknown.
     pub(crate) fn unlisted_journals(&self) -> Result<Vec<(PathBuf, String)>> {
-        let errors = [
-            self.inner.manifest.lock().unlisted().map(Error::again),
-            self.inner.catalog.lock().unlisted().map(Error::again),
-            self.inner.registry.lock().unlisted().map(Error::again),
-        ];
+        let manifest = self.inner.manifest.lock().unlisted().map(Error::again);
+        let catalog = self.inner.catalog.lock().unlisted().map(Error::again);
+        let registry = self.inner.registry.lock().unlisted().map(Error::again);
         let mut unlisted: Vec<(PathBuf, String)> = Vec::new();
-        for error in errors.into_iter().flatten() {
+        for error in [manifest, catalog, registry].into_iter().flatten() {
             unlisted.push(path_and_reason(error)?);
         }
         unlisted.extend(self.blocked(paths::ANCHORS)?);

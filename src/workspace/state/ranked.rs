@@ -7,6 +7,8 @@ use parking_lot::{Mutex, MutexGuard};
 /// The locks of a handle, in the order in which one thread may hold several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
+    /// The journal of models: held while a caller's closure reads it, which may do anything else with the workspace.
+    Registry,
     /// This handle's edit log: held while its edits are committed, which may read anything.
     Edits,
     /// Rows of runs outside of packs: held while missing ones are made.
@@ -27,8 +29,6 @@ pub(crate) enum Rank {
     Manifest,
     /// The journal of experiments.
     Catalog,
-    /// The journal of models.
-    Registry,
     /// Open packs.
     Packs,
     /// Indexes of packs.

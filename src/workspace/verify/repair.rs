@@ -255,11 +255,10 @@ impl Shared {
             journal.check_all()?;
             Ok(journal.has_gap() && journal.unlisted().is_none())
         }
-        Ok(Gaps {
-            manifest: gap(&mut self.inner.manifest.lock())?,
-            catalog: gap(&mut self.inner.catalog.lock())?,
-            registry: gap(&mut self.inner.registry.lock())?,
-        })
+        let manifest = gap(&mut self.inner.manifest.lock())?;
+        let catalog = gap(&mut self.inner.catalog.lock())?;
+        let registry = gap(&mut self.inner.registry.lock())?;
+        Ok(Gaps { manifest, catalog, registry })
     }
 
     /// Publishes entries with the whole state, so that nothing depends on damaged or lost entries; then quarantines the
