@@ -20,7 +20,7 @@ const LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 60;
 const TEST_FUNCTION_LINES_MAX: usize = 115;
 /// Functions over [`FUNCTION_LINES_MAX`]. The list may only shrink.
-const LONGER_FUNCTIONS: [(&str, &str); 20] = [
+const LONGER_FUNCTIONS: [(&str, &str); 19] = [
     ("crates/stepwell-cli/src/commands/import.rs", "run"),
     ("crates/stepwell-cli/src/commands/log.rs", "run"),
     ("crates/stepwell-cli/src/commands/models.rs", "show"),
@@ -39,7 +39,6 @@ const LONGER_FUNCTIONS: [(&str, &str); 20] = [
     ("crates/stepwell-import/src/table/parquet.rs", "read_file"),
     ("crates/stepwell-import/src/walk.rs", "folder"),
     ("crates/stepwell-import/src/wandb/run.rs", "emit"),
-    ("crates/stepwell-python/src/run.rs", "new"),
     ("crates/stepwell-wire/src/operations/sources.rs", "check"),
 ];
 
@@ -255,9 +254,8 @@ fn functions(text: &str) -> Vec<(usize, &str, usize)> {
 
 #[test]
 fn functions_stay_short() {
-    let mut found = Vec::new();
+    let (mut found, all) = (Vec::new(), files(".rs"));
     let mut known: Vec<(&str, &str)> = Vec::new();
-    let all = files(".rs");
     for (path, text) in &all {
         let is_tool = ["stepwell-compare", "stepwell-torture", "xtask"].iter().any(|tool| path.contains(tool));
         let in_crate = path.starts_with("crates/") && path.contains("/src/") && !is_tool;
@@ -266,8 +264,7 @@ fn functions_stay_short() {
         let tests_from = text.lines().position(|line| line == "mod tests {").unwrap_or(usize::MAX);
         for (line, name, len) in functions(text) {
             let max = if ships && line <= tests_from { FUNCTION_LINES_MAX } else { TEST_FUNCTION_LINES_MAX };
-            let longer = LONGER_FUNCTIONS.iter().find(|longer| **longer == (path.as_str(), name));
-            match longer {
+            match LONGER_FUNCTIONS.iter().find(|longer| **longer == (path.as_str(), name)) {
                 Some(longer) if len > max => known.push(*longer),
                 _ if len > max => found.push(format!("{path}:{line}: {name} has {len} lines, of {max}")),
                 _ => {}

@@ -1,9 +1,8 @@
 //! The handle on a workspace: opening it, and what can be done with it.
 //!
-//! Creating and opening stand here. Every other method hands on to the layer that does it.
+//! Opening stands here. Every other method hands on to the layer that does it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,7 +23,8 @@ use crate::workspace::maintenance::Maintenance;
 use crate::workspace::read::follow::{Follow, Follower};
 use crate::workspace::read::found::Found;
 use crate::workspace::read::keys::KeyKind;
-use crate::workspace::state::shared::{Shared, confined, create_folder};
+use crate::workspace::state::create;
+use crate::workspace::state::shared::Shared;
 use crate::workspace::transfer::adopt::{AdoptedExperiment, ExperimentImport};
 use crate::workspace::transfer::import::Importer;
 use crate::workspace::transfer::pull::Pulled;
@@ -91,7 +91,7 @@ impl Workspace {
     pub fn open_or_create_on(storage: Arc<dyn Storage>, root: &Path, options: Options) -> Result<Self> {
         match Self::open_on(Arc::clone(&storage), root, options) {
             Err(Error::NotWorkspace { .. }) => {
-                create(&storage, root)?;
+                create::create(&storage, root)?;
                 Self::open_on(storage, root, options)
             }
             other => other,
@@ -554,49 +554,5 @@ impl Workspace {
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn has_live_writer(&self, id: &RunId) -> Result<bool> {
         self.shared.has_live_writer(id)
-    }
-}
-
-/// Creates the folders, and the marker file last: without it the folder is not a workspace, and creating can continue
-/// later.
-fn create(storage: &Arc<dyn Storage>, root: &Path) -> Result<()> {
-    match storage.read_dir(root) {
-        Ok(entries) => {
-            if let Some(foreign) = entries
-                .iter()
-                .find(|entry| !paths::FOLDERS.contains(&entry.name.as_str()) && entry.name != paths::MARKER)
-            {
-                let why = format!("it already holds {:?}; name an empty or a new folder", foreign.name);
-                return Err(Error::NotWorkspace { path: root.to_owned(), why });
-            }
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => create_folders(&**storage, root)?,
-        Err(error) => return Err(Error::io("list", root)(error)),
-    }
-    let (inner, inner_root) = confined(Arc::clone(storage), root)?;
-    for folder in paths::FOLDERS {
-        create_folder(&*inner, &inner_root.join(folder))?;
-    }
-    // A process that sees the marker file may rely on the folders and the names of the root and its parents, whoever
-    // created them and died before syncing them.
-    for folder in root.ancestors() {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        match storage.sync_dir(folder) {
-            // An unreadable folder was not created for this workspace.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied && folder != root => {}
-            other => other.map_err(Error::io("sync", folder))?,
-        }
-    }
-    marker::write(&*inner, &inner_root)
-}
-
-fn create_folders(storage: &dyn Storage, path: &Path) -> Result<()> {
-    match create_folder(storage, path) {
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            let parent = path.parent().ok_or_else(|| Error::io("create", path)(source))?;
-            create_folders(storage, parent)?;
-            create_folder(storage, path)
-        }
-        other => other,
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! [`shared`] is all of it, and [`ranked`] the order of its locks. [`packs`] are the open packs; [`indexes`] and [`overlay`] the rows that searches read;
 //! [`known_logs`] and [`summaries`] what was read of logs; [`ledgers`] what ledgers say; [`known_durable`] what needs no
-//! sync. `experiments` and [`registers`] read and publish entries of journals, `folders` reports blocked folders,
+//! sync. `experiments` and [`registers`] read and publish entries of journals, `folders` reports blocked folders, [`create`] makes new ones,
 //! [`actor`] is the user of the process.
 
 pub mod actor;
+pub mod create;
 mod experiments;
 pub mod folders;
 pub mod indexes;
