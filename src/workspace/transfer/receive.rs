@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use crate::base::ids::{ExperimentId, RunId, WriterId};
 use crate::base::point::Point;
-use crate::error::{Error, Result};
+use crate::error::{Entity, Error, Result};
 use crate::folder::paths;
 use crate::journal::manifest::covers;
 use crate::log::record::{Author, Record};
@@ -160,7 +160,7 @@ impl Receiver {
     fn begun(&self, run: &RunId, experiment: ExperimentId) -> Result<RunState> {
         let experiment = self.workspace.experiments().get(experiment)?;
         if experiment.deleted {
-            return Err(Error::Deleted { entity: "experiment", id: experiment.name });
+            return Err(Error::Deleted { entity: Entity::Experiment, id: experiment.name });
         }
         Ok(RunState::new(run.clone(), experiment.id, experiment.name))
     }
@@ -224,11 +224,11 @@ impl Receiver {
         };
         if gone {
             let id = format!("{id}, permanently");
-            return Err(Error::Deleted { entity: "run", id });
+            return Err(Error::Deleted { entity: Entity::Run, id });
         }
         let Some(run) = workspace.find_run(id)? else { return Ok(None) };
         if workspace.counts_as_deleted(run.state())? {
-            return Err(Error::Deleted { entity: "run", id: id.to_string() });
+            return Err(Error::Deleted { entity: Entity::Run, id: id.to_string() });
         }
         if !run.state().coverage.iter().any(|own| own.writer == writer) {
             return Ok(Some((run.state().clone(), Position::default())));
