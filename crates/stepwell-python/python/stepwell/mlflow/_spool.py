@@ -4,6 +4,7 @@ ids of experiments and places of files, is translated."""
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from pathlib import Path
@@ -33,6 +34,7 @@ _OF_SPOOL = {"runs/create", "experiments/create", "experiments/get", "experiment
 _PLACES = {"artifact_uri", "artifact_location", "source", "storage_location"}
 _PROXY = "mlflow-artifacts:/"
 
+_logger = logging.getLogger("stepwell.mlflow")
 _lock = threading.Lock()
 _spools: dict[tuple[int, str], Spool] = {}
 
@@ -93,15 +95,28 @@ class Spool(Local):
                 "registered when it has",
             )
 
-    def send_files(self, place: str) -> None:
-        """Sends a folder of the spool that belongs to no run, such as a logged model's, to its place on the server."""
-        path = place.removeprefix("file://")
-        target = self._place_to_server(place)
-        if target == place or not os.path.isdir(path):
-            return
+    def send_model(self, source: str, run_id: str | None) -> tuple[str, str | None]:
+        """Where the server has the files of a logged model, and its run. The files of one that the spool alone has go
+        among its run's."""
+        model_id = source.removeprefix("models:/")
+        path = f"{_API}logged-models/{model_id}"
+        status, answer = super().answer("GET", path, "", b"")
+        if status != 200 or self._ask("GET", path, "", b"")[0] == 200:
+            return source, run_id
         from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
-        HttpArtifactRepository(self._proxied(target)).log_artifacts(path)
+        info = json.loads(answer)["model"]["info"]
+        run_id = run_id or info.get("source_run_id")
+        if not run_id:
+            raise _faults.exception(
+                "INVALID_PARAMETER_VALUE", f"the logged model {model_id} is in the spool alone, and belongs to no run"
+            )
+        # Its experiment is on the server then too.
+        self.arrive(run_id)
+        server_id = self._server_id(info["experiment_id"])
+        target = f"{_PROXY}{server_id}/{run_id}/artifacts/{info.get('name') or model_id}"
+        HttpArtifactRepository(self._proxied(target)).log_artifacts(info["artifact_uri"].removeprefix("file://"))
+        return target, run_id
 
     def _proxied(self, place: str) -> str:
         """Where the server's proxy has a place."""
@@ -126,11 +141,23 @@ class Spool(Local):
             if asked.get("experiment_ids") == [] and json.loads(body).get("experiment_ids"):
                 # None of these experiments is on the server yet.
                 return 200, b"{}"
+            if endpoint == f"{_API}model-versions/create":
+                self._without_own_model(asked)
             body = json.dumps(asked).encode()
         status, answer = self._ask(method, endpoint, query, body)
         if status == 200 and answer:
             answer = json.dumps(self._from_server(json.loads(answer))).encode()
         return status, answer
+
+    def _without_own_model(self, asked: dict[str, Any]) -> None:
+        """Leaves out of a new version the logged model that is in the spool alone."""
+        model_id = asked.get("model_id")
+        if model_id and self._ask("GET", f"{_API}logged-models/{model_id}", "", b"")[0] == 404:
+            del asked["model_id"]
+            _logger.warning(
+                "%s: the logged model %s is not on the server; the version has its files and names its run",
+                asked.get("name"), model_id,
+            )
 
     def _ask(self, method: str, endpoint: str, query: str, body: bytes) -> tuple[int, bytes]:
         try:

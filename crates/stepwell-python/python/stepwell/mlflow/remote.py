@@ -82,6 +82,6 @@ class RemoteRegistry(StepwellRegistry):
         if run_id is not None and run_id in self._local().workspace:
             # The server makes versions of what it has.
             self._local().arrive(run_id)
-        if "/models/" in source:
-            self._local().send_files(source)
+        if source.startswith("models:/m-"):
+            source, run_id = self._local().send_model(source, run_id)
         return super().create_model_version(name, source, run_id, *arguments, **options)
