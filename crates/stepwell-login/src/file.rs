@@ -13,7 +13,7 @@ use crate::origin::Origin;
 /// What is known of a server.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
-    /// The token that `stepwell token create` gave. It goes to the server alone, and there only to get tokens of an hour.
+    /// The token that `stepwell token create` gave. It goes to its server alone, and only to get tokens of an hour.
     pub token: String,
     /// Whether it may go to another machine unencrypted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

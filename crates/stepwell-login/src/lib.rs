@@ -32,8 +32,8 @@ pub fn credential(origin: &Origin) -> Result<Option<Credential>, String> {
     let allowed = std::env::var(ALLOW_PLAIN_HTTP).is_ok_and(|value| !value.is_empty() && value != "0");
     match &found {
         Some(credential) if !origin.is_private() && !credential.allow_plain_http && !allowed => Err(format!(
-            "the token for {origin} would cross the network unencrypted. Use https, or say that this is meant: `stepwell \
-             login {origin} --allow-plain-http`, or {ALLOW_PLAIN_HTTP}=1"
+            "the token for {origin} would cross the network unencrypted. Use https, or say that this is meant: \
+             `stepwell login {origin} --allow-plain-http`, or {ALLOW_PLAIN_HTTP}=1"
         )),
         _ => Ok(found),
     }

@@ -1,5 +1,5 @@
-//! Columns that a caller gives: anything with a buffer, an `__array__`, Arrow's capsules, a `__dlpack__`, or that can be
-//! looped over.
+//! Columns that a caller gives: anything with a buffer, an `__array__`, Arrow's capsules, a `__dlpack__`, or that can
+//! be looped over.
 
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::PyTypeError;

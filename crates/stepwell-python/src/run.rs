@@ -258,7 +258,7 @@ impl RunBase {
         }
     }
 
-    /// Counts something as lost that an exception kept from being logged, and warns once; raises it if the run is strict.
+    /// Counts something as lost that an exception kept from being logged, and warns once; a strict run raises it.
     fn _lose(&self, py: Python<'_>, lost: u64, error: Bound<'_, PyAny>) -> PyResult<()> {
         self.shared.failed(py, lost, Trouble::Python(PyErr::from_value(error)))
     }

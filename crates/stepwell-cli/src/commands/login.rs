@@ -16,8 +16,8 @@ use crate::output::{self, escape};
 const HELP: &str = "\
 The token is what `stepwell token create` printed on the server. It is read from the terminal without an echo, or from \
 standard input; never from the words of a call, which other users see. It is kept in a file that only you may read \
-($STEPWELL_CREDENTIALS, else stepwell/credentials.json in your folder for settings). Programs get a token of an hour from \
-the server by it, and send that one. A program that finds STEPWELL_TOKEN in its environment takes that instead.
+($STEPWELL_CREDENTIALS, else stepwell/credentials.json in your folder for settings). Programs get a token of an hour \
+from the server by it, and send that one. A program that finds STEPWELL_TOKEN in its environment takes that instead.
 
 MLflow takes it with MLFLOW_TRACKING_AUTH=stepwell, where the Python package is installed.
 
@@ -91,12 +91,16 @@ pub(crate) fn logout(context: &Context, arguments: &Logout) -> Outcome {
 fn list(context: &Context, kept: &Credentials) -> Outcome {
     let all = kept.list().map_err(|why| Failure::failed(escape(&why)))?;
     if context.json {
-        let shape = |(server, credential): (&String, &Credential)| json!({ "server": server, "allow_plain_http": credential.allow_plain_http, "ca": credential.ca });
-        output::json(&all.iter().map(shape).collect::<Vec<_>>())?;
+        output::json(&all.iter().map(|(server, kept)| shape(server, kept)).collect::<Vec<_>>())?;
         return Ok(Answer::Done);
     }
     output::lines(&all.keys().fold(String::new(), |all, server| all + &escape(server) + "\n"))?;
     Ok(Answer::Done)
+}
+
+/// A server as JSON, without its token.
+fn shape(server: &str, kept: &Credential) -> serde_json::Value {
+    json!({ "server": server, "allow_plain_http": kept.allow_plain_http, "ca": kept.ca })
 }
 
 /// The token, from the terminal or standard input.

@@ -1,4 +1,4 @@
-"""What the tests of remote runs share: a server that can be stopped, killed and started again, and a spool of its own."""
+"""What the tests of remote runs share: a server that is stopped, killed and started again, and a spool of its own."""
 
 import os
 import re

@@ -81,7 +81,7 @@ class _Token:
             return None
         if answer.status_code != 200:
             raise requests.HTTPError(
-                f"{self.origin} makes no token of an hour: {_said(answer)}; `stepwell login {self.origin}` keeps another one",
+                f"{self.origin} makes no token of an hour: {_said(answer)}; `stepwell login` keeps another one",
                 response=answer,
             )
         said = answer.json()
