@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use rustc_hash::FxHashSet;
 
 use crate::folder::paths::LogName;
-use crate::workspace::state::ranked::{Rank, Ranked};
+use crate::workspace::state::ranked::{Rank, Ranked, Ranks};
 
 /// Most logs remembered as durable.
 pub(crate) const LOGS_MAX: usize = 4096;
@@ -20,9 +20,9 @@ pub struct Durable {
     pub(crate) catalog: AtomicU64,
 }
 
-impl Default for Durable {
-    fn default() -> Self {
-        let logs = Ranked::new(Rank::Durable, FxHashSet::default());
+impl Durable {
+    pub(crate) fn new(ranks: Ranks) -> Self {
+        let logs = ranks.lock(Rank::Durable, FxHashSet::default());
         Self { logs, manifest: AtomicU64::default(), catalog: AtomicU64::default() }
     }
 }

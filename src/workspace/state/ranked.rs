@@ -1,4 +1,5 @@
-//! Locks with an order. A thread that holds a lock may take only locks of greater ranks; debug builds check it.
+//! Locks with an order. A thread that holds a lock may take only locks of the same handle with greater ranks; debug
+//! builds check it.
 
 use std::ops::{Deref, DerefMut};
 
@@ -39,23 +40,47 @@ pub(crate) enum Rank {
     Durable,
 }
 
+/// The maker of one handle's locks. Locks of different handles have no order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ranks {
+    #[cfg(debug_assertions)]
+    handle: u64,
+}
+
+impl Ranks {
+    /// The ranks of a new handle.
+    #[cfg(debug_assertions)]
+    pub(crate) fn of_handle() -> Self {
+        static HANDLES: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        Self { handle: HANDLES.fetch_add(1, std::sync::atomic::Ordering::Relaxed) }
+    }
+
+    /// The ranks of a new handle.
+    #[cfg(not(debug_assertions))]
+    pub(crate) const fn of_handle() -> Self {
+        Self {}
+    }
+
+    /// A lock of this handle.
+    pub(crate) const fn lock<T>(self, rank: Rank, value: T) -> Ranked<T> {
+        Ranked { ranks: self, rank, lock: Mutex::new(value) }
+    }
+}
+
 /// A lock with a rank.
 pub(crate) struct Ranked<T> {
+    ranks: Ranks,
     rank: Rank,
     lock: Mutex<T>,
 }
 
 impl<T> Ranked<T> {
-    pub(crate) const fn new(rank: Rank, value: T) -> Self {
-        Self { rank, lock: Mutex::new(value) }
-    }
-
     /// Takes the lock.
     ///
     /// # Panics
-    /// In debug builds, if this thread holds a lock of the same or a greater rank.
+    /// In debug builds, if this thread holds a lock of the same handle with the same or a greater rank.
     pub(crate) fn lock(&self) -> Guard<'_, T> {
-        let held = Held::new(self.rank);
+        let held = Held::new(self.ranks, self.rank);
         Guard { guard: self.lock.lock(), _held: held }
     }
 }
@@ -90,28 +115,30 @@ impl<T> DerefMut for Guard<'_, T> {
 /// Notes, in debug builds, that this thread holds a lock of a rank.
 struct Held {
     #[cfg(debug_assertions)]
-    rank: Rank,
+    of: (u64, Rank),
 }
 
 #[cfg(debug_assertions)]
 thread_local! {
-    /// The ranks of the locks that this thread holds.
-    static HELD: std::cell::RefCell<Vec<Rank>> = const { std::cell::RefCell::new(Vec::new()) };
+    /// The handles and ranks of the locks that this thread holds.
+    static HELD: std::cell::RefCell<Vec<(u64, Rank)>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 impl Held {
     #[cfg(debug_assertions)]
-    fn new(rank: Rank) -> Self {
+    fn new(ranks: Ranks, rank: Rank) -> Self {
+        let of = (ranks.handle, rank);
         HELD.with_borrow_mut(|held| {
-            let above = held.iter().find(|known| **known >= rank);
-            assert!(above.is_none(), "{rank:?} is locked while {above:?} is held");
-            held.push(rank);
+            if let Some((_, above)) = held.iter().find(|known| known.0 == of.0 && known.1 >= rank) {
+                panic!("{rank:?} is locked while {above:?} is held");
+            }
+            held.push(of);
         });
-        Self { rank }
+        Self { of }
     }
 
     #[cfg(not(debug_assertions))]
-    const fn new(_: Rank) -> Self {
+    const fn new(_: Ranks, _: Rank) -> Self {
         Self {}
     }
 }
@@ -122,7 +149,7 @@ impl Drop for Held {
         // A thread that ends may have dropped its list already.
         let _ = HELD.try_with(|held| {
             let mut held = held.borrow_mut();
-            if let Some(at) = held.iter().rposition(|known| *known == self.rank) {
+            if let Some(at) = held.iter().rposition(|known| *known == self.of) {
                 held.remove(at);
             }
         });
@@ -135,7 +162,8 @@ mod tests {
 
     #[test]
     fn locks_are_taken_in_order_and_given_back_in_any() {
-        let (manifest, packs) = (Ranked::new(Rank::Manifest, 1), Ranked::new(Rank::Packs, 2));
+        let ranks = Ranks::of_handle();
+        let (manifest, packs) = (ranks.lock(Rank::Manifest, 1), ranks.lock(Rank::Packs, 2));
         for _ in 0..2 {
             let first = manifest.lock();
             let mut second = packs.lock();
@@ -150,10 +178,18 @@ mod tests {
 
     #[test]
     #[cfg(debug_assertions)]
-    #[should_panic(expected = "Manifest is locked while Some(Packs) is held")]
+    #[should_panic(expected = "Manifest is locked while Packs is held")]
     fn a_lock_out_of_order_is_noticed() {
-        let (manifest, packs) = (Ranked::new(Rank::Manifest, ()), Ranked::new(Rank::Packs, ()));
+        let ranks = Ranks::of_handle();
+        let (manifest, packs) = (ranks.lock(Rank::Manifest, ()), ranks.lock(Rank::Packs, ()));
         let _packs = packs.lock();
         drop(manifest.lock());
+    }
+    #[test]
+    fn locks_of_two_handles_have_no_order() {
+        let packs = Ranks::of_handle().lock(Rank::Packs, ());
+        let other = Ranks::of_handle().lock(Rank::Manifest, ());
+        let _packs = packs.lock();
+        drop(other.lock());
     }
 }

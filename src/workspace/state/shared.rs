@@ -22,7 +22,7 @@ use crate::workspace::state::known_logs::{EditLogs, ReadLogs};
 use crate::workspace::state::ledgers::Ledgers;
 use crate::workspace::state::overlay::Overlay;
 use crate::workspace::state::packs::PackSet;
-use crate::workspace::state::ranked::{Rank, Ranked};
+use crate::workspace::state::ranked::{Rank, Ranked, Ranks};
 use crate::workspace::state::summaries::LiveLogs;
 
 /// One workspace, and who acts through it. The operations of the layers above are its methods;
@@ -77,25 +77,26 @@ impl Shared {
         let manifest = Journal::open(Arc::clone(&storage), root.clone(), paths::MANIFEST)?;
         let catalog = Journal::open(Arc::clone(&storage), root.clone(), paths::CATALOG)?;
         let registry = Journal::open_optional(Arc::clone(&storage), root.clone(), paths::REGISTRY)?;
+        let ranks = Ranks::of_handle();
         let inner = Inner {
             storage,
             root,
             options,
             id,
-            manifest: Ranked::new(Rank::Manifest, manifest),
-            catalog: Ranked::new(Rank::Catalog, catalog),
-            registry: Ranked::new(Rank::Registry, registry),
-            packs: Ranked::new(Rank::Packs, PackSet::default()),
-            edit_logs: Ranked::new(Rank::EditLogs, EditLogs::default()),
-            read_logs: Ranked::new(Rank::ReadLogs, ReadLogs::default()),
-            edits: Ranked::new(Rank::Edits, None),
-            writers: Ranked::new(Rank::Writers, Vec::new()),
-            durable: Durable::default(),
-            indexes: Ranked::new(Rank::Indexes, Indexes::default()),
-            live: Ranked::new(Rank::Summaries, LiveLogs::default()),
-            ledger: Ranked::new(Rank::Ledger, None),
-            ledgers: Ranked::new(Rank::Ledgers, Ledgers::default()),
-            overlay: Ranked::new(Rank::Overlay, Overlay::default()),
+            manifest: ranks.lock(Rank::Manifest, manifest),
+            catalog: ranks.lock(Rank::Catalog, catalog),
+            registry: ranks.lock(Rank::Registry, registry),
+            packs: ranks.lock(Rank::Packs, PackSet::default()),
+            edit_logs: ranks.lock(Rank::EditLogs, EditLogs::default()),
+            read_logs: ranks.lock(Rank::ReadLogs, ReadLogs::default()),
+            edits: ranks.lock(Rank::Edits, None),
+            writers: ranks.lock(Rank::Writers, Vec::new()),
+            durable: Durable::new(ranks),
+            indexes: ranks.lock(Rank::Indexes, Indexes::default()),
+            live: ranks.lock(Rank::Summaries, LiveLogs::new(ranks)),
+            ledger: ranks.lock(Rank::Ledger, None),
+            ledgers: ranks.lock(Rank::Ledgers, Ledgers::default()),
+            overlay: ranks.lock(Rank::Overlay, Overlay::default()),
         };
         let shared = Self { inner: Arc::new(inner), actor: None };
         shared.update_packs()?;

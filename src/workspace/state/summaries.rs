@@ -6,15 +6,15 @@ use rustc_hash::FxHashMap;
 
 use crate::folder::paths::LogName;
 use crate::run::log_summary::LogSummary;
-use crate::workspace::state::ranked::{Rank, Ranked};
+use crate::workspace::state::ranked::{Rank, Ranked, Ranks};
 
 /// Approximate limit of a handle's summaries, in bytes: some 20,000 logs of a few keys, or one log of 400,000. Edit
 /// logs are kept beyond it: their length is bounded, and every query needs them.
 pub(crate) const WEIGHT_MAX: usize = 128 << 20;
 
 /// The summaries as last followed.
-#[derive(Default)]
 pub struct LiveLogs {
+    ranks: Ranks,
     pub(crate) known: FxHashMap<LogName, Cached>,
     pub(crate) weight: usize,
     /// Counts queries over all logs.
@@ -30,13 +30,17 @@ pub(crate) struct Cached {
 }
 
 impl LiveLogs {
+    pub(crate) fn new(ranks: Ranks) -> Self {
+        Self { ranks, known: FxHashMap::default(), weight: 0, round: 0 }
+    }
+
     pub(crate) fn slot(&mut self, name: &LogName) -> Arc<Ranked<Option<Arc<LogSummary>>>> {
         let round = self.round;
         if let Some(cached) = self.known.get_mut(name) {
             cached.round = round;
             return Arc::clone(&cached.summary);
         }
-        let summary = Arc::new(Ranked::new(Rank::Summary, None));
+        let summary = Arc::new(self.ranks.lock(Rank::Summary, None));
         self.known.insert(name.clone(), Cached { summary: Arc::clone(&summary), weight: 0, round });
         summary
     }
