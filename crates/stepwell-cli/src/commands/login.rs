@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     ca: Option<PathBuf>,
 }
 
-/// Forgets the token for a server. `stepwell token revoke`, on the server, ends it.
+/// Remove the stored token for a server. To revoke it, use `stepwell token revoke ID` on the server.
 #[derive(Args, Debug)]
 pub(crate) struct Logout {
     /// The server's address.
