@@ -15,7 +15,7 @@
 //! that dies in between leaves every run as it was.
 //!
 //! A run that was deleted where only imported copies of it were is not deleted where its own writers are. But it does
-//! not come back from there, if its id is random: then it is the same run.
+//! not come back from there, if its id has 32 hex digits: then it is the same run.
 //!
 //! Permanent deletions are tombstones, which merge as [`crate::journal::manifest`] describes. Metadata that writers
 //! without points set here goes with the run. An experiment that was permanently deleted there is deleted here once it
@@ -27,7 +27,7 @@ use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::error::Result;
 use crate::error::of_one_file;
 use crate::journal::catalog::Experiment;
-use crate::journal::manifest::{Change, Manifest, Tombstone};
+use crate::journal::manifest::{Change, Manifest, Tombstone, covers};
 use crate::log::record::Attribute;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{RunState, Stamp, Stamped, rank};
@@ -134,7 +134,7 @@ impl Shared {
             if let Some(id) = ids.get(&run)
                 && let Some(known) = self.found(id)?
             {
-                if is_of_copies(&writers) && has_own_points(&known) {
+                if is_of_copies(&writers) && has_own_points(&known) && !source.has_points(id)? {
                     continue;
                 }
                 if let Some(others) = writers_without_points(&known, &writers) {
@@ -167,13 +167,20 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether a run of another workspace, which has no points here, is the original of imported copies that were
-    /// permanently deleted here.
-    pub(super) fn is_original_of_deleted(&self, run: &RunSnapshot) -> bool {
+    /// Whether a run is there with points, as far as it can be read.
+    fn has_points(&self, id: &RunId) -> Result<bool> {
+        Ok(self.found(id)?.is_some_and(|run| run.points() > 0))
+    }
+
+    /// Whether a run of `source`, which has no points here, is the original of imported copies that were permanently
+    /// deleted here. If the source has the same tombstone, it replaced an import of its own, and its run lives.
+    pub(crate) fn is_original_of_deleted(&self, run: &RunSnapshot, source: &Self) -> bool {
         let key = run.id().key();
-        let manifest = self.inner.manifest.lock();
-        let of_copies = manifest.state().tombstones.get(&key).is_some_and(is_of_copies);
-        of_copies && RunId::of_key(key) == *run.id() && has_own_points(run)
+        let theirs = source.inner.manifest.lock().state().tombstones.get(&key).cloned();
+        let own = self.inner.manifest.lock().state().tombstones.get(&key).cloned();
+        let Some(own) = own.filter(is_of_copies) else { return false };
+        let is_known_there = own.iter().all(|(&writer, &through)| covers(theirs.as_ref(), writer, through));
+        !is_known_there && RunId::of_key(key) == *run.id() && has_own_points(run)
     }
 
     /// Carries the deletion attributes of runs that the source lacks into the future generation of their experiment.

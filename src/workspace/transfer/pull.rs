@@ -172,7 +172,7 @@ impl Shared {
             return Ok(None);
         };
         let known = self.find_run(run.id())?;
-        if known.as_ref().is_none_or(|known| known.points() == 0) && self.is_original_of_deleted(&run) {
+        if known.as_ref().is_none_or(|known| known.points() == 0) && self.is_original_of_deleted(&run, source) {
             done.deleted.push(id);
             return Ok(None);
         }

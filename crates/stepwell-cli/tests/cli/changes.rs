@@ -96,7 +96,7 @@ fn what_an_import_changes_here_is_told() {
         (&dry["changed_here"]["aliases_moved"], &dry["changed_here"]["experiments_renamed"]),
         (&json!(1), &json!(1))
     );
-    assert_eq!(dry["would_add"], json!({}), "{dry}");
+    assert_eq!(dry["would_add"], json!({"runs": 0, "series": 0, "points": 0}), "{dry}");
     let after = [place.ok(&["--json", "models"]), place.ok(&["--json", "experiments"]), place.ok(&["--json", "runs"])];
     assert_eq!(before, after, "a dry run changed something");
     let (done, _) = answer(&place, &["m"]);

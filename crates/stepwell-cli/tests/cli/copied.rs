@@ -168,7 +168,10 @@ fn replacing_an_import_leaves_what_others_logged() {
             let told = both.json("a", &["import", "--replace", "q.csv"]);
             assert_eq!(told["changed"]["replaced"], 1, "{told}");
             assert_eq!(told["left_out"], json!({}), "{told}");
-            assert_eq!(both.values("a"), [series("own", &["5"]), series("x", &["5", "5", "8"])]);
+            let expected = [series("own", &["5"]), series("x", &["5", "5", "8"])];
+            assert_eq!(both.values("a"), expected);
+            both.sync("a", "c");
+            assert_eq!(both.values("c"), expected, "what was replaced goes from copies too");
             let shown = both.json("a", &["show", &id]);
             assert_eq!((&shown["params"], &shown["tags"]["mine"]), (&json!({"lr": rate, "who": "me"}), &json!("1")));
         }
