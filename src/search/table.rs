@@ -37,7 +37,7 @@ pub struct Profile {
     pub nan_count: usize,
     /// The least and greatest number, NaN aside; of texts only if each is a number.
     pub range: Option<(f64, f64)>,
-    /// The most frequent texts and how many runs have each, the most frequent first; at most [`TEXTS_MAX`].
+    /// The most frequent texts and how many runs have each, the most frequent first; at most 200.
     pub texts: Vec<(String, usize)>,
     /// How many distinct texts there are.
     pub distinct: usize,

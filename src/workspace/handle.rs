@@ -432,8 +432,8 @@ impl Workspace {
     /// # }
     /// ```
     ///
-    /// [`Begin::Now`] lists logs and ledgers and reads each run with an open log. [`Begin::Last`] reads each followed
-    /// run while delivering.
+    /// [`Begin::Now`](crate::Begin::Now) lists logs and ledgers and reads each run with an open log.
+    /// [`Begin::Last`](crate::Begin::Last) reads each followed run while delivering.
     ///
     /// # Errors
     /// [`Error::NotFound`] for a named run that does not exist; [`Error::Corrupt`], [`Error::Io`].
