@@ -128,7 +128,9 @@ impl Held {
     #[cfg(debug_assertions)]
     fn new(ranks: Ranks, rank: Rank) -> Self {
         let of = (ranks.handle, rank);
-        HELD.with_borrow_mut(|held| {
+        // At a process's exit the list may be gone already; then nothing is checked.
+        let _ = HELD.try_with(|held| {
+            let mut held = held.borrow_mut();
             if let Some((_, above)) = held.iter().find(|known| known.0 == of.0 && known.1 >= rank) {
                 panic!("{rank:?} is locked while {above:?} is held");
             }

@@ -187,8 +187,6 @@ def test_opening_what_is_not_there(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(stepwell.StepwellError):
         stepwell.open(tmp_path / "file")
-    with pytest.raises(NotImplementedError, match="stepwell sync"):
-        stepwell.open("http://lab:5000")
 
 
 def test_notebooks_show_curves_and_tables(ws, run):

@@ -108,7 +108,9 @@ fn tokens_reach_their_experiments_alone() {
     };
     let good = bundle(&parcel("mine", "own", Vec::new(), 10));
     assert_eq!(post(&with(None), &good).status, 401);
-    assert_eq!(post(&with(Some("stw_wrong")), &good).status, 401);
+    // A wrong token fails already where a token of an hour is made from it.
+    let wrong = with(Some("stw_wrong")).post("/api/stepwell/spool/parcels", MEDIA_TYPE, &good);
+    assert!(wrong.as_ref().is_err_and(|error| error.to_string().contains("answered 401")), "{wrong:?}");
     assert_eq!(post(&with(Some(&reader)), &good).status, 403);
     let scoped = with(Some(&scoped));
     assert!(text(&post(&scoped, &good)).contains("taken"));
