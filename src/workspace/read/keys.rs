@@ -69,20 +69,13 @@ impl Shared {
             let mut found = BTreeSet::new();
             for (part, excluded) in &view.parts {
                 let others = other_than_runs(part, excluded)?;
-                let keys = part.keys(family)?;
-                for (at, name) in keys.names.iter().enumerate() {
-                    if !found.contains(name) && has_run(part, &part.cells_at(family, keys, at)?, &others)? {
-                        found.insert(name.to_owned());
-                    }
-                }
+                add_keys(part, family, &others, &mut found)?;
             }
             Ok(found)
         })?;
         Ok(found)
     }
-}
 
-impl Shared {
     /// See [`Workspace::keys_of`](crate::Workspace::keys_of).
     pub(crate) fn keys_of(&self, query: &Query, kind: KeyKind) -> Result<BTreeSet<String>> {
         let (family, deletions) = (kind.family(), self.deletions()?);
@@ -94,17 +87,23 @@ impl Shared {
             let mut found = BTreeSet::new();
             for ((part, _), mut others) in view.parts.iter().zip(hits).filter(|(_, hits)| hits.count() > 0) {
                 others.invert();
-                let keys = part.keys(family)?;
-                for (at, name) in keys.names.iter().enumerate() {
-                    if !found.contains(name) && has_run(part, &part.cells_at(family, keys, at)?, &others)? {
-                        found.insert(name.to_owned());
-                    }
-                }
+                add_keys(part, family, &others, &mut found)?;
             }
             Ok(found)
         })?;
         Ok(found)
     }
+}
+
+/// Adds the keys of a part that any run has, other than those given.
+fn add_keys(part: &IndexPart, family: Family, others: &Bitmap, found: &mut BTreeSet<String>) -> Result<()> {
+    let keys = part.keys(family)?;
+    for (at, name) in keys.names.iter().enumerate() {
+        if !found.contains(name) && has_run(part, &part.cells_at(family, keys, at)?, others)? {
+            found.insert(name.to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// The rows of a part that are excluded or not plain runs.
