@@ -34,6 +34,13 @@ pub const LOGGED_MODEL: u8 = 1;
 /// The tag with a dataset's context.
 pub const CONTEXT_TAG: &str = "mlflow.data.context";
 
+/// Whether a run's writers set items of this kind. The others are the workspace's own: where artifacts are, and what an
+/// import brought.
+#[must_use]
+pub(crate) const fn is_logged(kind: u8) -> bool {
+    matches!(kind, DATASET..=MODEL_FIELD)
+}
+
 /// Fields as one text.
 #[must_use]
 pub fn join<S: AsRef<str>>(fields: &[S]) -> String {

@@ -13,7 +13,7 @@ use crate::base::bytes::Malformed;
 use crate::base::checksum::crc32;
 use crate::base::control;
 use crate::base::ids::{ExperimentId, RunId, WriterId};
-use crate::base::items::{DATASET, MODEL_FIELD};
+use crate::base::items::is_logged;
 use crate::base::limits::{
     EXPERIMENT_NAME_CHARS_MAX, ITEM_CHARS_MAX, ITEM_KEY_CHARS_MAX, PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX,
     TAG_VALUE_CHARS_MAX, check_chars, check_key,
@@ -332,7 +332,7 @@ fn check_record(record: &Record) -> Result<(), String> {
             order
         }
         Record::Item { run: 0, kind, key, value, order } => {
-            if !(DATASET..=MODEL_FIELD).contains(kind) {
+            if !is_logged(*kind) {
                 return Err(format!("an item of kind {kind} is not a logger's to set"));
             }
             check_chars("item key", key, ITEM_KEY_CHARS_MAX)

@@ -82,7 +82,8 @@ impl ServerOptions {
 
     /// Fails if the token would go over plain http to another machine.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.token.is_none() || self.allow_plain_http || self.url.starts_with("https://") || self.is_here() {
+        let is_private = || stepwell_login::Origin::parse(&self.url).is_ok_and(|origin| origin.is_private());
+        if self.token.is_none() || self.allow_plain_http || is_private() {
             return Ok(());
         }
         Err(Error::Invalid(format!(
@@ -90,16 +91,6 @@ impl ServerOptions {
              STEPWELL_ALLOW_PLAIN_HTTP=1 (--allow-plain-http)",
             self.url
         )))
-    }
-
-    /// Whether the server is on this machine.
-    fn is_here(&self) -> bool {
-        let host = self.url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
-        let name = match host.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
-            None => host.split(':').next().unwrap_or_default(),
-        };
-        name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
 

@@ -29,6 +29,9 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+/// An answer whose body is not read yet.
+type Streamed = ureq::http::Response<ureq::Body>;
+
 /// A server. Threads may share it; connections are kept.
 pub struct Server {
     options: ServerOptions,
@@ -127,20 +130,12 @@ impl Server {
 
     /// Gets something as a stream.
     pub(crate) fn download(&self, path: &str, take: impl FnOnce(&mut dyn std::io::Read) -> Result<()>) -> Result<()> {
-        let url = format!("{}{path}", self.options.url);
-        let mut request = ureq::http::Request::builder().method("GET").uri(&url);
-        if let Some(token) = self.bearer.get(|kept| self.exchange(kept))? {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
-        let wrong = |error: ureq::http::Error| Error::Invalid(format!("cannot ask {url}: {error}"));
-        let unread = |error: ureq::Error| Error::Network { url: self.options.url.clone(), why: error.to_string() };
-        let mut response = self.agent.run(request.body(()).map_err(wrong)?).map_err(unread)?;
-        let status = response.status().as_u16();
-        if status == 200 {
+        let token = self.bearer.get(|kept| self.exchange(kept))?;
+        let mut response = self.open(token.as_deref(), "GET", path, "", b"")?;
+        if response.status().as_u16() == 200 {
             return take(&mut response.body_mut().as_reader());
         }
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(unread)?;
-        self.whole(Response { status, body }).map(|_| ())
+        self.whole(self.read_body(response)?).map(|_| ())
     }
 
     /// Sends a request; once more where the token of an hour is refused, as after a change of the server's key.
@@ -167,21 +162,33 @@ impl Server {
     }
 
     fn send_with(&self, token: Option<&str>, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Response> {
+        self.read_body(self.open(token, method, path, kind, body)?)
+    }
+
+    /// Sends a request. The answer's body is not read yet; `kind` and `body` are of requests that have one.
+    fn open(&self, token: Option<&str>, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Streamed> {
         let url = format!("{}{path}", self.options.url);
         let mut request = ureq::http::Request::builder().method(method).uri(&url);
         if let Some(token) = token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         let wrong = |error: ureq::http::Error| Error::Invalid(format!("cannot ask {url}: {error}"));
-        let unread = |error: ureq::Error| Error::Network { url: self.options.url.clone(), why: error.to_string() };
-        let mut response = if matches!(method, "GET" | "HEAD") {
-            self.agent.run(request.body(()).map_err(wrong)?).map_err(unread)?
+        let response = if matches!(method, "GET" | "HEAD") {
+            self.agent.run(request.body(()).map_err(wrong)?)
         } else {
-            self.agent.run(request.header("Content-Type", kind).body(body).map_err(wrong)?).map_err(unread)?
+            self.agent.run(request.header("Content-Type", kind).body(body).map_err(wrong)?)
         };
+        response.map_err(|error| self.unread(&error))
+    }
+
+    fn read_body(&self, mut response: Streamed) -> Result<Response> {
         let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(unread)?;
-        Ok(Response { status, body })
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        Ok(Response { status, body: body.map_err(|error| self.unread(&error))? })
+    }
+
+    fn unread(&self, error: &ureq::Error) -> Error {
+        Error::Network { url: self.options.url.clone(), why: error.to_string() }
     }
 
     /// Posts JSON to a route of spools, and reads the answer.

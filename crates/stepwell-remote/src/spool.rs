@@ -77,8 +77,6 @@ struct State {
     asked: u64,
     /// The last of them for which it has.
     arrived: u64,
-    /// Rounds that ended, well or not.
-    rounds: u64,
     own: BTreeSet<RunId>,
     there: BTreeMap<RunId, BTreeMap<WriterId, u64>>,
     notes: BTreeSet<String>,
@@ -331,7 +329,6 @@ impl Thread {
             self.shared.full.store(full, Ordering::Relaxed);
             let round = self.round(asked, &own);
             let mut state = self.shared.state.lock();
-            state.rounds += 1;
             match round {
                 Ok(true) => {
                     (state.last_error, state.behind) = (None, None);

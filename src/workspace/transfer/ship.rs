@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::base::ids::{RunId, WriterId};
-use crate::base::items::{DATASET, MODEL_FIELD};
+use crate::base::items::is_logged;
 use crate::base::point::Columns;
 use crate::error::Result;
 use crate::log::record::{Attribute, Author, Record};
@@ -169,11 +169,7 @@ impl Shipment {
         }
         if known.left_out && !change.deleted {
             // Restored: all of it is news.
-            self.runs.remove(&change.id);
-            self.changes.retain(|other| other.id != change.id);
-            self.follower = self.workspace.follow_all_kinds(&self.follow)?;
-            self.changes.clear();
-            self.runs.clear();
+            self.begin_anew()?;
             return Ok(false);
         }
         if known.left_out || change.deleted {
@@ -261,7 +257,7 @@ fn records(state: &RunState) -> impl Iterator<Item = (WriterId, Record)> {
         let (key, value, order) = (key.clone(), known.value.clone(), known.stamp.order);
         said(known.stamp, Record::Tag { run, key, value, order })
     });
-    let items = state.items.iter().filter(|((kind, _), _)| (DATASET..=MODEL_FIELD).contains(kind));
+    let items = state.items.iter().filter(|((kind, _), _)| is_logged(*kind));
     let items = items.map(move |((kind, key), known)| {
         let (kind, key, value, order) = (*kind, key.clone(), known.value.clone(), known.stamp.order);
         said(known.stamp, Record::Item { run, kind, key, value, order })

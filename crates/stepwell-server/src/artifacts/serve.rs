@@ -1,9 +1,7 @@
 //! Artifacts over HTTP: uploads and downloads as streams, never whole in memory.
 
-use std::future::Future;
 use std::io::{Seek, SeekFrom};
 use std::ops::RangeInclusive;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -21,7 +19,7 @@ use super::kinds;
 use super::range::{self, Part};
 use crate::app::App;
 use crate::http::body::Reader;
-use crate::http::dispatch::{Streamed, respond};
+use crate::http::dispatch::{Streamed, Streaming, respond};
 use crate::http::guard;
 use stepwell_wire::artifacts::{ArtifactPath, ArtifactStore, failed};
 use stepwell_wire::routes::Lane;
@@ -42,8 +40,6 @@ const BLOCKED: &str = "This file is to be saved, not shown: its scripts would ru
 
 const BLOCKED_ALWAYS: &str =
     "This file is to be saved, not shown: pages do not get it as a script or style, also with --trust-artifacts.";
-
-type Streaming = Pin<Box<dyn Future<Output = Result<Response, Fault>> + Send>>;
 
 /// `GET mlflow-artifacts/artifacts/PATH`.
 pub(crate) fn download(request: Streamed) -> Streaming {

@@ -1,8 +1,6 @@
 //! `GET /api/stepwell/follow`: server-sent events of what changes, from one follower for all who listen.
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +18,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::app::App;
 use crate::auth::access::Principal;
-use crate::http::dispatch::{Streamed, principal};
+use crate::http::dispatch::{Streamed, Streaming, principal};
 use crate::http::guard;
 
 /// Results that a slow listener may be behind; beyond that it is told to read all anew.
@@ -134,8 +132,6 @@ impl Feed {
         *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
-
-type Streaming = Pin<Box<dyn Future<Output = Result<Response, Fault>> + Send>>;
 
 /// `GET /api/stepwell/follow?seconds=`.
 pub(crate) fn follow(request: Streamed) -> Streaming {

@@ -1,7 +1,5 @@
 //! The pages over HTTP: which is first, their files, and the plain page that stands in for them.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,7 +9,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::app::App;
 use crate::config::Front;
-use crate::http::dispatch::Streamed;
+use crate::http::dispatch::{Streamed, Streaming};
 use crate::http::guard;
 use crate::ui::own;
 use stepwell_wire::Fault;
@@ -43,8 +41,6 @@ const PLAIN: [(&str, &str, &str); 3] = [
     ("plain.js", "text/javascript; charset=utf-8", include_str!("plain/plain.js")),
     ("plain.css", "text/css; charset=utf-8", include_str!("plain/plain.css")),
 ];
-
-type Streaming = Pin<Box<dyn Future<Output = Result<Response, Fault>> + Send>>;
 
 /// `GET /`: the page that the owner chose, else one that there is.
 pub(crate) fn index(request: Streamed) -> Streaming {
