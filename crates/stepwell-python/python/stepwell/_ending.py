@@ -18,7 +18,7 @@ _lock = threading.Lock()
 
 def enlist(run) -> None:
     """Ends a run with the process, unless `forget` is called first."""
-    _install()
+    install()
     _runs.add(run)
 
 
@@ -38,7 +38,8 @@ def status_of(error: BaseException | None) -> str:
     return "FAILED"
 
 
-def _install() -> None:
+def install() -> None:
+    """Has the end of the process end its runs, and wait for what spools still carry."""
     global _installed
     with _lock:
         _handle_signals()

@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlencode
 
-from . import _native
+from . import _ending, _native
 from ._errors import InvalidError, LoggingWarning, NotFoundError, RefusedError
 from ._workspace import Workspace
 
@@ -49,6 +49,11 @@ class RemoteWorkspace(Workspace):
     What is logged goes to a spool on this machine, whether the server is reached or not, and is carried to it by a
     thread. `search` and `experiments` ask the server.
     """
+
+    def __init__(self, url: str):
+        super().__init__(url)
+        # What is logged by MLflow's stores has no run of this package that would do it.
+        _ending.install()
 
     @property
     def url(self) -> str:
