@@ -14,8 +14,9 @@ from __future__ import annotations
 import os
 
 from ._address import uri
+from ._frame import search_runs
 
-__all__ = ["uri", "use"]
+__all__ = ["search_runs", "uri", "use"]
 
 
 def use(path: str | os.PathLike[str] = "stepwell") -> str:
